@@ -1,0 +1,62 @@
+"""Every error Dockgate raises on purpose. Each says what happened and where, and carries advice: the next step to take.
+
+`cli/main.py` and `web/app.py` are the only places that turn them into text for people.
+"""
+
+
+class DockgateError(Exception):
+    """The root. `str(error)` says what happened and where; `advice` says what to do next (may be empty)."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+class UsageError(DockgateError):
+    """The caller asked for something that cannot be: a bad reference, an unknown option value."""
+
+
+class DefinitionError(UsageError):
+    """A YAML or JSON document (policy, pipeline, service) is wrong. The message names file, line and key."""
+
+
+class NotFoundError(DockgateError):
+    """A named thing (repository, pipeline, execution, digest, tag) does not exist."""
+
+
+class ConflictError(DockgateError):
+    """The request contradicts the present state, such as answering an approval twice."""
+
+
+class DeniedError(DockgateError):
+    """A token is wrong, or the caller may not do this."""
+
+
+class UnavailableError(DockgateError):
+    """Something outside did not answer as it should (registry, feed, engine). Trying again may help."""
+
+
+class ImageError(DockgateError):
+    """An image, or its transport, is broken: a missing blob, a digest that does not match, a bad manifest."""
+
+
+class UnreadableError(DockgateError):
+    """Raised by an ecosystem for a file that it wants and cannot read. It becomes an unread entry, never a crash."""
+
+
+class UncomparableError(DockgateError):
+    """Raised by an ecosystem for a version it cannot order. The match becomes undetermined."""
+
+
+class DatabaseError(DockgateError):
+    """The advisory database is missing, broken or of another format."""
+
+
+class BuildError(DockgateError):
+    """The image could not be built or pushed. The message holds the builder's last words."""
+
+
+class DeployError(DockgateError):
+    """A deploy did not reach its goal. What ran before runs again."""

@@ -1,0 +1,283 @@
+"""The nouns of scanner and gate, as frozen values. Pipeline and deploy nouns are in `pipeline.py` and `deploy.py`."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How bad a finding is, worst first. UNTRIAGED: nobody has said."""
+
+    CRITICAL = "CRITICAL"
+    HIGH = "HIGH"
+    MEDIUM = "MEDIUM"
+    LOW = "LOW"
+    INFORMATIONAL = "INFORMATIONAL"
+    UNTRIAGED = "UNTRIAGED"
+
+    @property
+    def rank(self) -> int:
+        """0 is worst."""
+        return list(Severity).index(self)
+
+
+class Status(StrEnum):
+    """What a verdict says. Both other than APPROVED block."""
+
+    APPROVED = "Approved"
+    UNDETERMINED = "Undetermined"
+    REJECTED = "Rejected"
+
+
+def worst(statuses: "list[Status]") -> Status:
+    """Rejected before Undetermined before Approved; nothing judged at all is Undetermined."""
+    order = list(Status)
+    return max(statuses, key=order.index, default=Status.UNDETERMINED)
+
+
+# --- what an image holds -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """The operating system, from os-release(5): `ID`, `VERSION_ID` ("" for a rolling release), `PRETTY_NAME`,
+    `ID_LIKE`."""
+
+    id: str
+    version: str
+    name: str = ""
+    like: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One installed package.
+
+    `name` and `version` are as installed; `source_name` and `source_version` are what advisories speak of (a dpkg
+    source package, a PEP 503 name). `ecosystem` is OSV's, with its release ("Debian:13", "PyPI"); a distribution's
+    package has it empty until `Ecosystem.settle` has seen the distribution. `path` is the file that told of it,
+    `layer` the digest of the layer which brought that file, `owner` the distribution package that owns the file (""
+    for none): an owned package is judged by the distribution's advisories alone.
+    """
+
+    name: str
+    version: str
+    purl: str
+    ecosystem: str
+    source_name: str
+    source_version: str
+    path: str
+    layer: str = ""
+    arch: str = ""
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Something that could not be read or believed. `path` is inside the image, "/" for all of it."""
+
+    path: str
+    reason: str
+    layer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What one platform's image holds, and what of it could not be read.
+
+    `image` is the manifest's digest, `platform` "os/arch" or "os/arch/variant", `layers` blob digests from the base up.
+    Packages and unread entries are sorted, so that equal content is equal bytes.
+    """
+
+    image: str
+    platform: str
+    distribution: Distribution | None
+    layers: tuple[str, ...]
+    packages: tuple[Package, ...]
+    unread: tuple[Unread, ...]
+
+
+# --- what is known of vulnerabilities ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """One OSV range. `type` is ECOSYSTEM or SEMVER (GIT ranges are dropped when read); events are
+    `(kind, version)` with kind introduced, fixed, last_affected or limit, in the order they are published."""
+
+    type: str
+    events: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """A severity somebody gave. `source` says who: "distribution", "advisory", "cve". `score` is 0.0 to 10.0, or -1
+    without one."""
+
+    source: str
+    severity: Severity
+    score: float = -1.0
+    vector: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Advisory:
+    """One OSV record as far as it speaks of one package (`ecosystem`, `name`): what matching consults.
+
+    `ratings` stand in the order of MATCHING's rule, best source first. `note` holds the distribution's own word when
+    there is no fix: "unimportant", "no-dsa", "end-of-life". Times are RFC 3339 in UTC, "" when the record has none.
+    `exploited` is the date at which CISA's KEV catalogue took it up, by CVE, "" when it has not.
+    """
+
+    id: str
+    ecosystem: str
+    name: str
+    ranges: tuple[Range, ...]
+    versions: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    upstream: tuple[str, ...] = ()
+    ratings: tuple[Rating, ...] = ()
+    summary: str = ""
+    published: str = ""
+    modified: str = ""
+    withdrawn: str = ""
+    note: str = ""
+    exploited: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What the database says of itself for one ecosystem with its release ("Debian:13").
+
+    `complete` means that the feed holds all its publisher has said; otherwise it speaks only of `names` (source names).
+    `checked_at` is the last successful check, RFC 3339 in UTC: unchanged counts as a check.
+    """
+
+    ecosystem: str
+    complete: bool
+    names: tuple[str, ...]
+    checked_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The part of the advisory database that a verdict consulted, kept for as long as the verdict.
+
+    `coverage` has an entry for each ecosystem of the inventory that the database knows, its `names` cut down to the
+    inventory's; an ecosystem without an entry is not covered.
+    """
+
+    advisories: tuple[Advisory, ...]
+    coverage: tuple[Coverage, ...]
+
+
+# --- what is wrong -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One vulnerability in one package. `id` is the one its readers know (CVE first), `aliases` all others.
+
+    `fixed` is the lowest version that is free of it, "" when none exists; `rating` is the one that won.
+    """
+
+    id: str
+    aliases: tuple[str, ...]
+    package: Package
+    severity: Severity
+    rating: Rating
+    fixed: str
+    note: str = ""
+    exploited: str = ""
+    summary: str = ""
+
+    @property
+    def malicious(self) -> bool:
+        return any(name.startswith("MAL-") for name in (self.id, *self.aliases))
+
+
+@dataclass(frozen=True, slots=True)
+class Undetermined:
+    """Something that cannot be said. `subject` is a purl, a path, an ecosystem or "database"; `reason` a whole
+    sentence."""
+
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What a package list suffers, sorted worst first, and what cannot be said of it."""
+
+    findings: tuple[Finding, ...]
+    undetermined: tuple[Undetermined, ...]
+
+
+# --- what is decided ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy in canonical form: rule name -> its settings, each a JSON object. `digest` is of the canonical bytes."""
+
+    name: str
+    rules: dict[str, dict[str, object]]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A rule that a finding or a count breaks. `findings` are those that count towards it (empty for other facts)."""
+
+    rule: str
+    message: str
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Part of the remedy: bring `package` (its purl) from `version` to `fixed` or later, which clears `clears`
+    (finding ids)."""
+
+    package: str
+    name: str
+    version: str
+    fixed: str
+    clears: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The gate's word on one platform of the image. `counts` has every severity, absent ones as 0."""
+
+    image: str
+    platform: str
+    status: Status
+    counts: dict[str, int]
+    breaches: tuple[Breach, ...]
+    undetermined: tuple[Undetermined, ...]
+    findings: tuple[Finding, ...]
+    remedy: tuple[Upgrade, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a verdict was made from: digests of inventories, slice and policy; the time asked (RFC 3339, UTC) and the
+    engine's version."""
+
+    inventories: tuple[str, ...]
+    slice: str
+    policy: str
+    now: str
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The gate's answer on a digest (of a manifest, or of an index: then the worst of its platforms)."""
+
+    image: str
+    policy: str
+    status: Status
+    summary: str
+    judgements: tuple[Judgement, ...]
+    inputs: Inputs

@@ -1,0 +1,278 @@
+"""What the pipeline asks of its tables. `store/` implements it for SQLite (and later Postgres); one suite holds it to
+this.
+
+Every changing call is one transaction, and may be made twice with the same arguments: the second changes nothing.
+Times are RFC 3339 text in UTC. Lookups raise NotFoundError with the nearest useful advice.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from dockgate.core.approvals import Answer, Approval, ApprovalState
+from dockgate.core.deploy import Service, TaskDefinition
+from dockgate.core.events import Event
+from dockgate.core.model import Inventory, Policy, Slice, Verdict
+from dockgate.core.pipeline import ActionKey, ActionRun, Execution, Pipeline, Plan, State
+
+
+class Events(Protocol):
+    def observe(self, repository: str, heads: Mapping[str, str], now: str) -> Sequence[Event]:
+        """Compares a repository's branches with what was last seen, remembers them, and adds a push event per move."""
+        ...
+
+    def add(self, event: Event) -> bool:
+        """False when the id is known already."""
+        ...
+
+    def get(self, event_id: str) -> Event: ...
+
+    def unhandled(self) -> Sequence[Event]:
+        """Oldest first."""
+        ...
+
+    def handled(self, event_id: str, now: str) -> None: ...
+
+
+class Repositories(Protocol):
+    def put(self, name: str, now: str) -> None: ...
+
+    def names(self) -> Sequence[str]: ...
+
+
+class Pipelines(Protocol):
+    def put(self, pipeline: Pipeline, now: str) -> Pipeline:
+        """Stores it as the next version; when it equals the present one, returns that."""
+        ...
+
+    def get(self, name: str, version: int | None = None) -> Pipeline:
+        """The newest version, or the one asked for."""
+        ...
+
+    def names(self) -> Sequence[str]: ...
+
+
+class Executions(Protocol):
+    def start(self, pipeline: str, cause: str, trigger: Mapping[str, str], now: str) -> Execution:
+        """A new execution of the newest version, one for each cause."""
+        ...
+
+    def get(self, execution_id: str) -> Execution: ...
+
+    def of(self, pipeline: str, limit: int = 20) -> Sequence[Execution]:
+        """Newest first."""
+        ...
+
+    def runs(self, execution_id: str) -> Sequence[ActionRun]:
+        """Every try of every action, in the order they started."""
+        ...
+
+    def run(self, key: ActionKey) -> ActionRun: ...
+
+    def unfinished(self) -> Sequence[str]: ...
+
+    def advance(
+        self, execution_id: str, plan: Callable[[Pipeline, Execution, Sequence[ActionRun]], Plan], now: str
+    ) -> Sequence[ActionKey]:
+        """Reads the execution, asks `plan`, and writes what it says, in one transaction.
+
+        Returns every action that is in progress, whoever started it: to start one again under its key does nothing."""
+        ...
+
+    def wait(self, key: ActionKey) -> None:
+        """Marks an action in progress as waiting. Does nothing when it is over."""
+        ...
+
+    def finish(
+        self,
+        key: ActionKey,
+        state: State,
+        now: str,
+        *,
+        reason: str = "",
+        variables: Mapping[str, str] | None = None,
+        artifact: str = "",
+    ) -> bool:
+        """Ends an action. False when it was over already."""
+        ...
+
+    def retry(self, execution_id: str, now: str) -> Sequence[ActionKey]:
+        """Starts the failed actions' next tries and the execution again. ConflictError when nothing of it failed."""
+        ...
+
+    def stop(self, execution_id: str, reason: str, now: str) -> None:
+        """Stops the execution, its open actions, and cancels its waiting approvals. ConflictError when it is over."""
+        ...
+
+
+class ScanState(StrEnum):
+    REQUESTED = "Requested"
+    DONE = "Done"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """`number` counts the scans of this image from 1; `reason` says why it failed."""
+
+    image: str
+    repository: str
+    state: ScanState
+    number: int
+    reason: str = ""
+    requested_at: str = ""
+    finished_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PushedImage:
+    repository: str
+    tag: str
+    digest: str
+    pushed_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecord:
+    """A stored verdict without its body. `cause` says what asked for it."""
+
+    digest: str
+    image: str
+    policy: str
+    status: str
+    summary: str
+    cause: str
+    judged_at: str
+
+
+class Images(Protocol):
+    def pushed(self, image: PushedImage) -> None: ...
+
+    def images(self, repository: str | None = None) -> Sequence[PushedImage]: ...
+
+    def request_scan(self, image: str, repository: str, now: str) -> Scan:
+        """Asks for a scan. One that is requested or done stands; a failed one is asked for anew, under the next
+        number."""
+        ...
+
+    def scan(self, image: str) -> Scan | None: ...
+
+    def requested(self) -> Sequence[Scan]: ...
+
+    def finish_scan(self, image: str, number: int, inventories: Sequence[Inventory], reason: str, now: str) -> None:
+        """DONE with its inventories, or FAILED when there is a reason. Does nothing unless this number is requested."""
+        ...
+
+    def inventories(self, image: str) -> Sequence[Inventory]: ...
+
+    def add_verdict(self, verdict: Verdict, consulted: Slice, policy: Policy, cause: str) -> tuple[Verdict, str]:
+        """Stores verdict, slice and policy by digest. The first verdict of a cause stands and is returned with its
+        digest."""
+        ...
+
+    def verdict(self, digest: str) -> Verdict: ...
+
+    def verdicts(self, image: str) -> Sequence[VerdictRecord]:
+        """Newest first."""
+        ...
+
+    def document(self, digest: str) -> bytes:
+        """The canonical bytes of an inventory, slice, policy or verdict."""
+        ...
+
+
+class Approvals(Protocol):
+    def add(self, approval: Approval) -> Approval:
+        """Does nothing when the id is known; returns what stands there."""
+        ...
+
+    def get(self, approval_id: str) -> Approval: ...
+
+    def waiting(self, image: str) -> Sequence[Approval]: ...
+
+    def list(self, state: ApprovalState | None = None, limit: int = 100) -> Sequence[Approval]:
+        """Newest first."""
+        ...
+
+    def settle(self, approval_id: str, answer: Answer, now: str) -> bool: ...
+
+    def due(self, now: str) -> Sequence[Approval]:
+        """Those that wait though their time is over."""
+        ...
+
+    def purge(self, before: str) -> int:
+        """Deletes approvals settled, and events handled, before then. Returns how many rows went."""
+        ...
+
+
+class Services(Protocol):
+    def put(self, service: Service, definition: TaskDefinition) -> Service:
+        """Creates the service with revision 1, or registers the definition as the next revision when it differs
+        otherwise than by image and revision (the image that runs is kept), and sets the desired count of a new
+        service only."""
+        ...
+
+    def get(self, name: str) -> Service: ...
+
+    def list(self) -> Sequence[Service]: ...
+
+    def definition(self, family: str, revision: int) -> TaskDefinition: ...
+
+    def definitions(self, family: str) -> Sequence[TaskDefinition]:
+        """Newest first."""
+        ...
+
+    def register(self, service: str, image: str, cause: str) -> TaskDefinition:
+        """Copies the service's present definition into a new revision holding the image, one for each cause."""
+        ...
+
+    def point(self, service: str, revision: int, by: str) -> None:
+        """The service's revision from now on, deployed by the execution `by` ("" for a person). Clears its risk."""
+        ...
+
+    def deployed_by(self, service: str) -> str:
+        """The execution whose revision the service has, "" for none."""
+        ...
+
+    def scale(self, service: str, desired_count: int) -> Service: ...
+
+    def at_risk(self, service: str, reason: str, until: str) -> None:
+        """ "" and "" clear it. A deadline that stands is kept while the service stays at risk."""
+        ...
+
+
+class Blobs(Protocol):
+    """Artifacts, content-addressed."""
+
+    def put(self, write: Callable[[Path], None]) -> str:
+        """`write` fills a new file; returns its digest."""
+        ...
+
+    def path(self, digest: str) -> Path: ...
+
+
+class Logs(Protocol):
+    """What an action prints, as it prints it."""
+
+    def append(self, key: ActionKey, line: str) -> None: ...
+
+    def read(self, key: ActionKey, offset: int) -> tuple[bytes, int]:
+        """What stands from this byte on (at most 1 MiB, whole lines), and the offset to go on from."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """All tables and folders of a server."""
+
+    events: Events
+    repositories: Repositories
+    pipelines: Pipelines
+    executions: Executions
+    images: Images
+    approvals: Approvals
+    services: Services
+    blobs: Blobs
+    logs: Logs
