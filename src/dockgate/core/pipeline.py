@@ -1,6 +1,7 @@
 """Pipeline definitions, executions, and the one function that says what happens next. CodePipeline's nouns and
 meanings."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -88,8 +89,7 @@ class ActionKey:
     @property
     def tag(self) -> str:
         """The key as an image tag: unique, and valid by the OCI distribution specification (at most 128 characters)."""
-        text = f"{self.execution}-{self.action}" + (f"-{self.attempt}" if self.attempt > 1 else "")
-        return re.sub(r"[^A-Za-z0-9_.-]", "-", text)[:128]
+        return f"{self.execution}-{hashlib.sha256(str(self).encode()).hexdigest()[:10]}"
 
 
 @dataclass(frozen=True, slots=True)

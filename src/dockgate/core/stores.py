@@ -198,6 +198,10 @@ class Approvals(Protocol):
 
     def settle(self, approval_id: str, answer: Answer, now: str) -> bool: ...
 
+    def executions(self, image: str) -> Sequence[str]:
+        """The executions not yet over that have an approval on this image, settled or not."""
+        ...
+
     def due(self, now: str) -> Sequence[Approval]:
         """Those that wait though their time is over."""
         ...

@@ -1,0 +1,118 @@
+"""A server, put together: its store, its adapters, its engine. `serve.py` runs it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dockgate.core.errors import DatabaseError, UsageError
+from dockgate.core.pipeline import ActionType, Pipeline
+from dockgate.core.ports import RepositoryHost
+from dockgate.core.stores import Store
+from dockgate.definitions import documents
+from dockgate.pipeline.engine import Engine
+from dockgate.pipeline.parts import Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What `apply` did: `change` is created, updated or unchanged; `advice` is the next step, if there is one."""
+
+    kind: str
+    name: str
+    change: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """`database` describes the advisory database, or says why there is none."""
+
+    version: str
+    registry: str
+    git: str
+    database: dict[str, Any]
+
+
+GitBackend = Callable[
+    [str, str, str, str, Mapping[str, str], AsyncIterator[bytes]],
+    Awaitable[tuple[int, Mapping[str, str], AsyncIterator[bytes]]],
+]
+"""(repository, path, method, query, headers, body) -> (status, headers, body), as `sources.git.http_backend` does it"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """`url` is where the API answers; `registry_secret` is what the registry must show with its notifications."""
+
+    parts: Parts
+    engine: Engine
+    url: str
+    git_backend: GitBackend
+    registry_secret: str
+
+    @property
+    def store(self) -> Store:
+        return self.parts.store
+
+    @property
+    def source(self) -> RepositoryHost:
+        return self.parts.source
+
+    def clone_url(self, repository: str) -> str:
+        return f"{self.url}/git/{repository}.git"
+
+    def status(self) -> ServerStatus:
+        try:
+            reader = self.parts.advisories()
+            database: dict[str, Any] = {
+                "digest": reader.digest,
+                "coverage": [
+                    {"ecosystem": item.ecosystem, "complete": item.complete, "checked_at": item.checked_at}
+                    for item in reader.coverage()
+                ],
+            }
+        except DatabaseError as error:
+            database = {"error": str(error), "advice": error.advice}
+        return ServerStatus(self.parts.engine_version, self.parts.registry.address, f"{self.url}/git", database)
+
+    def apply(self, text: str, name: str) -> Applied:
+        """Makes the server agree with a document. Raises DefinitionError; what is there already stays as it is."""
+        definition = documents.read(text, name)
+        if isinstance(definition, documents.Repository):
+            return self._apply_repository(definition.name)
+        if isinstance(definition, Pipeline):
+            return self._apply_pipeline(definition, name)
+        return self._apply_service(definition)
+
+    def _apply_repository(self, name: str) -> Applied:
+        known = name in self.store.repositories.names()
+        self.source.create(name)
+        self.store.repositories.put(name, self.parts.now())
+        return Applied("Repository", name, "unchanged" if known else "created", f"git clone {self.clone_url(name)}")
+
+    def _apply_pipeline(self, pipeline: Pipeline, file: str) -> Applied:
+        services = {service.name for service in self.store.services.list()}
+        for stage in pipeline.stages:
+            for action in stage.actions:
+                settings, where = action.configuration, f"{file}: {stage.name}/{action.name}"
+                if action.type is ActionType.SOURCE and settings["repository"] not in self.store.repositories.names():
+                    raise UsageError(
+                        f"{where}: no repository {settings['repository']!r}", "Apply its Repository document first."
+                    )
+                if action.type is ActionType.DEPLOY and settings["service"] not in services:
+                    raise UsageError(
+                        f"{where}: no service {settings['service']!r}", "Apply its Service document first."
+                    )
+                if action.type is ActionType.APPROVAL:
+                    self.parts.policies(str(settings["policy"]))
+        before = self.store.pipelines.get(pipeline.name) if pipeline.name in self.store.pipelines.names() else None
+        after = self.store.pipelines.put(pipeline, self.parts.now())
+        change = "created" if before is None else "unchanged" if before.version == after.version else "updated"
+        return Applied("Pipeline", pipeline.name, change, f"dockgate pipeline show {pipeline.name}")
+
+    def _apply_service(self, given: documents.ServiceDefinition) -> Applied:
+        name = given.service.name
+        before = next((service for service in self.store.services.list() if service.name == name), None)
+        after = self.store.services.put(given.service, given.definition)
+        change = "created" if before is None else "unchanged" if before.revision == after.revision else "updated"
+        return Applied("Service", name, change, f"dockgate deploy show {name}")

@@ -1,0 +1,288 @@
+"""The YAML documents that people write: Repository, Pipeline, Service. Each becomes a noun of the core.
+
+Every error names file, line and key, and says what is allowed there.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from dockgate.core.deploy import HealthCheck, PortMapping, Service, TaskDefinition
+from dockgate.core.errors import DefinitionError
+from dockgate.core.pipeline import Action, ActionType, Pipeline, Stage
+from dockgate.definitions.yaml import Document, load
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$"
+IMAGE_REPOSITORY = r"^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*$"
+"""a repository name as the OCI distribution specification has it"""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _seconds(value: object) -> object:
+    """ "90s", "15m", "12h", "7d" as seconds."""
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d+)([smhd])", value)):
+        return int(found[1]) * _UNITS[found[2]]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError("write a duration such as 90s, 15m, 12h or 7d")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+Name = Annotated[str, Field(pattern=NAME)]
+Seconds = Annotated[int, BeforeValidator(_seconds), Field(ge=1, le=60 * 86400)]
+
+
+class _Action(_Strict):
+    name: Name
+    runOrder: int = Field(1, ge=1, le=999)  # noqa: N815 - CodePipeline's own spelling
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,100}$")] = ""
+
+
+class SourceAction(_Action):
+    type: Literal["source"]
+    repository: Name
+    branch: Annotated[str, Field(min_length=1, max_length=255)] = "main"
+    output: Name
+
+
+class BuildAction(_Action):
+    type: Literal["build"]
+    input: Name
+    output: Name
+    image: Annotated[str, Field(pattern=IMAGE_REPOSITORY, max_length=200)]
+    container: Name
+    dockerfile: str = "Dockerfile"
+    args: dict[str, str] = Field(default_factory=dict)
+
+
+class ApprovalAction(_Action):
+    type: Literal["approval"]
+    image: str
+    policy: Name = "default"
+    timeout: Seconds = 7 * 86400
+
+
+class DeployAction(_Action):
+    type: Literal["deploy"]
+    input: Name
+    service: Name
+
+
+AnyAction = Annotated[SourceAction | BuildAction | ApprovalAction | DeployAction, Field(discriminator="type")]
+
+
+class _Stage(_Strict):
+    name: Name
+    actions: list[AnyAction] = Field(min_length=1)
+
+
+class _Pipeline(_Strict):
+    kind: Literal["Pipeline"]
+    name: Name
+    stages: list[_Stage] = Field(min_length=2)
+
+
+class _Repository(_Strict):
+    kind: Literal["Repository"]
+    name: Name
+
+
+class _Port(_Strict):
+    containerPort: int = Field(ge=1, le=65535)  # noqa: N815 - ECS's own spelling
+    hostPort: int = Field(0, ge=0, le=65535)  # noqa: N815
+
+
+class _Http(_Strict):
+    port: int = Field(ge=1, le=65535)
+    path: Annotated[str, Field(pattern=r"^/")] = "/"
+
+
+class _HealthCheck(_Strict):
+    http: _Http | None = None
+    command: list[str] = Field(default_factory=list)
+    interval: Seconds = 1
+    timeout: Seconds = 5
+    startPeriod: Seconds = 60  # noqa: N815
+
+
+class _TaskDefinition(_Strict):
+    container: Name
+    ports: list[_Port] = Field(default_factory=list)
+    environment: dict[str, str] = Field(default_factory=dict)
+    command: list[str] = Field(default_factory=list)
+    healthCheck: _HealthCheck | None = None  # noqa: N815
+    network: Literal["bridge", "host"] = "bridge"
+
+
+class _Service(_Strict):
+    kind: Literal["Service"]
+    name: Name
+    target: Literal["podman"] = "podman"
+    desiredCount: int = Field(0, ge=0, le=100)  # noqa: N815
+    taskDefinition: _TaskDefinition  # noqa: N815
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDefinition:
+    service: Service
+    definition: TaskDefinition
+
+
+Definition = Repository | Pipeline | ServiceDefinition
+
+_KINDS: dict[str, type[_Strict]] = {"Pipeline": _Pipeline, "Repository": _Repository, "Service": _Service}
+
+
+def read(text: str, name: str) -> Definition:
+    """The definition that a YAML text holds. `name` is the file's, for errors. Raises DefinitionError."""
+    document = load(text, name)
+    value = document.value
+    if not isinstance(value, dict):
+        raise document.error((), "a document is a mapping with a `kind`", f"kind: one of {', '.join(_KINDS)}.")
+    kind = value.get("kind")
+    if kind not in _KINDS:
+        raise document.error(("kind",), f"unknown kind {kind!r}", f"Allowed here: {', '.join(_KINDS)}.")
+    try:
+        model = _KINDS[kind].model_validate(value)
+    except ValidationError as error:
+        raise _translate(document, error, _KINDS[kind]) from None
+    if isinstance(model, _Pipeline):
+        return _pipeline(document, model)
+    if isinstance(model, _Service):
+        return _service(document, model)
+    return Repository(value["name"])
+
+
+def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
+    stages: set[str] = set()
+    outputs: set[str] = set()
+    for index, stage in enumerate(model.stages):
+        at = ("stages", index)
+        if stage.name in stages:
+            raise document.error((*at, "name"), f"a second stage {stage.name!r}", "Stage names are unique.")
+        stages.add(stage.name)
+        actions: set[str] = set()
+        for number, action in enumerate(stage.actions):
+            here = (*at, "actions", number)
+            if action.name in actions:
+                raise document.error(
+                    (*here, "name"), f"a second action {action.name!r}", "Names are unique in a stage."
+                )
+            actions.add(action.name)
+            if (index == 0) != isinstance(action, SourceAction):
+                raise document.error(
+                    (*here, "type"),
+                    f"a {action.type} action in stage {index + 1}",
+                    "The first stage holds source actions, and only the first.",
+                )
+            wanted = getattr(action, "input", "")
+            if wanted and wanted not in outputs:
+                known = ", ".join(sorted(outputs))
+                raise document.error((*here, "input"), f"nothing before this puts out {wanted!r}", f"Known: {known}.")
+        for number, action in enumerate(stage.actions):
+            output = getattr(action, "output", "")
+            if output in outputs:
+                raise document.error(
+                    (*at, "actions", number, "output"), f"a second output {output!r}", "Output names are unique."
+                )
+            if output:
+                outputs.add(output)
+    return Pipeline(model.name, tuple(Stage(s.name, tuple(map(_action, s.actions))) for s in model.stages))
+
+
+def _action(model: AnyAction) -> Action:
+    common = {"name", "type", "runOrder", "namespace", "input", "output"}
+    return Action(
+        name=model.name,
+        type=ActionType(model.type),
+        run_order=model.runOrder,
+        input=getattr(model, "input", ""),
+        output=getattr(model, "output", ""),
+        namespace=model.namespace,
+        configuration=model.model_dump(exclude=common),
+    )
+
+
+def _service(document: Document, model: _Service) -> ServiceDefinition:
+    definition = model.taskDefinition
+    check = definition.healthCheck
+    if check is not None and (check.http is None) == (not check.command):
+        where = ("taskDefinition", "healthCheck")
+        raise document.error(where, "a health check is either http or command", "Give exactly one of the two.")
+    for index, port in enumerate(definition.ports):
+        if port.hostPort and model.desiredCount > 1:
+            where = ("taskDefinition", "ports", index, "hostPort")
+            raise document.error(where, "two tasks cannot share one host port", "Use hostPort 0, or desiredCount 1.")
+    health = check and HealthCheck(
+        http_port=check.http.port if check.http else 0,
+        http_path=check.http.path if check.http else "/",
+        command=tuple(check.command),
+        interval=check.interval,
+        timeout=check.timeout,
+        start_period=check.startPeriod,
+    )
+    return ServiceDefinition(
+        Service(model.name, model.target, model.desiredCount, revision=1),
+        TaskDefinition(
+            family=model.name,
+            revision=1,
+            container=definition.container,
+            image="",
+            ports=tuple(PortMapping(port.containerPort, port.hostPort) for port in definition.ports),
+            environment=dict(definition.environment),
+            command=tuple(definition.command),
+            health_check=health,
+            network=definition.network,
+        ),
+    )
+
+
+def _translate(document: Document, error: ValidationError, model: type[_Strict]) -> DefinitionError:
+    """pydantic's first complaint, in our words, at its line."""
+    problem = error.errors(include_url=False, include_input=True)[0]
+    location = tuple(_present(document.value, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        allowed = ", ".join(_allowed(model, problem["loc"][:-1]))
+        return document.error(location, f"unknown key {problem['loc'][-1]!r}", f"Allowed here: {allowed}.")
+    if problem["type"] == "missing":
+        return document.error(location, f"the key {problem['loc'][-1]!r} is missing", "Add it.")
+    given = "" if isinstance(problem.get("input"), dict | list) else f" (found {problem.get('input')!r})"
+    return document.error(location, f"{problem['msg']}{given}", "")
+
+
+def _present(value: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:
+    """The location without the union tags that pydantic puts in, as far as it exists in the document."""
+    for part in location:
+        if (isinstance(value, Mapping) and part in value) or (
+            isinstance(value, list) and isinstance(part, int) and part < len(value)
+        ):
+            value = value[part]
+            yield part
+
+
+def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the model at this location knows."""
+    tags = {"source": SourceAction, "build": BuildAction, "approval": ApprovalAction, "deploy": DeployAction}
+    inner: dict[str, type[BaseModel]] = {
+        "stages": _Stage,
+        "taskDefinition": _TaskDefinition,
+        "healthCheck": _HealthCheck,
+        "http": _Http,
+        "ports": _Port,
+    }
+    for part in location:
+        if isinstance(part, str):
+            model = tags.get(part) or inner.get(part) or model
+    return list(model.model_fields)

@@ -1,0 +1,82 @@
+"""Every effect the server has goes through `Effects.run`, under the name of a `Step`.
+
+Inside a workflow an effect is a dbos step: its result is kept, and after a crash it is not done again unless the
+crash came before the result was written. So each effect may happen twice, and each is keyed. The observer sees the
+moment before and after every effect; the crash tests take their list of moments from `Step`.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import ParamSpec, TypeVar
+
+from dbos import DBOS
+
+from dockgate.core.errors import UnavailableError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Step(StrEnum):
+    """Every effect there is."""
+
+    OBSERVE_PUSH = "observe-push"
+    RECORD_EVENT = "record-event"
+    START_EXECUTION = "start-execution"
+    RECORD_IMAGE = "record-image"
+    HANDLED = "handled"
+    ADVANCE = "advance"
+    SOURCE = "source"
+    BUILD = "build"
+    IMAGE_DEFINITIONS = "image-definitions"
+    REQUEST_APPROVAL = "request-approval"
+    NOTIFY = "notify"
+    READ_IMAGE = "read-image"
+    FAIL_SCAN = "fail-scan"
+    ANSWER = "answer"
+    REGISTER_REVISION = "register-revision"
+    DEPLOY = "deploy"
+    POINT_SERVICE = "point-service"
+    FINISH = "finish"
+    EXPIRE = "expire"
+    REJUDGE = "rejudge"
+    RETRY = "retry"
+    STOP = "stop"
+    SCALE = "scale"
+    CONVERGE = "converge"
+    PURGE = "purge"
+
+
+Observer = Callable[[str], None]
+"""Called with "before <step>" and "after <step>"."""
+
+
+def unobserved(_: str) -> None:
+    """The observer of a server that is not under test."""
+
+
+class Effects:
+    def __init__(self, observe: Observer = unobserved) -> None:
+        self._observe = observe
+
+    def run(self, step: Step, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Does it. Inside a workflow, what is UNAVAILABLE is tried three times, a second and two apart."""
+
+        def effect() -> R:
+            self._observe(f"before {step}")
+            result = function(*args, **kwargs)
+            self._observe(f"after {step}")
+            return result
+
+        if DBOS.workflow_id is None:
+            return effect()
+        return DBOS.run_step(
+            {
+                "name": step.value,
+                "retries_allowed": True,
+                "max_attempts": 3,
+                "interval_seconds": 1.0,
+                "should_retry": lambda error: isinstance(error, UnavailableError),
+            },
+            effect,
+        )

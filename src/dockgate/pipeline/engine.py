@@ -1,0 +1,166 @@
+"""The pipeline as the rest of the server sees it: what may be told to it, and the sweep that lets no one wait for
+ever."""
+
+import hmac
+import logging
+import threading
+from pathlib import Path
+
+from dbos import DBOS
+
+from dockgate.core.approvals import Answer, Approval, ApprovalState, shorten
+from dockgate.core.deploy import Service
+from dockgate.core.errors import ConflictError, DeniedError, DockgateError
+from dockgate.core.events import Event, EventKind
+from dockgate.core.pipeline import Execution
+from dockgate.core.stores import Scan
+from dockgate.pipeline.effects import Effects, Observer, Step, unobserved
+from dockgate.pipeline.flows import Flows
+from dockgate.pipeline.parts import Parts
+
+SWEEP_SECONDS = 2.0
+CONVERGE_EVERY = 10
+PURGE_EVERY = 1800
+"""in sweeps"""
+
+_log = logging.getLogger(__name__)
+
+
+class Engine:
+    """One per process. `executor` names it to dbos: the same name after a restart takes its unfinished work up
+    again."""
+
+    def __init__(self, parts: Parts, folder: Path, observe: Observer = unobserved, executor: str = "dockgate") -> None:
+        self._parts = parts
+        self._store = parts.store
+        self._effects = Effects(observe)
+        self._flows = Flows(parts, self._effects, folder, executor)
+        self._stop = threading.Event()
+        self._sweeper = threading.Thread(target=self._sweep_until_stopped, name="sweep", daemon=True)
+        self._database = ""
+
+    def launch(self) -> None:
+        """Takes up what a crash left: dbos its workflows, then we whatever had been written but not started."""
+        DBOS.launch()
+        for repository in self._store.repositories.names():
+            self.pushed(repository)
+        for execution in self._store.executions.unfinished():
+            self._flows.proceed(execution)
+        self._sweeper.start()
+
+    def close(self) -> None:
+        """Stops taking up work, and gives what runs a moment; what does not end in it goes on at the next launch."""
+        self._stop.set()
+        self._sweeper.join(timeout=SWEEP_SECONDS * 2)
+        DBOS.destroy(workflow_completion_timeout_sec=5)
+
+    # --- what others tell us -------------------------------------------------------------------------------------
+
+    def pushed(self, repository: str) -> None:
+        """Looks at a repository's branches; each that moved becomes an event."""
+        heads = self._parts.source.heads(repository)
+        events = self._effects.run(Step.OBSERVE_PUSH, self._store.events.observe, repository, heads, self._parts.now())
+        for event in events:
+            self._flows.start_event(event.id)
+
+    def image_pushed(self, event_id: str, repository: str, digest: str, tag: str) -> None:
+        """The registry tells of a push, at least once."""
+        detail = {"repository": repository, "digest": digest, "tag": tag}
+        event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self._parts.now())
+        if self._effects.run(Step.RECORD_EVENT, self._store.events.add, event):
+            self._flows.start_event(event.id)
+
+    def start(self, pipeline: str, cause: str) -> Execution:
+        """Starts a pipeline by hand, at its source branches' heads; once for each cause."""
+        trigger = {"cause": "started by hand"}
+        execution = self._effects.run(
+            Step.START_EXECUTION, self._store.executions.start, pipeline, cause, trigger, self._parts.now()
+        )
+        self._flows.proceed(execution.id)
+        return execution
+
+    def retry(self, execution: str) -> None:
+        self._effects.run(Step.RETRY, self._store.executions.retry, execution, self._parts.now())
+        self._flows.proceed(execution)
+
+    def stop(self, execution: str, reason: str) -> None:
+        """What runs at this moment ends, and its result is thrown away."""
+        self._effects.run(Step.STOP, self._store.executions.stop, execution, reason, self._parts.now())
+
+    def scan(self, repository: str, digest: str) -> Scan:
+        scan = self._effects.run(
+            Step.RECORD_IMAGE, self._store.images.request_scan, digest, repository, self._parts.now()
+        )
+        self._flows.start_requested(scan)
+        return scan
+
+    def reject(self, approval_id: str, token: str, reason: str, who: str) -> Approval:
+        """A person's no. There is no person's yes: only a verdict approves."""
+        approval = self._store.approvals.get(approval_id)
+        if not _same(approval.token, token):
+            raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` tells it.")
+        answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}"), "", who)
+        if not self._effects.run(Step.ANSWER, self._store.approvals.settle, approval_id, answer, self._parts.now()):
+            raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` says how.")
+        self._flows.proceed(_execution(approval_id))
+        return self._store.approvals.get(approval_id)
+
+    def scale(self, service: str, desired_count: int) -> Service:
+        """Sets the desired count, and returns when as many tasks run."""
+        self._effects.run(Step.SCALE, self._store.services.scale, service, desired_count)
+        self._effects.run(Step.CONVERGE, self._flows.actions.converge, service)
+        return self._store.services.get(service)
+
+    # --- the sweep -----------------------------------------------------------------------------------------------
+
+    def _sweep_until_stopped(self) -> None:
+        turn = 0
+        while not self._stop.wait(SWEEP_SECONDS):
+            for name, every, sweep in (
+                ("events", 1, self._sweep_events),
+                ("approvals", 1, self._sweep_approvals),
+                ("advisories", 1, self._sweep_advisories),
+                ("services", CONVERGE_EVERY, self._sweep_services),
+                ("old rows", PURGE_EVERY, self._sweep_old_rows),
+            ):
+                if turn % every == 0:
+                    try:
+                        sweep()
+                    except Exception as error:
+                        _log.warning("sweeping %s failed, and is tried again: %s", name, error, exc_info=error)
+            turn += 1
+
+    def _sweep_events(self) -> None:
+        """What was written and not started, because the server died in between."""
+        for event in self._store.events.unhandled():
+            self._flows.start_event(event.id)
+        for scan in self._store.images.requested():
+            self._flows.start_scan(scan)
+
+    def _sweep_approvals(self) -> None:
+        for approval in self._store.approvals.due(self._parts.now()):
+            answer = Answer(ApprovalState.EXPIRED, "nobody answered in time", "", "timeout")
+            self._effects.run(Step.EXPIRE, self._store.approvals.settle, approval.id, answer, self._parts.now())
+            self._flows.proceed(_execution(approval.id))
+
+    def _sweep_advisories(self) -> None:
+        self._database = self._effects.run(Step.REJUDGE, self._flows.judging.renew, self._database)
+
+    def _sweep_services(self) -> None:
+        for service in self._store.services.list():
+            try:
+                self._effects.run(Step.CONVERGE, self._flows.actions.converge, service.name, wait=False)
+            except DockgateError as error:
+                _log.warning("%s has not the tasks it should have: %s", service.name, error)
+
+    def _sweep_old_rows(self) -> None:
+        self._effects.run(Step.PURGE, self._store.approvals.purge, self._parts.ago(self._parts.keep_days))
+
+
+def _execution(approval_id: str) -> str:
+    return approval_id.partition("/")[0]
+
+
+def _same(left: str, right: str) -> bool:
+    """In constant time."""
+    return hmac.compare_digest(left.encode(), right.encode())

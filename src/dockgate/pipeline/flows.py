@@ -1,0 +1,184 @@
+"""The dbos workflows. Each does its effects, writes what came of them, and starts what follows under its own key.
+
+What a workflow decides by, it has from an effect's result: so it takes the same way again after a crash.
+
+A wait is a row: an approval ends its workflow, and whoever settles it goes on by `proceed`. Changing a workflow's body
+needs a new APPLICATION_VERSION and a migration of what is pending under the old one.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos import error as dbos_error
+
+from dockgate.core.errors import DockgateError
+from dockgate.core.events import EventKind
+from dockgate.core.pipeline import ActionKey, ActionType, State, plan
+from dockgate.core.stores import PushedImage, Scan, ScanState
+from dockgate.pipeline.actions import Actions, Done
+from dockgate.pipeline.effects import Effects, Step
+from dockgate.pipeline.judging import Judging
+from dockgate.pipeline.parts import Parts
+
+APPLICATION_VERSION = "1"
+
+_log = logging.getLogger(__name__)
+
+
+class Flows:
+    """Registers the workflows with dbos and runs them. One per process: dbos has one registry."""
+
+    def __init__(self, parts: Parts, effects: Effects, folder: Path, executor: str) -> None:
+        self._parts = parts
+        self._store = parts.store
+        self._effects = effects
+        self.judging = Judging(parts)
+        self.actions = Actions(parts, self.judging)
+        config: DBOSConfig = {
+            "name": "dockgate",
+            "system_database_url": f"sqlite:///{folder / 'dbos.db'}",
+            "application_version": APPLICATION_VERSION,
+            "executor_id": executor,
+            "log_level": "WARNING",
+        }
+        DBOS(config=config)
+        self._run_action = DBOS.workflow(name="run-action")(self._make(self._action_body))
+        self._handle_event = DBOS.workflow(name="handle-event")(self._make(self._event_body))
+        self._read_image = DBOS.workflow(name="read-image")(self._make(self._scan_body))
+
+    @staticmethod
+    def _make(body: Callable[[str], None]) -> Callable[[str], None]:
+        """A plain function of its own for each body: dbos tells bound methods apart by their class only."""
+
+        def workflow(key: str) -> None:
+            body(key)
+
+        return workflow
+
+    # --- starting ------------------------------------------------------------------------------------------------
+
+    def start_action(self, key: str) -> None:
+        with SetWorkflowID(key):
+            DBOS.start_workflow(self._run_action, key)
+
+    def start_event(self, event_id: str) -> None:
+        with SetWorkflowID(f"event/{event_id}"):
+            DBOS.start_workflow(self._handle_event, event_id)
+
+    def start_scan(self, scan: Scan) -> None:
+        with SetWorkflowID(f"scan/{scan.image}/{scan.number}"):
+            DBOS.start_workflow(self._read_image, scan.image)
+
+    def proceed(self, execution: str) -> None:
+        """Does what follows from the actions so far. Whatever is in progress is started: again under its key is
+        nothing."""
+
+        def advance() -> list[str]:
+            return [str(key) for key in self._store.executions.advance(execution, plan, self._parts.now())]
+
+        for key in self._effects.run(Step.ADVANCE, advance):
+            self.start_action(key)
+
+    # --- events --------------------------------------------------------------------------------------------------
+
+    def _event_body(self, event_id: str) -> None:
+        event = self._store.events.get(event_id)
+        if event.kind is EventKind.REPOSITORY_PUSH:
+            self._pushed(event.id, event.detail)
+        else:
+            self._image_pushed(event.detail, event.at)
+        self._effects.run(Step.HANDLED, self._store.events.handled, event.id, self._parts.now())
+
+    def _pushed(self, event_id: str, detail: dict[str, str]) -> None:
+        """Starts every pipeline that has this repository and branch as a source."""
+
+        def start() -> list[str]:
+            executions = []
+            for name in self._store.pipelines.names():
+                sources = self._store.pipelines.get(name).stages[0].actions
+                wanted = {(action.configuration["repository"], action.configuration["branch"]) for action in sources}
+                if (detail["repository"], detail["branch"]) in wanted:
+                    started = self._store.executions.start(name, event_id, detail, self._parts.now())
+                    executions.append(started.id)
+            return executions
+
+        for execution in self._effects.run(Step.START_EXECUTION, start):
+            self.proceed(execution)
+
+    def _image_pushed(self, detail: dict[str, str], at: str) -> None:
+        def record() -> Scan:
+            self._store.images.pushed(PushedImage(detail["repository"], detail["tag"], detail["digest"], at))
+            return self._store.images.request_scan(detail["digest"], detail["repository"], self._parts.now())
+
+        self.start_requested(self._effects.run(Step.RECORD_IMAGE, record))
+
+    # --- actions -------------------------------------------------------------------------------------------------
+
+    def _action_body(self, key_text: str) -> None:
+        key = ActionKey.parse(key_text)
+        try:
+            done = self._perform(key)
+        except Exception as error:
+            self._finish(key, State.FAILED, _reason(error), Done())
+        else:
+            if done is not None:
+                self._finish(key, State.SUCCEEDED, "", done)
+        self.proceed(key.execution)
+
+    def _finish(self, key: ActionKey, state: State, reason: str, done: Done) -> None:
+        def finish() -> bool:
+            return self._store.executions.finish(
+                key, state, self._parts.now(), reason=reason, variables=done.variables, artifact=done.artifact
+            )
+
+        self._effects.run(Step.FINISH, finish)
+
+    def _perform(self, key: ActionKey) -> Done | None:
+        """None: the action waits, and whoever answers finishes it."""
+        run, actions = self._effects.run, self.actions
+        _, action = actions.definition(key)
+        if action.type is ActionType.SOURCE:
+            return run(Step.SOURCE, actions.source, key)
+        if action.type is ActionType.BUILD:
+            digest = run(Step.BUILD, actions.build, key)
+            return run(Step.IMAGE_DEFINITIONS, actions.image_definitions, key, digest)
+        if action.type is ActionType.DEPLOY:
+            definition = run(Step.REGISTER_REVISION, actions.register_revision, key)
+            run(Step.DEPLOY, actions.deploy, key, definition)
+            return run(Step.POINT_SERVICE, actions.point, key, definition)
+        approval, scan = run(Step.REQUEST_APPROVAL, actions.request_approval, key)
+        self.start_requested(scan)
+        run(Step.NOTIFY, actions.announce, approval)
+        run(Step.ANSWER, self.judging.answer, approval.image)
+        return None
+
+    # --- scans ---------------------------------------------------------------------------------------------------
+
+    def start_requested(self, scan: Scan) -> None:
+        """Starts the scan that is asked for. One that is running, or over, is not done again."""
+        if scan.state is ScanState.REQUESTED:
+            self.start_scan(scan)
+
+    def _scan_body(self, image: str) -> None:
+        scan = self._store.images.scan(image)
+        if scan is None:
+            return
+        try:
+            self._effects.run(Step.READ_IMAGE, self.judging.read, scan)
+        except Exception as error:
+            self._effects.run(Step.FAIL_SCAN, self.judging.fail, scan, _reason(error))
+        for execution in self._effects.run(Step.ANSWER, self.judging.answer, image):
+            self.proceed(execution)
+
+
+def _reason(error: Exception) -> str:
+    """What a person should read. Our own errors say it themselves; any other is a bug, and its trace goes to the
+    log."""
+    if isinstance(error, dbos_error.DBOSMaxStepRetriesExceeded) and error.errors:
+        error = error.errors[-1]
+    if isinstance(error, DockgateError):
+        return f"{error}. {error.advice}".replace("..", ".") if error.advice else str(error)
+    _log.error("an action failed by a fault of ours", exc_info=error)
+    return f"internal fault: {type(error).__name__}: {error}. The server's log has the trace."

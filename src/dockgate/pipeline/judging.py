@@ -1,0 +1,125 @@
+"""Scans and verdicts in the server: reading an image once, judging it as often as asked, and again when advisories
+change."""
+
+import logging
+
+from dockgate.core import gate
+from dockgate.core.approvals import answer_waiting
+from dockgate.core.errors import DatabaseError, DeployError, DockgateError
+from dockgate.core.model import Slice, Status, Verdict
+from dockgate.core.ports import Notice
+from dockgate.core.stores import Scan, ScanState
+from dockgate.pipeline.parts import Parts
+
+_log = logging.getLogger(__name__)
+
+
+class Judging:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._images = parts.store.images
+
+    def read(self, scan: Scan) -> None:
+        """Reads the image and stores its inventories."""
+        inventories = self._parts.read_image(scan.repository, scan.image)
+        self._images.finish_scan(scan.image, scan.number, inventories, "", self._parts.now())
+
+    def fail(self, scan: Scan, reason: str) -> None:
+        self._images.finish_scan(scan.image, scan.number, (), reason, self._parts.now())
+
+    def judge(self, image: str, policy_name: str, cause: str) -> tuple[Verdict, str] | None:
+        """The verdict on what was read, stored under its cause, with its digest; None while nothing was read yet.
+
+        A scan that failed and a database that is not there are Undetermined verdicts: whoever waits gets an answer.
+        """
+        scan = self._images.scan(image)
+        if scan is None or scan.state is ScanState.REQUESTED:
+            return None
+        parts = self._parts
+        policy = parts.policies(policy_name)
+        now, engine = parts.now(), parts.engine_version
+        consulted = Slice((), ())
+        if scan.state is ScanState.FAILED:
+            verdict = gate.unscanned(image, scan.reason, policy, now, engine)
+        else:
+            inventories = self._images.inventories(image)
+            try:
+                consulted = parts.advisories().slice(inventories)
+            except DatabaseError as error:
+                verdict = gate.unscanned(image, f"{error}. {error.advice}", policy, now, engine)
+            else:
+                verdict = gate.judge(image, inventories, consulted, policy, now, engine, parts.ecosystems, parts.rules)
+        return self._images.add_verdict(verdict, consulted, policy, cause)
+
+    def answer(self, image: str) -> list[str]:
+        """Answers whoever waits on this image, if it can be judged. Returns the executions that may go on."""
+        answer_waiting(self._parts.store.approvals, image, self.judge, self._parts.now())
+        return list(self._parts.store.approvals.executions(image))
+
+    def demand_approval(self, image: str, cause: str) -> None:
+        """Judges the image anew by every policy that ever judged it. DeployError unless all approve: what passed once
+        may be known as vulnerable today."""
+        policies = sorted({record.policy for record in self._images.verdicts(image)})
+        if not policies:
+            raise DeployError(
+                f"no verdict on {image}: only approved digests run",
+                "Put an approval action before the deploy, or approve the digest in a pipeline first.",
+            )
+        for policy in policies:
+            judged = self.judge(image, policy, f"{cause}/{policy}")
+            if judged is None or judged[0].status is not Status.APPROVED:
+                why = judged[0].summary if judged else "it is being scanned"
+                raise DeployError(
+                    f"{image} is not approved by the policy {policy!r} as of now: {why}",
+                    "Build it again with the upgrades that the verdict names.",
+                )
+
+    def renew(self, known: str) -> str:
+        """Judges what runs again when the advisory database is another than `known`. Returns the present one's digest.
+
+        A new advisory takes nothing down: the service is marked at risk, with a deadline, and its next deploy is
+        blocked.
+        """
+        try:
+            present = self._parts.advisories().digest
+        except DatabaseError:
+            return known
+        if present == known:
+            return known
+        for service in self._parts.store.services.list():
+            definition = self._parts.store.services.definition(service.name, service.revision)
+            image = definition.image.partition("@")[2]
+            if not image:
+                continue
+            bad = self._objections(image, f"database/{present}/{image}")
+            until = self._parts.later(self._parts.risk_days * 86400) if bad else ""
+            self._parts.store.services.at_risk(service.name, bad, until)
+            if bad and not service.at_risk:
+                self.tell(
+                    Notice(
+                        key=f"at-risk/{service.name}/{image}/{present}",
+                        kind="Service At Risk",
+                        title=f"{service.name} runs an image that would no longer be approved",
+                        body=f"{bad}\nIt keeps running. Its next deploy is blocked; replace it before {until}.",
+                        detail={"service": service.name, "image": image, "until": until},
+                    )
+                )
+        return present
+
+    def _objections(self, image: str, cause: str) -> str:
+        """Why the image would not be approved today, "" when it would."""
+        found = []
+        for policy in sorted({record.policy for record in self._images.verdicts(image)}):
+            judged = self.judge(image, policy, f"{cause}/{policy}")
+            if judged is not None and judged[0].status is not Status.APPROVED:
+                found.append(f"{policy}: {judged[0].summary}")
+        return "; ".join(found)
+
+    def tell(self, notice: Notice) -> None:
+        """Hands the notice to every notifier. One that fails keeps none of the others, and nothing else, from going
+        on."""
+        for notifier in self._parts.notifiers:
+            try:
+                notifier.notify(notice)
+            except DockgateError as error:
+                _log.warning("%s was not told: %s", notice.key, error)

@@ -1,0 +1,56 @@
+"""What the workflows are handed. `bootstrap/server.py` fills it in with real adapters, tests with fakes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from dockgate.core.model import Policy
+from dockgate.core.ports import (
+    Advisories,
+    Builder,
+    Clock,
+    Ecosystem,
+    ImageReader,
+    Notifier,
+    Registry,
+    RepositoryHost,
+    Rule,
+    Target,
+)
+from dockgate.core.stores import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`policies` gives a policy by name (NotFoundError lists what there is). `risk_days` is how long an image that runs
+    may stay at risk; `keep_days` how long settled approvals and handled events are kept."""
+
+    store: Store
+    source: RepositoryHost
+    builder: Builder
+    registry: Registry
+    read_image: ImageReader
+    targets: Mapping[str, Target]
+    notifiers: Sequence[Notifier]
+    advisories: Advisories
+    policies: Callable[[str], Policy]
+    ecosystems: Sequence[Ecosystem]
+    rules: Sequence[Rule]
+    engine_version: str
+    clock: Clock
+    risk_days: float = 14
+    keep_days: float = 90
+
+    def now(self) -> str:
+        return text(self.clock())
+
+    def ago(self, days: float) -> str:
+        return text(self.clock() - timedelta(days=days))
+
+    def later(self, seconds: float) -> str:
+        return text(self.clock() + timedelta(seconds=seconds))
+
+
+def text(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds, so that text order is time order."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,59 @@
+"""Approvals: who waits for what, since when, and how it was settled."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from dockgate.core.approvals import Approval, ApprovalState
+from dockgate.web.api import TheServer
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalView:
+    """An approval without its token."""
+
+    id: str
+    image: str
+    repository: str
+    policy: str
+    custom_data: str
+    created_at: str
+    expires_at: str
+    state: ApprovalState
+    summary: str
+    verdict: str
+    decided_by: str
+    settled_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """`who` is a name for the record; who may decide comes with people and roles."""
+
+    token: str
+    reason: str
+    who: str
+
+
+def view(approval: Approval) -> ApprovalView:
+    return ApprovalView(**{name: getattr(approval, name) for name in ApprovalView.__dataclass_fields__})
+
+
+@router.get("/approvals")
+def approvals(server: TheServer, state: ApprovalState | None = None, limit: int = 100) -> list[ApprovalView]:
+    """Newest first."""
+    return [view(approval) for approval in server.store.approvals.list(state, max(1, min(limit, 1000)))]
+
+
+@router.get("/approvals/{approval_id:path}")
+def show(approval_id: str, server: TheServer) -> Approval:
+    """One approval, with its token."""
+    return server.store.approvals.get(approval_id)
+
+
+@router.post("/approvals/{approval_id:path}/reject")
+def reject(approval_id: str, body: Reject, server: TheServer) -> ApprovalView:
+    """A person's no. There is no person's yes: only a verdict approves."""
+    return view(server.engine.reject(approval_id, body.token, body.reason, body.who))

@@ -1,0 +1,64 @@
+"""Services: their revisions, their tasks, their desired count."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from dockgate.core.deploy import Service, Task, TaskDefinition, TaskState
+from dockgate.core.errors import UsageError
+from dockgate.web.api import TheServer
+
+MOST_TASKS = 100
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSummary:
+    service: Service
+    image: str
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """`definitions` newest first."""
+
+    service: Service
+    definitions: list[TaskDefinition]
+    tasks: list[Task]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    desired_count: int
+
+
+@router.get("/services")
+def services(server: TheServer) -> list[ServiceSummary]:
+    found = []
+    for service in server.store.services.list():
+        image = server.store.services.definition(service.name, service.revision).image
+        tasks = server.parts.targets[service.target].tasks(service.name)
+        found.append(ServiceSummary(service, image, sum(task.state is TaskState.RUNNING for task in tasks)))
+    return found
+
+
+@router.get("/services/{name}")
+def service(name: str, server: TheServer) -> ServiceView:
+    return _view(name, server)
+
+
+@router.post("/services/{name}/scale")
+def scale(name: str, body: Scale, server: TheServer) -> ServiceView:
+    """Sets the desired count, and answers when as many tasks run."""
+    if not 0 <= body.desired_count <= MOST_TASKS:
+        raise UsageError(f"a desired count of {body.desired_count}", f"Allowed: 0 to {MOST_TASKS}.")
+    server.engine.scale(name, body.desired_count)
+    return _view(name, server)
+
+
+def _view(name: str, server: TheServer) -> ServiceView:
+    found = server.store.services.get(name)
+    tasks = server.parts.targets[found.target].tasks(name)
+    return ServiceView(found, list(server.store.services.definitions(name)), list(tasks))

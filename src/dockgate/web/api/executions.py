@@ -1,0 +1,121 @@
+"""Executions: what each stage and action did, its log, and stopping and retrying."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from dockgate.core.errors import NotFoundError
+from dockgate.core.pipeline import ActionKey, ActionRun, ActionType, Execution, State, latest, stage_state
+from dockgate.web.api import TheServer
+from dockgate.web.api.approvals import ApprovalView, view
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class ActionView:
+    """The last try of an action. `log` says whether it prints anything; `approval` is there for approval actions."""
+
+    name: str
+    type: ActionType
+    state: State
+    reason: str
+    attempt: int
+    started_at: str
+    finished_at: str
+    variables: dict[str, str]
+    artifact: str
+    log: bool
+    approval: ApprovalView | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    name: str
+    state: State
+    actions: list[ActionView]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionView:
+    execution: Execution
+    stages: list[StageView]
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """`offset` is where to go on from; `over` says that the action ended and nothing more will come."""
+
+    text: str
+    offset: int
+    over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    reason: str = "stopped by hand"
+
+
+@router.get("/executions/{execution_id}")
+def show(execution_id: str, server: TheServer) -> ExecutionView:
+    """An execution with its stages and actions."""
+    execution = server.store.executions.get(execution_id)
+    pipeline = server.store.pipelines.get(execution.pipeline, execution.pipeline_version)
+    runs = server.store.executions.runs(execution_id)
+    last = latest(runs)
+    stages = []
+    for stage in pipeline.stages:
+        actions = []
+        for action in stage.actions:
+            run = last.get((stage.name, action.name)) or ActionRun(
+                ActionKey(execution_id, stage.name, action.name, 0), State.PENDING
+            )
+            approval = None
+            if action.type is ActionType.APPROVAL and run.key.attempt:
+                approval = _approval(server, run.key)
+            actions.append(
+                ActionView(
+                    name=action.name,
+                    type=action.type,
+                    state=run.state,
+                    reason=run.reason,
+                    attempt=run.key.attempt,
+                    started_at=run.started_at,
+                    finished_at=run.finished_at,
+                    variables=run.variables,
+                    artifact=run.artifact,
+                    log=action.type in (ActionType.BUILD, ActionType.DEPLOY),
+                    approval=approval,
+                )
+            )
+        stages.append(StageView(stage.name, stage_state(stage, runs), actions))
+    return ExecutionView(execution, stages)
+
+
+def _approval(server: TheServer, key: ActionKey) -> ApprovalView | None:
+    try:
+        return view(server.store.approvals.get(str(key)))
+    except NotFoundError:  # not asked for yet, or purged long after
+        return None
+
+
+@router.post("/executions/{execution_id}/stop")
+def stop(execution_id: str, body: Stop, server: TheServer) -> Execution:
+    """Stops it. What runs at this moment ends by itself; its result is thrown away."""
+    server.engine.stop(execution_id, body.reason)
+    return server.store.executions.get(execution_id)
+
+
+@router.post("/executions/{execution_id}/retry")
+def retry(execution_id: str, server: TheServer) -> Execution:
+    """Tries the failed actions of the stage that failed once more."""
+    server.engine.retry(execution_id)
+    return server.store.executions.get(execution_id)
+
+
+@router.get("/executions/{execution_id}/log")
+def log(execution_id: str, stage: str, action: str, server: TheServer, attempt: int = 1, offset: int = 0) -> LogPart:
+    """What an action prints, from a byte offset on; ask again from the offset in the answer until it is over."""
+    run = server.store.executions.run(ActionKey(execution_id, stage, action, attempt))
+    data, following = server.store.logs.read(run.key, max(0, offset))
+    return LogPart(data.decode("utf-8", "replace"), following, run.state.over and not data)

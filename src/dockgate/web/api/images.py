@@ -1,0 +1,109 @@
+"""Images, their scans and verdicts."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Response
+
+from dockgate.core.model import Verdict
+from dockgate.core.stores import PushedImage, Scan, VerdictRecord
+from dockgate.web.api import TheServer
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSummary:
+    """`scan` is the scan's state; `status` and `summary` are of the newest verdict ("" without one)."""
+
+    repository: str
+    tag: str
+    digest: str
+    pushed_at: str
+    scan: str
+    status: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryView:
+    platform: str
+    distribution: str
+    packages: int
+    unread: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    digest: str
+    scan: Scan | None
+    pushes: list[PushedImage]
+    inventories: list[InventoryView]
+    verdicts: list[VerdictRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRequest:
+    """`repository` is where in our registry the digest lies."""
+
+    repository: str
+
+
+@router.get("/images")
+def images(server: TheServer, repository: str | None = None) -> list[ImageSummary]:
+    """What was pushed to our registry, newest first."""
+    found = []
+    for pushed in server.store.images.images(repository):
+        scan = server.store.images.scan(pushed.digest)
+        verdicts = server.store.images.verdicts(pushed.digest)
+        found.append(
+            ImageSummary(
+                repository=pushed.repository,
+                tag=pushed.tag,
+                digest=pushed.digest,
+                pushed_at=pushed.pushed_at,
+                scan=scan.state if scan else "",
+                status=verdicts[0].status if verdicts else "",
+                summary=verdicts[0].summary if verdicts else "",
+            )
+        )
+    return found
+
+
+@router.get("/images/{digest}")
+def image(digest: str, server: TheServer) -> ImageView:
+    """One digest: its scan, its inventories in short, its verdicts newest first."""
+    scan = server.store.images.scan(digest)
+    inventories = server.store.images.inventories(digest) if scan and scan.finished_at and not scan.reason else ()
+    return ImageView(
+        digest=digest,
+        scan=scan,
+        pushes=[pushed for pushed in server.store.images.images() if pushed.digest == digest],
+        inventories=[
+            InventoryView(
+                item.platform,
+                item.distribution.name if item.distribution else "",
+                len(item.packages),
+                len(item.unread),
+            )
+            for item in inventories
+        ],
+        verdicts=list(server.store.images.verdicts(digest)),
+    )
+
+
+@router.post("/images/{digest}/scan", status_code=202)
+def scan(digest: str, body: ScanRequest, server: TheServer) -> Scan:
+    """Asks for a scan. One that is requested or done stands."""
+    return server.engine.scan(body.repository, digest)
+
+
+@router.get("/verdicts/{digest}")
+def verdict(digest: str, server: TheServer) -> Verdict:
+    """A verdict, whole."""
+    return server.store.images.verdict(digest)
+
+
+@router.get("/documents/{digest}")
+def document(digest: str, server: TheServer) -> Response:
+    """The canonical bytes of what a verdict was made from: an inventory, a slice, a policy."""
+    return Response(server.store.images.document(digest), media_type="application/json")

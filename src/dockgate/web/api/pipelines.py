@@ -1,0 +1,93 @@
+"""The server itself, repositories, and pipelines with the starting of executions."""
+
+import uuid
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Header, Request
+from starlette.concurrency import run_in_threadpool
+
+from dockgate.bootstrap.server import Applied, ServerStatus
+from dockgate.core.errors import UsageError
+from dockgate.core.pipeline import Execution, Pipeline
+from dockgate.web.api import TheServer
+
+DOCUMENT_LIMIT = 1 << 20
+"""bytes"""
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryView:
+    """`heads` maps branches to commit ids."""
+
+    name: str
+    clone_url: str
+    heads: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSummary:
+    name: str
+    version: int
+    latest: Execution | None
+
+
+@router.get("/status")
+def status(server: TheServer) -> ServerStatus:
+    """What this server is, and the state of its advisory database."""
+    return server.status()
+
+
+@router.post("/apply")
+async def apply(request: Request, server: TheServer, name: str = "document.yaml") -> Applied:
+    """Makes the server agree with a YAML document (Repository, Pipeline, Service) given as the body."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > DOCUMENT_LIMIT:
+            raise UsageError(f"{name}: larger than {DOCUMENT_LIMIT} bytes", "A document is one small YAML file.")
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name}: not UTF-8: {error}", "Save the file as UTF-8.") from None
+    return await run_in_threadpool(server.apply, text, name)
+
+
+@router.get("/repositories")
+def repositories(server: TheServer) -> list[RepositoryView]:
+    """The git repositories that this server hosts."""
+    return [
+        RepositoryView(name, server.clone_url(name), dict(server.source.heads(name)))
+        for name in server.store.repositories.names()
+    ]
+
+
+@router.get("/pipelines")
+def pipelines(server: TheServer) -> list[PipelineSummary]:
+    """All pipelines, each with its newest execution."""
+    found = []
+    for name in server.store.pipelines.names():
+        newest = server.store.executions.of(name, 1)
+        found.append(PipelineSummary(name, server.store.pipelines.get(name).version, newest[0] if newest else None))
+    return found
+
+
+@router.get("/pipelines/{name}")
+def pipeline(name: str, server: TheServer) -> Pipeline:
+    """The newest version of a pipeline's definition."""
+    return server.store.pipelines.get(name)
+
+
+@router.get("/pipelines/{name}/executions")
+def executions(name: str, server: TheServer, limit: int = 20) -> list[Execution]:
+    """Newest first."""
+    server.store.pipelines.get(name)
+    return list(server.store.executions.of(name, max(1, min(limit, 1000))))
+
+
+@router.post("/pipelines/{name}/executions", status_code=201)
+def start(name: str, server: TheServer, idempotency_key: str = Header("")) -> Execution:
+    """Starts a pipeline by hand. The same Idempotency-Key starts it once."""
+    server.store.pipelines.get(name)
+    return server.engine.start(name, f"hand/{idempotency_key or uuid.uuid4()}")

@@ -1,0 +1,68 @@
+"""The ASGI application. Errors of the core become JSON with their advice; nothing else leaves a trace to a caller."""
+
+import logging
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from dockgate import __version__
+from dockgate.bootstrap.server import Server
+from dockgate.core import errors
+from dockgate.web import git, registry
+from dockgate.web.api import approvals, deploys, executions, images, pipelines
+
+_STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
+    (errors.NotFoundError, 404),
+    (errors.ConflictError, 409),
+    (errors.DeniedError, 403),
+    (errors.UsageError, 400),
+    (errors.UnavailableError, 503),
+    (errors.DatabaseError, 503),
+    (errors.DeployError, 409),
+)
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(server: Server) -> FastAPI:
+    """Answers to loopback names only: until people and roles exist, no other page's script may reach the API."""
+    app = FastAPI(
+        title="Dockgate",
+        version=__version__,
+        description="From git push to a running container, past the gate. Each command is one of these calls.",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    hosts = {"127.0.0.1", "localhost", urlsplit(server.url).hostname or "127.0.0.1"}
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts))
+    app.state.server = server
+    for router in (pipelines.router, executions.router, approvals.router, images.router, deploys.router):
+        app.include_router(router, prefix="/api/v1")
+    app.include_router(registry.router)
+    app.include_router(git.router)
+    app.add_exception_handler(errors.DockgateError, _explain)
+    app.add_exception_handler(HTTPException, _plain)
+    app.add_exception_handler(Exception, _fault)
+    return app
+
+
+async def _explain(_: Request, error: Exception) -> Response:
+    if not isinstance(error, errors.DockgateError):
+        raise error
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    return JSONResponse({"error": str(error), "advice": error.advice}, status)
+
+
+async def _plain(_: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return JSONResponse({"error": error.detail, "advice": "See /api/v1/openapi.json."}, error.status_code)
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    _log.error("%s %s failed by a fault of ours", request.method, request.url.path, exc_info=error)
+    return JSONResponse({"error": f"internal fault: {type(error).__name__}", "advice": "See the server's log."}, 500)
