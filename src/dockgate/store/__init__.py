@@ -1,0 +1,73 @@
+"""The tables and folders of a server, in SQLAlchemy Core: `open_store` makes `core.stores.Store` of a folder."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockgate.core.errors import UnavailableError
+from dockgate.core.stores import Store
+from dockgate.store.approvals import SqlApprovals
+from dockgate.store.blobs import FileBlobs
+from dockgate.store.engine import Database
+from dockgate.store.events import SqlEvents
+from dockgate.store.executions import SqlExecutions
+from dockgate.store.images import SqlImages
+from dockgate.store.logs import FileLogs
+from dockgate.store.migrations import migrate
+from dockgate.store.pipelines import SqlPipelines, SqlRepositories
+from dockgate.store.services import SqlServices
+
+__all__ = ["OpenStore", "migrate", "open_store"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStore(Store):
+    """A store and the database under it. `close` when done; other threads must have ended their calls."""
+
+    database: Database
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def open_store(folder: Path, url: str | None = None) -> OpenStore:
+    """Opens the store in a folder, made when missing (mode 0700), its tables brought to this version.
+
+    Tables are in `folder/dockgate.db`, or where `url` says (postgresql+psycopg://…); artifacts in `folder/blobs`, what
+    actions print in `folder/logs`. UnavailableError when folder or database cannot be used, ConflictError when a newer
+    version of Dockgate has made it.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        blobs, logs = FileBlobs(folder / "blobs"), FileLogs(folder / "logs")
+        database = _database(folder, url)
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot keep data in {folder}: {error}", "Name another folder with DOCKGATE_DATA."
+        ) from error
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
+    return OpenStore(
+        events=SqlEvents(database),
+        repositories=SqlRepositories(database),
+        pipelines=SqlPipelines(database),
+        executions=SqlExecutions(database),
+        images=SqlImages(database),
+        approvals=SqlApprovals(database),
+        services=SqlServices(database),
+        blobs=blobs,
+        logs=logs,
+        database=database,
+    )
+
+
+def _database(folder: Path, url: str | None) -> Database:
+    if url is not None:
+        return Database.at(url)
+    path = folder / "dockgate.db"
+    # Tokens are in it, and the folder may be an older one that others can look into.
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    return Database.file(path)

@@ -1,0 +1,70 @@
+"""Column types: values of `core` as text, the same on every database."""
+
+import json
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Dialect, Text
+from sqlalchemy.types import TypeDecorator
+
+from dockgate.core.canonical import build, encode
+from dockgate.core.pipeline import ActionKey
+
+
+class Words(TypeDecorator[str]):
+    """Text, whatever a container printed: what UTF-8 or Postgres cannot hold is written out as an escape."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+class Choice(TypeDecorator[StrEnum]):
+    """One of an enum's values, as text."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
+        return None if value is None else self.kind(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+        return None if value is None else self.kind(value)
+
+
+class Json(TypeDecorator[Any]):
+    """A dataclass, or a dict of text, as canonical JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else encode(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else build(self.kind, json.loads(value))
+
+
+class Key(TypeDecorator[ActionKey]):
+    """An action's key as its text. Compared with any text, since an approval's id may be a key or not."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: ActionKey | str | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> ActionKey | None:
+        return None if value is None else ActionKey.parse(value)

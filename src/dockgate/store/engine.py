@@ -1,0 +1,104 @@
+"""The database behind the tables, and the only place that knows which one it is.
+
+One promise carries the rest: a `write` transaction is alone. What it has read stays true until it commits, so every
+read-then-write below is plain code, and the same plain code on SQLite and Postgres.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from sqlalchemy import URL, Connection, Table, create_engine, event, func, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError, ProgrammingError
+
+from dockgate.core.errors import UnavailableError, UsageError
+
+BUSY_SECONDS = 30
+"""how long a transaction waits for another process's write"""
+
+_ADVISORY_LOCK = 0x646F636B
+"""the number Postgres's writers agree on; any will do that nobody else in the database uses"""
+
+_INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+class Database:
+    """An engine and its transactions. Any number of threads and processes may use one database at once."""
+
+    def __init__(self, url: URL) -> None:
+        self.name = url.render_as_string(hide_password=True)
+        self._lite = url.get_backend_name() == "sqlite"
+        # SQLite's own waiting is a sleep and a retry: threads of one process would overtake each other for seconds.
+        self._turn: AbstractContextManager[object] = RLock() if self._lite else nullcontext()
+        arguments = {"timeout": BUSY_SECONDS} if self._lite else {}
+        self.engine = create_engine(url, connect_args=arguments, max_overflow=-1, pool_pre_ping=not self._lite)
+        self._writer = self.engine.execution_options(write=True)
+        if self._lite:
+            event.listen(self.engine, "connect", _prepare)
+            event.listen(self.engine, "begin", _begin)
+
+    @classmethod
+    def at(cls, url: str) -> "Database":
+        """UsageError for a URL that names no database we can use."""
+        try:
+            parsed = make_url(url)
+            if parsed.get_backend_name() not in _INSERT:
+                raise NoSuchModuleError(f"neither SQLite nor Postgres: {parsed.get_backend_name()}")
+            return cls(parsed)
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise UsageError(
+                f"not a database URL to use: {error}",
+                "Write it as postgresql+psycopg://user@host/name, or leave it out.",
+            ) from error
+
+    @classmethod
+    def file(cls, path: Path) -> "Database":
+        return cls(URL.create("sqlite", database=str(path)))
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        with self._told(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that is alone among its kind. Commits at the end, or nothing of it happened."""
+        with self._told(), self._turn, self._writer.begin() as connection:
+            if not self._lite:
+                connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (IntegrityError, ProgrammingError):
+            raise  # faults of ours, not of the database
+        except DatabaseError as error:
+            raise UnavailableError(
+                f"the database {self.name} failed: {error.orig}",
+                "Check that it runs, and that its disk has room; then retry.",
+            ) from error
+
+
+def insert_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
+    """Inserts the row unless one with such a unique key stands there already; says whether it did."""
+    insert = _INSERT[connection.dialect.name](table).values(values).on_conflict_do_nothing()
+    return connection.execute(insert.returning(*table.primary_key.columns)).first() is not None
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # The driver opens no transactions of its own: `_begin` does.
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get("write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

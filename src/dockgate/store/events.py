@@ -1,0 +1,97 @@
+"""Events, and the branch heads that push events are made from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from sqlalchemy import Connection, select, update
+
+from dockgate.core.errors import NotFoundError
+from dockgate.core.events import Event, EventKind
+from dockgate.store.engine import Database, insert_new
+from dockgate.store.queries import select_as
+from dockgate.store.schema import events, heads
+
+_EVENT = select_as(Event, events)
+
+
+class SqlEvents:
+    """`core.stores.Events`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def observe(self, repository: str, heads: Mapping[str, str], now: str) -> Sequence[Event]:
+        """A push event's id is `push/<repository>/<branch>/<n>-<first 12 of the commit>`, where n counts the branch's
+        moves from 1: a branch that goes back to an earlier commit has moved once more. A deleted branch is remembered
+        with its count and gives no event; when it comes back, that is a move."""
+        with self._database.read() as connection:
+            if not _moved(_known(connection, repository), heads):
+                return ()
+        with self._database.write() as connection:
+            known = _known(connection, repository)
+            moved = _moved(known, heads)
+            made = []
+            for branch, head in moved.items():
+                moves = known.get(branch, ("", 0))[1] + (1 if head else 0)
+                _remember(connection, repository, branch, head, moves)
+                if head:
+                    event = _push(repository, branch, head, moves, now)
+                    insert_new(connection, events, asdict(event))
+                    made.append(event)
+            return made
+
+    def add(self, event: Event) -> bool:
+        with self._database.write() as connection:
+            return insert_new(connection, events, asdict(event))
+
+    def get(self, event_id: str) -> Event:
+        with self._database.read() as connection:
+            row = connection.execute(_EVENT.where(events.c.id == event_id)).mappings().first()
+        if row is None:
+            raise NotFoundError(f"there is no event {event_id!r}", "Handled events are deleted after a while.")
+        return Event(**row)
+
+    def unhandled(self) -> Sequence[Event]:
+        query = _EVENT.where(events.c.handled_at == "").order_by(events.c.seq)
+        with self._database.read() as connection:
+            return [Event(**row) for row in connection.execute(query).mappings()]
+
+    def handled(self, event_id: str, now: str) -> None:
+        """The first time stands. An event that is gone has been handled."""
+        change = update(events).where(events.c.id == event_id, events.c.handled_at == "").values(handled_at=now)
+        with self._database.write() as connection:
+            connection.execute(change)
+
+
+def _known(connection: Connection, repository: str) -> dict[str, tuple[str, int]]:
+    """Branch -> (commit, moves)."""
+    query = select(heads.c.branch, heads.c.head, heads.c.moves).where(heads.c.repository == repository)
+    return {row.branch: (row.head, row.moves) for row in connection.execute(query)}
+
+
+def _moved(known: Mapping[str, tuple[str, int]], seen: Mapping[str, str]) -> dict[str, str]:
+    """Branch -> new commit, "" when it is gone, in the branches' order."""
+    return {
+        branch: seen.get(branch, "")
+        for branch in sorted({*known, *seen})
+        if seen.get(branch, "") != known.get(branch, ("", 0))[0]
+    }
+
+
+def _remember(connection: Connection, repository: str, branch: str, head: str, moves: int) -> None:
+    row = {"repository": repository, "branch": branch, "head": head, "moves": moves}
+    if not insert_new(connection, heads, row):
+        connection.execute(
+            update(heads)
+            .where(heads.c.repository == repository, heads.c.branch == branch)
+            .values(head=head, moves=moves)
+        )
+
+
+def _push(repository: str, branch: str, commit: str, moves: int, now: str) -> Event:
+    return Event(
+        id=f"push/{repository}/{branch}/{moves}-{commit[:12]}",
+        kind=EventKind.REPOSITORY_PUSH,
+        detail={"repository": repository, "branch": branch, "commit": commit},
+        at=now,
+    )

@@ -1,0 +1,196 @@
+"""Executions and the tries of their actions."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from dockgate.core.approvals import ApprovalState, shorten
+from dockgate.core.errors import ConflictError, NotFoundError
+from dockgate.core.pipeline import ActionKey, ActionRun, Execution, Pipeline, Plan, State, retry
+from dockgate.store.engine import Database, insert_new
+from dockgate.store.queries import need_pipeline, select_as
+from dockgate.store.schema import action_runs, approvals, executions
+
+_EXECUTION = select_as(Execution, executions)
+_RUN = select_as(ActionRun, action_runs)
+OPEN = [state for state in State if not state.over]
+
+
+class SqlExecutions:
+    """`core.stores.Executions`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def start(self, pipeline: str, cause: str, trigger: Mapping[str, str], now: str) -> Execution:
+        with self._database.write() as connection:
+            mine = executions.c.pipeline == pipeline
+            known = connection.execute(_EXECUTION.where(mine, executions.c.cause == cause)).mappings().first()
+            if known is not None:
+                return Execution(**known)
+            version = need_pipeline(connection, pipeline).version
+            number = connection.scalar(select(func.coalesce(func.max(executions.c.number), 0) + 1).where(mine))
+            connection.execute(
+                insert(executions).values(
+                    id=f"{pipeline}-{number}",
+                    pipeline=pipeline,
+                    number=number,
+                    pipeline_version=version,
+                    state=State.IN_PROGRESS,
+                    trigger=dict(trigger),
+                    cause=cause,
+                    reason="",
+                    started_at=now,
+                    finished_at="",
+                )
+            )
+            return _get(connection, f"{pipeline}-{number}")
+
+    def get(self, execution_id: str) -> Execution:
+        with self._database.read() as connection:
+            return _get(connection, execution_id)
+
+    def of(self, pipeline: str, limit: int = 20) -> Sequence[Execution]:
+        query = _EXECUTION.where(executions.c.pipeline == pipeline).order_by(executions.c.number.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [Execution(**row) for row in connection.execute(query).mappings()]
+
+    def runs(self, execution_id: str) -> Sequence[ActionRun]:
+        with self._database.read() as connection:
+            return _runs(connection, execution_id)
+
+    def run(self, key: ActionKey) -> ActionRun:
+        with self._database.read() as connection:
+            return _run(connection, key)
+
+    def unfinished(self) -> Sequence[str]:
+        """Oldest first."""
+        query = select(executions.c.id).where(executions.c.state.in_(OPEN))
+        with self._database.read() as connection:
+            return connection.scalars(query.order_by(executions.c.started_at, executions.c.id)).all()
+
+    def advance(
+        self, execution_id: str, plan: Callable[[Pipeline, Execution, Sequence[ActionRun]], Plan], now: str
+    ) -> Sequence[ActionKey]:
+        """`plan` is called while nobody else can write: it must be quick, and must not use the store."""
+        with self._database.write() as connection:
+            execution = _get(connection, execution_id)
+            pipeline = need_pipeline(connection, execution.pipeline, execution.pipeline_version)
+            step = plan(pipeline, execution, _runs(connection, execution_id))
+            _start_runs(connection, step.start, now)
+            if step.state is not None and step.state is not execution.state:
+                _set_state(connection, execution_id, step.state, step.reason, now)
+            started = action_runs.c.execution == execution_id, action_runs.c.state == State.IN_PROGRESS
+            return connection.scalars(select(action_runs.c.key).where(*started).order_by(action_runs.c.seq)).all()
+
+    def wait(self, key: ActionKey) -> None:
+        change = update(action_runs).where(action_runs.c.key == key, action_runs.c.state == State.IN_PROGRESS)
+        with self._database.write() as connection:
+            if connection.execute(change.values(state=State.WAITING)).rowcount == 0:
+                _run(connection, key)
+
+    def finish(
+        self,
+        key: ActionKey,
+        state: State,
+        now: str,
+        *,
+        reason: str = "",
+        variables: Mapping[str, str] | None = None,
+        artifact: str = "",
+    ) -> bool:
+        with self._database.write() as connection:
+            if finish_run(connection, key, state, now, reason=reason, variables=variables, artifact=artifact):
+                return True
+            _run(connection, key)
+            return False
+
+    def retry(self, execution_id: str, now: str) -> Sequence[ActionKey]:
+        """A second call in a row raises ConflictError: the next tries have begun, so nothing stands failed any more."""
+        with self._database.write() as connection:
+            execution = _get(connection, execution_id)
+            pipeline = need_pipeline(connection, execution.pipeline, execution.pipeline_version)
+            keys = retry(pipeline, _runs(connection, execution_id))
+            if not keys:
+                raise ConflictError(
+                    f"nothing of execution {execution_id!r} has failed (it is {execution.state})", _show(execution)
+                )
+            _start_runs(connection, keys, now)
+            _set_state(connection, execution_id, State.IN_PROGRESS, "", now)
+            return keys
+
+    def stop(self, execution_id: str, reason: str, now: str) -> None:
+        with self._database.write() as connection:
+            execution = _get(connection, execution_id)
+            if execution.state.over:
+                raise ConflictError(f"execution {execution_id!r} is over (it is {execution.state})", _show(execution))
+            mine = action_runs.c.execution == execution_id
+            connection.execute(
+                update(approvals)
+                .where(
+                    approvals.c.state == ApprovalState.WAITING,
+                    approvals.c.id.in_(select(action_runs.c.key).where(mine)),
+                )
+                .values(state=ApprovalState.CANCELLED, summary=shorten(reason), settled_at=now)
+            )
+            connection.execute(
+                update(action_runs)
+                .where(mine, action_runs.c.state.in_(OPEN))
+                .values(state=State.STOPPED, reason=reason, finished_at=now)
+            )
+            _set_state(connection, execution_id, State.STOPPED, reason, now)
+
+
+def finish_run(
+    connection: Connection,
+    key: ActionKey | str,
+    state: State,
+    now: str,
+    *,
+    reason: str,
+    variables: Mapping[str, str] | None = None,
+    artifact: str = "",
+) -> bool:
+    """Ends the action with this key, if there is one that is not over; says whether there was."""
+    change = update(action_runs).where(action_runs.c.key == key, action_runs.c.state.in_(OPEN))
+    values = {"reason": reason, "variables": dict(variables or {}), "artifact": artifact, "finished_at": now}
+    return connection.execute(change.values(state=state, **values)).rowcount == 1
+
+
+def _get(connection: Connection, execution_id: str) -> Execution:
+    row = connection.execute(_EXECUTION.where(executions.c.id == execution_id)).mappings().first()
+    if row is None:
+        raise NotFoundError(
+            f"there is no execution {execution_id!r}", "`dockgate pipeline show NAME` names a pipeline's executions."
+        )
+    return Execution(**row)
+
+
+def _runs(connection: Connection, execution_id: str) -> Sequence[ActionRun]:
+    query = _RUN.where(action_runs.c.execution == execution_id).order_by(action_runs.c.seq)
+    return [ActionRun(**row) for row in connection.execute(query).mappings()]
+
+
+def _run(connection: Connection, key: ActionKey) -> ActionRun:
+    row = connection.execute(_RUN.where(action_runs.c.key == key)).mappings().first()
+    if row is None:
+        raise NotFoundError(
+            f"the action {str(key)!r} has not started",
+            f"`dockgate pipeline show {key.execution.rpartition('-')[0]}` shows what has.",
+        )
+    return ActionRun(**row)
+
+
+def _start_runs(connection: Connection, keys: Iterable[ActionKey], now: str) -> None:
+    for key in keys:
+        run = {"key": key, "execution": key.execution, "state": State.IN_PROGRESS, "started_at": now}
+        insert_new(connection, action_runs, {**run, "reason": "", "variables": {}, "artifact": "", "finished_at": ""})
+
+
+def _set_state(connection: Connection, execution_id: str, state: State, reason: str, now: str) -> None:
+    change = update(executions).where(executions.c.id == execution_id)
+    connection.execute(change.values(state=state, reason=reason, finished_at=now if state.over else ""))
+
+
+def _show(execution: Execution) -> str:
+    return f"`dockgate pipeline show {execution.pipeline}` shows where it stands."

@@ -1,0 +1,179 @@
+"""What is known of images: where they were pushed, their scans, and every document of a verdict by its digest."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, insert, select, update
+
+from dockgate.core.canonical import decode, digest, encode
+from dockgate.core.errors import NotFoundError
+from dockgate.core.gate import policy_bytes
+from dockgate.core.model import Inventory, Policy, Slice, Verdict
+from dockgate.core.stores import PushedImage, Scan, ScanState, VerdictRecord
+from dockgate.store.engine import Database, insert_new
+from dockgate.store.queries import select_as
+from dockgate.store.schema import documents, pushed_images, scan_inventories, scans, verdicts
+
+_SCAN = select_as(Scan, scans)
+_PUSHED = select_as(PushedImage, pushed_images)
+_RECORD = select_as(VerdictRecord, verdicts)
+
+
+class SqlImages:
+    """`core.stores.Images`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def pushed(self, image: PushedImage) -> None:
+        """One row for each digest under a tag, with its latest push: a late notice of an earlier one is no news."""
+        table = pushed_images.c
+        same = table.repository == image.repository, table.tag == image.tag, table.digest == image.digest
+        with self._database.write() as connection:
+            if not insert_new(connection, pushed_images, asdict(image)):
+                later = update(pushed_images).where(*same, table.pushed_at < image.pushed_at)
+                connection.execute(later.values(pushed_at=image.pushed_at))
+
+    def images(self, repository: str | None = None) -> Sequence[PushedImage]:
+        """Newest first."""
+        table = pushed_images.c
+        query = _PUSHED.order_by(table.pushed_at.desc(), table.repository, table.tag, table.digest)
+        if repository is not None:
+            query = query.where(table.repository == repository)
+        with self._database.read() as connection:
+            return [PushedImage(**row) for row in connection.execute(query).mappings()]
+
+    def request_scan(self, image: str, repository: str, now: str) -> Scan:
+        with self._database.write() as connection:
+            present = _scan(connection, image)
+            if present is None:
+                asked = Scan(image, repository, ScanState.REQUESTED, 1, requested_at=now)
+                connection.execute(insert(scans).values(**asdict(asked)))
+                return asked
+            if present.state is not ScanState.FAILED:
+                return present
+            asked = Scan(image, repository, ScanState.REQUESTED, present.number + 1, requested_at=now)
+            connection.execute(update(scans).where(scans.c.image == image).values(**asdict(asked)))
+            return asked
+
+    def scan(self, image: str) -> Scan | None:
+        with self._database.read() as connection:
+            return _scan(connection, image)
+
+    def requested(self) -> Sequence[Scan]:
+        """Oldest first."""
+        query = _SCAN.where(scans.c.state == ScanState.REQUESTED).order_by(scans.c.requested_at, scans.c.image)
+        with self._database.read() as connection:
+            return [Scan(**row) for row in connection.execute(query).mappings()]
+
+    def finish_scan(self, image: str, number: int, inventories: Sequence[Inventory], reason: str, now: str) -> None:
+        """A failed scan keeps no inventories."""
+        state = ScanState.FAILED if reason else ScanState.DONE
+        packed = [] if reason else [_Document.of(inventory) for inventory in inventories]
+        asked = scans.c.image == image, scans.c.number == number, scans.c.state == ScanState.REQUESTED
+        with self._database.write() as connection:
+            change = update(scans).where(*asked).values(state=state, reason=reason, finished_at=now)
+            if connection.execute(change).rowcount == 0:
+                return
+            for position, document in enumerate(packed):
+                document.keep(connection)
+                row = {"image": image, "position": position, "digest": document.digest}
+                connection.execute(insert(scan_inventories).values(**row))
+
+    def inventories(self, image: str) -> Sequence[Inventory]:
+        """In the order of the scan; none while there is no scan that is done."""
+        query = (
+            select(documents.c.body)
+            .join(scan_inventories, scan_inventories.c.digest == documents.c.digest)
+            .where(scan_inventories.c.image == image)
+            .order_by(scan_inventories.c.position)
+        )
+        with self._database.read() as connection:
+            bodies = connection.scalars(query).all()
+        return [decode(Inventory, zlib.decompress(body)) for body in bodies]
+
+    def add_verdict(self, verdict: Verdict, consulted: Slice, policy: Policy, cause: str) -> tuple[Verdict, str]:
+        """ValueError when the verdict was not made from this slice and policy: it could not be replayed."""
+        body, slice_, rules = _Document.of(verdict), _Document.of(consulted), _Document.of_policy(policy)
+        if (verdict.inputs.slice, verdict.inputs.policy) != (slice_.digest, rules.digest):
+            raise ValueError(
+                f"the verdict on {verdict.image} was made from slice {verdict.inputs.slice} and policy "
+                f"{verdict.inputs.policy}, not from {slice_.digest} and {rules.digest}"
+            )
+        row = {
+            "cause": cause,
+            "digest": body.digest,
+            "image": verdict.image,
+            "policy": verdict.policy,
+            "status": verdict.status,
+            "summary": verdict.summary,
+            "judged_at": verdict.inputs.now,
+        }
+        with self._database.write() as connection:
+            stands = connection.scalar(select(verdicts.c.digest).where(verdicts.c.cause == cause))
+            if stands is not None:
+                return _verdict(connection, stands), stands
+            for document in (body, slice_, rules):
+                document.keep(connection)
+            connection.execute(insert(verdicts).values(**row))
+        return verdict, body.digest
+
+    def verdict(self, digest: str) -> Verdict:
+        with self._database.read() as connection:
+            return _verdict(connection, digest)
+
+    def verdicts(self, image: str) -> Sequence[VerdictRecord]:
+        query = _RECORD.where(verdicts.c.image == image).order_by(verdicts.c.seq.desc())
+        with self._database.read() as connection:
+            return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
+
+    def document(self, digest: str) -> bytes:
+        with self._database.read() as connection:
+            body = connection.scalar(select(documents.c.body).where(documents.c.digest == digest))
+        if body is None:
+            raise _unknown("document", digest)
+        return zlib.decompress(body)
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """Made before the transaction: hashing and deflating a large inventory must not keep other writers waiting."""
+
+    kind: str
+    digest: str
+    body: bytes
+
+    @classmethod
+    def of(cls, value: Inventory | Slice | Verdict) -> "_Document":
+        return cls._pack(type(value), encode(value))
+
+    @classmethod
+    def of_policy(cls, policy: Policy) -> "_Document":
+        return cls._pack(Policy, policy_bytes(policy))
+
+    @classmethod
+    def _pack(cls, kind: type, data: bytes) -> "_Document":
+        return cls(kind.__name__, digest(data), zlib.compress(data))
+
+    def keep(self, connection: Connection) -> None:
+        insert_new(connection, documents, {"kind": self.kind, "digest": self.digest, "body": self.body})
+
+
+def _scan(connection: Connection, image: str) -> Scan | None:
+    row = connection.execute(_SCAN.where(scans.c.image == image)).mappings().first()
+    return None if row is None else Scan(**row)
+
+
+def _verdict(connection: Connection, digest: str) -> Verdict:
+    known = documents.c.digest == digest, documents.c.kind == Verdict.__name__
+    body = connection.scalar(select(documents.c.body).where(*known))
+    if body is None:
+        raise _unknown("verdict", digest)
+    return decode(Verdict, zlib.decompress(body))
+
+
+def _unknown(kind: str, digest: str) -> NotFoundError:
+    return NotFoundError(
+        f"there is no {kind} {digest!r}", "Give the whole digest, sha256:… as `dockgate approval list` prints it."
+    )

@@ -1,0 +1,30 @@
+"""Brings a database to this version's tables. Revisions are files in `versions/`, never changed once released."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from dockgate.core.errors import ConflictError
+from dockgate.store.engine import Database
+
+
+def migrate(database: Database) -> None:
+    """Runs what is missing, all of it or nothing; does nothing when the tables are up to date.
+
+    ConflictError when a newer version of Dockgate has changed the tables: going on would lose what it has added.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    with database.write() as connection:
+        for present in MigrationContext.configure(connection).get_current_heads():
+            if present not in known:
+                raise ConflictError(
+                    f"the tables in {database.name} are from a newer version of Dockgate (revision {present})",
+                    "Install that version again, or give this one a folder of its own with DOCKGATE_DATA.",
+                )
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

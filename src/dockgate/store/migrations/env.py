@@ -1,0 +1,8 @@
+"""Alembic's way in: runs the revisions on the connection, and in the transaction, that `migrate` hands over."""
+
+from alembic import context
+
+from dockgate.store.schema import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.run_migrations()

@@ -1,0 +1,145 @@
+"""Every table of the first version."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    _repositories()
+    _pipelines()
+    _images()
+    _services()
+
+
+def _repositories() -> None:
+    op.create_table("repositories", *_text("name", "created_at"), sa.PrimaryKeyConstraint("name"))
+    op.create_table(
+        "heads",
+        *_text("repository", "branch", "head"),
+        *_integer("moves"),
+        sa.PrimaryKeyConstraint("repository", "branch"),
+    )
+    op.create_table(
+        "events",
+        *_integer("seq"),
+        *_text("id", "kind", "detail", "at", "handled_at"),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    _index("events", "handled_at", "seq")
+
+
+def _pipelines() -> None:
+    op.create_table(
+        "pipelines",
+        *_text("name"),
+        *_integer("version"),
+        *_text("body", "created_at"),
+        sa.PrimaryKeyConstraint("name", "version"),
+    )
+    op.create_table(
+        "executions",
+        *_text("id", "pipeline"),
+        *_integer("number", "pipeline_version"),
+        *_text("state", "trigger", "cause", "reason", "started_at", "finished_at"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("pipeline", "number"),
+        sa.UniqueConstraint("pipeline", "cause"),
+        sa.ForeignKeyConstraint(["pipeline", "pipeline_version"], ["pipelines.name", "pipelines.version"]),
+    )
+    _index("executions", "state")
+    op.create_table(
+        "action_runs",
+        *_integer("seq"),
+        *_text("key", "execution", "state", "reason", "variables", "artifact", "started_at", "finished_at"),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("key"),
+        sa.ForeignKeyConstraint(["execution"], ["executions.id"]),
+    )
+    _index("action_runs", "execution", "seq")
+    op.create_table(
+        "approvals",
+        *_integer("seq"),
+        *_text("id", "token", "image", "repository", "policy", "custom_data", "created_at", "expires_at"),
+        *_text("state", "summary", "verdict", "decided_by", "settled_at"),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    _index("approvals", "image", "state", "seq")
+    _index("approvals", "state", "seq")
+    _index("approvals", "state", "expires_at")
+
+
+def _images() -> None:
+    op.create_table(
+        "pushed_images",
+        *_text("repository", "tag", "digest", "pushed_at"),
+        sa.PrimaryKeyConstraint("repository", "tag", "digest"),
+    )
+    op.create_table(
+        "scans",
+        *_text("image", "repository", "state"),
+        *_integer("number"),
+        *_text("reason", "requested_at", "finished_at"),
+        sa.PrimaryKeyConstraint("image"),
+    )
+    _index("scans", "state", "requested_at")
+    op.create_table(
+        "documents",
+        *_text("digest", "kind"),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+    )
+    op.create_table(
+        "scan_inventories",
+        *_text("image"),
+        *_integer("position"),
+        *_text("digest"),
+        sa.PrimaryKeyConstraint("image", "position"),
+        sa.ForeignKeyConstraint(["image"], ["scans.image"]),
+        sa.ForeignKeyConstraint(["digest"], ["documents.digest"]),
+    )
+    op.create_table(
+        "verdicts",
+        *_integer("seq"),
+        *_text("cause", "digest", "image", "policy", "status", "summary", "judged_at"),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("cause"),
+        sa.ForeignKeyConstraint(["digest"], ["documents.digest"]),
+    )
+    _index("verdicts", "image", "seq")
+
+
+def _services() -> None:
+    op.create_table(
+        "task_definitions",
+        *_text("family"),
+        *_integer("revision"),
+        sa.Column("cause", sa.Text),
+        *_text("body"),
+        sa.PrimaryKeyConstraint("family", "revision"),
+        sa.UniqueConstraint("family", "cause"),
+    )
+    op.create_table(
+        "services",
+        *_text("name", "target"),
+        *_integer("desired_count", "revision"),
+        *_text("at_risk", "at_risk_until", "deployed_by"),
+        sa.PrimaryKeyConstraint("name"),
+        sa.ForeignKeyConstraint(["name", "revision"], ["task_definitions.family", "task_definitions.revision"]),
+    )
+
+
+def _text(*names: str) -> list[sa.Column[str]]:
+    return [sa.Column(name, sa.Text, nullable=False) for name in names]
+
+
+def _integer(*names: str) -> list[sa.Column[int]]:
+    return [sa.Column(name, sa.Integer, nullable=False) for name in names]
+
+
+def _index(table: str, *columns: str) -> None:
+    op.create_index(f"ix_{table}_{'_'.join(columns)}", table, columns)

@@ -1,0 +1,55 @@
+"""Pipelines with their versions, and the repositories we host."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy import insert, select
+
+from dockgate.core.canonical import encode
+from dockgate.core.pipeline import Pipeline
+from dockgate.store.engine import Database, insert_new
+from dockgate.store.queries import find_pipeline, need_pipeline
+from dockgate.store.schema import pipelines, repositories
+
+
+class SqlPipelines:
+    """`core.stores.Pipelines`. Versions are never changed or deleted: executions keep the one they started with."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, pipeline: Pipeline, now: str) -> Pipeline:
+        with self._database.write() as connection:
+            present = find_pipeline(connection, pipeline.name)
+            if present is not None and encode(replace(pipeline, version=present.version)) == encode(present):
+                return present
+            stored = replace(pipeline, version=1 if present is None else present.version + 1)
+            connection.execute(
+                insert(pipelines).values(name=stored.name, version=stored.version, body=stored, created_at=now)
+            )
+            return stored
+
+    def get(self, name: str, version: int | None = None) -> Pipeline:
+        with self._database.read() as connection:
+            return need_pipeline(connection, name, version)
+
+    def names(self) -> Sequence[str]:
+        """Sorted."""
+        with self._database.read() as connection:
+            return sorted(connection.scalars(select(pipelines.c.name).distinct()))
+
+
+class SqlRepositories:
+    """`core.stores.Repositories`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, name: str, now: str) -> None:
+        with self._database.write() as connection:
+            insert_new(connection, repositories, {"name": name, "created_at": now})
+
+    def names(self) -> Sequence[str]:
+        """Sorted."""
+        with self._database.read() as connection:
+            return sorted(connection.scalars(select(repositories.c.name)))

@@ -1,0 +1,209 @@
+"""The tables. Columns have the names and meanings of the fields in `core` that they hold; "" stands for "not yet".
+
+`seq` is the order in which rows came. A change here needs a revision in `migrations/versions`; a test compares the two.
+"""
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    UniqueConstraint,
+)
+
+from dockgate.core.approvals import ApprovalState
+from dockgate.core.deploy import TaskDefinition
+from dockgate.core.events import EventKind
+from dockgate.core.model import Status
+from dockgate.core.pipeline import Pipeline, State
+from dockgate.core.stores import ScanState
+from dockgate.store.columns import Choice, Json, Key, Words
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _seq() -> Column[int]:
+    return Column("seq", Integer, primary_key=True)
+
+
+def _words(name: str, *more: ForeignKey, primary_key: bool = False, unique: bool = False) -> Column[str]:
+    return Column(name, Words, *more, primary_key=primary_key, unique=unique, nullable=False)
+
+
+repositories = Table("repositories", metadata, _words("name", primary_key=True), _words("created_at"))
+
+heads = Table(
+    "heads",
+    metadata,
+    _words("repository", primary_key=True),
+    _words("branch", primary_key=True),
+    _words("head"),
+    Column("moves", Integer, nullable=False),
+)
+"""What branches were last seen at, "" for a deleted one, and how often each has moved."""
+
+events = Table(
+    "events",
+    metadata,
+    _seq(),
+    _words("id", unique=True),
+    Column("kind", Choice(EventKind), nullable=False),
+    Column("detail", Json(dict[str, str]), nullable=False),
+    _words("at"),
+    _words("handled_at"),
+)
+Index(None, events.c.handled_at, events.c.seq)
+
+pipelines = Table(
+    "pipelines",
+    metadata,
+    _words("name", primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("body", Json(Pipeline), nullable=False),
+    _words("created_at"),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    _words("id", primary_key=True),
+    _words("pipeline"),
+    Column("number", Integer, nullable=False),
+    Column("pipeline_version", Integer, nullable=False),
+    Column("state", Choice(State), nullable=False),
+    Column("trigger", Json(dict[str, str]), nullable=False),
+    _words("cause"),
+    _words("reason"),
+    _words("started_at"),
+    _words("finished_at"),
+    UniqueConstraint("pipeline", "number"),
+    UniqueConstraint("pipeline", "cause"),
+    ForeignKeyConstraint(["pipeline", "pipeline_version"], [pipelines.c.name, pipelines.c.version]),
+)
+Index(None, executions.c.state)
+
+action_runs = Table(
+    "action_runs",
+    metadata,
+    _seq(),
+    Column("key", Key, unique=True, nullable=False),
+    _words("execution", ForeignKey(executions.c.id)),
+    Column("state", Choice(State), nullable=False),
+    _words("reason"),
+    Column("variables", Json(dict[str, str]), nullable=False),
+    _words("artifact"),
+    _words("started_at"),
+    _words("finished_at"),
+)
+Index(None, action_runs.c.execution, action_runs.c.seq)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    _seq(),
+    _words("id", unique=True),
+    _words("token"),
+    _words("image"),
+    _words("repository"),
+    _words("policy"),
+    _words("custom_data"),
+    _words("created_at"),
+    _words("expires_at"),
+    Column("state", Choice(ApprovalState), nullable=False),
+    _words("summary"),
+    _words("verdict"),
+    _words("decided_by"),
+    _words("settled_at"),
+)
+Index(None, approvals.c.image, approvals.c.state, approvals.c.seq)
+Index(None, approvals.c.state, approvals.c.seq)
+Index(None, approvals.c.state, approvals.c.expires_at)
+
+pushed_images = Table(
+    "pushed_images",
+    metadata,
+    _words("repository", primary_key=True),
+    _words("tag", primary_key=True),
+    _words("digest", primary_key=True),
+    _words("pushed_at"),
+)
+
+scans = Table(
+    "scans",
+    metadata,
+    _words("image", primary_key=True),
+    _words("repository"),
+    Column("state", Choice(ScanState), nullable=False),
+    Column("number", Integer, nullable=False),
+    _words("reason"),
+    _words("requested_at"),
+    _words("finished_at"),
+)
+Index(None, scans.c.state, scans.c.requested_at)
+
+documents = Table(
+    "documents",
+    metadata,
+    _words("digest", primary_key=True),
+    _words("kind"),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Canonical bytes by their digest, deflated (RFC 1950). `kind` is the name of the dataclass that they encode."""
+
+scan_inventories = Table(
+    "scan_inventories",
+    metadata,
+    _words("image", ForeignKey(scans.c.image), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    _words("digest", ForeignKey(documents.c.digest)),
+)
+"""The documents of a scan, one per platform, in the order they were handed in."""
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    _seq(),
+    _words("cause", unique=True),
+    _words("digest", ForeignKey(documents.c.digest)),
+    _words("image"),
+    _words("policy"),
+    Column("status", Choice(Status), nullable=False),
+    _words("summary"),
+    _words("judged_at"),
+)
+Index(None, verdicts.c.image, verdicts.c.seq)
+
+task_definitions = Table(
+    "task_definitions",
+    metadata,
+    _words("family", primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("cause", Words),
+    Column("body", Json(TaskDefinition), nullable=False),
+    UniqueConstraint("family", "cause"),
+)
+"""`family` is a service's name. `cause` is null for what was put: only registered revisions are one for each cause."""
+
+services = Table(
+    "services",
+    metadata,
+    _words("name", primary_key=True),
+    _words("target"),
+    Column("desired_count", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+    _words("at_risk"),
+    _words("at_risk_until"),
+    _words("deployed_by"),
+    ForeignKeyConstraint(["name", "revision"], [task_definitions.c.family, task_definitions.c.revision]),
+)

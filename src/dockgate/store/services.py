@@ -1,0 +1,135 @@
+"""Services and their task definitions."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+from sqlalchemy import Connection, func, insert, or_, select, update
+
+from dockgate.core.canonical import encode
+from dockgate.core.deploy import Service, TaskDefinition
+from dockgate.core.errors import NotFoundError
+from dockgate.store.engine import Database
+from dockgate.store.queries import select_as
+from dockgate.store.schema import services, task_definitions
+
+_SERVICE = select_as(Service, services)
+
+
+class SqlServices:
+    """`core.stores.Services`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, service: Service, definition: TaskDefinition) -> Service:
+        """The definition's family is the service's name. The service has the new revision from now on, so that the next
+        one to be registered is copied from it."""
+        definition = replace(definition, family=service.name)
+        with self._database.write() as connection:
+            if _find(connection, service.name) is None:
+                first = replace(service, revision=_add(connection, definition).revision, at_risk="", at_risk_until="")
+                connection.execute(insert(services).values(**asdict(first), deployed_by=""))
+                return first
+            present = _present(connection, service.name)
+            wanted = replace(definition, image=present.image, revision=present.revision)
+            if encode(wanted) != encode(present):
+                wanted = _add(connection, wanted)
+            change = update(services).where(services.c.name == service.name)
+            connection.execute(change.values(target=service.target, revision=wanted.revision))
+            return _need(connection, service.name)
+
+    def get(self, name: str) -> Service:
+        with self._database.read() as connection:
+            return _need(connection, name)
+
+    def list(self) -> Sequence[Service]:
+        """Sorted by name."""
+        with self._database.read() as connection:
+            found = [Service(**row) for row in connection.execute(_SERVICE).mappings()]
+        return sorted(found, key=lambda service: service.name)
+
+    def definition(self, family: str, revision: int) -> TaskDefinition:
+        with self._database.read() as connection:
+            return _definition(connection, family, revision)
+
+    def definitions(self, family: str) -> Sequence[TaskDefinition]:
+        query = select(task_definitions.c.body).where(task_definitions.c.family == family)
+        with self._database.read() as connection:
+            return connection.scalars(query.order_by(task_definitions.c.revision.desc())).all()
+
+    def register(self, service: str, image: str, cause: str) -> TaskDefinition:
+        mine = task_definitions.c.family == service, task_definitions.c.cause == cause
+        with self._database.write() as connection:
+            known: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*mine))
+            if known is not None:
+                return known
+            return _add(connection, replace(_present(connection, service), image=image), cause)
+
+    def point(self, service: str, revision: int, by: str) -> None:
+        """A second call changes nothing, a risk included that was found in between."""
+        with self._database.write() as connection:
+            _need(connection, service)
+            _definition(connection, service, revision)
+            other = or_(services.c.revision != revision, services.c.deployed_by != by)
+            connection.execute(
+                update(services)
+                .where(services.c.name == service, other)
+                .values(revision=revision, deployed_by=by, at_risk="", at_risk_until="")
+            )
+
+    def deployed_by(self, service: str) -> str:
+        with self._database.read() as connection:
+            _need(connection, service)
+            return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or ""
+
+    def scale(self, service: str, desired_count: int) -> Service:
+        with self._database.write() as connection:
+            change = update(services).where(services.c.name == service)
+            connection.execute(change.values(desired_count=desired_count))
+            return _need(connection, service)
+
+    def at_risk(self, service: str, reason: str, until: str) -> None:
+        with self._database.write() as connection:
+            present = _need(connection, service)
+            if reason and present.at_risk:
+                until = present.at_risk_until
+            change = update(services).where(services.c.name == service)
+            connection.execute(change.values(at_risk=reason, at_risk_until=until))
+
+
+def _find(connection: Connection, name: str) -> Service | None:
+    row = connection.execute(_SERVICE.where(services.c.name == name)).mappings().first()
+    return None if row is None else Service(**row)
+
+
+def _need(connection: Connection, name: str) -> Service:
+    service = _find(connection, name)
+    if service is None:
+        raise NotFoundError(f"there is no service {name!r}", "`dockgate deploy list` names those there are.")
+    return service
+
+
+def _present(connection: Connection, name: str) -> TaskDefinition:
+    """The definition of the revision that the service has."""
+    return _definition(connection, name, _need(connection, name).revision)
+
+
+def _definition(connection: Connection, family: str, revision: int) -> TaskDefinition:
+    known = task_definitions.c.family == family, task_definitions.c.revision == revision
+    found: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*known))
+    if found is None:
+        raise NotFoundError(
+            f"there is no revision {revision} of task definition {family!r}",
+            "`dockgate deploy list` names the services.",
+        )
+    return found
+
+
+def _add(connection: Connection, definition: TaskDefinition, cause: str | None = None) -> TaskDefinition:
+    """Stores it as its family's next revision."""
+    newest = select(func.coalesce(func.max(task_definitions.c.revision), 0))
+    newest = newest.where(task_definitions.c.family == definition.family)
+    added = replace(definition, revision=(connection.scalar(newest) or 0) + 1)
+    row = {"family": added.family, "revision": added.revision, "cause": cause, "body": added}
+    connection.execute(insert(task_definitions).values(**row))
+    return added

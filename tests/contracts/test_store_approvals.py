@@ -1,0 +1,153 @@
+"""What every store promises of approvals. Each changing call is made twice."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, at_gate, key, opened
+
+from dockgate.core.approvals import Answer, ApprovalState
+from dockgate.core.errors import NotFoundError
+from dockgate.core.events import Event, EventKind
+from dockgate.core.pipeline import State
+from dockgate.core.stores import Store
+
+APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
+REJECTED = Answer(ApprovalState.REJECTED, "2 breaches", "sha256:verdict", "ann")
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def test_an_approval_is_added_once(store: Store) -> None:
+    first = approval("a")
+    assert store.approvals.add(first) == first
+    assert store.approvals.add(approval("a", image="sha256:other")) == first
+    assert store.approvals.get("a") == first
+
+
+def test_adding_one_that_is_settled_shows_how(store: Store) -> None:
+    store.approvals.add(approval("a"))
+    store.approvals.settle("a", REJECTED, LATER)
+    assert store.approvals.add(approval("a")).state is ApprovalState.REJECTED
+
+
+def test_any_number_wait_on_one_image_oldest_first(store: Store) -> None:
+    for name in ("c", "a", "b"):
+        store.approvals.add(approval(name))
+    store.approvals.add(approval("elsewhere", image="sha256:other"))
+    store.approvals.settle("a", APPROVED, LATER)
+    assert [there.id for there in store.approvals.waiting(IMAGE)] == ["c", "b"]
+    assert list(store.approvals.waiting("sha256:unknown")) == []
+
+
+def test_the_first_answer_stands(store: Store) -> None:
+    store.approvals.add(approval("a"))
+    assert store.approvals.settle("a", REJECTED, LATER)
+    assert not store.approvals.settle("a", REJECTED, LATER)
+    assert not store.approvals.settle("a", APPROVED, "2026-11-24T12:00:00.000Z")
+    settled = store.approvals.get("a")
+    assert (settled.state, settled.summary, settled.settled_at) == (ApprovalState.REJECTED, "2 breaches", LATER)
+    assert (settled.verdict, settled.decided_by) == ("sha256:verdict", "ann")
+
+
+def test_nothing_waits_under_an_unknown_id(store: Store) -> None:
+    assert not store.approvals.settle("a", APPROVED, NOW)
+    with pytest.raises(NotFoundError, match="'a'") as caught:
+        store.approvals.get("a")
+    assert "dockgate approval list" in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("state", "action"),
+    [
+        (ApprovalState.APPROVED, State.SUCCEEDED),
+        (ApprovalState.REJECTED, State.FAILED),
+        (ApprovalState.EXPIRED, State.FAILED),
+    ],
+)
+def test_an_answer_finishes_the_action_that_waits(store: Store, state: ApprovalState, action: State) -> None:
+    at_gate(store)
+    store.approvals.add(approval(str(key("Approve"))))
+    store.executions.wait(key("Approve"))
+    assert store.approvals.settle(str(key("Approve")), Answer(state, "because"), LATER)
+    run = store.executions.run(key("Approve"))
+    assert (run.state, run.reason, run.finished_at) == (action, "because", LATER)
+    assert store.executions.run(key("Second")).state is State.IN_PROGRESS
+    store.executions.wait(key("Approve"))
+    assert store.executions.run(key("Approve")) == run
+
+
+def test_an_answer_before_the_action_waits_finishes_it_too(store: Store) -> None:
+    at_gate(store)
+    store.approvals.add(approval(str(key("Approve"))))
+    store.approvals.settle(str(key("Approve")), APPROVED, LATER)
+    store.executions.wait(key("Approve"))
+    assert store.executions.run(key("Approve")).state is State.SUCCEEDED
+
+
+def test_an_answer_leaves_an_action_that_is_over(store: Store) -> None:
+    at_gate(store)
+    store.approvals.add(approval(str(key("Approve"))))
+    store.executions.finish(key("Approve"), State.FAILED, NOW, reason="first")
+    assert store.approvals.settle(str(key("Approve")), APPROVED, LATER)
+    assert store.executions.run(key("Approve")).reason == "first"
+
+
+def test_an_approval_of_a_stopped_execution_does_not_wait(store: Store) -> None:
+    execution = at_gate(store)
+    store.executions.stop(execution, "not now", NOW)
+    for _ in range(2):
+        assert store.approvals.add(approval(str(key("Approve")))).state is ApprovalState.CANCELLED
+    assert list(store.approvals.waiting(IMAGE)) == []
+
+
+def test_approvals_are_listed_newest_first(store: Store) -> None:
+    for name in ("a", "b", "c"):
+        store.approvals.add(approval(name))
+    store.approvals.settle("b", APPROVED, LATER)
+    assert [there.id for there in store.approvals.list()] == ["c", "b", "a"]
+    assert [there.id for there in store.approvals.list(limit=2)] == ["c", "b"]
+    assert [there.id for there in store.approvals.list(ApprovalState.WAITING)] == ["c", "a"]
+    assert [there.id for there in store.approvals.list(ApprovalState.APPROVED)] == ["b"]
+
+
+def test_due_are_those_that_wait_beyond_their_time(store: Store) -> None:
+    store.approvals.add(approval("late", expires_at="2026-11-24T10:30:00.000Z"))
+    store.approvals.add(approval("in time", expires_at="2026-11-24T11:00:00.001Z"))
+    store.approvals.add(approval("now", expires_at=LATER))
+    store.approvals.add(approval("answered", expires_at=NOW))
+    store.approvals.settle("answered", APPROVED, NOW)
+    assert [there.id for there in store.approvals.due(LATER)] == ["late", "now"]
+
+
+def test_executions_that_an_answer_may_move_are_found_by_image(store: Store) -> None:
+    waits, answered, stopped = (at_gate(store, cause) for cause in ("a", "b", "c"))
+    for execution in (waits, answered, stopped):
+        store.approvals.add(approval(f"{execution}/Gate/Approve/1"))
+        store.approvals.add(approval(f"{execution}/Gate/Second/1"))
+    store.approvals.settle(f"{answered}/Gate/Approve/1", APPROVED, LATER)
+    store.executions.stop(stopped, "", LATER)
+    store.approvals.add(approval("of no execution"))
+    assert list(store.approvals.executions(IMAGE)) == [waits, answered]
+    assert list(store.approvals.executions("sha256:other")) == []
+
+
+def test_purge_deletes_what_is_settled_and_handled_only(store: Store) -> None:
+    for name in ("old", "young", "waiting"):
+        store.approvals.add(approval(name))
+        store.events.add(Event(name, EventKind.IMAGE_PUSH, {"digest": IMAGE}, NOW))
+    store.approvals.settle("old", APPROVED, NOW)
+    store.events.handled("old", NOW)
+    store.approvals.settle("young", APPROVED, LATER)
+    store.events.handled("young", LATER)
+    assert store.approvals.purge(LATER) == 2
+    assert store.approvals.purge(LATER) == 0
+    assert [there.id for there in store.approvals.list()] == ["waiting", "young"]
+    assert [there.id for there in store.events.unhandled()] == ["waiting"]
+    assert store.events.get("young").handled_at == LATER
+    with pytest.raises(NotFoundError):
+        store.events.get("old")

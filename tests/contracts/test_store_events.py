@@ -1,0 +1,104 @@
+"""What every store promises of events, repositories and pipelines. Each changing call is made twice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, opened
+
+from dockgate.core.errors import NotFoundError
+from dockgate.core.events import Event, EventKind
+from dockgate.core.pipeline import Action, ActionType, Pipeline, Stage
+from dockgate.core.stores import Store
+
+A, B = "a" * 40, "b" * 40
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def seen(store: Store, **heads: str) -> list[str]:
+    return [event.id for event in store.events.observe("web", heads, NOW)]
+
+
+def test_the_first_sight_of_a_branch_is_a_push(store: Store) -> None:
+    (event,) = store.events.observe("web", {"team/main": A}, NOW)
+    detail = {"repository": "web", "branch": "team/main", "commit": A}
+    assert event == Event("push/web/team/main/1-aaaaaaaaaaaa", EventKind.REPOSITORY_PUSH, detail, NOW)
+    assert list(store.events.observe("web", {"team/main": A}, LATER)) == []
+    assert list(store.events.unhandled()) == [event]
+
+
+def test_every_move_of_a_branch_is_an_event_of_its_own(store: Store) -> None:
+    ids = [one for head in (A, B, A, A, B) for one in seen(store, main=head)]
+    assert ids == [f"push/web/main/{n}-{head[:12]}" for n, head in enumerate((A, B, A, B), 1)]
+    assert [event.id for event in store.events.unhandled()] == ids
+
+
+def test_branches_and_repositories_move_apart(store: Store) -> None:
+    assert seen(store, main=A, other=A) == ["push/web/main/1-aaaaaaaaaaaa", "push/web/other/1-aaaaaaaaaaaa"]
+    assert seen(store, main=A, other=B) == ["push/web/other/2-bbbbbbbbbbbb"]
+    assert [event.id for event in store.events.observe("api", {"main": A}, NOW)] == ["push/api/main/1-aaaaaaaaaaaa"]
+
+
+def test_a_deleted_branch_is_remembered_and_comes_back_as_a_move(store: Store) -> None:
+    seen(store, main=A, other=A)
+    assert seen(store, main=A) == []
+    assert seen(store, main=A) == []
+    assert seen(store, main=A, other=A) == ["push/web/other/2-aaaaaaaaaaaa"]
+
+
+def test_an_event_counts_once(store: Store) -> None:
+    event = Event("image/1", EventKind.IMAGE_PUSH, {"digest": "sha256:1", "tag": "ü"}, NOW)
+    assert store.events.add(event)
+    assert not store.events.add(replace(event, at=LATER))
+    assert store.events.get("image/1") == event
+
+
+def test_unhandled_events_come_oldest_first_until_they_are_handled(store: Store) -> None:
+    for name in ("c", "a", "b"):
+        store.events.add(Event(name, EventKind.IMAGE_PUSH, {}, NOW))
+    for now in (NOW, LATER):
+        store.events.handled("a", now)
+    assert [event.id for event in store.events.unhandled()] == ["c", "b"]
+    assert store.events.get("a").handled_at == NOW
+    assert not store.events.add(Event("a", EventKind.IMAGE_PUSH, {}, LATER))
+
+
+def test_an_unknown_event_is_not_found(store: Store) -> None:
+    store.events.handled("gone", NOW)
+    with pytest.raises(NotFoundError, match="'gone'"):
+        store.events.get("gone")
+
+
+def test_repositories_are_named_once(store: Store) -> None:
+    for name in ("web", "Api", "web"):
+        store.repositories.put(name, NOW)
+    assert list(store.repositories.names()) == ["Api", "web"]
+
+
+def test_a_changed_pipeline_is_the_next_version(store: Store) -> None:
+    for _ in range(2):
+        assert store.pipelines.put(PIPELINE, NOW) == PIPELINE
+    configuration = {"args": {"X": "1"}, "numbers": [1, 2.5], "on": True, "none": None}
+    changed = Pipeline("web", (Stage("Build", (Action("B", ActionType.BUILD, configuration=configuration),)),))
+    for _ in range(2):
+        assert store.pipelines.put(changed, LATER) == replace(changed, version=2)
+    assert store.pipelines.get("web") == replace(changed, version=2)
+    assert store.pipelines.get("web", 1) == PIPELINE
+    assert store.pipelines.put(PIPELINE, LATER).version == 3
+
+
+def test_pipelines_are_named_once_and_unknown_ones_not_found(store: Store) -> None:
+    store.pipelines.put(PIPELINE, NOW)
+    store.pipelines.put(replace(PIPELINE, stages=()), NOW)
+    store.pipelines.put(replace(PIPELINE, name="api"), NOW)
+    assert list(store.pipelines.names()) == ["api", "web"]
+    for name, version in (("nothing", None), ("web", 9)):
+        with pytest.raises(NotFoundError, match=name) as caught:
+            store.pipelines.get(name, version)
+        assert "dockgate pipeline list" in caught.value.advice

@@ -1,0 +1,204 @@
+"""What every store promises of executions. Each changing call is made twice."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, approval, at_gate, key, opened, started
+
+from dockgate.core.approvals import ApprovalState
+from dockgate.core.errors import ConflictError, NotFoundError
+from dockgate.core.pipeline import ActionKey, Pipeline, Plan, State, plan
+from dockgate.core.stores import Store
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def states(store: Store, execution: str) -> dict[str, State]:
+    return {f"{run.key.action}/{run.key.attempt}": run.state for run in store.executions.runs(execution)}
+
+
+def test_executions_are_numbered_and_hold_their_trigger(store: Store) -> None:
+    store.pipelines.put(PIPELINE, NOW)
+    first = store.executions.start("web", "push/1", {"commit": "c0ffee"}, NOW)
+    assert (first.id, first.number, first.pipeline_version, first.state) == ("web-1", 1, 1, State.IN_PROGRESS)
+    assert (first.trigger, first.started_at, first.finished_at) == ({"commit": "c0ffee"}, NOW, "")
+    assert store.executions.start("web", "push/2", {}, NOW).id == "web-2"
+    assert store.executions.get("web-1") == first
+    assert [execution.number for execution in store.executions.of("web")] == [2, 1]
+    assert [execution.number for execution in store.executions.of("web", limit=1)] == [2]
+    assert list(store.executions.unfinished()) == ["web-1", "web-2"]
+
+
+def test_a_cause_starts_one_execution_of_each_pipeline(store: Store) -> None:
+    store.pipelines.put(PIPELINE, NOW)
+    store.pipelines.put(Pipeline("other", PIPELINE.stages), NOW)
+    first = store.executions.start("web", "push/1", {"a": "1"}, NOW)
+    assert store.executions.start("web", "push/1", {"a": "2"}, LATER) == first
+    assert store.executions.start("other", "push/1", {}, NOW).id == "other-1"
+
+
+def test_an_execution_keeps_the_version_it_started_with(store: Store) -> None:
+    execution = started(store)
+    store.pipelines.put(Pipeline("web", PIPELINE.stages[:1]), LATER)
+    seen: list[Pipeline] = []
+
+    def look(pipeline: Pipeline, *_: object) -> Plan:
+        seen.append(pipeline)
+        return Plan()
+
+    store.executions.advance(execution, look, LATER)
+    assert seen == [PIPELINE]
+    assert store.executions.start("web", "later", {}, LATER).pipeline_version == 2
+
+
+def test_unknown_names_are_told_with_the_next_command(store: Store) -> None:
+    with pytest.raises(NotFoundError, match="'nothing'") as caught:
+        store.executions.start("nothing", "cause", {}, NOW)
+    assert "dockgate pipeline list" in caught.value.advice
+    for ask in (
+        lambda: store.executions.get("web-9"),
+        lambda: store.executions.advance("web-9", plan, NOW),
+        lambda: store.executions.retry("web-9", NOW),
+        lambda: store.executions.stop("web-9", "", NOW),
+        lambda: store.executions.run(key("Build")),
+        lambda: store.executions.wait(key("Build")),
+        lambda: store.executions.finish(key("Build"), State.FAILED, NOW),
+    ):
+        with pytest.raises(NotFoundError, match="web-") as caught:
+            ask()
+        assert "dockgate pipeline" in caught.value.advice
+
+
+def test_advance_starts_what_the_plan_says_once(store: Store) -> None:
+    execution = started(store)
+    assert list(store.executions.advance(execution, plan, LATER)) == [key("Source")]
+    (run,) = store.executions.runs(execution)
+    assert (run.key, run.state, run.started_at, run.finished_at) == (key("Source"), State.IN_PROGRESS, NOW, "")
+
+
+def test_a_plan_that_repeats_itself_changes_no_run(store: Store) -> None:
+    execution = started(store)
+    store.executions.finish(key("Source"), State.SUCCEEDED, NOW)
+    assert store.executions.advance(execution, lambda *_: Plan(start=(key("Source"),)), LATER) == []
+    assert states(store, execution) == {"Source/1": State.SUCCEEDED}
+
+
+def test_advance_returns_what_others_started_and_not_what_waits(store: Store) -> None:
+    execution = at_gate(store)
+    assert list(store.executions.advance(execution, plan, LATER)) == [key("Approve"), key("Second")]
+    for _ in range(2):
+        store.executions.wait(key("Approve"))
+    assert list(store.executions.advance(execution, plan, LATER)) == [key("Second")]
+    assert store.executions.run(key("Approve")).state is State.WAITING
+
+
+def test_a_plan_that_fails_leaves_everything_as_it_was(store: Store) -> None:
+    execution = started(store)
+    before = store.executions.get(execution), store.executions.runs(execution)
+
+    def broken(*_: object) -> Plan:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.executions.advance(execution, broken, LATER)
+    assert (store.executions.get(execution), store.executions.runs(execution)) == before
+    assert list(store.executions.advance(execution, plan, LATER)) == [key("Source")]
+
+
+def test_an_action_ends_once_with_what_it_leaves(store: Store) -> None:
+    execution = started(store)
+    done = {"variables": {"CommitId": "c0ffee", "Text": "a\nb \udce4 \0"}, "artifact": "sha256:1"}
+    assert store.executions.finish(key("Source"), State.SUCCEEDED, NOW, reason="well", **done)
+    assert not store.executions.finish(key("Source"), State.FAILED, LATER, reason="late")
+    store.executions.wait(key("Source"))
+    run = store.executions.run(key("Source"))
+    assert (run.state, run.reason, run.finished_at) == (State.SUCCEEDED, "well", NOW)
+    assert (run.variables, run.artifact) == (done["variables"], "sha256:1")
+    assert list(store.executions.advance(execution, plan, LATER)) == [key("Build")]
+
+
+def test_any_output_can_be_a_reason(store: Store) -> None:
+    started(store)
+    store.executions.finish(key("Source"), State.FAILED, NOW, reason="bytes \udcff and \0 and é")
+    assert store.executions.run(key("Source")).reason == r"bytes \udcff and \x00 and é"
+
+
+def test_a_waiting_action_can_be_finished(store: Store) -> None:
+    at_gate(store)
+    store.executions.wait(key("Approve"))
+    assert store.executions.finish(key("Approve"), State.FAILED, NOW)
+
+
+def test_a_failed_action_fails_the_execution_with_its_reason(store: Store) -> None:
+    execution = started(store)
+    store.executions.finish(key("Source"), State.FAILED, NOW, reason="no such commit")
+    for now in (LATER, "2026-11-24T12:00:00.000Z"):
+        assert list(store.executions.advance(execution, plan, now)) == []
+    ended = store.executions.get(execution)
+    assert (ended.state, ended.reason, ended.finished_at) == (State.FAILED, "Source/Source: no such commit", LATER)
+    assert list(store.executions.unfinished()) == []
+
+
+def test_retry_starts_the_next_tries_once(store: Store) -> None:
+    execution = at_gate(store)
+    for action in ("Approve", "Second"):
+        store.executions.finish(key(action), State.FAILED, NOW, reason="rejected")
+    store.executions.advance(execution, plan, NOW)
+    keys = store.executions.retry(execution, LATER)
+    assert list(keys) == [key("Approve", 2), key("Second", 2)]
+    again = store.executions.get(execution)
+    assert (again.state, again.reason, again.finished_at) == (State.IN_PROGRESS, "", "")
+    with pytest.raises(ConflictError, match="web-1"):
+        store.executions.retry(execution, LATER)
+    assert states(store, execution)["Approve/1"] is State.FAILED
+    assert list(store.executions.advance(execution, plan, LATER)) == list(keys)
+
+
+def test_only_what_failed_is_tried_again(store: Store) -> None:
+    execution = at_gate(store)
+    store.executions.finish(key("Approve"), State.FAILED, NOW)
+    store.executions.finish(key("Second"), State.SUCCEEDED, NOW)
+    store.executions.advance(execution, plan, NOW)
+    assert list(store.executions.retry(execution, LATER)) == [key("Approve", 2)]
+
+
+def test_stop_ends_open_actions_and_cancels_waiting_approvals(store: Store) -> None:
+    execution, other = at_gate(store), at_gate(store, "other push")
+    for one in (execution, other):
+        store.approvals.add(approval(f"{one}/Gate/Approve/1"))
+        store.executions.wait(key("Approve", execution=one))
+    store.executions.stop(execution, "not now", LATER)
+    stopped = store.executions.get(execution)
+    assert (stopped.state, stopped.reason, stopped.finished_at) == (State.STOPPED, "not now", LATER)
+    expected = {"Source/1": State.SUCCEEDED, "Build/1": State.SUCCEEDED}
+    assert states(store, execution) == {**expected, "Approve/1": State.STOPPED, "Second/1": State.STOPPED}
+    cancelled = store.approvals.get("web-1/Gate/Approve/1")
+    assert (cancelled.state, cancelled.summary, cancelled.settled_at) == (ApprovalState.CANCELLED, "not now", LATER)
+    assert store.approvals.get("web-2/Gate/Approve/1").state is ApprovalState.WAITING
+    assert store.executions.get(other).state is State.IN_PROGRESS
+
+    with pytest.raises(ConflictError, match="web-1"):
+        store.executions.stop(execution, "again", "2026-11-24T12:00:00.000Z")
+    assert store.executions.get(execution) == stopped
+    assert list(store.executions.advance(execution, plan, LATER)) == []
+
+
+def test_a_stopped_execution_can_be_tried_again(store: Store) -> None:
+    execution = started(store)
+    store.executions.stop(execution, "not now", NOW)
+    assert list(store.executions.retry(execution, LATER)) == [key("Source", 2)]
+
+
+def test_runs_come_in_the_order_they_started(store: Store) -> None:
+    execution = at_gate(store)
+    store.executions.finish(key("Approve"), State.FAILED, NOW)
+    store.executions.retry(execution, LATER)
+    names = [str(run.key) for run in store.executions.runs(execution)]
+    tail = ["web-1/Gate/Approve/1", "web-1/Gate/Second/1", "web-1/Gate/Approve/2"]
+    assert names == ["web-1/Source/Source/1", "web-1/Build/Build/1", *tail]
+    assert [ActionKey.parse(name) for name in names] == [run.key for run in store.executions.runs(execution)]

@@ -1,0 +1,171 @@
+"""What every store promises of images, scans and verdicts. Each changing call is made twice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
+
+from dockgate.core import gate
+from dockgate.core.canonical import digest, encode
+from dockgate.core.errors import NotFoundError
+from dockgate.core.model import (
+    Advisory,
+    Breach,
+    Coverage,
+    Distribution,
+    Finding,
+    Inputs,
+    Inventory,
+    Judgement,
+    Package,
+    Range,
+    Rating,
+    Severity,
+    Slice,
+    Status,
+    Undetermined,
+    Unread,
+    Upgrade,
+    Verdict,
+)
+from dockgate.core.stores import PushedImage, Scan, ScanState, Store, VerdictRecord
+
+PACKAGE = Package("flask", "0.12", "pkg:pypi/flask@0.12", "PyPI", "flask", "0.12", "app/flask/METADATA", "sha256:1")
+INVENTORY = Inventory(
+    IMAGE, "linux/amd64", Distribution("debian", "13"), ("sha256:1",), (PACKAGE,), (Unread("a/\udce4", "cut off"),)
+)
+POLICY = gate.policy("default", {"max_findings": {"HIGH": 0}})
+RATING = Rating("cve", Severity.HIGH, 7.5, "CVSS:3.1/AV:N")
+SLICE = Slice(
+    (Advisory("GHSA-1", "PyPI", "flask", (Range("ECOSYSTEM", (("introduced", "0"), ("fixed", "1.0"))),)),),
+    (Coverage("PyPI", True, (), NOW),),
+)
+FINDING = Finding("CVE-1", ("GHSA-1",), PACKAGE, Severity.HIGH, RATING, "1.0", summary="für – \0 ünïcode")
+VERDICT = Verdict(
+    IMAGE,
+    "default",
+    Status.REJECTED,
+    "1 HIGH",
+    (
+        Judgement(
+            IMAGE,
+            "linux/amd64",
+            Status.REJECTED,
+            {"HIGH": 1},
+            (Breach("max_findings", "1 HIGH, 0 allowed", (FINDING,)),),
+            (Undetermined("a/\udce4", "cut off"),),
+            (FINDING,),
+            (Upgrade("pkg:pypi/flask@0.12", "flask", "0.12", "1.0", ("CVE-1",)),),
+        ),
+    ),
+    Inputs((digest(encode(INVENTORY)),), digest(encode(SLICE)), POLICY.digest, NOW, "0.1.0"),
+)
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def test_pushes_are_listed_newest_first_and_by_repository(store: Store) -> None:
+    old = PushedImage("web", "1", IMAGE, NOW)
+    new, other = PushedImage("web", "2", IMAGE, LATER), PushedImage("api", "1", "sha256:b", NOW)
+    for image in (old, old, new, other):
+        store.images.pushed(image)
+    assert list(store.images.images()) == [new, other, old]
+    assert list(store.images.images("web")) == [new, old]
+    assert list(store.images.images("nothing")) == []
+
+
+def test_a_tag_keeps_the_time_of_the_latest_push_of_each_digest(store: Store) -> None:
+    for now in (NOW, LATER, NOW):
+        store.images.pushed(PushedImage("web", "latest", IMAGE, now))
+    store.images.pushed(PushedImage("web", "latest", "sha256:b", NOW))
+    assert [(image.digest, image.pushed_at) for image in store.images.images()] == [(IMAGE, LATER), ("sha256:b", NOW)]
+
+
+def test_a_scan_is_asked_for_once(store: Store) -> None:
+    assert store.images.scan(IMAGE) is None
+    first = store.images.request_scan(IMAGE, "web", NOW)
+    assert first == Scan(IMAGE, "web", ScanState.REQUESTED, 1, requested_at=NOW)
+    assert store.images.request_scan(IMAGE, "other", LATER) == first
+    store.images.request_scan("sha256:b", "web", LATER)
+    assert [scan.image for scan in store.images.requested()] == [IMAGE, "sha256:b"]
+
+
+def test_a_scan_that_is_done_stands_with_its_inventories(store: Store) -> None:
+    arm = replace(INVENTORY, platform="linux/arm64")
+    store.images.request_scan(IMAGE, "web", NOW)
+    assert list(store.images.inventories(IMAGE)) == []
+    for _ in range(2):
+        store.images.finish_scan(IMAGE, 1, [INVENTORY, arm], "", LATER)
+    store.images.finish_scan(IMAGE, 1, [], "too late to fail", LATER)
+    done = Scan(IMAGE, "web", ScanState.DONE, 1, requested_at=NOW, finished_at=LATER)
+    assert store.images.scan(IMAGE) == done
+    assert store.images.request_scan(IMAGE, "web", LATER) == done
+    assert list(store.images.inventories(IMAGE)) == [INVENTORY, arm]
+    assert store.images.document(digest(encode(arm))) == encode(arm)
+    assert list(store.images.requested()) == []
+
+
+def test_a_failed_scan_is_asked_for_anew_under_the_next_number(store: Store) -> None:
+    store.images.request_scan(IMAGE, "web", NOW)
+    for _ in range(2):
+        store.images.finish_scan(IMAGE, 1, [], "the registry does not answer", NOW)
+    failed = store.images.scan(IMAGE)
+    assert failed is not None
+    assert (failed.state, failed.reason) == (ScanState.FAILED, "the registry does not answer")
+    for _ in range(2):
+        anew = store.images.request_scan(IMAGE, "web", LATER)
+        assert anew == Scan(IMAGE, "web", ScanState.REQUESTED, 2, requested_at=LATER)
+    store.images.finish_scan(IMAGE, 1, [INVENTORY], "", LATER)
+    assert store.images.scan(IMAGE) == anew
+    store.images.finish_scan(IMAGE, 2, [INVENTORY], "", LATER)
+    assert list(store.images.inventories(IMAGE)) == [INVENTORY]
+
+
+def test_a_scan_nobody_asked_for_is_not_finished(store: Store) -> None:
+    store.images.finish_scan(IMAGE, 1, [INVENTORY], "", NOW)
+    assert store.images.scan(IMAGE) is None
+
+
+def test_a_verdict_and_what_it_was_made_from_are_kept_by_digest(store: Store) -> None:
+    stored, name = store.images.add_verdict(VERDICT, SLICE, POLICY, "approval/1")
+    assert (stored, name) == (VERDICT, digest(encode(VERDICT)))
+    assert store.images.verdict(name) == VERDICT
+    assert store.images.document(name) == encode(VERDICT)
+    assert store.images.document(VERDICT.inputs.slice) == encode(SLICE)
+    assert store.images.document(VERDICT.inputs.policy) == gate.policy_bytes(POLICY)
+
+
+def test_the_first_verdict_of_a_cause_stands(store: Store) -> None:
+    _, first = store.images.add_verdict(VERDICT, SLICE, POLICY, "approval/1")
+    later = replace(VERDICT, inputs=replace(VERDICT.inputs, now=LATER))
+    for _ in range(2):
+        assert store.images.add_verdict(later, SLICE, POLICY, "approval/1") == (VERDICT, first)
+    _, second = store.images.add_verdict(later, SLICE, POLICY, "approval/2")
+    store.images.add_verdict(VERDICT, SLICE, POLICY, "approval/3")
+    newest = VerdictRecord(first, IMAGE, "default", "Rejected", "1 HIGH", "approval/3", NOW)
+    records = store.images.verdicts(IMAGE)
+    assert [record.digest for record in records] == [first, second, first]
+    assert records[0] == newest
+    assert list(store.images.verdicts("sha256:b")) == []
+
+
+def test_a_verdict_that_could_not_be_replayed_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="made from"):
+        store.images.add_verdict(VERDICT, Slice((), ()), POLICY, "approval/1")
+    with pytest.raises(ValueError, match="made from"):
+        store.images.add_verdict(VERDICT, SLICE, gate.policy("default", {}), "approval/1")
+    assert list(store.images.verdicts(IMAGE)) == []
+
+
+def test_unknown_digests_are_not_found(store: Store) -> None:
+    store.images.add_verdict(VERDICT, SLICE, POLICY, "approval/1")
+    with pytest.raises(NotFoundError, match="sha256:b"):
+        store.images.document("sha256:b")
+    with pytest.raises(NotFoundError, match="no verdict"):
+        store.images.verdict(VERDICT.inputs.slice)

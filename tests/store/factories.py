@@ -1,0 +1,68 @@
+"""Opens a store of each kind for the contract suites, and makes the small values that they put into it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from dockgate.core.approvals import Approval
+from dockgate.core.pipeline import Action, ActionKey, ActionType, Pipeline, Stage, State, plan
+from dockgate.core.stores import Store
+from dockgate.store import OpenStore, open_store
+
+FACTORIES: dict[str, Callable[[Path], OpenStore]] = {"sqlite": open_store}
+
+NOW = "2026-11-24T10:00:00.000Z"
+LATER = "2026-11-24T11:00:00.000Z"
+IMAGE = "sha256:" + "a" * 64
+
+
+@contextmanager
+def opened(kind: str, folder: Path) -> Iterator[Store]:
+    with closing(FACTORIES[kind](folder / "data")) as store:
+        yield store
+
+
+PIPELINE = Pipeline(
+    "web",
+    (
+        Stage("Source", (Action("Source", ActionType.SOURCE, output="SourceOutput"),)),
+        Stage("Build", (Action("Build", ActionType.BUILD, input="SourceOutput", namespace="BuildVariables"),)),
+        Stage("Gate", (Action("Approve", ActionType.APPROVAL), Action("Second", ActionType.APPROVAL))),
+    ),
+)
+
+
+def key(action: str, attempt: int = 1, execution: str = "web-1") -> ActionKey:
+    """A try of one of PIPELINE's actions."""
+    stage = next(stage.name for stage in PIPELINE.stages if action in [there.name for there in stage.actions])
+    return ActionKey(execution, stage, action, attempt)
+
+
+def approval(approval_id: str = "web-1/Gate/Approve/1", image: str = IMAGE, expires_at: str = LATER) -> Approval:
+    return Approval(
+        id=approval_id,
+        token=f"token of {approval_id}",
+        image=image,
+        repository="components/web",
+        policy="default",
+        custom_data=f"Image_Digest={image}",
+        created_at=NOW,
+        expires_at=expires_at,
+    )
+
+
+def started(store: Store, cause: str = "push") -> str:
+    """An execution of PIPELINE with its first action in progress. Returns its id."""
+    store.pipelines.put(PIPELINE, NOW)
+    execution = store.executions.start("web", cause, {"commit": "c0ffee"}, NOW)
+    store.executions.advance(execution.id, plan, NOW)
+    return execution.id
+
+
+def at_gate(store: Store, cause: str = "push") -> str:
+    """An execution whose two approval actions are in progress. Returns its id."""
+    execution = started(store, cause)
+    for action in ("Source", "Build"):
+        store.executions.finish(key(action, execution=execution), State.SUCCEEDED, NOW)
+        store.executions.advance(execution, plan, NOW)
+    return execution

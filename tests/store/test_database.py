@@ -1,0 +1,140 @@
+"""The SQLite file under the tables: its migrations, its settings, its indices, and its folder."""
+
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import event
+from tests.store.factories import IMAGE, NOW, approval
+
+from dockgate.core.approvals import Answer, ApprovalState
+from dockgate.core.errors import ConflictError, UnavailableError, UsageError
+from dockgate.store import OpenStore, migrate, open_store
+from dockgate.store.schema import metadata
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[OpenStore]:
+    with closing(open_store(tmp_path / "data")) as store:
+        yield store
+
+
+def test_the_migrations_make_the_tables_of_the_schema(store: OpenStore) -> None:
+    with store.database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_opening_again_changes_nothing(store: OpenStore, tmp_path: Path) -> None:
+    store.approvals.add(approval("a"))
+    migrate(store.database)
+    with closing(open_store(tmp_path / "data")) as again:
+        assert again.approvals.get("a") == approval("a")
+
+
+def test_tables_of_a_newer_version_are_refused_and_left_alone(store: OpenStore, tmp_path: Path) -> None:
+    with store.database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(ConflictError, match="newer version") as caught:
+        open_store(tmp_path / "data")
+    assert "Install that version" in caught.value.advice
+    with store.database.read() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "9999"
+
+
+def test_a_migration_happens_whole_or_not_at_all(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "dockgate.db")) as other:
+        other.execute("CREATE TABLE services (name TEXT)")
+    with pytest.raises(UnavailableError, match="services already exists"):
+        open_store(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "dockgate.db")) as other:
+        assert other.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("services",)]
+
+
+def test_every_connection_is_durable_and_checks_references(store: OpenStore) -> None:
+    with store.database.read() as first, store.database.read() as second:
+        for connection in (first, second):
+            values = [
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+            ]
+            assert values == ["wal", 2, 1, 30_000]
+
+
+def test_only_the_owner_can_look_into_the_folder(store: OpenStore, tmp_path: Path) -> None:
+    store.blobs.put(lambda path: path.touch())
+    folders = [path for path in (tmp_path / "data", *(tmp_path / "data").rglob("*")) if path.is_dir()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
+
+
+def test_tokens_are_private_in_a_folder_that_is_not(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with closing(open_store(tmp_path)) as store:
+        store.approvals.add(approval("a"))
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("dockgate.db*")}
+    assert set(modes.values()) == {0o600}
+    assert "dockgate.db-wal" in modes
+
+
+def test_what_cannot_be_opened_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UnavailableError, match=str(tmp_path / "file")):
+        open_store(tmp_path / "file")
+    (tmp_path / "dockgate.db").write_bytes(b"no database" * 500)
+    with pytest.raises(UnavailableError, match=f"{tmp_path}/dockgate.db failed: file is not a database"):
+        open_store(tmp_path)
+
+
+def test_a_url_must_name_a_database_we_know_and_its_password_stays_secret(tmp_path: Path) -> None:
+    for url in ("nonsense", "mysql://host/name", "postgresql+nothing://host/name"):
+        with pytest.raises(UsageError, match="database URL"):
+            open_store(tmp_path, url)
+    with pytest.raises(UnavailableError) as caught:
+        open_store(tmp_path, "postgresql+psycopg://ann:secret@127.0.0.1:1/name")
+    assert "secret" not in str(caught.value) + caught.value.advice
+
+
+def test_a_url_of_a_sqlite_file_is_used_instead_of_the_folders(tmp_path: Path) -> None:
+    with closing(open_store(tmp_path / "data", f"sqlite:///{tmp_path}/elsewhere.db")) as store:
+        store.approvals.add(approval("a"))
+    assert (tmp_path / "elsewhere.db").exists()
+    assert not (tmp_path / "data" / "dockgate.db").exists()
+
+
+def test_what_a_killed_process_began_to_write_goes_after_a_day(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    old, young = tmp_path / "blobs" / "incoming" / "old", tmp_path / "blobs" / "incoming" / "young"
+    for folder in (old, young):
+        folder.mkdir()
+        (folder / "blob").touch()
+    os.utime(old, (time.time() - 90_000,) * 2)
+    open_store(tmp_path).close()
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_neither_waiting_nor_settling_reads_a_whole_table(store: OpenStore) -> None:
+    statements: list[tuple[str, object]] = []
+
+    @event.listens_for(store.database.engine, "before_cursor_execute")
+    def note(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        statements.append((statement, parameters))
+
+    store.approvals.waiting(IMAGE)
+    store.approvals.add(approval("web-1/Gate/Approve/1"))
+    store.approvals.settle("web-1/Gate/Approve/1", Answer(ApprovalState.APPROVED, ""), NOW)
+    store.approvals.executions(IMAGE)
+    store.approvals.due(NOW)
+    store.events.unhandled()
+    queries = [(text, values) for text, values in statements if text.startswith(("SELECT", "UPDATE"))]
+    assert len(queries) >= 7
+    with store.database.read() as connection:
+        for text, values in queries:
+            steps = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)]
+            assert not [step for step in steps if step.startswith("SCAN") and "SCALAR" not in step], text

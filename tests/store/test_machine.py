@@ -1,0 +1,129 @@
+"""Executions and approvals, driven at random against a model of a few dicts. Now and then a call is made twice."""
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from tests.store.factories import IMAGE, NOW, PIPELINE, approval, opened
+
+from dockgate.core.approvals import Answer, ApprovalState
+from dockgate.core.errors import ConflictError
+from dockgate.core.pipeline import ActionKey, ActionRun, Execution, State, plan, retry
+
+ACTIONS = [(stage.name, action.name) for stage in PIPELINE.stages for action in stage.actions]
+KEYS = st.builds(lambda at, attempt: ActionKey("web-1", *at, attempt), st.sampled_from(ACTIONS), st.integers(1, 2))
+ENDS = st.sampled_from([State.SUCCEEDED, State.SUCCEEDED, State.FAILED])
+ANSWERS = st.sampled_from([ApprovalState.APPROVED, ApprovalState.REJECTED, ApprovalState.EXPIRED])
+TIMES = st.sampled_from([1, 1, 2])
+
+
+class StoreMachine(RuleBasedStateMachine):
+    @initialize()
+    def start(self) -> None:
+        self.open = ExitStack()
+        folder = Path(self.open.enter_context(tempfile.TemporaryDirectory()))
+        self.store = self.open.enter_context(opened("sqlite", folder))
+        self.store.pipelines.put(PIPELINE, NOW)
+        self.store.executions.start("web", "push", {}, NOW)
+        self.execution = Execution("web-1", "web", 1, 1, State.IN_PROGRESS, {}, started_at=NOW)
+        self.runs: dict[ActionKey, ActionRun] = {}
+        self.approvals: dict[str, ApprovalState] = {}
+
+    def begin(self, keys: tuple[ActionKey, ...]) -> None:
+        for key in keys:
+            self.runs.setdefault(key, ActionRun(key, State.IN_PROGRESS, started_at=NOW))
+
+    def end(self, key: ActionKey, state: State, reason: str) -> bool:
+        if key not in self.runs or self.runs[key].state.over:
+            return False
+        self.runs[key] = replace(self.runs[key], state=state, reason=reason, finished_at=NOW)
+        return True
+
+    def become(self, state: State, reason: str) -> None:
+        self.execution = replace(self.execution, state=state, reason=reason, finished_at=NOW if state.over else "")
+
+    @rule(times=TIMES)
+    def advance(self, times: int) -> None:
+        for _ in range(times):
+            step = plan(PIPELINE, self.execution, list(self.runs.values()))
+            self.begin(step.start)
+            if step.state is not None and step.state is not self.execution.state:
+                self.become(step.state, step.reason)
+            going = [run.key for run in self.runs.values() if run.state is State.IN_PROGRESS]
+            assert list(self.store.executions.advance("web-1", plan, NOW)) == going
+
+    @rule(key=KEYS, state=ENDS, times=TIMES)
+    def finish(self, key: ActionKey, state: State, times: int) -> None:
+        for _ in range(times):
+            if key in self.runs:
+                assert self.store.executions.finish(key, state, NOW, reason="r") == self.end(key, state, "r")
+
+    @rule(key=KEYS, times=TIMES)
+    def wait(self, key: ActionKey, times: int) -> None:
+        for _ in range(times):
+            if key in self.runs:
+                self.store.executions.wait(key)
+                if self.runs[key].state is State.IN_PROGRESS:
+                    self.runs[key] = replace(self.runs[key], state=State.WAITING)
+
+    @rule(key=KEYS, times=TIMES)
+    def ask(self, key: ActionKey, times: int) -> None:
+        for _ in range(times):
+            over = key in self.runs and self.runs[key].state.over
+            stands = self.approvals.setdefault(str(key), ApprovalState.CANCELLED if over else ApprovalState.WAITING)
+            assert self.store.approvals.add(approval(str(key))).state is stands
+
+    @rule(key=KEYS, state=ANSWERS, times=TIMES)
+    def settle(self, key: ActionKey, state: ApprovalState, times: int) -> None:
+        for _ in range(times):
+            waits = self.approvals.get(str(key)) is ApprovalState.WAITING
+            assert self.store.approvals.settle(str(key), Answer(state, "s"), NOW) == waits
+            if waits:
+                self.approvals[str(key)] = state
+                self.end(key, State.SUCCEEDED if state is ApprovalState.APPROVED else State.FAILED, "s")
+
+    @rule(times=TIMES)
+    def retry(self, times: int) -> None:
+        for _ in range(times):
+            keys = retry(PIPELINE, list(self.runs.values()))
+            try:
+                assert list(self.store.executions.retry("web-1", NOW)) == list(keys) != []
+            except ConflictError:
+                assert not keys
+            else:
+                self.begin(keys)
+                self.become(State.IN_PROGRESS, "")
+
+    @rule(times=TIMES)
+    def stop(self, times: int) -> None:
+        for _ in range(times):
+            try:
+                self.store.executions.stop("web-1", "stop", NOW)
+            except ConflictError:
+                assert self.execution.state.over
+            else:
+                assert not self.execution.state.over
+                self.become(State.STOPPED, "stop")
+                for key in self.runs:
+                    if self.approvals.get(str(key)) is ApprovalState.WAITING:
+                        self.approvals[str(key)] = ApprovalState.CANCELLED
+                    self.end(key, State.STOPPED, "stop")
+
+    @invariant()
+    def the_store_says_what_the_model_says(self) -> None:
+        assert self.store.executions.get("web-1") == self.execution
+        assert list(self.store.executions.runs("web-1")) == list(self.runs.values())
+        assert {there.id: there.state for there in self.store.approvals.list()} == self.approvals
+        waiting = [there for there, state in self.approvals.items() if state is ApprovalState.WAITING]
+        assert [there.id for there in self.store.approvals.waiting(IMAGE)] == waiting
+
+    def teardown(self) -> None:
+        self.open.close()
+
+
+TestStore = StoreMachine.TestCase
+TestStore.settings = settings(max_examples=25, stateful_step_count=40, deadline=None, database=None)

@@ -1,0 +1,129 @@
+"""Many threads, and two stores on one folder, at once: whatever is done twice is done once."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, PIPELINE, approval, at_gate, key, opened, started
+
+from dockgate.core.approvals import Answer, ApprovalState
+from dockgate.core.errors import ConflictError
+from dockgate.core.pipeline import State, plan
+from dockgate.core.stores import Store
+
+T = TypeVar("T")
+
+THREADS = 16
+
+
+@pytest.fixture(params=FACTORIES)
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
+    """Two on the same tables, as two processes would have them."""
+    with ExitStack() as stack:
+        yield tuple(stack.enter_context(opened(request.param, tmp_path)) for _ in range(2))
+
+
+def at_once(stores: tuple[Store, Store], call: Callable[[Store, int], T]) -> list[T]:
+    """Every thread's result, all of them let go together."""
+    gate = threading.Barrier(THREADS)
+
+    def run(number: int) -> T:
+        gate.wait()
+        return call(stores[number % 2], number)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(run, range(THREADS)))
+
+
+def test_one_answer_of_many_wins(stores: tuple[Store, Store]) -> None:
+    store = stores[0]
+    at_gate(store)
+    for number in range(5):
+        store.approvals.add(approval(f"other/{number}"))
+    store.approvals.add(approval(str(key("Approve"))))
+
+    def settle(store: Store, number: int) -> bool:
+        state = ApprovalState.APPROVED if number % 2 else ApprovalState.REJECTED
+        return store.approvals.settle(str(key("Approve")), Answer(state, f"by {number}"), NOW)
+
+    won = at_once(stores, settle)
+    assert won.count(True) == 1
+    winner = won.index(True)
+    assert store.approvals.get(str(key("Approve"))).summary == f"by {winner}"
+    run = store.executions.run(key("Approve"))
+    assert (run.state, run.reason) == (State.SUCCEEDED if winner % 2 else State.FAILED, f"by {winner}")
+    assert len(store.approvals.waiting(IMAGE)) == 5
+
+
+def test_every_action_starts_once(stores: tuple[Store, Store]) -> None:
+    execution = started(stores[0])
+    stores[0].executions.finish(key("Source"), State.SUCCEEDED, NOW)
+    assert (
+        at_once(stores, lambda store, _: list(store.executions.advance(execution, plan, NOW)))
+        == [[key("Build")]] * THREADS
+    )
+    assert [run.key for run in stores[0].executions.runs(execution)] == [key("Source"), key("Build")]
+
+
+def test_numbers_are_given_once_and_without_a_gap(stores: tuple[Store, Store]) -> None:
+    stores[0].pipelines.put(PIPELINE, NOW)
+    numbers = at_once(stores, lambda store, n: store.executions.start("web", f"push/{n // 2}", {}, NOW).number)
+    assert sorted(numbers) == sorted([*range(1, THREADS // 2 + 1)] * 2)
+
+
+def test_an_action_ends_once_and_is_tried_again_once(stores: tuple[Store, Store]) -> None:
+    execution = started(stores[0])
+    ended = at_once(stores, lambda store, n: store.executions.finish(key("Source"), State.FAILED, NOW, reason=str(n)))
+    assert ended.count(True) == 1
+
+    def retry(store: Store, _: int) -> bool:
+        try:
+            return list(store.executions.retry(execution, LATER)) == [key("Source", 2)]
+        except ConflictError:
+            return False
+
+    assert at_once(stores, retry).count(True) == 1
+
+
+def test_stopping_and_asking_at_once_leaves_nobody_waiting(stores: tuple[Store, Store]) -> None:
+    executions = [at_gate(stores[0], f"push/{n}") for n in range(THREADS // 2)]
+
+    def ask_or_stop(store: Store, number: int) -> None:
+        execution = executions[number // 2]
+        if number % 2:
+            store.approvals.add(approval(f"{execution}/Gate/Approve/1"))
+        else:
+            store.executions.stop(execution, "not now", NOW)
+
+    at_once(stores, ask_or_stop)
+    assert list(stores[0].approvals.waiting(IMAGE)) == []
+
+
+def test_a_head_is_seen_and_an_event_added_once(stores: tuple[Store, Store]) -> None:
+    seen = at_once(stores, lambda store, _: list(store.events.observe("web", {"main": "a" * 40}, NOW)))
+    assert sorted(map(len, seen)) == [*[0] * (THREADS - 1), 1]
+    versions = at_once(stores, lambda store, _: store.pipelines.put(PIPELINE, NOW).version)
+    assert versions == [1] * THREADS
+    scans = at_once(stores, lambda store, _: store.images.request_scan(IMAGE, "web", NOW).number)
+    assert scans == [1] * THREADS
+
+
+def test_lines_of_many_threads_never_mix(stores: tuple[Store, Store]) -> None:
+    def write(store: Store, number: int) -> None:
+        for _ in range(20):
+            store.logs.append(key("Build"), str(number) * 1000)
+
+    at_once(stores, write)
+    lines = stores[0].logs.read(key("Build"), 0)[0].decode().splitlines()
+    assert sorted(lines) == sorted(str(number) * 1000 for number in range(THREADS) for _ in range(20))
+
+
+def test_a_blob_put_by_many_is_whole(stores: tuple[Store, Store]) -> None:
+    content = b"x" * 100_000
+    names = at_once(stores, lambda store, _: store.blobs.put(lambda path: path.write_bytes(content) and None))
+    assert stores[0].blobs.path(names.pop()).read_bytes() == content
+    assert len(set(names)) == 1
