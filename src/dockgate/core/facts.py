@@ -1,0 +1,163 @@
+"""What one layer holds, as it is kept for good, and what stands in the image when layers lie on each other."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from dockgate.core import osrelease
+from dockgate.core.model import Distribution, Package, Unread
+
+_MERGED = ("bin/", "sbin/", "lib/", "lib32/", "lib64/", "libx32/")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What an ecosystem read from one file: an `Extract`, its paths packed, or why it could not."""
+
+    path: str
+    ecosystem: str
+    packages: tuple[Package, ...] = ()
+    owns: dict[str, str] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+    unread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What an os-release file says, or why it could not be read."""
+
+    path: str
+    distribution: Distribution | None
+    unread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFacts:
+    """All that is needed of a layer once it is read. `layer` is its blob's digest.
+
+    `files` are the packed paths of all that is no folder. `links` are the symbolic links at paths where evidence may
+    stand, with their targets seen from the root; `folders` the folders there. `unread` is of the layer as a whole.
+    A package's `owner` is the distribution package whose list of this same layer names the package's file.
+    """
+
+    layer: str
+    reads: tuple[Read, ...] = ()
+    releases: tuple[Release, ...] = ()
+    links: dict[str, str] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
+    whiteouts: tuple[str, ...] = ()
+    opaques: tuple[str, ...] = ()
+    files: str = ""
+    unread: tuple[Unread, ...] = ()
+
+
+def pack(paths: Iterable[str]) -> str:
+    """Many paths as one string, which is a tenth of the work to store and to load. No path has a NUL in it."""
+    return "\0".join(paths)
+
+
+def unpack(packed: str) -> list[str]:
+    return packed.split("\0") if packed else []
+
+
+class View:
+    """The layers on each other, base first; a layer is called by its index.
+
+    Whiteouts and opaque folders act on the layers below theirs only. A path is gone too when something other than a
+    folder has taken its place or that of a folder above it.
+    """
+
+    def __init__(self, facts: Sequence[LayerFacts]) -> None:
+        self.facts = facts
+        self._swept_above: dict[str, int] = {}
+
+    def alive(self, path: str, layer: int) -> bool:
+        """Whether what `layer` has at `path` is still there."""
+        if layer == len(self.facts) - 1:
+            return True
+        last = max(self._top.get(path, -1), self._swept.get(path, -1), self._folders.get(path, -1))
+        return last <= layer and self._above(path.rpartition("/")[0]) <= layer
+
+    def origins(self, path: str) -> Iterator[int]:
+        """The layer from which the file at `path` comes; none when it is gone, two when /usr is half merged.
+
+        dpkg's lists may say lib/x for usr/lib/x and the other way round, so both are looked at.
+        """
+        for name in (path, _alias(path)):
+            layer = self._top.get(name) if name else None
+            if layer is not None and self.alive(name, layer):
+                yield layer
+
+    def under(self, folder: str) -> Iterator[str]:
+        """Every path that any layer has below `folder`, which ends with "/"."""
+        for path in self._sorted[bisect_left(self._sorted, folder) :]:
+            if not path.startswith(folder):
+                return
+            yield path
+
+    def files(self) -> Iterable[str]:
+        """Every path at which any layer has a file."""
+        return self._top
+
+    @cached_property
+    def live(self) -> tuple[tuple[int, Read], ...]:
+        """What was read from files that are still there, each with its layer."""
+        return tuple(
+            (at, read) for at, facts in enumerate(self.facts) for read in facts.reads if self.alive(read.path, at)
+        )
+
+    @cached_property
+    def releases(self) -> dict[str, tuple[int, Release]]:
+        """The os-release files that are still there, with their layers."""
+        return {
+            release.path: (at, release)
+            for at, facts in enumerate(self.facts)
+            for release in facts.releases
+            if self.alive(release.path, at)
+        }
+
+    @property
+    def distribution(self) -> Distribution | None:
+        for path in osrelease.PATHS:
+            if path in self.releases:
+                return self.releases[path][1].distribution
+        return None
+
+    @cached_property
+    def _top(self) -> dict[str, int]:
+        top: dict[str, int] = {}
+        for at, facts in enumerate(self.facts):
+            top.update(dict.fromkeys(unpack(facts.files), at))
+        return top
+
+    @cached_property
+    def _swept(self) -> dict[str, int]:
+        return {path: at for at, facts in enumerate(self.facts) for path in (*facts.whiteouts, *facts.opaques)}
+
+    @cached_property
+    def _folders(self) -> dict[str, int]:
+        return {path: at for at, facts in enumerate(self.facts) for path in facts.folders}
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted(self._top)
+
+    def _above(self, folder: str) -> int:
+        """The last layer that removed what lower ones have in `folder`."""
+        walked: list[str] = []
+        while folder and folder not in self._swept_above:
+            walked.append(folder)
+            folder = folder.rpartition("/")[0]
+        last = self._swept_above.get(folder, self._swept.get("", -1))
+        for name in reversed(walked):
+            last = max(last, self._top.get(name, -1), self._swept.get(name, -1))
+            self._swept_above[name] = last
+        return last
+
+
+def _alias(path: str) -> str:
+    """The other name of a path where /bin, /sbin and /lib are merged into /usr, "" when it has none."""
+    if path.startswith(_MERGED):
+        return "usr/" + path
+    return path[4:] if path.startswith("usr/") and path.startswith(_MERGED, 4) else ""

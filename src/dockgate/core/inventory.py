@@ -1,0 +1,222 @@
+"""Layers of files, read by ecosystems, put together into an inventory."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, replace
+from typing import Protocol
+
+from dockgate.core import evidence, osrelease
+from dockgate.core.errors import ImageError, UnreadableError
+from dockgate.core.facts import LayerFacts, Read, Release, View, pack
+from dockgate.core.model import Inventory, Package, Unread
+from dockgate.core.ports import Ecosystem, Entry, Image, Layer
+
+FACTS_VERSION = 1
+"""Raised whenever the same layer would give other facts, plugins apart."""
+
+PATH_LIMIT = 4096
+"""Characters; Linux' PATH_MAX. A layer with a longer path is not one that a runtime could unpack."""
+
+
+class Pictured(Protocol):
+    """As much of an image as combining needs."""
+
+    digest: str
+    platform: str
+
+
+def facts_version(ecosystems: Sequence[Ecosystem]) -> str:
+    """What facts depend on besides the layer: kept beside them, they hold for as long as it is the same."""
+    return " ".join([f"facts:{FACTS_VERSION}", *(f"{kind.name}:{kind.version}" for kind in ecosystems)])
+
+
+def read_image(image: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:
+    """Reads every layer. Raises UnavailableError when a layer cannot be fetched."""
+    return combine(image, [read_layer(layer, ecosystems) for layer in image.layers], ecosystems)
+
+
+def read_layer(layer: Layer, ecosystems: Sequence[Ecosystem]) -> LayerFacts:
+    """What the layer holds. A broken layer yields no facts but an unread entry for "/". Raises UnavailableError."""
+    draft = _Draft(ecosystems)
+    try:
+        draft.take(layer.entries())
+        if draft.hardlinks:
+            draft.take_linked(layer.entries())
+    except ImageError as error:
+        return LayerFacts(layer.digest, unread=(Unread("/", f"The layer cannot be read: {error}", layer.digest),))
+    return draft.facts(layer.digest)
+
+
+def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem]) -> Inventory:
+    """The image's inventory from what its layers hold, base first, with every reason to doubt it (promise 7)."""
+    view = View(facts)
+    distribution = view.distribution
+    system = {kind.name: kind for kind in ecosystems if kind.distributions}
+    installed = {package.name for _, read in view.live if read.ecosystem in system for package in read.packages}
+    packages: set[Package] = set()
+    unread = {*evidence.doubts(view, ecosystems), *(entry for one in facts for entry in one.unread)}
+    for at, read in view.live:
+        if read.unread:
+            unread.add(Unread(read.path, _sentence(read.path, read.unread), facts[at].layer))
+        for package in read.packages:
+            owner = package.owner if package.owner in installed else ""
+            placed = replace(package, layer=facts[at].layer, owner=owner)
+            if distribution and read.ecosystem in system:
+                placed = system[read.ecosystem].settle(placed, distribution)
+            packages.add(placed)
+    for at, release in view.releases.values():
+        if release.unread:
+            unread.add(Unread(release.path, _sentence(release.path, release.unread), facts[at].layer))
+    return Inventory(
+        image=image.digest,
+        platform=image.platform,
+        distribution=distribution,
+        layers=tuple(one.layer for one in facts),
+        packages=tuple(sorted(packages, key=astuple)),
+        unread=tuple(sorted(unread, key=astuple)),
+    )
+
+
+def _sentence(path: str, reason: str) -> str:
+    return f"{path} cannot be read: {reason}"
+
+
+class _Draft:
+    """A layer's facts while it is read. A later entry at a path takes the place of an earlier one."""
+
+    def __init__(self, ecosystems: Sequence[Ecosystem]) -> None:
+        self.wants = tuple((kind, kind.wants) for kind in ecosystems)
+        self.reads: dict[tuple[str, str], Read] = {}
+        self.releases: dict[str, Release] = {}
+        self.lists: dict[str, Mapping[str, tuple[str, ...]]] = {}
+        self.links: dict[str, str] = {}
+        self.hardlinks: dict[str, tuple[str, list[Ecosystem]]] = {}
+        self.folders: set[str] = set()
+        self.whiteouts: list[str] = []
+        self.opaques: list[str] = []
+        self.files: list[str] = []
+        self.unread: list[str] = []
+
+    def take(self, entries: Iterable[Entry]) -> None:
+        """Every entry, once. The hot path: 30,000 of them in 0.05 s."""
+        for entry in entries:
+            path, kind = entry.path, entry.kind
+            if kind == "whiteout":
+                self.whiteouts.append(path)
+                continue
+            if kind == "opaque":
+                self.opaques.append(path)
+                continue
+            if len(path) > PATH_LIMIT or "\0" in path:
+                self.unread.append(f"An entry has a path that cannot exist, beginning with {path[:80]!r}.")
+                continue
+            if kind != "directory":
+                self.files.append(path)
+            size, mode, head = entry.size, entry.mode, entry.head
+            kinds = [ecosystem for ecosystem, wants in self.wants if wants(path, size, mode, head)]
+            if kinds or path in osrelease.PATHS:
+                self._evidence(entry, kinds)
+
+    def take_linked(self, entries: Iterable[Entry]) -> None:
+        """Once more, for the hard links at wanted paths: what each link's target was when the link was made."""
+        wanted: dict[str, list[str]] = {}
+        for path, (target, _) in self.hardlinks.items():
+            wanted.setdefault(target, []).append(path)
+        read: set[str] = set()
+        for entry in entries:
+            if entry.kind == "file":
+                for path in wanted.get(entry.path, ()):
+                    if path in self.hardlinks:
+                        self._read(path, entry, self.hardlinks[path][1])
+                        read.add(path)
+            elif entry.kind == "hardlink" and entry.path in read:
+                self.hardlinks.pop(entry.path, None)
+        for path in read:
+            self.hardlinks.pop(path, None)
+
+    def facts(self, layer: str) -> LayerFacts:
+        for path, (target, kinds) in self.hardlinks.items():
+            self._give_up(path, f"it is a hard link to {target}, which is no file of its layer", kinds)
+        return LayerFacts(
+            layer,
+            reads=self._owned(),
+            releases=tuple(self.releases.values()),
+            links=self.links,
+            folders=tuple(sorted(self.folders)),
+            whiteouts=tuple(self.whiteouts),
+            opaques=tuple(self.opaques),
+            files=pack(self.files),
+            unread=tuple(Unread("/", reason, layer) for reason in self.unread[:1]),
+        )
+
+    def _evidence(self, entry: Entry, kinds: list[Ecosystem]) -> None:
+        path = entry.path
+        for kind in kinds:
+            self.reads.pop((path, kind.name), None)
+            self.lists.pop(path, None)
+        self.releases.pop(path, None)
+        self.links.pop(path, None)
+        self.hardlinks.pop(path, None)
+        self.folders.discard(path)
+        match entry.kind:
+            case "file":
+                self._read(path, entry, kinds)
+            case "hardlink":
+                self.hardlinks[path] = (entry.target, kinds)
+            case "symlink":
+                self.links[path] = _resolved(path, entry.target)
+            case "directory":
+                self.folders.add(path)
+            case _:
+                self._give_up(path, "it is neither a file nor a link nor a folder", kinds)
+
+    def _read(self, path: str, entry: Entry, kinds: list[Ecosystem]) -> None:
+        if entry.open is None:
+            self._give_up(path, "its content is not there", kinds)
+            return
+        if path in osrelease.PATHS:
+            try:
+                self.releases[path] = Release(path, osrelease.read(entry.open()))
+            except UnreadableError as error:
+                self.releases[path] = Release(path, None, str(error))
+        for kind in kinds:
+            try:
+                extract = kind.read(path, entry.open())
+            except UnreadableError as error:
+                self.reads[path, kind.name] = Read(path, kind.name, unread=str(error))
+                continue
+            owns = {name: pack(paths) for name, paths in extract.owns.items()}
+            self.reads[path, kind.name] = Read(path, kind.name, extract.packages, owns, extract.gone)
+            if kind.distributions and extract.owns:
+                self.lists[path] = extract.owns
+
+    def _give_up(self, path: str, reason: str, kinds: list[Ecosystem]) -> None:
+        if path in osrelease.PATHS:
+            self.releases[path] = Release(path, None, reason)
+        for kind in kinds:
+            self.reads[path, kind.name] = Read(path, kind.name, unread=reason)
+
+    def _owned(self) -> tuple[Read, ...]:
+        """The reads, each language package with the distribution package whose list of this layer names its file."""
+        languages = {kind.name for kind, _ in self.wants if not kind.distributions}
+        told = {read.path for read in self.reads.values() if read.packages and read.ecosystem in languages}
+        owners: dict[str, str] = {}
+        for owns in self.lists.values():
+            for name, paths in owns.items():
+                owners.update(dict.fromkeys(told.intersection(paths), name.partition(":")[0]))
+        return tuple(
+            replace(read, packages=tuple(replace(package, owner=owners[read.path]) for package in read.packages))
+            if read.path in owners and read.ecosystem in languages
+            else read
+            for read in self.reads.values()
+        )
+
+
+def _resolved(path: str, target: str) -> str:
+    """Where a symbolic link at `path` leads, inside the image."""
+    parts = [] if target.startswith("/") else path.split("/")[:-1]
+    for part in target.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)

@@ -1,0 +1,44 @@
+"""os-release(5): which distribution an image says it is."""
+
+from typing import BinaryIO
+
+from dockgate.core.errors import UnreadableError
+from dockgate.core.model import Distribution
+
+PATHS = ("etc/os-release", "usr/lib/os-release")
+"""Where it may stand; the first that exists counts."""
+
+SIZE_LIMIT = 64 * 1024
+"""Bytes."""
+
+_QUOTES = "\"'"
+
+
+def read(file: BinaryIO) -> Distribution:
+    """The distribution. Without an ID it is "linux", as the manual page has it. Raises UnreadableError."""
+    raw = file.read(SIZE_LIMIT + 1)
+    if len(raw) > SIZE_LIMIT:
+        raise UnreadableError(f"it has more than {SIZE_LIMIT} bytes")
+    if b"\0" in raw:
+        raise UnreadableError("it is no text")
+    values: dict[str, str] = {}
+    for line in raw.decode("utf-8", "replace").splitlines():
+        name, equals, value = line.strip().partition("=")
+        if equals and not name.startswith("#"):
+            values[name] = _unquoted(value.strip())
+    return Distribution(
+        id=values.get("ID", "").lower() or "linux",
+        version=values.get("VERSION_ID", ""),
+        name=values.get("PRETTY_NAME", "") or values.get("NAME", ""),
+        like=tuple(values.get("ID_LIKE", "").lower().split()),
+    )
+
+
+def _unquoted(value: str) -> str:
+    if len(value) < 2 or value[0] not in _QUOTES or value[-1] != value[0]:
+        return value
+    inner = value[1:-1]
+    if value[0] == '"':
+        for char in '"$`\\':
+            inner = inner.replace("\\" + char, char)
+    return inner

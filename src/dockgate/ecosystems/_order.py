@@ -1,0 +1,16 @@
+"""Pieces of version keys: byte strings whose order is the order of what they stand for."""
+
+
+def number(digits: str) -> bytes:
+    """Decimal digits (any count, leading zeros ignored, "" is 0) in numeric order: their count, then they.
+
+    The count is written in bytes that carry on after 255, so that no number is too long.
+    """
+    significant = digits.lstrip("0")
+    full, rest = divmod(len(significant), 255)
+    return b"\xff" * full + bytes((rest,)) + significant.encode("ascii")
+
+
+def is_digits(text: str) -> bool:
+    """One ASCII digit or more."""
+    return text.isascii() and text.isdigit()

@@ -1,0 +1,210 @@
+"""Debian packages: dpkg's status file, distroless' status.d, and the lists of files that packages own."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import BinaryIO
+
+from dockgate.core.errors import UncomparableError, UnreadableError
+from dockgate.core.model import Distribution, Package
+from dockgate.core.ports import Ecosystem, Extract
+from dockgate.ecosystems._order import is_digits, number
+from dockgate.ecosystems._text import check_size, path_text, quote, text
+
+STATUS = "var/lib/dpkg/status"
+STATUS_FOLDER = "var/lib/dpkg/status.d/"
+INFO_FOLDER = "var/lib/dpkg/info/"
+
+STATUS_LIMIT = 32 * 1024 * 1024
+"""Bytes. About four times what Debian with 5,000 packages has."""
+LIST_LIMIT = 16 * 1024 * 1024
+"""Bytes, of one package's list of files."""
+LINE_LIMIT = 1024 * 1024
+"""Bytes, of one line."""
+
+_FIELDS = {b"package", b"version", b"status", b"architecture", b"source"}
+_NOT_THERE = {"config-files", "not-installed"}
+_INT_MAX = 2**31 - 1
+
+
+class Dpkg:
+    name = "dpkg"
+    version = 1
+    orders: tuple[str, ...] = ("Debian", "Ubuntu")
+    distributions: tuple[str, ...] = ("debian", "ubuntu")
+    databases: tuple[str, ...] = (STATUS, STATUS_FOLDER)
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        if not path.startswith("var/lib/dpkg/"):
+            return False
+        if path.startswith(INFO_FOLDER):
+            return path.endswith(".list")
+        return path == STATUS or (path.startswith(STATUS_FOLDER) and path.count("/") == 4)
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        name = path.rpartition("/")[2]
+        if path.startswith(INFO_FOLDER):
+            check_size(file, LIST_LIMIT)
+            return Extract(owns={name.removesuffix(".list"): _listed(line.strip(b"\r\n") for line in file)})
+        if name.endswith(".md5sums"):
+            check_size(file, LIST_LIMIT)
+            return Extract(owns={name.removesuffix(".md5sums"): _listed(line.rstrip(b"\r\n")[34:] for line in file)})
+        check_size(file, STATUS_LIMIT)
+        return _read_status(path, file)
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        """A derivative's ecosystem is called by its own os-release ID, for which no feed speaks."""
+        release = distribution.version
+        if distribution.id == "debian":
+            ecosystem = f"Debian:{release.partition('.')[0]}" if release else "Debian"
+        elif distribution.id == "ubuntu":
+            ecosystem = f"Ubuntu:{release}{':LTS' if _long_term(release) else ''}" if release else "Ubuntu"
+        else:
+            ecosystem = f"{distribution.id}:{release}" if release else distribution.id
+        distro = f"{distribution.id}-{release}" if release else distribution.id
+        return replace(package, ecosystem=ecosystem, purl=_purl(package, distribution.id, distro))
+
+    def key(self, version: str) -> bytes:
+        """The order of deb-version(7); refuses what `dpkg --compare-versions` (lib/dpkg/parsehelp.c) calls an error."""
+        given = version.strip(" \t")
+        if not given:
+            raise UncomparableError("The dpkg version is empty.")
+        if " " in given or "\t" in given or "\0" in given:
+            raise UncomparableError(f"The dpkg version {version!r} has white space in it.")
+        before, colon, rest = given.partition(":")
+        epoch, rest = (before, rest) if colon else ("0", given)
+        digits = epoch[1:] if epoch[:1] in ("+", "-") else epoch
+        if not is_digits(digits) or (epoch[0] == "-" and digits.strip("0")) or len(digits.lstrip("0")) > 10:
+            raise UncomparableError(f"The dpkg version {version!r} has an epoch that is no number.")
+        if int(digits) > _INT_MAX:
+            raise UncomparableError(f"The dpkg version {version!r} has too big an epoch.")
+        upstream, dash, revision = rest.rpartition("-") if "-" in rest else (rest, "", "")
+        if not upstream or (dash and not revision):
+            raise UncomparableError(f"The dpkg version {version!r} lacks its version or its revision.")
+        return number(digits) + _part(upstream) + _part(revision)
+
+
+ECOSYSTEM: Ecosystem = Dpkg()
+
+
+def _read_status(path: str, file: BinaryIO) -> Extract:
+    whole = path == STATUS
+    packages: list[Package] = []
+    gone: list[str] = []
+    for line, fields in _stanzas(file, strict=whole):
+        name, status = fields.get(b"package", ""), fields.get(b"status", "")
+        if not name:
+            raise UnreadableError(f"line {line}: the entry that begins here has no Package")
+        if whole and len(status.split()) != 3:
+            raise UnreadableError(f"line {line}: the entry of {name} has no whole Status")
+        if status and status.split()[-1] in _NOT_THERE:
+            gone.append(name)
+            continue
+        version = fields.get(b"version", "")
+        if not version:
+            raise UnreadableError(f"line {line}: the entry of {name} has no Version")
+        source, _, source_version = fields.get(b"source", "").partition("(")
+        package = Package(
+            name=name,
+            version=version,
+            purl="",
+            ecosystem="",
+            source_name=source.strip() or name,
+            source_version=source_version.strip(" )") or version,
+            path=path,
+            arch=fields.get(b"architecture", ""),
+        )
+        packages.append(replace(package, purl=_purl(package, "", "")))
+    if not whole and not packages and not gone:
+        raise UnreadableError("it holds no entry")
+    return Extract(packages=tuple(packages), gone=tuple(gone))
+
+
+def _stanzas(file: BinaryIO, *, strict: bool) -> Iterator[tuple[int, dict[bytes, str]]]:
+    """Each entry's first line number and its wanted fields, after deb822(5) and dpkg's lib/dpkg/parse.c.
+
+    `strict`: the last line must be ended, as dpkg ends it.
+    """
+    start, count, ended = 0, 0, True
+    fields: dict[bytes, str] = {}
+    while line := file.readline(LINE_LIMIT):
+        count += 1
+        ended = line.endswith(b"\n")
+        if not ended and len(line) == LINE_LIMIT:
+            raise UnreadableError(f"line {count} is longer than {LINE_LIMIT} bytes")
+        if line[0] in b" \t":
+            if not start:
+                raise UnreadableError(f"line {count}: a continued line continues nothing")
+            continue
+        if line in (b"\n", b"\r\n"):
+            if start:
+                yield start, fields
+            start, fields = 0, {}
+            continue
+        name, colon, value = line.partition(b":")
+        name = name.rstrip().lower()
+        if not colon or not name or b" " in name or b"\0" in line:
+            raise UnreadableError(f"line {count} is no field, {text(line[:60].rstrip())!r}")
+        start = start or count
+        if name in _FIELDS:
+            if name in fields:
+                raise UnreadableError(f"line {count}: {text(name)} stands twice in one entry")
+            fields[name] = text(value.strip())
+    if strict and not ended:
+        raise UnreadableError(f"line {count}: the file ends in the middle of a line")
+    if start:
+        yield start, fields
+
+
+def _listed(lines: Iterator[bytes]) -> tuple[str, ...]:
+    """Paths of a list, its folders left out as far as the next line shows them to be folders."""
+    paths: list[str] = []
+    for line in lines:
+        path = path_text(line).lstrip("/").removeprefix("./")
+        if paths and path.startswith(paths[-1] + "/"):
+            paths.pop()
+        if path and path != ".":
+            paths.append(path)
+    return tuple(paths)
+
+
+def _purl(package: Package, namespace: str, distro: str) -> str:
+    given = (("arch", package.arch), ("distro", distro))
+    qualifiers = "&".join(f"{key}={quote(value)}" for key, value in given if value)
+    space = quote(namespace) + "/" if namespace else ""
+    return f"pkg:deb/{space}{quote(package.name)}@{quote(package.version)}" + (f"?{qualifiers}" if qualifiers else "")
+
+
+def _long_term(release: str) -> bool:
+    """Ubuntu's long term releases are those of April in even years."""
+    year, _, month = release.partition(".")
+    return is_digits(year) and int(year[-1]) % 2 == 0 and month[:2] == "04"
+
+
+def _part(part: str) -> bytes:
+    """Upstream version or revision: text and number in turn, beginning with text, closed by an empty text.
+
+    The weights are those of dpkg's lib/dpkg/version.c: "~" before a text's end, letters, bytes beyond ASCII, others.
+    """
+    key = bytearray()
+    raw = part.encode("utf-8", "surrogatepass")
+    at, end = 0, len(raw)
+    while at < end:
+        while at < end and not 48 <= (byte := raw[at]) <= 57:
+            if byte == 0x7E:
+                key.append(1)
+            elif 65 <= byte <= 90 or 97 <= byte <= 122:
+                key.append(byte)
+            elif byte < 128:
+                key.append(128 + byte)
+            else:
+                key += bytes((0x7F, byte))
+            at += 1
+        first = at
+        while at < end and 48 <= raw[at] <= 57:
+            at += 1
+        key.append(2)
+        key += number(raw[first:at].decode("ascii"))
+    if not raw:
+        key += b"\x02\x00"
+    key.append(2)
+    return bytes(key)

@@ -1,0 +1,156 @@
+"""Python distributions as installed: dist-info and egg-info, in any folder, for any folder can be on the import path.
+
+Also counted is the egg-info of a source checkout, which is what `import` finds when the checkout is on the path.
+"""
+
+import re
+from functools import cache
+from typing import BinaryIO
+
+from dockgate.core.errors import UncomparableError, UnreadableError
+from dockgate.core.model import Distribution, Package
+from dockgate.core.ports import Ecosystem, Extract
+from dockgate.ecosystems._order import number
+from dockgate.ecosystems._text import check_size, path_text, quote, text
+
+HEADER_LIMIT = 1024 * 1024
+"""Bytes from the beginning of the metadata, within which Name and Version must stand; what follows is not read."""
+RECORD_LIMIT = 16 * 1024 * 1024
+"""Bytes of a RECORD or installed-files.txt."""
+
+_METADATA = (".dist-info/METADATA", ".egg-info/PKG-INFO", "/EGG-INFO/PKG-INFO", ".egg-info")
+_RECORDS = (".dist-info/RECORD", ".egg-info/installed-files.txt")
+_WANTED = _METADATA + _RECORDS
+
+
+class Python:
+    name = "python"
+    version = 1
+    orders: tuple[str, ...] = ("PyPI",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        return path.endswith(_WANTED)
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        return _read_record(path, file) if path.endswith(_RECORDS) else Extract((_read_metadata(path, file),))
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def key(self, version: str) -> bytes:
+        """The order of PEP 440 (now the version specifiers' specification), with all its normalisations."""
+        match = _pattern().fullmatch(version.strip().lower())
+        if not match:
+            raise UncomparableError(f"The Python version {version!r} is none by PEP 440.")
+        release = match["release"].split(".")
+        while len(release) > 1 and not release[-1].strip("0"):
+            release.pop()
+        key = number(match["epoch"] or "") + b"".join(b"\x01" + number(part) for part in release) + b"\x00"
+        if match["pre"]:
+            kind = {"alpha": "a", "beta": "b", "a": "a", "b": "b"}.get(match["pre"], "rc")
+            key += b"\x01" + kind[:1].encode("ascii") + number(match["pre_number"] or "")
+        else:
+            # A development release of the final one comes before that one's pre-releases.
+            key += b"\x00" if match["dev"] and not match["post"] else b"\x02"
+        key += b"\x01" + number(match["post_number"] or match["post_bare"] or "") if match["post"] else b"\x00"
+        key += b"\x00" + number(match["dev_number"] or "") if match["dev"] else b"\x01"
+        if not match["local"]:
+            return key + b"\x00"
+        key += b"\x01"
+        for part in re.split(r"[-_.]", match["local"]):
+            key += b"\x02" + number(part) if part.isdigit() else b"\x01" + part.encode("ascii") + b"\x00"
+        return key + b"\x00"
+
+
+ECOSYSTEM: Ecosystem = Python()
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    return re.compile(
+        r"""v? (?:(?P<epoch>[0-9]+)!)? (?P<release>[0-9]+(?:\.[0-9]+)*)
+        (?:[-_.]? (?P<pre>alpha|beta|preview|pre|rc|a|b|c) [-_.]? (?P<pre_number>[0-9]+)?)?
+        (?P<post> -(?P<post_bare>[0-9]+) | [-_.]? (?:post|rev|r) [-_.]? (?P<post_number>[0-9]+)?)?
+        (?P<dev>[-_.]? dev [-_.]? (?P<dev_number>[0-9]+)?)?
+        (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?""",
+        re.VERBOSE,
+    )
+
+
+def _read_metadata(path: str, file: BinaryIO) -> Package:
+    """The first Name and the first Version before the first empty line, as `importlib.metadata` takes them."""
+    fields: dict[str, str] = {}
+    header = file.read(HEADER_LIMIT)
+    for line in header.split(b"\n"):
+        if not line.rstrip(b"\r"):
+            break
+        field, colon, value = line.partition(b":")
+        if colon and field.lower() in (b"name", b"version"):
+            fields.setdefault(field.lower().decode("ascii"), text(value.strip()))
+            if len(fields) == 2:
+                break
+    name, version = fields.get("name", ""), fields.get("version", "")
+    if not name or not version:
+        missing = "Version" if name else "Name"
+        within = f" within its first {HEADER_LIMIT} bytes" if len(header) == HEADER_LIMIT else ""
+        raise UnreadableError(f"it has no {missing}{within}")
+    normal = _normal(name)
+    return Package(
+        name=name,
+        version=version,
+        purl=_purl(normal, version),
+        ecosystem="PyPI",
+        source_name=normal,
+        source_version=version,
+        path=path,
+    )
+
+
+def _read_record(path: str, file: BinaryIO) -> Extract:
+    """The files beside the metadata which the distribution owns, but for compiled ones, which come and go.
+
+    RECORD counts from the folder that holds the dist-info, installed-files.txt from the egg-info itself.
+    """
+    check_size(file, RECORD_LIMIT)
+    own, _, name = path.rpartition("/")
+    parent, _, folder = own.rpartition("/")
+    record = name == "RECORD"
+    base = parent if record else own
+    owned: list[str] = []
+    for raw in file:
+        line = path_text(raw).strip("\r\n")
+        if record:
+            line = line.rsplit(",", 2)[0]
+            if line.startswith('"'):
+                line = line[1:-1].replace('""', '"')
+        if not line or line.endswith(".pyc"):
+            continue
+        target = _joined(base, line)
+        if target and not target.startswith(own + "/"):
+            owned.append(target)
+    distribution, _, rest = folder.rpartition(".")[0].partition("-")
+    return Extract(owns={_purl(_normal(distribution), rest.partition("-")[0]): tuple(owned)})
+
+
+def _joined(base: str, path: str) -> str:
+    """`path` seen from the folder `base`, normalised; what leads above the root stays at the root."""
+    if not path.startswith(("/", ".")) and "/." not in path and "//" not in path:
+        return f"{base}/{path}" if base else path
+    parts: list[str] = [] if path.startswith("/") else base.split("/") if base else []
+    for part in path.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _normal(name: str) -> str:
+    """PEP 503."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _purl(normal: str, version: str) -> str:
+    return f"pkg:pypi/{quote(normal)}@{quote(version)}"

@@ -1,0 +1,204 @@
+"""Promise 7 for language packages: edits of their own files are noticed, and honest use of pip or npm is not."""
+
+import json
+
+from tests.core.layers import (
+    DEBIAN,
+    dpkg_list,
+    file,
+    inventory,
+    names,
+    opaque,
+    stanza,
+    status,
+    symlink,
+    whiteout,
+)
+
+from dockgate.core.model import Inventory
+from dockgate.core.ports import Entry
+
+SITE = "usr/lib/python3/site-packages"
+MODULES = "app/node_modules"
+
+
+def metadata(version: str, folder: str = "") -> Entry:
+    return file(f"{SITE}/flask-{folder or version}.dist-info/METADATA", f"Name: Flask\nVersion: {version}\n")
+
+
+def record(version: str, *more: str) -> Entry:
+    own = f"flask-{version}.dist-info"
+    lines = ["flask/__init__.py,sha256=x,1", "../../../bin/flask,,", f"{own}/METADATA,,", f"{own}/RECORD,,", *more]
+    return file(f"{SITE}/{own}/RECORD", "\n".join(lines) + "\n")
+
+
+CODE = [file(f"{SITE}/flask/__init__.py"), file("usr/bin/flask")]
+
+
+def flask(version: str) -> list[Entry]:
+    return [metadata(version), record(version), *CODE]
+
+
+def npm(folder: str, version: str, *files: str) -> list[Entry]:
+    content = json.dumps({"name": folder.rpartition("node_modules/")[2], "version": version})
+    return [file(f"{folder}/package.json", content), *(file(f"{folder}/{name}") for name in files)]
+
+
+def reasons(found: Inventory) -> str:
+    return "\n".join(entry.reason for entry in found.unread)
+
+
+# --- edits -------------------------------------------------------------------------------------------------------
+
+
+def test_metadata_removed_while_the_code_stays_is_noticed() -> None:
+    found = inventory(flask("1.0"), whiteout(f"{SITE}/flask-1.0.dist-info/METADATA"))
+    assert "no longer tells of Flask 1.0, yet files of it are there" in reasons(found)
+    assert (f"{SITE}/flask-1.0.dist-info/METADATA", "0") in [(entry.path, entry.layer) for entry in found.unread]
+
+
+def test_a_dist_info_removed_while_the_code_stays_is_noticed() -> None:
+    assert "no longer tells of Flask" in reasons(inventory(flask("1.0"), whiteout(f"{SITE}/flask-1.0.dist-info")))
+
+
+def test_a_record_removed_before_the_metadata_is_noticed() -> None:
+    found = inventory(
+        flask("1.0"), whiteout(f"{SITE}/flask-1.0.dist-info/RECORD"), whiteout(f"{SITE}/flask-1.0.dist-info")
+    )
+    assert "no longer tells of Flask" in reasons(found)
+
+
+def test_a_dist_info_renamed_to_another_version_is_noticed() -> None:
+    renamed = [metadata("9.9"), record("9.9"), *whiteout(f"{SITE}/flask-1.0.dist-info")]
+    assert "no longer tells of Flask 1.0" in reasons(inventory(flask("1.0"), renamed))
+
+
+def test_a_version_edited_in_the_metadata_is_noticed() -> None:
+    found = inventory(flask("1.0"), [metadata("9.9", folder="1.0")])
+    assert "became Flask 9.9, yet all its files are those of Flask 1.0" in reasons(found)
+
+
+def test_metadata_led_elsewhere_by_a_link_is_noticed() -> None:
+    link = symlink(f"{SITE}/flask-1.0.dist-info/METADATA", "../../elsewhere")
+    assert "is a link to usr/lib/python3/elsewhere" in reasons(inventory(flask("1.0"), [link]))
+
+
+def test_a_package_json_removed_while_the_code_stays_is_noticed() -> None:
+    found = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), whiteout(f"{MODULES}/a/package.json"))
+    assert "no longer tells of a 1.0.0" in reasons(found)
+
+
+def test_a_package_json_that_no_longer_names_a_version_is_noticed() -> None:
+    found = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), [file(f"{MODULES}/a/package.json", '{"name": "a"}')])
+    assert "no longer tells of a 1.0.0" in reasons(found)
+
+
+def test_a_version_edited_in_the_package_json_is_noticed() -> None:
+    found = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), npm(f"{MODULES}/a", "2.0.0"))
+    assert "became a 2.0.0, yet all its files are those of a 1.0.0" in reasons(found)
+
+
+def test_a_name_edited_in_the_package_json_is_noticed() -> None:
+    edited = [file(f"{MODULES}/a/package.json", '{"name": "b", "version": "1.0.0"}')]
+    assert "became b 1.0.0" in reasons(inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), edited))
+
+
+def test_code_of_a_nested_package_does_not_renew_the_outer_one() -> None:
+    later = [*npm(f"{MODULES}/a", "2.0.0"), *npm(f"{MODULES}/a/node_modules/b", "1.0.0", "index.js")]
+    assert "became a 2.0.0" in reasons(inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), later))
+
+
+# --- honest use --------------------------------------------------------------------------------------------------
+
+
+def test_pip_install_upgrade_is_believed() -> None:
+    found = inventory(flask("1.0"), [*flask("2.0"), *whiteout(f"{SITE}/flask-1.0.dist-info")])
+    assert found.unread == ()
+    assert names(found) == ["Flask 2.0"]
+
+
+def test_pip_uninstall_is_believed() -> None:
+    removal = whiteout(f"{SITE}/flask-1.0.dist-info", f"{SITE}/flask", "usr/bin/flask")
+    found = inventory(flask("1.0"), removal, [file("app")])
+    assert "Flask" not in reasons(found)
+    assert found.packages == ()
+
+
+def test_removal_of_compiled_files_alone_is_believed() -> None:
+    lower = [
+        metadata("1.0"),
+        record("1.0", "flask/__pycache__/a.pyc,,"),
+        *CODE,
+        file(f"{SITE}/flask/__pycache__/a.pyc"),
+    ]
+    assert inventory(lower, whiteout(f"{SITE}/flask/__pycache__")).unread == ()
+
+
+def test_reinstalling_the_same_version_is_believed() -> None:
+    assert inventory(flask("1.0"), flask("1.0")).unread == ()
+
+
+def test_removal_of_a_whole_environment_is_believed() -> None:
+    assert "Flask" not in reasons(inventory(flask("1.0"), whiteout("usr/lib/python3", "usr/bin/flask")))
+
+
+def test_npm_update_is_believed() -> None:
+    found = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), npm(f"{MODULES}/a", "2.0.0", "index.js"))
+    assert found.unread == ()
+    assert names(found) == ["a 2.0.0"]
+
+
+def test_npm_update_that_replaces_the_folder_is_believed() -> None:
+    lower = npm(f"{MODULES}/a", "1.0.0", "index.js", "old.js")
+    assert inventory(lower, [opaque(f"{MODULES}/a"), *npm(f"{MODULES}/a", "2.0.0", "new.js")]).unread == ()
+
+
+def test_npm_uninstall_is_believed() -> None:
+    lower = [*npm(f"{MODULES}/a", "1.0.0", "index.js"), *npm(f"{MODULES}/b", "1.0.0", "index.js")]
+    found = inventory(lower, whiteout(f"{MODULES}/a"))
+    assert found.unread == ()
+    assert names(found) == ["b 1.0.0"]
+
+
+def test_a_nested_package_lifted_up_is_believed() -> None:
+    lower = [*npm(f"{MODULES}/a", "1.0.0", "index.js"), *npm(f"{MODULES}/a/node_modules/b", "1.0.0", "index.js")]
+    lifted = [*whiteout(f"{MODULES}/a/node_modules"), *npm(f"{MODULES}/b", "1.0.0", "index.js")]
+    assert inventory(lower, lifted).unread == ()
+
+
+def test_a_linked_workspace_in_place_of_a_package_is_believed() -> None:
+    found = inventory(
+        npm(f"{MODULES}/a", "1.0.0", "index.js"),
+        [symlink(f"{MODULES}/a", "../packages/a"), *npm("x/node_modules/b", "1.0.0")],
+    )
+    assert found.unread == ()
+    assert names(found) == ["b 1.0.0"]
+
+
+# --- ownership ---------------------------------------------------------------------------------------------------
+
+OWNED = f"{SITE}/flask-1.0.dist-info/METADATA"
+DATABASE = [file("etc/os-release", DEBIAN), status(stanza("bash", "5"), stanza("python3-flask", "1.0-1"))]
+
+
+def owner(found: Inventory) -> str:
+    return next(package.owner for package in found.packages if package.name == "Flask")
+
+
+def test_a_package_in_the_list_of_its_own_layer_is_owned() -> None:
+    assert owner(inventory([*DATABASE, *flask("1.0"), dpkg_list("python3-flask", OWNED)])) == "python3-flask"
+
+
+def test_a_list_of_another_layer_gives_no_owner() -> None:
+    claim = [dpkg_list("python3-flask", OWNED)]
+    assert owner(inventory(DATABASE, flask("1.0"), claim)) == ""
+    assert owner(inventory([*DATABASE, *claim], flask("1.0"))) == ""
+
+
+def test_a_file_written_anew_above_its_owners_list_loses_its_owner() -> None:
+    lower = [*DATABASE, *flask("1.0"), dpkg_list("python3-flask", OWNED)]
+    assert owner(inventory(lower, flask("1.0"))) == ""
+
+
+def test_a_list_of_a_package_that_is_not_installed_gives_no_owner() -> None:
+    assert owner(inventory([*DATABASE, *flask("1.0"), dpkg_list("python3-none", OWNED)])) == ""

@@ -1,0 +1,207 @@
+"""How layers become an inventory."""
+
+import time
+
+import pytest
+from tests.core.layers import (
+    DEBIAN,
+    ECOSYSTEMS,
+    FakeLayer,
+    dpkg_list,
+    file,
+    folder,
+    hardlink,
+    image,
+    inventory,
+    names,
+    opaque,
+    stanza,
+    status,
+    symlink,
+    whiteout,
+)
+
+from dockgate.core import canonical
+from dockgate.core.errors import ImageError, UnavailableError
+from dockgate.core.inventory import LayerFacts, combine, facts_version, read_image, read_layer
+from dockgate.core.ports import Entry
+
+A = "x/node_modules/a/package.json"
+
+
+def package(name: str, version: str = "1.0.0") -> str:
+    return f'{{"name": "{name}", "version": "{version}"}}'
+
+
+def test_packages_of_all_kinds_are_put_together_and_sorted() -> None:
+    found = inventory(
+        [file("etc/os-release", DEBIAN), status(stanza("zlib", "1"), stanza("bash", "5"))],
+        [file("opt/Foo_Bar-2.dist-info/METADATA", "Name: Foo_Bar\nVersion: 2\n"), file(A, package("a"))],
+    )
+    assert [(one.name, one.purl, one.layer) for one in found.packages] == [
+        ("Foo_Bar", "pkg:pypi/foo-bar@2", "1"),
+        ("a", "pkg:npm/a@1.0.0", "1"),
+        ("bash", "pkg:deb/debian/bash@5?arch=amd64&distro=debian-13", "0"),
+        ("zlib", "pkg:deb/debian/zlib@1?arch=amd64&distro=debian-13", "0"),
+    ]
+    assert (found.image, found.platform, found.layers, found.unread) == ("sha256:image", "linux/amd64", ("0", "1"), ())
+
+
+def test_the_order_of_entries_does_not_show() -> None:
+    content = [file("etc/os-release", DEBIAN), status(stanza("b", "1"), stanza("a", "1")), file(A, package("a"))]
+    assert canonical.encode(inventory(content)) == canonical.encode(inventory(content[::-1]))
+
+
+def test_a_later_layer_replaces_a_file() -> None:
+    assert names(inventory([file(A, package("a"))], [file(A, package("a", "2.0.0"))])) == ["a 2.0.0"]
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        whiteout(A),
+        whiteout("x"),
+        [opaque("x/node_modules")],
+        [opaque("")],
+        [symlink("x", "/y")],
+        [file("x/node_modules")],
+        [folder(A)],
+    ],
+    ids=["whiteout", "whiteout above", "opaque", "opaque root", "link above", "file above", "folder in place"],
+)
+def test_a_later_layer_removes_a_file(above: list[Entry]) -> None:
+    assert names(inventory([file(A, package("a"))], above)) == []
+
+
+@pytest.mark.parametrize("mark", [*whiteout(A), *whiteout("x"), opaque("x/node_modules")])
+@pytest.mark.parametrize("first", [True, False])
+def test_whiteouts_leave_their_own_layer_alone(mark: Entry, *, first: bool) -> None:
+    here = [mark, file(A, package("a", "2.0.0"))]
+    assert names(inventory([file(A, package("a"))], here if first else here[::-1])) == ["a 2.0.0"]
+
+
+def test_a_whiteout_spares_what_only_begins_like_it() -> None:
+    assert names(inventory([file(A, package("a"))], whiteout("x/node_modules/a/package", "x/node"))) == ["a 1.0.0"]
+
+
+def test_a_file_that_comes_back_is_there() -> None:
+    assert names(inventory([file(A, package("a"))], whiteout("x"), [file(A, package("a", "3.0.0"))])) == ["a 3.0.0"]
+
+
+def test_the_last_entry_of_a_path_counts() -> None:
+    assert names(inventory([file(A, package("a")), file(A, package("a", "2.0.0"))])) == ["a 2.0.0"]
+    assert names(inventory([file(A, package("a")), symlink(A, "y")])) == []
+
+
+def test_a_hard_link_is_read_as_the_file_it_links_to() -> None:
+    found = image([file("stash", package("a")), hardlink(A, "stash"), file("stash", package("b"))])
+    assert names(read_image(found, ECOSYSTEMS)) == ["a 1.0.0"]
+    assert found.layers[0].read == 2
+
+
+def test_a_hard_link_out_of_its_layer_is_unread() -> None:
+    found = inventory(
+        [file("stash", package("a")), file("y/node_modules/b/package.json", package("b"))], [hardlink(A, "stash")]
+    )
+    assert [entry.path for entry in found.unread] == [A]
+    assert "hard link to stash" in found.unread[0].reason
+
+
+def test_a_link_is_believed_when_it_leads_to_what_is_read() -> None:
+    store = "x/.cache/foo-1.dist-info/METADATA"
+    content = [
+        file(store, "Name: foo\nVersion: 1\n"),
+        symlink("x/foo-1.dist-info/METADATA", "../.cache/foo-1.dist-info/METADATA"),
+    ]
+    assert inventory(content).unread == ()
+    found = inventory([*content, file(A, package("a"))], whiteout(store))
+    assert [entry.path for entry in found.unread] == ["x/foo-1.dist-info/METADATA"]
+
+
+def test_an_egg_info_that_is_a_link_to_a_folder_is_believed() -> None:
+    content = [
+        file("x/share/foo.egg-info/PKG-INFO", "Name: foo\nVersion: 1\n"),
+        symlink("x/foo.egg-info", "/x/share/foo.egg-info"),
+    ]
+    assert inventory(content).unread == ()
+
+
+def test_links_out_of_the_image_stay_in_it() -> None:
+    content = [file("usr/lib/os-release", DEBIAN), symlink("etc/os-release", "../../../../usr/lib/os-release")]
+    assert inventory([*content, status(stanza("a", "1"))]).unread == ()
+
+
+def test_etc_os_release_comes_before_the_one_in_usr() -> None:
+    content = [file("usr/lib/os-release", DEBIAN), file("etc/os-release", "ID=ubuntu\nVERSION_ID=24.04\n")]
+    assert {one.ecosystem for one in inventory([*content, status(stanza("a", "1"))]).packages} == {"Ubuntu:24.04:LTS"}
+
+
+def test_a_file_that_cannot_be_read_is_unread_where_it_stands() -> None:
+    broken = [file(A, "{"), file("y/node_modules/b/package.json", package("b"))]
+    assert [(entry.path, entry.layer) for entry in inventory(broken).unread] == [(A, "0")]
+    assert inventory(broken, [file(A, package("a"))]).unread == ()
+
+
+def test_an_unreadable_os_release_names_no_distribution() -> None:
+    found = inventory([file("etc/os-release", b"ID=debian\0"), status(stanza("a", "1"))])
+    assert found.distribution is None
+    assert [entry.path for entry in found.unread] == ["etc/os-release"]
+
+
+def test_a_broken_layer_yields_no_facts() -> None:
+    layer = FakeLayer("sha256:bad", [file(A, package("a"))], ImageError("the digest does not match"))
+    facts = read_layer(layer, ECOSYSTEMS)
+    assert facts.files == ""
+    found = combine(image(), [facts], ECOSYSTEMS)
+    assert found.packages == ()
+    assert ("/", "sha256:bad") in [(entry.path, entry.layer) for entry in found.unread]
+    assert "digest does not match" in "".join(entry.reason for entry in found.unread)
+
+
+def test_a_layer_out_of_reach_is_no_broken_layer() -> None:
+    with pytest.raises(UnavailableError):
+        read_layer(FakeLayer("sha256:far", [], UnavailableError("timeout")), ECOSYSTEMS)
+
+
+def test_facts_survive_being_stored() -> None:
+    content = [
+        file("etc/os-release", DEBIAN),
+        status(stanza("a", "1"), stanza("b", "1", "deinstall ok config-files")),
+        dpkg_list("a", A, "usr/share/\udce9"),
+        file("usr/share/\udce9"),
+        file(A, package("a")),
+        symlink("y/foo.egg-info", "z"),
+        folder("z/foo.egg-info"),
+        opaque("q"),
+        *whiteout("p"),
+    ]
+    facts = read_layer(FakeLayer("0", content), ECOSYSTEMS)
+    stored = canonical.decode(LayerFacts, canonical.encode(facts))
+    assert stored == facts
+    assert combine(image(), [stored], ECOSYSTEMS) == inventory(content)
+
+
+def test_the_version_of_facts_names_every_plugin() -> None:
+    assert facts_version(ECOSYSTEMS).split()[1:] == [f"{kind.name}:{kind.version}" for kind in ECOSYSTEMS]
+
+
+def test_a_path_that_cannot_exist_is_unread() -> None:
+    for path in ("a/" * 3000 + "b", "a\0b"):
+        found = inventory([file(A, package("a")), file(path)])
+        assert [entry.path for entry in found.unread] == ["/"]
+
+
+def test_a_layer_of_100000_entries_is_read_quickly() -> None:
+    content = [file("etc/os-release", DEBIAN), status(stanza("a", "1"))]
+    content += [Entry(f"usr/share/{at % 100}/some/folder/file-{at}", "file", 10) for at in range(100_000)]
+    before = time.process_time()
+    found = inventory(content, [status(stanza("b", "1"))], whiteout(*(f"usr/share/{at}" for at in range(100))))
+    assert names(found) == ["b 1"]
+    assert time.process_time() - before < 5
+
+
+def test_deep_paths_and_many_layers_cost_little() -> None:
+    deep = "d/" * 1500 + "node_modules/a/package.json"
+    before = time.process_time()
+    assert names(inventory([file(deep, package("a"))], *([file(f"f{at}")] for at in range(200)))) == ["a 1.0.0"]
+    assert time.process_time() - before < 5

@@ -1,0 +1,37 @@
+"""os-release(5)."""
+
+import io
+
+import pytest
+
+from dockgate.core import osrelease
+from dockgate.core.errors import UnreadableError
+from dockgate.core.model import Distribution
+
+
+def read(content: bytes) -> Distribution:
+    return osrelease.read(io.BytesIO(content))
+
+
+def test_values_are_unquoted() -> None:
+    content = b'# a comment\nID=Ubuntu\nVERSION_ID="24.04"\nPRETTY_NAME=\'A "b"\'\nID_LIKE="debian other"\n\nNONSENSE\n'
+    assert read(content) == Distribution("ubuntu", "24.04", 'A "b"', ("debian", "other"))
+    assert read(b'NAME="a \\"b\\" \\$c"\n').name == 'a "b" $c'
+
+
+def test_the_last_of_two_counts() -> None:
+    assert read(b"ID=a\nID=b\n").id == "b"
+
+
+def test_without_an_id_it_is_linux() -> None:
+    assert read(b"") == Distribution("linux", "")
+
+
+def test_bytes_that_are_no_utf8_are_read() -> None:
+    assert read(b"ID=debian\nNAME=\xff\n").id == "debian"
+
+
+@pytest.mark.parametrize("content", [b"\0", b"ID=debian\n" + b"#" * osrelease.SIZE_LIMIT])
+def test_what_is_no_os_release_is_unreadable(content: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        read(content)

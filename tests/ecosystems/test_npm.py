@@ -1,0 +1,78 @@
+"""What is read of npm's files."""
+
+import io
+
+import pytest
+
+from dockgate.core.errors import UnreadableError
+from dockgate.core.ports import Extract
+from dockgate.ecosystems.npm import ECOSYSTEM, PACKAGE_LIMIT
+
+PATH = "app/node_modules/@vue/core/package.json"
+
+
+def read(content: str | bytes) -> Extract:
+    return ECOSYSTEM.read(PATH, io.BytesIO(content.encode() if isinstance(content, str) else content))
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("node_modules/a/package.json", True),
+        ("app/node_modules/a/package.json", True),
+        ("app/node_modules/@scope/a/package.json", True),
+        ("app/node_modules/a/node_modules/b/package.json", True),
+        ("app/node_modules/.pnpm/a@1/node_modules/a/package.json", True),
+        ("package.json", False),
+        ("app/package.json", False),
+        ("app/node_modules/package.json", False),
+        ("app/node_modules/@scope/package.json", False),
+        ("app/node_modules/a/dist/package.json", False),
+        ("app/node_modules/@scope/a/esm/package.json", False),
+        ("app/node_modules/.bin/package.json", False),
+        ("app/my_node_modules/a/package.json", False),
+        ("app/node_modules/a/xpackage.json", False),
+    ],
+)
+def test_what_is_wanted(path: str, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+
+
+def test_a_package_owns_its_folder() -> None:
+    found = read('\ufeff{"name": "@vue/core", "version": "3.5.0+x"}')
+    (package,) = found.packages
+    assert (package.name, package.source_name, package.ecosystem) == ("@vue/core", "@vue/core", "npm")
+    assert package.purl == "pkg:npm/%40vue/core@3.5.0%2Bx"
+    assert found.owns == {package.purl: ("app/node_modules/@vue/core/",)}
+
+
+@pytest.mark.parametrize("content", ["{}", '{"type": "module"}', '{"name": "a"}', '{"version": "1.0.0"}'])
+def test_a_folder_marked_without_name_or_version_is_no_package(content: str) -> None:
+    assert read(content) == Extract()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "no JSON"),
+        ('{"name": "a"', "no JSON"),
+        ("[" * 200_000, "nested too deeply"),
+        ('{"a":' * 200_000, "nested too deeply"),
+        ("[1]", "no JSON object"),
+        ("null", "no JSON object"),
+        ('{"name": ["a"], "version": "1"}', "no string"),
+        ('{"name": "a", "version": 1}', "no string"),
+        ('{"name": "a", "version": null}', "no string"),
+        ('{"n": ' + "9" * 5000 + "}", "no JSON"),
+        (b" " * (PACKAGE_LIMIT + 1), f"no more than {PACKAGE_LIMIT}"),
+    ],
+    ids=range(11),
+)
+def test_a_malformed_file_is_unreadable(content: str | bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content)
+
+
+def test_bytes_that_are_no_utf8_are_read() -> None:
+    assert read(b'{"name": "a", "version": "1.0.0", "author": "\xff"}').packages[0].name == "a"
+    assert read(b'{"name": "\\ud800", "version": "1.0.0"}').packages[0].purl == "pkg:npm/%ED%A0%80@1.0.0"
