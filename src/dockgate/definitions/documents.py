@@ -4,7 +4,7 @@ Every error names file, line and key, and says what is allowed there.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -219,20 +219,18 @@ def _service(document: Document, model: _Service) -> ServiceDefinition:
     definition = model.taskDefinition
     check = definition.healthCheck
     if check is not None and (check.http is None) == (not check.command):
-        where = ("taskDefinition", "healthCheck")
-        raise document.error(where, "a health check is either http or command", "Give exactly one of the two.")
+        raise document.error(
+            ("taskDefinition", "healthCheck"),
+            "a health check is either http or command",
+            "Give exactly one of the two.",
+        )
     for index, port in enumerate(definition.ports):
         if port.hostPort and model.desiredCount > 1:
-            where = ("taskDefinition", "ports", index, "hostPort")
-            raise document.error(where, "two tasks cannot share one host port", "Use hostPort 0, or desiredCount 1.")
-    health = check and HealthCheck(
-        http_port=check.http.port if check.http else 0,
-        http_path=check.http.path if check.http else "/",
-        command=tuple(check.command),
-        interval=check.interval,
-        timeout=check.timeout,
-        start_period=check.startPeriod,
-    )
+            raise document.error(
+                ("taskDefinition", "ports", index, "hostPort"),
+                "two tasks cannot share one host port",
+                "Use hostPort 0, or desiredCount 1.",
+            )
     return ServiceDefinition(
         Service(model.name, model.target, model.desiredCount, revision=1),
         TaskDefinition(
@@ -243,15 +241,28 @@ def _service(document: Document, model: _Service) -> ServiceDefinition:
             ports=tuple(PortMapping(port.containerPort, port.hostPort) for port in definition.ports),
             environment=dict(definition.environment),
             command=tuple(definition.command),
-            health_check=health,
+            health_check=_health_check(check) if check else None,
             network=definition.network,
         ),
     )
 
 
+def _health_check(model: _HealthCheck) -> HealthCheck:
+    return HealthCheck(
+        http_port=model.http.port if model.http else 0,
+        http_path=model.http.path if model.http else "/",
+        command=tuple(model.command),
+        interval=model.interval,
+        timeout=model.timeout,
+        start_period=model.startPeriod,
+    )
+
+
 def _translate(document: Document, error: ValidationError, model: type[_Strict]) -> DefinitionError:
-    """pydantic's first complaint, in our words, at its line."""
-    problem = error.errors(include_url=False, include_input=True)[0]
+    """pydantic's first complaint, in our words, at its line. An unknown key comes first: often it is a missing one,
+    misspelt."""
+    problems = error.errors(include_url=False)
+    problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
     location = tuple(_present(document.value, problem["loc"]))
     if problem["type"] == "extra_forbidden":
         allowed = ", ".join(_allowed(model, problem["loc"][:-1]))
@@ -259,22 +270,27 @@ def _translate(document: Document, error: ValidationError, model: type[_Strict])
     if problem["type"] == "missing":
         return document.error(location, f"the key {problem['loc'][-1]!r} is missing", "Add it.")
     given = "" if isinstance(problem.get("input"), dict | list) else f" (found {problem.get('input')!r})"
-    return document.error(location, f"{problem['msg']}{given}", "")
+    return document.error(location, f"{problem['msg'].removeprefix('Value error, ')}{given}", "")
 
 
 def _present(value: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:
     """The location without the union tags that pydantic puts in, as far as it exists in the document."""
     for part in location:
-        if (isinstance(value, Mapping) and part in value) or (
-            isinstance(value, list) and isinstance(part, int) and part < len(value)
-        ):
+        try:
             value = value[part]
-            yield part
+        except (KeyError, IndexError, TypeError):
+            continue
+        yield part
 
 
 def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """The keys that the model at this location knows."""
-    tags = {"source": SourceAction, "build": BuildAction, "approval": ApprovalAction, "deploy": DeployAction}
+    tags: dict[str, type[BaseModel]] = {
+        "source": SourceAction,
+        "build": BuildAction,
+        "approval": ApprovalAction,
+        "deploy": DeployAction,
+    }
     inner: dict[str, type[BaseModel]] = {
         "stages": _Stage,
         "taskDefinition": _TaskDefinition,

@@ -1,0 +1,120 @@
+"""The YAML that people write: what it becomes, and what each mistake is told."""
+
+import pytest
+
+from dockgate.core.errors import DefinitionError
+from dockgate.core.pipeline import ActionType, Pipeline
+from dockgate.definitions.documents import Repository, ServiceDefinition, read
+
+PIPELINE = """\
+kind: Pipeline
+name: Web
+stages:
+  - name: Source
+    actions:
+      - {name: Source, type: source, repository: web, output: SourceOutput, namespace: SourceVariables}
+  - name: Build
+    actions:
+      - name: Build
+        type: build
+        input: SourceOutput
+        output: BuildOutput
+        namespace: BuildVariables
+        image: web/app
+        container: app
+  - name: Gate
+    actions:
+      - name: Approval
+        type: approval
+        image: "#{BuildVariables.IMAGE_DIGEST}"
+        timeout: 90m
+  - name: Deploy
+    actions:
+      - {name: Deploy, type: deploy, input: BuildOutput, service: web}
+"""
+
+SERVICE = """\
+kind: Service
+name: web
+desiredCount: 1
+taskDefinition:
+  container: app
+  ports:
+    - {containerPort: 8080}
+  healthCheck:
+    http: {port: 8080, path: /healthz}
+    startPeriod: 2m
+"""
+
+
+def test_a_repository_is_its_name() -> None:
+    assert read("kind: Repository\nname: container-components\n", "r.yaml") == Repository("container-components")
+
+
+def test_a_pipeline_keeps_the_order_of_stages_and_what_each_action_needs() -> None:
+    pipeline = read(PIPELINE, "p.yaml")
+    assert isinstance(pipeline, Pipeline)
+    assert [stage.name for stage in pipeline.stages] == ["Source", "Build", "Gate", "Deploy"]
+    assert [stage.actions[0].type for stage in pipeline.stages] == list(ActionType)
+    approval = pipeline.action("Gate", "Approval")
+    assert approval.configuration == {"image": "#{BuildVariables.IMAGE_DIGEST}", "policy": "default", "timeout": 5400}
+    assert pipeline.action("Deploy", "Deploy").input == "BuildOutput"
+
+
+def test_an_approval_waits_seven_days_unless_told_otherwise() -> None:
+    pipeline = read(PIPELINE.replace("        timeout: 90m\n", ""), "p.yaml")
+    assert isinstance(pipeline, Pipeline)
+    assert pipeline.action("Gate", "Approval").configuration["timeout"] == 7 * 24 * 3600
+
+
+def test_a_service_starts_without_an_image() -> None:
+    found = read(SERVICE, "s.yaml")
+    assert isinstance(found, ServiceDefinition)
+    assert (found.service.name, found.service.desired_count, found.definition.image) == ("web", 1, "")
+    assert found.definition.health_check is not None
+    assert (found.definition.health_check.http_path, found.definition.health_check.start_period) == ("/healthz", 120)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "advice"),
+    [
+        ("- a\n", "file.yaml:1: a document is a mapping with a `kind`", "Repository"),
+        ("kind: Pipelin\n", "file.yaml:1: kind: unknown kind 'Pipelin'", "Pipeline, Repository, Service"),
+        (PIPELINE.replace("container: app", "contaner: app"), "file.yaml:15: ", "container"),
+        (PIPELINE.replace("timeout: 90m", "timeout: 7w"), "7d (found '7w')", ""),
+        (PIPELINE.replace("type: build", "type: bild"), "'bild'", ""),
+        (
+            PIPELINE.replace("input: SourceOutput", "input: Nothing"),
+            "nothing before this puts out 'Nothing'",
+            "SourceOutput",
+        ),
+        (PIPELINE.replace("name: Gate", "name: Build"), "a second stage 'Build'", "unique"),
+        (PIPELINE.replace("image: web/app", "image: Web App"), "file.yaml:14: ", ""),
+        (
+            PIPELINE.replace("type: deploy,", "type: source, repository: web, output: x,"),
+            "file.yaml:24: ",
+            "Allowed here",
+        ),
+        (SERVICE.replace("    http: {port: 8080, path: /healthz}\n", ""), "either http or command", "exactly one"),
+        (
+            SERVICE.replace("desiredCount: 1", "desiredCount: 2").replace("8080}\n  h", "8080, hostPort: 80}\n  h"),
+            "two tasks cannot share one host port",
+            "hostPort 0",
+        ),
+        (SERVICE.replace("name: web", "name: ../web"), "file.yaml:2: name: ", ""),
+        (SERVICE.replace("name: web", "nme: web"), "file.yaml:2: nme: unknown key 'nme'", "desiredCount"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, message: str, advice: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        read(text, "file.yaml")
+    assert message in str(caught.value)
+    assert advice in caught.value.advice
+
+
+def test_a_source_belongs_into_the_first_stage_and_nothing_else_does() -> None:
+    text = PIPELINE.replace(
+        "type: deploy, input: BuildOutput, service: web", "type: source, repository: web, output: x"
+    )
+    with pytest.raises(DefinitionError, match="a source action in stage 4"):
+        read(text, "p.yaml")
