@@ -198,10 +198,14 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Undetermined:
     """Something that cannot be said. `subject` is a purl, a path, an ecosystem or "database"; `reason` a whole
-    sentence."""
+    sentence.
+
+    `kind` is what a policy may relax it by: "unread", "uncomparable", "uncovered", "stale"; "" cannot be relaxed.
+    """
 
     subject: str
     reason: str
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ from typing import Any, BinaryIO, Literal, Protocol
 
 from dockgate.core.deploy import Deployment, Service, Task, TaskDefinition
 from dockgate.core.model import (
+    Advisory,
     Breach,
     Coverage,
     Distribution,
     Inventory,
     Matches,
     Package,
+    Rating,
     Slice,
     Undetermined,
 )
@@ -125,6 +127,70 @@ class Fetched:
     unchanged: bool
     fingerprint: str
     path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What the record of a CVE says of its severity; the rating's source is "cve"."""
+
+    cve: str
+    rating: Rating
+
+
+@dataclass(frozen=True, slots=True)
+class Exploited:
+    """A CVE is known to be exploited. `since` is the date at which the catalogue took it up, YYYY-MM-DD."""
+
+    cve: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """Something in a feed could not be read. `name` is the member or line.
+
+    `contained`: the package that it speaks of is known, and has an advisory that no version can be compared with.
+    Otherwise it may speak of any package, and the feed is no longer complete.
+    """
+
+    name: str
+    reason: str
+    contained: bool = False
+
+
+Statement = Advisory | Scored | Exploited | Faulty
+
+
+class Feed(Protocol):
+    """A publisher's feed: one module in `feeds/` with one object named `FEED`."""
+
+    name: str
+    """"osv", "kev" or "cvss", for example"""
+    version: int
+    """raised whenever the same bytes would be read otherwise: they are then fetched and read again"""
+    file: str
+    """where it lies in a folder; "osv/*/all.zip" for a feed that has parts, "*" being the part (an ecosystem)"""
+    url: str
+    """where it is published, "" for nowhere: the base of its parts, or the file itself"""
+
+    def fetch(
+        self, origin: Path | str, part: str, fingerprint: str, into: Path, ca_bundle: Path | None = None
+    ) -> Fetched:
+        """Brings one part ("" for a feed without parts) from a folder (Path) or URL (str).
+
+        `fingerprint` is what the last fetch from this origin gave, "" for none; while it holds, nothing is brought.
+        What is downloaded is written into the folder `into`; a folder's file is left where it is. `ca_bundle` holds the
+        authorities to trust, None the usual ones. Raises NotFoundError when the folder has no such file, and
+        UnavailableError naming the feed and its URL when it cannot be reached or answers wrongly.
+        """
+        ...
+
+    def parse(self, stream: BinaryIO, part: str) -> Iterator[Statement]:
+        """Every statement of a seekable file, in its order, in memory that does not grow with it.
+
+        What cannot be read is Faulty, never left out. Raises UnreadableError when the file as a whole cannot be read.
+        """
+        ...
 
 
 class AdvisoryReader(Protocol):

@@ -1,0 +1,231 @@
+"""Packages against advisories: what each suffers, and of what it cannot be said. Pure.
+
+The rules are OSV's (schema 1.7, evaluation) as far as it goes. Everything that cannot be compared, and every package
+of which the database does not claim to know, is undetermined: never "not affected".
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from dockgate.core.errors import UncomparableError
+from dockgate.core.model import (
+    Advisory,
+    Coverage,
+    Finding,
+    Inventory,
+    Matches,
+    Package,
+    Rating,
+    Severity,
+    Slice,
+    Undetermined,
+)
+from dockgate.core.names import Names, by_renown
+from dockgate.core.ports import Ecosystem
+from dockgate.core.versions import Order
+
+_UNTRIAGED = Rating("", Severity.UNTRIAGED)
+_SOURCES = ("distribution", "advisory", "cve")
+_NAMED_AT_ONCE = 5
+
+
+def match(packages: Sequence[Package] | Inventory, consulted: Slice, ecosystems: Sequence[Ecosystem]) -> Matches:
+    """What these packages suffer by this slice. Packages with an owner are left to their distribution's advisories."""
+    return Matcher(consulted, ecosystems).match(packages.packages if isinstance(packages, Inventory) else packages)
+
+
+def with_versions(inventory: Inventory, versions: Mapping[str, str]) -> Inventory:
+    """The inventory as it would be with some packages (by purl) at other versions of their source.
+
+    The purls stay as they are: they say which package was raised.
+    """
+    return replace(inventory, packages=tuple(_at(package, versions) for package in inventory.packages))
+
+
+class Matcher:
+    """A slice made ready to be asked about many package lists."""
+
+    def __init__(self, consulted: Slice, ecosystems: Sequence[Ecosystem]) -> None:
+        self._orders = {name: Order(ecosystem.key) for ecosystem in ecosystems for name in ecosystem.orders}
+        self._coverage = {coverage.ecosystem: coverage for coverage in consulted.coverage}
+        standing = [advisory for advisory in consulted.advisories if not advisory.withdrawn]
+        self._names = Names(standing)
+        self._advisories: dict[tuple[str, str], list[Advisory]] = {}
+        for advisory in standing:
+            self._advisories.setdefault((_base(advisory.ecosystem), advisory.name), []).append(advisory)
+        self._judged: dict[tuple[str, str, str], tuple[list[Finding], list[str]]] = {}
+
+    def match(self, packages: Sequence[Package]) -> Matches:
+        ours = [package for package in packages if not package.owner]
+        findings: dict[tuple[str, str, str], Finding] = {}
+        undetermined = set(self._uncovered(ours))
+        for package in ours:
+            suffered, doubts = self._judge(package)
+            for finding in suffered:
+                findings[package.purl, package.path, finding.id] = replace(finding, package=package)
+            undetermined.update(Undetermined(package.purl, doubt, "uncomparable") for doubt in doubts)
+        return Matches(
+            tuple(sorted(findings.values(), key=_worst_first)),
+            tuple(sorted(undetermined, key=lambda entry: (entry.kind, entry.subject, entry.reason))),
+        )
+
+    def newest(self, ecosystem: str, versions: Sequence[str]) -> str:
+        """The highest of these versions, all of which can be compared."""
+        return max(versions, key=self._order(ecosystem).point)
+
+    def _judge(self, package: Package) -> tuple[list[Finding], list[str]]:
+        """Findings and doubts, once for all packages of one source and version."""
+        source = package.ecosystem, package.source_name, package.source_version
+        if source not in self._judged:
+            self._judged[source] = self._judge_source(package)
+        return self._judged[source]
+
+    def _judge_source(self, package: Package) -> tuple[list[Finding], list[str]]:
+        order = self._order(package.ecosystem)
+        findings: list[Finding] = []
+        doubts: dict[str, list[str]] = {}
+        for subject, advisories in sorted(self._by_subject(package).items()):
+            affecting: list[Advisory] = []
+            doubt = ""
+            for advisory in advisories:
+                try:
+                    if order.affects(advisory, package.source_version):
+                        affecting.append(advisory)
+                except UncomparableError as error:
+                    doubt = str(error)
+            if affecting:
+                findings.append(self._finding(subject, package, affecting, advisories, order))
+            elif not any(advisory.ranges or advisory.versions for advisory in advisories):
+                doubts.setdefault("It names no version.", []).append(self._known_as(subject, advisories)[0])
+            elif doubt:
+                doubts.setdefault(doubt, []).append(self._known_as(subject, advisories)[0])
+        who = f"{package.source_name} {package.source_version}".strip()
+        return findings, [f"{who} cannot be compared with {_some(ids)}: {why}" for why, ids in doubts.items()]
+
+    def _by_subject(self, package: Package) -> dict[str, list[Advisory]]:
+        found: dict[str, list[Advisory]] = {}
+        for advisory in self._advisories.get((_base(package.ecosystem), package.source_name), ()):
+            if _same_release(advisory.ecosystem, package.ecosystem):
+                for subject in self._names.subjects(advisory):
+                    found.setdefault(subject, []).append(advisory)
+        return found
+
+    def _finding(
+        self, subject: str, package: Package, affecting: list[Advisory], advisories: list[Advisory], order: Order
+    ) -> Finding:
+        """What is said of this vulnerability alone goes before what a bulletin says of several."""
+        affecting = sorted(affecting, key=lambda row: (self._is_bulletin(row), by_renown(row.id)))
+        own = [row for row in affecting if not self._is_bulletin(row)] or affecting
+        identity, *aliases = self._known_as(subject, affecting)
+        fixed = _fixed(package.source_version, affecting, advisories, order)
+        rating = min((row.ratings[0] for row in own if row.ratings), key=_preference, default=None)
+        if rating is None:
+            rating = min((row.ratings[0] for row in affecting if row.ratings), key=_preference, default=_UNTRIAGED)
+        return Finding(
+            id=identity,
+            aliases=tuple(aliases),
+            package=package,
+            severity=rating.severity,
+            rating=rating,
+            fixed=fixed,
+            note="" if fixed else next((row.note for row in affecting if row.note), ""),
+            exploited=min((row.exploited for row in own if row.exploited), default=""),
+            summary=next((row.summary for row in affecting if row.summary), ""),
+        )
+
+    def _known_as(self, subject: str, advisories: list[Advisory]) -> list[str]:
+        """All names of a vulnerability, the best known first."""
+        names = set(self._names.group(subject))
+        for advisory in advisories:
+            names |= {advisory.id} if self._is_bulletin(advisory) else self._names.group(advisory.id)
+        return sorted(names, key=by_renown)
+
+    def _is_bulletin(self, advisory: Advisory) -> bool:
+        return len(self._names.subjects(advisory)) > 1
+
+    def _order(self, ecosystem: str) -> Order:
+        base = _base(ecosystem)
+        if base not in self._orders:
+            self._orders[base] = Order(_unordered)
+        return self._orders[base]
+
+    def _uncovered(self, packages: Sequence[Package]) -> list[Undetermined]:
+        wanted: dict[str, dict[str, Package]] = {}
+        for package in packages:
+            wanted.setdefault(package.ecosystem, {}).setdefault(package.source_name, package)
+        entries: list[Undetermined] = []
+        for ecosystem, by_name in wanted.items():
+            coverage = self._coverage.get(ecosystem)
+            if coverage is None:
+                entries.append(_no_feed(ecosystem, sorted(by_name)))
+            elif not coverage.complete:
+                entries += _not_named(coverage, by_name)
+        return entries
+
+
+def _no_feed(ecosystem: str, names: list[str]) -> Undetermined:
+    if not ecosystem:
+        return Undetermined("/", f"The distribution is not known, so {_some(names)} cannot be judged.", "uncovered")
+    reason = f"The advisory database has no feed for {ecosystem}, so {_some(names)} cannot be judged."
+    return Undetermined(ecosystem, reason, "uncovered")
+
+
+def _not_named(coverage: Coverage, by_name: dict[str, Package]) -> list[Undetermined]:
+    feed = f"The advisory database's feed for {coverage.ecosystem} is partial and does not speak of"
+    missing = sorted(by_name.keys() - set(coverage.names))
+    if len(missing) > _NAMED_AT_ONCE:
+        return [Undetermined(coverage.ecosystem, f"{feed} {_some(missing)}.", "uncovered")]
+    return [Undetermined(by_name[name].purl, f"{feed} {name}.", "uncovered") for name in missing]
+
+
+def _fixed(version: str, affecting: list[Advisory], advisories: list[Advisory], order: Order) -> str:
+    """The lowest version free of all that these advisories say, "" when none of them names one.
+
+    An advisory that names no fix does not take back another's. Where they contradict each other at every version, the
+    highest of their lowest fixes stands: a finding with a fix is the one that counts.
+    """
+    if len(advisories) == 1:
+        return order.fix(advisories[0], version)
+    lowest = {row: fix for row in affecting if (fix := order.fix(row, version))}
+    if not lowest:
+        return ""
+    floor = max(lowest.values(), key=order.point)
+    closing = [row for row in advisories if row in lowest or row not in affecting]
+    later = {fix for row in closing for fix in order.fixes(row, floor)}
+    candidates = [floor, *sorted(later, key=lambda fix: (order.point(fix), fix))]
+    return next((fix for fix in candidates if not any(order.surely_affects(row, fix) for row in closing)), floor)
+
+
+def _preference(rating: Rating) -> tuple[int, int, float]:
+    """The distribution's word, then the advisory's, then the CVE record's; of equals the worst."""
+    source = _SOURCES.index(rating.source) if rating.source in _SOURCES else len(_SOURCES)
+    return source, rating.severity.rank, -rating.score
+
+
+def _worst_first(finding: Finding) -> tuple[int, tuple[int, str], str, str, str]:
+    package = finding.package
+    return finding.severity.rank, by_renown(finding.id), package.name, package.purl, package.path
+
+
+def _at(package: Package, versions: Mapping[str, str]) -> Package:
+    version = versions.get(package.purl)
+    return package if version is None else replace(package, version=version, source_version=version)
+
+
+def _base(ecosystem: str) -> str:
+    return ecosystem.partition(":")[0]
+
+
+def _same_release(one: str, other: str) -> bool:
+    """Of two ecosystems with the same base: OSV compares the releases only where both have one."""
+    first, second = one.partition(":")[2], other.partition(":")[2]
+    return not first or not second or first == second
+
+
+def _some(names: Sequence[str]) -> str:
+    named = ", ".join(names[:_NAMED_AT_ONCE])
+    return named if len(names) <= _NAMED_AT_ONCE else f"{named} and {len(names) - _NAMED_AT_ONCE} more"
+
+
+def _unordered(version: str) -> object:
+    raise UncomparableError(f"No ecosystem here orders versions such as {version}.")

@@ -1,0 +1,61 @@
+"""One vulnerability, many names: which ids belong together, and which of them people know."""
+
+from collections.abc import Iterable
+
+from dockgate.core.model import Advisory
+
+_DISTRIBUTIONS = (
+    *("DEBIAN-", "DSA-", "DLA-", "DTSA-", "UBUNTU-", "USN-", "LSN-", "ALPINE-", "CGA-", "RHSA-", "RHBA-", "RHEA-"),
+    *("RLSA-", "RXSA-", "ALSA-", "ALBA-", "ALEA-", "ELSA-", "SUSE-", "openSUSE-", "MGASA-", "ALAS"),
+)
+
+
+def by_renown(name: str) -> tuple[int, str]:
+    """Sorts ids as readers know them: CVE, then the distribution's, then GHSA, then others."""
+    if name.startswith("CVE-"):
+        return 0, name
+    if name.startswith(_DISTRIBUTIONS):
+        return 1, name
+    return (2, name) if name.startswith("GHSA-") else (3, name)
+
+
+class Names:
+    """The alias groups of some advisories.
+
+    `aliases` hold both ways and onwards: one group. `upstream` points one way and joins nothing, but says which
+    vulnerabilities a distribution's record is about: a bulletin of five CVEs is about five.
+    """
+
+    def __init__(self, advisories: Iterable[Advisory]) -> None:
+        self._parents: dict[str, str] = {}
+        self._subjects: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
+        for advisory in advisories:
+            for alias in advisory.aliases:
+                self._join(advisory.id, alias)
+        self._groups: dict[str, set[str]] = {}
+        for name in self._parents:
+            self._groups.setdefault(self._root(name), set()).add(name)
+
+    def subjects(self, advisory: Advisory) -> tuple[str, ...]:
+        """The vulnerabilities it is about, each by a name that all advisories of the group share. Never empty."""
+        record = advisory.id, advisory.upstream
+        subjects = self._subjects.get(record)
+        if subjects is None:
+            upstream = [name for name in advisory.upstream if name.startswith("CVE-")] or advisory.upstream
+            subjects = tuple(sorted({self._root(name) for name in upstream or (advisory.id,)}))
+            self._subjects[record] = subjects
+        return subjects
+
+    def group(self, name: str) -> set[str]:
+        """The name with all its aliases."""
+        return self._groups.get(self._root(name), {name})
+
+    def _root(self, name: str) -> str:
+        while (parent := self._parents.get(name, name)) != name:
+            name = parent
+        return name
+
+    def _join(self, one: str, other: str) -> None:
+        low, high = sorted((self._root(one), self._root(other)), key=by_renown)
+        self._parents[low] = low
+        self._parents[high] = low

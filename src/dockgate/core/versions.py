@@ -1,0 +1,119 @@
+"""Whether an advisory speaks of a version, in one ecosystem's order: the evaluation of the OSV schema, and where it
+says too little, MATCHING's word."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dockgate.core.errors import UncomparableError
+from dockgate.core.model import Advisory, Range
+
+Point = tuple[int, Any]
+"""A place in the order: (1, key) for a version, below or above all of them otherwise."""
+
+_BELOW: Point = (0, 0)
+_ABOVE: Point = (2, 0)
+_AT_ONE_VERSION = {"introduced": 0, "last_affected": 1, "fixed": 2, "limit": 3}
+
+
+class _Points(dict[str, Point | None]):
+    """Each version's point, None for what is no version; `refused` says why."""
+
+    def __init__(self, key: Callable[[str], Any]) -> None:
+        super().__init__()
+        self._key = key
+        self.refused: dict[str, str] = {}
+
+    def __missing__(self, version: str) -> Point | None:
+        point: Point | None = None
+        try:
+            if not version.strip():
+                raise UncomparableError("The version is empty.")
+            point = 1, self._key(version)
+        except UncomparableError as error:
+            self.refused[version] = str(error)
+        self[version] = point
+        return point
+
+
+class Order:
+    """The versions of one ecosystem, each parsed once. `key` raises UncomparableError for what is no version."""
+
+    def __init__(self, key: Callable[[str], Any]) -> None:
+        self._points = _Points(key)
+
+    def point(self, version: str) -> Point:
+        """Raises UncomparableError."""
+        point = self._points[version]
+        if point is None:
+            raise UncomparableError(self._points.refused[version])
+        return point
+
+    def affects(self, advisory: Advisory, version: str) -> bool:
+        """Raises UncomparableError when no part says "affected" and one cannot be compared.
+
+        Listed versions need equality alone: one that the ecosystem refuses ("0.1-bulbasaur") equals none it accepts.
+        """
+        if version in advisory.versions:
+            return True
+        doubt = None
+        for span in advisory.ranges:
+            try:
+                if self._within(span, version):
+                    return True
+            except UncomparableError as error:
+                doubt = error
+        if advisory.versions:
+            here = self.point(version)
+            if here in map(self._points.__getitem__, advisory.versions):
+                return True
+        if doubt is not None:
+            raise doubt
+        return False
+
+    def surely_affects(self, advisory: Advisory, version: str) -> bool:
+        """Whether it says "affected"; what cannot be compared does not say it."""
+        try:
+            return self.affects(advisory, version)
+        except UncomparableError:
+            return False
+
+    def fixes(self, advisory: Advisory, above: str) -> Iterator[str]:
+        """Its fixed versions above this one, lowest first. None for a version that cannot be compared."""
+        here = self._points[above]
+        if here is None:
+            return
+        events = (event for span in advisory.ranges for event in span.events)
+        found = {version for kind, version in events if kind == "fixed" and version != "0"}
+        points = ((self._points[version], version) for version in found)
+        for _, version in sorted((point, version) for point, version in points if point is not None and point > here):
+            yield version
+
+    def fix(self, advisory: Advisory, above: str) -> str:
+        """The lowest version above this one that the advisory does not call affected, "" when it names none."""
+        return next((fix for fix in self.fixes(advisory, above) if not self.surely_affects(advisory, fix)), "")
+
+    def _within(self, span: Range, version: str) -> bool:
+        events = sorted((self._event(kind, text), _AT_ONE_VERSION[kind], kind) for kind, text in span.events)
+        if not any(kind == "introduced" for *_, kind in events):
+            raise UncomparableError("A range does not say where it begins.")
+        here = self._points[version]
+        if here is None:
+            if any(point not in (_BELOW, _ABOVE) for point, *_ in events):
+                raise UncomparableError(self._points.refused[version])
+            here = (1, None)
+        inside = False
+        for point, _, kind in events:
+            if kind == "introduced" and point <= here:
+                inside = True
+            elif (kind == "fixed" and point <= here) or (kind == "last_affected" and point < here):
+                inside = False
+        limits = [point for point, _, kind in events if kind == "limit"]
+        return inside and (not limits or any(here < limit for limit in limits))
+
+    def _event(self, kind: str, version: str) -> Point:
+        """ "0" is before every version (dpkg knows some below "0"), so that "fixed 0" means never affected."""
+        if version == "0" and kind in ("introduced", "fixed"):
+            return _BELOW
+        if version == "*" and kind == "limit":
+            return _ABOVE
+        return self.point(version)

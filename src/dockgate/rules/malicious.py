@@ -1,0 +1,25 @@
+"""Known malicious packages (OSV's `MAL-` records, from the OpenSSF's malicious-packages) are always a breach."""
+
+from collections.abc import Iterator, Mapping
+
+from dockgate.core.model import Breach
+from dockgate.core.ports import Facts, Rule
+from dockgate.rules._settings import known
+
+
+class Malicious:
+    name = "malicious"
+    always: Mapping[str, object] | None = {}
+
+    def settings(self, given: Mapping[str, object]) -> dict[str, object]:
+        known(given, ())
+        return {}
+
+    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach]:
+        findings = tuple(finding for finding in facts.matches.findings if finding.malicious)
+        if findings:
+            packages = len({(finding.package.purl, finding.package.path) for finding in findings})
+            yield Breach(self.name, f"{packages} known malicious package{'s' if packages != 1 else ''}", findings)
+
+
+RULE: Rule = Malicious()

@@ -1,0 +1,51 @@
+"""At most so many findings of each severity. An absent severity has no limit; a count that is absent is zero."""
+
+from collections.abc import Iterator, Mapping
+
+from dockgate.core.errors import DefinitionError
+from dockgate.core.gate import COUNTING_RULE, counted_as
+from dockgate.core.model import Breach, Finding, Severity
+from dockgate.core.ports import Facts, Rule
+from dockgate.rules._settings import boolean, known, one_of, whole
+
+_SEVERITIES = tuple(severity.value for severity in Severity)
+
+
+class MaxFindings:
+    """Settings: a limit per severity; `only_fixable` (false) counts findings with a fix alone; `untriaged_counts_as`
+    is a severity (HIGH, or UNTRIAGED itself where that has a limit)."""
+
+    name = COUNTING_RULE
+    always: Mapping[str, object] | None = None
+
+    def settings(self, given: Mapping[str, object]) -> dict[str, object]:
+        known(given, (*_SEVERITIES, "only_fixable", "untriaged_counts_as"))
+        limits = {key: whole(key, given[key], least=0) for key in _SEVERITIES if key in given}
+        if not limits:
+            raise DefinitionError(f"max_findings: no limit given; it needs one or more of: {', '.join(_SEVERITIES)}")
+        default = Severity.UNTRIAGED if Severity.UNTRIAGED in limits else Severity.HIGH
+        untriaged = one_of("untriaged_counts_as", given.get("untriaged_counts_as", default), _SEVERITIES)
+        if Severity.UNTRIAGED in limits and untriaged != Severity.UNTRIAGED:
+            raise DefinitionError(f"UNTRIAGED: the limit has no effect, for untriaged_counts_as is {untriaged}")
+        only_fixable = boolean("only_fixable", given.get("only_fixable", False))
+        return {**limits, "only_fixable": only_fixable, "untriaged_counts_as": untriaged}
+
+    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach]:
+        counting: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
+        for finding in facts.matches.findings:
+            severity = counted_as(finding, settings)
+            if severity is not None:
+                counting[severity].append(finding)
+        for severity, findings in counting.items():
+            limit = settings.get(severity.value)
+            if isinstance(limit, int) and len(findings) > limit:
+                yield Breach(self.name, _message(severity, findings, limit), tuple(findings))
+
+
+RULE: Rule = MaxFindings()
+
+
+def _message(severity: Severity, findings: list[Finding], limit: int) -> str:
+    untriaged = sum(finding.severity is not severity for finding in findings)
+    share = f" ({untriaged} of them UNTRIAGED)" if untriaged else ""
+    return f"{len(findings)} {severity} finding{'s' if len(findings) != 1 else ''}{share}, at most {limit} allowed"

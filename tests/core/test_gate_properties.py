@@ -1,0 +1,178 @@
+"""What holds of every verdict, whatever the image, the advisories and the policy."""
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.core.gating import CHECKED, inventory, judge, package, policy
+
+from dockgate.core import canonical
+from dockgate.core.match import with_versions
+from dockgate.core.model import (
+    Advisory,
+    Coverage,
+    Finding,
+    Inventory,
+    Judgement,
+    Package,
+    Policy,
+    Range,
+    Rating,
+    Severity,
+    Status,
+    Unread,
+)
+
+NAMES = ("a", "b", "c")
+VERSIONS = tuple(f"{major}.{minor}.0" for major in (1, 2) for minor in range(4))
+
+versions = st.sampled_from(VERSIONS)
+packages = st.builds(package, st.sampled_from(NAMES), st.one_of(versions, st.just("odd")))
+unread = st.lists(st.just(Unread("app/x", "The file ends too early.")), max_size=1).map(tuple)
+
+
+@st.composite
+def inventories(draw: st.DrawFn) -> Inventory:
+    chosen: list[Package] = draw(st.lists(packages, min_size=1, max_size=4, unique_by=lambda each: each.purl))
+    return inventory(*sorted(chosen, key=lambda each: each.purl), unread=draw(unread))
+
+
+@st.composite
+def advisories(draw: st.DrawFn, prefix: str = "") -> list[Advisory]:
+    found = []
+    for number in range(draw(st.integers(0, 5))):
+        events: list[tuple[str, str]] = []
+        for _ in range(draw(st.integers(1, 2))):
+            events.append(("introduced", draw(st.one_of(st.just("0"), versions))))
+            if draw(st.integers(0, 4)):
+                events.append((draw(st.sampled_from(("fixed", "fixed", "last_affected"))), draw(versions)))
+        severity = draw(st.sampled_from(Severity))
+        identity = draw(st.sampled_from(("CVE", "CVE", "CVE", "GHSA", "MAL"))) + f"-2024-{prefix}{number}"
+        found.append(
+            Advisory(
+                identity,
+                "npm",
+                draw(st.sampled_from(NAMES)),
+                (Range("SEMVER", tuple(events)),),
+                aliases=tuple(draw(st.lists(st.sampled_from([each.id for each in found]), max_size=1)))
+                if found
+                else (),
+                ratings=() if severity is Severity.UNTRIAGED else (Rating("advisory", severity),),
+            )
+        )
+    return found
+
+
+def breaking(judgement: Judgement) -> list[Finding]:
+    return [finding for breach in judgement.breaches for finding in breach.findings]
+
+
+limits = st.fixed_dictionaries(
+    {"HIGH": st.integers(0, 2)},
+    optional={"CRITICAL": st.integers(0, 2), "LOW": st.integers(0, 2), "only_fixable": st.booleans()},
+)
+policies = limits.map(lambda chosen: policy(max_findings=chosen))
+coverage = st.lists(
+    st.builds(
+        Coverage,
+        st.just("npm"),
+        st.booleans(),
+        st.lists(st.sampled_from(NAMES), unique=True).map(tuple),
+        st.sampled_from((CHECKED, "2026-01-01T00:00:00Z", "")),
+    ),
+    max_size=1,
+).map(tuple)
+
+
+@given(st.lists(inventories(), max_size=2), advisories(), policies, coverage)
+@settings(max_examples=150, deadline=None)
+def test_the_same_inputs_give_the_same_bytes_in_whatever_order_they_come(
+    judged: list[Inventory], known: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
+) -> None:
+    named = [replace(each, platform=f"linux/{number}") for number, each in enumerate(judged)]
+    first = judge(named, known, under, covered)
+    again = judge(list(reversed(named)), known, under, covered)
+    assert canonical.encode(first) == canonical.encode(again)
+    shuffled = judge(named, list(reversed(known)), under, covered)
+    assert canonical.encode(first.judgements) == canonical.encode(shuffled.judgements)
+
+
+@given(inventories(), advisories(), advisories(prefix="9"), policies, coverage)
+@settings(max_examples=150, deadline=None)
+def test_one_more_finding_never_approves_what_was_not(
+    judged: Inventory, known: list[Advisory], more: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
+) -> None:
+    before, after = judge(judged, known, under, covered), judge(judged, [*known, *more], under, covered)
+    if before.status is not Status.APPROVED:
+        assert after.status is not Status.APPROVED
+    if before.status is Status.REJECTED:
+        assert after.status is Status.REJECTED
+
+
+@given(inventories(), advisories(), policies, coverage, st.sets(st.sampled_from(NAMES)))
+@settings(max_examples=150, deadline=None)
+def test_less_coverage_never_approves_what_was_not(
+    judged: Inventory, known: list[Advisory], under: Policy, covered: tuple[Coverage, ...], fewer: set[str]
+) -> None:
+    before = judge(judged, known, under, covered).status
+    weaker = [
+        (),
+        tuple(replace(each, complete=False) for each in covered),
+        tuple(replace(each, complete=False, names=tuple(set(each.names) - fewer)) for each in covered),
+        tuple(replace(each, checked_at="2026-01-01T00:00:00Z") for each in covered),
+    ]
+    if before is not Status.APPROVED:
+        assert all(judge(judged, known, under, less).status is not Status.APPROVED for less in weaker)
+
+
+@given(inventories(), advisories(), policies, coverage)
+@settings(max_examples=150, deadline=None)
+def test_what_could_not_be_read_never_approves_what_was_not_and_always_blocks(
+    judged: Inventory, known: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
+) -> None:
+    torn = replace(judged, unread=(*judged.unread, Unread("var/lib/dpkg/status", "It is gone.")))
+    assert judge(torn, known, under, covered).status is not Status.APPROVED
+
+
+@given(inventories(), advisories(), policies)
+@settings(max_examples=200, deadline=None)
+def test_the_remedy_once_applied_leaves_only_breaches_that_no_upgrade_clears(
+    judged: Inventory, known: list[Advisory], under: Policy
+) -> None:
+    (judgement,) = judge(judged, known, under).judgements
+    raised = with_versions(judged, {upgrade.package: upgrade.fixed for upgrade in judgement.remedy})
+    (after,) = judge(raised, known, under).judgements
+    for finding in breaking(after):
+        if finding.fixed:
+            (again,) = judge(with_versions(raised, {finding.package.purl: finding.fixed}), known, under).judgements
+            assert (finding.package.purl, finding.id) in {(each.package.purl, each.id) for each in breaking(again)}
+    if not after.breaches and not judgement.undetermined:
+        assert after.status is Status.APPROVED
+
+
+@given(inventories(), advisories(), policies)
+@settings(max_examples=200, deadline=None)
+def test_what_an_upgrade_clears_is_gone_or_open_and_breaks_nothing(
+    judged: Inventory, known: list[Advisory], under: Policy
+) -> None:
+    (judgement,) = judge(judged, known, under).judgements
+    (after,) = judge(
+        with_versions(judged, {upgrade.package: upgrade.fixed for upgrade in judgement.remedy}), known, under
+    ).judgements
+    broken = {(finding.package.purl, finding.id) for finding in breaking(after)}
+    left = {(finding.package.purl, finding.id) for finding in after.findings if finding.fixed}
+    for upgrade in judgement.remedy:
+        assert upgrade.clears
+        assert not {(upgrade.package, name) for name in upgrade.clears} & (broken | left)
+
+
+@given(inventories(), advisories(), policies)
+@settings(max_examples=100, deadline=None)
+def test_counts_are_those_the_breaches_tell(judged: Inventory, known: list[Advisory], under: Policy) -> None:
+    (judgement,) = judge(judged, known, under).judgements
+    assert list(judgement.counts) == [severity.value for severity in Severity]
+    for breach in judgement.breaches:
+        if breach.rule == "max_findings":
+            count, severity, *_ = breach.message.split()
+            assert judgement.counts[severity] == int(count) == len(breach.findings)
+    assert sum(judgement.counts.values()) <= len(judgement.findings)

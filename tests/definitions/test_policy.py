@@ -1,0 +1,95 @@
+import pytest
+
+from dockgate import rules
+from dockgate.core import canonical, gate
+from dockgate.core.errors import DefinitionError, NotFoundError
+from dockgate.definitions.policy import BUILTIN, builtin, policy
+
+RULES = rules.load()
+
+EVIDENCE = {
+    "unread": "undetermined",
+    "uncomparable": "undetermined",
+    "uncovered": "undetermined",
+    "stale_after_days": 7,
+}
+
+
+def test_the_default_policy_has_the_designs_numbers() -> None:
+    assert builtin("default", RULES).rules == {
+        "max_findings": {
+            "CRITICAL": 0,
+            "HIGH": 0,
+            "MEDIUM": 10,
+            "LOW": 15,
+            "only_fixable": True,
+            "untriaged_counts_as": "HIGH",
+        },
+        "malicious": {},
+        "evidence": EVIDENCE,
+    }
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_every_builtin_policy_reads(name: str) -> None:
+    assert builtin(name, RULES).name == name
+
+
+def test_an_unknown_policy_is_told_with_those_that_exist() -> None:
+    with pytest.raises(NotFoundError, match="'strict'") as missing:
+        builtin("strict", RULES)
+    assert missing.value.advice == "Policies that exist: default."
+
+
+def test_a_policy_is_filled_in_with_defaults_and_with_the_rules_that_always_hold() -> None:
+    read = policy("max_findings:\n  HIGH: 3\nevidence:\n  unread: allow\n", "ours", RULES)
+    assert read.rules == {
+        "max_findings": {"HIGH": 3, "only_fixable": False, "untriaged_counts_as": "HIGH"},
+        "malicious": {},
+        "evidence": {**EVIDENCE, "unread": "allow"},
+    }
+
+
+def test_equal_policies_have_equal_digests_however_they_are_written() -> None:
+    one = policy("max_findings: {HIGH: 3, LOW: 0x0}\nmalicious:\n", "ours", RULES)
+    other = policy("# ours\nmalicious: {}\nmax_findings:\n  LOW: 0\n  HIGH: 3\n  only_fixable: false\n", "ours", RULES)
+    assert one == other
+    assert canonical.encode(one) == canonical.encode(other)
+    assert one.digest == canonical.digest(gate.policy_bytes(other))
+
+
+def test_another_name_or_number_is_another_digest() -> None:
+    texts = [("max_findings: {HIGH: 3}", "a"), ("max_findings: {HIGH: 3}", "b"), ("max_findings: {HIGH: 4}", "a")]
+    assert len({policy(text, name, RULES).digest for text, name in texts}) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "# ours\nmax_findings:\n  HIGH: 0\n  HIHG: 0\n",
+            "policy.yaml:4: max_findings.HIHG: unknown key; allowed here: CRITICAL, HIGH, MEDIUM, LOW, INFORMATIONAL, "
+            "UNTRIAGED, only_fixable, untriaged_counts_as",
+        ),
+        (
+            "malicious: {}\nmax_findings:\n  HIGH: none\n",
+            'policy.yaml:3: max_findings.HIGH: "none" is not allowed; allowed: a whole number, 0 or more',
+        ),
+        ("malicious: {}\nmax_findings:\n", "policy.yaml:2: max_findings: no limit given; it needs one or more of: "),
+        ("max_finding:\n  HIGH: 0\n", "policy.yaml:1: max_finding: unknown rule; allowed here: evidence, malicious, "),
+        ("evidence: 7\n", "policy.yaml:1: evidence: the settings of a rule are a mapping"),
+        ("evidence: []\n", "policy.yaml:1: evidence: the settings of a rule are a mapping"),
+        ("", "policy.yaml:1: a policy is a mapping from rules to their settings; rules: evidence, malicious, "),
+        ("- max_findings\n", "policy.yaml:1: a policy is a mapping"),
+        ("{}", "policy.yaml:1: a policy is a mapping"),
+    ],
+)
+def test_a_mistake_is_told_with_file_line_key_and_what_is_allowed(text: str, told: str) -> None:
+    with pytest.raises(DefinitionError) as refusal:
+        policy(text, "ours", RULES, file="policy.yaml")
+    assert str(refusal.value).startswith(told)
+
+
+def test_the_file_is_named_after_the_policy_unless_said_otherwise() -> None:
+    with pytest.raises(DefinitionError, match=r"^ours\.yaml:1: "):
+        policy("", "ours", RULES)

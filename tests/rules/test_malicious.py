@@ -1,0 +1,27 @@
+from tests.core.gating import NOW, inventory, package
+
+from dockgate.core.model import Breach, Finding, Matches, Rating, Severity
+from dockgate.core.ports import Facts
+from dockgate.rules.malicious import RULE
+
+
+def finding(identity: str, *aliases: str, name: str = "a") -> Finding:
+    return Finding(identity, aliases, package(name), Severity.UNTRIAGED, Rating("", Severity.UNTRIAGED), "")
+
+
+def judge(*findings: Finding) -> list[object]:
+    return list(RULE.judge(Facts(inventory(package("a")), Matches(findings, ()), (), NOW), RULE.settings({})))
+
+
+def test_a_known_malicious_package_is_a_breach_whatever_its_severity_or_fix() -> None:
+    bad = finding("MAL-2024-1")
+    assert judge(bad, finding("CVE-2024-1")) == [Breach("malicious", "1 known malicious package", (bad,))]
+
+
+def test_it_is_known_by_any_of_its_names_and_counted_once_per_package() -> None:
+    bad = finding("GHSA-x", "MAL-2024-1"), finding("MAL-2024-2"), finding("MAL-2024-2", name="b")
+    assert judge(*bad) == [Breach("malicious", "2 known malicious packages", bad)]
+
+
+def test_it_holds_under_every_policy() -> None:
+    assert RULE.always == {}

@@ -1,0 +1,66 @@
+import pytest
+from tests.core.gating import NOW, inventory, package
+
+from dockgate.core.errors import DefinitionError
+from dockgate.core.model import Breach, Finding, Matches, Rating, Severity
+from dockgate.core.ports import Facts
+from dockgate.rules.max_findings import RULE
+
+
+def finding(severity: Severity, fixed: str = "2.0.0", identity: str = "CVE-2024-1") -> Finding:
+    return Finding(identity, (), package("a"), severity, Rating("advisory", severity), fixed)
+
+
+def breaches(*findings: Finding, **settings: object) -> list[Breach]:
+    facts = Facts(inventory(package("a")), Matches(findings, ()), (), NOW)
+    return [said for said in RULE.judge(facts, RULE.settings(settings)) if isinstance(said, Breach)]
+
+
+@pytest.mark.parametrize("severity", list(Severity))
+def test_each_severity_has_a_limit_of_its_own(severity: Severity) -> None:
+    findings = [finding(severity, identity=f"CVE-2024-{number}") for number in range(3)]
+    assert breaches(*findings, **{severity.value: 3}) == []
+    (breach,) = breaches(*findings, **{severity.value: 2})
+    assert breach == Breach("max_findings", f"3 {severity} findings, at most 2 allowed", tuple(findings))
+
+
+def test_breaches_come_worst_first() -> None:
+    told = breaches(finding(Severity.LOW), finding(Severity.CRITICAL), LOW=0, CRITICAL=0)
+    assert [breach.message for breach in told] == [
+        "1 CRITICAL finding, at most 0 allowed",
+        "1 LOW finding, at most 0 allowed",
+    ]
+
+
+def test_only_findings_with_a_fix_count_where_that_is_set() -> None:
+    assert breaches(finding(Severity.HIGH, fixed=""), HIGH=0, only_fixable=True) == []
+    assert breaches(finding(Severity.HIGH, fixed=""), HIGH=0)
+
+
+def test_untriaged_findings_count_as_high_unless_told_otherwise() -> None:
+    untriaged = finding(Severity.UNTRIAGED)
+    assert breaches(untriaged, HIGH=0)
+    assert not breaches(untriaged, HIGH=0, untriaged_counts_as="LOW")
+    assert breaches(untriaged, HIGH=0, LOW=0, untriaged_counts_as="LOW")
+    assert breaches(untriaged, UNTRIAGED=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, "max_findings: no limit given"),
+        ({"only_fixable": True}, "max_findings: no limit given"),
+        ({"HIGH": -1}, "HIGH: -1 is not allowed; allowed: a whole number, 0 or more"),
+        ({"HIGH": "0"}, 'HIGH: "0" is not allowed'),
+        ({"HIGH": True}, "HIGH: true is not allowed"),
+        ({"HIGH": None}, "HIGH: null is not allowed"),
+        ({"HIGH": 0, "only_fixable": "yes"}, 'only_fixable: "yes" is not allowed; allowed: true, false'),
+        ({"HIGH": 0, "untriaged_counts_as": "high"}, 'untriaged_counts_as: "high" is not allowed; allowed: CRITICAL, '),
+        ({"HIGH": 0, "untriaged_counts_as": ["HIGH"]}, "untriaged_counts_as: "),
+        ({"UNTRIAGED": 5, "untriaged_counts_as": "HIGH"}, "UNTRIAGED: the limit has no effect"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_what_is_allowed(settings: dict[str, object], told: str) -> None:
+    with pytest.raises(DefinitionError) as refusal:
+        RULE.settings(settings)
+    assert str(refusal.value).startswith(told)

@@ -1,0 +1,62 @@
+"""Every rule that is found: what each promises as a plugin, whatever it judges."""
+
+from pathlib import Path
+
+import pytest
+from tests.core.gating import CHECKED, NOW, inventory, package
+
+from dockgate import rules
+from dockgate.core.errors import DefinitionError, DockgateError
+from dockgate.core.model import Coverage, Matches
+from dockgate.core.ports import Facts, Rule
+
+RULES = rules.load()
+PLAIN: dict[str, dict[str, object]] = {"max_findings": {"HIGH": 0}, "malicious": {}, "evidence": {}}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+class TestEveryRule:
+    def test_settings_in_full_stay_as_they_are(self, rule: Rule) -> None:
+        full = rule.settings(PLAIN[rule.name])
+        assert rule.settings(full) == full
+
+    def test_settings_given_are_not_changed(self, rule: Rule) -> None:
+        given = dict(PLAIN[rule.name])
+        rule.settings(given)
+        assert given == PLAIN[rule.name]
+
+    def test_an_unknown_key_is_refused_by_name(self, rule: Rule) -> None:
+        with pytest.raises(DefinitionError, match=r"^colour: unknown key; allowed here: "):
+            rule.settings({**PLAIN[rule.name], "colour": "red"})
+
+    def test_settings_with_which_it_always_holds_are_allowed_ones(self, rule: Rule) -> None:
+        assert rule.always is None or isinstance(rule.settings(rule.always), dict)
+
+    def test_a_clean_image_breaks_nothing(self, rule: Rule) -> None:
+        facts = Facts(inventory(package("a")), Matches((), ()), (Coverage("npm", True, (), CHECKED),), NOW)
+        assert list(rule.judge(facts, rule.settings(PLAIN[rule.name]))) == []
+
+
+def test_the_rules_are_found_by_walking_their_folder() -> None:
+    modules = {path.stem for path in Path(rules.__file__).parent.glob("[!_]*.py")}
+    assert {rule.name for rule in RULES} == modules
+
+
+@pytest.mark.parametrize(
+    ("module", "content", "told"),
+    [
+        ("torn", "import nowhere_to_be_found", "does not import: .*nowhere_to_be_found"),
+        ("empty", "RULES = 1", "declares no object RULE"),
+    ],
+)
+def test_a_rule_that_cannot_be_loaded_stops_everything(
+    module: str, content: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package_name = f"rules_with_{module}"
+    folder = tmp_path / package_name
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / f"{module}.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DockgateError, match=f"{package_name}.{module} {told}"):
+        rules.load(package_name)
