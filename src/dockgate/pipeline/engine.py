@@ -19,8 +19,8 @@ from dockgate.pipeline.flows import Flows
 from dockgate.pipeline.parts import Parts
 
 SWEEP_SECONDS = 2.0
-CONVERGE_EVERY = 10
-PURGE_EVERY = 1800
+CONVERGE_EVERY = 5
+PURGE_EVERY = 30
 """in sweeps"""
 
 _log = logging.getLogger(__name__)
@@ -30,11 +30,19 @@ class Engine:
     """One per process. `executor` names it to dbos: the same name after a restart takes its unfinished work up
     again."""
 
-    def __init__(self, parts: Parts, folder: Path, observe: Observer = unobserved, executor: str = "dockgate") -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        folder: Path,
+        observe: Observer = unobserved,
+        executor: str = "dockgate",
+        sweep_seconds: float = SWEEP_SECONDS,
+    ) -> None:
         self._parts = parts
         self._store = parts.store
         self._effects = Effects(observe)
         self._flows = Flows(parts, self._effects, folder, executor)
+        self._sweep_seconds = sweep_seconds
         self._stop = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep_until_stopped, name="sweep", daemon=True)
         self._database = ""
@@ -51,7 +59,7 @@ class Engine:
     def close(self) -> None:
         """Stops taking up work, and gives what runs a moment; what does not end in it goes on at the next launch."""
         self._stop.set()
-        self._sweeper.join(timeout=SWEEP_SECONDS * 2)
+        self._sweeper.join(timeout=self._sweep_seconds * 2 + 1)
         DBOS.destroy(workflow_completion_timeout_sec=5)
 
     # --- what others tell us -------------------------------------------------------------------------------------
@@ -115,7 +123,7 @@ class Engine:
 
     def _sweep_until_stopped(self) -> None:
         turn = 0
-        while not self._stop.wait(SWEEP_SECONDS):
+        while not self._stop.wait(self._sweep_seconds):
             for name, every, sweep in (
                 ("events", 1, self._sweep_events),
                 ("approvals", 1, self._sweep_approvals),

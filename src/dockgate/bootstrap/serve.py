@@ -1,0 +1,168 @@
+"""`dockgate up` and `down`: one process with its children, on loopback, its data in one folder."""
+
+import fcntl
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from dockgate.bootstrap.assemble import Services, assemble
+from dockgate.bootstrap.server import Server
+from dockgate.config import Settings
+from dockgate.core.errors import ConflictError, UnavailableError
+from dockgate.pipeline.effects import Observer, unobserved
+from dockgate.pipeline.parts import Parts
+from dockgate.web.app import create_app
+
+START_SECONDS = 60
+STOP_SECONDS = 30
+
+
+def up(settings: Settings, detach: bool) -> None:
+    """Runs the server until it is told to stop; with `detach`, starts it in the background, and returns when it
+    answers."""
+    if detach:
+        _start_in_background(settings)
+    else:
+        run(settings)
+
+
+def run(settings: Settings, observe: Observer = unobserved, alter: Callable[[Parts], Parts] = lambda parts: parts) -> None:
+    """The server itself. `observe` and `alter` are for tests: they see every effect, and exchange parts for others."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    running = settings.data / "run"
+    running.mkdir(mode=0o700, exist_ok=True)
+    with ExitStack() as stack:
+        stack.enter_context(_alone(running / "lock"))
+        services = stack.enter_context(Services(settings, _secret(running / "registry-secret")))
+        server = assemble(settings, services, stack, observe, alter)
+        stack.callback((running / "server.json").unlink, missing_ok=True)
+        _serve(settings, server, running / "server.json")
+
+
+def _serve(settings: Settings, server: Server, status: Path) -> None:
+    """Answers until SIGTERM or SIGINT. The engine starts only when the registry and git can reach us."""
+    config = uvicorn.Config(
+        create_app(server),
+        host="127.0.0.1",
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    server.engine.launch()
+    try:
+        status.write_text(json.dumps({"pid": os.getpid(), "url": server.url, "started": _started(os.getpid())}))
+        uvicorn.Server(config).run()
+    finally:
+        server.engine.close()
+
+
+def down(settings: Settings, purge: bool) -> None:
+    """Stops the server of this data folder; what it deployed runs on. `purge` removes that too, and all data."""
+    found = _running(settings.data)
+    if found is not None:
+        os.kill(found, signal.SIGTERM)
+        _wait_until(lambda: _started(found) is None, STOP_SECONDS, f"the server (process {found}) does not stop")
+    if purge and settings.data.exists():
+        with _alone(settings.data / "run" / "lock"):
+            Services.purge(settings)
+            shutil.rmtree(settings.data)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Only one server works on a data folder: two would do every step twice."""
+    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConflictError(
+                f"another server works on {lock.parent.parent}", "Stop it with `dockgate down`, or set DOCKGATE_DATA."
+            ) from None
+        yield
+
+
+def _secret(path: Path) -> str:
+    """What the registry shows with its notifications; made once."""
+    if not path.exists():
+        fresh = path.with_suffix(".new")
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_urlsafe(32))
+        fresh.replace(path)
+    return path.read_text()
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, as the kernel counts it (proc(5), field 22); None when there is none. With the number it
+    names a process for good, numbers alone are used again."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def _running(data: Path) -> int | None:
+    """The server of this data folder, None when there is none."""
+    try:
+        status = json.loads((data / "run" / "server.json").read_text())
+    except (OSError, ValueError):
+        return None
+    pid = int(status["pid"])
+    return pid if _started(pid) == status["started"] else None
+
+
+def _start_in_background(settings: Settings) -> None:
+    if _running(settings.data) is not None:
+        raise ConflictError(f"a server works on {settings.data} already", "`dockgate down` stops it.")
+    log = settings.data / "logs" / "server.log"
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with log.open("a") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dockgate", "up", "--port", str(settings.port)]
+            + ["--registry-port", str(settings.registry_port)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def ready() -> bool:
+        if process.poll() is not None:
+            last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+            raise UnavailableError(f"the server ended with code {process.returncode}:\n{last}", f"See {log}.")
+        return _answers(f"http://127.0.0.1:{settings.port}/api/v1/status")
+
+    _wait_until(ready, START_SECONDS, f"the server does not answer; see {log}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own loopback address
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise UnavailableError(otherwise)
+        time.sleep(0.1)

@@ -1,0 +1,36 @@
+"""A server that is killed at a chosen moment: before or after the first time that it does a step.
+
+Run as `python -m tests.scenarios.crashing`. DOCKGATE_CRASH_AT names the moment ("before build"), as the effects' observer
+is told of it. Reading an image of the repository `slow` takes long, so that an approval can wait out its time.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dockgate.bootstrap import serve
+from dockgate.config import from_environment
+from dockgate.core.model import Inventory
+from dockgate.pipeline.parts import Parts
+
+SLOW_SECONDS = 6
+
+
+def crash(moment: str) -> None:
+    if moment == os.environ.get("DOCKGATE_CRASH_AT"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def with_slow_scans(parts: Parts) -> Parts:
+    def read(repository: str, digest: str) -> Sequence[Inventory]:
+        if repository.startswith("slow/"):
+            time.sleep(SLOW_SECONDS)
+        return parts.read_image(repository, digest)
+
+    return replace(parts, read_image=read)
+
+
+if __name__ == "__main__":
+    serve.run(from_environment(), observe=crash, alter=with_slow_scans)

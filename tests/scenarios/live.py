@@ -1,0 +1,231 @@
+"""A real server for tests: `dockgate up` in its own process, on free ports, with its data in a folder of the test."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+T = TypeVar("T")
+
+BUSYBOX = Path("/usr/bin/busybox")
+OS_RELEASE = 'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n'
+PIPELINE = """\
+kind: Pipeline
+name: {name}
+stages:
+  - name: Source
+    actions:
+      - {{name: Source, type: source, repository: {repository}, output: SourceOutput, namespace: SourceVariables}}
+  - name: Build
+    actions:
+      - name: Build
+        type: build
+        input: SourceOutput
+        output: BuildOutput
+        namespace: BuildVariables
+        image: {repository}/app
+        container: app
+  - name: ContainerVulnerabilityAssessment
+    actions:
+      - name: Approval
+        type: approval
+        image: "#{{BuildVariables.IMAGE_DIGEST}}"
+        timeout: {timeout}
+  - name: Deploy
+    actions:
+      - {{name: Deploy, type: deploy, input: BuildOutput, service: {service}}}
+"""
+SERVICE = """\
+kind: Service
+name: {name}
+desiredCount: {count}
+taskDefinition:
+  container: app
+  ports: [{{containerPort: 8080}}]
+  healthCheck: {{http: {{port: 8080, path: /}}, startPeriod: 20s}}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], T], seconds: float = 60, every: float = 0.05) -> T:
+    """The first true value of the condition; AssertionError when none comes in time."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, f"waited {seconds} s in vain for {condition}"
+        time.sleep(every)
+    return value
+
+
+@dataclass
+class Live:
+    """`folder` holds data, clones and logs. `entry` is what Python runs as the server."""
+
+    folder: Path
+    entry: Sequence[str] = ("-m", "dockgate", "up")
+    environment: Mapping[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    registry_port: int = field(default_factory=free_port)
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "DOCKGATE_DATA": str(self.data),
+            "DOCKGATE_PORT": str(self.port),
+            "DOCKGATE_REGISTRY_PORT": str(self.registry_port),
+            "DOCKGATE_SERVER": self.url,
+            "GIT_TERMINAL_PROMPT": "0",
+            **self.environment,
+        }
+
+    def start(self, **more: str) -> None:
+        """Starts it, and waits until it answers or is dead."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *self.entry], env={**self.env, **more}, stdout=log, stderr=log, start_new_session=True
+            )
+        until(lambda: self.answers() or not self.alive())
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/api/v1/status", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def kill(self) -> None:
+        """As a power cut would: SIGKILL."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=60)
+            self.process = None
+
+    def purge(self) -> None:
+        """Stops the server and removes whatever it left, containers included."""
+        if self.alive():
+            self.stop()
+        if self.data.exists():
+            self.dockgate("down", "--purge")
+
+    def dockgate(self, *arguments: str, code: int | None = 0) -> str:
+        """Runs the command; its standard output. `code` None takes any exit."""
+        result = subprocess.run(
+            [sys.executable, "-m", "dockgate", *arguments], env=self.env, capture_output=True, text=True, check=False
+        )
+        assert code is None or result.returncode == code, f"{arguments}: {result.stdout}{result.stderr}"
+        return result.stdout
+
+    def get(self, path: str) -> Any:
+        answer = httpx.get(f"{self.url}/api/v1{path}", timeout=30)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def post(self, path: str, body: object = None) -> Any:
+        answer = httpx.post(f"{self.url}/api/v1{path}", json=body, timeout=120)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def apply(self, text: str, name: str = "document.yaml") -> Any:
+        answer = httpx.post(f"{self.url}/api/v1/apply", params={"name": name}, content=text, timeout=30)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def set_up(self, repository: str = "web", pipeline: str = "Web", service: str = "web", count: int = 1) -> None:
+        """A repository, a service and the pipeline between them."""
+        self.apply(f"kind: Repository\nname: {repository}\n")
+        self.apply(SERVICE.format(name=service, count=count))
+        self.apply(PIPELINE.format(name=pipeline, repository=repository, service=service, timeout="7d"))
+
+    def over(self, execution: str, seconds: float = 90) -> Any:
+        """The execution, when it is over."""
+
+        def ended() -> Any:
+            found = self.get(f"/executions/{execution}")
+            return found if found["execution"]["state"] in ("Succeeded", "Failed", "Stopped") else None
+
+        return until(ended, seconds)
+
+
+@dataclass
+class Clone:
+    """A clone of a repository that a server hosts, with a small application in it."""
+
+    live: Live
+    repository: str
+    folder: Path
+
+    def git(self, *arguments: str, code: int | None = 0) -> str:
+        identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "init.defaultBranch=main"]
+        result = subprocess.run(
+            ["git", "-C", str(self.folder), *identity, *arguments],
+            env=self.live.env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert code is None or result.returncode == code, f"git {arguments}: {result.stdout}{result.stderr}"
+        return result.stdout + result.stderr
+
+    def init(self) -> None:
+        self.folder.mkdir(parents=True)
+        self.git("init", "--quiet")
+        self.git("remote", "add", "origin", f"{self.live.url}/git/{self.repository}.git")
+
+    def write(self, files: Mapping[str, str]) -> None:
+        for name, text in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def commit(self, message: str) -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+
+    def push(self, code: int | None = 0) -> str:
+        return self.git("push", "--quiet", "origin", "HEAD:main", code=code)
+
+
+def application(clone: Clone, version: str, greeting: str = "hello") -> None:
+    """A web server out of busybox, in an image whose package database names one package, `demo`, of this version."""
+    clone.write(
+        {
+            "Dockerfile": "FROM scratch\nCOPY root/ /\n"
+            'CMD ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"]\n',
+            "root/etc/os-release": OS_RELEASE,
+            "root/var/lib/dpkg/status": f"Package: demo\nStatus: install ok installed\nArchitecture: amd64\n"
+            f"Version: {version}\nDescription: a package\n",
+            "root/www/index.html": greeting,
+        }
+    )
+    (clone.folder / "root/bin").mkdir(exist_ok=True)
+    shutil.copy(BUSYBOX, clone.folder / "root/bin/busybox")

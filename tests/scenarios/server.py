@@ -1,0 +1,296 @@
+"""A running server on memory adapters, spoken to by its API alone: what the scenarios drive."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import uvicorn
+
+from dockgate import __version__, ecosystems, rules
+from dockgate.bootstrap.server import Server
+from dockgate.builders.memory import MemoryBuilder
+from dockgate.core.errors import NotFoundError
+from dockgate.core.model import (
+    Advisory,
+    Coverage,
+    Distribution,
+    Inventory,
+    Package,
+    Range,
+    Rating,
+    Severity,
+    Slice,
+    Unread,
+)
+from dockgate.definitions.policy import builtin
+from dockgate.notifiers.memory import MemoryNotifier
+from dockgate.pipeline.engine import Engine
+from dockgate.pipeline.parts import Parts, text
+from dockgate.registries.memory import MemoryRegistry
+from dockgate.sources.memory import MemoryHost
+from dockgate.store import open_store
+from dockgate.targets.memory import MemoryTarget
+from dockgate.web.app import create_app
+from tests.scenarios.defects import Found
+from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
+
+SECRET = "only-for-tests"
+MOST = 20
+"""findings of one severity that an image may have"""
+
+
+def package(name: str, version: str = "1") -> Package:
+    return Package(name, version, f"pkg:deb/debian/{name}@{version}", "Debian:13", name, version, "var/lib/dpkg/status")
+
+
+def advisory(name: str, severity: Severity, fixed: str) -> Advisory:
+    events = (("introduced", "0"), ("fixed", fixed)) if fixed else (("introduced", "0"),)
+    number = int(sha256(name.encode()).hexdigest()[:6], 16)
+    return Advisory(
+        id=f"CVE-2026-{number}",
+        ecosystem="Debian:13",
+        name=name,
+        ranges=(Range("ECOSYSTEM", events),),
+        ratings=(Rating("advisory", severity),),
+    )
+
+
+@dataclass
+class Advisories:
+    """An advisory database of one complete feed, always just checked."""
+
+    clock: "Clock"
+    known: list[Advisory] = field(default_factory=list)
+
+    @property
+    def digest(self) -> str:
+        return "sha256:" + sha256(repr(self.known).encode()).hexdigest()
+
+    def slice(self, inventories: Sequence[Inventory]) -> Slice:
+        names = {package.source_name for inventory in inventories for package in inventory.packages}
+        found = tuple(advisory for advisory in self.known if advisory.name in names)
+        return Slice(tuple(sorted(found, key=lambda one: (one.name, one.id))), tuple(self.coverage()))
+
+    def coverage(self) -> Sequence[Coverage]:
+        return (Coverage("Debian:13", True, (), text(self.clock())),)
+
+
+@dataclass
+class Clock:
+    ahead: timedelta = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+class ServerSystem:
+    """`defects.System`, for our server. A scan ends when the registry's notification has come, so that a case decides what
+    comes first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = Clock()
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.found: dict[str, tuple[str, Found]] = {}
+        self.scan_may_end: dict[str, threading.Event] = {}
+        self.registry = MemoryRegistry()
+        self.builder = MemoryBuilder(self.registry, self.registry.push)
+        self.notifier = MemoryNotifier()
+        known = [
+            advisory(f"{severity.lower()}-{kind}-{number}", severity, "2" if kind == "fixed" else "")
+            for severity in Severity
+            for kind in ("fixed", "open")
+            for number in range(MOST)
+        ]
+        self.advisories = Advisories(self.clock, known)
+        self.store = open_store(folder)
+        self.events = 0
+        every_rule = rules.load()
+        self.parts = Parts(
+            store=self.store,
+            source=MemoryHost(),
+            builder=self.builder,
+            registry=self.registry,
+            read_image=self._read,
+            targets={"podman": MemoryTarget()},
+            notifiers=[self.notifier],
+            advisories=lambda: self.advisories,
+            policies=lambda name: builtin(name, every_rule),
+            ecosystems=ecosystems.load(),
+            rules=every_rule,
+            engine_version=__version__,
+            clock=self.clock,
+        )
+        self.engine = Engine(self.parts, folder, sweep_seconds=0.05)
+        server = Server(self.parts, self.engine, self.url, _no_git, SECRET)
+        port = int(self.url.rpartition(":")[2])
+        self.web = uvicorn.Server(
+            uvicorn.Config(create_app(server), port=port, log_config=None, timeout_graceful_shutdown=1)
+        )
+        self.thread = threading.Thread(target=self.web.run, name="web")
+        self.client = httpx.Client(base_url=f"{self.url}/api/v1", timeout=30)
+
+    def __enter__(self) -> Self:
+        self.engine.launch()
+        self.thread.start()
+        until(lambda: self.web.started)
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        for event in self.scan_may_end.values():
+            event.set()
+        self.client.close()
+        self.web.should_exit = True
+        self.thread.join()
+        self.engine.close()
+        self.store.close()
+
+    # --- defects.System ------------------------------------------------------------------------------------------
+
+    def image(self, name: str, found: Found) -> str:
+        digest = f"sha256:{sha256(name.encode()).hexdigest()}"
+        self.found[digest] = (name, found)
+        self.scan_may_end[digest] = threading.Event()
+        self.builder.digests[f"{name}/app"] = digest
+        self.apply(f"kind: Repository\nname: {name}\n")
+        self.apply(SERVICE.format(name=name, count=1))
+        self.apply(PIPELINE.format(name=name, repository=name, service=name, timeout="7d"))
+        host = self.parts.source
+        assert isinstance(host, MemoryHost)
+        host.push(name, {"Dockerfile": "FROM scratch\n"})
+        return digest
+
+    def approval(self, image: str) -> str:
+        execution: str = self.post(f"/pipelines/{self.found[image][0]}/executions")["id"]
+        until(lambda: self._approval(execution))
+        return execution
+
+    def early_approval(self, image: str) -> str:
+        self.scanned(image)
+        until(lambda: self._scan_state(image) == "Done")
+        return self.approval(image)
+
+    def scanned(self, image: str) -> None:
+        self.scan_may_end[image].set()
+        self.events += 1
+        self.notify(image, f"event-{self.events}")
+
+    def answer(self, execution: str) -> str | None:
+        state: str = "Waiting"
+        end = time.monotonic() + 10
+        while state == "Waiting" and time.monotonic() < end:
+            state = self._approval(execution)["state"]
+        return None if state == "Waiting" else state
+
+    def summary(self, execution: str) -> str:
+        summary: str = self._approval(execution)["summary"]
+        return summary
+
+    def answers_sent(self, execution: str) -> int:
+        approval = self._approval(execution)
+        records = self.get(f"/images/{approval['image']}")["verdicts"]
+        return sum(record["cause"] == approval["id"] for record in records)
+
+    def rows(self) -> int:
+        self.clock.ahead += timedelta(days=91)
+        until(lambda: not self.get("/approvals"), seconds=10)
+        return len(self.get("/approvals"))
+
+    def deployed(self, image: str) -> None:
+        execution = self.approval(image)
+        self.scanned(image)
+        until(lambda: self.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
+
+    def advisory_appears(self, image: str) -> None:
+        name, _ = self.found[image]
+        self.advisories.known = [*self.advisories.known, advisory(name, Severity.CRITICAL, "2")]
+
+    def marked_at_risk(self, image: str) -> bool:
+        name, _ = self.found[image]
+        until(lambda: self.get(f"/services/{name}")["service"]["at_risk"], seconds=10)
+        service = self.get(f"/services/{name}")["service"]
+        return bool(service["at_risk"]) and service["at_risk_until"] > text(self.clock())
+
+    def runs(self, image: str) -> bool:
+        tasks = self.get(f"/services/{self.found[image][0]}")["tasks"]
+        return [task["digest"] for task in tasks if task["state"] == "RUNNING"] == [image]
+
+    def redeploy(self, image: str) -> str:
+        execution: str = self.post(f"/pipelines/{self.found[image][0]}/executions")["id"]
+        until(lambda: self.get(f"/executions/{execution}")["execution"]["state"] in ("Failed", "Succeeded"))
+        state = self.get(f"/executions/{execution}")["execution"]["state"]
+        return "Deployed" if state == "Succeeded" else "Refused"
+
+    # --- the API -------------------------------------------------------------------------------------------------
+
+    def get(self, path: str) -> Any:
+        answer = self.client.get(path)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def post(self, path: str, body: object = None) -> Any:
+        answer = self.client.post(path, json=body)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def apply(self, document: str) -> None:
+        answer = self.client.post("/apply", content=document)
+        assert answer.is_success, answer.text
+
+    def notify(self, image: str, event: str, secret: str = SECRET) -> httpx.Response:
+        """What the registry sends after a push."""
+        target = {
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": image,
+            "repository": f"{self.found[image][0]}/app",
+            "tag": "latest",
+        }
+        body = {"events": [{"id": event, "action": "push", "target": target}]}
+        return httpx.post(f"{self.url}/registry/events", json=body, headers={"Authorization": f"Bearer {secret}"})
+
+    def _approval(self, execution: str) -> Any:
+        for stage in self.get(f"/executions/{execution}")["stages"]:
+            for action in stage["actions"]:
+                if action["approval"]:
+                    return action["approval"]
+        return None
+
+    def _scan_state(self, image: str) -> str:
+        scan = self.get(f"/images/{image}")["scan"]
+        return scan["state"] if scan else ""
+
+    # --- the scanner ---------------------------------------------------------------------------------------------
+
+    def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
+        if digest not in self.found:
+            raise NotFoundError(f"no image {digest} in {repository}", "Push it first.")
+        self.scan_may_end[digest].wait(30)
+        name, found = self.found[digest]
+        if found.status == "STRANGE":
+            raise RuntimeError("nobody foresaw this")
+        packages = [package(name)]
+        for kind, counts in (("fixed", found.counts), ("open", found.unfixable)):
+            for severity, count in counts.items():
+                packages += [package(f"{severity.lower()}-{kind}-{number}") for number in range(count)]
+        inventory = Inventory(
+            image=digest,
+            platform="linux/amd64",
+            distribution=Distribution("debian", "13", "Debian GNU/Linux 13 (trixie)"),
+            layers=(),
+            packages=tuple(sorted(packages, key=lambda one: one.name)),
+            unread=(),
+        )
+        if found.status == "UNSUPPORTED":
+            unread = (Unread("/", "The image names no operating system."),)
+            inventory = replace(inventory, distribution=None, packages=(), unread=unread)
+        return [inventory]
+
+
+async def _no_git(*_: object) -> Any:
+    raise NotFoundError("no git here")
