@@ -100,6 +100,7 @@ def every_breach_is_told(system: System) -> None:
     image = system.image("two-breaches", Found({"CRITICAL": 1, "HIGH": 2, "MEDIUM": 0}))
     execution = system.approval(image)
     system.scanned(image)
+    assert system.answer(execution) == "Rejected"
     told = system.summary(execution).upper()
     assert "CRITICAL" in told
     assert "HIGH" in told

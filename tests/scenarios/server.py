@@ -12,6 +12,9 @@ from typing import Any, Self
 
 import httpx
 import uvicorn
+from dockgate.targets.memory import MemoryTarget
+from tests.scenarios.defects import Found
+from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
 
 from dockgate import __version__, ecosystems, rules
 from dockgate.bootstrap.server import Server
@@ -36,10 +39,7 @@ from dockgate.pipeline.parts import Parts, text
 from dockgate.registries.memory import MemoryRegistry
 from dockgate.sources.memory import MemoryHost
 from dockgate.store import open_store
-from dockgate.targets.memory import MemoryTarget
 from dockgate.web.app import create_app
-from tests.scenarios.defects import Found
-from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
 
 SECRET = "only-for-tests"
 MOST = 20
@@ -91,8 +91,8 @@ class Clock:
 
 
 class ServerSystem:
-    """`defects.System`, for our server. A scan ends when the registry's notification has come, so that a case decides what
-    comes first."""
+    """`defects.System`, for our server. A scan ends when the registry's notification has come, so that a case decides
+    what comes first."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = Clock()

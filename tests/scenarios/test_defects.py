@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.scenarios.defects import CASES, Case
 from tests.scenarios.reference import Reference
 from tests.scenarios.server import ServerSystem

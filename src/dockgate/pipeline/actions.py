@@ -15,7 +15,7 @@ from dockgate.core.deploy import TaskDefinition
 from dockgate.core.errors import BuildError, DeployError, UsageError
 from dockgate.core.pipeline import Action, ActionKey, Pipeline
 from dockgate.core.ports import BuildRequest, Notice
-from dockgate.core.stores import Scan
+from dockgate.core.stores import PushedImage, Scan
 from dockgate.pipeline.judging import Judging
 from dockgate.pipeline.parts import Parts
 
@@ -89,7 +89,10 @@ class Actions:
             return self._parts.builder.build(request, lambda line: self._store.logs.append(key, line))
 
     def image_definitions(self, key: ActionKey, digest: str) -> Done:
-        """Writes imagedefinitions.json and exports the digest, as the reference solution's build does."""
+        """Writes imagedefinitions.json and exports the digest, as the reference solution's build does.
+
+        What was pushed is written down here too: the registry's notification may be lost with the registry.
+        """
         _, action = self.definition(key)
         repository = f"{self._parts.registry.address}/{action.configuration['image']}"
         body = json.dumps([{"name": action.configuration["container"], "imageUri": f"{repository}@{digest}"}])

@@ -1,0 +1,59 @@
+"""From `git push` to the verdict, without the build: a real server, podman, registry, and a database of one feed.
+
+    python bench/push_to_verdict.py [RUNS]
+
+Each run pushes a new commit. Figures come from the server's own clock: from the push's event to the settled approval,
+less the time that the build action took; and the push itself as git sees it.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+
+from tests.scenarios import advisories
+from tests.scenarios.live import Clone, Live, application
+
+
+def seconds(begin: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
+
+
+def main(runs: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as folder:
+        live = Live(Path(folder))
+        advisories.write(live.folder / "feed", advisories.DEMO)
+        live.dockgate("db", "build", "--from", str(live.folder / "feed"))
+        live.start()
+        try:
+            live.set_up(count=0)
+            clone = Clone(live, "web", live.folder / "clone")
+            clone.init()
+            figures = [measure(live, clone, number) for number in range(1, runs + 1)]
+        finally:
+            live.purge()
+    for name, values in zip(
+        ("push", "event to verdict", "of it build", "without the build"), zip(*figures, strict=True), strict=True
+    ):
+        print(
+            f"{name:18}  median {statistics.median(values):.2f} s  ({min(values):.2f} to {max(values):.2f}, n={runs})"
+        )
+
+
+def measure(live: Live, clone: Clone, number: int) -> tuple[float, float, float, float]:
+    application(clone, "1.0", greeting=str(number))
+    clone.commit(str(number))
+    begin = time.monotonic()
+    clone.push()
+    push = time.monotonic() - begin
+    found = live.over(f"Web-{number}")
+    build, approval = found["stages"][1]["actions"][0], found["stages"][2]["actions"][0]["approval"]
+    whole = seconds(found["execution"]["started_at"], approval["settled_at"])
+    built = seconds(build["started_at"], build["finished_at"])
+    return push, whole, built, whole - built
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 7)

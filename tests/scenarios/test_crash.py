@@ -1,0 +1,260 @@
+"""Killed before and after every effect, started again, the server ends where it ends without.
+
+The moments are not chosen: they are `Step`, all of it. For each step the server is killed before the step's first
+time, and, started again, after it. Then tables, registry and containers are compared with those of a server that was
+left alone.
+"""
+
+import json
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from tests.scenarios import advisories
+from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, application
+
+from dockgate.pipeline.effects import Step
+
+pytestmark = pytest.mark.real
+
+T = TypeVar("T")
+
+OVER = ("Succeeded", "Failed", "Stopped")
+BOGUS = "sha256:" + "0" * 64
+SIDE = (Step.EXPIRE, Step.STOP, Step.FAIL_SCAN)
+"""what only happens on the way of `side_story`"""
+
+
+@dataclass
+class Mortal(Live):
+    """A server that dies at the moments given, in order, and is started again whenever it is found dead."""
+
+    moments: list[str] = field(default_factory=list)
+    deaths: int = 0
+
+    def said(self) -> str:
+        return (self.folder / "server.log").read_text()[-4000:]
+
+    def revive(self) -> None:
+        if not self.alive():
+            if self.process is not None and self.process.returncode != -9:
+                raise AssertionError(f"ended with {self.process.returncode}: {self.said()}")
+            self.deaths += self.process is not None
+            self.start(DOCKGATE_CRASH_AT=self.moments[self.deaths] if self.deaths < len(self.moments) else "")
+
+    def insist(self, attempt: Callable[[], T], seconds: float = 90) -> T:
+        """The attempt's first true value, made again as long as the server dies under it."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                self.revive()
+                if value := attempt():
+                    return value
+            except (httpx.TransportError, AssertionError):
+                if self.alive() and time.monotonic() > end:
+                    raise
+            assert time.monotonic() < end, f"waited {seconds} s in vain: {self.said()}"
+            time.sleep(0.05)
+
+    def state(self, execution: str) -> str:
+        found: str = self.get(f"/executions/{execution}")["execution"]["state"]
+        return found
+
+    def ends(self, execution: str) -> str:
+        return self.insist(lambda: (state := self.state(execution)) in OVER and state)  # type: ignore[return-value]
+
+
+def main_story(server: Mortal) -> None:
+    """Rejected, tried again, mended, approved, deployed, scaled; then an advisory puts what runs at risk."""
+    feed = server.folder / "feed"
+    advisories.write(feed, advisories.DEMO)
+    server.dockgate("db", "build", "--from", str(feed))
+    server.insist(lambda: server.set_up("web", "Web", "web", count=0) or True)
+    work = Clone(server, "web", server.folder / "web")
+    work.init()
+    application(work, "1.0")
+    work.commit("One")
+    server.insist(lambda: work.push() or True)
+    assert server.ends("Web-1") == "Failed"
+    server.insist(lambda: _retried(server, "Web-1"))
+    assert server.ends("Web-1") == "Failed"
+    application(work, "2.0")
+    work.commit("Two")
+    server.insist(lambda: work.push() or True)
+    assert server.ends("Web-2") == "Succeeded"
+    server.insist(lambda: server.post("/services/web/scale", {"desired_count": 1}))
+    server.insist(lambda: [t["state"] for t in server.get("/services/web")["tasks"]] == ["RUNNING"])
+    advisories.write(feed, advisories.DEMO, advisories.record("CVE-2026-2000", "demo", "3.0"))
+    server.dockgate("db", "build", "--from", str(feed))
+    server.insist(lambda: server.get("/services/web")["service"]["at_risk"])
+
+
+def side_story(server: Mortal) -> None:
+    """A scan of nothing, an approval that waits out its time, an execution that is stopped while it waits."""
+    advisories.write(server.folder / "feed", advisories.DEMO)
+    server.dockgate("db", "build", "--from", str(server.folder / "feed"))
+    server.insist(lambda: server.post(f"/images/{BOGUS}/scan", {"repository": "nowhere"}))
+    for name, timeout in (("late", "1s"), ("stopped", "1d")):
+        server.insist(lambda name=name: server.apply(f"kind: Repository\nname: {name}\n"))
+        server.insist(lambda name=name: server.apply(SERVICE.format(name=name, count=0)))
+        text = PIPELINE.format(name=name, repository=name, service=name, timeout=timeout)
+        text = text.replace(f"image: {name}/app", f"image: slow/{name}")
+        server.insist(lambda text=text: server.apply(text))
+        work = Clone(server, name, server.folder / name)
+        work.init()
+        application(work, "2.0", greeting=name)
+        work.commit("One")
+        server.insist(lambda work=work: work.push() or True)
+    server.insist(lambda: _waits(server, "stopped-1") or server.state("stopped-1") in OVER)
+    server.insist(lambda: _stopped(server, "stopped-1"))
+    assert server.ends("stopped-1") == "Stopped"
+    assert server.ends("late-1") == "Failed"
+    server.insist(lambda: all(scan and scan["finished_at"] for scan in _scans(server)))
+
+
+def _scans(server: Live) -> list[Any]:
+    digests = {image["digest"] for image in server.get("/images")} | {BOGUS}
+    return [server.get(f"/images/{digest}")["scan"] for digest in sorted(digests)]
+
+
+def _waits(server: Live, execution: str) -> bool:
+    stages = server.get(f"/executions/{execution}")["stages"]
+    return any(action["state"] == "Waiting" for stage in stages for action in stage["actions"])
+
+
+def _retried(server: Mortal, execution: str) -> bool:
+    """Asked again after a crash, a retry that was written is refused: nothing stands failed any more, or it failed
+    again."""
+    attempts = [
+        action["attempt"]
+        for stage in server.get(f"/executions/{execution}")["stages"]
+        for action in stage["actions"]
+        if action["type"] == "approval"
+    ]
+    return attempts == [2] or bool(server.post(f"/executions/{execution}/retry"))
+
+
+def _stopped(server: Mortal, execution: str) -> bool:
+    if server.state(execution) == "Stopped":
+        return True
+    return bool(server.post(f"/executions/{execution}/stop", {"reason": "enough"}))
+
+
+# --- what is compared ------------------------------------------------------------------------------------------------
+
+MASKED = re.compile(r"(_at|_until|^at|^seq|^token|^expires_at)$")
+"""times, tokens, and the order in which rows happened to come"""
+
+
+def picture(server: Mortal) -> dict[str, Any]:
+    """Tables, registry and containers, with what differs from run to run (times, tokens, ports) put aside.
+
+    An image's digest holds the time of its build: it is called by its tag here, and every other digest by nothing.
+    """
+    tags = _registry(server)
+    names = {digest: f"{repository}:{tag}" for repository, found in tags.items() for tag, digest in found.items()}
+
+    def named(text: str) -> str:
+        return re.sub("sha256:[0-9a-f]{64}", lambda found: names.get(found[0], "sha256:*"), text)
+
+    return {
+        "tables": {
+            table: sorted(named(row) for row in rows) for table, rows in _tables(server.data / "dockgate.db").items()
+        },
+        "registry": sorted(names.values()),
+        "tasks": [named(task) for task in _tasks(server)],
+    }
+
+
+def _tables(file: Path) -> dict[str, list[str]]:
+    sql = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+    sql.row_factory = sqlite3.Row
+    try:
+        names = [row[0] for row in sql.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = {}
+        for name in names:
+            rows = sql.execute(f'SELECT * FROM "{name}"')  # noqa: S608 - the name is out of the schema
+            tables[name] = [json.dumps(_kept(dict(row)), sort_keys=True, default=str) for row in rows]
+    finally:
+        sql.close()
+    # The registry tells of a push at least once.
+    tables["events"] = [row for row in tables["events"] if "Image Push" not in row]
+    return tables
+
+
+def _kept(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        column: value for column, value in row.items() if not MASKED.search(column) and not isinstance(value, bytes)
+    }
+
+
+def _registry(server: Live) -> dict[str, dict[str, str]]:
+    base = f"http://127.0.0.1:{server.registry_port}/v2"
+    found: dict[str, dict[str, str]] = {}
+    for repository in httpx.get(f"{base}/_catalog").json()["repositories"]:
+        tags = httpx.get(f"{base}/{repository}/tags/list").json()["tags"] or []
+        accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+        found[repository] = {
+            tag: httpx.head(f"{base}/{repository}/manifests/{tag}", headers=accept).headers["docker-content-digest"]
+            for tag in tags
+        }
+    return found
+
+
+def _tasks(server: Live) -> list[str]:
+    services = [item["service"]["name"] for item in server.get("/services")]
+    tasks = [task for name in services for task in server.get(f"/services/{name}")["tasks"]]
+    return sorted(f"{task['service']} {task['revision']} {task['state']} {task['digest']}" for task in tasks)
+
+
+# --- the tests -------------------------------------------------------------------------------------------------------
+
+
+def play(folder: Path, story: Callable[[Mortal], None], moments: list[str]) -> tuple[dict[str, Any], int]:
+    server = Mortal(
+        folder,
+        entry=("-m", "tests.scenarios.crashing"),
+        environment={"GIT_AUTHOR_DATE": "2026-11-24T10:00:00Z", "GIT_COMMITTER_DATE": "2026-11-24T10:00:00Z"},
+        moments=moments,
+    )
+    try:
+        story(server)
+        server.moments = []
+        server.revive()
+        return picture(server), server.deaths
+    finally:
+        server.purge()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Callable[[Mortal], None]], Any]]:
+    """Each story once, with nobody dying."""
+    pictures: dict[str, Any] = {}
+
+    def picture_of(story: Callable[[Mortal], None]) -> Any:
+        if story.__name__ not in pictures:
+            pictures[story.__name__], deaths = play(tmp_path_factory.mktemp(story.__name__), story, [])
+            assert deaths == 0
+        return pictures[story.__name__]
+
+    return picture_of
+
+
+@pytest.mark.parametrize("step", Step)
+def test_killed_around_a_step_it_ends_as_if_left_alone(
+    step: Step, undisturbed: Callable[[Callable[[Mortal], None]], Any], tmp_path: Path
+) -> None:
+    story = side_story if step in SIDE else main_story
+    ended, deaths = play(tmp_path, story, [f"before {step}", f"after {step}"])
+    assert deaths == 2, f"{step} is not on the story's way, so it was not tried"
+    left_alone = undisturbed(story)
+    assert ended["registry"] == left_alone["registry"]
+    assert ended["tasks"] == left_alone["tasks"]
+    for table, rows in left_alone["tables"].items():
+        assert ended["tables"][table] == rows, table

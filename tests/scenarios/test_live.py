@@ -1,0 +1,157 @@
+"""The whole way on real parts: git, podman, registry, a database built from a feed, a container that answers."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from tests.scenarios import advisories
+from tests.scenarios.live import OS_RELEASE, SERVICE, Clone, Live, application, until
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    server = Live(tmp_path_factory.mktemp("live"))
+    advisories.write(server.folder / "feed", advisories.DEMO)
+    server.dockgate("db", "build", "--from", str(server.folder / "feed"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.purge()
+
+
+def clone(live: Live, repository: str) -> Clone:
+    live.set_up(repository, repository, repository)
+    made = Clone(live, repository, live.folder / "clones" / repository)
+    made.init()
+    return made
+
+
+def pushed(clone: Clone, number: int) -> dict[str, object]:
+    """Commits, pushes, and waits for the execution that the push starts."""
+    clone.commit(f"Version {number}")
+    clone.push()
+    execution = f"{clone.repository}-{number}"
+    until(lambda: httpx.get(f"{clone.live.url}/api/v1/executions/{execution}").status_code == 200, seconds=10)
+    found: dict[str, object] = clone.live.over(execution)
+    return found
+
+
+def reason(execution: dict[str, object]) -> str:
+    return str(execution["execution"]["reason"])  # type: ignore[index]
+
+
+def test_a_vulnerable_image_is_rejected_and_the_mended_one_runs(live: Live) -> None:
+    work = clone(live, "story")
+    application(work, "1.0")
+    first = pushed(work, 1)
+    assert first["execution"]["state"] == "Failed"  # type: ignore[index]
+    approval = first["stages"][2]["actions"][0]["approval"]  # type: ignore[index]
+    verdict = live.get(f"/verdicts/{approval['verdict']}")
+    assert verdict["status"] == "Rejected"
+    (finding,) = verdict["judgements"][0]["breaches"][0]["findings"]
+    assert (finding["id"], finding["package"]["name"], finding["package"]["version"], finding["fixed"]) == (
+        "CVE-2026-1000",
+        "demo",
+        "1.0",
+        "2.0",
+    )
+    assert live.get("/services/story")["tasks"] == []
+
+    application(work, verdict["judgements"][0]["remedy"][0]["fixed"])
+    second = pushed(work, 2)
+    assert second["execution"]["state"] == "Succeeded", reason(second)  # type: ignore[index]
+    digest = second["stages"][1]["actions"][0]["variables"]["IMAGE_DIGEST"]  # type: ignore[index]
+    service = live.get("/services/story")
+    assert [(task["state"], task["digest"]) for task in service["tasks"]] == [("RUNNING", digest)]
+    assert service["definitions"][0]["image"].endswith(f"/story/app@{digest}")
+    ((_, port),) = service["tasks"][0]["ports"]
+    assert httpx.get(f"http://127.0.0.1:{port}/").text == "hello"
+
+    shown = live.dockgate("pipeline", "show", "story")
+    for word in ("Source", "Build", "ContainerVulnerabilityAssessment", "Deploy", "Succeeded"):
+        assert word in shown
+    assert "CVE-2026-1000" in live.dockgate("pipeline", "show", "story", "--execution", "1")
+    assert "COMMIT" in live.dockgate("pipeline", "logs", "story-2", "--stage", "Build")
+
+
+def test_the_terminal_alone_judges_what_the_server_judged(live: Live) -> None:
+    work = clone(live, "alone")
+    application(work, "1.0")
+    pushed(work, 1)
+    reference = f"127.0.0.1:{live.registry_port}/alone/app@{live.get('/images?repository=alone/app')[0]['digest']}"
+    verdict = json.loads(live.dockgate("gate", reference, "-o", "json", code=1))
+    assert verdict["verdict"]["status"] == "Rejected"
+    assert "CVE-2026-1000" in live.dockgate("scan", reference)
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "told"),
+    [
+        ("no-dockerfile", {"Dockerfile": None}, ["Dockerfile"]),
+        ("broken-dockerfile", {"Dockerfile": "FROM scratch\nCOPY nothing /\n"}, ["nothing"]),
+        ("failing-run", {"Dockerfile": 'FROM scratch\nCOPY root/ /\nRUN ["/bin/busybox", "false"]\n'}, ["RUN", "1"]),
+        ("no-base", {"Dockerfile": "FROM 127.0.0.1:{registry}/base/nothing:here\n"}, ["base/nothing"]),
+        ("no-database", {"root/var/lib/dpkg/status": None, "root/etc/os-release": None}, ["no operating system"]),
+        ("corrupt-status", {"root/var/lib/dpkg/status": "Package demo\x00\nVersion\n"}, ["var/lib/dpkg/status"]),
+        ("unknown-release", {"root/etc/os-release": OS_RELEASE.replace("13", "99")}, ["Debian:99"]),
+    ],
+)
+def test_bad_input_fails_its_action_with_the_place_and_the_next_push_runs(
+    live: Live, name: str, files: dict[str, str | None], told: list[str]
+) -> None:
+    work = clone(live, name)
+    application(work, "2.0")
+    for path, text in files.items():
+        if text is None:
+            (work.folder / path).unlink()
+        else:
+            work.write({path: text.replace("{registry}", str(live.registry_port))})
+    failed = pushed(work, 1)
+    assert failed["execution"]["state"] == "Failed"  # type: ignore[index]
+    assert all(word in reason(failed) for word in told), reason(failed)
+    application(work, "2.0", greeting="mended")
+    mended = pushed(work, 2)
+    assert mended["execution"]["state"] == "Succeeded", reason(mended)  # type: ignore[index]
+
+
+def test_a_push_to_an_unknown_repository_is_refused_with_the_next_step(live: Live) -> None:
+    stranger = Clone(live, "nowhere", live.folder / "clones" / "nowhere")
+    stranger.init()
+    stranger.commit("First")
+    said = stranger.push(code=None)
+    assert "nowhere" in said
+    assert "dockgate apply" in said
+    assert live.answers()
+
+
+def test_a_wrong_key_is_told_with_its_line(live: Live) -> None:
+    file = live.folder / "wrong.yaml"
+    file.write_text("kind: Repository\nnmae: web\n")
+    result = subprocess.run(["dockgate", "apply", str(file)], env=live.env, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "wrong.yaml:2: nmae" in result.stderr
+    assert "name" in result.stderr
+
+
+def test_a_service_that_does_not_become_healthy_is_rolled_back(live: Live) -> None:
+    work = clone(live, "sick")
+    live.apply(SERVICE.format(name="sick", count=1).replace("startPeriod: 20s", "startPeriod: 3s"))
+    application(work, "2.0", greeting="well")
+    assert pushed(work, 1)["execution"]["state"] == "Succeeded"  # type: ignore[index]
+    (before,) = live.get("/services/sick")["tasks"]
+    application(work, "2.0")
+    work.write(
+        {"Dockerfile": 'FROM scratch\nCOPY root/ /\nCMD ["/bin/busybox", "sh", "-c", "echo no config; exit 3"]\n'}
+    )
+    failed = pushed(work, 2)
+    assert failed["execution"]["state"] == "Failed"  # type: ignore[index]
+    assert "no config" in reason(failed)
+    (after,) = [task for task in live.get("/services/sick")["tasks"] if task["state"] == "RUNNING"]
+    assert after["digest"] == before["digest"]
+    ((_, port),) = after["ports"]
+    assert httpx.get(f"http://127.0.0.1:{port}/").text == "well"
