@@ -38,7 +38,9 @@ def up(settings: Settings, detach: bool) -> None:
         run(settings)
 
 
-def run(settings: Settings, observe: Observer = unobserved, alter: Callable[[Parts], Parts] = lambda parts: parts) -> None:
+def run(
+    settings: Settings, observe: Observer = unobserved, alter: Callable[[Parts], Parts] = lambda parts: parts
+) -> None:
     """The server itself. `observe` and `alter` are for tests: they see every effect, and exchange parts for others."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -105,12 +105,9 @@ class Actions:
                     tar.add(file, IMAGE_DEFINITIONS, filter=_anonymous)
 
         artifact = self._store.blobs.put(write)
-        variables = {
-            "IMAGE_DIGEST": digest,
-            "IMAGE_REPOSITORY": str(action.configuration["image"]),
-            "IMAGE_TAG": key.tag,
-        }
-        return Done(variables, artifact)
+        name = str(action.configuration["image"])
+        self._store.images.pushed(PushedImage(name, key.tag, digest, self._parts.now()))
+        return Done({"IMAGE_DIGEST": digest, "IMAGE_REPOSITORY": name, "IMAGE_TAG": key.tag}, artifact)
 
     # --- approval ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,209 @@
+"""Reading the advisory database. Standard library only: this is on the way of every scan."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from dockgate.advisories.schema import APPLICATION, FORMAT, Part
+from dockgate.core.errors import DatabaseError
+from dockgate.core.model import Advisory, Coverage, Inventory, Range, Rating, Severity, Slice
+from dockgate.core.ports import Faulty
+
+ADVICE = "Run `dockgate db update`, or `dockgate db build --from FOLDER` where there is no network."
+
+
+class Database:
+    """An open database (`core.ports.AdvisoryReader`). It goes on answering alike when another takes its place.
+
+    May be used by several threads, one at a time.
+    """
+
+    def __init__(self, path: Path, sql: sqlite3.Connection, digest: str) -> None:
+        self.path = path
+        self.digest = digest
+        self._sql = sql
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Raises DatabaseError when there is none, when it is broken, or when it has another format."""
+        if not path.is_file():
+            raise DatabaseError(f"There is no advisory database at {path}.", ADVICE)
+        with _told(path):
+            sql = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+        try:
+            with _told(path):
+                ((application,),) = sql.execute("PRAGMA application_id")
+                ((version,),) = sql.execute("PRAGMA user_version")
+                if application != APPLICATION:
+                    raise DatabaseError(f"{path} is no advisory database.", ADVICE)
+                if version != FORMAT:
+                    reason = f"The advisory database {path} has format {version}, and this version reads {FORMAT}."
+                    raise DatabaseError(reason, ADVICE)
+                row = sql.execute("SELECT value FROM meta WHERE key = 'digest'").fetchone()
+                if row is None:
+                    raise DatabaseError(f"The advisory database {path} is not whole.", ADVICE)
+        except BaseException:
+            sql.close()
+            raise
+        return cls(path, sql, row[0])
+
+    def close(self) -> None:
+        self._sql.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def slice(self, inventories: Sequence[Inventory]) -> Slice:
+        """All that is said of these inventories' packages, sorted, and the coverage of their ecosystems.
+
+        Packages that a distribution's package owns are left out: the distribution speaks for them.
+        """
+        wanted: dict[str, set[str]] = {}
+        for inventory in inventories:
+            for package in inventory.packages:
+                if package.ecosystem and not package.owner:
+                    wanted.setdefault(package.ecosystem, set()).add(package.source_name)
+        with _told(self.path):
+            covered = {coverage.ecosystem: coverage for coverage in self.coverage()}
+            return Slice(
+                advisories=tuple(self._advisories(wanted)),
+                coverage=tuple(
+                    Coverage(
+                        ecosystem=ecosystem,
+                        complete=coverage.complete,
+                        names=tuple(name for name in coverage.names if name in names),
+                        checked_at=coverage.checked_at,
+                    )
+                    for ecosystem, names in sorted(wanted.items())
+                    if (coverage := covered.get(ecosystem))
+                ),
+            )
+
+    def coverage(self) -> Sequence[Coverage]:
+        """Every ecosystem with its release that the database speaks for, sorted."""
+        with _told(self.path):
+            rows = self._sql.execute(
+                "SELECT c.ecosystem, c.complete, c.names, p.checked_at FROM coverage c JOIN part p ON p.id = c.part"
+                " ORDER BY c.ecosystem"
+            ).fetchall()
+            return tuple(
+                Coverage(ecosystem, bool(complete), tuple(json.loads(names)), checked)
+                for ecosystem, complete, names, checked in rows
+            )
+
+    def parts(self) -> Sequence[Part]:
+        """What it was made of, by feed and name: where each part came from, when it was checked, what was amiss."""
+        with _told(self.path):
+            faults: dict[int, list[Faulty]] = {}
+            for part, name, reason, contained in self._sql.execute(
+                "SELECT part, name, reason, contained FROM fault ORDER BY rowid"
+            ):
+                faults.setdefault(part, []).append(Faulty(name, reason, bool(contained)))
+            rows = self._sql.execute(
+                "SELECT id, feed, name, version, source, fingerprint, content, checked_at, changed_at, statements"
+                " FROM part ORDER BY feed, name"
+            ).fetchall()
+            return tuple(replace(Part(*row[1:]), faults=tuple(faults.get(row[0], ()))) for row in rows)
+
+    def _advisories(self, wanted: dict[str, set[str]]) -> list[Advisory]:
+        """Sorted and without doubles: two of the inventories' ecosystems may ask for one advisory."""
+        known = self._sql.execute("SELECT id, name FROM ecosystem").fetchall()
+        asked: dict[tuple[int, str], set[str]] = {}
+        for ecosystem, names in wanted.items():
+            for number, name in known:
+                if _speaks_of(name, ecosystem):
+                    asked.setdefault((number, name), set()).update(names)
+        rows: list[tuple[str, str, list[Any], list[Any]]] = []
+        for (number, ecosystem), names in asked.items():
+            found = self._sql.execute(
+                "SELECT a.name, r.body, a.body FROM affected a JOIN record r ON r.id = a.record"
+                " WHERE a.ecosystem = ? AND a.name IN (SELECT value FROM json_each(?))",
+                (number, json.dumps(sorted(names))),
+            ).fetchall()
+            bodies = json.loads("[" + ",".join(f"{record},{affected}" for _, record, affected in found) + "]")
+            rows += [
+                (ecosystem, name, record, affected)
+                for (name, _, _), record, affected in zip(found, bodies[::2], bodies[1::2], strict=True)
+            ]
+        rows.sort()
+        cves = {cve for _, _, record, _ in rows for cve in _cves(record)}
+        scores, exploited = self._scores(cves), self._exploited(cves)
+        return [_advisory(*row, scores, exploited) for row in rows]
+
+    def _scores(self, cves: Iterable[str]) -> dict[str, Rating]:
+        rows = self._sql.execute(
+            "SELECT cve, severity, score, vector FROM score WHERE cve IN (SELECT value FROM json_each(?))"
+            " ORDER BY cve, part DESC",
+            (json.dumps(sorted(cves)),),
+        )
+        return {cve: Rating("cve", Severity(severity), score, vector) for cve, severity, score, vector in rows}
+
+    def _exploited(self, cves: Iterable[str]) -> dict[str, str]:
+        rows = self._sql.execute(
+            "SELECT cve, min(since) FROM exploited WHERE cve IN (SELECT value FROM json_each(?)) GROUP BY cve",
+            (json.dumps(sorted(cves)),),
+        )
+        return dict(rows.fetchall())
+
+
+def _speaks_of(advisory: str, package: str) -> bool:
+    """OSV compares the releases of two ecosystems only where both have one."""
+    base, _, release = advisory.partition(":")
+    wanted_base, _, wanted = package.partition(":")
+    return base == wanted_base and (not release or not wanted or release == wanted)
+
+
+def _cves(record: list[Any]) -> list[str]:
+    identity, aliases, upstream = record[:3]
+    return [name for name in (identity, *aliases, *upstream) if name.startswith("CVE-")]
+
+
+def _advisory(
+    ecosystem: str,
+    name: str,
+    record: list[Any],
+    affected: list[Any],
+    scores: dict[str, Rating],
+    exploited: dict[str, str],
+) -> Advisory:
+    """The record of several CVEs has the worst of their scores, and the first date at which one was exploited."""
+    identity, aliases, upstream, summary, published, modified, withdrawn = record
+    ranges, versions, ratings, note = affected
+    cves = _cves(record)
+    own = [Rating(source, Severity(severity), score, vector) for source, severity, score, vector in ratings]
+    worst = min(
+        (scores[cve] for cve in cves if cve in scores),
+        key=lambda rating: (rating.severity.rank, -rating.score),
+        default=None,
+    )
+    return Advisory(
+        id=identity,
+        ecosystem=ecosystem,
+        name=name,
+        ranges=tuple(Range(kind, tuple((event, version) for event, version in events)) for kind, events in ranges),
+        versions=tuple(versions),
+        aliases=tuple(aliases),
+        upstream=tuple(upstream),
+        ratings=(*own, worst) if worst else tuple(own),
+        summary=summary,
+        published=published,
+        modified=modified,
+        withdrawn=withdrawn,
+        note=note,
+        exploited=min((exploited[cve] for cve in cves if cve in exploited), default=""),
+    )
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, ValueError) as error:
+        raise DatabaseError(f"The advisory database {path} is broken: {error}.", ADVICE) from error

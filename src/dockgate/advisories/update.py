@@ -1,0 +1,131 @@
+"""Bringing the database up to date over HTTP."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dockgate.advisories.build import Report, divided, read, stamp
+from dockgate.advisories.database import Database
+from dockgate.advisories.schema import Failure, Part, Result
+from dockgate.advisories.writer import Writer, content, exclusively
+from dockgate.core.errors import DatabaseError, NotFoundError, UnavailableError, UnreadableError
+from dockgate.core.ports import Feed
+
+
+def update(
+    path: Path,
+    feeds: Sequence[Feed],
+    urls: Mapping[str, str],
+    ecosystems: Sequence[str],
+    now: datetime,
+    report: Report,
+    ca_bundle: Path | None = None,
+) -> Result:
+    """Fetches what has changed, and puts a whole new database in place of the one at `path`, if there is one.
+
+    `urls` maps a feed's name to its URL, in place of `Feed.url`; a feed without either is not fetched, and named in the
+    result. `ecosystems` are those to fetch of feeds that have parts. Whatever else the database holds stays as it is,
+    with the time of its last check; so does a part whose feed fails, told as a failure. A file that did not change
+    counts as checked. `report` gets a line a part. Nothing is replaced when no feed answered, or when nothing would be
+    covered.
+    Raises ConflictError while another process writes, DatabaseError when the old one breaks off while it is copied.
+    """
+    with exclusively(path), _downloads(path) as into, Writer(path) as writer:
+        held = _held(path)
+        parts: list[Part] = []
+        unchanged: list[str] = []
+        failures: list[Failure] = []
+        for feed, url, name in _wanted(feeds, urls, ecosystems):
+            was = held.get((feed.name, name))
+            try:
+                part = _renew(writer, feed, name, url, was, now, path, into, ca_bundle)
+            except (UnavailableError, NotFoundError, UnreadableError) as error:
+                failures.append(Failure(feed.name, name, str(error), error.advice, was is not None))
+                report(f"{feed.name} {name}".rstrip() + ": failed")
+                continue
+            held.pop((feed.name, name), None)
+            parts.append(part)
+            stands = was is not None and was.content == part.content
+            unchanged += [part.title] if stands else []
+            report(f"{part.title}: {'unchanged' if stands else f'{part.statements} statements'}")
+        answered = bool(parts)
+        for part in held.values():
+            writer.keep(path, part)
+            parts.append(part)
+        digest = writer.commit() if answered and writer.covers else ""
+    missing = tuple(
+        f"no URL for the feed {feed.name}: set DOCKGATE_FEED_{feed.name.upper()}"
+        for feed in feeds
+        if not (urls.get(feed.name) or feed.url)
+    )
+    return Result(digest, tuple(parts), missing, tuple(unchanged), tuple(failures))
+
+
+def _wanted(
+    feeds: Sequence[Feed], urls: Mapping[str, str], ecosystems: Sequence[str]
+) -> Iterator[tuple[Feed, str, str]]:
+    for feed in feeds:
+        if url := urls.get(feed.name) or feed.url:
+            for name in ecosystems if divided(feed) else ("",):
+                yield feed, url, name
+
+
+def _renew(
+    writer: Writer,
+    feed: Feed,
+    name: str,
+    url: str,
+    was: Part | None,
+    now: datetime,
+    old: Path,
+    into: Path,
+    ca_bundle: Path | None,
+) -> Part:
+    """One part, read anew or taken over. What was read otherwise, or from elsewhere, is fetched in any case."""
+    time, source = stamp(now), _public(url)
+    same = was is not None and (was.version, was.source) == (feed.version, source)
+    fetched = feed.fetch(url, name, was.fingerprint if was and same else "", into, ca_bundle)
+    if fetched.path is None:
+        if was is None:
+            raise UnavailableError(f"The feed {feed.name} says that {name or 'it'} is unchanged, and was never read.")
+        part = replace(was, fingerprint=fetched.fingerprint, checked_at=time)
+        writer.keep(old, part)
+        return part
+    found = content(fetched.path)
+    changed = was.changed_at if was and was.content == found else time
+    part = Part(feed.name, name, feed.version, source, fetched.fingerprint, found, time, changed, 0)
+    try:
+        return read(writer, feed, part, fetched.path, None)
+    finally:
+        fetched.path.unlink()
+
+
+def _held(path: Path) -> dict[tuple[str, str], Part]:
+    """What the present database holds; nothing when there is none, or none that can be read."""
+    try:
+        with Database.open(path) as database:
+            return {(part.feed, part.name): part for part in database.parts()}
+    except DatabaseError:
+        return {}
+
+
+@contextmanager
+def _downloads(path: Path) -> Iterator[Path]:
+    """A folder beside the database, so that nothing is asked of a small /tmp; emptied before and after."""
+    folder = path.with_name(path.name + ".downloads")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _public(url: str) -> str:
+    """The URL without user, password and query: what may be written down."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

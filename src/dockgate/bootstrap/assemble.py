@@ -1,0 +1,118 @@
+"""A server out of real parts: the one place where adapters are made and handed to each other."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dockgate import __version__, ecosystems, rules
+from dockgate.bootstrap import podmand, registryd, scan
+from dockgate.bootstrap.advisories import Current
+from dockgate.bootstrap.server import Server
+from dockgate.builders.podman import PodmanBuilder
+from dockgate.config import Settings
+from dockgate.core.model import Inventory
+from dockgate.definitions.policy import builtin
+from dockgate.images import open_images
+from dockgate.notifiers.log import LogNotifier
+from dockgate.pipeline.effects import Observer
+from dockgate.pipeline.engine import Engine
+from dockgate.pipeline.parts import Parts
+from dockgate.registries.distribution import DistributionRegistry
+from dockgate.sources.git import GitHost, http_backend
+from dockgate.store import open_store
+from dockgate.targets.podman import PodmanTarget
+
+SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+class Services:
+    """The programs beside the server: the registry, and podman's service. They run within the `with` block, and end
+    with this process however it ends; what podman was told to run goes on.
+
+    `secret` is what the registry shows with its notifications. Entering raises UnavailableError when a program is
+    missing, cannot work on this host, or does not answer.
+    """
+
+    podman: podmand.Podman
+
+    def __init__(self, settings: Settings, secret: str) -> None:
+        self.secret = secret
+        self.url = f"http://127.0.0.1:{settings.port}"
+        self.registry = f"127.0.0.1:{settings.registry_port}"
+        self._settings = settings
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        settings = self._settings
+        with ExitStack() as started:
+            self.podman = podmand.prepare(settings.data, self.registry)
+            notify = f"{self.url}/registry/events"
+            for child in (
+                registryd.registry(settings.data, settings.registry_port, notify, self.secret),
+                podmand.service(self.podman, settings.data),
+            ):
+                child.start()
+                started.callback(child.stop)
+            self._stack = started.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @staticmethod
+    def purge(settings: Settings) -> None:
+        """Removes every container, image, network and mount of this data folder, with no server running."""
+        podmand.purge(settings.data)
+
+
+def assemble(
+    settings: Settings, services: Services, stack: ExitStack, observe: Observer, alter: Callable[[Parts], Parts]
+) -> Server:
+    """The server, not yet launched. What has to be closed is put on the stack."""
+    store = open_store(settings.data, settings.database_url or None)
+    stack.callback(store.close)
+    registry = DistributionRegistry(services.registry)
+    repositories = settings.data / "git"
+    podman = services.podman
+    held = rules.load()
+    parts = alter(
+        Parts(
+            store=store,
+            source=GitHost(repositories),
+            builder=PodmanBuilder(
+                podmand.builder(podman), podman.environment, registry, podman.folder, _certificates(settings)
+            ),
+            registry=registry,
+            read_image=partial(_read_image, settings, services.registry),
+            targets={"podman": PodmanTarget(podman.url, podman.network)},
+            notifiers=[LogNotifier()],
+            advisories=Current(settings.advisories),
+            policies=partial(builtin, rules=held),
+            ecosystems=ecosystems.load(),
+            rules=held,
+            engine_version=__version__,
+            clock=lambda: datetime.now(UTC),
+            risk_days=settings.risk_days,
+            keep_days=settings.keep_days,
+        )
+    )
+    engine = Engine(parts, settings.data, observe)
+    return Server(parts, engine, services.url, partial(http_backend, repositories), services.secret)
+
+
+def _read_image(settings: Settings, registry: str, repository: str, digest: str) -> Sequence[Inventory]:
+    """One inventory for every platform of the image (`core.ports.ImageReader`)."""
+    with open_images(f"{registry}/{repository}@{digest}", [scan.ALL], ca_bundle=settings.ca_bundle) as opened:
+        return scan.read(opened.images, settings.cache)
+
+
+def _certificates(settings: Settings) -> Path | None:
+    """The authorities that a build may trust: those we were told to, else the system's."""
+    bundle = settings.ca_bundle or SYSTEM_CERTIFICATES
+    return bundle if bundle.exists() else None

@@ -1,0 +1,62 @@
+"""A builder for tests: it pushes digests, not images."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from dockgate.core.errors import BuildError, DockgateError
+from dockgate.core.ports import BuildRequest, Registry
+
+Push = Callable[[str, str, str], None]
+"""(repository, tag, digest)"""
+
+
+class MemoryBuilder:
+    """An image's digest is that of its context's files, so that the same source gives the same image.
+
+    `digests` gives another one, and `failures` an error, by key or by repository; both may be changed at any time.
+    `push` stores what was built where `registry` finds it. `fault` is called with "before build", "before push" and
+    "after push", and may raise.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        push: Push,
+        digests: Mapping[str, str] | None = None,
+        failures: Mapping[str, DockgateError] | None = None,
+        fault: Callable[[str], None] = lambda moment: None,
+    ) -> None:
+        self._registry = registry
+        self._push = push
+        self._fault = fault
+        self.digests = dict(digests or {})
+        self.failures = dict(failures or {})
+        self.builds: list[str] = []
+        """the key of every build that was begun; one that had been pushed already is not built again"""
+
+    def build(self, request: BuildRequest, log: Callable[[str], None]) -> str:
+        known = self._registry.resolve(request.repository, request.key)
+        if known is not None:
+            return known
+        self._fault("before build")
+        self.builds.append(request.key)
+        log(f"building {request.repository}:{request.key}")
+        if not (request.context / request.dockerfile).is_file():
+            raise BuildError(f"there is no {request.dockerfile} in the source", "Commit one.")
+        for name in (request.key, request.repository):
+            if name in self.failures:
+                raise self.failures[name]
+        digest = self.digests.get(request.key) or self.digests.get(request.repository) or _digest(request.context)
+        self._fault("before push")
+        self._push(request.repository, request.key, digest)
+        self._fault("after push")
+        return digest
+
+
+def _digest(context: Path) -> str:
+    content = hashlib.sha256()
+    for file in sorted(path for path in context.rglob("*") if path.is_file()):
+        content.update(f"{file.relative_to(context)}\0{file.stat().st_size}\0".encode())
+        content.update(file.read_bytes())
+    return f"sha256:{content.hexdigest()}"

@@ -1,0 +1,84 @@
+"""`dockgate approval`: who waits for a verdict, and a person's no."""
+
+import getpass
+
+import click
+
+from dockgate.cli import times
+from dockgate.cli.client import Client, understand
+from dockgate.cli.listing import as_json, form, now, pairs, state, table
+from dockgate.core.approvals import Approval, ApprovalState
+
+
+@click.group()
+def command() -> None:
+    """Approvals: what waits for a verdict. Only a verdict approves; a person can reject."""
+
+
+@command.command("list")
+@click.option(
+    "--state",
+    "wanted",
+    type=click.Choice([one.value for one in ApprovalState], case_sensitive=False),
+    help="Only these.",
+)
+@form
+def list_approvals(wanted: str | None, form: str) -> None:
+    """Every approval, the newest first."""
+    approvals = Client().get("approvals", **({"state": wanted} if wanted else {}))
+    if form == "json":
+        as_json(approvals)
+        return
+    moment = now()
+    rows = [
+        (state(one["state"]), one["id"], times.short(one["created_at"], moment), one["repository"], one["summary"])
+        for one in approvals
+    ]
+    table(("STATE", "APPROVAL", "ASKED", "IMAGE", "SUMMARY"), rows, "No approvals.")
+
+
+@command.command()
+@click.argument("approval_id", metavar="ID")
+@form
+def show(approval_id: str, form: str) -> None:
+    """One approval, with the token that a rejection must show."""
+    answer = Client().get("approvals", approval_id)
+    if form == "json":
+        as_json(answer)
+        return
+    approval = understand(Approval, answer)
+    moment = now()
+    waits = approval.state is ApprovalState.WAITING
+    pairs(
+        approval.id,
+        [
+            ("state", state(approval.state)),
+            ("summary", approval.summary),
+            ("image", f"{approval.repository}@{approval.image}"),
+            ("policy", approval.policy),
+            ("asked", times.at(approval.created_at, moment)),
+            ("expires", times.at(approval.expires_at, moment) if waits else ""),
+            ("token", approval.token if waits else ""),
+            ("settled", "" if waits else times.at(approval.settled_at, moment)),
+            ("decided by", approval.decided_by),
+            ("verdict", approval.verdict),
+        ],
+    )
+
+
+@command.command()
+@click.argument("approval_id", metavar="ID")
+@click.option("--reason", required=True, help="Why, for those who read it later.")
+@click.option("--token", help="The approval's token.  [default: asked of the server]")
+@form
+def reject(approval_id: str, reason: str, token: str | None, form: str) -> None:
+    """Reject what waits, whatever its verdict would be."""
+    client = Client()
+    if token is None:
+        token = client.get("approvals", approval_id)["token"]
+    body = {"token": token, "reason": reason, "who": getpass.getuser()}
+    answer = client.post("approvals", approval_id, "reject", body=body)
+    if form == "json":
+        as_json(answer)
+    else:
+        click.echo(f"{approval_id}: rejected")

@@ -1,0 +1,108 @@
+"""The server's API, as the commands use it. httpx is imported with the first request."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import quote, urlsplit
+
+from dockgate.config import Settings, from_environment
+from dockgate.core import canonical
+from dockgate.core.errors import (
+    ConflictError,
+    DeniedError,
+    DockgateError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+T = TypeVar("T")
+
+WAIT_SECONDS = 300
+"""for an answer: scaling a service answers when its tasks run"""
+
+_ERRORS: Mapping[int, type[DockgateError]] = {
+    400: UsageError,
+    401: DeniedError,
+    403: DeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UsageError,
+    503: UnavailableError,
+}
+
+
+class Client:
+    """Raises the error that the server tells of; UnavailableError when none answers."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or from_environment()
+        self._http: httpx.Client | None = None
+
+    def get(self, *path: str, **query: str | int) -> Any:
+        return self._ask("GET", path, params=query)
+
+    def post(
+        self, *path: str, body: object = None, text: bytes | None = None, query: Mapping[str, str] | None = None
+    ) -> Any:
+        """`body` is sent as JSON, `text` as it is."""
+        if text is not None:
+            return self._ask("POST", path, params=query, content=text, headers={"Content-Type": "application/yaml"})
+        return self._ask("POST", path, params=query, json=body)
+
+    def _ask(self, method: str, path: tuple[str, ...], **request: Any) -> Any:
+        import httpx
+
+        url = "/api/v1/" + "/".join(quote(part, safe="/:@") for part in path)
+        server = self._settings.server
+        try:
+            answer = self._connected().request(method, url, **request)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise UnavailableError(f"no server answers at {server}", "Start it with `dockgate up`.") from error
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise UsageError(f"DOCKGATE_SERVER is {server!r}: {error}", "Set it to http://HOST:PORT.") from error
+        except httpx.TransportError as error:
+            raise UnavailableError(f"{server} did not answer: {error or type(error).__name__}", "Try again.") from error
+        try:
+            value = answer.json() if answer.content else None
+        except ValueError:
+            value = None
+        if answer.is_success:
+            return value
+        said = value if isinstance(value, dict) else {}
+        message = str(said.get("error") or f"{server}{url} answered {answer.status_code} {answer.reason_phrase}")
+        raise _ERRORS.get(answer.status_code, DockgateError)(message, str(said.get("advice") or ""))
+
+    def _connected(self) -> "httpx.Client":
+        """Proxies of the environment are for servers elsewhere: nothing on loopback is reached through one."""
+        import httpx
+
+        if self._http is None:
+            settings = self._settings
+            here = urlsplit(settings.server).hostname in ("127.0.0.1", "localhost", "::1")
+            verify: Any = True
+            if settings.ca_bundle:
+                import ssl
+
+                verify = ssl.create_default_context(cafile=settings.ca_bundle)
+            self._http = httpx.Client(
+                base_url=settings.server,
+                headers={"Authorization": f"Bearer {settings.token}"} if settings.token else {},
+                timeout=httpx.Timeout(WAIT_SECONDS, connect=10),
+                trust_env=not here,
+                verify=verify,
+            )
+        return self._http
+
+
+def understand(kind: type[T], value: Any) -> T:
+    """Plain JSON as a value of the core. Raises DockgateError when the server speaks otherwise than this command."""
+    try:
+        return cast(T, canonical.build(kind, value))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DockgateError(
+            f"the server's answer is not understood as {kind.__name__}: {error}",
+            "Use the same version of Dockgate on both sides.",
+        ) from error

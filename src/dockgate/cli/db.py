@@ -1,0 +1,138 @@
+"""`dockgate db`: the advisory database."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dockgate.bootstrap import advisories
+from dockgate.bootstrap.reports import clean
+from dockgate.cli import times
+from dockgate.cli.listing import Cell, as_json, form, now, pairs, table
+from dockgate.cli.options import database, database_path, progress
+from dockgate.config import from_environment
+from dockgate.core.canonical import plain
+from dockgate.core.errors import DatabaseError, UnavailableError
+
+if TYPE_CHECKING:
+    from dockgate.advisories.schema import Part, Result
+    from dockgate.bootstrap.advisories import Status
+
+FAULTS_SHOWN = 5
+
+
+@click.group()
+def command() -> None:
+    """The advisory database, by which images are judged."""
+
+
+@command.command()
+@click.option(
+    "--from",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="A folder of feeds: osv/ECOSYSTEM/all.zip, and beside osv/ what there is of kev.json and cvss.csv.gz.",
+)
+@database
+@form
+def build(folder: Path, database: Path | None, form: str) -> None:
+    """Build the database from a folder of feeds.
+
+    It takes the place of the one there is. The feeds count as checked now.
+    """
+    path = database_path(database)
+    with progress() as report:
+        result = advisories.build(path, folder, report)
+    _tell(result, path, form)
+
+
+@command.command()
+@database
+@form
+def update(database: Path | None, form: str) -> None:
+    """Fetch what has changed of each feed.
+
+    Feeds that fail stay as they were, and the command then exits with 2.
+    """
+    path = database_path(database)
+    with progress() as report:
+        result = advisories.update(from_environment(), path, report)
+    _tell(result, path, form)
+    if result.failures:
+        first, *others = result.failures
+        more = f" (and {len(others)} more, told above)" if others else ""
+        raise UnavailableError(f"{first.reason}{more}", first.advice)
+    if not result.digest:
+        raise DatabaseError("No feed covers an ecosystem: there is no database.", "Set DOCKGATE_FEED_OSV.")
+
+
+@command.command()
+@database
+@form
+def status(database: Path | None, form: str) -> None:
+    """The database's age, its feeds, and what it speaks for."""
+    found = advisories.status(database_path(database))
+    if form == "json":
+        as_json(plain(found) | {"path": str(found.path)})
+    else:
+        _describe(found)
+
+
+def _describe(found: "Status") -> None:
+    moment = now()
+    pairs(str(found.path), [("digest", found.digest)])
+    click.echo()
+    table(
+        ("FEED", "CHECKED", "CHANGED", "STATEMENTS", "UNREADABLE", "FROM"),
+        [
+            (
+                part.title,
+                times.short(part.checked_at, moment),
+                times.short(part.changed_at, moment),
+                f"{part.statements:,}",
+                (str(len(part.faults)), "yellow") if part.faults else "-",
+                part.source,
+            )
+            for part in found.parts
+        ],
+        "It is made of no feed.",
+    )
+    click.echo()
+    rows: list[tuple[Cell, ...]] = [
+        (one.ecosystem, "all packages" if one.complete else (f"{len(one.names)} packages only", "yellow"),
+         times.at(one.checked_at, moment))
+        for one in found.coverage
+    ]  # fmt: skip
+    table(("SPEAKS FOR", "HOLDS", "CHECKED"), rows, "It speaks for no ecosystem.")
+
+
+def _tell(result: "Result", path: Path, form: str) -> None:
+    if form == "json":
+        as_json(plain(result))
+        return
+    for part in result.parts:
+        said = (
+            "unchanged"
+            if part.title in result.unchanged
+            else f"{part.statements:,} statement{'' if part.statements == 1 else 's'}"
+        )
+        click.echo(f"{part.title}: {said}{_faults(part)}")
+    for failure in result.failures:
+        kept = "the last one is kept" if failure.kept else "there is none of it"
+        click.echo(f"{failure.feed} {failure.name}".rstrip() + f": failed, {kept}: {clean(failure.reason)}")
+    for sentence in result.missing:
+        click.echo(clean(sentence))
+    if result.digest:
+        click.echo(f"{path}: {result.digest}")
+
+
+def _faults(part: "Part") -> str:
+    """The first few that could not be read; `db status -o json` has them all."""
+    lines = [f"\n  {clean(fault.name)}: {clean(fault.reason)}" for fault in part.faults[:FAULTS_SHOWN]]
+    more = len(part.faults) - len(lines)
+    return (
+        (f", {len(part.faults)} unreadable" if lines else "")
+        + "".join(lines)
+        + (f"\n  and {more} more" if more else "")
+    )

@@ -1,0 +1,83 @@
+"""`dockgate deploy`: services, their task definitions and their tasks."""
+
+from datetime import datetime
+
+import click
+
+from dockgate.cli import times
+from dockgate.cli.client import Client, understand
+from dockgate.cli.listing import Cell, as_json, brief, form, now, pairs, state, table
+from dockgate.core.deploy import Service, Task, TaskDefinition
+
+
+@click.group()
+def command() -> None:
+    """Services: what runs, and how many of it."""
+
+
+@command.command("list")
+@form
+def list_services(form: str) -> None:
+    """Every service, its image and how many tasks of it run."""
+    services = Client().get("services")
+    if form == "json":
+        as_json(services)
+        return
+    rows = []
+    for one in services:
+        service = understand(Service, one["service"])
+        running = f"{one['running']} of {service.desired_count}"
+        risk = (f"at risk until {service.at_risk_until}", "yellow") if service.at_risk else ""
+        rows.append((service.name, running, f"revision {service.revision}", brief(one["image"]) or "-", risk))
+    table(("SERVICE", "RUNNING", "DEFINITION", "IMAGE", ""), rows, "No services. `dockgate apply FILE` creates one.")
+
+
+@command.command()
+@click.argument("service")
+@form
+def show(service: str, form: str) -> None:
+    """One service: its task definitions and the tasks that exist."""
+    answer = Client().get("services", service)
+    if form == "json":
+        as_json(answer)
+        return
+    found = understand(Service, answer["service"])
+    moment = now()
+    pairs(
+        found.name,
+        [
+            ("target", found.target),
+            ("desired count", str(found.desired_count)),
+            ("definition", f"revision {found.revision}"),
+            ("at risk", (f"{found.at_risk}, until {found.at_risk_until}", "yellow") if found.at_risk else ""),
+        ],
+    )
+    click.echo()
+    tasks = [_task(understand(Task, one), moment) for one in answer["tasks"]]
+    table(("TASK", "STATE", "DEFINITION", "STARTED", "PORTS", "DIGEST"), tasks, "No tasks.")
+    click.echo()
+    definitions = [understand(TaskDefinition, one) for one in answer["definitions"]]
+    rows = [
+        (f"revision {one.revision}", one.container, one.image or "no image yet, the first deploy brings it")
+        for one in definitions
+    ]
+    table(("DEFINITION", "CONTAINER", "IMAGE"), rows, "No task definitions.")
+
+
+@command.command()
+@click.argument("service")
+@click.argument("count", type=click.IntRange(min=0))
+@form
+def scale(service: str, count: int, form: str) -> None:
+    """Set how many tasks of SERVICE run, and wait until they do."""
+    answer = Client().post("services", service, "scale", body={"desired_count": count})
+    if form == "json":
+        as_json(answer)
+    else:
+        click.echo(f"{service}: desired count {count}")
+
+
+def _task(task: Task, moment: datetime) -> tuple[Cell, ...]:
+    ports = ", ".join(f"{host}->{container}" for container, host in task.ports)
+    started = times.short(task.started_at, moment)
+    return task.id[:12], state(task.state, task.reason), f"revision {task.revision}", started, ports, brief(task.digest)

@@ -1,0 +1,113 @@
+"""One execution as a person reads it: what happened, in which order, how long it took, and why it ended as it did."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from dockgate.bootstrap.terminal import aligned, bullets, console, line, reasons, show
+from dockgate.cli import times
+from dockgate.cli.client import Client, understand
+from dockgate.cli.listing import STATES, now
+from dockgate.cli.pipeline import cause
+from dockgate.core.errors import NotFoundError
+from dockgate.core.model import Verdict
+from dockgate.core.pipeline import Execution, State
+
+_WORDS = {State.IN_PROGRESS: "in progress", State.PENDING: "not started"}
+
+
+def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
+    """`answer` is the API's view of an execution. Verdicts that rejected are fetched, to tell each breach."""
+    to, moment = console(sys.stdout), now()
+    execution = understand(Execution, answer["execution"])
+    show(to, _head(execution, moment))
+    for stage in answer["stages"]:
+        to.print()
+        show(to, [_titled(stage["name"], stage["state"], _stage_time(stage, moment), indent=0)])
+        for action in stage["actions"]:
+            _action(to, client, action, moment)
+    if execution.state in (State.FAILED, State.STOPPED):
+        to.print()
+        show(to, [line(("Push a commit that mends it, or", "dim"))])
+        show(to, aligned([[line(command), line((does, "dim"))] for command, does in _next(execution)], indent=2))
+
+
+def _head(execution: Execution, moment: datetime) -> Iterator[Text]:
+    duration = times.took(execution.started_at, execution.finished_at, moment)
+    name = f"{execution.pipeline}  #{execution.number}"
+    yield _titled(name, execution.state, duration, indent=0)
+    yield line(("  started ", "dim"), times.at(execution.started_at, moment), ("  by ", "dim"), cause(execution))
+    if execution.finished_at:
+        yield line(("  ended   ", "dim"), times.at(execution.finished_at, moment))
+    yield line(("  id      ", "dim"), execution.id, (f"  definition version {execution.pipeline_version}", "dim"))
+
+
+def _titled(name: str, state: str, duration: str, indent: int) -> Text:
+    glyph, style = STATES[state]
+    word = _WORDS.get(State(state), state.lower())
+    return line(
+        " " * indent, (f"{glyph} ", style), (name, "bold" if indent == 0 else ""), "  ", (word, style),
+        (f"  {duration}" if duration else "", "dim"),
+    )  # fmt: skip
+
+
+def _stage_time(stage: Mapping[str, Any], moment: datetime) -> str:
+    """From the first start of an action to the last end."""
+    starts = [action["started_at"] for action in stage["actions"] if action["started_at"]]
+    ends = [action["finished_at"] for action in stage["actions"] if action["started_at"]]
+    return times.took(min(starts), "" if "" in ends else max(ends), moment) if starts else ""
+
+
+def _action(to: Console, client: Client, action: Mapping[str, Any], moment: datetime) -> None:
+    attempt = f" (try {action['attempt']})" if action["attempt"] > 1 else ""
+    duration = times.took(action["started_at"], action["finished_at"], moment)
+    show(to, [_titled(action["name"] + attempt, action["state"], duration, indent=2)])
+    if action["started_at"]:
+        show(to, [line("      ", (f"{action['type']}, started {times.at(action['started_at'], moment)}", "dim"))])
+    for name, value in sorted(action["variables"].items()):
+        show(to, [line("      ", (f"{name} ", "dim"), str(value))])
+    approval = action["approval"]
+    if approval:
+        _approval(to, client, approval, moment)
+    if action["reason"] and not (approval and approval["summary"] == action["reason"]):
+        bullets(to, action["reason"].splitlines(), indent=6)
+
+
+def _approval(to: Console, client: Client, approval: Mapping[str, Any], moment: datetime) -> None:
+    show(to, [line("      ", ("image ", "dim"), f"{approval['repository']}@{approval['image']}")])
+    if approval["state"] == "Waiting":
+        waits = (
+            f"waits for a verdict by policy {approval['policy']}; expires {times.at(approval['expires_at'], moment)}"
+        )
+        bullets(to, [waits], indent=6)
+        return
+    glyph, style = STATES[approval["state"]]
+    decided = f" by {approval['decided_by']}" if approval["decided_by"] else ""
+    policy = f" {approval['policy']}" if approval["decided_by"] == "policy" else ""
+    show(to, [line("      ", (f"{glyph} {approval['state']}", style), f"{decided}{policy}")])
+    verdict = _verdict(client, approval)
+    if verdict is None or approval["state"] == "Approved":
+        bullets(to, [approval["summary"]] if approval["summary"] else [], indent=8)
+    if verdict is not None:
+        if approval["state"] != "Approved":
+            reasons(to, verdict, indent=8)
+        show(to, [line("        ", (f"dockgate verdict show {approval['verdict']}", "dim"))])
+
+
+def _verdict(client: Client, approval: Mapping[str, Any]) -> Verdict | None:
+    """None for an answer that no verdict gave, and for a verdict that is kept no more."""
+    if not approval["verdict"]:
+        return None
+    try:
+        return understand(Verdict, client.get("verdicts", approval["verdict"]))
+    except NotFoundError:
+        return None
+
+
+def _next(execution: Execution) -> Iterator[tuple[str, str]]:
+    yield f"dockgate pipeline retry {execution.id}", "tries once more what failed"
+    yield f"dockgate pipeline logs {execution.id}", "tells what the actions printed"

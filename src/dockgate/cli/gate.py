@@ -1,0 +1,53 @@
+"""`dockgate gate`: the verdict on an image."""
+
+from pathlib import Path
+
+import click
+
+from dockgate.cli.options import Output, image, outputs, progress, write
+from dockgate.config import from_environment
+from dockgate.core.model import Status
+
+EXITS = {Status.APPROVED: 0, Status.REJECTED: 1, Status.UNDETERMINED: 3}
+
+
+@click.command()
+@image
+@click.option(
+    "--platform",
+    default="all",
+    show_default=True,
+    metavar="OS/ARCH|all",
+    help="Judge one platform of an index alone; the verdict is then on that image, not on the index.",
+)
+@click.option("--policy", default="default", show_default=True, metavar="FILE|NAME", help="What IMAGE is judged by.")
+@outputs
+@click.pass_context
+def command(
+    context: click.Context,
+    image: str,
+    platform: str,
+    database: Path | None,
+    insecure: bool,
+    ca_bundle: Path | None,
+    policy: str,
+    outputs: tuple[Output, ...],
+) -> None:
+    """Judge IMAGE by a policy. Exits 0 when it is approved, 1 rejected, 3 undetermined, 2 on a fault.
+
+    \b
+    IMAGE is name:tag or name@sha256:... in a registry, oci:FOLDER[:TAG],
+    oci-archive:FILE, docker-archive:FILE, or the path of such a folder or file.
+
+    The verdict on an index is the worst of its platforms.
+    """
+    from dockgate.bootstrap import gate, scan
+
+    chosen = gate.policy_of(policy)
+    settings = from_environment()
+    with scan.advisories(database or settings.advisories) as advisories:
+        with progress() as show:
+            scanned = scan.scan(image, settings, platform=platform, insecure=insecure, ca_bundle=ca_bundle, report=show)
+        report = gate.judge(scanned, advisories, chosen)
+    write(report, outputs)
+    context.exit(EXITS[report.verdict.status])

@@ -1,0 +1,72 @@
+"""`dockgate image`: what was pushed, what it holds, and how it was judged."""
+
+from collections.abc import Mapping
+
+import click
+
+from dockgate.cli import times
+from dockgate.cli.client import Client
+from dockgate.cli.listing import as_json, form, now, pairs, state, table
+
+
+@click.group()
+def command() -> None:
+    """Images in the registry: their scans and verdicts."""
+
+
+@command.command("list")
+@click.argument("repository", required=False)
+@form
+def list_images(repository: str | None, form: str) -> None:
+    """Every image pushed, or those of REPOSITORY, the newest first."""
+    images = Client().get("images", **({"repository": repository} if repository else {}))
+    if form == "json":
+        as_json(images)
+        return
+    moment = now()
+    rows = [
+        (
+            f"{one['repository']}:{one['tag']}",
+            times.short(one["pushed_at"], moment),
+            one["scan"] or "-",
+            state(one["status"] or "-"),
+            one["digest"],
+        )
+        for one in images
+    ]
+    table(("IMAGE", "PUSHED", "SCAN", "VERDICT", "DIGEST"), rows, "No images have been pushed.")
+
+
+@command.command()
+@click.argument("digest")
+@form
+def show(digest: str, form: str) -> None:
+    """One image: its pushes, what was read of it, its verdicts."""
+    image = Client().get("images", digest)
+    if form == "json":
+        as_json(image)
+        return
+    moment = now()
+    newest = image["verdicts"][0]["summary"] if image["verdicts"] else ""
+    pairs(image["digest"], [("scan", _scan(image["scan"])), ("verdict", newest)])
+    click.echo()
+    pushes = [(f"{one['repository']}:{one['tag']}", times.at(one["pushed_at"], moment)) for one in image["pushes"]]
+    table(("PUSHED AS", "WHEN"), pushes, "It was not pushed here.")
+    click.echo()
+    inventories = [
+        (one["platform"], one["distribution"] or "unknown", str(one["packages"]), str(one["unread"]))
+        for one in image["inventories"]
+    ]
+    table(("PLATFORM", "DISTRIBUTION", "PACKAGES", "UNREAD"), inventories, "Nothing was read of it yet.")
+    click.echo()
+    verdicts = [
+        (state(one["status"]), one["policy"], times.short(one["judged_at"], moment), one["digest"])
+        for one in image["verdicts"]
+    ]
+    table(("VERDICT", "POLICY", "JUDGED", "DIGEST"), verdicts, "It was not judged yet.")
+
+
+def _scan(scan: Mapping[str, str] | None) -> str:
+    if scan is None:
+        return "not asked for"
+    return f"{scan['state']}: {scan['reason']}" if scan["reason"] else scan["state"]

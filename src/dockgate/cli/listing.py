@@ -1,0 +1,88 @@
+"""What the client commands print: JSON as the server gave it, or lines for people."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+Cell = str | tuple[str, str]
+"""text, or (text, style)"""
+
+
+def form(function: F) -> F:
+    """`-o table|json`, as `form`."""
+    return click.option(
+        "-o",
+        "--output",
+        "form",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help="For people, or what the server said for programs.",
+    )(function)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def as_json(value: Any) -> None:
+    """ASCII alone, so that nothing in it can steer a terminal."""
+    json.dump(value, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> None:
+    """Columns under each other; `empty` is said instead when there are no rows."""
+    from dockgate.bootstrap.terminal import aligned, console, line, show
+
+    to = console(sys.stdout)
+    if not rows:
+        show(to, [line((empty, "dim"))])
+        return
+    cells = [[line((name, "dim")) for name in head], *([line(cell) for cell in row] for row in rows)]
+    show(to, aligned(cells, indent=0))
+
+
+def pairs(title: str, rows: Sequence[tuple[str, Cell]]) -> None:
+    """A title, and names with their values below it; a row without a value is left out."""
+    from dockgate.bootstrap.terminal import aligned, console, line, show
+
+    to = console(sys.stdout)
+    show(to, [line((title, "bold"))])
+    show(to, aligned([[line((name, "dim")), line(value)] for name, value in rows if value], indent=2))
+
+
+def state(word: str, reason: str = "") -> Cell:
+    """A state in its colour, with its reason."""
+    return f"{word}: {reason}" if reason else word, STATES.get(word, ("", ""))[1]
+
+
+def brief(reference: str) -> str:
+    """A reference or digest with as much of its digest as people compare."""
+    name, algorithm, digest = reference.partition("sha256:")
+    return f"{name}{algorithm}{digest[:12]}…" if len(digest) == 64 else reference
+
+
+STATES = {
+    "Pending": ("·", "dim"),
+    "InProgress": ("▸", "blue"),
+    "Waiting": ("◦", "yellow"),
+    "Succeeded": ("✓", "green"),
+    "Failed": ("✗", "red"),
+    "Stopped": ("■", "dim"),
+    "Approved": ("✓", "green"),
+    "Rejected": ("✗", "red"),
+    "Undetermined": ("?", "yellow"),
+    "Expired": ("✗", "red"),
+    "Cancelled": ("■", "dim"),
+    "RUNNING": ("✓", "green"),
+    "PENDING": ("▸", "blue"),
+    "UNHEALTHY": ("✗", "red"),
+    "STOPPED": ("■", "dim"),
+}
+"""state -> its glyph and style, of executions, approvals, verdicts and tasks"""

@@ -1,0 +1,118 @@
+"""The command `dockgate`, and the one place where errors become text and exit codes.
+
+0 approved or done, 1 rejected, 2 wrong use or a fault, 3 undetermined, 130 interrupted, 141 the reader went away.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from dockgate import __version__
+from dockgate.cli.lazy import LazyGroup
+from dockgate.core.errors import DockgateError
+
+INTERRUPTED = 130
+READER_GONE = 141
+"""128 and the number of SIGINT or SIGPIPE, as shells report them"""
+
+root = LazyGroup(
+    "dockgate",
+    {
+        "scan": "dockgate.cli.scan",
+        "gate": "dockgate.cli.gate",
+        "db": "dockgate.cli.db",
+        "up": "dockgate.cli.up",
+        "down": "dockgate.cli.down",
+        "demo": "dockgate.cli.demo",
+        "apply": "dockgate.cli.apply",
+        "repository": "dockgate.cli.repository",
+        "pipeline": "dockgate.cli.pipeline",
+        "approval": "dockgate.cli.approval",
+        "image": "dockgate.cli.image",
+        "verdict": "dockgate.cli.verdict",
+        "deploy": "dockgate.cli.deploy",
+    },
+    help="Takes a container image from git push to a running service, and lets nothing through that its "
+    "vulnerabilities forbid.",
+)
+click.version_option(__version__, message="%(prog)s %(version)s")(root)
+
+
+def main() -> NoReturn:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs a command and returns its exit code. No traceback reaches a user who did not ask for one."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(list(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_output()
+        return READER_GONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        return _failed(error)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        with root.make_context("dockgate", arguments) as context:
+            root.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return DockgateError.exit_code
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "dockgate"
+        return _say(error.format_message(), f"`{where} --help` tells how it is used.")
+    except click.ClickException as error:
+        return _say(error.format_message(), "")
+    except click.Abort:
+        return INTERRUPTED
+    except DockgateError as error:
+        _say(str(error), error.advice)
+        return error.exit_code
+    return 0
+
+
+def _failed(error: Exception) -> int:
+    """What nobody foresaw. The machine's own refusals (a full disk, no permission) are not defects of ours."""
+    if os.environ.get("DOCKGATE_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return _say(f"{where}{error.strerror}", "")
+    return _say(
+        f"internal fault: {type(error).__name__}: {error}",
+        "This is a defect of Dockgate: please report it, with what DOCKGATE_DEBUG=1 prints.",
+    )
+
+
+def _say(message: str, advice: str) -> int:
+    """Messages may quote what an image or a server said."""
+    from dockgate.bootstrap.reports import clean
+
+    first, *more = f"error: {message}".splitlines()
+    for text in (first, *(f"       {line}" for line in (*more, *advice.splitlines()))):
+        click.echo(clean(text), err=True)
+    return DockgateError.exit_code
+
+
+def _forget_output() -> None:
+    """Python flushes standard output once more at its end, which would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

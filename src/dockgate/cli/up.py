@@ -1,0 +1,29 @@
+"""`dockgate up`: the server, its registry and its git host, on this machine."""
+
+from dataclasses import replace
+
+import click
+
+from dockgate.config import from_environment
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Start it in the background, and return when it answers.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The server's port.  [default: DOCKGATE_PORT]")
+@click.option(
+    "--registry-port", type=click.IntRange(1, 65535), help="The registry's port.  [default: DOCKGATE_REGISTRY_PORT]"
+)
+def command(detach: bool, port: int | None, registry_port: int | None) -> None:
+    """Start the server, its registry and its git host, on loopback.
+
+    All data is in DOCKGATE_DATA. Without --detach it runs until it is interrupted.
+    """
+    settings = from_environment()
+    settings = replace(settings, port=port or settings.port, registry_port=registry_port or settings.registry_port)
+    from dockgate.bootstrap import serve
+
+    serve.up(settings, detach)
+    if detach:
+        click.echo(f"Dockgate answers at http://127.0.0.1:{settings.port}")
+        click.echo("  dockgate apply FILE...   creates repositories, pipelines and services")
+        click.echo("  dockgate down            stops it")

@@ -1,0 +1,121 @@
+"""Settings: what the environment says, read once, in one frozen value. Standard library only: scans start here."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockgate.core.errors import UsageError
+
+FEED_PREFIX = "DOCKGATE_FEED_"
+"""`DOCKGATE_FEED_<NAME>` is the URL of the feed of that name, in upper case"""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One environment variable, as it is documented. `default` is text for people."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+SETTINGS = (
+    Setting(
+        "DOCKGATE_DATA",
+        "/var/lib/dockgate for root, ~/.local/share/dockgate for others",
+        "The folder of the advisory database and of all that a server keeps.",
+    ),
+    Setting(
+        "DOCKGATE_CACHE",
+        "/var/cache/dockgate for root, ~/.cache/dockgate for others",
+        "The folder that remembers what layers hold. It may be deleted at any time.",
+    ),
+    Setting("DOCKGATE_SERVER", "http://127.0.0.1:7420", "The server that the commands speak to."),
+    Setting("DOCKGATE_TOKEN", "", "Sent to the server as a bearer token."),
+    Setting("DOCKGATE_PORT", "7420", "The port of `dockgate up`, on loopback: API, console and git."),
+    Setting("DOCKGATE_REGISTRY_PORT", "7421", "The port of the local registry of `dockgate up`, on loopback."),
+    Setting("DOCKGATE_DATABASE_URL", "SQLite in DOCKGATE_DATA", "The server's database, as an SQLAlchemy URL."),
+    Setting(
+        "DOCKGATE_CA_BUNDLE",
+        "the system's certificates",
+        "A PEM file of the certificate authorities to trust, for registries, feeds and the server.",
+    ),
+    Setting("DOCKGATE_RISK_DAYS", "14", "How many days a running image may stay at risk after a new advisory."),
+    Setting("DOCKGATE_KEEP_DAYS", "90", "How many days settled approvals and handled events are kept."),
+    Setting(
+        "DOCKGATE_FEED_OSV",
+        "the public export of osv.dev",
+        "Base URL of the OSV feed: `<base>/<ECOSYSTEM>/all.zip` is fetched from there.",
+    ),
+    Setting("DOCKGATE_FEED_KEV", "CISA's catalogue", "URL of the catalogue of known exploited vulnerabilities."),
+    Setting("DOCKGATE_FEED_CVSS", "", "URL of a table of CVSS vectors by CVE, in the layout of `cvss.csv.gz`."),
+    Setting("DOCKGATE_DEBUG", "", "1 prints the traceback of an unexpected failure."),
+)
+"""every variable that is read, in the order of the documentation"""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`feeds` maps a feed's name in lower case to its URL, for those that the environment names. `database_url` and
+    `token` are "" where not set, `ca_bundle` None."""
+
+    data: Path
+    cache: Path
+    server: str = "http://127.0.0.1:7420"
+    token: str = ""
+    port: int = 7420
+    registry_port: int = 7421
+    database_url: str = ""
+    ca_bundle: Path | None = None
+    risk_days: float = 14
+    keep_days: float = 90
+    feeds: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def advisories(self) -> Path:
+        """The advisory database."""
+        return self.data / "advisories.db"
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process. A variable that is set to nothing counts as not set. Raises UsageError."""
+    given = {key: value for key, value in (os.environ if environment is None else environment).items() if value}
+    root = os.geteuid() == 0
+    home = Path(given.get("HOME") or Path.home())
+    bundle = given.get("DOCKGATE_CA_BUNDLE")
+    return Settings(
+        data=Path(given.get("DOCKGATE_DATA") or ("/var/lib/dockgate" if root else home / ".local/share/dockgate")),
+        cache=Path(given.get("DOCKGATE_CACHE") or ("/var/cache/dockgate" if root else home / ".cache/dockgate")),
+        server=given.get("DOCKGATE_SERVER", Settings.server).rstrip("/"),
+        token=given.get("DOCKGATE_TOKEN", ""),
+        port=_port(given, "DOCKGATE_PORT", Settings.port),
+        registry_port=_port(given, "DOCKGATE_REGISTRY_PORT", Settings.registry_port),
+        database_url=given.get("DOCKGATE_DATABASE_URL", ""),
+        ca_bundle=Path(bundle) if bundle else None,
+        risk_days=_days(given, "DOCKGATE_RISK_DAYS", Settings.risk_days),
+        keep_days=_days(given, "DOCKGATE_KEEP_DAYS", Settings.keep_days),
+        feeds=tuple(
+            (key.removeprefix(FEED_PREFIX).lower(), url.rstrip("/"))
+            for key, url in sorted(given.items())
+            if key.startswith(FEED_PREFIX)
+        ),
+    )
+
+
+def _port(given: Mapping[str, str], name: str, default: int) -> int:
+    text = given.get(name, str(default))
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise UsageError(f"{name} is {text!r}, which is no port.", "Set it to a number from 1 to 65535.")
+    return int(text)
+
+
+def _days(given: Mapping[str, str], name: str, default: float) -> float:
+    text = given.get(name, str(default))
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1
+    if not 0 <= days < 36_500:
+        raise UsageError(f"{name} is {text!r}, which is no number of days.", "Set it to a number such as 14 or 0.5.")
+    return days

@@ -1,0 +1,47 @@
+"""The base image, made out of the Debian archive by mmdebstrap: no public registry is needed."""
+
+import platform
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+SUITE = "trixie"
+"""the release that the demo's advisories speak of"""
+
+PACKAGES = ("ca-certificates", "python3", "python3-pip")
+
+
+def command(into: Path) -> list[str]:
+    """The mmdebstrap command that writes the image's only layer, as a tar file, to `into`."""
+    packages = f"--include={','.join(PACKAGES)}"
+    return ["mmdebstrap", "--quiet", "--variant=minbase", packages, SUITE, str(into), *sources()]
+
+
+def sources() -> list[str]:
+    """Lines for apt, with the mirrors that this machine itself uses.
+
+    None on a machine that is not Debian, or whose sources name no suite of its release: mmdebstrap then takes Debian's
+    own archive.
+    """
+    release = platform.freedesktop_os_release()
+    here = release.get("VERSION_CODENAME", "")
+    if release.get("ID") != "debian" or not here:
+        return []
+    form = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)"
+    listed = subprocess.run(
+        ["apt-get", "indextargets", "--format", form, "Created-By: Packages"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return sorted(set(lines(listed.stdout, here)))
+
+
+def lines(targets: str, here: str) -> Iterator[str]:
+    """One-line apt sources (sources.list(5)) for SUITE, out of the targets of this machine, whose release is `here`."""
+    suites = {f"{name}{part}": f"{SUITE}{part}" for name in (here, "stable") for part in ("", "-updates", "-security")}
+    for target in targets.splitlines():
+        uri, suite, component, key = target.split("|")
+        if component == "main" and suite in suites:
+            signed = f"[signed-by={key}] " if key.startswith("/") else ""
+            yield f"deb {signed}{uri} {suites[suite]} {component}"

@@ -1,0 +1,60 @@
+"""What the demo shows: numbered steps, every command before it runs, and what was found out."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dockgate.core.errors import DockgateError
+
+
+class DemoError(DockgateError):
+    """The story went another way than it is told."""
+
+
+class Terminal:
+    """Runs commands as a person would, with `environment`. Colours only where a terminal is."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+        self._colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+    def step(self, number: int, title: str) -> None:
+        self.say(f"\n{self._in('1', f'{number}. {title}')}")
+
+    def say(self, text: str) -> None:
+        print(text, flush=True)  # noqa: T201 - the demo speaks to a person
+
+    def fact(self, text: str) -> None:
+        self.say(f"   {self._in('32', '✓')} {text}")
+
+    def run(self, *words: str, folder: Path | None = None) -> None:
+        """Shows the command, runs it and lets it print. Raises DemoError when it fails."""
+        self.say(self._in("36", f"$ {' '.join(shlex.quote(word) for word in words)}"))
+        code = subprocess.run(_program(words), env=self._environment, cwd=folder, check=False).returncode
+        if code:
+            raise DemoError(f"`{shlex.join(words)}` ended with code {code}", "What it said stands above.")
+
+    def ask(self, *words: str, folder: Path | None = None) -> str:
+        """What the command prints, not shown. Raises DemoError when it fails."""
+        done = subprocess.run(
+            _program(words), env=self._environment, cwd=folder, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise DemoError(f"`{shlex.join(words)}` ended with code {done.returncode}", done.stderr.strip())
+        return done.stdout
+
+    def ask_json(self, *words: str) -> Any:
+        return json.loads(self.ask(*words))
+
+    def _in(self, colour: str, text: str) -> str:
+        return f"\x1b[{colour}m{text}\x1b[0m" if self._colours else text
+
+
+def _program(words: Sequence[str]) -> list[str]:
+    """`dockgate` is this very installation, wherever the shell would find another."""
+    return [sys.executable, "-m", "dockgate", *words[1:]] if words[0] == "dockgate" else list(words)

@@ -1,0 +1,108 @@
+"""Bringing a feed's file here, from a folder or over HTTP, unless it is the one that was read last time."""
+
+import hashlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from dockgate.core.errors import NotFoundError, UnavailableError
+from dockgate.core.ports import Fetched
+
+if TYPE_CHECKING:
+    import httpx
+
+PAUSES = (0.2, 0.8)
+"""Seconds before the second and the third try; there is no fourth."""
+LIMIT = 4 * 1024**3
+"""Bytes of one file. The largest public export is about a tenth of it."""
+_TIMEOUT = 60.0
+_ETAG, _MODIFIED, _CONTENT = "etag ", "modified ", "sha256 "
+
+
+def from_folder(folder: Path, file: str, fingerprint: str) -> Fetched:
+    """The folder's own file; its fingerprint is of its content. Raises NotFoundError, UnavailableError."""
+    path = folder / file
+    try:
+        found = _content(path)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"There is no {file} in {folder}.") from error
+    except OSError as error:
+        raise UnavailableError(f"{path} cannot be read: {error.strerror}.", "Check the file and its rights.") from error
+    return Fetched(True, found) if found == fingerprint else Fetched(False, found, path)
+
+
+def from_url(feed: str, url: str, fingerprint: str, into: Path, ca_bundle: Path | None) -> Fetched:
+    """A file over HTTP, asked for by ETag or Last-Modified where the last answer had one (RFC 9110, section 13).
+
+    Tries three times before it raises UnavailableError; an answer in the range 400 to 499 is final at once, save for
+    408 and 429.
+    """
+    import ssl
+
+    import httpx
+
+    try:
+        trust = ssl.create_default_context(cafile=ca_bundle)
+    except OSError as error:
+        advice = "Give DOCKGATE_CA_BUNDLE a PEM file of certificates."
+        raise UnavailableError(
+            f"The feed {feed}: the certificates {ca_bundle} cannot be read: {error}.", advice
+        ) from error
+    reason = ""
+    with httpx.Client(follow_redirects=True, timeout=_TIMEOUT, verify=trust) as client:
+        for pause in (*PAUSES, None):
+            try:
+                return _download(client, url, fingerprint, into)
+            except httpx.HTTPStatusError as error:
+                status = error.response.status_code
+                reason = f"it answered {status} {error.response.reason_phrase}".rstrip()
+                if 400 <= status < 500 and status not in (408, 429):
+                    break
+            except (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError) as error:
+                reason = str(error)
+                break
+            except (httpx.TransportError, httpx.TooManyRedirects, httpx.DecodingError) as error:
+                reason = str(error) or type(error).__name__
+            if pause is not None:
+                time.sleep(pause)
+    raise UnavailableError(
+        f"The feed {feed} cannot be fetched from {shown(url)}: {reason}.",
+        f"Check the network and DOCKGATE_FEED_{feed.upper()}, then run `dockgate db update` again.",
+    )
+
+
+def shown(url: str) -> str:
+    """The URL without user, password, query: fit for a message."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _download(client: "httpx.Client", url: str, fingerprint: str, into: Path) -> Fetched:
+    headers = {"Accept-Encoding": "identity"}
+    if fingerprint.startswith(_ETAG):
+        headers["If-None-Match"] = fingerprint.removeprefix(_ETAG)
+    elif fingerprint.startswith(_MODIFIED):
+        headers["If-Modified-Since"] = fingerprint.removeprefix(_MODIFIED)
+    with client.stream("GET", url, headers=headers) as answer:
+        if answer.status_code == 304 and len(headers) > 1:
+            return Fetched(True, fingerprint)
+        if answer.status_code != 200:
+            answer.raise_for_status()
+            raise ValueError(f"it answered {answer.status_code}, which brings no file")
+        path = into / hashlib.sha256(url.encode()).hexdigest()
+        size = 0
+        with path.open("wb") as file:
+            for chunk in answer.iter_bytes(1024 * 1024):
+                size += len(chunk)
+                if size > LIMIT:
+                    raise ValueError(f"it is larger than {LIMIT} bytes")
+                file.write(chunk)
+        etag, modified = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
+    found = _ETAG + etag if etag else _MODIFIED + modified if modified else _content(path)
+    return Fetched(True, found) if found == fingerprint else Fetched(False, found, path)
+
+
+def _content(path: Path) -> str:
+    with path.open("rb") as file:
+        return _CONTENT + hashlib.file_digest(file, "sha256").hexdigest()

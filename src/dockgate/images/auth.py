@@ -1,0 +1,108 @@
+"""Proving to a registry who asks: Basic, and Bearer tokens (distribution spec's "Token Authentication Specification").
+
+Docker's OAuth2 variant is used where `login` left an identity token rather than a password.
+"""
+
+import base64
+import json
+import re
+import threading
+from collections.abc import Callable, Sequence
+from urllib.parse import urlencode, urlsplit
+
+from dockgate.core.errors import DeniedError, UnavailableError
+from dockgate.images.credentials import Credentials
+from dockgate.images.transport import Body, Transport
+
+_CLIENT = "dockgate"
+_TOKEN_LIMIT = 2**20
+"""Bytes of a token server's answer."""
+
+
+class Authorizer:
+    """The Authorization header for reading one repository. May be used from several threads."""
+
+    def __init__(
+        self, transport: Transport, registry: str, repository: str, credentials: Callable[[], Credentials | None]
+    ) -> None:
+        self._transport = transport
+        self._registry = registry
+        self._scope = f"repository:{repository}:pull"
+        self._find = credentials
+        self._lock = threading.Lock()
+        self._header = ""
+
+    def headers(self) -> dict[str, str]:
+        """What to send: nothing until a registry has asked for it."""
+        header = self._header
+        return {"Authorization": header} if header else {}
+
+    def answer(self, challenges: Sequence[str], sent: dict[str, str]) -> bool:
+        """After a 401: whether it is worth trying again with other `headers` than those `sent`. Raises DeniedError."""
+        with self._lock:
+            if self.headers() != sent:
+                return True
+            header = self._respond(challenges)
+            changed = bool(header) and header != self._header
+            self._header = header
+            return changed
+
+    def _respond(self, challenges: Sequence[str]) -> str:
+        credentials = self._find()
+        for challenge in challenges:
+            scheme, _, rest = challenge.strip().partition(" ")
+            if scheme.lower() == "bearer":
+                parameters = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+                return f"Bearer {self._token(parameters, credentials)}"
+        if credentials and any(challenge.strip().lower().startswith("basic") for challenge in challenges):
+            return _basic(credentials)
+        return ""
+
+    def _token(self, challenge: dict[str, str], credentials: Credentials | None) -> str:
+        realm, service = challenge.get("realm", ""), challenge.get("service", "")
+        self._check(realm)
+        asked = {"service": service, "scope": self._scope} if service else {"scope": self._scope}
+        if credentials and credentials.identity_token:
+            form = {"grant_type": "refresh_token", "client_id": _CLIENT, "refresh_token": credentials.identity_token}
+            response = self._transport.get(realm, {}, {**asked, **form})
+        else:
+            headers = {"Authorization": _basic(credentials)} if credentials else {}
+            glue = "&" if urlsplit(realm).query else "?"
+            response = self._transport.get(f"{realm}{glue}{urlencode(asked)}", headers)
+        with Body(response, self._registry) as body:
+            data = body.take(_TOKEN_LIMIT)
+        host = urlsplit(realm).hostname
+        if response.status_code in (400, 401, 403):
+            raise denied(self._registry, f"its token server {host} refuses the credentials")
+        if response.status_code != 200:
+            raise UnavailableError(f"The token server {host} of {self._registry} answers {response.status_code}.")
+        try:
+            answer = json.loads(data)
+            token = answer.get("token") or answer.get("access_token")
+        except (ValueError, AttributeError, RecursionError):
+            token = None
+        if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
+            raise UnavailableError(f"The token server {host} of {self._registry} gives no token.")
+        return token
+
+    def _check(self, realm: str) -> None:
+        """Credentials go where the registry says, so it must be a place that nobody else can listen in on."""
+        parts = urlsplit(realm)
+        secure = parts.scheme == "https" or (parts.scheme == "http" and not self._transport.secure)
+        if not secure or not parts.hostname or parts.username or parts.fragment:
+            raise UnavailableError(
+                f"{self._registry} asks for a token from {realm!r}, which is no safe place.",
+                "Its configuration has to name an https URL as realm.",
+            )
+
+
+def denied(registry: str, reason: str) -> DeniedError:
+    return DeniedError(
+        f"The registry {registry} denies access: {reason}.",
+        f"Is the name right? Otherwise log in with `podman login {registry}` or `docker login {registry}`.",
+    )
+
+
+def _basic(credentials: Credentials) -> str:
+    pair = f"{credentials.username}:{credentials.password}".encode()
+    return f"Basic {base64.b64encode(pair).decode()}"

@@ -1,0 +1,99 @@
+"""Where blobs come from, whatever holds them: the seam between reading an image and fetching its bytes."""
+
+import hashlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from dockgate.core.errors import ImageError, UnavailableError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+DOCUMENT_LIMIT = 4 * 2**20
+"""Bytes of a manifest, an index or a config: what registries must accept (OCI distribution spec 1.1), and no more."""
+
+
+class Origin(Protocol):
+    """A place that holds one image or index, and everything below it, by digest."""
+
+    name: str
+    """for messages: the reference"""
+
+    def root(self) -> tuple[str, bytes]:
+        """Digest and bytes of what the reference names: a manifest or an index. NotFoundError, UnavailableError."""
+        ...
+
+    def manifest(self, digest: str) -> bytes:
+        """A manifest's bytes, verified. ImageError when it is missing or does not match, UnavailableError."""
+        ...
+
+    def blob(self, digest: str) -> io.RawIOBase:
+        """A blob from its beginning, not verified; the caller closes it. ImageError when missing, UnavailableError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Verified(io.RawIOBase):
+    """A blob that is hashed and counted while it is read. `size` is what the manifest says, None when nothing does."""
+
+    def __init__(self, source: io.RawIOBase, digest: str, size: int | None) -> None:
+        self._source = source
+        self._digest = digest
+        self._size = size
+        self._hash = hashlib.new(digest.partition(":")[0])
+        self.count = 0
+        """bytes read so far"""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        try:
+            count = self._source.readinto(buffer) or 0
+        except OSError as error:
+            raise UnavailableError(f"Blob {self._digest} cannot be read: {error}.") from error
+        self._hash.update(memoryview(buffer)[:count])
+        self.count += count
+        if self._size is not None and self.count > self._size:
+            raise ImageError(f"Blob {self._digest} is larger than the {self._size} bytes that its manifest says.")
+        return count
+
+    def verify(self) -> None:
+        """Raises ImageError unless what was read is the whole blob. To be called at its end."""
+        if self._size is not None and self.count != self._size:
+            raise ImageError(f"Blob {self._digest} has {self.count} bytes; its manifest says {self._size}.")
+        found = f"{self._hash.name}:{self._hash.hexdigest()}"
+        if found != self._digest:
+            raise ImageError(f"Blob {self._digest} does not match its digest: what was read has {found}.")
+
+
+def open_file(path: Path) -> io.FileIO:
+    """A file of this machine, unbuffered. Raises UnavailableError when it may not be read."""
+    try:
+        return io.FileIO(path)
+    except OSError as error:
+        raise UnavailableError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def read_document(source: io.RawIOBase, digest: str, size: int | None = None) -> bytes:
+    """A manifest or config whole, verified; closes `source`. Raises ImageError, also above DOCUMENT_LIMIT."""
+    with source:
+        verified = Verified(source, digest, size)
+        data = bytearray()
+        while len(data) <= DOCUMENT_LIMIT:
+            chunk = verified.read(DOCUMENT_LIMIT + 1 - len(data))
+            if not chunk:
+                verified.verify()
+                return bytes(data)
+            data += chunk
+    raise ImageError(f"Document {digest} is larger than {DOCUMENT_LIMIT} bytes.")
+
+
+def check_document(data: bytes, digest: str) -> bytes:
+    """`data`, verified. Raises ImageError when it does not match the digest."""
+    found = hashlib.new(digest.partition(":")[0], data).hexdigest()
+    if digest.partition(":")[2] != found:
+        raise ImageError(f"Document {digest} does not match its digest: its bytes have {found}.")
+    return data

@@ -1,0 +1,112 @@
+"""From what a reference names to the images of the platforms asked for."""
+
+import platform as host
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from dockgate.core.errors import ImageError, NotFoundError
+from dockgate.core.ports import Layer
+from dockgate.images.blobs import Origin, read_document
+from dockgate.images.layers import TarLayer
+from dockgate.images.manifest import INDEXES, NOT_RUNNABLE, Descriptor, Index, Manifest, load, parse, platform
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+_NESTING = 3
+"""how deep indexes may lie in indexes"""
+_CHILDREN = 256
+"""manifests below one reference"""
+
+
+@dataclass(slots=True)
+class OciImage:
+    """See `core.ports.Image`."""
+
+    digest: str
+    platform: str
+    layers: Sequence[Layer]
+
+
+def read_images(origin: Origin, digest: str, data: bytes, platforms: Sequence[str] | None) -> list[OciImage]:
+    """The images below the manifest or index `data`, in its order, attestation manifests aside.
+
+    `platforms`: None for this machine's when there is a choice; ["all"]; or those wanted, "os/arch[/variant]", where
+    without a variant all variants are meant. NotFoundError, telling what there is, when one is not there.
+    """
+    document = parse(data, digest)
+    if isinstance(document, Manifest):
+        image = _assemble(origin, digest, document)
+        found, there, wanted = [(image.platform, image)], {image.platform}, platforms or ["all"]
+    else:
+        wanted = platforms or [_here()]
+        children = [one for one in _children(origin, document) if one.platform != NOT_RUNNABLE]
+        found, there = _chosen(origin, children, wanted), {one.platform or "one without a name" for one in children}
+    missing = [one for one in wanted if not any(_fits(platform, one) for platform, _ in found)]
+    if missing:
+        raise NotFoundError(
+            f"{origin.name} has no image for {', '.join(missing)}; it has {', '.join(sorted(there)) or 'none at all'}.",
+            "Ask for one of those with --platform, or for all of them with --platform all.",
+        )
+    return [image for _, image in found]
+
+
+def _chosen(origin: Origin, children: list[Descriptor], wanted: Sequence[str]) -> list[tuple[str, OciImage]]:
+    """The images wanted, each with the platform that it is chosen by: what the index says of it, or, where the index is
+    silent, its config, for runtimes choose like that."""
+    found: list[tuple[str, OciImage]] = []
+    for child in children:
+        if child.platform and not any(_fits(child.platform, one) for one in wanted):
+            continue
+        document = parse(origin.manifest(child.digest), child.digest)
+        if isinstance(document, Index):
+            raise ImageError(f"Manifest {child.digest} is an index, and its index calls it something else.")
+        image = _assemble(origin, child.digest, document)
+        chosen = child.platform or image.platform
+        if chosen != NOT_RUNNABLE and any(_fits(chosen, one) for one in wanted):
+            found.append((chosen, image))
+    return found
+
+
+def _children(origin: Origin, index: Index, depth: int = 1) -> list[Descriptor]:
+    """The manifests below an index, those of indexes in it included."""
+    found: list[Descriptor] = []
+    for descriptor in index.manifests:
+        if descriptor.media_type not in INDEXES:
+            found.append(descriptor)
+            continue
+        inner = parse(origin.manifest(descriptor.digest), descriptor.digest)
+        if depth == _NESTING or not isinstance(inner, Index):
+            raise ImageError(f"Index {descriptor.digest} lies too deep in other indexes, or is none.")
+        found += _children(origin, inner, depth + 1)
+    if len(found) > _CHILDREN:
+        raise ImageError(f"{origin.name} has more than {_CHILDREN} manifests.")
+    return found
+
+
+def _assemble(origin: Origin, digest: str, manifest: Manifest) -> OciImage:
+    config = read_document(origin.blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
+    return OciImage(
+        digest,
+        _platform(config, manifest.config.digest),
+        tuple(TarLayer(one.digest, partial(origin.blob, one.digest), one.size) for one in manifest.layers),
+    )
+
+
+def _platform(config: bytes, digest: str) -> str:
+    found = platform(load(config, f"Config {digest}"))
+    if not found:
+        raise ImageError(f"Config {digest} names no operating system and architecture.")
+    return found
+
+
+def _here() -> str:
+    """This machine's platform: containers on it run Linux, whatever it runs itself."""
+    machine = host.machine().lower()
+    return f"linux/{_ARCHITECTURES.get(machine, machine)}"
+
+
+def _fits(platform: str, wanted: str) -> bool:
+    if wanted == "all":
+        return True
+    have, want = platform.split("/"), wanted.split("/")
+    return have[: len(want)] == want or (have == want[:2] and want[1:] in (["arm64", "v8"], ["arm", "v7"]))

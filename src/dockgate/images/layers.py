@@ -1,0 +1,152 @@
+"""A layer, entry by entry, straight from its compressed blob.
+
+The rules of whiteouts are those of the OCI image spec 1.1, "Image Layer Filesystem Changeset".
+"""
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from dockgate.core.errors import ImageError, UnavailableError, UnreadableError
+from dockgate.core.ports import Entry, Kind
+from dockgate.images.blobs import Verified
+from dockgate.images.inflate import Inflated
+from dockgate.images.tape import Tape
+from dockgate.images.tar import Member, members
+
+IN_MEMORY = 8 * 2**20
+"""Bytes of a file's content that are held in memory; what is larger goes to an unlinked temporary file."""
+
+CONTENT_LIMIT = 256 * 2**20
+"""Bytes; a larger file is not opened. Package databases have a few megabytes, the largest binaries a hundred."""
+
+PATH_LIMIT = 4096
+"""Characters; Linux' PATH_MAX, more than which no runtime can unpack."""
+
+_HEAD = 64
+_KINDS: dict[str, Kind] = {"0": "file", "1": "hardlink", "2": "symlink", "5": "directory"}
+_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
+
+
+@dataclass(slots=True)
+class TarLayer:
+    """A layer whose blob `source` gives from its beginning, each time anew. `size` is the blob's, None when unknown."""
+
+    digest: str
+    source: Callable[[], io.RawIOBase]
+    size: int | None = None
+
+    def entries(self) -> Iterator[Entry]:
+        """See `core.ports.Layer`. An entry that leads out of the image, or has two readings, is an ImageError."""
+        where = f"Layer {self.digest}"
+        with self.source() as source:
+            blob = Verified(source, self.digest, self.size)
+            inflated = Inflated(blob, where)
+            tape = Tape(inflated, where)
+            for member in members(tape, marked=not inflated.tells_end):
+                entry = _entry(member, where)
+                if entry.kind != "file":
+                    yield entry
+                    continue
+                size = member.size
+                content = _Content(tape, entry.path, size, member.sparse)
+                if size and not member.sparse and tape.fill(min(size, _HEAD)):
+                    entry.head = tape.view[tape.start : tape.start + min(size, _HEAD)].tobytes()
+                entry.open = content.open
+                try:
+                    yield entry
+                finally:
+                    content.close()
+            tape.drain()
+            blob.verify()
+
+
+def _entry(member: Member, where: str) -> Entry:
+    path = _normal(member.name, where)
+    kind = _KINDS.get(member.type, "other")
+    if not path and kind != "directory":
+        raise ImageError(f"{where} has an entry without a name.")
+    if path.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in path:
+        folder, _, name = path.rpartition("/")
+        if name == _OPAQUE:
+            return Entry(folder, "opaque")
+        if name.startswith(_WHITEOUT):
+            removed = name[len(_WHITEOUT) :]
+            if removed in ("", ".", ".."):
+                raise ImageError(f"{where} has a whiteout of no file: {path!r}.")
+            return Entry(f"{folder}/{removed}" if folder else removed, "whiteout")
+    if kind == "file":
+        return Entry(path, kind, member.size, member.mode)
+    target = member.link if kind != "hardlink" else _normal(member.link, where)
+    if kind == "hardlink" and not target:
+        raise ImageError(f"{where} has a hard link to nothing: {path!r}.")
+    return Entry(path, kind, 0, member.mode, target)
+
+
+def _normal(name: str, where: str) -> str:
+    """The path without "." and empty parts and with ".." resolved, as runtimes do; ImageError when it leads out."""
+    path = name.removeprefix("./").rstrip("/")
+    if len(path) > PATH_LIMIT:
+        raise ImageError(f"{where} has an entry whose path is longer than {PATH_LIMIT} characters: {path[:80]!r}….")
+    if "//" not in path and "/." not in path and not path.startswith((".", "/")):
+        return path
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            if not parts:
+                raise ImageError(f"{where} has an entry that leads out of the image: {name!r}.")
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
+
+
+class _Content:
+    """A file's content while its entry is the current one. It is read from the tape when first opened."""
+
+    __slots__ = ("_data", "_handed", "_path", "_size", "_sparse", "_spilled", "_tape")
+
+    def __init__(self, tape: Tape, path: str, size: int, sparse: bool) -> None:
+        self._tape: Tape | None = tape
+        self._path = path
+        self._size = size
+        self._sparse = sparse
+        self._data: bytes | None = None
+        self._spilled: BinaryIO | None = None
+        self._handed: list[BinaryIO] = []
+
+    def open(self) -> BinaryIO:
+        """A file at position 0 (large ones share their position when opened again). UnreadableError: it is not read."""
+        if self._tape is None:
+            raise RuntimeError(f"{self._path} was opened after the next entry had been asked for")
+        if self._sparse:
+            raise UnreadableError(f"{self._path} is stored as a sparse file, which is not read.")
+        if self._size > CONTENT_LIMIT:
+            raise UnreadableError(f"{self._path} has {self._size} bytes; at most {CONTENT_LIMIT} are read.")
+        if self._size <= IN_MEMORY:
+            if self._data is None:
+                self._data = self._tape.take(self._size)
+            return io.BytesIO(self._data)
+        try:
+            if self._spilled is None:
+                self._spilled = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - `close` closes it
+                self._tape.copy(self._size, self._spilled)
+                self._spilled.flush()
+            file = os.fdopen(os.dup(self._spilled.fileno()), "rb")
+            file.seek(0)
+        except OSError as error:
+            raise UnavailableError(
+                f"{self._path} cannot be put into a temporary file: {error}.", "Set TMPDIR to a folder with room."
+            ) from error
+        self._handed.append(file)
+        return file
+
+    def close(self) -> None:
+        self._tape = self._data = None
+        for file in self._handed:
+            file.close()
+        if self._spilled is not None:
+            self._spilled.close()

@@ -1,0 +1,90 @@
+"""An OCI image layout, in a folder or inside a tar file (OCI image spec 1.1, "Image Layout Specification")."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from dockgate.core.canonical import digest as digest_of
+from dockgate.core.errors import ImageError, NotFoundError
+from dockgate.images.blobs import DOCUMENT_LIMIT, open_file, read_document
+from dockgate.images.manifest import Descriptor, Index, parse
+from dockgate.images.reference import Local
+
+_NAMES = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
+
+
+class Files(Protocol):
+    """Files by their path in the layout, "index.json"."""
+
+    def open(self, path: str) -> io.RawIOBase | None:
+        """From its beginning, None when there is none. The caller closes it."""
+        ...
+
+
+class Folder:
+    """Files in a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def open(self, path: str) -> io.RawIOBase | None:
+        file = self._path / path
+        return open_file(file) if file.is_file() else None
+
+
+class LayoutOrigin:
+    """See `blobs.Origin`."""
+
+    def __init__(self, files: Files, reference: Local) -> None:
+        self.name = str(reference)
+        self._files = files
+        self._reference = reference
+
+    def root(self) -> tuple[str, bytes]:
+        """What the reference names. Without tag or digest: the only entry of index.json, or index.json itself when its
+        entries are nameless: some builders list an image's platforms there."""
+        data = self._index()
+        listed = digest_of(data)
+        index = parse(data, listed)
+        if not isinstance(index, Index) or not index.manifests:
+            raise ImageError(f"{self.name} holds no image: its index.json lists none.")
+        if self._reference.digest:
+            return self._reference.digest, self.manifest(self._reference.digest)
+        named = [one for one in index.manifests if self._reference.tag in ("", *_names(one))]
+        if not named:
+            names = sorted({name for one in index.manifests for name in _names(one)})
+            raise NotFoundError(f"There is no image {self.name}.", f"It has: {', '.join(names) or 'no named image'}.")
+        if len({one.digest for one in named}) == 1:
+            return named[0].digest, self.manifest(named[0].digest)
+        names = sorted({name for one in named for name in _names(one)[:1]})
+        if len(names) > 1:
+            raise NotFoundError(f"{self.name} holds several images.", f"Append :TAG, one of {', '.join(names)}.")
+        return listed, data
+
+    def manifest(self, digest: str) -> bytes:
+        return read_document(self.blob(digest), digest)
+
+    def blob(self, digest: str) -> io.RawIOBase:
+        file = self._files.open(f"blobs/{digest.replace(':', '/', 1)}")
+        if file is None:
+            raise ImageError(f"{self.name} lacks the blob {digest}.", "Make the folder or file again, whole.")
+        return file
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _index(self) -> bytes:
+        file = self._files.open("index.json")
+        if file is None:
+            raise ImageError(f"{self.name} is no OCI layout: it has no index.json.")
+        with file:
+            data = file.read(DOCUMENT_LIMIT + 1)
+        if len(data) > DOCUMENT_LIMIT:
+            raise ImageError(f"The index.json of {self.name} is larger than {DOCUMENT_LIMIT} bytes.")
+        return data
+
+
+def _names(descriptor: Descriptor) -> tuple[str, ...]:
+    annotations: Mapping[str, str] = descriptor.annotations
+    return tuple(annotations[key] for key in _NAMES if annotations.get(key))

@@ -1,0 +1,124 @@
+"""Manifests, indexes and configs: JSON from outside, checked and turned into values.
+
+Forms: OCI image spec 1.1 ("Image Manifest", "Image Index", "Image Configuration"), and Docker's image manifest version
+2, schema 2, which differs in media types alone.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dockgate.core.errors import ImageError, UsageError
+from dockgate.images.reference import check_digest
+
+MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+INDEXES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+_CONFIGS = (
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+)
+NOT_RUNNABLE = "unknown/unknown"
+"""The platform that builders give to attestation manifests (BuildKit, "Image Attestation Storage"), so that no runtime
+selects one. They also annotate them, but that alone would hide from the gate an image that runtimes do run."""
+
+LAYER_LIMIT = 1024
+"""Layers of one image; runtimes stop at 127 to 500."""
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What a document says of another blob. `platform` is "os/arch" or "os/arch/variant", "" when it does not say."""
+
+    digest: str
+    size: int
+    media_type: str = ""
+    platform: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`layers` are base first."""
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    manifests: tuple[Descriptor, ...]
+
+
+def parse(data: bytes, digest: str) -> Manifest | Index:
+    """The document whose digest is given. Raises ImageError for one that is neither, or could be taken for both."""
+    document = load(data, f"Manifest {digest}")
+    kind = document.get("mediaType", "")
+    if "manifests" in document and ("layers" in document or "config" in document):
+        raise ImageError(f"Manifest {digest} is an index and an image at once.")
+    if "manifests" in document and kind not in MANIFESTS:
+        return Index(tuple(_descriptor(one, digest) for one in _list(document, "manifests", digest)))
+    if "layers" in document and kind not in INDEXES:
+        config = _descriptor(document.get("config"), digest)
+        if config.media_type not in _CONFIGS:
+            raise ImageError(f"Manifest {digest} is no container image: its config is of type {config.media_type!r}.")
+        layers = tuple(_descriptor(one, digest) for one in _list(document, "layers", digest))
+        if len(layers) > LAYER_LIMIT:
+            raise ImageError(f"Manifest {digest} has {len(layers)} layers; at most {LAYER_LIMIT} are read.")
+        return Manifest(config, layers)
+    if document.get("schemaVersion") == 1:
+        raise ImageError(f"Manifest {digest} is of schema 1, which is no longer in use.", "Push the image again.")
+    raise ImageError(f"Manifest {digest} is neither an image manifest nor an index.")
+
+
+def load(data: bytes, what: str) -> dict[str, Any]:
+    """A JSON object. Raises ImageError, naming `what`."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ImageError(f"{what} is no JSON: {error}.") from error
+    if not isinstance(document, dict):
+        raise ImageError(f"{what} is no JSON object.")
+    return document
+
+
+def platform(document: object) -> str:
+    """The platform in an index's entry or a config, as text; "" without one."""
+    if not isinstance(document, dict):
+        return ""
+    parts = [document.get("os"), document.get("architecture"), document.get("variant")]
+    named = [part for part in parts if isinstance(part, str) and part]
+    return "/".join(named) if len(named) >= 2 and named[:2] == parts[:2] else ""
+
+
+def _list(document: dict[str, Any], key: str, digest: str) -> list[Any]:
+    value = document[key]
+    if not isinstance(value, list):
+        raise ImageError(f"Manifest {digest} is broken: its {key} are no list.")
+    return value
+
+
+def _descriptor(value: object, digest: str) -> Descriptor:
+    """A descriptor inside the document whose digest is given."""
+    fields = value if isinstance(value, dict) else {}
+    found, size = fields.get("digest"), fields.get("size")
+    try:
+        check_digest(found if isinstance(found, str) else "")
+    except UsageError as error:
+        raise ImageError(f"Manifest {digest} is broken: {error}") from error
+    if not isinstance(size, int) or size < 0:
+        raise ImageError(f"Manifest {digest} is broken: it gives {found} the size {size!r}.")
+    annotations = fields.get("annotations")
+    return Descriptor(
+        digest=str(found),
+        size=size,
+        media_type=str(fields.get("mediaType", "")),
+        platform=platform(fields.get("platform")),
+        annotations={str(key): str(text) for key, text in annotations.items()} if isinstance(annotations, dict) else {},
+    )

@@ -1,0 +1,141 @@
+"""References: the text that names an image, and what it means.
+
+Grammar of names, tags and digests: OCI distribution spec 1.1, "Pulling manifests", and OCI image spec 1.1, "Digests".
+The short forms (`debian` for `docker.io/library/debian:latest`) are Docker's, and every tool of the field has them.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockgate.core.errors import UsageError
+
+DOCKER_HUB = "docker.io"
+
+_SCHEMES = {"oci": "folder", "oci-archive": "file", "docker-archive": "file"}
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+_HEX = {"sha256": 64, "sha512": 128}
+_LONGEST = 255
+"""characters of registry and repository together, as registries limit them"""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """An image in a registry. `registry` is "host" or "host:port"; of `tag` and `digest` one at least is set, and the
+    digest wins."""
+
+    registry: str
+    repository: str
+    tag: str = ""
+    digest: str = ""
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.registry}/{self.repository}{tag}{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """An image in an OCI layout folder, or in a tar file, which holds a layout too or was made by `docker save`.
+
+    `tag` ("" for none) is a tag or a whole name, as the writer of the file gave it.
+    """
+
+    path: Path
+    tag: str = ""
+    digest: str = ""
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.path}{tag}{digest}"
+
+
+def parse(text: str) -> Remote | Local:
+    """What `text` names. A path that exists is taken for a file or folder, anything else for a name in a registry.
+
+    Looks at the file system, for that and for where a path with colons in it ends. Raises UsageError.
+    """
+    if not text or any(character.isspace() or character < " " for character in text):
+        raise UsageError(f"{text!r} is no image reference.", "Name one: 127.0.0.1:5000/app:1, oci:FOLDER, app.tar.")
+    for scheme in _SCHEMES:
+        if text.startswith(f"{scheme}:"):
+            return _located(scheme, text[len(scheme) + 1 :])
+    path = Path(text)
+    if path.is_file() or (path / "oci-layout").is_file():
+        return Local(path)
+    if text.startswith(("/", "./", "../")):
+        reason = "is a folder without an oci-layout file" if path.is_dir() else "does not exist"
+        raise UsageError(f"{text} {reason}.", "Give an OCI layout folder, or a file made by `podman save`.")
+    return parse_remote(text)
+
+
+def parse_remote(text: str) -> Remote:
+    """A name in a registry. Raises UsageError."""
+    name, at, digest = text.partition("@")
+    if at:
+        check_digest(digest)
+    registry, repository = _split(name)
+    repository, _, tag = repository.partition(":")
+    if tag and not re.fullmatch(_TAG, tag):
+        raise UsageError(f"{tag!r} in {text!r} is no tag.", "A tag has up to 128 letters, digits, dots, dashes and _.")
+    if name.endswith(":") or not re.fullmatch(_HOST, registry) or len(registry) + len(repository) > _LONGEST:
+        raise UsageError(f"{text!r} is no image reference.", "Its form is [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST].")
+    if not all(re.fullmatch(_COMPONENT, part) for part in repository.split("/")):
+        lower = text.replace(repository, repository.lower())
+        hint = f"Did you mean {lower}?" if repository != repository.lower() else "Is a path meant? Then no such exists."
+        raise UsageError(f"{repository!r} in {text!r} is no repository name.", hint)
+    return Remote(registry, repository, tag or ("" if digest else "latest"), digest)
+
+
+def check_digest(digest: str) -> None:
+    """Raises UsageError unless it is "sha256:" or "sha512:" and as many lower-case hex digits as that has."""
+    algorithm, _, encoded = digest.partition(":")
+    if len(encoded) != _HEX.get(algorithm) or not re.fullmatch("[0-9a-f]+", encoded):
+        raise UsageError(f"{digest!r} is no digest.", "A digest is sha256: and 64 hex digits in lower case.")
+
+
+def is_loopback(registry: str) -> bool:
+    """Whether the registry ("host" or "host:port") is this machine, judged by its name alone."""
+    host = host_of(registry)
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def host_of(registry: str) -> str:
+    """The registry without its port: "host", "127.0.0.1", "[::1]"."""
+    return registry[: registry.find("]") + 1] if registry.startswith("[") else registry.partition(":")[0]
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Registry and the rest. The first part is a host when it could not be a repository's: dot, colon or localhost."""
+    first, slash, rest = name.partition("/")
+    if not slash or not (set(".:") & set(first) or first == "localhost"):
+        first, rest = DOCKER_HUB, name
+    if first in (DOCKER_HUB, "index.docker.io"):
+        return DOCKER_HUB, rest if "/" in rest else f"library/{rest}"
+    return first, rest
+
+
+def _located(scheme: str, text: str) -> Local:
+    """`PATH`, `PATH:TAG` or `PATH@DIGEST`. Paths and tags may hold colons: the shortest path that exists wins."""
+    kind = _SCHEMES[scheme]
+    for end in (*(at for at, character in enumerate(text) if character in ":@"), len(text)):
+        path = Path(text[:end])
+        if not text[:end] or not (path.is_dir() if kind == "folder" else path.is_file()):
+            continue
+        if kind == "folder" and not (path / "oci-layout").is_file():
+            raise UsageError(f"{path} is a folder without an oci-layout file.", "Give an OCI image layout folder.")
+        if text[end : end + 1] == "@":
+            check_digest(text[end + 1 :])
+            return Local(path, digest=text[end + 1 :])
+        return Local(path, tag=text[end + 1 :])
+    raise UsageError(f"There is no {kind} {text!r}.", f"The form is {scheme}:PATH, with :TAG or @DIGEST where needed.")

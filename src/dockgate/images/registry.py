@@ -1,0 +1,120 @@
+"""Images in a registry (OCI distribution spec 1.1, "Pull", and Docker's Registry HTTP API V2, which it grew from)."""
+
+import io
+import json
+import os
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dockgate.core.canonical import digest as digest_of
+from dockgate.core.errors import DockgateError, ImageError, NotFoundError, UnavailableError
+from dockgate.images.auth import Authorizer, denied
+from dockgate.images.blobs import DOCUMENT_LIMIT, Origin, check_document
+from dockgate.images.credentials import find_credentials
+from dockgate.images.manifest import INDEXES, MANIFESTS
+from dockgate.images.reference import Remote
+from dockgate.images.transport import Body, Transport
+
+if TYPE_CHECKING:
+    import httpx
+
+_ACCEPT = {"Accept": ", ".join((*MANIFESTS, *INDEXES))}
+
+
+class RegistryOrigin:
+    """See `blobs.Origin`. May be used from several threads."""
+
+    def __init__(self, reference: Remote, transport: Transport, authorizer: Authorizer) -> None:
+        self.name = str(reference)
+        self._reference = reference
+        self._transport = transport
+        self._authorizer = authorizer
+
+    def root(self) -> tuple[str, bytes]:
+        if self._reference.digest:
+            return self._reference.digest, self._manifest(self._reference.digest, NotFoundError)
+        data, stated = self._fetch(self._reference.tag, NotFoundError)
+        found = digest_of(data)
+        if stated.startswith("sha256:") and stated != found:
+            raise ImageError(
+                f"{self.name} does not match the digest {stated} that its registry states: it has {found}."
+            )
+        return found, data
+
+    def manifest(self, digest: str) -> bytes:
+        return self._manifest(digest, ImageError)
+
+    def blob(self, digest: str) -> io.RawIOBase:
+        response = self._get(f"blobs/{digest}", {})
+        if response.status_code != 200:
+            raise self._error(response, f"the blob {digest}", ImageError)
+        return Body(response, self._reference.registry)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _manifest(self, digest: str, missing: type[DockgateError]) -> bytes:
+        return check_document(self._fetch(digest, missing)[0], digest)
+
+    def _fetch(self, tag: str, missing: type[DockgateError]) -> tuple[bytes, str]:
+        """A manifest by tag or digest, and the digest that the registry states for it."""
+        response = self._get(f"manifests/{tag}", _ACCEPT)
+        if response.status_code != 200:
+            raise self._error(response, f"the manifest {tag}", missing)
+        with Body(response, self._reference.registry) as body:
+            data = body.take(DOCUMENT_LIMIT + 1)
+        if len(data) > DOCUMENT_LIMIT:
+            raise ImageError(f"The manifest of {self.name} is larger than {DOCUMENT_LIMIT} bytes.")
+        return data, response.headers.get("Docker-Content-Digest", "")
+
+    def _get(self, path: str, headers: dict[str, str]) -> "httpx.Response":
+        """Asks, proves who asks when the registry wants that, and follows redirects."""
+        url = f"/v2/{self._reference.repository}/{path}"
+        for _ in range(3):
+            sent = self._authorizer.headers()
+            response = self._transport.get(url, {**headers, **sent})
+            if response.status_code != 401:
+                return self._transport.follow(response, {**headers, **sent})
+            challenges = response.headers.get_list("WWW-Authenticate")
+            response.close()
+            if not self._authorizer.answer(challenges, sent):
+                break
+        raise denied(self._reference.registry, f"{self.name} may not be read with the credentials at hand")
+
+    def _error(self, response: "httpx.Response", what: str, missing: type[DockgateError]) -> DockgateError:
+        registry, status = self._reference.registry, response.status_code
+        with Body(response, registry) as body:
+            said = _said(body.take(2**16))
+        if status in (401, 403):
+            return denied(registry, f"{self.name} may not be read{said}")
+        if status == 404 and missing is NotFoundError:
+            return NotFoundError(
+                f"There is no image {self.name}{said}.", "Is it pushed? Are the repository's name and the tag right?"
+            )
+        if status == 404:
+            return missing(f"{registry} lacks {what} of {self.name}{said}.", "Push the image again.")
+        if status == 429:
+            return UnavailableError(f"{registry} limits how often it may be asked{said}.", "Wait, or log in.")
+        return UnavailableError(
+            f"{registry} answers {status} when asked for {what} of {self.name}{said}.", "Try again."
+        )
+
+
+def registry_origin(reference: Remote, *, ca_bundle: Path | None = None, insecure: bool = False) -> Origin:
+    """The image in its registry, with the credentials that this user has stored."""
+    transport = Transport(reference.registry, ca_bundle, insecure)
+    find = partial(find_credentials, reference.registry, reference.repository, os.environ)
+    return RegistryOrigin(
+        reference, transport, Authorizer(transport, reference.registry, reference.repository, cache(find))
+    )
+
+
+def _said(data: bytes) -> str:
+    """The registry's own words, as ": CODE, message"; "" when they are not in the spec's form."""
+    try:
+        first = json.loads(data)["errors"][0]
+        text = f"{first['code']}, {first.get('message', '')}".rstrip(", ")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return ""
+    return f" (it says: {''.join(character for character in text if character.isprintable())[:200]})"

@@ -1,0 +1,242 @@
+"""HTTP to a registry: requests that are tried again, redirects that take no secrets along, and errors with advice."""
+
+import io
+import random
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dockgate
+from dockgate.core.errors import UnavailableError, UsageError
+from dockgate.images.reference import host_of, is_loopback
+
+if TYPE_CHECKING:
+    import httpx
+    from _typeshed import WriteableBuffer
+
+ATTEMPTS = 4
+BACKOFF = (0.3, 1.0, 3.0)
+"""Seconds before each further attempt, up to half more at random."""
+LONGEST_WAIT = 30.0
+"""Seconds; a registry that asks for a longer pause (Retry-After) is waited for no longer than this."""
+REDIRECTS = 5
+_TIMEOUT = 30.0
+_CONNECT_TIMEOUT = 10.0
+_AGAIN = frozenset((429, 500, 502, 503, 504))
+_LOCAL = ("localhost", "127.0.0.1", "[::1]")
+
+
+class _UntrustedError(UnavailableError):
+    """Trying again does not help."""
+
+
+class _NoTlsError(UnavailableError):
+    """Nor here: what answered the handshake was no TLS."""
+
+
+class Transport:
+    """A client for one registry. `secure` says whether it is reached over TLS, once anything has been asked."""
+
+    def __init__(
+        self,
+        registry: str,
+        ca_bundle: Path | None,
+        insecure: bool,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        import httpx
+
+        local = is_loopback(registry)
+        direct = {*_LOCAL, host_of(registry)} if local else {*_LOCAL}
+        try:
+            self._client = httpx.Client(
+                verify=_trust(ca_bundle),
+                timeout=httpx.Timeout(_TIMEOUT, connect=_CONNECT_TIMEOUT),
+                headers={"User-Agent": f"dockgate/{dockgate.__version__}", "Accept-Encoding": "identity"},
+                mounts={f"all://{host}": None for host in direct},
+            )
+        except (ImportError, ValueError) as error:
+            raise UsageError(f"The proxy settings do not work: {error}.", "See HTTPS_PROXY and NO_PROXY.") from error
+        self._registry = registry
+        self._sleep = sleep
+        self._plain_allowed = local or insecure
+        self.secure = True
+
+    def close(self) -> None:
+        self._client.close()
+
+    def get(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None) -> "httpx.Response":
+        """Sends GET, or POST of a form, and gives the answer with its body unread: the caller closes it.
+
+        `url` may be a path on the registry. Redirects are not followed. Connection errors, 429 and 5xx are tried again.
+        Raises UnavailableError.
+        """
+        for attempt in range(ATTEMPTS):
+            last = attempt == ATTEMPTS - 1
+            try:
+                response = self._send(url, headers, form)
+            except UnavailableError as error:
+                if last or isinstance(error, _UntrustedError | _NoTlsError):
+                    raise
+                self._sleep(_pause(attempt, ""))
+                continue
+            if response.status_code not in _AGAIN or last:
+                return response
+            response.close()
+            self._sleep(_pause(attempt, response.headers.get("Retry-After", "")))
+        raise AssertionError("unreachable")
+
+    def follow(self, response: "httpx.Response", headers: Mapping[str, str]) -> "httpx.Response":
+        """The answer behind redirects, never from TLS to plain HTTP. `headers` go to the same host and port only."""
+        import httpx
+
+        for _ in range(REDIRECTS):
+            location = response.headers.get("Location")
+            if response.status_code not in (301, 302, 303, 307, 308) or not location:
+                return response
+            response.close()
+            here = response.request.url
+            try:
+                there = here.join(location)
+            except httpx.InvalidURL as error:
+                raise UnavailableError(f"{self._registry} redirects to what is no URL: {error}.") from error
+            if there.scheme != "https" and (there.scheme != "http" or here.scheme == "https"):
+                raise UnavailableError(
+                    f"{self._registry} redirects to {there.scheme}://{there.host}, which is not safe."
+                )
+            same = (there.scheme, there.host, there.port) == (here.scheme, here.host, here.port)
+            response = self.get(str(there), headers if same else {})
+        response.close()
+        raise UnavailableError(f"{self._registry} redirects more than {REDIRECTS} times.")
+
+    def _send(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> "httpx.Response":
+        if not url.startswith("/"):
+            return self._once(url, headers, form)
+        try:
+            return self._once(f"{self._base}{url}", headers, form)
+        except _NoTlsError:
+            if not self._plain_allowed or not self.secure:
+                raise
+        self.secure = False
+        return self._once(f"{self._base}{url}", headers, form)
+
+    @property
+    def _base(self) -> str:
+        host = "registry-1.docker.io" if self._registry == "docker.io" else self._registry
+        return f"{'https' if self.secure else 'http'}://{host}"
+
+    def _once(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> "httpx.Response":
+        method = "GET" if form is None else "POST"
+        with translated(self._registry):
+            request = self._client.build_request(method, url, headers=dict(headers), data=form)
+            return self._client.send(request, stream=True)
+
+
+@contextmanager
+def translated(registry: str) -> Iterator[None]:
+    """httpx's errors as ours."""
+    import httpx
+
+    try:
+        yield
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        fault = _origin(error)
+        kind: type[UnavailableError] = UnavailableError
+        if isinstance(fault, ssl.SSLCertVerificationError):
+            kind, reason = _UntrustedError, f"its certificate is not trusted ({fault.verify_message})"
+            advice = "Name the file with its authority's certificate by --ca-bundle."
+        elif isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
+            kind, reason = _NoTlsError, f"it does not speak TLS as it should ({fault.reason})"
+            advice = "If it is known to be without TLS, say so with --insecure."
+        elif isinstance(error, httpx.TimeoutException):
+            reason, advice = "it took too long to answer", "Try again later."
+        else:
+            reason, advice = str(error) or type(error).__name__, "Is its name right, does it run, is a proxy needed?"
+        where = f"{registry}{_elsewhere(error, registry)}"
+        raise kind(f"The registry {where} cannot be reached: {reason}.", advice) from error
+
+
+class Body(io.RawIOBase):
+    """The body of an answer as it was sent, read as it comes. Raises UnavailableError when it breaks off."""
+
+    def __init__(self, response: "httpx.Response", registry: str) -> None:
+        self._response = response
+        self._registry = registry
+        self._chunks = response.iter_raw()
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        while not self._rest:
+            with translated(self._registry):
+                chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        view = memoryview(buffer)
+        count = min(len(view), len(self._rest))
+        view[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def take(self, limit: int) -> bytes:
+        """The body whole, or its first `limit` bytes."""
+        data = bytearray()
+        while len(data) < limit and (chunk := self.read(limit - len(data))):
+            data += chunk
+        return bytes(data)
+
+    def close(self) -> None:
+        self._response.close()
+        super().close()
+
+
+def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
+    """The system's authorities (or those of SSL_CERT_FILE and SSL_CERT_DIR, which OpenSSL minds), and the bundle's."""
+    context = ssl.create_default_context()
+    if ca_bundle:
+        try:
+            context.load_verify_locations(ca_bundle)
+        except OSError as error:
+            raise UsageError(
+                f"The CA bundle {ca_bundle} cannot be read: {error}.", "It has to be a PEM file."
+            ) from error
+    return context
+
+
+def _origin(error: BaseException) -> BaseException:
+    """The TLS error behind an error, or the error itself."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ssl.SSLError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return error
+
+
+def _elsewhere(error: Exception, registry: str) -> str:
+    """The host that was asked, where it is another than the registry: a token server, or one redirected to."""
+    import httpx
+
+    try:
+        host = error.request.url.host if isinstance(error, httpx.RequestError) else ""
+    except RuntimeError:
+        host = ""
+    return f" (at {host})" if host and host != host_of(registry).strip("[]") else ""
+
+
+def _pause(attempt: int, retry_after: str) -> float:
+    """Seconds to wait after the attempt (0 the first). Retry-After: RFC 9110, section 10.2.3, seconds or a date."""
+    wait = BACKOFF[attempt] * (1 + random.random() / 2)  # noqa: S311 - spreads load, guards nothing
+    if retry_after.strip().isdigit():
+        wait = max(wait, float(retry_after))
+    elif retry_after:
+        with suppress(ValueError):
+            wait = max(wait, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    return min(wait, LONGEST_WAIT)

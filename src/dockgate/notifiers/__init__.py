@@ -1,0 +1,1 @@
+"""Who is told what happened. One file per notifier (`core.ports.Notifier`)."""

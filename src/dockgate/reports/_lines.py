@@ -1,0 +1,101 @@
+"""Lines for people: aligned, coloured on a terminal, and unable to steer it whatever an image put into them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from dockgate.core.model import Finding, Severity, Status
+from dockgate.reports._clean import clean
+
+PLAIN_WIDTH = 100
+"""columns where the output is no terminal"""
+
+SEVERITY: Mapping[str, str] = {
+    Severity.CRITICAL: "bold red",
+    Severity.HIGH: "red",
+    Severity.MEDIUM: "yellow",
+    Severity.LOW: "cyan",
+    Severity.INFORMATIONAL: "dim",
+    Severity.UNTRIAGED: "magenta",
+}
+STATUS: Mapping[str, tuple[str, str]] = {
+    Status.APPROVED: ("✓", "bold green"),
+    Status.REJECTED: ("✗", "bold red"),
+    Status.UNDETERMINED: ("?", "bold yellow"),
+}
+_NO_FIX = {"no-dsa": "no fix for now", "end-of-life": "no fix, end of life"}
+
+
+def console(out: TextIO) -> Console:
+    """Rich's markup, emoji codes and highlighting are off: text is shown as it is."""
+    width = None if out.isatty() else PLAIN_WIDTH
+    return Console(file=out, width=width, highlight=False, markup=False, emoji=False)
+
+
+def line(*parts: str | tuple[str, str]) -> Text:
+    """A line of parts, each plain or (text, style); all of it cleaned."""
+    return Text.assemble(*((clean(part), "") if isinstance(part, str) else (clean(part[0]), part[1]) for part in parts))
+
+
+def aligned(rows: Sequence[Sequence[Text]], indent: int) -> list[Text]:
+    """Rows as lines of one length, the columns under each other. Nothing is cut: a long row goes past the width."""
+    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        text = Text(" " * indent)
+        for cell, width in zip(row, widths, strict=True):
+            text.append_text(cell).append(" " * (width - cell.cell_len + 2 if width else 0))
+        lines.append(text)
+    return lines
+
+
+def show(to: Console, lines: Iterable[Text]) -> None:
+    """Prints lines as they are; the terminal breaks those that are longer than it is wide."""
+    for text in lines:
+        text.rstrip()
+        to.print(text, soft_wrap=True)
+
+
+def bullets(to: Console, sentences: Iterable[str], indent: int = 2) -> None:
+    """Each sentence wrapped, under a bullet."""
+    width = max(20, to.width - indent - 2)
+    for sentence in sentences:
+        for number, part in enumerate(line(sentence).wrap(to, width)):
+            show(to, [Text(" " * indent + ("• " if number == 0 else "  ")).append_text(part)])
+
+
+def severity(finding: Finding) -> Text:
+    return Text(finding.severity.value, SEVERITY[finding.severity])
+
+
+def fix(finding: Finding) -> Text:
+    """ "fixed in 1.2", or that there is no fix, in the distribution's word."""
+    if finding.fixed:
+        return line("fixed in ", (finding.fixed, "green"))
+    return Text(_NO_FIX.get(finding.note, "no fix"), "dim italic")
+
+
+def marks(finding: Finding) -> Text:
+    """What makes it urgent beyond its severity."""
+    words = [*(["malicious"] if finding.malicious else ()), *(["known exploited"] if finding.exploited else ())]
+    return Text(", ".join(words), "bold red")
+
+
+def counts(findings: Iterable[Finding]) -> Text:
+    """ "7 findings: 2 HIGH, 5 LOW"."""
+    found = [finding.severity for finding in findings]
+    text = Text(plural(len(found), "finding"), "bold")
+    for number, kind in enumerate(kind for kind in Severity if kind in found):
+        text.append(": " if number == 0 else ", ").append(f"{found.count(kind)} {kind}", SEVERITY[kind])
+    return text
+
+
+def some(words: Sequence[str], most: int = 3) -> str:
+    """The first of them, and how many more there are."""
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

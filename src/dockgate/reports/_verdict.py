@@ -1,0 +1,93 @@
+"""Why a verdict is as it is, and what would turn it."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from dockgate.core.model import Breach, Finding, Judgement, Status, Undetermined, Upgrade, Verdict
+from dockgate.reports._lines import STATUS, aligned, bullets, line, marks, plural, severity, show, some
+
+
+def headline(verdict: Verdict) -> Text:
+    glyph, style = STATUS[verdict.status]
+    return line((f"{glyph} {verdict.status}", style), f" by policy {verdict.policy}")
+
+
+def reasons(to: Console, verdict: Verdict, listed: Collection[str] = (), indent: int = 2) -> None:
+    """Every breach with its findings, what cannot be said, and the remedy: platform by platform.
+
+    Reasons that are `listed` already are counted only."""
+    for judgement in verdict.judgements:
+        at = indent
+        if len(verdict.judgements) > 1:
+            glyph, style = STATUS[judgement.status]
+            show(to, [line(" " * indent, (glyph, style), f" {judgement.platform}")])
+            at += 2
+        for breach in judgement.breaches:
+            _breach(to, breach, at)
+        if judgement.undetermined:
+            show(to, [line(" " * at, ("Cannot be said", "bold"))])
+            bullets(to, _unlisted(judgement.undetermined, listed), at + 2)
+        if judgement.breaches:
+            _remedy(to, judgement, at)
+
+
+def sentences(undetermined: Iterable[Undetermined]) -> Iterator[str]:
+    """Each reason, with its subject in front where the reason does not name it."""
+    for entry in undetermined:
+        named = entry.subject in ("", "/") or entry.subject in entry.reason or entry.subject.startswith("pkg:")
+        yield entry.reason if named else f"{entry.subject}: {entry.reason}"
+
+
+def _unlisted(undetermined: Sequence[Undetermined], listed: Collection[str]) -> list[str]:
+    rest = [entry for entry in undetermined if entry.reason not in listed]
+    above = len(undetermined) - len(rest)
+    said = [f"Not all of the image could be read: {plural(above, 'reason')} above."] if above else []
+    return said + list(sentences(rest))
+
+
+def _breach(to: Console, breach: Breach, indent: int) -> None:
+    show(to, [line(" " * indent, (breach.message, "bold"))])
+    if breach.findings:
+        places: dict[tuple[str, str], list[Finding]] = {}
+        for finding in breach.findings:
+            places.setdefault((finding.package.purl, finding.id), []).append(finding)
+        show(to, aligned([_row(found[0], len(found)) for found in places.values()], indent + 2))
+
+
+def _row(finding: Finding, places: int) -> list[Text]:
+    """Severity, advisory, package with installed and fixed version, what makes it urgent."""
+    package = finding.package
+    urgent = marks(finding)
+    if places > 1:
+        urgent = Text.assemble(urgent, "  " if urgent else "", (f"in {places} places", "dim"))
+    fixed = (finding.fixed, "green") if finding.fixed else ("no fix", "dim italic")
+    return [
+        severity(finding),
+        line(finding.id),
+        line((package.name, "bold"), f" {package.version} → ", fixed),
+        urgent,
+    ]
+
+
+def _remedy(to: Console, judgement: Judgement, indent: int) -> None:
+    broken = [finding for breach in judgement.breaches for finding in breach.findings]
+    left = sum(not finding.fixed for finding in broken)
+    if not judgement.remedy:
+        show(to, [line(" " * indent, ("No upgrade turns this verdict", "bold"), ": what breaks it has no fix.")])
+        return
+    show(to, [line(" " * indent, ("To turn this verdict", "bold"))])
+    show(to, aligned([_upgrade(upgrade) for upgrade in judgement.remedy], indent + 2))
+    if left:
+        words = "has no fix yet, and stays" if left == 1 else "have no fix yet, and stay"
+        bullets(to, [f"{left} of the findings above {words}."], indent + 2)
+    if judgement.undetermined:
+        bullets(to, [f"It is then {Status.UNDETERMINED}, for what cannot be said above."], indent + 2)
+
+
+def _upgrade(upgrade: Upgrade) -> list[Text]:
+    return [
+        line((upgrade.name, "bold"), f" {upgrade.version} → ", (upgrade.fixed, "green")),
+        line(("clears " + some(upgrade.clears) if upgrade.clears else "", "dim")),
+    ]

@@ -1,0 +1,138 @@
+"""The table for people: findings by package, what could not be read, and the verdict with every breach."""
+
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from dockgate.core.model import Coverage, Finding, Inventory
+from dockgate.reports import GateReport, Report, ScanReport
+from dockgate.reports._lines import aligned, bullets, console, counts, fix, line, marks, plural, severity, show, some
+from dockgate.reports._verdict import headline, reasons, sentences
+
+_SUMMARY_WIDTH = 24
+"""columns; with fewer left on the line an advisory's summary is left out"""
+
+
+class Table:
+    def scan(self, report: ScanReport, out: TextIO) -> None:
+        to = console(out)
+        _image(to, report.reference, report.digest)
+        for inventory, matches in report.platforms:
+            _platform(to, inventory.platform, inventory)
+            _findings(to, matches.findings, whole=not (matches.undetermined or inventory.unread))
+            _unread(to, inventory)
+            if matches.undetermined:
+                _heading(to, "Cannot be said", len(matches.undetermined))
+                bullets(to, sentences(matches.undetermined))
+        _checked(to, report.coverage)
+
+    def gate(self, report: GateReport, out: TextIO) -> None:
+        to = console(out)
+        verdict = report.verdict
+        _image(to, report.reference, verdict.image)
+        inventories = {(inventory.platform, inventory.image): inventory for inventory in report.inventories}
+        for judgement in verdict.judgements:
+            inventory = inventories.get((judgement.platform, judgement.image))
+            _platform(to, judgement.platform, inventory)
+            _findings(to, judgement.findings, whole=not judgement.undetermined)
+            if inventory:
+                _unread(to, inventory)
+        to.print()
+        show(to, [headline(verdict)])
+        if any(judgement.breaches or judgement.undetermined for judgement in verdict.judgements):
+            reasons(to, verdict, {entry.reason for inventory in report.inventories for entry in inventory.unread})
+        else:
+            show(to, [line(f"  {verdict.summary}.")])
+
+
+REPORT: Report = Table()
+
+
+def _image(to: Console, reference: str, digest: str) -> None:
+    show(to, [line((reference, "bold"))])
+    if digest not in reference:
+        show(to, [line((digest, "dim"))])
+
+
+def _platform(to: Console, platform: str, inventory: Inventory | None) -> None:
+    words = [platform] if platform else []
+    if inventory:
+        distribution = inventory.distribution
+        words.append(distribution.name or distribution.id if distribution else "unknown distribution")
+        words.append(plural(len(inventory.packages), "package"))
+    if words:
+        show(to, [line((" · ".join(words), "dim"))])
+
+
+def _heading(to: Console, text: str, count: int) -> None:
+    to.print()
+    show(to, [line((text, "bold"), (f"  {count}", "dim"))])
+
+
+def _findings(to: Console, findings: Sequence[Finding], *, whole: bool) -> None:
+    """By the source that is to be upgraded, the worst first; then the counts."""
+    to.print()
+    if not findings:
+        show(to, [Text("No findings." if whole else "No findings in what could be looked up.", "bold")])
+        return
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in findings:
+        package = finding.package
+        groups.setdefault((package.ecosystem, package.source_name, package.source_version), []).append(finding)
+    vulnerabilities = {key: list({one.id: one for one in found}.values()) for key, found in groups.items()}
+    cells = [[severity(one), line(one.id), fix(one)] for found in vulnerabilities.values() for one in found]
+    lines = iter(aligned(cells, indent=2))
+    for key, found in vulnerabilities.items():
+        show(to, [_group(key, groups[key], to.width)])
+        show(to, [_with_summary(next(lines), one, to.width) for one in found])
+    to.print()
+    show(to, [counts(findings)])
+
+
+def _with_summary(text: Text, finding: Finding, width: int) -> Text:
+    """The line, with what makes the finding urgent, and as much of its summary as there is room for."""
+    text.append_text(marks(finding))
+    summary = line((("  " if marks(finding) else "") + finding.summary.strip(), "dim"))
+    room = width - text.cell_len
+    if finding.summary and room >= _SUMMARY_WIDTH:
+        summary.truncate(room, overflow="ellipsis")
+        text.append_text(summary)
+    return text
+
+
+def _group(key: tuple[str, str, str], findings: Iterable[Finding], width: int) -> Text:
+    """ "openssl 3.5.1-1  Debian:13, installed as libssl3t64, openssl"; a language's package says where it lies."""
+    ecosystem, name, version = key
+    packages = [finding.package for finding in findings]
+    names = list(dict.fromkeys(package.name for package in packages))
+    where = [ecosystem]
+    if any(package.source_version != package.version for package in packages) or names != [name]:
+        where.append("installed as " + some([*dict.fromkeys(f"{one.name} {one.version}" for one in packages)]))
+    elif ":" not in ecosystem:
+        where.append(some(list(dict.fromkeys(package.path.rpartition("/")[0] for package in packages))))
+    heading = line((name, "bold"), f" {version}")
+    detail = line(("  " + ", ".join(filter(None, where)), "dim"))
+    detail.truncate(max(width - heading.cell_len, 0), overflow="ellipsis")
+    return heading.append_text(detail)
+
+
+def _unread(to: Console, inventory: Inventory) -> None:
+    if inventory.unread:
+        _heading(to, "Could not be read", len(inventory.unread))
+        bullets(
+            to,
+            (
+                entry.reason if entry.path == "/" or entry.path in entry.reason else f"{entry.path}: {entry.reason}"
+                for entry in inventory.unread
+            ),
+        )
+
+
+def _checked(to: Console, coverage: Iterable[Coverage]) -> None:
+    """How old the advisories are that were looked at."""
+    words = [f"{one.ecosystem} {one.checked_at.partition('T')[0] or 'never'}" for one in coverage]
+    if words:
+        to.print()
+        show(to, [line(("Advisories last checked: " + ", ".join(words), "dim"))])

@@ -1,0 +1,225 @@
+"""Repositories that we host ourselves: bare git repositories, one folder each, worked on by the git CLI."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from dockgate.core.errors import NotFoundError, UnavailableError, UsageError
+from dockgate.core.ports import Commit
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_TIMEOUT = 600
+"""seconds, for one git command"""
+_CHUNK = 64 * 1024
+
+_CONFIG = {
+    "http.receivepack": "true",
+    "http.getanyfile": "false",  # the smart protocol alone
+    "receive.fsckObjects": "true",
+    "gc.autoDetach": "false",  # nothing outlives the command that began it
+    "maintenance.autoDetach": "false",
+}
+
+_ATTRIBUTES = "* -export-ignore -export-subst\n"
+"""Above the attributes of any commit: the archive is the whole tree, and does not change with branches and tags."""
+
+
+class GitHost:
+    """Every repository is `folder/<name>.git`. Any thread, and any process, may call at the same time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def create(self, repository: str) -> None:
+        """Raises UsageError for a name that is none: up to 100 of A-Z a-z 0-9 . _ -, the first a letter or
+        digit."""
+        if not _NAME.fullmatch(repository):
+            raise UsageError(
+                f"{repository!r} cannot be the name of a repository",
+                "Take up to 100 letters, digits, dots, dashes and underscores, beginning with a letter or digit.",
+            )
+        place = self._folder / f"{repository}.git"
+        if place.exists():
+            return
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=".new-") as scratch:
+            fresh = Path(scratch, "git")
+            _git("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(fresh))
+            (fresh / "info").mkdir(exist_ok=True)
+            (fresh / "info" / "attributes").write_text(_ATTRIBUTES)
+            try:
+                fresh.rename(place)
+            except OSError:
+                if not place.exists():  # it exists when somebody else was quicker
+                    raise
+
+    def heads(self, repository: str) -> Mapping[str, str]:
+        place = _place(self._folder, repository)
+        lines = _git("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads")
+        return {branch: commit for commit, _, branch in (line.partition(" ") for line in lines.splitlines())}
+
+    def commit(self, repository: str, revision: str) -> Commit:
+        """Asked for by its id, a commit's branch is the first one, by name, that holds it; "" when none does."""
+        place = _place(self._folder, repository)
+        commit = _resolve(place, repository, revision)
+        branch = revision
+        if _COMMIT.fullmatch(revision):
+            holders = _git("-C", str(place), "for-each-ref", "--contains", commit, "--format=%(refname:lstrip=2)")
+            branch = next(iter(holders.splitlines()), "")
+        form = "--format=%an <%ae>%x00%ad%x00%B"
+        date = "--date=format-local:%Y-%m-%dT%H:%M:%SZ"
+        text = _git("-C", str(place), "log", "-1", "--no-show-signature", "--encoding=UTF-8", date, form, commit)
+        author, time, message = text.split("\0", 2)
+        return Commit(commit, branch, author, message.rstrip("\n"), time)
+
+    def archive(self, repository: str, commit: str, into: Path) -> None:
+        place = _place(self._folder, repository)
+        found = _resolve(place, repository, commit)
+        with tempfile.NamedTemporaryFile(dir=into.parent, prefix=f".{into.name}-", delete=False) as fresh:
+            try:
+                _git("-C", str(place), "archive", "--format=tar", found, output=fresh)
+                Path(fresh.name).replace(into)
+            except BaseException:
+                Path(fresh.name).unlink()
+                raise
+
+
+async def http_backend(
+    folder: Path,
+    repository: str,
+    path: str,
+    method: str,
+    query: str,
+    headers: Mapping[str, str],
+    body: AsyncIterator[bytes],
+) -> tuple[int, Mapping[str, str], AsyncIterator[bytes]]:
+    """Answers a request of git's smart HTTP protocol by `git http-backend`, a CGI program (gitprotocol-http(5), RFC
+    3875).
+
+    `path` is what follows the repository in the URL ("/info/refs"). Returns status, headers and body. The request is
+    read to its end first, into a file: git begins to answer before it has read all, which an HTTP server cannot pass
+    on without mixing the two up. Raises NotFoundError for an unknown repository, and what `body` raises. The child is
+    gone when the answer's body has ended or was closed.
+    """
+    _place(folder, repository)
+    if "\0" in path + query:
+        raise NotFoundError(f"no such path in {repository}")
+    given = {name.lower(): value for name, value in headers.items()}
+    with tempfile.TemporaryFile(dir=folder) as request:
+        async for chunk in body:
+            request.write(chunk)
+        size = request.tell()
+        request.seek(0)
+        environment = {
+            **_environment(),
+            "GIT_PROJECT_ROOT": str(folder),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "GATEWAY_INTERFACE": "CGI/1.1",
+            "REQUEST_METHOD": method,
+            "PATH_INFO": f"/{repository}.git{path}",
+            "QUERY_STRING": query,
+            "CONTENT_TYPE": given.get("content-type", ""),
+            "CONTENT_LENGTH": str(size),
+            "HTTP_CONTENT_ENCODING": given.get("content-encoding", ""),
+            "GIT_PROTOCOL": given.get("git-protocol", ""),
+        }
+        answer = _cgi(environment, request)
+        head = await anext(answer)
+    fields = dict(line.split(": ", 1) for line in head.decode("latin-1").splitlines() if ": " in line)
+    status = int(fields.pop("Status", "200").split()[0])
+    return status, fields, answer
+
+
+async def _cgi(environment: Mapping[str, str], request: IO[bytes]) -> AsyncGenerator[bytes, None]:
+    """The answer's head, then its body in chunks. Closing it, or forgetting it, ends the child."""
+    process = await asyncio.create_subprocess_exec(
+        "git", "http-backend", stdin=request, stdout=subprocess.PIPE, env=environment, start_new_session=True
+    )
+    output = process.stdout
+    assert output is not None  # noqa: S101 - it is a pipe
+    try:
+        try:
+            yield await output.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            raise UnavailableError("git http-backend gave no answer", "See the server's log.") from error
+        while chunk := await output.read(_CHUNK):
+            yield chunk
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # the commands it has started too
+            await process.wait()
+
+
+def _place(folder: Path, repository: str) -> Path:
+    place = folder / f"{repository}.git"
+    if not _NAME.fullmatch(repository) or not place.is_dir():
+        raise NotFoundError(f"no repository {repository!r} here", "Create it with a Repository document.")
+    return place
+
+
+def _resolve(place: Path, repository: str, revision: str) -> str:
+    name = revision if _COMMIT.fullmatch(revision) else f"refs/heads/{revision}"
+    command = ("-C", str(place), "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
+    try:
+        return _git(*command).strip()
+    except UnavailableError as error:
+        if not isinstance(error.__cause__, subprocess.CalledProcessError):
+            raise
+        raise NotFoundError(
+            f"no commit or branch {revision!r} in {repository}", f"Push it: git push origin HEAD:{revision}"
+        ) from None
+
+
+def _git(*arguments: str, output: IO[bytes] | None = None) -> str:
+    """Runs git; its output, unless that goes into a file. A command that fails is an UnavailableError whose cause is a
+    CalledProcessError."""
+    try:
+        result = subprocess.run(
+            ["git", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output or subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_environment(),
+            timeout=_TIMEOUT,
+            check=True,
+        )
+    except FileNotFoundError as error:
+        raise UnavailableError("there is no git here", "Install the package git: apt-get install git") from error
+    except subprocess.CalledProcessError as error:
+        last = error.stderr.decode(errors="replace").strip()
+        raise UnavailableError(f"git {_verb(arguments)} failed: {last or f'code {error.returncode}'}") from error
+    except subprocess.TimeoutExpired as error:
+        raise UnavailableError(f"git {_verb(arguments)} did not end within {_TIMEOUT} s") from error
+    return "" if output else result.stdout.decode(errors="replace")
+
+
+def _verb(arguments: tuple[str, ...]) -> str:
+    return arguments[2] if arguments[0] == "-C" else arguments[0]
+
+
+def _environment() -> dict[str, str]:
+    """No configuration of the user or the machine, and no repository that the caller happens to be in."""
+    config = {"GIT_CONFIG_COUNT": str(len(_CONFIG))}
+    for number, (key, value) in enumerate(_CONFIG.items()):
+        config |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": os.devnull,
+        "TZ": "UTC",
+        "LC_ALL": "C.UTF-8",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        **config,
+    }

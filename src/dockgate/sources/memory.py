@@ -1,0 +1,73 @@
+"""A host of repositories for tests: commits are mappings of file names to text."""
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from dockgate.core.errors import NotFoundError
+from dockgate.core.ports import Commit
+
+
+class MemoryHost:
+    """`fault` is called with "before create", "after create", "before archive" and the like, and may raise."""
+
+    def __init__(self, fault: Callable[[str], None] = lambda moment: None) -> None:
+        self._fault = fault
+        self._branches: dict[str, dict[str, str]] = {}
+        self._commits: dict[tuple[str, str], tuple[Commit, dict[str, str]]] = {}
+
+    def create(self, repository: str) -> None:
+        self._fault("before create")
+        self._branches.setdefault(repository, {})
+        self._fault("after create")
+
+    def push(
+        self,
+        repository: str,
+        files: Mapping[str, str],
+        message: str = "Change",
+        branch: str = "main",
+        author: str = "Ada <ada@example.org>",
+        time: str = "2026-11-24T10:00:00Z",
+    ) -> str:
+        """What `git push` does. Returns the commit's id, which holds its parent, as git's does."""
+        branches = self._repository(repository)
+        content = json.dumps([branches.get(branch, ""), author, time, message, sorted(files.items())])
+        identity = hashlib.sha1(content.encode(), usedforsecurity=False).hexdigest()
+        self._commits[repository, identity] = Commit(identity, branch, author, message, time), dict(files)
+        branches[branch] = identity
+        return identity
+
+    def heads(self, repository: str) -> Mapping[str, str]:
+        self._fault("before heads")
+        return dict(self._repository(repository))
+
+    def commit(self, repository: str, revision: str) -> Commit:
+        self._fault("before commit")
+        return self._find(repository, revision)[0]
+
+    def archive(self, repository: str, commit: str, into: Path) -> None:
+        self._fault("before archive")
+        _, files = self._find(repository, commit)
+        whole = io.BytesIO()
+        with tarfile.open(fileobj=whole, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for name, text in sorted(files.items()):
+                member = tarfile.TarInfo(name)
+                member.size, member.mode = len(text.encode()), 0o644
+                tar.addfile(member, io.BytesIO(text.encode()))
+        into.write_bytes(whole.getvalue())
+        self._fault("after archive")
+
+    def _repository(self, repository: str) -> dict[str, str]:
+        if repository not in self._branches:
+            raise NotFoundError(f"no repository {repository!r}", "Create it first.")
+        return self._branches[repository]
+
+    def _find(self, repository: str, revision: str) -> tuple[Commit, dict[str, str]]:
+        identity = self._repository(repository).get(revision, revision)
+        if (repository, identity) not in self._commits:
+            raise NotFoundError(f"no commit or branch {revision!r} in {repository}", "Push it first.")
+        return self._commits[repository, identity]
