@@ -161,6 +161,7 @@ def picture(server: Mortal) -> dict[str, Any]:
     names = {digest: f"{repository}:{tag}" for repository, found in tags.items() for tag, digest in found.items()}
 
     def named(text: str) -> str:
+        text = text.replace(f"127.0.0.1:{server.registry_port}", "registry")
         return re.sub("sha256:[0-9a-f]{64}", lambda found: names.get(found[0], "sha256:*"), text)
 
     return {

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import httpx
@@ -73,7 +74,7 @@ def test_a_vulnerable_image_is_rejected_and_the_mended_one_runs(live: Live) -> N
     assert httpx.get(f"http://127.0.0.1:{port}/").text == "hello"
 
     shown = live.dockgate("pipeline", "show", "story")
-    for word in ("Source", "Build", "ContainerVulnerabilityAssessment", "Deploy", "Succeeded"):
+    for word in ("Source", "Build", "ContainerVulnerabilityAssessment", "Deploy", "succeeded"):
         assert word in shown
     assert "CVE-2026-1000" in live.dockgate("pipeline", "show", "story", "--execution", "1")
     assert "COMMIT" in live.dockgate("pipeline", "logs", "story-2", "--stage", "Build")
@@ -132,7 +133,13 @@ def test_a_push_to_an_unknown_repository_is_refused_with_the_next_step(live: Liv
 def test_a_wrong_key_is_told_with_its_line(live: Live) -> None:
     file = live.folder / "wrong.yaml"
     file.write_text("kind: Repository\nnmae: web\n")
-    result = subprocess.run(["dockgate", "apply", str(file)], env=live.env, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-m", "dockgate", "apply", str(file)],
+        env=live.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 2
     assert "wrong.yaml:2: nmae" in result.stderr
     assert "name" in result.stderr

@@ -2,8 +2,9 @@
 change."""
 
 import logging
+from dataclasses import replace
 
-from dockgate.core import gate
+from dockgate.core import canonical, gate
 from dockgate.core.approvals import answer_waiting
 from dockgate.core.errors import DatabaseError, DeployError, DockgateError
 from dockgate.core.model import Slice, Status, Verdict
@@ -110,10 +111,21 @@ class Judging:
         """Why the image would not be approved today, "" when it would."""
         found = []
         for policy in sorted({record.policy for record in self._images.verdicts(image)}):
-            judged = self.judge(image, policy, f"{cause}/{policy}")
-            if judged is not None and judged[0].status is not Status.APPROVED:
-                found.append(f"{policy}: {judged[0].summary}")
+            verdict = self._standing(image, policy)
+            if verdict is None:
+                judged = self.judge(image, policy, f"{cause}/{policy}")
+                verdict = judged[0] if judged else None
+            if verdict is not None and verdict.status is not Status.APPROVED:
+                found.append(f"{policy}: {verdict.summary}")
         return "; ".join(found)
+
+    def _standing(self, image: str, policy: str) -> Verdict | None:
+        """The newest verdict of this policy, if the database says of the image's packages what it said then."""
+        record = next(record for record in self._images.verdicts(image) if record.policy == policy)
+        verdict = self._images.verdict(record.digest)
+        consulted = canonical.decode(Slice, self._images.document(verdict.inputs.slice))
+        present = self._parts.advisories().slice(self._images.inventories(image))
+        return verdict if _undated(consulted) == _undated(present) else None
 
     def tell(self, notice: Notice) -> None:
         """Hands the notice to every notifier. One that fails keeps none of the others, and nothing else, from going
@@ -123,3 +135,8 @@ class Judging:
                 notifier.notify(notice)
             except DockgateError as error:
                 _log.warning("%s was not told: %s", notice.key, error)
+
+
+def _undated(consulted: Slice) -> Slice:
+    """The slice without the times of its last check: what it says of packages."""
+    return replace(consulted, coverage=tuple(replace(one, checked_at="") for one in consulted.coverage))
