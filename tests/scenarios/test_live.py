@@ -1,6 +1,7 @@
 """The whole way on real parts: git, podman, registry, a database built from a feed, a container that answers."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,6 +119,30 @@ def test_bad_input_fails_its_action_with_the_place_and_the_next_push_runs(
     application(work, "2.0", greeting="mended")
     mended = pushed(work, 2)
     assert mended["execution"]["state"] == "Succeeded", reason(mended)  # type: ignore[index]
+
+
+def test_an_image_that_was_pushed_while_nobody_listened_is_taken_up_at_the_next_start(live: Live) -> None:
+    """The registry forgets the notifications that it could not deliver when it ends with the server."""
+    pushed = live.get("/images")[0]
+    live.stop()
+    blobs = live.data / "registry/docker/registry/v2/repositories" / pushed["repository"]
+    shutil.copytree(blobs, blobs.parent.parent / "elsewhere")
+    live.start()
+    until(lambda: pushed["digest"] in {one["digest"] for one in live.get("/images?repository=elsewhere")}, seconds=20)
+
+
+def test_a_registry_that_refuses_fails_the_build_and_the_next_one_runs(live: Live) -> None:
+    work = clone(live, "refused")
+    application(work, "2.0")
+    uploads = live.data / "registry/docker/registry/v2/repositories"
+    (uploads / "refused").write_text("a file where the registry wants a folder")
+    failed = pushed(work, 1)
+    assert failed["execution"]["state"] == "Failed"  # type: ignore[index]
+    assert f"127.0.0.1:{live.registry_port}" in reason(failed)
+    assert "registry.log" in reason(failed)
+    (uploads / "refused").unlink()
+    application(work, "2.0", greeting="again")
+    assert pushed(work, 2)["execution"]["state"] == "Succeeded"  # type: ignore[index]
 
 
 def test_a_push_to_an_unknown_repository_is_refused_with_the_next_step(live: Live) -> None:

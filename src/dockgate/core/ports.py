@@ -305,6 +305,10 @@ class Registry(Protocol):
         """The digest behind a tag, None when there is none. UnavailableError when the registry does not answer."""
         ...
 
+    def tags(self) -> Iterator[tuple[str, str]]:
+        """Every repository and tag there is. UnavailableError when the registry does not answer."""
+        ...
+
 
 class ImageReader(Protocol):
     """Turns a reference in our registry into inventories."""

@@ -46,6 +46,7 @@ class Engine:
         self._stop = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep_until_stopped, name="sweep", daemon=True)
         self._database = ""
+        self._registry_asked = False
 
     def launch(self) -> None:
         """Takes up what a crash left: dbos its workflows, then we whatever had been written but not started."""
@@ -126,6 +127,7 @@ class Engine:
         while not self._stop.wait(self._sweep_seconds):
             for name, every, sweep in (
                 ("events", 1, self._sweep_events),
+                ("missed images", 1, self._sweep_missed_images),
                 ("approvals", 1, self._sweep_approvals),
                 ("advisories", 1, self._sweep_advisories),
                 ("services", CONVERGE_EVERY, self._sweep_services),
@@ -144,6 +146,18 @@ class Engine:
             self._flows.start_event(event.id)
         for scan in self._store.images.requested():
             self._flows.start_scan(scan)
+
+    def _sweep_missed_images(self) -> None:
+        """Images pushed while nobody listened, or whose notification died with us. Once: while we run, the registry
+        tells."""
+        if self._registry_asked:
+            return
+        known = {(image.repository, image.tag, image.digest) for image in self._store.images.images()}
+        for repository, tag in self._parts.registry.tags():
+            digest = self._parts.registry.resolve(repository, tag)
+            if digest is not None and (repository, tag, digest) not in known:
+                self.image_pushed(f"found/{repository}:{tag}@{digest}", repository, digest, tag)
+        self._registry_asked = True
 
     def _sweep_approvals(self) -> None:
         for approval in self._store.approvals.due(self._parts.now()):

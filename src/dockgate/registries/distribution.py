@@ -1,9 +1,14 @@
 """Any registry that speaks the OCI distribution API over plain HTTP on loopback, as CNCF Distribution does."""
 
+from collections.abc import Iterator
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from dockgate.core.errors import UnavailableError
+
+if TYPE_CHECKING:
+    import httpx
 
 _MANIFESTS = (
     "application/vnd.oci.image.index.v1+json",
@@ -24,13 +29,39 @@ class DistributionRegistry:
     def resolve(self, repository: str, tag: str) -> str | None:
         """The OCI distribution specification, "Pulling manifests": HEAD answers with Docker-Content-Digest, which the
         registry may leave out by the letter, but not CNCF Distribution."""
+        answer = self._ask("HEAD", f"/v2/{quote(repository)}/manifests/{quote(tag, safe='')}")
+        if answer is None:
+            return None
+        digest = str(answer.headers.get("Docker-Content-Digest", ""))
+        if not digest:
+            raise UnavailableError(
+                f"the registry at {self.address} names no digest for {repository}:{tag}", "It has to be OCI's."
+            )
+        return digest
+
+    def tags(self) -> Iterator[tuple[str, str]]:
+        """CNCF Distribution's `_catalog`, page by page, and each repository's "Listing Tags"."""
+        for repository in self._pages("/v2/_catalog?n=1000", "repositories"):
+            for tag in self._pages(f"/v2/{quote(repository)}/tags/list?n=1000", "tags"):
+                yield repository, tag
+
+    def _pages(self, path: str, key: str) -> Iterator[str]:
+        following: str | None = path
+        while following:
+            answer = self._ask("GET", following)
+            if answer is None:
+                return
+            yield from answer.json().get(key) or ()
+            following = answer.links.get("next", {}).get("url")
+
+    def _ask(self, method: str, path: str) -> "httpx.Response | None":
+        """None for what is not there. A `path` may be a whole URL, as a next page's is."""
         import httpx
 
-        url = f"http://{self.address}/v2/{quote(repository)}/manifests/{quote(tag, safe='')}"
         try:
             # The registry is ours and on loopback: a proxy of the environment has nothing to do with it.
-            with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
-                answer = client.head(url, headers={"Accept": ", ".join(_MANIFESTS)})
+            with httpx.Client(base_url=f"http://{self.address}", timeout=_TIMEOUT, trust_env=False) as client:
+                answer = client.request(method, path, headers={"Accept": ", ".join(_MANIFESTS)})
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnavailableError(
                 f"the registry at {self.address} does not answer: {error}",
@@ -38,10 +69,9 @@ class DistributionRegistry:
             ) from error
         if answer.status_code == HTTPStatus.NOT_FOUND:
             return None
-        digest = str(answer.headers.get("Docker-Content-Digest", ""))
-        if answer.status_code != HTTPStatus.OK or not digest:
+        if answer.status_code != HTTPStatus.OK:
             raise UnavailableError(
-                f"the registry at {self.address} refuses {repository}:{tag}: HTTP {answer.status_code}",
+                f"the registry at {self.address} refuses {method} {path}: HTTP {answer.status_code}",
                 "See logs/registry.log in the data folder.",
             )
-        return digest
+        return answer

@@ -1,20 +1,24 @@
 """A registry for tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 class MemoryRegistry:
-    """Tags and the digests behind them. `fault` is called with "before resolve", and may raise."""
+    """Tags and the digests behind them. `fault` is called with "before resolve" and "before tags", and may raise."""
 
     def __init__(self, address: str = "127.0.0.1:7421", fault: Callable[[str], None] = lambda moment: None) -> None:
         self.address = address
         self._fault = fault
-        self.tags: dict[tuple[str, str], str] = {}
+        self.digests: dict[tuple[str, str], str] = {}
         """(repository, tag) -> digest"""
 
     def push(self, repository: str, tag: str, digest: str) -> None:
-        self.tags[repository, tag] = digest
+        self.digests[repository, tag] = digest
+
+    def tags(self) -> Iterator[tuple[str, str]]:
+        self._fault("before tags")
+        yield from sorted(self.digests)
 
     def resolve(self, repository: str, tag: str) -> str | None:
         self._fault("before resolve")
-        return self.tags.get((repository, tag))
+        return self.digests.get((repository, tag))
