@@ -123,24 +123,28 @@ def test_bad_input_fails_its_action_with_the_place_and_the_next_push_runs(
 
 def test_an_image_that_was_pushed_while_nobody_listened_is_taken_up_at_the_next_start(live: Live) -> None:
     """The registry forgets the notifications that it could not deliver when it ends with the server."""
-    pushed = live.get("/images")[0]
+    work = clone(live, "missed")
+    application(work, "2.0")
+    pushed(work, 1)
+    (image,) = live.get("/images?repository=missed/app")
     live.stop()
-    blobs = live.data / "registry/docker/registry/v2/repositories" / pushed["repository"]
-    shutil.copytree(blobs, blobs.parent.parent / "elsewhere")
+    repositories = live.data / "registry/docker/registry/v2/repositories"
+    shutil.copytree(repositories / "missed/app", repositories / "elsewhere")
     live.start()
-    until(lambda: pushed["digest"] in {one["digest"] for one in live.get("/images?repository=elsewhere")}, seconds=20)
+    until(lambda: image["digest"] in {one["digest"] for one in live.get("/images?repository=elsewhere")}, seconds=20)
 
 
 def test_a_registry_that_refuses_fails_the_build_and_the_next_one_runs(live: Live) -> None:
     work = clone(live, "refused")
     application(work, "2.0")
-    uploads = live.data / "registry/docker/registry/v2/repositories"
-    (uploads / "refused").write_text("a file where the registry wants a folder")
+    repositories = live.data / "registry/docker/registry/v2/repositories"
+    repositories.mkdir(parents=True, exist_ok=True)
+    (repositories / "refused").write_text("a file where the registry wants a folder")
     failed = pushed(work, 1)
     assert failed["execution"]["state"] == "Failed"  # type: ignore[index]
     assert f"127.0.0.1:{live.registry_port}" in reason(failed)
     assert "registry.log" in reason(failed)
-    (uploads / "refused").unlink()
+    (repositories / "refused").unlink()
     application(work, "2.0", greeting="again")
     assert pushed(work, 2)["execution"]["state"] == "Succeeded"  # type: ignore[index]
 
