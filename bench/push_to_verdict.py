@@ -13,6 +13,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests drive the same real server
 from tests.scenarios import advisories
 from tests.scenarios.live import Clone, Live, application
 

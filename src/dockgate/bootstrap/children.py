@@ -84,7 +84,8 @@ class Child:
                 process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-        self._thread.join()
+        if self._thread.ident is not None:  # else it was never started
+            self._thread.join()
 
     def _keep(self) -> None:
         first, last = BACKOFF_SECONDS

@@ -14,7 +14,7 @@ from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import STATES, now
 from dockgate.cli.pipeline import cause
 from dockgate.core.errors import NotFoundError
-from dockgate.core.model import Verdict
+from dockgate.core.model import Status, Verdict
 from dockgate.core.pipeline import Execution, State
 
 _WORDS = {State.IN_PROGRESS: "in progress", State.PENDING: "not started"}
@@ -88,8 +88,9 @@ def _approval(to: Console, client: Client, approval: Mapping[str, Any], moment: 
     glyph, style = STATES[approval["state"]]
     decided = f" by {approval['decided_by']}" if approval["decided_by"] else ""
     policy = f" {approval['policy']}" if approval["decided_by"] == "policy" else ""
-    show(to, [line("      ", (f"{glyph} {approval['state']}", style), f"{decided}{policy}")])
     verdict = _verdict(client, approval)
+    unsure = ", for the verdict is Undetermined" if verdict and verdict.status is Status.UNDETERMINED else ""
+    show(to, [line("      ", (f"{glyph} {approval['state']}", style), f"{decided}{policy}{unsure}")])
     if verdict is None or approval["state"] == "Approved":
         bullets(to, [approval["summary"]] if approval["summary"] else [], indent=8)
     if verdict is not None:

@@ -13,6 +13,11 @@ class DockgateError(Exception):
         super().__init__(message)
         self.advice = advice
 
+    @property
+    def whole(self) -> str:
+        """What happened, and the advice behind it."""
+        return f"{str(self).rstrip('.')}. {self.advice}" if self.advice else str(self)
+
 
 class UsageError(DockgateError):
     """The caller asked for something that cannot be: a bad reference, an unknown option value."""

@@ -179,6 +179,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, dbos_error.DBOSMaxStepRetriesExceeded) and error.errors:
         error = error.errors[-1]
     if isinstance(error, DockgateError):
-        return f"{error}. {error.advice}".replace("..", ".") if error.advice else str(error)
+        return error.whole
     _log.error("an action failed by a fault of ours", exc_info=error)
     return f"internal fault: {type(error).__name__}: {error}. The server's log has the trace."

@@ -47,7 +47,7 @@ class Judging:
             try:
                 consulted = parts.advisories().slice(inventories)
             except DatabaseError as error:
-                verdict = gate.unscanned(image, f"{error}. {error.advice}", policy, now, engine)
+                verdict = gate.unscanned(image, error.whole, policy, now, engine)
             else:
                 verdict = gate.judge(image, inventories, consulted, policy, now, engine, parts.ecosystems, parts.rules)
         return self._images.add_verdict(verdict, consulted, policy, cause)

@@ -1,0 +1,117 @@
+"""What a server answers, made from the core's own values so that it cannot drift from them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.reports.samples import MANIFEST
+
+from dockgate.core.approvals import Approval, ApprovalState
+from dockgate.core.canonical import plain
+from dockgate.core.deploy import Service, Task, TaskDefinition, TaskState
+from dockgate.core.pipeline import Execution, State
+
+NAME = "ContainerBuildDeployPipeline"
+COMMIT = "3f2a9c1b04" + "0" * 30
+VERDICT = "sha256:" + "f" * 64
+
+
+def ago(seconds: float) -> str:
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+
+
+def execution(number: int = 1, state: State = State.FAILED, **changes: Any) -> Any:
+    value = Execution(
+        id=f"{NAME}-{number}",
+        pipeline=NAME,
+        number=number,
+        pipeline_version=1,
+        state=state,
+        trigger={"repository": "components", "branch": "main", "commit": COMMIT},
+        started_at=ago(200),
+        finished_at=ago(135) if state.over else "",
+    )
+    return plain(value) | changes
+
+
+def approval(state: ApprovalState = ApprovalState.REJECTED, **changes: Any) -> Any:
+    settled = state is not ApprovalState.WAITING
+    value = Approval(
+        id=f"{NAME}-1/Assess/Gate/1",
+        token="the-token",
+        image=MANIFEST,
+        repository="components",
+        policy="default",
+        custom_data=f"Image_Digest={MANIFEST}",
+        created_at=ago(140),
+        expires_at=ago(-7 * 86400),
+        state=state,
+        summary="2 HIGH findings, at most 0 allowed" if settled else "",
+        verdict=VERDICT if settled else "",
+        decided_by="policy" if settled else "",
+        settled_at=ago(138) if settled else "",
+    )
+    return plain(value) | changes
+
+
+def action(name: str, kind: str, state: State, **changes: Any) -> Any:
+    begun = state is not State.PENDING
+    return {
+        "name": name,
+        "type": kind,
+        "state": state.value,
+        "reason": "",
+        "attempt": 1 if begun else 0,
+        "started_at": ago(200) if begun else "",
+        "finished_at": ago(150) if state.over else "",
+        "variables": {},
+        "artifact": "",
+        "log": kind in ("build", "deploy"),
+        "approval": None,
+        **changes,
+    }
+
+
+def rejected() -> Any:
+    """An execution that the gate stopped, as the API shows it."""
+    reason = "2 HIGH findings, at most 0 allowed"
+    return {
+        "execution": execution(reason=f"Assess/Gate: {reason}"),
+        "stages": [
+            {"name": "Source", "state": "Succeeded", "actions": [action("Source", "source", State.SUCCEEDED)]},
+            {
+                "name": "Build",
+                "state": "Succeeded",
+                "actions": [action("Image", "build", State.SUCCEEDED, variables={"IMAGE_DIGEST": MANIFEST})],
+            },
+            {
+                "name": "Assess",
+                "state": "Failed",
+                "actions": [action("Gate", "approval", State.FAILED, reason=reason, approval=_public(approval()))],
+            },
+            {"name": "Deploy", "state": "Pending", "actions": [action("Deploy", "deploy", State.PENDING)]},
+        ],
+    }
+
+
+def waiting() -> Any:
+    """The same execution while the gate waits."""
+    answer = rejected()
+    answer["execution"] = execution(state=State.IN_PROGRESS)
+    waits = _public(approval(ApprovalState.WAITING))
+    answer["stages"][2]["state"] = "Waiting"
+    answer["stages"][2]["actions"] = [action("Gate", "approval", State.WAITING, approval=waits)]
+    return answer
+
+
+def service() -> Any:
+    definition = TaskDefinition("web", 2, "app", f"127.0.0.1:7421/components@{MANIFEST}")
+    task = Task("0123456789abcdef", "web", 2, TaskState.RUNNING, MANIFEST, ago(60), ports=((8000, 18000),))
+    return {
+        "service": plain(Service("web", "podman", 1, 2)),
+        "definitions": [plain(definition)],
+        "tasks": [plain(task)],
+    }
+
+
+def _public(value: Any) -> Any:
+    return {key: item for key, item in value.items() if key != "token"}

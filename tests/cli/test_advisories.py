@@ -1,0 +1,58 @@
+"""The advisory database as a server holds it: open for all threads, and the newest one."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.cli import layouts
+
+from dockgate.bootstrap import advisories
+from dockgate.core.errors import DatabaseError
+from dockgate.core.model import Inventory, Package
+
+
+def built(tmp_path: Path, name: str = "feeds") -> Path:
+    path = tmp_path / "advisories.db"
+    advisories.build(path, layouts.feeds(tmp_path / name), lambda text: None)
+    return path
+
+
+def inventory() -> Inventory:
+    jinja = Package("jinja2", "2.10", "pkg:pypi/jinja2@2.10", "PyPI", "jinja2", "2.10", "x/METADATA")
+    return Inventory("sha256:1", "linux/amd64", None, (), (jinja,), ())
+
+
+def test_one_that_comes_later_is_found_when_it_is_there(tmp_path: Path) -> None:
+    current = advisories.Current(tmp_path / "advisories.db")
+    with pytest.raises(DatabaseError, match="There is no advisory database"):
+        current()
+    built(tmp_path)
+    assert {one.ecosystem for one in current().coverage()} == {"Debian:13", "PyPI"}
+
+
+def test_the_same_stays_open_until_another_takes_its_place(tmp_path: Path) -> None:
+    current = advisories.Current(built(tmp_path))
+    first = current()
+    assert current() is first
+    (tmp_path / "more").mkdir()
+    built(tmp_path, "more/feeds")
+    second = current()
+    assert second is not first
+    assert [one.id for one in first.slice([inventory()]).advisories] == ["PYSEC-2019-217"]
+
+
+def test_one_that_goes_away_is_missed(tmp_path: Path) -> None:
+    path = built(tmp_path)
+    current = advisories.Current(path)
+    current()
+    path.unlink()
+    with pytest.raises(DatabaseError):
+        current()
+
+
+def test_many_threads_may_ask_at_once(tmp_path: Path) -> None:
+    current = advisories.Current(built(tmp_path))
+    with ThreadPoolExecutor(8) as pool:
+        slices = list(pool.map(lambda _: current().slice([inventory()]), range(200)))
+    assert len(slices) == 200
+    assert all(one == slices[0] for one in slices)

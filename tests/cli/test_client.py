@@ -1,0 +1,115 @@
+"""How the commands and a server get along."""
+
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Dockgate
+from tests.cli.fake_server import FakeServer
+
+from dockgate.cli.client import Client, understand
+from dockgate.core.errors import (
+    ConflictError,
+    DeniedError,
+    DockgateError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
+from dockgate.core.pipeline import Execution
+
+
+def test_without_a_server_the_command_that_starts_one_is_named(
+    dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, unused_port: int
+) -> None:
+    monkeypatch.setenv("DOCKGATE_SERVER", f"http://127.0.0.1:{unused_port}")
+    ran = dockgate("pipeline", "list")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"error: no server answers at http://127.0.0.1:{unused_port}" in ran.err
+    assert "Start it with `dockgate up`." in ran.err
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, UsageError),
+        (401, DeniedError),
+        (403, DeniedError),
+        (404, NotFoundError),
+        (409, ConflictError),
+        (422, UsageError),
+        (500, DockgateError),
+        (503, UnavailableError),
+    ],
+)
+def test_the_servers_error_is_told_as_ours(server: FakeServer, status: int, kind: type[DockgateError]) -> None:
+    server.answers["GET /status"] = (status, {"error": "it is so", "advice": "do this"})
+    with pytest.raises(DockgateError) as error:
+        Client().get("status")
+    assert (type(error.value), str(error.value), error.value.advice) == (kind, "it is so", "do this")
+
+
+def test_an_answer_that_is_not_the_servers_says_what_came(server: FakeServer) -> None:
+    server.answers["GET /status"] = (502, b"<html>Bad Gateway</html>")
+    with pytest.raises(DockgateError, match="/api/v1/status answered 502 Bad Gateway"):
+        Client().get("status")
+
+
+def test_the_token_goes_with_every_request(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKGATE_TOKEN", "s3cret")
+    server.answers["GET /status"] = {}
+    Client().get("status")
+    assert server.asked[0].headers["Authorization"] == "Bearer s3cret"
+
+
+def test_no_proxy_stands_between_us_and_loopback(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    server.answers["GET /status"] = {"version": "1"}
+    assert Client().get("status") == {"version": "1"}
+
+
+def test_slashes_of_an_approvals_id_stay_and_all_else_is_quoted(server: FakeServer) -> None:
+    server.answers["GET /approvals/P-1/Assess/a b?#/1"] = {"id": "x"}
+    assert Client().get("approvals", "P-1/Assess/a b?#/1") == {"id": "x"}
+
+
+def test_an_answer_of_another_version_is_refused_in_words() -> None:
+    with pytest.raises(DockgateError, match="not understood as Execution") as error:
+        understand(Execution, {"id": "x", "colour": "blue"})
+    assert "same version" in error.value.advice
+
+
+def test_a_wrong_server_address_names_the_setting(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKGATE_SERVER", "ftp://127.0.0.1")
+    ran = dockgate("repository", "list")
+    assert ran.code == 2
+    assert "DOCKGATE_SERVER" in ran.err
+
+
+def test_apply_sends_each_document_with_its_name(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
+    server.answers["POST /apply"] = lambda asked: {
+        "kind": "Repository",
+        "name": asked.body.decode().split()[-1],
+        "change": "created",
+        "advice": "git clone it",
+    }
+    files = []
+    for name in ("one", "two"):
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(f"kind: Repository\nname: {name}\n")
+        files.append(str(file))
+    ran = dockgate("apply", *files)
+    assert ran.code == 0
+    assert ran.out == "Repository one: created\n  git clone it\nRepository two: created\n  git clone it\n"
+    assert [asked.query["name"] for asked in server.asked] == files
+
+
+def test_apply_stops_at_the_first_document_that_is_refused(
+    dockgate: Dockgate, server: FakeServer, tmp_path: Path
+) -> None:
+    server.answers["POST /apply"] = (422, {"error": "a.yaml:2: stagse: unknown key", "advice": "Allowed: stages."})
+    (tmp_path / "a.yaml").write_text("stagse: []")
+    ran = dockgate("apply", str(tmp_path / "a.yaml"), str(tmp_path / "a.yaml"))
+    assert ran.code == 2
+    assert ran.err == "error: a.yaml:2: stagse: unknown key\n       Allowed: stages.\n"
+    assert len(server.asked) == 1

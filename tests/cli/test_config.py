@@ -1,0 +1,69 @@
+"""What the environment sets."""
+
+from pathlib import Path
+
+import pytest
+
+from dockgate import config
+from dockgate.core.errors import UsageError
+
+
+def test_defaults() -> None:
+    settings = config.from_environment({"HOME": "/home/ada"})
+    assert settings.server == "http://127.0.0.1:7420"
+    assert (settings.port, settings.registry_port) == (7420, 7421)
+    assert (settings.token, settings.database_url, settings.ca_bundle, settings.feeds) == ("", "", None, ())
+    assert settings.data in (Path("/var/lib/dockgate"), Path("/home/ada/.local/share/dockgate"))
+
+
+def test_each_variable_is_heeded() -> None:
+    settings = config.from_environment(
+        {
+            "DOCKGATE_DATA": "/data",
+            "DOCKGATE_CACHE": "/cache",
+            "DOCKGATE_SERVER": "https://gate.test/",
+            "DOCKGATE_TOKEN": "t",
+            "DOCKGATE_PORT": "1",
+            "DOCKGATE_REGISTRY_PORT": "2",
+            "DOCKGATE_DATABASE_URL": "postgresql://db",
+            "DOCKGATE_CA_BUNDLE": "/ca.pem",
+            "DOCKGATE_RISK_DAYS": "0.5",
+            "DOCKGATE_KEEP_DAYS": "30",
+            "DOCKGATE_FEED_OSV": "https://osv.test/x/",
+            "DOCKGATE_FEED_KEV": "https://kev.test/kev.json",
+        }
+    )
+    assert settings == config.Settings(
+        data=Path("/data"),
+        cache=Path("/cache"),
+        server="https://gate.test",
+        token="t",
+        port=1,
+        registry_port=2,
+        database_url="postgresql://db",
+        ca_bundle=Path("/ca.pem"),
+        risk_days=0.5,
+        keep_days=30,
+        feeds=(("kev", "https://kev.test/kev.json"), ("osv", "https://osv.test/x")),
+    )
+    assert settings.advisories == Path("/data/advisories.db")
+
+
+def test_set_to_nothing_is_not_set() -> None:
+    assert config.from_environment({"DOCKGATE_PORT": "", "DOCKGATE_SERVER": ""}).port == 7420
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DOCKGATE_PORT", "0"),
+        ("DOCKGATE_PORT", "65536"),
+        ("DOCKGATE_REGISTRY_PORT", "seven"),
+        ("DOCKGATE_RISK_DAYS", "-1"),
+        ("DOCKGATE_KEEP_DAYS", "nan"),
+        ("DOCKGATE_KEEP_DAYS", "inf"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_variable(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} is '{value}'"):
+        config.from_environment({name: value})

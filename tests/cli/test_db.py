@@ -1,0 +1,80 @@
+"""`dockgate db`: building and describing the advisory database."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from tests.cli import layouts
+from tests.cli.conftest import Dockgate
+from tests.cli.fake_server import FakeServer
+
+
+def test_build_tells_each_part_and_what_was_missing(dockgate: Dockgate, tmp_path: Path) -> None:
+    ran = dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))
+    assert (ran.code, ran.err) == (0, "")
+    assert "osv Debian: 2 statements" in ran.out
+    assert "osv PyPI: 1 statement\n" in ran.out
+    assert "no kev.json" in ran.out
+    assert str(tmp_path / "data" / "advisories.db") in ran.out
+
+
+def test_status_tells_age_feeds_and_coverage(dockgate: Dockgate, tmp_path: Path) -> None:
+    dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")), "--database", str(tmp_path / "a.db"))
+    out = dockgate("db", "status", "--database", str(tmp_path / "a.db")).out
+    assert "osv Debian" in out
+    assert "ago" in out or "just now" in out
+    assert any(line.startswith("Debian:13") and "all packages" in line for line in out.splitlines())
+    document = json.loads(dockgate("db", "status", "--database", str(tmp_path / "a.db"), "-o", "json").out)
+    assert [one["ecosystem"] for one in document["coverage"]] == ["Debian:13", "PyPI"]
+    assert document["path"] == str(tmp_path / "a.db")
+
+
+def test_a_record_that_cannot_be_read_is_told(dockgate: Dockgate, tmp_path: Path) -> None:
+    folder = layouts.feeds(tmp_path / "feeds")
+    with zipfile.ZipFile(folder / "osv/PyPI/all.zip", "a") as archive:
+        archive.writestr("BROKEN-1.json", "{")
+    out = dockgate("db", "build", "--from", str(folder)).out
+    assert "1 unreadable" in out
+    assert "BROKEN-1" in out
+
+
+def test_without_a_database_the_commands_that_bring_one_are_named(dockgate: Dockgate) -> None:
+    ran = dockgate("db", "status")
+    assert (ran.code, ran.out) == (2, "")
+    assert "dockgate db update" in ran.err
+
+
+def test_a_folder_without_feeds_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
+    ran = dockgate("db", "build", "--from", str(tmp_path))
+    assert ran.code == 2
+    assert "holds no advisories" in ran.err
+    assert dockgate("db", "build", "--from", str(tmp_path / "nowhere")).code == 2
+
+
+def test_an_update_whose_feeds_fail_exits_2_and_says_which(
+    dockgate: Dockgate, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for feed in ("OSV", "KEV", "CVSS"):
+        monkeypatch.setenv(f"DOCKGATE_FEED_{feed}", f"{server.url}/{feed}")
+    ran = dockgate("db", "update")
+    assert ran.code == 2
+    assert "osv Debian: failed, there is none of it" in ran.out
+    assert server.url in ran.err
+    assert "/OSV/Debian/all.zip" in [asked.path for asked in server.asked]
+
+
+def test_an_update_brings_what_the_feeds_hold(
+    dockgate: Dockgate, server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = layouts.feeds(tmp_path / "feeds")
+    monkeypatch.setenv("DOCKGATE_FEED_OSV", f"{server.url}/OSV")
+    monkeypatch.setenv("DOCKGATE_FEED_KEV", f"{server.url}/KEV")
+    for ecosystem in ("Debian", "PyPI"):
+        server.answers[f"GET /OSV/{ecosystem}/all.zip"] = (folder / "osv" / ecosystem / "all.zip").read_bytes()
+    ran = dockgate("db", "update")
+    assert "osv PyPI: 1 statement\n" in ran.out
+    assert "osv npm: failed" in ran.out
+    assert "no URL for the feed cvss" in ran.out
+    assert ran.code == 2
+    assert "Debian:13" in dockgate("db", "status").out

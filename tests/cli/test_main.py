@@ -1,0 +1,150 @@
+"""The one catch point: exits, words, and what no command does."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from tests.cli.conftest import Dockgate
+from tests.cli.fake_server import FakeServer
+from tests.reports import samples
+
+from dockgate import __version__
+from dockgate.cli.main import root
+from dockgate.core.canonical import plain
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+
+
+ALL = dict(commands(root))
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_command_option_and_group_has_help(path: tuple[str, ...], dockgate: Dockgate) -> None:
+    ran = dockgate(*path, "--help")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith(f"Usage: dockgate {' '.join(path)} ")
+    assert ALL[path].help
+    assert ALL[path].get_short_help_str()
+    for option in ALL[path].params:
+        if isinstance(option, click.Option):
+            assert option.help, f"{' '.join(path)} {option.name}"
+
+
+def test_the_commands_of_the_design_exist(dockgate: Dockgate) -> None:
+    out = dockgate("--help").out
+    for name in ("up", "down", "demo", "scan", "gate", "db", "pipeline", "approval", "deploy", "apply"):
+        assert f"\n  {name} " in out
+
+
+def test_version(dockgate: Dockgate) -> None:
+    assert dockgate("--version").out == f"dockgate {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("bogus",), "No such command 'bogus'."),
+        (("scan",), "Missing argument 'IMAGE'."),
+        (("scan", "x", "--nope"), "No such option"),
+        (("scan", "x", "-o", "yaml"), "no format 'yaml'; formats: json, table"),
+        (("scan", "x", "-o", "json="), "the file's name is missing after '='"),
+        (("scan", "x", "-o", "json", "-o", "table"), "only one format can go to standard output"),
+        (("pipeline", "show"), "Missing argument 'NAME'."),
+        (("deploy", "scale", "web", "many"), "is not a valid integer range"),
+    ],
+)
+def test_wrong_use_exits_2_and_says_where_help_is(
+    dockgate: Dockgate, arguments: tuple[str, ...], complaint: str
+) -> None:
+    ran = dockgate(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: ")
+    assert complaint in ran.err
+    assert "--help` tells how it is used." in ran.err
+
+
+def test_without_a_command_the_help_is_shown_and_the_exit_is_2(dockgate: Dockgate) -> None:
+    for arguments in ((), ("db",)):
+        ran = dockgate(*arguments)
+        assert ran.code == 2
+        assert "Commands:" in ran.err
+
+
+def test_a_defect_is_one_line_and_a_request_to_report_it(
+    dockgate: Dockgate, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers["GET /repositories"] = [{"unexpected": 1}]
+    ran = dockgate("repository", "list")
+    assert ran.code == 2
+    first, second = ran.err.splitlines()
+    assert first == "error: internal fault: KeyError: 'name'"
+    assert "please report it" in second
+    monkeypatch.setenv("DOCKGATE_DEBUG", "1")
+    assert "Traceback (most recent call last)" in dockgate("repository", "list").err
+
+
+def test_what_the_machine_refuses_is_no_defect(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
+    server.answers["GET /verdicts/sha256:1"] = plain(samples.verdict())
+    ran = dockgate("verdict", "show", "sha256:1", "-o", f"json={tmp_path}/nowhere/report.json")
+    assert (ran.code, ran.err) == (2, f"error: {tmp_path}/nowhere/report.json: No such file or directory\n")
+
+
+def test_what_a_server_says_cannot_steer_the_terminal(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["GET /repositories"] = (500, {"error": "a\x1b[2Jb\nc", "advice": "d\x07"})
+    assert dockgate("repository", "list").err == "error: a\\x1b[2Jb\n       c\n       d\\x07\n"
+
+
+@pytest.mark.parametrize("repositories", [1, 5000])
+def test_a_reader_that_goes_away_is_no_error(server: FakeServer, repositories: int) -> None:
+    """Whether that shows while writing, or only when Python flushes the little there is at its end."""
+    one = {"name": "components", "clone_url": "http://127.0.0.1/x" * 20, "heads": {}}
+    server.answers["GET /repositories"] = [one] * repositories
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "dockgate", "repository", "list", "-o", "json"],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            env={**environment, "DOCKGATE_SERVER": server.url},
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_an_interrupted_command_exits_130_without_a_word(server: FakeServer) -> None:
+    asked = threading.Event()
+
+    def hang(_: object) -> object:
+        asked.set()
+        process.wait(timeout=20)
+        return []
+
+    server.answers["GET /repositories"] = hang
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dockgate", "repository", "list"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "DOCKGATE_SERVER": server.url},
+    )
+    assert asked.wait(timeout=20)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, b"", b"")

@@ -1,0 +1,208 @@
+"""`dockgate pipeline`: what a person is told of executions."""
+
+import json
+from typing import Any
+
+from tests.cli import answers
+from tests.cli.answers import NAME, VERDICT
+from tests.cli.conftest import Dockgate
+from tests.cli.fake_server import Asked, FakeServer
+from tests.reports import samples
+
+from dockgate.core.canonical import plain
+from dockgate.core.model import Status
+from dockgate.core.pipeline import State
+
+
+def serve(server: FakeServer, view: Any) -> None:
+    execution = view["execution"]
+    server.answers |= {
+        f"GET /pipelines/{NAME}/executions": [execution],
+        f"GET /executions/{execution['id']}": view,
+        f"GET /verdicts/{VERDICT}": plain(samples.verdict()),
+    }
+
+
+def test_show_tells_stages_states_and_times_in_order(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, answers.rejected())
+    ran = dockgate("pipeline", "show", NAME)
+    assert ran.code == 0
+    lines = ran.out.splitlines()
+    assert lines[0] == f"✗ {NAME}  #1  failed  1 min 5 s"
+    assert "3 min ago (" in lines[1]
+    assert "UTC)" in lines[1]
+    assert f"by push of {answers.COMMIT[:10]} to components main" in lines[1]
+    stages = [line for line in lines if line and line[0] in "✓✗·▸◦" and NAME not in line]
+    assert [line.split()[:3] for line in stages] == [
+        ["✓", "Source", "succeeded"],
+        ["✓", "Build", "succeeded"],
+        ["✗", "Assess", "failed"],
+        ["·", "Deploy", "not"],
+    ]
+    assert f"IMAGE_DIGEST {samples.MANIFEST}" in ran.out
+
+
+def test_show_names_every_breach_of_a_rejection_once_and_the_way_out(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, answers.rejected())
+    out = dockgate("pipeline", "show", NAME).out
+    assert "✗ Rejected by policy default" in out
+    for one in samples.FINDINGS[:4]:
+        rows = [row for row in out.splitlines() if one.id in row and one.severity in row and "→" in row]
+        assert any(f"{one.package.name} {one.package.version} → {one.fixed or 'no fix'}" in row for row in rows)
+    assert "jinja2 2.10 → 2.11.3" in out
+    assert out.count("2 HIGH findings, at most 0 allowed") == 1
+    assert f"dockgate pipeline retry {NAME}-1" in out
+
+
+def test_show_tells_that_it_was_rejected_for_want_of_evidence(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, answers.rejected())
+    unsure = samples.judgement(Status.UNDETERMINED, breaches=(), remedy=(), findings=())
+    verdict = samples.verdict(unsure, status=Status.UNDETERMINED)
+    server.answers[f"GET /verdicts/{VERDICT}"] = plain(verdict)
+    out = dockgate("pipeline", "show", NAME).out
+    assert "✗ Rejected by policy default, for the verdict is Undetermined" in out
+    assert "no feed for npm" in out
+
+
+def test_show_without_the_verdict_still_tells_the_summary(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, answers.rejected())
+    del server.answers[f"GET /verdicts/{VERDICT}"]
+    ran = dockgate("pipeline", "show", NAME)
+    assert ran.code == 0
+    assert "2 HIGH findings, at most 0 allowed" in ran.out
+
+
+def test_show_tells_what_is_waited_for(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, answers.waiting())
+    out = dockgate("pipeline", "show", NAME).out
+    assert out.startswith(f"▸ {NAME}  #1  in progress")
+    assert "◦ Assess  waiting" in out
+    assert "waits for a verdict by policy default" in out
+    assert "retry" not in out
+
+
+def test_show_tells_a_failed_actions_reason_and_its_try(dockgate: Dockgate, server: FakeServer) -> None:
+    view = answers.rejected()
+    failed = answers.action("Image", "build", State.FAILED, reason="RUN false: exit 1\nLook at line 3.", attempt=2)
+    view["stages"][1] = {"name": "Build", "state": "Failed", "actions": [failed]}
+    serve(server, view)
+    out = dockgate("pipeline", "show", NAME).out
+    assert "Image (try 2)  failed" in out
+    assert "• RUN false: exit 1" in out
+    assert "• Look at line 3." in out
+
+
+def test_an_execution_is_chosen_by_number_or_id(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, answers.rejected())
+    assert dockgate("pipeline", "show", NAME, "--execution", "1").code == 0
+    assert dockgate("pipeline", "show", NAME, "--execution", f"{NAME}-1").code == 0
+    assert dockgate("pipeline", "show", NAME, "--execution", "7").code == 2
+    other = answers.rejected()
+    other["execution"]["pipeline"] = "Other"
+    server.answers["GET /executions/Other-1"] = other
+    ran = dockgate("pipeline", "show", NAME, "--execution", "Other-1")
+    assert (ran.code, ran.err) == (2, f"error: Other-1 is an execution of Other, not of {NAME}\n")
+
+
+def test_a_pipeline_that_never_ran_says_how_it_is_started(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers[f"GET /pipelines/{NAME}/executions"] = []
+    stages = [{"name": name, "actions": []} for name in ("Source", "Build")]
+    server.answers[f"GET /pipelines/{NAME}"] = {"name": NAME, "version": 1, "stages": stages}
+    ran = dockgate("pipeline", "show", NAME)
+    assert ran.code == 0
+    assert f"{NAME} has not run yet: Source → Build" in ran.out
+    assert f"dockgate pipeline start {NAME}" in ran.out
+
+
+def test_json_is_the_servers_own(dockgate: Dockgate, server: FakeServer) -> None:
+    view = answers.rejected()
+    serve(server, view)
+    assert json.loads(dockgate("pipeline", "show", NAME, "-o", "json").out) == view
+
+
+def test_lists(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["GET /pipelines"] = [
+        {"name": NAME, "version": 2, "latest": answers.execution()},
+        {"name": "Quiet", "version": 1, "latest": None},
+    ]
+    head, first, second = dockgate("pipeline", "list").out.splitlines()
+    assert head.split() == ["PIPELINE", "VERSION", "NEWEST", "STATE", "STARTED"]
+    assert first.split()[:4] == [NAME, "2", f"{NAME}-1", "Failed"]
+    assert "never ran" in second
+    server.answers[f"GET /pipelines/{NAME}/executions"] = [answers.execution(reason="Build/Image: no base image")]
+    out = dockgate("pipeline", "executions", NAME, "--limit", "5").out
+    assert "Build/Image: no base image" in out
+    assert server.asked[-1].query == {"limit": "5"}
+
+
+def test_start_stop_and_retry(dockgate: Dockgate, server: FakeServer) -> None:
+    running = answers.execution(3, State.IN_PROGRESS)
+    server.answers |= {
+        f"POST /pipelines/{NAME}/executions": (201, running),
+        f"POST /executions/{NAME}-3/stop": running,
+        f"POST /executions/{NAME}-3/retry": running,
+    }
+    assert f"{NAME}-3: started" in dockgate("pipeline", "start", NAME).out
+    assert f"{NAME}-3: stopped" in dockgate("pipeline", "stop", f"{NAME}-3", "--reason", "enough").out
+    assert server.asked[-1].json() == {"reason": "enough"}
+    assert dockgate("pipeline", "retry", f"{NAME}-3").code == 0
+
+
+class Log:
+    """An action's log that grows each time it is asked for."""
+
+    def __init__(self, *parts: str) -> None:
+        self.parts = list(parts)
+        self.offsets: list[str] = []
+
+    def __call__(self, asked: Asked) -> Any:
+        self.offsets.append(asked.query["offset"])
+        if not self.parts:
+            return {"text": "", "offset": int(asked.query["offset"]), "over": True}
+        text = self.parts.pop(0)
+        return {"text": text, "offset": int(asked.query["offset"]) + len(text), "over": False}
+
+
+def test_logs_are_followed_until_the_action_is_over(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, answers.rejected())
+    log = Log("STEP 1\n", "", "STEP 2\n")
+    server.answers[f"GET /executions/{NAME}-1/log"] = log
+    ran = dockgate("pipeline", "logs", NAME, "--stage", "Build", "-f")
+    assert (ran.code, ran.out) == (0, "STEP 1\nSTEP 2\n")
+    assert log.offsets == ["0", "7", "7", "14"]
+
+
+def test_logs_that_are_not_followed_end_with_what_stands(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, answers.rejected())
+    server.answers[f"GET /executions/{NAME}-1/log"] = Log("STEP 1\n", "", "STEP 2\n")
+    assert dockgate("pipeline", "logs", f"{NAME}-1", "--action", "Image").out == "STEP 1\n"
+
+
+def test_several_logs_are_told_apart_and_what_never_began_is_left_out(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, answers.rejected())
+    server.answers[f"GET /executions/{NAME}-1/log"] = Log("STEP 1\n")
+    assert dockgate("pipeline", "logs", NAME, "-f").out == "── Build / Image ──\nSTEP 1\n"
+
+
+def test_following_waits_for_an_action_to_begin(dockgate: Dockgate, server: FakeServer) -> None:
+    before, begun = answers.waiting(), answers.waiting()
+    begun["stages"][3]["actions"] = [answers.action("Deploy", "deploy", State.IN_PROGRESS)]
+    views = [before, before, before]
+    serve(server, before)
+    server.answers[f"GET /executions/{NAME}-1"] = lambda asked: views.pop() if views else begun
+    server.answers[f"GET /executions/{NAME}-1/log"] = Log("web: revision 2\n")
+    assert dockgate("pipeline", "logs", NAME, "--action", "Deploy", "-f").out == "web: revision 2\n"
+
+
+def test_logs_of_an_action_that_is_not_there(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, answers.rejected())
+    ran = dockgate("pipeline", "logs", NAME, "--stage", "Biuld")
+    assert ran.code == 2
+    assert "has no Biuld" in ran.err
+
+
+def test_logs_of_a_pipeline_that_never_ran(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers[f"GET /pipelines/{NAME}/executions"] = []
+    ran = dockgate("pipeline", "logs", NAME)
+    assert ran.code == 2
+    assert f"{NAME} has not run yet" in ran.err

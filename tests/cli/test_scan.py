@@ -1,0 +1,266 @@
+"""`dockgate scan` and `dockgate gate`, whole, over small OCI layouts: exits, reports, and what each refuses."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.cli import layouts
+from tests.cli.conftest import Dockgate, Ran
+from tests.cli.layouts import Layout, debian, image, python
+
+CLEAN = {**debian(openssl="3.5.4-1", bash="5.2-1"), **python("jinja2", "2.10.1")}
+VULNERABLE = {**debian(openssl="3.5.1-1", zlib="1:1.3"), **python("jinja2", "2.10")}
+BROKEN = {**CLEAN, "var/lib/dpkg/status": "Package: openssl\nStatus: install ok"}
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(dockgate: Dockgate, tmp_path: Path) -> Run:
+    """`dockgate`, with a database of the small feeds in place."""
+    assert dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds"))).code == 0
+    return dockgate
+
+
+def test_a_scan_lists_findings_and_judges_nothing(run: Run, tmp_path: Path) -> None:
+    ran = run("scan", image(tmp_path / "image", VULNERABLE))
+    assert (ran.code, ran.err) == (0, "")
+    assert "linux/amd64 · Debian GNU/Linux 13 (trixie) · 3 packages" in ran.out
+    for identity, package in (("CVE-2025-0001", "openssl"), ("CVE-2025-0002", "zlib"), ("PYSEC-2019-217", "jinja2")):
+        assert identity in ran.out
+        assert f"\n{package} " in ran.out
+    assert "3 findings: 1 CRITICAL, 1 HIGH, 1 LOW" in ran.out
+    assert "policy" not in ran.out
+
+
+def test_a_scan_of_what_cannot_be_read_whole_exits_3_unless_that_is_allowed(run: Run, tmp_path: Path) -> None:
+    reference = image(tmp_path / "image", BROKEN)
+    ran = run("scan", reference)
+    assert ran.code == 3
+    assert "Could not be read" in ran.out
+    assert "var/lib/dpkg/status" in ran.out
+    assert run("scan", reference, "--allow-unread").code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "status"),
+    [(CLEAN, 0, "✓ Approved"), (VULNERABLE, 1, "✗ Rejected"), (BROKEN, 3, "? Undetermined")],
+    ids=["approved", "rejected", "undetermined"],
+)
+def test_the_gate_exits_by_its_verdict(
+    run: Run, tmp_path: Path, content: dict[str, str], code: int, status: str
+) -> None:
+    ran = run("gate", image(tmp_path / "image", content))
+    assert (ran.code, ran.err) == (code, "")
+    assert f"{status} by policy default" in ran.out
+
+
+def test_a_rejection_names_every_breach_and_the_upgrades_that_turn_it(run: Run, tmp_path: Path) -> None:
+    ran = run("gate", image(tmp_path / "image", VULNERABLE))
+    assert "CRITICAL  CVE-2025-0001  openssl 3.5.1-1 → 3.5.4-1" in ran.out
+    assert "HIGH  PYSEC-2019-217  jinja2 2.10 → 2.10.1" in ran.out
+    remedy = ran.out[ran.out.index("To turn this verdict") :]
+    assert "openssl 3.5.1-1 → 3.5.4-1" in remedy
+    assert "jinja2 2.10 → 2.10.1" in remedy
+    upgraded = {**debian(openssl="3.5.4-1", zlib="1:1.3"), **python("jinja2", "2.10.1")}
+    assert run("gate", image(tmp_path / "upgraded", upgraded)).code == 0
+
+
+def test_the_same_image_judged_twice_gives_the_same_document_but_for_the_time(run: Run, tmp_path: Path) -> None:
+    reference = image(tmp_path / "image", VULNERABLE)
+    first, second = (json.loads(run("gate", reference, "-o", "json").out) for _ in range(2))
+    for document in (first, second):
+        del document["verdict"]["inputs"]["now"]
+    assert first == second
+
+
+def test_a_policy_may_be_a_file_and_is_named_after_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "lenient.yaml").write_text("max_findings: {CRITICAL: 1, HIGH: 1}\n")
+    ran = run("gate", image(tmp_path / "image", VULNERABLE), "--policy", str(tmp_path / "lenient.yaml"))
+    assert ran.code == 0
+    assert "✓ Approved by policy lenient" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (None, "There is no policy"),
+        ("max_findings: {HIHG: 1}\n", "p.yaml:1: max_findings.HIHG: unknown key"),
+        (b"\xff\xfe", "is not UTF-8"),
+    ],
+)
+def test_a_policy_that_is_wrong_is_refused_before_anything_is_read(
+    dockgate: Dockgate, tmp_path: Path, text: str | bytes | None, complaint: str
+) -> None:
+    if text is not None:
+        (tmp_path / "p.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    ran = dockgate("gate", "nowhere.invalid/app", "--policy", str(tmp_path / "p.yaml"))
+    assert ran.code == 2
+    assert complaint in ran.err
+
+
+@pytest.mark.parametrize("command", ["scan", "gate"])
+def test_without_a_database_the_command_that_brings_one_is_named(
+    dockgate: Dockgate, tmp_path: Path, command: str
+) -> None:
+    ran = dockgate(command, image(tmp_path / "image", CLEAN))
+    assert (ran.code, ran.out) == (2, "")
+    assert f"There is no advisory database at {tmp_path / 'data' / 'advisories.db'}" in ran.err
+    assert "dockgate db update" in ran.err
+
+
+@pytest.mark.parametrize("command", ["scan", "gate"])
+def test_an_image_that_does_not_exist_is_a_fault(run: Run, tmp_path: Path, command: str) -> None:
+    for reference in (f"oci:{tmp_path / 'nothing'}", "UPPER/case", str(tmp_path / "missing.tar")):
+        ran = run(command, reference)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith("error: ")
+        assert "internal fault" not in ran.err
+
+
+def test_reports_go_to_files_and_to_the_screen(run: Run, tmp_path: Path) -> None:
+    reference = image(tmp_path / "image", VULNERABLE)
+    ran = run("gate", reference, "-o", "table", "-o", f"json={tmp_path / 'verdict.json'}")
+    assert ran.code == 1
+    assert "Rejected by policy default" in ran.out
+    document = json.loads((tmp_path / "verdict.json").read_text())
+    assert document["verdict"]["status"] == "Rejected"
+    assert document["image"]["reference"] == reference
+
+
+class TestAnIndex:
+    @pytest.fixture
+    def layout(self, tmp_path: Path) -> Layout:
+        return Layout(tmp_path / "index")
+
+    def test_its_verdict_is_the_worst_of_its_platforms(self, run: Run, layout: Layout) -> None:
+        digest = layout.tagged(layout.index(layout.manifest(CLEAN), layout.manifest(VULNERABLE, architecture="arm64")))
+        ran = run("gate", f"oci:{layout.folder}", "-o", "json")
+        document = json.loads(ran.out)
+        assert ran.code == 1
+        assert document["image"]["digest"] == digest
+        assert {one["platform"]: one["status"] for one in document["platforms"]} == {
+            "linux/amd64": "Approved",
+            "linux/arm64": "Rejected",
+        }
+
+    def test_the_verdict_on_one_platform_is_not_on_the_index(self, run: Run, layout: Layout) -> None:
+        child = layout.manifest(CLEAN)
+        layout.tagged(layout.index(child, layout.manifest(VULNERABLE, architecture="arm64")))
+        ran = run("gate", f"oci:{layout.folder}", "--platform", "linux/amd64", "-o", "json")
+        assert ran.code == 0
+        assert json.loads(ran.out)["image"]["digest"] == child["digest"]
+
+    def test_a_scan_is_of_all_platforms_when_asked(self, run: Run, layout: Layout) -> None:
+        layout.tagged(layout.index(layout.manifest(CLEAN), layout.manifest(VULNERABLE, architecture="arm64")))
+        ran = run("scan", f"oci:{layout.folder}", "--platform", "all")
+        assert "linux/amd64 · " in ran.out
+        assert "linux/arm64 · " in ran.out
+
+    def test_a_platform_that_is_not_there_is_a_fault_that_names_those_that_are(self, run: Run, layout: Layout) -> None:
+        layout.tagged(layout.index(layout.manifest(CLEAN), layout.manifest(CLEAN, architecture="arm64")))
+        ran = run("gate", f"oci:{layout.folder}", "--platform", "linux/s390x")
+        assert ran.code == 2
+        assert "linux/amd64, linux/arm64" in ran.err
+
+
+class TestTheCacheOfLayers:
+    def test_what_was_read_once_is_not_read_again(self, run: Run, tmp_path: Path) -> None:
+        reference = image(tmp_path / "image", CLEAN)
+        first = run("scan", reference, "-o", "json").out
+        manifest = json.loads((tmp_path / "image/index.json").read_text())["manifests"][0]["digest"]
+        blobs = tmp_path / "image/blobs/sha256"
+        for layer in json.loads((blobs / manifest.partition(":")[2]).read_text())["layers"]:
+            (blobs / layer["digest"].partition(":")[2]).unlink()
+        assert run("scan", reference, "-o", "json").out == first
+
+    def test_a_layer_that_is_broken_is_not_remembered(self, run: Run, tmp_path: Path) -> None:
+        reference = image(tmp_path / "image", CLEAN)
+        (layer,) = json.loads(_manifest(tmp_path / "image").read_text())["layers"]
+        blob = tmp_path / "image/blobs/sha256" / layer["digest"].partition(":")[2]
+        whole = blob.read_bytes()
+        blob.write_bytes(whole[:-20])
+        assert run("gate", reference).code == 3
+        blob.write_bytes(whole)
+        assert run("gate", reference).code == 0
+
+    def test_a_cache_that_is_spoiled_or_cannot_be_written_is_no_matter(self, run: Run, tmp_path: Path) -> None:
+        reference = image(tmp_path / "image", VULNERABLE)
+        first = run("scan", reference).out
+        kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+        assert kept
+        for path in kept:
+            path.write_text('{"layer": 3')
+        assert run("scan", reference).out == first
+        for path in kept:
+            path.unlink()
+            path.mkdir()
+        assert run("scan", reference).out == first
+
+
+def _manifest(layout: Path) -> Path:
+    digest: str = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
+    return layout / "blobs/sha256" / digest.partition(":")[2]
+
+
+def test_a_scan_as_json_loads_nothing_that_it_does_not_need(run: Run, tmp_path: Path) -> None:
+    """Not only its imports: the whole command, findings included, over a local image."""
+    forbidden = (
+        "sqlalchemy",
+        "alembic",
+        "dbos",
+        "fastapi",
+        "uvicorn",
+        "pydantic",
+        "rich",
+        "univers",
+        "httpx",
+        "zstandard",
+    )
+    program = (
+        "import sys\n"
+        "from dockgate.cli.main import run\n"
+        f"code = run(['scan', {image(tmp_path / 'image', VULNERABLE)!r}, '-o', 'json={tmp_path / 'out.json'}'])\n"
+        f"print(code, sorted(set({forbidden!r}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=False)
+    assert (done.stdout, done.stderr) == ("0 []\n", "")
+    assert len(json.loads((tmp_path / "out.json").read_text())["platforms"][0]["findings"]) == 3
+
+
+def test_the_import_time_of_a_scan_is_reported(run: Run, record_property: Callable[[str, object], None]) -> None:
+    """A figure for the record, not a bar: bench/ measures."""
+    program = (
+        "import time; start = time.perf_counter()\n"
+        "import dockgate.cli.main, dockgate.cli.scan, dockgate.bootstrap.scan\n"
+        "print(time.perf_counter() - start)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    record_property("scan_import_seconds", float(done.stdout))
+    print(f"scan's imports: {float(done.stdout) * 1000:.0f} ms")  # noqa: T201 - shown with -s
+    assert float(done.stdout) > 0
+
+
+def test_progress_is_told_on_a_terminal_only(run: Run, tmp_path: Path) -> None:
+    reference = image(tmp_path / "image", CLEAN)
+    assert run("scan", reference).err == ""
+    ours, theirs = pty.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "dockgate", "scan", reference, "-o", "json"],
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            check=False,
+        )
+        os.close(theirs)
+        said = os.read(ours, 4096).decode()
+    finally:
+        os.close(ours)
+    assert done.returncode == 0
+    assert said.startswith(f"\r\x1b[2Kopening {reference[:30]}")
+    assert said.endswith("\r\x1b[2K")

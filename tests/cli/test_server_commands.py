@@ -1,0 +1,110 @@
+"""Approvals, images, verdicts, services, repositories."""
+
+import json
+
+from tests.cli import answers
+from tests.cli.answers import NAME, VERDICT
+from tests.cli.conftest import Dockgate
+from tests.cli.fake_server import FakeServer
+from tests.reports import samples
+
+from dockgate.core.approvals import ApprovalState
+from dockgate.core.canonical import plain
+
+APPROVAL = f"{NAME}-1/Assess/Gate/1"
+COMPONENTS = {"repository": "components", "tag": "1", "digest": samples.MANIFEST, "pushed_at": answers.ago(90)}
+
+
+def test_a_rejection_fetches_the_token_that_it_must_show(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers[f"GET /approvals/{APPROVAL}"] = answers.approval(ApprovalState.WAITING)
+    server.answers[f"POST /approvals/{APPROVAL}/reject"] = answers.approval()
+    ran = dockgate("approval", "reject", APPROVAL, "--reason", "not before the holidays")
+    assert (ran.code, ran.out) == (0, f"{APPROVAL}: rejected\n")
+    sent = server.asked[-1].json()
+    assert (sent["token"], sent["reason"]) == ("the-token", "not before the holidays")
+    assert sent["who"]
+
+
+def test_a_token_that_was_given_is_the_one_that_is_shown(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers[f"POST /approvals/{APPROVAL}/reject"] = (403, {"error": "that is not the token", "advice": ""})
+    ran = dockgate("approval", "reject", APPROVAL, "--reason", "no", "--token", "guessed")
+    assert (ran.code, ran.err) == (2, "error: that is not the token\n")
+    assert [asked.method for asked in server.asked] == ["POST"]
+    assert server.asked[0].json()["token"] == "guessed"
+
+
+def test_an_approval_shows_its_token_while_it_waits_only(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers[f"GET /approvals/{APPROVAL}"] = answers.approval(ApprovalState.WAITING)
+    waiting = dockgate("approval", "show", APPROVAL).out
+    assert "the-token" in waiting
+    assert "in 6 days" in waiting
+    server.answers[f"GET /approvals/{APPROVAL}"] = answers.approval()
+    settled = dockgate("approval", "show", APPROVAL).out
+    assert "the-token" not in settled
+    assert VERDICT in settled
+
+
+def test_approvals_are_listed_by_state(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["GET /approvals"] = [answers.approval()]
+    ran = dockgate("approval", "list", "--state", "rejected")
+    assert "2 HIGH findings" in ran.out
+    assert server.asked[-1].query == {"state": "Rejected"}
+    assert dockgate("approval", "list", "--state", "maybe").code == 2
+
+
+def test_images(dockgate: Dockgate, server: FakeServer) -> None:
+    summary = {**COMPONENTS, "scan": "Done", "status": "Rejected", "summary": "2 HIGH findings"}
+    server.answers["GET /images"] = [summary]
+    listed = dockgate("image", "list", "components").out
+    assert "components:1" in listed
+    assert samples.MANIFEST in listed
+    assert server.asked[-1].query == {"repository": "components"}
+    server.answers[f"GET /images/{samples.MANIFEST}"] = {
+        "digest": samples.MANIFEST,
+        "scan": {"image": samples.MANIFEST, "state": "Failed", "reason": "the registry is down"},
+        "pushes": [COMPONENTS],
+        "inventories": [{"platform": "linux/amd64", "distribution": "Debian 13", "packages": 80, "unread": 1}],
+        "verdicts": [{"digest": VERDICT, "status": "Rejected", "policy": "default", "summary": "2 HIGH findings",
+                      "judged_at": answers.ago(5)}],
+    }  # fmt: skip
+    shown = dockgate("image", "show", samples.MANIFEST).out
+    for text in ("Failed: the registry is down", "components:1", "Debian 13", VERDICT, "2 HIGH findings"):
+        assert text in shown
+
+
+def test_a_verdict_is_shown_as_gate_shows_it_with_its_inventory(dockgate: Dockgate, server: FakeServer) -> None:
+    verdict = samples.verdict()
+    server.answers[f"GET /verdicts/{VERDICT}"] = plain(verdict)
+    server.answers[f"GET /documents/{verdict.inputs.inventories[0]}"] = plain(samples.inventory())
+    ran = dockgate("verdict", "show", VERDICT)
+    assert ran.code == 0
+    assert "Debian GNU/Linux 13 (trixie) · 5 packages" in ran.out
+    assert "✗ Rejected by policy default" in ran.out
+    document = json.loads(dockgate("verdict", "show", VERDICT, "-o", "json").out)
+    assert document["verdict"]["status"] == "Rejected"
+
+
+def test_services(dockgate: Dockgate, server: FakeServer) -> None:
+    view = answers.service()
+    at_risk = {**view["service"], "at_risk": "CVE-2026-1", "at_risk_until": "2026-12-09T00:00:00Z"}
+    server.answers["GET /services"] = [{"service": at_risk, "image": view["definitions"][0]["image"], "running": 1}]
+    listed = dockgate("deploy", "list").out
+    assert "1 of 1" in listed
+    assert "at risk until 2026-12-09" in listed
+    server.answers["GET /services/web"] = view
+    shown = dockgate("deploy", "show", "web").out
+    for text in ("RUNNING", "18000->8000", "revision 2", samples.MANIFEST):
+        assert text in shown
+    server.answers["POST /services/web/scale"] = view
+    assert dockgate("deploy", "scale", "web", "3").out == "web: desired count 3\n"
+    assert server.asked[-1].json() == {"desired_count": 3}
+    assert dockgate("deploy", "scale", "web", "--", "-1").code == 2
+
+
+def test_repositories(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["GET /repositories"] = []
+    assert "No repositories." in dockgate("repository", "list").out
+    server.answers["GET /repositories"] = [
+        {"name": "components", "clone_url": "http://127.0.0.1:7420/git/components.git", "heads": {"main": "a" * 40}}
+    ]
+    assert "main aaaaaaaaaa" in dockgate("repository", "list").out

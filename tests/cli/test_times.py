@@ -1,0 +1,51 @@
+"""Times as people say them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dockgate.cli import times
+
+NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.4, "just now"),
+        (5, "5 s ago"),
+        (59.9, "59 s ago"),
+        (60, "1 min ago"),
+        (3599, "59 min ago"),
+        (7200, "2 h ago"),
+        (86400, "1 day ago"),
+        (9 * 86400, "9 days ago"),
+        (-90, "in 1 min"),
+        (-7 * 86400, "in 7 days"),
+    ],
+)
+def test_relative(seconds: float, said: str) -> None:
+    assert times.relative(NOW - timedelta(seconds=seconds), NOW) == said
+
+
+def test_a_time_is_told_relative_and_absolute_in_utc() -> None:
+    assert times.at("2026-11-25T12:57:00+01:00", NOW) == "3 min ago (2026-11-25 11:57:00 UTC)"
+
+
+@pytest.mark.parametrize("text", ["", "soon"])
+def test_no_time_is_a_dash(text: str) -> None:
+    assert (times.at(text, NOW), times.short(text, NOW)) == ("-", "-")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [
+        ("", "", ""),
+        ("2026-11-25T11:59:57.500Z", "", "2.5 s"),
+        ("2026-11-25T11:00:00Z", "2026-11-25T11:01:05Z", "1 min 5 s"),
+        ("2026-11-25T09:00:00Z", "2026-11-25T11:01:05Z", "2 h 1 min"),
+        ("2026-11-25T12:00:01Z", "", "0.0 s"),
+    ],
+)
+def test_took(start: str, end: str, said: str) -> None:
+    assert times.took(start, end, NOW) == said

@@ -1,0 +1,145 @@
+"""What every feed promises, from a folder and over HTTP."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.feeds.making import cvss, entry, export, fixed, kev, lay, record
+from tests.feeds.serving import Site, serving
+
+from dockgate import feeds
+from dockgate.core.errors import NotFoundError, UnavailableError, UnreadableError
+from dockgate.core.ports import Faulty, Feed, Fetched
+
+VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
+SAMPLES = {
+    "osv": (
+        export(record("PYSEC-1", entry("PyPI", "a", *fixed("1")))),
+        export(record("PYSEC-1", entry("PyPI", "a", *fixed("2")))),
+    ),
+    "kev": (kev({"CVE-1": "2024-01-01"}), kev({"CVE-2": "2024-01-01"})),
+    "cvss": (cvss(("CVE-1", "3.1", VECTOR, "")), cvss(("CVE-2", "3.1", VECTOR, ""))),
+}
+"""two versions of each feed's file; a new feed adds its own"""
+
+
+class Place:
+    """Somewhere a feed can be fetched from, whose file can be replaced."""
+
+    def __init__(self, feed: Feed, into: Path) -> None:
+        self.feed = feed
+        self.part = "PyPI" if "*" in feed.file else ""
+        self.into = into
+
+    def fetch(self, fingerprint: str = "") -> Fetched:
+        return self.feed.fetch(self.origin(), self.part, fingerprint, self.into)
+
+    def origin(self) -> Path | str:
+        raise NotImplementedError
+
+    def put(self, data: bytes) -> None:
+        raise NotImplementedError
+
+
+class Folder(Place):
+    def origin(self) -> Path:
+        return self.into / "feeds"
+
+    def put(self, data: bytes) -> None:
+        lay(self.origin(), {self.feed.file.replace("*", self.part): data})
+
+
+class Http(Place):
+    def __init__(self, feed: Feed, into: Path, site: Site) -> None:
+        super().__init__(feed, into)
+        self.site = site
+
+    def origin(self) -> str:
+        return f"{self.site.url}/base" if self.part else f"{self.site.url}/file"
+
+    def put(self, data: bytes) -> None:
+        self.site.files["/base/PyPI/all.zip" if self.part else "/file"] = data
+
+
+@pytest.fixture(params=feeds.load(), ids=lambda feed: feed.name)
+def feed(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(params=["folder", "ETag", "Last-Modified", "no validator"])
+def place(request: pytest.FixtureRequest, feed: Feed, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "folder":
+        yield Folder(feed, tmp_path)
+        return
+    with serving({}) as site:
+        site.validator = "" if request.param == "no validator" else request.param
+        yield Http(feed, tmp_path, site)
+
+
+def test_it_brings_the_file_and_then_says_unchanged(place: Place) -> None:
+    first, _ = SAMPLES[place.feed.name]
+    place.put(first)
+    fetched = place.fetch()
+    assert fetched.path is not None
+    assert fetched.path.read_bytes() == first
+    assert fetched.fingerprint
+    for _ in range(2):
+        assert place.fetch(fetched.fingerprint) == Fetched(True, fetched.fingerprint)
+
+
+def test_another_file_is_brought_again(place: Place) -> None:
+    if isinstance(place, Http) and place.site.validator == "Last-Modified":
+        place.site.validator = ""
+    first, second = SAMPLES[place.feed.name]
+    place.put(first)
+    fingerprint = place.fetch().fingerprint
+    place.put(second)
+    fetched = place.fetch(fingerprint)
+    assert not fetched.unchanged
+    assert fetched.path is not None
+    assert fetched.path.read_bytes() == second
+
+
+def test_what_is_not_there_is_named(place: Place) -> None:
+    with pytest.raises((NotFoundError, UnavailableError)) as caught:
+        place.fetch()
+    named = place.feed.file.replace("*", place.part) if isinstance(place, Folder) else f"{place.feed.name} cannot"
+    assert named in str(caught.value)
+    assert str(place.origin()) in str(caught.value)
+
+
+def test_its_file_is_read_alike_each_time(feed: Feed, tmp_path: Path) -> None:
+    place = Folder(feed, tmp_path)
+    place.put(SAMPLES[feed.name][0])
+    path = place.fetch().path
+    assert path is not None
+    with path.open("rb") as stream:
+        statements = list(feed.parse(stream, place.part))
+        stream.seek(0)
+        assert list(feed.parse(stream, place.part)) == statements
+    assert len(statements) == 1
+    assert not isinstance(statements[0], Faulty)
+
+
+def test_a_file_of_nonsense_is_unreadable(feed: Feed, tmp_path: Path) -> None:
+    (tmp_path / "nonsense").write_bytes(b"nonsense\n")
+    with (tmp_path / "nonsense").open("rb") as stream, pytest.raises(UnreadableError):
+        list(feed.parse(stream, "PyPI"))
+
+
+def test_it_tries_again_a_few_times(feed: Feed, tmp_path: Path) -> None:
+    with serving({}) as site:
+        place = Http(feed, tmp_path, site)
+        place.put(SAMPLES[feed.name][0])
+        (path,) = site.files
+        site.failing[path] = [503]
+        assert place.fetch().path is not None
+        assert site.seen == [f"{path} 503", f"{path} 200"]
+
+
+def test_nobody_listening_is_unavailable_and_named(feed: Feed, tmp_path: Path) -> None:
+    with serving({}) as site:
+        place = Http(feed, tmp_path, site)
+    with pytest.raises(UnavailableError, match=f"The feed {feed.name} cannot be fetched from http://127"):
+        place.fetch()

@@ -1,0 +1,311 @@
+"""What every source promises, and what git over HTTP does besides. Each changing call is made twice."""
+
+import asyncio
+import gc
+import os
+import tarfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from tests.parts import Faults, git, serving, write
+
+from dockgate.core.errors import NotFoundError, UnavailableError, UsageError
+from dockgate.core.ports import RepositoryHost
+from dockgate.sources.git import GitHost, http_backend
+from dockgate.sources.memory import MemoryHost
+
+TIME = "2026-11-24T10:00:00Z"
+
+
+class Pushes(Protocol):
+    """A host that a test can push to; `push` returns the commit's id."""
+
+    host: RepositoryHost
+
+    def push(self, files: Mapping[str, str], message: str = "Change", branch: str = "main") -> str: ...
+
+
+class Memory:
+    def __init__(self, folder: Path) -> None:
+        self.host = MemoryHost()
+
+    def push(self, files: Mapping[str, str], message: str = "Change", branch: str = "main") -> str:
+        return self.host.push("web", files, message, branch, time=TIME)
+
+
+class Git:
+    def __init__(self, folder: Path) -> None:
+        self.host = GitHost(folder / "git")
+        self._folder = folder
+
+    def push(self, files: Mapping[str, str], message: str = "Change", branch: str = "main") -> str:
+        clone = self._folder / "clone"
+        bare = self._folder / "git" / "web.git"
+        if not clone.exists():
+            git(self._folder, "clone", "--quiet", str(bare), str(clone))
+        write(clone, files)
+        git(clone, "add", "--all")
+        dates = {"GIT_AUTHOR_DATE": TIME, "GIT_COMMITTER_DATE": TIME}
+        git(clone, "commit", "--quiet", "--allow-empty", "--message", message, **dates)
+        git(clone, "push", "--quiet", "origin", f"HEAD:{branch}")
+        return git(clone, "rev-parse", "HEAD").strip()
+
+
+@pytest.fixture(params=[Memory, pytest.param(Git, marks=pytest.mark.real)])
+def pushes(request: pytest.FixtureRequest, tmp_path: Path) -> Pushes:
+    pushes: Pushes = request.param(tmp_path)
+    pushes.host.create("web")
+    return pushes
+
+
+def test_a_new_repository_has_no_branches_and_making_it_again_changes_nothing(pushes: Pushes) -> None:
+    assert pushes.host.heads("web") == {}
+    head = pushes.push({"a": "1"})
+    pushes.host.create("web")
+    assert pushes.host.heads("web") == {"main": head}
+
+
+def test_heads_are_branches_whatever_their_names(pushes: Pushes) -> None:
+    first = pushes.push({"a": "1"})
+    second = pushes.push({"a": "2"}, branch="team/a-b")
+    assert first != second
+    assert pushes.host.heads("web") == {"main": first, "team/a-b": second}
+
+
+def test_a_commit_is_found_by_branch_and_by_id(pushes: Pushes) -> None:
+    message = "Raise flask\n\nIt was ölder."
+    first = pushes.push({"a": "1"}, message)
+    pushes.push({"a": "2"}, "Another")
+    for revision in (first, "main"):
+        commit = pushes.host.commit("web", revision)
+        assert (commit.branch, commit.author, commit.time) == ("main", "Ada <ada@example.org>", TIME)
+    found = pushes.host.commit("web", first)
+    assert (found.id, found.message) == (first, message)
+    assert pushes.host.commit("web", "main").message == "Another"
+
+
+def test_an_archive_is_the_tree_and_the_same_bytes_each_time(pushes: Pushes, tmp_path: Path) -> None:
+    first = pushes.push({"Dockerfile": "FROM scratch\n", "app/main.py": "print()\n"})
+    pushes.push({"Dockerfile": "FROM other\n"})
+    into = tmp_path / "source.tar"
+    into.write_text("what was there before")
+    pushes.host.archive("web", first, into)
+    bytes_before = into.read_bytes()
+    pushes.host.archive("web", first, into)
+    assert into.read_bytes() == bytes_before
+    with tarfile.open(into) as tar:
+        assert [name for name in tar.getnames() if "." in name or "D" in name] == ["Dockerfile", "app/main.py"]
+        member = tar.extractfile("Dockerfile")
+        assert member is not None
+        assert member.read() == b"FROM scratch\n"
+
+
+def test_what_is_unknown_is_not_found(pushes: Pushes, tmp_path: Path) -> None:
+    pushes.push({"a": "1"})
+    into = tmp_path / "source.tar"
+    into.write_text("what was there before")
+    for call in (
+        lambda: pushes.host.heads("other"),
+        lambda: pushes.host.commit("other", "main"),
+        lambda: pushes.host.commit("web", "other"),
+        lambda: pushes.host.commit("web", "--all"),
+        lambda: pushes.host.commit("web", "0" * 40),
+        lambda: pushes.host.archive("web", "0" * 40, into),
+        lambda: pushes.host.archive("other", "0" * 40, into),
+    ):
+        with pytest.raises(NotFoundError) as caught:
+            call()
+        assert caught.value.advice
+    assert into.read_text() == "what was there before"
+    assert {path.name for path in tmp_path.iterdir()} <= {"source.tar", "git", "clone"}
+
+
+def test_the_fake_fails_where_it_is_told_to() -> None:
+    faults = Faults(after_create=[UnavailableError("power cut")])
+    host = MemoryHost(faults)
+    with pytest.raises(UnavailableError):
+        host.create("web")
+    host.create("web")
+    assert host.heads("web") == {}
+    assert faults.seen == ["before create", "after create", "before create", "after create", "before heads"]
+
+
+# --- git alone ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["", ".", "..", "../web", "a/b", ".web", "-web", "a b", "a\0b", "a" * 101, "web\n"])
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    host = GitHost(tmp_path / "git")
+    with pytest.raises(UsageError):
+        host.create(name)
+    with pytest.raises(NotFoundError):
+        host.heads(name)
+    assert list((tmp_path / "git").iterdir()) == []
+
+
+@pytest.mark.real
+def test_no_attribute_hides_files_from_the_archive_or_makes_it_vary(tmp_path: Path) -> None:
+    pushes = Git(tmp_path)
+    pushes.host.create("web")
+    files = {".gitattributes": "hidden export-ignore\nrefs export-subst\n", "hidden": "1", "refs": "$Format:%D$"}
+    commit = pushes.push(files)
+    pushes.host.archive("web", commit, tmp_path / "before.tar")
+    pushes.push({"a": "1"}, branch="other")
+    pushes.host.archive("web", commit, tmp_path / "after.tar")
+    assert (tmp_path / "before.tar").read_bytes() == (tmp_path / "after.tar").read_bytes()
+    with tarfile.open(tmp_path / "after.tar") as tar:
+        assert "hidden" in tar.getnames()
+        refs = tar.extractfile("refs")
+        assert refs is not None
+        assert refs.read() == b"$Format:%D$"
+
+
+@pytest.mark.real
+def test_many_may_make_a_repository_at_once(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    host = GitHost(tmp_path / "git")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(host.create, ["web"] * 16))
+    assert [path.name for path in (tmp_path / "git").iterdir()] == ["web.git"]
+    assert host.heads("web") == {}
+
+
+# --- git over HTTP -----------------------------------------------------------------------------------------------
+
+
+def application(folder: Path) -> Callable[..., Awaitable[None]]:
+    """The smallest ASGI application around `http_backend`."""
+
+    async def answer(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[..., Any]) -> None:
+        async def body() -> AsyncIterator[bytes]:
+            while (message := await receive())["type"] == "http.request":
+                yield message["body"]
+                if not message["more_body"]:
+                    return
+
+        name, _, path = scope["path"].removeprefix("/").partition(".git")
+        headers = {key.decode(): value.decode() for key, value in scope["headers"]}
+        try:
+            status, fields, chunks = await http_backend(
+                folder, name, path, scope["method"], scope["query_string"].decode(), headers, body()
+            )
+        except NotFoundError:
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        encoded = [(key.encode(), value.encode()) for key, value in fields.items()]
+        await send({"type": "http.response.start", "status": status, "headers": encoded})
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    return answer
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    GitHost(tmp_path / "git").create("web")
+    with serving(application(tmp_path / "git")) as url:
+        yield url
+
+
+@pytest.mark.real
+def test_clone_push_and_fetch_over_http(tmp_path: Path, url: str) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    git(tmp_path, "clone", "--quiet", f"{url}/web.git", str(one))
+    write(one, {"a": "1", "big": os.urandom(3_000_000)})  # above git's http.postBuffer: sent in chunks
+    git(one, "add", "--all")
+    git(one, "commit", "--quiet", "--message", "First")
+    git(one, "push", "origin", "HEAD:main")
+    git(one, "push", "origin", "HEAD:main")
+    git(tmp_path, "clone", "--quiet", f"{url}/web.git", str(other))
+    assert (other / "big").read_bytes() == (one / "big").read_bytes()
+    for number in range(30):
+        git(one, "commit", "--quiet", "--allow-empty", "--message", f"Change {number}")
+    git(one, "push", "--quiet", "origin", "HEAD:main")
+    git(other, "pull", "--quiet")
+    assert GitHost(tmp_path / "git").heads("web") == {"main": git(other, "rev-parse", "HEAD").strip()}
+
+
+@pytest.mark.real
+def test_git_speaks_the_protocol_version_it_was_asked_for(tmp_path: Path, url: str) -> None:
+    trace = git(tmp_path, "ls-remote", f"{url}/web.git", GIT_TRACE_PACKET="1")
+    assert "version 2" in trace
+
+
+@pytest.mark.real
+def test_an_unknown_repository_is_not_found_over_http(tmp_path: Path, url: str) -> None:
+    assert "not found" in git(tmp_path, "ls-remote", f"{url}/other.git", code=128)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/info/refs", 403), ("/HEAD", 403), ("/config", 404), ("/../web.git/HEAD", 500), ("/nothing", 404)],
+)
+def test_only_the_smart_protocol_is_served(tmp_path: Path, path: str, status: int) -> None:
+    GitHost(tmp_path / "git").create("web")
+    assert asyncio.run(answered(tmp_path / "git", path))[0] == status
+
+
+@pytest.mark.real
+def test_a_broken_push_changes_nothing(tmp_path: Path) -> None:
+    GitHost(tmp_path / "git").create("web")
+    status, text = asyncio.run(answered(tmp_path / "git", "/git-receive-pack", b"0094" + b"x" * 50))
+    assert status == 200  # git's way: the head is out before the request is read
+    assert text == b""
+    assert GitHost(tmp_path / "git").heads("web") == {}
+
+
+async def answered(folder: Path, path: str, body: bytes = b"") -> tuple[int, bytes]:
+    """Status and text of a request; the children of this process are as many as before."""
+    headers = {"content-type": f"application/x-{path.removeprefix('/')}-request"}
+    status, _, chunks = await http_backend(folder, "web", path, "POST" if body else "GET", "", headers, stream(body))
+    text = b"".join([chunk async for chunk in chunks])
+    assert children() == []
+    return status, text
+
+
+@pytest.mark.real
+def test_an_answer_that_nobody_reads_leaves_no_child(tmp_path: Path) -> None:
+    async def forgotten() -> None:
+        answer = await http_backend(
+            tmp_path / "git", "web", "/git-upload-pack", "POST", "", {"content-type": "x"}, stream(b"")
+        )
+        del answer
+        gc.collect()
+        await asyncio.sleep(0.1)
+        assert children() == []
+
+    GitHost(tmp_path / "git").create("web")
+    asyncio.run(forgotten())
+
+
+@pytest.mark.real
+def test_a_client_that_goes_away_leaves_no_child(tmp_path: Path) -> None:
+    async def leaves() -> AsyncIterator[bytes]:
+        yield b"00"
+        raise ConnectionResetError
+
+    async def left() -> None:
+        with pytest.raises(ConnectionResetError):
+            await http_backend(tmp_path / "git", "web", "/git-receive-pack", "POST", "", {}, leaves())
+
+    GitHost(tmp_path / "git").create("web")
+    asyncio.run(left())
+    assert children() == []
+
+
+async def stream(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+def children() -> list[str]:
+    """The git processes that this process has started and that are still there, dead or alive."""
+    lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    commands = [Path("/proc", child, "comm") for one in lists for child in one.read_text().split()]
+    return [path.read_text() for path in commands if path.exists() and path.read_text().startswith("git")]

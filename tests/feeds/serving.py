@@ -1,0 +1,75 @@
+"""A loopback HTTP server of files that can be told to fail."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
+
+
+class Site:
+    """`files` by path ("/osv/Debian/all.zip"). `failing` paths answer so many times with that status, first.
+
+    `validator` is the header by which it knows files again: "ETag", "Last-Modified" or "" for none. `cut` paths end
+    before their Content-Length. `seen` has "path status" of each answer, in order.
+    """
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files = files
+        self.failing: dict[str, list[int]] = {}
+        self.validator = "ETag"
+        self.cut: set[str] = set()
+        self.seen: list[str] = []
+        self.url = ""
+
+    def etag(self, path: str) -> str:
+        return '"' + hashlib.sha256(self.files[path]).hexdigest()[:16] + '"'
+
+
+@contextmanager
+def serving(files: dict[str, bytes]) -> Iterator[Site]:
+    site = Site(files)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = unquote(self.path)
+            if site.failing.get(path):
+                self.answer(path, site.failing[path].pop(0))
+            elif path not in site.files:
+                self.answer(path, 404)
+            elif self.knows(path):
+                self.answer(path, 304)
+            else:
+                self.answer(path, 200, site.files[path])
+
+        def knows(self, path: str) -> bool:
+            if site.validator == "ETag":
+                return self.headers["If-None-Match"] == site.etag(path)
+            return site.validator == "Last-Modified" and self.headers["If-Modified-Since"] == _DATE
+
+        def answer(self, path: str, status: int, body: bytes = b"") -> None:
+            site.seen.append(f"{path} {status}")
+            self.send_response(status)
+            if status == 200 and site.validator:
+                self.send_header(site.validator, site.etag(path) if site.validator == "ETag" else _DATE)
+            if status != 304:
+                self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[: len(body) // 2] if path in site.cut else body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    site.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield site
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+_DATE = "Sat, 01 Aug 2026 00:00:00 GMT"

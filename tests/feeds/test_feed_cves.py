@@ -1,0 +1,85 @@
+"""The feeds that speak of CVEs: CVSS vectors and CISA's catalogue. And how feeds are found."""
+
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from tests.feeds.making import cvss, kev
+
+from dockgate import feeds
+from dockgate.core.errors import DockgateError, UnreadableError
+from dockgate.core.model import Rating, Severity
+from dockgate.core.ports import Exploited, Faulty, Scored
+from dockgate.feeds.cvss import FEED as CVSS
+from dockgate.feeds.kev import FEED as KEV
+
+HIGH = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:H"
+CRITICAL = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
+NONE = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:N"
+
+
+def test_a_cve_has_one_rating_and_of_one_version_the_worst() -> None:
+    data = cvss(("CVE-1", "3.1", HIGH, "CNA"), ("CVE-2", "3.1", NONE, "CNA"), ("CVE-1", "3.1", CRITICAL, "CISA-ADP"))
+    assert list(CVSS.parse(BytesIO(data), "")) == [
+        Scored("CVE-1", Rating("cve", Severity.CRITICAL, 9.8, CRITICAL)),
+        Scored("CVE-2", Rating("cve", Severity.INFORMATIONAL, 0.0, NONE)),
+    ]
+
+
+def test_vectors_may_come_unpacked() -> None:
+    data = f"cve,version,vector,source\r\nCVE-1,3.1,{HIGH},\r\n".encode()
+    assert list(CVSS.parse(BytesIO(data), "")) == [Scored("CVE-1", Rating("cve", Severity.HIGH, 7.5, HIGH))]
+
+
+def test_a_row_that_cannot_be_read_is_told_and_the_others_stand() -> None:
+    data = cvss(("GHSA-1", "3.1", HIGH, ""), ("CVE-2", "9", "nonsense", ""), ("CVE-3", "3.1", HIGH, ""))
+    row, vector, scored = sorted(CVSS.parse(BytesIO(data), ""), key=lambda found: isinstance(found, Scored))
+    assert isinstance(row, Faulty)
+    assert isinstance(vector, Faulty)
+    assert (row.name, vector.name) == ("line 2", "CVE-2")
+    assert isinstance(scored, Scored)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"id,score\n", cvss()[:-9], b"\x1f\x8bnonsense", b"cve,version,vector\n" + b"x" * 5000, b"\xff\n"]
+)
+def test_a_file_of_other_content_is_refused(data: bytes) -> None:
+    with pytest.raises(UnreadableError, match="CVSS file"):
+        list(CVSS.parse(BytesIO(data), ""))
+
+
+def test_the_catalogue_says_since_when() -> None:
+    assert list(KEV.parse(BytesIO(kev({"CVE-1": "2024-05-06", "CVE-2": ""})), "")) == [
+        Exploited("CVE-1", "2024-05-06"),
+        Exploited("CVE-2", "unknown"),
+    ]
+
+
+def test_an_entry_without_a_cve_is_told() -> None:
+    found = list(KEV.parse(BytesIO(b'{"vulnerabilities": [1, {"cveID": 3}, {"cveID": "CVE-1"}]}'), ""))
+    assert [type(each) for each in found] == [Faulty, Faulty, Exploited]
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"vulnerabilities": {}}', b"[" * 100_000])
+def test_a_catalogue_of_other_form_is_refused(data: bytes) -> None:
+    with pytest.raises(UnreadableError, match="KEV catalogue"):
+        list(KEV.parse(BytesIO(data), ""))
+
+
+def test_feeds_are_found_by_walking_their_package() -> None:
+    assert [feed.name for feed in feeds.load()] == ["cvss", "kev", "osv"]
+
+
+@pytest.mark.parametrize("content", ["FEEDS = ()", "import nowhere_at_all", "1 +"])
+def test_a_feed_that_does_not_load_stops_the_start(content: str, tmp_path: Path) -> None:
+    name = f"feeds_of_test_{abs(hash(content))}"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").touch()
+    (tmp_path / name / "broken.py").write_text(content)
+    sys.path.insert(0, str(tmp_path))
+    try:
+        with pytest.raises(DockgateError, match=f"{name}.broken"):
+            feeds.load(name)
+    finally:
+        sys.path.remove(str(tmp_path))

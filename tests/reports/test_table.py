@@ -1,0 +1,141 @@
+"""The table for people."""
+
+import io
+
+from tests.reports.samples import (
+    FINDINGS,
+    UNDETERMINED,
+    approved,
+    finding,
+    inventory,
+    judgement,
+    pypi,
+    verdict,
+)
+
+from dockgate.core.model import Breach, Coverage, Matches, Severity, Status, Verdict
+from dockgate.reports import GateReport, ScanReport, load
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def gated(subject: Verdict, *inventories: object) -> str:
+    out = io.StringIO()
+    load("table").gate(GateReport("registry.test/app:1", subject, inventories), out)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def scanned(matches: Matches) -> str:
+    out = io.StringIO()
+    coverage = (Coverage("Debian:13", True, (), "2026-11-24T10:00:00Z"),)
+    held = inventory()
+    load("table").scan(ScanReport("registry.test/app:1", held.image, ((held, matches),), coverage), out)
+    return out.getvalue()
+
+
+def lines_of(text: str, word: str) -> list[str]:
+    return [line for line in text.splitlines() if word in line]
+
+
+def test_every_breach_is_named_with_package_versions_advisory_and_severity() -> None:
+    text = gated(verdict(), inventory())
+    verdict_part = text[text.index("Rejected by policy default") :]
+    assert "2 CRITICAL findings, at most 0 allowed" in verdict_part
+    assert "2 HIGH findings, at most 0 allowed" in verdict_part
+    for one in FINDINGS[:4]:
+        (row,) = [row for row in lines_of(verdict_part, one.id) if f"{one.package.name} " in row and "→" in row][:1]
+        assert one.severity in row
+        assert f"{one.package.version} → {one.fixed or 'no fix'}" in row
+
+
+def test_the_remedy_names_each_upgrade_and_what_it_leaves() -> None:
+    text = gated(verdict(), inventory())
+    remedy = text[text.index("To turn this verdict") :]
+    assert "jinja2 2.10 → 2.11.3" in remedy
+    assert "clears CVE-2019-10906, CVE-2020-28493" in remedy
+    assert "1 of the findings above has no fix yet, and stays." in remedy
+    assert "It is then Undetermined" in remedy
+
+
+def test_where_nothing_has_a_fix_no_upgrade_is_promised() -> None:
+    broken = Breach("max_findings", "1 HIGH finding, at most 0 allowed", (FINDINGS[3],))
+    text = gated(verdict(judgement(breaches=(broken,), remedy=(), undetermined=())))
+    assert "No upgrade turns this verdict" in text
+    assert "To turn this verdict" not in text
+
+
+def test_binary_packages_of_one_source_stand_together_and_their_finding_once() -> None:
+    text = scanned(Matches(FINDINGS, ()))
+    (heading,) = lines_of(text, "installed as")
+    assert heading.startswith("openssl 3.5.1-1")
+    assert "libssl3t64 3.5.1-1, openssl 3.5.1-1" in heading
+    assert len(lines_of(text, "CVE-2025-0001")) == 1
+
+
+def test_unfixed_and_known_exploited_findings_are_marked() -> None:
+    text = scanned(Matches(FINDINGS, ()))
+    assert "known exploited" in lines_of(text, "CVE-2025-0001")[0]
+    assert "no fix" in lines_of(text, "CVE-2024-34069")[0]
+    assert "no fix for now" in lines_of(text, "CVE-2022-0563")[0]
+
+
+def test_the_counts_tell_every_finding() -> None:
+    assert "5 findings: 2 CRITICAL, 2 HIGH, 1 LOW" in scanned(Matches(FINDINGS, ()))
+
+
+def test_what_could_not_be_read_is_told_once() -> None:
+    text = gated(verdict(), inventory())
+    assert "Could not be read" in text
+    assert text.count("it is not text") == 1
+    assert "Not all of the image could be read: 1 reason above." in text
+
+
+def test_a_verdict_without_its_inventory_tells_what_could_not_be_read_too() -> None:
+    assert "it is not text" in gated(verdict())
+
+
+def test_an_undetermined_verdict_says_why_and_offers_no_upgrade() -> None:
+    unsure = judgement(Status.UNDETERMINED, breaches=(), remedy=(), findings=())
+    text = gated(verdict(unsure, status=Status.UNDETERMINED))
+    assert "? Undetermined by policy default" in text
+    assert "no feed for npm" in text
+    assert "No findings in what could be looked up." in text
+    assert "turn this verdict" not in text
+
+
+def test_an_approval_is_short() -> None:
+    text = gated(approved())
+    assert "No findings." in text
+    assert text.endswith("✓ Approved by policy default\n  All findings within the policy's limits.\n")
+
+
+def test_platforms_are_told_apart() -> None:
+    fine = judgement(Status.APPROVED, platform="linux/arm64", findings=(), breaches=(), undetermined=(), remedy=())
+    text = gated(verdict(judgement(), fine))
+    assert "✗ linux/amd64" in text
+    assert "✓ linux/arm64" in text
+
+
+def test_a_scan_judges_nothing_and_says_how_old_the_advisories_are() -> None:
+    text = scanned(Matches(FINDINGS, UNDETERMINED[1:]))
+    assert "policy" not in text
+    assert "Cannot be said  1" in text
+    assert "Advisories last checked: Debian:13 2026-11-24" in text
+
+
+def test_nothing_from_an_image_steers_the_terminal_or_the_markup() -> None:
+    evil = pypi("\x1b]0;owned\x07[red]\u202e", "1.0\r\x9b2J")
+    out = Terminal()
+    report = verdict(judgement(findings=(finding("CVE-1", evil, Severity.HIGH, "2\n\x1b[1m"),)))
+    load("table").gate(GateReport("x\x1b[2J", report), out)
+    text = out.getvalue()
+    assert "\\x1b]0;owned\\x07[red]\\u202e" in text
+    for steering in ("\x1b]", "\x07", "\x9b", "\u202e", "\x1b[2J", "2\n\x1b"):
+        assert steering not in text
+
+
+def test_no_colour_where_the_output_is_no_terminal() -> None:
+    assert "\x1b" not in gated(verdict(), inventory())
