@@ -167,11 +167,13 @@ class Live:
         self.apply(PIPELINE.format(name=pipeline, repository=repository, service=service, timeout="7d"))
 
     def over(self, execution: str, seconds: float = 90) -> Any:
-        """The execution, when it is over."""
+        """The execution, when it is over. It may have yet to begin."""
 
         def ended() -> Any:
-            found = self.get(f"/executions/{execution}")
-            return found if found["execution"]["state"] in ("Succeeded", "Failed", "Stopped") else None
+            answer = httpx.get(f"{self.url}/api/v1/executions/{execution}", timeout=30)
+            assert answer.status_code in (200, 404), answer.text
+            over = answer.is_success and answer.json()["execution"]["state"] in ("Succeeded", "Failed", "Stopped")
+            return answer.json() if over else None
 
         return until(ended, seconds)
 

@@ -37,9 +37,7 @@ def pushed(clone: Clone, number: int) -> dict[str, object]:
     """Commits, pushes, and waits for the execution that the push starts."""
     clone.commit(f"Version {number}")
     clone.push()
-    execution = f"{clone.repository}-{number}"
-    until(lambda: httpx.get(f"{clone.live.url}/api/v1/executions/{execution}").status_code == 200, seconds=10)
-    found: dict[str, object] = clone.live.over(execution)
+    found: dict[str, object] = clone.live.over(f"{clone.repository}-{number}")
     return found
 
 

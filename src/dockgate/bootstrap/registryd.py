@@ -4,10 +4,13 @@ import http.client
 import json
 import os
 import socket
+import time
 from pathlib import Path
 
 from dockgate.bootstrap.children import Child, find
 from dockgate.core.errors import UnavailableError
+
+_LEAVING_SECONDS = 2.0
 
 
 def registry(data: Path, port: int, notify: str, secret: str) -> Child:
@@ -57,15 +60,25 @@ def _write(path: Path, text: str) -> None:
 
 
 def _demand(port: int) -> None:
+    """The registry of a server that was killed may need a moment to end."""
+    end = time.monotonic() + _LEAVING_SECONDS
+    while (error := _taken(port)) is not None:
+        if time.monotonic() > end:
+            raise UnavailableError(
+                f"the registry cannot have port {port} of loopback: {error.strerror}",
+                "Stop what uses it, or take another: DOCKGATE_REGISTRY_PORT.",
+            ) from error
+        time.sleep(0.05)
+
+
+def _taken(port: int) -> OSError | None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise UnavailableError(
-                f"the registry cannot have port {port} of loopback: {error.strerror}",
-                "Stop what uses it, or take another: DOCKGATE_REGISTRY_PORT.",
-            ) from error
+            return error
+    return None
 
 
 def _answers(port: int) -> bool:

@@ -137,8 +137,11 @@ def _start_in_background(settings: Settings) -> None:
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with log.open("a") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dockgate", "up", "--port", str(settings.port)]
-            + ["--registry-port", str(settings.registry_port)],
+            [
+                *(sys.executable, "-m", "dockgate", "up"),
+                *("--port", str(settings.port)),
+                *("--registry-port", str(settings.registry_port)),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

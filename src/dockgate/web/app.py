@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from dockgate import __version__
@@ -39,6 +40,7 @@ def create_app(server: Server) -> FastAPI:
     )
     hosts = {"127.0.0.1", "localhost", urlsplit(server.url).hostname or "127.0.0.1"}
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts))
+    app.add_middleware(BaseHTTPMiddleware, dispatch=_refuse_other_origins)
     app.state.server = server
     for router in (pipelines.router, executions.router, approvals.router, images.router, deploys.router):
         app.include_router(router, prefix="/api/v1")
@@ -48,6 +50,14 @@ def create_app(server: Server) -> FastAPI:
     app.add_exception_handler(HTTPException, _plain)
     app.add_exception_handler(Exception, _fault)
     return app
+
+
+async def _refuse_other_origins(request: Request, answer: RequestResponseEndpoint) -> Response:
+    """A browser names the page that sends a request: none but our own may change anything."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        return JSONResponse({"error": f"requests from {origin} are refused", "advice": "Use `dockgate`."}, 403)
+    return await answer(request)
 
 
 async def _explain(_: Request, error: Exception) -> Response:

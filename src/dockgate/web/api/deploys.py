@@ -36,6 +36,7 @@ class Scale:
 
 @router.get("/services")
 def services(server: TheServer) -> list[ServiceSummary]:
+    """All services: what each should run, and how many tasks do."""
     found = []
     for service in server.store.services.list():
         image = server.store.services.definition(service.name, service.revision).image
@@ -46,6 +47,7 @@ def services(server: TheServer) -> list[ServiceSummary]:
 
 @router.get("/services/{name}")
 def service(name: str, server: TheServer) -> ServiceView:
+    """One service with its revisions and the tasks that there are now."""
     return _view(name, server)
 
 

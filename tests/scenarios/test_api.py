@@ -1,0 +1,104 @@
+"""The API's own manners: what it refuses, how it tells, and that it is documented."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.scenarios.defects import Found
+from tests.scenarios.live import until
+from tests.scenarios.server import ServerSystem
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
+        yield system
+
+
+def test_every_call_is_described_and_every_answer_has_a_shape(server: ServerSystem) -> None:
+    document = server.get("/openapi.json")
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    assert len(operations) >= 20
+    for operation in operations:
+        good = next(answer for code, answer in operation["responses"].items() if code.startswith("2"))
+        assert operation.get("description"), operation["operationId"]
+        assert good["content"]["application/json"]["schema"] or operation["operationId"].startswith("document")
+
+
+def test_another_page_cannot_speak_to_the_server(server: ServerSystem) -> None:
+    url = f"{server.url}/api/v1/apply"
+    document = "kind: Repository\nname: theirs\n"
+    assert httpx.post(url, content=document, headers={"Origin": "https://example.org"}).status_code == 403
+    assert httpx.post(url, content=document, headers={"Host": "example.org"}).status_code == 400
+    assert "theirs" not in [repository["name"] for repository in server.get("/repositories")]
+    assert httpx.post(url, content=document, headers={"Origin": server.url}).status_code == 200
+
+
+def test_a_notification_without_the_secret_is_refused(server: ServerSystem) -> None:
+    image = server.image("unsigned", Found())
+    assert server.notify(image, "forged", secret="guess").status_code == 403
+    assert server.get("/images") == [] or all(one["digest"] != image for one in server.get("/images"))
+
+
+def test_an_error_says_what_to_do_next(server: ServerSystem) -> None:
+    for path, status in (("/pipelines/none", 404), ("/executions/none-1", 404), ("/verdicts/sha256:0", 404)):
+        answer = httpx.get(f"{server.url}/api/v1{path}")
+        assert answer.status_code == status
+        assert answer.json()["error"]
+        assert answer.json()["advice"]
+    wrong = httpx.post(f"{server.url}/api/v1/apply?name=mine.yaml", content="kind: Repository\nnmae: x\n")
+    assert wrong.status_code == 400
+    assert wrong.json()["error"].startswith("mine.yaml:2: nmae")
+
+
+def test_a_person_may_reject_with_the_token_once_and_nobody_may_approve(server: ServerSystem) -> None:
+    image = server.image("by-hand", Found())
+    execution = server.approval(image)
+    approval = f"{execution}/ContainerVulnerabilityAssessment/Approval/1"
+    url = f"{server.url}/api/v1/approvals/{approval}"
+    assert "token" not in server.get("/approvals")[0]
+    token = server.get(f"/approvals/{approval}")["token"]
+    body = {"reason": "not on a Friday", "who": "Ada"}
+    assert httpx.post(f"{url}/reject", json={**body, "token": "guess"}).status_code == 403
+    assert httpx.post(f"{url}/reject", json={**body, "token": token}).status_code == 200
+    assert httpx.post(f"{url}/reject", json={**body, "token": token}).status_code == 409
+    assert httpx.post(f"{url}/approve", json={**body, "token": token}).status_code in (404, 405)
+    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
+    assert "not on a Friday" in server.get(f"/executions/{execution}")["execution"]["reason"]
+    server.scanned(image)
+
+
+def test_a_stopped_execution_lets_go_of_its_approval_and_can_be_tried_again(server: ServerSystem) -> None:
+    image = server.image("stopped", Found())
+    execution = server.approval(image)
+    server.post(f"/executions/{execution}/stop", {"reason": "wrong branch"})
+    found = server.get(f"/executions/{execution}")
+    assert found["execution"]["state"] == "Stopped"
+    assert found["stages"][2]["actions"][0]["approval"]["state"] == "Cancelled"
+    server.scanned(image)
+    server.post(f"/executions/{execution}/retry")
+    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
+
+
+def test_starting_twice_with_one_key_starts_once(server: ServerSystem) -> None:
+    image = server.image("keyed", Found())
+    server.scanned(image)
+    url = f"{server.url}/api/v1/pipelines/keyed/executions"
+    first, second = (httpx.post(url, headers={"Idempotency-Key": "one"}).json() for _ in range(2))
+    assert first["id"] == second["id"]
+    until(lambda: server.get(f"/executions/{first['id']}")["execution"]["state"] == "Succeeded")
+
+
+def test_an_older_execution_never_replaces_what_a_newer_one_deployed(server: ServerSystem) -> None:
+    image = server.image("ordered", Found())
+    older, newer = server.approval(image), server.approval(image)
+    token = server.get(f"/approvals/{older}/ContainerVulnerabilityAssessment/Approval/1")["token"]
+    reject = {"token": token, "reason": "later", "who": "Ada"}
+    server.post(f"/approvals/{older}/ContainerVulnerabilityAssessment/Approval/1/reject", reject)
+    server.scanned(image)
+    until(lambda: server.get(f"/executions/{newer}")["execution"]["state"] == "Succeeded")
+    server.post(f"/executions/{older}/retry")
+    until(lambda: server.get(f"/executions/{older}")["execution"]["state"] == "Failed")
+    assert "superseded" in server.get(f"/executions/{older}")["execution"]["reason"]
+    assert server.runs(image)
