@@ -1,0 +1,84 @@
+"""Promises of the server as a whole, each broken by nothing less than a change of its meaning."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.scenarios.defects import Found
+from tests.scenarios.live import PIPELINE, until
+from tests.scenarios.server import ServerSystem
+
+from dockgate import ecosystems, rules
+from dockgate.core import canonical, gate
+from dockgate.core.model import Inventory, Policy, Slice
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
+        yield system
+
+
+def test_a_verdict_is_replayed_to_the_same_bytes_after_the_database_has_moved_on(server: ServerSystem) -> None:
+    image = server.image("replayed", Found({"HIGH": 2, "MEDIUM": 3}, unfixable={"LOW": 1}))
+    execution = server.approval(image)
+    server.scanned(image)
+    assert server.answer(execution) == "Rejected"
+    (record,) = server.get(f"/images/{image}")["verdicts"]
+    server.advisory_appears(image)
+
+    def document(digest: str) -> bytes:
+        return httpx.get(f"{server.url}/api/v1/documents/{digest}").content
+
+    kept = document(record["digest"])
+    inputs = json.loads(kept)["inputs"]
+    policy = json.loads(document(inputs["policy"]))
+    replayed = gate.judge(
+        image,
+        [canonical.decode(Inventory, document(digest)) for digest in inputs["inventories"]],
+        canonical.decode(Slice, document(inputs["slice"])),
+        Policy(policy["name"], policy["rules"], inputs["policy"]),
+        inputs["now"],
+        inputs["engine"],
+        ecosystems.load(),
+        rules.load(),
+    )
+    assert canonical.encode(replayed) == kept
+    assert canonical.digest(kept) == record["digest"]
+
+
+def test_a_pipeline_without_an_approval_deploys_nothing(server: ServerSystem) -> None:
+    image = server.image("ungated", Found())
+    server.scanned(image)
+    ungated = PIPELINE.format(name="ungated", repository="ungated", service="ungated", timeout="1d")
+    head, _, rest = ungated.partition("  - name: ContainerVulnerabilityAssessment\n")
+    server.apply(head + rest[rest.index("  - name: Deploy\n") :])
+    execution = server.post("/pipelines/ungated/executions")["id"]
+    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
+    assert "only approved digests run" in server.get(f"/executions/{execution}")["execution"]["reason"]
+    assert server.get("/services/ungated")["tasks"] == []
+
+
+def test_a_policy_that_the_server_does_not_have_is_refused_with_those_it_has(server: ServerSystem) -> None:
+    server.image("lax", Found())
+    document = PIPELINE.format(name="lax", repository="lax", service="lax", timeout="1d")
+    answer = httpx.post(
+        f"{server.url}/api/v1/apply",
+        content=document.replace("timeout: 1d", "timeout: 1d\n        policy: anything-goes"),
+    )
+    assert answer.status_code == 404
+    assert "default" in answer.text
+
+
+def test_a_notifier_is_told_who_waits_without_the_token(server: ServerSystem) -> None:
+    image = server.image("told", Found())
+    execution = server.approval(image)
+    approval = f"{execution}/ContainerVulnerabilityAssessment/Approval/1"
+    token = server.get(f"/approvals/{approval}")["token"]
+    server.scanned(image)
+    until(lambda: f"approval/{approval}" in server.notifier.notices)
+    notice = server.notifier.notices[f"approval/{approval}"]
+    assert notice.body == f"Image_Digest={image}"
+    assert token not in repr(notice)
