@@ -11,8 +11,7 @@ from rich.text import Text
 from dockgate.bootstrap.terminal import aligned, bullets, console, line, reasons, show
 from dockgate.cli import times
 from dockgate.cli.client import Client, understand
-from dockgate.cli.listing import STATES, now
-from dockgate.cli.pipeline import cause
+from dockgate.cli.listing import STATES, cause, now
 from dockgate.core.errors import NotFoundError
 from dockgate.core.model import Status, Verdict
 from dockgate.core.pipeline import Execution, State

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from dockgate.core.pipeline import Execution
+
 F = TypeVar("F", bound=Callable[..., Any])
 Cell = str | tuple[str, str]
 """text, or (text, style)"""
@@ -86,3 +88,11 @@ STATES = {
     "STOPPED": ("■", "dim"),
 }
 """state -> its glyph and style, of executions, approvals, verdicts and tasks"""
+
+
+def cause(execution: Execution) -> str:
+    """ "push of 3f2a9c1b04 to components main", or what the trigger says."""
+    trigger = execution.trigger
+    if "commit" in trigger:
+        return f"push of {trigger['commit'][:10]} to {trigger.get('repository')} {trigger.get('branch')}"
+    return trigger.get("cause", "") or ", ".join(f"{key} {value}" for key, value in sorted(trigger.items()))

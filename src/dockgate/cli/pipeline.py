@@ -4,7 +4,7 @@ import click
 
 from dockgate.cli import logs, times
 from dockgate.cli.client import Client, understand
-from dockgate.cli.listing import as_json, form, now, state, table
+from dockgate.cli.listing import as_json, cause, form, now, state, table
 from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.pipeline import Execution, Pipeline
 
@@ -135,14 +135,6 @@ def show_logs(name: str, stage: str | None, action: str | None, follow: bool) ->
     """
     client = Client()
     logs.show(client, _execution(client, name), stage, action, follow=follow)
-
-
-def cause(execution: Execution) -> str:
-    """ "push of 3f2a9c1b04 to components main", or what the trigger says."""
-    trigger = execution.trigger
-    if "commit" in trigger:
-        return f"push of {trigger['commit'][:10]} to {trigger.get('repository')} {trigger.get('branch')}"
-    return trigger.get("cause", "") or ", ".join(f"{key} {value}" for key, value in sorted(trigger.items()))
 
 
 def _execution(client: Client, name: str) -> str:
