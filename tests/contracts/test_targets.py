@@ -1,5 +1,7 @@
 """What every target promises. Each changing call is made twice."""
 
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +10,7 @@ from typing import Protocol
 
 import httpx
 import pytest
-from tests.parts import Faults, Host, free_port, running_host, until
+from tests.parts import SERVE, Faults, Host, free_port, running_host, until
 
 from dockgate.core.deploy import HealthCheck, PortMapping, Service, Task, TaskDefinition, TaskState
 from dockgate.core.errors import DeployError, UnavailableError
@@ -231,13 +233,11 @@ def test_a_port_that_is_taken_is_told(podman: Podman, target: PodmanTarget) -> N
 @pytest.mark.real
 def test_a_task_may_use_the_hosts_network(podman: Podman, target: PodmanTarget) -> None:
     port = free_port()
-    program = (
-        f"trap 'exit 0' TERM; busybox httpd -p 127.0.0.1:{port} -h /www; while :; do busybox sleep 1 & wait $!; done"
-    )
+    program = SERVE.replace("8080", f"127.0.0.1:{port}")
     given = replace(
         definition(1, podman.one, replace(HTTP, http_port=port)),
         network="host",
-        command=("/bin/busybox", "sh", "-c", program.replace("busybox", "/bin/busybox")),
+        command=("/bin/busybox", "sh", "-c", program),
     )
     target.deploy(service(1, 1), given, None)
     assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text == "one"
@@ -248,14 +248,14 @@ def test_a_check_may_be_a_command_in_the_container(podman: Podman, target: Podma
     looks = HealthCheck(command=("/bin/busybox", "test", "-e", "/www/index.html"), interval=0.1, start_period=5)
     target.deploy(service(1, 1), definition(1, podman.one, looks), None)
     fails = replace(looks, command=("/bin/busybox", "test", "-e", "/nothing"), start_period=0.5)
-    with pytest.raises(DeployError, match="not healthy after 0.5 s"):
+    with pytest.raises(DeployError, match=r"not healthy after 0\.5 s"):
         target.deploy(service(1, 1), definition(2, podman.one, fails), None)
 
 
 @pytest.mark.real
 def test_a_program_that_ends_is_told_with_its_code_and_last_words(podman: Podman, target: PodmanTarget) -> None:
     says = ("/bin/busybox", "sh", "-c", "echo cannot find my database >&2; exit 7")
-    with pytest.raises(DeployError, match="(?s)code 7.*cannot find my database") as caught:
+    with pytest.raises(DeployError, match=r"(?s)code 7.*cannot find my database") as caught:
         target.deploy(service(1, 1), replace(definition(1, podman.one), command=says), None)
     assert caught.value.advice
 
@@ -303,10 +303,6 @@ def test_a_task_whose_program_is_killed_comes_back(podman: Podman, target: Podma
         return int(podman.host.podman.run("inspect", "--format={{.State.Pid}}", task.id))
 
     before = pid()
-    podman.host.podman.run("exec", task.id, "/bin/busybox", "sh", "-c", "kill -9 -1")
-    import os
-    import signal
-
     os.kill(before, signal.SIGKILL)
     until(lambda: pid() not in (0, before))
     until(lambda: facts(target) == [(1, RUNNING, digest(podman.one))])

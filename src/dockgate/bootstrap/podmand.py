@@ -5,10 +5,12 @@ import json
 import os
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,6 +122,7 @@ def purge(data: Path) -> None:
         podman.run("rm", "--all", "--force", "--volumes", "--time=0")
         if podman.network:
             podman.run("network", "rm", "--force", podman.network)
+    _end_monitors(folder)
     for mount in _mounts(folder):
         subprocess.run(["umount", "--lazy", mount], check=True)
     shutil.rmtree(folder)
@@ -208,7 +211,8 @@ def _numbers(text: str) -> Iterator[int]:
 def _configuration(runtime: str) -> str:
     """containers.conf(5), above the host's own. Without limits handed down podman asks for more than a host with low
     hard limits may give. File locks, since podman's default shares one table between all storages of a host. Events
-    go nowhere: the journal is not ours to clean up, and a file would grow for ever."""
+    go nowhere: the journal is not ours to clean up, and a file would grow for ever. What watches over a command in a
+    container, as every health check may be one, stays for the seconds of the delay after its end."""
     limits = []
     for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
         hard = resource.getrlimit(number)[1]
@@ -224,6 +228,7 @@ def _configuration(runtime: str) -> str:
         f'runtime = "{runtime}"\n'
         'lock_type = "file"\n'
         'events_logger = "none"\n'
+        "exit_command_delay = 10\n"
     )
 
 
@@ -232,6 +237,19 @@ def _registries(address: str) -> str:
     host = Path("/etc/containers/registries.conf")
     text = host.read_text(encoding="utf-8") if host.exists() else ""
     return f'{text}\n[[registry]]\nlocation = "{address}"\ninsecure = true\n'
+
+
+def _end_monitors(folder: Path) -> None:
+    """Ends the processes that watch over what was run in containers. Those of a command in a container outlive it, and
+    would at last call podman, which would make its folders again."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            program, *arguments = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended
+        if program.endswith(b"conmon") and any(one.startswith(os.fsencode(folder) + b"/") for one in arguments):
+            with suppress(ProcessLookupError):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def _mounts(folder: Path) -> list[str]:

@@ -80,4 +80,4 @@ def scale(service: str, count: int, form: str) -> None:
 def _task(task: Task, moment: datetime) -> tuple[Cell, ...]:
     ports = ", ".join(f"{host}->{container}" for container, host in task.ports)
     started = times.short(task.started_at, moment)
-    return task.id[:12], state(task.state, task.reason), f"revision {task.revision}", started, ports, brief(task.digest)
+    return task.id, state(task.state, task.reason), f"revision {task.revision}", started, ports, brief(task.digest)

@@ -1,5 +1,6 @@
 """Where the demo lives: one folder, with the ports that it chose remembered in it."""
 
+import fcntl
 import json
 import os
 import socket
@@ -42,8 +43,15 @@ class Place:
 
     @property
     def running(self) -> bool:
-        """Whether the server of this folder is up, as far as its own file says."""
-        return (self.data / "run" / "server.json").exists() and not _free(self.port)
+        """Whether a server works on this folder, or is about to: `dockgate up` holds a lock there for as long."""
+        try:
+            with (self.data / "run" / "lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
 
     @property
     def exports(self) -> dict[str, str]:

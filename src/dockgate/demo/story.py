@@ -7,6 +7,7 @@ was interrupted: the pushes then start new executions.
 import json
 import re
 import shutil
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,8 @@ REPOSITORY = "container-components"
 IMAGE = "container-components/container-app"
 SERVICE = "web"
 BASE = f"debian:{base.SUITE}"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+SEE = f"`dockgate pipeline show {PIPELINE}` tells more."
 START_SECONDS = 30
 RUN_SECONDS = 900
 
@@ -51,6 +54,7 @@ class Story:
         place, terminal = self._place, self._terminal
         terminal.step(1, "A server, its advisories, a repository and a pipeline")
         if place.running:
+            self._await_server()
             terminal.say(f"   The server of an earlier run answers at {place.server}.")
         else:
             terminal.run("dockgate", "up", "--detach")
@@ -70,8 +74,9 @@ class Story:
         shutil.copytree(HERE / "app", work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         terminal.say(_indented((work / "requirements.txt").read_text("utf-8")))
         execution = self._push("A page that says what it is made of")
-        digest = _action(execution, "Build")["variables"]["IMAGE_DIGEST"]
-        terminal.fact(f"BuildVariables.IMAGE_DIGEST is {digest}")
+        build = _action(execution, "Build")
+        _expect("the build", build["state"], "Succeeded", build["reason"])
+        terminal.fact(f"BuildVariables.IMAGE_DIGEST is {build['variables']['IMAGE_DIGEST']}")
         return execution
 
     def _hear_the_verdict(self, execution: Mapping[str, Any]) -> dict[str, str]:
@@ -96,7 +101,7 @@ class Story:
         _expect("the second execution", execution["execution"]["state"], "Succeeded")
         approval = _action(execution, "ContainerVulnerabilityAssessment")["approval"]
         _expect("the second image's approval", approval["state"], "Approved")
-        terminal.fact(f"Approved: {approval['image']}")
+        terminal.fact(f"Approved: {approval['summary']}; {approval['image']}")
         terminal.run("dockgate", "deploy", "scale", SERVICE, "1")
         task = self._running_task(approval["image"])
         self._ask_the_application(task)
@@ -110,8 +115,19 @@ class Story:
 
     # --- what they are made of -----------------------------------------------------------------------------------
 
+    def _await_server(self) -> None:
+        """An interrupted run may have left it starting."""
+        if not any(_until(START_SECONDS, lambda: _answers(f"{self._place.server}/api/v1/status"))):
+            raise DemoError(
+                f"a server works on {self._place.data} and does not answer at {self._place.server}",
+                "Stop it with `dockgate down`, see logs/server.log there, and start the demo again.",
+            )
+
     def _publish_base(self) -> None:
         terminal, tar = self._terminal, self._place.base
+        if _answers(f"http://{self._place.registry}/v2/{BASE.replace(':', '/manifests/')}"):
+            terminal.say(f"   {BASE}, the base image, is in the registry since an earlier run.")
+            return
         if not tar.exists():
             terminal.say("   The base image, from the Debian archive (kept for the next time):")
             fresh = tar.with_name("unfinished.tar")
@@ -157,34 +173,37 @@ class Story:
         (task,) = self._terminal.ask_json("dockgate", "deploy", "show", SERVICE, "-o", "json")["tasks"]
         _expect("the task", task["state"], "RUNNING")
         _expect("the task's digest", task["digest"], digest)
-        self._terminal.fact(f"Task {task['id'][:12]} of revision {task['revision']} is RUNNING")
+        self._terminal.fact(f"Task {task['id']} of revision {task['revision']} is RUNNING")
         return dict(task)
 
     def _ask_the_application(self, task: Mapping[str, Any]) -> None:
         url = f"http://127.0.0.1:{task['ports'][0][1]}/"
         self._terminal.say(f"   GET {url}")
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(url, timeout=10) as answer:
-            self._terminal.say(_indented(answer.read().decode()))
-            _expect("the application's answer", answer.status, 200)
+        self._terminal.say(_indented(_get(url)))
         self._terminal.fact("The application answers")
 
     def _ask_podman(self, task: Mapping[str, Any], digest: str) -> None:
-        said = self._terminal.ask("podman", "inspect", "--format", "{{.ImageDigest}}", task["id"])
-        _expect("the digest that podman runs", said.strip(), digest)
+        """podman names a running image by the digest of its configuration, which the approved manifest names too."""
+        approved = f"{self._place.registry}/{IMAGE}@{digest}"
+        manifest = json.loads(_get(f"http://{self._place.registry}/v2/{IMAGE}/manifests/{digest}"))
+        said = self._terminal.ask("podman", "inspect", "--format", "{{.ImageName}} {{.Image}}", task["id"])
+        _expect("what podman runs", said.split(), [approved, manifest["config"]["digest"].partition(":")[2]])
         self._terminal.fact(f"podman says that it runs {digest}, the digest that was approved")
 
     def _say_goodbye(self) -> None:
-        exports = " ".join(f"{name}={value}" for name, value in self._place.exports.items())
+        path = {"PATH": f"{Path(sys.executable).parent}:$PATH"}
+        exports = "".join(f"  export {name}={value}\n" for name, value in (path | self._place.exports).items())
         self._terminal.say(
             f"""
 The server is still up. To look around:
-  export {exports}
+{exports}
   dockgate pipeline show {PIPELINE}
   dockgate image list
+  podman ps
   git clone {self._place.server}/git/{REPOSITORY}.git
   {self._place.server}/api/v1/openapi.json describes the API
-To stop it and take everything away: make clean-demo"""
+
+  dockgate down --purge   stops it and takes all of it away"""
         )
 
 
@@ -227,9 +246,24 @@ def _normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _expect(what: str, found: object, wanted: object) -> None:
+def _get(url: str) -> str:
+    """From this machine, past any proxy."""
+    request = urllib.request.Request(url, headers={"Accept": f"text/html, {MANIFEST}"})  # noqa: S310 - our own address
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+        return bytes(answer.read()).decode()
+
+
+def _answers(url: str) -> bool:
+    try:
+        _get(url)
+    except OSError:
+        return False
+    return True
+
+
+def _expect(what: str, found: object, wanted: object, reason: str = "") -> None:
     if found != wanted:
-        raise DemoError(f"{what} is {found!r}, not {wanted!r}", "`dockgate pipeline show` tells more.")
+        raise DemoError(f"{what} is {found!r}, not {wanted!r}{reason and f': {reason}'}", SEE)
 
 
 def _until(seconds: float, ask: Callable[[], T]) -> Iterator[T]:

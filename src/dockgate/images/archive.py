@@ -42,10 +42,8 @@ class TarFiles:
                 raise ImageError(f"{path} is compressed as a whole.", "Decompress it first, with gunzip or zstd -d.")
             size = file.seek(0, io.SEEK_END)
             file.seek(0)
-            for member in members(Tape(file, str(path), seekable=file, size=size)):
+            for member in members(Tape(file, str(path), seekable=file, size=size), _MEMBER_LIMIT):
                 self._members[posixpath.normpath(member.name)] = member
-                if len(self._members) > _MEMBER_LIMIT:
-                    raise ImageError(f"{path} is no archive of images: it has more than {_MEMBER_LIMIT} files.")
 
     def __contains__(self, path: str) -> bool:
         return path in self._members

@@ -1,6 +1,7 @@
 """A layer blob as the tar file inside it: gzip, zstd or plain, told by its first bytes as container runtimes do."""
 
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from dockgate.core.errors import ImageError
@@ -10,14 +11,20 @@ from dockgate.images.tape import Source
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-INFLATED_LIMIT = 64 * 2**30
-"""Bytes of one layer, inflated. The largest layers in use (machine learning toolkits) hold 10 to 20 GB; at 600 MB/s
-this bounds the time to two minutes."""
 
-RATIO_LIMIT = 100
-RATIO_FROM = 4 * 2**30
-"""Beyond RATIO_FROM inflated bytes a layer may hold at most RATIO_LIMIT times what was read of its blob. Programs and
-data compress 2 to 10 times; gzip's most is 1,032, zstd's over 10,000. Below that, a file of zeros is no attack."""
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much of a layer is read, whatever its blob's size."""
+
+    inflated: int = 64 * 2**30
+    """Bytes. The largest layers in use (machine learning kits) hold 10 to 20 GB; at 600 MB/s this is two minutes."""
+    ratio: int = 100
+    """Times what was read of the blob. Programs and data shrink 2 to 10 times; gzip's most is 1,032, zstd's 10,000."""
+    ratio_from: int = 4 * 2**30
+    """Inflated bytes up to which the ratio may be anything: a file of zeros is no attack."""
+    headers: int = 4_000_000
+    """Tar headers: half a minute. The fullest layers in use have a few hundred thousand."""
+
 
 ZSTD_WINDOW = 128 * 2**20
 """Bytes; what the zstd library itself allows by default. It is allocated as it fills."""
@@ -28,9 +35,10 @@ _GZIP, _ZSTD, _ZSTD_SKIPPABLE = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x2a\x4d
 class Inflated:
     """The inflated bytes of a blob, bounded, in order. Raises ImageError for whatever is wrong with them."""
 
-    def __init__(self, blob: Verified, where: str) -> None:
+    def __init__(self, blob: Verified, where: str, bounds: Bounds) -> None:
         head = _Pushback(blob)
         self._blob = blob
+        self._bounds = bounds
         self._where = where
         self._total = 0
         self.tells_end = True
@@ -61,10 +69,13 @@ class Inflated:
         except self._faults as error:
             raise ImageError(f"{self._where} cannot be decompressed: {error}.") from error
         self._total += count
-        if self._total > INFLATED_LIMIT:
-            raise ImageError(f"{self._where} holds more than {INFLATED_LIMIT >> 30} GiB.")
-        if self._total > RATIO_FROM and self._total > RATIO_LIMIT * self._blob.count:
-            raise ImageError(f"{self._where} inflates to more than {RATIO_LIMIT} times its size: a decompression bomb.")
+        bounds = self._bounds
+        if self._total > bounds.inflated:
+            raise ImageError(f"{self._where} holds more than {bounds.inflated} bytes.")
+        if self._total > bounds.ratio_from and self._total > bounds.ratio * self._blob.count:
+            raise ImageError(
+                f"{self._where} inflates to more than {bounds.ratio} times its size: a decompression bomb."
+            )
         return count
 
 

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 from dockgate.core.errors import ImageError, UnavailableError, UnreadableError
 from dockgate.core.ports import Entry, Kind
 from dockgate.images.blobs import Verified
-from dockgate.images.inflate import Inflated
+from dockgate.images.inflate import Bounds, Inflated
 from dockgate.images.tape import Tape
 from dockgate.images.tar import Member, members
 
@@ -38,15 +38,16 @@ class TarLayer:
     digest: str
     source: Callable[[], io.RawIOBase]
     size: int | None = None
+    bounds: Bounds = Bounds()  # noqa: RUF009 - frozen
 
     def entries(self) -> Iterator[Entry]:
         """See `core.ports.Layer`. An entry that leads out of the image, or has two readings, is an ImageError."""
         where = f"Layer {self.digest}"
         with self.source() as source:
             blob = Verified(source, self.digest, self.size)
-            inflated = Inflated(blob, where)
+            inflated = Inflated(blob, where, self.bounds)
             tape = Tape(inflated, where)
-            for member in members(tape, marked=not inflated.tells_end):
+            for member in members(tape, self.bounds.headers, marked=not inflated.tells_end):
                 entry = _entry(member, where)
                 if entry.kind != "file":
                     yield entry

@@ -17,9 +17,7 @@ META_LIMIT = 2**20
 """Bytes of a long name or an extended header; the runtimes' own limit."""
 
 META_TOTAL = 2**28
-HEADER_LIMIT = 4_000_000
-"""Bytes of all those together, and headers, in one tar file: they bound the time that reading names can take to half a
-minute. The fullest layers in use have a few hundred thousand entries."""
+"""Bytes of all those together: a quarter of a minute to read."""
 
 _HEADER = Struct("100s8s16x12s12x8sc100s8s80x155s")
 """name, mode, size, checksum, type, link name, magic with version, prefix"""
@@ -49,8 +47,8 @@ class Member:
     sparse: bool = False
 
 
-def members(tape: Tape, marked: bool = False) -> Iterator[Member]:
-    """Every entry, in order. While one is looked at, the tape may be read from `offset` on, within `stored` bytes.
+def members(tape: Tape, limit: int, marked: bool = False) -> Iterator[Member]:
+    """Every entry, in order, of at most `limit` headers. While one is looked at, the tape may be read inside it.
 
     Ends at the end mark, with the tape behind it, or, unless it must be `marked`, at the source's end. ImageError.
     """
@@ -72,8 +70,8 @@ def members(tape: Tape, marked: bool = False) -> Iterator[Member]:
         if not _checks(block, checksum):
             raise _broken(tape, "a header's checksum is wrong")
         headers += 1
-        if headers > HEADER_LIMIT:
-            raise _broken(tape, f"it has more than {HEADER_LIMIT} entries")
+        if headers > limit:
+            raise _broken(tape, f"it has more than {limit} headers")
         number = _number(tape, size)
         if flag in b"xgLK":
             tape.advance(BLOCK)

@@ -1,5 +1,6 @@
 """podman's API through its official client: containers as plain values, errors as ours."""
 
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -170,6 +171,9 @@ class Engine:
     @contextmanager
     def _client(self, failure: str = "podman refuses", timeout: float = _TIMEOUT) -> Iterator[PodmanClient]:
         try:
+            # The client would not close the socket of a connection that is refused.
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(self._url.removeprefix("unix://"))
             with PodmanClient(base_url=self._url, timeout=timeout) as client:
                 yield client
         except APIError as error:

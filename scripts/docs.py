@@ -1,0 +1,82 @@
+"""Writes what follows the mark in some pages of docs/, out of the code: `make docs`. tests/test_docs.py compares."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+from fastapi.routing import APIRoute
+
+from dockgate.cli.main import root
+from dockgate.config import FEED_PREFIX, SETTINGS
+from dockgate.web import api
+
+DOCS = Path(__file__).parent.parent / "docs"
+MARK = "<!-- What follows is written by `make docs`. -->\n"
+
+
+def commands() -> Iterator[str]:
+    """Every command of the tree, with its options."""
+    yield from _described(root, click.Context(root, info_name="dockgate"))
+
+
+def settings() -> Iterator[str]:
+    """Every environment variable."""
+    yield "\n| variable | default | meaning |\n|---|---|---|\n"
+    for one in SETTINGS:
+        yield f"| `{one.name}` | {one.default or 'none'} | {one.meaning} |\n"
+    yield f"\n`{FEED_PREFIX}<NAME>` is the URL of the feed of that name, in capitals.\n"
+
+
+def calls() -> Iterator[str]:
+    """Every call of the REST API."""
+    yield "\n| call | |\n|---|---|\n"
+    for module in pkgutil.iter_modules(api.__path__):
+        for route in importlib.import_module(f"{api.__name__}.{module.name}").router.routes:
+            if isinstance(route, APIRoute):
+                path = route.path.replace(":path", "")
+                yield f"| `{' '.join(sorted(route.methods))} /api/v1{path}` | {_line(route.description)} |\n"
+
+
+PAGES: dict[str, Callable[[], Iterator[str]]] = {"api.md": calls, "commands.md": commands, "settings.md": settings}
+
+
+def page(name: str) -> str:
+    """The page as it should be: as it is up to the mark, then what the code says."""
+    head, mark, _ = (DOCS / name).read_text("utf-8").partition(MARK)
+    if not mark:
+        raise LookupError(f"{name} has no line: {MARK}")
+    return "".join([head, mark, *PAGES[name]()])
+
+
+def _described(command: click.Command, context: click.Context) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            if child is None:
+                raise LookupError(f"{context.command_path} lists {name}, and has no such command")
+            yield from _described(child, click.Context(child, parent=context, info_name=name))
+        return
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    yield f"\n## {context.command_path}\n\n    {usage}\n"
+    paragraphs = (command.help or "").replace("\b", "").split("\n\n")
+    yield from (f"\n{_line(paragraph)}\n" for paragraph in paragraphs)
+    options = (one.get_help_record(context) for one in command.get_params(context) if isinstance(one, click.Option))
+    shown = [record for record in options if record and record[0] != "--help"]
+    if shown:
+        yield "\n| option | |\n|---|---|\n"
+        yield from (f"| `{_cell(names)}` | {_cell(text)} |\n" for names, text in shown)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _cell(text: str) -> str:
+    return _line(text).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    for name in PAGES:
+        (DOCS / name).write_text(page(name), "utf-8")

@@ -1,0 +1,116 @@
+# The set-up that the scripts beside this file share: Debian packages, then .venv. Source it; it is POSIX sh.
+# Each step looks first and does only what is missing, so a second run is quick and an interrupted one is mended.
+
+cd "$(dirname "$0")/.."
+checkout=$PWD
+venv=$checkout/.venv
+python=/usr/bin/python3
+PATH=$PATH:/usr/sbin:/sbin
+export PATH
+
+say() { printf '%s\n' "$*"; }
+
+die() {
+    printf 'error: %s\n' "$1" >&2
+    shift
+    for line; do printf '       %s\n' "$line" >&2; done
+    exit 2
+}
+
+# Runs a command as root. podman, apt and mmdebstrap are used as root here; everything else needs no rights.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo -H -E "$@"
+    else
+        die "this needs root, and there is no sudo" "Run it as root."
+    fi
+}
+
+# What the demo and the server need, and why. One "package|reason" a line.
+packages='git|holds the pushed commits
+python3|runs Dockgate
+python3-venv|makes .venv
+podman|builds images and runs containers
+conmon|watches over a running container
+crun|starts containers
+runc|starts containers where crun cannot
+netavark|gives containers their network
+aardvark-dns|gives containers their names
+nftables|publishes the ports of containers
+ca-certificates|says whose TLS certificates to trust
+docker-registry|is the local registry (CNCF Distribution)
+mmdebstrap|makes the base image out of the Debian archive
+debian-archive-keyring|says whose signature the Debian archive bears'
+
+# netavark before 1.10, as in Debian 12 and Ubuntu 24.04, publishes ports by iptables.
+case $(. /etc/os-release && echo "$ID $VERSION_ID") in
+    'debian 12' | 'ubuntu 24.04') packages="$packages
+iptables|publishes the ports of containers" ;;
+esac
+
+# Installs what is missing of "$packages", and says what it is for.
+install_packages() {
+    names=$(printf '%s\n' "$packages" | cut -d'|' -f1)
+    # shellcheck disable=SC2086 # one word a package
+    installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $names 2>/dev/null | sed -n 's/^installed //p' || :)
+    missing=
+    for name in $names; do
+        printf '%s\n' "$installed" | grep -qx "$name" || missing="$missing $name"
+    done
+    if [ -z "$missing" ]; then
+        say "Debian packages: all there ($(printf '%s\n' "$names" | tr '\n' ' ' | sed 's/ $//'))."
+        return
+    fi
+    say 'Debian packages needed:'
+    printf '%s\n' "$packages" | while IFS='|' read -r name reason; do
+        case " $missing " in *" $name "*) state=missing ;; *) state=there ;; esac
+        printf '  %-23s %-8s %s\n' "$name" "$state" "$reason"
+    done
+    command -v apt-get >/dev/null || die 'there is no apt-get here' "Install by hand:$missing"
+    say 'Installing the missing ones with apt-get.'
+    apt_get() { as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+        apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >/dev/null; }
+    as_root dpkg --configure -a >/dev/null # finishes an installation that was interrupted
+    apt_get update || die 'apt-get update failed' 'See above; /etc/apt/sources.list.d says where the packages come from.'
+    # shellcheck disable=SC2086
+    apt_get install --no-install-recommends $missing ||
+        die 'apt-get could not install the packages' 'See above. On Ubuntu, some of them are in "universe".'
+}
+
+# Makes .venv from requirements.lock, when it is not yet what the lock, pyproject.toml and python3 ask for.
+make_venv() {
+    [ -x $python ] || die "there is no $python" 'apt-get install python3'
+    $python -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "$($python --version) is too old" 'Dockgate needs Python 3.11 or newer, as in Debian 12 or Ubuntu 24.04.'
+    stamp=$({ printf '%s\n' "$checkout" && $python -VV && cat requirements.lock pyproject.toml; } | sha256sum)
+    if [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ]; then
+        say 'Python packages: .venv is up to date.'
+        return
+    fi
+    say "Python packages: installing $(grep -c '^[^ ]*==' requirements.lock) from requirements.lock into .venv."
+    rm -f "$venv/stamp" 2>/dev/null || as_root rm -f "$venv/stamp"
+    $python -m venv --clear "$venv"
+    pip="$venv/bin/python -m pip --quiet --disable-pip-version-check --no-input"
+    $pip install --require-hashes --only-binary :all: -r requirements.lock
+    $pip install --no-deps --no-build-isolation --editable .
+    printf '%s\n' "$stamp" >"$venv/stamp" # last: without it the next run starts over
+}
+
+# Style, types and the import table.
+lint() {
+    "$venv/bin/ruff" check
+    "$venv/bin/ruff" format --check
+    "$venv/bin/mypy"
+    "$venv/bin/lint-imports"
+}
+
+# One set-up at a time in this checkout; the lock is on the folder itself and ends with the subshell.
+set_up() {
+    (
+        flock 9
+        install_packages
+        make_venv
+    ) 9<"$checkout"
+}

@@ -1,0 +1,301 @@
+"""What every builder promises, and every registry that it pushes to. Each changing call is made twice."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from tests.parts import BUSYBOX, Faults, Host, free_port, running_host, until, write
+
+from dockgate.builders.memory import MemoryBuilder
+from dockgate.builders.podman import PodmanBuilder
+from dockgate.core.errors import BuildError, DockgateError, UnavailableError
+from dockgate.core.ports import Builder, BuildRequest, Registry
+from dockgate.registries.distribution import DistributionRegistry
+from dockgate.registries.memory import MemoryRegistry
+
+GOOD = "FROM scratch\nCOPY page /page\n"
+BROKEN = "FROM scratch\nCOPY missing /\n"
+
+
+class System(Protocol):
+    """A builder with its registry. `repository` is this test's alone."""
+
+    repository: str
+    registry: Registry
+    builder: Builder
+
+    def down(self) -> Builder:
+        """The same builder when its registry does not answer."""
+        ...
+
+
+class Memory:
+    def __init__(self, repository: str) -> None:
+        self.repository = repository
+        self.registry = MemoryRegistry()
+        failures: dict[str, DockgateError] = {"broken": BuildError("COPY missing: no such file", "Mend it.")}
+        self.builder = MemoryBuilder(self.registry, self.registry.push, failures=failures)
+
+    def down(self) -> Builder:
+        unavailable = UnavailableError("the registry does not answer", "Start it.")
+        return MemoryBuilder(MemoryRegistry(fault=Faults(before_resolve=[unavailable])), self.registry.push)
+
+
+class Podman:
+    def __init__(self, repository: str, host: Host) -> None:
+        self.repository = repository
+        self.host = host
+        self.registry = host.registry
+        self.builder = host.builder()
+
+    def down(self) -> Builder:
+        nobody = DistributionRegistry(f"127.0.0.1:{free_port()}")
+        podman = self.host.podman
+        return PodmanBuilder(podman.command, podman.environment, nobody, podman.folder)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    with running_host(tmp_path_factory.mktemp("builders")) as host:
+        yield host
+
+
+@pytest.fixture(params=["memory", pytest.param("podman", marks=pytest.mark.real)])
+def system(request: pytest.FixtureRequest, tmp_path: Path) -> System:
+    if request.param == "memory":
+        return Memory(tmp_path.name.lower())
+    return Podman(tmp_path.name.lower(), request.getfixturevalue("host"))
+
+
+@pytest.fixture
+def podman(host: Host, tmp_path: Path) -> Podman:
+    return Podman(tmp_path.name.lower(), host)
+
+
+def request(system: System, context: Path, key: str = "key-1", dockerfile: str = "Dockerfile") -> BuildRequest:
+    return BuildRequest(key, system.repository, context, dockerfile)
+
+
+def test_what_is_built_is_pushed_under_its_key(system: System, tmp_path: Path) -> None:
+    write(tmp_path, {"Dockerfile": GOOD, "page": "one"})
+    lines: list[str] = []
+    digest = system.builder.build(request(system, tmp_path), lines.append)
+    assert digest.startswith("sha256:")
+    assert system.registry.resolve(system.repository, "key-1") == digest
+    assert (system.repository, "key-1") in list(system.registry.tags())
+    assert lines
+    assert not [line for line in lines if "\n" in line]
+
+
+def test_the_same_key_is_not_built_again(system: System, tmp_path: Path) -> None:
+    write(tmp_path, {"Dockerfile": GOOD, "page": "one"})
+    first = system.builder.build(request(system, tmp_path), lambda line: None)
+    write(tmp_path, {"Dockerfile": BROKEN, "page": "two"})
+    assert system.builder.build(request(system, tmp_path), lambda line: None) == first
+
+
+def test_other_content_is_another_digest(system: System, tmp_path: Path) -> None:
+    write(tmp_path, {"Dockerfile": GOOD, "page": "one"})
+    first = system.builder.build(request(system, tmp_path, "key-1"), lambda line: None)
+    write(tmp_path, {"page": "two"})
+    second = system.builder.build(request(system, tmp_path, "key-2"), lambda line: None)
+    assert first != second
+    for key, digest in (("key-1", first), ("key-2", second)):
+        assert system.registry.resolve(system.repository, key) == digest
+
+
+def test_a_missing_dockerfile_is_named(system: System, tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(BuildError, match="deploy/Dockerfile") as caught:
+            system.builder.build(request(system, tmp_path, dockerfile="deploy/Dockerfile"), lambda line: None)
+        assert caught.value.advice
+    assert system.registry.resolve(system.repository, "key-1") is None
+
+
+def test_a_dockerfile_that_does_not_build_is_told(system: System, tmp_path: Path) -> None:
+    write(tmp_path, {"Dockerfile": BROKEN, "page": "one"})
+    for _ in range(2):
+        with pytest.raises(BuildError, match="missing") as caught:
+            system.builder.build(request(system, tmp_path, "broken"), lambda line: None)
+        assert caught.value.advice
+    assert system.registry.resolve(system.repository, "broken") is None
+
+
+def test_a_registry_that_is_down_is_unavailable(system: System, tmp_path: Path) -> None:
+    write(tmp_path, {"Dockerfile": GOOD, "page": "one"})
+    with pytest.raises(UnavailableError) as caught:
+        system.down().build(request(system, tmp_path), lambda line: None)
+    assert caught.value.advice
+
+
+def test_an_unknown_tag_has_no_digest(system: System) -> None:
+    assert system.registry.resolve(system.repository, "nothing") is None
+    assert system.registry.resolve("no/such", "nothing") is None
+
+
+def test_a_crash_after_the_push_builds_nothing_again(tmp_path: Path) -> None:
+    write(tmp_path, {"Dockerfile": GOOD, "page": "one"})
+    registry = MemoryRegistry()
+    faults = Faults(before_push=[UnavailableError("cut")], after_push=[UnavailableError("cut")])
+    builder = MemoryBuilder(registry, registry.push, fault=faults)
+    asked = BuildRequest("key-1", "web", tmp_path)
+    for _ in range(2):
+        with pytest.raises(UnavailableError):
+            builder.build(asked, lambda line: None)
+    assert builder.build(asked, lambda line: None) == registry.resolve("web", "key-1")
+    assert builder.builds == ["key-1", "key-1"]
+
+
+# --- podman alone ------------------------------------------------------------------------------------------------
+
+
+def shell(script: str) -> str:
+    """A Dockerfile that runs the script with busybox's programs."""
+    command = json.dumps(["/bin/busybox", "sh", "-c", f"PATH=/bin; /bin/busybox --install -s /bin; {script}"])
+    return f"FROM scratch\nCOPY busybox /bin/busybox\nARG PIP_CERT\nARG NAME\nRUN {command}\n"
+
+
+def context(folder: Path, dockerfile: str) -> Path:
+    write(folder, {"Dockerfile": dockerfile})
+    shutil.copy(BUSYBOX, folder / "busybox")
+    return folder
+
+
+@pytest.mark.real
+def test_the_last_lines_of_a_run_that_fails_are_told(podman: Podman, tmp_path: Path) -> None:
+    context(tmp_path, shell("echo no matching distribution found for flask==99 >&2; exit 3"))
+    with pytest.raises(BuildError, match=r"flask==99[\s\S]*exit status 3"):
+        podman.builder.build(request(podman, tmp_path), lambda line: None)
+
+
+@pytest.mark.real
+def test_a_base_image_that_does_not_exist_is_named(podman: Podman, tmp_path: Path) -> None:
+    base = f"{podman.registry.address}/base:missing"
+    context(tmp_path, f"FROM {base}\n")
+    with pytest.raises(BuildError, match=base) as caught:
+        podman.builder.build(request(podman, tmp_path), lambda line: None)
+    assert caught.value.advice
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["../outside", "link"])
+def test_a_dockerfile_outside_the_source_is_refused(podman: Podman, tmp_path: Path, name: str) -> None:
+    write(tmp_path, {"outside": GOOD, "context/page": "one"})
+    (tmp_path / "context" / "link").symlink_to("../outside")
+    with pytest.raises(BuildError, match="outside"):
+        podman.builder.build(request(podman, tmp_path / "context", dockerfile=name), lambda line: None)
+
+
+@pytest.mark.real
+def test_arguments_reach_the_dockerfile(podman: Podman, tmp_path: Path) -> None:
+    context(tmp_path, shell('echo "name=$NAME"'))
+    asked = BuildRequest("key-1", podman.repository, tmp_path, args={"NAME": "a b"})
+    lines: list[str] = []
+    podman.builder.build(asked, lines.append)
+    assert "name=a b" in lines
+
+
+@pytest.mark.real
+def test_lines_come_while_the_build_runs(podman: Podman, tmp_path: Path) -> None:
+    context(tmp_path, shell("echo first; sleep 0.5; echo second"))
+    times: dict[str, float] = {}
+    podman.builder.build(request(podman, tmp_path), lambda line: times.setdefault(line, time.monotonic()))
+    assert times["second"] - times["first"] > 0.3
+
+
+@pytest.mark.real
+def test_builds_find_the_hosts_certificates_and_keep_nothing_of_them(podman: Podman, tmp_path: Path) -> None:
+    bundle = tmp_path / "authorities.pem"
+    bundle.write_text("the authorities of this host")
+    source = context(tmp_path / "source", shell('echo "cert: $(cat $PIP_CERT)"'))
+    lines: list[str] = []
+    digest = podman.host.builder(bundle).build(request(podman, source), lines.append)
+    assert "cert: the authorities of this host" in lines
+    image = f"{podman.registry.address}/{podman.repository}@{digest}"
+    podman.host.podman.run("pull", "--quiet", image)
+    podman.host.podman.run("save", "--format=oci-dir", f"--output={tmp_path / 'saved'}", image)
+    layers = tmp_path / "layers"
+    layers.mkdir()
+    for blob in (tmp_path / "saved").rglob("*"):
+        subprocess.run(["tar", "-xf", blob, "-C", layers], check=False, capture_output=True)
+    files = {str(path.relative_to(layers)) for path in layers.rglob("*") if path.is_file() and not path.is_symlink()}
+    # podman leaves an empty file where it mounts one that the image has not.
+    assert files - {"etc/hosts", "etc/hostname", "etc/resolv.conf"} == {"bin/busybox"}
+
+
+@pytest.mark.real
+def test_two_builds_at_once_do_not_disturb_each_other(podman: Podman, tmp_path: Path) -> None:
+    found: dict[str, str] = {}
+
+    def build(name: str) -> None:
+        source = context(tmp_path / name, shell(f"echo {name} >/name; sleep 0.3"))
+        found[name] = podman.host.builder().build(request(podman, source, name), lambda line: None)
+
+    threads = [threading.Thread(target=build, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {name: podman.registry.resolve(podman.repository, name) for name in ("one", "two")} == found
+    assert found["one"] != found["two"]
+
+
+@pytest.mark.real
+def test_a_build_ends_with_the_process_that_began_it(podman: Podman, tmp_path: Path) -> None:
+    context(tmp_path, shell("echo sleeping; sleep 4711"))
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom dockgate.bootstrap import podmand\n"
+        "from dockgate.builders.podman import PodmanBuilder\nfrom dockgate.core.ports import BuildRequest\n"
+        "from dockgate.registries.distribution import DistributionRegistry\n"
+        "data, address, context = sys.argv[1:]\npodman = podmand.prepare(Path(data), address)\n"
+        "command, registry = podmand.builder(podman), DistributionRegistry(address)\n"
+        "builder = PodmanBuilder(command, podman.environment, registry, podman.folder)\n"
+        "builder.build(BuildRequest('key', 'killed', Path(context)), lambda line: print(line, flush=True))\n"
+    )
+    command = [sys.executable, "-c", script, str(podman.host.data), podman.registry.address, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "sleeping\n" in iter(process.stdout.readline, "")
+        assert sleepers()
+        os.kill(process.pid, signal.SIGKILL)
+    until(lambda: not sleepers())
+
+
+def sleepers() -> list[str]:
+    """The processes that run the build's last command."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return [line for line in lines if "sleep 4711" in line and "python" not in line]
+
+
+@pytest.mark.real
+def test_what_builds_leave_behind_is_cleaned_up(podman: Podman, tmp_path: Path) -> None:
+    for number in range(3):
+        context(tmp_path, shell(f"echo {number} >/number"))
+        podman.builder.build(request(podman, tmp_path, f"key-{number}"), lambda line: None)
+    kept = podman.host.podman.run("images", "--all", "--quiet", "--filter=dangling=true")
+    named = podman.host.podman.run("images", "--format={{.Repository}}").split()
+    assert kept == ""
+    assert named.count(f"localhost/dockgate-build/{podman.repository}") == 1
+
+
+@pytest.mark.real
+def test_podman_is_found_missing(podman: Podman, tmp_path: Path) -> None:
+    context(tmp_path, GOOD)
+    (tmp_path / "page").write_text("one")
+    builder = PodmanBuilder(("/no/podman",), {}, podman.registry, podman.host.podman.folder)
+    with pytest.raises(UnavailableError, match="/no/podman"):
+        builder.build(request(podman, tmp_path), lambda line: None)

@@ -1,0 +1,63 @@
+"""The whole story, as `make demo` and `make clean-demo` play it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+pytestmark = pytest.mark.real
+
+SECONDS = 300
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Short, for a socket in it; without what the demo leaves, also when it fails."""
+    with TemporaryDirectory(prefix="demo-") as name:
+        folder = Path(name)
+        try:
+            yield folder
+        finally:
+            _dockgate(folder, "down", "--purge")
+
+
+def test_the_story_is_played_twice_in_a_row_and_then_taken_away(folder: Path) -> None:
+    first = _dockgate(folder, "demo", "--data", str(folder))
+    assert "the digest that was approved" in first
+    again = _dockgate(folder, "demo", "--data", str(folder))
+    assert "The server of an earlier run answers" in again
+    assert "mmdebstrap" not in again
+    _dockgate(folder, "down", "--purge")
+    assert not (folder / "data").exists()
+    assert [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(folder) in line] == []
+    assert _processes_that_name(folder) == []
+
+
+def _dockgate(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "dockgate", *words],
+        env={**os.environ, "DOCKGATE_DATA": str(folder / "data")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def _processes_that_name(folder: Path) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it has just ended
+            continue
+        if str(folder) in command:
+            found.append(command)
+    return found

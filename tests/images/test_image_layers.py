@@ -1,0 +1,467 @@
+"""Layers as tar files: all formats that occur, and all that somebody might think of to hide a file from the gate."""
+
+import gzip
+import io
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+import zstandard
+from tests.images import make
+from tests.images.make import Device, Folder, Hardlink, sha256
+
+from dockgate.core.errors import ImageError, UnavailableError, UnreadableError
+from dockgate.core.ports import Entry
+from dockgate.images import layers
+from dockgate.images.inflate import Bounds
+from dockgate.images.layers import TarLayer
+
+
+class Blob(io.RawIOBase):
+    """A blob that comes in small pieces, as from a network."""
+
+    def __init__(self, data: bytes, piece: int = 1000) -> None:
+        self._file, self._piece = io.BytesIO(data), piece
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        return self._file.readinto(memoryview(buffer)[: self._piece])
+
+
+def layer(data: bytes, **more: object) -> TarLayer:
+    return TarLayer(sha256(data), lambda: Blob(data, **more))  # type: ignore[arg-type]
+
+
+def read(data: bytes) -> list[Entry]:
+    return list(layer(data).entries())
+
+
+def bounded(data: bytes, bounds: Bounds) -> list[Entry]:
+    return list(TarLayer(sha256(data), lambda: Blob(data), bounds=bounds).entries())
+
+
+def paths(data: bytes) -> list[str]:
+    return [entry.path for entry in read(data)]
+
+
+def content(data: bytes) -> dict[str, bytes]:
+    return {entry.path: entry.open().read() for entry in layer(data).entries() if entry.open}
+
+
+def header(name: bytes, size: bytes = b"", flag: bytes = b"0", link: bytes = b"", rest: bytes = b"") -> bytes:
+    """A header written by hand, for what `tarfile` refuses to write. `rest` follows the link: magic and so on."""
+    block = bytearray(512)
+    block[0 : len(name)] = name
+    block[100:107] = b"0000644"
+    block[124 : 124 + 11] = size.rjust(11, b"0") if size[:1] < b"\x80" else size[:11]
+    if size[:1] >= b"\x80":
+        block[124:136] = size
+    block[148:156], block[156:157] = b" " * 8, flag
+    block[157 : 157 + len(link)] = link
+    rest = rest or b"ustar\x0000"
+    block[257 : 257 + len(rest)] = rest
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def block(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 512)
+
+
+def extended(flag: bytes = b"x", **records: str) -> bytes:
+    data = b""
+    for key, value in records.items():
+        body = f" {key.replace('__', '.')}={value}\n".encode("utf-8", "surrogateescape")
+        size = len(body) + len(str(len(body)))
+        size = len(body) + len(str(size))
+        data += str(size).encode() + body
+    return header(b"pax", b"%o" % len(data), flag) + block(data)
+
+
+END = bytes(1024)
+
+# --- formats -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_every_format_is_read(form: int) -> None:
+    long = "d" * 90 + "/" + "f" * 90
+    data = make.tar({long: b"1", "h": Hardlink(long if form else "d"), "dir": Folder(), "dev": Device()}, form)
+    assert [(entry.path, entry.kind) for entry in read(data)] == [
+        (long, "file"),
+        ("h", "hardlink"),
+        ("dir", "directory"),
+        ("dev", "other"),
+    ]
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_names_and_targets_of_any_length_and_bytes_are_read(form: int) -> None:
+    name, target = "é" * 200 + "/\udcff" + "n" * 300, "t" * 400
+    found = read(make.tar({name: b"content", "link": make.Symlink(target), "hard": Hardlink(name)}, form))
+    assert [entry.path for entry in found] == [name, "link", "hard"]
+    assert [entry.target for entry in found] == ["", target, name]
+
+
+def test_raw_bytes_in_an_extended_header_are_kept() -> None:
+    data = extended(hdrcharset="BINARY", path="caf\udce9") + header(b"x") + END
+    assert paths(data) == ["caf\udce9"]
+
+
+def test_an_extended_header_holds_for_one_entry() -> None:
+    data = extended(path="one", size="3") + header(b"x", b"0") + block(b"abc") + header(b"two") + END
+    assert [(entry.path, entry.size) for entry in read(data)] == [("one", 3), ("two", 0)]
+
+
+def test_a_size_in_base_256_is_read() -> None:
+    size = b"\x80" + (5).to_bytes(11, "big")
+    assert content(header(b"f", size) + block(b"12345") + END) == {"f": b"12345"}
+
+
+def test_an_old_tar_writes_folders_with_a_slash() -> None:
+    (entry,) = read(header(b"old/", flag=b"\0", rest=bytes(8)) + END)
+    assert (entry.path, entry.kind) == ("old", "directory")
+
+
+def test_a_link_with_a_size_has_no_content() -> None:
+    data = header(b"link", b"1000", b"1", b"target") + header(b"next") + END
+    assert paths(data) == ["link", "next"]
+
+
+def test_an_entry_of_an_unknown_type_is_passed_with_its_content() -> None:
+    data = header(b"what", b"5", b"Z") + block(b"12345") + header(b"next") + END
+    assert [(entry.path, entry.kind) for entry in read(data)] == [("what", "other"), ("next", "file")]
+
+
+def test_a_header_summed_with_signed_bytes_is_right() -> None:
+    one = bytearray(header("é".encode()))
+    one[148:156] = b" " * 8
+    one[148:156] = b"%06o\0 " % sum(byte - 256 if byte > 127 else byte for byte in one)
+    assert paths(bytes(one) + END) == ["é"]
+
+
+def test_names_are_made_normal() -> None:
+    names = ["./a", "/b", "c//d", "./e/./f", "g/../h", "i/", ".hidden", "j/.k", "..l"]
+    assert paths(make.tar(dict.fromkeys(names, b""))) == ["a", "b", "c/d", "e/f", "h", "i", ".hidden", "j/.k", "..l"]
+
+
+def test_a_tar_may_end_without_end_mark_or_with_much_padding() -> None:
+    data = header(b"f", b"3") + block(b"abc")
+    assert paths(data) == paths(data + bytes(512)) == paths(data + bytes(20480)) == ["f"]
+
+
+def test_what_follows_the_end_mark_belongs_to_nothing() -> None:
+    assert paths(header(b"f") + END + header(b"hidden")) == ["f"]
+
+
+def test_an_empty_layer_has_no_entries() -> None:
+    assert read(END) == read(gzip.compress(END)) == []
+
+
+# --- whiteouts ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "kind"),
+    [
+        ("etc/.wh.passwd", "etc/passwd", "whiteout"),
+        (".wh.etc", "etc", "whiteout"),
+        ("etc/.wh..wh..opq", "etc", "opaque"),
+        (".wh..wh..opq", "", "opaque"),
+        ("./.wh..hidden", ".hidden", "whiteout"),
+        ("etc/.wh./file", "etc/.wh./file", "file"),
+        ("etc/a.wh.b", "etc/a.wh.b", "file"),
+    ],
+)
+def test_whiteouts_name_what_they_hide(name: str, path: str, kind: str) -> None:
+    (entry,) = read(make.tar({name: b""}))
+    assert (entry.path, entry.kind) == (path, kind)
+
+
+@pytest.mark.parametrize("name", [".wh.", "etc/.wh.", "etc/.wh..", "etc/.wh..."])
+def test_a_whiteout_of_nothing_is_refused(name: str) -> None:
+    with pytest.raises(ImageError, match="whiteout of no file"):
+        read(make.tar({name: b""}))
+
+
+# --- hostile -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["../etc/passwd", "a/../../b", "/..", "./../x", "a/b/../../../c"])
+def test_an_entry_that_leads_out_of_the_image_is_named(name: str) -> None:
+    with pytest.raises(ImageError, match="leads out of the image") as caught:
+        read(make.tar({name: b""}))
+    assert name.rstrip("/") in str(caught.value)
+
+
+def test_a_hard_link_that_leads_out_of_the_image_is_named() -> None:
+    with pytest.raises(ImageError, match=r"leads out of the image: '\.\./\.\./x'"):
+        read(make.tar({"a": Hardlink("../../x")}))
+
+
+def sparse(major: str) -> bytes:
+    if major == "old":
+        rest = bytearray(b"ustar  \0" + bytes(512 - 257 - 8))
+        rest[482 - 257] = 1
+        rest[483 - 257 : 494 - 257] = b"00000001000"
+        return header(b"s", b"3", b"S", rest=bytes(rest)) + bytes(504) + b"\1" + bytes(7) + bytes(512) + block(b"abc")
+    version = {"GNU__sparse__major": major, "GNU__sparse__minor": "0"}
+    named = {"GNU__sparse__name": "s", "GNU__sparse__realsize": "512", "GNU__sparse__map": "0,3"}
+    return extended(**version, **named) + header(b"GNUSparseFile.0/s", b"3") + block(b"abc")
+
+
+@pytest.mark.parametrize("major", ["old", "0", "1"])
+def test_a_sparse_file_is_there_but_not_opened(major: str) -> None:
+    data = sparse(major) + header(b"next", b"2") + block(b"ok") + END
+    found = {}
+    for entry in layer(data).entries():
+        assert entry.open
+        if entry.path == "s":
+            assert (entry.kind, entry.size) == ("file", 512)
+            with pytest.raises(UnreadableError, match="sparse"):
+                entry.open()
+            continue
+        found[entry.path] = entry.open().read()
+    assert found == {"next": b"ok"}
+
+
+def test_a_sparse_name_of_an_unknown_version_is_not_believed() -> None:
+    """Runtimes do not: they would unpack "real"."""
+    records = {"GNU__sparse__major": "9", "GNU__sparse__minor": "9", "GNU__sparse__name": "decoy"}
+    (entry,) = read(extended(**records) + header(b"real", b"3") + block(b"abc") + END)
+    assert entry.path == "real"
+
+
+@pytest.mark.parametrize("records", [{"path": "decoy"}, {"size": "512"}, {"linkpath": "x"}, {"GNU__sparse__name": "x"}])
+def test_a_global_header_that_runtimes_ignore_and_tar_obeys_is_refused(records: dict[str, str]) -> None:
+    with pytest.raises(ImageError, match="a global header sets"):
+        read(extended(b"g", **records) + header(b"real") + END)
+
+
+def test_a_harmless_global_header_is_passed() -> None:
+    assert paths(extended(b"g", comment="a commit") + header(b"real") + END) == ["real"]
+
+
+BROKEN = {
+    "a wrong checksum": header(b"f")[:148] + b"0001234\0" + header(b"f")[156:] + END,
+    "no checksum": header(b"f")[:148] + b"notoctal" + header(b"f")[156:] + END,
+    "noise": b"\x55" * 4096,
+    "a size that is no number": header(b"f", b"12x45678901") + END,
+    "a negative size": header(b"f", b"\xff" * 12) + END,
+    "a size beyond all bounds": header(b"f", b"\x80" + b"\xff" * 11) + END,
+    "a size larger than the file": header(b"f", b"7777777") + block(b"abc") + END,
+    "an extended size beyond all bounds": extended(size="9" * 19) + header(b"f") + END,
+    "an extended size that is none": extended(size="-5") + header(b"f") + END,
+    "an extended header that is none": header(b"pax", b"10", b"x") + block(b"no length") + header(b"f") + END,
+    "an extended header with a wrong length": header(b"pax", b"12", b"x")
+    + block(b"99 path=abc\n")
+    + header(b"f")
+    + END,
+    "an extended header without an entry": extended(path="f") + END,
+    "an extended header at the end": extended(path="f"),
+    "a NUL in an extended name": extended(path="a\0b") + header(b"f") + END,
+    "an extended header too large": header(b"pax", b"%o" % (2**20 + 1), b"x") + bytes(2**20 + 512) + header(b"f") + END,
+    "a name too long": extended(path="d/" * 3000) + header(b"f") + END,
+    "a file without a name": header(b"./", rest=b"ustar\x0000") + END,
+    "a hard link to nothing": header(b"f", flag=b"1") + END,
+    "zeros between entries": header(b"f") + bytes(512) + header(b"g") + END,
+    "half a header": header(b"f") + header(b"g")[:100],
+    "half a block of zeros": header(b"f") + bytes(700),
+    "a sparse file in ustar": header(b"f", flag=b"S") + END,
+    "gzip cut short": gzip.compress(header(b"f") + END)[:-12],
+    "gzip cut in its checksum": gzip.compress(header(b"f") + END)[:-2],
+    "gzip with a wrong checksum": gzip.compress(header(b"f") + END)[:-8] + b"12345678",
+    "gzip with a broken body": gzip.compress(bytes(range(256)) * 64)[:100] + b"\xff" * 50,
+    "gzip and then noise": gzip.compress(header(b"f") + END) + b"noise",
+    "zstd cut short": zstandard.compress(header(b"f") + block(b"") + END)[:-5],
+    "zstd that ends at a header": zstandard.compress(header(b"f")),
+    "zstd and then noise": zstandard.compress(header(b"f") + END) + b"noise",
+    "bzip2": b"BZh91AY&SY" + bytes(600),
+    "xz": b"\xfd7zXZ\0" + bytes(600),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_layer_is_refused_by_its_digest(name: str) -> None:
+    with pytest.raises(ImageError, match=sha256(BROKEN[name])):
+        read(BROKEN[name])
+
+
+def test_a_broken_layer_gives_what_stands_before_the_break_and_then_fails() -> None:
+    data = header(b"f", b"3") + block(b"abc") + header(b"g")[:100]
+    entries = layer(data).entries()
+    assert next(entries).path == "f"
+    with pytest.raises(ImageError, match="cut short"):
+        next(entries)
+
+
+def test_opening_content_that_is_cut_short_fails() -> None:
+    entries = layer(header(b"f", b"1000") + b"abc").entries()
+    entry = next(entries)
+    assert entry.open
+    with pytest.raises(ImageError, match="cut short"):
+        entry.open()
+
+
+# --- digests -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
+def test_a_blob_that_does_not_match_its_digest_fails_at_its_end(compression: make.Compression) -> None:
+    data = make.compress(make.tar({"f": b"1"}), compression)
+    wrong = TarLayer(sha256(b"other"), lambda: Blob(data))
+    entries = wrong.entries()
+    assert next(entries).path == "f"
+    with pytest.raises(ImageError, match=f"{wrong.digest} does not match its digest"):
+        list(entries)
+
+
+def test_the_digest_covers_what_follows_the_end_mark() -> None:
+    data = make.tar({"f": b"1"})
+    with pytest.raises(ImageError, match="does not match its digest"):
+        list(TarLayer(sha256(data), lambda: Blob(data + b"x" * 3000)).entries())
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_blob_of_another_size_than_its_manifest_says_is_refused(change: int) -> None:
+    data = make.tar({"f": b"1"})
+    with pytest.raises(ImageError, match="its manifest says"):
+        list(TarLayer(sha256(data), lambda: Blob(data), len(data) + change).entries())
+
+
+def test_sha512_digests_are_verified_as_well() -> None:
+    import hashlib
+
+    data = make.tar({"f": b"1"})
+    assert len(list(TarLayer("sha512:" + hashlib.sha512(data).hexdigest(), lambda: Blob(data)).entries())) == 1
+
+
+# --- compression -------------------------------------------------------------------------------------------------
+
+
+def test_members_of_a_compressed_blob_are_joined() -> None:
+    data = make.tar({"a": b"1" * 1000, "b": b"2"})
+    halves = data[:700], data[700:]
+    assert paths(b"".join(gzip.compress(half) for half in halves)) == ["a", "b"]
+    assert paths(b"".join(zstandard.compress(half) for half in halves)) == ["a", "b"]
+    assert paths(gzip.compress(data) + bytes(100)) == ["a", "b"]
+
+
+def test_skippable_frames_of_zstd_are_skipped() -> None:
+    skippable = b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"meta"
+    assert paths(skippable + zstandard.compress(make.tar({"a": b"1"})) + skippable) == ["a"]
+
+
+def test_a_decompression_bomb_is_refused() -> None:
+    bomb = gzip.compress(make.tar({"zeros": bytes(2**22)}))
+    assert paths(bomb) == ["zeros"]
+    with pytest.raises(ImageError, match="decompression bomb"):
+        bounded(bomb, Bounds(ratio_from=2**20))
+    with pytest.raises(ImageError, match="holds more than 1048576 bytes"):
+        bounded(bomb, Bounds(inflated=2**20))
+
+
+def test_headers_without_end_are_refused() -> None:
+    bounds = Bounds(headers=10)
+    assert len(bounded(header(b"f") * 10 + END, bounds)) == 10
+    for data in (header(b"f") * 11, extended(path="f") * 11, extended(b"g", comment="x") * 11):
+        with pytest.raises(ImageError, match="more than 10 headers"):
+            bounded(data, bounds)
+
+
+# --- content -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 512, 2**18, 2**18 + 1, layers.IN_MEMORY, layers.IN_MEMORY + 1])
+def test_content_of_any_size_can_be_opened_twice_and_sought(size: int) -> None:
+    data = (bytes(range(251)) * (size // 251 + 1))[:size]
+    blob = make.compress(make.tar({"before": b"x" * 700, "f": data, "after": b"y"}))
+    for entry in layer(blob, piece=2**16).entries():
+        if entry.path == "after":
+            assert entry.open
+            assert entry.open().read() == b"y"
+        if entry.path != "f":
+            continue
+        assert entry.open
+        assert entry.head == data[:64]
+        file = entry.open()
+        assert file.read() == data
+        assert file.seek(size // 2) == size // 2
+        assert file.read() == data[size // 2 :]
+        file.close()
+        assert entry.open().read() == data
+
+
+def test_content_is_not_to_be_had_after_the_next_entry() -> None:
+    for path in ("f", "g"):
+        entries = layer(make.tar({path: b"1", "next": b"2"})).entries()
+        entry = next(entries)
+        next(entries)
+        assert entry.open
+        with pytest.raises(RuntimeError, match="after the next entry"):
+            entry.open()
+
+
+def test_a_large_file_is_closed_with_its_entry() -> None:
+    entries = layer(make.tar({"f": bytes(layers.IN_MEMORY + 1), "next": b""}), piece=2**20).entries()
+    entry = next(entries)
+    assert entry.open
+    file = entry.open()
+    next(entries)
+    assert file.closed
+
+
+def test_a_file_above_the_bound_is_not_opened_and_not_read() -> None:
+    size = layers.CONTENT_LIMIT + 1
+    entries = layer(header(b"f", b"%o" % size)).entries()
+    entry = next(entries)
+    assert entry.open
+    with pytest.raises(UnreadableError, match=f"{size} bytes"):
+        entry.open()
+
+
+def test_a_transport_that_fails_is_not_taken_for_a_broken_layer() -> None:
+    class Failing(Blob):
+        def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+            if self._file.tell() >= 2000:
+                raise UnavailableError("gone")
+            return super().readinto(buffer)
+
+    noise = bytes(range(256)) * 40
+    for compression in ("gzip", "zstd", "none"):
+        data = make.compress(make.tar({f"f{at}": noise[at:] for at in range(200)}), compression)
+        with pytest.raises(UnavailableError, match="gone"):
+            list(TarLayer(sha256(data), lambda data=data: Failing(data)).entries())  # type: ignore[misc]
+
+
+MEASURE = """
+import sys
+from dockgate.images import open_images
+def peak():
+    # KiB. Not getrusage: its figure outlives exec, and so begins at that of the parent.
+    with open("/proc/self/status") as status:
+        return int(next(line for line in status if line.startswith("VmHWM")).split()[1])
+with open_images(sys.argv[1]) as opened:
+    (layer,) = opened.images[0].layers
+    small = next(layer.entries())
+    before = peak()
+    for entry in layer.entries():
+        if entry.path == "opened":
+            file = entry.open()
+            while file.read(2**16):
+                pass
+    print(peak() - before)
+"""
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_memory_stays_flat_whatever_a_layer_holds(compression: make.Compression, tmp_path: Path) -> None:
+    contents = {"first": b"1", "zeros": bytes(300 * 2**20), "opened": bytes(100 * 2**20)}
+    make.layout(tmp_path / "image", [contents], compression=compression)
+    command = [sys.executable, "-c", MEASURE, f"oci:{tmp_path}/image"]
+    grown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert int(grown) < 40 * 1024, "KiB"

@@ -1,0 +1,108 @@
+"""What references mean."""
+
+from pathlib import Path
+
+import pytest
+from tests.images import make
+
+from dockgate.core.errors import UsageError
+from dockgate.images.reference import Local, Remote, is_loopback, parse
+
+DIGEST = "sha256:" + "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("debian", Remote("docker.io", "library/debian", "latest")),
+        ("debian:13-slim", Remote("docker.io", "library/debian", "13-slim")),
+        ("team/app", Remote("docker.io", "team/app", "latest")),
+        ("docker.io/debian", Remote("docker.io", "library/debian", "latest")),
+        ("index.docker.io/team/app", Remote("docker.io", "team/app", "latest")),
+        (f"debian@{DIGEST}", Remote("docker.io", "library/debian", "", DIGEST)),
+        ("localhost/app", Remote("localhost", "app", "latest")),
+        ("127.0.0.1:5000/team/app:1", Remote("127.0.0.1:5000", "team/app", "1")),
+        ("[::1]:5000/app:1", Remote("[::1]:5000", "app", "1")),
+        ("ghcr.io/a/b/c__d.e-f", Remote("ghcr.io", "a/b/c__d.e-f", "latest")),
+        (f"host:443/name:tag@{DIGEST}", Remote("host:443", "name", "tag", DIGEST)),
+    ],
+)
+def test_names_in_registries(text: str, meaning: Remote) -> None:
+    assert parse(text) == meaning
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:5000/team/app:1", f"host:443/name:tag@{DIGEST}"])
+def test_a_name_in_full_is_printed_as_it_was_given(text: str) -> None:
+    assert str(parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "two words",
+        "tab\tbed",
+        "app:",
+        "app:ta:g",
+        "app:-tag",
+        "app@sha256:12",
+        f"app@{DIGEST.upper()}",
+        f"app@md5:{'a' * 32}",
+        "app@",
+        "../no/such/folder",
+        "/no/such/file.tar",
+        "a..b/c",
+        "a//b",
+        "-app",
+        "host:port/app",
+        "x/" * 130 + "x",
+    ],
+)
+def test_what_is_no_reference_is_refused_with_advice(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    assert caught.value.advice
+
+
+def test_capitals_are_answered_with_the_right_name() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse("ghcr.io/Team/App:V1")
+    assert "ghcr.io/team/app:V1" in caught.value.advice
+
+
+def test_paths_that_exist_win_over_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make.layout(tmp_path / "folder", [])
+    (tmp_path / "file.tar").write_bytes(b"")
+    (tmp_path / "debian").mkdir()
+    assert parse("folder") == Local(Path("folder"))
+    assert parse("./folder") == Local(Path("folder"))
+    assert parse("file.tar") == Local(Path("file.tar"))
+    assert parse("debian") == Remote("docker.io", "library/debian", "latest")
+
+
+def test_a_local_image_is_picked_by_tag_name_or_digest(tmp_path: Path) -> None:
+    folder, file = tmp_path / "a:b@c", tmp_path / "x.tar"
+    make.layout(folder, [])
+    file.write_bytes(b"")
+    assert parse(f"oci:{folder}") == Local(folder)
+    assert parse(f"oci:{folder}:latest") == Local(folder, "latest")
+    assert parse(f"oci:{folder}@{DIGEST}") == Local(folder, "", DIGEST)
+    assert parse(f"docker-archive:{file}:localhost:5000/app:1") == Local(file, "localhost:5000/app:1")
+
+
+@pytest.mark.parametrize("text", ["oci:", "oci:/no/such", "oci-archive:/no/such.tar", "docker-archive:/:x"])
+def test_a_local_image_that_is_not_there_is_told(text: str) -> None:
+    with pytest.raises(UsageError, match="There is no"):
+        parse(text)
+
+
+def test_a_folder_that_is_no_layout_is_told(tmp_path: Path) -> None:
+    for text in (f"oci:{tmp_path}", str(tmp_path)):
+        with pytest.raises(UsageError, match="without an oci-layout"):
+            parse(text)
+
+
+def test_only_this_machine_is_loopback() -> None:
+    here, elsewhere = ("localhost", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000"), ("localhost.evil.test", "128.0.0.1")
+    assert [is_loopback(one) for one in (*here, *elsewhere)] == [True] * 4 + [False] * 2

@@ -1,0 +1,86 @@
+"""A web server on loopback whose answers a test writes itself: registries that misbehave, token servers."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+TLS_HANDSHAKE = b"\x16"
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+@dataclass
+class Answer:
+    """`cut` leaves out that many bytes of the body at its end, and breaks the connection off."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: int = 0
+
+
+@dataclass
+class Server:
+    """`address` is "127.0.0.1:PORT"; `requests` are those that came, TLS handshakes aside."""
+
+    address: str
+    requests: list[Request] = field(default_factory=list)
+
+
+@contextmanager
+def serve(answer: Callable[[Request], Answer]) -> Iterator[Server]:
+    """Answers until the block ends. A TLS handshake gets what a server without TLS says."""
+    server: Server
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_one_request(self) -> None:
+            if self.rfile.peek(1)[:1] == TLS_HANDSHAKE:  # type: ignore[attr-defined]
+                self.rfile.read1(65536)  # type: ignore[attr-defined]
+                self.wfile.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+                self.close_connection = True
+                return
+            super().handle_one_request()
+
+        def respond(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            request = Request(self.command, self.path, self.headers, body)
+            server.requests.append(request)
+            given = answer(request)
+            self.send_response(given.status)
+            for name, value in {"Content-Length": str(len(given.body)), **given.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(given.body[: len(given.body) - given.cut])
+            self.close_connection = bool(given.cut)
+
+        do_GET = do_POST = respond  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    listener.daemon_threads = True
+    server = Server(f"127.0.0.1:{listener.server_address[1]}")
+    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        listener.shutdown()
+        thread.join()
+        listener.server_close()
+
+
+def as_json(document: object, status: int = 200) -> Answer:
+    return Answer(status, json.dumps(document).encode(), {"Content-Type": "application/json"})

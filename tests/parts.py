@@ -1,0 +1,149 @@
+"""Real parts for tests, started and stopped by them, and faults for the fakes."""
+
+import asyncio
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import uvicorn
+
+from dockgate.bootstrap import podmand, registryd
+from dockgate.bootstrap.children import Child
+from dockgate.builders.podman import PodmanBuilder
+from dockgate.core.ports import BuildRequest
+from dockgate.registries.distribution import DistributionRegistry
+
+T = TypeVar("T")
+
+BUSYBOX = Path("/usr/bin/busybox")
+SERVE = "trap 'exit 0' TERM; /bin/busybox httpd -p 8080 -h /www; while :; do /bin/busybox sleep 1 & wait $!; done"
+"""a program for a container that answers on port 8080, and ends when it is asked to, as few do that are process 1"""
+
+
+class Faults:
+    """What a fake may be told to fail at: `Faults(**{"after push": [error, None, error]})` fails the first and the
+    third time. Every moment is kept in `seen`."""
+
+    def __init__(self, **planned: list[Exception | None]) -> None:
+        self._planned = {moment.replace("_", " "): list(errors) for moment, errors in planned.items()}
+        self.seen: list[str] = []
+
+    def __call__(self, moment: str) -> None:
+        self.seen.append(moment)
+        errors = self._planned.get(moment, [])
+        error = errors.pop(0) if errors else None
+        if error is not None:
+            raise error
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], T], seconds: float = 20, every: float = 0.05) -> T:
+    """The first true value of the condition; AssertionError when none comes in time."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, f"waited {seconds} s in vain for {condition}"
+        time.sleep(every)
+    return value
+
+
+@contextmanager
+def serving(application: Callable[..., Awaitable[None]]) -> Iterator[str]:
+    """An ASGI application on a free port of loopback; gives its URL."""
+    port = free_port()
+    server = uvicorn.Server(
+        uvicorn.Config(application, host="127.0.0.1", port=port, log_config=None, lifespan="off", access_log=False)
+    )
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    thread.start()
+    try:
+        until(lambda: server.started)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+def git(folder: Path, *arguments: str, code: int | None = 0, **environment: str) -> str:
+    """Runs git as a user would, without the configuration of whoever runs the tests; output and complaints."""
+    identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "init.defaultBranch=main"]
+    result = subprocess.run(
+        ["git", "-C", str(folder), *identity, *arguments],
+        env={
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(folder),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert code is None or result.returncode == code, f"git {arguments}: {result.stdout}{result.stderr}"
+    return result.stdout + result.stderr
+
+
+def write(folder: Path, files: Mapping[str, str | bytes]) -> Path:
+    """Writes the files, folders made as needed. Returns the folder."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+@dataclass(frozen=True)
+class Host:
+    """podman and a registry of their own, running."""
+
+    data: Path
+    podman: podmand.Podman
+    registry: DistributionRegistry
+    service: Child
+    distribution: Child
+
+    def builder(self, ca_bundle: Path | None = None) -> PodmanBuilder:
+        command = podmand.builder(self.podman)
+        return PodmanBuilder(command, self.podman.environment, self.registry, self.podman.folder, ca_bundle)
+
+    def image(self, folder: Path, page: str, program: str = SERVE) -> str:
+        """Builds and pushes an image that runs the program in a shell, `page` lying in /www; its reference."""
+        context = write(folder / page, {"Dockerfile": dockerfile(program), "page": page})
+        shutil.copy(BUSYBOX, context / "busybox")
+        digest = self.builder().build(BuildRequest(f"key-{page}", "web", context), lambda line: None)
+        return f"{self.registry.address}/web@{digest}"
+
+
+def dockerfile(program: str) -> str:
+    command = json.dumps(["/bin/busybox", "sh", "-c", program])
+    return f"FROM scratch\nCOPY busybox /bin/busybox\nCOPY page /www/index.html\nCMD {command}\n"
+
+
+@contextmanager
+def running_host(folder: Path, notify: str = "http://127.0.0.1:9/") -> Iterator[Host]:
+    """Starts them with their data in `folder/data`; nothing of them is left at the end."""
+    data, port = folder / "data", free_port()
+    address = f"127.0.0.1:{port}"
+    podman = podmand.prepare(data, address)
+    registry, service = registryd.registry(data, port, notify, "secret"), podmand.service(podman, data)
+    try:
+        registry.start()
+        service.start()
+        yield Host(data, podman, DistributionRegistry(address), service, registry)
+    finally:
+        service.stop()
+        registry.stop()
+        podmand.purge(data)

@@ -1,0 +1,69 @@
+"""`make demo` from nothing, on roots of the releases that it is meant for: `make slow`, for it takes minutes.
+
+A root is what mmdebstrap makes of a distribution's archive, with python3 and make in it and nothing else. It has
+mounts and processes of its own, and this machine's kernel and network (`machine.sh`): what a release's own kernel or
+its systemd would do differently is not shown.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dockgate.demo import base
+
+ROOT = Path(__file__).parent.parent.parent
+MACHINE = Path(__file__).with_name("machine.sh")
+AUTHORITIES = Path("/usr/local/share/ca-certificates")
+"""where Debian keeps certificate authorities that were added by hand: the new machine trusts whom this one trusts"""
+
+UBUNTU_MIRROR = os.environ.get("UBUNTU_MIRROR", "")
+PACKAGES = "--include=ca-certificates,make,python3"
+
+
+def _sources(release: str) -> list[str]:
+    """apt sources of the release: for Debian by this machine's own mirrors."""
+    if release == "noble":
+        parts = ("noble", "noble-updates", "noble-security")
+        return [f"deb {UBUNTU_MIRROR} {part} main universe" for part in parts]
+    return [line.replace(f" {base.SUITE}", f" {release}") for line in base.sources()]
+
+
+@pytest.fixture(params=["trixie", "bookworm", "noble"])
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """The root of a machine that has this checkout in /root/dockgate."""
+    release = request.param
+    if release == "noble" and not UBUNTU_MIRROR:
+        pytest.skip("Ubuntu 24.04 is not shown: set UBUNTU_MIRROR to the URL of an Ubuntu archive to show it")
+    root = tmp_path / release
+    subprocess.run(
+        ["mmdebstrap", "--quiet", "--variant=minbase", PACKAGES, release, str(root), *_sources(release)], check=True
+    )
+    if AUTHORITIES.is_dir():
+        shutil.copytree(AUTHORITIES, root / AUTHORITIES.relative_to("/"), dirs_exist_ok=True)
+        _run(root, "update-ca-certificates")
+    checkout = root / "root" / "dockgate"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in listed.stdout.decode().rstrip("\0").split("\0"):
+        if (ROOT / name).exists():
+            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, checkout / name)
+    yield root
+    shutil.rmtree(root)
+
+
+def test_the_demo_runs_twice_from_nothing_and_leaves_nothing(machine: Path) -> None:
+    _run(machine, "sh", "-euc", "cd /root/dockgate; make demo; make demo; make clean-demo")
+    assert not (machine / "root" / "dockgate" / ".demo").exists()
+
+
+def _run(root: Path, *command: str) -> None:
+    subprocess.run(["sh", str(MACHINE), str(root), *command], check=True, timeout=1800)

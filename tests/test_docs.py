@@ -1,0 +1,77 @@
+"""What can be named is documented: commands, options, settings, API calls, rules, reports; and what is documented is
+true."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scripts import docs
+
+from dockgate import rules
+from dockgate.config import FEED_PREFIX, SETTINGS
+from dockgate.definitions import documents, policy
+
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+
+
+def _examples(kind: str) -> Iterator[str]:
+    """The YAML blocks of docs/documents.md whose fence says `kind`."""
+    yield from re.findall(rf"(?ms)^```{kind}\n(.*?)^```$", (ROOT / "docs" / "documents.md").read_text())
+
+
+@pytest.mark.parametrize("name", docs.PAGES)
+def test_a_page_made_out_of_the_code_agrees_with_it(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text() == docs.page(name), "`make docs` writes it anew"
+
+
+def test_every_variable_that_the_code_names_is_a_setting() -> None:
+    named = {
+        name
+        for file in (ROOT / "src").rglob("*.py")
+        for name in re.findall(r"\bDOCKGATE_[A-Z_]*[A-Z]\b", file.read_text())
+    }
+    assert named - {setting.name for setting in SETTINGS} - {FEED_PREFIX.rstrip("_")} == set()
+
+
+def test_every_example_of_a_document_is_one() -> None:
+    examples = [documents.read(text, "documents.md") for text in _examples("yaml")]
+    assert len(examples) == 4
+
+
+def test_the_policy_shown_as_the_default_is_the_default() -> None:
+    (shown,) = _examples("yaml policy")
+    known = rules.load()
+    assert policy.policy(shown, "default", known) == policy.builtin("default", known)
+
+
+def test_every_rule_has_a_row() -> None:
+    page = (ROOT / "docs" / "documents.md").read_text()
+    assert [rule.name for rule in rules.load() if f"| `{rule.name}` |" not in page] == []
+
+
+def test_every_part_of_the_source_has_a_place_in_the_layout() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    parts = [path.name for path in (ROOT / "src" / "dockgate").iterdir() if path.is_dir() and path.name[0] != "_"]
+    assert [name for name in parts if f"`{name}/`" not in page] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_command_that_a_page_shows_exists(page: Path) -> None:
+    """Whatever follows `dockgate` at the start of a shown line or of a code span."""
+    known = set(re.findall(r"(?m)^## dockgate (.+)$", "".join(docs.commands())))
+    groups = {name.partition(" ")[0] for name in known if " " in name}
+    shown = re.findall(r"(?m)(?:`|^    )dockgate ([a-z]+)(?: ([a-z]+))?", page.read_text())
+    unknown = [
+        (first, second)
+        for first, second in shown
+        if (f"{first} {second}" not in known if first in groups and second else first not in known | groups)
+    ]
+    assert unknown == []

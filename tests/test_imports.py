@@ -1,0 +1,107 @@
+"""The parts of the import table that no contract of the import linter can say (pyproject.toml has the others)."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "dockgate"
+
+STANDARD_LIBRARY_ONLY = ("core", "rules", "demo", "config.py")
+FORBIDDEN_IN_A_SCAN = (
+    "alembic",
+    "boto3",
+    "dbos",
+    "fastapi",
+    "httpx",
+    "kubernetes",
+    "podman",
+    "pydantic",
+    "rich",
+    "sqlalchemy",
+    "univers",
+    "uvicorn",
+    "zstandard",
+)
+
+
+def _modules(part: str) -> list[Path]:
+    path = SOURCE / part
+    found = [file for file in sorted(path.rglob("*.py")) if file.parent.name != "app"] if path.is_dir() else [path]
+    assert found, f"nothing in {path}"
+    return found
+
+
+def _names(nodes: Iterator[ast.AST]) -> Iterator[str]:
+    """The top-level packages that these nodes import, relative imports aside."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def _run_at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes below this one that run when the module is imported: not the bodies of functions."""
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from _run_at_import(child)
+
+
+def _third_party(names: Iterator[str]) -> set[str]:
+    return {name for name in names if name != "dockgate" and name not in sys.stdlib_module_names}
+
+
+@pytest.mark.parametrize("part", STANDARD_LIBRARY_ONLY)
+def test_is_made_of_the_standard_library(part: str) -> None:
+    found = {str(file): _third_party(_names(ast.walk(ast.parse(file.read_text())))) for file in _modules(part)}
+    assert {file: names for file, names in found.items() if names} == {}
+
+
+def test_an_ecosystem_imports_its_library_at_first_use() -> None:
+    files = _modules("ecosystems")
+    found = {str(file): _third_party(_names(_run_at_import(ast.parse(file.read_text())))) for file in files}
+    assert {file: names for file, names in found.items() if names} == {}
+
+
+def test_plugins_compile_no_pattern_when_they_are_imported() -> None:
+    compiling = [
+        f"{file}:{node.lineno}"
+        for part in ("ecosystems", "rules")
+        for file in _modules(part)
+        for node in _run_at_import(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile"
+    ]
+    assert compiling == []
+
+
+def test_every_part_stands_in_the_table() -> None:
+    """A new folder must be put into the contracts, or it could import anything."""
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    named = {
+        module
+        for contract in linter["contracts"]
+        for key in ("modules", "source_modules", "allowed_importers")
+        for module in contract.get(key, [])
+    }
+    parts = {
+        f"dockgate.{path.stem}"
+        for path in SOURCE.iterdir()
+        if (path.is_dir() and path.name != "__pycache__") or (path.suffix == ".py" and not path.name.startswith("__"))
+    }
+    assert parts - named == set()
+
+
+def test_a_scan_loads_only_what_it_needs() -> None:
+    program = (
+        "import sys, dockgate.cli.main, dockgate.cli.scan, dockgate.bootstrap.scan\n"
+        f"print(sorted(set({FORBIDDEN_IN_A_SCAN!r}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
