@@ -42,9 +42,18 @@ def certificates(folder: Path) -> Certificates:
     """Makes an authority of its own, as plainly as people do, and a certificate of it."""
     folder.mkdir(parents=True, exist_ok=True)
     ca, ca_key, cert, key = (folder / name for name in ("ca.pem", "ca.key", "server.pem", "server.key"))
-    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    new: list[str | Path] = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     _run([*new, "-subj", "/CN=Test authority", "-keyout", ca_key, "-out", ca])
-    server = ["-CA", ca, "-CAkey", ca_key, "-subj", "/CN=server", "-addext", "subjectAltName=IP:127.0.0.1"]
+    server: list[str | Path] = [
+        "-CA",
+        ca,
+        "-CAkey",
+        ca_key,
+        "-subj",
+        "/CN=server",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]
     _run([*new, *server, "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", cert])
     return Certificates(ca, cert, key)
 
@@ -60,7 +69,7 @@ class Running:
 
     def push(self, repository: str, tag: str, image: Image) -> str:
         """Puts the image or index there, blobs first; the digest of what the tag names."""
-        documents = [digest for digest, data in image.blobs.items() if b'"schemaVersion"' in data[:4096]]
+        documents = [digest for digest, data in image.blobs.items() if data[:1] == b"{" and b'"schemaVersion"' in data]
         with httpx.Client(base_url=f"{self.url}/v2/{repository}", headers=self.headers, verify=self.trust) as client:
             for digest, data in image.blobs.items():
                 if digest not in documents:

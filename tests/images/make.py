@@ -19,7 +19,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import zstandard
 from isal import igzip
@@ -101,7 +101,7 @@ def tar(entries: Mapping[str, Content], form: int = tarfile.PAX_FORMAT) -> bytes
 
 def compress(data: bytes, compression: Compression = "gzip") -> bytes:
     if compression == "gzip":
-        return cast(bytes, igzip.compress(data, mtime=0))
+        return igzip.compress(data, mtime=0)
     return zstandard.compress(data) if compression == "zstd" else data
 
 

@@ -46,7 +46,7 @@ def serve(answer: Callable[[Request], Answer]) -> Iterator[Server]:
 
         def handle_one_request(self) -> None:
             if self.rfile.peek(1)[:1] == TLS_HANDSHAKE:  # type: ignore[attr-defined]
-                self.rfile.read1(65536)  # type: ignore[attr-defined]
+                self.rfile.read1(65536)
                 self.wfile.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
                 self.close_connection = True
                 return
@@ -54,7 +54,7 @@ def serve(answer: Callable[[Request], Answer]) -> Iterator[Server]:
 
         def respond(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            request = Request(self.command, self.path, self.headers, body)
+            request = Request(self.command, self.path, dict(self.headers.items()), body)
             server.requests.append(request)
             given = answer(request)
             self.send_response(given.status)
@@ -64,7 +64,7 @@ def serve(answer: Callable[[Request], Answer]) -> Iterator[Server]:
             self.wfile.write(given.body[: len(given.body) - given.cut])
             self.close_connection = bool(given.cut)
 
-        do_GET = do_POST = respond  # noqa: N815
+        do_GET = do_POST = do_CONNECT = respond  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             """Quiet."""

@@ -86,7 +86,12 @@ def assemble(
             store=store,
             source=GitHost(repositories),
             builder=PodmanBuilder(
-                podmand.builder(podman), podman.environment, registry, podman.folder, _certificates(settings)
+                podmand.builder(podman),
+                podman.environment,
+                registry,
+                podman.folder,
+                ca_bundle=_certificates(settings),
+                ca_mount=podmand.ca_mount(podman),
             ),
             registry=registry,
             read_image=partial(_read_image, settings, services.registry),

@@ -24,18 +24,21 @@ _NOT_FOUND = 127
 _TIMEOUT = 120.0
 _LONGEST_SOCKET = 107
 """unix(7): sun_path has 108 bytes with its end"""
+_OVERRIDES = (4, 4)
+"""the first podman that knows CONTAINERS_CONF_OVERRIDE and names the interface of a network"""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
 class Podman:
     """How to call podman: `command` is the beginning of every command line, `environment` is whole. `folder` holds all
-    that it keeps, `socket` is where its service answers."""
+    that it keeps, `socket` is where its service answers, `version` its major and minor one."""
 
     folder: Path
     command: tuple[str, ...]
     environment: Mapping[str, str]
     socket: Path
+    version: tuple[int, int]
 
     @property
     def url(self) -> str:
@@ -43,7 +46,7 @@ class Podman:
 
     @property
     def network(self) -> str:
-        """The bridge network of the services, "" before `prepare`. Its name is that of its interface."""
+        """The bridge network of the services, "" before `prepare`. podman willing, its interface has its name."""
         return next((path.stem for path in (self.folder / "networks").glob("*.json")), "")
 
     def run(self, *arguments: str) -> str:
@@ -110,6 +113,13 @@ def builder(podman: Podman) -> tuple[str, ...]:
     return dying_with_us("KILL", podman.command)
 
 
+def ca_mount(podman: Podman) -> str:
+    """Where a build finds the host's certificates. podman mounts a note of its own at this first path, and of all mount
+    points it takes only that one away again; an older one does so even above our mount, so it gets a path of its own,
+    which stays in the image as an empty file."""
+    return "/run/.containerenv" if podman.version >= (5, 0) else "/run/dockgate-ca.pem"
+
+
 def purge(data: Path) -> None:
     """Removes every container, image and network of this data folder and all that podman keeps, mounts too. Does
     nothing when there is nothing."""
@@ -130,6 +140,7 @@ def purge(data: Path) -> None:
 
 def _at(data: Path) -> Podman:
     program = find("podman", "podman")
+    version = _version(program)
     folder = data / "podman"
     # What would lead podman elsewhere stays out, and so do our own settings, which may hold secrets.
     strange = ("CONTAINER", "BUILDAH_", "STORAGE_", "DOCKER_HOST", "DOCKGATE_")
@@ -144,13 +155,25 @@ def _at(data: Path) -> Podman:
         ),
         {
             **{key: value for key, value in os.environ.items() if not key.startswith(strange)},
-            "CONTAINERS_CONF_OVERRIDE": str(folder / "containers.conf"),
+            # An older podman cannot put ours above the host's own configuration: there it takes its place.
+            "CONTAINERS_CONF_OVERRIDE" if version >= _OVERRIDES else "CONTAINERS_CONF": str(folder / "containers.conf"),
             "CONTAINERS_REGISTRIES_CONF": str(folder / "registries.conf"),
             "PODMAN_IGNORE_CGROUPSV1_WARNING": "1",
             "TMPDIR": str(folder / "scratch"),
         },
         data / "run" / "podman.sock",
+        version,
     )
+
+
+def _version(program: str) -> tuple[int, int]:
+    """Of "podman version 5.4.2", (5, 4)."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    try:
+        major, minor = said.split()[-1].split(".")[:2]
+        return int(major), int(minor)
+    except (IndexError, ValueError):
+        raise UnavailableError(f"{program} tells no version: {said!r}", "Install podman 4.3 or newer.") from None
 
 
 def _forget_other_boot(folder: Path) -> None:
@@ -192,9 +215,8 @@ def _make_network(podman: Podman) -> None:
     failed = ""
     for number in _numbers(str(podman.folder)):
         name, subnet = f"dockgate{number:04x}", f"10.{89 + number // 256}.{number % 256}.0/24"
-        result = podman.attempt(
-            "network", "create", "--disable-dns", f"--subnet={subnet}", f"--interface-name={name}", name
-        )
+        interface = [f"--interface-name={name}"] if podman.version >= _OVERRIDES else []
+        result = podman.attempt("network", "create", "--disable-dns", f"--subnet={subnet}", *interface, name)
         if result.returncode == 0:
             return
         failed = result.stderr.strip()

@@ -20,9 +20,6 @@ _LAST_WORDS = 12
 _LONGEST_LINE = 16 * 1024
 """characters; a longer line of output is handed on in pieces"""
 
-_CA_BUNDLE = "/run/.containerenv"
-"""Where RUN instructions find the host's certificates. podman mounts a note of its own here, and of all mount points it
-takes only this one away again: any other would stay in the image as an empty file."""
 _CA_ARGUMENTS = ("PIP_CERT", "SSL_CERT_FILE")
 
 
@@ -31,8 +28,9 @@ class PodmanBuilder:
     what it builds. `environment` is its whole environment. `folder` is for files that builders share, in all processes
     that work on the same storage.
 
-    With `ca_bundle` (PEM) a Dockerfile that declares `ARG PIP_CERT` or `ARG SSL_CERT_FILE` gets the path where its RUN
-    instructions find that bundle; nothing of it stays in the image. A build may take `timeout` seconds.
+    With `ca_bundle` (PEM) a Dockerfile that declares `ARG PIP_CERT` or `ARG SSL_CERT_FILE` gets the path `ca_mount`,
+    where its RUN instructions find that bundle; nothing of it stays in the image but, where `ca_mount` is no place
+    that podman clears itself, an empty file. A build may take `timeout` seconds.
     """
 
     def __init__(
@@ -42,6 +40,7 @@ class PodmanBuilder:
         registry: Registry,
         folder: Path,
         ca_bundle: Path | None = None,
+        ca_mount: str = "/run/.containerenv",
         timeout: float = 3600,
     ) -> None:
         self._command = tuple(command)
@@ -49,6 +48,7 @@ class PodmanBuilder:
         self._registry = registry
         self._lock = folder / "builds.lock"
         self._ca_bundle = ca_bundle
+        self._ca_mount = ca_mount
         self._timeout = timeout
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -94,10 +94,10 @@ class PodmanBuilder:
             f"--tag=localhost/dockgate-build/{request.repository}:latest",
         ]
         if self._ca_bundle is not None:
-            options.append(f"--volume={self._ca_bundle}:{_CA_BUNDLE}:ro")
+            options.append(f"--volume={self._ca_bundle}:{self._ca_mount}:ro")
             text = dockerfile.read_text(encoding="utf-8", errors="replace")
             # podman warns of an argument that nobody declares.
-            arguments = {name: _CA_BUNDLE for name in _CA_ARGUMENTS if name in text} | arguments
+            arguments = {name: self._ca_mount for name in _CA_ARGUMENTS if name in text} | arguments
         return [
             *options,
             *(f"--build-arg={name}={value}" for name, value in sorted(arguments.items())),

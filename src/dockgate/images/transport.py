@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     import httpx
     from _typeshed import WriteableBuffer
 
-ATTEMPTS = 4
 BACKOFF = (0.3, 1.0, 3.0)
-"""Seconds before each further attempt, up to half more at random."""
+"""Seconds before each further attempt of four, up to half more at random."""
 LONGEST_WAIT = 30.0
 """Seconds; a registry that asks for a longer pause (Retry-After) is waited for no longer than this."""
 REDIRECTS = 5
@@ -63,7 +62,7 @@ class Transport:
             raise UsageError(f"The proxy settings do not work: {error}.", "See HTTPS_PROXY and NO_PROXY.") from error
         self._registry = registry
         self._sleep = sleep
-        self._plain_allowed = local or insecure
+        self._may_be_plain = local or insecure
         self.secure = True
 
     def close(self) -> None:
@@ -75,20 +74,21 @@ class Transport:
         `url` may be a path on the registry. Redirects are not followed. Connection errors, 429 and 5xx are tried again.
         Raises UnavailableError.
         """
-        for attempt in range(ATTEMPTS):
-            last = attempt == ATTEMPTS - 1
+        for wait in BACKOFF:
+            asked = ""
             try:
                 response = self._send(url, headers, form)
-            except UnavailableError as error:
-                if last or isinstance(error, _UntrustedError | _NoTlsError):
-                    raise
-                self._sleep(_pause(attempt, ""))
-                continue
-            if response.status_code not in _AGAIN or last:
-                return response
-            response.close()
-            self._sleep(_pause(attempt, response.headers.get("Retry-After", "")))
-        raise AssertionError("unreachable")
+            except (_UntrustedError, _NoTlsError):
+                raise
+            except UnavailableError:
+                pass
+            else:
+                if response.status_code not in _AGAIN:
+                    return response
+                asked = response.headers.get("Retry-After", "")
+                response.close()
+            self._sleep(_pause(wait, asked))
+        return self._send(url, headers, form)
 
     def follow(self, response: "httpx.Response", headers: Mapping[str, str]) -> "httpx.Response":
         """The answer behind redirects, never from TLS to plain HTTP. `headers` go to the same host and port only."""
@@ -117,12 +117,14 @@ class Transport:
         if not url.startswith("/"):
             return self._once(url, headers, form)
         try:
-            return self._once(f"{self._base}{url}", headers, form)
+            response = self._once(f"{self._base}{url}", headers, form)
         except _NoTlsError:
-            if not self._plain_allowed or not self.secure:
+            if not self._may_be_plain:
                 raise
-        self.secure = False
-        return self._once(f"{self._base}{url}", headers, form)
+            self.secure = False
+            response = self._once(f"{self._base}{url}", headers, form)
+        self._may_be_plain = False  # what has been found out is not given up again
+        return response
 
     @property
     def _base(self) -> str:
@@ -234,9 +236,9 @@ def _elsewhere(error: Exception, registry: str) -> str:
     return f" (at {host})" if host and host != host_of(registry).strip("[]") else ""
 
 
-def _pause(attempt: int, retry_after: str) -> float:
-    """Seconds to wait after the attempt (0 the first). Retry-After: RFC 9110, section 10.2.3, seconds or a date."""
-    wait = BACKOFF[attempt] * (1 + random.random() / 2)  # noqa: S311 - spreads load, guards nothing
+def _pause(wait: float, retry_after: str) -> float:
+    """Seconds to wait, about `wait` or what Retry-After asks (RFC 9110, section 10.2.3: seconds or a date)."""
+    wait *= 1 + random.random() / 2  # noqa: S311 - spreads load, guards nothing
     if retry_after.strip().isdigit():
         wait = max(wait, float(retry_after))
     elif retry_after:

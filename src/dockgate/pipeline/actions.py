@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import subprocess
 import tarfile
 import tempfile
 import threading
@@ -194,7 +195,7 @@ class Actions:
         with self._deploying[name]:
             service = self._store.services.get(name)
             before = self._store.services.definition(name, service.revision)
-            previous = before if before.image and before.revision != definition.revision else None
+            previous = before if before.image else None
             self._store.logs.append(key, f"{name}: revision {definition.revision}, {definition.image}")
             deployment = self._parts.targets[service.target].deploy(service, definition, previous)
             for task in deployment.tasks:
@@ -213,18 +214,26 @@ class Actions:
             service = self._store.services.get(name)
             definition = self._store.services.definition(name, service.revision)
             if definition.image:
-                self._parts.targets[service.target].deploy(service, definition, None)
+                self._parts.targets[service.target].deploy(service, definition, definition)
         finally:
             lock.release()
 
 
 def _unpack(archive: Path, into: Path) -> None:
-    """Unpacks a source artifact; Python's data filter refuses what leaves the folder, devices and absolute links."""
-    try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(into, filter="data")
-    except tarfile.TarError as error:
-        raise BuildError(f"the source cannot be unpacked: {error}", "Remove that file from the repository.") from None
+    """Unpacks a source artifact with tar(1), which never writes outside the folder; modes and owners are ours."""
+    command = [
+        "tar",
+        "--extract",
+        "--no-same-owner",
+        "--no-same-permissions",
+        f"--file={archive}",
+        f"--directory={into}",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if result.returncode:
+        raise BuildError(
+            f"the source cannot be unpacked: {result.stderr.strip()[-500:]}", "Remove that file from the repository."
+        )
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
