@@ -6,6 +6,8 @@ Each run pushes a new commit. Figures come from the server's own clock: from the
 less the time that the build action took; and the push itself as git sees it.
 """
 
+import os
+import platform
 import statistics
 import sys
 import tempfile
@@ -23,6 +25,7 @@ def seconds(begin: str, end: str) -> float:
 
 
 def main(runs: int) -> None:
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as folder:
         live = Live(Path(folder))
         advisories.write(live.folder / "feed", advisories.DEMO)
