@@ -151,3 +151,14 @@ def test_purge_deletes_what_is_settled_and_handled_only(store: Store) -> None:
     assert store.events.get("young").handled_at == LATER
     with pytest.raises(NotFoundError):
         store.events.get("old")
+
+
+def test_an_image_is_answerable_when_its_scan_is_over_and_somebody_waits(store: Store) -> None:
+    store.approvals.add(approval("a"))
+    assert list(store.approvals.answerable()) == []
+    scan = store.images.request_scan(IMAGE, "components/web", NOW)
+    assert list(store.approvals.answerable()) == []
+    store.images.finish_scan(IMAGE, scan.number, (), "no such image", LATER)
+    assert list(store.approvals.answerable()) == [IMAGE]
+    store.approvals.settle("a", REJECTED, LATER)
+    assert list(store.approvals.answerable()) == []

@@ -31,7 +31,7 @@ def test_executions_are_numbered_and_hold_their_trigger(store: Store) -> None:
     assert store.executions.get("web-1") == first
     assert [execution.number for execution in store.executions.of("web")] == [2, 1]
     assert [execution.number for execution in store.executions.of("web", limit=1)] == [2]
-    assert list(store.executions.unfinished()) == ["web-1", "web-2"]
+    assert list(store.executions.moving()) == ["web-1", "web-2"]
 
 
 def test_a_cause_starts_one_execution_of_each_pipeline(store: Store) -> None:
@@ -141,7 +141,7 @@ def test_a_failed_action_fails_the_execution_with_its_reason(store: Store) -> No
         assert list(store.executions.advance(execution, plan, now)) == []
     ended = store.executions.get(execution)
     assert (ended.state, ended.reason, ended.finished_at) == (State.FAILED, "Source/Source: no such commit", LATER)
-    assert list(store.executions.unfinished()) == []
+    assert list(store.executions.moving()) == []
 
 
 def test_retry_starts_the_next_tries_once(store: Store) -> None:
@@ -202,3 +202,15 @@ def test_runs_come_in_the_order_they_started(store: Store) -> None:
     tail = ["web-1/Gate/Approve/1", "web-1/Gate/Second/1", "web-1/Gate/Approve/2"]
     assert names == ["web-1/Source/Source/1", "web-1/Build/Build/1", *tail]
     assert [ActionKey.parse(name) for name in names] == [run.key for run in store.executions.runs(execution)]
+
+
+def test_an_execution_moves_unless_it_is_over_or_something_of_it_waits(store: Store) -> None:
+    execution = at_gate(store)
+    assert list(store.executions.moving()) == [execution]
+    store.executions.wait(key("Approve"))
+    assert list(store.executions.moving()) == []
+    for action in ("Approve", "Second"):
+        store.executions.finish(key(action), State.SUCCEEDED, LATER)
+    assert list(store.executions.moving()) == [execution]
+    store.executions.advance(execution, plan, LATER)
+    assert list(store.executions.moving()) == []

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import httpx
 import uvicorn
-from dockgate.targets.memory import MemoryTarget
 from tests.scenarios.defects import Found
 from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
 
@@ -32,6 +31,7 @@ from dockgate.core.model import (
     Slice,
     Unread,
 )
+from dockgate.core.stores import Store
 from dockgate.definitions.policy import builtin
 from dockgate.notifiers.memory import MemoryNotifier
 from dockgate.pipeline.engine import Engine
@@ -39,6 +39,7 @@ from dockgate.pipeline.parts import Parts, text
 from dockgate.registries.memory import MemoryRegistry
 from dockgate.sources.memory import MemoryHost
 from dockgate.store import open_store
+from dockgate.targets.memory import MemoryTarget
 from dockgate.web.app import create_app
 
 SECRET = "only-for-tests"
@@ -94,7 +95,7 @@ class ServerSystem:
     """`defects.System`, for our server. A scan ends when the registry's notification has come, so that a case decides
     what comes first."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, alter: Callable[[Store], Store] = lambda store: store) -> None:
         self.clock = Clock()
         self.url = f"http://127.0.0.1:{free_port()}"
         self.found: dict[str, tuple[str, Found]] = {}
@@ -113,7 +114,7 @@ class ServerSystem:
         self.events = 0
         every_rule = rules.load()
         self.parts = Parts(
-            store=self.store,
+            store=alter(self.store),
             source=MemoryHost(),
             builder=self.builder,
             registry=self.registry,

@@ -71,7 +71,9 @@ class Executions(Protocol):
 
     def run(self, key: ActionKey) -> ActionRun: ...
 
-    def unfinished(self) -> Sequence[str]: ...
+    def moving(self) -> Sequence[str]:
+        """Those not over in which no action waits: something should be going on in each."""
+        ...
 
     def advance(
         self, execution_id: str, plan: Callable[[Pipeline, Execution, Sequence[ActionRun]], Plan], now: str
@@ -200,6 +202,10 @@ class Approvals(Protocol):
 
     def executions(self, image: str) -> Sequence[str]:
         """The executions not yet over that have an approval on this image, settled or not."""
+        ...
+
+    def answerable(self) -> Sequence[str]:
+        """The images on which approvals wait though their scan is over."""
         ...
 
     def due(self, now: str) -> Sequence[Approval]:

@@ -4,6 +4,7 @@ ever."""
 import hmac
 import logging
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dbos import DBOS
@@ -19,6 +20,7 @@ from dockgate.pipeline.flows import Flows
 from dockgate.pipeline.parts import Parts
 
 SWEEP_SECONDS = 2.0
+UNSTICK_EVERY = 5
 CONVERGE_EVERY = 5
 PURGE_EVERY = 30
 """in sweeps"""
@@ -43,24 +45,38 @@ class Engine:
         self._effects = Effects(observe)
         self._flows = Flows(parts, self._effects, folder, executor)
         self._sweep_seconds = sweep_seconds
-        self._stop = threading.Event()
-        self._sweeper = threading.Thread(target=self._sweep_until_stopped, name="sweep", daemon=True)
+        self._closing = threading.Event()
+        # A service that does not become healthy takes its time: nobody else's wait may hang on it.
+        self._sweepers = [
+            threading.Thread(target=self._repeat, args=(sweeps,), name="sweep", daemon=True)
+            for sweeps in (
+                [
+                    ("events", 1, self._sweep_events),
+                    ("missed images", 1, self._sweep_missed_images),
+                    ("approvals", 1, self._sweep_approvals),
+                    ("executions", UNSTICK_EVERY, self._sweep_executions),
+                    ("advisories", 1, self._sweep_advisories),
+                    ("old rows", PURGE_EVERY, self._sweep_old_rows),
+                ],
+                [("services", CONVERGE_EVERY, self._sweep_services)],
+            )
+        ]
         self._database = ""
         self._registry_asked = False
 
     def launch(self) -> None:
-        """Takes up what a crash left: dbos its workflows, then we whatever had been written but not started."""
+        """Takes up what a crash left: dbos its workflows, the sweep whatever had been written but not started."""
         DBOS.launch()
         for repository in self._store.repositories.names():
             self.pushed(repository)
-        for execution in self._store.executions.unfinished():
-            self._flows.proceed(execution)
-        self._sweeper.start()
+        for sweeper in self._sweepers:
+            sweeper.start()
 
     def close(self) -> None:
         """Stops taking up work, and gives what runs a moment; what does not end in it goes on at the next launch."""
-        self._stop.set()
-        self._sweeper.join(timeout=self._sweep_seconds * 2 + 1)
+        self._closing.set()
+        for sweeper in self._sweepers:
+            sweeper.join(timeout=self._sweep_seconds * 2 + 1)
         DBOS.destroy(workflow_completion_timeout_sec=5)
 
     # --- what others tell us -------------------------------------------------------------------------------------
@@ -122,23 +138,18 @@ class Engine:
 
     # --- the sweep -----------------------------------------------------------------------------------------------
 
-    def _sweep_until_stopped(self) -> None:
+    def _repeat(self, sweeps: Sequence[tuple[str, int, Callable[[], None]]]) -> None:
+        """Each (name, every how many turns, what), until we are closed. What fails is tried again at its next turn."""
         turn = 0
-        while not self._stop.wait(self._sweep_seconds):
-            for name, every, sweep in (
-                ("events", 1, self._sweep_events),
-                ("missed images", 1, self._sweep_missed_images),
-                ("approvals", 1, self._sweep_approvals),
-                ("advisories", 1, self._sweep_advisories),
-                ("services", CONVERGE_EVERY, self._sweep_services),
-                ("old rows", PURGE_EVERY, self._sweep_old_rows),
-            ):
+        while not self._closing.is_set():
+            for name, every, sweep in sweeps:
                 if turn % every == 0:
                     try:
                         sweep()
                     except Exception as error:
                         _log.warning("sweeping %s failed, and is tried again: %s", name, error, exc_info=error)
             turn += 1
+            self._closing.wait(self._sweep_seconds)
 
     def _sweep_events(self) -> None:
         """What was written and not started, because the server died in between."""
@@ -164,6 +175,14 @@ class Engine:
             answer = Answer(ApprovalState.EXPIRED, "nobody answered in time", "", "timeout")
             self._effects.run(Step.EXPIRE, self._store.approvals.settle, approval.id, answer, self._parts.now())
             self._flows.proceed(_execution(approval.id))
+
+    def _sweep_executions(self) -> None:
+        """What a workflow that broke has left behind. Where all is well, nothing follows from asking again."""
+        for image in self._store.approvals.answerable():
+            for execution in self._effects.run(Step.ANSWER, self._flows.judging.answer, image):
+                self._flows.proceed(execution)
+        for execution in self._store.executions.moving():
+            self._flows.proceed(execution)
 
     def _sweep_advisories(self) -> None:
         self._database = self._effects.run(Step.REJUDGE, self._flows.judging.renew, self._database)

@@ -24,6 +24,8 @@ from dockgate.pipeline.parts import Parts
 
 APPLICATION_VERSION = "1"
 
+_BROKEN = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+
 _log = logging.getLogger(__name__)
 
 
@@ -60,16 +62,13 @@ class Flows:
     # --- starting ------------------------------------------------------------------------------------------------
 
     def start_action(self, key: str) -> None:
-        with SetWorkflowID(key):
-            DBOS.start_workflow(self._run_action, key)
+        _begin(key, self._run_action, key)
 
     def start_event(self, event_id: str) -> None:
-        with SetWorkflowID(f"event/{event_id}"):
-            DBOS.start_workflow(self._handle_event, event_id)
+        _begin(f"event/{event_id}", self._handle_event, event_id)
 
     def start_scan(self, scan: Scan) -> None:
-        with SetWorkflowID(f"scan/{scan.image}/{scan.number}"):
-            DBOS.start_workflow(self._read_image, scan.image)
+        _begin(f"scan/{scan.image}/{scan.number}", self._read_image, scan.image)
 
     def proceed(self, execution: str) -> None:
         """Does what follows from the actions so far. Whatever is in progress is started: again under its key is
@@ -171,6 +170,17 @@ class Flows:
             self._effects.run(Step.FAIL_SCAN, self.judging.fail, scan, _reason(error))
         for execution in self._effects.run(Step.ANSWER, self.judging.answer, image):
             self.proceed(execution)
+
+
+def _begin(key: str, workflow: Callable[[str], None], argument: str) -> None:
+    """Starts the workflow of this key: what runs, or has run, is not started again. One that broke, for a full disk
+    or a fault of ours, is: by the sweep, under a further key."""
+    further, number = key, 1
+    while DBOS.workflow_id is None and (status := DBOS.get_workflow_status(further)) and status.status in _BROKEN:
+        number += 1
+        further = f"{key}#{number}"
+    with SetWorkflowID(further):
+        DBOS.start_workflow(workflow, argument)
 
 
 def _reason(error: Exception) -> str:

@@ -8,10 +8,11 @@ from sqlalchemy import Connection, delete, func, select, update
 from dockgate.core.approvals import Answer, Approval, ApprovalState
 from dockgate.core.errors import NotFoundError
 from dockgate.core.pipeline import State
+from dockgate.core.stores import ScanState
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.executions import OPEN, finish_run
 from dockgate.store.queries import select_as
-from dockgate.store.schema import action_runs, approvals, events, executions
+from dockgate.store.schema import action_runs, approvals, events, executions, scans
 
 _APPROVAL = select_as(Approval, approvals)
 
@@ -77,6 +78,16 @@ class SqlApprovals:
         )
         with self._database.read() as connection:
             return connection.scalars(query).all()
+
+    def answerable(self) -> Sequence[str]:
+        query = (
+            select(approvals.c.image)
+            .join(scans, scans.c.image == approvals.c.image)
+            .where(approvals.c.state == ApprovalState.WAITING, scans.c.state != ScanState.REQUESTED)
+            .distinct()
+        )
+        with self._database.read() as connection:
+            return connection.scalars(query.order_by(approvals.c.image)).all()
 
     def due(self, now: str) -> Sequence[Approval]:
         """The longest overdue first."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, select, update
 
 from dockgate.core.approvals import ApprovalState, shorten
 from dockgate.core.errors import ConflictError, NotFoundError
@@ -63,9 +63,10 @@ class SqlExecutions:
         with self._database.read() as connection:
             return _run(connection, key)
 
-    def unfinished(self) -> Sequence[str]:
+    def moving(self) -> Sequence[str]:
         """Oldest first."""
-        query = select(executions.c.id).where(executions.c.state.in_(OPEN))
+        waits = exists().where(action_runs.c.execution == executions.c.id, action_runs.c.state == State.WAITING)
+        query = select(executions.c.id).where(executions.c.state.in_(OPEN), ~waits)
         with self._database.read() as connection:
             return connection.scalars(query.order_by(executions.c.started_at, executions.c.id)).all()
 

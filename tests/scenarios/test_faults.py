@@ -1,0 +1,72 @@
+"""Faults that no action foresees, such as a full disk: whoever waits is answered all the same, once it is gone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.scenarios.defects import Found
+from tests.scenarios.live import until
+from tests.scenarios.server import ServerSystem
+
+from dockgate.core.stores import Store
+
+
+class FailsAtFirst:
+    """A part of the store whose `method` breaks the first `times` times."""
+
+    def __init__(self, part: object, method: str, times: int) -> None:
+        self._part, self._method, self.left = part, method, times
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._method and self.left:
+            self.left -= 1
+            raise OSError("no space left on device")
+        return getattr(self._part, name)
+
+
+@pytest.mark.parametrize(
+    ("part", "method"),
+    [
+        ("executions", "advance"),
+        ("executions", "finish"),
+        ("executions", "start"),
+        ("events", "handled"),
+        ("images", "request_scan"),
+        ("images", "add_verdict"),
+        ("approvals", "settle"),
+        ("approvals", "executions"),
+        ("services", "point"),
+    ],
+)
+def test_a_full_disk_delays_and_loses_nothing(part: str, method: str, tmp_path: Path) -> None:
+    def alter(store: Store) -> Store:
+        values = {name: getattr(store, name) for name in Store.__dataclass_fields__}
+        return Store(**{**values, part: FailsAtFirst(values[part], method, times=2)})
+
+    with ServerSystem(tmp_path, alter) as system:
+        image = system.image("unlucky", Found())
+        host = system.parts.source
+        host.push("unlucky", {"Dockerfile": "FROM scratch\n# again\n"})  # type: ignore[attr-defined]
+        system.scanned(image)
+        until(lambda: _pushed(system), seconds=20)
+        for _ in range(3):
+            until(lambda: _state(system) in ("Succeeded", "Failed"), seconds=20)
+            if _state(system) == "Failed":  # the fault hit an action itself, which says so and may be tried again
+                assert "no space left" in system.get("/executions/unlucky-1")["execution"]["reason"]
+                system.post("/executions/unlucky-1/retry")
+        assert _state(system) == "Succeeded"
+        assert system.runs(image)
+
+
+def _pushed(system: ServerSystem) -> bool:
+    """Tells the engine of the push until it has taken it up, as git's host does at every push and every start."""
+    try:
+        system.engine.pushed("unlucky")
+    except OSError:
+        return False
+    return bool(system.get("/pipelines/unlucky/executions"))
+
+
+def _state(system: ServerSystem) -> str:
+    state: str = system.get("/executions/unlucky-1")["execution"]["state"]
+    return state
