@@ -121,6 +121,7 @@ def test_a_variable_is_put_in_where_it_is_named_and_an_unknown_one_is_an_error()
 
 def test_the_key_of_a_try_is_a_valid_tag_of_its_own() -> None:
     keys = [ActionKey("P-1", stage, action, attempt) for stage in "AB" for action in ("x", "y") for attempt in (1, 2)]
-    assert len({key.tag for key in keys}) == len(keys)
+    assert len({key.tag("secret") for key in keys}) == len(keys)
+    assert keys[0].tag("secret") != keys[0].tag("another")
     assert all(ActionKey.parse(str(key)) == key for key in keys)
-    assert len(ActionKey("p" * 48 + "-123456", "s" * 48, "a" * 48, 999).tag) <= 128
+    assert len(ActionKey("p" * 48 + "-123456", "s" * 48, "a" * 48, 999).tag("secret")) <= 128

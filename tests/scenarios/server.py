@@ -126,6 +126,7 @@ class ServerSystem:
             ecosystems=ecosystems.load(),
             rules=every_rule,
             engine_version=__version__,
+            secret=SECRET,
             clock=self.clock,
         )
         self.engine = Engine(self.parts, folder, sweep_seconds=0.05)

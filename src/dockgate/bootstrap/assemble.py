@@ -102,6 +102,7 @@ def assemble(
             ecosystems=ecosystems.load(),
             rules=held,
             engine_version=__version__,
+            secret=services.secret,
             clock=lambda: datetime.now(UTC),
             risk_days=settings.risk_days,
             keep_days=settings.keep_days,

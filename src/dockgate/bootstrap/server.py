@@ -113,6 +113,6 @@ class Server:
     def _apply_service(self, given: documents.ServiceDefinition) -> Applied:
         name = given.service.name
         before = next((service for service in self.store.services.list() if service.name == name), None)
-        after = self.store.services.put(given.service, given.definition)
+        after = self.engine.put_service(given.service, given.definition)
         change = "created" if before is None else "unchanged" if before.revision == after.revision else "updated"
         return Applied("Service", name, change, f"dockgate deploy show {name}")

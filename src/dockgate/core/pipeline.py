@@ -1,7 +1,7 @@
 """Pipeline definitions, executions, and the one function that says what happens next. CodePipeline's nouns and
 meanings."""
 
-import hashlib
+import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -86,10 +86,12 @@ class ActionKey:
         execution, stage, action, attempt = text.split("/")
         return cls(execution, stage, action, int(attempt))
 
-    @property
-    def tag(self) -> str:
-        """The key as an image tag: unique, and valid by the OCI distribution specification (at most 128 characters)."""
-        return f"{self.execution}-{hashlib.sha256(str(self).encode()).hexdigest()[:10]}"
+    def tag(self, secret: str) -> str:
+        """The key as an image tag, valid by the OCI distribution specification (at most 128 characters).
+
+        Nobody without the secret can tell it before it is pushed, and so put an image of their own in its place.
+        """
+        return f"{self.execution}-{hmac.new(secret.encode(), str(self).encode(), 'sha256').hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, slots=True)

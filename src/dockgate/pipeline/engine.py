@@ -10,7 +10,7 @@ from pathlib import Path
 from dbos import DBOS
 
 from dockgate.core.approvals import Answer, Approval, ApprovalState, shorten
-from dockgate.core.deploy import Service
+from dockgate.core.deploy import Service, TaskDefinition
 from dockgate.core.errors import ConflictError, DeniedError, DockgateError
 from dockgate.core.events import Event, EventKind
 from dockgate.core.pipeline import Execution
@@ -51,6 +51,7 @@ class Engine:
             threading.Thread(target=self._repeat, args=(sweeps,), name="sweep", daemon=True)
             for sweeps in (
                 [
+                    ("repositories", 1, self._sweep_repositories),
                     ("events", 1, self._sweep_events),
                     ("missed images", 1, self._sweep_missed_images),
                     ("approvals", 1, self._sweep_approvals),
@@ -61,14 +62,14 @@ class Engine:
                 [("services", CONVERGE_EVERY, self._sweep_services)],
             )
         ]
-        self._database = ""
+        self._renewed: dict[str, tuple[str, str]] = {}
         self._registry_asked = False
+        self._unseen: set[str] = set()
 
     def launch(self) -> None:
         """Takes up what a crash left: dbos its workflows, the sweep whatever had been written but not started."""
         DBOS.launch()
-        for repository in self._store.repositories.names():
-            self.pushed(repository)
+        self._unseen = set(self._store.repositories.names())
         for sweeper in self._sweepers:
             sweeper.start()
 
@@ -130,10 +131,14 @@ class Engine:
         self._flows.proceed(_execution(approval_id))
         return self._store.approvals.get(approval_id)
 
+    def put_service(self, service: Service, definition: TaskDefinition) -> Service:
+        """Creates or changes a service, not while it is being deployed."""
+        return self._effects.run(Step.PUT_SERVICE, self._flows.deploys.put, service, definition)
+
     def scale(self, service: str, desired_count: int) -> Service:
         """Sets the desired count, and returns when as many tasks run."""
         self._effects.run(Step.SCALE, self._store.services.scale, service, desired_count)
-        self._effects.run(Step.CONVERGE, self._flows.actions.converge, service)
+        self._effects.run(Step.CONVERGE, self._flows.deploys.converge, service)
         return self._store.services.get(service)
 
     # --- the sweep -----------------------------------------------------------------------------------------------
@@ -150,6 +155,16 @@ class Engine:
                         _log.warning("sweeping %s failed, and is tried again: %s", name, error, exc_info=error)
             turn += 1
             self._closing.wait(self._sweep_seconds)
+
+    def _sweep_repositories(self) -> None:
+        """Pushes that came in while we died. Each repository once; a damaged one holds up no other."""
+        for repository in sorted(self._unseen):
+            try:
+                self.pushed(repository)
+            except DockgateError as error:
+                _log.warning("%s cannot be looked at for pushes: %s", repository, error.whole)
+            else:
+                self._unseen.discard(repository)
 
     def _sweep_events(self) -> None:
         """What was written and not started, because the server died in between."""
@@ -185,12 +200,12 @@ class Engine:
             self._flows.proceed(execution)
 
     def _sweep_advisories(self) -> None:
-        self._database = self._effects.run(Step.REJUDGE, self._flows.judging.renew, self._database)
+        self._renewed = self._effects.run(Step.REJUDGE, self._flows.judging.renew, self._renewed)
 
     def _sweep_services(self) -> None:
         for service in self._store.services.list():
             try:
-                self._effects.run(Step.CONVERGE, self._flows.actions.converge, service.name, wait=False)
+                self._effects.run(Step.CONVERGE, self._flows.deploys.converge, service.name, wait=False)
             except DockgateError as error:
                 _log.warning("%s has not the tasks it should have: %s", service.name, error)
 

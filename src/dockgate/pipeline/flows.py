@@ -17,7 +17,8 @@ from dockgate.core.errors import DockgateError
 from dockgate.core.events import EventKind
 from dockgate.core.pipeline import ActionKey, ActionType, State, plan
 from dockgate.core.stores import PushedImage, Scan, ScanState
-from dockgate.pipeline.actions import Actions, Done
+from dockgate.pipeline.actions import Actions, Done, definition_of
+from dockgate.pipeline.deploys import Deploys
 from dockgate.pipeline.effects import Effects, Step
 from dockgate.pipeline.judging import Judging
 from dockgate.pipeline.parts import Parts
@@ -38,6 +39,7 @@ class Flows:
         self._effects = effects
         self.judging = Judging(parts)
         self.actions = Actions(parts, self.judging)
+        self.deploys = Deploys(parts, self.judging)
         config: DBOSConfig = {
             "name": "dockgate",
             "system_database_url": f"sqlite:///{folder / 'dbos.db'}",
@@ -137,16 +139,15 @@ class Flows:
     def _perform(self, key: ActionKey) -> Done | None:
         """None: the action waits, and whoever answers finishes it."""
         run, actions = self._effects.run, self.actions
-        _, action = actions.definition(key)
+        _, action = definition_of(self._store, key)
         if action.type is ActionType.SOURCE:
             return run(Step.SOURCE, actions.source, key)
         if action.type is ActionType.BUILD:
             digest = run(Step.BUILD, actions.build, key)
             return run(Step.IMAGE_DEFINITIONS, actions.image_definitions, key, digest)
         if action.type is ActionType.DEPLOY:
-            definition = run(Step.REGISTER_REVISION, actions.register_revision, key)
-            run(Step.DEPLOY, actions.deploy, key, definition)
-            return run(Step.POINT_SERVICE, actions.point, key, definition)
+            definition = run(Step.REGISTER_REVISION, self.deploys.register_revision, key)
+            return run(Step.DEPLOY, self.deploys.deploy, key, definition)
         approval, scan = run(Step.REQUEST_APPROVAL, actions.request_approval, key)
         self.start_requested(scan)
         run(Step.NOTIFY, actions.announce, approval)

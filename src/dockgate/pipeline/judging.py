@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from dockgate.core import canonical, gate
 from dockgate.core.approvals import answer_waiting
+from dockgate.core.deploy import Service
 from dockgate.core.errors import DatabaseError, DeployError, DockgateError
 from dockgate.core.model import Slice, Status, Verdict
 from dockgate.core.ports import Notice
@@ -67,7 +68,7 @@ class Judging:
                 "Put an approval action before the deploy, or approve the digest in a pipeline first.",
             )
         for policy in policies:
-            judged = self.judge(image, policy, f"{cause}/{policy}")
+            judged = self.judge(image, policy, f"{cause}/{self._database()}/{policy}")
             if judged is None or judged[0].status is not Status.APPROVED:
                 why = judged[0].summary if judged else "it is being scanned"
                 raise DeployError(
@@ -75,37 +76,45 @@ class Judging:
                     "Build it again with the upgrades that the verdict names.",
                 )
 
-    def renew(self, known: str) -> str:
-        """Judges what runs again when the advisory database is another than `known`. Returns the present one's digest.
+    def renew(self, known: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+        """Judges what runs again where the advisory database, or what runs, is another than `known`: by service, the
+        database's digest and the image. Returns what is known then.
 
         A new advisory takes nothing down: the service is marked at risk, with a deadline, and its next deploy is
         blocked.
         """
-        try:
-            present = self._parts.advisories().digest
-        except DatabaseError:
+        database = self._database()
+        if not database:
             return known
-        if present == known:
-            return known
+        renewed = {}
         for service in self._parts.store.services.list():
             definition = self._parts.store.services.definition(service.name, service.revision)
             image = definition.image.partition("@")[2]
-            if not image:
-                continue
-            bad = self._objections(image, f"database/{present}/{image}")
-            until = self._parts.later(self._parts.risk_days * 86400) if bad else ""
-            self._parts.store.services.at_risk(service.name, bad, until)
-            if bad and not service.at_risk:
-                self.tell(
-                    Notice(
-                        key=f"at-risk/{service.name}/{image}/{present}",
-                        kind="Service At Risk",
-                        title=f"{service.name} runs an image that would no longer be approved",
-                        body=f"{bad}\nIt keeps running. Its next deploy is blocked; replace it before {until}.",
-                        detail={"service": service.name, "image": image, "until": until},
-                    )
+            renewed[service.name] = (database, image)
+            if image and known.get(service.name) != (database, image):
+                self._mark(service, image, self._objections(image, f"database/{database}/{image}"))
+        return renewed
+
+    def _mark(self, service: Service, image: str, objections: str) -> None:
+        until = self._parts.later(self._parts.risk_days * 86400) if objections else ""
+        self._parts.store.services.at_risk(service.name, objections, until)
+        if objections and not service.at_risk:
+            self.tell(
+                Notice(
+                    key=f"at-risk/{service.name}/{image}",
+                    kind="Service At Risk",
+                    title=f"{service.name} runs an image that would no longer be approved",
+                    body=f"{objections}\nIt keeps running. Its next deploy is blocked; replace it before {until}.",
+                    detail={"service": service.name, "image": image, "until": until},
                 )
-        return present
+            )
+
+    def _database(self) -> str:
+        """The digest of the advisory database as it stands now, "" when there is none."""
+        try:
+            return self._parts.advisories().digest
+        except DatabaseError:
+            return ""
 
     def _objections(self, image: str, cause: str) -> str:
         """Why the image would not be approved today, "" when it would."""
@@ -120,9 +129,13 @@ class Judging:
         return "; ".join(found)
 
     def _standing(self, image: str, policy: str) -> Verdict | None:
-        """The newest verdict of this policy, if the database says of the image's packages what it said then."""
+        """The newest verdict of this policy, if it approved and would do so again: the database says of the image's
+        packages what it said then, and policy and engine are the same."""
         record = next(record for record in self._images.verdicts(image) if record.policy == policy)
         verdict = self._images.verdict(record.digest)
+        same = (self._parts.policies(policy).digest, self._parts.engine_version)
+        if verdict.status is not Status.APPROVED or (verdict.inputs.policy, verdict.inputs.engine) != same:
+            return None
         consulted = canonical.decode(Slice, self._images.document(verdict.inputs.slice))
         present = self._parts.advisories().slice(self._images.inventories(image))
         return verdict if _undated(consulted) == _undated(present) else None

@@ -23,7 +23,8 @@ from dockgate.core.stores import Store
 @dataclass(frozen=True, slots=True)
 class Parts:
     """`policies` gives a policy by name (NotFoundError lists what there is). `risk_days` is how long an image that runs
-    may stay at risk; `keep_days` how long settled approvals and handled events are kept."""
+    may stay at risk; `secret` is known to the server alone; `keep_days` how long settled approvals and handled events
+    are kept."""
 
     store: Store
     source: RepositoryHost
@@ -37,6 +38,7 @@ class Parts:
     ecosystems: Sequence[Ecosystem]
     rules: Sequence[Rule]
     engine_version: str
+    secret: str
     clock: Clock
     risk_days: float = 14
     keep_days: float = 90
