@@ -113,6 +113,8 @@ class ServerSystem:
         self.store = open_store(folder)
         self.events = 0
         every_rule = rules.load()
+        scratch = folder / "scratch"
+        scratch.mkdir()
         self.parts = Parts(
             store=alter(self.store),
             source=MemoryHost(),
@@ -127,6 +129,7 @@ class ServerSystem:
             rules=every_rule,
             engine_version=__version__,
             secret=SECRET,
+            scratch=scratch,
             clock=self.clock,
         )
         self.engine = Engine(self.parts, folder, sweep_seconds=0.05)

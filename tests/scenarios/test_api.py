@@ -9,6 +9,8 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
+NOTHING = "sha256:" + "0" * 64
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
@@ -35,6 +37,16 @@ def test_another_page_cannot_speak_to_the_server(server: ServerSystem) -> None:
     assert httpx.post(url, content=document, headers={"Origin": server.url}).status_code == 200
 
 
+def test_a_body_without_end_is_cut_short(server: ServerSystem) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(64):
+            yield b" " * (1 << 20)
+
+    answer = httpx.post(f"{server.url}/api/v1/executions/none-1/stop", content=endless())
+    assert answer.status_code == 400
+    assert "bytes" in answer.json()["error"]
+
+
 def test_a_notification_without_the_secret_is_refused(server: ServerSystem) -> None:
     image = server.image("unsigned", Found())
     assert server.notify(image, "forged", secret="guess").status_code == 403
@@ -42,7 +54,14 @@ def test_a_notification_without_the_secret_is_refused(server: ServerSystem) -> N
 
 
 def test_an_error_says_what_to_do_next(server: ServerSystem) -> None:
-    for path, status in (("/pipelines/none", 404), ("/executions/none-1", 404), ("/verdicts/sha256:0", 404)):
+    cases = {
+        "/pipelines/none": 404,
+        "/executions/none-1": 404,
+        f"/images/{NOTHING}": 404,
+        "/verdicts/sha256:0": 422,
+        f"/verdicts/{NOTHING}": 404,
+    }
+    for path, status in cases.items():
         answer = httpx.get(f"{server.url}/api/v1{path}")
         assert answer.status_code == status
         assert answer.json()["error"]

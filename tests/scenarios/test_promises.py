@@ -68,7 +68,8 @@ def test_a_policy_that_the_server_does_not_have_is_refused_with_those_it_has(ser
         f"{server.url}/api/v1/apply",
         content=document.replace("timeout: 1d", "timeout: 1d\n        policy: anything-goes"),
     )
-    assert answer.status_code == 404
+    assert answer.status_code == 400
+    assert "ContainerVulnerabilityAssessment/Approval" in answer.text
     assert "default" in answer.text
 
 

@@ -1,5 +1,6 @@
 """A server out of real parts: the one place where adapters are made and handed to each other."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -103,6 +104,7 @@ def assemble(
             rules=held,
             engine_version=__version__,
             secret=services.secret,
+            scratch=_emptied(settings.data / "scratch"),
             clock=lambda: datetime.now(UTC),
             risk_days=settings.risk_days,
             keep_days=settings.keep_days,
@@ -122,3 +124,10 @@ def _certificates(settings: Settings) -> Path | None:
     """The authorities that a build may trust: those we were told to, else the system's."""
     bundle = settings.ca_bundle or SYSTEM_CERTIFICATES
     return bundle if bundle.exists() else None
+
+
+def _emptied(folder: Path) -> Path:
+    """What a server that was killed had in work there is nobody's any more."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    return folder

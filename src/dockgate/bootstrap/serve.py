@@ -7,12 +7,12 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -20,11 +20,16 @@ import uvicorn
 from dockgate.bootstrap.assemble import Services, assemble
 from dockgate.bootstrap.server import Server
 from dockgate.config import Settings
-from dockgate.core.errors import ConflictError, UnavailableError
+from dockgate.core.errors import ConflictError, UnavailableError, UsageError
 from dockgate.pipeline.effects import Observer, unobserved
 from dockgate.pipeline.parts import Parts
 from dockgate.web.app import create_app
 
+KEPT = (
+    *("advisories.db", "dockgate.db", "dockgate.db-shm", "dockgate.db-wal", "dbos.db", "dbos.db-shm", "dbos.db-wal"),
+    *("blobs", "git", "logs", "podman", "registry", "scratch", "run"),
+)
+"""all that a server keeps in its data folder"""
 START_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -44,6 +49,8 @@ def run(
     """The server itself. `observe` and `alter` are for tests: they see every effect, and exchange parts for others."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    if settings.port == settings.registry_port:
+        raise UsageError(f"API and registry cannot both have port {settings.port}", "Give `--registry-port` another.")
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     running = settings.data / "run"
     running.mkdir(mode=0o700, exist_ok=True)
@@ -66,12 +73,30 @@ def _serve(settings: Settings, server: Server, status: Path) -> None:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
+    web = _Web(config, lambda: status.write_text(_identity(server.url)))
     server.engine.launch()
     try:
-        status.write_text(json.dumps({"pid": os.getpid(), "url": server.url, "started": _started(os.getpid())}))
-        uvicorn.Server(config).run()
+        web.run()
     finally:
         server.engine.close()
+
+
+class _Web(uvicorn.Server):
+    """Tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._listening()
+
+
+def _identity(url: str) -> str:
+    """What server.json holds."""
+    return json.dumps({"pid": os.getpid(), "url": url, "started": _started(os.getpid())})
 
 
 def down(settings: Settings, purge: bool) -> None:
@@ -81,9 +106,17 @@ def down(settings: Settings, purge: bool) -> None:
         os.kill(found, signal.SIGTERM)
         _wait_until(lambda: _started(found) is None, STOP_SECONDS, f"the server (process {found}) does not stop")
     if purge and settings.data.exists():
+        if not (settings.data / "run" / "lock").exists():
+            raise UsageError(
+                f"{settings.data} is no data folder of Dockgate", "Set DOCKGATE_DATA to the one to remove."
+            )
         with _alone(settings.data / "run" / "lock"):
             Services.purge(settings)
-            shutil.rmtree(settings.data)
+            for name in KEPT:
+                path = settings.data / name
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else's files are in it
+            settings.data.rmdir()
 
 
 @contextmanager
@@ -152,17 +185,9 @@ def _start_in_background(settings: Settings) -> None:
         if process.poll() is not None:
             last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
             raise UnavailableError(f"the server ended with code {process.returncode}:\n{last}", f"See {log}.")
-        return _answers(f"http://127.0.0.1:{settings.port}/api/v1/status")
+        return _running(settings.data) == process.pid
 
     _wait_until(ready, START_SECONDS, f"the server does not answer; see {log}")
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own loopback address
-            return bool(response.status == 200)
-    except OSError:
-        return False
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float, otherwise: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dockgate.core.errors import DatabaseError, UsageError
+from dockgate.core.errors import DatabaseError, NotFoundError, UsageError
 from dockgate.core.pipeline import ActionType, Pipeline
 from dockgate.core.ports import RepositoryHost
 from dockgate.core.stores import Store
@@ -104,11 +104,18 @@ class Server:
                         f"{where}: no service {settings['service']!r}", "Apply its Service document first."
                     )
                 if action.type is ActionType.APPROVAL:
-                    self.parts.policies(str(settings["policy"]))
+                    try:
+                        self.parts.policies(str(settings["policy"]))
+                    except NotFoundError as error:
+                        raise UsageError(f"{where}: {error}", error.advice) from None
         before = self.store.pipelines.get(pipeline.name) if pipeline.name in self.store.pipelines.names() else None
         after = self.store.pipelines.put(pipeline, self.parts.now())
         change = "created" if before is None else "unchanged" if before.version == after.version else "updated"
-        return Applied("Pipeline", pipeline.name, change, f"dockgate pipeline show {pipeline.name}")
+        advice = f"dockgate pipeline show {pipeline.name}"
+        types = {action.type for stage in pipeline.stages for action in stage.actions}
+        if ActionType.DEPLOY in types and ActionType.APPROVAL not in types:
+            advice = "It asks for no approval: it can deploy only digests that another pipeline got approved."
+        return Applied("Pipeline", pipeline.name, change, advice)
 
     def _apply_service(self, given: documents.ServiceDefinition) -> Applied:
         name = given.service.name

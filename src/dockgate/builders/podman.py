@@ -50,7 +50,8 @@ class PodmanBuilder:
         self._ca_bundle = ca_bundle
         self._ca_mount = ca_mount
         self._timeout = timeout
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._scratch = folder / "scratch"
+        self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def build(self, request: BuildRequest, log: Callable[[str], None]) -> str:
         name = f"{request.repository}:{request.key}"
@@ -59,7 +60,7 @@ class PodmanBuilder:
             log(f"{name} is in the registry already: {pushed}")
             return pushed
         dockerfile = _inside(request.context, request.dockerfile)
-        with self._lock.open("a") as lock, tempfile.TemporaryDirectory(prefix="dockgate-") as scratch:
+        with self._lock.open("a") as lock, tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
             fcntl.flock(lock, fcntl.LOCK_SH)
             image, digest = Path(scratch, "image"), Path(scratch, "digest")
             code, last = self._run(self._build_arguments(request, dockerfile, image), log)
@@ -70,6 +71,10 @@ class PodmanBuilder:
                     f"{request.dockerfile} of {name} does not build:\n{last}",
                     "Mend what the last lines say, commit and push again.",
                 )
+            # A build under a name would tell of whatever another build has put under it meanwhile. The name keeps the
+            # layers of the repository's last build.
+            keep = ["tag", image.read_text().strip(), f"localhost/dockgate-build/{request.repository}:latest"]
+            self._run(keep, log)
             destination = f"docker://{self._registry.address}/{name}"
             push = ["push", f"--digestfile={digest}", image.read_text().strip(), destination]
             code, last = self._run(push, log)
@@ -90,8 +95,6 @@ class PodmanBuilder:
             "--pull=newer",
             f"--file={dockerfile}",
             f"--iidfile={image}",
-            # Not what is pushed, two builds may be under way: it keeps the layers of the repository's last build.
-            f"--tag=localhost/dockgate-build/{request.repository}:latest",
         ]
         if self._ca_bundle is not None:
             options.append(f"--volume={self._ca_bundle}:{self._ca_mount}:ro")

@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from dockgate.core.errors import UsageError
 
+REPOSITORY = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
+"""an image repository's name as the OCI distribution specification has it"""
+
 _VARIABLE = re.compile(r"#\{([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\}")
 
 

@@ -12,13 +12,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from dockgate.core.deploy import HealthCheck, PortMapping, Service, TaskDefinition
 from dockgate.core.errors import DefinitionError
-from dockgate.core.pipeline import Action, ActionType, Pipeline, Stage
+from dockgate.core.pipeline import REPOSITORY, Action, ActionType, Pipeline, Stage
 from dockgate.definitions.yaml import Document, load
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$"
-IMAGE_REPOSITORY = r"^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*$"
-"""a repository name as the OCI distribution specification has it"""
-
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -56,7 +53,7 @@ class BuildAction(_Action):
     type: Literal["build"]
     input: Name
     output: Name
-    image: Annotated[str, Field(pattern=IMAGE_REPOSITORY, max_length=200)]
+    image: Annotated[str, Field(pattern=f"^{REPOSITORY}$", max_length=200)]
     container: Name
     dockerfile: str = "Dockerfile"
     args: dict[str, str] = Field(default_factory=dict)

@@ -58,6 +58,7 @@ class Place:
         """What a person sets for `dockgate` and `podman` to speak to this server and to its podman."""
         return {
             "DOCKGATE_DATA": str(self.data),
+            "DOCKGATE_CACHE": str(self.folder / "cache"),
             "DOCKGATE_SERVER": self.server,
             "CONTAINER_HOST": f"unix://{self.data / 'run' / 'podman.sock'}",
         }
@@ -69,7 +70,8 @@ class Place:
         return {
             **ours,
             **self.exports,
-            "DOCKGATE_CACHE": str(self.folder / "cache"),
+            # What an interrupted program leaves there is cleaned up with all the rest.
+            "TMPDIR": str(self.folder / "tmp"),
             "DOCKGATE_PORT": str(self.port),
             "DOCKGATE_REGISTRY_PORT": str(self.registry_port),
             "no_proxy": past_proxies,
@@ -80,6 +82,7 @@ class Place:
 def find(folder: Path) -> Place:
     """The place as an earlier run left it, or a new one. Ports that others have taken since are chosen anew."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / "tmp").mkdir(exist_ok=True)
     remembered = folder / "ports.json"
     place = Place(folder, *_remembered(remembered))
     if not place.running and not (_free(place.port) and _free(place.registry_port)):

@@ -1,5 +1,6 @@
 """What each type of action does. Every function is one effect: keyed, so that doing it again ends in the same state."""
 
+import io
 import json
 import secrets
 import subprocess
@@ -75,7 +76,7 @@ class Actions:
         arguments = action.configuration["args"]
         if not isinstance(arguments, dict):
             raise UsageError(f"{key}: args is not a mapping")
-        with tempfile.TemporaryDirectory(prefix="dockgate-build-") as folder:
+        with tempfile.TemporaryDirectory(prefix="build-", dir=self._parts.scratch) as folder:
             context = Path(folder)
             _unpack(self._store.blobs.path(artifact), context)
             request = BuildRequest(
@@ -94,14 +95,13 @@ class Actions:
         """
         _, action = definition_of(self._store, key)
         repository = f"{self._parts.registry.address}/{action.configuration['image']}"
-        body = json.dumps([{"name": action.configuration["container"], "imageUri": f"{repository}@{digest}"}])
+        body = json.dumps([{"name": action.configuration["container"], "imageUri": f"{repository}@{digest}"}]).encode()
 
         def write(into: Path) -> None:
-            with tempfile.TemporaryDirectory(prefix="dockgate-artifact-") as folder:
-                file = Path(folder, IMAGE_DEFINITIONS)
-                file.write_text(body, encoding="utf-8")
-                with tarfile.open(into, "w", format=tarfile.PAX_FORMAT) as tar:
-                    tar.add(file, IMAGE_DEFINITIONS, filter=_anonymous)
+            with tarfile.open(into, "w", format=tarfile.PAX_FORMAT) as tar:
+                member = tarfile.TarInfo(IMAGE_DEFINITIONS)
+                member.size = len(body)
+                tar.addfile(member, io.BytesIO(body))
 
         artifact = self._store.blobs.put(write)
         name = str(action.configuration["image"])
@@ -179,9 +179,3 @@ def _unpack(archive: Path, into: Path) -> None:
         raise BuildError(
             f"the source cannot be unpacked: {result.stderr.strip()[-500:]}", "Remove that file from the repository."
         )
-
-
-def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """The same bytes every time."""
-    member.mtime, member.uid, member.gid, member.uname, member.gname = 0, 0, 0, "", ""
-    return member

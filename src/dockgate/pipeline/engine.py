@@ -219,4 +219,4 @@ def _execution(approval_id: str) -> str:
 
 def _same(left: str, right: str) -> bool:
     """In constant time."""
-    return hmac.compare_digest(left.encode(), right.encode())
+    return hmac.compare_digest(left.encode(errors="replace"), right.encode(errors="replace"))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from dockgate.core.model import Policy
 from dockgate.core.ports import (
@@ -22,9 +23,9 @@ from dockgate.core.stores import Store
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`policies` gives a policy by name (NotFoundError lists what there is). `risk_days` is how long an image that runs
-    may stay at risk; `secret` is known to the server alone; `keep_days` how long settled approvals and handled events
-    are kept."""
+    """`policies` gives a policy by name (NotFoundError lists what there is). `secret` is known to the server alone;
+    `scratch` is a folder for what is in work, emptied at every start. `risk_days` is how long an image that runs may
+    stay at risk, `keep_days` how long settled approvals and handled events are kept."""
 
     store: Store
     source: RepositoryHost
@@ -39,6 +40,7 @@ class Parts:
     rules: Sequence[Rule]
     engine_version: str
     secret: str
+    scratch: Path
     clock: Clock
     risk_days: float = 14
     keep_days: float = 90

@@ -28,10 +28,16 @@ STATUS: Mapping[str, tuple[str, str]] = {
 _NO_FIX = {"no-dsa": "no fix for now", "end-of-life": "no fix, end of life"}
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich would end the process with 1, which is "rejected"."""
+        raise BrokenPipeError
+
+
 def console(out: TextIO) -> Console:
     """Rich's markup, emoji codes and highlighting are off: text is shown as it is."""
     width = None if out.isatty() else PLAIN_WIDTH
-    return Console(file=out, width=width, highlight=False, markup=False, emoji=False)
+    return _Console(file=out, width=width, highlight=False, markup=False, emoji=False)
 
 
 def line(*parts: str | tuple[str, str]) -> Text:

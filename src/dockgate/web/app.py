@@ -4,6 +4,7 @@ import logging
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
@@ -14,6 +15,7 @@ from dockgate.bootstrap.server import Server
 from dockgate.core import errors
 from dockgate.web import git, registry
 from dockgate.web.api import approvals, deploys, executions, images, pipelines
+from dockgate.web.limit import BodyLimit
 
 _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
     (errors.NotFoundError, 404),
@@ -41,6 +43,7 @@ def create_app(server: Server) -> FastAPI:
     hosts = {"127.0.0.1", "localhost", urlsplit(server.url).hostname or "127.0.0.1"}
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts))
     app.add_middleware(BaseHTTPMiddleware, dispatch=_refuse_other_origins)
+    app.add_middleware(BodyLimit)
     app.state.server = server
     for router in (pipelines.router, executions.router, approvals.router, images.router, deploys.router):
         app.include_router(router, prefix="/api/v1")
@@ -48,6 +51,7 @@ def create_app(server: Server) -> FastAPI:
     app.include_router(git.router)
     app.add_exception_handler(errors.DockgateError, _explain)
     app.add_exception_handler(HTTPException, _plain)
+    app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _fault)
     return app
 
@@ -55,7 +59,7 @@ def create_app(server: Server) -> FastAPI:
 async def _refuse_other_origins(request: Request, answer: RequestResponseEndpoint) -> Response:
     """A browser names the page that sends a request: none but our own may change anything."""
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
         return JSONResponse({"error": f"requests from {origin} are refused", "advice": "Use `dockgate`."}, 403)
     return await answer(request)
 
@@ -71,6 +75,14 @@ async def _plain(_: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     return JSONResponse({"error": error.detail, "advice": "See /api/v1/openapi.json."}, error.status_code)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return JSONResponse({"error": f"{where}: {problem['msg']}", "advice": "See /api/v1/openapi.json."}, 422)
 
 
 async def _fault(request: Request, error: Exception) -> Response:

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from dockgate.core.errors import NotFoundError
 from dockgate.core.pipeline import ActionKey, ActionRun, ActionType, Execution, State, latest, stage_state
-from dockgate.web.api import TheServer
+from dockgate.web.api import Count, TheServer
 from dockgate.web.api.approvals import ApprovalView, view
 
 router = APIRouter()
@@ -114,8 +114,10 @@ def retry(execution_id: str, server: TheServer) -> Execution:
 
 
 @router.get("/executions/{execution_id}/log")
-def log(execution_id: str, stage: str, action: str, server: TheServer, attempt: int = 1, offset: int = 0) -> LogPart:
+def log(
+    execution_id: str, stage: str, action: str, server: TheServer, attempt: Count = 1, offset: Count = 0
+) -> LogPart:
     """What an action prints, from a byte offset on; ask again from the offset in the answer until it is over."""
     run = server.store.executions.run(ActionKey(execution_id, stage, action, attempt))
-    data, following = server.store.logs.read(run.key, max(0, offset))
+    data, following = server.store.logs.read(run.key, offset)
     return LogPart(data.decode("utf-8", "replace"), following, run.state.over and not data)

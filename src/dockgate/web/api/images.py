@@ -1,12 +1,15 @@
 """Images, their scans and verdicts."""
 
+import re
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
 
+from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.model import Verdict
+from dockgate.core.pipeline import REPOSITORY
 from dockgate.core.stores import PushedImage, Scan, VerdictRecord
-from dockgate.web.api import TheServer
+from dockgate.web.api import Digest, TheServer
 
 router = APIRouter()
 
@@ -70,14 +73,19 @@ def images(server: TheServer, repository: str | None = None) -> list[ImageSummar
 
 
 @router.get("/images/{digest}")
-def image(digest: str, server: TheServer) -> ImageView:
+def image(digest: Digest, server: TheServer) -> ImageView:
     """One digest: its scan, its inventories in short, its verdicts newest first."""
     scan = server.store.images.scan(digest)
+    pushes = [pushed for pushed in server.store.images.images() if pushed.digest == digest]
+    if scan is None and not pushes:
+        raise NotFoundError(
+            f"nothing is known of an image {digest}", "`dockgate image list` names those that were pushed."
+        )
     inventories = server.store.images.inventories(digest) if scan and scan.finished_at and not scan.reason else ()
     return ImageView(
         digest=digest,
         scan=scan,
-        pushes=[pushed for pushed in server.store.images.images() if pushed.digest == digest],
+        pushes=pushes,
         inventories=[
             InventoryView(
                 item.platform,
@@ -92,18 +100,20 @@ def image(digest: str, server: TheServer) -> ImageView:
 
 
 @router.post("/images/{digest}/scan", status_code=202)
-def scan(digest: str, body: ScanRequest, server: TheServer) -> Scan:
+def scan(digest: Digest, body: ScanRequest, server: TheServer) -> Scan:
     """Asks for a scan. One that is requested or done stands."""
+    if not re.fullmatch(REPOSITORY, body.repository):
+        raise UsageError(f"{body.repository!r} is no repository", "Name one of our registry: `dockgate image list`.")
     return server.engine.scan(body.repository, digest)
 
 
 @router.get("/verdicts/{digest}")
-def verdict(digest: str, server: TheServer) -> Verdict:
+def verdict(digest: Digest, server: TheServer) -> Verdict:
     """A verdict, whole."""
     return server.store.images.verdict(digest)
 
 
 @router.get("/documents/{digest}")
-def document(digest: str, server: TheServer) -> Response:
+def document(digest: Digest, server: TheServer) -> Response:
     """The canonical bytes of what a verdict was made from: an inventory, a slice, a policy."""
     return Response(server.store.images.document(digest), media_type="application/json")
