@@ -114,7 +114,7 @@ class ServerSystem:
         self.events = 0
         every_rule = rules.load()
         scratch = folder / "scratch"
-        scratch.mkdir()
+        scratch.mkdir(exist_ok=True)
         self.parts = Parts(
             store=alter(self.store),
             source=MemoryHost(),
@@ -267,8 +267,8 @@ class ServerSystem:
         return None
 
     def _scan_state(self, image: str) -> str:
-        scan = self.get(f"/images/{image}")["scan"]
-        return scan["state"] if scan else ""
+        answer = self.client.get(f"/images/{image}")
+        return answer.json()["scan"]["state"] if answer.is_success and answer.json()["scan"] else ""
 
     # --- the scanner ---------------------------------------------------------------------------------------------
 

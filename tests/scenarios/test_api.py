@@ -44,7 +44,7 @@ def test_a_body_without_end_is_cut_short(server: ServerSystem) -> None:
 
     answer = httpx.post(f"{server.url}/api/v1/executions/none-1/stop", content=endless())
     assert answer.status_code == 400
-    assert "bytes" in answer.json()["error"]
+    assert "body" in answer.json()["error"]
 
 
 def test_a_notification_without_the_secret_is_refused(server: ServerSystem) -> None:

@@ -275,8 +275,9 @@ class Logs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """All tables and folders of a server."""
+    """All tables and folders of a server. `id` was made with the tables: no other store ever has it."""
 
+    id: str
     events: Events
     repositories: Repositories
     pipelines: Pipelines

@@ -7,7 +7,9 @@ needs a new APPLICATION_VERSION and a migration of what is pending under the old
 """
 
 import logging
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
@@ -47,6 +49,9 @@ class Flows:
             "executor_id": executor,
             "log_level": "WARNING",
         }
+        # dbos leaves SQLite's journal as it finds it. Its connections are synchronous=FULL, SQLite's own default.
+        with closing(sqlite3.connect(folder / "dbos.db")) as sql:
+            sql.execute("PRAGMA journal_mode=WAL")
         DBOS(config=config)
         self._run_action = DBOS.workflow(name="run-action")(self._make(self._action_body))
         self._handle_event = DBOS.workflow(name="handle-event")(self._make(self._event_body))
@@ -64,13 +69,25 @@ class Flows:
     # --- starting ------------------------------------------------------------------------------------------------
 
     def start_action(self, key: str) -> None:
-        _begin(key, self._run_action, key)
+        self._begin(key, self._run_action, key)
 
     def start_event(self, event_id: str) -> None:
-        _begin(f"event/{event_id}", self._handle_event, event_id)
+        self._begin(f"event/{event_id}", self._handle_event, event_id)
 
     def start_scan(self, scan: Scan) -> None:
-        _begin(f"scan/{scan.image}/{scan.number}", self._read_image, scan.image)
+        self._begin(f"scan/{scan.image}/{scan.number}", self._read_image, scan.image)
+
+    def _begin(self, key: str, workflow: Callable[[str], None], argument: str) -> None:
+        """Starts the workflow of this key: what runs, or has run, is not started again. One that broke, for a full disk
+        or a fault of ours, is: by the sweep, under a further key. The store's id goes before all: tables that were
+        restored, or begun anew, know nothing of the workflows that dbos remembers of others."""
+        whole = f"{self._store.id}/{key}"
+        further, number = whole, 1
+        while DBOS.workflow_id is None and (status := DBOS.get_workflow_status(further)) and status.status in _BROKEN:
+            number += 1
+            further = f"{whole}#{number}"
+        with SetWorkflowID(further):
+            DBOS.start_workflow(workflow, argument)
 
     def proceed(self, execution: str) -> None:
         """Does what follows from the actions so far. Whatever is in progress is started: again under its key is
@@ -171,17 +188,6 @@ class Flows:
             self._effects.run(Step.FAIL_SCAN, self.judging.fail, scan, _reason(error))
         for execution in self._effects.run(Step.ANSWER, self.judging.answer, image):
             self.proceed(execution)
-
-
-def _begin(key: str, workflow: Callable[[str], None], argument: str) -> None:
-    """Starts the workflow of this key: what runs, or has run, is not started again. One that broke, for a full disk
-    or a fault of ours, is: by the sweep, under a further key."""
-    further, number = key, 1
-    while DBOS.workflow_id is None and (status := DBOS.get_workflow_status(further)) and status.status in _BROKEN:
-        number += 1
-        further = f"{key}#{number}"
-    with SetWorkflowID(further):
-        DBOS.start_workflow(workflow, argument)
 
 
 def _reason(error: Exception) -> str:

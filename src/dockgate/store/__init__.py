@@ -3,6 +3,9 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import insert, select
 
 from dockgate.core.errors import UnavailableError
 from dockgate.core.stores import Store
@@ -15,6 +18,7 @@ from dockgate.store.images import SqlImages
 from dockgate.store.logs import FileLogs
 from dockgate.store.migrations import migrate
 from dockgate.store.pipelines import SqlPipelines, SqlRepositories
+from dockgate.store.schema import identity
 from dockgate.store.services import SqlServices
 
 __all__ = ["OpenStore", "migrate", "open_store"]
@@ -51,6 +55,7 @@ def open_store(folder: Path, url: str | None = None) -> OpenStore:
         database.close()
         raise
     return OpenStore(
+        id=_identity(database),
         events=SqlEvents(database),
         repositories=SqlRepositories(database),
         pipelines=SqlPipelines(database),
@@ -71,3 +76,12 @@ def _database(folder: Path, url: str | None) -> Database:
     # Tokens are in it, and the folder may be an older one that others can look into.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     return Database.file(path)
+
+
+def _identity(database: Database) -> str:
+    with database.write() as connection:
+        known = connection.scalar(select(identity.c.id))
+        if known is None:
+            known = uuid4().hex
+            connection.execute(insert(identity).values(id=known))
+        return str(known)

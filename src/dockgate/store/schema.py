@@ -41,6 +41,9 @@ def _words(name: str, *more: ForeignKey, primary_key: bool = False, unique: bool
     return Column(name, Words, *more, primary_key=primary_key, unique=unique, nullable=False)
 
 
+identity = Table("identity", metadata, _words("id", primary_key=True))
+"""One row: what these tables are called among all that there ever were."""
+
 repositories = Table("repositories", metadata, _words("name", primary_key=True), _words("created_at"))
 
 heads = Table(

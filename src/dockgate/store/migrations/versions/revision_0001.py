@@ -15,6 +15,7 @@ def upgrade() -> None:
 
 
 def _repositories() -> None:
+    op.create_table("identity", *_text("id"), sa.PrimaryKeyConstraint("id"))
     op.create_table("repositories", *_text("name", "created_at"), sa.PrimaryKeyConstraint("name"))
     op.create_table(
         "heads",

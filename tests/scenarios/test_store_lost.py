@@ -1,0 +1,16 @@
+"""The tables begun anew beside what dbos remembers of the old ones: nothing of it is taken for done."""
+
+from pathlib import Path
+
+from tests.scenarios.defects import Found
+from tests.scenarios.server import ServerSystem
+
+
+def test_new_tables_beside_old_workflows_run_every_action(tmp_path: Path) -> None:
+    for _ in range(2):
+        with ServerSystem(tmp_path) as system:
+            image = system.image("again", Found())
+            system.deployed(image)
+            assert system.runs(image)
+        for file in tmp_path.glob("dockgate.db*"):
+            file.unlink()
