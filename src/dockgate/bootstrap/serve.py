@@ -26,7 +26,7 @@ from dockgate.pipeline.parts import Parts
 from dockgate.web.app import create_app
 
 KEPT = (
-    *("advisories.db", "dockgate.db", "dockgate.db-shm", "dockgate.db-wal", "dbos.db", "dbos.db-shm", "dbos.db-wal"),
+    *("advisories.db*", "dockgate.db*", "dbos.db*"),
     *("blobs", "git", "logs", "podman", "registry", "scratch", "run"),
 )
 """all that a server keeps in its data folder"""
@@ -112,9 +112,8 @@ def down(settings: Settings, purge: bool) -> None:
             )
         with _alone(settings.data / "run" / "lock"):
             Services.purge(settings)
-            for name in KEPT:
-                path = settings.data / name
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            for path in [path for pattern in KEPT for path in settings.data.glob(pattern)]:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         with suppress(OSError):  # somebody else's files are in it
             settings.data.rmdir()
 
