@@ -196,6 +196,55 @@ def test_a_dockerfile_outside_the_source_is_refused(podman: Podman, tmp_path: Pa
 
 
 @pytest.mark.real
+def test_a_dockerfile_is_not_run_through_a_preprocessor(podman: Podman, tmp_path: Path) -> None:
+    """podman does that with names that end with .in: an #include would read files of this machine."""
+    secret = tmp_path / "secret"
+    secret.write_text('LABEL stolen="from-this-machine"\n')
+    source = write(
+        tmp_path / "source", {"evil.in": f'FROM scratch\n#include "{secret}"\nCOPY page /page\n', "page": "x"}
+    )
+    (source / "Dockerfile").symlink_to("evil.in")
+    lines: list[str] = []
+    for name in ("Dockerfile", "evil.in"):
+        podman.builder.build(BuildRequest(f"key-{name.lower()}", podman.repository, source, name), lines.append)
+    assert not [line for line in lines if "stolen" in line]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("dockerfile", "ignore"),
+    [
+        ("Dockerfile", ".dockerignore"),
+        ("Dockerfile", ".containerignore"),
+        ("deploy/Web", "deploy/Web.dockerignore"),
+        ("deploy/Web", "deploy/Web.containerignore"),
+    ],
+)
+def test_what_is_ignored_is_not_sent(podman: Podman, tmp_path: Path, dockerfile: str, ignore: str) -> None:
+    write(tmp_path, {dockerfile: GOOD, "page": "one"})
+    asked = request(podman, tmp_path, dockerfile=dockerfile)
+    podman.builder.build(asked, lambda line: None)
+    write(tmp_path, {ignore: "page\n"})
+    with pytest.raises(BuildError, match="page"):
+        podman.builder.build(BuildRequest("key-2", podman.repository, tmp_path, dockerfile), lambda line: None)
+
+
+@pytest.mark.real
+def test_an_ignore_file_outside_the_source_is_refused(podman: Podman, tmp_path: Path) -> None:
+    write(tmp_path, {"outside": "page\n", "context/Dockerfile": GOOD, "context/page": "one"})
+    (tmp_path / "context" / "Dockerfile.dockerignore").symlink_to("../outside")
+    with pytest.raises(BuildError, match="is outside the source"):
+        podman.builder.build(request(podman, tmp_path / "context"), lambda line: None)
+
+
+@pytest.mark.real
+def test_a_dockerfile_that_is_too_large_is_refused(podman: Podman, tmp_path: Path) -> None:
+    write(tmp_path, {"Dockerfile": GOOD + "#" * 2**20, "page": "one"})
+    with pytest.raises(BuildError, match="larger than 1048576 bytes"):
+        podman.builder.build(request(podman, tmp_path), lambda line: None)
+
+
+@pytest.mark.real
 def test_arguments_reach_the_dockerfile(podman: Podman, tmp_path: Path) -> None:
     context(tmp_path, shell('echo "name=$NAME"'))
     asked = BuildRequest("key-1", podman.repository, tmp_path, args={"NAME": "a b"})

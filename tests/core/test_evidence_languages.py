@@ -2,10 +2,12 @@
 
 import json
 
+import pytest
 from tests.core.layers import (
     DEBIAN,
     dpkg_list,
     file,
+    folder,
     inventory,
     names,
     opaque,
@@ -75,7 +77,23 @@ def test_a_dist_info_renamed_to_another_version_is_noticed() -> None:
 
 def test_a_version_edited_in_the_metadata_is_noticed() -> None:
     found = inventory(flask("1.0"), [metadata("9.9", folder="1.0")])
-    assert "became Flask 9.9, yet all its files are those of Flask 1.0" in reasons(found)
+    assert "became Flask 9.9, yet there are files of Flask 1.0" in reasons(found)
+
+
+def test_a_version_edited_while_some_code_is_written_anew_is_noticed() -> None:
+    assert "became Flask 9.9" in reasons(inventory(flask("1.0"), [metadata("9.9", folder="1.0"), CODE[0]]))
+
+
+def test_a_name_edited_while_some_code_is_written_anew_is_noticed() -> None:
+    renamed = file(f"{SITE}/flask-1.0.dist-info/METADATA", "Name: flaskk\nVersion: 1.0\n")
+    assert "became flaskk 1.0" in reasons(inventory(flask("1.0"), [renamed, CODE[0]]))
+
+
+def test_a_dist_info_without_record_removed_while_the_code_stays_is_noticed() -> None:
+    other = [file(f"{SITE}/x-1.dist-info/RECORD", "x.py,,\n"), file(f"{SITE}/x.py")]
+    lower = [metadata("1.0"), *other]
+    assert "no longer tells of Flask" in reasons(inventory([*lower, *CODE], whiteout(f"{SITE}/flask-1.0.dist-info")))
+    assert "Flask" not in reasons(inventory(lower, whiteout(f"{SITE}/flask-1.0.dist-info")))
 
 
 def test_metadata_led_elsewhere_by_a_link_is_noticed() -> None:
@@ -90,12 +108,12 @@ def test_a_package_json_removed_while_the_code_stays_is_noticed() -> None:
 
 def test_a_package_json_that_no_longer_names_a_version_is_noticed() -> None:
     found = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), [file(f"{MODULES}/a/package.json", '{"name": "a"}')])
-    assert "no longer tells of a 1.0.0" in reasons(found)
+    assert "it has no version" in reasons(found)
 
 
 def test_a_version_edited_in_the_package_json_is_noticed() -> None:
     found = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), npm(f"{MODULES}/a", "2.0.0"))
-    assert "became a 2.0.0, yet all its files are those of a 1.0.0" in reasons(found)
+    assert "became a 2.0.0, yet there are files of a 1.0.0" in reasons(found)
 
 
 def test_a_name_edited_in_the_package_json_is_noticed() -> None:
@@ -106,6 +124,24 @@ def test_a_name_edited_in_the_package_json_is_noticed() -> None:
 def test_code_of_a_nested_package_does_not_renew_the_outer_one() -> None:
     later = [*npm(f"{MODULES}/a", "2.0.0"), *npm(f"{MODULES}/a/node_modules/b", "1.0.0", "index.js")]
     assert "became a 2.0.0" in reasons(inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), later))
+
+
+@pytest.mark.parametrize(
+    ("link", "to"),
+    [
+        (MODULES, "/opt/nm"),
+        (MODULES, "/x/node_modules/b"),
+        (MODULES, "/x/node_modules/none"),
+        (f"{MODULES}/@s", "/opt/s"),
+        (f"{MODULES}/a", "../packages/a"),
+        (f"{MODULES}/@s/a", "/opt/a"),
+        (f"{MODULES}/a/package.json", "/x/node_modules/b"),
+    ],
+)
+def test_a_link_that_hides_packages_is_noticed(link: str, to: str) -> None:
+    found = inventory([symlink(link, to), *npm("x/node_modules/b", "1.0.0"), *npm("x/node_modules/b/y", "1.0.0")])
+    assert [entry.path for entry in found.unread] == [link]
+    assert "which was not read" in reasons(found)
 
 
 # --- honest use --------------------------------------------------------------------------------------------------
@@ -166,13 +202,47 @@ def test_a_nested_package_lifted_up_is_believed() -> None:
     assert inventory(lower, lifted).unread == ()
 
 
-def test_a_linked_workspace_in_place_of_a_package_is_believed() -> None:
+def test_links_to_what_is_read_at_its_own_place_are_believed() -> None:
+    store = f"{MODULES}/.pnpm/a@1.0.0/node_modules"
     found = inventory(
-        npm(f"{MODULES}/a", "1.0.0", "index.js"),
-        [symlink(f"{MODULES}/a", "../packages/a"), *npm("x/node_modules/b", "1.0.0")],
+        [
+            *npm(f"{store}/a", "1.0.0", "index.js"),
+            *npm(f"{store}/@s/b", "1.0.0"),
+            symlink(f"{MODULES}/a", ".pnpm/a@1.0.0/node_modules/a"),
+            symlink(f"{MODULES}/@s", ".pnpm/a@1.0.0/node_modules/@s"),
+            symlink(f"{MODULES}/c", ".pnpm/a@1.0.0/node_modules/@s/b"),
+            symlink("x/node_modules", f"/{store}"),
+            symlink(f"{MODULES}/.bin/a", "../a/index.js"),
+        ]
     )
     assert found.unread == ()
-    assert names(found) == ["b 1.0.0"]
+    assert names(found) == ["@s/b 1.0.0", "a 1.0.0"]
+
+
+def test_a_link_replaced_by_a_folder_is_no_longer_doubted() -> None:
+    found = inventory([symlink(MODULES, "/opt/nm")], [folder(MODULES), *npm(f"{MODULES}/b", "1.0.0")])
+    assert found.unread == ()
+
+
+def test_a_link_of_a_distribution_package_is_that_packages_affair() -> None:
+    """Debian's nodejs has usr/share/node_modules, which leads to usr/share/nodejs."""
+    link, listed = symlink("usr/share/node_modules", "nodejs"), dpkg_list("nodejs", "usr/share/node_modules")
+    told = status(stanza("bash", "5"), stanza("nodejs", "20"))
+    assert inventory([*DATABASE[:1], told, link, listed]).unread == ()
+    assert "which was not read" in reasons(inventory([*DATABASE[:1], told], [link, listed]))
+    assert "which was not read" in reasons(inventory([*DATABASE[:1], told], [told, link, listed]))
+
+
+def test_a_distribution_upgrade_of_a_package_without_record_is_believed() -> None:
+    def layer(version: str) -> list[Entry]:
+        owned = (f"{SITE}/flask-{version}.dist-info/METADATA", f"{SITE}/flask/__init__.py", "usr/bin/flask")
+        told = status(stanza("bash", "5"), stanza("python3-flask", version))
+        return [told, metadata(version), *CODE, dpkg_list("python3-flask", *owned)]
+
+    lower = [*DATABASE[:1], *layer("1.0"), file(f"{SITE}/other.py")]
+    found = inventory(lower, [*layer("2.0"), *whiteout(f"{SITE}/flask-1.0.dist-info")])
+    assert found.unread == ()
+    assert names(found) == ["Flask 2.0", "bash 5", "python3-flask 2.0"]
 
 
 # --- ownership ---------------------------------------------------------------------------------------------------
@@ -193,6 +263,14 @@ def test_a_list_of_another_layer_gives_no_owner() -> None:
     claim = [dpkg_list("python3-flask", OWNED)]
     assert owner(inventory(DATABASE, flask("1.0"), claim)) == ""
     assert owner(inventory([*DATABASE, *claim], flask("1.0"))) == ""
+
+
+def test_a_list_and_a_database_written_in_the_layer_of_the_package_give_no_owner_that_was_there() -> None:
+    claim = [*flask("1.0"), dpkg_list("python3-flask", OWNED)]
+    assert owner(inventory(DATABASE, claim)) == ""
+    assert owner(inventory(DATABASE, [*claim, DATABASE[1]])) == ""
+    upgraded = status(stanza("bash", "5"), stanza("python3-flask", "1.0-2"))
+    assert owner(inventory(DATABASE, [*claim, upgraded])) == "python3-flask"
 
 
 def test_a_file_written_anew_above_its_owners_list_loses_its_owner() -> None:

@@ -29,6 +29,16 @@ def read(content: str | bytes) -> Extract:
         ("app/node_modules/@scope/package.json", False),
         ("app/node_modules/a/dist/package.json", False),
         ("app/node_modules/@scope/a/esm/package.json", False),
+        ("node_modules", True),
+        ("app/node_modules", True),
+        ("app/node_modules/a", True),
+        ("app/node_modules/@scope", True),
+        ("app/node_modules/@scope/a", True),
+        ("app/node_modules/a/dist", False),
+        ("app/node_modules/@scope/a/esm", False),
+        ("app/node_modules/.bin", False),
+        ("app/node_modules/.package-lock.json", False),
+        ("app/my_node_modules", False),
         ("app/node_modules/.bin/package.json", False),
         ("app/my_node_modules/a/package.json", False),
         ("app/node_modules/a/xpackage.json", False),
@@ -46,9 +56,16 @@ def test_a_package_owns_its_folder() -> None:
     assert found.owns == {package.purl: ("app/node_modules/@vue/core/",)}
 
 
-@pytest.mark.parametrize("content", ["{}", '{"type": "module"}', '{"name": "a"}', '{"version": "1.0.0"}'])
-def test_a_folder_marked_without_name_or_version_is_no_package(content: str) -> None:
-    assert read(content) == Extract()
+@pytest.mark.parametrize(
+    "content", ["{}", '{"type": "module"}', '{"name": "a"}', '{"version": "1.0.0"}', '{"name": "a", "version": ""}']
+)
+def test_a_package_without_name_or_version_is_unreadable(content: str) -> None:
+    with pytest.raises(UnreadableError, match="it has no"):
+        read(content)
+
+
+def test_a_file_in_place_of_a_folder_is_no_package() -> None:
+    assert ECOSYSTEM.read("app/node_modules/a.js", io.BytesIO(b"{")) == Extract()
 
 
 @pytest.mark.parametrize(

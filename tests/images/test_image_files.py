@@ -73,6 +73,22 @@ def test_a_blob_that_is_no_file_is_not_opened(tmp_path: Path) -> None:
         files(f"oci:{tmp_path}")
 
 
+@pytest.mark.parametrize("name", ["Config", "Layers", "RepoTags"])
+def test_a_docker_archive_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, name: str) -> None:
+    for more in (name.lower(), name.upper()):
+        make.docker_archive(tmp_path / "a.tar", {"app:1": ONE})
+        with tarfile.open(tmp_path / "a.tar") as archive:
+            entries: dict[str, make.Content] = {
+                one.name: file.read() for one in archive if (file := archive.extractfile(one))
+            }
+        listed = json.loads(entries["manifest.json"])  # type: ignore[arg-type]
+        listed[0][more] = listed[0][name]
+        entries["manifest.json"] = json.dumps(listed).encode()
+        (tmp_path / "a.tar").write_bytes(make.tar(entries))
+        with pytest.raises(ImageError, match="two ways"):
+            digest(f"docker-archive:{tmp_path / 'a.tar'}")
+
+
 @pytest.mark.parametrize("index", [b"", b"{}", b'{"manifests": []}', b'{"manifests": 1}', b" " * (2**22 + 1)])
 def test_a_broken_index_is_told(tmp_path: Path, index: bytes) -> None:
     make.write_layout(tmp_path, {"": ONE})

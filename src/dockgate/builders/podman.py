@@ -17,6 +17,8 @@ from dockgate.core.ports import BuildRequest, Registry
 
 _LAST_WORDS = 12
 """lines of output in an error"""
+_DOCKERFILE_LIMIT = 2**20
+"""bytes, of a Dockerfile or of the ignore file beside it"""
 _LONGEST_LINE = 16 * 1024
 """characters; a longer line of output is handed on in pieces"""
 
@@ -63,7 +65,8 @@ class PodmanBuilder:
         with self._lock.open("a") as lock, tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
             fcntl.flock(lock, fcntl.LOCK_SH)
             image, digest = Path(scratch, "image"), Path(scratch, "digest")
-            code, last = self._run(self._build_arguments(request, dockerfile, image), log)
+            plain = _copied(request, dockerfile, Path(scratch))
+            code, last = self._run(self._build_arguments(request, plain, image), log)
             if code:
                 # A registry that went away in the meantime is not the Dockerfile's fault.
                 self._registry.resolve(request.repository, request.key)
@@ -162,6 +165,27 @@ class PodmanBuilder:
         except BlockingIOError:
             return
         self._run(["image", "prune", "--force", "--external"], lambda line: None)
+
+
+def _copied(request: BuildRequest, dockerfile: Path, scratch: Path) -> Path:
+    """A copy of the Dockerfile under a name of ours: podman runs one called *.in through the C preprocessor, whose
+    #include reads this machine's files. An ignore file beside it (containerignore(5)) goes with it."""
+    plain = scratch / "Dockerfile"
+    plain.write_bytes(_content(dockerfile, request.dockerfile))
+    for suffix in (".containerignore", ".dockerignore"):
+        beside = dockerfile.with_name(dockerfile.name + suffix)
+        if beside.exists():
+            name = str(beside.relative_to(request.context.resolve()))
+            plain.with_name(plain.name + suffix).write_bytes(_content(_inside(request.context, name), name))
+    return plain
+
+
+def _content(path: Path, name: str) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(_DOCKERFILE_LIMIT + 1)
+    if len(content) > _DOCKERFILE_LIMIT:
+        raise BuildError(f"{name} is larger than {_DOCKERFILE_LIMIT} bytes", "Put what it holds into files of its own.")
+    return content
 
 
 def _inside(context: Path, dockerfile: str) -> Path:

@@ -4,41 +4,73 @@ The central question is always from which layer a file comes that is still there
 remove or replace a package do so with its files in the same layer; who only edits the database leaves them behind.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import takewhile
 
-from dockgate.core import osrelease
+from dockgate.core import languages, osrelease
 from dockgate.core.facts import Read, View, unpack
 from dockgate.core.model import Distribution, Package, Unread
 from dockgate.core.ports import Ecosystem
 
+_TRIES = 64
+"""paths below a link's target that are looked at"""
+_PROSE = tuple(f"usr/share/{name}/" for name in ("doc", "man", "info", "locale", "lintian"))
 _LOADERS = ("ld-linux", "ld-musl", "libc.so.6", "ld.so.1", "ld64.so")
 
 
 def doubts(view: View, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
     """An unread entry for each thing in the image's evidence that cannot be believed."""
     databases = [_Database(view, kind) for kind in ecosystems if kind.distributions]
-    yield from _links(view)
+    yield from _links(view, ecosystems, databases)
     yield from _system(view, databases)
     for database in databases:
         yield from database.doubts()
         yield from _identity(view, database)
     for kind in ecosystems:
         if not kind.distributions:
-            yield from _language(view, kind)
+            yield from languages.doubts(view, kind)
 
 
-def _links(view: View) -> Iterator[Unread]:
-    """Symbolic links at paths of evidence which lead to what is not read as evidence."""
+def _links(view: View, ecosystems: Sequence[Ecosystem], databases: "Sequence[_Database]") -> Iterator[Unread]:
+    """Symbolic links at paths of evidence which lead to what is not read as evidence.
+
+    A link that a distribution package brings along is that package's affair, unless it leads to evidence of a
+    distribution.
+    """
     linked = [(at, facts, *link) for at, facts in enumerate(view.facts) for link in facts.links.items()]
     if not linked:
         return
-    read = {entry.path for _, entry in view.live}
-    read |= {path.rpartition("/")[0] for path in read}
+    read = sorted({entry.path for _, entry in view.live})
+    known = set(read)
     for at, facts, path, target in linked:
-        known = view.releases if path in osrelease.PATHS else read
-        if target not in known and view.alive(path, at):
+        if not view.alive(path, at):
+            continue
+        kinds = [kind for kind in ecosystems if kind.wants(path, 0, 0, b"")]
+        if path in osrelease.PATHS:
+            fine = target in view.releases
+        elif target in known or any(_reads_through(kind, path, target, read) for kind in kinds):
+            fine = True
+        else:
+            fine = not any(kind.distributions for kind in kinds) and any(one.brings(path, at) for one in databases)
+        if not fine:
             yield Unread(path, f"{path} is a link to {target or '/'}, which was not read.", facts.layer)
+
+
+def _reads_through(kind: Ecosystem, path: str, target: str, read: list[str]) -> bool:
+    """Whether what is below the folder `target` is read there just as it would be below `path`, were that a folder."""
+    if not kind.wants(target, 0, 0, b""):
+        return False
+    below = target + "/"
+    for at in range(first := bisect_left(read, below), min(first + _TRIES, len(read))):
+        rest = read[at].removeprefix(target)
+        if not read[at].startswith(below):
+            return False
+        # What is wanted below any folder says nothing of these two.
+        if kind.wants(path + rest, 0, 0, b"") and not kind.wants("x" + rest, 0, 0, b""):
+            return True
+    return False
 
 
 def _system(view: View, databases: "Sequence[_Database]") -> Iterator[Unread]:
@@ -112,6 +144,13 @@ class _Database:
         """Whose list names the path, and in which layer."""
         return iter(self._owners.get(path, ()))
 
+    def brings(self, path: str, layer: int) -> bool:
+        """Whether a package that came with `layer` owns the path."""
+        return any(
+            at == layer and self.view.introduced(name.partition(":")[0], at, (self.kind.name,))
+            for at, name in self._owners.get(path, ())
+        )
+
     def rewritten(self, since: int) -> bool:
         return any(at >= since for at, _ in self.told)
 
@@ -142,6 +181,17 @@ class _Database:
                 for path in unpack(owned):
                     owners.setdefault(path, []).append((at, name))
         return owners
+
+    @cached_property
+    def _since(self) -> dict[str, int]:
+        """Evidence name of an installed package -> the layer since which the database tells of it as it is now."""
+        since: dict[str, int] = {}
+        for key, package in self.packages.items():
+            same = takewhile(lambda one: _identity_of(one[1]) == _identity_of(package), reversed(self._history[key]))  # noqa: B023 - used up at once
+            first = min(at for at, _ in same)
+            for name in _evidence_names(package):
+                since[name] = max(first, since.get(name, first))
+        return since
 
     @cached_property
     def _installed(self) -> set[str]:
@@ -175,18 +225,22 @@ class _Database:
             now = self.packages.get((name, arch))
             if now is None:
                 left = next(self._left(package, last), "")
+                what = f"{name} {package.version} is no longer in the package database"
                 if left:
-                    reason = (
-                        f"{name} {package.version} is no longer in the package database, yet its file {left} is there."
-                    )
+                    yield Unread(package.path, f"{what}, yet its file {left} is there.", self.view.facts[last].layer)
+                elif package.path in self.kind.databases and not self._listed(package):
+                    reason = f"{what}, and no list tells whether its files are there."
                     yield Unread(package.path, reason, self.view.facts[last].layer)
                 continue
-            before = next(((at, old) for at, old in reversed(history) if old.version != now.version), None)
-            if before and self._kept(now, before[0]):
-                reason = (
-                    f"{name} became {now.version} in the package database, yet all its files are those of "
-                    f"{before[1].version}."
-                )
+            before = next(((at, old) for at, old in reversed(history) if _identity_of(old) != _identity_of(now)), None)
+            if before is None:
+                continue
+            what = f"{name} became {_told(now, before[1])} in the package database"
+            if not self._listed(now):
+                reason = f"{what}, and no list tells whether its files changed with it."
+                yield Unread(now.path, reason, self.view.facts[last].layer)
+            elif self._kept(now, before[0]):
+                reason = f"{what}, yet its files are those of {_told(before[1], now)}."
                 yield Unread(now.path, reason, self.view.facts[last].layer)
 
     def _strays(self) -> Iterator[Unread]:
@@ -203,16 +257,37 @@ class _Database:
                         break
 
     def _left(self, package: Package, last: int) -> Iterator[str]:
-        """Files of a removed package that are those of its time, and that no other package had then."""
+        """Files of a removed package that are those of its time, and that no other package had then; or that were
+        written anew by the time it was gone, and are no other package's."""
         names = _evidence_names(package)
+        whole = package.path in self.kind.databases
+        gone = next((at for at, _ in self.told if at > last), last) if whole else len(self.view.facts)
         for file in self._owned(package):
             for at in self._live_origins(file):
-                if at <= last and not self._taken(file, at, names):
+                if not self._taken(file, at, names) if at <= last else at <= gone and not self._overtaken(file, last):
                     yield file
 
     def _kept(self, package: Package, before: int) -> bool:
-        origins = {at for file in self._owned(package) for at in self._live_origins(file)}
-        return bool(origins) and max(origins) <= before
+        """Whether the files are those of before.
+
+        An upgrade writes every file of the package. Yet a builder leaves out of the layer what has the content and the
+        time that it had before, which happens: packages keep the time of files that they only copy, documentation
+        above all, but also scripts (apache2's a2enmod, passwd's shadowconfig). So it takes half of the files, those
+        that matter most: programs and libraries if there are any. Files that are others', too, may be diverted.
+        """
+        names = _evidence_names(package)
+        kept: list[list[bool]] = [[], [], []]
+        for file in self._owned(package):
+            origins = self._live_origins(file)
+            if origins and all(name in names for _, name in self._owners.get(file, ())):
+                rank = 2 if file.startswith(_PROSE) else 1 if file.startswith("usr/share/") else 0
+                kept[rank].append(max(origins) <= before)
+        code, data, prose = kept
+        decisive = code or data
+        return 2 * sum(decisive) >= len(decisive) if decisive else bool(prose) and all(prose)
+
+    def _listed(self, package: Package) -> bool:
+        return any(name in self.lists for name in _evidence_names(package))
 
     def _owned(self, package: Package) -> list[str]:
         names = _evidence_names(package)
@@ -227,6 +302,26 @@ class _Database:
         return any(
             layer <= at and name not in names and name in self._installed for layer, name in self._owners.get(file, ())
         )
+
+    def _overtaken(self, file: str, last: int) -> bool:
+        """Whether the file is an installed package's that had it by `last`, or that is new since: a list alone, written
+        later for a package that is as it was, gives it nothing."""
+        return any(
+            name in self._installed and (layer <= last or self._since[name] > last)
+            for layer, name in self._owners.get(file, ())
+        )
+
+
+def _identity_of(package: Package) -> tuple[str, str, str]:
+    """All that advisories are matched by."""
+    return package.version, package.source_name, package.source_version
+
+
+def _told(package: Package, other: Package) -> str:
+    """The version, and the source where it is that which tells the two apart."""
+    if package.version != other.version:
+        return package.version
+    return f"{package.version} of the source {package.source_name} {package.source_version}"
 
 
 def _evidence_names(package: Package) -> set[str]:
@@ -268,50 +363,3 @@ def _owner_kept(database: _Database, since: int) -> bool:
         if names & _evidence_names(package):
             return any(at < since and old.version == package.version for at, old in database.history(name, arch))
     return False
-
-
-def _language(view: View, kind: Ecosystem) -> Iterator[Unread]:
-    """Language packages whose own file went, or changed its version, while their other files stayed as they were."""
-    history: dict[str, list[tuple[int, Read]]] = {}
-    records: dict[str, list[str]] = {}
-    for at, facts in enumerate(view.facts):
-        for read in facts.reads:
-            if read.ecosystem == kind.name:
-                history.setdefault(read.path, []).append((at, read))
-                for owned in read.owns.values():
-                    records.setdefault(read.path.rpartition("/")[0], []).append(owned)
-    for path, reads in history.items():
-        told = [(at, read) for at, read in reads if read.packages]
-        last, newest = reads[-1]
-        alive = view.alive(path, last)
-        if not told or (alive and newest.unread) or (alive and len(reads) == 1):
-            continue
-        now = [(one.name, one.version) for one in newest.packages] if alive else []
-        before = next(
-            (item for item in reversed(told) if [(one.name, one.version) for one in item[1].packages] != now), None
-        )
-        if before is None:
-            continue
-        package = before[1].packages[0]
-        packed = records.get(path.rpartition("/")[0], [])
-        origins = {at for file in _files(view, path, packed) for at in view.origins(file)}
-        if now and origins and max(origins) <= before[0]:
-            reason = (
-                f"{path} became {' '.join(now[0])}, yet all its files are those of {package.name} {package.version}."
-            )
-            yield Unread(path, reason, view.facts[last].layer)
-        elif not now and origins and min(origins) <= before[0]:
-            reason = f"{path} no longer tells of {package.name} {package.version}, yet files of it are there."
-            yield Unread(path, reason, view.facts[before[0]].layer)
-
-
-def _files(view: View, evidence: str, packed: list[str]) -> Iterator[str]:
-    """What a language package owns besides its own evidence, the packages nested in its folder apart."""
-    for owned in packed:
-        for path in unpack(owned):
-            if not path.endswith("/"):
-                yield path
-                continue
-            for file in view.under(path):
-                if file != evidence and "/node_modules/" not in file[len(path) - 1 :]:
-                    yield file

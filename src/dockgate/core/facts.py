@@ -89,6 +89,13 @@ class View:
             if layer is not None and self.alive(name, layer):
                 yield layer
 
+    def introduced(self, name: str, layer: int, systems: Iterable[str]) -> bool:
+        """Whether `layer`'s database tells of that package in a version in which none below does. `systems` are the
+        ecosystems that have a database."""
+        told = [one for system in systems for one in self._told.get((system, name), ())]
+        below = {version for at, version in told if at < layer}
+        return any(at == layer and version not in below for at, version in told)
+
     def under(self, folder: str) -> Iterator[str]:
         """Every path that any layer has below `folder`, which ends with "/"."""
         for path in self._sorted[bisect_left(self._sorted, folder) :]:
@@ -123,6 +130,16 @@ class View:
             if path in self.releases:
                 return self.releases[path][1].distribution
         return None
+
+    @cached_property
+    def _told(self) -> dict[tuple[str, str], set[tuple[int, str]]]:
+        """Ecosystem and name of a package -> the layers that tell of it, and in which versions."""
+        told: dict[tuple[str, str], set[tuple[int, str]]] = {}
+        for at, facts in enumerate(self.facts):
+            for read in facts.reads:
+                for package in read.packages:
+                    told.setdefault((read.ecosystem, package.name), set()).add((at, package.version))
+        return told
 
     @cached_property
     def _top(self) -> dict[str, int]:

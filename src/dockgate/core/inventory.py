@@ -10,7 +10,7 @@ from dockgate.core.facts import LayerFacts, Read, Release, View, pack
 from dockgate.core.model import Inventory, Package, Unread
 from dockgate.core.ports import Ecosystem, Entry, Image, Layer
 
-FACTS_VERSION = 1
+FACTS_VERSION = 2
 """Raised whenever the same layer would give other facts, plugins apart."""
 
 PATH_LIMIT = 4096
@@ -58,7 +58,7 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
         if read.unread:
             unread.add(Unread(read.path, _sentence(read.path, read.unread), facts[at].layer))
         for package in read.packages:
-            owner = package.owner if package.owner in installed else ""
+            owner = package.owner if package.owner in installed and view.introduced(package.owner, at, system) else ""
             placed = replace(package, layer=facts[at].layer, owner=owner)
             if distribution and read.ecosystem in system:
                 placed = system[read.ecosystem].settle(placed, distribution)
@@ -196,13 +196,21 @@ class _Draft:
             self.reads[path, kind.name] = Read(path, kind.name, unread=reason)
 
     def _owned(self) -> tuple[Read, ...]:
-        """The reads, each language package with the distribution package whose list of this layer names its file."""
+        """The reads, each language package with the distribution package whose list of this layer names its file.
+
+        Only a package of which a database of this same layer tells owns anything: a list alone is soon written.
+        """
         languages = {kind.name for kind, _ in self.wants if not kind.distributions}
         told = {read.path for read in self.reads.values() if read.packages and read.ecosystem in languages}
+        installed = {
+            package.name for read in self.reads.values() if read.ecosystem not in languages for package in read.packages
+        }
         owners: dict[str, str] = {}
         for owns in self.lists.values():
             for name, paths in owns.items():
-                owners.update(dict.fromkeys(told.intersection(paths), name.partition(":")[0]))
+                owner = name.partition(":")[0]
+                if owner in installed:
+                    owners.update(dict.fromkeys(told.intersection(paths), owner))
         return tuple(
             replace(read, packages=tuple(replace(package, owner=owners[read.path]) for package in read.packages))
             if read.path in owners and read.ecosystem in languages

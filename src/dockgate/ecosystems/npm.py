@@ -17,26 +17,35 @@ NUMBER_LIMIT = 2**53 - 1
 """node-semver's MAX_SAFE_INTEGER."""
 
 _FILE = "/package.json"
+_MODULES = "node_modules"
 _IDENTIFIER = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 class Npm:
     name = "npm"
-    version = 1
+    version = 2
     orders: tuple[str, ...] = ("npm",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        if not path.endswith(_FILE):
+        """Also the folders on the way to a package.json, so that links in their place are seen."""
+        if "node_modules" not in path:
             return False
-        above, modules, folder = path[: -len(_FILE)].rpartition("node_modules/")
+        if path.endswith(_MODULES) and path[-len(_MODULES) - 1 : -len(_MODULES)] in ("", "/"):
+            return True
+        root = path.endswith(_FILE)
+        above, modules, folder = path.removesuffix(_FILE).rpartition("node_modules/")
         if not modules or (above and not above.endswith("/")) or not folder or folder[0] == ".":
             return False
-        return folder.count("/") == (1 if folder[0] == "@" else 0)
+        # A scope in a scope is reached by a link called node_modules which leads to a scope.
+        depth = 0 if folder[0] != "@" else 2 if "/@" in folder else 1
+        return folder.count("/") == depth or (not root and folder.count("/") < depth)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """A package.json without name or version marks a folder, and is no package."""
+        """The package at the root of which the package.json stands. Anything else is nothing."""
+        if not path.endswith(_FILE):
+            return Extract()
         check_size(file, PACKAGE_LIMIT)
         try:
             content = json.loads(text(file.read()).removeprefix("\ufeff"))
@@ -50,7 +59,7 @@ class Npm:
         if not isinstance(name, str) or not isinstance(version, str):
             raise UnreadableError("its name or version is no string")
         if not name or not version:
-            return Extract()
+            raise UnreadableError(f"it has no {'version' if name else 'name'}")
         purl = f"pkg:npm/{'/'.join(map(quote, name.split('/')))}@{quote(version)}"
         package = Package(name, version, purl, "npm", source_name=name, source_version=version, path=path)
         return Extract((package,), {purl: (path.removesuffix("package.json"),)})

@@ -6,7 +6,6 @@ is read. Form of manifest.json: moby, `image/spec/spec.md`, "Combined Image JSON
 
 import hashlib
 import io
-import json
 import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from dockgate.core import canonical
 from dockgate.core.errors import ImageError, NotFoundError
 from dockgate.images.blobs import DOCUMENT_LIMIT, Origin, check_document, open_file
 from dockgate.images.layout import LayoutOrigin
-from dockgate.images.manifest import load
+from dockgate.images.manifest import CONFIG_NAMES, load, load_any
 from dockgate.images.reference import Local
 from dockgate.images.tape import Tape
 from dockgate.images.tar import Member, members
@@ -29,6 +28,8 @@ _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_NAMES = frozenset({"Config", "Layers", "RepoTags"})
+"""What is read of a manifest.json."""
 
 
 class TarFiles:
@@ -97,7 +98,7 @@ class DockerOrigin:
     def root(self) -> tuple[str, bytes]:
         image = self._choose()
         config = self._read(image["Config"])
-        rootfs = load(config, f"The config {image['Config']} in {self.name}").get("rootfs")
+        rootfs = load(config, f"The config {image['Config']} in {self.name}", CONFIG_NAMES).get("rootfs")
         diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
         if not isinstance(diff_ids, list) or len(diff_ids) != len(image["Layers"]):
             raise ImageError(f"{self.name} is broken: its config does not name its {len(image['Layers'])} layers.")
@@ -129,13 +130,13 @@ class DockerOrigin:
         """Nothing is kept open."""
 
     def _choose(self) -> dict[str, Any]:
+        images = load_any(self._read("manifest.json"), f"The manifest.json of {self.name}", _NAMES)
         try:
-            images = json.loads(self._read("manifest.json"))
             listed = [
                 {"Config": str(one["Config"]), "Layers": [str(path) for path in one["Layers"]], "Tags": one["RepoTags"]}
                 for one in images
             ]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (KeyError, TypeError) as error:
             raise ImageError(f"The manifest.json of {self.name} cannot be read: {error!r}.") from error
         tag = self._reference.tag
         found = [one for one in listed if not tag or tag in (one["Tags"] or ())]

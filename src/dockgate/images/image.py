@@ -9,7 +9,17 @@ from dockgate.core.errors import ImageError, NotFoundError
 from dockgate.core.ports import Layer
 from dockgate.images.blobs import Origin, read_document
 from dockgate.images.layers import TarLayer
-from dockgate.images.manifest import INDEXES, NOT_RUNNABLE, Descriptor, Index, Manifest, load, parse, platform
+from dockgate.images.manifest import (
+    CONFIG_NAMES,
+    INDEXES,
+    NOT_RUNNABLE,
+    Descriptor,
+    Index,
+    Manifest,
+    load,
+    parse,
+    platform,
+)
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 _NESTING = 3
@@ -93,7 +103,7 @@ def _assemble(origin: Origin, digest: str, manifest: Manifest) -> OciImage:
 
 
 def _platform(config: bytes, digest: str) -> str:
-    found = platform(load(config, f"Config {digest}"))
+    found = platform(load(config, f"Config {digest}", CONFIG_NAMES))
     if not found:
         raise ImageError(f"Config {digest} names no operating system and architecture.")
     return found

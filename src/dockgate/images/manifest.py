@@ -7,6 +7,7 @@ Forms: OCI image spec 1.1 ("Image Manifest", "Image Index", "Image Configuration
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from dockgate.core.errors import ImageError, UsageError
@@ -27,6 +28,18 @@ _CONFIGS = (
 NOT_RUNNABLE = "unknown/unknown"
 """The platform that builders give to attestation manifests (BuildKit, "Image Attestation Storage"), so that no runtime
 selects one. They also annotate them, but that alone would hide from the gate an image that runtimes do run."""
+
+NAMES = frozenset(
+    {
+        "schemaVersion", "mediaType", "manifests", "layers", "config", "digest", "size", "platform", "annotations",
+        "os", "architecture", "variant",
+    }
+)  # fmt: skip
+"""What is read of a manifest or an index."""
+CONFIG_NAMES = frozenset({"os", "architecture", "variant", "rootfs", "diff_ids"})
+"""What is read of a config."""
+_FREE = ("annotations", "labels", "volumes", "exposedports")
+"""Names, case folded, of objects whose keys are anybody's: runtimes tell "A" and "a" apart there."""
 
 LAYER_LIMIT = 1024
 """Layers of one image; runtimes stop at 127 to 500."""
@@ -58,7 +71,7 @@ class Index:
 
 def parse(data: bytes, digest: str) -> Manifest | Index:
     """The document whose digest is given. Raises ImageError for one that is neither, or could be taken for both."""
-    document = load(data, f"Manifest {digest}")
+    document = load(data, f"Manifest {digest}", NAMES)
     kind = document.get("mediaType", "")
     if "manifests" in document and ("layers" in document or "config" in document):
         raise ImageError(f"Manifest {digest} is an index and an image at once.")
@@ -77,15 +90,48 @@ def parse(data: bytes, digest: str) -> Manifest | Index:
     raise ImageError(f"Manifest {digest} is neither an image manifest nor an index.")
 
 
-def load(data: bytes, what: str) -> dict[str, Any]:
-    """A JSON object. Raises ImageError, naming `what`."""
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ImageError(f"{what} is no JSON: {error}.") from error
+def load(data: bytes, what: str, names: frozenset[str]) -> dict[str, Any]:
+    """A JSON object of which `names` are read. Raises ImageError, naming `what`."""
+    document = load_any(data, what, names)
     if not isinstance(document, dict):
         raise ImageError(f"{what} is no JSON object.")
     return document
+
+
+def load_any(data: bytes, what: str, names: frozenset[str]) -> Any:
+    """A JSON document that registries and runtimes read alike. Raises ImageError, naming `what`.
+
+    Theirs are written in Go, whose encoding/json takes any case of a name, and the last of several: a document with
+    both "layers" and "LAYERS" would be judged by the one and run by the other.
+    """
+    try:
+        document = json.loads(data, object_pairs_hook=partial(_Object, names={name.casefold(): name for name in names}))
+    except (ValueError, RecursionError) as error:
+        raise ImageError(f"{what} is no JSON: {error}.") from error
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, _Object):
+            if value.doubtful is not None:
+                raise ImageError(f"{what} can be read in two ways: it has the name {value.doubtful!r}.")
+            waiting += [inner for key, inner in value.items() if key.casefold() not in _FREE]
+        elif isinstance(value, list):
+            waiting += value
+    return document
+
+
+class _Object(dict[str, Any]):
+    """A JSON object. `doubtful` is a name that another of its names, or one that is read, equals but for its case."""
+
+    def __init__(self, pairs: list[tuple[str, Any]], names: Mapping[str, str]) -> None:
+        super().__init__(pairs)
+        self.doubtful: str | None = None
+        seen: set[str] = set()
+        for key, _ in pairs:
+            folded = key.casefold()
+            if folded in seen or names.get(folded, key) != key:
+                self.doubtful = key
+            seen.add(folded)
 
 
 def platform(document: object) -> str:
