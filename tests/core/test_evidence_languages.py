@@ -53,6 +53,13 @@ def reasons(found: Inventory) -> str:
 # --- edits -------------------------------------------------------------------------------------------------------
 
 
+def test_a_record_without_the_file_that_names_its_package_is_noticed() -> None:
+    found = inventory([record("1.0"), *CODE])
+    assert "nothing names the package that it is of" in reasons(found)
+    assert "nothing names" not in reasons(inventory([record("1.0")]))
+    assert "nothing names" not in reasons(inventory(flask("1.0")))
+
+
 def test_metadata_removed_while_the_code_stays_is_noticed() -> None:
     found = inventory(flask("1.0"), whiteout(f"{SITE}/flask-1.0.dist-info/METADATA"))
     assert "no longer tells of Flask 1.0, yet files of it are there" in reasons(found)

@@ -44,6 +44,26 @@ def doubts(view: View, kind: Ecosystem) -> Iterator[Unread]:
             reason = f"{path} no longer tells of {package.name} {package.version}, yet files of it are there."
             yield Unread(path, reason, view.facts[before[0]].layer)
 
+    yield from _nameless(view, kind)
+
+
+def _nameless(view: View, kind: Ecosystem) -> Iterator[Unread]:
+    """Records of files without the file beside them that names their package, in any layer."""
+    named = {
+        read.path.rpartition("/")[0]
+        for facts in view.facts
+        for read in facts.reads
+        if read.ecosystem == kind.name and (read.packages or read.unread)
+    }
+    for at, read in view.live:
+        folder = read.path.rpartition("/")[0]
+        if read.ecosystem == kind.name and read.owns and folder not in named:
+            listed = (file for file in _files(view, read.path, list(read.owns.values())) if not file.startswith(folder))
+            there = next((file for file in listed if any(True for _ in view.origins(file))), "")
+            if there:
+                reason = f"{read.path} lists {there}, which is there, yet nothing names the package that it is of."
+                yield Unread(read.path, reason, view.facts[at].layer)
+
 
 def _files(view: View, evidence: str, packed: list[str]) -> Iterator[str]:
     """What a language package owns besides its own evidence, the packages nested in its folder apart."""
