@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from dockgate.core.errors import DockgateError
 from dockgate.core.inventory import read_image
 from dockgate.core.model import Inventory
-from dockgate.core.ports import Entry
+from dockgate.core.ports import Entry, Origins
 from dockgate.ecosystems import load
 
 ECOSYSTEMS = load()
@@ -72,6 +72,7 @@ class FakeImage:
     layers: list[FakeLayer]
     digest: str = "sha256:image"
     platform: str = "linux/amd64"
+    origins: Origins = Origins()  # noqa: RUF009 - frozen
 
 
 def image(*layers: list[Entry]) -> FakeImage:

@@ -15,7 +15,7 @@ import yaml
 
 from dockgate import ecosystems
 from dockgate.core.match import match
-from dockgate.core.model import Advisory, Coverage, Finding, Package, Range, Rating, Severity, Slice
+from dockgate.core.model import Advisory, Coverage, Cve, Finding, Package, Range, Rating, Severity, Slice
 
 CASES = sorted((Path(__file__).parent.parent / "cases" / "match").glob("*.yaml"))
 
@@ -23,7 +23,7 @@ CASES = sorted((Path(__file__).parent.parent / "cases" / "match").glob("*.yaml")
 def read(path: Path) -> dict[str, Any]:
     """All scalars as text, so that versions need no quotes."""
     case: dict[str, Any] = yaml.load(path.read_text("utf-8"), yaml.BaseLoader)  # noqa: S506 - makes nothing but text
-    unknown = case.keys() - {"packages", "advisories", "coverage", "findings", "undetermined"}
+    unknown = case.keys() - {"packages", "advisories", "coverage", "cves", "findings", "undetermined"}
     assert not unknown, f"{path.name}: unknown keys {unknown}"
     return case
 
@@ -42,16 +42,23 @@ def package(given: str | dict[str, str]) -> Package:
         source_version=given.get("source_version", version),
         path=given.get("path", "some/path"),
         owner=given.get("owner", ""),
+        module=given.get("module", ""),
     )
 
 
 def advisory(given: Mapping[str, Any]) -> Advisory:
     ecosystem, name = given["of"].split()
     lists = {key: tuple(given.get(key, ())) for key in ("versions", "aliases", "upstream")}
-    texts = {key: given.get(key, "") for key in ("withdrawn", "note", "exploited")}
+    texts = {key: given.get(key, "") for key in ("withdrawn", "note", "module")}
     ranges = tuple(_range(text) for text in given.get("ranges", ()))
     ratings = tuple(_rating(text) for text in given.get("ratings", ()))
     return Advisory(given["id"], ecosystem, name, ranges, ratings=ratings, **lists, **texts)
+
+
+def cve(identity: str, given: Mapping[str, str]) -> Cve:
+    rating = _rating(f"cve {given['rating']}") if "rating" in given else None
+    chances = {key: float(given.get(key, -1)) for key in ("epss", "percentile")}
+    return Cve(identity, rating, given.get("exploited", ""), given.get("due", ""), **chances)
 
 
 def _range(text: str) -> Range:
@@ -74,6 +81,9 @@ def seen(finding: Finding) -> dict[str, Any]:
         "rated_by": finding.rating.source,
         "note": finding.note,
         "exploited": finding.exploited,
+        "due": finding.due,
+        "epss": str(finding.epss),
+        "state": finding.state.value,
         "path": finding.package.path,
     }
 
@@ -87,7 +97,8 @@ def test_case(path: Path) -> None:
         Coverage(each["ecosystem"], "names" not in each, tuple(each.get("names", ())), "2026-11-24T00:00:00Z")
         for each in covered
     )
-    consulted = Slice(tuple(advisory(given) for given in case.get("advisories", ())), coverage)
+    cves = tuple(cve(identity, given) for identity, given in sorted(case.get("cves", {}).items()))
+    consulted = Slice(tuple(advisory(given) for given in case.get("advisories", ())), coverage, cves)
 
     matches = match(packages, consulted, ecosystems.load())
 

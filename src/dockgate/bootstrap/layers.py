@@ -23,18 +23,24 @@ class LayerCache:
         self._folder = folder / "layers" / version
         self._ecosystems = ecosystems
 
-    def read(self, layer: Layer) -> LayerFacts:
-        """Raises UnavailableError when a layer that is not remembered cannot be fetched."""
-        path = self._folder / layer.digest.replace(":", "-")
+    def find(self, layer: Layer) -> LayerFacts | None:
+        """The facts of a layer that was read before, None when it has to be read."""
         with suppress(OSError, KeyError, TypeError, ValueError, AttributeError):
-            facts = canonical.decode(LayerFacts, path.read_bytes())
+            facts = canonical.decode(LayerFacts, self._path(layer).read_bytes())
             if facts.layer == layer.digest:
                 return facts
+        return None
+
+    def read(self, layer: Layer) -> LayerFacts:
+        """Reads it, and remembers what it holds. Raises UnavailableError when it cannot be fetched."""
         facts = read_layer(layer, self._ecosystems)
         if not facts.unread:
             with suppress(OSError):
-                self._keep(path, canonical.encode(facts))
+                self._keep(self._path(layer), canonical.encode(facts))
         return facts
+
+    def _path(self, layer: Layer) -> Path:
+        return self._folder / layer.digest.replace(":", "-")
 
     def _keep(self, path: Path, data: bytes) -> None:
         import tempfile

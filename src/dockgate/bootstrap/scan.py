@@ -1,6 +1,7 @@
 """Reading an image at a terminal, with ecosystems and the advisory database alone: a scan has to start at once."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from dockgate.core.facts import LayerFacts
 from dockgate.core.inventory import combine
 from dockgate.core.match import Matcher
 from dockgate.core.model import Inventory
-from dockgate.core.ports import AdvisoryReader, Ecosystem, Image
+from dockgate.core.ports import AdvisoryReader, Ecosystem, Image, Layer
 from dockgate.images import open_images
 from dockgate.reports import ScanReport
 
@@ -64,15 +65,35 @@ def scan(
 def read(images: Sequence[Image], cache: Path, report: Report = lambda text: None) -> tuple[Inventory, ...]:
     """The inventories of these images. Each layer is read once, and remembered in `cache`. Raises UnavailableError."""
     kinds = ecosystems.load()
-    layers = LayerCache(cache, kinds)
+    cached = LayerCache(cache, kinds)
+    layers = {layer.digest: layer for image in images for layer in image.layers}
     known: dict[str, LayerFacts] = {}
-    total = len({layer.digest for image in images for layer in image.layers})
-    for image in images:
-        for layer in image.layers:
-            if layer.digest not in known:
-                report(f"reading layer {len(known) + 1} of {total}")
-                known[layer.digest] = layers.read(layer)
+    for digest, layer in layers.items():
+        if facts := cached.find(layer):
+            known[digest] = facts
+    missing = [layer for digest, layer in layers.items() if digest not in known]
+    for facts in _side_by_side(cached.read, missing):
+        known[facts.layer] = facts
+        report(f"read layer {len(known)} of {len(layers)}")
     return tuple(_inventory(image, known, kinds) for image in images)
+
+
+def _side_by_side(read: Callable[[Layer], LayerFacts], layers: Sequence[Layer]) -> Iterator[LayerFacts]:
+    """The layers' facts as they come. Inflating leaves the interpreter free for the next layer: each processor has
+    one."""
+    workers = min(len(layers), os.cpu_count() or 1)
+    if workers < 2:
+        yield from map(read, layers)
+        return
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for done in as_completed([pool.submit(read, layer) for layer in layers]):
+                yield done.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _inventory(image: Image, known: dict[str, LayerFacts], kinds: Sequence[Ecosystem]) -> Inventory:

@@ -24,6 +24,8 @@ root = LazyGroup(
     {
         "scan": "dockgate.cli.scan",
         "gate": "dockgate.cli.gate",
+        "check": "dockgate.cli.check",
+        "versions": "dockgate.cli.versions",
         "db": "dockgate.cli.db",
         "up": "dockgate.cli.up",
         "down": "dockgate.cli.down",

@@ -25,6 +25,7 @@ def doubts(view: View, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
     databases = [_Database(view, kind) for kind in ecosystems if kind.distributions]
     yield from _links(view, ecosystems, databases)
     yield from _system(view, databases)
+    yield from _repository(view)
     for database in databases:
         yield from database.doubts()
         yield from _identity(view, database)
@@ -97,6 +98,16 @@ def _system(view: View, databases: "Sequence[_Database]") -> Iterator[Unread]:
         yield Unread(path, f"The image is {name}, yet holds no package database of it ({places}).")
 
 
+def _repository(view: View) -> Iterator[Unread]:
+    """Package repositories of another release than the distribution's: packages would be judged by that one's word."""
+    distribution = view.distribution
+    for at, read in view.live:
+        release = read.release.removeprefix("v")
+        if distribution and release[:1].isdigit() and not f"{distribution.version}.".startswith(f"{release}."):
+            reason = f"{read.path} serves {read.release}, where os-release says {distribution.version}."
+            yield Unread(read.path, reason, view.facts[at].layer)
+
+
 def _is_loader(path: str) -> bool:
     return path.rpartition("/")[2].startswith(_LOADERS)
 
@@ -115,7 +126,7 @@ class _Database:
             (at, read)
             for at, facts in enumerate(view.facts)
             for read in facts.reads
-            if read.ecosystem == kind.name and not read.owns and self._is_database(read.path)
+            if read.ecosystem == kind.name and (read.packages or not read.owns) and self._is_database(read.path)
         ]
         """every database file of every layer, base first"""
         self.live = [(at, read) for at, read in self.told if view.alive(read.path, at)]
@@ -146,23 +157,26 @@ class _Database:
 
     def brings(self, path: str, layer: int) -> bool:
         """Whether a package that came with `layer` owns the path."""
-        return any(
-            at == layer and self.view.introduced(name.partition(":")[0], at, (self.kind.name,))
-            for at, name in self._owners.get(path, ())
-        )
+        return any(at == layer and self._introduced(name, at) for at, name in self._owners.get(path, ()))
 
     def rewritten(self, since: int) -> bool:
         return any(at >= since for at, _ in self.told)
 
     @cached_property
     def lists(self) -> dict[str, list[tuple[int, str, str]]]:
-        """Evidence name -> layer, path and packed paths of each of its lists."""
+        """Evidence name -> layer, path and packed paths of each of its lists.
+
+        Where the database itself holds the lists, each layer that has it repeats them all: what says nothing new of a
+        package that did not change is left out.
+        """
         lists: dict[str, list[tuple[int, str, str]]] = {}
         for at, facts in enumerate(self.view.facts):
             for read in facts.reads:
                 if read.ecosystem == self.kind.name:
                     for name, owned in read.owns.items():
-                        lists.setdefault(name, []).append((at, read.path, owned))
+                        known = lists.setdefault(name, [])
+                        if not known or known[-1][2] != owned or self._introduced(name, at):
+                            known.append((at, read.path, owned))
         return lists
 
     @cached_property
@@ -196,6 +210,9 @@ class _Database:
     @cached_property
     def _installed(self) -> set[str]:
         return {name for package in self.packages.values() for name in _evidence_names(package)}
+
+    def _introduced(self, name: str, layer: int) -> bool:
+        return self.view.introduced(name.partition(":")[0], layer, (self.kind.name,))
 
     def _is_database(self, path: str) -> bool:
         return any(path == place or (place.endswith("/") and path.startswith(place)) for place in self.kind.databases)
@@ -232,7 +249,8 @@ class _Database:
                     reason = f"{what}, and no list tells whether its files are there."
                     yield Unread(package.path, reason, self.view.facts[last].layer)
                 continue
-            before = next(((at, old) for at, old in reversed(history) if _identity_of(old) != _identity_of(now)), None)
+            current = {at for at, old in history if _identity_of(old) == _identity_of(now)}
+            before = next(((at, old) for at, old in reversed(history) if at not in current), None)
             if before is None:
                 continue
             what = f"{name} became {_told(now, before[1])} in the package database"

@@ -13,7 +13,8 @@ _MERGED = ("bin/", "sbin/", "lib/", "lib32/", "lib64/", "libx32/")
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What an ecosystem read from one file: an `Extract`, its paths packed, or why it could not."""
+    """What an ecosystem read from one file: an `Extract`, its paths packed, or why it could not (`unread`). `within`
+    is `Extract.unread`."""
 
     path: str
     ecosystem: str
@@ -21,6 +22,10 @@ class Read:
     owns: dict[str, str] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
     unread: str = ""
+    within: tuple[tuple[str, str], ...] = ()
+    alone: bool = False
+    lock: bool = False
+    release: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from dockgate.core.facts import Read, View, unpack
-from dockgate.core.model import Unread
+from dockgate.core.model import Package, Unread
 from dockgate.core.ports import Ecosystem
 
 _INFO = (".dist-info", ".egg-info", "EGG-INFO")
@@ -12,39 +12,106 @@ _INFO = (".dist-info", ".egg-info", "EGG-INFO")
 def doubts(view: View, kind: Ecosystem) -> Iterator[Unread]:
     """Language packages whose own file went, or changed its version, while their other files stayed as they were."""
     history: dict[str, list[tuple[int, Read]]] = {}
-    records: dict[str, list[str]] = {}
     for at, facts in enumerate(view.facts):
         for read in facts.reads:
             if read.ecosystem == kind.name:
                 history.setdefault(read.path, []).append((at, read))
-                for owned in read.owns.values():
-                    records.setdefault(read.path.rpartition("/")[0], []).append(owned)
+    records = _Records(history)
     for path, reads in history.items():
-        told = [(at, read) for at, read in reads if read.packages]
+        told = [(at, read) for at, read in reads if read.packages and not (read.alone or read.lock)]
         last, newest = reads[-1]
         alive = view.alive(path, last)
         if not told or (alive and newest.unread) or (alive and len(reads) == 1):
             continue
-        now = [(one.name, one.version) for one in newest.packages] if alive else []
-        before = next(
-            (item for item in reversed(told) if [(one.name, one.version) for one in item[1].packages] != now), None
-        )
-        if before is None:
-            continue
-        package = before[1].packages[0]
-        packed = records.get(path.rpartition("/")[0], [])
-        if not packed and package.owner:
-            continue  # distributions leave the records away, and have lists of their own
-        files = _files(view, path, packed) if packed else _beside(view, path, records)
-        origins = {at for file in files for at in view.origins(file)}
-        if now and origins and min(origins) <= before[0]:
-            reason = f"{path} became {' '.join(now[0])}, yet there are files of {package.name} {package.version}."
-            yield Unread(path, reason, view.facts[last].layer)
-        elif not now and origins and min(origins) <= before[0]:
-            reason = f"{path} no longer tells of {package.name} {package.version}, yet files of it are there."
-            yield Unread(path, reason, view.facts[before[0]].layer)
+        now = {one.name: one.version for one in newest.packages} if alive else {}
+        single = all(len(read.packages) == 1 for _, read in told)
+        for package, at in _gone(told, now).items():
+            files = _belonging(view, path, package, records, alone=single)
+            if min((origin for file in files for origin in view.origins(file)), default=at + 1) > at:
+                continue
+            name = package.name if package.name in now else next(iter(now), "") if single else ""
+            if name:
+                reason = f"{path} became {name} {now[name]}, yet there are files of {package.name} {package.version}."
+                yield Unread(path, reason, view.facts[last].layer)
+            else:
+                reason = f"{path} no longer tells of {package.name} {package.version}, yet files of it are there."
+                yield Unread(path, reason, view.facts[at].layer)
 
     yield from _nameless(view, kind)
+
+
+def idle_locks(view: View) -> frozenset[str]:
+    """The lockfiles that do not count: something is installed from them, or they lie in an installed package.
+
+    Something is installed from a lockfile when the image holds a package that it names, in that version.
+    """
+    locks = [read for _, read in view.live if read.lock]
+    if not locks:
+        return frozenset()
+    installed: set[tuple[str, str, str]] = set()
+    owned: set[str] = set()
+    for _, read in view.live:
+        if not read.lock:
+            installed.update((one.ecosystem, one.source_name, one.source_version) for one in read.packages)
+            owned.update(path for packed in read.owns.values() for path in unpack(packed) if path.endswith("/"))
+    return frozenset(
+        read.path
+        for read in locks
+        if any((one.ecosystem, one.source_name, one.source_version) in installed for one in read.packages)
+        or any(folder in owned for folder in _folders(read.path))
+    )
+
+
+def _folders(path: str) -> Iterator[str]:
+    """Every folder above it, "a/" and "a/b/" for "a/b/c"."""
+    at = path.find("/")
+    while at >= 0:
+        yield path[: at + 1]
+        at = path.find("/", at + 1)
+
+
+def _gone(told: list[tuple[int, Read]], now: dict[str, str]) -> dict[Package, int]:
+    """The packages of which a file told before and which it no longer names so, each with the last layer that did: of
+    several versions the newest."""
+    gone: dict[str, tuple[Package, int]] = {}
+    for at, read in told:
+        for package in read.packages:
+            if now.get(package.name) != package.version:
+                gone[package.name] = package, at
+    return dict(gone.values())
+
+
+class _Records:
+    """What packages own, by the file that says so: one that tells of the package itself, or one beside that."""
+
+    def __init__(self, history: dict[str, list[tuple[int, Read]]]) -> None:
+        self._own: dict[tuple[str, str], list[str]] = {}
+        self._beside: dict[str, list[str]] = {}
+        for path, reads in history.items():
+            for _, read in reads:
+                for name, packed in read.owns.items():
+                    self._own.setdefault((path, name), []).append(packed)
+                    if not read.packages:
+                        self._beside.setdefault(path.rpartition("/")[0], []).append(packed)
+
+    def of(self, path: str, purl: str) -> list[str]:
+        """The packed paths of the package of which the file at `path` tells."""
+        return self._own.get((path, purl)) or self._beside.get(path.rpartition("/")[0], [])
+
+    def __iter__(self) -> Iterator[str]:
+        """Every path that is any package's."""
+        return (path for owned in self._own.values() for packed in owned for path in unpack(packed))
+
+
+def _belonging(view: View, path: str, package: Package, records: _Records, *, alone: bool) -> Iterator[str]:
+    """The package's other files: those recorded as its own, or, without a record and when the file at `path` tells of
+    it `alone`, what lies beside that and is nobody else's."""
+    recorded = records.of(path, package.purl)
+    if recorded:
+        return _files(view, path, recorded)
+    if package.owner or not alone:
+        return iter(())  # distributions leave the records away, and have lists of their own
+    return _beside(view, path, records)
 
 
 def _nameless(view: View, kind: Ecosystem) -> Iterator[Unread]:
@@ -77,11 +144,11 @@ def _files(view: View, evidence: str, packed: list[str]) -> Iterator[str]:
                     yield file
 
 
-def _beside(view: View, evidence: str, records: dict[str, list[str]]) -> Iterator[str]:
+def _beside(view: View, evidence: str, records: _Records) -> Iterator[str]:
     """What may belong to a language package without any record: all in its folder that no other package records."""
     own, _, _ = evidence.rpartition("/")
     folder = own.rpartition("/")[0] + "/" if own.endswith(_INFO) else own + "/"
-    recorded = {path for packed in records.values() for owned in packed for path in unpack(owned)}
+    recorded = set(records)
     for file in view.under(folder):
         inner = file[len(folder) :].partition("/")[0]
         if file not in recorded and not inner.endswith(_INFO) and not file.endswith(".pyc"):

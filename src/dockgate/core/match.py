@@ -11,6 +11,7 @@ from dockgate.core.errors import UncomparableError
 from dockgate.core.model import (
     Advisory,
     Coverage,
+    Cve,
     Finding,
     Inventory,
     Matches,
@@ -48,12 +49,13 @@ class Matcher:
     def __init__(self, consulted: Slice, ecosystems: Sequence[Ecosystem]) -> None:
         self._orders = {name: Order(ecosystem.key) for ecosystem in ecosystems for name in ecosystem.orders}
         self._coverage = {coverage.ecosystem: coverage for coverage in consulted.coverage}
+        self._cves = {cve.id: cve for cve in consulted.cves}
         standing = [advisory for advisory in consulted.advisories if not advisory.withdrawn]
         self._names = Names(standing)
         self._advisories: dict[tuple[str, str], list[Advisory]] = {}
         for advisory in standing:
             self._advisories.setdefault((_base(advisory.ecosystem), advisory.name), []).append(advisory)
-        self._judged: dict[tuple[str, str, str], tuple[list[Finding], list[str]]] = {}
+        self._judged: dict[tuple[str, str, str, str], tuple[list[Finding], list[str]]] = {}
 
     def match(self, packages: Sequence[Package]) -> Matches:
         ours = [package for package in packages if not package.owner]
@@ -74,8 +76,8 @@ class Matcher:
         return max(versions, key=self._order(ecosystem).point)
 
     def _judge(self, package: Package) -> tuple[list[Finding], list[str]]:
-        """Findings and doubts, once for all packages of one source and version."""
-        source = package.ecosystem, package.source_name, package.source_version
+        """Findings and doubts, once for all packages of one source, version and module."""
+        source = package.ecosystem, package.source_name, package.source_version, package.module
         if source not in self._judged:
             self._judged[source] = self._judge_source(package)
         return self._judged[source]
@@ -105,6 +107,8 @@ class Matcher:
     def _by_subject(self, package: Package) -> dict[str, list[Advisory]]:
         found: dict[str, list[Advisory]] = {}
         for advisory in self._advisories.get((_base(package.ecosystem), package.source_name), ()):
+            if advisory.module not in ("", package.module):
+                continue
             if _same_release(advisory.ecosystem, package.ecosystem):
                 for subject in self._names.subjects(advisory):
                     found.setdefault(subject, []).append(advisory)
@@ -115,12 +119,11 @@ class Matcher:
     ) -> Finding:
         """What is said of this vulnerability alone goes before what a bulletin says of several."""
         affecting = sorted(affecting, key=lambda row: (self._is_bulletin(row), by_renown(row.id)))
-        own = [row for row in affecting if not self._is_bulletin(row)] or affecting
+        own = [row for row in affecting if not self._is_bulletin(row)]
         identity, *aliases = self._known_as(subject, affecting)
         fixed = _fixed(package.source_version, affecting, advisories, order)
-        rating = min((row.ratings[0] for row in own if row.ratings), key=_preference, default=None)
-        if rating is None:
-            rating = min((row.ratings[0] for row in affecting if row.ratings), key=_preference, default=_UNTRIAGED)
+        known = [self._cves[name] for name in (identity, *aliases) if name in self._cves]
+        rating = _rating(own, []) or _rating(affecting, known) or _UNTRIAGED
         return Finding(
             id=identity,
             aliases=tuple(aliases),
@@ -129,7 +132,12 @@ class Matcher:
             rating=rating,
             fixed=fixed,
             note="" if fixed else next((row.note for row in affecting if row.note), ""),
-            exploited=min((row.exploited for row in own if row.exploited), default=""),
+            exploited=min((cve.exploited for cve in known if cve.exploited), default=""),
+            due=min((cve.due for cve in known if cve.due), default=""),
+            epss=max((cve.epss for cve in known), default=-1.0),
+            percentile=max((cve.percentile for cve in known), default=-1.0),
+            disputed=any(row.disputed for row in own),
+            published=min((row.published for row in affecting if row.published), default=""),
             summary=next((row.summary for row in affecting if row.summary), ""),
         )
 
@@ -194,6 +202,12 @@ def _fixed(version: str, affecting: list[Advisory], advisories: list[Advisory], 
     later = {fix for row in closing for fix in order.fixes(row, floor)}
     candidates = [floor, *sorted(later, key=lambda fix: (order.point(fix), fix))]
     return next((fix for fix in candidates if not any(order.surely_affects(row, fix) for row in closing)), floor)
+
+
+def _rating(advisories: list[Advisory], cves: list[Cve]) -> Rating | None:
+    """The rating that goes before all others of these."""
+    given = [row.ratings[0] for row in advisories if row.ratings]
+    return min([*given, *(cve.rating for cve in cves if cve.rating)], key=_preference, default=None)
 
 
 def _preference(rating: Rating) -> tuple[int, int, float]:

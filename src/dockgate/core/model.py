@@ -40,12 +40,17 @@ def worst(statuses: "list[Status]") -> Status:
 @dataclass(frozen=True, slots=True)
 class Distribution:
     """The operating system, from os-release(5): `ID`, `VERSION_ID` ("" for a rolling release), `PRETTY_NAME`,
-    `ID_LIKE`."""
+    `ID_LIKE`, `SUPPORT_END` (YYYY-MM-DD, "" when it does not say).
+
+    `repository` is the release that its package repositories serve ("v3.19", "edge"), "" where they do not say.
+    """
 
     id: str
     version: str
     name: str = ""
     like: tuple[str, ...] = ()
+    support_end: str = ""
+    repository: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +59,10 @@ class Package:
 
     `name` and `version` are as installed; `source_name` and `source_version` are what advisories speak of (a dpkg
     source package, a PEP 503 name). `ecosystem` is OSV's, with its release ("Debian:13", "PyPI"); a distribution's
-    package has it empty until `Ecosystem.settle` has seen the distribution. `path` is the file that told of it,
-    `layer` the digest of the layer which brought that file, `owner` the distribution package that owns the file (""
-    for none): an owned package is judged by the distribution's advisories alone.
+    package has it empty until `Ecosystem.settle` has seen the distribution. `path` is the file that told of it, and
+    what lies in an archive comes after "!/" ("app.war!/WEB-INF/lib/a.jar"). `layer` is the digest of the layer which
+    brought that file, `owner` the distribution package that owns the file ("" for none): an owned package is judged by
+    the distribution's advisories alone. `module` is an rpm's module and stream ("nodejs:18"), "" for none.
     """
 
     name: str
@@ -69,6 +75,7 @@ class Package:
     layer: str = ""
     arch: str = ""
     owner: str = ""
+    module: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,9 @@ class Inventory:
 
     `image` is the manifest's digest, `platform` "os/arch" or "os/arch/variant", `layers` blob digests from the base up.
     Packages and unread entries are sorted, so that equal content is equal bytes.
+
+    The lowest `base_layers` of the layers are the base image's, which is called `base`: 0 and "" where nothing tells.
+    `created` (RFC 3339) and `user` are the image config's, "" when it does not say.
     """
 
     image: str
@@ -94,6 +104,14 @@ class Inventory:
     layers: tuple[str, ...]
     packages: tuple[Package, ...]
     unread: tuple[Unread, ...]
+    base_layers: int = 0
+    base: str = ""
+    created: str = ""
+    user: str = ""
+
+    def in_base(self, package: Package) -> bool:
+        """Whether the base image brought the package."""
+        return package.layer in self.layers[: self.base_layers]
 
 
 # --- what is known of vulnerabilities ----------------------------------------------------------------------------
@@ -123,9 +141,10 @@ class Rating:
 class Advisory:
     """One OSV record as far as it speaks of one package (`ecosystem`, `name`): what matching consults.
 
-    `ratings` stand in the order of MATCHING's rule, best source first. `note` holds the distribution's own word when
-    there is no fix: "unimportant", "no-dsa", "end-of-life". Times are RFC 3339 in UTC, "" when the record has none.
-    `exploited` is the date at which CISA's KEV catalogue took it up, by CVE, "" when it has not.
+    `ratings` stand in the order of their worth, best source first. `note` holds the distribution's own word when
+    there is no fix: "unimportant", "no-dsa", "wont-fix", "end-of-life". Times are RFC 3339 in UTC, "" when the record
+    has none. `module` is the rpm module and stream that its versions are of ("nodejs:18"), "" for none; `disputed`
+    means that the record says so of itself.
     """
 
     id: str
@@ -141,7 +160,25 @@ class Advisory:
     modified: str = ""
     withdrawn: str = ""
     note: str = ""
+    module: str = ""
+    disputed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cve:
+    """What is known of a CVE whatever package it is in.
+
+    `rating` is its record's own (source "cve"). `exploited` is the date at which CISA's KEV catalogue took it up
+    ("unknown" without one), `due` the date by which it wants it mended, both YYYY-MM-DD and "" when it is not listed.
+    `epss` is FIRST's probability of exploitation within 30 days, `percentile` its rank among all, 0 to 1, -1 unknown.
+    """
+
+    id: str
+    rating: Rating | None = None
     exploited: str = ""
+    due: str = ""
+    epss: float = -1.0
+    percentile: float = -1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,21 +200,33 @@ class Slice:
     """The part of the advisory database that a verdict consulted, kept for as long as the verdict.
 
     `coverage` has an entry for each ecosystem of the inventory that the database knows, its `names` cut down to the
-    inventory's; an ecosystem without an entry is not covered.
+    inventory's; an ecosystem without an entry is not covered. `cves` are those that the advisories name, sorted.
     """
 
     advisories: tuple[Advisory, ...]
     coverage: tuple[Coverage, ...]
+    cves: tuple[Cve, ...] = ()
 
 
 # --- what is wrong -----------------------------------------------------------------------------------------------
+
+
+class State(StrEnum):
+    """What became of a vulnerability in a package, by the word of those who maintain it."""
+
+    FIXED = "fixed"
+    UNFIXED = "unfixed"
+    WONT_FIX = "won't fix"
+    END_OF_LIFE = "end of life"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One vulnerability in one package. `id` is the one its readers know (CVE first), `aliases` all others.
 
-    `fixed` is the lowest version that is free of it, "" when none exists; `rating` is the one that won.
+    `fixed` is the lowest version that is free of it, "" when none exists; `rating` is the one that won. `note` is as
+    in `Advisory`; `exploited`, `due`, `epss` and `percentile` as in `Cve`. `published` is when the first of the
+    advisories that affect the package appeared, RFC 3339 in UTC, "" when none says.
     """
 
     id: str
@@ -188,11 +237,24 @@ class Finding:
     fixed: str
     note: str = ""
     exploited: str = ""
+    due: str = ""
+    epss: float = -1.0
+    percentile: float = -1.0
+    disputed: bool = False
+    published: str = ""
     summary: str = ""
 
     @property
     def malicious(self) -> bool:
         return any(name.startswith("MAL-") for name in (self.id, *self.aliases))
+
+    @property
+    def state(self) -> State:
+        if self.fixed:
+            return State.FIXED
+        if self.note == "end-of-life":
+            return State.END_OF_LIFE
+        return State.WONT_FIX if self.note in ("no-dsa", "wont-fix") else State.UNFIXED
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from dockgate.core.model import (
     Slice,
     Undetermined,
 )
+from dockgate.core.purl import Purl
 
 # --- reading images ----------------------------------------------------------------------------------------------
 
@@ -61,6 +62,16 @@ class Layer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where an image comes from, by its manifest and config: see `Inventory` for each."""
+
+    base_layers: int = 0
+    base: str = ""
+    created: str = ""
+    user: str = ""
+
+
 class Image(Protocol):
     """One platform's image."""
 
@@ -70,6 +81,22 @@ class Image(Protocol):
     """"linux/amd64", "linux/arm64/v8", from the config"""
     layers: Sequence[Layer]
     """base first"""
+    origins: Origins
+
+
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    """Which files are worth asking an ecosystem about, by tests that cost next to nothing: one that holds is enough.
+
+    `names` are last parts of paths ("METADATA"), `suffixes` what the last part has from its last dot on (".jar"),
+    `prefixes` beginnings of paths, `parts` what stands anywhere in them, `magics` first four bytes of content.
+    """
+
+    names: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    magics: tuple[bytes, ...] = ()
 
 
 class Ecosystem(Protocol):
@@ -81,13 +108,20 @@ class Ecosystem(Protocol):
     """raised whenever the same bytes would be read otherwise: layers are then read again"""
     orders: tuple[str, ...]
     """OSV ecosystem names without release whose versions `key` orders: ("Debian", "Ubuntu")"""
+    purls: tuple[str, ...]
+    """the package URL types that `package` understands: ("deb",)"""
     distributions: tuple[str, ...]
     """os-release IDs whose package database this is; () for languages"""
     databases: tuple[str, ...]
     """the paths one of which must exist on those distributions ("var/lib/dpkg/status", "var/lib/dpkg/status.d/")"""
+    triggers: Triggers
+    """`wants` is asked only of files for which one of all ecosystems' triggers holds: it says yes to no other"""
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Whether `read` is to see this file. Called for every file of every layer: string tests only, no pattern."""
+        """Whether `read` is to see this file. Called for very many files of every layer: string tests only, no pattern.
+
+        Links and folders are asked about too, with `head` empty: a yes means that evidence may be hidden there.
+        """
         ...
 
     def read(self, path: str, file: BinaryIO) -> "Extract":
@@ -96,6 +130,14 @@ class Ecosystem(Protocol):
 
     def settle(self, package: Package, distribution: Distribution) -> Package:
         """The package with `ecosystem` and `purl` completed by the distribution. Languages return it unchanged."""
+        ...
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        """The package that a package URL of one of `purls` names, `path` empty, settled as far as can be.
+
+        `distribution` is the one that the document names which the purl stands in; the purl's own `distro` goes before
+        it. Raises UsageError for a purl that lacks what the ecosystem needs (no version).
+        """
         ...
 
     def key(self, version: str) -> Any:
@@ -110,11 +152,20 @@ class Extract:
     `owns` maps a package's evidence name to normalised paths (a trailing "/" means all below). For distributions the
     evidence name is the installed name (and ":arch" if the file says so); for languages the purl. `gone` are names
     which the database knows as removed (dpkg's "deinstall ok config-files"): their left-over files are no tampering.
+
+    `unread` are parts of the file that could not be read, each with its reason: (path inside the file, reason).
+    `alone`: the packages lie in this very file (a jar, a binary), so that no other file could contradict it.
+    `lock`: a lockfile, which says what is to be installed; it counts only where nothing is installed from it.
+    `release`: what the file says of `Distribution.repository`.
     """
 
     packages: tuple[Package, ...] = ()
     owns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
+    alone: bool = False
+    lock: bool = False
+    release: str = ""
 
 
 # --- advisories --------------------------------------------------------------------------------------------------
@@ -122,11 +173,20 @@ class Extract:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A feed's answer. `unchanged`: the fingerprint still holds and `path` is None. `path` is a local file to parse."""
+    """A feed's answer. `unchanged`: what was fetched last still holds, and `path` is None.
+
+    `path` is a local file to parse. It holds the part whole, or, where `replaces` is not None, only its records of
+    those ids: what was known of them is void (an id that the file lacks is gone), and all others stand.
+    """
 
     unchanged: bool
     fingerprint: str
     path: Path | None = None
+    replaces: frozenset[str] | None = None
+
+
+Held = Callable[[], Mapping[str, str]]
+"""Id -> `modified` of every record of a part, as the database holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +199,21 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Exploited:
-    """A CVE is known to be exploited. `since` is the date at which the catalogue took it up, YYYY-MM-DD."""
+    """A CVE is known to be exploited. `since` is the date at which the catalogue took it up, `due` the one by which it
+    wants it mended, YYYY-MM-DD ("" when it does not say)."""
 
     cve: str
     since: str
+    due: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """How likely a CVE is to be exploited: see `Cve.epss` and `Cve.percentile`."""
+
+    cve: str
+    epss: float
+    percentile: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +229,15 @@ class Faulty:
     contained: bool = False
 
 
-Statement = Advisory | Scored | Exploited | Faulty
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A record that speaks of no package of its part. Worth remembering only to know it again."""
+
+    id: str
+    modified: str
+
+
+Statement = Advisory | Scored | Exploited | Predicted | Silent | Faulty
 
 
 class Feed(Protocol):
@@ -169,16 +248,34 @@ class Feed(Protocol):
     version: int
     """raised whenever the same bytes would be read otherwise: they are then fetched and read again"""
     file: str
-    """where it lies in a folder; "osv/*/all.zip" for a feed that has parts, "*" being the part (an ecosystem)"""
+    """where it lies in a folder; "osv/*/all.zip" for a feed that has parts, "*" being the part"""
     url: str
     """where it is published, "" for nowhere: the base of its parts, or the file itself"""
 
+    def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
+        """The parts published at `url` that speak of these OSV ecosystems (without release); ("",) for a feed without
+        parts. Never fails: a list that cannot be had leaves out nothing.
+        """
+        ...
+
+    def ecosystem(self, part: str) -> str:
+        """The OSV ecosystem for all of which, or all of whose releases, the part is the publisher's whole word:
+        "Debian", "Amazon Linux:2023"; "" for a feed without parts."""
+        ...
+
     def fetch(
-        self, origin: Path | str, part: str, fingerprint: str, into: Path, ca_bundle: Path | None = None
+        self,
+        origin: Path | str,
+        part: str,
+        fingerprint: str,
+        into: Path,
+        ca_bundle: Path | None = None,
+        held: Held | None = None,
     ) -> Fetched:
         """Brings one part ("" for a feed without parts) from a folder (Path) or URL (str).
 
         `fingerprint` is what the last fetch from this origin gave, "" for none; while it holds, nothing is brought.
+        `held` tells what is known since then; only where it is given may the answer be a part of the whole.
         What is downloaded is written into the folder `into`; a folder's file is left where it is. `ca_bundle` holds the
         authorities to trust, None the usual ones. Raises NotFoundError when the folder has no such file, and
         UnavailableError naming the feed and its URL when it cannot be reached or answers wrongly.

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
-from dockgate.core.errors import UncomparableError, UnreadableError
+from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract
+from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.purl import Purl, write
 from dockgate.ecosystems._order import is_digits, number
-from dockgate.ecosystems._text import check_size, path_text, quote, text
+from dockgate.ecosystems._text import check_size, path_text, text
 
 STATUS = "var/lib/dpkg/status"
 STATUS_FOLDER = "var/lib/dpkg/status.d/"
@@ -29,9 +30,11 @@ _INT_MAX = 2**31 - 1
 class Dpkg:
     name = "dpkg"
     version = 1
-    orders: tuple[str, ...] = ("Debian", "Ubuntu")
-    distributions: tuple[str, ...] = ("debian", "ubuntu")
+    orders: tuple[str, ...] = ("Debian", "Ubuntu", "Echo")
+    purls: tuple[str, ...] = ("deb",)
+    distributions: tuple[str, ...] = ("debian", "ubuntu", "echo")
     databases: tuple[str, ...] = (STATUS, STATUS_FOLDER)
+    triggers = Triggers(prefixes=("var/lib/dpkg/",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if not path.startswith("var/lib/dpkg/"):
@@ -58,10 +61,35 @@ class Dpkg:
             ecosystem = f"Debian:{release.partition('.')[0]}" if release else "Debian"
         elif distribution.id == "ubuntu":
             ecosystem = f"Ubuntu:{release}{':LTS' if _long_term(release) else ''}" if release else "Ubuntu"
+        elif distribution.id == "echo":
+            ecosystem = "Echo"
         else:
             ecosystem = f"{distribution.id}:{release}" if release else distribution.id
         distro = f"{distribution.id}-{release}" if release else distribution.id
         return replace(package, ecosystem=ecosystem, purl=_purl(package, distribution.id, distro))
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        """Qualifiers: `distro` "debian-12", and `upstream` or `source` for the source package ("openssl@3.0.11-1")."""
+        if not purl.version:
+            raise UsageError(f"{purl} has no version.", "Write it as pkg:deb/debian/NAME@VERSION?distro=debian-12.")
+        name, _, release = purl.qualifiers.get("distro", "").partition("-")
+        if name and release:
+            distribution = Distribution(name, release)
+        elif distribution is None and purl.namespace:
+            distribution = Distribution(purl.namespace, "")
+        source = purl.qualifiers.get("upstream") or purl.qualifiers.get("source") or purl.name
+        source, _, version = source.partition("@")
+        package = Package(
+            name=purl.name,
+            version=purl.version,
+            purl=str(purl),
+            ecosystem="",
+            source_name=source,
+            source_version=version or purl.version,
+            path="",
+            arch=purl.qualifiers.get("arch", ""),
+        )
+        return replace(self.settle(package, distribution), purl=str(purl)) if distribution else package
 
     def key(self, version: str) -> bytes:
         """The order of deb-version(7); refuses what `dpkg --compare-versions` (lib/dpkg/parsehelp.c) calls an error."""
@@ -168,10 +196,7 @@ def _listed(lines: Iterator[bytes]) -> tuple[str, ...]:
 
 
 def _purl(package: Package, namespace: str, distro: str) -> str:
-    given = (("arch", package.arch), ("distro", distro))
-    qualifiers = "&".join(f"{key}={quote(value)}" for key, value in given if value)
-    space = quote(namespace) + "/" if namespace else ""
-    return f"pkg:deb/{space}{quote(package.name)}@{quote(package.version)}" + (f"?{qualifiers}" if qualifiers else "")
+    return write("deb", namespace, package.name, package.version, {"arch": package.arch, "distro": distro})
 
 
 def _long_term(release: str) -> bool:

@@ -1,0 +1,63 @@
+"""Asked directly: what packages suffer, by their package URLs, without an image."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from dockgate import ecosystems
+from dockgate.bootstrap.purls import Purls
+from dockgate.core.errors import UsageError
+from dockgate.core.match import Matcher
+from dockgate.core.model import Finding, Inventory, Package
+from dockgate.core.ports import AdvisoryReader
+
+BATCH = 2000
+"""package URLs that are looked up at once"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one package URL suffers, and why what cannot be said of it cannot be said (`undetermined`).
+
+    `error` says what is wrong with the package URL itself; all else is then empty.
+    """
+
+    purl: str
+    package: Package | None = None
+    findings: tuple[Finding, ...] = ()
+    undetermined: tuple[str, ...] = ()
+    error: str = ""
+
+
+def check(purls: Iterable[str], advisories: AdvisoryReader) -> Iterator[Answer]:
+    """An answer for each package URL, in order; `purls` is read in batches, so that any number may come.
+
+    Raises DatabaseError when the advisory database breaks off.
+    """
+    kinds = ecosystems.load()
+    reader = Purls(kinds)
+    given = iter(purls)
+    while batch := list(islice(given, BATCH)):
+        read = {text: _read(reader, text) for text in batch}
+        packages = tuple(answer.package for answer in read.values() if answer.package)
+        matcher = Matcher(advisories.slice([Inventory("", "", None, (), packages, ())]), kinds)
+        answers = {text: _judged(answer, matcher) for text, answer in read.items()}
+        yield from map(answers.__getitem__, batch)
+
+
+def _judged(answer: Answer, matcher: Matcher) -> Answer:
+    if answer.package is None:
+        return answer
+    matches = matcher.match((answer.package,))
+    reasons = tuple(entry.reason for entry in matches.undetermined)
+    return replace(answer, findings=matches.findings, undetermined=reasons)
+
+
+def _read(reader: Purls, text: str) -> Answer:
+    try:
+        purl = reader.parse(text)
+        if not reader.knows(purl):
+            return Answer(text, undetermined=(f"No ecosystem here reads packages of the type {purl.type}.",))
+        return Answer(text, reader.package(purl))
+    except UsageError as error:
+        return Answer(text, error=f"{error} {error.advice}")

@@ -1,0 +1,50 @@
+"""Asked directly: the order of versions, so that anyone can hold it against the origin's."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dockgate import ecosystems
+from dockgate.core.errors import NotFoundError, UncomparableError
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """How `first` stands to `second`: "<", "=", ">", or "?" with the `reason` why it cannot be said."""
+
+    first: str
+    second: str
+    order: str
+    reason: str = ""
+
+
+def compare(ecosystem: str, pairs: Iterable[tuple[str, str]]) -> Iterator[Compared]:
+    """Each pair of versions, compared by the ecosystem of this name: OSV's ("Debian", "PyPI") or ours ("dpkg").
+
+    Raises NotFoundError, at once, for a name that is neither.
+    """
+    return _compared(_key(ecosystem), pairs)
+
+
+def names() -> tuple[str, ...]:
+    """Every name that `compare` knows, sorted."""
+    kinds = [kind for kind in ecosystems.load() if kind.orders]
+    return tuple(sorted({name for kind in kinds for name in (kind.name, *kind.orders)}, key=str.lower))
+
+
+def _key(ecosystem: str) -> Callable[[str], Any]:
+    wanted = ecosystem.partition(":")[0].lower()
+    for kind in ecosystems.load():
+        if kind.orders and wanted in (name.lower() for name in (kind.name, *kind.orders)):
+            return kind.key
+    raise NotFoundError(f"No ecosystem is called {ecosystem!r}.", f"Name one of: {', '.join(names())}.")
+
+
+def _compared(key: Callable[[str], Any], pairs: Iterable[tuple[str, str]]) -> Iterator[Compared]:
+    for first, second in pairs:
+        try:
+            left, right = key(first), key(second)
+        except UncomparableError as error:
+            yield Compared(first, second, "?", str(error))
+        else:
+            yield Compared(first, second, "<" if left < right else "=" if left == right else ">")

@@ -1,0 +1,105 @@
+"""`dockgate check`: what packages suffer, asked by their package URLs."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dockgate.cli.options import database, database_path
+from dockgate.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from dockgate.bootstrap.check import Answer
+    from dockgate.core.model import Finding
+
+WRONG_USE = 2
+UNDETERMINED = 3
+REMEMBERED = 2000
+"""answers whose text is kept, for lists often name a package many times"""
+
+
+@click.command()
+@click.argument("purls", nargs=-1, metavar="[PURL]...")
+@click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", help="Format.  [default: table]")
+@database
+@click.pass_context
+def command(context: click.Context, purls: tuple[str, ...], output: str, database: Path | None) -> None:
+    """Say what packages suffer, without an image.
+
+    \b
+    PURL is a package URL: pkg:pypi/idna@3.6, pkg:npm/lodash@4.17.20, or, of a
+    distribution, 'pkg:deb/debian/openssl@3.0.11-1?distro=debian-12'.
+    Without arguments they are read from standard input, one a line.
+
+    With -o json each package URL gives one line, an object.
+
+    Exits 0 when all could be said, 3 when something could not, 2 when a PURL is none.
+    """
+    from dockgate.bootstrap import scan
+    from dockgate.bootstrap.check import check
+
+    code = 0
+    written: dict[str, str] = {}
+    with scan.advisories(database_path(database)) as advisories:
+        for answer in check(_given(purls), advisories):
+            if answer.purl not in written:
+                if len(written) == REMEMBERED:
+                    written.clear()
+                written[answer.purl] = json.dumps(_document(answer)) + "\n" if output == "json" else _text(answer)
+            sys.stdout.write(written[answer.purl])
+            if answer.error:
+                code = WRONG_USE
+            elif answer.undetermined and code == 0:
+                code = UNDETERMINED
+    context.exit(code)
+
+
+def _given(purls: tuple[str, ...]) -> Iterator[str]:
+    if not purls and sys.stdin.isatty():
+        raise UsageError("No package URL is given.", "Name them as arguments, or on standard input, one a line.")
+    yield from purls or filter(None, map(str.strip, sys.stdin))
+
+
+def _text(answer: "Answer") -> str:
+    """The package URL, then a line for each finding: severity, id, fixed version, what makes it urgent."""
+    from dockgate.bootstrap.reports import clean
+
+    lines = [f"! {answer.error}"] if answer.error else [f"? {reason}" for reason in answer.undetermined]
+    lines += [
+        f"{finding.severity:<13} {finding.id:<20} {f'fixed in {finding.fixed}' if finding.fixed else finding.state}"
+        f"{', known exploited' if finding.exploited else ''}{', malicious' if finding.malicious else ''}"
+        for finding in answer.findings
+    ]
+    return "".join(clean(line) + "\n" for line in [answer.purl, *(f"  {line}" for line in lines or ["no findings"])])
+
+
+def _document(answer: "Answer") -> dict[str, Any]:
+    package = answer.package
+    return {
+        "purl": answer.purl,
+        "ecosystem": package.ecosystem if package else None,
+        "source": {"name": package.source_name, "version": package.source_version} if package else None,
+        "findings": [_finding(finding) for finding in answer.findings],
+        "undetermined": list(answer.undetermined),
+        "error": answer.error or None,
+    }
+
+
+def _finding(finding: "Finding") -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "aliases": list(finding.aliases),
+        "severity": finding.severity.value,
+        "score": finding.rating.score if finding.rating.score >= 0 else None,
+        "rated_by": finding.rating.source or None,
+        "fixed": finding.fixed or None,
+        "state": finding.state.value,
+        "known_exploited_since": finding.exploited or None,
+        "epss": finding.epss if finding.epss >= 0 else None,
+        "disputed": finding.disputed,
+        "malicious": finding.malicious,
+        "summary": finding.summary,
+    }

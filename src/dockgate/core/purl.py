@@ -1,0 +1,52 @@
+"""Package URLs: their parts, and how they are written (the purl specification, ECMA-427)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:")
+
+
+@dataclass(frozen=True, slots=True)
+class Purl:
+    """A package URL's parts, decoded. `namespace` may have several segments, joined by "/"; "" is an absent part."""
+
+    type: str
+    namespace: str
+    name: str
+    version: str = ""
+    qualifiers: Mapping[str, str] = field(default_factory=dict)
+    subpath: str = ""
+
+    def __str__(self) -> str:
+        return write(self.type, self.namespace, self.name, self.version, self.qualifiers, self.subpath)
+
+
+def write(
+    kind: str,
+    namespace: str,
+    name: str,
+    version: str = "",
+    qualifiers: Mapping[str, str] | None = None,
+    subpath: str = "",
+) -> str:
+    """The package URL in canonical form: qualifiers sorted, those without a value left out."""
+    text = f"pkg:{kind}/"
+    if namespace:
+        text += "/".join(map(quote, namespace.split("/"))) + "/"
+    text += quote(name)
+    if version:
+        text += "@" + quote(version)
+    given = [f"{key}={quote(value)}" for key, value in sorted((qualifiers or {}).items()) if value]
+    if given:
+        text += "?" + "&".join(given)
+    return text + ("#" + "/".join(map(quote, subpath.split("/"))) if subpath else "")
+
+
+def quote(text: str) -> str:
+    """Percent-encoded as the specification's "Character encoding" has it: the colon stays."""
+    if _UNRESERVED.issuperset(text):
+        return text
+    return "".join(
+        char if char in _UNRESERVED else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
+        for char in text
+    )
