@@ -94,9 +94,8 @@ def _node(root: Path) -> None:
 def _jars(root: Path) -> None:
     """pyspark's source distribution holds the jars of a whole Spark."""
     downloads = BUILD / "downloads"
-    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"]
     if not list(downloads.glob("pyspark-*.tar.gz")):
-        _run([*pip, "-d", str(downloads), "pyspark==3.5.1"])
+        _run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(downloads), "pyspark==4.3.0"])
     jars = root / "opt/spark/jars"
     jars.mkdir(parents=True)
     with tarfile.open(next(downloads.glob("pyspark-*.tar.gz"))) as archive:

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dockgate import ecosystems
 from dockgate.advisories.database import Database
+from dockgate.bootstrap import sbom
 from dockgate.bootstrap.layers import LayerCache
 from dockgate.config import Settings
+from dockgate.core import canonical
 from dockgate.core.errors import UsageError
 from dockgate.core.facts import LayerFacts
 from dockgate.core.inventory import combine
@@ -19,6 +21,8 @@ from dockgate.images import open_images
 from dockgate.reports import ScanReport
 
 ALL = "all"
+DOCUMENT = "sbom:"
+"""before the path of a bill of materials"""
 
 Report = Callable[[str], None]
 """is told what goes on, a few words at a time"""
@@ -46,11 +50,15 @@ def scan(
     ca_bundle: Path | None = None,
     report: Report = lambda text: None,
 ) -> Scanned:
-    """Reads the image. `platform` is "os/arch" or "os/arch/variant", "all", or "" for this machine's.
+    """Reads what `reference` names: an image, a root folder (its digest is its inventory's), or a CycloneDX or SPDX
+    document. `platform` is "os/arch" or "os/arch/variant", "all", or "" for this machine's; a document has its own.
 
-    Raises what `images.open_images` does, and UsageError for a platform of which there are several variants.
+    Raises what `images.open_images` and `sboms.read` do, and UsageError for a platform with several variants.
     """
     report(f"opening {reference}")
+    if document := _document(reference):
+        inventory = sbom.read(document)
+        return Scanned(reference, inventory.image, (inventory,))
     platforms = [platform] if platform else None
     with open_images(reference, platforms, ca_bundle=ca_bundle or settings.ca_bundle, insecure=insecure) as opened:
         digest = opened.digest
@@ -59,7 +67,16 @@ def scan(
                 variants = ", ".join(image.platform for image in opened.images)
                 raise UsageError(f"{reference} has several images for {platform}.", f"Name one of: {variants}.")
             digest = opened.images[0].digest
-        return Scanned(reference, digest, read(opened.images, settings.cache, report))
+        inventories = read(opened.images, settings.cache, report)
+        return Scanned(reference, digest or inventories[0].image, inventories)
+
+
+def _document(reference: str) -> Path | None:
+    """The bill of materials that is named: by sbom:FILE, or by a path that ends in .json."""
+    path = reference.removeprefix(DOCUMENT)
+    if path != reference or (path.endswith(".json") and Path(path).is_file()):
+        return Path(path)
+    return None
 
 
 def read(images: Sequence[Image], cache: Path, report: Report = lambda text: None) -> tuple[Inventory, ...]:
@@ -97,7 +114,9 @@ def _side_by_side(read: Callable[[Layer], LayerFacts], layers: Sequence[Layer]) 
 
 
 def _inventory(image: Image, known: dict[str, LayerFacts], kinds: Sequence[Ecosystem]) -> Inventory:
-    return combine(image, [known[layer.digest] for layer in image.layers], kinds)
+    """A root folder has no digest but that of what it holds."""
+    inventory = combine(image, [known[layer.digest] for layer in image.layers], kinds)
+    return inventory if inventory.image else replace(inventory, image=canonical.digest(canonical.encode(inventory)))
 
 
 def advisories(path: Path) -> Database:

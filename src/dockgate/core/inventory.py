@@ -64,15 +64,17 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
             continue
         if read.unread:
             unread.add(Unread(read.path, _sentence(read.path, read.unread), facts[at].layer))
-        for inner, reason in read.within:
-            path = f"{read.path}!/{inner}"
-            unread.add(Unread(path, _sentence(path, reason), facts[at].layer))
+        owned = False
         for package in read.packages:
-            owner = package.owner if package.owner in installed and view.introduced(package.owner, at, system) else ""
-            placed = replace(package, layer=facts[at].layer, owner=owner)
+            owned = package.owner in installed and view.introduced(package.owner, at, system)
+            placed = replace(package, layer=facts[at].layer, owner=package.owner if owned else "")
             if distribution and read.ecosystem in system:
                 placed = system[read.ecosystem].settle(placed, distribution)
             packages.add(placed)
+        # A file that a distribution package owns is that one's to judge, whatever is in it.
+        for inner, reason in () if owned else read.within:
+            path = f"{read.path}!/{inner}"
+            unread.add(Unread(path, _sentence(path, reason), facts[at].layer))
     for at, release in view.releases.values():
         if release.unread:
             unread.add(Unread(release.path, _sentence(release.path, release.unread), facts[at].layer))

@@ -1,6 +1,7 @@
 """What ecosystems need to read files of unknown origin, and to write package URLs."""
 
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 from dockgate.core.errors import UnreadableError
 
@@ -33,3 +34,37 @@ def text(raw: bytes) -> str:
 def path_text(raw: bytes) -> str:
     """A path's name as layers spell it: UTF-8, other bytes kept apart as lone surrogates."""
     return raw.decode("utf-8", "surrogateescape")
+
+
+def json_object(file: BinaryIO, limit: int) -> dict[str, Any]:
+    """The JSON object of a file of at most `limit` bytes. Raises UnreadableError."""
+    content = json_value(file, limit)
+    if not isinstance(content, dict):
+        raise UnreadableError("it is no JSON object")
+    return content
+
+
+def json_value(file: BinaryIO, limit: int) -> Any:
+    """The JSON in a file of at most `limit` bytes. Raises UnreadableError."""
+    import json
+
+    check_size(file, limit)
+    try:
+        return json.loads(text(file.read()).removeprefix("\ufeff"))
+    except RecursionError as error:
+        raise UnreadableError("its JSON is nested too deeply") from error
+    except ValueError as error:
+        raise UnreadableError(f"it is no JSON: {error}") from error
+
+
+def budget(limit: int) -> Callable[[int], None]:
+    """A function that is told of bytes, and raises UnreadableError once they are more than `limit` altogether."""
+    spent = 0
+
+    def spend(size: int) -> None:
+        nonlocal spent
+        spent += size
+        if spent > limit:
+            raise UnreadableError(f"more than {limit} bytes of it would have to be read")
+
+    return spend

@@ -1,0 +1,158 @@
+"""The Maven groups of well-known libraries whose jars do not tell them.
+
+Gradle, Ant and sbt leave out the coordinates that Maven writes into a jar. Here are libraries so published that an
+image often holds and whose artifact names mean nothing else. A library that moved from one group to another (dom4j,
+groovy, ehcache, lz4-java) is left out on purpose: its name does not say which.
+"""
+
+from functools import cache
+
+_KNOWN = """
+antlr: antlr
+cglib: cglib cglib-nodep
+com.datadoghq: dd-java-agent
+com.google.code.findbugs: jsr305
+com.google.crypto.tink: tink
+com.h2database: h2
+com.ibm.icu: icu4j
+com.microsoft.sqlserver: mssql-jdbc
+com.mysql: mysql-connector-j
+com.newrelic.agent.java: newrelic-agent
+com.oracle.database.jdbc: ojdbc6 ojdbc8 ojdbc10 ojdbc11 ojdbc17
+com.squareup.okhttp3: okhttp okhttp-jvm logging-interceptor okhttp-tls
+com.squareup.okio: okio okio-jvm
+com.squareup.retrofit2: retrofit
+commons-beanutils: commons-beanutils commons-beanutils-core
+commons-codec: commons-codec
+commons-collections: commons-collections
+commons-configuration: commons-configuration
+commons-dbcp: commons-dbcp
+commons-digester: commons-digester
+commons-fileupload: commons-fileupload
+commons-httpclient: commons-httpclient
+commons-io: commons-io
+commons-lang: commons-lang
+commons-logging: commons-logging
+commons-net: commons-net
+commons-pool: commons-pool
+commons-validator: commons-validator
+io.grpc: grpc-alts grpc-api grpc-auth grpc-context grpc-core grpc-googleapis grpc-grpclb grpc-inprocess grpc-netty
+io.grpc: grpc-netty-shaded grpc-okhttp grpc-protobuf grpc-protobuf-lite grpc-services grpc-stub grpc-util grpc-xds
+io.micrometer: micrometer-commons micrometer-core micrometer-jakarta9 micrometer-observation micrometer-registry-*
+io.opentelemetry: opentelemetry-api opentelemetry-context opentelemetry-exporter-* opentelemetry-sdk*
+io.opentelemetry.javaagent: opentelemetry-javaagent
+io.perfmark: perfmark-api
+io.projectreactor: reactor-core
+io.projectreactor.netty: reactor-netty-core reactor-netty-http
+io.sentry: sentry
+javax.servlet: jstl servlet-api
+javax.jdo: jdo-api
+javax.transaction: jta transaction-api
+junit: junit
+log4j: log4j
+mysql: mysql-connector-java
+net.java.dev.jna: jna jna-platform
+net.sourceforge.f2j: arpack_combined_all
+org.apache.ant: ant ant-launcher ant-junit
+org.apache.cassandra: apache-cassandra=cassandra-all cassandra-all
+org.apache.derby: derby derbyclient derbynet derbyoptionaltools derbyshared derbytools
+org.apache.hadoop: hadoop-client-api hadoop-client-minicluster hadoop-client-runtime
+org.apache.ivy: ivy
+org.apache.kafka: connect-api connect-json connect-runtime connect-transforms
+org.apache.kafka: kafka-clients kafka-metadata kafka-raft kafka-server kafka-server-common kafka-storage kafka-streams
+org.apache.kafka: kafka_2.11 kafka_2.12 kafka_2.13
+org.apache.lucene: lucene-*
+org.apache.solr: solr-core solr-solrj
+org.apache.thrift: libfb303 libthrift
+org.apache.tomcat: tomcat-annotations-api tomcat-api tomcat-catalina tomcat-coyote tomcat-dbcp tomcat-el-api
+org.apache.tomcat: tomcat-jasper tomcat-jdbc tomcat-jni tomcat-jsp-api tomcat-juli tomcat-servlet-api tomcat-util
+org.apache.tomcat: tomcat-util-scan tomcat-websocket tomcat-websocket-api
+org.apache.tomcat.embed: tomcat-embed-*
+org.apache.zookeeper: zookeeper zookeeper-jute
+org.aspectj: aspectjrt aspectjtools aspectjweaver
+org.bouncycastle: bc-fips bcjmail-* bcmail-* bcpg-* bcpkix-* bcprov-* bctls-* bcutil-*
+org.conscrypt: conscrypt-openjdk-uber
+org.elasticsearch: elasticsearch elasticsearch-cli elasticsearch-core elasticsearch-x-content
+org.freemarker: freemarker
+org.hamcrest: hamcrest hamcrest-core hamcrest-library
+org.hsqldb: hsqldb
+org.jetbrains.kotlin: kotlin-reflect kotlin-stdlib kotlin-stdlib-common kotlin-stdlib-jdk7 kotlin-stdlib-jdk8
+org.jetbrains.kotlinx: kotlinx-coroutines-* kotlinx-serialization-*
+org.junit.jupiter: junit-jupiter*
+org.junit.platform: junit-platform-*
+org.mariadb.jdbc: mariadb-java-client
+org.mockito: mockito-core
+org.mozilla: rhino
+org.objenesis: objenesis
+org.opensearch: opensearch opensearch-core opensearch-x-content
+org.ow2.asm: asm asm-analysis asm-commons asm-tree asm-util
+org.postgresql: postgresql
+org.python: jython jython-standalone
+org.quartz-scheduler: quartz
+org.reactivestreams: reactive-streams
+org.roaringbitmap: RoaringBitmap
+org.rocksdb: rocksdbjni
+org.scala-lang: scala-compiler scala-library scala-reflect
+org.springframework: spring-aop spring-aspects spring-beans spring-context spring-context-indexer
+org.springframework: spring-context-support spring-core spring-expression spring-instrument spring-jcl spring-jdbc
+org.springframework: spring-jms spring-messaging spring-orm spring-oxm spring-r2dbc spring-test spring-tx spring-web
+org.springframework: spring-webflux spring-webmvc spring-webmvc-portlet spring-websocket
+org.springframework.amqp: spring-amqp spring-rabbit
+org.springframework.batch: spring-batch-*
+org.springframework.boot: spring-boot spring-boot-*
+org.springframework.graphql: spring-graphql
+org.springframework.integration: spring-integration-*
+org.springframework.kafka: spring-kafka spring-kafka-test
+org.springframework.ldap: spring-ldap-core
+org.springframework.security: spring-security-*
+org.springframework.security.extensions: spring-security-saml2-core
+org.springframework.security.kerberos: spring-security-kerberos-*
+org.springframework.security.oauth: spring-security-oauth spring-security-oauth2
+org.springframework.session: spring-session-*
+org.springframework.ws: spring-ws-core spring-ws-security spring-ws-support spring-xml
+org.testng: testng
+org.tukaani: xz
+oro: oro
+stax: stax-api
+xalan: xalan
+xerces: xercesImpl
+xml-apis: xml-apis xml-apis-ext
+"""
+
+_TOMCAT = {
+    "bootstrap": "tomcat",
+    "catalina-ssi": "tomcat-ssi",
+    "catalina-storeconfig": "tomcat-storeconfig",
+    "catalina-tribes": "tomcat-tribes",
+}
+
+
+def known(name: str) -> tuple[str, str]:
+    """Group and artifact of the library whose jar has that name, its version left out; "" twice for none."""
+    exact, beginnings = _tables()
+    if name in exact:
+        return exact[name]
+    return next(((group, name) for start, group in beginnings if name.startswith(start)), ("", ""))
+
+
+def of_tomcat(name: str) -> tuple[str, str]:
+    """The same for a jar of the Tomcat distribution, where they have names of their own. What starts it (bootstrap)
+    stands for the distribution itself, of which many advisories speak."""
+    artifact = _TOMCAT.get(name) or (name if name.startswith("tomcat") else f"tomcat-{name}")
+    return "org.apache.tomcat", artifact
+
+
+@cache
+def _tables() -> tuple[dict[str, tuple[str, str]], tuple[tuple[str, str], ...]]:
+    """Whole names, and beginnings of names with their groups, the longest first."""
+    exact: dict[str, tuple[str, str]] = {}
+    beginnings: list[tuple[str, str]] = []
+    for line in _KNOWN.strip().splitlines():
+        group, _, names = line.partition(": ")
+        for entry in names.split():
+            if entry.endswith("*"):
+                beginnings.append((entry[:-1], group))
+            else:
+                name, _, artifact = entry.partition("=")
+                exact[name] = group, artifact or name
+    return exact, tuple(sorted(beginnings, key=lambda start: -len(start[0])))

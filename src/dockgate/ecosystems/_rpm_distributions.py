@@ -1,0 +1,103 @@
+"""Distributions made of rpm packages: how OSV calls them, and by which name their advisories call a package."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dockgate.core.model import Distribution
+
+
+def _major(distribution: Distribution) -> str:
+    return distribution.version.partition(".")[0]
+
+
+def _whole(distribution: Distribution) -> str:
+    return distribution.version
+
+
+def _red_hat(distribution: Distribution) -> str:
+    """OSV's releases end in a repository ("enterprise_linux:9::baseos"), which no installed package tells."""
+    return f"enterprise_linux:{_major(distribution)}" if distribution.version else ""
+
+
+def _service_pack(distribution: Distribution) -> str:
+    """SUSE Linux Enterprise up to 15 counts service packs: 15.5 is "15 SP5"."""
+    major, _, pack = distribution.version.partition(".")
+    if major not in ("11", "12", "15"):
+        return distribution.version
+    return f"{major} SP{pack}" if pack not in ("", "0") else major
+
+
+def _leap(distribution: Distribution) -> str:
+    return f"Leap {distribution.version}" if distribution.version else ""
+
+
+def _tumbleweed(distribution: Distribution) -> str:
+    """It rolls: its version is a day."""
+    return "Tumbleweed"
+
+
+def _open_euler(distribution: Distribution) -> str:
+    """VERSION_ID is "22.03"; that it is "22.03-LTS-SP1" stands in PRETTY_NAME alone, "openEuler 22.03 (LTS-SP1)"."""
+    line = distribution.name.partition("(")[2].partition(")")[0]
+    return f"{distribution.version}-{line}" if line and distribution.version else distribution.version
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """`ecosystem` is OSV's name, `release` what follows it. `by_source`: advisories call the source package by name
+    (and its version), not the installed ones made of it."""
+
+    ecosystem: str
+    release: Callable[[Distribution], str]
+    by_source: bool = False
+
+
+NAMED = {
+    "almalinux": Named("AlmaLinux", _major),
+    "amzn": Named("Amazon Linux", _whole),
+    "azurelinux": Named("Azure Linux", _major, by_source=True),
+    "mageia": Named("Mageia", _major, by_source=True),
+    "mariner": Named("Azure Linux", _major, by_source=True),
+    "openeuler": Named("openEuler", _open_euler, by_source=True),
+    "opensuse-leap": Named("openSUSE", _leap, by_source=True),
+    "opensuse-tumbleweed": Named("openSUSE", _tumbleweed, by_source=True),
+    "photon": Named("Photon OS", _whole, by_source=True),
+    "rhel": Named("Red Hat", _red_hat),
+    "rocky": Named("Rocky Linux", _major),
+    "sled": Named("SUSE", _service_pack, by_source=True),
+    "sles": Named("SUSE", _service_pack, by_source=True),
+    "sles_sap": Named("SUSE", _service_pack, by_source=True),
+}
+"""By os-release ID: those of which OSV, or a feed of ours, speaks."""
+
+UNNAMED = (
+    *("anolis", "asahi", "bclinux", "centos", "circle", "clefos", "cloudlinux", "eurolinux", "fedora", "hce", "kylin"),
+    *("miraclelinux", "navylinux", "nobara", "ol", "openmandriva", "opencloudos", "opensuse", "opensuse-microos"),
+    *("scientific", "sl-micro", "sle-micro", "sle_hpc", "suse-microos", "tencentos", "ultramarine", "virtuozzo"),
+    "xenenterprise",
+)
+"""os-release IDs of others: their packages are read, and no feed speaks of them."""
+
+ALIASES = {
+    "alma": "almalinux",
+    "amazon": "amzn",
+    "cbl-mariner": "mariner",
+    "oracle": "ol",
+    "redhat": "rhel",
+    "slem": "sle-micro",
+    "suse": "sles",
+}
+"""What package URLs call a distribution -> its os-release ID."""
+
+NAMESPACES = {"rhel": "redhat"}
+"""os-release ID -> namespace of its package URLs, where its maker writes them otherwise."""
+
+
+def distribution(distro: str) -> Distribution:
+    """The one that a package URL's qualifier means: "rocky-9.4", "opensuse-leap-15.5", "fedora"."""
+    if distro in NAMED or distro in UNNAMED:
+        return Distribution(distro, "")
+    name, _, version = distro.rpartition("-")
+    if not name:
+        return Distribution(ALIASES.get(distro, distro), "")
+    return Distribution(ALIASES.get(name, name), version)

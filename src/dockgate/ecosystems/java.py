@@ -1,0 +1,75 @@
+"""Java packages: what lies in jars and in the archives that hold jars, and Gradle's lockfile.
+
+A Java runtime is no package here: neither its .jmod files nor its own jars are published to Maven repositories.
+"""
+
+from typing import BinaryIO
+
+from dockgate.core.errors import UnreadableError, UsageError
+from dockgate.core.model import Distribution, Package
+from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.purl import Purl
+from dockgate.ecosystems._jar import SUFFIXES, package, read_archive
+from dockgate.ecosystems._jar_names import Coordinates
+from dockgate.ecosystems._maven_version import MavenVersion
+from dockgate.ecosystems._text import check_size, text
+
+LOCK_LIMIT = 16 * 1024 * 1024
+"""Bytes of a gradle.lockfile."""
+
+_LOCK = "gradle.lockfile"
+
+
+class Java:
+    name = "java"
+    version = 1
+    orders: tuple[str, ...] = ("Maven",)
+    purls: tuple[str, ...] = ("maven",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=(_LOCK,), suffixes=SUFFIXES)
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        return path.endswith(SUFFIXES) or path.rpartition("/")[2] == _LOCK
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        return _read_lock(path, file) if path.endswith(_LOCK) else read_archive(path, file)
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        """Without its group a package cannot be told from others, so that a purl must have one."""
+        if not purl.version or not purl.namespace:
+            missing = "group" if purl.version else "version"
+            raise UsageError(f"{purl} says no {missing}.", "Write it as pkg:maven/GROUP/ARTIFACT@VERSION.")
+        return package(Coordinates(purl.namespace, purl.name, purl.version), "")
+
+    def key(self, version: str) -> MavenVersion:
+        return MavenVersion(version)
+
+
+ECOSYSTEM: Ecosystem = Java()
+
+
+def _read_lock(path: str, file: BinaryIO) -> Extract:
+    """Lines GROUP:ARTIFACT:VERSION=CONFIGURATION,… (Gradle's "Locking Versions"). What stands in the configurations of
+    tests and annotation processors alone is left out: it serves the build and is not installed."""
+    check_size(file, LOCK_LIMIT)
+    packages: list[Package] = []
+    for count, raw in enumerate(file, 1):
+        line = text(raw).strip()
+        if not line or line.startswith(("#", "empty=")):
+            continue
+        coordinates, equals, configurations = line.partition("=")
+        parts = coordinates.split(":")
+        if not equals or len(parts) != 3 or not all(parts):
+            raise UnreadableError(f"line {count} is no GROUP:ARTIFACT:VERSION=CONFIGURATIONS, {line[:60]!r}")
+        if not all(map(_serves_the_build, configurations.split(","))):
+            packages.append(package(Coordinates(*parts), path))
+    return Extract(tuple(packages), lock=True)
+
+
+def _serves_the_build(configuration: str) -> bool:
+    """Gradle names a source set's configurations after it: testRuntimeClasspath, integrationTestCompileClasspath."""
+    return configuration.startswith("test") or "Test" in configuration or "nnotationProcessor" in configuration

@@ -1,0 +1,114 @@
+"""Composer packages as installed: what Composer writes into `<vendor folder>/composer/installed.json`, and lockfiles.
+
+Packages for development are told apart in a lockfile and do not count there; in installed.json they do, for they are
+installed. The installed.php beside it says the same once more, and is not read.
+"""
+
+from typing import Any, BinaryIO
+
+from dockgate.core.errors import UnreadableError, UsageError
+from dockgate.core.model import Distribution, Package
+from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.purl import Purl, write
+from dockgate.ecosystems._php_version import key
+from dockgate.ecosystems._text import json_value
+
+FILE_LIMIT = 8 * 1024 * 1024
+"""Bytes of an installed.json or lockfile; with 300 packages they have some 600,000."""
+
+_INSTALLED = "composer/installed.json"
+_LOCK = "composer.lock"
+_FOLDER = "vendor/composer"
+
+
+class Php:
+    name = "php"
+    version = 1
+    orders: tuple[str, ...] = ("Packagist",)
+    purls: tuple[str, ...] = ("composer",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=("installed.json", _LOCK, "composer"))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """The vendor folder may have any name. Where it has its usual one, a link in its composer folder's place is
+        seen, too."""
+        return _is(path, _INSTALLED) or _is(path, _LOCK) or _is(path, _FOLDER)
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        if _is(path, _FOLDER):
+            return Extract()
+        content = json_value(file, FILE_LIMIT)
+        lock = _is(path, _LOCK)
+        # Composer 1 wrote a bare list.
+        listed = content.get("packages") if isinstance(content, dict) else None if lock else content
+        if not isinstance(listed, list):
+            raise UnreadableError("it holds no list of packages")
+        folder = path.rpartition("/")[0]
+        packages: list[Package] = []
+        owns: dict[str, tuple[str, ...]] = {}
+        unread: list[tuple[str, str]] = []
+        for position, entry in enumerate(listed):
+            name, version = (entry.get("name"), entry.get("version")) if isinstance(entry, dict) else (None, None)
+            if not isinstance(name, str) or not isinstance(version, str) or not name or not version:
+                where = name if isinstance(name, str) and name else f"packages/{position}"
+                unread.append((where, "it has no name and version"))
+                continue
+            package = _package(name, version, path)
+            packages.append(package)
+            if not lock and (owned := _owned(folder, name, entry)):
+                owns[package.purl] = (owned,)
+        return Extract(tuple(packages), owns, unread=tuple(unread), lock=lock)
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version or not purl.namespace:
+            missing = "version" if purl.namespace else "vendor"
+            raise UsageError(f"{purl} has no {missing}.", "Write it as pkg:composer/VENDOR/NAME@VERSION.")
+        return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
+
+    def key(self, version: str) -> bytes:
+        return key(version)
+
+
+ECOSYSTEM: Ecosystem = Php()
+
+
+def _is(path: str, name: str) -> bool:
+    """Whether it ends in these whole parts."""
+    return path.endswith(name) and path[-len(name) - 1 : -len(name)] in ("", "/")
+
+
+def _package(name: str, version: str, path: str) -> Package:
+    vendor, _, own = name.lower().rpartition("/")
+    return Package(
+        name=name,
+        version=version,
+        purl=write("composer", vendor, own, version),
+        ecosystem="Packagist",
+        source_name=name.lower(),
+        source_version=version,
+        path=path,
+    )
+
+
+def _owned(folder: str, name: str, entry: dict[str, Any]) -> str:
+    """The package's own folder, "" when it has none.
+
+    `install-path` is seen from the folder of installed.json and null for a package without files. Composer 1 does not
+    say it: there packages lie beside that folder under their own names, unless a plugin has it otherwise.
+    """
+    given = entry.get("install-path", f"../{name}")
+    if not isinstance(given, str) or not given or "\0" in given:
+        return ""
+    parts: list[str] = [] if given.startswith("/") else folder.split("/")
+    for part in given.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    owned = "/".join(parts) + "/"
+    # A package that claims all of the vendor folder, or what is above it, would be found in every other's files.
+    return "" if not parts or f"{folder}/".startswith(owned) else owned

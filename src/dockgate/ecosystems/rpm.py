@@ -1,0 +1,230 @@
+"""RPM packages: rpm's database in its three forms, and the list of packages of Azure Linux' distroless images."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import BinaryIO
+
+from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.core.model import Distribution, Package
+from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.purl import Purl, quote, write
+from dockgate.ecosystems import _rpm_distributions as named
+from dockgate.ecosystems._order import is_digits, number
+from dockgate.ecosystems._text import check_size, text
+
+FOLDERS = ("var/lib/rpm/", "usr/lib/sysimage/rpm/", "usr/share/rpm/")
+"""The last two are those of Fedora and SUSE, and of images made by rpm-ostree."""
+FORMS = ("rpmdb.sqlite", "Packages.db", "Packages")
+MANIFEST = "var/lib/rpmmanifest/container-manifest-2"
+
+SIZE_LIMIT = 256 * 1024 * 1024
+"""Bytes of a database. Fedora with 3,000 packages has some 150 million."""
+MANIFEST_LIMIT = 16 * 1024 * 1024
+"""Bytes of the list of a distroless image, which has some hundred a package."""
+PACKAGES_LIMIT = 50_000
+PATHS_LIMIT = 128 * 1024 * 1024
+"""Bytes of memory for all paths that a database lists; those of Fedora's 3,000 packages take some 50 million."""
+UNREAD_LIMIT = 20
+"""Headers that cannot be read; with more the database is unreadable as a whole."""
+
+_ASIDE = tuple("rpmdb.sqlite" + suffix for suffix in ("-wal", "-journal"))
+_KEY = "gpg-pubkey"
+
+
+class Rpm:
+    name = "rpm"
+    version = 1
+    orders: tuple[str, ...] = tuple(sorted({name.ecosystem for name in named.NAMED.values()}))
+    purls: tuple[str, ...] = ("rpm",)
+    distributions: tuple[str, ...] = (*named.NAMED, *named.UNNAMED)
+    databases: tuple[str, ...] = (*(folder + form for folder in FOLDERS for form in FORMS), MANIFEST)
+    triggers = Triggers(prefixes=(*(folder.rstrip("/") for folder in FOLDERS), MANIFEST))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """Also the folders, so that links in their place are seen."""
+        folder, _, name = path.rpartition("/")
+        return path == MANIFEST or path + "/" in FOLDERS or (folder + "/" in FOLDERS and name in (*FORMS, *_ASIDE))
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        if path == MANIFEST:
+            check_size(file, MANIFEST_LIMIT)
+            return Extract(tuple(_listed(path, file)))
+        name = path.rpartition("/")[2]
+        if name in _ASIDE:
+            from dockgate.ecosystems._rpm_sqlite import check_aside
+
+            check_aside(file, path)
+        elif name in FORMS:
+            check_size(file, SIZE_LIMIT)
+            return _read_database(path, file)
+        return Extract()
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        """Of which package advisories speak depends on the distribution (`Named.by_source`).
+
+        One of which OSV does not speak is called by its own os-release ID, for which no feed speaks.
+        """
+        known = named.NAMED.get(distribution.id)
+        ecosystem, release = (known.ecosystem, known.release(distribution)) if known else ("", distribution.version)
+        distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
+        space = named.NAMESPACES.get(distribution.id, distribution.id)
+        settled = replace(
+            package,
+            ecosystem=":".join(filter(None, (ecosystem or distribution.id, release))),
+            purl=_placed(package.purl, space, distro),
+        )
+        if known and known.by_source:
+            return settled
+        return replace(settled, source_name=package.name, source_version=package.version)
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        """Understands the qualifiers arch, distro, epoch, upstream (SOURCERPM) and rpmmod (a module and its stream;
+        modularitylabel with Trivy)."""
+        if not purl.version:
+            raise UsageError(f"{purl} has no version.", "Write it behind an @: pkg:rpm/rocky/bash@5.1.8-9.el9.")
+        given = purl.qualifiers
+        epoch = given.get("epoch", "")
+        version = f"{epoch}:{purl.version}" if epoch.strip("0") and ":" not in purl.version else purl.version
+        module = _stream(given.get("rpmmod", "") or given.get("modularitylabel", ""))
+        package = _package(purl.name, version, given.get("arch", ""), given.get("upstream", ""), module, "")
+        if distro := given.get("distro", ""):
+            distribution = named.distribution(distro)
+        elif distribution is None and purl.namespace:
+            distribution = named.distribution(purl.namespace)
+        return self.settle(package, distribution) if distribution else package
+
+    def key(self, version: str) -> bytes:
+        """The order of rpm's rpmVersionCompare (rpmio/rpmver.c, rpmvercmp.c): an absent epoch is 0, an absent release
+        comes first. Only an empty version is none to rpm."""
+        if not version.strip() or "\0" in version:
+            raise UncomparableError(f"The rpm version {version!r} is empty or has a NUL in it.")
+        before, colon, rest = version.partition(":")
+        # What stands before the colon is an epoch only if it is a number: "a:1" is a version.
+        epoch, rest = (before, rest) if colon and (not before or is_digits(before)) else ("", version)
+        upstream, dash, release = rest.rpartition("-")
+        if not dash:
+            return number(epoch) + _part(rest)
+        return number(epoch) + _part(upstream) + b"\x01" + _part(release)
+
+
+ECOSYSTEM: Ecosystem = Rpm()
+
+
+def _read_database(path: str, file: BinaryIO) -> Extract:
+    from dockgate.ecosystems import _rpm_header
+
+    size = file.seek(0, 2)
+    file.seek(0)
+    packages: list[Package] = []
+    owns: dict[str, list[str]] = {}
+    unread: list[tuple[str, str]] = []
+    taken = paths = 0
+    for count, blob in enumerate(_form(path)(file, size, _rpm_header.SIZE_LIMIT), 1):
+        taken += len(blob)
+        if count > PACKAGES_LIMIT:
+            raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
+        if taken > size:
+            raise UnreadableError("its packages lie upon each other")
+        try:
+            header = _rpm_header.parse(blob, PATHS_LIMIT - paths)
+        except UnreadableError as error:
+            unread.append((f"package {count}", str(error)))
+            if len(unread) > UNREAD_LIMIT:
+                raise UnreadableError(f"more than {UNREAD_LIMIT} of its packages cannot be read: {error}") from error
+            continue
+        if header.name == _KEY:
+            continue
+        release = f"{header.version}-{header.release}" if header.release else header.version
+        version = f"{header.epoch}:{release}" if header.epoch else release
+        packages.append(_package(header.name, version, header.arch, header.source, _stream(header.module), path))
+        if header.files:
+            paths += sum(map(len, header.files)) + _rpm_header.PATH_COST * len(header.files)
+            owns.setdefault(f"{header.name}:{header.arch}", []).extend(header.files)
+    return Extract(tuple(packages), {name: tuple(files) for name, files in owns.items()}, unread=tuple(unread))
+
+
+def _form(path: str) -> Callable[[BinaryIO, int, int], Iterator[bytes]]:
+    from dockgate.ecosystems import _rpm_bdb, _rpm_ndb, _rpm_sqlite
+
+    forms = dict(zip(FORMS, (_rpm_sqlite.blobs, _rpm_ndb.blobs, _rpm_bdb.blobs), strict=True))
+    return forms[path.rpartition("/")[2]]
+
+
+def _listed(path: str, file: BinaryIO) -> Iterator[Package]:
+    """A package a line: name, version-release, two times, vendor, epoch, size, arch, epoch as a number, SOURCERPM, with
+    tabs between and "(none)" for what is absent. It is written by `rpm --query` when the image is made."""
+    for count, line in enumerate(file, 1):
+        fields = ["" if one == "(none)" else one for one in text(line.rstrip(b"\r\n")).split("\t")]
+        if fields == [""]:
+            continue
+        if len(fields) < 10 or not fields[0] or not fields[1]:
+            raise UnreadableError(f"line {count} is no package: {text(line[:60])!r}")
+        if count > PACKAGES_LIMIT:
+            raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
+        name, release, arch, epoch, source = fields[0], fields[1], fields[7], fields[8], fields[9]
+        if name != _KEY:
+            version = f"{epoch}:{release}" if is_digits(epoch) and epoch.strip("0") else release
+            yield _package(name, version, arch, source, "", path)
+
+
+def _package(name: str, version: str, arch: str, source: str, module: str, path: str) -> Package:
+    """As yet of no distribution; `source` is SOURCERPM, "bash-5.1.8-9.el9.src.rpm"."""
+    epoch, colon, rest = version.rpartition(":")
+    stem = source.removesuffix(".rpm").removesuffix(".src").removesuffix(".nosrc")
+    *front, upstream, release = stem.rsplit("-", 2) if stem.count("-") > 1 else ("", "", "")
+    qualifiers = {"arch": arch, "epoch": epoch, "rpmmod": module, "upstream": source}
+    return Package(
+        name=name,
+        version=version,
+        purl=write("rpm", "", name, rest, qualifiers),
+        ecosystem="",
+        source_name=front[0] or name,
+        source_version=f"{epoch}{colon}{upstream}-{release}" if front[0] else version,
+        path=path,
+        arch=arch,
+        module=module,
+    )
+
+
+def _stream(label: str) -> str:
+    """ "nodejs:18" of MODULARITYLABEL, "nodejs:18:9030020240301:rhel9"."""
+    return ":".join(label.split(":")[:2])
+
+
+def _placed(purl: str, space: str, distro: str) -> str:
+    """The package URL with a namespace and a distribution in place of those that it has."""
+    head, _, qualifiers = purl.partition("?")
+    others = [one for one in qualifiers.split("&") if one and not one.startswith("distro=")]
+    return f"pkg:rpm/{quote(space)}/{head.rpartition('/')[2]}?" + "&".join(sorted([*others, f"distro={quote(distro)}"]))
+
+
+def _part(part: str) -> bytes:
+    """A version or a release: what stands in turn is told by its mark, and what ends here is below what goes on, but
+    for the tilde.
+
+    Everything but ASCII letters and digits, "~" and "^" only separates.
+    """
+    key = bytearray()
+    raw = part.encode("utf-8", "surrogatepass")
+    at, end = 0, len(raw)
+    while at < end:
+        byte = raw[at]
+        first = at
+        at += 1
+        if byte == 0x7E:
+            key.append(1)
+        elif byte == 0x5E:
+            key.append(3)
+        elif 48 <= byte <= 57:
+            while at < end and 48 <= raw[at] <= 57:
+                at += 1
+            key.append(5)
+            key += number(raw[first:at].decode("ascii"))
+        elif 65 <= byte & 0xDF <= 90:
+            while at < end and 65 <= raw[at] & 0xDF <= 90:
+                at += 1
+            key.append(4)
+            key += raw[first:at]
+            key.append(0)
+    key.append(2)
+    return bytes(key)
