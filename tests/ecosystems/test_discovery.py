@@ -5,12 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from dockgate import ecosystems
 from dockgate.core.errors import DockgateError
 from dockgate.ecosystems import load
 
+FOLDER = Path(ecosystems.__file__).parent
+
 
 def test_every_module_is_an_ecosystem() -> None:
-    assert [kind.name for kind in load()] == ["dpkg", "npm", "python"]
+    modules = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
+    assert [kind.name for kind in load()] == modules
+    assert {"apk", "dpkg", "go", "java", "npm", "python", "rpm"} <= set(modules)
 
 
 @pytest.mark.parametrize(
