@@ -46,9 +46,18 @@ SETTINGS = (
     Setting(
         "DOCKGATE_FEED_OSV",
         "the public export of osv.dev",
-        "Base URL of the OSV feed: `<base>/<ECOSYSTEM>/all.zip` is fetched from there.",
+        "Base URL of the OSV feed: `<base>/<ECOSYSTEM>/all.zip` is fetched from there; later only the records that "
+        "changed, where there is a `modified_id.csv`.",
+    ),
+    Setting(
+        "DOCKGATE_FEED_AMAZON",
+        "Amazon's repositories",
+        "Base URL of Amazon Linux's repositories, whose mirror lists name the update information.",
     ),
     Setting("DOCKGATE_FEED_KEV", "CISA's catalogue", "URL of the catalogue of known exploited vulnerabilities."),
+    Setting(
+        "DOCKGATE_FEED_EPSS", "FIRST's scores of the day", "URL of EPSS scores, in the layout of FIRST's CSV file."
+    ),
     Setting("DOCKGATE_FEED_CVSS", "", "URL of a table of CVSS vectors by CVE, in the layout of `cvss.csv.gz`."),
     Setting("DOCKGATE_DEBUG", "", "1 prints the traceback of an unexpected failure."),
 )

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from tests.advisories.making import FEEDS, NOW, NOW_TEXT, built, folder_of, inventory, package
-from tests.feeds.making import Json, cvss, entry, fixed, kev, record
+from tests.feeds.making import Json, bulletin, cvss, entry, epss, fixed, kev, lay, record, updateinfo
 
 from dockgate.advisories.build import build
 from dockgate.advisories.database import Database
 from dockgate.core.errors import ConflictError, DatabaseError, DefinitionError, DockgateError, UnreadableError
-from dockgate.core.model import Coverage, Range, Rating, Severity
+from dockgate.core.model import Coverage, Cve, Range, Rating, Severity
 
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 WORSE, BETTER = VECTOR, "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:L"
@@ -51,7 +51,8 @@ def test_a_record_without_release_does_not_cover_the_whole_distribution(path: Pa
 
 def test_missing_feeds_are_named(path: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI})
-    assert built(path, folder).missing == (f"no cvss.csv.gz in {folder}", f"no kev.json in {folder}")
+    files = ("amazon/RELEASE/updateinfo.xml.gz", "cvss.csv.gz", "epss.csv.gz", "kev.json")
+    assert built(path, folder).missing == tuple(f"no {file} in {folder}" for file in files)
 
 
 def test_a_folder_that_covers_nothing_is_refused(path: Path, tmp_path: Path) -> None:
@@ -62,36 +63,51 @@ def test_a_folder_that_covers_nothing_is_refused(path: Path, tmp_path: Path) -> 
     assert not path.exists()
 
 
-def test_scores_and_exploits_join_by_cve_through_aliases_and_upstream(path: Path, tmp_path: Path) -> None:
+def test_what_is_known_of_the_cves_that_are_named_comes_along(path: Path, tmp_path: Path) -> None:
     folder = folder_of(
         tmp_path / "feeds",
         {"Debian": DEBIAN, "PyPI": PYPI},
-        cvss_csv_gz=cvss(("CVE-1", "3.1", BETTER, ""), ("CVE-2", "3.1", WORSE, "")),
-        kev_json=kev({"CVE-1": "2024-02-02", "CVE-2": "2023-01-01"}),
+        cvss_csv_gz=cvss(("CVE-1", "3.1", BETTER, ""), ("CVE-9", "3.1", WORSE, "")),
+        kev_json=kev({"CVE-2": "2023-01-01", "CVE-8": "2023-01-01"}, due="2023-02-01"),
+        epss_csv_gz=epss(("CVE-1", "0.25", "0.75"), ("CVE-7", "0.5", "0.5")),
     )
     built(path, folder)
-    asked = inventory(package("Debian:12", "zlib"), package("Debian:13", "zlib"), package("PyPI", "jinja2"))
+    low = Cve("CVE-1", Rating("cve", Severity.MEDIUM, 5.3, BETTER), epss=0.25, percentile=0.75)
+    listed = Cve("CVE-2", exploited="2023-01-01", due="2023-02-01")
     with Database.open(path) as database:
-        rows = {row.id: row for row in database.slice([asked]).advisories}
-    low, worst = Rating("cve", Severity.MEDIUM, 5.3, BETTER), Rating("cve", Severity.CRITICAL, 9.8, WORSE)
-    assert rows["DEBIAN-CVE-1"].ratings == (low,)
-    assert rows["DEBIAN-CVE-1"].exploited == "2024-02-02"
-    assert rows["PYSEC-1"].ratings == (worst,)
-    assert rows["DSA-1"].ratings == (worst,)
-    assert rows["DSA-1"].exploited == "2023-01-01"
+        assert database.slice([inventory(package("Debian:12", "zlib"))]).cves == (low, listed)
+        assert database.slice([inventory(package("Debian:13", "zlib"))]).cves == (low,)
+        assert database.slice([inventory(package("PyPI", "jinja2"))]).cves == (listed,)
+        assert all(row.ratings == () for row in database.slice([inventory(package("PyPI", "jinja2"))]).advisories)
 
 
-def test_the_records_own_rating_goes_before_the_cves(path: Path, tmp_path: Path) -> None:
-    given = record(
-        "PYSEC-2",
-        entry("PyPI", "a", *fixed("1")),
-        aliases=["CVE-2"],
-        severity=[{"type": "CVSS_V3", "score": BETTER}],
-    )
-    built(path, folder_of(tmp_path / "f", {"PyPI": [given]}, cvss_csv_gz=cvss(("CVE-2", "3.1", WORSE, ""))))
+def test_a_cve_that_a_record_is_named_after_is_one_that_it_names(path: Path, tmp_path: Path) -> None:
+    given = record("CVE-3", entry("PyPI", "a", *fixed("1")))
+    built(path, folder_of(tmp_path / "f", {"PyPI": [given]}, cvss_csv_gz=cvss(("CVE-3", "3.1", WORSE, ""))))
     with Database.open(path) as database:
-        (row,) = database.slice([inventory(package("PyPI", "a"))]).advisories
-    assert [rating.source for rating in row.ratings] == ["advisory", "cve"]
+        (cve,) = database.slice([inventory(package("PyPI", "a"))]).cves
+    assert cve.rating == Rating("cve", Severity.CRITICAL, 9.8, WORSE)
+
+
+def test_amazon_linux_is_covered_by_its_own_feed(path: Path, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI})
+    lay(folder, {"amazon/2023/updateinfo.xml.gz": updateinfo(bulletin("ALAS2023-1", {"name": "curl"}))})
+    built(path, folder)
+    with Database.open(path) as database:
+        found = database.slice([inventory(package("Amazon Linux:2023", "curl"), package("Amazon Linux:2", "curl"))])
+    assert [row.id for row in found.advisories] == ["ALAS2023-1"]
+    assert found.coverage == (Coverage("Amazon Linux:2023", True, (), NOW_TEXT),)
+
+
+def test_a_partial_snapshot_may_hold_amazon_linux(path: Path, tmp_path: Path) -> None:
+    folder = lay(tmp_path, {"amazon/2023/updateinfo.xml.gz": updateinfo(bulletin("ALAS2023-1", {"name": "curl"}))})
+    declare(folder, {"Amazon Linux:2023": ["curl"]})
+    built(path, folder)
+    with Database.open(path) as database:
+        assert database.coverage() == (Coverage("Amazon Linux:2023", False, ("curl",), NOW_TEXT),)
+    declare(folder, {"Amazon Linux:2": ["curl"]})
+    with pytest.raises(DefinitionError, match="Amazon Linux:2,"):
+        built(path, folder)
 
 
 def test_the_same_folder_gives_the_same_digest_and_other_content_another(path: Path, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def path(tmp_path: Path) -> Path:
         published="2026-01-01T00:00:00Z",
         withdrawn="2026-03-01T00:00:00Z",
         severity=[{"type": "CVSS_V3", "score": VECTOR}],
+        details="** DISPUTED ** A flaw.",
     )
     built(path, folder_of(tmp_path / "feeds", {"Debian": [*RECORDS], "npm": [npm]}))
     return path
@@ -95,7 +96,21 @@ def test_an_advisory_comes_back_as_it_was_read(path: Path) -> None:
         published="2026-01-01T00:00:00Z",
         modified="2026-01-02T00:00:00Z",
         withdrawn="2026-03-01T00:00:00Z",
+        disputed=True,
     )
+
+
+def test_a_module_comes_back_beside_what_is_outside_it(tmp_path: Path) -> None:
+    given = record(
+        "ALSA-1",
+        entry("AlmaLinux:8", "nodejs", *fixed("1:18-1.module_el8+1")),
+        entry("AlmaLinux:8", "nodejs", *fixed("1:16-1.el8"), ecosystem_specific={"fix_state": "will not fix"}),
+        summary="Important: nodejs:18 security update",
+    )
+    built(tmp_path / "a.db", folder_of(tmp_path / "feeds", {"AlmaLinux": [given]}))
+    with Database.open(tmp_path / "a.db") as database:
+        rows = database.slice([inventory(package("AlmaLinux:8", "nodejs"))]).advisories
+    assert [(row.module, row.note) for row in rows] == [("", "wont-fix"), ("nodejs:18", "")]
 
 
 def refused(path: Path) -> str:

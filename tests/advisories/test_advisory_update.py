@@ -1,22 +1,28 @@
 """Bringing the advisory database up to date over HTTP."""
 
+import json
+import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from tests.advisories.making import FEEDS, NOW, NOW_TEXT, built, folder_of, inventory, package
-from tests.feeds.making import cvss, entry, export, fixed, kev, record
+from tests.feeds.making import Json, cvss, entry, epss, export, fixed, kev, record
 from tests.feeds.serving import Site, serving
 
 from dockgate.advisories.database import Database
 from dockgate.advisories.schema import Result
 from dockgate.advisories.update import update
-from dockgate.core.model import Slice
+from dockgate.core.errors import DatabaseError, UnavailableError
+from dockgate.core.model import Cve, Rating, Severity, Slice
 from dockgate.core.ports import Feed
 from dockgate.feeds.osv import Osv
 
 DEBIAN, PYPI, KEV, CVSS = "/osv/Debian/all.zip", "/osv/PyPI/all.zip", "/kev.json", "/cvss.csv.gz"
+EPSS, LIST = "/epss.csv.gz", "/osv/PyPI/modified_id.csv"
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 LATER, LATER_TEXT = NOW + timedelta(hours=6), "2026-11-24T18:00:00Z"
 ASKED = inventory(package("Debian:13", "zlib"), package("PyPI", "jinja2"))
@@ -33,6 +39,7 @@ def site() -> Iterator[Site]:
         PYPI: pypi("3"),
         KEV: kev({"CVE-1": "2024-01-01"}),
         CVSS: cvss(("CVE-1", "3.1", VECTOR, "")),
+        EPSS: epss(("CVE-1", "0.5", "0.9")),
     }
     with serving(files) as site:
         yield site
@@ -43,8 +50,18 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "advisories.db"
 
 
+def urls_of(site: Site) -> dict[str, str]:
+    return {
+        "amazon": site.url,
+        "cvss": site.url + CVSS,
+        "epss": site.url + EPSS,
+        "kev": site.url + KEV,
+        "osv": f"{site.url}/osv",
+    }
+
+
 def updated(path: Path, site: Site, *, later: bool = False, feeds: tuple[Feed, ...] = FEEDS) -> Result:
-    urls = {"osv": f"{site.url}/osv", "kev": site.url + KEV, "cvss": site.url + CVSS}
+    urls = urls_of(site)
     return update(path, feeds, urls, ("Debian", "PyPI"), LATER if later else NOW, lambda line: None)
 
 
@@ -62,10 +79,8 @@ def test_the_first_update_reads_everything(path: Path, site: Site) -> None:
     result = updated(path, site)
     assert (result.missing, result.unchanged, result.failures) == ((), (), ())
     found = sliced(path)
-    assert [(row.id, row.ratings[0].score, row.exploited) for row in found.advisories] == [
-        ("DSA-1", 9.8, "2024-01-01"),
-        ("PYSEC-1", 9.8, "2024-01-01"),
-    ]
+    assert [row.id for row in found.advisories] == ["DSA-1", "PYSEC-1"]
+    assert found.cves == (Cve("CVE-1", Rating("cve", Severity.CRITICAL, 9.8, VECTOR), "2024-01-01", "", 0.5, 0.9),)
     assert [(row.ecosystem, row.complete, row.checked_at) for row in found.coverage] == [
         ("Debian:13", True, NOW_TEXT),
         ("PyPI", True, NOW_TEXT),
@@ -77,10 +92,11 @@ def test_unchanged_is_a_check_and_says_the_same(path: Path, site: Site) -> None:
     before = sliced(path)
     site.seen.clear()
     result = updated(path, site, later=True)
-    assert sorted(site.seen) == [f"{CVSS} 304", f"{KEV} 304", f"{DEBIAN} 304", f"{PYPI} 304"]
-    assert result.unchanged == ("cvss", "kev", "osv Debian", "osv PyPI")
+    asked = [seen for seen in site.seen if not seen.endswith("404")]
+    assert sorted(asked) == [f"{CVSS} 304", f"{EPSS} 304", f"{KEV} 304", f"{DEBIAN} 304", f"{PYPI} 304"]
+    assert result.unchanged == ("cvss", "epss", "kev", "osv Debian", "osv PyPI")
     after = sliced(path)
-    assert after.advisories == before.advisories
+    assert (after.advisories, after.cves) == (before.advisories, before.cves)
     assert {row.checked_at for row in after.coverage} == {LATER_TEXT}
     assert result.digest != first.digest
     with Database.open(path) as database:
@@ -91,10 +107,10 @@ def test_only_what_changed_is_read_again(path: Path, site: Site) -> None:
     updated(path, site)
     site.files[PYPI] = pypi("4")
     result = updated(path, site, later=True)
-    assert result.unchanged == ("cvss", "kev", "osv Debian")
+    assert result.unchanged == ("cvss", "epss", "kev", "osv Debian")
     rows = {row.id: row for row in sliced(path).advisories}
     assert rows["PYSEC-1"].ranges[0].events[-1] == ("fixed", "4")
-    assert rows["DSA-1"].ratings[0].score == 9.8
+    assert rows["DSA-1"].upstream == ("CVE-1",)
 
 
 def test_many_updates_carry_everything_over(path: Path, site: Site) -> None:
@@ -106,7 +122,7 @@ def test_many_updates_carry_everything_over(path: Path, site: Site) -> None:
     assert sliced(path) == before
 
 
-@pytest.mark.parametrize("file", [DEBIAN, PYPI, KEV, CVSS])
+@pytest.mark.parametrize("file", [DEBIAN, PYPI, KEV, CVSS, EPSS])
 @pytest.mark.parametrize("fault", ["gone", "nonsense"])
 def test_a_feed_that_fails_keeps_its_last_good_part(file: str, fault: str, path: Path, site: Site) -> None:
     updated(path, site)
@@ -118,10 +134,11 @@ def test_a_feed_that_fails_keeps_its_last_good_part(file: str, fault: str, path:
     result = updated(path, site, later=True)
     (failure,) = result.failures
     title = f"{failure.feed} {failure.name}".rstrip()
-    assert title in ("osv Debian", "osv PyPI", "kev", "cvss")
+    assert title in ("osv Debian", "osv PyPI", "kev", "cvss", "epss")
     assert failure.kept
     assert "http://127.0.0.1" in failure.reason
-    assert sliced(path).advisories == before.advisories
+    after = sliced(path)
+    assert (after.advisories, after.cves) == (before.advisories, before.cves)
     times = checked(path)
     assert times.pop(title) == NOW_TEXT
     assert set(times.values()) == {LATER_TEXT}
@@ -132,7 +149,7 @@ def test_when_no_feed_answers_nothing_is_replaced(path: Path, site: Site) -> Non
     inode = path.stat().st_ino
     site.files.clear()
     result = updated(path, site, later=True)
-    assert len(result.failures) == 4
+    assert len(result.failures) == 5
     assert result.digest == ""
     assert path.stat().st_ino == inode
     with Database.open(path) as database:
@@ -148,11 +165,11 @@ def test_a_database_without_any_coverage_is_not_made(path: Path, site: Site) -> 
 
 
 def test_a_feed_without_url_is_named_and_keeps_its_part(path: Path, site: Site, tmp_path: Path) -> None:
-    urls = {"osv": f"{site.url}/osv", "kev": site.url + KEV}
     updated(path, site)
+    urls = {name: url for name, url in urls_of(site).items() if name != "cvss"}
     result = update(path, FEEDS, urls, ("Debian", "PyPI"), LATER, lambda line: None)
     assert result.missing == ("no URL for the feed cvss: set DOCKGATE_FEED_CVSS",)
-    assert sliced(path).advisories[0].ratings[0].score == 9.8
+    assert sliced(path).cves[0].rating == Rating("cve", Severity.CRITICAL, 9.8, VECTOR)
     assert checked(path)["cvss"] == NOW_TEXT
 
 
@@ -168,8 +185,7 @@ def test_a_part_from_elsewhere_is_fetched_in_any_case(path: Path, site: Site, tm
 
 def test_ecosystems_that_are_not_asked_for_stay(path: Path, site: Site) -> None:
     updated(path, site)
-    urls = {"osv": f"{site.url}/osv", "kev": site.url + KEV, "cvss": site.url + CVSS}
-    update(path, FEEDS, urls, ("PyPI",), LATER, lambda line: None)
+    update(path, FEEDS, urls_of(site), ("PyPI",), LATER, lambda line: None)
     assert [row.id for row in sliced(path).advisories] == ["DSA-1", "PYSEC-1"]
     assert checked(path)["osv Debian"] == NOW_TEXT
 
@@ -193,6 +209,33 @@ def test_a_broken_database_is_made_anew(path: Path, site: Site) -> None:
     assert len(sliced(path).advisories) == 2
 
 
+def test_a_database_that_breaks_off_is_told_and_left(path: Path, site: Site) -> None:
+    updated(path, site)
+    with sqlite3.connect(path) as sql:
+        sql.execute("DROP TABLE record")
+        sql.execute("CREATE TABLE record (nonsense)")
+    sql.close()
+    before = path.read_bytes()
+    with pytest.raises((DatabaseError, UnavailableError)) as caught:
+        updated(path, site, later=True)
+    assert caught.value.advice
+    assert path.read_bytes() == before
+    assert sorted(each.name for each in path.parent.iterdir()) == [path.name, path.name + ".lock"]
+
+
+def test_damaged_pages_are_told_and_left(path: Path, site: Site) -> None:
+    site.files[PYPI] = export(*(of(f"P-{number}", "jinja2") for number in range(2000)))
+    updated(path, site)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 16384 * 8192
+    data[middle : middle + 16384] = b"\xff" * 16384
+    path.write_bytes(data)
+    site.files[PYPI] = pypi("4")
+    with pytest.raises(DatabaseError, match="is broken"):
+        updated(path, site, later=True)
+    assert path.read_bytes() == bytes(data)
+
+
 def test_a_record_that_cannot_be_read_stays_told_while_unchanged(path: Path, site: Site) -> None:
     site.files[PYPI] = export(record("PYSEC-1", entry("PyPI", "jinja2", *fixed("3"))), b"{")
     updated(path, site)
@@ -214,4 +257,96 @@ def test_the_database_tells_its_parts_as_the_update_did(path: Path, site: Site) 
     result = updated(path, site)
     with Database.open(path) as database:
         assert tuple(database.parts()) == result.parts
-    assert [part.statements for part in result.parts] == [1, 1, 1, 1]
+    assert [part.statements for part in result.parts] == [1, 1, 1, 1, 1]
+
+
+# --- record by record --------------------------------------------------------------------------------------------
+
+
+def publish(site: Site, *records: Json) -> None:
+    """PyPI's export, with the list of its records and each of them."""
+    site.files = {path: data for path, data in site.files.items() if not path.startswith("/osv/PyPI/")}
+    site.files[PYPI] = export(*records)
+    site.files[LIST] = "".join(f"{each['modified']},{each['id']}\n" for each in records).encode()
+    site.files |= {f"/osv/PyPI/{each['id']}.json": json.dumps(each).encode() for each in records}
+
+
+def of(identity: str, name: str, time: str = "2026-01-01T00:00:00Z", ecosystem: str = "PyPI") -> Json:
+    return record(identity, entry(ecosystem, name, *fixed("3"))) | {"modified": time}
+
+
+def everything(path: Path) -> list[tuple[object, ...]]:
+    """What PyPI's part of the database holds."""
+    names = ("jinja2", "flask", "idna")
+    with Database.open(path) as database:
+        found = database.slice([inventory(*(package("PyPI", name) for name in names))])
+        (part,) = (part for part in database.parts() if part.name == "PyPI")
+        records = database.records("osv", "PyPI")
+    return [*((row.id, row.name, row.modified) for row in found.advisories), found.coverage, part.statements, records]
+
+
+LATE = "2026-02-01T00:00:00Z"
+BEFORE = (of("P-1", "jinja2"), of("P-2", "flask"), of("P-3", "idna"), of("P-4", "x", ecosystem="npm"))
+AFTER = (of("P-1", "jinja2"), of("P-2", "idna", LATE), of("P-5", "flask"), of("P-4", "x", ecosystem="npm"))
+
+
+def test_records_that_changed_give_the_database_that_the_whole_export_gives(
+    path: Path, site: Site, tmp_path: Path
+) -> None:
+    publish(site, *BEFORE)
+    first = updated(path, site)
+    publish(site, *AFTER)
+    site.seen.clear()
+    result = updated(path, site, later=True)
+    assert f"{PYPI} 200" not in site.seen
+    assert "osv PyPI" not in result.unchanged
+    assert result.digest != first.digest
+    updated(tmp_path / "anew.db", site, later=True)
+    assert everything(path) == everything(tmp_path / "anew.db")
+    site.seen.clear()
+    assert "osv PyPI" in updated(path, site, later=True).unchanged
+    assert f"{LIST} 304" in site.seen
+
+
+def test_a_list_that_names_nothing_new_is_a_check(path: Path, site: Site) -> None:
+    publish(site, *BEFORE)
+    updated(path, site)
+    publish(site, *reversed(BEFORE))
+    result = updated(path, site, later=True)
+    assert "osv PyPI" in result.unchanged
+    assert checked(path)["osv PyPI"] == LATER_TEXT
+
+
+def test_a_record_that_can_be_read_again_ends_the_doubt(path: Path, site: Site) -> None:
+    publish(site, *BEFORE)
+    site.files[PYPI] = export(*BEFORE, b"{")
+    updated(path, site)
+    assert not any(row.complete for row in sliced(path).coverage if row.ecosystem == "PyPI")
+    with ZipFile(BytesIO(site.files[PYPI])) as archive:
+        (broken,) = (name.removesuffix(".json") for name in archive.namelist() if name.startswith("broken"))
+    publish(site, *BEFORE, of(broken, "flask"))
+    updated(path, site, later=True)
+    assert all(row.complete for row in sliced(path).coverage)
+    with Database.open(path) as database:
+        assert not any(part.faults for part in database.parts())
+
+
+def test_a_record_that_cannot_be_read_any_more_ends_the_coverage(path: Path, site: Site) -> None:
+    publish(site, *BEFORE)
+    updated(path, site)
+    publish(site, *BEFORE[:1], of("P-2", "flask", LATE), *BEFORE[2:])
+    site.files["/osv/PyPI/P-2.json"] = b"{"
+    updated(path, site, later=True)
+    coverage = {row.ecosystem: row.complete for row in sliced(path).coverage}
+    assert coverage == {"Debian:13": True, "PyPI": False}
+    assert [row[0] for row in everything(path)[:2]] == ["P-3", "P-1"]
+
+
+def test_another_record_than_the_one_asked_for_is_a_fault(path: Path, site: Site) -> None:
+    publish(site, *BEFORE)
+    updated(path, site)
+    publish(site, *BEFORE[:1], of("P-2", "flask", LATE), *BEFORE[2:])
+    site.files["/osv/PyPI/P-2.json"] = json.dumps(of("P-1", "flask")).encode()
+    result = updated(path, site, later=True)
+    (part,) = (part for part in result.parts if part.name == "PyPI")
+    assert [fault.name for fault in part.faults] == ["P-1"]

@@ -8,6 +8,7 @@ import pytest
 from tests.cli import layouts
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
+from tests.registryd import registry
 
 
 def test_build_tells_each_part_and_what_was_missing(dockgate: Dockgate, tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_a_folder_without_feeds_is_refused(dockgate: Dockgate, tmp_path: Path) -
 def test_an_update_whose_feeds_fail_exits_2_and_says_which(
     dockgate: Dockgate, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for feed in ("OSV", "KEV", "CVSS"):
+    for feed in ("AMAZON", "CVSS", "EPSS", "KEV", "OSV"):
         monkeypatch.setenv(f"DOCKGATE_FEED_{feed}", f"{server.url}/{feed}")
     ran = dockgate("db", "update")
     assert ran.code == 2
@@ -68,8 +69,8 @@ def test_an_update_brings_what_the_feeds_hold(
     dockgate: Dockgate, server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = layouts.feeds(tmp_path / "feeds")
-    monkeypatch.setenv("DOCKGATE_FEED_OSV", f"{server.url}/OSV")
-    monkeypatch.setenv("DOCKGATE_FEED_KEV", f"{server.url}/KEV")
+    for feed in ("AMAZON", "EPSS", "KEV", "OSV"):
+        monkeypatch.setenv(f"DOCKGATE_FEED_{feed}", f"{server.url}/{feed}")
     for ecosystem in ("Debian", "PyPI"):
         server.answers[f"GET /OSV/{ecosystem}/all.zip"] = (folder / "osv" / ecosystem / "all.zip").read_bytes()
     ran = dockgate("db", "update")
@@ -78,3 +79,52 @@ def test_an_update_brings_what_the_feeds_hold(
     assert "no URL for the feed cvss" in ran.out
     assert ran.code == 2
     assert "Debian:13" in dockgate("db", "status").out
+
+
+def test_what_is_exported_is_imported_with_its_age(dockgate: Dockgate, tmp_path: Path) -> None:
+    dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))
+    file, other = str(tmp_path / "advisories.zst"), str(tmp_path / "other.db")
+    exported = dockgate("db", "export", file, "-o", "json")
+    assert exported.code == 0
+    imported = dockgate("db", "import", file, "--database", other)
+    assert imported.code == 0
+    assert json.loads(exported.out)["digest"] in imported.out
+    told = [json.loads(dockgate("db", "status", "-o", "json", *more).out) for more in ((), ("--database", other))]
+    assert [one.pop("path") for one in told] == [str(tmp_path / "data/advisories.db"), other]
+    assert told[0] == told[1]
+
+
+def test_a_file_that_is_no_export_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
+    (tmp_path / "nonsense").write_bytes(b"nonsense")
+    ran = dockgate("db", "import", str(tmp_path / "nonsense"))
+    assert ran.code == 2
+    assert "cannot be imported" in ran.err
+    assert dockgate("db", "export", str(tmp_path / "out")).code == 2
+
+
+def test_what_is_neither_file_nor_reference_is_told(dockgate: Dockgate) -> None:
+    assert "no repository name" in dockgate("db", "import", "oci:///").err
+    assert dockgate("db", "import", "./nowhere.zst").code == 2
+
+
+@pytest.mark.real
+def test_a_database_goes_through_a_registry_and_judges_there(
+    dockgate: Dockgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))
+    image = layouts.image(tmp_path / "image", layouts.debian(openssl="3.5.1-1"))
+    before = dockgate("scan", image, "-o", "json").out
+    assert "CVE-2025-0001" in before
+    with registry(tmp_path / "registry") as running:
+        reference = f"{running.address}/security/advisories:today"
+        for _ in range(2):
+            assert dockgate("db", "export", f"oci:{reference}").code == 0
+        monkeypatch.setenv("DOCKGATE_DATA", str(tmp_path / "empty"))
+        monkeypatch.setenv("DOCKGATE_CACHE", str(tmp_path / "empty-cache"))
+        assert dockgate("scan", image).code == 2
+        imported = dockgate("db", "import", reference)
+        assert (imported.code, imported.err) == (0, "")
+        assert reference in imported.out
+        assert dockgate("db", "import", f"oci:{reference}").code == 0
+        assert dockgate("db", "import", f"{running.address}/security/advisories:other").code == 2
+    assert dockgate("scan", image, "-o", "json").out == before

@@ -1,27 +1,34 @@
 """What every feed promises, from a folder and over HTTP."""
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.feeds.making import cvss, entry, export, fixed, kev, lay, record
+from tests.feeds.making import bulletin, cvss, entry, epss, export, fixed, kev, lay, record, repository, updateinfo
 from tests.feeds.serving import Site, serving
 
 from dockgate import feeds
+from dockgate.advisories.coverage import belongs
 from dockgate.core.errors import NotFoundError, UnavailableError, UnreadableError
+from dockgate.core.model import Advisory
 from dockgate.core.ports import Faulty, Feed, Fetched
 
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 SAMPLES = {
+    "amazon": (updateinfo(bulletin("ALAS2023-1", {})), updateinfo(bulletin("ALAS2023-2", {}))),
     "osv": (
         export(record("PYSEC-1", entry("PyPI", "a", *fixed("1")))),
         export(record("PYSEC-1", entry("PyPI", "a", *fixed("2")))),
     ),
+    "epss": (epss(("CVE-1", "0.5", "0.9")), epss(("CVE-2", "0.5", "0.9"))),
     "kev": (kev({"CVE-1": "2024-01-01"}), kev({"CVE-2": "2024-01-01"})),
     "cvss": (cvss(("CVE-1", "3.1", VECTOR, "")), cvss(("CVE-2", "3.1", VECTOR, ""))),
 }
 """two versions of each feed's file; a new feed adds its own"""
+PARTS = {"amazon": "2023", "osv": "PyPI"}
+"""of the feeds that have parts, the one that is tried"""
 
 
 class Place:
@@ -29,7 +36,7 @@ class Place:
 
     def __init__(self, feed: Feed, into: Path) -> None:
         self.feed = feed
-        self.part = "PyPI" if "*" in feed.file else ""
+        self.part = PARTS.get(feed.name, "")
         self.into = into
 
     def fetch(self, fingerprint: str = "") -> Fetched:
@@ -56,10 +63,13 @@ class Http(Place):
         self.site = site
 
     def origin(self) -> str:
-        return f"{self.site.url}/base" if self.part else f"{self.site.url}/file"
+        return self.site.url if self.part else f"{self.site.url}/file"
 
     def put(self, data: bytes) -> None:
-        self.site.files["/base/PyPI/all.zip" if self.part else "/file"] = data
+        if self.feed.name == "amazon":
+            self.site.files |= repository(self.site.url, data)
+        else:
+            self.site.files[f"/{self.part}/all.zip" if self.part else "/file"] = data
 
 
 @pytest.fixture(params=feeds.load(), ids=lambda feed: feed.name)
@@ -109,6 +119,18 @@ def test_what_is_not_there_is_named(place: Place) -> None:
     assert str(place.origin()) in str(caught.value)
 
 
+def test_its_parts_and_what_they_speak_for_agree_with_its_place(feed: Feed) -> None:
+    part = PARTS.get(feed.name, "")
+    assert ("*" in feed.file) == bool(part) == bool(feed.ecosystem(part))
+    with serving({}) as site:
+        parts = feed.parts(site.url, (feed.ecosystem(part).partition(":")[0],))
+        assert part in parts
+        assert list(feed.parts(site.url, ())) == ([] if part else [""])
+    spoken = {row.ecosystem for row in feed.parse(BytesIO(SAMPLES[feed.name][0]), part) if isinstance(row, Advisory)}
+    assert all(belongs(name, feed.ecosystem(part)) for name in spoken)
+    assert bool(spoken) == bool(part)
+
+
 def test_its_file_is_read_alike_each_time(feed: Feed, tmp_path: Path) -> None:
     place = Folder(feed, tmp_path)
     place.put(SAMPLES[feed.name][0])
@@ -125,17 +147,17 @@ def test_its_file_is_read_alike_each_time(feed: Feed, tmp_path: Path) -> None:
 def test_a_file_of_nonsense_is_unreadable(feed: Feed, tmp_path: Path) -> None:
     (tmp_path / "nonsense").write_bytes(b"nonsense\n")
     with (tmp_path / "nonsense").open("rb") as stream, pytest.raises(UnreadableError):
-        list(feed.parse(stream, "PyPI"))
+        list(feed.parse(stream, PARTS.get(feed.name, "")))
 
 
 def test_it_tries_again_a_few_times(feed: Feed, tmp_path: Path) -> None:
     with serving({}) as site:
         place = Http(feed, tmp_path, site)
         place.put(SAMPLES[feed.name][0])
-        (path,) = site.files
+        path = next(iter(site.files))
         site.failing[path] = [503]
         assert place.fetch().path is not None
-        assert site.seen == [f"{path} 503", f"{path} 200"]
+        assert site.seen[:2] == [f"{path} 503", f"{path} 200"]
 
 
 def test_nobody_listening_is_unavailable_and_named(feed: Feed, tmp_path: Path) -> None:

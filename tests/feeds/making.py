@@ -1,6 +1,7 @@
 """Feed files as their publishers make them, small."""
 
 import gzip
+import hashlib
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -37,13 +38,50 @@ def export(*records: Json | bytes) -> bytes:
     return out.getvalue()
 
 
-def kev(dates: Mapping[str, str]) -> bytes:
-    return json.dumps({"vulnerabilities": [{"cveID": cve, "dateAdded": date} for cve, date in dates.items()]}).encode()
+def kev(dates: Mapping[str, str], due: str = "") -> bytes:
+    entries = [{"cveID": cve, "dateAdded": date, "dueDate": due} for cve, date in dates.items()]
+    return json.dumps({"vulnerabilities": entries}).encode()
 
 
 def cvss(*rows: Sequence[str]) -> bytes:
     lines = ["cve,version,vector,source", *(",".join(row) for row in rows)]
     return gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0)
+
+
+def epss(*rows: Sequence[str]) -> bytes:
+    lines = ["#model_version:v2025.03.14,score_date:2026-08-16T00:00:00Z", "cve,epss,percentile"]
+    return gzip.compress(("\n".join([*lines, *(",".join(row) for row in rows)]) + "\n").encode(), mtime=0)
+
+
+def bulletin(identity: str, *packages: Mapping[str, str], cve: str = "CVE-1", more: str = "") -> str:
+    """An update of Amazon Linux. A package's attributes are as given, with those that it needs filled in."""
+    usual = {"name": "a", "version": "1", "release": "1.amzn2023", "epoch": "0", "arch": "x86_64"}
+    tags = ["".join(f' {key}="{value}"' for key, value in (usual | package).items()) for package in packages]
+    listed = "".join(f"<package{tag}/>" for tag in tags)
+    return (
+        f'<update type="security"><id>{identity}</id><severity>important</severity>{more}'
+        f'<references><reference id="{cve}" type="cve"/></references>'
+        f"<pkglist><collection>{listed}</collection></pkglist></update>"
+    )
+
+
+def updateinfo(*updates: str) -> bytes:
+    return gzip.compress(f"<updates>{''.join(updates)}</updates>".encode(), mtime=0)
+
+
+def repository(site: str, data: bytes) -> dict[str, bytes]:
+    """The files by which Amazon Linux 2023's update information is found below the URL `site`."""
+    index = (
+        '<repomd xmlns="http://linux.duke.edu/metadata/repo"><data type="primary"><checksum type="sha256">0</checksum>'
+        '<location href="repodata/primary.xml.gz"/></data><data type="updateinfo">'
+        f'<checksum type="sha256">{hashlib.sha256(data).hexdigest()}</checksum>'
+        '<open-checksum type="sha256">1</open-checksum><location href="repodata/updateinfo.xml.gz"/></data></repomd>'
+    )
+    return {
+        "/al2023/core/mirrors/latest/x86_64/mirror.list": f"{site}/guids/1/$basearch/\n".encode(),
+        "/guids/1/x86_64/repodata/repomd.xml": index.encode(),
+        "/guids/1/x86_64/repodata/updateinfo.xml.gz": data,
+    }
 
 
 def lay(folder: Path, files: Mapping[str, bytes]) -> Path:

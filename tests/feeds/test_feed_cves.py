@@ -1,17 +1,18 @@
-"""The feeds that speak of CVEs: CVSS vectors and CISA's catalogue. And how feeds are found."""
+"""The feeds that speak of CVEs: CVSS vectors, EPSS and CISA's catalogue. And how feeds are found."""
 
 import sys
 from io import BytesIO
 from pathlib import Path
 
 import pytest
-from tests.feeds.making import cvss, kev
+from tests.feeds.making import cvss, epss, kev
 
 from dockgate import feeds
 from dockgate.core.errors import DockgateError, UnreadableError
 from dockgate.core.model import Rating, Severity
-from dockgate.core.ports import Exploited, Faulty, Scored
+from dockgate.core.ports import Exploited, Faulty, Predicted, Scored
 from dockgate.feeds.cvss import FEED as CVSS
+from dockgate.feeds.epss import FEED as EPSS
 from dockgate.feeds.kev import FEED as KEV
 
 HIGH = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:H"
@@ -50,10 +51,12 @@ def test_a_file_of_other_content_is_refused(data: bytes) -> None:
 
 
 def test_the_catalogue_says_since_when() -> None:
-    assert list(KEV.parse(BytesIO(kev({"CVE-1": "2024-05-06", "CVE-2": ""})), "")) == [
-        Exploited("CVE-1", "2024-05-06"),
-        Exploited("CVE-2", "unknown"),
+    assert list(KEV.parse(BytesIO(kev({"CVE-1": "2024-05-06", "CVE-2": ""}, due="2024-06-01")), "")) == [
+        Exploited("CVE-1", "2024-05-06", "2024-06-01"),
+        Exploited("CVE-2", "unknown", "2024-06-01"),
     ]
+    undated = b'{"vulnerabilities": [{"cveID": "CVE-1", "dateAdded": 1, "dueDate": null}]}'
+    assert list(KEV.parse(BytesIO(undated), "")) == [Exploited("CVE-1", "unknown", "")]
 
 
 def test_an_entry_without_a_cve_is_told() -> None:
@@ -67,8 +70,31 @@ def test_a_catalogue_of_other_form_is_refused(data: bytes) -> None:
         list(KEV.parse(BytesIO(data), ""))
 
 
+def test_epss_is_read_with_and_without_its_comment() -> None:
+    found = [Predicted("CVE-1999-0001", 0.03351, 0.8765)]
+    assert list(EPSS.parse(BytesIO(epss(("CVE-1999-0001", "0.03351", "0.8765"))), "")) == found
+    assert list(EPSS.parse(BytesIO(b"cve,epss,percentile\r\nCVE-1999-0001,0.03351,0.8765\r\n"), "")) == found
+
+
+@pytest.mark.parametrize(
+    "row",
+    [("GHSA-1", "0.1", "0.1"), ("CVE-1", "x", "0.1"), ("CVE-1", "0.1"), ("CVE-1", "1.1", "0"), ("CVE-1", "nan", "0")],
+)
+def test_an_epss_row_that_cannot_be_read_is_told_and_the_others_stand(row: tuple[str, ...]) -> None:
+    fault, predicted = EPSS.parse(BytesIO(epss(row, ("CVE-2", "0.5", "1"))), "")
+    assert isinstance(fault, Faulty)
+    assert fault.name == "line 3"
+    assert predicted == Predicted("CVE-2", 0.5, 1.0)
+
+
+@pytest.mark.parametrize("data", [b"", b"#model\n", b"id,score\n", epss()[:-9], b"#" + b"x" * 5000, b"\xff\n"])
+def test_an_epss_file_of_other_content_is_refused(data: bytes) -> None:
+    with pytest.raises(UnreadableError, match="EPSS file"):
+        list(EPSS.parse(BytesIO(data), ""))
+
+
 def test_feeds_are_found_by_walking_their_package() -> None:
-    assert [feed.name for feed in feeds.load()] == ["cvss", "kev", "osv"]
+    assert [feed.name for feed in feeds.load()] == ["amazon", "cvss", "epss", "kev", "osv"]
 
 
 @pytest.mark.parametrize("content", ["FEEDS = ()", "import nowhere_at_all", "1 +"])

@@ -9,7 +9,7 @@ from tests.feeds.making import Json, entry, export, fixed, record
 
 from dockgate.core.errors import UnreadableError
 from dockgate.core.model import Advisory, Range, Rating, Severity
-from dockgate.core.ports import Faulty, Statement
+from dockgate.core.ports import Faulty, Silent, Statement
 from dockgate.feeds.osv import FEED, RECORD_LIMIT
 
 V2 = "AV:N/AC:L/Au:N/C:P/I:P/A:P"
@@ -74,7 +74,7 @@ def test_other_ecosystems_are_left_to_their_own_exports() -> None:
     shared = record("GHSA-1", entry("npm", "a", *fixed("1")), entry("PyPI", "b", *fixed("2")))
     assert one("npm", shared).name == "a"
     assert one("PyPI", shared).name == "b"
-    assert read("Debian", shared) == []
+    assert read("Debian", shared) == [Silent("GHSA-1", "2026-01-02T00:00:00Z")]
 
 
 def test_git_ranges_are_dropped_and_the_others_stay() -> None:
@@ -92,10 +92,107 @@ def test_git_ranges_are_dropped_and_the_others_stay() -> None:
         ("NuGet", "Newtonsoft.Json", "newtonsoft.json"),
         ("Packagist", "Vendor/Name", "vendor/name"),
         ("npm", "@Scope/Name", "@Scope/Name"),
+        ("Go", "github.com/Azure/azure-sdk", "github.com/Azure/azure-sdk"),
+        ("Maven", "Group:Artifact", "Group:Artifact"),
+        ("crates.io", "Inflector", "Inflector"),
     ],
 )
 def test_names_are_written_as_the_ecosystem_writes_them(ecosystem: str, name: str, normal: str) -> None:
     assert one(ecosystem, record("X-1", entry(ecosystem, name, *fixed("1")))).name == normal
+
+
+@pytest.mark.parametrize(
+    ("given", "normal"),
+    [
+        ("Red Hat:enterprise_linux:9::baseos", "Red Hat:enterprise_linux:9"),
+        ("Red Hat:enterprise_linux:9::appstream", "Red Hat:enterprise_linux:9"),
+        ("Red Hat:enterprise_linux:10.1", "Red Hat:enterprise_linux:10"),
+        ("Red Hat:rhel_eus:9.2::appstream", "Red Hat:rhel_eus:9.2"),
+        ("SUSE:Linux Enterprise Module for Basesystem 15 SP5", "SUSE:15 SP5"),
+        ("SUSE:Linux Enterprise Server 15 SP5", "SUSE:15 SP5"),
+        ("SUSE:Linux Enterprise Server for SAP Applications 15 SP5", "SUSE:15 SP5"),
+        ("SUSE:Linux Enterprise Server 15 SP4-LTSS", "SUSE:15 SP4"),
+        ("SUSE:Linux Enterprise High Performance Computing 15 SP4-ESPOS", "SUSE:15 SP4"),
+        ("SUSE:Linux Enterprise Server 12", "SUSE:12"),
+        ("SUSE:Linux Enterprise Server 16.0", "SUSE:16.0"),
+        ("SUSE:Linux Enterprise Micro 5.3", "SUSE:Linux Enterprise Micro 5.3"),
+        ("SUSE:Manager Server 4.3", "SUSE:Manager Server 4.3"),
+        ("openSUSE:Leap 15.5", "openSUSE:Leap 15.5"),
+        ("AlmaLinux:8", "AlmaLinux:8"),
+        ("Rocky Linux:9", "Rocky Linux:9"),
+        ("Ubuntu:24.04:LTS", "Ubuntu:24.04:LTS"),
+        ("Ubuntu:Pro:22.04:LTS", "Ubuntu:Pro:22.04:LTS"),
+        ("Alpine:v3.19", "Alpine:v3.19"),
+        ("Wolfi", "Wolfi"),
+        ("Packagist:https://packages.drupal.org/8", "Packagist"),
+        ("Maven:https://maven.google.com", "Maven"),
+    ],
+)
+def test_releases_that_share_their_packages_are_one(given: str, normal: str) -> None:
+    assert one(given.partition(":")[0], record("X-1", entry(given, "a", *fixed("1")))).ecosystem == normal
+
+
+def test_products_that_become_one_release_are_joined() -> None:
+    names = ("Red Hat:enterprise_linux:9::baseos", "Red Hat:enterprise_linux:9::appstream")
+    advisory = one("Red Hat", record("RHSA-1", *(entry(name, "openssl", *fixed("1:3-1.el9")) for name in names)))
+    assert len(advisory.ranges) == 1
+
+
+MODULAR = "1:18.14.2-3.module+el9.2.0+14843+acebbfea"
+
+
+@pytest.mark.parametrize(
+    ("summary", "module"),
+    [
+        ("Important: nodejs:18 security update", "nodejs:18"),
+        ("Moderate: container-tools:rhel8 security, bug fix, and enhancement update", "container-tools:rhel8"),
+        ("ALSA-2022:5468: nodejs:18 security update (Important)", "nodejs:18"),
+        ("Moderate: python39:3.9 and python39-devel:3.9 security update", ""),
+        ("nodejs security update (Important)", ""),
+        ("", ""),
+    ],
+)
+def test_fixed_versions_of_a_module_carry_its_stream_where_the_summary_tells_one(summary: str, module: str) -> None:
+    given = record(
+        "ALSA-2022:5468",
+        entry("AlmaLinux:8", "nodejs", *fixed(MODULAR)),
+        entry("AlmaLinux:8", "openssl", *fixed("1:1-1.el8")),
+        summary=summary,
+    )
+    assert [(row.name, row.module) for row in read("AlmaLinux", given) if isinstance(row, Advisory)] == [
+        ("nodejs", module),
+        ("openssl", ""),
+    ]
+
+
+def test_a_module_and_the_package_outside_it_are_two_advisories() -> None:
+    given = record(
+        "ALSA-1",
+        entry("AlmaLinux:8", "nodejs", *fixed(MODULAR)),
+        entry("AlmaLinux:8", "nodejs", *fixed("1:16-1.el8")),
+        summary="Important: nodejs:18 security update",
+    )
+    found = [row for row in read("AlmaLinux", given) if isinstance(row, Advisory)]
+    assert [(row.module, row.ranges[0].events[-1][1]) for row in found] == [("nodejs:18", MODULAR), ("", "1:16-1.el8")]
+
+
+@pytest.mark.parametrize(
+    ("more", "disputed"),
+    [
+        ({"details": "** DISPUTED ** Tor before 0.1.1.20 kills the circuit."}, True),
+        ({"details": "A flaw in x. NOTE: this is disputed by the vendor because of y."}, True),
+        ({"summary": "**DISPUTED** x"}, True),
+        ({"details": "The DISPUTED keyword of x is mishandled."}, False),
+        ({}, False),
+    ],
+)
+def test_a_record_that_says_so_is_disputed(more: Json, disputed: bool) -> None:
+    assert one("PyPI", record("PYSEC-1", entry("PyPI", "a", *fixed("1")), **more)).disputed is disputed
+
+
+def test_malicious_packages_come_as_they_are() -> None:
+    advisory = one("npm", record("MAL-2024-1", entry("npm", "a", {"introduced": "0"})))
+    assert (advisory.id, advisory.ratings) == ("MAL-2024-1", ())
 
 
 def test_a_withdrawn_record_says_so() -> None:
@@ -177,9 +274,14 @@ def test_words_that_say_nothing_rate_nothing(word: Any) -> None:
         ({"urgency": "end-of-life"}, "end-of-life"),
         ({"nodsa": "Minor issue"}, "no-dsa"),
         ({"urgency": "low"}, ""),
+        ({"status": "ignored"}, "wont-fix"),
+        ({"fix_state": "Will not fix"}, "wont-fix"),
+        ({"fix_state": "Out of support scope"}, "end-of-life"),
+        ({"status": "end_of_life"}, "end-of-life"),
+        ({"status": ["ignored"]}, ""),
     ],
 )
-def test_debians_word_on_what_it_will_not_fix_is_a_note(specific: Json, note: str) -> None:
+def test_a_distributions_word_on_what_it_will_not_fix_is_a_note(specific: Json, note: str) -> None:
     given = record("X-1", entry("Debian:13", "a", {"introduced": "0"}, ecosystem_specific=specific))
     assert one("Debian", given).note == note
 

@@ -1,14 +1,15 @@
 """Building the database from a folder of feeds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
-from dockgate.advisories.coverage import FILE, Declared, declared
+from dockgate.advisories.coverage import FILE, Declared, belongs, declared
 from dockgate.advisories.schema import Part, Result
 from dockgate.advisories.writer import Writer, content, exclusively
 from dockgate.core.errors import DatabaseError, DefinitionError, UnreadableError
-from dockgate.core.ports import Feed
+from dockgate.core.ports import Feed, Statement
 
 Report = Callable[[str], None]
 
@@ -24,9 +25,9 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
     declares = declared(folder)
     found = {feed.name: parts_in(folder, feed) for feed in feeds}
     if not any(found.values()):
-        layout = ", ".join(feed.file.replace("*", "ECOSYSTEM") for feed in feeds)
-        raise DatabaseError(f"{folder} holds no advisories.", f"Give a folder that holds {layout}.")
-    _check(folder, declares, {name for feed in feeds if divided(feed) for name in found[feed.name]})
+        files = ", ".join(layout(feed) for feed in feeds)
+        raise DatabaseError(f"{folder} holds no advisories.", f"Give a folder that holds {files}.")
+    _check(folder, declares, {feed.ecosystem(name) for feed in feeds for name in found[feed.name]} - {""})
     time = stamp(now)
     parts: list[Part] = []
     with exclusively(path), Writer(path) as writer:
@@ -38,7 +39,8 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
                     *(feed.name, name, feed.version, str(folder.absolute()), fetched.fingerprint),
                     *(content(fetched.path), time, time, 0),
                 )
-                parts.append(read(writer, feed, part, fetched.path, declares))
+                with fetched.path.open("rb") as stream:
+                    parts.append(writer.add(part, readable(feed, part, stream), feed.ecosystem(name), declares))
                 report(f"{parts[-1].title}: {parts[-1].statements} statements")
         if not writer.covers:
             raise DatabaseError(f"Nothing in {folder} covers an ecosystem.", "Give a folder with OSV exports in osv/.")
@@ -46,26 +48,25 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
     return Result(digest, tuple(parts), tuple(_missing(folder, feed) for feed in feeds if not found[feed.name]))
 
 
-def read(writer: Writer, feed: Feed, part: Part, path: Path, declares: Declared | None) -> Part:
-    """Writes a fetched file's statements. Raises UnreadableError naming the file's origin."""
-    with path.open("rb") as stream:
-        try:
-            return writer.add(part, feed.parse(stream, part.name), declares, covers=divided(feed))
-        except UnreadableError as error:
-            advice = "Fetch the file again; the database in place is unchanged."
-            raise UnreadableError(f"{error} It came from {part.source}.", advice) from error
-
-
-def divided(feed: Feed) -> bool:
-    """Whether it has a part for each ecosystem: those are the feeds that cover one."""
-    return "*" in feed.file
+def readable(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[Statement]:
+    """The statements of a fetched file. Raises UnreadableError naming the file's origin."""
+    try:
+        yield from feed.parse(stream, part.name)
+    except UnreadableError as error:
+        advice = "Fetch the file again; the database in place is unchanged."
+        raise UnreadableError(f"{error} It came from {part.source}.", advice) from error
 
 
 def parts_in(folder: Path, feed: Feed) -> tuple[str, ...]:
     """The parts that a folder holds, sorted; ("",) for a feed without parts that is there."""
-    place = Path(feed.file).parts.index("*") if divided(feed) else None
+    place = Path(feed.file).parts.index("*") if "*" in feed.file else None
     found = sorted(path.relative_to(folder) for path in folder.glob(feed.file) if path.is_file())
     return tuple("" if place is None else path.parts[place] for path in found)
+
+
+def layout(feed: Feed) -> str:
+    """Where its files lie in a folder, for people: "osv/ECOSYSTEM/all.zip", "amazon/RELEASE/updateinfo.xml.gz"."""
+    return feed.file.replace("*", "RELEASE" if ":" in feed.ecosystem("*") else "ECOSYSTEM")
 
 
 def stamp(now: datetime) -> str:
@@ -75,7 +76,7 @@ def stamp(now: datetime) -> str:
 
 def _check(folder: Path, declares: Declared | None, ecosystems: set[str]) -> None:
     for name in declares or ():
-        if name.partition(":")[0] not in ecosystems:
+        if not any(belongs(name, ecosystem) for ecosystem in ecosystems):
             raise DefinitionError(
                 f"{folder / FILE} declares {name}, but the folder holds no export of it.",
                 "Add the export, or remove the declaration.",
@@ -83,4 +84,4 @@ def _check(folder: Path, declares: Declared | None, ecosystems: set[str]) -> Non
 
 
 def _missing(folder: Path, feed: Feed) -> str:
-    return f"no {feed.file.replace('*', 'ECOSYSTEM')} in {folder}"
+    return f"no {layout(feed)} in {folder}"

@@ -38,6 +38,11 @@ def declared(folder: Path) -> Declared | None:
     return {ecosystem: _normal(ecosystem, names) for ecosystem, names in ecosystems.items()}
 
 
+def belongs(ecosystem: str, whole: str) -> bool:
+    """Whether an ecosystem, with its release if it has one, is part of what a feed is the whole word of."""
+    return ecosystem == whole or ecosystem.startswith(f"{whole}:")
+
+
 def derived(ecosystems: Iterable[str]) -> tuple[str, ...]:
     """What a whole export covers, given the ecosystems that its records speak of.
 
@@ -54,4 +59,6 @@ _ADVICE = 'Write {"ecosystems": {"Debian:13": ["source names"]}}, or remove the 
 def _normal(ecosystem: str, names: list[str]) -> tuple[str, ...]:
     if ecosystem == "PyPI":
         names = [re.sub(r"[-_.]+", "-", name).lower() for name in names]
+    elif ecosystem in ("NuGet", "Packagist"):
+        names = [name.lower() for name in names]
     return tuple(sorted(set(names)))

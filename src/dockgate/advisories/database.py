@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from dockgate.advisories.schema import APPLICATION, FORMAT, Part
 from dockgate.core.errors import DatabaseError
-from dockgate.core.model import Advisory, Coverage, Inventory, Range, Rating, Severity, Slice
+from dockgate.core.model import Advisory, Coverage, Cve, Inventory, Range, Rating, Severity, Slice
 from dockgate.core.ports import Faulty
 
 ADVICE = "Run `dockgate db update`, or `dockgate db build --from FOLDER` where there is no network."
@@ -72,8 +72,10 @@ class Database:
                     wanted.setdefault(package.ecosystem, set()).add(package.source_name)
         with _told(self.path):
             covered = {coverage.ecosystem: coverage for coverage in self.coverage()}
+            advisories = self._advisories(wanted)
+            named = {name for row in advisories for name in (row.id, *row.aliases, *row.upstream)}
             return Slice(
-                advisories=tuple(self._advisories(wanted)),
+                advisories=advisories,
                 coverage=tuple(
                     Coverage(
                         ecosystem=ecosystem,
@@ -84,6 +86,7 @@ class Database:
                     for ecosystem, names in sorted(wanted.items())
                     if (coverage := covered.get(ecosystem))
                 ),
+                cves=tuple(self._cves(name for name in named if name.startswith("CVE-"))),
             )
 
     def coverage(self) -> Sequence[Coverage]:
@@ -112,7 +115,23 @@ class Database:
             ).fetchall()
             return tuple(replace(Part(*row[1:]), faults=tuple(faults.get(row[0], ()))) for row in rows)
 
-    def _advisories(self, wanted: dict[str, set[str]]) -> list[Advisory]:
+    def tables(self) -> Sequence[tuple[str, str, str]]:
+        """Everything that the file declares: type, name, and the SQL that made it."""
+        with _told(self.path):
+            rows = self._sql.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_master ORDER BY type, name")
+            return tuple(rows.fetchall())
+
+    def records(self, feed: str, name: str) -> dict[str, str]:
+        """Id -> `modified` of every record of a part."""
+        with _told(self.path):
+            rows = self._sql.execute(
+                "SELECT r.body ->> 0, r.body ->> 5 FROM record r JOIN part p ON p.id = r.part"
+                " WHERE p.feed = ? AND p.name = ?",
+                (feed, name),
+            )
+            return dict(rows.fetchall())
+
+    def _advisories(self, wanted: dict[str, set[str]]) -> tuple[Advisory, ...]:
         """Sorted and without doubles: two of the inventories' ecosystems may ask for one advisory."""
         known = self._sql.execute("SELECT id, name FROM ecosystem").fetchall()
         asked: dict[tuple[int, str], set[str]] = {}
@@ -120,37 +139,37 @@ class Database:
             for number, name in known:
                 if _speaks_of(name, ecosystem):
                     asked.setdefault((number, name), set()).update(names)
-        rows: list[tuple[str, str, list[Any], list[Any]]] = []
+        rows: list[tuple[str, str, list[Any], str, list[Any]]] = []
         for (number, ecosystem), names in asked.items():
             found = self._sql.execute(
-                "SELECT a.name, r.body, a.body FROM affected a JOIN record r ON r.id = a.record"
+                "SELECT a.name, a.module, r.body, a.body FROM affected a JOIN record r ON r.id = a.record"
                 " WHERE a.ecosystem = ? AND a.name IN (SELECT value FROM json_each(?))",
                 (number, json.dumps(sorted(names))),
             ).fetchall()
-            bodies = json.loads("[" + ",".join(f"{record},{affected}" for _, record, affected in found) + "]")
+            bodies = json.loads("[" + ",".join(f"{record},{affected}" for *_, record, affected in found) + "]")
             rows += [
-                (ecosystem, name, record, affected)
-                for (name, _, _), record, affected in zip(found, bodies[::2], bodies[1::2], strict=True)
+                (ecosystem, name, record, module, affected)
+                for (name, module, _, _), record, affected in zip(found, bodies[::2], bodies[1::2], strict=True)
             ]
-        rows.sort()
-        cves = {cve for _, _, record, _ in rows for cve in _cves(record)}
-        scores, exploited = self._scores(cves), self._exploited(cves)
-        return [_advisory(*row, scores, exploited) for row in rows]
+        return tuple(_advisory(*row) for row in sorted(rows))
 
-    def _scores(self, cves: Iterable[str]) -> dict[str, Rating]:
-        rows = self._sql.execute(
-            "SELECT cve, severity, score, vector FROM score WHERE cve IN (SELECT value FROM json_each(?))"
-            " ORDER BY cve, part DESC",
-            (json.dumps(sorted(cves)),),
-        )
-        return {cve: Rating("cve", Severity(severity), score, vector) for cve, severity, score, vector in rows}
+    def _cves(self, names: Iterable[str]) -> Iterator[Cve]:
+        """What is known of these CVEs, sorted; of several parts' word the first one's."""
+        found: dict[str, Cve] = {}
+        asked = (json.dumps(sorted(names)),)
+        for cve, severity, score, vector in self._sql.execute(
+            _OF_CVES.format("severity, score, vector", "score"), asked
+        ):
+            found[cve] = Cve(cve, rating=Rating("cve", Severity(severity), score, vector))
+        for cve, since, due in self._sql.execute(_OF_CVES.format("since, due", "exploited"), asked):
+            found[cve] = replace(found.get(cve) or Cve(cve), exploited=since, due=due)
+        for cve, epss, percentile in self._sql.execute(_OF_CVES.format("epss, percentile", "predicted"), asked):
+            found[cve] = replace(found.get(cve) or Cve(cve), epss=epss, percentile=percentile)
+        for cve in sorted(found):
+            yield found[cve]
 
-    def _exploited(self, cves: Iterable[str]) -> dict[str, str]:
-        rows = self._sql.execute(
-            "SELECT cve, min(since) FROM exploited WHERE cve IN (SELECT value FROM json_each(?)) GROUP BY cve",
-            (json.dumps(sorted(cves)),),
-        )
-        return dict(rows.fetchall())
+
+_OF_CVES = "SELECT cve, {} FROM {} WHERE cve IN (SELECT value FROM json_each(?)) ORDER BY cve, part DESC"
 
 
 def _speaks_of(advisory: str, package: str) -> bool:
@@ -160,29 +179,9 @@ def _speaks_of(advisory: str, package: str) -> bool:
     return base == wanted_base and (not release or not wanted or release == wanted)
 
 
-def _cves(record: list[Any]) -> list[str]:
-    identity, aliases, upstream = record[:3]
-    return [name for name in (identity, *aliases, *upstream) if name.startswith("CVE-")]
-
-
-def _advisory(
-    ecosystem: str,
-    name: str,
-    record: list[Any],
-    affected: list[Any],
-    scores: dict[str, Rating],
-    exploited: dict[str, str],
-) -> Advisory:
-    """The record of several CVEs has the worst of their scores, and the first date at which one was exploited."""
-    identity, aliases, upstream, summary, published, modified, withdrawn = record
+def _advisory(ecosystem: str, name: str, record: list[Any], module: str, affected: list[Any]) -> Advisory:
+    identity, aliases, upstream, summary, published, modified, withdrawn, disputed = record
     ranges, versions, ratings, note = affected
-    cves = _cves(record)
-    own = [Rating(source, Severity(severity), score, vector) for source, severity, score, vector in ratings]
-    worst = min(
-        (scores[cve] for cve in cves if cve in scores),
-        key=lambda rating: (rating.severity.rank, -rating.score),
-        default=None,
-    )
     return Advisory(
         id=identity,
         ecosystem=ecosystem,
@@ -191,13 +190,14 @@ def _advisory(
         versions=tuple(versions),
         aliases=tuple(aliases),
         upstream=tuple(upstream),
-        ratings=(*own, worst) if worst else tuple(own),
+        ratings=tuple(Rating(source, Severity(severity), score, vector) for source, severity, score, vector in ratings),
         summary=summary,
         published=published,
         modified=modified,
         withdrawn=withdrawn,
         note=note,
-        exploited=min((exploited[cve] for cve in cves if cve in exploited), default=""),
+        module=module,
+        disputed=disputed,
     )
 
 

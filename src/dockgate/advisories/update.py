@@ -1,14 +1,16 @@
 """Bringing the database up to date over HTTP."""
 
+import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dockgate.advisories.build import Report, divided, read, stamp
+from dockgate.advisories.build import Report, readable, stamp
 from dockgate.advisories.database import Database
 from dockgate.advisories.schema import Failure, Part, Result
 from dockgate.advisories.writer import Writer, content, exclusively
@@ -28,49 +30,46 @@ def update(
     """Fetches what has changed, and puts a whole new database in place of the one at `path`, if there is one.
 
     `urls` maps a feed's name to its URL, in place of `Feed.url`; a feed without either is not fetched, and named in the
-    result. `ecosystems` are those to fetch of feeds that have parts. Whatever else the database holds stays as it is,
-    with the time of its last check; so does a part whose feed fails, told as a failure. A file that did not change
+    result. `ecosystems` are those of which feeds that have parts are to tell. Whatever else the database holds stays as
+    it is, with the time of its last check; so does a part whose feed fails, told as a failure. What did not change
     counts as checked. `report` gets a line a part. Nothing is replaced when no feed answered, or when nothing would be
     covered.
-    Raises ConflictError while another process writes, DatabaseError when the old one breaks off while it is copied.
+    Raises ConflictError while another process writes, DatabaseError when the old one breaks off.
     """
-    with exclusively(path), _downloads(path) as into, Writer(path) as writer:
+    parts: dict[tuple[str, str], Part] = {}
+    unchanged: list[str] = []
+    failures: list[Failure] = []
+    with exclusively(path), _downloads(path) as into:
         held = _held(path)
-        parts: list[Part] = []
-        unchanged: list[str] = []
-        failures: list[Failure] = []
-        for feed, url, name in _wanted(feeds, urls, ecosystems):
-            was = held.get((feed.name, name))
-            try:
-                part = _renew(writer, feed, name, url, was, now, path, into, ca_bundle)
-            except (UnavailableError, NotFoundError, UnreadableError) as error:
-                failures.append(Failure(feed.name, name, str(error), error.advice, was is not None))
-                report(f"{feed.name} {name}".rstrip() + ": failed")
-                continue
-            held.pop((feed.name, name), None)
-            parts.append(part)
-            stands = was is not None and was.content == part.content
-            unchanged += [part.title] if stands else []
-            report(f"{part.title}: {'unchanged' if stands else f'{part.statements} statements'}")
-        answered = bool(parts)
-        for part in held.values():
-            writer.keep(path, part)
-            parts.append(part)
-        digest = writer.commit() if answered and writer.covers else ""
+        with Writer(path, goes_on=bool(held)) as writer:
+            for feed, url, name in _wanted(feeds, urls, ecosystems, ca_bundle):
+                was = held.get((feed.name, name))
+                try:
+                    part = _renew(writer, feed, name, url, was, now, path, into, ca_bundle)
+                except (UnavailableError, NotFoundError, UnreadableError) as error:
+                    failures.append(Failure(feed.name, name, str(error), error.advice, was is not None))
+                    report(f"{feed.name} {name}".rstrip() + ": failed")
+                    continue
+                parts[feed.name, name] = part
+                stands = was is not None and was.content == part.content
+                unchanged += [part.title] if stands else []
+                report(f"{part.title}: {'unchanged' if stands else f'{part.statements} statements'}")
+            digest = writer.commit() if parts and writer.covers else ""
+    others = [part for key, part in held.items() if key not in parts]
     missing = tuple(
         f"no URL for the feed {feed.name}: set DOCKGATE_FEED_{feed.name.upper()}"
         for feed in feeds
         if not (urls.get(feed.name) or feed.url)
     )
-    return Result(digest, tuple(parts), missing, tuple(unchanged), tuple(failures))
+    return Result(digest, (*parts.values(), *others), missing, tuple(unchanged), tuple(failures))
 
 
 def _wanted(
-    feeds: Sequence[Feed], urls: Mapping[str, str], ecosystems: Sequence[str]
+    feeds: Sequence[Feed], urls: Mapping[str, str], ecosystems: Sequence[str], ca_bundle: Path | None
 ) -> Iterator[tuple[Feed, str, str]]:
     for feed in feeds:
         if url := urls.get(feed.name) or feed.url:
-            for name in ecosystems if divided(feed) else ("",):
+            for name in feed.parts(url, ecosystems, ca_bundle):
                 yield feed, url, name
 
 
@@ -88,18 +87,26 @@ def _renew(
     """One part, read anew or taken over. What was read otherwise, or from elsewhere, is fetched in any case."""
     time, source = stamp(now), _public(url)
     same = was is not None and (was.version, was.source) == (feed.version, source)
-    fetched = feed.fetch(url, name, was.fingerprint if was and same else "", into, ca_bundle)
+    held = partial(_records, old, feed.name, name) if same else None
+    fetched = feed.fetch(url, name, was.fingerprint if was and same else "", into, ca_bundle, held)
     if fetched.path is None:
         if was is None:
             raise UnavailableError(f"The feed {feed.name} says that {name or 'it'} is unchanged, and was never read.")
         part = replace(was, fingerprint=fetched.fingerprint, checked_at=time)
-        writer.keep(old, part)
+        writer.keep(part)
         return part
     found = content(fetched.path)
+    if was and fetched.replaces is not None:
+        found = hashlib.sha256(f"{was.content} {found}".encode()).hexdigest()
     changed = was.changed_at if was and was.content == found else time
     part = Part(feed.name, name, feed.version, source, fetched.fingerprint, found, time, changed, 0)
     try:
-        return read(writer, feed, part, fetched.path, None)
+        with fetched.path.open("rb") as stream:
+            statements, ecosystem = readable(feed, part, stream), feed.ecosystem(name)
+            if was is None or fetched.replaces is None:
+                return writer.add(part, statements, ecosystem, None)
+            part = replace(part, statements=was.statements, faults=was.faults)
+            return writer.amend(part, statements, ecosystem, fetched.replaces)
     finally:
         fetched.path.unlink()
 
@@ -111,6 +118,11 @@ def _held(path: Path) -> dict[tuple[str, str], Part]:
             return {(part.feed, part.name): part for part in database.parts()}
     except DatabaseError:
         return {}
+
+
+def _records(path: Path, feed: str, name: str) -> dict[str, str]:
+    with Database.open(path) as database:
+        return database.records(feed, name)
 
 
 @contextmanager

@@ -4,24 +4,24 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
-from dockgate.advisories.coverage import Declared, derived
+from dockgate.advisories.coverage import Declared, belongs, derived
 from dockgate.advisories.schema import APPLICATION, FORMAT, TABLES, Part
 from dockgate.core import canonical
-from dockgate.core.errors import ConflictError, DatabaseError, UnreadableError
+from dockgate.core.errors import ConflictError, DatabaseError, UnavailableError, UnreadableError
 from dockgate.core.model import Advisory
-from dockgate.core.ports import Exploited, Faulty, Scored, Statement
+from dockgate.core.ports import Exploited, Faulty, Predicted, Scored, Silent, Statement
 
-_PRAGMAS = f"""
-PRAGMA page_size = 8192; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;
-PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};
-"""
+_LAYOUT = f"PRAGMA page_size = 8192; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};"
+_PRAGMAS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536; BEGIN;"
 
 
 @contextmanager
@@ -41,98 +41,81 @@ def exclusively(path: Path) -> Iterator[None]:
 class Writer:
     """A database in the making, at `<path>.new`. `commit` puts it in place; left without that, nothing has changed.
 
-    To be used under `exclusively`: what an interrupted one left behind is overwritten.
+    It begins empty, or, where it `goes_on`, with all that the database at `path` holds. To be used under `exclusively`:
+    what an interrupted one left behind is overwritten. Raises DatabaseError when what it goes on from is broken, and
+    UnavailableError when it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, goes_on: bool = False) -> None:
         self._path = path
         self._new = path.with_name(path.name + ".new")
         self._new.unlink(missing_ok=True)
+        if goes_on:
+            shutil.copyfile(path, self._new)
         self._sql = sqlite3.connect(self._new, isolation_level=None)
-        self._sql.executescript(_PRAGMAS + TABLES + "BEGIN;")
-        self._parts = 0
-        self._records = 0
+        self._parts = self._records = 0
         self._ecosystems: dict[str, int] = {}
+        self._goes_on = goes_on
 
     def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.push(self.__exit__)
+            self._sql.executescript(_PRAGMAS if self._goes_on else _LAYOUT + TABLES + _PRAGMAS)
+            ((self._parts,),) = self._sql.execute("SELECT coalesce(max(id), 0) FROM part")
+            ((self._records,),) = self._sql.execute("SELECT coalesce(max(id), 0) FROM record")
+            self._ecosystems = {name: number for number, name in self._sql.execute("SELECT id, name FROM ecosystem")}
+            stack.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._sql.close()
         self._new.unlink(missing_ok=True)
+        if isinstance(error, sqlite3.OperationalError):
+            raise UnavailableError(f"{self._new} cannot be written: {error}.", "Is there room for it?") from error
+        if isinstance(error, sqlite3.DatabaseError):
+            advice = f"Remove {self._path} and run `dockgate db update` again."
+            raise DatabaseError(f"The advisory database {self._path} is broken: {error}.", advice) from error
 
-    def add(self, part: Part, statements: Iterable[Statement], declares: Declared | None, *, covers: bool) -> Part:
-        """Writes a part from its statements; returns it with their count and faults.
+    def add(self, part: Part, statements: Iterable[Statement], ecosystem: str, declares: Declared | None) -> Part:
+        """Writes a part from its statements, in place of what there was of it; returns it with their count and faults.
 
-        `covers`: its advisories are an ecosystem's feed. `declares` is what a partial snapshot speaks of, None when the
-        part is whole. UnreadableError, raised while the statements are read, leaves nothing of the part.
+        `ecosystem` is what the part is the whole word of, "" for none. `declares` is what a partial snapshot speaks of,
+        None when the part is whole. UnreadableError, raised while the statements are read, leaves what there was.
         """
-        number = self._part()
-        try:
-            return self._add(number, part, statements, declares, covers=covers)
-        except UnreadableError:
-            for table in _TABLES_OF_A_PART:
-                self._sql.execute(f"DELETE FROM {table}", (number,))  # noqa: S608 - the tables are named below
-            raise
-
-    def _add(
-        self, number: int, part: Part, statements: Iterable[Statement], declares: Declared | None, *, covers: bool
-    ) -> Part:
-        spoken, faults, count = set[str](), list[Faulty](), 0
-        last = ""
-        for statement in statements:
-            if isinstance(statement, Faulty):
-                faults.append(statement)
-                continue
-            count += 1
-            if isinstance(statement, Advisory):
-                last = self._advisory(number, statement, last)
-                spoken.add(statement.ecosystem)
-            elif isinstance(statement, Scored):
-                rating = statement.rating
-                score = (statement.cve, number, rating.severity.value, rating.score, rating.vector)
-                self._sql.execute("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?)", score)
-            elif isinstance(statement, Exploited):
-                exploited = (statement.cve, number, statement.since)
-                self._sql.execute("INSERT OR IGNORE INTO exploited VALUES (?, ?, ?)", exploited)
-        part = replace(part, statements=count, faults=tuple(faults))
-        self._describe(number, part)
-        if covers:
-            self._cover(number, part, spoken, declares)
+        added = self._add(statements)
+        self._forget(self._number(part), ecosystem)
+        part = replace(part, statements=added.count, faults=tuple(added.faults))
+        self._describe(added.number, part)
+        if ecosystem:
+            self._cover(added.number, part, ecosystem, declares, added.spoken)
         return part
 
-    def keep(self, old: Path, part: Part) -> None:
-        """Takes a part over from the database `old`, with what `part` now says of its check.
+    def amend(self, part: Part, statements: Iterable[Statement], ecosystem: str, replaces: frozenset[str]) -> Part:
+        """Writes these statements in place of a whole part's records of the ids `replaces`; all its others stand.
 
-        Raises DatabaseError when `old` breaks off.
+        `part` has the statements and faults of so far; returns it with all of them. UnreadableError as in `add`.
         """
-        try:
-            self._keep(old, part)
-        except sqlite3.Error as error:
-            advice = f"Remove {old} and run `dockgate db update` again."
-            raise DatabaseError(f"The advisory database {old} is broken: {error}.", advice) from error
-
-    def _keep(self, old: Path, part: Part) -> None:
-        self._sql.execute("COMMIT")
-        self._sql.execute("ATTACH ? AS old", (str(old),))
-        self._sql.execute("BEGIN")
-        ((was,),) = self._sql.execute("SELECT id FROM old.part WHERE feed = ? AND name = ?", (part.feed, part.name))
-        number = self._part()
-        names = self._sql.execute(
-            "SELECT DISTINCT e.name FROM old.ecosystem e JOIN old.affected a ON a.ecosystem = e.id"
-            " JOIN old.record r ON r.id = a.record WHERE r.part = ?",
+        added, was = self._add(_only(statements, replaces)), self._number(part)
+        gone = self._erase(was, ecosystem, replaces)
+        self._sql.execute("UPDATE record SET part = ? WHERE part = ?", (was, added.number))
+        standing = [fault for fault in part.faults if fault.name.removesuffix(".json") not in replaces]
+        part = replace(part, statements=part.statements - gone + added.count, faults=(*standing, *added.faults))
+        self._undescribe(was)
+        self._describe(was, part)
+        spoken = self._sql.execute(
+            "SELECT DISTINCT e.name FROM ecosystem e JOIN affected a ON a.ecosystem = e.id"
+            " JOIN record r ON r.id = a.record WHERE r.part = ?",
             (was,),
         )
-        for (name,) in names.fetchall():
-            self._ecosystem(name)
-        ids = {"new": number, "old": was, "shift": self._records}
-        for copy in _COPIES:
-            self._sql.execute(copy, ids)
-        ((self._records,),) = self._sql.execute("SELECT coalesce(max(id), 0) FROM record")
-        self._describe(number, part)
-        self._sql.execute("COMMIT")
-        self._sql.execute("DETACH old")
-        self._sql.execute("BEGIN")
+        self._cover(was, part, ecosystem, None, {name for (name,) in spoken})
+        return part
+
+    def keep(self, part: Part) -> None:
+        """Leaves a part as it is, with what `part` now says of its check."""
+        checked = (part.fingerprint, part.checked_at, self._number(part))
+        self._sql.execute("UPDATE part SET fingerprint = ?, checked_at = ? WHERE id = ?", checked)
 
     @property
     def covers(self) -> bool:
@@ -142,36 +125,104 @@ class Writer:
     def commit(self) -> str:
         """Puts the database in place, durably, and returns its digest."""
         digest = self._digest()
-        self._sql.execute("INSERT INTO meta VALUES ('digest', ?)", (digest,))
+        self._sql.execute("INSERT OR REPLACE INTO meta VALUES ('digest', ?)", (digest,))
         self._sql.execute("COMMIT")
         self._sql.close()
-        _flush(self._new)
+        flush(self._new)
         os.replace(self._new, self._path)
-        _flush(self._path.parent)
+        flush(self._path.parent)
         return digest
 
-    def _part(self) -> int:
+    def _add(self, statements: Iterable[Statement]) -> "_Added":
+        """Writes statements under the number of a new part."""
         self._parts += 1
-        return self._parts
+        added, last = _Added(self._parts), ""
+        try:
+            for statement in statements:
+                if isinstance(statement, Faulty):
+                    added.faults.append(statement)
+                    continue
+                added.count += not isinstance(statement, Silent)
+                if isinstance(statement, Advisory):
+                    last = self._advisory(added.number, statement, last)
+                    added.spoken.add(statement.ecosystem)
+                elif isinstance(statement, Scored):
+                    rating = statement.rating
+                    score = (statement.cve, added.number, rating.severity.value, rating.score, rating.vector)
+                    self._sql.execute("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?)", score)
+                elif isinstance(statement, Exploited):
+                    exploited = (statement.cve, added.number, statement.since, statement.due)
+                    self._sql.execute("INSERT OR IGNORE INTO exploited VALUES (?, ?, ?, ?)", exploited)
+                elif isinstance(statement, Predicted):
+                    predicted = (statement.cve, added.number, statement.epss, statement.percentile)
+                    self._sql.execute("INSERT OR REPLACE INTO predicted VALUES (?, ?, ?, ?)", predicted)
+                else:
+                    self._record(added.number, _dump([statement.id, (), (), "", "", statement.modified, "", False]))
+        except UnreadableError:
+            for name in added.spoken:
+                self._forget(added.number, name)
+            self._forget(added.number, "")
+            raise
+        return added
+
+    def _number(self, part: Part) -> int:
+        """The number of a part as it is held, 0 when it is not."""
+        found = self._sql.execute("SELECT id FROM part WHERE feed = ? AND name = ?", (part.feed, part.name)).fetchone()
+        return int(found[0]) if found else 0
+
+    def _forget(self, number: int, ecosystem: str) -> None:
+        """Removes a part, which speaks of `ecosystem`, with all its statements; nothing when the number is 0."""
+        if number:
+            self._erase(number, ecosystem, None)
+            for table in ("score", "exploited", "predicted"):
+                self._sql.execute(f"DELETE FROM {table} WHERE part = ?", (number,))  # noqa: S608 - named here
+            self._undescribe(number)
+
+    def _erase(self, number: int, ecosystem: str, ids: frozenset[str] | None) -> int:
+        """Removes a part's records, or those of some ids; returns how many statements they made."""
+        which = "record WHERE part = :part"
+        which += "" if ids is None else " AND body ->> 0 IN (SELECT value FROM json_each(:ids))"
+        # The ecosystems are named so that not the whole table has to be searched.
+        spoken = [number for name, number in self._ecosystems.items() if belongs(name, ecosystem)]
+        given = {"part": number, "ids": _dump(sorted(ids or ())), "spoken": _dump(spoken)}
+        gone: int = self._sql.execute(
+            "DELETE FROM affected WHERE ecosystem IN (SELECT value FROM json_each(:spoken))"  # noqa: S608 - as above
+            f" AND record IN (SELECT id FROM {which})",
+            given,
+        ).rowcount
+        self._sql.execute(f"DELETE FROM {which}", given)  # noqa: S608 - as above
+        return gone
+
+    def _undescribe(self, number: int) -> None:
+        for table, key in (("coverage", "part"), ("fault", "part"), ("part", "id")):
+            self._sql.execute(f"DELETE FROM {table} WHERE {key} = ?", (number,))  # noqa: S608 - as above
 
     def _ecosystem(self, name: str) -> int:
-        number = self._ecosystems.setdefault(name, len(self._ecosystems) + 1)
-        self._sql.execute("INSERT OR IGNORE INTO ecosystem VALUES (?, ?)", (number, name))
-        return number
+        if name not in self._ecosystems:
+            self._ecosystems[name] = len(self._ecosystems) + 1
+            self._sql.execute("INSERT INTO ecosystem VALUES (?, ?)", (self._ecosystems[name], name))
+        return self._ecosystems[name]
 
     def _advisory(self, part: int, row: Advisory, last: str) -> str:
         """Writes one advisory; its record only where it is another than the `last` one. Returns the record's body."""
-        body = _dump([row.id, row.aliases, row.upstream, row.summary, row.published, row.modified, row.withdrawn])
+        record = [row.id, row.aliases, row.upstream, row.summary, row.published, row.modified, row.withdrawn]
+        body = _dump([*record, row.disputed])
         if body != last:
-            self._records += 1
-            self._sql.execute("INSERT INTO record VALUES (?, ?, ?)", (self._records, part, body))
+            self._record(part, body)
         ranges = [[span.type, span.events] for span in row.ranges]
         ratings = [[rating.source, rating.severity.value, rating.score, rating.vector] for rating in row.ratings]
         self._sql.execute(
-            "INSERT INTO affected VALUES (?, ?, ?, ?)",
-            (self._ecosystem(row.ecosystem), row.name, self._records, _dump([ranges, row.versions, ratings, row.note])),
+            "INSERT INTO affected VALUES (?, ?, ?, ?, ?)",
+            (
+                *(self._ecosystem(row.ecosystem), row.name, self._records, row.module),
+                _dump([ranges, row.versions, ratings, row.note]),
+            ),
         )
         return body
+
+    def _record(self, part: int, body: str) -> None:
+        self._records += 1
+        self._sql.execute("INSERT INTO record VALUES (?, ?, ?)", (self._records, part, body))
 
     def _describe(self, number: int, part: Part) -> None:
         self._sql.execute(
@@ -184,7 +235,7 @@ class Writer:
         faults = ((number, fault.name, fault.reason, fault.contained) for fault in part.faults)
         self._sql.executemany("INSERT INTO fault VALUES (?, ?, ?, ?)", faults)
 
-    def _cover(self, number: int, part: Part, spoken: set[str], declares: Declared | None) -> None:
+    def _cover(self, number: int, part: Part, ecosystem: str, declares: Declared | None, spoken: set[str]) -> None:
         """A record that could not be read may speak of any package, so the part then speaks for none of them."""
         broken = any(not fault.contained for fault in part.faults)
         if declares is None:
@@ -193,7 +244,7 @@ class Writer:
             rows = [
                 (name, number, False, "[]" if broken else _dump(names))
                 for name, names in declares.items()
-                if name.partition(":")[0] == part.name
+                if belongs(name, ecosystem)
             ]
         self._sql.executemany("INSERT INTO coverage VALUES (?, ?, ?, ?)", rows)
 
@@ -212,16 +263,27 @@ _TABLES_OF_A_PART = (
     "record WHERE part = ?",
     "score WHERE part = ?",
     "exploited WHERE part = ?",
+    "predicted WHERE part = ?",
 )
-_COPIES = (
-    "INSERT INTO record SELECT id + :shift, :new, body FROM old.record WHERE part = :old",
-    "INSERT INTO affected SELECT n.id, a.name, a.record + :shift, a.body FROM old.record r"
-    " JOIN old.affected a ON a.record = r.id JOIN old.ecosystem e ON e.id = a.ecosystem"
-    " JOIN ecosystem n ON n.name = e.name WHERE r.part = :old",
-    "INSERT INTO score SELECT cve, :new, severity, score, vector FROM old.score WHERE part = :old",
-    "INSERT INTO exploited SELECT cve, :new, since FROM old.exploited WHERE part = :old",
-    "INSERT INTO coverage SELECT ecosystem, :new, complete, names FROM old.coverage WHERE part = :old",
-)
+
+
+@dataclass(slots=True)
+class _Added:
+    """Statements just written, under the number of a part: their count, what could not be read, what they speak of."""
+
+    number: int
+    count: int = 0
+    faults: list[Faulty] = field(default_factory=list)
+    spoken: set[str] = field(default_factory=set)
+
+
+def _only(statements: Iterable[Statement], ids: frozenset[str]) -> Iterator[Statement]:
+    """What these statements say of the records of some ids; another record is none that was asked for."""
+    for statement in statements:
+        if isinstance(statement, Advisory | Silent) and statement.id not in ids:
+            yield Faulty(statement.id, "it is another record than the one that was asked for")
+        else:
+            yield statement
 
 
 def content(path: Path) -> str:
@@ -234,7 +296,8 @@ def _dump(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Waits until a file, or a folder's list of names, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 Report = Callable[[str], None]
 
+REGISTRY = "oci:"
+"""before a reference to an artifact in a registry"""
+ARTIFACT = "application/vnd.dockgate.advisories.v1"
+"""artifactType of an exported database, and media type of its blob"""
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -27,6 +33,15 @@ class Status:
     digest: str
     parts: "tuple[Part, ...]"
     coverage: tuple[Coverage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """An export or an import: the file or reference, the database's digest, and the manifest's ("" for a file)."""
+
+    place: str
+    digest: str
+    manifest: str = ""
 
 
 def build(path: Path, folder: Path, report: Report) -> "Result":
@@ -50,6 +65,70 @@ def status(path: Path) -> Status:
     """Raises DatabaseError when there is none."""
     with Database.open(path) as database:
         return Status(path, database.digest, tuple(database.parts()), tuple(database.coverage()))
+
+
+def export(
+    settings: Settings,
+    path: Path,
+    target: str,
+    report: Report,
+    *,
+    ca_bundle: Path | None = None,
+    insecure: bool = False,
+) -> Transfer:
+    """Writes the database at `path` to a file, or, where `target` begins with "oci:", into a registry.
+
+    Raises DatabaseError when there is none, and what `advisories.transfer.pack` and `images.artifact.push` do.
+    """
+    from dockgate.advisories.transfer import pack
+
+    reference = target.removeprefix(REGISTRY)
+    if reference == target:
+        report(f"writing {target}")
+        return Transfer(target, pack(path, Path(target)).digest)
+    from dockgate.images.artifact import push
+
+    with TemporaryDirectory(dir=path.parent if path.parent.is_dir() else None) as folder:
+        report("packing the database")
+        file = Path(folder) / "advisories"
+        header = pack(path, file)
+        report(f"pushing {reference}")
+        annotations = {"org.opencontainers.image.title": "advisories.zst", "dev.dockgate.advisories": header.digest}
+        manifest = push(
+            reference, ARTIFACT, file, annotations, ca_bundle=ca_bundle or settings.ca_bundle, insecure=insecure
+        )
+    return Transfer(reference, header.digest, manifest)
+
+
+def bring(
+    settings: Settings,
+    path: Path,
+    source: str,
+    report: Report,
+    *,
+    ca_bundle: Path | None = None,
+    insecure: bool = False,
+) -> Transfer:
+    """Puts an exported database in place at `path`, from a file that exists or from a registry.
+
+    Raises what `advisories.transfer.unpack` and `images.artifact.pull` do.
+    """
+    from dockgate.advisories.transfer import SIZE_LIMIT, unpack
+
+    reference = source.removeprefix(REGISTRY)
+    if reference == source and Path(source).is_file():
+        report(f"reading {source}")
+        return Transfer(source, unpack(Path(source), path).digest)
+    from dockgate.images.artifact import pull
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent) as folder:
+        report(f"fetching {reference}")
+        file = Path(folder) / "advisories"
+        manifest = pull(
+            reference, ARTIFACT, file, limit=SIZE_LIMIT, ca_bundle=ca_bundle or settings.ca_bundle, insecure=insecure
+        )
+        return Transfer(reference, unpack(file, path).digest, manifest)
 
 
 class Current:

@@ -1,7 +1,8 @@
 """`dockgate db`: the advisory database."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,7 +17,9 @@ from dockgate.core.errors import DatabaseError, UnavailableError
 
 if TYPE_CHECKING:
     from dockgate.advisories.schema import Part, Result
-    from dockgate.bootstrap.advisories import Status
+    from dockgate.bootstrap.advisories import Status, Transfer
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 FAULTS_SHOWN = 5
 
@@ -32,7 +35,8 @@ def command() -> None:
     "folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     required=True,
-    help="A folder of feeds: osv/ECOSYSTEM/all.zip, and beside osv/ what there is of kev.json and cvss.csv.gz.",
+    help="A folder of feeds: osv/ECOSYSTEM/all.zip, and beside osv/ what there is of amazon/RELEASE/updateinfo.xml.gz, "
+    "kev.json, epss.csv.gz and cvss.csv.gz.",
 )
 @database
 @form
@@ -77,6 +81,57 @@ def status(database: Path | None, form: str) -> None:
         as_json(plain(found) | {"path": str(found.path)})
     else:
         _describe(found)
+
+
+def _registry(function: F) -> F:
+    for option in (
+        click.option(
+            "--ca-bundle",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="PEM file of the authorities to trust for the registry.  [default: DOCKGATE_CA_BUNDLE]",
+        ),
+        click.option("--insecure", is_flag=True, help="Let a registry on another machine speak plain HTTP."),
+        database,
+        form,
+    ):
+        function = option(function)
+    return function
+
+
+@command.command("export")
+@click.argument("target", metavar="FILE|oci:REFERENCE")
+@_registry
+def export(target: str, database: Path | None, form: str, ca_bundle: Path | None, insecure: bool) -> None:
+    """Write the database to one file, or into a registry as an OCI artifact.
+
+    The times at which its feeds were checked go with it.
+    """
+    path = database_path(database)
+    with progress() as report:
+        done = advisories.export(from_environment(), path, target, report, ca_bundle=ca_bundle, insecure=insecure)
+    _moved("exported to", done, form)
+
+
+@command.command("import")
+@click.argument("source", metavar="FILE|REFERENCE")
+@_registry
+def bring(source: str, database: Path | None, form: str, ca_bundle: Path | None, insecure: bool) -> None:
+    """Take a database that was exported, from a file or a registry.
+
+    It takes the place of the one there is, and is as old as its exporter's checks of the feeds.
+    """
+    path = database_path(database)
+    with progress() as report:
+        done = advisories.bring(from_environment(), path, source, report, ca_bundle=ca_bundle, insecure=insecure)
+    _moved("imported from", done, form)
+
+
+def _moved(how: str, done: "Transfer", form: str) -> None:
+    if form == "json":
+        as_json(plain(done))
+        return
+    manifest = f"@{done.manifest}" if done.manifest else ""
+    click.echo(f"{done.digest} {how} {clean(done.place)}{manifest}")
 
 
 def _describe(found: "Status") -> None:

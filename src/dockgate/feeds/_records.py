@@ -5,27 +5,32 @@ can, an advisory with a range that begins nowhere: matching can compare no versi
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
 
 from dockgate.core.model import Advisory, Range, Rating
-from dockgate.core.ports import Faulty, Statement
+from dockgate.core.ports import Faulty, Silent, Statement
+from dockgate.feeds import _names
 from dockgate.feeds._severity import by_vectors, by_word
-
-DISTRIBUTIONS = frozenset(
-    (
-        *("AlmaLinux", "Alpaquita", "Alpine", "Azure Linux", "BellSoft Hardened Containers", "Chainguard", "Debian"),
-        *("Echo", "Mageia", "MinimOS", "Photon OS", "Red Hat", "Rocky Linux", "SUSE", "Ubuntu", "Wolfi", "openEuler"),
-        "openSUSE",
-    )
-)
-"""Ecosystems (of the schema's list) whose publisher is the distribution: its word is about its own package."""
 
 _EVENTS = frozenset(("introduced", "fixed", "last_affected", "limit"))
 _UNREADABLE = Range("ECOSYSTEM", ())
+_DISPUTED = re.compile(r"\*\* ?DISPUTED ?\*\*|NOTE: this is disputed")
+"""How the texts of CVE records say it: the mark until 2023, the note since then."""
+_NOTES = {
+    "unimportant": "unimportant",
+    "end-of-life": "end-of-life",
+    "out-of-support-scope": "end-of-life",
+    "ignored": "wont-fix",
+    "will-not-fix": "wont-fix",
+    "wont-fix": "wont-fix",
+    "no-dsa": "no-dsa",
+    "postponed": "no-dsa",
+}
+"""Debian's, Ubuntu's and Red Hat's words for what they will not fix, and ours."""
 
 
 class _Vector(msgspec.Struct):
@@ -35,12 +40,14 @@ class _Vector(msgspec.Struct):
 
 class _Specific(msgspec.Struct):
     """The words that publishers put into `database_specific` and `ecosystem_specific`: severity (GitHub, Ubuntu, Red
-    Hat), priority (Ubuntu), urgency and nodsa (Debian's tracker)."""
+    Hat), priority and status (Ubuntu), urgency and nodsa (Debian's tracker), fix_state (Red Hat)."""
 
     severity: Any = None
     priority: Any = None
     urgency: Any = None
     nodsa: Any = None
+    status: Any = None
+    fix_state: Any = None
 
 
 class _Package(msgspec.Struct):
@@ -75,6 +82,7 @@ class _Record(msgspec.Struct):
     aliases: list[str] | None = None
     upstream: list[str] | None = None
     summary: str | None = None
+    details: str | None = None
     severity: list[_Vector] | None = None
     affected: list[msgspec.Raw] | None = None
     database_specific: _Specific | None = None
@@ -96,7 +104,10 @@ _decode_named = msgspec.json.Decoder(_Named).decode
 
 
 def read(member: str, data: bytes, part: str) -> Iterator[Statement]:
-    """An advisory for each package of the ecosystem `part` that the record speaks of, and what of it cannot be read."""
+    """An advisory for each package of the ecosystem `part` that the record speaks of, and what of it cannot be read.
+
+    Fixed versions of an rpm module are an advisory of their own.
+    """
     try:
         record = _decode_record(data)
         if not record.id:
@@ -104,20 +115,26 @@ def read(member: str, data: bytes, part: str) -> Iterator[Statement]:
     except (ValueError, RecursionError) as error:
         yield Faulty(member, str(error))
         return
-    entries: dict[tuple[str, str], _Entry] = {}
+    entries: dict[tuple[str, str, str], _Entry] = {}
+    readable = True
     for raw in record.affected or ():
         try:
             affected = _decode_affected(raw)
             ranges = [_range(span) for span in affected.ranges or () if span.type != "GIT"]
         except (ValueError, RecursionError) as error:
             package = _package(raw)
+            readable = readable and package is not None
             yield Faulty(member, str(error), contained=package is not None)
             affected, ranges = _Affected(package), [_UNREADABLE]
         if affected.package is None or affected.package.ecosystem.partition(":")[0] != part:
             continue
-        key = affected.package.ecosystem, _name(part, affected.package.name)
-        _join(entries.setdefault(key, _Entry()), record, affected, ranges, part in DISTRIBUTIONS)
-    for (ecosystem, name), entry in entries.items():
+        fixed = [version for span in ranges for kind, version in span.events if kind == "fixed"]
+        ecosystem, name = _names.ecosystem(affected.package.ecosystem), _names.name(part, affected.package.name)
+        key = ecosystem, name, _names.module(record.id, record.summary or "", fixed)
+        _join(entries.setdefault(key, _Entry()), record, affected, ranges, part in _names.DISTRIBUTIONS)
+    if not entries and readable:
+        yield Silent(record.id, record.modified)
+    for (ecosystem, name, module), entry in entries.items():
         yield Advisory(
             id=record.id,
             ecosystem=ecosystem,
@@ -132,6 +149,8 @@ def read(member: str, data: bytes, part: str) -> Iterator[Statement]:
             modified=record.modified,
             withdrawn=record.withdrawn or "",
             note=entry.note,
+            module=module,
+            disputed=any(_DISPUTED.search(text) for text in (record.summary, record.details) if text),
         )
 
 
@@ -152,7 +171,7 @@ def _package(raw: msgspec.Raw) -> _Package | None:
 
 
 def _join(entry: _Entry, record: _Record, affected: _Affected, ranges: list[Range], distribution: bool) -> None:
-    entry.ranges += ranges
+    entry.ranges += [span for span in ranges if span not in entry.ranges]
     entry.versions.update(dict.fromkeys(affected.versions or ()))
     entry.ratings += _ratings(record, affected, distribution)
     entry.note = entry.note or _note(affected)
@@ -183,22 +202,12 @@ def _best(ratings: list[Rating]) -> Iterator[Rating]:
 
 
 def _note(affected: _Affected) -> str:
-    """Debian's own word where it will not fix, as its tracker spells it."""
+    """The distribution's own word where it will not fix."""
     for specific in (affected.ecosystem_specific, affected.database_specific):
-        if specific and specific.urgency in ("unimportant", "end-of-life"):
-            return str(specific.urgency)
+        for word in (specific.urgency, specific.status, specific.fix_state) if specific else ():
+            text = word.strip().lower().replace("_", "-").replace(" ", "-") if isinstance(word, str) else ""
+            if note := _NOTES.get(text):
+                return note
         if specific and specific.nodsa:
             return "no-dsa"
     return ""
-
-
-def _name(ecosystem: str, name: str) -> str:
-    return _NAMES.get(ecosystem, str)(name)
-
-
-_NAMES: dict[str, Callable[[str], str]] = {
-    "PyPI": lambda name: re.sub(r"[-_.]+", "-", name).lower(),
-    "NuGet": str.lower,
-    "Packagist": str.lower,
-}
-"""How an ecosystem writes a name that may be written in several ways: PyPI by PEP 503."""

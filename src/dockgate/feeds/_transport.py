@@ -3,14 +3,11 @@
 import hashlib
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Self
 from urllib.parse import urlsplit
 
 from dockgate.core.errors import NotFoundError, UnavailableError
 from dockgate.core.ports import Fetched
-
-if TYPE_CHECKING:
-    import httpx
 
 PAUSES = (0.2, 0.8)
 """Seconds before the second and the third try; there is no fourth."""
@@ -33,27 +30,45 @@ def from_folder(folder: Path, file: str, fingerprint: str) -> Fetched:
 
 
 def from_url(feed: str, url: str, fingerprint: str, into: Path, ca_bundle: Path | None) -> Fetched:
-    """A file over HTTP, asked for by ETag or Last-Modified where the last answer had one (RFC 9110, section 13).
+    """One file over HTTP: see `Web.fetch`."""
+    with Web(feed, ca_bundle) as web:
+        return web.fetch(url, fingerprint, into)
 
-    Tries three times before it raises UnavailableError; an answer in the range 400 to 499 is final at once, save for
-    408 and 429.
-    """
-    import ssl
 
-    import httpx
+class Web:
+    """Files of a feed over HTTP, by kept connections. May be used by several threads."""
 
-    try:
-        trust = ssl.create_default_context(cafile=ca_bundle)
-    except OSError as error:
-        advice = "Give DOCKGATE_CA_BUNDLE a PEM file of certificates."
-        raise UnavailableError(
-            f"The feed {feed}: the certificates {ca_bundle} cannot be read: {error}.", advice
-        ) from error
-    reason = ""
-    with httpx.Client(follow_redirects=True, timeout=_TIMEOUT, verify=trust) as client:
+    def __init__(self, feed: str, ca_bundle: Path | None) -> None:
+        import ssl
+
+        import httpx
+
+        self._feed = feed
+        try:
+            trust = ssl.create_default_context(cafile=ca_bundle)
+        except OSError as error:
+            reason = f"The feed {feed}: the certificates {ca_bundle} cannot be read: {error}."
+            raise UnavailableError(reason, "Give DOCKGATE_CA_BUNDLE a PEM file of certificates.") from error
+        self._client = httpx.Client(follow_redirects=True, timeout=_TIMEOUT, verify=trust)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def fetch(self, url: str, fingerprint: str, into: Path) -> Fetched:
+        """A file, asked for by ETag or Last-Modified where the last answer had one (RFC 9110, section 13).
+
+        Tries three times before it raises UnavailableError; an answer in the range 400 to 499 is final at once, save
+        for 408 and 429.
+        """
+        import httpx
+
+        reason = ""
         for pause in (*PAUSES, None):
             try:
-                return _download(client, url, fingerprint, into)
+                return self._download(url, fingerprint, into)
             except httpx.HTTPStatusError as error:
                 status = error.response.status_code
                 reason = f"it answered {status} {error.response.reason_phrase}".rstrip()
@@ -66,41 +81,40 @@ def from_url(feed: str, url: str, fingerprint: str, into: Path, ca_bundle: Path 
                 reason = str(error) or type(error).__name__
             if pause is not None:
                 time.sleep(pause)
-    raise UnavailableError(
-        f"The feed {feed} cannot be fetched from {shown(url)}: {reason}.",
-        f"Check the network and DOCKGATE_FEED_{feed.upper()}, then run `dockgate db update` again.",
-    )
+        raise UnavailableError(
+            f"The feed {self._feed} cannot be fetched from {shown(url)}: {reason}.",
+            f"Check the network and DOCKGATE_FEED_{self._feed.upper()}, then run `dockgate db update` again.",
+        )
+
+    def _download(self, url: str, fingerprint: str, into: Path) -> Fetched:
+        headers = {"Accept-Encoding": "identity"}
+        if fingerprint.startswith(_ETAG):
+            headers["If-None-Match"] = fingerprint.removeprefix(_ETAG)
+        elif fingerprint.startswith(_MODIFIED):
+            headers["If-Modified-Since"] = fingerprint.removeprefix(_MODIFIED)
+        with self._client.stream("GET", url, headers=headers) as answer:
+            if answer.status_code == 304 and len(headers) > 1:
+                return Fetched(True, fingerprint)
+            if answer.status_code != 200:
+                answer.raise_for_status()
+                raise ValueError(f"it answered {answer.status_code}, which brings no file")
+            path = into / hashlib.sha256(url.encode()).hexdigest()
+            size = 0
+            with path.open("wb") as file:
+                for chunk in answer.iter_bytes(1024 * 1024):
+                    size += len(chunk)
+                    if size > LIMIT:
+                        raise ValueError(f"it is larger than {LIMIT} bytes")
+                    file.write(chunk)
+            etag, modified = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
+        found = _ETAG + etag if etag else _MODIFIED + modified if modified else _content(path)
+        return Fetched(True, found) if found == fingerprint else Fetched(False, found, path)
 
 
 def shown(url: str) -> str:
     """The URL without user, password, query: fit for a message."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def _download(client: "httpx.Client", url: str, fingerprint: str, into: Path) -> Fetched:
-    headers = {"Accept-Encoding": "identity"}
-    if fingerprint.startswith(_ETAG):
-        headers["If-None-Match"] = fingerprint.removeprefix(_ETAG)
-    elif fingerprint.startswith(_MODIFIED):
-        headers["If-Modified-Since"] = fingerprint.removeprefix(_MODIFIED)
-    with client.stream("GET", url, headers=headers) as answer:
-        if answer.status_code == 304 and len(headers) > 1:
-            return Fetched(True, fingerprint)
-        if answer.status_code != 200:
-            answer.raise_for_status()
-            raise ValueError(f"it answered {answer.status_code}, which brings no file")
-        path = into / hashlib.sha256(url.encode()).hexdigest()
-        size = 0
-        with path.open("wb") as file:
-            for chunk in answer.iter_bytes(1024 * 1024):
-                size += len(chunk)
-                if size > LIMIT:
-                    raise ValueError(f"it is larger than {LIMIT} bytes")
-                file.write(chunk)
-        etag, modified = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
-    found = _ETAG + etag if etag else _MODIFIED + modified if modified else _content(path)
-    return Fetched(True, found) if found == fingerprint else Fetched(False, found, path)
 
 
 def _content(path: Path) -> str:

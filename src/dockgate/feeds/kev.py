@@ -1,29 +1,21 @@
 """CISA's catalogue of known exploited vulnerabilities, in its JSON schema."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 from dockgate.core.errors import UnreadableError
-from dockgate.core.ports import Exploited, Faulty, Feed, Fetched, Statement
-from dockgate.feeds._transport import from_folder, from_url
+from dockgate.core.ports import Exploited, Faulty, Feed, Statement
+from dockgate.feeds._single import Single
 
 LIMIT = 256 * 1024 * 1024
 """Bytes. The catalogue had 1.6 MB in 2026."""
 
 
-class Kev:
+class Kev(Single):
     name = "kev"
-    version = 1
+    version = 2
     file = "kev.json"
     url = "https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json"
-
-    def fetch(
-        self, origin: Path | str, part: str, fingerprint: str, into: Path, ca_bundle: Path | None = None
-    ) -> Fetched:
-        if isinstance(origin, Path):
-            return from_folder(origin, self.file, fingerprint)
-        return from_url(self.name, origin, fingerprint, into, ca_bundle)
 
     def parse(self, stream: BinaryIO, part: str) -> Iterator[Statement]:
         import json
@@ -43,9 +35,11 @@ class Kev:
             if not isinstance(cve, str) or not cve.startswith("CVE-"):
                 yield Faulty(f"vulnerabilities[{place}]", "it has no cveID")
                 continue
-            since = entry.get("dateAdded")
-            # The catalogue's word that it is exploited stands without its date.
-            yield Exploited(cve, since if isinstance(since, str) and since else "unknown")
+            since, due = entry.get("dateAdded"), entry.get("dueDate")
+            # The catalogue's word that it is exploited stands without its dates.
+            yield Exploited(
+                cve, since if isinstance(since, str) and since else "unknown", due if isinstance(due, str) else ""
+            )
 
 
 FEED: Feed = Kev()

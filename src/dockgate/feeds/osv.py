@@ -2,14 +2,16 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 from urllib.parse import quote
 
-from dockgate.core.errors import UnreadableError
-from dockgate.core.ports import Faulty, Feed, Fetched, Statement
-from dockgate.feeds._transport import from_folder, from_url
+from dockgate.core.errors import UnavailableError, UnreadableError
+from dockgate.core.ports import Faulty, Feed, Fetched, Held, Statement
+from dockgate.feeds._changes import changes
+from dockgate.feeds._transport import Web, from_folder, from_url
 
 RECORD_LIMIT = 16 * 1024 * 1024
 """Bytes of one record; the largest published ones have about one million."""
@@ -17,17 +19,39 @@ RECORD_LIMIT = 16 * 1024 * 1024
 
 class Osv:
     name = "osv"
-    version = 1
+    version = 2
     file = "osv/*/all.zip"
     url = "https://storage.googleapis.com/osv-vulnerabilities"
 
+    def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
+        """Those of the ecosystems that `ecosystems.txt` lists; a mirror may lack it."""
+        try:
+            with TemporaryDirectory() as folder:
+                listed = from_url(self.name, f"{url}/ecosystems.txt", "", Path(folder), ca_bundle).path
+                names = set(listed.read_text("utf-8").splitlines()) if listed else set()
+        except (UnavailableError, UnicodeDecodeError):
+            return ecosystems
+        return [name for name in ecosystems if name in names]
+
+    def ecosystem(self, part: str) -> str:
+        return part
+
     def fetch(
-        self, origin: Path | str, part: str, fingerprint: str, into: Path, ca_bundle: Path | None = None
+        self,
+        origin: Path | str,
+        part: str,
+        fingerprint: str,
+        into: Path,
+        ca_bundle: Path | None = None,
+        held: Held | None = None,
     ) -> Fetched:
+        """Over HTTP the records that changed, where they are few; the whole export otherwise."""
         if isinstance(origin, Path):
             return from_folder(origin, self.file.replace("*", part), fingerprint)
-        url = f"{origin.rstrip('/')}/{quote(part, safe='')}/all.zip"
-        return from_url(self.name, url, fingerprint, into, ca_bundle)
+        base = f"{origin}/{quote(part, safe='')}"
+        with Web(self.name, ca_bundle) as web:
+            changed = changes(web, base, fingerprint, into, held) if held and fingerprint else None
+            return changed or web.fetch(f"{base}/all.zip", fingerprint, into)
 
     def parse(self, stream: BinaryIO, part: str) -> Iterator[Statement]:
         """Statements of other ecosystems than `part` are left to those ecosystems' exports."""

@@ -1,0 +1,141 @@
+"""The database as one file to carry elsewhere: where there is no network, or into a job that wants it at once.
+
+It is a zstd file (RFC 8878): a skippable frame says what is in it, the frames after it are the database as it stands,
+so that its parts keep the times of their checks.
+"""
+
+import hashlib
+import os
+import sqlite3
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from dockgate.advisories.database import Database
+from dockgate.advisories.schema import FORMAT, TABLES
+from dockgate.advisories.writer import content, exclusively, flush
+from dockgate.core import canonical
+from dockgate.core.errors import DatabaseError, UnavailableError
+
+KIND = "dockgate advisories"
+SIZE_LIMIT = 8 * 1024**3
+"""Bytes of the database that a file may claim to hold."""
+_LEVEL = 10
+_MAGIC = 0x184D2A5D
+"""Of a skippable frame, of which zstd knows sixteen."""
+_START = struct.Struct("<II")
+_HEADER_LIMIT = 64 * 1024
+_CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of itself: `digest` is the database's, `content` the SHA-256 (hex) of its `size` bytes."""
+
+    kind: str
+    format: int
+    digest: str
+    content: str
+    size: int
+
+
+def pack(path: Path, into: Path) -> Header:
+    """Writes the database at `path` into the file `into`, whole or not at all.
+
+    Raises DatabaseError when there is none, UnavailableError when the file cannot be written.
+    """
+    import zstandard
+
+    with Database.open(path) as database:
+        digest = database.digest
+    # The file is never changed in place, so what is opened stays what it is, whatever takes its name.
+    with path.open("rb") as source:
+        header = Header(KIND, FORMAT, digest, content(path), os.fstat(source.fileno()).st_size)
+        stated = canonical.encode(header)
+        part = into.with_name(into.name + ".part")
+        try:
+            with part.open("wb") as file:
+                file.write(_START.pack(_MAGIC, len(stated)) + stated)
+                compressor = zstandard.ZstdCompressor(_LEVEL, write_checksum=True, threads=-1)
+                compressor.copy_stream(source, file, size=header.size)
+            os.replace(part, into)
+        except OSError as error:
+            raise UnavailableError(f"{into} cannot be written: {error.strerror}.", "Name another place.") from error
+        finally:
+            part.unlink(missing_ok=True)
+    return header
+
+
+def unpack(file: Path, path: Path) -> Header:
+    """Puts the database that `file` holds in place at `path`, whole or not at all.
+
+    Raises DatabaseError for a file that holds none of this format or does not match what it says of itself,
+    ConflictError while another process writes the database, UnavailableError when the file cannot be read.
+    """
+    new = path.with_name(path.name + ".new")
+    try:
+        with file.open("rb") as source, exclusively(path):
+            header = _header(source, file)
+            try:
+                _inflate(source, new, header, file)
+                _check(new, header, file)
+                flush(new)
+                os.replace(new, path)
+                flush(path.parent)
+            finally:
+                new.unlink(missing_ok=True)
+    except OSError as error:
+        raise UnavailableError(f"{file} cannot be read: {error.strerror or error}.", "Check the file.") from error
+    return header
+
+
+def _header(source: BinaryIO, file: Path) -> Header:
+    start = source.read(_START.size)
+    magic, size = _START.unpack(start) if len(start) == _START.size else (0, 0)
+    if magic != _MAGIC or size > _HEADER_LIMIT:
+        raise _refused(file, "it is none that `dockgate db export` wrote")
+    try:
+        header = canonical.decode(Header, source.read(size))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise _refused(file, f"its header cannot be read: {error}") from error
+    if header.kind != KIND or not isinstance(header.size, int) or not 0 < header.size <= SIZE_LIMIT:
+        raise _refused(file, "its header is of something else")
+    if header.format != FORMAT:
+        raise _refused(file, f"it has format {header.format}, and this version reads {FORMAT}")
+    return header
+
+
+def _inflate(source: BinaryIO, new: Path, header: Header, file: Path) -> None:
+    import zstandard
+
+    found, size = hashlib.sha256(), 0
+    try:
+        with new.open("wb") as into, zstandard.ZstdDecompressor().stream_reader(source) as frames:
+            while chunk := frames.read(_CHUNK):
+                size += len(chunk)
+                if size > header.size:
+                    break
+                found.update(chunk)
+                into.write(chunk)
+    except zstandard.ZstdError as error:
+        raise _refused(file, f"it is damaged: {error}") from error
+    if size != header.size or found.hexdigest() != header.content:
+        raise _refused(file, "it does not match the digest in its header")
+
+
+def _check(new: Path, header: Header, file: Path) -> None:
+    """That it is a database of ours down to its tables: a view in their place would run as a query of ours."""
+    with Database.open(new) as database:
+        if database.digest != header.digest:
+            raise _refused(file, "its database has another digest than its header says")
+        with sqlite3.connect(":memory:") as fresh:
+            fresh.executescript(TABLES)
+            same = database.tables() == Database(new, fresh, "").tables()
+        fresh.close()
+    if not same:
+        raise _refused(file, "its tables are not those of its format")
+
+
+def _refused(file: Path, reason: str) -> DatabaseError:
+    return DatabaseError(f"{file} cannot be imported: {reason}.", "Export it again, with the same version of Dockgate.")

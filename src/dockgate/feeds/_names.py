@@ -1,0 +1,57 @@
+"""How ecosystems, releases and packages are written, where publishers write one in several ways."""
+
+import re
+from collections.abc import Callable
+
+DISTRIBUTIONS = frozenset(
+    (
+        *("AlmaLinux", "Alpaquita", "Alpine", "Azure Linux", "BellSoft Hardened Containers", "Chainguard", "Debian"),
+        *("Echo", "Mageia", "MinimOS", "Photon OS", "Red Hat", "Rocky Linux", "SUSE", "Ubuntu", "Wolfi", "openEuler"),
+        "openSUSE",
+    )
+)
+"""Ecosystems (of the schema's list) whose publisher is the distribution: its word is about its own package."""
+
+_SUSE = re.compile(r"Linux Enterprise (?!Micro)(?:[A-Za-z ]+ )?(\d+(?:\.\d+)?(?: SP\d+)?)(?:-[A-Za-z-]+)?")
+
+
+def ecosystem(text: str) -> str:
+    """An OSV ecosystem as packages have it: with the release of a distribution, without anything of a language.
+
+    Products that are built from one code base become one release: "Red Hat:enterprise_linux:10.1::baseos" is
+    "Red Hat:enterprise_linux:10", "SUSE:Linux Enterprise Module for Basesystem 15 SP5" is "SUSE:15 SP5", with the fixes
+    of its long-term support. What follows a language is a registry ("Packagist:https://packages.drupal.org/8").
+    """
+    base, _, release = text.partition(":")
+    if base not in DISTRIBUTIONS or not release:
+        return base
+    if base == "Red Hat":
+        release = re.sub(r"^(enterprise_linux:\d+)\.\d+$", r"\1", release.partition("::")[0])
+    elif base == "SUSE" and (product := _SUSE.fullmatch(release)):
+        release = product[1]
+    return f"{base}:{release}"
+
+
+def name(base: str, text: str) -> str:
+    """A package's name in the ecosystem `base` (without release)."""
+    return _NAMES.get(base, str)(text)
+
+
+_NAMES: dict[str, Callable[[str], str]] = {
+    "PyPI": lambda text: re.sub(r"[-_.]+", "-", text).lower(),
+    "NuGet": str.lower,
+    "Packagist": str.lower,
+}
+"""PyPI by PEP 503; NuGet and Packagist do not tell cases apart."""
+
+
+def module(identity: str, summary: str, fixed: list[str]) -> str:
+    """The rpm module and stream that these fixed versions are of ("nodejs:18"), "" for none or when it is not told.
+
+    Modular builds have ".module" in their release; the stream stands in the record's summary alone ("Important:
+    nodejs:18 security update"). A summary of several ("virt:rhel and virt-devel:rhel") tells of no package which.
+    """
+    if not any(".module" in version for version in fixed):
+        return ""
+    streams = {stream for stream in re.findall(r"(?<![\w.-])[A-Za-z][\w.+-]*:[\w.-]*\w", summary) if stream != identity}
+    return streams.pop() if len(streams) == 1 else ""

@@ -1,0 +1,151 @@
+"""The database as one file: what goes with it, and what is never put in place of a good one."""
+
+import json
+import sqlite3
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+from tests.advisories.making import NOW_TEXT, built, folder_of, inventory, package
+from tests.feeds.making import entry, fixed, kev, record
+
+from dockgate.advisories.database import Database
+from dockgate.advisories.transfer import Header, pack, unpack
+from dockgate.core.errors import ConflictError, DatabaseError, UnavailableError
+
+RECORD = record("PYSEC-1", entry("PyPI", "jinja2", *fixed("3")), aliases=["CVE-1"])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "there" / "advisories.db"
+    built(path, folder_of(tmp_path / "feeds", {"PyPI": [RECORD]}, kev_json=kev({"CVE-1": "2024-01-01"})))
+    return path
+
+
+@pytest.fixture
+def file(path: Path, tmp_path: Path) -> Path:
+    pack(path, tmp_path / "advisories.zst")
+    return tmp_path / "advisories.zst"
+
+
+def test_it_comes_back_as_it_was_with_its_age(path: Path, file: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here" / "advisories.db"
+    header = unpack(file, here)
+    assert here.read_bytes() == path.read_bytes()
+    with Database.open(here) as database:
+        assert database.digest == header.digest
+        assert {part.checked_at for part in database.parts()} == {NOW_TEXT}
+        assert [row.id for row in database.slice([inventory(package("PyPI", "jinja2"))]).advisories] == ["PYSEC-1"]
+    assert unpack(file, here) == header
+
+
+def test_it_is_a_zstd_file_that_any_tool_can_unpack(path: Path, file: Path) -> None:
+    data = file.read_bytes()
+    magic, size = struct.unpack_from("<II", data)
+    assert magic & 0xFFFFFFF0 == 0x184D2A50
+    assert zstandard.ZstdDecompressor().decompress(data[8 + size :]) == path.read_bytes()
+
+
+def test_without_a_database_there_is_nothing_to_export(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="There is no advisory database"):
+        pack(tmp_path / "none.db", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_cannot_be_written_is_told(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="cannot be written"):
+        pack(path, tmp_path / "nowhere" / "out")
+
+
+def header_of(data: bytes) -> tuple[dict[str, object], bytes]:
+    (size,) = struct.unpack_from("<I", data, 4)
+    return json.loads(data[8 : 8 + size]), data[8 + size :]
+
+
+def with_header(data: bytes, **changes: object) -> bytes:
+    header, rest = header_of(data)
+    stated = json.dumps(header | changes).encode()
+    return data[:4] + struct.pack("<I", len(stated)) + stated + rest
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda data: b"", "none that"),
+        (lambda data: b"nonsense" * 100, "none that"),
+        (lambda data: data[:6], "none that"),
+        (lambda data: data[:4] + struct.pack("<I", 2**31) + data[8:], "none that"),
+        (lambda data: data[:40], "header cannot be read"),
+        (lambda data: with_header(data, more=1), "header cannot be read"),
+        (lambda data: with_header(data, kind="something"), "something else"),
+        (lambda data: with_header(data, size=-1), "something else"),
+        (lambda data: with_header(data, size="big"), "something else"),
+        (lambda data: with_header(data, format=99), "format 99"),
+        (lambda data: with_header(data, size=10), "does not match"),
+        (lambda data: with_header(data, content="0" * 64), "does not match"),
+        (lambda data: with_header(data, digest="sha256:0"), "another digest"),
+        (lambda data: data[:-20], "damaged|does not match"),
+        (lambda data: data[:-9] + b"\xff" * 9, "damaged"),
+    ],
+)
+def test_a_file_that_does_not_hold_what_it_says_leaves_the_good_one(
+    damage: Callable[[bytes], bytes], reason: str, path: Path, file: Path
+) -> None:
+    file.write_bytes(damage(file.read_bytes()))
+    before = path.read_bytes()
+    with pytest.raises(DatabaseError, match=reason) as caught:
+        unpack(file, path)
+    assert caught.value.advice
+    assert path.read_bytes() == before
+    assert sorted(each.name for each in path.parent.iterdir()) == [path.name, path.name + ".lock"]
+
+
+def test_a_bomb_is_not_unpacked_beyond_the_size_it_states(path: Path, file: Path) -> None:
+    header, _ = header_of(file.read_bytes())
+    data = with_header(file.read_bytes())
+    _, rest = header_of(data)
+    bomb = zstandard.compress(b"\0" * 50_000_000)
+    file.write_bytes(data[: len(data) - len(rest)] + bomb)
+    with pytest.raises(DatabaseError, match="does not match"):
+        unpack(file, path)
+    assert header["size"] == path.stat().st_size
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON meta BEGIN SELECT 1; END",
+        "ALTER TABLE score RENAME TO old; CREATE VIEW score AS SELECT * FROM old",
+    ],
+)
+def test_a_database_with_other_tables_is_refused(change: str, path: Path, file: Path, tmp_path: Path) -> None:
+    sql = sqlite3.connect(path)
+    sql.executescript(change)
+    sql.close()
+    pack(path, file)
+    with pytest.raises(DatabaseError, match="tables"):
+        unpack(file, tmp_path / "here.db")
+    assert not (tmp_path / "here.db").exists()
+
+
+def test_it_waits_for_no_other_writer(path: Path, file: Path) -> None:
+    import fcntl
+
+    with path.with_name(path.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConflictError):
+            unpack(file, path)
+
+
+def test_a_file_that_is_not_there_is_told(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="cannot be read"):
+        unpack(tmp_path / "none", path)
+
+
+def test_the_header_says_what_is_in_it(path: Path, file: Path) -> None:
+    header, _ = header_of(file.read_bytes())
+    assert set(header) == set(Header.__dataclass_fields__)
+    assert header["size"] == path.stat().st_size
