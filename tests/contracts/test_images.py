@@ -4,15 +4,20 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.images import make
 from tests.images.make import Folder, Hardlink, Symlink
+from tests.images.webserver import Answer, serve
+from tests.parts import until
 from tests.registryd import Running, registry
 
 from dockgate.core.errors import ImageError, NotFoundError
-from dockgate.core.ports import Entry, Image, Layer
+from dockgate.core.ports import Entry, Image, Layer, Origins
 from dockgate.images import Opened, open_images
 
 LAYERS: list[make.Layer] = [
@@ -26,8 +31,11 @@ LAYERS: list[make.Layer] = [
     {"etc/.wh.os-release": b"", "usr/lib/.wh..wh..opq": b"", "etc/new": b"new"},
 ]
 
-Store = Callable[[make.Image], str]
-"""Stores an image and gives the reference to it."""
+Open = Callable[..., Opened]
+"""`open_images` without its first argument."""
+
+Store = Callable[[make.Image], Open]
+"""Stores an image and gives what opens it."""
 
 
 @pytest.fixture(scope="session")
@@ -51,26 +59,48 @@ def _docker_archive(folder: Path, image: make.Image) -> str:
     return f"docker-archive:{folder}/saved.tar"
 
 
-STORES = {"layout": _layout, "oci-archive": _oci_archive, "docker-archive": _docker_archive}
+def _compressed(folder: Path, image: make.Image) -> str:
+    _oci_archive(folder, image)
+    (folder / "image.tar.gz").write_bytes(make.compress((folder / "image.tar").read_bytes()))
+    return f"{folder}/image.tar.gz"
 
 
-@pytest.fixture(params=[*STORES, pytest.param("registry", marks=pytest.mark.real)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param != "registry":
-        write = STORES[request.param]
-        return lambda image: write(tmp_path, image)
-    running: Running = request.getfixturevalue("running")
+STORES = {"layout": _layout, "oci-archive": _oci_archive, "docker-archive": _docker_archive, "compressed": _compressed}
+WITHOUT_MANIFEST = ("docker-archive", "engine")
 
-    def push(image: make.Image) -> str:
-        running.push("team/app", "1", image)
-        return f"{running.address}/team/app:1"
 
-    return push
+@pytest.fixture(params=[*STORES, "piped", "engine", pytest.param("registry", marks=pytest.mark.real)])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with ExitStack() as cleaning:
+
+        def piped(image: make.Image) -> Open:
+            _oci_archive(tmp_path, image)
+            pipe = subprocess.Popen(["cat", tmp_path / "image.tar"], stdout=subprocess.PIPE)
+            cleaning.enter_context(pipe)
+            return partial(open_images, "-", stdin=pipe.stdout)
+
+        def engine(image: make.Image) -> Open:
+            _docker_archive(tmp_path, image)
+            saved = Answer(200, (tmp_path / "saved.tar").read_bytes())
+            server = cleaning.enter_context(serve(lambda request: saved, tmp_path / "docker.sock"))
+            monkeypatch.setenv("DOCKER_HOST", f"unix://{server.address}")
+            return partial(open_images, "docker:app:1")
+
+        def push(image: make.Image) -> Open:
+            running: Running = request.getfixturevalue("running")
+            running.push("team/app", "1", image)
+            return partial(open_images, f"{running.address}/team/app:1")
+
+        if request.param in STORES:
+            write = STORES[request.param]
+            yield lambda image: partial(open_images, write(tmp_path, image))
+        else:
+            yield {"piped": piped, "engine": engine, "registry": push}[request.param]
 
 
 @pytest.fixture
 def opened(store: Store) -> Iterator[Opened]:
-    with open_images(store(make.image(LAYERS))) as found:
+    with store(make.image(LAYERS))() as found:
         yield found
 
 
@@ -86,9 +116,9 @@ def test_the_layers_are_there_base_first(opened: Opened) -> None:
 
 def test_the_digest_is_of_the_image(store: Store, request: pytest.FixtureRequest) -> None:
     made = make.image(LAYERS)
-    with open_images(store(made)) as opened:
+    with store(made)() as opened:
         assert opened.digest == opened.images[0].digest
-        if "docker-archive" not in request.node.name:  # which has no manifest to take the digest of
+        if request.node.callspec.params["store"] not in WITHOUT_MANIFEST:  # which have none to take the digest of
             assert opened.digest == made.digest
 
 
@@ -147,30 +177,45 @@ def test_reading_may_stop_in_the_middle(opened: Opened) -> None:
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
 def test_layers_may_be_compressed_or_not(store: Store, compression: make.Compression) -> None:
     made = make.image(LAYERS, compression=compression)
-    with open_images(store(made)) as opened:
+    with store(made)() as opened:
         (image,) = opened.images
         assert [layer.digest for layer in image.layers] == made.layers
         assert [len(_entries(layer)) for layer in image.layers] == [5, 3]
 
 
+def test_base_and_own_layers_are_told_apart_by_the_history(store: Store) -> None:
+    history = [
+        {"created_by": "/bin/sh -c #(nop) ADD file:1 in / "},
+        {"created_by": "/bin/sh -c #(nop) LABEL a=b", "comment": "FROM base:1", "empty_layer": True},
+        {"created_by": "/bin/sh -c make"},
+    ]
+    config = {"history": history, "created": "2026-01-02T03:04:05.6Z", "config": {"User": "app"}}
+    with store(make.image(LAYERS, config=config))() as opened:
+        assert opened.images[0].origins == Origins(1, "base:1", "2026-01-02T03:04:05.6Z", "app")
+
+
+def test_an_image_that_says_nothing_of_its_origins_has_none(opened: Opened) -> None:
+    assert opened.images[0].origins == Origins()
+
+
 def test_an_image_without_layers_is_one(store: Store) -> None:
-    with open_images(store(make.image([]))) as opened:
+    with store(make.image([]))() as opened:
         assert list(opened.images[0].layers) == []
 
 
 def test_a_platform_that_is_not_there_is_told(store: Store) -> None:
     with pytest.raises(NotFoundError, match="no image for linux/arm64; it has linux/amd64"):
-        open_images(store(make.image(LAYERS)), ["linux/arm64"])
+        store(make.image(LAYERS))(["linux/arm64"])
 
 
 def test_a_config_without_platform_is_broken(store: Store) -> None:
     with pytest.raises(ImageError, match="names no operating system"):
-        open_images(store(make.image(LAYERS, config={"os": ""})))
+        store(make.image(LAYERS, config={"os": ""}))()
 
 
 def test_a_layer_that_is_no_tar_is_broken(store: Store) -> None:
     made = make.image([b"This is not a tar file. " * 100])
-    with open_images(store(made)) as opened, pytest.raises(ImageError, match=made.layers[0]):
+    with store(made)() as opened, pytest.raises(ImageError, match=made.layers[0]):
         _entries(opened.images[0].layers[0])
 
 
@@ -189,3 +234,146 @@ def test_what_skopeo_writes_is_read(form: str, tmp_path: Path) -> None:
         assert [layer.digest for layer in image.layers] == stored
     with open_images(f"{form}:{target}:team/app:1" if form == "oci" else str(target)) as again:
         assert again.digest == opened.digest
+
+
+# --- podman's store ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Podman:
+    """podman with a store of its own, in which the image lies as localhost/app:1. `environment` is what it needs."""
+
+    command: list[str]
+    environment: dict[str, str]
+    socket: Path
+
+    def run(self, *arguments: str) -> str:
+        done = subprocess.run([*self.command, *arguments], env=self.environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+    folder = tmp_path_factory.mktemp("podman")
+    (folder / "storage.conf").write_text(
+        f'[storage]\ndriver = "vfs"\ngraphroot = "{folder}/root"\nrunroot = "{folder}/run"\n'
+    )
+    environment = {**os.environ, "CONTAINERS_STORAGE_CONF": f"{folder}/storage.conf", "TMPDIR": str(folder)}
+    podman = Podman(["podman"], environment, folder / "podman.sock")
+    _oci_archive(folder, make.image(LAYERS))
+    loaded = podman.run("load", "--quiet", "--input", f"{folder}/image.tar").rpartition(" ")[2]
+    podman.run("tag", loaded, "localhost/app:1")
+    service = subprocess.Popen(
+        ["podman", "system", "service", "--time", "60", f"unix://{podman.socket}"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(podman.socket.exists)
+        yield podman
+    finally:
+        service.terminate()
+        service.wait()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("by", ["service", "command"])
+@pytest.mark.parametrize("name", ["localhost/app:1", "app:1", "app"])
+def test_what_podman_has_in_its_store_is_read(
+    podman: Podman, by: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "app":
+        podman.run("tag", "localhost/app:1", "localhost/app:latest")
+    for variable, value in podman.environment.items():
+        monkeypatch.setenv(variable, value)
+    if by == "service":
+        monkeypatch.setenv("CONTAINER_HOST", f"unix://{podman.socket}")
+    with open_images(f"podman:{name}") as opened:
+        (image,) = opened.images
+        assert [layer.digest for layer in image.layers] == make.image(LAYERS).diff_ids
+        assert [len(_entries(layer)) for layer in image.layers] == [5, 3]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("by", ["service", "command"])
+def test_what_podman_does_not_have_is_told(podman: Podman, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in podman.environment.items():
+        monkeypatch.setenv(variable, value)
+    if by == "service":
+        monkeypatch.setenv("CONTAINER_HOST", f"unix://{podman.socket}")
+    with pytest.raises(NotFoundError, match="no image nothing:1 in its store"):
+        open_images("podman:nothing:1")
+
+
+@pytest.mark.real
+def test_what_podman_builds_tells_its_base(podman: Podman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in podman.environment.items():
+        monkeypatch.setenv(variable, value)
+    (tmp_path / "file").write_bytes(b"x")
+    base = 'FROM scratch\nCOPY file /one\nCOPY file /two\nCMD ["/one"]\n'
+    own = "FROM localhost/base:1 AS unused\nCOPY file /no\nFROM localhost/base:1\nENV A=1\nCOPY file /three\nUSER 7\n"
+    for name, text in (("base", base), ("own", own)):
+        (tmp_path / name).write_text(text)
+        podman.run("build", "--quiet", "--tag", f"localhost/{name}:1", "--file", f"{tmp_path}/{name}", str(tmp_path))
+    with open_images("podman:base:1") as opened:
+        assert opened.images[0].origins.base_layers == 0
+    with open_images("podman:own:1") as opened:
+        (image,) = opened.images
+        assert (len(image.layers), image.origins.base_layers, image.origins.base) == (3, 2, "localhost/base:1")
+        assert image.origins.user == "7"
+        assert opened.digest == podman.run("image", "inspect", "--format", "{{.Digest}}", "localhost/own:1")
+
+
+# --- folders -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Layer]:
+    """The base layer's content as a folder: the one layer of one image, and both without a digest."""
+    for path in ("etc", "usr/lib"):
+        (tmp_path / path).mkdir(parents=True)
+    (tmp_path / "etc/os-release").write_bytes(b"ID=debian\n")
+    (tmp_path / "etc/os-release").chmod(0o644)
+    (tmp_path / "etc/link").symlink_to("../usr/lib/os-release")
+    os.link(tmp_path / "etc/os-release", tmp_path / "usr/lib/hard")
+    (tmp_path / "usr/lib/big").write_bytes(bytes(range(256)) * 8192)
+    with open_images(f"dir:{tmp_path}") as opened:
+        ((layer,),) = [image.layers for image in opened.images]
+        assert (opened.digest, opened.images[0].digest, layer.digest) == ("", "", "")
+        yield layer
+
+
+def test_a_folders_entries_are_told_in_the_order_of_their_names(root: Layer) -> None:
+    assert [(entry.path, entry.kind, entry.target) for entry in root.entries()] == [
+        ("", "directory", ""),
+        ("etc", "directory", ""),
+        ("etc/link", "symlink", "../usr/lib/os-release"),
+        ("etc/os-release", "file", ""),
+        ("usr", "directory", ""),
+        ("usr/lib", "directory", ""),
+        ("usr/lib/big", "file", ""),
+        ("usr/lib/hard", "file", ""),
+    ]
+
+
+def test_a_folders_files_have_what_a_layers_have(root: Layer) -> None:
+    read = {entry.path: (entry.size, entry.head, entry.open().read()) for entry in root.entries() if entry.open}
+    content = bytes(range(256)) * 8192
+    release = (10, b"ID=debian\n", b"ID=debian\n")
+    assert read == {
+        "etc/os-release": release, "usr/lib/hard": release, "usr/lib/big": (2**21, bytes(range(64)), content)
+    }  # fmt: skip
+    assert next(entry.mode for entry in root.entries() if entry.path == "etc/os-release") == 0o644
+
+
+def test_a_folder_can_be_read_again_and_beside_itself(root: Layer) -> None:
+    one, two = root.entries(), root.entries()
+    pairs = list(zip(one, two, strict=True))
+    assert len(pairs) == 8
+    assert all(left.path == right.path for left, right in pairs)
+    stopped = root.entries()
+    assert next(stopped).path == ""
+    del stopped
+    assert len(_entries(root)) == 8

@@ -6,7 +6,7 @@ import pytest
 from tests.images import make
 
 from dockgate.core.errors import UsageError
-from dockgate.images.reference import Local, Remote, is_loopback, parse
+from dockgate.images.reference import Local, Piped, Remote, Root, Stored, is_loopback, parse
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -99,8 +99,28 @@ def test_a_local_image_that_is_not_there_is_told(text: str) -> None:
 
 def test_a_folder_that_is_no_layout_is_told(tmp_path: Path) -> None:
     for text in (f"oci:{tmp_path}", str(tmp_path)):
-        with pytest.raises(UsageError, match="without an oci-layout"):
+        with pytest.raises(UsageError, match="without an oci-layout") as caught:
             parse(text)
+        assert f"dir:{tmp_path}" in caught.value.advice
+
+
+def test_what_is_no_image_file_is_named_by_what_stands_before_it(tmp_path: Path) -> None:
+    (tmp_path / "a b").mkdir()
+    assert parse("-") == Piped()
+    assert parse(f"dir:{tmp_path}/a b") == Root(tmp_path / "a b")
+    assert parse("podman:app") == parse("containers-storage:app") == Stored("podman", "app")
+    assert parse("docker:app:1") == parse("docker-daemon:app:1") == Stored("docker", "app:1")
+    assert parse("docker:5000/app") == Remote("docker:5000", "app", "latest")
+    assert str(parse(f"docker:127.0.0.1:5000/app@{DIGEST}")) == f"docker:127.0.0.1:5000/app@{DIGEST}"
+
+
+@pytest.mark.parametrize(
+    "text", ["dir:", "dir:/no/such", "podman:", "docker:-v", "docker://ghcr.io/app", "podman:a/../b"]
+)
+def test_what_could_not_be_there_is_refused_with_the_form(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    assert caught.value.advice
 
 
 def test_only_this_machine_is_loopback() -> None:

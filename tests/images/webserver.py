@@ -1,11 +1,15 @@
-"""A web server on loopback whose answers a test writes itself: registries that misbehave, token servers."""
+"""A web server on loopback, or at a socket file, whose answers a test writes itself: registries that misbehave, token
+servers, engines."""
 
 import json
+import socket
+import socketserver
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 TLS_HANDSHAKE = b"\x16"
 
@@ -30,15 +34,20 @@ class Answer:
 
 @dataclass
 class Server:
-    """`address` is "127.0.0.1:PORT"; `requests` are those that came, TLS handshakes aside."""
+    """`address` is "127.0.0.1:PORT" or the socket file's path; `requests` are those that came, TLS handshakes aside."""
 
     address: str
     requests: list[Request] = field(default_factory=list)
 
 
+class _AtPath(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    address_family = socket.AF_UNIX
+
+
 @contextmanager
-def serve(answer: Callable[[Request], Answer]) -> Iterator[Server]:
-    """Answers until the block ends. A TLS handshake gets what a server without TLS says."""
+def serve(answer: Callable[[Request], Answer], path: Path | None = None) -> Iterator[Server]:
+    """Answers until the block ends, at the socket file `path` or a free port. A TLS handshake gets what a server
+    without TLS says."""
     server: Server
 
     class Handler(BaseHTTPRequestHandler):
@@ -64,14 +73,17 @@ def serve(answer: Callable[[Request], Answer]) -> Iterator[Server]:
             self.wfile.write(given.body[: len(given.body) - given.cut])
             self.close_connection = bool(given.cut)
 
-        do_GET = do_POST = do_CONNECT = respond  # noqa: N815
+        do_GET = do_POST = do_PUT = do_HEAD = do_CONNECT = respond  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    listener.daemon_threads = True
-    server = Server(f"127.0.0.1:{listener.server_address[1]}")
+    if path:
+        listener: socketserver.BaseServer = _AtPath(str(path), Handler)
+        server = Server(str(path))
+    else:
+        listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server = Server(f"127.0.0.1:{listener.server_address[1]}")
     thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

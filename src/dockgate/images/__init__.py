@@ -1,11 +1,18 @@
-"""Reading images: from a registry, an OCI layout folder or an archive, entry by entry, trusting nothing."""
+"""Reading images: from a registry, a folder, an archive or an engine's store, entry by entry, trusting nothing."""
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO
 
 from dockgate.core.ports import Image
+
+if TYPE_CHECKING:
+    from dockgate.images.blobs import Origin
+    from dockgate.images.reference import Local, Piped, Remote, Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +41,66 @@ def open_images(
     *,
     ca_bundle: Path | None = None,
     insecure: bool = False,
+    stdin: BinaryIO | None = None,
 ) -> Opened:
-    """Opens what `reference` names: a name in a registry, oci:FOLDER, oci-archive:FILE, docker-archive:FILE, or a path.
+    """Opens what `reference` names:
+
+    - a name in a registry,
+    - oci:FOLDER, oci-archive:FILE, docker-archive:FILE, or the path alone; a file may be gzip or zstd as a whole,
+    - "-", an archive on `stdin` (None: this process's),
+    - podman:NAME or docker:NAME (or containers-storage:, docker-daemon:), an image in that engine's store,
+    - dir:FOLDER, the root of a system. It has no digest: its own, its image's and its layer's are "".
 
     `platforms`: None for this machine's where there is a choice, ["all"], or "os/arch[/variant]" each. `ca_bundle`
     holds authorities (PEM) trusted besides the system's; `insecure` lets a registry elsewhere speak plain HTTP.
 
+    A registry's layers stream; what comes from standard input or an engine, or is compressed as a whole, is put into an
+    unlinked temporary file.
+
     Raises UsageError for a reference that cannot be; NotFoundError for an image, tag or platform that does not exist;
-    DeniedError, UnavailableError from registries; ImageError for what is broken.
+    DeniedError, UnavailableError from registries and engines; ImageError for what is broken.
     """
-    from dockgate.images.image import read_images
-    from dockgate.images.reference import Remote, parse
+    from dockgate.images.reference import Root, parse
 
     named = parse(reference)
-    if isinstance(named, Remote):
-        from dockgate.images.registry import registry_origin
+    if isinstance(named, Root):
+        from dockgate.images.folder import folder_image
 
-        origin = registry_origin(named, ca_bundle=ca_bundle, insecure=insecure)
-    elif named.path.is_dir():
-        from dockgate.images.layout import Folder, LayoutOrigin
+        image, close = folder_image(named.path, platforms)
+        return Opened(image.digest, (image,), close)
+    from dockgate.images.image import read_images
 
-        origin = LayoutOrigin(Folder(named.path), named)
-    else:
-        from dockgate.images.archive import archive_origin
-
-        origin = archive_origin(named)
+    origin = _origin(named, ca_bundle, insecure, stdin)
     try:
         digest, data = origin.root()
         return Opened(digest, read_images(origin, digest, data, platforms), origin.close)
     except BaseException:
         origin.close()
         raise
+
+
+def _origin(
+    named: "Remote | Local | Piped | Stored", ca_bundle: Path | None, insecure: bool, stdin: BinaryIO | None
+) -> "Origin":
+    """Each kind is imported when it is used: a scan has to start at once."""
+    from dockgate.images.reference import Piped, Remote, Stored
+
+    if isinstance(named, Remote):
+        from dockgate.images.registry import registry_origin
+
+        return registry_origin(named, ca_bundle=ca_bundle, insecure=insecure)
+    if isinstance(named, Stored):
+        from dockgate.images.engine import stored_origin
+
+        return stored_origin(named, os.environ)
+    if isinstance(named, Piped):
+        from dockgate.images.archive import piped_origin
+
+        return piped_origin(stdin or (sys.stdin.buffer if sys.stdin else None))
+    if named.path.is_dir():
+        from dockgate.images.layout import Folder, LayoutOrigin
+
+        return LayoutOrigin(Folder(named.path), str(named), named.tag, named.digest)
+    from dockgate.images.archive import file_origin
+
+    return file_origin(named)

@@ -6,21 +6,19 @@ is read. Form of manifest.json: moby, `image/spec/spec.md`, "Combined Image JSON
 
 import hashlib
 import io
+import os
 import posixpath
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO, cast
 
 from dockgate.core import canonical
-from dockgate.core.errors import ImageError, NotFoundError
-from dockgate.images.blobs import DOCUMENT_LIMIT, Origin, check_document, open_file
+from dockgate.core.errors import ImageError, NotFoundError, UsageError
+from dockgate.images.blobs import DOCUMENT_LIMIT, Origin, Part, check_document, open_file
 from dockgate.images.layout import LayoutOrigin
 from dockgate.images.manifest import CONFIG_NAMES, load, load_any
 from dockgate.images.reference import Local
+from dockgate.images.spool import Stream, spool
 from dockgate.images.tape import Tape
 from dockgate.images.tar import Member, members
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 _MEMBER_LIMIT = 100_000
 _LINK_DEPTH = 8
@@ -33,18 +31,16 @@ _NAMES = frozenset({"Config", "Layers", "RepoTags"})
 
 
 class TarFiles:
-    """The files of an uncompressed tar file by their path in it, symbolic and hard links followed inside of it."""
+    """The files of a tar file by their path in it, symbolic and hard links followed inside of it. It closes `file`."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file = file
         self._members: dict[str, Member] = {}
-        with open_file(path) as file:
-            if file.read(6).startswith(_COMPRESSED):
-                raise ImageError(f"{path} is compressed as a whole.", "Decompress it first, with gunzip or zstd -d.")
-            size = file.seek(0, io.SEEK_END)
-            file.seek(0)
-            for member in members(Tape(file, str(path), seekable=file, size=size), _MEMBER_LIMIT):
-                self._members[posixpath.normpath(member.name)] = member
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        source = Part(file.fileno(), 0, size)
+        for member in members(Tape(source, name, seekable=source, size=size), _MEMBER_LIMIT):
+            self._members[posixpath.normpath(member.name)] = member
 
     def __contains__(self, path: str) -> bool:
         return path in self._members
@@ -60,38 +56,21 @@ class TarFiles:
 
     def open(self, path: str) -> io.RawIOBase | None:
         found = self.member(path)
-        return _Part(self._path, found.offset, found.stored) if found else None
-
-
-class _Part(io.RawIOBase):
-    """`size` bytes of a file from `offset` on."""
-
-    def __init__(self, path: Path, offset: int, size: int) -> None:
-        self._file = open_file(path)
-        self._file.seek(offset)
-        self._left = size
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        count = self._file.readinto(memoryview(buffer)[: self._left]) or 0
-        self._left -= count
-        return count
+        return Part(self._file.fileno(), found.offset, found.stored) if found else None
 
     def close(self) -> None:
         self._file.close()
-        super().close()
 
 
 class DockerOrigin:
     """See `blobs.Origin`. A file of `docker save` has no manifest, so it is given one: of its config and of its layers
     as they are stored, in canonical JSON. The layers' digests are verified when they are read, like all others."""
 
-    def __init__(self, files: TarFiles, reference: Local) -> None:
-        self.name = str(reference)
+    def __init__(self, files: TarFiles, name: str, tag: str = "", digest: str = "") -> None:
+        self.name = name
         self._files = files
-        self._reference = reference
+        self._tag = tag
+        self._digest = digest
         self._paths: dict[str, str] = {}
         self._manifest = b""
 
@@ -126,8 +105,11 @@ class DockerOrigin:
             raise ImageError(f"{self.name} lacks the blob {digest}.", "Save the image again.")
         return file
 
+    def base(self, name: str, digest: str) -> bytes:
+        raise NotFoundError(f"{self.name} has no manifest of {name}.")
+
     def close(self) -> None:
-        """Nothing is kept open."""
+        self._files.close()
 
     def _choose(self) -> dict[str, Any]:
         images = load_any(self._read("manifest.json"), f"The manifest.json of {self.name}", _NAMES)
@@ -138,12 +120,11 @@ class DockerOrigin:
             ]
         except (KeyError, TypeError) as error:
             raise ImageError(f"The manifest.json of {self.name} cannot be read: {error!r}.") from error
-        tag = self._reference.tag
-        found = [one for one in listed if not tag or tag in (one["Tags"] or ())]
-        if len(found) == 1 and not self._reference.digest:
+        found = [one for one in listed if not self._tag or self._tag in (one["Tags"] or ())]
+        if len(found) == 1 and not self._digest:
             return found[0]
         names = ", ".join(str(name) for one in listed for name in one["Tags"] or ()) or "no name"
-        if not found or self._reference.digest:
+        if not found or self._digest:
             raise NotFoundError(f"There is no image {self.name}.", f"The file has: {names}.")
         raise NotFoundError(f"{self.name} holds {len(found)} images.", f"Append :NAME, one of: {names}.")
 
@@ -173,14 +154,38 @@ class DockerOrigin:
             return file.readall()
 
 
-def archive_origin(reference: Local) -> Origin:
-    """The images in a tar file. Raises ImageError when it is none, or holds no images."""
-    files = TarFiles(reference.path)
-    if "index.json" in files and "oci-layout" in files:
-        return LayoutOrigin(files, reference)
-    if "manifest.json" in files:
-        return DockerOrigin(files, reference)
-    raise ImageError(
-        f"{reference.path} holds no image: it has neither an OCI layout nor a manifest.json.",
-        "Give a file made by `podman save` or `docker save`.",
-    )
+def archive_origin(file: BinaryIO, name: str, tag: str = "", digest: str = "") -> Origin:
+    """The images in a tar file, which is closed with the origin. `name` is for messages.
+
+    Raises ImageError when it is none, or holds no images.
+    """
+    try:
+        files = TarFiles(file, name)
+        if "index.json" in files and "oci-layout" in files:
+            return LayoutOrigin(files, name, tag, digest)
+        if "manifest.json" in files:
+            return DockerOrigin(files, name, tag, digest)
+        raise ImageError(
+            f"{name} holds no image: it has neither an OCI layout nor a manifest.json.",
+            "Give a file made by `podman save` or `docker save`.",
+        )
+    except BaseException:
+        file.close()
+        raise
+
+
+def file_origin(reference: Local) -> Origin:
+    """The images in a file of this machine, which may be compressed as a whole. Raises as above."""
+    file: BinaryIO = open_file(reference.path)
+    if os.pread(file.fileno(), 6, 0).startswith(_COMPRESSED):
+        with file:
+            file = spool(cast(Stream, file), str(reference))
+    return archive_origin(file, str(reference), reference.tag, reference.digest)
+
+
+def piped_origin(stdin: BinaryIO | None) -> Origin:
+    """The images in an archive on standard input, which may be compressed as a whole. Raises as above, and UsageError
+    when none can come there."""
+    if stdin is None or stdin.isatty():
+        raise UsageError("Standard input is a terminal, or closed.", "Pipe an archive into it: podman save NAME | …")
+    return archive_origin(spool(cast(Stream, stdin), "standard input"), "standard input")

@@ -20,14 +20,22 @@ _TOKEN_LIMIT = 2**20
 
 
 class Authorizer:
-    """The Authorization header for reading one repository. May be used from several threads."""
+    """The Authorization header for one repository. May be used from several threads.
+
+    `actions` are what it is wanted for: "pull", "pull,push".
+    """
 
     def __init__(
-        self, transport: Transport, registry: str, repository: str, credentials: Callable[[], Credentials | None]
+        self,
+        transport: Transport,
+        registry: str,
+        repository: str,
+        credentials: Callable[[], Credentials | None],
+        actions: str = "pull",
     ) -> None:
         self._transport = transport
         self._registry = registry
-        self._scope = f"repository:{repository}:pull"
+        self._scope = f"repository:{repository}:{actions}"
         self._find = credentials
         self._lock = threading.Lock()
         self._header = ""

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,7 +33,14 @@ class Origin(Protocol):
         """A blob from its beginning, not verified; the caller closes it. ImageError when missing, UnavailableError."""
         ...
 
-    def close(self) -> None: ...
+    def base(self, name: str, digest: str) -> bytes:
+        """The manifest of the base image, which is called `name` ("" if nothing calls it), verified. Raises
+        DockgateError when it is not at hand, for which nothing is tried twice."""
+        ...
+
+    def close(self) -> None:
+        """Nothing can be read after it."""
+        ...
 
 
 class Verified(io.RawIOBase):
@@ -75,6 +83,35 @@ def open_file(path: Path) -> io.FileIO:
         return io.FileIO(path)
     except OSError as error:
         raise UnavailableError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+class Part(io.RawIOBase):
+    """`size` bytes of an open file from `offset` on; the file's own position is left alone, and it is not closed."""
+
+    def __init__(self, descriptor: int, offset: int, size: int) -> None:
+        self._descriptor = descriptor
+        self._offset = offset
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if start + offset < 0:
+            raise ValueError(f"{start + offset} lies before the beginning")
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        view = memoryview(buffer)[: max(0, self._size - self._at)]
+        count = os.preadv(self._descriptor, [view], self._offset + self._at) if view else 0
+        self._at += count
+        return count
 
 
 def read_document(source: io.RawIOBase, digest: str, size: int | None = None) -> bytes:

@@ -1,12 +1,13 @@
 """From what a reference names to the images of the platforms asked for."""
 
 import platform as host
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from dockgate.core.errors import ImageError, NotFoundError
-from dockgate.core.ports import Layer
+from dockgate.core.ports import Layer, Origins
+from dockgate.images import origins
 from dockgate.images.blobs import Origin, read_document
 from dockgate.images.layers import TarLayer
 from dockgate.images.manifest import (
@@ -35,6 +36,7 @@ class OciImage:
     digest: str
     platform: str
     layers: Sequence[Layer]
+    origins: Origins
 
 
 def read_images(origin: Origin, digest: str, data: bytes, platforms: Sequence[str] | None) -> list[OciImage]:
@@ -48,9 +50,12 @@ def read_images(origin: Origin, digest: str, data: bytes, platforms: Sequence[st
         image = _assemble(origin, digest, document)
         found, there, wanted = [(image.platform, image)], {image.platform}, platforms or ["all"]
     else:
-        wanted = platforms or [_here()]
+        wanted = platforms or [here()]
         children = [one for one in _children(origin, document) if one.platform != NOT_RUNNABLE]
-        found, there = _chosen(origin, children, wanted), {one.platform or "one without a name" for one in children}
+        found, there = (
+            _chosen(origin, children, document.annotations, wanted),
+            {one.platform or "one without a name" for one in children},
+        )
     missing = [one for one in wanted if not any(_fits(platform, one) for platform, _ in found)]
     if missing:
         raise NotFoundError(
@@ -60,7 +65,9 @@ def read_images(origin: Origin, digest: str, data: bytes, platforms: Sequence[st
     return [image for _, image in found]
 
 
-def _chosen(origin: Origin, children: list[Descriptor], wanted: Sequence[str]) -> list[tuple[str, OciImage]]:
+def _chosen(
+    origin: Origin, children: list[Descriptor], annotations: Mapping[str, str], wanted: Sequence[str]
+) -> list[tuple[str, OciImage]]:
     """The images wanted, each with the platform that it is chosen by: what the index says of it, or, where the index is
     silent, its config, for runtimes choose like that."""
     found: list[tuple[str, OciImage]] = []
@@ -70,7 +77,7 @@ def _chosen(origin: Origin, children: list[Descriptor], wanted: Sequence[str]) -
         document = parse(origin.manifest(child.digest), child.digest)
         if isinstance(document, Index):
             raise ImageError(f"Manifest {child.digest} is an index, and its index calls it something else.")
-        image = _assemble(origin, child.digest, document)
+        image = _assemble(origin, child.digest, document, child.annotations, annotations)
         chosen = child.platform or image.platform
         if chosen != NOT_RUNNABLE and any(_fits(chosen, one) for one in wanted):
             found.append((chosen, image))
@@ -93,23 +100,23 @@ def _children(origin: Origin, index: Index, depth: int = 1) -> list[Descriptor]:
     return found
 
 
-def _assemble(origin: Origin, digest: str, manifest: Manifest) -> OciImage:
-    config = read_document(origin.blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
+def _assemble(origin: Origin, digest: str, manifest: Manifest, *above: Mapping[str, str]) -> OciImage:
+    """`above` are the annotations of the index that lists the manifest: of its entry, then of the whole."""
+    data = read_document(origin.blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
+    config = load(data, f"Config {manifest.config.digest}", CONFIG_NAMES)
+    found = platform(config)
+    if not found:
+        raise ImageError(f"Config {manifest.config.digest} names no operating system and architecture.")
+    digests = [one.digest for one in manifest.layers]
     return OciImage(
         digest,
-        _platform(config, manifest.config.digest),
+        found,
         tuple(TarLayer(one.digest, partial(origin.blob, one.digest), one.size) for one in manifest.layers),
+        origins.find(config, (manifest.annotations, *above), digests, found, origin.base),
     )
 
 
-def _platform(config: bytes, digest: str) -> str:
-    found = platform(load(config, f"Config {digest}", CONFIG_NAMES))
-    if not found:
-        raise ImageError(f"Config {digest} names no operating system and architecture.")
-    return found
-
-
-def _here() -> str:
+def here() -> str:
     """This machine's platform: containers on it run Linux, whatever it runs itself."""
     machine = host.machine().lower()
     return f"linux/{_ARCHITECTURES.get(machine, machine)}"

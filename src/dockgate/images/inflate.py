@@ -2,10 +2,9 @@
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from dockgate.core.errors import ImageError
-from dockgate.images.blobs import Verified
 from dockgate.images.tape import Source
 
 if TYPE_CHECKING:
@@ -32,10 +31,18 @@ ZSTD_WINDOW = 128 * 2**20
 _GZIP, _ZSTD, _ZSTD_SKIPPABLE = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x2a\x4d\x18"
 
 
+class Counted(Protocol):
+    """What is inflated. `count` is of the bytes read so far."""
+
+    count: int
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int: ...
+
+
 class Inflated:
     """The inflated bytes of a blob, bounded, in order. Raises ImageError for whatever is wrong with them."""
 
-    def __init__(self, blob: Verified, where: str, bounds: Bounds) -> None:
+    def __init__(self, blob: Counted, where: str, bounds: Bounds) -> None:
         head = _Pushback(blob)
         self._blob = blob
         self._bounds = bounds
@@ -60,7 +67,7 @@ class Inflated:
             self._faults = (zstandard.ZstdError,)
             self.tells_end = False
         elif start.startswith((b"BZh", b"\xfd7zXZ")):
-            raise ImageError(f"{where} is compressed with bzip2 or xz; an OCI layer is gzip, zstd or plain.")
+            raise ImageError(f"{where} is compressed with bzip2 or xz; gzip, zstd and plain tar files are read.")
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         """Fills the buffer's start; 0 at the end."""
@@ -82,13 +89,14 @@ class Inflated:
 class _Pushback(io.RawIOBase):
     """A stream whose first bytes can be looked at."""
 
-    def __init__(self, source: io.RawIOBase) -> None:
+    def __init__(self, source: Counted) -> None:
         self._source = source
         self._head = b""
 
     def peek(self, size: int) -> bytes:
-        while len(self._head) < size and (more := self._source.read(size - len(self._head))):
-            self._head += more
+        more = memoryview(bytearray(size))
+        while len(self._head) < size and (count := self._source.readinto(more[: size - len(self._head)])):
+            self._head += more[:count]
         return self._head
 
     def readable(self) -> bool:
@@ -96,7 +104,7 @@ class _Pushback(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         if not self._head:
-            return self._source.readinto(buffer) or 0
+            return self._source.readinto(buffer)
         view = memoryview(buffer)
         count = min(len(view), len(self._head))
         view[:count] = self._head[:count]

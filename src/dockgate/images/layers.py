@@ -26,7 +26,9 @@ CONTENT_LIMIT = 256 * 2**20
 PATH_LIMIT = 4096
 """Characters; Linux' PATH_MAX, more than which no runtime can unpack."""
 
-_HEAD = 64
+HEAD = 64
+"""Bytes of a file's content that its entry tells."""
+
 _KINDS: dict[str, Kind] = {"0": "file", "1": "hardlink", "2": "symlink", "5": "directory"}
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
@@ -54,8 +56,8 @@ class TarLayer:
                     continue
                 size = member.size
                 content = _Content(tape, entry.path, size, member.sparse)
-                if size and not member.sparse and tape.fill(min(size, _HEAD)):
-                    entry.head = tape.view[tape.start : tape.start + min(size, _HEAD)].tobytes()
+                if size and not member.sparse and tape.fill(min(size, HEAD)):
+                    entry.head = tape.view[tape.start : tape.start + min(size, HEAD)].tobytes()
                 entry.open = content.open
                 try:
                     yield entry

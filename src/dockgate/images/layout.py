@@ -9,7 +9,7 @@ from dockgate.core.canonical import digest as digest_of
 from dockgate.core.errors import ImageError, NotFoundError
 from dockgate.images.blobs import DOCUMENT_LIMIT, open_file, read_document
 from dockgate.images.manifest import Descriptor, Index, parse
-from dockgate.images.reference import Local
+from dockgate.images.reference import check_digest
 
 _NAMES = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
 
@@ -20,6 +20,8 @@ class Files(Protocol):
     def open(self, path: str) -> io.RawIOBase | None:
         """From its beginning, None when there is none. The caller closes it."""
         ...
+
+    def close(self) -> None: ...
 
 
 class Folder:
@@ -32,14 +34,18 @@ class Folder:
         file = self._path / path
         return open_file(file) if file.is_file() else None
 
+    def close(self) -> None:
+        """Nothing is kept open."""
+
 
 class LayoutOrigin:
     """See `blobs.Origin`."""
 
-    def __init__(self, files: Files, reference: Local) -> None:
-        self.name = str(reference)
+    def __init__(self, files: Files, name: str, tag: str = "", digest: str = "") -> None:
+        self.name = name
         self._files = files
-        self._reference = reference
+        self._tag = tag
+        self._digest = digest
 
     def root(self) -> tuple[str, bytes]:
         """What the reference names. Without tag or digest: the only entry of index.json, or index.json itself when its
@@ -49,9 +55,9 @@ class LayoutOrigin:
         index = parse(data, listed)
         if not isinstance(index, Index) or not index.manifests:
             raise ImageError(f"{self.name} holds no image: its index.json lists none.")
-        if self._reference.digest:
-            return self._reference.digest, self.manifest(self._reference.digest)
-        named = [one for one in index.manifests if self._reference.tag in ("", *_names(one))]
+        if self._digest:
+            return self._digest, self.manifest(self._digest)
+        named = [one for one in index.manifests if self._tag in ("", *_names(one))]
         if not named:
             names = sorted({name for one in index.manifests for name in _names(one)})
             raise NotFoundError(f"There is no image {self.name}.", f"It has: {', '.join(names) or 'no named image'}.")
@@ -71,8 +77,12 @@ class LayoutOrigin:
             raise ImageError(f"{self.name} lacks the blob {digest}.", "Make the folder or file again, whole.")
         return file
 
+    def base(self, name: str, digest: str) -> bytes:
+        check_digest(digest)
+        return self.manifest(digest)
+
     def close(self) -> None:
-        """Nothing is kept open."""
+        self._files.close()
 
     def _index(self) -> bytes:
         file = self._files.open("index.json")

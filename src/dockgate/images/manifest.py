@@ -62,11 +62,13 @@ class Manifest:
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
     manifests: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse(data: bytes, digest: str) -> Manifest | Index:
@@ -76,7 +78,8 @@ def parse(data: bytes, digest: str) -> Manifest | Index:
     if "manifests" in document and ("layers" in document or "config" in document):
         raise ImageError(f"Manifest {digest} is an index and an image at once.")
     if "manifests" in document and kind not in MANIFESTS:
-        return Index(tuple(_descriptor(one, digest) for one in _list(document, "manifests", digest)))
+        manifests = tuple(_descriptor(one, digest) for one in _list(document, "manifests", digest))
+        return Index(manifests, _annotations(document))
     if "layers" in document and kind not in INDEXES:
         config = _descriptor(document.get("config"), digest)
         if config.media_type not in _CONFIGS:
@@ -84,7 +87,7 @@ def parse(data: bytes, digest: str) -> Manifest | Index:
         layers = tuple(_descriptor(one, digest) for one in _list(document, "layers", digest))
         if len(layers) > LAYER_LIMIT:
             raise ImageError(f"Manifest {digest} has {len(layers)} layers; at most {LAYER_LIMIT} are read.")
-        return Manifest(config, layers)
+        return Manifest(config, layers, _annotations(document))
     if document.get("schemaVersion") == 1:
         raise ImageError(f"Manifest {digest} is of schema 1, which is no longer in use.", "Push the image again.")
     raise ImageError(f"Manifest {digest} is neither an image manifest nor an index.")
@@ -160,11 +163,15 @@ def _descriptor(value: object, digest: str) -> Descriptor:
         raise ImageError(f"Manifest {digest} is broken: {error}") from error
     if not isinstance(size, int) or size < 0:
         raise ImageError(f"Manifest {digest} is broken: it gives {found} the size {size!r}.")
-    annotations = fields.get("annotations")
     return Descriptor(
         digest=str(found),
         size=size,
         media_type=str(fields.get("mediaType", "")),
         platform=platform(fields.get("platform")),
-        annotations={str(key): str(text) for key, text in annotations.items()} if isinstance(annotations, dict) else {},
+        annotations=_annotations(fields),
     )
+
+
+def _annotations(fields: dict[str, Any]) -> dict[str, str]:
+    annotations = fields.get("annotations")
+    return {str(key): str(text) for key, text in annotations.items()} if isinstance(annotations, dict) else {}

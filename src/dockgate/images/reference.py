@@ -1,4 +1,4 @@
-"""References: the text that names an image, and what it means.
+"""References: the text that names an image, or what can be read like one, and what it means.
 
 Grammar of names, tags and digests: OCI distribution spec 1.1, "Pulling manifests", and OCI image spec 1.1, "Digests".
 The short forms (`debian` for `docker.io/library/debian:latest`) are Docker's, and every tool of the field has them.
@@ -14,6 +14,9 @@ from dockgate.core.errors import UsageError
 DOCKER_HUB = "docker.io"
 
 _SCHEMES = {"oci": "folder", "oci-archive": "file", "docker-archive": "file"}
+_ENGINES = {"podman": "podman", "containers-storage": "podman", "docker": "docker", "docker-daemon": "docker"}
+_FOLDER = "dir:"
+_STANDARD_INPUT = "-"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
@@ -55,22 +58,57 @@ class Local:
         return f"{self.path}{tag}{digest}"
 
 
-def parse(text: str) -> Remote | Local:
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder that is the root of a system."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Piped:
+    """An image archive on standard input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An image in the store of an `engine` on this machine, "podman" or "docker". `name` is a name or an id there."""
+
+    engine: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.engine}:{self.name}"
+
+
+Named = Remote | Local | Root | Piped | Stored
+
+
+def parse(text: str) -> Named:
     """What `text` names. A path that exists is taken for a file or folder, anything else for a name in a registry.
 
     Looks at the file system, for that and for where a path with colons in it ends. Raises UsageError.
     """
+    if text == _STANDARD_INPUT:
+        return Piped()
+    if text.startswith(_FOLDER):
+        return _root(text.removeprefix(_FOLDER))
     if not text or any(character.isspace() or character < " " for character in text):
         raise UsageError(f"{text!r} is no image reference.", "Name one: 127.0.0.1:5000/app:1, oci:FOLDER, app.tar.")
     for scheme in _SCHEMES:
         if text.startswith(f"{scheme}:"):
             return _located(scheme, text[len(scheme) + 1 :])
+    for scheme, engine in _ENGINES.items():
+        name = text.removeprefix(f"{scheme}:")
+        if name != text and not re.match("[0-9]{1,5}/", name):  # which is a registry on a host of that name
+            return _stored(engine, name)
     path = Path(text)
     if path.is_file() or (path / "oci-layout").is_file():
         return Local(path)
     if text.startswith(("/", "./", "../")):
-        reason = "is a folder without an oci-layout file" if path.is_dir() else "does not exist"
-        raise UsageError(f"{text} {reason}.", "Give an OCI layout folder, or a file made by `podman save`.")
+        if path.is_dir():
+            raise UsageError(f"{text} is a folder without an oci-layout file.", _advice(text))
+        raise UsageError(f"{text} does not exist.", "Give an OCI layout folder, or a file made by `podman save`.")
     return parse_remote(text)
 
 
@@ -133,9 +171,31 @@ def _located(scheme: str, text: str) -> Local:
         if not text[:end] or not (path.is_dir() if kind == "folder" else path.is_file()):
             continue
         if kind == "folder" and not (path / "oci-layout").is_file():
-            raise UsageError(f"{path} is a folder without an oci-layout file.", "Give an OCI image layout folder.")
+            raise UsageError(f"{path} is a folder without an oci-layout file.", _advice(text[:end]))
         if text[end : end + 1] == "@":
             check_digest(text[end + 1 :])
             return Local(path, digest=text[end + 1 :])
         return Local(path, tag=text[end + 1 :])
     raise UsageError(f"There is no {kind} {text!r}.", f"The form is {scheme}:PATH, with :TAG or @DIGEST where needed.")
+
+
+def _advice(folder: str) -> str:
+    return f"Give an OCI image layout folder. If the folder is the root of a system, say so: dir:{folder}"
+
+
+def _root(text: str) -> Root:
+    if not text or not Path(text).is_dir():
+        raise UsageError(f"There is no folder {text!r}.", "The form is dir:FOLDER, and dir:/ is this machine.")
+    return Root(Path(text))
+
+
+def _stored(engine: str, name: str) -> Stored:
+    """Engines know images by more than names in full (`app`, an id), so only what could be no name is refused."""
+    parts = name.split("/")
+    fine = re.fullmatch(r"[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]-]*", name) and not {"", ".", ".."}.intersection(parts)
+    if not fine or len(name) > 2 * _LONGEST:
+        raise UsageError(
+            f"{name!r} is no name of an image in {engine}'s store.",
+            f"Its form is {engine}:NAME[:TAG]; an image in a registry is named without {engine}: before it.",
+        )
+    return Stored(engine, name)

@@ -13,7 +13,7 @@ from dockgate.images.auth import Authorizer, denied
 from dockgate.images.blobs import DOCUMENT_LIMIT, Origin, check_document
 from dockgate.images.credentials import find_credentials
 from dockgate.images.manifest import INDEXES, MANIFESTS
-from dockgate.images.reference import Remote
+from dockgate.images.reference import Remote, check_digest, parse_remote
 from dockgate.images.transport import Body, Transport
 
 if TYPE_CHECKING:
@@ -50,6 +50,18 @@ class RegistryOrigin:
         if response.status_code != 200:
             raise self._error(response, f"the blob {digest}", ImageError)
         return Body(response, self._reference.registry)
+
+    def base(self, name: str, digest: str) -> bytes:
+        """Asks this same registry, once, with what it has let us in by already."""
+        there = parse_remote(name)
+        check_digest(digest)
+        if there.registry != self._reference.registry:
+            raise NotFoundError(f"{name} is in another registry than {self.name}.")
+        headers = {**_ACCEPT, **self._authorizer.headers()}
+        url = f"/v2/{there.repository}/manifests/{digest}"
+        with Body(self._transport.get(url, headers, patient=False), there.registry) as body:
+            data = body.take(DOCUMENT_LIMIT + 1)
+        return check_document(data, digest)
 
     def close(self) -> None:
         self._transport.close()

@@ -4,7 +4,7 @@ import io
 import random
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -68,13 +68,15 @@ class Transport:
     def close(self) -> None:
         self._client.close()
 
-    def get(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None) -> "httpx.Response":
+    def get(
+        self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None, *, patient: bool = True
+    ) -> "httpx.Response":
         """Sends GET, or POST of a form, and gives the answer with its body unread: the caller closes it.
 
-        `url` may be a path on the registry. Redirects are not followed. Connection errors, 429 and 5xx are tried again.
-        Raises UnavailableError.
+        `url` may be a path on the registry. Redirects are not followed. Connection errors, 429 and 5xx are tried again,
+        unless `patient` is False. Raises UnavailableError.
         """
-        for wait in BACKOFF:
+        for wait in BACKOFF if patient else ():
             asked = ""
             try:
                 response = self._send(url, headers, form)
@@ -89,6 +91,19 @@ class Transport:
                 response.close()
             self._sleep(_pause(wait, asked))
         return self._send(url, headers, form)
+
+    def send(
+        self, method: str, url: str, headers: Mapping[str, str], content: "bytes | Iterable[bytes]" = b""
+    ) -> "httpx.Response":
+        """Sends a request that changes something, once, and gives the answer with its body unread.
+
+        To be used after `get` has found out how the registry is reached. `url` may be a path on it. Raises
+        UnavailableError.
+        """
+        with translated(self._registry):
+            target = f"{self._base}{url}" if url.startswith("/") else url
+            request = self._client.build_request(method, target, headers=dict(headers), content=content)
+            return self._client.send(request, stream=True)
 
     def follow(self, response: "httpx.Response", headers: Mapping[str, str]) -> "httpx.Response":
         """The answer behind redirects, never from TLS to plain HTTP. `headers` go to the same host and port only."""

@@ -1,0 +1,198 @@
+"""Images in the store of an engine on this machine, brought as an archive.
+
+podman: libpod API, "Export multiple images" (`/libpod/images/export`), and `podman-image-save(1)` where no service runs
+(by default none does). Layers are asked for as they are stored: that is faster, and the manifest has the digest then by
+which podman itself calls an image that was built here. docker: Engine API, "Export an image" (`/images/{name}/get`).
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+from urllib.parse import quote
+
+from dockgate.core.errors import NotFoundError, UnavailableError
+from dockgate.images.archive import archive_origin
+from dockgate.images.blobs import Origin
+from dockgate.images.reference import Stored
+from dockgate.images.spool import Stream, spool
+
+if TYPE_CHECKING:
+    import httpx
+    from _typeshed import WriteableBuffer
+
+_VARIABLES = {"podman": "CONTAINER_HOST", "docker": "DOCKER_HOST"}
+_SOCKETS = {"podman": "podman/podman.sock", "docker": "docker.sock"}
+_PATHS = {
+    "podman": "/v4.0.0/libpod/images/export?format=oci-archive&ociAcceptUncompressedLayers=true&references={}",
+    "docker": "/images/{}/get",
+}
+_SYSTEM = Path("/run")
+_TIMEOUT = 600.0
+"""Seconds of silence: an engine puts a large image together before it sends any of it."""
+_UNKNOWN = "image not known"
+"""podman's words for an image that it does not have; its status is 400 then"""
+_OTHERS = "or save the image to a file and name that, or push it to a registry."
+
+
+def stored_origin(reference: Stored, environment: Mapping[str, str], system: Path = _SYSTEM) -> Origin:
+    """The image in its engine's store. `system` is the folder of the sockets of the whole machine's engines.
+
+    Raises NotFoundError when the engine has no such image, UnavailableError when there is no engine to ask.
+    """
+    place = _socket(reference.engine, environment, system)
+    if place:
+        saved = _fetched(reference, place)
+    elif reference.engine == "podman" and (program := shutil.which("podman", path=environment.get("PATH"))):
+        saved = _saved(reference, program, environment)
+    else:
+        raise UnavailableError(f"No {reference.engine} runs here: it has no socket.", _start(reference.engine))
+    return archive_origin(saved, str(reference))
+
+
+def _socket(engine: str, environment: Mapping[str, str], system: Path) -> Path | None:
+    """The engine's socket: the one that its variable names, else the first there is at the usual places."""
+    told = environment.get(_VARIABLES[engine], "")
+    if told:
+        scheme, _, path = told.partition("://")
+        if scheme != "unix" or not path.startswith("/"):
+            raise UnavailableError(
+                f"{_VARIABLES[engine]} names an engine elsewhere, which is not asked.",
+                f"Set it to unix:///PATH, {_OTHERS}",
+            )
+        if not _listens(Path(path)):
+            raise UnavailableError(f"{engine} at {path} cannot be reached: nobody listens.", _start(engine))
+        return Path(path)
+    own = environment.get("XDG_RUNTIME_DIR", "")
+    folders = [system, *([Path(own)] if own else [])]
+    if os.geteuid():
+        folders.reverse()
+    places = [folder / _SOCKETS[engine] for folder in folders]
+    return next((place for place in places if _listens(place)), None)
+
+
+def _listens(place: Path) -> bool:
+    """Whether an engine is there: sockets stay behind when it ends. Raises UnavailableError when we may not know."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(place))
+        except PermissionError as error:
+            raise UnavailableError(f"This user may not speak to {place}.", f"Run as one who may, {_OTHERS}") from error
+        except OSError:
+            return False
+    return True
+
+
+def _fetched(reference: Stored, place: Path) -> BinaryIO:
+    """What the engine answers, in an unlinked file."""
+    import httpx
+
+    where = f"{reference.engine} at {place}"
+    path = _PATHS[reference.engine].format(quote(reference.name))
+    with (
+        _translated(where, reference.engine),
+        httpx.Client(transport=httpx.HTTPTransport(uds=str(place)), timeout=_TIMEOUT, trust_env=False) as client,
+        client.stream("GET", f"http://{reference.engine}{path}", headers={"Accept-Encoding": "identity"}) as response,
+    ):
+        if response.status_code != 200:
+            said = _said(response)
+            if response.status_code == 404 or _UNKNOWN in said:
+                raise _unknown(reference)
+            raise UnavailableError(f"{where} answers {response.status_code}{_quoted(said)}.", "Try again.")
+        return spool(_Body(response), str(reference))
+
+
+def _saved(reference: Stored, program: str, environment: Mapping[str, str]) -> BinaryIO:
+    """What `podman image save` writes, in an unlinked file."""
+    command = [program, "image", "save", "--quiet", "--uncompressed", "--format", "oci-archive", reference.name]
+    with tempfile.TemporaryFile() as complaints:
+        try:
+            process = subprocess.Popen(
+                command, bufsize=0, stdout=subprocess.PIPE, stderr=complaints, env=dict(environment)
+            )
+        except OSError as error:
+            raise UnavailableError(f"{program} cannot be run: {error.strerror}.") from error
+        with process:
+            try:
+                saved = spool(cast(Stream, process.stdout), str(reference))
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode == 0:
+            return saved
+        saved.close()
+        complaints.seek(0)
+        said = complaints.read(2**16).decode(errors="replace")
+    if _UNKNOWN in said:
+        raise _unknown(reference)
+    last = said.strip().splitlines()[-1:]
+    raise UnavailableError(f"podman cannot save {reference.name}{_quoted(''.join(last))}.")
+
+
+class _Body:
+    """The body of an engine's answer, as a stream."""
+
+    def __init__(self, response: "httpx.Response") -> None:
+        self._chunks = response.iter_raw()
+        self._rest = memoryview(b"")
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        view = memoryview(buffer)
+        count = min(len(view), len(self._rest))
+        view[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+@contextmanager
+def _translated(where: str, engine: str) -> Iterator[None]:
+    """httpx's errors as ours."""
+    import httpx
+
+    try:
+        yield
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        reason = str(error) or type(error).__name__
+        raise UnavailableError(f"{where} cannot be reached: {reason}.", _start(engine)) from error
+
+
+def _unknown(reference: Stored) -> NotFoundError:
+    return NotFoundError(
+        f"{reference.engine} has no image {reference.name} in its store.",
+        f"`{reference.engine} images` lists those it has. One in a registry is named without {reference.engine}: "
+        f"before it; one of Docker Hub that is called {reference.engine}: docker.io/library/{reference}.",
+    )
+
+
+def _start(engine: str) -> str:
+    if engine == "podman":
+        return f"Start one with `podman system service --time 0`, name its socket by CONTAINER_HOST, {_OTHERS}"
+    return f"Start docker, name its socket by DOCKER_HOST=unix:///PATH, {_OTHERS}"
+
+
+def _said(response: "httpx.Response") -> str:
+    """The engine's own words, "" when they are not in the APIs' form."""
+    data = bytearray()
+    for chunk in response.iter_raw():
+        data += chunk
+        if len(data) > 2**16:
+            return ""
+    try:
+        return str(json.loads(data)["message"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
+
+
+def _quoted(said: str) -> str:
+    return f" (it says: {''.join(character for character in said if character.isprintable())[:200]})" if said else ""
