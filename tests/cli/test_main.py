@@ -60,7 +60,7 @@ def test_version(dockgate: Dockgate) -> None:
         (("bogus",), "No such command 'bogus'."),
         (("scan",), "Missing argument 'IMAGE'."),
         (("scan", "x", "--nope"), "No such option"),
-        (("scan", "x", "-o", "yaml"), "no format 'yaml'; formats: json, table"),
+        (("scan", "x", "-o", "yaml"), "no format 'yaml'; formats: cyclonedx, html, json"),
         (("scan", "x", "-o", "json="), "the file's name is missing after '='"),
         (("scan", "x", "-o", "json", "-o", "table"), "only one format can go to standard output"),
         (("pipeline", "show"), "Missing argument 'NAME'."),

@@ -1,12 +1,16 @@
 """One image, and a verdict on it that shows everything a report can show."""
 
+from dataclasses import replace
+
 from dockgate.core.model import (
     Breach,
+    Coverage,
     Distribution,
     Finding,
     Inputs,
     Inventory,
     Judgement,
+    Matches,
     Package,
     Rating,
     Severity,
@@ -16,8 +20,10 @@ from dockgate.core.model import (
     Upgrade,
     Verdict,
 )
+from dockgate.reports import GateReport, ScanReport
 
 MANIFEST = "sha256:" + "a" * 64
+NOW = "2026-11-25T00:00:00Z"
 
 
 def deb(name: str, version: str, source: str = "") -> Package:
@@ -45,9 +51,28 @@ def finding(
     *,
     note: str = "",
     exploited: str = "",
+    due: str = "",
+    epss: float = -1.0,
+    disputed: bool = False,
+    aliases: tuple[str, ...] = (),
+    rating: Rating | None = None,
     summary: str = "",
 ) -> Finding:
-    return Finding(identity, (), package, severity, Rating("cve", severity), fixed, note, exploited, summary)
+    return Finding(
+        id=identity,
+        aliases=aliases,
+        package=package,
+        severity=severity,
+        rating=rating or Rating("cve", severity),
+        fixed=fixed,
+        note=note,
+        exploited=exploited,
+        due=due,
+        epss=epss,
+        percentile=0.5 if epss >= 0 else -1.0,
+        disputed=disputed,
+        summary=summary,
+    )
 
 
 JINJA = pypi("jinja2", "2.10")
@@ -110,3 +135,110 @@ def verdict(*judgements: Judgement, status: Status = Status.REJECTED, summary: s
 def approved() -> Verdict:
     whole = judgement(Status.APPROVED, findings=(), breaches=(), undetermined=(), remedy=())
     return verdict(whole, status=Status.APPROVED, summary="All findings within the policy's limits")
+
+
+EVIL = Package(
+    name="\x1b]0;owned\x07<b>|`x`|</b>@team\u202e]]>",
+    version="1.0\r\x9b2J&\"'",
+    purl="pkg:pypi/owned@1.0",
+    ecosystem="PyPI",
+    source_name="owned",
+    source_version="1.0",
+    path="opt/\udcff\udcfe ü\n%/METADATA",
+    layer="sha256:" + "c" * 64,
+)
+"""whatever a hostile image could put into a name: syntax of terminals, Markdown, HTML, XML, bytes that are no text"""
+
+_BASE, _OWN = "sha256:" + "b" * 64, "sha256:" + "c" * 64
+_SSL = replace(LIBSSL, layer=_BASE, arch="amd64")
+_TOOL = replace(pypi("tool", "1.0"), layer=_OWN, owner="python3-tool")
+_RPM = Package("node", "1", "pkg:rpm/x/node@1", "Rocky Linux:9", "node", "1", "rpmdb", _OWN, module="nodejs:18")
+
+ODD_FINDINGS = (
+    finding(
+        "CVE-2025-0001",
+        _SSL,
+        Severity.CRITICAL,
+        "3.5.4-1",
+        exploited="2025-01-01",
+        due="2025-02-01",
+        epss=0.943,
+        aliases=("GHSA-aaaa-bbbb-cccc", "DEBIAN-CVE-2025-0001"),
+        rating=Rating("advisory", Severity.CRITICAL, 9.8, "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"),
+        summary="Reads beyond the end",
+    ),
+    finding("MAL-2025-0001", EVIL, Severity.CRITICAL, summary="steals\x1b[2J </script><script>alert(1)</script>"),
+    finding("CVE-2024-0002", UTIL_LINUX, Severity.MEDIUM, note="end-of-life", disputed=True),
+    finding("CVE-2024-0003", UTIL_LINUX, Severity.LOW, note="no-dsa", epss=0.0004),
+    finding("CVE-2024-0004", _RPM, Severity.INFORMATIONAL),
+    finding("CVE-2024-0005", replace(_RPM, path="other"), Severity.UNTRIAGED),
+    finding("CVE-2024-0005", _RPM, Severity.UNTRIAGED),
+)
+ODD_UNDETERMINED = (
+    Undetermined(
+        "pkg:npm/left@x",
+        "left x cannot be compared with CVE-2020-1, GHSA-1111-2222-3333: The npm version 'x' is no semantic version.",
+        "uncomparable",
+        ("CVE-2020-1", "GHSA-1111-2222-3333"),
+    ),
+    Undetermined("opt/\udcff", "opt/\udcff cannot be read: \x1b[31mno\x00", "unread"),
+)
+
+
+def odd_inventory(platform: str = "linux/arm64/v8", image: str = "sha256:" + "d" * 64) -> Inventory:
+    """Everything that an inventory can hold, and nothing that a program would like."""
+    return Inventory(
+        image=image,
+        platform=platform,
+        distribution=Distribution("debian", "10", "Debian\x1b[1m 10", ("a", "b"), "2024-06-30", "buster"),
+        layers=(_BASE, _OWN),
+        packages=(_SSL, EVIL, _TOOL, _RPM, replace(_RPM, path="other"), UTIL_LINUX),
+        unread=(Unread("opt/\udcff", "opt/\udcff cannot be read: \x1b[31mno\x00", _OWN), Unread("/", "It is broken.")),
+        base_layers=1,
+        base="debian:10",
+        created="2026-01-01T00:00:00Z",
+        user="app",
+    )
+
+
+def reports() -> dict[str, ScanReport | GateReport]:
+    """Reports of both kinds, plain and odd."""
+    coverage = (Coverage("Debian:13", True, (), "2026-11-24T10:00:00Z"),)
+    odd = odd_inventory()
+    matches = Matches(ODD_FINDINGS, ODD_UNDETERMINED[:1])
+    judged = replace(
+        judgement(
+            findings=ODD_FINDINGS,
+            platform=odd.platform,
+            breaches=(
+                Breach("max_findings", "2 CRITICAL findings, at most 0 allowed", ODD_FINDINGS[:2]),
+                Breach("malicious", "\x1b[1m<i>1 malicious package", ODD_FINDINGS[1:2]),
+                Breach("root_user", "It runs as root"),
+            ),
+            undetermined=ODD_UNDETERMINED,
+        ),
+        image=odd.image,
+    )
+    fine = judgement(Status.APPROVED, findings=(), breaches=(), undetermined=(), remedy=())
+    reference = "registry.test:5000/team/app:1"
+    return {
+        "scan": ScanReport(reference, MANIFEST, ((inventory(), Matches(FINDINGS, UNDETERMINED[1:])),), coverage, NOW),
+        "scan without findings": ScanReport(reference, MANIFEST, ((inventory(unread=()), Matches((), ())),), (), NOW),
+        "odd scan": ScanReport("oci:/tmp/\udcff x", odd.image, ((odd, matches),), coverage, NOW),
+        "scan of an index": ScanReport(
+            reference, "sha256:" + "e" * 64, ((odd, matches), (inventory(), Matches(FINDINGS, ()))), (), NOW
+        ),
+        "gate": GateReport(reference, verdict(), (inventory(),)),
+        "approval": GateReport(reference, approved(), (inventory(unread=()),)),
+        "gate without inventories": GateReport(reference, verdict()),
+        "gate without a scan": GateReport(
+            reference,
+            verdict(
+                Judgement(MANIFEST, "", Status.UNDETERMINED, {}, (), (Undetermined("/", "No scan."),), (), ()),
+                status=Status.UNDETERMINED,
+            ),
+        ),
+        "odd gate of an index": GateReport(
+            reference, replace(verdict(judged, fine), image="sha256:" + "e" * 64), (odd, inventory(unread=()))
+        ),
+    }

@@ -2,14 +2,16 @@
 
 import io
 import json
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.reports.samples import FINDINGS, MANIFEST, UNDETERMINED, inventory, verdict
+from tests.reports.samples import FINDINGS, MANIFEST, UNDETERMINED, inventory, reports, verdict
 
 from dockgate.core.errors import UsageError
 from dockgate.core.model import Coverage, Matches
-from dockgate.reports import GateReport, ScanReport, load, names
+from dockgate.reports import GateReport, ScanReport, load, load_bill, names
 
 
 def gated(*inventories: Any) -> Any:
@@ -36,17 +38,28 @@ def test_a_scan_has_these_keys() -> None:
     assert document["coverage"] == [{"ecosystem": "Debian:13", "complete": True, "checked_at": "2026-11-24T10:00:00Z"}]
     (platform,) = document["platforms"]
     assert platform.keys() == {
-        "platform", "manifest", "distribution", "packages", "unread", "findings", "undetermined",
+        "platform", "manifest", "distribution", "layers", "base_layers", "base", "created", "user", "packages",
+        "unread", "findings", "undetermined",
     }  # fmt: skip
-    assert platform["distribution"] == {"id": "debian", "version": "13", "name": "Debian GNU/Linux 13 (trixie)"}
+    assert platform["distribution"] == {
+        "id": "debian",
+        "version": "13",
+        "name": "Debian GNU/Linux 13 (trixie)",
+        "like": [],
+        "support_end": None,
+        "repository": None,
+    }
     assert platform["packages"][1] == {
         "name": "libssl3t64",
         "version": "3.5.1-1",
         "purl": "pkg:deb/debian/libssl3t64@3.5.1-1",
         "ecosystem": "Debian:13",
         "source": {"name": "openssl", "version": "3.5.1-1"},
+        "arch": None,
+        "module": None,
         "path": "var/lib/dpkg/status",
         "layer": "",
+        "in_base": None,
         "owner": None,
     }
 
@@ -65,11 +78,18 @@ def test_a_finding_has_these_keys_and_null_for_what_is_not_known() -> None:
             "version": "0.14.1",
             "purl": "pkg:pypi/werkzeug@0.14.1",
             "path": "usr/lib/python3/dist-packages/werkzeug-0.14.1.dist-info/METADATA",
+            "layer": "",
+            "in_base": None,
         },
         "fixed": None,
+        "state": "unfixed",
         "note": None,
+        "disputed": False,
         "known_exploited_since": None,
+        "due": None,
+        "epss": None,
         "malicious": False,
+        "published": None,
         "summary": "",
     }
 
@@ -98,11 +118,48 @@ def test_a_verdict_without_its_inventory_says_null_and_not_empty() -> None:
     assert (platform["packages"], platform["unread"], platform["distribution"]) == (None, None, None)
 
 
+def test_what_is_known_of_a_finding_and_its_package_is_said() -> None:
+    out = io.StringIO()
+    report = reports()["odd scan"]
+    assert isinstance(report, ScanReport)
+    load("json").scan(report, out)
+    (platform,) = json.loads(out.getvalue())["platforms"]
+    assert (platform["base_layers"], platform["base"], platform["user"]) == (1, "debian:10", "app")
+    worst, _, disputed, later, *_ = platform["findings"]
+    assert (worst["due"], worst["epss"]) == ("2025-02-01", {"score": 0.943, "percentile": 0.5})
+    assert (worst["package"]["in_base"], platform["packages"][1]["in_base"]) == (True, False)
+    assert (disputed["state"], disputed["disputed"]) == ("end of life", True)
+    assert later["state"] == "won't fix"
+    assert platform["packages"][3]["module"] == "nodejs:18"
+
+
+def test_every_key_is_documented() -> None:
+    """By its name in the module's text, in back-quotes."""
+
+    def keys(value: Any) -> Iterator[str]:
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, dict):
+                for key, inner in one.items():
+                    yield key
+                    if key not in ("counts", "inputs"):
+                        yield from keys(inner)
+
+    documentation = sys.modules[type(load("json")).__module__].__doc__ or ""
+    said = {*keys(scanned()), *keys(gated(inventory()))}
+    assert {key for key in said if f"`{key}`" not in documentation} == set()
+
+
 def test_the_formats_are_found_by_their_files() -> None:
-    assert names() == ("json", "table")
+    assert names() == ("cyclonedx", "html", "json", "junit", "markdown", "openvex", "sarif", "spdx", "table")
 
 
 def test_an_unknown_format_names_those_that_exist() -> None:
     with pytest.raises(UsageError) as error:
         load("yaml")
-    assert error.value.advice == "Formats: json, table."
+    assert error.value.advice == f"Formats: {', '.join(names())}."
+
+
+def test_a_format_that_holds_no_inventory_names_those_that_do() -> None:
+    with pytest.raises(UsageError) as error:
+        load_bill("table")
+    assert error.value.advice == "Formats: cyclonedx, json, spdx."

@@ -10,11 +10,13 @@ from tests.reports.samples import (
     inventory,
     judgement,
     pypi,
+    reports,
     verdict,
 )
 
-from dockgate.core.model import Breach, Coverage, Matches, Severity, Status, Verdict
+from dockgate.core.model import Breach, Coverage, Distribution, Matches, Severity, Status, Verdict
 from dockgate.reports import GateReport, ScanReport, load
+from dockgate.reports._words import support
 
 
 class Terminal(io.StringIO):
@@ -80,6 +82,28 @@ def test_unfixed_and_known_exploited_findings_are_marked() -> None:
     assert "known exploited" in lines_of(text, "CVE-2025-0001")[0]
     assert "no fix" in lines_of(text, "CVE-2024-34069")[0]
     assert "no fix for now" in lines_of(text, "CVE-2022-0563")[0]
+
+
+def test_what_is_known_of_a_finding_is_told_apart() -> None:
+    out = io.StringIO()
+    report = reports()["odd scan"]
+    assert isinstance(report, ScanReport)
+    load("table").scan(report, out)
+    text = out.getvalue()
+    assert "known exploited, due 2025-02-01, EPSS 94%" in lines_of(text, "CVE-2025-0001")[0]
+    assert "malicious" in lines_of(text, "MAL-2025-0001")[0]
+    assert "no fix, end of life  disputed" in lines_of(text, "CVE-2024-0002")[0]
+    assert "no fix for now       EPSS <1%" in lines_of(text, "CVE-2024-0003")[0]
+    assert lines_of(text, "openssl 3.5.1-1")[0].startswith("openssl 3.5.1-1  base image, Debian:13")
+    assert lines_of(text, "owned 1.0")[0].startswith("owned 1.0  own layers, PyPI")
+    assert "support ended 2024-06-30" in text
+    assert "built on debian:10" in text
+
+
+def test_a_supported_distribution_says_until_when() -> None:
+    distribution = Distribution("debian", "13", support_end="2030-06-30")
+    assert support(distribution, "2026-11-25T00:00:00Z") == ("supported until 2030-06-30", False)
+    assert support(distribution, "2030-07-01T00:00:00Z") == ("support ended 2030-06-30", True)
 
 
 def test_the_counts_tell_every_finding() -> None:

@@ -1,21 +1,35 @@
 """Reports, written in the format that was asked for. Imports no format before it is needed."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TextIO
 
-from dockgate.reports import GateReport, ScanReport, load, names
+from dockgate.reports import BILLS, GateReport, InventoryReport, ScanReport, load, load_bill, names
 from dockgate.reports._clean import clean
 
-__all__ = ["GateReport", "ScanReport", "clean", "formats", "write"]
+__all__ = ["GateReport", "InventoryReport", "ScanReport", "bills", "clean", "formats", "write"]
 
 
 def formats() -> tuple[str, ...]:
     return names()
 
 
-def write(report: ScanReport | GateReport, form: str, out: TextIO) -> None:
-    """Raises UsageError for a format that does not exist."""
-    writer = load(form)
-    if isinstance(report, ScanReport):
-        writer.scan(report, out)
+def bills() -> tuple[str, ...]:
+    """The formats that can hold an inventory alone."""
+    return BILLS
+
+
+def write(report: ScanReport | GateReport | InventoryReport, form: str, out: TextIO) -> None:
+    """Raises UsageError for a format that does not exist, or cannot hold such a report.
+
+    A report that does not say when it was made was made now."""
+    if isinstance(report, GateReport):
+        load(form).gate(report, out)
+    elif isinstance(report, ScanReport):
+        load(form).scan(replace(report, now=report.now or _now()), out)
     else:
-        writer.gate(report, out)
+        load_bill(form).inventory(replace(report, now=report.now or _now()), out)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from dockgate.cli.options import Output, image, outputs, progress, write
+from dockgate.cli.images import Asked, image
+from dockgate.cli.options import Output, database, outputs, write
 from dockgate.config import from_environment
 from dockgate.core.model import Status
 
@@ -12,32 +13,18 @@ EXITS = {Status.APPROVED: 0, Status.REJECTED: 1, Status.UNDETERMINED: 3}
 
 
 @click.command()
-@image
-@click.option(
-    "--platform",
-    default="all",
-    show_default=True,
-    metavar="OS/ARCH|all",
+@image(
+    platform="all",
     help="Judge one platform of an index alone; the verdict is then on that image, not on the index.",
 )
+@database
 @click.option("--policy", default="default", show_default=True, metavar="FILE|NAME", help="What IMAGE is judged by.")
 @outputs
 @click.pass_context
 def command(
-    context: click.Context,
-    image: str,
-    platform: str,
-    database: Path | None,
-    insecure: bool,
-    ca_bundle: Path | None,
-    policy: str,
-    outputs: tuple[Output, ...],
+    context: click.Context, asked: Asked, database: Path | None, policy: str, outputs: tuple[Output, ...]
 ) -> None:
     """Judge IMAGE by a policy. Exits 0 when it is approved, 1 rejected, 3 undetermined, 2 on a fault.
-
-    \b
-    IMAGE is name:tag or name@sha256:... in a registry, oci:FOLDER[:TAG],
-    oci-archive:FILE, docker-archive:FILE, or the path of such a folder or file.
 
     The verdict on an index is the worst of its platforms.
     """
@@ -46,8 +33,7 @@ def command(
     chosen = gate.policy_of(policy)
     settings = from_environment()
     with scan.advisories(database or settings.advisories) as advisories:
-        with progress() as show:
-            scanned = scan.scan(image, settings, platform=platform, insecure=insecure, ca_bundle=ca_bundle, report=show)
+        scanned = asked.scan(settings)
         report = gate.judge(scanned, advisories, chosen)
     write(report, outputs)
     context.exit(EXITS[report.verdict.status])

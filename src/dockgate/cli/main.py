@@ -24,6 +24,7 @@ root = LazyGroup(
     {
         "scan": "dockgate.cli.scan",
         "gate": "dockgate.cli.gate",
+        "sbom": "dockgate.cli.sbom",
         "check": "dockgate.cli.check",
         "versions": "dockgate.cli.versions",
         "db": "dockgate.cli.db",

@@ -26,37 +26,49 @@ class Output:
 class _OutputType(click.ParamType[Output]):
     name = "FORMAT[=FILE]"
 
+    def __init__(self, forms: Sequence[str]) -> None:
+        self._forms = forms
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Output:
         form, equals, file = str(value).partition("=")
-        if form not in reports.formats():
-            self.fail(f"no format {form!r}; formats: {', '.join(reports.formats())}", param, ctx)
+        if form not in self._forms:
+            self.fail(f"no format {form!r}; formats: {', '.join(self._forms)}", param, ctx)
         if equals and not file:
             self.fail("the file's name is missing after '='", param, ctx)
         return Output(form, Path(file) if file else None)
 
 
-def _one_on_screen(ctx: click.Context, param: click.Parameter, value: Sequence[Output]) -> Sequence[Output]:
-    outputs = value or (Output("table", None),)
-    if sum(output.file is None for output in outputs) > 1:
-        raise click.BadParameter("only one format can go to standard output; give the others a file", ctx, param)
-    return outputs
-
-
 def outputs(function: F) -> F:
     """`-o FORMAT[=FILE]`, several times, as `outputs`."""
+    return _outputs(function, reports.formats(), "table")
+
+
+def bills(function: F) -> F:
+    """The same, of the formats that can hold an inventory alone."""
+    return _outputs(function, reports.bills(), "cyclonedx")
+
+
+def _outputs(function: F, forms: Sequence[str], default: str) -> F:
+    def one_on_screen(ctx: click.Context, param: click.Parameter, value: Sequence[Output]) -> Sequence[Output]:
+        outputs = value or (Output(default, None),)
+        if sum(output.file is None for output in outputs) > 1:
+            message = "only one format can go to standard output; give the others a file"
+            raise click.BadParameter(message, ctx, param)
+        return outputs
+
     return click.option(
         "-o",
         "--output",
         "outputs",
-        type=_OutputType(),
+        type=_OutputType(forms),
         multiple=True,
-        callback=_one_on_screen,
-        help=f"What to write, and where: {', '.join(reports.formats())}. Without FILE to standard output. "
-        "May be given several times.  [default: table]",
+        callback=one_on_screen,
+        help=f"What to write, and where: {', '.join(forms)}. Without FILE to standard output. "
+        f"May be given several times.  [default: {default}]",
     )(function)
 
 
-def write(report: reports.ScanReport | reports.GateReport, outputs: Sequence[Output]) -> None:
+def write(report: reports.ScanReport | reports.GateReport | reports.InventoryReport, outputs: Sequence[Output]) -> None:
     """Files first, so that whoever sees the report on the screen finds them written."""
     for output in sorted(outputs, key=lambda output: output.file is None):
         if output.file is None:
@@ -76,22 +88,6 @@ def database(function: F) -> F:
 
 def database_path(given: Path | None) -> Path:
     return given or from_environment().advisories
-
-
-def image(function: F) -> F:
-    """The argument IMAGE and everything that says how it is read."""
-    for option in (
-        click.option(
-            "--ca-bundle",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="PEM file of the authorities to trust for the registry.  [default: DOCKGATE_CA_BUNDLE]",
-        ),
-        click.option("--insecure", is_flag=True, help="Let a registry on another machine speak plain HTTP."),
-        database,
-        click.argument("image", metavar="IMAGE"),
-    ):
-        function = option(function)
-    return function
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a terminal is told of a scan or a verdict. A module here is a format: it holds one object named `REPORT`.
+"""What is told of a scan, a verdict or an inventory. A module here is a format: it holds one object named `REPORT`.
 
 Modules whose name begins with "_" are shared by the others and are no formats. A format is imported when asked for.
 """
@@ -14,17 +14,22 @@ from dockgate.core.model import Coverage, Inventory, Matches, Verdict
 SCHEMA_VERSION = 1
 """of the documents that programs read: raised when a key goes or changes its meaning, not when one is added"""
 
+BILLS = ("cyclonedx", "json", "spdx")
+"""the formats that can hold an inventory alone: their `REPORT` is a `Bill`"""
+
 
 @dataclass(frozen=True, slots=True)
 class ScanReport:
     """What `scan` found. `reference` is as asked, `digest` of the manifest or index; one platform beside the other.
 
-    `coverage` is what the advisory database says of the ecosystems that were looked up."""
+    `coverage` is what the advisory database says of the ecosystems that were looked up, `now` the time of the scan
+    (RFC 3339 in UTC; `bootstrap.reports.write` fills it in where it is "")."""
 
     reference: str
     digest: str
     platforms: tuple[tuple[Inventory, Matches], ...]
     coverage: tuple[Coverage, ...]
+    now: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +41,28 @@ class GateReport:
     inventories: tuple[Inventory, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class InventoryReport:
+    """What an image holds, one inventory a platform. `reference`, `digest` and `now` as in `ScanReport`."""
+
+    reference: str
+    digest: str
+    inventories: tuple[Inventory, ...]
+    now: str = ""
+
+
 class Report(Protocol):
-    """A format. Text that comes from an image must not be able to steer a terminal."""
+    """A format. Text that comes from an image must not be able to steer what shows it: a terminal, a browser."""
 
     def scan(self, report: ScanReport, out: TextIO) -> None: ...
 
     def gate(self, report: GateReport, out: TextIO) -> None: ...
+
+
+class Bill(Report, Protocol):
+    """A format for a bill of materials, with or without what is wrong with them."""
+
+    def inventory(self, report: InventoryReport, out: TextIO) -> None: ...
 
 
 def names() -> tuple[str, ...]:
@@ -55,3 +76,11 @@ def load(name: str) -> Report:
         raise UsageError(f"There is no output format {name!r}.", f"Formats: {', '.join(names())}.")
     report: Report = importlib.import_module(f"{__name__}.{name}").REPORT
     return report
+
+
+def load_bill(name: str) -> Bill:
+    """Raises UsageError naming the formats that can hold an inventory alone."""
+    if name not in BILLS:
+        raise UsageError(f"An inventory alone cannot be written as {name!r}.", f"Formats: {', '.join(BILLS)}.")
+    bill: Bill = importlib.import_module(f"{__name__}.{name}").REPORT
+    return bill

@@ -7,7 +7,11 @@ from rich.console import Console
 from rich.text import Text
 
 from dockgate.core.model import Finding, Severity, Status
+from dockgate.reports import _words as words
 from dockgate.reports._clean import clean
+from dockgate.reports._words import plural, some
+
+__all__ = ["STATUS", "aligned", "bullets", "console", "line", "plural", "show", "some"]
 
 PLAIN_WIDTH = 100
 """columns where the output is no terminal"""
@@ -25,7 +29,6 @@ STATUS: Mapping[str, tuple[str, str]] = {
     Status.REJECTED: ("✗", "bold red"),
     Status.UNDETERMINED: ("?", "bold yellow"),
 }
-_NO_FIX = {"no-dsa": "no fix for now", "end-of-life": "no fix, end of life"}
 
 
 class _Console(Console):
@@ -77,31 +80,24 @@ def severity(finding: Finding) -> Text:
 
 
 def fix(finding: Finding) -> Text:
-    """ "fixed in 1.2", or that there is no fix, in the distribution's word."""
+    """ "fixed in 1.2", or that there is no fix, in the maintainers' word."""
     if finding.fixed:
         return line("fixed in ", (finding.fixed, "green"))
-    return Text(_NO_FIX.get(finding.note, "no fix"), "dim italic")
+    return Text(words.fix(finding), "dim italic")
 
 
 def marks(finding: Finding) -> Text:
-    """What makes it urgent beyond its severity."""
-    words = [*(["malicious"] if finding.malicious else ()), *(["known exploited"] if finding.exploited else ())]
-    return Text(", ".join(words), "bold red")
+    """What makes it urgent beyond its severity, and what else is known."""
+    return Text(", ").join(
+        [line((word, "bold red")) for word in words.urgent(finding)]
+        + [line((word, "dim")) for word in words.also(finding)]
+    )
 
 
 def counts(findings: Iterable[Finding]) -> Text:
     """ "7 findings: 2 HIGH, 5 LOW"."""
-    found = [finding.severity for finding in findings]
+    found = list(findings)
     text = Text(plural(len(found), "finding"), "bold")
-    for number, kind in enumerate(kind for kind in Severity if kind in found):
-        text.append(": " if number == 0 else ", ").append(f"{found.count(kind)} {kind}", SEVERITY[kind])
+    for number, (count, kind) in enumerate(words.counts(found)):
+        text.append(": " if number == 0 else ", ").append(f"{count} {kind}", SEVERITY[kind])
     return text
-
-
-def some(words: Sequence[str], most: int = 3) -> str:
-    """The first of them, and how many more there are."""
-    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

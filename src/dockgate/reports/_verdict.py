@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dockgate.core.model import Breach, Finding, Judgement, Status, Undetermined, Upgrade, Verdict
+from dockgate.reports import _words as words
 from dockgate.reports._lines import STATUS, aligned, bullets, line, marks, plural, severity, show, some
 
 
@@ -62,7 +63,7 @@ def _row(finding: Finding, places: int) -> list[Text]:
     urgent = marks(finding)
     if places > 1:
         urgent = Text.assemble(urgent, "  " if urgent else "", (f"in {places} places", "dim"))
-    fixed = (finding.fixed, "green") if finding.fixed else ("no fix", "dim italic")
+    fixed = (finding.fixed, "green") if finding.fixed else (words.fix(finding), "dim italic")
     return [
         severity(finding),
         line(finding.id),
@@ -80,8 +81,8 @@ def _remedy(to: Console, judgement: Judgement, indent: int) -> None:
     show(to, [line(" " * indent, ("To turn this verdict", "bold"))])
     show(to, aligned([_upgrade(upgrade) for upgrade in judgement.remedy], indent + 2))
     if left:
-        words = "has no fix yet, and stays" if left == 1 else "have no fix yet, and stay"
-        bullets(to, [f"{left} of the findings above {words}."], indent + 2)
+        stays = "has no fix yet, and stays" if left == 1 else "have no fix yet, and stay"
+        bullets(to, [f"{left} of the findings above {stays}."], indent + 2)
     if judgement.undetermined:
         bullets(to, [f"It is then {Status.UNDETERMINED}, for what cannot be said above."], indent + 2)
 

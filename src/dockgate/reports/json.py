@@ -1,103 +1,144 @@
 """JSON for programs: stable within a `schema_version`; keys may be added. Sizes are counts, times RFC 3339 in UTC.
 
-Common to both documents: `schema_version`, `kind`, `image` {`reference`, `digest`} and `platforms`, each of which has
-`platform`, `manifest` (its digest), `distribution` {`id`, `version`, `name`} or null, `packages`, `unread`, `findings`
-and `undetermined`. "scan" adds `coverage`. "gate" adds `verdict` {`status`, `policy`, `summary`, `inputs`},
-and to each platform `status`, `counts`, `breaches` and `remedy`; where the inventory is not at hand, as with a verdict
-looked up without it, `distribution`, `packages` and `unread` are null.
+Common to the documents ("scan", "gate", "inventory"): `schema_version`, `kind`, `image` {`reference`, `digest`} and
+`platforms`, each of which has
+- `platform` ("linux/amd64"), `manifest` (its digest);
+- `distribution`: null, or `id`, `version`, `name`, `like` (the IDs it derives from), `support_end` (YYYY-MM-DD or
+  null), `repository` (the release that its package repositories serve, or null);
+- `layers` (digests from the base up), `base_layers` (how many of them are the base image's, 0 where nothing tells),
+  `base` (its name), `created` and `user` (the image config's; null where it does not say);
+- `packages`, each with `name`, `version`, `purl`, `ecosystem` (OSV's, with its release), `source` {`name`, `version`}
+  (what advisories speak of), `arch`, `module` (an rpm's), `path` (the file that told of it), `layer` (a digest),
+  `in_base` (null where nothing tells where the base image ends) and `owner` (the distribution's package that owns it,
+  or null);
+- `unread`, each with `path`, `reason` (a sentence) and `layer`.
+
+"scan" adds `coverage`, each with `ecosystem`, `complete` and `checked_at`. "scan" and "gate" add to each platform
+- `findings`, each with `id`, `aliases`, `severity`, `score` and `vector` (CVSS), `rated_by` (whose rating won),
+  `package` {`name`, `version`, `purl`, `path`, `layer`, `in_base`}, `fixed` (the lowest version that is free of it),
+  `state` ("fixed", "unfixed", "won't fix", "end of life"), `note` (the distribution's own word), `disputed`,
+  `known_exploited_since` and `due` (CISA KEV, YYYY-MM-DD), `epss` {`score`, `percentile`} (0 to 1), `malicious`,
+  `published`, `summary`; null for what is not known;
+- `undetermined`, each with `subject`, `reason`, `kind` and `ids` (the vulnerabilities in doubt, where it is those).
+
+"gate" adds `verdict` {`status`, `policy`, `summary`, `inputs`}, and to each platform `status`, `counts` (by severity),
+`breaches`, each with `rule`, `message` and `findings`, and `remedy`, each with `package` (a purl), `name`, `version`,
+`fixed` and `clears` (ids). Where the inventory is not at hand, as with a verdict looked up without it, all that is the
+inventory's is null.
 """
 
-import json
-from typing import Any, TextIO
+from collections.abc import Iterable
+from typing import TextIO
 
 from dockgate.core.canonical import plain
-from dockgate.core.model import Finding, Inventory, Package, Undetermined
-from dockgate.reports import SCHEMA_VERSION, GateReport, Report, ScanReport
+from dockgate.core.model import Distribution, Finding, Inventory, Judgement, Package
+from dockgate.reports import SCHEMA_VERSION, Bill, GateReport, InventoryReport, ScanReport
+from dockgate.reports._document import Document, write
+from dockgate.reports._parts import Part, Whole, whole
 
 
 class Json:
     def scan(self, report: ScanReport, out: TextIO) -> None:
-        document = _head("scan", report.reference, report.digest)
+        document = _head("scan", whole(report))
         document["coverage"] = [
             {"ecosystem": one.ecosystem, "complete": one.complete, "checked_at": one.checked_at}
             for one in report.coverage
         ]
+        undetermined = [matches.undetermined for _, matches in report.platforms]
         document["platforms"] = [
-            {
-                **_held(inventory.platform, inventory.image, inventory),
-                **_found(matches.findings, matches.undetermined),
-            }
-            for inventory, matches in report.platforms
+            {**_held(part), "findings": _findings(part.findings, part), "undetermined": plain(doubts)}
+            for part, doubts in zip(whole(report).parts, undetermined, strict=True)
         ]
-        _write(document, out)
+        write(document, out)
 
     def gate(self, report: GateReport, out: TextIO) -> None:
-        verdict = report.verdict
-        document = _head("gate", report.reference, verdict.image)
+        document = _head("gate", whole(report))
         document["verdict"] = {
-            "status": verdict.status.value,
-            "policy": verdict.policy,
-            "summary": verdict.summary,
-            "inputs": plain(verdict.inputs),
+            "status": report.verdict.status.value,
+            "policy": report.verdict.policy,
+            "summary": report.verdict.summary,
+            "inputs": plain(report.verdict.inputs),
         }
-        inventories = {(inventory.platform, inventory.image): inventory for inventory in report.inventories}
-        document["platforms"] = [
-            {
-                **_held(one.platform, one.image, inventories.get((one.platform, one.image))),
-                **_found(one.findings, one.undetermined),
-                "status": one.status.value,
-                "counts": one.counts,
-                "breaches": [
-                    {"rule": breach.rule, "message": breach.message, "findings": [_finding(f) for f in breach.findings]}
-                    for breach in one.breaches
-                ],
-                "remedy": [plain(upgrade) for upgrade in one.remedy],
-            }
-            for one in verdict.judgements
-        ]
-        _write(document, out)
+        parts = zip(whole(report).parts, report.verdict.judgements, strict=True)
+        document["platforms"] = [{**_held(part), **_judged(part, judgement)} for part, judgement in parts]
+        write(document, out)
+
+    def inventory(self, report: InventoryReport, out: TextIO) -> None:
+        document = _head("inventory", whole(report))
+        document["platforms"] = [_held(part) for part in whole(report).parts]
+        write(document, out)
 
 
-REPORT: Report = Json()
+REPORT: Bill = Json()
 
 
-def _head(kind: str, reference: str, digest: str) -> dict[str, Any]:
-    return {"schema_version": SCHEMA_VERSION, "kind": kind, "image": {"reference": reference, "digest": digest}}
+def _head(kind: str, report: Whole) -> Document:
+    image = {"reference": report.reference, "digest": report.digest}
+    return {"schema_version": SCHEMA_VERSION, "kind": kind, "image": image}
 
 
-def _held(platform: str, manifest: str, inventory: Inventory | None) -> dict[str, Any]:
-    distribution = inventory.distribution if inventory else None
+def _held(part: Part) -> Document:
+    held = part.inventory
     return {
-        "platform": platform,
-        "manifest": manifest,
-        "distribution": distribution
-        and {"id": distribution.id, "version": distribution.version, "name": distribution.name},
-        "packages": [_package(package) for package in inventory.packages] if inventory else None,
-        "unread": [plain(unread) for unread in inventory.unread] if inventory else None,
+        "platform": part.platform,
+        "manifest": part.manifest,
+        "distribution": _distribution(held.distribution) if held and held.distribution else None,
+        "layers": list(held.layers) if held else None,
+        "base_layers": held.base_layers if held else None,
+        "base": (held.base if held else "") or None,
+        "created": (held.created if held else "") or None,
+        "user": (held.user if held else "") or None,
+        "packages": [_package(package, held) for package in held.packages] if held else None,
+        "unread": plain(held.unread) if held else None,
     }
 
 
-def _package(package: Package) -> dict[str, Any]:
+def _distribution(distribution: Distribution) -> Document:
+    return {
+        "id": distribution.id,
+        "version": distribution.version,
+        "name": distribution.name,
+        "like": list(distribution.like),
+        "support_end": distribution.support_end or None,
+        "repository": distribution.repository or None,
+    }
+
+
+def _package(package: Package, inventory: Inventory) -> Document:
     return {
         "name": package.name,
         "version": package.version,
         "purl": package.purl,
         "ecosystem": package.ecosystem,
         "source": {"name": package.source_name, "version": package.source_version},
+        "arch": package.arch or None,
+        "module": package.module or None,
         "path": package.path,
         "layer": package.layer,
+        "in_base": inventory.in_base(package) if inventory.base_layers else None,
         "owner": package.owner or None,
     }
 
 
-def _found(findings: tuple[Finding, ...], undetermined: tuple[Undetermined, ...]) -> dict[str, Any]:
+def _judged(part: Part, judgement: Judgement) -> Document:
     return {
-        "findings": [_finding(finding) for finding in findings],
-        "undetermined": [plain(entry) for entry in undetermined],
+        "findings": _findings(part.findings, part),
+        "undetermined": plain(judgement.undetermined),
+        "status": judgement.status.value,
+        "counts": judgement.counts,
+        "breaches": [
+            {"rule": one.rule, "message": one.message, "findings": _findings(one.findings, part)}
+            for one in judgement.breaches
+        ],
+        "remedy": plain(judgement.remedy),
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _findings(findings: Iterable[Finding], part: Part) -> list[Document]:
+    return [_finding(finding, part) for finding in findings]
+
+
+def _finding(finding: Finding, part: Part) -> Document:
     package, rating = finding.package, finding.rating
     return {
         "id": finding.id,
@@ -106,16 +147,22 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "score": rating.score if rating.score >= 0 else None,
         "vector": rating.vector or None,
         "rated_by": rating.source or None,
-        "package": {"name": package.name, "version": package.version, "purl": package.purl, "path": package.path},
+        "package": {
+            "name": package.name,
+            "version": package.version,
+            "purl": package.purl,
+            "path": package.path,
+            "layer": package.layer,
+            "in_base": part.in_base(package),
+        },
         "fixed": finding.fixed or None,
+        "state": finding.state.value,
         "note": finding.note or None,
+        "disputed": finding.disputed,
         "known_exploited_since": finding.exploited or None,
+        "due": finding.due or None,
+        "epss": {"score": finding.epss, "percentile": finding.percentile} if finding.epss >= 0 else None,
         "malicious": finding.malicious,
+        "published": finding.published or None,
         "summary": finding.summary,
     }
-
-
-def _write(document: dict[str, Any], out: TextIO) -> None:
-    """ASCII alone: no encoding can refuse it, and no terminal is steered by it."""
-    json.dump(document, out, indent=2, allow_nan=False)
-    out.write("\n")

@@ -6,10 +6,11 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from dockgate.core.model import Coverage, Finding, Inventory
+from dockgate.core.model import Coverage, Finding, Inventory, Package
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._lines import aligned, bullets, console, counts, fix, line, marks, plural, severity, show, some
 from dockgate.reports._verdict import headline, reasons, sentences
+from dockgate.reports._words import support
 
 _SUMMARY_WIDTH = 24
 """columns; with fewer left on the line an advisory's summary is left out"""
@@ -20,8 +21,8 @@ class Table:
         to = console(out)
         _image(to, report.reference, report.digest)
         for inventory, matches in report.platforms:
-            _platform(to, inventory.platform, inventory)
-            _findings(to, matches.findings, whole=not (matches.undetermined or inventory.unread))
+            _platform(to, inventory.platform, inventory, report.now)
+            _findings(to, inventory, matches.findings, whole=not (matches.undetermined or inventory.unread))
             _unread(to, inventory)
             if matches.undetermined:
                 _heading(to, "Cannot be said", len(matches.undetermined))
@@ -35,8 +36,8 @@ class Table:
         inventories = {(inventory.platform, inventory.image): inventory for inventory in report.inventories}
         for judgement in verdict.judgements:
             inventory = inventories.get((judgement.platform, judgement.image))
-            _platform(to, judgement.platform, inventory)
-            _findings(to, judgement.findings, whole=not judgement.undetermined)
+            _platform(to, judgement.platform, inventory, verdict.inputs.now)
+            _findings(to, inventory, judgement.findings, whole=not judgement.undetermined)
             if inventory:
                 _unread(to, inventory)
         to.print()
@@ -56,14 +57,18 @@ def _image(to: Console, reference: str, digest: str) -> None:
         show(to, [line((digest, "dim"))])
 
 
-def _platform(to: Console, platform: str, inventory: Inventory | None) -> None:
-    words = [platform] if platform else []
+def _platform(to: Console, platform: str, inventory: Inventory | None, now: str) -> None:
+    parts: list[tuple[str, str]] = [(platform, "dim")] if platform else []
     if inventory:
         distribution = inventory.distribution
-        words.append(distribution.name or distribution.id if distribution else "unknown distribution")
-        words.append(plural(len(inventory.packages), "package"))
-    if words:
-        show(to, [line((" · ".join(words), "dim"))])
+        parts.append((distribution.name or distribution.id if distribution else "unknown distribution", "dim"))
+        if distribution and (words := support(distribution, now))[0]:
+            parts.append((words[0], "bold red" if words[1] else "dim"))
+        parts.append((plural(len(inventory.packages), "package"), "dim"))
+        if inventory.base:
+            parts.append((f"built on {inventory.base}", "dim"))
+    if parts:
+        show(to, [Text(" · ", "dim").join(line(part) for part in parts)])
 
 
 def _heading(to: Console, text: str, count: int) -> None:
@@ -71,7 +76,7 @@ def _heading(to: Console, text: str, count: int) -> None:
     show(to, [line((text, "bold"), (f"  {count}", "dim"))])
 
 
-def _findings(to: Console, findings: Sequence[Finding], *, whole: bool) -> None:
+def _findings(to: Console, inventory: Inventory | None, findings: Sequence[Finding], *, whole: bool) -> None:
     """By the source that is to be upgraded, the worst first; then the counts."""
     to.print()
     if not findings:
@@ -85,7 +90,7 @@ def _findings(to: Console, findings: Sequence[Finding], *, whole: bool) -> None:
     cells = [[severity(one), line(one.id), fix(one)] for found in vulnerabilities.values() for one in found]
     lines = iter(aligned(cells, indent=2))
     for key, found in vulnerabilities.items():
-        show(to, [_group(key, groups[key], to.width)])
+        show(to, [_group(key, groups[key], inventory, to.width)])
         show(to, [_with_summary(next(lines), one, to.width) for one in found])
     to.print()
     show(to, [counts(findings)])
@@ -102,12 +107,13 @@ def _with_summary(text: Text, finding: Finding, width: int) -> Text:
     return text
 
 
-def _group(key: tuple[str, str, str], findings: Iterable[Finding], width: int) -> Text:
-    """ "openssl 3.5.1-1  Debian:13, installed as libssl3t64, openssl"; a language's package says where it lies."""
+def _group(key: tuple[str, str, str], findings: Iterable[Finding], inventory: Inventory | None, width: int) -> Text:
+    """ "openssl 3.5.1-1  base image, Debian:13, installed as libssl3t64, openssl"; a language's package says where it
+    lies."""
     ecosystem, name, version = key
     packages = [finding.package for finding in findings]
     names = list(dict.fromkeys(package.name for package in packages))
-    where = [ecosystem]
+    where = [*_whose(packages, inventory), ecosystem]
     if any(package.source_version != package.version for package in packages) or names != [name]:
         where.append("installed as " + some([*dict.fromkeys(f"{one.name} {one.version}" for one in packages)]))
     elif ":" not in ecosystem:
@@ -116,6 +122,14 @@ def _group(key: tuple[str, str, str], findings: Iterable[Finding], width: int) -
     detail = line(("  " + ", ".join(filter(None, where)), "dim"))
     detail.truncate(max(width - heading.cell_len, 0), overflow="ellipsis")
     return heading.append_text(detail)
+
+
+def _whose(packages: Iterable[Package], inventory: Inventory | None) -> list[str]:
+    """Whether the base image brought them or what was built on it, where that is known."""
+    if inventory is None or not inventory.base_layers:
+        return []
+    brought = {inventory.in_base(package) for package in packages}
+    return [words for in_base, words in ((True, "base image"), (False, "own layers")) if in_base in brought]
 
 
 def _unread(to: Console, inventory: Inventory) -> None:

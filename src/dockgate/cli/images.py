@@ -1,0 +1,77 @@
+"""The image that a command is about, and everything that says how it is read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dockgate.cli.options import progress
+from dockgate.config import Settings
+
+if TYPE_CHECKING:
+    from dockgate.bootstrap.scan import Scanned
+
+FORMS = """
+
+\b
+IMAGE is name:tag or name@sha256:... in a registry, oci:FOLDER[:TAG],
+oci-archive:FILE, docker-archive:FILE, or the path of such a folder or file.
+"""
+
+THIS_MACHINES = "Which platform of an index, or all of them.  [default: this machine's]"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An image, and how it is to be read."""
+
+    reference: str
+    platform: str
+    insecure: bool
+    ca_bundle: Path | None
+
+    def scan(self, settings: Settings) -> "Scanned":
+        """Reads it, telling of its progress on a terminal. Raises what `bootstrap.scan.scan` does."""
+        from dockgate.bootstrap import scan
+
+        with progress() as show:
+            return scan.scan(
+                self.reference,
+                settings,
+                platform=self.platform,
+                insecure=self.insecure,
+                ca_bundle=self.ca_bundle,
+                report=show,
+            )
+
+
+def image(platform: str = "", help: str = THIS_MACHINES) -> Callable[[Callable[..., None]], Callable[..., None]]:  # noqa: A002
+    """The argument IMAGE and its options, handed to the command as `asked`. `platform` is the default."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(function)
+        def command(
+            *args: Any, image: str, platform: str, insecure: bool, ca_bundle: Path | None, **others: Any
+        ) -> None:
+            function(*args, asked=Asked(image, platform, insecure, ca_bundle), **others)
+
+        command.__doc__ = (function.__doc__ or "").rstrip() + FORMS
+        options = (
+            click.option(
+                "--ca-bundle",
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                help="PEM file of the authorities to trust for the registry.  [default: DOCKGATE_CA_BUNDLE]",
+            ),
+            click.option("--insecure", is_flag=True, help="Let a registry on another machine speak plain HTTP."),
+            click.option("--platform", default=platform, show_default=bool(platform), metavar="OS/ARCH|all", help=help),
+            click.argument("image", metavar="IMAGE"),
+        )
+        decorated: Callable[..., None] = command
+        for option in options:
+            decorated = option(decorated)
+        return decorated
+
+    return decorate

@@ -1,0 +1,136 @@
+"""The three kinds of report seen the same way: platform by platform, as most formats want them."""
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from dockgate import __version__
+from dockgate.core import purl
+from dockgate.core.model import Finding, Inventory, Judgement, Package, Undetermined, Verdict
+from dockgate.reports import GateReport, InventoryReport, ScanReport
+
+TOOL = "Dockgate"
+VERSION = __version__
+NO_TIME = "1970-01-01T00:00:00Z"
+
+_LINKED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.:_")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One platform. `judgement` only of a verdict; `inventory` is None where it is not at hand.
+
+    `doubts` are what cannot be said: of a scan also what could not be read, of a verdict what its policy left.
+    """
+
+    platform: str
+    manifest: str
+    inventory: Inventory | None
+    findings: tuple[Finding, ...]
+    doubts: tuple[Undetermined, ...]
+    judgement: Judgement | None = None
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """Those of the inventory; without one, those that have findings."""
+        if self.inventory:
+            return self.inventory.packages
+        return tuple(sorted({finding.package for finding in self.findings}, key=lambda one: (one.purl, one.path)))
+
+    @property
+    def breaking(self) -> dict[Finding, tuple[str, ...]]:
+        """The findings that break a rule, each with the rules."""
+        rules: dict[Finding, tuple[str, ...]] = {}
+        for breach in self.judgement.breaches if self.judgement else ():
+            for finding in breach.findings:
+                rules[finding] = (*rules.get(finding, ()), breach.rule)
+        return rules
+
+    def in_base(self, package: Package) -> bool | None:
+        """Whether the base image brought it; None where nothing tells where the base image ends."""
+        if self.inventory is None or not self.inventory.base_layers:
+            return None
+        return self.inventory.in_base(package)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A report: what it is of, when it was made, and its parts."""
+
+    reference: str
+    digest: str
+    now: str
+    parts: tuple[Part, ...]
+    verdict: Verdict | None = None
+
+    @property
+    def of_one(self) -> bool:
+        """Whether it is of one manifest, and not of an index."""
+        return len(self.parts) == 1 and self.parts[0].manifest == self.digest
+
+
+def whole(report: ScanReport | GateReport | InventoryReport) -> Whole:
+    if isinstance(report, GateReport):
+        held = {(one.platform, one.image): one for one in report.inventories}
+        parts = tuple(
+            Part(one.platform, one.image, held.get((one.platform, one.image)), one.findings, one.undetermined, one)
+            for one in report.verdict.judgements
+        )
+        verdict = report.verdict
+        return Whole(report.reference, verdict.image, verdict.inputs.now or NO_TIME, parts, verdict)
+    if isinstance(report, ScanReport):
+        parts = tuple(
+            Part(one.platform, one.image, one, matches.findings, (*_unread(one), *matches.undetermined))
+            for one, matches in report.platforms
+        )
+    else:
+        parts = tuple(Part(one.platform, one.image, one, (), _unread(one)) for one in report.inventories)
+    return Whole(report.reference, report.digest, report.now or NO_TIME, parts)
+
+
+def _unread(inventory: Inventory) -> tuple[Undetermined, ...]:
+    return tuple(Undetermined(entry.path, entry.reason, "unread") for entry in inventory.unread)
+
+
+def remedy(finding: Finding) -> str:
+    """What to do about it, as a sentence."""
+    package = finding.package
+    if finding.malicious:
+        return f"Remove {package.name} {package.version}: it is malicious."
+    if finding.fixed:
+        return f"Upgrade {package.source_name} to {finding.fixed} or later."
+    return {
+        "end of life": f"{package.source_name} is past its end of life and gets no fix: move to a release that does.",
+        "won't fix": f"Its maintainers do not intend to fix {package.source_name} {package.source_version} for now.",
+    }.get(finding.state.value, f"There is no fixed version of {package.source_name} yet.")
+
+
+def sentence(finding: Finding) -> str:
+    """ "openssl 3.5.1-1 is affected by CVE-2025-0001: <summary>"."""
+    package = finding.package
+    summary = f": {finding.summary.strip()}" if finding.summary.strip() else ""
+    return f"{package.name} {package.version} is affected by {finding.id}{summary}"
+
+
+def link(identity: str) -> str:
+    """Where one reads about a vulnerability: osv.dev knows every id that a feed here has. "" for a malformed id."""
+    return f"https://osv.dev/vulnerability/{identity}" if identity and _LINKED.issuperset(identity) else ""
+
+
+def uri(path: str) -> str:
+    """A path inside the image as a relative URI reference (RFC 3986)."""
+    return quote(path.lstrip("/"), safe="/", errors="backslashreplace")
+
+
+def image_purl(reference: str, digest: str, platform: str = "") -> str:
+    """The image as a package URL of the type "oci", by purl-spec's definition of that type."""
+    place = reference.partition("@")[0]
+    scheme, colon, rest = place.partition(":")
+    named = bool(colon) and scheme in ("oci", "oci-archive", "docker-archive")
+    local = named or place.startswith((".", "/"))
+    place = rest if named else place
+    folder, slash, name = place.rstrip("/").rpartition("/")
+    name = name.partition(":")[0]
+    qualifiers = {"arch": platform.partition("/")[2]}
+    if slash and not local:
+        qualifiers["repository_url"] = f"{folder}/{name}"
+    return purl.write("oci", "", name.lower() or "image", digest, qualifiers)

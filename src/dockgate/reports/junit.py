@@ -1,0 +1,121 @@
+"""JUnit XML, in the dialect that Jenkins' xunit plugin publishes a schema of (junit-10.xsd): a suite a platform.
+
+A scan's findings all fail. Of a verdict those that break the policy fail, and the others are skipped, so that they stay
+in sight. What cannot be said is an error. A platform without any of them has one case that passes.
+"""
+
+from collections.abc import Iterable, Iterator
+from html import escape
+from typing import Literal, TextIO
+
+from dockgate.core.model import Finding
+from dockgate.reports import GateReport, Report, ScanReport
+from dockgate.reports._clean import clean
+from dockgate.reports._parts import TOOL, Part, Whole, remedy, sentence, whole
+
+Outcome = Literal["failure", "error", "skipped", ""]
+Case = tuple[str, str, Outcome, str, str, str]
+"""class, name, outcome, its kind, message, text"""
+
+
+class Junit:
+    def scan(self, report: ScanReport, out: TextIO) -> None:
+        _write(whole(report), out)
+
+    def gate(self, report: GateReport, out: TextIO) -> None:
+        _write(whole(report), out)
+
+
+REPORT: Report = Junit()
+
+
+def _write(report: Whole, out: TextIO) -> None:
+    suites = [(part, list(_cases(part))) for part in report.parts]
+    every = [case for _, cases in suites for case in cases]
+    out.write("<?xml version='1.0' encoding='UTF-8'?>\n")
+    out.write(f"<testsuites{_attributes(name=TOOL.lower(), **_totals(every))}>\n")
+    for part, cases in suites:
+        skipped = str(sum(case[2] == "skipped" for case in cases))
+        name = f"{report.reference} {part.platform}".strip()
+        numbers = {**_totals(cases), "skipped": skipped, "timestamp": report.now[:19]}
+        out.write(f"  <testsuite{_attributes(name=name, **numbers)}>\n")
+        out.write("    <properties>\n")
+        for key, value in _properties(report, part):
+            out.write(f"      <property{_attributes(name=key, value=value)}/>\n")
+        out.write("    </properties>\n")
+        for case in cases:
+            out.write(_case(*case))
+        out.write("  </testsuite>\n")
+    out.write("</testsuites>\n")
+
+
+def _totals(cases: list[Case]) -> dict[str, str]:
+    outcomes = [case[2] for case in cases]
+    return {
+        "tests": str(len(cases)),
+        "failures": str(outcomes.count("failure")),
+        "errors": str(outcomes.count("error")),
+    }
+
+
+def _properties(report: Whole, part: Part) -> Iterator[tuple[str, str]]:
+    yield "digest", report.digest
+    yield "manifest", part.manifest
+    if report.verdict and part.judgement:
+        yield "status", part.judgement.status.value
+        yield "policy", report.verdict.policy
+
+
+def _cases(part: Part) -> Iterator[Case]:
+    breaking = part.breaking
+    told = False
+    for finding in part.findings:
+        told = True
+        rules = breaking.get(finding, ())
+        outcome: Outcome = "failure" if rules or not part.judgement else "skipped"
+        message = sentence(finding) if outcome == "failure" else f"Within the policy: {sentence(finding)}"
+        name = f"{finding.id} in {finding.package.name} {finding.package.version}"
+        yield _group(finding), name, outcome, finding.severity.value, message, "\n".join(_detail(finding, rules))
+    for breach in part.judgement.breaches if part.judgement else ():
+        if not breach.findings:
+            told = True
+            yield "policy", breach.rule, "failure", breach.rule, breach.message, ""
+    for doubt in part.doubts:
+        told = True
+        yield "undetermined", doubt.subject, "error", doubt.kind or "undetermined", doubt.reason, ""
+    if not told:
+        yield TOOL.lower(), "no findings", "", "", "", ""
+
+
+def _group(finding: Finding) -> str:
+    """Dots would be read as folders."""
+    package = finding.package
+    return f"{package.ecosystem}/{package.source_name}".replace(".", "_")
+
+
+def _detail(finding: Finding, rules: tuple[str, ...]) -> Iterable[str]:
+    package = finding.package
+    yield clean(remedy(finding))
+    yield clean(f"severity: {finding.severity} (rated by {finding.rating.source or 'nobody'})")
+    yield clean(f"package: {package.purl}")
+    yield clean(f"path: {package.path}")
+    if finding.aliases:
+        yield clean(f"aliases: {', '.join(finding.aliases)}")
+    if finding.exploited:
+        yield clean(f"known exploited since: {finding.exploited}")
+    if finding.epss >= 0:
+        yield f"EPSS: {finding.epss:.1%}"
+    if rules:
+        yield clean(f"breaks: {', '.join(rules)}")
+
+
+def _case(group: str, name: str, outcome: Outcome, kind: str, message: str, text: str) -> str:
+    head = f"    <testcase{_attributes(classname=group, name=name)}"
+    if not outcome:
+        return head + "/>\n"
+    said = _attributes(type=kind, message=message)
+    return f"{head}>\n      <{outcome}{said}>{escape(text)}</{outcome}>\n    </testcase>\n"
+
+
+def _attributes(**given: str) -> str:
+    return "".join(f' {name}="{escape(clean(value))}"' for name, value in given.items())

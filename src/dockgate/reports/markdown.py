@@ -1,0 +1,161 @@
+"""Markdown for a comment on a merge request: the verdict, what breaks it, what would turn it; the rest folded away.
+
+GitHub takes 65,536 characters: rows for which there is no room are left out, and a line says how many. Whatever comes
+from an image stands in code spans, where no Markdown, HTML, mention or link is understood.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TextIO
+
+from dockgate.core.model import Breach, Finding, Status, Upgrade
+from dockgate.reports import GateReport, Report, ScanReport
+from dockgate.reports._clean import clean
+from dockgate.reports._parts import Part, Whole, link, whole
+from dockgate.reports._words import also, counted, fix, plural, urgent
+
+LIMIT = 60_000
+"""bytes; the rest of GitHub's limit is left to whoever posts it"""
+
+_GLYPHS = {Status.APPROVED: "✅", Status.REJECTED: "❌", Status.UNDETERMINED: "❔"}
+_CELL = 200
+"""characters of one cell"""
+_SENTENCE = 1000
+"""characters of one sentence"""
+
+Line = tuple[str, bool]
+"""a line, and whether it may be left out where there is no room"""
+
+
+class Markdown:
+    def scan(self, report: ScanReport, out: TextIO) -> None:
+        _write(whole(report), out)
+
+    def gate(self, report: GateReport, out: TextIO) -> None:
+        _write(whole(report), out)
+
+
+REPORT: Report = Markdown()
+
+
+def _write(report: Whole, out: TextIO) -> None:
+    lines = list(_lines(report))
+    room = LIMIT - sum(_size(text) for text, may_go in lines if not may_go)
+    cut = 0
+    for text, may_go in lines:
+        if may_go and _size(text) > room:
+            cut += 1
+            continue
+        room -= _size(text) if may_go else 0
+        out.write(f"{text}\n")
+    if cut:
+        out.write(f"\n**{plural(cut, 'row')} left out**: a comment has no room for more.\n")
+
+
+def _size(line: str) -> int:
+    return len(line.encode("utf-8", "backslashreplace")) + 1
+
+
+def _lines(report: Whole) -> Iterator[Line]:
+    verdict = report.verdict
+    if verdict:
+        yield from _fixed(f"### {_GLYPHS[verdict.status]} {verdict.status} by policy {_code(verdict.policy)}", "")
+    else:
+        yield from _fixed(f"### {counted([one for part in report.parts for one in part.findings])}", "")
+    yield from _fixed(" · ".join(_code(text) for text in (report.reference, report.digest) if text))
+    if verdict:
+        yield from _fixed("", _code(verdict.summary, _SENTENCE))
+    several = len(report.parts) > 1
+    for part in report.parts:
+        if several and part.judgement:
+            yield from _fixed("", f"#### {_GLYPHS[part.judgement.status]} {_code(part.platform)}")
+        yield from _broken(part)
+    for part in report.parts:
+        yield from _rest(part, f" on {_escaped(part.platform)}" if several else "")
+
+
+def _broken(part: Part) -> Iterator[Line]:
+    if part.judgement is None or not part.judgement.breaches:
+        return
+    for breach in part.judgement.breaches:
+        yield from _breach(breach, part)
+    if not part.judgement.remedy:
+        yield from _fixed("", "**No upgrade turns this verdict**: what breaks it has no fix.")
+        return
+    yield from _fixed("", "**To turn this verdict**", "")
+    yield from _table(("Upgrade", "From", "To", "Clears"), map(_upgrade, part.judgement.remedy))
+
+
+def _breach(breach: Breach, part: Part) -> Iterator[Line]:
+    yield from _fixed("", f"**{_escaped(breach.message)}**", "")
+    if breach.findings:
+        yield from _findings(breach.findings, part)
+
+
+def _rest(part: Part, where: str) -> Iterator[Line]:
+    if part.doubts:
+        title = f"{plural(len(part.doubts), 'thing')} cannot be said{where}"
+        decides = part.judgement is not None and part.judgement.status is Status.UNDETERMINED
+        reasons = ((f"- {_code(doubt.reason, _SENTENCE)}", True) for doubt in part.doubts)
+        yield from _folded(title, reasons, " open" if decides else "")
+    breaking = part.breaking
+    rest = [finding for finding in part.findings if finding not in breaking]
+    if rest:
+        title = f"Within the policy{where}: {counted(rest)}" if part.judgement else f"{counted(rest)}{where}"
+        yield from _folded(title, _findings(rest, part))
+
+
+def _folded(title: str, inner: Iterable[Line], how: str = "") -> Iterator[Line]:
+    yield from _fixed("", f"<details{how}><summary>{title}</summary>", "")
+    yield from inner
+    yield from _fixed("", "</details>")
+
+
+def _findings(findings: Iterable[Finding], part: Part) -> Iterator[Line]:
+    head = ("Severity", "Vulnerability", "Package", "Installed", "Fixed in", "")
+    yield from _table(head, dict.fromkeys(_finding(finding, part) for finding in findings))
+
+
+def _finding(finding: Finding, part: Part) -> tuple[str, ...]:
+    package = finding.package
+    url = link(finding.id)
+    marks = [f"**{word}**" for word in map(_escaped, urgent(finding))] + also(finding)
+    if part.in_base(package):
+        marks.append("base image")
+    return (
+        finding.severity.value,
+        f"[{_escaped(finding.id)}]({url})" if url else _code(finding.id),
+        _code(package.name),
+        _code(package.version),
+        _code(finding.fixed) if finding.fixed else fix(finding),
+        ", ".join(marks),
+    )
+
+
+def _upgrade(upgrade: Upgrade) -> tuple[str, ...]:
+    return _code(upgrade.name), _code(upgrade.version), _code(upgrade.fixed), str(len(upgrade.clears))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[Line]:
+    yield from _fixed(_row(head), _row(["---"] * len(head)))
+    for row in rows:
+        yield _row(row), True
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _fixed(*lines: str) -> Iterator[Line]:
+    for text in lines:
+        yield text, False
+
+
+def _code(text: str, most: int = _CELL) -> str:
+    """A code span. A back-quote would end it, and a bar the cell that it is in, even behind a backslash."""
+    inner = clean(text)[:most].replace("`", "'").replace("|", "¦").strip()
+    return f"`{inner}`" if inner else ""
+
+
+def _escaped(text: str) -> str:
+    """Text of ours that may hold a name: every sign that Markdown or HTML could understand stands for itself."""
+    return "".join(char if char.isalnum() or char in " ,:'-" else f"&#{ord(char)};" for char in clean(text)[:_SENTENCE])

@@ -1,0 +1,96 @@
+"""Bills of materials that others or we wrote, read into an inventory.
+
+Read are CycloneDX JSON 1.2 to 1.7 and SPDX JSON 2.2 and 2.3. A package is what has a package URL of a known type; what
+lacks one is unread, never left out, save for what is no package at all: files, the image itself, a group of packages.
+Nothing in such a document says which language package a distribution's package owns, unless we wrote it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from dockgate.core import canonical
+from dockgate.core.errors import UsageError
+from dockgate.core.model import Inventory, Package, Unread
+from dockgate.core.ports import Ecosystem
+from dockgate.sboms import _cyclonedx, _spdx
+from dockgate.sboms._contents import Contents
+from dockgate.sboms._packages import Packages, distribution
+
+SIZE_LIMIT = 64 * 1024 * 1024
+"""Bytes. Syft's SPDX document of an image of 500 MB has about 10 million."""
+
+_ADVICE = "Read are CycloneDX (1.2 to 1.7) and SPDX (2.2 and 2.3), both as JSON."
+
+
+def read(path: Path, ecosystems: Sequence[Ecosystem]) -> Inventory:
+    """The inventory that the document at `path` tells of.
+
+    `image` is the digest of the image as the document has it, else the document's own. Raises UsageError naming the
+    file for whatever is no such document, and OSError.
+    """
+    with path.open("rb") as file:
+        raw = file.read(SIZE_LIMIT + 1)
+    if len(raw) > SIZE_LIMIT:
+        raise UsageError(f"{path} has more than {SIZE_LIMIT} bytes, which is too much for a bill of materials.")
+    document = _parsed(raw, path)
+    try:
+        contents = _contents(document)
+    except UsageError as error:
+        raise UsageError(f"{path} {error}", error.advice or _ADVICE) from None
+    return _inventory(contents, canonical.digest(raw), ecosystems)
+
+
+def _parsed(raw: bytes, path: Path) -> dict[str, Any]:
+    start = raw[:200].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"<"):
+        raise UsageError(f"{path} is XML.", _ADVICE)
+    if start.startswith((b"SPDXVersion:", b"##")):
+        raise UsageError(f"{path} is SPDX in the tag-value form.", _ADVICE)
+    try:
+        document = json.loads(raw.decode("utf-8-sig"))
+    except RecursionError:
+        raise UsageError(f"{path} is nested too deeply.", _ADVICE) from None
+    except ValueError as error:
+        raise UsageError(f"{path} is no JSON: {error}.", _ADVICE) from None
+    if not isinstance(document, dict):
+        raise UsageError(f"{path} holds no JSON object.", _ADVICE)
+    return document
+
+
+def _contents(document: dict[str, Any]) -> Contents:
+    if document.get("bomFormat") == "CycloneDX":
+        return _cyclonedx.read(document)
+    if "spdxVersion" in document:
+        return _spdx.read(document)
+    raise UsageError("is no bill of materials.")
+
+
+def _inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosystem]) -> Inventory:
+    image = contents.image
+    system = contents.distribution or distribution(contents.items)
+    made = Packages(ecosystems, system)
+    packages: set[Package] = set()
+    unread = {*contents.unread, *image.unread()}
+    for item in contents.items:
+        found = made.package(item)
+        if isinstance(found, Unread):
+            unread.add(found)
+        else:
+            packages.add(found)
+    layers = image.all("dockgate:layers")
+    base_layers = image.one("dockgate:base_layers")
+    return Inventory(
+        image=image.one("dockgate:image") or contents.digest or digest,
+        platform=image.one("dockgate:platform"),
+        distribution=system,
+        layers=layers,
+        packages=tuple(sorted(packages, key=astuple)),
+        unread=tuple(sorted(unread, key=astuple)),
+        base_layers=min(int(base_layers), len(layers)) if base_layers.isdecimal() and len(base_layers) < 5 else 0,
+        base=image.one("dockgate:base"),
+        created=image.one("dockgate:created"),
+        user=image.one("dockgate:user"),
+    )

@@ -1,0 +1,57 @@
+"""`dockgate sbom`: the inventory alone, without any advisory database."""
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Dockgate
+from tests.cli.layouts import Layout, debian, image, python
+
+from dockgate.bootstrap import sbom
+
+CONTENT = {**debian(openssl="3.5.4-1", bash="5.2-1"), **python("jinja2", "2.10.1")}
+BROKEN = {**CONTENT, "var/lib/dpkg/status": "Package: openssl\nStatus: install ok"}
+
+
+def test_a_bill_needs_no_advisory_database(dockgate: Dockgate, tmp_path: Path) -> None:
+    ran = dockgate("sbom", image(tmp_path / "image", CONTENT))
+    assert (ran.code, ran.err) == (0, "")
+    document = json.loads(ran.out)
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
+    names = [one["name"] for one in document["components"]]
+    assert names == ["debian", "bash", "jinja2", "openssl"]
+
+
+def test_every_format_is_written_into_its_file(dockgate: Dockgate, tmp_path: Path) -> None:
+    files = {form: tmp_path / f"{form}.json" for form in ("cyclonedx", "spdx", "json")}
+    outputs = [word for form, file in files.items() for word in ("-o", f"{form}={file}")]
+    ran = dockgate("sbom", image(tmp_path / "image", CONTENT), *outputs)
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    assert json.loads(files["json"].read_text())["kind"] == "inventory"
+    assert json.loads(files["spdx"].read_text())["spdxVersion"] == "SPDX-2.3"
+    assert sbom.read(files["cyclonedx"]) == sbom.read(files["spdx"])
+    assert [package.name for package in sbom.read(files["spdx"]).packages] == ["bash", "jinja2", "openssl"]
+
+
+def test_what_could_not_be_read_is_in_it_and_exits_3_unless_that_is_allowed(dockgate: Dockgate, tmp_path: Path) -> None:
+    reference = image(tmp_path / "image", BROKEN)
+    ran = dockgate("sbom", reference)
+    assert ran.code == 3
+    assert "var/lib/dpkg/status" in ran.out
+    assert dockgate("sbom", reference, "--allow-unread").code == 0
+
+
+def test_a_format_that_holds_no_inventory_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
+    ran = dockgate("sbom", image(tmp_path / "image", CONTENT), "-o", "sarif")
+    assert (ran.code, ran.out) == (2, "")
+    assert "no format 'sarif'; formats: cyclonedx, json, spdx" in ran.err
+
+
+def test_all_platforms_of_an_index_stand_in_one_document(dockgate: Dockgate, tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "index")
+    manifests = (layout.manifest(CONTENT), layout.manifest(CONTENT, architecture="arm64"))
+    digest = layout.tagged(layout.index(*manifests))
+    ran = dockgate("sbom", f"oci:{layout.folder}", "--platform", "all")
+    assert ran.code == 0
+    document = json.loads(ran.out)
+    assert document["metadata"]["component"]["version"] == digest
+    assert [len(one["components"]) for one in document["components"]] == [4, 4]

@@ -1,0 +1,146 @@
+"""Markdown for a merge request and the HTML page: what they say, and that nothing from an image acts in them."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from tests.reports.samples import EVIL, NOW, finding, inventory, judgement, pypi, reports, verdict
+from tests.reports.test_schemas import written
+
+from dockgate.core.model import Breach, Matches, Severity, Status
+from dockgate.reports import GateReport, ScanReport
+from dockgate.reports.markdown import LIMIT
+
+REPORTS = reports()
+
+
+def test_a_comment_says_the_verdict_first_then_what_breaks_it_then_the_remedy() -> None:
+    text = written(REPORTS["gate"], "markdown")
+    assert text.startswith("### ❌ Rejected by policy `default`\n")
+    at = [text.index(part) for part in ("2 CRITICAL findings, at most 0", "To turn this verdict", "<details>")]
+    assert at == sorted(at)
+    assert "| CRITICAL | [CVE-2025-0001](https://osv.dev/vulnerability/CVE-2025-0001) | `openssl` | `3.5.1-1` |" in text
+    assert "| `jinja2` | `2.10` | `2.11.3` | 2 |" in text
+    assert "Within the policy: 1 finding: 1 LOW" in text
+
+
+def test_a_comment_on_an_approval_is_short() -> None:
+    text = written(REPORTS["approval"], "markdown")
+    assert text.startswith("### ✅ Approved by policy `default`")
+    assert "details" not in text
+
+
+def test_a_comment_shows_at_once_why_a_verdict_is_undetermined() -> None:
+    assert "<details open><summary>1 thing cannot be said</summary>" in written(
+        REPORTS["gate without a scan"], "markdown"
+    )
+
+
+def test_a_comment_fits_and_says_how_much_it_left_out() -> None:
+    many = tuple(finding(f"CVE-2025-{number:05}", pypi(f"ü{number}", "1"), Severity.HIGH) for number in range(5000))
+    broken = Breach("max_findings", "5000 HIGH findings, at most 0 allowed", many)
+    report = GateReport("app:1", verdict(judgement(findings=many, breaches=(broken,), remedy=(), undetermined=())))
+    text = written(report, "markdown")
+    assert LIMIT - 500 < len(text.encode()) < 65_536
+    rows = text.count("| HIGH |")
+    assert f"**{5000 - rows} rows left out**" in text
+
+
+def test_nothing_from_an_image_is_understood_as_markdown() -> None:
+    text = written(REPORTS["odd gate of an index"], "markdown")
+    outside = re.sub(r"`[^`\n]*`", "", text)
+    for sign in ("@team", "<b>", "<i>", "\\x1b"):
+        assert sign not in outside
+    rows = [line for line in text.splitlines() if line.startswith("| CRITICAL")]
+    assert {line.count("|") for line in rows} == {7}
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page(report: ScanReport | GateReport) -> _Page:
+    parsed = _Page()
+    parsed.feed(written(report, "html"))
+    return parsed
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_page_needs_nothing_else_and_runs_no_script_but_its_own(name: str) -> None:
+    found = page(REPORTS[name])
+    assert found.tags.count("script") == 1
+    assert "<i>1 malicious" not in written(REPORTS[name], "html")
+    assert {"img", "link", "iframe", "object"} & set(found.tags) == set()
+    assert [link for link in found.links if not link.startswith("https://osv.dev/vulnerability/")] == []
+    assert "default-src 'none'" in written(REPORTS[name], "html")
+
+
+def test_a_page_shows_names_as_they_are() -> None:
+    found = page(REPORTS["odd scan"])
+    assert "<b>|`x`|</b>@team" in found.text
+    assert "</script><script>alert(1)</script>" in found.text
+    assert "support ended 2024-06-30" in found.text
+    assert "base image" in found.text
+
+
+def test_an_id_that_is_none_is_no_link() -> None:
+    odd = finding('CVE-1" onclick="x', EVIL, Severity.HIGH)
+    report = ScanReport("app:1", "sha256:x", ((replace(inventory(), unread=()), Matches((odd,), ())),), (), NOW)
+    assert page(report).links == []
+    assert "](" not in written(report, "markdown")
+
+
+def test_a_page_says_the_verdict() -> None:
+    assert "✓ Approved" in page(REPORTS["approval"]).text
+    assert f"? {Status.UNDETERMINED}" in page(REPORTS["gate without a scan"]).text
+
+
+@pytest.mark.real
+def test_a_browser_runs_the_filter_and_nothing_of_an_images(tmp_path: object) -> None:
+    """The page with a word typed by a script of the test's own, which the page's policy has to be told of."""
+    import base64
+    import hashlib
+    import subprocess
+    from pathlib import Path
+
+    script = (
+        '{ const box = document.getElementById("filter"); box.value = "openssl"; '
+        'box.dispatchEvent(new Event("input")); }'
+    )
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    text = written(REPORTS["odd scan"], "html")
+    text = text.replace("script-src ", f"script-src 'sha256-{digest}' ").replace(
+        "</body>", f"<script>{script}</script></body>"
+    )
+    file = Path(str(tmp_path)) / "page.html"
+    file.write_text(text, "utf-8")
+    done = subprocess.run(
+        [
+            "chromium",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={tmp_path}/profile",
+            "--dump-dom",
+            str(file),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    hidden = re.findall(r'<tr hidden="">.*?osv.dev/vulnerability/([A-Z0-9-]+)', done.stdout, re.DOTALL)
+    assert "MAL-2025-0001" in hidden
+    assert "CVE-2025-0001" not in hidden

@@ -1,0 +1,131 @@
+"""Every machine format against its published schema, for every kind of report."""
+
+import io
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xmlschema
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from jsonschema import Draft4Validator, Draft7Validator, Draft202012Validator, FormatChecker
+from tests.reports.samples import NOW, inventory, odd_inventory, reports
+
+from dockgate.bootstrap.reports import write
+from dockgate.core.model import Inventory
+from dockgate.reports import GateReport, InventoryReport, ScanReport
+
+SCHEMAS = Path(__file__).parent / "schemas"
+REPORTS = reports()
+
+
+def written(report: ScanReport | GateReport | InventoryReport, form: str) -> str:
+    out = io.StringIO()
+    write(report, form, out)
+    out.getvalue().encode("utf-8")  # a lone surrogate would raise
+    return out.getvalue()
+
+
+def bills() -> dict[str, InventoryReport]:
+    odd, plain = odd_inventory(), inventory()
+    nothing = Inventory("sha256:" + "f" * 64, "linux/amd64", None, (), (), ())
+    return {
+        "one": InventoryReport("app:1", plain.image, (plain,), NOW),
+        "odd": InventoryReport("app:1", odd.image, (odd,), NOW),
+        "index": InventoryReport("app:1", "sha256:" + "e" * 64, (plain, odd), NOW),
+        "nothing": InventoryReport("app:1", nothing.image, (nothing,), NOW),
+    }
+
+
+BILLS = bills()
+
+
+@cache
+def schema(name: str) -> Any:
+    return json.loads((SCHEMAS / name).read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_sarif(name: str) -> None:
+    document = json.loads(written(REPORTS[name], "sarif"))
+    validator = Draft4Validator(schema("sarif-2.1.0.json"), format_checker=FormatChecker())
+    assert [error.message for error in validator.iter_errors(document)] == []
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_openvex(name: str) -> None:
+    document = json.loads(written(REPORTS[name], "openvex"))
+    validator = Draft202012Validator(schema("openvex-0.2.0.json"), format_checker=FormatChecker())
+    errors = [error.message for error in validator.iter_errors(document)]
+    # Where nothing is to be stated, no statement would be true.
+    nothing = name in ("scan without findings", "approval", "gate without a scan")
+    assert errors == (["[] should be non-empty"] if nothing else [])
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_junit(name: str) -> None:
+    schema = _junit()
+    document = written(REPORTS[name], "junit")
+    assert [error.reason for error in schema.iter_errors(document)] == []
+
+
+@cache
+def _junit() -> xmlschema.XMLSchema:
+    return xmlschema.XMLSchema(str(SCHEMAS / "junit-10.xsd"))
+
+
+@cache
+def _cyclonedx() -> JsonStrictValidator:
+    return JsonStrictValidator(SchemaVersion.V1_6)
+
+
+@pytest.mark.parametrize("name", [*REPORTS, *BILLS])
+def test_cyclonedx(name: str) -> None:
+    text = written({**REPORTS, **BILLS}[name], "cyclonedx")
+    assert _cyclonedx().validate_str(text) is None
+    document = json.loads(text)
+    refs = list(_refs(document))
+    assert len(refs) == len(set(refs)), "each bom-ref stands once"
+    named = {one["ref"] for vulnerability in document["vulnerabilities"] for one in vulnerability["affects"]}
+    named |= {one for composition in document["compositions"] for one in composition["assemblies"]}
+    assert named <= set(refs)
+
+
+def _refs(document: Any) -> Any:
+    if isinstance(document, list):
+        for one in document:
+            yield from _refs(one)
+    elif isinstance(document, dict):
+        if "bom-ref" in document:
+            yield document["bom-ref"]
+        for one in document.values():
+            yield from _refs(one)
+
+
+@pytest.mark.parametrize("name", [*REPORTS, *BILLS])
+def test_spdx(name: str) -> None:
+    from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
+    from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+
+    document = json.loads(written({**REPORTS, **BILLS}[name], "spdx"))
+    validator = Draft7Validator(schema("spdx-2.3.json"))
+    assert [error.message for error in validator.iter_errors(document)] == []
+    parsed = JsonLikeDictParser().parse(document)
+    assert [message.validation_message for message in validate_full_spdx_document(parsed)] == []
+
+
+@pytest.mark.parametrize("form", ["cyclonedx", "json", "markdown", "openvex", "sarif", "spdx", "junit", "html"])
+@pytest.mark.parametrize("name", REPORTS)
+def test_the_same_report_gives_the_same_bytes(name: str, form: str) -> None:
+    assert written(REPORTS[name], form) == written(REPORTS[name], form)
+
+
+@pytest.mark.parametrize(
+    "form", ["cyclonedx", "json", "openvex", "sarif", "spdx", "table", "junit", "html", "markdown"]
+)
+@pytest.mark.parametrize("name", REPORTS)
+def test_nothing_in_a_report_steers_a_terminal(name: str, form: str) -> None:
+    text = written(REPORTS[name], form)
+    assert [char for char in text if not char.isprintable() and char != "\n"] == []
