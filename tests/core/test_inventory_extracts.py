@@ -21,6 +21,7 @@ class Kind:
     name: str = "kind"
     version: int = 1
     orders: tuple[str, ...] = ("Kind",)
+    optional_epoch: bool = False
     purls: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
@@ -160,3 +161,13 @@ def test_an_inventory_says_where_its_image_comes_from() -> None:
     assert (found.base, found.created, found.user) == ("debian:13", "2026-01-01T00:00:00Z", "1000")
     assert [found.in_base(package) for package in found.packages] == [True, False]
     assert read([file("a.pkg", "a 1")], origins=Origins(7)).base_layers == 1
+
+
+def test_a_folder_that_could_not_be_listed_is_unread() -> None:
+    def refuse() -> BinaryIO:
+        raise UnreadableError("permission denied")
+
+    found = read([file("a.pkg", "a 1"), Entry("root", "directory", open=refuse)])
+    assert [(entry.path, entry.reason) for entry in found.unread] == [
+        ("root", "root cannot be read: permission denied")
+    ]

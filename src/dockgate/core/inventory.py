@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, replace
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from dockgate.core import evidence, languages, osrelease
 from dockgate.core.errors import ImageError, UnreadableError
@@ -120,6 +120,7 @@ class _Draft:
         self.opaques: list[str] = []
         self.files: list[str] = []
         self.unread: list[str] = []
+        self.unlisted: list[Unread] = []
 
     def take(self, entries: Iterable[Entry]) -> None:
         """Every entry, once. The hot path: 30,000 of them in 0.05 s."""
@@ -137,6 +138,8 @@ class _Draft:
                 continue
             if kind != "directory":
                 self.files.append(path)
+            elif entry.open:
+                self._list(entry.open, path)
             head = entry.head
             if not worth(path, head):
                 continue
@@ -174,8 +177,15 @@ class _Draft:
             whiteouts=tuple(self.whiteouts),
             opaques=tuple(self.opaques),
             files=pack(self.files),
-            unread=tuple(Unread("/", reason, layer) for reason in self.unread[:1]),
+            unread=(*(Unread("/", reason, layer) for reason in self.unread[:1]), *self.unlisted),
         )
+
+    def _list(self, open_folder: Callable[[], BinaryIO], path: str) -> None:
+        """Only a folder that could not be listed can be opened, and then says why."""
+        try:
+            open_folder().close()
+        except UnreadableError as error:
+            self.unlisted.append(Unread(path, _sentence(path, str(error))))
 
     def _evidence(self, entry: Entry, kinds: list[Ecosystem]) -> None:
         path = entry.path

@@ -47,7 +47,11 @@ class Matcher:
     """A slice made ready to be asked about many package lists."""
 
     def __init__(self, consulted: Slice, ecosystems: Sequence[Ecosystem]) -> None:
-        self._orders = {name: Order(ecosystem.key) for ecosystem in ecosystems for name in ecosystem.orders}
+        self._orders = {
+            name: Order(ecosystem.key, optional_epoch=ecosystem.optional_epoch)
+            for ecosystem in ecosystems
+            for name in ecosystem.orders
+        }
         self._coverage = {coverage.ecosystem: coverage for coverage in consulted.coverage}
         self._cves = {cve.id: cve for cve in consulted.cves}
         standing = [advisory for advisory in consulted.advisories if not advisory.withdrawn]
@@ -55,7 +59,7 @@ class Matcher:
         self._advisories: dict[tuple[str, str], list[Advisory]] = {}
         for advisory in standing:
             self._advisories.setdefault((_base(advisory.ecosystem), advisory.name), []).append(advisory)
-        self._judged: dict[tuple[str, str, str, str], tuple[list[Finding], list[str]]] = {}
+        self._judged: dict[tuple[str, str, str, str], tuple[list[Finding], list[Undetermined]]] = {}
 
     def match(self, packages: Sequence[Package]) -> Matches:
         ours = [package for package in packages if not package.owner]
@@ -65,7 +69,7 @@ class Matcher:
             suffered, doubts = self._judge(package)
             for finding in suffered:
                 findings[package.purl, package.path, finding.id] = replace(finding, package=package)
-            undetermined.update(Undetermined(package.purl, doubt, "uncomparable") for doubt in doubts)
+            undetermined.update(replace(doubt, subject=package.purl) for doubt in doubts)
         return Matches(
             tuple(sorted(findings.values(), key=_worst_first)),
             tuple(sorted(undetermined, key=lambda entry: (entry.kind, entry.subject, entry.reason))),
@@ -75,14 +79,14 @@ class Matcher:
         """The highest of these versions, all of which can be compared."""
         return max(versions, key=self._order(ecosystem).point)
 
-    def _judge(self, package: Package) -> tuple[list[Finding], list[str]]:
+    def _judge(self, package: Package) -> tuple[list[Finding], list[Undetermined]]:
         """Findings and doubts, once for all packages of one source, version and module."""
         source = package.ecosystem, package.source_name, package.source_version, package.module
         if source not in self._judged:
             self._judged[source] = self._judge_source(package)
         return self._judged[source]
 
-    def _judge_source(self, package: Package) -> tuple[list[Finding], list[str]]:
+    def _judge_source(self, package: Package) -> tuple[list[Finding], list[Undetermined]]:
         order = self._order(package.ecosystem)
         findings: list[Finding] = []
         doubts: dict[str, list[str]] = {}
@@ -102,7 +106,10 @@ class Matcher:
             elif doubt:
                 doubts.setdefault(doubt, []).append(self._known_as(subject, advisories)[0])
         who = f"{package.source_name} {package.source_version}".strip()
-        return findings, [f"{who} cannot be compared with {_some(ids)}: {why}" for why, ids in doubts.items()]
+        return findings, [
+            Undetermined("", f"{who} cannot be compared with {_some(ids)}: {why}", "uncomparable", tuple(ids))
+            for why, ids in doubts.items()
+        ]
 
     def _by_subject(self, package: Package) -> dict[str, list[Advisory]]:
         found: dict[str, list[Advisory]] = {}

@@ -263,11 +263,13 @@ class Undetermined:
     sentence.
 
     `kind` is what a policy may relax it by: "unread", "uncomparable", "uncovered", "stale"; "" cannot be relaxed.
+    `ids` are the vulnerabilities of which it cannot be said whether they affect the subject, where that is what it is.
     """
 
     subject: str
     reason: str
     kind: str = ""
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

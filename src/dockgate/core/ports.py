@@ -35,7 +35,7 @@ class Entry:
     root).
     `target` is the link's text (symlink) or the normalised path (hardlink). `head` holds a file's first 64 bytes
     (fewer if it is shorter). `open` gives the file's content, seekable, at position 0: valid only until the next
-    entry is asked for.
+    entry is asked for. A folder has one only when it could not be listed: it raises UnreadableError, which says why.
     """
 
     path: str
@@ -108,6 +108,8 @@ class Ecosystem(Protocol):
     """raised whenever the same bytes would be read otherwise: layers are then read again"""
     orders: tuple[str, ...]
     """OSV ecosystem names without release whose versions `key` orders: ("Debian", "Ubuntu")"""
+    optional_epoch: bool
+    """whether an advisory may leave out the epoch of a version (rpm), and then speaks of the one that is installed"""
     purls: tuple[str, ...]
     """the package URL types that `package` understands: ("deb",)"""
     distributions: tuple[str, ...]

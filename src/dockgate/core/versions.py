@@ -1,7 +1,7 @@
 """Whether an advisory speaks of a version, in one ecosystem's order: the evaluation of the OSV schema, and where it
 says too little, MATCHING's word."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from dockgate.core.errors import UncomparableError
@@ -36,10 +36,14 @@ class _Points(dict[str, Point | None]):
 
 
 class Order:
-    """The versions of one ecosystem, each parsed once. `key` raises UncomparableError for what is no version."""
+    """The versions of one ecosystem, each parsed once. `key` raises UncomparableError for what is no version.
 
-    def __init__(self, key: Callable[[str], Any]) -> None:
+    `optional_epoch`: an advisory that leaves the epoch out of a version speaks of whatever epoch is installed.
+    """
+
+    def __init__(self, key: Callable[[str], Any], *, optional_epoch: bool = False) -> None:
         self._points = _Points(key)
+        self._optional_epoch = optional_epoch
 
     def point(self, version: str) -> Point:
         """Raises UncomparableError."""
@@ -79,10 +83,10 @@ class Order:
 
     def fixes(self, advisory: Advisory, above: str) -> Iterator[str]:
         """Its fixed versions above this one, lowest first. None for a version that cannot be compared."""
-        here = self._points[above]
+        events = [event for span in advisory.ranges for event in span.events]
+        here = self._points[self._as_told(above, events)]
         if here is None:
             return
-        events = (event for span in advisory.ranges for event in span.events)
         found = {version for kind, version in events if kind == "fixed" and version != "0"}
         points = ((self._points[version], version) for version in found)
         for _, version in sorted((point, version) for point, version in points if point is not None and point > here):
@@ -93,6 +97,7 @@ class Order:
         return next((fix for fix in self.fixes(advisory, above) if not self.surely_affects(advisory, fix)), "")
 
     def _within(self, span: Range, version: str) -> bool:
+        version = self._as_told(version, span.events)
         events = sorted((self._event(kind, text), _AT_ONE_VERSION[kind], kind) for kind, text in span.events)
         if not any(kind == "introduced" for *_, kind in events):
             raise UncomparableError("A range does not say where it begins.")
@@ -109,6 +114,12 @@ class Order:
                 inside = False
         limits = [point for point, _, kind in events if kind == "limit"]
         return inside and (not limits or any(here < limit for limit in limits))
+
+    def _as_told(self, version: str, events: Sequence[tuple[str, str]]) -> str:
+        """The version as events speak of it that may leave the epoch out."""
+        if self._optional_epoch and ":" in version and not any(":" in text for _, text in events):
+            return version.partition(":")[2]
+        return version
 
     def _event(self, kind: str, version: str) -> Point:
         """ "0" is before every version (dpkg knows some below "0"), so that "fixed 0" means never affected."""
