@@ -10,7 +10,7 @@ import pytest
 
 from dockgate.core.errors import UnreadableError
 from dockgate.core.ports import Extract
-from dockgate.ecosystems import _jar, _jar_zip
+from dockgate.ecosystems import _jar, _zip
 from dockgate.ecosystems.java import ECOSYSTEM
 
 POM = b"version=1\ngroupId=g\nartifactId=a\n"
@@ -73,7 +73,7 @@ def test_what_is_no_whole_archive_is_unreadable(content: bytes, reason: str) -> 
 def test_too_many_entries_are_refused_at_once() -> None:
     record64 = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 2**40, 2**40, 46 * 2**20, 0)
     locator = b"PK\x06\x07" + struct.pack("<IQI", 0, 0, 1)
-    with pytest.raises(UnreadableError, match=str(_jar_zip.ENTRY_LIMIT)):
+    with pytest.raises(UnreadableError, match=str(_zip.ENTRY_LIMIT)):
         read(record64 + locator + end(0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF))
 
 

@@ -3,10 +3,14 @@
 import io
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dockgate.core.errors import UnreadableError
+from dockgate.core.errors import UnreadableError, UsageError
 from dockgate.core.ports import Extract
-from dockgate.ecosystems.npm import ECOSYSTEM, PACKAGE_LIMIT
+from dockgate.core.purl import Purl
+from dockgate.ecosystems._npm_package import PACKAGE_LIMIT
+from dockgate.ecosystems.npm import ECOSYSTEM
 
 PATH = "app/node_modules/@vue/core/package.json"
 
@@ -46,6 +50,32 @@ def read(content: str | bytes) -> Extract:
 )
 def test_what_is_wanted(path: str, *, wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+
+
+PARTS = ("node_modules", ".yarn", "cache", "berry", "opt", "yarn-v1.22.22", "a", "@s", ".store", "package")
+LASTS = ("package.json", "yarn.lock", "bun.lock", "pnpm-lock.yaml", "package-lock.json", "a.zip", "node_modules")
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=5), st.sampled_from((*LASTS, *PARTS)))
+def test_what_is_wanted_has_a_trigger(folders: list[str], last: str) -> None:
+    path, triggers = "/".join((*folders, last)), ECOSYSTEM.triggers
+    triggered = (
+        last in triggers.names or path.startswith(triggers.prefixes) or any(part in path for part in triggers.parts)
+    )
+    assert triggered or not ECOSYSTEM.wants(path, 1, 0o644, b"")
+
+
+@pytest.mark.parametrize(("namespace", "name"), [("@vue", "@vue/core"), ("", "core")])
+def test_a_purl_names_a_package(namespace: str, name: str) -> None:
+    found = ECOSYSTEM.package(Purl("npm", namespace, "core", "3.5.0", {"vcs_url": "git+https://x"}), None)
+    installed = read(f'{{"name": "{name}", "version": "3.5.0"}}').packages[0]
+    assert (found.purl, found.source_name, found.ecosystem) == (installed.purl, name, "npm")
+    assert found.path == ""
+
+
+def test_a_purl_without_a_version_names_none() -> None:
+    with pytest.raises(UsageError, match="pkg:npm/core says no version"):
+        ECOSYSTEM.package(Purl("npm", "", "core"), None)
 
 
 def test_a_package_owns_its_folder() -> None:

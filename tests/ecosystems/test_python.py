@@ -4,9 +4,12 @@ import io
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dockgate.core.errors import UnreadableError
+from dockgate.core.errors import UnreadableError, UsageError
 from dockgate.core.ports import Extract
+from dockgate.core.purl import Purl
 from dockgate.ecosystems.python import ECOSYSTEM, HEADER_LIMIT, RECORD_LIMIT
 
 SITE = "usr/lib/python3/site-packages"
@@ -37,6 +40,29 @@ def read(content: str | bytes, path: str = METADATA) -> Extract:
 )
 def test_what_is_wanted(path: str, *, wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+
+
+@given(
+    st.sampled_from(("", "a/", "a.dist-info/", "a.egg-info/", "a.egg/EGG-INFO/", "site-packages/a/")),
+    st.sampled_from(("a.egg-info", ".egg", "b.egg", "METADATA", "RECORD", "PKG-INFO", "pylock.toml", "pylock.a.toml",
+                     "installed-files.txt", "requirements.txt", "uv.lock", "Pipfile.lock", "x.toml")),
+)  # fmt: skip
+def test_what_is_wanted_has_a_trigger(folder: str, last: str) -> None:
+    triggers = ECOSYSTEM.triggers
+    triggered = last in triggers.names or "." + last.rpartition(".")[2] in triggers.suffixes
+    assert triggered or not ECOSYSTEM.wants(folder + last, 1, 0o644, b"")
+
+
+def test_a_purl_names_a_distribution() -> None:
+    found = ECOSYSTEM.package(Purl("pypi", "", "Foo_Bar", "1.0+local", {"extension": "whl"}), None)
+    (installed,) = read(HEADER).packages
+    assert (found.purl, found.source_name, found.ecosystem) == (installed.purl, "foo-bar", "PyPI")
+    assert found.path == ""
+
+
+def test_a_purl_without_a_version_names_none() -> None:
+    with pytest.raises(UsageError, match="pkg:pypi/foo says no version"):
+        ECOSYSTEM.package(Purl("pypi", "", "foo"), None)
 
 
 @pytest.mark.parametrize("path", [METADATA, "x/a.egg-info/PKG-INFO", "x/a-1.egg-info"])

@@ -14,7 +14,8 @@ _MERGED = ("bin/", "sbin/", "lib/", "lib32/", "lib64/", "libx32/")
 @dataclass(frozen=True, slots=True)
 class Read:
     """What an ecosystem read from one file: an `Extract`, its paths packed, or why it could not (`unread`). `within`
-    is `Extract.unread`."""
+    is `Extract.unread`. A language's file has as `owner` the distribution package whose list, in this same layer, names
+    it ("" for none)."""
 
     path: str
     ecosystem: str
@@ -26,6 +27,7 @@ class Read:
     alone: bool = False
     lock: bool = False
     release: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,6 @@ class LayerFacts:
 
     `files` are the packed paths of all that is no folder. `links` are the symbolic links at paths where evidence may
     stand, with their targets seen from the root; `folders` the folders there. `unread` is of the layer as a whole.
-    A package's `owner` is the distribution package whose list of this same layer names the package's file.
     """
 
     layer: str

@@ -1,6 +1,6 @@
 """Layers of files, read by ecosystems, put together into an inventory."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, replace
 from typing import BinaryIO, Protocol
 
@@ -62,19 +62,14 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
     for at, read in view.live:
         if read.path in idle:
             continue
-        if read.unread:
-            unread.add(Unread(read.path, _sentence(read.path, read.unread), facts[at].layer))
-        owned = False
+        owner = read.owner if read.owner in installed and view.introduced(read.owner, at, system) else ""
         for package in read.packages:
-            owned = package.owner in installed and view.introduced(package.owner, at, system)
-            placed = replace(package, layer=facts[at].layer, owner=package.owner if owned else "")
+            placed = replace(package, layer=facts[at].layer, owner=owner)
             if distribution and read.ecosystem in system:
                 placed = system[read.ecosystem].settle(placed, distribution)
             packages.add(placed)
-        # A file that a distribution package owns is that one's to judge, whatever is in it.
-        for inner, reason in () if owned else read.within:
-            path = f"{read.path}!/{inner}"
-            unread.add(Unread(path, _sentence(path, reason), facts[at].layer))
+        if not owner:  # else it is the distribution's to judge, whatever is in it
+            unread.update(_unread(read, facts[at].layer))
     for at, release in view.releases.values():
         if release.unread:
             unread.add(Unread(release.path, _sentence(release.path, release.unread), facts[at].layer))
@@ -91,6 +86,14 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
         created=origins.created,
         user=origins.user,
     )
+
+
+def _unread(read: Read, layer: str) -> Iterator[Unread]:
+    if read.unread:
+        yield Unread(read.path, _sentence(read.path, read.unread), layer)
+    for inner, reason in read.within:
+        path = f"{read.path}!/{inner}"
+        yield Unread(path, _sentence(path, reason), layer)
 
 
 def _distribution(view: View) -> Distribution | None:
@@ -246,12 +249,12 @@ class _Draft:
             self.reads[path, kind.name] = Read(path, kind.name, unread=reason)
 
     def _owned(self) -> tuple[Read, ...]:
-        """The reads, each language package with the distribution package whose list of this layer names its file.
+        """The reads, those of languages each with the distribution package whose list of this layer names its file.
 
         Only a package of which a database of this same layer tells owns anything: a list alone is soon written.
         """
         languages = {kind.name for kind, _ in self.wants if not kind.distributions}
-        told = {read.path for read in self.reads.values() if read.packages and read.ecosystem in languages}
+        told = {read.path for read in self.reads.values() if read.ecosystem in languages}
         installed = {
             package.name for read in self.reads.values() if read.ecosystem not in languages for package in read.packages
         }
@@ -262,9 +265,7 @@ class _Draft:
                 if owner in installed:
                     owners.update(dict.fromkeys(told.intersection(paths), owner))
         return tuple(
-            replace(read, packages=tuple(replace(package, owner=owners[read.path]) for package in read.packages))
-            if read.path in owners and read.ecosystem in languages
-            else read
+            replace(read, owner=owners[read.path]) if read.path in owners and read.ecosystem in languages else read
             for read in self.reads.values()
         )
 

@@ -26,7 +26,7 @@ def doubts(view: View, kind: Ecosystem) -> Iterator[Unread]:
         now = {one.name: one.version for one in newest.packages} if alive else {}
         single = all(len(read.packages) == 1 for _, read in told)
         for package, at in _gone(told, now).items():
-            files = _belonging(view, path, package, records, alone=single)
+            files = _belonging(view, path, package, records, alone=single and not any(read.owner for _, read in told))
             if min((origin for file in files for origin in view.origins(file)), default=at + 1) > at:
                 continue
             name = package.name if package.name in now else next(iter(now), "") if single else ""
@@ -105,13 +105,11 @@ class _Records:
 
 def _belonging(view: View, path: str, package: Package, records: _Records, *, alone: bool) -> Iterator[str]:
     """The package's other files: those recorded as its own, or, without a record and when the file at `path` tells of
-    it `alone`, what lies beside that and is nobody else's."""
+    it `alone`, what lies beside that and is nobody else's. Distributions leave the records away, and have lists."""
     recorded = records.of(path, package.purl)
     if recorded:
         return _files(view, path, recorded)
-    if package.owner or not alone:
-        return iter(())  # distributions leave the records away, and have lists of their own
-    return _beside(view, path, records)
+    return _beside(view, path, records) if alone else iter(())
 
 
 def _nameless(view: View, kind: Ecosystem) -> Iterator[Unread]:

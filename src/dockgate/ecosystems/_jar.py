@@ -10,7 +10,7 @@ from dockgate.core.ports import Extract
 from dockgate.core.purl import write
 from dockgate.ecosystems import _jar_names as names
 from dockgate.ecosystems._jar_names import Coordinates
-from dockgate.ecosystems._jar_zip import Archive, Entry, Section
+from dockgate.ecosystems._zip import Archive, Entry, Section
 
 SUFFIXES = (".jar", ".war", ".ear", ".hpi", ".jpi", ".par", ".sar", ".nar", ".rar")
 

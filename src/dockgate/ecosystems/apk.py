@@ -49,6 +49,7 @@ class Apk:
     name = "apk"
     version = 1
     orders: tuple[str, ...] = tuple(_NAMED.values())
+    optional_epoch = False
     purls: tuple[str, ...] = ("apk",)
     distributions: tuple[str, ...] = (*_NAMED, "adelie", "postmarketos")
     databases: tuple[str, ...] = DATABASES

@@ -26,6 +26,7 @@ class Bitnami:
     name = "bitnami"
     version = 1
     orders: tuple[str, ...] = ("Bitnami",)
+    optional_epoch = False
     purls: tuple[str, ...] = ("bitnami",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ class Conda:
     name = "conda"
     version = 1
     orders: tuple[str, ...] = ()
+    optional_epoch = False
     purls: tuple[str, ...] = ("conda",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

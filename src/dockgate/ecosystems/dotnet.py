@@ -31,6 +31,7 @@ class Dotnet:
     name = "dotnet"
     version = 1
     orders: tuple[str, ...] = ("NuGet",)
+    optional_epoch = False
     purls: tuple[str, ...] = ("nuget",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

@@ -31,6 +31,7 @@ class Dpkg:
     name = "dpkg"
     version = 1
     orders: tuple[str, ...] = ("Debian", "Ubuntu", "Echo")
+    optional_epoch = False
     purls: tuple[str, ...] = ("deb",)
     distributions: tuple[str, ...] = ("debian", "ubuntu", "echo")
     databases: tuple[str, ...] = (STATUS, STATUS_FOLDER)

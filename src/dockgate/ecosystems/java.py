@@ -24,6 +24,7 @@ class Java:
     name = "java"
     version = 1
     orders: tuple[str, ...] = ("Maven",)
+    optional_epoch = False
     purls: tuple[str, ...] = ("maven",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

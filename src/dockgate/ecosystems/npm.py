@@ -1,16 +1,20 @@
-"""npm packages as installed: the package.json at the root of each folder in a node_modules."""
+"""npm packages as installed: the package.json at the root of each folder in a node_modules, whoever laid it out, and
+in the archives that Yarn runs from without unpacking them. Where nothing is installed, its lockfiles.
 
-import json
+A package.json outside of any node_modules is no installed package's but a project's own: its name is not the
+registry's, however it reads. The one that the official Node images unpack into /opt, Yarn 1, is an exception.
+"""
+
 from typing import BinaryIO
 
-from dockgate.core.errors import UncomparableError, UnreadableError
+from dockgate.core.errors import UncomparableError, UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract
-from dockgate.ecosystems._order import is_digits, number
-from dockgate.ecosystems._text import check_size, quote, text
+from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.purl import Purl
+from dockgate.ecosystems import _semver
+from dockgate.ecosystems._npm_package import PACKAGE_LIMIT, declared, package
+from dockgate.ecosystems._text import json_object
 
-PACKAGE_LIMIT = 4 * 1024 * 1024
-"""Bytes of a package.json; the largest published ones have some hundred thousand."""
 VERSION_LIMIT = 256
 """Characters; node-semver's MAX_LENGTH."""
 NUMBER_LIMIT = 2**53 - 1
@@ -18,84 +22,86 @@ NUMBER_LIMIT = 2**53 - 1
 
 _FILE = "/package.json"
 _MODULES = "node_modules"
-_IDENTIFIER = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
+_STORE = ".store/"
+"""Yarn 3 and 4 with `nodeLinker: pnpm` unpack into node_modules/.store/<name and digest>/package"""
+_YARN = "opt/yarn-v"
+_CACHES = (".yarn/cache", ".yarn/berry/cache")
+_LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock")
 
 
 class Npm:
     name = "npm"
-    version = 2
+    version = 3
     orders: tuple[str, ...] = ("npm",)
+    optional_epoch = False
+    purls: tuple[str, ...] = ("npm",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
+    triggers = Triggers(names=_LOCKS, prefixes=(_YARN,), parts=(_MODULES, ".yarn/"))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Also the folders on the way to a package.json, so that links in their place are seen."""
-        if "node_modules" not in path:
-            return False
-        if path.endswith(_MODULES) and path[-len(_MODULES) - 1 : -len(_MODULES)] in ("", "/"):
-            return True
-        root = path.endswith(_FILE)
-        above, modules, folder = path.removesuffix(_FILE).rpartition("node_modules/")
-        if not modules or (above and not above.endswith("/")) or not folder or folder[0] == ".":
-            return False
-        # A scope in a scope is reached by a link called node_modules which leads to a scope.
-        depth = 0 if folder[0] != "@" else 2 if "/@" in folder else 1
-        return folder.count("/") == depth or (not root and folder.count("/") < depth)
+        """Also the folders on the way to a package.json, so that links in their place are seen.
+
+        Lockfiles in a package are what its author develops with, and nothing is installed from them.
+        """
+        if _MODULES in path:
+            return _is_tree(path)
+        if path.endswith(_LOCKS):
+            return path.rpartition("/")[2] in _LOCKS
+        if ".yarn/" in path:
+            folder = path.rpartition("/")[0] if path.endswith(".zip") else path
+            return folder.endswith(_CACHES)
+        return path.startswith(_YARN) and path.removesuffix(_FILE).count("/") == 1
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """The package at the root of which the package.json stands. Anything else is nothing."""
+        """The package at the root of which the package.json stands, those of an archive, or those of a lockfile.
+        Anything else is nothing."""
+        if path.endswith(_LOCKS):
+            from dockgate.ecosystems import _npm_lock
+
+            return _npm_lock.read(path, file)
+        if path.endswith(".zip"):
+            from dockgate.ecosystems import _npm_zip
+
+            return _npm_zip.read(path, file, lambda inner: _is_tree(inner) and inner.endswith(_FILE))
         if not path.endswith(_FILE):
             return Extract()
-        check_size(file, PACKAGE_LIMIT)
-        try:
-            content = json.loads(text(file.read()).removeprefix("\ufeff"))
-        except RecursionError as error:
-            raise UnreadableError("its JSON is nested too deeply") from error
-        except ValueError as error:
-            raise UnreadableError(f"it is no JSON: {error}") from error
-        if not isinstance(content, dict):
-            raise UnreadableError("it is no JSON object")
-        name, version = content.get("name", ""), content.get("version", "")
-        if not isinstance(name, str) or not isinstance(version, str):
-            raise UnreadableError("its name or version is no string")
-        if not name or not version:
-            raise UnreadableError(f"it has no {'version' if name else 'name'}")
-        purl = f"pkg:npm/{'/'.join(map(quote, name.split('/')))}@{quote(version)}"
-        package = Package(name, version, purl, "npm", source_name=name, source_version=version, path=path)
-        return Extract((package,), {purl: (path.removesuffix("package.json"),)})
+        found = declared(json_object(file, PACKAGE_LIMIT), path)
+        return Extract((found,), {found.purl: (path.removesuffix("package.json"),)})
 
     def settle(self, package: Package, distribution: Distribution) -> Package:
         return package
 
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version:
+            raise UsageError(f"{purl} says no version.", "Write it behind the name: pkg:npm/NAME@VERSION.")
+        return package(f"{purl.namespace}/{purl.name}" if purl.namespace else purl.name, purl.version, "")
+
     def key(self, version: str) -> bytes:
         """Semantic Versioning 2.0.0, section 11, build data ignored; refuses what node-semver's `clean` refuses."""
         given = version.strip().lstrip("=v").strip().removeprefix("v")
-        plain, plus, build = given.partition("+")
-        core, dash, pre = plain.partition("-")
-        numbers = core.split(".")
-        if (
-            len(given) > VERSION_LIMIT
-            or len(numbers) != 3
-            or not all(_is_number(part) and int(part) <= NUMBER_LIMIT for part in numbers)
-            or (plus and not all(map(_is_identifier, build.split("."))))
-        ):
-            raise UncomparableError(f"The npm version {version!r} is no semantic version.")
-        key = b"".join(map(number, numbers))
-        if not dash:
-            return key + b"\x01"
-        for part in pre.split("."):
-            if not _is_identifier(part) or (is_digits(part) and not _is_number(part)):
-                raise UncomparableError(f"The npm version {version!r} has a malformed pre-release part.")
-            key += b"\x00\x01" + number(part) if is_digits(part) else b"\x00\x02" + part.encode("ascii")
-        return key + b"\x00\x00"
+        if len(given) > VERSION_LIMIT:
+            raise UncomparableError(f"The npm version {version[:VERSION_LIMIT]!r}… is too long.")
+        key = _semver.key(given, "npm")
+        if any(int(part) > NUMBER_LIMIT for part in given.partition("+")[0].partition("-")[0].split(".")):
+            raise UncomparableError(f"The npm version {version!r} has too big a number.")
+        return key
 
 
 ECOSYSTEM: Ecosystem = Npm()
 
 
-def _is_number(text: str) -> bool:
-    return is_digits(text) and (text == "0" or text[0] != "0")
-
-
-def _is_identifier(text: str) -> bool:
-    return bool(text) and _IDENTIFIER.issuperset(text)
+def _is_tree(path: str) -> bool:
+    """Whether the path is a node_modules folder, a package's folder or scope in one, or a package.json at the root of
+    a package."""
+    if path.endswith(_MODULES) and path[-len(_MODULES) - 1 : -len(_MODULES)] in ("", "/"):
+        return True
+    root = path.endswith(_FILE)
+    above, modules, folder = path.removesuffix(_FILE).rpartition("node_modules/")
+    if not modules or (above and not above.endswith("/")) or not folder:
+        return False
+    if folder[0] == ".":
+        return folder.startswith(_STORE) and folder.endswith("/package") and folder.count("/") == 2
+    # A scope in a scope is reached by a link called node_modules which leads to a scope.
+    depth = 0 if folder[0] != "@" else 2 if "/@" in folder else 1
+    return folder.count("/") == depth or (not root and folder.count("/") < depth)

@@ -25,6 +25,7 @@ class Php:
     name = "php"
     version = 1
     orders: tuple[str, ...] = ("Packagist",)
+    optional_epoch = False
     purls: tuple[str, ...] = ("composer",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

@@ -1,43 +1,77 @@
-"""Python distributions as installed: dist-info and egg-info, in any folder, for any folder can be on the import path.
+"""Python distributions as installed: dist-info, egg-info and eggs, in any folder, for any folder can be on the import
+path. Where nothing is installed, the lockfiles of pip, uv, Poetry, PDM and Pipenv.
 
-Also counted is the egg-info of a source checkout, which is what `import` finds when the checkout is on the path.
+Also counted is the egg-info of a source checkout, which is what `import` finds when the checkout is on the path, and
+what was installed from git or from a folder (direct_url.json): a fork shares the code, and so the advisories. Wheels
+lying about are not installed, and a package in another's `_vendor` is that one's to mend.
 """
 
 import re
 from functools import cache
 from typing import BinaryIO
 
-from dockgate.core.errors import UncomparableError, UnreadableError
+from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract
+from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.purl import Purl
 from dockgate.ecosystems._order import number
-from dockgate.ecosystems._text import check_size, path_text, quote, text
+from dockgate.ecosystems._python_package import package, purl
+from dockgate.ecosystems._text import budget, check_size, path_text, text
 
 HEADER_LIMIT = 1024 * 1024
 """Bytes from the beginning of the metadata, within which Name and Version must stand; what follows is not read."""
 RECORD_LIMIT = 16 * 1024 * 1024
 """Bytes of a RECORD or installed-files.txt."""
+EGG_LIMIT = 128 * 1024 * 1024
+"""Bytes of an egg that are looked at, packed and unpacked: its directory and its metadata."""
 
 _METADATA = (".dist-info/METADATA", ".egg-info/PKG-INFO", "/EGG-INFO/PKG-INFO", ".egg-info")
 _RECORDS = (".dist-info/RECORD", ".egg-info/installed-files.txt")
-_WANTED = _METADATA + _RECORDS
+_INSTALLED = (*_METADATA, *_RECORDS, ".egg")
+_LOCKS = ("requirements.txt", "Pipfile.lock", "poetry.lock", "uv.lock", "pdm.lock", "pylock.toml")
+_ZIP_END = b"PK\x05\x06"
+_ZIP_TAIL = 22 + 0xFFFF
+"""bytes within which a zip archive's end record begins (APPNOTE.TXT, 4.3.16)"""
 
 
 class Python:
     name = "python"
-    version = 1
+    version = 2
     orders: tuple[str, ...] = ("PyPI",)
+    optional_epoch = False
+    purls: tuple[str, ...] = ("pypi",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
+    triggers = Triggers(
+        names=("METADATA", "PKG-INFO", "RECORD", "installed-files.txt", *_LOCKS),
+        suffixes=(".egg-info", ".egg", ".toml"),
+    )
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        return path.endswith(_WANTED)
+        """Lockfiles in an installed package are what its author develops with, and nothing is installed from them."""
+        if path.endswith(_INSTALLED):
+            return True
+        name = path.rpartition("/")[2]
+        return (name in _LOCKS or _is_named_pylock(name)) and "-packages/" not in path
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        return _read_record(path, file) if path.endswith(_RECORDS) else Extract((_read_metadata(path, file),))
+        if path.endswith(_RECORDS):
+            return _read_record(path, file)
+        if path.endswith(".egg"):
+            return _read_egg(path, file)
+        if path.endswith(_METADATA):
+            return Extract((_read_metadata(path, file.read(HEADER_LIMIT)),))
+        from dockgate.ecosystems import _python_lock
+
+        return _python_lock.read(path, file)
 
     def settle(self, package: Package, distribution: Distribution) -> Package:
         return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version:
+            raise UsageError(f"{purl} says no version.", "Write it behind the name: pkg:pypi/NAME@VERSION.")
+        return package(purl.name, purl.version, "")
 
     def key(self, version: str) -> bytes:
         """The order of PEP 440 (now the version specifiers' specification), with all its normalisations."""
@@ -67,6 +101,11 @@ class Python:
 ECOSYSTEM: Ecosystem = Python()
 
 
+def _is_named_pylock(name: str) -> bool:
+    """pylock.<name>.toml, as PEP 751 has it."""
+    return name.startswith("pylock.") and name.endswith(".toml") and name.count(".") == 2
+
+
 @cache
 def _pattern() -> re.Pattern[str]:
     return re.compile(
@@ -79,10 +118,24 @@ def _pattern() -> re.Pattern[str]:
     )
 
 
-def _read_metadata(path: str, file: BinaryIO) -> Package:
+def _read_egg(path: str, file: BinaryIO) -> Extract:
+    """An egg that was not unpacked. What is no zip archive is nothing: no import finds anything in it."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _ZIP_TAIL))
+    if _ZIP_END not in file.read():
+        return Extract()
+    from dockgate.ecosystems._zip import Archive, Section
+
+    archive = Archive(Section(file, 0, size), (b"EGG-INFO/PKG-INFO",), budget(EGG_LIMIT))
+    entry = next((entry for entry in archive.entries if entry.name == "EGG-INFO/PKG-INFO"), None)
+    if entry is None:
+        raise UnreadableError("it is an egg without EGG-INFO/PKG-INFO")
+    return Extract((_read_metadata(f"{path}!/{entry.name}", archive.head(entry, HEADER_LIMIT)),), alone=True)
+
+
+def _read_metadata(path: str, header: bytes) -> Package:
     """The first Name and the first Version before the first empty line, as `importlib.metadata` takes them."""
     fields: dict[str, str] = {}
-    header = file.read(HEADER_LIMIT)
     for line in header.split(b"\n"):
         if not line.rstrip(b"\r"):
             break
@@ -96,16 +149,7 @@ def _read_metadata(path: str, file: BinaryIO) -> Package:
         missing = "Version" if name else "Name"
         within = f" within its first {HEADER_LIMIT} bytes" if len(header) == HEADER_LIMIT else ""
         raise UnreadableError(f"it has no {missing}{within}")
-    normal = _normal(name)
-    return Package(
-        name=name,
-        version=version,
-        purl=_purl(normal, version),
-        ecosystem="PyPI",
-        source_name=normal,
-        source_version=version,
-        path=path,
-    )
+    return package(name, version, path)
 
 
 def _read_record(path: str, file: BinaryIO) -> Extract:
@@ -131,7 +175,7 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
         if target and not target.startswith(own + "/"):
             owned.append(target)
     distribution, _, rest = folder.rpartition(".")[0].partition("-")
-    return Extract(owns={_purl(_normal(distribution), rest.partition("-")[0]): tuple(owned)})
+    return Extract(owns={purl(distribution, rest.partition("-")[0]): tuple(owned)})
 
 
 def _joined(base: str, path: str) -> str:
@@ -145,12 +189,3 @@ def _joined(base: str, path: str) -> str:
         elif part not in ("", "."):
             parts.append(part)
     return "/".join(parts)
-
-
-def _normal(name: str) -> str:
-    """PEP 503."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _purl(normal: str, version: str) -> str:
-    return f"pkg:pypi/{quote(normal)}@{quote(version)}"

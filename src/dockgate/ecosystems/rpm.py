@@ -35,6 +35,7 @@ class Rpm:
     name = "rpm"
     version = 1
     orders: tuple[str, ...] = tuple(sorted({name.ecosystem for name in named.NAMED.values()}))
+    optional_epoch = True
     purls: tuple[str, ...] = ("rpm",)
     distributions: tuple[str, ...] = (*named.NAMED, *named.UNNAMED)
     databases: tuple[str, ...] = (*(folder + form for folder in FOLDERS for form in FORMS), MANIFEST)

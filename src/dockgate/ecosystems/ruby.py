@@ -34,6 +34,7 @@ class Ruby:
     name = "ruby"
     version = 1
     orders: tuple[str, ...] = ("RubyGems",)
+    optional_epoch = False
     purls: tuple[str, ...] = ("gem",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

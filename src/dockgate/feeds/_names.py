@@ -39,10 +39,11 @@ def name(base: str, text: str) -> str:
 
 _NAMES: dict[str, Callable[[str], str]] = {
     "PyPI": lambda text: re.sub(r"[-_.]+", "-", text).lower(),
+    "Go": str.lower,
     "NuGet": str.lower,
     "Packagist": str.lower,
 }
-"""PyPI by PEP 503; NuGet and Packagist do not tell cases apart."""
+"""PyPI by PEP 503. NuGet and Packagist do not tell cases apart; Go does, but package URLs of some programs fold them."""
 
 
 def module(identity: str, summary: str, fixed: list[str]) -> str:

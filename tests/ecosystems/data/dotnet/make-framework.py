@@ -1,7 +1,7 @@
 """Cuts the deps.json of a shared framework small.
 
-    pip download dotnetcore2==3.1.23 --no-deps --only-binary :all: --python-version 3.9 --platform manylinux1_x86_64
-    python make-framework.py dotnetcore2-3.1.23-py3-none-manylinux1_x86_64.whl
+pip download dotnetcore2==3.1.23 --no-deps --only-binary :all: --python-version 3.9 --platform manylinux1_x86_64
+python make-framework.py dotnetcore2-3.1.23-py3-none-manylinux1_x86_64.whl
 """
 
 import json

@@ -1,0 +1,221 @@
+"""Where things lie in executables: sections and segments of ELF, PE and Mach-O, universal ("fat") ones too.
+
+Most executables of an image hold nothing for those who ask, so a file is dismissed by its first bytes and the names of
+its sections alone, within microseconds. A header that contradicts itself or its file is no error: no system could run
+that file. What an ELF file says of its sections alone does not matter to the system: where it is wrong, it says
+nothing.
+"""
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import BinaryIO
+
+ELF = b"\x7fELF"
+PE = b"MZ\x90\x00"
+"""What linkers have written for thirty years; the two bytes behind MZ could be others."""
+MACH = (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce")
+FAT = (b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
+MAGICS = (ELF, PE, *MACH, *FAT)
+
+HEAD = 4096
+"""Bytes from the beginning: headers, and notes where linkers put them."""
+READ_LIMIT = 8 * 1024 * 1024
+"""Bytes read at once: a table, the sections' names, a part's content."""
+COMMANDS_LIMIT = 256 * 1024
+"""Bytes of Mach-O's load commands. Programs have some thousand."""
+NAME_LIMIT = 64
+"""Bytes of a section's name, as much as is looked at."""
+FAT_LIMIT = 8
+"""Architectures in one file. A Java class begins as a universal binary does, and has 45 or more there."""
+
+_FARTHEST = 1 << 40
+_LOADED, _EXECUTE, _WRITE, _NO_BITS = 1, 1, 2, 8
+_SECTION_MACH = {0x1: (56, 68), 0x19: (72, 80)}
+_PE_DATA, _PE_ALIGNMENT = 0xC0000040, 0x00F00000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A section or segment: its name ("" for a segment), its address once loaded, its place and size in the file."""
+
+    name: bytes
+    address: int
+    offset: int
+    size: int
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Executable:
+    """One architecture's executable, with its first bytes. Offsets count from `base`, where it begins in `file`.
+
+    `segments` are what is loaded; those of a PE file are its sections.
+    """
+
+    file: BinaryIO
+    base: int
+    head: bytes
+    sections: tuple[Part, ...]
+    segments: tuple[Part, ...]
+
+    def section(self, *names: bytes) -> Part | None:
+        """The first section that has one of these names."""
+        return next((part for part in self.sections if part.name in names), None)
+
+    def data(self) -> Part | None:
+        """The first segment of variables."""
+        return next((part for part in self.segments if part.writable), None)
+
+    def content(self, part: Part) -> bytes:
+        """As much of the part as there is, READ_LIMIT at most."""
+        return _bytes(self.file, self.base + part.offset, min(part.size, READ_LIMIT))
+
+    def loaded(self, address: int, size: int) -> bytes:
+        """What lies at an address once loaded: fewer than `size` bytes where its segment or the file ends before."""
+        for part in self.segments:
+            skipped = address - part.address
+            if 0 <= skipped < part.size:
+                return _bytes(self.file, self.base + part.offset + skipped, min(size, part.size - skipped))
+        return b""
+
+
+def begins(head: bytes) -> bool:
+    """Whether a file that begins so can be a program or a shared library: no object file, kernel module or class."""
+    magic = head[:4]
+    if magic == ELF:
+        return head[16:18] in (b"\x02\x00", b"\x00\x02", b"\x03\x00", b"\x00\x03")
+    if magic in FAT:
+        return int.from_bytes(head[4:8], "big") <= FAT_LIMIT
+    return magic in MAGICS
+
+
+def executables(file: BinaryIO, marks: tuple[bytes, ...], notes: tuple[bytes, ...] = ()) -> list[Executable]:
+    """The executables in a file that have one of `marks` in their sections' names, or one of `notes` in their first
+    bytes, and those that say nothing of sections. PE is always among them: its sections' names are not telling."""
+    head = _bytes(file, 0, HEAD)
+    magic = head[:4]
+    if magic == ELF:
+        found = [_elf(file, head, marks, notes)]
+    elif magic == PE:
+        found = [_pe(file, head)]
+    elif magic in FAT:
+        found = [_mach(file, base, _bytes(file, base, HEAD), marks) for base in _architectures(head)]
+    else:
+        found = [_mach(file, 0, head, marks)]
+    return [one for one in found if one]
+
+
+def _elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[bytes, ...]) -> Executable | None:
+    """After the System V ABI, chapter 4, and elf(5)."""
+    if len(head) < 64:
+        return None
+    order = ">" if head[5] == 2 else "<"
+    wide = head[4] == 2
+    header = Struct(order + ("QQIHHHHHH" if wide else "IIIHHHHHH"))
+    programs, table, _, _, program_size, programs_count, size, count, names_at = header.unpack_from(
+        head, 32 if wide else 28
+    )
+    entry = Struct(order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII"))
+    rows: list[tuple[int, ...]] = []
+    names = b""
+    if size == entry.size and names_at < count:
+        raw = _bytes(file, table, size * count)
+        if len(raw) == size * count:
+            names = _bytes(file, *entry.unpack_from(raw, size * names_at)[4:6])
+            if names and not any(mark in names for mark in marks) and not any(note in head for note in notes):
+                return None
+            rows = list(entry.iter_unpack(raw)) if names else []
+    sections = tuple(Part(_name(names, row[0]), row[3], row[4], row[5]) for row in rows if row[1] != _NO_BITS)
+    entry = Struct(order + ("IIQQQQQQ" if wide else "IIIIIIII"))
+    segments: list[Part] = []
+    if program_size == entry.size:
+        raw = _bytes(file, programs, program_size * programs_count)
+        for row in entry.iter_unpack(raw[: len(raw) // entry.size * entry.size]):
+            if row[0] == _LOADED:
+                flags, offset, address, length = (
+                    (row[1], row[2], row[3], row[5]) if wide else (row[6], row[1], row[2], row[4])
+                )
+                writable = flags & (_WRITE | _EXECUTE) == _WRITE
+                segments.append(Part(b"", address, offset, length, writable))
+    return Executable(file, 0, head, sections, tuple(segments))
+
+
+def _pe(file: BinaryIO, head: bytes) -> Executable | None:
+    """After Microsoft's "PE Format". The sections are the segments."""
+    at = int.from_bytes(head[0x3C:0x40], "little")
+    header = _bytes(file, at, 24 + 32)
+    if len(header) < 24 + 32 or header[:4] != b"PE\0\0":
+        return None
+    count, optional = int.from_bytes(header[6:8], "little"), int.from_bytes(header[20:22], "little")
+    wide = header[24:26] == b"\x0b\x02"
+    base = int.from_bytes(header[48:56] if wide else header[52:56], "little")
+    row = Struct("<8sIIIIIIHHI")
+    raw = _bytes(file, at + 24 + optional, row.size * count)
+    sections = tuple(
+        Part(name.rstrip(b"\0"), base + address, offset, size, flags & ~_PE_ALIGNMENT == _PE_DATA)
+        for name, _, address, size, offset, *_, flags in row.iter_unpack(raw[: len(raw) // row.size * row.size])
+        if address and size
+    )
+    return Executable(file, 0, head, sections, sections)
+
+
+def _architectures(head: bytes) -> list[int]:
+    """Where a universal binary's parts begin, after <mach-o/fat.h>."""
+    count = int.from_bytes(head[4:8], "big")
+    wide = head[:4] == FAT[1]
+    row = Struct(">IIQQII" if wide else ">IIIII")
+    if count > FAT_LIMIT or len(head) < 8 + row.size * count:
+        return []
+    return [row.unpack_from(head, 8 + row.size * index)[2] for index in range(count)]
+
+
+def _mach(file: BinaryIO, base: int, head: bytes, marks: tuple[bytes, ...]) -> Executable | None:
+    """After <mach-o/loader.h>."""
+    if head[:4] not in MACH or len(head) < 32:
+        return None
+    order = "<" if head[3] == 0xFE else ">"
+    start = 32 if 0xCF in (head[0], head[3]) else 28
+    count, size = Struct(order + "II").unpack_from(head, 16)
+    commands = _bytes(file, base + start, min(size, COMMANDS_LIMIT))
+    if not any(mark in commands for mark in marks):
+        return None
+    sections: list[Part] = []
+    segments: list[Part] = []
+    command = Struct(order + "II")
+    at = 0
+    for _ in range(count):
+        if at + command.size > len(commands):
+            break
+        kind, length = command.unpack_from(commands, at)
+        if length < command.size:
+            break
+        if kind in _SECTION_MACH:
+            _segment(commands[at : at + length], order, _SECTION_MACH[kind], sections, segments)
+        at += length
+    return Executable(file, base, head, tuple(sections), tuple(segments))
+
+
+def _segment(raw: bytes, order: str, sizes: tuple[int, int], sections: list[Part], segments: list[Part]) -> None:
+    """One load command of the kind LC_SEGMENT or LC_SEGMENT_64, its sections behind it."""
+    start, step = sizes
+    if len(raw) < start:
+        return
+    wide = start == 72
+    address, _, offset, size, most, _, count = Struct(order + ("QQQQiii" if wide else "IIIIiii")).unpack_from(raw, 24)
+    segments.append(Part(b"", address, offset, size, most == 3))
+    row = Struct(order + ("16s16sQQI" if wide else "16s16sIII"))
+    for index in range(min(count, (len(raw) - start) // step)):
+        name, _, address, size, offset = row.unpack_from(raw, start + step * index)
+        sections.append(Part(name.rstrip(b"\0"), address, offset, size))
+
+
+def _name(names: bytes, at: int) -> bytes:
+    return names[at : at + NAME_LIMIT].partition(b"\0")[0]
+
+
+def _bytes(file: BinaryIO, at: int, size: int) -> bytes:
+    """What there is of these bytes; nothing where a header asks for too much, or for a place that no file has."""
+    if size > READ_LIMIT or at >= _FARTHEST:
+        return b""
+    file.seek(at)
+    return file.read(size)
