@@ -20,8 +20,8 @@ from tests.parts import free_port, running_host, until, write
 
 from dockgate.bootstrap import podmand, registryd
 from dockgate.bootstrap.children import Child, find
+from dockgate.core.adapters import BuildRequest
 from dockgate.core.errors import UnavailableError
-from dockgate.core.ports import BuildRequest
 
 pytestmark = pytest.mark.real
 ENVIRONMENT = {"PATH": os.environ["PATH"]}

@@ -132,7 +132,7 @@ def bring(
 
 
 class Current:
-    """The database as it stands now, opened again only when another has taken its place (`core.ports.Advisories`)."""
+    """The database as it stands now, opened again when another has taken its place (`core.adapters.Advisories`)."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -115,7 +115,7 @@ def assemble(
 
 
 def _read_image(settings: Settings, registry: str, repository: str, digest: str) -> Sequence[Inventory]:
-    """One inventory for every platform of the image (`core.ports.ImageReader`)."""
+    """One inventory for every platform of the image (`core.adapters.ImageReader`)."""
     with open_images(f"{registry}/{repository}@{digest}", [scan.ALL], ca_bundle=settings.ca_bundle) as opened:
         return scan.read(opened.images, settings.cache)
 

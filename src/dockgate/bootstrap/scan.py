@@ -1,13 +1,13 @@
 """Reading an image at a terminal, with ecosystems and the advisory database alone: a scan has to start at once."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dockgate import ecosystems
 from dockgate.advisories.database import Database
 from dockgate.bootstrap import sbom
+from dockgate.bootstrap.ahead import read_all
 from dockgate.bootstrap.layers import LayerCache
 from dockgate.config import Settings
 from dockgate.core import canonical
@@ -16,7 +16,7 @@ from dockgate.core.facts import LayerFacts
 from dockgate.core.inventory import combine
 from dockgate.core.match import Matcher
 from dockgate.core.model import Inventory
-from dockgate.core.ports import AdvisoryReader, Ecosystem, Image, Layer
+from dockgate.core.ports import AdvisoryReader, Ecosystem, Image
 from dockgate.images import open_images
 from dockgate.reports import ScanReport
 
@@ -67,7 +67,7 @@ def scan(
                 variants = ", ".join(image.platform for image in opened.images)
                 raise UsageError(f"{reference} has several images for {platform}.", f"Name one of: {variants}.")
             digest = opened.images[0].digest
-        inventories = read(opened.images, settings.cache, report)
+        inventories = read(opened.images, settings.cache, report, local=opened.local)
         return Scanned(reference, digest or inventories[0].image, inventories)
 
 
@@ -79,8 +79,11 @@ def _document(reference: str) -> Path | None:
     return None
 
 
-def read(images: Sequence[Image], cache: Path, report: Report = lambda text: None) -> tuple[Inventory, ...]:
-    """The inventories of these images. Each layer is read once, and remembered in `cache`. Raises UnavailableError."""
+def read(
+    images: Sequence[Image], cache: Path, report: Report = lambda text: None, *, local: bool = False
+) -> tuple[Inventory, ...]:
+    """The inventories of these images. Each layer is read once, and remembered in `cache`. `local`: they lie on this
+    machine. Raises UnavailableError."""
     kinds = ecosystems.load()
     cached = LayerCache(cache, kinds)
     layers = {layer.digest: layer for image in images for layer in image.layers}
@@ -89,28 +92,10 @@ def read(images: Sequence[Image], cache: Path, report: Report = lambda text: Non
         if facts := cached.find(layer):
             known[digest] = facts
     missing = [layer for digest, layer in layers.items() if digest not in known]
-    for facts in _side_by_side(cached.read, missing):
+    for facts in read_all(cached, missing, local=local):
         known[facts.layer] = facts
         report(f"read layer {len(known)} of {len(layers)}")
     return tuple(_inventory(image, known, kinds) for image in images)
-
-
-def _side_by_side(read: Callable[[Layer], LayerFacts], layers: Sequence[Layer]) -> Iterator[LayerFacts]:
-    """The layers' facts as they come. Inflating leaves the interpreter free for the next layer: each processor has
-    one."""
-    workers = min(len(layers), os.cpu_count() or 1)
-    if workers < 2:
-        yield from map(read, layers)
-        return
-    from concurrent.futures import ThreadPoolExecutor, as_completed
-
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for done in as_completed([pool.submit(read, layer) for layer in layers]):
-                yield done.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _inventory(image: Image, known: dict[str, LayerFacts], kinds: Sequence[Ecosystem]) -> Inventory:

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dockgate.core.adapters import RepositoryHost
 from dockgate.core.errors import DatabaseError, NotFoundError, UsageError
 from dockgate.core.pipeline import ActionType, Pipeline
-from dockgate.core.ports import RepositoryHost
 from dockgate.core.stores import Store
 from dockgate.definitions import documents
 from dockgate.pipeline.engine import Engine

@@ -1,1 +1,1 @@
-"""Source to image: one file per builder (`core.ports.Builder`)."""
+"""Source to image: one file per builder (`core.adapters.Builder`)."""

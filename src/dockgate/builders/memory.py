@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from dockgate.core.adapters import BuildRequest, Registry
 from dockgate.core.errors import BuildError, DockgateError
-from dockgate.core.ports import BuildRequest, Registry
 
 Push = Callable[[str, str, str], None]
 """(repository, tag, digest)"""

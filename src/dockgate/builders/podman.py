@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from dockgate.core.adapters import BuildRequest, Registry
 from dockgate.core.errors import BuildError, UnavailableError
-from dockgate.core.ports import BuildRequest, Registry
 
 _LAST_WORDS = 12
 """lines of output in an error"""

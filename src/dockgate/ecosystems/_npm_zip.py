@@ -7,9 +7,9 @@ from typing import BinaryIO
 from dockgate.core.errors import UnreadableError
 from dockgate.core.model import Package
 from dockgate.core.ports import Extract
-from dockgate.ecosystems._zip import Archive, Section
 from dockgate.ecosystems._npm_package import PACKAGE_LIMIT, declared
 from dockgate.ecosystems._text import budget, json_object
+from dockgate.ecosystems._zip import Archive, Section
 
 READ_LIMIT = 128 * 1024 * 1024
 """Bytes of one archive that are looked at, packed and unpacked: its directory and all its package.json files."""

@@ -29,6 +29,9 @@ _CACHES = (".yarn/cache", ".yarn/berry/cache")
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock")
 
 
+_DEBIAN = "usr/share/nodejs/"
+
+
 class Npm:
     name = "npm"
     version = 3
@@ -42,12 +45,13 @@ class Npm:
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Also the folders on the way to a package.json, so that links in their place are seen.
 
-        Lockfiles in a package are what its author develops with, and nothing is installed from them.
+        Lockfiles in a package are what its author develops with, and nothing is installed from them; Debian keeps its
+        packages in a folder of another name.
         """
         if _MODULES in path:
             return _is_tree(path)
         if path.endswith(_LOCKS):
-            return path.rpartition("/")[2] in _LOCKS
+            return path.rpartition("/")[2] in _LOCKS and not path.startswith(_DEBIAN)
         if ".yarn/" in path:
             folder = path.rpartition("/")[0] if path.endswith(".zip") else path
             return folder.endswith(_CACHES)

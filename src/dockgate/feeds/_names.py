@@ -43,7 +43,7 @@ _NAMES: dict[str, Callable[[str], str]] = {
     "NuGet": str.lower,
     "Packagist": str.lower,
 }
-"""PyPI by PEP 503. NuGet and Packagist do not tell cases apart; Go does, but package URLs of some programs fold them."""
+"""PyPI by PEP 503. NuGet and Packagist do not tell cases apart; Go does, yet some programs' package URLs fold them."""
 
 
 def module(identity: str, summary: str, fixed: list[str]) -> str:

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 class Opened:
     """What a reference names. `digest` is of the manifest or index itself, `images` are of the platforms asked for.
 
-    Layers can be read until it is closed, several at once in different threads.
+    Layers can be read until it is closed, several at once in different threads, and, where they are `local` (lie on
+    this machine), in processes forked from this one.
     """
 
     digest: str
     images: Sequence[Image]
     close: Callable[[], None]
+    local: bool = True
 
     def __enter__(self) -> "Opened":
         return self
@@ -60,7 +62,7 @@ def open_images(
     Raises UsageError for a reference that cannot be; NotFoundError for an image, tag or platform that does not exist;
     DeniedError, UnavailableError from registries and engines; ImageError for what is broken.
     """
-    from dockgate.images.reference import Root, parse
+    from dockgate.images.reference import Remote, Root, parse
 
     named = parse(reference)
     if isinstance(named, Root):
@@ -73,7 +75,8 @@ def open_images(
     origin = _origin(named, ca_bundle, insecure, stdin)
     try:
         digest, data = origin.root()
-        return Opened(digest, read_images(origin, digest, data, platforms), origin.close)
+        local = not isinstance(named, Remote)
+        return Opened(digest, read_images(origin, digest, data, platforms), origin.close, local)
     except BaseException:
         origin.close()
         raise

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import os
+import threading
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from dockgate.core.errors import ImageError, UnavailableError
@@ -13,6 +15,12 @@ if TYPE_CHECKING:
 
 DOCUMENT_LIMIT = 4 * 2**20
 """Bytes of a manifest, an index or a config: what registries must accept (OCI distribution spec 1.1), and no more."""
+
+
+_SMALL = 2**20
+"""Bytes up to which a blob is hashed where it is read."""
+_AHEAD = 32
+"""chunks that may wait to be hashed"""
 
 
 class Origin(Protocol):
@@ -50,7 +58,7 @@ class Verified(io.RawIOBase):
         self._source = source
         self._digest = digest
         self._size = size
-        self._hash = hashlib.new(digest.partition(":")[0])
+        self._hash = _Hash(digest.partition(":")[0])
         self.count = 0
         """bytes read so far"""
 
@@ -62,8 +70,8 @@ class Verified(io.RawIOBase):
             count = self._source.readinto(buffer) or 0
         except OSError as error:
             raise UnavailableError(f"Blob {self._digest} cannot be read: {error}.") from error
-        self._hash.update(memoryview(buffer)[:count])
         self.count += count
+        self._hash.update(memoryview(buffer)[:count], beside=self.count > _SMALL)
         if self._size is not None and self.count > self._size:
             raise ImageError(f"Blob {self._digest} is larger than the {self._size} bytes that its manifest says.")
         return count
@@ -72,9 +80,53 @@ class Verified(io.RawIOBase):
         """Raises ImageError unless what was read is the whole blob. To be called at its end."""
         if self._size is not None and self.count != self._size:
             raise ImageError(f"Blob {self._digest} has {self.count} bytes; its manifest says {self._size}.")
-        found = f"{self._hash.name}:{self._hash.hexdigest()}"
+        found = self._hash.digest()
         if found != self._digest:
             raise ImageError(f"Blob {self._digest} does not match its digest: what was read has {found}.")
+
+    def close(self) -> None:
+        self._hash.end()
+        super().close()
+
+
+class _Hash:
+    """A digest that is made beside the reading, in a thread: hashing and inflating leave the interpreter free."""
+
+    def __init__(self, algorithm: str) -> None:
+        self._hash = hashlib.new(algorithm)
+        self._chunks: SimpleQueue[bytes] | None = None
+        self._room = threading.Semaphore(_AHEAD)
+        self._thread: threading.Thread | None = None
+
+    def update(self, chunk: memoryview, *, beside: bool) -> None:
+        """`beside`: from now on, in the thread."""
+        if not chunk:
+            return
+        if self._chunks is None and not beside:
+            self._hash.update(chunk)
+            return
+        if self._chunks is None:
+            self._chunks = SimpleQueue()
+            self._thread = threading.Thread(target=self._run, args=(self._chunks,), daemon=True)
+            self._thread.start()
+        self._room.acquire()
+        self._chunks.put(bytes(chunk))
+
+    def digest(self) -> str:
+        """ "sha256:…" of all that it was given."""
+        self.end()
+        return f"{self._hash.name}:{self._hash.hexdigest()}"
+
+    def end(self) -> None:
+        if self._chunks is not None and self._thread is not None:
+            self._chunks.put(b"")
+            self._thread.join()
+            self._thread = None
+
+    def _run(self, chunks: "SimpleQueue[bytes]") -> None:
+        while chunk := chunks.get():
+            self._hash.update(chunk)
+            self._room.release()
 
 
 def open_file(path: Path) -> io.FileIO:

@@ -1,1 +1,1 @@
-"""Who is told what happened. One file per notifier (`core.ports.Notifier`)."""
+"""Who is told what happened. One file per notifier (`core.adapters.Notifier`)."""

@@ -2,7 +2,7 @@
 
 import logging
 
-from dockgate.core.ports import Notice
+from dockgate.core.adapters import Notice
 
 _log = logging.getLogger("dockgate.notices")
 

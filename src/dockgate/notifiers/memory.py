@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from dockgate.core.ports import Notice
+from dockgate.core.adapters import Notice
 
 
 class MemoryNotifier:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dockgate.core import pipeline as core
+from dockgate.core.adapters import BuildRequest, Notice
 from dockgate.core.approvals import Approval
 from dockgate.core.errors import BuildError, UsageError
 from dockgate.core.pipeline import Action, ActionKey, Pipeline
-from dockgate.core.ports import BuildRequest, Notice
 from dockgate.core.stores import PushedImage, Scan, Store
 from dockgate.pipeline.judging import Judging
 from dockgate.pipeline.parts import Parts

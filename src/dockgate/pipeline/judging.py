@@ -5,11 +5,11 @@ import logging
 from dataclasses import replace
 
 from dockgate.core import canonical, gate
+from dockgate.core.adapters import Notice
 from dockgate.core.approvals import answer_waiting
 from dockgate.core.deploy import Service
 from dockgate.core.errors import DatabaseError, DeployError, DockgateError
 from dockgate.core.model import Slice, Status, Verdict
-from dockgate.core.ports import Notice
 from dockgate.core.stores import Scan, ScanState
 from dockgate.pipeline.parts import Parts
 

@@ -5,19 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from dockgate.core.adapters import Advisories, Builder, Clock, ImageReader, Notifier, Registry, RepositoryHost, Target
 from dockgate.core.model import Policy
-from dockgate.core.ports import (
-    Advisories,
-    Builder,
-    Clock,
-    Ecosystem,
-    ImageReader,
-    Notifier,
-    Registry,
-    RepositoryHost,
-    Rule,
-    Target,
-)
+from dockgate.core.ports import Ecosystem, Rule
 from dockgate.core.stores import Store
 
 

@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from dockgate.core.adapters import Commit
 from dockgate.core.errors import NotFoundError, UnavailableError, UsageError
-from dockgate.core.ports import Commit
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -7,8 +7,8 @@ import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from dockgate.core.adapters import Commit
 from dockgate.core.errors import NotFoundError
-from dockgate.core.ports import Commit
 
 
 class MemoryHost:

@@ -1,0 +1,139 @@
+"""The seams of the way through: where commits come from, what builds, keeps, runs and tells. See `ports` for the rest.
+
+The comments promise behaviour, and the contract suites in `tests/contracts` hold every implementation (its memory fake
+too) to them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from dockgate.core.deploy import Deployment, Service, Task, TaskDefinition
+from dockgate.core.model import Inventory
+from dockgate.core.ports import AdvisoryReader
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit: `id` 40 hex digits, `branch` without refs/heads/, `message` whole, `time` RFC 3339."""
+
+    id: str
+    branch: str
+    author: str
+    message: str
+    time: str
+
+
+class Source(Protocol):
+    """Where commits come from."""
+
+    def heads(self, repository: str) -> Mapping[str, str]:
+        """Branch name -> commit id. NotFoundError for an unknown repository."""
+        ...
+
+    def commit(self, repository: str, revision: str) -> Commit:
+        """`revision` is a commit id or a branch name. NotFoundError for an unknown repository or revision."""
+        ...
+
+    def archive(self, repository: str, commit: str, into: Path) -> None:
+        """Writes the commit's tree as a tar file, the same bytes each time, replacing `into` whole or not at all."""
+        ...
+
+
+class RepositoryHost(Source, Protocol):
+    """A source that we host ourselves."""
+
+    def create(self, repository: str) -> None:
+        """An empty repository. Does nothing when it exists."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """What to build. `key` is unique to the attempt and a valid tag: the image is pushed under it. `context` is a
+    folder."""
+
+    key: str
+    repository: str
+    context: Path
+    dockerfile: str = "Dockerfile"
+    args: Mapping[str, str] = field(default_factory=dict)
+
+
+class Builder(Protocol):
+    def build(self, request: BuildRequest, log: Callable[[str], None]) -> str:
+        """Builds, pushes to `<registry>/<repository>:<key>`, and returns the pushed manifest's digest.
+
+        Called again with the same key it returns the digest already pushed, without building. Lines of output go to
+        `log`, without line ends. Raises BuildError (the Dockerfile's fault), UnavailableError (registry or engine)."""
+        ...
+
+
+class Registry(Protocol):
+    """The registry that builds are pushed to and services run from."""
+
+    address: str
+    """"127.0.0.1:5000": the prefix of references"""
+
+    def resolve(self, repository: str, tag: str) -> str | None:
+        """The digest behind a tag, None when there is none. UnavailableError when the registry does not answer."""
+        ...
+
+    def tags(self) -> Iterator[tuple[str, str]]:
+        """Every repository and tag there is. UnavailableError when the registry does not answer."""
+        ...
+
+
+class ImageReader(Protocol):
+    """Turns a reference in our registry into inventories."""
+
+    def __call__(self, repository: str, digest: str) -> Sequence[Inventory]:
+        """One inventory per platform (attestation manifests aside). ImageError, NotFoundError, UnavailableError."""
+        ...
+
+
+class Target(Protocol):
+    """Runs services. Everything is keyed by service name and revision; the target keeps no memory of its own but what
+    runs."""
+
+    def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Deployment:
+        """Makes `service.desired_count` tasks of `definition` run and be healthy, then none of any other revision.
+
+        Idempotent: called again it completes what is missing and leaves what is right. When a task does not become
+        healthy in time, `previous` (None: nothing) runs again and DeployError tells why. Raises UnavailableError when
+        the engine is down."""
+        ...
+
+    def tasks(self, service: str) -> Sequence[Task]:
+        """What exists now, stopped tasks of the current deploy included. An unknown service has none."""
+        ...
+
+    def remove(self, service: str) -> None:
+        """Stops and removes every task of the service. Does nothing when there are none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell people. `key` is unique: a notifier may be handed the same notice again after a crash."""
+
+    key: str
+    kind: str
+    title: str
+    body: str
+    detail: Mapping[str, Any]
+
+
+class Notifier(Protocol):
+    def notify(self, notice: Notice) -> None:
+        """Raises UnavailableError when it could not be handed on; it is then tried again later."""
+        ...
+
+
+Clock = Callable[[], datetime]
+"""Now, with time zone UTC."""
+
+Advisories = Callable[[], AdvisoryReader]
+"""Opens the advisory database as it stands now. Raises DatabaseError when there is none."""
