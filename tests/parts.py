@@ -18,7 +18,7 @@ import uvicorn
 from dockgate.bootstrap import podmand, registryd
 from dockgate.bootstrap.children import Child
 from dockgate.builders.podman import PodmanBuilder
-from dockgate.core.ports import BuildRequest
+from dockgate.core.adapters import BuildRequest
 from dockgate.registries.distribution import DistributionRegistry
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from tests.parts import BUSYBOX, Faults, Host, free_port, running_host, until, w
 
 from dockgate.builders.memory import MemoryBuilder
 from dockgate.builders.podman import PodmanBuilder
+from dockgate.core.adapters import Builder, BuildRequest, Registry
 from dockgate.core.errors import BuildError, DockgateError, UnavailableError
-from dockgate.core.ports import Builder, BuildRequest, Registry
 from dockgate.registries.distribution import DistributionRegistry
 from dockgate.registries.memory import MemoryRegistry
 

@@ -5,8 +5,8 @@ import logging
 import pytest
 from tests.parts import Faults
 
+from dockgate.core.adapters import Notice, Notifier
 from dockgate.core.errors import UnavailableError
-from dockgate.core.ports import Notice, Notifier
 from dockgate.notifiers.log import LogNotifier
 from dockgate.notifiers.memory import MemoryNotifier
 

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import pytest
 from tests.parts import Faults, git, serving, write
 
+from dockgate.core.adapters import RepositoryHost
 from dockgate.core.errors import NotFoundError, UnavailableError, UsageError
-from dockgate.core.ports import RepositoryHost
 from dockgate.sources.git import GitHost, http_backend
 from dockgate.sources.memory import MemoryHost
 

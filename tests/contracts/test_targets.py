@@ -12,9 +12,9 @@ import httpx
 import pytest
 from tests.parts import SERVE, Faults, Host, free_port, running_host, until
 
+from dockgate.core.adapters import Target
 from dockgate.core.deploy import HealthCheck, PortMapping, Service, Task, TaskDefinition, TaskState
 from dockgate.core.errors import DeployError, UnavailableError
-from dockgate.core.ports import Target
 from dockgate.targets.memory import MemoryTarget
 from dockgate.targets.podman import PodmanTarget
 
