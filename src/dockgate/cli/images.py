@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 FORMS = """
 
 \b
-IMAGE is name:tag or name@sha256:... in a registry, oci:FOLDER[:TAG],
-oci-archive:FILE, docker-archive:FILE, or the path of such a folder or file.
+IMAGE is one of
+  name:tag, name@sha256:...    in a registry
+  podman:NAME, docker:NAME     in an engine's store
+  oci:FOLDER[:TAG], oci-archive:FILE, docker-archive:FILE, or the path alone
+  -                            an archive on standard input
+  dir:FOLDER                   the root folder of a system
+  sbom:FILE, FILE.json         a CycloneDX or SPDX document
 """
 
 THIS_MACHINES = "Which platform of an index, or all of them.  [default: this machine's]"
