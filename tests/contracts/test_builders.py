@@ -303,7 +303,7 @@ def test_a_build_ends_with_the_process_that_began_it(podman: Podman, tmp_path: P
     context(tmp_path, shell("echo sleeping; sleep 4711"))
     script = (
         "import sys\nfrom pathlib import Path\nfrom dockgate.bootstrap import podmand\n"
-        "from dockgate.builders.podman import PodmanBuilder\nfrom dockgate.core.ports import BuildRequest\n"
+        "from dockgate.builders.podman import PodmanBuilder\nfrom dockgate.core.adapters import BuildRequest\n"
         "from dockgate.registries.distribution import DistributionRegistry\n"
         "data, address, context = sys.argv[1:]\npodman = podmand.prepare(Path(data), address)\n"
         "command, registry = podmand.builder(podman), DistributionRegistry(address)\n"

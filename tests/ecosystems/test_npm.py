@@ -53,6 +53,7 @@ def test_what_is_wanted(path: str, *, wanted: bool) -> None:
 
 
 PARTS = ("node_modules", ".yarn", "cache", "berry", "opt", "yarn-v1.22.22", "a", "@s", ".store", "package")
+PARTS += ("usr", "share", "nodejs")
 LASTS = ("package.json", "yarn.lock", "bun.lock", "pnpm-lock.yaml", "package-lock.json", "a.zip", "node_modules")
 
 

@@ -16,9 +16,11 @@ from dockgate.core.errors import UnreadableError
 from dockgate.core.inventory import read_image
 from dockgate.core.model import Inventory
 from dockgate.core.ports import Entry
+from dockgate.ecosystems import dpkg
 from dockgate.ecosystems.npm import ECOSYSTEM
 
 DATA = Path(__file__).parent / "data" / "npm"
+INSTALLED = "Status: install ok installed\nArchitecture: all\n"
 ARCHIVE = "app/.yarn/cache/is-odd-npm-3.0.1-93c3c3f41b-89ee2e353c.zip"
 
 
@@ -91,6 +93,22 @@ def test_a_cache_that_is_a_link_is_doubted() -> None:
         ("app/node_modules/a/yarn.lock", False),
         ("app/node_modules/a/npm-shrinkwrap.json", False),
         ("app/node_modules/.package-lock.json", False),
+        ("usr/share/nodejs", True),
+        ("usr/share/nodejs/@babel", True),
+        ("usr/share/nodejs/lodash", True),
+        ("usr/share/nodejs/lodash/package.json", True),
+        ("usr/share/nodejs/@babel/core/package.json", True),
+        ("usr/share/nodejs/npm/node_modules/a/package.json", True),
+        ("usr/lib/nodejs/a/package.json", True),
+        ("usr/lib/aarch64-linux-gnu/nodejs/a/package.json", True),
+        ("usr/share/nodejs/package.json", False),
+        ("usr/share/nodejs/@babel/package.json", False),
+        ("usr/share/nodejs/terser/bin/package.json", False),
+        ("usr/share/nodejs/lodash/yarn.lock", False),
+        ("usr/share/nodejs-doc/a/package.json", False),
+        ("usr/share/doc/nodejs/package.json", False),
+        ("usr/lib/a/b/nodejs/a/package.json", False),
+        ("opt/nodejs/a/package.json", False),
     ],
 )
 def test_what_is_wanted(path: str, *, wanted: bool) -> None:
@@ -102,6 +120,28 @@ def test_an_alias_is_the_package_that_its_file_names() -> None:
         "app/node_modules/odd-six/package.json", io.BytesIO(b'{"name": "is-number", "version": "6.0.0"}')
     )
     assert [package.purl for package in found.packages] == ["pkg:npm/is-number@6.0.0"]
+
+
+def test_a_library_of_debian_is_a_package_and_judged_as_debian_s() -> None:
+    folder = "usr/share/nodejs/lodash"
+    found = read_image(
+        image(
+            [
+                file("etc/os-release", "ID=debian\nVERSION_ID=13\n"),
+                file("var/lib/dpkg/status", f"Package: node-lodash\n{INSTALLED}Version: 4.17.21-1\n"),
+                file("var/lib/dpkg/info/node-lodash.list", f"/.\n/{folder}\n/{folder}/package.json\n/{folder}/a.js\n"),
+                file(f"{folder}/package.json", '{"name": "lodash", "version": "4.17.21"}'),
+                file(f"{folder}/a.js"),
+                symlink("usr/share/node_modules", "nodejs"),
+            ]
+        ),
+        [dpkg.ECOSYSTEM, ECOSYSTEM],
+    )
+    assert [(package.name, package.owner) for package in found.packages] == [
+        ("lodash", "node-lodash"),
+        ("node-lodash", ""),
+    ]
+    assert found.unread == ()
 
 
 def test_the_yarn_of_the_official_images_owns_its_folder() -> None:

@@ -1,0 +1,248 @@
+"""Forms of inputs that hold files: zip and tar archives, compressed streams, and the advisory database to carry."""
+
+import hashlib
+import io
+import json
+import struct
+import zipfile
+import zlib
+from collections.abc import Sequence
+from random import Random
+
+from tests.fuzz.mutate import Form, Mutate, json_value, lines
+
+_SIZE = 4 * 2**20
+"""Bytes that are unpacked in order to change them."""
+
+
+def zipped(inner: Form) -> Form:
+    """Zip archives: entries changed by `inner`, renamed, doubled, dropped and put into each other; also the records of
+    their directory, each field for itself."""
+
+    def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
+        if chance.random() < 0.4:
+            return _directory(data, chance)
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                infos = archive.infolist()[:50]
+                files = [(info.filename, archive.open(info).read(_SIZE), info.compress_type) for info in infos]
+        except Exception:  # whatever it is that a broken archive makes zipfile raise
+            return _directory(data, chance)
+        if not files:
+            return basic(data)
+        at = chance.randrange(len(files))
+        name, content, method = files[at]
+        what = chance.randrange(8)
+        if what == 0:
+            del files[at]
+        elif what == 1:
+            files.append(chance.choice(files))
+        elif what == 2:
+            files[at] = (chance.choice(files)[0], content, method)
+        elif what == 3:
+            files[at] = (lines(name.encode("utf-8", "replace"), chance, basic).decode("latin-1"), content, method)
+        elif what == 4:
+            files.append((f"lib/{name.rpartition('/')[2]}.jar", data, method))
+        elif what == 5:
+            files[at] = (name, content, zipfile.ZIP_STORED if method else zipfile.ZIP_DEFLATED)
+        else:
+            files[at] = (name, inner(content, chance, basic), method)
+        return _archive(files)
+
+    return form
+
+
+def _archive(files: Sequence[tuple[str, bytes, int]]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content, method in files:
+            info = zipfile.ZipInfo(name.replace("\0", "") or "a")
+            info.compress_type = method if method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else zipfile.ZIP_STORED
+            # The same name twice is what is wanted, and warned of.
+            archive.NameToInfo.pop(info.filename, None)
+            archive.writestr(info, content)
+    return out.getvalue()
+
+
+_RECORDS = ((b"PK\x01\x02", 46), (b"PK\x03\x04", 30), (b"PK\x05\x06", 22), (b"PK\x06\x06", 56), (b"PK\x06\x07", 20))
+
+
+def _directory(data: bytes, chance: Random) -> bytes:
+    """One field of one record, two or four bytes, set to what may be too little or too much."""
+    changed = bytearray(data)
+    for _ in range(chance.randint(1, 3)):
+        magic, size = chance.choice(_RECORDS)
+        places = [at for at in _found(data, magic) if at + size <= len(data)]
+        if not places:
+            continue
+        at = chance.choice(places) + chance.randrange(4, size, 2)
+        width = chance.choice((2, 4))
+        old = int.from_bytes(changed[at : at + width], "little")
+        new = chance.choice((0, 1, 0xFF, 0xFFFF, 0xFFFFFFFF, old + 1, old - 1, old * 2, len(data), chance.getrandbits(32)))
+        changed[at : at + width] = (new & ((1 << 8 * width) - 1)).to_bytes(width, "little")
+    return bytes(changed)
+
+
+def _found(data: bytes, magic: bytes) -> list[int]:
+    places = []
+    at = data.find(magic)
+    while at >= 0 and len(places) < 1000:
+        places.append(at)
+        at = data.find(magic, at + 1)
+    return places
+
+
+def compressed(inner: Form) -> Form:
+    """gzip and zstd around what `inner` changes: unpacked, changed, and packed again; now and then the other way, or
+    several streams behind each other."""
+
+    def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
+        import zstandard
+
+        try:
+            if data.startswith(b"\x1f\x8b"):
+                content, pack = zlib.decompressobj(31).decompress(data, _SIZE), "gzip"
+            elif data.startswith(b"\x28\xb5\x2f\xfd"):
+                content = zstandard.ZstdDecompressor().stream_reader(data).read(_SIZE)
+                pack = "zstd"
+            else:
+                content, pack = data, "none"
+        except (zlib.error, zstandard.ZstdError):
+            return basic(data)
+        what = chance.randrange(12)
+        if what:
+            content = inner(content, chance, basic)
+        else:
+            pack = chance.choice(("gzip", "zstd", "none"))
+        cut = chance.randrange(len(content) + 1) if what == 1 else len(content)
+        return b"".join(_packed(piece, pack) for piece in (content[:cut], content[cut:]) if piece)
+
+    return form
+
+
+def _packed(data: bytes, pack: str) -> bytes:
+    import zstandard
+
+    if pack == "gzip":
+        packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+        return packer.compress(data) + packer.flush()
+    return zstandard.compress(data, 1) if pack == "zstd" else data
+
+
+_FIELDS = ((0, 100), (100, 8), (108, 8), (124, 12), (136, 12), (156, 1), (157, 100), (257, 8), (345, 155), (482, 1))
+"""Place and size: name, mode, owner, size, time, type, link, magic, prefix, "is extended" of a sparse file."""
+_NUMBERS = (b"0", b"7", b"777", b"1000", b"77777777777", b"-1", b"9", b"\x80\0\0\0\0\0\0\0\0\0\2\0", b"\xff" * 12)
+_NAMES = (
+    *(b"", b".", b"..", b"/", b"../a", b"a/../../b", b"a//b/./c", b".wh.a", b"a/.wh..wh..opq", b".wh..", b"a/.wh."),
+    *(b"etc/os-release", b"\xff\xfe", b"a" * 100, b"d/"),
+)
+_TYPES = (b"0", b"1", b"2", b"3", b"5", b"6", b"7", b"\0", b"x", b"g", b"L", b"K", b"S", b"V")
+_EXTENDED = (
+    *("path=b", "path=../b", "linkpath=c", "size=3", "size=99999999999999999999", "GNU.sparse.major=1", "path="),
+    *("GNU.sparse.minor=0", "GNU.sparse.name=s", "GNU.sparse.realsize=9", "GNU.sparse.map=0,1", "mtime=1.5", "a\0b=c"),
+)
+
+
+def tarred(inner: Form) -> Form:
+    """Tar archives: fields of their headers with the checksum made right again, entries moved, doubled and dropped,
+    extended headers put before them, contents changed by `inner`."""
+
+    def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
+        entries = _entries(data)
+        if not entries:
+            return basic(data)
+        at = chance.randrange(len(entries))
+        header, content = entries[at]
+        what = chance.randrange(9)
+        if what == 0:
+            del entries[at]
+        elif what == 1:
+            entries.insert(chance.randrange(len(entries) + 1), entries[at])
+        elif what == 2:
+            entries[at] = (_sized(header, len(changed := inner(content, chance, basic))), changed)
+        elif what == 3:
+            records = b"".join(map(_record, chance.sample(_EXTENDED, chance.randint(1, 3))))
+            extended = lines(records, chance, basic) if chance.random() < 0.3 else records
+            flag = chance.choice((b"x", b"x", b"g"))
+            entries.insert(at, (_sized(_set(header, 156, 1, flag), len(extended)), extended))
+        elif what == 4:
+            name = chance.choice(_NAMES) + chance.choice((b"", b"\0", b"\0x"))
+            entries.insert(at, (_sized(_set(header, 156, 1, chance.choice((b"L", b"K"))), len(name)), name))
+        else:
+            for _ in range(chance.randint(1, 3)):
+                header = _field(header, chance, basic)
+            entries[at] = (header, content)
+        end = chance.choice((b"", bytes(512), bytes(512) + b"a" * 512)) if chance.random() < 0.1 else bytes(1024)
+        return b"".join(header + content + bytes(-len(content) % 512) for header, content in entries) + end
+
+    return form
+
+
+def _entries(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Headers and contents, by sizes as far as they are octal."""
+    found: list[tuple[bytes, bytes]] = []
+    at = 0
+    while at + 512 <= len(data) and len(found) < 100 and data[at : at + 512].strip(b"\0"):
+        header = data[at : at + 512]
+        try:
+            size = int(header[124:136].strip(b" \0") or b"0", 8)
+        except ValueError:
+            size = 0
+        content = data[at + 512 : at + 512 + max(0, size)]
+        found.append((header, content))
+        at += 512 + len(content) + (-len(content) % 512)
+    return found
+
+
+def _field(header: bytes, chance: Random, basic: Mutate) -> bytes:
+    at, size = chance.choice(_FIELDS)
+    if at == 156:
+        value = chance.choice(_TYPES)
+    elif at in (0, 157, 345):
+        value = chance.choice(_NAMES) if chance.random() < 0.7 else basic(header[at : at + size].rstrip(b"\0"))
+    elif at == 257:
+        value = chance.choice((b"ustar\x0000", b"ustar  \0", b""))
+    else:
+        value = chance.choice(_NUMBERS)
+    return _set(header, at, size, value)
+
+
+def _sized(header: bytes, size: int) -> bytes:
+    return _set(header, 124, 12, b"%011o" % size)
+
+
+def _set(header: bytes, at: int, size: int, value: bytes) -> bytes:
+    changed = bytearray(header)
+    changed[at : at + size] = value[:size].ljust(size, b"\0")
+    changed[148:156] = b" " * 8
+    changed[148:156] = b"%06o\0 " % sum(changed)
+    return bytes(changed)
+
+
+def _record(text: str) -> bytes:
+    body = f" {text}\n".encode()
+    size = len(body) + len(str(len(body)))
+    return str(len(body) + len(str(size))).encode() + body
+
+
+def carried(inner: Form) -> Form:
+    """The advisory database to carry: `inner` changes the database, and the header in front is made to fit it."""
+
+    def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
+        import zstandard
+
+        try:
+            size = struct.unpack_from("<I", data, 4)[0]
+            header = json.loads(data[8 : 8 + size])
+            content = zstandard.ZstdDecompressor().stream_reader(data[8 + size :]).read(_SIZE)
+            if chance.random() < 0.2:
+                header = json_value(header, chance, basic)
+            else:
+                content = inner(content, chance, basic)
+                header |= {"size": len(content), "content": hashlib.sha256(content).hexdigest()}
+            stated = json.dumps(header).encode()
+        except (struct.error, ValueError, TypeError, RecursionError, zstandard.ZstdError):
+            return basic(data)
+        return data[:4] + struct.pack("<I", len(stated)) + stated + zstandard.compress(content, 1)
+
+    return form

@@ -1,0 +1,188 @@
+"""Changes to an input that leave its outer form whole, so that what lies behind checksums, lengths and brackets is
+reached. Each form takes an input, a source of chance, and a function that changes bytes without regard to form."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+Mutate = Callable[[bytes], bytes]
+Form = Callable[[bytes, Random, Mutate], bytes]
+
+_NESTED: Any = []
+for _ in range(50):
+    _NESTED = [_NESTED]
+_VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, 1.5, float("inf"), float("nan")),
+    *("", "0", "*", "a" * 300, "\0", "\ud800", "é\u2028", "../..", "/", "\n", "-1", "1.2.3-rc.1+b", "2020-01-01"),
+    *([], {}, [None], {"": None}, [[], {}], _NESTED),
+)
+_WORDS = (
+    *(b"", b"\0", b"\xff", b"\n", b"\r\n", b" ", b"\t", b"=", b":", b",", b"-", b"/", b"..", b"@", b"#", b"%", b"!", b"~"),
+    *(b"'", b'"', b'"""', b"\\", b"[", b"]", b"{", b"}", b"(", b")", b"<", b">", b"&", b"*", b"|", b"^", b"+"),
+    *(b"0", b"-1", b"1e999", b"99999999999999999999", b"true", b"null", b"name", b"version", b"\xed\xa0\x80", b"\xc3"),
+)
+_TOKEN = re.compile(rb"[A-Za-z0-9_.]+|\s+|.", re.DOTALL)
+
+
+def blind(chance: Random, limit: int = 1 << 20) -> Mutate:
+    """Changes bytes without regard to form, for where no fuzzing engine is at hand."""
+
+    def mutate(data: bytes) -> bytes:
+        changed = bytearray(data)
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(len(changed) + 1)
+            what = chance.randrange(5)
+            if what == 0 or at == len(changed):
+                changed[at:at] = chance.randbytes(chance.randint(1, 4))
+            elif what == 1:
+                changed[at] ^= 1 << chance.randrange(8)
+            elif what == 2:
+                changed[at] = chance.choice(b"\0\1\x7f\x80\xff \n0/")
+            elif what == 3:
+                del changed[at : at + chance.randint(1, 32)]
+            else:
+                end = at + chance.randint(1, 64)
+                changed[end:end] = changed[at:end]
+        return bytes(changed[:limit])
+
+    return mutate
+
+
+def plain(data: bytes, chance: Random, basic: Mutate) -> bytes:
+    return basic(data)
+
+
+def lines(data: bytes, chance: Random, basic: Mutate) -> bytes:
+    """Text: its lines moved, doubled and dropped, its words exchanged for others of its own and for nasty ones."""
+    if chance.random() < 0.4:
+        rows = data.split(b"\n")
+        _shuffle(rows, chance, lambda row: _words(row, chance))
+        return b"\n".join(rows)
+    return _words(data, chance)
+
+
+def _words(data: bytes, chance: Random) -> bytes:
+    # Around a place of its own, for a text may be long.
+    start = max(0, chance.randrange(len(data) + 1) - 200)
+    head, body, tail = data[:start], data[start : start + 400], data[start + 400 :]
+    words: list[bytes] = _TOKEN.findall(body)
+    _shuffle(words, chance, lambda word: chance.choice(_WORDS) if chance.random() < 0.7 else word * chance.randint(2, 9))
+    return head + b"".join(words) + tail
+
+
+def _shuffle(items: list[Any], chance: Random, change: Callable[[Any], Any]) -> None:
+    """Changes a list in one or a few places; some of what it gets is what stands elsewhere in it."""
+    for _ in range(chance.choice((1, 1, 1, 2, 4))):
+        at, other = chance.randrange(len(items) + 1), chance.randrange(len(items) + 1)
+        what = chance.randrange(5)
+        if at == len(items) or other == len(items):
+            items.insert(at, change(chance.choice(items)) if items else change(b"" if change is None else b""))
+        elif what == 0:
+            del items[at]
+        elif what == 1:
+            items.insert(at, items[other])
+        elif what == 2:
+            items[at] = items[other]
+        else:
+            items[at] = change(items[at])
+
+
+def json_text(data: bytes, chance: Random, basic: Mutate) -> bytes:
+    """JSON: a value, or several, exchanged, doubled, dropped, renamed or put deeper; what is none is changed as text."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return lines(data, chance, basic)
+    for _ in range(chance.choice((1, 1, 2, 4))):
+        document = json_value(document, chance, basic)
+    return json.dumps(document, ensure_ascii=chance.random() < 0.8).encode("utf-8", "surrogatepass")
+
+
+def json_value(document: Any, chance: Random, basic: Mutate) -> Any:
+    """The document with one change, made in place where that can be."""
+    places: list[tuple[Any, Any]] = []
+    waiting = [document]
+    while waiting and len(places) < 5000:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            keys = list(value) if isinstance(value, dict) else range(len(value))
+            places += [(value, key) for key in keys]
+            waiting += [value[key] for key in keys]
+    if not places or chance.random() < 0.02:
+        return chance.choice(_VALUES)
+    holder, key = chance.choice(places)
+    value = holder[key]
+    what = chance.randrange(7)
+    if what == 0:
+        del holder[key]
+    elif what == 1:
+        other, name = chance.choice(places)
+        # A copy: two places of one document must not hold each other.
+        holder[key] = json.loads(json.dumps(other[name])) if name in other or isinstance(other, list) else None
+    elif what == 2 and isinstance(value, str):
+        changed = basic(value.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
+        holder[key] = changed
+    elif what == 3 and isinstance(value, str):
+        holder[key] = _words(value.encode("utf-8", "surrogatepass"), chance).decode("utf-8", "replace")
+    elif what == 4 and isinstance(holder, dict):
+        holder[chance.choice([str(one) for _, one in places])] = holder.pop(key)
+    elif what == 4 and isinstance(holder, list):
+        holder.insert(key, json.loads(json.dumps(value)))
+    else:
+        holder[key] = chance.choice(_VALUES)
+    return document
+
+
+def edits(bases: Sequence[bytes]) -> Form:
+    """For inputs that are edits of a base file: see `edited`."""
+    busy = [_busy(base) for base in bases]
+
+    def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
+        if not data:
+            return bytes((chance.randrange(len(bases)),))
+        if chance.random() < 0.2 and len(data) > 5:
+            at = chance.randrange(1, len(data))
+            return data[:at]
+        base = data[0] % len(bases)
+        places = busy[base]
+        at = chance.choice(places) if places and chance.random() < 0.95 else chance.randrange(1 << 24)
+        size = chance.choice((1, 1, 1, 2, 4, 4, 8))
+        value = chance.choice((b"\0", b"\xff", b"\x7f", b"\x80", b"\1")) * size
+        if chance.random() < 0.5:
+            value = chance.randbytes(size)
+        elif chance.random() < 0.3:
+            other = chance.choice(places) if places else 0
+            value = bases[base][other : other + size]
+        return data + at.to_bytes(3, "big") + bytes((len(value),)) + value
+
+    return form
+
+
+def edited(bases: Sequence[bytes], data: bytes) -> bytes:
+    """A file made of one of the bases, which the first byte names, and of edits: place (three bytes), count, bytes.
+
+    Large binary files are fuzzed like this: a few bytes tell what is changed. No bytes mean that the file ends there.
+    """
+    content = bytearray(bases[data[0] % len(bases)] if data else b"")
+    at = 1
+    while at + 4 <= len(data):
+        place, size = int.from_bytes(data[at : at + 3], "big"), data[at + 3] % 32
+        place %= len(content) + 1
+        if size:
+            value = data[at + 4 : at + 4 + size]
+            content[place : place + len(value)] = value
+        else:
+            del content[place:]
+        at += 4 + size
+    return bytes(content)
+
+
+def _busy(base: bytes) -> list[int]:
+    """Places at and around bytes that are not zero, at most some 50,000 of them."""
+    found = {match.start() + off for match in re.finditer(rb"[^\0]+", base) for off in (-4, -2, -1)} | {
+        at for match in re.finditer(rb"[^\0]{1,64}", base) for at in range(match.start(), match.end())
+    }
+    places = sorted(at for at in found if at >= 0)
+    return places[:: max(1, len(places) // 50_000)]

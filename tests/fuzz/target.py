@@ -1,0 +1,52 @@
+"""What a fuzzer is told of a parser: what to call, what to begin with, and whose lines are to be reached."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from random import Random
+
+from tests.fuzz.mutate import Form, Mutate, plain
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of input. `call` raises for a bug alone: what the parser may refuse, the call lets pass.
+
+    `seeds` makes valid inputs; `form` changes one so that its checksums, lengths and brackets stay right.
+    """
+
+    name: str
+    call: Callable[[bytes], None]
+    seeds: Callable[[], Sequence[bytes]]
+    form: Form = plain
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parser. An input's first byte says which part it is for, the rest is what the part's call is given.
+
+    `modules` are those whose functions' lines count as the parser's.
+    """
+
+    name: str
+    parts: tuple[Part, ...]
+    modules: tuple[str, ...]
+
+    @cached_property
+    def seeds(self) -> list[bytes]:
+        return [bytes((at,)) + seed for at, part in enumerate(self.parts) for seed in part.seeds()]
+
+    def part(self, data: bytes) -> Part:
+        return self.parts[data[0] % len(self.parts)]
+
+    def run(self, data: bytes) -> None:
+        if data:
+            self.part(data).call(data[1:])
+
+    def mutate(self, data: bytes, chance: Random, basic: Mutate) -> bytes:
+        """Another input of the same part, made by its form or, half of the time, byte by byte."""
+        if not data:
+            return chance.choice(self.seeds)
+        if chance.random() < 0.5:
+            return data[:1] + basic(data[1:])
+        return data[:1] + self.part(data).form(data[1:], chance, basic)

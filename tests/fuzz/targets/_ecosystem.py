@@ -1,0 +1,99 @@
+"""What every ecosystem's target has: its files, its versions, and the package URLs that it understands."""
+
+import io
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from tests.fuzz.mutate import Form, lines, plain
+from tests.fuzz.target import Part, Target
+
+from dockgate.bootstrap.purls import Purls
+from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.core.model import Distribution
+from dockgate.core.ports import Ecosystem
+
+DATA = Path(__file__).parent.parent.parent / "ecosystems" / "data"
+_VERSIONS = Path(__file__).parent.parent.parent / "cases" / "versions"
+_RELEASES = ("", "3", "12.5", "20.04", "2023.6")
+
+
+def files(*names: str) -> Callable[[], list[bytes]]:
+    """Seeds out of the fixtures."""
+    return lambda: [(DATA / name).read_bytes() for name in names]
+
+
+def part(kind: Ecosystem, name: str, path: str, seeds: Callable[[], Sequence[bytes]], form: Form = plain) -> Part:
+    """A file at `path`, as `Ecosystem.read` sees it."""
+    return Part(name, partial(read, kind, path), seeds, form)
+
+
+def read(kind: Ecosystem, path: str, data: bytes) -> None:
+    """Reads a file, and does with what it says what a scan does."""
+    kind.wants(path, len(data), 0o755, data[:64])
+    try:
+        extract = kind.read(path, io.BytesIO(data))
+    except UnreadableError:
+        return
+    assert all(package.path.startswith(path) for package in extract.packages)
+    for package in extract.packages[:2]:
+        for release in _RELEASES:
+            for name in kind.distributions[:4]:
+                assert kind.settle(package, Distribution(name, release)).ecosystem
+        key(kind, package.version)
+        hash(package)
+
+
+def key(kind: Ecosystem, version: str) -> object | None:
+    try:
+        return kind.key(version)
+    except UncomparableError:
+        return None
+
+
+def target(kind: Ecosystem, parts: Sequence[Part], *modules: str, versions: str, purls: Sequence[str]) -> Target:
+    """`versions` is the file of cases whose versions are the seeds, `purls` are those of the package URLs. `modules`
+    are those besides the plugin's own, "_npm_lock"."""
+    own = type(kind).__module__
+    return Target(
+        kind.name,
+        (
+            *parts,
+            Part("versions", partial(_order, kind), partial(_pairs, versions), lines),
+            Part("purls", partial(_purl, kind), lambda: [purl.encode() for purl in purls], lines),
+        ),
+        (own, *(f"dockgate.ecosystems.{name}" for name in modules)),
+    )
+
+
+def _pairs(name: str) -> list[bytes]:
+    rows = [line.split() for line in (_VERSIONS / name).read_text("utf-8").splitlines() if line and line[0] != "#"]
+    return [f"{row[0]}\n{row[-1]}\n{row[0]}".encode() for row in rows[:: max(1, len(rows) // 100)]]
+
+
+def _order(kind: Ecosystem, data: bytes) -> None:
+    """Of any three versions that can be compared: exactly one of less, equal and greater, the same both ways round;
+    and, save for Maven's, which has circles, in one row."""
+    versions = data.decode("utf-8", "surrogateescape").split("\n")[:3]
+    keys = [found for version in versions if (found := key(kind, version)) is not None]
+    for a in keys:
+        for b in keys:
+            assert (a < b) + (b < a) + (a == b) == 1  # type: ignore[operator]
+    if kind.name != "java" and len(keys) == 3:
+        first, second, third = sorted(keys)  # type: ignore[type-var]
+        assert not second < first  # type: ignore[operator]
+        assert not third < second  # type: ignore[operator]
+        assert not third < first  # type: ignore[operator]
+
+
+def _purl(kind: Ecosystem, data: bytes) -> None:
+    reader = Purls([kind])
+    try:
+        parsed = reader.parse(data.decode("utf-8", "replace"))
+    except UsageError:
+        return
+    for distribution in (None, *(Distribution(name, "12") for name in kind.distributions[:2])):
+        try:
+            assert reader.package(parsed, distribution).path == ""
+        except UsageError as error:
+            assert error.advice

@@ -1,0 +1,137 @@
+"""Distributions' package databases, and os-release."""
+
+import gzip
+import io
+from collections.abc import Iterator
+
+from tests.fuzz.mutate import edited, edits, lines
+from tests.fuzz.target import Part, Target
+from tests.fuzz.targets._ecosystem import DATA, files, part, read, target
+
+from dockgate.core import osrelease
+from dockgate.core.errors import UnreadableError
+from dockgate.ecosystems import _rpm_header, _rpm_sqlite, apk, dpkg, rpm
+
+_STATUS = b"""Package: bash
+Status: install ok installed
+Architecture: amd64
+Multi-Arch: foreign
+Version: 5.2.37-2+b5
+Source: bash-src (1:5.2.37-2)
+Description: GNU Bourne Again SHell
+ Bash is a shell.
+ .
+ Version: 9 is not this field.
+
+Package: gone
+Status: deinstall ok config-files
+Version: 1.0
+
+Package: libc6
+Status: hold ok half-configured
+Architecture: amd64
+Version: 2.41-12
+Source: glibc
+
+"""
+_LISTS = [b"/.\n/usr\n/usr/bin\n/usr/bin/bash\n/usr/share/doc/bash/README \xff\n"]
+_SUMS = [b"d41d8cd98f00b204e9800998ecf8427e  usr/bin/bash\n0123456789abcdef0123456789abcdef  usr/lib/a b\n"]
+_REPOSITORIES = [
+    b"https://dl-cdn.alpinelinux.org/alpine/v3.20/main\nhttps://dl-cdn.alpinelinux.org/alpine/v3.20/community\n",
+    b"# none\n@edge https://dl-cdn.alpinelinux.org/alpine/edge/main\n/media/cdrom/apks\n\n",
+]
+_RELEASES = [
+    b'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\nID=debian\n',
+    b"NAME='Amazon Linux'\nID=\"amzn\"\nID_LIKE=\"fedora rhel\"\nVERSION_ID=2023\nSUPPORT_END=\"2029-06-30\"\n# a\nX=\"\\$\"\n",
+]
+
+
+def _unpacked(name: str) -> bytes:
+    return gzip.decompress((DATA / "rpm" / name).read_bytes())
+
+
+_BASES = {name: _unpacked(f"{name}.gz") for name in ("rpmdb.sqlite", "Packages.db", "Packages-little", "Packages-big")}
+_BDB = [_BASES["Packages-little"], _BASES["Packages-big"]]
+
+
+def _form(name: str, path: str, bases: list[bytes]) -> Part:
+    return Part(
+        name,
+        lambda data: read(rpm.ECOSYSTEM, path, edited(bases, data)),
+        lambda: [bytes((at,)) for at in range(len(bases))],
+        edits(bases),
+    )
+
+
+def _headers() -> list[bytes]:
+    base = _BASES["rpmdb.sqlite"]
+    return list(_rpm_sqlite.blobs(io.BytesIO(base), len(base), _rpm_header.SIZE_LIMIT))
+
+
+_HEADERS = _headers()
+
+
+def _header(data: bytes) -> None:
+    try:
+        _rpm_header.parse(edited(_HEADERS, data), 1 << 20)
+    except UnreadableError:
+        return
+
+
+def _osrelease(data: bytes) -> None:
+    try:
+        assert osrelease.read(io.BytesIO(data)).id
+    except UnreadableError:
+        return
+
+
+def _targets() -> Iterator[Target]:
+    yield Target("osrelease", (Part("file", _osrelease, lambda: _RELEASES, lines),), ("dockgate.core.osrelease",))
+    own = dpkg.ECOSYSTEM
+    yield target(
+        own,
+        (
+            part(own, "status", "var/lib/dpkg/status", lambda: [_STATUS], lines),
+            part(own, "status.d", "var/lib/dpkg/status.d/bash", lambda: [_STATUS[:240]], lines),
+            part(own, "md5sums", "var/lib/dpkg/status.d/bash.md5sums", lambda: _SUMS, lines),
+            part(own, "list", "var/lib/dpkg/info/bash:amd64.list", lambda: _LISTS, lines),
+        ),
+        versions="dpkg.txt",
+        purls=("pkg:deb/debian/openssl@3.0.11-1?arch=amd64&distro=debian-12&upstream=openssl%403.0.11", "pkg:deb/a@1"),
+    )
+    own = apk.ECOSYSTEM
+    yield target(
+        own,
+        (
+            part(own, "installed", "lib/apk/db/installed", files("apk/installed"), lines),
+            part(own, "repositories", "etc/apk/repositories", lambda: _REPOSITORIES, lines),
+        ),
+        versions="apk.txt",
+        purls=("pkg:apk/alpine/musl@1.2.5-r0?arch=x86_64&distro=alpine-3.19.1&upstream=musl", "pkg:apk/wolfi/a@1?distro=20230201"),
+    )
+    own = rpm.ECOSYSTEM
+    yield target(
+        own,
+        (
+            _form("sqlite", "var/lib/rpm/rpmdb.sqlite", [_BASES["rpmdb.sqlite"]]),
+            _form("ndb", "var/lib/rpm/Packages.db", [_BASES["Packages.db"]]),
+            _form("bdb", "var/lib/rpm/Packages", _BDB),
+            Part("header", _header, lambda: [bytes((at,)) for at in range(len(_HEADERS))], edits(_HEADERS)),
+            part(own, "manifest", rpm.MANIFEST, files("rpm/container-manifest-2"), lines),
+            part(own, "wal", "var/lib/rpm/rpmdb.sqlite-wal", lambda: [b"", b"\x37\x7f\x06\x82" + bytes(60)]),
+        ),
+        "_rpm_sqlite",
+        "_rpm_ndb",
+        "_rpm_bdb",
+        "_rpm_header",
+        "_rpm_distributions",
+        versions="rpm.txt",
+        purls=(
+            "pkg:rpm/rocky/bash@5.1.8-9.el9?arch=x86_64&epoch=1&upstream=bash-5.1.8-9.el9.src.rpm&distro=rocky-9.3",
+            "pkg:rpm/redhat/nodejs@20?rpmmod=nodejs:20&distro=redhat-9",
+            "pkg:rpm/a@1?distro=sles-15.5",
+        ),
+    )
+
+
+TARGETS = tuple(_targets())

@@ -1,0 +1,313 @@
+"""Images: layers, their documents, archives, references and credentials."""
+
+import io
+import json
+import os
+import re
+import tarfile
+from random import Random
+from typing import BinaryIO, cast
+
+from tests.fuzz.containers import compressed, tarred
+from tests.fuzz.mutate import Mutate, json_text, lines
+from tests.fuzz.target import Part, Target
+from tests.images import make, pieces
+
+from dockgate.core.errors import ImageError, NotFoundError, UnreadableError, UsageError
+from dockgate.images import image, reference
+from dockgate.images.archive import archive_origin
+from dockgate.images.credentials import find_credentials
+from dockgate.images.inflate import Bounds, Inflated
+from dockgate.images.layers import TarLayer
+
+_BOUNDS = Bounds(inflated=32 * 2**20, ratio=100, ratio_from=2**20, headers=20_000)
+"""Those of real layers are minutes away; here a bomb goes off in a moment."""
+_SPLIT = b"\n\0\n"
+
+
+def _layer(data: bytes) -> None:
+    """Reads every file of a layer, as a scan that wants them all."""
+    layer = TarLayer(make.sha256(data), lambda: pieces.Blob(data, 100_000), len(data), _BOUNDS)
+    try:
+        for entry in layer.entries():
+            assert entry.path == "" or ".." not in entry.path.split("/")
+            assert not entry.path.startswith("/")
+            if entry.open:
+                try:
+                    assert len(entry.open().read(2**20)) == min(entry.size, 2**20)
+                except UnreadableError:
+                    continue
+    except ImageError:
+        return
+
+
+def _stream(data: bytes) -> None:
+    """A compressed stream alone."""
+    buffer = memoryview(bytearray(2**16))
+    try:
+        inflated = Inflated(_Counted(data), "a blob", _BOUNDS)
+        while inflated.readinto(buffer):
+            pass
+    except ImageError:
+        return
+
+
+class _Counted:
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+        self.count = 0
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        read = self._file.readinto(buffer)
+        self.count += read
+        return read
+
+
+def _layers() -> list[bytes]:
+    some = {
+        "etc/os-release": b"ID=debian\n",
+        "bin": make.Symlink("usr/bin"),
+        "usr/bin/a": make.Hardlink("etc/os-release"),
+        "usr/lib/": make.Folder(),
+        "etc/.wh.passwd": b"",
+        "var/.wh..wh..opq": b"",
+        "a" * 90 + "/" + "b" * 90: b"long",
+    }
+    tars = [make.tar(some), make.tar(some, tarfile.GNU_FORMAT), make.tar(some, tarfile.USTAR_FORMAT)]
+    sparse = pieces.header(b"s", b"1000", b"S", rest=b"ustar  \0".ljust(226, b"\0") + b"00000002000")
+    odd = (
+        pieces.extended(path="x/y", linkpath="z", size="3") + pieces.header(b"a", b"3") + pieces.block(b"abc"),
+        pieces.extended(GNU__sparse__major="1", GNU__sparse__minor="0", GNU__sparse__name="n", GNU__sparse__realsize="9")
+        + pieces.header(b"a", b"3")
+        + pieces.block(b"abc"),
+        pieces.extended(b"g", comment="a") + pieces.header(b"a", (3).to_bytes(12, "big", signed=False)[:0] + b"3") + pieces.block(b"abc"),
+        pieces.header(b"a", b"\x80" + bytes(10) + b"\3") + pieces.block(b"abc"),
+        sparse + bytes(512),
+    )
+    return [*tars, *(each + pieces.END for each in odd)]
+
+
+def _packed() -> list[bytes]:
+    tars = _layers()
+    return [
+        *tars,
+        make.compress(tars[0], "gzip"),
+        make.compress(tars[1], "zstd"),
+        make.compress(tars[0][:1024]) + make.compress(tars[0][1024:]),
+        b"\x50\x2a\x4d\x18\4\0\0\0abcd" + make.compress(tars[0], "zstd"),
+        b"BZh9" + bytes(20),
+    ]
+
+
+def _documents(data: bytes) -> None:
+    """A config, a base's manifest, a manifest and an index, each naming those before it by "#0", "#1", whose digest and
+    size are then put in: changed documents still fit each other. The last one is what a reference names."""
+    held: dict[str, bytes] = {}
+    names: list[tuple[bytes, bytes]] = []
+    digest = content = b""
+    for content in data.split(_SPLIT)[:8]:
+        for at, (known, size) in enumerate(names):
+            content = content.replace(b'"#%d"' % at, b'"%s"' % known).replace(b"-900%d" % at, size)
+        digest = make.sha256(content).encode()
+        names.append((digest, b"%d" % len(content)))
+        held[digest.decode()] = content
+    for wanted in (["all"], None, ["linux/arm64"]):
+        try:
+            for found in image.read_images(_Held(held), digest.decode(), content, wanted):
+                assert found.platform
+                assert len(found.layers) <= 1024
+                assert found.origins.base_layers <= len(found.layers)
+        except (ImageError, NotFoundError):
+            continue
+
+
+class _Held:
+    """Documents by digest (`blobs.Origin`)."""
+
+    name = "a reference"
+
+    def __init__(self, held: dict[str, bytes]) -> None:
+        self._held = held
+
+    def root(self) -> tuple[str, bytes]:
+        raise AssertionError("never asked")
+
+    def manifest(self, digest: str) -> bytes:
+        if digest not in self._held:
+            raise ImageError(f"{digest} is missing.")
+        return self._held[digest]
+
+    def blob(self, digest: str) -> io.RawIOBase:
+        return pieces.Blob(self.manifest(digest), 2**20)
+
+    def base(self, name: str, digest: str) -> bytes:
+        return self.manifest(digest)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _sets() -> list[bytes]:
+    layers = [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": f"sha256:{n:064}", "size": n} for n in range(3)]
+    config = {
+        "os": "linux",
+        "architecture": "amd64",
+        "created": "2026-01-01T00:00:00Z",
+        "config": {"User": "app", "Labels": {"org.opencontainers.image.base.name": "debian"}},
+        "rootfs": {"type": "layers", "diff_ids": []},
+        "history": [
+            {"created_by": "/bin/sh -c #(nop) ADD file:a in /"},
+            {"created_by": '/bin/sh -c #(nop)  CMD ["bash"]', "empty_layer": True},
+            {"created_by": "RUN a", "comment": "buildkit.dockerfile.v0"},
+            {"created_by": "COPY", "comment": "FROM docker.io/library/debian:12"},
+        ],
+    }
+    base = {"schemaVersion": 2, "config": _named(0, "config"), "layers": layers[:1]}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": _named(0, "config"),
+        "layers": layers,
+        "annotations": {"org.opencontainers.image.base.digest": "#1", "org.opencontainers.image.base.name": "debian:12"},
+    }
+    attested = {"os": "unknown", "architecture": "unknown"}
+    index = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [
+            {**_named(2, "manifest"), "platform": {"os": "linux", "architecture": "arm64", "variant": "v8"}},
+            {**_named(1, "manifest"), "platform": attested},
+            _named(2, "manifest"),
+        ],
+    }
+    nested = {"schemaVersion": 2, "manifests": [_named(3, "index")]}
+    whole = [json.dumps(one).encode() for one in (config, base, manifest, index, nested)]
+    return [_SPLIT.join(whole[:end]) for end in (3, 4, 5)] + [b'{"schemaVersion": 1}']
+
+
+def _named(at: int, kind: str) -> dict[str, object]:
+    return {"mediaType": f"application/vnd.oci.image.{kind}.v1+json", "digest": f"#{at}", "size": -9000 - at}
+
+
+def _several(data: bytes, chance: Random, basic: Mutate) -> bytes:
+    """One of the documents changed, as JSON."""
+    documents = data.split(_SPLIT)
+    at = chance.randrange(len(documents))
+    if chance.random() < 0.1:
+        documents.insert(at, chance.choice(documents))
+    else:
+        documents[at] = json_text(documents[at], chance, basic)
+    return _SPLIT.join(documents)
+
+
+def _archive(data: bytes) -> None:
+    file = cast(BinaryIO, open(os.memfd_create("archive"), "w+b", buffering=0))  # noqa: SIM115 - the origin closes it
+    file.write(data)
+    try:
+        origin = archive_origin(file, "an archive")
+    except ImageError:
+        return
+    try:
+        image.read_images(origin, *origin.root(), ["all"])
+    except (ImageError, NotFoundError):
+        pass
+    finally:
+        origin.close()
+
+
+def _archives() -> list[bytes]:
+    made = make.image([{"etc/os-release": b"ID=debian\n"}, {"a": b"b"}])
+    config = f"{made.config.removeprefix('sha256:')}.json"
+    saved = {
+        config: made.blobs[made.config],
+        "0/layer.tar": made.blobs[made.layers[0]],
+        "1/layer.tar": make.Symlink("../0/layer.tar"),
+        "manifest.json": json.dumps(
+            [{"Config": config, "RepoTags": ["app:1"], "Layers": ["0/layer.tar", "1/layer.tar"]}]
+        ).encode(),
+    }
+    return [make.tar(make.layout_files({"latest": made, "b": make.index([made])})), make.tar(saved)]
+
+
+def _reference(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    # A path of this machine is not what is asked about.
+    call = reference.parse if not re.search(r"[\0/.]", text) or "://" in text else reference.parse_remote
+    try:
+        found = call(text)
+    except UsageError as error:
+        assert error.advice
+        return
+    if isinstance(found, reference.Remote):
+        assert reference.parse_remote(str(found)) == found
+        reference.is_loopback(found.registry)
+    elif isinstance(found, reference.Stored):
+        assert not found.name.startswith("-")
+
+
+_REFERENCES = (
+    *("debian", "127.0.0.1:5000/a/b:1", "[::1]:5000/a@sha256:" + "0" * 64, "ghcr.io/a/b_c__d-e:1.2-x@sha512:" + "a" * 128),
+    *("podman:app", "docker-daemon:a/b:1", "localhost/x", "index.docker.io/a", "-", "dir:x", "oci:x:y", "docker:5000/a"),
+)
+
+
+def _credentials(data: bytes) -> None:
+    """Without a PATH no helper is found, whatever the file names."""
+    descriptor = os.memfd_create("auth")
+    try:
+        os.write(descriptor, data)
+        environ = {"REGISTRY_AUTH_FILE": f"/proc/self/fd/{descriptor}", "PATH": "", "HOME": "/nowhere"}
+        for registry, repository in (("docker.io", "library/a"), ("a.example:5000", "b/c")):
+            try:
+                found = find_credentials(registry, repository, environ)
+            except UsageError as error:
+                assert error.advice
+                continue
+            assert found is None or found.password not in repr(found) or not found.password.strip("')\"=, ")
+    finally:
+        os.close(descriptor)
+
+
+_AUTH = [
+    json.dumps(
+        {
+            "auths": {
+                "a.example:5000/b": {"auth": "dTpw"},
+                "https://index.docker.io/v1/": {"auth": "", "identitytoken": "t"},
+                "https://a.example:5000/v2/": {"username": "u", "password": "p"},
+            },
+            "HttpHeaders": {},
+        }
+    ).encode(),
+    b'{"auths": {"a.example:5000": {"auth": "!"}}, "credHelpers": {"docker.io": "../x"}, "credsStore": ""}',
+]
+
+_LAYER_FORM = compressed(tarred(lines))
+
+TARGETS = (
+    Target(
+        "layer",
+        (Part("layer", _layer, _packed, _LAYER_FORM), Part("stream", _stream, _packed, _LAYER_FORM)),
+        tuple(f"dockgate.images.{name}" for name in ("layers", "tar", "tape", "inflate")),
+    ),
+    Target(
+        "documents",
+        (Part("documents", _documents, _sets, _several),),
+        tuple(f"dockgate.images.{name}" for name in ("image", "manifest", "origins")),
+    ),
+    Target(
+        "archive",
+        (Part("archive", _archive, _archives, tarred(json_text)),),
+        tuple(f"dockgate.images.{name}" for name in ("archive", "layout")),
+    ),
+    Target(
+        "reference",
+        (Part("reference", _reference, lambda: [one.encode() for one in _REFERENCES], lines),),
+        ("dockgate.images.reference",),
+    ),
+    Target(
+        "credentials",
+        (Part("file", _credentials, lambda: _AUTH, json_text),),
+        ("dockgate.images.credentials",),
+    ),
+)

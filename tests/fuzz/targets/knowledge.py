@@ -1,0 +1,204 @@
+"""What is told of vulnerabilities and of packages by others: feeds, the database to carry, bills of materials, purls."""
+
+import gzip
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from pathlib import Path
+
+from tests.advisories.making import built, folder_of
+from tests.feeds import making
+from tests.fuzz.containers import carried, compressed, zipped
+from tests.fuzz.mutate import Form, edited, edits, json_text, lines
+from tests.fuzz.target import Part, Target
+
+from dockgate import ecosystems, sboms
+from dockgate.advisories.transfer import pack, unpack
+from dockgate.bootstrap.purls import Purls
+from dockgate.core.errors import DatabaseError, UnreadableError, UsageError
+from dockgate.core.ports import Feed
+from dockgate.feeds import _records, amazon, cvss, epss, kev, osv
+
+_DATA = Path(__file__).parent.parent.parent
+_MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
+_KINDS = ecosystems.load()
+
+
+def _parse(feed: Feed, part: str, data: bytes) -> None:
+    try:
+        for _ in feed.parse(io.BytesIO(data), part):
+            pass
+    except UnreadableError:
+        return
+
+
+def _record(data: bytes) -> None:
+    """One record, for the export of each kind of ecosystem."""
+    for part in ("Debian", "npm", "Rocky Linux"):
+        assert list(_records.read("a.json", data, part))
+
+
+_OSV = [
+    making.record(
+        "DSA-1-1",
+        making.entry("Debian:12", "openssl", *making.fixed("3.0.11-1"), ecosystem_specific={"urgency": "unimportant"}),
+        making.entry("Debian:11", "openssl", severity=[{"type": "Ubuntu", "score": "high"}]),
+        upstream=["CVE-2024-1"],
+        published="2026-01-01T00:00:00Z",
+    ),
+    making.record(
+        "GHSA-a",
+        making.entry("npm", "a", {"introduced": "0"}, {"last_affected": "1.2"}, versions=["1.0"]),
+        aliases=["CVE-2024-2"],
+        severity=[{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
+        database_specific={"severity": "MODERATE", "nodsa": "a"},
+        details="NOTE: this is disputed",
+        withdrawn="2026-01-03T00:00:00Z",
+    ),
+    making.record(
+        "RLSA-1",
+        making.entry("Rocky Linux:8", "nodejs", *making.fixed("0:20.1-1.module+el8.9.0+1+abc")),
+        {"package": {"ecosystem": "Rocky Linux:8", "name": "b"}, "ranges": [{"type": "GIT", "events": [], "repo": "r"}]},
+        summary="Important: nodejs:20 security update",
+    ),
+    making.record("CVE-0", {"package": {"ecosystem": "npm", "name": "x"}, "ranges": [{"type": "WHAT", "events": []}]}),
+]
+
+
+def _rows(*lines: str) -> Callable[[], list[bytes]]:
+    plain = ("\n".join(lines) + "\n").encode()
+    return lambda: [plain, gzip.compress(plain, mtime=0)]
+
+
+def _feed(name: str, call: Callable[[bytes], None], seeds: Callable[[], list[bytes]], form: Form) -> Part:
+    return Part(name, call, seeds, form)
+
+
+def _updates() -> list[bytes]:
+    data = (_DATA / "feeds" / "data" / "updateinfo.xml").read_bytes()
+    return [data, gzip.compress(data, mtime=0), making.updateinfo(making.bulletin("ALAS-1", {"version": ""}))]
+
+
+@cache
+def _database() -> tuple[bytes, bytes]:
+    """A small database, and what `pack` makes of it."""
+    with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
+        root = Path(folder)
+        feeds = folder_of(root / "feeds", {"npm": [_OSV[1]]}, kev_json=making.kev({"CVE-2024-2": "2026-01-01"}))
+        built(root / "db", feeds)
+        pack(root / "db", root / "packed")
+        return (root / "db").read_bytes(), (root / "packed").read_bytes()
+
+
+def _import(data: bytes) -> None:
+    with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
+        file, path = Path(folder) / "file", Path(folder) / "db"
+        file.write_bytes(data)
+        try:
+            unpack(file, path)
+        except DatabaseError as error:
+            assert error.advice
+            assert not path.exists()
+
+
+def _bytes_of_the_database() -> Form:
+    """Its pages changed in place."""
+
+    def form(data: bytes, chance, basic):  # type: ignore[no-untyped-def]
+        change = edits([data])
+        program = b"\0"
+        for _ in range(chance.randint(1, 3)):
+            program = change(program, chance, basic)
+        return edited([data], program)
+
+    return form
+
+
+def _bill(data: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=_MEMORY, buffering=0) as file:
+        file.write(data)
+        try:
+            inventory = sboms.read(Path(file.name), _KINDS)
+        except UsageError as error:
+            assert error.advice
+            return
+        assert inventory.base_layers <= len(inventory.layers)
+
+
+def _bills() -> list[bytes]:
+    names = ("syft.cyclonedx.json", "syft.spdx.json", "trivy.cyclonedx.json", "trivy.spdx.json")
+    return [(_DATA / "sboms" / "data" / name).read_bytes() for name in names]
+
+
+def _purl(data: bytes) -> None:
+    reader = Purls(_KINDS)
+    try:
+        found = reader.parse(data.decode("utf-8", "replace"))
+        again = reader.parse(str(found))
+        assert (again.type, again.name, again.version) == (found.type, found.name, found.version)
+        if reader.knows(found):
+            reader.package(found)
+    except UsageError as error:
+        assert error.advice
+
+
+_PURLS = (
+    b"pkg:deb/debian/curl@7.88.1-10+deb12u5?arch=amd64&distro=debian-12",
+    b"pkg:npm/%40scope/a@1.0.0#x/y",
+    b"pkg:golang/golang.org/x/net@v0.1.0?type=module",
+    b"pkg:pypi/a@1?vcs_url=git%2Bhttps://a/b%40c",
+)
+
+
+def _targets() -> Iterator[Target]:
+    yield Target(
+        "osv",
+        (
+            Part("record", _record, lambda: [json.dumps(one).encode() for one in _OSV], json_text),
+            Part("export", partial(_parse, osv.FEED, "npm"), lambda: [making.export(*_OSV, b"{")], zipped(json_text)),
+        ),
+        tuple(f"dockgate.feeds.{name}" for name in ("_records", "_names", "_severity")),
+    )
+    yield Target(
+        "feeds",
+        (
+            Part("kev", partial(_parse, kev.FEED, ""), lambda: [making.kev({"CVE-1": "2026-01-01"}, "2026-02-01")], json_text),
+            Part(
+                "epss",
+                partial(_parse, epss.FEED, ""),
+                _rows("#model_version:v1", "cve,epss,percentile", "CVE-1,0.5,0.25", "CVE-2,2,x"),
+                compressed(lines),
+            ),
+            Part(
+                "cvss",
+                partial(_parse, cvss.FEED, ""),
+                _rows(
+                    "cve,version,vector,source",
+                    "CVE-1,3.1,CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H,nvd",
+                    "CVE-1,2.0,AV:N/AC:L/Au:N/C:P/I:P/A:P,nvd",
+                    "CVE-2,4.0,CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N,cna",
+                    "CVE-3,3.1,nonsense",
+                ),
+                compressed(lines),
+            ),
+            Part("amazon", partial(_parse, amazon.FEED, "2023"), _updates, compressed(lines)),
+        ),
+        tuple(f"dockgate.feeds.{name}" for name in ("_lines", "_severity", "_xml")),
+    )
+    yield Target(
+        "import",
+        (Part("file", _import, lambda: [_database()[1]], carried(_bytes_of_the_database())),),
+        ("dockgate.advisories.transfer",),
+    )
+    yield Target(
+        "sbom",
+        (Part("document", _bill, _bills, json_text),),
+        tuple(f"dockgate.sboms{name}" for name in ("", "._cyclonedx", "._spdx", "._contents", "._packages")),
+    )
+    yield Target("purl", (Part("purl", _purl, lambda: list(_PURLS), lines),), ("dockgate.bootstrap.purls", "dockgate.core.purl"))
+
+
+TARGETS = tuple(_targets())

@@ -1,0 +1,149 @@
+"""Programs that carry the list of what they are made of: Go's and Rust's."""
+
+import gzip
+import json
+import struct
+import zlib
+
+from tests.fuzz.mutate import edited, edits, json_text, lines
+from tests.fuzz.target import Part
+from tests.fuzz.targets._ecosystem import DATA, part, read, target
+
+from dockgate.core.errors import UnreadableError
+from dockgate.ecosystems import _go_buildinfo, go, rust
+
+_APP = "usr/bin/app"
+_NAMES = ("linux-amd64", "linux-arm", "linux-pie", "linux-s390x", "darwin-arm64", "windows-386", "go117", "gopath", "packed")
+_GO = [gzip.decompress((DATA / "go" / f"{name}.gz").read_bytes()) for name in _NAMES]
+_INFO = b"""path\texample.org/app
+mod\texample.org/app\tv1.2.3\th1:a=
+dep\tgolang.org/x/net\tv0.1.0\th1:b=
+dep\texample.org/old\tv1.0.0
+=>\texample.org/new\tv1.0.1\th1:c=
+dep\texample.org/here\tv0.0.0
+=>\t./here\t(devel)
+build\t-ldflags="-X main.version=1.2.3"
+build\tvcs.modified=false
+"""
+_MOD = b"""module example.org/app // its own
+
+go 1.21.0
+toolchain go1.22.3
+
+require example.org/a v1.0.0 // indirect
+require (
+\texample.org/b v1.2.3-0.20200101000000-abcdefabcdef
+\t"example.org/c" v2.0.0+incompatible
+)
+exclude example.org/a v1.0.1
+replace (
+\texample.org/a => ../a
+\texample.org/b v1.2.3 => example.org/d v1.2.4
+)
+retract [v1.0.0, v1.1.0]
+"""
+_CRATES = {
+    "packages": [
+        {"name": "app", "version": "0.1.0", "source": "local", "root": True, "dependencies": [1, 2]},
+        {"name": "hyper", "version": "0.14.10", "source": "crates.io", "features": ["a"]},
+        {"name": "cc", "version": "1.0.0", "source": "git", "kind": "build"},
+    ],
+    "format": 8,
+}
+_LOCK = b"""# @generated
+version = 4
+
+[[package]]
+name = "app"
+version = "0.1.0"
+dependencies = [
+ "hyper",
+]
+
+[[package]]
+name = "hyper"
+version = "0.14.10"
+source = "registry+https://github.com/rust-lang/crates.io-index"
+checksum = "00"
+
+[[package]]
+name = 'forked'
+version = "0.2.0"
+source = "git+https://example.com/forked?branch=main#0123456789abcdef"
+
+[metadata]
+"checksum a" = "b"
+"""
+
+
+def _universal() -> bytes:
+    """A universal Mach-O binary with one architecture's program in it twice."""
+    program = _GO[_NAMES.index("darwin-arm64")][:200_000]
+    head = struct.pack(">II", 0xCAFEBABE, 2)
+    for at in range(2):
+        head += struct.pack(">IIIII", 0x0100000C, 0, 4096 + at * len(program), len(program), 12)
+    return head.ljust(4096, b"\0") + program * 2
+
+
+_GO.append(_universal())
+
+
+def _windows(section: bytes) -> bytes:
+    """A Windows program with one section, cargo-auditable's."""
+    header = b"MZ\x90\x00".ljust(0x3C, b"\0") + struct.pack("<I", 0x40) + b"PE\0\0"
+    header += struct.pack("<HHIIIHH", 0x8664, 1, 0, 0, 0, 240, 0x22) + b"\x0b\x02".ljust(240, b"\0")
+    header += struct.pack("<8sIIIIIIHHI", b".dep-v0", len(section), 0x1000, len(section), 0x200, 0, 0, 0, 0, 0x40000040)
+    return header.ljust(0x200, b"\0") + section
+
+
+_RUST = [_windows(zlib.compress(json.dumps(_CRATES).encode()))]
+
+
+def _modules(data: bytes) -> None:
+    """The list itself, past the program around it."""
+    try:
+        _go_buildinfo._parsed("go1.24.4", data.decode("utf-8", "replace"))
+    except UnreadableError:
+        return
+
+
+TARGETS = (
+    target(
+        go.ECOSYSTEM,
+        (
+            Part(
+                "program",
+                lambda data: read(go.ECOSYSTEM, _APP, edited(_GO, data)),
+                lambda: [bytes((at,)) for at in range(len(_GO))],
+                edits(_GO),
+            ),
+            Part("list", _modules, lambda: [_INFO], lines),
+            part(go.ECOSYSTEM, "go.mod", "src/go.mod", lambda: [_MOD], lines),
+        ),
+        "_go_buildinfo",
+        "_go_mod",
+        "_executable",
+        versions="go.txt",
+        purls=("pkg:golang/golang.org/x/net@v0.1.0", "pkg:golang/stdlib@1.21.3", "pkg:golang/a@%28devel%29#cmd/x"),
+    ),
+    target(
+        rust.ECOSYSTEM,
+        (
+            Part(
+                "program",
+                lambda data: read(rust.ECOSYSTEM, _APP, edited(_RUST, data)),
+                lambda: [b"\0"],
+                edits(_RUST),
+            ),
+            Part(
+                "list",
+                lambda data: read(rust.ECOSYSTEM, _APP, _windows(zlib.compress(data, 1))),
+                lambda: [json.dumps(_CRATES).encode()],
+                json_text,
+            ),
+            part(rust.ECOSYSTEM, "Cargo.lock", "src/Cargo.lock", lambda: [_LOCK], lines),
+        ),
+        versions="crates.txt",
+        purls=("pkg:cargo/hyper@0.14.10", "pkg:cargo/a@1.0.0?vcs_url=git%2Bhttps://a.b/c&repository_url=https://d"),
+    ),
+)

@@ -1,0 +1,136 @@
+"""Fuzzes the parsers under atheris: `make fuzz`, or `sh scripts/fuzz --inputs 20000 npm layer`.
+
+What it finds and counts stays in `build/fuzz`, and the next run goes on from there: a folder a target, with `corpus`,
+`crashes` (an input and why, each) and `slow`; and `counts.json`. A run ends badly when an input makes a parser raise
+what it must not, take more than five seconds or more than 512 MB, or when less than 90 % of its lines are reached.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.fuzz import reached, targets
+from tests.slow.fuzz.ledger import LEDGER, MEMORY
+
+_ROOT = Path(__file__).parent.parent.parent.parent
+_FOLDER = _ROOT / "build" / "fuzz"
+_BAR = 1_000_000
+_LINES = 90
+"""percent"""
+_HANG = 5
+"""seconds"""
+_ROUND = 250_000
+"""Inputs of one process; then a fresh one goes on, so that none grows without end."""
+_FALLS = 3
+"""processes that may be ended by what they ran, until a target is left"""
+
+
+@dataclass(slots=True)
+class Counts:
+    """Of one target over all runs. `lines` and `reached` are of its parser as it stands; `slowest` is in seconds."""
+
+    inputs: int = 0
+    lines: int = 0
+    reached: int = 0
+    slowest: float = 0.0
+    peak_mb: int = 0
+    failures: int = 0
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.reached / (self.lines or 1)
+
+    @property
+    def fine(self) -> bool:
+        return not self.failures and self.percent >= _LINES and self.peak_mb <= MEMORY >> 20 and self.slowest < _HANG
+
+
+def fuzz(name: str, counts: Counts, inputs: int, seconds: float) -> Counts:
+    """Runs a target until it has had so many inputs more, or so much time."""
+    folder = _FOLDER / name
+    for part in ("corpus", "crashes", "slow"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for old in (folder / "crashes").iterdir():  # run again with the corpus: what still fails comes back
+        if old.suffix == ".txt":
+            old.unlink()
+        else:
+            old.rename(folder / "corpus" / old.name)
+    ends, aim, falls = time.monotonic() + seconds, counts.inputs + inputs, 0
+    while (left := min(aim - counts.inputs, _ROUND)) > 0 and (rest := ends - time.monotonic()) > 0 and falls < _FALLS:
+        before = counts.inputs
+        falls += not _round(name, folder, counts, left, max(1, int(rest)))
+        if counts.inputs == before:
+            break
+    counts.failures = len([one for one in (folder / "crashes").iterdir() if one.suffix != ".txt"])
+    target = targets.load()[name]
+    corpus = sorted((folder / "corpus").iterdir())
+    counts.lines = len(reached.lines(target))
+    counts.reached = len(reached.reached(target, (one.read_bytes() for one in corpus)))
+    return counts
+
+
+def _round(name: str, folder: Path, counts: Counts, inputs: int, seconds: int) -> bool:
+    """One process; whether it came to its end by itself."""
+    ledger = folder / "ledger"
+    ledger.write_bytes(LEDGER.pack(0, counts.slowest))
+    flags = [
+        *(f"-runs={inputs}", f"-max_total_time={seconds}", f"-timeout={_HANG}", f"-rss_limit_mb={MEMORY >> 20}"),
+        *(f"-artifact_prefix={folder / 'crashes'}/", "-print_final_stats=1", "-verbosity=0"),
+    ]
+    with (folder / "log").open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tests.slow.fuzz.child", name, str(folder), *flags], cwd=_ROOT, stdout=log, stderr=log
+        )
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    done, counts.slowest = LEDGER.unpack(ledger.read_bytes())
+    counts.inputs += done
+    counts.peak_mb = max(counts.peak_mb, usage.ru_maxrss >> 10)
+    return child.returncode == 0
+
+
+def shown(all_counts: dict[str, Counts]) -> str:
+    rows = [f"{'target':<12} {'inputs':>10} {'lines':>11} {'reached':>7} {'slowest':>8} {'peak':>7}  failures"]
+    for name, one in sorted(all_counts.items()):
+        lines = f"{one.reached}/{one.lines}"
+        rows.append(
+            f"{name:<12} {one.inputs:>10,} {lines:>11} {one.percent:>6.1f}% {one.slowest:>7.3f}s {one.peak_mb:>4} MB"
+            f"  {one.failures or 'none'}"
+        )
+    done = sum(one.inputs >= _BAR for one in all_counts.values())
+    return "\n".join([*rows, f"{done} of {len(all_counts)} targets have had {_BAR:,} inputs."])
+
+
+def main() -> int:
+    names = list(targets.load())
+    parser = argparse.ArgumentParser(prog="scripts/fuzz", description="Fuzzes the parsers, and counts on over runs.")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(names)}; all without any")
+    parser.add_argument("--inputs", type=int, default=100_000, help="more for each target (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=3600, help="at most for each target (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="targets at once (default: %(default)s)")
+    given = parser.parse_args()
+    wanted = given.targets or names
+    if unknown := set(wanted) - set(names):
+        parser.error(f"there is no target {min(unknown)}; there are {', '.join(names)}")
+    ledger = _FOLDER / "counts.json"
+    held = json.loads(ledger.read_bytes()) if ledger.exists() else {}
+    counts = {name: Counts(**one) for name, one in held.items() if name in names}
+    with ProcessPoolExecutor(given.jobs) as pool:
+        runs = {name: pool.submit(fuzz, name, counts.get(name, Counts()), given.inputs, given.seconds) for name in wanted}
+        for name, run in runs.items():
+            counts[name] = run.result()
+            _FOLDER.mkdir(parents=True, exist_ok=True)
+            ledger.write_text(json.dumps({name: asdict(one) for name, one in sorted(counts.items())}, indent=1) + "\n")
+            print(shown({name: counts[name]}).splitlines()[1], flush=True)
+    print(shown(counts))
+    return 0 if all(counts[name].fine for name in wanted) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
