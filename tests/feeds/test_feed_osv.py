@@ -92,7 +92,7 @@ def test_git_ranges_are_dropped_and_the_others_stay() -> None:
         ("NuGet", "Newtonsoft.Json", "newtonsoft.json"),
         ("Packagist", "Vendor/Name", "vendor/name"),
         ("npm", "@Scope/Name", "@Scope/Name"),
-        ("Go", "github.com/Azure/azure-sdk", "github.com/Azure/azure-sdk"),
+        ("Go", "github.com/Azure/azure-sdk", "github.com/azure/azure-sdk"),
         ("Maven", "Group:Artifact", "Group:Artifact"),
         ("crates.io", "Inflector", "Inflector"),
     ],

@@ -78,7 +78,9 @@ def _directory(data: bytes, chance: Random) -> bytes:
         at = chance.choice(places) + chance.randrange(4, size, 2)
         width = chance.choice((2, 4))
         old = int.from_bytes(changed[at : at + width], "little")
-        new = chance.choice((0, 1, 0xFF, 0xFFFF, 0xFFFFFFFF, old + 1, old - 1, old * 2, len(data), chance.getrandbits(32)))
+        new = chance.choice(
+            (0, 1, 0xFF, 0xFFFF, 0xFFFFFFFF, old + 1, old - 1, old * 2, len(data), chance.getrandbits(32))
+        )
         changed[at : at + width] = (new & ((1 << 8 * width) - 1)).to_bytes(width, "little")
     return bytes(changed)
 

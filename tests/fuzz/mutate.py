@@ -4,6 +4,7 @@ reached. Each form takes an input, a source of chance, and a function that chang
 import json
 import re
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -19,7 +20,26 @@ _VALUES: tuple[Any, ...] = (
     *([], {}, [None], {"": None}, [[], {}], _NESTED),
 )
 _WORDS = (
-    *(b"", b"\0", b"\xff", b"\n", b"\r\n", b" ", b"\t", b"=", b":", b",", b"-", b"/", b"..", b"@", b"#", b"%", b"!", b"~"),
+    *(
+        b"",
+        b"\0",
+        b"\xff",
+        b"\n",
+        b"\r\n",
+        b" ",
+        b"\t",
+        b"=",
+        b":",
+        b",",
+        b"-",
+        b"/",
+        b"..",
+        b"@",
+        b"#",
+        b"%",
+        b"!",
+        b"~",
+    ),
     *(b"'", b'"', b'"""', b"\\", b"[", b"]", b"{", b"}", b"(", b")", b"<", b">", b"&", b"*", b"|", b"^", b"+"),
     *(b"0", b"-1", b"1e999", b"99999999999999999999", b"true", b"null", b"name", b"version", b"\xed\xa0\x80", b"\xc3"),
 )
@@ -56,6 +76,8 @@ def plain(data: bytes, chance: Random, basic: Mutate) -> bytes:
 
 def lines(data: bytes, chance: Random, basic: Mutate) -> bytes:
     """Text: its lines moved, doubled and dropped, its words exchanged for others of its own and for nasty ones."""
+    if chance.random() < 0.01:
+        return _deep(data, chance)
     if chance.random() < 0.4:
         rows = data.split(b"\n")
         _shuffle(rows, chance, lambda row: _words(row, chance))
@@ -68,17 +90,26 @@ def _words(data: bytes, chance: Random) -> bytes:
     start = max(0, chance.randrange(len(data) + 1) - 200)
     head, body, tail = data[:start], data[start : start + 400], data[start + 400 :]
     words: list[bytes] = _TOKEN.findall(body)
-    _shuffle(words, chance, lambda word: chance.choice(_WORDS) if chance.random() < 0.7 else word * chance.randint(2, 9))
+    _shuffle(
+        words, chance, lambda word: chance.choice(_WORDS) if chance.random() < 0.7 else word * chance.randint(2, 9)
+    )
     return head + b"".join(words) + tail
 
 
-def _shuffle(items: list[Any], chance: Random, change: Callable[[Any], Any]) -> None:
+def _deep(data: bytes, chance: Random) -> bytes:
+    """With brackets that open thousands of times."""
+    at = chance.randrange(len(data) + 1)
+    bracket = chance.choice((b"[", b'{"a":', b"(", b"{a: ", b"- ", b"<a>", b"a."))
+    return data[:at] + bracket * (20_000 // len(bracket)) + data[at:]
+
+
+def _shuffle(items: list[bytes], chance: Random, change: Mutate) -> None:
     """Changes a list in one or a few places; some of what it gets is what stands elsewhere in it."""
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
         at, other = chance.randrange(len(items) + 1), chance.randrange(len(items) + 1)
         what = chance.randrange(5)
         if at == len(items) or other == len(items):
-            items.insert(at, change(chance.choice(items)) if items else change(b"" if change is None else b""))
+            items.insert(at, change(chance.choice(items) if items else b""))
         elif what == 0:
             del items[at]
         elif what == 1:
@@ -91,6 +122,8 @@ def _shuffle(items: list[Any], chance: Random, change: Callable[[Any], Any]) -> 
 
 def json_text(data: bytes, chance: Random, basic: Mutate) -> bytes:
     """JSON: a value, or several, exchanged, doubled, dropped, renamed or put deeper; what is none is changed as text."""
+    if chance.random() < 0.01:
+        return _deep(data, chance)
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
@@ -111,7 +144,7 @@ def json_value(document: Any, chance: Random, basic: Mutate) -> Any:
             places += [(value, key) for key in keys]
             waiting += [value[key] for key in keys]
     if not places or chance.random() < 0.02:
-        return chance.choice(_VALUES)
+        return deepcopy(chance.choice(_VALUES))
     holder, key = chance.choice(places)
     value = holder[key]
     what = chance.randrange(7)
@@ -119,8 +152,7 @@ def json_value(document: Any, chance: Random, basic: Mutate) -> Any:
         del holder[key]
     elif what == 1:
         other, name = chance.choice(places)
-        # A copy: two places of one document must not hold each other.
-        holder[key] = json.loads(json.dumps(other[name])) if name in other or isinstance(other, list) else None
+        holder[key] = deepcopy(other[name])
     elif what == 2 and isinstance(value, str):
         changed = basic(value.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
         holder[key] = changed
@@ -129,9 +161,9 @@ def json_value(document: Any, chance: Random, basic: Mutate) -> Any:
     elif what == 4 and isinstance(holder, dict):
         holder[chance.choice([str(one) for _, one in places])] = holder.pop(key)
     elif what == 4 and isinstance(holder, list):
-        holder.insert(key, json.loads(json.dumps(value)))
+        holder.insert(key, deepcopy(value))
     else:
-        holder[key] = chance.choice(_VALUES)
+        holder[key] = deepcopy(chance.choice(_VALUES))
     return document
 
 

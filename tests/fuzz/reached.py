@@ -1,6 +1,8 @@
 """Which lines of a parser inputs reach: those of its modules' functions, as the interpreter counts lines."""
 
+import ast
 import importlib
+import inspect
 import sys
 from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType
@@ -19,18 +21,34 @@ def lines(target: Target) -> Lines:
         path = importlib.import_module(name).__file__
         assert path is not None
         with open(path, "rb") as source:
-            module = compile(source.read(), path, "exec")
-        found.update((path, line) for code in _functions(module) for _, _, line in code.co_lines() if line)
+            tree = ast.parse(source.read(), path)
+        promised = {line for function in ast.walk(tree) if _is_promise(function) for line in _span(function)}
+        for code in _functions(compile(tree, path, "exec")):
+            found.update((path, line) for _, _, line in code.co_lines() if line and line not in promised)
     return found
 
 
-def _functions(code: CodeType) -> Iterator[CodeType]:
-    """The code of functions at any depth; that of modules and classes runs when they are imported."""
+def _is_promise(node: ast.AST) -> bool:
+    """A function of a Protocol, which does nothing."""
+    if not isinstance(node, ast.FunctionDef):
+        return False
+    last = node.body[-1]
+    return isinstance(last, ast.Expr) and isinstance(last.value, ast.Constant) and last.value.value is Ellipsis
+
+
+def _span(node: ast.AST) -> range:
+    assert isinstance(node, ast.FunctionDef)
+    return range(node.lineno, (node.end_lineno or node.lineno) + 1)
+
+
+def _functions(code: CodeType, within: bool = False) -> Iterator[CodeType]:
+    """The code of functions, and `within` them that of all else; that of modules and classes runs at their import."""
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            if constant.co_flags & 2:  # CO_NEWLOCALS: a function's
+            function = within or bool(constant.co_flags & inspect.CO_NEWLOCALS and constant.co_name[0] != "<")
+            if function:
                 yield constant
-            yield from _functions(constant)
+            yield from _functions(constant, function)
 
 
 def reached(target: Target, inputs: Iterable[bytes]) -> Lines:

@@ -1,11 +1,16 @@
 """What a fuzzer is told of a parser: what to call, what to begin with, and whose lines are to be reached."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from random import Random
 
 from tests.fuzz.mutate import Form, Mutate, plain
+
+MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
+"""For files of a moment, many thousands of them; None for the usual place."""
 
 
 @dataclass(frozen=True)

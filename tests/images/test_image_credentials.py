@@ -136,6 +136,30 @@ def test_a_helper_that_fails_is_told_with_its_words(tmp_path: Path, script: str)
     assert ("locked" in str(caught.value)) == ("locked" in script)
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "printf '\\377'",
+        """echo '{"Username": "\\ud800", "Secret": "s"}'""",
+        """head -c 200000 /dev/zero | tr '\\0' '['""",
+    ],
+    ids=["bytes of no encoding", "a surrogate", "nested without end"],
+)
+def test_what_a_helper_says_and_is_no_text_is_told(tmp_path: Path, script: str) -> None:
+    docker(tmp_path, credsStore="all")
+    helper(tmp_path, "all", script)
+    with pytest.raises(UsageError) as caught:
+        found(tmp_path)
+    assert caught.value.advice
+
+
+def test_a_file_with_what_is_no_text_is_told(tmp_path: Path) -> None:
+    docker(tmp_path, auths={HOST: {"username": "\ud800", "password": "s"}})
+    with pytest.raises(UsageError, match="no text") as caught:
+        found(tmp_path)
+    assert caught.value.advice
+
+
 @pytest.mark.parametrize("name", ["missing", "../../bin/sh", "a b"])
 def test_a_helper_that_is_not_there_or_no_name_is_told(tmp_path: Path, name: str) -> None:
     docker(tmp_path, credsStore=name)

@@ -64,6 +64,14 @@ def test_what_is_no_reference_is_refused_with_advice(text: str) -> None:
     assert caught.value.advice
 
 
+@pytest.mark.parametrize("prefix", ["", "/", "dir:", "oci:", "oci-archive:"])
+@pytest.mark.parametrize("text", ["a" * 5000, "\ud800", "a\0b"], ids=["too long", "surrogate", "NUL"])
+def test_what_can_be_no_path_is_refused_with_advice(prefix: str, text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(prefix + text)
+    assert caught.value.advice
+
+
 def test_capitals_are_answered_with_the_right_name() -> None:
     with pytest.raises(UsageError) as caught:
         parse("ghcr.io/Team/App:V1")

@@ -42,7 +42,7 @@ _REPOSITORIES = [
 ]
 _RELEASES = [
     b'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\nID=debian\n',
-    b"NAME='Amazon Linux'\nID=\"amzn\"\nID_LIKE=\"fedora rhel\"\nVERSION_ID=2023\nSUPPORT_END=\"2029-06-30\"\n# a\nX=\"\\$\"\n",
+    b'NAME=\'Amazon Linux\'\nID="amzn"\nID_LIKE="fedora rhel"\nVERSION_ID=2023\nSUPPORT_END="2029-06-30"\n# a\nX="\\$"\n',
 ]
 
 
@@ -107,7 +107,10 @@ def _targets() -> Iterator[Target]:
             part(own, "repositories", "etc/apk/repositories", lambda: _REPOSITORIES, lines),
         ),
         versions="apk.txt",
-        purls=("pkg:apk/alpine/musl@1.2.5-r0?arch=x86_64&distro=alpine-3.19.1&upstream=musl", "pkg:apk/wolfi/a@1?distro=20230201"),
+        purls=(
+            "pkg:apk/alpine/musl@1.2.5-r0?arch=x86_64&distro=alpine-3.19.1&upstream=musl",
+            "pkg:apk/wolfi/a@1?distro=20230201",
+        ),
     )
     own = rpm.ECOSYSTEM
     yield target(

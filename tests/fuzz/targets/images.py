@@ -3,25 +3,32 @@
 import io
 import json
 import os
-import re
 import tarfile
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
 from random import Random
-from typing import BinaryIO, cast
 
 from tests.fuzz.containers import compressed, tarred
 from tests.fuzz.mutate import Mutate, json_text, lines
-from tests.fuzz.target import Part, Target
+from tests.fuzz.target import MEMORY, Part, Target
 from tests.images import make, pieces
 
 from dockgate.core.errors import ImageError, NotFoundError, UnreadableError, UsageError
 from dockgate.images import image, reference
-from dockgate.images.archive import archive_origin
+from dockgate.images.archive import file_origin, piped_origin
+from dockgate.images.blobs import Origin
 from dockgate.images.credentials import find_credentials
 from dockgate.images.inflate import Bounds, Inflated
 from dockgate.images.layers import TarLayer
+from dockgate.images.tape import Tape
+from dockgate.images.tar import members
 
-_BOUNDS = Bounds(inflated=32 * 2**20, ratio=100, ratio_from=2**20, headers=20_000)
+_BOUNDS = Bounds(inflated=32 * 2**20, ratio=1500, ratio_from=4 * 2**20, headers=100)
 """Those of real layers are minutes away; here a bomb goes off in a moment."""
+_NARROW = Bounds(inflated=2**20, ratio_from=2**20)
 _SPLIT = b"\n\0\n"
 
 
@@ -45,9 +52,19 @@ def _stream(data: bytes) -> None:
     """A compressed stream alone."""
     buffer = memoryview(bytearray(2**16))
     try:
-        inflated = Inflated(_Counted(data), "a blob", _BOUNDS)
+        inflated = Inflated(_Counted(data), "a blob", _NARROW)
         while inflated.readinto(buffer):
             pass
+    except ImageError:
+        return
+
+
+def _skipping(data: bytes) -> None:
+    """The headers alone, as of a file in which what lies between them is never read."""
+    file = io.BytesIO(data)
+    try:
+        for member in members(Tape(file, "a file", seekable=file, size=len(data)), 100):
+            assert member.offset <= len(data)
     except ImageError:
         return
 
@@ -77,12 +94,16 @@ def _layers() -> list[bytes]:
     sparse = pieces.header(b"s", b"1000", b"S", rest=b"ustar  \0".ljust(226, b"\0") + b"00000002000")
     odd = (
         pieces.extended(path="x/y", linkpath="z", size="3") + pieces.header(b"a", b"3") + pieces.block(b"abc"),
-        pieces.extended(GNU__sparse__major="1", GNU__sparse__minor="0", GNU__sparse__name="n", GNU__sparse__realsize="9")
+        pieces.extended(
+            GNU__sparse__major="1", GNU__sparse__minor="0", GNU__sparse__name="n", GNU__sparse__realsize="9"
+        )
         + pieces.header(b"a", b"3")
         + pieces.block(b"abc"),
-        pieces.extended(b"g", comment="a") + pieces.header(b"a", (3).to_bytes(12, "big", signed=False)[:0] + b"3") + pieces.block(b"abc"),
+        pieces.extended(b"g", comment="a") + pieces.header(b"a", b"3") + pieces.block(b"abc"),
         pieces.header(b"a", b"\x80" + bytes(10) + b"\3") + pieces.block(b"abc"),
         sparse + bytes(512),
+        pieces.header(b"", b"%o" % 5000, b"L") + pieces.block(b"a" * 5000) + pieces.header(b"a"),
+        pieces.header(b"a") * 101,
     )
     return [*tars, *(each + pieces.END for each in odd)]
 
@@ -96,6 +117,8 @@ def _packed() -> list[bytes]:
         make.compress(tars[0][:1024]) + make.compress(tars[0][1024:]),
         b"\x50\x2a\x4d\x18\4\0\0\0abcd" + make.compress(tars[0], "zstd"),
         b"BZh9" + bytes(20),
+        make.compress(make.tar({"large": b"a" * (8 * 2**20 + 1)}), "zstd"),
+        make.compress(bytes(2**20 + 1), "zstd"),
     ]
 
 
@@ -148,7 +171,10 @@ class _Held:
 
 
 def _sets() -> list[bytes]:
-    layers = [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": f"sha256:{n:064}", "size": n} for n in range(3)]
+    layers = [
+        {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": f"sha256:{n:064}", "size": n}
+        for n in range(3)
+    ]
     config = {
         "os": "linux",
         "architecture": "amd64",
@@ -168,7 +194,10 @@ def _sets() -> list[bytes]:
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": _named(0, "config"),
         "layers": layers,
-        "annotations": {"org.opencontainers.image.base.digest": "#1", "org.opencontainers.image.base.name": "debian:12"},
+        "annotations": {
+            "org.opencontainers.image.base.digest": "#1",
+            "org.opencontainers.image.base.name": "debian:12",
+        },
     }
     attested = {"os": "unknown", "architecture": "unknown"}
     index = {
@@ -200,15 +229,26 @@ def _several(data: bytes, chance: Random, basic: Mutate) -> bytes:
     return _SPLIT.join(documents)
 
 
-def _archive(data: bytes) -> None:
-    file = cast(BinaryIO, open(os.memfd_create("archive"), "w+b", buffering=0))  # noqa: SIM115 - the origin closes it
-    file.write(data)
+def _file(tag: str, digest: str, data: bytes) -> None:
+    with open(os.memfd_create("archive"), "w+b", buffering=0) as file:
+        file.write(data)
+        path = Path(f"/proc/self/fd/{file.fileno()}")
+        _archive(lambda: file_origin(reference.Local(path, tag, digest)))
+
+
+def _piped(data: bytes) -> None:
+    _archive(lambda: piped_origin(io.BytesIO(data)))
+
+
+def _archive(opened: Callable[[], Origin]) -> None:
     try:
-        origin = archive_origin(file, "an archive")
+        origin = opened()
     except ImageError:
         return
     try:
-        image.read_images(origin, *origin.root(), ["all"])
+        for found in image.read_images(origin, *origin.root(), ["all"]):
+            for layer in found.layers[:3]:
+                assert all(entry.path is not None for entry in layer.entries())
     except (ImageError, NotFoundError):
         pass
     finally:
@@ -226,46 +266,95 @@ def _archives() -> list[bytes]:
             [{"Config": config, "RepoTags": ["app:1"], "Layers": ["0/layer.tar", "1/layer.tar"]}]
         ).encode(),
     }
-    return [make.tar(make.layout_files({"latest": made, "b": make.index([made])})), make.tar(saved)]
+    based = make.image(
+        [{"a": b""}], config={"config": {"Labels": {"org.opencontainers.image.base.digest": made.digest}}}
+    )
+    plain = [
+        make.tar(make.layout_files({"latest": made, "b": make.index([made])})),
+        make.tar(make.layout_files({"": made})),
+        make.tar(make.layout_files({"": make.index([made, based])})),
+        make.tar(saved),
+    ]
+    return [*plain, make.compress(plain[1]), make.compress(plain[3], "zstd")]
+
+
+_DIGEST = "sha256:" + "0" * 64
 
 
 def _reference(data: bytes) -> None:
+    """In it "^" stands for a folder of few files, for what is read of it depends on what there is."""
     text = data.decode("utf-8", "replace")
-    # A path of this machine is not what is asked about.
-    call = reference.parse if not re.search(r"[\0/.]", text) or "://" in text else reference.parse_remote
-    try:
-        found = call(text)
-    except UsageError as error:
-        assert error.advice
-        return
+    with tempfile.TemporaryDirectory(dir=MEMORY) if "^" in text else nullcontext("") as folder:
+        if folder:
+            (Path(folder) / "layout").mkdir()
+            (Path(folder) / "layout" / "oci-layout").touch()
+            (Path(folder) / "a.tar").touch()
+        try:
+            found = reference.parse(text.replace("^", folder))
+        except UsageError as error:
+            assert error.advice
+            return
+    assert not str(found).startswith("-")
     if isinstance(found, reference.Remote):
         assert reference.parse_remote(str(found)) == found
         reference.is_loopback(found.registry)
-    elif isinstance(found, reference.Stored):
-        assert not found.name.startswith("-")
 
 
 _REFERENCES = (
-    *("debian", "127.0.0.1:5000/a/b:1", "[::1]:5000/a@sha256:" + "0" * 64, "ghcr.io/a/b_c__d-e:1.2-x@sha512:" + "a" * 128),
-    *("podman:app", "docker-daemon:a/b:1", "localhost/x", "index.docker.io/a", "-", "dir:x", "oci:x:y", "docker:5000/a"),
+    *("^/a.tar", "^/layout", "^", "oci:^", "oci:^/layout:1:2", f"oci:^/layout@{_DIGEST}", "docker-archive:^/a.tar:b:1"),
+    *("dir:^", "oci-archive:^", "./a"),
+    *(
+        "debian",
+        "127.0.0.1:5000/a/b:1",
+        "[::1]:5000/a@sha256:" + "0" * 64,
+        "ghcr.io/a/b_c__d-e:1.2-x@sha512:" + "a" * 128,
+    ),
+    *(
+        "podman:app",
+        "docker-daemon:a/b:1",
+        "localhost/x",
+        "index.docker.io/a",
+        "-",
+        "dir:x",
+        "oci:x:y",
+        "docker:5000/a",
+    ),
 )
 
 
 def _credentials(data: bytes) -> None:
     """Without a PATH no helper is found, whatever the file names."""
-    descriptor = os.memfd_create("auth")
-    try:
-        os.write(descriptor, data)
-        environ = {"REGISTRY_AUTH_FILE": f"/proc/self/fd/{descriptor}", "PATH": "", "HOME": "/nowhere"}
+    with open(os.memfd_create("auth"), "w+b", buffering=0) as file:
+        file.write(data)
+        environ = {"REGISTRY_AUTH_FILE": f"/proc/self/fd/{file.fileno()}", "PATH": "", "HOME": "/nowhere"}
         for registry, repository in (("docker.io", "library/a"), ("a.example:5000", "b/c")):
-            try:
-                found = find_credentials(registry, repository, environ)
-            except UsageError as error:
-                assert error.advice
-                continue
-            assert found is None or found.password not in repr(found) or not found.password.strip("')\"=, ")
-    finally:
-        os.close(descriptor)
+            _find(registry, repository, environ)
+
+
+def _answer(data: bytes) -> None:
+    """What a helper says."""
+    with (
+        tempfile.TemporaryDirectory(dir=MEMORY) as folder,
+        open(os.memfd_create("answer"), "w+b", buffering=0) as file,
+    ):
+        file.write(data)
+        helper = Path(folder) / "docker-credential-here"
+        helper.write_text(f"#!/bin/sh\nexec /bin/cat /proc/{os.getpid()}/fd/{file.fileno()}\n")
+        helper.chmod(0o755)
+        (Path(folder) / "config.json").write_text('{"credsStore": "here"}')
+        environ = {"PATH": folder, "HOME": folder, "DOCKER_CONFIG": folder, "XDG_RUNTIME_DIR": folder}
+        _find("a.example", "b", environ)
+
+
+def _find(registry: str, repository: str, environ: Mapping[str, str]) -> None:
+    try:
+        found = find_credentials(registry, repository, environ)
+    except UsageError as error:
+        assert error.advice
+        return
+    if found:
+        assert repr(found) == f"Credentials(username={found.username!r})"
+        f"{found.username}:{found.password}{found.identity_token}".encode()  # as they are sent
 
 
 _AUTH = [
@@ -287,7 +376,11 @@ _LAYER_FORM = compressed(tarred(lines))
 TARGETS = (
     Target(
         "layer",
-        (Part("layer", _layer, _packed, _LAYER_FORM), Part("stream", _stream, _packed, _LAYER_FORM)),
+        (
+            Part("layer", _layer, _packed, _LAYER_FORM),
+            Part("stream", _stream, _packed, _LAYER_FORM),
+            Part("skipping", _skipping, _layers, tarred(lines)),
+        ),
         tuple(f"dockgate.images.{name}" for name in ("layers", "tar", "tape", "inflate")),
     ),
     Target(
@@ -297,7 +390,13 @@ TARGETS = (
     ),
     Target(
         "archive",
-        (Part("archive", _archive, _archives, tarred(json_text)),),
+        (
+            *(
+                Part(f"file {tag}{digest}", partial(_file, tag, digest), _archives, compressed(tarred(json_text)))
+                for tag, digest in (("", ""), ("latest", ""), ("app:1", ""), ("", _DIGEST))
+            ),
+            Part("piped", _piped, _archives, compressed(tarred(json_text))),
+        ),
         tuple(f"dockgate.images.{name}" for name in ("archive", "layout")),
     ),
     Target(
@@ -307,7 +406,10 @@ TARGETS = (
     ),
     Target(
         "credentials",
-        (Part("file", _credentials, lambda: _AUTH, json_text),),
+        (
+            Part("file", _credentials, lambda: _AUTH, json_text),
+            Part("answer", _answer, lambda: [b'{"Username": "u", "Secret": "s"}'], json_text),
+        ),
         ("dockgate.images.credentials",),
     ),
 )

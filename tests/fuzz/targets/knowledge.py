@@ -3,19 +3,20 @@
 import gzip
 import io
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
+from random import Random
 
 from tests.advisories.making import built, folder_of
 from tests.feeds import making
 from tests.fuzz.containers import carried, compressed, zipped
-from tests.fuzz.mutate import Form, edited, edits, json_text, lines
-from tests.fuzz.target import Part, Target
+from tests.fuzz.mutate import Mutate, edited, edits, json_text, lines
+from tests.fuzz.target import MEMORY, Part, Target
 
 from dockgate import ecosystems, sboms
+from dockgate.advisories.database import Database
 from dockgate.advisories.transfer import pack, unpack
 from dockgate.bootstrap.purls import Purls
 from dockgate.core.errors import DatabaseError, UnreadableError, UsageError
@@ -23,7 +24,6 @@ from dockgate.core.ports import Feed
 from dockgate.feeds import _records, amazon, cvss, epss, kev, osv
 
 _DATA = Path(__file__).parent.parent.parent
-_MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
 _KINDS = ecosystems.load()
 
 
@@ -61,7 +61,10 @@ _OSV = [
     making.record(
         "RLSA-1",
         making.entry("Rocky Linux:8", "nodejs", *making.fixed("0:20.1-1.module+el8.9.0+1+abc")),
-        {"package": {"ecosystem": "Rocky Linux:8", "name": "b"}, "ranges": [{"type": "GIT", "events": [], "repo": "r"}]},
+        {
+            "package": {"ecosystem": "Rocky Linux:8", "name": "b"},
+            "ranges": [{"type": "GIT", "events": [], "repo": "r"}],
+        },
         summary="Important: nodejs:20 security update",
     ),
     making.record("CVE-0", {"package": {"ecosystem": "npm", "name": "x"}, "ranges": [{"type": "WHAT", "events": []}]}),
@@ -73,10 +76,6 @@ def _rows(*lines: str) -> Callable[[], list[bytes]]:
     return lambda: [plain, gzip.compress(plain, mtime=0)]
 
 
-def _feed(name: str, call: Callable[[bytes], None], seeds: Callable[[], list[bytes]], form: Form) -> Part:
-    return Part(name, call, seeds, form)
-
-
 def _updates() -> list[bytes]:
     data = (_DATA / "feeds" / "data" / "updateinfo.xml").read_bytes()
     return [data, gzip.compress(data, mtime=0), making.updateinfo(making.bulletin("ALAS-1", {"version": ""}))]
@@ -85,7 +84,7 @@ def _updates() -> list[bytes]:
 @cache
 def _database() -> tuple[bytes, bytes]:
     """A small database, and what `pack` makes of it."""
-    with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         root = Path(folder)
         feeds = folder_of(root / "feeds", {"npm": [_OSV[1]]}, kev_json=making.kev({"CVE-2024-2": "2026-01-01"}))
         built(root / "db", feeds)
@@ -94,7 +93,7 @@ def _database() -> tuple[bytes, bytes]:
 
 
 def _import(data: bytes) -> None:
-    with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         file, path = Path(folder) / "file", Path(folder) / "db"
         file.write_bytes(data)
         try:
@@ -102,23 +101,22 @@ def _import(data: bytes) -> None:
         except DatabaseError as error:
             assert error.advice
             assert not path.exists()
+            return
+        with Database.open(path) as database:
+            assert database.digest == pack(path, file).digest
 
 
-def _bytes_of_the_database() -> Form:
-    """Its pages changed in place."""
-
-    def form(data: bytes, chance, basic):  # type: ignore[no-untyped-def]
-        change = edits([data])
-        program = b"\0"
-        for _ in range(chance.randint(1, 3)):
-            program = change(program, chance, basic)
-        return edited([data], program)
-
-    return form
+def _pages(data: bytes, chance: Random, basic: Mutate) -> bytes:
+    """The database changed in places."""
+    change = edits([data])
+    program = b"\0"
+    for _ in range(chance.randint(1, 3)):
+        program = change(program, chance, basic)
+    return edited([data], program)
 
 
 def _bill(data: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=_MEMORY, buffering=0) as file:
+    with tempfile.NamedTemporaryFile(dir=MEMORY, buffering=0) as file:
         file.write(data)
         try:
             inventory = sboms.read(Path(file.name), _KINDS)
@@ -165,7 +163,12 @@ def _targets() -> Iterator[Target]:
     yield Target(
         "feeds",
         (
-            Part("kev", partial(_parse, kev.FEED, ""), lambda: [making.kev({"CVE-1": "2026-01-01"}, "2026-02-01")], json_text),
+            Part(
+                "kev",
+                partial(_parse, kev.FEED, ""),
+                lambda: [making.kev({"CVE-1": "2026-01-01"}, "2026-02-01")],
+                json_text,
+            ),
             Part(
                 "epss",
                 partial(_parse, epss.FEED, ""),
@@ -190,7 +193,7 @@ def _targets() -> Iterator[Target]:
     )
     yield Target(
         "import",
-        (Part("file", _import, lambda: [_database()[1]], carried(_bytes_of_the_database())),),
+        (Part("file", _import, lambda: [_database()[1]], carried(_pages)),),
         ("dockgate.advisories.transfer",),
     )
     yield Target(
@@ -198,7 +201,9 @@ def _targets() -> Iterator[Target]:
         (Part("document", _bill, _bills, json_text),),
         tuple(f"dockgate.sboms{name}" for name in ("", "._cyclonedx", "._spdx", "._contents", "._packages")),
     )
-    yield Target("purl", (Part("purl", _purl, lambda: list(_PURLS), lines),), ("dockgate.bootstrap.purls", "dockgate.core.purl"))
+    yield Target(
+        "purl", (Part("purl", _purl, lambda: list(_PURLS), lines),), ("dockgate.bootstrap.purls", "dockgate.core.purl")
+    )
 
 
 TARGETS = tuple(_targets())

@@ -69,14 +69,21 @@ def _zip64(data: bytes) -> bytes:
     count, size, at = struct.unpack_from("<HII", end, 10)
     end64 = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, at)
     locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, len(body), 1)
-    return body + end64 + locator + struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return (
+        body
+        + end64
+        + locator
+        + struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    )
 
 
 TARGETS = (
     target(
         python.ECOSYSTEM,
         (
-            part(python.ECOSYSTEM, "METADATA", f"{_SITE}/Flask_Login-0.6.3.dist-info/METADATA", lambda: _METADATA, lines),
+            part(
+                python.ECOSYSTEM, "METADATA", f"{_SITE}/Flask_Login-0.6.3.dist-info/METADATA", lambda: _METADATA, lines
+            ),
             part(python.ECOSYSTEM, "RECORD", f"{_SITE}/Flask_Login-0.6.3.dist-info/RECORD", lambda: _RECORD, lines),
             part(
                 python.ECOSYSTEM,
@@ -129,7 +136,10 @@ TARGETS = (
                 java.ECOSYSTEM,
                 "jar",
                 "app/lib/thing-2.1.jar",
-                lambda: [*_jars(), *files("java/netty-codec-4.2.13.Final.jar", "java/spire-platform_2.13-0.18.0.jar")()],
+                lambda: [
+                    *_jars(),
+                    *files("java/netty-codec-4.2.13.Final.jar", "java/spire-platform_2.13-0.18.0.jar")(),
+                ],
                 zipped(lines),
             ),
             part(java.ECOSYSTEM, "gradle.lockfile", "app/gradle.lockfile", lambda: _GRADLE, lines),
@@ -223,7 +233,11 @@ TARGETS = (
                 json_text,
             ),
             part(
-                dotnet.ECOSYSTEM, "packages.lock.json", "app/packages.lock.json", files("dotnet/packages.lock.json"), json_text
+                dotnet.ECOSYSTEM,
+                "packages.lock.json",
+                "app/packages.lock.json",
+                files("dotnet/packages.lock.json"),
+                json_text,
             ),
             part(dotnet.ECOSYSTEM, "packages.config", "app/packages.config", files("dotnet/packages.config"), lines),
         ),

@@ -13,7 +13,17 @@ from dockgate.core.errors import UnreadableError
 from dockgate.ecosystems import _go_buildinfo, go, rust
 
 _APP = "usr/bin/app"
-_NAMES = ("linux-amd64", "linux-arm", "linux-pie", "linux-s390x", "darwin-arm64", "windows-386", "go117", "gopath", "packed")
+_NAMES = (
+    "linux-amd64",
+    "linux-arm",
+    "linux-pie",
+    "linux-s390x",
+    "darwin-arm64",
+    "windows-386",
+    "go117",
+    "gopath",
+    "packed",
+)
 _GO = [gzip.decompress((DATA / "go" / f"{name}.gz").read_bytes()) for name in _NAMES]
 _INFO = b"""path\texample.org/app
 mod\texample.org/app\tv1.2.3\th1:a=

@@ -85,7 +85,10 @@ def _round(name: str, folder: Path, counts: Counts, inputs: int, seconds: int) -
     ]
     with (folder / "log").open("wb") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "tests.slow.fuzz.child", name, str(folder), *flags], cwd=_ROOT, stdout=log, stderr=log
+            [sys.executable, "-m", "tests.slow.fuzz.child", name, str(folder), *flags],
+            cwd=_ROOT,
+            stdout=log,
+            stderr=log,
         )
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
@@ -122,7 +125,9 @@ def main() -> int:
     held = json.loads(ledger.read_bytes()) if ledger.exists() else {}
     counts = {name: Counts(**one) for name, one in held.items() if name in names}
     with ProcessPoolExecutor(given.jobs) as pool:
-        runs = {name: pool.submit(fuzz, name, counts.get(name, Counts()), given.inputs, given.seconds) for name in wanted}
+        runs = {
+            name: pool.submit(fuzz, name, counts.get(name, Counts()), given.inputs, given.seconds) for name in wanted
+        }
         for name, run in runs.items():
             counts[name] = run.result()
             _FOLDER.mkdir(parents=True, exist_ok=True)

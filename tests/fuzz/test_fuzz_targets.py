@@ -1,0 +1,66 @@
+"""Every parser over its seeds and over a few hundred changed ones: what `make fuzz` does for hours."""
+
+import time
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.fuzz import reached, targets
+from tests.fuzz.mutate import blind
+from tests.fuzz.target import Part, Target
+
+from dockgate import ecosystems, feeds
+
+ALL = targets.load()
+every = pytest.mark.parametrize("target", ALL.values(), ids=list(ALL))
+SECONDS = 0.5
+"""for the changed inputs of one target"""
+
+
+def test_every_ecosystem_and_feed_is_fuzzed() -> None:
+    assert {kind.name for kind in ecosystems.load()} <= set(ALL)
+    assert {feed.name for feed in feeds.load()} <= {*ALL, *(part.name for part in ALL["feeds"].parts)}
+
+
+@every
+def test_the_seeds_reach_most_of_the_parser(target: Target) -> None:
+    for seed in target.seeds:
+        target.run(seed)
+    lines = reached.lines(target)
+    assert lines, "a target's modules have no lines"
+    assert len(reached.reached(target, target.seeds)) >= 0.6 * len(lines)
+
+
+@every
+def test_changed_inputs_are_read_or_refused(target: Target) -> None:
+    chance = Random(3)  # noqa: S311 a repeatable sample
+    basic, inputs, ends = blind(chance), list(target.seeds), time.monotonic() + SECONDS
+    for _ in range(400):
+        made = target.mutate(chance.choice(inputs), chance, basic)
+        target.run(made)
+        inputs.append(made)
+        if time.monotonic() > ends:
+            break
+
+
+@every
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(data=st.data())
+def test_damaged_inputs_are_read_or_refused(target: Target, data: st.DataObject) -> None:
+    damaged = bytearray(data.draw(st.sampled_from(target.seeds)))
+    for at, value in data.draw(st.lists(st.tuples(st.integers(1, len(damaged)), st.binary(max_size=4)), max_size=6)):
+        damaged[at : at + len(value)] = value
+    end = data.draw(st.none() | st.integers(1, len(damaged)))
+    target.run(bytes(damaged[:end]))
+
+
+def test_what_a_parser_must_not_raise_is_seen() -> None:
+    def broken(data: bytes) -> None:
+        if data:
+            raise KeyError(data)
+
+    target = Target("broken", (targets.load()["purl"].parts[0], Part("broken", broken, lambda: [b"a"])), ())
+    assert target.seeds[-1] == b"\1a"
+    with pytest.raises(KeyError):
+        target.run(target.seeds[-1])

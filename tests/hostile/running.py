@@ -1,0 +1,75 @@
+"""`dockgate` as a user runs it, watched: what it says, how long it takes, and how much memory it ever had."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+WATCH = """
+import json, os, resource, signal, sys, time
+started = time.monotonic()
+child = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
+signal.alarm(int(sys.argv[1]))
+_, status, used = os.wait4(child, 0)
+os.write(3, json.dumps([os.waitstatus_to_exitcode(status), time.monotonic() - started, used.ru_maxrss]).encode())
+"""
+"""Between pytest and the child, for a child's peak counts that of whoever starts it."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run: its exit (negative for a signal), what it wrote, seconds, and the peak of its memory in MB."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    peak: float
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What it wrote, as JSON."""
+        document: dict[str, Any] = json.loads(self.out)
+        return document
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """Path -> reason of every unread entry, of all platforms."""
+        return {one["path"]: one["reason"] for platform in self.document["platforms"] for one in platform["unread"]}
+
+
+@dataclass(frozen=True)
+class Dockgate:
+    """Runs commands with these folders of data and cache; one that takes longer than `patience` seconds is killed."""
+
+    data: Path
+    cache: Path
+    patience: int = 20
+
+    def __call__(self, *arguments: str, stdin: Path | None = None) -> Ran:
+        reading, writing = os.pipe()
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "DOCKGATE_DATA": str(self.data),
+            "DOCKGATE_CACHE": str(self.cache),
+        }
+        command = [sys.executable, "-I", "-S", "-c", WATCH, str(self.patience)]
+        with os.fdopen(reading) as told, (stdin or Path(os.devnull)).open("rb") as source:
+            try:
+                done = subprocess.run(
+                    ["/bin/sh", "-c", f'exec "$@" 3>&{writing}', "sh", *command, sys.executable, "-m", "dockgate", *arguments],
+                    stdin=source,
+                    capture_output=True,
+                    env=environment,
+                    pass_fds=(writing,),
+                    check=True,
+                )
+            finally:
+                os.close(writing)
+            code, seconds, peak = json.loads(told.read())
+        return Ran(code, done.stdout.decode(), done.stderr.decode(), seconds, peak / 1024)
