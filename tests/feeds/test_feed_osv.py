@@ -10,6 +10,8 @@ from tests.feeds.making import Json, entry, export, fixed, record
 from dockgate.core.errors import UnreadableError
 from dockgate.core.model import Advisory, Range, Rating, Severity
 from dockgate.core.ports import Faulty, Silent, Statement
+from dockgate.core.versions import Order
+from dockgate.ecosystems.bitnami import ECOSYSTEM as BITNAMI
 from dockgate.feeds.osv import FEED, RECORD_LIMIT
 
 V2 = "AV:N/AC:L/Au:N/C:P/I:P/A:P"
@@ -348,3 +350,12 @@ def test_a_member_whose_checksum_is_wrong_is_told() -> None:
 def test_an_export_that_is_no_export_is_refused(data: bytes) -> None:
     with pytest.raises(UnreadableError, match="export of PyPI"):
         list(FEED.parse(BytesIO(data), "PyPI"))
+
+
+def test_a_bitnami_version_that_is_affected_is_so_in_every_revision() -> None:
+    affected = entry("Bitnami", "node", {"introduced": "0"}, {"last_affected": "2.6.0"})
+    (span,) = one("Bitnami", record("BIT-node-1", affected)).ranges
+    order = Order(BITNAMI.key)
+    advisory = Advisory("BIT-node-1", "Bitnami", "node", (span,))
+    affects = {version: order.affects(advisory, version) for version in ("2.6.0", "2.6.0-3", "2.6.1", "2.6.1-0")}
+    assert affects == {"2.6.0": True, "2.6.0-3": True, "2.6.1": False, "2.6.1-0": False}

@@ -16,6 +16,7 @@ from dockgate.core.ports import Faulty, Silent, Statement
 from dockgate.feeds import _names
 from dockgate.feeds._severity import by_vectors, by_word
 
+_LAST_REVISION = 999_999
 _EVENTS = frozenset(("introduced", "fixed", "last_affected", "limit"))
 _UNREADABLE = Range("ECOSYSTEM", ())
 _DISPUTED = re.compile(r"\*\* ?DISPUTED ?\*\*|NOTE: this is disputed")
@@ -120,7 +121,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[Statement]:
     for raw in record.affected or ():
         try:
             affected = _decode_affected(raw)
-            ranges = [_range(span) for span in affected.ranges or () if span.type != "GIT"]
+            ranges = [_range(span, part) for span in affected.ranges or () if span.type != "GIT"]
         except (ValueError, RecursionError) as error:
             package = _package(raw)
             readable = readable and package is not None
@@ -154,13 +155,20 @@ def read(member: str, data: bytes, part: str) -> Iterator[Statement]:
         )
 
 
-def _range(span: _Range) -> Range:
+def _range(span: _Range, part: str) -> Range:
     if span.type not in ("ECOSYSTEM", "SEMVER"):
         raise ValueError(f"it has a range of the unknown type {span.type!r}")
     events = [(kind, version) for event in span.events for kind, version in event.items()]
     if unknown := {kind for kind, _ in events} - _EVENTS:
         raise ValueError(f"it has an event of the unknown kind {min(unknown)!r}")
+    if part == "Bitnami":
+        events = [(kind, _revised(version) if kind == "last_affected" else version) for kind, version in events]
     return Range(span.type, tuple(events))
+
+
+def _revised(version: str) -> str:
+    """Bitnami packages a version in several revisions ("2.6.0-3"): who calls one without revision affected means all."""
+    return version if "-" in version else f"{version}-{_LAST_REVISION}"
 
 
 def _package(raw: msgspec.Raw) -> _Package | None:
