@@ -167,7 +167,7 @@ def _range(span: _Range, part: str) -> Range:
 
 
 def _revised(version: str) -> str:
-    """Bitnami packages a version in several revisions ("2.6.0-3"): who calls one without revision affected means all."""
+    """Bitnami packages a version in several revisions ("2.6.0-3"): one that is named without any means all."""
     return version if "-" in version else f"{version}-{_LAST_REVISION}"
 
 

@@ -62,7 +62,10 @@ class Osv:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise UnreadableError(f"The OSV export of {part} is no zip archive: {error}.") from error
         with archive:
-            members = [member for member in archive.infolist() if member.filename.endswith(".json")]
+            listed = archive.infolist()
+            if len({member.header_offset for member in listed}) < len(listed):
+                raise UnreadableError(f"The OSV export of {part} is broken: members of it lie upon each other.")
+            members = [member for member in listed if member.filename.endswith(".json")]
             if not members:
                 raise UnreadableError(f"The OSV export of {part} holds no record.")
             for member in members:
