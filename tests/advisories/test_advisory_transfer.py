@@ -1,5 +1,6 @@
 """The database as one file: what goes with it, and what is never put in place of a good one."""
 
+import gc
 import json
 import sqlite3
 import struct
@@ -129,6 +130,18 @@ def test_a_database_with_other_tables_is_refused(change: str, path: Path, file: 
     with pytest.raises(DatabaseError, match="tables"):
         unpack(file, tmp_path / "here.db")
     assert not (tmp_path / "here.db").exists()
+
+
+def test_a_database_whose_tables_cannot_be_listed_leaves_nothing_open(path: Path, file: Path, tmp_path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    at = data.index(b"percentile")
+    data[at] = 0xFF  # a column's name that is no UTF-8: SQLite takes it, Python does not
+    changed = tmp_path / "changed.db"
+    changed.write_bytes(data)
+    pack(changed, file)
+    with pytest.raises(DatabaseError, match="broken"):
+        unpack(file, path)
+    gc.collect()  # tells of a connection that is still open, as a warning
 
 
 def test_it_waits_for_no_other_writer(path: Path, file: Path) -> None:

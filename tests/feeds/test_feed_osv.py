@@ -352,6 +352,14 @@ def test_an_export_that_is_no_export_is_refused(data: bytes) -> None:
         list(FEED.parse(BytesIO(data), "PyPI"))
 
 
+def test_an_export_whose_members_lie_upon_each_other_is_refused() -> None:
+    data = bytearray(export(record("A"), record("B")))
+    second = data.rindex(b"PK\x01\x02")
+    data[second + 42 : second + 46] = bytes(4)
+    with pytest.raises(UnreadableError, match="upon each other"):
+        list(FEED.parse(BytesIO(data), "npm"))
+
+
 def test_a_bitnami_version_that_is_affected_is_so_in_every_revision() -> None:
     affected = entry("Bitnami", "node", {"introduced": "0"}, {"last_affected": "2.6.0"})
     (span,) = one("Bitnami", record("BIT-node-1", affected)).ranges

@@ -86,7 +86,7 @@ def _directory(data: bytes, chance: Random) -> bytes:
 
 
 def _found(data: bytes, magic: bytes) -> list[int]:
-    places = []
+    places: list[int] = []
     at = data.find(magic)
     while at >= 0 and len(places) < 1000:
         places.append(at)

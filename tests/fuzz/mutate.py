@@ -76,7 +76,7 @@ def plain(data: bytes, chance: Random, basic: Mutate) -> bytes:
 
 def lines(data: bytes, chance: Random, basic: Mutate) -> bytes:
     """Text: its lines moved, doubled and dropped, its words exchanged for others of its own and for nasty ones."""
-    if chance.random() < 0.01:
+    if chance.random() < 0.002:
         return _deep(data, chance)
     if chance.random() < 0.4:
         rows = data.split(b"\n")
@@ -121,8 +121,8 @@ def _shuffle(items: list[bytes], chance: Random, change: Mutate) -> None:
 
 
 def json_text(data: bytes, chance: Random, basic: Mutate) -> bytes:
-    """JSON: a value, or several, exchanged, doubled, dropped, renamed or put deeper; what is none is changed as text."""
-    if chance.random() < 0.01:
+    """JSON: a value, or several, exchanged, doubled, dropped, renamed or put deeper; what is none as text."""
+    if chance.random() < 0.002:
         return _deep(data, chance)
     try:
         document = json.loads(data)

@@ -9,8 +9,15 @@ from random import Random
 
 from tests.fuzz.mutate import Form, Mutate, plain
 
+from dockgate.core.errors import DockgateError
+
 MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
 """For files of a moment, many thousands of them; None for the usual place."""
+
+
+def advised(error: DockgateError) -> None:
+    """A refusal that people see says what to do next."""
+    assert error.advice
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class Part:
     """
 
     name: str
-    call: Callable[[bytes], None]
+    call: Callable[[bytes], object]
     seeds: Callable[[], Sequence[bytes]]
     form: Form = plain
 
@@ -49,9 +56,13 @@ class Target:
             self.part(data).call(data[1:])
 
     def mutate(self, data: bytes, chance: Random, basic: Mutate) -> bytes:
-        """Another input of the same part, made by its form or, half of the time, byte by byte."""
-        if not data:
-            return chance.choice(self.seeds)
+        """Another input of the same part, made by its form or, half of the time, byte by byte.
+
+        Now and then that of a seed of any part: no part is left behind because another has more ways through it.
+        """
+        if not data or chance.random() < 0.1:
+            at = chance.randrange(len(self.parts))
+            data = chance.choice([seed for seed in self.seeds if seed[0] == at])
         if chance.random() < 0.5:
             return data[:1] + basic(data[1:])
         return data[:1] + self.part(data).form(data[1:], chance, basic)

@@ -106,6 +106,26 @@ def test_a_layout_without_index_is_told(tmp_path: Path) -> None:
 # --- archives ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("changed", [{"RepoTags": 1.5}, {"RepoTags": "one:1"}, {"Layers": "ab"}, {"Layers": {"a": 1}}])
+def test_a_list_that_is_none_in_a_docker_archive_is_told(tmp_path: Path, changed: dict[str, object]) -> None:
+    listed = [{"Config": "config.json", "RepoTags": ["one:1"], "Layers": [], **changed}]
+    (tmp_path / "a.tar").write_bytes(make.tar({"manifest.json": json.dumps(listed).encode()}))
+    with pytest.raises(ImageError, match="no list"):
+        digest(f"docker-archive:{tmp_path / 'a.tar'}:one:1")
+
+
+def test_an_image_without_a_name_in_a_docker_archive_is_read(tmp_path: Path) -> None:
+    config = ONE.blobs[ONE.config]
+    listed = [{"Config": "config.json", "RepoTags": None, "Layers": ["layer.tar"]}]
+    entries: dict[str, make.Content] = {
+        "config.json": config,
+        "layer.tar": ONE.blobs[ONE.layers[0]],
+        "manifest.json": json.dumps(listed).encode(),
+    }
+    (tmp_path / "a.tar").write_bytes(make.tar(entries))
+    assert files(str(tmp_path / "a.tar")) == ["one"]
+
+
 def test_an_archive_is_known_by_its_content(tmp_path: Path) -> None:
     make.oci_archive(tmp_path / "oci", {"": ONE})
     make.docker_archive(tmp_path / "docker", {"one:1": ONE})

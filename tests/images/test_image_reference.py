@@ -55,6 +55,8 @@ def test_a_name_in_full_is_printed_as_it_was_given(text: str) -> None:
         "a//b",
         "-app",
         "host:port/app",
+        "--help:5000/app",
+        "host-:5000/app",
         "x/" * 130 + "x",
     ],
 )

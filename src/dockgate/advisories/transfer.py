@@ -8,6 +8,7 @@ import hashlib
 import os
 import sqlite3
 import struct
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -126,13 +127,11 @@ def _inflate(source: BinaryIO, new: Path, header: Header, file: Path) -> None:
 
 def _check(new: Path, header: Header, file: Path) -> None:
     """That it is a database of ours down to its tables: a view in their place would run as a query of ours."""
-    with Database.open(new) as database:
+    with Database.open(new) as database, closing(sqlite3.connect(":memory:")) as fresh:
         if database.digest != header.digest:
             raise _refused(file, "its database has another digest than its header says")
-        with sqlite3.connect(":memory:") as fresh:
-            fresh.executescript(TABLES)
-            same = database.tables() == Database(new, fresh, "").tables()
-        fresh.close()
+        fresh.executescript(TABLES)
+        same = database.tables() == Database(new, fresh, "").tables()
     if not same:
         raise _refused(file, "its tables are not those of its format")
 

@@ -115,15 +115,15 @@ class DockerOrigin:
         images = load_any(self._read("manifest.json"), f"The manifest.json of {self.name}", _NAMES)
         try:
             listed = [
-                {"Config": str(one["Config"]), "Layers": [str(path) for path in one["Layers"]], "Tags": one["RepoTags"]}
+                {"Config": str(one["Config"]), "Layers": _texts(one["Layers"]), "Tags": _texts(one["RepoTags"])}
                 for one in images
             ]
         except (KeyError, TypeError) as error:
             raise ImageError(f"The manifest.json of {self.name} cannot be read: {error!r}.") from error
-        found = [one for one in listed if not self._tag or self._tag in (one["Tags"] or ())]
+        found = [one for one in listed if not self._tag or self._tag in one["Tags"]]
         if len(found) == 1 and not self._digest:
             return found[0]
-        names = ", ".join(str(name) for one in listed for name in one["Tags"] or ()) or "no name"
+        names = ", ".join(name for one in listed for name in one["Tags"]) or "no name"
         if not found or self._digest:
             raise NotFoundError(f"There is no image {self.name}.", f"The file has: {names}.")
         raise NotFoundError(f"{self.name} holds {len(found)} images.", f"Append :NAME, one of: {names}.")
@@ -152,6 +152,15 @@ class DockerOrigin:
             if member.stored > DOCUMENT_LIMIT:
                 raise ImageError(f"{path} in {self.name} is larger than {DOCUMENT_LIMIT} bytes.")
             return file.readall()
+
+
+def _texts(value: object) -> list[str]:
+    """A list of texts; null is an empty one, as in Go. Raises TypeError."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise TypeError(f"{str(value)[:60]!r} is no list")
+    return [str(one) for one in value]
 
 
 def archive_origin(file: BinaryIO, name: str, tag: str = "", digest: str = "") -> Origin:

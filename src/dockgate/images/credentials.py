@@ -45,7 +45,7 @@ def find_credentials(registry: str, repository: str, environ: Mapping[str, str])
             ) from error
         found = _look_up(config if isinstance(config, dict) else {}, path, registry, repository, environ)
         if found:
-            return found
+            return _sendable(found, f"{path} tells of for {registry}")
     return None
 
 
@@ -104,6 +104,15 @@ def _decoded(entry: dict[str, Any], where: str) -> Credentials:
     return Credentials(username, password.rstrip("\0"), token)
 
 
+def _sendable(found: Credentials, where: str) -> Credentials:
+    """JSON can write characters that no encoding has: lone surrogates."""
+    try:
+        f"{found.username}{found.password}{found.identity_token}".encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"The credentials that {where} are no text.", "Log in to the registry again.") from None
+    return found
+
+
 def _ask(helper: str, server: str, environ: Mapping[str, str]) -> Credentials | None:
     """What the program docker-credential-HELPER knows of the server."""
     program = f"docker-credential-{helper}"
@@ -114,14 +123,14 @@ def _ask(helper: str, server: str, environ: Mapping[str, str]) -> Credentials | 
         run = subprocess.run(
             [program, "get"], input=server, capture_output=True, text=True, timeout=_HELPER_SECONDS, env=dict(environ)
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, UnicodeError, subprocess.TimeoutExpired) as error:
         raise UsageError(f"The credential helper {program} does not work: {error}.", advice) from error
     if run.returncode and _NO_SUCH in (run.stdout + run.stderr).lower():
         return None
     try:
         answer: Any = json.loads(run.stdout) if not run.returncode else None
         username, secret = str(answer["Username"]), str(answer["Secret"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         said = "" if not run.returncode else f" It says: {(run.stderr or run.stdout).strip()[:200]}"
         raise UsageError(f"The credential helper {program} gave no credentials for {server}.{said}", advice) from None
     return Credentials("", "", secret) if username == "<token>" else Credentials(username, secret)

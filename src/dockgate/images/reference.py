@@ -7,6 +7,7 @@ The short forms (`debian` for `docker.io/library/debian:latest`) are Docker's, a
 import ipaddress
 import re
 from dataclasses import dataclass
+from os.path import isdir, isfile  # unlike Path's, false for what can be no path, or may not be looked at
 from pathlib import Path
 
 from dockgate.core.errors import UsageError
@@ -18,7 +19,8 @@ _ENGINES = {"podman": "podman", "containers-storage": "podman", "docker": "docke
 _FOLDER = "dir:"
 _STANDARD_INPUT = "-"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_HOST = r"(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _HEX = {"sha256": 64, "sha512": 128}
 _LONGEST = 255
@@ -103,10 +105,10 @@ def parse(text: str) -> Named:
         if name != text and not re.match("[0-9]{1,5}/", name):  # which is a registry on a host of that name
             return _stored(engine, name)
     path = Path(text)
-    if path.is_file() or (path / "oci-layout").is_file():
+    if isfile(path) or isfile(path / "oci-layout"):
         return Local(path)
     if text.startswith(("/", "./", "../")):
-        if path.is_dir():
+        if isdir(path):
             raise UsageError(f"{text} is a folder without an oci-layout file.", _advice(text))
         raise UsageError(f"{text} does not exist.", "Give an OCI layout folder, or a file made by `podman save`.")
     return parse_remote(text)
@@ -168,9 +170,9 @@ def _located(scheme: str, text: str) -> Local:
     kind = _SCHEMES[scheme]
     for end in (*(at for at, character in enumerate(text) if character in ":@"), len(text)):
         path = Path(text[:end])
-        if not text[:end] or not (path.is_dir() if kind == "folder" else path.is_file()):
+        if not text[:end] or not (isdir(path) if kind == "folder" else isfile(path)):
             continue
-        if kind == "folder" and not (path / "oci-layout").is_file():
+        if kind == "folder" and not isfile(path / "oci-layout"):
             raise UsageError(f"{path} is a folder without an oci-layout file.", _advice(text[:end]))
         if text[end : end + 1] == "@":
             check_digest(text[end + 1 :])
@@ -184,7 +186,7 @@ def _advice(folder: str) -> str:
 
 
 def _root(text: str) -> Root:
-    if not text or not Path(text).is_dir():
+    if not text or not isdir(text):
         raise UsageError(f"There is no folder {text!r}.", "The form is dir:FOLDER, and dir:/ is this machine.")
     return Root(Path(text))
 

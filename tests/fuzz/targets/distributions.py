@@ -42,7 +42,7 @@ _REPOSITORIES = [
 ]
 _RELEASES = [
     b'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\nID=debian\n',
-    b'NAME=\'Amazon Linux\'\nID="amzn"\nID_LIKE="fedora rhel"\nVERSION_ID=2023\nSUPPORT_END="2029-06-30"\n# a\nX="\\$"\n',
+    b'NAME=\'Amazon Linux\'\nID=amzn\nID_LIKE="fedora rhel"\nVERSION_ID=2023\nSUPPORT_END="2029-06-30"\n# a\nX="\\$"\n',
 ]
 
 

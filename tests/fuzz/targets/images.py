@@ -1,30 +1,31 @@
-"""Images: layers, their documents, archives, references and credentials."""
+"""Images: layers, their documents, and archives."""
 
 import io
 import json
 import os
 import tarfile
-import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 from tests.fuzz.containers import compressed, tarred
 from tests.fuzz.mutate import Mutate, json_text, lines
-from tests.fuzz.target import MEMORY, Part, Target
+from tests.fuzz.target import Part, Target
 from tests.images import make, pieces
 
-from dockgate.core.errors import ImageError, NotFoundError, UnreadableError, UsageError
+from dockgate.core.errors import ImageError, NotFoundError, UnreadableError
 from dockgate.images import image, reference
 from dockgate.images.archive import file_origin, piped_origin
 from dockgate.images.blobs import Origin
-from dockgate.images.credentials import find_credentials
 from dockgate.images.inflate import Bounds, Inflated
 from dockgate.images.layers import TarLayer
 from dockgate.images.tape import Tape
 from dockgate.images.tar import members
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _BOUNDS = Bounds(inflated=32 * 2**20, ratio=1500, ratio_from=4 * 2**20, headers=100)
 """Those of real layers are minutes away; here a bomb goes off in a moment."""
@@ -74,14 +75,14 @@ class _Counted:
         self._file = io.BytesIO(data)
         self.count = 0
 
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
         read = self._file.readinto(buffer)
         self.count += read
         return read
 
 
 def _layers() -> list[bytes]:
-    some = {
+    some: dict[str, make.Content] = {
         "etc/os-release": b"ID=debian\n",
         "bin": make.Symlink("usr/bin"),
         "usr/bin/a": make.Hardlink("etc/os-release"),
@@ -258,7 +259,7 @@ def _archive(opened: Callable[[], Origin]) -> None:
 def _archives() -> list[bytes]:
     made = make.image([{"etc/os-release": b"ID=debian\n"}, {"a": b"b"}])
     config = f"{made.config.removeprefix('sha256:')}.json"
-    saved = {
+    saved: dict[str, make.Content] = {
         config: made.blobs[made.config],
         "0/layer.tar": made.blobs[made.layers[0]],
         "1/layer.tar": make.Symlink("../0/layer.tar"),
@@ -280,96 +281,6 @@ def _archives() -> list[bytes]:
 
 _DIGEST = "sha256:" + "0" * 64
 
-
-def _reference(data: bytes) -> None:
-    """In it "^" stands for a folder of few files, for what is read of it depends on what there is."""
-    text = data.decode("utf-8", "replace")
-    with tempfile.TemporaryDirectory(dir=MEMORY) if "^" in text else nullcontext("") as folder:
-        if folder:
-            (Path(folder) / "layout").mkdir()
-            (Path(folder) / "layout" / "oci-layout").touch()
-            (Path(folder) / "a.tar").touch()
-        try:
-            found = reference.parse(text.replace("^", folder))
-        except UsageError as error:
-            assert error.advice
-            return
-    assert not str(found).startswith("-")
-    if isinstance(found, reference.Remote):
-        assert reference.parse_remote(str(found)) == found
-        reference.is_loopback(found.registry)
-
-
-_REFERENCES = (
-    *("^/a.tar", "^/layout", "^", "oci:^", "oci:^/layout:1:2", f"oci:^/layout@{_DIGEST}", "docker-archive:^/a.tar:b:1"),
-    *("dir:^", "oci-archive:^", "./a"),
-    *(
-        "debian",
-        "127.0.0.1:5000/a/b:1",
-        "[::1]:5000/a@sha256:" + "0" * 64,
-        "ghcr.io/a/b_c__d-e:1.2-x@sha512:" + "a" * 128,
-    ),
-    *(
-        "podman:app",
-        "docker-daemon:a/b:1",
-        "localhost/x",
-        "index.docker.io/a",
-        "-",
-        "dir:x",
-        "oci:x:y",
-        "docker:5000/a",
-    ),
-)
-
-
-def _credentials(data: bytes) -> None:
-    """Without a PATH no helper is found, whatever the file names."""
-    with open(os.memfd_create("auth"), "w+b", buffering=0) as file:
-        file.write(data)
-        environ = {"REGISTRY_AUTH_FILE": f"/proc/self/fd/{file.fileno()}", "PATH": "", "HOME": "/nowhere"}
-        for registry, repository in (("docker.io", "library/a"), ("a.example:5000", "b/c")):
-            _find(registry, repository, environ)
-
-
-def _answer(data: bytes) -> None:
-    """What a helper says."""
-    with (
-        tempfile.TemporaryDirectory(dir=MEMORY) as folder,
-        open(os.memfd_create("answer"), "w+b", buffering=0) as file,
-    ):
-        file.write(data)
-        helper = Path(folder) / "docker-credential-here"
-        helper.write_text(f"#!/bin/sh\nexec /bin/cat /proc/{os.getpid()}/fd/{file.fileno()}\n")
-        helper.chmod(0o755)
-        (Path(folder) / "config.json").write_text('{"credsStore": "here"}')
-        environ = {"PATH": folder, "HOME": folder, "DOCKER_CONFIG": folder, "XDG_RUNTIME_DIR": folder}
-        _find("a.example", "b", environ)
-
-
-def _find(registry: str, repository: str, environ: Mapping[str, str]) -> None:
-    try:
-        found = find_credentials(registry, repository, environ)
-    except UsageError as error:
-        assert error.advice
-        return
-    if found:
-        assert repr(found) == f"Credentials(username={found.username!r})"
-        f"{found.username}:{found.password}{found.identity_token}".encode()  # as they are sent
-
-
-_AUTH = [
-    json.dumps(
-        {
-            "auths": {
-                "a.example:5000/b": {"auth": "dTpw"},
-                "https://index.docker.io/v1/": {"auth": "", "identitytoken": "t"},
-                "https://a.example:5000/v2/": {"username": "u", "password": "p"},
-            },
-            "HttpHeaders": {},
-        }
-    ).encode(),
-    b'{"auths": {"a.example:5000": {"auth": "!"}}, "credHelpers": {"docker.io": "../x"}, "credsStore": ""}',
-]
 
 _LAYER_FORM = compressed(tarred(lines))
 
@@ -398,18 +309,5 @@ TARGETS = (
             Part("piped", _piped, _archives, compressed(tarred(json_text))),
         ),
         tuple(f"dockgate.images.{name}" for name in ("archive", "layout")),
-    ),
-    Target(
-        "reference",
-        (Part("reference", _reference, lambda: [one.encode() for one in _REFERENCES], lines),),
-        ("dockgate.images.reference",),
-    ),
-    Target(
-        "credentials",
-        (
-            Part("file", _credentials, lambda: _AUTH, json_text),
-            Part("answer", _answer, lambda: [b'{"Username": "u", "Secret": "s"}'], json_text),
-        ),
-        ("dockgate.images.credentials",),
     ),
 )

@@ -1,4 +1,4 @@
-"""What is told of vulnerabilities and of packages by others: feeds, the database to carry, bills of materials, purls."""
+"""What is told of vulnerabilities and of packages by others: feeds, the database to carry, bills of materials."""
 
 import gzip
 import io
@@ -13,7 +13,7 @@ from tests.advisories.making import built, folder_of
 from tests.feeds import making
 from tests.fuzz.containers import carried, compressed, zipped
 from tests.fuzz.mutate import Mutate, edited, edits, json_text, lines
-from tests.fuzz.target import MEMORY, Part, Target
+from tests.fuzz.target import MEMORY, Part, Target, advised
 
 from dockgate import ecosystems, sboms
 from dockgate.advisories.database import Database
@@ -99,7 +99,7 @@ def _import(data: bytes) -> None:
         try:
             unpack(file, path)
         except DatabaseError as error:
-            assert error.advice
+            advised(error)
             assert not path.exists()
             return
         with Database.open(path) as database:
@@ -121,7 +121,7 @@ def _bill(data: bytes) -> None:
         try:
             inventory = sboms.read(Path(file.name), _KINDS)
         except UsageError as error:
-            assert error.advice
+            advised(error)
             return
         assert inventory.base_layers <= len(inventory.layers)
 
@@ -140,7 +140,7 @@ def _purl(data: bytes) -> None:
         if reader.knows(found):
             reader.package(found)
     except UsageError as error:
-        assert error.advice
+        advised(error)
 
 
 _PURLS = (

@@ -2,7 +2,7 @@
 
 What it finds and counts stays in `build/fuzz`, and the next run goes on from there: a folder a target, with `corpus`,
 `crashes` (an input and why, each) and `slow`; and `counts.json`. A run ends badly when an input makes a parser raise
-what it must not, take more than five seconds or more than 512 MB, or when less than 90 % of its lines are reached.
+what it must not, take five seconds or more than 512 MB, or when less than 90 % of its lines are reached.
 """
 
 import argparse
@@ -24,7 +24,9 @@ _BAR = 1_000_000
 _LINES = 90
 """percent"""
 _HANG = 5
-"""seconds"""
+"""seconds of the processor"""
+_STALL = 60
+"""Seconds of the clock, after which a process is ended: a busy machine may keep it waiting for very long."""
 _ROUND = 250_000
 """Inputs of one process; then a fresh one goes on, so that none grows without end."""
 _FALLS = 3
@@ -56,7 +58,9 @@ def fuzz(name: str, counts: Counts, inputs: int, seconds: float) -> Counts:
     folder = _FOLDER / name
     for part in ("corpus", "crashes", "slow"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    for old in (folder / "crashes").iterdir():  # run again with the corpus: what still fails comes back
+    for old in (
+        (folder / "crashes").iterdir() if inputs > 0 else ()
+    ):  # run again with the corpus: what still fails comes back
         if old.suffix == ".txt":
             old.unlink()
         else:
@@ -67,7 +71,10 @@ def fuzz(name: str, counts: Counts, inputs: int, seconds: float) -> Counts:
         falls += not _round(name, folder, counts, left, max(1, int(rest)))
         if counts.inputs == before:
             break
-    counts.failures = len([one for one in (folder / "crashes").iterdir() if one.suffix != ".txt"])
+    failed = [one.name for one in (folder / "crashes").iterdir() if one.suffix != ".txt"]
+    for one in failed:
+        (folder / "corpus" / one).unlink(missing_ok=True)
+    counts.failures = max(len(failed), falls)  # a process may fall over without an input to blame
     target = targets.load()[name]
     corpus = sorted((folder / "corpus").iterdir())
     counts.lines = len(reached.lines(target))
@@ -80,7 +87,7 @@ def _round(name: str, folder: Path, counts: Counts, inputs: int, seconds: int) -
     ledger = folder / "ledger"
     ledger.write_bytes(LEDGER.pack(0, counts.slowest))
     flags = [
-        *(f"-runs={inputs}", f"-max_total_time={seconds}", f"-timeout={_HANG}", f"-rss_limit_mb={MEMORY >> 20}"),
+        *(f"-runs={inputs}", f"-max_total_time={seconds}", f"-timeout={_STALL}", f"-rss_limit_mb={MEMORY >> 20}"),
         *(f"-artifact_prefix={folder / 'crashes'}/", "-print_final_stats=1", "-verbosity=0"),
     ]
     with (folder / "log").open("wb") as log:
@@ -110,6 +117,11 @@ def shown(all_counts: dict[str, Counts]) -> str:
     return "\n".join([*rows, f"{done} of {len(all_counts)} targets have had {_BAR:,} inputs."])
 
 
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     names = list(targets.load())
     parser = argparse.ArgumentParser(prog="scripts/fuzz", description="Fuzzes the parsers, and counts on over runs.")
@@ -132,8 +144,8 @@ def main() -> int:
             counts[name] = run.result()
             _FOLDER.mkdir(parents=True, exist_ok=True)
             ledger.write_text(json.dumps({name: asdict(one) for name, one in sorted(counts.items())}, indent=1) + "\n")
-            print(shown({name: counts[name]}).splitlines()[1], flush=True)
-    print(shown(counts))
+            _say(shown({name: counts[name]}).splitlines()[1])
+    _say(shown(counts))
     return 0 if all(counts[name].fine for name in wanted) else 1
 
 

@@ -1,0 +1,173 @@
+"""A whole image: its layers read, kept and read again, combined, and told in every format."""
+
+import io
+import tempfile
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import msgspec
+from tests.fuzz.containers import tarred
+from tests.fuzz.mutate import Mutate, lines
+from tests.fuzz.target import MEMORY, Part, Target
+from tests.fuzz.targets._ecosystem import DATA
+from tests.images import make, pieces
+
+from dockgate import ecosystems, sboms
+from dockgate.bootstrap.reports import InventoryReport, ScanReport, formats, write
+from dockgate.core import canonical
+from dockgate.core.facts import LayerFacts
+from dockgate.core.inventory import combine, read_layer
+from dockgate.core.model import Inventory, Matches
+from dockgate.core.ports import Origins
+from dockgate.images.image import OciImage
+from dockgate.images.inflate import Bounds
+from dockgate.images.layers import TarLayer
+
+_KINDS = ecosystems.load()
+_SPLIT = b"\n-- layer --\n"
+_BOUNDS = Bounds(inflated=8 * 2**20, ratio_from=2**20, headers=300)
+_STANZA = "Package: {0}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {1}\nDescription: a\n\n"
+
+
+def _image(data: bytes) -> Inventory:
+    facts = []
+    for blob in data.split(_SPLIT)[:4]:
+        layer = TarLayer(make.sha256(blob), partial(pieces.Blob, blob, 2**20), len(blob), _BOUNDS)
+        told = read_layer(layer, _KINDS)
+        try:
+            kept = msgspec.json.decode(canonical.encode(told), type=LayerFacts)
+        except ValueError:  # then it is read anew each time
+            kept = told
+        assert kept == told
+        facts.append(kept)
+    image = OciImage("sha256:" + "0" * 64, "linux/amd64", (), Origins())
+    inventory = combine(image, facts, _KINDS)
+    assert len(set(inventory.packages)) == len(inventory.packages)
+    assert all(entry.reason for entry in inventory.unread)
+    return inventory
+
+
+def _told(data: bytes) -> None:
+    """Every format can be written, and a bill of materials that is read again speaks of the same packages."""
+    inventory = _image(data)
+    scanned = ScanReport("a:1", inventory.image, ((inventory, Matches((), ())),), ())
+    for form in formats():
+        _written(scanned, form)
+    for form in ("cyclonedx", "spdx"):
+        with tempfile.NamedTemporaryFile(dir=MEMORY, buffering=0) as file:
+            file.write(_written(InventoryReport("a:1", inventory.image, (inventory,)), form))
+            again = sboms.read(Path(file.name), _KINDS)
+        assert _judged(again) == _judged(inventory)
+
+
+def _written(report: ScanReport | InventoryReport, form: str) -> bytes:
+    out = io.BytesIO()
+    text = io.TextIOWrapper(out, "utf-8")
+    write(report, form, text)
+    text.flush()
+    return out.getvalue()
+
+
+def _judged(inventory: Inventory) -> set[tuple[str, ...]]:
+    """What advisories are looked up by."""
+    return {(one.ecosystem, one.source_name, one.source_version, one.version) for one in inventory.packages}
+
+
+def _seeds() -> list[bytes]:
+    system: dict[str, make.Content] = {
+        "usr/lib/os-release": b'ID=debian\nVERSION_ID="13"\n',
+        "etc/os-release": make.Symlink("../usr/lib/os-release"),
+        "var/lib/dpkg/status": "".join(_STANZA.format(*one) for one in (("bash", "5"), ("python3-a", "1"))).encode(),
+        "var/lib/dpkg/info/bash.list": b"/.\n/usr\n/usr/bin\n/usr/bin/bash\n/usr/lib/os-release\n",
+        "var/lib/dpkg/info/python3-a.list": b"/usr/lib/python3/dist-packages/a-1.dist-info/METADATA\n",
+        "usr/bin/bash": b"x",
+        "usr/bin/sh": make.Hardlink("usr/bin/bash"),
+        "usr/lib/python3/dist-packages/a-1.dist-info/METADATA": b"Name: a\nVersion: 1\n\n",
+    }
+    application: dict[str, make.Content] = {
+        "app/b-2.dist-info/METADATA": b"Name: b\nVersion: 2\n\n",
+        "app/b-2.dist-info/RECORD": b"b/__init__.py,,\nb-2.dist-info/RECORD,,\n",
+        "app/b/__init__.py": b"",
+        "app/node_modules/c/package.json": b'{"name": "c", "version": "3.0.0"}',
+        "app/node_modules/c/index.js": b"",
+        "app/package-lock.json": (DATA / "npm" / "package-lock-v3.json").read_bytes(),
+        "app/lib/d.jar": (DATA / "java" / "spire-platform_2.13-0.18.0.jar").read_bytes(),
+        "app/current": make.Symlink("/app/b"),
+    }
+    edited: dict[str, make.Content] = {
+        "var/lib/dpkg/status": _STANZA.format("bash", "6").encode(),
+        "app/.wh.package-lock.json": b"",
+        "app/b/.wh..wh..opq": b"",
+        "usr/bin/.wh.bash": b"",
+        "app/node_modules/c": make.Symlink("/tmp/c"),
+    }
+    alpine: dict[str, make.Content] = {
+        "etc/os-release": b"ID=alpine\nVERSION_ID=3.20.1\n",
+        "etc/apk/repositories": b"https://dl-cdn.alpinelinux.org/alpine/v3.20/main\n",
+        "lib/apk/db/installed": (DATA / "apk" / "installed").read_bytes(),
+        "bin/busybox": b"x",
+    }
+    azure: dict[str, make.Content] = {
+        "etc/os-release": b"ID=azurelinux\nVERSION_ID=3.0\n",
+        "var/lib/rpmmanifest/container-manifest-2": (DATA / "rpm" / "container-manifest-2").read_bytes(),
+        "lib64/ld-linux-x86-64.so.2": b"\x7fELF",
+    }
+    changed: dict[str, make.Content] = {"lib/apk/db/installed": b"", "bin/busybox": b"y", "etc/.wh.os-release": b""}
+    listed = (DATA / "rpm" / "container-manifest-2").read_bytes()
+    twice: dict[str, make.Content] = {
+        "var/lib/rpmmanifest/container-manifest-2": listed + listed.replace(b"5.1.8", b"5.2")
+    }
+    once: dict[str, make.Content] = {"var/lib/rpmmanifest/container-manifest-2": listed}
+    installed = (DATA / "apk" / "installed").read_bytes()
+    two: dict[str, make.Content] = {"usr/lib/apk/db/installed": installed.replace(b"V:1", b"V:2")}
+    distroless: dict[str, make.Content] = {
+        "etc/os-release": b"ID=debian\nVERSION_ID=12\n",
+        "var/lib/dpkg/status.d/bash": _STANZA.format("bash", "5").encode(),
+        "var/lib/dpkg/status.d/bash.md5sums": b"d41d8cd98f00b204e9800998ecf8427e  usr/bin/bash\n",
+        "usr/bin/bash": b"x",
+    }
+    bare: dict[str, make.Content] = {"var/lib/dpkg/status.d/.wh.bash": b"", "var/lib/dpkg/status": b""}
+    unlisted: dict[str, make.Content] = {"var/lib/dpkg/status.d/.wh..wh..opq": b"", "usr/bin/bash": b"y"}
+    newer: dict[str, make.Content] = {"usr/lib/os-release": b"ID=debian\nVERSION_ID=14\n"}
+    nameless: dict[str, make.Content] = {"lib64/ld-linux-x86-64.so.2": b""}
+    linked: dict[str, make.Content] = {
+        "usr/bin": make.Symlink("/bin"),
+        "var/lib/dpkg": make.Symlink("/x"),
+        "app": make.Symlink("b"),
+    }
+    images: tuple[list[dict[str, make.Content]], ...] = (
+        *([system, application], [system, application, edited], [system, bare]),
+        *([system, newer], [nameless], [system, linked]),
+        *([alpine], [alpine, changed], [alpine, two]),
+        *([azure], [azure, edited], [azure, twice, once]),
+        *([distroless], [distroless, bare], [distroless, unlisted]),
+    )
+    return [_SPLIT.join(map(make.tar, layers)) for layers in images]
+
+
+_TAR = tarred(lines)
+
+
+def _form(data: bytes, chance: Random, basic: Mutate) -> bytes:
+    """One of the layers changed, doubled, dropped, or moved."""
+    layers = data.split(_SPLIT)
+    at = chance.randrange(len(layers))
+    what = chance.randrange(8)
+    if what == 0:
+        layers.insert(chance.randrange(len(layers) + 1), layers[at])
+    elif what == 1 and len(layers) > 1:
+        del layers[at]
+    else:
+        for _ in range(chance.randint(1, 3)):
+            layers[at] = _TAR(layers[at], chance, basic)
+    return _SPLIT.join(layers)
+
+
+TARGETS = (
+    Target(
+        "inventory",
+        (Part("image", _image, _seeds, _form), Part("told", _told, _seeds, _form)),
+        tuple(f"dockgate.core.{name}" for name in ("inventory", "evidence", "databases", "languages", "facts")),
+    ),
+)

@@ -1,0 +1,124 @@
+"""How images are named, and with what their registries are asked."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+
+from tests.fuzz.mutate import json_text, lines
+from tests.fuzz.target import MEMORY, Part, Target, advised
+
+from dockgate.core.errors import UsageError
+from dockgate.images import reference
+from dockgate.images.credentials import find_credentials
+
+_DIGEST = "sha256:" + "0" * 64
+
+
+def _reference(data: bytes) -> None:
+    """In it "^" stands for a folder of few files, for what is read of it depends on what there is."""
+    text = data.decode("utf-8", "replace")
+    with tempfile.TemporaryDirectory(dir=MEMORY) if "^" in text else nullcontext("") as folder:
+        if folder:
+            (Path(folder) / "layout").mkdir()
+            (Path(folder) / "layout" / "oci-layout").touch()
+            (Path(folder) / "a.tar").touch()
+        try:
+            found = reference.parse(text.replace("^", folder))
+        except UsageError as error:
+            advised(error)
+            return
+    assert not str(found).startswith("-")
+    if isinstance(found, reference.Remote):
+        assert reference.parse_remote(str(found)) == found
+        reference.is_loopback(found.registry)
+
+
+_REFERENCES = (
+    *("^/a.tar", "^/layout", "^", "oci:^", "oci:^/layout:1:2", f"oci:^/layout@{_DIGEST}", "docker-archive:^/a.tar:b:1"),
+    *("dir:^", "oci-archive:^", "./a"),
+    *(
+        "debian",
+        "127.0.0.1:5000/a/b:1",
+        "[::1]:5000/a@sha256:" + "0" * 64,
+        "ghcr.io/a/b_c__d-e:1.2-x@sha512:" + "a" * 128,
+    ),
+    *(
+        "podman:app",
+        "docker-daemon:a/b:1",
+        "localhost/x",
+        "index.docker.io/a",
+        "-",
+        "dir:x",
+        "oci:x:y",
+        "docker:5000/a",
+    ),
+)
+
+
+def _credentials(data: bytes) -> None:
+    """Without a PATH no helper is found, whatever the file names."""
+    with open(os.memfd_create("auth"), "w+b", buffering=0) as file:
+        file.write(data)
+        environ = {"REGISTRY_AUTH_FILE": f"/proc/self/fd/{file.fileno()}", "PATH": "", "HOME": "/nowhere"}
+        for registry, repository in (("docker.io", "library/a"), ("a.example:5000", "b/c")):
+            _find(registry, repository, environ)
+
+
+def _answer(data: bytes) -> None:
+    """What a helper says."""
+    with (
+        tempfile.TemporaryDirectory(dir=MEMORY) as folder,
+        open(os.memfd_create("answer"), "w+b", buffering=0) as file,
+    ):
+        file.write(data)
+        helper = Path(folder) / "docker-credential-here"
+        helper.write_text(f"#!/bin/sh\nexec /bin/cat /proc/{os.getpid()}/fd/{file.fileno()}\n")
+        helper.chmod(0o755)
+        (Path(folder) / "config.json").write_text('{"credsStore": "here"}')
+        environ = {"PATH": folder, "HOME": folder, "DOCKER_CONFIG": folder, "XDG_RUNTIME_DIR": folder}
+        _find("a.example", "b", environ)
+
+
+def _find(registry: str, repository: str, environ: Mapping[str, str]) -> None:
+    try:
+        found = find_credentials(registry, repository, environ)
+    except UsageError as error:
+        advised(error)
+        return
+    if found:
+        assert repr(found) == f"Credentials(username={found.username!r})"
+        f"{found.username}:{found.password}{found.identity_token}".encode()  # as they are sent
+
+
+_AUTH = [
+    json.dumps(
+        {
+            "auths": {
+                "a.example:5000/b": {"auth": "dTpw"},
+                "https://index.docker.io/v1/": {"auth": "", "identitytoken": "t"},
+                "https://a.example:5000/v2/": {"username": "u", "password": "p"},
+            },
+            "HttpHeaders": {},
+        }
+    ).encode(),
+    b'{"auths": {"a.example:5000": {"auth": "!"}}, "credHelpers": {"docker.io": "../x"}, "credsStore": ""}',
+]
+
+TARGETS = (
+    Target(
+        "reference",
+        (Part("reference", _reference, lambda: [one.encode() for one in _REFERENCES], lines),),
+        ("dockgate.images.reference",),
+    ),
+    Target(
+        "credentials",
+        (
+            Part("file", _credentials, lambda: _AUTH, json_text),
+            Part("answer", _answer, lambda: [b'{"Username": "u", "Secret": "s"}'], json_text),
+        ),
+        ("dockgate.images.credentials",),
+    ),
+)
