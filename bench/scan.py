@@ -3,7 +3,8 @@
     python bench/scan.py [RUNS]
 
 On the three images of `_images.py`, whole processes, the programs in turn, nothing cached and then again; medians, and
-the most memory that any run took. Advisories come from the folder DOCKGATE_FEEDS (the layout of `dockgate db build`).
+the most memory that any run took. Trivy looks jars up in an empty Java database, which takes it less time than the full
+one (see `_peers.java_database`). Advisories come from the folder DOCKGATE_FEEDS (the layout of `dockgate db build`).
 """
 
 import os
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import _images
+import _peers
 
 FEEDS = Path(os.environ.get("DOCKGATE_FEEDS", _images.HERE.parent.parent / "shared" / "data"))
 DOCKGATE = Path(sys.executable).parent / "dockgate"
@@ -56,18 +58,15 @@ def measure(command: list[str], environment: dict[str, str], figures: Figures) -
 
 def main(runs: int) -> None:
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {runs} runs")
-    images, peers, work = _images.layouts(), _images.peers(), _images.BUILD / "work"
+    images, work = _images.layouts(), _images.BUILD / "work"
     database = _images.BUILD / "data"
     ours = {"DOCKGATE_DATA": str(database), "DOCKGATE_CACHE": str(work / "dockgate")}
     if not (database / "advisories.db").exists():
         subprocess.run([str(DOCKGATE), "db", "build", "--from", str(FEEDS)], env={**os.environ, **ours}, check=True)
-    trivy = [str(peers / "trivy"), "image", "--quiet", "--offline-scan", "--format", "cyclonedx", "--cache-dir"]
-    trivy += [str(work / "trivy"), "--input"]
-    syft = [str(peers / "syft"), "-q", "-o", "cyclonedx-json"]
-    commands: dict[str, tuple[Callable[[str], list[str]], dict[str, str]]] = {
+    commands: dict[str, tuple[Callable[[Path], list[str]], dict[str, str]]] = {
         "Dockgate": (lambda image: [str(DOCKGATE), "scan", f"oci:{image}", "-o", "json=/dev/null"], ours),
-        "Trivy": (lambda image: [*trivy, image], {}),
-        "Syft": (lambda image: [*syft, f"oci-dir:{image}"], {"SYFT_CHECK_FOR_APP_UPDATE": "false"}),
+        "Trivy": (lambda image: _peers.trivy(image, "cyclonedx", work / "trivy"), {}),
+        "Syft": (lambda image: _peers.syft(image, "cyclonedx-json"), _peers.SYFT_ENVIRONMENT),
     }
     for name, image in images.items():
         cold = {program: Figures() for program in commands}
@@ -75,11 +74,11 @@ def main(runs: int) -> None:
         for _ in range(runs):
             for program, (command, environment) in commands.items():
                 shutil.rmtree(work, ignore_errors=True)
-                work.mkdir()
+                _peers.java_database(work / "trivy")
                 if not cold[program].failed:
-                    measure(command(str(image)), environment, cold[program])
+                    measure(command(image), environment, cold[program])
                 if program in again and not cold[program].failed:
-                    measure(command(str(image)), environment, again[program])
+                    measure(command(image), environment, again[program])
         for program in commands:
             cached = f"; again {again[program]}" if program in again and not cold[program].failed else ""
             print(f"{name:7} {program:9} {cold[program]}{cached}")

@@ -8,6 +8,7 @@ import pytest
 from dockgate.core.errors import UnreadableError
 from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Extract
+from dockgate.core.purl import Purl
 from dockgate.ecosystems.dpkg import ECOSYSTEM, LINE_LIMIT, STATUS, STATUS_LIMIT
 
 BASH = """Package: bash
@@ -60,6 +61,30 @@ def test_without_a_source_the_package_is_its_own() -> None:
     named = read(BASH.replace(" (1:5.2.37-2)", "")).packages[0]
     assert (own.source_name, own.source_version) == ("bash", "5.2.37-2+b5")
     assert (named.source_name, named.source_version) == ("bash-src", "5.2.37-2+b5")
+
+
+@pytest.mark.parametrize(
+    ("source", "version", "advised"),
+    [
+        ("linux-signed-amd64 (6.12.118+1)", "6.12.118-1", "linux"),
+        ("linux-signed-6.1-arm64 (6.1.90+1~deb11u1)", "6.1.90-1~deb11u1", "linux-6.1"),
+        ("linux-signed", "6.8.0-31.31", "linux"),
+        ("linux-signed-hwe-6.8 (6.8.0-51.52~22.04.1)", "6.8.0-51.52~22.04.1", "linux-hwe-6.8"),
+    ],
+)
+def test_a_signed_kernel_is_judged_as_the_kernel_that_was_signed(source: str, version: str, advised: str) -> None:
+    stanza = f"Package: linux-image\nStatus: install ok installed\nVersion: {version}\nSource: {source}\n"
+    (package,) = read(stanza).packages
+    assert (package.source_name, package.source_version) == (advised, version)
+    upstream = source.replace(" (", "@").rstrip(")")
+    named = ECOSYSTEM.package(Purl("deb", "debian", "linux-image", version, {"upstream": upstream}), None)
+    assert (named.source_name, named.source_version) == (advised, version)
+
+
+@pytest.mark.parametrize("source", ["linux-signedness", "shim-signed", "linux"])
+def test_other_sources_are_taken_as_they_are(source: str) -> None:
+    (package,) = read(BASH.replace("bash-src", source)).packages
+    assert (package.source_name, package.source_version) == (source, "1:5.2.37-2")
 
 
 @pytest.mark.parametrize(

@@ -1,33 +1,28 @@
 """Package URLs as they are written, read into packages by the ecosystem that understands them."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from dockgate.core.errors import UsageError
 from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Ecosystem
 from dockgate.core.purl import Purl
+from dockgate.sboms.purls import parse
 
 
 class Purls:
     """Reads package URLs. `kinds` are the ecosystems that may be asked."""
 
     def __init__(self, kinds: Sequence[Ecosystem]) -> None:
-        from packageurl import PackageURL
-
-        self._parse = partial(PackageURL.from_string)
         self._kinds = {kind_of: kind for kind in kinds for kind_of in kind.purls}
 
     def parse(self, text: str) -> Purl:
         """Raises UsageError for what is no package URL."""
         try:
-            found = self._parse(text)
+            return parse(text)
         except ValueError as error:
             raise UsageError(
                 f"{text!r} is no package URL: {error}", "Write it as pkg:TYPE/NAMESPACE/NAME@VERSION."
             ) from None
-        qualifiers = found.qualifiers if isinstance(found.qualifiers, dict) else {}
-        return Purl(found.type, found.namespace or "", found.name, found.version or "", qualifiers, found.subpath or "")
 
     def knows(self, purl: Purl) -> bool:
         """Whether any ecosystem reads packages of its type."""

@@ -72,6 +72,9 @@ org.apache.zookeeper: zookeeper zookeeper-jute
 org.aspectj: aspectjrt aspectjtools aspectjweaver
 org.bouncycastle: bc-fips bcjmail-* bcmail-* bcpg-* bcpkix-* bcprov-* bctls-* bcutil-*
 org.conscrypt: conscrypt-openjdk-uber
+org.eclipse.lsp4j: org.eclipse.lsp4j org.eclipse.lsp4j.*
+org.eclipse.xtend: org.eclipse.xtend.*
+org.eclipse.xtext: org.eclipse.xtext org.eclipse.xtext.*
 org.elasticsearch: elasticsearch elasticsearch-cli elasticsearch-core elasticsearch-x-content
 org.freemarker: freemarker
 org.hamcrest: hamcrest hamcrest-core hamcrest-library

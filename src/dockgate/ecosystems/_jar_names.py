@@ -5,8 +5,9 @@
    known by the first of these that holds:
    a. Jenkins plugins say it (`Group-Id`, written by maven-hpi-plugin);
    b. the library is well known (`_jar_groups`);
-   c. `Implementation-Vendor-Id` is the group where maven-archiver or sbt wrote it. Manifests written by hand have the
-      vendor's domain there, so that those of vendors with many groups are not believed;
+   c. `Implementation-Vendor-Id` is the group where maven-archiver or sbt wrote it, `Implementation-Vendor` where Mill
+      did. Manifests written by hand have the vendor's domain there, so that those of vendors with many groups are not
+      believed;
    d. `Bundle-SymbolicName` is GROUP.ARTIFACT where maven-bundle-plugin or sbt-osgi wrote it; likewise.
 3. Else nobody can say: the group stays "", which no advisory matches, so that whoever asks must not hear "clean".
 """
@@ -136,7 +137,8 @@ def of_runtime(manifest: Mapping[str, str]) -> bool:
 
 
 def _told_group(manifest: Mapping[str, str], artifact: str) -> str:
-    vendor = _checked(manifest.get("implementation-vendor-id", ""), _SAFE)
+    told = "implementation-vendor" if manifest.get("tool", "").startswith("Mill-") else "implementation-vendor-id"
+    vendor = _checked(manifest.get(told, ""), _SAFE)
     if "." in vendor and vendor not in _VENDORS:
         return vendor
     bundle = _checked(manifest.get("bundle-symbolicname", "").partition(";")[0].strip(), _SAFE)

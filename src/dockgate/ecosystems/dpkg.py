@@ -24,12 +24,15 @@ LINE_LIMIT = 1024 * 1024
 
 _FIELDS = {b"package", b"version", b"status", b"architecture", b"source"}
 _NOT_THERE = {"config-files", "not-installed"}
+_SIGNED = "linux-signed"
+_SIGNED_FOR = ("-amd64", "-arm64", "-i386")
+"""ends of the names of Debian's signed kernels' sources"""
 _INT_MAX = 2**31 - 1
 
 
 class Dpkg:
     name = "dpkg"
-    version = 1
+    version = 2
     orders: tuple[str, ...] = ("Debian", "Ubuntu", "Echo")
     optional_epoch = False
     purls: tuple[str, ...] = ("deb",)
@@ -80,13 +83,14 @@ class Dpkg:
             distribution = Distribution(purl.namespace, "")
         source = purl.qualifiers.get("upstream") or purl.qualifiers.get("source") or purl.name
         source, _, version = source.partition("@")
+        source, version = _advised(source, version or purl.version, purl.version)
         package = Package(
             name=purl.name,
             version=purl.version,
             purl=str(purl),
             ecosystem="",
             source_name=source,
-            source_version=version or purl.version,
+            source_version=version,
             path="",
             arch=purl.qualifiers.get("arch", ""),
         )
@@ -132,13 +136,14 @@ def _read_status(path: str, file: BinaryIO) -> Extract:
         if not version:
             raise UnreadableError(f"line {line}: the entry of {name} has no Version")
         source, _, source_version = fields.get(b"source", "").partition("(")
+        source, source_version = _advised(source.strip() or name, source_version.strip(" )") or version, version)
         package = Package(
             name=name,
             version=version,
             purl="",
             ecosystem="",
-            source_name=source.strip() or name,
-            source_version=source_version.strip(" )") or version,
+            source_name=source,
+            source_version=source_version,
             path=path,
             arch=fields.get(b"architecture", ""),
         )
@@ -146,6 +151,20 @@ def _read_status(path: str, file: BinaryIO) -> Extract:
     if not whole and not packages and not gone:
         raise UnreadableError("it holds no entry")
     return Extract(packages=tuple(packages), gone=tuple(gone))
+
+
+def _advised(source: str, source_version: str, version: str) -> tuple[str, str]:
+    """The source package that advisories speak of, and its version, of a package of that version.
+
+    A signed kernel has a source package of its own (Debian's linux-signed-amd64, Ubuntu's linux-signed-hwe-6.8), and
+    the version of the kernel that was signed.
+    """
+    if source != _SIGNED and not source.startswith(f"{_SIGNED}-"):
+        return source, source_version
+    kernel = source.replace(_SIGNED, "linux", 1)
+    for arch in _SIGNED_FOR:
+        kernel = kernel.removesuffix(arch)
+    return kernel, version
 
 
 def _stanzas(file: BinaryIO, *, strict: bool) -> Iterator[tuple[int, dict[bytes, str]]]:

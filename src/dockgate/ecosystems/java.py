@@ -22,7 +22,7 @@ _LOCK = "gradle.lockfile"
 
 class Java:
     name = "java"
-    version = 1
+    version = 2
     orders: tuple[str, ...] = ("Maven",)
     optional_epoch = False
     purls: tuple[str, ...] = ("maven",)

