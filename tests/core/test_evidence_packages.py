@@ -202,11 +202,13 @@ def test_a_jar_behind_a_link_is_read_or_noticed() -> None:
     assert doubts([file("app/jul-to-slf4j-2.0.17.jar", JAR), symlink("app/a.jar", "jul-to-slf4j-2.0.17.jar")]) == ""
 
 
-def test_a_program_behind_a_hard_link_whose_target_goes_is_not_seen() -> None:
-    """Programs are known by their first bytes, which a hard link's entry does not have: its target's would have to be
-    remembered while the layer is read."""
-    assert found([file("tmp/x", GO), hardlink("usr/bin/app", "tmp/x")], whiteout("tmp/x")) == []
-    assert doubts([file("tmp/x", GO)], [hardlink("usr/bin/app", "tmp/x"), *whiteout("tmp/x")]) == ""
+def test_a_program_behind_a_hard_link_is_seen_at_both_places() -> None:
+    """Programs are known by their first bytes, which a hard link's entry does not have."""
+    linked = [file("tmp/x", GO), hardlink("usr/bin/app", "tmp/x")]
+    assert found(linked, whiteout("tmp/x")) == found([file("usr/bin/app", GO)])
+    assert doubts([file("tmp/x", b"x"), hardlink("usr/bin/app", "tmp/x")]) == ""
+    below = [hardlink("usr/bin/app", "tmp/x"), *whiteout("tmp/x")]
+    assert "hard link to tmp/x, which is no file of its layer" in doubts([file("tmp/x", GO)], below)
 
 
 def test_a_jar_under_another_name_is_not_looked_for() -> None:

@@ -9,20 +9,22 @@ from pathlib import Path
 from typing import Any
 
 WATCH = """
-import json, os, resource, signal, sys, time
-started = time.monotonic()
-child = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+import json, os, signal, sys
+told, patience, *command = sys.argv[1:]
+child = os.posix_spawn(command[0], command, os.environ)
 signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
-signal.alarm(int(sys.argv[1]))
+signal.alarm(int(patience))
 _, status, used = os.wait4(child, 0)
-os.write(3, json.dumps([os.waitstatus_to_exitcode(status), time.monotonic() - started, used.ru_maxrss]).encode())
+seconds = used.ru_utime + used.ru_stime
+os.write(int(told), json.dumps([os.waitstatus_to_exitcode(status), seconds, used.ru_maxrss]).encode())
 """
 """Between pytest and the child, for a child's peak counts that of whoever starts it."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A run: its exit (negative for a signal), what it wrote, seconds, and the peak of its memory in MB."""
+    """A run: its exit (negative for a signal), what it wrote, the processor's seconds that it took, for the machine may
+    have other work, and the peak of its memory in MB."""
 
     code: int
     out: str
@@ -37,6 +39,12 @@ class Ran:
         return document
 
     @property
+    def broken(self) -> dict[str, str]:
+        """Layer -> why nothing of it was read."""
+        found = (one for platform in self.document["platforms"] for one in platform["unread"])
+        return {one["layer"]: one["reason"] for one in found if one["path"] == "/"}
+
+    @property
     def unread(self) -> dict[str, str]:
         """Path -> reason of every unread entry, of all platforms."""
         return {one["path"]: one["reason"] for platform in self.document["platforms"] for one in platform["unread"]}
@@ -44,25 +52,25 @@ class Ran:
 
 @dataclass(frozen=True)
 class Dockgate:
-    """Runs commands with these folders of data and cache; one that takes longer than `patience` seconds is killed."""
+    """Runs commands with these folders of data and cache; one that has not ended after `patience` seconds is killed."""
 
     data: Path
     cache: Path
-    patience: int = 20
+    patience: int = 120
 
     def __call__(self, *arguments: str, stdin: Path | None = None) -> Ran:
-        reading, writing = os.pipe()
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "DOCKGATE_DATA": str(self.data),
             "DOCKGATE_CACHE": str(self.cache),
         }
-        command = [sys.executable, "-I", "-S", "-c", WATCH, str(self.patience)]
+        reading, writing = os.pipe()
+        watch = [sys.executable, "-I", "-S", "-c", WATCH, str(writing), str(self.patience)]
         with os.fdopen(reading) as told, (stdin or Path(os.devnull)).open("rb") as source:
             try:
                 done = subprocess.run(
-                    ["/bin/sh", "-c", f'exec "$@" 3>&{writing}', "sh", *command, sys.executable, "-m", "dockgate", *arguments],
+                    [*watch, sys.executable, "-m", "dockgate", *arguments],
                     stdin=source,
                     capture_output=True,
                     env=environment,

@@ -10,12 +10,19 @@ from dockgate.core.facts import LayerFacts, Read, Release, View, pack
 from dockgate.core.model import Distribution, Inventory, Package, Unread
 from dockgate.core.ports import Ecosystem, Entry, Extract, Image, Layer, Origins
 
-FACTS_VERSION = 3
+FACTS_VERSION = 4
 """Raised whenever the same layer would give other facts, plugins apart."""
 
 PATH_LIMIT = 4096
 """Characters; Linux' PATH_MAX. A layer with a longer path is not one that a runtime could unpack."""
 
+
+FACTS_LIMIT = 256 * 1024 * 1024
+"""Bytes of memory, about, that all layers' facts may take; those of the largest images in use take 50 million."""
+READ_COST = 1024
+"""Bytes that a file of evidence takes, and as many each of its packages."""
+READS_LIMIT = 100_000
+"""Files of evidence in one layer; the fullest images in use have some ten thousand."""
 
 _NOTHING = Extract()
 
@@ -52,6 +59,7 @@ def read_layer(layer: Layer, ecosystems: Sequence[Ecosystem]) -> LayerFacts:
 
 def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem]) -> Inventory:
     """The image's inventory from what its layers hold, base first, with every reason to doubt it (promise 7)."""
+    facts = list(_bounded(facts))
     view = View(facts)
     distribution = _distribution(view)
     system = {kind.name: kind for kind in ecosystems if kind.distributions}
@@ -88,6 +96,21 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
     )
 
 
+def _bounded(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
+    """The layers as far as there is room for what they hold: an image may have hundreds that are full, or one of them
+    hundreds of times."""
+    spent = 0
+    for one in facts:
+        spent += len(one.files) + sum(
+            READ_COST * (1 + len(read.packages)) + sum(map(len, read.owns.values())) for read in one.reads
+        )
+        if spent > FACTS_LIMIT:
+            reason = "The layer cannot be read: with those below it, it holds too many files and packages."
+            yield LayerFacts(one.layer, unread=(Unread("/", reason, one.layer),))
+        else:
+            yield one
+
+
 def _unread(read: Read, layer: str) -> Iterator[Unread]:
     if read.unread:
         yield Unread(read.path, _sentence(read.path, read.unread), layer)
@@ -101,6 +124,10 @@ def _distribution(view: View) -> Distribution | None:
     found = view.distribution
     release = next((read.release for _, read in reversed(view.live) if read.release), "")
     return replace(found, repository=release) if found and release else found
+
+
+def _outside(target: str) -> str:
+    return f"it is a hard link to {target}, which is no file of its layer"
 
 
 def _sentence(path: str, reason: str) -> str:
@@ -117,6 +144,8 @@ class _Draft:
         self.releases: dict[str, Release] = {}
         self.lists: dict[str, Mapping[str, tuple[str, ...]]] = {}
         self.links: dict[str, str] = {}
+        self.by_content = tuple(kind for kind in ecosystems if kind.triggers.magics)
+        self.linked: dict[str, str] = {}
         self.hardlinks: dict[str, tuple[str, list[Ecosystem]]] = {}
         self.folders: set[str] = set()
         self.whiteouts: list[str] = []
@@ -144,12 +173,18 @@ class _Draft:
             elif entry.open:
                 self._list(entry.open, path)
             head = entry.head
-            if not worth(path, head):
+            if kind == "hardlink":
+                self.linked[path] = entry.target
+            elif not worth(path, head):
                 continue
             size, mode = entry.size, entry.mode
             kinds = [ecosystem for ecosystem, wants in self.wants if wants(path, size, mode, head)]
+            if kind == "hardlink":  # it has no content of its own to be known by
+                kinds += [one for one in self.by_content if (entry.target, one.name) in self.reads]
             if kinds or path in osrelease.PATHS:
                 self._evidence(entry, kinds)
+                if len(self.reads) > READS_LIMIT:
+                    raise ImageError(f"It holds more than {READS_LIMIT} files that may tell of packages.")
 
     def take_linked(self, entries: Iterable[Entry]) -> None:
         """Once more, for the hard links at wanted paths: what each link's target was when the link was made."""
@@ -170,7 +205,9 @@ class _Draft:
 
     def facts(self, layer: str) -> LayerFacts:
         for path, (target, kinds) in self.hardlinks.items():
-            self._give_up(path, f"it is a hard link to {target}, which is no file of its layer", kinds)
+            self._give_up(path, _outside(target), kinds)
+        if self.linked:
+            self._check_links()
         return LayerFacts(
             layer,
             reads=self._owned(),
@@ -182,6 +219,14 @@ class _Draft:
             files=pack(self.files),
             unread=(*(Unread("/", reason, layer) for reason in self.unread[:1]), *self.unlisted),
         )
+
+    def _check_links(self) -> None:
+        """No builder links to a file of a layer below. A runtime would: what is in that file would be at two places, of
+        which a whiteout could leave the one where nothing was read."""
+        there = set(self.files)
+        for path, target in self.linked.items():
+            if target not in there and path not in self.hardlinks:
+                self.unlisted.append(Unread(path, _sentence(path, _outside(target))))
 
     def _list(self, open_folder: Callable[[], BinaryIO], path: str) -> None:
         """Only a folder that could not be listed can be opened, and then says why."""

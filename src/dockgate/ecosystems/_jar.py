@@ -22,6 +22,10 @@ ENTRIES_LIMIT = 1_000_000
 """Entries of all archives in one file."""
 BYTES_LIMIT = 2 * 1024 * 1024 * 1024
 """Bytes that are read from archives' entries, or inflated, for one file."""
+RATIO_LIMIT = 20
+"""Times its own size which that may be. Code shrinks two or three times; archives in archives are read once more."""
+RATIO_FROM = 64 * 1024 * 1024
+"""Bytes up to which it may be anything."""
 MANIFEST_LIMIT = 64 * 1024
 """Bytes from a manifest's beginning, within which its main section is; what follows are digests of a signature."""
 POM_LIMIT = 1024 * 1024
@@ -41,7 +45,7 @@ def read_archive(path: str, file: BinaryIO) -> Extract:
     whole = Section(file, 0, file.seek(0, 2))
     if _is_foreign(path, whole):
         return Extract()
-    reading = _Reading()
+    reading = _Reading(min(BYTES_LIMIT, max(RATIO_FROM, RATIO_LIMIT * whole.size)))
     try:
         reading.archive(whole, path, "", 1)
     except _SpentError as error:
@@ -68,9 +72,10 @@ class _SpentError(UnreadableError):
 
 
 class _Reading:
-    """What is found in one file, and what that has cost so far. `where` is the part that is being read."""
+    """What is found in a file, and what that has cost so far (at most `limit` bytes). `where` is the part in hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self.packages: list[Package] = []
         self.unread: list[tuple[str, str]] = []
         self.where = ""
@@ -155,8 +160,8 @@ class _Reading:
 
     def _spend(self, size: int) -> None:
         self._bytes += size
-        if self._bytes > BYTES_LIMIT:
-            raise _SpentError(f"more than {BYTES_LIMIT} bytes would have to be read up to here")
+        if self._bytes > self._limit:
+            raise _SpentError(f"more than {self._limit} bytes would have to be read up to here")
 
 
 def _is_foreign(path: str, section: Section) -> bool:

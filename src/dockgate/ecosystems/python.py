@@ -29,6 +29,7 @@ _METADATA = (".dist-info/METADATA", ".egg-info/PKG-INFO", "/EGG-INFO/PKG-INFO", 
 _RECORDS = (".dist-info/RECORD", ".egg-info/installed-files.txt")
 _INSTALLED = (*_METADATA, *_RECORDS, ".egg")
 _LOCKS = ("requirements.txt", "Pipfile.lock", "poetry.lock", "uv.lock", "pdm.lock", "pylock.toml")
+_SITES = ("/site-packages/", "/dist-packages/")
 _ZIP_END = b"PK\x05\x06"
 _ZIP_TAIL = 22 + 0xFFFF
 """bytes within which a zip archive's end record begins (APPNOTE.TXT, 4.3.16)"""
@@ -36,7 +37,7 @@ _ZIP_TAIL = 22 + 0xFFFF
 
 class Python:
     name = "python"
-    version = 2
+    version = 3
     orders: tuple[str, ...] = ("PyPI",)
     optional_epoch = False
     purls: tuple[str, ...] = ("pypi",)
@@ -52,7 +53,7 @@ class Python:
         if path.endswith(_INSTALLED):
             return True
         name = path.rpartition("/")[2]
-        return (name in _LOCKS or _is_named_pylock(name)) and "-packages/" not in path
+        return (name in _LOCKS or _is_named_pylock(name)) and not any(folder in f"/{path}" for folder in _SITES)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.endswith(_RECORDS):

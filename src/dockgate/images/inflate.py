@@ -21,9 +21,14 @@ class Bounds:
     """Times what was read of the blob. Programs and data shrink 2 to 10 times; gzip's most is 1,032, zstd's 10,000."""
     ratio_from: int = 4 * 2**30
     """Inflated bytes up to which the ratio may be anything: a file of zeros is no attack."""
-    headers: int = 4_000_000
-    """Tar headers: half a minute. The fullest layers in use have a few hundred thousand."""
+    headers: int = 2_000_000
+    """Tar headers: a quarter of a minute. The fullest layers in use have a few hundred thousand."""
+    paths: int = 128 * 2**20
+    """Bytes of memory for the paths of all entries, which are kept: a million of 80 characters."""
 
+
+PATH_COST = 48
+"""Bytes of memory that a path takes besides its own."""
 
 ZSTD_WINDOW = 128 * 2**20
 """Bytes; what the zstd library itself allows by default. It is allocated as it fills."""

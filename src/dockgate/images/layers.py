@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 from dockgate.core.errors import ImageError, UnavailableError, UnreadableError
 from dockgate.core.ports import Entry, Kind
 from dockgate.images.blobs import Verified
-from dockgate.images.inflate import Bounds, Inflated
+from dockgate.images.inflate import PATH_COST, Bounds, Inflated
 from dockgate.images.tape import Tape
 from dockgate.images.tar import Member, members
 
@@ -49,8 +49,12 @@ class TarLayer:
             blob = Verified(source, self.digest, self.size)
             inflated = Inflated(blob, where, self.bounds)
             tape = Tape(inflated, where)
+            paths = 0
             for member in members(tape, self.bounds.headers, marked=not inflated.tells_end):
                 entry = _entry(member, where)
+                paths += len(entry.path) + PATH_COST
+                if paths > self.bounds.paths:
+                    raise ImageError(f"{where} has too many entries with too long paths.")
                 if entry.kind != "file":
                     yield entry
                     continue

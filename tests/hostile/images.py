@@ -1,0 +1,90 @@
+"""Hostile images, and what must hold for all of them."""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.hostile.running import Dockgate, Ran
+from tests.images import make
+from tests.images.make import Content, Layer
+
+DEBIAN: dict[str, Content] = {
+    "etc/os-release": b'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n',
+    "var/lib/dpkg/status": b"Package: bash\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5.2-1\n\n",
+}
+"""an honest image, which is approved"""
+
+GZIP, ZSTD, PLAIN = (f"application/vnd.oci.image.layer.v1.tar{suffix}" for suffix in ("+gzip", "+zstd", ""))
+
+SECONDS, PEAK = 20, 512
+
+
+def layout(folder: Path, *blobs: bytes, kind: str = GZIP) -> str:
+    """An image of the honest layer and of layers that are these blobs, whatever is in them."""
+    base = make.image([DEBIAN])
+    manifest = json.loads(base.blobs[base.digest])
+    manifest["layers"] += [make.descriptor(blob, kind) for blob in blobs]
+    document = json.dumps(manifest).encode()
+    found = {**base.blobs, **{make.sha256(blob): blob for blob in (*blobs, document)}}
+    image = make.Image(make.sha256(document), "linux/amd64", base.config, [], [], found)
+    make.write_layout(folder, {"latest": image})
+    return f"oci:{folder}"
+
+
+def zipped(files: Mapping[str, bytes], *, packed: bool = True) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Check:
+    """Scans and judges an image, and holds it to what is promised: within bounds of time and memory the commands end by
+    themselves, and call it undetermined for a reason that names what could not be read."""
+
+    dockgate: Dockgate
+    folder: Path
+    seconds: float = SECONDS
+    peak: float = PEAK
+
+    def layers(self, *layers: Layer | bytes) -> Ran:
+        """Layers above an honest one."""
+        make.write_layout(self.folder, {"latest": make.image([DEBIAN, *layers])})
+        return self(f"oci:{self.folder}")
+
+    def blobs(self, *blobs: bytes, kind: str = GZIP) -> Ran:
+        return self(layout(self.folder, *blobs, kind=kind))
+
+    def __call__(self, reference: str, *options: str) -> Ran:
+        """Both commands; what `gate` said."""
+        scanned = self.ends("scan", reference, *options)
+        judged = self.ends("gate", reference, *options)
+        assert (scanned.code, judged.code) == (3, 3), judged.out[-2000:] + judged.err
+        assert judged.unread
+        assert judged.unread == scanned.unread
+        assert judged.document["verdict"]["status"] == "Undetermined"
+        told = {one["subject"] for platform in judged.document["platforms"] for one in platform["undetermined"]}
+        assert judged.unread.keys() <= told
+        return judged
+
+    def ends(self, *command: str) -> Ran:
+        """The command, which ends by itself within the bounds, without any fault of its own."""
+        ran = self.dockgate(*command, "-o", "json")
+        assert ran.code >= 0, f"killed by signal {-ran.code} after {ran.seconds:.1f} s"
+        assert "Traceback" not in ran.err
+        assert "internal fault" not in ran.err
+        assert ran.seconds < self.seconds
+        assert ran.peak < self.peak
+        return ran
+
+    def refused(self, reference: str, complaint: str) -> None:
+        """Both commands refuse what is no image at all, and say why."""
+        for command in ("scan", "gate"):
+            ran = self.ends(command, reference)
+            assert (ran.code, ran.out) == (2, ""), ran.out
+            assert complaint in ran.err

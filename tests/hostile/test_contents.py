@@ -1,0 +1,232 @@
+"""Files made to deceive, to exhaust or to crash whoever reads them, all of one kind in one layer: each is unread and
+named, and none takes the others' place."""
+
+import gzip
+import io
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+from tests.ecosystems.test_java_hostile import POM, POM_NAME, listed, local, record
+from tests.ecosystems.test_rpm_forms import BDB, MADE, NDB, PAGE, SQLITE, overflow_pages, patched
+from tests.ecosystems.test_rust import program
+from tests.hostile.images import Check, zipped
+
+GO = Path(__file__).parent.parent / "ecosystems/data/go/linux-amd64.gz"
+DEEP = b"[" * 200_000
+MODULES = "app/node_modules"
+SITE = "usr/lib/python3/site-packages"
+
+
+def holds(check: Check, files: dict[str, tuple[bytes, str]]) -> None:
+    """Each of these (path -> content, reason) is unread for its reason."""
+    found = check.layers({path: content for path, (content, _) in files.items()}).unread
+    for path, (_, reason) in files.items():
+        about = [why for where, why in found.items() if where == path or where.startswith(f"{path}!/")]
+        assert about, f"{path} is not unread"
+        assert any(reason in why for why in about), (path, about)
+
+
+def test_databases_of_distributions(check: Check) -> None:
+    status, installed = "var/lib/dpkg/status", "lib/apk/db/installed"
+    bdb = MADE[BDB]
+    page = next(at for at in overflow_pages(bdb) if bdb[at + 16 : at + 20] != bytes(4))
+    holds(
+        check,
+        {
+            status: (b"Package: a\n b\nVersion: " + b"1" * 2**20, "is longer than"),
+            "var/lib/dpkg/status.d/a": (b"Package: a\nVersion: 1\nVersion: 2\n", "stands twice"),
+            "var/lib/dpkg/status.d/b": (b"Package: a\nVersion: 1\0\n", "is no field"),
+            installed: (b"P:a\nV:1\n" + (b"F:" + b"x" * 200_000 + b"\n" + b"R:y\n" * 2000), "too many or too long"),
+            BDB: (patched(bdb, page + 16, struct.pack("<I", page // PAGE)), "is pointed to twice"),
+            NDB: (patched(MADE[NDB], 48, MADE[NDB][32:48]), "two packages of the number 1"),
+            SQLITE: (patched(MADE[SQLITE], PAGE, b"\x05\0\0\0\0\0\0\0\0\0\0\2"), "is pointed to twice"),
+            "usr/share/rpm/rpmdb.sqlite": (MADE[SQLITE][: PAGE * 3], "cut short"),
+            "usr/share/rpm/Packages": (patched(bdb, 32, b"\xff\xff\xff\x7f"), "cut short"),
+            "usr/share/rpm/Packages.db": (patched(MADE[NDB], 12, b"\xff\xff\xff\xff"), "cut short"),
+            "var/lib/rpmmanifest/container-manifest-2": (b"\xff\0\xfe\n", "is no package"),
+            "etc/os-release": (b"ID=debian\n" + b"#" * 70_000, "more than"),
+        },
+    )
+
+
+def test_an_os_release_that_is_no_text(check: Check) -> None:
+    holds(check, {"etc/os-release": (b"ID=debian\0VERSION_ID=13\n", "is no text")})
+
+
+def nested(depth: int, *, packed: bool) -> bytes:
+    content = zipped({POM_NAME: POM})
+    for _ in range(depth):
+        content = zipped({"a.jar": content}, packed=packed)
+    return content
+
+
+def many(depth: int, width: int) -> bytes:
+    """Archives each of which names the next so many times, though it holds it once."""
+    content = zipped({POM_NAME: POM})
+    for _ in range(depth):
+        content = listed(local(b"a.jar") + content, *[record(b"a.jar", len(content), 0)] * width)
+    return content
+
+
+def lying(change: dict[int, bytes]) -> bytes:
+    """An archive with one pom.properties, whose directory's entry has other bytes at these places."""
+    content = bytearray(zipped({POM_NAME: POM}, packed=False))
+    at = content.index(b"PK\x01\x02")
+    for place, value in change.items():
+        content[at + place : at + place + len(value)] = value
+    return bytes(content)
+
+
+LAUGHS = b"<!DOCTYPE project [<!ENTITY a0 'ha'>" + b"".join(
+    b"<!ENTITY a%d '%s'>" % (at, b"&a%d;" % (at - 1) * 10) for at in range(1, 12)
+)
+
+
+def test_java_archives(check: Check) -> None:
+    laughs = LAUGHS + b"]><project><version>&a11;</version></project>"
+    outside = b"<!DOCTYPE p SYSTEM 'file:///etc/passwd'><p/>"
+    bomb = zipped({f"{at}.jar": bytes(30 * 2**20) for at in range(4)})
+    assert len(bomb) < 2**18
+    pom = "META-INF/maven/g/a/pom.xml"
+    holds(
+        check,
+        {
+            "app/empty.jar": (b"", "no zip archive"),
+            "app/cut.jar": (zipped({POM_NAME: POM})[:-30], "no zip archive"),
+            "app/deep.jar": (nested(50, packed=True), "no more than"),
+            "app/deep-stored.war": (nested(50, packed=False), "no more than"),
+            "app/many.ear": (many(6, 40), "parts that name packages"),
+            "app/bomb.jar": (bomb, "would have to be read"),
+            "app/lies-size.jar": (lying({24: struct.pack("<I", 2**31)}), "no more than"),
+            "app/lies-place.jar": (lying({42: struct.pack("<I", 2**31)}), "outside itself"),
+            "app/lies-check.jar": (lying({16: bytes(4)}), "not what its archive"),
+            "app/encrypted.jar": (lying({8: b"\1"}), "encrypted"),
+            "app/laughs.jar": (zipped({pom: laughs}), "document type"),
+            "app/outside.jar": (zipped({pom: outside}), "document type"),
+            "app/nested-xml.jar": (zipped({pom: b"<a>" * 300_000}), "no XML"),
+            "app/large-xml.jar": (zipped({pom: b"<a/>" * 2**19}), "no more than"),
+            "app/names.jar": (
+                zipped({f"{at}\x1b\u202e.jar": b"" for at in range(9)}),
+                "no zip",
+            ),
+            "src/gradle.lockfile": (b"\xff\0:\n", "is no GROUP"),
+        },
+    )
+
+
+def test_packages_of_node(check: Check) -> None:
+    aliases = b"a0: &a0 [x]\n" + b"".join(
+        b"a%d: &a%d [%s]\n" % (at, at, b"*a%d, " % (at - 1) * 9) for at in range(1, 20)
+    )
+    packages = zipped({f"node_modules/p{at}/package.json": b'{"name": "p", "version": "1"}' for at in range(2100)})
+    inflated = zipped({f"node_modules/p{at}/package.json": bytes(3 * 2**20) for at in range(90)})
+    holds(
+        check,
+        {
+            f"{MODULES}/deep/package.json": (b'{"a": ' + DEEP, "nested too deeply"),
+            f"{MODULES}/number/package.json": (b'{"version": ' + b"9" * 2**20 + b"}", "no JSON"),
+            f"{MODULES}/list/package.json": (b"[]", "no JSON object"),
+            f"{MODULES}/type/package.json": (b'{"name": ["a"], "version": {}}', "is no string"),
+            f"{MODULES}/large/package.json": (b" " * (5 * 2**20), "no more than"),
+            f"{MODULES}/bytes/package.json": (bytes(range(256)) * 4, "no JSON"),
+            "a/pnpm-lock.yaml": (b"lockfileVersion: '9.0'\n" + aliases, "has an alias"),
+            "b/pnpm-lock.yaml": (b"packages: " + DEEP, "nested too deeply"),
+            "c/pnpm-lock.yaml": (b"packages:\n  ? [a]\n  : b\n", "a key that is no text"),
+            "d/pnpm-lock.yaml": (b"packages: !!python/object/apply:os.system [id]\n", "is no mapping"),
+            "e/yarn.lock": (b"\n__metadata:\n  version: 8\n" + aliases, "has an alias"),
+            "f/yarn.lock": (b"a@1:\n" * 200_000, "has no version"),
+            "g/package-lock.json": (b'{"packages": ' + DEEP, "nested too deeply"),
+            "h/bun.lock": (b'{"packages": {' + b'"a' * 100_000, "no JSON"),
+            "i/package-lock.json": (b'{"packages": {"node_modules/a": 1}}', "is no mapping"),
+            ".yarn/cache/many.zip": (packages, "packages"),
+            ".yarn/cache/bomb.zip": (inflated, "would have to be read"),
+            ".yarn/cache/none.zip": (b"PK\x05\x06", "no zip archive"),
+        },
+    )
+
+
+def test_packages_of_python(check: Check) -> None:
+    egg = io.BytesIO()
+    with zipfile.ZipFile(egg, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("EGG-INFO/PKG-INFO", b"X: " + bytes(2**24))
+    holds(
+        check,
+        {
+            f"{SITE}/a-1.dist-info/METADATA": (b"Name: a\n" + b"X: y\n" * 300_000 + b"Version: 1\n", "has no Version"),
+            f"{SITE}/b-1.dist-info/METADATA": (b"\xff\xfe\0" * 1000, "has no Name"),
+            f"{SITE}/c-1.dist-info/RECORD": (b"x,,\n" * (5 * 2**20), "no more than"),
+            "eggs/bomb.egg": (egg.getvalue(), "has no Name"),
+            "eggs/other.egg": (zipped({"a": b""}), "without EGG-INFO"),
+            "a/poetry.lock": (b"a" + b".a" * 100_000 + b" = 1\n", "a key of too many parts"),
+            "b/poetry.lock": (b"a = " + DEEP, "nested too deeply"),
+            "c/uv.lock": (b"a = {" * 50_000, "TOML"),
+            "d/pdm.lock": (b"\xff\xff", "no TOML"),
+            "e/Pipfile.lock": (DEEP, "nested too deeply"),
+            "f/pylock.toml": (b"packages = 1\n", "is no array"),
+            "g/requirements.txt": (b"a==1\n" * (2 * 2**20), "no more than"),
+        },
+    )
+
+
+def test_a_line_of_requirements_takes_no_time(check: Check) -> None:
+    """Made for patterns that go over the same characters again and again. It names nothing, so another is unread."""
+    lines = [
+        b"a" * 10**6 + b"==",
+        b"a[" + b"x," * 400_000 + b"==1",
+        b"a" + b" " * 10**6 + b"==1 ;",
+        b"a==1" + b"\\" * 10**6,
+    ]
+    broken = {f"{MODULES}/a/package.json": b"{"}
+    found = check.layers({f"{at}/requirements.txt": line for at, line in enumerate(lines)} | broken).unread
+    assert list(found) == list(broken)
+
+
+def test_packages_of_ruby_php_dotnet_conda_and_bitnami(check: Check) -> None:
+    doctype = b"<!DOCTYPE packages [<!ENTITY a 'b'>]><packages><package id='&a;' version='1'/></packages>"
+    gem = b"# -*-\n# stub: a 1 ruby lib\n" + b" " * 30_000 + b's.name = "b"\n  s.version = "' + b"1." * 20_000
+    holds(
+        check,
+        {
+            "usr/lib/ruby/specifications/a-1.gemspec": (gem, "stub says"),
+            "usr/lib/ruby/specifications/b-1.gemspec": (b"# -*-\n# stub: ../../b 1 ruby lib\n", "by RubyGems' rules"),
+            "usr/lib/ruby/specifications/c-1.gemspec": (bytes(10**6), "has no name"),
+            "a/Gemfile.lock": (b"GEM\n  specs:\n    a (\n", "has no version"),
+            "b/Gemfile.lock": (b" " * (3 * 2**20), "no more than"),
+            "a/vendor/composer/installed.json": (b'{"packages": ' + DEEP, "nested too deeply"),
+            "b/vendor/composer/installed.json": (b'{"packages": [1, null, {"name": []}]}', "no name and version"),
+            "c/composer.lock": (b'{"packages": {}}', "no list of packages"),
+            "a/a.deps.json": (b'{"targets": ' + DEEP, "nested too deeply"),
+            "b/b.deps.json": (b'{"runtimeTarget": {"name": []}}', "is no string"),
+            "c/packages.config": (doctype, "document type"),
+            "d/packages.config": (b"<packages>" + b"<a>" * 10**6, "no XML"),
+            "e/packages.lock.json": (b"\xff", "no JSON"),
+            "opt/conda/conda-meta/a.json": (b'{"name": ' + DEEP, "nested too deeply"),
+            "opt/conda/conda-meta/b.json": (b'{"name": "a", "version": "1", "files": 1}', "no list of paths"),
+            "opt/bitnami/a/.spdx-a.spdx": (b'{"packages": [' + b"1," * 1000 + b"1]}", "no SPDX package"),
+            "opt/bitnami/b/.spdx-b.spdx": (b"", "no JSON"),
+        },
+    )
+
+
+def test_programs(check: Check) -> None:
+    go = gzip.decompress(GO.read_bytes())
+    at = go.index(b"\xff Go buildinf:") + 32
+    holds(
+        check,
+        {
+            "bin/lies": (go[:at] + b"\xff\xff\xff\xff\x7f" + go[at + 5 :], "cut off"),
+            "bin/hidden": (go.replace(b"\xff Go buildinf:", b"\xff Go buildinf!"), "without build information"),
+            "bin/packed": (gzip.decompress(GO.with_name("packed.gz").read_bytes()), "packed by UPX"),
+            "bin/bomb": (program(zlib.compress(bytes(2**25))), "cut off, or has more than"),
+            "bin/none": (program(b"no zlib"), "cannot be inflated"),
+            "bin/deep": (program(zlib.compress(b'{"packages": ' + DEEP)), "nested too deeply"),
+            "bin/types": (
+                program(zlib.compress(b'{"packages": [{"name": 1, "version": 2, "source": 3}]}')),
+                "without a name",
+            ),
+            "src/Cargo.lock": (b'[[package]]\nname = "a\\u0000"\n', "is not how Cargo writes it"),
+            "src/go.mod": (b"module a\ngo 1.9\nrequire b v1.0.0\n", "of a Go before 1.17"),
+        },
+    )

@@ -1,0 +1,224 @@
+"""Layers that lie, do not end, or lead out of the image."""
+
+import gzip
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+import zstandard
+from isal import igzip
+from tests.hostile.images import DEBIAN, PLAIN, ZSTD, Check, layout
+from tests.images import make
+from tests.images.make import Hardlink, Symlink
+from tests.images.pieces import END, block, bounded, extended, header
+
+from dockgate.core.errors import ImageError
+from dockgate.images.inflate import Bounds
+
+STATUS = "var/lib/dpkg/status"
+HIDDEN = make.tar({"usr/bin/hidden": b"x" * 2000})
+
+
+# --- compression -------------------------------------------------------------------------------------------------
+
+BROKEN = {
+    "gzip cut short": (gzip.compress(HIDDEN, mtime=0)[:-20], "cannot be decompressed"),
+    "gzip with another checksum": (gzip.compress(HIDDEN, mtime=0)[:-8] + bytes(8), "cannot be decompressed"),
+    "gzip, and then no gzip": (gzip.compress(HIDDEN, mtime=0) + b"more", "cannot be decompressed"),
+    "gzip of gzip": (gzip.compress(gzip.compress(HIDDEN) + bytes(999)), "is no whole tar file"),
+    "gzip of zstd": (gzip.compress(zstandard.compress(HIDDEN) + bytes(999)), "is no whole tar file"),
+    "zstd cut short": (zstandard.compress(HIDDEN)[:-20], "cut short"),
+    "zstd of gzip": (zstandard.compress(gzip.compress(HIDDEN) + bytes(999)), "is no whole tar file"),
+    "zstd with a window of gigabytes": (b"\x28\xb5\x2f\xfd\x00\xf8" + bytes(20), "cannot be decompressed"),
+    "a second member with half an entry": (gzip.compress(header(b"a")) + gzip.compress(HIDDEN[:1000]), "cut short"),
+    "bzip2": (b"BZh91AY&SY" + bytes(600), "compressed with bzip2 or xz"),
+    "noise": (bytes(range(256)) * 16, "is no whole tar file"),
+    "nothing but a head": (header(b"a", b"7777777"), "cut short"),
+}
+
+
+def test_streams_that_are_broken_are_unread(check: Check) -> None:
+    found = check.blobs(*(blob for blob, _ in BROKEN.values())).broken
+    assert len(found) == len(BROKEN)
+    for name, (blob, reason) in BROKEN.items():
+        assert reason in found[make.sha256(blob)], name
+
+
+def test_members_frames_and_padding_are_one_stream(check: Check) -> None:
+    """What runtimes unpack is read; what stands behind the end of the tar file they ignore."""
+    edited = make.tar({STATUS: b"Package: bash\nSta"})
+    for folder, blob in {
+        "members": gzip.compress(edited[:700]) + gzip.compress(edited[700:]),
+        "frames": zstandard.compress(edited[:700]) + zstandard.compress(edited[700:]),
+    }.items():
+        ran = check(layout(check.folder / folder, blob))
+        assert list(ran.unread) == [STATUS]
+    behind = layout(check.folder / "behind", gzip.compress(make.tar({"a": b"1"}) + edited))
+    assert check.ends("gate", behind).code == 0
+
+
+def test_a_blob_that_is_not_what_its_manifest_says_is_unread(check: Check) -> None:
+    """Cut, grown or exchanged after it was listed."""
+    for change in (lambda data: data[:-1], lambda data: data + b"\0", lambda data: data[:-1] + b"\xff"):
+        reference = layout(check.folder, make.compress(HIDDEN))
+        blob = check.folder / "blobs/sha256" / make.sha256(make.compress(HIDDEN)).partition(":")[2]
+        blob.write_bytes(change(blob.read_bytes()))
+        assert list(check(reference).unread) == ["/"]
+
+
+def test_a_size_that_lies_in_the_manifest_is_unread(check: Check) -> None:
+    for size in (1, 10**12):
+        blob = make.compress(HIDDEN)
+        base = make.image([DEBIAN])
+        manifest = json.loads(base.blobs[base.digest])
+        manifest["layers"].append({"mediaType": "x", "digest": make.sha256(blob), "size": size})
+        document = json.dumps(manifest).encode()
+        found = {**base.blobs, make.sha256(blob): blob, make.sha256(document): document}
+        make.write_layout(check.folder, {"latest": make.Image(make.sha256(document), "", base.config, [], [], found)})
+        assert "manifest says" in check(f"oci:{check.folder}").unread["/"]
+
+
+# --- tar ---------------------------------------------------------------------------------------------------------
+
+FALSE = {
+    "a size of more than there is": header(b"a", b"77777777777") + block(b"abc") + END,
+    "a size in base 256": header(b"a", b"\x80" + bytes(3) + b"\x7f" + b"\xff" * 7) + END,
+    "a size below nothing": header(b"a", b"\xff" * 12) + END,
+    "a size in an extended header": extended(size="9" * 18) + header(b"a") + END,
+    "an extended header of gigabytes": header(b"pax", b"77777777777", b"x") + END,
+    "a long name of gigabytes": header(b"name", b"77777777777", b"L") + END,
+    "extended headers without end": extended(path="a") * 3000,
+    "a block of zeros between entries": header(b"a") + bytes(512) + header(b"b") + END,
+    "a global header": extended(b"g", path="decoy") + header(b"b") + END,
+    "a checksum that is wrong": header(b"a")[:148] + b"0000001\0" + header(b"a")[156:] + END,
+}
+
+
+def test_tar_files_that_lie_are_unread(check: Check) -> None:
+    found = check.blobs(*FALSE.values(), kind=PLAIN).broken
+    assert found.keys() == {make.sha256(blob) for blob in FALSE.values()}
+    assert all("cut short" in reason or "is no whole tar file" in reason for reason in found.values())
+
+
+OUTSIDE = {
+    "../../etc/shadow": "leads out of the image",
+    "a/../../b": "leads out of the image",
+    "/../x": "leads out of the image",
+    "a/" * 3000 + "b": "longer than",
+    "x" * 5000: "longer than",
+}
+
+
+def test_paths_that_lead_out_or_cannot_be_are_unread(check: Check) -> None:
+    blobs = {make.tar({name: b"x", STATUS: b""}): reason for name, reason in OUTSIDE.items()}
+    found = check.blobs(*blobs, kind=PLAIN).broken
+    assert len(found) == len(OUTSIDE)
+    assert all(reason in found[make.sha256(blob)] for blob, reason in blobs.items())
+
+
+def test_paths_that_take_too_much_memory_are_refused() -> None:
+    """Two gigabytes of them are in tests/slow."""
+    data = make.tar({f"{'x' * 200}/{at}": b"" for at in range(10)})
+    assert len(bounded(data, Bounds(paths=10 * 300))) == 10
+    with pytest.raises(ImageError, match="too many entries with too long paths"):
+        bounded(data, Bounds(paths=9 * 250))
+
+
+def test_a_hard_link_that_leads_out_is_unread(check: Check) -> None:
+    assert "leads out of the image" in check.layers({STATUS: Hardlink("../../../etc/passwd")}).unread["/"]
+
+
+def test_a_link_is_never_followed_out_of_the_image(check: Check) -> None:
+    links = {
+        STATUS: "../../../../../../../../etc/passwd",
+        "etc/os-release": "/etc/passwd",
+        "app/node_modules": "/proc/self/root",
+        "app/x.jar": "/dev/zero",
+        "var/lib/rpm": "/",
+    }
+    found = check.layers({path: Symlink(target) for path, target in links.items()}).unread
+    assert links.keys() <= found.keys()
+    assert sum("which was not read" in reason for reason in found.values()) >= len(links) - 1
+
+
+def test_links_in_circles_are_unread(check: Check) -> None:
+    circle = {
+        STATUS: Symlink("other"),
+        "var/lib/dpkg/other": Symlink("status"),
+        "etc/os-release": Symlink("os-release"),
+        "app/node_modules": Symlink("node_modules"),
+        "opt/node_modules/a": Symlink("b"),
+        "opt/node_modules/b": Symlink("a"),
+    }
+    found = check.layers(circle).unread
+    assert {STATUS, "etc/os-release", "app/node_modules", "opt/node_modules/a", "opt/node_modules/b"} <= found.keys()
+
+
+def test_hard_links_in_a_chain_or_a_circle_are_unread(check: Check) -> None:
+    chain = {
+        f"x/{at}/node_modules/a/package.json": Hardlink(f"x/{at + 1}/node_modules/a/package.json") for at in range(5000)
+    }
+    circle = {STATUS: Hardlink("x/status"), "x/status": Hardlink(STATUS), "y/METADATA": Hardlink("y/METADATA")}
+    found = check.layers({**chain, **circle}).unread
+    assert len(found) >= 5001
+    assert "it is a hard link to x/status, which is no file of its layer" in found[STATUS]
+
+
+def test_a_whiteout_of_nothing_is_unread(check: Check) -> None:
+    assert "whiteout of no file" in check.layers({"var/.wh...": b""}).unread["/"]
+
+
+def test_a_sparse_database_is_unread(check: Check) -> None:
+    """Two gigabytes of it, in three bytes."""
+    records = {"GNU__sparse__major": "0", "GNU__sparse__minor": "1", "GNU__sparse__realsize": str(2**31)}
+    data = extended(**records, GNU__sparse__map="0,3", GNU__sparse__name=STATUS) + header(b"s", b"3") + block(b"abc")
+    assert "is stored as a sparse file, which is not read" in check.blobs(data + END, kind=PLAIN).unread[STATUS]
+
+
+def test_a_database_of_300_megabytes_is_unread(check: Check) -> None:
+    """The one of 2 GB is in tests/slow: it is refused in the same place, by the size that its header says."""
+    info = tarfile.TarInfo(STATUS)
+    info.size = 300 * 2**20
+    piece = bytes(10 * 2**20)
+    packed = io.BytesIO()
+    with igzip.IGzipFile(fileobj=packed, mode="wb") as file:
+        file.write(info.tobuf())
+        for _ in range(30):
+            file.write(piece)
+        file.write(END)
+    assert f"at most {256 * 2**20} are read" in check.blobs(packed.getvalue()).unread[STATUS]
+
+
+def test_databases_that_are_devices_or_folders_are_unread(check: Check) -> None:
+    paths = [STATUS, "etc/os-release", "lib/apk/db/installed", "var/lib/rpm/rpmdb.sqlite", "app/x.jar"]
+    assert set(paths) <= check.layers({path: make.Device() for path in paths}).unread.keys()
+    assert STATUS in check.layers({STATUS: make.Folder()}).unread
+
+
+def test_a_bomb_of_zstd_is_unread(check: Check) -> None:
+    """Five gigabytes in half a megabyte, in frames. Those of gzip are in tests/slow."""
+    info = tarfile.TarInfo("zeros")
+    info.size = 5 * 2**30
+    frame = zstandard.compress(bytes(2**28))
+    blob = zstandard.compress(info.tobuf()) + frame * 20 + zstandard.compress(END)
+    assert "a decompression bomb" in check.blobs(blob, kind=ZSTD).unread["/"]
+
+
+def test_an_archive_that_lies_is_refused(check: Check, tmp_path: Path) -> None:
+    """The outer file is no layer: without it there is no image to speak of."""
+    whole = tmp_path / "image.tar"
+    make.oci_archive(whole, {"latest": make.image([DEBIAN])})
+    data = whole.read_bytes()
+    for content, complaint in {
+        data[:3000]: "cut short",
+        header(b"index.json", b"77777777777") + END: "cut short",
+        make.tar({"../index.json": b"{}"}): "neither an OCI layout nor a manifest.json",
+        make.tar({"oci-layout": b"{}", "index.json": Symlink("index.json")}): "has no index.json",
+        make.tar({"oci-layout": b"{}", "index.json": b"[" * 200_000}): "is no JSON",
+        make.tar({"oci-layout": b"{}", "index.json": b" " * (5 * 2**20)}): "is larger than",
+        gzip.compress(data)[:-9]: "cannot be decompressed",
+    }.items():
+        whole.write_bytes(content)
+        check.refused(f"oci-archive:{whole}", complaint)

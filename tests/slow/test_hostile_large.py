@@ -1,0 +1,119 @@
+"""Hostile images that are large once they are unpacked: `make slow`. Each ends by itself, within a minute for each
+command, in less than 512 MB, and is called undetermined or read whole."""
+
+import io
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+import zstandard
+from isal import igzip
+from tests.cli import layouts
+from tests.hostile.images import ZSTD, Check, layout, zipped
+from tests.hostile.running import Dockgate
+from tests.images.pieces import END, block, header
+
+STATUS = "var/lib/dpkg/status"
+GIGABYTE = 2**30
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Check:
+    data = tmp_path / "data"
+    assert Dockgate(data, data)("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds"))).code == 0
+    return Check(Dockgate(data, tmp_path / "cache", patience=300), tmp_path / "image", seconds=60)
+
+
+def packed(pieces: Iterable[bytes]) -> bytes:
+    """Compressed as they come, for no test has the memory of what it asks others to bear."""
+    made = io.BytesIO()
+    with igzip.IGzipFile(fileobj=made, mode="wb", compresslevel=1) as file:
+        for piece in pieces:
+            file.write(piece)
+    return made.getvalue()
+
+
+def large(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def zeros(size: int) -> Iterator[bytes]:
+    piece = bytes(2**24)
+    return (piece for _ in range(size // len(piece)))
+
+
+def test_a_status_of_two_gigabytes_is_unread(check: Check) -> None:
+    blob = packed((large(STATUS, 2 * GIGABYTE), *zeros(2 * GIGABYTE), END))
+    assert len(blob) < 2**23
+    assert f"has {2 * GIGABYTE} bytes; at most" in check.blobs(blob).unread[STATUS]
+
+
+def test_a_bomb_of_gzip_is_unread(check: Check) -> None:
+    member = packed(zeros(GIGABYTE))
+    one = packed([large("zeros", 5 * GIGABYTE)]) + member * 5 + packed([END])
+    assert "a decompression bomb" in check.blobs(one).unread["/"]
+
+
+def test_a_bomb_of_zstd_in_each_of_fifty_layers_is_unread(check: Check) -> None:
+    """Each layer is bounded by itself, so that it is judged alike in whatever image it is."""
+    frame, end = zstandard.compress(bytes(2**28)), zstandard.compress(END)
+    bombs = [zstandard.compress(large(f"zeros{at}", 5 * GIGABYTE)) + frame * 20 + end for at in range(50)]
+    assert len(check.blobs(*bombs, kind=ZSTD).broken) == 50
+
+
+def test_a_million_files_are_read(check: Check) -> None:
+    names = (b"usr/share/a/folder/of/some/length/%07d.txt" % at for at in range(10**6))
+    reference = layout(check.folder, packed([*map(header, names), END]))
+    for command in ("scan", "gate"):
+        assert check.ends(command, reference).code == 0
+
+
+def test_files_without_end_are_unread(check: Check) -> None:
+    names = (b"%07d" % at for at in range(2_100_000))
+    pieces = (piece for part in (map(header, names), (END,)) for piece in part)
+    assert "more than 2000000 headers" in check.blobs(packed(pieces)).unread["/"]
+
+
+def test_a_million_files_of_long_names_are_unread(check: Check) -> None:
+    """Their paths alone would take gigabytes."""
+
+    def entries() -> Iterator[bytes]:
+        folder = b"x/" * 2000
+        for at in range(10**5):
+            yield header(b"././@LongLink", b"%o" % (len(folder) + 8), b"L", rest=b"ustar  \0")
+            yield block(folder + b"%07d\0" % at)
+            yield header(b"f")
+        yield END
+
+    reason = check.blobs(packed(entries())).unread["/"]
+    assert "has too many entries with too long paths" in reason
+
+
+def test_half_a_million_programs_are_read(check: Check) -> None:
+    """Each has to be opened to see what it is of."""
+    program = block(b"\x7fELF\2\1\1" + bytes(9) + b"\2\0" + bytes(46))
+    names = (b"bin/%07d" % at for at in range(500_000))
+    pieces = (piece for name in names for piece in (header(name, b"100"), program))
+    reference = layout(check.folder, packed([*pieces, END]))
+    assert check.ends("scan", reference).code == 0
+
+
+def test_jars_that_inflate_to_gigabytes_are_unread(check: Check) -> None:
+    bomb = zipped({f"{at}.jar": bytes(2**26) for at in range(8)})
+    found = check.layers({f"app/{at}.jar": bomb for at in range(40)}).unread
+    assert {path.partition("!")[0] for path in found} == {f"app/{at}.jar" for at in range(40)}
+
+
+def test_evidence_without_end_is_unread(check: Check) -> None:
+    names = (b"app/node_modules/p%07d/package.json" % at for at in range(300_000))
+    pieces = (piece for name in names for piece in (header(name, b"2"), block(b"{}")))
+    assert "more than 100000 files that may tell of packages" in check.blobs(packed([*pieces, END])).unread["/"]
+
+
+def test_one_full_layer_many_times_is_unread(check: Check) -> None:
+    names = (b"usr/share/a/folder/of/some/length/%07d.txt" % at for at in range(10**6))
+    blob = packed([*map(header, names), END])
+    assert "with those below it, it holds too many" in check.blobs(*[blob] * 100).unread["/"]
