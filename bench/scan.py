@@ -7,6 +7,7 @@ the most memory that any run took. Trivy looks jars up in an empty Java database
 one (see `_peers.java_database`). Advisories come from the folder DOCKGATE_FEEDS (the layout of `dockgate db build`).
 """
 
+import compileall
 import os
 import platform
 import shutil
@@ -60,6 +61,8 @@ def main(runs: int) -> None:
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {runs} runs")
     images, work = _images.layouts(), _images.BUILD / "work"
     database = _images.BUILD / "data"
+    # As pip leaves an installed package; an editable checkout may have no bytecode.
+    compileall.compile_dir(_images.HERE.parent / "src", quiet=1)
     ours = {"DOCKGATE_DATA": str(database), "DOCKGATE_CACHE": str(work / "dockgate")}
     if not (database / "advisories.db").exists():
         subprocess.run([str(DOCKGATE), "db", "build", "--from", str(FEEDS)], env={**os.environ, **ours}, check=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import pytest
-from tests.core.layers import DEBIAN, file, image, names, whiteout
+from tests.core.layers import DEBIAN, dpkg_list, file, image, inventory, names, stanza, status, whiteout
 
 from dockgate.core.errors import UnreadableError
 from dockgate.core.inventory import read_image
@@ -111,6 +111,12 @@ def test_a_lockfile_counts_only_where_nothing_is_installed_from_it() -> None:
     assert names(read([lock, file("lib/a.pkg", "a 1")], whiteout("lib/a.pkg"))) == ["a 1", "b 2"]
 
 
+def test_a_package_that_a_tool_brought_along_does_not_speak_for_a_whole_lockfile() -> None:
+    lock = file("app/lock.pkg", "lock\na 1\nb 2\nc 3")
+    assert names(read([lock, file("usr/lib/tool/a.pkg", "a 1")])) == ["a 1", "b 2", "c 3"]
+    assert names(read([lock, file("x/a.pkg", "a 1"), file("x/b.pkg", "b 2")])) == ["a 1", "b 2"]
+
+
 def test_a_lockfile_inside_an_installed_package_does_not_count() -> None:
     lock = file("lib/a/test/lock.pkg", "lock\nb 2")
     assert names(read([lock, file("lib/a.pkg", "a 1\nowns a lib/a/")])) == ["a 1"]
@@ -171,3 +177,31 @@ def test_a_folder_that_could_not_be_listed_is_unread() -> None:
     assert [(entry.path, entry.reason) for entry in found.unread] == [
         ("root", "root cannot be read: permission denied")
     ]
+
+
+def test_two_files_that_name_two_distributions_are_doubted() -> None:
+    kind = Kind(distributions=("debian",), databases=("db.pkg",))
+    older = DEBIAN.replace("13", "11")
+    found = read([file("etc/os-release", older), file("usr/lib/os-release", DEBIAN), file("db.pkg", "a 1")], kind=kind)
+    assert "The image names two distributions" in "".join(entry.reason for entry in found.unread)
+    same = read([file("etc/os-release", DEBIAN), file("usr/lib/os-release", DEBIAN), file("db.pkg", "a 1")], kind=kind)
+    assert not same.unread
+
+
+def test_a_package_under_opt_is_no_distributions_to_judge() -> None:
+    def owner_at(path: str) -> str:
+        paths = (path,)
+        found = inventory(
+            [
+                file("etc/os-release", DEBIAN),
+                status(stanza("agent", "1")),
+                dpkg_list("agent", *paths),
+                file(path, "Name: Django\nVersion: 2.2\n"),
+            ]
+        )
+        (django,) = (package for package in found.packages if package.ecosystem == "PyPI")
+        return django.owner
+
+    assert owner_at("usr/lib/python3/dist-packages/Django-2.2.dist-info/METADATA") == "agent"
+    assert owner_at("opt/agent/Django-2.2.dist-info/METADATA") == ""
+    assert owner_at("usr/local/lib/python3/Django-2.2.dist-info/METADATA") == ""

@@ -10,6 +10,7 @@ from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Extract
 from dockgate.core.purl import Purl
 from dockgate.ecosystems.dpkg import ECOSYSTEM, LINE_LIMIT, STATUS, STATUS_LIMIT
+from dockgate.sboms.purls import parse
 
 BASH = """Package: bash
 Essential: yes
@@ -184,10 +185,34 @@ def test_distroless_sums_say_which_files_a_package_owns() -> None:
 def test_the_distribution_completes_the_package(distribution: Distribution, ecosystem: str, distro: str) -> None:
     package = settled(distribution)
     assert package.ecosystem == ecosystem
-    assert package.purl == f"pkg:deb/{distribution.id}/bash@5.2.37-2%2Bb5?arch=amd64&distro={distro}"
+    upstream = "upstream=bash-src%401:5.2.37-2"
+    assert package.purl == f"pkg:deb/{distribution.id}/bash@5.2.37-2%2Bb5?arch=amd64&distro={distro}&{upstream}"
 
 
 def test_package_urls_are_encoded() -> None:
     package = read(BASH.replace("Package: bash", "Package: g++ é").replace("5.2.37-2+b5", "1:2~rc1")).packages[0]
     purl = settled(Distribution("debian", "13"), package).purl
-    assert purl == "pkg:deb/debian/g%2B%2B%20%C3%A9@1:2~rc1?arch=amd64&distro=debian-13"
+    assert purl == (
+        "pkg:deb/debian/g%2B%2B%20%C3%A9@1:2~rc1?arch=amd64&distro=debian-13&upstream=bash-src%401:5.2.37-2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("purl", "expected"),
+    [
+        ("libssl3@3.0.11-1?distro=debian-12&upstream=openssl", ("Debian:12", "openssl", "3.0.11-1")),
+        ("libssl3@3.0.11-1?distro=bookworm&upstream=openssl%403.0.11-2", ("Debian:12", "openssl", "3.0.11-2")),
+        ("bind9@9.18.1-1?distro=ubuntu-jammy&epoch=1", ("Ubuntu:22.04:LTS", "bind9", "1:9.18.1-1")),
+        ("bind9@1:9.18.1-1?distro=noble&epoch=1", ("Ubuntu:24.04:LTS", "bind9", "1:9.18.1-1")),
+    ],
+)
+def test_a_package_url_tells_release_source_and_epoch(purl: str, expected: tuple[str, str, str]) -> None:
+    package = ECOSYSTEM.package(parse(f"pkg:deb/debian/{purl}"), None)
+    assert (package.ecosystem, package.source_name, package.source_version) == expected
+
+
+def test_a_package_url_that_was_written_names_the_same_package_when_read() -> None:
+    package = settled(Distribution("debian", "13"))
+    again = ECOSYSTEM.package(parse(package.purl), None)
+    assert (again.source_name, again.source_version) == (package.source_name, package.source_version)
+    assert (again.purl, again.ecosystem) == (package.purl, package.ecosystem)

@@ -23,6 +23,7 @@ def doubts(view: View, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
     databases = [Database(view, kind) for kind in ecosystems if kind.distributions]
     yield from _links(view, ecosystems, databases)
     yield from _system(view, databases)
+    yield from _releases(view)
     yield from _repository(view)
     for database in databases:
         yield from database.doubts()
@@ -100,6 +101,21 @@ def _system(view: View, databases: Sequence[Database]) -> Iterator[Unread]:
             at, read = database.live[-1]
             reason = f"The image is {name}, yet {read.path} tells of packages of another distribution."
             yield Unread(read.path, reason, view.facts[at].layer)
+
+
+def _releases(view: View) -> Iterator[Unread]:
+    """Two files that name two distributions: most tools believe the one, and some the other."""
+    named = {
+        (one.distribution.id, one.distribution.version): (path, at)
+        for path in reversed(osrelease.PATHS)
+        if path in view.releases
+        for at, one in [view.releases[path]]
+        if one.distribution
+    }
+    if len(named) > 1:
+        path, at = list(named.values())[-1]
+        said = " and ".join(f"{place} {' '.join(name).strip()}" for name, (place, _) in named.items())
+        yield Unread(path, f"The image names two distributions: {said}.", view.facts[at].layer)
 
 
 def _repository(view: View) -> Iterator[Unread]:

@@ -24,6 +24,10 @@ READ_COST = 1024
 READS_LIMIT = 100_000
 """Files of evidence in one layer; the fullest images in use have some ten thousand."""
 
+_ADDED = ("opt/", "usr/local/", "srv/", "home/", "root/")
+"""Where no distribution puts files (Filesystem Hierarchy Standard 3.0; Debian Policy 9.1): a package that has some is a
+vendor's, and no distribution brings fixes to it."""
+
 _NOTHING = Extract()
 
 
@@ -66,12 +70,14 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
     installed = {package.name for _, read in view.live if read.ecosystem in system for package in read.packages}
     packages: set[Package] = set()
     unread = {*evidence.doubts(view, ecosystems), *(entry for one in facts for entry in one.unread)}
-    idle = languages.idle_locks(view)
+    locks = languages.Locks(view)
     for at, read in view.live:
-        if read.path in idle:
+        if read.lock and locks.idle(read):
             continue
         owner = read.owner if read.owner in installed and view.introduced(read.owner, at, system) else ""
         for package in read.packages:
+            if read.lock and locks.installed(package):
+                continue
             placed = replace(package, layer=facts[at].layer, owner=owner)
             if distribution and read.ecosystem in system:
                 placed = system[read.ecosystem].settle(placed, distribution)
@@ -296,10 +302,12 @@ class _Draft:
     def _owned(self) -> tuple[Read, ...]:
         """The reads, those of languages each with the distribution package whose list of this layer names its file.
 
-        Only a package of which a database of this same layer tells owns anything: a list alone is soon written.
+        Only a package of which a database of this same layer tells owns anything: a list alone is soon written. What
+        lies where no distribution puts files is not its to judge.
         """
         languages = {kind.name for kind, _ in self.wants if not kind.distributions}
         told = {read.path for read in self.reads.values() if read.ecosystem in languages}
+        told = {path for path in told if not path.startswith(_ADDED)}
         installed = {
             package.name for read in self.reads.values() if read.ecosystem not in languages for package in read.packages
         }

@@ -40,26 +40,35 @@ def doubts(view: View, kind: Ecosystem) -> Iterator[Unread]:
     yield from _nameless(view, kind)
 
 
-def idle_locks(view: View) -> frozenset[str]:
-    """The lockfiles that do not count: something is installed from them, or they lie in an installed package.
+class Locks:
+    """What the image's lockfiles count for: the packages that they name and that are not installed.
 
-    Something is installed from a lockfile when the image holds a package that it names, in that version.
+    An entry is installed when the image holds the package in that version, or, for one that names no version, in any.
     """
-    locks = [read for _, read in view.live if read.lock]
-    if not locks:
-        return frozenset()
-    installed: set[tuple[str, str, str]] = set()
-    owned: set[str] = set()
-    for _, read in view.live:
-        if not read.lock:
-            installed.update((one.ecosystem, one.source_name, one.source_version) for one in read.packages)
-            owned.update(path for packed in read.owns.values() for path in unpack(packed) if path.endswith("/"))
-    return frozenset(
-        read.path
-        for read in locks
-        if any((one.ecosystem, one.source_name, one.source_version) in installed for one in read.packages)
-        or any(folder in owned for folder in _folders(read.path))
-    )
+
+    def __init__(self, view: View) -> None:
+        self._versions: set[tuple[str, str, str]] = set()
+        self._owned: set[str] = set()
+        if not any(read.lock for _, read in view.live):
+            return
+        for _, read in view.live:
+            if not read.lock:
+                for one in read.packages:
+                    self._versions.add((one.ecosystem, one.source_name, one.source_version))
+                    self._versions.add((one.ecosystem, one.source_name, ""))
+                self._owned.update(
+                    path for packed in read.owns.values() for path in unpack(packed) if path.endswith("/")
+                )
+
+    def installed(self, package: Package) -> bool:
+        return (package.ecosystem, package.source_name, package.source_version) in self._versions
+
+    def idle(self, read: Read) -> bool:
+        """Whether it does not count at all: most of it is installed (what is for other platforms, or optional, is then
+        left out on purpose), or it lies in an installed package."""
+        if any(folder in self._owned for folder in _folders(read.path)):
+            return True
+        return bool(read.packages) and 2 * sum(map(self.installed, read.packages)) >= len(read.packages)
 
 
 def _folders(path: str) -> Iterator[str]:

@@ -9,6 +9,8 @@ from dataclasses import replace
 
 from dockgate.core.errors import UncomparableError
 from dockgate.core.model import (
+    ANY_MODULE,
+    VERSIONS_ONLY,
     Advisory,
     Coverage,
     Cve,
@@ -114,7 +116,7 @@ class Matcher:
     def _by_subject(self, package: Package) -> dict[str, list[Advisory]]:
         found: dict[str, list[Advisory]] = {}
         for advisory in self._advisories.get((_base(package.ecosystem), package.source_name), ()):
-            if advisory.module not in ("", package.module):
+            if advisory.module and package.module not in (ANY_MODULE, advisory.module):
                 continue
             if _same_release(advisory.ecosystem, package.ecosystem):
                 for subject in self._names.subjects(advisory):
@@ -138,7 +140,7 @@ class Matcher:
             severity=rating.severity,
             rating=rating,
             fixed=fixed,
-            note="" if fixed else next((row.note for row in affecting if row.note), ""),
+            note="" if fixed else _note(affecting),
             exploited=min((cve.exploited for cve in known if cve.exploited), default=""),
             due=min((cve.due for cve in known if cve.due), default=""),
             epss=max((cve.epss for cve in known), default=-1.0),
@@ -209,6 +211,12 @@ def _fixed(version: str, affecting: list[Advisory], advisories: list[Advisory], 
     later = {fix for row in closing for fix in order.fixes(row, floor)}
     candidates = [floor, *sorted(later, key=lambda fix: (order.point(fix), fix))]
     return next((fix for fix in candidates if not any(order.surely_affects(row, fix) for row in closing)), floor)
+
+
+def _note(affecting: list[Advisory]) -> str:
+    """The distribution's word where there is no fix, else whether anything is said of one."""
+    told = next((row.note for row in affecting if row.note), "")
+    return told or ("" if any(row.ranges for row in affecting) else VERSIONS_ONLY)
 
 
 def _rating(advisories: list[Advisory], cves: list[Cve]) -> Rating | None:

@@ -62,7 +62,8 @@ class Package:
     package has it empty until `Ecosystem.settle` has seen the distribution. `path` is the file that told of it, and
     what lies in an archive comes after "!/" ("app.war!/WEB-INF/lib/a.jar"). `layer` is the digest of the layer which
     brought that file, `owner` the distribution package that owns the file ("" for none): an owned package is judged by
-    the distribution's advisories alone. `module` is an rpm's module and stream ("nodejs:18"), "" for none.
+    the distribution's advisories alone. `module` is an rpm's module and stream ("nodejs:18"), "" for none, `ANY_MODULE`
+    for one that is not told.
     """
 
     name: str
@@ -76,6 +77,10 @@ class Package:
     arch: str = ""
     owner: str = ""
     module: str = ""
+
+
+ANY_MODULE = "*"
+"""The module of a package that is of one, by its version, and does not say of which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +216,10 @@ class Slice:
 # --- what is wrong -----------------------------------------------------------------------------------------------
 
 
+VERSIONS_ONLY = "versions-only"
+"""The note of a finding whose advisories list versions, and say nothing of any fix."""
+
+
 class State(StrEnum):
     """What became of a vulnerability in a package, by the word of those who maintain it."""
 
@@ -218,6 +227,7 @@ class State(StrEnum):
     UNFIXED = "unfixed"
     WONT_FIX = "won't fix"
     END_OF_LIFE = "end of life"
+    UNKNOWN = "not told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +264,8 @@ class Finding:
             return State.FIXED
         if self.note == "end-of-life":
             return State.END_OF_LIFE
+        if self.note == VERSIONS_ONLY:
+            return State.UNKNOWN
         return State.WONT_FIX if self.note in ("no-dsa", "wont-fix") else State.UNFIXED
 
 

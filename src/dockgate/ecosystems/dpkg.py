@@ -28,11 +28,24 @@ _SIGNED = "linux-signed"
 _SIGNED_FOR = ("-amd64", "-arm64", "-i386")
 """ends of the names of Debian's signed kernels' sources"""
 _INT_MAX = 2**31 - 1
+_CODENAMES = {
+    "buster": "debian-10",
+    "bullseye": "debian-11",
+    "bookworm": "debian-12",
+    "trixie": "debian-13",
+    "forky": "debian-14",
+    "bionic": "ubuntu-18.04",
+    "focal": "ubuntu-20.04",
+    "jammy": "ubuntu-22.04",
+    "noble": "ubuntu-24.04",
+    "plucky": "ubuntu-25.04",
+    "questing": "ubuntu-25.10",
+}
 
 
 class Dpkg:
     name = "dpkg"
-    version = 2
+    version = 3
     orders: tuple[str, ...] = ("Debian", "Ubuntu", "Echo")
     optional_epoch = False
     purls: tuple[str, ...] = ("deb",)
@@ -73,24 +86,29 @@ class Dpkg:
         return replace(package, ecosystem=ecosystem, purl=_purl(package, distribution.id, distro))
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """Qualifiers: `distro` "debian-12", and `upstream` or `source` for the source package ("openssl@3.0.11-1")."""
+        """Qualifiers: `distro` ("debian-12", "bookworm"), `epoch` where the version has none, and for the source package
+        `upstream` or `source` ("openssl@3.0.11-1")."""
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it as pkg:deb/debian/NAME@VERSION?distro=debian-12.")
-        name, _, release = purl.qualifiers.get("distro", "").partition("-")
+        distro = purl.qualifiers.get("distro", "")
+        name, _, release = _CODENAMES.get(distro.rpartition("-")[2], distro).partition("-")
+        version = purl.version
+        if (epoch := purl.qualifiers.get("epoch", "")) and ":" not in version:
+            version = f"{epoch}:{version}"
         if name and release:
             distribution = Distribution(name, release)
         elif distribution is None and purl.namespace:
             distribution = Distribution(purl.namespace, "")
         source = purl.qualifiers.get("upstream") or purl.qualifiers.get("source") or purl.name
-        source, _, version = source.partition("@")
-        source, version = _advised(source, version or purl.version, purl.version)
+        source, _, source_version = source.partition("@")
+        source, source_version = _advised(source, source_version or version, version)
         package = Package(
             name=purl.name,
-            version=purl.version,
+            version=version,
             purl=str(purl),
             ecosystem="",
             source_name=source,
-            source_version=version,
+            source_version=source_version,
             path="",
             arch=purl.qualifiers.get("arch", ""),
         )
@@ -216,7 +234,14 @@ def _listed(lines: Iterator[bytes]) -> tuple[str, ...]:
 
 
 def _purl(package: Package, namespace: str, distro: str) -> str:
-    return write("deb", namespace, package.name, package.version, {"arch": package.arch, "distro": distro})
+    """With the source as `upstream` where it is called otherwise: advisories speak of that."""
+    source = ""
+    if package.source_version != package.version:
+        source = f"{package.source_name}@{package.source_version}"
+    elif package.source_name != package.name:
+        source = package.source_name
+    qualifiers = {"arch": package.arch, "distro": distro, "upstream": source}
+    return write("deb", namespace, package.name, package.version, qualifiers)
 
 
 def _long_term(release: str) -> bool:

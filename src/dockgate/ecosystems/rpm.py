@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
-from dockgate.core.model import Distribution, Package
+from dockgate.core.model import ANY_MODULE, Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Triggers
 from dockgate.core.purl import Purl, quote, write
 from dockgate.ecosystems import _rpm_distributions as named
@@ -29,11 +29,13 @@ UNREAD_LIMIT = 20
 
 _ASIDE = tuple("rpmdb.sqlite" + suffix for suffix in ("-wal", "-journal"))
 _KEY = "gpg-pubkey"
+_MODULAR = ".module"
+"""in the release of what was built in a module ("1.module_el8.3.0+2005+45d748af")"""
 
 
 class Rpm:
     name = "rpm"
-    version = 1
+    version = 2
     orders: tuple[str, ...] = tuple(sorted({name.ecosystem for name in named.NAMED.values()}))
     optional_epoch = True
     purls: tuple[str, ...] = ("rpm",)
@@ -183,7 +185,7 @@ def _package(name: str, version: str, arch: str, source: str, module: str, path:
         source_version=f"{epoch}{colon}{upstream}-{release}" if front[0] else version,
         path=path,
         arch=arch,
-        module=module,
+        module=module or (ANY_MODULE if _MODULAR in rest else ""),
     )
 
 
