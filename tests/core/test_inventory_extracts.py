@@ -205,3 +205,11 @@ def test_a_package_under_opt_is_no_distributions_to_judge() -> None:
     assert owner_at("usr/lib/python3/dist-packages/Django-2.2.dist-info/METADATA") == "agent"
     assert owner_at("opt/agent/Django-2.2.dist-info/METADATA") == ""
     assert owner_at("usr/local/lib/python3/Django-2.2.dist-info/METADATA") == ""
+
+
+def test_a_requirement_without_a_version_is_undetermined_where_it_is_not_installed() -> None:
+    asked = file("app/requirements.txt", "django>=2\nflask==1.0\n")
+    release = [file("etc/os-release", DEBIAN), status(stanza("a", "1"))]
+    assert names(inventory([*release, asked])) == ["a 1", "django ", "flask 1.0"]
+    installed = file("usr/lib/python3/site-packages/Django-3.2.dist-info/METADATA", "Name: Django\nVersion: 3.2\n")
+    assert names(inventory([*release, asked, installed])) == ["Django 3.2", "a 1"]

@@ -9,12 +9,15 @@ import pytest
 
 from dockgate import ecosystems, sboms
 from dockgate.core.errors import UsageError
-from dockgate.core.model import Distribution, Inventory
+from dockgate.core.model import Distribution, Inventory, Unread
 
 DATA = Path(__file__).parent / "data"
 KINDS = ecosystems.load()
 
 Read = Callable[[Any], Inventory]
+
+
+NO_PACKAGE = (Unread("/", "The document names no package."),)
 
 
 @pytest.fixture
@@ -83,12 +86,19 @@ def test_a_component_that_cannot_be_understood_is_unread(read: Read, component: 
 @pytest.mark.parametrize("kind", ["file", "data", "machine-learning-model", "cryptographic-asset", "container"])
 def test_what_is_no_package_is_left_out(read: Read, kind: str) -> None:
     inventory = read(cyclonedx({"type": kind, "name": "x"}))
-    assert (inventory.packages, inventory.unread) == ((), ())
+    assert (inventory.packages, inventory.unread) == ((), NO_PACKAGE)
 
 
 def test_a_group_of_trivys_is_no_package(read: Read) -> None:
     properties = [{"name": "aquasecurity:trivy:Class", "value": "lang-pkgs"}]
-    assert read(cyclonedx({"type": "application", "name": "package-lock.json", "properties": properties})).unread == ()
+    found = read(cyclonedx({"type": "application", "name": "package-lock.json", "properties": properties}))
+    assert found.unread == NO_PACKAGE
+
+
+def test_the_library_that_a_document_is_about_is_a_package_of_it(read: Read) -> None:
+    document = cyclonedx()
+    document["metadata"] = {"component": {"type": "library", "name": "lodash", "purl": "pkg:npm/lodash@4.17.20"}}
+    assert [package.purl for package in read(document).packages] == ["pkg:npm/lodash@4.17.20"]
 
 
 def test_the_version_of_a_component_stands_in_for_the_purls(read: Read) -> None:
@@ -158,7 +168,7 @@ def test_what_an_spdx_document_describes_is_no_package_unless_it_has_a_purl(read
     described = [
         {"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": "SPDXRef-root"}
     ]
-    assert read(spdx(spdx_package("root"), relationships=described)).unread == ()
+    assert read(spdx(spdx_package("root"), relationships=described)).unread == NO_PACKAGE
     assert len(read(spdx(spdx_package("root", "pkg:pypi/x@1"), relationships=described)).packages) == 1
     assert len(read(spdx(spdx_package("root"), spdx_package("other"), relationships=described)).unread) == 1
     several = {"documentDescribes": ["SPDXRef-root", "SPDXRef-other"]}

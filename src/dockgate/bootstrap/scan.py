@@ -57,7 +57,11 @@ def scan(
     """
     report(f"opening {reference}")
     if document := _document(reference):
-        inventory = sbom.read(document)
+        try:
+            inventory = sbom.read(document)
+        except OSError as error:
+            advice = "Give the path of a CycloneDX or SPDX document."
+            raise UsageError(f"{document} cannot be read: {error.strerror}.", advice) from None
         return Scanned(reference, inventory.image, (inventory,))
     platforms = [platform] if platform else None
     with open_images(reference, platforms, ca_bundle=ca_bundle or settings.ca_bundle, insecure=insecure) as opened:

@@ -3,7 +3,7 @@
 Left out is what only development needs, where the file tells (poetry.lock does since Poetry 2, requirements.txt does
 not), and what the image's maker has in folders and archives of his own: its names are his, not the index's. A
 distribution from git or from a URL is kept under its name, as it is when installed: a fork shares the code, and so the
-advisories. One without a version cannot be compared and is left out.
+advisories. One that requirements.txt does not pin has no version: where it is not installed, nothing can be said of it.
 """
 
 import re
@@ -23,8 +23,12 @@ COUNT_LIMIT = 50_000
 """Distributions of one lockfile."""
 
 _OWN = ("editable", "virtual", "directory", "path", "file", "archive-path")
+_NAMED = r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*+(?:\[[^\]]*\])?\s*+(?:[<>=!~;@#(,\\-].*)?"
+"""`name[extras]` and whatever a requirement may have behind it"""
 _PINNED = r"([A-Za-z0-9][\w.-]*+)\s*+(?:\[[^\]]*\])?\s*+\(?\s*+={2,3}\s*+([^\s;,#*)\\]++)\s*+\)?\s*+(?:[;#\\-].*)?"
 """`name[extras] == version`; possessive, so that no run of spaces is gone over twice"""
+
+_FILES = (".whl", ".zip", ".gz", ".bz2")
 
 Named = tuple[str, str]
 """a distribution's name and version"""
@@ -44,18 +48,21 @@ def read(path: str, file: BinaryIO) -> Extract:
     distinct = dict.fromkeys(found)
     if len(distinct) > COUNT_LIMIT:
         raise UnreadableError(f"it has {len(distinct)} distributions; no more than {COUNT_LIMIT} are read")
-    stated = (named for named in distinct if all(named))
+    stated = (named for named in distinct if named[0] and (named[1] or name == "requirements.txt"))
     packages = {(normal(name), version): package(name, version, path) for name, version in stated}
     return Extract(tuple(packages.values()), lock=True)
 
 
 def _requirements(raw: bytes) -> Iterator[Named]:
-    """pip's requirements: only lines that pin one version. Other files that it names speak for themselves."""
+    """pip's requirements, those that are not pinned to one version with none. Other files that it names speak for
+    themselves."""
     utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
     content = raw.decode("utf-16", "replace") if utf16 else text(raw).removeprefix("\ufeff")
     for line in content.splitlines():
         if "==" in line and (pinned := re.fullmatch(_PINNED, line.strip())):
             yield pinned[1], pinned[2]
+        elif (named := re.fullmatch(_NAMED, line.strip())) and not named[1].endswith(_FILES):
+            yield named[1], ""
 
 
 def _pipfile(lock: dict[str, Any]) -> Iterator[Named]:

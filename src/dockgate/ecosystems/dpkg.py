@@ -86,8 +86,8 @@ class Dpkg:
         return replace(package, ecosystem=ecosystem, purl=_purl(package, distribution.id, distro))
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """Qualifiers: `distro` ("debian-12", "bookworm"), `epoch` where the version has none, and for the source package
-        `upstream` or `source` ("openssl@3.0.11-1")."""
+        """Qualifiers: `distro` ("debian-12", "bookworm"), `epoch` where the version has none, `upstream` or `source`
+        ("openssl@3.0.11-1") for the source package."""
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it as pkg:deb/debian/NAME@VERSION?distro=debian-12.")
         distro = purl.qualifiers.get("distro", "")

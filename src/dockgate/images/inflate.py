@@ -72,7 +72,10 @@ class Inflated:
             self._faults = (zstandard.ZstdError,)
             self.tells_end = False
         elif start.startswith((b"BZh", b"\xfd7zXZ")):
-            raise ImageError(f"{where} is compressed with bzip2 or xz; gzip, zstd and plain tar files are read.")
+            raise ImageError(
+                f"{where} is compressed with bzip2 or xz; gzip, zstd and plain tar files are read.",
+                "Decompress it first, with bunzip2 or unxz.",
+            )
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         """Fills the buffer's start; 0 at the end."""

@@ -80,6 +80,8 @@ def _inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosystem])
             unread.add(found)
         else:
             packages.add(found)
+    if not packages and not unread and not image.said:
+        unread.add(Unread("/", "The document names no package."))
     layers = image.all("dockgate:layers")
     base_layers = image.one("dockgate:base_layers")
     return Inventory(

@@ -25,6 +25,8 @@ def read(document: dict[str, Any]) -> Contents:
     if isinstance(root, dict):
         contents.image = _traits(root)
         contents.digest = _digest(root)
+        if root.get("type") == "library":  # a bill of one package and what that needs
+            _take(root, contents)
     for component in _components(document, root):
         _take(component, contents)
     if not contents.image.said and _says_incomplete(document):
