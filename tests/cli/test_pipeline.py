@@ -10,8 +10,8 @@ from tests.cli.fake_server import Asked, FakeServer
 from tests.reports import samples
 
 from dockgate.core.canonical import plain
-from dockgate.core.model import Status
 from dockgate.core.pipeline import State
+from dockgate.core.verdict import Status
 
 
 def serve(server: FakeServer, view: Any) -> None:

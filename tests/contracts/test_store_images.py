@@ -12,37 +12,45 @@ from dockgate.core.canonical import digest, encode
 from dockgate.core.errors import NotFoundError
 from dockgate.core.model import (
     Advisory,
-    Breach,
     Coverage,
     Distribution,
     Finding,
-    Inputs,
     Inventory,
-    Judgement,
+    Matches,
     Package,
     Range,
     Rating,
     Severity,
     Slice,
-    Status,
     Undetermined,
     Unread,
-    Upgrade,
-    Verdict,
 )
+from dockgate.core.policy import of_rules, policy_bytes
 from dockgate.core.stores import PushedImage, Scan, ScanState, Store, VerdictRecord
+from dockgate.core.verdict import Breach, Case, Judgement, Remedy, Reported, Status, Upgrade, Verdict, Waiver, Waivers
 
 PACKAGE = Package("flask", "0.12", "pkg:pypi/flask@0.12", "PyPI", "flask", "0.12", "app/flask/METADATA", "sha256:1")
 INVENTORY = Inventory(
     IMAGE, "linux/amd64", Distribution("debian", "13"), ("sha256:1",), (PACKAGE,), (Unread("a/\udce4", "cut off"),)
 )
-POLICY = gate.policy("default", {"max_findings": {"HIGH": 0}})
+POLICY = of_rules("default", {"max_findings": ({"HIGH": 0},)})
 RATING = Rating("cve", Severity.HIGH, 7.5, "CVSS:3.1/AV:N")
 SLICE = Slice(
     (Advisory("GHSA-1", "PyPI", "flask", (Range("ECOSYSTEM", (("introduced", "0"), ("fixed", "1.0"))),)),),
     (Coverage("PyPI", True, (), NOW),),
 )
 FINDING = Finding("CVE-1", ("GHSA-1",), PACKAGE, Severity.HIGH, RATING, "1.0", summary="für – \0 ünïcode")
+CASE = Case(
+    IMAGE,
+    POLICY,
+    NOW,
+    "0.1.0",
+    (INVENTORY,),
+    SLICE,
+    Waivers((Waiver("w1", "ana", "No such code is run.", "CVE-1", until=LATER),)),
+    {"approved": (replace(INVENTORY, image="sha256:c"),)},
+    (Reported("trivy", NOW, INVENTORY, Matches((FINDING,), ())),),
+)
 VERDICT = Verdict(
     IMAGE,
     "default",
@@ -57,10 +65,10 @@ VERDICT = Verdict(
             (Breach("max_findings", "1 HIGH, 0 allowed", (FINDING,)),),
             (Undetermined("a/\udce4", "cut off"),),
             (FINDING,),
-            (Upgrade("pkg:pypi/flask@0.12", "flask", "0.12", "1.0", ("CVE-1",)),),
+            Remedy((Upgrade("pkg:pypi/flask@0.12", "flask", "0.12", "1.0", ("CVE-1",)),), turns=True),
         ),
     ),
-    Inputs((digest(encode(INVENTORY)),), digest(encode(SLICE)), POLICY.digest, NOW, "0.1.0"),
+    gate.inputs(CASE),
 )
 
 
@@ -133,21 +141,26 @@ def test_a_scan_nobody_asked_for_is_not_finished(store: Store) -> None:
 
 
 def test_a_verdict_and_what_it_was_made_from_are_kept_by_digest(store: Store) -> None:
-    stored, name = store.images.add_verdict(VERDICT, SLICE, POLICY, "approval/1")
+    stored, name = store.images.add_verdict(VERDICT, CASE, "approval/1")
     assert (stored, name) == (VERDICT, digest(encode(VERDICT)))
     assert store.images.verdict(name) == VERDICT
     assert store.images.document(name) == encode(VERDICT)
     assert store.images.document(VERDICT.inputs.slice) == encode(SLICE)
-    assert store.images.document(VERDICT.inputs.policy) == gate.policy_bytes(POLICY)
+    assert store.images.document(VERDICT.inputs.policy) == policy_bytes(POLICY)
+
+
+def test_the_case_of_a_verdict_is_given_back_whole(store: Store) -> None:
+    _, name = store.images.add_verdict(VERDICT, CASE, "approval/1")
+    assert store.images.case(name) == CASE
 
 
 def test_the_first_verdict_of_a_cause_stands(store: Store) -> None:
-    _, first = store.images.add_verdict(VERDICT, SLICE, POLICY, "approval/1")
+    _, first = store.images.add_verdict(VERDICT, CASE, "approval/1")
     later = replace(VERDICT, inputs=replace(VERDICT.inputs, now=LATER))
     for _ in range(2):
-        assert store.images.add_verdict(later, SLICE, POLICY, "approval/1") == (VERDICT, first)
-    _, second = store.images.add_verdict(later, SLICE, POLICY, "approval/2")
-    store.images.add_verdict(VERDICT, SLICE, POLICY, "approval/3")
+        assert store.images.add_verdict(later, replace(CASE, now=LATER), "approval/1") == (VERDICT, first)
+    _, second = store.images.add_verdict(later, replace(CASE, now=LATER), "approval/2")
+    store.images.add_verdict(VERDICT, CASE, "approval/3")
     newest = VerdictRecord(first, IMAGE, "default", "Rejected", "1 HIGH", "approval/3", NOW)
     records = store.images.verdicts(IMAGE)
     assert [record.digest for record in records] == [first, second, first]
@@ -157,14 +170,14 @@ def test_the_first_verdict_of_a_cause_stands(store: Store) -> None:
 
 def test_a_verdict_that_could_not_be_replayed_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="made from"):
-        store.images.add_verdict(VERDICT, Slice((), ()), POLICY, "approval/1")
+        store.images.add_verdict(VERDICT, replace(CASE, consulted=Slice((), ())), "approval/1")
     with pytest.raises(ValueError, match="made from"):
-        store.images.add_verdict(VERDICT, SLICE, gate.policy("default", {}), "approval/1")
+        store.images.add_verdict(VERDICT, replace(CASE, policy=of_rules("default", {})), "approval/1")
     assert list(store.images.verdicts(IMAGE)) == []
 
 
 def test_unknown_digests_are_not_found(store: Store) -> None:
-    store.images.add_verdict(VERDICT, SLICE, POLICY, "approval/1")
+    store.images.add_verdict(VERDICT, CASE, "approval/1")
     with pytest.raises(NotFoundError, match="sha256:b"):
         store.images.document("sha256:b")
     with pytest.raises(NotFoundError, match="no verdict"):

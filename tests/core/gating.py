@@ -4,19 +4,11 @@ from collections.abc import Sequence
 
 from dockgate import ecosystems, rules
 from dockgate.core import gate
-from dockgate.core.model import (
-    Advisory,
-    Coverage,
-    Inventory,
-    Package,
-    Policy,
-    Range,
-    Rating,
-    Severity,
-    Slice,
-    Unread,
-    Verdict,
-)
+from dockgate.core.model import Advisory, Coverage, Inventory, Package, Range, Rating, Severity, Slice, Unread
+from dockgate.core.policy import of_rules
+from dockgate.core.verdict import Case, Policy, Verdict
+from dockgate.definitions import policy as definitions
+from dockgate.definitions.policy import in_full
 
 NOW = "2026-11-24T12:00:00Z"
 CHECKED = "2026-11-24T06:00:00Z"
@@ -47,8 +39,13 @@ def advisory(
 def policy(**settings: dict[str, object]) -> Policy:
     """Of these rules' settings, filled in, with the rules that always hold."""
     given = {rule.name: settings.get(rule.name, rule.always) for rule in RULES}
-    full = {rule.name: rule.settings(chosen) for rule in RULES if (chosen := given[rule.name]) is not None}
-    return gate.policy("strict", full)
+    full = {rule.name: (in_full(rule, chosen),) for rule in RULES if (chosen := given[rule.name]) is not None}
+    return of_rules("strict", full)
+
+
+def policy_of(text: str) -> Policy:
+    """A policy as it is written, in YAML."""
+    return definitions.policy(text, "strict", RULES)
 
 
 def limits(**settings: object) -> Policy:
@@ -64,4 +61,5 @@ def judge(
 ) -> Verdict:
     judged = [inventories] if isinstance(inventories, Inventory) else inventories
     consulted = Slice(tuple(advisories), coverage)
-    return gate.judge(IMAGE, judged, consulted, under or limits(HIGH=0), now, "0.1.0", ECOSYSTEMS, RULES)
+    case = Case(IMAGE, under or limits(HIGH=0), now, "0.1.0", tuple(judged), consulted)
+    return gate.judge(case, ECOSYSTEMS, RULES)

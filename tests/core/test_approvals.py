@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockgate.core.approvals import Answer, Approval, ApprovalState, answer_waiting, of_verdict, shorten
-from dockgate.core.model import Inputs, Status, Verdict
+from dockgate.core.verdict import Inputs, Status, Verdict
 
 DIGESTS = ("sha256:a", "sha256:b")
 

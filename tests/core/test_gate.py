@@ -13,12 +13,15 @@ from tests.core.gating import (
     limits,
     package,
     policy,
+    policy_of,
 )
 
 from dockgate.core import canonical, gate
 from dockgate.core.errors import DefinitionError
-from dockgate.core.match import with_versions
-from dockgate.core.model import Advisory, Coverage, Range, Severity, Slice, Status, Unread, Upgrade, Verdict
+from dockgate.core.match import match, with_versions
+from dockgate.core.model import Advisory, Coverage, Range, Severity, Slice, Unread
+from dockgate.core.policy import of_rules, policy_bytes
+from dockgate.core.verdict import Case, Reported, Status, Upgrade, Verdict, Waiver, Waivers
 
 CRITICAL, HIGH, MEDIUM, LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
 
@@ -84,7 +87,8 @@ def test_no_inventory_is_undetermined() -> None:
 
 
 def test_an_unscanned_image_is_undetermined_for_the_reason_given() -> None:
-    verdict = gate.unscanned(IMAGE, "The layer sha256:2 is broken. " * 40, limits(HIGH=0), NOW, "0.1.0")
+    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", unscanned="The layer sha256:2 is broken. " * 40)
+    verdict = gate.judge(case, ECOSYSTEMS, RULES)
     assert verdict.status is Status.UNDETERMINED
     assert verdict.summary.startswith("The layer sha256:2 is broken.")
     assert len(verdict.summary) == 512
@@ -134,11 +138,11 @@ def test_untriaged_counts_as_the_policy_says_and_the_finding_keeps_its_own_sever
 
 def test_a_policy_that_names_a_rule_which_does_not_exist_judges_nothing() -> None:
     with pytest.raises(DefinitionError, match="no_curl"):
-        judge(inventory(package("a")), under=gate.policy("mine", {"no_curl": {}}))
+        judge(inventory(package("a")), under=of_rules("mine", {"no_curl": ({},)}))
 
 
 def test_rules_that_always_hold_do_so_under_a_policy_that_does_not_name_them() -> None:
-    bare = gate.policy("bare", {})
+    bare = of_rules("bare", {})
     verdict = judge(inventory(package("a")), [advisory("MAL-2024-1", "a", fixed="")], bare, coverage=())
     assert verdict.status is Status.REJECTED
     assert [entry.kind for entry in verdict.judgements[0].undetermined] == ["uncovered"]
@@ -155,7 +159,7 @@ def test_the_remedy_raises_each_package_to_the_lowest_version_free_of_all_that_c
     ]
     judged = inventory(*map(package, "abcd"))
     (judgement,) = judge(judged, advisories, limits(HIGH=0)).judgements
-    assert judgement.remedy == (
+    assert judgement.remedy.upgrades == (
         Upgrade("pkg:npm/a@1.0.0", "a", "1.0.0", "1.10.0", ("CVE-2024-1", "CVE-2024-2")),
         Upgrade("pkg:npm/b@1.0.0", "b", "1.0.0", "1.0.1", ("CVE-2024-4",)),
     )
@@ -171,7 +175,7 @@ def test_the_remedy_goes_past_versions_that_have_faults_of_their_own() -> None:
     ]
     under = limits(HIGH=0, UNTRIAGED=0)
     (judgement,) = judge(inventory(package("a")), advisories, under).judgements
-    (upgrade,) = judgement.remedy
+    (upgrade,) = judgement.remedy.upgrades
     assert (upgrade.fixed, upgrade.clears) == ("1.4.0", ("CVE-2024-1",))
     after = with_versions(inventory(package("a")), {upgrade.package: upgrade.fixed})
     assert judge(after, advisories, under).status is Status.APPROVED
@@ -182,23 +186,24 @@ def test_a_fix_that_another_record_does_not_know_of_is_advised_where_it_turns_th
     advisories = [advisory("CVE-2024-1", "a", fixed="1.1.0"), endless]
     (turned,) = judge(inventory(package("a")), advisories, limits(HIGH=0, only_fixable=True)).judgements
     (stuck,) = judge(inventory(package("a")), advisories, limits(HIGH=0)).judgements
-    assert turned.remedy == (Upgrade("pkg:npm/a@1.0.0", "a", "1.0.0", "1.1.0", ("CVE-2024-1",)),)
-    assert stuck.remedy == ()
+    assert turned.remedy.upgrades == (Upgrade("pkg:npm/a@1.0.0", "a", "1.0.0", "1.1.0", ("CVE-2024-1",)),)
+    assert stuck.remedy.upgrades == ()
 
 
 def test_nothing_broken_needs_no_remedy() -> None:
     (judgement,) = judge(inventory(package("a")), [advisory("CVE-2024-1", "a", LOW)], limits(LOW=1)).judgements
-    assert judgement.remedy == ()
+    assert judgement.remedy.upgrades == ()
 
 
 def test_the_verdict_names_its_inputs_by_digest() -> None:
     first, second = inventory(package("a")), inventory(package("b"), platform="linux/arm64")
     under = policy(max_findings={"HIGH": 1})
     consulted = Slice((advisory("CVE-2024-1", "a"),), COVERED)
-    inputs = gate.judge(IMAGE, [second, first], consulted, under, NOW, "0.1.0", ECOSYSTEMS, RULES).inputs
+    case = Case(IMAGE, under, NOW, "0.1.0", (second, first), consulted)
+    inputs = gate.judge(case, ECOSYSTEMS, RULES).inputs
     assert inputs.inventories == tuple(canonical.digest(canonical.encode(each)) for each in (first, second))
     assert inputs.slice == canonical.digest(canonical.encode(consulted))
-    assert inputs.policy == under.digest == canonical.digest(gate.policy_bytes(under))
+    assert inputs.policy == under.digest == canonical.digest(policy_bytes(under))
     assert (inputs.now, inputs.engine) == (NOW, "0.1.0")
 
 
@@ -215,3 +220,43 @@ def test_a_verdict_is_replayed_to_the_same_bytes_from_stored_inputs() -> None:
 
     assert canonical.encode(replayed) == data
     assert canonical.decode(Verdict, data) == verdict
+
+
+def test_a_rule_that_warns_or_notes_blocks_nothing_and_is_told() -> None:
+    warned = policy_of("max_findings: [{HIGH: 0, action: warn}, {LOW: 0, action: note}]")
+    known = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "a", LOW)]
+    (judgement,) = judge(inventory(package("a")), known, warned).judgements
+    assert judgement.status is Status.APPROVED
+    assert [breach.message for breach in judgement.warnings] == ["1 HIGH finding, at most 0 allowed"]
+    assert [breach.message for breach in judgement.notes] == ["1 LOW finding, at most 0 allowed"]
+
+
+def test_a_waived_finding_does_not_count_and_stays_in_sight() -> None:
+    waiver = Waiver("w1", "ana", "No such code is run.", "CVE-2024-1", until="2026-12-01")
+    case = Case(
+        IMAGE,
+        limits(HIGH=0),
+        NOW,
+        "0.1.0",
+        (inventory(package("a")),),
+        Slice((advisory("CVE-2024-1", "a"),), COVERED),
+        Waivers((waiver,)),
+    )
+    (judgement,) = gate.judge(case, ECOSYSTEMS, RULES).judgements
+    assert judgement.status is Status.APPROVED
+    assert [finding.id for finding in judgement.findings] == ["CVE-2024-1"]
+    assert [(one.by, one.owner, one.reason, one.until) for one in judgement.waived] == [
+        ("w1", "ana", "No such code is run.", "2026-12-01")
+    ]
+    lapsed = gate.judge(replace(case, now="2026-12-01T00:00:00Z"), ECOSYSTEMS, RULES)
+    assert lapsed.status is Status.REJECTED
+
+
+def test_what_another_scanner_found_is_judged_by_the_same_rules() -> None:
+    known = Slice((advisory("CVE-2024-1", "a"),), COVERED)
+    matches = match(inventory(package("a")), known, ECOSYSTEMS)
+    reported = Reported("trivy", NOW, inventory(package("a")), matches)
+    verdict = gate.judge(Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported,)), ECOSYSTEMS, RULES)
+    assert verdict.status is Status.REJECTED
+    assert [(each.name, each.fixed) for each in verdict.judgements[0].remedy.upgrades] == [("a", "2.0.0")]
+    assert verdict.judgements[0].remedy.turns

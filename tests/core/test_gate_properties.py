@@ -8,20 +8,8 @@ from tests.core.gating import CHECKED, inventory, judge, package, policy
 
 from dockgate.core import canonical
 from dockgate.core.match import with_versions
-from dockgate.core.model import (
-    Advisory,
-    Coverage,
-    Finding,
-    Inventory,
-    Judgement,
-    Package,
-    Policy,
-    Range,
-    Rating,
-    Severity,
-    Status,
-    Unread,
-)
+from dockgate.core.model import Advisory, Coverage, Finding, Inventory, Package, Range, Rating, Severity, Unread
+from dockgate.core.verdict import Judgement, Policy, Status
 
 NAMES = ("a", "b", "c")
 VERSIONS = tuple(f"{major}.{minor}.0" for major in (1, 2) for minor in range(4))
@@ -140,7 +128,7 @@ def test_the_remedy_once_applied_leaves_only_breaches_that_no_upgrade_clears(
     judged: Inventory, known: list[Advisory], under: Policy
 ) -> None:
     (judgement,) = judge(judged, known, under).judgements
-    raised = with_versions(judged, {upgrade.package: upgrade.fixed for upgrade in judgement.remedy})
+    raised = with_versions(judged, {upgrade.package: upgrade.fixed for upgrade in judgement.remedy.upgrades})
     (after,) = judge(raised, known, under).judgements
     for finding in breaking(after):
         if finding.fixed:
@@ -157,11 +145,11 @@ def test_what_an_upgrade_clears_is_gone_or_open_and_breaks_nothing(
 ) -> None:
     (judgement,) = judge(judged, known, under).judgements
     (after,) = judge(
-        with_versions(judged, {upgrade.package: upgrade.fixed for upgrade in judgement.remedy}), known, under
+        with_versions(judged, {upgrade.package: upgrade.fixed for upgrade in judgement.remedy.upgrades}), known, under
     ).judgements
     broken = {(finding.package.purl, finding.id) for finding in breaking(after)}
     left = {(finding.package.purl, finding.id) for finding in after.findings if finding.fixed}
-    for upgrade in judgement.remedy:
+    for upgrade in judgement.remedy.upgrades:
         assert upgrade.clears
         assert not {(upgrade.package, name) for name in upgrade.clears} & (broken | left)
 

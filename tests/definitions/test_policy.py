@@ -1,8 +1,9 @@
 import pytest
 
 from dockgate import rules
-from dockgate.core import canonical, gate
+from dockgate.core import canonical
 from dockgate.core.errors import DefinitionError, NotFoundError
+from dockgate.core.policy import policy_bytes
 from dockgate.definitions.policy import BUILTIN, builtin, policy
 
 RULES = rules.load()
@@ -17,16 +18,19 @@ EVIDENCE = {
 
 def test_the_default_policy_has_the_designs_numbers() -> None:
     assert builtin("default", RULES).rules == {
-        "max_findings": {
-            "CRITICAL": 0,
-            "HIGH": 0,
-            "MEDIUM": 10,
-            "LOW": 15,
-            "only_fixable": True,
-            "untriaged_counts_as": "HIGH",
-        },
-        "malicious": {},
-        "evidence": EVIDENCE,
+        "max_findings": (
+            {
+                "CRITICAL": 0,
+                "HIGH": 0,
+                "MEDIUM": 10,
+                "LOW": 15,
+                "only_fixable": True,
+                "untriaged_counts_as": "HIGH",
+                "action": "reject",
+            },
+        ),
+        "malicious": ({},),
+        "evidence": (EVIDENCE,),
     }
 
 
@@ -44,9 +48,9 @@ def test_an_unknown_policy_is_told_with_those_that_exist() -> None:
 def test_a_policy_is_filled_in_with_defaults_and_with_the_rules_that_always_hold() -> None:
     read = policy("max_findings:\n  HIGH: 3\nevidence:\n  unread: allow\n", "ours", RULES)
     assert read.rules == {
-        "max_findings": {"HIGH": 3, "only_fixable": False, "untriaged_counts_as": "HIGH"},
-        "malicious": {},
-        "evidence": {**EVIDENCE, "unread": "allow"},
+        "max_findings": ({"HIGH": 3, "only_fixable": False, "untriaged_counts_as": "HIGH", "action": "reject"},),
+        "malicious": ({},),
+        "evidence": ({**EVIDENCE, "unread": "allow"},),
     }
 
 
@@ -55,7 +59,7 @@ def test_equal_policies_have_equal_digests_however_they_are_written() -> None:
     other = policy("# ours\nmalicious: {}\nmax_findings:\n  LOW: 0\n  HIGH: 3\n  only_fixable: false\n", "ours", RULES)
     assert one == other
     assert canonical.encode(one) == canonical.encode(other)
-    assert one.digest == canonical.digest(gate.policy_bytes(other))
+    assert one.digest == canonical.digest(policy_bytes(other))
 
 
 def test_another_name_or_number_is_another_digest() -> None:
@@ -78,7 +82,7 @@ def test_another_name_or_number_is_another_digest() -> None:
         ("malicious: {}\nmax_findings:\n", "policy.yaml:2: max_findings: no limit given; it needs one or more of: "),
         ("max_finding:\n  HIGH: 0\n", "policy.yaml:1: max_finding: unknown rule; allowed here: evidence, malicious, "),
         ("evidence: 7\n", "policy.yaml:1: evidence: the settings of a rule are a mapping"),
-        ("evidence: []\n", "policy.yaml:1: evidence: the settings of a rule are a mapping"),
+        ("evidence: []\n", "policy.yaml:1: evidence: the list of settings is empty"),
         ("", "policy.yaml:1: a policy is a mapping from rules to their settings; rules: evidence, malicious, "),
         ("- max_findings\n", "policy.yaml:1: a policy is a mapping"),
         ("{}", "policy.yaml:1: a policy is a mapping"),
@@ -93,3 +97,21 @@ def test_a_mistake_is_told_with_file_line_key_and_what_is_allowed(text: str, tol
 def test_the_file_is_named_after_the_policy_unless_said_otherwise() -> None:
     with pytest.raises(DefinitionError, match=r"^ours\.yaml:1: "):
         policy("", "ours", RULES)
+
+
+def test_a_rule_may_hold_several_times_each_with_an_action_of_its_own() -> None:
+    read = policy("max_findings:\n- {HIGH: 0}\n- {LOW: 5, action: warn}\n", "ours", RULES)
+    assert [(use.get("LOW"), use["action"]) for use in read.rules["max_findings"]] == [(None, "reject"), (5, "warn")]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("max_findings:\n- {HIGH: 0}\n- {LOW: 5, action: stop}\n", r"ours.yaml:3: max_findings.1.action: 'stop'"),
+        ("malicious: {action: note}\n", r"ours.yaml:1: malicious.action: unknown key"),
+        ("max_findings: []\n", r"ours.yaml:1: max_findings: the list of settings is empty"),
+    ],
+)
+def test_a_wrong_action_is_refused_with_its_line(text: str, said: str) -> None:
+    with pytest.raises(DefinitionError, match=said):
+        policy(text, "ours", RULES)

@@ -3,23 +3,18 @@
 from dataclasses import replace
 
 from dockgate.core.model import (
-    Breach,
     Coverage,
     Distribution,
     Finding,
-    Inputs,
     Inventory,
-    Judgement,
     Matches,
     Package,
     Rating,
     Severity,
-    Status,
     Undetermined,
     Unread,
-    Upgrade,
-    Verdict,
 )
+from dockgate.core.verdict import Breach, Inputs, Judgement, Remedy, Status, Upgrade, Verdict
 from dockgate.reports import GateReport, ScanReport
 
 MANIFEST = "sha256:" + "a" * 64
@@ -122,7 +117,7 @@ def judgement(
     ),
 ) -> Judgement:
     counts = {severity.value: sum(one.severity is severity for one in findings) for severity in Severity}
-    return Judgement(MANIFEST, platform, status, counts, breaches, undetermined, findings, remedy)
+    return Judgement(MANIFEST, platform, status, counts, breaches, undetermined, findings, Remedy(remedy))
 
 
 def verdict(*judgements: Judgement, status: Status = Status.REJECTED, summary: str = "2 CRITICAL findings") -> Verdict:

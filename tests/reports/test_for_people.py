@@ -8,7 +8,8 @@ import pytest
 from tests.reports.samples import EVIL, NOW, finding, inventory, judgement, pypi, reports, verdict
 from tests.reports.test_schemas import written
 
-from dockgate.core.model import Breach, Matches, Severity, Status
+from dockgate.core.model import Matches, Severity
+from dockgate.core.verdict import Breach, Status
 from dockgate.reports import GateReport, ScanReport
 from dockgate.reports.markdown import LIMIT
 

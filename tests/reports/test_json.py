@@ -108,7 +108,7 @@ def test_a_verdict_has_its_inputs_breaches_and_remedy() -> None:
         "2 HIGH findings, at most 0 allowed",
     ]
     assert platform["breaches"][0]["findings"][0]["fixed"] == "3.5.4-1"
-    assert platform["remedy"][0]["fixed"] == "2.11.3"
+    assert platform["remedy"]["upgrades"][0]["fixed"] == "2.11.3"
     assert len(platform["packages"]) == 5
     assert platform["unread"][0]["path"] == "var/lib/dpkg/info/foo.list"
 

@@ -14,7 +14,8 @@ from tests.reports.samples import (
     verdict,
 )
 
-from dockgate.core.model import Breach, Coverage, Distribution, Matches, Severity, Status, Verdict
+from dockgate.core.model import Coverage, Distribution, Matches, Severity
+from dockgate.core.verdict import Breach, Status, Verdict
 from dockgate.reports import GateReport, ScanReport, load
 from dockgate.reports._words import support
 

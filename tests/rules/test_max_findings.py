@@ -2,8 +2,9 @@ import pytest
 from tests.core.gating import NOW, inventory, package
 
 from dockgate.core.errors import DefinitionError
-from dockgate.core.model import Breach, Finding, Matches, Rating, Severity
+from dockgate.core.model import Finding, Matches, Rating, Severity
 from dockgate.core.ports import Facts
+from dockgate.core.verdict import Breach
 from dockgate.rules.max_findings import RULE
 
 

@@ -62,7 +62,7 @@ def test_a_vulnerable_image_is_rejected_and_the_mended_one_runs(live: Live) -> N
     )
     assert live.get("/services/story")["tasks"] == []
 
-    application(work, verdict["judgements"][0]["remedy"][0]["fixed"])
+    application(work, verdict["judgements"][0]["remedy"]["upgrades"][0]["fixed"])
     second = pushed(work, 2)
     assert second["execution"]["state"] == "Succeeded", reason(second)  # type: ignore[index]
     digest = second["stages"][1]["actions"][0]["variables"]["IMAGE_DIGEST"]  # type: ignore[index]

@@ -12,7 +12,9 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate import ecosystems, rules
 from dockgate.core import canonical, gate
-from dockgate.core.model import Inventory, Policy, Slice
+from dockgate.core.model import Inventory, Slice
+from dockgate.core.policy import of_bytes
+from dockgate.core.verdict import Case, Waivers
 
 
 @pytest.fixture(scope="module")
@@ -34,17 +36,16 @@ def test_a_verdict_is_replayed_to_the_same_bytes_after_the_database_has_moved_on
 
     kept = document(record["digest"])
     inputs = json.loads(kept)["inputs"]
-    policy = json.loads(document(inputs["policy"]))
-    replayed = gate.judge(
+    case = Case(
         image,
-        [canonical.decode(Inventory, document(digest)) for digest in inputs["inventories"]],
-        canonical.decode(Slice, document(inputs["slice"])),
-        Policy(policy["name"], policy["rules"], inputs["policy"]),
+        of_bytes(document(inputs["policy"])),
         inputs["now"],
         inputs["engine"],
-        ecosystems.load(),
-        rules.load(),
+        tuple(canonical.decode(Inventory, document(digest)) for digest in inputs["inventories"]),
+        canonical.decode(Slice, document(inputs["slice"])),
+        canonical.decode(Waivers, document(inputs["waivers"])),
     )
+    replayed = gate.judge(case, ecosystems.load(), rules.load())
     assert canonical.encode(replayed) == kept
     assert canonical.digest(kept) == record["digest"]
 

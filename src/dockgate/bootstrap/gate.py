@@ -7,24 +7,23 @@ from dockgate import __version__, ecosystems, rules
 from dockgate.bootstrap.scan import Scanned
 from dockgate.core import gate
 from dockgate.core.errors import NotFoundError, UsageError
-from dockgate.core.model import Policy
 from dockgate.core.ports import AdvisoryReader
+from dockgate.core.verdict import Case, Policy
 from dockgate.definitions import policy as policies
 from dockgate.reports import GateReport
 
 
 def judge(scanned: Scanned, advisories: AdvisoryReader, policy: Policy, now: datetime | None = None) -> GateReport:
     """The verdict on what was read, as of `now` (the present moment unless given)."""
-    verdict = gate.judge(
+    case = Case(
         image=scanned.digest,
-        inventories=scanned.inventories,
-        consulted=advisories.slice(scanned.inventories),
         policy=policy,
         now=(now or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         engine=__version__,
-        ecosystems=ecosystems.load(),
-        rules=rules.load(),
+        inventories=scanned.inventories,
+        consulted=advisories.slice(scanned.inventories),
     )
+    verdict = gate.judge(case, ecosystems.load(), rules.load())
     return GateReport(scanned.reference, verdict, scanned.inventories)
 
 

@@ -13,8 +13,8 @@ from dockgate.cli import times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import STATES, cause, now
 from dockgate.core.errors import NotFoundError
-from dockgate.core.model import Status, Verdict
 from dockgate.core.pipeline import Execution, State
+from dockgate.core.verdict import Status, Verdict
 
 _WORDS = {State.IN_PROGRESS: "in progress", State.PENDING: "not started"}
 

@@ -7,7 +7,7 @@ import click
 from dockgate.cli.images import Asked, image
 from dockgate.cli.options import Output, database, outputs, write
 from dockgate.config import from_environment
-from dockgate.core.model import Status
+from dockgate.core.verdict import Status
 
 EXITS = {Status.APPROVED: 0, Status.REJECTED: 1, Status.UNDETERMINED: 3}
 

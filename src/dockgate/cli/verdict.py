@@ -6,7 +6,8 @@ from dockgate.bootstrap import reports
 from dockgate.cli.client import Client, understand
 from dockgate.cli.options import Output, outputs, write
 from dockgate.core.errors import NotFoundError
-from dockgate.core.model import Inventory, Verdict
+from dockgate.core.model import Inventory
+from dockgate.core.verdict import Verdict
 
 
 @click.group()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from dockgate.core.model import Status, Verdict
+from dockgate.core.verdict import Status, Verdict
 
 SUMMARY_LIMIT = 512
 """characters; PutApprovalResult's limit for `summary`, kept so that one answer fits everywhere"""

@@ -1,43 +1,220 @@
-"""The gate: inventories, advisories, policy and time in, verdict out. Pure: the same inputs give the same bytes."""
+"""The gate: a case in, a verdict out. Pure: the same case gives the same bytes."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-from dockgate.core import canonical
+from dockgate.core import canonical, waivers
 from dockgate.core.approvals import shorten
 from dockgate.core.errors import DefinitionError
-from dockgate.core.match import Matcher, with_versions
-from dockgate.core.model import (
+from dockgate.core.match import Matcher
+from dockgate.core.model import Coverage, Finding, Inventory, Severity, Undetermined
+from dockgate.core.policy import COUNTING_RULE, action_of
+from dockgate.core.ports import Ecosystem, Facts, Known, Matching, Rule, known_as
+from dockgate.core.remedy import find_remedy
+from dockgate.core.reported import ReportedMatcher
+from dockgate.core.verdict import (
     Breach,
-    Finding,
+    Case,
     Inputs,
-    Inventory,
     Judgement,
     Policy,
-    Severity,
-    Slice,
+    RuleAction,
+    Settings,
     Status,
-    Undetermined,
-    Upgrade,
     Verdict,
+    Waived,
     worst,
 )
-from dockgate.core.ports import Ecosystem, Facts, Rule
-
-COUNTING_RULE = "max_findings"
-"""The rule whose settings say how findings are counted."""
 
 
-def policy(name: str, rules: Mapping[str, Mapping[str, object]]) -> Policy:
-    """A policy of settings that are in full already, with its digest."""
-    settings = {rule: dict(rules[rule]) for rule in sorted(rules)}
-    unnamed = Policy(name, settings, "")
-    return replace(unnamed, digest=canonical.digest(policy_bytes(unnamed)))
+def judge(case: Case, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule]) -> Verdict:
+    """The verdict on an image or index by its platforms.
+
+    Raises DefinitionError when the policy names a rule that is not among `rules`."""
+    if not case.inventories and not case.reported and not case.unscanned:
+        case = replace(case, unscanned="No scan: the image's packages are not known.")
+    held = _held(case.policy, rules)
+    judgements = tuple(part.judgement(held) for part in _parts(case, ecosystems))
+    if case.unscanned:
+        judgements = (_unscanned(case),)
+    return Verdict(
+        image=case.image,
+        policy=case.policy.name,
+        status=worst([judgement.status for judgement in judgements]),
+        summary=shorten(case.unscanned) or _summary(judgements),
+        judgements=judgements,
+        inputs=inputs(case),
+    )
 
 
-def policy_bytes(policy: Policy) -> bytes:
-    """The canonical bytes of a policy, those its digest is of: its name and rules."""
-    return canonical.encode({"name": policy.name, "rules": policy.rules})
+def inputs(case: Case) -> Inputs:
+    """The case by the digests of its parts."""
+    return Inputs(
+        inventories=tuple(_digest(inventory) for inventory in _ordered(case.inventories)),
+        slice=_digest(case.consulted),
+        policy=case.policy.digest,
+        now=case.now,
+        engine=case.engine,
+        waivers=_digest(case.waivers),
+        baselines={
+            name: tuple(_digest(inventory) for inventory in _ordered(case.baselines[name]))
+            for name in sorted(case.baselines)
+        },
+        reported=tuple(_digest(reported) for reported in case.reported),
+        unscanned=case.unscanned,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A rule as it holds: under these settings, with what follows from a breach."""
+
+    rule: Rule
+    settings: Settings
+    action: RuleAction
+
+
+def _held(policy: Policy, rules: Sequence[Rule]) -> list[Held]:
+    """The rules that hold, with their settings: those that the policy names, and those that always do."""
+    unknown = sorted(policy.rules.keys() - {rule.name for rule in rules})
+    if unknown:
+        raise DefinitionError(
+            f"The policy {policy.name} names rules that do not exist here: {', '.join(unknown)}.",
+            f"Rules that exist: {', '.join(sorted(rule.name for rule in rules))}.",
+        )
+    held: list[Held] = []
+    for rule in sorted(rules, key=lambda rule: rule.name):
+        uses = policy.rules.get(rule.name, ())
+        if not uses and rule.always is not None:
+            uses = (rule.settings(rule.always),)
+        for settings in uses:
+            action = RuleAction.REJECT if rule.always is not None else action_of(settings)
+            held.append(Held(rule, settings, action))
+    return held
+
+
+@dataclass
+class _Part:
+    """One platform of a case."""
+
+    case: Case
+    inventory: Inventory
+    matcher: Matching
+    coverage: tuple[Coverage, ...]
+    known: Mapping[str, Known]
+    reported: bool
+
+    def judgement(self, held: Sequence[Held]) -> Judgement:
+        said = self.say(self.inventory, held)
+        counting = next(iter(self.case.policy.rules.get(COUNTING_RULE, ())), {})
+        return Judgement(
+            image=self.inventory.image,
+            platform=self.inventory.platform,
+            status=said.status,
+            counts=_counts(said.facts.matches.findings, counting),
+            breaches=said.breaches,
+            undetermined=said.undetermined,
+            findings=said.findings,
+            remedy=find_remedy(self.inventory, said, lambda raised: self.say(raised, held), self.matcher),
+            warnings=said.warnings,
+            notes=said.notes,
+            waived=said.waived,
+        )
+
+    def say(self, inventory: Inventory, held: Sequence[Held]) -> "Said":
+        """What the rules say of these packages."""
+        case = self.case
+        matches = self.matcher.match(inventory.packages)
+        counting, waived = waivers.apply(matches, case.waivers, case.policy, inventory, case.now)
+        facts = Facts(
+            inventory, counting, self.coverage, case.now, self.matcher.compare, self.known, reported=self.reported
+        )
+        told: dict[RuleAction, list[Breach]] = {action: [] for action in RuleAction}
+        undetermined: dict[Undetermined, None] = {}
+        for one in held:
+            for entry in one.rule.judge(facts, one.settings):
+                if isinstance(entry, Breach):
+                    told[one.action].append(entry)
+                elif one.action is RuleAction.REJECT:
+                    undetermined[entry] = None
+                else:
+                    told[one.action].append(Breach(one.rule.name, entry.reason))
+        breaches, excused = waivers.accepted(told[RuleAction.REJECT], case.waivers, case.now)
+        return Said(
+            facts=facts,
+            findings=matches.findings,
+            breaches=breaches,
+            undetermined=tuple(undetermined),
+            warnings=tuple(told[RuleAction.WARN]),
+            notes=tuple(told[RuleAction.NOTE]),
+            waived=(*waived, *excused),
+        )
+
+
+@dataclass(frozen=True)
+class Said:
+    """What all rules say of one platform. `findings` are all, `facts.matches` those that are not waived."""
+
+    facts: Facts
+    findings: tuple[Finding, ...]
+    breaches: tuple[Breach, ...]
+    undetermined: tuple[Undetermined, ...]
+    warnings: tuple[Breach, ...]
+    notes: tuple[Breach, ...]
+    waived: tuple[Waived, ...]
+
+    @cached_property
+    def status(self) -> Status:
+        if self.breaches:
+            return Status.REJECTED
+        return Status.UNDETERMINED if self.undetermined else Status.APPROVED
+
+
+def _parts(case: Case, ecosystems: Sequence[Ecosystem]) -> list[_Part]:
+    if case.unscanned:
+        return []
+    matcher = Matcher(case.consulted, ecosystems)
+    parts = []
+    for inventory in _ordered(case.inventories):
+        known = _known(case, inventory.platform, matcher)
+        parts.append(_Part(case, inventory, matcher, case.consulted.coverage, known, reported=False))
+    for reported in case.reported:
+        other = ReportedMatcher(reported, ecosystems)
+        parts.append(_Part(case, reported.inventory, other, (), {}, reported=True))
+    return parts
+
+
+def _known(case: Case, platform: str, matcher: Matcher) -> dict[str, Known]:
+    """What each baseline suffers on this platform, by the same advisories. A baseline that lacks the platform is
+    none."""
+    known = {}
+    for name, inventories in case.baselines.items():
+        same = [inventory for inventory in inventories if inventory.platform == platform]
+        if same:
+            found = (finding for inventory in same for finding in matcher.match(inventory.packages).findings)
+            known[name] = frozenset(known_as(finding) for finding in found)
+    return known
+
+
+def _unscanned(case: Case) -> Judgement:
+    return Judgement(
+        image=case.image,
+        platform="",
+        status=Status.UNDETERMINED,
+        counts=_counts((), {}),
+        breaches=(),
+        undetermined=(Undetermined("/", case.unscanned),),
+        findings=(),
+    )
+
+
+def _ordered(inventories: Sequence[Inventory]) -> list[Inventory]:
+    return sorted(inventories, key=lambda inventory: (inventory.platform, inventory.image))
+
+
+def _digest(value: object) -> str:
+    return canonical.digest(canonical.encode(value))
 
 
 def counted_as(finding: Finding, settings: Mapping[str, object]) -> Severity | None:
@@ -47,147 +224,6 @@ def counted_as(finding: Finding, settings: Mapping[str, object]) -> Severity | N
     if finding.severity is Severity.UNTRIAGED:
         return Severity(str(settings.get("untriaged_counts_as", Severity.UNTRIAGED)))
     return finding.severity
-
-
-def judge(
-    image: str,
-    inventories: Sequence[Inventory],
-    consulted: Slice,
-    policy: Policy,
-    now: str,
-    engine: str,
-    ecosystems: Sequence[Ecosystem],
-    rules: Sequence[Rule],
-) -> Verdict:
-    """The verdict on an image or index by its platforms' inventories. `now` is RFC 3339 in UTC, `engine` our version.
-
-    Raises DefinitionError when the policy names a rule that is not among `rules`.
-    """
-    if not inventories:
-        return unscanned(image, "No scan: the image's packages are not known.", policy, now, engine)
-    held = _held(policy, rules)
-    matcher = Matcher(consulted, ecosystems)
-    ordered = sorted(inventories, key=lambda inventory: (inventory.platform, inventory.image))
-    judgements = tuple(_judge_platform(inventory, consulted, policy, now, matcher, held) for inventory in ordered)
-    digests = tuple(canonical.digest(canonical.encode(inventory)) for inventory in ordered)
-    return Verdict(
-        image=image,
-        policy=policy.name,
-        status=worst([judgement.status for judgement in judgements]),
-        summary=_summary(judgements),
-        judgements=judgements,
-        inputs=Inputs(digests, canonical.digest(canonical.encode(consulted)), policy.digest, now, engine),
-    )
-
-
-def unscanned(image: str, reason: str, policy: Policy, now: str, engine: str) -> Verdict:
-    """The verdict on an image of which no inventory could be had: Undetermined, for `reason` (a whole sentence)."""
-    judgement = Judgement(
-        image=image,
-        platform="",
-        status=Status.UNDETERMINED,
-        counts=_counts((), {}),
-        breaches=(),
-        undetermined=(Undetermined("/", reason),),
-        findings=(),
-        remedy=(),
-    )
-    nothing = canonical.digest(canonical.encode(Slice((), ())))
-    inputs = Inputs((), nothing, policy.digest, now, engine)
-    return Verdict(image, policy.name, Status.UNDETERMINED, shorten(reason), (judgement,), inputs)
-
-
-_Held = list[tuple[Rule, Mapping[str, object]]]
-
-
-def _held(policy: Policy, rules: Sequence[Rule]) -> _Held:
-    """The rules that hold, with their settings: those that the policy names, and those that always do."""
-    unknown = sorted(policy.rules.keys() - {rule.name for rule in rules})
-    if unknown:
-        raise DefinitionError(
-            f"The policy {policy.name} names rules that do not exist here: {', '.join(unknown)}.",
-            f"Rules that exist: {', '.join(sorted(rule.name for rule in rules))}.",
-        )
-    held: _Held = []
-    for rule in sorted(rules, key=lambda rule: rule.name):
-        if rule.name in policy.rules:
-            held.append((rule, policy.rules[rule.name]))
-        elif rule.always is not None:
-            held.append((rule, rule.settings(rule.always)))
-    return held
-
-
-def _judge_platform(
-    inventory: Inventory, consulted: Slice, policy: Policy, now: str, matcher: Matcher, held: _Held
-) -> Judgement:
-    def facts_of(inventory: Inventory) -> Facts:
-        return Facts(inventory, matcher.match(inventory.packages), consulted.coverage, now)
-
-    def breaches_of(facts: Facts) -> tuple[Breach, ...]:
-        return tuple(
-            said for rule, settings in held for said in rule.judge(facts, settings) if isinstance(said, Breach)
-        )
-
-    facts = facts_of(inventory)
-    said = [entry for rule, settings in held for entry in rule.judge(facts, settings)]
-    breaches = tuple(entry for entry in said if isinstance(entry, Breach))
-    undetermined = tuple(dict.fromkeys(entry for entry in said if isinstance(entry, Undetermined)))
-    return Judgement(
-        image=inventory.image,
-        platform=inventory.platform,
-        status=Status.REJECTED if breaches else Status.UNDETERMINED if undetermined else Status.APPROVED,
-        counts=_counts(facts.matches.findings, policy.rules.get(COUNTING_RULE, {})),
-        breaches=breaches,
-        undetermined=undetermined,
-        findings=facts.matches.findings,
-        remedy=_remedy(facts, breaches, facts_of, breaches_of, matcher),
-    )
-
-
-def _remedy(
-    facts: Facts,
-    breaches: tuple[Breach, ...],
-    facts_of: Callable[[Inventory], Facts],
-    breaches_of: Callable[[Facts], tuple[Breach, ...]],
-    matcher: Matcher,
-) -> tuple[Upgrade, ...]:
-    """The upgrades that clear every finding in a breach which has a fix, proven by matching and judging again.
-
-    A finding's `fixed` is the lowest version free of it, so each round is a lower bound of the next: it ends, for
-    there are finitely many fixed versions, at the lowest version of each package that breaks no rule.
-    """
-    versions: dict[str, str] = {}
-    after = facts
-    while raised := _fixes(breaches, matcher):
-        versions |= raised
-        after = facts_of(with_versions(facts.inventory, versions))
-        breaches = breaches_of(after)
-    left = {(finding.package.purl, finding.id): finding for finding in after.matches.findings}
-    breaking = {(finding.package.purl, finding.id) for breach in breaches for finding in breach.findings}
-    cleared: dict[str, dict[str, None]] = {purl: {} for purl in versions}
-    for finding in facts.matches.findings:
-        purl, key = finding.package.purl, (finding.package.purl, finding.id)
-        # Beyond the fix a record without an end may still say "affected": then it is open, and may not count any more.
-        opened = key in left and finding.fixed and not left[key].fixed and key not in breaking
-        if purl in versions and (key not in left or opened):
-            cleared[purl][finding.id] = None
-    raised_packages = {package.purl: package for package in facts.inventory.packages if cleared.get(package.purl)}
-    return tuple(
-        Upgrade(package.purl, package.name, package.version, versions[package.purl], tuple(cleared[package.purl]))
-        for package in sorted(raised_packages.values(), key=lambda package: (package.name, package.purl))
-    )
-
-
-def _fixes(breaches: tuple[Breach, ...], matcher: Matcher) -> dict[str, str]:
-    """Purl -> the version free of all its findings that count in a breach and have a fix."""
-    fixes: dict[str, list[str]] = {}
-    ecosystems: dict[str, str] = {}
-    for breach in breaches:
-        for finding in breach.findings:
-            if finding.fixed:
-                fixes.setdefault(finding.package.purl, []).append(finding.fixed)
-                ecosystems[finding.package.purl] = finding.package.ecosystem
-    return {purl: matcher.newest(ecosystems[purl], sorted(set(versions))) for purl, versions in fixes.items()}
 
 
 def _counts(findings: Sequence[Finding], settings: Mapping[str, object]) -> dict[str, int]:

@@ -77,9 +77,11 @@ class Matcher:
             tuple(sorted(undetermined, key=lambda entry: (entry.kind, entry.subject, entry.reason))),
         )
 
-    def newest(self, ecosystem: str, versions: Sequence[str]) -> str:
-        """The highest of these versions, all of which can be compared."""
-        return max(versions, key=self._order(ecosystem).point)
+    def compare(self, ecosystem: str, one: str, other: str) -> int:
+        """-1, 0 or 1. Raises UncomparableError."""
+        order = self._order(ecosystem)
+        first, second = order.point(one), order.point(other)
+        return (first > second) - (first < second)
 
     def _judge(self, package: Package) -> tuple[list[Finding], list[Undetermined]]:
         """Findings and doubts, once for all packages of one source, version and module."""
@@ -147,6 +149,7 @@ class Matcher:
             percentile=max((cve.percentile for cve in known), default=-1.0),
             disputed=any(row.disputed for row in own),
             published=min((row.published for row in affecting if row.published), default=""),
+            fixed_at=_fixed_at(affecting) if fixed else "",
             summary=next((row.summary for row in affecting if row.summary), ""),
         )
 
@@ -211,6 +214,16 @@ def _fixed(version: str, affecting: list[Advisory], advisories: list[Advisory], 
     later = {fix for row in closing for fix in order.fixes(row, floor)}
     candidates = [floor, *sorted(later, key=lambda fix: (order.point(fix), fix))]
     return next((fix for fix in candidates if not any(order.surely_affects(row, fix) for row in closing)), floor)
+
+
+def _fixed_at(affecting: list[Advisory]) -> str:
+    """When the first of these that name a fix appeared."""
+    named = (
+        row.published
+        for row in affecting
+        if row.published and any(kind == "fixed" for span in row.ranges for kind, _ in span.events)
+    )
+    return min(named, default="")
 
 
 def _note(affecting: list[Advisory]) -> str:

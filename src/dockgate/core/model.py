@@ -1,4 +1,5 @@
-"""The nouns of scanner and gate, as frozen values. Pipeline and deploy nouns are in `pipeline.py` and `deploy.py`."""
+"""The nouns of the scanner, as frozen values. The gate's are in `verdict.py`, those of pipelines and deploys in
+`pipeline.py` and `deploy.py`."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,20 +19,6 @@ class Severity(StrEnum):
     def rank(self) -> int:
         """0 is worst."""
         return list(Severity).index(self)
-
-
-class Status(StrEnum):
-    """What a verdict says. Both other than APPROVED block."""
-
-    APPROVED = "Approved"
-    UNDETERMINED = "Undetermined"
-    REJECTED = "Rejected"
-
-
-def worst(statuses: "list[Status]") -> Status:
-    """Rejected before Undetermined before Approved; nothing judged at all is Undetermined."""
-    order = list(Status)
-    return max(statuses, key=order.index, default=Status.UNDETERMINED)
 
 
 # --- what an image holds -----------------------------------------------------------------------------------------
@@ -236,7 +223,8 @@ class Finding:
 
     `fixed` is the lowest version that is free of it, "" when none exists; `rating` is the one that won. `note` is as
     in `Advisory`; `exploited`, `due`, `epss` and `percentile` as in `Cve`. `published` is when the first of the
-    advisories that affect the package appeared, RFC 3339 in UTC, "" when none says.
+    advisories that affect the package appeared, `fixed_at` the first of those that name a fix; RFC 3339 in UTC, "" when
+    none says.
     """
 
     id: str
@@ -252,6 +240,7 @@ class Finding:
     percentile: float = -1.0
     disputed: bool = False
     published: str = ""
+    fixed_at: str = ""
     summary: str = ""
 
     @property
@@ -290,74 +279,3 @@ class Matches:
 
     findings: tuple[Finding, ...]
     undetermined: tuple[Undetermined, ...]
-
-
-# --- what is decided ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """A policy in canonical form: rule name -> its settings, each a JSON object. `digest` is of the canonical bytes."""
-
-    name: str
-    rules: dict[str, dict[str, object]]
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """A rule that a finding or a count breaks. `findings` are those that count towards it (empty for other facts)."""
-
-    rule: str
-    message: str
-    findings: tuple[Finding, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Upgrade:
-    """Part of the remedy: bring `package` (its purl) from `version` to `fixed` or later, which clears `clears`
-    (finding ids)."""
-
-    package: str
-    name: str
-    version: str
-    fixed: str
-    clears: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """The gate's word on one platform of the image. `counts` has every severity, absent ones as 0."""
-
-    image: str
-    platform: str
-    status: Status
-    counts: dict[str, int]
-    breaches: tuple[Breach, ...]
-    undetermined: tuple[Undetermined, ...]
-    findings: tuple[Finding, ...]
-    remedy: tuple[Upgrade, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What a verdict was made from: digests of inventories, slice and policy; the time asked (RFC 3339, UTC) and the
-    engine's version."""
-
-    inventories: tuple[str, ...]
-    slice: str
-    policy: str
-    now: str
-    engine: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The gate's answer on a digest (of a manifest, or of an index: then the worst of its platforms)."""
-
-    image: str
-    policy: str
-    status: Status
-    summary: str
-    judgements: tuple[Judgement, ...]
-    inputs: Inputs

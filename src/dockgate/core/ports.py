@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol
 
+from dockgate.core.errors import UncomparableError
 from dockgate.core.model import (
     Advisory,
-    Breach,
     Coverage,
     Distribution,
+    Finding,
     Inventory,
     Matches,
     Package,
@@ -22,6 +23,7 @@ from dockgate.core.model import (
     Undetermined,
 )
 from dockgate.core.purl import Purl
+from dockgate.core.verdict import Breach
 
 # --- reading images ----------------------------------------------------------------------------------------------
 
@@ -293,6 +295,11 @@ class Feed(Protocol):
         ...
 
 
+def uncomparable(ecosystem: str, one: str, other: str) -> int:
+    """`Facts.compare` where no version can be ordered."""
+    raise UncomparableError(f"No ecosystem here orders versions of {ecosystem or 'unknown packages'}.")
+
+
 class AdvisoryReader(Protocol):
     """The advisory database, open for reading."""
 
@@ -309,26 +316,65 @@ class AdvisoryReader(Protocol):
 # --- gate --------------------------------------------------------------------------------------------------------
 
 
+Known = frozenset[tuple[str, str, str]]
+"""Findings that something has already, as (finding id, ecosystem without release, source name): in whatever version."""
+
+
+def known_as(finding: Finding) -> tuple[str, str, str]:
+    """How a finding is known again in another image."""
+    package = finding.package
+    return finding.id, package.ecosystem.partition(":")[0], package.source_name
+
+
+class Matching(Protocol):
+    """What is asked of package lists: `match.Matcher`, or what another scanner found (`reported.ReportedMatcher`)."""
+
+    def match(self, packages: Sequence[Package]) -> Matches: ...
+
+    def compare(self, ecosystem: str, one: str, other: str) -> int:
+        """-1, 0 or 1, as the first version is before, the same as, or after the other. Raises UncomparableError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a rule may look at, for one platform. Times are RFC 3339 in UTC."""
+    """What a rule may look at, for one platform. Times are RFC 3339 in UTC.
+
+    `matches` are without what is waived. `compare` orders versions: see `Matching.compare`. `known` are the findings of
+    each baseline ("running", "approved"); one that there is not has no entry, and then everything is new. `reported`:
+    another scanner's findings are judged, which say nothing of the image's config, distribution or feeds.
+    """
 
     inventory: Inventory
     matches: Matches
     coverage: tuple[Coverage, ...]
     now: str
+    compare: Callable[[str, str, str], int] = uncomparable
+    known: Mapping[str, Known] = field(default_factory=dict)
+    reported: bool = False
 
 
 class Rule(Protocol):
-    """A gate rule: one module in `rules/` with one object named `RULE`. Pure."""
+    """A gate rule: one module in `rules/` with one object named `RULE`. Pure.
+
+    A policy may name it several times, with other settings each. What follows from a breach (`action`: reject, warn or
+    note) is not the rule's to know.
+    """
 
     name: str
     """its key in a policy"""
     always: Mapping[str, object] | None
-    """settings with which it holds when a policy does not name it; None: only when named"""
+    """settings with which it holds when a policy does not name it; None: only when named. What always holds always
+    rejects: its `action` cannot be chosen"""
+    needs: tuple[str, ...]
+    """what it cannot do without, beyond the standard library: names of third-party packages, or "ecosystems" for the
+    order of versions; () for most"""
+    schema: Mapping[str, Any]
+    """JSON Schema (2020-12) of the settings as a person may write them, for editors; `settings` decides"""
 
     def settings(self, given: Mapping[str, object]) -> dict[str, object]:
-        """The settings in full, defaults filled in. Raises DefinitionError naming the key and what is allowed."""
+        """The settings in full, defaults filled in, without `action`. Raises DefinitionError naming the key and what is
+        allowed."""
         ...
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterable[Breach | Undetermined]:

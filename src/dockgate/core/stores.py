@@ -14,8 +14,9 @@ from typing import Protocol
 from dockgate.core.approvals import Answer, Approval, ApprovalState
 from dockgate.core.deploy import Service, TaskDefinition
 from dockgate.core.events import Event
-from dockgate.core.model import Inventory, Policy, Slice, Verdict
+from dockgate.core.model import Inventory
 from dockgate.core.pipeline import ActionKey, ActionRun, Execution, Pipeline, Plan, State
+from dockgate.core.verdict import Case, Verdict
 
 
 class Events(Protocol):
@@ -169,9 +170,13 @@ class Images(Protocol):
 
     def inventories(self, image: str) -> Sequence[Inventory]: ...
 
-    def add_verdict(self, verdict: Verdict, consulted: Slice, policy: Policy, cause: str) -> tuple[Verdict, str]:
-        """Stores verdict, slice and policy by digest. The first verdict of a cause stands and is returned with its
-        digest."""
+    def add_verdict(self, verdict: Verdict, case: Case, cause: str) -> tuple[Verdict, str]:
+        """Stores the verdict and all that it was made from, by digest. The first verdict of a cause stands and is
+        returned with its digest. ValueError when it was not made from this case: it could not be replayed."""
+        ...
+
+    def case(self, digest: str) -> Case:
+        """All that this verdict was made from."""
         ...
 
     def verdict(self, digest: str) -> Verdict: ...

@@ -225,7 +225,7 @@ def _upgrades(report: Path) -> dict[str, str]:
     advised = {
         _normalised(upgrade["name"]): str(upgrade["fixed"])
         for platform in platforms
-        for upgrade in platform["remedy"]
+        for upgrade in platform["remedy"]["upgrades"]
         if upgrade["package"].startswith("pkg:pypi/")
     }
     if not advised:

@@ -9,8 +9,9 @@ from dockgate.core.adapters import Notice
 from dockgate.core.approvals import answer_waiting
 from dockgate.core.deploy import Service
 from dockgate.core.errors import DatabaseError, DeployError, DockgateError
-from dockgate.core.model import Slice, Status, Verdict
+from dockgate.core.model import Slice
 from dockgate.core.stores import Scan, ScanState
+from dockgate.core.verdict import Case, Status, Verdict
 from dockgate.pipeline.parts import Parts
 
 _log = logging.getLogger(__name__)
@@ -39,19 +40,17 @@ class Judging:
             return None
         parts = self._parts
         policy = parts.policies(policy_name)
-        now, engine = parts.now(), parts.engine_version
-        consulted = Slice((), ())
+        case = Case(image, policy, parts.now(), parts.engine_version)
         if scan.state is ScanState.FAILED:
-            verdict = gate.unscanned(image, scan.reason, policy, now, engine)
+            case = replace(case, unscanned=scan.reason)
         else:
-            inventories = self._images.inventories(image)
+            inventories = tuple(self._images.inventories(image))
             try:
-                consulted = parts.advisories().slice(inventories)
+                case = replace(case, inventories=inventories, consulted=parts.advisories().slice(inventories))
             except DatabaseError as error:
-                verdict = gate.unscanned(image, error.whole, policy, now, engine)
-            else:
-                verdict = gate.judge(image, inventories, consulted, policy, now, engine, parts.ecosystems, parts.rules)
-        return self._images.add_verdict(verdict, consulted, policy, cause)
+                case = replace(case, unscanned=error.whole)
+        verdict = gate.judge(case, parts.ecosystems, parts.rules)
+        return self._images.add_verdict(verdict, case, cause)
 
     def answer(self, image: str) -> list[str]:
         """Answers whoever waits on this image, if it can be judged. Returns the executions that may go on."""

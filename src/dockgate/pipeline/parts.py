@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dockgate.core.adapters import Advisories, Builder, Clock, ImageReader, Notifier, Registry, RepositoryHost, Target
-from dockgate.core.model import Policy
 from dockgate.core.ports import Ecosystem, Rule
 from dockgate.core.stores import Store
+from dockgate.core.verdict import Policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol, TextIO
 
 from dockgate.core.errors import UsageError
-from dockgate.core.model import Coverage, Inventory, Matches, Verdict
+from dockgate.core.model import Coverage, Inventory, Matches
+from dockgate.core.verdict import Verdict
 
 SCHEMA_VERSION = 1
 """of the documents that programs read: raised when a key goes or changes its meaning, not when one is added"""

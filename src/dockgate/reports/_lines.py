@@ -6,7 +6,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from dockgate.core.model import Finding, Severity, Status
+from dockgate.core.model import Finding, Severity
+from dockgate.core.verdict import Status
 from dockgate.reports import _words as words
 from dockgate.reports._clean import clean
 from dockgate.reports._words import plural, some

@@ -5,7 +5,8 @@ from urllib.parse import quote
 
 from dockgate import __version__
 from dockgate.core import purl
-from dockgate.core.model import Finding, Inventory, Judgement, Package, Undetermined, Verdict
+from dockgate.core.model import Finding, Inventory, Package, Undetermined
+from dockgate.core.verdict import Judgement, Verdict
 from dockgate.reports import GateReport, InventoryReport, ScanReport
 
 TOOL = "Dockgate"

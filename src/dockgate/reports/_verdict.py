@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from dockgate.core.model import Breach, Finding, Judgement, Status, Undetermined, Upgrade, Verdict
+from dockgate.core.model import Finding, Undetermined
+from dockgate.core.verdict import Breach, Judgement, Status, Upgrade, Verdict
 from dockgate.reports import _words as words
 from dockgate.reports._lines import STATUS, aligned, bullets, line, marks, plural, severity, show, some
 
@@ -75,11 +76,11 @@ def _row(finding: Finding, places: int) -> list[Text]:
 def _remedy(to: Console, judgement: Judgement, indent: int) -> None:
     broken = [finding for breach in judgement.breaches for finding in breach.findings]
     left = sum(not finding.fixed for finding in broken)
-    if not judgement.remedy:
+    if not judgement.remedy.upgrades:
         show(to, [line(" " * indent, ("No upgrade turns this verdict", "bold"), ": what breaks it has no fix.")])
         return
     show(to, [line(" " * indent, ("To turn this verdict", "bold"))])
-    show(to, aligned([_upgrade(upgrade) for upgrade in judgement.remedy], indent + 2))
+    show(to, aligned([_upgrade(upgrade) for upgrade in judgement.remedy.upgrades], indent + 2))
     if left:
         stays = "has no fix yet, and stays" if left == 1 else "have no fix yet, and stay"
         bullets(to, [f"{left} of the findings above {stays}."], indent + 2)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TextIO
 
-from dockgate.core.model import Breach, Finding, Package, Severity, Status, Upgrade
+from dockgate.core.model import Finding, Package, Severity
+from dockgate.core.verdict import Breach, Status, Upgrade
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports import _page as page
 from dockgate.reports._clean import clean
@@ -59,7 +60,7 @@ def _part(report: Whole, part: Part) -> Iterator[str]:
         for breach in part.judgement.breaches:
             yield from _breach(breach, part)
         if part.judgement.breaches:
-            yield from _remedy(part.judgement.remedy)
+            yield from _remedy(part.judgement.remedy.upgrades)
     if part.doubts:
         yield f"<h3>Cannot be said <small>{len(part.doubts)}</small></h3>"
         yield f"<ul>{''.join(f'<li>{_text(doubt.reason)}</li>' for doubt in part.doubts)}</ul>"

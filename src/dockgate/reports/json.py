@@ -21,17 +21,20 @@ Common to the documents ("scan", "gate", "inventory"): `schema_version`, `kind`,
   `published`, `summary`; null for what is not known;
 - `undetermined`, each with `subject`, `reason`, `kind` and `ids` (the vulnerabilities in doubt, where it is those).
 
-"gate" adds `verdict` {`status`, `policy`, `summary`, `inputs`}, and to each platform `status`, `counts` (by severity),
-`breaches`, each with `rule`, `message` and `findings`, and `remedy`, each with `package` (a purl), `name`, `version`,
-`fixed` and `clears` (ids). Where the inventory is not at hand, as with a verdict looked up without it, all that is the
-inventory's is null.
+"gate" adds `verdict` {`status`, `policy`, `summary`, `inputs`}, and to each platform `status`, `counts` (by severity);
+- `breaches`, `warnings` and `notes`, each with `rule`, `message` and `findings`;
+- `waived`, each with `kind` ("waiver" or "vex"), `by`, `owner`, `reason`, `until`, and `finding` or `breach`;
+- `remedy` {`upgrades`, each with `package` (a purl), `name`, `version`, `fixed`, `clears` (ids) and `base`; `turns`,
+  `smallest`, `obstacles`, `commands`}.
+Where the inventory is not at hand, as with a verdict looked up without it, all that is the inventory's is null.
 """
 
 from collections.abc import Iterable
 from typing import TextIO
 
 from dockgate.core.canonical import plain
-from dockgate.core.model import Distribution, Finding, Inventory, Judgement, Package
+from dockgate.core.model import Distribution, Finding, Inventory, Package
+from dockgate.core.verdict import Breach, Judgement, Waived
 from dockgate.reports import SCHEMA_VERSION, Bill, GateReport, InventoryReport, ScanReport
 from dockgate.reports._document import Document, write
 from dockgate.reports._parts import Part, Whole, whole
@@ -126,11 +129,27 @@ def _judged(part: Part, judgement: Judgement) -> Document:
         "undetermined": plain(judgement.undetermined),
         "status": judgement.status.value,
         "counts": judgement.counts,
-        "breaches": [
-            {"rule": one.rule, "message": one.message, "findings": _findings(one.findings, part)}
-            for one in judgement.breaches
-        ],
+        "breaches": _breaches(judgement.breaches, part),
+        "warnings": _breaches(judgement.warnings, part),
+        "notes": _breaches(judgement.notes, part),
+        "waived": [_waived(one, part) for one in judgement.waived],
         "remedy": plain(judgement.remedy),
+    }
+
+
+def _breaches(breaches: Iterable[Breach], part: Part) -> list[Document]:
+    return [{"rule": one.rule, "message": one.message, "findings": _findings(one.findings, part)} for one in breaches]
+
+
+def _waived(one: Waived, part: Part) -> Document:
+    return {
+        "kind": one.kind,
+        "by": one.by,
+        "owner": one.owner,
+        "reason": one.reason,
+        "until": one.until or None,
+        "finding": _finding(one.finding, part) if one.finding else None,
+        "breach": one.breach or None,
     }
 
 

@@ -7,7 +7,8 @@ from an image stands in code spans, where no Markdown, HTML, mention or link is 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
-from dockgate.core.model import Breach, Finding, Status, Upgrade
+from dockgate.core.model import Finding
+from dockgate.core.verdict import Breach, Status, Upgrade
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._parts import Part, Whole, link, whole
@@ -78,11 +79,11 @@ def _broken(part: Part) -> Iterator[Line]:
         return
     for breach in part.judgement.breaches:
         yield from _breach(breach, part)
-    if not part.judgement.remedy:
+    if not part.judgement.remedy.upgrades:
         yield from _fixed("", "**No upgrade turns this verdict**: what breaks it has no fix.")
         return
     yield from _fixed("", "**To turn this verdict**", "")
-    yield from _table(("Upgrade", "From", "To", "Clears"), map(_upgrade, part.judgement.remedy))
+    yield from _table(("Upgrade", "From", "To", "Clears"), map(_upgrade, part.judgement.remedy.upgrades))
 
 
 def _breach(breach: Breach, part: Part) -> Iterator[Line]:

@@ -7,7 +7,8 @@ be said is a notification of the invocation, which then was not successful. Path
 import hashlib
 from typing import TextIO
 
-from dockgate.core.model import Breach, Finding, Severity, Undetermined
+from dockgate.core.model import Finding, Severity, Undetermined
+from dockgate.core.verdict import Breach
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._document import Document, given, write

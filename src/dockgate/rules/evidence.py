@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from dockgate.core.model import Coverage, Undetermined
 from dockgate.core.ports import Facts, Rule
@@ -19,6 +20,13 @@ class Evidence:
 
     name = "evidence"
     always: Mapping[str, object] | None = {}
+    needs: tuple[str, ...] = ()
+    schema: Mapping[str, Any] = {
+        "properties": {
+            **{kind: {"enum": ["undetermined", "allow"]} for kind in _KINDS},
+            "stale_after_days": {"type": "integer", "minimum": 1},
+        }
+    }
 
     def settings(self, given: Mapping[str, object]) -> dict[str, object]:
         known(given, (*_KINDS, "stale_after_days"))

@@ -1,15 +1,18 @@
 """Known malicious packages (OSV's `MAL-` records, from the OpenSSF's malicious-packages) are always a breach."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from dockgate.core.model import Breach
 from dockgate.core.ports import Facts, Rule
+from dockgate.core.verdict import Breach
 from dockgate.rules._settings import known
 
 
 class Malicious:
     name = "malicious"
     always: Mapping[str, object] | None = {}
+    needs: tuple[str, ...] = ()
+    schema: Mapping[str, Any] = {"properties": {}}
 
     def settings(self, given: Mapping[str, object]) -> dict[str, object]:
         known(given, ())

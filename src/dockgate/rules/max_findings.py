@@ -1,11 +1,14 @@
 """At most so many findings of each severity. An absent severity has no limit; a count that is absent is zero."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from dockgate.core.errors import DefinitionError
-from dockgate.core.gate import COUNTING_RULE, counted_as
-from dockgate.core.model import Breach, Finding, Severity
+from dockgate.core.gate import counted_as
+from dockgate.core.model import Finding, Severity
+from dockgate.core.policy import COUNTING_RULE
 from dockgate.core.ports import Facts, Rule
+from dockgate.core.verdict import Breach
 from dockgate.rules._settings import boolean, known, one_of, whole
 
 _SEVERITIES = tuple(severity.value for severity in Severity)
@@ -17,6 +20,14 @@ class MaxFindings:
 
     name = COUNTING_RULE
     always: Mapping[str, object] | None = None
+    needs: tuple[str, ...] = ()
+    schema: Mapping[str, Any] = {
+        "properties": {
+            **{severity: {"type": "integer", "minimum": 0} for severity in _SEVERITIES},
+            "only_fixable": {"type": "boolean"},
+            "untriaged_counts_as": {"enum": list(_SEVERITIES)},
+        }
+    }
 
     def settings(self, given: Mapping[str, object]) -> dict[str, object]:
         known(given, (*_SEVERITIES, "only_fixable", "untriaged_counts_as"))

@@ -8,9 +8,11 @@ from sqlalchemy import Connection, insert, select, update
 
 from dockgate.core.canonical import decode, digest, encode
 from dockgate.core.errors import NotFoundError
-from dockgate.core.gate import policy_bytes
-from dockgate.core.model import Inventory, Policy, Slice, Verdict
+from dockgate.core.gate import inputs
+from dockgate.core.model import Inventory, Slice
+from dockgate.core.policy import of_bytes, policy_bytes
 from dockgate.core.stores import PushedImage, Scan, ScanState, VerdictRecord
+from dockgate.core.verdict import Case, Policy, Reported, Verdict, Waivers
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import select_as
 from dockgate.store.schema import documents, pushed_images, scan_inventories, scans, verdicts
@@ -93,14 +95,11 @@ class SqlImages:
             bodies = connection.scalars(query).all()
         return [decode(Inventory, zlib.decompress(body)) for body in bodies]
 
-    def add_verdict(self, verdict: Verdict, consulted: Slice, policy: Policy, cause: str) -> tuple[Verdict, str]:
-        """ValueError when the verdict was not made from this slice and policy: it could not be replayed."""
-        body, slice_, rules = _Document.of(verdict), _Document.of(consulted), _Document.of_policy(policy)
-        if (verdict.inputs.slice, verdict.inputs.policy) != (slice_.digest, rules.digest):
-            raise ValueError(
-                f"the verdict on {verdict.image} was made from slice {verdict.inputs.slice} and policy "
-                f"{verdict.inputs.policy}, not from {slice_.digest} and {rules.digest}"
-            )
+    def add_verdict(self, verdict: Verdict, case: Case, cause: str) -> tuple[Verdict, str]:
+        if verdict.inputs != inputs(case):
+            raise ValueError(f"the verdict on {verdict.image} was made from {verdict.inputs}, not from {inputs(case)}")
+        body = _Document.of(verdict)
+        parts = _Document.of_case(case)
         row = {
             "cause": cause,
             "digest": body.digest,
@@ -114,10 +113,30 @@ class SqlImages:
             stands = connection.scalar(select(verdicts.c.digest).where(verdicts.c.cause == cause))
             if stands is not None:
                 return _verdict(connection, stands), stands
-            for document in (body, slice_, rules):
+            for document in (body, *parts):
                 document.keep(connection)
             connection.execute(insert(verdicts).values(**row))
         return verdict, body.digest
+
+    def case(self, digest: str) -> Case:
+        with self._database.read() as connection:
+            verdict = _verdict(connection, digest)
+            made = verdict.inputs
+            return Case(
+                image=verdict.image,
+                policy=of_bytes(_body(connection, made.policy)),
+                now=made.now,
+                engine=made.engine,
+                inventories=tuple(decode(Inventory, _body(connection, one)) for one in made.inventories),
+                consulted=decode(Slice, _body(connection, made.slice)),
+                waivers=decode(Waivers, _body(connection, made.waivers)),
+                baselines={
+                    name: tuple(decode(Inventory, _body(connection, one)) for one in digests)
+                    for name, digests in made.baselines.items()
+                },
+                reported=tuple(decode(Reported, _body(connection, one)) for one in made.reported),
+                unscanned=made.unscanned,
+            )
 
     def verdict(self, digest: str) -> Verdict:
         with self._database.read() as connection:
@@ -130,10 +149,7 @@ class SqlImages:
 
     def document(self, digest: str) -> bytes:
         with self._database.read() as connection:
-            body = connection.scalar(select(documents.c.body).where(documents.c.digest == digest))
-        if body is None:
-            raise _unknown("document", digest)
-        return zlib.decompress(body)
+            return _body(connection, digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +161,23 @@ class _Document:
     body: bytes
 
     @classmethod
-    def of(cls, value: Inventory | Slice | Verdict) -> "_Document":
+    def of(cls, value: Inventory | Reported | Slice | Verdict | Waivers) -> "_Document":
         return cls._pack(type(value), encode(value))
 
     @classmethod
     def of_policy(cls, policy: Policy) -> "_Document":
         return cls._pack(Policy, policy_bytes(policy))
+
+    @classmethod
+    def of_case(cls, case: Case) -> "list[_Document]":
+        inventories = [*case.inventories, *(one for baseline in case.baselines.values() for one in baseline)]
+        parts: list[Inventory | Reported | Slice | Waivers] = [
+            *inventories,
+            *case.reported,
+            case.consulted,
+            case.waivers,
+        ]
+        return [cls.of_policy(case.policy), *map(cls.of, parts)]
 
     @classmethod
     def _pack(cls, kind: type, data: bytes) -> "_Document":
@@ -171,6 +198,13 @@ def _verdict(connection: Connection, digest: str) -> Verdict:
     if body is None:
         raise _unknown("verdict", digest)
     return decode(Verdict, zlib.decompress(body))
+
+
+def _body(connection: Connection, digest: str) -> bytes:
+    body = connection.scalar(select(documents.c.body).where(documents.c.digest == digest))
+    if body is None:
+        raise _unknown("document", digest)
+    return zlib.decompress(body)
 
 
 def _unknown(kind: str, digest: str) -> NotFoundError:

@@ -18,9 +18,9 @@ from sqlalchemy import (
 from dockgate.core.approvals import ApprovalState
 from dockgate.core.deploy import TaskDefinition
 from dockgate.core.events import EventKind
-from dockgate.core.model import Status
 from dockgate.core.pipeline import Pipeline, State
 from dockgate.core.stores import ScanState
+from dockgate.core.verdict import Status
 from dockgate.store.columns import Choice, Json, Key, Words
 
 metadata = MetaData(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Response
 
 from dockgate.core.errors import NotFoundError, UsageError
-from dockgate.core.model import Verdict
 from dockgate.core.pipeline import REPOSITORY
 from dockgate.core.stores import PushedImage, Scan, VerdictRecord
+from dockgate.core.verdict import Verdict
 from dockgate.web.api import Digest, TheServer
 
 router = APIRouter()

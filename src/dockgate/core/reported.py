@@ -1,0 +1,49 @@
+"""Findings that another scanner made, asked as if they had been matched here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from dockgate.core.errors import UncomparableError
+from dockgate.core.model import Matches, Package
+from dockgate.core.ports import Ecosystem, uncomparable
+from dockgate.core.verdict import Reported
+from dockgate.core.versions import Order
+
+
+class ReportedMatcher:
+    """`ports.Matching`. Where no ecosystem orders the versions, they are only the same or not."""
+
+    def __init__(self, reported: Reported, ecosystems: Sequence[Ecosystem]) -> None:
+        self._matches = reported.matches
+        self._orders: Mapping[str, Order] = {
+            name: Order(ecosystem.key, optional_epoch=ecosystem.optional_epoch)
+            for ecosystem in ecosystems
+            for name in ecosystem.orders
+        }
+
+    def match(self, packages: Sequence[Package]) -> Matches:
+        """A package that was raised to a finding's fixed version, or above it, has the finding no more."""
+        present = {(package.purl, package.path): package for package in packages}
+        found = []
+        for finding in self._matches.findings:
+            package = present.get((finding.package.purl, finding.package.path))
+            if package is not None and not self._mended(package, finding.package, finding.fixed):
+                found.append(replace(finding, package=package))
+        return Matches(tuple(found), self._matches.undetermined)
+
+    def compare(self, ecosystem: str, one: str, other: str) -> int:
+        if one == other:
+            return 0
+        order = self._orders.get(ecosystem.partition(":")[0])
+        if order is None:
+            return uncomparable(ecosystem, one, other)
+        first, second = order.point(one), order.point(other)
+        return (first > second) - (first < second)
+
+    def _mended(self, now: Package, then: Package, fixed: str) -> bool:
+        if not fixed or now.source_version == then.source_version:
+            return False
+        try:
+            return self.compare(then.ecosystem, now.source_version, fixed) >= 0
+        except UncomparableError:
+            return False

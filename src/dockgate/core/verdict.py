@@ -1,0 +1,272 @@
+"""The nouns of the gate, as frozen values: policy, waiver, verdict, remedy, and the case a verdict is made from."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dockgate.core.model import Finding, Inventory, Matches, Slice, Undetermined
+
+
+class Status(StrEnum):
+    """What a verdict says. Both other than APPROVED block."""
+
+    APPROVED = "Approved"
+    UNDETERMINED = "Undetermined"
+    REJECTED = "Rejected"
+
+
+def worst(statuses: "list[Status]") -> Status:
+    """Rejected before Undetermined before Approved; nothing judged at all is Undetermined."""
+    order = list(Status)
+    return max(statuses, key=order.index, default=Status.UNDETERMINED)
+
+
+# --- what is judged by -------------------------------------------------------------------------------------------
+
+
+class RuleAction(StrEnum):
+    """What follows from a rule that is broken: the image is rejected, or people are told. A note is not even a
+    warning."""
+
+    REJECT = "reject"
+    WARN = "warn"
+    NOTE = "note"
+
+
+Settings = dict[str, object]
+"""A rule's settings in full: a JSON object, `action` (RuleAction) among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy in canonical form: rule name -> its settings, once for each time that the policy names the rule.
+    `digest` is of the canonical bytes."""
+
+    name: str
+    rules: dict[str, tuple[Settings, ...]]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """A finding accepted until a date or until a fix exists. What is "" holds for any.
+
+    `vulnerability` is one of the finding's names ("CVE-2024-1"), `package` a purl pattern ("pkg:npm/lodash@4.*"),
+    `repository` a pattern of repositories ("team-*"), `image` a manifest's or index's digest. Instead of a
+    vulnerability it may name a `rule`: then it accepts that rule's breaches that have no findings, of one `image`.
+    It lapses at `until` (RFC 3339 in UTC; "" for never) and, with `until_fixed`, once a fixed version exists; one of
+    the two is always there. `owner` answers for it.
+    """
+
+    id: str
+    owner: str
+    reason: str
+    vulnerability: str = ""
+    package: str = ""
+    repository: str = ""
+    image: str = ""
+    rule: str = ""
+    until: str = ""
+    until_fixed: bool = False
+    created_at: str = ""
+    created_by: str = ""
+
+
+class VexStatus(StrEnum):
+    """What a VEX document says of a vulnerability in a product, in OpenVEX's words."""
+
+    NOT_AFFECTED = "not_affected"
+    AFFECTED = "affected"
+    FIXED = "fixed"
+    UNDER_INVESTIGATION = "under_investigation"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a VEX document, in whatever format it was written.
+
+    `document` is the document's digest, `format` "openvex", "cyclonedx" or "csaf", `author` whom it names as its author
+    and `signer` who vouches for that: "principal:NAME" for whoever uploaded it, "key:sha256:…" for the key that signed
+    what is attached to the image, "" for nobody. `vulnerabilities` are all names of one vulnerability. `products` are
+    purls or digests that it speaks of (empty: whatever image it is attached to), `packages` purls inside of these
+    (empty: the products themselves). `justification` is OpenVEX's word or the format's own, `impact` free text, `at`
+    RFC 3339.
+    """
+
+    document: str
+    format: str
+    author: str
+    signer: str
+    vulnerabilities: tuple[str, ...]
+    status: VexStatus
+    products: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    justification: str = ""
+    impact: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Waivers:
+    """All that was accepted or excused for an image: the part of the server's waivers and VEX statements that may speak
+    of it, kept for as long as the verdict."""
+
+    waivers: tuple[Waiver, ...] = ()
+    statements: tuple[Statement, ...] = ()
+
+
+# --- what is decided ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A rule that a finding or a count breaks. `findings` are those that count towards it (empty for other facts)."""
+
+    rule: str
+    message: str
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waived:
+    """A finding that does not count, or a breach without findings (then `finding` is None and `breach` its message).
+
+    `by` is the waiver's id, or the digest of the VEX document; `kind` "waiver" or "vex"; `owner` the waiver's owner or
+    the document's author; `reason` the waiver's reason, or the justification; `until` when it lapses ("" for no date).
+    """
+
+    kind: str
+    by: str
+    owner: str
+    reason: str
+    until: str = ""
+    finding: Finding | None = None
+    breach: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Part of the remedy: bring `package` (its purl) from `version` to `fixed` or later, which clears `clears`
+    (finding ids). `base`: the base image brought it, so that a newer base image is the better way."""
+
+    package: str
+    name: str
+    version: str
+    fixed: str
+    clears: tuple[str, ...]
+    base: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What no upgrade takes away: a finding (`id`, in `package`, a purl) or, with both "", a breach of another kind or
+    something undetermined. `reason` is a whole sentence."""
+
+    reason: str
+    id: str = ""
+    package: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """The upgrades that would turn the verdict, proven by judging again with them applied.
+
+    `turns`: with all of them the image is Approved; otherwise they clear what can be cleared, and `obstacles` say what
+    stands in the way. `smallest`: no smaller set turns it; otherwise none of its members can be left out. `commands`
+    are for a shell inside the image's build, one a package manager.
+    """
+
+    upgrades: tuple[Upgrade, ...] = ()
+    turns: bool = False
+    smallest: bool = False
+    obstacles: tuple[Obstacle, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+NO_REMEDY = Remedy()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The gate's word on one platform of the image. `counts` has every severity, absent ones as 0.
+
+    `findings` are all, those that are `waived` too. `warnings` and `notes` are of rules whose action is no rejection.
+    """
+
+    image: str
+    platform: str
+    status: Status
+    counts: dict[str, int]
+    breaches: tuple[Breach, ...]
+    undetermined: tuple[Undetermined, ...]
+    findings: tuple[Finding, ...]
+    remedy: Remedy = NO_REMEDY
+    warnings: tuple[Breach, ...] = ()
+    notes: tuple[Breach, ...] = ()
+    waived: tuple[Waived, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a verdict was made from: digests of inventories, slice, policy and waivers; the time asked (RFC 3339, UTC)
+    and the engine's version.
+
+    `baselines` are the inventories, by platform, of what "running" or "approved" stands for in the policy's rules;
+    `reported` the findings that other scanners made, in place of inventory and slice; `unscanned` is why there is
+    neither.
+    """
+
+    inventories: tuple[str, ...]
+    slice: str
+    policy: str
+    now: str
+    engine: str
+    waivers: str = ""
+    baselines: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    reported: tuple[str, ...] = ()
+    unscanned: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The gate's answer on a digest (of a manifest, or of an index: then the worst of its platforms)."""
+
+    image: str
+    policy: str
+    status: Status
+    summary: str
+    judgements: tuple[Judgement, ...]
+    inputs: Inputs
+
+
+NOTHING_CONSULTED = Slice((), ())
+NOTHING_WAIVED = Waivers()
+
+
+# --- what it is made from ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """Findings that another scanner made on one platform. `source` is its name ("inspector", "trivy"), `at` when (RFC
+    3339), `inventory` holds the packages that it names."""
+
+    source: str
+    at: str
+    inventory: Inventory
+    matches: Matches
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that a verdict is made from. The same case gives the same bytes: see `Inputs` for each."""
+
+    image: str
+    policy: Policy
+    now: str
+    engine: str
+    inventories: tuple[Inventory, ...] = ()
+    consulted: Slice = NOTHING_CONSULTED
+    waivers: Waivers = NOTHING_WAIVED
+    baselines: dict[str, tuple[Inventory, ...]] = field(default_factory=dict)
+    reported: tuple[Reported, ...] = ()
+    unscanned: str = ""
