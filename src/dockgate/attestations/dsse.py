@@ -1,0 +1,189 @@
+"""DSSE envelopes: signed bytes with a type (secure-systems-lab/dsse, protocol.md and envelope.md, version 1.0).
+
+A key is known by the digest of its public half: "sha256:…" of the DER SubjectPublicKeyInfo (RFC 5280, 4.1.2.7).
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dockgate.core.canonical import digest
+from dockgate.core.errors import DeniedError, UnreadableError, UsageError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+IN_TOTO = "application/vnd.in-toto+json"
+"""the payload's type for in-toto statements"""
+SIZE_LIMIT = 16 * 1024 * 1024
+"""bytes of an envelope"""
+SIGNATURE_LIMIT = 32
+"""signatures of one envelope that are looked at"""
+_WEAKEST_RSA = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """An envelope that was read, and not yet believed. `signatures` are raw bytes: the hint of which key made them is
+    signed by nobody, and not kept."""
+
+    payload_type: str
+    payload: bytes
+    signatures: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What an envelope says, by the word of the key `key`."""
+
+    payload_type: str
+    payload: bytes
+    key: str
+
+
+class PublicKey:
+    """ECDSA on P-256, Ed25519, or RSA (PKCS #1 v1.5), the latter and ECDSA with SHA-256: what cosign signs with."""
+
+    def __init__(self, pem: bytes) -> None:
+        """`pem` is a SubjectPublicKeyInfo. Raises UsageError for what is none, or of another kind."""
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+        try:
+            self._key: PublicKeyTypes = load_pem_public_key(pem)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise UsageError(
+                f"That is no public key: {error}.", "Give one in PEM: -----BEGIN PUBLIC KEY-----."
+            ) from None
+        _check_kind(self._key)
+        self.pem = self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        self.id = digest(self._key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+    def verifies(self, signature: bytes, data: bytes) -> bool:
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        key = self._key
+        try:
+            if isinstance(key, ec.EllipticCurvePublicKey):
+                key.verify(signature, data, ec.ECDSA(SHA256()))
+            elif isinstance(key, ed25519.Ed25519PublicKey):
+                key.verify(signature, data)
+            elif isinstance(key, rsa.RSAPublicKey):
+                key.verify(signature, data, padding.PKCS1v15(), SHA256())
+            else:
+                return False
+        except InvalidSignature:
+            return False
+        return True
+
+
+class Signer:
+    """A private key: ECDSA on P-256."""
+
+    def __init__(self, pem: bytes) -> None:
+        """`pem` is a PKCS #8 private key without a password. Raises UsageError."""
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+        try:
+            key = load_pem_private_key(pem, None)
+        except (TypeError, ValueError, UnsupportedAlgorithm):
+            raise UsageError("The signing key cannot be read.", "It has to be a PEM file without a password.") from None
+        if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
+            raise UsageError("The signing key is of another kind.", "It has to be an ECDSA key on the curve P-256.")
+        self._key = key
+        self.public = PublicKey(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature in ASN.1 DER, as cosign and DSSE's own libraries have it."""
+        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        return self._key.sign(data, ECDSA(SHA256()))
+
+
+def new_key() -> bytes:
+    """A fresh private key in PEM."""
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    return generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """The bytes that are signed: DSSE's pre-authentication encoding."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def sign(payload: bytes, signer: Signer, payload_type: str = IN_TOTO) -> bytes:
+    """An envelope, as JSON, with one signature."""
+    signature = signer.sign(pae(payload_type, payload))
+    return json.dumps(
+        {
+            "payloadType": payload_type,
+            "payload": base64.b64encode(payload).decode(),
+            "signatures": [{"keyid": signer.public.id, "sig": base64.b64encode(signature).decode()}],
+        },
+        separators=(",", ":"),
+    ).encode()
+
+
+def read(data: bytes) -> Envelope:
+    """An envelope as it stands. Raises UnreadableError for what is none."""
+    if len(data) > SIZE_LIMIT:
+        raise UnreadableError(f"The envelope has more than {SIZE_LIMIT} bytes.")
+    try:
+        document = json.loads(data)
+        kind = document["payloadType"]
+        signatures = document["signatures"]
+        if not isinstance(kind, str) or not isinstance(signatures, list) or len(signatures) > SIGNATURE_LIMIT:
+            raise ValueError("its fields are of the wrong types, or too many")
+        return Envelope(kind, _bytes(document["payload"]), tuple(_bytes(one["sig"]) for one in signatures))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UnreadableError(f"That is no DSSE envelope: {type(error).__name__}: {error}.") from None
+
+
+def verify(data: bytes, keys: Iterable[PublicKey]) -> Signed:
+    """What an envelope says, if one of its signatures is by one of the keys.
+
+    Raises UnreadableError for what is no envelope, DeniedError when nobody of these signed it."""
+    envelope = read(data)
+    signed = pae(envelope.payload_type, envelope.payload)
+    for key in keys:
+        if any(key.verifies(signature, signed) for signature in envelope.signatures):
+            return Signed(envelope.payload_type, envelope.payload, key.id)
+    raise DeniedError(
+        "No signature of the envelope is by a key that is trusted here.", "Was it signed by another key, or changed?"
+    )
+
+
+def _check_kind(key: Any) -> None:
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    fine = (
+        isinstance(key, ed25519.Ed25519PublicKey)
+        or (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1))
+        or (isinstance(key, rsa.RSAPublicKey) and key.key_size >= _WEAKEST_RSA)
+    )
+    if not fine:
+        raise UsageError(
+            "That public key is of a kind that is not taken here.",
+            f"Taken are ECDSA on P-256, Ed25519, and RSA of {_WEAKEST_RSA} bits or more.",
+        )
+
+
+def _bytes(text: Any) -> bytes:
+    """Base64, in either alphabet, as DSSE wants readers to take it."""
+    if not isinstance(text, str):
+        raise ValueError("base64 is text")
+    try:
+        return base64.b64decode(text.encode("ascii").translate(bytes.maketrans(b"-_", b"+/")), validate=True)
+    except (UnicodeEncodeError, binascii.Error) as error:
+        raise ValueError(f"base64 is broken: {error}") from None

@@ -1,0 +1,133 @@
+"""DSSE envelopes: made, read and believed."""
+
+import base64
+import json
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from dockgate.attestations.dsse import SIZE_LIMIT, PublicKey, Signer, new_key, pae, read, sign, verify
+from dockgate.core.errors import DeniedError, UnreadableError, UsageError
+
+
+def public(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def envelope(payload_type: str, payload: bytes, *signatures: bytes) -> bytes:
+    return json.dumps(
+        {
+            "payloadType": payload_type,
+            "payload": base64.b64encode(payload).decode(),
+            "signatures": [{"keyid": "", "sig": base64.b64encode(one).decode()} for one in signatures],
+        }
+    ).encode()
+
+
+def test_what_is_signed_is_encoded_as_the_protocol_has_it() -> None:
+    """The example of secure-systems-lab/dsse, protocol.md, "Test Vectors"."""
+    assert pae("http://example.com/HelloWorld", b"hello world") == (
+        b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+    )
+
+
+def test_lengths_count_bytes() -> None:
+    assert pae("é", b"") == b"DSSEv1 2 \xc3\xa9 0 "
+
+
+def test_what_was_signed_is_given_back_with_the_key_that_signed_it() -> None:
+    signer = Signer(new_key())
+    signed = verify(sign(b"{}", signer), [Signer(new_key()).public, signer.public])
+    assert (signed.payload, signed.payload_type) == (b"{}", "application/vnd.in-toto+json")
+    assert signed.key == signer.public.id
+
+
+def test_a_key_is_known_by_its_public_half() -> None:
+    signer = Signer(new_key())
+    assert PublicKey(signer.public.pem.encode()).id == signer.public.id
+    assert signer.public.id.startswith("sha256:")
+    assert "PRIVATE" not in signer.public.pem
+
+
+def test_keys_of_others_are_taken() -> None:
+    rsa_key, ed_key = rsa.generate_private_key(65537, 2048), ed25519.Ed25519PrivateKey.generate()
+    data = pae("t", b"p")
+    by_rsa = envelope("t", b"p", rsa_key.sign(data, padding.PKCS1v15(), SHA256()))
+    assert verify(by_rsa, [PublicKey(public(rsa_key))]).payload == b"p"
+    assert verify(envelope("t", b"p", ed_key.sign(data)), [PublicKey(public(ed_key))]).payload == b"p"
+
+
+def test_one_signature_of_several_is_enough() -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    several = envelope("t", b"p", b"", b"nonsense", key.sign(pae("t", b"p")))
+    assert verify(several, [PublicKey(public(key))]).payload == b"p"
+
+
+@pytest.mark.parametrize("change", ["payload", "payloadType", "signatures"])
+def test_what_was_changed_is_not_believed(change: str) -> None:
+    signer = Signer(new_key())
+    document = json.loads(sign(b'{"a":1}', signer))
+    document[change] = {
+        "payload": base64.b64encode(b'{"a":2}').decode(),
+        "payloadType": "application/json",
+        "signatures": [],
+    }[change]
+    with pytest.raises(DeniedError, match="No signature"):
+        verify(json.dumps(document).encode(), [signer.public])
+
+
+def test_another_key_is_not_believed_whatever_the_envelope_says_of_keys() -> None:
+    mine, theirs = Signer(new_key()), Signer(new_key())
+    document = json.loads(sign(b"{}", theirs))
+    document["signatures"][0]["keyid"] = mine.public.id
+    with pytest.raises(DeniedError):
+        verify(json.dumps(document).encode(), [mine.public])
+
+
+def test_no_keys_believe_nothing() -> None:
+    with pytest.raises(DeniedError):
+        verify(sign(b"{}", Signer(new_key())), [])
+
+
+def test_both_alphabets_of_base64_are_read() -> None:
+    signer, payload = Signer(new_key()), b"\xff\xfe\xfb\xff"
+    document = json.loads(sign(payload, signer))
+    document["payload"] = base64.urlsafe_b64encode(payload).decode()
+    assert verify(json.dumps(document).encode(), [signer.public]).payload == payload
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"payloadType":"t","payload":"a","signatures":[]}',
+        b'{"payloadType":"t","payload":"\xc3\xa9","signatures":[]}',
+        b'{"payloadType":1,"payload":"","signatures":[]}',
+        b'{"payloadType":"t","payload":"","signatures":{}}',
+        b'{"payloadType":"t","payload":"","signatures":[1]}',
+        b'{"payloadType":"t","payload":"","signatures":[{"sig":null}]}',
+        b"[" * 100_000,
+        b" " * (SIZE_LIMIT + 1),
+        json.dumps({"payloadType": "t", "payload": "", "signatures": [{"sig": ""}] * 33}).encode(),
+    ],
+)
+def test_what_is_no_envelope_is_unreadable(data: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        read(data)
+
+
+def test_what_is_no_key_that_is_taken_is_refused() -> None:
+    weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is the point
+    other = ec.generate_private_key(ec.SECP384R1())
+    for pem in (b"", b"-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n", public(weak), public(other)):
+        with pytest.raises(UsageError):
+            PublicKey(pem)
+    private = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    for pem in (b"", private):
+        with pytest.raises(UsageError):
+            Signer(pem)
