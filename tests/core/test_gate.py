@@ -1,4 +1,6 @@
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any, ClassVar
 
 import pytest
 from tests.core.gating import (
@@ -19,9 +21,10 @@ from tests.core.gating import (
 from dockgate.core import canonical, gate
 from dockgate.core.errors import DefinitionError
 from dockgate.core.match import match, with_versions
-from dockgate.core.model import Advisory, Coverage, Range, Severity, Slice, Unread
+from dockgate.core.model import Advisory, Coverage, Finding, Matches, Range, Rating, Severity, Slice, Unread
 from dockgate.core.policy import of_rules, policy_bytes
-from dockgate.core.verdict import Case, Reported, Status, Upgrade, Verdict, Waiver, Waivers
+from dockgate.core.ports import Facts
+from dockgate.core.verdict import Breach, Case, Reported, Status, Upgrade, Verdict, Waiver, Waivers
 
 CRITICAL, HIGH, MEDIUM, LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
 
@@ -260,3 +263,51 @@ def test_what_another_scanner_found_is_judged_by_the_same_rules() -> None:
     assert verdict.status is Status.REJECTED
     assert [(each.name, each.fixed) for each in verdict.judgements[0].remedy.upgrades] == [("a", "2.0.0")]
     assert verdict.judgements[0].remedy.turns
+
+
+def reported(*findings: Finding, at: str = NOW, unnamed: dict[str, int] | None = None) -> Reported:
+    packages = tuple(dict.fromkeys(finding.package for finding in findings))
+    return Reported("trivy", at, inventory(*packages), Matches(findings, ()), unnamed or {})
+
+
+def test_what_others_report_is_judged_with_what_was_scanned_and_the_worst_wins() -> None:
+    bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
+    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported(),))
+    assert gate.judge(case, ECOSYSTEMS, RULES).status is Status.APPROVED
+    scanned = replace(case, inventories=(inventory(package("b")),), consulted=Slice((), COVERED))
+    assert gate.judge(scanned, ECOSYSTEMS, RULES).status is Status.APPROVED
+    both = replace(scanned, reported=(reported(bad),))
+    assert [one.status for one in gate.judge(both, ECOSYSTEMS, RULES).judgements] == [Status.APPROVED, Status.REJECTED]
+    assert gate.judge(both, ECOSYSTEMS, RULES).status is Status.REJECTED
+
+
+def test_what_others_report_does_not_make_up_for_a_scan_that_failed() -> None:
+    bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
+    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported(),), unscanned="It is broken.")
+    assert gate.judge(case, ECOSYSTEMS, RULES).status is Status.UNDETERMINED
+    assert gate.judge(case, ECOSYSTEMS, RULES).summary == "Undetermined: It is broken."
+    verdict = gate.judge(replace(case, reported=(reported(bad),)), ECOSYSTEMS, RULES)
+    assert verdict.status is Status.REJECTED
+
+
+def test_a_rule_of_findings_is_undetermined_where_they_were_only_counted() -> None:
+    class Fussy:
+        name = "fussy"
+        always = None
+        needs = ()
+        of_findings = True
+        schema: ClassVar[dict[str, Any]] = {}
+
+        def settings(self, given: Mapping[str, object]) -> dict[str, object]:
+            return dict(given)
+
+        def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach]:
+            return iter(())
+
+    under = of_rules("fussy", {"fussy": [{}]})
+    case = Case(IMAGE, under, NOW, "0.1.0", reported=(reported(unnamed={"CRITICAL": 2, "": 1}),))
+    verdict = gate.judge(case, ECOSYSTEMS, (*RULES, Fussy()))
+    assert verdict.status is Status.UNDETERMINED
+    assert "trivy counted 3 findings without naming any: fussy cannot be judged by that." in verdict.summary
+    none = replace(case, reported=(reported(unnamed={"CRITICAL": 0}),))
+    assert gate.judge(none, ECOSYSTEMS, (*RULES, Fussy())).status is Status.APPROVED

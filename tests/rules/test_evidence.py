@@ -60,7 +60,7 @@ def test_a_feed_checked_within_the_days_allowed_is_believed(at: str) -> None:
     [
         ("2026-11-17T12:00:00Z", "last checked 7 days ago, at 2026-11-17T12:00:00Z, and the policy believes it for 7"),
         ("2026-01-01T00:00:00Z", "last checked 327 days ago"),
-        ("2026-11-26T00:00:00Z", "checked in the future"),
+        ("2026-11-26T00:00:00Z", "last checked in the future"),
         ("", "does not say when it was last checked"),
         ("yesterday", "does not say when it was last checked"),
     ],
@@ -99,3 +99,24 @@ def test_a_wrong_setting_is_refused_with_what_is_allowed(settings: dict[str, obj
     with pytest.raises(DefinitionError) as refusal:
         RULE.settings(settings)
     assert str(refusal.value).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        ("2026-11-17T12:00:00Z", "was found 7 days ago, at 2026-11-17T12:00:00Z, and the policy believes it for 7"),
+        ("", "does not say when it was found"),
+        ("2027-01-01T00:00:00Z", "in the future"),
+    ],
+)
+def test_another_scanners_findings_grow_old(at: str, told: str) -> None:
+    facts = Facts(inventory(package("a")), Matches((), ()), (), NOW, reported=True, source="trivy", at=at)
+    (said,) = RULE.judge(facts, RULE.settings({}))
+    assert isinstance(said, Undetermined)
+    assert (said.subject, said.kind) == ("trivy", "stale")
+    assert told in said.reason
+
+
+def test_another_scanners_fresh_report_may_name_no_package() -> None:
+    facts = Facts(inventory(), Matches((), ()), (), NOW, reported=True, source="trivy", at=CHECKED)
+    assert list(RULE.judge(facts, RULE.settings({}))) == []

@@ -65,3 +65,36 @@ def test_a_wrong_setting_is_refused_with_what_is_allowed(settings: dict[str, obj
     with pytest.raises(DefinitionError) as refusal:
         RULE.settings(settings)
     assert str(refusal.value).startswith(told)
+
+
+def counted(unnamed: dict[str, int], **settings: object) -> list[str]:
+    """What is said where another scanner only counted: "!" before a breach, "?" before what is undetermined."""
+    facts = Facts(inventory(), Matches((), ()), (), NOW, reported=True, source="inspector", unnamed=unnamed)
+    said = RULE.judge(facts, RULE.settings(settings))
+    return [f"! {one.message}" if isinstance(one, Breach) else f"? {one.reason}" for one in said]
+
+
+def test_counts_are_judged_like_findings() -> None:
+    assert counted({"CRITICAL": 3, "HIGH": 1}, CRITICAL=0, HIGH=1) == ["! 3 CRITICAL findings, at most 0 allowed"]
+    assert counted({"CRITICAL": 0}, CRITICAL=0) == []
+
+
+def test_counts_that_do_not_say_whether_there_is_a_fix_are_undetermined_where_that_matters() -> None:
+    (said,) = counted({"CRITICAL": 3}, CRITICAL=0, only_fixable=True)
+    assert said.startswith("? inspector counted findings without saying")
+    assert "up to 3 may count as CRITICAL, at most 0 allowed" in said
+    assert counted({"CRITICAL": 3}, CRITICAL=3, only_fixable=True) == []
+
+
+def test_counts_of_an_unknown_severity_may_be_any_of_those_not_told() -> None:
+    assert counted({"": 2}, LOW=2, HIGH=2) == []
+    said = counted({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, LOW=1)
+    assert [one[:2] for one in said] == ["? ", "? "]
+    assert "may count as HIGH" in said[0]
+    assert "may count as LOW" in said[1]
+    assert counted({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, untriaged_counts_as="UNTRIAGED") == []
+
+
+def test_counts_of_untriaged_count_as_the_policy_says() -> None:
+    assert counted({"UNTRIAGED": 2}, HIGH=1) == ["! 2 HIGH findings, at most 1 allowed"]
+    assert counted({"UNTRIAGED": 2}, UNTRIAGED=1) == ["! 2 UNTRIAGED findings, at most 1 allowed"]

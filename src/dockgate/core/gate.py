@@ -1,6 +1,6 @@
 """The gate: a case in, a verdict out. Pure: the same case gives the same bytes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,6 +19,7 @@ from dockgate.core.verdict import (
     Inputs,
     Judgement,
     Policy,
+    Reported,
     RuleAction,
     Settings,
     Status,
@@ -37,12 +38,12 @@ def judge(case: Case, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule]) ->
     held = _held(case.policy, rules)
     judgements = tuple(part.judgement(held) for part in _parts(case, ecosystems))
     if case.unscanned:
-        judgements = (_unscanned(case),)
+        judgements = (*judgements, _unscanned(case))
     return Verdict(
         image=case.image,
         policy=case.policy.name,
         status=worst([judgement.status for judgement in judgements]),
-        summary=shorten(case.unscanned) or _summary(judgements),
+        summary=_summary(judgements) if case.reported else shorten(case.unscanned) or _summary(judgements),
         judgements=judgements,
         inputs=inputs(case),
     )
@@ -103,7 +104,7 @@ class _Part:
     matcher: Matching
     coverage: tuple[Coverage, ...]
     known: Mapping[str, Known]
-    reported: bool
+    reported: Reported | None = None
 
     def judgement(self, held: Sequence[Held]) -> Judgement:
         said = self.say(self.inventory, held)
@@ -112,7 +113,7 @@ class _Part:
             image=self.inventory.image,
             platform=self.inventory.platform,
             status=said.status,
-            counts=_counts(said.facts.matches.findings, counting),
+            counts=_counts(said.facts.matches.findings, counting, said.facts.unnamed),
             breaches=said.breaches,
             undetermined=said.undetermined,
             findings=said.findings,
@@ -127,13 +128,14 @@ class _Part:
         case = self.case
         matches = self.matcher.match(inventory.packages)
         counting, waived = waivers.apply(matches, case.waivers, case.policy, inventory, case.now)
-        facts = Facts(
-            inventory, counting, self.coverage, case.now, self.matcher.compare, self.known, reported=self.reported
-        )
+        facts = Facts(inventory, counting, self.coverage, case.now, self.matcher.compare, self.known)
+        if self.reported is not None:
+            other = self.reported
+            facts = replace(facts, reported=True, source=other.source, at=other.at, unnamed=other.unnamed)
         told: dict[RuleAction, list[Breach]] = {action: [] for action in RuleAction}
         undetermined: dict[Undetermined, None] = {}
         for one in held:
-            for entry in one.rule.judge(facts, one.settings):
+            for entry in _asked(one, facts):
                 if isinstance(entry, Breach):
                     told[one.action].append(entry)
                 elif one.action is RuleAction.REJECT:
@@ -171,17 +173,26 @@ class Said:
         return Status.UNDETERMINED if self.undetermined else Status.APPROVED
 
 
+def _asked(held: Held, facts: Facts) -> Iterator[Breach | Undetermined]:
+    """What the rule says, and that it cannot say more where the findings that it looks at were only counted."""
+    yield from held.rule.judge(facts, held.settings)
+    unnamed = sum(facts.unnamed.values())
+    if unnamed and held.rule.of_findings:
+        them = f"{unnamed} finding{'s' if unnamed != 1 else ''}"
+        reason = f"{facts.source} counted {them} without naming any: {held.rule.name} cannot be judged by that."
+        yield Undetermined("/", reason)
+
+
 def _parts(case: Case, ecosystems: Sequence[Ecosystem]) -> list[_Part]:
-    if case.unscanned:
-        return []
-    matcher = Matcher(case.consulted, ecosystems)
-    parts = []
-    for inventory in _ordered(case.inventories):
-        known = _known(case, inventory.platform, matcher)
-        parts.append(_Part(case, inventory, matcher, case.consulted.coverage, known, reported=False))
-    for reported in case.reported:
-        other = ReportedMatcher(reported, ecosystems)
-        parts.append(_Part(case, reported.inventory, other, (), {}, reported=True))
+    """What was scanned, and what others report: all of it is judged, and the worst of it is the verdict."""
+    parts: list[_Part] = []
+    if not case.unscanned:
+        scanned = Matcher(case.consulted, ecosystems)
+        for inventory in _ordered(case.inventories):
+            known = _known(case, inventory.platform, scanned)
+            parts.append(_Part(case, inventory, scanned, case.consulted.coverage, known))
+    others = ((reported, ReportedMatcher(reported, ecosystems)) for reported in case.reported)
+    parts.extend(_Part(case, reported.inventory, matcher, (), {}, reported) for reported, matcher in others)
     return parts
 
 
@@ -202,7 +213,7 @@ def _unscanned(case: Case) -> Judgement:
         image=case.image,
         platform="",
         status=Status.UNDETERMINED,
-        counts=_counts((), {}),
+        counts=_counts((), {}, {}),
         breaches=(),
         undetermined=(Undetermined("/", case.unscanned),),
         findings=(),
@@ -226,8 +237,8 @@ def counted_as(finding: Finding, settings: Mapping[str, object]) -> Severity | N
     return finding.severity
 
 
-def _counts(findings: Sequence[Finding], settings: Mapping[str, object]) -> dict[str, int]:
-    counts = {severity.value: 0 for severity in Severity}
+def _counts(findings: Sequence[Finding], settings: Mapping[str, object], unnamed: Mapping[str, int]) -> dict[str, int]:
+    counts = {severity.value: unnamed.get(severity, 0) for severity in Severity}
     for finding in findings:
         severity = counted_as(finding, settings)
         if severity is not None:
@@ -246,7 +257,7 @@ def _summary(judgements: Sequence[Judgement]) -> str:
             platforms.setdefault(_reasons(judgement), []).append(judgement.platform)
     if len(judgements) == 1:
         return shorten("; ".join(platforms))
-    return shorten("; ".join(f"{', '.join(names)}: {text}" for text, names in platforms.items()))
+    return shorten("; ".join(": ".join(filter(None, (", ".join(names), text))) for text, names in platforms.items()))
 
 
 def _reasons(judgement: Judgement) -> str:

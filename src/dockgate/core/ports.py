@@ -342,7 +342,8 @@ class Facts:
 
     `matches` are without what is waived. `compare` orders versions: see `Matching.compare`. `known` are the findings of
     each baseline ("running", "approved"); one that there is not has no entry, and then everything is new. `reported`:
-    another scanner's findings are judged, which say nothing of the image's config, distribution or feeds.
+    another scanner's findings are judged, which say nothing of the image's config, distribution or feeds; then
+    `source`, `at` and `unnamed` are as in `verdict.Reported`.
     """
 
     inventory: Inventory
@@ -352,6 +353,9 @@ class Facts:
     compare: Callable[[str, str, str], int] = uncomparable
     known: Mapping[str, Known] = field(default_factory=dict)
     reported: bool = False
+    source: str = ""
+    at: str = ""
+    unnamed: Mapping[str, int] = field(default_factory=dict)
 
 
 class Rule(Protocol):
@@ -369,6 +373,9 @@ class Rule(Protocol):
     needs: tuple[str, ...]
     """what it cannot do without, beyond the standard library: names of third-party packages, or "ecosystems" for the
     order of versions; () for most"""
+    of_findings: bool
+    """whether it looks at findings one by one: then it is undetermined where another scanner only counted them
+    (`Facts.unnamed`). False for what knows how to judge by counts, or looks at other facts"""
     schema: Mapping[str, Any]
     """JSON Schema (2020-12) of the settings as a person may write them, for editors; `settings` decides"""
 

@@ -248,12 +248,17 @@ NOTHING_WAIVED = Waivers()
 @dataclass(frozen=True, slots=True)
 class Reported:
     """Findings that another scanner made on one platform. `source` is its name ("inspector", "trivy"), `at` when (RFC
-    3339), `inventory` holds the packages that it names."""
+    3339, "" when it does not say), `inventory` holds the packages that it names.
+
+    `unnamed` are findings that it counted without saying which: severity -> how many. Under "" are those of LOW,
+    INFORMATIONAL or UNTRIAGED of which it does not say which of the three.
+    """
 
     source: str
     at: str
     inventory: Inventory
     matches: Matches
+    unnamed: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

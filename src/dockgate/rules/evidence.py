@@ -16,11 +16,12 @@ _CLOCK_SKEW = timedelta(days=1)
 class Evidence:
     """Settings: `unread` (of the image), `uncomparable` (versions) and `uncovered` (ecosystems and packages without a
     feed) are each "undetermined" (the default) or "allow". `stale_after_days` (7) is how long after its last successful
-    check a feed is believed; a day or more."""
+    check a feed is believed, or another scanner's findings are; a day or more."""
 
     name = "evidence"
     always: Mapping[str, object] | None = {}
     needs: tuple[str, ...] = ()
+    of_findings = False
     schema: Mapping[str, Any] = {
         "properties": {
             **{kind: {"enum": ["undetermined", "allow"]} for kind in _KINDS},
@@ -37,6 +38,8 @@ class Evidence:
         for entry in (*_unread(facts), *facts.matches.undetermined):
             if settings.get(entry.kind) != _ALLOW:
                 yield entry
+        if facts.reported:
+            yield from _old(facts, int(str(settings["stale_after_days"])))
         needed = {package.ecosystem for package in facts.inventory.packages if not package.owner}
         for coverage in sorted(facts.coverage, key=lambda coverage: coverage.ecosystem):
             if coverage.ecosystem in needed:
@@ -49,27 +52,33 @@ RULE: Rule = Evidence()
 def _unread(facts: Facts) -> Iterator[Undetermined]:
     for unread in facts.inventory.unread:
         yield Undetermined(unread.path, unread.reason, "unread")
-    if not facts.inventory.packages and not facts.inventory.unread:
+    if not facts.inventory.packages and not facts.inventory.unread and not facts.reported:
         yield Undetermined("/", "No package was found in the image, so there is nothing to judge it by.", "unread")
 
 
 def _stale(coverage: Coverage, now: str, days: int) -> Iterator[Undetermined]:
-    feed, advice = f"The advisory feed for {coverage.ecosystem}", "run `dockgate db update`"
-    checked = _time(coverage.checked_at)
-    if checked is None:
-        reason = f"{feed} does not say when it was last checked: {advice}."
+    what = f"The advisory feed for {coverage.ecosystem}", "was last checked", "run `dockgate db update`"
+    if reason := _too_old(*what, coverage.checked_at, now, days):
         yield Undetermined(coverage.ecosystem, reason, "stale")
-        return
-    age = datetime.fromisoformat(now) - checked
+
+
+def _old(facts: Facts, days: int) -> Iterator[Undetermined]:
+    what = f"What {facts.source} found", "was found", "scan the image again"
+    if reason := _too_old(*what, facts.at, facts.now, days):
+        yield Undetermined(facts.source, reason, "stale")
+
+
+def _too_old(subject: str, happened: str, advice: str, at: str, now: str, days: int) -> str:
+    """Why something of that time is not believed now, "" when it is."""
+    time = _time(at)
+    if time is None:
+        return f"{subject} does not say when it {happened}: {advice}."
+    age = datetime.fromisoformat(now) - time
     if age < -_CLOCK_SKEW:
-        reason = f"{feed} was checked in the future, at {coverage.checked_at}: set the clocks right and {advice}."
-        yield Undetermined(coverage.ecosystem, reason, "stale")
-    elif age >= timedelta(days=days):
-        reason = (
-            f"{feed} was last checked {age.days} days ago, at {coverage.checked_at}, "
-            f"and the policy believes it for {days}: {advice}."
-        )
-        yield Undetermined(coverage.ecosystem, reason, "stale")
+        return f"{subject} {happened} in the future, at {at}: set the clocks right and {advice}."
+    if age >= timedelta(days=days):
+        return f"{subject} {happened} {age.days} days ago, at {at}, and the policy believes it for {days}: {advice}."
+    return ""
 
 
 def _time(text: str) -> datetime | None:

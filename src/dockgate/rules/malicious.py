@@ -12,6 +12,7 @@ class Malicious:
     name = "malicious"
     always: Mapping[str, object] | None = {}
     needs: tuple[str, ...] = ()
+    of_findings = False
     schema: Mapping[str, Any] = {"properties": {}}
 
     def settings(self, given: Mapping[str, object]) -> dict[str, object]:

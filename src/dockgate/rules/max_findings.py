@@ -5,7 +5,7 @@ from typing import Any
 
 from dockgate.core.errors import DefinitionError
 from dockgate.core.gate import counted_as
-from dockgate.core.model import Finding, Severity
+from dockgate.core.model import Finding, Severity, Undetermined
 from dockgate.core.policy import COUNTING_RULE
 from dockgate.core.ports import Facts, Rule
 from dockgate.core.verdict import Breach
@@ -21,6 +21,7 @@ class MaxFindings:
     name = COUNTING_RULE
     always: Mapping[str, object] | None = None
     needs: tuple[str, ...] = ()
+    of_findings = False
     schema: Mapping[str, Any] = {
         "properties": {
             **{severity: {"type": "integer", "minimum": 0} for severity in _SEVERITIES},
@@ -41,7 +42,7 @@ class MaxFindings:
         only_fixable = boolean("only_fixable", given.get("only_fixable", False))
         return {**limits, "only_fixable": only_fixable, "untriaged_counts_as": untriaged}
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach]:
+    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach | Undetermined]:
         counting: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
         for finding in facts.matches.findings:
             severity = counted_as(finding, settings)
@@ -49,14 +50,42 @@ class MaxFindings:
                 counting[severity].append(finding)
         for severity, findings in counting.items():
             limit = settings.get(severity.value)
-            if isinstance(limit, int) and len(findings) > limit:
-                yield Breach(self.name, _message(severity, findings, limit), tuple(findings))
+            if not isinstance(limit, int):
+                continue
+            least, most = _unnamed(severity, facts.unnamed, settings)
+            if len(findings) + least > limit:
+                yield Breach(self.name, _message(severity, findings, limit, least), tuple(findings))
+            elif len(findings) + most > limit:
+                yield Undetermined("/", _doubt(severity, len(findings) + most, limit, facts.source))
 
 
 RULE: Rule = MaxFindings()
 
 
-def _message(severity: Severity, findings: list[Finding], limit: int) -> str:
+def _unnamed(severity: Severity, unnamed: Mapping[str, int], settings: Mapping[str, object]) -> tuple[int, int]:
+    """How many of the findings that were only counted count as this severity: at least, at most."""
+    most = unnamed.get(severity, 0)
+    least = 0 if settings.get("only_fixable") else most
+    untriaged = settings.get("untriaged_counts_as")
+    if severity is Severity.UNTRIAGED and untriaged != severity:
+        return 0, 0
+    if untriaged == severity and severity is not Severity.UNTRIAGED:
+        told = unnamed.get(Severity.UNTRIAGED, 0)
+        least, most = least + (0 if settings.get("only_fixable") else told), most + told
+    if severity in (Severity.LOW, Severity.INFORMATIONAL, untriaged):
+        most += unnamed.get("", 0)
+    return least, most
+
+
+def _message(severity: Severity, findings: list[Finding], limit: int, unnamed: int) -> str:
     untriaged = sum(finding.severity is not severity for finding in findings)
     share = f" ({untriaged} of them UNTRIAGED)" if untriaged else ""
-    return f"{len(findings)} {severity} finding{'s' if len(findings) != 1 else ''}{share}, at most {limit} allowed"
+    count = len(findings) + unnamed
+    return f"{count} {severity} finding{'s' if count != 1 else ''}{share}, at most {limit} allowed"
+
+
+def _doubt(severity: Severity, most: int, limit: int, source: str) -> str:
+    return (
+        f"{source} counted findings without saying of each how severe it is, or whether it has a fix: up to {most} may "
+        f"count as {severity}, at most {limit} allowed."
+    )
