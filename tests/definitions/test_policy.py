@@ -3,8 +3,8 @@ import pytest
 from dockgate import rules
 from dockgate.core import canonical
 from dockgate.core.errors import DefinitionError, NotFoundError
-from dockgate.core.policy import policy_bytes
-from dockgate.definitions.policy import BUILTIN, builtin, policy
+from dockgate.core.policy import of_rules, policy_bytes
+from dockgate.definitions.policy import BUILTIN, builtin, completed, policy
 
 RULES = rules.load()
 
@@ -115,3 +115,39 @@ def test_a_rule_may_hold_several_times_each_with_an_action_of_its_own() -> None:
 def test_a_wrong_action_is_refused_with_its_line(text: str, said: str) -> None:
     with pytest.raises(DefinitionError, match=said):
         policy(text, "ours", RULES)
+
+
+WHOLE = """\
+kind: Policy
+name: strict
+rules:
+  max_findings:
+    HIGH: 0
+"""
+
+
+def test_a_policy_may_be_a_whole_document() -> None:
+    bare = policy("max_findings:\n  HIGH: 0\n", "strict", RULES)
+    assert policy(WHOLE, "strict", RULES) == bare
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("HIGH: 0", "HIHG: 0"), "strict.yaml:5: rules.max_findings.HIHG: unknown key"),
+        (("name: strict", "name: other"), "strict.yaml:2: name: this is the policy 'other'"),
+        (("name: strict", "name: a/b"), "strict.yaml:2: name: 'a/b' is no name"),
+        (("kind: Policy", "kind: Pipeline"), "strict.yaml:1: kind: unknown kind"),
+        (("rules:", "rulse:"), "strict.yaml:3: rulse: unknown key"),
+    ],
+)
+def test_errors_in_a_whole_document_have_their_line(change: tuple[str, str], said: str) -> None:
+    with pytest.raises(DefinitionError) as raised:
+        policy(WHOLE.replace(*change), "strict", RULES)
+    assert str(raised.value).startswith(said)
+
+
+def test_rules_that_always_hold_are_added_to_a_policy_of_before_they_did() -> None:
+    whole = policy(WHOLE, "strict", RULES)
+    before = of_rules("strict", {"max_findings": whole.rules["max_findings"]})
+    assert completed(before, RULES) == whole

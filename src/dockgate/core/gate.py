@@ -14,11 +14,13 @@ from dockgate.core.ports import Ecosystem, Facts, Known, Matching, Rule, known_a
 from dockgate.core.remedy import find_remedy
 from dockgate.core.reported import ReportedMatcher
 from dockgate.core.verdict import (
+    NO_REMEDY,
     Breach,
     Case,
     Inputs,
     Judgement,
     Policy,
+    Remedy,
     Reported,
     RuleAction,
     Settings,
@@ -29,14 +31,15 @@ from dockgate.core.verdict import (
 )
 
 
-def judge(case: Case, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule]) -> Verdict:
-    """The verdict on an image or index by its platforms.
+def judge(case: Case, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, remedies: bool = True) -> Verdict:
+    """The verdict on an image or index by its platforms. Without `remedies`, which take the longest, it is for looking
+    at and not for keeping.
 
     Raises DefinitionError when the policy names a rule that is not among `rules`."""
     if not case.inventories and not case.reported and not case.unscanned:
         case = replace(case, unscanned="No scan: the image's packages are not known.")
     held = _held(case.policy, rules)
-    judgements = tuple(part.judgement(held) for part in _parts(case, ecosystems))
+    judgements = tuple(part.judgement(held, remedies) for part in _parts(case, ecosystems))
     if case.unscanned:
         judgements = (*judgements, _unscanned(case))
     return Verdict(
@@ -106,7 +109,7 @@ class _Part:
     known: Mapping[str, Known]
     reported: Reported | None = None
 
-    def judgement(self, held: Sequence[Held]) -> Judgement:
+    def judgement(self, held: Sequence[Held], remedies: bool) -> Judgement:
         said = self.say(self.inventory, held)
         counting = next(iter(self.case.policy.rules.get(COUNTING_RULE, ())), {})
         return Judgement(
@@ -117,11 +120,14 @@ class _Part:
             breaches=said.breaches,
             undetermined=said.undetermined,
             findings=said.findings,
-            remedy=find_remedy(self.inventory, said, lambda raised: self.say(raised, held), self.matcher),
+            remedy=self.remedy(said, held) if remedies else NO_REMEDY,
             warnings=said.warnings,
             notes=said.notes,
             waived=said.waived,
         )
+
+    def remedy(self, said: "Said", held: Sequence[Held]) -> Remedy:
+        return find_remedy(self.inventory, said, lambda raised: self.say(raised, held), self.matcher)
 
     def say(self, inventory: Inventory, held: Sequence[Held]) -> "Said":
         """What the rules say of these packages."""

@@ -1,5 +1,6 @@
 """Policies: YAML that people write, to the canonical form that is hashed and judged by."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,25 +16,77 @@ if TYPE_CHECKING:
 BUILTIN = ("default",)
 """names of the policies that come with Dockgate, each a YAML file in this folder"""
 
+KIND = "Policy"
+KEYS = ("kind", "name", "rules", "examples")
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}"
+
 
 def policy(text: str, name: str, rules: Sequence[Rule], file: str = "") -> Policy:
     """The policy called `name`: a mapping of rule names to their settings, filled in with the rules' defaults and with
-    the rules that always hold. `file` is said in errors (`<name>.yaml`). Raises DefinitionError."""
+    the rules that always hold; or a document `kind: Policy` of that name, whose `rules` are such a mapping. `file` is
+    said in errors (`<name>.yaml`). Raises DefinitionError."""
     from dockgate.definitions.yaml import load  # the parser takes longest to import of all that the gate needs
 
     document = load(text, file or f"{name}.yaml")
+    if not is_whole(document):
+        return of_mapping(document, (), name, rules)
+    called, found = of_document(document, rules)
+    if called != name:
+        raise document.error(("name",), f"this is the policy {called!r}, and not {name!r}", "Use one name for both.")
+    return found
+
+
+def is_whole(document: "Document") -> bool:
+    """Whether it is a document `kind: Policy`, and no bare mapping of rules."""
+    return isinstance(document.value, dict) and "kind" in document.value
+
+
+def of_document(document: "Document", rules: Sequence[Rule]) -> tuple[str, Policy]:
+    """The name and the policy of a document `kind: Policy`. Its examples are for `definitions.examples` to read."""
+    value = document.value
+    if value.get("kind") != KIND:
+        raise document.error(("kind",), f"unknown kind {value.get('kind')!r}", f"Allowed here: {KIND}.")
+    for key in value:
+        if key not in KEYS:
+            raise document.error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
+    name = value.get("name")
+    if not isinstance(name, str) or not re.fullmatch(NAME, name):
+        raise document.error(("name",), f"{name!r} is no name", "Letters, digits, '.', '_' and '-', at most 48.")
+    if "rules" not in value:
+        raise document.error((), "the key 'rules' is missing", "It holds the rules and their settings.")
+    return name, of_mapping(document, ("rules",), name, rules)
+
+
+def of_mapping(
+    document: "Document", here: "Location", name: str, rules: Sequence[Rule], *, filled: bool = True
+) -> Policy:
+    """The policy that the mapping at `here` is. Unless `filled`, rules that always hold are left out where it does not
+    name them."""
     known = {rule.name: rule for rule in rules}
-    if not isinstance(document.value, dict) or not document.value:
-        raise document.error((), f"a policy is a mapping from rules to their settings; rules: {', '.join(known)}")
+    given = document.value
+    for key in here:
+        given = given[key]
+    if not isinstance(given, dict) or not given:
+        raise document.error(here, f"a policy is a mapping from rules to their settings; rules: {', '.join(known)}")
     settings: dict[str, tuple[dict[str, object], ...]] = {}
-    for key, given in document.value.items():
+    for key, uses in given.items():
         if key not in known:
-            raise document.error((key,), f"unknown rule; allowed here: {', '.join(known)}")
-        settings[key] = tuple(_uses(document, known[key], given))
-    for rule in rules:
-        if rule.name not in settings and rule.always is not None:
-            settings[rule.name] = (in_full(rule, rule.always),)
-    return canonical.of_rules(name, settings)
+            raise document.error((*here, key), f"unknown rule; allowed here: {', '.join(known)}")
+        settings[key] = tuple(_uses(document, known[key], uses, (*here, key)))
+    return canonical.of_rules(name, _with_those_that_hold(settings, rules) if filled else settings)
+
+
+def completed(policy: Policy, rules: Sequence[Rule]) -> Policy:
+    """The policy with those rules that always hold and that it does not name: a newer version has more of them."""
+    return canonical.of_rules(policy.name, _with_those_that_hold(policy.rules, rules))
+
+
+def _with_those_that_hold(
+    settings: Mapping[str, tuple[dict[str, object], ...]], rules: Sequence[Rule]
+) -> dict[str, tuple[dict[str, object], ...]]:
+    missing = {rule.name: rule.always for rule in rules if rule.always is not None and rule.name not in settings}
+    by_name = {rule.name: rule for rule in rules}
+    return {**settings, **{name: (in_full(by_name[name], always),) for name, always in missing.items()}}
 
 
 def in_full(rule: Rule, given: Mapping[str, object]) -> dict[str, object]:
@@ -54,15 +107,15 @@ def builtin(name: str, rules: Sequence[Rule]) -> Policy:
     return policy((Path(__file__).parent / f"{name}.yaml").read_text("utf-8"), name, rules)
 
 
-def _uses(document: "Document", rule: Rule, given: Any) -> Iterator[dict[str, object]]:
+def _uses(document: "Document", rule: Rule, given: Any, here: "Location") -> Iterator[dict[str, object]]:
     """A rule's settings: a mapping, or a list of them for a rule that holds several times."""
     if isinstance(given, list):
         if not given:
-            raise document.error((rule.name,), "the list of settings is empty; leave the rule out, or give {}")
+            raise document.error(here, "the list of settings is empty; leave the rule out, or give {}")
         for index, one in enumerate(given):
-            yield _settings(document, rule, one, (rule.name, index))
+            yield _settings(document, rule, one, (*here, index))
     else:
-        yield _settings(document, rule, given, (rule.name,))
+        yield _settings(document, rule, given, here)
 
 
 def _settings(document: "Document", rule: Rule, given: Any, here: "Location") -> dict[str, object]:

@@ -11,7 +11,7 @@ from dockgate.core.deploy import Service
 from dockgate.core.errors import DatabaseError, DeployError, DockgateError
 from dockgate.core.model import Slice
 from dockgate.core.stores import Scan, ScanState
-from dockgate.core.verdict import Case, Status, Verdict
+from dockgate.core.verdict import Case, Policy, Status, Verdict
 from dockgate.pipeline.parts import Parts
 
 _log = logging.getLogger(__name__)
@@ -31,26 +31,29 @@ class Judging:
         self._images.finish_scan(scan.image, scan.number, (), reason, self._parts.now())
 
     def judge(self, image: str, policy_name: str, cause: str) -> tuple[Verdict, str] | None:
-        """The verdict on what was read, stored under its cause, with its digest; None while nothing was read yet.
+        """The verdict on what was read, stored under its cause, with its digest; None while nothing was read yet."""
+        case = self.case(image, self._parts.policies(policy_name))
+        if case is None:
+            return None
+        verdict = gate.judge(case, self._parts.ecosystems, self._parts.rules)
+        return self._images.add_verdict(verdict, case, cause)
 
-        A scan that failed and a database that is not there are Undetermined verdicts: whoever waits gets an answer.
+    def case(self, image: str, policy: Policy) -> Case | None:
+        """All that a verdict on what was read is made from, as of now; None while nothing was read yet.
+
+        A scan that failed and a database that is not there make Undetermined verdicts: whoever waits gets an answer.
         """
         scan = self._images.scan(image)
         if scan is None or scan.state is ScanState.REQUESTED:
             return None
-        parts = self._parts
-        policy = parts.policies(policy_name)
-        case = Case(image, policy, parts.now(), parts.engine_version)
+        case = Case(image, policy, self._parts.now(), self._parts.engine_version)
         if scan.state is ScanState.FAILED:
-            case = replace(case, unscanned=scan.reason)
-        else:
-            inventories = tuple(self._images.inventories(image))
-            try:
-                case = replace(case, inventories=inventories, consulted=parts.advisories().slice(inventories))
-            except DatabaseError as error:
-                case = replace(case, unscanned=error.whole)
-        verdict = gate.judge(case, parts.ecosystems, parts.rules)
-        return self._images.add_verdict(verdict, case, cause)
+            return replace(case, unscanned=scan.reason)
+        inventories = tuple(self._images.inventories(image))
+        try:
+            return replace(case, inventories=inventories, consulted=self._parts.advisories().slice(inventories))
+        except DatabaseError as error:
+            return replace(case, unscanned=error.whole)
 
     def answer(self, image: str) -> list[str]:
         """Answers whoever waits on this image, if it can be judged. Returns the executions that may go on."""
