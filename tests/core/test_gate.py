@@ -290,12 +290,12 @@ def test_what_others_report_does_not_make_up_for_a_scan_that_failed() -> None:
     assert verdict.status is Status.REJECTED
 
 
-def test_a_rule_of_findings_is_undetermined_where_they_were_only_counted() -> None:
+def test_a_rule_of_findings_is_undetermined_where_what_it_looks_at_is_not_told() -> None:
     class Fussy:
         name = "fussy"
         always = None
         needs = ()
-        of_findings = True
+        looks_at = ("exploited",)
         schema: ClassVar[dict[str, Any]] = {}
 
         def settings(self, given: Mapping[str, object]) -> dict[str, object]:
@@ -311,3 +311,10 @@ def test_a_rule_of_findings_is_undetermined_where_they_were_only_counted() -> No
     assert "trivy counted 3 findings without naming any: fussy cannot be judged by that." in verdict.summary
     none = replace(case, reported=(reported(unnamed={"CRITICAL": 0}),))
     assert gate.judge(none, ECOSYSTEMS, (*RULES, Fussy())).status is Status.APPROVED
+    bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
+    told = replace(reported(bad), untold=("epss",))
+    assert gate.judge(replace(case, reported=(told,)), ECOSYSTEMS, (*RULES, Fussy())).status is Status.APPROVED
+    silent = replace(reported(bad), untold=("epss", "exploited"))
+    verdict = gate.judge(replace(case, reported=(silent,)), ECOSYSTEMS, (*RULES, Fussy()))
+    assert verdict.status is Status.UNDETERMINED
+    assert "trivy does not tell of findings: exploited. fussy cannot be judged." in verdict.summary

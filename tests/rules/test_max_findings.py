@@ -2,7 +2,7 @@ import pytest
 from tests.core.gating import NOW, inventory, package
 
 from dockgate.core.errors import DefinitionError
-from dockgate.core.model import Finding, Matches, Rating, Severity
+from dockgate.core.model import Finding, Matches, Rating, Severity, Undetermined
 from dockgate.core.ports import Facts
 from dockgate.core.verdict import Breach
 from dockgate.rules.max_findings import RULE
@@ -81,7 +81,7 @@ def test_counts_are_judged_like_findings() -> None:
 
 def test_counts_that_do_not_say_whether_there_is_a_fix_are_undetermined_where_that_matters() -> None:
     (said,) = counted({"CRITICAL": 3}, CRITICAL=0, only_fixable=True)
-    assert said.startswith("? inspector counted findings without saying")
+    assert said.startswith("? inspector does not say of every finding")
     assert "up to 3 may count as CRITICAL, at most 0 allowed" in said
     assert counted({"CRITICAL": 3}, CRITICAL=3, only_fixable=True) == []
 
@@ -98,3 +98,13 @@ def test_counts_of_an_unknown_severity_may_be_any_of_those_not_told() -> None:
 def test_counts_of_untriaged_count_as_the_policy_says() -> None:
     assert counted({"UNTRIAGED": 2}, HIGH=1) == ["! 2 HIGH findings, at most 1 allowed"]
     assert counted({"UNTRIAGED": 2}, UNTRIAGED=1) == ["! 2 UNTRIAGED findings, at most 1 allowed"]
+
+
+def test_findings_of_which_no_fix_is_told_may_have_one() -> None:
+    held = (finding(Severity.HIGH, fixed=""),)
+    facts = Facts(inventory(), Matches(held, ()), (), NOW, reported=True, source="sarif", untold=("fixed",))
+    (said,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
+    assert isinstance(said, Undetermined)
+    assert list(RULE.judge(facts, RULE.settings({"HIGH": 1, "only_fixable": True}))) == []
+    (said,) = RULE.judge(facts, RULE.settings({"HIGH": 0}))
+    assert isinstance(said, Breach)

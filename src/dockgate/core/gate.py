@@ -137,7 +137,8 @@ class _Part:
         facts = Facts(inventory, counting, self.coverage, case.now, self.matcher.compare, self.known)
         if self.reported is not None:
             other = self.reported
-            facts = replace(facts, reported=True, source=other.source, at=other.at, unnamed=other.unnamed)
+            facts = replace(facts, reported=True, source=other.source, at=other.at)
+            facts = replace(facts, unnamed=other.unnamed, untold=other.untold)
         told: dict[RuleAction, list[Breach]] = {action: [] for action in RuleAction}
         undetermined: dict[Undetermined, None] = {}
         for one in held:
@@ -180,10 +181,13 @@ class Said:
 
 
 def _asked(held: Held, facts: Facts) -> Iterator[Breach | Undetermined]:
-    """What the rule says, and that it cannot say more where the findings that it looks at were only counted."""
+    """What the rule says, and that it cannot say more where another scanner does not tell what it looks at."""
     yield from held.rule.judge(facts, held.settings)
+    if untold := [name for name in held.rule.looks_at if name in facts.untold and facts.matches.findings]:
+        reason = f"{facts.source} does not tell of findings: {', '.join(untold)}. {held.rule.name} cannot be judged."
+        yield Undetermined("/", reason)
     unnamed = sum(facts.unnamed.values())
-    if unnamed and held.rule.of_findings:
+    if unnamed and held.rule.looks_at:
         them = f"{unnamed} finding{'s' if unnamed != 1 else ''}"
         reason = f"{facts.source} counted {them} without naming any: {held.rule.name} cannot be judged by that."
         yield Undetermined("/", reason)

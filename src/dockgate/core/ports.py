@@ -343,7 +343,7 @@ class Facts:
     `matches` are without what is waived. `compare` orders versions: see `Matching.compare`. `known` are the findings of
     each baseline ("running", "approved"); one that there is not has no entry, and then everything is new. `reported`:
     another scanner's findings are judged, which say nothing of the image's config, distribution or feeds; then
-    `source`, `at` and `unnamed` are as in `verdict.Reported`.
+    `source`, `at`, `unnamed` and `untold` are as in `verdict.Reported`.
     """
 
     inventory: Inventory
@@ -356,6 +356,7 @@ class Facts:
     source: str = ""
     at: str = ""
     unnamed: Mapping[str, int] = field(default_factory=dict)
+    untold: tuple[str, ...] = ()
 
 
 class Rule(Protocol):
@@ -373,9 +374,10 @@ class Rule(Protocol):
     needs: tuple[str, ...]
     """what it cannot do without, beyond the standard library: names of third-party packages, or "ecosystems" for the
     order of versions; () for most"""
-    of_findings: bool
-    """whether it looks at findings one by one: then it is undetermined where another scanner only counted them
-    (`Facts.unnamed`). False for what knows how to judge by counts, or looks at other facts"""
+    looks_at: tuple[str, ...]
+    """the fields of `Finding` that it cannot judge without ("exploited", "epss"): it is undetermined where another
+    scanner does not tell one of them (`Facts.untold`), or only counted findings (`Facts.unnamed`). () for what looks at
+    no findings, or knows what to make of that itself"""
     schema: Mapping[str, Any]
     """JSON Schema (2020-12) of the settings as a person may write them, for editors; `settings` decides"""
 

@@ -251,7 +251,8 @@ class Reported:
     3339, "" when it does not say), `inventory` holds the packages that it names.
 
     `unnamed` are findings that it counted without saying which: severity -> how many. Under "" are those of LOW,
-    INFORMATIONAL or UNTRIAGED of which it does not say which of the three.
+    INFORMATIONAL or UNTRIAGED of which it does not say which of the three. `untold` are the fields of `Finding`
+    that it says nothing of: where they are empty, that means nothing.
     """
 
     source: str
@@ -259,6 +260,7 @@ class Reported:
     inventory: Inventory
     matches: Matches
     unnamed: dict[str, int] = field(default_factory=dict)
+    untold: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class Evidence:
     name = "evidence"
     always: Mapping[str, object] | None = {}
     needs: tuple[str, ...] = ()
-    of_findings = False
+    looks_at: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {
             **{kind: {"enum": ["undetermined", "allow"]} for kind in _KINDS},

@@ -12,7 +12,7 @@ class Malicious:
     name = "malicious"
     always: Mapping[str, object] | None = {}
     needs: tuple[str, ...] = ()
-    of_findings = False
+    looks_at: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {"properties": {}}
 
     def settings(self, given: Mapping[str, object]) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """At most so many findings of each severity. An absent severity has no limit; a count that is absent is zero."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ class MaxFindings:
     name = COUNTING_RULE
     always: Mapping[str, object] | None = None
     needs: tuple[str, ...] = ()
-    of_findings = False
+    looks_at: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {
             **{severity: {"type": "integer", "minimum": 0} for severity in _SEVERITIES},
@@ -44,10 +45,13 @@ class MaxFindings:
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach | Undetermined]:
         counting: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
+        doubted: Counter[Severity] = Counter()
         for finding in facts.matches.findings:
             severity = counted_as(finding, settings)
             if severity is not None:
                 counting[severity].append(finding)
+            elif "fixed" in facts.untold and (severity := counted_as(finding, {**settings, "only_fixable": False})):
+                doubted[severity] += 1
         for severity, findings in counting.items():
             limit = settings.get(severity.value)
             if not isinstance(limit, int):
@@ -55,8 +59,8 @@ class MaxFindings:
             least, most = _unnamed(severity, facts.unnamed, settings)
             if len(findings) + least > limit:
                 yield Breach(self.name, _message(severity, findings, limit, least), tuple(findings))
-            elif len(findings) + most > limit:
-                yield Undetermined("/", _doubt(severity, len(findings) + most, limit, facts.source))
+            elif (highest := len(findings) + most + doubted[severity]) > limit:
+                yield Undetermined("/", _doubt(severity, highest, limit, facts.source))
 
 
 RULE: Rule = MaxFindings()
@@ -86,6 +90,6 @@ def _message(severity: Severity, findings: list[Finding], limit: int, unnamed: i
 
 def _doubt(severity: Severity, most: int, limit: int, source: str) -> str:
     return (
-        f"{source} counted findings without saying of each how severe it is, or whether it has a fix: up to {most} may "
-        f"count as {severity}, at most {limit} allowed."
+        f"{source} does not say of every finding how severe it is, or whether it has a fix: up to {most} may count as "
+        f"{severity}, at most {limit} allowed."
     )
