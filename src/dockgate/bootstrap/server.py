@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dockgate.bootstrap.people import People
 from dockgate.core.adapters import RepositoryHost
 from dockgate.core.errors import DatabaseError, NotFoundError, UsageError
 from dockgate.core.pipeline import ActionType, Pipeline
@@ -53,6 +54,10 @@ class Server:
     @property
     def store(self) -> Store:
         return self.parts.store
+
+    @property
+    def people(self) -> People:
+        return People(self.parts)
 
     @property
     def source(self) -> RepositoryHost:

@@ -38,6 +38,9 @@ root = LazyGroup(
         "image": "dockgate.cli.image",
         "verdict": "dockgate.cli.verdict",
         "deploy": "dockgate.cli.deploy",
+        "principal": "dockgate.cli.principal",
+        "token": "dockgate.cli.token",
+        "audit": "dockgate.cli.audit",
     },
     help="Takes a container image from git push to a running service, and lets nothing through that its "
     "vulnerabilities forbid.",

@@ -39,6 +39,14 @@ class DeniedError(DockgateError):
     """A token is wrong, or the caller may not do this."""
 
 
+class UnknownCallerError(DeniedError):
+    """Whoever asks showed no token that stands."""
+
+
+class BusyError(DockgateError):
+    """Asked too often in a short time."""
+
+
 class UnavailableError(DockgateError):
     """Something outside did not answer as it should (registry, feed, engine). Trying again may help."""
 

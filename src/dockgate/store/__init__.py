@@ -10,6 +10,7 @@ from sqlalchemy import insert, select
 from dockgate.core.errors import UnavailableError
 from dockgate.core.stores import Store
 from dockgate.store.approvals import SqlApprovals
+from dockgate.store.audit import SqlAudit
 from dockgate.store.blobs import FileBlobs
 from dockgate.store.engine import Database
 from dockgate.store.events import SqlEvents
@@ -17,6 +18,7 @@ from dockgate.store.executions import SqlExecutions
 from dockgate.store.images import SqlImages
 from dockgate.store.logs import FileLogs
 from dockgate.store.migrations import migrate
+from dockgate.store.people import SqlPrincipals, SqlTokens
 from dockgate.store.pipelines import SqlPipelines, SqlRepositories
 from dockgate.store.schema import identity
 from dockgate.store.services import SqlServices
@@ -63,6 +65,9 @@ def open_store(folder: Path, url: str | None = None) -> OpenStore:
         images=SqlImages(database),
         approvals=SqlApprovals(database),
         services=SqlServices(database),
+        principals=SqlPrincipals(database),
+        tokens=SqlTokens(database),
+        audit=SqlAudit(database),
         blobs=blobs,
         logs=logs,
         database=database,

@@ -18,6 +18,7 @@ from sqlalchemy import (
 from dockgate.core.approvals import ApprovalState
 from dockgate.core.deploy import TaskDefinition
 from dockgate.core.events import EventKind
+from dockgate.core.people import Permission, Role
 from dockgate.core.pipeline import Pipeline, State
 from dockgate.core.stores import ScanState
 from dockgate.core.verdict import Status
@@ -210,3 +211,46 @@ services = Table(
     _words("deployed_by"),
     ForeignKeyConstraint(["name", "revision"], [task_definitions.c.family, task_definitions.c.revision]),
 )
+
+principals = Table(
+    "principals",
+    metadata,
+    _words("name", primary_key=True),
+    _words("folded", unique=True),
+    Column("roles", Json(tuple[Role, ...]), nullable=False),
+    _words("email"),
+    _words("created_at"),
+    _words("disabled_at"),
+)
+"""`folded` is the name in small letters: nobody passes for somebody else by a capital."""
+
+tokens = Table(
+    "tokens",
+    metadata,
+    _seq(),
+    _words("id", unique=True),
+    _words("principal", ForeignKey(principals.c.name)),
+    _words("digest"),
+    Column("scopes", Json(tuple[Permission, ...]), nullable=False),
+    Column("repositories", Json(tuple[str, ...]), nullable=False),
+    Column("pipelines", Json(tuple[str, ...]), nullable=False),
+    _words("created_at"),
+    _words("expires_at"),
+    _words("last_used_at"),
+    _words("revoked_at"),
+)
+Index(None, tokens.c.principal, tokens.c.seq)
+
+audit = Table(
+    "audit",
+    metadata,
+    _seq(),
+    _words("id", unique=True),
+    _words("at"),
+    _words("who"),
+    _words("token"),
+    _words("call"),
+    _words("subject"),
+    Column("status", Integer, nullable=False),
+)
+Index(None, audit.c.who, audit.c.seq)

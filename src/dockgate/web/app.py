@@ -14,13 +14,16 @@ from dockgate import __version__
 from dockgate.bootstrap.server import Server
 from dockgate.core import errors
 from dockgate.web import git, registry
-from dockgate.web.api import approvals, deploys, executions, images, pipelines
+from dockgate.web.api import approvals, deploys, executions, health, images, people, pipelines
+from dockgate.web.caller import Audited, Failures
 from dockgate.web.limit import BodyLimit
 
 _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
     (errors.NotFoundError, 404),
     (errors.ConflictError, 409),
+    (errors.UnknownCallerError, 401),
     (errors.DeniedError, 403),
+    (errors.BusyError, 429),
     (errors.UsageError, 400),
     (errors.UnavailableError, 503),
     (errors.DatabaseError, 503),
@@ -44,9 +47,11 @@ def create_app(server: Server) -> FastAPI:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts))
     app.add_middleware(BaseHTTPMiddleware, dispatch=_refuse_other_origins)
     app.add_middleware(BodyLimit)
+    app.add_middleware(Audited)
     app.state.server = server
-    for router in (pipelines.router, executions.router, approvals.router, images.router, deploys.router):
-        app.include_router(router, prefix="/api/v1")
+    app.state.failures = Failures()
+    for part in (health, pipelines, executions, approvals, images, deploys, people):
+        app.include_router(part.router, prefix="/api/v1")
     app.include_router(registry.router)
     app.include_router(git.router)
     app.add_exception_handler(errors.DockgateError, _explain)
@@ -64,11 +69,15 @@ async def _refuse_other_origins(request: Request, answer: RequestResponseEndpoin
     return await answer(request)
 
 
-async def _explain(_: Request, error: Exception) -> Response:
+async def _explain(request: Request, error: Exception) -> Response:
     if not isinstance(error, errors.DockgateError):
         raise error
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    return JSONResponse({"error": str(error), "advice": error.advice}, status)
+    answer = JSONResponse({"error": str(error), "advice": error.advice}, status)
+    if status == 401:
+        kind = "Basic" if request.url.path.startswith("/git/") else "Bearer"
+        answer.headers["WWW-Authenticate"] = f'{kind} realm="dockgate"'
+    return answer
 
 
 async def _plain(_: Request, error: Exception) -> Response:

@@ -3,22 +3,40 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from dockgate.core.errors import NotFoundError
+from dockgate.core.people import Caller, Permission
 from dockgate.web.api import TheServer
+from dockgate.web.caller import May
 
 router = APIRouter(include_in_schema=False)
+
+
+class MayGit(May):
+    """To pull is to read, to push is to run. A push begins by asking for the references under its service's name."""
+
+    def needed(self, request: Request) -> Permission:
+        service = request.query_params.get("service", "") or request.path_params["path"]
+        return Permission.RUN if service.endswith("git-receive-pack") else Permission.READ
+
 
 _receiving: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 """one push into a repository at a time, so that each is an event of its own"""
 
 
 @router.api_route("/git/{repository}.git/{path:path}", methods=["GET", "POST"])
-async def git(repository: str, path: str, request: Request, server: TheServer) -> Response:
+async def git(
+    repository: str,
+    path: str,
+    request: Request,
+    who: Annotated[Caller, Depends(MayGit(Permission.READ))],
+    server: TheServer,
+) -> Response:
     if repository not in await run_in_threadpool(server.store.repositories.names):
         advice = "Create it with a Repository document: dockgate apply FILE"
         return PlainTextResponse(f"no repository {repository!r} here. {advice}\n", 404)

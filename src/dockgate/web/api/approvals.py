@@ -1,11 +1,12 @@
 """Approvals: who waits for what, since when, and how it was settled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi import APIRouter
 
 from dockgate.core.approvals import Approval, ApprovalState
-from dockgate.web.api import TheServer
+from dockgate.core.people import Permission
+from dockgate.web.api import Decider, Reader, TheServer
 
 router = APIRouter()
 
@@ -30,11 +31,11 @@ class ApprovalView:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """`who` is a name for the record; who may decide comes with people and roles."""
+    """`who` is a name for the record while the server has no principals; later it is the principal's."""
 
     token: str
     reason: str
-    who: str
+    who: str = ""
 
 
 def view(approval: Approval) -> ApprovalView:
@@ -42,18 +43,22 @@ def view(approval: Approval) -> ApprovalView:
 
 
 @router.get("/approvals")
-def approvals(server: TheServer, state: ApprovalState | None = None, limit: int = 100) -> list[ApprovalView]:
+def approvals(
+    who: Reader, server: TheServer, state: ApprovalState | None = None, limit: int = 100
+) -> list[ApprovalView]:
     """Newest first."""
     return [view(approval) for approval in server.store.approvals.list(state, max(1, min(limit, 1000)))]
 
 
 @router.get("/approvals/{approval_id:path}")
-def show(approval_id: str, server: TheServer) -> Approval:
-    """One approval, with its token."""
-    return server.store.approvals.get(approval_id)
+def show(approval_id: str, who: Reader, server: TheServer) -> Approval:
+    """One approval, with its token for those who may decide."""
+    approval = server.store.approvals.get(approval_id)
+    return approval if who.may(Permission.DECIDE) else replace(approval, token="")
 
 
 @router.post("/approvals/{approval_id:path}/reject")
-def reject(approval_id: str, body: Reject, server: TheServer) -> ApprovalView:
+def reject(approval_id: str, body: Reject, who: Decider, server: TheServer) -> ApprovalView:
     """A person's no. There is no person's yes: only a verdict approves."""
-    return view(server.engine.reject(approval_id, body.token, body.reason, body.who))
+    name = who.name if who.token else body.who or who.name
+    return view(server.engine.reject(approval_id, body.token, body.reason, name))

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from dockgate.core.deploy import Service, Task, TaskDefinition, TaskState
 from dockgate.core.errors import UsageError
-from dockgate.web.api import TheServer
+from dockgate.web.api import Administrator, Reader, TheServer
 
 MOST_TASKS = 100
 
@@ -35,7 +35,7 @@ class Scale:
 
 
 @router.get("/services")
-def services(server: TheServer) -> list[ServiceSummary]:
+def services(who: Reader, server: TheServer) -> list[ServiceSummary]:
     """All services: what each should run, and how many tasks do."""
     found = []
     for service in server.store.services.list():
@@ -46,13 +46,13 @@ def services(server: TheServer) -> list[ServiceSummary]:
 
 
 @router.get("/services/{name}")
-def service(name: str, server: TheServer) -> ServiceView:
+def service(name: str, who: Reader, server: TheServer) -> ServiceView:
     """One service with its revisions and the tasks that there are now."""
     return _view(name, server)
 
 
 @router.post("/services/{name}/scale")
-def scale(name: str, body: Scale, server: TheServer) -> ServiceView:
+def scale(name: str, body: Scale, who: Administrator, server: TheServer) -> ServiceView:
     """Sets the desired count, and answers when as many tasks run."""
     if not 0 <= body.desired_count <= MOST_TASKS:
         raise UsageError(f"a desired count of {body.desired_count}", f"Allowed: 0 to {MOST_TASKS}.")

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from dockgate.core.errors import NotFoundError
 from dockgate.core.pipeline import ActionKey, ActionRun, ActionType, Execution, State, latest, stage_state
-from dockgate.web.api import Count, TheServer
+from dockgate.web.api import Count, Reader, Runner, TheServer
 from dockgate.web.api.approvals import ApprovalView, view
 
 router = APIRouter()
@@ -57,7 +57,7 @@ class Stop:
 
 
 @router.get("/executions/{execution_id}")
-def show(execution_id: str, server: TheServer) -> ExecutionView:
+def show(execution_id: str, who: Reader, server: TheServer) -> ExecutionView:
     """An execution with its stages and actions."""
     execution = server.store.executions.get(execution_id)
     pipeline = server.store.pipelines.get(execution.pipeline, execution.pipeline_version)
@@ -100,14 +100,14 @@ def _approval(server: TheServer, key: ActionKey) -> ApprovalView | None:
 
 
 @router.post("/executions/{execution_id}/stop")
-def stop(execution_id: str, body: Stop, server: TheServer) -> Execution:
+def stop(execution_id: str, body: Stop, who: Runner, server: TheServer) -> Execution:
     """Stops it. What runs at this moment ends by itself; its result is thrown away."""
     server.engine.stop(execution_id, body.reason)
     return server.store.executions.get(execution_id)
 
 
 @router.post("/executions/{execution_id}/retry")
-def retry(execution_id: str, server: TheServer) -> Execution:
+def retry(execution_id: str, who: Runner, server: TheServer) -> Execution:
     """Tries the failed actions of the stage that failed once more."""
     server.engine.retry(execution_id)
     return server.store.executions.get(execution_id)
@@ -115,7 +115,13 @@ def retry(execution_id: str, server: TheServer) -> Execution:
 
 @router.get("/executions/{execution_id}/log")
 def log(
-    execution_id: str, stage: str, action: str, server: TheServer, attempt: Count = 1, offset: Count = 0
+    execution_id: str,
+    stage: str,
+    action: str,
+    who: Reader,
+    server: TheServer,
+    attempt: Count = 1,
+    offset: Count = 0,
 ) -> LogPart:
     """What an action prints, from a byte offset on; ask again from the offset in the answer until it is over."""
     run = server.store.executions.run(ActionKey(execution_id, stage, action, attempt))

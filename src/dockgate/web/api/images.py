@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
 
+from dockgate.bootstrap.server import Server
 from dockgate.core.errors import NotFoundError, UsageError
+from dockgate.core.people import Caller
 from dockgate.core.pipeline import REPOSITORY
 from dockgate.core.stores import PushedImage, Scan, VerdictRecord
 from dockgate.core.verdict import Verdict
-from dockgate.web.api import Digest, TheServer
+from dockgate.web.api import Digest, Reader, Runner, TheServer, narrow
 
 router = APIRouter()
 
@@ -52,7 +54,7 @@ class ScanRequest:
 
 
 @router.get("/images")
-def images(server: TheServer, repository: str | None = None) -> list[ImageSummary]:
+def images(who: Reader, server: TheServer, repository: str | None = None) -> list[ImageSummary]:
     """What was pushed to our registry, newest first."""
     found = []
     for pushed in server.store.images.images(repository):
@@ -73,8 +75,10 @@ def images(server: TheServer, repository: str | None = None) -> list[ImageSummar
 
 
 @router.get("/images/{digest}")
-def image(digest: Digest, server: TheServer) -> ImageView:
+@narrow
+def image(digest: Digest, who: Reader, server: TheServer) -> ImageView:
     """One digest: its scan, its inventories in short, its verdicts newest first."""
+    _demand(who, digest, server)
     scan = server.store.images.scan(digest)
     pushes = [pushed for pushed in server.store.images.images() if pushed.digest == digest]
     if scan is None and not pushes:
@@ -100,20 +104,32 @@ def image(digest: Digest, server: TheServer) -> ImageView:
 
 
 @router.post("/images/{digest}/scan", status_code=202)
-def scan(digest: Digest, body: ScanRequest, server: TheServer) -> Scan:
+@narrow
+def scan(digest: Digest, body: ScanRequest, who: Runner, server: TheServer) -> Scan:
     """Asks for a scan. One that is requested or done stands."""
     if not re.fullmatch(REPOSITORY, body.repository):
         raise UsageError(f"{body.repository!r} is no repository", "Name one of our registry: `dockgate image list`.")
+    who.demand(repository=body.repository)
     return server.engine.scan(body.repository, digest)
 
 
 @router.get("/verdicts/{digest}")
-def verdict(digest: Digest, server: TheServer) -> Verdict:
+@narrow
+def verdict(digest: Digest, who: Reader, server: TheServer) -> Verdict:
     """A verdict, whole."""
-    return server.store.images.verdict(digest)
+    found = server.store.images.verdict(digest)
+    _demand(who, found.image, server)
+    return found
 
 
 @router.get("/documents/{digest}")
-def document(digest: Digest, server: TheServer) -> Response:
+def document(digest: Digest, who: Reader, server: TheServer) -> Response:
     """The canonical bytes of what a verdict was made from: an inventory, a slice, a policy."""
     return Response(server.store.images.document(digest), media_type="application/json")
+
+
+def _demand(who: Caller, image: str, server: Server) -> None:
+    """A token that is for some repositories only shows their images."""
+    if who.limited:
+        scan = server.store.images.scan(image)
+        who.demand(repository=scan.repository if scan else "")

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from dockgate.bootstrap.server import Applied, ServerStatus
 from dockgate.core.errors import UsageError
 from dockgate.core.pipeline import Execution, Pipeline
-from dockgate.web.api import TheServer
+from dockgate.web.api import Administrator, Reader, Runner, TheServer, narrow
 
 DOCUMENT_LIMIT = 1 << 20
 """bytes"""
@@ -34,13 +34,14 @@ class PipelineSummary:
 
 
 @router.get("/status")
-def status(server: TheServer) -> ServerStatus:
+@narrow
+def status(who: Reader, server: TheServer) -> ServerStatus:
     """What this server is, and the state of its advisory database."""
     return server.status()
 
 
 @router.post("/apply")
-async def apply(request: Request, server: TheServer, name: str = "document.yaml") -> Applied:
+async def apply(request: Request, who: Administrator, server: TheServer, name: str = "document.yaml") -> Applied:
     """Makes the server agree with a YAML document (Repository, Pipeline, Service) given as the body."""
     body = b""
     async for chunk in request.stream():
@@ -55,7 +56,7 @@ async def apply(request: Request, server: TheServer, name: str = "document.yaml"
 
 
 @router.get("/repositories")
-def repositories(server: TheServer) -> list[RepositoryView]:
+def repositories(who: Reader, server: TheServer) -> list[RepositoryView]:
     """The git repositories that this server hosts."""
     return [
         RepositoryView(name, server.clone_url(name), dict(server.source.heads(name)))
@@ -64,7 +65,7 @@ def repositories(server: TheServer) -> list[RepositoryView]:
 
 
 @router.get("/pipelines")
-def pipelines(server: TheServer) -> list[PipelineSummary]:
+def pipelines(who: Reader, server: TheServer) -> list[PipelineSummary]:
     """All pipelines, each with its newest execution."""
     found = []
     for name in server.store.pipelines.names():
@@ -74,20 +75,20 @@ def pipelines(server: TheServer) -> list[PipelineSummary]:
 
 
 @router.get("/pipelines/{name}")
-def pipeline(name: str, server: TheServer) -> Pipeline:
+def pipeline(name: str, who: Reader, server: TheServer) -> Pipeline:
     """The newest version of a pipeline's definition."""
     return server.store.pipelines.get(name)
 
 
 @router.get("/pipelines/{name}/executions")
-def executions(name: str, server: TheServer, limit: int = 20) -> list[Execution]:
+def executions(name: str, who: Reader, server: TheServer, limit: int = 20) -> list[Execution]:
     """Newest first."""
     server.store.pipelines.get(name)
     return list(server.store.executions.of(name, max(1, min(limit, 1000))))
 
 
 @router.post("/pipelines/{name}/executions", status_code=201)
-def start(name: str, server: TheServer, idempotency_key: str = Header("")) -> Execution:
+def start(name: str, who: Runner, server: TheServer, idempotency_key: str = Header("")) -> Execution:
     """Starts a pipeline by hand. The same Idempotency-Key starts it once."""
     server.store.pipelines.get(name)
     return server.engine.start(name, f"hand/{idempotency_key or uuid.uuid4()}")

@@ -12,6 +12,7 @@ def upgrade() -> None:
     _pipelines()
     _images()
     _services()
+    _people()
 
 
 def _repositories() -> None:
@@ -132,6 +133,34 @@ def _services() -> None:
         sa.PrimaryKeyConstraint("name"),
         sa.ForeignKeyConstraint(["name", "revision"], ["task_definitions.family", "task_definitions.revision"]),
     )
+
+
+def _people() -> None:
+    op.create_table(
+        "principals",
+        *_text("name", "folded", "roles", "email", "created_at", "disabled_at"),
+        sa.PrimaryKeyConstraint("name"),
+        sa.UniqueConstraint("folded"),
+    )
+    op.create_table(
+        "tokens",
+        *_integer("seq"),
+        *_text("id", "principal", "digest", "scopes", "repositories", "pipelines"),
+        *_text("created_at", "expires_at", "last_used_at", "revoked_at"),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+        sa.ForeignKeyConstraint(["principal"], ["principals.name"]),
+    )
+    _index("tokens", "principal", "seq")
+    op.create_table(
+        "audit",
+        *_integer("seq"),
+        *_text("id", "at", "who", "token", "call", "subject"),
+        *_integer("status"),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    _index("audit", "who", "seq")
 
 
 def _text(*names: str) -> list[sa.Column[str]]:

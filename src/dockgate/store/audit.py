@@ -1,0 +1,37 @@
+"""The record of who did what."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sqlalchemy import select, update
+
+from dockgate.core.people import AuditEntry
+from dockgate.store.engine import Database, insert_new
+from dockgate.store.queries import select_as
+from dockgate.store.schema import audit
+
+_ENTRY = select_as(AuditEntry, audit)
+
+
+class SqlAudit:
+    """`core.stores.Audit`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, entry: AuditEntry) -> None:
+        with self._database.write() as connection:
+            insert_new(connection, audit, asdict(entry))
+
+    def finish(self, entry_id: str, status: int) -> None:
+        with self._database.write() as connection:
+            connection.execute(update(audit).where(audit.c.id == entry_id, audit.c.status == 0).values(status=status))
+
+    def list(self, who: str = "", limit: int = 100, before: str = "") -> Sequence[AuditEntry]:
+        query = _ENTRY.order_by(audit.c.seq.desc()).limit(limit)
+        if who:
+            query = query.where(audit.c.who == who)
+        if before:
+            query = query.where(audit.c.seq < select(audit.c.seq).where(audit.c.id == before).scalar_subquery())
+        with self._database.read() as connection:
+            return [AuditEntry(**row) for row in connection.execute(query).mappings()]

@@ -1,0 +1,137 @@
+"""Principals and their tokens."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from dockgate.core.errors import ConflictError, NotFoundError
+from dockgate.core.people import Permission, Principal, Role, Token
+from dockgate.store.engine import Database, insert_new
+from dockgate.store.queries import select_as
+from dockgate.store.schema import principals, tokens
+
+_PRINCIPAL = select_as(Principal, principals)
+_TOKEN = select_as(Token, tokens)
+
+
+class SqlPrincipals:
+    """`core.stores.Principals`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def exist(self) -> bool:
+        with self._database.read() as connection:
+            return _exist(connection)
+
+    def begin(self, principal: Principal, token: Token) -> None:
+        with self._database.write() as connection:
+            if _exist(connection):
+                raise ConflictError("there are principals already", "An admin adds further ones, with their token.")
+            _add(connection, principal)
+            connection.execute(insert(tokens).values(**_row(token)))
+
+    def add(self, principal: Principal) -> None:
+        with self._database.write() as connection:
+            if not _add(connection, principal) and _find(connection, principal.name) != principal:
+                raise ConflictError(
+                    f"there is a principal {principal.name!r} already", "`dockgate principal list` names them."
+                )
+
+    def get(self, name: str) -> Principal:
+        with self._database.read() as connection:
+            return _get(connection, name)
+
+    def list(self) -> Sequence[Principal]:
+        with self._database.read() as connection:
+            return [Principal(**row) for row in connection.execute(_PRINCIPAL.order_by(principals.c.folded)).mappings()]
+
+    def set_roles(self, name: str, roles: Sequence[Role]) -> Principal:
+        return self._change(name, {"roles": tuple(roles)})
+
+    def disable(self, name: str, now: str) -> Principal:
+        return self._change(name, {"disabled_at": now})
+
+    def _change(self, name: str, values: Mapping[str, Any]) -> Principal:
+        with self._database.write() as connection:
+            before = _get(connection, name)
+            if values.get("disabled_at") and before.disabled_at:
+                return before
+            connection.execute(update(principals).where(principals.c.name == name).values(**values))
+            if before.may(Permission.ADMINISTER) and not _somebody_administers(connection):
+                raise ConflictError(
+                    f"{name} is the last one who may administer this server", "Make somebody else an admin first."
+                )
+            return _get(connection, name)
+
+
+class SqlTokens:
+    """`core.stores.Tokens`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, token: Token) -> None:
+        with self._database.write() as connection:
+            _get(connection, token.principal)
+            insert_new(connection, tokens, _row(token))
+
+    def find(self, token_id: str) -> tuple[Token, Principal] | None:
+        with self._database.read() as connection:
+            row = connection.execute(_TOKEN.where(tokens.c.id == token_id)).mappings().first()
+            if row is None:
+                return None
+            token = Token(**row)
+            return token, _get(connection, token.principal)
+
+    def list(self, principal: str = "") -> Sequence[Token]:
+        query = _TOKEN.order_by(tokens.c.seq.desc())
+        if principal:
+            query = query.where(tokens.c.principal == principal)
+        with self._database.read() as connection:
+            return [Token(**row) for row in connection.execute(query).mappings()]
+
+    def used(self, token_id: str, now: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(update(tokens).where(tokens.c.id == token_id).values(last_used_at=now))
+
+    def revoke(self, token_id: str, now: str) -> Token:
+        change = update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at == "").values(revoked_at=now)
+        with self._database.write() as connection:
+            connection.execute(change)
+            row = connection.execute(_TOKEN.where(tokens.c.id == token_id)).mappings().first()
+            if row is None:
+                raise NotFoundError(f"there is no token {token_id!r}", "`dockgate token list` names those there are.")
+            return Token(**row)
+
+
+def _row(value: Principal | Token) -> dict[str, Any]:
+    """The fields as they are: `asdict` would make a list of a tuple."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _exist(connection: Connection) -> bool:
+    return connection.scalar(select(principals.c.name).limit(1)) is not None
+
+
+def _add(connection: Connection, principal: Principal) -> bool:
+    return insert_new(connection, principals, {**_row(principal), "folded": principal.name.casefold()})
+
+
+def _find(connection: Connection, name: str) -> Principal | None:
+    row = connection.execute(_PRINCIPAL.where(principals.c.name == name)).mappings().first()
+    return None if row is None else Principal(**row)
+
+
+def _get(connection: Connection, name: str) -> Principal:
+    found = _find(connection, name)
+    if found is None:
+        raise NotFoundError(f"there is no principal {name!r}", "`dockgate principal list` names those there are.")
+    return found
+
+
+def _somebody_administers(connection: Connection) -> bool:
+    everybody = (Principal(**row) for row in connection.execute(_PRINCIPAL).mappings())
+    return any(one.may(Permission.ADMINISTER) for one in everybody)

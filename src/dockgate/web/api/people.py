@@ -1,0 +1,147 @@
+"""Principals, their tokens, and the record of who did what."""
+
+from dataclasses import dataclass, field
+
+from fastapi import APIRouter
+
+from dockgate.bootstrap.people import TOKEN_DAYS
+from dockgate.core.people import AuditEntry, Permission, Principal, Role, Token
+from dockgate.web.api import Accepter, Administrator, Reader, TheServer, narrow
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class NewPrincipal:
+    name: str
+    roles: list[Role]
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddedPrincipal:
+    """`token` is the first principal's, said this once; "" for all others."""
+
+    principal: Principal
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    roles: list[Role]
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """`scopes` are some of the principal's permissions (none: all), `repositories` and `pipelines` patterns."""
+
+    principal: str
+    days: float = TOKEN_DAYS
+    scopes: list[Permission] = field(default_factory=list)
+    repositories: list[str] = field(default_factory=list)
+    pipelines: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """A token without its secret, and without the secret's digest."""
+
+    id: str
+    principal: str
+    created_at: str
+    expires_at: str
+    scopes: tuple[Permission, ...]
+    repositories: tuple[str, ...]
+    pipelines: tuple[str, ...]
+    last_used_at: str
+    revoked_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """`text` is what to show; nobody can be told it again."""
+
+    token: TokenView
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallerView:
+    """`permissions` are those of this token."""
+
+    name: str
+    roles: tuple[Role, ...]
+    permissions: list[Permission]
+    token: TokenView | None
+
+
+def view(token: Token) -> TokenView:
+    return TokenView(**{name: getattr(token, name) for name in TokenView.__dataclass_fields__})
+
+
+@router.get("/caller")
+@narrow
+def caller(who: Reader, server: TheServer) -> CallerView:
+    """Who asks, and what they may by this token."""
+    return CallerView(
+        who.name,
+        who.principal.roles,
+        [permission for permission in Permission if who.may(permission)],
+        view(who.token) if who.token else None,
+    )
+
+
+@router.get("/principals")
+def principals(who: Administrator, server: TheServer) -> list[Principal]:
+    """Everybody, by name."""
+    return list(server.store.principals.list())
+
+
+@router.post("/principals", status_code=201)
+def add_principal(body: NewPrincipal, who: Administrator, server: TheServer) -> AddedPrincipal:
+    """A new one. The first must be an admin and gets a token; from then on every call needs one."""
+    principal, token = server.people.add(body.name, body.roles, body.email)
+    return AddedPrincipal(principal, token)
+
+
+@router.post("/principals/{name}/roles")
+def set_roles(name: str, body: Roles, who: Administrator, server: TheServer) -> Principal:
+    """Other roles, in place of those there are."""
+    return server.people.set_roles(name, body.roles)
+
+
+@router.post("/principals/{name}/disable")
+def disable(name: str, who: Administrator, server: TheServer) -> Principal:
+    """From now on they may nothing, and none of their tokens stands."""
+    return server.store.principals.disable(name, server.parts.now())
+
+
+@router.post("/principals/{name}/enable")
+def enable(name: str, who: Administrator, server: TheServer) -> Principal:
+    """Takes a disabling back."""
+    return server.store.principals.disable(name, "")
+
+
+@router.get("/tokens")
+def tokens(who: Administrator, server: TheServer, principal: str = "") -> list[TokenView]:
+    """Newest first, all or one principal's."""
+    return [view(token) for token in server.store.tokens.list(principal)]
+
+
+@router.post("/tokens", status_code=201)
+def create_token(body: NewToken, who: Administrator, server: TheServer) -> IssuedToken:
+    """A new token. Its text is in this answer and nowhere else."""
+    token, text = server.people.issue(body.principal, body.days, body.scopes, body.repositories, body.pipelines)
+    return IssuedToken(view(token), text)
+
+
+@router.post("/tokens/{token_id}/revoke")
+def revoke_token(token_id: str, who: Administrator, server: TheServer) -> TokenView:
+    """Ends a token before its time."""
+    return view(server.store.tokens.revoke(token_id, server.parts.now()))
+
+
+@router.get("/audit")
+def audit(who: Accepter, server: TheServer, by: str = "", limit: int = 100, before: str = "") -> list[AuditEntry]:
+    """Who made which changing call, newest first; `before` is the id of an entry to go on from."""
+    return list(server.store.audit.list(by, max(1, min(limit, 1000)), before))

@@ -1,0 +1,188 @@
+"""Who asks, whether they may, and the record of it.
+
+Every call has a parameter whose dependency is a `May`. It finds out who asks, refuses whoever may not, and writes a
+changing call down before it is done.
+"""
+
+import base64
+import binascii
+import ipaddress
+import logging
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dockgate.bootstrap.server import Server
+from dockgate.core.errors import BusyError, DeniedError, UnknownCallerError
+from dockgate.core.people import PERMISSIONS, AuditEntry, Caller, Permission
+
+API = "/api/v1"
+FAILURES = 20
+FAILURE_SECONDS = 60.0
+MOST_ADDRESSES = 10_000
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_narrow: set[Callable[..., Any]] = set()
+_AUDITED = "dockgate.audited"
+"""the key, in a request's scope, of the audit entry that was begun for it"""
+
+_log = logging.getLogger(__name__)
+
+
+class Failures:
+    """How often an address showed a token that is none. Beyond FAILURES in FAILURE_SECONDS it hears 429.
+
+    A token that stands always passes: on one machine, or behind one address, nobody locks others out by guessing. There
+    is nothing to guess in 256 random bits either; this keeps a broken client from filling the log.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[str, deque[float]] = {}
+
+    def count(self, address: str) -> None:
+        """Counts one more. BusyError when they are too many."""
+        now = time.monotonic()
+        if len(self._of) >= MOST_ADDRESSES:
+            self._of = {one: times for one, times in self._of.items() if times[-1] > now - FAILURE_SECONDS}
+        times = self._of.setdefault(address, deque(maxlen=FAILURES + 1))
+        times.append(now)
+        if len(times) > FAILURES and times[0] > now - FAILURE_SECONDS:
+            raise BusyError(
+                f"more than {FAILURES} tokens from {address} were not valid",
+                f"Mend DOCKGATE_TOKEN, and try again in {FAILURE_SECONDS:g} seconds.",
+            )
+        _log.warning("a request from %s showed no token that is valid", address)
+
+
+def caller(request: Request) -> Caller:
+    """Who asks: by `Authorization: Bearer TOKEN`, and git by a password (RFC 6750, RFC 7617)."""
+    server: Server = request.app.state.server
+    address = request.client.host if request.client else ""
+    given = request.headers.get("authorization", "")
+    try:
+        # While nobody has a name, whatever token is shown is as good as none.
+        if not given or not server.store.principals.exist():
+            return server.people.unnamed(_loopback(address))
+        return server.people.known_by(_token(given))
+    except UnknownCallerError:
+        if given:
+            failures: Failures = request.app.state.failures
+            failures.count(address)
+        raise
+
+
+def _token(given: str) -> str:
+    kind, _, value = given.partition(" ")
+    if kind.lower() == "bearer":
+        return value.strip()
+    if kind.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+    return ""
+
+
+def _loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+class May:
+    """A dependency that gives whoever asks, and refuses those who may not. DeniedError names the roles that may.
+
+    `subject` is what the call is on, for tokens that are for some pipelines or repositories only. A call that the path
+    says nothing of is closed to these, unless it is marked by `narrow` and looks itself.
+    """
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    def __call__(self, request: Request, who: Annotated[Caller, Depends(caller)]) -> Caller:
+        permission = self.needed(request)
+        if request.method not in ("GET", "HEAD"):
+            _begin(request, who)
+        if not who.may(permission):
+            roles = ", ".join(role for role, held in PERMISSIONS.items() if permission in held)
+            raise DeniedError(
+                f"{who.name} may not {permission} by this token", f"That takes one of the roles: {roles}."
+            )
+        if who.limited and request.scope["endpoint"] not in _narrow:
+            who.demand(**_subject(request))
+        return who
+
+    def needed(self, request: Request) -> Permission:
+        return self.permission
+
+
+def narrow(call: F) -> F:
+    """Marks a call that asks `who.demand` itself, or tells nothing that a limited token should not know."""
+    _narrow.add(call)
+    return call
+
+
+def _subject(request: Request) -> dict[str, str]:
+    """The pipeline or repository that the path names; nothing for paths that name none."""
+    template = _template(request).removeprefix(API)
+    names = request.path_params
+    if template.startswith("/git/"):
+        return {"repository": names["repository"]}
+    if template.startswith("/pipelines/{name}"):
+        return {"pipeline": names["name"]}
+    for name in ("execution_id", "approval_id"):
+        if name in names:
+            return {"pipeline": names[name].partition("/")[0].rpartition("-")[0]}
+    return {}
+
+
+def _template(request: Request) -> str:
+    """The path with the names of its parts: FastAPI's route knows its router's prefix, or does not."""
+    path: str = request.scope["route"].path.replace(":path", "")
+    return path if path.startswith(API) or not request.url.path.startswith(API) else f"{API}{path}"
+
+
+def _begin(request: Request, who: Caller) -> None:
+    """Before the call: what is not on record is not done."""
+    server: Server = request.app.state.server
+    entry = AuditEntry(
+        id=uuid.uuid4().hex,
+        at=server.parts.now(),
+        who=who.name,
+        token=who.token.id if who.token else "",
+        call=f"{request.method} {_template(request)}",
+        subject=request.url.path,
+    )
+    server.store.audit.begin(entry)
+    request.scope[_AUDITED] = entry.id
+
+
+class Audited:
+    """Writes down how the calls ended that were begun on the record."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            if _AUDITED in scope:
+                server: Server = scope["app"].state.server
+                await run_in_threadpool(server.store.audit.finish, scope[_AUDITED], status or 500)

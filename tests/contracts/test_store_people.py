@@ -1,0 +1,120 @@
+"""What every store promises of principals, tokens and the record. Each changing call is made twice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, LATER, NOW, opened
+
+from dockgate.core.errors import ConflictError, NotFoundError
+from dockgate.core.people import AuditEntry, Permission, Principal, Role, Token
+from dockgate.core.stores import Store
+
+ADA = Principal("ada", (Role.ADMIN,), "ada@example.org", NOW)
+BEN = Principal("ben", (Role.DEVELOPER, Role.APPROVER), "", NOW)
+TOKEN = Token("0123456789ab", "ada", "f" * 64, NOW, LATER)
+EVEN_LATER = "2026-11-24T12:00:00.000Z"
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+@pytest.fixture
+def peopled(store: Store) -> Store:
+    store.principals.begin(ADA, TOKEN)
+    store.principals.add(BEN)
+    return store
+
+
+def test_the_first_principal_comes_with_a_token_and_only_once(store: Store) -> None:
+    assert not store.principals.exist()
+    store.principals.begin(ADA, TOKEN)
+    assert store.principals.exist()
+    assert store.tokens.find(TOKEN.id) == (TOKEN, ADA)
+    with pytest.raises(ConflictError, match="already"):
+        store.principals.begin(replace(ADA, name="eve"), replace(TOKEN, id="ba9876543210", principal="eve"))
+    assert [one.name for one in store.principals.list()] == ["ada"]
+    assert store.tokens.find("ba9876543210") is None
+
+
+def test_a_principal_is_added_once_and_keeps_the_name(peopled: Store) -> None:
+    peopled.principals.add(BEN)
+    for other in (replace(BEN, roles=(Role.ADMIN,)), replace(BEN, name="BEN")):
+        with pytest.raises(ConflictError, match="already"):
+            peopled.principals.add(other)
+    assert list(peopled.principals.list()) == [ADA, BEN]
+    assert peopled.principals.get("ben") == BEN
+    with pytest.raises(NotFoundError, match="'cid'"):
+        peopled.principals.get("cid")
+
+
+def test_roles_are_exchanged(peopled: Store) -> None:
+    for _ in range(2):
+        assert peopled.principals.set_roles("ben", [Role.VIEWER]).roles == (Role.VIEWER,)
+    assert peopled.principals.get("ben").roles == (Role.VIEWER,)
+
+
+def test_a_principal_is_disabled_and_enabled(peopled: Store) -> None:
+    assert peopled.principals.disable("ben", NOW).disabled_at == NOW
+    assert peopled.principals.disable("ben", LATER).disabled_at == NOW
+    for _ in range(2):
+        assert peopled.principals.disable("ben", "") == BEN
+
+
+def test_somebody_may_always_administer(peopled: Store) -> None:
+    for _ in range(2):
+        with pytest.raises(ConflictError, match="last"):
+            peopled.principals.disable("ada", NOW)
+        with pytest.raises(ConflictError, match="last"):
+            peopled.principals.set_roles("ada", [Role.SECURITY])
+    assert peopled.principals.get("ada") == ADA
+    peopled.principals.set_roles("ben", [Role.ADMIN])
+    assert peopled.principals.disable("ada", NOW).disabled_at == NOW
+    with pytest.raises(ConflictError, match="last"):
+        peopled.principals.disable("ben", NOW)
+    assert peopled.principals.exist()
+
+
+def test_tokens_are_found_and_listed(peopled: Store) -> None:
+    limited = Token(
+        "00000000000b", "ben", "e" * 64, NOW, LATER, (Permission.READ, Permission.RUN), ("web", "team-*"), ("Web",)
+    )
+    for _ in range(2):
+        peopled.tokens.add(limited)
+    assert peopled.tokens.find(limited.id) == (limited, BEN)
+    assert list(peopled.tokens.list()) == [limited, TOKEN]
+    assert list(peopled.tokens.list("ada")) == [TOKEN]
+    assert peopled.tokens.find("ffffffffffff") is None
+    with pytest.raises(NotFoundError):
+        peopled.tokens.add(replace(limited, id="c", principal="nobody"))
+
+
+def test_a_token_is_used_and_revoked(peopled: Store) -> None:
+    for _ in range(2):
+        peopled.tokens.used(TOKEN.id, LATER)
+    assert peopled.tokens.revoke(TOKEN.id, LATER) == replace(TOKEN, last_used_at=LATER, revoked_at=LATER)
+    assert peopled.tokens.revoke(TOKEN.id, EVEN_LATER).revoked_at == LATER
+    with pytest.raises(NotFoundError, match="'none'"):
+        peopled.tokens.revoke("none", LATER)
+
+
+def test_the_record_keeps_what_was_done_and_how_it_ended(store: Store) -> None:
+    entries = [
+        AuditEntry(name, NOW, who, "", "POST /x", "/x") for name, who in (("a", "ada"), ("b", "ben"), ("c", "ada"))
+    ]
+    for entry in (*entries, replace(entries[0], who="eve")):
+        store.audit.begin(entry)
+    for status in (200, 500):
+        store.audit.finish("a", status)
+    assert [(one.id, one.who, one.status) for one in store.audit.list()] == [
+        ("c", "ada", 0),
+        ("b", "ben", 0),
+        ("a", "ada", 200),
+    ]
+    assert [one.id for one in store.audit.list("ada")] == ["c", "a"]
+    assert [one.id for one in store.audit.list(limit=1)] == ["c"]
+    assert [one.id for one in store.audit.list(before="b")] == ["a"]

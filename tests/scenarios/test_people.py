@@ -1,0 +1,303 @@
+"""Who may do what, by the API alone: each role and each class of call, and tokens that do not stand."""
+
+import base64
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from tests.scenarios.server import ServerSystem
+from tests.store.factories import approval
+
+from dockgate import web
+from dockgate.core.people import PERMISSIONS, Permission, Role
+from dockgate.web.caller import FAILURES, May
+
+OPEN = {"GET /api/v1/health", "POST /registry/events"}
+"""the calls that need no permission: whether the server answers, and the registry's own, which has a secret"""
+NOTHING = "sha256:" + "0" * 64
+
+CLASSES: dict[str, tuple[str, str, Any, set[Role]]] = {
+    "look": ("GET", "/pipelines", None, set(Role)),
+    "start": ("POST", "/pipelines/none/executions", None, {Role.DEVELOPER, Role.ADMIN}),
+    "scan": ("POST", f"/images/{NOTHING}/scan", {"repository": "-"}, {Role.DEVELOPER, Role.ADMIN}),
+    "decide": (
+        "POST",
+        "/approvals/none-1/a/b/1/reject",
+        {"token": "x", "reason": "no"},
+        {Role.APPROVER, Role.SECURITY, Role.ADMIN},
+    ),
+    "read the record": ("GET", "/audit", None, {Role.SECURITY, Role.ADMIN}),
+    "define": ("POST", "/apply", None, {Role.ADMIN}),
+    "scale": ("POST", "/services/none/scale", {"desired_count": 1}, {Role.ADMIN}),
+    "add people": ("POST", "/principals", {"name": "-", "roles": []}, {Role.ADMIN}),
+    "make tokens": ("POST", "/tokens", {"principal": "none"}, {Role.ADMIN}),
+}
+"""class of call -> method, path, body, and who may; each is otherwise wrong, so that nothing comes of it"""
+
+
+class People:
+    """A server with one principal of each role, named like it."""
+
+    def __init__(self, server: ServerSystem) -> None:
+        self.server = server
+        answer = server.post("/principals", {"name": "admin", "roles": ["admin"]})
+        self.tokens = {"admin": answer["token"]}
+        for role in Role:
+            if role is not Role.ADMIN:
+                body = {"name": role.value, "roles": [role.value], "email": f"{role.value}@example.org"}
+                assert self.post("admin", "/principals", body)["token"] == ""
+                self.tokens[role.value] = self.token(role.value)
+
+    def ask(self, who: str, method: str, path: str, body: Any = None) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.tokens[who]}"} if who else {}
+        return httpx.request(method, f"{self.server.url}{path}", json=body, headers=headers)
+
+    def post(self, who: str, path: str, body: Any = None) -> Any:
+        answer = self.ask(who, "POST", f"/api/v1{path}", body)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def token(self, principal: str, **more: Any) -> str:
+        text: str = self.post("admin", "/tokens", {"principal": principal, **more})["text"]
+        return text
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as server:
+        yield People(server)
+
+
+def routes() -> dict[str, APIRoute]:
+    """Every call that any module of `web` answers, by its path."""
+    found = {}
+    for info in pkgutil.walk_packages(web.__path__, f"{web.__name__}."):
+        module = importlib.import_module(info.name)
+        prefix = "/api/v1" if info.name.startswith("dockgate.web.api.") else ""
+        for route in module.router.routes if hasattr(module, "router") else ():
+            assert isinstance(route, APIRoute)
+            found[f"{','.join(sorted(route.methods))} {prefix}{route.path}"] = route
+    return found
+
+
+def permissions(dependant: Dependant) -> list[Permission]:
+    """Of the call, and of all that it depends on."""
+    own = [dependant.call.permission] if isinstance(dependant.call, May) else []
+    return own + [permission for inner in dependant.dependencies for permission in permissions(inner)]
+
+
+def test_every_call_has_a_permission(people: People) -> None:
+    found = {call: permissions(route.dependant) for call, route in routes().items()}
+    assert {call for call, held in found.items() if not held} == OPEN
+    described = people.ask("admin", "GET", "/api/v1/openapi.json").json()["paths"]
+    assert {call.partition(" ")[2].replace(":path", "") for call in found} >= set(described)
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_role_may_what_is_its_own(people: People, name: str, role: Role) -> None:
+    method, path, body, allowed = CLASSES[name]
+    answer = people.ask(role.value, method, f"/api/v1{path}", body)
+    assert answer.status_code != 401
+    assert (answer.status_code == 403) == (role not in allowed), answer.text
+    if role not in allowed:
+        assert all(one.value in answer.json()["advice"] for one in allowed)
+
+
+def test_no_call_answers_a_role_that_lacks_its_permission_or_a_stranger(people: People) -> None:
+    for call, route in routes().items():
+        held = permissions(route.dependant)
+        template = call.partition(" ")[2]
+        path = re.sub(r"\{(\w+)(:path)?\}", lambda found: NOTHING if found[1] == "digest" else "none-1", template)
+        for method in sorted(route.methods):
+            if held:
+                assert people.ask("", method, path).status_code == 401, route.path
+            for role in Role:
+                if held and held[0] not in PERMISSIONS[role]:
+                    assert people.ask(role.value, method, path).status_code == 403, (route.path, role)
+
+
+def test_a_token_that_does_not_stand_is_told_nothing(people: People) -> None:
+    good = people.token("viewer")
+    revoked = people.token("viewer")
+    assert people.post("admin", f"/tokens/{revoked.split('_')[1]}/revoke")["revoked_at"]
+    people.post("admin", "/principals", {"name": "gone", "roles": ["admin"]})
+    gone = people.token("gone")
+    people.post("admin", "/principals/gone/disable")
+    swapped = "_".join([*good.split("_")[:2], "0" * 64])
+    answers = set()
+    for text in (revoked, gone, swapped, "dgt_000000000000_" + "0" * 64, "nonsense"):
+        answer = httpx.get(f"{people.server.url}/api/v1/status", headers={"Authorization": f"Bearer {text}"})
+        assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer realm="dockgate"')
+        answers.add(answer.text)
+    assert len(answers) == 1
+    headers = {"Authorization": f"Bearer {good}"}
+    assert httpx.get(f"{people.server.url}/api/v1/status", headers=headers).status_code == 200
+    people.post("admin", "/principals/gone/enable")
+    headers = {"Authorization": f"Bearer {gone}"}
+    assert httpx.get(f"{people.server.url}/api/v1/status", headers=headers).status_code == 200
+
+
+def test_roles_and_scopes_take_effect_at_once(people: People) -> None:
+    people.post("admin", "/principals", {"name": "moved", "roles": ["developer"]})
+    people.tokens["moved"] = people.token("moved", scopes=["run"])
+    assert people.ask("moved", "POST", "/api/v1/pipelines/none/executions").status_code == 404
+    assert people.ask("moved", "GET", "/api/v1/pipelines").status_code == 403
+    people.post("admin", "/principals/moved/roles", {"roles": ["viewer"]})
+    assert people.ask("moved", "POST", "/api/v1/pipelines/none/executions").status_code == 403
+    refused = people.ask("admin", "POST", "/api/v1/tokens", {"principal": "moved", "scopes": ["run"]})
+    assert (refused.status_code, "may not run" in refused.json()["error"]) == (400, True)
+
+
+def test_a_token_for_one_pipeline_reaches_no_other_call(people: People) -> None:
+    people.tokens["narrow"] = people.token("admin", pipelines=["mine"])
+    for path, status in {
+        "/pipelines/mine": 404,
+        "/executions/mine-1": 404,
+        "/approvals/mine-1/a/b/1": 404,
+        "/status": 200,
+        "/pipelines/other": 403,
+        "/executions/other-1": 403,
+        "/executions/mine-x-1": 403,
+        "/approvals/other-1/a/b/1": 403,
+        "/pipelines": 403,
+        "/principals": 403,
+        f"/images/{NOTHING}": 403,
+        "/audit": 403,
+    }.items():
+        assert people.ask("narrow", "GET", f"/api/v1{path}").status_code == status, path
+    assert people.ask("narrow", "POST", "/api/v1/apply").status_code == 403
+    assert people.ask("narrow", "POST", f"/api/v1/images/{NOTHING}/scan", {"repository": "x"}).status_code == 403
+
+
+def test_git_is_asked_for_a_password_which_is_the_token(people: People) -> None:
+    people.server.store.repositories.put("web", people.server.parts.now())
+    pull, push = "/git/web.git/info/refs?service=git-upload-pack", "/git/web.git/info/refs?service=git-receive-pack"
+    asked = people.ask("", "GET", pull)
+    assert (asked.status_code, asked.headers["WWW-Authenticate"]) == (401, 'Basic realm="dockgate"')
+    people.tokens["pusher"] = people.token("developer", repositories=["web"])
+    people.tokens["elsewhere"] = people.token("developer", repositories=["other"])
+    for who, reads, writes in (
+        ("viewer", 404, 403),
+        ("developer", 404, 404),
+        ("pusher", 404, 404),
+        ("elsewhere", 403, 403),
+        ("approver", 404, 403),
+    ):
+        password = base64.b64encode(f"anybody:{people.tokens[who]}".encode()).decode()
+        for path, status in ((pull, reads), (push, writes)):
+            answer = httpx.get(people.server.url + path, headers={"Authorization": f"Basic {password}"})
+            assert answer.status_code == status, (who, path)  # 404: this server's git is none
+    for way in ("/git/web.git/git-receive-pack", "/git/web.git/x/git-receive-pack"):
+        assert people.ask("viewer", "POST", way).status_code == 403
+
+
+def test_an_approvals_token_is_for_those_who_may_decide(people: People) -> None:
+    people.server.store.approvals.add(approval("foreign-1/Gate/Approve/1", expires_at="2999-01-01T00:00:00.000Z"))
+    for role in Role:
+        told = people.ask(role.value, "GET", "/api/v1/approvals/foreign-1/Gate/Approve/1").json()["token"]
+        assert bool(told) == (Permission.DECIDE in PERMISSIONS[role])
+    body = {"token": "token of foreign-1/Gate/Approve/1", "reason": "no", "who": "somebody else"}
+    people.ask("approver", "POST", "/api/v1/approvals/foreign-1/Gate/Approve/1/reject", body)
+    settled = people.ask("viewer", "GET", "/api/v1/approvals/foreign-1/Gate/Approve/1").json()
+    assert (settled["state"], settled["decided_by"]) == ("Rejected", "approver")
+
+
+def test_every_changing_call_is_on_record_and_its_end(people: People) -> None:
+    people.ask("viewer", "POST", "/api/v1/apply")
+    people.ask("admin", "POST", "/api/v1/pipelines/none/executions")
+    newest, before = people.ask("security", "GET", "/api/v1/audit?limit=2").json()
+    assert (newest["who"], newest["call"], newest["status"]) == (
+        "admin",
+        "POST /api/v1/pipelines/{name}/executions",
+        404,
+    )
+    assert newest["subject"] == "/api/v1/pipelines/none/executions"
+    assert newest["token"] == people.tokens["admin"].split("_")[1]
+    assert (before["who"], before["subject"], before["status"]) == ("viewer", "/api/v1/apply", 403)
+    theirs = people.ask("security", "GET", "/api/v1/audit?by=viewer").json()
+    assert {entry["who"] for entry in theirs} == {"viewer"}
+
+
+def test_a_token_that_is_used_says_when(people: People) -> None:
+    text = people.token("viewer")
+    people.tokens["used"] = text
+
+    def used() -> str:
+        tokens = people.ask("admin", "GET", "/api/v1/tokens?principal=viewer").json()
+        return next(one["last_used_at"] for one in tokens if one["id"] == text.split("_")[1])
+
+    assert used() == ""
+    people.ask("used", "GET", "/api/v1/status")
+    first = used()
+    assert first
+    people.ask("used", "GET", "/api/v1/status")
+    assert used() == first
+
+
+def test_no_answer_holds_a_secret_or_its_digest(people: People) -> None:
+    told = people.ask("admin", "GET", "/api/v1/tokens").text
+    assert "digest" not in told
+    for text in people.tokens.values():
+        assert text.rpartition("_")[2] not in told
+
+
+def test_who_asks_is_told_what_they_may(people: People) -> None:
+    assert people.ask("approver", "GET", "/api/v1/caller").json()["permissions"] == ["read", "decide"]
+
+
+def test_people_are_checked_before_they_are_added(people: People) -> None:
+    for wrong in (
+        {"name": "a b", "roles": ["viewer"]},
+        {"name": "policy", "roles": ["viewer"]},
+        {"name": "Admin", "roles": ["viewer"]},
+        {"name": "zoe", "roles": []},
+        {"name": "zoe", "roles": ["viewer"], "email": "zoe"},
+        {"name": "zoe", "roles": ["boss"]},
+    ):
+        assert people.ask("admin", "POST", "/api/v1/principals", wrong).status_code in (400, 409, 422), wrong
+    for days in (0, 367, -1):
+        body = {"principal": "viewer", "days": days}
+        assert people.ask("admin", "POST", "/api/v1/tokens", body).status_code == 400
+
+
+def test_a_token_expires(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server:
+        people = People(server)
+        people.tokens["short"] = people.token("viewer", days=1)
+        assert people.ask("short", "GET", "/api/v1/status").status_code == 200
+        server.clock.ahead += timedelta(days=1, seconds=1)
+        assert people.ask("short", "GET", "/api/v1/status").status_code == 401
+
+
+def test_while_nobody_has_a_name_whoever_is_here_may_all_and_the_first_is_an_admin(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server:
+        refused = server.client.post("/principals", json={"name": "vic", "roles": ["viewer"]})
+        assert refused.status_code == 400
+        assert "--role admin" in refused.json()["advice"]
+        assert server.get("/caller")["name"] == "local"
+        first = server.post("/principals", {"name": "ada", "roles": ["admin"]})
+        assert re.fullmatch(r"dgt_[0-9a-f]{12}_[0-9a-f]{64}", first["token"])
+        assert server.client.get("/status").status_code == 401
+        assert server.client.get("/health").status_code == 200
+        headers = {"Authorization": f"Bearer {first['token']}"}
+        entries = server.client.get("/audit", headers=headers).json()
+        assert [(one["who"], one["status"]) for one in entries] == [("local", 201), ("local", 400)]
+
+
+def test_too_many_wrong_tokens_hear_so_and_right_ones_pass(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server:
+        people = People(server)
+        people.tokens["wrong"] = "dgt_000000000000_" + "0" * 64
+        answers = [people.ask("wrong", "GET", "/api/v1/status").status_code for _ in range(FAILURES + 2)]
+        assert answers == [401] * FAILURES + [429] * 2
+        assert people.ask("viewer", "GET", "/api/v1/status").status_code == 200
+        assert people.ask("", "GET", "/api/v1/status").status_code == 401
