@@ -44,6 +44,11 @@ SETTINGS = (
     Setting("DOCKGATE_RISK_DAYS", "14", "How many days a running image may stay at risk after a new advisory."),
     Setting("DOCKGATE_KEEP_DAYS", "90", "How many days settled approvals and handled events are kept."),
     Setting(
+        "DOCKGATE_CALLBACK_HOSTS",
+        "any",
+        "Host names, separated by spaces, that answers may be sent to by callback; `*.example.org` stands for many.",
+    ),
+    Setting(
         "DOCKGATE_FEED_OSV",
         "the public export of osv.dev",
         "Base URL of the OSV feed: `<base>/<ECOSYSTEM>/all.zip` is fetched from there; later only the records that "
@@ -79,6 +84,7 @@ class Settings:
     ca_bundle: Path | None = None
     risk_days: float = 14
     keep_days: float = 90
+    callback_hosts: tuple[str, ...] = ()
     feeds: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -104,6 +110,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         ca_bundle=Path(bundle) if bundle else None,
         risk_days=_days(given, "DOCKGATE_RISK_DAYS", Settings.risk_days),
         keep_days=_days(given, "DOCKGATE_KEEP_DAYS", Settings.keep_days),
+        callback_hosts=tuple(given.get("DOCKGATE_CALLBACK_HOSTS", "").split()),
         feeds=tuple(
             (key.removeprefix(FEED_PREFIX).lower(), url.rstrip("/"))
             for key, url in sorted(given.items())

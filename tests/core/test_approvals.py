@@ -1,5 +1,6 @@
 """The rendezvous, driven through every order in which approvals, scans and their repeats can come."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from hypothesis import given
@@ -35,6 +36,9 @@ class Table:
         self.answers.append((approval_id, answer))
         return True
 
+    def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
+        return sum([self.settle(one, answer, now) for one in approval_ids])
+
 
 @given(
     st.lists(
@@ -45,8 +49,8 @@ class Table:
 def test_each_waiter_is_answered_exactly_once_whatever_comes_when(moves: list[tuple[str, int, str]]) -> None:
     table, scanned = Table(), set()
 
-    def judge(image: str, policy: str, cause: str) -> tuple[Verdict, str] | None:
-        return (verdict(image, Status.APPROVED), "sha256:v") if image in scanned else None
+    def judge(approval: Approval) -> tuple[Verdict, str] | None:
+        return (verdict(approval.image, Status.APPROVED), "sha256:v") if approval.image in scanned else None
 
     asked = set()
     for move, number, image in moves:

@@ -41,6 +41,7 @@ from dockgate.sources.memory import MemoryHost
 from dockgate.store import open_store
 from dockgate.targets.memory import MemoryTarget
 from dockgate.web.app import create_app
+from dockgate.webhooks.memory import MemoryWebhooks
 
 SECRET = "only-for-tests"
 MOST = 20
@@ -103,6 +104,7 @@ class ServerSystem:
         self.registry = MemoryRegistry()
         self.builder = MemoryBuilder(self.registry, self.registry.push)
         self.notifier = MemoryNotifier()
+        self.webhooks = MemoryWebhooks()
         known = [
             advisory(f"{severity.lower()}-{kind}-{number}", severity, "2" if kind == "fixed" else "")
             for severity in Severity
@@ -121,6 +123,8 @@ class ServerSystem:
             builder=self.builder,
             registry=self.registry,
             read_image=self._read,
+            resolve_image=self._resolve,
+            webhooks=self.webhooks,
             targets={"podman": MemoryTarget()},
             notifiers=[self.notifier],
             advisories=lambda: self.advisories,
@@ -169,6 +173,13 @@ class ServerSystem:
         host = self.parts.source
         assert isinstance(host, MemoryHost)
         host.push(name, {"Dockerfile": "FROM scratch\n"})
+        return digest
+
+    def foreign(self, name: str, found: Found) -> str:
+        """An image in another registry, that no pipeline of ours builds. Returns its digest."""
+        digest = f"sha256:{sha256(name.encode()).hexdigest()}"
+        self.found[digest] = (name, found)
+        self.scan_may_end[digest] = threading.Event()
         return digest
 
     def approval(self, image: str) -> str:
@@ -271,6 +282,17 @@ class ServerSystem:
         return answer.json()["scan"]["state"] if answer.is_success and answer.json()["scan"] else ""
 
     # --- the scanner ---------------------------------------------------------------------------------------------
+
+    def _resolve(self, reference: str) -> tuple[str, str]:
+        """Any repository has every image: `elsewhere.example/name:name` is the image of that name."""
+        place, at, digest = reference.partition("@")
+        if at:
+            return place.removeprefix(f"{self.registry.address}/"), digest
+        place, _, tag = reference.rpartition(":")
+        for digest, (name, _found) in self.found.items():
+            if name == tag:
+                return place, digest
+        raise NotFoundError(f"There is no image {reference}.", "Is it pushed?")
 
     def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
         if digest not in self.found:

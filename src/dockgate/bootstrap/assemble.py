@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,13 @@ from dockgate.bootstrap.advisories import Current
 from dockgate.bootstrap.server import Server
 from dockgate.builders.podman import PodmanBuilder
 from dockgate.config import Settings
+from dockgate.core.asking import is_qualified
+from dockgate.core.errors import UsageError
 from dockgate.core.model import Inventory
 from dockgate.definitions.policy import builtin
 from dockgate.images import open_images
+from dockgate.images.reference import parse_remote
+from dockgate.images.registry import registry_origin
 from dockgate.notifiers.log import LogNotifier
 from dockgate.pipeline.effects import Observer
 from dockgate.pipeline.engine import Engine
@@ -26,6 +30,7 @@ from dockgate.registries.distribution import DistributionRegistry
 from dockgate.sources.git import GitHost, http_backend
 from dockgate.store import open_store
 from dockgate.targets.podman import PodmanTarget
+from dockgate.webhooks.http import HttpWebhooks
 
 SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -96,6 +101,8 @@ def assemble(
             ),
             registry=registry,
             read_image=partial(_read_image, settings, services.registry),
+            resolve_image=partial(_resolve_image, settings, services.registry),
+            webhooks=HttpWebhooks(settings.callback_hosts, loopback=True, ca_bundle=settings.ca_bundle),
             targets={"podman": PodmanTarget(podman.url, podman.network)},
             notifiers=[LogNotifier()],
             advisories=Current(settings.advisories),
@@ -116,8 +123,22 @@ def assemble(
 
 def _read_image(settings: Settings, registry: str, repository: str, digest: str) -> Sequence[Inventory]:
     """One inventory for every platform of the image (`core.adapters.ImageReader`)."""
-    with open_images(f"{registry}/{repository}@{digest}", [scan.ALL], ca_bundle=settings.ca_bundle) as opened:
+    place = repository if is_qualified(repository) else f"{registry}/{repository}"
+    with open_images(f"{place}@{digest}", [scan.ALL], ca_bundle=settings.ca_bundle) as opened:
         return scan.read(opened.images, settings.cache)
+
+
+def _resolve_image(settings: Settings, registry: str, reference: str) -> tuple[str, str]:
+    """Repository and digest (`core.adapters.ImageResolver`)."""
+    named = parse_remote(reference)
+    digest = named.digest
+    if digest and not digest.startswith("sha256:"):
+        raise UsageError(f"{digest[:20]}… in {reference} is no SHA-256", "Name the image by its sha256 digest.")
+    if not digest:
+        with closing(registry_origin(named, ca_bundle=settings.ca_bundle)) as origin:
+            digest, _ = origin.root()
+    own = named.registry == registry and not is_qualified(named.repository)
+    return named.repository if own else f"{named.registry}/{named.repository}", digest
 
 
 def _certificates(settings: Settings) -> Path | None:

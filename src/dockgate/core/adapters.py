@@ -87,10 +87,34 @@ class Registry(Protocol):
 
 
 class ImageReader(Protocol):
-    """Turns a reference in our registry into inventories."""
+    """Turns an image in a registry into inventories. `repository` is one of our own registry, or goes on from the
+    registry that it is in ("quay.io/team/app")."""
 
     def __call__(self, repository: str, digest: str) -> Sequence[Inventory]:
-        """One inventory per platform (attestation manifests aside). ImageError, NotFoundError, UnavailableError."""
+        """One inventory per platform (attestation manifests aside). ImageError, NotFoundError, DeniedError,
+        UnavailableError."""
+        ...
+
+
+class ImageResolver(Protocol):
+    """Finds out what a reference stands for at this moment."""
+
+    def __call__(self, reference: str) -> tuple[str, str]:
+        """Repository (as `ImageReader` takes it) and digest. One by digest is taken at its word. UsageError for what is
+        no reference to an image in a registry, NotFoundError, DeniedError, UnavailableError."""
+        ...
+
+
+class Webhooks(Protocol):
+    """Tells those who gave a callback."""
+
+    def check(self, url: str) -> None:
+        """UsageError for a URL that is never called, whatever its host's address."""
+        ...
+
+    def call(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Posts the body, and returns when the receiver has taken it (2xx). Follows no redirect, and ends in bounded
+        time and memory. UnavailableError when it failed and may be tried again, DeniedError when that is of no use."""
         ...
 
 

@@ -28,7 +28,9 @@ class Approval:
     """A wait, as a row. `id` is the action's key; `token` must come with a person's answer.
 
     `image` is the digest to be judged, `verdict` the digest of the verdict that settled it, `decided_by` a name or
-    "policy".
+    "policy". `repository` is one of our registry, or of another that goes before it ("quay.io/team/app"). `reference`
+    is what was asked for, `pipeline` by which pipeline elsewhere (both "" for our own), `service` what it is to be
+    deployed to, `asked_by` a principal.
     """
 
     id: str
@@ -44,6 +46,10 @@ class Approval:
     verdict: str = ""
     decided_by: str = ""
     settled_at: str = ""
+    reference: str = ""
+    pipeline: str = ""
+    service: str = ""
+    asked_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class Answer:
 
 
 class ApprovalTable(Protocol):
-    """Where approvals wait. `settle` is the only way out of WAITING."""
+    """Where approvals wait. `settle` and `settle_all` are the only ways out of WAITING."""
 
     def waiting(self, image: str) -> Sequence[Approval]:
         """Those that wait on this image, oldest first."""
@@ -68,26 +74,29 @@ class ApprovalTable(Protocol):
         more."""
         ...
 
+    def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
+        """The same of many at once, in one transaction. Returns how many of them waited."""
+        ...
 
-Judge = Callable[[str, str, str], "tuple[Verdict, str] | None"]
-"""(image digest, policy name, cause) -> the verdict and its digest; None while the image has not been scanned.
 
-The same cause gives the same stored verdict."""
+Judge = Callable[[Approval], "tuple[Verdict, str] | None"]
+"""The verdict that an approval waits for, and its digest, stored with the approval's id as its cause; None while the
+image has not been scanned. The same cause gives the same stored verdict."""
 
 
 def answer_waiting(table: ApprovalTable, image: str, judge: Judge, now: str) -> None:
     """Answers every approval that waits on this image, if it can be judged.
 
     Called by both sides after writing their half: by the approval when it was added, by the scan when it was stored.
+    Those that ask for the same are judged once and settled together.
     """
-    answers: dict[str, Answer | None] = {}
+    alike: dict[tuple[str, str, str], list[Approval]] = {}
     for approval in table.waiting(image):
-        if approval.policy not in answers:
-            judged = judge(image, approval.policy, approval.id)
-            answers[approval.policy] = None if judged is None else of_verdict(*judged)
-        answer = answers[approval.policy]
-        if answer is not None:
-            table.settle(approval.id, answer, now)
+        alike.setdefault((approval.policy, approval.repository, approval.service), []).append(approval)
+    for approvals in alike.values():
+        judged = judge(approvals[0])
+        if judged is not None:
+            table.settle_all([approval.id for approval in approvals], of_verdict(*judged), now)
 
 
 def of_verdict(verdict: Verdict, digest: str) -> Answer:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dockgate.core.approvals import Answer, Approval, ApprovalState
+from dockgate.core.callbacks import Delivery
 from dockgate.core.deploy import Service, TaskDefinition
 from dockgate.core.events import Event
 from dockgate.core.model import Inventory
@@ -192,8 +193,13 @@ class Images(Protocol):
 
 
 class Approvals(Protocol):
-    def add(self, approval: Approval) -> Approval:
-        """Does nothing when the id is known; returns what stands there."""
+    def add(self, approval: Approval, delivery: Delivery | None = None) -> Approval:
+        """Does nothing when the id is known; returns what stands there. The delivery waits with it, and is due from
+        the moment it is settled on."""
+        ...
+
+    def watch(self, told: Callable[[Sequence[str]], None]) -> None:
+        """`told` is called with the ids of what this process settles from now on, right after it has been written."""
         ...
 
     def get(self, approval_id: str) -> Approval: ...
@@ -206,6 +212,8 @@ class Approvals(Protocol):
 
     def settle(self, approval_id: str, answer: Answer, now: str) -> bool: ...
 
+    def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int: ...
+
     def executions(self, image: str) -> Sequence[str]:
         """The executions not yet over that have an approval on this image, settled or not."""
         ...
@@ -214,12 +222,38 @@ class Approvals(Protocol):
         """The images on which approvals wait though their scan is over."""
         ...
 
+    def unscanned(self) -> Sequence[Approval]:
+        """Of each image on which approvals wait though no scan was ever asked for, the oldest."""
+        ...
+
     def due(self, now: str) -> Sequence[Approval]:
         """Those that wait though their time is over."""
         ...
 
     def purge(self, before: str) -> int:
-        """Deletes approvals settled, and events handled, before then. Returns how many rows went."""
+        """Deletes approvals settled, and events handled, before then. An approval whose answer is still to be delivered
+        stays. Returns how many rows went, deliveries not counted."""
+        ...
+
+
+class Deliveries(Protocol):
+    """Answers on their way to whoever gave a callback. Each is made with its approval, and due once that is settled."""
+
+    def get(self, approval_id: str) -> Delivery | None:
+        """None for an approval without a callback."""
+        ...
+
+    def due(self, now: str, limit: int) -> Sequence[Delivery]:
+        """The longest due first."""
+        ...
+
+    def delivered(self, delivery_id: str, now: str) -> None:
+        """Nothing is due any more. The first time stands."""
+        ...
+
+    def failed(self, delivery_id: str, attempts: int, error: str, next_at: str) -> None:
+        """Failed for the `attempts`th time; due again at `next_at`, never again when that is "". Does nothing when it
+        was delivered, or has failed as often already."""
         ...
 
 
@@ -351,6 +385,7 @@ class Store:
     executions: Executions
     images: Images
     approvals: Approvals
+    deliveries: Deliveries
     services: Services
     principals: Principals
     tokens: Tokens

@@ -6,12 +6,14 @@ import secrets
 import subprocess
 import tarfile
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dockgate.core import pipeline as core
 from dockgate.core.adapters import BuildRequest, Notice
 from dockgate.core.approvals import Approval
+from dockgate.core.asking import Question, qualified
+from dockgate.core.callbacks import delivery, made_secret
 from dockgate.core.errors import BuildError, UsageError
 from dockgate.core.pipeline import Action, ActionKey, Pipeline
 from dockgate.core.stores import PushedImage, Scan, Store
@@ -127,7 +129,7 @@ class Actions:
                 id=str(key),
                 token=secrets.token_urlsafe(24),
                 image=image,
-                repository=self._repository(image, known),
+                repository=qualified(self._repository(image, known), self._parts.registry.address),
                 policy=policy.name,
                 custom_data=f"Image_Digest={image}",
                 created_at=self._parts.now(),
@@ -136,6 +138,30 @@ class Actions:
         )
         self._store.executions.wait(key)
         return approval, self._store.images.request_scan(image, approval.repository, self._parts.now())
+
+    def ask(self, question: Question, repository: str, digest: str, who: str) -> Approval:
+        """The approval of a question from outside, and the delivery of its answer; it finishes no action."""
+        approval_id = question.id(repository, digest)
+        callback = question.callback
+        if callback is not None and not callback.secret:
+            callback = replace(callback, secret=made_secret(self._parts.secret, approval_id))
+        return self._store.approvals.add(
+            Approval(
+                id=approval_id,
+                token=secrets.token_urlsafe(24),
+                image=digest,
+                repository=repository,
+                policy=question.policy,
+                custom_data=f"Image_Digest={digest}",
+                created_at=self._parts.now(),
+                expires_at=self._parts.later(question.timeout),
+                reference=question.reference,
+                pipeline=question.pipeline,
+                service=question.service,
+                asked_by=who,
+            ),
+            delivery(approval_id, callback) if callback else None,
+        )
 
     def _repository(self, image: str, known: dict[str, dict[str, str]]) -> str:
         """Where the image lies: the namespace that gave its digest says, else any push of it that we saw."""

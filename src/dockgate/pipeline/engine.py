@@ -10,11 +10,14 @@ from pathlib import Path
 from dbos import DBOS
 
 from dockgate.core.approvals import Answer, Approval, ApprovalState, shorten
+from dockgate.core.asking import Question, is_external, qualified
 from dockgate.core.deploy import Service, TaskDefinition
-from dockgate.core.errors import ConflictError, DeniedError, DockgateError
+from dockgate.core.errors import ConflictError, DeniedError, DockgateError, NotFoundError
 from dockgate.core.events import Event, EventKind
 from dockgate.core.pipeline import Execution
 from dockgate.core.stores import Scan
+from dockgate.pipeline.bell import Bell
+from dockgate.pipeline.deliveries import Deliveries
 from dockgate.pipeline.effects import Effects, Observer, Step, unobserved
 from dockgate.pipeline.flows import Flows
 from dockgate.pipeline.parts import Parts
@@ -45,6 +48,9 @@ class Engine:
         self._effects = Effects(observe)
         self._flows = Flows(parts, self._effects, folder, executor)
         self._sweep_seconds = sweep_seconds
+        self._deliveries = Deliveries(parts, self._effects, sweep_seconds)
+        self.bell = Bell()
+        self._store.approvals.watch(self._settled)
         self._closing = threading.Event()
         # A service that does not become healthy takes its time: nobody else's wait may hang on it.
         self._sweepers = [
@@ -62,6 +68,7 @@ class Engine:
                 [("services", CONVERGE_EVERY, self._sweep_services)],
             )
         ]
+        self._sweepers.append(threading.Thread(target=self._deliveries.work, name="callbacks", daemon=True))
         self._renewed: dict[str, tuple[str, str]] = {}
         self._registry_asked = False
         self._unseen: set[str] = set()
@@ -76,9 +83,15 @@ class Engine:
     def close(self) -> None:
         """Stops taking up work, and gives what runs a moment; what does not end in it goes on at the next launch."""
         self._closing.set()
+        self._deliveries.close()
+        self.bell.ring_all()
         for sweeper in self._sweepers:
             sweeper.join(timeout=self._sweep_seconds * 2 + 1)
         DBOS.destroy(workflow_completion_timeout_sec=5)
+
+    def _settled(self, approval_ids: Sequence[str]) -> None:
+        self.bell.ring(approval_ids)
+        self._deliveries.wake()
 
     # --- what others tell us -------------------------------------------------------------------------------------
 
@@ -90,11 +103,37 @@ class Engine:
             self._flows.start_event(event.id)
 
     def image_pushed(self, event_id: str, repository: str, digest: str, tag: str) -> None:
-        """The registry tells of a push, at least once."""
+        """A registry tells of a push, at least once. `repository` begins with the registry, if that is not ours."""
         detail = {"repository": repository, "digest": digest, "tag": tag}
         event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self._parts.now())
         if self._effects.run(Step.RECORD_EVENT, self._store.events.add, event):
             self._flows.start_event(event.id)
+
+    def ask(self, question: Question, who: str) -> Approval:
+        """The approval of a question from outside: one for each, however often it is asked. It is settled already when
+        the image has been scanned before."""
+        self._parts.policies(question.policy)
+        if question.callback is not None:
+            self._parts.webhooks.check(question.callback.url)
+        approval = self._asked_before(question)
+        if approval is None:
+            repository, digest = self._parts.resolve_image(question.reference)
+            approval = self._effects.run(Step.ASK, self._flows.actions.ask, question, repository, digest, who)
+        if approval.state is ApprovalState.WAITING:
+            self.scan(approval.repository, approval.image)
+            self._effects.run(Step.ANSWER, self._flows.judging.answer, approval.image)
+        return self._store.approvals.get(approval.id)
+
+    def _asked_before(self, question: Question) -> Approval | None:
+        """What a question with a key has become. ConflictError when the key stands for another question."""
+        if not question.key:
+            return None
+        try:
+            approval = self._store.approvals.get(question.id("", ""))
+        except NotFoundError:
+            return None
+        question.demand_same(approval.reference, approval.policy, approval.service)
+        return approval
 
     def start(self, pipeline: str, cause: str) -> Execution:
         """Starts a pipeline by hand, at its source branches' heads; once for each cause."""
@@ -112,6 +151,7 @@ class Engine:
     def stop(self, execution: str, reason: str) -> None:
         """What runs at this moment ends, and its result is thrown away."""
         self._effects.run(Step.STOP, self._store.executions.stop, execution, reason, self._parts.now())
+        self.bell.ring([str(run.key) for run in self._store.executions.runs(execution)])
 
     def scan(self, repository: str, digest: str) -> Scan:
         scan = self._effects.run(
@@ -128,8 +168,13 @@ class Engine:
         answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}"), "", who)
         if not self._effects.run(Step.ANSWER, self._store.approvals.settle, approval_id, answer, self._parts.now()):
             raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` says how.")
-        self._flows.proceed(_execution(approval_id))
+        self._proceed(approval_id)
         return self._store.approvals.get(approval_id)
+
+    def _proceed(self, approval_id: str) -> None:
+        """The execution that waited goes on. Whoever waits outside has the answer, or gets it by callback."""
+        if not is_external(approval_id):
+            self._flows.proceed(approval_id.partition("/")[0])
 
     def put_service(self, service: Service, definition: TaskDefinition) -> Service:
         """Creates or changes a service, not while it is being deployed."""
@@ -181,18 +226,22 @@ class Engine:
         known = {(image.repository, image.tag, image.digest) for image in self._store.images.images()}
         for repository, tag in self._parts.registry.tags():
             digest = self._parts.registry.resolve(repository, tag)
-            if digest is not None and (repository, tag, digest) not in known:
-                self.image_pushed(f"found/{repository}:{tag}@{digest}", repository, digest, tag)
+            place = qualified(repository, self._parts.registry.address)
+            if digest is not None and (place, tag, digest) not in known:
+                self.image_pushed(f"found/{repository}:{tag}@{digest}", place, digest, tag)
         self._registry_asked = True
 
     def _sweep_approvals(self) -> None:
         for approval in self._store.approvals.due(self._parts.now()):
             answer = Answer(ApprovalState.EXPIRED, "nobody answered in time", "", "timeout")
             self._effects.run(Step.EXPIRE, self._store.approvals.settle, approval.id, answer, self._parts.now())
-            self._flows.proceed(_execution(approval.id))
+            self._proceed(approval.id)
 
     def _sweep_executions(self) -> None:
-        """What a workflow that broke has left behind. Where all is well, nothing follows from asking again."""
+        """What a workflow that broke, or a server that died, has left behind. Where all is well, nothing follows from
+        asking again."""
+        for approval in self._store.approvals.unscanned():
+            self.scan(approval.repository, approval.image)
         for image in self._store.approvals.answerable():
             for execution in self._effects.run(Step.ANSWER, self._flows.judging.answer, image):
                 self._flows.proceed(execution)
@@ -211,10 +260,6 @@ class Engine:
 
     def _sweep_old_rows(self) -> None:
         self._effects.run(Step.PURGE, self._store.approvals.purge, self._parts.ago(self._parts.keep_days))
-
-
-def _execution(approval_id: str) -> str:
-    return approval_id.partition("/")[0]
 
 
 def _same(left: str, right: str) -> bool:

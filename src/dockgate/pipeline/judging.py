@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dockgate.core import canonical, gate
 from dockgate.core.adapters import Notice
-from dockgate.core.approvals import answer_waiting
+from dockgate.core.approvals import Approval, answer_waiting
 from dockgate.core.deploy import Service
 from dockgate.core.errors import DatabaseError, DeployError, DockgateError
 from dockgate.core.model import Slice
@@ -55,9 +55,12 @@ class Judging:
         except DatabaseError as error:
             return replace(case, unscanned=error.whole)
 
+    def _judge_for(self, approval: Approval) -> tuple[Verdict, str] | None:
+        return self.judge(approval.image, approval.policy, approval.id)
+
     def answer(self, image: str) -> list[str]:
         """Answers whoever waits on this image, if it can be judged. Returns the executions that may go on."""
-        answer_waiting(self._parts.store.approvals, image, self.judge, self._parts.now())
+        answer_waiting(self._parts.store.approvals, image, self._judge_for, self._parts.now())
         return list(self._parts.store.approvals.executions(image))
 
     def demand_approval(self, image: str, cause: str) -> None:

@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dockgate.core.adapters import Advisories, Builder, Clock, ImageReader, Notifier, Registry, RepositoryHost, Target
+from dockgate.core.adapters import (
+    Advisories,
+    Builder,
+    Clock,
+    ImageReader,
+    ImageResolver,
+    Notifier,
+    Registry,
+    RepositoryHost,
+    Target,
+    Webhooks,
+)
 from dockgate.core.ports import Ecosystem, Rule
 from dockgate.core.stores import Store
 from dockgate.core.verdict import Policy
@@ -22,6 +33,8 @@ class Parts:
     builder: Builder
     registry: Registry
     read_image: ImageReader
+    resolve_image: ImageResolver
+    webhooks: Webhooks
     targets: Mapping[str, Target]
     notifiers: Sequence[Notifier]
     advisories: Advisories

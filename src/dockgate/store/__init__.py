@@ -12,6 +12,7 @@ from dockgate.core.stores import Store
 from dockgate.store.approvals import SqlApprovals
 from dockgate.store.audit import SqlAudit
 from dockgate.store.blobs import FileBlobs
+from dockgate.store.deliveries import SqlDeliveries
 from dockgate.store.engine import Database
 from dockgate.store.events import SqlEvents
 from dockgate.store.executions import SqlExecutions
@@ -64,6 +65,7 @@ def open_store(folder: Path, url: str | None = None) -> OpenStore:
         executions=SqlExecutions(database),
         images=SqlImages(database),
         approvals=SqlApprovals(database),
+        deliveries=SqlDeliveries(database),
         services=SqlServices(database),
         principals=SqlPrincipals(database),
         tokens=SqlTokens(database),

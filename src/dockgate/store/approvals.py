@@ -1,18 +1,23 @@
 """Approvals: waits as rows. Settling one and finishing the action that waits are one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 
 from sqlalchemy import Connection, delete, func, select, update
 
 from dockgate.core.approvals import Answer, Approval, ApprovalState
+from dockgate.core.callbacks import Delivery
 from dockgate.core.errors import NotFoundError
 from dockgate.core.pipeline import State
 from dockgate.core.stores import ScanState
+from dockgate.store.deliveries import release
 from dockgate.store.engine import Database, insert_new
-from dockgate.store.executions import OPEN, finish_run
+from dockgate.store.executions import OPEN, finish_runs
 from dockgate.store.queries import select_as
-from dockgate.store.schema import action_runs, approvals, events, executions, scans
+from dockgate.store.schema import action_runs, approvals, deliveries, events, executions, scans
+
+BATCH = 500
+"""ids in one statement"""
 
 _APPROVAL = select_as(Approval, approvals)
 
@@ -22,8 +27,9 @@ class SqlApprovals:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._told: list[Callable[[Sequence[str]], None]] = []
 
-    def add(self, approval: Approval) -> Approval:
+    def add(self, approval: Approval, delivery: Delivery | None = None) -> Approval:
         """An approval whose action is over already, stopped in between, is stored as cancelled: nobody waits on it."""
         with self._database.write() as connection:
             if _action_over(connection, approval.id):
@@ -33,8 +39,12 @@ class SqlApprovals:
                     summary="the action was over before it asked",
                     settled_at=approval.created_at,
                 )
-            insert_new(connection, approvals, asdict(approval))
+            if insert_new(connection, approvals, asdict(approval)) and delivery is not None:
+                insert_new(connection, deliveries, asdict(delivery))
             return _get(connection, approval.id)
+
+    def watch(self, told: Callable[[Sequence[str]], None]) -> None:
+        self._told.append(told)
 
     def get(self, approval_id: str) -> Approval:
         with self._database.read() as connection:
@@ -54,17 +64,25 @@ class SqlApprovals:
 
     def settle(self, approval_id: str, answer: Answer, now: str) -> bool:
         """Approved lets the action of this key succeed, every other answer fails it. The summary is its reason."""
-        change = (
-            update(approvals)
-            .where(approvals.c.id == approval_id, approvals.c.state == ApprovalState.WAITING)
-            .values(**asdict(answer), settled_at=now)
-        )
+        return self.settle_all([approval_id], answer, now) == 1
+
+    def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
         state = State.SUCCEEDED if answer.state is ApprovalState.APPROVED else State.FAILED
+        settled: list[str] = []
         with self._database.write() as connection:
-            if connection.execute(change).rowcount == 0:
-                return False
-            finish_run(connection, approval_id, state, now, reason=answer.summary)
-            return True
+            for some in _batches(approval_ids):
+                here = approvals.c.id.in_(some), approvals.c.state == ApprovalState.WAITING
+                ids = connection.scalars(select(approvals.c.id).where(*here)).all()
+                connection.execute(
+                    update(approvals).where(approvals.c.id.in_(ids)).values(**asdict(answer), settled_at=now)
+                )
+                finish_runs(connection, ids, state, now, reason=answer.summary)
+                release(connection, ids, now)
+                settled += ids
+        if settled:
+            for told in self._told:
+                told(settled)
+        return len(settled)
 
     def executions(self, image: str) -> Sequence[str]:
         """Oldest first."""
@@ -89,6 +107,17 @@ class SqlApprovals:
         with self._database.read() as connection:
             return connection.scalars(query.order_by(approvals.c.image)).all()
 
+    def unscanned(self) -> Sequence[Approval]:
+        query = (
+            select(func.min(approvals.c.seq))
+            .select_from(approvals.outerjoin(scans, scans.c.image == approvals.c.image))
+            .where(approvals.c.state == ApprovalState.WAITING, scans.c.image.is_(None))
+            .group_by(approvals.c.image)
+        )
+        with self._database.read() as connection:
+            oldest = _APPROVAL.where(approvals.c.seq.in_(query)).order_by(approvals.c.seq)
+            return [Approval(**row) for row in connection.execute(oldest).mappings()]
+
     def due(self, now: str) -> Sequence[Approval]:
         """The longest overdue first."""
         query = _APPROVAL.where(approvals.c.state == ApprovalState.WAITING, approvals.c.expires_at <= now)
@@ -97,12 +126,24 @@ class SqlApprovals:
 
     def purge(self, before: str) -> int:
         """Executions, verdicts and documents stay: an approval that waits needs nothing of what goes."""
-        old_approvals = delete(approvals).where(
-            approvals.c.state != ApprovalState.WAITING, approvals.c.settled_at < before
+        undelivered = select(deliveries.c.approval).where(deliveries.c.next_at != "")
+        old = (
+            approvals.c.state != ApprovalState.WAITING,
+            approvals.c.settled_at < before,
+            approvals.c.id.not_in(undelivered),
         )
+        old_deliveries = delete(deliveries).where(deliveries.c.approval.in_(select(approvals.c.id).where(*old)))
         old_events = delete(events).where(events.c.handled_at != "", events.c.handled_at < before)
         with self._database.write() as connection:
-            return connection.execute(old_approvals).rowcount + connection.execute(old_events).rowcount
+            connection.execute(old_deliveries)
+            gone = connection.execute(delete(approvals).where(*old)).rowcount
+            return gone + connection.execute(old_events).rowcount
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Databases bound how many values one statement may hold."""
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]
 
 
 def _get(connection: Connection, approval_id: str) -> Approval:

@@ -158,6 +158,12 @@ def finish_run(
     return connection.execute(change.values(state=state, **values)).rowcount == 1
 
 
+def finish_runs(connection: Connection, keys: Sequence[str], state: State, now: str, *, reason: str) -> None:
+    """Ends those of these actions that are there and not over."""
+    change = update(action_runs).where(action_runs.c.key.in_(keys), action_runs.c.state.in_(OPEN))
+    connection.execute(change.values(state=state, reason=reason, variables={}, artifact="", finished_at=now))
+
+
 def _get(connection: Connection, execution_id: str) -> Execution:
     row = connection.execute(_EXECUTION.where(executions.c.id == execution_id)).mappings().first()
     if row is None:

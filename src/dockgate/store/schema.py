@@ -129,10 +129,31 @@ approvals = Table(
     _words("verdict"),
     _words("decided_by"),
     _words("settled_at"),
+    _words("reference"),
+    _words("pipeline"),
+    _words("service"),
+    _words("asked_by"),
 )
 Index(None, approvals.c.image, approvals.c.state, approvals.c.seq)
 Index(None, approvals.c.state, approvals.c.seq)
 Index(None, approvals.c.state, approvals.c.expires_at)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _words("id", primary_key=True),
+    _words("approval", unique=True),
+    _words("url"),
+    _words("secret"),
+    _words("body"),
+    _words("since"),
+    Column("attempts", Integer, nullable=False),
+    _words("next_at"),
+    _words("delivered_at"),
+    _words("last_error"),
+)
+"""Answers by callback: the outbox, written in the transaction that settles. `next_at` is "" when nothing is due."""
+Index(None, deliveries.c.next_at)
 
 pushed_images = Table(
     "pushed_images",

@@ -27,6 +27,10 @@ class ApprovalView:
     verdict: str
     decided_by: str
     settled_at: str
+    reference: str
+    pipeline: str
+    service: str
+    asked_by: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,12 +67,22 @@ def _pipelines() -> None:
         *_integer("seq"),
         *_text("id", "token", "image", "repository", "policy", "custom_data", "created_at", "expires_at"),
         *_text("state", "summary", "verdict", "decided_by", "settled_at"),
+        *_text("reference", "pipeline", "service", "asked_by"),
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
     )
     _index("approvals", "image", "state", "seq")
     _index("approvals", "state", "seq")
     _index("approvals", "state", "expires_at")
+    op.create_table(
+        "deliveries",
+        *_text("id", "approval", "url", "secret", "body", "since"),
+        *_integer("attempts"),
+        *_text("next_at", "delivered_at", "last_error"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("approval"),
+    )
+    _index("deliveries", "next_at")
 
 
 def _images() -> None:

@@ -1,0 +1,100 @@
+"""Asking from outside: what a foreign pipeline hands in, and the approval that it becomes.
+
+The approval's id is made of what was asked, so that asking twice gives the same approval.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from dockgate.core.approvals import Approval
+from dockgate.core.callbacks import Callback
+from dockgate.core.errors import ConflictError, UsageError
+
+EXTERNAL = "external/"
+"""what the ids of approvals begin with that no pipeline of ours asked for"""
+NAME_LIMIT = 200
+TIMEOUT_LIMIT = 60 * 86400
+"""seconds"""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`reference` names the image as the one who asks knows it, by tag or digest. `timeout` is in seconds. With a `key`
+    the same question is known by it, whatever the tag stands for by then."""
+
+    pipeline: str
+    stage: str
+    execution: str
+    reference: str
+    policy: str = "default"
+    service: str = ""
+    callback: Callback | None = None
+    timeout: int = 7 * 86400
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        for name, required in (("pipeline", True), ("stage", True), ("execution", True), ("service", False)):
+            _demand_name(name, getattr(self, name), required)
+        _demand_name("idempotency key", self.key, required=False)
+        if not 1 <= self.timeout <= TIMEOUT_LIMIT:
+            raise UsageError(f"a timeout of {self.timeout} s", f"Allowed: 1 to {TIMEOUT_LIMIT} seconds.")
+
+    def id(self, repository: str, digest: str) -> str:
+        """The approval's id. Neither repository nor digest is in it when the question has a key."""
+        told = [self.pipeline, self.execution, self.stage]
+        if self.key:
+            told += ["key", self.key]
+        else:
+            url = self.callback.url if self.callback else ""
+            told += ["image", repository, digest, self.policy, self.service, url]
+        mark = hashlib.sha256("\0".join(told).encode()).hexdigest()[:32]
+        return f"{EXTERNAL}{_slug(self.pipeline)}/{_slug(self.execution)}/{_slug(self.stage)}/{mark}"
+
+    def demand_same(self, reference: str, policy: str, service: str) -> None:
+        """ConflictError when the key was used for another question, which had these."""
+        if (self.reference, self.policy, self.service) != (reference, policy, service):
+            raise ConflictError(
+                f"the idempotency key {self.key!r} stands for {reference} by the policy {policy!r}",
+                "Take another key for another question.",
+            )
+
+
+def is_external(approval_id: str) -> bool:
+    return approval_id.startswith(EXTERNAL)
+
+
+def pipeline_of(approval: Approval) -> str:
+    """Which pipeline waits, elsewhere or here."""
+    return approval.pipeline or approval.id.partition("/")[0].rpartition("-")[0]
+
+
+def place_of(reference: str) -> str:
+    """The repository that a reference to an image in a registry names, with its registry, as it is written there."""
+    name = reference.partition("@")[0]
+    head, slash, last = name.rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}"
+
+
+def is_qualified(repository: str) -> bool:
+    """Whether the repository begins with its registry, as in references: by a dot, a colon or "localhost"."""
+    first, slash, _ = repository.partition("/")
+    return bool(slash) and (bool(set(".:") & set(first)) or first == "localhost")
+
+
+def qualified(repository: str, address: str) -> str:
+    """What a repository of our own registry, which answers at `address`, is called here: by its name alone, unless that
+    looks like one in another registry."""
+    return f"{address}/{repository}" if is_qualified(repository) else repository
+
+
+def _demand_name(what: str, text: str, required: bool) -> None:
+    if (required and not text) or len(text) > NAME_LIMIT or not text.isprintable():
+        raise UsageError(
+            f"{text[:NAME_LIMIT]!r} is no {what}", f"Give {'1' if required else '0'} to {NAME_LIMIT} characters."
+        )
+
+
+def _slug(text: str) -> str:
+    """For people to recognise: what would have a meaning in a URL's path is left out; the mark tells all apart."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:60].strip(".-") or "-"

@@ -1,0 +1,89 @@
+"""Sends the answers that are due by callback. Each receiver has a few at a time, so that a slow one holds up nobody."""
+
+import logging
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+from dockgate.core.callbacks import Delivery, headers, next_attempt
+from dockgate.core.errors import DeniedError, DockgateError
+from dockgate.pipeline.effects import Effects, Step
+from dockgate.pipeline.parts import Parts, text
+
+ABREAST = 64
+"""calls at the same time; a thread is started when it is needed first"""
+ABREAST_EACH = 4
+"""of them to one receiver"""
+READ_AHEAD = 1000
+
+_log = logging.getLogger(__name__)
+
+
+class Deliveries:
+    """`wake` says that something may be due; `work` is a thread's, until `close`."""
+
+    def __init__(self, parts: Parts, effects: Effects, pause_seconds: float) -> None:
+        self._parts = parts
+        self._store = parts.store.deliveries
+        self._effects = effects
+        self._pause_seconds = pause_seconds
+        self._news = threading.Event()
+        self._closing = False
+        self._lock = threading.Lock()
+        self._under_way: dict[str, str] = {}
+        self._senders = ThreadPoolExecutor(ABREAST, "callback")
+
+    def wake(self) -> None:
+        self._news.set()
+
+    def close(self) -> None:
+        """What is being sent is not waited for: it is sent again at the next start."""
+        self._closing = True
+        self._news.set()
+        self._senders.shutdown(wait=False, cancel_futures=True)
+
+    def work(self) -> None:
+        while not self._closing:
+            self._news.clear()
+            try:
+                self._begin()
+            except Exception as error:
+                _log.warning("callbacks could not be looked for, and are again: %s", error, exc_info=error)
+            self._news.wait(self._pause_seconds)
+
+    def _begin(self) -> None:
+        """Starts what is due and has room: the rest is looked at when one has ended."""
+        due = self._store.due(self._parts.now(), READ_AHEAD)
+        with self._lock:
+            busy = Counter(self._under_way.values())
+            for one in due:
+                receiver = urlsplit(one.url).netloc
+                if self._closing or len(self._under_way) >= ABREAST:
+                    return
+                if one.id not in self._under_way and busy[receiver] < ABREAST_EACH:
+                    busy[receiver] += 1
+                    self._under_way[one.id] = receiver
+                    self._senders.submit(self._send, one)
+
+    def _send(self, one: Delivery) -> None:
+        try:
+            self._effects.run(Step.DELIVER, self._deliver, one)
+        except Exception as error:
+            _log.warning("the answer of %s was not delivered: %s", one.approval, error, exc_info=error)
+        finally:
+            with self._lock:
+                del self._under_way[one.id]
+            self._news.set()
+
+    def _deliver(self, one: Delivery) -> None:
+        clock = self._parts.clock
+        try:
+            self._parts.webhooks.call(one.url, headers(one, clock()), one.body.encode())
+        except DockgateError as error:
+            following = None if isinstance(error, DeniedError) else next_attempt(one, clock())
+            self._store.failed(one.id, one.attempts + 1, str(error), text(following) if following else "")
+            if following is None:
+                _log.warning("the answer of %s is given up: %s", one.approval, error.whole)
+        else:
+            self._store.delivered(one.id, self._parts.now())

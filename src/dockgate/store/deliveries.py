@@ -1,0 +1,62 @@
+"""Deliveries: the outbox of answers by callback, filled in the transaction that settles an approval."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, update
+
+from dockgate.core.approvals import Approval
+from dockgate.core.callbacks import Delivery, event
+from dockgate.store.engine import Database
+from dockgate.store.queries import select_as
+from dockgate.store.schema import approvals, deliveries
+
+_DELIVERY = select_as(Delivery, deliveries)
+_APPROVAL = select_as(Approval, approvals)
+
+
+class SqlDeliveries:
+    """`core.stores.Deliveries`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, approval_id: str) -> Delivery | None:
+        with self._database.read() as connection:
+            row = connection.execute(_DELIVERY.where(deliveries.c.approval == approval_id)).mappings().first()
+        return None if row is None else Delivery(**row)
+
+    def due(self, now: str, limit: int) -> Sequence[Delivery]:
+        query = _DELIVERY.where(deliveries.c.next_at != "", deliveries.c.next_at <= now)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(deliveries.c.next_at).limit(limit)).mappings()
+            return [Delivery(**row) for row in rows]
+
+    def delivered(self, delivery_id: str, now: str) -> None:
+        open_ = deliveries.c.id == delivery_id, deliveries.c.delivered_at == ""
+        change = update(deliveries).where(*open_).values(delivered_at=now, next_at="", last_error="")
+        with self._database.write() as connection:
+            connection.execute(change)
+
+    def failed(self, delivery_id: str, attempts: int, error: str, next_at: str) -> None:
+        open_ = (
+            deliveries.c.id == delivery_id,
+            deliveries.c.delivered_at == "",
+            deliveries.c.attempts < attempts,
+        )
+        change = update(deliveries).where(*open_).values(attempts=attempts, last_error=error, next_at=next_at)
+        with self._database.write() as connection:
+            connection.execute(change)
+
+
+def release(connection: Connection, approval_ids: Sequence[str], now: str) -> None:
+    """What was settled just now becomes due, with the answer as its body."""
+    query = (
+        _APPROVAL.add_columns(deliveries.c.id.label("delivery"))
+        .join(deliveries, deliveries.c.approval == approvals.c.id)
+        .where(approvals.c.id.in_(approval_ids))
+    )
+    for row in connection.execute(query).mappings().all():
+        values = dict(row)
+        this = deliveries.c.id == values.pop("delivery")
+        body = event(Approval(**values))
+        connection.execute(update(deliveries).where(this).values(body=body, since=now, next_at=now))

@@ -1,0 +1,112 @@
+"""Asking from outside: any pipeline asks for an approval, and hears its answer by callback or by waiting for it."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from starlette.concurrency import run_in_threadpool
+
+from dockgate.core.approvals import ApprovalState
+from dockgate.core.asking import Question, is_qualified, pipeline_of, place_of
+from dockgate.core.callbacks import Callback, key
+from dockgate.core.errors import UsageError
+from dockgate.web.api import Reader, Runner, TheServer, narrow
+from dockgate.web.api.approvals import ApprovalView, view
+
+LONGEST_WAIT = 120
+"""seconds; proxies give up on an answer not long after"""
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackTo:
+    """`secret` is one of Standard Webhooks ("whsec_" and base64); without it one is made."""
+
+    url: str
+    secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """`image` is a reference by tag or digest; or `digest` and `repository` say the same. An `execution` that is tried
+    again is another: put the try's number into it. `timeout` is in seconds."""
+
+    pipeline: str
+    stage: str
+    execution: str
+    image: str = ""
+    digest: str = ""
+    repository: str = ""
+    policy: str = "default"
+    service: str = ""
+    callback: CallbackTo | None = None
+    timeout: int = 7 * 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The approval as it stands. With the `token` a person may reject it; `callback_secret` is what its callback is
+    signed by, "" without one."""
+
+    approval: ApprovalView
+    token: str
+    callback_secret: str
+
+
+@router.post("/approvals", status_code=201)
+@narrow
+def ask(body: Ask, server: TheServer, who: Runner, idempotency_key: str = Header("")) -> Asked:
+    """Asks for an approval. Asking the same twice gives the same; its image is the digest that the tag stood for."""
+    address = server.parts.registry.address
+    reference = _reference(body, address)
+    who.demand(pipeline=body.pipeline, repository=place_of(reference).removeprefix(f"{address}/"))
+    callback = None
+    if body.callback is not None:
+        if body.callback.secret:
+            key(body.callback.secret)
+        callback = Callback(body.callback.url, body.callback.secret)
+    question = Question(
+        pipeline=body.pipeline,
+        stage=body.stage,
+        execution=body.execution,
+        reference=reference,
+        policy=body.policy,
+        service=body.service,
+        callback=callback,
+        timeout=body.timeout,
+        key=idempotency_key,
+    )
+    approval = server.engine.ask(question, who.name)
+    delivery = server.store.deliveries.get(approval.id)
+    return Asked(view(approval), approval.token, delivery.secret if delivery else "")
+
+
+@router.get("/approvals/{approval_id:path}/answer")
+@narrow
+async def answer(
+    approval_id: str, server: TheServer, who: Reader, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0
+) -> ApprovalView:
+    """The approval once it is settled, or as it is after so many seconds: then ask again while it is Waiting."""
+    with server.engine.bell.listening(approval_id) as rung:
+        approval = await run_in_threadpool(server.store.approvals.get, approval_id)
+        who.demand(pipeline=pipeline_of(approval), repository=approval.repository)
+        if approval.state is ApprovalState.WAITING and wait:
+            try:
+                async with asyncio.timeout(wait):
+                    await rung.wait()
+            except TimeoutError:
+                pass
+            approval = await run_in_threadpool(server.store.approvals.get, approval_id)
+    return view(approval)
+
+
+def _reference(body: Ask, registry: str) -> str:
+    """The image as one reference; a `repository` without a registry is one of ours."""
+    if body.image and not (body.digest or body.repository):
+        return body.image
+    if body.image or not (body.digest and body.repository):
+        raise UsageError("the image is not named once", "Give `image`, or both `digest` and `repository`.")
+    place = body.repository if is_qualified(body.repository) else f"{registry}/{body.repository}"
+    return f"{place}@{body.digest}"

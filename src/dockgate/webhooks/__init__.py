@@ -1,0 +1,1 @@
+"""Calling those who gave a callback. One file per kind (`core.adapters.Webhooks`)."""

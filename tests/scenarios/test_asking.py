@@ -1,0 +1,193 @@
+"""Pipelines elsewhere ask for approvals: each is answered once, however it waits, and whatever comes first."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from standardwebhooks import Webhook
+from tests.scenarios.defects import Found
+from tests.scenarios.live import until
+from tests.scenarios.server import ServerSystem
+
+from dockgate.core.approvals import Approval
+from dockgate.pipeline.parts import text
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+URL = "https://ci.example/answers"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
+        yield system
+
+
+def ask(server: ServerSystem, name: str, execution: str = "1", key: str = "", **more: Any) -> Any:
+    body = {"pipeline": "shop", "stage": "gate", "execution": execution, "image": f"elsewhere.example/app:{name}"}
+    headers = {"Idempotency-Key": key} if key else {}
+    answer = server.client.post("/approvals", json={**body, **more}, headers=headers)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def answer(server: ServerSystem, asked: Any, wait: float = 0) -> Any:
+    return server.get(f"/approvals/{asked['approval']['id']}/answer?wait={wait}")
+
+
+def may_end(server: ServerSystem, image: str) -> None:
+    server.scan_may_end[image].set()
+
+
+def test_a_tag_is_the_digest_that_it_stood_for_when_it_was_asked_about(server: ServerSystem) -> None:
+    image = server.foreign("tagged", Found())
+    asked = ask(server, "tagged")
+    assert asked["approval"]["image"] == image
+    assert asked["approval"]["repository"] == "elsewhere.example/app"
+    assert asked["approval"]["state"] == "Waiting"
+    assert asked["approval"]["id"].startswith("external/shop/1/gate/")
+    assert asked["token"]
+    may_end(server, image)
+    assert answer(server, asked, 20)["state"] == "Approved"
+
+
+def test_asking_twice_gives_the_same_approval(server: ServerSystem) -> None:
+    image = server.foreign("twice", Found({"CRITICAL": 1}))
+    first, second = ask(server, "twice"), ask(server, "twice")
+    assert first == second
+    assert ask(server, "twice", execution="2")["approval"]["id"] != first["approval"]["id"]
+    may_end(server, image)
+    assert answer(server, first, 20)["state"] == "Rejected"
+    third = ask(server, "twice")
+    assert (third["approval"]["state"], third["token"]) == ("Rejected", first["token"])
+
+
+def test_a_key_stands_for_the_question_though_the_tag_has_moved_on(server: ServerSystem) -> None:
+    image = server.foreign("keyed", Found())
+    first = ask(server, "keyed", key="one")
+    server.found[image] = ("moved", Found())
+    assert ask(server, "keyed", key="one") == first
+    body = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "elsewhere.example/app:another"}
+    other = server.client.post("/approvals", json=body, headers={"Idempotency-Key": "one"})
+    assert other.status_code == 409
+    assert "idempotency key 'one'" in other.json()["error"]
+
+
+def test_an_image_scanned_before_is_answered_at_once_and_a_digest_of_ours_is_found(server: ServerSystem) -> None:
+    image = server.image("earlier", Found({"HIGH": 1}))
+    server.scanned(image)
+    until(lambda: server._scan_state(image) == "Done")
+    asked = ask(server, "", image="", digest=image, repository="earlier/app")
+    assert asked["approval"]["state"] == "Rejected"
+    assert asked["approval"]["repository"] == "earlier/app"
+    assert server.get(f"/verdicts/{asked['approval']['verdict']}")["status"] == "Rejected"
+
+
+def test_a_poll_ends_when_the_answer_comes_or_its_time_is_over(server: ServerSystem) -> None:
+    image = server.foreign("polled", Found())
+    asked = ask(server, "polled")
+    begin = time.monotonic()
+    assert answer(server, asked, 0.2)["state"] == "Waiting"
+    assert 0.2 <= time.monotonic() - begin < 5
+    threading.Timer(0.3, may_end, (server, image)).start()
+    assert answer(server, asked, 60)["state"] == "Approved"
+    assert time.monotonic() - begin < 10
+
+
+def test_many_polls_cost_no_threads(server: ServerSystem) -> None:
+    image = server.foreign("crowded", Found())
+    asked = [ask(server, "crowded", execution=f"{number}") for number in range(60)]
+    with ThreadPoolExecutor(60) as pool:
+        answers = [pool.submit(answer, server, one, 30) for one in asked]
+        time.sleep(0.5)
+        # Each of Starlette's threads (40 at most) would be taken, were a thread held by a poll.
+        begin = time.monotonic()
+        assert server.get("/status")
+        assert time.monotonic() - begin < 2
+        may_end(server, image)
+        assert {one.result()["state"] for one in answers} == {"Approved"}
+
+
+def test_an_answer_is_posted_once_signed_and_says_what_was_decided(server: ServerSystem) -> None:
+    image = server.foreign("posted", Found({"CRITICAL": 1}))
+    asked = ask(server, "posted", callback={"url": URL, "secret": SECRET})
+    assert asked["callback_secret"] == SECRET
+    may_end(server, image)
+    until(lambda: server.webhooks.calls)
+    url, headers, body = server.webhooks.calls.pop()
+    assert url == URL
+    event = Webhook(SECRET).verify(body, headers)
+    assert (event["specversion"], event["type"]) == ("1.0", "dev.dockgate.approval.settled")
+    assert (event["subject"], event["id"]) == (image, asked["approval"]["id"])
+    assert event["data"]["state"] == "Rejected"
+    assert event["data"]["verdict"].startswith("sha256:")
+    assert headers["content-type"].startswith("application/cloudevents+json")
+    time.sleep(0.3)
+    assert server.webhooks.calls == []
+
+
+def test_without_a_secret_one_is_made_and_told(server: ServerSystem) -> None:
+    image = server.foreign("unsaid", Found())
+    asked = ask(server, "unsaid", callback={"url": URL})
+    assert asked == ask(server, "unsaid", callback={"url": URL})
+    may_end(server, image)
+    until(lambda: server.webhooks.calls)
+    _, headers, body = server.webhooks.calls.pop()
+    assert Webhook(asked["callback_secret"]).verify(body, headers)["data"]["state"] == "Approved"
+
+
+def test_nobody_is_told_a_secret_afterwards(server: ServerSystem) -> None:
+    server.foreign("secret", Found())
+    asked = ask(server, "secret", callback={"url": URL, "secret": SECRET})
+    for shown in (server.get("/approvals"), answer(server, asked)):
+        assert SECRET not in repr(shown)
+        assert asked["token"] not in repr(shown)
+
+
+def test_an_approval_that_nobody_answers_in_time_expires(server: ServerSystem) -> None:
+    image = server.foreign("late", Found())
+    asked = ask(server, "late", timeout=1)
+    assert answer(server, asked, 20)["state"] == "Expired"
+    may_end(server, image)
+    time.sleep(0.3)
+    assert answer(server, asked)["state"] == "Expired"
+
+
+def test_an_approval_whose_scan_was_never_asked_for_is_taken_up(server: ServerSystem) -> None:
+    """The server died between the two."""
+    image = server.foreign("halved", Found())
+    may_end(server, image)
+    now, later = text(server.clock()), "2999-01-01T00:00:00.000Z"
+    server.store.approvals.add(
+        Approval("external/a/1/b/c", "t", image, "elsewhere.example/app", "default", "", now, later)
+    )
+    until(lambda: server.get("/approvals/external/a/1/b/c/answer")["state"] == "Approved", seconds=20)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "said"),
+    [
+        ({"image": "elsewhere.example/app:nothing"}, 404, "nothing"),
+        ({"image": ""}, 400, "not named once"),
+        ({"digest": "sha256:" + "0" * 64}, 400, "not named once"),
+        ({"pipeline": ""}, 400, "pipeline"),
+        ({"stage": "a\nb"}, 400, "stage"),
+        ({"timeout": 0}, 400, "timeout"),
+        ({"policy": "anything-goes"}, 404, "anything-goes"),
+        ({"callback": {"url": "file:///etc/passwd"}}, 400, "file:///etc/passwd"),
+        ({"callback": {"url": URL, "secret": "hunter2"}}, 400, "Standard Webhooks"),
+    ],
+)
+def test_a_question_that_cannot_be_is_refused(
+    server: ServerSystem, wrong: dict[str, Any], status: int, said: str
+) -> None:
+    server.foreign("asked", Found())
+    body = {"pipeline": "shop", "stage": "gate", "execution": "9", "image": "elsewhere.example/app:asked", **wrong}
+    refused = httpx.post(f"{server.url}/api/v1/approvals", json=body)
+    assert refused.status_code == status, refused.text
+    assert said in refused.json()["error"] + refused.json()["advice"]
+    assert "hunter2" not in refused.text
