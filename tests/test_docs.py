@@ -16,9 +16,9 @@ ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
-def _examples(kind: str) -> Iterator[str]:
-    """The YAML blocks of docs/documents.md whose fence says `kind`."""
-    yield from re.findall(rf"(?ms)^```{kind}\n(.*?)^```$", (ROOT / "docs" / "documents.md").read_text())
+def _examples(kind: str, page: str = "documents.md") -> Iterator[str]:
+    """The YAML blocks of a page whose fence says `kind`."""
+    yield from re.findall(rf"(?ms)^```{kind}\n(.*?)^```$", (ROOT / "docs" / page).read_text())
 
 
 @pytest.mark.parametrize("name", docs.PAGES)
@@ -41,13 +41,14 @@ def test_every_example_of_a_document_is_one() -> None:
 
 
 def test_the_policy_shown_as_the_default_is_the_default() -> None:
-    (shown,) = _examples("yaml policy")
     known = rules.load()
+    shown, *others = _examples("yaml policy", "policies.md")
     assert policy.policy(shown, "default", known) == policy.builtin("default", known)
+    assert [policy.policy(text, "ours", known).name for text in others] == ["ours"] * len(others)
 
 
 def test_every_rule_has_a_row() -> None:
-    page = (ROOT / "docs" / "documents.md").read_text()
+    page = (ROOT / "docs" / "policies.md").read_text()
     assert [rule.name for rule in rules.load() if f"| `{rule.name}` |" not in page] == []
 
 

@@ -84,6 +84,8 @@ def test_the_first_update_reads_everything(path: Path, site: Site) -> None:
     assert [(row.ecosystem, row.complete, row.checked_at) for row in found.coverage] == [
         ("Debian:13", True, NOW_TEXT),
         ("PyPI", True, NOW_TEXT),
+        ("epss", True, NOW_TEXT),
+        ("kev", True, NOW_TEXT),
     ]
 
 
@@ -338,7 +340,7 @@ def test_a_record_that_cannot_be_read_any_more_ends_the_coverage(path: Path, sit
     site.files["/osv/PyPI/P-2.json"] = b"{"
     updated(path, site, later=True)
     coverage = {row.ecosystem: row.complete for row in sliced(path).coverage}
-    assert coverage == {"Debian:13": True, "PyPI": False}
+    assert coverage == {"Debian:13": True, "PyPI": False, "epss": True, "kev": True}
     assert [row[0] for row in everything(path)[:2]] == ["P-3", "P-1"]
 
 

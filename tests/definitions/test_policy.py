@@ -8,10 +8,19 @@ from dockgate.definitions.policy import BUILTIN, builtin, completed, policy
 
 RULES = rules.load()
 
+SELECTION = {
+    "scope": "image",
+    "only_fixable": False,
+    "grace_days": 0,
+    "grace_from": "advisory",
+    "baseline": "none",
+    "untriaged_counts_as": "HIGH",
+}
 EVIDENCE = {
     "unread": "undetermined",
     "uncomparable": "undetermined",
     "uncovered": "undetermined",
+    "stale": "undetermined",
     "stale_after_days": 7,
 }
 
@@ -24,8 +33,8 @@ def test_the_default_policy_has_the_designs_numbers() -> None:
                 "HIGH": 0,
                 "MEDIUM": 10,
                 "LOW": 15,
+                **SELECTION,
                 "only_fixable": True,
-                "untriaged_counts_as": "HIGH",
                 "action": "reject",
             },
         ),
@@ -48,7 +57,7 @@ def test_an_unknown_policy_is_told_with_those_that_exist() -> None:
 def test_a_policy_is_filled_in_with_defaults_and_with_the_rules_that_always_hold() -> None:
     read = policy("max_findings:\n  HIGH: 3\nevidence:\n  unread: allow\n", "ours", RULES)
     assert read.rules == {
-        "max_findings": ({"HIGH": 3, "only_fixable": False, "untriaged_counts_as": "HIGH", "action": "reject"},),
+        "max_findings": ({"HIGH": 3, **SELECTION, "action": "reject"},),
         "malicious": ({},),
         "evidence": ({**EVIDENCE, "unread": "allow"},),
     }
@@ -73,17 +82,17 @@ def test_another_name_or_number_is_another_digest() -> None:
         (
             "# ours\nmax_findings:\n  HIGH: 0\n  HIHG: 0\n",
             "policy.yaml:4: max_findings.HIHG: unknown key; allowed here: CRITICAL, HIGH, MEDIUM, LOW, INFORMATIONAL, "
-            "UNTRIAGED, only_fixable, untriaged_counts_as",
+            "UNTRIAGED, total, scope, only_fixable, grace_days, grace_from, baseline, untriaged_counts_as",
         ),
         (
             "malicious: {}\nmax_findings:\n  HIGH: none\n",
             'policy.yaml:3: max_findings.HIGH: "none" is not allowed; allowed: a whole number, 0 or more',
         ),
         ("malicious: {}\nmax_findings:\n", "policy.yaml:2: max_findings: no limit given; it needs one or more of: "),
-        ("max_finding:\n  HIGH: 0\n", "policy.yaml:1: max_finding: unknown rule; allowed here: evidence, malicious, "),
+        ("max_finding:\n  HIGH: 0\n", "policy.yaml:1: max_finding: unknown rule; allowed here: "),
         ("evidence: 7\n", "policy.yaml:1: evidence: the settings of a rule are a mapping"),
         ("evidence: []\n", "policy.yaml:1: evidence: the list of settings is empty"),
-        ("", "policy.yaml:1: a policy is a mapping from rules to their settings; rules: evidence, malicious, "),
+        ("", "policy.yaml:1: a policy is a mapping from rules to their settings; rules: "),
         ("- max_findings\n", "policy.yaml:1: a policy is a mapping"),
         ("{}", "policy.yaml:1: a policy is a mapping"),
     ],

@@ -6,6 +6,7 @@ from tests.core.gating import CHECKED, NOW, inventory, package
 from dockgate.core.errors import DefinitionError
 from dockgate.core.model import Coverage, Inventory, Matches, Undetermined, Unread
 from dockgate.core.ports import Facts
+from dockgate.core.verdict import Aside, Breach, RuleAction
 from dockgate.rules.evidence import RULE
 
 FRESH = (Coverage("npm", True, (), CHECKED),)
@@ -26,6 +27,8 @@ def test_what_could_not_be_read_is_undetermined() -> None:
     torn = inventory(package("a"), unread=(Unread("app/x", "The file ends too early."),))
     assert judge(torn) == [Undetermined("app/x", "The file ends too early.", "unread")]
     assert judge(torn, unread="allow") == []
+    assert judge(torn, unread="reject") == [Breach("evidence", "The file ends too early.")]
+    assert judge(torn, unread="warn") == [Aside(RuleAction.WARN, Breach("evidence", "The file ends too early."))]
 
 
 def test_an_image_in_which_nothing_was_found_is_undetermined() -> None:
@@ -46,7 +49,7 @@ def test_what_matching_could_not_say_is_undetermined_and_relaxed_kind_by_kind(ki
 
 def test_a_doubt_of_no_known_kind_cannot_be_relaxed() -> None:
     doubt = Undetermined("database", "It cannot be said.")
-    everything = {"unread": "allow", "uncomparable": "allow", "uncovered": "allow"}
+    everything = dict.fromkeys(("unread", "uncomparable", "uncovered", "stale"), "allow")
     assert judge(inventory(package("a")), doubt, **everything) == [doubt]
 
 
@@ -88,9 +91,9 @@ def test_only_feeds_that_the_image_needs_can_be_stale() -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"unread": False}, "unread: false is not allowed; allowed: undetermined, allow"),
-        ({"uncovered": "ignore"}, 'uncovered: "ignore" is not allowed; allowed: undetermined, allow'),
-        ({"stale": "allow"}, "stale: unknown key; allowed here: unread, uncomparable, uncovered, stale_after_days"),
+        ({"unread": False}, "unread: false is not allowed; allowed: undetermined, reject, warn, allow"),
+        ({"uncovered": "ignore"}, 'uncovered: "ignore" is not allowed; allowed: undetermined, reject, warn, allow'),
+        ({"age": 7}, "age: unknown key; allowed here: unread, uncomparable, uncovered, stale, stale_after_days"),
         ({"stale_after_days": 0}, "stale_after_days: 0 is not allowed; allowed: a whole number, 1 or more"),
         ({"stale_after_days": 7.5}, "stale_after_days: 7.5 is not allowed"),
     ],

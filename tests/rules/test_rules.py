@@ -11,30 +11,31 @@ from dockgate.core.model import Coverage, Matches
 from dockgate.core.ports import Facts, Rule
 
 RULES = rules.load()
-PLAIN: dict[str, dict[str, object]] = {"max_findings": {"HIGH": 0}, "malicious": {}, "evidence": {}}
+NEEDED: dict[str, dict[str, object]] = {"max_findings": {"HIGH": 0}, "cvss": {"score": 7}, "epss": {"score": 0.5}}
+"""the settings without which a rule cannot be used; {} for all others"""
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 class TestEveryRule:
     def test_settings_in_full_stay_as_they_are(self, rule: Rule) -> None:
-        full = rule.settings(PLAIN[rule.name])
+        full = rule.settings(NEEDED.get(rule.name, {}))
         assert rule.settings(full) == full
 
     def test_settings_given_are_not_changed(self, rule: Rule) -> None:
-        given = dict(PLAIN[rule.name])
+        given = dict(NEEDED.get(rule.name, {}))
         rule.settings(given)
-        assert given == PLAIN[rule.name]
+        assert given == NEEDED.get(rule.name, {})
 
     def test_an_unknown_key_is_refused_by_name(self, rule: Rule) -> None:
         with pytest.raises(DefinitionError, match=r"^colour: unknown key; allowed here: "):
-            rule.settings({**PLAIN[rule.name], "colour": "red"})
+            rule.settings({**NEEDED.get(rule.name, {}), "colour": "red"})
 
     def test_settings_with_which_it_always_holds_are_allowed_ones(self, rule: Rule) -> None:
         assert rule.always is None or isinstance(rule.settings(rule.always), dict)
 
     def test_a_clean_image_breaks_nothing(self, rule: Rule) -> None:
         facts = Facts(inventory(package("a")), Matches((), ()), (Coverage("npm", True, (), CHECKED),), NOW)
-        assert list(rule.judge(facts, rule.settings(PLAIN[rule.name]))) == []
+        assert list(rule.judge(facts, rule.settings(NEEDED.get(rule.name, {})))) == []
 
 
 def test_the_rules_are_found_by_walking_their_folder() -> None:

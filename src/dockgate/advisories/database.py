@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from dockgate.advisories.schema import APPLICATION, FORMAT, Part
 from dockgate.core.errors import DatabaseError
-from dockgate.core.model import Advisory, Coverage, Cve, Inventory, Range, Rating, Severity, Slice
+from dockgate.core.model import CATALOGUES, Advisory, Coverage, Cve, Inventory, Range, Rating, Severity, Slice
 from dockgate.core.ports import Faulty
 
 ADVICE = "Run `dockgate db update`, or `dockgate db build --from FOLDER` where there is no network."
@@ -61,7 +61,8 @@ class Database:
         self.close()
 
     def slice(self, inventories: Sequence[Inventory]) -> Slice:
-        """All that is said of these inventories' packages, sorted, and the coverage of their ecosystems.
+        """All that is said of these inventories' packages, sorted, and the coverage of their ecosystems, then of the
+        catalogues.
 
         Packages that a distribution's package owns are left out: the distribution speaks for them.
         """
@@ -85,7 +86,8 @@ class Database:
                     )
                     for ecosystem, names in sorted(wanted.items())
                     if (coverage := covered.get(ecosystem))
-                ),
+                )
+                + self._catalogues(),
                 cves=tuple(self._cves(name for name in named if name.startswith("CVE-"))),
             )
 
@@ -100,6 +102,14 @@ class Database:
                 Coverage(ecosystem, bool(complete), tuple(json.loads(names)), checked)
                 for ecosystem, complete, names, checked in rows
             )
+
+    def _catalogues(self) -> tuple[Coverage, ...]:
+        """The feeds that speak of CVEs, whatever package they are in; complete where all of the feed could be read."""
+        rows = self._sql.execute(
+            "SELECT feed, id NOT IN (SELECT part FROM fault), checked_at FROM part WHERE feed IN (?, ?) ORDER BY feed",
+            CATALOGUES,
+        )
+        return tuple(Coverage(feed, bool(complete), (), checked) for feed, complete, checked in rows)
 
     def parts(self) -> Sequence[Part]:
         """What it was made of, by feed and name: where each part came from, when it was checked, what was amiss."""

@@ -15,7 +15,7 @@ from dockgate.core.errors import UsageError
 from dockgate.core.facts import LayerFacts
 from dockgate.core.inventory import combine
 from dockgate.core.match import Matcher
-from dockgate.core.model import Inventory
+from dockgate.core.model import CATALOGUES, Inventory
 from dockgate.core.ports import AdvisoryReader, Ecosystem, Image
 from dockgate.images import open_images
 from dockgate.reports import ScanReport
@@ -121,5 +121,5 @@ def look_up(scanned: Scanned, advisories: AdvisoryReader) -> ScanReport:
         scanned.reference,
         scanned.digest,
         tuple((inventory, matcher.match(inventory.packages)) for inventory in scanned.inventories),
-        consulted.coverage,
+        tuple(coverage for coverage in consulted.coverage if coverage.ecosystem not in CATALOGUES),
     )

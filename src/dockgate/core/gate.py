@@ -15,6 +15,7 @@ from dockgate.core.remedy import find_remedy
 from dockgate.core.reported import ReportedMatcher
 from dockgate.core.verdict import (
     NO_REMEDY,
+    Aside,
     Breach,
     Case,
     Inputs,
@@ -143,7 +144,9 @@ class _Part:
         undetermined: dict[Undetermined, None] = {}
         for one in held:
             for entry in _asked(one, facts):
-                if isinstance(entry, Breach):
+                if isinstance(entry, Aside):
+                    told[entry.action].append(entry.breach)
+                elif isinstance(entry, Breach):
                     told[one.action].append(entry)
                 elif one.action is RuleAction.REJECT:
                     undetermined[entry] = None
@@ -180,7 +183,7 @@ class Said:
         return Status.UNDETERMINED if self.undetermined else Status.APPROVED
 
 
-def _asked(held: Held, facts: Facts) -> Iterator[Breach | Undetermined]:
+def _asked(held: Held, facts: Facts) -> Iterator[Breach | Undetermined | Aside]:
     """What the rule says, and that it cannot say more where another scanner does not tell what it looks at."""
     yield from held.rule.judge(facts, held.settings)
     if untold := [name for name in held.rule.looks_at if name in facts.untold and facts.matches.findings]:

@@ -175,7 +175,7 @@ class Cve:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What the database says of itself for one ecosystem with its release ("Debian:13").
+    """What the database says of itself for one ecosystem with its release ("Debian:13"), or one of CATALOGUES.
 
     `complete` means that the feed holds all its publisher has said; otherwise it speaks only of `names` (source names).
     `checked_at` is the last successful check, RFC 3339 in UTC: unchanged counts as a check.
@@ -187,12 +187,17 @@ class Coverage:
     checked_at: str
 
 
+CATALOGUES = ("epss", "kev")
+"""The feeds that speak of CVEs in whatever package; a database may lack them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slice:
     """The part of the advisory database that a verdict consulted, kept for as long as the verdict.
 
     `coverage` has an entry for each ecosystem of the inventory that the database knows, its `names` cut down to the
-    inventory's; an ecosystem without an entry is not covered. `cves` are those that the advisories name, sorted.
+    inventory's; an ecosystem without an entry is not covered. Then it has one for each of the
+    CATALOGUES that the database holds. `cves` are those that the advisories name, sorted.
     """
 
     advisories: tuple[Advisory, ...]

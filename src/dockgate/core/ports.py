@@ -23,7 +23,7 @@ from dockgate.core.model import (
     Undetermined,
 )
 from dockgate.core.purl import Purl
-from dockgate.core.verdict import Breach
+from dockgate.core.verdict import Aside, Breach
 
 # --- reading images ----------------------------------------------------------------------------------------------
 
@@ -371,9 +371,6 @@ class Rule(Protocol):
     always: Mapping[str, object] | None
     """settings with which it holds when a policy does not name it; None: only when named. What always holds always
     rejects: its `action` cannot be chosen"""
-    needs: tuple[str, ...]
-    """what it cannot do without, beyond the standard library: names of third-party packages, or "ecosystems" for the
-    order of versions; () for most"""
     looks_at: tuple[str, ...]
     """the fields of `Finding` that it cannot judge without ("exploited", "epss"): it is undetermined where another
     scanner does not tell one of them (`Facts.untold`), or only counted findings (`Facts.unnamed`). () for what looks at
@@ -386,6 +383,12 @@ class Rule(Protocol):
         allowed."""
         ...
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterable[Breach | Undetermined]:
+    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
+        """What it cannot do without under these settings, which are in full, beyond the standard library: names of
+        third-party packages, or "ecosystems" for the order of versions; () for most. Where a need is not met the policy
+        cannot be judged by."""
+        ...
+
+    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterable[Breach | Undetermined | Aside]:
         """Every breach and every undetermined entry, in a stable order."""
         ...

@@ -127,6 +127,14 @@ class Breach:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """A breach that a rule itself wants no image rejected for, whatever its use's action: it warns, or notes."""
+
+    action: RuleAction
+    breach: Breach
+
+
+@dataclass(frozen=True, slots=True)
 class Waived:
     """A finding that does not count, or a breach without findings (then `finding` is None and `breach` its message).
 

@@ -125,5 +125,6 @@ def _settings(document: "Document", rule: Rule, given: Any, here: "Location") ->
         return in_full(rule, given or {})
     except DefinitionError as error:
         key, _, reason = str(error).partition(": ")
-        location = here if key == rule.name else (*here, key)
+        inside = (int(part) if part.isdecimal() else part for part in key.split("."))
+        location = here if key == rule.name else (*here, *inside)
         raise document.error(location, reason, error.advice) from None

@@ -1,7 +1,8 @@
 """Gate rules. A module of this package is a rule: it holds one object named `RULE` (`core.ports.Rule`).
 
 `settings` raises DefinitionError with a message that begins with the key at fault and a colon, so that whoever read
-the document can add file and line. Modules whose name begins with "_" are shared by the others and are no rules.
+the document can add file and line; a key inside of another has that one's before it: "packages.0.versions". Modules
+whose name begins with "_" are shared by the others and are no rules.
 """
 
 from dockgate.core import plugins

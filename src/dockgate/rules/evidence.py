@@ -1,49 +1,55 @@
 """What cannot be said blocks. This is the one place where an operator lets it pass, knowingly and kind by kind."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from dockgate.core.model import Coverage, Undetermined
+from dockgate.core.model import Undetermined
 from dockgate.core.ports import Facts, Rule
+from dockgate.core.verdict import Aside, Breach, RuleAction
+from dockgate.rules._selection import time
 from dockgate.rules._settings import known, one_of, whole
 
-_KINDS = ("unread", "uncomparable", "uncovered")
-_BLOCK, _ALLOW = "undetermined", "allow"
+_KINDS = ("unread", "uncomparable", "uncovered", "stale")
+_BLOCK, _REJECT, _WARN, _ALLOW = "undetermined", "reject", "warn", "allow"
+_WORDS = (_BLOCK, _REJECT, _WARN, _ALLOW)
 _CLOCK_SKEW = timedelta(days=1)
 
 
 class Evidence:
-    """Settings: `unread` (of the image), `uncomparable` (versions) and `uncovered` (ecosystems and packages without a
-    feed) are each "undetermined" (the default) or "allow". `stale_after_days` (7) is how long after its last successful
-    check a feed is believed, or another scanner's findings are; a day or more."""
+    """Settings: `unread` (of the image), `uncomparable` (versions), `uncovered` (ecosystems and packages without a
+    feed) and `stale` (feeds, and another scanner's findings) are each "undetermined" (the default), "reject", "warn" or
+    "allow". `stale_after_days` (7) is how long after its last successful check a feed is believed, or another scanner's
+    findings are; a day or more."""
 
     name = "evidence"
     always: Mapping[str, object] | None = {}
-    needs: tuple[str, ...] = ()
     looks_at: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {
-            **{kind: {"enum": ["undetermined", "allow"]} for kind in _KINDS},
+            **{kind: {"enum": list(_WORDS)} for kind in _KINDS},
             "stale_after_days": {"type": "integer", "minimum": 1},
         }
     }
 
     def settings(self, given: Mapping[str, object]) -> dict[str, object]:
         known(given, (*_KINDS, "stale_after_days"))
-        chosen = {kind: one_of(kind, given.get(kind, _BLOCK), (_BLOCK, _ALLOW)) for kind in _KINDS}
+        chosen = {kind: one_of(kind, given.get(kind, _BLOCK), _WORDS) for kind in _KINDS}
         return {**chosen, "stale_after_days": whole("stale_after_days", given.get("stale_after_days", 7), least=1)}
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Undetermined]:
-        for entry in (*_unread(facts), *facts.matches.undetermined):
-            if settings.get(entry.kind) != _ALLOW:
+    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
+        return ()
+
+    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach | Undetermined | Aside]:
+        days = int(str(settings["stale_after_days"]))
+        for entry in (*_unread(facts), *facts.matches.undetermined, *_stale(facts, days)):
+            word = settings.get(entry.kind, _BLOCK)
+            if word == _BLOCK:
                 yield entry
-        if facts.reported:
-            yield from _old(facts, int(str(settings["stale_after_days"])))
-        needed = {package.ecosystem for package in facts.inventory.packages if not package.owner}
-        for coverage in sorted(facts.coverage, key=lambda coverage: coverage.ecosystem):
-            if coverage.ecosystem in needed:
-                yield from _stale(coverage, facts.now, int(str(settings["stale_after_days"])))
+            elif word == _REJECT:
+                yield Breach(self.name, entry.reason)
+            elif word == _WARN:
+                yield Aside(RuleAction.WARN, Breach(self.name, entry.reason))
 
 
 RULE: Rule = Evidence()
@@ -56,34 +62,28 @@ def _unread(facts: Facts) -> Iterator[Undetermined]:
         yield Undetermined("/", "No package was found in the image, so there is nothing to judge it by.", "unread")
 
 
-def _stale(coverage: Coverage, now: str, days: int) -> Iterator[Undetermined]:
-    what = f"The advisory feed for {coverage.ecosystem}", "was last checked", "run `dockgate db update`"
-    if reason := _too_old(*what, coverage.checked_at, now, days):
-        yield Undetermined(coverage.ecosystem, reason, "stale")
-
-
-def _old(facts: Facts, days: int) -> Iterator[Undetermined]:
-    what = f"What {facts.source} found", "was found", "scan the image again"
-    if reason := _too_old(*what, facts.at, facts.now, days):
-        yield Undetermined(facts.source, reason, "stale")
+def _stale(facts: Facts, days: int) -> Iterator[Undetermined]:
+    """What another scanner found, or the feeds that the packages need, where that is too old."""
+    if facts.reported:
+        found = f"What {facts.source} found", "was found", "scan the image again"
+        if reason := _too_old(*found, facts.at, facts.now, days):
+            yield Undetermined(facts.source, reason, "stale")
+    needed = {package.ecosystem for package in facts.inventory.packages if not package.owner}
+    for coverage in sorted(facts.coverage, key=lambda coverage: coverage.ecosystem):
+        if coverage.ecosystem in needed:
+            feed = f"The advisory feed for {coverage.ecosystem}", "was last checked", "run `dockgate db update`"
+            if reason := _too_old(*feed, coverage.checked_at, facts.now, days):
+                yield Undetermined(coverage.ecosystem, reason, "stale")
 
 
 def _too_old(subject: str, happened: str, advice: str, at: str, now: str, days: int) -> str:
     """Why something of that time is not believed now, "" when it is."""
-    time = _time(at)
-    if time is None:
+    then = time(at)
+    if then is None:
         return f"{subject} does not say when it {happened}: {advice}."
-    age = datetime.fromisoformat(now) - time
+    age = datetime.fromisoformat(now) - then
     if age < -_CLOCK_SKEW:
         return f"{subject} {happened} in the future, at {at}: set the clocks right and {advice}."
     if age >= timedelta(days=days):
         return f"{subject} {happened} {age.days} days ago, at {at}, and the policy believes it for {days}: {advice}."
     return ""
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

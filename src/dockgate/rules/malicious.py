@@ -11,13 +11,15 @@ from dockgate.rules._settings import known
 class Malicious:
     name = "malicious"
     always: Mapping[str, object] | None = {}
-    needs: tuple[str, ...] = ()
     looks_at: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {"properties": {}}
 
     def settings(self, given: Mapping[str, object]) -> dict[str, object]:
         known(given, ())
         return {}
+
+    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
+        return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach]:
         findings = tuple(finding for finding in facts.matches.findings if finding.malicious)

@@ -1,66 +1,75 @@
-"""At most so many findings of each severity. An absent severity has no limit; a count that is absent is zero."""
+"""At most so many findings of each severity, and in total. An absent limit is none; a count that is absent is zero."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dockgate.core.errors import DefinitionError
-from dockgate.core.gate import counted_as
 from dockgate.core.model import Finding, Severity, Undetermined
 from dockgate.core.policy import COUNTING_RULE
 from dockgate.core.ports import Facts, Rule
 from dockgate.core.verdict import Breach
-from dockgate.rules._settings import boolean, known, one_of, whole
+from dockgate.rules import _selection
+from dockgate.rules._selection import SEVERITIES
+from dockgate.rules._settings import known, whole
 
-_SEVERITIES = tuple(severity.value for severity in Severity)
+_TOTAL = "total"
+_LIMITS = (*SEVERITIES, _TOTAL)
 
 
 class MaxFindings:
-    """Settings: a limit per severity; `only_fixable` (false) counts findings with a fix alone; `untriaged_counts_as`
-    is a severity (HIGH, or UNTRIAGED itself where that has a limit)."""
+    """Settings: a limit per severity and `total`, and the selection; `untriaged_counts_as` is HIGH, or UNTRIAGED itself
+    where that has a limit."""
 
     name = COUNTING_RULE
     always: Mapping[str, object] | None = None
-    needs: tuple[str, ...] = ()
     looks_at: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
-        "properties": {
-            **{severity: {"type": "integer", "minimum": 0} for severity in _SEVERITIES},
-            "only_fixable": {"type": "boolean"},
-            "untriaged_counts_as": {"enum": list(_SEVERITIES)},
-        }
+        "properties": {**{limit: {"type": "integer", "minimum": 0} for limit in _LIMITS}, **_selection.SCHEMA},
+        "anyOf": [{"required": [limit]} for limit in _LIMITS],
     }
 
     def settings(self, given: Mapping[str, object]) -> dict[str, object]:
-        known(given, (*_SEVERITIES, "only_fixable", "untriaged_counts_as"))
-        limits = {key: whole(key, given[key], least=0) for key in _SEVERITIES if key in given}
+        known(given, (*_LIMITS, *_selection.KEYS))
+        limits = {key: whole(key, given[key], least=0) for key in _LIMITS if key in given}
         if not limits:
-            raise DefinitionError(f"max_findings: no limit given; it needs one or more of: {', '.join(_SEVERITIES)}")
+            raise DefinitionError(f"max_findings: no limit given; it needs one or more of: {', '.join(_LIMITS)}")
         default = Severity.UNTRIAGED if Severity.UNTRIAGED in limits else Severity.HIGH
-        untriaged = one_of("untriaged_counts_as", given.get("untriaged_counts_as", default), _SEVERITIES)
+        selection = _selection.settings(given, default)
+        untriaged = selection["untriaged_counts_as"]
         if Severity.UNTRIAGED in limits and untriaged != Severity.UNTRIAGED:
             raise DefinitionError(f"UNTRIAGED: the limit has no effect, for untriaged_counts_as is {untriaged}")
-        only_fixable = boolean("only_fixable", given.get("only_fixable", False))
-        return {**limits, "only_fixable": only_fixable, "untriaged_counts_as": untriaged}
+        return {**limits, **selection}
+
+    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
+        return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach | Undetermined]:
+        selected = _selection.select(facts, settings)
         counting: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
-        doubted: Counter[Severity] = Counter()
-        for finding in facts.matches.findings:
-            severity = counted_as(finding, settings)
-            if severity is not None:
-                counting[severity].append(finding)
-            elif "fixed" in facts.untold and (severity := counted_as(finding, {**settings, "only_fixable": False})):
-                doubted[severity] += 1
+        for severity, finding in selected.findings:
+            counting[severity].append(finding)
+        doubted = Counter(severity for severity, _ in selected.doubted)
         for severity, findings in counting.items():
             limit = settings.get(severity.value)
             if not isinstance(limit, int):
                 continue
             least, most = _unnamed(severity, facts.unnamed, settings)
-            if len(findings) + least > limit:
-                yield Breach(self.name, _message(severity, findings, limit, least), tuple(findings))
-            elif (highest := len(findings) + most + doubted[severity]) > limit:
-                yield Undetermined("/", _doubt(severity, highest, limit, facts.source))
+            if (count := len(findings) + least) > limit:
+                untriaged = sum(finding.severity is not severity for finding in findings)
+                share = f" ({untriaged} of them UNTRIAGED)" if untriaged else ""
+                message = f"{selected.of(count, f'{severity} finding')}{share}, at most {limit} allowed"
+                yield selected.say(self.name, message, findings)
+            elif (count := len(findings) + most + doubted[severity]) > limit:
+                yield _doubt(severity.value, count, limit, facts.source)
+        total = settings.get(_TOTAL)
+        if isinstance(total, int):
+            counted = 0 if settings["only_fixable"] else sum(facts.unnamed.values())
+            if (count := len(selected.findings) + counted) > total:
+                message = f"{selected.of(count, 'finding')} in total, at most {total} allowed"
+                yield selected.say(self.name, message, [finding for _, finding in selected.findings])
+            elif (count := len(selected.findings) + len(selected.doubted) + sum(facts.unnamed.values())) > total:
+                yield _doubt("any", count, total, facts.source)
 
 
 RULE: Rule = MaxFindings()
@@ -81,15 +90,9 @@ def _unnamed(severity: Severity, unnamed: Mapping[str, int], settings: Mapping[s
     return least, most
 
 
-def _message(severity: Severity, findings: list[Finding], limit: int, unnamed: int) -> str:
-    untriaged = sum(finding.severity is not severity for finding in findings)
-    share = f" ({untriaged} of them UNTRIAGED)" if untriaged else ""
-    count = len(findings) + unnamed
-    return f"{count} {severity} finding{'s' if count != 1 else ''}{share}, at most {limit} allowed"
-
-
-def _doubt(severity: Severity, most: int, limit: int, source: str) -> str:
-    return (
+def _doubt(severity: str, most: int, limit: int, source: str) -> Undetermined:
+    return Undetermined(
+        "/",
         f"{source} does not say of every finding how severe it is, or whether it has a fix: up to {most} may count as "
-        f"{severity}, at most {limit} allowed."
+        f"{severity}, at most {limit} allowed.",
     )

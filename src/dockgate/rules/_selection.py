@@ -1,0 +1,136 @@
+"""Which findings a rule counts: the selection that every rule about findings has, with the same settings.
+
+`scope` image, base or own; `only_fixable`; `grace_days`, a number or one by severity, counted from the advisory's or
+the fix's date (`grace_from`); `baseline` none, running or approved; `untriaged_counts_as` a severity. What is not known
+never makes a finding count less: without its date it has no grace, without a baseline it is new, and where nobody knows
+which layers are the base image's, it is of own layers and may be of the base image.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dockgate.core.gate import counted_as
+from dockgate.core.model import Finding, Severity, Undetermined
+from dockgate.core.ports import Facts, known_as
+from dockgate.core.verdict import Breach
+from dockgate.rules._settings import boolean, known, number, one_of
+
+SEVERITIES = tuple(severity.value for severity in Severity)
+KEYS = ("scope", "only_fixable", "grace_days", "grace_from", "baseline", "untriaged_counts_as")
+_SCOPES = ("image", "base", "own")
+_DATES = ("advisory", "fix")
+_ANY = "none"
+_BASELINES = (_ANY, "running", "approved")
+_CLOCK_SKEW = timedelta(days=1)
+_MOST_DAYS = 36_500
+_DAYS: Mapping[str, Any] = {"type": "number", "minimum": 0, "maximum": _MOST_DAYS}
+
+SCHEMA: Mapping[str, Any] = {
+    "scope": {"enum": list(_SCOPES)},
+    "only_fixable": {"type": "boolean"},
+    "grace_days": {
+        "oneOf": [
+            _DAYS,
+            {"type": "object", "properties": dict.fromkeys(SEVERITIES, _DAYS), "additionalProperties": False},
+        ]
+    },
+    "grace_from": {"enum": list(_DATES)},
+    "baseline": {"enum": list(_BASELINES)},
+    "untriaged_counts_as": {"enum": list(SEVERITIES)},
+}
+
+
+def settings(given: Mapping[str, object], untriaged: Severity = Severity.HIGH) -> dict[str, object]:
+    """The selection's settings in full. Raises DefinitionError."""
+    return {
+        "scope": one_of("scope", given.get("scope", _SCOPES[0]), _SCOPES),
+        "only_fixable": boolean("only_fixable", given.get("only_fixable", False)),
+        "grace_days": _grace(given.get("grace_days", 0)),
+        "grace_from": one_of("grace_from", given.get("grace_from", _DATES[0]), _DATES),
+        "baseline": one_of("baseline", given.get("baseline", _ANY), _BASELINES),
+        "untriaged_counts_as": one_of("untriaged_counts_as", given.get("untriaged_counts_as", untriaged), SEVERITIES),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The findings that count, worst first, each with the severity it counts as. `words` describe them in a message:
+    " in own layers". `doubt` is why they may yet be too many, "" where they are just those. `doubted` would count too
+    if they had a fix, of which another scanner says nothing."""
+
+    findings: tuple[tuple[Severity, Finding], ...]
+    doubted: tuple[tuple[Severity, Finding], ...]
+    words: str
+    new: bool
+    doubt: str
+
+    def of(self, count: int, noun: str) -> str:
+        """ "3 new HIGH findings in own layers"."""
+        plural = noun if count == 1 else f"{noun}s"
+        return f"{count} {'new ' if self.new else ''}{plural}{self.words}"
+
+    def say(self, rule: str, message: str, findings: Sequence[Finding]) -> Breach | Undetermined:
+        """The breach, as far as it is sure: where it is not known which findings are of the scope, all were counted, so
+        that what is within the limit is so for certain, and what is not may be."""
+        return Undetermined("/", f"{self.doubt} ({message}).") if self.doubt else Breach(rule, message, tuple(findings))
+
+
+def select(facts: Facts, settings: Mapping[str, object]) -> Selected:
+    """The findings that count under these settings, which are in full."""
+    scope = str(settings["scope"])
+    known_base = facts.inventory.base_layers > 0
+    words = {"base": " in the base image", "own": " in own layers"}.get(scope, "")
+    doubt = ""
+    if scope == "base" and not known_base:
+        words, doubt = "", "It is not known which layers are the base image's, and the whole image has too much"
+    new = settings["baseline"] != _ANY
+    place = scope if known_base else "image"
+    findings = tuple(_counting(facts, settings, place))
+    doubted: tuple[tuple[Severity, Finding], ...] = ()
+    if settings["only_fixable"] and "fixed" in facts.untold:
+        every = _counting(facts, {**settings, "only_fixable": False}, place)
+        doubted = tuple((severity, finding) for severity, finding in every if not finding.fixed)
+    return Selected(findings, doubted, words, new, doubt)
+
+
+def _counting(facts: Facts, settings: Mapping[str, object], scope: str) -> Iterator[tuple[Severity, Finding]]:
+    held = facts.known.get(str(settings["baseline"]), frozenset())
+    now = datetime.fromisoformat(facts.now)
+    for finding in facts.matches.findings:
+        severity = counted_as(finding, settings)
+        if severity is None or known_as(finding) in held:
+            continue
+        if scope != "image" and finding.package.layer and facts.inventory.in_base(finding.package) != (scope == "base"):
+            continue
+        if not _spared(finding, severity, settings, now):
+            yield severity, finding
+
+
+def _spared(finding: Finding, severity: Severity, settings: Mapping[str, object], now: datetime) -> bool:
+    """Whether it is in its grace: known, or mended, for less than so many days."""
+    days = settings["grace_days"]
+    if isinstance(days, Mapping):
+        days = days.get(severity.value, 0)
+    if not isinstance(days, (int, float)) or not days:
+        return False
+    since = time(finding.fixed_at if settings["grace_from"] == "fix" else finding.published)
+    return since is not None and -_CLOCK_SKEW <= now - since < timedelta(days=days)
+
+
+def time(text: str) -> datetime | None:
+    """RFC 3339, or a date; None for anything else. What names no zone is in UTC."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _grace(given: object) -> object:
+    """A number of days, or a mapping from severities to such numbers."""
+    if not isinstance(given, Mapping):
+        return number("grace_days", given, most=_MOST_DAYS)
+    known(given, SEVERITIES, "grace_days.")
+    return {key: number(f"grace_days.{key}", given[key], most=_MOST_DAYS) for key in SEVERITIES if key in given}
