@@ -134,8 +134,8 @@ class _Part:
         """What the rules say of these packages."""
         case = self.case
         matches = self.matcher.match(inventory.packages)
-        counting, waived = waivers.apply(matches, case.waivers, case.policy, inventory, case.now)
-        facts = Facts(inventory, counting, self.coverage, case.now, self.matcher.compare, self.known)
+        applied = waivers.apply(matches, case.waivers, case.policy, inventory, case.image, case.now)
+        facts = Facts(inventory, applied.matches, self.coverage, case.now, self.matcher.compare, self.known)
         if self.reported is not None:
             other = self.reported
             facts = replace(facts, reported=True, source=other.source, at=other.at)
@@ -152,15 +152,16 @@ class _Part:
                     undetermined[entry] = None
                 else:
                     told[one.action].append(Breach(one.rule.name, entry.reason))
-        breaches, excused = waivers.accepted(told[RuleAction.REJECT], case.waivers, case.now)
+        images = {inventory.image, case.image} - {""}
+        breaches, excused = waivers.accepted(told[RuleAction.REJECT], case.waivers, images, case.now)
         return Said(
             facts=facts,
             findings=matches.findings,
             breaches=breaches,
             undetermined=tuple(undetermined),
             warnings=tuple(told[RuleAction.WARN]),
-            notes=tuple(told[RuleAction.NOTE]),
-            waived=(*waived, *excused),
+            notes=(*told[RuleAction.NOTE], *applied.notes),
+            waived=(*applied.waived, *excused),
         )
 
 

@@ -1,8 +1,10 @@
 """Policies in canonical form: the bytes that are hashed, and how one policy is made stricter by another."""
 
+import base64
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dockgate.core import canonical
 from dockgate.core.verdict import Policy, RuleAction, Settings
@@ -45,3 +47,54 @@ def stricter(policy: Policy, asked: Policy) -> Policy:
             held = merged.get(name, ())
             merged[name] = (*held, *(use for use in uses if use not in held))
     return of_rules(f"{policy.name}+{asked.name}", merged)
+
+
+@dataclass(frozen=True, slots=True)
+class VexAuthor:
+    """Somebody whose VEX statements a policy believes. `keys` are public keys as PEM: documents attached to an image
+    count as the author's when one of them signed."""
+
+    name: str
+    keys: tuple[str, ...] = ()
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """ "sha256:…" of each key's DER (SubjectPublicKeyInfo)."""
+        return frozenset(filter(None, map(fingerprint, self.keys)))
+
+
+def vex_authors(policy: Policy) -> tuple[VexAuthor, ...]:
+    """Whom the policy believes: the rule `vex`'s setting `authors`, each with `name` and, perhaps, `keys`."""
+    given = [settings.get("authors") for settings in policy.rules.get(VEX_RULE, ())]
+    authors = [one for listed in given if isinstance(listed, (list, tuple)) for one in listed]
+    return tuple(VexAuthor(str(one["name"]), tuple(map(str, one.get("keys") or ()))) for one in authors)
+
+
+def fingerprint(pem: str) -> str:
+    """ "sha256:…" of the DER inside a PEM public key; "" for what is none, which nothing is signed by."""
+    body = re.search("-----BEGIN PUBLIC KEY-----(.+?)-----END PUBLIC KEY-----", pem, re.DOTALL)
+    try:
+        return canonical.digest(base64.b64decode("".join(body[1].split()), validate=True)) if body else ""
+    except ValueError:
+        return ""
+
+
+BASELINES = ("running", "approved")
+"""what a rule may compare an image with: what its service runs, what was last approved of its repository"""
+
+
+def baselines(policy: Policy) -> tuple[str, ...]:
+    """Those of BASELINES that any of the policy's settings speak of."""
+    words = [text for uses in policy.rules.values() for settings in uses for text in _texts(settings)]
+    return tuple(name for name in BASELINES if any(name in text for text in words))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts(inner)

@@ -1,45 +1,141 @@
 """What was accepted: which findings do not count, by whose word, and for how long. Pure."""
 
-from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
+from dockgate.core import patterns, statements
+from dockgate.core.errors import UsageError
 from dockgate.core.model import Finding, Inventory, Matches
-from dockgate.core.verdict import Breach, Policy, Waived, Waiver, Waivers
+from dockgate.core.times import moment, within
+from dockgate.core.verdict import Breach, Policy, Statement, Waived, Waiver, Waivers
+
+LONGEST_TEXT = 2000
+"""characters of a reason; names and patterns have at most a tenth of it"""
+NEVER = "malicious"
+"""the rule whose breaches nothing accepts"""
 
 
-def select(waivers: Iterable[Waiver], repository: str, image: str) -> tuple[Waiver, ...]:
-    """Those that may speak of this image: the rest is not for its verdict to keep."""
-    return tuple(
+def check(waiver: Waiver) -> None:
+    """Raises UsageError, whose message begins with the key at fault and a colon, for a waiver that cannot be."""
+    for key in ("owner", "reason"):
+        if not getattr(waiver, key).strip():
+            raise UsageError(
+                f"{key}: it is missing", "Say who answers for this waiver, and why the finding is accepted."
+            )
+    for key in ("id", "owner", "reason", "vulnerability", "package", "repository", "image", "rule", "until"):
+        text = getattr(waiver, key)
+        if len(text) > (LONGEST_TEXT if key == "reason" else LONGEST_TEXT // 10):
+            raise UsageError(f"{key}: it has {len(text)} characters", "Shorten it.")
+    if waiver.until and moment(waiver.until) is None:
+        raise UsageError(f"until: {waiver.until!r} is no time", "Write a date, 2026-12-31, or a time in RFC 3339.")
+    if not waiver.until and not waiver.until_fixed:
+        raise UsageError("until: it is missing", "Name a date, or say until_fixed: a waiver without an end is none.")
+    if waiver.package and not waiver.package.startswith("pkg:"):
+        raise UsageError(
+            f"package: {waiver.package!r} is no package URL", "Write it as pkg:npm/lodash or pkg:deb/debian/*."
+        )
+    if waiver.image and not _is_digest(waiver.image):
+        raise UsageError(
+            f"image: {waiver.image!r} is no digest", "A digest is sha256: and 64 hex digits in lower case."
+        )
+    if waiver.rule:
+        _check_rule(waiver)
+    elif not (waiver.vulnerability or waiver.package or waiver.image):
+        raise UsageError(
+            "vulnerability: it is missing",
+            "Name a vulnerability, a package or an image: a waiver of everything is none.",
+        )
+
+
+def _check_rule(waiver: Waiver) -> None:
+    if waiver.rule == NEVER:
+        raise UsageError(f"rule: nothing accepts what breaks {NEVER!r}", "Remove the package.")
+    if waiver.vulnerability or waiver.package:
+        raise UsageError("rule: a waiver is of a rule, or of findings", "Make two of it.")
+    if not waiver.image:
+        raise UsageError("image: it is missing", "A rule is waived for one image: name its digest.")
+    if not waiver.until:
+        raise UsageError("until: it is missing", "A rule is waived until a date; no fix ends it.")
+
+
+def _is_digest(text: str) -> bool:
+    algorithm, _, digits = text.partition(":")
+    return algorithm == "sha256" and len(digits) == 64 and set(digits) <= set("0123456789abcdef")
+
+
+def select(waivers: Iterable[Waiver], repository: str, images: Collection[str], now: str) -> tuple[Waiver, ...]:
+    """Those that stand and may speak of this image, by id: the rest is not for its verdict to keep. `images` are the
+    digests of its manifest and of the index that it is in."""
+    chosen = (
         waiver
         for waiver in waivers
-        if waiver.image in ("", image) and (not waiver.repository or fnmatchcase(repository, waiver.repository))
+        if (not waiver.image or waiver.image in images)
+        and (not waiver.repository or patterns.matches(repository, waiver.repository))
+        and stands(waiver, now)
     )
+    return tuple(sorted(chosen, key=lambda waiver: waiver.id))
 
 
-def apply(
-    matches: Matches, waivers: Waivers, policy: Policy, inventory: Inventory, now: str
-) -> tuple[Matches, tuple[Waived, ...]]:
-    """The matches without what is waived, and what is. Nothing waives a known malicious package."""
+def lapsing(waivers: Iterable[Waiver], now: str, days: float) -> tuple[Waiver, ...]:
+    """Those that lapse by date within so many days, the soonest first."""
+    soon = (waiver for waiver in waivers if waiver.until and within(waiver.until, now, days))
+    return tuple(sorted(soon, key=lambda waiver: (moment(waiver.until), waiver.id)))
+
+
+def stands(waiver: Waiver, now: str) -> bool:
+    """Whether its date has not come. A time that cannot be read has come."""
+    if not waiver.until:
+        return waiver.until_fixed
+    until, here = moment(waiver.until), moment(now)
+    return until is not None and here is not None and here < until
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The matches without what does not count, what that is, and notes on VEX statements that were not believed."""
+
+    matches: Matches
+    waived: tuple[Waived, ...]
+    notes: tuple[Breach, ...] = ()
+
+
+def apply(matches: Matches, given: Waivers, policy: Policy, inventory: Inventory, index: str, now: str) -> Applied:
+    """What is accepted or excused of these findings. `index` is the digest of what is judged, of which `inventory` is a
+    platform. Nothing waives a known malicious package, and no VEX statement excuses one.
+
+    What VEX says goes before a waiver: it is a fact, and has no end.
+    """
+    images = {inventory.image, index} - {""}
+    ordered = tuple(one for one in _longest_first(given.waivers) if not one.image or one.image in images)
+    vex = statements.Applicable(given.statements, policy, inventory, images)
     left: list[Finding] = []
     waived: list[Waived] = []
+    notes: list[Breach] = []
     for finding in matches.findings:
-        waiver = (
-            None if finding.malicious else next((one for one in waivers.waivers if _accepts(one, finding, now)), None)
-        )
-        if waiver is None:
+        if finding.malicious:
             left.append(finding)
-        else:
+            continue
+        notes += (_unbelieved(statement, finding) for statement in vex.unbelieved(finding))
+        if statement := vex.excuse(finding):
+            waived.append(_excused(statement, finding))
+        elif waiver := next((one for one in ordered if _accepts(one, finding, now)), None):
             waived.append(Waived("waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, finding))
-    return Matches(tuple(left), matches.undetermined), tuple(waived)
+        else:
+            left.append(finding)
+    return Applied(Matches(tuple(left), matches.undetermined), tuple(waived), tuple(notes))
 
 
-def accepted(breaches: Sequence[Breach], waivers: Waivers, now: str) -> tuple[tuple[Breach, ...], tuple[Waived, ...]]:
-    """The breaches without those, of no finding, whose rule is waived; and these."""
+def accepted(
+    breaches: Sequence[Breach], given: Waivers, images: Collection[str], now: str
+) -> tuple[tuple[Breach, ...], tuple[Waived, ...]]:
+    """The breaches without those, of no finding, whose rule is waived for one of `images`; and these."""
+    ordered = [one for one in _longest_first(given.waivers) if one.rule and one.image and one.image in images]
     left: list[Breach] = []
     waived: list[Waived] = []
     for breach in breaches:
-        waiver = next((one for one in waivers.waivers if one.rule == breach.rule and _stands(one, now)), None)
-        if waiver is None or breach.findings:
+        waiver = next((one for one in ordered if one.rule == breach.rule and stands(one, now)), None)
+        if waiver is None or breach.findings or breach.rule == NEVER:
             left.append(breach)
         else:
             waived.append(Waived("waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, breach=breach.message))
@@ -47,13 +143,36 @@ def accepted(breaches: Sequence[Breach], waivers: Waivers, now: str) -> tuple[tu
 
 
 def _accepts(waiver: Waiver, finding: Finding, now: str) -> bool:
+    """A waiver that names neither vulnerability nor package is of all findings of its image."""
     return (
-        waiver.vulnerability in (finding.id, *finding.aliases)
-        and (not waiver.package or fnmatchcase(finding.package.purl, waiver.package))
+        not waiver.rule
+        and bool(waiver.vulnerability or waiver.package or waiver.image)
+        and (not waiver.vulnerability or waiver.vulnerability in (finding.id, *finding.aliases))
+        and (not waiver.package or patterns.names_package(waiver.package, finding.package))
         and not (waiver.until_fixed and finding.fixed)
-        and _stands(waiver, now)
+        and stands(waiver, now)
     )
 
 
-def _stands(waiver: Waiver, now: str) -> bool:
-    return not waiver.until or now < waiver.until
+def _longest_first(waivers: Iterable[Waiver]) -> list[Waiver]:
+    """The one that holds longest first, one without a date before all; then the older one."""
+
+    def last(waiver: Waiver) -> tuple[bool, float]:
+        until: datetime | None = moment(waiver.until)
+        return bool(waiver.until), -until.timestamp() if until else 0.0
+
+    return sorted(waivers, key=lambda waiver: (*last(waiver), waiver.created_at, waiver.id))
+
+
+def _excused(statement: Statement, finding: Finding) -> Waived:
+    return Waived("vex", statement.document, statement.author, statements.reason(statement), "", finding)
+
+
+def _unbelieved(statement: Statement, finding: Finding) -> Breach:
+    package = finding.package
+    return Breach(
+        "vex",
+        f"{finding.id} in {package.name} {package.version}: {statement.author or 'somebody without a name'} says "
+        f"{statements.reason(statement)}; not believed, for {statements.doubt(statement)}",
+        (finding,),
+    )

@@ -1,0 +1,172 @@
+"""Waivers: what cannot be one, which lapse, and what holds of them whatever the findings."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.core.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, limits, package
+from tests.core.test_gate_properties import advisories, coverage, inventories, policies
+
+from dockgate.core import gate, patterns, waivers
+from dockgate.core.errors import UsageError
+from dockgate.core.model import Advisory, Coverage, Inventory, Slice
+from dockgate.core.policy import baselines, fingerprint, of_rules, vex_authors
+from dockgate.core.verdict import Breach, Case, Policy, Statement, Status, VexStatus, Waiver, Waivers
+
+FINE = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until="2026-12-01")
+RULE = Waiver("w2", "ana", "Signed off.", image=IMAGE, rule="evidence", until="2026-12-01")
+
+
+@pytest.mark.parametrize(
+    ("waiver", "key"),
+    [
+        (replace(FINE, owner=" "), "owner"),
+        (replace(FINE, reason=""), "reason"),
+        (replace(FINE, reason="x" * 2001), "reason"),
+        (replace(FINE, until=""), "until"),
+        (replace(FINE, until="tomorrow"), "until"),
+        (replace(FINE, package="npm/lodash"), "package"),
+        (replace(FINE, image="sha256:1"), "image"),
+        (replace(FINE, vulnerability=""), "vulnerability"),
+        (replace(FINE, vulnerability="", repository="team/*"), "vulnerability"),
+        (replace(RULE, image=""), "image"),
+        (replace(RULE, until="", until_fixed=True), "until"),
+        (replace(RULE, vulnerability="CVE-2024-1"), "rule"),
+        (replace(RULE, rule="malicious"), "rule"),
+    ],
+)
+def test_what_can_be_no_waiver_is_refused_by_its_key(waiver: Waiver, key: str) -> None:
+    with pytest.raises(UsageError, match=f"^{key}: "):
+        waivers.check(waiver)
+
+
+def test_a_waiver_needs_an_end_of_either_kind() -> None:
+    waivers.check(FINE)
+    waivers.check(replace(FINE, until="", until_fixed=True))
+    waivers.check(RULE)
+    waivers.check(replace(FINE, vulnerability="", image=IMAGE))
+
+
+def test_those_that_lapse_within_the_days_are_named_the_soonest_first() -> None:
+    ends = {"a": "2026-12-01T12:00:00Z", "b": "2026-12-01T12:00:01Z", "c": "2026-11-25", "d": "2026-11-24", "e": ""}
+    given_ = [replace(FINE, id=name, until=until, until_fixed=not until) for name, until in ends.items()]
+    assert [one.id for one in waivers.lapsing(given_, "2026-11-24T12:00:00Z", 7)] == ["c", "a"]
+
+
+def test_a_time_that_cannot_be_read_has_come() -> None:
+    assert not waivers.stands(replace(FINE, until="some day"), NOW)
+    assert not waivers.stands(FINE, "")
+
+
+def test_a_rule_is_waived_for_one_image_and_only_where_it_has_no_findings() -> None:
+    bare, counted = Breach("evidence", "Too old."), Breach("evidence", "1 HIGH", (object(),))  # type: ignore[arg-type]
+    left, waived = waivers.accepted((bare, counted), Waivers((RULE,)), {IMAGE}, NOW)
+    assert left == (counted,)
+    assert [(one.by, one.breach, one.finding) for one in waived] == [("w2", "Too old.", None)]
+    for other in ({"sha256:other"}, set[str]()):
+        assert waivers.accepted((bare,), Waivers((RULE,)), other, NOW) == ((bare,), ())
+    assert waivers.accepted((bare,), Waivers((RULE,)), {IMAGE}, "2026-12-02T00:00:00Z") == ((bare,), ())
+    anywhere = replace(RULE, image="")
+    assert waivers.accepted((bare,), Waivers((anywhere,)), {IMAGE}, NOW) == ((bare,), ())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "fits"),
+    [
+        ("team-*", "team-blue", True),
+        ("team-*", "team-blue/app", False),
+        ("team-**", "team-blue/app", True),
+        ("**/app", "a/b/app", True),
+        ("*/app", "a/b/app", False),
+        ("**a*b", "xa/ab", True),
+        ("a.c", "abc", False),
+        ("*", "", True),
+        ("a" + "*a" * 80 + "b", "a" * 5000, False),
+    ],
+)
+def test_patterns(pattern: str, text: str, fits: bool) -> None:
+    assert patterns.matches(text, pattern) is fits
+
+
+def test_a_policy_says_whose_vex_is_believed_and_what_it_compares_with() -> None:
+    body = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
+    key = f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"
+    policy = of_rules(
+        "p", {"vex": ({"authors": [{"name": "V", "keys": [key]}, {"name": "W"}]},), "new": ({"x": "running"},)}
+    )
+    assert [(one.name, len(one.fingerprints)) for one in vex_authors(policy)] == [("V", 1), ("W", 0)]
+    assert baselines(policy) == ("running",)
+    assert fingerprint("no key") == fingerprint(key.replace("MCow", "M*ow")) == ""
+
+
+names = st.sampled_from([f"{kind}-2024-{number}" for kind in ("CVE", "GHSA", "MAL") for number in range(5)])
+given_waivers = st.lists(
+    st.builds(
+        Waiver,
+        st.sampled_from(("w1", "w2", "w3")),
+        st.just("ana"),
+        st.just("reason"),
+        vulnerability=st.one_of(st.just(""), names),
+        package=st.sampled_from(("", "pkg:npm/a", "pkg:npm/*@1.*")),
+        image=st.sampled_from(("", IMAGE, "sha256:other")),
+        rule=st.sampled_from(("", "", "evidence", "malicious")),
+        until=st.sampled_from(("", "2026-01-01", "2027-01-01")),
+        until_fixed=st.booleans(),
+    ),
+    max_size=4,
+).map(tuple)
+given_statements = st.lists(
+    st.builds(
+        Statement,
+        st.just("sha256:d"),
+        st.just("openvex"),
+        st.sampled_from(("Vendor", "Other")),
+        st.sampled_from(("", "principal:ana")),
+        names.map(lambda name: (name,)),
+        st.sampled_from(VexStatus),
+        st.sampled_from(((), ("pkg:npm/a",), (IMAGE,))),
+        st.sampled_from(((), ("pkg:npm/b",))),
+        at=st.sampled_from(("", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")),
+    ),
+    max_size=4,
+).map(tuple)
+
+
+@given(inventories(), advisories(), policies, coverage, given_waivers, given_statements)
+@settings(max_examples=200, deadline=None)
+def test_a_waiver_never_rejects_what_was_approved_and_hides_nothing(
+    judged: Inventory,
+    known: list[Advisory],
+    under: Policy,
+    covered: tuple[Coverage, ...],
+    accepted: tuple[Waiver, ...],
+    said: tuple[Statement, ...],
+) -> None:
+    case = Case(IMAGE, under, NOW, "0.1.0", (judged,), Slice(tuple(known), covered))
+    without = gate.judge(case, ECOSYSTEMS, RULES)
+    verdict = gate.judge(replace(case, waivers=Waivers(accepted, said)), ECOSYSTEMS, RULES)
+    order = list(Status)
+    assert order.index(verdict.status) <= order.index(without.status)
+    (before,), (after,) = without.judgements, verdict.judgements
+    assert after.findings == before.findings
+    assert after.undetermined == before.undetermined
+    assert not any(one.finding and one.finding.malicious for one in after.waived)
+    if any(finding.malicious for finding in before.findings):
+        assert verdict.status is Status.REJECTED
+
+
+def test_a_waiver_of_the_index_holds_for_each_of_its_platforms() -> None:
+    platforms = tuple(
+        replace(inventory(package("a"), platform=name), image="sha256:" + digit * 64)
+        for name, digit in (("linux/amd64", "2"), ("linux/arm64", "3"))
+    )
+    known = Slice((advisory("CVE-2024-1", "a"),), COVERED)
+    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", platforms, known)
+    for image, expected in (
+        (IMAGE, [Status.APPROVED, Status.APPROVED]),
+        ("sha256:" + "2" * 64, [Status.APPROVED, Status.REJECTED]),
+    ):
+        waiver = replace(FINE, image=image)
+        verdict = gate.judge(replace(case, waivers=Waivers((waiver,))), ECOSYSTEMS, RULES)
+        assert [one.status for one in verdict.judgements] == expected
