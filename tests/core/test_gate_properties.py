@@ -1,6 +1,8 @@
 """What holds of every verdict, whatever the image, the advisories and the policy."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import combinations, product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -122,31 +124,73 @@ def test_what_could_not_be_read_never_approves_what_was_not_and_always_blocks(
     assert judge(torn, known, under, covered).status is not Status.APPROVED
 
 
+def every_way(judged: Inventory, known: list[Advisory], most: int) -> Iterator[dict[str, str]]:
+    """All ways to bring at most so many packages to versions that an advisory names as fixed."""
+    fixed = {
+        one.purl: sorted({version for row in known if row.name == one.name for version in _fixes(row, one.version)})
+        for one in judged.packages
+    }
+    for count in range(most + 1):
+        for chosen in combinations(fixed, count):
+            for versions in product(*(fixed[purl] for purl in chosen)):
+                yield dict(zip(chosen, versions, strict=True))
+
+
+def _fixes(row: Advisory, above: str) -> list[str]:
+    """None for a version of which nobody can say what is above it."""
+    named = [version for span in row.ranges for kind, version in span.events if kind == "fixed"]
+    return [version for version in named if above in VERSIONS and VERSIONS.index(version) > VERSIONS.index(above)]
+
+
 @given(inventories(), advisories(), policies)
 @settings(max_examples=200, deadline=None)
-def test_the_remedy_once_applied_leaves_only_breaches_that_no_upgrade_clears(
+def test_the_remedy_once_applied_is_approved_and_no_smaller_one_is(
+    judged: Inventory, known: list[Advisory], under: Policy
+) -> None:
+    """Checked against every set there is."""
+    (judgement,) = judge(judged, known, under).judgements
+    remedy = judgement.remedy
+    made = {upgrade.package: upgrade.fixed for upgrade in remedy.upgrades}
+    if remedy.turns:
+        assert judge(with_versions(judged, made), known, under).status is Status.APPROVED
+        assert remedy.smallest
+    most = len(made) - 1 if remedy.turns else len(judged.packages)
+    if judgement.status is not Status.APPROVED:
+        for way in every_way(judged, known, most):
+            assert judge(with_versions(judged, way), known, under).status is not Status.APPROVED, way
+
+
+@given(inventories(), advisories(), policies)
+@settings(max_examples=150, deadline=None)
+def test_where_nothing_turns_it_the_upgrades_leave_as_little_as_any_and_the_rest_is_named(
     judged: Inventory, known: list[Advisory], under: Policy
 ) -> None:
     (judgement,) = judge(judged, known, under).judgements
-    raised = with_versions(judged, {upgrade.package: upgrade.fixed for upgrade in judgement.remedy.upgrades})
-    (after,) = judge(raised, known, under).judgements
-    for finding in breaking(after):
-        if finding.fixed:
-            (again,) = judge(with_versions(raised, {finding.package.purl: finding.fixed}), known, under).judgements
-            assert (finding.package.purl, finding.id) in {(each.package.purl, each.id) for each in breaking(again)}
-    if not after.breaches and not judgement.undetermined:
-        assert after.status is Status.APPROVED
+    remedy = judgement.remedy
+    if judgement.status is Status.APPROVED or remedy.turns:
+        assert remedy.obstacles == ()
+        return
+    made = {upgrade.package: upgrade.fixed for upgrade in remedy.upgrades}
+    (after,) = judge(with_versions(judged, made), known, under).judgements
+    assert after.status is not Status.APPROVED
+    left = {(finding.package.purl, finding.id) for finding in breaking(after)}
+    assert left == {(one.package, one.id) for one in remedy.obstacles if one.id}
+    assert {entry.reason for entry in after.undetermined} <= {one.reason for one in remedy.obstacles}
+    for purl in made:
+        fewer = {other: version for other, version in made.items() if other != purl}
+        (without,) = judge(with_versions(judged, fewer), known, under).judgements
+        more = {(finding.package.purl, finding.id) for finding in breaking(without)} - left
+        assert more or without.undetermined != after.undetermined
 
 
 @given(inventories(), advisories(), policies)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_what_an_upgrade_clears_is_gone_or_open_and_breaks_nothing(
     judged: Inventory, known: list[Advisory], under: Policy
 ) -> None:
     (judgement,) = judge(judged, known, under).judgements
-    (after,) = judge(
-        with_versions(judged, {upgrade.package: upgrade.fixed for upgrade in judgement.remedy.upgrades}), known, under
-    ).judgements
+    made = {upgrade.package: upgrade.fixed for upgrade in judgement.remedy.upgrades}
+    (after,) = judge(with_versions(judged, made), known, under).judgements
     broken = {(finding.package.purl, finding.id) for finding in breaking(after)}
     left = {(finding.package.purl, finding.id) for finding in after.findings if finding.fixed}
     for upgrade in judgement.remedy.upgrades:

@@ -1,5 +1,6 @@
 """What an ecosystem may say of a file besides its packages: parts unread, a lockfile, a release, that it is alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -9,7 +10,7 @@ from tests.core.layers import DEBIAN, dpkg_list, file, image, inventory, names, 
 from dockgate.core.errors import UnreadableError
 from dockgate.core.inventory import read_image
 from dockgate.core.model import Distribution, Inventory, Package
-from dockgate.core.ports import Ecosystem, Entry, Extract, Origins, Triggers
+from dockgate.core.ports import Ecosystem, Entry, Extract, Origins, Raised, Triggers
 from dockgate.core.purl import Purl
 
 
@@ -63,6 +64,9 @@ class Kind:
         return package
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        raise NotImplementedError
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         raise NotImplementedError
 
     def key(self, version: str) -> bytes:

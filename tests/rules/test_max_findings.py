@@ -22,7 +22,7 @@ def test_each_severity_has_a_limit_of_its_own(severity: Severity) -> None:
     findings = [finding(severity, identity=f"CVE-2024-{number}") for number in range(3)]
     assert breaches(*findings, **{severity.value: 3}) == []
     (breach,) = breaches(*findings, **{severity.value: 2})
-    assert breach == Breach("max_findings", f"3 {severity} findings, at most 2 allowed", tuple(findings))
+    assert breach == Breach("max_findings", f"3 {severity} findings, at most 2 allowed", tuple(findings), allowed=2)
 
 
 def test_breaches_come_worst_first() -> None:

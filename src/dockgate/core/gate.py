@@ -6,6 +6,7 @@ from functools import cached_property
 
 from dockgate.core import canonical, waivers
 from dockgate.core.approvals import shorten
+from dockgate.core.commands import commands
 from dockgate.core.errors import DefinitionError
 from dockgate.core.match import Matcher
 from dockgate.core.model import Coverage, Finding, Inventory, Severity, Undetermined
@@ -104,6 +105,7 @@ class _Part:
     """One platform of a case."""
 
     case: Case
+    ecosystems: Sequence[Ecosystem]
     inventory: Inventory
     matcher: Matching
     coverage: tuple[Coverage, ...]
@@ -128,7 +130,13 @@ class _Part:
         )
 
     def remedy(self, said: "Said", held: Sequence[Held]) -> Remedy:
-        return find_remedy(self.inventory, said, lambda raised: self.say(raised, held), self.matcher)
+        return find_remedy(
+            self.inventory,
+            said,
+            lambda raised: self.say(raised, held),
+            self.matcher,
+            lambda upgrades: commands(upgrades, self.inventory, self.ecosystems),
+        )
 
     def say(self, inventory: Inventory, held: Sequence[Held]) -> "Said":
         """What the rules say of these packages."""
@@ -204,9 +212,9 @@ def _parts(case: Case, ecosystems: Sequence[Ecosystem]) -> list[_Part]:
         scanned = Matcher(case.consulted, ecosystems)
         for inventory in _ordered(case.inventories):
             known = _known(case, inventory.platform, scanned)
-            parts.append(_Part(case, inventory, scanned, case.consulted.coverage, known))
+            parts.append(_Part(case, ecosystems, inventory, scanned, case.consulted.coverage, known))
     others = ((reported, ReportedMatcher(reported, ecosystems)) for reported in case.reported)
-    parts.extend(_Part(case, reported.inventory, matcher, (), {}, reported) for reported, matcher in others)
+    parts.extend(_Part(case, ecosystems, reported.inventory, matcher, (), {}, reported) for reported, matcher in others)
     return parts
 
 

@@ -145,9 +145,25 @@ class Ecosystem(Protocol):
         """
         ...
 
+    def upgrade(self, raised: "Sequence[Raised]") -> tuple[str, ...]:
+        """The commands that a build of the image runs to have these packages at these versions or later.
+
+        One line of shell each, as few as can be; what no command can do is said in a line that begins with "#". Names,
+        versions and paths come from a hostile image: they are quoted, and what is no legal one is left out and counted.
+        """
+        ...
+
     def key(self, version: str) -> Any:
         """Something whose `<` and `==` are the version's order (bytes where possible). Raises UncomparableError."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A package at one place, and the version of its source that it is to have, or a later one."""
+
+    package: Package
+    version: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,25 @@
 """What would turn a verdict: the upgrades to make, proven by judging again as if they had been made. Pure."""
 
-from collections.abc import Callable, Sequence
-from functools import cmp_to_key, partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 from typing import Protocol
 
-from dockgate.core.errors import UncomparableError
+from dockgate.core.covering import Cover, Demand, irreducible, smallest
 from dockgate.core.match import with_versions
-from dockgate.core.model import Finding, Inventory, Undetermined
+from dockgate.core.model import Finding, Inventory, State, Undetermined
 from dockgate.core.ports import Matching
+from dockgate.core.raising import Candidate, Target, candidates
 from dockgate.core.verdict import Breach, Obstacle, Remedy, Status, Upgrade
+
+MOST_STARTS = 32
+"""ways to raise the packages of which no version is the best, that are gone through"""
+
+Versions = Mapping[str, str]
+"""purl -> the version that its source is raised to"""
+Advise = Callable[[Sequence[Upgrade]], tuple[str, ...]]
+"""the commands that make these upgrades"""
 
 
 class Said(Protocol):
@@ -24,82 +35,262 @@ class Said(Protocol):
     def status(self) -> Status: ...
 
 
-def find_remedy(inventory: Inventory, before: Said, say: Callable[[Inventory], Said], matching: Matching) -> Remedy:
-    """The upgrades that clear every finding in a breach which has a fix.
+def find_remedy(
+    inventory: Inventory, before: Said, say: Callable[[Inventory], Said], matching: Matching, advise: Advise
+) -> Remedy:
+    """The smallest set of upgrades with which the image is Approved, each to the lowest version that is enough.
 
-    `before` is what is said of the inventory as it is, `say` what would be said of another.
+    Where there is none, the upgrades that take away all that upgrades can, and what stands in the way.
 
-    A finding's `fixed` is the lowest version free of it, so each round is a lower bound of the next: it ends, for
-    there are finitely many fixed versions, at the lowest version of each package that breaks no rule.
+    `before` is what is said of the inventory as it is, `say` what would be said of another. Packages whose best version
+    takes findings away and adds none are the rule; those of which each version has something of its own are tried in
+    all ways first, and the rest is searched for each.
     """
-    if not before.breaches:
+    if before.status is Status.APPROVED:
         return Remedy()
-    versions: dict[str, str] = {}
-    after = before
-    while raised := _fixes(after.breaches, matching, versions):
-        versions |= raised
-        after = say(with_versions(inventory, versions))
+    trials = _Trials(inventory, say, before)
+    found = candidates(inventory, before.breaches, matching)
+    solved = _solve(trials, found)
+    if not solved.turns and before.undetermined:
+        # What cannot be said may hang on findings that break nothing for sure.
+        more = candidates(inventory, (*before.breaches, Breach("", "", before.findings)), matching)
+        wider = _solve(trials, more) if len(more) > len(found) else solved
+        if wider.turns or len(wider.residue) < len(solved.residue):
+            found, solved = more, wider
+    versions = {one.purl: target.version for one, target in solved.chosen.items()}
+    after = trials.say(versions)
+    upgrades = _upgrades(before, after, solved.chosen)
     return Remedy(
-        upgrades=_upgrades(inventory, before, after, versions),
-        turns=after.status is Status.APPROVED,
-        obstacles=_obstacles(after),
+        upgrades=upgrades,
+        turns=solved.turns,
+        smallest=solved.smallest,
+        obstacles=() if solved.turns else _obstacles(inventory, after, versions, found),
+        commands=advise([one for one in upgrades if not one.base]),
+        base_commands=advise([one for one in upgrades if one.base]),
     )
 
 
-def _upgrades(inventory: Inventory, before: Said, after: Said, versions: dict[str, str]) -> tuple[Upgrade, ...]:
+@dataclass(frozen=True, slots=True)
+class _Solved:
+    """Which candidates are raised, and to what. `residue` is what stays broken."""
+
+    chosen: Mapping[Candidate, Target]
+    turns: bool
+    smallest: bool
+    residue: frozenset[tuple[str, ...]]
+
+
+def _solve(trials: "_Trials", found: Sequence[Candidate]) -> _Solved:
+    plain = [one for one in found if one.plain]
+    every, whole = _starts([one for one in found if not one.plain])
+    starts = [_Start(trials, plain, start) for start in every]
+    turning = [start for start in starts if start.turns]
+    if not turning:
+        best = min(starts, key=lambda start: start.rank)
+        return _Solved(best.clearing(), turns=False, smallest=False, residue=_residue(best.all_raised))
+    solutions: list[tuple[Mapping[Candidate, Target], bool]] = []
+    for start in turning:
+        if not solutions or len(start.chosen) < min(len(chosen) for chosen, _ in solutions):
+            solutions.append(start.smallest())
+    chosen, _ = min(solutions, key=lambda solution: len(solution[0]))
+    exact = whole and all(each for _, each in solutions)
+    return _Solved(chosen, turns=True, smallest=exact, residue=frozenset())
+
+
+class _Trials:
+    """The inventory judged with some packages raised, each way once."""
+
+    def __init__(self, inventory: Inventory, say: Callable[[Inventory], Said], before: Said) -> None:
+        self._inventory, self._say = inventory, say
+        self._said: dict[frozenset[tuple[str, str]], Said] = {frozenset(): before}
+
+    def say(self, versions: Versions) -> Said:
+        key = frozenset(versions.items())
+        if key not in self._said:
+            self._said[key] = self._say(with_versions(self._inventory, versions))
+        return self._said[key]
+
+
+def _starts(several: Sequence[Candidate]) -> tuple[list[Mapping[Candidate, Target]], bool]:
+    """Every way to raise, or leave, packages of which no version is the best; fewest raised first. And whether these
+    are all ways."""
+    ways = 1
+    for taken, one in enumerate(several):
+        ways *= 1 + len(one.choices)
+        if ways > MOST_STARTS:
+            several = several[:taken]
+            break
+    else:
+        taken = len(several)
+    picks = product(*((None, *one.choices) for one in several))
+    starts = [{one: pick for one, pick in zip(several, each, strict=True) if pick} for each in picks]
+    return sorted(starts, key=len), taken == len(several) and ways <= MOST_STARTS
+
+
+@dataclass
+class _Start:
+    """A way to begin, from which only plain candidates are left to choose."""
+
+    trials: _Trials
+    plain: Sequence[Candidate]
+    chosen: Mapping[Candidate, Target]
+
+    @cached_property
+    def here(self) -> Said:
+        return self.trials.say(self._versions(frozenset()))
+
+    @cached_property
+    def all_raised(self) -> Said:
+        return self.trials.say(self._versions(frozenset(range(len(self.plain)))))
+
+    @property
+    def turns(self) -> bool:
+        return self.all_raised.status is Status.APPROVED
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """How much stays broken whatever is raised."""
+        return len(_residue(self.all_raised)), len(self.chosen)
+
+    def smallest(self) -> tuple[Mapping[Candidate, Target], bool]:
+        """The fewest upgrades that turn the verdict, and whether there are no fewer."""
+        cover = smallest(len(self.plain), self._demands(), self._turned, counted=self._counted)
+        return self._lowered(cover, self._approved), cover.smallest
+
+    def clearing(self) -> Mapping[Candidate, Target]:
+        """Upgrades none of which can be left out, that leave no more than all together do."""
+        members = irreducible(len(self.plain), self._demands(), self._cleared, counted=self._counted)
+        cover = Cover(members, smallest=False)
+        return self._lowered(cover, self._no_worse)
+
+    def _versions(self, members: frozenset[int]) -> dict[str, str]:
+        raised = {self.plain[index].purl: self.plain[index].choices[0].version for index in members}
+        return {**{one.purl: target.version for one, target in self.chosen.items()}, **raised}
+
+    def _approved(self, versions: Versions) -> bool:
+        return self.trials.say(versions).status is Status.APPROVED
+
+    def _no_worse(self, versions: Versions) -> bool:
+        return _residue(self.trials.say(versions)) <= _residue(self.all_raised)
+
+    def _turned(self, members: frozenset[int]) -> bool:
+        return self._approved(self._versions(members))
+
+    def _cleared(self, members: frozenset[int]) -> bool:
+        return self._no_worse(self._versions(members))
+
+    @cached_property
+    def _counted(self) -> bool:
+        """Whether the numbers of findings alone decide."""
+        return not self.here.undetermined and all(one.findings and one.allowed >= 0 for one in self.here.breaches)
+
+    def _demands(self, lowered: Mapping[int, Target] | None = None) -> list[Demand]:
+        """What each breach wants taken away: so much that it is kept, or all that can be."""
+        targets = [(lowered or {}).get(index, one.choices[0]) for index, one in enumerate(self.plain)]
+        place = {one.purl: index for index, one in enumerate(self.plain)}
+        demands = []
+        for breach in self.here.breaches:
+            weights, best = [0] * len(self.plain), [0] * len(self.plain)
+            for finding in breach.findings:
+                index = place.get(finding.package.purl)
+                if index is not None:
+                    weights[index] += finding.id in targets[index].cleared
+                    best[index] += finding.id in self.plain[index].choices[0].cleared
+            excess = len(breach.findings) - breach.allowed if breach.allowed >= 0 else 0
+            demands.append(Demand(min(excess, sum(best)), tuple(weights)))
+        return demands
+
+    def _lowered(self, cover: Cover, enough: Callable[[Versions], bool]) -> Mapping[Candidate, Target]:
+        """Every member at the lowest version that is enough beside the others."""
+        picked: dict[int, Target] = {}
+        versions = self._versions(cover.members)
+        for index in sorted(cover.members):
+            one = self.plain[index]
+            for target in one.below(one.choices[0].version):
+                trial = {**picked, index: target}
+                if target.clean and not all(demand.met(cover.members) for demand in self._demands(trial)):
+                    continue
+                if enough({**versions, one.purl: target.version}):
+                    picked, versions = trial, {**versions, one.purl: target.version}
+                    break
+        chosen = {self.plain[index]: picked.get(index, self.plain[index].choices[0]) for index in sorted(cover.members)}
+        for one, choice in self.chosen.items():
+            lower = (target for target in one.below(choice.version) if enough({**versions, one.purl: target.version}))
+            chosen[one] = next(lower, choice)
+            versions = {**versions, one.purl: chosen[one].version}
+        return chosen
+
+
+def _residue(said: Said) -> frozenset[tuple[str, ...]]:
+    """What is broken and in doubt, so that two answers can be compared."""
+    broken = {
+        (breach.rule, finding.package.purl, finding.package.path, finding.id)
+        for breach in said.breaches
+        for finding in breach.findings
+    }
+    bare = {(breach.rule, breach.message) for breach in said.breaches if not breach.findings}
+    return frozenset(broken | bare | {("", entry.kind, entry.reason) for entry in said.undetermined})
+
+
+def _upgrades(before: Said, after: Said, chosen: Mapping[Candidate, Target]) -> tuple[Upgrade, ...]:
     left = {(finding.package.purl, finding.id): finding for finding in after.findings}
     breaking = {(finding.package.purl, finding.id) for breach in after.breaches for finding in breach.findings}
-    cleared: dict[str, dict[str, None]] = {purl: {} for purl in versions}
+    cleared: dict[str, dict[str, None]] = {one.purl: {} for one in chosen}
     for finding in before.findings:
         purl, key = finding.package.purl, (finding.package.purl, finding.id)
         # Beyond the fix a record without an end may still say "affected": then it is open, and may not count any more.
         opened = key in left and finding.fixed and not left[key].fixed and key not in breaking
-        if purl in versions and (key not in left or opened):
+        if purl in cleared and (key not in left or opened):
             cleared[purl][finding.id] = None
-    raised = {package.purl: package for package in inventory.packages if cleared.get(package.purl)}
-    return tuple(
+    made = [
         Upgrade(
-            package=package.purl,
-            name=package.name,
-            version=package.version,
-            fixed=versions[package.purl],
-            clears=tuple(cleared[package.purl]),
-            base=inventory.in_base(package),
+            package=one.purl,
+            name=one.places[0].name,
+            version=one.places[0].version,
+            fixed=target.version,
+            clears=tuple(cleared[one.purl]),
+            base=one.base,
         )
-        for package in sorted(raised.values(), key=lambda package: (package.name, package.purl))
-    )
+        for one, target in chosen.items()
+    ]
+    return tuple(sorted(made, key=lambda one: (one.base, one.name, one.package)))
 
 
-def _obstacles(after: Said) -> tuple[Obstacle, ...]:
-    found: dict[Obstacle, None] = {}
+_WHY = {
+    State.UNFIXED: "has no fix yet",
+    State.WONT_FIX: "has no fix, and its maintainers do not intend one for now",
+    State.END_OF_LIFE: "has no fix, for it is past its end of life",
+    State.UNKNOWN: "has no fix that its advisories tell of",
+}
+
+
+def _obstacles(
+    inventory: Inventory, after: Said, versions: Versions, found: Sequence[Candidate]
+) -> tuple[Obstacle, ...]:
+    """What stays when all is raised that helps, in the order of the breaches."""
+    installed = {package.purl: package for package in inventory.packages}
+    could = {one.purl for one in found}
+    told: dict[Obstacle, None] = {}
     for breach in after.breaches:
         if not breach.findings:
-            found[Obstacle(f"{breach.message}: no upgrade changes that.")] = None
+            told[Obstacle(f"{breach.message}: no upgrade of a package changes that.")] = None
         for finding in breach.findings:
-            package = finding.package
-            reason = f"{package.name} {package.version}: {finding.id} has no fix ({finding.state.value})."
-            found[Obstacle(reason, finding.id, package.purl)] = None
+            package = installed[finding.package.purl]
+            why = _reason(finding, f"{package.name} {package.version}", versions.get(package.purl, ""), could)
+            told[Obstacle(why, finding.id, package.purl)] = None
     for entry in after.undetermined:
-        found[Obstacle(entry.reason)] = None
-    return tuple(found)
+        told[Obstacle(entry.reason, package=entry.subject if entry.subject.startswith("pkg:") else "")] = None
+    return tuple(told)
 
 
-def _fixes(breaches: Sequence[Breach], matching: Matching, tried: dict[str, str]) -> dict[str, str]:
-    """Purl -> the version free of all its findings that count in a breach and have a fix."""
-    fixes: dict[str, list[str]] = {}
-    ecosystems: dict[str, str] = {}
-    for breach in breaches:
-        for finding in breach.findings:
-            if finding.fixed:
-                fixes.setdefault(finding.package.purl, []).append(finding.fixed)
-                ecosystems[finding.package.purl] = finding.package.ecosystem
-    newest = {purl: _newest(ecosystems[purl], versions, matching) for purl, versions in fixes.items()}
-    return {purl: version for purl, version in newest.items() if version and tried.get(purl) != version}
-
-
-def _newest(ecosystem: str, versions: Sequence[str], matching: Matching) -> str:
-    """The highest of these versions, "" where they cannot be compared."""
-    try:
-        return max(sorted(set(versions)), key=cmp_to_key(partial(matching.compare, ecosystem)))
-    except UncomparableError:
-        return ""
+def _reason(finding: Finding, who: str, raised: str, could: set[str]) -> str:
+    """Why the finding stays, as a sentence. `raised` is the version that the package was brought to, "" for none."""
+    if raised:
+        who += f" (and {raised})"
+    if finding.malicious and not finding.fixed:
+        return f"{who} is malicious, by {finding.id}: remove it."
+    if not finding.fixed:
+        return f"{who}: {finding.id} {_WHY[finding.state]}."
+    if finding.package.purl not in could:
+        return f"{who}: {finding.id} is fixed in {finding.fixed}, and these versions cannot be compared."
+    return f"{who}: {finding.id} is fixed in {finding.fixed}, which breaks the policy by other findings."

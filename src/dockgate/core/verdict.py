@@ -119,11 +119,14 @@ class Waivers:
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A rule that a finding or a count breaks. `findings` are those that count towards it (empty for other facts)."""
+    """A rule that a finding or a count breaks. `findings` are those that count towards it (empty for other facts).
+
+    `allowed`: with so many of them the rule would be kept; -1 where it is not their number alone that decides."""
 
     rule: str
     message: str
     findings: tuple[Finding, ...] = ()
+    allowed: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +156,8 @@ class Waived:
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """Part of the remedy: bring `package` (its purl) from `version` to `fixed` or later, which clears `clears`
-    (finding ids). `base`: the base image brought it, so that a newer base image is the better way."""
+    """Part of the remedy: bring `package` (its purl, wherever it lies) from `version` to `fixed` or later, which clears
+    `clears` (finding ids). `base`: the base image alone brought it, so that a newer base image is the better way."""
 
     package: str
     name: str
@@ -180,7 +183,8 @@ class Remedy:
 
     `turns`: with all of them the image is Approved; otherwise they clear what can be cleared, and `obstacles` say what
     stands in the way. `smallest`: no smaller set turns it; otherwise none of its members can be left out. `commands`
-    are for a shell inside the image's build, one a package manager.
+    are for a shell inside the image's build, one a package manager; one that begins with "#" is said to people.
+    `base_commands` upgrade what the base image brought, for when no newer base image has it.
     """
 
     upgrades: tuple[Upgrade, ...] = ()
@@ -188,6 +192,7 @@ class Remedy:
     smallest: bool = False
     obstacles: tuple[Obstacle, ...] = ()
     commands: tuple[str, ...] = ()
+    base_commands: tuple[str, ...] = ()
 
 
 NO_REMEDY = Remedy()

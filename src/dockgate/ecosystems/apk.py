@@ -1,14 +1,15 @@
 """apk packages: the database of what is installed, and the release that the repositories serve."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
 from dockgate.ecosystems._order import is_digits, number
+from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import check_size, path_text, text
 
 DATABASES = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
@@ -106,6 +107,12 @@ class Apk:
         if distribution is None:
             return replace(package, purl=_purl(package, "", ""))
         return self.settle(package, distribution)
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """apk takes the lowest version that will do with the name (apk-world(5))."""
+        kept, remark = called(raised, lambda name: legal(name, "+-._"))
+        words = quoted(f"{name}>={one.version}" for name, one in kept)
+        return ((f"apk add --no-cache --upgrade {words}",) if kept else ()) + remark
 
     def key(self, version: str) -> bytes:
         """The order of apk-package(5), as apk-tools' src/version.c has it; refuses what `apk version --check` does.

@@ -4,13 +4,15 @@ A document names what is built into its component, too. Of that, only what Bitna
 (jars, Go modules) is seen by its own files.
 """
 
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
 from dockgate.ecosystems._order import is_digits, number
+from dockgate.ecosystems._shell import called, legal
 from dockgate.ecosystems._text import json_object
 
 FILE_LIMIT = 8 * 1024 * 1024
@@ -55,6 +57,12 @@ class Bitnami:
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it as pkg:bitnami/NAME@VERSION.")
         return _package(purl.name, purl.version, purl.qualifiers, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """Nothing in such an image installs its components."""
+        kept, remark = called(raised, lambda name: legal(name, "+-._"))
+        told = ", ".join(f"{name} {one.version}" for name, one in kept)
+        return ((f"# Build on a newer image of Bitnami's, with {told} or later.",) if kept else ()) + remark
 
     def key(self, version: str) -> bytes:
         """Semantic Versioning's order, but that a number after the hyphen is Bitnami's revision, which comes after the

@@ -4,12 +4,14 @@ No advisory feed speaks of conda's packages, so their versions are not ordered: 
 The Python packages among them bring their dist-info, and are judged by that.
 """
 
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
+from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import json_object
 
 RECORD_LIMIT = 16 * 1024 * 1024
@@ -56,6 +58,11 @@ class Conda:
             raise UsageError(f"{purl} has no version.", "Write it as pkg:conda/NAME@VERSION.")
         build, channel, subdir = (purl.qualifiers.get(key, "") for key in ("build", "channel", "subdir"))
         return _package(purl.name, purl.version, build, channel, subdir, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        kept, remark = called(raised, lambda name: legal(name, "-._"))
+        words = quoted(f"{name}>={one.version}" for name, one in kept)
+        return ((f"conda install --yes {words}",) if kept else ()) + remark
 
     def key(self, version: str) -> bytes:
         raise UncomparableError(f"Versions of conda packages are not ordered, such as {version[:80]!r}.")

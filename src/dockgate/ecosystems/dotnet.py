@@ -5,13 +5,15 @@ Out of reach are applications in a single file (their deps.json is packed into t
 .NET Framework without a packages.config. NuGet's own packages folder is a cache: what is run from it is in a deps.json.
 """
 
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
 from dockgate.ecosystems._order import is_digits, number
+from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import check_size, json_object
 from dockgate.ecosystems._xml import elements
 
@@ -25,6 +27,8 @@ _LOCK = "packages.lock.json"
 _CONFIG = "packages.config"
 _LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 _RUNTIME_PACK = "runtimepack."
+
+_FRAMEWORKS = ("Microsoft.NETCore.App", "Microsoft.AspNetCore.App", "Microsoft.WindowsDesktop.App")
 
 
 class Dotnet:
@@ -54,6 +58,18 @@ class Dotnet:
         if not purl.version:
             raise UsageError(f"{purl} says no version.", "Write it behind the name: pkg:nuget/NAME@VERSION.")
         return _package(purl.name, purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """The shared frameworks are the runtime's own, and no project's."""
+        kept, remark = called(raised, lambda name: legal(name, "._-"))
+        runtime = [f"{name} {one.version}" for name, one in kept if name.startswith(_FRAMEWORKS)]
+        told = (f"# Build on a newer .NET runtime, with {', '.join(runtime)} or later.",) if runtime else ()
+        packages = [
+            f"dotnet add package {quoted([name])} --version {quoted([one.version])}"
+            for name, one in kept
+            if not name.startswith(_FRAMEWORKS)
+        ]
+        return ((" && ".join(packages),) if packages else ()) + told + remark
 
     def key(self, version: str) -> bytes:
         """NuGet's order (NuGet.Versioning's NuGetVersion and VersionComparer): one to four numbers, labels without

@@ -1,14 +1,15 @@
 """Debian packages: dpkg's status file, distroless' status.d, and the lists of files that packages own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
 from dockgate.ecosystems._order import is_digits, number
+from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import check_size, path_text, text
 
 STATUS = "var/lib/dpkg/status"
@@ -113,6 +114,21 @@ class Dpkg:
             arch=purl.qualifiers.get("arch", ""),
         )
         return replace(self.settle(package, distribution), purl=str(purl)) if distribution else package
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """`apt-get satisfy` (apt 1.9 and newer) accepts a later version than the one named, and archives of security
+        updates keep the latest alone. Where the binary package has versions of its own, its latest is taken."""
+        kept, remark = called(raised, lambda name: legal(name, "+-."))
+        asked = [
+            f"{name} (>= {one.version})"
+            for name, one in kept
+            if one.package.version.startswith(one.package.source_version) and not _lacks_satisfy(one.package.ecosystem)
+        ]
+        others = [name for name, _ in kept if not any(text.startswith(f"{name} (") for text in asked)]
+        steps = ["apt-get update"]
+        steps += [f"apt-get satisfy -y {quoted(asked)}"] if asked else []
+        steps += [f"apt-get install -y --only-upgrade {quoted(others)}"] if others else []
+        return ((" && ".join(steps),) if kept else ()) + remark
 
     def key(self, version: str) -> bytes:
         """The order of deb-version(7); refuses what `dpkg --compare-versions` (lib/dpkg/parsehelp.c) calls an error."""
@@ -278,3 +294,10 @@ def _part(part: str) -> bytes:
         key += b"\x02\x00"
     key.append(2)
     return bytes(key)
+
+
+def _lacks_satisfy(ecosystem: str) -> bool:
+    """Whether the release has an apt older than 1.9: Debian before 11, Ubuntu before 20.04."""
+    base, *rest = ecosystem.split(":")
+    release = next((part.partition(".")[0] for part in rest if is_digits(part.partition(".")[0])), "")
+    return bool(release) and int(release) < {"Debian": 11, "Ubuntu": 20}.get(base, 0)

@@ -13,16 +13,18 @@ go.mod counts as a lockfile. Its `go` and `toolchain` lines say what is needed t
 the module cache, of vendored modules and of tests' data are left alone, as the go command does.
 """
 
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
 from dockgate.ecosystems import _go_buildinfo, _go_mod, _semver
 from dockgate.ecosystems._executable import MAGICS, begins, executables
 from dockgate.ecosystems._go_buildinfo import DEVELOPED, BuildInfo, Module
 from dockgate.ecosystems._order import is_digits
+from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import check_size, text
 
 MOD_LIMIT = 1024 * 1024
@@ -82,6 +84,14 @@ class Go:
         subpath = "" if purl.qualifiers.get("type") == "package" else purl.subpath
         path = "/".join(part for part in (purl.namespace, purl.name, subpath) if part)
         return _package(Module(path, purl.version), "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """Modules in the module that the program is built from; the standard library comes with the toolchain."""
+        kept, remark = called(raised, lambda name: legal(name, "/.-_~"))
+        library = [one.version for name, one in kept if name in ("stdlib", "toolchain")]
+        told = (f"# Build with Go {', '.join(dict.fromkeys(library))} or later.",) if library else ()
+        modules = [f"{name}@v{one.version}" for name, one in kept if name not in ("stdlib", "toolchain")]
+        return ((f"go get {quoted(modules)} && go mod tidy",) if modules else ()) + told + remark
 
     def key(self, version: str) -> bytes:
         """The order of golang.org/x/mod/semver, without its leading v too, for OSV leaves it away; and that of

@@ -3,15 +3,17 @@
 A Java runtime is no package here: neither its .jmod files nor its own jars are published to Maven repositories.
 """
 
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from dockgate.core.errors import UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl
 from dockgate.ecosystems._jar import SUFFIXES, package, read_archive
 from dockgate.ecosystems._jar_names import Coordinates
 from dockgate.ecosystems._maven_version import MavenVersion
+from dockgate.ecosystems._shell import called, legal
 from dockgate.ecosystems._text import check_size, text
 
 LOCK_LIMIT = 16 * 1024 * 1024
@@ -45,6 +47,13 @@ class Java:
             missing = "group" if purl.version else "version"
             raise UsageError(f"{purl} says no {missing}.", "Write it as pkg:maven/GROUP/ARTIFACT@VERSION.")
         return package(Coordinates(purl.namespace, purl.name, purl.version), "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """No command changes a build's dependencies: its file has to say so."""
+        kept, remark = called(raised, lambda name: legal(name, ":._-"))
+        told = ", ".join(f"{name} to {one.version}" for name, one in kept)
+        how = "(dependencyManagement in pom.xml, constraints in build.gradle), then build again."
+        return ((f"# Raise {told} {how}",) if kept else ()) + remark
 
     def key(self, version: str) -> MavenVersion:
         return MavenVersion(version)

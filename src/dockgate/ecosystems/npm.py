@@ -6,11 +6,12 @@ A package.json outside of these is no installed package's but a project's own: i
 it reads. The one that the official Node images unpack into /opt, Yarn 1, is an exception.
 """
 
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from dockgate.core.errors import UncomparableError, UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl
 from dockgate.ecosystems import _semver
 from dockgate.ecosystems._npm_package import PACKAGE_LIMIT, declared, package
@@ -82,6 +83,11 @@ class Npm:
         if not purl.version:
             raise UsageError(f"{purl} says no version.", "Write it behind the name: pkg:npm/NAME@VERSION.")
         return package(f"{purl.namespace}/{purl.name}" if purl.namespace else purl.name, purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        from dockgate.ecosystems import _npm_upgrade
+
+        return _npm_upgrade.commands(raised)
 
     def key(self, version: str) -> bytes:
         """Semantic Versioning 2.0.0, section 11, build data ignored; refuses what node-semver's `clean` refuses."""

@@ -4,13 +4,15 @@ Packages for development are told apart in a lockfile and do not count there; in
 installed. The installed.php beside it says the same once more, and is not read.
 """
 
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from dockgate.core.errors import UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
 from dockgate.ecosystems._php_version import key
+from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import json_value
 
 FILE_LIMIT = 8 * 1024 * 1024
@@ -69,6 +71,11 @@ class Php:
             missing = "version" if purl.namespace else "vendor"
             raise UsageError(f"{purl} has no {missing}.", "Write it as pkg:composer/VENDOR/NAME@VERSION.")
         return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        kept, remark = called(raised, lambda name: name.count("/") == 1 and legal(name, "/._-"))
+        words = quoted(f"{name}:>={one.version}" for name, one in kept)
+        return ((f"composer update --with-all-dependencies {words}",) if kept else ()) + remark
 
     def key(self, version: str) -> bytes:
         return key(version)

@@ -7,15 +7,17 @@ lying about are not installed, and a package in another's `_vendor` is that one'
 """
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import BinaryIO
 
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl
 from dockgate.ecosystems._order import number
 from dockgate.ecosystems._python_package import package, purl
+from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import budget, check_size, path_text, text
 
 HEADER_LIMIT = 1024 * 1024
@@ -73,6 +75,17 @@ class Python:
         if not purl.version:
             raise UsageError(f"{purl} says no version.", "Write it behind the name: pkg:pypi/NAME@VERSION.")
         return package(purl.name, purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """By the interpreter that the packages are installed for; a lockfile has to be locked anew."""
+        kept, remark = called(raised, lambda name: legal(name, "._-"))
+        places: dict[str, list[str]] = {}
+        for name, one in kept:
+            places.setdefault(_interpreter(one.package.path), []).append(f"{name}>={one.version}")
+        locked = places.pop("", [])
+        told = (f"# Raise {', '.join(locked)}, and lock the dependencies again.",) if locked else ()
+        lines = tuple(f"{python} -m pip install --upgrade {quoted(wants)}" for python, wants in sorted(places.items()))
+        return lines + told + remark
 
     def key(self, version: str) -> bytes:
         """The order of PEP 440 (now the version specifiers' specification), with all its normalisations."""
@@ -190,3 +203,12 @@ def _joined(base: str, path: str) -> str:
         elif part not in ("", "."):
             parts.append(part)
     return "/".join(parts)
+
+
+def _interpreter(path: str) -> str:
+    """Whose packages lie there: the system's Python, or that of a virtual environment; "" for a lockfile's."""
+    above, lib, below = path.partition("lib/python")
+    if not lib or not ("site-packages/" in below or "dist-packages/" in below):
+        return ""
+    prefix = above.rstrip("/")
+    return "python3" if prefix in ("", "usr", "usr/local") else quoted([f"/{prefix}/bin/python"])

@@ -1,15 +1,16 @@
 """RPM packages: rpm's database in its three forms, and the list of packages of Azure Linux' distroless images."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import ANY_MODULE, Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, quote, write
 from dockgate.ecosystems import _rpm_distributions as named
 from dockgate.ecosystems._order import is_digits, number
+from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import check_size, text
 
 FOLDERS = ("var/lib/rpm/", "usr/lib/sysimage/rpm/", "usr/share/rpm/")
@@ -95,6 +96,23 @@ class Rpm:
         elif distribution is None and purl.namespace:
             distribution = named.distribution(purl.namespace)
         return self.settle(package, distribution) if distribution else package
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """By each distribution's manager. tdnf takes no condition, and brings the latest."""
+        kept, remark = called(raised, lambda name: legal(name, "+-._"))
+        lines = []
+        for manager in ("dnf", "yum", "zypper", "tdnf"):
+            ours = [(name, one.version) for name, one in kept if _manager(one.package.ecosystem) == manager]
+            if not ours:
+                continue
+            if manager == "tdnf":
+                lines.append(f"tdnf update -y {quoted(name for name, _ in ours)}")
+            elif manager == "zypper":
+                words = quoted(f"{name}>={version}" for name, version in ours)
+                lines.append(f"zypper --non-interactive install {words}")
+            else:
+                lines.append(f"{manager} install -y {quoted(f'{name} >= {version}' for name, version in ours)}")
+        return (*lines, *remark)
 
     def key(self, version: str) -> bytes:
         """The order of rpm's rpmVersionCompare (rpmio/rpmver.c, rpmvercmp.c): an absent epoch is 0, an absent release
@@ -231,3 +249,13 @@ def _part(part: str) -> bytes:
             key.append(0)
     key.append(2)
     return bytes(key)
+
+
+def _manager(ecosystem: str) -> str:
+    """The program that installs packages on the distribution; where dnf is new, yum is another name for it."""
+    base, _, release = ecosystem.partition(":")
+    if base in ("openSUSE", "SUSE"):
+        return "zypper"
+    if base in ("Azure Linux", "Photon OS"):
+        return "tdnf"
+    return "yum" if ecosystem == "Amazon Linux:2" or release in ("enterprise_linux:6", "enterprise_linux:7") else "dnf"

@@ -4,15 +4,16 @@ A gem that Bundler checked out of git has no specification of that kind, and is 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import BinaryIO
 
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
 from dockgate.ecosystems._order import number
+from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import check_size, text
 
 HEADER_LIMIT = 64 * 1024
@@ -70,6 +71,13 @@ class Ruby:
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it as pkg:gem/NAME@VERSION.")
         return _package(purl.name, purl.version, purl.qualifiers.get("platform", _ANY), "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """Bundler takes the versions from the Gemfile, and no other gem along."""
+        kept, remark = called(raised, lambda name: legal(name, "._-"))
+        told = ", ".join(f"{name} {one.version}" for name, one in kept)
+        words = quoted(dict.fromkeys(name for name, _ in kept))
+        return ((f"bundle update --conservative {words} # {told} or later",) if kept else ()) + remark
 
     def key(self, version: str) -> bytes:
         """The order of Gem::Version (rubygems/version.rb): segments of digits or letters, letters before digits, a

@@ -10,15 +10,16 @@ crate there, with the same version: whether it has a fix cannot be told, so its 
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from dockgate.core.errors import UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Extract, Triggers
+from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
 from dockgate.ecosystems import _semver
 from dockgate.ecosystems._executable import MAGICS, begins, executables
+from dockgate.ecosystems._shell import VERSION, called, legal, quoted
 from dockgate.ecosystems._text import check_size, text
 
 LIST_LIMIT = 8 * 1024 * 1024
@@ -70,6 +71,15 @@ class Rust:
         if not purl.version:
             raise UsageError(f"{purl} names no version.", "A crate is judged by its version: pkg:cargo/NAME@VERSION.")
         return _package(purl.name, purl.version, _source(purl))
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        kept, remark = called(raised, lambda name: legal(name, "_-"))
+        steps = [
+            f"cargo update --package {quoted([f'{name}@{one.package.version}'])} --precise {quoted([one.version])}"
+            for name, one in kept
+            if legal(one.package.version, VERSION)
+        ]
+        return ((" && ".join(steps),) if steps else ()) + remark
 
     def key(self, version: str) -> bytes:
         """Semantic Versioning 2.0.0, which Cargo holds to."""

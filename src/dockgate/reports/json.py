@@ -25,7 +25,7 @@ Common to the documents ("scan", "gate", "inventory"): `schema_version`, `kind`,
 - `breaches`, `warnings` and `notes`, each with `rule`, `message` and `findings`;
 - `waived`, each with `kind` ("waiver" or "vex"), `by`, `owner`, `reason`, `until`, and `finding` or `breach`;
 - `remedy` {`upgrades`, each with `package` (a purl), `name`, `version`, `fixed`, `clears` (ids) and `base`; `turns`,
-  `smallest`, `obstacles`, `commands`}.
+  `smallest`, `obstacles` (each with `reason`, `id`, `package`), `commands` and `base_commands`}: see docs/verdicts.md.
 Where the inventory is not at hand, as with a verdict looked up without it, all that is the inventory's is null.
 """
 

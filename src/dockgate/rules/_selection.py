@@ -71,10 +71,12 @@ class Selected:
         plural = noun if count == 1 else f"{noun}s"
         return f"{count} {'new ' if self.new else ''}{plural}{self.words}"
 
-    def say(self, rule: str, message: str, findings: Sequence[Finding]) -> Breach | Undetermined:
+    def say(self, rule: str, message: str, findings: Sequence[Finding], allowed: int) -> Breach | Undetermined:
         """The breach, as far as it is sure: where it is not known which findings are of the scope, all were counted, so
         that what is within the limit is so for certain, and what is not may be."""
-        return Undetermined("/", f"{self.doubt} ({message}).") if self.doubt else Breach(rule, message, tuple(findings))
+        if self.doubt:
+            return Undetermined("/", f"{self.doubt} ({message}).")
+        return Breach(rule, message, tuple(findings), allowed)
 
 
 def select(facts: Facts, settings: Mapping[str, object]) -> Selected:

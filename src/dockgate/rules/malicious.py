@@ -25,7 +25,9 @@ class Malicious:
         findings = tuple(finding for finding in facts.matches.findings if finding.malicious)
         if findings:
             packages = len({(finding.package.purl, finding.package.path) for finding in findings})
-            yield Breach(self.name, f"{packages} known malicious package{'s' if packages != 1 else ''}", findings)
+            yield Breach(
+                self.name, f"{packages} known malicious package{'s' if packages != 1 else ''}", findings, allowed=0
+            )
 
 
 RULE: Rule = Malicious()

@@ -59,7 +59,8 @@ class MaxFindings:
                 untriaged = sum(finding.severity is not severity for finding in findings)
                 share = f" ({untriaged} of them UNTRIAGED)" if untriaged else ""
                 message = f"{selected.of(count, f'{severity} finding')}{share}, at most {limit} allowed"
-                yield selected.say(self.name, message, findings)
+                allowed = -1 if doubted[severity] else max(limit - most, -1)
+                yield selected.say(self.name, message, findings, allowed)
             elif (count := len(findings) + most + doubted[severity]) > limit:
                 yield _doubt(severity.value, count, limit, facts.source)
         total = settings.get(_TOTAL)
@@ -67,7 +68,8 @@ class MaxFindings:
             counted = 0 if settings["only_fixable"] else sum(facts.unnamed.values())
             if (count := len(selected.findings) + counted) > total:
                 message = f"{selected.of(count, 'finding')} in total, at most {total} allowed"
-                yield selected.say(self.name, message, [finding for _, finding in selected.findings])
+                allowed = -1 if selected.doubted else max(total - sum(facts.unnamed.values()), -1)
+                yield selected.say(self.name, message, [finding for _, finding in selected.findings], allowed)
             elif (count := len(selected.findings) + len(selected.doubted) + sum(facts.unnamed.values())) > total:
                 yield _doubt("any", count, total, facts.source)
 

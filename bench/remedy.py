@@ -1,0 +1,98 @@
+"""Judging an image with its remedy: 500 packages and 300 findings, the search for the fewest upgrades included.
+
+    python bench/remedy.py [RUNS]
+
+Made-up images, in four kinds: `forced`, where every package with a finding has to be raised; `budgets`, where limits
+leave a choice among 20; `many`, where they leave one among 100; `stuck`, where a third of the findings has no fix.
+One process, without reading any image or database; medians.
+"""
+
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+
+from dockgate import ecosystems, rules
+from dockgate.core import gate
+from dockgate.core.model import Advisory, Coverage, Inventory, Package, Range, Rating, Severity, Slice
+from dockgate.core.policy import of_rules
+from dockgate.core.verdict import Case, Policy
+from dockgate.definitions.policy import in_full
+
+NOW = "2026-11-26T12:00:00Z"
+PACKAGES, FINDINGS = 500, 300
+
+
+def packages() -> tuple[Package, ...]:
+    """Of Debian, two of each source."""
+    return tuple(
+        Package(
+            name=f"lib{number:03}",
+            version="1.0-1",
+            purl=f"pkg:deb/debian/lib{number:03}@1.0-1?arch=amd64&distro=debian-13",
+            ecosystem="Debian:13",
+            source_name=f"source{number // 2:03}",
+            source_version="1.0-1",
+            path="var/lib/dpkg/status",
+            layer="sha256:" + ("b" if number < 400 else "c") * 64,
+        )
+        for number in range(PACKAGES)
+    )
+
+
+def advisories(sources: int, severities: list[Severity], unfixed: int) -> Iterator[Advisory]:
+    """150 of them, each of which is a finding in two packages; every `unfixed`th without a fix."""
+    for number in range(FINDINGS // 2):
+        fixed = () if unfixed and number % unfixed == 0 else (("fixed", f"1.0-{2 + number % 5}"),)
+        severity = severities[number % sources % len(severities)]
+        name = f"source{number % sources:03}"
+        span = Range("ECOSYSTEM", (("introduced", "0"), *fixed))
+        yield Advisory(f"CVE-2026-{number:04}", "Debian:13", name, (span,), ratings=(Rating("advisory", severity),))
+
+
+def policy(**limits: object) -> Policy:
+    known = rules.load()
+    given = {rule.name: limits if rule.name == "max_findings" else rule.always for rule in known}
+    return of_rules(
+        "bench", {rule.name: (in_full(rule, one),) for rule in known if (one := given[rule.name]) is not None}
+    )
+
+
+def cases() -> dict[str, Case]:
+    layers = tuple("sha256:" + sign * 64 for sign in "bc")
+    inventory = Inventory("sha256:" + "a" * 64, "linux/amd64", None, layers, packages(), (), base_layers=1)
+    coverage = (Coverage("Debian:13", True, (), NOW),)
+    high, mixed = [Severity.HIGH], [Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW]
+    made = {
+        "forced": (list(advisories(50, high, 0)), policy(HIGH=0)),
+        "budgets": (list(advisories(10, mixed, 0)), policy(CRITICAL=0, HIGH=40, MEDIUM=50, LOW=45)),
+        "many": (list(advisories(50, mixed, 0)), policy(CRITICAL=10, HIGH=20, MEDIUM=25, LOW=15)),
+        "stuck": (list(advisories(50, mixed, 3)), policy(CRITICAL=0, HIGH=0, MEDIUM=10, LOW=15)),
+    }
+    return {
+        name: Case(inventory.image, under, NOW, "bench", (inventory,), Slice(tuple(known), coverage))
+        for name, (known, under) in made.items()
+    }
+
+
+def main(runs: int) -> None:
+    print(f"{platform.platform()}, Python {platform.python_version()}, {runs} runs")
+    kinds, known = ecosystems.load(), rules.load()
+    for name, case in cases().items():
+        took = []
+        for _ in range(runs):
+            begin = time.perf_counter()
+            verdict = gate.judge(case, kinds, known)
+            took.append(time.perf_counter() - begin)
+        (judgement,) = verdict.judgements
+        remedy = judgement.remedy
+        size = "the fewest" if remedy.smallest else "irreducible" if remedy.turns else "does not turn"
+        print(
+            f"{name:8} {len(judgement.findings)} findings, {len(remedy.upgrades)} upgrades ({size}): "
+            f"{statistics.median(took):.3f} s ({min(took):.3f}–{max(took):.3f})"
+        )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)

@@ -1,0 +1,19 @@
+"""The upgrades of a remedy as commands, each package manager's by its ecosystem. Pure."""
+
+from collections.abc import Sequence
+
+from dockgate.core.model import Inventory
+from dockgate.core.ports import Ecosystem, Raised
+from dockgate.core.verdict import Upgrade
+
+
+def commands(upgrades: Sequence[Upgrade], inventory: Inventory, ecosystems: Sequence[Ecosystem]) -> tuple[str, ...]:
+    """One line of shell each; those of an ecosystem that no one here knows have none."""
+    versions = {upgrade.package: upgrade.fixed for upgrade in upgrades}
+    raised = [Raised(package, versions[package.purl]) for package in inventory.packages if package.purl in versions]
+    lines: list[str] = []
+    for kind in ecosystems if raised else ():
+        ours = [one for one in raised if one.package.ecosystem.partition(":")[0] in kind.orders]
+        if ours:
+            lines += kind.upgrade(ours)
+    return tuple(lines)
