@@ -51,7 +51,7 @@ def test_every_builtin_policy_reads(name: str) -> None:
 def test_an_unknown_policy_is_told_with_those_that_exist() -> None:
     with pytest.raises(NotFoundError, match="'strict'") as missing:
         builtin("strict", RULES)
-    assert missing.value.advice == "Policies that exist: default."
+    assert missing.value.advice == "Policies that exist: default, reference-2022."
 
 
 def test_a_policy_is_filled_in_with_defaults_and_with_the_rules_that_always_hold() -> None:

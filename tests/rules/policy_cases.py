@@ -21,6 +21,7 @@ What a file may hold:
           status: Rejected
           breaches: [the whole messages]  # so `warnings` and `notes`; none when not said
           undetermined: [a part of each reason]
+          summary: the verdict's      # need not be said
 """
 
 import json
@@ -46,7 +47,7 @@ from dockgate.core.model import (
     Slice,
     Unread,
 )
-from dockgate.core.verdict import Case, Judgement, Reported
+from dockgate.core.verdict import Case, Reported, Verdict
 from dockgate.definitions.policy import policy
 from dockgate.definitions.yaml import load
 
@@ -63,8 +64,8 @@ def cases() -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{file.stem}: {case['name']}", {"policy": document.get("policy"), "file": file.name, **case}
 
 
-def judged(case: Mapping[str, Any]) -> Judgement:
-    """What the gate says of a case."""
+def judged(case: Mapping[str, Any]) -> Verdict:
+    """What the gate says of a case, which has one platform."""
     findings = case.get("findings", [])
     inventory = _inventory(case, [*findings, *case.get("packages", [])])
     checked = case.get("checked", CHECKED)
@@ -86,8 +87,7 @@ def judged(case: Mapping[str, Any]) -> Judgement:
         matches = Matcher(consulted, ECOSYSTEMS).match(inventory.packages)
         reported = Reported("another", NOW, inventory, matches, untold=tuple(case.get("untold", [])))
         scanned = Case(IMAGE, scanned.policy, scanned.now, "0.1.0", reported=(reported,))
-    (judgement,) = gate.judge(scanned, ECOSYSTEMS, RULES).judgements
-    return judgement
+    return gate.judge(scanned, ECOSYSTEMS, RULES)
 
 
 def _inventory(case: Mapping[str, Any], packages: list[Any]) -> Inventory:

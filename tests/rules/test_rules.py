@@ -1,5 +1,6 @@
 """Every rule that is found: what each promises as a plugin, whatever it judges."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,13 @@ from tests.core.gating import CHECKED, NOW, inventory, package
 
 from dockgate import rules
 from dockgate.core.errors import DefinitionError, DockgateError
-from dockgate.core.model import Coverage, Matches
+from dockgate.core.model import Coverage, Distribution, Matches
 from dockgate.core.ports import Facts, Rule
 
 RULES = rules.load()
 NEEDED: dict[str, dict[str, object]] = {"max_findings": {"HIGH": 0}, "cvss": {"score": 7}, "epss": {"score": 0.5}}
+NEEDED |= {"image_age": {"days": 30}, "database_age": {"hours": 24}, "base_image": {"allowed": ["*"]}}
+NEEDED |= {"forbidden_packages": {"packages": ["pkg:npm/x"]}, "vex": {"authors": [{"name": "Acme"}]}}
 """the settings without which a rule cannot be used; {} for all others"""
 
 
@@ -34,7 +37,14 @@ class TestEveryRule:
         assert rule.always is None or isinstance(rule.settings(rule.always), dict)
 
     def test_a_clean_image_breaks_nothing(self, rule: Rule) -> None:
-        facts = Facts(inventory(package("a")), Matches((), ()), (Coverage("npm", True, (), CHECKED),), NOW)
+        clean = replace(
+            inventory(package("a")),
+            distribution=Distribution("debian", "13"),
+            base="docker.io/library/debian:13",
+            created="2026-11-01T00:00:00Z",
+            user="1000",
+        )
+        facts = Facts(clean, Matches((), ()), (Coverage("npm", True, (), CHECKED),), NOW)
         assert list(rule.judge(facts, rule.settings(NEEDED.get(rule.name, {})))) == []
 
 

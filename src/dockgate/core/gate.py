@@ -10,7 +10,7 @@ from dockgate.core.commands import commands
 from dockgate.core.errors import DefinitionError
 from dockgate.core.match import Matcher
 from dockgate.core.model import Coverage, Finding, Inventory, Severity, Undetermined
-from dockgate.core.policy import COUNTING_RULE, action_of
+from dockgate.core.policy import COUNTING_RULE, REFERENCE_APPROVED, REFERENCE_RULE, action_of
 from dockgate.core.ports import Ecosystem, Facts, Known, Matching, Rule, known_as
 from dockgate.core.remedy import find_remedy
 from dockgate.core.reported import ReportedMatcher
@@ -48,7 +48,7 @@ def judge(case: Case, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *,
         image=case.image,
         policy=case.policy.name,
         status=worst([judgement.status for judgement in judgements]),
-        summary=_summary(judgements) if case.reported else shorten(case.unscanned) or _summary(judgements),
+        summary=("" if case.reported else shorten(case.unscanned)) or _summary(judgements, case.policy),
         judgements=judgements,
         inputs=inputs(case),
     )
@@ -268,11 +268,11 @@ def _counts(findings: Sequence[Finding], settings: Mapping[str, object], unnamed
     return counts
 
 
-def _summary(judgements: Sequence[Judgement]) -> str:
+def _summary(judgements: Sequence[Judgement], policy: Policy) -> str:
     """One line for people: why the worst platforms are where they are."""
     status = worst([judgement.status for judgement in judgements])
     if status is Status.APPROVED:
-        return "All findings within the policy's limits"
+        return REFERENCE_APPROVED if REFERENCE_RULE in policy.rules else "All findings within the policy's limits"
     platforms: dict[str, list[str]] = {}
     for judgement in judgements:
         if judgement.status is status:
@@ -288,7 +288,8 @@ def _reasons(judgement: Judgement) -> str:
         more = f" (and {len(others)} more {'reason' if len(others) == 1 else 'reasons'})" if others else ""
         return f"Undetermined: {first.reason}{more}"
     messages = "; ".join(breach.message for breach in judgement.breaches)
-    packages = [finding.package for breach in judgement.breaches for finding in breach.findings]
+    told = [breach for breach in judgement.breaches if breach.rule != REFERENCE_RULE]
+    packages = [finding.package for breach in told for finding in breach.findings]
     named = list(dict.fromkeys(f"{package.name} {package.version}" for package in packages))
     if not named:
         return messages

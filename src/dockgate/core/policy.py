@@ -13,6 +13,9 @@ COUNTING_RULE = "max_findings"
 """the rule whose settings say how findings are counted"""
 VEX_RULE = "vex"
 """the rule whose settings say whose VEX statements are believed"""
+REFERENCE_RULE = "reference_2022"
+"""the rule with which a verdict is summed up in the words of the reference solution"""
+REFERENCE_APPROVED = "All vulnerabilities below thresholds"
 
 
 def of_rules(name: str, rules: Mapping[str, Sequence[Mapping[str, object]]]) -> Policy:

@@ -13,7 +13,7 @@ from dockgate.core.verdict import Policy, RuleAction
 if TYPE_CHECKING:
     from dockgate.definitions.yaml import Document, Location
 
-BUILTIN = ("default",)
+BUILTIN = ("default", "reference-2022")
 """names of the policies that come with Dockgate, each a YAML file in this folder"""
 
 KIND = "Policy"

@@ -25,28 +25,30 @@ def one_of(key: str, value: object, allowed: tuple[str, ...]) -> str:
     return str(value)
 
 
-def whole(key: str, value: object, least: int) -> int:
+def whole(key: str, value: object, least: int, most: float = math.inf) -> int:
     """A whole number; true and false are none."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise refused(key, value, f"a whole number, {least} or more")
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise refused(key, value, f"a whole number, {least} {_upto(most)}")
     return value
 
 
-def number(key: str, value: object, least: float = 0, most: float = math.inf) -> float:
-    """A number, whole or not; true and false are none."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not least <= value <= most:
-        raise refused(
-            key, value, f"a number, {least:g} or more" if most == math.inf else f"a number, {least:g} to {most:g}"
-        )
+def number(key: str, value: object, most: float = math.inf, *, above: float | None = None) -> float:
+    """A number, whole or not, 0 or more, or more than `above`; true and false are none."""
+    fine = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= most
+    if not isinstance(value, (int, float)) or not fine or (above is not None and value <= above):
+        raise refused(key, value, "a number, " + (f"0 {_upto(most)}" if above is None else f"above {above:g}"))
     return value
 
 
-def words(key: str, value: object, what: str, empty: bool = False) -> list[str]:
-    """A list of texts, none of them empty. `what` they are is said in the refusal."""
-    listed = isinstance(value, (list, tuple)) and all(isinstance(word, str) and word.strip() for word in value)
-    if not listed or not (value or empty):
-        raise refused(key, value, f"a list of {what}")
-    return [str(word) for word in value] if isinstance(value, (list, tuple)) else []
+def _upto(most: float) -> str:
+    return "or more" if most == math.inf else f"to {most:g}"
+
+
+def words(key: str, value: object, what: str) -> list[str]:
+    """A list of texts, none of them empty, nor the list. `what` they are is said in the refusal."""
+    if isinstance(value, (list, tuple)) and value and all(isinstance(word, str) and word.strip() for word in value):
+        return list(value)
+    raise refused(key, value, f"a list of {what}")
 
 
 def boolean(key: str, value: object) -> bool:

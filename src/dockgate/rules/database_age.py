@@ -1,0 +1,56 @@
+"""Advisories that were looked up too long ago."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from dockgate.core.errors import DefinitionError
+from dockgate.core.model import Undetermined
+from dockgate.core.ports import Facts, Rule
+from dockgate.rules._selection import time
+from dockgate.rules._settings import known, number
+
+_CLOCK_SKEW = timedelta(days=1)
+_MOST_HOURS = 876_000
+
+
+class DatabaseAge:
+    """Settings: `hours`, since the last successful check of each feed that the image's verdict rests on. An older one
+    says too little: it is undetermined, as in `evidence`, which has whole days for it."""
+
+    name = "database_age"
+    always: Mapping[str, object] | None = None
+    looks_at: tuple[str, ...] = ()
+    schema: Mapping[str, Any] = {
+        "properties": {"hours": {"type": "number", "exclusiveMinimum": 0, "maximum": _MOST_HOURS}},
+        "required": ["hours"],
+    }
+
+    def settings(self, given: Mapping[str, object]) -> dict[str, object]:
+        known(given, ("hours",))
+        if "hours" not in given:
+            raise DefinitionError("database_age: no age given; it needs hours, a number above 0")
+        return {"hours": number("hours", given["hours"], above=0, most=_MOST_HOURS)}
+
+    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
+        return ()
+
+    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Undetermined]:
+        hours = float(str(settings["hours"]))
+        checked = {coverage.ecosystem: coverage.checked_at for coverage in facts.coverage}
+        if facts.reported:
+            checked = {facts.source: facts.at}
+        elif not checked:
+            yield Undetermined("database", "No advisory feed was consulted, so its age is not known.")
+        for feed, text in sorted(checked.items()):
+            then = time(text)
+            age = datetime.fromisoformat(facts.now) - then if then else None
+            if age is None or not -_CLOCK_SKEW <= age <= timedelta(hours=hours):
+                when = "at a time that is not told" if age is None else f"at {text}"
+                advice = "scan the image again" if facts.reported else "run `dockgate db update`"
+                yield Undetermined(
+                    feed, f"{feed} was checked {when}, and at most {hours:g} hours are allowed: {advice}."
+                )
+
+
+RULE: Rule = DatabaseAge()

@@ -1,0 +1,62 @@
+"""Distributions that get no security updates any more."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from dockgate.core.model import Undetermined
+from dockgate.core.ports import Facts, Rule
+from dockgate.core.verdict import Breach
+from dockgate.rules import _end_of_life
+from dockgate.rules._selection import time
+from dockgate.rules._settings import known, one_of, whole
+
+_UNKNOWN = ("undetermined", "allow")
+
+
+class EndOfLife:
+    """Settings: `within_days` (0) breaks the rule so long before the end; `unknown` says what follows where no
+    end is known: "undetermined" (the default) or "allow".
+
+    The end is what os-release says (SUPPORT_END), else what `_end_of_life` knows; it is the last day with support."""
+
+    name = "end_of_life"
+    always: Mapping[str, object] | None = None
+    looks_at: tuple[str, ...] = ()
+    schema: Mapping[str, Any] = {
+        "properties": {
+            "within_days": {"type": "integer", "minimum": 0, "maximum": 3650},
+            "unknown": {"enum": list(_UNKNOWN)},
+        }
+    }
+
+    def settings(self, given: Mapping[str, object]) -> dict[str, object]:
+        known(given, ("within_days", "unknown"))
+        return {
+            "within_days": whole("within_days", given.get("within_days", 0), least=0, most=3650),
+            "unknown": one_of("unknown", given.get("unknown", _UNKNOWN[0]), _UNKNOWN),
+        }
+
+    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
+        return ()
+
+    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach | Undetermined]:
+        distribution = facts.inventory.distribution
+        reason = "The image names no distribution, so it is not known until when it is supported."
+        if facts.reported:
+            reason = f"{facts.source} does not tell the distribution, so it is not known until when it is supported."
+        elif distribution:
+            name = distribution.name or f"{distribution.id} {distribution.version}".strip()
+            text = distribution.support_end or _end_of_life.of(distribution.id, distribution.version)
+            if end := time(text):
+                last = end + timedelta(days=1 - int(str(settings["within_days"])))
+                if datetime.fromisoformat(facts.now) >= last:
+                    over = datetime.fromisoformat(facts.now) >= end + timedelta(days=1)
+                    yield Breach(self.name, f"{name} {'reached' if over else 'reaches'} its end of life on {text}")
+                return
+            reason = f"It is not known until when {name} is supported."
+        if settings["unknown"] == _UNKNOWN[0]:
+            yield Undetermined("/", reason)
+
+
+RULE: Rule = EndOfLife()
