@@ -8,12 +8,13 @@ which layers are the base image's, it is of own layers and may be of the base im
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.core.gate import counted_as
 from dockgate.core.model import Finding, Severity, Undetermined
 from dockgate.core.ports import Facts, known_as
+from dockgate.core.times import moment
 from dockgate.core.verdict import Breach
 from dockgate.rules._settings import boolean, known, number, one_of
 
@@ -117,17 +118,8 @@ def _spared(finding: Finding, severity: Severity, settings: Mapping[str, object]
         days = days.get(severity.value, 0)
     if not isinstance(days, (int, float)) or not days:
         return False
-    since = time(finding.fixed_at if settings["grace_from"] == "fix" else finding.published)
+    since = moment(finding.fixed_at if settings["grace_from"] == "fix" else finding.published)
     return since is not None and -_CLOCK_SKEW <= now - since < timedelta(days=days)
-
-
-def time(text: str) -> datetime | None:
-    """RFC 3339, or a date; None for anything else. What names no zone is in UTC."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _grace(given: object) -> object:

@@ -1,9 +1,9 @@
 """Images that are built on something else than what is allowed."""
 
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
+from dockgate.core import patterns
 from dockgate.core.errors import DefinitionError
 from dockgate.core.model import Undetermined
 from dockgate.core.ports import Facts, Rule
@@ -12,8 +12,7 @@ from dockgate.rules._settings import known, words
 
 
 class BaseImage:
-    """Settings: `allowed`, patterns of which the base image's name matches one. `*` stands for any characters ("/" and
-    ":" among them), `?` for one, `[…]` for one of these; capitals count, and the pattern is of the whole name.
+    """Settings: `allowed`, patterns (`core.patterns`) of which one stands for all of the base image's name.
 
     The name is what the image's manifest, config or history says of it, as it says it: "docker.io/library/debian:13".
     """
@@ -40,7 +39,7 @@ class BaseImage:
         allowed = words("allowed", settings["allowed"], "patterns of names")
         if not base:
             yield Undetermined("/", "It is not known which image this one is built on.")
-        elif not any(fnmatchcase(base, pattern) for pattern in allowed):
+        elif not any(patterns.matches(base, pattern) for pattern in allowed):
             yield Breach(self.name, f"The base image {base} is none of those allowed: {', '.join(allowed)}")
 
 

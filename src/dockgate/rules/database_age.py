@@ -7,7 +7,7 @@ from typing import Any
 from dockgate.core.errors import DefinitionError
 from dockgate.core.model import Undetermined
 from dockgate.core.ports import Facts, Rule
-from dockgate.rules._selection import time
+from dockgate.core.times import moment
 from dockgate.rules._settings import known, number
 
 _CLOCK_SKEW = timedelta(days=1)
@@ -43,7 +43,7 @@ class DatabaseAge:
         elif not checked:
             yield Undetermined("database", "No advisory feed was consulted, so its age is not known.")
         for feed, text in sorted(checked.items()):
-            then = time(text)
+            then = moment(text)
             age = datetime.fromisoformat(facts.now) - then if then else None
             if age is None or not -_CLOCK_SKEW <= age <= timedelta(hours=hours):
                 when = "at a time that is not told" if age is None else f"at {text}"

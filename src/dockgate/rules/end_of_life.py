@@ -6,9 +6,9 @@ from typing import Any
 
 from dockgate.core.model import Undetermined
 from dockgate.core.ports import Facts, Rule
+from dockgate.core.times import moment
 from dockgate.core.verdict import Breach
 from dockgate.rules import _end_of_life
-from dockgate.rules._selection import time
 from dockgate.rules._settings import known, one_of, whole
 
 _UNKNOWN = ("undetermined", "allow")
@@ -48,7 +48,7 @@ class EndOfLife:
         elif distribution:
             name = distribution.name or f"{distribution.id} {distribution.version}".strip()
             text = distribution.support_end or _end_of_life.of(distribution.id, distribution.version)
-            if end := time(text):
+            if end := moment(text):
                 last = end + timedelta(days=1 - int(str(settings["within_days"])))
                 if datetime.fromisoformat(facts.now) >= last:
                     over = datetime.fromisoformat(facts.now) >= end + timedelta(days=1)

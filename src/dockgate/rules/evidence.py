@@ -6,8 +6,8 @@ from typing import Any
 
 from dockgate.core.model import Undetermined
 from dockgate.core.ports import Facts, Rule
+from dockgate.core.times import moment
 from dockgate.core.verdict import Aside, Breach, RuleAction
-from dockgate.rules._selection import time
 from dockgate.rules._settings import known, one_of, whole
 
 _KINDS = ("unread", "uncomparable", "uncovered", "stale")
@@ -78,7 +78,7 @@ def _stale(facts: Facts, days: int) -> Iterator[Undetermined]:
 
 def _too_old(subject: str, happened: str, advice: str, at: str, now: str, days: int) -> str:
     """Why something of that time is not believed now, "" when it is."""
-    then = time(at)
+    then = moment(at)
     if then is None:
         return f"{subject} does not say when it {happened}: {advice}."
     age = datetime.fromisoformat(now) - then

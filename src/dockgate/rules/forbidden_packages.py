@@ -1,13 +1,12 @@
 """Packages that nobody may use, by name or in some versions."""
 
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
+from dockgate.core import patterns
 from dockgate.core.errors import DefinitionError, UncomparableError
-from dockgate.core.model import Package, Undetermined
+from dockgate.core.model import Undetermined
 from dockgate.core.ports import Facts, Rule
 from dockgate.core.verdict import Breach
 from dockgate.rules import _vers
@@ -20,10 +19,7 @@ class ForbiddenPackages:
     """Settings: `packages`, each a pattern of package URLs, or a mapping with `purl` (the pattern) and perhaps
     `versions` (a range as VERS: "vers:npm/<4.17.21") and `reason`, which is told.
 
-    In a pattern `*` stands for any characters ("/" and "@" among them), `?` for one, `[…]` for one of these; capitals
-    count. It is of the whole package URL, with its qualifiers or without, or of what comes before its version, with
-    characters written as they are or %-encoded: "pkg:npm/lodash", "pkg:npm/@acme/*", "pkg:deb/debian/openssl@1.*".
-    """
+    Patterns are those of `core.patterns`: "pkg:npm/lodash", "pkg:npm/@acme/*", "pkg:deb/debian/openssl@1.*"."""
 
     name = "forbidden_packages"
     always: Mapping[str, object] | None = None
@@ -68,7 +64,7 @@ class ForbiddenPackages:
             span = _vers.read(entry["versions"]) if entry["versions"] else None
             found: dict[str, None] = {}
             for package in facts.inventory.packages:
-                if not _matches(package, entry["purl"]):
+                if not patterns.names_package(entry["purl"], package):
                     continue
                 try:
                     order = partial(facts.compare, package.ecosystem)
@@ -119,9 +115,3 @@ def _range(key: str, given: object, purl: str) -> None:
 def _entries(settings: Mapping[str, object]) -> list[dict[str, str]]:
     listed = settings["packages"]
     return [dict(entry) for entry in listed] if isinstance(listed, (list, tuple)) else []
-
-
-def _matches(package: Package, pattern: str) -> bool:
-    bare = package.purl.partition("#")[0].partition("?")[0]
-    forms = (package.purl, bare, bare.rpartition("@")[0] or bare)
-    return any(fnmatchcase(form, pattern) or fnmatchcase(unquote(form), pattern) for form in forms)

@@ -7,8 +7,8 @@ from typing import Any
 from dockgate.core.errors import DefinitionError
 from dockgate.core.model import Undetermined
 from dockgate.core.ports import Facts, Rule
+from dockgate.core.times import moment
 from dockgate.core.verdict import Breach
-from dockgate.rules._selection import time
 from dockgate.rules._settings import known, number
 
 _CLOCK_SKEW = timedelta(days=1)
@@ -38,7 +38,7 @@ class ImageAge:
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach | Undetermined]:
         text, days = facts.inventory.created, float(str(settings["days"]))
-        created = time(text)
+        created = moment(text)
         if created is None:
             yield Undetermined("/", "The image does not say when it was created, so its age is not known.")
             return
