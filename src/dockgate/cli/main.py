@@ -33,6 +33,7 @@ root = LazyGroup(
         "demo": "dockgate.cli.demo",
         "apply": "dockgate.cli.apply",
         "repository": "dockgate.cli.repository",
+        "registry": "dockgate.cli.registry",
         "pipeline": "dockgate.cli.pipeline",
         "approval": "dockgate.cli.approval",
         "image": "dockgate.cli.image",

@@ -4,7 +4,7 @@ The comments promise behaviour, and the contract suites in `tests/contracts` hol
 too) to them.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -115,6 +115,30 @@ class Webhooks(Protocol):
     def call(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
         """Posts the body, and returns when the receiver has taken it (2xx). Follows no redirect, and ends in bounded
         time and memory. UnavailableError when it failed and may be tried again, DeniedError when that is of no use."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A push that a registry tells of. `id` is the notification's, the same when it comes again ("" for none). One of
+    `digest` and `tag` may be "", where the registry does not say it, and `registry`, its host, too."""
+
+    id: str
+    repository: str
+    tag: str
+    digest: str
+    registry: str = ""
+
+
+class Pushes(Protocol):
+    """A form in which registries tell of pushes."""
+
+    name: str
+    """in the URL that a registry posts to"""
+
+    def read(self, body: Any) -> Iterable[Pushed]:
+        """The pushes of images that the body (decoded JSON) tells of; other events give none. AttributeError,
+        LookupError, TypeError or ValueError when it is no such notification."""
         ...
 
 

@@ -1,0 +1,117 @@
+"""Notifications of pushes, from any registry: who may send them, and what follows."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+from dataclasses import dataclass
+
+from dockgate import pushes
+from dockgate.bootstrap.server import Server
+from dockgate.core.adapters import Pushed, Pushes
+from dockgate.core.asking import is_qualified, qualified
+from dockgate.core.errors import DeniedError, NotFoundError, UsageError
+from dockgate.core.pipeline import REPOSITORY
+
+OUR_OWN = "distribution"
+_DIGEST = "sha256:[0-9a-f]{64}"
+_TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+_HOST = r"[A-Za-z0-9.-]+(:[0-9]{1,5})?"
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Where a registry has to send its notifications (`url`), and the `authorization` header that it has to send with
+    them. A sender that can set no header takes `url_with_secret`: the same as a password in the URL."""
+
+    format: str
+    registry: str
+    url: str
+    authorization: str
+    url_with_secret: str
+
+
+def hook(server: Server, form: str, registry: str) -> Hook:
+    """NotFoundError for an unknown format, UsageError for what is no registry."""
+    _format(form)
+    if not re.fullmatch(_HOST, registry) or not is_qualified(f"{registry}/image"):
+        raise UsageError(f"{registry!r} is no registry", "Give its host as in references: harbor.example.org.")
+    url, secret = f"{server.url}/registry/{form}/{registry}", _secret(server, form, registry)
+    scheme, _, rest = url.partition("://")
+    return Hook(form, registry, url, f"Bearer {secret}", f"{scheme}://{registry.partition(':')[0]}:{secret}@{rest}")
+
+
+def arrived(server: Server, form: str, registry: str, authorization: str, body: bytes) -> None:
+    """Takes a notification of a foreign registry, or, with `registry` "", of our own.
+
+    DeniedError without its secret, or when it tells of another registry; UsageError for what is no notification;
+    UnavailableError makes the sender try again.
+    """
+    known = _secret(server, form, registry) if registry else server.registry_secret
+    if not _shows(authorization, known):
+        raise DeniedError("the registry's notification came without our secret", "`dockgate registry hook` tells it.")
+    try:
+        told = list(_format(form).read(json.loads(body)))
+        for one in told:
+            _check(one, registry)
+    except (AttributeError, KeyError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"that is no notification of {form}: {type(error).__name__}: {error}") from None
+    for one in told:
+        _take(server, form, registry, one)
+
+
+def _take(server: Server, form: str, registry: str, pushed: Pushed) -> None:
+    if not registry:
+        repository = qualified(pushed.repository, server.parts.registry.address)
+        server.engine.image_pushed(pushed.id, repository, pushed.digest, pushed.tag)
+        return
+    repository, digest = f"{registry}/{pushed.repository}", pushed.digest
+    if not digest:
+        _, digest = server.parts.resolve_image(f"{repository}:{pushed.tag}")
+    event = pushed.id or f"{pushed.repository}:{pushed.tag}@{digest}"
+    server.engine.image_pushed(f"{form}/{registry}/{event}", repository, digest, pushed.tag)
+
+
+def _check(pushed: Pushed, registry: str) -> None:
+    """What a notification says goes into requests to a registry: only what its grammar allows."""
+    if registry and pushed.registry and pushed.registry != registry:
+        raise DeniedError(
+            f"the secret of {registry} came with a notification of {pushed.registry}",
+            "Each registry has a secret of its own: `dockgate registry hook`.",
+        )
+    for what, text, pattern in (
+        ("repository", pushed.repository, REPOSITORY),
+        ("tag", pushed.tag, f"(?:{_TAG})?"),
+        ("digest", pushed.digest, f"(?:{_DIGEST})?"),
+    ):
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"{text[:100]!r} is no {what}")
+    if not (pushed.tag or pushed.digest) or len(pushed.id) > 1000:
+        raise ValueError("it names neither tag nor digest")
+
+
+def _format(form: str) -> Pushes:
+    known = pushes.load()
+    if form not in known:
+        raise NotFoundError(f"there is no format {form!r} of notifications", f"There are: {', '.join(known)}.")
+    return known[form]
+
+
+def _secret(server: Server, form: str, registry: str) -> str:
+    """Each registry has its own, made of what the server alone knows."""
+    return hmac.new(server.registry_secret.encode(), f"pushes/{form}/{registry}".encode(), hashlib.sha256).hexdigest()
+
+
+def _shows(given: str, secret: str) -> bool:
+    """The secret alone, as a bearer token, or as a password (RFC 7617): senders differ in what they can be told."""
+    kind, _, value = given.partition(" ")
+    if kind.lower() == "bearer":
+        given = value
+    elif kind.lower() == "basic":
+        try:
+            given = base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            given = ""
+    return hmac.compare_digest(given.encode(errors="replace"), secret.encode())

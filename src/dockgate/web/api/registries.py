@@ -1,0 +1,14 @@
+"""Registries elsewhere: where they send their notifications, and by which secret."""
+
+from fastapi import APIRouter
+
+from dockgate.bootstrap import pushes
+from dockgate.web.api import Administrator, TheServer
+
+router = APIRouter()
+
+
+@router.get("/registries/{registry}/hook/{form}")
+def hook(registry: str, form: str, server: TheServer, who: Administrator) -> pushes.Hook:
+    """Where this registry has to send its notifications of pushes, in the format that it has, and its secret."""
+    return pushes.hook(server, form, registry)

@@ -1,0 +1,106 @@
+"""Registries elsewhere tell of pushes: each starts a scan, once, for those who have the registry's secret alone."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.scenarios.defects import Found
+from tests.scenarios.live import until
+from tests.scenarios.server import ServerSystem
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
+        yield system
+
+
+def bodies(digest: str, tag: str) -> dict[str, tuple[str, Any]]:
+    """By format: the registry, and what it sends."""
+    resource = {"digest": digest, "tag": tag, "resource_url": f"harbor.example/team/app:{tag}"}
+    repository = {"repo_full_name": "team/app"}
+    target = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "repository": "team/app"}
+    detail = {"result": "SUCCESS", "repository-name": "team/app", "image-digest": digest, "action-type": "PUSH"}
+    return {
+        "harbor": (
+            "harbor.example",
+            {"type": "PUSH_ARTIFACT", "occur_at": 1, "event_data": {"resources": [resource], "repository": repository}},
+        ),
+        "quay": ("quay.example", {"docker_url": "quay.example/team/app", "updated_tags": [tag]}),
+        "ecr": (
+            "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+            {
+                "id": f"ecr-{tag}",
+                "detail-type": "ECR Image Action",
+                "source": "aws.ecr",
+                "account": "123456789012",
+                "region": "eu-west-1",
+                "detail": detail,
+            },
+        ),
+        "distribution": ("localhost:5000", {"events": [{"id": f"d-{tag}", "action": "push", "target": target}]}),
+    }
+
+
+def hook(server: ServerSystem, form: str, registry: str) -> Any:
+    return server.get(f"/registries/{registry}/hook/{form}")
+
+
+@pytest.mark.parametrize("form", ["harbor", "quay", "ecr", "distribution"])
+def test_a_push_elsewhere_is_scanned_once_and_whoever_waits_is_answered(server: ServerSystem, form: str) -> None:
+    image = server.foreign(f"pushed-{form}", Found({"CRITICAL": 1}))
+    server.scan_may_end[image].set()
+    registry, body = bodies(image, f"pushed-{form}")[form]
+    told = hook(server, form, registry)
+    for _ in range(3):
+        answer = httpx.post(told["url"], json=body, headers={"Authorization": told["authorization"]})
+        assert answer.status_code == 202, answer.text
+    until(lambda: server._scan_state(image) == "Done")
+    shown = server.get(f"/images/{image}")
+    assert shown["scan"]["repository"] == f"{registry}/team/app"
+    assert [push["repository"] for push in shown["pushes"]] == [f"{registry}/team/app"]
+    asked = {"pipeline": "p", "stage": "s", "execution": form, "digest": image, "repository": f"{registry}/team/app"}
+    assert server.post("/approvals", asked)["approval"]["state"] == "Rejected"
+
+
+def test_the_secret_may_come_as_each_sender_can_send_it(server: ServerSystem) -> None:
+    image = server.foreign("anyhow", Found())
+    registry, body = bodies(image, "anyhow")["harbor"]
+    told = hook(server, "harbor", registry)
+    secret = told["authorization"].removeprefix("Bearer ")
+    basic = base64.b64encode(f"harbor:{secret}".encode()).decode()
+    for header in (secret, f"Bearer {secret}", f"Basic {basic}"):
+        assert httpx.post(told["url"], json=body, headers={"Authorization": header}).status_code == 202
+    assert httpx.post(told["url_with_secret"], json=body).status_code == 202
+    wrong = base64.b64encode(b"harbor:guess").decode()
+    for header in ("", "guess", "Bearer guess", f"Basic {wrong}", "Basic ///", f"Bearer {secret}x"):
+        assert httpx.post(told["url"], json=body, headers={"Authorization": header}).status_code == 403
+
+
+def test_a_registry_speaks_for_itself_alone(server: ServerSystem) -> None:
+    image = server.foreign("foreign", Found())
+    other = hook(server, "harbor", "other.example")
+    _, body = bodies(image, "foreign")["harbor"]
+    theirs = {"Authorization": other["authorization"]}
+    assert httpx.post(other["url"], json=body, headers=theirs).status_code == 403
+    url = hook(server, "harbor", "harbor.example")["url"]
+    assert httpx.post(url, json=body, headers=theirs).status_code == 403
+    assert server._scan_state(image) == ""
+
+
+@pytest.mark.parametrize("name", ["../../etc", "a b", "UPPER", "x" * 300 + "/", ""])
+def test_a_name_that_cannot_be_one_is_refused(server: ServerSystem, name: str) -> None:
+    registry, body = bodies("sha256:" + "1" * 64, "t")["harbor"]
+    body["event_data"]["repository"]["repo_full_name"] = name
+    told = hook(server, "harbor", registry)
+    answer = httpx.post(told["url"], json=body, headers={"Authorization": told["authorization"]})
+    assert answer.status_code == 400
+    assert "harbor" in answer.json()["error"]
+
+
+def test_unknown_formats_and_registries_have_no_hook(server: ServerSystem) -> None:
+    assert server.client.get("/registries/a.example/hook/gitea").status_code == 404
+    assert server.client.get("/registries/nohost/hook/quay").status_code == 400
