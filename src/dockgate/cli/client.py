@@ -30,7 +30,9 @@ _ERRORS: Mapping[int, type[DockgateError]] = {
     404: NotFoundError,
     409: ConflictError,
     422: UsageError,
+    502: UnavailableError,
     503: UnavailableError,
+    504: UnavailableError,
 }
 
 

@@ -23,7 +23,11 @@ def show(digest: str, outputs: tuple[Output, ...]) -> None:
 
     DIGEST is the verdict's, as `dockgate image show` lists it.
     """
-    client = Client()
+    write(fetch(Client(), digest), outputs)
+
+
+def fetch(client: Client, digest: str, reference: str = "") -> reports.GateReport:
+    """The verdict of this digest, with the inventories that the server still has, as a report on `reference`."""
     verdict = understand(Verdict, client.get("verdicts", digest))
     inventories = []
     for one in verdict.inputs.inventories:
@@ -31,4 +35,4 @@ def show(digest: str, outputs: tuple[Output, ...]) -> None:
             inventories.append(understand(Inventory, client.get("documents", one)))
         except NotFoundError:
             continue
-    write(reports.GateReport(verdict.image, verdict, tuple(inventories)), outputs)
+    return reports.GateReport(reference or verdict.image, verdict, tuple(inventories))

@@ -1,0 +1,83 @@
+"""`dockgate gate --server`: asks once, waits through what happens to the server, and exits as the local gate does."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Dockgate
+from tests.cli.fake_server import Asked, FakeServer
+
+from dockgate.cli.waiting import Asking, ask, seconds
+from dockgate.core.approvals import ApprovalState
+from dockgate.core.errors import NotFoundError, UnavailableError
+
+ID = "external/gate/1/gate/0f"
+NO = (503, {"error": "it is being started again", "advice": ""})
+
+
+def approval(state: str, verdict: str = "") -> dict[str, Any]:
+    return {"id": ID, "state": state, "image": "sha256:a", "summary": "because", "verdict": verdict}
+
+
+def asking(server: FakeServer, timeout: int = 60) -> Asking:
+    return Asking(server.url, "quay.io/team/app:1", "default", "shop", "gate", "", "web", timeout)
+
+
+def in_turn(*answers: Any) -> Callable[[Asked], Any]:
+    left: Iterator[Any] = iter(answers)
+    return lambda _: next(left)
+
+
+def test_a_server_that_comes_and_goes_is_asked_the_same_again(server: FakeServer) -> None:
+    server.answers["POST /approvals"] = in_turn(NO, NO, (201, {"approval": approval("Waiting")}))
+    server.answers[f"GET /approvals/{ID}/answer"] = in_turn(approval("Waiting"), NO, approval("Rejected"))
+    slept: list[float] = []
+    heard = ask(asking(server), True, lambda _: None, slept.append)
+    assert (heard.state, heard.summary, heard.report) == (ApprovalState.REJECTED, "because", None)
+    assert slept == [1, 2, 1]
+    bodies = [one.json() for one in server.asked if one.method == "POST"]
+    assert len(bodies) == 3
+    assert bodies[0] == bodies[1] == bodies[2]
+    assert bodies[0]["execution"]
+
+
+def test_what_the_server_refuses_is_not_asked_again(server: FakeServer) -> None:
+    with pytest.raises(NotFoundError):
+        ask(asking(server), True, lambda _: None, lambda _: None)
+    assert len(server.asked) == 1
+
+
+def test_a_server_that_stays_away_ends_the_wait_in_time(server: FakeServer) -> None:
+    server.answers["POST /approvals"] = NO
+    with pytest.raises(UnavailableError):
+        ask(asking(server, timeout=1), True, lambda _: None, lambda _: None)
+
+
+@pytest.mark.parametrize(("state", "code"), [("Approved", 0), ("Rejected", 1), ("Expired", 3), ("Cancelled", 3)])
+def test_the_exit_says_how_it_was_settled(server: FakeServer, dockgate: Dockgate, state: str, code: int) -> None:
+    server.answers["POST /approvals"] = (201, {"approval": approval(state)})
+    ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--wait")
+    assert ran.code == code
+    assert f"{ID}: {state}, because" in ran.err
+
+
+def test_without_waiting_no_answer_is_undetermined(server: FakeServer, dockgate: Dockgate) -> None:
+    server.answers["POST /approvals"] = (201, {"approval": approval("Waiting")})
+    assert dockgate("gate", "quay.io/team/app:1", "--server", server.url).code == 3
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("option", [("--insecure",), ("--platform", "linux/amd64"), ("--database", "x.db")])
+def test_options_about_reading_here_are_refused(
+    server: FakeServer, dockgate: Dockgate, option: tuple[str, ...]
+) -> None:
+    ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, *option)
+    assert ran.code == 2
+    assert option[0] in ran.err
+    assert server.asked == []
+
+
+def test_waiting_needs_a_server_and_a_duration(dockgate: Dockgate) -> None:
+    assert dockgate("gate", "app:1", "--wait").code == 2
+    assert dockgate("gate", "app:1", "--server", "http://127.0.0.1:1", "--timeout", "soon").code == 2
+    assert [seconds(text) for text in ("90s", "15m", "12h", "7d")] == [90, 900, 43200, 604800]

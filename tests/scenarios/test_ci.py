@@ -1,0 +1,134 @@
+"""The snippets of docs/ci.md, their shell taken out of the page and run against a server.
+
+`podman`, `pip` and `./deploy` are stand-ins on the PATH; `dockgate` is the real command, in a process of its own.
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.scenarios.defects import Found
+from tests.scenarios.server import ServerSystem
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "ci.md"
+IMAGE = "elsewhere.example/team/app"
+ENVIRONMENT = {
+    "github": {
+        "GITHUB_SHA": "c0ffee",
+        "GITHUB_REPOSITORY": "team/app",
+        "GITHUB_RUN_ID": "1",
+        "GITHUB_RUN_ATTEMPT": "1",
+    },
+    "gitlab": {
+        "CI_REGISTRY_IMAGE": IMAGE,
+        "CI_COMMIT_SHA": "c0ffee",
+        "CI_PROJECT_PATH": "team/app",
+        "CI_PIPELINE_ID": "1",
+        "CI_JOB_ID": "2",
+    },
+    "jenkins": {"BUILD_NUMBER": "7", "JOB_NAME": "team/app"},
+    "tekton": {"RUN": "uid-1"},
+    "argo": {"RUN": "uid-2"},
+}
+"""what each system sets for its jobs"""
+
+
+def snippet(system: str) -> str:
+    (text,) = re.findall(rf"(?ms)^```(?:yaml|groovy) {system}\n(.*?)^```$", PAGE.read_text())
+    return text
+
+
+def github(text: str) -> list[str]:
+    return [step["run"] for step in yaml.safe_load(text)["jobs"]["deliver"]["steps"] if "run" in step]
+
+
+def gitlab(text: str) -> list[str]:
+    document = yaml.safe_load(text)
+    jobs = {job["stage"]: job for job in document.values() if isinstance(job, dict)}
+    return ["\n".join(jobs[stage]["script"]) for stage in document["stages"]]
+
+
+def jenkins(text: str) -> list[str]:
+    """Groovy's ''' takes a backslash for itself, which the shell is to see at a line's end: both join the lines."""
+    return [script.replace("\\\n", "") for script in re.findall(r"(?s)\bsh '''(.*?)'''", text)]
+
+
+def tekton(text: str) -> list[str]:
+    return [step["script"] for step in yaml.safe_load(text)["spec"]["steps"]]
+
+
+def argo(text: str) -> list[str]:
+    spec = yaml.safe_load(text)["spec"]
+    templates = {template["name"]: template for template in spec["templates"]}
+    order = [step["template"] for group in templates[spec["entrypoint"]]["steps"] for step in group]
+    return [templates[name]["script"]["source"] for name in order]
+
+
+SHELL: dict[str, Callable[[str], list[str]]] = {
+    "github": github,
+    "gitlab": gitlab,
+    "jenkins": jenkins,
+    "tekton": tekton,
+    "argo": argo,
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
+        yield system
+
+
+def program(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh -e\n{text}\n")
+    path.chmod(0o755)
+
+
+def play(server: ServerSystem, system: str, digest: str, folder: Path) -> tuple[list[int], str]:
+    """Runs one step after the other, as long as they succeed. Their exits, and what was deployed."""
+    tools = folder / "tools"
+    tools.mkdir()
+    program(tools / "podman", f'if [ "$1" = push ]; then printf %s {digest} >"$3"; fi')
+    program(tools / "pip", ":")
+    program(tools / "dockgate", f'exec {sys.executable} -m dockgate "$@"')
+    program(folder / "deploy", 'printf %s "$1" >deployed')
+    environment = {
+        "PATH": f"{tools}:/usr/bin:/bin",
+        "PYTHONPATH": ":".join(sys.path),
+        "HOME": str(folder),
+        "DOCKGATE_SERVER": server.url,
+        "DOCKGATE_TOKEN": "unused",
+        "IMAGE": IMAGE,
+        **ENVIRONMENT[system],
+    }
+    exits = []
+    for script in SHELL[system](snippet(system)):
+        step = subprocess.run(
+            ["sh", "-e", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        exits.append(step.returncode)
+        if step.returncode:
+            assert "Traceback" not in step.stderr, step.stderr
+            break
+    deployed = folder / "deployed"
+    return exits, deployed.read_text() if deployed.exists() else ""
+
+
+@pytest.mark.parametrize("system", SHELL)
+def test_what_is_approved_is_deployed_by_digest_and_what_is_not_stops_the_pipeline(
+    server: ServerSystem, system: str, tmp_path: Path
+) -> None:
+    for name, found, exits in (("good", Found(), [0, 0, 0]), ("bad", Found({"CRITICAL": 1}), [0, 1])):
+        image = server.foreign(f"{system}-{name}", found)
+        server.scan_may_end[image].set()
+        folder = tmp_path / name
+        folder.mkdir()
+        ran = play(server, system, image, folder)
+        assert ran == (exits, f"{IMAGE}@{image}" if name == "good" else "")
+    asked: list[Any] = [one for one in server.get("/approvals") if one["image"] == image]
+    assert [one["state"] for one in asked] == ["Rejected"]
