@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dockgate.core.errors import UsageError
 
@@ -33,7 +34,27 @@ SETTINGS = (
     ),
     Setting("DOCKGATE_SERVER", "http://127.0.0.1:7420", "The server that the commands speak to."),
     Setting("DOCKGATE_TOKEN", "", "Sent to the server as a bearer token."),
-    Setting("DOCKGATE_PORT", "7420", "The port of `dockgate up`, on loopback: API, console and git."),
+    Setting(
+        "DOCKGATE_HOST",
+        "127.0.0.1",
+        "The address that `dockgate up` listens on. Beyond loopback it needs a principal, DOCKGATE_PUBLIC_URL, and "
+        "TLS or a trusted proxy.",
+    ),
+    Setting("DOCKGATE_PORT", "7420", "The port of `dockgate up`: API, console and git."),
+    Setting(
+        "DOCKGATE_PUBLIC_URL",
+        "where it listens",
+        "What others call the server by, such as https://gate.example.org: for clone URLs, and for which names "
+        "and pages it answers to.",
+    ),
+    Setting("DOCKGATE_TLS_CERT", "", "A PEM file with the server's certificate and its chain. With it TLS is spoken."),
+    Setting("DOCKGATE_TLS_KEY", "", "A PEM file with the certificate's key, without a passphrase."),
+    Setting(
+        "DOCKGATE_TRUSTED_PROXIES",
+        "",
+        "Addresses or networks, with commas between, of the proxies that end TLS: of these alone X-Forwarded-For and "
+        "X-Forwarded-Proto are believed.",
+    ),
     Setting("DOCKGATE_REGISTRY_PORT", "7421", "The port of the local registry of `dockgate up`, on loopback."),
     Setting("DOCKGATE_DATABASE_URL", "SQLite in DOCKGATE_DATA", "The server's database, as an SQLAlchemy URL."),
     Setting(
@@ -72,12 +93,13 @@ SETTINGS = (
 @dataclass(frozen=True)
 class Settings:
     """`feeds` maps a feed's name in lower case to its URL, for those that the environment names. `database_url` and
-    `token` are "" where not set, `ca_bundle` None."""
+    `token` are "" where not set, and so is `public_url`; `ca_bundle`, `tls_cert` and `tls_key` are None."""
 
     data: Path
     cache: Path
     server: str = "http://127.0.0.1:7420"
     token: str = ""
+    host: str = "127.0.0.1"
     port: int = 7420
     registry_port: int = 7421
     database_url: str = ""
@@ -86,6 +108,10 @@ class Settings:
     keep_days: float = 90
     callback_hosts: tuple[str, ...] = ()
     feeds: tuple[tuple[str, str], ...] = ()
+    public_url: str = ""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    proxies: tuple[str, ...] = ()
 
     @property
     def advisories(self) -> Path:
@@ -98,16 +124,16 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     given = {key: value for key, value in (os.environ if environment is None else environment).items() if value}
     root = os.geteuid() == 0
     home = Path(given.get("HOME") or Path.home())
-    bundle = given.get("DOCKGATE_CA_BUNDLE")
     return Settings(
         data=Path(given.get("DOCKGATE_DATA") or ("/var/lib/dockgate" if root else home / ".local/share/dockgate")),
         cache=Path(given.get("DOCKGATE_CACHE") or ("/var/cache/dockgate" if root else home / ".cache/dockgate")),
         server=given.get("DOCKGATE_SERVER", Settings.server).rstrip("/"),
         token=given.get("DOCKGATE_TOKEN", ""),
+        host=given.get("DOCKGATE_HOST", Settings.host),
         port=_port(given, "DOCKGATE_PORT", Settings.port),
         registry_port=_port(given, "DOCKGATE_REGISTRY_PORT", Settings.registry_port),
         database_url=given.get("DOCKGATE_DATABASE_URL", ""),
-        ca_bundle=Path(bundle) if bundle else None,
+        ca_bundle=_path(given, "DOCKGATE_CA_BUNDLE"),
         risk_days=_days(given, "DOCKGATE_RISK_DAYS", Settings.risk_days),
         keep_days=_days(given, "DOCKGATE_KEEP_DAYS", Settings.keep_days),
         callback_hosts=tuple(given.get("DOCKGATE_CALLBACK_HOSTS", "").split()),
@@ -116,7 +142,24 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
             for key, url in sorted(given.items())
             if key.startswith(FEED_PREFIX)
         ),
+        public_url=_url(given, "DOCKGATE_PUBLIC_URL"),
+        tls_cert=_path(given, "DOCKGATE_TLS_CERT"),
+        tls_key=_path(given, "DOCKGATE_TLS_KEY"),
+        proxies=tuple(one.strip() for one in given.get("DOCKGATE_TRUSTED_PROXIES", "").split(",") if one.strip()),
     )
+
+
+def _path(given: Mapping[str, str], name: str) -> Path | None:
+    return Path(given[name]) if name in given else None
+
+
+def _url(given: Mapping[str, str], name: str) -> str:
+    """Without a slash at its end; "" where not set."""
+    url = given.get(name, "").rstrip("/")
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query):
+        raise UsageError(f"{name} is {url!r}", "Set it to scheme, host and port alone: https://gate.example.org")
+    return url
 
 
 def _port(given: Mapping[str, str], name: str, default: int) -> int:

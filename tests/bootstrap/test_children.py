@@ -165,7 +165,7 @@ from dockgate.bootstrap.assemble import Services
 from dockgate.config import Settings
 data, port, registry_port = sys.argv[1:]
 settings = Settings(Path(data), Path(data) / "cache", port=int(port), registry_port=int(registry_port))
-with Services(settings, "secret") as services:
+with Services(settings, "secret", "http://127.0.0.1:9/registry/events") as services:
     print("ready", flush=True)
     time.sleep(600)
 """

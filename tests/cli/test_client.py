@@ -61,6 +61,14 @@ def test_the_token_goes_with_every_request(server: FakeServer, monkeypatch: pyte
     assert server.asked[0].headers["Authorization"] == "Bearer s3cret"
 
 
+def test_no_token_travels_in_the_clear_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKGATE_TOKEN", "s3cret")
+    monkeypatch.setenv("DOCKGATE_SERVER", "http://gate.invalid")
+    with pytest.raises(UsageError, match="in the clear") as error:
+        Client().get("status")
+    assert "s3cret" not in f"{error.value}{error.value.advice}"
+
+
 def test_no_proxy_stands_between_us_and_loopback(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

@@ -23,6 +23,11 @@ def test_each_variable_is_heeded() -> None:
             "DOCKGATE_CACHE": "/cache",
             "DOCKGATE_SERVER": "https://gate.test/",
             "DOCKGATE_TOKEN": "t",
+            "DOCKGATE_HOST": "::1",
+            "DOCKGATE_PUBLIC_URL": "https://gate.test/",
+            "DOCKGATE_TLS_CERT": "/cert.pem",
+            "DOCKGATE_TLS_KEY": "/key.pem",
+            "DOCKGATE_TRUSTED_PROXIES": "10.0.0.5, 10.1.0.0/16",
             "DOCKGATE_PORT": "1",
             "DOCKGATE_REGISTRY_PORT": "2",
             "DOCKGATE_DATABASE_URL": "postgresql://db",
@@ -38,6 +43,11 @@ def test_each_variable_is_heeded() -> None:
         cache=Path("/cache"),
         server="https://gate.test",
         token="t",
+        host="::1",
+        public_url="https://gate.test",
+        tls_cert=Path("/cert.pem"),
+        tls_key=Path("/key.pem"),
+        proxies=("10.0.0.5", "10.1.0.0/16"),
         port=1,
         registry_port=2,
         database_url="postgresql://db",
@@ -67,3 +77,9 @@ def test_set_to_nothing_is_not_set() -> None:
 def test_a_wrong_value_is_refused_with_its_variable(name: str, value: str) -> None:
     with pytest.raises(UsageError, match=f"{name} is '{value}'"):
         config.from_environment({name: value})
+
+
+@pytest.mark.parametrize("url", ["gate.example.org", "ftp://gate.example.org", "https://", "https://gate/path"])
+def test_a_public_url_is_scheme_and_host_alone(url: str) -> None:
+    with pytest.raises(UsageError, match="DOCKGATE_PUBLIC_URL"):
+        config.from_environment({"HOME": "/", "DOCKGATE_PUBLIC_URL": url})

@@ -114,7 +114,7 @@ class Live:
 
     def answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/api/v1/status", timeout=5).status_code == 200
+            return httpx.get(f"{self.url}/api/v1/health", timeout=5).status_code == 200
         except httpx.HTTPError:
             return False
 

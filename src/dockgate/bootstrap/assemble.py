@@ -39,15 +39,15 @@ class Services:
     """The programs beside the server: the registry, and podman's service. They run within the `with` block, and end
     with this process however it ends; what podman was told to run goes on.
 
-    `secret` is what the registry shows with its notifications. Entering raises UnavailableError when a program is
-    missing, cannot work on this host, or does not answer.
+    `secret` is what the registry shows with its notifications, `notify` the URL that it posts them to. Entering raises
+    UnavailableError when a program is missing, cannot work on this host, or does not answer.
     """
 
     podman: podmand.Podman
 
-    def __init__(self, settings: Settings, secret: str) -> None:
+    def __init__(self, settings: Settings, secret: str, notify: str) -> None:
         self.secret = secret
-        self.url = f"http://127.0.0.1:{settings.port}"
+        self._notify = notify
         self.registry = f"127.0.0.1:{settings.registry_port}"
         self._settings = settings
         self._stack = ExitStack()
@@ -56,9 +56,8 @@ class Services:
         settings = self._settings
         with ExitStack() as started:
             self.podman = podmand.prepare(settings.data, self.registry)
-            notify = f"{self.url}/registry/events"
             for child in (
-                registryd.registry(settings.data, settings.registry_port, notify, self.secret),
+                registryd.registry(settings.data, settings.registry_port, self._notify, self.secret),
                 podmand.service(self.podman, settings.data),
             ):
                 child.start()
@@ -78,9 +77,14 @@ class Services:
 
 
 def assemble(
-    settings: Settings, services: Services, stack: ExitStack, observe: Observer, alter: Callable[[Parts], Parts]
+    settings: Settings,
+    services: Services,
+    url: str,
+    stack: ExitStack,
+    observe: Observer,
+    alter: Callable[[Parts], Parts],
 ) -> Server:
-    """The server, not yet launched. What has to be closed is put on the stack."""
+    """The server that is called by `url`, not yet launched. What has to be closed is put on the stack."""
     store = open_store(settings.data, settings.database_url or None)
     stack.callback(store.close)
     registry = DistributionRegistry(services.registry)
@@ -118,7 +122,7 @@ def assemble(
         )
     )
     engine = Engine(parts, settings.data, observe)
-    return Server(parts, engine, services.url, partial(http_backend, repositories), services.secret)
+    return Server(parts, engine, url, partial(http_backend, repositories), services.secret)
 
 
 def _read_image(settings: Settings, registry: str, repository: str, digest: str) -> Sequence[Inventory]:

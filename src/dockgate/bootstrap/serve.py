@@ -1,4 +1,4 @@
-"""`dockgate up` and `down`: one process with its children, on loopback, its data in one folder."""
+"""`dockgate up` and `down`: one process with its children, its data in one folder."""
 
 import fcntl
 import json
@@ -10,26 +10,35 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
 from dockgate.bootstrap.assemble import Services, assemble
+from dockgate.bootstrap.listening import LOOPBACK, Listening, demand_principals, listening
 from dockgate.bootstrap.server import Server
 from dockgate.config import Settings
 from dockgate.core.errors import ConflictError, UnavailableError, UsageError
 from dockgate.pipeline.effects import Observer, unobserved
 from dockgate.pipeline.parts import Parts
-from dockgate.web.app import create_app
+from dockgate.web.app import create_app, create_notified
 
 KEPT = (
     *("advisories.db*", "dockgate.db*", "dbos.db*"),
     *("blobs", "git", "logs", "podman", "registry", "scratch", "run"),
 )
 """all that a server keeps in its data folder"""
+_QUIET: dict[str, Any] = {
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "timeout_graceful_shutdown": 5,
+}
 START_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -56,29 +65,57 @@ def run(
     running.mkdir(mode=0o700, exist_ok=True)
     with ExitStack() as stack:
         stack.enter_context(_alone(running / "lock"))
-        services = stack.enter_context(Services(settings, _secret(running / "registry-secret")))
-        server = assemble(settings, services, stack, observe, alter)
+        place = listening(settings)
+        demand_principals(place, settings)
+        apart = stack.enter_context(_socket()) if place.apart else None
+        port = apart.getsockname()[1] if apart else place.port
+        notify = f"http://{LOOPBACK}:{port}/registry/events"
+        services = stack.enter_context(Services(settings, _secret(running / "registry-secret"), notify))
+        server = assemble(settings, services, place.url, stack, observe, alter)
         stack.callback((running / "server.json").unlink, missing_ok=True)
-        _serve(settings, server, running / "server.json")
+        _serve(place, apart, server, running / "server.json")
 
 
-def _serve(settings: Settings, server: Server, status: Path) -> None:
+def _serve(place: Listening, apart: socket.socket | None, server: Server, status: Path) -> None:
     """Answers until SIGTERM or SIGINT. The engine starts only when the registry and git can reach us."""
     config = uvicorn.Config(
-        create_app(server),
-        host="127.0.0.1",
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
+        create_app(server, place.beyond),
+        host=place.host,
+        port=place.port,
+        ssl_certfile=place.certificate,
+        ssl_keyfile=place.key,
+        proxy_headers=bool(place.proxies),
+        forwarded_allow_ips=list(place.proxies),
+        **_QUIET,
     )
     web = _Web(config, lambda: status.write_text(_identity(server.url)))
     server.engine.launch()
     try:
-        web.run()
+        with _notified(apart, server) if apart else nullcontext():
+            web.run()
     finally:
         server.engine.close()
+
+
+@contextmanager
+def _notified(apart: socket.socket, server: Server) -> Iterator[None]:
+    """Listens for the registry on loopback, where the server itself does not: the registry can be told of no
+    certificate to trust."""
+    web = uvicorn.Server(uvicorn.Config(create_notified(server), proxy_headers=False, **_QUIET))
+    thread = threading.Thread(target=web.run, kwargs={"sockets": [apart]}, name="notified")
+    thread.start()
+    try:
+        yield
+    finally:
+        web.should_exit = True
+        thread.join()
+
+
+def _socket() -> socket.socket:
+    """A free port of loopback."""
+    made = socket.socket()
+    made.bind((LOOPBACK, 0))
+    return made
 
 
 class _Web(uvicorn.Server):
@@ -163,6 +200,7 @@ def _running(data: Path) -> int | None:
 
 
 def _start_in_background(settings: Settings) -> None:
+    listening(settings)
     if _running(settings.data) is not None:
         raise ConflictError(f"a server works on {settings.data} already", "`dockgate down` stops it.")
     log = settings.data / "logs" / "server.log"
@@ -171,6 +209,7 @@ def _start_in_background(settings: Settings) -> None:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "dockgate", "up"),
+                *("--host", settings.host),
                 *("--port", str(settings.port)),
                 *("--registry-port", str(settings.registry_port)),
             ],

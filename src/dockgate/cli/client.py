@@ -62,6 +62,11 @@ class Client:
         try:
             answer = self._connected().request(method, url, **request)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise UnavailableError(
+                    f"the certificate of {server} is not trusted: {error}",
+                    "Set DOCKGATE_CA_BUNDLE to the authorities' PEM file.",
+                ) from error
             raise UnavailableError(f"no server answers at {server}", "Start it with `dockgate up`.") from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise UsageError(f"DOCKGATE_SERVER is {server!r}: {error}", "Set it to http://HOST:PORT.") from error
@@ -83,7 +88,13 @@ class Client:
 
         if self._http is None:
             settings = self._settings
-            here = urlsplit(settings.server).hostname in ("127.0.0.1", "localhost", "::1")
+            server = urlsplit(settings.server)
+            here = server.hostname in ("127.0.0.1", "localhost", "::1")
+            if settings.token and server.scheme == "http" and not here:
+                raise UsageError(
+                    f"DOCKGATE_TOKEN is not sent to {settings.server} in the clear",
+                    "Set DOCKGATE_SERVER to a URL that begins with https://.",
+                )
             verify: Any = True
             if settings.ca_bundle:
                 import ssl

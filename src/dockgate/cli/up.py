@@ -9,21 +9,29 @@ from dockgate.config import from_environment
 
 @click.command()
 @click.option("--detach", is_flag=True, help="Start it in the background, and return when it answers.")
+@click.option("--host", help="The address to listen on.  [default: DOCKGATE_HOST]")
 @click.option("--port", type=click.IntRange(1, 65535), help="The server's port.  [default: DOCKGATE_PORT]")
 @click.option(
     "--registry-port", type=click.IntRange(1, 65535), help="The registry's port.  [default: DOCKGATE_REGISTRY_PORT]"
 )
-def command(detach: bool, port: int | None, registry_port: int | None) -> None:
-    """Start the server, its registry and its git host, on loopback.
+def command(detach: bool, host: str | None, port: int | None, registry_port: int | None) -> None:
+    """Start the server, its registry and its git host.
 
-    All data is in DOCKGATE_DATA. Without --detach it runs until it is interrupted.
+    It listens on loopback, or on the address that is given: then it needs a principal, and TLS. All data is in
+    DOCKGATE_DATA. Without --detach it runs until it is interrupted.
     """
     settings = from_environment()
-    settings = replace(settings, port=port or settings.port, registry_port=registry_port or settings.registry_port)
+    settings = replace(
+        settings,
+        host=host or settings.host,
+        port=port or settings.port,
+        registry_port=registry_port or settings.registry_port,
+    )
     from dockgate.bootstrap import serve
+    from dockgate.bootstrap.listening import listening
 
     serve.up(settings, detach)
     if detach:
-        click.echo(f"Dockgate answers at http://127.0.0.1:{settings.port}")
+        click.echo(f"Dockgate answers at {listening(settings).url}")
         click.echo("  dockgate apply FILE...   creates repositories, pipelines and services")
         click.echo("  dockgate down            stops it")

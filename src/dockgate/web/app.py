@@ -15,8 +15,11 @@ from dockgate.bootstrap.server import Server
 from dockgate.core import errors
 from dockgate.web import git, registry
 from dockgate.web.api import approvals, asking, deploys, executions, health, images, people, pipelines, registries
-from dockgate.web.caller import Audited, Failures
+from dockgate.web.caller import Audited, Failures, loopback
 from dockgate.web.limit import BodyLimit
+
+HERE = ("127.0.0.1", "localhost", "[::1]")
+"""loopback's names, as a request's Host may have them"""
 
 _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
     (errors.NotFoundError, 404),
@@ -33,8 +36,9 @@ _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
 _log = logging.getLogger(__name__)
 
 
-def create_app(server: Server) -> FastAPI:
-    """Answers to loopback names only: until people and roles exist, no other page's script may reach the API."""
+def create_app(server: Server, beyond: bool = False) -> FastAPI:
+    """Answers to loopback names and to the public URL's, and to no other page's script. `beyond`: others than this
+    machine may reach it, over TLS only."""
     app = FastAPI(
         title="Dockgate",
         version=__version__,
@@ -43,9 +47,10 @@ def create_app(server: Server) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    hosts = {"127.0.0.1", "localhost", urlsplit(server.url).hostname or "127.0.0.1"}
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts))
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted({*HERE, urlsplit(server.url).hostname or HERE[0]}))
     app.add_middleware(BaseHTTPMiddleware, dispatch=_refuse_other_origins)
+    if beyond:
+        app.add_middleware(BaseHTTPMiddleware, dispatch=_refuse_plain)
     app.add_middleware(BodyLimit)
     app.add_middleware(Audited)
     app.state.server = server
@@ -55,18 +60,41 @@ def create_app(server: Server) -> FastAPI:
         app.include_router(part.router, prefix="/api/v1")
     app.include_router(registry.router)
     app.include_router(git.router)
+    _handle_errors(app)
+    return app
+
+
+def create_notified(server: Server) -> FastAPI:
+    """What the local registry reaches where the server listens elsewhere, or speaks TLS: its notifications alone."""
+    app = FastAPI(openapi_url=None)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HERE))
+    app.add_middleware(BodyLimit)
+    app.state.server = server
+    app.include_router(registry.router)
+    _handle_errors(app)
+    return app
+
+
+def _handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(errors.DockgateError, _explain)
     app.add_exception_handler(HTTPException, _plain)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _fault)
-    return app
 
 
 async def _refuse_other_origins(request: Request, answer: RequestResponseEndpoint) -> Response:
     """A browser names the page that sends a request: none but our own may change anything."""
     origin = request.headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+    ours = (request.app.state.server.url, f"{request.url.scheme}://{request.headers.get('host')}")
+    if origin is not None and origin not in ours:
         return JSONResponse({"error": f"requests from {origin} are refused", "advice": "Use `dockgate`."}, 403)
+    return await answer(request)
+
+
+async def _refuse_plain(request: Request, answer: RequestResponseEndpoint) -> Response:
+    """Whoever comes from elsewhere has come over TLS, to us or to a proxy that we trust."""
+    if request.url.scheme != "https" and not loopback(request.client.host if request.client else ""):
+        return JSONResponse({"error": "this server is asked over TLS only", "advice": "Use https://."}, 403)
     return await answer(request)
 
 

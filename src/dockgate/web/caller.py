@@ -69,7 +69,7 @@ def caller(request: Request) -> Caller:
     try:
         # While nobody has a name, whatever token is shown is as good as none.
         if not given or not server.store.principals.exist():
-            return server.people.unnamed(_loopback(address))
+            return server.people.unnamed(loopback(address))
         return server.people.known_by(_token(given))
     except UnknownCallerError:
         if given:
@@ -90,7 +90,7 @@ def _token(given: str) -> str:
     return ""
 
 
-def _loopback(address: str) -> bool:
+def loopback(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:

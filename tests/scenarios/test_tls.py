@@ -1,0 +1,165 @@
+"""A real server that speaks TLS by a certificate of openssl's, or stands behind a proxy that does."""
+
+import hashlib
+import json
+import os
+import re
+import ssl
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.scenarios.live import Clone, Live, until
+from tests.store.factories import NOW
+
+from dockgate.core.people import Principal, Role, Token, digest, write_token
+from dockgate.store import open_store
+
+pytestmark = pytest.mark.real
+
+
+@dataclass
+class Secure(Live):
+    """TLS, and whatever the commands need to ask over it."""
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+        certificate, key = self.folder / "cert.pem", self.folder / "key.pem"
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+                *("-days", "1", "-subj", "/CN=gate", "-addext", "subjectAltName=IP:127.0.0.1,DNS:gate.test"),
+                *("-keyout", str(key), "-out", str(certificate)),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        self.certificate = certificate
+        self.environment = {
+            "DOCKGATE_TLS_CERT": str(certificate),
+            "DOCKGATE_TLS_KEY": str(key),
+            "DOCKGATE_CA_BUNDLE": str(certificate),
+            "GIT_SSL_CAINFO": str(certificate),
+        }
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def answers(self) -> bool:
+        try:
+            trusted = ssl.create_default_context(cafile=self.certificate)
+            return httpx.get(f"{self.url}/api/v1/health", verify=trusted, timeout=5).is_success
+        except httpx.HTTPError:
+            return False
+
+    def said(self) -> str:
+        return (self.folder / "server.log").read_text()
+
+
+def add_admin(live: Live) -> str:
+    out = live.dockgate("principal", "add", "ada", "--role", "admin", "--email", "ada@example.org")
+    token = out.splitlines()[-1]
+    assert re.fullmatch(r"dgt_[0-9a-f]{12}_[0-9a-f]{64}", token)
+    return token
+
+
+def push_image(live: Live, repository: str) -> str:
+    """An image of nothing, put into the registry by its API. Returns its digest."""
+    base = f"http://127.0.0.1:{live.registry_port}/v2/{repository}"
+    config = b"{}"
+    blob = f"sha256:{hashlib.sha256(config).hexdigest()}"
+    where = httpx.post(f"{base}/blobs/uploads/").headers["location"]
+    assert httpx.put(f"{where}&digest={blob}", content=config).status_code == 201
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": kind,
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": blob, "size": len(config)},
+        "layers": [],
+    }
+    put = httpx.put(f"{base}/manifests/1", content=json.dumps(manifest), headers={"Content-Type": kind})
+    assert put.status_code == 201, put.text
+    return str(put.headers["docker-content-digest"])
+
+
+def test_over_tls_commands_git_and_the_registry_reach_the_server(tmp_path: Path) -> None:
+    live = Secure(tmp_path / "server")
+    try:
+        live.start()
+        assert "trusted" in _err(live, DOCKGATE_CA_BUNDLE="/etc/ssl/certs/ca-certificates.crt")
+        token = add_admin(live)
+        assert "must show a token" in _err(live)
+        assert "not valid" in _err(live, DOCKGATE_TOKEN=token[:-1] + ("0" if token[-1] != "0" else "1"))
+        live.environment = {
+            **live.environment,
+            "DOCKGATE_TOKEN": token,
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "credential.helper",
+            "GIT_CONFIG_VALUE_0": '!f() { echo username=dockgate; echo "password=$DOCKGATE_TOKEN"; }; f',
+        }
+        (tmp_path / "web.yaml").write_text("kind: Repository\nname: web\n")
+        assert f"{live.url}/git/web.git" in live.dockgate("apply", str(tmp_path / "web.yaml"))
+        work = Clone(live, "web", tmp_path / "web")
+        work.init()
+        (tmp_path / "web" / "file").write_text("one")
+        work.commit("One")
+        work.push()
+        assert "main" in live.dockgate("repository", "list")
+        image = push_image(live, "web/app")
+        until(lambda: image[7:19] in live.dockgate("image", "list"), seconds=10)
+        assert "git-receive-pack" in live.dockgate("audit")
+        live.stop()
+        assert token not in live.said()
+    finally:
+        live.environment = {key: value for key, value in live.environment.items() if key != "DOCKGATE_TOKEN"}
+        live.purge()
+
+
+def test_behind_a_proxy_only_that_proxys_word_counts(tmp_path: Path) -> None:
+    live = Live(tmp_path / "server")
+    live.environment = {"DOCKGATE_PUBLIC_URL": "https://gate.test", "DOCKGATE_TRUSTED_PROXIES": "127.0.0.1"}
+    secret = "ab" * 32
+    token = Token("0123456789ab", "ada", digest(secret), NOW, "2999-01-01T00:00:00.000Z")
+    try:
+        live.start()
+        assert not live.alive()
+        assert "no principals" in (live.folder / "server.log").read_text()
+        with closing(open_store(live.data)) as store:
+            store.principals.begin(Principal("ada", (Role.ADMIN,), "", NOW), token)
+        live.start()
+
+        def ask(at: str = "127.0.0.1", **headers: str) -> int:
+            given = {name.replace("_", "-"): text for name, text in headers.items()}
+            given["Authorization"] = f"Bearer {write_token(token.id, secret)}"
+            with httpx.Client(transport=httpx.HTTPTransport(local_address=at)) as client:
+                return client.get(f"{live.url}/api/v1/pipelines", headers=given).status_code
+
+        assert ask() == 200
+        assert ask(Host="gate.test", Origin="https://gate.test") == 200
+        assert ask(Host="gate.test", Origin="https://evil.test") == 403
+        assert ask(Host="evil.test") == 400
+        forwarded = {"X_Forwarded_For": "203.0.113.9", "Host": "gate.test"}
+        assert ask(**forwarded, X_Forwarded_Proto="https") == 200
+        assert ask(**forwarded, X_Forwarded_Proto="http") == 403
+        assert ask(at="127.0.0.2", **forwarded, X_Forwarded_Proto="http") == 200  # no proxy that we trust
+    finally:
+        live.environment = {}
+        live.purge()
+
+
+def _err(live: Live, **more: str) -> str:
+    """What a command that is refused says."""
+    result = subprocess.run(
+        [sys.executable, "-m", "dockgate", "repository", "list"],
+        env={**os.environ, **live.env, **more},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2, result.stdout
+    return result.stderr
