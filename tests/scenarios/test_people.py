@@ -4,6 +4,7 @@ import base64
 import importlib
 import pkgutil
 import re
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,8 +14,9 @@ import httpx
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from tests.scenarios.defects import Found
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import approval
+from tests.store.factories import IMAGE, approval
 
 from dockgate import web
 from dockgate.core.people import PERMISSIONS, Permission, Role
@@ -167,7 +169,6 @@ def test_a_token_for_one_pipeline_reaches_no_other_call(people: People) -> None:
         "/pipelines/other": 403,
         "/executions/other-1": 403,
         "/executions/mine-x-1": 403,
-        "/approvals/other-1/a/b/1": 403,
         "/pipelines": 403,
         "/principals": 403,
         f"/images/{NOTHING}": 403,
@@ -201,6 +202,8 @@ def test_git_is_asked_for_a_password_which_is_the_token(people: People) -> None:
 
 
 def test_an_approvals_token_is_for_those_who_may_decide(people: People) -> None:
+    people.server.found[IMAGE] = ("held", Found())
+    people.server.scan_may_end[IMAGE] = threading.Event()  # it is being read, and the policy says nothing yet
     people.server.store.approvals.add(approval("foreign-1/Gate/Approve/1", expires_at="2999-01-01T00:00:00.000Z"))
     for role in Role:
         told = people.ask(role.value, "GET", "/api/v1/approvals/foreign-1/Gate/Approve/1").json()["token"]

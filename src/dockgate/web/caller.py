@@ -138,9 +138,8 @@ def _subject(request: Request) -> dict[str, str]:
         return {"repository": names["repository"]}
     if template.startswith("/pipelines/{name}"):
         return {"pipeline": names["name"]}
-    for name in ("execution_id", "approval_id"):
-        if name in names:
-            return {"pipeline": names[name].partition("/")[0].rpartition("-")[0]}
+    if "execution_id" in names:
+        return {"pipeline": names["execution_id"].rpartition("-")[0]}
     return {}
 
 

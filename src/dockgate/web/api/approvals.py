@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from fastapi import APIRouter
 
 from dockgate.core.approvals import Approval, ApprovalState
+from dockgate.core.asking import pipeline_of
 from dockgate.core.people import Permission
-from dockgate.web.api import Decider, Reader, TheServer
+from dockgate.web.api import Decider, Reader, TheServer, narrow
 
 router = APIRouter()
 
@@ -55,14 +56,19 @@ def approvals(
 
 
 @router.get("/approvals/{approval_id:path}")
+@narrow
 def show(approval_id: str, who: Reader, server: TheServer) -> Approval:
     """One approval, with its token for those who may decide."""
     approval = server.store.approvals.get(approval_id)
+    who.demand(pipeline=pipeline_of(approval), repository=approval.repository)
     return approval if who.may(Permission.DECIDE) else replace(approval, token="")
 
 
 @router.post("/approvals/{approval_id:path}/reject")
+@narrow
 def reject(approval_id: str, body: Reject, who: Decider, server: TheServer) -> ApprovalView:
     """A person's no. There is no person's yes: only a verdict approves."""
+    approval = server.store.approvals.get(approval_id)
+    who.demand(pipeline=pipeline_of(approval), repository=approval.repository)
     name = who.name if who.token else body.who or who.name
     return view(server.engine.reject(approval_id, body.token, body.reason, name))
