@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from tests.core.gating import NOW, inventory, package
 
 from dockgate.core.errors import DefinitionError
-from dockgate.core.model import Finding, Matches, Rating, Severity, Undetermined
+from dockgate.core.model import FIX_NOT_TOLD, Finding, Matches, Rating, Severity, Undetermined
 from dockgate.core.ports import Facts
 from dockgate.core.verdict import Breach
 from dockgate.rules.max_findings import RULE
@@ -101,8 +103,8 @@ def test_counts_of_untriaged_count_as_the_policy_says() -> None:
 
 
 def test_findings_of_which_no_fix_is_told_may_have_one() -> None:
-    held = (finding(Severity.HIGH, fixed=""),)
-    facts = Facts(inventory(), Matches(held, ()), (), NOW, reported=True, source="sarif", untold=("fixed",))
+    held = (replace(finding(Severity.HIGH, fixed=""), note=FIX_NOT_TOLD),)
+    facts = Facts(inventory(), Matches(held, ()), (), NOW, reported=True, source="sarif")
     (said,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
     assert isinstance(said, Undetermined)
     assert list(RULE.judge(facts, RULE.settings({"HIGH": 1, "only_fixable": True}))) == []

@@ -211,6 +211,9 @@ class Slice:
 VERSIONS_ONLY = "versions-only"
 """The note of a finding whose advisories list versions, and say nothing of any fix."""
 
+FIX_NOT_TOLD = "fix-not-told"
+"""The note of a finding of which another scanner does not say whether, or in which version, it is fixed."""
+
 
 class State(StrEnum):
     """What became of a vulnerability in a package, by the word of those who maintain it."""
@@ -258,7 +261,7 @@ class Finding:
             return State.FIXED
         if self.note == "end-of-life":
             return State.END_OF_LIFE
-        if self.note == VERSIONS_ONLY:
+        if self.note in (VERSIONS_ONLY, FIX_NOT_TOLD):
             return State.UNKNOWN
         return State.WONT_FIX if self.note in ("no-dsa", "wont-fix") else State.UNFIXED
 

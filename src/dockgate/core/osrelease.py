@@ -11,6 +11,18 @@ PATHS = ("etc/os-release", "usr/lib/os-release")
 SIZE_LIMIT = 64 * 1024
 """Bytes."""
 
+_NAMES = {
+    "alma": "almalinux",
+    "amazon": "amzn",
+    "cbl-mariner": "mariner",
+    "opensuse.leap": "opensuse-leap",
+    "opensuse.tumbleweed": "opensuse-tumbleweed",
+    "oracle": "ol",
+    "redhat": "rhel",
+    "suse linux enterprise server": "sles",
+}
+"""Trivy's names of distributions (pkg/fanal/types/const.go) -> their os-release ID, where they are not the same"""
+
 _QUOTES = "\"'"
 
 
@@ -33,6 +45,11 @@ def read(file: BinaryIO) -> Distribution:
         like=tuple(values.get("ID_LIKE", "").lower().split()),
         support_end=values.get("SUPPORT_END", ""),
     )
+
+
+def os_id(name: str) -> str:
+    """The os-release ID of a distribution that another tool names."""
+    return _NAMES.get(name.lower(), name.lower())
 
 
 def _unquoted(value: str) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.core.gate import counted_as
-from dockgate.core.model import Finding, Severity, Undetermined
+from dockgate.core.model import FIX_NOT_TOLD, Finding, Severity, Undetermined
 from dockgate.core.ports import Facts, known_as
 from dockgate.core.times import moment
 from dockgate.core.verdict import Breach
@@ -94,7 +94,7 @@ def select(facts: Facts, settings: Mapping[str, object]) -> Selected:
     doubted: tuple[tuple[Severity, Finding], ...] = ()
     if settings["only_fixable"] and "fixed" in facts.untold:
         every = _counting(facts, {**settings, "only_fixable": False}, place)
-        doubted = tuple((severity, finding) for severity, finding in every if not finding.fixed)
+        doubted = tuple((severity, finding) for severity, finding in every if finding.note == FIX_NOT_TOLD)
     return Selected(findings, doubted, words, new, doubt)
 
 

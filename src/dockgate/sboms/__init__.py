@@ -13,10 +13,10 @@ from typing import Any
 
 from dockgate.core import canonical
 from dockgate.core.errors import UsageError
-from dockgate.core.model import Inventory, Package, Unread
+from dockgate.core.model import Distribution, Inventory, Package, Unread
 from dockgate.core.ports import Ecosystem
 from dockgate.sboms import _cyclonedx, _spdx
-from dockgate.sboms._contents import Contents
+from dockgate.sboms._contents import Contents, Item, Traits
 from dockgate.sboms._packages import Packages, distribution
 
 SIZE_LIMIT = 64 * 1024 * 1024
@@ -41,6 +41,15 @@ def read(path: Path, ecosystems: Sequence[Ecosystem]) -> Inventory:
     except UsageError as error:
         raise UsageError(f"{path} {error}", error.advice or _ADVICE) from None
     return _inventory(contents, canonical.digest(raw), ecosystems)
+
+
+def package(
+    purl: str, version: str, distribution: Distribution | None, ecosystems: Sequence[Ecosystem]
+) -> Package | None:
+    """The package of a package URL as other tools write it, with this version where it has none; None for what no
+    ecosystem knows."""
+    found = Packages(ecosystems, distribution).package(Item(purl, "", version, purl, Traits()))
+    return found if isinstance(found, Package) else None
 
 
 def _parsed(raw: bytes, path: Path) -> dict[str, Any]:

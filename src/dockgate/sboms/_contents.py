@@ -5,18 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from dockgate.core.model import Distribution, Unread
-
-_NAMES = {
-    "alma": "almalinux",
-    "amazon": "amzn",
-    "cbl-mariner": "mariner",
-    "opensuse.leap": "opensuse-leap",
-    "opensuse.tumbleweed": "opensuse-tumbleweed",
-    "oracle": "ol",
-    "redhat": "rhel",
-    "suse linux enterprise server": "sles",
-}
-"""Trivy's names of distributions (pkg/fanal/types/const.go) -> their os-release ID, where they are not the same"""
+from dockgate.core.osrelease import os_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +73,6 @@ def system(name: str, version: str, description: str, traits: Traits) -> Distrib
         support_end=next(iter(said["support_end"]), ""),
         repository=next(iter(said["repository"]), ""),
     )
-
-
-def os_id(name: str) -> str:
-    return _NAMES.get(name.lower(), name.lower())
 
 
 def text(value: Any) -> str:

@@ -5,9 +5,10 @@ from dataclasses import fields, replace
 
 from dockgate.core.errors import DockgateError
 from dockgate.core.model import Distribution, Package, Unread
+from dockgate.core.osrelease import os_id
 from dockgate.core.ports import Ecosystem
 from dockgate.core.purl import Purl
-from dockgate.sboms._contents import Item, os_id
+from dockgate.sboms._contents import Item
 from dockgate.sboms.purls import parse
 
 _SYSTEMS = ("deb", "apk", "rpm")
