@@ -38,8 +38,8 @@ def test_a_scan_has_these_keys() -> None:
     assert document["coverage"] == [{"ecosystem": "Debian:13", "complete": True, "checked_at": "2026-11-24T10:00:00Z"}]
     (platform,) = document["platforms"]
     assert platform.keys() == {
-        "platform", "manifest", "distribution", "layers", "base_layers", "base", "created", "user", "packages",
-        "unread", "findings", "undetermined",
+        "platform", "manifest", "reported_by", "distribution", "layers", "base_layers", "base", "created", "user",
+        "packages", "unread", "findings", "undetermined",
     }  # fmt: skip
     assert platform["distribution"] == {
         "id": "debian",

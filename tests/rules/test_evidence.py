@@ -107,8 +107,8 @@ def test_a_wrong_setting_is_refused_with_what_is_allowed(settings: dict[str, obj
 @pytest.mark.parametrize(
     ("at", "told"),
     [
-        ("2026-11-17T12:00:00Z", "was found 7 days ago, at 2026-11-17T12:00:00Z, and the policy believes it for 7"),
-        ("", "does not say when it was found"),
+        ("2026-11-17T12:00:00Z", "was made 7 days ago, at 2026-11-17T12:00:00Z, and the policy believes it for 7"),
+        ("", "does not say when it was made"),
         ("2027-01-01T00:00:00Z", "in the future"),
     ],
 )

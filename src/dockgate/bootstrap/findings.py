@@ -9,6 +9,7 @@ from dockgate.core.errors import UncomparableError, UsageError
 from dockgate.core.ports import Ecosystem
 from dockgate.core.verdict import Reported
 from dockgate.core.versions import Order
+from dockgate.findings._read import digest, moment
 
 
 def read_file(path: Path, image: str = "", at: str = "") -> tuple[Reported, ...]:
@@ -27,9 +28,17 @@ def read(data: bytes, name: str, image: str = "", at: str = "") -> tuple[Reporte
     `at` is when it was made, for a document that does not say. Raises UsageError naming what is wrong, and what can be
     read.
     """
+    if image and not _is_digest(image):
+        raise UsageError(f"{image!r} is no digest.", "A digest is sha256: and 64 hex digits in lower case.")
+    if at and not moment(at):
+        raise UsageError(f"{at!r} is no time.", "Write it as RFC 3339 has it: 2026-11-24T12:00:00Z.")
     kinds = ecosystems.load()
-    asked = findings.Asked(image, at, partial(sboms.package, ecosystems=kinds), _Comparison(kinds))
+    asked = findings.Asked(image, moment(at), partial(sboms.package, ecosystems=kinds), _Comparison(kinds))
     return findings.read(data, name, findings.load(), asked)
+
+
+def _is_digest(given: str) -> bool:
+    return digest(given) == given
 
 
 class _Comparison:

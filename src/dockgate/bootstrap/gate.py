@@ -8,23 +8,51 @@ from dockgate.bootstrap.scan import Scanned
 from dockgate.core import gate
 from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.ports import AdvisoryReader
-from dockgate.core.verdict import Case, Policy
+from dockgate.core.verdict import Case, Policy, Reported
 from dockgate.definitions import policy as policies
 from dockgate.reports import GateReport
 
 
-def judge(scanned: Scanned, advisories: AdvisoryReader, policy: Policy, now: datetime | None = None) -> GateReport:
-    """The verdict on what was read, as of `now` (the present moment unless given)."""
+def judge(
+    scanned: Scanned,
+    advisories: AdvisoryReader,
+    policy: Policy,
+    now: datetime | None = None,
+    reported: tuple[Reported, ...] = (),
+) -> GateReport:
+    """The verdict on what was read, and on what other scanners report of it, as of `now` (the present moment unless
+    given). Raises UsageError for a report of another image."""
+    ours = {scanned.digest, *(one.image for one in scanned.inventories)}
+    for one in reported:
+        if one.inventory.image not in ours:
+            raise UsageError(
+                f"{one.source} reports of {one.inventory.image}, which is not {scanned.reference}.",
+                f"The image is {scanned.digest}: was another scanned?",
+            )
     case = Case(
         image=scanned.digest,
         policy=policy,
-        now=(now or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        now=_text(now),
         engine=__version__,
         inventories=scanned.inventories,
         consulted=advisories.slice(scanned.inventories),
+        reported=reported,
     )
     verdict = gate.judge(case, ecosystems.load(), rules.load())
     return GateReport(scanned.reference, verdict, scanned.inventories)
+
+
+def judge_reported(reported: tuple[Reported, ...], policy: Policy, now: datetime | None = None) -> GateReport:
+    """The verdict on what other scanners report of one image, which nobody reads here."""
+    images = sorted({one.inventory.image for one in reported})
+    if len(images) != 1:
+        raise UsageError(f"The reports are of several images: {', '.join(images)}.", "Judge one after the other.")
+    case = Case(images[0], policy, _text(now), __version__, reported=reported)
+    return GateReport(images[0], gate.judge(case, ecosystems.load(), rules.load()))
+
+
+def _text(now: datetime | None) -> str:
+    return (now or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def policy_of(given: str) -> Policy:

@@ -8,7 +8,8 @@ from dockgate.cli.images import Asked, image
 from dockgate.cli.options import Output, database, outputs, progress, write
 from dockgate.config import from_environment
 from dockgate.core.approvals import ApprovalState
-from dockgate.core.verdict import Status
+from dockgate.core.errors import UsageError
+from dockgate.core.verdict import Reported, Status
 
 EXITS = {Status.APPROVED: 0, Status.REJECTED: 1, Status.UNDETERMINED: 3}
 WITHOUT_VERDICT = {ApprovalState.APPROVED: 0, ApprovalState.REJECTED: 1}
@@ -28,6 +29,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
 @image(
     platform="all",
     help="Judge one platform of an index alone; the verdict is then on that image, not on the index.",
+    required=False,
 )
 @database
 @click.option("--policy", default="default", show_default=True, metavar="FILE|NAME", help="What IMAGE is judged by.")
@@ -44,6 +46,17 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.option("--stage", default="gate", show_default=True, help="Which of its stages.")
 @click.option("--execution", default="", help="Which of its executions: asked again, the same answer.  [default: new]")
 @click.option("--service", default="", help="The service that IMAGE is to be deployed to.")
+@click.option(
+    "--findings",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What another scanner found: Trivy's or Grype's JSON, SARIF, CycloneDX with vulnerabilities, Inspector's "
+    "findings or Inspector2 Scan event. Without IMAGE nothing is scanned; with it both are judged, and the worst "
+    "counts. May be given several times.",
+)
+@click.option("--digest", default="", metavar="sha256:...", help="The image's digest, for FILEs that do not say it.")
+@click.option("--found-at", default="", metavar="TIME", help="When FILE was made (RFC 3339), if it does not say.")
 @outputs
 @click.pass_context
 def command(
@@ -58,6 +71,9 @@ def command(
     stage: str,
     execution: str,
     service: str,
+    findings: tuple[Path, ...],
+    digest: str,
+    found_at: str,
     outputs: tuple[Output, ...],
 ) -> None:
     """Judge IMAGE by a policy. Exits 0 when it is approved, 1 rejected, 3 undetermined, 2 on a fault.
@@ -68,6 +84,11 @@ def command(
     that is started again meanwhile is asked again.
     """
     if server is not None:
+        if findings or not asked.reference:
+            raise UsageError(
+                "--server asks about an image in a registry.",
+                "Hand findings in by `dockgate image report DIGEST FILE`.",
+            )
         from dockgate.cli.waiting import Asking, ask, demand_remote
 
         local = {"--database": database is not None, "--insecure": asked.insecure}
@@ -85,10 +106,25 @@ def command(
 
     from dockgate.bootstrap import gate, scan
 
+    if not asked.reference and not findings:
+        raise UsageError("Neither an image nor findings are given.", "Name an image, or --findings FILE.")
     chosen = gate.policy_of(policy)
     settings = from_environment()
+    reported = _reported(findings, digest, found_at)
+    if not asked.reference:
+        report = gate.judge_reported(reported, chosen)
+        write(report, outputs)
+        context.exit(EXITS[report.verdict.status])
     with scan.advisories(database or settings.advisories) as advisories:
         scanned = asked.scan(settings)
-        report = gate.judge(scanned, advisories, chosen)
+        report = gate.judge(scanned, advisories, chosen, reported=reported)
     write(report, outputs)
     context.exit(EXITS[report.verdict.status])
+
+
+def _reported(files: tuple[Path, ...], digest: str, found_at: str) -> tuple[Reported, ...]:
+    if not files and (digest or found_at):
+        raise UsageError("--digest and --found-at belong to --findings.", "Give --findings FILE, too.")
+    from dockgate.bootstrap import findings
+
+    return tuple(one for file in files for one in findings.read_file(file, digest, found_at))

@@ -53,15 +53,20 @@ class Asked:
             )
 
 
-def image(platform: str = "", help: str = THIS_MACHINES) -> Callable[[Callable[..., None]], Callable[..., None]]:  # noqa: A002
-    """The argument IMAGE and its options, handed to the command as `asked`. `platform` is the default."""
+def image(
+    platform: str = "",
+    help: str = THIS_MACHINES,  # noqa: A002
+    required: bool = True,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The argument IMAGE and its options, handed to the command as `asked`. `platform` is the default. Where IMAGE is
+    not `required` and not given, the reference is ""."""
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
         def command(
-            *args: Any, image: str, platform: str, insecure: bool, ca_bundle: Path | None, **others: Any
+            *args: Any, image: str | None, platform: str, insecure: bool, ca_bundle: Path | None, **others: Any
         ) -> None:
-            function(*args, asked=Asked(image, platform, insecure, ca_bundle), **others)
+            function(*args, asked=Asked(image or "", platform, insecure, ca_bundle), **others)
 
         command.__doc__ = (function.__doc__ or "").rstrip() + FORMS
         options = (
@@ -72,7 +77,7 @@ def image(platform: str = "", help: str = THIS_MACHINES) -> Callable[[Callable[.
             ),
             click.option("--insecure", is_flag=True, help="Let a registry on another machine speak plain HTTP."),
             click.option("--platform", default=platform, show_default=bool(platform), metavar="OS/ARCH|all", help=help),
-            click.argument("image", metavar="IMAGE"),
+            click.argument("image", metavar="IMAGE" if required else "[IMAGE]", required=required),
         )
         decorated: Callable[..., None] = command
         for option in options:

@@ -127,6 +127,7 @@ class _Part:
             warnings=said.warnings,
             notes=said.notes,
             waived=said.waived,
+            source=self.reported.source if self.reported else "",
         )
 
     def remedy(self, said: "Said", held: Sequence[Held]) -> Remedy:
@@ -156,6 +157,8 @@ class _Part:
                     told[entry.action].append(entry.breach)
                 elif isinstance(entry, Breach):
                     told[one.action].append(entry)
+                elif self.reported is not None and case.inventories and not case.unscanned:
+                    told[RuleAction.NOTE].append(Breach(one.rule.name, entry.reason))
                 elif one.action is RuleAction.REJECT:
                     undetermined[entry] = None
                 else:
@@ -206,7 +209,10 @@ def _asked(held: Held, facts: Facts) -> Iterator[Breach | Undetermined | Aside]:
 
 
 def _parts(case: Case, ecosystems: Sequence[Ecosystem]) -> list[_Part]:
-    """What was scanned, and what others report: all of it is judged, and the worst of it is the verdict."""
+    """What was scanned, and what others report: all of it is judged, and the worst of it is the verdict.
+
+    Beside a scan, what a report leaves open is no doubt, for the scan answers it.
+    """
     parts: list[_Part] = []
     if not case.unscanned:
         scanned = Matcher(case.consulted, ecosystems)
@@ -276,7 +282,7 @@ def _summary(judgements: Sequence[Judgement], policy: Policy) -> str:
     platforms: dict[str, list[str]] = {}
     for judgement in judgements:
         if judgement.status is status:
-            platforms.setdefault(_reasons(judgement), []).append(judgement.platform)
+            platforms.setdefault(_reasons(judgement), []).append(judgement.label)
     if len(judgements) == 1:
         return shorten("; ".join(platforms))
     return shorten("; ".join(": ".join(filter(None, (", ".join(names), text))) for text, names in platforms.items()))

@@ -203,6 +203,7 @@ class Judgement:
     """The gate's word on one platform of the image. `counts` has every severity, absent ones as 0.
 
     `findings` are all, those that are `waived` too. `warnings` and `notes` are of rules whose action is no rejection.
+    `source` is the other scanner whose findings are judged, "" where the image was scanned.
     """
 
     image: str
@@ -216,6 +217,12 @@ class Judgement:
     warnings: tuple[Breach, ...] = ()
     notes: tuple[Breach, ...] = ()
     waived: tuple[Waived, ...] = ()
+    source: str = ""
+
+    @property
+    def label(self) -> str:
+        """ "linux/amd64", "linux/amd64 by trivy": what people tell it from others by."""
+        return f"{self.platform} by {self.source}".strip() if self.source else self.platform
 
 
 @dataclass(frozen=True, slots=True)

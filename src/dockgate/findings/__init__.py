@@ -22,7 +22,20 @@ SIZE_LIMIT = 64 * 1024 * 1024
 """bytes of a document"""
 
 
-def unsettled(purl: str, version: str, distribution: Distribution | None) -> Package | None:
+class Packages(Protocol):
+    """Makes packages of package URLs."""
+
+    def __call__(
+        self, purl: str, version: str, distribution: Distribution | None, source: tuple[str, str] = ("", "")
+    ) -> Package | None:
+        """The package, with this version where the purl has none, of the distribution where the purl names none, built
+        from this `source` (name, version; "" where it is not told). None for what no ecosystem knows."""
+        ...
+
+
+def unsettled(
+    purl: str, version: str, distribution: Distribution | None, source: tuple[str, str] = ("", "")
+) -> Package | None:
     """`Asked.package` where no ecosystem is at hand."""
     return None
 
@@ -32,13 +45,12 @@ class Asked:
     """What the reader knows besides the document.
 
     `image` is the digest that is asked about ("" when the document is to say), `at` when the document was made, for
-    those that do not say (RFC 3339, ""). `package` gives the package of a package URL, its version where the purl has
-    none, and the distribution; None for what no ecosystem knows. `compare` orders versions as `Matching.compare` does.
+    those that do not say (RFC 3339, ""). `package` makes packages, `compare` orders versions (`Matching.compare`).
     """
 
     image: str = ""
     at: str = ""
-    package: Callable[[str, str, Distribution | None], Package | None] = unsettled
+    package: Packages = unsettled
     compare: Callable[[str, str, str], int] = uncomparable
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from dockgate.core.errors import UncomparableError, UsageError
 from dockgate.core.model import (
-    FIX_NOT_TOLD,
     Distribution,
     Finding,
     Inventory,
@@ -242,8 +241,6 @@ class Report:
             if key not in worst or one.severity.rank < worst[key].severity.rank:
                 worst[key] = one
         packages = {*self.packages, *(one.package for one in worst.values())}
-        if any(one.note == FIX_NOT_TOLD for one in worst.values()):
-            self.untold.add("fixed")
         return Reported(
             source=self.source,
             at=self.at,

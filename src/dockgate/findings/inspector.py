@@ -67,7 +67,8 @@ class Inspector:
         for index, one in enumerate(objects(document["findings"], "findings")):
             reports.take(one, f"findings[{index}]")
         covered = {_covered(one): one for one in objects(document.get("coveredResources"), "coveredResources")}
-        for image in dict.fromkeys((*filter(None, covered), *([asked.image] if asked.image else ()))):
+        named = {*reports.all, *filter(None, covered)} or {*filter(None, [asked.image])}
+        for image in sorted(named):
             _cover(reports.of(image), covered.get(image))
         if not reports.all:
             raise UsageError(

@@ -115,17 +115,16 @@ def _package(
     purl = text(identifier.get("PURL"))
     path = text(told.get("PkgPath")) or text(told.get("FilePath")) or (target if "/" in target else "")
     layer = digest(table(told.get("Layer")).get("Digest"))
-    package = (asked.package(purl, version, report.distribution) if purl else None) or plain_package(
-        name, version, purl
-    )
-    return replace(package, path=path.lstrip("/"), layer=layer)
+    source = text(told.get("SrcName")), _version(told, "Src")
+    package = asked.package(purl, version, report.distribution, source) if purl else None
+    return replace(package or plain_package(name, version, purl), path=path.lstrip("/"), layer=layer)
 
 
-def _version(package: dict[str, Any]) -> str:
+def _version(package: dict[str, Any], of: str = "") -> str:
     """Of a distribution's package epoch, version and release stand apart."""
-    epoch, release = package.get("Epoch"), text(package.get("Release"))
+    epoch, release = package.get(f"{of}Epoch"), text(package.get(f"{of}Release"))
     before = f"{epoch}:" if isinstance(epoch, int) and epoch else ""
-    return before + text(package.get("Version")) + (f"-{release}" if release else "")
+    return before + text(package.get(f"{of}Version")) + (f"-{release}" if release else "")
 
 
 def _finding(one: dict[str, Any], package: Package, asked: Asked) -> Finding:

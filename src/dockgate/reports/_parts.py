@@ -1,5 +1,6 @@
 """The three kinds of report seen the same way: platform by platform, as most formats want them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -29,6 +30,11 @@ class Part:
     findings: tuple[Finding, ...]
     doubts: tuple[Undetermined, ...]
     judgement: Judgement | None = None
+
+    @property
+    def label(self) -> str:
+        """The platform, and who scanned it if that was another."""
+        return self.judgement.label if self.judgement else self.platform
 
     @property
     def packages(self) -> tuple[Package, ...]:
@@ -72,10 +78,7 @@ class Whole:
 def whole(report: ScanReport | GateReport | InventoryReport) -> Whole:
     if isinstance(report, GateReport):
         held = {(one.platform, one.image): one for one in report.inventories}
-        parts = tuple(
-            Part(one.platform, one.image, held.get((one.platform, one.image)), one.findings, one.undetermined, one)
-            for one in report.verdict.judgements
-        )
+        parts = tuple(_judged(one, held) for one in report.verdict.judgements)
         verdict = report.verdict
         return Whole(report.reference, verdict.image, verdict.inputs.now or NO_TIME, parts, verdict)
     if isinstance(report, ScanReport):
@@ -86,6 +89,12 @@ def whole(report: ScanReport | GateReport | InventoryReport) -> Whole:
     else:
         parts = tuple(Part(one.platform, one.image, one, (), _unread(one)) for one in report.inventories)
     return Whole(report.reference, report.digest, report.now or NO_TIME, parts)
+
+
+def _judged(one: Judgement, held: Mapping[tuple[str, str], Inventory]) -> Part:
+    """What another scanner found stands for itself: its packages are not those of the inventory."""
+    inventory = None if one.source else held.get((one.platform, one.image))
+    return Part(one.platform, one.image, inventory, one.findings, one.undetermined, one)
 
 
 def _unread(inventory: Inventory) -> tuple[Undetermined, ...]:
@@ -101,6 +110,7 @@ def remedy(finding: Finding) -> str:
         return f"Upgrade {package.source_name} to {finding.fixed} or later."
     return {
         "end of life": f"{package.source_name} is past its end of life and gets no fix: move to a release that does.",
+        "not told": f"Whether there is a fixed version of {package.source_name} is not told.",
         "won't fix": f"Its maintainers do not intend to fix {package.source_name} {package.source_version} for now.",
     }.get(finding.state.value, f"There is no fixed version of {package.source_name} yet.")
 

@@ -24,7 +24,7 @@ def reasons(to: Console, verdict: Verdict, listed: Collection[str] = (), indent:
         at = indent
         if len(verdict.judgements) > 1:
             glyph, style = STATUS[judgement.status]
-            show(to, [line(" " * indent, (glyph, style), f" {judgement.platform}")])
+            show(to, [line(" " * indent, (glyph, style), f" {judgement.label}")])
             at += 2
         for breach in judgement.breaches:
             _breach(to, breach, at)

@@ -8,6 +8,7 @@ _STATES = {
     State.UNFIXED: "no fix",
     State.WONT_FIX: "no fix for now",
     State.END_OF_LIFE: "no fix, end of life",
+    State.UNKNOWN: "fix not told",
 }
 
 

@@ -54,7 +54,7 @@ def _body(report: Whole) -> Iterator[str]:
 
 def _part(report: Whole, part: Part) -> Iterator[str]:
     yield "<section>"
-    yield f"<h2>{_text(part.platform) or 'Image'}{_status(part)}</h2>"
+    yield f"<h2>{_text(part.label) or 'Image'}{_status(part)}</h2>"
     yield f'<p class="quiet">{" · ".join(_about(report, part))}</p>'
     if part.judgement:
         for breach in part.judgement.breaches:

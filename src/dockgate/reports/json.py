@@ -2,7 +2,7 @@
 
 Common to the documents ("scan", "gate", "inventory"): `schema_version`, `kind`, `image` {`reference`, `digest`} and
 `platforms`, each of which has
-- `platform` ("linux/amd64"), `manifest` (its digest);
+- `platform` ("linux/amd64"), `manifest` (its digest); `reported_by` another scanner, whose findings these are, or null;
 - `distribution`: null, or `id`, `version`, `name`, `like` (the IDs it derives from), `support_end` (YYYY-MM-DD or
   null), `repository` (the release that its package repositories serve, or null);
 - `layers` (digests from the base up), `base_layers` (how many of them are the base image's, 0 where nothing tells),
@@ -85,6 +85,7 @@ def _held(part: Part) -> Document:
     return {
         "platform": part.platform,
         "manifest": part.manifest,
+        "reported_by": (part.judgement.source if part.judgement else "") or None,
         "distribution": _distribution(held.distribution) if held and held.distribution else None,
         "layers": list(held.layers) if held else None,
         "base_layers": held.base_layers if held else None,

@@ -36,7 +36,7 @@ def _write(report: Whole, out: TextIO) -> None:
     out.write(f"<testsuites{_attributes(name=TOOL.lower(), **_totals(every))}>\n")
     for part, cases in suites:
         skipped = str(sum(case[2] == "skipped" for case in cases))
-        name = f"{report.reference} {part.platform}".strip()
+        name = f"{report.reference} {part.label}".strip()
         numbers = {**_totals(cases), "skipped": skipped, "timestamp": report.now[:19]}
         out.write(f"  <testsuite{_attributes(name=name, **numbers)}>\n")
         out.write("    <properties>\n")

@@ -68,10 +68,10 @@ def _lines(report: Whole) -> Iterator[Line]:
     several = len(report.parts) > 1
     for part in report.parts:
         if several and part.judgement:
-            yield from _fixed("", f"#### {_GLYPHS[part.judgement.status]} {_code(part.platform)}")
+            yield from _fixed("", f"#### {_GLYPHS[part.judgement.status]} {_code(part.label)}")
         yield from _broken(part)
     for part in report.parts:
-        yield from _rest(part, f" on {_escaped(part.platform)}" if several else "")
+        yield from _rest(part, f" on {_escaped(part.label)}" if several else "")
 
 
 def _broken(part: Part) -> Iterator[Line]:

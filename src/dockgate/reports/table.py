@@ -35,8 +35,8 @@ class Table:
         _image(to, report.reference, verdict.image)
         inventories = {(inventory.platform, inventory.image): inventory for inventory in report.inventories}
         for judgement in verdict.judgements:
-            inventory = inventories.get((judgement.platform, judgement.image))
-            _platform(to, judgement.platform, inventory, verdict.inputs.now)
+            inventory = None if judgement.source else inventories.get((judgement.platform, judgement.image))
+            _platform(to, judgement.label, inventory, verdict.inputs.now)
             _findings(to, inventory, judgement.findings, whole=not judgement.undetermined)
             if inventory:
                 _unread(to, inventory)

@@ -92,10 +92,14 @@ def select(facts: Facts, settings: Mapping[str, object]) -> Selected:
     place = scope if known_base else "image"
     findings = tuple(_counting(facts, settings, place))
     doubted: tuple[tuple[Severity, Finding], ...] = ()
-    if settings["only_fixable"] and "fixed" in facts.untold:
+    if settings["only_fixable"] and facts.reported:
         every = _counting(facts, {**settings, "only_fixable": False}, place)
-        doubted = tuple((severity, finding) for severity, finding in every if finding.note == FIX_NOT_TOLD)
+        doubted = tuple((severity, finding) for severity, finding in every if _may_be_fixed(finding, facts))
     return Selected(findings, doubted, words, new, doubt)
+
+
+def _may_be_fixed(finding: Finding, facts: Facts) -> bool:
+    return finding.note == FIX_NOT_TOLD or ("fixed" in facts.untold and not finding.fixed)
 
 
 def _counting(facts: Facts, settings: Mapping[str, object], scope: str) -> Iterator[tuple[Severity, Finding]]:

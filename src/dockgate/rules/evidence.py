@@ -65,7 +65,7 @@ def _unread(facts: Facts) -> Iterator[Undetermined]:
 def _stale(facts: Facts, days: int) -> Iterator[Undetermined]:
     """What another scanner found, or the feeds that the packages need, where that is too old."""
     if facts.reported:
-        found = f"What {facts.source} found", "was found", "scan the image again"
+        found = f"The report by {facts.source}", "was made", "scan the image again"
         if reason := _too_old(*found, facts.at, facts.now, days):
             yield Undetermined(facts.source, reason, "stale")
     needed = {package.ecosystem for package in facts.inventory.packages if not package.owner}

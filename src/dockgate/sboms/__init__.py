@@ -44,11 +44,16 @@ def read(path: Path, ecosystems: Sequence[Ecosystem]) -> Inventory:
 
 
 def package(
-    purl: str, version: str, distribution: Distribution | None, ecosystems: Sequence[Ecosystem]
+    purl: str,
+    version: str,
+    distribution: Distribution | None,
+    source: tuple[str, str] = ("", ""),
+    *,
+    ecosystems: Sequence[Ecosystem],
 ) -> Package | None:
-    """The package of a package URL as other tools write it, with this version where it has none; None for what no
-    ecosystem knows."""
-    found = Packages(ecosystems, distribution).package(Item(purl, "", version, purl, Traits()))
+    """The package of a package URL as other tools write it, with this version where it has none, built from this source
+    (name, version); None for what no ecosystem knows."""
+    found = Packages(ecosystems, distribution).package(Item(purl, "", version, purl, Traits(), source))
     return found if isinstance(found, Package) else None
 
 
