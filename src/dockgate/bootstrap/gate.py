@@ -39,7 +39,7 @@ def judge(
         reported=reported,
     )
     verdict = gate.judge(case, ecosystems.load(), rules.load())
-    return GateReport(scanned.reference, verdict, scanned.inventories)
+    return GateReport(scanned.reference, verdict, scanned.inventories, case)
 
 
 def judge_reported(reported: tuple[Reported, ...], policy: Policy, now: datetime | None = None) -> GateReport:

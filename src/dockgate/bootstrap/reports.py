@@ -4,14 +4,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TextIO
 
-from dockgate.reports import BILLS, GateReport, InventoryReport, ScanReport, load, load_bill, names
+from dockgate.reports import BILLS, OF_VERDICTS, GateReport, InventoryReport, ScanReport, load, load_bill, names
 from dockgate.reports._clean import clean
 
-__all__ = ["GateReport", "InventoryReport", "ScanReport", "bills", "clean", "formats", "write"]
+__all__ = ["GateReport", "InventoryReport", "ScanReport", "bills", "clean", "formats", "scan_formats", "write"]
 
 
 def formats() -> tuple[str, ...]:
+    """All that there are, those for verdicts alone too."""
     return names()
+
+
+def scan_formats() -> tuple[str, ...]:
+    return tuple(name for name in names() if name not in OF_VERDICTS)
 
 
 def bills() -> tuple[str, ...]:

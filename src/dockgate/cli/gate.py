@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from dockgate.cli.images import Asked, image
-from dockgate.cli.options import Output, database, outputs, progress, write
+from dockgate.cli.options import Output, database, progress, verdict_outputs, write
 from dockgate.config import from_environment
 from dockgate.core.approvals import ApprovalState
 from dockgate.core.errors import UsageError
@@ -57,7 +57,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
 )
 @click.option("--digest", default="", metavar="sha256:...", help="The image's digest, for FILEs that do not say it.")
 @click.option("--found-at", default="", metavar="TIME", help="When FILE was made (RFC 3339), if it does not say.")
-@outputs
+@verdict_outputs
 @click.pass_context
 def command(
     context: click.Context,

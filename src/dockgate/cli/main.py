@@ -38,6 +38,7 @@ root = LazyGroup(
         "approval": "dockgate.cli.approval",
         "image": "dockgate.cli.image",
         "verdict": "dockgate.cli.verdict",
+        "explain": "dockgate.cli.explain",
         "deploy": "dockgate.cli.deploy",
         "principal": "dockgate.cli.principal",
         "token": "dockgate.cli.token",

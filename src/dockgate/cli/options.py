@@ -40,6 +40,11 @@ class _OutputType(click.ParamType[Output]):
 
 def outputs(function: F) -> F:
     """`-o FORMAT[=FILE]`, several times, as `outputs`."""
+    return _outputs(function, reports.scan_formats(), "table")
+
+
+def verdict_outputs(function: F) -> F:
+    """The same, with the formats for verdicts alone."""
     return _outputs(function, reports.formats(), "table")
 
 

@@ -1,13 +1,15 @@
 """`dockgate verdict`: what the gate said, looked up."""
 
+from collections.abc import Sequence
+
 import click
 
 from dockgate.bootstrap import reports
 from dockgate.cli.client import Client, understand
-from dockgate.cli.options import Output, outputs, write
+from dockgate.cli.options import Output, verdict_outputs, write
 from dockgate.core.errors import NotFoundError
 from dockgate.core.model import Inventory
-from dockgate.core.verdict import Verdict
+from dockgate.core.verdict import Case, Verdict
 
 
 @click.group()
@@ -17,17 +19,18 @@ def command() -> None:
 
 @command.command()
 @click.argument("digest")
-@outputs
+@verdict_outputs
 def show(digest: str, outputs: tuple[Output, ...]) -> None:
     """One verdict, as `dockgate gate` shows it.
 
     DIGEST is the verdict's, as `dockgate image show` lists it.
     """
-    write(fetch(Client(), digest), outputs)
+    write(fetch(Client(), digest, outputs), outputs)
 
 
-def fetch(client: Client, digest: str, reference: str = "") -> reports.GateReport:
-    """The verdict of this digest, with the inventories that the server still has, as a report on `reference`."""
+def fetch(client: Client, digest: str, outputs: Sequence[Output], reference: str = "") -> reports.GateReport:
+    """The verdict of this digest, with the inventories that the server still has, as a report on `reference`; its case
+    where it is to be written."""
     verdict = understand(Verdict, client.get("verdicts", digest))
     inventories = []
     for one in verdict.inputs.inventories:
@@ -35,4 +38,6 @@ def fetch(client: Client, digest: str, reference: str = "") -> reports.GateRepor
             inventories.append(understand(Inventory, client.get("documents", one)))
         except NotFoundError:
             continue
-    return reports.GateReport(reference or verdict.image, verdict, tuple(inventories))
+    wanted = any(output.form == "case" for output in outputs)
+    held = understand(Case, client.get("verdicts", digest, "case")["case"]) if wanted else None
+    return reports.GateReport(reference or verdict.image, verdict, tuple(inventories), held)

@@ -77,7 +77,7 @@ def ask(asking: Asking, wait: bool, show: Callable[[str], None], sleep: Callable
         approval = patient.insist(client.get, "approvals", approval["id"], "answer", wait=poll)
     report = None
     if approval["verdict"]:
-        report = patient.insist(fetch, client, approval["verdict"], asking.image)
+        report = patient.insist(fetch, client, approval["verdict"], outputs, asking.image)
     return Heard(approval["id"], ApprovalState(approval["state"]), approval["summary"], report)
 
 

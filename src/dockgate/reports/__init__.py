@@ -10,13 +10,15 @@ from typing import Protocol, TextIO
 
 from dockgate.core.errors import UsageError
 from dockgate.core.model import Coverage, Inventory, Matches
-from dockgate.core.verdict import Verdict
+from dockgate.core.verdict import Case, Verdict
 
 SCHEMA_VERSION = 1
 """of the documents that programs read: raised when a key goes or changes its meaning, not when one is added"""
 
 BILLS = ("cyclonedx", "json", "spdx")
 """the formats that can hold an inventory alone: their `REPORT` is a `Bill`"""
+OF_VERDICTS = ("case",)
+"""the formats that a scan cannot be written in"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,12 @@ class ScanReport:
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """A verdict, with the inventories that it was made from (none where they are not at hand)."""
+    """A verdict, with the inventories that it was made from (none where they are not at hand), and its whole case."""
 
     reference: str
     verdict: Verdict
     inventories: tuple[Inventory, ...] = ()
+    case: Case | None = None
 
 
 @dataclass(frozen=True, slots=True)

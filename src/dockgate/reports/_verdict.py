@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dockgate.core.model import Finding, Undetermined
-from dockgate.core.verdict import Breach, Judgement, Status, Upgrade, Verdict
+from dockgate.core.verdict import Breach, Judgement, Upgrade, Verdict
 from dockgate.reports import _words as words
 from dockgate.reports._lines import STATUS, aligned, bullets, line, marks, plural, severity, show, some
 
@@ -31,8 +31,30 @@ def reasons(to: Console, verdict: Verdict, listed: Collection[str] = (), indent:
         if judgement.undetermined:
             show(to, [line(" " * at, ("Cannot be said", "bold"))])
             bullets(to, _unlisted(judgement.undetermined, listed), at + 2)
-        if judgement.breaches:
-            _remedy(to, judgement, at)
+        remedy(to, judgement, {entry.reason for entry in judgement.undetermined}, at)
+        for title, told in (("Warnings", judgement.warnings), ("Notes", judgement.notes)):
+            if told:
+                show(to, [line(" " * at, (title, "bold"))])
+            for breach in told:
+                _breach(to, breach, at + 2)
+
+
+def inputs(to: Console, verdict: Verdict) -> None:
+    """What the verdict was made from."""
+    made = verdict.inputs
+    rows = [
+        *(("inventory", digest) for digest in made.inventories),
+        *(("reported", digest) for digest in made.reported),
+        *((f"baseline {name}", digest) for name, digests in made.baselines.items() for digest in digests),
+        ("advisories", made.slice),
+        ("policy", made.policy),
+        ("waivers", made.waivers),
+        ("time", made.now),
+        ("engine", made.engine),
+        ("not scanned", made.unscanned),
+    ]
+    show(to, [line(("Made from", "bold"))])
+    show(to, aligned([[line((name, "dim")), line(value)] for name, value in rows if value], indent=2))
 
 
 def sentences(undetermined: Iterable[Undetermined]) -> Iterator[str]:
@@ -73,19 +95,22 @@ def _row(finding: Finding, places: int) -> list[Text]:
     ]
 
 
-def _remedy(to: Console, judgement: Judgement, indent: int) -> None:
-    broken = [finding for breach in judgement.breaches for finding in breach.findings]
-    left = sum(not finding.fixed for finding in broken)
-    if not judgement.remedy.upgrades:
-        show(to, [line(" " * indent, ("No upgrade turns this verdict", "bold"), ": what breaks it has no fix.")])
-        return
-    show(to, [line(" " * indent, ("To turn this verdict", "bold"))])
-    show(to, aligned([_upgrade(upgrade) for upgrade in judgement.remedy.upgrades], indent + 2))
-    if left:
-        stays = "has no fix yet, and stays" if left == 1 else "have no fix yet, and stay"
-        bullets(to, [f"{left} of the findings above {stays}."], indent + 2)
-    if judgement.undetermined:
-        bullets(to, [f"It is then {Status.UNDETERMINED}, for what cannot be said above."], indent + 2)
+def remedy(to: Console, judgement: Judgement, listed: Collection[str], indent: int) -> None:
+    """The upgrades, the base image's apart; the commands that make them; and what stands in the way."""
+    found = judgement.remedy
+    if found.upgrades:
+        title = words.remedy_title(found)
+        show(to, [line(" " * indent, (title[0], "bold"), (title[1], "dim"))])
+        rows = iter(aligned([_upgrade(upgrade) for upgrade in found.upgrades], indent + 2))
+        for base, heading, commands in words.shares(found):
+            if heading:
+                show(to, [line(" " * (indent + 2), (heading, "dim"))])
+            show(to, [next(rows) for upgrade in found.upgrades if upgrade.base is base])
+            show(to, [line(" " * (indent + 2), (command, "cyan")) for command in commands])
+    rest = [one.reason for one in found.obstacles if one.id or one.reason not in listed]
+    if rest:
+        show(to, [line(" " * indent, (words.obstacles_title(found), "bold"))])
+        bullets(to, rest, indent + 2)
 
 
 def _upgrade(upgrade: Upgrade) -> list[Text]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from dockgate.core.model import Distribution, Finding, Severity, State
+from dockgate.core.verdict import Remedy
 
 _STATES = {
     State.UNFIXED: "no fix",
@@ -66,3 +67,26 @@ def some(words: Sequence[str], most: int = 3) -> str:
 
 def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def remedy_title(remedy: Remedy) -> tuple[str, str]:
+    """What the upgrades do, and how few they are."""
+    if not remedy.turns:
+        return "These upgrades clear what can be cleared", ""
+    few = "no fewer do" if remedy.smallest else "none of them can be left out"
+    return "To turn this verdict", f"  {plural(len(remedy.upgrades), 'upgrade')}, {few}"
+
+
+def obstacles_title(remedy: Remedy) -> str:
+    return "What then still stands in the way" if remedy.upgrades else "No upgrade turns this verdict"
+
+
+def shares(remedy: Remedy) -> list[tuple[bool, str, tuple[str, ...]]]:
+    """The image's own share and the base image's, as far as there are any: whether it is the base image's, a heading
+    ("" for the first one's, where it is clear), and the commands."""
+    own = any(not upgrade.base for upgrade in remedy.upgrades)
+    base = any(upgrade.base for upgrade in remedy.upgrades)
+    parts = [(False, "", remedy.commands)] if own else []
+    if base:
+        parts.append((True, "Of the base image: build on a newer one, or raise in the image", remedy.base_commands))
+    return parts

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dockgate.core.model import Coverage, Finding, Inventory, Package
+from dockgate.core.verdict import Status
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._lines import aligned, bullets, console, counts, fix, line, marks, plural, severity, show, some
 from dockgate.reports._verdict import headline, reasons, sentences
@@ -42,10 +43,9 @@ class Table:
                 _unread(to, inventory)
         to.print()
         show(to, [headline(verdict)])
-        if any(judgement.breaches or judgement.undetermined for judgement in verdict.judgements):
-            reasons(to, verdict, {entry.reason for inventory in report.inventories for entry in inventory.unread})
-        else:
+        if verdict.status is Status.APPROVED:
             show(to, [line(f"  {verdict.summary}.")])
+        reasons(to, verdict, {entry.reason for inventory in report.inventories for entry in inventory.unread})
 
 
 REPORT: Report = Table()

@@ -2,11 +2,15 @@
 
 import re
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
+from dockgate.bootstrap.explain import Replay, compare, replay
 from dockgate.bootstrap.server import Server
+from dockgate.core import cases
 from dockgate.core.errors import NotFoundError, UsageError
+from dockgate.core.explain import Explanation
 from dockgate.core.people import Caller
 from dockgate.core.pipeline import REPOSITORY
 from dockgate.core.stores import PushedImage, Scan, VerdictRecord
@@ -51,6 +55,17 @@ class ScanRequest:
     """`repository` is where in our registry the digest lies."""
 
     repository: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationView:
+    """`replay`: whether the verdict's case gives the same bytes again."""
+
+    replay: Replay
+    explanation: Explanation | None
+
+
+OtherDigest = Annotated[str | None, Query(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
 @router.get("/images")
@@ -122,10 +137,33 @@ def verdict(digest: Digest, who: Reader, server: TheServer) -> Verdict:
     return found
 
 
+@router.get("/verdicts/{digest}/case")
+@narrow
+def case(digest: Digest, who: Reader, server: TheServer) -> Response:
+    """A verdict with all that it was made from: what `dockgate gate -o case` writes, and `dockgate explain` reads."""
+    return Response(cases.text(_recorded(digest, who, server)), media_type="application/json")
+
+
+@router.get("/verdicts/{digest}/explanation")
+@narrow
+def explanation(digest: Digest, who: Reader, server: TheServer, against: OtherDigest = None) -> ExplanationView:
+    """A verdict judged again, and with `against` (another verdict's digest) what changed from it to that one."""
+    recorded = _recorded(digest, who, server)
+    told = compare(recorded, _recorded(against, who, server)) if against else None
+    return ExplanationView(replay(recorded), told)
+
+
 @router.get("/documents/{digest}")
 def document(digest: Digest, who: Reader, server: TheServer) -> Response:
     """The canonical bytes of what a verdict was made from: an inventory, a slice, a policy."""
     return Response(server.store.images.document(digest), media_type="application/json")
+
+
+def _recorded(digest: str, who: Caller, server: Server) -> cases.Recorded:
+    images = server.store.images
+    found = images.verdict(digest)
+    _demand(who, found.image, server)
+    return cases.Recorded(found, images.case(digest))
 
 
 def _demand(who: Caller, image: str, server: Server) -> None:

@@ -1,0 +1,242 @@
+"""Why two verdicts differ: each input of the one is replaced by the other's, one at a time, and judged. Pure.
+
+The order is fixed, and what a later input does is told on top of the earlier ones. Own layers come before the base
+image, both before what is known of them; the engine is last.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from dockgate.core import canonical, gate
+from dockgate.core.cases import Recorded
+from dockgate.core.layering import advisories_between, with_own_layers_of
+from dockgate.core.model import Finding
+from dockgate.core.ports import Ecosystem, Rule, known_as
+from dockgate.core.verdict import Case, Judgement, Status, Verdict
+
+
+class Input(StrEnum):
+    """What a verdict is made from, in the order in which it is replaced."""
+
+    SCAN = "scan"
+    """whether the image was scanned, or why it was not"""
+    CODE = "code"
+    """the image's own layers and its config"""
+    BASE = "base image"
+    REPORTED = "reported findings"
+    ADVISORIES = "advisories"
+    POLICY = "policy"
+    WAIVERS = "waivers"
+    BASELINE = "baseline"
+    TIME = "time"
+    ENGINE = "engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A finding on a platform."""
+
+    platform: str
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """Of the same finding something else is said: its severity, its fix, that it is exploited."""
+
+    platform: str
+    before: Finding
+    after: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What is otherwise in a verdict than in another.
+
+    `came` and `went` are findings, `altered` those of which something else is said; `waived` are accepted from now on,
+    `unwaived` no more. `said` and `unsaid` are breaches and what cannot be said, each a sentence, with its platform in
+    front where there are several.
+    """
+
+    came: tuple[Placed, ...] = ()
+    went: tuple[Placed, ...] = ()
+    altered: tuple[Altered, ...] = ()
+    waived: tuple[Placed, ...] = ()
+    unwaived: tuple[Placed, ...] = ()
+    said: tuple[str, ...] = ()
+    unsaid: tuple[str, ...] = ()
+
+    def then(self, later: "Effect") -> "Effect":
+        """Both, one after the other."""
+        return Effect(
+            came=self.came + later.came,
+            went=self.went + later.went,
+            altered=self.altered + later.altered,
+            waived=self.waived + later.waived,
+            unwaived=self.unwaived + later.unwaived,
+            said=self.said + later.said,
+            unsaid=self.unsaid + later.unsaid,
+        )
+
+
+NO_EFFECT = Effect()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An input that is another, and what that did. `before` and `after` name the input: a digest, a time, a version.
+
+    `status` is the verdict's with this and all earlier inputs replaced; `turned`, whether it was another before."""
+
+    input: Input
+    before: str
+    after: str
+    status: Status
+    turned: bool
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """From one verdict to the other. `changes` are the inputs that differ, those without effect too."""
+
+    before: Status
+    after: Status
+    changes: tuple[Change, ...]
+
+    @property
+    def turned_by(self) -> tuple[Input, ...]:
+        """The inputs at which the status changed."""
+        return tuple(change.input for change in self.changes if change.turned)
+
+
+def compare(one: Recorded, other: Recorded, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule]) -> Explanation:
+    """Both are judged by the rules that are here; where that is not what was recorded, the engine changed it.
+
+    Raises DefinitionError when a rule of either policy is not among `rules`."""
+
+    def judge(case: Case) -> Verdict:
+        return gate.judge(case, ecosystems, rules, remedies=False)
+
+    first = last = judge(one.case)
+    changes: list[Change] = []
+    case = one.case
+    for kind, before, after, then in _steps(one.case, other.case):
+        if then != case:
+            verdict = judge(then)
+            changes.append(_change(kind, before, after, last, verdict))
+            case, last = then, verdict
+    early, late = _effect(one.verdict, first), _effect(last, other.verdict)
+    turned = one.verdict.status is not first.status or last.status is not other.verdict.status
+    effect = early.then(late)
+    if one.case.engine != other.case.engine or turned or effect != NO_EFFECT:
+        engines = one.case.engine, other.case.engine
+        changes.append(Change(Input.ENGINE, *engines, other.verdict.status, turned, effect))
+    return Explanation(one.verdict.status, other.verdict.status, tuple(changes))
+
+
+def _steps(one: Case, other: Case) -> Iterator[tuple[Input, str, str, Case]]:
+    """The case with one input after the other replaced; the engine aside, which is not an input of judging itself."""
+    case = one
+    if bool(one.inventories) != bool(other.inventories) or one.unscanned != other.unscanned:
+        case = replace(case, inventories=other.inventories, consulted=other.consulted, unscanned=other.unscanned)
+        yield Input.SCAN, one.unscanned or "scanned", other.unscanned or "scanned", case
+    between = advisories_between(one, other)
+    if case.inventories != other.inventories or one.image != other.image:
+        case = replace(
+            case,
+            image=other.image,
+            inventories=with_own_layers_of(case.inventories, other.inventories),
+            consulted=between,
+        )
+        yield Input.CODE, one.image, other.image, case
+    case = replace(case, inventories=other.inventories)
+    yield Input.BASE, _bases(one), _bases(other), case
+    case = replace(case, reported=other.reported)
+    yield Input.REPORTED, _digests(one.reported), _digests(other.reported), case
+    case = replace(case, consulted=other.consulted)
+    yield Input.ADVISORIES, _digests([one.consulted]), _digests([other.consulted]), case
+    case = replace(case, policy=other.policy)
+    yield Input.POLICY, _policy(one), _policy(other), case
+    case = replace(case, waivers=other.waivers)
+    yield Input.WAIVERS, _digests([one.waivers]), _digests([other.waivers]), case
+    case = replace(case, baselines=other.baselines)
+    yield Input.BASELINE, _baselines(one), _baselines(other), case
+    case = replace(case, now=other.now)
+    yield Input.TIME, one.now, other.now, case
+
+
+def _change(kind: Input, before: str, after: str, was: Verdict, now: Verdict) -> Change:
+    return Change(kind, before, after, now.status, was.status is not now.status, _effect(was, now))
+
+
+def _effect(was: Verdict, now: Verdict) -> Effect:
+    before, after = _findings(was, _all), _findings(now, _all)
+    excused, excuses = _findings(was, _waived), _findings(now, _waived)
+    said, says = dict.fromkeys(_sentences(was)), dict.fromkeys(_sentences(now))
+    return Effect(
+        came=tuple(placed for key, placed in after.items() if key not in before),
+        went=tuple(placed for key, placed in before.items() if key not in after),
+        altered=tuple(
+            Altered(placed.platform, before[key].finding, placed.finding)
+            for key, placed in after.items()
+            if key in before and _told(before[key].finding) != _told(placed.finding)
+        ),
+        waived=tuple(placed for key, placed in excuses.items() if key not in excused and key in before),
+        unwaived=tuple(placed for key, placed in excused.items() if key not in excuses and key in after),
+        said=tuple(text for text in says if text not in said),
+        unsaid=tuple(text for text in said if text not in says),
+    )
+
+
+Key = tuple[object, ...]
+
+
+def _findings(verdict: Verdict, of: Callable[[Judgement], Sequence[Finding]]) -> Mapping[Key, Placed]:
+    """By platform, vulnerability and package, in whatever version."""
+    return {
+        (judgement.platform, *known_as(finding), finding.package.name): Placed(judgement.platform, finding)
+        for judgement in verdict.judgements
+        for finding in of(judgement)
+    }
+
+
+def _all(judgement: Judgement) -> Sequence[Finding]:
+    return judgement.findings
+
+
+def _waived(judgement: Judgement) -> Sequence[Finding]:
+    return [one.finding for one in judgement.waived if one.finding]
+
+
+def _told(finding: Finding) -> tuple[object, ...]:
+    return finding.severity, finding.fixed, finding.exploited, finding.due, finding.state, finding.disputed
+
+
+def _sentences(verdict: Verdict) -> Iterator[str]:
+    for judgement in verdict.judgements:
+        where = f"{judgement.platform}: " if len(verdict.judgements) > 1 and judgement.platform else ""
+        for breach in judgement.breaches:
+            yield where + breach.message
+        for entry in judgement.undetermined:
+            yield where + entry.reason
+
+
+def _bases(case: Case) -> str:
+    """The base images' names, or their layers' digest where they have none."""
+    named = {one.base or _digests([one.layers[: one.base_layers]]) for one in case.inventories if one.base_layers}
+    return ", ".join(sorted(named)) or "not known"
+
+
+def _policy(case: Case) -> str:
+    return f"{case.policy.name} ({case.policy.digest})"
+
+
+def _baselines(case: Case) -> str:
+    told = [f"{name}: {', '.join(one.image for one in held)}" for name, held in sorted(case.baselines.items())]
+    return "; ".join(told) or "none"
+
+
+def _digests(values: Sequence[object]) -> str:
+    return ", ".join(canonical.digest(canonical.encode(value)) for value in values) or "none"
