@@ -14,7 +14,7 @@ from dockgate.core.model import (
     Undetermined,
     Unread,
 )
-from dockgate.core.verdict import Breach, Inputs, Judgement, Remedy, Status, Upgrade, Verdict
+from dockgate.core.verdict import Breach, Inputs, Judgement, Obstacle, Remedy, Status, Upgrade, Verdict
 from dockgate.reports import GateReport, ScanReport
 
 MANIFEST = "sha256:" + "a" * 64
@@ -117,7 +117,34 @@ def judgement(
     ),
 ) -> Judgement:
     counts = {severity.value: sum(one.severity is severity for one in findings) for severity in Severity}
-    return Judgement(MANIFEST, platform, status, counts, breaches, undetermined, findings, Remedy(remedy))
+    left = tuple(
+        Obstacle(f"{one.package.name} {one.package.version}: {one.id} has no fix yet.", one.id, one.package.purl)
+        for breach in breaches
+        for one in breach.findings
+        if not one.fixed
+    )
+    obstacles = left + tuple(Obstacle(entry.reason) for entry in undetermined)
+    return Judgement(
+        MANIFEST, platform, status, counts, breaches, undetermined, findings, Remedy(remedy, obstacles=obstacles)
+    )
+
+
+def turned() -> Verdict:
+    """Rejected, with a remedy for own layers and base image, a warning and a note; all of it of a hostile image."""
+    bad = "x\x1b[31m<i>`|"
+    upgrades = (
+        Upgrade(JINJA.purl, "jinja2", "2.10", "2.11.3", ("CVE-2019-10906",)),
+        Upgrade(LIBSSL.purl, bad, "3.5.1-1", "3.5.4-1", ("CVE-2025-0001",), base=True),
+    )
+    remedy = Remedy(upgrades, True, True, (), ("python3 -m pip install --upgrade 'jinja2>=2.11.3'",), (f"# {bad}",))
+    stuck = Remedy((), False, False, (Obstacle(f"{bad}: It runs as root: no upgrade of a package changes that."),))
+    warned = (Breach("max_age", f"{bad} is 90 days old"),)
+    noted = (Breach("epss", "1 finding likely to be exploited", FINDINGS[:1]),)
+    one = replace(judgement(undetermined=()), remedy=remedy, warnings=warned, notes=noted)
+    root = Breach("root_user", f"{bad}: It runs as root")
+    other = judgement(undetermined=(), platform="linux/arm64", findings=(), breaches=(root,))
+    other = replace(other, remedy=stuck)
+    return verdict(one, other)
 
 
 def verdict(*judgements: Judgement, status: Status = Status.REJECTED, summary: str = "2 CRITICAL findings") -> Verdict:
@@ -226,10 +253,11 @@ def reports() -> dict[str, ScanReport | GateReport]:
         "gate": GateReport(reference, verdict(), (inventory(),)),
         "approval": GateReport(reference, approved(), (inventory(unread=()),)),
         "gate without inventories": GateReport(reference, verdict()),
+        "gate that can be turned": GateReport(reference, turned(), (inventory(),)),
         "gate without a scan": GateReport(
             reference,
             verdict(
-                Judgement(MANIFEST, "", Status.UNDETERMINED, {}, (), (Undetermined("/", "No scan."),), (), ()),
+                Judgement(MANIFEST, "", Status.UNDETERMINED, {}, (), (Undetermined("/", "No scan."),), ()),
                 status=Status.UNDETERMINED,
             ),
         ),

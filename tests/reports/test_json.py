@@ -150,7 +150,7 @@ def test_every_key_is_documented() -> None:
 
 
 def test_the_formats_are_found_by_their_files() -> None:
-    assert names() == ("cyclonedx", "html", "json", "junit", "markdown", "openvex", "sarif", "spdx", "table")
+    assert names() == ("case", "cyclonedx", "html", "json", "junit", "markdown", "openvex", "sarif", "spdx", "table")
 
 
 def test_an_unknown_format_names_those_that_exist() -> None:

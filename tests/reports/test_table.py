@@ -1,6 +1,7 @@
 """The table for people."""
 
 import io
+from dataclasses import replace
 
 from tests.reports.samples import (
     FINDINGS,
@@ -11,6 +12,7 @@ from tests.reports.samples import (
     judgement,
     pypi,
     reports,
+    turned,
     verdict,
 )
 
@@ -56,11 +58,30 @@ def test_every_breach_is_named_with_package_versions_advisory_and_severity() -> 
 
 def test_the_remedy_names_each_upgrade_and_what_it_leaves() -> None:
     text = gated(verdict(), inventory())
-    remedy = text[text.index("To turn this verdict") :]
+    remedy = text[text.index("These upgrades clear what can be cleared") :]
     assert "jinja2 2.10 → 2.11.3" in remedy
     assert "clears CVE-2019-10906, CVE-2020-28493" in remedy
-    assert "1 of the findings above has no fix yet, and stays." in remedy
-    assert "It is then Undetermined" in remedy
+    left = remedy[remedy.index("What then still stands in the way") :]
+    assert "CVE-2024-34069 has no fix yet." in left
+
+
+def test_a_remedy_that_turns_tells_how_few_it_is_its_commands_and_the_base_image_s_share() -> None:
+    text = gated(turned(), inventory())
+    assert "To turn this verdict  2 upgrades, no fewer do" in text
+    parts = ("jinja2 2.10 → 2.11.3", "python3 -m pip install", "Of the base image", "3.5.1-1 → 3.5.4-1")
+    remedy = text[text.index("To turn this verdict") :]
+    assert sorted(parts, key=remedy.index) == list(parts)
+    assert "No upgrade turns this verdict" in text
+    assert "It runs as root: no upgrade of a package changes that." in text
+    assert "\x1b" not in text
+
+
+def test_warnings_and_notes_are_told_on_an_approval_too() -> None:
+    warned = (Breach("max_age", "The image is 90 days old"),)
+    one = replace(judgement(Status.APPROVED, findings=(), breaches=(), undetermined=(), remedy=()), warnings=warned)
+    text = gated(verdict(one, status=Status.APPROVED, summary="All findings within the policy's limits"))
+    assert text.index("Approved") < text.index("All findings within") < text.index("Warnings")
+    assert "The image is 90 days old" in text
 
 
 def test_where_nothing_has_a_fix_no_upgrade_is_promised() -> None:

@@ -48,7 +48,7 @@ def judge_reported(reported: tuple[Reported, ...], policy: Policy, now: datetime
     if len(images) != 1:
         raise UsageError(f"The reports are of several images: {', '.join(images)}.", "Judge one after the other.")
     case = Case(images[0], policy, _text(now), __version__, reported=reported)
-    return GateReport(images[0], gate.judge(case, ecosystems.load(), rules.load()))
+    return GateReport(images[0], gate.judge(case, ecosystems.load(), rules.load()), case=case)
 
 
 def _text(now: datetime | None) -> str:

@@ -89,11 +89,13 @@ def command(
                 "--server asks about an image in a registry.",
                 "Hand findings in by `dockgate image report DIGEST FILE`.",
             )
+
+        from dockgate.cli.verdict import whole
         from dockgate.cli.waiting import Asking, ask, demand_remote
 
         local = {"--database": database is not None, "--insecure": asked.insecure}
         demand_remote(asked.platform, {**local, "--ca-bundle": asked.ca_bundle is not None})
-        asking = Asking(server, asked.reference, policy, pipeline, stage, execution, service, timeout)
+        asking = Asking(server, asked.reference, policy, pipeline, stage, execution, service, timeout, whole(outputs))
         with progress() as show:
             heard = ask(asking, wait, show)
         if heard.report is not None:

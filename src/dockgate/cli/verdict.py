@@ -25,12 +25,17 @@ def show(digest: str, outputs: tuple[Output, ...]) -> None:
 
     DIGEST is the verdict's, as `dockgate image show` lists it.
     """
-    write(fetch(Client(), digest, outputs), outputs)
+    write(fetch(Client(), digest, whole=whole(outputs)), outputs)
 
 
-def fetch(client: Client, digest: str, outputs: Sequence[Output], reference: str = "") -> reports.GateReport:
-    """The verdict of this digest, with the inventories that the server still has, as a report on `reference`; its case
-    where it is to be written."""
+def whole(outputs: Sequence[Output]) -> bool:
+    """Whether the verdict's case is to be written, too."""
+    return any(output.form == "case" for output in outputs)
+
+
+def fetch(client: Client, digest: str, reference: str = "", *, whole: bool = False) -> reports.GateReport:
+    """The verdict of this digest, with the inventories that the server still has, as a report on `reference`; if
+    `whole`, with its case."""
     verdict = understand(Verdict, client.get("verdicts", digest))
     inventories = []
     for one in verdict.inputs.inventories:
@@ -38,6 +43,5 @@ def fetch(client: Client, digest: str, outputs: Sequence[Output], reference: str
             inventories.append(understand(Inventory, client.get("documents", one)))
         except NotFoundError:
             continue
-    wanted = any(output.form == "case" for output in outputs)
-    held = understand(Case, client.get("verdicts", digest, "case")["case"]) if wanted else None
+    held = understand(Case, client.get("verdicts", digest, "case")["case"]) if whole else None
     return reports.GateReport(reference or verdict.image, verdict, tuple(inventories), held)

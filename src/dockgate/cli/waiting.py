@@ -34,6 +34,7 @@ class Asking:
     execution: str
     service: str
     timeout: int
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def ask(asking: Asking, wait: bool, show: Callable[[str], None], sleep: Callable
         approval = patient.insist(client.get, "approvals", approval["id"], "answer", wait=poll)
     report = None
     if approval["verdict"]:
-        report = patient.insist(fetch, client, approval["verdict"], outputs, asking.image)
+        report = patient.insist(fetch, client, approval["verdict"], asking.image, whole=asking.whole)
     return Heard(approval["id"], ApprovalState(approval["state"]), approval["summary"], report)
 
 

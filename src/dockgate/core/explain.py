@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from dockgate.core import canonical, gate
 from dockgate.core.cases import Recorded
-from dockgate.core.layering import advisories_between, with_own_layers_of
+from dockgate.core.layering import advisories_between, say_the_same, with_own_layers_of
 from dockgate.core.model import Finding
 from dockgate.core.ports import Ecosystem, Rule, known_as
 from dockgate.core.verdict import Case, Judgement, Status, Verdict
@@ -123,10 +123,11 @@ def compare(one: Recorded, other: Recorded, ecosystems: Sequence[Ecosystem], rul
     changes: list[Change] = []
     case = one.case
     for kind, before, after, then in _steps(one.case, other.case):
-        if then != case:
+        if then != case and kind is not None:
             verdict = judge(then)
             changes.append(_change(kind, before, after, last, verdict))
-            case, last = then, verdict
+            last = verdict
+        case = then
     early, late = _effect(one.verdict, first), _effect(last, other.verdict)
     turned = one.verdict.status is not first.status or last.status is not other.verdict.status
     effect = early.then(late)
@@ -136,8 +137,9 @@ def compare(one: Recorded, other: Recorded, ecosystems: Sequence[Ecosystem], rul
     return Explanation(one.verdict.status, other.verdict.status, tuple(changes))
 
 
-def _steps(one: Case, other: Case) -> Iterator[tuple[Input, str, str, Case]]:
-    """The case with one input after the other replaced; the engine aside, which is not an input of judging itself."""
+def _steps(one: Case, other: Case) -> Iterator[tuple[Input | None, str, str, Case]]:
+    """The case with one input after the other replaced, and which it was; None where that is only how it is written
+    down. The engine aside, which is not an input of judging itself."""
     case = one
     if bool(one.inventories) != bool(other.inventories) or one.unscanned != other.unscanned:
         case = replace(case, inventories=other.inventories, consulted=other.consulted, unscanned=other.unscanned)
@@ -155,8 +157,9 @@ def _steps(one: Case, other: Case) -> Iterator[tuple[Input, str, str, Case]]:
     yield Input.BASE, _bases(one), _bases(other), case
     case = replace(case, reported=other.reported)
     yield Input.REPORTED, _digests(one.reported), _digests(other.reported), case
+    same = say_the_same(case.consulted, other)
     case = replace(case, consulted=other.consulted)
-    yield Input.ADVISORIES, _digests([one.consulted]), _digests([other.consulted]), case
+    yield None if same else Input.ADVISORIES, _digests([one.consulted]), _digests([other.consulted]), case
     case = replace(case, policy=other.policy)
     yield Input.POLICY, _policy(one), _policy(other), case
     case = replace(case, waivers=other.waivers)

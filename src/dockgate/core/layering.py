@@ -63,6 +63,26 @@ def advisories_between(one: Case, other: Case) -> Slice:
     )
 
 
+def say_the_same(known: Slice, other: Case) -> bool:
+    """Whether `known` says of the other case's packages all that its own slice says, and no more."""
+    held = [*other.inventories, *(inventory for each in other.baselines.values() for inventory in each)]
+    packages = [package for inventory in held for package in inventory.packages]
+    ecosystems = {package.ecosystem for package in packages}
+    names = {(package.ecosystem.partition(":")[0], package.source_name) for package in packages}
+
+    def words(consulted: Slice) -> tuple[object, ...]:
+        rows = {row for row in consulted.advisories if (row.ecosystem.partition(":")[0], row.name) in names}
+        named = {name for row in rows for name in (row.id, *row.aliases, *row.upstream)}
+        coverage = {(one.ecosystem, one.complete, one.checked_at) for one in consulted.coverage}
+        return (
+            rows,
+            {one for one in coverage if one[0] in ecosystems},
+            {cve for cve in consulted.cves if cve.id in named},
+        )
+
+    return words(known) == words(other.consulted)
+
+
 def _coverage(ours: Slice, theirs: Slice, ecosystems: set[str], names: set[tuple[str, str]]) -> Iterator[Coverage]:
     added = {coverage.ecosystem: coverage for coverage in theirs.coverage}
     for coverage in ours.coverage:

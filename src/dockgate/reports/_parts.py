@@ -7,7 +7,7 @@ from urllib.parse import quote
 from dockgate import __version__
 from dockgate.core import purl
 from dockgate.core.model import Finding, Inventory, Package, Undetermined
-from dockgate.core.verdict import Judgement, Verdict
+from dockgate.core.verdict import Breach, Judgement, Verdict
 from dockgate.reports import GateReport, InventoryReport, ScanReport
 
 TOOL = "Dockgate"
@@ -51,6 +51,13 @@ class Part:
             for finding in breach.findings:
                 rules[finding] = (*rules.get(finding, ()), breach.rule)
         return rules
+
+    @property
+    def asides(self) -> tuple[tuple[str, tuple[Breach, ...]], ...]:
+        """What rules say that do not reject, as far as there is any: ("warning", …) and ("note", …)."""
+        held = self.judgement
+        told = (("warning", held.warnings), ("note", held.notes)) if held else ()
+        return tuple((word, breaches) for word, breaches in told if breaches)
 
     def in_base(self, package: Package) -> bool | None:
         """Whether the base image brought it; None where nothing tells where the base image ends."""

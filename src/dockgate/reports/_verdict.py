@@ -31,7 +31,7 @@ def reasons(to: Console, verdict: Verdict, listed: Collection[str] = (), indent:
         if judgement.undetermined:
             show(to, [line(" " * at, ("Cannot be said", "bold"))])
             bullets(to, _unlisted(judgement.undetermined, listed), at + 2)
-        remedy(to, judgement, {entry.reason for entry in judgement.undetermined}, at)
+        remedy(to, judgement, at)
         for title, told in (("Warnings", judgement.warnings), ("Notes", judgement.notes)):
             if told:
                 show(to, [line(" " * at, (title, "bold"))])
@@ -95,7 +95,7 @@ def _row(finding: Finding, places: int) -> list[Text]:
     ]
 
 
-def remedy(to: Console, judgement: Judgement, listed: Collection[str], indent: int) -> None:
+def remedy(to: Console, judgement: Judgement, indent: int) -> None:
     """The upgrades, the base image's apart; the commands that make them; and what stands in the way."""
     found = judgement.remedy
     if found.upgrades:
@@ -107,7 +107,7 @@ def remedy(to: Console, judgement: Judgement, listed: Collection[str], indent: i
                 show(to, [line(" " * (indent + 2), (heading, "dim"))])
             show(to, [next(rows) for upgrade in found.upgrades if upgrade.base is base])
             show(to, [line(" " * (indent + 2), (command, "cyan")) for command in commands])
-    rest = [one.reason for one in found.obstacles if one.id or one.reason not in listed]
+    rest = words.obstacles(judgement)
     if rest:
         show(to, [line(" " * indent, (words.obstacles_title(found), "bold"))])
         bullets(to, rest, indent + 2)

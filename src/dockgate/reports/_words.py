@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from dockgate.core.model import Distribution, Finding, Severity, State
-from dockgate.core.verdict import Remedy
+from dockgate.core.verdict import Judgement, Remedy
+
+MOST = 20
+"""obstacles that are told to people; programs get all"""
 
 _STATES = {
     State.UNFIXED: "no fix",
@@ -90,3 +93,10 @@ def shares(remedy: Remedy) -> list[tuple[bool, str, tuple[str, ...]]]:
     if base:
         parts.append((True, "Of the base image: build on a newer one, or raise in the image", remedy.base_commands))
     return parts
+
+
+def obstacles(judgement: Judgement) -> list[str]:
+    """What stands in the way, but for what cannot be said, which is told as such."""
+    doubts = {entry.reason for entry in judgement.undetermined}
+    told = [one.reason for one in judgement.remedy.obstacles if one.id or one.reason not in doubts]
+    return told[:MOST] + ([f"and {len(told) - MOST} more"] if len(told) > MOST else [])

@@ -8,12 +8,23 @@ from html import escape
 from typing import TextIO
 
 from dockgate.core.model import Finding, Package, Severity
-from dockgate.core.verdict import Breach, Status, Upgrade
+from dockgate.core.verdict import Breach, Judgement, Status
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports import _page as page
 from dockgate.reports._clean import clean
 from dockgate.reports._parts import TOOL, VERSION, Part, Whole, link, whole
-from dockgate.reports._words import also, counts, fix, plural, support, urgent
+from dockgate.reports._words import (
+    also,
+    counts,
+    fix,
+    obstacles,
+    obstacles_title,
+    plural,
+    remedy_title,
+    shares,
+    support,
+    urgent,
+)
 
 _GLYPHS = {Status.APPROVED: "✓", Status.REJECTED: "✗", Status.UNDETERMINED: "?"}
 
@@ -59,8 +70,10 @@ def _part(report: Whole, part: Part) -> Iterator[str]:
     if part.judgement:
         for breach in part.judgement.breaches:
             yield from _breach(breach, part)
-        if part.judgement.breaches:
-            yield from _remedy(part.judgement.remedy.upgrades)
+        yield from _remedy(part.judgement)
+        for title, told in part.asides:
+            for breach in told:
+                yield from _breach(breach, part, title)
     if part.doubts:
         yield f"<h3>Cannot be said <small>{len(part.doubts)}</small></h3>"
         yield f"<ul>{''.join(f'<li>{_text(doubt.reason)}</li>' for doubt in part.doubts)}</ul>"
@@ -96,20 +109,34 @@ def _about(report: Whole, part: Part) -> Iterator[str]:
         yield f"built on {_text(held.base)}"
 
 
-def _breach(breach: Breach, part: Part) -> Iterator[str]:
-    yield f'<h3 class="rejected">{_text(breach.message)}</h3>'
+def _breach(breach: Breach, part: Part, aside: str = "") -> Iterator[str]:
+    """`aside` is "warning" or "note" for what does not reject."""
+    mark = f"<h3><small>{aside.capitalize()}</small> " if aside else '<h3 class="rejected">'
+    yield f"{mark}{_text(breach.message)}</h3>"
     if breach.findings:
         yield from _findings(breach.findings, part)
 
 
-def _remedy(upgrades: Iterable[Upgrade]) -> Iterator[str]:
-    rows = [
-        f"<tr><td>{_text(one.name)}</td><td>{_text(one.version)}</td><td>{_text(one.fixed)}</td>"
-        f"<td>{_text(', '.join(one.clears))}</td></tr>"
-        for one in upgrades
-    ]
-    yield "<h3>To turn this verdict</h3>"
-    yield from _table(("Upgrade", "From", "To", "Clears"), rows) if rows else ["<p>What breaks it has no fix.</p>"]
+def _remedy(judgement: Judgement) -> Iterator[str]:
+    """The upgrades, the base image's apart, with their commands, and what stands in the way."""
+    remedy = judgement.remedy
+    if remedy.upgrades:
+        title, few = remedy_title(remedy)
+        yield f"<h3>{title} <small>{few.strip()}</small></h3>"
+        for base, heading, commands in shares(remedy):
+            if heading:
+                yield f'<p class="quiet">{heading}</p>'
+            rows = (
+                f"<tr><td>{_text(one.name)}</td><td>{_text(one.version)}</td><td>{_text(one.fixed)}</td>"
+                f"<td>{_text(', '.join(one.clears))}</td></tr>"
+                for one in remedy.upgrades
+                if one.base is base
+            )
+            yield from _table(("Upgrade", "From", "To", "Clears"), rows)
+            yield from (f"<p><code>{_text(command)}</code></p>" for command in commands)
+    if left := obstacles(judgement):
+        yield f"<h3>{obstacles_title(remedy)}</h3>"
+        yield f"<ul>{''.join(f'<li>{_text(reason)}</li>' for reason in left)}</ul>"
 
 
 def _findings(findings: Iterable[Finding], part: Part) -> Iterator[str]:

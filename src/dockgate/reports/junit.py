@@ -1,7 +1,8 @@
 """JUnit XML, in the dialect that Jenkins' xunit plugin publishes a schema of (junit-10.xsd): a suite a platform.
 
 A scan's findings all fail. Of a verdict those that break the policy fail, and the others are skipped, so that they stay
-in sight. What cannot be said is an error. A platform without any of them has one case that passes.
+in sight, as are warnings and notes. What cannot be said is an error. A platform without any of them has one case that
+passes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -64,6 +65,7 @@ def _properties(report: Whole, part: Part) -> Iterator[tuple[str, str]]:
     if report.verdict and part.judgement:
         yield "status", part.judgement.status.value
         yield "policy", report.verdict.policy
+        yield from (("remedy", command) for command in part.judgement.remedy.commands)
 
 
 def _cases(part: Part) -> Iterator[Case]:
@@ -80,6 +82,10 @@ def _cases(part: Part) -> Iterator[Case]:
         if not breach.findings:
             told = True
             yield "policy", breach.rule, "failure", breach.rule, breach.message, ""
+    for word, breaches in part.asides:
+        for breach in breaches:
+            told = True
+            yield "policy", breach.rule, "skipped", word, f"{word.capitalize()}: {breach.message}", ""
     for doubt in part.doubts:
         told = True
         yield "undetermined", doubt.subject, "error", doubt.kind or "undetermined", doubt.reason, ""

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from dockgate.core.model import Finding
-from dockgate.core.verdict import Breach, Status, Upgrade
+from dockgate.core.verdict import Breach, Judgement, Status, Upgrade
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._parts import Part, Whole, link, whole
-from dockgate.reports._words import also, counted, fix, plural, urgent
+from dockgate.reports._words import also, counted, fix, obstacles, obstacles_title, plural, remedy_title, shares, urgent
 
 LIMIT = 60_000
 """bytes; the rest of GitHub's limit is left to whoever posts it"""
@@ -75,15 +75,30 @@ def _lines(report: Whole) -> Iterator[Line]:
 
 
 def _broken(part: Part) -> Iterator[Line]:
-    if part.judgement is None or not part.judgement.breaches:
+    if part.judgement is None:
         return
     for breach in part.judgement.breaches:
         yield from _breach(breach, part)
-    if not part.judgement.remedy.upgrades:
-        yield from _fixed("", "**No upgrade turns this verdict**: what breaks it has no fix.")
-        return
-    yield from _fixed("", "**To turn this verdict**", "")
-    yield from _table(("Upgrade", "From", "To", "Clears"), map(_upgrade, part.judgement.remedy.upgrades))
+    yield from _remedy(part.judgement)
+
+
+def _remedy(judgement: Judgement) -> Iterator[Line]:
+    """The upgrades, the base image's apart, with their commands, and what stands in the way."""
+    remedy = judgement.remedy
+    if remedy.upgrades:
+        title, few = remedy_title(remedy)
+        yield from _fixed("", f"**{title}**{f' ({few.strip()})' if few else ''}", "")
+        for base, heading, commands in shares(remedy):
+            if heading:
+                yield from _fixed("", f"*{heading}*", "")
+            rows = (_upgrade(upgrade) for upgrade in remedy.upgrades if upgrade.base is base)
+            yield from _table(("Upgrade", "From", "To", "Clears"), rows)
+            if commands:
+                yield from _fixed("")
+            for command in commands:
+                yield f"- {_code(command, _SENTENCE)}", True
+    if left := obstacles(judgement):
+        yield from _fixed("", f"**{obstacles_title(remedy)}**", "", *(f"- {_code(reason)}" for reason in left))
 
 
 def _breach(breach: Breach, part: Part) -> Iterator[Line]:
@@ -98,6 +113,9 @@ def _rest(part: Part, where: str) -> Iterator[Line]:
         decides = part.judgement is not None and part.judgement.status is Status.UNDETERMINED
         reasons = ((f"- {_code(doubt.reason, _SENTENCE)}", True) for doubt in part.doubts)
         yield from _folded(title, reasons, " open" if decides else "")
+    for title, told in part.asides:
+        count = plural(len(told), title)
+        yield from _folded(f"{count}{where}", (line for breach in told for line in _breach(breach, part)))
     breaking = part.breaking
     rest = [finding for finding in part.findings if finding not in breaking]
     if rest:

@@ -53,8 +53,9 @@ def _write(report: Whole, out: TextIO) -> None:
 
 def _run(report: Whole, part: Part) -> Document:
     rules = {finding.id: _rule(finding) for finding in reversed(part.findings)}
-    bare = [breach for breach in part.judgement.breaches if not breach.findings] if part.judgement else []
-    rules |= {_breach_id(breach): _breach_rule(breach) for breach in bare}
+    bare = [("error", one) for one in part.judgement.breaches if not one.findings] if part.judgement else []
+    bare += [(level, one) for level, told in part.asides for one in told]
+    rules |= {_breach_id(breach): _breach_rule(breach) for _, breach in bare}
     index = {identity: number for number, identity in enumerate(rules)}
     breaking = part.breaking
     return {
@@ -70,7 +71,7 @@ def _run(report: Whole, part: Part) -> Document:
         ],
         "results": [
             *(_result(one, index[one.id], part, breaking.get(one, ())) for one in part.findings),
-            *(_breach(one, index[_breach_id(one)]) for one in bare),
+            *(_breach(one, level, index[_breach_id(one)]) for level, one in bare),
         ],
         "properties": _properties(report, part),
     }
@@ -158,12 +159,12 @@ def _breach_rule(breach: Breach) -> Document:
     return {"id": _breach_id(breach), "shortDescription": {"text": f"The policy's rule {clean(breach.rule)}."}}
 
 
-def _breach(breach: Breach, index: int) -> Document:
-    """A breach that no finding stands for."""
+def _breach(breach: Breach, level: str, index: int) -> Document:
+    """A breach that no finding stands for, or a rule's warning or note."""
     return {
         "ruleId": _breach_id(breach),
         "ruleIndex": index,
-        "level": "error",
+        "level": level,
         "message": {"text": clean(breach.message)},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": ".", "uriBaseId": ROOT}}}],
     }

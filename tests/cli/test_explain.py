@@ -1,0 +1,103 @@
+"""`dockgate explain`, whole: cases from files and from a server, judged again and compared."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.cli import layouts
+from tests.cli.conftest import Dockgate, Ran
+from tests.cli.fake_server import FakeServer
+from tests.cli.layouts import debian, image, python
+from tests.core.test_explain import case, recorded
+
+from dockgate.core import cases
+from dockgate.core.verdict import Status
+
+CLEAN = {**debian(openssl="3.5.4-1", bash="5.2-1"), **python("jinja2", "2.10.1")}
+VULNERABLE = {**debian(openssl="3.5.1-1", zlib="1:1.3"), **python("jinja2", "2.10")}
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(dockgate: Dockgate, tmp_path: Path) -> Run:
+    assert dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds"))).code == 0
+    return dockgate
+
+
+def test_a_verdict_is_replayed_from_its_file_also_after_the_database_is_gone(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "case.json"
+    assert run("gate", image(tmp_path / "image", VULNERABLE), "-o", f"case={file}").code == 1
+    (tmp_path / "data" / "advisories.db").unlink()
+    ran = run("explain", str(file))
+    assert (ran.code, ran.err) == (0, "")
+    assert "judged again: the same bytes" in ran.out
+    assert "1 CRITICAL finding, at most 0 allowed" in ran.out
+    assert "To turn this verdict" in ran.out
+    for name in ("inventory", "advisories", "policy", "waivers", "time", "engine"):
+        assert name in ran.out.partition("Made from")[2]
+
+
+def test_two_verdicts_are_compared(run: Run, tmp_path: Path) -> None:
+    files = []
+    for name, content in (("old", VULNERABLE), ("new", CLEAN)):
+        files.append(str(tmp_path / f"{name}.json"))
+        run("gate", image(tmp_path / name, content), "-o", f"case={files[-1]}")
+    ran = run("explain", *files)
+    assert ran.code == 0
+    assert "Rejected → ✓ Approved: by code" in ran.out
+    assert "CVE-2025-0001 in openssl 3.5.1-1 (CRITICAL, fixed in 3.5.4-1)" in ran.out
+    document = json.loads(run("explain", *files, "-o", "json").out)
+    assert [replay["same"] for replay in document["replays"]] == [True, True]
+    assert [change["input"] for change in document["explanation"]["changes"]] == ["code", "time"]
+
+
+def test_a_verdict_that_is_not_its_case_s_is_a_fault_and_is_told(dockgate: Dockgate, tmp_path: Path) -> None:
+    given = recorded(replace(case("a"), engine="0.0.9"))
+    file = tmp_path / "forged.json"
+    file.write_text(cases.text(replace(given, verdict=replace(given.verdict, status=Status.APPROVED))))
+    ran = dockgate("explain", str(file))
+    assert ran.code == 2
+    assert "judged again: not the same, by version 0.0.9; this is " in ran.out
+    assert "The verdict's status was Approved, and is Rejected." in ran.out
+
+
+def test_a_verdict_of_the_server_is_judged_here(dockgate: Dockgate, server: FakeServer) -> None:
+    given, other = recorded(case("a")), recorded(case("x"))
+    for one in (given, other):
+        server.answers[f"GET /verdicts/{one.digest}/case"] = cases.document(one)
+    ran = dockgate("explain", given.digest)
+    assert (ran.code, ran.err) == (0, "")
+    assert given.digest in ran.out
+    assert "by code" in dockgate("explain", given.digest, other.digest).out
+    missing = dockgate("explain", "sha256:" + "0" * 64)
+    assert missing.code == 2
+    assert missing.err.startswith("error: there is no /verdicts/sha256:")
+
+
+def test_a_verdict_of_the_server_is_written_as_a_case(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
+    given = recorded(case("a"))
+    server.answers[f"GET /verdicts/{given.digest}"] = cases.document(given)["verdict"]
+    server.answers[f"GET /verdicts/{given.digest}/case"] = cases.document(given)
+    file = tmp_path / "case.json"
+    assert dockgate("verdict", "show", given.digest, "-o", f"case={file}").code == 0
+    assert cases.read(file.read_bytes(), "it").digest == given.digest
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"kind": "case", "schema_version": 1, "verdict": 1, "case": 2}'])
+def test_a_file_that_is_no_case_is_refused_with_the_command_that_writes_one(
+    dockgate: Dockgate, tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(content)
+    ran = dockgate("explain", str(file))
+    assert ran.code == 2
+    assert "-o case=FILE" in ran.err
+
+
+def test_a_scan_has_no_case(dockgate: Dockgate, tmp_path: Path) -> None:
+    ran = dockgate("scan", "app:1", "-o", "case")
+    assert ran.code == 2
+    assert "no format 'case'" in ran.err
