@@ -11,10 +11,7 @@ from tests.scenarios.live import PIPELINE, until
 from tests.scenarios.server import ServerSystem
 
 from dockgate import ecosystems, rules
-from dockgate.core import canonical, gate
-from dockgate.core.model import Inventory, Slice
-from dockgate.core.policy import of_bytes
-from dockgate.core.verdict import Case, Waivers
+from dockgate.core import canonical, cases
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +32,32 @@ def test_a_verdict_is_replayed_to_the_same_bytes_after_the_database_has_moved_on
         return httpx.get(f"{server.url}/api/v1/documents/{digest}").content
 
     kept = document(record["digest"])
-    inputs = json.loads(kept)["inputs"]
-    case = Case(
-        image,
-        of_bytes(document(inputs["policy"])),
-        inputs["now"],
-        inputs["engine"],
-        tuple(canonical.decode(Inventory, document(digest)) for digest in inputs["inventories"]),
-        canonical.decode(Slice, document(inputs["slice"])),
-        canonical.decode(Waivers, document(inputs["waivers"])),
-    )
-    replayed = gate.judge(case, ecosystems.load(), rules.load())
-    assert canonical.encode(replayed) == kept
+    told = json.dumps(server.get(f"/verdicts/{record['digest']}/case")).encode()
+    recorded = cases.read(told, "the server's answer")
+    for name in ("policy", "slice", "waivers"):
+        digest = getattr(recorded.verdict.inputs, name)
+        assert canonical.digest(document(digest)) == digest
+    replayed = cases.replay(recorded, ecosystems.load(), rules.load())
+    assert replayed.differs == ()
+    assert canonical.encode(replayed.verdict) == kept
     assert canonical.digest(kept) == record["digest"]
+    assert server.get(f"/verdicts/{record['digest']}/explanation")["replay"]["same"]
+
+
+def test_two_verdicts_of_the_server_are_compared_and_the_advisory_named_that_is_new(server: ServerSystem) -> None:
+    image = server.image("compared", Found({"MEDIUM": 1}))
+    execution = server.approval(image)
+    server.scanned(image)
+    assert server.answer(execution) == "Approved"
+    server.advisory_appears(image)
+    again = server.approval(image)
+    assert server.answer(again) == "Rejected"
+    later, *_, first = (record["digest"] for record in server.get(f"/images/{image}")["verdicts"])
+    found = server.get(f"/verdicts/{first}/explanation?against={later}")["explanation"]
+    assert (found["before"], found["after"]) == ("Approved", "Rejected")
+    assert [change["input"] for change in found["changes"] if change["turned"]] == ["advisories"]
+    assert [change["input"] for change in found["changes"]] == ["advisories", "time"]
+    assert len(found["changes"][0]["effect"]["came"]) == 1
 
 
 def test_a_pipeline_without_an_approval_deploys_nothing(server: ServerSystem) -> None:
