@@ -63,6 +63,7 @@ SETTINGS = (
         "A PEM file of the certificate authorities to trust, for registries, feeds and the server.",
     ),
     Setting("DOCKGATE_RISK_DAYS", "14", "How many days a running image may stay at risk after a new advisory."),
+    Setting("DOCKGATE_WAIVER_NOTICE_DAYS", "7", "How many days before a waiver lapses people are told."),
     Setting("DOCKGATE_KEEP_DAYS", "90", "How many days settled approvals and handled events are kept."),
     Setting(
         "DOCKGATE_CALLBACK_HOSTS",
@@ -106,6 +107,7 @@ class Settings:
     ca_bundle: Path | None = None
     risk_days: float = 14
     keep_days: float = 90
+    waiver_notice_days: float = 7
     callback_hosts: tuple[str, ...] = ()
     feeds: tuple[tuple[str, str], ...] = ()
     public_url: str = ""
@@ -136,6 +138,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         ca_bundle=_path(given, "DOCKGATE_CA_BUNDLE"),
         risk_days=_days(given, "DOCKGATE_RISK_DAYS", Settings.risk_days),
         keep_days=_days(given, "DOCKGATE_KEEP_DAYS", Settings.keep_days),
+        waiver_notice_days=_days(given, "DOCKGATE_WAIVER_NOTICE_DAYS", Settings.waiver_notice_days),
         callback_hosts=tuple(given.get("DOCKGATE_CALLBACK_HOSTS", "").split()),
         feeds=tuple(
             (key.removeprefix(FEED_PREFIX).lower(), url.rstrip("/"))

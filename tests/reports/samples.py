@@ -14,7 +14,7 @@ from dockgate.core.model import (
     Undetermined,
     Unread,
 )
-from dockgate.core.verdict import Breach, Inputs, Judgement, Obstacle, Remedy, Status, Upgrade, Verdict
+from dockgate.core.verdict import Breach, Inputs, Judgement, Obstacle, Remedy, Status, Upgrade, Verdict, Waived
 from dockgate.reports import GateReport, ScanReport
 
 MANIFEST = "sha256:" + "a" * 64
@@ -241,6 +241,17 @@ def reports() -> dict[str, ScanReport | GateReport]:
         ),
         image=odd.image,
     )
+    waived = replace(
+        judgement(Status.APPROVED, breaches=(), undetermined=(), remedy=()),
+        waived=(
+            Waived(
+                "waiver", "w-1", "ana", "It is\x1b[2J <b>never</b> called.", "2026-12-31T00:00:00.000Z", FINDINGS[0]
+            ),
+            Waived("vex", "sha256:" + "7" * 64, "Vendor|`x`", "not_affected: component_not_present", "", FINDINGS[2]),
+            Waived("vex", "sha256:" + "7" * 64, "Vendor|`x`", "fixed. Backported", "", FINDINGS[3]),
+            Waived("waiver", "w-2", "bob", "Seen by hand.", "2026-12-31T00:00:00.000Z", breach="It runs as <i>root"),
+        ),
+    )
     fine = judgement(Status.APPROVED, findings=(), breaches=(), undetermined=(), remedy=())
     reference = "registry.test:5000/team/app:1"
     return {
@@ -261,6 +272,7 @@ def reports() -> dict[str, ScanReport | GateReport]:
                 status=Status.UNDETERMINED,
             ),
         ),
+        "waived": GateReport(reference, verdict(waived, status=Status.APPROVED, summary="Fine"), (inventory(),)),
         "odd gate of an index": GateReport(
             reference, replace(verdict(judged, fine), image="sha256:" + "e" * 64), (odd, inventory(unread=()))
         ),

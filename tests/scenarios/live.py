@@ -150,8 +150,8 @@ class Live:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def post(self, path: str, body: object = None) -> Any:
-        answer = httpx.post(f"{self.url}/api/v1{path}", json=body, timeout=120)
+    def post(self, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Any:
+        answer = httpx.post(f"{self.url}/api/v1{path}", json=body, headers=headers, timeout=120)
         assert answer.is_success, answer.text
         return answer.json()
 

@@ -17,6 +17,7 @@ from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
 
 from dockgate import __version__, ecosystems, rules
 from dockgate.bootstrap.server import Server
+from dockgate.bootstrap.vex import Vex
 from dockgate.builders.memory import MemoryBuilder
 from dockgate.core.errors import NotFoundError
 from dockgate.core.model import (
@@ -32,6 +33,7 @@ from dockgate.core.model import (
     Unread,
 )
 from dockgate.core.stores import Store
+from dockgate.core.verdict import Policy
 from dockgate.definitions.policy import builtin
 from dockgate.notifiers.memory import MemoryNotifier
 from dockgate.pipeline.engine import Engine
@@ -96,7 +98,12 @@ class ServerSystem:
     """`defects.System`, for our server. A scan ends when the registry's notification has come, so that a case decides
     what comes first."""
 
-    def __init__(self, folder: Path, alter: Callable[[Store], Store] = lambda store: store) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        alter: Callable[[Store], Store] = lambda store: store,
+        policy: Callable[[str], Policy] | None = None,
+    ) -> None:
         self.clock = Clock()
         self.url = f"http://127.0.0.1:{free_port()}"
         self.found: dict[str, tuple[str, Found]] = {}
@@ -105,6 +112,7 @@ class ServerSystem:
         self.builder = MemoryBuilder(self.registry, self.registry.push)
         self.notifier = MemoryNotifier()
         self.webhooks = MemoryWebhooks()
+        self.attached: dict[str, list[bytes]] = {}
         known = [
             advisory(f"{severity.lower()}-{kind}-{number}", severity, "2" if kind == "fixed" else "")
             for severity in Severity
@@ -123,12 +131,13 @@ class ServerSystem:
             builder=self.builder,
             registry=self.registry,
             read_image=self._read,
+            vex=Vex(lambda repository, digest: self.attached.get(digest, [])),
             resolve_image=self._resolve,
             webhooks=self.webhooks,
             targets={"podman": MemoryTarget()},
             notifiers=[self.notifier],
             advisories=lambda: self.advisories,
-            policies=lambda name: builtin(name, every_rule),
+            policies=policy or (lambda name: builtin(name, every_rule)),
             ecosystems=ecosystems.load(),
             rules=every_rule,
             engine_version=__version__,

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,8 @@ OVER = ("Succeeded", "Failed", "Stopped")
 BOGUS = "sha256:" + "0" * 64
 SIDE = (Step.EXPIRE, Step.STOP, Step.FAIL_SCAN)
 """what only happens on the way of `side_story`"""
+ACCEPTED = (Step.ACCEPT, Step.ANNOUNCE)
+"""what only happens on the way of `accepted_story`"""
 
 
 @dataclass
@@ -118,6 +121,25 @@ def side_story(server: Mortal) -> None:
     server.insist(lambda: all(scan and scan["finished_at"] for scan in _scans(server)))
 
 
+def accepted_story(server: Mortal) -> None:
+    """A waiver that lapses soon and is announced, another that is revoked, a VEX document that is taken back."""
+    until = f"{datetime.now(UTC) + timedelta(days=3):%Y-%m-%d}"
+    body = {"owner": "ana", "reason": "why", "vulnerability": "CVE-2026-1", "until": until}
+    made = [
+        server.insist(lambda key=key: server.post("/waivers", body, {"Idempotency-Key": key})) for key in ("one", "two")
+    ]
+    server.insist(lambda: server.post(f"/waivers/{made[1]['waiver']['id']}/revoke"))
+    vex = {
+        "@context": "https://openvex.dev/ns/v0.2.0",
+        "author": "Vendor",
+        "timestamp": "2026-11-01T00:00:00Z",
+        "statements": [{"vulnerability": "CVE-2026-1", "products": ["pkg:npm/a"], "status": "fixed"}],
+    }
+    document = server.insist(lambda: server.post("/vex", vex))["document"]
+    server.insist(lambda: server.post(f"/vex/{document}/remove"))
+    server.insist(lambda: server.get(f"/waivers/{made[0]['waiver']['id']}")["announced_at"])
+
+
 def _scans(server: Live) -> list[Any]:
     digests = {image["digest"] for image in server.get("/images")} | {BOGUS}
     return [server.get(f"/images/{digest}")["scan"] for digest in sorted(digests)]
@@ -162,6 +184,7 @@ def picture(server: Mortal) -> dict[str, Any]:
 
     def named(text: str) -> str:
         text = text.replace(f"127.0.0.1:{server.registry_port}", "registry")
+        text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "now", text)
         return re.sub("sha256:[0-9a-f]{64}", lambda found: names.get(found[0], "sha256:*"), text)
 
     return {
@@ -257,7 +280,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
 def test_killed_around_a_step_it_ends_as_if_left_alone(
     step: Step, undisturbed: Callable[[Callable[[Mortal], None]], Any], tmp_path: Path
 ) -> None:
-    story = side_story if step in SIDE else main_story
+    story = side_story if step in SIDE else accepted_story if step in ACCEPTED else main_story
     ended, deaths = play(tmp_path, story, [f"before {step}", f"after {step}"])
     assert deaths == 2, f"{step} is not on the story's way, so it was not tried"
     left_alone = undisturbed(story)

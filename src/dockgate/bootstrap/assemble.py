@@ -13,13 +13,14 @@ from dockgate import __version__, ecosystems, rules
 from dockgate.bootstrap import podmand, registryd, scan
 from dockgate.bootstrap.advisories import Current
 from dockgate.bootstrap.server import Server
+from dockgate.bootstrap.vex import Vex
 from dockgate.builders.podman import PodmanBuilder
 from dockgate.config import Settings
 from dockgate.core.asking import is_qualified
 from dockgate.core.errors import UsageError
 from dockgate.core.model import Inventory
 from dockgate.definitions.policy import builtin
-from dockgate.images import open_images
+from dockgate.images import attached, open_images
 from dockgate.images.reference import parse_remote
 from dockgate.images.registry import registry_origin
 from dockgate.notifiers.log import LogNotifier
@@ -105,6 +106,7 @@ def assemble(
             ),
             registry=registry,
             read_image=partial(_read_image, settings, services.registry),
+            vex=Vex(partial(_attached_documents, settings, services.registry)),
             resolve_image=partial(_resolve_image, settings, services.registry),
             webhooks=HttpWebhooks(settings.callback_hosts, loopback=True, ca_bundle=settings.ca_bundle),
             targets={"podman": PodmanTarget(podman.url, podman.network)},
@@ -119,6 +121,7 @@ def assemble(
             clock=lambda: datetime.now(UTC),
             risk_days=settings.risk_days,
             keep_days=settings.keep_days,
+            notice_days=settings.waiver_notice_days,
         )
     )
     engine = Engine(parts, settings.data, observe)
@@ -130,6 +133,12 @@ def _read_image(settings: Settings, registry: str, repository: str, digest: str)
     place = repository if is_qualified(repository) else f"{registry}/{repository}"
     with open_images(f"{place}@{digest}", [scan.ALL], ca_bundle=settings.ca_bundle) as opened:
         return scan.read(opened.images, settings.cache)
+
+
+def _attached_documents(settings: Settings, registry: str, repository: str, digest: str) -> Sequence[bytes]:
+    """What lies beside an image (`bootstrap.vex.Fetch`)."""
+    place = repository if is_qualified(repository) else f"{registry}/{repository}"
+    return attached.read(f"{place}@{digest}", ca_bundle=settings.ca_bundle)
 
 
 def _resolve_image(settings: Settings, registry: str, reference: str) -> tuple[str, str]:

@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dockgate import __version__, ecosystems, rules
+from dockgate.bootstrap.accepted import narrow
 from dockgate.bootstrap.scan import Scanned
 from dockgate.core import gate
 from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.ports import AdvisoryReader
-from dockgate.core.verdict import Case, Policy, Reported
+from dockgate.core.verdict import NOTHING_WAIVED, Case, Policy, Reported, Waivers
 from dockgate.definitions import policy as policies
 from dockgate.reports import GateReport
 
@@ -19,9 +20,10 @@ def judge(
     policy: Policy,
     now: datetime | None = None,
     reported: tuple[Reported, ...] = (),
+    accepted: Waivers = NOTHING_WAIVED,
 ) -> GateReport:
     """The verdict on what was read, and on what other scanners report of it, as of `now` (the present moment unless
-    given). Raises UsageError for a report of another image."""
+    given), by what is `accepted`. Raises UsageError for a report of another image."""
     ours = {scanned.digest, *(one.image for one in scanned.inventories)}
     for one in reported:
         if one.inventory.image not in ours:
@@ -29,25 +31,32 @@ def judge(
                 f"{one.source} reports of {one.inventory.image}, which is not {scanned.reference}.",
                 f"The image is {scanned.digest}: was another scanned?",
             )
+    at = _text(now)
+    held = (*scanned.inventories, *(one.inventory for one in reported))
     case = Case(
         image=scanned.digest,
         policy=policy,
-        now=_text(now),
+        now=at,
         engine=__version__,
         inventories=scanned.inventories,
         consulted=advisories.slice(scanned.inventories),
         reported=reported,
+        waivers=narrow(accepted, scanned.reference, scanned.digest, held, at),
     )
     verdict = gate.judge(case, ecosystems.load(), rules.load())
     return GateReport(scanned.reference, verdict, scanned.inventories, case)
 
 
-def judge_reported(reported: tuple[Reported, ...], policy: Policy, now: datetime | None = None) -> GateReport:
+def judge_reported(
+    reported: tuple[Reported, ...], policy: Policy, now: datetime | None = None, accepted: Waivers = NOTHING_WAIVED
+) -> GateReport:
     """The verdict on what other scanners report of one image, which nobody reads here."""
     images = sorted({one.inventory.image for one in reported})
     if len(images) != 1:
         raise UsageError(f"The reports are of several images: {', '.join(images)}.", "Judge one after the other.")
-    case = Case(images[0], policy, _text(now), __version__, reported=reported)
+    at = _text(now)
+    held = narrow(accepted, images[0], images[0], (one.inventory for one in reported), at)
+    case = Case(images[0], policy, at, __version__, reported=reported, waivers=held)
     return GateReport(images[0], gate.judge(case, ecosystems.load(), rules.load()), case=case)
 
 

@@ -47,12 +47,19 @@ class Client:
         return self._ask("GET", path, params=query)
 
     def post(
-        self, *path: str, body: object = None, text: bytes | None = None, query: Mapping[str, str] | None = None
+        self,
+        *path: str,
+        body: object = None,
+        text: bytes | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         """`body` is sent as JSON, `text` as it is."""
+        sent = dict(headers or {})
         if text is not None:
-            return self._ask("POST", path, params=query, content=text, headers={"Content-Type": "application/yaml"})
-        return self._ask("POST", path, params=query, json=body)
+            sent = {"Content-Type": "application/yaml", **sent}
+            return self._ask("POST", path, params=query, content=text, headers=sent)
+        return self._ask("POST", path, params=query, json=body, headers=sent)
 
     def _ask(self, method: str, path: tuple[str, ...], **request: Any) -> Any:
         import httpx

@@ -57,6 +57,20 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
 )
 @click.option("--digest", default="", metavar="sha256:...", help="The image's digest, for FILEs that do not say it.")
 @click.option("--found-at", default="", metavar="TIME", help="When FILE was made (RFC 3339), if it does not say.")
+@click.option(
+    "--waivers",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Waivers to apply, as YAML. May be given several times.",
+)
+@click.option(
+    "--vex",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A VEX document that you vouch for; the policy has to trust its author. May be given several times.",
+)
 @verdict_outputs
 @click.pass_context
 def command(
@@ -74,6 +88,8 @@ def command(
     findings: tuple[Path, ...],
     digest: str,
     found_at: str,
+    waivers: tuple[Path, ...],
+    vex: tuple[Path, ...],
     outputs: tuple[Output, ...],
 ) -> None:
     """Judge IMAGE by a policy. Exits 0 when it is approved, 1 rejected, 3 undetermined, 2 on a fault.
@@ -94,6 +110,7 @@ def command(
         from dockgate.cli.waiting import Asking, ask, demand_remote
 
         local = {"--database": database is not None, "--insecure": asked.insecure}
+        local |= {"--waivers": bool(waivers), "--vex": bool(vex)}
         demand_remote(asked.platform, {**local, "--ca-bundle": asked.ca_bundle is not None})
         asking = Asking(server, asked.reference, policy, pipeline, stage, execution, service, timeout, whole(outputs))
         with progress() as show:
@@ -106,20 +123,21 @@ def command(
     if wait:
         raise click.UsageError("--wait goes with --server URL")
 
-    from dockgate.bootstrap import gate, scan
+    from dockgate.bootstrap import accepted, gate, scan
 
     if not asked.reference and not findings:
         raise UsageError("Neither an image nor findings are given.", "Name an image, or --findings FILE.")
     chosen = gate.policy_of(policy)
+    held = accepted.read(waivers, vex)
     settings = from_environment()
     reported = _reported(findings, digest, found_at)
     if not asked.reference:
-        report = gate.judge_reported(reported, chosen)
+        report = gate.judge_reported(reported, chosen, accepted=held)
         write(report, outputs)
         context.exit(EXITS[report.verdict.status])
     with scan.advisories(database or settings.advisories) as advisories:
         scanned = asked.scan(settings)
-        report = gate.judge(scanned, advisories, chosen, reported=reported)
+        report = gate.judge(scanned, advisories, chosen, reported=reported, accepted=held)
     write(report, outputs)
     context.exit(EXITS[report.verdict.status])
 

@@ -39,6 +39,8 @@ root = LazyGroup(
         "image": "dockgate.cli.image",
         "verdict": "dockgate.cli.verdict",
         "explain": "dockgate.cli.explain",
+        "waiver": "dockgate.cli.waiver",
+        "vex": "dockgate.cli.vex",
         "deploy": "dockgate.cli.deploy",
         "principal": "dockgate.cli.principal",
         "token": "dockgate.cli.token",

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from dockgate.core.deploy import Deployment, Service, Task, TaskDefinition
 from dockgate.core.model import Inventory
 from dockgate.core.ports import AdvisoryReader
+from dockgate.core.verdict import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,33 @@ class Pushes(Protocol):
     def read(self, body: Any) -> Iterable[Pushed]:
         """The pushes of images that the body (decoded JSON) tells of; other events give none. AttributeError,
         LookupError, TypeError or ValueError when it is no such notification."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedVex:
+    """A VEX document beside an image in its registry. `envelope` is the DSSE envelope that it came in, as JSON, ""
+    where it lies there unsigned."""
+
+    document: bytes
+    envelope: str = ""
+
+
+class VexReader(Protocol):
+    """Reads VEX documents, and finds those that are attached to images."""
+
+    def read(self, data: bytes, name: str) -> Sequence[Statement]:
+        """The statements of a document, without signer. UsageError naming the place at fault."""
+        ...
+
+    def attached(self, repository: str, digest: str) -> Sequence[AttachedVex]:
+        """The documents beside an image; what is no VEX document is left out. DockgateError when the registry does not
+        say."""
+        ...
+
+    def signer(self, envelope: str, document: str, image: str, keys: Sequence[str]) -> str:
+        """The fingerprint of the one of these keys (PEM) that signed the envelope, if that holds the document of this
+        digest and says that it is about the image; "" otherwise."""
         ...
 
 

@@ -18,7 +18,7 @@ from dockgate.core.events import Event
 from dockgate.core.model import Inventory
 from dockgate.core.people import AuditEntry, Principal, Role, Token
 from dockgate.core.pipeline import ActionKey, ActionRun, Execution, Pipeline, Plan, State
-from dockgate.core.verdict import Case, Verdict
+from dockgate.core.verdict import Case, Statement, Verdict, Waiver
 
 
 class Events(Protocol):
@@ -187,6 +187,10 @@ class Images(Protocol):
         """Newest first."""
         ...
 
+    def last_approved(self, repository: str, policy: str, image: str) -> str:
+        """The image of this repository that this policy approved last, other than `image`; "" for none."""
+        ...
+
     def document(self, digest: str) -> bytes:
         """The canonical bytes of an inventory, slice, policy or verdict."""
         ...
@@ -293,6 +297,84 @@ class Services(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class WaiverRecord:
+    """A waiver on the record: when and by whom it was revoked, when people were told that it is about to lapse."""
+
+    waiver: Waiver
+    revoked_at: str = ""
+    revoked_by: str = ""
+    announced_at: str = ""
+
+
+class Waivers(Protocol):
+    """Never deleted. A waiver's `until` is RFC 3339 in UTC with milliseconds."""
+
+    def add(self, waiver: Waiver) -> WaiverRecord:
+        """Does nothing when the id is known; returns what stands there."""
+        ...
+
+    def get(self, waiver_id: str) -> WaiverRecord: ...
+
+    def list(self) -> Sequence[WaiverRecord]:
+        """Newest first."""
+        ...
+
+    def standing(self, now: str) -> Sequence[WaiverRecord]:
+        """Those that are not revoked and whose date has not come."""
+        ...
+
+    def revoke(self, waiver_id: str, who: str, now: str) -> WaiverRecord:
+        """One that was revoked before keeps who and when."""
+        ...
+
+    def announced(self, waiver_id: str, now: str) -> None:
+        """The first time stands."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VexRecord:
+    """A VEX document: `document` its digest, `image` what it is attached to ("" for what was uploaded). `signer` is
+    "principal:NAME" of who uploaded it, "" for what is attached: that is vouched for by keys, in `envelopes` (DSSE, as
+    JSON). `added_at` and `removed_at` are the last times."""
+
+    document: str
+    image: str
+    format: str
+    author: str
+    signer: str
+    added_at: str
+    removed_at: str = ""
+    removed_by: str = ""
+    envelopes: tuple[str, ...] = ()
+
+
+class Vex(Protocol):
+    """VEX documents and their statements."""
+
+    def add(self, record: VexRecord, data: bytes, statements: Sequence[Statement]) -> VexRecord:
+        """Keeps the document's bytes, to be read by `Images.document`. One for each document and image: one that was
+        removed stands again, and envelopes that are new are added."""
+        ...
+
+    def list(self) -> Sequence[VexRecord]:
+        """Newest first, those too that were removed."""
+        ...
+
+    def standing(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[Statement]]]:
+        """What was uploaded, and what is attached to these images, in a stable order; without what was removed."""
+        ...
+
+    def remove(self, document: str, who: str, now: str) -> VexRecord:
+        """Takes back what was uploaded. One that was removed before keeps who and when."""
+        ...
+
+    def revision(self) -> str:
+        """Another text whenever `standing` could be another."""
+        ...
+
+
 class Principals(Protocol):
     """Never deleted: what they did is on record under their names. The last one that may administer is never disabled
     and keeps its role (ConflictError): nobody could give it back."""
@@ -387,6 +469,8 @@ class Store:
     approvals: Approvals
     deliveries: Deliveries
     services: Services
+    waivers: Waivers
+    vex: Vex
     principals: Principals
     tokens: Tokens
     audit: Audit

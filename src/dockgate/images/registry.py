@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dockgate.core.canonical import digest as digest_of
 from dockgate.core.errors import DockgateError, ImageError, NotFoundError, UnavailableError
 from dockgate.images.auth import Authorizer, denied
-from dockgate.images.blobs import DOCUMENT_LIMIT, Origin, check_document
+from dockgate.images.blobs import DOCUMENT_LIMIT, check_document
 from dockgate.images.credentials import find_credentials
 from dockgate.images.manifest import INDEXES, MANIFESTS
 from dockgate.images.reference import Remote, check_digest, parse_remote
@@ -63,6 +63,24 @@ class RegistryOrigin:
             data = body.take(DOCUMENT_LIMIT + 1)
         return check_document(data, digest)
 
+    def referrers(self, digest: str) -> bytes | None:
+        """The index of what refers to the digest (distribution spec 1.1, "Listing Referrers"), its first page; None
+        where the registry has no such API, and keeps the index under a tag."""
+        response = self._get(f"referrers/{digest}", {"Accept": INDEXES[0]})
+        if response.status_code != 200 or "index" not in response.headers.get("Content-Type", ""):
+            status = response.status_code
+            response.close()
+            if status in (200, 400, 404, 405):
+                return None
+            raise UnavailableError(f"{self._reference.registry} answers {status} when asked what refers to {digest}.")
+        with Body(response, self._reference.registry) as body:
+            data = body.take(DOCUMENT_LIMIT + 1)
+        return data if len(data) <= DOCUMENT_LIMIT else b"{}"
+
+    def tagged(self, tag: str) -> bytes:
+        """The manifest of another tag of the repository. NotFoundError."""
+        return self._fetch(tag, NotFoundError)[0]
+
     def close(self) -> None:
         self._transport.close()
 
@@ -113,7 +131,7 @@ class RegistryOrigin:
         )
 
 
-def registry_origin(reference: Remote, *, ca_bundle: Path | None = None, insecure: bool = False) -> Origin:
+def registry_origin(reference: Remote, *, ca_bundle: Path | None = None, insecure: bool = False) -> RegistryOrigin:
     """The image in its registry, with the credentials that this user has stored."""
     transport = Transport(reference.registry, ca_bundle, insecure)
     find = partial(find_credentials, reference.registry, reference.repository, os.environ)

@@ -15,7 +15,7 @@ from dockgate.core.approvals import Approval
 from dockgate.core.asking import Question, qualified
 from dockgate.core.callbacks import delivery, made_secret
 from dockgate.core.errors import BuildError, UsageError
-from dockgate.core.pipeline import Action, ActionKey, Pipeline
+from dockgate.core.pipeline import Action, ActionKey, ActionType, Pipeline
 from dockgate.core.stores import PushedImage, Scan, Store
 from dockgate.pipeline.judging import Judging
 from dockgate.pipeline.parts import Parts
@@ -134,6 +134,7 @@ class Actions:
                 custom_data=f"Image_Digest={image}",
                 created_at=self._parts.now(),
                 expires_at=self._parts.later(float(str(timeout))),
+                service=_service(pipeline),
             )
         )
         self._store.executions.wait(key)
@@ -188,6 +189,12 @@ class Actions:
                 detail={"approval": approval.id, "image": approval.image, "expires": approval.expires_at},
             )
         )
+
+
+def _service(pipeline: Pipeline) -> str:
+    """What the pipeline deploys to: the service of its first deploy action, "" for none."""
+    actions = (action for stage in pipeline.stages for action in stage.actions)
+    return next((str(one.configuration["service"]) for one in actions if one.type is ActionType.DEPLOY), "")
 
 
 def _unpack(archive: Path, into: Path) -> None:

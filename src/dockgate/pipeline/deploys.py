@@ -11,7 +11,7 @@ from dockgate.core.deploy import Service, TaskDefinition
 from dockgate.core.errors import DeployError
 from dockgate.core.pipeline import ActionKey
 from dockgate.pipeline.actions import IMAGE_DEFINITIONS, Done, definition_of
-from dockgate.pipeline.judging import Judging
+from dockgate.pipeline.judging import Judging, Place
 from dockgate.pipeline.parts import Parts
 
 
@@ -86,7 +86,9 @@ class Deploys:
                     f"superseded: execution {theirs.number} has been deployed to {service} since",
                     "Push again, or start the pipeline again, to deploy this commit.",
                 )
-        self._judging.demand_approval(image.partition("@")[2], f"deploy/{key}")
+        name, _, digest = image.partition("@")
+        place = Place(name.removeprefix(f"{self._parts.registry.address}/"), service)
+        self._judging.demand_approval(digest, f"deploy/{key}", place)
 
 
 def _image_of(artifact: Path, container: str) -> str:

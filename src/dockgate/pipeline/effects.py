@@ -41,6 +41,8 @@ class Step(StrEnum):
     FINISH = "finish"
     EXPIRE = "expire"
     REJUDGE = "rejudge"
+    ACCEPT = "accept"
+    ANNOUNCE = "announce"
     PUT_SERVICE = "put-service"
     RETRY = "retry"
     STOP = "stop"

@@ -15,7 +15,9 @@ from dockgate.core.deploy import Service, TaskDefinition
 from dockgate.core.errors import ConflictError, DeniedError, DockgateError, NotFoundError
 from dockgate.core.events import Event, EventKind
 from dockgate.core.pipeline import Execution
-from dockgate.core.stores import Scan
+from dockgate.core.stores import Scan, VexRecord, WaiverRecord
+from dockgate.core.verdict import Waiver
+from dockgate.pipeline.accepting import Accepting
 from dockgate.pipeline.bell import Bell
 from dockgate.pipeline.deliveries import Deliveries
 from dockgate.pipeline.effects import Effects, Observer, Step, unobserved
@@ -47,6 +49,7 @@ class Engine:
         self._store = parts.store
         self._effects = Effects(observe)
         self._flows = Flows(parts, self._effects, folder, executor)
+        self._accepting = Accepting(parts)
         self._sweep_seconds = sweep_seconds
         self._deliveries = Deliveries(parts, self._effects, sweep_seconds)
         self.bell = Bell()
@@ -63,13 +66,14 @@ class Engine:
                     ("approvals", 1, self._sweep_approvals),
                     ("executions", UNSTICK_EVERY, self._sweep_executions),
                     ("advisories", 1, self._sweep_advisories),
+                    ("waivers", 1, self._sweep_waivers),
                     ("old rows", PURGE_EVERY, self._sweep_old_rows),
                 ],
                 [("services", CONVERGE_EVERY, self._sweep_services)],
             )
         ]
         self._sweepers.append(threading.Thread(target=self._deliveries.work, name="callbacks", daemon=True))
-        self._renewed: dict[str, tuple[str, str]] = {}
+        self._renewed: dict[str, str] = {}
         self._registry_asked = False
         self._unseen: set[str] = set()
 
@@ -186,6 +190,26 @@ class Engine:
         self._effects.run(Step.CONVERGE, self._flows.deploys.converge, service)
         return self._store.services.get(service)
 
+    # --- what is accepted ----------------------------------------------------------------------------------------
+
+    def accept(self, waiver: Waiver) -> WaiverRecord:
+        """Puts a waiver on record; once for each id. UsageError for one that cannot be."""
+        return self._effects.run(Step.ACCEPT, self._accepting.add, waiver)
+
+    def revoke(self, waiver_id: str, who: str) -> WaiverRecord:
+        return self._effects.run(Step.ACCEPT, self._accepting.revoke, waiver_id, who)
+
+    def upload_vex(self, data: bytes, name: str, who: str) -> VexRecord:
+        """Keeps a VEX document for which `who` vouches. UsageError names the place at fault."""
+        return self._effects.run(Step.ACCEPT, self._accepting.upload, data, name, who)
+
+    def remove_vex(self, document: str, who: str) -> VexRecord:
+        return self._effects.run(Step.ACCEPT, self._accepting.remove, document, who)
+
+    def look_for_vex(self, repository: str, image: str) -> None:
+        """Looks again what is attached to an image."""
+        self._effects.run(Step.ACCEPT, self._accepting.look, repository, image)
+
     # --- the sweep -----------------------------------------------------------------------------------------------
 
     def _repeat(self, sweeps: Sequence[tuple[str, int, Callable[[], None]]]) -> None:
@@ -250,6 +274,10 @@ class Engine:
 
     def _sweep_advisories(self) -> None:
         self._renewed = self._effects.run(Step.REJUDGE, self._flows.judging.renew, self._renewed)
+
+    def _sweep_waivers(self) -> None:
+        for record in self._accepting.lapsing():
+            self._effects.run(Step.ANNOUNCE, self._accepting.announce, record)
 
     def _sweep_services(self) -> None:
         for service in self._store.services.list():

@@ -1,44 +1,61 @@
 """Scans and verdicts in the server: reading an image once, judging it as often as asked, and again when advisories
 change."""
 
-import logging
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dockgate.core import canonical, gate
 from dockgate.core.adapters import Notice
 from dockgate.core.approvals import Approval, answer_waiting
 from dockgate.core.deploy import Service
-from dockgate.core.errors import DatabaseError, DeployError, DockgateError
-from dockgate.core.model import Slice
+from dockgate.core.errors import DatabaseError, DeployError, NotFoundError
+from dockgate.core.model import Inventory, Slice
+from dockgate.core.policy import baselines as baselines_of
 from dockgate.core.stores import Scan, ScanState
 from dockgate.core.verdict import Case, Policy, Status, Verdict
+from dockgate.pipeline.accepting import Accepting
 from dockgate.pipeline.parts import Parts
+from dockgate.pipeline.telling import tell
 
-_log = logging.getLogger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What an image is judged for: the repository it lies in ("": where it was scanned), and the service that is to run
+    it ("" for none). `kept`: against the baselines that it was approved against before, where it was."""
+
+    repository: str = ""
+    service: str = ""
+    kept: bool = False
+
+
+ANYWHERE = Place()
 
 
 class Judging:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._accepting = Accepting(parts)
         self._images = parts.store.images
 
     def read(self, scan: Scan) -> None:
-        """Reads the image and stores its inventories."""
+        """Reads the image and stores its inventories, and what VEX documents are attached to it."""
         inventories = self._parts.read_image(scan.repository, scan.image)
+        for image in dict.fromkeys((scan.image, *(one.image for one in inventories))):
+            self._accepting.look(scan.repository, image)
         self._images.finish_scan(scan.image, scan.number, inventories, "", self._parts.now())
 
     def fail(self, scan: Scan, reason: str) -> None:
         self._images.finish_scan(scan.image, scan.number, (), reason, self._parts.now())
 
-    def judge(self, image: str, policy_name: str, cause: str) -> tuple[Verdict, str] | None:
+    def judge(self, image: str, policy_name: str, cause: str, place: Place = ANYWHERE) -> tuple[Verdict, str] | None:
         """The verdict on what was read, stored under its cause, with its digest; None while nothing was read yet."""
-        case = self.case(image, self._parts.policies(policy_name))
+        case = self.case(image, self._parts.policies(policy_name), place)
         if case is None:
             return None
         verdict = gate.judge(case, self._parts.ecosystems, self._parts.rules)
         return self._images.add_verdict(verdict, case, cause)
 
-    def case(self, image: str, policy: Policy) -> Case | None:
+    def case(self, image: str, policy: Policy, place: Place = ANYWHERE) -> Case | None:
         """All that a verdict on what was read is made from, as of now; None while nothing was read yet.
 
         A scan that failed and a database that is not there make Undetermined verdicts: whoever waits gets an answer.
@@ -50,43 +67,95 @@ class Judging:
         if scan.state is ScanState.FAILED:
             return replace(case, unscanned=scan.reason)
         inventories = tuple(self._images.inventories(image))
+        place = replace(place, repository=place.repository or scan.repository)
         try:
-            return replace(case, inventories=inventories, consulted=self._parts.advisories().slice(inventories))
+            return replace(
+                case,
+                inventories=inventories,
+                consulted=self._consulted(inventories, baselines := self._baselines(image, policy, place)),
+                waivers=self._accepting.of(image, inventories, policy, place.repository, case.now),
+                baselines=baselines,
+            )
         except DatabaseError as error:
             return replace(case, unscanned=error.whole)
 
+    def _consulted(self, inventories: Sequence[Inventory], baselines: Mapping[str, Sequence[Inventory]]) -> Slice:
+        """What a baseline suffers is asked of the same advisories: without its packages they would say nothing of
+        them."""
+        more = [one for found in baselines.values() for one in found]
+        return self._parts.advisories().slice([*inventories, *more])
+
+    def _baselines(self, image: str, policy: Policy, place: Place) -> dict[str, tuple[Inventory, ...]]:
+        """What the policy's rules compare the image with. It is never its own, or whatever it suffers would be nothing
+        new: what runs already is judged against that which it was approved against."""
+        wanted = baselines_of(policy)
+        if not wanted:
+            return {}
+        approved = (one for one in self._images.verdicts(image) if one.policy == policy.name)
+        record = next((one for one in approved if one.status == Status.APPROVED), None)
+        kept = self._images.case(record.digest).baselines if record else {}
+        if place.kept and record:
+            return {name: kept[name] for name in wanted if name in kept}
+        digests = {
+            "running": self._running(place.service),
+            "approved": self._images.last_approved(place.repository, policy.name, image),
+        }
+        found = {
+            name: kept.get(name, ()) if digests[name] == image else tuple(self._images.inventories(digests[name]))
+            for name in wanted
+            if digests[name]
+        }
+        return {name: inventories for name, inventories in found.items() if inventories}
+
+    def _running(self, service: str) -> str:
+        """The digest that the service runs, "" for none."""
+        if not service:
+            return ""
+        try:
+            revision = self._parts.store.services.get(service).revision
+            return self._parts.store.services.definition(service, revision).image.partition("@")[2]
+        except NotFoundError:
+            return ""
+
     def _judge_for(self, approval: Approval) -> tuple[Verdict, str] | None:
-        return self.judge(approval.image, approval.policy, approval.id)
+        place = Place(approval.repository, approval.service)
+        return self.judge(approval.image, approval.policy, approval.id, place)
 
     def answer(self, image: str) -> list[str]:
         """Answers whoever waits on this image, if it can be judged. Returns the executions that may go on."""
         answer_waiting(self._parts.store.approvals, image, self._judge_for, self._parts.now())
         return list(self._parts.store.approvals.executions(image))
 
-    def demand_approval(self, image: str, cause: str) -> None:
+    def demand_approval(self, image: str, cause: str, place: Place = ANYWHERE) -> None:
         """Judges the image anew by every policy that ever judged it. DeployError unless all approve: what passed once
-        may be known as vulnerable today."""
-        policies = sorted({record.policy for record in self._images.verdicts(image)})
+        may be known as vulnerable today, and a waiver may have lapsed since."""
+        policies = self._policies_of(image)
         if not policies:
             raise DeployError(
                 f"no verdict on {image}: only approved digests run",
                 "Put an approval action before the deploy, or approve the digest in a pipeline first.",
             )
         for policy in policies:
-            judged = self.judge(image, policy, f"{cause}/{self._database()}/{policy}")
-            if judged is None or judged[0].status is not Status.APPROVED:
-                why = judged[0].summary if judged else "it is being scanned"
-                raise DeployError(
-                    f"{image} is not approved by the policy {policy!r} as of now: {why}",
-                    "Build it again with the upgrades that the verdict names.",
-                )
+            case = self.case(image, self._parts.policies(policy), replace(place, kept=True))
+            verdict = gate.judge(case, self._parts.ecosystems, self._parts.rules) if case else None
+            if case and verdict and verdict.status is Status.APPROVED:
+                # It decides as of now, whatever stands under the cause: this is the record of it.
+                self._images.add_verdict(verdict, case, f"{cause}/{self._database()}/{policy}")
+                continue
+            if case and verdict:
+                self._record(verdict, case)
+            raise DeployError(
+                f"{image} is not approved by the policy {policy!r} as of now: "
+                f"{verdict.summary if verdict else 'it is being scanned'}",
+                "Build it again with the upgrades that the verdict names.",
+            )
 
-    def renew(self, known: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-        """Judges what runs again where the advisory database, or what runs, is another than `known`: by service, the
-        database's digest and the image. Returns what is known then.
+    def renew(self, known: dict[str, str]) -> dict[str, str]:
+        """Judges what runs again where something that its verdict is made from is another than `known`, by service.
+        Returns what is known then.
 
-        A new advisory takes nothing down: the service is marked at risk, with a deadline, and its next deploy is
-        blocked.
+        A new advisory takes nothing down, nor does a waiver that lapses: the service is marked at risk, with a
+        deadline, and its next deploy is blocked.
         """
         database = self._database()
         if not database:
@@ -94,11 +163,26 @@ class Judging:
         renewed = {}
         for service in self._parts.store.services.list():
             definition = self._parts.store.services.definition(service.name, service.revision)
-            image = definition.image.partition("@")[2]
-            renewed[service.name] = (database, image)
-            if image and known.get(service.name) != (database, image):
-                self._mark(service, image, self._objections(image, f"database/{database}/{image}"))
+            name, _, image = definition.image.partition("@")
+            place = Place(self._repository(name), service.name, kept=True)
+            renewed[service.name] = self._state(database, image, place) if image else ""
+            if image and known.get(service.name) != renewed[service.name]:
+                self._mark(service, image, self._objections(image, place))
         return renewed
+
+    def _repository(self, name: str) -> str:
+        """The image's repository, as approvals name it: without our registry's address before it."""
+        return name.removeprefix(f"{self._parts.registry.address}/")
+
+    def _state(self, database: str, image: str, place: Place) -> str:
+        """Other text whenever the verdict could be another: by what is known, what is accepted, or the hour, which
+        rules may count."""
+        policies = [self._parts.policies(name).digest for name in self._policies_of(image)]
+        accepted = self._accepting.state(place.repository, self._parts.now())
+        return canonical.digest(canonical.encode([database, image, *policies, accepted, self._parts.now()[:13]]))
+
+    def _policies_of(self, image: str) -> list[str]:
+        return sorted({record.policy for record in self._images.verdicts(image)})
 
     def _mark(self, service: Service, image: str, objections: str) -> None:
         until = self._parts.later(self._parts.risk_days * 86400) if objections else ""
@@ -121,40 +205,31 @@ class Judging:
         except DatabaseError:
             return ""
 
-    def _objections(self, image: str, cause: str) -> str:
-        """Why the image would not be approved today, "" when it would."""
+    def _objections(self, image: str, place: Place) -> str:
+        """Why the image would not be approved now, "" when it would."""
         found = []
-        for policy in sorted({record.policy for record in self._images.verdicts(image)}):
-            verdict = self._standing(image, policy)
-            if verdict is None:
-                judged = self.judge(image, policy, f"{cause}/{policy}")
-                verdict = judged[0] if judged else None
-            if verdict is not None and verdict.status is not Status.APPROVED:
-                found.append(f"{policy}: {verdict.summary}")
+        for policy in self._policies_of(image):
+            case = self.case(image, self._parts.policies(policy), place)
+            if case is not None:
+                verdict = gate.judge(case, self._parts.ecosystems, self._parts.rules)
+                self._record(verdict, case)
+                if verdict.status is not Status.APPROVED:
+                    found.append(f"{policy}: {verdict.summary}")
         return "; ".join(found)
 
-    def _standing(self, image: str, policy: str) -> Verdict | None:
-        """The newest verdict of this policy, if it approved and would do so again: the database says of the image's
-        packages what it said then, and policy and engine are the same."""
-        record = next(record for record in self._images.verdicts(image) if record.policy == policy)
-        verdict = self._images.verdict(record.digest)
-        same = (self._parts.policies(policy).digest, self._parts.engine_version)
-        if verdict.status is not Status.APPROVED or (verdict.inputs.policy, verdict.inputs.engine) != same:
-            return None
-        consulted = canonical.decode(Slice, self._images.document(verdict.inputs.slice))
-        present = self._parts.advisories().slice(self._images.inventories(image))
-        return verdict if _undated(consulted) == _undated(present) else None
+    def _record(self, verdict: Verdict, case: Case) -> None:
+        """Stores the verdict after the newest of its policy, unless it says what that says: the fleet is judged again
+        by the hour, and most of it stays as it was."""
+        records = self._images.verdicts(verdict.image)
+        newest = next(record for record in records if record.policy == verdict.policy)
+        before = self._images.verdict(newest.digest)
+        if _said(before) != _said(verdict):
+            self._images.add_verdict(verdict, case, f"renewed/{newest.digest}")
 
     def tell(self, notice: Notice) -> None:
-        """Hands the notice to every notifier. One that fails keeps none of the others, and nothing else, from going
-        on."""
-        for notifier in self._parts.notifiers:
-            try:
-                notifier.notify(notice)
-            except DockgateError as error:
-                _log.warning("%s was not told: %s", notice.key, error)
+        tell(self._parts.notifiers, notice)
 
 
-def _undated(consulted: Slice) -> Slice:
-    """The slice without the times of its last check: what it says of packages."""
-    return replace(consulted, coverage=tuple(replace(one, checked_at="") for one in consulted.coverage))
+def _said(verdict: Verdict) -> tuple[object, ...]:
+    """What a verdict says, and by which policy and engine: all but the time and what followed from nothing."""
+    return verdict.status, verdict.judgements, verdict.inputs.policy, verdict.inputs.engine

@@ -15,6 +15,7 @@ from dockgate.core.adapters import (
     Registry,
     RepositoryHost,
     Target,
+    VexReader,
     Webhooks,
 )
 from dockgate.core.ports import Ecosystem, Rule
@@ -26,13 +27,15 @@ from dockgate.core.verdict import Policy
 class Parts:
     """`policies` gives a policy by name (NotFoundError lists what there is). `secret` is known to the server alone;
     `scratch` is a folder for what is in work, emptied at every start. `risk_days` is how long an image that runs may
-    stay at risk, `keep_days` how long settled approvals and handled events are kept."""
+    stay at risk, `keep_days` how long settled approvals and handled events are kept, `notice_days` how long before it
+    lapses a waiver is announced."""
 
     store: Store
     source: RepositoryHost
     builder: Builder
     registry: Registry
     read_image: ImageReader
+    vex: VexReader
     resolve_image: ImageResolver
     webhooks: Webhooks
     targets: Mapping[str, Target]
@@ -47,6 +50,7 @@ class Parts:
     clock: Clock
     risk_days: float = 14
     keep_days: float = 90
+    notice_days: float = 7
 
     def now(self) -> str:
         return text(self.clock())

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from dockgate import __version__
 from dockgate.core import purl
 from dockgate.core.model import Finding, Inventory, Package, Undetermined
-from dockgate.core.verdict import Breach, Judgement, Verdict
+from dockgate.core.verdict import Breach, Judgement, Verdict, Waived
 from dockgate.reports import GateReport, InventoryReport, ScanReport
 
 TOOL = "Dockgate"
@@ -58,6 +58,17 @@ class Part:
         held = self.judgement
         told = (("warning", held.warnings), ("note", held.notes)) if held else ()
         return tuple((word, breaches) for word, breaches in told if breaches)
+
+    @property
+    def waived(self) -> dict[Finding, Waived]:
+        """The findings that do not count, each with what accepts or excuses it."""
+        said = self.judgement.waived if self.judgement else ()
+        return {one.finding: one for one in said if one.finding}
+
+    @property
+    def accepted(self) -> tuple[Waived, ...]:
+        """Breaches without findings that were accepted."""
+        return tuple(one for one in self.judgement.waived if not one.finding) if self.judgement else ()
 
     def in_base(self, package: Package) -> bool | None:
         """Whether the base image brought it; None where nothing tells where the base image ends."""
@@ -120,6 +131,21 @@ def remedy(finding: Finding) -> str:
         "not told": f"Whether there is a fixed version of {package.source_name} is not told.",
         "won't fix": f"Its maintainers do not intend to fix {package.source_name} {package.source_version} for now.",
     }.get(finding.state.value, f"There is no fixed version of {package.source_name} yet.")
+
+
+def waiver(one: Waived) -> str:
+    """By whose word something does not count, why, and for how long; a sentence."""
+    if one.kind == "vex":
+        return f"{one.owner} says {one.reason.rstrip('.')} (VEX {one.by})."
+    until = f" until {one.until}" if one.until else " until it is fixed"
+    return f"Accepted by {one.owner}{until}: {one.reason.rstrip('.')} (waiver {one.by})."
+
+
+def vex_status(one: Waived | None) -> str:
+    """ "not_affected" or "fixed" for what a VEX statement excuses; "" for all else."""
+    if one is None or one.kind != "vex":
+        return ""
+    return "fixed" if one.reason.startswith("fixed") else "not_affected"
 
 
 def sentence(finding: Finding) -> str:

@@ -2,8 +2,8 @@
 
 `metadata.component` is the image. An index has its platforms as components of their own, each holding its packages.
 What CycloneDX has no field for stands in properties that begin with "dockgate:". A vulnerability stands once for all
-packages of which the same is said; `analysis` is left out, for a scanner cannot say what an affected package does to
-its user.
+packages of which the same is said; `analysis` holds what others said, by waiver (without a state) or
+VEX: a scanner cannot say what an affected package does to its user.
 
 Written without cyclonedx-python-lib, whose import alone takes longer than half of a scan; its schema holds the tests.
 """
@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import TextIO
 
 from dockgate.core.model import Distribution, Finding, Package, Severity
+from dockgate.core.verdict import Waived
 from dockgate.reports import Bill, GateReport, InventoryReport, ScanReport
 from dockgate.reports import _traits as traits
 from dockgate.reports._document import Document, given, urn, write
-from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remedy, whole
+from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remedy, vex_status, waiver, whole
 
 _SEVERITIES = {
     Severity.CRITICAL: "critical",
@@ -27,6 +28,7 @@ _SEVERITIES = {
     Severity.UNTRIAGED: "unknown",
 }
 _METHODS = {"CVSS:3.0": "CVSSv3", "CVSS:3.1": "CVSSv31", "CVSS:4.0": "CVSSv4"}
+_STATES = {"not_affected": "not_affected", "fixed": "resolved"}
 _NOBODY = Package("", "", "", "", "", "", "")
 
 
@@ -144,11 +146,13 @@ def _compositions(report: Whole) -> list[Document]:
 
 def _vulnerabilities(part: Part, refs: dict[Package, str], image: str) -> Iterable[Document]:
     breaking = part.breaking
-    groups: dict[tuple[Finding, tuple[str, ...], str], list[Package]] = {}
+    groups: dict[tuple[Finding, tuple[str, ...], str, Waived | None], list[Package]] = {}
     for finding in part.findings:
-        key = replace(finding, package=_NOBODY), breaking.get(finding, ()), remedy(finding)
+        by = part.waived.get(finding)
+        said = replace(by, finding=None) if by else None
+        key = replace(finding, package=_NOBODY), breaking.get(finding, ()), remedy(finding), said
         groups.setdefault(key, []).append(finding.package)
-    for (finding, rules, advice), packages in groups.items():
+    for (finding, rules, advice, said), packages in groups.items():
         yield given(
             id=finding.id,
             source=_source(finding.id),
@@ -157,6 +161,7 @@ def _vulnerabilities(part: Part, refs: dict[Package, str], image: str) -> Iterab
             description=finding.summary,
             recommendation=advice,
             published=finding.published,
+            analysis=given(state=_STATES.get(vex_status(said), ""), detail=waiver(said)) if said else {},
             affects=[
                 given(
                     ref=refs.get(package, image),

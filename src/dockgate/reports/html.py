@@ -12,7 +12,7 @@ from dockgate.core.verdict import Breach, Judgement, Status
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports import _page as page
 from dockgate.reports._clean import clean
-from dockgate.reports._parts import TOOL, VERSION, Part, Whole, link, whole
+from dockgate.reports._parts import TOOL, VERSION, Part, Whole, link, waiver, whole
 from dockgate.reports._words import (
     also,
     counts,
@@ -74,6 +74,8 @@ def _part(report: Whole, part: Part) -> Iterator[str]:
         for title, told in part.asides:
             for breach in told:
                 yield from _breach(breach, part, title)
+    if part.waived or part.accepted:
+        yield from _waived(part)
     if part.doubts:
         yield f"<h3>Cannot be said <small>{len(part.doubts)}</small></h3>"
         yield f"<ul>{''.join(f'<li>{_text(doubt.reason)}</li>' for doubt in part.doubts)}</ul>"
@@ -137,6 +139,15 @@ def _remedy(judgement: Judgement) -> Iterator[str]:
     if left := obstacles(judgement):
         yield f"<h3>{obstacles_title(remedy)}</h3>"
         yield f"<ul>{''.join(f'<li>{_text(reason)}</li>' for reason in left)}</ul>"
+
+
+def _waived(part: Part) -> Iterator[str]:
+    """What does not count, and by whose word."""
+    said = [(f"{one.id} in {one.package.name} {one.package.version}", by) for one, by in part.waived.items()]
+    said += [(one.breach, one) for one in part.accepted]
+    rows = dict.fromkeys(f"<tr><td>{_text(what)}</td><td>{_text(waiver(by))}</td></tr>" for what, by in said)
+    yield f"<h3>Does not count <small>{len(said)}</small></h3>"
+    yield from _table(("What", "By whose word"), rows)
 
 
 def _findings(findings: Iterable[Finding], part: Part) -> Iterator[str]:

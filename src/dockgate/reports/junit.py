@@ -12,7 +12,7 @@ from typing import Literal, TextIO
 from dockgate.core.model import Finding
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
-from dockgate.reports._parts import TOOL, Part, Whole, remedy, sentence, whole
+from dockgate.reports._parts import TOOL, Part, Whole, remedy, sentence, waiver, whole
 
 Outcome = Literal["failure", "error", "skipped", ""]
 Case = tuple[str, str, Outcome, str, str, str]
@@ -75,7 +75,14 @@ def _cases(part: Part) -> Iterator[Case]:
         told = True
         rules = breaking.get(finding, ())
         outcome: Outcome = "failure" if rules or not part.judgement else "skipped"
-        message = sentence(finding) if outcome == "failure" else f"Within the policy: {sentence(finding)}"
+        waived = part.waived.get(finding)
+        message = (
+            waiver(waived)
+            if waived
+            else sentence(finding)
+            if outcome == "failure"
+            else f"Within the policy: {sentence(finding)}"
+        )
         name = f"{finding.id} in {finding.package.name} {finding.package.version}"
         yield _group(finding), name, outcome, finding.severity.value, message, "\n".join(_detail(finding, rules))
     for breach in part.judgement.breaches if part.judgement else ():
@@ -86,6 +93,9 @@ def _cases(part: Part) -> Iterator[Case]:
         for breach in breaches:
             told = True
             yield "policy", breach.rule, "skipped", word, f"{word.capitalize()}: {breach.message}", ""
+    for one in part.accepted:
+        told = True
+        yield "policy", one.breach, "skipped", one.kind, waiver(one), ""
     for doubt in part.doubts:
         told = True
         yield "undetermined", doubt.subject, "error", doubt.kind or "undetermined", doubt.reason, ""

@@ -11,7 +11,7 @@ from dockgate.core.model import Finding
 from dockgate.core.verdict import Breach, Judgement, Status, Upgrade
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
-from dockgate.reports._parts import Part, Whole, link, whole
+from dockgate.reports._parts import Part, Whole, link, waiver, whole
 from dockgate.reports._words import also, counted, fix, obstacles, obstacles_title, plural, remedy_title, shares, urgent
 
 LIMIT = 60_000
@@ -117,7 +117,11 @@ def _rest(part: Part, where: str) -> Iterator[Line]:
         count = plural(len(told), title)
         yield from _folded(f"{count}{where}", (line for breach in told for line in _breach(breach, part)))
     breaking = part.breaking
-    rest = [finding for finding in part.findings if finding not in breaking]
+    waived = part.waived
+    if waived or part.accepted:
+        title = f"{plural(len(waived) + len(part.accepted), 'thing')} that does not count{where}"
+        yield from _folded(title, _waived(part))
+    rest = [finding for finding in part.findings if finding not in breaking and finding not in waived]
     if rest:
         title = f"Within the policy{where}: {counted(rest)}" if part.judgement else f"{counted(rest)}{where}"
         yield from _folded(title, _findings(rest, part))
@@ -127,6 +131,16 @@ def _folded(title: str, inner: Iterable[Line], how: str = "") -> Iterator[Line]:
     yield from _fixed("", f"<details{how}><summary>{title}</summary>", "")
     yield from inner
     yield from _fixed("", "</details>")
+
+
+def _waived(part: Part) -> Iterator[Line]:
+    head = ("Severity", "What", "Package", "Installed", "By whose word")
+    rows = [
+        (one.severity.value, _code(one.id), _code(one.package.name), _code(one.package.version), _code(waiver(by)))
+        for one, by in part.waived.items()
+    ]
+    rows += [("", _code(one.breach), "", "", _code(waiver(one))) for one in part.accepted]
+    yield from _table(head, dict.fromkeys(rows))
 
 
 def _findings(findings: Iterable[Finding], part: Part) -> Iterator[Line]:

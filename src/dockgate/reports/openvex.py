@@ -1,6 +1,7 @@
 """OpenVEX 0.2.0: a statement a vulnerability, for all packages of the image of which the same is said.
 
-A scanner knows that a package is affected, and what to do about it; not that a product is `not_affected` or `fixed`.
+A scanner knows that a package is affected, and what to do about it; that a product is `not_affected` or `fixed` it only
+passes on, from documents whose author the policy trusts.
 What could not be compared is `under_investigation`. Where there is nothing to state, `statements` is empty: the
 published schema asks for one at least, but any that could be made up would be untrue.
 """
@@ -10,10 +11,11 @@ from dataclasses import replace
 from typing import TextIO
 
 from dockgate.core.model import Finding, Package
+from dockgate.core.verdict import Waived
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._document import Document, given, urn, write
-from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remedy, whole
+from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remedy, vex_status, waiver, whole
 
 _NOBODY = Package("", "", "", "", "", "", "")
 
@@ -42,23 +44,23 @@ def _write(report: Whole, out: TextIO) -> None:
 
 
 def _statements(report: Whole) -> Iterator[Document]:
-    affected: dict[tuple[Finding, str], dict[int, list[Package]]] = {}
+    affected: dict[tuple[Finding, str, Waived | None], dict[int, list[Package]]] = {}
     doubtful: dict[tuple[str, str], dict[int, list[str]]] = {}
     for number, part in enumerate(report.parts):
         for finding in part.findings:
-            places = affected.setdefault((replace(finding, package=_NOBODY), remedy(finding)), {})
+            by = part.waived.get(finding)
+            said = replace(by, finding=None) if by else None
+            places = affected.setdefault((replace(finding, package=_NOBODY), remedy(finding), said), {})
             places.setdefault(number, []).append(finding.package)
         for doubt in part.doubts:
             for identity in doubt.ids:
                 doubtful.setdefault((identity, doubt.reason), {}).setdefault(number, []).append(doubt.subject)
-    for (finding, advice), packages in affected.items():
+    for (finding, advice, said), packages in affected.items():
         purls = {number: [package.purl for package in held] for number, held in packages.items()}
         yield given(
             vulnerability=_vulnerability(finding.id, finding.aliases, finding.summary),
             products=list(_products(report, purls)),
-            status="affected",
-            status_notes=clean(_notes(finding)),
-            action_statement=clean(advice),
+            **_status(finding, advice, said),
         )
     for (identity, reason), subjects in doubtful.items():
         yield given(
@@ -67,6 +69,17 @@ def _statements(report: Whole) -> Iterator[Document]:
             status="under_investigation",
             status_notes=clean(reason),
         )
+
+
+def _status(finding: Finding, advice: str, said: Waived | None) -> Document:
+    """What others' VEX says is passed on with whose word it is; a waiver leaves the package affected."""
+    notes = clean(_notes(finding))
+    by = clean(waiver(said)) if said else ""
+    if (status := vex_status(said)) == "not_affected":
+        return {"status": status, "status_notes": notes, "impact_statement": by}
+    if status:
+        return {"status": status, "status_notes": f"{by} {notes}"}
+    return {"status": "affected", "status_notes": notes, "action_statement": f"{clean(advice)} {by}".strip()}
 
 
 def _vulnerability(identity: str, aliases: Iterable[str] = (), summary: str = "") -> Document:

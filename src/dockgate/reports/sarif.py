@@ -8,14 +8,15 @@ import hashlib
 from typing import TextIO
 
 from dockgate.core.model import Finding, Severity, Undetermined
-from dockgate.core.verdict import Breach
+from dockgate.core.verdict import Breach, Waived
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._document import Document, given, write
-from dockgate.reports._parts import TOOL, VERSION, Part, Whole, link, remedy, sentence, uri, whole
+from dockgate.reports._parts import TOOL, VERSION, Part, Whole, link, remedy, sentence, uri, waiver, whole
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "IMAGE"
+_ACCEPTED = "policy/accepted"
 
 _LEVELS = {
     Severity.CRITICAL: "error",
@@ -56,6 +57,8 @@ def _run(report: Whole, part: Part) -> Document:
     bare = [("error", one) for one in part.judgement.breaches if not one.findings] if part.judgement else []
     bare += [(level, one) for level, told in part.asides for one in told]
     rules |= {_breach_id(breach): _breach_rule(breach) for _, breach in bare}
+    if part.accepted:
+        rules[_ACCEPTED] = {"id": _ACCEPTED, "shortDescription": {"text": "What breaks the policy, and was accepted."}}
     index = {identity: number for number, identity in enumerate(rules)}
     breaking = part.breaking
     return {
@@ -72,6 +75,7 @@ def _run(report: Whole, part: Part) -> Document:
         "results": [
             *(_result(one, index[one.id], part, breaking.get(one, ())) for one in part.findings),
             *(_breach(one, level, index[_breach_id(one)]) for level, one in bare),
+            *(_accepted(one, index[_ACCEPTED]) for one in part.accepted),
         ],
         "properties": _properties(report, part),
     }
@@ -112,6 +116,7 @@ def _result(finding: Finding, index: int, part: Part, rules: tuple[str, ...]) ->
     level = _LEVELS[finding.severity]
     if part.judgement:
         level = "error" if rules else "note" if level == "note" else "warning"
+    waived = part.waived.get(finding)
     identity = "\n".join((finding.id, package.ecosystem, package.name, package.path)).encode(
         "utf-8", "backslashreplace"
     )
@@ -132,6 +137,7 @@ def _result(finding: Finding, index: int, part: Part, rules: tuple[str, ...]) ->
             }
         ],
         "partialFingerprints": {"dockgate/v1": hashlib.sha256(identity).hexdigest()},
+        **given(suppressions=[_suppression(waived)] if waived else []),
         "properties": given(
             severity=finding.severity.value,
             ratedBy=finding.rating.source,
@@ -168,6 +174,24 @@ def _breach(breach: Breach, level: str, index: int) -> Document:
         "message": {"text": clean(breach.message)},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": ".", "uriBaseId": ROOT}}}],
     }
+
+
+def _accepted(one: Waived, index: int) -> Document:
+    """A breach that no finding stands for, and that was accepted."""
+    place = {"physicalLocation": {"artifactLocation": {"uri": ".", "uriBaseId": ROOT}}}
+    return {
+        "ruleId": _ACCEPTED,
+        "ruleIndex": index,
+        "level": "note",
+        "message": {"text": clean(one.breach)},
+        "locations": [place],
+        "suppressions": [_suppression(one)],
+    }
+
+
+def _suppression(one: Waived) -> Document:
+    """Not by a comment in the source, but from outside (section 3.35.2)."""
+    return {"kind": "external", "status": "accepted", "justification": clean(waiver(one))}
 
 
 def _notification(doubt: Undetermined) -> Document:

@@ -15,7 +15,7 @@ from dockgate.reports import Bill, GateReport, InventoryReport, ScanReport
 from dockgate.reports import _traits as traits
 from dockgate.reports._clean import clean
 from dockgate.reports._document import Document, given, urn, write
-from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remedy, whole
+from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remedy, waiver, whole
 
 _UNSAID = "NOASSERTION"
 _BY = f"Tool: {TOOL}-{VERSION}"
@@ -78,7 +78,8 @@ def _contained(part: Part, created: str) -> Iterable[Document]:
     suffered: dict[Package, list[Document]] = {}
     for finding in part.findings:
         if locator := link(finding.id):
-            comment = clean(f"{finding.severity}. {remedy(finding)}")
+            by = part.waived.get(finding)
+            comment = clean(f"{finding.severity}. {remedy(finding)}{f' {waiver(by)}' if by else ''}")
             suffered.setdefault(finding.package, []).append(_reference("SECURITY", "advisory", locator, comment))
     for package in part.packages:
         facts = json.dumps(dict(traits.of_package(package)))

@@ -10,6 +10,7 @@ from dockgate.core.model import Coverage, Finding, Inventory, Package
 from dockgate.core.verdict import Status
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._lines import aligned, bullets, console, counts, fix, line, marks, plural, severity, show, some
+from dockgate.reports._parts import Part, waiver, whole
 from dockgate.reports._verdict import headline, reasons, sentences
 from dockgate.reports._words import support
 
@@ -46,6 +47,8 @@ class Table:
         if verdict.status is Status.APPROVED:
             show(to, [line(f"  {verdict.summary}.")])
         reasons(to, verdict, {entry.reason for inventory in report.inventories for entry in inventory.unread})
+        for part in whole(report).parts:
+            _waived(to, part, several=len(verdict.judgements) > 1)
 
 
 REPORT: Report = Table()
@@ -142,6 +145,17 @@ def _unread(to: Console, inventory: Inventory) -> None:
                 for entry in inventory.unread
             ),
         )
+
+
+def _waived(to: Console, part: Part, *, several: bool) -> None:
+    """What does not count, and by whose word."""
+    said = [
+        f"{finding.id} in {finding.package.name} {finding.package.version}: {waiver(one)}"
+        for finding, one in part.waived.items()
+    ] + [f"{one.breach}: {waiver(one)}" for one in part.accepted]
+    if said:
+        _heading(to, f"Does not count{f' on {part.platform}' if several else ''}", len(said))
+        bullets(to, dict.fromkeys(said))
 
 
 def _checked(to: Console, coverage: Iterable[Coverage]) -> None:

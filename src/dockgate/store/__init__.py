@@ -23,6 +23,8 @@ from dockgate.store.people import SqlPrincipals, SqlTokens
 from dockgate.store.pipelines import SqlPipelines, SqlRepositories
 from dockgate.store.schema import identity
 from dockgate.store.services import SqlServices
+from dockgate.store.vex import SqlVex
+from dockgate.store.waivers import SqlWaivers
 
 __all__ = ["OpenStore", "migrate", "open_store"]
 
@@ -67,6 +69,8 @@ def open_store(folder: Path, url: str | None = None) -> OpenStore:
         approvals=SqlApprovals(database),
         deliveries=SqlDeliveries(database),
         services=SqlServices(database),
+        waivers=SqlWaivers(database),
+        vex=SqlVex(database),
         principals=SqlPrincipals(database),
         tokens=SqlTokens(database),
         audit=SqlAudit(database),

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 
 from dockgate.core.canonical import decode, digest, encode
 from dockgate.core.errors import NotFoundError
@@ -12,7 +12,7 @@ from dockgate.core.gate import inputs
 from dockgate.core.model import Inventory, Slice
 from dockgate.core.policy import of_bytes, policy_bytes
 from dockgate.core.stores import PushedImage, Scan, ScanState, VerdictRecord
-from dockgate.core.verdict import Case, Policy, Reported, Verdict, Waivers
+from dockgate.core.verdict import Case, Policy, Reported, Status, Verdict, Waivers
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import select_as
 from dockgate.store.schema import documents, pushed_images, scan_inventories, scans, verdicts
@@ -146,6 +146,19 @@ class SqlImages:
         query = _RECORD.where(verdicts.c.image == image).order_by(verdicts.c.seq.desc())
         with self._database.read() as connection:
             return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
+
+    def last_approved(self, repository: str, policy: str, image: str) -> str:
+        pushed = select(pushed_images.c.digest).where(pushed_images.c.repository == repository)
+        scanned = select(scans.c.image).where(scans.c.repository == repository)
+        query = (
+            select(verdicts.c.image)
+            .where(verdicts.c.policy == policy, verdicts.c.status == Status.APPROVED, verdicts.c.image != image)
+            .where(or_(verdicts.c.image.in_(pushed), verdicts.c.image.in_(scanned)))
+            .order_by(verdicts.c.seq.desc())
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            return connection.scalar(query) or ""
 
     def document(self, digest: str) -> bytes:
         with self._database.read() as connection:

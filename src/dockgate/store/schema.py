@@ -21,7 +21,7 @@ from dockgate.core.events import EventKind
 from dockgate.core.people import Permission, Role
 from dockgate.core.pipeline import Pipeline, State
 from dockgate.core.stores import ScanState
-from dockgate.core.verdict import Status
+from dockgate.core.verdict import Status, Waiver
 from dockgate.store.columns import Choice, Json, Key, Words
 
 metadata = MetaData(
@@ -232,6 +232,46 @@ services = Table(
     _words("deployed_by"),
     ForeignKeyConstraint(["name", "revision"], [task_definitions.c.family, task_definitions.c.revision]),
 )
+
+waivers = Table(
+    "waivers",
+    metadata,
+    _seq(),
+    _words("id", unique=True),
+    Column("body", Json(Waiver), nullable=False),
+    _words("until"),
+    _words("revoked_at"),
+    _words("revoked_by"),
+    _words("announced_at"),
+)
+Index(None, waivers.c.revoked_at, waivers.c.until)
+
+vex_documents = Table(
+    "vex_documents",
+    metadata,
+    _seq(),
+    _words("document", ForeignKey(documents.c.digest)),
+    _words("image"),
+    _words("format"),
+    _words("author"),
+    _words("signer"),
+    _words("added_at"),
+    _words("removed_at"),
+    _words("removed_by"),
+    Column("envelopes", Json(tuple[str, ...]), nullable=False),
+    Column("changes", Integer, nullable=False),
+    UniqueConstraint("document", "image"),
+)
+Index(None, vex_documents.c.image, vex_documents.c.removed_at)
+"""`changes` counts how often the row was written."""
+
+vex_statements = Table(
+    "vex_statements",
+    metadata,
+    _words("document", ForeignKey(documents.c.digest), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+"""All statements of a document as canonical JSON, deflated: they are read together or not at all."""
 
 principals = Table(
     "principals",

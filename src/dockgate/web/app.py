@@ -14,7 +14,18 @@ from dockgate import __version__
 from dockgate.bootstrap.server import Server
 from dockgate.core import errors
 from dockgate.web import git, registry
-from dockgate.web.api import approvals, asking, deploys, executions, health, images, people, pipelines, registries
+from dockgate.web.api import (
+    approvals,
+    asking,
+    deploys,
+    executions,
+    health,
+    images,
+    people,
+    pipelines,
+    registries,
+    waivers,
+)
 from dockgate.web.caller import Audited, Failures, loopback
 from dockgate.web.limit import BodyLimit
 
@@ -56,7 +67,7 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
     app.state.server = server
     app.state.failures = Failures()
     # Paths are tried in this order, and an approval's id is a path of any length: what goes on behind it comes first.
-    for part in (health, pipelines, executions, asking, approvals, images, deploys, people, registries):
+    for part in (health, pipelines, executions, asking, approvals, images, waivers, deploys, people, registries):
         app.include_router(part.router, prefix="/api/v1")
     app.include_router(registry.router)
     app.include_router(git.router)

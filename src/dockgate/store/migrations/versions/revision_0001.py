@@ -12,6 +12,7 @@ def upgrade() -> None:
     _pipelines()
     _images()
     _services()
+    _waivers()
     _people()
 
 
@@ -142,6 +143,34 @@ def _services() -> None:
         *_text("at_risk", "at_risk_until", "deployed_by"),
         sa.PrimaryKeyConstraint("name"),
         sa.ForeignKeyConstraint(["name", "revision"], ["task_definitions.family", "task_definitions.revision"]),
+    )
+
+
+def _waivers() -> None:
+    op.create_table(
+        "waivers",
+        *_integer("seq"),
+        *_text("id", "body", "until", "revoked_at", "revoked_by", "announced_at"),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    _index("waivers", "revoked_at", "until")
+    op.create_table(
+        "vex_documents",
+        *_integer("seq"),
+        *_text("document", "image", "format", "author", "signer", "added_at", "removed_at", "removed_by", "envelopes"),
+        *_integer("changes"),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("document", "image"),
+        sa.ForeignKeyConstraint(["document"], ["documents.digest"]),
+    )
+    _index("vex_documents", "image", "removed_at")
+    op.create_table(
+        "vex_statements",
+        *_text("document"),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("document"),
+        sa.ForeignKeyConstraint(["document"], ["documents.digest"]),
     )
 
 

@@ -1,0 +1,115 @@
+"""What is attached to an image in its registry: OCI referrers, by the API or its tag, and cosign's attestations.
+
+OCI distribution spec 1.1, "Listing Referrers" and "Referrers Tag Schema"; cosign's SIGNATURE_SPEC.md for the tag
+`sha256-<hex>.att`, under which a manifest has an attestation a layer.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from dockgate.core.errors import DockgateError, ImageError, NotFoundError, UsageError
+from dockgate.images.blobs import DOCUMENT_LIMIT, Verified
+from dockgate.images.manifest import load
+from dockgate.images.reference import check_digest, parse_remote
+from dockgate.images.registry import RegistryOrigin, registry_origin
+
+MOST = 64
+"""documents of one image that are read"""
+SIZE_LIMIT = 16 * 2**20
+"""bytes of one document; larger ones are left out"""
+_KINDS = ("openvex", "vex", "in-toto", "dsse", "sigstore.bundle", "cyclonedx", "csaf")
+"""what stands in the media types of documents that are worth reading; a layer of an image has none of it"""
+_NAMES = frozenset({"manifests", "layers", "subject", "digest", "size", "mediaType", "artifactType", "config"})
+
+
+def read(reference: str, *, ca_bundle: Path | None = None, insecure: bool = False) -> list[bytes]:
+    """The documents beside the image `reference` names by digest, as they lie there, none twice.
+
+    Raises UnavailableError and DeniedError. What is broken is left out: it could only have excused something.
+    """
+    named = parse_remote(reference)
+    with closing(registry_origin(named, ca_bundle=ca_bundle, insecure=insecure)) as origin:
+        found: dict[str, bytes] = {}
+        for manifest in _manifests(origin, named.digest):
+            for digest, size in _documents(manifest):
+                if digest not in found and len(found) < MOST:
+                    try:
+                        found[digest] = _blob(origin, digest, size)
+                    except ImageError:
+                        continue
+        return list(found.values())
+
+
+def _manifests(origin: RegistryOrigin, digest: str) -> Iterator[dict[str, Any]]:
+    """The manifests that refer to the digest, and cosign's."""
+    tag = digest.replace(":", "-")
+    index = origin.referrers(digest)
+    if index is None:
+        index = _tagged(origin, tag)
+    listed = _load(index).get("manifests") if index else None
+    for one in listed[:MOST] if isinstance(listed, list) else ():
+        kind = f"{one.get('artifactType', '')} {one.get('mediaType', '')}" if isinstance(one, dict) else ""
+        if not kind.strip() or not _is_digest(one.get("digest")):
+            continue
+        try:
+            manifest = _load(origin.manifest(one["digest"]))
+        except (DockgateError, ValueError):
+            continue
+        subject = manifest.get("subject")
+        if isinstance(subject, dict) and subject.get("digest") == digest:
+            yield manifest
+    attestations = _tagged(origin, f"{tag}.att")
+    if attestations:
+        yield _load(attestations)
+
+
+def _tagged(origin: RegistryOrigin, tag: str) -> bytes | None:
+    try:
+        return origin.tagged(tag)
+    except NotFoundError:
+        return None
+
+
+def _load(data: bytes) -> dict[str, Any]:
+    try:
+        return load(data, "What is attached", _NAMES)
+    except ImageError:
+        return {}
+
+
+def _documents(manifest: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Digest and size of each layer that may be a document."""
+    layers = manifest.get("layers")
+    whole = str(manifest.get("artifactType", ""))
+    for layer in layers[:MOST] if isinstance(layers, list) else ():
+        if not isinstance(layer, dict):
+            continue
+        digest, size = layer.get("digest"), layer.get("size")
+        kind = f"{layer.get('mediaType', '')} {whole}".lower()
+        if (
+            isinstance(digest, str)
+            and isinstance(size, int)
+            and 0 < size <= SIZE_LIMIT
+            and any(one in kind for one in _KINDS)
+        ):
+            yield digest, size
+
+
+def _blob(origin: RegistryOrigin, digest: str, size: int) -> bytes:
+    with origin.blob(digest) as source, closing(Verified(source, digest, size)) as verified:
+        data = bytearray()
+        while chunk := verified.read(DOCUMENT_LIMIT):
+            data += chunk
+        verified.verify()
+        return bytes(data)
+
+
+def _is_digest(text: object) -> bool:
+    """What a document gives for one becomes part of a URL."""
+    try:
+        check_digest(text if isinstance(text, str) else "")
+    except UsageError:
+        return False
+    return True

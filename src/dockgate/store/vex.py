@@ -1,0 +1,89 @@
+"""VEX documents: whose they are, what they are attached to, and what they state."""
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import lru_cache
+
+from sqlalchemy import Connection, func, select, update
+
+from dockgate.core import canonical
+from dockgate.core.errors import NotFoundError
+from dockgate.core.stores import VexRecord
+from dockgate.core.verdict import Statement
+from dockgate.store.engine import Database, insert_new
+from dockgate.store.queries import select_as
+from dockgate.store.schema import documents, vex_documents, vex_statements
+
+KIND = "Vex"
+"""of its bytes among the documents"""
+CACHED = 64
+"""documents whose statements are kept at hand; they never change"""
+
+_RECORD = select_as(VexRecord, vex_documents)
+
+
+class SqlVex:
+    """`core.stores.Vex`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._statements = lru_cache(CACHED)(self._read)
+
+    def add(self, record: VexRecord, data: bytes, statements: Sequence[Statement]) -> VexRecord:
+        body = zlib.compress(canonical.encode(list(statements)))
+        kept = {"digest": record.document, "kind": KIND, "body": zlib.compress(data)}
+        with self._database.write() as connection:
+            insert_new(connection, documents, kept)
+            insert_new(connection, vex_statements, {"document": record.document, "body": body})
+            if not insert_new(connection, vex_documents, {**asdict(record), "changes": 1}):
+                present = _get(connection, record.document, record.image)
+                envelopes = tuple(dict.fromkeys((*present.envelopes, *record.envelopes)))
+                if present.removed_at or envelopes != present.envelopes:
+                    self._change(connection, present, {**asdict(record), "envelopes": envelopes})
+            return _get(connection, record.document, record.image)
+
+    def list(self) -> Sequence[VexRecord]:
+        with self._database.read() as connection:
+            rows = connection.execute(_RECORD.order_by(vex_documents.c.seq.desc())).mappings()
+            return [VexRecord(**row) for row in rows]
+
+    def standing(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[Statement]]]:
+        """Oldest first."""
+        lives = vex_documents.c.removed_at == "", vex_documents.c.image.in_(["", *images])
+        with self._database.read() as connection:
+            rows = connection.execute(_RECORD.where(*lives).order_by(vex_documents.c.seq)).mappings().all()
+        records = [VexRecord(**row) for row in rows]
+        return [(record, self._statements(record.document)) for record in records]
+
+    def remove(self, document: str, who: str, now: str) -> VexRecord:
+        with self._database.write() as connection:
+            present = _get(connection, document, "")
+            if not present.removed_at:
+                self._change(connection, present, {"removed_at": now, "removed_by": who})
+            return _get(connection, document, "")
+
+    def revision(self) -> str:
+        query = select(func.count(), func.coalesce(func.sum(vex_documents.c.changes), 0))
+        with self._database.read() as connection:
+            return "/".join(map(str, connection.execute(query).one()))
+
+    def _read(self, document: str) -> tuple[Statement, ...]:
+        with self._database.read() as connection:
+            body = connection.scalar(select(vex_statements.c.body).where(vex_statements.c.document == document))
+        found: tuple[Statement, ...] = canonical.build(tuple[Statement, ...], json.loads(zlib.decompress(body or b"")))
+        return found
+
+    @staticmethod
+    def _change(connection: Connection, record: VexRecord, values: dict[str, object]) -> None:
+        this = vex_documents.c.document == record.document, vex_documents.c.image == record.image
+        connection.execute(update(vex_documents).where(*this).values(**values, changes=vex_documents.c.changes + 1))
+
+
+def _get(connection: Connection, document: str, image: str) -> VexRecord:
+    this = vex_documents.c.document == document, vex_documents.c.image == image
+    row = connection.execute(_RECORD.where(*this)).mappings().first()
+    if row is None:
+        raise NotFoundError(f"no VEX document {document!r} was uploaded", "`dockgate vex list` names those there are.")
+    return VexRecord(**row)

@@ -1,0 +1,65 @@
+"""Waivers, and what became of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, or_, select, update
+
+from dockgate.core.errors import NotFoundError
+from dockgate.core.stores import WaiverRecord
+from dockgate.core.verdict import Waiver
+from dockgate.store.engine import Database, insert_new
+from dockgate.store.schema import waivers
+
+_RECORD = select(waivers.c.body, waivers.c.revoked_at, waivers.c.revoked_by, waivers.c.announced_at)
+
+
+class SqlWaivers:
+    """`core.stores.Waivers`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, waiver: Waiver) -> WaiverRecord:
+        row = {"id": waiver.id, "body": waiver, "until": waiver.until}
+        with self._database.write() as connection:
+            insert_new(connection, waivers, {**row, "revoked_at": "", "revoked_by": "", "announced_at": ""})
+            return _get(connection, waiver.id)
+
+    def get(self, waiver_id: str) -> WaiverRecord:
+        with self._database.read() as connection:
+            return _get(connection, waiver_id)
+
+    def list(self) -> Sequence[WaiverRecord]:
+        with self._database.read() as connection:
+            return [_record(row) for row in connection.execute(_RECORD.order_by(waivers.c.seq.desc())).mappings()]
+
+    def standing(self, now: str) -> Sequence[WaiverRecord]:
+        """Oldest first."""
+        lives = waivers.c.revoked_at == "", or_(waivers.c.until == "", waivers.c.until > now)
+        with self._database.read() as connection:
+            rows = connection.execute(_RECORD.where(*lives).order_by(waivers.c.seq)).mappings()
+            return [_record(row) for row in rows]
+
+    def revoke(self, waiver_id: str, who: str, now: str) -> WaiverRecord:
+        return self._write(waiver_id, waivers.c.revoked_at, revoked_at=now, revoked_by=who)
+
+    def announced(self, waiver_id: str, now: str) -> None:
+        self._write(waiver_id, waivers.c.announced_at, announced_at=now)
+
+    def _write(self, waiver_id: str, unless: Any, **values: str) -> WaiverRecord:
+        """Once: while the column `unless` is empty."""
+        with self._database.write() as connection:
+            connection.execute(update(waivers).where(waivers.c.id == waiver_id, unless == "").values(**values))
+            return _get(connection, waiver_id)
+
+
+def _get(connection: Connection, waiver_id: str) -> WaiverRecord:
+    row = connection.execute(_RECORD.where(waivers.c.id == waiver_id)).mappings().first()
+    if row is None:
+        raise NotFoundError(f"there is no waiver {waiver_id!r}", "`dockgate waiver list` names those there are.")
+    return _record(row)
+
+
+def _record(row: RowMapping) -> WaiverRecord:
+    return WaiverRecord(row["body"], row["revoked_at"], row["revoked_by"], row["announced_at"])

@@ -1,0 +1,120 @@
+"""`dockgate waiver`, `dockgate vex`, and both at a terminal without a server."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.cli import answers, layouts
+from tests.cli.conftest import Dockgate
+from tests.cli.fake_server import FakeServer
+from tests.cli.test_scan import Run, image, run
+
+from dockgate.core.canonical import plain
+from dockgate.core.verdict import Waiver
+
+__all__ = ["run"]
+
+MADE = Waiver(
+    "w-1", "ana", "Never called.", "CVE-2024-1", "pkg:npm/a", until=answers.ago(-86400 * 5), created_at=answers.ago(5),
+    created_by="bob",
+)  # fmt: skip
+OLD = layouts.debian(openssl="3.5.0-1")
+"""one finding of it breaks the default policy"""
+DOCUMENT = "sha256:" + "d" * 64
+
+
+def view(state: str = "Standing", **changes: Any) -> Any:
+    return {"waiver": plain(MADE), "state": state, "revoked_at": "", "revoked_by": "", "announced_at": "", **changes}
+
+
+def document(**changes: Any) -> Any:
+    return {
+        "document": DOCUMENT, "image": "", "format": "openvex", "author": "Vendor", "signer": "principal:ana",
+        "signed": False, "added_at": answers.ago(5), "removed_at": "", "removed_by": "", **changes,
+    }  # fmt: skip
+
+
+def test_a_waiver_is_added_with_its_end(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["POST /waivers"] = view()
+    ran = dockgate("waiver", "add", "--vulnerability", "CVE-2024-1", "--until", "2026-12-31", "--owner", "ana",
+                   "--reason", "Never called.", "--key", "k")  # fmt: skip
+    assert ran.code == 0
+    assert "w-1: CVE-2024-1 pkg:npm/a, until 20" in ran.out
+    sent = server.asked[-1]
+    assert sent.json()["until_fixed"] is False
+    assert {name.lower(): value for name, value in sent.headers.items()}["idempotency-key"] == "k"
+    assert dockgate("waiver", "add", "--vulnerability", "CVE-2024-1", "--until", "2026-12-31").code == 2
+
+
+def test_waivers_are_listed_shown_and_revoked(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["GET /waivers"] = [view(), view("Revoked")]
+    ran = dockgate("waiver", "list", "--state", "revoked")
+    assert "Standing" in ran.out
+    assert server.asked[-1].query == {"state": "Revoked"}
+    server.answers["GET /waivers/w-1"] = view()
+    shown = dockgate("waiver", "show", "w-1").out
+    for text in ("Never called.", "by bob", "in 4 days"):
+        assert text in shown
+    server.answers["POST /waivers/w-1/revoke"] = view("Revoked", revoked_at=answers.ago(1), revoked_by="eve")
+    assert "by eve" in dockgate("waiver", "revoke", "w-1").out
+
+
+def test_vex_documents_are_added_listed_and_removed(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
+    file = tmp_path / "vex.json"
+    file.write_text("{}")
+    server.answers["POST /vex"] = document()
+    assert "Vendor" in dockgate("vex", "add", str(file)).out
+    assert (server.asked[-1].body, server.asked[-1].query["name"]) == (b"{}", str(file))
+    server.answers["GET /vex"] = [document(), document(image=DOCUMENT, signer="", signed=True)]
+    listed = dockgate("vex", "list").out
+    assert "its signature, on sha256:dddddddddddd…" in listed
+    server.answers[f"POST /vex/{DOCUMENT}/remove"] = document(removed_at=answers.ago(1), removed_by="eve")
+    assert "removed by eve" in dockgate("vex", "remove", DOCUMENT).out
+    server.answers[f"POST /images/{DOCUMENT}/vex"] = []
+    assert "No VEX documents." in dockgate("vex", "look", DOCUMENT, "app").out
+
+
+def rejected(run: Run, reference: str) -> str:
+    """The finding for which it is."""
+    ran = run("gate", reference, "-o", "json")
+    assert ran.code == 1
+    (platform,) = json.loads(ran.out)["platforms"]
+    (found,) = {one["id"] for breach in platform["breaches"] for one in breach["findings"]}
+    return str(found)
+
+
+def test_the_gate_takes_waivers_from_a_file(run: Run, tmp_path: Path) -> None:
+    reference = image(tmp_path / "image", OLD)
+    found = rejected(run, reference)
+    file = tmp_path / "waivers.yaml"
+    file.write_text(f"- vulnerability: {found}\n  until: 2999-01-01\n  owner: ana\n  reason: Never called.\n")
+    ran = run("gate", reference, "--waivers", str(file))
+    assert ran.code == 0
+    assert "Never called (waiver" in ran.out
+    file.write_text(f"- vulnerability: {found}\n  owner: ana\n")
+    refused = run("gate", reference, "--waivers", str(file))
+    assert refused.code == 2
+    assert f"{file}:1: 0.reason: it is missing" in refused.err
+
+
+def test_the_gate_takes_vex_of_an_author_that_the_policy_trusts(run: Run, tmp_path: Path) -> None:
+    reference = image(tmp_path / "image", OLD)
+    found = rejected(run, reference)
+    document = {
+        "@context": "https://openvex.dev/ns/v0.2.0",
+        "author": "Vendor",
+        "timestamp": "2026-11-01T00:00:00Z",
+        "statements": [
+            {"vulnerability": {"name": found}, "status": "not_affected", "impact_statement": "Not built in."}
+        ],
+    }
+    vex = tmp_path / "vex.json"
+    vex.write_text(json.dumps(document))
+    policy = tmp_path / "trusting.yaml"
+    policy.write_text("max_findings: {CRITICAL: 0, HIGH: 0}\nvex: {authors: [{name: Vendor}]}\n")
+    ran = run("gate", reference, "--policy", str(policy), "--vex", str(vex))
+    assert ran.code == 0
+    assert "Vendor says not_affected. Not built in (VEX" in ran.out
+    assert run("gate", reference, "--vex", str(vex)).code == 1
+    vex.write_text("{}")
+    assert "is no VEX document" in run("gate", reference, "--vex", str(vex)).err

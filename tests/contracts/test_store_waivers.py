@@ -1,0 +1,104 @@
+"""What every store promises of waivers and VEX documents. Each changing call is made twice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
+
+from dockgate.core.errors import NotFoundError
+from dockgate.core.stores import Store, VexRecord
+from dockgate.core.verdict import Statement, VexStatus, Waiver
+
+WAIVER = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until=LATER, created_at=NOW, created_by="ana")
+UPLOADED = VexRecord("sha256:d1", "", "openvex", "Vendor", "principal:ana", NOW)
+ATTACHED = VexRecord("sha256:d2", IMAGE, "openvex", "Vendor", "", NOW, envelopes=("one",))
+SAID = Statement("sha256:d1", "openvex", "Vendor", "", ("CVE-2024-1",), VexStatus.FIXED, ("pkg:npm/a",))
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def test_a_waiver_is_added_once(store: Store) -> None:
+    first = store.waivers.add(WAIVER)
+    assert first.waiver == WAIVER
+    assert store.waivers.add(replace(WAIVER, owner="bob")) == first
+    assert store.waivers.get("w1") == first
+    with pytest.raises(NotFoundError, match="'w2'") as caught:
+        store.waivers.get("w2")
+    assert "dockgate waiver list" in caught.value.advice
+
+
+def test_a_revoked_waiver_stays_on_the_record_and_does_not_stand(store: Store) -> None:
+    for waiver in (WAIVER, replace(WAIVER, id="w2", until="", until_fixed=True)):
+        store.waivers.add(waiver)
+    assert [one.waiver.id for one in store.waivers.standing(NOW)] == ["w1", "w2"]
+    revoked = store.waivers.revoke("w1", "bob", NOW)
+    assert (revoked.revoked_by, revoked.revoked_at) == ("bob", NOW)
+    assert store.waivers.revoke("w1", "eve", LATER) == revoked
+    assert [one.waiver.id for one in store.waivers.standing(NOW)] == ["w2"]
+    assert [one.waiver.id for one in store.waivers.list()] == ["w2", "w1"]
+    with pytest.raises(NotFoundError):
+        store.waivers.revoke("w3", "bob", NOW)
+
+
+def test_a_waiver_stands_until_its_date(store: Store) -> None:
+    store.waivers.add(WAIVER)
+    assert list(store.waivers.standing(LATER)) == []
+
+
+def test_a_waiver_is_announced_once(store: Store) -> None:
+    store.waivers.add(WAIVER)
+    for now in (NOW, LATER):
+        store.waivers.announced("w1", now)
+    assert store.waivers.get("w1").announced_at == NOW
+
+
+def test_a_document_is_kept_with_its_statements(store: Store) -> None:
+    for _ in range(2):
+        assert store.vex.add(UPLOADED, b"{}", [SAID]) == UPLOADED
+    assert store.images.document("sha256:d1") == b"{}"
+    assert [(record, list(said)) for record, said in store.vex.standing([])] == [(UPLOADED, [SAID])]
+    assert list(store.vex.list()) == [UPLOADED]
+
+
+def test_what_is_attached_stands_for_its_image_alone(store: Store) -> None:
+    store.vex.add(UPLOADED, b"{}", [SAID])
+    store.vex.add(ATTACHED, b"[]", [])
+    assert [record.document for record, _ in store.vex.standing([IMAGE])] == ["sha256:d1", "sha256:d2"]
+    assert [record.document for record, _ in store.vex.standing(["sha256:other"])] == ["sha256:d1"]
+    more = store.vex.add(replace(ATTACHED, envelopes=("two", "one")), b"[]", [])
+    assert more.envelopes == ("one", "two")
+    assert store.vex.add(ATTACHED, b"[]", []) == more
+
+
+def test_what_was_removed_stands_again_when_it_is_added_again(store: Store) -> None:
+    store.vex.add(UPLOADED, b"{}", [SAID])
+    removed = store.vex.remove("sha256:d1", "bob", LATER)
+    assert (removed.removed_by, removed.removed_at) == ("bob", LATER)
+    assert store.vex.remove("sha256:d1", "eve", NOW) == removed
+    assert list(store.vex.standing([])) == []
+    assert list(store.vex.list()) == [removed]
+    again = replace(UPLOADED, signer="principal:bob")
+    assert store.vex.add(again, b"{}", [SAID]) == again
+    with pytest.raises(NotFoundError):
+        store.vex.remove("sha256:d2", "bob", NOW)
+
+
+def test_every_change_of_documents_is_another_revision(store: Store) -> None:
+    seen = [store.vex.revision()]
+    store.vex.add(UPLOADED, b"{}", [SAID])
+    seen.append(store.vex.revision())
+    store.vex.add(UPLOADED, b"{}", [SAID])
+    assert store.vex.revision() == seen[-1]
+    store.vex.remove("sha256:d1", "bob", LATER)
+    seen.append(store.vex.revision())
+    store.vex.add(UPLOADED, b"{}", [SAID])
+    seen.append(store.vex.revision())
+    store.vex.add(ATTACHED, b"[]", [])
+    seen.append(store.vex.revision())
+    assert len(set(seen)) == len(seen)

@@ -1,0 +1,243 @@
+"""Waivers and VEX on a server, by the API alone: what they turn, what becomes of them, what they leave at risk."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.scenarios.defects import Found
+from tests.scenarios.live import until
+from tests.scenarios.server import ServerSystem, advisory
+
+from dockgate import ecosystems, rules
+from dockgate.attestations import dsse
+from dockgate.core import canonical, gate
+from dockgate.core.model import Severity
+from dockgate.core.policy import of_rules
+from dockgate.core.verdict import Policy
+from dockgate.definitions.policy import builtin
+from dockgate.pipeline.parts import text
+
+KEY = dsse.Signer(dsse.new_key())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), policy=trusting) as system:
+        yield system
+
+
+def ids(server: ServerSystem, image: str) -> list[str]:
+    """Of the findings of the newest verdict that break a rule."""
+    record = server.get(f"/images/{image}")["verdicts"][0]
+    (judgement,) = server.get(f"/verdicts/{record['digest']}")["judgements"]
+    return [one["id"] for breach in judgement["breaches"] for one in breach["findings"]]
+
+
+def retried(server: ServerSystem, execution: str) -> str:
+    server.post(f"/executions/{execution}/retry")
+    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] in ("Failed", "Succeeded"))
+    state: str = server.get(f"/executions/{execution}")["execution"]["state"]
+    return state
+
+
+def waiver(server: ServerSystem, **fields: Any) -> Any:
+    later = text(server.clock() + timedelta(days=30))
+    return server.post("/waivers", {"owner": "ana", "reason": "It is never called.", "until": later, **fields})
+
+
+def test_a_waiver_turns_the_verdict_and_is_in_its_record(server: ServerSystem) -> None:
+    image = server.image("waived", Found({"HIGH": 1}))
+    execution = server.approval(image)
+    server.scanned(image)
+    assert server.answer(execution) == "Rejected"
+    (found,) = ids(server, image)
+    made = waiver(server, vulnerability=found, repository="other/*")
+    assert (made["state"], made["waiver"]["created_by"]) == ("Standing", "local")
+    assert retried(server, execution) == "Failed"
+    made = waiver(server, vulnerability=found, repository="waived/*")
+    assert retried(server, execution) == "Succeeded"
+    record = server.get(f"/images/{image}")["verdicts"][0]
+    (judgement,) = server.get(f"/verdicts/{record['digest']}")["judgements"]
+    assert [(one["by"], one["finding"]["id"]) for one in judgement["waived"]] == [(made["waiver"]["id"], found)]
+    case = server.store.images.case(record["digest"])
+    again = gate.judge(case, ecosystems.load(), rules.load())
+    assert canonical.digest(canonical.encode(again)) == record["digest"]
+
+
+def test_a_lapsed_waiver_puts_what_runs_at_risk_and_blocks_its_next_deploy(server: ServerSystem) -> None:
+    image = server.image("lapsing", Found({"CRITICAL": 1}))
+    execution = server.approval(image)
+    server.scanned(image)
+    assert server.answer(execution) == "Rejected"
+    (found,) = ids(server, image)
+    made = waiver(server, vulnerability=found, repository="lapsing/*", until=text(server.clock() + timedelta(days=8)))
+    assert retried(server, execution) == "Succeeded"
+    assert not server.get("/services/lapsing")["service"]["at_risk"]
+    key = f"waiver-lapses/{made['waiver']['id']}"
+    assert key not in server.notifier.notices
+    server.clock.ahead += timedelta(days=2)
+    until(lambda: server.get(f"/waivers/{made['waiver']['id']}")["announced_at"])
+    server.clock.ahead += timedelta(days=7)
+    until(lambda: server.get("/services/lapsing")["service"]["at_risk"])
+    assert server.notifier.notices[key].kind == "Waiver Lapses"
+    assert server.get(f"/waivers/{made['waiver']['id']}")["state"] == "Lapsed"
+    assert server.runs(image)
+    assert server.redeploy(image) == "Refused"
+    waiver(server, vulnerability=found, repository="lapsing/*")
+    until(lambda: not server.get("/services/lapsing")["service"]["at_risk"])
+
+
+def test_a_revoked_waiver_stays_on_record_and_holds_no_more(server: ServerSystem) -> None:
+    image = server.image("revoked", Found({"HIGH": 1}))
+    execution = server.approval(image)
+    server.scanned(image)
+    assert server.answer(execution) == "Rejected"
+    made = waiver(server, image=image)["waiver"]
+    assert retried(server, execution) == "Succeeded"
+    revoked = server.post(f"/waivers/{made['id']}/revoke")
+    assert (revoked["state"], revoked["revoked_by"]) == ("Revoked", "local")
+    assert server.post(f"/waivers/{made['id']}/revoke") == revoked
+    until(lambda: server.get("/services/revoked")["service"]["at_risk"])
+    assert made["id"] in [one["waiver"]["id"] for one in server.get("/waivers?state=Revoked")]
+    assert made["id"] not in [one["waiver"]["id"] for one in server.get("/waivers?state=Standing")]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"owner": ""}, "owner: "),
+        ({"reason": " "}, "reason: "),
+        ({"until": ""}, "until: "),
+        ({"until": "2020-01-01"}, "is over"),
+        ({"vulnerability": ""}, "vulnerability: "),
+        ({"image": "latest"}, "image: "),
+        ({"rule": "malicious"}, "rule: "),
+    ],
+)
+def test_what_can_be_no_waiver_is_refused(server: ServerSystem, change: dict[str, str], said: str) -> None:
+    body = {"owner": "ana", "reason": "why", "vulnerability": "CVE-2024-1", "until": "2999-01-01", **change}
+    answer = httpx.post(f"{server.url}/api/v1/waivers", json=body)
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]
+
+
+def test_the_same_key_makes_one_waiver(server: ServerSystem) -> None:
+    body = {"owner": "ana", "reason": "why", "vulnerability": "CVE-2024-1", "until": "2999-01-01"}
+    url, headers = f"{server.url}/api/v1/waivers", {"Idempotency-Key": "one"}
+    first, second = (httpx.post(url, json=body, headers=headers).json() for _ in range(2))
+    assert first["waiver"] == second["waiver"]
+
+
+def openvex(image: str, found: str, author: str = "Vendor", **statement: Any) -> bytes:
+    products = [{"@id": f"pkg:oci/app@{image}"}]
+    said = {"vulnerability": {"name": found}, "products": products, "status": "fixed", **statement}
+    return json.dumps(
+        {
+            "@context": "https://openvex.dev/ns/v0.2.0",
+            "@id": "https://example.org/vex",
+            "author": author,
+            "timestamp": "2026-11-01T00:00:00Z",
+            "version": 1,
+            "statements": [said],
+        }
+    ).encode()
+
+
+def trusting(name: str) -> Policy:
+    """The policy `default`, which trusts a vendor and its key."""
+    held = builtin(name, rules.load()).rules
+    return of_rules(name, {**held, "vex": ({"authors": [{"name": "Vendor", "keys": [KEY.public.pem]}]},)})
+
+
+def attested(image: str, document: bytes, signer: dsse.Signer = KEY) -> bytes:
+    statement = {
+        "_type": "https://in-toto.io/Statement/v0.1",
+        "predicateType": "https://openvex.dev/ns/v0.2.0",
+        "subject": [{"name": "app", "digest": {"sha256": image.removeprefix("sha256:")}}],
+        "predicate": json.loads(document),
+    }
+    return dsse.sign(json.dumps(statement).encode(), signer)
+
+
+def rejected(server: ServerSystem, name: str) -> tuple[str, str, str]:
+    """An image with one finding: its digest, the execution that it failed, the finding's id."""
+    image = server.image(name, Found({"HIGH": 1}))
+    execution = server.approval(image)
+    server.scanned(image)
+    assert server.answer(execution) == "Rejected"
+    (found,) = ids(server, image)
+    return image, execution, found
+
+
+def upload(server: ServerSystem, document: bytes) -> httpx.Response:
+    return httpx.post(f"{server.url}/api/v1/vex?name=vendor.json", content=document)
+
+
+def test_an_uploaded_document_of_a_trusted_author_excuses_until_it_is_taken_back(server: ServerSystem) -> None:
+    image, execution, found = rejected(server, "uploaded")
+    assert upload(server, openvex(image, found, author="Stranger")).status_code == 201
+    assert retried(server, execution) == "Failed"
+    added = upload(server, openvex(image, found)).json()
+    assert (added["author"], added["signer"], added["format"]) == ("Vendor", "principal:local", "openvex")
+    assert retried(server, execution) == "Succeeded"
+    record = server.get(f"/images/{image}")["verdicts"][0]
+    (judgement,) = server.get(f"/verdicts/{record['digest']}")["judgements"]
+    assert [(one["kind"], one["by"], one["owner"]) for one in judgement["waived"]] == [
+        ("vex", added["document"], "Vendor")
+    ]
+    assert "Stranger says fixed; not believed" in judgement["notes"][0]["message"]
+    assert server.get(f"/documents/{added['document']}")["author"] == "Vendor"
+    removed = server.post(f"/vex/{added['document']}/remove")
+    assert removed["removed_by"] == "local"
+    until(lambda: server.get("/services/uploaded")["service"]["at_risk"])
+    assert upload(server, openvex(image, found)).status_code == 201
+    until(lambda: not server.get("/services/uploaded")["service"]["at_risk"])
+
+
+@pytest.mark.parametrize(
+    ("name", "attach", "state"),
+    [
+        ("signed", attested, "Succeeded"),
+        ("unsigned", lambda image, document: document, "Failed"),
+        ("of-another", lambda image, document: attested("sha256:" + "0" * 64, document), "Failed"),
+        ("by-another", lambda image, document: attested(image, document, dsse.Signer(dsse.new_key())), "Failed"),
+    ],
+)
+def test_an_attached_document_counts_when_a_key_of_the_policy_signed_it_for_this_image(
+    server: ServerSystem, name: str, attach: Any, state: str
+) -> None:
+    image, execution, found = rejected(server, name)
+    document = json.loads(openvex(image, found))
+    del document["statements"][0]["products"]
+    server.attached[image] = [b"\x00 no JSON", b"{}", attach(image, json.dumps(document).encode())]
+    listed = server.post(f"/images/{image}/vex", {"repository": f"{name}/app"})
+    assert [one["image"] for one in listed] == ([image] if name != "of-another" else [])
+    assert retried(server, execution) == state
+    record = server.get(f"/images/{image}")["verdicts"][0]
+    (judgement,) = server.get(f"/verdicts/{record['digest']}")["judgements"]
+    told = bool(judgement["waived"]) if state == "Succeeded" else bool(judgement["notes"])
+    assert told == (name != "of-another")
+
+
+def test_what_is_attached_is_read_with_the_scan(server: ServerSystem) -> None:
+    image = server.image("early", Found({"HIGH": 1}))
+    found = advisory("high-fixed-0", Severity.HIGH, "2").id
+    server.attached[image] = [attested(image, openvex(image, found))]
+    execution = server.approval(image)
+    server.scanned(image)
+    assert server.answer(execution) == "Approved"
+
+
+def test_an_uploaded_document_says_what_it_speaks_of(server: ServerSystem) -> None:
+    document = json.loads(openvex("sha256:" + "0" * 64, "CVE-2024-1"))
+    del document["statements"][0]["products"]
+    answer = upload(server, json.dumps(document).encode())
+    assert answer.status_code == 400
+    assert "names no product" in answer.json()["error"]
+    wrong = upload(server, openvex("sha256:" + "0" * 64, "CVE-2024-1", status="harmless"))
+    assert wrong.json()["error"].startswith("vendor.json: statements[0].status")
+    assert upload(server, b"{}").status_code == 400
