@@ -1,5 +1,8 @@
 """Waivers in a file: what is read, and what is refused with its line."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from dockgate.core.errors import DefinitionError
@@ -47,3 +50,9 @@ def test_what_is_wrong_is_refused_with_its_line(text: str, complaint: str) -> No
     with pytest.raises(DefinitionError) as caught:
         read(text, "w.yaml")
     assert str(caught.value).startswith(complaint)
+
+
+def test_the_example_in_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "waivers.md").read_text()
+    (example,) = re.findall(r"(?ms)^```yaml waivers\n(.*?)^```$", page)
+    assert len(read(example, "waivers.md")) == 2

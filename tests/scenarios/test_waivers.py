@@ -241,3 +241,13 @@ def test_an_uploaded_document_says_what_it_speaks_of(server: ServerSystem) -> No
     wrong = upload(server, openvex("sha256:" + "0" * 64, "CVE-2024-1", status="harmless"))
     assert wrong.json()["error"].startswith("vendor.json: statements[0].status")
     assert upload(server, b"{}").status_code == 400
+
+
+def test_what_is_attached_later_is_read_when_the_registry_tells_of_it(server: ServerSystem) -> None:
+    image, execution, found = rejected(server, "attached-later")
+    server.attached[image] = [attested(image, openvex(image, found))]
+    tag = f"{image.replace(':', '-')}.att"
+    server.engine.image_pushed("attestation", "attached-later/app", "sha256:" + "8" * 64, tag)
+    until(lambda: [one for one in server.get("/vex") if one["image"] == image])
+    assert retried(server, execution) == "Succeeded"
+    assert server.client.get("/images/sha256:" + "8" * 64).status_code == 404

@@ -7,6 +7,7 @@ needs a new APPLICATION_VERSION and a migration of what is pending under the old
 """
 
 import logging
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -126,6 +127,11 @@ class Flows:
             self.proceed(execution)
 
     def _image_pushed(self, detail: dict[str, str], at: str) -> None:
+        """Asks for a scan; of what is attached to an image, looks at that instead."""
+        if subject := attached_to(detail["tag"]):
+            self._effects.run(Step.RECORD_IMAGE, self.judging.accepting.look, detail["repository"], subject)
+            return
+
         def record() -> Scan:
             self._store.images.pushed(PushedImage(detail["repository"], detail["tag"], detail["digest"], at))
             return self._store.images.request_scan(detail["digest"], detail["repository"], self._parts.now())
@@ -188,6 +194,13 @@ class Flows:
             self._effects.run(Step.FAIL_SCAN, self.judging.fail, scan, _reason(error))
         for execution in self._effects.run(Step.ANSWER, self.judging.answer, image):
             self.proceed(execution)
+
+
+def attached_to(tag: str) -> str:
+    """The digest of the image to which is attached what lies under this tag: cosign's attestations, and what stands in
+    for the referrers API (OCI distribution spec 1.1, "Referrers Tag Schema"); "" for any other tag."""
+    found = re.fullmatch(r"sha256-([0-9a-f]{64})(?:\.(?:att|sig|sbom))?", tag)
+    return f"sha256:{found[1]}" if found else ""
 
 
 def _reason(error: Exception) -> str:

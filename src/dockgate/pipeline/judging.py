@@ -34,14 +34,14 @@ ANYWHERE = Place()
 class Judging:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._accepting = Accepting(parts)
+        self.accepting = Accepting(parts)
         self._images = parts.store.images
 
     def read(self, scan: Scan) -> None:
         """Reads the image and stores its inventories, and what VEX documents are attached to it."""
         inventories = self._parts.read_image(scan.repository, scan.image)
         for image in dict.fromkeys((scan.image, *(one.image for one in inventories))):
-            self._accepting.look(scan.repository, image)
+            self.accepting.look(scan.repository, image)
         self._images.finish_scan(scan.image, scan.number, inventories, "", self._parts.now())
 
     def fail(self, scan: Scan, reason: str) -> None:
@@ -73,7 +73,7 @@ class Judging:
                 case,
                 inventories=inventories,
                 consulted=self._consulted(inventories, baselines := self._baselines(image, policy, place)),
-                waivers=self._accepting.of(image, inventories, policy, place.repository, case.now),
+                waivers=self.accepting.of(image, inventories, policy, place.repository, case.now),
                 baselines=baselines,
             )
         except DatabaseError as error:
@@ -178,7 +178,7 @@ class Judging:
         """Other text whenever the verdict could be another: by what is known, what is accepted, or the hour, which
         rules may count."""
         policies = [self._parts.policies(name).digest for name in self._policies_of(image)]
-        accepted = self._accepting.state(place.repository, self._parts.now())
+        accepted = self.accepting.state(place.repository, self._parts.now())
         return canonical.digest(canonical.encode([database, image, *policies, accepted, self._parts.now()[:13]]))
 
     def _policies_of(self, image: str) -> list[str]:
