@@ -2,9 +2,10 @@
 
     python bench/remedy.py [RUNS]
 
-Made-up images, in four kinds: `forced`, where every package with a finding has to be raised; `budgets`, where limits
-leave a choice among 20; `many`, where they leave one among 100; `stuck`, where a third of the findings has no fix.
-One process, without reading any image or database; medians.
+Made-up images, in five kinds: `forced`, where every package with a finding has to be raised; `budgets`, where limits
+leave a choice among 20; `many`, where they leave one among 100; `stuck`, where a third of the findings has no fix;
+`torn`, where a file could not be read, so that counting alone does not decide. One process, without reading any image
+or database; medians.
 """
 
 import platform
@@ -12,10 +13,11 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dockgate import ecosystems, rules
 from dockgate.core import gate
-from dockgate.core.model import Advisory, Coverage, Inventory, Package, Range, Rating, Severity, Slice
+from dockgate.core.model import Advisory, Coverage, Inventory, Package, Range, Rating, Severity, Slice, Unread
 from dockgate.core.policy import of_rules
 from dockgate.core.verdict import Case, Policy
 from dockgate.definitions.policy import in_full
@@ -70,10 +72,13 @@ def cases() -> dict[str, Case]:
         "many": (list(advisories(50, mixed, 0)), policy(CRITICAL=10, HIGH=20, MEDIUM=25, LOW=15)),
         "stuck": (list(advisories(50, mixed, 3)), policy(CRITICAL=0, HIGH=0, MEDIUM=10, LOW=15)),
     }
-    return {
+    cases = {
         name: Case(inventory.image, under, NOW, "bench", (inventory,), Slice(tuple(known), coverage))
         for name, (known, under) in made.items()
     }
+    torn = replace(inventory, unread=(Unread("opt/app.jar", "opt/app.jar cannot be read."),))
+    cases["torn"] = replace(cases["many"], inventories=(torn,))
+    return cases
 
 
 def main(runs: int) -> None:

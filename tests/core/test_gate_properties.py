@@ -75,7 +75,7 @@ coverage = st.lists(
 
 
 @given(st.lists(inventories(), max_size=2), advisories(), policies, coverage)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_the_same_inputs_give_the_same_bytes_in_whatever_order_they_come(
     judged: list[Inventory], known: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
 ) -> None:
@@ -88,7 +88,7 @@ def test_the_same_inputs_give_the_same_bytes_in_whatever_order_they_come(
 
 
 @given(inventories(), advisories(), advisories(prefix="9"), policies, coverage)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_one_more_finding_never_approves_what_was_not(
     judged: Inventory, known: list[Advisory], more: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
 ) -> None:
@@ -100,7 +100,7 @@ def test_one_more_finding_never_approves_what_was_not(
 
 
 @given(inventories(), advisories(), policies, coverage, st.sets(st.sampled_from(NAMES)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_less_coverage_never_approves_what_was_not(
     judged: Inventory, known: list[Advisory], under: Policy, covered: tuple[Coverage, ...], fewer: set[str]
 ) -> None:
@@ -116,7 +116,7 @@ def test_less_coverage_never_approves_what_was_not(
 
 
 @given(inventories(), advisories(), policies, coverage)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_what_could_not_be_read_never_approves_what_was_not_and_always_blocks(
     judged: Inventory, known: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
 ) -> None:
@@ -143,7 +143,7 @@ def _fixes(row: Advisory, above: str) -> list[str]:
 
 
 @given(inventories(), advisories(), policies)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_the_remedy_once_applied_is_approved_and_no_smaller_one_is(
     judged: Inventory, known: list[Advisory], under: Policy
 ) -> None:
@@ -161,7 +161,7 @@ def test_the_remedy_once_applied_is_approved_and_no_smaller_one_is(
 
 
 @given(inventories(), advisories(), policies)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_where_nothing_turns_it_the_upgrades_leave_as_little_as_any_and_the_rest_is_named(
     judged: Inventory, known: list[Advisory], under: Policy
 ) -> None:
@@ -184,7 +184,7 @@ def test_where_nothing_turns_it_the_upgrades_leave_as_little_as_any_and_the_rest
 
 
 @given(inventories(), advisories(), policies)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_what_an_upgrade_clears_is_gone_or_open_and_breaks_nothing(
     judged: Inventory, known: list[Advisory], under: Policy
 ) -> None:
@@ -199,7 +199,7 @@ def test_what_an_upgrade_clears_is_gone_or_open_and_breaks_nothing(
 
 
 @given(inventories(), advisories(), policies)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_counts_are_those_the_breaches_tell(judged: Inventory, known: list[Advisory], under: Policy) -> None:
     (judgement,) = judge(judged, known, under).judgements
     assert list(judgement.counts) == [severity.value for severity in Severity]

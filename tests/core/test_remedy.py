@@ -172,3 +172,14 @@ def test_a_kernel_with_hundreds_of_fixes_is_looked_at_in_few_versions() -> None:
         for number in range(300)
     ]
     assert raised(remedy(inventory(package("a")), known, limits(HIGH=0))) == {"a": "2.299.0"}
+
+
+def test_many_packages_each_of_whose_versions_has_a_fault_of_its_own_are_all_raised() -> None:
+    """More than can be gone through in all ways."""
+    names = [f"p{number}" for number in range(9)]
+    known = []
+    for name in names:
+        known.append(advisory(f"CVE-2024-1{name}", name, HIGH, fixed="1.1.0"))
+        known.append(advisory(f"CVE-2024-2{name}", name, LOW, introduced="1.1.0", fixed=""))
+    found = remedy(inventory(*map(package, names)), known, limits(HIGH=0, LOW=20))
+    assert (raised(found), found.turns, found.smallest) == (dict.fromkeys(names, "1.1.0"), True, False)

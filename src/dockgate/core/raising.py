@@ -51,6 +51,10 @@ class Candidate:
     def plain(self) -> bool:
         return len(self.choices) == 1 and self.choices[0].clean
 
+    def at_best(self) -> "Candidate":
+        """With the one choice that leaves the fewest findings; of equals the lowest."""
+        return replace(self, choices=(min(self.choices, key=lambda target: len(target.rest)),))
+
     def below(self, version: str) -> Iterator[Target]:
         """Targets lower than this one, the lowest first."""
         for target in self.targets:

@@ -82,8 +82,10 @@ class _Solved:
 
 def _solve(trials: "_Trials", found: Sequence[Candidate]) -> _Solved:
     plain = [one for one in found if one.plain]
-    every, whole = _starts([one for one in found if not one.plain])
-    starts = [_Start(trials, plain, start) for start in every]
+    several, whole = _few([one for one in found if not one.plain])
+    # Of more than can be gone through, only the best version is looked at, and each set is judged.
+    beyond = [one.at_best() for one in found if not one.plain and one not in several]
+    starts = [_Start(trials, [*plain, *beyond], start, simple=not beyond) for start in _starts(several)]
     turning = [start for start in starts if start.turns]
     if not turning:
         best = min(starts, key=lambda start: start.rank)
@@ -111,20 +113,20 @@ class _Trials:
         return self._said[key]
 
 
-def _starts(several: Sequence[Candidate]) -> tuple[list[Mapping[Candidate, Target]], bool]:
-    """Every way to raise, or leave, packages of which no version is the best; fewest raised first. And whether these
-    are all ways."""
+def _few(several: Sequence[Candidate]) -> tuple[Sequence[Candidate], bool]:
+    """As many of these as can be gone through in all ways, and whether these are all."""
     ways = 1
     for taken, one in enumerate(several):
         ways *= 1 + len(one.choices)
         if ways > MOST_STARTS:
-            several = several[:taken]
-            break
-    else:
-        taken = len(several)
+            return several[:taken], False
+    return several, True
+
+
+def _starts(several: Sequence[Candidate]) -> list[Mapping[Candidate, Target]]:
+    """Every way to raise, or leave, packages of which no version is the best; fewest raised first."""
     picks = product(*((None, *one.choices) for one in several))
-    starts = [{one: pick for one, pick in zip(several, each, strict=True) if pick} for each in picks]
-    return sorted(starts, key=len), taken == len(several) and ways <= MOST_STARTS
+    return sorted(({one: pick for one, pick in zip(several, each, strict=True) if pick} for each in picks), key=len)
 
 
 @dataclass
@@ -134,6 +136,7 @@ class _Start:
     trials: _Trials
     plain: Sequence[Candidate]
     chosen: Mapping[Candidate, Target]
+    simple: bool
 
     @cached_property
     def here(self) -> Said:
@@ -182,7 +185,11 @@ class _Start:
     @cached_property
     def _counted(self) -> bool:
         """Whether the numbers of findings alone decide."""
-        return not self.here.undetermined and all(one.findings and one.allowed >= 0 for one in self.here.breaches)
+        return (
+            self.simple
+            and not self.here.undetermined
+            and all(one.findings and one.allowed >= 0 for one in self.here.breaches)
+        )
 
     def _demands(self, lowered: Mapping[int, Target] | None = None) -> list[Demand]:
         """What each breach wants taken away: so much that it is kept, or all that can be."""
@@ -273,7 +280,7 @@ def _obstacles(
     told: dict[Obstacle, None] = {}
     for breach in after.breaches:
         if not breach.findings:
-            told[Obstacle(f"{breach.message}: no upgrade of a package changes that.")] = None
+            told[Obstacle(f"{breach.message}: no upgrade to a fixed version changes that.")] = None
         for finding in breach.findings:
             package = installed[finding.package.purl]
             why = _reason(finding, f"{package.name} {package.version}", versions.get(package.purl, ""), could)
