@@ -14,6 +14,7 @@ from dockgate.core.ports import Facts, Rule
 RULES = rules.load()
 NEEDED: dict[str, dict[str, object]] = {"max_findings": {"HIGH": 0}, "cvss": {"score": 7}, "epss": {"score": 0.5}}
 NEEDED |= {"image_age": {"days": 30}, "database_age": {"hours": 24}, "base_image": {"allowed": ["**"]}}
+NEEDED |= {"expression": {"when": "findings.size() > 5", "message": "Too many"}}
 NEEDED |= {"forbidden_packages": {"packages": ["pkg:npm/x"]}, "vex": {"authors": [{"name": "Acme"}]}}
 """the settings without which a rule cannot be used; {} for all others"""
 

@@ -1,0 +1,163 @@
+"""What no other rule can say: an expression in CEL (the cel-spec), type-checked when the policy is read."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from dockgate.core.errors import DefinitionError
+from dockgate.core.model import Finding, Package, Undetermined
+from dockgate.core.ports import Facts, Rule, known_as
+from dockgate.core.verdict import Breach
+from dockgate.rules import _cel, _cel_bounds
+from dockgate.rules._settings import known, refused
+
+_BASELINES = ("running", "approved")
+
+
+class Expression:
+    """Settings: `when`, the expression, and `message`, what is told of a breach.
+
+    Where it is a bool, true is a breach; where it is a list of findings or of packages, each in it is part of one. What
+    ends in an error is undetermined: so does whatever computes with null, which stands for all that is not known.
+    """
+
+    name = "expression"
+    always: Mapping[str, object] | None = None
+    looks_at: tuple[str, ...] = ("severity",)
+    schema: Mapping[str, Any] = {
+        "properties": {
+            "when": {"type": "string", "minLength": 1, "maxLength": _cel_bounds.LONGEST},
+            "message": {"type": "string", "minLength": 1, "maxLength": 500},
+        },
+        "required": ["when", "message"],
+    }
+
+    def settings(self, given: Mapping[str, object]) -> dict[str, object]:
+        known(given, ("when", "message"))
+        for key, what in (("when", "an expression in CEL"), ("message", "a text, what is told of a breach")):
+            value = given.get(key, "")
+            if not isinstance(value, str) or not value.strip():
+                raise refused(key, value, what)
+        message = str(given["message"]).strip()
+        if len(message) > 500:
+            raise DefinitionError(f"message: it has {len(message)} characters, at most 500 are allowed")
+        try:
+            _cel.compiled(str(given["when"]).strip())
+        except DefinitionError as error:
+            raise DefinitionError(f"when: {error}", error.advice) from None
+        return {"when": str(given["when"]).strip(), "message": message}
+
+    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
+        return ("cel-expr-python", "protobuf")
+
+    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach | Undetermined]:
+        text, message = str(settings["when"]), str(settings["message"])
+        program = _cel.compiled(text)
+        if facts.reported and "packages" in text:
+            reason = f"{facts.source} does not tell every package, of which {message!r} speaks."
+            yield Undetermined("/", reason)
+            return
+        try:
+            said = program.evaluate({name: value(facts) for name, value in _VALUES.items() if name in text})
+        except _cel.EvaluationError as error:
+            yield Undetermined("/", f"It cannot be said whether {message!r} holds: {error}.")
+            return
+        if program.result == "bool":
+            if said:
+                yield Breach(self.name, message)
+        elif said and program.result == "list(Finding)":
+            chosen = {(one.id, one.package.purl, one.package.path) for one in said}
+            found = [one for one in facts.matches.findings if _place(one) in chosen]
+            yield Breach(self.name, f"{message} ({len(found)})", tuple(found))
+        elif said:
+            names = dict.fromkeys(f"{one.name} {one.version}" for one in said)
+            yield Breach(self.name, f"{message}: {', '.join(names)}")
+
+
+RULE: Rule = Expression()
+
+
+def _place(finding: Finding) -> tuple[str, str, str]:
+    return finding.id, finding.package.purl, finding.package.path
+
+
+def _findings(facts: Facts) -> list[Any]:
+    return [_finding(finding, facts) for finding in facts.matches.findings]
+
+
+def _finding(finding: Finding, facts: Facts) -> Any:
+    """What another scanner does not tell is null; so is whether something is exploited, without the catalogue."""
+    catalogue = facts.reported or any(one.ecosystem == "kev" and one.complete for one in facts.coverage)
+    told = {
+        "score": finding.rating.score if finding.rating.score >= 0 else None,
+        "fixed": finding.fixed,
+        "exploited": True if finding.exploited else False if catalogue else None,
+        "due": finding.due or None,
+        "epss": finding.epss if finding.epss >= 0 else None,
+        "percentile": finding.percentile if finding.percentile >= 0 else None,
+        "published": finding.published or None,
+        "fixed_at": finding.fixed_at or None,
+        **{name: known_as(finding) in facts.known[name] if name in facts.known else None for name in _BASELINES},
+    }
+    untold = {name: None for name in facts.untold if name in told and not getattr(finding, name)}
+    return _cel.message(
+        "Finding",
+        {
+            "id": finding.id,
+            "aliases": finding.aliases,
+            "package": _package(finding.package, facts),
+            "severity": finding.severity.value,
+            "state": finding.state.value,
+            "disputed": finding.disputed,
+            **told,
+            **untold,
+        },
+    )
+
+
+def _packages(facts: Facts) -> list[Any]:
+    return [_package(package, facts) for package in facts.inventory.packages]
+
+
+def _package(package: Package, facts: Facts) -> Any:
+    known_base = facts.inventory.base_layers > 0 and package.layer
+    return _cel.message(
+        "Package",
+        {
+            "purl": package.purl,
+            "name": package.name,
+            "version": package.version,
+            "ecosystem": package.ecosystem,
+            "source": package.source_name,
+            "path": package.path,
+            "owner": package.owner,
+            "in_base": facts.inventory.in_base(package) if known_base else None,
+        },
+    )
+
+
+def _image(facts: Facts) -> Any:
+    inventory, distribution = facts.inventory, facts.inventory.distribution
+    configured = not facts.reported and bool(inventory.layers)
+    return _cel.message(
+        "Image",
+        {
+            "digest": inventory.image,
+            "platform": inventory.platform,
+            "distribution": distribution.id if distribution else None,
+            "release": distribution.version if distribution else None,
+            "support_end": (distribution.support_end or None) if distribution else None,
+            "base": inventory.base or None,
+            "created": inventory.created or None,
+            "user": inventory.user if configured else None,
+            "layers": len(inventory.layers),
+            "unread": len(inventory.unread),
+        },
+    )
+
+
+def _now(facts: Facts) -> Any:
+    return datetime.fromisoformat(facts.now)
+
+
+_VALUES = {"findings": _findings, "packages": _packages, "image": _image, "now": _now}
