@@ -47,6 +47,22 @@ def test_packages_of_all_kinds_are_put_together_and_sorted() -> None:
     assert (found.image, found.platform, found.layers, found.unread) == ("sha256:image", "linux/amd64", ("0", "1"), ())
 
 
+def test_a_package_is_of_the_layer_that_first_told_of_it_in_its_version() -> None:
+    """Whoever installs a package writes the whole database anew, with all that the base image brought."""
+    found = inventory(
+        [file("etc/os-release", DEBIAN), status(stanza("bash", "5"), stanza("curl", "8"), stanza("zlib", "1"))],
+        [status(stanza("bash", "5"), stanza("curl", "8.1"), stanza("zlib", "1"), stanza("vim", "9"))],
+        [status(stanza("bash", "5"), stanza("curl", "8"), stanza("zlib", "1"), stanza("vim", "9"), stanza("git", "2"))],
+    )
+    assert {one.name: one.layer for one in found.packages} == {
+        "bash": "0",
+        "curl": "2",  # it was raised, and taken back
+        "git": "2",
+        "vim": "1",
+        "zlib": "0",
+    }
+
+
 def test_the_order_of_entries_does_not_show() -> None:
     content = [file("etc/os-release", DEBIAN), status(stanza("b", "1"), stanza("a", "1")), file(A, package("a"))]
     assert canonical.encode(inventory(content)) == canonical.encode(inventory(content[::-1]))

@@ -102,6 +102,16 @@ class View:
         below = {version for at, version in told if at < layer}
         return any(at == layer and version not in below for at, version in told)
 
+    def brought(self, read: Read, package: Package, layer: int) -> int:
+        """The layer that brought a package of a package database, which `layer` wrote: every layer that installs
+        something writes all of it anew, so it is the lowest one since which the database has always told of it."""
+        for at, told in reversed(self._databases[read.ecosystem, read.path]):
+            if at <= layer:
+                if (package.name, package.version, package.arch) not in told:
+                    break
+                layer = at
+        return layer
+
     def under(self, folder: str) -> Iterator[str]:
         """Every path that any layer has below `folder`, which ends with "/"."""
         for path in self._sorted[bisect_left(self._sorted, folder) :]:
@@ -136,6 +146,16 @@ class View:
             if path in self.releases:
                 return self.releases[path][1].distribution
         return None
+
+    @cached_property
+    def _databases(self) -> dict[tuple[str, str], list[tuple[int, frozenset[tuple[str, str, str]]]]]:
+        """Ecosystem and path -> the layers that have the file, base first, and the packages of which it tells there."""
+        databases: dict[tuple[str, str], list[tuple[int, frozenset[tuple[str, str, str]]]]] = {}
+        for at, facts in enumerate(self.facts):
+            for read in facts.reads:
+                told = frozenset((package.name, package.version, package.arch) for package in read.packages)
+                databases.setdefault((read.ecosystem, read.path), []).append((at, told))
+        return databases
 
     @cached_property
     def _told(self) -> dict[tuple[str, str], set[tuple[int, str]]]:

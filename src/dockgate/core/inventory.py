@@ -78,7 +78,8 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
         for package in read.packages:
             if read.lock and locks.installed(package):
                 continue
-            placed = replace(package, layer=facts[at].layer, owner=owner)
+            layer = view.brought(read, package, at) if read.ecosystem in system else at
+            placed = replace(package, layer=facts[layer].layer, owner=owner)
             if distribution and read.ecosystem in system:
                 placed = system[read.ecosystem].settle(placed, distribution)
             packages.add(placed)

@@ -48,9 +48,9 @@ class Package:
     source package, a PEP 503 name). `ecosystem` is OSV's, with its release ("Debian:13", "PyPI"); a distribution's
     package has it empty until `Ecosystem.settle` has seen the distribution. `path` is the file that told of it, and
     what lies in an archive comes after "!/" ("app.war!/WEB-INF/lib/a.jar"). `layer` is the digest of the layer which
-    brought that file, `owner` the distribution package that owns the file ("" for none): an owned package is judged by
-    the distribution's advisories alone. `module` is an rpm's module and stream ("nodejs:18"), "" for none, `ANY_MODULE`
-    for one that is not told.
+    brought that file, or, of a package database, which first told of it in this version. `owner` is the distribution
+    package that owns the file ("" for none): an owned package is judged by the distribution's advisories alone.
+    `module` is an rpm's module and stream ("nodejs:18"), "" for none, `ANY_MODULE` for one that is not told.
     """
 
     name: str
