@@ -100,6 +100,53 @@ def in_full(rule: Rule, given: Mapping[str, object]) -> dict[str, object]:
     return {**rule.settings(chosen), "action": str(action)}
 
 
+def schema(rules: Sequence[Rule]) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a policy, for editors: of the mapping of rules, and of the document around it.
+
+    What it refuses the reader refuses too, which knows more (expressions, ranges of versions, keys)."""
+    mapping = {
+        "type": "object",
+        "minProperties": 1,
+        "properties": {rule.name: _use_schema(rule) for rule in rules},
+        "additionalProperties": False,
+    }
+    whole = {
+        "type": "object",
+        "properties": {
+            "kind": {"const": KIND},
+            "name": {"type": "string", "pattern": f"^{NAME}$"},
+            "rules": {"$ref": "#/$defs/rules"},
+            "examples": {"type": "array", "items": {"type": "object"}},
+        },
+        "required": ["kind", "name", "rules"],
+        "additionalProperties": False,
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Dockgate policy",
+        "if": {"type": "object", "required": ["kind"]},
+        "then": {"$ref": "#/$defs/document"},
+        "else": {"$ref": "#/$defs/rules"},
+        "$defs": {"rules": mapping, "document": whole},
+    }
+
+
+def _use_schema(rule: Rule) -> dict[str, Any]:
+    """Settings, or a list of them; nothing at all where none is needed."""
+    chosen = {} if rule.always is not None else {"action": {"enum": [action.value for action in RuleAction]}}
+    settings = {
+        **rule.schema,
+        "type": "object",
+        "properties": {**rule.schema["properties"], **chosen},
+        "additionalProperties": False,
+    }
+    needed = "required" in rule.schema or "anyOf" in rule.schema
+    one = settings if needed else {"oneOf": [settings, {"type": "null"}]}
+    about = (rule.__doc__ or "").strip().partition("\n\n")[0]
+    described = {"description": " ".join(about.split())} if about else {}
+    return {**described, "oneOf": [one, {"type": "array", "minItems": 1, "items": one}]}
+
+
 def builtin(name: str, rules: Sequence[Rule]) -> Policy:
     """A policy that comes with Dockgate. Raises NotFoundError naming those that exist."""
     if name not in BUILTIN:
