@@ -1,0 +1,46 @@
+"""The answer to an approval action (CodePipeline's API, PutApprovalResult)."""
+
+from typing import Any
+
+from dockgate.aws.functions.messages import Request
+from dockgate.core.approvals import shorten
+from dockgate.core.verdict import Status
+
+
+class Answers:
+    """`codepipeline` is a boto3 client."""
+
+    def __init__(self, codepipeline: Any) -> None:
+        self._codepipeline = codepipeline
+
+    def give(self, request: Request, status: Status, summary: str) -> str:
+        """Approves or rejects; returns what was answered. One that is settled already, or whose token is no longer the
+        action's, needs no answer: it has had one."""
+        answer = "Approved" if status is Status.APPROVED else "Rejected"
+        exceptions = self._codepipeline.exceptions
+        settled = (
+            exceptions.ApprovalAlreadyCompletedException,
+            exceptions.InvalidApprovalTokenException,
+            exceptions.PipelineNotFoundException,
+            exceptions.StageNotFoundException,
+            exceptions.ActionNotFoundException,
+        )
+        try:
+            self._codepipeline.put_approval_result(
+                pipelineName=request.pipeline,
+                stageName=request.stage,
+                actionName=request.action,
+                token=request.token,
+                result={"status": answer, "summary": summary},
+            )
+        except settled:
+            return "Settled"
+        return answer
+
+
+def summary(text: str, link: str) -> str:
+    """The verdict's summary with a link behind it, in PutApprovalResult's 512 characters: the text gives way."""
+    if not link:
+        return shorten(text)
+    room = 512 - len(link) - 1
+    return f"{text if len(text) <= room else text[: room - 1] + '…'} {link}"

@@ -1,0 +1,95 @@
+"""The verdict on what Inspector found, and where it is kept."""
+
+import io
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+from urllib.parse import quote
+
+from dockgate import __version__, ecosystems, rules
+from dockgate.aws.functions.scans import Look
+from dockgate.aws.functions.settings import Settings
+from dockgate.core import canonical, gate, waivers
+from dockgate.core.errors import UsageError
+from dockgate.core.policy import of_bytes, of_rules
+from dockgate.core.verdict import Case, Policy, Reported, Verdict, Waiver, Waivers
+from dockgate.findings import inspector
+from dockgate.reports import GateReport, load
+
+POLICY_FILE = "policy.json"
+"""the canonical policy in the archive"""
+REFERENCE = "reference-2022"
+
+
+class Judging:
+    """`s3` and `ssm` are boto3 clients; `now` gives RFC 3339 in UTC."""
+
+    def __init__(self, settings: Settings, s3: Any, ssm: Any, now: Any) -> None:
+        self._settings = settings
+        self._s3 = s3
+        self._ssm = ssm
+        self._now = now
+        self._rules = rules.load()
+
+    def judge(self, digest: str, repository: str, look: Look) -> tuple[Verdict, str]:
+        """The verdict, and the address of its page. What cannot be said is Undetermined."""
+        case = Case(
+            image=digest,
+            policy=self.policy(),
+            now=self._now(),
+            engine=__version__,
+            waivers=Waivers(waivers.select(self._waivers(), repository, digest)),
+            reported=() if look.fault else self._reported(digest, repository, look),
+            unscanned=look.fault,
+        )
+        verdict = gate.judge(case, ecosystems.load(), self._rules)
+        return verdict, self._keep(verdict, case, repository)
+
+    def policy(self) -> Policy:
+        """The policy as it stands now: thresholds of the environment before a document, that before the archive's."""
+        if self._settings.thresholds:
+            rule = next(rule for rule in self._rules if rule.name == "reference_2022")
+            settings = {**rule.settings(dict(self._settings.thresholds)), "action": "reject"}
+            return of_rules(REFERENCE, {rule.name: (settings,)})
+        if self._settings.policy:
+            return of_bytes(self._document(self._settings.policy))
+        return of_bytes(resources.files("dockgate.aws").joinpath(POLICY_FILE).read_bytes())
+
+    def _reported(self, digest: str, repository: str, look: Look) -> tuple[Reported, ...]:
+        return inspector.reported(look.findings, digest, repository, look.at or self._now())
+
+    def _waivers(self) -> Sequence[Waiver]:
+        if not self._settings.waivers:
+            return ()
+        return canonical.decode(Waivers, self._document(self._settings.waivers)).waivers
+
+    def _document(self, place: str) -> bytes:
+        """What is at s3://BUCKET/KEY or ssm:NAME."""
+        if place.startswith("ssm:"):
+            answer = self._ssm.get_parameter(Name=place.removeprefix("ssm:"), WithDecryption=True)
+            return str(answer["Parameter"]["Value"]).encode()
+        bucket, slash, key = place.removeprefix("s3://").partition("/")
+        if not place.startswith("s3://") or not slash:
+            raise UsageError(f"{place!r} is no place of a document.", "Write s3://BUCKET/KEY or ssm:NAME.")
+        body: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return body
+
+    def _keep(self, verdict: Verdict, case: Case, repository: str) -> str:
+        """Writes the verdict as a page and as JSON under its digest: again is the same. Returns the page's address."""
+        name = canonical.digest(canonical.encode(verdict)).removeprefix("sha256:")
+        key = f"verdicts/{verdict.image.removeprefix('sha256:')}/{name}"
+        reference = f"{repository}@{verdict.image}" if repository else verdict.image
+        report = GateReport(reference, verdict, tuple(one.inventory for one in case.reported))
+        bucket = self._settings.bucket
+        for form, suffix, kind in (
+            ("html", ".html", "text/html; charset=utf-8"),
+            ("json", ".json", "application/json"),
+        ):
+            page = io.StringIO()
+            load(form).gate(report, page)
+            body = page.getvalue().encode("utf-8", "backslashreplace")
+            self._s3.put_object(Bucket=bucket, Key=key + suffix, Body=body, ContentType=kind)
+        body = canonical.encode({"case": canonical.plain(case), "verdict": canonical.plain(verdict)})
+        self._s3.put_object(Bucket=bucket, Key=f"{key}.case.json", Body=body, ContentType="application/json")
+        region = self._settings.region
+        return f"https://{region}.console.aws.amazon.com/s3/object/{bucket}?region={region}&prefix={quote(key)}.html"

@@ -1,0 +1,85 @@
+"""What the functions' environment says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dockgate.core.errors import UsageError
+
+THRESHOLDS = {
+    "critical": "Critical_Finding_Threshold",
+    "high": "High_Finding_Threshold",
+    "medium": "Medium_Finding_Threshold",
+    "low": "Low_Finding_Threshold",
+}
+"""the reference solution's own variables; where one of them is set, its policy is judged by"""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """An ECS service whose running image is judged again."""
+
+    cluster: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`table` is where approvals and scans meet; `bucket` keeps verdicts. `policy` and `waivers` are s3://BUCKET/KEY or
+    ssm:NAME of documents in canonical form, "" for those in the archive. `thresholds` are the reference solution's, empty
+    for a policy. `topic` (an ARN, "" for none) is told of running images at risk, which may stay so for `risk_days`.
+    `patience` is how many minutes a scan may take before whoever waits for it is rejected as undetermined."""
+
+    table: str
+    bucket: str
+    region: str
+    account: str = ""
+    policy: str = ""
+    waivers: str = ""
+    thresholds: Mapping[str, int] | None = None
+    services: tuple[Service, ...] = ()
+    topic: str = ""
+    risk_days: float = 14
+    patience: int = 60
+
+
+def from_environment(given: Mapping[str, str]) -> Settings:
+    """Raises UsageError naming the variable."""
+    thresholds = {severity: _number(given, name) for severity, name in THRESHOLDS.items() if given.get(name)}
+    return Settings(
+        table=_needed(given, "DOCKGATE_TABLE"),
+        bucket=_needed(given, "DOCKGATE_BUCKET"),
+        region=_needed(given, "AWS_REGION"),
+        account=given.get("DOCKGATE_ACCOUNT", ""),
+        policy=given.get("DOCKGATE_POLICY", ""),
+        waivers=given.get("DOCKGATE_WAIVERS", ""),
+        thresholds=thresholds or None,
+        services=tuple(_services(given.get("DOCKGATE_SERVICES", ""))),
+        topic=given.get("DOCKGATE_TOPIC", ""),
+        risk_days=_number(given, "DOCKGATE_RISK_DAYS", 14),
+        patience=_number(given, "DOCKGATE_SCAN_PATIENCE", 60),
+    )
+
+
+def _services(text: str) -> list[Service]:
+    found = []
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        cluster, slash, name = item.partition("/")
+        if not slash or not cluster or not name:
+            raise UsageError(
+                f"DOCKGATE_SERVICES names {item!r}.", "Write CLUSTER/SERVICE, several with commas between."
+            )
+        found.append(Service(cluster, name))
+    return found
+
+
+def _needed(given: Mapping[str, str], name: str) -> str:
+    if not given.get(name):
+        raise UsageError(f"{name} is not set.", "The stack's template sets it; deploy the stack again.")
+    return given[name]
+
+
+def _number(given: Mapping[str, str], name: str, default: int | None = None) -> int:
+    text = given.get(name) or ("" if default is None else str(default))
+    if not text.isdecimal():
+        raise UsageError(f"{name} is {text!r}.", "Set it to a whole number, 0 or more.")
+    return int(text)

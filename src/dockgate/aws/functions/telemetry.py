@@ -1,0 +1,33 @@
+"""Logs and metrics: one line of JSON an event, with a metric in CloudWatch's embedded format (EMF) where it counts
+something. Tokens are never among the facts."""
+
+import json
+import sys
+import time
+from typing import Any, TextIO
+
+NAMESPACE = "Dockgate"
+_COUNTED = {"ApprovalAsked", "ScanEnded", "ApprovalAnswered", "ServiceAtRisk", "SweepFailed", "MessageRefused"}
+_MEASURED = {"seconds": "Seconds"}
+
+
+class Telemetry:
+    """`out` is standard output, which Lambda sends to CloudWatch."""
+
+    def __init__(self, out: TextIO | None = None, clock: Any = time.time) -> None:
+        self._out = out
+        self._clock = clock
+
+    def __call__(self, event: str, **facts: Any) -> None:
+        line: dict[str, Any] = {"event": event, **facts}
+        if event in _COUNTED:
+            metrics = [{"Name": event, "Unit": "Count"}]
+            metrics += [{"Name": f"{event}{unit}", "Unit": unit} for name, unit in _MEASURED.items() if name in facts]
+            line[event] = 1
+            line |= {f"{event}{unit}": facts[name] for name, unit in _MEASURED.items() if name in facts}
+            dimensions = [["status"], []] if "status" in facts else [[]]
+            line["_aws"] = {
+                "Timestamp": int(self._clock() * 1000),
+                "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics}],
+            }
+        print(json.dumps(line, default=str), file=self._out or sys.stdout, flush=True)
