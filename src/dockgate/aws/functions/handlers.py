@@ -53,9 +53,9 @@ class Functions:
             self.running.renew(digests)
 
     def _each(self, event: Mapping[str, Any], handle: Callable[[Any], None]) -> dict[str, Any]:
-        """Every message, whatever becomes of the others. Of a queue's, those that failed are named and come again; of any
-        other event the first fault is raised, so that Lambda tries it again and then sets it aside. A message that can
-        never be understood is told and not tried again."""
+        """Every message, whatever becomes of the others. Of a queue's, those that failed are named and come again; of
+        any other event the first fault is raised, so that Lambda tries it again and then sets it aside. A message that
+        can never be understood is told and not tried again."""
         failed: list[dict[str, str]] = []
         fault: Exception | None = None
         for record in messages.records(event):

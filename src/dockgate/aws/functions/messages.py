@@ -53,7 +53,7 @@ class Scan:
 
 
 def records(event: Mapping[str, Any]) -> Iterator[Record]:
-    """The messages of an SNS or SQS event, an SNS message in a queue unwrapped; any other event is one message itself."""
+    """The messages of an SNS or SQS event, an SNS message in a queue unwrapped; any other event is one itself."""
     if "Records" not in event:
         yield Record(event)
         return
@@ -101,7 +101,8 @@ def scan(event: Mapping[str, Any]) -> Scan | None:
     detail = event.get("detail")
     if not isinstance(detail, dict) or not DIGEST.fullmatch(str(detail.get("image-digest", ""))):
         return None
-    counts = detail.get("finding-severity-counts")
+    given = detail.get("finding-severity-counts")
+    counts = given if isinstance(given, dict) else {}
     return Scan(
         digest=detail["image-digest"],
         repository=str(detail.get("repository-name", "")).rpartition(":repository/")[2],

@@ -50,8 +50,8 @@ class Rendezvous:
             self._answer_all(digest, waiting)
 
     def sweep(self) -> int:
-        """Looks at all that wait, image by image; returns how many still do. A failing image holds up no other: the first
-        fault is raised when all were looked at."""
+        """Looks at all that wait, image by image; returns how many still do. A failing image holds up no other: the
+        first fault is raised when all were looked at."""
         images: dict[str, list[Wait]] = {}
         for wait in self.waits.open():
             images.setdefault(wait.request.digest, []).append(wait)
@@ -81,11 +81,10 @@ class Rendezvous:
             if now is None:
                 left += 1
                 continue
-            if not self.waits.claim(wait):
-                continue
             if verdict is None or now is not look:
                 verdict = self.judging.judge(digest, repository, now)
-            self._answer(wait, *verdict)
+            if self.waits.claim(wait):
+                self._answer(wait, *verdict)
         return left
 
     def _answer(self, wait: Wait, verdict: Verdict, page: str) -> None:
@@ -108,8 +107,8 @@ class Rendezvous:
         )
 
     def _too_late(self, wait: Wait) -> Look | None:
-        """The word for an image whose scan does not end: nobody waits longer than we have patience, or than CodePipeline
-        itself does."""
+        """The word for an image whose scan does not end: nobody waits longer than we have patience, or than
+        CodePipeline itself does."""
         now = int(self.clock())
         expires = _epoch(wait.request.expires)
         waited = (now - wait.asked) // 60

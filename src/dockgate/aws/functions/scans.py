@@ -40,7 +40,8 @@ class Scans:
     def look(self, digest: str, repository: str, scan: Scan | None) -> Look:
         """Asks what is known now. `scan` is the event's word, if it has come.
 
-        The event may come before all findings can be listed: until they are as many as it counted, the scan is not over.
+        The event may come before all findings can be listed: until they are as many as it counted, the scan is not
+        over.
         """
         if scan is not None and scan.status != COMPLETE:
             return Look(over=True, fault=f"Inspector could not scan the image: {scan.status or 'no scan status'}.")

@@ -25,9 +25,10 @@ class Service:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`table` is where approvals and scans meet; `bucket` keeps verdicts. `policy` and `waivers` are s3://BUCKET/KEY or
-    ssm:NAME of documents in canonical form, "" for those in the archive. `thresholds` are the reference solution's, empty
-    for a policy. `topic` (an ARN, "" for none) is told of running images at risk, which may stay so for `risk_days`.
-    `patience` is how many minutes a scan may take before whoever waits for it is rejected as undetermined."""
+    ssm:NAME of documents in canonical form, "" for those in the archive. `thresholds` are the reference solution's,
+    None for a policy. `topic` (an ARN, "" for none) is told of running images at risk, which may stay so for
+    `risk_days`. `patience` is how many minutes a scan may take before whoever waits for it is rejected as
+    undetermined."""
 
     table: str
     bucket: str

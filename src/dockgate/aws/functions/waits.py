@@ -1,7 +1,8 @@
 """The table where approvals and scans meet: DynamoDB, one item a half.
 
-An item's key is `digest` and `half`: "scan" for the scan's, "approval#TOKEN" for each approval that waits, "risk#SERVICE"
-for a service that runs what would no longer be approved. Every write is conditional, so that it may be made twice.
+An item's key is `digest` and `half`: "scan" for the scan's, "approval#TOKEN" for each approval that waits,
+"risk#SERVICE" for a service that runs what would no longer be approved. Every write is conditional, so that it may be
+made twice.
 Items vanish by `ttl` (epoch seconds) long after they are settled.
 """
 
