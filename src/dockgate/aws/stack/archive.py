@@ -1,0 +1,96 @@
+"""The functions' archive: pure Python that runs wherever the runtime does, the same bytes from the same sources."""
+
+import io
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+from dockgate.core.errors import UsageError
+from dockgate.core.policy import policy_bytes
+from dockgate.core.ports import Rule
+from dockgate.core.verdict import Policy
+
+PARTS = ("core", "ecosystems", "rules", "aws/functions")
+"""folders of the package that go in whole, save for rules that need a library"""
+FILES = (
+    "__init__.py",
+    "aws/__init__.py",
+    "findings/__init__.py",
+    "findings/inspector.py",
+    "reports/__init__.py",
+    "reports/html.py",
+    "reports/json.py",
+)
+POLICY = "dockgate/aws/policy.json"
+MOST = 1_000_000
+"""bytes; what the archive may have at most, so that a cold start stays short"""
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def build(policy: Policy, rules: Iterable[Rule]) -> bytes:
+    """The archive, with the policy in canonical form. Raises UsageError naming the policy's rules that need a library,
+    which the archive cannot hold."""
+    refuse(policy, rules)
+    leave_out = {f"rules/{module}" for module in _modules_in_need(rules)}
+    package = resources.files("dockgate")
+    members = {f"dockgate/{name}": data for name, data in _sources(package) if name not in leave_out}
+    members[POLICY] = policy_bytes(policy)
+    return _zip(members)
+
+
+def refuse(policy: Policy, rules: Iterable[Rule]) -> None:
+    """Raises UsageError when the policy has a rule that cannot run in the archive."""
+    lacking = [
+        f"{rule.name} (needs {', '.join(_libraries(rule))})"
+        for rule in rules
+        if rule.name in policy.rules and _libraries(rule)
+    ]
+    if lacking:
+        raise UsageError(
+            f"The policy {policy.name} cannot run as a Lambda function: {'; '.join(lacking)}.",
+            "Leave these rules out, or judge by them on a server of your own.",
+        )
+
+
+def _libraries(rule: Rule) -> list[str]:
+    return [need for need in rule.needs if need != "ecosystems"]
+
+
+def _modules_in_need(rules: Iterable[Rule]) -> Iterator[str]:
+    for rule in rules:
+        if _libraries(rule):
+            yield type(rule).__module__.rpartition(".")[2] + ".py"
+
+
+def _sources(package: Traversable) -> Iterator[tuple[str, bytes]]:
+    for part in PARTS:
+        yield from _folder(package.joinpath(part), part)
+    for name in FILES:
+        yield name, package.joinpath(name).read_bytes()
+    reports = package.joinpath("reports")
+    for file in reports.iterdir():
+        if file.name.startswith("_") and file.name.endswith(".py") and file.name != "__init__.py":
+            yield f"reports/{file.name}", file.read_bytes()
+
+
+def _folder(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+    for item in folder.iterdir():
+        if item.is_dir() and item.name != "__pycache__":
+            yield from _folder(item, f"{name}/{item.name}")
+        elif item.is_file() and not item.name.endswith(".pyc"):
+            yield f"{name}/{item.name}", item.read_bytes()
+
+
+def _zip(members: Mapping[str, bytes]) -> bytes:
+    """Sorted, at one time, readable by all: Lambda unpacks it as another user."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in sorted(members):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = 0o644 << 16
+            entry.create_system = 3
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, members[name])
+    return out.getvalue()
