@@ -19,9 +19,11 @@ WAIT = {"Delay": 5, "MaxAttempts": 360}
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be deployed. `parameters` are the template's, by name. The policy is `policy`, or the SSM parameter
-    `policy_parameter`, in which a canonical policy lies that was looked at already. `manage_scanning` has Inspector scan
-    the repository's images, which changes a setting of the whole registry."""
+    """What is to be deployed. `parameters` are the template's, by name.
+
+    The policy is `policy`, or the SSM parameter `policy_parameter`, in which a canonical policy lies that was looked at
+    already. `manage_scanning` has Inspector scan the repository's images, which changes a setting of the whole
+    registry."""
 
     stack: str
     archive: bytes

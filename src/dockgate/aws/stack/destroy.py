@@ -14,7 +14,7 @@ _BATCH = 100
 
 
 def contents(account: Account, stack: str) -> list[str]:
-    """What would be lost, a line each: to be shown before anyone says yes. NotFoundError when there is no such stack."""
+    """What would be lost, a line each: to be shown before anyone says yes. NotFoundError without such a stack."""
     found = describe(account, stack)
     if found is None:
         raise NotFoundError(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from typing import Any
 
 from dockgate.aws.stack.account import Account, told
@@ -25,10 +26,8 @@ class Documents:
         s3, region = self._account.client("s3"), self._account.region
         with told(f"making the bucket {self.bucket}"):
             where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-            try:
+            with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
                 s3.create_bucket(Bucket=self.bucket, **where)
-            except s3.exceptions.BucketAlreadyOwnedByYou:
-                pass
             blocks = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
             s3.put_public_access_block(Bucket=self.bucket, PublicAccessBlockConfiguration=dict.fromkeys(blocks, True))
 

@@ -1,5 +1,5 @@
-"""The registry's scanning configuration: one for the whole account and region, so that it is changed only when asked, and
-put back as it was."""
+"""The registry's scanning configuration: one for the whole account and region, so that it is changed only when asked,
+and put back as it was."""
 
 from typing import Any
 
@@ -34,6 +34,11 @@ def restore(account: Account, documents: Documents) -> bool:
             scanType=before.get("scanType", "BASIC"), rules=before.get("rules", [])
         )
     return True
+
+
+def _scanned(rules: list[dict[str, Any]], repository: str) -> bool:
+    ours = {"filter": repository, "filterType": "WILDCARD"}
+    return any(rule["scanFrequency"] == "CONTINUOUS_SCAN" and ours in rule["repositoryFilters"] for rule in rules)
 
 
 def _joined(rules: list[dict[str, Any]], repository: str) -> list[dict[str, Any]]:

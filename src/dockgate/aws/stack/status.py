@@ -11,8 +11,9 @@ from dockgate.core.errors import NotFoundError
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`waiting` counts approvals without an answer, `failures` messages that were set aside; `scanning` is the registry's
-    scan type (ENHANCED is Inspector's); `stages` are the pipeline's, by name, with the state of their newest execution."""
+    """`waiting` counts approvals without an answer, `failures` messages that were set aside; `scanning` is the
+    registry's scan type (ENHANCED is Inspector's); `stages` are the pipeline's, by name, with the state of their newest
+    execution."""
 
     stack: str
     state: str
