@@ -45,6 +45,7 @@ root = LazyGroup(
         "principal": "dockgate.cli.principal",
         "token": "dockgate.cli.token",
         "audit": "dockgate.cli.audit",
+        "aws": "dockgate.cli.aws",
     },
     help="Takes a container image from git push to a running service, and lets nothing through that its "
     "vulnerabilities forbid.",

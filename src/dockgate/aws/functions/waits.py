@@ -120,7 +120,8 @@ class Waits:
         self._table.delete_item(Key={"digest": digest, "half": f"risk#{service}"})
 
     def _open(self, item: Mapping[str, Any]) -> bool:
-        return item["state"] == WAITING or (item["state"] == ANSWERING and item.get("lease", 0) < self._now())
+        state = str(item["state"])
+        return state == WAITING or (state == ANSWERING and int(item.get("lease", 0)) < self._now())
 
     def _put(
         self,

@@ -1,0 +1,122 @@
+"""`dockgate aws`: the same gate in an AWS account, beside CodePipeline and Inspector."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from dockgate.cli.listing import as_json, form, pairs
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _stack(function: F) -> F:
+    region = click.option("--region", default="", help="The AWS region.  [default: AWS_REGION, or the profile's]")
+    stack = click.option("--stack", required=True, metavar="NAME", help="The stack's name.")
+    return region(stack(function))
+
+
+@click.group()
+def command() -> None:
+    """The same gate in an AWS account, beside CodePipeline and Inspector."""
+
+
+@command.command()
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to.  [default: standard output]")
+def template(output: Path | None) -> None:
+    """Write the CloudFormation template."""
+    from dockgate.bootstrap import aws
+
+    if output is None:
+        sys.stdout.write(aws.template())
+    else:
+        output.write_text(aws.template(), "utf-8")
+
+
+@command.command()
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The archive's file.")
+@click.option("--policy", default="default", show_default=True, metavar="FILE|NAME", help="The policy that goes in.")
+def package(output: Path, policy: str) -> None:
+    """Pack the functions' archive, the same bytes each time.
+
+    A policy with a rule that needs more than the archive can hold is refused by the rule's name.
+    """
+    from dockgate.bootstrap import aws
+
+    archive = aws.package(policy)
+    output.write_bytes(archive)
+    click.echo(f"{output}: {len(archive):,} bytes")
+
+
+@command.command()
+@_stack
+@click.option(
+    "--policy",
+    default="default",
+    show_default=True,
+    metavar="FILE|NAME|s3://BUCKET/KEY|ssm:/NAME",
+    help="What images are judged by. In S3 and SSM it lies in canonical form.",
+)
+@click.option("--waivers", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A YAML file of waivers.")
+@click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the template.")
+@click.option(
+    "--manage-scanning",
+    is_flag=True,
+    help="Have Inspector scan the repository. That is a setting of the whole registry; `destroy` puts it back.",
+)
+def deploy(
+    stack: str, region: str, policy: str, waivers: Path | None, parameters: tuple[str, ...], manage_scanning: bool
+) -> None:
+    """Create the stack, or bring it up to date.
+
+    The policy is looked at before anything is changed. After a failure, deploy again: it goes on where it ended.
+    """
+    from dockgate.bootstrap import aws
+
+    changed = aws.deployed(
+        stack, region, policy, waivers, parameters, manage_scanning, lambda line: click.echo(line, err=True)
+    )
+    click.echo(f"{stack}: {'deployed' if changed else 'unchanged'}")
+    click.echo(f"  dockgate aws status --stack {stack}")
+
+
+@command.command()
+@_stack
+@form
+def status(stack: str, region: str, form: str) -> None:
+    """What the stack is, and how it is doing."""
+    from dockgate.bootstrap import aws
+
+    found = aws.state(stack, region)
+    if form == "json":
+        as_json({name: getattr(found, name) for name in found.__dataclass_fields__})
+        return
+    rows = [
+        ("state", found.state),
+        ("scanning", found.scanning),
+        ("approvals waiting", str(found.waiting)),
+        ("messages set aside", str(found.failures)),
+        *((f"stage {name}", state) for name, state in found.stages.items()),
+        *sorted(found.outputs.items()),
+    ]
+    pairs(stack, rows)
+
+
+@command.command()
+@_stack
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def destroy(stack: str, region: str, yes: bool) -> None:
+    """Take the stack away, with its buckets' objects and its images.
+
+    Asks first. The registry's scanning configuration is put back as it was.
+    """
+    from dockgate.bootstrap import aws
+
+    for line in aws.contents(stack, region):
+        click.echo(line)
+    if not yes:
+        click.confirm("Delete all of this?", abort=True)
+    aws.destroyed(stack, region, lambda line: click.echo(line, err=True))
+    click.echo(f"{stack}: gone")
