@@ -1,0 +1,106 @@
+"""botocore's service model as a judge: what a request or an answer may hold, length, pattern, range and enum included,
+which botocore's own validation leaves to the service."""
+
+import re
+from datetime import datetime
+from typing import Any
+
+import botocore.session
+from botocore.model import Shape
+
+
+def operation(service: str, name: str) -> Any:
+    """The model of an operation ("codepipeline", "PutApprovalResult")."""
+    return botocore.session.get_session().get_service_model(service).operation_model(name)
+
+
+def faults(shape: Shape, value: Any, where: str = "") -> list[str]:
+    """Everything that is wrong with the value, each with its place."""
+    check = _CHECKS.get(shape.type_name)
+    return check(shape, value, where) if check else []
+
+
+def _structure(shape: Any, value: Any, where: str) -> list[str]:
+    if not isinstance(value, dict):
+        return [f"{where}: not a structure"]
+    found = [f"{where}.{name}: missing" for name in shape.required_members if name not in value]
+    found += [f"{where}.{name}: unknown" for name in value if name not in shape.members]
+    for name, member in shape.members.items():
+        if name in value:
+            found += faults(member, value[name], f"{where}.{name}")
+    return found
+
+
+def _list(shape: Any, value: Any, where: str) -> list[str]:
+    if not isinstance(value, list):
+        return [f"{where}: not a list"]
+    found = _size(shape, len(value), where)
+    for index, item in enumerate(value):
+        found += faults(shape.member, item, f"{where}[{index}]")
+    return found
+
+
+def _map(shape: Any, value: Any, where: str) -> list[str]:
+    if not isinstance(value, dict):
+        return [f"{where}: not a map"]
+    found = _size(shape, len(value), where)
+    for key, item in value.items():
+        found += faults(shape.key, key, f"{where} key")
+        found += faults(shape.value, item, f"{where}.{key}")
+    return found
+
+
+def _string(shape: Any, value: Any, where: str) -> list[str]:
+    if not isinstance(value, str):
+        return [f"{where}: {value!r} is no string"]
+    found = _size(shape, len(value), where)
+    if shape.enum and value not in shape.enum:
+        found.append(f"{where}: {value!r} is none of {', '.join(shape.enum)}")
+    pattern = shape.metadata.get("pattern")
+    if pattern and not re.fullmatch(pattern, value, re.DOTALL):
+        found.append(f"{where}: {value!r} does not match {pattern}")
+    return found
+
+
+def _number(shape: Any, value: Any, where: str) -> list[str]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return [f"{where}: {value!r} is no number"]
+    return _size(shape, value, where)
+
+
+def _timestamp(shape: Any, value: Any, where: str) -> list[str]:
+    """As it goes over the wire: epoch seconds, or text that says a time."""
+    if isinstance(value, int | float):
+        return []
+    try:
+        datetime.fromisoformat(str(value))
+    except ValueError:
+        return [f"{where}: {value!r} is no time"]
+    return []
+
+
+def _boolean(shape: Any, value: Any, where: str) -> list[str]:
+    return [] if isinstance(value, bool) else [f"{where}: {value!r} is neither true nor false"]
+
+
+def _size(shape: Any, size: float, where: str) -> list[str]:
+    found = []
+    if size < shape.metadata.get("min", size):
+        found.append(f"{where}: {size} is below {shape.metadata['min']}")
+    if size > shape.metadata.get("max", size):
+        found.append(f"{where}: {size} is above {shape.metadata['max']}")
+    return found
+
+
+_CHECKS = {
+    "structure": _structure,
+    "list": _list,
+    "map": _map,
+    "string": _string,
+    "integer": _number,
+    "long": _number,
+    "float": _number,
+    "double": _number,
+    "timestamp": _timestamp,
+    "boolean": _boolean,
+}

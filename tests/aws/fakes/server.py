@@ -1,0 +1,87 @@
+"""HTTP servers on loopback that stand in for AWS services: used by clients here, and by functions in another process."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.aws.fakes.model import faults, operation
+
+Answer = tuple[int, dict[str, Any]]
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a fault
+    """What the service answers instead: an error of its model."""
+
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(message or code)
+        self.code = code
+
+
+class Service:
+    """A service by its operations: name -> what it does with a request. Every request and answer is held against
+    botocore's model; a fault in either is the error ValidationException, and is kept in `faults` for the test to see."""
+
+    def __init__(self, name: str, operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]]) -> None:
+        self.name = name
+        self.operations = operations
+        self.faults: list[str] = []
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self._lock = threading.Lock()
+
+    def answer(self, operation_name: str, request: dict[str, Any]) -> Answer:
+        model = operation(self.name, operation_name)
+        wrong = faults(model.input_shape, request, operation_name)
+        with self._lock:
+            self.calls.append((operation_name, request))
+            if wrong:
+                self.faults += wrong
+                return 400, {"__type": "ValidationException", "message": "; ".join(wrong)}
+            try:
+                answer = self.operations[operation_name](request)
+            except Refused as refused:
+                return 400, {"__type": refused.code, "message": str(refused)}
+        wrong = faults(model.output_shape, answer, f"answer of {operation_name}") if model.output_shape else []
+        if wrong:
+            self.faults += wrong
+            return 500, {"__type": "InternalFailure", "message": "; ".join(wrong)}
+        return 200, answer
+
+
+@contextmanager
+def serving(service: Service) -> Iterator[str]:
+    """The service's URL while it answers: JSON 1.1 by its target header, or REST JSON by the path."""
+    routes = {operation(service.name, name).http["requestUri"].partition("?")[0]: name for name in service.operations}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            target = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+            name = target or routes.get(self.path.partition("?")[0], "")
+            if name not in service.operations:
+                status, answer = 404, {"__type": "UnknownOperationException", "message": name or self.path}
+            else:
+                status, answer = service.answer(name, json.loads(body or b"{}"))
+            text = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/x-amz-json-1.1")
+            if status != 200:
+                self.send_header("x-amzn-ErrorType", answer["__type"])
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
