@@ -33,8 +33,9 @@ def deployed(
     manage_scanning: bool,
     tell: Tell,
 ) -> bool:
-    """Deploys; False when there was nothing to change. `policy` is a name, a YAML file, s3://BUCKET/KEY or ssm:/NAME of a
-    policy; it is looked at before anything is changed."""
+    """Deploys; False when there was nothing to change.
+
+    `policy` is a name, a YAML file, s3://BUCKET/KEY or ssm:/NAME; it is looked at before anything is changed."""
     account = Account(region)
     chosen, parameter = _policy(account, policy)
     archive.refuse(chosen, rules.load())

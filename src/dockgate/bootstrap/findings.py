@@ -1,14 +1,12 @@
 """Findings that other scanners made, read with the ecosystems at hand."""
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from dockgate import ecosystems, findings, sboms
-from dockgate.core.errors import UncomparableError, UsageError
-from dockgate.core.ports import Ecosystem
+from dockgate.core.errors import UsageError
 from dockgate.core.verdict import Reported
-from dockgate.core.versions import Order
+from dockgate.core.versions import Orders
 from dockgate.findings._read import digest, moment
 
 
@@ -33,25 +31,9 @@ def read(data: bytes, name: str, image: str = "", at: str = "") -> tuple[Reporte
     if at and not moment(at):
         raise UsageError(f"{at!r} is no time.", "Write it as RFC 3339 has it: 2026-11-24T12:00:00Z.")
     kinds = ecosystems.load()
-    asked = findings.Asked(image, moment(at), partial(sboms.package, ecosystems=kinds), _Comparison(kinds))
+    asked = findings.Asked(image, moment(at), partial(sboms.package, ecosystems=kinds), Orders(kinds).compare)
     return findings.read(data, name, findings.load(), asked)
 
 
 def _is_digest(given: str) -> bool:
     return digest(given) == given
-
-
-class _Comparison:
-    """Orders versions as `ports.Matching.compare` does."""
-
-    def __init__(self, kinds: Sequence[Ecosystem]) -> None:
-        self._orders = {
-            name: Order(kind.key, optional_epoch=kind.optional_epoch) for kind in kinds for name in kind.orders
-        }
-
-    def __call__(self, ecosystem: str, one: str, other: str) -> int:
-        order = self._orders.get(ecosystem.partition(":")[0])
-        if order is None:
-            raise UncomparableError(f"No ecosystem here orders versions of {ecosystem or 'unknown packages'}.")
-        first, second = order.point(one), order.point(other)
-        return (first > second) - (first < second)

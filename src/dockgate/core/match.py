@@ -25,7 +25,7 @@ from dockgate.core.model import (
 )
 from dockgate.core.names import Names, by_renown
 from dockgate.core.ports import Ecosystem
-from dockgate.core.versions import Order
+from dockgate.core.versions import Order, Orders
 
 _UNTRIAGED = Rating("", Severity.UNTRIAGED)
 _SOURCES = ("distribution", "advisory", "cve")
@@ -49,11 +49,7 @@ class Matcher:
     """A slice made ready to be asked about many package lists."""
 
     def __init__(self, consulted: Slice, ecosystems: Sequence[Ecosystem]) -> None:
-        self._orders = {
-            name: Order(ecosystem.key, optional_epoch=ecosystem.optional_epoch)
-            for ecosystem in ecosystems
-            for name in ecosystem.orders
-        }
+        self._orders = Orders(ecosystems)
         self._coverage = {coverage.ecosystem: coverage for coverage in consulted.coverage}
         self._cves = {cve.id: cve for cve in consulted.cves}
         standing = [advisory for advisory in consulted.advisories if not advisory.withdrawn]
@@ -79,9 +75,7 @@ class Matcher:
 
     def compare(self, ecosystem: str, one: str, other: str) -> int:
         """-1, 0 or 1. Raises UncomparableError."""
-        order = self._order(ecosystem)
-        first, second = order.point(one), order.point(other)
-        return (first > second) - (first < second)
+        return self._orders.compare(ecosystem, one, other)
 
     def _judge(self, package: Package) -> tuple[list[Finding], list[Undetermined]]:
         """Findings and doubts, once for all packages of one source, version and module."""
@@ -91,7 +85,7 @@ class Matcher:
         return self._judged[source]
 
     def _judge_source(self, package: Package) -> tuple[list[Finding], list[Undetermined]]:
-        order = self._order(package.ecosystem)
+        order = self._orders.of(package.ecosystem)
         findings: list[Finding] = []
         doubts: dict[str, list[str]] = {}
         for subject, advisories in sorted(self._by_subject(package).items()):
@@ -162,12 +156,6 @@ class Matcher:
 
     def _is_bulletin(self, advisory: Advisory) -> bool:
         return len(self._names.subjects(advisory)) > 1
-
-    def _order(self, ecosystem: str) -> Order:
-        base = _base(ecosystem)
-        if base not in self._orders:
-            self._orders[base] = Order(_unordered)
-        return self._orders[base]
 
     def _uncovered(self, packages: Sequence[Package]) -> list[Undetermined]:
         wanted: dict[str, dict[str, Package]] = {}
@@ -267,7 +255,3 @@ def _same_release(one: str, other: str) -> bool:
 def _some(names: Sequence[str]) -> str:
     named = ", ".join(names[:_NAMED_AT_ONCE])
     return named if len(names) <= _NAMED_AT_ONCE else f"{named} and {len(names) - _NAMED_AT_ONCE} more"
-
-
-def _unordered(version: str) -> object:
-    raise UncomparableError(f"No ecosystem here orders versions such as {version}.")

@@ -1,13 +1,13 @@
 """Findings that another scanner made, asked as if they had been matched here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from dockgate.core.errors import UncomparableError
 from dockgate.core.model import Matches, Package
-from dockgate.core.ports import Ecosystem, uncomparable
+from dockgate.core.ports import Ecosystem
 from dockgate.core.verdict import Reported
-from dockgate.core.versions import Order
+from dockgate.core.versions import Orders
 
 
 class ReportedMatcher:
@@ -15,11 +15,7 @@ class ReportedMatcher:
 
     def __init__(self, reported: Reported, ecosystems: Sequence[Ecosystem]) -> None:
         self._matches = reported.matches
-        self._orders: Mapping[str, Order] = {
-            name: Order(ecosystem.key, optional_epoch=ecosystem.optional_epoch)
-            for ecosystem in ecosystems
-            for name in ecosystem.orders
-        }
+        self._orders = Orders(ecosystems)
 
     def match(self, packages: Sequence[Package]) -> Matches:
         """A package that was raised to a finding's fixed version, or above it, has the finding no more."""
@@ -32,13 +28,7 @@ class ReportedMatcher:
         return Matches(tuple(found), self._matches.undetermined)
 
     def compare(self, ecosystem: str, one: str, other: str) -> int:
-        if one == other:
-            return 0
-        order = self._orders.get(ecosystem.partition(":")[0])
-        if order is None:
-            return uncomparable(ecosystem, one, other)
-        first, second = order.point(one), order.point(other)
-        return (first > second) - (first < second)
+        return 0 if one == other else self._orders.compare(ecosystem, one, other)
 
     def _mended(self, now: Package, then: Package, fixed: str) -> bool:
         if not fixed or now.source_version == then.source_version:

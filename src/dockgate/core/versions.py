@@ -1,11 +1,13 @@
 """Whether an advisory speaks of a version, in one ecosystem's order: the evaluation of the OSV schema, and where it
 says too little, MATCHING's word."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from dockgate.core.errors import UncomparableError
 from dockgate.core.model import Advisory, Range
+from dockgate.core.ports import Ecosystem
 
 Point = tuple[int, Any]
 """A place in the order: (1, key) for a version, below or above all of them otherwise."""
@@ -128,3 +130,33 @@ class Order:
         if version == "*" and kind == "limit":
             return _ABOVE
         return self.point(version)
+
+
+class Orders:
+    """The orders of all ecosystems at hand, by OSV name; versions of any other cannot be compared."""
+
+    def __init__(self, ecosystems: Iterable[Ecosystem]) -> None:
+        self._orders = {
+            name: Order(ecosystem.key, optional_epoch=ecosystem.optional_epoch)
+            for ecosystem in ecosystems
+            for name in ecosystem.orders
+        }
+
+    def of(self, ecosystem: str) -> Order:
+        """The order of an OSV ecosystem, whatever its release."""
+        base = ecosystem.partition(":")[0]
+        if base not in self._orders:
+            self._orders[base] = Order(partial(_unordered, base))
+        return self._orders[base]
+
+    def compare(self, ecosystem: str, one: str, other: str) -> int:
+        """-1, 0 or 1, as the first version is before, the same as, or after the other. Raises UncomparableError."""
+        order = self.of(ecosystem)
+        first, second = order.point(one), order.point(other)
+        return (first > second) - (first < second)
+
+
+def _unordered(ecosystem: str, version: str) -> object:
+    raise UncomparableError(
+        f"No ecosystem here orders versions such as {version} of {ecosystem or 'unknown packages'}."
+    )

@@ -44,6 +44,15 @@ class Inspector:
             "lastScannedAt": 1_795_000_000,
         }
 
+    def batch_get_finding_details(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"findingDetails": [{"findingArn": name} for name in request["findingArns"]], "errors": []}
+
     def service(self) -> Service:
-        operations = {"ListFindings": self.list_findings, "ListCoverage": self.list_coverage}
-        return Service("inspector2", operations)
+        return Service(
+            "inspector2",
+            {
+                "ListFindings": self.list_findings,
+                "ListCoverage": self.list_coverage,
+                "BatchGetFindingDetails": self.batch_get_finding_details,
+            },
+        )

@@ -1,4 +1,4 @@
-"""HTTP servers on loopback that stand in for AWS services: used by clients here, and by functions in another process."""
+"""HTTP servers on loopback that stand in for AWS services, for clients here and for functions in another process."""
 
 import json
 import threading
@@ -21,8 +21,10 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault
 
 
 class Service:
-    """A service by its operations: name -> what it does with a request. Every request and answer is held against
-    botocore's model; a fault in either is the error ValidationException, and is kept in `faults` for the test to see."""
+    """A service by its operations: name -> what it does with a request.
+
+    Every request and answer is held against botocore's model; a fault in either is the error ValidationException, and
+    is kept in `faults` for the test to see."""
 
     def __init__(self, name: str, operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]]) -> None:
         self.name = name
@@ -73,7 +75,7 @@ def serving(service: Service) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(text)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

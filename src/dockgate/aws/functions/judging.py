@@ -11,9 +11,10 @@ from dockgate.aws.functions.scans import Look
 from dockgate.aws.functions.settings import Settings
 from dockgate.core import canonical, gate, waivers
 from dockgate.core.errors import UsageError
-from dockgate.core.policy import of_bytes, of_rules
-from dockgate.core.verdict import Case, Policy, Reported, Verdict, Waiver, Waivers
-from dockgate.findings import inspector
+from dockgate.core.policy import REFERENCE_RULE, of_bytes, of_rules
+from dockgate.core.verdict import Case, Policy, Verdict, Waiver, Waivers
+from dockgate.core.versions import Orders
+from dockgate.findings import Asked, inspector
 from dockgate.reports import GateReport, load
 
 POLICY_FILE = "policy.json"
@@ -33,13 +34,14 @@ class Judging:
 
     def judge(self, digest: str, repository: str, look: Look) -> tuple[Verdict, str]:
         """The verdict, and the address of its page. What cannot be said is Undetermined."""
+        now = self._now()
         case = Case(
             image=digest,
             policy=self.policy(),
-            now=self._now(),
+            now=now,
             engine=__version__,
-            waivers=Waivers(waivers.select(self._waivers(), repository, digest)),
-            reported=() if look.fault else self._reported(digest, repository, look),
+            waivers=Waivers(waivers.select(self._waivers(), repository, (digest,), now)),
+            reported=() if look.fault else inspector.FORMAT.read(look.document, self._asked(digest)),
             unscanned=look.fault,
         )
         verdict = gate.judge(case, ecosystems.load(), self._rules)
@@ -48,15 +50,15 @@ class Judging:
     def policy(self) -> Policy:
         """The policy as it stands now: thresholds of the environment before a document, that before the archive's."""
         if self._settings.thresholds:
-            rule = next(rule for rule in self._rules if rule.name == "reference_2022")
+            rule = next(rule for rule in self._rules if rule.name == REFERENCE_RULE)
             settings = {**rule.settings(dict(self._settings.thresholds)), "action": "reject"}
             return of_rules(REFERENCE, {rule.name: (settings,)})
         if self._settings.policy:
             return of_bytes(self._document(self._settings.policy))
         return of_bytes(resources.files("dockgate.aws").joinpath(POLICY_FILE).read_bytes())
 
-    def _reported(self, digest: str, repository: str, look: Look) -> tuple[Reported, ...]:
-        return inspector.reported(look.findings, digest, repository, look.at or self._now())
+    def _asked(self, digest: str) -> Asked:
+        return Asked(digest, compare=Orders(ecosystems.load()).compare)
 
     def _waivers(self) -> Sequence[Waiver]:
         if not self._settings.waivers:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from dockgate.core.errors import UsageError
 
 THRESHOLDS = {
-    "critical": "Critical_Finding_Threshold",
-    "high": "High_Finding_Threshold",
-    "medium": "Medium_Finding_Threshold",
-    "low": "Low_Finding_Threshold",
+    "CRITICAL": "Critical_Finding_Threshold",
+    "HIGH": "High_Finding_Threshold",
+    "MEDIUM": "Medium_Finding_Threshold",
+    "LOW": "Low_Finding_Threshold",
 }
 """the reference solution's own variables; where one of them is set, its policy is judged by"""
 

@@ -12,11 +12,13 @@ from dockgate.core.ports import Rule
 from dockgate.core.verdict import Policy
 
 PARTS = ("core", "ecosystems", "rules", "aws/functions")
-"""folders of the package that go in whole, save for rules that need a library"""
+"""folders of the package that go in whole: what needs a library in them imports it when it is used"""
 FILES = (
     "__init__.py",
     "aws/__init__.py",
     "findings/__init__.py",
+    "findings/_inspector_packages.py",
+    "findings/_read.py",
     "findings/inspector.py",
     "reports/__init__.py",
     "reports/html.py",
@@ -30,23 +32,18 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def build(policy: Policy, rules: Iterable[Rule]) -> bytes:
-    """The archive, with the policy in canonical form. Raises UsageError naming the policy's rules that need a library,
-    which the archive cannot hold."""
+    """The archive, with the policy in canonical form. Raises UsageError as `refuse` does."""
     refuse(policy, rules)
-    leave_out = {f"rules/{module}" for module in _modules_in_need(rules)}
     package = resources.files("dockgate")
-    members = {f"dockgate/{name}": data for name, data in _sources(package) if name not in leave_out}
+    members = {f"dockgate/{name}": data for name, data in _sources(package)}
     members[POLICY] = policy_bytes(policy)
     return _zip(members)
 
 
 def refuse(policy: Policy, rules: Iterable[Rule]) -> None:
-    """Raises UsageError when the policy has a rule that cannot run in the archive."""
-    lacking = [
-        f"{rule.name} (needs {', '.join(_libraries(rule))})"
-        for rule in rules
-        if rule.name in policy.rules and _libraries(rule)
-    ]
+    """Raises UsageError when the policy has a rule that needs more than the archive holds, by the rule's name."""
+    needed = {rule.name: sorted(_libraries(rule, policy)) for rule in rules}
+    lacking = [f"{name} (needs {', '.join(libraries)})" for name, libraries in needed.items() if libraries]
     if lacking:
         raise UsageError(
             f"The policy {policy.name} cannot run as a Lambda function: {'; '.join(lacking)}.",
@@ -54,14 +51,9 @@ def refuse(policy: Policy, rules: Iterable[Rule]) -> None:
         )
 
 
-def _libraries(rule: Rule) -> list[str]:
-    return [need for need in rule.needs if need != "ecosystems"]
-
-
-def _modules_in_need(rules: Iterable[Rule]) -> Iterator[str]:
-    for rule in rules:
-        if _libraries(rule):
-            yield type(rule).__module__.rpartition(".")[2] + ".py"
+def _libraries(rule: Rule, policy: Policy) -> set[str]:
+    """What the rule needs, as the policy uses it, beside what the archive holds."""
+    return {need for use in policy.rules.get(rule.name, ()) for need in rule.needs(use)} - {"ecosystems"}
 
 
 def _sources(package: Traversable) -> Iterator[tuple[str, bytes]]:
