@@ -2,10 +2,11 @@
 findings. What they need is made once, at the first event, so that a cold start stays short."""
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from dockgate.aws.functions import messages
@@ -73,19 +74,19 @@ class Functions:
         return {"batchItemFailures": failed}
 
 
-def functions(settings: Settings, client: Client) -> Functions:
-    """The functions over these clients."""
+def functions(settings: Settings, client: Client, clock: Callable[[], float] = time.time) -> Functions:
+    """The functions over these clients; `clock` gives epoch seconds."""
     from dockgate.aws.functions.answers import Answers
     from dockgate.aws.functions.judging import Judging
     from dockgate.aws.functions.scans import Scans
     from dockgate.aws.functions.waits import Waits
 
-    telemetry = Telemetry()
-    waits = Waits(client("dynamodb").Table(settings.table))
+    telemetry = Telemetry(clock=clock)
+    waits = Waits(client("dynamodb").Table(settings.table), clock)
     scans = Scans(client("inspector2"), settings.region, settings.account)
-    judging = Judging(settings, client("s3"), client("ssm"), _now)
+    judging = Judging(settings, client("s3"), client("ssm"), partial(_now, clock))
     answers = Answers(client("codepipeline"))
-    rendezvous = Rendezvous(waits, scans, judging, answers, settings.patience, telemetry)
+    rendezvous = Rendezvous(waits, scans, judging, answers, settings.patience, telemetry, clock)
     running = Running(
         client("ecs"),
         client("sns"),
@@ -96,6 +97,7 @@ def functions(settings: Settings, client: Client) -> Functions:
         settings.topic,
         settings.risk_days,
         telemetry,
+        clock,
     )
     return Functions(rendezvous, running, telemetry)
 
@@ -122,5 +124,5 @@ def _functions() -> Functions:
     return functions(from_environment(os.environ), client)
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _now(clock: Callable[[], float]) -> str:
+    return datetime.fromtimestamp(clock(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

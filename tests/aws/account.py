@@ -1,0 +1,209 @@
+"""An account for the functions: moto's DynamoDB, S3, SNS and ECS, our own CodePipeline and Inspector, and a clock."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from moto import mock_aws
+from tests.aws.fakes.codepipeline import Approvals
+from tests.aws.fakes.inspector import Inspector
+from tests.aws.fakes.server import Service, serving
+
+from dockgate.aws.functions.handlers import Functions, functions
+from dockgate.aws.functions.settings import from_environment
+
+SCANNED = 1_795_000_000
+"""2026-11-18T11:06:40Z"""
+REGION, ACCOUNT = "eu-west-1", "123456789012"
+PIPELINE, STAGE = "ContainerBuildDeployPipeline", "ContainerVulnerabilityAssessment"
+REPOSITORY = "dockgate-app"
+ENVIRONMENT = {
+    "DOCKGATE_TABLE": "approvals",
+    "DOCKGATE_BUCKET": "verdicts",
+    "DOCKGATE_ACCOUNT": ACCOUNT,
+    "AWS_REGION": REGION,
+}
+KEYS = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+
+def digest_of(number: int) -> str:
+    return f"sha256:{number:064x}"
+
+
+def finding(image: str, severity: str = "HIGH", number: int = 1, fixed: str = "1.5.0", **more: Any) -> dict[str, Any]:
+    """As ListFindings tells it (AWS.md); `fixed` "" where there is none."""
+    return {
+        "findingArn": f"arn:aws:inspector2:{REGION}:{ACCOUNT}:finding/{number:032x}",
+        "awsAccountId": ACCOUNT,
+        "type": "PACKAGE_VULNERABILITY",
+        "description": "A flaw.",
+        "title": f"CVE-2024-{number:04} - jinja2",
+        "remediation": {"recommendation": {"text": "None Provided"}},
+        "severity": severity,
+        "status": "ACTIVE",
+        "firstObservedAt": SCANNED,
+        "lastObservedAt": SCANNED,
+        "updatedAt": SCANNED,
+        "inspectorScore": 7.5,
+        "exploitAvailable": "NO",
+        "fixAvailable": "YES" if fixed else "NO",
+        "packageVulnerabilityDetails": {
+            "vulnerabilityId": f"CVE-2024-{number:04}",
+            "source": "NVD",
+            "vulnerablePackages": [
+                {
+                    "name": "jinja2",
+                    "version": "1.0.0",
+                    "packageManager": "PYTHONPKG",
+                    "filePath": "app/jinja2/METADATA",
+                    "fixedInVersion": fixed or "NotAvailable",
+                }
+            ],
+        },
+        "resources": [
+            {
+                "type": "AWS_ECR_CONTAINER_IMAGE",
+                "id": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{REPOSITORY}/{image}",
+                "region": REGION,
+                "details": {
+                    "awsEcrContainerImage": {
+                        "repositoryName": REPOSITORY,
+                        "registry": ACCOUNT,
+                        "imageHash": image,
+                        "architecture": "amd64",
+                        "platform": "DEBIAN_12",
+                    }
+                },
+            }
+        ],
+        **more,
+    }
+
+
+def scan_event(image: str, status: str = "INITIAL_SCAN_COMPLETE", **counts: int) -> dict[str, Any]:
+    """The end of a scan, with the counts that are not zero: as AWS sends them."""
+    return {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": "Inspector2 Scan",
+        "source": "aws.inspector2",
+        "account": ACCOUNT,
+        "time": "2026-11-18T11:06:40Z",
+        "region": REGION,
+        "resources": [f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{REPOSITORY}"],
+        "detail": {
+            "scan-status": status,
+            "repository-name": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{REPOSITORY}",
+            "finding-severity-counts": counts,
+            "image-digest": image,
+            "image-tags": ["latest"],
+        },
+    }
+
+
+def approval_event(*tokens: str, image: str, **more: str) -> dict[str, Any]:
+    """An approval action's messages, as SNS hands them to a function."""
+    return {
+        "Records": [{"EventSource": "aws:sns", "Sns": {"Message": _message(token, image, **more)}} for token in tokens]
+    }
+
+
+def _message(token: str, image: str, **more: str) -> str:
+    named = {"Image_Digest": image, "Image_Repository": REPOSITORY, **more}
+    approval = {
+        "pipelineName": PIPELINE,
+        "stageName": STAGE,
+        "actionName": STAGE,
+        "token": token,
+        "expires": "2026-11-25T12:00Z",
+        "externalEntityLink": None,
+        "approvalReviewLink": "https://example.com/review",
+        "customData": " ".join(f"{key}={value}" for key, value in named.items() if value),
+    }
+    return json.dumps({"region": REGION, "consoleLink": "https://example.com", "approval": approval})
+
+
+@dataclass
+class Account:
+    """`approvals` and `inspector` are what the fakes know; `services` the fakes, whose `faults` are to stay empty."""
+
+    approvals: Approvals = field(default_factory=Approvals)
+    inspector: Inspector = field(default_factory=Inspector)
+    services: dict[str, Service] = field(default_factory=dict)
+    urls: dict[str, str] = field(default_factory=dict)
+    now: float = SCANNED + 600
+
+    def client(self, name: str) -> Any:
+        if name == "dynamodb":
+            return boto3.resource(name, **KEYS)
+        return boto3.client(name, endpoint_url=self.urls.get(name), **KEYS)
+
+    def functions(self, **environment: str) -> Functions:
+        return functions(from_environment({**ENVIRONMENT, **environment}), self.client, lambda: self.now)
+
+    def ask(self) -> str:
+        """A pipeline's approval action begins to wait; returns its token."""
+        token = str(uuid.uuid4())
+        self.approvals.ask(PIPELINE, STAGE, STAGE, token)
+        return token
+
+    def covered(self, image: str, reason: str) -> None:
+        """What ListCoverage says of the image."""
+        self.inspector.covered[f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{REPOSITORY}/{image}"] = reason
+
+    def scanned(self, image: str, *findings: dict[str, Any]) -> None:
+        """Inspector has scanned the image and found these."""
+        self.inspector.findings[image] = list(findings)
+        self.covered(image, "SUCCESSFUL")
+
+    def kept(self) -> list[str]:
+        """The keys of all that is in the bucket of verdicts."""
+        listed = self.client("s3").list_objects_v2(Bucket="verdicts")
+        return [one["Key"] for one in listed.get("Contents", [])]
+
+    def faults(self) -> list[str]:
+        return [fault for service in self.services.values() for fault in service.faults]
+
+
+@contextmanager
+def account() -> Iterator[Account]:
+    made = Account()
+    made.services = {"codepipeline": made.approvals.service(), "inspector2": made.inspector.service()}
+    with (
+        mock_aws(config={"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1"]}}}),
+        serving(made.services["codepipeline"]) as pipelines,
+        serving(made.services["inspector2"]) as inspector,
+    ):
+        made.urls = {"codepipeline": pipelines, "inspector2": inspector}
+        boto3.client("s3", **KEYS).create_bucket(
+            Bucket="verdicts", CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+        boto3.client("dynamodb", **KEYS).create_table(
+            TableName="approvals",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": "digest", "AttributeType": "S"},
+                {"AttributeName": "half", "AttributeType": "S"},
+                {"AttributeName": "state", "AttributeType": "S"},
+                {"AttributeName": "asked", "AttributeType": "N"},
+            ],
+            KeySchema=[
+                {"AttributeName": "digest", "KeyType": "HASH"},
+                {"AttributeName": "half", "KeyType": "RANGE"},
+            ],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "state",
+                    "KeySchema": [
+                        {"AttributeName": "state", "KeyType": "HASH"},
+                        {"AttributeName": "asked", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+        )
+        yield made
