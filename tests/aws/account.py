@@ -13,8 +13,12 @@ from tests.aws.fakes.codepipeline import Approvals
 from tests.aws.fakes.inspector import Inspector
 from tests.aws.fakes.server import Service, serving
 
+from dockgate import rules
 from dockgate.aws.functions.handlers import Functions, functions
 from dockgate.aws.functions.settings import from_environment
+from dockgate.core.policy import policy_bytes
+from dockgate.core.verdict import Policy
+from dockgate.definitions.policy import builtin
 
 SCANNED = 1_795_000_000
 """2026-11-18T11:06:40Z"""
@@ -26,6 +30,7 @@ ENVIRONMENT = {
     "DOCKGATE_BUCKET": "verdicts",
     "DOCKGATE_ACCOUNT": ACCOUNT,
     "AWS_REGION": REGION,
+    "DOCKGATE_POLICY": "s3://verdicts/policy.json",
 }
 KEYS = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
@@ -160,10 +165,14 @@ class Account:
         self.inspector.findings[image] = list(findings)
         self.covered(image, "SUCCESSFUL")
 
+    def put_policy(self, policy: Policy) -> None:
+        """What images are judged by, where the functions look for it."""
+        self.client("s3").put_object(Bucket="verdicts", Key="policy.json", Body=policy_bytes(policy))
+
     def kept(self) -> list[str]:
         """The keys of all that is in the bucket of verdicts."""
         listed = self.client("s3").list_objects_v2(Bucket="verdicts")
-        return [one["Key"] for one in listed.get("Contents", [])]
+        return [one["Key"] for one in listed.get("Contents", []) if one["Key"].startswith("verdicts/")]
 
     def faults(self) -> list[str]:
         return [fault for service in self.services.values() for fault in service.faults]
@@ -206,4 +215,5 @@ def account() -> Iterator[Account]:
                 }
             ],
         )
+        made.put_policy(builtin("default", rules.load()))
         yield made

@@ -32,12 +32,21 @@ class Running:
     clock: Callable[[], float] = time.time
 
     def renew(self, only: Iterable[str] | None = None) -> None:
-        """Judges what the services run again; of these digests `only`, where they are given."""
+        """Judges what the services run again; of these digests `only`, where they are given.
+
+        A service that cannot be looked at holds up no other: the first fault is raised when all were."""
         wanted = None if only is None else set(only)
+        fault: Exception | None = None
         for service in self.services:
-            for repository, digest in self._images(service):
-                if wanted is None or digest in wanted:
-                    self._judge(service, repository, digest)
+            try:
+                for repository, digest in self._images(service):
+                    if wanted is None or digest in wanted:
+                        self._judge(service, repository, digest)
+            except Exception as error:
+                self.tell("ServiceFailed", service=f"{service.cluster}/{service.name}", error=repr(error))
+                fault = fault or error
+        if fault is not None:
+            raise fault
 
     def _judge(self, service: Service, repository: str, digest: str) -> None:
         look = self.scans.look(digest, repository, self.waits.scan(digest))

@@ -7,7 +7,15 @@ import time
 from typing import Any, TextIO
 
 NAMESPACE = "Dockgate"
-_COUNTED = {"ApprovalAsked", "ScanEnded", "ApprovalAnswered", "ServiceAtRisk", "SweepFailed", "MessageRefused"}
+_COUNTED = {
+    "ApprovalAsked",
+    "ScanEnded",
+    "ApprovalAnswered",
+    "ServiceAtRisk",
+    "SweepFailed",
+    "ServiceFailed",
+    "MessageRefused",
+}
 _MEASURED = {"seconds": "Seconds"}
 
 

@@ -1,0 +1,107 @@
+"""The handlers, their table and what calls them, as `scenarios.defects` drives any system."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.aws.account import ACCOUNT, REGION, REPOSITORY, Account, approval_event, digest_of, finding, scan_event
+from tests.scenarios.defects import Found
+
+from dockgate.aws.functions.waits import KEEP_DAYS
+
+CLUSTER, SERVICE = "cluster", "web"
+
+
+@dataclass
+class Functions:
+    """`found` is what Inspector will find, by digest."""
+
+    account: Account
+    found: dict[str, Found] = field(default_factory=dict)
+    images: int = 0
+
+    def __post_init__(self) -> None:
+        self._functions = self.account.functions(DOCKGATE_SERVICES=f"{CLUSTER}/{SERVICE}")
+        self.account.client("ecs").create_cluster(clusterName=CLUSTER)
+
+    def image(self, name: str, found: Found) -> str:
+        self.images += 1
+        image = digest_of(self.images)
+        self.found[image] = found
+        return image
+
+    def approval(self, image: str) -> str:
+        token = self.account.ask()
+        self._functions.record(approval_event(token, image=image))
+        return token
+
+    def early_approval(self, image: str) -> str:
+        self.scanned(image)
+        return self.approval(image)
+
+    def scanned(self, image: str) -> None:
+        """Inspector sends an event for images that it can scan, and for others says it in the coverage alone."""
+        found = self.found[image]
+        if found.status == "COMPLETE":
+            findings = list(self._findings(image, found))
+            self.account.scanned(image, *findings)
+            shown = {
+                word: found.counts.get(word, 0) + found.unfixable.get(word, 0)
+                for word in ("CRITICAL", "HIGH", "MEDIUM")
+            }
+            self._functions.judge(scan_event(image, **{word: n for word, n in shown.items() if n}, TOTAL=len(findings)))
+        elif found.status == "UNSUPPORTED":
+            self.account.covered(image, "UNSUPPORTED_OS")
+            self._functions.sweep({"source": "aws.events"})
+        else:
+            self._functions.judge(scan_event(image, status=found.status))
+
+    def answer(self, execution: str) -> str | None:
+        return self.account.approvals.answered.get(execution)
+
+    def summary(self, execution: str) -> str:
+        return self.account.approvals.summaries[execution]
+
+    def answers_sent(self, execution: str) -> int:
+        calls = self.account.services["codepipeline"].calls
+        return sum(request["token"] == execution for _, request in calls)
+
+    def rows(self) -> int:
+        """DynamoDB deletes by `ttl`; moto does not, so the attribute is looked at."""
+        items = self.account.client("dynamodb").Table("approvals").scan()["Items"]
+        return sum(int(item["ttl"]) > self.account.now + KEEP_DAYS * 86400 for item in items)
+
+    def deployed(self, image: str) -> None:
+        self.scanned(image)
+        assert self.answer(self.approval(image)) == "Approved"
+        ecs = self.account.client("ecs")
+        uri = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}@{image}"
+        ecs.register_task_definition(family=SERVICE, containerDefinitions=[{"name": "app", "image": uri, "memory": 64}])
+        ecs.create_service(cluster=CLUSTER, serviceName=SERVICE, taskDefinition=SERVICE, desiredCount=1)
+
+    def advisory_appears(self, image: str) -> None:
+        """Inspector tells of the finding in an event of its own."""
+        new = finding(image, "CRITICAL", 999)
+        self.account.inspector.findings[image].append(new)
+        self._functions.sweep({"detail-type": "Inspector2 Finding", "source": "aws.inspector2", "detail": new})
+
+    def marked_at_risk(self, image: str) -> bool:
+        key = {"digest": image, "half": f"risk#{CLUSTER}/{SERVICE}"}
+        return "Item" in self.account.client("dynamodb").Table("approvals").get_item(Key=key)
+
+    def runs(self, image: str) -> bool:
+        ecs = self.account.client("ecs")
+        (service,) = ecs.describe_services(cluster=CLUSTER, services=[SERVICE])["services"]
+        definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
+        return service["desiredCount"] == 1 and definition["containerDefinitions"][0]["image"].endswith(image)
+
+    def redeploy(self, image: str) -> str:
+        """The pipeline's next execution with this digest asks again."""
+        return "Deployed" if self.answer(self.approval(image)) == "Approved" else "Refused"
+
+    def _findings(self, image: str, found: Found) -> Any:
+        number = 0
+        for counts, fixed in ((found.counts, "1.5.0"), (found.unfixable, "")):
+            for severity, many in counts.items():
+                for _ in range(many):
+                    number += 1
+                    yield finding(image, severity, number, fixed)
