@@ -94,9 +94,9 @@ def _canonical(body: bytes, place: str) -> Policy:
 
 
 def _waivers(file: Path) -> Waivers:
-    from dockgate.definitions.waivers import waivers
+    from dockgate.definitions import waivers
 
-    return Waivers(tuple(waivers(file.read_text("utf-8"), str(file))))
+    return Waivers(waivers.read(file.read_text("utf-8"), str(file)))
 
 
 def _parameter(text: str) -> tuple[str, str]:

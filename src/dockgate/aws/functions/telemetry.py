@@ -7,15 +7,10 @@ import time
 from typing import Any, TextIO
 
 NAMESPACE = "Dockgate"
-_COUNTED = {
-    "ApprovalAsked",
-    "ScanEnded",
-    "ApprovalAnswered",
-    "ServiceAtRisk",
-    "SweepFailed",
-    "ServiceFailed",
-    "MessageRefused",
-}
+_COUNTED = (
+    *("ApprovalAsked", "ApprovalAnswered", "ScanEnded", "ServiceAtRisk"),
+    *("MessageRefused", "ServiceFailed", "SweepFailed"),
+)
 _MEASURED = {"seconds": "Seconds"}
 
 
