@@ -28,7 +28,8 @@ def settings() -> Iterator[str]:
     for one in SETTINGS:
         yield f"| `{one.name}` | {one.default or 'none'} | {one.meaning} |\n"
     yield f"\n`{FEED_PREFIX}<NAME>` is the URL of the feed of that name, in capitals.\n"
-    yield "\n## Of the functions in AWS\n\nThe stack's template sets these; a parameter of the stack is where to change one.\n"
+    yield "\n## Of the functions in AWS\n\n"
+    yield "The stack's template sets these; a parameter of the stack is where to change one.\n"
     yield "\n| variable | meaning |\n|---|---|\n"
     for name, meaning in VARIABLES.items():
         yield f"| `{name}` | {meaning} |\n"
