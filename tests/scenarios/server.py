@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
 
 from dockgate import __version__, ecosystems, rules
+from dockgate.bootstrap.policies import Policies
 from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
 from dockgate.builders.memory import MemoryBuilder
@@ -34,7 +36,7 @@ from dockgate.core.model import (
 )
 from dockgate.core.stores import Store
 from dockgate.core.verdict import Policy
-from dockgate.definitions.policy import builtin
+from dockgate.definitions.asking import asked
 from dockgate.notifiers.memory import MemoryNotifier
 from dockgate.pipeline.engine import Engine
 from dockgate.pipeline.parts import Parts, text
@@ -137,7 +139,8 @@ class ServerSystem:
             targets={"podman": MemoryTarget()},
             notifiers=[self.notifier],
             advisories=lambda: self.advisories,
-            policies=policy or (lambda name: builtin(name, every_rule)),
+            policies=policy or Policies(self.store, every_rule),
+            asks=partial(asked, rules=every_rule),
             ecosystems=ecosystems.load(),
             rules=every_rule,
             engine_version=__version__,

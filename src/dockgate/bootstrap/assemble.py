@@ -12,6 +12,7 @@ from typing import Self
 from dockgate import __version__, ecosystems, rules
 from dockgate.bootstrap import podmand, registryd, scan
 from dockgate.bootstrap.advisories import Current
+from dockgate.bootstrap.policies import Policies
 from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
 from dockgate.builders.podman import PodmanBuilder
@@ -19,7 +20,7 @@ from dockgate.config import Settings
 from dockgate.core.asking import is_qualified
 from dockgate.core.errors import UsageError
 from dockgate.core.model import Inventory
-from dockgate.definitions.policy import builtin
+from dockgate.definitions.asking import asked
 from dockgate.images import attached, open_images
 from dockgate.images.reference import parse_remote
 from dockgate.images.registry import registry_origin
@@ -112,7 +113,8 @@ def assemble(
             targets={"podman": PodmanTarget(podman.url, podman.network)},
             notifiers=[LogNotifier()],
             advisories=Current(settings.advisories),
-            policies=partial(builtin, rules=held),
+            policies=Policies(store, held),
+            asks=partial(asked, rules=held),
             ecosystems=ecosystems.load(),
             rules=held,
             engine_version=__version__,

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.bootstrap.people import People
+from dockgate.bootstrap.policies import Policies, commented
 from dockgate.core.adapters import RepositoryHost
 from dockgate.core.errors import DatabaseError, NotFoundError, UsageError
+from dockgate.core.people import Caller, Permission, demand
 from dockgate.core.pipeline import ActionType, Pipeline
+from dockgate.core.policy import PolicyVersion
 from dockgate.core.stores import Store
 from dockgate.definitions import documents
+from dockgate.definitions.policy import of_document
 from dockgate.pipeline.engine import Engine
 from dockgate.pipeline.parts import Parts
 
@@ -80,9 +84,17 @@ class Server:
             database = {"error": str(error), "advice": error.advice}
         return ServerStatus(self.parts.engine_version, self.parts.registry.address, f"{self.url}/git", database)
 
-    def apply(self, text: str, name: str) -> Applied:
-        """Makes the server agree with a document. Raises DefinitionError; what is there already stays as it is."""
+    @property
+    def policies(self) -> Policies:
+        return Policies(self.store, self.parts.rules)
+
+    def apply(self, text: str, name: str, who: Caller) -> Applied:
+        """Makes the server agree with a document. Raises DefinitionError, and DeniedError when `who` may not; what is
+        there already stays as it is."""
         definition = documents.read(text, name)
+        demand(who, Permission.ACCEPT if isinstance(definition, documents.PolicyDocument) else Permission.ADMINISTER)
+        if isinstance(definition, documents.PolicyDocument):
+            return self._apply_policy(definition, text, who.name)
         if isinstance(definition, documents.Repository):
             return self._apply_repository(definition.name)
         if isinstance(definition, Pipeline):
@@ -121,6 +133,27 @@ class Server:
         if ActionType.DEPLOY in types and ActionType.APPROVAL not in types:
             advice = "It asks for no approval: it can deploy only digests that another pipeline got approved."
         return Applied("Pipeline", pipeline.name, change, advice)
+
+    def _apply_policy(self, given: documents.PolicyDocument, text: str, who: str) -> Applied:
+        name, policy = of_document(given.document, self.parts.rules)
+        self.policies.may_be_changed(name)
+        before = self.store.policies.history(name)
+        after = self.engine.put_policy(policy, text, who, "", None)
+        was = before[0].version if before else 0
+        change = "unchanged" if after.version == was else "updated" if was else "created"
+        return Applied("Policy", name, change, f"dockgate policy show {name}")
+
+    def put_policy(
+        self, name: str, text: str, who: str, comment: str = "", expected: int | None = None
+    ) -> PolicyVersion:
+        """Raises what `Policies.read` does, and ChangedError when `expected` is not the present version."""
+        policy = self.policies.read(text, name)
+        return self.engine.put_policy(policy, text, who, commented(comment), expected)
+
+    def remove_policy(self, name: str, who: str, comment: str = "", expected: int | None = None) -> PolicyVersion:
+        """Raises what `core.stores.Policies.remove` does."""
+        self.policies.may_be_changed(name)
+        return self.engine.remove_policy(name, who, commented(comment), expected)
 
     def _apply_service(self, given: documents.ServiceDefinition) -> Applied:
         name = given.service.name

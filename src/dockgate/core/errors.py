@@ -35,6 +35,10 @@ class ConflictError(DockgateError):
     """The request contradicts the present state, such as answering an approval twice."""
 
 
+class ChangedError(ConflictError):
+    """What was to be changed is no longer as whoever changes it has seen it."""
+
+
 class DeniedError(DockgateError):
     """A token is wrong, or the caller may not do this."""
 

@@ -144,6 +144,13 @@ class AuditEntry:
     status: int = 0
 
 
+def demand(who: Caller, permission: Permission) -> None:
+    """DeniedError naming the roles that may, unless whoever asks may."""
+    if not who.may(permission):
+        roles = ", ".join(role for role, held in PERMISSIONS.items() if permission in held)
+        raise DeniedError(f"{who.name} may not {permission}", f"That takes one of the roles: {roles}.")
+
+
 LOCAL = Principal("local", (Role.ADMIN,))
 """whoever asks on loopback while no principals exist"""
 

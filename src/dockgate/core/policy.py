@@ -18,6 +18,28 @@ REFERENCE_RULE = "reference_2022"
 REFERENCE_APPROVED = "All vulnerabilities below thresholds"
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyVersion:
+    """A policy as it stood on the server from `changed_at` on; versions count from 1.
+
+    `text` is the YAML as it was written, `rules` and `digest` what came of it. One that was `removed` has neither: from
+    then on there is no such policy, until a further version.
+    """
+
+    name: str
+    version: int
+    digest: str
+    rules: dict[str, tuple[Settings, ...]]
+    text: str
+    changed_at: str
+    changed_by: str
+    comment: str = ""
+
+    @property
+    def removed(self) -> bool:
+        return not self.digest
+
+
 def of_rules(name: str, rules: Mapping[str, Sequence[Mapping[str, object]]]) -> Policy:
     """A policy of settings that are in full already, with its digest."""
     settings = {rule: tuple(dict(one) for one in rules[rule]) for rule in sorted(rules)}
@@ -101,3 +123,26 @@ def _texts(value: object) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _texts(inner)
+
+
+def combined(policy: Policy, asked: Policy) -> Policy:
+    """The policy made stricter by what a repository asks, under the name `combined_name`."""
+    return stricter(policy, replace(asked, name=asked.digest))
+
+
+def combined_name(policy: str, asked: Policy) -> str:
+    """How such a policy is called: "default+sha256:…", by which the server finds both of its parts again. No policy of
+    a server has a "+" in its name."""
+    return f"{policy}+{asked.digest}"
+
+
+def parted(name: str) -> tuple[str, str]:
+    """The server's policy in a name, and the digest of what a repository asked on top ("" for nothing)."""
+    own, _, asked = name.partition("+")
+    return own, asked
+
+
+def label(name: str) -> str:
+    """The name for people: "default+repository" for what `combined_name` gives."""
+    own, asked = parted(name)
+    return f"{own}+repository" if asked else own

@@ -18,7 +18,8 @@ from dockgate.core.events import Event
 from dockgate.core.model import Inventory
 from dockgate.core.people import AuditEntry, Principal, Role, Token
 from dockgate.core.pipeline import ActionKey, ActionRun, Execution, Pipeline, Plan, State
-from dockgate.core.verdict import Case, Statement, Verdict, Waiver
+from dockgate.core.policy import PolicyVersion
+from dockgate.core.verdict import Case, Policy, Statement, Verdict, Waiver
 
 
 class Events(Protocol):
@@ -436,6 +437,48 @@ class Audit(Protocol):
         ...
 
 
+class Policies(Protocol):
+    """The policies that were put on the server. Versions are never changed or deleted."""
+
+    def put(
+        self, policy: Policy, text: str, by: str, now: str, comment: str = "", expected: int | None = None
+    ) -> PolicyVersion:
+        """Stores it as the next version; when text and digest equal the present one's, returns that.
+
+        ConflictError when `expected` is given and is not the present version (0: there is none)."""
+        ...
+
+    def get(self, name: str, version: int | None = None) -> PolicyVersion:
+        """The present version, or the one asked for. One that was removed is not found, but by its number."""
+        ...
+
+    def list(self) -> Sequence[PolicyVersion]:
+        """The present versions, sorted by name."""
+        ...
+
+    def history(self, name: str) -> Sequence[PolicyVersion]:
+        """Every version, newest first, removals among them."""
+        ...
+
+    def remove(self, name: str, by: str, now: str, comment: str = "", expected: int | None = None) -> PolicyVersion:
+        """Stores its removal as the next version; returns the one that stands when it was removed already.
+
+        ConflictError as in `put`, and while a pipeline's newest version or a waiting approval names the policy."""
+        ...
+
+    def revision(self) -> int:
+        """A number that every change of any policy raises."""
+        ...
+
+    def keep(self, asked: Policy) -> None:
+        """Keeps what a repository asks of itself, by its digest, for ever."""
+        ...
+
+    def kept(self, digest: str) -> Policy:
+        """A policy that was kept, or that any verdict was made by."""
+        ...
+
+
 class Blobs(Protocol):
     """Artifacts, content-addressed."""
 
@@ -471,6 +514,7 @@ class Store:
     services: Services
     waivers: Waivers
     vex: Vex
+    policies: Policies
     principals: Principals
     tokens: Tokens
     audit: Audit

@@ -1,4 +1,4 @@
-"""The YAML documents that people write: Repository, Pipeline, Service. Each becomes a noun of the core.
+"""The YAML documents that people write: Repository, Pipeline, Service, Policy. Each becomes a noun of the core.
 
 Every error names file, line and key, and says what is allowed there.
 """
@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from dockgate.core.deploy import HealthCheck, PortMapping, Service, TaskDefinition
 from dockgate.core.errors import DefinitionError
 from dockgate.core.pipeline import REPOSITORY, Action, ActionType, Pipeline, Stage
+from dockgate.definitions import policy as policies
 from dockgate.definitions.yaml import Document, load
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$"
@@ -137,9 +138,17 @@ class ServiceDefinition:
     definition: TaskDefinition
 
 
-Definition = Repository | Pipeline | ServiceDefinition
+@dataclass(frozen=True, slots=True)
+class PolicyDocument:
+    """A document that is a policy: `definitions.policy` reads it, who knows the rules."""
+
+    document: Document
+
+
+Definition = Repository | Pipeline | ServiceDefinition | PolicyDocument
 
 _KINDS: dict[str, type[_Strict]] = {"Pipeline": _Pipeline, "Repository": _Repository, "Service": _Service}
+_ALLOWED = ", ".join((*_KINDS, policies.KIND))
 
 
 def read(text: str, name: str) -> Definition:
@@ -147,10 +156,12 @@ def read(text: str, name: str) -> Definition:
     document = load(text, name)
     value = document.value
     if not isinstance(value, dict):
-        raise document.error((), "a document is a mapping with a `kind`", f"kind: one of {', '.join(_KINDS)}.")
+        raise document.error((), "a document is a mapping with a `kind`", f"kind: one of {_ALLOWED}.")
     kind = value.get("kind")
+    if kind == policies.KIND:
+        return PolicyDocument(document)
     if kind not in _KINDS:
-        raise document.error(("kind",), f"unknown kind {kind!r}", f"Allowed here: {', '.join(_KINDS)}.")
+        raise document.error(("kind",), f"unknown kind {kind!r}", f"Allowed here: {_ALLOWED}.")
     try:
         model = _KINDS[kind].model_validate(value)
     except ValidationError as error:

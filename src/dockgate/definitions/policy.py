@@ -50,7 +50,7 @@ def of_document(document: "Document", rules: Sequence[Rule]) -> tuple[str, Polic
         if key not in KEYS:
             raise document.error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
     name = value.get("name")
-    if not isinstance(name, str) or not re.fullmatch(NAME, name):
+    if not isinstance(name, str) or not is_name(name):
         raise document.error(("name",), f"{name!r} is no name", "Letters, digits, '.', '_' and '-', at most 48.")
     if "rules" not in value:
         raise document.error((), "the key 'rules' is missing", "It holds the rules and their settings.")
@@ -151,7 +151,17 @@ def builtin(name: str, rules: Sequence[Rule]) -> Policy:
     """A policy that comes with Dockgate. Raises NotFoundError naming those that exist."""
     if name not in BUILTIN:
         raise NotFoundError(f"There is no policy {name!r}.", f"Policies that exist: {', '.join(BUILTIN)}.")
-    return policy((Path(__file__).parent / f"{name}.yaml").read_text("utf-8"), name, rules)
+    return policy(builtin_text(name), name, rules)
+
+
+def builtin_text(name: str) -> str:
+    """The YAML of a policy that comes with Dockgate."""
+    return (Path(__file__).parent / f"{name}.yaml").read_text("utf-8")
+
+
+def is_name(text: str) -> bool:
+    """Whether a policy may be called so."""
+    return re.fullmatch(NAME, text) is not None
 
 
 def _uses(document: "Document", rule: Rule, given: Any, here: "Location") -> Iterator[dict[str, object]]:

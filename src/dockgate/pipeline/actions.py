@@ -19,6 +19,7 @@ from dockgate.core.pipeline import Action, ActionKey, ActionType, Pipeline
 from dockgate.core.stores import PushedImage, Scan, Store
 from dockgate.pipeline.judging import Judging
 from dockgate.pipeline.parts import Parts
+from dockgate.pipeline.wishes import policy_for
 
 IMAGE_DEFINITIONS = "imagedefinitions.json"
 """the artifact's file, in CodePipeline's form for ECS: [{"name": container, "imageUri": "<repository>@sha256:…"}]"""
@@ -122,7 +123,7 @@ class Actions:
             raise UsageError(
                 f"{image!r} is no digest", "Set `image` to a variable such as #{BuildVariables.IMAGE_DIGEST}."
             )
-        policy = self._parts.policies(str(action.configuration["policy"]))
+        policy = policy_for(self._parts, pipeline, key, str(action.configuration["policy"]))
         timeout = action.configuration["timeout"]
         approval = self._store.approvals.add(
             Approval(
@@ -130,7 +131,7 @@ class Actions:
                 token=secrets.token_urlsafe(24),
                 image=image,
                 repository=qualified(self._repository(image, known), self._parts.registry.address),
-                policy=policy.name,
+                policy=policy,
                 custom_data=f"Image_Digest={image}",
                 created_at=self._parts.now(),
                 expires_at=self._parts.later(float(str(timeout))),

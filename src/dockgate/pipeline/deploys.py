@@ -87,7 +87,7 @@ class Deploys:
                     "Push again, or start the pipeline again, to deploy this commit.",
                 )
         name, _, digest = image.partition("@")
-        place = Place(name.removeprefix(f"{self._parts.registry.address}/"), service)
+        place = Place(name.removeprefix(f"{self._parts.registry.address}/"), service, key.execution)
         self._judging.demand_approval(digest, f"deploy/{key}", place)
 
 

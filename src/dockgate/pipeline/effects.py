@@ -44,6 +44,8 @@ class Step(StrEnum):
     ACCEPT = "accept"
     ANNOUNCE = "announce"
     PUT_SERVICE = "put-service"
+    PUT_POLICY = "put-policy"
+    REMOVE_POLICY = "remove-policy"
     RETRY = "retry"
     STOP = "stop"
     SCALE = "scale"

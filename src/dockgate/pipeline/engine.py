@@ -15,8 +15,9 @@ from dockgate.core.deploy import Service, TaskDefinition
 from dockgate.core.errors import ConflictError, DeniedError, DockgateError, NotFoundError
 from dockgate.core.events import Event, EventKind
 from dockgate.core.pipeline import Execution
+from dockgate.core.policy import PolicyVersion
 from dockgate.core.stores import Scan, VexRecord, WaiverRecord
-from dockgate.core.verdict import Waiver
+from dockgate.core.verdict import Policy, Waiver
 from dockgate.pipeline.accepting import Accepting
 from dockgate.pipeline.bell import Bell
 from dockgate.pipeline.deliveries import Deliveries
@@ -183,6 +184,15 @@ class Engine:
     def put_service(self, service: Service, definition: TaskDefinition) -> Service:
         """Creates or changes a service, not while it is being deployed."""
         return self._effects.run(Step.PUT_SERVICE, self._flows.deploys.put, service, definition)
+
+    def put_policy(self, policy: Policy, text: str, by: str, comment: str, expected: int | None) -> PolicyVersion:
+        """What runs is judged by it at the next sweep."""
+        put = self._store.policies.put
+        return self._effects.run(Step.PUT_POLICY, put, policy, text, by, self._parts.now(), comment, expected)
+
+    def remove_policy(self, name: str, by: str, comment: str, expected: int | None) -> PolicyVersion:
+        remove = self._store.policies.remove
+        return self._effects.run(Step.REMOVE_POLICY, remove, name, by, self._parts.now(), comment, expected)
 
     def scale(self, service: str, desired_count: int) -> Service:
         """Sets the desired count, and returns when as many tasks run."""

@@ -1,16 +1,17 @@
-"""Scans and verdicts in the server: reading an image once, judging it as often as asked, and again when advisories
-change."""
+"""Scans and verdicts in the server: reading an image once, judging it as often as asked, and again when advisories,
+policies or waivers change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dockgate.core import canonical, gate
 from dockgate.core.adapters import Notice
 from dockgate.core.approvals import Approval, answer_waiting
 from dockgate.core.deploy import Service
-from dockgate.core.errors import DatabaseError, DeployError, NotFoundError
+from dockgate.core.errors import DatabaseError, DefinitionError, DeployError, NotFoundError
 from dockgate.core.model import Inventory, Slice
 from dockgate.core.policy import baselines as baselines_of
+from dockgate.core.policy import label, of_rules, parted
 from dockgate.core.stores import Scan, ScanState
 from dockgate.core.verdict import Case, Policy, Status, Verdict
 from dockgate.pipeline.accepting import Accepting
@@ -21,10 +22,13 @@ from dockgate.pipeline.telling import tell
 @dataclass(frozen=True, slots=True)
 class Place:
     """What an image is judged for: the repository it lies in ("": where it was scanned), and the service that is to run
-    it ("" for none). `kept`: against the baselines that it was approved against before, where it was."""
+    it ("" for none). `execution`: in which it was approved for that ("" for none); its approvals say what was asked of
+    the image beyond the server's policies. `kept`: against the baselines that it was approved against before, where it
+    was."""
 
     repository: str = ""
     service: str = ""
+    execution: str = ""
     kept: bool = False
 
 
@@ -48,12 +52,22 @@ class Judging:
         self._images.finish_scan(scan.image, scan.number, (), reason, self._parts.now())
 
     def judge(self, image: str, policy_name: str, cause: str, place: Place = ANYWHERE) -> tuple[Verdict, str] | None:
-        """The verdict on what was read, stored under its cause, with its digest; None while nothing was read yet."""
-        case = self.case(image, self._parts.policies(policy_name), place)
+        """The verdict on what was read, stored under its cause, with its digest; None while nothing was read yet.
+
+        Where the policy is not there (any more) or not to be understood, it is Undetermined.
+        """
+        case = self._case(image, policy_name, place)
         if case is None:
             return None
         verdict = gate.judge(case, self._parts.ecosystems, self._parts.rules)
         return self._images.add_verdict(verdict, case, cause)
+
+    def _case(self, image: str, policy_name: str, place: Place) -> Case | None:
+        try:
+            return self.case(image, self._parts.policies(policy_name), place)
+        except (NotFoundError, DefinitionError) as error:
+            case = self.case(image, of_rules(policy_name, {}), place)
+            return replace(case, unscanned=error.whole) if case else None
 
     def case(self, image: str, policy: Policy, place: Place = ANYWHERE) -> Case | None:
         """All that a verdict on what was read is made from, as of now; None while nothing was read yet.
@@ -91,14 +105,15 @@ class Judging:
         wanted = baselines_of(policy)
         if not wanted:
             return {}
-        approved = (one for one in self._images.verdicts(image) if one.policy == policy.name)
+        own, _ = parted(policy.name)  # whatever is asked on top, by whichever repository
+        approved = (one for one in self._images.verdicts(image) if parted(one.policy)[0] == own)
         record = next((one for one in approved if one.status == Status.APPROVED), None)
         kept = self._images.case(record.digest).baselines if record else {}
         if place.kept and record:
             return {name: kept[name] for name in wanted if name in kept}
         digests = {
             "running": self._running(place.service),
-            "approved": self._images.last_approved(place.repository, policy.name, image),
+            "approved": self._images.last_approved(place.repository, own, image),
         }
         found = {
             name: kept.get(name, ()) if digests[name] == image else tuple(self._images.inventories(digests[name]))
@@ -127,16 +142,21 @@ class Judging:
         return list(self._parts.store.approvals.executions(image))
 
     def demand_approval(self, image: str, cause: str, place: Place = ANYWHERE) -> None:
-        """Judges the image anew by every policy that ever judged it. DeployError unless all approve: what passed once
-        may be known as vulnerable today, and a waiver may have lapsed since."""
-        policies = self._policies_of(image)
-        if not policies:
+        """Judges the image anew by every policy in `judges`. DeployError unless all approve: what passed once may be
+        known as vulnerable today, and a waiver may have lapsed since."""
+        if not self._images.verdicts(image):
             raise DeployError(
                 f"no verdict on {image}: only approved digests run",
                 "Put an approval action before the deploy, or approve the digest in a pipeline first.",
             )
+        policies = self.judges(image, place.execution)
+        if not policies:
+            raise DeployError(
+                f"every policy that judged {image} was removed since: only approved digests run",
+                "Start the pipeline again, so that the image is judged by the policy that it names now.",
+            )
         for policy in policies:
-            case = self.case(image, self._parts.policies(policy), replace(place, kept=True))
+            case = self._case(image, policy, replace(place, kept=True))
             verdict = gate.judge(case, self._parts.ecosystems, self._parts.rules) if case else None
             if case and verdict and verdict.status is Status.APPROVED:
                 # It decides as of now, whatever stands under the cause: this is the record of it.
@@ -145,17 +165,48 @@ class Judging:
             if case and verdict:
                 self._record(verdict, case)
             raise DeployError(
-                f"{image} is not approved by the policy {policy!r} as of now: "
+                f"{image} is not approved by the policy {label(policy)!r} as of now: "
                 f"{verdict.summary if verdict else 'it is being scanned'}",
                 "Build it again with the upgrades that the verdict names.",
             )
+
+    def judges(self, image: str, execution: str) -> list[str]:
+        """The policies by which the image has to be approved as of now: each that ever judged it and is still there.
+
+        What its repository asked on top is as this execution's own approval of the image has it ("" for no execution),
+        or else the newest verdict: one digest may come out of several repositories, and a repository may ask for less
+        than it did.
+        """
+        names = {parted(record.policy)[0]: record.policy for record in reversed(self._images.verdicts(image))}
+        names |= {parted(policy)[0]: policy for policy in self._approved_by(image, execution)}
+        return sorted(name for own, name in names.items() if self._exists(own))
+
+    def _approved_by(self, image: str, execution: str) -> Iterator[str]:
+        """The policies of the execution's approvals of this image."""
+        store = self._parts.store
+        for run in store.executions.runs(execution) if execution else ():
+            try:
+                approval = store.approvals.get(str(run.key))
+            except NotFoundError:
+                continue  # an action of another type, or an approval long over
+            if approval.image == image:
+                yield approval.policy
+
+    def _exists(self, name: str) -> bool:
+        try:
+            self._parts.policies(name)
+        except NotFoundError:
+            return False
+        except DefinitionError:
+            pass  # it is there, and will approve nothing
+        return True
 
     def renew(self, known: dict[str, str]) -> dict[str, str]:
         """Judges what runs again where something that its verdict is made from is another than `known`, by service.
         Returns what is known then.
 
-        A new advisory takes nothing down, nor does a waiver that lapses: the service is marked at risk, with a
-        deadline, and its next deploy is blocked.
+        A new advisory takes nothing down, nor does a stricter policy or a waiver that lapses: the service is marked at
+        risk, with a deadline, and its next deploy is blocked.
         """
         database = self._database()
         if not database:
@@ -164,7 +215,7 @@ class Judging:
         for service in self._parts.store.services.list():
             definition = self._parts.store.services.definition(service.name, service.revision)
             name, _, image = definition.image.partition("@")
-            place = Place(self._repository(name), service.name, kept=True)
+            place = Place(self._repository(name), service.name, self._deployed_by(service), kept=True)
             renewed[service.name] = self._state(database, image, place) if image else ""
             if image and known.get(service.name) != renewed[service.name]:
                 self._mark(service, image, self._objections(image, place))
@@ -177,12 +228,19 @@ class Judging:
     def _state(self, database: str, image: str, place: Place) -> str:
         """Other text whenever the verdict could be another: by what is known, what is accepted, or the hour, which
         rules may count."""
-        policies = [self._parts.policies(name).digest for name in self._policies_of(image)]
+        policies = [self._digest(name) for name in self.judges(image, place.execution)]
         accepted = self.accepting.state(place.repository, self._parts.now())
         return canonical.digest(canonical.encode([database, image, *policies, accepted, self._parts.now()[:13]]))
 
-    def _policies_of(self, image: str) -> list[str]:
-        return sorted({record.policy for record in self._images.verdicts(image)})
+    def _digest(self, policy: str) -> str:
+        try:
+            return self._parts.policies(policy).digest
+        except (NotFoundError, DefinitionError) as error:
+            return str(error)
+
+    def _deployed_by(self, service: Service) -> str:
+        """The execution that brought what the service runs."""
+        return self._parts.store.services.deployed_by(service.name)
 
     def _mark(self, service: Service, image: str, objections: str) -> None:
         until = self._parts.later(self._parts.risk_days * 86400) if objections else ""
@@ -207,24 +265,24 @@ class Judging:
 
     def _objections(self, image: str, place: Place) -> str:
         """Why the image would not be approved now, "" when it would."""
-        found = []
-        for policy in self._policies_of(image):
-            case = self.case(image, self._parts.policies(policy), place)
+        policies = self.judges(image, place.execution)
+        found = [] if policies else ["every policy that judged it was removed since"]
+        for policy in policies:
+            case = self._case(image, policy, place)
             if case is not None:
                 verdict = gate.judge(case, self._parts.ecosystems, self._parts.rules)
                 self._record(verdict, case)
                 if verdict.status is not Status.APPROVED:
-                    found.append(f"{policy}: {verdict.summary}")
+                    found.append(f"{label(policy)}: {verdict.summary}")
         return "; ".join(found)
 
     def _record(self, verdict: Verdict, case: Case) -> None:
         """Stores the verdict after the newest of its policy, unless it says what that says: the fleet is judged again
         by the hour, and most of it stays as it was."""
         records = self._images.verdicts(verdict.image)
-        newest = next(record for record in records if record.policy == verdict.policy)
-        before = self._images.verdict(newest.digest)
-        if _said(before) != _said(verdict):
-            self._images.add_verdict(verdict, case, f"renewed/{newest.digest}")
+        newest = next((record.digest for record in records if record.policy == verdict.policy), "")
+        if not newest or _said(self._images.verdict(newest)) != _said(verdict):
+            self._images.add_verdict(verdict, case, f"renewed/{newest or f'{verdict.image}/{verdict.policy}'}")
 
     def tell(self, notice: Notice) -> None:
         tell(self._parts.notifiers, notice)

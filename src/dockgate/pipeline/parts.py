@@ -25,10 +25,11 @@ from dockgate.core.verdict import Policy
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`policies` gives a policy by name (NotFoundError lists what there is). `secret` is known to the server alone;
-    `scratch` is a folder for what is in work, emptied at every start. `risk_days` is how long an image that runs may
-    stay at risk, `keep_days` how long settled approvals and handled events are kept, `notice_days` how long before it
-    lapses a waiver is announced."""
+    """`policies` gives a policy by name or `core.policy.combined_name` (NotFoundError lists what there is). `asks`
+    reads what a repository's `.dockgate.yaml` asks of itself, None for nothing: out of its bytes, and its name for
+    errors. `secret` is known to the server alone; `scratch` is a folder for what is in work, emptied at every start.
+    `risk_days` is how long an image that runs may stay at risk, `keep_days` how long settled approvals and handled
+    events are kept, `notice_days` how long before it lapses a waiver is announced."""
 
     store: Store
     source: RepositoryHost
@@ -42,6 +43,7 @@ class Parts:
     notifiers: Sequence[Notifier]
     advisories: Advisories
     policies: Callable[[str], Policy]
+    asks: Callable[[bytes, str], Policy | None]
     ecosystems: Sequence[Ecosystem]
     rules: Sequence[Rule]
     engine_version: str

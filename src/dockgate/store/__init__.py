@@ -21,6 +21,7 @@ from dockgate.store.logs import FileLogs
 from dockgate.store.migrations import migrate
 from dockgate.store.people import SqlPrincipals, SqlTokens
 from dockgate.store.pipelines import SqlPipelines, SqlRepositories
+from dockgate.store.policies import SqlPolicies
 from dockgate.store.schema import identity
 from dockgate.store.services import SqlServices
 from dockgate.store.vex import SqlVex
@@ -71,6 +72,7 @@ def open_store(folder: Path, url: str | None = None) -> OpenStore:
         services=SqlServices(database),
         waivers=SqlWaivers(database),
         vex=SqlVex(database),
+        policies=SqlPolicies(database),
         principals=SqlPrincipals(database),
         tokens=SqlTokens(database),
         audit=SqlAudit(database),

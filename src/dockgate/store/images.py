@@ -152,7 +152,8 @@ class SqlImages:
         scanned = select(scans.c.image).where(scans.c.repository == repository)
         query = (
             select(verdicts.c.image)
-            .where(verdicts.c.policy == policy, verdicts.c.status == Status.APPROVED, verdicts.c.image != image)
+            .where(or_(verdicts.c.policy == policy, verdicts.c.policy.startswith(f"{policy}+", autoescape=True)))
+            .where(verdicts.c.status == Status.APPROVED, verdicts.c.image != image)
             .where(or_(verdicts.c.image.in_(pushed), verdicts.c.image.in_(scanned)))
             .order_by(verdicts.c.seq.desc())
             .limit(1)

@@ -21,7 +21,7 @@ from dockgate.core.events import EventKind
 from dockgate.core.people import Permission, Role
 from dockgate.core.pipeline import Pipeline, State
 from dockgate.core.stores import ScanState
-from dockgate.core.verdict import Status, Waiver
+from dockgate.core.verdict import Settings, Status, Waiver
 from dockgate.store.columns import Choice, Json, Key, Words
 
 metadata = MetaData(
@@ -208,6 +208,21 @@ verdicts = Table(
     _words("judged_at"),
 )
 Index(None, verdicts.c.image, verdicts.c.seq)
+
+policies = Table(
+    "policies",
+    metadata,
+    _seq(),
+    _words("name"),
+    Column("version", Integer, nullable=False),
+    _words("digest"),
+    Column("rules", Json(dict[str, tuple[Settings, ...]]), nullable=False),
+    _words("text"),
+    _words("changed_at"),
+    _words("changed_by"),
+    _words("comment"),
+    UniqueConstraint("name", "version"),
+)
 
 task_definitions = Table(
     "task_definitions",

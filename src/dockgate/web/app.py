@@ -23,6 +23,7 @@ from dockgate.web.api import (
     images,
     people,
     pipelines,
+    policies,
     registries,
     waivers,
 )
@@ -34,6 +35,7 @@ HERE = ("127.0.0.1", "localhost", "[::1]")
 
 _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
     (errors.NotFoundError, 404),
+    (errors.ChangedError, 412),
     (errors.ConflictError, 409),
     (errors.UnknownCallerError, 401),
     (errors.DeniedError, 403),
@@ -67,7 +69,8 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
     app.state.server = server
     app.state.failures = Failures()
     # Paths are tried in this order, and an approval's id is a path of any length: what goes on behind it comes first.
-    for part in (health, pipelines, executions, asking, approvals, images, waivers, deploys, people, registries):
+    parts = (health, pipelines, executions, asking, approvals, images, waivers, deploys, people, policies, registries)
+    for part in parts:
         app.include_router(part.router, prefix="/api/v1")
     app.include_router(registry.router)
     app.include_router(git.router)

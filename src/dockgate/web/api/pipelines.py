@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from dockgate.bootstrap.server import Applied, ServerStatus
 from dockgate.core.errors import UsageError
 from dockgate.core.pipeline import Execution, Pipeline
-from dockgate.web.api import Administrator, Reader, Runner, TheServer, narrow
+from dockgate.web.api import Reader, Runner, TheServer, narrow
 
 DOCUMENT_LIMIT = 1 << 20
 """bytes"""
@@ -41,18 +41,22 @@ def status(who: Reader, server: TheServer) -> ServerStatus:
 
 
 @router.post("/apply")
-async def apply(request: Request, who: Administrator, server: TheServer, name: str = "document.yaml") -> Applied:
-    """Makes the server agree with a YAML document (Repository, Pipeline, Service) given as the body."""
+async def apply(request: Request, who: Reader, server: TheServer, name: str = "document.yaml") -> Applied:
+    """Makes the server agree with a YAML document (Repository, Pipeline, Service, Policy) given as the body."""
+    return await run_in_threadpool(server.apply, await document(request, name), name, who)
+
+
+async def document(request: Request, name: str) -> str:
+    """The YAML in the body. UsageError where it is too large, or not UTF-8."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > DOCUMENT_LIMIT:
             raise UsageError(f"{name}: larger than {DOCUMENT_LIMIT} bytes", "A document is one small YAML file.")
     try:
-        text = body.decode()
+        return body.decode()
     except UnicodeDecodeError as error:
         raise UsageError(f"{name}: not UTF-8: {error}", "Save the file as UTF-8.") from None
-    return await run_in_threadpool(server.apply, text, name)
 
 
 @router.get("/repositories")

@@ -11,6 +11,7 @@ def upgrade() -> None:
     _repositories()
     _pipelines()
     _images()
+    _policies()
     _services()
     _waivers()
     _people()
@@ -124,6 +125,18 @@ def _images() -> None:
         sa.ForeignKeyConstraint(["digest"], ["documents.digest"]),
     )
     _index("verdicts", "image", "seq")
+
+
+def _policies() -> None:
+    op.create_table(
+        "policies",
+        *_integer("seq"),
+        *_text("name"),
+        *_integer("version"),
+        *_text("digest", "rules", "text", "changed_at", "changed_by", "comment"),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("name", "version"),
+    )
 
 
 def _services() -> None:

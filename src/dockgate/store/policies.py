@@ -1,0 +1,137 @@
+"""The policies that were put on the server, in all their versions."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sqlalchemy import Connection, func, insert, or_, select
+
+from dockgate.core.approvals import ApprovalState
+from dockgate.core.errors import ChangedError, ConflictError, NotFoundError
+from dockgate.core.pipeline import ActionType
+from dockgate.core.policy import PolicyVersion, of_bytes, policy_bytes
+from dockgate.core.verdict import Policy
+from dockgate.store.engine import Database, insert_new
+from dockgate.store.queries import find_pipeline, select_as
+from dockgate.store.schema import approvals, documents, pipelines, policies
+
+_VERSION = select_as(PolicyVersion, policies)
+
+
+class SqlPolicies:
+    """`core.stores.Policies`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(
+        self, policy: Policy, text: str, by: str, now: str, comment: str = "", expected: int | None = None
+    ) -> PolicyVersion:
+        with self._database.write() as connection:
+            present = _newest(connection, policy.name)
+            if present is not None and (present.text, present.digest) == (text, policy.digest):
+                return present
+            _expect(policy.name, present, expected)
+            number = present.version + 1 if present else 1
+            return _add(
+                connection,
+                PolicyVersion(policy.name, number, policy.digest, policy.rules, text, now, by, comment),
+            )
+
+    def get(self, name: str, version: int | None = None) -> PolicyVersion:
+        with self._database.read() as connection:
+            if version is None:
+                return _present(connection, name)
+            query = _VERSION.where(policies.c.name == name, policies.c.version == version)
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise NotFoundError(
+                f"there is no version {version} of a policy {name!r}", f"`dockgate policy history {name}` lists them."
+            )
+        return PolicyVersion(**row)
+
+    def list(self) -> Sequence[PolicyVersion]:
+        newest = select(func.max(policies.c.seq)).group_by(policies.c.name)
+        query = _VERSION.where(policies.c.seq.in_(newest)).order_by(policies.c.name)
+        with self._database.read() as connection:
+            found = [PolicyVersion(**row) for row in connection.execute(query).mappings()]
+        return [version for version in found if not version.removed]
+
+    def history(self, name: str) -> Sequence[PolicyVersion]:
+        query = _VERSION.where(policies.c.name == name).order_by(policies.c.version.desc())
+        with self._database.read() as connection:
+            return [PolicyVersion(**row) for row in connection.execute(query).mappings()]
+
+    def remove(self, name: str, by: str, now: str, comment: str = "", expected: int | None = None) -> PolicyVersion:
+        with self._database.write() as connection:
+            newest = _newest(connection, name)
+            if newest is not None and newest.removed:
+                return newest
+            present = _present(connection, name)
+            _expect(name, present, expected)
+            if users := _users(connection, name):
+                raise ConflictError(
+                    f"the policy {name!r} is in use: {', '.join(users)}", "Give these another policy first."
+                )
+            return _add(connection, PolicyVersion(name, present.version + 1, "", {}, "", now, by, comment))
+
+    def revision(self) -> int:
+        with self._database.read() as connection:
+            return connection.scalar(select(func.max(policies.c.seq))) or 0
+
+    def keep(self, asked: Policy) -> None:
+        data = policy_bytes(asked)
+        row = {"kind": Policy.__name__, "digest": asked.digest, "body": zlib.compress(data)}
+        with self._database.write() as connection:
+            insert_new(connection, documents, row)
+
+    def kept(self, digest: str) -> Policy:
+        query = select(documents.c.body).where(documents.c.digest == digest, documents.c.kind == Policy.__name__)
+        with self._database.read() as connection:
+            body = connection.scalar(query)
+        if body is None:
+            raise NotFoundError(f"there is no policy {digest!r}", "`dockgate policy list` names those there are.")
+        return of_bytes(zlib.decompress(body))
+
+
+def _newest(connection: Connection, name: str) -> PolicyVersion | None:
+    """The newest version, a removal too."""
+    query = _VERSION.where(policies.c.name == name).order_by(policies.c.version.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else PolicyVersion(**row)
+
+
+def _present(connection: Connection, name: str) -> PolicyVersion:
+    newest = _newest(connection, name)
+    if newest is None or newest.removed:
+        gone = f": {newest.changed_by} removed it at {newest.changed_at}" if newest else ""
+        raise NotFoundError(f"there is no policy {name!r}{gone}", "`dockgate policy list` names those there are.")
+    return newest
+
+
+def _add(connection: Connection, version: PolicyVersion) -> PolicyVersion:
+    connection.execute(insert(policies).values(**asdict(version)))
+    return version
+
+
+def _expect(name: str, newest: PolicyVersion | None, expected: int | None) -> None:
+    present = 0 if newest is None or newest.removed else newest.version
+    if expected is not None and expected != present:
+        stands = f"is at version {present}" if present else "does not exist"
+        raise ChangedError(
+            f"the policy {name!r} {stands}, and not at version {expected}",
+            f"Look at `dockgate policy show {name}`, and change what stands there now.",
+        )
+
+
+def _users(connection: Connection, name: str) -> list[str]:
+    """What would be left without the policy."""
+    found = []
+    for pipeline in sorted(connection.scalars(select(pipelines.c.name).distinct())):
+        newest = find_pipeline(connection, pipeline)
+        actions = [action for stage in newest.stages for action in stage.actions] if newest else []
+        if any(one.type is ActionType.APPROVAL and one.configuration.get("policy") == name for one in actions):
+            found.append(f"the pipeline {pipeline}")
+    waits = or_(approvals.c.policy == name, approvals.c.policy.startswith(f"{name}+", autoescape=True))
+    waiting = select(approvals.c.id).where(approvals.c.state == ApprovalState.WAITING, waits)
+    return found + [f"the approval {approval}" for approval in connection.scalars(waiting.order_by(approvals.c.id))]

@@ -1,0 +1,113 @@
+"""Policies: what images are judged by, in all versions."""
+
+import re
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Header, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from dockgate.core.errors import UsageError
+from dockgate.core.policy import PolicyVersion
+from dockgate.core.verdict import Settings
+from dockgate.web.api import Accepter, Count, Reader, TheServer
+from dockgate.web.api.pipelines import document
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySummary:
+    """`version` is 0 for a policy that comes with Dockgate."""
+
+    name: str
+    version: int
+    digest: str
+    changed_at: str
+    changed_by: str
+    comment: str
+    removed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyView:
+    """One version. `text` is the YAML as it was written, `rules` the canonical form by which images are judged."""
+
+    name: str
+    version: int
+    digest: str
+    changed_at: str
+    changed_by: str
+    comment: str
+    removed: bool
+    rules: dict[str, tuple[Settings, ...]]
+    text: str
+
+
+@router.get("/policies")
+def policies(who: Reader, server: TheServer) -> list[PolicySummary]:
+    """The policies that there are, those that come with Dockgate first."""
+    return [_summary(one) for one in server.policies.present()]
+
+
+@router.get("/policies/{name}")
+def policy(name: str, who: Reader, server: TheServer, response: Response, version: Count | None = None) -> PolicyView:
+    """The present version of a policy, or the one asked for. Its number is the ETag."""
+    return _view(server.policies.get(name, version), response)
+
+
+@router.get("/policies/{name}/history")
+def history(name: str, who: Reader, server: TheServer) -> list[PolicySummary]:
+    """Every version, newest first, removals among them."""
+    return [_summary(one) for one in server.policies.history(name)]
+
+
+@router.put("/policies/{name}")
+async def put(
+    name: str,
+    request: Request,
+    who: Accepter,
+    server: TheServer,
+    response: Response,
+    comment: str = "",
+    if_match: str = Header(""),
+    if_none_match: str = Header(""),
+) -> PolicyView:
+    """Puts the YAML in the body as the policy's next version; unchanged text makes none. With `If-Match`, only above
+    that version; with `If-None-Match: *`, only where there is none."""
+    text = await document(request, f"{name}.yaml")
+    expected = 0 if if_none_match.strip() == "*" else _version(if_match)
+    return _view(await run_in_threadpool(server.put_policy, name, text, who.name, comment, expected), response)
+
+
+@router.delete("/policies/{name}")
+def remove(name: str, who: Accepter, server: TheServer, comment: str = "", if_match: str = Header("")) -> PolicySummary:
+    """Removes a policy that nothing uses. Its versions, and the verdicts by it, stay to be looked at."""
+    return _summary(server.remove_policy(name, who.name, comment, _version(if_match)))
+
+
+def _version(if_match: str) -> int | None:
+    if not if_match or if_match.strip() == "*":
+        return None
+    found = re.fullmatch(r'\s*"?(\d{1,9})"?\s*', if_match)
+    if found is None:
+        raise UsageError(f"If-Match: {if_match!r} is no version", "It is the ETag of the policy as you have seen it.")
+    return int(found[1])
+
+
+def _summary(one: PolicyVersion) -> PolicySummary:
+    return PolicySummary(one.name, one.version, one.digest, one.changed_at, one.changed_by, one.comment, one.removed)
+
+
+def _view(one: PolicyVersion, response: Response) -> PolicyView:
+    response.headers["ETag"] = f'"{one.version}"'
+    return PolicyView(
+        one.name,
+        one.version,
+        one.digest,
+        one.changed_at,
+        one.changed_by,
+        one.comment,
+        one.removed,
+        one.rules,
+        one.text,
+    )

@@ -1,0 +1,137 @@
+"""What every store promises of policies. Each changing call is made twice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, LATER, NOW, approval, opened
+
+from dockgate.core.approvals import Answer, ApprovalState
+from dockgate.core.errors import ChangedError, ConflictError, NotFoundError
+from dockgate.core.pipeline import Action, ActionType, Pipeline, Stage
+from dockgate.core.policy import combined_name, of_rules
+from dockgate.core.stores import Store
+
+STRICT = of_rules("strict", {"max_findings": ({"HIGH": 0},)})
+LAX = of_rules("strict", {"max_findings": ({"HIGH": 9},)})
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def gated(policy: str) -> Pipeline:
+    action = Action("Approve", ActionType.APPROVAL, configuration={"policy": policy})
+    return Pipeline("web", (Stage("Gate", (action,)),))
+
+
+def test_every_change_is_a_version_with_who_and_when_and_why(store: Store) -> None:
+    for _ in range(2):
+        first = store.policies.put(STRICT, "HIGH: 0", "ada", NOW, "to begin with")
+    for _ in range(2):
+        second = store.policies.put(LAX, "HIGH: 9", "bob", LATER)
+    assert (first.version, first.changed_by, first.changed_at, first.comment) == (1, "ada", NOW, "to begin with")
+    assert (second.version, second.rules, second.digest) == (2, LAX.rules, LAX.digest)
+    assert store.policies.get("strict") == second
+    assert store.policies.get("strict", 1) == first
+    assert list(store.policies.history("strict")) == [second, first]
+
+
+def test_text_that_is_the_same_is_no_version_and_other_text_is_one_though_it_says_the_same(store: Store) -> None:
+    first = store.policies.put(STRICT, "HIGH: 0", "ada", NOW)
+    assert store.policies.put(STRICT, "HIGH: 0", "bob", LATER, "again") == first
+    commented = store.policies.put(STRICT, "HIGH: 0 # really", "bob", LATER)
+    assert (commented.version, commented.digest) == (2, first.digest)
+
+
+def test_text_that_means_something_else_by_now_is_a_version(store: Store) -> None:
+    store.policies.put(STRICT, "the same", "ada", NOW)
+    assert store.policies.put(LAX, "the same", "ada", NOW).version == 2
+
+
+def test_a_change_of_another_version_than_was_seen_is_refused(store: Store) -> None:
+    store.policies.put(STRICT, "one", "ada", NOW, expected=0)
+    with pytest.raises(ChangedError, match="is at version 1"):
+        store.policies.put(LAX, "two", "ada", NOW, expected=0)
+    for _ in range(2):  # the second call finds its own change done
+        store.policies.put(LAX, "two", "ada", NOW, expected=1)
+    with pytest.raises(ChangedError):
+        store.policies.remove("strict", "ada", NOW, expected=1)
+    assert store.policies.get("strict").version == 2
+
+
+def test_what_is_removed_is_gone_but_for_its_history(store: Store) -> None:
+    first = store.policies.put(STRICT, "one", "ada", NOW)
+    for _ in range(2):
+        removed = store.policies.remove("strict", "bob", LATER, "too strict")
+    assert (removed.version, removed.removed, removed.changed_by, removed.comment) == (2, True, "bob", "too strict")
+    with pytest.raises(NotFoundError, match="bob removed it"):
+        store.policies.get("strict")
+    assert list(store.policies.list()) == []
+    assert list(store.policies.history("strict")) == [removed, first]
+    assert store.policies.put(STRICT, "one", "ada", LATER, expected=0).version == 3
+    assert [one.version for one in store.policies.list()] == [3]
+
+
+def test_what_never_was_cannot_be_removed_or_found(store: Store) -> None:
+    with pytest.raises(NotFoundError):
+        store.policies.remove("strict", "ada", NOW)
+    with pytest.raises(NotFoundError):
+        store.policies.get("strict")
+    with pytest.raises(NotFoundError):
+        store.policies.get("strict", 1)
+    assert list(store.policies.history("strict")) == []
+
+
+def test_a_policy_that_a_pipeline_uses_cannot_be_removed(store: Store) -> None:
+    store.policies.put(STRICT, "one", "ada", NOW)
+    store.pipelines.put(gated("strict"), NOW)
+    with pytest.raises(ConflictError, match="the pipeline web"):
+        store.policies.remove("strict", "ada", NOW)
+    store.pipelines.put(gated("default"), NOW)
+    assert store.policies.remove("strict", "ada", NOW).removed
+
+
+@pytest.mark.parametrize("name", ["strict", combined_name("strict", LAX)])
+def test_a_policy_that_somebody_waits_on_cannot_be_removed(store: Store, name: str) -> None:
+    store.policies.put(STRICT, "one", "ada", NOW)
+    waiting = store.approvals.add(replace(approval("elsewhere"), policy=name))
+    with pytest.raises(ConflictError, match="the approval elsewhere"):
+        store.policies.remove("strict", "ada", NOW)
+    store.approvals.settle(waiting.id, Answer(ApprovalState.REJECTED, "no"), NOW)
+    assert store.policies.remove("strict", "ada", NOW).removed
+
+
+def test_another_policy_is_not_in_the_way(store: Store) -> None:
+    store.policies.put(STRICT, "one", "ada", NOW)
+    store.pipelines.put(gated("strict-2"), NOW)
+    store.approvals.add(replace(approval("elsewhere"), policy="strict-2"))
+    assert store.policies.remove("strict", "ada", NOW).removed
+
+
+def test_every_change_raises_the_revision_and_nothing_else_does(store: Store) -> None:
+    seen = [store.policies.revision()]
+    for change in (
+        lambda: store.policies.put(STRICT, "one", "ada", NOW),
+        lambda: store.policies.put(LAX, "two", "ada", NOW),
+        lambda: store.policies.put(STRICT, "one", "ada", NOW),
+        lambda: store.policies.remove("strict", "ada", NOW),
+    ):
+        change()
+        change()
+        seen.append(store.policies.revision())
+    assert seen == sorted(set(seen))
+    store.policies.keep(STRICT)
+    assert store.policies.revision() == seen[-1]
+
+
+def test_what_a_repository_asks_is_kept_by_its_digest(store: Store) -> None:
+    asked = of_rules("repository", {"max_findings": ({"LOW": 0},)})
+    for _ in range(2):
+        store.policies.keep(asked)
+    assert store.policies.kept(asked.digest) == asked
+    with pytest.raises(NotFoundError):
+        store.policies.kept(LAX.digest)
