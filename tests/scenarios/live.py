@@ -155,6 +155,16 @@ class Live:
         assert answer.is_success, answer.text
         return answer.json()
 
+    def put(self, path: str, text: str) -> Any:
+        answer = httpx.put(f"{self.url}/api/v1{path}", content=text, timeout=30)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def delete(self, path: str) -> Any:
+        answer = httpx.delete(f"{self.url}/api/v1{path}", timeout=30)
+        assert answer.is_success, answer.text
+        return answer.json()
+
     def apply(self, text: str, name: str = "document.yaml") -> Any:
         answer = httpx.post(f"{self.url}/api/v1/apply", params={"name": name}, content=text, timeout=30)
         assert answer.is_success, answer.text

@@ -91,6 +91,8 @@ def main_story(server: Mortal) -> None:
     work.commit("Two")
     server.insist(lambda: work.push() or True)
     assert server.ends("Web-2") == "Succeeded"
+    server.insist(lambda: server.put("/policies/strict", "max_findings:\n  HIGH: 0\n"))
+    server.insist(lambda: _removed(server, "strict"))
     server.insist(lambda: server.post("/services/web/scale", {"desired_count": 1}))
     server.insist(lambda: [t["state"] for t in server.get("/services/web")["tasks"]] == ["RUNNING"])
     advisories.write(feed, advisories.DEMO, advisories.record("CVE-2026-2000", "demo", "3.0"))
@@ -160,6 +162,11 @@ def _retried(server: Mortal, execution: str) -> bool:
         if action["type"] == "approval"
     ]
     return attempts == [2] or bool(server.post(f"/executions/{execution}/retry"))
+
+
+def _removed(server: Mortal, policy: str) -> bool:
+    """A removal that was written before a crash stands, and is not made again."""
+    return server.delete(f"/policies/{policy}")["version"] == 2
 
 
 def _stopped(server: Mortal, execution: str) -> bool:

@@ -14,6 +14,7 @@ from dockgate.core.policy import PolicyVersion
 from dockgate.core.stores import Store
 from dockgate.definitions import documents
 from dockgate.definitions.policy import of_document
+from dockgate.definitions.yaml import load
 from dockgate.pipeline.engine import Engine
 from dockgate.pipeline.parts import Parts
 
@@ -91,8 +92,9 @@ class Server:
     def apply(self, text: str, name: str, who: Caller) -> Applied:
         """Makes the server agree with a document. Raises DefinitionError, and DeniedError when `who` may not; what is
         there already stays as it is."""
-        definition = documents.read(text, name)
-        demand(who, Permission.ACCEPT if isinstance(definition, documents.PolicyDocument) else Permission.ADMINISTER)
+        document = load(text, name)
+        demand(who, Permission.ACCEPT if documents.is_policy(document) else Permission.ADMINISTER)
+        definition = documents.of(document)
         if isinstance(definition, documents.PolicyDocument):
             return self._apply_policy(definition, text, who.name)
         if isinstance(definition, documents.Repository):

@@ -153,12 +153,21 @@ _ALLOWED = ", ".join((*_KINDS, policies.KIND))
 
 def read(text: str, name: str) -> Definition:
     """The definition that a YAML text holds. `name` is the file's, for errors. Raises DefinitionError."""
-    document = load(text, name)
+    return of(load(text, name))
+
+
+def is_policy(document: Document) -> bool:
+    """Whether it says that it is a policy."""
+    return isinstance(document.value, dict) and document.value.get("kind") == policies.KIND
+
+
+def of(document: Document) -> Definition:
+    """The definition that a document holds. Raises DefinitionError."""
     value = document.value
     if not isinstance(value, dict):
         raise document.error((), "a document is a mapping with a `kind`", f"kind: one of {_ALLOWED}.")
     kind = value.get("kind")
-    if kind == policies.KIND:
+    if is_policy(document):
         return PolicyDocument(document)
     if kind not in _KINDS:
         raise document.error(("kind",), f"unknown kind {kind!r}", f"Allowed here: {_ALLOWED}.")

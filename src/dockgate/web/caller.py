@@ -104,14 +104,16 @@ class May:
     says nothing of is closed to these, unless it is marked by `narrow` and looks itself.
     """
 
-    def __init__(self, permission: Permission) -> None:
+    def __init__(self, permission: Permission, otherwise: Permission | None = None) -> None:
+        """With `otherwise` either of the two will do, and the call looks which one it takes."""
         self.permission = permission
+        self.otherwise = otherwise
 
     def __call__(self, request: Request, who: Annotated[Caller, Depends(caller)]) -> Caller:
         permission = self.needed(request)
         if request.method not in ("GET", "HEAD"):
             _begin(request, who)
-        if not who.may(permission):
+        if not who.may(permission) and not (self.otherwise and who.may(self.otherwise)):
             roles = ", ".join(role for role, held in PERMISSIONS.items() if permission in held)
             raise DeniedError(
                 f"{who.name} may not {permission} by this token", f"That takes one of the roles: {roles}."

@@ -16,6 +16,7 @@ __all__ = [
     "Administrator",
     "Count",
     "Decider",
+    "Definer",
     "Digest",
     "Reader",
     "Runner",
@@ -40,4 +41,5 @@ Runner = Annotated[Caller, Depends(May(Permission.RUN))]
 Decider = Annotated[Caller, Depends(May(Permission.DECIDE))]
 Accepter = Annotated[Caller, Depends(May(Permission.ACCEPT))]
 Administrator = Annotated[Caller, Depends(May(Permission.ADMINISTER))]
+Definer = Annotated[Caller, Depends(May(Permission.ACCEPT, Permission.ADMINISTER))]
 """whoever asks, with the right to: a call's parameter `who` has one of these types"""

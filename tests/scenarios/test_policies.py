@@ -1,0 +1,265 @@
+"""Policies kept on the server: changed by those who may, in versions, and by what a repository asks of itself on
+top."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.scenarios.defects import Found
+from tests.scenarios.live import PIPELINE, SERVICE, until
+from tests.scenarios.server import ServerSystem, advisory
+
+from dockgate.core.model import Severity
+from dockgate.core.policy import parted
+from dockgate.sources.memory import MemoryHost
+
+STRICT = "max_findings:\n  LOW: 0\n"
+LAX = "max_findings:\n  LOW: 9\n"
+RELAXED = STRICT + "evidence:\n  unread: allow\n"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
+        yield system
+
+
+def put(server: ServerSystem, name: str, text: str, **more: Any) -> httpx.Response:
+    return server.client.put(f"/policies/{name}", content=text, **more)
+
+
+def gated(server: ServerSystem, name: str, found: Found, policy: str, asked: str = "") -> str:
+    """An image whose pipeline is gated by the policy, out of a repository that asks so."""
+    image = server.image(name, found)
+    text = PIPELINE.format(name=name, repository=name, service=name, timeout="7d")
+    server.apply(text.replace("timeout: 7d", f"timeout: 7d\n        policy: {policy}"))
+    ask(server, name, asked)
+    return image
+
+
+def ask(server: ServerSystem, repository: str, asked: str) -> None:
+    host = server.parts.source
+    assert isinstance(host, MemoryHost)
+    files = {"Dockerfile": "FROM scratch\n"} | ({".dockgate.yaml": asked} if asked else {})
+    host.push(repository, files)
+
+
+def ended(server: ServerSystem, execution: str) -> Any:
+    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] in ("Failed", "Succeeded"))
+    return server.get(f"/executions/{execution}")["execution"]
+
+
+def run(server: ServerSystem, name: str) -> Any:
+    return ended(server, server.post(f"/pipelines/{name}/executions")["id"])
+
+
+def risk(server: ServerSystem, name: str) -> str:
+    found: str = server.get(f"/services/{name}")["service"]["at_risk"]
+    return found
+
+
+# --- in versions -----------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_is_kept_in_versions_with_who_and_why(server: ServerSystem) -> None:
+    first = put(server, "kept", LAX, params={"comment": "to begin with"}).json()
+    assert (first["version"], first["changed_by"], first["comment"]) == (1, "local", "to begin with")
+    assert put(server, "kept", LAX).json() == first
+    second = put(server, "kept", STRICT)
+    assert second.headers["ETag"] == '"2"'
+    assert server.get("/policies/kept")["text"] == STRICT
+    assert server.get("/policies/kept?version=1") == first
+    assert [one["version"] for one in server.get("/policies/kept/history")] == [2, 1]
+    assert {"default", "kept"} <= {one["name"] for one in server.get("/policies")}
+
+
+def test_only_the_version_that_was_seen_is_changed(server: ServerSystem) -> None:
+    assert put(server, "seen", LAX, headers={"If-None-Match": "*"}).status_code == 200
+    refused = put(server, "seen", STRICT, headers={"If-None-Match": "*"})
+    assert refused.status_code == 412
+    assert "is at version 1" in refused.json()["error"]
+    assert put(server, "seen", STRICT, headers={"If-Match": '"1"'}).json()["version"] == 2
+    assert put(server, "seen", LAX, headers={"If-Match": '"1"'}).status_code == 412
+    assert put(server, "seen", LAX, headers={"If-Match": "yesterday"}).status_code == 400
+    assert server.client.delete("/policies/seen", headers={"If-Match": "1"}).status_code == 412
+    assert server.client.delete("/policies/seen", headers={"If-Match": "2"}).json()["removed"]
+
+
+def test_what_comes_with_dockgate_is_there_and_stays(server: ServerSystem) -> None:
+    builtin = server.get("/policies/default")
+    assert (builtin["version"], builtin["changed_by"]) == (0, "dockgate")
+    assert "only_fixable" in builtin["text"]
+    assert [one["version"] for one in server.get("/policies/default/history")] == [0]
+    assert put(server, "default", LAX).status_code == 409
+    assert server.client.delete("/policies/default").status_code == 409
+    apply = server.client.post("/apply", content="kind: Policy\nname: default\nrules:\n  malicious: {}\n")
+    assert apply.status_code == 409
+    assert server.get("/policies/default") == builtin
+
+
+def test_an_error_in_a_policy_has_its_line_and_what_is_allowed(server: ServerSystem) -> None:
+    answer = put(server, "wrong", "# so\nmax_findings:\n  HIHG: 0\n")
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("wrong.yaml:3: max_findings.HIHG: ")
+    assert "CRITICAL" in answer.text
+    for name in ("schema", "try", "a+b", "-x", "a" * 49):
+        assert put(server, name, LAX).status_code == 400, name
+    assert put(server, "wrong", LAX, params={"comment": "x" * 1001}).status_code == 400
+    assert server.client.get("/policies/wrong").status_code == 404
+    assert server.client.get("/policies/wrong/history").status_code == 404
+
+
+def test_a_policy_document_is_applied(server: ServerSystem) -> None:
+    text = "kind: Policy\nname: applied\nrules:\n  max_findings:\n    HIGH: 0\n"
+    answers = [server.client.post("/apply", content=text).json() for _ in range(2)]
+    assert [answer["change"] for answer in answers] == ["created", "unchanged"]
+    assert server.client.post("/apply", content=text.replace("0", "1")).json()["change"] == "updated"
+    assert server.get("/policies/applied")["text"] == text.replace("0", "1")
+    wrong = server.client.post("/apply?name=p.yaml", content=text.replace("HIGH", "HIHG"))
+    assert wrong.json()["error"].startswith("p.yaml:5: rules.max_findings.HIHG")
+
+
+def test_a_policy_in_use_cannot_be_removed(server: ServerSystem) -> None:
+    put(server, "used", LAX)
+    gated(server, "user", Found(), "used")
+    refused = server.client.delete("/policies/used")
+    assert refused.status_code == 409
+    assert "the pipeline user" in refused.json()["error"]
+
+
+# --- and what is judged by them --------------------------------------------------------------------------------------
+
+
+def test_what_runs_is_judged_anew_when_its_policy_changes_and_goes_on_running(server: ServerSystem) -> None:
+    put(server, "changing", LAX)
+    image = gated(server, "judged-anew", Found({"LOW": 2}), "changing")
+    server.deployed(image)
+    kept = [record["digest"] for record in server.get(f"/images/{image}")["verdicts"]]
+    put(server, "changing", STRICT)
+    until(lambda: risk(server, "judged-anew"))
+    assert "changing: 2 LOW findings" in risk(server, "judged-anew")
+    assert server.runs(image)
+    assert server.redeploy(image) == "Refused"
+    put(server, "changing", LAX)
+    until(lambda: not risk(server, "judged-anew"))
+    assert server.redeploy(image) == "Deployed"
+    digests = {one["digest"] for one in server.get("/policies/changing/history")}
+    case = server.store.images.case(kept[-1])
+    assert case.policy.digest in digests
+    assert case.policy.rules["max_findings"][0]["LOW"] == 9
+
+
+def test_a_policy_that_was_removed_judges_no_more_and_lets_nothing_through(server: ServerSystem) -> None:
+    put(server, "going", LAX)
+    image = gated(server, "left-behind", Found(), "going")
+    server.deployed(image)
+    server.apply(PIPELINE.format(name="left-behind", repository="left-behind", service="left-behind", timeout="7d"))
+    assert server.client.delete("/policies/going").status_code == 200
+    until(lambda: risk(server, "left-behind"))
+    assert "removed" in risk(server, "left-behind")
+    assert server.runs(image)
+    record = next(one for one in server.get(f"/images/{image}")["verdicts"] if one["policy"] == "going")
+    assert server.store.images.case(record["digest"]).policy.name == "going"
+    assert run(server, "left-behind")["state"] == "Succeeded"  # by the policy that the pipeline names now
+    until(lambda: not risk(server, "left-behind"))
+
+
+def test_who_waits_on_a_policy_that_went_in_between_hears_rejected(server: ServerSystem) -> None:
+    put(server, "vanishing", LAX)
+    image = gated(server, "waiter", Found(), "vanishing")
+    execution = server.approval(image)
+    server.apply(PIPELINE.format(name="waiter", repository="waiter", service="waiter", timeout="7d"))
+    assert "the approval waiter-1/" in server.client.delete("/policies/vanishing").json()["error"]
+    server.scanned(image)
+    assert server.answer(execution) == "Approved"
+
+
+# --- what a repository asks ------------------------------------------------------------------------------------------
+
+
+def test_a_repository_is_judged_more_strictly_when_it_asks(server: ServerSystem) -> None:
+    image = gated(server, "modest", Found({"LOW": 2}), "default", "policy:\n  max_findings:\n    LOW: 1\n")
+    execution = server.approval(image)
+    server.scanned(image)
+    assert server.answer(execution) == "Rejected"
+    assert "2 LOW findings, at most 1 allowed" in server.summary(execution)
+    approval = server.get(f"/approvals/{execution}/ContainerVulnerabilityAssessment/Approval/1")
+    own, asked = parted(approval["policy"])
+    assert own == "default"
+    (record,) = server.get(f"/images/{image}")["verdicts"]
+    assert record["policy"] == approval["policy"]
+    held = server.store.images.case(record["digest"]).policy
+    assert [use["LOW"] for use in held.rules["max_findings"]] == [15, 1]
+    assert server.store.policies.kept(asked).rules.keys() == {"max_findings"}
+
+
+def test_what_a_repository_asks_holds_at_its_deploy_and_while_it_runs(server: ServerSystem) -> None:
+    asked = "policy:\n  max_findings:\n    LOW: 2\n"
+    image = gated(server, "watched", Found({"LOW": 2}), "default", asked)
+    server.deployed(image)
+    one_more = advisory("watched", Severity.LOW, "2")  # within the server's policy, above what was asked
+    server.advisories.known = [*server.advisories.known, one_more]
+    until(lambda: risk(server, "watched"))
+    assert risk(server, "watched").startswith("default+repository: 3 LOW findings, at most 2 allowed")
+    assert server.redeploy(image) == "Refused"
+    ask(server, "watched", "")  # it asks for it no more: the same digest passes the server's policy
+    assert server.redeploy(image) == "Deployed"
+    until(lambda: not risk(server, "watched"))
+
+
+def test_one_repositorys_wish_does_not_hold_up_anothers_deploy_of_the_same_digest(server: ServerSystem) -> None:
+    image = gated(server, "plain", Found({"LOW": 2}), "default")
+    server.deployed(image)
+    server.apply("kind: Repository\nname: picky\n")
+    server.apply(SERVICE.format(name="picky", count=1))
+    server.apply(PIPELINE.format(name="picky", repository="picky", service="picky", timeout="7d"))
+    server.builder.digests["picky/app"] = image
+    ask(server, "picky", "policy:\n  max_findings:\n    LOW: 0\n")
+    assert "2 LOW findings, at most 0" in run(server, "picky")["reason"]
+    assert run(server, "plain")["state"] == "Succeeded"
+    assert not risk(server, "plain")
+
+
+def test_a_repository_cannot_ask_for_less(server: ServerSystem) -> None:
+    lax = "policy:\n  max_findings:\n    HIGH: 9\n  evidence:\n    unread: allow\n    uncovered: allow\n"
+    image = gated(server, "greedy", Found({"HIGH": 1}), "default", lax)
+    execution = server.early_approval(image)
+    assert server.answer(execution) == "Rejected"
+    unread = gated(server, "unread", Found(status="UNSUPPORTED"), "default", lax)
+    assert server.answer(server.early_approval(unread)) == "Rejected"
+
+
+def test_what_a_repository_does_not_name_stays_as_the_server_has_it(server: ServerSystem) -> None:
+    put(server, "relaxed", RELAXED)
+    image = gated(server, "relaxing", Found(), "relaxed", "policy:\n  max_findings:\n    HIGH: 0\n")
+    server.deployed(image)
+    held = server.store.images.case(server.get(f"/images/{image}")["verdicts"][0]["digest"]).policy
+    assert [use["unread"] for use in held.rules["evidence"]] == ["allow"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("policy:\n  max_findings:\n    HIHG: 0\n", "broken/.dockgate.yaml:3: policy.max_findings.HIHG: unknown key"),
+        ("policy: {}\n", "broken/.dockgate.yaml:1: policy: a policy is a mapping"),
+        ("rules: {}\n", "broken/.dockgate.yaml:1: rules: unknown key"),
+        ("- policy\n", "broken/.dockgate.yaml:1: it is no mapping"),
+        ("policy: [\n", "broken/.dockgate.yaml:1: this is not YAML"),
+        ("#" * 70_000, "broken/.dockgate.yaml:1: it is no plain file of at most 65536 bytes"),
+    ],
+)
+def test_a_wish_that_cannot_be_understood_fails_the_action_with_its_line(
+    server: ServerSystem, asked: str, said: str
+) -> None:
+    gated(server, "broken", Found(), "default", asked)
+    over = run(server, "broken")
+    assert over["state"] == "Failed"
+    assert said in over["reason"]
+
+
+def test_an_empty_wish_asks_for_nothing(server: ServerSystem) -> None:
+    image = gated(server, "wishless", Found(), "default", "# nothing\n")
+    server.deployed(image)
+    assert server.get(f"/images/{image}")["verdicts"][0]["policy"] == "default"
