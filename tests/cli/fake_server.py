@@ -62,7 +62,7 @@ def serving() -> Iterator[FakeServer]:
                 self.end_headers()
                 self.wfile.write(data)
 
-        do_GET = do_POST = handle_any  # noqa: N815 - the names that http.server calls
+        do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the names that http.server calls
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its base's name
             """Quiet."""

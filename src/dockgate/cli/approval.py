@@ -6,7 +6,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client, understand
-from dockgate.cli.listing import as_json, form, now, pairs, state, table
+from dockgate.cli.listing import as_json, brief, form, now, pairs, state, table
 from dockgate.core.approvals import Approval, ApprovalState
 
 
@@ -55,7 +55,7 @@ def show(approval_id: str, form: str) -> None:
             ("state", state(approval.state)),
             ("summary", approval.summary),
             ("image", f"{approval.repository}@{approval.image}"),
-            ("policy", approval.policy),
+            ("policy", brief(approval.policy)),
             ("asked", times.at(approval.created_at, moment)),
             ("expires", times.at(approval.expires_at, moment) if waits else ""),
             ("token", approval.token if waits else ""),

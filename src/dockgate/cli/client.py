@@ -63,6 +63,15 @@ class Client:
             return self._ask("POST", path, params=query, content=text, headers=sent)
         return self._ask("POST", path, params=query, json=body, headers=sent)
 
+    def put(self, *path: str, text: bytes, query: Mapping[str, str], headers: Mapping[str, str]) -> Any:
+        """`text` is sent as it is."""
+        return self._ask(
+            "PUT", path, params=query, content=text, headers={"Content-Type": "application/yaml", **headers}
+        )
+
+    def delete(self, *path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Any:
+        return self._ask("DELETE", path, params=query, headers=headers)
+
     def _ask(self, method: str, path: tuple[str, ...], **request: Any) -> Any:
         import httpx
 

@@ -6,7 +6,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing import as_json, form, now, pairs, state, table
+from dockgate.cli.listing import as_json, brief, form, now, pairs, state, table
 
 
 @click.group()
@@ -60,7 +60,7 @@ def show(digest: str, form: str) -> None:
     table(("PLATFORM", "DISTRIBUTION", "PACKAGES", "UNREAD"), inventories, "Nothing was read of it yet.")
     click.echo()
     verdicts = [
-        (state(one["status"]), one["policy"], times.short(one["judged_at"], moment), one["digest"])
+        (state(one["status"]), brief(one["policy"]), times.short(one["judged_at"], moment), one["digest"])
         for one in image["verdicts"]
     ]
     table(("VERDICT", "POLICY", "JUDGED", "DIGEST"), verdicts, "It was not judged yet.")

@@ -41,6 +41,7 @@ root = LazyGroup(
         "explain": "dockgate.cli.explain",
         "waiver": "dockgate.cli.waiver",
         "vex": "dockgate.cli.vex",
+        "policy": "dockgate.cli.policy",
         "deploy": "dockgate.cli.deploy",
         "principal": "dockgate.cli.principal",
         "token": "dockgate.cli.token",
