@@ -11,7 +11,7 @@ from scripts import docs
 from dockgate import rules
 from dockgate.aws.functions.settings import VARIABLES
 from dockgate.config import FEED_PREFIX, SETTINGS
-from dockgate.definitions import documents, policy
+from dockgate.definitions import asking, documents, policy
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -38,7 +38,7 @@ def test_every_variable_that_the_code_names_is_a_setting() -> None:
 
 def test_every_example_of_a_document_is_one() -> None:
     examples = [documents.read(text, "documents.md") for text in _examples("yaml")]
-    assert len(examples) == 4
+    assert len(examples) == 5
 
 
 def test_the_policy_shown_as_the_default_is_the_default() -> None:
@@ -46,6 +46,15 @@ def test_the_policy_shown_as_the_default_is_the_default() -> None:
     shown, *others = _examples("yaml policy", "policies.md")
     assert policy.policy(shown, "default", known) == policy.builtin("default", known)
     assert [policy.policy(text, "ours", known).name for text in others] == ["ours"] * len(others)
+
+
+def test_what_a_repository_may_ask_is_shown_as_it_may() -> None:
+    (shown,) = _examples("yaml asked", "policy-server.md")
+    wish = asking.asked(shown.encode(), ".dockgate.yaml", rules.load())
+    assert wish is not None
+    assert wish.rules.keys() == {"max_findings"}
+    for text in _examples("yaml", "policy-server.md"):
+        documents.read(text, "policy-server.md")
 
 
 def test_every_rule_has_a_row() -> None:

@@ -12,7 +12,7 @@ from dockgate.cli.listing import as_json, form
 @click.argument("files", metavar="FILE...", type=click.File("rb"), nargs=-1, required=True)
 @form
 def command(files: tuple[BinaryIO, ...], form: str) -> None:
-    """Create or change repositories, pipelines and services.
+    """Create or change repositories, pipelines, services and policies.
 
     FILE is a YAML document, - standard input. They are applied in the order given; the first that is refused ends it,
     and those before it stay applied.
