@@ -112,22 +112,6 @@ def test_another_policy_is_not_in_the_way(store: Store) -> None:
     assert store.policies.remove("strict", "ada", NOW).removed
 
 
-def test_every_change_raises_the_revision_and_nothing_else_does(store: Store) -> None:
-    seen = [store.policies.revision()]
-    for change in (
-        lambda: store.policies.put(STRICT, "one", "ada", NOW),
-        lambda: store.policies.put(LAX, "two", "ada", NOW),
-        lambda: store.policies.put(STRICT, "one", "ada", NOW),
-        lambda: store.policies.remove("strict", "ada", NOW),
-    ):
-        change()
-        change()
-        seen.append(store.policies.revision())
-    assert seen == sorted(set(seen))
-    store.policies.keep(STRICT)
-    assert store.policies.revision() == seen[-1]
-
-
 def test_what_a_repository_asks_is_kept_by_its_digest(store: Store) -> None:
     asked = of_rules("repository", {"max_findings": ({"LOW": 0},)})
     for _ in range(2):

@@ -466,10 +466,6 @@ class Policies(Protocol):
         ConflictError as in `put`, and while a pipeline's newest version or a waiting approval names the policy."""
         ...
 
-    def revision(self) -> int:
-        """A number that every change of any policy raises."""
-        ...
-
     def keep(self, asked: Policy) -> None:
         """Keeps what a repository asks of itself, by its digest, for ever."""
         ...

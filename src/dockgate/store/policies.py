@@ -75,10 +75,6 @@ class SqlPolicies:
                 )
             return _add(connection, PolicyVersion(name, present.version + 1, "", {}, "", now, by, comment))
 
-    def revision(self) -> int:
-        with self._database.read() as connection:
-            return connection.scalar(select(func.max(policies.c.seq))) or 0
-
     def keep(self, asked: Policy) -> None:
         data = policy_bytes(asked)
         row = {"kind": Policy.__name__, "digest": asked.digest, "body": zlib.compress(data)}
