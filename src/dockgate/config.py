@@ -64,6 +64,9 @@ SETTINGS = (
     ),
     Setting("DOCKGATE_RISK_DAYS", "14", "How many days a running image may stay at risk after a new advisory."),
     Setting("DOCKGATE_WAIVER_NOTICE_DAYS", "7", "How many days before a waiver lapses people are told."),
+    Setting(
+        "DOCKGATE_ATTESTATION_DAYS", "30", "How many days an approval's attestation is good for, from its verdict on."
+    ),
     Setting("DOCKGATE_KEEP_DAYS", "90", "How many days settled approvals and handled events are kept."),
     Setting(
         "DOCKGATE_CALLBACK_HOSTS",
@@ -108,6 +111,7 @@ class Settings:
     risk_days: float = 14
     keep_days: float = 90
     waiver_notice_days: float = 7
+    attestation_days: float = 30
     callback_hosts: tuple[str, ...] = ()
     feeds: tuple[tuple[str, str], ...] = ()
     public_url: str = ""
@@ -137,6 +141,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         database_url=given.get("DOCKGATE_DATABASE_URL", ""),
         ca_bundle=_path(given, "DOCKGATE_CA_BUNDLE"),
         risk_days=_days(given, "DOCKGATE_RISK_DAYS", Settings.risk_days),
+        attestation_days=_days(given, "DOCKGATE_ATTESTATION_DAYS", Settings.attestation_days),
         keep_days=_days(given, "DOCKGATE_KEEP_DAYS", Settings.keep_days),
         waiver_notice_days=_days(given, "DOCKGATE_WAIVER_NOTICE_DAYS", Settings.waiver_notice_days),
         callback_hosts=tuple(given.get("DOCKGATE_CALLBACK_HOSTS", "").split()),

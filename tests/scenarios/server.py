@@ -17,6 +17,7 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
 
 from dockgate import __version__, ecosystems, rules
+from dockgate.attestations.memory import MemoryAttestor
 from dockgate.bootstrap.policies import Policies
 from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
@@ -114,6 +115,7 @@ class ServerSystem:
         self.builder = MemoryBuilder(self.registry, self.registry.push)
         self.notifier = MemoryNotifier()
         self.webhooks = MemoryWebhooks()
+        self.attestor = MemoryAttestor()
         self.attached: dict[str, list[bytes]] = {}
         known = [
             advisory(f"{severity.lower()}-{kind}-{number}", severity, "2" if kind == "fixed" else "")
@@ -147,6 +149,7 @@ class ServerSystem:
             secret=SECRET,
             scratch=scratch,
             clock=self.clock,
+            attestor=self.attestor,
         )
         self.engine = Engine(self.parts, folder, sweep_seconds=0.05)
         server = Server(self.parts, self.engine, self.url, _no_git, SECRET)

@@ -28,8 +28,10 @@ T = TypeVar("T")
 
 OVER = ("Succeeded", "Failed", "Stopped")
 BOGUS = "sha256:" + "0" * 64
-SIDE = (Step.EXPIRE, Step.STOP, Step.FAIL_SCAN)
+SIDE = (Step.EXPIRE, Step.STOP, Step.FAIL_SCAN, Step.REPORT)
 """what only happens on the way of `side_story`"""
+FOUND = {"matches": [], "descriptor": {"name": "grype"}, "source": {"type": "image"}}
+"""what another scanner reports of it, in Grype's form"""
 ACCEPTED = (Step.ACCEPT, Step.ANNOUNCE)
 """what only happens on the way of `accepted_story`"""
 
@@ -101,10 +103,12 @@ def main_story(server: Mortal) -> None:
 
 
 def side_story(server: Mortal) -> None:
-    """A scan of nothing, an approval that waits out its time, an execution that is stopped while it waits."""
+    """A scan of nothing, and a report on it; an approval that waits out its time, an execution that is stopped while it
+    waits."""
     advisories.write(server.folder / "feed", advisories.DEMO)
     server.dockgate("db", "build", "--from", str(server.folder / "feed"))
     server.insist(lambda: server.post(f"/images/{BOGUS}/scan", {"repository": "nowhere"}))
+    server.insist(lambda: server.post(f"/images/{BOGUS}/findings", FOUND))
     for name, timeout in (("late", "1s"), ("stopped", "1d")):
         server.insist(lambda name=name: server.apply(f"kind: Repository\nname: {name}\n"))
         server.insist(lambda name=name: server.apply(SERVICE.format(name=name, count=0)))
@@ -194,11 +198,15 @@ def picture(server: Mortal) -> dict[str, Any]:
         text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "now", text)
         return re.sub("sha256:[0-9a-f]{64}", lambda found: names.get(found[0], "sha256:*"), text)
 
+    def beside(text: str) -> str:
+        """A tag of attestations bears its image's digest."""
+        return re.sub("sha256-([0-9a-f]{64})", lambda found: names.get(f"sha256:{found[1]}", "?"), text)
+
     return {
         "tables": {
             table: sorted(named(row) for row in rows) for table, rows in _tables(server.data / "dockgate.db").items()
         },
-        "registry": sorted(names.values()),
+        "registry": sorted(map(beside, names.values())),
         "tasks": [named(task) for task in _tasks(server)],
     }
 

@@ -10,8 +10,10 @@ from types import TracebackType
 from typing import Self
 
 from dockgate import __version__, ecosystems, rules
+from dockgate.attestations.keys import Keys
 from dockgate.bootstrap import podmand, registryd, scan
 from dockgate.bootstrap.advisories import Current
+from dockgate.bootstrap.attesting import KEYS, RegistryAttestor
 from dockgate.bootstrap.policies import Policies
 from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
@@ -121,6 +123,8 @@ def assemble(
             secret=services.secret,
             scratch=_emptied(settings.data / "scratch"),
             clock=lambda: datetime.now(UTC),
+            attestor=RegistryAttestor(Keys(settings.data / KEYS), services.registry, settings.ca_bundle),
+            attestation_days=settings.attestation_days,
             risk_days=settings.risk_days,
             keep_days=settings.keep_days,
             notice_days=settings.waiver_notice_days,

@@ -30,7 +30,7 @@ from dockgate.web.app import create_app, create_notified
 
 KEPT = (
     *("advisories.db*", "dockgate.db*", "dbos.db*"),
-    *("blobs", "git", "logs", "podman", "registry", "scratch", "run"),
+    *("blobs", "git", "keys", "logs", "podman", "registry", "scratch", "run"),
 )
 """all that a server keeps in its data folder"""
 _QUIET: dict[str, Any] = {

@@ -1,6 +1,7 @@
 """`dockgate image`: what was pushed, what it holds, and how it was judged."""
 
 from collections.abc import Mapping
+from typing import BinaryIO
 
 import click
 
@@ -64,6 +65,32 @@ def show(digest: str, form: str) -> None:
         for one in image["verdicts"]
     ]
     table(("VERDICT", "POLICY", "JUDGED", "DIGEST"), verdicts, "It was not judged yet.")
+
+
+@command.command()
+@click.argument("digest")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.File("rb"))
+@click.option("--found-at", default="", metavar="TIME", help="When FILE was made (RFC 3339), if it does not say.")
+@form
+def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, form: str) -> None:
+    """Hand in what another scanner found in the image DIGEST.
+
+    FILE is Trivy's or Grype's JSON, SARIF, CycloneDX with vulnerabilities, Inspector's findings or an Inspector2 Scan
+    event. It is judged beside the server's own scan, and the worst counts; in place of one that there is not, if you
+    may accept risks. Whoever waits on the image is answered.
+    """
+    client = Client()
+    query = {"found_at": found_at} if found_at else {}
+    records = [
+        record
+        for file in files
+        for record in client.post("images", digest, "findings", text=file.read(), query={"name": file.name, **query})
+    ]
+    if form == "json":
+        as_json(records)
+        return
+    rows = [(one["source"], one["platform"] or "-", one["made_at"] or "-", one["digest"]) for one in records]
+    table(("SCANNER", "PLATFORM", "FOUND AT", "DOCUMENT"), rows, "Nothing was handed in.")
 
 
 def _scan(scan: Mapping[str, str] | None) -> str:

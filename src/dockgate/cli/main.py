@@ -42,6 +42,7 @@ root = LazyGroup(
         "waiver": "dockgate.cli.waiver",
         "vex": "dockgate.cli.vex",
         "policy": "dockgate.cli.policy",
+        "attestation": "dockgate.cli.attestation",
         "deploy": "dockgate.cli.deploy",
         "principal": "dockgate.cli.principal",
         "token": "dockgate.cli.token",

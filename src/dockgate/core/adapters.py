@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from dockgate.core.attestation import ListedKey
 from dockgate.core.deploy import Deployment, Service, Task, TaskDefinition
 from dockgate.core.model import Inventory
 from dockgate.core.ports import AdvisoryReader
@@ -167,6 +168,26 @@ class VexReader(Protocol):
     def signer(self, envelope: str, document: str, image: str, keys: Sequence[str]) -> str:
         """The fingerprint of the one of these keys (PEM) that signed the envelope, if that holds the document of this
         digest and says that it is about the image; "" otherwise."""
+        ...
+
+
+class Attestor(Protocol):
+    """Signs what an approval says, and puts it beside the image in its registry."""
+
+    def attest(self, repository: str, image: str, key: str, policy: str, write: Callable[[str, str], bytes]) -> str:
+        """Signs `write(name, digest)` for the image, and for each platform of an index, and attaches it. Returns the
+        id of the signing key.
+
+        Called again with the same `key` it adds nothing. One of the same policy takes the place of what was attached
+        before. Raises DockgateError when the registry does not take it."""
+        ...
+
+    def keys(self) -> Sequence[ListedKey]:
+        """The public keys: the present one, then those before it, the newest first."""
+        ...
+
+    def rotate(self) -> Sequence[ListedKey]:
+        """Signs with a new key from now on. The old one can sign no more; what it signed stands."""
         ...
 
 

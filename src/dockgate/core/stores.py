@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dockgate.core.approvals import Answer, Approval, ApprovalState
+from dockgate.core.attestation import Attestation, Due
 from dockgate.core.callbacks import Delivery
 from dockgate.core.deploy import Service, TaskDefinition
 from dockgate.core.events import Event
@@ -19,7 +20,7 @@ from dockgate.core.model import Inventory
 from dockgate.core.people import AuditEntry, Principal, Role, Token
 from dockgate.core.pipeline import ActionKey, ActionRun, Execution, Pipeline, Plan, State
 from dockgate.core.policy import PolicyVersion
-from dockgate.core.verdict import Case, Policy, Statement, Verdict, Waiver
+from dockgate.core.verdict import Case, Policy, Reported, Statement, Verdict, Waiver
 
 
 class Events(Protocol):
@@ -238,6 +239,53 @@ class Approvals(Protocol):
     def purge(self, before: str) -> int:
         """Deletes approvals settled, and events handled, before then. An approval whose answer is still to be delivered
         stays. Returns how many rows went, deliveries not counted."""
+        ...
+
+
+class Attestations(Protocol):
+    """Which approvals have left an attestation. Only of approving verdicts: a person's rejection leaves none."""
+
+    def due(self, now: str, image: str = "", limit: int = 100) -> Sequence[Due]:
+        """Approved, by a verdict, and without their attestation, of one image or of all; those that failed only when
+        it is time to try again."""
+        ...
+
+    def put(self, attestation: Attestation) -> None:
+        """What became of one. One that is done stands."""
+        ...
+
+    def of(self, image: str) -> Sequence[Attestation]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRecord:
+    """What another scanner reported of an image, without its body: see `verdict.Reported`. `by` handed it in and
+    `vouched` says that they may accept risks, so that it can stand in for a scan; `made_at` is when the scanner made
+    it."""
+
+    image: str
+    source: str
+    platform: str
+    by: str
+    digest: str
+    made_at: str
+    vouched: bool
+    added_at: str
+
+
+class Reports(Protocol):
+    """What other scanners report. The newest of each scanner, platform and whoever handed it in counts."""
+
+    def put(self, reported: Reported, by: str, vouched: bool, now: str) -> ReportRecord:
+        """Keeps it, and its body by digest, unless what stands there was made later. Returns what stands there."""
+        ...
+
+    def of(self, image: str) -> Sequence[ReportRecord]:
+        """In a stable order."""
+        ...
+
+    def reported(self, image: str) -> Sequence[Reported]:
+        """The bodies of `of`, in its order."""
         ...
 
 
@@ -507,6 +555,8 @@ class Store:
     images: Images
     approvals: Approvals
     deliveries: Deliveries
+    attestations: Attestations
+    reports: Reports
     services: Services
     waivers: Waivers
     vex: Vex

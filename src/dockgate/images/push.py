@@ -54,10 +54,12 @@ class Pusher:
         self._ask("PUT", f"{place}{separator}digest={digest}", headers, content, wanted=201)
         return digest, size
 
-    def manifest(self, data: bytes) -> str:
-        """Pushes a manifest whose blobs are there, under its digest and the reference's tag; returns its digest."""
+    def manifest(self, data: bytes, *, by_digest: bool = True) -> str:
+        """Pushes a manifest whose blobs are there, under its digest and the reference's tag (or under the tag alone);
+        returns its digest."""
         digest = digest_of(data)
-        for name in dict.fromkeys((digest, self._reference.tag or digest)):
+        names = (digest, self._reference.tag or digest)
+        for name in dict.fromkeys(names if by_digest else names[1:]):
             headers = {"Content-Type": MANIFESTS[0]}
             self._ask("PUT", f"{self._url}/manifests/{name}", headers, data, wanted=201)
         return digest

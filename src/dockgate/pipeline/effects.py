@@ -35,6 +35,8 @@ class Step(StrEnum):
     READ_IMAGE = "read-image"
     FAIL_SCAN = "fail-scan"
     ANSWER = "answer"
+    ATTEST = "attest"
+    REPORT = "report"
     DELIVER = "deliver"
     REGISTER_REVISION = "register-revision"
     DEPLOY = "deploy"

@@ -11,13 +11,14 @@ from dbos import DBOS
 
 from dockgate.core.approvals import Answer, Approval, ApprovalState, shorten
 from dockgate.core.asking import Question, is_external, qualified
+from dockgate.core.attestation import is_attachment
 from dockgate.core.deploy import Service, TaskDefinition
 from dockgate.core.errors import ConflictError, DeniedError, DockgateError, NotFoundError
 from dockgate.core.events import Event, EventKind
 from dockgate.core.pipeline import Execution
 from dockgate.core.policy import PolicyVersion
-from dockgate.core.stores import Scan, VexRecord, WaiverRecord
-from dockgate.core.verdict import Policy, Waiver
+from dockgate.core.stores import ReportRecord, Scan, VexRecord, WaiverRecord
+from dockgate.core.verdict import Policy, Reported, Waiver
 from dockgate.pipeline.accepting import Accepting
 from dockgate.pipeline.bell import Bell
 from dockgate.pipeline.deliveries import Deliveries
@@ -71,6 +72,7 @@ class Engine:
                     ("old rows", PURGE_EVERY, self._sweep_old_rows),
                 ],
                 [("services", CONVERGE_EVERY, self._sweep_services)],
+                [("attestations", 1, self._sweep_attestations)],
             )
         ]
         self._sweepers.append(threading.Thread(target=self._deliveries.work, name="callbacks", daemon=True))
@@ -108,7 +110,10 @@ class Engine:
             self._flows.start_event(event.id)
 
     def image_pushed(self, event_id: str, repository: str, digest: str, tag: str) -> None:
-        """A registry tells of a push, at least once. `repository` begins with the registry, if that is not ours."""
+        """A registry tells of a push, at least once. `repository` begins with the registry, if that is not ours. What
+        is pushed to be beside an image (our attestations, cosign's signatures) is no image."""
+        if is_attachment(tag):
+            return
         detail = {"repository": repository, "digest": digest, "tag": tag}
         event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self._parts.now())
         if self._effects.run(Step.RECORD_EVENT, self._store.events.add, event):
@@ -127,6 +132,7 @@ class Engine:
         if approval.state is ApprovalState.WAITING:
             self.scan(approval.repository, approval.image)
             self._effects.run(Step.ANSWER, self._flows.judging.answer, approval.image)
+            self._effects.run(Step.ATTEST, self._flows.attesting.attest, approval.image)
         return self._store.approvals.get(approval.id)
 
     def _asked_before(self, question: Question) -> Approval | None:
@@ -157,6 +163,20 @@ class Engine:
         """What runs at this moment ends, and its result is thrown away."""
         self._effects.run(Step.STOP, self._store.executions.stop, execution, reason, self._parts.now())
         self.bell.ring([str(run.key) for run in self._store.executions.runs(execution)])
+
+    def report(self, reported: Sequence[Reported], who: str, vouched: bool) -> Sequence[ReportRecord]:
+        """Keeps what another scanner reports of an image, and answers whoever waits for that."""
+        put, now = self._store.reports.put, self._parts.now()
+        records = [self._effects.run(Step.REPORT, put, one, who, vouched, now) for one in reported]
+        for image in dict.fromkeys(record.image for record in records):
+            self._answer(image)
+        return records
+
+    def _answer(self, image: str) -> None:
+        answered = self._effects.run(Step.ANSWER, self._flows.judging.answer, image)
+        self._effects.run(Step.ATTEST, self._flows.attesting.attest, image)
+        for execution in answered:
+            self._flows.proceed(execution)
 
     def scan(self, repository: str, digest: str) -> Scan:
         scan = self._effects.run(
@@ -277,10 +297,13 @@ class Engine:
         for approval in self._store.approvals.unscanned():
             self.scan(approval.repository, approval.image)
         for image in self._store.approvals.answerable():
-            for execution in self._effects.run(Step.ANSWER, self._flows.judging.answer, image):
-                self._flows.proceed(execution)
+            self._answer(image)
         for execution in self._store.executions.moving():
             self._flows.proceed(execution)
+
+    def _sweep_attestations(self) -> None:
+        if self._store.attestations.due(self._parts.now(), limit=1):
+            self._effects.run(Step.ATTEST, self._flows.attesting.attest_all)
 
     def _sweep_advisories(self) -> None:
         self._renewed = self._effects.run(Step.REJUDGE, self._flows.judging.renew, self._renewed)

@@ -21,6 +21,7 @@ from dockgate.core.events import EventKind
 from dockgate.core.pipeline import ActionKey, ActionType, State, plan
 from dockgate.core.stores import PushedImage, Scan, ScanState
 from dockgate.pipeline.actions import Actions, Done, definition_of
+from dockgate.pipeline.attesting import Attesting
 from dockgate.pipeline.deploys import Deploys
 from dockgate.pipeline.effects import Effects, Step
 from dockgate.pipeline.judging import Judging
@@ -41,6 +42,7 @@ class Flows:
         self._store = parts.store
         self._effects = effects
         self.judging = Judging(parts)
+        self.attesting = Attesting(parts)
         self.actions = Actions(parts, self.judging)
         self.deploys = Deploys(parts, self.judging)
         config: DBOSConfig = {
@@ -175,6 +177,7 @@ class Flows:
         self.start_requested(scan)
         run(Step.NOTIFY, actions.announce, approval)
         run(Step.ANSWER, self.judging.answer, approval.image)
+        run(Step.ATTEST, self.attesting.attest, approval.image)
         return None
 
     # --- scans ---------------------------------------------------------------------------------------------------
@@ -192,7 +195,9 @@ class Flows:
             self._effects.run(Step.READ_IMAGE, self.judging.read, scan)
         except Exception as error:
             self._effects.run(Step.FAIL_SCAN, self.judging.fail, scan, _reason(error))
-        for execution in self._effects.run(Step.ANSWER, self.judging.answer, image):
+        answered = self._effects.run(Step.ANSWER, self.judging.answer, image)
+        self._effects.run(Step.ATTEST, self.attesting.attest, image)
+        for execution in answered:
             self.proceed(execution)
 
 

@@ -73,21 +73,29 @@ class Judging:
         """All that a verdict on what was read is made from, as of now; None while nothing was read yet.
 
         A scan that failed and a database that is not there make Undetermined verdicts: whoever waits gets an answer.
+        What other scanners report is judged beside that; in place of it, if somebody vouches for it who may accept
+        risks. A scan that was asked for is waited for.
         """
         scan = self._images.scan(image)
-        if scan is None or scan.state is ScanState.REQUESTED:
+        vouched = any(record.vouched for record in self._parts.store.reports.of(image))
+        if scan is None and not vouched:
             return None
-        case = Case(image, policy, self._parts.now(), self._parts.engine_version)
-        if scan.state is ScanState.FAILED:
-            return replace(case, unscanned=scan.reason)
+        if scan is not None and scan.state is ScanState.REQUESTED:
+            return None
+        place = replace(place, repository=place.repository or (scan.repository if scan else ""))
         inventories = tuple(self._images.inventories(image))
-        place = replace(place, repository=place.repository or scan.repository)
+        reported = tuple(self._parts.store.reports.reported(image))
+        named, now = (*inventories, *(one.inventory for one in reported)), self._parts.now()
+        case = Case(image, policy, now, self._parts.engine_version, reported=reported)
+        if named:
+            case = replace(case, waivers=self.accepting.of(image, named, policy, place.repository, now))
+        if scan is None or scan.state is ScanState.FAILED:
+            return case if scan is None or vouched else replace(case, unscanned=scan.reason)
         try:
             return replace(
                 case,
                 inventories=inventories,
                 consulted=self._consulted(inventories, baselines := self._baselines(image, policy, place)),
-                waivers=self.accepting.of(image, inventories, policy, place.repository, case.now),
                 baselines=baselines,
             )
         except DatabaseError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dockgate.core.adapters import (
     Advisories,
+    Attestor,
     Builder,
     Clock,
     ImageReader,
@@ -29,7 +30,8 @@ class Parts:
     reads what a repository's `.dockgate.yaml` asks of itself, None for nothing: out of its bytes, and its name for
     errors. `secret` is known to the server alone; `scratch` is a folder for what is in work, emptied at every start.
     `risk_days` is how long an image that runs may stay at risk, `keep_days` how long settled approvals and handled
-    events are kept, `notice_days` how long before it lapses a waiver is announced."""
+    events are kept, `notice_days` how long before it lapses a waiver is announced. Approvals are attested by `attestor`
+    (None: not at all), for `attestation_days`."""
 
     store: Store
     source: RepositoryHost
@@ -50,6 +52,8 @@ class Parts:
     secret: str
     scratch: Path
     clock: Clock
+    attestor: Attestor | None = None
+    attestation_days: float = 30
     risk_days: float = 14
     keep_days: float = 90
     notice_days: float = 7

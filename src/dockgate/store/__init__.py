@@ -10,6 +10,7 @@ from sqlalchemy import insert, select
 from dockgate.core.errors import UnavailableError
 from dockgate.core.stores import Store
 from dockgate.store.approvals import SqlApprovals
+from dockgate.store.attestations import SqlAttestations
 from dockgate.store.audit import SqlAudit
 from dockgate.store.blobs import FileBlobs
 from dockgate.store.deliveries import SqlDeliveries
@@ -22,6 +23,7 @@ from dockgate.store.migrations import migrate
 from dockgate.store.people import SqlPrincipals, SqlTokens
 from dockgate.store.pipelines import SqlPipelines, SqlRepositories
 from dockgate.store.policies import SqlPolicies
+from dockgate.store.reports import SqlReports
 from dockgate.store.schema import identity
 from dockgate.store.services import SqlServices
 from dockgate.store.vex import SqlVex
@@ -69,6 +71,8 @@ def open_store(folder: Path, url: str | None = None) -> OpenStore:
         images=SqlImages(database),
         approvals=SqlApprovals(database),
         deliveries=SqlDeliveries(database),
+        attestations=SqlAttestations(database),
+        reports=SqlReports(database),
         services=SqlServices(database),
         waivers=SqlWaivers(database),
         vex=SqlVex(database),

@@ -72,7 +72,7 @@ class SqlImages:
     def finish_scan(self, image: str, number: int, inventories: Sequence[Inventory], reason: str, now: str) -> None:
         """A failed scan keeps no inventories."""
         state = ScanState.FAILED if reason else ScanState.DONE
-        packed = [] if reason else [_Document.of(inventory) for inventory in inventories]
+        packed = [] if reason else [Document.of(inventory) for inventory in inventories]
         asked = scans.c.image == image, scans.c.number == number, scans.c.state == ScanState.REQUESTED
         with self._database.write() as connection:
             change = update(scans).where(*asked).values(state=state, reason=reason, finished_at=now)
@@ -98,8 +98,8 @@ class SqlImages:
     def add_verdict(self, verdict: Verdict, case: Case, cause: str) -> tuple[Verdict, str]:
         if verdict.inputs != inputs(case):
             raise ValueError(f"the verdict on {verdict.image} was made from {verdict.inputs}, not from {inputs(case)}")
-        body = _Document.of(verdict)
-        parts = _Document.of_case(case)
+        body = Document.of(verdict)
+        parts = Document.of_case(case)
         row = {
             "cause": cause,
             "digest": body.digest,
@@ -167,7 +167,7 @@ class SqlImages:
 
 
 @dataclass(frozen=True, slots=True)
-class _Document:
+class Document:
     """Made before the transaction: hashing and deflating a large inventory must not keep other writers waiting."""
 
     kind: str
@@ -175,15 +175,15 @@ class _Document:
     body: bytes
 
     @classmethod
-    def of(cls, value: Inventory | Reported | Slice | Verdict | Waivers) -> "_Document":
+    def of(cls, value: Inventory | Reported | Slice | Verdict | Waivers) -> "Document":
         return cls._pack(type(value), encode(value))
 
     @classmethod
-    def of_policy(cls, policy: Policy) -> "_Document":
+    def of_policy(cls, policy: Policy) -> "Document":
         return cls._pack(Policy, policy_bytes(policy))
 
     @classmethod
-    def of_case(cls, case: Case) -> "list[_Document]":
+    def of_case(cls, case: Case) -> "list[Document]":
         inventories = [*case.inventories, *(one for baseline in case.baselines.values() for one in baseline)]
         parts: list[Inventory | Reported | Slice | Waivers] = [
             *inventories,
@@ -194,11 +194,16 @@ class _Document:
         return [cls.of_policy(case.policy), *map(cls.of, parts)]
 
     @classmethod
-    def _pack(cls, kind: type, data: bytes) -> "_Document":
+    def _pack(cls, kind: type, data: bytes) -> "Document":
         return cls(kind.__name__, digest(data), zlib.compress(data))
 
     def keep(self, connection: Connection) -> None:
         insert_new(connection, documents, {"kind": self.kind, "digest": self.digest, "body": self.body})
+
+
+def unpacked(body: bytes) -> bytes:
+    """The canonical bytes of a row of `documents`."""
+    return zlib.decompress(body)
 
 
 def _scan(connection: Connection, image: str) -> Scan | None:

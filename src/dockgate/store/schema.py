@@ -4,6 +4,7 @@
 """
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ForeignKey,
     ForeignKeyConstraint,
@@ -155,6 +156,20 @@ deliveries = Table(
 """Answers by callback: the outbox, written in the transaction that settles. `next_at` is "" when nothing is due."""
 Index(None, deliveries.c.next_at)
 
+attestations = Table(
+    "attestations",
+    metadata,
+    _words("verdict", primary_key=True),
+    _words("image", primary_key=True),
+    _words("repository", primary_key=True),
+    _words("key"),
+    _words("attested_at"),
+    Column("attempts", Integer, nullable=False),
+    _words("error"),
+    _words("next_at"),
+)
+Index(None, attestations.c.image)
+
 pushed_images = Table(
     "pushed_images",
     metadata,
@@ -194,6 +209,19 @@ scan_inventories = Table(
     _words("digest", ForeignKey(documents.c.digest)),
 )
 """The documents of a scan, one per platform, in the order they were handed in."""
+
+reports = Table(
+    "reports",
+    metadata,
+    _words("image", primary_key=True),
+    _words("source", primary_key=True),
+    _words("platform", primary_key=True),
+    _words("by", primary_key=True),
+    _words("digest", ForeignKey(documents.c.digest)),
+    _words("made_at"),
+    Column("vouched", Boolean, nullable=False),
+    _words("added_at"),
+)
 
 verdicts = Table(
     "verdicts",

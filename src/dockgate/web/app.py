@@ -17,6 +17,7 @@ from dockgate.web import git, registry
 from dockgate.web.api import (
     approvals,
     asking,
+    attestations,
     deploys,
     executions,
     health,
@@ -69,8 +70,8 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
     app.state.server = server
     app.state.failures = Failures()
     # Paths are tried in this order, and an approval's id is a path of any length: what goes on behind it comes first.
-    parts = (health, pipelines, executions, asking, approvals, images, waivers, deploys, people, policies, registries)
-    for part in parts:
+    first = (health, pipelines, executions, asking, approvals)
+    for part in (*first, images, waivers, attestations, deploys, people, policies, registries):
         app.include_router(part.router, prefix="/api/v1")
     app.include_router(registry.router)
     app.include_router(git.router)

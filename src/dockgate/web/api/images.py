@@ -4,16 +4,18 @@ import re
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
+from dockgate.bootstrap import findings as reading
 from dockgate.bootstrap.explain import Replay, compare, replay
 from dockgate.bootstrap.server import Server
 from dockgate.core import cases
 from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.explain import Explanation
-from dockgate.core.people import Caller
+from dockgate.core.people import Caller, Permission
 from dockgate.core.pipeline import REPOSITORY
-from dockgate.core.stores import PushedImage, Scan, VerdictRecord
+from dockgate.core.stores import PushedImage, ReportRecord, Scan, VerdictRecord
 from dockgate.core.verdict import Verdict
 from dockgate.web.api import Digest, Reader, Runner, TheServer, narrow
 
@@ -93,7 +95,7 @@ def images(who: Reader, server: TheServer, repository: str | None = None) -> lis
 @narrow
 def image(digest: Digest, who: Reader, server: TheServer) -> ImageView:
     """One digest: its scan, its inventories in short, its verdicts newest first."""
-    _demand(who, digest, server)
+    demand(who, digest, server)
     scan = server.store.images.scan(digest)
     pushes = [pushed for pushed in server.store.images.images() if pushed.digest == digest]
     if scan is None and not pushes:
@@ -128,12 +130,37 @@ def scan(digest: Digest, body: ScanRequest, who: Runner, server: TheServer) -> S
     return server.engine.scan(body.repository, digest)
 
 
+@router.post("/images/{digest}/findings", status_code=201)
+@narrow
+async def findings(
+    digest: Digest, request: Request, who: Runner, server: TheServer, name: str = "findings.json", found_at: str = ""
+) -> list[ReportRecord]:
+    """Takes what another scanner found, given as the body, and answers whoever waits on the image."""
+    demand(who, digest, server)
+    body = await request.body()
+    return await run_in_threadpool(_report, server, who, digest, body, name, found_at)
+
+
+def _report(server: Server, who: Caller, digest: str, body: bytes, name: str, found_at: str) -> list[ReportRecord]:
+    """Whoever may accept risks may have a report stand in for a scan."""
+    reported = reading.read(body, name[:200], digest, found_at)
+    return list(server.engine.report(reported, who.name, who.may(Permission.ACCEPT)))
+
+
+@router.get("/images/{digest}/findings")
+@narrow
+def reports(digest: Digest, who: Reader, server: TheServer) -> list[ReportRecord]:
+    """What other scanners reported of an image. `/documents/{digest}` gives the body of one."""
+    demand(who, digest, server)
+    return list(server.store.reports.of(digest))
+
+
 @router.get("/verdicts/{digest}")
 @narrow
 def verdict(digest: Digest, who: Reader, server: TheServer) -> Verdict:
     """A verdict, whole."""
     found = server.store.images.verdict(digest)
-    _demand(who, found.image, server)
+    demand(who, found.image, server)
     return found
 
 
@@ -162,11 +189,11 @@ def document(digest: Digest, who: Reader, server: TheServer) -> Response:
 def _recorded(digest: str, who: Caller, server: Server) -> cases.Recorded:
     images = server.store.images
     found = images.verdict(digest)
-    _demand(who, found.image, server)
+    demand(who, found.image, server)
     return cases.Recorded(found, images.case(digest))
 
 
-def _demand(who: Caller, image: str, server: Server) -> None:
+def demand(who: Caller, image: str, server: Server) -> None:
     """A token that is for some repositories only shows their images."""
     if who.limited:
         scan = server.store.images.scan(image)

@@ -89,6 +89,14 @@ def _pipelines() -> None:
 
 def _images() -> None:
     op.create_table(
+        "attestations",
+        *_text("verdict", "image", "repository", "key", "attested_at"),
+        *_integer("attempts"),
+        *_text("error", "next_at"),
+        sa.PrimaryKeyConstraint("verdict", "image", "repository"),
+    )
+    _index("attestations", "image")
+    op.create_table(
         "pushed_images",
         *_text("repository", "tag", "digest", "pushed_at"),
         sa.PrimaryKeyConstraint("repository", "tag", "digest"),
@@ -114,6 +122,14 @@ def _images() -> None:
         *_text("digest"),
         sa.PrimaryKeyConstraint("image", "position"),
         sa.ForeignKeyConstraint(["image"], ["scans.image"]),
+        sa.ForeignKeyConstraint(["digest"], ["documents.digest"]),
+    )
+    op.create_table(
+        "reports",
+        *_text("image", "source", "platform", "by", "digest", "made_at"),
+        sa.Column("vouched", sa.Boolean, nullable=False),
+        *_text("added_at"),
+        sa.PrimaryKeyConstraint("image", "source", "platform", "by"),
         sa.ForeignKeyConstraint(["digest"], ["documents.digest"]),
     )
     op.create_table(

@@ -1,0 +1,68 @@
+"""The server's signing key: one file in a folder of its own, and the public halves of all that there ever were."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from dockgate.attestations.dsse import PublicKey, Signer, new_key
+from dockgate.core.attestation import ListedKey
+from dockgate.core.errors import UnavailableError
+
+_PRIVATE = "attestation.pem"
+_PUBLIC = ".pub"
+
+
+class Keys:
+    """The keys in a folder, made when first asked for (folder 0700, private key 0600).
+
+    Raises UnavailableError when the folder cannot be used, UsageError when the private key is none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def signer(self) -> Signer:
+        """The present key."""
+        path = self._folder / _PRIVATE
+        try:
+            if not path.exists():
+                self._make()
+            return Signer(path.read_bytes())
+        except OSError as error:
+            raise UnavailableError(f"The signing key {path} cannot be used: {error.strerror}.") from error
+
+    def rotate(self) -> Signer:
+        """A new key from now on. The old private half is gone, its public half stays listed."""
+        self.signer()
+        try:
+            self._make()
+        except OSError as error:
+            raise UnavailableError(f"No new key can be written to {self._folder}: {error.strerror}.") from error
+        return self.signer()
+
+    def listed(self) -> Sequence[ListedKey]:
+        """The present key first, then those before it, the newest first."""
+        current = self.signer().public
+        paths = sorted(self._folder.glob(f"*{_PUBLIC}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        known = (PublicKey(path.read_bytes()) for path in paths)
+        others = [ListedKey(key.id, key.pem, current=False) for key in known if key.id != current.id]
+        return (ListedKey(current.id, current.pem, current=True), *others)
+
+    def _make(self) -> None:
+        """The public half is there before anything can be signed: no signature is ever by an unlisted key. Of two
+        processes that come at once the later key stays, and both are listed."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        pem = new_key()
+        public = Signer(pem).public
+        self._write(public.id.removeprefix("sha256:")[:16] + _PUBLIC, public.pem.encode(), 0o644)
+        self._write(_PRIVATE, pem, 0o600)
+
+    def _write(self, name: str, data: bytes, mode: int) -> None:
+        """Whole or not at all."""
+        fresh = self._folder / f".{name}.{os.getpid()}"
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._folder / name)

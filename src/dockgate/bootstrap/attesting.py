@@ -1,0 +1,107 @@
+"""Attestations: the server's keys and the registry put together, and what a terminal asks of them."""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dockgate.attestations import dsse
+from dockgate.attestations.keys import Keys
+from dockgate.core.asking import is_qualified
+from dockgate.core.attestation import PREDICATE_TYPE, Claim, ListedKey, believe
+from dockgate.core.errors import DockgateError, NotFoundError, UsageError
+from dockgate.core.times import written
+from dockgate.images import attach
+from dockgate.images.reference import parse_remote
+
+KEYS = "keys"
+"""the folder of the signing key, in the data folder"""
+_VERDICT = "dev.dockgate.verdict"
+_POLICY = "dev.dockgate.policy"
+_KEY = "dev.dockgate.key"
+_COSIGN = {"dev.cosignproject.cosign/signature": "", "predicateType": PREDICATE_TYPE}
+"""the annotations that cosign gives its own: it asks for the first"""
+
+
+class RegistryAttestor:
+    """`core.adapters.Attestor`. `registry` is our own, in which repositories without a registry lie."""
+
+    def __init__(self, keys: Keys, registry: str, ca_bundle: Path | None = None) -> None:
+        self._keys = keys
+        self._registry = registry
+        self._ca_bundle = ca_bundle
+        self._one_at_a_time = threading.Lock()
+
+    def attest(self, repository: str, image: str, key: str, policy: str, write: Callable[[str, str], bytes]) -> str:
+        registry = self._registry
+        if is_qualified(repository):
+            registry, _, repository = repository.partition("/")
+        place = attach.Place(registry, repository, self._ca_bundle)
+        with self._one_at_a_time:
+            signer = self._keys.signer()
+            for digest in (image, *attach.platforms(place, image)):
+
+                def envelope(digest: str = digest) -> bytes:
+                    return dsse.sign(write(str(place), digest), signer)
+
+                attach.attach(
+                    place,
+                    digest,
+                    envelope,
+                    _COSIGN,
+                    key=(_VERDICT, key),
+                    replaces={_POLICY: policy, _KEY: signer.public.id},
+                )
+        return signer.public.id
+
+    def keys(self) -> Sequence[ListedKey]:
+        with self._one_at_a_time:
+            return self._keys.listed()
+
+    def rotate(self) -> Sequence[ListedKey]:
+        with self._one_at_a_time:
+            self._keys.rotate()
+            return self._keys.listed()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies beside an image: `claim` is what it says if it is to be believed, else None and `refused` says why."""
+
+    claim: Claim | None
+    refused: str = ""
+
+
+def verify(
+    reference: str, key: Path, *, ca_bundle: Path | None = None, insecure: bool = False, now: datetime | None = None
+) -> tuple[str, tuple[Found, ...]]:
+    """The digest of the image that is named, and what is attested of it: each envelope, believed or not.
+
+    Raises UsageError for what is no public key, NotFoundError where nothing is attested at all.
+    """
+    try:
+        keys = [dsse.PublicKey(key.read_bytes())]
+    except OSError as error:
+        raise UsageError(f"{key} cannot be read: {error.strerror}.", "`dockgate attestation key` prints it.") from None
+    named = parse_remote(reference)
+    place = attach.Place(named.registry, named.repository, ca_bundle, insecure)
+    digest = named.digest
+    if not digest:
+        with closing(place.origin(tag=named.tag)) as origin:
+            digest, _ = origin.root()
+    found = tuple(_judged(one, digest, keys, now or datetime.now(UTC)) for one in attach.attached(place, digest))
+    if not found:
+        raise NotFoundError(f"Nothing is attested of {place}@{digest}.", "Only what the gate approved is.")
+    return digest, found
+
+
+def _judged(envelope: bytes, digest: str, keys: list[dsse.PublicKey], now: datetime) -> Found:
+    try:
+        signed = dsse.verify(envelope, keys)
+        if signed.payload_type != dsse.IN_TOTO:
+            return Found(None, f"It is of the type {signed.payload_type!r}.")
+        return Found(believe(signed.payload, digest, written(now)))
+    except DockgateError as error:
+        return Found(None, str(error))

@@ -1,0 +1,100 @@
+"""`dockgate attestation`: what approvals left beside their images, and the keys that signed it."""
+
+from pathlib import Path
+
+import click
+
+from dockgate.cli import times
+from dockgate.cli.client import Client
+from dockgate.cli.listing import as_json, form, now, table
+from dockgate.config import from_environment
+
+
+@click.group()
+def command() -> None:
+    """Signed statements of approvals, beside the images in their registries."""
+
+
+@command.command()
+@click.option("--all", "every", is_flag=True, help="The keys before the present one, too.")
+@form
+def key(every: bool, form: str) -> None:
+    """Print the server's public key, in PEM: what `cosign verify-attestation --key` wants."""
+    keys = Client().get("attestation-keys")["keys"]
+    shown = keys if every else keys[:1]
+    if form == "json":
+        as_json(shown)
+        return
+    for one in shown:
+        click.echo(one["pem"], nl=False)
+
+
+@command.command()
+def rotate() -> None:
+    """Sign with a new key from now on, and print its public half.
+
+    The old key can sign no more. What it signed stands, for whoever goes on trusting its public half.
+    """
+    click.echo(Client().post("attestation-keys")["keys"][0]["pem"], nl=False)
+
+
+@command.command()
+@click.argument("digest")
+@form
+def show(digest: str, form: str) -> None:
+    """Say what became of the attestations of the image DIGEST."""
+    attestations = Client().get("images", digest, "attestations")
+    if form == "json":
+        as_json(attestations)
+        return
+    moment = now()
+    rows = [
+        (
+            times.short(one["attested_at"], moment) if one["attested_at"] else f"failed: {one['error']}",
+            one["repository"],
+            one["verdict"],
+        )
+        for one in attestations
+    ]
+    table(("ATTESTED", "REPOSITORY", "VERDICT"), rows, "Nothing was attested of it.")
+
+
+@command.command()
+@click.argument("image")
+@click.option(
+    "--key",
+    required=True,
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The public key to trust: what `dockgate attestation key` prints.",
+)
+@click.option("--insecure", is_flag=True, help="Let a registry on another machine speak plain HTTP.")
+@click.option(
+    "--ca-bundle",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="PEM file of the authorities to trust for the registry.  [default: DOCKGATE_CA_BUNDLE]",
+)
+@click.pass_context
+def verify(context: click.Context, image: str, key: Path, insecure: bool, ca_bundle: Path | None) -> None:
+    """Say whether IMAGE bears an approval that is signed, of this very digest, and has not expired.
+
+    No server is asked. Exits 0 when it does, 1 when it does not.
+    """
+    from dockgate.bootstrap import attesting
+    from dockgate.bootstrap.reports import clean
+
+    bundle = ca_bundle or from_environment().ca_bundle
+    digest, found = attesting.verify(image, key, ca_bundle=bundle, insecure=insecure)
+    claims = [one.claim for one in found if one.claim]
+    click.echo(digest)
+    for claim in claims:
+        click.echo(
+            clean(
+                f"  approved by policy {claim.policy}, judged at {claim.judged_at}, until {claim.expires_at}; "
+                f"evidence: {claim.evidence}; {claim.waived} waived; verdict {claim.verdict}"
+            )
+        )
+    if not claims:
+        for one in found:
+            click.echo(clean(f"  refused: {one.refused}"))
+        context.exit(1)

@@ -1,0 +1,58 @@
+"""Attestations: what an approval leaves beside its image, so that others can refuse what the gate did not pass."""
+
+import logging
+
+from dockgate.core.asking import is_qualified
+from dockgate.core.attestation import Attestation, Due, statement
+from dockgate.core.errors import DockgateError
+from dockgate.pipeline.parts import Parts
+
+ATTEMPTS = 8
+FIRST_WAIT = 30.0
+"""seconds until the second attempt, twice as long until each further one"""
+
+_log = logging.getLogger(__name__)
+
+
+class Attesting:
+    """What fails is tried again by the sweep, and keeps nobody waiting: the approval stands without it."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._store = parts.store
+
+    def attest(self, image: str) -> None:
+        """Attests what was approved of this image just now, in our own registry: others may take their time."""
+        for due in self._store.attestations.due(self._parts.now(), image):
+            if not is_qualified(due.repository):
+                self._attest(due)
+
+    def attest_all(self) -> None:
+        """Attests whatever is due."""
+        for due in self._store.attestations.due(self._parts.now()):
+            self._attest(due)
+
+    def _attest(self, due: Due) -> None:
+        parts = self._parts
+        if parts.attestor is None:
+            return
+        verdict = self._store.images.verdict(due.verdict)
+
+        def write(name: str, digest: str) -> bytes:
+            return statement(verdict, due.verdict, name, digest, parts.attestation_days)
+
+        done = Attestation(due.verdict, due.image, due.repository, attempts=due.attempts + 1)
+        try:
+            key = parts.attestor.attest(due.repository, due.image, due.verdict, due.policy, write)
+        except DockgateError as error:
+            _log.warning("the approval of %s@%s is not attested: %s", due.repository, due.image, error.whole)
+            again = parts.later(FIRST_WAIT * 2**due.attempts) if done.attempts < ATTEMPTS else ""
+            self._store.attestations.put(
+                Attestation(
+                    due.verdict, due.image, due.repository, attempts=done.attempts, error=error.whole, next_at=again
+                )
+            )
+        else:
+            self._store.attestations.put(
+                Attestation(due.verdict, due.image, due.repository, key, parts.now(), done.attempts)
+            )

@@ -1,0 +1,62 @@
+"""What other scanners report of images: one document for each image, scanner, platform and whoever handed it in."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sqlalchemy import select, update
+
+from dockgate.core.canonical import decode
+from dockgate.core.stores import ReportRecord
+from dockgate.core.verdict import Reported
+from dockgate.store.engine import Database, insert_new
+from dockgate.store.images import Document, unpacked
+from dockgate.store.queries import select_as
+from dockgate.store.schema import documents, reports
+
+_RECORD = select_as(ReportRecord, reports)
+
+
+class SqlReports:
+    """`core.stores.Reports`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, reported: Reported, by: str, vouched: bool, now: str) -> ReportRecord:
+        document = Document.of(reported)
+        inventory = reported.inventory
+        record = ReportRecord(
+            inventory.image, reported.source, inventory.platform, by, document.digest, reported.at, vouched, now
+        )
+        table = reports.c
+        same = (
+            table.image == record.image,
+            table.source == record.source,
+            table.platform == record.platform,
+            table.by == record.by,
+        )
+        with self._database.write() as connection:
+            document.keep(connection)
+            if not insert_new(connection, reports, asdict(record)):
+                newer = table.made_at <= record.made_at, table.digest != record.digest
+                connection.execute(update(reports).where(*same, *newer).values(**asdict(record)))
+            row = connection.execute(_RECORD.where(*same)).mappings().one()
+            return ReportRecord(**row)
+
+    def of(self, image: str) -> Sequence[ReportRecord]:
+        table = reports.c
+        query = _RECORD.where(table.image == image).order_by(table.source, table.platform, table.by)
+        with self._database.read() as connection:
+            return [ReportRecord(**row) for row in connection.execute(query).mappings()]
+
+    def reported(self, image: str) -> Sequence[Reported]:
+        table = reports.c
+        query = (
+            select(documents.c.body)
+            .join(reports, table.digest == documents.c.digest)
+            .where(table.image == image)
+            .order_by(table.source, table.platform, table.by)
+        )
+        with self._database.read() as connection:
+            bodies = connection.scalars(query).all()
+        return [decode(Reported, unpacked(body)) for body in bodies]

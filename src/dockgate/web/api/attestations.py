@@ -1,0 +1,48 @@
+"""The keys that attestations are signed with, and what became of those of an image."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from dockgate.bootstrap.server import Server
+from dockgate.core.adapters import Attestor
+from dockgate.core.attestation import Attestation, ListedKey
+from dockgate.core.errors import NotFoundError
+from dockgate.web.api import Administrator, Digest, Reader, TheServer, narrow
+from dockgate.web.api.images import demand
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The present key first, then those before it."""
+
+    keys: list[ListedKey]
+
+
+@router.get("/attestation-keys")
+@narrow
+def keys(who: Reader, server: TheServer) -> Keys:
+    """The public keys, in PEM: the present one first."""
+    return Keys(list(_attestor(server).keys()))
+
+
+@router.post("/attestation-keys", status_code=201)
+def rotate(who: Administrator, server: TheServer) -> Keys:
+    """Signs with a new key from now on. The old one stays listed, and can sign no more."""
+    return Keys(list(_attestor(server).rotate()))
+
+
+@router.get("/images/{digest}/attestations")
+@narrow
+def attestations(digest: Digest, who: Reader, server: TheServer) -> list[Attestation]:
+    """What became of the attestations of an image, newest first. What it says lies in the registry beside it."""
+    demand(who, digest, server)
+    return list(server.store.attestations.of(digest))
+
+
+def _attestor(server: Server) -> Attestor:
+    if server.parts.attestor is None:
+        raise NotFoundError("this server signs no attestations")
+    return server.parts.attestor

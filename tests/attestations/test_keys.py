@@ -1,0 +1,46 @@
+"""The server's signing key: made once, kept to itself, replaced on demand."""
+
+from pathlib import Path
+
+import pytest
+
+from dockgate.attestations.dsse import sign, verify
+from dockgate.attestations.keys import Keys
+from dockgate.core.errors import DeniedError, UnavailableError, UsageError
+
+
+def test_the_key_is_made_when_it_is_first_needed_and_then_stays(tmp_path: Path) -> None:
+    keys = Keys(tmp_path / "keys")
+    assert not (tmp_path / "keys").exists()
+    first = keys.signer().public.id
+    assert Keys(tmp_path / "keys").signer().public.id == first
+    assert [(one.id, one.current) for one in keys.listed()] == [(first, True)]
+
+
+def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+    Keys(tmp_path / "keys").signer()
+    assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "keys" / "attestation.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_new_key_signs_from_now_on_and_the_old_one_stays_listed(tmp_path: Path) -> None:
+    keys = Keys(tmp_path)
+    old = keys.signer()
+    new = keys.rotate()
+    assert [(one.id, one.current) for one in keys.listed()] == [(new.public.id, True), (old.public.id, False)]
+    with pytest.raises(DeniedError):
+        verify(sign(b"{}", keys.signer()), [old.public])
+    private = b"".join(path.read_bytes() for path in tmp_path.iterdir()).count(b"PRIVATE KEY-----\nMIG")
+    assert private == 1, "the old private half is gone"
+
+
+def test_a_key_that_is_none_stops_signing(tmp_path: Path) -> None:
+    (tmp_path / "attestation.pem").write_text("nonsense")
+    with pytest.raises(UsageError, match="cannot be read"):
+        Keys(tmp_path).signer()
+
+
+def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UnavailableError, match="cannot be used"):
+        Keys(tmp_path / "file" / "keys").signer()

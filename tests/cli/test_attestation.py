@@ -1,0 +1,73 @@
+"""`dockgate attestation`, and what `dockgate image report` hands in."""
+
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Dockgate
+from tests.cli.fake_server import FakeServer
+from tests.core.gating import inventory, judge, limits, package
+from tests.images.make import image
+from tests.registryd import registry
+from tests.reports import samples
+
+from dockgate.attestations.keys import Keys
+from dockgate.bootstrap.attesting import RegistryAttestor
+from dockgate.core.attestation import statement
+
+KEYS = {"keys": [{"id": "k2", "pem": "PEM 2\n", "current": True}, {"id": "k1", "pem": "PEM 1\n", "current": False}]}
+VERDICT = "sha256:" + "5" * 64
+
+
+def test_the_present_key_is_printed_alone_or_with_those_before(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["GET /attestation-keys"] = KEYS
+    assert dockgate("attestation", "key").out == "PEM 2\n"
+    assert dockgate("attestation", "key", "--all").out == "PEM 2\nPEM 1\n"
+
+
+def test_a_new_key_is_printed(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["POST /attestation-keys"] = KEYS
+    assert dockgate("attestation", "rotate").out == "PEM 2\n"
+
+
+def test_what_became_of_attestations_is_shown(dockgate: Dockgate, server: FakeServer) -> None:
+    record = {"verdict": VERDICT, "image": samples.MANIFEST, "repository": "components", "key": "k2", "attempts": 1}
+    done = {**record, "attested_at": "2026-11-24T10:00:00Z", "error": "", "next_at": ""}
+    failed = {**record, "attested_at": "", "error": "no registry", "next_at": ""}
+    server.answers[f"GET /images/{samples.MANIFEST}/attestations"] = [done, failed]
+    shown = dockgate("attestation", "show", samples.MANIFEST).out
+    assert VERDICT in shown
+    assert "failed: no registry" in shown
+
+
+def test_findings_are_handed_in_file_by_file(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
+    call = f"/images/{samples.MANIFEST}/findings"
+    record = {"source": "trivy", "platform": "linux/amd64", "made_at": "2026-11-24T10:00:00Z", "digest": VERDICT}
+    server.answers[f"POST {call}"] = [record]
+    for name in ("one.json", "two.json"):
+        (tmp_path / name).write_text(name)
+    files = (str(tmp_path / "one.json"), str(tmp_path / "two.json"))
+    shown = dockgate("image", "report", samples.MANIFEST, *files, "--found-at", "2026-11-24T10:00:00Z").out
+    assert "trivy" in shown
+    assert [one.body for one in server.asked] == [b"one.json", b"two.json"]
+    assert server.asked[0].query == {"name": files[0], "found_at": "2026-11-24T10:00:00Z"}
+
+
+@pytest.mark.real
+def test_an_image_bears_an_approval_or_does_not(dockgate: Dockgate, tmp_path: Path) -> None:
+    verdict = judge(inventory(package("a")), under=limits(HIGH=0))
+    public, other = tmp_path / "public.pem", tmp_path / "other.pem"
+    other.write_text(Keys(tmp_path / "others").signer().public.pem)
+    with registry(tmp_path / "registry") as running:
+        digest = running.push("team/app", "1", image([{"etc/os-release": b"ID=debian\n"}]))
+        attestor = RegistryAttestor(Keys(tmp_path / "keys"), running.address)
+        public.write_text(attestor.keys()[0].pem)
+        named = f"{running.address}/team/app:1"
+        nothing = dockgate("attestation", "verify", named, "--key", str(public))
+        assert (nothing.code, "Nothing is attested" in nothing.err) == (2, True)
+        attestor.attest(
+            "team/app", digest, VERDICT, "p", lambda name, one: statement(verdict, VERDICT, name, one, 36500)
+        )
+        borne = dockgate("attestation", "verify", named, "--key", str(public))
+        assert (borne.code, borne.out.startswith(digest), "approved by policy strict" in borne.out) == (0, True, True)
+        refused = dockgate("attestation", "verify", named, "--key", str(other))
+        assert (refused.code, "refused: No signature" in refused.out) == (1, True)

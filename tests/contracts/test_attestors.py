@@ -1,0 +1,203 @@
+"""What every attestor promises, on the fake, and on a real registry with the real cosign to read it."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.core.gating import inventory, judge, limits, package
+from tests.images.make import image, index
+from tests.parts import Faults
+from tests.registryd import Running, registry
+
+from dockgate.attestations.dsse import Signer, new_key
+from dockgate.attestations.keys import Keys
+from dockgate.attestations.memory import MemoryAttestor
+from dockgate.bootstrap import attesting
+from dockgate.core.adapters import Attestor
+from dockgate.core.attestation import PREDICATE_TYPE, statement
+from dockgate.core.errors import NotFoundError, UnavailableError, UsageError
+from dockgate.images import attach
+
+VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
+IMAGE = image([{"etc/os-release": b"ID=debian\n"}])
+ONE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+
+
+def write(key: str, days: float = 30) -> Callable[[str, str], bytes]:
+    return lambda name, digest: statement(VERDICT, key, name, digest, days)
+
+
+@dataclass
+class World:
+    attestor: Attestor
+    digest: str
+    count: Callable[[str], int]
+    """how many statements lie beside a digest"""
+
+
+@contextmanager
+def memory(folder: Path) -> Iterator[World]:
+    fake = MemoryAttestor()
+    yield World(fake, ONE, lambda digest: len(fake.attested.get((f"team/app@{digest}", "default"), ())))
+
+
+@contextmanager
+def real(folder: Path) -> Iterator[World]:
+    with registry(folder / "registry") as running:
+        digest = running.push("team/app", "1", IMAGE)
+        attestor = attesting.RegistryAttestor(Keys(folder / "keys"), running.address)
+        place = attach.Place(running.address, "team/app")
+        yield World(attestor, digest, lambda one: len(attach.attached(place, one)))
+
+
+@pytest.fixture(params=[memory, pytest.param(real, marks=pytest.mark.real)], ids=["memory", "registry"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with request.param(tmp_path) as found:
+        yield found
+
+
+def test_the_same_key_attests_once(world: World) -> None:
+    first = world.attestor.attest("team/app", world.digest, ONE, "default", write(ONE))
+    assert world.attestor.attest("team/app", world.digest, ONE, "default", write(ONE)) == first
+    assert world.count(world.digest) == 1
+
+
+def test_a_new_key_is_used_and_the_old_one_stays_listed(world: World) -> None:
+    (old,) = world.attestor.keys()
+    new, kept = world.attestor.rotate()
+    assert (new.current, kept.current, kept.id) == (True, False, old.id)
+    assert world.attestor.attest("team/app", world.digest, ONE, "default", write(ONE)) == new.id
+
+
+def test_the_fake_fails_where_it_is_told_to() -> None:
+    fake = MemoryAttestor(Faults(before_attest=[UnavailableError("no registry")]))
+    with pytest.raises(UnavailableError):
+        fake.attest("team/app", ONE, ONE, "default", write(ONE))
+    assert fake.attested == {}
+
+
+# --- beside an image in a real registry ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    with registry(tmp_path / "registry") as found:
+        yield found
+
+
+def attest(running: Running, digest: str, folder: Path, key: str = ONE, days: float = 30, policy: str = "p") -> Path:
+    """Attests a digest; returns the file of the public key."""
+    attestor = attesting.RegistryAttestor(Keys(folder / "keys"), running.address)
+    attestor.attest("team/app", digest, key, policy, write(key, days))
+    public = folder / "public.pem"
+    public.write_text(attestor.keys()[0].pem)
+    return public
+
+
+def cosign(running: Running, digest: str, public: Path, kind: str = PREDICATE_TYPE) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [
+            *("cosign", "verify-attestation", "--key", str(public), "--type", kind, "--insecure-ignore-tlog"),
+            *("--allow-http-registry", f"{running.address}/team/app@{digest}"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def other_key(folder: Path) -> Path:
+    file = folder / "other.pem"
+    file.write_text(Signer(new_key()).public.pem)
+    return file
+
+
+@pytest.mark.real
+def test_cosign_accepts_it_with_our_key_and_no_other(running: Running, tmp_path: Path) -> None:
+    digest = running.push("team/app", "1", IMAGE)
+    public = attest(running, digest, tmp_path)
+    code, said, told = cosign(running, digest, public)
+    assert code == 0, told
+    assert json.loads(said)["payloadType"] == "application/vnd.in-toto+json"
+    assert cosign(running, digest, other_key(tmp_path))[0] != 0
+    assert cosign(running, digest, public, "https://slsa.dev/provenance/v1")[0] != 0
+
+
+@pytest.mark.real
+def test_cosign_refuses_what_was_not_attested_or_copied_from_elsewhere(running: Running, tmp_path: Path) -> None:
+    """A rejected digest has nothing beside it; another image's statement does not help it."""
+    digest = running.push("team/app", "1", IMAGE)
+    rejected = running.push("team/app", "2", image([{"etc/os-release": b"ID=alpine\n"}]))
+    public = attest(running, digest, tmp_path)
+    assert cosign(running, rejected, public)[0] != 0
+    place = attach.Place(running.address, "team/app")
+    (envelope,) = attach.attached(place, digest)
+    assert attach.attach(place, rejected, lambda: envelope, {}, key=("k", "v"), replaces={"p": "q"})
+    code, _, told = cosign(running, rejected, public)
+    assert code != 0
+    assert "digest" in told or "subject" in told or "attestation" in told
+    _, (found,) = attesting.verify(f"{running.address}/team/app@{rejected}", public)
+    assert (found.claim, found.refused) == (None, "The statement is of another image.")
+
+
+@pytest.mark.real
+def test_cosign_and_we_refuse_a_tampered_envelope(running: Running, tmp_path: Path) -> None:
+    digest = running.push("team/app", "1", IMAGE)
+    public = attest(running, digest, tmp_path)
+    place = attach.Place(running.address, "team/app")
+    (envelope,) = attach.attached(place, digest)
+    document = json.loads(envelope)
+    signature = document["signatures"][0]["sig"]
+    document["signatures"][0]["sig"] = signature[:20] + ("A" if signature[20] != "A" else "B") + signature[21:]
+    replaced = {"dev.dockgate.policy": "p"}
+    attach.attach(place, digest, lambda: json.dumps(document).encode(), {}, key=("k", "v"), replaces=replaced)
+    assert len(attach.attached(place, digest)) == 1
+    assert cosign(running, digest, public)[0] != 0
+    _, (found,) = attesting.verify(f"{running.address}/team/app@{digest}", public)
+    assert found.claim is None
+    assert found.refused.startswith("No signature")
+
+
+@pytest.mark.real
+def test_an_index_is_attested_with_its_platforms(running: Running, tmp_path: Path) -> None:
+    other = image([{"etc/os-release": b"ID=alpine\n"}], platform="linux/arm64")
+    digest = running.push("team/app", "1", index([IMAGE, other]))
+    public = attest(running, digest, tmp_path)
+    for one in (digest, IMAGE.digest, other.digest):
+        assert cosign(running, one, public)[0] == 0
+
+
+@pytest.mark.real
+def test_an_approval_takes_the_place_of_the_one_before_and_leaves_what_others_attached(
+    running: Running, tmp_path: Path
+) -> None:
+    digest = running.push("team/app", "1", IMAGE)
+    place = attach.Place(running.address, "team/app")
+    attach.attach(place, digest, lambda: b"{}", {"whose": "theirs"}, key=("k", "v"), replaces={"p": "q"})
+    for key, policy in ((ONE, "p"), (OTHER, "p"), (ONE, "second")):
+        public = attest(running, digest, tmp_path, key=key, policy=policy)
+    _, found = attesting.verify(f"{running.address}/team/app:1", public)
+    assert [one.claim.verdict if one.claim else "" for one in found] == ["", OTHER, ONE]
+    assert cosign(running, digest, public)[0] == 0
+
+
+@pytest.mark.real
+def test_verifying_looks_at_the_end_of_an_approval(running: Running, tmp_path: Path) -> None:
+    digest = running.push("team/app", "1", IMAGE)
+    public = attest(running, digest, tmp_path)
+    reference = f"{running.address}/team/app@{digest}"
+    _, (found,) = attesting.verify(reference, public, now=datetime(2026, 12, 1, tzinfo=UTC))
+    assert found.claim is not None
+    _, (found,) = attesting.verify(reference, public, now=datetime(2027, 1, 1, tzinfo=UTC))
+    assert "expired" in found.refused
+    with pytest.raises(NotFoundError, match="Nothing is attested"):
+        attesting.verify(f"{running.address}/team/app@{ONE}", public)
+    with pytest.raises(UsageError, match="no public key"):
+        attesting.verify(reference, Path(__file__))

@@ -1,0 +1,119 @@
+"""What every store promises of attestations and of what other scanners report. Each changing call is made twice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.core.gating import ECOSYSTEMS, RULES, inventory, limits, package
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
+
+from dockgate.core import canonical, gate
+from dockgate.core.approvals import Answer, ApprovalState
+from dockgate.core.attestation import Attestation, Due
+from dockgate.core.model import Matches
+from dockgate.core.stores import Store
+from dockgate.core.verdict import Case, Reported, Status
+
+OTHER = "sha256:" + "b" * 64
+REPORTED = Reported("trivy", NOW, replace(inventory(package("a")), image=IMAGE), Matches((), ()))
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def settled(store: Store, approval_id: str, image: str = IMAGE, unscanned: str = "", says: bool = True) -> str:
+    """An approval that a verdict settled. Returns the verdict's digest."""
+    store.approvals.add(approval(approval_id, image))
+    inventories = () if unscanned else (replace(inventory(package("a")), image=image),)
+    under = replace(limits(HIGH=0), name="default")
+    case = Case(image, under, NOW, "0.1.0", inventories, unscanned=unscanned)
+    verdict = gate.judge(case, ECOSYSTEMS, RULES)
+    if not unscanned:
+        verdict = replace(verdict, status=Status.APPROVED)
+    _, digest = store.images.add_verdict(verdict, case, approval_id)
+    state = ApprovalState.APPROVED if says else ApprovalState.REJECTED
+    store.approvals.settle(approval_id, Answer(state, "", digest), NOW)
+    return digest
+
+
+def test_what_was_approved_is_due_until_it_is_attested(store: Store) -> None:
+    verdict = settled(store, "web-1/Gate/Approve/1")
+    due = Due(verdict, IMAGE, "components/web", "default")
+    assert list(store.attestations.due(NOW)) == [due]
+    assert list(store.attestations.due(NOW, IMAGE)) == [due]
+    assert list(store.attestations.due(NOW, OTHER)) == []
+    done = Attestation(verdict, IMAGE, "components/web", "key", NOW, 1)
+    for _ in range(2):
+        store.attestations.put(done)
+        assert list(store.attestations.due(LATER)) == []
+        assert list(store.attestations.of(IMAGE)) == [done]
+
+
+def test_only_what_a_verdict_approved_is_attested(store: Store) -> None:
+    store.approvals.add(approval("web-1/Gate/Approve/1"))
+    store.approvals.settle("web-1/Gate/Approve/1", Answer(ApprovalState.APPROVED, "", "", "ana"), NOW)
+    settled(store, "web-2/Gate/Approve/1", unscanned="It is broken.")
+    settled(store, "web-3/Gate/Approve/1", OTHER, says=False)
+    assert list(store.attestations.due(NOW)) == []
+
+
+def test_approvals_by_one_verdict_are_attested_once(store: Store) -> None:
+    verdict = settled(store, "web-1/Gate/Approve/1")
+    store.approvals.add(approval("web-2/Gate/Approve/1"))
+    store.approvals.settle("web-2/Gate/Approve/1", Answer(ApprovalState.APPROVED, "", verdict), NOW)
+    assert len(store.attestations.due(NOW)) == 1
+
+
+def test_what_failed_is_due_again_when_it_is_time(store: Store) -> None:
+    verdict = settled(store, "web-1/Gate/Approve/1")
+    failed = Attestation(verdict, IMAGE, "components/web", attempts=1, error="no registry", next_at=LATER)
+    for _ in range(2):
+        store.attestations.put(failed)
+        assert list(store.attestations.due(NOW)) == []
+    assert [one.attempts for one in store.attestations.due(LATER)] == [1]
+    store.attestations.put(replace(failed, attempts=2, next_at=""))
+    assert list(store.attestations.due("2030-01-01T00:00:00.000Z")) == []
+
+
+def test_what_is_done_stands(store: Store) -> None:
+    done = Attestation("sha256:v", IMAGE, "components/web", "key", NOW, 1)
+    store.attestations.put(done)
+    store.attestations.put(replace(done, attested_at="", error="too late", attempts=2))
+    assert list(store.attestations.of(IMAGE)) == [done]
+
+
+def test_a_report_is_kept_with_its_body(store: Store) -> None:
+    for _ in range(2):
+        record = store.reports.put(REPORTED, "ana", vouched=True, now=NOW)
+    assert (record.image, record.source, record.platform, record.by) == (IMAGE, "trivy", "linux/amd64", "ana")
+    assert (record.made_at, record.vouched, record.added_at) == (NOW, True, NOW)
+    assert store.images.document(record.digest) == canonical.encode(REPORTED)
+    assert list(store.reports.of(IMAGE)) == [record]
+    assert list(store.reports.reported(IMAGE)) == [REPORTED]
+    assert list(store.reports.of(OTHER)) == list(store.reports.reported(OTHER)) == []
+
+
+def test_the_newest_report_of_each_who_hands_one_in_counts(store: Store) -> None:
+    older, newer = replace(REPORTED, at="2026-11-01T00:00:00.000Z"), replace(REPORTED, at=LATER)
+    store.reports.put(REPORTED, "ana", vouched=True, now=NOW)
+    store.reports.put(older, "ana", vouched=True, now=LATER)
+    assert list(store.reports.reported(IMAGE)) == [REPORTED]
+    store.reports.put(newer, "bob", vouched=False, now=LATER)
+    assert [(one.by, one.made_at) for one in store.reports.of(IMAGE)] == [("ana", NOW), ("bob", LATER)]
+    store.reports.put(newer, "ana", vouched=True, now=LATER)
+    assert list(store.reports.reported(IMAGE)) == [newer, newer]
+
+
+def test_reports_of_scanners_and_platforms_stand_beside_each_other(store: Store) -> None:
+    other = replace(REPORTED, inventory=replace(REPORTED.inventory, platform="linux/arm64"))
+    for one in (REPORTED, other, replace(REPORTED, source="grype")):
+        store.reports.put(one, "ana", vouched=False, now=NOW)
+    assert [(one.source, one.platform) for one in store.reports.of(IMAGE)] == [
+        ("grype", "linux/amd64"),
+        ("trivy", "linux/amd64"),
+        ("trivy", "linux/arm64"),
+    ]

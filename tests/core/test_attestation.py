@@ -1,0 +1,88 @@
+"""The statement of an approval: what it says, and when it is believed."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from tests.core.gating import IMAGE, NOW, inventory, judge, limits, package
+
+from dockgate.core.attestation import PREDICATE_TYPE, STATEMENT_TYPE, believe, is_attachment, statement
+from dockgate.core.errors import DeniedError, UnreadableError
+from dockgate.core.verdict import Status
+
+VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
+DIGEST = "sha256:" + "5" * 64
+CHILD = "sha256:" + "6" * 64
+SAID = statement(VERDICT, DIGEST, "registry.test/app", IMAGE, 30)
+
+
+def changed(**fields: object) -> bytes:
+    document = json.loads(SAID)
+    document["predicate"].update(fields)
+    return json.dumps(document).encode()
+
+
+def test_it_is_an_in_toto_statement_about_the_digest() -> None:
+    document = json.loads(SAID)
+    assert (document["_type"], document["predicateType"]) == (STATEMENT_TYPE, PREDICATE_TYPE)
+    assert document["subject"] == [{"name": "registry.test/app", "digest": {"sha256": IMAGE.removeprefix("sha256:")}}]
+    predicate = document["predicate"]
+    assert predicate["status"] == "Approved"
+    assert predicate["policy"] == {"name": "strict", "digest": VERDICT.inputs.policy}
+    assert (predicate["judgedAt"], predicate["expiresAt"]) == (NOW, "2026-12-24T12:00:00.000Z")
+    assert (predicate["evidence"], predicate["waived"], predicate["verdict"]) == (["scan"], 0, DIGEST)
+    assert predicate["inputs"]["slice"] == VERDICT.inputs.slice
+
+
+def test_the_same_verdict_gives_the_same_bytes() -> None:
+    assert statement(VERDICT, DIGEST, "registry.test/app", IMAGE, 30) == SAID
+
+
+@pytest.mark.parametrize("status", [Status.REJECTED, Status.UNDETERMINED])
+def test_what_is_not_approved_is_not_attested(status: Status) -> None:
+    with pytest.raises(ValueError, match=status.value):
+        statement(replace(VERDICT, status=status), DIGEST, "app", IMAGE, 30)
+
+
+def test_it_is_believed_until_it_expires() -> None:
+    claim = believe(SAID, IMAGE, "2026-12-24T11:59:59.999Z")
+    assert (claim.policy, claim.verdict, claim.evidence) == ("strict", DIGEST, "scan")
+    with pytest.raises(DeniedError, match="expired at 2026-12-24"):
+        believe(SAID, IMAGE, "2026-12-24T12:00:00.000Z")
+
+
+def test_one_of_another_image_is_not_believed() -> None:
+    with pytest.raises(DeniedError, match="of another image"):
+        believe(SAID, CHILD, NOW)
+    assert believe(statement(VERDICT, DIGEST, "app", CHILD, 30), CHILD, NOW).image == CHILD
+
+
+def test_one_that_approves_nothing_is_not_believed() -> None:
+    with pytest.raises(DeniedError, match="no approval"):
+        believe(changed(status="Rejected"), IMAGE, NOW)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"[" * 100_000,
+        changed(expiresAt="never"),
+        changed(policy=None),
+        SAID.replace(PREDICATE_TYPE.encode(), b"https://slsa.dev/provenance/v1"),
+        SAID.replace(STATEMENT_TYPE.encode(), b"https://in-toto.io/Statement/v0.1"),
+        json.dumps({**json.loads(SAID), "subject": None}).encode(),
+    ],
+)
+def test_what_is_no_statement_of_ours_is_unreadable(payload: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        believe(payload, IMAGE, NOW)
+
+
+def test_what_is_pushed_beside_images_is_told_from_images() -> None:
+    hexes = "a" * 64
+    assert all(is_attachment(f"sha256-{hexes}{end}") for end in ("", ".att", ".sig", ".sbom"))
+    for tag in ("1", "", f"sha256-{hexes}.exe", f"sha256-{hexes[1:]}.att", f"x-sha256-{hexes}.att", f"{hexes}.att"):
+        assert not is_attachment(tag)

@@ -1,0 +1,152 @@
+"""Other scanners' findings on a server, and the attestations that approvals leave, by the API."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.scenarios.defects import Found
+from tests.scenarios.live import until
+from tests.scenarios.server import ServerSystem
+
+from dockgate.bootstrap import findings
+from dockgate.core.errors import UnavailableError
+from dockgate.pipeline.parts import text
+
+CASES = Path(__file__).parent.parent / "cases" / "findings"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
+        yield system
+
+
+def trivy(server: ServerSystem, image: str, name: str = "trivy-clean", age: float = 0) -> bytes:
+    """Trivy's report on this image, made so many days ago."""
+    document = json.loads((CASES / f"{name}.json").read_text())
+    document["Metadata"]["RepoDigests"] = [f"registry.test/app@{image}"]
+    document["CreatedAt"] = text(server.clock() - timedelta(days=age))
+    return json.dumps(document).encode()
+
+
+def report(server: ServerSystem, image: str, body: bytes) -> Any:
+    answer = server.client.post(f"/images/{image}/findings", content=body)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def newest(server: ServerSystem, image: str) -> Any:
+    return server.get(f"/verdicts/{server.get(f'/images/{image}')['verdicts'][0]['digest']}")
+
+
+def test_findings_are_judged_beside_the_scan_and_the_worst_counts(server: ServerSystem) -> None:
+    image = server.image("beside", Found({}))
+    execution = server.approval(image)
+    (record,) = report(server, image, trivy(server, image, "trivy-findings"))
+    assert (record["source"], record["by"], record["vouched"]) == ("trivy", "local", True)
+    server.scanned(image)
+    assert server.answer(execution) == "Rejected"
+    verdict = newest(server, image)
+    assert [(one["source"], one["status"]) for one in verdict["judgements"]] == [
+        ("", "Approved"),
+        ("trivy", "Rejected"),
+    ]
+    assert verdict["inputs"]["reported"] == [record["digest"]]
+    assert server.get(f"/images/{image}/findings") == [record]
+    assert server.get(f"/documents/{record['digest']}")["source"] == "trivy"
+
+
+def test_an_old_report_is_no_doubt_beside_a_scan(server: ServerSystem) -> None:
+    image = server.image("old", Found({}))
+    execution = server.approval(image)
+    report(server, image, trivy(server, image, age=100))
+    server.scanned(image)
+    assert server.answer(execution) == "Approved"
+
+
+def test_a_report_that_is_vouched_for_stands_in_for_a_scan_that_failed(server: ServerSystem) -> None:
+    image = server.image("unreadable", Found({}, status="STRANGE"))
+    report(server, image, trivy(server, image))
+    execution = server.approval(image)
+    server.scanned(image)
+    assert server.answer(execution) == "Approved"
+    assert [one["source"] for one in newest(server, image)["judgements"]] == ["trivy"]
+
+
+def test_a_developers_report_stands_in_for_nothing(server: ServerSystem) -> None:
+    """Whoever is judged may not hand in the evidence."""
+    image = server.image("forged", Found({}, status="STRANGE"))
+    server.engine.report(findings.read(trivy(server, image), "it", image), "dev", vouched=False)
+    execution = server.approval(image)
+    server.scanned(image)
+    assert server.answer(execution) == "Rejected"
+    assert newest(server, image)["status"] == "Undetermined"
+
+
+def test_a_report_of_another_image_is_refused(server: ServerSystem) -> None:
+    image = server.image("mistaken", Found({}))
+    answer = server.client.post(f"/images/{image}/findings", content=(CASES / "grype.json").read_bytes())
+    assert answer.status_code == 400
+    assert "not of sha256:" in answer.json()["error"]
+    assert server.client.post(f"/images/{image}/findings", content=b"nonsense").status_code == 400
+
+
+def test_an_approval_is_attested_before_the_execution_goes_on(server: ServerSystem) -> None:
+    image = server.image("attested", Found({}))
+    execution = server.approval(image)
+    server.scanned(image)
+    assert server.answer(execution) == "Approved"
+    until(lambda: server.get(f"/images/{image}/attestations"))
+    (record,) = server.get(f"/images/{image}/attestations")
+    ((verdict, statement),) = server.attestor.attested[f"attested/app@{image}", "default"]
+    assert (record["verdict"], record["key"], record["error"]) == (verdict, "key-1", "")
+    assert json.loads(statement)["predicate"]["verdict"] == verdict
+    assert json.loads(statement)["predicate"]["status"] == "Approved"
+
+
+def test_a_rejection_is_not_attested(server: ServerSystem) -> None:
+    image = server.image("unattested", Found({"CRITICAL": 1}))
+    execution = server.approval(image)
+    server.scanned(image)
+    assert server.answer(execution) == "Rejected"
+    assert server.get(f"/images/{image}/attestations") == []
+    assert not [one for one in server.attestor.attested if one[0].startswith("unattested/")]
+
+
+def test_a_registry_that_fails_holds_up_no_approval_and_is_asked_again(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server:
+        failing = [True]
+
+        def fault(moment: str) -> None:
+            if failing[0]:
+                raise UnavailableError("the registry is gone")
+
+        server.attestor.fault = fault
+        image = server.image("retried", Found({}))
+        execution = server.approval(image)
+        server.scanned(image)
+        assert server.answer(execution) == "Approved"
+        until(lambda: server.get(f"/images/{image}/attestations"))
+        (record,) = server.get(f"/images/{image}/attestations")
+        assert (record["attested_at"], record["error"], record["attempts"]) == ("", "the registry is gone", 1)
+        failing[0] = False
+        server.clock.ahead += timedelta(hours=1)
+        until(lambda: server.get(f"/images/{image}/attestations")[0]["attested_at"])
+        assert len(server.attestor.attested[f"retried/app@{image}", "default"]) == 1
+
+
+def test_what_lies_beside_an_image_is_no_image(server: ServerSystem) -> None:
+    image = server.foreign("beside-it", Found({}))
+    server.engine.image_pushed("one", "team/app", image, f"sha256-{'a' * 64}.att")
+    server.engine.image_pushed("two", "team/app", image, f"sha256-{'a' * 64}.sig")
+    assert server.client.get(f"/images/{image}").status_code == 404
+
+
+def test_keys_are_listed_and_replaced(server: ServerSystem) -> None:
+    (first,) = server.get("/attestation-keys")["keys"]
+    assert first["current"]
+    keys = server.post("/attestation-keys")["keys"]
+    assert [(one["id"], one["current"]) for one in keys] == [("key-2", True), (first["id"], False)]
