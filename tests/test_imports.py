@@ -17,7 +17,15 @@ FORBIDDEN_IN_A_SCAN = (
     "alembic",
     "boto3",
     "cel_expr_python",
+    "cryptography",
     "dbos",
+    "dockgate.advisories.parts",
+    "dockgate.advisories.writer",
+    "dockgate.core.feeds",
+    "dockgate.core.verdict",
+    "dockgate.ecosystems._jar",
+    "dockgate.ecosystems._xml",
+    "dockgate.sboms",
     "fastapi",
     "google.protobuf",
     "httpx",
@@ -27,6 +35,7 @@ FORBIDDEN_IN_A_SCAN = (
     "rich",
     "sqlalchemy",
     "univers",
+    "urllib.parse",
     "uvicorn",
     "zstandard",
 )
@@ -108,7 +117,8 @@ def test_every_part_stands_in_the_table() -> None:
 
 def test_a_scan_loads_only_what_it_needs() -> None:
     program = (
-        "import sys, dockgate.cli.main, dockgate.cli.scan, dockgate.bootstrap.scan\n"
+        "import sys, dockgate.cli.main, dockgate.cli.scan, dockgate.bootstrap.scan, dockgate.ecosystems\n"
+        "dockgate.ecosystems.load()\n"
         f"print(sorted(set({FORBIDDEN_IN_A_SCAN!r}) & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

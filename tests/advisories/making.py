@@ -7,7 +7,7 @@ from tests.feeds.making import Json, export, lay
 
 from dockgate import feeds
 from dockgate.advisories.build import build
-from dockgate.advisories.schema import Result
+from dockgate.advisories.parts import Result
 from dockgate.core.model import Inventory, Package
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -14,11 +14,11 @@ from tests.feeds.making import Json, cvss, entry, epss, export, fixed, kev, reco
 from tests.feeds.serving import Site, serving
 
 from dockgate.advisories.database import Database
-from dockgate.advisories.schema import Result
+from dockgate.advisories.parts import Result
 from dockgate.advisories.update import update
 from dockgate.core.errors import DatabaseError, UnavailableError
+from dockgate.core.feeds import Feed
 from dockgate.core.model import Cve, Rating, Severity, Slice
-from dockgate.core.ports import Feed
 from dockgate.feeds.osv import Osv
 
 DEBIAN, PYPI, KEV, CVSS = "/osv/Debian/all.zip", "/osv/PyPI/all.zip", "/kev.json", "/cvss.csv.gz"

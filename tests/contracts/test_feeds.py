@@ -12,8 +12,8 @@ from tests.feeds.serving import Site, serving
 from dockgate import feeds
 from dockgate.advisories.coverage import belongs
 from dockgate.core.errors import NotFoundError, UnavailableError, UnreadableError
+from dockgate.core.feeds import Faulty, Feed, Fetched
 from dockgate.core.model import Advisory
-from dockgate.core.ports import Faulty, Feed, Fetched
 
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 SAMPLES = {

@@ -14,8 +14,8 @@ from tests.feeds.making import bulletin, repository, updateinfo
 from tests.feeds.serving import serving
 
 from dockgate.core.errors import UnavailableError, UnreadableError
+from dockgate.core.feeds import Faulty, Fetched, Statement
 from dockgate.core.model import Advisory, Range, Rating, Severity
-from dockgate.core.ports import Faulty, Fetched, Statement
 from dockgate.feeds.amazon import FEED
 
 SAMPLE = Path(__file__).parent / "data" / "updateinfo.xml"
@@ -89,7 +89,7 @@ BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><updates>&b;</u
         b"",
         b"<updates>",
         b"<html/>",
-        gzip.compress(b"<updates></updates>")[:-5],
+        gzip.compress(b"<updates></updates>", mtime=0)[:-5],
         zstandard.compress(b"<updates></updates>" * 99)[:-5] + b"nonsense",
         BOMB,
         b'<!DOCTYPE x SYSTEM "file:///etc/passwd"><updates/>',

@@ -9,8 +9,8 @@ from tests.feeds.making import cvss, epss, kev
 
 from dockgate import feeds
 from dockgate.core.errors import DockgateError, UnreadableError
+from dockgate.core.feeds import Exploited, Faulty, Predicted, Scored
 from dockgate.core.model import Rating, Severity
-from dockgate.core.ports import Exploited, Faulty, Predicted, Scored
 from dockgate.feeds.cvss import FEED as CVSS
 from dockgate.feeds.epss import FEED as EPSS
 from dockgate.feeds.kev import FEED as KEV

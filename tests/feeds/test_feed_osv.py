@@ -8,8 +8,8 @@ import pytest
 from tests.feeds.making import Json, entry, export, fixed, record
 
 from dockgate.core.errors import UnreadableError
+from dockgate.core.feeds import Faulty, Silent, Statement
 from dockgate.core.model import Advisory, Range, Rating, Severity
-from dockgate.core.ports import Faulty, Silent, Statement
 from dockgate.core.versions import Order
 from dockgate.ecosystems.bitnami import ECOSYSTEM as BITNAMI
 from dockgate.feeds.osv import FEED, RECORD_LIMIT

@@ -10,7 +10,7 @@ import pytest
 from tests.feeds.making import Json, entry, export, fixed, record
 from tests.feeds.serving import Site, serving
 
-from dockgate.core.ports import Fetched
+from dockgate.core.feeds import Fetched
 from dockgate.feeds._changes import MOST
 from dockgate.feeds.osv import FEED
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dockgate.advisories.coverage import FILE, Declared, belongs, declared
-from dockgate.advisories.schema import Part, Result
+from dockgate.advisories.parts import Part, Result
 from dockgate.advisories.writer import Writer, content, exclusively
 from dockgate.core.errors import DatabaseError, DefinitionError, UnreadableError
-from dockgate.core.ports import Feed, Statement
+from dockgate.core.feeds import Feed, Statement
 
 Report = Callable[[str], None]
 

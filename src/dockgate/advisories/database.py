@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from dockgate.advisories.schema import APPLICATION, FORMAT, Part
+from dockgate.advisories.schema import APPLICATION, FORMAT
 from dockgate.core.errors import DatabaseError
 from dockgate.core.model import CATALOGUES, Advisory, Coverage, Cve, Inventory, Range, Rating, Severity, Slice
-from dockgate.core.ports import Faulty
+
+if TYPE_CHECKING:
+    from dockgate.advisories.parts import Part
 
 ADVICE = "Run `dockgate db update`, or `dockgate db build --from FOLDER` where there is no network."
 
@@ -111,8 +113,11 @@ class Database:
         )
         return tuple(Coverage(feed, bool(complete), (), checked) for feed, complete, checked in rows)
 
-    def parts(self) -> Sequence[Part]:
+    def parts(self) -> "Sequence[Part]":
         """What it was made of, by feed and name: where each part came from, when it was checked, what was amiss."""
+        from dockgate.advisories.parts import Part
+        from dockgate.core.feeds import Faulty
+
         with _told(self.path):
             faults: dict[int, list[Faulty]] = {}
             for part, name, reason, contained in self._sql.execute(

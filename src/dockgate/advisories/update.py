@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 from dockgate.advisories.build import Report, readable, stamp
 from dockgate.advisories.database import Database
-from dockgate.advisories.schema import Failure, Part, Result
+from dockgate.advisories.parts import Failure, Part, Result
 from dockgate.advisories.writer import Writer, content, exclusively
 from dockgate.core.errors import DatabaseError, NotFoundError, UnavailableError, UnreadableError
-from dockgate.core.ports import Feed
+from dockgate.core.feeds import Feed
 
 
 def update(

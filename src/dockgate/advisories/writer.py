@@ -14,11 +14,12 @@ from types import TracebackType
 from typing import Self
 
 from dockgate.advisories.coverage import Declared, belongs, derived
-from dockgate.advisories.schema import APPLICATION, FORMAT, TABLES, Part
+from dockgate.advisories.parts import Part
+from dockgate.advisories.schema import APPLICATION, FORMAT, TABLES
 from dockgate.core import canonical
 from dockgate.core.errors import ConflictError, DatabaseError, UnavailableError, UnreadableError
+from dockgate.core.feeds import Exploited, Faulty, Predicted, Scored, Silent, Statement
 from dockgate.core.model import Advisory
-from dockgate.core.ports import Exploited, Faulty, Predicted, Scored, Silent, Statement
 
 _LAYOUT = f"PRAGMA page_size = 8192; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};"
 _PRAGMAS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536; BEGIN;"

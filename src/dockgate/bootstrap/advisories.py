@@ -15,7 +15,7 @@ from dockgate.core.model import Coverage, Inventory, Slice
 from dockgate.core.ports import AdvisoryReader
 
 if TYPE_CHECKING:
-    from dockgate.advisories.schema import Part, Result
+    from dockgate.advisories.parts import Part, Result
 
 Report = Callable[[str], None]
 

@@ -27,10 +27,8 @@ class LayerCache:
         """The facts of a layer that was read before, None when it has to be read: a folder, without digest, always."""
         if not layer.digest:
             return None
-        import msgspec  # five times as quick as `canonical.decode`, and not imported for nothing
-
-        with suppress(OSError, ValueError):
-            facts = msgspec.json.decode(self._path(layer).read_bytes(), type=LayerFacts)
+        with suppress(OSError, KeyError, TypeError, ValueError):
+            facts = _decode(self._path(layer).read_bytes())
             if facts.layer == layer.digest:
                 return facts
         return None
@@ -40,7 +38,7 @@ class LayerCache:
         facts = read_layer(layer, self._ecosystems)
         if layer.digest and not facts.unread:
             with suppress(OSError):
-                self._keep(self._path(layer), canonical.encode(facts))
+                self._keep(self._path(layer), _encode(facts))
         return facts
 
     def _path(self, layer: Layer) -> Path:
@@ -58,3 +56,22 @@ class LayerCache:
         except BaseException:
             os.unlink(name)
             raise
+
+
+def _encode(facts: LayerFacts) -> bytes:
+    """MessagePack, ten times as quick as JSON here; JSON where a path is no UTF-8, which MessagePack cannot hold."""
+    import msgspec  # not imported for nothing
+
+    try:
+        return msgspec.msgpack.encode(facts)
+    except UnicodeEncodeError:
+        return canonical.encode(facts)
+
+
+def _decode(data: bytes) -> LayerFacts:
+    """Raises KeyError, TypeError or ValueError for other bytes. No MessagePack map begins as JSON does."""
+    if data.startswith(b"{"):
+        return canonical.decode(LayerFacts, data)
+    import msgspec
+
+    return msgspec.msgpack.decode(data, type=LayerFacts)

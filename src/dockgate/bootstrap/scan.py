@@ -6,7 +6,6 @@ from pathlib import Path
 
 from dockgate import ecosystems
 from dockgate.advisories.database import Database
-from dockgate.bootstrap import sbom
 from dockgate.bootstrap.ahead import read_all
 from dockgate.bootstrap.layers import LayerCache
 from dockgate.config import Settings
@@ -57,6 +56,8 @@ def scan(
     """
     report(f"opening {reference}")
     if document := _document(reference):
+        from dockgate.bootstrap import sbom
+
         try:
             inventory = sbom.read(document)
         except OSError as error:

@@ -16,7 +16,7 @@ from dockgate.core.canonical import plain
 from dockgate.core.errors import DatabaseError, UnavailableError
 
 if TYPE_CHECKING:
-    from dockgate.advisories.schema import Part, Result
+    from dockgate.advisories.parts import Part, Result
     from dockgate.bootstrap.advisories import Status, Transfer
 
 F = TypeVar("F", bound=Callable[..., Any])

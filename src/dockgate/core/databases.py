@@ -25,9 +25,8 @@ class Database:
         self.kind = kind
         self.told = [
             (at, read)
-            for at, facts in enumerate(view.facts)
-            for read in facts.reads
-            if read.ecosystem == kind.name and (read.packages or not read.owns) and self._is_database(read.path)
+            for at, read in view.told_by(kind.name)
+            if (read.packages or not read.owns) and self._is_database(read.path)
         ]
         """every database file of every layer, base first"""
         self.live = [(at, read) for at, read in self.told if view.alive(read.path, at)]
@@ -76,13 +75,11 @@ class Database:
         package that did not change is left out.
         """
         lists: dict[str, list[tuple[int, str, str]]] = {}
-        for at, facts in enumerate(self.view.facts):
-            for read in facts.reads:
-                if read.ecosystem == self.kind.name:
-                    for name, owned in read.owns.items():
-                        known = lists.setdefault(name, [])
-                        if not known or known[-1][2] != owned or self._introduced(name, at):
-                            known.append((at, read.path, owned))
+        for at, read in self.view.told_by(self.kind.name):
+            for name, owned in read.owns.items():
+                known = lists.setdefault(name, [])
+                if not known or known[-1][2] != owned or self._introduced(name, at):
+                    known.append((at, read.path, owned))
         return lists
 
     @cached_property
@@ -94,12 +91,16 @@ class Database:
         return history
 
     @cached_property
-    def _owners(self) -> dict[str, list[tuple[int, str]]]:
-        owners: dict[str, list[tuple[int, str]]] = {}
+    def _owners(self) -> dict[str, tuple[tuple[int, str], ...]]:
+        """Most paths are in one list, so that each list's are put in at once: there are tens of thousands."""
+        owners: dict[str, tuple[tuple[int, str], ...]] = {}
         for name, lists in self.lists.items():
             for at, _, owned in lists:
-                for path in unpack(owned):
-                    owners.setdefault(path, []).append((at, name))
+                one: tuple[tuple[int, str], ...] = ((at, name),)
+                listed = dict.fromkeys(unpack(owned), one)
+                for path in owners.keys() & listed.keys():
+                    listed[path] = owners[path] + listed[path]
+                owners.update(listed)
         return owners
 
     @cached_property

@@ -123,6 +123,18 @@ class View:
         """Every path at which any layer has a file."""
         return self._top
 
+    def told_by(self, ecosystem: str) -> Sequence[tuple[int, Read]]:
+        """All that an ecosystem has read, in every layer, gone or not: each with its layer, base first."""
+        return self._told_by.get(ecosystem, ())
+
+    @cached_property
+    def _told_by(self) -> dict[str, list[tuple[int, Read]]]:
+        told: dict[str, list[tuple[int, Read]]] = {}
+        for at, facts in enumerate(self.facts):
+            for read in facts.reads:
+                told.setdefault(read.ecosystem, []).append((at, read))
+        return told
+
     @cached_property
     def live(self) -> tuple[tuple[int, Read], ...]:
         """What was read from files that are still there, each with its layer."""

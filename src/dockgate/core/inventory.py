@@ -1,7 +1,8 @@
 """Layers of files, read by ecosystems, put together into an inventory."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, replace
+from dataclasses import fields, replace
+from operator import attrgetter
 from typing import BinaryIO, Protocol
 
 from dockgate.core import evidence, languages, osrelease
@@ -29,6 +30,11 @@ _ADDED = ("opt/", "usr/local/", "srv/", "home/", "root/")
 vendor's, and no distribution brings fixes to it."""
 
 _NOTHING = Extract()
+
+by_package = attrgetter(*(field.name for field in fields(Package)))
+"""By all that is said of a package: the order of an inventory's."""
+by_unread = attrgetter(*(field.name for field in fields(Unread)))
+"""The same of what could not be read."""
 
 
 class Pictured(Protocol):
@@ -79,7 +85,7 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
             if read.lock and locks.installed(package):
                 continue
             layer = view.brought(read, package, at) if read.ecosystem in system else at
-            placed = replace(package, layer=facts[layer].layer, owner=owner)
+            placed = _placed(package, facts[layer].layer, owner)
             if distribution and read.ecosystem in system:
                 placed = system[read.ecosystem].settle(placed, distribution)
             packages.add(placed)
@@ -94,8 +100,8 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
         platform=image.platform,
         distribution=distribution,
         layers=tuple(one.layer for one in facts),
-        packages=tuple(sorted(packages, key=astuple)),
-        unread=tuple(sorted(unread, key=astuple)),
+        packages=tuple(sorted(packages, key=by_package)),
+        unread=tuple(sorted(unread, key=by_unread)),
         base_layers=min(origins.base_layers, len(facts)),
         base=origins.base,
         created=origins.created,
@@ -116,6 +122,23 @@ def _bounded(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
             yield LayerFacts(one.layer, unread=(Unread("/", reason, one.layer),))
         else:
             yield one
+
+
+def _placed(package: Package, layer: str, owner: str) -> Package:
+    """What `replace` would give, for thousands of packages in a third of the time."""
+    return Package(
+        package.name,
+        package.version,
+        package.purl,
+        package.ecosystem,
+        package.source_name,
+        package.source_version,
+        package.path,
+        layer,
+        package.arch,
+        owner,
+        package.module,
+    )
 
 
 def _unread(read: Read, layer: str) -> Iterator[Unread]:

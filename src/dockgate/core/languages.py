@@ -12,10 +12,8 @@ _INFO = (".dist-info", ".egg-info", "EGG-INFO")
 def doubts(view: View, kind: Ecosystem) -> Iterator[Unread]:
     """Language packages whose own file went, or changed its version, while their other files stayed as they were."""
     history: dict[str, list[tuple[int, Read]]] = {}
-    for at, facts in enumerate(view.facts):
-        for read in facts.reads:
-            if read.ecosystem == kind.name:
-                history.setdefault(read.path, []).append((at, read))
+    for at, read in view.told_by(kind.name):
+        history.setdefault(read.path, []).append((at, read))
     records = _Records(history)
     for path, reads in history.items():
         told = [(at, read) for at, read in reads if read.packages and not (read.alone or read.lock)]
@@ -56,9 +54,9 @@ class Locks:
                 for one in read.packages:
                     self._versions.add((one.ecosystem, one.source_name, one.source_version))
                     self._versions.add((one.ecosystem, one.source_name, ""))
-                self._owned.update(
-                    path for packed in read.owns.values() for path in unpack(packed) if path.endswith("/")
-                )
+                for packed in read.owns.values():
+                    if packed.endswith("/") or "/\0" in packed:
+                        self._owned.update(path for path in unpack(packed) if path.endswith("/"))
 
     def installed(self, package: Package) -> bool:
         return (package.ecosystem, package.source_name, package.source_version) in self._versions
@@ -123,15 +121,10 @@ def _belonging(view: View, path: str, package: Package, records: _Records, *, al
 
 def _nameless(view: View, kind: Ecosystem) -> Iterator[Unread]:
     """Records of files without the file beside them that names their package, in any layer."""
-    named = {
-        read.path.rpartition("/")[0]
-        for facts in view.facts
-        for read in facts.reads
-        if read.ecosystem == kind.name and (read.packages or read.unread)
-    }
-    for at, read in view.live:
+    named = {read.path.rpartition("/")[0] for _, read in view.told_by(kind.name) if read.packages or read.unread}
+    for at, read in view.told_by(kind.name):
         folder = read.path.rpartition("/")[0]
-        if read.ecosystem == kind.name and read.owns and folder not in named:
+        if read.owns and folder not in named and view.alive(read.path, at):
             listed = (file for file in _files(view, read.path, list(read.owns.values())) if not file.startswith(folder))
             there = next((file for file in listed if any(True for _ in view.origins(file))), "")
             if there:

@@ -1,7 +1,7 @@
 """The build information that the Go linker puts into programs: debug/buildinfo's form, of Go 1.13 and later."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dockgate.core.errors import UnreadableError
 from dockgate.ecosystems._executable import Executable
@@ -24,8 +24,7 @@ _SENTINEL = 16
 _BUILD_ID = b'\xff Go build ID: "'
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(NamedTuple):
     """A module with its version ("v1.2.3", or DEVELOPED)."""
 
     path: str

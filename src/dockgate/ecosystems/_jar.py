@@ -10,9 +10,8 @@ from dockgate.core.ports import Extract
 from dockgate.core.purl import write
 from dockgate.ecosystems import _jar_names as names
 from dockgate.ecosystems._jar_names import Coordinates
+from dockgate.ecosystems._jar_suffixes import SUFFIXES
 from dockgate.ecosystems._zip import Archive, Entry, Section
-
-SUFFIXES = (".jar", ".war", ".ear", ".hpi", ".jpi", ".par", ".sar", ".nar", ".rar")
 
 DEPTH_LIMIT = 8
 """Archives in each other, the outermost counted; an enterprise application's libraries are at 3."""

@@ -1,7 +1,7 @@
 """Distributions made of rpm packages: how OSV calls them, and by which name their advisories call a package."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dockgate.core.model import Distribution
 
@@ -42,8 +42,7 @@ def _open_euler(distribution: Distribution) -> str:
     return f"{distribution.version}-{line}" if line and distribution.version else distribution.version
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """`ecosystem` is OSV's name, `release` what follows it. `by_source`: advisories call the source package by name
     (and its version), not the installed ones made of it."""
 

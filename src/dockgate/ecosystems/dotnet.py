@@ -15,7 +15,6 @@ from dockgate.core.purl import Purl, write
 from dockgate.ecosystems._order import is_digits, number
 from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import check_size, json_object
-from dockgate.ecosystems._xml import elements
 
 FILE_LIMIT = 16 * 1024 * 1024
 """Bytes of any of these files; the biggest applications' deps.json have some hundred thousand."""
@@ -172,6 +171,8 @@ def _read_lock(path: str, content: dict[str, Any]) -> Extract:
 
 def _read_config(path: str, raw: bytes) -> Extract:
     """The older list, in XML; those marked as development dependencies are left out."""
+    from dockgate.ecosystems._xml import elements
+
     packages: dict[Package, None] = {}
     for element in elements(raw):
         given = element.attributes

@@ -10,8 +10,7 @@ from dockgate.core.errors import UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl
-from dockgate.ecosystems._jar import SUFFIXES, package, read_archive
-from dockgate.ecosystems._jar_names import Coordinates
+from dockgate.ecosystems._jar_suffixes import SUFFIXES
 from dockgate.ecosystems._maven_version import MavenVersion
 from dockgate.ecosystems._shell import called, legal
 from dockgate.ecosystems._text import check_size, text
@@ -36,7 +35,11 @@ class Java:
         return path.endswith(SUFFIXES) or path.rpartition("/")[2] == _LOCK
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        return _read_lock(path, file) if path.endswith(_LOCK) else read_archive(path, file)
+        if path.endswith(_LOCK):
+            return _read_lock(path, file)
+        from dockgate.ecosystems._jar import read_archive
+
+        return read_archive(path, file)
 
     def settle(self, package: Package, distribution: Distribution) -> Package:
         return package
@@ -46,7 +49,7 @@ class Java:
         if not purl.version or not purl.namespace:
             missing = "group" if purl.version else "version"
             raise UsageError(f"{purl} says no {missing}.", "Write it as pkg:maven/GROUP/ARTIFACT@VERSION.")
-        return package(Coordinates(purl.namespace, purl.name, purl.version), "")
+        return _package(purl.namespace, purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """No command changes a build's dependencies: its file has to say so."""
@@ -60,6 +63,13 @@ class Java:
 
 
 ECOSYSTEM: Ecosystem = Java()
+
+
+def _package(group: str, artifact: str, version: str, path: str) -> Package:
+    from dockgate.ecosystems._jar import package
+    from dockgate.ecosystems._jar_names import Coordinates
+
+    return package(Coordinates(group, artifact, version), path)
 
 
 def _read_lock(path: str, file: BinaryIO) -> Extract:
@@ -76,7 +86,8 @@ def _read_lock(path: str, file: BinaryIO) -> Extract:
         if not equals or len(parts) != 3 or not all(parts):
             raise UnreadableError(f"line {count} is no GROUP:ARTIFACT:VERSION=CONFIGURATIONS, {line[:60]!r}")
         if not all(map(_serves_the_build, configurations.split(","))):
-            packages.append(package(Coordinates(*parts), path))
+            group, artifact, version = parts
+            packages.append(_package(group, artifact, version, path))
     return Extract(tuple(packages), lock=True)
 
 

@@ -1,10 +1,10 @@
-"""Advisory feeds. A module here is a feed: it holds one object named `FEED` (`core.ports.Feed`).
+"""Advisory feeds. A module here is a feed: it holds one object named `FEED` (`core.feeds.Feed`).
 
 Modules whose name begins with "_" are shared by the others and are no feeds.
 """
 
 from dockgate.core import plugins
-from dockgate.core.ports import Feed
+from dockgate.core.feeds import Feed
 
 
 def load(package: str = __name__) -> tuple[Feed, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dockgate.core.errors import UnavailableError, UnreadableError
-from dockgate.core.ports import Fetched, Held
+from dockgate.core.feeds import Fetched, Held
 from dockgate.feeds._lines import lines
 from dockgate.feeds._transport import Web
 

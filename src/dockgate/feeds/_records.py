@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from dockgate.core.feeds import Faulty, Silent, Statement
 from dockgate.core.model import Advisory, Range, Rating
-from dockgate.core.ports import Faulty, Silent, Statement
 from dockgate.feeds import _names
 from dockgate.feeds._severity import by_vectors, by_word
 

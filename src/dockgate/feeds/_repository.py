@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dockgate.core.errors import UnavailableError, UnreadableError
-from dockgate.core.ports import Fetched
+from dockgate.core.feeds import Fetched
 from dockgate.feeds._transport import Web, shown
 from dockgate.feeds._xml import elements
 

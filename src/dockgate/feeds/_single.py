@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dockgate.core.ports import Fetched, Held
+from dockgate.core.feeds import Fetched, Held
 from dockgate.feeds._transport import from_folder, from_url
 
 

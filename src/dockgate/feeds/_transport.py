@@ -7,7 +7,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from dockgate.core.errors import NotFoundError, UnavailableError
-from dockgate.core.ports import Fetched
+from dockgate.core.feeds import Fetched
 
 PAUSES = (0.2, 0.8)
 """Seconds before the second and the third try; there is no fourth."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dockgate.core.errors import UnreadableError
+from dockgate.core.feeds import Faulty, Feed, Fetched, Held, Statement
 from dockgate.core.model import Advisory, Range
-from dockgate.core.ports import Faulty, Feed, Fetched, Held, Statement
 from dockgate.feeds._repository import updateinfo
 from dockgate.feeds._severity import by_word
 from dockgate.feeds._transport import Web, from_folder

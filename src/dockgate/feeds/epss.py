@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from dockgate.core.errors import UnreadableError
-from dockgate.core.ports import Faulty, Feed, Predicted, Statement
+from dockgate.core.feeds import Faulty, Feed, Predicted, Statement
 from dockgate.feeds._lines import lines
 from dockgate.feeds._single import Single
 

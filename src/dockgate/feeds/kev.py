@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from dockgate.core.errors import UnreadableError
-from dockgate.core.ports import Exploited, Faulty, Feed, Statement
+from dockgate.core.feeds import Exploited, Faulty, Feed, Statement
 from dockgate.feeds._single import Single
 
 LIMIT = 256 * 1024 * 1024

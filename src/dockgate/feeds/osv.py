@@ -9,7 +9,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from dockgate.core.errors import UnavailableError, UnreadableError
-from dockgate.core.ports import Faulty, Feed, Fetched, Held, Statement
+from dockgate.core.feeds import Faulty, Feed, Fetched, Held, Statement
 from dockgate.feeds._changes import changes
 from dockgate.feeds._transport import Web, from_folder, from_url
 

@@ -6,11 +6,13 @@ Modules whose name begins with "_" are shared by the others and are no formats. 
 import importlib
 import pkgutil
 from dataclasses import dataclass
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from dockgate.core.errors import UsageError
 from dockgate.core.model import Coverage, Inventory, Matches
-from dockgate.core.verdict import Case, Verdict
+
+if TYPE_CHECKING:
+    from dockgate.core.verdict import Case, Verdict
 
 SCHEMA_VERSION = 1
 """of the documents that programs read: raised when a key goes or changes its meaning, not when one is added"""
@@ -40,9 +42,9 @@ class GateReport:
     """A verdict, with the inventories that it was made from (none where they are not at hand), and its whole case."""
 
     reference: str
-    verdict: Verdict
+    verdict: "Verdict"
     inventories: tuple[Inventory, ...] = ()
-    case: Case | None = None
+    case: "Case | None" = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ Nothing in such a document says which language package a distribution's package 
 
 import json
 from collections.abc import Sequence
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from dockgate.core import canonical
 from dockgate.core.errors import UsageError
+from dockgate.core.inventory import by_package, by_unread
 from dockgate.core.model import Distribution, Inventory, Package, Unread
 from dockgate.core.ports import Ecosystem
 from dockgate.sboms import _cyclonedx, _spdx
@@ -103,8 +103,8 @@ def _inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosystem])
         platform=image.one("dockgate:platform"),
         distribution=system,
         layers=layers,
-        packages=tuple(sorted(packages, key=astuple)),
-        unread=tuple(sorted(unread, key=astuple)),
+        packages=tuple(sorted(packages, key=by_package)),
+        unread=tuple(sorted(unread, key=by_unread)),
         base_layers=min(int(base_layers), len(layers)) if base_layers.isdecimal() and len(base_layers) < 5 else 0,
         base=image.one("dockgate:base"),
         created=image.one("dockgate:created"),

@@ -20,7 +20,7 @@ from dockgate.advisories.database import Database
 from dockgate.advisories.transfer import pack, unpack
 from dockgate.bootstrap.purls import Purls
 from dockgate.core.errors import DatabaseError, UnreadableError, UsageError
-from dockgate.core.ports import Feed
+from dockgate.core.feeds import Feed
 from dockgate.feeds import _records, amazon, cvss, epss, kev, osv
 
 _DATA = Path(__file__).parent.parent.parent
