@@ -3,7 +3,7 @@
     python bench/scan.py [RUNS]
 
 On the three images of `_images.py`, whole processes, the programs in turn, nothing cached and then again; medians, and
-the most memory that any run took. Trivy looks jars up in an empty Java database, which takes it less time than the full
+the most memory in a run of its own, children included. Trivy looks jars up in an empty Java database, which takes it less time than the full
 one (see `_peers.java_database`). Advisories come from the folder DOCKGATE_FEEDS (the layout of `dockgate db build`).
 """
 
@@ -14,12 +14,12 @@ import shutil
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import _images
+import _measure
 import _peers
 
 FEEDS = Path(os.environ.get("DOCKGATE_FEEDS", _images.HERE.parent.parent / "shared" / "data"))
@@ -28,33 +28,48 @@ DOCKGATE = Path(sys.executable).parent / "dockgate"
 
 @dataclass
 class Figures:
-    """Seconds of each run, and the most memory of all, in MB."""
+    """Seconds of each run, and the most memory, in MB."""
 
     seconds: list[float] = field(default_factory=list)
     memory: float = 0.0
     failed: str = ""
 
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    def run(self, command: list[str], environment: dict[str, str]) -> None:
+        if self.failed:
+            return
+        try:
+            self.seconds.append(_measure.seconds(command, environment))
+        except _measure.FailedError as error:
+            self.failed = str(error)
+
+    def weigh(self, command: list[str], environment: dict[str, str]) -> None:
+        if not self.failed:
+            self.memory = _measure.memory(command, environment)
+
     def __str__(self) -> str:
         if self.failed or not self.seconds:
             return f"fails ({self.failed})"
-        low, high = min(self.seconds), max(self.seconds)
-        return f"{statistics.median(self.seconds):.2f} s ({low:.2f}–{high:.2f}), {self.memory:.0f} MB"
+        return f"{self.median:.2f} s ({min(self.seconds):.2f}–{max(self.seconds):.2f}), {self.memory:.0f} MB"
 
 
-def measure(command: list[str], environment: dict[str, str], figures: Figures) -> None:
-    begin = time.perf_counter()
-    null = subprocess.DEVNULL
-    with subprocess.Popen(command, env={**os.environ, **environment}, stdout=null, stderr=subprocess.PIPE) as process:
-        assert process.stderr
-        said = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in (0, 3):
-        lines = said.decode(errors="replace").strip().splitlines() or ["no word"]
-        figures.failed = f"exit {process.returncode}: {lines[-1][:120]}"
-        return
-    figures.seconds.append(time.perf_counter() - begin)
-    figures.memory = max(figures.memory, usage.ru_maxrss / 1024)
+def empty(work: Path) -> None:
+    """Nothing cached."""
+    shutil.rmtree(work, ignore_errors=True)
+    _peers.java_database(work / "trivy")
+
+
+def ratios(name: str, cold: dict[str, Figures], again: dict[str, Figures]) -> Iterator[str]:
+    """Each beside its bar (docs/performance.md)."""
+    ours, peer, part = cold["Dockgate"], *(("Syft", 0.1) if name == "large" else ("Trivy", 0.5))
+    if not cold[peer].failed:
+        yield f"of {peer}'s time: {ours.median / cold[peer].median:.2f} (bar {part})"
+    if not again["Trivy"].failed:
+        yield f"again: Trivy's time and {again['Dockgate'].median - again['Trivy'].median:+.2f} s (bar +0.05 s)"
+    yield f"memory: {ours.memory:.0f} MB (bar {300 if name == 'large' else 150} MB)"
 
 
 def main(runs: int) -> None:
@@ -76,15 +91,18 @@ def main(runs: int) -> None:
         again = {program: Figures() for program in commands if program != "Syft"}
         for _ in range(runs):
             for program, (command, environment) in commands.items():
-                shutil.rmtree(work, ignore_errors=True)
-                _peers.java_database(work / "trivy")
-                if not cold[program].failed:
-                    measure(command(image), environment, cold[program])
-                if program in again and not cold[program].failed:
-                    measure(command(image), environment, again[program])
-        for program in commands:
-            cached = f"; again {again[program]}" if program in again and not cold[program].failed else ""
+                empty(work)
+                cold[program].run(command(image), environment)
+                if program in again:
+                    again[program].run(command(image), environment)
+        for program, (command, environment) in commands.items():
+            empty(work)
+            cold[program].weigh(command(image), environment)
+            if program in again:
+                again[program].weigh(command(image), environment)
+            cached = f"; again {again[program]}" if program in again else ""
             print(f"{name:7} {program:9} {cold[program]}{cached}")
+        print(f"{name:7} {'; '.join(ratios(name, cold, again))}", flush=True)
 
 
 if __name__ == "__main__":
