@@ -3,8 +3,9 @@
     python bench/scan.py [RUNS]
 
 On the three images of `_images.py`, whole processes, the programs in turn, nothing cached and then again; medians, and
-the most memory in a run of its own, children included. Trivy looks jars up in an empty Java database, which takes it less time than the full
-one (see `_peers.java_database`). Advisories come from the folder DOCKGATE_FEEDS (the layout of `dockgate db build`).
+the most memory in a run of its own, children included. Trivy looks jars up in an empty Java database, which takes it
+less time than the full one (see `_peers.java_database`). Advisories come from the folder DOCKGATE_FEEDS (the layout of
+`dockgate db build`).
 """
 
 import compileall

@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from dockgate.core.errors import UsageError
 
@@ -164,8 +163,12 @@ def _path(given: Mapping[str, str], name: str) -> Path | None:
 def _url(given: Mapping[str, str], name: str) -> str:
     """Without a slash at its end; "" where not set."""
     url = given.get(name, "").rstrip("/")
+    if not url:
+        return ""
+    from urllib.parse import urlsplit  # not for nothing: a scan has to start at once
+
     parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query):
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
         raise UsageError(f"{name} is {url!r}", "Set it to scheme, host and port alone: https://gate.example.org")
     return url
 

@@ -59,7 +59,9 @@ click.version_option(__version__, message="%(prog)s %(version)s")(root)
 def main() -> NoReturn:
     # Nearly all that a command makes lives as long as it does: looking for garbage so often takes a tenth of a scan.
     gc.set_threshold(100_000, 50, 50)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # the system takes all of it back anyway
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,6 +1,6 @@
 """From what a reference names to the images of the platforms asked for."""
 
-import platform as host
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -118,7 +118,7 @@ def _assemble(origin: Origin, digest: str, manifest: Manifest, *above: Mapping[s
 
 def here() -> str:
     """This machine's platform: containers on it run Linux, whatever it runs itself."""
-    machine = host.machine().lower()
+    machine = os.uname().machine.lower()
     return f"linux/{_ARCHITECTURES.get(machine, machine)}"
 
 

@@ -5,7 +5,6 @@ The rules of whiteouts are those of the OCI image spec 1.1, "Image Layer Filesys
 
 import io
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, cast
@@ -139,6 +138,8 @@ class _Content:
             return io.BytesIO(self._data)
         try:
             if self._spilled is None:
+                import tempfile  # which loads much, and most layers hold no such file
+
                 self._spilled = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - `close` closes it
                 self._tape.copy(self._size, self._spilled)
                 self._spilled.flush()

@@ -4,7 +4,6 @@ Grammar of names, tags and digests: OCI distribution spec 1.1, "Pulling manifest
 The short forms (`debian` for `docker.io/library/debian:latest`) are Docker's, and every tool of the field has them.
 """
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from os.path import isdir, isfile  # unlike Path's, false for what can be no path, or may not be looked at
@@ -144,6 +143,8 @@ def is_loopback(registry: str) -> bool:
     host = host_of(registry)
     if host.lower() == "localhost":
         return True
+    import ipaddress  # which takes longer to load than a layout to open
+
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

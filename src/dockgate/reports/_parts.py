@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 from dockgate import __version__
 from dockgate.core import purl
 from dockgate.core.model import Finding, Inventory, Package, Undetermined
-from dockgate.core.verdict import Breach, Judgement, Verdict, Waived
 from dockgate.reports import GateReport, InventoryReport, ScanReport
+
+if TYPE_CHECKING:
+    from dockgate.core.verdict import Breach, Judgement, Verdict, Waived
 
 TOOL = "Dockgate"
 VERSION = __version__
@@ -29,7 +31,7 @@ class Part:
     inventory: Inventory | None
     findings: tuple[Finding, ...]
     doubts: tuple[Undetermined, ...]
-    judgement: Judgement | None = None
+    judgement: "Judgement | None" = None
 
     @property
     def label(self) -> str:
@@ -53,20 +55,20 @@ class Part:
         return rules
 
     @property
-    def asides(self) -> tuple[tuple[str, tuple[Breach, ...]], ...]:
+    def asides(self) -> "tuple[tuple[str, tuple[Breach, ...]], ...]":
         """What rules say that do not reject, as far as there is any: ("warning", …) and ("note", …)."""
         held = self.judgement
         told = (("warning", held.warnings), ("note", held.notes)) if held else ()
         return tuple((word, breaches) for word, breaches in told if breaches)
 
     @property
-    def waived(self) -> dict[Finding, Waived]:
+    def waived(self) -> "dict[Finding, Waived]":
         """The findings that do not count, each with what accepts or excuses it."""
         said = self.judgement.waived if self.judgement else ()
         return {one.finding: one for one in said if one.finding}
 
     @property
-    def accepted(self) -> tuple[Waived, ...]:
+    def accepted(self) -> "tuple[Waived, ...]":
         """Breaches without findings that were accepted."""
         return tuple(one for one in self.judgement.waived if not one.finding) if self.judgement else ()
 
@@ -85,7 +87,7 @@ class Whole:
     digest: str
     now: str
     parts: tuple[Part, ...]
-    verdict: Verdict | None = None
+    verdict: "Verdict | None" = None
 
     @property
     def of_one(self) -> bool:
@@ -109,7 +111,7 @@ def whole(report: ScanReport | GateReport | InventoryReport) -> Whole:
     return Whole(report.reference, report.digest, report.now or NO_TIME, parts)
 
 
-def _judged(one: Judgement, held: Mapping[tuple[str, str], Inventory]) -> Part:
+def _judged(one: "Judgement", held: Mapping[tuple[str, str], Inventory]) -> Part:
     """What another scanner found stands for itself: its packages are not those of the inventory."""
     inventory = None if one.source else held.get((one.platform, one.image))
     return Part(one.platform, one.image, inventory, one.findings, one.undetermined, one)
@@ -133,7 +135,7 @@ def remedy(finding: Finding) -> str:
     }.get(finding.state.value, f"There is no fixed version of {package.source_name} yet.")
 
 
-def waiver(one: Waived) -> str:
+def waiver(one: "Waived") -> str:
     """By whose word something does not count, why, and for how long; a sentence."""
     if one.kind == "vex":
         return f"{one.owner} says {one.reason.rstrip('.')} (VEX {one.by})."
@@ -141,7 +143,7 @@ def waiver(one: Waived) -> str:
     return f"Accepted by {one.owner}{until}: {one.reason.rstrip('.')} (waiver {one.by})."
 
 
-def vex_status(one: Waived | None) -> str:
+def vex_status(one: "Waived | None") -> str:
     """ "not_affected" or "fixed" for what a VEX statement excuses; "" for all else."""
     if one is None or one.kind != "vex":
         return ""
@@ -162,6 +164,8 @@ def link(identity: str) -> str:
 
 def uri(path: str) -> str:
     """A path inside the image as a relative URI reference (RFC 3986)."""
+    from urllib.parse import quote  # which loads much, and for a scan alone is not loaded
+
     return quote(path.lstrip("/"), safe="/", errors="backslashreplace")
 
 

@@ -10,14 +10,16 @@ Written without cyclonedx-python-lib, whose import alone takes longer than half 
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from dockgate.core.model import Distribution, Finding, Package, Severity
-from dockgate.core.verdict import Waived
 from dockgate.reports import Bill, GateReport, InventoryReport, ScanReport
 from dockgate.reports import _traits as traits
 from dockgate.reports._document import Document, given, urn, write
 from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remedy, vex_status, waiver, whole
+
+if TYPE_CHECKING:
+    from dockgate.core.verdict import Waived
 
 _SEVERITIES = {
     Severity.CRITICAL: "critical",

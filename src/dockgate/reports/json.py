@@ -30,14 +30,16 @@ Where the inventory is not at hand, as with a verdict looked up without it, all 
 """
 
 from collections.abc import Iterable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from dockgate.core.canonical import plain
 from dockgate.core.model import Distribution, Finding, Inventory, Package
-from dockgate.core.verdict import Breach, Judgement, Waived
 from dockgate.reports import SCHEMA_VERSION, Bill, GateReport, InventoryReport, ScanReport
 from dockgate.reports._document import Document, write
 from dockgate.reports._parts import Part, Whole, whole
+
+if TYPE_CHECKING:
+    from dockgate.core.verdict import Breach, Judgement, Waived
 
 
 class Json:
@@ -124,7 +126,7 @@ def _package(package: Package, inventory: Inventory) -> Document:
     }
 
 
-def _judged(part: Part, judgement: Judgement) -> Document:
+def _judged(part: Part, judgement: "Judgement") -> Document:
     return {
         "findings": _findings(part.findings, part),
         "undetermined": plain(judgement.undetermined),
@@ -138,11 +140,11 @@ def _judged(part: Part, judgement: Judgement) -> Document:
     }
 
 
-def _breaches(breaches: Iterable[Breach], part: Part) -> list[Document]:
+def _breaches(breaches: "Iterable[Breach]", part: Part) -> list[Document]:
     return [{"rule": one.rule, "message": one.message, "findings": _findings(one.findings, part)} for one in breaches]
 
 
-def _waived(one: Waived, part: Part) -> Document:
+def _waived(one: "Waived", part: Part) -> Document:
     return {
         "kind": one.kind,
         "by": one.by,

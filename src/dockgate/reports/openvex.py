@@ -8,14 +8,16 @@ published schema asks for one at least, but any that could be made up would be u
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from dockgate.core.model import Finding, Package
-from dockgate.core.verdict import Waived
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._document import Document, given, urn, write
 from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remedy, vex_status, waiver, whole
+
+if TYPE_CHECKING:
+    from dockgate.core.verdict import Waived
 
 _NOBODY = Package("", "", "", "", "", "", "")
 
@@ -71,7 +73,7 @@ def _statements(report: Whole) -> Iterator[Document]:
         )
 
 
-def _status(finding: Finding, advice: str, said: Waived | None) -> Document:
+def _status(finding: Finding, advice: str, said: "Waived | None") -> Document:
     """What others' VEX says is passed on with whose word it is; a waiver leaves the package affected."""
     notes = clean(_notes(finding))
     by = clean(waiver(said)) if said else ""

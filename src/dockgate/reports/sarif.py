@@ -5,14 +5,16 @@ be said is a notification of the invocation, which then was not successful. Path
 """
 
 import hashlib
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from dockgate.core.model import Finding, Severity, Undetermined
-from dockgate.core.verdict import Breach, Waived
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._document import Document, given, write
 from dockgate.reports._parts import TOOL, VERSION, Part, Whole, link, remedy, sentence, uri, waiver, whole
+
+if TYPE_CHECKING:
+    from dockgate.core.verdict import Breach, Waived
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "IMAGE"
@@ -157,15 +159,15 @@ def _result(finding: Finding, index: int, part: Part, rules: tuple[str, ...]) ->
     }
 
 
-def _breach_id(breach: Breach) -> str:
+def _breach_id(breach: "Breach") -> str:
     return f"policy/{clean(breach.rule)}"
 
 
-def _breach_rule(breach: Breach) -> Document:
+def _breach_rule(breach: "Breach") -> Document:
     return {"id": _breach_id(breach), "shortDescription": {"text": f"The policy's rule {clean(breach.rule)}."}}
 
 
-def _breach(breach: Breach, level: str, index: int) -> Document:
+def _breach(breach: "Breach", level: str, index: int) -> Document:
     """A breach that no finding stands for, or a rule's warning or note."""
     return {
         "ruleId": _breach_id(breach),
@@ -176,7 +178,7 @@ def _breach(breach: Breach, level: str, index: int) -> Document:
     }
 
 
-def _accepted(one: Waived, index: int) -> Document:
+def _accepted(one: "Waived", index: int) -> Document:
     """A breach that no finding stands for, and that was accepted."""
     place = {"physicalLocation": {"artifactLocation": {"uri": ".", "uriBaseId": ROOT}}}
     return {
@@ -189,7 +191,7 @@ def _accepted(one: Waived, index: int) -> Document:
     }
 
 
-def _suppression(one: Waived) -> Document:
+def _suppression(one: "Waived") -> Document:
     """Not by a comment in the source, but from outside (section 3.35.2)."""
     return {"kind": "external", "status": "accepted", "justification": clean(waiver(one))}
 

@@ -14,7 +14,7 @@ from tests.fuzz.targets._ecosystem import DATA
 from tests.images import make, pieces
 
 from dockgate import ecosystems, sboms
-from dockgate.bootstrap.reports import InventoryReport, ScanReport, formats, write
+from dockgate.bootstrap.reports import InventoryReport, ScanReport, scan_formats, write
 from dockgate.core import canonical
 from dockgate.core.facts import LayerFacts
 from dockgate.core.inventory import combine, read_layer
@@ -52,7 +52,7 @@ def _told(data: bytes) -> None:
     """Every format can be written, and a bill of materials that is read again speaks of the same packages."""
     inventory = _image(data)
     scanned = ScanReport("a:1", inventory.image, ((inventory, Matches((), ())),), ())
-    for form in formats():
+    for form in scan_formats():
         _written(scanned, form)
     for form in ("cyclonedx", "spdx"):
         with tempfile.NamedTemporaryFile(dir=MEMORY, buffering=0) as file:

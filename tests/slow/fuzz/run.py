@@ -89,6 +89,7 @@ def _round(name: str, folder: Path, counts: Counts, inputs: int, seconds: int) -
     flags = [
         *(f"-runs={inputs}", f"-max_total_time={seconds}", f"-timeout={_STALL}", f"-rss_limit_mb={MEMORY >> 20}"),
         *(f"-artifact_prefix={folder / 'crashes'}/", "-print_final_stats=1", "-verbosity=0"),
+        f"-report_slow_units={_STALL}",  # by the clock: what is slow for the processor, the child itself tells
     ]
     with (folder / "log").open("wb") as log:
         child = subprocess.Popen(
