@@ -99,10 +99,13 @@ def attest(running: Running, digest: str, folder: Path, key: str = ONE, days: fl
     return public
 
 
-def cosign(running: Running, digest: str, public: Path, kind: str = PREDICATE_TYPE) -> tuple[int, str, str]:
+def cosign(
+    running: Running, digest: str, public: Path, kind: str = PREDICATE_TYPE, policy: Path | None = None
+) -> tuple[int, str, str]:
     done = subprocess.run(
         [
             *("cosign", "verify-attestation", "--key", str(public), "--type", kind, "--insecure-ignore-tlog"),
+            *(("--policy", str(policy)) if policy else ()),
             *("--allow-http-registry", f"{running.address}/team/app@{digest}"),
         ],
         capture_output=True,
@@ -128,6 +131,19 @@ def test_cosign_accepts_it_with_our_key_and_no_other(running: Running, tmp_path:
     assert json.loads(said)["payloadType"] == "application/vnd.in-toto+json"
     assert cosign(running, digest, other_key(tmp_path))[0] != 0
     assert cosign(running, digest, public, "https://slsa.dev/provenance/v1")[0] != 0
+
+
+@pytest.mark.real
+def test_cosign_looks_at_status_and_policy_by_the_documented_policy(running: Running, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "attestations.md").read_text("utf-8")
+    written = text.partition("```cue\n")[2].partition("```")[0]
+    digest = running.push("team/app", "1", IMAGE)
+    public = attest(running, digest, tmp_path)
+    for name, fine in (("strict", True), ("default", False)):
+        cue = tmp_path / f"{name}.cue"
+        cue.write_text(written.replace('"default"', f'"{name}"'))
+        code, _, told = cosign(running, digest, public, policy=cue)
+        assert (code == 0) == fine, told
 
 
 @pytest.mark.real

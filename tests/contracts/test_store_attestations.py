@@ -13,7 +13,7 @@ from dockgate.core.approvals import Answer, ApprovalState
 from dockgate.core.attestation import Attestation, Due
 from dockgate.core.model import Matches
 from dockgate.core.stores import Store
-from dockgate.core.verdict import Case, Reported, Status
+from dockgate.core.verdict import Case, Reported
 
 OTHER = "sha256:" + "b" * 64
 REPORTED = Reported("trivy", NOW, replace(inventory(package("a")), image=IMAGE), Matches((), ()))
@@ -25,15 +25,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def settled(store: Store, approval_id: str, image: str = IMAGE, unscanned: str = "", says: bool = True) -> str:
+def settled(store: Store, approval_id: str, image: str = IMAGE, says: bool = True) -> str:
     """An approval that a verdict settled. Returns the verdict's digest."""
     store.approvals.add(approval(approval_id, image))
-    inventories = () if unscanned else (replace(inventory(package("a")), image=image),)
-    under = replace(limits(HIGH=0), name="default")
-    case = Case(image, under, NOW, "0.1.0", inventories, unscanned=unscanned)
+    case = Case(image, limits(HIGH=0), NOW, "0.1.0", (replace(inventory(package("a")), image=image),))
     verdict = gate.judge(case, ECOSYSTEMS, RULES)
-    if not unscanned:
-        verdict = replace(verdict, status=Status.APPROVED)
     _, digest = store.images.add_verdict(verdict, case, approval_id)
     state = ApprovalState.APPROVED if says else ApprovalState.REJECTED
     store.approvals.settle(approval_id, Answer(state, "", digest), NOW)
@@ -46,17 +42,16 @@ def test_what_was_approved_is_due_until_it_is_attested(store: Store) -> None:
     assert list(store.attestations.due(NOW)) == [due]
     assert list(store.attestations.due(NOW, IMAGE)) == [due]
     assert list(store.attestations.due(NOW, OTHER)) == []
-    done = Attestation(verdict, IMAGE, "components/web", "key", NOW, 1)
+    done = Attestation(verdict, IMAGE, "components/web", "default", "key", NOW, 1)
     for _ in range(2):
         store.attestations.put(done)
         assert list(store.attestations.due(LATER)) == []
         assert list(store.attestations.of(IMAGE)) == [done]
 
 
-def test_only_what_a_verdict_approved_is_attested(store: Store) -> None:
+def test_only_what_was_approved_by_a_verdict_is_due(store: Store) -> None:
     store.approvals.add(approval("web-1/Gate/Approve/1"))
     store.approvals.settle("web-1/Gate/Approve/1", Answer(ApprovalState.APPROVED, "", "", "ana"), NOW)
-    settled(store, "web-2/Gate/Approve/1", unscanned="It is broken.")
     settled(store, "web-3/Gate/Approve/1", OTHER, says=False)
     assert list(store.attestations.due(NOW)) == []
 
@@ -70,7 +65,7 @@ def test_approvals_by_one_verdict_are_attested_once(store: Store) -> None:
 
 def test_what_failed_is_due_again_when_it_is_time(store: Store) -> None:
     verdict = settled(store, "web-1/Gate/Approve/1")
-    failed = Attestation(verdict, IMAGE, "components/web", attempts=1, error="no registry", next_at=LATER)
+    failed = Attestation(verdict, IMAGE, "components/web", "default", attempts=1, error="no registry", next_at=LATER)
     for _ in range(2):
         store.attestations.put(failed)
         assert list(store.attestations.due(NOW)) == []
@@ -80,7 +75,7 @@ def test_what_failed_is_due_again_when_it_is_time(store: Store) -> None:
 
 
 def test_what_is_done_stands(store: Store) -> None:
-    done = Attestation("sha256:v", IMAGE, "components/web", "key", NOW, 1)
+    done = Attestation("sha256:v", IMAGE, "components/web", "default", "key", NOW, 1)
     store.attestations.put(done)
     store.attestations.put(replace(done, attested_at="", error="too late", attempts=2))
     assert list(store.attestations.of(IMAGE)) == [done]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import pytest
 from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
+from tests.store.factories import approval
 
 from dockgate.bootstrap import findings
+from dockgate.core.approvals import Answer, ApprovalState
 from dockgate.core.errors import UnavailableError
 from dockgate.pipeline.parts import text
 
@@ -114,6 +117,26 @@ def test_a_rejection_is_not_attested(server: ServerSystem) -> None:
     assert server.answer(execution) == "Rejected"
     assert server.get(f"/images/{image}/attestations") == []
     assert not [one for one in server.attestor.attested if one[0].startswith("unattested/")]
+
+
+def test_what_people_let_pass_against_the_verdict_is_not_attested(server: ServerSystem) -> None:
+    image = server.image("overridden", Found({"CRITICAL": 1}))
+    execution = server.approval(image)
+    server.scanned(image)
+    assert server.answer(execution) == "Rejected"
+    verdict = server.get(f"/images/{image}")["verdicts"][0]["digest"]
+    store = server.store.approvals
+    store.add(
+        replace(approval("overridden-9/Gate/Approve/1", image, "9999-12-31T00:00:00.000Z"), repository="overridden")
+    )
+    store.settle(
+        "overridden-9/Gate/Approve/1", Answer(ApprovalState.APPROVED, "", verdict, "ana"), "2026-11-24T10:00:00Z"
+    )
+    until(lambda: server.get(f"/images/{image}/attestations"))
+    (record,) = server.get(f"/images/{image}/attestations")
+    assert (record["attested_at"], record["next_at"]) == ("", "")
+    assert record["error"].startswith("the verdict is Rejected")
+    assert not [one for one in server.attestor.attested if one[0].startswith("overridden")]
 
 
 def test_a_registry_that_fails_holds_up_no_approval_and_is_asked_again(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ class Attestation:
     verdict: str
     image: str
     repository: str
+    policy: str
     key: str = ""
     attested_at: str = ""
     attempts: int = 0

@@ -243,11 +243,11 @@ class Approvals(Protocol):
 
 
 class Attestations(Protocol):
-    """Which approvals have left an attestation. Only of approving verdicts: a person's rejection leaves none."""
+    """Which approvals have left an attestation."""
 
     def due(self, now: str, image: str = "", limit: int = 100) -> Sequence[Due]:
-        """Approved, by a verdict, and without their attestation, of one image or of all; those that failed only when
-        it is time to try again."""
+        """Approved, by a verdict, and nothing became of their attestation yet, of one image or of all; and those that
+        failed, when it is time to try again."""
         ...
 
     def put(self, attestation: Attestation) -> None:

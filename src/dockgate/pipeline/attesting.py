@@ -1,10 +1,12 @@
 """Attestations: what an approval leaves beside its image, so that others can refuse what the gate did not pass."""
 
 import logging
+from dataclasses import replace
 
 from dockgate.core.asking import is_qualified
 from dockgate.core.attestation import Attestation, Due, statement
 from dockgate.core.errors import DockgateError
+from dockgate.core.verdict import Status
 from dockgate.pipeline.parts import Parts
 
 ATTEMPTS = 8
@@ -37,22 +39,20 @@ class Attesting:
         if parts.attestor is None:
             return
         verdict = self._store.images.verdict(due.verdict)
+        done = Attestation(due.verdict, due.image, due.repository, due.policy, attempts=due.attempts + 1)
+        if verdict.status is not Status.APPROVED:
+            said = f"the verdict is {verdict.status}: whoever approved, it was not the policy"
+            self._store.attestations.put(replace(done, error=said))
+            return
 
         def write(name: str, digest: str) -> bytes:
             return statement(verdict, due.verdict, name, digest, parts.attestation_days)
 
-        done = Attestation(due.verdict, due.image, due.repository, attempts=due.attempts + 1)
         try:
             key = parts.attestor.attest(due.repository, due.image, due.verdict, due.policy, write)
         except DockgateError as error:
             _log.warning("the approval of %s@%s is not attested: %s", due.repository, due.image, error.whole)
             again = parts.later(FIRST_WAIT * 2**due.attempts) if done.attempts < ATTEMPTS else ""
-            self._store.attestations.put(
-                Attestation(
-                    due.verdict, due.image, due.repository, attempts=done.attempts, error=error.whole, next_at=again
-                )
-            )
+            self._store.attestations.put(replace(done, error=error.whole, next_at=again))
         else:
-            self._store.attestations.put(
-                Attestation(due.verdict, due.image, due.repository, key, parts.now(), done.attempts)
-            )
+            self._store.attestations.put(replace(done, key=key, attested_at=parts.now()))

@@ -72,7 +72,7 @@ class Engine:
                     ("old rows", PURGE_EVERY, self._sweep_old_rows),
                 ],
                 [("services", CONVERGE_EVERY, self._sweep_services)],
-                [("attestations", 1, self._sweep_attestations)],
+                [("attestations", UNSTICK_EVERY, self._sweep_attestations)],
             )
         ]
         self._sweepers.append(threading.Thread(target=self._deliveries.work, name="callbacks", daemon=True))

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import ColumnElement, exists, func, select, update
 
 from dockgate.core.approvals import ApprovalState
 from dockgate.core.attestation import Attestation, Due
-from dockgate.core.verdict import Status
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import select_as
-from dockgate.store.schema import approvals, attestations, verdicts
+from dockgate.store.schema import approvals, attestations
 
 _ATTESTATION = select_as(Attestation, attestations)
 
@@ -22,34 +21,23 @@ class SqlAttestations:
         self._database = database
 
     def due(self, now: str, image: str = "", limit: int = 100) -> Sequence[Due]:
-        """The longest settled first. Approvals by one verdict, of one repository, are one."""
-        done = and_(
-            attestations.c.verdict == approvals.c.verdict,
-            attestations.c.image == approvals.c.image,
-            attestations.c.repository == approvals.c.repository,
-        )
-        pending = attestations.c.verdict.is_(None) | (
-            (attestations.c.attested_at == "") & (attestations.c.next_at != "") & (attestations.c.next_at <= now)
-        )
-        query = (
-            select(
-                approvals.c.verdict,
-                approvals.c.image,
-                approvals.c.repository,
-                approvals.c.policy,
-                func.coalesce(func.max(attestations.c.attempts), 0).label("attempts"),
-            )
-            .join(verdicts, (verdicts.c.digest == approvals.c.verdict) & (verdicts.c.status == Status.APPROVED))
-            .outerjoin(attestations, done)
-            .where(approvals.c.state == ApprovalState.APPROVED, approvals.c.verdict != "", pending)
+        """New ones first, the longest settled of them; then those to be tried again. Approvals by one verdict, of one
+        repository, are one."""
+        new = (
+            select(approvals.c.verdict, approvals.c.image, approvals.c.repository, approvals.c.policy)
+            .where(approvals.c.state == ApprovalState.APPROVED, approvals.c.verdict != "", ~_known())
             .group_by(approvals.c.verdict, approvals.c.image, approvals.c.repository, approvals.c.policy)
             .order_by(func.min(approvals.c.seq))
-            .limit(limit)
         )
+        again = select(
+            *(attestations.c[name] for name in ("verdict", "image", "repository", "policy", "attempts"))
+        ).where(attestations.c.next_at != "", attestations.c.next_at <= now)
         if image:
-            query = query.where(approvals.c.image == image)
+            new, again = new.where(approvals.c.image == image), again.where(attestations.c.image == image)
         with self._database.read() as connection:
-            return [Due(**row) for row in connection.execute(query).mappings()]
+            found = [Due(**row) for row in connection.execute(new.limit(limit)).mappings()]
+            rows = connection.execute(again.order_by(attestations.c.next_at).limit(limit - len(found))).mappings()
+            return [*found, *(Due(**row) for row in rows)]
 
     def put(self, attestation: Attestation) -> None:
         """One that is done stands; one that failed as often already does, too."""
@@ -70,3 +58,13 @@ class SqlAttestations:
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(attestations.c.attested_at.desc(), attestations.c.verdict))
             return [Attestation(**row) for row in rows.mappings()]
+
+
+def _known() -> ColumnElement[bool]:
+    """Whether anything became of an approval's attestation."""
+    table = attestations.c
+    return exists().where(
+        table.verdict == approvals.c.verdict,
+        table.image == approvals.c.image,
+        table.repository == approvals.c.repository,
+    )

@@ -162,6 +162,7 @@ attestations = Table(
     _words("verdict", primary_key=True),
     _words("image", primary_key=True),
     _words("repository", primary_key=True),
+    _words("policy"),
     _words("key"),
     _words("attested_at"),
     Column("attempts", Integer, nullable=False),
@@ -169,6 +170,7 @@ attestations = Table(
     _words("next_at"),
 )
 Index(None, attestations.c.image)
+Index(None, attestations.c.next_at)
 
 pushed_images = Table(
     "pushed_images",

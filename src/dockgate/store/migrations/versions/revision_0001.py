@@ -90,12 +90,13 @@ def _pipelines() -> None:
 def _images() -> None:
     op.create_table(
         "attestations",
-        *_text("verdict", "image", "repository", "key", "attested_at"),
+        *_text("verdict", "image", "repository", "policy", "key", "attested_at"),
         *_integer("attempts"),
         *_text("error", "next_at"),
         sa.PrimaryKeyConstraint("verdict", "image", "repository"),
     )
     _index("attestations", "image")
+    _index("attestations", "next_at")
     op.create_table(
         "pushed_images",
         *_text("repository", "tag", "digest", "pushed_at"),
