@@ -1,21 +1,26 @@
-"""The commands about an AWS account: the template, the archive, and the stack."""
+"""The commands about an AWS account: the template, the archive, the policy's form there, and the stack."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from dockgate import rules
-from dockgate.aws.stack import archive, deploy, destroy, status
+from dockgate.aws.stack import archive, deploy, destroy, formation, parameters, status
 from dockgate.aws.stack.account import Account, told
-from dockgate.aws.stack.deploy import Tell, Wanted, template
+from dockgate.aws.stack.documents import Documents
+from dockgate.aws.stack.formation import Patience, Tell
+from dockgate.aws.stack.parameters import template
 from dockgate.aws.stack.status import Status
 from dockgate.bootstrap.gate import policy_of
-from dockgate.core.errors import UsageError
-from dockgate.core.policy import of_bytes
+from dockgate.core.errors import DefinitionError, DockgateError, UsageError
+from dockgate.core.policy import of_bytes, policy_bytes
 from dockgate.core.verdict import Policy, Waivers
 
-__all__ = ["Status", "contents", "deployed", "destroyed", "package", "state", "template"]
+__all__ = ["Account", "Status", "contents", "deployed", "destroyed", "package", "policy_document", "state", "template"]
 
 _S3, _SSM = "s3://", "ssm:"
+_DEFAULT = "default"
+_ADVICE = "Put there what `dockgate aws policy FILE` writes, byte for byte; or deploy with the YAML file."
 
 
 def package(policy: str) -> bytes:
@@ -24,72 +29,112 @@ def package(policy: str) -> bytes:
     return archive.build(policy_of(policy), rules.load())
 
 
+def policy_document(policy: str) -> bytes:
+    """This policy, a name or a YAML file, in the form that the functions read. Raises as `package` does."""
+    chosen = policy_of(policy)
+    archive.refuse(chosen, rules.load())
+    return policy_bytes(chosen)
+
+
 def deployed(
+    account: Account,
     stack: str,
-    region: str,
     policy: str,
     waivers: Path | None,
-    parameters: Sequence[str],
+    given: Sequence[str],
     manage_scanning: bool,
     tell: Tell,
+    patience: Patience | None = None,
 ) -> bool:
     """Deploys; False when there was nothing to change.
 
-    `policy` is a name, a YAML file, s3://BUCKET/KEY or ssm:/NAME; it is looked at before anything is changed."""
-    account = Account(region)
-    chosen, parameter = _policy(account, policy)
+    `policy` is a name, a YAML file, s3://BUCKET/KEY or ssm:/NAME; "" is the one that the stack has, and the default for
+    a new stack. Everything that is given is looked at before anything is changed."""
+    deploy.check_name(stack)
+    values = parameters.read(given)
+    accepted = _waivers(waivers) if waivers else None
+    chosen, parameter = _policy(account, policy) if policy else _standing(account, stack)
     archive.refuse(chosen, rules.load())
-    wanted = Wanted(
+    wanted = deploy.Wanted(
         stack=stack,
-        archive=archive.build(policy_of("default"), rules.load()),
+        archive=archive.build(policy_of(_DEFAULT), rules.load()),
         policy=None if parameter else chosen,
         policy_parameter=parameter,
-        waivers=_waivers(waivers) if waivers else None,
-        parameters=dict(map(_parameter, parameters)),
+        waivers=accepted,
+        parameters=values,
         manage_scanning=manage_scanning,
     )
-    return deploy.deploy(account, wanted, tell)
+    return deploy.deploy(account, wanted, tell, patience)
 
 
-def state(stack: str, region: str) -> Status:
-    return status.status(Account(region), stack)
+def state(account: Account, stack: str) -> Status:
+    return status.status(account, stack)
 
 
-def contents(stack: str, region: str) -> list[str]:
+def contents(account: Account, stack: str) -> list[str]:
     """What `destroyed` would take away, a line each."""
-    return destroy.contents(Account(region), stack)
+    deploy.check_name(stack)
+    return destroy.contents(account, stack)
 
 
-def destroyed(stack: str, region: str, tell: Tell) -> None:
-    destroy.destroy(Account(region), stack, tell)
+def destroyed(account: Account, stack: str, tell: Tell, patience: Patience | None = None) -> None:
+    destroy.destroy(account, stack, tell, patience)
 
 
 def _policy(account: Account, given: str) -> tuple[Policy, str]:
     """The policy, and the name of its SSM parameter where it is to be read from there ("" otherwise)."""
     if given.startswith(_SSM):
         name = given.removeprefix(_SSM)
+        if not name.startswith("/"):
+            raise UsageError(
+                f"{given!r} names no SSM parameter.", "Write ssm:/NAME, with a slash in front of the name."
+            )
         with told(f"reading the parameter {name}"):
             answer = account.client("ssm").get_parameter(Name=name, WithDecryption=True)
-        return _canonical(str(answer["Parameter"]["Value"]).encode(), given), name
+        return _read(str(answer["Parameter"]["Value"]).encode(), given), name
     if given.startswith(_S3):
-        bucket, _, key = given.removeprefix(_S3).partition("/")
+        bucket, slash, key = given.removeprefix(_S3).partition("/")
+        if not bucket or not slash or not key:
+            raise UsageError(f"{given!r} names no object.", "Write s3://BUCKET/KEY.")
         with told(f"reading {given}"):
             body = account.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-        return _canonical(body, given), ""
+        return _read(body, given), ""
     return policy_of(given), ""
 
 
-def _canonical(body: bytes, place: str) -> Policy:
-    """A policy in canonical form, whose settings its rules take. Raises UsageError."""
+def _standing(account: Account, stack: str) -> tuple[Policy, str]:
+    """The policy that the stack has: its rules have to be there in a new archive, too."""
+    found = formation.describe(account, stack)
+    held = formation.parameters(found) if found else {}
+    if name := held.get("PolicyParameter"):
+        return _policy(account, f"{_SSM}{name}")
+    if key := held.get("PolicyKey"):
+        documents = Documents(account, stack)
+        return _read(documents.read(key), f"{_S3}{documents.bucket}/{key}"), ""
+    return policy_of(_DEFAULT), ""
+
+
+def _read(body: bytes, place: str) -> Policy:
+    """A policy in canonical form, whose settings are in full and taken by their rules. Raises UsageError."""
     known = {rule.name: rule for rule in rules.load()}
     try:
         policy = of_bytes(body)
-        for name, uses in policy.rules.items():
-            for settings in uses:
-                known[name].settings({key: value for key, value in settings.items() if key != "action"})
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        advice = "Put there what `dockgate policy show --canonical` prints, or deploy with a YAML file."
-        raise UsageError(f"{place} holds no policy in canonical form: {error!r}.", advice) from None
+    except (AttributeError, KeyError, TypeError, ValueError, DockgateError) as error:
+        reason = f"no JSON: {error}" if isinstance(error, json.JSONDecodeError) else repr(error)
+        raise UsageError(f"{place} holds no policy in canonical form ({reason}).", _ADVICE) from None
+    for name, uses in policy.rules.items():
+        if name not in known:
+            raise UsageError(f"{place}: there is no rule {name!r}.", _ADVICE)
+        for settings in uses:
+            own = {key: value for key, value in settings.items() if key != "action"}
+            try:
+                full = known[name].settings(own)
+            except DefinitionError as error:
+                raise UsageError(f"{place}: {name}: {error}", error.advice or _ADVICE) from None
+            if set(full) != set(own):
+                raise UsageError(f"{place}: {name}: its settings are not there in full.", _ADVICE)
+    if policy_bytes(policy) != body:
+        raise UsageError(f"{place} is not in canonical form: the bytes differ.", _ADVICE)
     return policy
 
 
@@ -97,10 +142,3 @@ def _waivers(file: Path) -> Waivers:
     from dockgate.definitions import waivers
 
     return Waivers(waivers.read(file.read_text("utf-8"), str(file)))
-
-
-def _parameter(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise UsageError(f"{text!r} is no parameter.", "Write NAME=VALUE.")
-    return name, value

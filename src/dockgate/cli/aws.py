@@ -51,18 +51,47 @@ def package(output: Path, policy: str) -> None:
 
 
 @command.command()
+@click.argument("policy", metavar="FILE|NAME")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to.  [default: standard output]")
+def policy(policy: str, output: Path | None) -> None:
+    """Write a policy in the form that S3 and SSM hold it in.
+
+    It is one line of JSON, whose bytes the policy's digest is of: nothing may be added to it, not even a line's end.
+    A policy with a rule that needs more than the functions have is refused by the rule's name.
+    """
+    from dockgate.bootstrap import aws
+
+    body = aws.policy_document(policy)
+    if output is None:
+        click.echo(body, nl=False)
+    else:
+        output.write_bytes(body)
+
+
+@command.command()
 @_stack
 @click.option(
     "--policy",
-    default="default",
-    show_default=True,
+    default="",
     metavar="FILE|NAME|s3://BUCKET/KEY|ssm:/NAME",
-    help="What images are judged by. In S3 and SSM it lies in canonical form.",
+    help="What images are judged by; in S3 and SSM it lies as `dockgate aws policy` writes it.  [default: what the "
+    "stack has; the policy `default` for a new one]",
 )
-@click.option("--waivers", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A YAML file of waivers.")
-@click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the template.")
 @click.option(
-    "--manage-scanning",
+    "--waivers",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A YAML file of waivers.  [default: what the stack has]",
+)
+@click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the template, several times; an update keeps those that are not given.",
+)
+@click.option(
+    "--manage-registry-scanning",
+    "manage_scanning",
     is_flag=True,
     help="Have Inspector scan the repository. That is a setting of the whole registry; `destroy` puts it back.",
 )
@@ -71,13 +100,13 @@ def deploy(
 ) -> None:
     """Create the stack, or bring it up to date.
 
-    The policy is looked at before anything is changed. After a failure, deploy again: it goes on where it ended.
+    Policy, waivers and parameters are looked at before anything is changed. After a failure, deploy again: it goes on
+    where it ended.
     """
     from dockgate.bootstrap import aws
 
-    changed = aws.deployed(
-        stack, region, policy, waivers, parameters, manage_scanning, lambda line: click.echo(line, err=True)
-    )
+    account = aws.Account(region)
+    changed = aws.deployed(account, stack, policy, waivers, parameters, manage_scanning, _say)
     click.echo(f"{stack}: {'deployed' if changed else 'unchanged'}")
     click.echo(f"  dockgate aws status --stack {stack}")
 
@@ -89,7 +118,7 @@ def status(stack: str, region: str, form: str) -> None:
     """What the stack is, and how it is doing."""
     from dockgate.bootstrap import aws
 
-    found = aws.state(stack, region)
+    found = aws.state(aws.Account(region), stack)
     if form == "json":
         as_json({name: getattr(found, name) for name in found.__dataclass_fields__})
         return
@@ -114,9 +143,18 @@ def destroy(stack: str, region: str, yes: bool) -> None:
     """
     from dockgate.bootstrap import aws
 
-    for line in aws.contents(stack, region):
+    account = aws.Account(region)
+    held = aws.contents(account, stack)
+    if not held:
+        click.echo(f"{stack}: there is nothing of it in {account.region}")
+        return
+    for line in held:
         click.echo(line)
     if not yes:
         click.confirm("Delete all of this?", abort=True)
-    aws.destroyed(stack, region, lambda line: click.echo(line, err=True))
+    aws.destroyed(account, stack, _say)
     click.echo(f"{stack}: gone")
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

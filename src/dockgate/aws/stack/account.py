@@ -5,12 +5,23 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from dockgate.aws.stack.permissions import ACTIONS
 from dockgate.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 
 Client = Callable[[str], Any]
 """a boto3 client by its service's name"""
 
-_DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "ExpiredToken", "InvalidClientTokenId")
+_DENIED = ("403", "AccessDenied", "Unauthorized", "NotAuthorized")
+"""beginnings of the codes that say that a permission is missing"""
+_UNKNOWN = (
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+)
+_LOG_IN = "Log in (`aws sso login`), or set AWS_PROFILE."
 
 
 class Account:
@@ -30,6 +41,11 @@ class Account:
     def region(self) -> str:
         return str(self.client("cloudformation").meta.region_name)
 
+    @property
+    def partition(self) -> str:
+        """ "aws", "aws-cn" or "aws-us-gov"."""
+        return str(self.client("cloudformation").meta.partition)
+
     @cached_property
     def id(self) -> str:
         with told("asking who we are"):
@@ -37,11 +53,10 @@ class Account:
 
     @cached_property
     def _session(self) -> Any:
-        try:
+        with told("looking for credentials"):
             import boto3
-        except ImportError:
-            raise UsageError("boto3 is not installed.", "Install it: pip install 'dockgate[aws]'") from None
-        session = boto3.session.Session(region_name=self._region or None)
+
+            session = boto3.session.Session(region_name=self._region or None)
         if session.region_name is None:
             raise UsageError("No AWS region is set.", "Give --region, or set AWS_REGION.")
         return session
@@ -50,23 +65,33 @@ class Account:
 @contextmanager
 def told(doing: str) -> Iterator[None]:
     """Turns botocore's errors into ours, which say what was being done and what to do next."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+    try:
+        from botocore import exceptions as boto
+    except ImportError:
+        raise UsageError("boto3 is not installed.", "Install it: pip install 'dockgate[aws]'") from None
 
     try:
         yield
-    except NoCredentialsError:
-        raise DeniedError(
-            f"{doing}: no AWS credentials were found.", "Log in (`aws sso login`), or set AWS_PROFILE."
-        ) from None
-    except ClientError as error:
-        code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
-        text = f"{doing}: {error.operation_name} was refused: {code}: {message}"
-        if code in _DENIED or code.startswith("AccessDenied"):
-            raise DeniedError(text, "docs/aws.md lists the permissions that a deployer needs.") from None
-        if "NotFound" in code or "does not exist" in message:
-            raise NotFoundError(text, "Check the name and the region.") from None
-        raise UnavailableError(
-            text, "Mend what it names, and run the command again: it goes on where it ended."
-        ) from None
-    except BotoCoreError as error:
+    except boto.ClientError as error:
+        raise _refused(doing, error) from None
+    except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.TokenRetrievalError, boto.SSOError) as error:
+        raise DeniedError(f"{doing}: no AWS credentials that can be used: {error}", _LOG_IN) from None
+    except (boto.ProfileNotFound, boto.InvalidRegionError) as error:
+        raise UsageError(f"{doing}: {error}", "Check AWS_PROFILE, AWS_REGION and --region.") from None
+    except boto.BotoCoreError as error:
         raise UnavailableError(f"{doing}: {error}", "Check the network and the region, and try again.") from None
+
+
+def _refused(doing: str, error: Any) -> Exception:
+    code, message = str(error.response["Error"]["Code"]), str(error.response["Error"].get("Message", ""))
+    text = f"{doing}: {error.operation_name} was refused: {code}: {message}"
+    if code in _UNKNOWN:
+        return DeniedError(text, _LOG_IN)
+    if code.startswith(_DENIED):
+        needed = ACTIONS.get(error.operation_name, error.operation_name)
+        return DeniedError(
+            text, f"It needs the permission {needed}; docs/aws.md lists all that whoever deploys the stack needs."
+        )
+    if "NotFound" in code or code.startswith(("404", "NoSuch")) or "does not exist" in message:
+        return NotFoundError(text, "Check the name and the region.")
+    return UnavailableError(text, "Mend what it names, and run the command again: it goes on where it ended.")

@@ -1,29 +1,33 @@
 """Deploying the stack: everything it needs is brought to its bucket, then CloudFormation makes it so."""
 
-from collections.abc import Callable, Mapping
+import re
+import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
 from dockgate.aws.stack import scanning
 from dockgate.aws.stack.account import Account, told
 from dockgate.aws.stack.documents import Documents
-from dockgate.core.errors import DeployError, NotFoundError
+from dockgate.aws.stack.formation import Patience, Tell, at_rest, outputs, parameters, reasons
+from dockgate.aws.stack.parameters import as_arns, names, template
+from dockgate.core.errors import DeployError, NotFoundError, UsageError
 from dockgate.core.verdict import Policy, Waivers
 
-Tell = Callable[[str], None]
-"""is told what goes on, a line at a time"""
-
-WAIT = {"Delay": 5, "MaxAttempts": 360}
+_STACK = re.compile("[A-Za-z][A-Za-z0-9-]{0,39}")
+"""CloudFormation takes longer ones; the names of functions and roles, which begin so, have to fit into 64 characters"""
+_DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+_NEVER_WAS = ("CREATE_FAILED", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
+"""states of a stack that was never created: nothing but deleting it is possible"""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be deployed. `parameters` are the template's, by name.
+    """What is to be deployed. `parameters` are the template's, by name; an update keeps those that are not given.
 
     The policy is `policy`, or the SSM parameter `policy_parameter`, in which a canonical policy lies that was looked at
-    already. `manage_scanning` has Inspector scan the repository's images, which changes a setting of the whole
-    registry."""
+    already; with neither, and without `waivers`, the stack keeps what it has. `manage_scanning` has Inspector scan the
+    repository's images, which changes a setting of the whole registry."""
 
     stack: str
     archive: bytes
@@ -34,95 +38,139 @@ class Wanted:
     manage_scanning: bool = False
 
 
-def template() -> str:
-    """The CloudFormation template, as it is deployed."""
-    return resources.files("dockgate.aws.stack").joinpath("template.yaml").read_text("utf-8")
+def check_name(stack: str) -> None:
+    """Raises UsageError for what cannot be a stack's name."""
+    if not _STACK.fullmatch(stack):
+        raise UsageError(
+            f"{stack!r} cannot be a stack's name.", "Take letters, digits and hyphens, a letter first, 40 at most."
+        )
 
 
-def deploy(account: Account, wanted: Wanted, tell: Tell = lambda line: None, wait: Mapping[str, int] = WAIT) -> bool:
+def deploy(account: Account, wanted: Wanted, tell: Tell = lambda line: None, patience: Patience | None = None) -> bool:
     """Creates or updates the stack; False when there was nothing to change. May be called again after any failure.
 
     Raises DeployError with the resources that failed and why.
     """
+    patience = patience or Patience()
+    given = {**as_arns(account, wanted.parameters), **_existing_service(account, wanted.parameters)}
+    found = _ready(account, wanted.stack, tell, patience)
     documents = Documents(account, wanted.stack)
     documents.create()
     tell(f"bucket {documents.bucket}")
-    parameters = {
-        **wanted.parameters,
-        **_existing_service(account, wanted.parameters),
-        "ArchiveBucket": documents.bucket,
-        "ArchiveKey": documents.put_archive(wanted.archive),
-        "PolicyKey": documents.put_policy(wanted.policy) if wanted.policy else "",
-        "PolicyParameter": wanted.policy_parameter,
-        "WaiversKey": documents.put_waivers(wanted.waivers) if wanted.waivers else "",
-    }
+    given |= {"ArchiveBucket": documents.bucket, "ArchiveKey": documents.put_archive(wanted.archive)}
+    if wanted.policy or wanted.policy_parameter:
+        key = documents.put_policy(wanted.policy) if wanted.policy else ""
+        given |= {"PolicyKey": key, "PolicyParameter": wanted.policy_parameter}
+    if wanted.waivers is not None:
+        given |= {"WaiversKey": documents.put_waivers(wanted.waivers)}
+    if found is not None:
+        given = {**_running(account, found, given), **given}
     if wanted.manage_scanning:
-        scanning.enhance(account, documents, parameters.get("ImageRepositoryName", "dockgate-app"))
-        tell("Inspector scans the repository")
-    return _apply(account, wanted.stack, documents.put_template(template().encode()), parameters, tell, wait)
+        kept = parameters(found) if found else {}
+        name = given.get("ImageRepositoryName") or kept.get("ImageRepositoryName") or "dockgate-app"
+        scanning.enhance(account, documents, name)
+        tell(f"Inspector scans {name}")
+    return _apply(account, wanted.stack, found, documents.put_template(template().encode()), given, tell, patience)
+
+
+def _ready(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
+    """The stack that is to be updated, None for one that is to be created."""
+    found = at_rest(account, stack, tell, patience)
+    if found is None:
+        return None
+    state = found["StackStatus"]
+    if state in _NEVER_WAS:
+        tell(f"deleting what is left of {stack}, which could not be created")
+        with told(f"deleting the stack {stack}"):
+            account.client("cloudformation").delete_stack(StackName=stack)
+        if at_rest(account, stack, tell, patience) is not None:
+            raise DeployError(f"what is left of {stack} cannot be deleted", f"dockgate aws destroy --stack {stack}")
+        return None
+    if state == "DELETE_FAILED":
+        raise DeployError(f"the stack {stack} is half deleted", f"dockgate aws destroy --stack {stack}")
+    if state == "UPDATE_ROLLBACK_FAILED":
+        advice = f"aws cloudformation continue-update-rollback --stack-name {stack}"
+        raise DeployError(f"an update of {stack} failed, and so did taking it back", advice)
+    return found
 
 
 def _apply(
-    account: Account, stack: str, url: str, parameters: Mapping[str, str], tell: Tell, wait: Mapping[str, int]
+    account: Account,
+    stack: str,
+    found: Mapping[str, Any] | None,
+    url: str,
+    given: Mapping[str, str],
+    tell: Tell,
+    patience: Patience,
 ) -> bool:
-    from botocore.exceptions import WaiterError
-
     formation = account.client("cloudformation")
-    exists = describe(account, stack) is not None
-    call = formation.update_stack if exists else formation.create_stack
-    given = [{"ParameterKey": key, "ParameterValue": value} for key, value in sorted(parameters.items())]
-    tell(f"{'updating' if exists else 'creating'} the stack {stack}")
+    values: list[dict[str, Any]] = [
+        {"ParameterKey": name, "ParameterValue": value} for name, value in sorted(given.items())
+    ]
+    kept = [name for name in parameters(found or {}) if name in names() and name not in given]
+    values += [{"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept)]
+    token = f"dockgate-{uuid.uuid4()}"
+    call = formation.create_stack if found is None else formation.update_stack
+    tell(f"{'creating' if found is None else 'updating'} the stack {stack}")
     with told(f"deploying the stack {stack}"):
         try:
-            call(StackName=stack, TemplateURL=url, Parameters=given, Capabilities=["CAPABILITY_IAM"])
+            call(
+                StackName=stack,
+                TemplateURL=url,
+                Parameters=values,
+                Capabilities=["CAPABILITY_IAM"],
+                ClientRequestToken=token,
+            )
         except formation.exceptions.ClientError as error:
             if "No updates are to be performed" in str(error):
                 return False
             raise
-        try:
-            waiter = formation.get_waiter("stack_update_complete" if exists else "stack_create_complete")
-            waiter.wait(StackName=stack, WaiterConfig=dict(wait))
-        except WaiterError:
-            raise DeployError(
-                f"the stack {stack} could not be deployed: {_reasons(account, stack)}",
-                "Mend what it names and deploy again; a stack that could not be created has to be destroyed first.",
-            ) from None
+    ended = at_rest(account, stack, tell, patience)
+    if ended is None or ended["StackStatus"] not in _DONE:
+        why = reasons(account, stack, token) if ended else "it is gone"
+        raise DeployError(f"the stack {stack} could not be deployed: {why}", "Mend what it names, and deploy again.")
     return True
 
 
-def describe(account: Account, stack: str) -> Mapping[str, Any] | None:
-    """The stack as CloudFormation knows it, None when there is none."""
-    try:
-        with told(f"looking for the stack {stack}"):
-            found: Mapping[str, Any] = account.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
-            return found
-    except NotFoundError:
-        return None
-
-
-def outputs(found: Mapping[str, Any]) -> dict[str, str]:
-    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
-
-
-def _reasons(account: Account, stack: str) -> str:
-    """What failed first, in CloudFormation's words."""
-    events = account.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
-    failed = [event for event in reversed(events) if event["ResourceStatus"].endswith("FAILED")]
-    told_of = [f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}" for event in failed]
-    return "; ".join(told_of[:3]) or "CloudFormation does not say why"
-
-
-def _existing_service(account: Account, parameters: Mapping[str, str]) -> dict[str, str]:
+def _existing_service(account: Account, given: Mapping[str, str]) -> dict[str, str]:
     """Family and roles of the task definition of a service that is there already."""
-    cluster, service = parameters.get("ClusterName", ""), parameters.get("ServiceName", "")
-    if not cluster or parameters.get("TaskFamily"):
+    cluster, service = given.get("ClusterName", ""), given.get("ServiceName", "")
+    if not cluster or given.get("TaskFamily"):
         return {}
-    ecs = account.client("ecs")
-    with told(f"looking at the service {cluster}/{service}"):
-        services = ecs.describe_services(cluster=cluster, services=[service])["services"]
-        if not services:
-            raise NotFoundError(f"There is no service {service!r} in the cluster {cluster!r}.", "Check both names.")
-        name = services[0]["taskDefinition"]
-        definition = ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
+    found = _service(account, cluster, service)
+    if found is None:
+        raise NotFoundError(f"There is no service {service!r} in the cluster {cluster!r}.", "Check both names.")
+    _, definition = found
     roles = [definition.get("executionRoleArn"), definition.get("taskRoleArn")]
     return {"TaskFamily": definition["family"], "TaskRoleArns": ",".join(role for role in roles if role)}
+
+
+def _running(account: Account, found: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
+    """What the stack's own service has now, so that the update leaves it so: its desired count, and its image."""
+    made = outputs(found)
+    old = parameters(found)
+    if "ServiceName" not in made or old.get("ClusterName"):
+        return {}
+    there = _service(account, made["ClusterName"], made["ServiceName"])
+    if there is None:
+        return {}
+    service, definition = there
+    name = given.get("ContainerName", old.get("ContainerName"))
+    images = [one["image"] for one in definition["containerDefinitions"] if one["name"] == name]
+    approved = next((image for image in images if "@sha256:" in image), "")
+    return {"DesiredCount": str(service["desiredCount"]), "ServiceImage": approved}
+
+
+def _service(account: Account, cluster: str, service: str) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    """The service and its task definition, None when there is none."""
+    ecs = account.client("ecs")
+    try:
+        with told(f"looking at the service {cluster}/{service}"):
+            services = ecs.describe_services(cluster=cluster, services=[service])["services"]
+            active = [one for one in services if one["status"] == "ACTIVE"]
+            if not active:
+                return None
+            name = active[0]["taskDefinition"]
+            return active[0], ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
+    except NotFoundError:
+        return None

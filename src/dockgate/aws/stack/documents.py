@@ -7,29 +7,46 @@ from typing import Any
 
 from dockgate.aws.stack.account import Account, told
 from dockgate.core import canonical
+from dockgate.core.errors import NotFoundError
 from dockgate.core.policy import policy_bytes
 from dockgate.core.verdict import Policy, Waivers
 
-BEFORE = "scanning-before.json"
-"""the registry's scanning configuration as it was before we changed it"""
+_SCANNING = "scanning.json"
+"""the registry's scanning configuration before we changed it, and as we left it"""
+_LONGEST = 63
+"""characters in a bucket's name"""
 
 
 class Documents:
-    """One bucket a stack. What is put in twice is there once: keys are made of the content."""
+    """One bucket a stack. What is put in twice is there once: keys are made of the content.
+
+    Its name can be foretold, so every call names the account that it has to belong to."""
 
     def __init__(self, account: Account, stack: str) -> None:
         self._account = account
-        self.bucket = f"{stack.lower()}-dockgate-{account.id}-{account.region}"[:63].strip("-")
+        self.bucket = _name(stack, f"dockgate-{account.id}-{account.region}")
 
     def create(self) -> None:
-        """The bucket, private and encrypted. Does nothing when it is there."""
+        """The bucket, private; S3 encrypts it by itself. Does nothing when it is there."""
         s3, region = self._account.client("s3"), self._account.region
         with told(f"making the bucket {self.bucket}"):
             where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
             with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
                 s3.create_bucket(Bucket=self.bucket, **where)
             blocks = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
-            s3.put_public_access_block(Bucket=self.bucket, PublicAccessBlockConfiguration=dict.fromkeys(blocks, True))
+            s3.put_public_access_block(
+                Bucket=self.bucket,
+                PublicAccessBlockConfiguration=dict.fromkeys(blocks, True),
+                ExpectedBucketOwner=self._account.id,
+            )
+
+    def exists(self) -> bool:
+        try:
+            with told(f"looking for the bucket {self.bucket}"):
+                self._account.client("s3").head_bucket(Bucket=self.bucket, ExpectedBucketOwner=self._account.id)
+        except NotFoundError:
+            return False
+        return True
 
     def put_archive(self, archive: bytes) -> str:
         return self._put(f"functions/{hashlib.sha256(archive).hexdigest()}.zip", archive)
@@ -37,7 +54,8 @@ class Documents:
     def put_template(self, template: bytes) -> str:
         """Returns its URL, as CloudFormation wants it."""
         key = self._put(f"templates/{hashlib.sha256(template).hexdigest()}.yaml", template)
-        return f"https://{self.bucket}.s3.{self._account.region}.amazonaws.com/{key}"
+        suffix = "amazonaws.com.cn" if self._account.partition == "aws-cn" else "amazonaws.com"
+        return f"https://{self.bucket}.s3.{self._account.region}.{suffix}/{key}"
 
     def put_policy(self, policy: Policy) -> str:
         return self._put(f"policies/{policy.digest.removeprefix('sha256:')}.json", policy_bytes(policy))
@@ -46,22 +64,42 @@ class Documents:
         body = canonical.encode(waivers)
         return self._put(f"waivers/{hashlib.sha256(body).hexdigest()}.json", body)
 
-    def remember(self, scanning: dict[str, Any]) -> None:
-        """Keeps the first of what was there before; later ones are our own."""
-        if self.remembered() is None:
-            self._put(BEFORE, json.dumps(scanning).encode())
+    def remember_scanning(self, before: dict[str, Any], ours: dict[str, Any]) -> None:
+        """Keeps the first of what was there before us, and the last of what we made of it."""
+        kept = self.scanning()
+        body = {"before": kept[0] if kept else before, "ours": ours}
+        self._put(_SCANNING, json.dumps(body, sort_keys=True).encode())
 
-    def remembered(self) -> dict[str, Any] | None:
-        s3 = self._account.client("s3")
-        with told(f"reading {BEFORE}"):
-            try:
-                body = s3.get_object(Bucket=self.bucket, Key=BEFORE)["Body"].read()
-            except (s3.exceptions.NoSuchKey, s3.exceptions.NoSuchBucket):
-                return None
-        kept: dict[str, Any] = json.loads(body)
-        return kept
+    def scanning(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """What was there before us, and what we made of it; None when we changed nothing."""
+        try:
+            kept = json.loads(self.read(_SCANNING))
+        except NotFoundError:
+            return None
+        return kept["before"], kept["ours"]
+
+    def read(self, key: str) -> bytes:
+        """Raises NotFoundError for a key that is not there, or a bucket."""
+        with told(f"reading {key} of {self.bucket}"):
+            answer = self._account.client("s3").get_object(
+                Bucket=self.bucket, Key=key, ExpectedBucketOwner=self._account.id
+            )
+            body: bytes = answer["Body"].read()
+            return body
 
     def _put(self, key: str, body: bytes) -> str:
         with told(f"uploading {key}"):
-            self._account.client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)
+            self._account.client("s3").put_object(
+                Bucket=self.bucket, Key=key, Body=body, ExpectedBucketOwner=self._account.id
+            )
         return key
+
+
+def _name(stack: str, tail: str) -> str:
+    """Stacks' names may have capitals and be long, buckets' may not: then a part of the name's digest tells them
+    apart."""
+    plain = f"{stack}-{tail}"
+    if plain == plain.lower() and len(plain) <= _LONGEST:
+        return plain
+    tail = f"{hashlib.sha256(stack.encode()).hexdigest()[:8]}-{tail}"
+    return f"{stack.lower()[: _LONGEST - len(tail) - 1].rstrip('-')}-{tail}"

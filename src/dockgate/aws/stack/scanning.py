@@ -6,45 +6,61 @@ from typing import Any
 from dockgate.aws.stack.account import Account, told
 from dockgate.aws.stack.documents import Documents
 
+_CONTINUAL = "CONTINUOUS_SCAN"
+
 
 def enhance(account: Account, documents: Documents, repository: str) -> None:
-    """Has Inspector scan this repository at each push and continually, beside what is scanned already."""
-    ecr = account.client("ecr")
-    with told("reading the registry's scanning configuration"):
-        before = ecr.get_registry_scanning_configuration()["scanningConfiguration"]
-    documents.remember(before)
-    wanted = {
-        "scanFrequency": "CONTINUOUS_SCAN",
-        "repositoryFilters": [{"filter": repository, "filterType": "WILDCARD"}],
-    }
-    rules = [rule for rule in before.get("rules", []) if before.get("scanType") == "ENHANCED"]
-    if wanted in rules:
+    """Has Inspector scan this repository at each push and continually, beside what is scanned already. What was there
+    is kept in `documents` before anything is changed."""
+    before = _now(account)
+    filters = {"filter": repository, "filterType": "WILDCARD"}
+    enhanced = before.get("scanType") == "ENHANCED"
+    rules = _with(before.get("rules", []) if enhanced else [], filters)
+    wanted = {"scanType": "ENHANCED", "rules": rules}
+    if wanted == before:
         return
+    documents.remember_scanning(before, wanted)
     with told("having Inspector scan the registry"):
-        ecr.put_registry_scanning_configuration(scanType="ENHANCED", rules=_joined(rules, repository))
+        account.client("ecr").put_registry_scanning_configuration(**wanted)
 
 
-def restore(account: Account, documents: Documents) -> bool:
-    """Puts back what was there before us; False when we never changed it."""
-    before = documents.remembered()
-    if before is None:
-        return False
+def restore(account: Account, documents: Documents) -> str:
+    """Puts back what was there before us; "" when we never changed it.
+
+    Where somebody has changed it since, it is left alone, and what is returned says so: to put back the old would undo
+    their change."""
+    kept = documents.scanning()
+    if kept is None:
+        return ""
+    before, ours = kept
+    now = _now(account)
+    if now == before:
+        return "the registry's scanning configuration is as it was"
+    if now != ours:
+        return (
+            "the registry's scanning configuration was changed by others since, and is left as it is; "
+            f"before the stack it was {before}"
+        )
     with told("putting the registry's scanning configuration back"):
         account.client("ecr").put_registry_scanning_configuration(
             scanType=before.get("scanType", "BASIC"), rules=before.get("rules", [])
         )
-    return True
+    return "the registry's scanning configuration is as it was"
 
 
-def _scanned(rules: list[dict[str, Any]], repository: str) -> bool:
-    ours = {"filter": repository, "filterType": "WILDCARD"}
-    return any(rule["scanFrequency"] == "CONTINUOUS_SCAN" and ours in rule["repositoryFilters"] for rule in rules)
+def _now(account: Account) -> dict[str, Any]:
+    with told("reading the registry's scanning configuration"):
+        found: dict[str, Any] = account.client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]
+    return found
 
 
-def _joined(rules: list[dict[str, Any]], repository: str) -> list[dict[str, Any]]:
+def _with(rules: list[dict[str, Any]], ours: dict[str, str]) -> list[dict[str, Any]]:
     """ECR takes one rule for each frequency: ours joins the filters of the one for continual scans."""
-    ours = {"filter": repository, "filterType": "WILDCARD"}
-    continual = next((rule for rule in rules if rule["scanFrequency"] == "CONTINUOUS_SCAN"), None)
-    others = [rule for rule in rules if rule is not continual]
-    filters = [*(continual or {}).get("repositoryFilters", []), ours]
-    return [*others, {"scanFrequency": "CONTINUOUS_SCAN", "repositoryFilters": filters}]
+    if not any(rule["scanFrequency"] == _CONTINUAL for rule in rules):
+        return [*rules, {"scanFrequency": _CONTINUAL, "repositoryFilters": [ours]}]
+    return [
+        {**rule, "repositoryFilters": [*rule["repositoryFilters"], ours]}
+        if rule["scanFrequency"] == _CONTINUAL and ours not in rule["repositoryFilters"]
+        else rule
+        for rule in rules
+    ]

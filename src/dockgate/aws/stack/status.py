@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.aws.stack.account import Account, told
-from dockgate.aws.stack.deploy import describe, outputs
+from dockgate.aws.stack.formation import describe, outputs
 from dockgate.core.errors import NotFoundError
 
 

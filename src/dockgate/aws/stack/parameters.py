@@ -1,0 +1,89 @@
+"""The template's parameters: which there are, and values as people write them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from dockgate.aws.stack.account import Account
+from dockgate.core.errors import UsageError
+
+FILLED_IN = {
+    "ArchiveBucket": "The archive is brought to a bucket beside the stack.",
+    "ArchiveKey": "The archive is brought to a bucket beside the stack.",
+    "PolicyKey": "Give --policy.",
+    "PolicyParameter": "Give --policy ssm:/NAME.",
+    "WaiversKey": "Give --waivers.",
+    "ServiceImage": "It is asked of ECS.",
+}
+"""those that `deploy` gives itself, each with what to do instead"""
+
+
+def template() -> str:
+    """The CloudFormation template, as it is deployed."""
+    return resources.files("dockgate.aws.stack").joinpath("template.yaml").read_text("utf-8")
+
+
+@cache
+def names() -> tuple[str, ...]:
+    return tuple(yaml.load(template(), _Template)["Parameters"])  # noqa: S506 - a safe loader, and our own file
+
+
+def read(given: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE, each. Raises UsageError for a name that the template does not have, and for one that is not for
+    people to give."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"{text!r} is no parameter.", "Write NAME=VALUE.")
+        if name in FILLED_IN:
+            raise UsageError(f"The parameter {name} is filled in by `dockgate aws deploy`.", FILLED_IN[name])
+        if name not in names():
+            near = get_close_matches(name, names(), n=1)
+            advice = f"Was {near[0]} meant? " if near else ""
+            raise UsageError(
+                f"The template has no parameter {name!r}.", f"{advice}`dockgate aws template` shows all of them."
+            )
+        found[name] = value
+    return found
+
+
+def as_arns(account: Account, given: Mapping[str, str]) -> dict[str, str]:
+    """The parameters with PIPELINE/STAGE/ACTION and CLUSTER/SERVICE turned into ARNs of this account and region."""
+    place = f"{account.region}:{account.id}"
+    kinds = {
+        "ApprovalActions": (f"arn:{account.partition}:codepipeline:{place}:", "PIPELINE/STAGE/ACTION"),
+        "RunningServices": (f"arn:{account.partition}:ecs:{place}:service/", "CLUSTER/SERVICE"),
+    }
+    return {
+        name: _arns(value, *kinds[name], name) if value and name in kinds else value for name, value in given.items()
+    }
+
+
+def _arns(value: str, head: str, shape: str, name: str) -> str:
+    parts = r"/".join([r"[^/:*\s]+"] * (shape.count("/") + 1))
+    found = []
+    for item in filter(None, (part.strip() for part in value.split(","))):
+        text = item.removeprefix(head)
+        if not re.fullmatch(parts, text):
+            raise UsageError(
+                f"{name} names {item!r}.", f"Write {shape}, or an ARN that begins with {head}; commas between several."
+            )
+        found.append(head + text)
+    return ",".join(found)
+
+
+class _Template(yaml.SafeLoader):
+    """Reads CloudFormation's short forms (!Ref, !Sub) as nothing: only plain keys are asked for here."""
+
+
+def _nothing(loader: yaml.SafeLoader, tag: str, node: Any) -> None:
+    return None
+
+
+_Template.add_multi_constructor("!", _nothing)
