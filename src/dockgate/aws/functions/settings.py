@@ -82,10 +82,10 @@ def from_environment(given: Mapping[str, str]) -> Settings:
 def _services(text: str) -> list[Service]:
     found = []
     for item in filter(None, (part.strip() for part in text.split(","))):
-        cluster, slash, name = item.partition("/")
+        cluster, slash, name = item.rpartition(":service/")[2].partition("/")  # the template has ARNs of services
         if not slash or not cluster or not name:
             raise UsageError(
-                f"DOCKGATE_SERVICES names {item!r}.", "Write CLUSTER/SERVICE, several with commas between."
+                f"DOCKGATE_SERVICES names {item!r}.", "Write CLUSTER/SERVICE or ARNs, several with commas between."
             )
         found.append(Service(cluster, name))
     return found

@@ -1,0 +1,307 @@
+"""An account for deploying into: moto's services, and a CloudFormation of our own, strict by botocore's model.
+
+moto's CloudFormation lacks a third of the template's types. This one takes the template from where it was uploaded,
+resolves it, makes what `status` and `destroy` look at in moto, and can be told to fail.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.awsrequest import AWSResponse
+from moto import mock_aws
+from tests.aws.fakes.model import faults, operation
+from tests.aws.stack.cloudformation import Stack, parse
+
+from dockgate.aws.stack.account import Account
+from dockgate.aws.stack.formation import Patience
+
+REGION, ID = "eu-west-1", "123456789012"
+KEYS = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+SOON = Patience(seconds=0, times=20)
+_TIME = 1_795_000_000
+
+
+@dataclass
+class Made:
+    """A stack. `moves` are the states that the next looks at it see."""
+
+    state: str
+    parameters: dict[str, str]
+    template: str
+    physical: dict[str, tuple[str, str]] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    moves: list[str] = field(default_factory=list)
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not a fault
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass
+class Formation:
+    """`fails` is (logical name, reason): the next create, update or delete fails there. `denied` are operations, of
+    any service, that the caller may not do. `called` is every call of any service, in order."""
+
+    client: Any
+    stacks: dict[str, Made] = field(default_factory=dict)
+    fails: tuple[str, str] | None = None
+    denied: set[str] = field(default_factory=set)
+    called: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def answer(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
+        return dict(getattr(self, _snake(name))(request))
+
+    def describe_stacks(self, request: dict[str, Any]) -> dict[str, Any]:
+        name = request["StackName"]
+        made = self._known(name)
+        if made.moves:
+            made.state = made.moves.pop(0)
+            if made.state == "DELETE_COMPLETE":
+                del self.stacks[name]
+                made = self._known(name)
+        values = [{"ParameterKey": key, "ParameterValue": value} for key, value in made.parameters.items()]
+        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in made.outputs.items()]
+        one = {"StackName": name, "CreationTime": _TIME, "StackStatus": made.state, "Parameters": values}
+        return {"Stacks": [{**one, "Outputs": outputs}]}
+
+    def create_stack(self, request: dict[str, Any]) -> dict[str, Any]:
+        name = request["StackName"]
+        if name in self.stacks:
+            raise Refusal("AlreadyExistsException", f"Stack [{name}] already exists")
+        text, values = self._template(request), {one["ParameterKey"]: one["ParameterValue"] for one in request["Parameters"]}
+        stack = self._checked(text, values)
+        made = self.stacks[name] = Made("CREATE_IN_PROGRESS", _whole(stack), text)
+        if self._failed(made, request["ClientRequestToken"], "CREATE"):
+            made.moves = ["CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE"]
+            return {"StackId": name}
+        self._make(made, stack)
+        made.moves = ["CREATE_IN_PROGRESS", "CREATE_COMPLETE"]
+        return {"StackId": name}
+
+    def update_stack(self, request: dict[str, Any]) -> dict[str, Any]:
+        made = self._known(request["StackName"])
+        if not made.state.endswith("_COMPLETE") or made.state == "ROLLBACK_COMPLETE":
+            raise Refusal("ValidationError", f"Stack is in {made.state} state and can not be updated.")
+        values = {
+            one["ParameterKey"]: made.parameters[one["ParameterKey"]] if one.get("UsePreviousValue") else one["ParameterValue"]
+            for one in request["Parameters"]
+        }
+        text = self._template(request)
+        stack = self._checked(text, values)
+        if (text, _whole(stack)) == (made.template, made.parameters):
+            raise Refusal("ValidationError", "No updates are to be performed.")
+        if self._failed(made, request["ClientRequestToken"], "UPDATE"):
+            made.moves = ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"]
+            return {"StackId": request["StackName"]}
+        made.template, made.parameters = text, _whole(stack)
+        self._make(made, stack)
+        made.moves = ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"]
+        return {"StackId": request["StackName"]}
+
+    def delete_stack(self, request: dict[str, Any]) -> dict[str, Any]:
+        made = self.stacks.get(request["StackName"])
+        if made is None:
+            return {}
+        token = f"delete-{next(self.numbers)}"
+        kept = [name for name, (kind, physical) in made.physical.items() if not self._unmade(kind, physical)]
+        for name in kept:
+            made.events.insert(0, _event(made, name, "DELETE_FAILED", "it is not empty", token))
+        made.physical = {name: made.physical[name] for name in kept}
+        made.moves = ["DELETE_IN_PROGRESS", "DELETE_FAILED" if kept else "DELETE_COMPLETE"]
+        return {}
+
+    def describe_stack_events(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"StackEvents": self._known(request["StackName"]).events}
+
+    def list_stack_resources(self, request: dict[str, Any]) -> dict[str, Any]:
+        made = self._known(request["StackName"])
+        return {
+            "StackResourceSummaries": [
+                {
+                    "LogicalResourceId": name,
+                    "PhysicalResourceId": physical,
+                    "ResourceType": kind,
+                    "LastUpdatedTimestamp": _TIME,
+                    "ResourceStatus": "CREATE_COMPLETE",
+                }
+                for name, (kind, physical) in made.physical.items()
+            ]
+        }
+
+    def _known(self, name: str) -> Made:
+        if name not in self.stacks:
+            raise Refusal("ValidationError", f"Stack with id {name} does not exist")
+        return self.stacks[name]
+
+    def _template(self, request: dict[str, Any]) -> str:
+        """As CloudFormation fetches it: out of the bucket that the URL names."""
+        url = urlsplit(request["TemplateURL"])
+        bucket = url.netloc.removesuffix(f".s3.{REGION}.amazonaws.com")
+        return str(self.client("s3").get_object(Bucket=bucket, Key=url.path[1:])["Body"].read().decode())
+
+    def _checked(self, text: str, values: dict[str, str]) -> Stack:
+        held = parse(text)
+        unknown = sorted(set(values) - set(held["Parameters"]))
+        if unknown:
+            raise Refusal("ValidationError", f"Parameters: {unknown} do not exist in the template")
+        stack = Stack(values, held)
+        if stack.broken_rules():
+            raise Refusal("ValidationError", f"Template validation error: {stack.broken_rules()}")
+        return stack
+
+    def _failed(self, made: Made, token: str, doing: str) -> bool:
+        if self.fails is None:
+            return False
+        (name, reason), self.fails = self.fails, None
+        made.events.insert(0, _event(made, name, f"{doing}_FAILED", reason, token))
+        made.events.insert(0, _event(made, "Table", f"{doing}_FAILED", "Resource creation cancelled", token))
+        return True
+
+    def _make(self, made: Made, stack: Stack) -> None:
+        """What the commands look at really is there afterwards."""
+        for name, one in stack.resources.items():
+            if name not in made.physical:
+                made.physical[name] = one["Type"], self._maker(name, one["Type"], one["Properties"])
+        made.outputs = {key: _physical(made, str(value)) for key, value in stack.outputs.items()}
+
+    def _maker(self, name: str, kind: str, properties: dict[str, Any]) -> str:
+        if kind == "AWS::S3::Bucket":
+            bucket = f"gate-{name.lower()}-{next(self.numbers)}"
+            where = {"LocationConstraint": REGION}
+            self.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
+            if "VersioningConfiguration" in properties:
+                self.client("s3").put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+            return bucket
+        if kind == "AWS::ECR::Repository":
+            self.client("ecr").create_repository(repositoryName=properties["RepositoryName"])
+            return str(properties["RepositoryName"])
+        if kind == "AWS::DynamoDB::Table":
+            wanted = {key: properties[key] for key in ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")}
+            self.client("dynamodb").create_table(TableName="approvals", **wanted)
+            return "approvals"
+        if kind == "AWS::SQS::Queue":
+            return str(self.client("sqs").create_queue(QueueName="failures")["QueueUrl"])
+        if kind == "AWS::ECS::Cluster":
+            self.client("ecs").create_cluster(clusterName=properties["ClusterName"])
+            return str(properties["ClusterName"])
+        if kind == "AWS::ECS::Service":
+            image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/dockgate-app:none-yet"
+            containers = [{"name": "app", "image": image, "memory": 64}]
+            ecs, service = self.client("ecs"), properties["ServiceName"]
+            ecs.register_task_definition(family=service, containerDefinitions=containers)
+            ecs.create_service(
+                cluster="gate-cluster", serviceName=service, taskDefinition=service, desiredCount=int(properties["DesiredCount"])
+            )
+            return str(service)
+        return f"gate-{name}"
+
+    def _unmade(self, kind: str, physical: str) -> bool:
+        """Deletes; False when it is not empty."""
+        try:
+            if kind == "AWS::S3::Bucket":
+                self.client("s3").delete_bucket(Bucket=physical)
+            elif kind == "AWS::ECR::Repository":
+                self.client("ecr").delete_repository(repositoryName=physical)
+            elif kind == "AWS::DynamoDB::Table":
+                self.client("dynamodb").delete_table(TableName=physical)
+        except self.client("s3").exceptions.ClientError as error:
+            if error.response["Error"]["Code"] in ("BucketNotEmpty", "RepositoryNotEmptyException"):
+                return False
+            raise
+        return True
+
+
+@dataclass
+class Cloud:
+    """`account` is what the commands get; `client` makes clients that nobody watches, for tests to look around."""
+
+    formation: Formation
+    account: Account
+
+    def client(self, name: str) -> Any:
+        return boto3.client(name, **KEYS)
+
+    def operations(self) -> set[str]:
+        return {name for _, name, _ in self.formation.called}
+
+
+@contextmanager
+def cloud() -> Iterator[Cloud]:
+    with mock_aws():
+        formation = Formation(lambda name: boto3.client(name, **KEYS))
+        yield Cloud(formation, Account(client=lambda name: _watched(name, formation)))
+
+
+def _watched(name: str, formation: Formation) -> Any:
+    """A client whose calls are recorded, may be denied, and go to our CloudFormation where they are for it."""
+    client = boto3.client(name, **KEYS)
+
+    def keep(params: dict[str, Any], model: Any, context: dict[str, Any], **more: Any) -> None:
+        context["asked"] = params
+        formation.called.append((name, model.name, params))
+
+    def call(model: Any, context: dict[str, Any], **more: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
+        if model.name in formation.denied:
+            return _refused("AccessDenied", f"User: arn:aws:iam::{ID}:user/dev is not authorized")
+        if name != "cloudformation":
+            return None
+        asked = json.loads(json.dumps(context["asked"]))
+        formation.faults += faults(operation(name, model.name).input_shape, asked, model.name)
+        try:
+            answer = formation.answer(model.name, asked)
+        except Refusal as refusal:
+            return _refused(refusal.code, str(refusal))
+        shape = operation(name, model.name).output_shape
+        if shape is not None:
+            formation.faults += faults(shape, answer, f"answer of {model.name}")
+        return AWSResponse("", 200, {}, None), {**answer, "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    client.meta.events.register_first("provide-client-params.*", keep)
+    client.meta.events.register_first("before-call.*.*", call)
+    return client
+
+
+def _refused(code: str, message: str) -> tuple[AWSResponse, dict[str, Any]]:
+    return AWSResponse("", 400, {}, None), {"Error": {"Code": code, "Message": message}}
+
+
+def _event(made: Made, name: str, state: str, reason: str, token: str) -> dict[str, Any]:
+    kinds = {key: one["Type"] for key, one in parse(made.template)["Resources"].items()}
+    return {
+        "StackId": "stack",
+        "EventId": f"event-{len(made.events)}",
+        "StackName": "stack",
+        "LogicalResourceId": name,
+        "ResourceType": kinds[name],
+        "Timestamp": _TIME,
+        "ResourceStatus": state,
+        "ResourceStatusReason": reason,
+        "ClientRequestToken": token,
+    }
+
+
+def _whole(stack: Stack) -> dict[str, str]:
+    held = stack.template["Parameters"]
+    return {name: str(stack.given.get(name, one.get("Default", ""))) for name, one in held.items()}
+
+
+def _physical(made: Made, value: str) -> str:
+    """A Ref is the physical name; of attributes only the repository's URI is looked at."""
+    name = value.removeprefix("ref:").partition(".")[0]
+    physical = made.physical.get(name, ("", value))[1]
+    return f"{ID}.dkr.ecr.{REGION}.amazonaws.com/{physical}" if value.endswith(".RepositoryUri") else physical
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)[1:]
