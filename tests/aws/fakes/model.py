@@ -3,12 +3,14 @@ which botocore's own validation leaves to the service."""
 
 import re
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import botocore.session
 from botocore.model import Shape
 
 
+@cache
 def operation(service: str, name: str) -> Any:
     """The model of an operation ("codepipeline", "PutApprovalResult")."""
     return botocore.session.get_session().get_service_model(service).operation_model(name)

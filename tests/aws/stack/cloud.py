@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -79,7 +80,10 @@ class Formation:
         name = request["StackName"]
         if name in self.stacks:
             raise Refusal("AlreadyExistsException", f"Stack [{name}] already exists")
-        text, values = self._template(request), {one["ParameterKey"]: one["ParameterValue"] for one in request["Parameters"]}
+        text, values = (
+            self._template(request),
+            {one["ParameterKey"]: one["ParameterValue"] for one in request["Parameters"]},
+        )
         stack = self._checked(text, values)
         made = self.stacks[name] = Made("CREATE_IN_PROGRESS", _whole(stack), text)
         if self._failed(made, request["ClientRequestToken"], "CREATE"):
@@ -94,7 +98,9 @@ class Formation:
         if not made.state.endswith("_COMPLETE") or made.state == "ROLLBACK_COMPLETE":
             raise Refusal("ValidationError", f"Stack is in {made.state} state and can not be updated.")
         values = {
-            one["ParameterKey"]: made.parameters[one["ParameterKey"]] if one.get("UsePreviousValue") else one["ParameterValue"]
+            one["ParameterKey"]: made.parameters[one["ParameterKey"]]
+            if one.get("UsePreviousValue")
+            else one["ParameterValue"]
             for one in request["Parameters"]
         }
         text = self._template(request)
@@ -187,7 +193,10 @@ class Formation:
             self.client("ecr").create_repository(repositoryName=properties["RepositoryName"])
             return str(properties["RepositoryName"])
         if kind == "AWS::DynamoDB::Table":
-            wanted = {key: properties[key] for key in ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")}
+            wanted = {
+                key: properties[key]
+                for key in ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+            }
             self.client("dynamodb").create_table(TableName="approvals", **wanted)
             return "approvals"
         if kind == "AWS::SQS::Queue":
@@ -201,7 +210,10 @@ class Formation:
             ecs, service = self.client("ecs"), properties["ServiceName"]
             ecs.register_task_definition(family=service, containerDefinitions=containers)
             ecs.create_service(
-                cluster="gate-cluster", serviceName=service, taskDefinition=service, desiredCount=int(properties["DesiredCount"])
+                cluster="gate-cluster",
+                serviceName=service,
+                taskDefinition=service,
+                desiredCount=int(properties["DesiredCount"]),
             )
             return str(service)
         return f"gate-{name}"
@@ -230,7 +242,7 @@ class Cloud:
     account: Account
 
     def client(self, name: str) -> Any:
-        return boto3.client(name, **KEYS)
+        return _session().client(name)
 
     def operations(self) -> set[str]:
         return {name for _, name, _ in self.formation.called}
@@ -239,13 +251,19 @@ class Cloud:
 @contextmanager
 def cloud() -> Iterator[Cloud]:
     with mock_aws():
-        formation = Formation(lambda name: boto3.client(name, **KEYS))
+        formation = Formation(lambda name: _session().client(name))
         yield Cloud(formation, Account(client=lambda name: _watched(name, formation)))
+
+
+@cache
+def _session() -> Any:
+    """One for all: a session reads botocore's models, which are large."""
+    return boto3.session.Session(**KEYS)
 
 
 def _watched(name: str, formation: Formation) -> Any:
     """A client whose calls are recorded, may be denied, and go to our CloudFormation where they are for it."""
-    client = boto3.client(name, **KEYS)
+    client = _session().client(name)
 
     def keep(params: dict[str, Any], model: Any, context: dict[str, Any], **more: Any) -> None:
         context["asked"] = params

@@ -21,7 +21,7 @@ NOTHING = object()
 """what AWS::NoValue resolves to: it goes away"""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     pass
 
 
@@ -41,12 +41,12 @@ def _short(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, A
 _Loader.add_multi_constructor("!", _short)
 
 
+@cache
 def parse(text: str) -> dict[str, Any]:
     found: dict[str, Any] = yaml.load(text, _Loader)  # noqa: S506 - derived from the safe loader
     return found
 
 
-@cache
 def ours() -> dict[str, Any]:
     return parse(template())
 

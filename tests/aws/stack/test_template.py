@@ -70,7 +70,7 @@ def as_list(value: Any) -> list[Any]:
 
 def test_cfn_lint_is_content() -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "cfnlint", "--format", "json", str(TEMPLATE)],
+        [sys.executable, "-c", "from cfnlint.runner import main; main()", "--format", "json", str(TEMPLATE)],
         capture_output=True,
         text=True,
         check=False,
