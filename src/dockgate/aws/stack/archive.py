@@ -28,16 +28,25 @@ POLICY = "dockgate/aws/policy.json"
 MOST = 1_000_000
 """bytes; what the archive may have at most, so that a cold start stays short"""
 
+_KINDS = (".py", ".json", ".tsv", ".txt", ".yaml")
+"""files of the package: what an editor leaves in a checkout does not go in"""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def build(policy: Policy, rules: Iterable[Rule]) -> bytes:
-    """The archive, with the policy in canonical form. Raises UsageError as `refuse` does."""
+    """The archive, with the policy in canonical form. Raises UsageError as `refuse` does, and for a policy so large that
+    the archive would be."""
     refuse(policy, rules)
     package = resources.files("dockgate")
     members = {f"dockgate/{name}": data for name, data in _sources(package)}
     members[POLICY] = policy_bytes(policy)
-    return _zip(members)
+    packed = _zip(members)
+    if len(packed) > MOST:
+        raise UsageError(
+            f"The archive has {len(packed):,} bytes with the policy {policy.name}, of {MOST:,} at most.",
+            "Keep the policy in S3 or SSM (`dockgate aws policy`), and pack another.",
+        )
+    return packed
 
 
 def refuse(policy: Policy, rules: Iterable[Rule]) -> None:
@@ -71,7 +80,7 @@ def _folder(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
     for item in folder.iterdir():
         if item.is_dir() and item.name != "__pycache__":
             yield from _folder(item, f"{name}/{item.name}")
-        elif item.is_file() and not item.name.endswith(".pyc"):
+        elif item.is_file() and item.name.endswith(_KINDS):
             yield f"{name}/{item.name}", item.read_bytes()
 
 

@@ -1,0 +1,127 @@
+"""The functions' archive: small, the same bytes each time and from wherever Dockgate is installed, alone sufficient."""
+
+import hashlib
+import io
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+from tests.aws.stack.cloudformation import MODES, Stack
+
+from dockgate import rules
+from dockgate.aws.stack import archive
+from dockgate.bootstrap import aws
+from dockgate.core.errors import UsageError
+from dockgate.core.policy import of_bytes, of_rules
+from dockgate.definitions.policy import builtin, policy
+
+ROOT = Path(__file__).parents[3]
+NEEDS_CEL = "expression: {reject: 'findings.size() > 3', reason: too many}"
+BUILD = """
+import hashlib, sys
+from dockgate.bootstrap import aws
+import dockgate
+sys.stdout.write(dockgate.__file__ + "\\n" + hashlib.sha256(aws.package("default")).hexdigest())
+"""
+
+
+@pytest.fixture(scope="module")
+def packed() -> bytes:
+    return aws.package("default")
+
+
+def members(packed: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(packed)) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def test_it_is_small(packed: bytes) -> None:
+    assert len(packed) <= archive.MOST == 1_000_000
+
+
+def test_a_policy_that_would_make_it_large_is_refused() -> None:
+    """Told when packing, not by slow starts."""
+    names = [hashlib.sha256(str(one).encode()).hexdigest() for one in range(40_000)]
+    large = of_rules("large", {"forbidden_packages": [{"packages": names, "action": "reject"}]})
+    with pytest.raises(UsageError, match="bytes"):
+        archive.build(large, rules.load())
+
+
+def test_the_same_bytes_each_time(packed: bytes) -> None:
+    assert aws.package("default") == packed
+
+
+def test_the_same_bytes_from_an_installed_wheel(packed: bytes, tmp_path: Path) -> None:
+    """What setuptools installs of the checkout, on its own path, with the checkout out of sight."""
+    build = [sys.executable, "-c", "import setuptools; setuptools.setup()", "-q"]
+    build += ["egg_info", "--egg-base", str(tmp_path), "build_py", "--build-lib", str(tmp_path / "installed")]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    path = f"import sys; sys.path[:0] = [{str(tmp_path / 'installed')!r}, {sysconfig.get_path('purelib')!r}]\n"
+    ran = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", path + BUILD], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    where, digest = ran.stdout.split("\n")
+    assert where.startswith(str(tmp_path))
+    assert digest == hashlib.sha256(packed).hexdigest()
+
+
+def test_left_over_files_do_not_go_in(packed: bytes) -> None:
+    assert {name.rpartition(".")[2] for name in members(packed)} <= {"py", "json", "tsv", "txt", "yaml"}
+    assert not any("__pycache__" in name for name in members(packed))
+
+
+def test_the_policy_is_in_it_in_canonical_form(packed: bytes) -> None:
+    assert of_bytes(members(packed)[archive.POLICY]) == builtin("default", rules.load())
+
+
+def test_a_rule_that_needs_a_library_is_refused_by_its_name() -> None:
+    needs = policy(NEEDS_CEL, "ours", rules.load())
+    with pytest.raises(UsageError, match=r"expression \(needs ") as refused:
+        archive.build(needs, rules.load())
+    assert "ours" in str(refused.value)
+
+
+def test_every_builtin_policy_can_run() -> None:
+    for name in ("default", "reference-2022"):
+        archive.refuse(builtin(name, rules.load()), rules.load())
+
+
+ALONE = """
+import sys
+standard = set(sys.modules)
+sys.path[:] = [path for path in sys.path if "site-packages" not in path and "dist-packages" not in path]
+sys.path.insert(0, sys.argv[1])
+from dockgate.aws.functions import handlers
+for name in sys.argv[2:]:
+    assert callable(getattr(handlers, name))
+from dockgate import ecosystems, rules
+ecosystems.load(), rules.load()
+from dockgate.aws.functions.settings import from_environment
+from dockgate.findings import inspector
+from dockgate.reports import load
+load("html"), load("json")
+foreign = {name.partition(".")[0] for name in set(sys.modules) - standard} - set(sys.stdlib_module_names) - {"dockgate"}
+assert not foreign, foreign
+print("ok")
+"""
+
+
+def test_it_runs_alone(packed: bytes, tmp_path: Path) -> None:
+    """Isolated, out of the archive itself, with nothing installed: boto3 is asked for at the first event alone."""
+    file = tmp_path / "functions.zip"
+    file.write_bytes(packed)
+    functions = Stack(MODES["whole"]).of("AWS::Lambda::Function").values()
+    handlers = [one["Handler"] for one in functions]
+    assert {one.rpartition(".")[0] for one in handlers} == {"dockgate.aws.functions.handlers"}
+    names = [one.rpartition(".")[2] for one in handlers]
+    ran = subprocess.run(
+        [sys.executable, "-I", "-c", ALONE, str(file), *names],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "ok\n"), ran.stderr
