@@ -6,7 +6,7 @@ resolves it, makes what `status` and `destroy` look at in moto, and can be told 
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.awsrequest import AWSResponse
+from botocore.handlers import BUILTIN_HANDLERS, REGISTER_FIRST
 from moto import mock_aws
 from tests.aws.fakes.model import faults, operation
 from tests.aws.stack.cloudformation import Stack, parse
@@ -49,10 +50,12 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
 
 @dataclass
 class Formation:
-    """`fails` is (logical name, reason): the next create, update or delete fails there. `denied` are operations, of
-    any service, that the caller may not do. `called` is every call of any service, in order."""
+    """`slow` stacks are seen under way before they are at rest. `fails` is (logical name, reason): the next create,
+    update or delete fails there. `denied` are operations, of any service, that the caller may not do. `called` is every
+    call of any service, in order."""
 
     client: Any
+    slow: bool = True
     stacks: dict[str, Made] = field(default_factory=dict)
     fails: tuple[str, str] | None = None
     denied: set[str] = field(default_factory=set)
@@ -67,7 +70,7 @@ class Formation:
         name = request["StackName"]
         made = self._known(name)
         if made.moves:
-            made.state = made.moves.pop(0)
+            made.state, made.moves = (made.moves[0], made.moves[1:]) if self.slow else (made.moves[-1], [])
             if made.state == "DELETE_COMPLETE":
                 del self.stacks[name]
                 made = self._known(name)
@@ -144,6 +147,16 @@ class Formation:
                 for name, (kind, physical) in made.physical.items()
             ]
         }
+
+    def get_pipeline_state(self, request: dict[str, Any]) -> dict[str, Any]:
+        """CodePipeline's, which moto does not have: the first stage has run."""
+        made = next(one for one in self.stacks.values() if one.outputs.get("PipelineName") == request["name"])
+        (pipeline,) = Stack(made.parameters, parse(made.template)).of("AWS::CodePipeline::Pipeline").values()
+        names = [stage["Name"] for stage in pipeline["Stages"]]
+        ran = {
+            "latestExecution": {"pipelineExecutionId": "5e2a1c0d-0000-4000-8000-000000000001", "status": "Succeeded"}
+        }
+        return {"stageStates": [{"stageName": name, **(ran if name == "Source" else {})} for name in names]}
 
     def _known(self, name: str) -> Made:
         if name not in self.stacks:
@@ -264,30 +277,48 @@ def _session() -> Any:
 def _watched(name: str, formation: Formation) -> Any:
     """A client whose calls are recorded, may be denied, and go to our CloudFormation where they are for it."""
     client = _session().client(name)
+    keep, call = _hooks(formation)
+    client.meta.events.register_first("provide-client-params.*", keep)
+    client.meta.events.register_first("before-call.*.*", call)
+    return client
 
+
+@contextmanager
+def everywhere(formation: Formation) -> Iterator[None]:
+    """The same for every client that is made meanwhile, as moto does it: for commands, which make their own."""
+    keep, call = _hooks(formation)
+    hooks = [("provide-client-params", keep, REGISTER_FIRST), ("before-call", call, REGISTER_FIRST)]
+    BUILTIN_HANDLERS.extend(hooks)
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            BUILTIN_HANDLERS.remove(hook)
+
+
+def _hooks(formation: Formation) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def keep(params: dict[str, Any], model: Any, context: dict[str, Any], **more: Any) -> None:
         context["asked"] = params
-        formation.called.append((name, model.name, params))
+        formation.called.append((model.service_model.service_name, model.name, params))
 
     def call(model: Any, context: dict[str, Any], **more: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
+        service = model.service_model.service_name
         if model.name in formation.denied:
             return _refused("AccessDenied", f"User: arn:aws:iam::{ID}:user/dev is not authorized")
-        if name != "cloudformation":
+        if service not in ("cloudformation", "codepipeline"):
             return None
         asked = json.loads(json.dumps(context["asked"]))
-        formation.faults += faults(operation(name, model.name).input_shape, asked, model.name)
+        formation.faults += faults(operation(service, model.name).input_shape, asked, model.name)
         try:
             answer = formation.answer(model.name, asked)
         except Refusal as refusal:
             return _refused(refusal.code, str(refusal))
-        shape = operation(name, model.name).output_shape
+        shape = operation(service, model.name).output_shape
         if shape is not None:
             formation.faults += faults(shape, answer, f"answer of {model.name}")
         return AWSResponse("", 200, {}, None), {**answer, "ResponseMetadata": {"HTTPStatusCode": 200}}
 
-    client.meta.events.register_first("provide-client-params.*", keep)
-    client.meta.events.register_first("before-call.*.*", call)
-    return client
+    return keep, call
 
 
 def _refused(code: str, message: str) -> tuple[AWSResponse, dict[str, Any]]:

@@ -19,7 +19,7 @@ from dockgate.core.policy import of_bytes, of_rules
 from dockgate.definitions.policy import builtin, policy
 
 ROOT = Path(__file__).parents[3]
-NEEDS_CEL = "expression: {reject: 'findings.size() > 3', reason: too many}"
+NEEDS_CEL = "expression: [{when: 'findings.size() > 3', message: too many}]"
 BUILD = """
 import hashlib, sys
 from dockgate.bootstrap import aws
@@ -44,7 +44,7 @@ def test_it_is_small(packed: bytes) -> None:
 
 def test_a_policy_that_would_make_it_large_is_refused() -> None:
     """Told when packing, not by slow starts."""
-    names = [hashlib.sha256(str(one).encode()).hexdigest() for one in range(40_000)]
+    names = [{"name": hashlib.sha256(str(one).encode()).hexdigest(), "versions": ""} for one in range(40_000)]
     large = of_rules("large", {"forbidden_packages": [{"packages": names, "action": "reject"}]})
     with pytest.raises(UsageError, match="bytes"):
         archive.build(large, rules.load())

@@ -327,6 +327,13 @@ def test_status_tells_what_waits_and_what_failed(cloud: Cloud) -> None:
     assert found.outputs["TableName"] == "approvals"
 
 
+def test_status_of_a_whole_stack_tells_how_its_pipeline_stands(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    stages = aws.state(cloud.account, "gate").stages
+    assert list(stages) == ["Source", "Build", "ContainerVulnerabilityAssessment", "Deploy"]
+    assert (stages["Source"], stages["Build"]) == ("Succeeded", "never ran")
+
+
 def test_status_of_no_stack(cloud: Cloud) -> None:
     with pytest.raises(NotFoundError, match="no stack 'gate' in eu-west-1"):
         aws.state(cloud.account, "gate")

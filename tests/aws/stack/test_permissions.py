@@ -1,0 +1,104 @@
+"""What docs/aws.md says that a deployer needs, held against what is called and what the resource types need."""
+
+import json
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import cfnlint
+import pytest
+from tests.aws.stack.cloud import ID, REGION, SOON, Cloud
+from tests.aws.stack.cloudformation import ours
+
+from dockgate.aws.stack.permissions import ACTIONS
+from dockgate.bootstrap import aws
+from dockgate.core.errors import DeployError
+
+ROOT = Path(__file__).parents[3]
+SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"
+UNUSED = ("elasticfilesystem", "firehose", "kinesis", "kms", "s3files", "s3tables")
+"""services that the types can have to do with, and our resources do not: keys, streams, file systems"""
+
+
+def policy() -> dict[str, Any]:
+    (text,) = re.findall(r"(?ms)^```json\n(.+?)^```$", (ROOT / "docs" / "aws.md").read_text())
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def allowed() -> list[str]:
+    actions: list[str] = []
+    for statement in policy()["Statement"]:
+        given = statement["Action"]
+        actions += given if isinstance(given, list) else [given]
+    return actions
+
+
+def missing(needed: set[str]) -> list[str]:
+    patterns = allowed()
+    return sorted(action for action in needed if not any(fnmatchcase(action, pattern) for pattern in patterns))
+
+
+def needed_by_types() -> dict[str, set[str]]:
+    """By AWS's schemas of the resource types, as cfn-lint has them."""
+    types = {one["Type"] for one in ours()["Resources"].values()}
+    schemas = [json.loads(file.read_text()) for file in sorted((SCHEMAS / "resources").glob("*.json"))]
+    return {
+        schema["typeName"]: {
+            action
+            for name, handler in schema.get("handlers", {}).items()
+            if name != "list"
+            for action in handler.get("permissions", [])
+        }
+        for schema in schemas
+        if schema.get("typeName") in types
+    }
+
+
+def test_every_call_that_the_commands_make_has_its_permission_on_record(cloud: Cloud) -> None:
+    """One run through everything that they can do."""
+    network = ["VpcId=vpc-12345678", "SubnetIds=subnet-12345678"]
+    cloud.client("ssm").put_parameter(
+        Name="/dockgate/policy", Value=aws.policy_document("default").decode(), Type="String"
+    )
+    cloud.formation.fails = ("Table", "no")
+    with pytest.raises(DeployError):
+        aws.deployed(cloud.account, "gate", "ssm:/dockgate/policy", None, network, True, print, SOON)
+    aws.deployed(cloud.account, "gate", "ssm:/dockgate/policy", None, network, True, print, SOON)
+    aws.deployed(cloud.account, "gate", "default", None, [], False, print, SOON)
+    aws.deployed(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
+    aws.state(cloud.account, "gate")
+    manifest = '{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "layers": []}'
+    cloud.client("ecr").put_image(repositoryName="dockgate-app", imageManifest=manifest, imageTag="1")
+    aws.contents(cloud.account, "gate")
+    aws.destroyed(cloud.account, "gate", print, SOON)
+    assert cloud.operations() == set(ACTIONS)
+
+
+def test_the_page_allows_every_call() -> None:
+    assert missing(set(ACTIONS.values())) == []
+
+
+def test_the_page_allows_what_the_resource_types_need() -> None:
+    needed = {action for actions in needed_by_types().values() for action in actions}
+    assert missing({action for action in needed if action.partition(":")[0] not in UNUSED}) == []
+
+
+def test_the_schemas_know_nearly_all_types() -> None:
+    """The control of the test above: it would pass if they knew none."""
+    told = {name for name, actions in needed_by_types().items() if actions}
+    types = {one["Type"] for one in ours()["Resources"].values()}
+    assert types - told <= {"AWS::CodeBuild::Project"}
+
+
+def test_the_page_allows_on_all_resources_only_what_it_names_one_by_one() -> None:
+    for statement in policy()["Statement"]:
+        if statement["Resource"] == "*":
+            assert [action for action in statement["Action"] if "*" in action] == []
+
+
+def test_the_bucket_beside_the_stack_is_named_after_it(cloud: Cloud) -> None:
+    aws.deployed(cloud.account, "gate", "", None, ["CreatePipeline=false", "ApprovalActions=a/b/c"], False, print, SOON)
+    assert fnmatchcase(f"gate-dockgate-{ID}-{REGION}", "gate-*")
+    assert cloud.formation.stacks["gate"].parameters["ArchiveBucket"] == f"gate-dockgate-{ID}-{REGION}"

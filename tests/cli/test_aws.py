@@ -1,0 +1,156 @@
+"""`dockgate aws`: what people type and read. What the commands do in an account is for tests/aws/stack."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from tests.aws.stack.cloud import ID, REGION, Cloud, cloud, everywhere
+from tests.cli.conftest import Dockgate
+
+from dockgate import rules
+from dockgate.cli.main import root
+from dockgate.core.policy import of_bytes
+from dockgate.definitions.policy import builtin
+
+ALONE = ("--parameter", "CreatePipeline=false", "--parameter", "ApprovalActions=shop/Assess/Gate")
+
+
+@pytest.fixture(autouse=True)
+def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing of the machine's own AWS settings is seen, and nobody is asked for credentials over a network."""
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+
+@pytest.fixture(name="cloud")
+def _cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """An account that commands reach by the environment alone."""
+    with cloud() as made, everywhere(made.formation):
+        made.formation.slow = False
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        monkeypatch.setenv("AWS_REGION", REGION)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+        yield made
+        assert made.formation.faults == []
+
+
+def test_the_template_is_written(dockgate: Dockgate, tmp_path: Path) -> None:
+    shown = dockgate("aws", "template")
+    assert shown.code == 0
+    assert shown.out.startswith("AWSTemplateFormatVersion")
+    assert dockgate("aws", "template", "--output", str(tmp_path / "stack.yaml")).out == ""
+    assert (tmp_path / "stack.yaml").read_text() == shown.out
+
+
+def test_the_archive_is_written_the_same_each_time(dockgate: Dockgate, tmp_path: Path) -> None:
+    for name in ("one.zip", "two.zip"):
+        ran = dockgate("aws", "package", "--output", str(tmp_path / name))
+        assert ran.code == 0
+        assert ran.out.endswith(" bytes\n")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+
+
+def test_a_policy_is_written_as_s3_and_ssm_hold_it(dockgate: Dockgate, tmp_path: Path) -> None:
+    shown = dockgate("aws", "policy", "default")
+    assert shown.code == 0
+    assert of_bytes(shown.out.encode()) == builtin("default", rules.load())
+    dockgate("aws", "policy", "default", "--output", str(tmp_path / "policy.json"))
+    assert (tmp_path / "policy.json").read_bytes() == shown.out.encode()
+
+
+@pytest.mark.parametrize("command", [("policy",), ("package", "--output", "functions.zip", "--policy")])
+def test_a_rule_that_cannot_run_in_lambda_is_refused_by_name(
+    dockgate: Dockgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ours.yaml").write_text("expression: [{when: 'findings.size() > 3', message: too many}]")
+    ran = dockgate("aws", *command, "ours.yaml")
+    assert ran.code == 2
+    assert "expression (needs cel-expr-python" in ran.err
+    assert not Path("functions.zip").exists()
+
+
+def test_without_a_region_it_is_told_how_to_give_one(dockgate: Dockgate) -> None:
+    ran = dockgate("aws", "status", "--stack", "gate")
+    assert (ran.code, ran.err) == (2, "error: No AWS region is set.\n       Give --region, or set AWS_REGION.\n")
+
+
+def test_without_credentials_it_is_told_how_to_get_some(dockgate: Dockgate) -> None:
+    ran = dockgate("aws", "status", "--stack", "gate", "--region", REGION)
+    assert ran.code == 2
+    assert "no AWS credentials" in ran.err
+    assert "aws sso login" in ran.err
+
+
+def test_a_profile_that_is_not_there_is_told(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    ran = dockgate("aws", "status", "--stack", "gate", "--region", REGION)
+    assert ran.code == 2
+    assert "nobody" in ran.err
+    assert "AWS_PROFILE" in ran.err
+
+
+def test_without_boto3_it_is_told_how_to_install_it() -> None:
+    code = (
+        "import sys; sys.modules.update(boto3=None, botocore=None)\n"
+        "from dockgate.cli.main import run\n"
+        "sys.exit(run(['aws', 'status', '--stack', 'gate', '--region', 'eu-west-1']))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr == "error: boto3 is not installed.\n       Install it: pip install 'dockgate[aws]'\n"
+
+
+def test_a_stack_from_nothing_to_nothing(dockgate: Dockgate, cloud: Cloud) -> None:
+    made = dockgate("aws", "deploy", "--stack", "gate", *ALONE)
+    assert (made.code, made.out) == (0, "gate: deployed\n  dockgate aws status --stack gate\n")
+    assert "creating the stack gate" in made.err
+    assert dockgate("aws", "deploy", "--stack", "gate").out.startswith("gate: unchanged")
+    shown = dockgate("aws", "status", "--stack", "gate")
+    for text in ("CREATE_COMPLETE", "BASIC", "approvals waiting", "ApprovalTopicArn"):
+        assert text in shown.out
+    facts = json.loads(dockgate("aws", "status", "--stack", "gate", "-o", "json").out)
+    assert (facts["state"], facts["waiting"], facts["stages"]) == ("CREATE_COMPLETE", 0, {})
+    gone = dockgate("aws", "destroy", "--stack", "gate", "--yes")
+    assert gone.code == 0
+    assert gone.out.startswith("stack gate\nbucket ")
+    assert gone.out.endswith("gate: gone\n")
+    again = dockgate("aws", "destroy", "--stack", "gate", "--yes")
+    assert (again.code, again.out) == (0, f"gate: there is nothing of it in {REGION}\n")
+
+
+def test_destroy_asks_first(dockgate: Dockgate, cloud: Cloud) -> None:
+    dockgate("aws", "deploy", "--stack", "gate", *ALONE)
+    said = CliRunner().invoke(root, ["aws", "destroy", "--stack", "gate"], input="n\n")
+    assert said.exit_code == 1
+    assert "Delete all of this?" in said.output
+    assert f"bucket gate-dockgate-{ID}-{REGION}" in said.output
+    assert "gate" in cloud.formation.stacks
+    said = CliRunner().invoke(root, ["aws", "destroy", "--stack", "gate"], input="y\n")
+    assert said.exit_code == 0
+    assert cloud.formation.stacks == {}
+
+
+def test_a_refusal_names_the_permission_and_the_page(dockgate: Dockgate, cloud: Cloud) -> None:
+    cloud.formation.denied = {"CreateStack"}
+    ran = dockgate("aws", "deploy", "--stack", "gate", *ALONE)
+    assert ran.code == 2
+    assert "It needs the permission cloudformation:CreateStack; docs/aws.md lists" in ran.err
+
+
+def test_the_template_that_is_deployed_is_the_one_that_is_shown(dockgate: Dockgate, cloud: Cloud) -> None:
+    dockgate("aws", "deploy", "--stack", "gate", *ALONE)
+    shown = dockgate("aws", "template").out
+    (url,) = (asked["TemplateURL"] for _, name, asked in cloud.formation.called if name == "CreateStack")
+    assert url.endswith(f"/templates/{hashlib.sha256(shown.encode()).hexdigest()}.yaml")
+    assert yaml.compose(shown, yaml.CSafeLoader) is not None
