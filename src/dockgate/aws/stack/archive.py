@@ -34,8 +34,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def build(policy: Policy, rules: Iterable[Rule]) -> bytes:
-    """The archive, with the policy in canonical form. Raises UsageError as `refuse` does, and for a policy that makes the
-    archive too large."""
+    """The archive, with the policy in canonical form. Raises UsageError as `refuse` does, or when it is too large."""
     refuse(policy, rules)
     package = resources.files("dockgate")
     members = {f"dockgate/{name}": data for name, data in _sources(package)}
