@@ -10,8 +10,10 @@ from scripts import docs
 
 from dockgate import rules
 from dockgate.aws.functions.settings import VARIABLES
+from dockgate.bootstrap import examples
 from dockgate.config import FEED_PREFIX, SETTINGS
 from dockgate.definitions import asking, documents, policy
+from dockgate.definitions.examples import Example, Excuse, Expected, Finding, Image
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -55,6 +57,15 @@ def test_what_a_repository_may_ask_is_shown_as_it_may() -> None:
     assert wish.rules.keys() == {"max_findings"}
     for text in _examples("yaml", "policy-server.md"):
         documents.read(text, "policy-server.md")
+
+
+def test_the_examples_of_a_policy_that_are_shown_hold() -> None:
+    (shown,) = _examples("yaml examples", "policy-server.md")
+    outcomes = examples.test(shown, "policy-server.md").outcomes
+    assert [(one.name, one.problems) for one in outcomes if one.problems] == []
+    page = (ROOT / "docs" / "policy-server.md").read_text()
+    for model in (Example, Expected, Finding, Image, Excuse):
+        assert [key for key in model.model_fields if f"`{key}`" not in page] == [], model
 
 
 def test_every_rule_has_a_row() -> None:

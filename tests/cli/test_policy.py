@@ -1,5 +1,6 @@
 """`dockgate policy`, as far as a server answers."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,60 @@ def test_a_policy_is_removed(dockgate: Dockgate, server: FakeServer) -> None:
     ran = dockgate("policy", "remove", "strict", "--comment", "too strict", "--if-version", "2")
     assert (ran.code, ran.out) == (0, "strict: removed, version 3\n")
     assert (server.asked[-1].query, server.asked[-1].headers["If-Match"]) == ({"comment": "too strict"}, '"2"')
+
+
+# --- without a server ------------------------------------------------------------------------------------------------
+
+EXAMPLES = """\
+kind: Policy
+name: strict
+rules:
+  max_findings: {HIGH: 0}
+examples:
+  - name: a HIGH rejects
+    findings: [{id: CVE-2025-1, package: "pkg:npm/a@1.0.0", severity: HIGH}]
+    expect: Rejected
+"""
+
+
+def test_the_schema_is_printed(dockgate: Dockgate) -> None:
+    ran = dockgate("policy", "schema")
+    assert ran.code == 0
+    assert json.loads(ran.out)["title"] == "Dockgate policy"
+
+
+def test_a_file_is_checked_with_the_line_of_what_is_wrong(dockgate: Dockgate, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(EXAMPLES)
+    bad.write_text(TEXT.replace("HIGH", "HIHG"))
+    assert dockgate("policy", "check", str(good)).out == f"{good}: strict, 3 rules\n"
+    ran = dockgate("policy", "check", str(good), str(bad))
+    assert ran.code == 2
+    assert f"{bad}:2: max_findings.HIHG: " in ran.err
+
+
+def test_examples_are_run_like_tests(dockgate: Dockgate, tmp_path: Path) -> None:
+    file = tmp_path / "strict.yaml"
+    file.write_text(EXAMPLES)
+    ran = dockgate("policy", "test", str(file))
+    assert (ran.code, ran.out.splitlines()[1:]) == (0, ["  ✓ a HIGH rejects", "1 example, all hold"])
+    file.write_text(EXAMPLES.replace("Rejected", "Approved"))
+    ran = dockgate("policy", "test", str(file))
+    assert ran.code == 1
+    assert "  ✗ a HIGH rejects (line 6)" in ran.out
+    assert "expected Approved, was Rejected: 1 HIGH finding, at most 0 allowed" in ran.out
+    ran = dockgate("policy", "test", str(file), "-o", "json")
+    assert (ran.code, json.loads(ran.out)[0]["passed"]) == (1, False)
+    file.write_text(EXAMPLES.replace("Rejected", "Maybe"))
+    ran = dockgate("policy", "test", str(file))
+    assert (ran.code, ran.out) == (2, "")
+    assert "strict.yaml:8: examples.0.expect" in ran.err
+
+
+def test_a_whole_document_is_a_policy_for_the_gate_too(dockgate: Dockgate, tmp_path: Path) -> None:
+    """Whatever the file is called: `gate` gets as far as the database that there is none of."""
+    file = tmp_path / "other-name.yaml"
+    file.write_text(EXAMPLES)
+    ran = dockgate("gate", "sbom:none", "--policy", str(file))
+    assert ran.code == 2
+    assert "other-name" not in ran.err

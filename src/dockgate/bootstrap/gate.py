@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from dockgate import __version__, ecosystems, rules
 from dockgate.bootstrap.accepted import narrow
@@ -74,9 +75,19 @@ def policy_of(given: str) -> Policy:
         return policies.builtin(given, held)
     file = Path(given)
     try:
-        return policies.policy(file.read_text("utf-8"), file.stem, held, given)
+        return policies.read(file.read_text("utf-8"), file.stem, held, given)
     except FileNotFoundError:
         names = ", ".join(policies.BUILTIN)
         raise NotFoundError(f"There is no policy {given!r}.", f"Name a YAML file, or one of: {names}.") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{given} is not UTF-8: {error}.", "Save the policy as UTF-8.") from error
+
+
+def read_policy(text: str, file: Path) -> Policy:
+    """The policy in a file's text, called as the file is without its suffix, or as it calls itself. DefinitionError."""
+    return policies.read(text, file.stem, rules.load(), str(file))
+
+
+def policy_schema() -> dict[str, Any]:
+    """The JSON Schema of policies."""
+    return policies.schema(rules.load())

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 from dockgate.core.errors import ConflictError, DefinitionError, NotFoundError, UsageError
 from dockgate.core.policy import PolicyVersion, combined, of_rules, parted
@@ -54,6 +55,10 @@ class Policies:
 
     def names(self) -> list[str]:
         return [one.name for one in self.present()]
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of what may be put."""
+        return definitions.schema(self._rules)
 
     def read(self, text: str, name: str, file: str = "") -> Policy:
         """The policy that may be put under this name. Raises DefinitionError, ConflictError and UsageError as

@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from dockgate.cli import times
+from dockgate.cli import policy_files, times
 from dockgate.cli.client import Client
 from dockgate.cli.listing import as_json, brief, form, now, table
 
@@ -119,3 +119,7 @@ def _row(name: str, one: Any) -> tuple[str, str, str, str, str]:
     if not one["version"]:
         return name, "-", "-", one["changed_by"], "comes with Dockgate"
     return name, str(one["version"]), times.short(one["changed_at"], now()), one["changed_by"], one["comment"]
+
+
+for one in (policy_files.schema, policy_files.check, policy_files.run_examples):
+    command.add_command(one)

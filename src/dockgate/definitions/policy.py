@@ -36,6 +36,16 @@ def policy(text: str, name: str, rules: Sequence[Rule], file: str = "") -> Polic
     return found
 
 
+def read(text: str, name: str, rules: Sequence[Rule], file: str = "") -> Policy:
+    """Likewise, but a whole document is called as it calls itself: `name` is for a bare mapping."""
+    from dockgate.definitions.yaml import load
+
+    document = load(text, file or f"{name}.yaml")
+    if is_whole(document):
+        return of_document(document, rules)[1]
+    return of_mapping(document, (), name, rules)
+
+
 def is_whole(document: "Document") -> bool:
     """Whether it is a document `kind: Policy`, and no bare mapping of rules."""
     return isinstance(document.value, dict) and "kind" in document.value

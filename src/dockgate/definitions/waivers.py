@@ -8,7 +8,7 @@ from dockgate.core.errors import UsageError
 from dockgate.core.verdict import Waiver
 
 if TYPE_CHECKING:
-    from dockgate.definitions.yaml import Document
+    from dockgate.definitions.yaml import Document, Location
 
 _NOT_GIVEN = ("created_at", "created_by")
 KEYS = tuple(field.name for field in fields(Waiver) if field.name not in _NOT_GIVEN)
@@ -25,27 +25,28 @@ def read(text: str, name: str) -> tuple[Waiver, ...]:
         raise document.error((), "this is no list of waivers", "Begin each with a dash.")
     found: dict[str, Waiver] = {}
     for number, given in enumerate(document.value):
-        waiver = _waiver(document, number, given)
+        waiver = of(document, (number,), given)
         if waiver.id in found:
             raise document.error((number, "id"), f"a second waiver {waiver.id!r}", "Give each its own id.")
         found[waiver.id] = waiver
     return tuple(found.values())
 
 
-def _waiver(document: "Document", number: int, given: Any) -> Waiver:
+def of(document: "Document", here: "Location", given: Any) -> Waiver:
+    """The waiver that stands at `here`. DefinitionError."""
     if not isinstance(given, dict):
-        raise document.error((number,), "a waiver is a mapping", f"Its keys: {', '.join(KEYS)}.")
+        raise document.error(here, "a waiver is a mapping", f"Its keys: {', '.join(KEYS)}.")
     for key, value in given.items():
         if key not in KEYS:
-            raise document.error((number, key), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
+            raise document.error((*here, key), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
         if key == "until_fixed" and not isinstance(value, bool):
-            raise document.error((number, key), "this is neither true nor false")
+            raise document.error((*here, key), "this is neither true nor false")
         if key != "until_fixed" and not isinstance(value, str):
-            raise document.error((number, key), "this is no text")
-    waiver = Waiver(**{"id": f"{document.name}:{document.line((number,))}", "owner": "", "reason": "", **given})
+            raise document.error((*here, key), "this is no text")
+    waiver = Waiver(**{"id": f"{document.name}:{document.line(here)}", "owner": "", "reason": "", **given})
     try:
         waivers.check(waiver)
     except UsageError as error:
         key, _, reason = str(error).partition(": ")
-        raise document.error((number, key), reason, error.advice) from None
+        raise document.error((*here, key), reason, error.advice) from None
     return waiver

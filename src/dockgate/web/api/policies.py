@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -47,6 +48,12 @@ class PolicyView:
 def policies(who: Reader, server: TheServer) -> list[PolicySummary]:
     """The policies that there are, those that come with Dockgate first."""
     return [_summary(one) for one in server.policies.present()]
+
+
+@router.get("/policies/schema")
+def schema(who: Reader, server: TheServer) -> dict[str, Any]:
+    """The JSON Schema of policies, for editors."""
+    return server.policies.schema()
 
 
 @router.get("/policies/{name}")

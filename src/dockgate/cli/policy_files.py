@@ -1,0 +1,69 @@
+"""`dockgate policy schema`, `check` and `test`: policies in files, without a server."""
+
+import json
+from pathlib import Path
+
+import click
+
+from dockgate.cli.listing import as_json, form
+from dockgate.core.errors import UsageError
+
+
+@click.command()
+def schema() -> None:
+    """The JSON Schema of policies, for editors."""
+    from dockgate.bootstrap import gate
+
+    click.echo(json.dumps(gate.policy_schema(), indent=2))
+
+
+@click.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+def check(files: tuple[Path, ...]) -> None:
+    """Check policies without a server: exits 2 at the first that cannot be understood."""
+    from dockgate.bootstrap import gate
+
+    for file in files:
+        found = gate.read_policy(_text(file), file)
+        click.echo(f"{file}: {found.name}, {len(found.rules)} rules")
+
+
+@click.command("test")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@form
+@click.pass_context
+def run_examples(context: click.Context, files: tuple[Path, ...], form: str) -> None:
+    """Judge a policy's own examples. Exits 0 when all hold, 1 when one does not, 2 when a file cannot be understood.
+
+    FILE is a policy with `examples`, or a file that names a policy beside its examples.
+    """
+    from dockgate.bootstrap import examples
+    from dockgate.core.canonical import plain
+
+    tested = [examples.test(_text(file), str(file)) for file in files]
+    if form == "json":
+        as_json([{**plain(one), "passed": one.passed} for one in tested])
+    else:
+        for one in tested:
+            _show(one.policy, one.file, [(each.name, each.line, each.problems) for each in one.outcomes])
+    context.exit(0 if all(one.passed for one in tested) else 1)
+
+
+def _show(policy: str, file: str, outcomes: list[tuple[str, int, tuple[str, ...]]]) -> None:
+    from dockgate.bootstrap.reports import clean
+
+    click.echo(f"{file}: the policy {policy}")
+    for name, line, problems in outcomes:
+        click.echo(clean(f"  {'✗' if problems else '✓'} {name}{f' (line {line})' if problems else ''}"))
+        for problem in problems:
+            click.echo(clean(f"      {problem}"))
+    failed = sum(bool(problems) for _, _, problems in outcomes)
+    count = f"{len(outcomes)} example{'s' if len(outcomes) != 1 else ''}"
+    click.echo(f"{count}, {failed} failed" if failed else f"{count}, all hold")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8: {error}.", "Save the policy as UTF-8.") from error
