@@ -1,14 +1,16 @@
 """What every store promises of approvals. Each changing call is made twice."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, at_gate, key, opened
 
-from dockgate.core.approvals import Answer, ApprovalState
-from dockgate.core.errors import NotFoundError
+from dockgate.core.approvals import Answer, ApprovalState, Approvers, Vote
+from dockgate.core.errors import ConflictError, NotFoundError
 from dockgate.core.events import Event, EventKind
+from dockgate.core.people import Principal, Role, Token
 from dockgate.core.pipeline import State
 from dockgate.core.stores import Store
 
@@ -162,3 +164,55 @@ def test_an_image_is_answerable_when_its_scan_is_over_and_somebody_waits(store: 
     assert list(store.approvals.answerable()) == [IMAGE]
     store.approvals.settle("a", REJECTED, LATER)
     assert list(store.approvals.answerable()) == []
+
+
+@pytest.fixture
+def asked(store: Store) -> Store:
+    """One approval that waits for people, and its action."""
+    store.principals.begin(Principal("ann", (Role.ADMIN,)), Token("a", "ann", "", "", ""))
+    store.principals.add(Principal("ben", (Role.APPROVER,)))
+    at_gate(store)
+    approvers = Approvers(("ann",), (Role.APPROVER,), 2)
+    store.approvals.add(replace(approval(str(key("Approve"))), approvers=approvers, committers=("cid@example.org",)))
+    store.executions.wait(key("Approve"))
+    return store
+
+
+def test_whom_it_waits_for_is_kept(asked: Store) -> None:
+    kept = asked.approvals.get(str(key("Approve")))
+    assert kept.approvers == Approvers(("ann",), (Role.APPROVER,), 2)
+    assert kept.committers == ("cid@example.org",)
+    for _ in range(2):
+        asked.approvals.passed(kept.id, APPROVED)
+    waits = asked.approvals.get(kept.id)
+    assert (waits.state, waits.verdict, waits.summary) == (ApprovalState.WAITING, "sha256:verdict", "nothing found")
+
+
+def test_a_persons_first_vote_stands(asked: Store) -> None:
+    approval_id = str(key("Approve"))
+    yes = Vote(approval_id, "ann", True, "fine", NOW)
+    assert asked.approvals.vote(yes) == yes
+    assert asked.approvals.vote(Vote(approval_id, "ann", False, "no", LATER)) == yes
+    asked.approvals.vote(Vote(approval_id, "ben", True, "", LATER))
+    assert [(vote.who, who.name) for vote, who in asked.approvals.votes(approval_id)] == [
+        ("ann", "ann"),
+        ("ben", "ben"),
+    ]
+    assert asked.approvals.get(approval_id).state is ApprovalState.WAITING
+
+
+def test_one_no_rejects_and_finishes_the_action_that_waits(asked: Store) -> None:
+    approval_id = str(key("Approve"))
+    told: list[str] = []
+    asked.approvals.watch(told.extend)
+    no = Vote(approval_id, "ben", False, "not before the holidays", LATER)
+    for _ in range(2):
+        assert asked.approvals.vote(no) == no
+    settled = asked.approvals.get(approval_id)
+    assert (settled.state, settled.decided_by, settled.settled_at) == (ApprovalState.REJECTED, "ben", LATER)
+    assert asked.executions.run(key("Approve")).state is State.FAILED
+    assert told == [approval_id]
+    with pytest.raises(ConflictError, match="settled"):
+        asked.approvals.vote(Vote(approval_id, "ann", True, "", LATER))
+    asked.approvals.passed(approval_id, APPROVED)
+    assert asked.approvals.get(approval_id) == settled

@@ -1,5 +1,7 @@
 """The YAML that people write: what it becomes, and what each mistake is told."""
 
+import re
+
 import pytest
 
 from dockgate.core.errors import DefinitionError
@@ -118,3 +120,34 @@ def test_a_source_belongs_into_the_first_stage_and_nothing_else_does() -> None:
     )
     with pytest.raises(DefinitionError, match="a source action in stage 4"):
         read(text, "p.yaml")
+
+
+@pytest.mark.parametrize(
+    ("approvers", "where", "said"),
+    [
+        ("{principals: [ann], count: 2}", "approvers.count", "2 approvals of 1 principals"),
+        ("{roles: [viewer]}", "approvers.roles.0", "may not decide"),
+        ("{roles: [boss]}", "approvers.roles.0", "Input should be"),
+        ("{count: 0}", "approvers.count", "greater than or equal to 1"),
+        ("{people: [ann]}", "approvers", "unknown key 'people'"),
+        ("{principals: ['a b']}", "approvers.principals.0", "match"),
+    ],
+)
+def test_approvers_who_cannot_be_enough_are_refused_at_their_line(approvers: str, where: str, said: str) -> None:
+    text = PIPELINE.replace("timeout: 90m", f"timeout: 90m\n        approvers: {approvers}")
+    line = next(number for number, text in enumerate(text.splitlines(), 1) if "approvers:" in text)
+    with pytest.raises(DefinitionError, match=re.escape(said)) as error:
+        read(text, "p.yaml")
+    assert str(error.value).startswith(f"p.yaml:{line}: stages.2.actions.0.{where}")
+
+
+def test_approvers_are_kept_as_they_are_written() -> None:
+    text = PIPELINE.replace("timeout: 90m", "timeout: 90m\n        approvers: {principals: [ann], roles: [security]}")
+    pipeline = read(text, "p.yaml")
+    assert isinstance(pipeline, Pipeline)
+    assert pipeline.action("Gate", "Approval").configuration["approvers"] == {
+        "principals": ["ann"],
+        "roles": ["security"],
+        "count": 1,
+        "exclude_committer": True,
+    }

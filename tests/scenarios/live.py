@@ -145,18 +145,26 @@ class Live:
         assert code is None or result.returncode == code, f"{arguments}: {result.stdout}{result.stderr}"
         return result.stdout
 
+    @property
+    def authorization(self) -> dict[str, str]:
+        """What a request shows of the token in the environment, if there is one."""
+        token = self.environment.get("DOCKGATE_TOKEN")
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
     def get(self, path: str) -> Any:
-        answer = httpx.get(f"{self.url}/api/v1{path}", timeout=30)
+        answer = httpx.get(f"{self.url}/api/v1{path}", headers=self.authorization, timeout=30)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def post(self, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Any:
-        answer = httpx.post(f"{self.url}/api/v1{path}", json=body, headers=headers, timeout=120)
+        answer = httpx.post(
+            f"{self.url}/api/v1{path}", json=body, headers={**self.authorization, **(headers or {})}, timeout=120
+        )
         assert answer.is_success, answer.text
         return answer.json()
 
     def put(self, path: str, text: str) -> Any:
-        answer = httpx.put(f"{self.url}/api/v1{path}", content=text, timeout=30)
+        answer = httpx.put(f"{self.url}/api/v1{path}", content=text, headers=self.authorization, timeout=30)
         assert answer.is_success, answer.text
         return answer.json()
 
@@ -166,7 +174,9 @@ class Live:
         return answer.json()
 
     def apply(self, text: str, name: str = "document.yaml") -> Any:
-        answer = httpx.post(f"{self.url}/api/v1/apply", params={"name": name}, content=text, timeout=30)
+        answer = httpx.post(
+            f"{self.url}/api/v1/apply", params={"name": name}, content=text, headers=self.authorization, timeout=30
+        )
         assert answer.is_success, answer.text
         return answer.json()
 

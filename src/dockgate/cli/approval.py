@@ -1,4 +1,4 @@
-"""`dockgate approval`: who waits for a verdict, and a person's no."""
+"""`dockgate approval`: who waits for a verdict, and what people say."""
 
 import getpass
 
@@ -12,7 +12,8 @@ from dockgate.core.approvals import Approval, ApprovalState
 
 @click.group()
 def command() -> None:
-    """Approvals: what waits for a verdict. Only a verdict approves; a person can reject."""
+    """Approvals: what waits for a verdict, and for people where they are asked. Without a verdict nothing is
+    approved."""
 
 
 @command.command("list")
@@ -56,6 +57,7 @@ def show(approval_id: str, form: str) -> None:
             ("summary", approval.summary),
             ("image", f"{approval.repository}@{approval.image}"),
             ("policy", brief(approval.policy)),
+            ("needs", _people(approval)),
             ("asked", times.at(approval.created_at, moment)),
             ("expires", times.at(approval.expires_at, moment) if waits else ""),
             ("token", approval.token if waits else ""),
@@ -64,6 +66,21 @@ def show(approval_id: str, form: str) -> None:
             ("verdict", approval.verdict),
         ],
     )
+
+
+@command.command()
+@click.argument("approval_id", metavar="ID")
+@click.option("--reason", default="", help="Why, for those who read it later.")
+@form
+def approve(approval_id: str, reason: str, form: str) -> None:
+    """Say yes to what waits for people. It is approved when enough have, and the verdict approves too."""
+    answer = Client().post("approvals", approval_id, "vote", body={"yes": True, "reason": reason})
+    if form == "json":
+        as_json(answer)
+        return
+    approval = answer["approval"]
+    yes = [vote["who"] for vote in answer["votes"] if vote["yes"]]
+    click.echo(f"{approval_id}: {approval['state']}, {len(yes)} of {approval['approvers']['count']} said yes")
 
 
 @command.command()
@@ -82,3 +99,12 @@ def reject(approval_id: str, reason: str, token: str | None, form: str) -> None:
         as_json(answer)
     else:
         click.echo(f"{approval_id}: rejected")
+
+
+def _people(approval: Approval) -> str:
+    """ "2 of ann, security; not the committer"."""
+    asked = approval.approvers
+    if asked is None:
+        return ""
+    whom = ", ".join([*asked.principals, *asked.roles]) or "whoever may decide"
+    return f"{asked.count} of {whom}" + ("; not the committer" if asked.exclude_committer else "")

@@ -14,7 +14,8 @@ class EventKind(StrEnum):
 class Event:
     """`detail` is flat text; `handled_at` is "" while what follows from the event has not all been done.
 
-    A REPOSITORY_PUSH has repository, branch, commit; an IMAGE_PUSH has repository, digest, tag.
+    A REPOSITORY_PUSH has repository, branch, commit, and `by` where it is known who pushed; an IMAGE_PUSH has
+    repository, digest, tag.
     """
 
     id: str

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from dockgate.core.approvals import Answer, Approval, ApprovalState
+from dockgate.core.approvals import Answer, Approval, ApprovalState, Vote
 from dockgate.core.attestation import Attestation, Due
 from dockgate.core.callbacks import Delivery
 from dockgate.core.deploy import Service, TaskDefinition
@@ -24,8 +24,9 @@ from dockgate.core.verdict import Case, Policy, Reported, Statement, Verdict, Wa
 
 
 class Events(Protocol):
-    def observe(self, repository: str, heads: Mapping[str, str], now: str) -> Sequence[Event]:
-        """Compares a repository's branches with what was last seen, remembers them, and adds a push event per move."""
+    def observe(self, repository: str, heads: Mapping[str, str], now: str, by: str = "") -> Sequence[Event]:
+        """Compares a repository's branches with what was last seen, remembers them, and adds a push event per move.
+        `by` is who pushed."""
         ...
 
     def add(self, event: Event) -> bool:
@@ -219,6 +220,16 @@ class Approvals(Protocol):
     def settle(self, approval_id: str, answer: Answer, now: str) -> bool: ...
 
     def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int: ...
+
+    def passed(self, approval_id: str, answer: Answer) -> None: ...
+
+    def vote(self, vote: Vote) -> Vote:
+        """A person's first vote stands, and is returned. A no settles the approval as rejected, and finishes the action
+        that waits on it, in the same transaction. ConflictError when it does not wait any more and there was no such
+        vote."""
+        ...
+
+    def votes(self, approval_id: str) -> Sequence[tuple[Vote, Principal]]: ...
 
     def executions(self, image: str) -> Sequence[str]:
         """The executions not yet over that have an approval on this image, settled or not."""

@@ -12,9 +12,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from dockgate.core.deploy import HealthCheck, PortMapping, Service, TaskDefinition
 from dockgate.core.errors import DefinitionError
+from dockgate.core.people import PERMISSIONS, PRINCIPAL, Permission, Role
 from dockgate.core.pipeline import REPOSITORY, Action, ActionType, Pipeline, Stage
 from dockgate.definitions import policy as policies
-from dockgate.definitions.yaml import Document, load
+from dockgate.definitions.yaml import Document, Location, load
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -60,11 +61,19 @@ class BuildAction(_Action):
     args: dict[str, str] = Field(default_factory=dict)
 
 
+class _Approvers(_Strict):
+    principals: list[Annotated[str, Field(pattern=f"^{PRINCIPAL}$")]] = Field(default_factory=list)
+    roles: list[Annotated[Role, Field(strict=False)]] = Field(default_factory=list)
+    count: int = Field(1, ge=1, le=20)
+    exclude_committer: bool = True
+
+
 class ApprovalAction(_Action):
     type: Literal["approval"]
     image: str
     policy: Name = "default"
     timeout: Seconds = 7 * 86400
+    approvers: _Approvers | None = None
 
 
 class DeployAction(_Action):
@@ -204,6 +213,8 @@ def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
                     f"a {action.type} action in stage {index + 1}",
                     "The first stage holds source actions, and only the first.",
                 )
+            if isinstance(action, ApprovalAction) and action.approvers is not None:
+                _check_approvers(document, (*here, "approvers"), action.approvers)
             wanted = getattr(action, "input", "")
             if wanted and wanted not in outputs:
                 known = ", ".join(sorted(outputs))
@@ -219,6 +230,22 @@ def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
     return Pipeline(model.name, tuple(Stage(s.name, tuple(map(_action, s.actions))) for s in model.stages))
 
 
+def _check_approvers(document: Document, here: Location, approvers: _Approvers) -> None:
+    """Nobody waits for people who cannot be enough."""
+    if approvers.principals and not approvers.roles and approvers.count > len(set(approvers.principals)):
+        raise document.error(
+            (*here, "count"),
+            f"{approvers.count} approvals of {len(set(approvers.principals))} principals",
+            "Name more of them, or a role.",
+        )
+    deciders = [role for role, held in PERMISSIONS.items() if Permission.DECIDE in held]
+    for index, role in enumerate(approvers.roles):
+        if role not in deciders:
+            raise document.error(
+                (*here, "roles", index), f"a {role} may not decide", f"Allowed here: {', '.join(deciders)}."
+            )
+
+
 def _action(model: AnyAction) -> Action:
     common = {"name", "type", "runOrder", "namespace", "input", "output"}
     return Action(
@@ -228,7 +255,7 @@ def _action(model: AnyAction) -> Action:
         input=getattr(model, "input", ""),
         output=getattr(model, "output", ""),
         namespace=model.namespace,
-        configuration=model.model_dump(exclude=common),
+        configuration=model.model_dump(exclude=common, exclude_none=True),
     )
 
 
@@ -310,6 +337,7 @@ def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> list[st
     }
     inner: dict[str, type[BaseModel]] = {
         "stages": _Stage,
+        "approvers": _Approvers,
         "taskDefinition": _TaskDefinition,
         "healthCheck": _HealthCheck,
         "http": _Http,

@@ -9,9 +9,10 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dockgate.core import canonical
 from dockgate.core import pipeline as core
 from dockgate.core.adapters import BuildRequest, Notice
-from dockgate.core.approvals import Approval
+from dockgate.core.approvals import Approval, Approvers
 from dockgate.core.asking import Question, qualified
 from dockgate.core.callbacks import delivery, made_secret
 from dockgate.core.errors import BuildError, UsageError
@@ -136,6 +137,8 @@ class Actions:
                 created_at=self._parts.now(),
                 expires_at=self._parts.later(float(str(timeout))),
                 service=_service(pipeline),
+                approvers=_approvers(action.configuration.get("approvers")),
+                committers=self._committers(pipeline, key.execution),
             )
         )
         self._store.executions.wait(key)
@@ -164,6 +167,18 @@ class Actions:
             ),
             delivery(approval_id, callback) if callback else None,
         )
+
+    def _committers(self, pipeline: Pipeline, execution: str) -> tuple[str, ...]:
+        """Whose commits the execution builds: the e-mail addresses of their authors, and who pushed them."""
+        sources = {action.name for action in pipeline.stages[0].actions}
+        runs = self._store.executions.runs(execution)
+        authors = [
+            address(run.variables.get("Author", ""))
+            for run in runs
+            if run.key.stage == pipeline.stages[0].name and run.key.action in sources
+        ]
+        pusher = self._store.executions.get(execution).trigger.get("by", "")
+        return tuple(dict.fromkeys(one for one in (*authors, pusher) if one))
 
     def _repository(self, image: str, known: dict[str, dict[str, str]]) -> str:
         """Where the image lies: the namespace that gave its digest says, else any push of it that we saw."""
@@ -196,6 +211,16 @@ def _service(pipeline: Pipeline) -> str:
     """What the pipeline deploys to: the service of its first deploy action, "" for none."""
     actions = (action for stage in pipeline.stages for action in stage.actions)
     return next((str(one.configuration["service"]) for one in actions if one.type is ActionType.DEPLOY), "")
+
+
+def _approvers(configured: object) -> Approvers | None:
+    """As the pipeline's definition has them."""
+    return None if configured is None else canonical.build(Approvers, configured)
+
+
+def address(author: str) -> str:
+    """The e-mail address of "Ada <ada@example.org>"."""
+    return author.rpartition("<")[2].rstrip("> ")
 
 
 def _unpack(archive: Path, into: Path) -> None:

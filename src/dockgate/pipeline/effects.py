@@ -37,6 +37,7 @@ class Step(StrEnum):
     ANSWER = "answer"
     ATTEST = "attest"
     REPORT = "report"
+    VOTE = "vote"
     DELIVER = "deliver"
     REGISTER_REVISION = "register-revision"
     DEPLOY = "deploy"

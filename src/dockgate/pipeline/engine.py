@@ -9,12 +9,13 @@ from pathlib import Path
 
 from dbos import DBOS
 
-from dockgate.core.approvals import Answer, Approval, ApprovalState, shorten
+from dockgate.core.approvals import Answer, Approval, ApprovalState, Vote, shorten
 from dockgate.core.asking import Question, is_external, qualified
 from dockgate.core.attestation import is_attachment
 from dockgate.core.deploy import Service, TaskDefinition
-from dockgate.core.errors import ConflictError, DeniedError, DockgateError, NotFoundError
+from dockgate.core.errors import ConflictError, DeniedError, DockgateError, NotFoundError, UsageError
 from dockgate.core.events import Event, EventKind
+from dockgate.core.people import Principal
 from dockgate.core.pipeline import Execution
 from dockgate.core.policy import PolicyVersion
 from dockgate.core.stores import ReportRecord, Scan, VexRecord, WaiverRecord
@@ -102,10 +103,13 @@ class Engine:
 
     # --- what others tell us -------------------------------------------------------------------------------------
 
-    def pushed(self, repository: str) -> None:
-        """Looks at a repository's branches; each that moved becomes an event."""
+    def pushed(self, repository: str, by: str = "") -> None:
+        """Looks at a repository's branches; each that moved becomes an event. `by` is who pushed, "" for nobody known:
+        before there are principals, and when a crash came between a push and this."""
         heads = self._parts.source.heads(repository)
-        events = self._effects.run(Step.OBSERVE_PUSH, self._store.events.observe, repository, heads, self._parts.now())
+        events = self._effects.run(
+            Step.OBSERVE_PUSH, self._store.events.observe, repository, heads, self._parts.now(), by
+        )
         for event in events:
             self._flows.start_event(event.id)
 
@@ -193,6 +197,26 @@ class Engine:
         answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}"), "", who)
         if not self._effects.run(Step.ANSWER, self._store.approvals.settle, approval_id, answer, self._parts.now()):
             raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` says how.")
+        self._proceed(approval_id)
+        return self._store.approvals.get(approval_id)
+
+    def vote(self, approval_id: str, principal: Principal, yes: bool, reason: str) -> Approval:
+        """A person's word on an approval that waits for people; their first one stands. So many yes and a verdict that
+        approves settle it as approved; one no rejects. DeniedError for whoever does not count."""
+        approval = self._store.approvals.get(approval_id)
+        if approval.approvers is None:
+            raise UsageError(
+                f"{approval_id} waits for a verdict alone", "Name `approvers` in the action; `reject` needs none."
+            )
+        objection = approval.approvers.objection(principal, approval.committers)
+        if objection:
+            raise DeniedError(objection, "Somebody else has to approve it.")
+        vote = Vote(approval_id, principal.name, yes, reason, self._parts.now())
+        stands = self._effects.run(Step.VOTE, self._store.approvals.vote, vote)
+        if stands.yes != yes:
+            word = "yes" if stands.yes else "no"
+            raise ConflictError(f"{principal.name} has said {word} to {approval_id} already", "A first vote stands.")
+        self._effects.run(Step.ANSWER, self._flows.judging.answer, approval.image)
         self._proceed(approval_id)
         return self._store.approvals.get(approval_id)
 

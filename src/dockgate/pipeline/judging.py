@@ -140,9 +140,9 @@ class Judging:
         except NotFoundError:
             return ""
 
-    def _judge_for(self, approval: Approval) -> tuple[Verdict, str] | None:
+    def _judge_for(self, approval: Approval, cause: str) -> tuple[Verdict, str] | None:
         place = Place(approval.repository, approval.service)
-        return self.judge(approval.image, approval.policy, approval.id, place)
+        return self.judge(approval.image, approval.policy, cause, place)
 
     def answer(self, image: str) -> list[str]:
         """Answers whoever waits on this image, if it can be judged. Returns the executions that may go on."""

@@ -1,25 +1,28 @@
 """Approvals: waits as rows. Settling one and finishing the action that waits are one transaction."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from dockgate.core.approvals import Answer, Approval, ApprovalState
+from dockgate.core.approvals import Answer, Approval, ApprovalState, Vote, shorten
 from dockgate.core.callbacks import Delivery
-from dockgate.core.errors import NotFoundError
+from dockgate.core.errors import ConflictError, NotFoundError
+from dockgate.core.people import Principal
 from dockgate.core.pipeline import State
 from dockgate.core.stores import ScanState
 from dockgate.store.deliveries import release
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.executions import OPEN, finish_runs
+from dockgate.store.people import need_principal
 from dockgate.store.queries import select_as
-from dockgate.store.schema import action_runs, approvals, deliveries, events, executions, scans
+from dockgate.store.schema import action_runs, approvals, deliveries, events, executions, scans, votes
 
 BATCH = 500
 """ids in one statement"""
 
 _APPROVAL = select_as(Approval, approvals)
+_VOTE = select_as(Vote, votes)
 
 
 class SqlApprovals:
@@ -39,7 +42,7 @@ class SqlApprovals:
                     summary="the action was over before it asked",
                     settled_at=approval.created_at,
                 )
-            if insert_new(connection, approvals, asdict(approval)) and delivery is not None:
+            if insert_new(connection, approvals, _row(approval)) and delivery is not None:
                 insert_new(connection, deliveries, asdict(delivery))
             return _get(connection, approval.id)
 
@@ -67,22 +70,44 @@ class SqlApprovals:
         return self.settle_all([approval_id], answer, now) == 1
 
     def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
-        state = State.SUCCEEDED if answer.state is ApprovalState.APPROVED else State.FAILED
         settled: list[str] = []
         with self._database.write() as connection:
             for some in _batches(approval_ids):
-                here = approvals.c.id.in_(some), approvals.c.state == ApprovalState.WAITING
-                ids = connection.scalars(select(approvals.c.id).where(*here)).all()
-                connection.execute(
-                    update(approvals).where(approvals.c.id.in_(ids)).values(**asdict(answer), settled_at=now)
-                )
-                finish_runs(connection, ids, state, now, reason=answer.summary)
-                release(connection, ids, now)
-                settled += ids
+                settled += _settle(connection, some, answer, now)
+        self._tell(settled)
+        return len(settled)
+
+    def passed(self, approval_id: str, answer: Answer) -> None:
+        change = update(approvals).where(approvals.c.id == approval_id, approvals.c.state == ApprovalState.WAITING)
+        with self._database.write() as connection:
+            connection.execute(change.values(verdict=answer.verdict, summary=answer.summary))
+
+    def vote(self, vote: Vote) -> Vote:
+        settled: Sequence[str] = ()
+        with self._database.write() as connection:
+            approval = _get(connection, vote.approval)
+            known = _VOTE.where(votes.c.approval == vote.approval, votes.c.who == vote.who)
+            if (row := connection.execute(known).mappings().first()) is not None:
+                return Vote(**row)
+            if approval.state is not ApprovalState.WAITING:
+                raise ConflictError(f"{vote.approval} is settled already", "`dockgate approval show` says how.")
+            insert_new(connection, votes, asdict(vote))
+            if not vote.yes:
+                no = Answer(ApprovalState.REJECTED, shorten(f"rejected by {vote.who}: {vote.reason}"), "", vote.who)
+                settled = _settle(connection, [vote.approval], no, vote.at)
+        self._tell(settled)
+        return vote
+
+    def votes(self, approval_id: str) -> Sequence[tuple[Vote, Principal]]:
+        query = _VOTE.where(votes.c.approval == approval_id).order_by(votes.c.seq)
+        with self._database.read() as connection:
+            cast = [Vote(**row) for row in connection.execute(query).mappings()]
+            return [(vote, need_principal(connection, vote.who)) for vote in cast]
+
+    def _tell(self, settled: Sequence[str]) -> None:
         if settled:
             for told in self._told:
                 told(settled)
-        return len(settled)
 
     def executions(self, image: str) -> Sequence[str]:
         """Oldest first."""
@@ -138,6 +163,22 @@ class SqlApprovals:
             connection.execute(old_deliveries)
             gone = connection.execute(delete(approvals).where(*old)).rowcount
             return gone + connection.execute(old_events).rowcount
+
+
+def _settle(connection: Connection, some: Sequence[str], answer: Answer, now: str) -> Sequence[str]:
+    """Settles those of them that wait, with all that follows; returns their ids."""
+    state = State.SUCCEEDED if answer.state is ApprovalState.APPROVED else State.FAILED
+    here = approvals.c.id.in_(some), approvals.c.state == ApprovalState.WAITING
+    ids = connection.scalars(select(approvals.c.id).where(*here)).all()
+    connection.execute(update(approvals).where(approvals.c.id.in_(ids)).values(**asdict(answer), settled_at=now))
+    finish_runs(connection, ids, state, now, reason=answer.summary)
+    release(connection, ids, now)
+    return ids
+
+
+def _row(approval: Approval) -> dict[str, object]:
+    """Its fields as they are: the columns write what is inside."""
+    return {field.name: getattr(approval, field.name) for field in fields(approval)}
 
 
 def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -20,7 +20,7 @@ class SqlEvents:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def observe(self, repository: str, heads: Mapping[str, str], now: str) -> Sequence[Event]:
+    def observe(self, repository: str, heads: Mapping[str, str], now: str, by: str = "") -> Sequence[Event]:
         """A push event's id is `push/<repository>/<branch>/<n>-<first 12 of the commit>`, where n counts the branch's
         moves from 1: a branch that goes back to an earlier commit has moved once more. A deleted branch is remembered
         with its count and gives no event; when it comes back, that is a move."""
@@ -35,7 +35,7 @@ class SqlEvents:
                 moves = known.get(branch, ("", 0))[1] + (1 if head else 0)
                 _remember(connection, repository, branch, head, moves)
                 if head:
-                    event = _push(repository, branch, head, moves, now)
+                    event = _push(repository, branch, head, moves, now, by)
                     insert_new(connection, events, asdict(event))
                     made.append(event)
             return made
@@ -88,10 +88,11 @@ def _remember(connection: Connection, repository: str, branch: str, head: str, m
         )
 
 
-def _push(repository: str, branch: str, commit: str, moves: int, now: str) -> Event:
+def _push(repository: str, branch: str, commit: str, moves: int, now: str, by: str) -> Event:
+    detail = {"repository": repository, "branch": branch, "commit": commit}
     return Event(
         id=f"push/{repository}/{branch}/{moves}-{commit[:12]}",
         kind=EventKind.REPOSITORY_PUSH,
-        detail={"repository": repository, "branch": branch, "commit": commit},
+        detail={**detail, "by": by} if by else detail,
         at=now,
     )

@@ -42,7 +42,7 @@ class SqlPrincipals:
 
     def get(self, name: str) -> Principal:
         with self._database.read() as connection:
-            return _get(connection, name)
+            return need_principal(connection, name)
 
     def list(self) -> Sequence[Principal]:
         with self._database.read() as connection:
@@ -56,7 +56,7 @@ class SqlPrincipals:
 
     def _change(self, name: str, values: Mapping[str, Any]) -> Principal:
         with self._database.write() as connection:
-            before = _get(connection, name)
+            before = need_principal(connection, name)
             if values.get("disabled_at") and before.disabled_at:
                 return before
             connection.execute(update(principals).where(principals.c.name == name).values(**values))
@@ -64,7 +64,7 @@ class SqlPrincipals:
                 raise ConflictError(
                     f"{name} is the last one who may administer this server", "Make somebody else an admin first."
                 )
-            return _get(connection, name)
+            return need_principal(connection, name)
 
 
 class SqlTokens:
@@ -75,7 +75,7 @@ class SqlTokens:
 
     def add(self, token: Token) -> None:
         with self._database.write() as connection:
-            _get(connection, token.principal)
+            need_principal(connection, token.principal)
             insert_new(connection, tokens, _row(token))
 
     def find(self, token_id: str) -> tuple[Token, Principal] | None:
@@ -84,7 +84,7 @@ class SqlTokens:
             if row is None:
                 return None
             token = Token(**row)
-            return token, _get(connection, token.principal)
+            return token, need_principal(connection, token.principal)
 
     def list(self, principal: str = "") -> Sequence[Token]:
         query = _TOKEN.order_by(tokens.c.seq.desc())
@@ -125,7 +125,7 @@ def _find(connection: Connection, name: str) -> Principal | None:
     return None if row is None else Principal(**row)
 
 
-def _get(connection: Connection, name: str) -> Principal:
+def need_principal(connection: Connection, name: str) -> Principal:
     found = _find(connection, name)
     if found is None:
         raise NotFoundError(f"there is no principal {name!r}", "`dockgate principal list` names those there are.")

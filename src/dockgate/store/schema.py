@@ -16,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from dockgate.core.approvals import ApprovalState
+from dockgate.core.approvals import ApprovalState, Approvers
 from dockgate.core.deploy import TaskDefinition
 from dockgate.core.events import EventKind
 from dockgate.core.people import Permission, Role
@@ -134,6 +134,8 @@ approvals = Table(
     _words("pipeline"),
     _words("service"),
     _words("asked_by"),
+    Column("approvers", Json(Approvers)),
+    Column("committers", Json(tuple[str, ...]), nullable=False),
 )
 Index(None, approvals.c.image, approvals.c.state, approvals.c.seq)
 Index(None, approvals.c.state, approvals.c.seq)
@@ -360,3 +362,16 @@ audit = Table(
     Column("status", Integer, nullable=False),
 )
 Index(None, audit.c.who, audit.c.seq)
+
+votes = Table(
+    "votes",
+    metadata,
+    _seq(),
+    _words("approval"),
+    _words("who", ForeignKey(principals.c.name)),
+    Column("yes", Boolean, nullable=False),
+    _words("reason"),
+    _words("at"),
+    UniqueConstraint("approval", "who"),
+)
+"""Kept when the approval is deleted: who approved what is on record."""

@@ -54,6 +54,8 @@ async def git(
         lock.release()
         raise
 
+    by = who.name if who.token else ""
+
     async def body() -> AsyncIterator[bytes]:
         try:
             async for chunk in answer:
@@ -61,7 +63,7 @@ async def git(
         finally:
             try:
                 if push:
-                    await asyncio.shield(run_in_threadpool(server.engine.pushed, repository))
+                    await asyncio.shield(run_in_threadpool(server.engine.pushed, repository, by))
             finally:
                 lock.release()
 

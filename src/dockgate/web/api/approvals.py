@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 
 from fastapi import APIRouter
 
-from dockgate.core.approvals import Approval, ApprovalState
+from dockgate.core.approvals import Approval, ApprovalState, Approvers, Vote
 from dockgate.core.asking import pipeline_of
-from dockgate.core.people import Permission
+from dockgate.core.errors import DeniedError, UsageError
+from dockgate.core.people import Caller, Permission
 from dockgate.web.api import Decider, Reader, TheServer, narrow
 
 router = APIRouter()
@@ -32,6 +33,8 @@ class ApprovalView:
     pipeline: str
     service: str
     asked_by: str
+    approvers: Approvers | None
+    committers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,22 @@ class Reject:
     token: str
     reason: str
     who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CastVote:
+    """`yes` is False for a no, which needs a reason."""
+
+    yes: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalWithVotes:
+    """An approval without its token, and what people said of it."""
+
+    approval: ApprovalView
+    votes: list[Vote]
 
 
 def view(approval: Approval) -> ApprovalView:
@@ -55,20 +74,48 @@ def approvals(
     return [view(approval) for approval in server.store.approvals.list(state, max(1, min(limit, 1000)))]
 
 
-@router.get("/approvals/{approval_id:path}")
-@narrow
-def show(approval_id: str, who: Reader, server: TheServer) -> Approval:
-    """One approval, with its token for those who may decide."""
-    approval = server.store.approvals.get(approval_id)
-    who.demand(pipeline=pipeline_of(approval), repository=approval.repository)
-    return approval if who.may(Permission.DECIDE) else replace(approval, token="")
-
-
 @router.post("/approvals/{approval_id:path}/reject")
 @narrow
 def reject(approval_id: str, body: Reject, who: Decider, server: TheServer) -> ApprovalView:
     """A person's no. There is no person's yes: only a verdict approves."""
-    approval = server.store.approvals.get(approval_id)
-    who.demand(pipeline=pipeline_of(approval), repository=approval.repository)
+    _demand(who, approval_id, server)
     name = who.name if who.token else body.who or who.name
     return view(server.engine.reject(approval_id, body.token, body.reason, name))
+
+
+@router.get("/approvals/{approval_id:path}/votes")
+@narrow
+def votes(approval_id: str, who: Reader, server: TheServer) -> list[Vote]:
+    """What people said of it, in their order."""
+    _demand(who, approval_id, server)
+    return [vote for vote, _ in server.store.approvals.votes(approval_id)]
+
+
+@router.get("/approvals/{approval_id:path}")
+@narrow
+def show(approval_id: str, who: Reader, server: TheServer) -> Approval:
+    """One approval, with its token for those who may decide."""
+    approval = _demand(who, approval_id, server)
+    return approval if who.may(Permission.DECIDE) else replace(approval, token="")
+
+
+@router.post("/approvals/{approval_id:path}/vote")
+@narrow
+def vote(approval_id: str, body: CastVote, who: Decider, server: TheServer) -> ApprovalWithVotes:
+    """A person's yes or no to an approval that needs people. The first word of each stands; one no rejects."""
+    if who.token is None:
+        raise DeniedError(
+            "whoever approves has a name, and this server has no principals", "dockgate principal add NAME --role admin"
+        )
+    if not body.yes and not body.reason.strip():
+        raise UsageError("a no without a reason", "Say why: whoever wrote it has to mend it.")
+    _demand(who, approval_id, server)
+    approval = server.engine.vote(approval_id, who.principal, body.yes, body.reason)
+    return ApprovalWithVotes(view(approval), [vote for vote, _ in server.store.approvals.votes(approval_id)])
+
+
+def _demand(who: Caller, approval_id: str, server: TheServer) -> Approval:
+    """The approval, if the token is for its pipeline or its repository."""
+    approval = server.store.approvals.get(approval_id)
+    who.demand(pipeline=pipeline_of(approval), repository=approval.repository)
+    return approval

@@ -70,6 +70,8 @@ def _pipelines() -> None:
         *_text("id", "token", "image", "repository", "policy", "custom_data", "created_at", "expires_at"),
         *_text("state", "summary", "verdict", "decided_by", "settled_at"),
         *_text("reference", "pipeline", "service", "asked_by"),
+        sa.Column("approvers", sa.Text),
+        *_text("committers"),
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
     )
@@ -221,6 +223,16 @@ def _people() -> None:
         sa.ForeignKeyConstraint(["principal"], ["principals.name"]),
     )
     _index("tokens", "principal", "seq")
+    op.create_table(
+        "votes",
+        *_integer("seq"),
+        *_text("approval", "who"),
+        sa.Column("yes", sa.Boolean, nullable=False),
+        *_text("reason", "at"),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("approval", "who"),
+        sa.ForeignKeyConstraint(["who"], ["principals.name"]),
+    )
     op.create_table(
         "audit",
         *_integer("seq"),

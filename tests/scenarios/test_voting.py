@@ -1,0 +1,173 @@
+"""Approvals that need people: several, named, not the committer; each waiter answered once whoever comes when."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.scenarios.defects import Found
+from tests.scenarios.live import PIPELINE, SERVICE, until
+from tests.scenarios.server import ServerSystem
+
+from dockgate.sources.memory import MemoryHost
+
+THREADS = 8
+APPROVERS = "\n        approvers: {approvers}\n  - name: Deploy"
+
+
+@dataclass
+class Voting:
+    """A server on which pipelines wait for people."""
+
+    server: ServerSystem
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tokens["admin"] = self.server.post("/principals", {"name": "admin", "roles": ["admin"]})["token"]
+        self.server.client.headers["Authorization"] = f"Bearer {self.tokens['admin']}"
+        for name in ("ann", "ben", *(f"p{number}" for number in range(THREADS))):
+            self.add(name, ["approver"], f"{name}@example.org")
+        self.add("ada", ["approver"], "ADA@example.org")
+        self.add("dev", ["developer"], "dev@example.org")
+
+    def add(self, name: str, roles: list[str], email: str) -> None:
+        self.server.post("/principals", {"name": name, "roles": roles, "email": email})
+        self.tokens[name] = self.server.post("/tokens", {"principal": name})["text"]
+
+    def waiting(self, name: str, approvers: str, found: Found | None = None) -> tuple[str, str]:
+        """An execution that waits for people, and its image, whose scan may end."""
+        digest = f"sha256:{sha256(name.encode()).hexdigest()}"
+        self.server.found[digest] = (name, found or Found())
+        self.server.scan_may_end[digest] = threading.Event()
+        self.server.builder.digests[f"{name}/app"] = digest
+        self.server.apply(f"kind: Repository\nname: {name}\n")
+        self.server.apply(SERVICE.format(name=name, count=1))
+        text = PIPELINE.format(name=name, repository=name, service=name, timeout="7d")
+        self.server.apply(text.replace("\n  - name: Deploy", APPROVERS.format(approvers=approvers)))
+        host = self.server.parts.source
+        assert isinstance(host, MemoryHost)
+        host.push(name, {"Dockerfile": "FROM scratch\n"})
+        execution: str = self.server.post(f"/pipelines/{name}/executions")["id"]
+        until(lambda: self.server._approval(execution))
+        return execution, digest
+
+    def vote(self, who: str, execution: str, yes: bool = True, reason: str = "") -> httpx.Response:
+        approval = self.approval(execution)["id"]
+        return httpx.post(
+            f"{self.server.url}/api/v1/approvals/{approval}/vote",
+            json={"yes": yes, "reason": reason},
+            headers={"Authorization": f"Bearer {self.tokens[who]}"},
+        )
+
+    def approval(self, execution: str) -> Any:
+        return self.server._approval(execution)
+
+    def ends(self, execution: str) -> str:
+        state: str = until(
+            lambda: (
+                (state := self.server.get(f"/executions/{execution}")["execution"]["state"]) in ("Succeeded", "Failed")
+                and state
+            )
+        )
+        return state
+
+
+@pytest.fixture(scope="module")
+def voting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Voting]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as server:
+        yield Voting(server)
+
+
+def test_it_passes_when_the_verdict_approves_and_so_many_said_yes(voting: Voting) -> None:
+    execution, image = voting.waiting("both", "{principals: [ann, ben], count: 2}")
+    assert voting.vote("ann", execution).json()["approval"]["state"] == "Waiting"
+    voting.server.scanned(image)
+    until(lambda: "waits for people" in voting.approval(execution)["summary"])
+    assert voting.vote("ann", execution).is_success  # said again
+    assert voting.approval(execution)["state"] == "Waiting"
+    answer = voting.vote("ben", execution).json()
+    assert (answer["approval"]["state"], answer["approval"]["decided_by"]) == ("Approved", "ann, ben")
+    assert [vote["who"] for vote in answer["votes"]] == ["ann", "ben"]
+    assert voting.ends(execution) == "Succeeded"
+    assert voting.vote("p0", execution).status_code in (403, 409)
+
+
+def test_people_cannot_approve_what_the_verdict_rejects(voting: Voting) -> None:
+    execution, image = voting.waiting("bad", "{count: 1}", Found({"CRITICAL": 1}))
+    assert voting.vote("ann", execution).is_success
+    voting.server.scanned(image)
+    assert voting.ends(execution) == "Failed"
+    assert (voting.approval(execution)["state"], voting.approval(execution)["decided_by"]) == ("Rejected", "policy")
+
+
+def test_one_no_rejects_also_before_the_scan(voting: Voting) -> None:
+    execution, _ = voting.waiting("unwanted", "{count: 2}")
+    assert voting.vote("ann", execution).is_success
+    assert voting.vote("ben", execution, yes=False).status_code == 400
+    assert voting.vote("ann", execution, yes=False, reason="second thoughts").status_code == 409
+    assert voting.vote("ben", execution, yes=False, reason="no").json()["approval"]["state"] == "Rejected"
+    assert voting.ends(execution) == "Failed"
+
+
+def test_whoever_does_not_count_is_told_why(voting: Voting) -> None:
+    execution, _ = voting.waiting("strict", "{principals: [ann, ada, dev]}")
+    committers = voting.server.get(f"/approvals/{voting.approval(execution)['id']}")["committers"]
+    assert committers
+    author = committers[0]
+    voting.add("author", ["approver"], author.upper())
+    for who, said in {"ben": "not among those asked", "dev": "may not decide", "author": "not among"}.items():
+        refused = voting.vote(who, execution)
+        assert (refused.status_code, said in refused.json()["error"]) == (403, True), refused.text
+    own, _ = voting.waiting("own", "{count: 1}")
+    assert "is the committer" in voting.vote("author", own).json()["error"]
+    assert "no e-mail" in voting.vote("admin", own).json()["error"]
+
+
+def test_without_approvers_there_is_nothing_to_vote_on(voting: Voting) -> None:
+    image = voting.server.image("plain", Found())
+    execution = voting.server.approval(image)
+    assert voting.vote("ann", execution).status_code == 400
+
+
+def test_votes_and_scan_at_once_answer_once(voting: Voting) -> None:
+    for round_ in range(3):
+        execution, image = voting.waiting(f"crowd{round_}", f"{{count: {THREADS}}}")
+        gate = threading.Barrier(THREADS + 1)
+
+        def say(number: int, execution: str = execution, image: str = image, gate: threading.Barrier = gate) -> int:
+            gate.wait()
+            if number == THREADS:
+                voting.server.scanned(image)
+                return 200
+            return voting.vote(f"p{number}", execution).status_code
+
+        with ThreadPoolExecutor(THREADS + 1) as pool:
+            assert set(pool.map(say, range(THREADS + 1))) == {200}
+        assert voting.ends(execution) == "Succeeded"
+        approval = voting.approval(execution)
+        assert approval["state"] == "Approved"
+        causes = [one["cause"] for one in voting.server.get(f"/images/{image}")["verdicts"]]
+        assert causes.count(f"{approval['id']}/people") == 1
+
+
+def test_a_yes_and_a_no_at_once_leave_one_answer(voting: Voting) -> None:
+    execution, image = voting.waiting("torn", "{count: 1}")
+    voting.server.scanned(image)
+    until(lambda: voting.approval(execution)["verdict"])
+    gate = threading.Barrier(2)
+
+    def say(yes: bool) -> int:
+        gate.wait()
+        return voting.vote("ann" if yes else "ben", execution, yes, "because").status_code
+
+    with ThreadPoolExecutor(2) as pool:
+        codes = list(pool.map(say, (True, False)))
+    state = voting.approval(execution)["state"]
+    assert state in ("Approved", "Rejected")
+    assert 200 in codes
+    assert voting.ends(execution) == ("Succeeded" if state == "Approved" else "Failed")
