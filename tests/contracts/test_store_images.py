@@ -10,6 +10,7 @@ from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 from dockgate.core import gate
 from dockgate.core.canonical import digest, encode
 from dockgate.core.errors import NotFoundError
+from dockgate.core.events import Event, EventKind
 from dockgate.core.model import (
     Advisory,
     Coverage,
@@ -182,3 +183,15 @@ def test_unknown_digests_are_not_found(store: Store) -> None:
         store.images.document("sha256:b")
     with pytest.raises(NotFoundError, match="no verdict"):
         store.images.verdict(VERDICT.inputs.slice)
+
+
+def test_a_push_is_taken_with_its_event_its_row_and_the_wish_for_a_scan_once(store: Store) -> None:
+    event = Event("registry/1", EventKind.IMAGE_PUSH, {"repository": "web", "digest": IMAGE, "tag": "1"}, NOW)
+    taken = store.images.arrived(event)
+    assert taken is not None
+    assert (taken.state, taken.number, taken.repository) == (ScanState.REQUESTED, 1, "web")
+    assert store.images.arrived(event) is None
+    assert list(store.events.unhandled()) == []
+    assert [(one.repository, one.tag, one.pushed_at) for one in store.images.images()] == [("web", "1", NOW)]
+    again = store.images.arrived(replace(event, id="registry/2", at=LATER))
+    assert again == taken

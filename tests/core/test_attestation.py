@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tests.core.gating import IMAGE, NOW, inventory, judge, limits, package
 
-from dockgate.core.attestation import PREDICATE_TYPE, STATEMENT_TYPE, believe, is_attachment, statement
+from dockgate.core.attestation import PREDICATE_TYPE, STATEMENT_TYPE, attached_to, believe, statement
 from dockgate.core.errors import DeniedError, UnreadableError
 from dockgate.core.verdict import Status
 
@@ -83,6 +83,6 @@ def test_what_is_no_statement_of_ours_is_unreadable(payload: bytes) -> None:
 
 def test_what_is_pushed_beside_images_is_told_from_images() -> None:
     hexes = "a" * 64
-    assert all(is_attachment(f"sha256-{hexes}{end}") for end in ("", ".att", ".sig", ".sbom"))
+    assert all(attached_to(f"sha256-{hexes}{end}") == f"sha256:{hexes}" for end in ("", ".att", ".sig", ".sbom"))
     for tag in ("1", "", f"sha256-{hexes}.exe", f"sha256-{hexes[1:]}.att", f"x-sha256-{hexes}.att", f"{hexes}.att"):
-        assert not is_attachment(tag)
+        assert not attached_to(tag)

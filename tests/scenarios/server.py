@@ -22,6 +22,7 @@ from dockgate.bootstrap.policies import Policies
 from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
 from dockgate.builders.memory import MemoryBuilder
+from dockgate.core.adapters import Webhooks
 from dockgate.core.errors import NotFoundError
 from dockgate.core.model import (
     Advisory,
@@ -106,9 +107,13 @@ class ServerSystem:
         folder: Path,
         alter: Callable[[Store], Store] = lambda store: store,
         policy: Callable[[str], Policy] | None = None,
+        *,
+        port: int | None = None,
+        sweep_seconds: float = 0.05,
+        webhooks: Webhooks | None = None,
     ) -> None:
         self.clock = Clock()
-        self.url = f"http://127.0.0.1:{free_port()}"
+        self.url = f"http://127.0.0.1:{port or free_port()}"
         self.found: dict[str, tuple[str, Found]] = {}
         self.scan_may_end: dict[str, threading.Event] = {}
         self.registry = MemoryRegistry()
@@ -137,7 +142,7 @@ class ServerSystem:
             read_image=self._read,
             vex=Vex(lambda repository, digest: self.attached.get(digest, [])),
             resolve_image=self._resolve,
-            webhooks=self.webhooks,
+            webhooks=webhooks or self.webhooks,
             targets={"podman": MemoryTarget()},
             notifiers=[self.notifier],
             advisories=lambda: self.advisories,
@@ -151,11 +156,16 @@ class ServerSystem:
             clock=self.clock,
             attestor=self.attestor,
         )
-        self.engine = Engine(self.parts, folder, sweep_seconds=0.05)
+        self.engine = Engine(self.parts, folder, sweep_seconds=sweep_seconds, scans_abreast=64)
         server = Server(self.parts, self.engine, self.url, _no_git, SECRET)
-        port = int(self.url.rpartition(":")[2])
         self.web = uvicorn.Server(
-            uvicorn.Config(create_app(server), port=port, log_config=None, timeout_graceful_shutdown=1)
+            uvicorn.Config(
+                create_app(server),
+                port=int(self.url.rpartition(":")[2]),
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=1,
+            )
         )
         self.thread = threading.Thread(target=self.web.run, name="web")
         self.client = httpx.Client(base_url=f"{self.url}/api/v1", timeout=30)

@@ -7,6 +7,7 @@ import hmac
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from dockgate import pushes
 from dockgate.bootstrap.server import Server
@@ -92,8 +93,11 @@ def _check(pushed: Pushed, registry: str) -> None:
         raise ValueError("it names neither tag nor digest")
 
 
+_known = cache(pushes.load)
+
+
 def _format(form: str) -> Pushes:
-    known = pushes.load()
+    known = _known()
     if form not in known:
         raise NotFoundError(f"there is no format {form!r} of notifications", f"There are: {', '.join(known)}.")
     return known[form]

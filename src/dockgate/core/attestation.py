@@ -18,7 +18,7 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://dockgate.dev/attestation/verdict/v1"
 """of the predicate that docs/attestations.md describes"""
 
-_TAG = r"sha256-[0-9a-f]{64}(?:\.(?:att|sig|sbom))?"
+_TAG = r"sha256-([0-9a-f]{64})(?:\.(?:att|sig|sbom))?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,11 @@ class Claim:
     evidence: str
 
 
-def is_attachment(tag: str) -> bool:
-    """Whether a tag is one under which cosign, or we, attach something to an image; or OCI's own for referrers."""
-    return re.fullmatch(_TAG, tag) is not None
+def attached_to(tag: str) -> str:
+    """The digest of the image to which is attached what lies under this tag: by cosign or us, or as OCI stands in for
+    referrers (distribution spec 1.1, "Referrers Tag Schema"); "" for any other tag."""
+    found = re.fullmatch(_TAG, tag)
+    return f"sha256:{found[1]}" if found else ""
 
 
 def statement(verdict: Verdict, verdict_digest: str, name: str, digest: str, days: float) -> bytes:

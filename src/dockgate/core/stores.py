@@ -156,6 +156,11 @@ class VerdictRecord:
 
 
 class Images(Protocol):
+    def arrived(self, event: Event) -> Scan | None:
+        """Takes an IMAGE_PUSH event: the event, handled, the push and the wish for a scan, all or nothing. Returns the
+        scan as `request_scan` does; None when the event is known already."""
+        ...
+
     def pushed(self, image: PushedImage) -> None: ...
 
     def images(self, repository: str | None = None) -> Sequence[PushedImage]: ...

@@ -11,7 +11,7 @@ from dbos import DBOS
 
 from dockgate.core.approvals import Answer, Approval, ApprovalState, Vote, shorten
 from dockgate.core.asking import Question, is_external, qualified
-from dockgate.core.attestation import is_attachment
+from dockgate.core.attestation import attached_to
 from dockgate.core.deploy import Service, TaskDefinition
 from dockgate.core.errors import ConflictError, DeniedError, DockgateError, NotFoundError, UsageError
 from dockgate.core.events import Event, EventKind
@@ -26,6 +26,7 @@ from dockgate.pipeline.deliveries import Deliveries
 from dockgate.pipeline.effects import Effects, Observer, Step, unobserved
 from dockgate.pipeline.flows import Flows
 from dockgate.pipeline.parts import Parts
+from dockgate.pipeline.scans import ABREAST
 
 SWEEP_SECONDS = 2.0
 UNSTICK_EVERY = 5
@@ -47,11 +48,12 @@ class Engine:
         observe: Observer = unobserved,
         executor: str = "dockgate",
         sweep_seconds: float = SWEEP_SECONDS,
+        scans_abreast: int = ABREAST,
     ) -> None:
         self._parts = parts
         self._store = parts.store
         self._effects = Effects(observe)
-        self._flows = Flows(parts, self._effects, folder, executor)
+        self._flows = Flows(parts, self._effects, folder, executor, scans_abreast)
         self._accepting = Accepting(parts)
         self._sweep_seconds = sweep_seconds
         self._deliveries = Deliveries(parts, self._effects, sweep_seconds)
@@ -92,6 +94,7 @@ class Engine:
         """Stops taking up work, and gives what runs a moment; what does not end in it goes on at the next launch."""
         self._closing.set()
         self._deliveries.close()
+        self._flows.scans.close()
         self.bell.ring_all()
         for sweeper in self._sweepers:
             sweeper.join(timeout=self._sweep_seconds * 2 + 1)
@@ -115,13 +118,15 @@ class Engine:
 
     def image_pushed(self, event_id: str, repository: str, digest: str, tag: str) -> None:
         """A registry tells of a push, at least once. `repository` begins with the registry, if that is not ours. What
-        is pushed to be beside an image (our attestations, cosign's signatures) is no image."""
-        if is_attachment(tag):
-            return
+        is pushed to be beside an image (our attestations, cosign's signatures) is no image: it is looked at for VEX."""
         detail = {"repository": repository, "digest": digest, "tag": tag}
         event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self._parts.now())
-        if self._effects.run(Step.RECORD_EVENT, self._store.events.add, event):
-            self._flows.start_event(event.id)
+        if subject := attached_to(tag):
+            self._effects.run(Step.RECORD_IMAGE, self._accepting.look, repository, subject)
+            return
+        scan = self._effects.run(Step.RECORD_EVENT, self._store.images.arrived, event)
+        if scan is not None:
+            self._flows.scans.start(scan)
 
     def ask(self, question: Question, who: str) -> Approval:
         """The approval of a question from outside: one for each, however often it is asked. It is settled already when
@@ -186,7 +191,7 @@ class Engine:
         scan = self._effects.run(
             Step.RECORD_IMAGE, self._store.images.request_scan, digest, repository, self._parts.now()
         )
-        self._flows.start_requested(scan)
+        self._flows.scans.start(scan)
         return scan
 
     def reject(self, approval_id: str, token: str, reason: str, who: str) -> Approval:
@@ -294,7 +299,7 @@ class Engine:
         for event in self._store.events.unhandled():
             self._flows.start_event(event.id)
         for scan in self._store.images.requested():
-            self._flows.start_scan(scan)
+            self._flows.scans.start(scan)
 
     def _sweep_missed_images(self) -> None:
         """Images pushed while nobody listened, or whose notification died with us. Once: while we run, the registry

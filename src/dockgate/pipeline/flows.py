@@ -7,7 +7,6 @@ needs a new APPLICATION_VERSION and a migration of what is pending under the old
 """
 
 import logging
-import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -17,15 +16,14 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos import error as dbos_error
 
 from dockgate.core.errors import DockgateError
-from dockgate.core.events import EventKind
 from dockgate.core.pipeline import ActionKey, ActionType, State, plan
-from dockgate.core.stores import PushedImage, Scan, ScanState
 from dockgate.pipeline.actions import Actions, Done, definition_of
 from dockgate.pipeline.attesting import Attesting
 from dockgate.pipeline.deploys import Deploys
 from dockgate.pipeline.effects import Effects, Step
 from dockgate.pipeline.judging import Judging
 from dockgate.pipeline.parts import Parts
+from dockgate.pipeline.scans import Scans
 
 APPLICATION_VERSION = "1"
 
@@ -37,7 +35,7 @@ _log = logging.getLogger(__name__)
 class Flows:
     """Registers the workflows with dbos and runs them. One per process: dbos has one registry."""
 
-    def __init__(self, parts: Parts, effects: Effects, folder: Path, executor: str) -> None:
+    def __init__(self, parts: Parts, effects: Effects, folder: Path, executor: str, scans_abreast: int) -> None:
         self._parts = parts
         self._store = parts.store
         self._effects = effects
@@ -45,6 +43,9 @@ class Flows:
         self.attesting = Attesting(parts)
         self.actions = Actions(parts, self.judging)
         self.deploys = Deploys(parts, self.judging)
+        self.scans = Scans(
+            parts.store.images, self.judging, self.attesting, effects, self.proceed, _reason, scans_abreast
+        )
         config: DBOSConfig = {
             "name": "dockgate",
             "system_database_url": f"sqlite:///{folder / 'dbos.db'}",
@@ -58,7 +59,6 @@ class Flows:
         DBOS(config=config)
         self._run_action = DBOS.workflow(name="run-action")(self._make(self._action_body))
         self._handle_event = DBOS.workflow(name="handle-event")(self._make(self._event_body))
-        self._read_image = DBOS.workflow(name="read-image")(self._make(self._scan_body))
 
     @staticmethod
     def _make(body: Callable[[str], None]) -> Callable[[str], None]:
@@ -76,9 +76,6 @@ class Flows:
 
     def start_event(self, event_id: str) -> None:
         self._begin(f"event/{event_id}", self._handle_event, event_id)
-
-    def start_scan(self, scan: Scan) -> None:
-        self._begin(f"scan/{scan.image}/{scan.number}", self._read_image, scan.image)
 
     def _begin(self, key: str, workflow: Callable[[str], None], argument: str) -> None:
         """Starts the workflow of this key: what runs, or has run, is not started again. One that broke, for a full disk
@@ -106,10 +103,7 @@ class Flows:
 
     def _event_body(self, event_id: str) -> None:
         event = self._store.events.get(event_id)
-        if event.kind is EventKind.REPOSITORY_PUSH:
-            self._pushed(event.id, event.detail)
-        else:
-            self._image_pushed(event.detail, event.at)
+        self._pushed(event.id, event.detail)
         self._effects.run(Step.HANDLED, self._store.events.handled, event.id, self._parts.now())
 
     def _pushed(self, event_id: str, detail: dict[str, str]) -> None:
@@ -127,18 +121,6 @@ class Flows:
 
         for execution in self._effects.run(Step.START_EXECUTION, start):
             self.proceed(execution)
-
-    def _image_pushed(self, detail: dict[str, str], at: str) -> None:
-        """Asks for a scan; of what is attached to an image, looks at that instead."""
-        if subject := attached_to(detail["tag"]):
-            self._effects.run(Step.RECORD_IMAGE, self.judging.accepting.look, detail["repository"], subject)
-            return
-
-        def record() -> Scan:
-            self._store.images.pushed(PushedImage(detail["repository"], detail["tag"], detail["digest"], at))
-            return self._store.images.request_scan(detail["digest"], detail["repository"], self._parts.now())
-
-        self.start_requested(self._effects.run(Step.RECORD_IMAGE, record))
 
     # --- actions -------------------------------------------------------------------------------------------------
 
@@ -174,38 +156,11 @@ class Flows:
             definition = run(Step.REGISTER_REVISION, self.deploys.register_revision, key)
             return run(Step.DEPLOY, self.deploys.deploy, key, definition)
         approval, scan = run(Step.REQUEST_APPROVAL, actions.request_approval, key)
-        self.start_requested(scan)
+        self.scans.start(scan)
         run(Step.NOTIFY, actions.announce, approval)
         run(Step.ANSWER, self.judging.answer, approval.image)
         run(Step.ATTEST, self.attesting.attest, approval.image)
         return None
-
-    # --- scans ---------------------------------------------------------------------------------------------------
-
-    def start_requested(self, scan: Scan) -> None:
-        """Starts the scan that is asked for. One that is running, or over, is not done again."""
-        if scan.state is ScanState.REQUESTED:
-            self.start_scan(scan)
-
-    def _scan_body(self, image: str) -> None:
-        scan = self._store.images.scan(image)
-        if scan is None:
-            return
-        try:
-            self._effects.run(Step.READ_IMAGE, self.judging.read, scan)
-        except Exception as error:
-            self._effects.run(Step.FAIL_SCAN, self.judging.fail, scan, _reason(error))
-        answered = self._effects.run(Step.ANSWER, self.judging.answer, image)
-        self._effects.run(Step.ATTEST, self.attesting.attest, image)
-        for execution in answered:
-            self.proceed(execution)
-
-
-def attached_to(tag: str) -> str:
-    """The digest of the image to which is attached what lies under this tag: cosign's attestations, and what stands in
-    for the referrers API (OCI distribution spec 1.1, "Referrers Tag Schema"); "" for any other tag."""
-    found = re.fullmatch(r"sha256-([0-9a-f]{64})(?:\.(?:att|sig|sbom))?", tag)
-    return f"sha256:{found[1]}" if found else ""
 
 
 def _reason(error: Exception) -> str:

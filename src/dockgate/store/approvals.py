@@ -6,6 +6,7 @@ from dataclasses import asdict, fields, replace
 from sqlalchemy import Connection, delete, func, select, update
 
 from dockgate.core.approvals import Answer, Approval, ApprovalState, Vote, shorten
+from dockgate.core.asking import is_external
 from dockgate.core.callbacks import Delivery
 from dockgate.core.errors import ConflictError, NotFoundError
 from dockgate.core.people import Principal
@@ -171,7 +172,8 @@ def _settle(connection: Connection, some: Sequence[str], answer: Answer, now: st
     here = approvals.c.id.in_(some), approvals.c.state == ApprovalState.WAITING
     ids = connection.scalars(select(approvals.c.id).where(*here)).all()
     connection.execute(update(approvals).where(approvals.c.id.in_(ids)).values(**asdict(answer), settled_at=now))
-    finish_runs(connection, ids, state, now, reason=answer.summary)
+    if ours := [one for one in ids if not is_external(one)]:
+        finish_runs(connection, ours, state, now, reason=answer.summary)
     release(connection, ids, now)
     return ids
 

@@ -2,12 +2,13 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import Connection, insert, or_, select, update
 
 from dockgate.core.canonical import decode, digest, encode
 from dockgate.core.errors import NotFoundError
+from dockgate.core.events import Event
 from dockgate.core.gate import inputs
 from dockgate.core.model import Inventory, Slice
 from dockgate.core.policy import of_bytes, policy_bytes
@@ -15,7 +16,7 @@ from dockgate.core.stores import PushedImage, Scan, ScanState, VerdictRecord
 from dockgate.core.verdict import Case, Policy, Reported, Status, Verdict, Waivers
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import select_as
-from dockgate.store.schema import documents, pushed_images, scan_inventories, scans, verdicts
+from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, verdicts
 
 _SCAN = select_as(Scan, scans)
 _PUSHED = select_as(PushedImage, pushed_images)
@@ -28,14 +29,18 @@ class SqlImages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def arrived(self, event: Event) -> Scan | None:
+        image = PushedImage(event.detail["repository"], event.detail["tag"], event.detail["digest"], event.at)
+        with self._database.write() as connection:
+            if not insert_new(connection, events, asdict(replace(event, handled_at=event.at))):
+                return None
+            _push(connection, image)
+            return _request(connection, image.digest, image.repository, event.at)
+
     def pushed(self, image: PushedImage) -> None:
         """One row for each digest under a tag, with its latest push: a late notice of an earlier one is no news."""
-        table = pushed_images.c
-        same = table.repository == image.repository, table.tag == image.tag, table.digest == image.digest
         with self._database.write() as connection:
-            if not insert_new(connection, pushed_images, asdict(image)):
-                later = update(pushed_images).where(*same, table.pushed_at < image.pushed_at)
-                connection.execute(later.values(pushed_at=image.pushed_at))
+            _push(connection, image)
 
     def images(self, repository: str | None = None) -> Sequence[PushedImage]:
         """Newest first."""
@@ -48,16 +53,7 @@ class SqlImages:
 
     def request_scan(self, image: str, repository: str, now: str) -> Scan:
         with self._database.write() as connection:
-            present = _scan(connection, image)
-            if present is None:
-                asked = Scan(image, repository, ScanState.REQUESTED, 1, requested_at=now)
-                connection.execute(insert(scans).values(**asdict(asked)))
-                return asked
-            if present.state is not ScanState.FAILED:
-                return present
-            asked = Scan(image, repository, ScanState.REQUESTED, present.number + 1, requested_at=now)
-            connection.execute(update(scans).where(scans.c.image == image).values(**asdict(asked)))
-            return asked
+            return _request(connection, image, repository, now)
 
     def scan(self, image: str) -> Scan | None:
         with self._database.read() as connection:
@@ -204,6 +200,27 @@ class Document:
 def unpacked(body: bytes) -> bytes:
     """The canonical bytes of a row of `documents`."""
     return zlib.decompress(body)
+
+
+def _push(connection: Connection, image: PushedImage) -> None:
+    table = pushed_images.c
+    same = table.repository == image.repository, table.tag == image.tag, table.digest == image.digest
+    if not insert_new(connection, pushed_images, asdict(image)):
+        later = update(pushed_images).where(*same, table.pushed_at < image.pushed_at)
+        connection.execute(later.values(pushed_at=image.pushed_at))
+
+
+def _request(connection: Connection, image: str, repository: str, now: str) -> Scan:
+    present = _scan(connection, image)
+    if present is None:
+        asked = Scan(image, repository, ScanState.REQUESTED, 1, requested_at=now)
+        connection.execute(insert(scans).values(**asdict(asked)))
+        return asked
+    if present.state is not ScanState.FAILED:
+        return present
+    asked = Scan(image, repository, ScanState.REQUESTED, present.number + 1, requested_at=now)
+    connection.execute(update(scans).where(scans.c.image == image).values(**asdict(asked)))
+    return asked
 
 
 def _scan(connection: Connection, image: str) -> Scan | None:

@@ -1,0 +1,101 @@
+"""Waiting on the gate: from a scan event to the answered approval, with many waiting.
+
+    python bench/waiting.py [WAITING] [EVENTS PER SECOND] [DIGESTS] [EVENTS]
+
+A server in a process of its own, with real tables and workflows; reading an image is a stand-in that takes no time, so
+that the gate's own way is measured. All WAITING approvals are there before; then notifications of pushes come in
+any order, so many a second, through HTTP: each digest in turn its share of EVENTS, so that most tell of what is known.
+Figures: from sending a digest's first to the settled rows (by the server's
+clock), and to the end of a long poll, for the polls there are; and the processor time that the server takes while
+nothing comes.
+"""
+
+import asyncio
+import os
+import platform
+import random
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests drive the same server
+from tests.scenarios import crowd
+
+IDLE_SECONDS = 10
+POLLS = 200
+"""approvals for whose answer somebody waits at the API"""
+
+
+def main(waiting: int, rate: int, digests: int, count: int) -> None:
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(f"{waiting} approvals wait on {digests} digests, {count} events, {rate} a second")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as folder, crowd.Crowd(Path(folder)) as server:
+        begin = time.monotonic()
+        server.lay(waiting, digests)
+        print(f"{'asked in':28} {time.monotonic() - begin:.1f} s")
+        server.start()
+        time.sleep(IDLE_SECONDS)  # the first seconds are those of the start
+        before = server.processor_seconds()
+        time.sleep(IDLE_SECONDS)
+        idle = server.processor_seconds() - before
+        print(f"{'processor time, idle':28} {idle / IDLE_SECONDS * 100:.1f} %")
+        sent, polled = asyncio.run(events(server, rate, digests, count))
+        server.all_settled(seconds=120)
+        print(f"{'processor time, events':28} {server.processor_seconds() - before - idle:.1f} s")
+        settled = server.settled()
+    report("event to settled", [settled_at - sent[image] for image, settled_at in settled])
+    report("event to the poll's end", [ended - sent[image] for image, ended in polled])
+
+
+async def events(
+    server: "crowd.Crowd", rate: int, digests: int, count: int
+) -> tuple[dict[str, float], list[tuple[str, float]]]:
+    """When each image's first event was sent, and when each poll ended, as seconds since the epoch."""
+    sent: dict[str, float] = {}
+    polled: list[tuple[str, float]] = []
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(timeout=150, limits=limits, trust_env=False) as client:
+
+        async def poll(approval: str, image: str) -> None:
+            url = f"{server.url}/api/v1/approvals/{approval}/answer?wait=120"
+            answer = (await client.get(url)).json()
+            assert answer["state"] != "Waiting", answer
+            polled.append((image, time.time()))
+
+        async def event(number: int, turn: int) -> None:
+            sent.setdefault(crowd.digest(number), time.time())
+            while True:  # as registries do: until it was taken
+                with suppress(httpx.TransportError):
+                    answer = await client.post(**server.notification(number, f"{number}-{turn}"))
+                    assert answer.status_code == 202, answer.text
+                    return
+
+        polls = [asyncio.create_task(poll(*one)) for one in server.some(POLLS)]
+        await asyncio.sleep(3)
+        begin, tasks = time.monotonic(), []
+        order = [number % digests for number in range(count)]
+        random.Random(7).shuffle(order)  # noqa: S311 - no secret is made of it
+        for turn, number in enumerate(order):
+            await asyncio.sleep(max(0, begin + turn / rate - time.monotonic()))
+            tasks.append(asyncio.create_task(event(number, turn)))
+        await asyncio.gather(*tasks, *polls)
+    return sent, polled
+
+
+def report(name: str, values: list[float]) -> None:
+    values.sort()
+    p99, most = values[int(len(values) * 0.99) - 1], values[-1]
+    median = statistics.median(values)
+    print(f"{name:28} median {median:.3f} s, p99 {p99:.3f} s, most {most:.3f} s (n={len(values)})")
+
+
+if __name__ == "__main__":
+    given = [int(text) for text in sys.argv[1:]]
+    main(*[*given, *[10_000, 100, 100, 1000][len(given) :]])

@@ -1,0 +1,90 @@
+"""Scans: each requested one is read by a thread of a small pool, then whoever waits on the image is answered.
+
+A scan that is asked for is a row: a crash loses nothing, for the sweep starts what is requested. So it needs no
+workflow, and an event costs no more than its own few transactions.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from dockgate.core.errors import UnavailableError
+from dockgate.core.stores import Images, Scan, ScanState
+from dockgate.pipeline.attesting import Attesting
+from dockgate.pipeline.effects import Effects, Step
+from dockgate.pipeline.judging import Judging
+
+ABREAST = 16
+"""images that are read at the same time; a thread is started when it is needed first"""
+PAUSES = (1.0, 2.0)
+"""seconds before what is unavailable is tried again"""
+
+_log = logging.getLogger(__name__)
+
+
+class Scans:
+    """`proceed` goes on with an execution that was answered, `reason` makes text for people of an error."""
+
+    def __init__(
+        self,
+        images: Images,
+        judging: Judging,
+        attesting: Attesting,
+        effects: Effects,
+        proceed: Callable[[str], None],
+        reason: Callable[[Exception], str],
+        abreast: int = ABREAST,
+    ) -> None:
+        self._images = images
+        self._judging = judging
+        self._attesting = attesting
+        self._effects = effects
+        self._proceed = proceed
+        self._reason = reason
+        self._lock = threading.Lock()
+        self._under_way: set[tuple[str, int]] = set()
+        self._closing = threading.Event()
+        self._readers = ThreadPoolExecutor(abreast, "scan")
+
+    def start(self, scan: Scan) -> None:
+        """Starts what is asked for. One that is being read, or over, is not started again."""
+        name = scan.image, scan.number
+        with self._lock:
+            if scan.state is ScanState.REQUESTED and name not in self._under_way and not self._closing.is_set():
+                self._under_way.add(name)
+                self._readers.submit(self._scan, scan)
+
+    def close(self) -> None:
+        """What is being read is not waited for: it is read again after the next start."""
+        with self._lock:
+            self._closing.set()
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    def _scan(self, scan: Scan) -> None:
+        try:
+            present = self._images.scan(scan.image)
+            if present is None or (present.number, present.state) != (scan.number, ScanState.REQUESTED):
+                return  # it has ended since somebody looked
+            try:
+                self._insist(scan)
+            except Exception as error:
+                self._effects.run(Step.FAIL_SCAN, self._judging.fail, scan, self._reason(error))
+            answered = self._effects.run(Step.ANSWER, self._judging.answer, scan.image)
+            self._effects.run(Step.ATTEST, self._attesting.attest, scan.image)
+            for execution in answered:
+                self._proceed(execution)
+        except Exception as error:
+            _log.warning("the scan of %s broke off, and is begun again: %s", scan.image, error, exc_info=error)
+        finally:
+            with self._lock:
+                self._under_way.discard((scan.image, scan.number))
+
+    def _insist(self, scan: Scan) -> None:
+        for pause in PAUSES:
+            try:
+                self._effects.run(Step.READ_IMAGE, self._judging.read, scan)
+                return
+            except UnavailableError:
+                self._closing.wait(pause)
+        self._effects.run(Step.READ_IMAGE, self._judging.read, scan)

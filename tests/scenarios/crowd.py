@@ -1,0 +1,184 @@
+"""A server in a process of its own on which many wait, without podman and registry: it can be killed and started again.
+
+Run as `python -m tests.scenarios.crowd FOLDER PORT`, it is that server. Every image exists; reading one takes no time.
+Half of the images have a critical finding (`vulnerable`).
+"""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from sqlalchemy import insert
+from tests.scenarios.defects import Found
+from tests.scenarios.live import free_port, until
+from tests.scenarios.server import SECRET, ServerSystem
+
+from dockgate.core.approvals import Approval
+from dockgate.core.asking import Question
+from dockgate.core.callbacks import Callback, delivery
+from dockgate.core.model import Inventory
+from dockgate.core.stores import Approvals, Store
+from dockgate.store import open_store
+from dockgate.store.schema import approvals, deliveries
+from dockgate.webhooks.http import HttpWebhooks
+
+REPOSITORY = "elsewhere.example/app"
+
+
+def digest(number: int) -> str:
+    return f"sha256:{sha256(f'crowd-{number}'.encode()).hexdigest()}"
+
+
+def vulnerable(image: str) -> bool:
+    """Half of the images are."""
+    return int(image[-1], 16) % 2 == 1
+
+
+class Crowd:
+    """The approvals are laid into the tables while no server runs. `pauses` are the seconds between its sweeps."""
+
+    def __init__(self, folder: Path, pauses: float = 2) -> None:
+        self.folder = folder
+        self.pauses = pauses
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.kill()
+
+    def lay(self, waiting: int, digests: int, callback: Callback | None = None) -> None:
+        """Approvals as `Engine.ask` writes them, in turn on each digest. Each answer is counted by the database."""
+        waits, to_deliver = [], []
+        for number in range(waiting):
+            image = digest(number % digests)
+            question = Question("crowd", "gate", str(number), f"{REPOSITORY}@{image}", callback=callback)
+            name = question.id(REPOSITORY, image)
+            waits.append(Approval(name, "token", image, REPOSITORY, "default", "", "2026-11-26", "2999-01-01"))
+            if callback is not None:
+                to_deliver.append(delivery(name, callback))
+        store = open_store(self.folder)
+        with store.database.write() as connection:
+            connection.execute(insert(approvals), [asdict(one) for one in waits])
+            if to_deliver:
+                connection.execute(insert(deliveries), [asdict(one) for one in to_deliver])
+            connection.exec_driver_sql("CREATE TABLE answers (approval TEXT, state TEXT)")
+            connection.exec_driver_sql(
+                "CREATE TRIGGER answered AFTER UPDATE OF state ON approvals "
+                "BEGIN INSERT INTO answers VALUES (NEW.id, NEW.state); END"
+            )
+        store.close()
+
+    def start(self) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.scenarios.crowd", str(self.folder), str(self.port), str(self.pauses)],
+                stdout=log,
+                stderr=log,
+            )
+        until(self._answers, seconds=60)
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def processor_seconds(self) -> float:
+        """What the server has used of the processors so far."""
+        assert self.process is not None
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def notification(self, number: int, event: str) -> dict[str, Any]:
+        """What httpx's `post` is given to tell of a push."""
+        target = {
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": digest(number),
+            "repository": "app",
+            "tag": str(number),
+        }
+        return {
+            "url": f"{self.url}/registry/events",
+            "json": {"events": [{"id": event, "action": "push", "target": target}]},
+            "headers": {"Authorization": f"Bearer {SECRET}"},
+        }
+
+    def rows(self, query: str) -> list[Any]:
+        sql = sqlite3.connect(f"file:{self.folder / 'dockgate.db'}?mode=ro", uri=True)
+        try:
+            return sql.execute(query).fetchall()
+        finally:
+            sql.close()
+
+    def all_settled(self, seconds: float = 60) -> None:
+        until(lambda: self.rows("SELECT count(*) FROM approvals WHERE state = 'Waiting'")[0][0] == 0, seconds, 0.2)
+
+    def settled(self) -> Sequence[tuple[str, float]]:
+        """Image and moment of each, in seconds since the epoch."""
+        found = self.rows("SELECT image, settled_at FROM approvals WHERE state != 'Waiting'")
+        return [(image, datetime.fromisoformat(at).timestamp()) for image, at in found]
+
+    def some(self, count: int) -> list[tuple[str, str]]:
+        return self.rows(f"SELECT id, image FROM approvals ORDER BY seq LIMIT {count}")  # noqa: S608 - a number
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "server.log").read_text()[-4000:]
+        try:
+            return httpx.get(f"{self.url}/api/v1/health", timeout=5).is_success
+        except httpx.HTTPError:
+            return False
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+
+class _PushesAlone:
+    """The approvals' table, but no scan is begun because somebody waits: each case decides when it is."""
+
+    def __init__(self, table: Approvals) -> None:
+        self._table = table
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._table, name)
+
+    def unscanned(self) -> Sequence[Approval]:
+        return ()
+
+
+def _alter(store: Store) -> Store:
+    values = {name: getattr(store, name) for name in Store.__dataclass_fields__}
+    return Store(**{**values, "approvals": _PushesAlone(store.approvals)})
+
+
+class _Server(ServerSystem):
+    def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
+        """The tag is not told here: whether it is odd is in the digest."""
+        if digest not in self.found:
+            self.found[digest] = (f"crowd-{digest[7:19]}", Found({"CRITICAL": 1} if vulnerable(digest) else {}))
+            self.scan_may_end[digest] = threading.Event()
+            self.scan_may_end[digest].set()
+        return super()._read(repository, digest)
+
+
+if __name__ == "__main__":
+    folder, port, pauses = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    with _Server(folder, _alter, port=port, sweep_seconds=pauses, webhooks=HttpWebhooks(loopback=True)):
+        signal.sigwait([signal.SIGTERM, signal.SIGINT])

@@ -1,0 +1,9 @@
+"""The crowd, small; `tests/slow/test_waiting.py` has it whole."""
+
+from pathlib import Path
+
+from tests.scenarios.waiting import play
+
+
+def test_each_of_many_is_answered_once_whatever_comes_when_and_however_often_the_server_dies(tmp_path: Path) -> None:
+    play(tmp_path, waiting=300, digests=12, repeats=3, kills=2, seconds=60)

@@ -1,0 +1,105 @@
+"""Many wait on few digests while events come twice, late and in any order, and the server is killed again and again."""
+
+import random
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+from standardwebhooks import Webhook
+from tests.scenarios.crowd import Crowd, digest, vulnerable
+from tests.scenarios.live import until
+
+from dockgate.core.callbacks import Callback
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+class Receiver:
+    """Takes callbacks. `answers` counts by webhook-id, `states` has what each approval was told; a signature that is
+    wrong is an error."""
+
+    def __init__(self) -> None:
+        self.answers: Counter[str] = Counter()
+        self.states: dict[str, set[str]] = {}
+        self.errors: list[str] = []
+        lock, receiver = threading.Lock(), self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                try:
+                    data = Webhook(SECRET).verify(body, dict(self.headers.items()))["data"]
+                except Exception as error:
+                    receiver.errors.append(repr(error))
+                    data = {"approval": "", "state": ""}
+                with lock:
+                    receiver.answers[self.headers["webhook-id"]] += 1
+                    receiver.states.setdefault(data["approval"], set()).add(data["state"])
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}/answers"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def play(folder: Path, *, waiting: int, digests: int, repeats: int, kills: int, seconds: float) -> Receiver:
+    """Lays the approvals, sends each digest's events `repeats` times and kills the server in between; asserts that each
+    was answered once, rightly, and told by callback."""
+    order = [(number, f"{number}-{turn % 2}") for turn in range(repeats) for number in range(digests)]
+    chance = random.Random(4)  # noqa: S311 - no secret is made of it
+    chance.shuffle(order)
+    order.sort(key=lambda one: one[0] >= digests * 3 // 4)  # the last quarter's events come late
+    deaths = sorted(chance.sample(range(1, len(order)), kills))
+    receiver = Receiver()
+    with Crowd(folder, pauses=0.2) as crowd:
+        crowd.lay(waiting, digests, Callback(receiver.url, SECRET))
+        crowd.start()
+        for position, (number, event) in enumerate(order):
+            if position in deaths:
+                crowd.kill()
+            _send(crowd, number, event)
+        crowd.all_settled(seconds)
+        crowd.kill()
+        crowd.start()
+        until(lambda: len(receiver.answers) == waiting, seconds, 0.2)
+        until(lambda: crowd.rows("SELECT count(*) FROM deliveries WHERE delivered_at = ''")[0][0] == 0, seconds, 0.2)
+        answered = Counter(name for name, _ in crowd.rows("SELECT approval, state FROM answers"))
+        states = dict(crowd.rows("SELECT id, state FROM approvals"))
+        images = dict(crowd.rows("SELECT id, image FROM approvals"))
+    receiver.close()
+    assert set(answered.values()) == {1}
+    assert len(answered) == len(states) == waiting
+    assert len(set(images.values())) == digests
+    for name, image in images.items():
+        assert states[name] == ("Rejected" if vulnerable(image) else "Approved")
+        assert receiver.states[name] == {states[name]}
+    assert receiver.errors == []
+    assert {vulnerable(digest(number)) for number in range(digests)} == {True, False}
+    return receiver
+
+
+def _send(crowd: Crowd, number: int, event: str) -> None:
+    """As registries do: until it was taken."""
+    end = time.monotonic() + 60
+    while True:
+        if not crowd.alive:
+            crowd.start()
+        try:
+            if httpx.post(**crowd.notification(number, event), timeout=10, trust_env=False).status_code == 202:
+                return
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < end
+        time.sleep(0.05)
