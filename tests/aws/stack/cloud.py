@@ -166,8 +166,10 @@ class Formation:
     def _template(self, request: dict[str, Any]) -> str:
         """As CloudFormation fetches it: out of the bucket that the URL names."""
         url = urlsplit(request["TemplateURL"])
-        bucket = url.netloc.removesuffix(f".s3.{REGION}.amazonaws.com")
-        return str(self.client("s3").get_object(Bucket=bucket, Key=url.path[1:])["Body"].read().decode())
+        if (url.scheme, url.netloc) != ("https", f"s3.{REGION}.amazonaws.com"):
+            raise Refusal("ValidationError", "TemplateURL must be a supported URL.")
+        bucket, _, key = url.path[1:].partition("/")
+        return str(self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode())
 
     def _checked(self, text: str, values: dict[str, str]) -> Stack:
         held = parse(text)

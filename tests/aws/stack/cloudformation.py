@@ -126,6 +126,8 @@ class Stack:
             return self.resolve(inner[1] if self.holds(inner[0]) else inner[2])
         if name == "Fn::Join":
             return str(inner[0]).join(self.resolve(inner[1]))
+        if name == "Fn::Split":
+            return str(self.resolve(inner[1])).split(str(inner[0]))
         if name == "Fn::Sub":
             text, own = (inner, {}) if isinstance(inner, str) else (inner[0], self.resolve(inner[1]))
             return re.sub(r"\$\{([A-Za-z0-9:.]+)\}", lambda found: self._named(found[1], own), text)

@@ -91,6 +91,15 @@ def test_the_rules_let_every_mode_pass(stack: Stack) -> None:
     assert stack.broken_rules() == []
 
 
+def test_rules_use_the_functions_alone_that_rules_may_use() -> None:
+    """CloudFormation's user guide, "Rules": no Join among them, and no conditions."""
+    allowed = {"Ref", "Fn::And", "Fn::Contains", "Fn::EachMemberEquals", "Fn::EachMemberIn", "Fn::Equals", "Fn::Not"}
+    allowed |= {"Fn::Or", "Fn::RefAll", "Fn::ValueOf", "Fn::ValueOfAll"}
+    functions = re.compile("Ref|Condition|Fn::.+")
+    used = {key for _, one in walk(ours()["Rules"]) if isinstance(one, dict) for key in one if functions.fullmatch(key)}
+    assert used <= allowed
+
+
 @pytest.mark.parametrize(
     ("mode", "without", "told"),
     [

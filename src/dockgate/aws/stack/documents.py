@@ -52,10 +52,9 @@ class Documents:
         return self._put(f"functions/{hashlib.sha256(archive).hexdigest()}.zip", archive)
 
     def put_template(self, template: bytes) -> str:
-        """Returns its URL, as CloudFormation wants it."""
+        """Returns its URL, as CloudFormation wants it: with the bucket in the path, as AWS's own command line has it."""
         key = self._put(f"templates/{hashlib.sha256(template).hexdigest()}.yaml", template)
-        suffix = "amazonaws.com.cn" if self._account.partition == "aws-cn" else "amazonaws.com"
-        return f"https://{self.bucket}.s3.{self._account.region}.{suffix}/{key}"
+        return f"{self._account.client('s3').meta.endpoint_url.rstrip('/')}/{self.bucket}/{key}"
 
     def put_policy(self, policy: Policy) -> str:
         return self._put(f"policies/{policy.digest.removeprefix('sha256:')}.json", policy_bytes(policy))
