@@ -52,7 +52,7 @@ class Documents:
         return self._put(f"functions/{hashlib.sha256(archive).hexdigest()}.zip", archive)
 
     def put_template(self, template: bytes) -> str:
-        """Returns its URL, as CloudFormation wants it: with the bucket in the path, as AWS's own command line has it."""
+        """Returns its URL for CloudFormation: the bucket in its path, as AWS's own command line has it."""
         key = self._put(f"templates/{hashlib.sha256(template).hexdigest()}.yaml", template)
         return f"{self._account.client('s3').meta.endpoint_url.rstrip('/')}/{self.bucket}/{key}"
 
