@@ -36,6 +36,13 @@ CLASSES: dict[str, tuple[str, str, Any, set[Role]]] = {
         {"token": "x", "reason": "no"},
         {Role.APPROVER, Role.SECURITY, Role.ADMIN},
     ),
+    "vote": ("POST", "/approvals/none-1/a/b/1/vote", {"yes": True}, {Role.APPROVER, Role.SECURITY, Role.ADMIN}),
+    "override": (
+        "POST",
+        "/approvals/none-1/a/b/1/override",
+        {"reason": "why", "until": "2999-01-01"},
+        {Role.SECURITY, Role.ADMIN},
+    ),
     "read the record": ("GET", "/audit", None, {Role.SECURITY, Role.ADMIN}),
     "define": ("POST", "/apply", None, {Role.ADMIN}),
     "scale": ("POST", "/services/none/scale", {"desired_count": 1}, {Role.ADMIN}),

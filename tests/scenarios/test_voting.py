@@ -33,6 +33,7 @@ class Voting:
         for name in ("ann", "ben", *(f"p{number}" for number in range(THREADS))):
             self.add(name, ["approver"], f"{name}@example.org")
         self.add("ada", ["approver"], "ADA@example.org")
+        self.add("sec", ["security"], "sec@example.org")
         self.add("dev", ["developer"], "dev@example.org")
 
     def add(self, name: str, roles: list[str], email: str) -> None:
@@ -171,3 +172,67 @@ def test_a_yes_and_a_no_at_once_leave_one_answer(voting: Voting) -> None:
     assert state in ("Approved", "Rejected")
     assert 200 in codes
     assert voting.ends(execution) == ("Succeeded" if state == "Approved" else "Failed")
+
+
+def rejected(voting: Voting, name: str, found: Found) -> tuple[str, str]:
+    """An execution whose verdict rejects, and its image; nobody is asked."""
+    image = voting.server.image(name, found)
+    execution = voting.server.approval(image)
+    voting.server.scanned(image)
+    assert voting.ends(execution) == "Failed"
+    return execution, image
+
+
+def override(voting: Voting, who: str, execution: str, **body: str) -> httpx.Response:
+    first = voting.server.get(f"/executions/{execution}")["stages"][2]["actions"][0]["name"]
+    approval = f"{execution}/ContainerVulnerabilityAssessment/{first}/1"
+    return httpx.post(
+        f"{voting.server.url}/api/v1/approvals/{approval}/override",
+        json={"reason": "not reachable", "until": "2999-01-01", **body},
+        headers={"Authorization": f"Bearer {voting.tokens[who]}"},
+    )
+
+
+def test_an_override_becomes_waivers_and_the_execution_passes(voting: Voting) -> None:
+    execution, image = rejected(voting, "urgent", Found({"CRITICAL": 1, "HIGH": 2}))
+    old = voting.approval(execution)
+    for wrong in ({"reason": " "}, {"until": ""}, {"until": "tomorrow"}):
+        assert override(voting, "sec", execution, **wrong).status_code == 400, wrong
+    assert override(voting, "sec", execution, until="2020-01-01").status_code == 409
+    assert voting.server.get("/waivers") == []
+    assert override(voting, "ann", execution).status_code == 403
+    answer = override(voting, "sec", execution)
+    assert answer.is_success, answer.text
+    waivers = answer.json()["waivers"]
+    assert len(waivers) == 3
+    assert {(one["image"], one["owner"], one["created_by"], one["reason"]) for one in waivers} == {
+        (image, "sec", "sec", "not reachable")
+    }
+    assert all(one["vulnerability"] and one["package"] and one["until"].startswith("2999-01-01") for one in waivers)
+    until(lambda: (voting.approval(execution) or old)["id"] != old["id"])
+    assert voting.ends(execution) == "Succeeded"
+    assert voting.approval(execution)["state"] == "Approved"
+    assert voting.server.get(f"/approvals/{old['id']}")["state"] == "Rejected"
+    assert voting.server.runs(image)
+    assert override(voting, "sec", execution).is_success  # said again: nothing more follows
+    assert len(voting.server.get("/waivers")) == 3
+    verdict = voting.server.get(f"/verdicts/{voting.approval(execution)['verdict']}")
+    assert len(verdict["judgements"][0]["waived"]) == 3
+
+
+def test_what_is_undetermined_and_a_persons_no_cannot_be_overridden(voting: Voting) -> None:
+    before = len(voting.server.get("/waivers"))
+    execution, _ = rejected(voting, "unknown", Found(status="UNSUPPORTED"))
+    refused = override(voting, "sec", execution)
+    assert (refused.status_code, "undetermined" in refused.json()["error"]) == (409, True)
+    refused_by_a_person, _ = voting.waiting("refused", "{count: 1}")
+    voting.vote("ann", refused_by_a_person, yes=False, reason="no")
+    assert override(voting, "sec", refused_by_a_person).status_code == 409
+    assert len(voting.server.get("/waivers")) == before
+
+
+def test_what_has_come_since_is_not_overridden_with_it(voting: Voting) -> None:
+    execution, image = rejected(voting, "moving", Found({"CRITICAL": 1}))
+    voting.server.advisory_appears(image)
+    refused = override(voting, "sec", execution)
+    assert (refused.status_code, "still not be approved" in refused.json()["error"]) == (409, True)

@@ -101,6 +101,27 @@ def reject(approval_id: str, reason: str, token: str | None, form: str) -> None:
         click.echo(f"{approval_id}: rejected")
 
 
+@command.command()
+@click.argument("approval_id", metavar="ID")
+@click.option("--reason", required=True, help="Why what was rejected is accepted.")
+@click.option("--until", required=True, metavar="DATE", help="The end: 2026-12-31 (its first instant, UTC), or a time.")
+@form
+def override(approval_id: str, reason: str, until: str, form: str) -> None:
+    """Accept what a verdict rejected, until a date.
+
+    Each finding that breaks a rule becomes a waiver for this image, and the execution is tried again. A known malicious
+    package and what is undetermined are never accepted.
+    """
+    answer = Client().post("approvals", approval_id, "override", body={"reason": reason, "until": until})
+    if form == "json":
+        as_json(answer)
+        return
+    for waiver in answer["waivers"]:
+        what = " in ".join(filter(None, (waiver["vulnerability"], waiver["package"]))) or f"rule {waiver['rule']}"
+        click.echo(f"{waiver['id']}: {what}, until {waiver['until']}")
+    click.echo(f"{answer['again']} is tried again" if answer["again"] else "Ask for its approval again.")
+
+
 def _people(approval: Approval) -> str:
     """ "2 of ann, security; not the committer"."""
     asked = approval.approvers

@@ -15,8 +15,9 @@ from dockgate.core.attestation import attached_to
 from dockgate.core.deploy import Service, TaskDefinition
 from dockgate.core.errors import ConflictError, DeniedError, DockgateError, NotFoundError, UsageError
 from dockgate.core.events import Event, EventKind
+from dockgate.core.overriding import waivers_of
 from dockgate.core.people import Principal
-from dockgate.core.pipeline import Execution
+from dockgate.core.pipeline import ActionKey, Execution, latest
 from dockgate.core.policy import PolicyVersion
 from dockgate.core.stores import ReportRecord, Scan, VexRecord, WaiverRecord
 from dockgate.core.verdict import Policy, Reported, Waiver
@@ -224,6 +225,28 @@ class Engine:
         self._effects.run(Step.ANSWER, self._flows.judging.answer, approval.image)
         self._proceed(approval_id)
         return self._store.approvals.get(approval_id)
+
+    def override(self, approval_id: str, who: str, reason: str, until: str) -> Sequence[WaiverRecord]:
+        """Accepts what a verdict rejected, until a date, and tries the execution again, whose new verdict then
+        approves. Nothing is put on record that would not turn it. The old answer stays as it was."""
+        approval = self._store.approvals.get(approval_id)
+        if not approval.verdict:
+            raise ConflictError(f"{approval_id} was not rejected by a verdict", "`dockgate approval show` says how.")
+        verdict = self._store.images.verdict(approval.verdict)
+        waivers = waivers_of(approval, verdict, who, reason, until)
+        left = self._flows.judging.objection(approval, waivers)
+        if left:
+            raise ConflictError(
+                f"with what was rejected accepted until {until}, it would still not be approved: {left}",
+                "Ask for a new approval first: something else has come since, or the date is over.",
+            )
+        records = [self.accept(waiver) for waiver in waivers]
+        if not is_external(approval_id):
+            key = ActionKey.parse(approval_id)
+            last = latest(self._store.executions.runs(key.execution))[key.stage, key.action]
+            if last.key == key:
+                self.retry(key.execution)
+        return records
 
     def _proceed(self, approval_id: str) -> None:
         """The execution that waited goes on. Whoever waits outside has the answer, or gets it by callback."""

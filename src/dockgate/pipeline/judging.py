@@ -13,7 +13,7 @@ from dockgate.core.model import Inventory, Slice
 from dockgate.core.policy import baselines as baselines_of
 from dockgate.core.policy import label, of_rules, parted
 from dockgate.core.stores import Scan, ScanState
-from dockgate.core.verdict import Case, Policy, Status, Verdict
+from dockgate.core.verdict import Case, Policy, Status, Verdict, Waiver
 from dockgate.pipeline.accepting import Accepting
 from dockgate.pipeline.parts import Parts
 from dockgate.pipeline.telling import tell
@@ -143,6 +143,15 @@ class Judging:
     def _judge_for(self, approval: Approval, cause: str) -> tuple[Verdict, str] | None:
         place = Place(approval.repository, approval.service)
         return self.judge(approval.image, approval.policy, cause, place)
+
+    def objection(self, approval: Approval, accepted: Sequence[Waiver]) -> str:
+        """Why the image would not be approved now if this were accepted too, "" when it would."""
+        case = self._case(approval.image, approval.policy, Place(approval.repository, approval.service))
+        if case is None:
+            return "it is being scanned"
+        waivers = replace(case.waivers, waivers=(*case.waivers.waivers, *accepted))
+        verdict = gate.judge(replace(case, waivers=waivers), self._parts.ecosystems, self._parts.rules)
+        return "" if verdict.status is Status.APPROVED else verdict.summary
 
     def answer(self, image: str) -> list[str]:
         """Answers whoever waits on this image, if it can be judged. Returns the executions that may go on."""

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from fastapi import APIRouter
 
 from dockgate.core.approvals import Approval, ApprovalState, Approvers, Vote
-from dockgate.core.asking import pipeline_of
+from dockgate.core.asking import is_external, pipeline_of
 from dockgate.core.errors import DeniedError, UsageError
 from dockgate.core.people import Caller, Permission
-from dockgate.web.api import Decider, Reader, TheServer, narrow
+from dockgate.core.verdict import Waiver
+from dockgate.web.api import Accepter, Decider, Reader, TheServer, narrow
 
 router = APIRouter()
 
@@ -52,6 +53,24 @@ class CastVote:
 
     yes: bool
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """`until` is a date or a time."""
+
+    reason: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overridden:
+    """The approval, which stays as it was answered, and the waivers that were made. `again` is the execution that is
+    tried again, "" where somebody elsewhere has to ask again."""
+
+    approval: ApprovalView
+    waivers: list[Waiver]
+    again: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +131,16 @@ def vote(approval_id: str, body: CastVote, who: Decider, server: TheServer) -> A
     _demand(who, approval_id, server)
     approval = server.engine.vote(approval_id, who.principal, body.yes, body.reason)
     return ApprovalWithVotes(view(approval), [vote for vote, _ in server.store.approvals.votes(approval_id)])
+
+
+@router.post("/approvals/{approval_id:path}/override")
+@narrow
+def override(approval_id: str, body: Override, who: Accepter, server: TheServer) -> Overridden:
+    """Accepts what a verdict rejected, until a date: its findings become waivers, and the execution is tried again."""
+    approval = _demand(who, approval_id, server)
+    records = server.engine.override(approval_id, who.name, body.reason, body.until)
+    again = "" if is_external(approval_id) else approval_id.partition("/")[0]
+    return Overridden(view(approval), [record.waiver for record in records], again)
 
 
 def _demand(who: Caller, approval_id: str, server: TheServer) -> Approval:

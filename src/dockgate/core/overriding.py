@@ -1,0 +1,72 @@
+"""Overriding a rejection: the waivers that somebody with the right to accept makes of it. Pure.
+
+The answer that was given stays as it was; what follows is a new verdict, in which the waivers show.
+"""
+
+import hashlib
+
+from dockgate.core.approvals import Approval, ApprovalState
+from dockgate.core.errors import ConflictError
+from dockgate.core.verdict import Breach, Verdict, Waiver
+from dockgate.core.waivers import NEVER, check
+
+UNKNOWN = "evidence"
+"""the rule about what could not be read or said: to accept that would be to call the unknown safe"""
+
+
+def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, until: str) -> tuple[Waiver, ...]:
+    """One for each finding of the verdict's breaches, and one for each rule that is broken without findings, all for
+    this image and until then. The same override gives the same waivers.
+
+    ConflictError for what cannot be overridden: an answer that no verdict gave, a known malicious package, and whatever
+    is undetermined. UsageError without a reason or an end.
+    """
+    if approval.state is not ApprovalState.REJECTED or not approval.verdict:
+        raise ConflictError(
+            f"{approval.id} was not rejected by a verdict",
+            "Only a policy's rejection is overridden, not a person's no.",
+        )
+    if not any(judgement.breaches for judgement in verdict.judgements) or any(
+        judgement.undetermined for judgement in verdict.judgements
+    ):
+        raise ConflictError(
+            f"the verdict on {verdict.image} is undetermined in part, which nobody can accept",
+            "`dockgate verdict show` says what could not be read or compared.",
+        )
+    found: dict[tuple[str, str, str], None] = {}
+    for judgement in verdict.judgements:
+        for breach in judgement.breaches:
+            _demand_acceptable(breach)
+            # What tells two builds of a package apart is left out: a waiver names packages by name and version.
+            findings = [("", one.id, one.package.purl.partition("?")[0]) for one in breach.findings]
+            found |= dict.fromkeys(findings or [(breach.rule, "", "")])
+    waivers = tuple(
+        Waiver(
+            id=_id(approval.id, until, *key),
+            owner=who,
+            reason=reason,
+            vulnerability=key[1],
+            package=key[2],
+            image=verdict.image,
+            rule=key[0],
+            until=until,
+            created_by=who,
+        )
+        for key in found
+    )
+    for waiver in waivers:
+        check(waiver)
+    return waivers
+
+
+def _demand_acceptable(breach: Breach) -> None:
+    if breach.rule == NEVER or any(finding.malicious for finding in breach.findings):
+        raise ConflictError(f"nobody can accept this: {breach.message}", "Remove the package.")
+    if breach.rule == UNKNOWN:
+        raise ConflictError(
+            f"nobody can accept what is not known: {breach.message}", "Make it readable, or relax the policy."
+        )
+
+
+def _id(*parts: str) -> str:
+    return f"o-{hashlib.sha256(chr(0).join(parts).encode(errors='replace')).hexdigest()[:16]}"

@@ -1,0 +1,80 @@
+"""What an override accepts, and what nobody can."""
+
+from dataclasses import replace
+
+import pytest
+
+from dockgate.core.approvals import Approval, ApprovalState
+from dockgate.core.errors import ConflictError, UsageError
+from dockgate.core.model import Finding, Package, Rating, Severity, Undetermined
+from dockgate.core.overriding import waivers_of
+from dockgate.core.verdict import Breach, Inputs, Judgement, Status, Verdict
+
+IMAGE = "sha256:" + "a" * 64
+APPROVAL = Approval(
+    "web-1/Gate/Approve/1", "", IMAGE, "web", "default", "", "", "", ApprovalState.REJECTED, verdict="sha256:v"
+)
+DEMO = Package("demo", "1", "pkg:deb/debian/demo@1?arch=amd64", "Debian:13", "demo", "1", "var/lib/dpkg/status")
+FINDING = Finding("CVE-2026-1", (), DEMO, Severity.HIGH, Rating("advisory", Severity.HIGH), "2")
+
+
+def verdict(*breaches: Breach, undetermined: tuple[Undetermined, ...] = ()) -> Verdict:
+    judgement = Judgement(IMAGE, "linux/amd64", Status.REJECTED, {}, breaches, undetermined, ())
+    return Verdict(IMAGE, "default", Status.REJECTED, "", (judgement, judgement), Inputs((), "", "", "", ""))
+
+
+def override(given: Verdict, approval: Approval = APPROVAL, reason: str = "why", until: str = "2026-12-31"):  # type: ignore[no-untyped-def]
+    return waivers_of(approval, given, "sec", reason, until)
+
+
+def test_each_finding_and_each_rule_without_findings_gets_one_waiver() -> None:
+    high = Breach("max_findings", "1 HIGH", (FINDING,))
+    root = Breach("runs_as_root", "runs as root")
+    found = override(verdict(high, replace(high, rule="cvss"), root))
+    assert [(one.rule, one.vulnerability, one.package, one.image) for one in found] == [
+        ("", "CVE-2026-1", "pkg:deb/debian/demo@1", IMAGE),
+        ("runs_as_root", "", "", IMAGE),
+    ]
+    assert {(one.owner, one.created_by, one.reason, one.until) for one in found} == {
+        ("sec", "sec", "why", "2026-12-31")
+    }
+    assert found == override(verdict(high, root))
+    assert {one.id for one in found}.isdisjoint(one.id for one in override(verdict(high, root), until="2027-01-01"))
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        Breach("malicious", "demo is malicious", (FINDING,)),
+        Breach("max_findings", "1 HIGH", (replace(FINDING, id="MAL-2026-1"),)),
+        Breach("evidence", "usr/lib was not read"),
+    ],
+)
+def test_nobody_accepts_what_is_malicious_or_unknown(breach: Breach) -> None:
+    with pytest.raises(ConflictError):
+        override(verdict(Breach("max_findings", "1 HIGH", (FINDING,)), breach))
+
+
+def test_nobody_accepts_what_is_undetermined_beside_a_breach() -> None:
+    breach = Breach("max_findings", "1 HIGH", (FINDING,))
+    with pytest.raises(ConflictError, match="undetermined"):
+        override(verdict(breach, undetermined=(Undetermined("database", "It is stale."),)))
+    with pytest.raises(ConflictError, match="undetermined"):
+        override(verdict())
+
+
+@pytest.mark.parametrize(
+    "approval",
+    [replace(APPROVAL, state=state) for state in ApprovalState if state is not ApprovalState.REJECTED]
+    + [replace(APPROVAL, verdict="")],
+)
+def test_only_a_verdicts_rejection_is_overridden(approval: Approval) -> None:
+    with pytest.raises(ConflictError, match="not rejected by a verdict"):
+        override(verdict(Breach("max_findings", "1 HIGH", (FINDING,))), approval)
+
+
+def test_a_reason_and_an_end_are_needed() -> None:
+    given = verdict(Breach("max_findings", "1 HIGH", (FINDING,)))
+    for wrong in ({"reason": " "}, {"until": ""}, {"until": "soon"}):
+        with pytest.raises(UsageError):
+            override(given, **wrong)
