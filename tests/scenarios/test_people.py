@@ -233,6 +233,11 @@ def test_every_changing_call_is_on_record_and_its_end(people: People) -> None:
     assert newest["subject"] == "/api/v1/pipelines/none/executions"
     assert newest["token"] == people.tokens["admin"].split("_")[1]
     assert (before["who"], before["subject"], before["status"]) == ("viewer", "/api/v1/apply", 403)
+    people.ask("viewer", "POST", "/git/web.git/git-upload-pack")
+    assert people.ask("security", "GET", "/api/v1/audit?limit=1").json()[0]["id"] == newest["id"]
+    people.ask("viewer", "POST", "/git/web.git/git-receive-pack")
+    pushed = people.ask("security", "GET", "/api/v1/audit?limit=1").json()[0]
+    assert (pushed["subject"], pushed["status"]) == ("/git/web.git/git-receive-pack", 403)
     theirs = people.ask("security", "GET", "/api/v1/audit?by=viewer").json()
     assert {entry["who"] for entry in theirs} == {"viewer"}
 

@@ -111,7 +111,8 @@ class May:
 
     def __call__(self, request: Request, who: Annotated[Caller, Depends(caller)]) -> Caller:
         permission = self.needed(request)
-        if request.method not in ("GET", "HEAD"):
+        # Whoever only reads changes nothing, though it be by POST, as git pulls.
+        if permission is not Permission.READ and request.method not in ("GET", "HEAD"):
             _begin(request, who)
         if not who.may(permission) and not (self.otherwise and who.may(self.otherwise)):
             roles = ", ".join(role for role, held in PERMISSIONS.items() if permission in held)

@@ -1,0 +1,111 @@
+"""`dockgate principal`, `token`, `audit`, and what people say to approvals."""
+
+from tests.cli import answers
+from tests.cli.conftest import Dockgate
+from tests.cli.fake_server import FakeServer
+
+from dockgate.core.approvals import ApprovalState
+
+TOKEN = "dgt_0123456789ab_" + "0" * 64
+APPROVAL = "Web-7/Gate/Approve/1"
+
+
+def test_the_first_principals_token_is_printed_once_and_alone(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["POST /principals"] = {"principal": {}, "token": TOKEN}
+    ran = dockgate("principal", "add", "ada", "--role", "admin", "--email", "ada@example.org")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, TOKEN)
+    assert "DOCKGATE_TOKEN" in ran.err
+    assert server.asked[0].json() == {"name": "ada", "roles": ["admin"], "email": "ada@example.org"}
+    server.answers["POST /principals"] = {"principal": {}, "token": ""}
+    assert "dockgate token create ben" in dockgate("principal", "add", "ben", "--role", "viewer").out
+
+
+def test_a_principal_is_changed_by_name(dockgate: Dockgate, server: FakeServer) -> None:
+    for verb in ("disable", "enable"):
+        server.answers[f"POST /principals/ben/{verb}"] = {}
+        assert dockgate("principal", verb, "ben").out == f"ben: {verb}d\n"
+    server.answers["POST /principals/ben/roles"] = {"roles": ["viewer", "approver"]}
+    ran = dockgate("principal", "roles", "ben", "--role", "viewer", "--role", "approver")
+    assert ran.out == "ben: viewer, approver\n"
+    assert server.asked[-1].json() == {"roles": ["viewer", "approver"]}
+
+
+def test_principals_are_listed(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["GET /principals"] = []
+    assert "may do all" in dockgate("principal", "list").out
+    one = {"name": "ada", "roles": ["admin"], "email": "a@b.c", "created_at": "", "disabled_at": "2026-11-24T10:00:00Z"}
+    server.answers["GET /principals"] = [one]
+    out = dockgate("principal", "list").out
+    assert "admin" in out
+    assert "disabled" in out
+
+
+def test_a_token_is_made_with_its_limits_and_printed_alone(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["POST /tokens"] = {"token": {}, "text": TOKEN}
+    ran = dockgate("token", "create", "ci", "--days", "7", "--scope", "run", "--pipeline", "Web")
+    assert ran.out == f"{TOKEN}\n"
+    assert server.asked[0].json() == {
+        "principal": "ci",
+        "days": 7,
+        "scopes": ["run"],
+        "repositories": [],
+        "pipelines": ["Web"],
+    }
+
+
+def test_a_token_that_is_pasted_whole_is_revoked_by_its_id_alone(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["POST /tokens/0123456789ab/revoke"] = {"id": "0123456789ab"}
+    for given in (TOKEN, "0123456789ab"):
+        assert dockgate("token", "revoke", given).out == "0123456789ab: revoked\n"
+    assert all("0" * 64 not in asked.path for asked in server.asked)
+
+
+def test_tokens_are_listed_with_what_they_lend(dockgate: Dockgate, server: FakeServer) -> None:
+    token = {
+        "id": "0123456789ab",
+        "principal": "ci",
+        "scopes": ["run"],
+        "repositories": [],
+        "pipelines": ["Web"],
+        "expires_at": "2999-01-01T00:00:00Z",
+        "last_used_at": "",
+        "revoked_at": "",
+    }
+    server.answers["GET /tokens"] = [token, {**token, "scopes": [], "pipelines": [], "revoked_at": "2026-01-01"}]
+    first, second = dockgate("token", "list").out.splitlines()[1:]
+    assert [word in first for word in ("run", "Web", "never")] == [True] * 3
+    assert [word in second for word in ("all", "everything", "revoked")] == [True] * 3
+
+
+def test_the_record_shows_who_did_what_and_what_had_no_answer(dockgate: Dockgate, server: FakeServer) -> None:
+    entry = {"at": "2026-11-24T10:00:00Z", "who": "ada", "token": "t", "call": "POST /x/{y}", "subject": "/x/1"}
+    server.answers["GET /audit"] = [{**entry, "status": 0}, {**entry, "status": 201}]
+    out = dockgate("audit", "--by", "ada").out
+    assert "POST /x/1" in out
+    assert "no answer" in out
+    assert server.asked[0].query == {"by": "ada", "limit": "50"}
+
+
+def test_a_yes_says_how_many_there_are(dockgate: Dockgate, server: FakeServer) -> None:
+    waits = answers.approval(ApprovalState.WAITING, approvers={"principals": ["ann"], "roles": [], "count": 2})
+    server.answers[f"POST /approvals/{APPROVAL}/vote"] = {"approval": waits, "votes": [{"who": "ann", "yes": True}]}
+    assert dockgate("approval", "approve", APPROVAL).out == f"{APPROVAL}: Waiting, 1 of 2 said yes\n"
+    assert server.asked[0].json() == {"yes": True, "reason": ""}
+
+
+def test_an_approval_shows_whom_it_needs(dockgate: Dockgate, server: FakeServer) -> None:
+    approvers = {"principals": ["ann"], "roles": ["security"], "count": 2, "exclude_committer": True}
+    server.answers[f"GET /approvals/{APPROVAL}"] = answers.approval(ApprovalState.WAITING, approvers=approvers)
+    assert "2 of ann, security; not the committer" in dockgate("approval", "show", APPROVAL).out
+
+
+def test_an_override_names_its_waivers_and_what_is_tried_again(dockgate: Dockgate, server: FakeServer) -> None:
+    waiver = {"id": "o-1", "vulnerability": "CVE-1", "package": "pkg:npm/a@1", "rule": "", "until": "2026-12-31"}
+    bare = {**waiver, "id": "o-2", "vulnerability": "", "package": "", "rule": "max_age"}
+    server.answers[f"POST /approvals/{APPROVAL}/override"] = {"waivers": [waiver, bare], "again": "Web-7"}
+    ran = dockgate("approval", "override", APPROVAL, "--reason", "why", "--until", "2026-12-31")
+    assert ran.out.splitlines() == [
+        "o-1: CVE-1 in pkg:npm/a@1, until 2026-12-31",
+        "o-2: rule max_age, until 2026-12-31",
+        "Web-7 is tried again",
+    ]
