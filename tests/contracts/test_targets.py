@@ -6,15 +6,21 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import boto3
 import httpx
 import pytest
+from botocore.config import Config
+from botocore.exceptions import EndpointConnectionError
+from moto import mock_aws
+from tests.aws.ecs import CLUSTER, SIDECAR, Ecs
 from tests.parts import SERVE, Faults, Host, free_port, running_host, until
 
 from dockgate.core.adapters import Target
 from dockgate.core.deploy import HealthCheck, PortMapping, Service, Task, TaskDefinition, TaskState
 from dockgate.core.errors import DeployError, UnavailableError
+from dockgate.targets.ecs import EcsTarget
 from dockgate.targets.memory import MemoryTarget
 from dockgate.targets.podman import PodmanTarget
 
@@ -57,6 +63,35 @@ class Podman:
         return PodmanTarget(f"unix://{self.host.data}/nobody.sock", self.host.podman.network)
 
 
+KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+
+class InEcs:
+    one, two, sick = (f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/web@sha256:{letter * 64}" for letter in "abc")
+
+    def __init__(self) -> None:
+        self.ecs = Ecs(boto3.client("ecs", **KEYS), sick=(self.sick,))
+        self.published: list[str] = []
+        for name in ("web", "web-1"):
+            self.ecs.create(name)
+        self.target = EcsTarget(lambda: self.ecs, CLUSTER, self.publish, pause=0.01)
+
+    def publish(self, image: str) -> str:
+        self.published.append(image)
+        return image
+
+    def down(self) -> Target:
+        nobody = Config(connect_timeout=1, retries={"total_max_attempts": 1})
+        url = f"http://127.0.0.1:{free_port()}"
+        return EcsTarget(lambda: boto3.client("ecs", endpoint_url=url, config=nobody, **KEYS), CLUSTER, str)
+
+
+@pytest.fixture
+def ecs() -> Iterator[InEcs]:
+    with mock_aws():
+        yield InEcs()
+
+
 @pytest.fixture(scope="module")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     folder = tmp_path_factory.mktemp("targets")
@@ -64,9 +99,9 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
         yield Podman(host, folder)
 
 
-@pytest.fixture(params=["memory", pytest.param("podman", marks=pytest.mark.real)])
+@pytest.fixture(params=["memory", "ecs", pytest.param("podman", marks=pytest.mark.real)])
 def system(request: pytest.FixtureRequest) -> Iterator[System]:
-    system: System = Memory() if request.param == "memory" else request.getfixturevalue("podman")
+    system: System = Memory() if request.param == "memory" else request.getfixturevalue(request.param)
     yield system
     if request.param == "podman":
         clean(system.target)
@@ -182,6 +217,81 @@ def test_the_fake_completes_what_a_crash_left(moment: str) -> None:
         except UnavailableError:
             target.deploy(service(count, 1), wanted, before)
         assert facts(target) == [(wanted.revision, RUNNING, digest(wanted.image))] * count
+
+
+# --- ECS alone ---------------------------------------------------------------------------------------------------
+
+
+def running(ecs: InEcs, service: str = "web") -> dict[str, Any]:
+    """What the service's task definition is now."""
+    (found,) = ecs.ecs.client.describe_services(cluster=CLUSTER, services=[service])["services"]
+    answer = ecs.ecs.client.describe_task_definition(taskDefinition=found["taskDefinition"], include=["TAGS"])
+    tags = {tag["key"]: tag["value"] for tag in answer["tags"]}
+    return {**answer["taskDefinition"], "desiredCount": found["desiredCount"], "tags": tags}
+
+
+def test_a_revision_in_ecs_is_what_ran_with_another_image(ecs: InEcs) -> None:
+    before = running(ecs)
+    ecs.target.deploy(service(1, 1), definition(1, ecs.one), None)
+    after = running(ecs)
+    assert [one["image"] for one in after["containerDefinitions"]] == [ecs.one, SIDECAR["image"]]
+    assert (after["taskRoleArn"], after["family"]) == (before["taskRoleArn"], before["family"])
+    assert after["tags"]["team"] == "web"
+    assert after["revision"] == before["revision"] + 1
+
+
+def test_a_deploy_that_is_made_again_registers_and_publishes_once(ecs: InEcs) -> None:
+    for _ in range(3):
+        ecs.target.deploy(service(2, 1), definition(1, ecs.one), None)
+        ecs.target = EcsTarget(lambda: ecs.ecs, CLUSTER, ecs.publish, pause=0.01)  # another process
+    assert running(ecs)["revision"] == 2
+    assert ecs.published == [ecs.one]
+
+
+def test_a_revision_that_was_registered_before_a_crash_is_used(ecs: InEcs) -> None:
+    class PowerCut(Ecs):
+        def update_service(self, **_: Any) -> None:
+            raise EndpointConnectionError(endpoint_url="https://ecs")
+
+    cut = PowerCut.__new__(PowerCut)
+    cut.__dict__.update(ecs.ecs.__dict__)
+    with pytest.raises(UnavailableError):
+        EcsTarget(lambda: cut, CLUSTER, ecs.publish, pause=0.01).deploy(service(1, 1), definition(1, ecs.one), None)
+    ecs.target.deploy(service(1, 1), definition(1, ecs.one), None)
+    assert (running(ecs)["revision"], ecs.published) == (2, [ecs.one])
+
+
+def test_what_ran_in_ecs_before_dockgate_runs_again(ecs: InEcs) -> None:
+    ecs.ecs.create("old", count=3)
+    before = running(ecs, "old")
+    for _ in range(2):
+        with pytest.raises(DeployError, match=r"(?s)cannot find my database.*old-family:1 again"):
+            ecs.target.deploy(service(1, 1, "old"), impatient(1, ecs.sick), None)
+        after = running(ecs, "old")
+        assert (after["revision"], after["desiredCount"]) == (before["revision"], 3)
+    assert [task.revision for task in ecs.target.tasks("old")] == [0, 0, 0]
+
+
+def test_a_rollout_that_ecs_gives_up_is_not_waited_for(ecs: InEcs) -> None:
+    ecs.ecs.gives_up = True
+    with pytest.raises(DeployError, match=r"did not become healthy.*circuit breaker"):
+        ecs.target.deploy(service(1, 1), definition(1, ecs.sick), None)
+
+
+def test_a_service_or_container_that_ecs_lacks_is_told(ecs: InEcs) -> None:
+    with pytest.raises(DeployError, match="no service api") as caught:
+        ecs.target.deploy(service(1, 1, "api"), definition(1, ecs.one), None)
+    assert "Create it" in caught.value.advice
+    with pytest.raises(DeployError, match="no container 'nginx'") as caught:
+        ecs.target.deploy(service(1, 1), replace(definition(1, ecs.one), container="nginx"), None)
+    assert "app, log" in caught.value.advice
+    assert list(EcsTarget(lambda: ecs.ecs, "nowhere", str).tasks("web")) == []
+
+
+def test_a_task_in_ecs_tells_its_ports_and_its_start(ecs: InEcs) -> None:
+    (task,) = ecs.target.deploy(service(1, 1), definition(1, ecs.one), None).tasks
+    assert task.started_at == "2026-11-24T10:00:00Z"
+    assert (8080, 49_153) in task.ports
 
 
 # --- podman alone ------------------------------------------------------------------------------------------------
