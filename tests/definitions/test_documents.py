@@ -77,9 +77,34 @@ def test_a_service_starts_without_an_image() -> None:
     assert (found.definition.health_check.http_path, found.definition.health_check.start_period) == ("/healthz", 120)
 
 
+ON_ECS = """kind: Service
+name: web
+target: ecs
+ecs: {region: eu-west-1, cluster: main, repository: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/web}
+taskDefinition:
+  container: app
+  healthCheck: {startPeriod: 15m}
+"""
+
+
+def test_a_service_on_ecs_tells_where_it_is() -> None:
+    found = read(ON_ECS, "s.yaml")
+    assert isinstance(found, ServiceDefinition)
+    assert found.service.target == "ecs:eu-west-1/main/123456789012.dkr.ecr.eu-west-1.amazonaws.com/web"
+    assert found.definition.health_check is not None
+    assert found.definition.health_check.start_period == 900
+
+
 @pytest.mark.parametrize(
     ("text", "message", "advice"),
     [
+        (ON_ECS.replace("target: ecs\n", ""), "file.yaml:1: ", "both, or neither"),
+        ("".join(line for line in ON_ECS.splitlines(True) if "ecs: {" not in line), "file.yaml:3: ", "both, or"),
+        (ON_ECS.replace("container: app", "container: app\n  command: [a]"), "file.yaml:7: ", "ECS's task definition"),
+        (ON_ECS.replace("{startPeriod: 15m}", "{http: {port: 80}}"), "file.yaml:7: ", "startPeriod alone"),
+        (ON_ECS.replace("name: web", "name: web.app"), "file.yaml:2: name: ", "dots"),
+        (ON_ECS.replace("cluster: main", "cluster: a/b"), "file.yaml:4: ecs.cluster: ", ""),
+        (ON_ECS.replace("cluster: main", "clutser: main"), "unknown key 'clutser'", "cluster"),
         ("- a\n", "file.yaml:1: a document is a mapping with a `kind`", "Repository"),
         ("kind: Pipelin\n", "file.yaml:1: kind: unknown kind 'Pipelin'", "Pipeline, Repository, Service"),
         (PIPELINE.replace("container: app", "contaner: app"), "file.yaml:15: ", "container"),

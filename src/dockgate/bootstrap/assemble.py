@@ -14,6 +14,7 @@ from dockgate.attestations.keys import Keys
 from dockgate.bootstrap import podmand, registryd, scan
 from dockgate.bootstrap.advisories import Current
 from dockgate.bootstrap.attesting import KEYS, RegistryAttestor
+from dockgate.bootstrap.ecs import Targets
 from dockgate.bootstrap.policies import Policies
 from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
@@ -112,7 +113,7 @@ def assemble(
             vex=Vex(partial(_attached_documents, settings, services.registry)),
             resolve_image=partial(_resolve_image, settings, services.registry),
             webhooks=HttpWebhooks(settings.callback_hosts, loopback=True, ca_bundle=settings.ca_bundle),
-            targets={"podman": PodmanTarget(podman.url, podman.network)},
+            targets=Targets({"podman": PodmanTarget(podman.url, podman.network)}, settings.ca_bundle),
             notifiers=[LogNotifier()],
             advisories=Current(settings.advisories),
             policies=Policies(store, held),

@@ -159,6 +159,8 @@ class Server:
 
     def _apply_service(self, given: documents.ServiceDefinition) -> Applied:
         name = given.service.name
+        if given.service.target not in self.parts.targets:
+            raise UsageError(f"{name}: this server has no target {given.service.target}", "Name another one.")
         before = next((service for service in self.store.services.list() if service.name == name), None)
         after = self.engine.put_service(given.service, given.definition)
         change = "created" if before is None else "unchanged" if before.revision == after.revision else "updated"

@@ -17,6 +17,8 @@ from dockgate.core.pipeline import REPOSITORY, Action, ActionType, Pipeline, Sta
 from dockgate.definitions import policy as policies
 from dockgate.definitions.yaml import Document, Location, load
 
+ECS = "ecs:"
+"""how the name of a target on ECS begins; region, cluster and repository follow, with slashes between"""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -128,10 +130,17 @@ class _TaskDefinition(_Strict):
     network: Literal["bridge", "host"] = "bridge"
 
 
+class _Ecs(_Strict):
+    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$")]
+    cluster: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
+    repository: Annotated[str, Field(pattern=rf"^[a-z0-9.-]+\.[a-z]+(:[0-9]{{1,5}})?/{REPOSITORY}$", max_length=255)]
+
+
 class _Service(_Strict):
     kind: Literal["Service"]
     name: Name
-    target: Literal["podman"] = "podman"
+    target: Literal["podman", "ecs"] = "podman"
+    ecs: _Ecs | None = None
     desiredCount: int = Field(0, ge=0, le=100)  # noqa: N815
     taskDefinition: _TaskDefinition  # noqa: N815
 
@@ -262,7 +271,12 @@ def _action(model: AnyAction) -> Action:
 def _service(document: Document, model: _Service) -> ServiceDefinition:
     definition = model.taskDefinition
     check = definition.healthCheck
-    if check is not None and (check.http is None) == (not check.command):
+    place = model.ecs
+    if (model.target == "ecs") != (place is not None):
+        raise document.error(("target",), "`ecs` says where a service of target ecs is", "Give both, or neither.")
+    if place is not None:
+        _only_ecs(document, model)
+    elif check is not None and (check.http is None) == (not check.command):
         raise document.error(
             ("taskDefinition", "healthCheck"),
             "a health check is either http or command",
@@ -276,7 +290,7 @@ def _service(document: Document, model: _Service) -> ServiceDefinition:
                 "Use hostPort 0, or desiredCount 1.",
             )
     return ServiceDefinition(
-        Service(model.name, model.target, model.desiredCount, revision=1),
+        Service(model.name, _target(place), model.desiredCount, revision=1),
         TaskDefinition(
             family=model.name,
             revision=1,
@@ -289,6 +303,23 @@ def _service(document: Document, model: _Service) -> ServiceDefinition:
             network=definition.network,
         ),
     )
+
+
+def _target(place: _Ecs | None) -> str:
+    return f"{ECS}{place.region}/{place.cluster}/{place.repository}" if place else "podman"
+
+
+def _only_ecs(document: Document, model: _Service) -> None:
+    """How a task runs on ECS is said in its task definition there: here it would not be heeded."""
+    for key in sorted(model.taskDefinition.model_fields_set - {"container", "healthCheck"}):
+        raise document.error(("taskDefinition", key), f"{key} is of no use on ECS", "Say it in ECS's task definition.")
+    check = model.taskDefinition.healthCheck
+    if check is not None and check.model_fields_set - {"startPeriod"}:
+        raise document.error(
+            ("taskDefinition", "healthCheck"), "ECS looks at its own health checks", "Give startPeriod alone."
+        )
+    if "." in model.name:
+        raise document.error(("name",), f"{model.name!r} can be no service on ECS", "Leave out the dots.")
 
 
 def _health_check(model: _HealthCheck) -> HealthCheck:
@@ -341,6 +372,7 @@ def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> list[st
         "taskDefinition": _TaskDefinition,
         "healthCheck": _HealthCheck,
         "http": _Http,
+        "ecs": _Ecs,
         "ports": _Port,
     }
     for part in location:

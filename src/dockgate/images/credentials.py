@@ -1,7 +1,8 @@
 """Credentials for registries, where Docker's and Podman's `login` have put them.
 
 Forms: containers-auth.json(5), and Docker's "docker login", "Credential stores" and "Credential helpers". The first
-file that knows the registry wins: $REGISTRY_AUTH_FILE, then Podman's, then Docker's.
+file that knows the registry wins: $REGISTRY_AUTH_FILE, then Podman's, then Docker's. For Amazon ECR's registries AWS is
+asked when none does.
 """
 
 import base64
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dockgate.core.errors import UsageError
+from dockgate.images.ecr import TOKENS, Tokens, region_of
 from dockgate.images.reference import DOCKER_HUB
 
 _HUB_KEY = "https://index.docker.io/v1/"
@@ -32,8 +34,11 @@ class Credentials:
     identity_token: str = field(default="", repr=False)
 
 
-def find_credentials(registry: str, repository: str, environ: Mapping[str, str]) -> Credentials | None:
-    """The credentials for a repository, None without any. Raises UsageError for a file or helper that does not work."""
+def find_credentials(
+    registry: str, repository: str, environ: Mapping[str, str], tokens: Tokens = TOKENS
+) -> Credentials | None:
+    """The credentials for a repository, None without any. Raises UsageError for a file or helper that does not work,
+    and for ECR what `Tokens.get` does."""
     for path in _files(environ):
         try:
             config = json.loads(path.read_bytes())
@@ -46,7 +51,7 @@ def find_credentials(registry: str, repository: str, environ: Mapping[str, str])
         found = _look_up(config if isinstance(config, dict) else {}, path, registry, repository, environ)
         if found:
             return _sendable(found, f"{path} tells of for {registry}")
-    return None
+    return Credentials(*tokens.get(registry)) if region_of(registry) else None
 
 
 def _files(environ: Mapping[str, str]) -> Iterator[Path]:

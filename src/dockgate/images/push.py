@@ -43,10 +43,14 @@ class Pusher:
     def __exit__(self, *_: object) -> None:
         self._transport.close()
 
+    def holds(self, digest: str) -> bool:
+        """Whether a blob is there."""
+        return self._ask("HEAD", f"{self._url}/blobs/{digest}") == 200
+
     def blob(self, content: bytes | Path) -> tuple[str, int]:
         """Pushes a blob unless it is there; returns its digest and its size in bytes."""
         digest, size = _measured(content)
-        if self._ask("HEAD", f"{self._url}/blobs/{digest}") == 200:
+        if self.holds(digest):
             return digest, size
         place = self._begun()
         separator = "&" if "?" in place else "?"
@@ -54,13 +58,13 @@ class Pusher:
         self._ask("PUT", f"{place}{separator}digest={digest}", headers, content, wanted=201)
         return digest, size
 
-    def manifest(self, data: bytes, *, by_digest: bool = True) -> str:
+    def manifest(self, data: bytes, *, by_digest: bool = True, kind: str = MANIFESTS[0]) -> str:
         """Pushes a manifest whose blobs are there, under its digest and the reference's tag (or under the tag alone);
-        returns its digest."""
+        returns its digest. `kind` is its media type."""
         digest = digest_of(data)
         names = (digest, self._reference.tag or digest)
         for name in dict.fromkeys(names if by_digest else names[1:]):
-            headers = {"Content-Type": MANIFESTS[0]}
+            headers = {"Content-Type": kind}
             self._ask("PUT", f"{self._url}/manifests/{name}", headers, data, wanted=201)
         return digest
 

@@ -38,10 +38,14 @@ def spool(source: Stream, name: str, bounds: Bounds | None = None) -> BinaryIO:
     return file
 
 
+def roomy() -> str | None:
+    """The folder for large temporary files, None for the system's usual one."""
+    return os.environ.get("TMPDIR") or (_ROOMY if os.access(_ROOMY, os.W_OK) else None)
+
+
 def _file(name: str) -> BinaryIO:
-    folder = os.environ.get("TMPDIR") or (_ROOMY if os.access(_ROOMY, os.W_OK) else None)
     try:
-        return cast(BinaryIO, tempfile.TemporaryFile(buffering=0, dir=folder))
+        return cast(BinaryIO, tempfile.TemporaryFile(buffering=0, dir=roomy()))
     except OSError as error:
         raise _no_room(name, error) from error
 

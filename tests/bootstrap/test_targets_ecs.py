@@ -1,0 +1,49 @@
+"""Services on ECS as a server runs them: the target that a document names, and images where ECS can pull them."""
+
+from pathlib import Path
+
+import boto3
+import httpx
+import pytest
+from moto import mock_aws
+from tests.aws.ecs import CLUSTER, Ecs
+from tests.images.make import image
+from tests.registryd import registry
+
+from dockgate.bootstrap.ecs import Targets
+from dockgate.core.deploy import Service, TaskDefinition, TaskState
+from dockgate.images.manifest import MANIFESTS
+from dockgate.targets.memory import MemoryTarget
+
+KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+
+@pytest.mark.real
+def test_an_approved_image_is_copied_to_where_ecs_pulls_from(tmp_path: Path) -> None:
+    asked: list[tuple[str, str]] = []
+    with registry(tmp_path / "registry") as running, mock_aws():
+        ecs = Ecs(boto3.client("ecs", **KEYS))
+        ecs.create("web")
+
+        def client(service: str, region: str) -> Ecs:
+            asked.append((service, region))
+            return ecs
+
+        targets = Targets({"podman": MemoryTarget()}, None, client)
+        name = f"ecs:eu-west-1/{CLUSTER}/{running.address}/for/ecs"
+        digest = running.push("web/app", "1", image([{"one": b"1"}]))
+        definition = TaskDefinition("web", 1, "app", f"{running.address}/web/app@{digest}")
+        (task,) = targets[name].deploy(Service("web", name, 1, 1), definition, None).tasks
+        assert (task.state, task.digest) == (TaskState.RUNNING, digest)
+        there = httpx.get(
+            f"{running.url}/v2/for/ecs/manifests/{digest}", headers={"Accept": MANIFESTS[0]}, trust_env=False
+        )
+        assert there.status_code == 200
+        assert targets[name] is targets[name]
+        assert asked == [("ecs", "eu-west-1")]
+
+
+def test_a_target_that_nobody_knows_is_none() -> None:
+    targets = Targets({"podman": MemoryTarget()}, None)
+    assert "podman" in targets
+    assert "nomad" not in targets
