@@ -88,6 +88,8 @@ SETTINGS = (
         "DOCKGATE_FEED_EPSS", "FIRST's scores of the day", "URL of EPSS scores, in the layout of FIRST's CSV file."
     ),
     Setting("DOCKGATE_FEED_CVSS", "", "URL of a table of CVSS vectors by CVE, in the layout of `cvss.csv.gz`."),
+    Setting("DOCKGATE_EVENT_BUS", "", "The ARN of a bus of Amazon EventBridge that gets every notice, as an event."),
+    Setting("DOCKGATE_SNS_TOPIC", "", "The ARN of a topic of Amazon SNS that gets every notice, as a message."),
     Setting("DOCKGATE_DEBUG", "", "1 prints the traceback of an unexpected failure."),
 )
 """every variable that is read, in the order of the documentation"""
@@ -95,8 +97,9 @@ SETTINGS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """`feeds` maps a feed's name in lower case to its URL, for those that the environment names. `database_url` and
-    `token` are "" where not set, and so is `public_url`; `ca_bundle`, `tls_cert` and `tls_key` are None."""
+    """`feeds` maps a feed's name in lower case to its URL, for those that the environment names. `database_url`,
+    `token`, `public_url`, `event_bus` and `sns_topic` are "" where not set; `ca_bundle`, `tls_cert` and `tls_key` are
+    None."""
 
     data: Path
     cache: Path
@@ -117,6 +120,8 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     proxies: tuple[str, ...] = ()
+    event_bus: str = ""
+    sns_topic: str = ""
 
     @property
     def advisories(self) -> Path:
@@ -143,6 +148,8 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         attestation_days=_days(given, "DOCKGATE_ATTESTATION_DAYS", Settings.attestation_days),
         keep_days=_days(given, "DOCKGATE_KEEP_DAYS", Settings.keep_days),
         waiver_notice_days=_days(given, "DOCKGATE_WAIVER_NOTICE_DAYS", Settings.waiver_notice_days),
+        event_bus=given.get("DOCKGATE_EVENT_BUS", ""),
+        sns_topic=given.get("DOCKGATE_SNS_TOPIC", ""),
         callback_hosts=tuple(given.get("DOCKGATE_CALLBACK_HOSTS", "").split()),
         feeds=tuple(
             (key.removeprefix(FEED_PREFIX).lower(), url.rstrip("/"))

@@ -15,6 +15,7 @@ from dockgate.bootstrap import podmand, registryd, scan
 from dockgate.bootstrap.advisories import Current
 from dockgate.bootstrap.attesting import KEYS, RegistryAttestor
 from dockgate.bootstrap.ecs import Targets
+from dockgate.bootstrap.notifying import notifiers
 from dockgate.bootstrap.policies import Policies
 from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
@@ -27,7 +28,6 @@ from dockgate.definitions.asking import asked
 from dockgate.images import attached, open_images
 from dockgate.images.reference import parse_remote
 from dockgate.images.registry import registry_origin
-from dockgate.notifiers.log import LogNotifier
 from dockgate.pipeline.effects import Observer
 from dockgate.pipeline.engine import Engine
 from dockgate.pipeline.parts import Parts
@@ -114,7 +114,7 @@ def assemble(
             resolve_image=partial(_resolve_image, settings, services.registry),
             webhooks=HttpWebhooks(settings.callback_hosts, loopback=True, ca_bundle=settings.ca_bundle),
             targets=Targets({"podman": PodmanTarget(podman.url, podman.network)}, settings.ca_bundle),
-            notifiers=[LogNotifier()],
+            notifiers=notifiers(settings),
             advisories=Current(settings.advisories),
             policies=Policies(store, held),
             asks=partial(asked, rules=held),

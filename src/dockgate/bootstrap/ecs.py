@@ -31,7 +31,7 @@ class Targets(Mapping[str, Target]):
         with self._lock:
             if name not in self._targets and name.startswith(ECS):
                 region, cluster, repository = name.removeprefix(ECS).split("/", 2)
-                client = partial(self._client or _boto3(), "ecs", region)
+                client = partial(self._client or boto3_client(), "ecs", region)
                 self._targets[name] = EcsTarget(client, cluster, partial(self._publish, repository))
             return self._targets[name]
 
@@ -49,9 +49,10 @@ class Targets(Mapping[str, Target]):
         return published
 
 
-def _boto3() -> Client:
+def boto3_client() -> Client:
+    """Makes clients. UsageError without boto3."""
     try:
         import boto3
     except ImportError:
-        raise UsageError("Services on ECS need boto3.", "Install it: pip install 'dockgate[aws]'") from None
+        raise UsageError("Adapters of AWS need boto3.", "Install it: pip install 'dockgate[aws]'") from None
     return lambda service, region: boto3.client(service, region_name=region)
