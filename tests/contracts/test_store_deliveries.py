@@ -31,7 +31,7 @@ def test_nothing_is_due_before_the_answer(store: Store) -> None:
     made = waiting(store, "a")
     assert store.deliveries.get("a") == made
     assert store.deliveries.get("b") is None
-    assert list(store.deliveries.due(LATEST, 10)) == []
+    assert list(store.deliveries.due(LATEST, 10, 10)) == []
 
 
 def test_an_answer_makes_its_delivery_due_with_its_body(store: Store) -> None:
@@ -39,7 +39,7 @@ def test_an_answer_makes_its_delivery_due_with_its_body(store: Store) -> None:
     store.approvals.add(approval("without"))
     for now in (NOW, LATER):
         store.approvals.settle_all(["a", "without"], APPROVED, now)
-    (due,) = store.deliveries.due(NOW, 10)
+    (due,) = store.deliveries.due(NOW, 10, 10)
     assert (due.id, due.since, due.next_at, due.attempts) == (made.id, NOW, NOW, 0)
     assert due.body == event(store.approvals.get("a"))
     assert '"state":"Approved"' in due.body
@@ -51,7 +51,7 @@ def test_what_was_delivered_is_not_due_again(store: Store) -> None:
     for now in (LATER, LATEST):
         store.deliveries.delivered(made.id, now)
     store.deliveries.failed(made.id, 1, "too late", LATEST)
-    assert list(store.deliveries.due(LATEST, 10)) == []
+    assert list(store.deliveries.due(LATEST, 10, 10)) == []
     found = store.deliveries.get("a")
     assert found is not None
     assert (found.delivered_at, found.next_at, found.attempts) == (LATER, "", 0)
@@ -62,18 +62,19 @@ def test_what_failed_is_due_at_its_time_until_it_is_given_up(store: Store) -> No
     store.approvals.settle("a", APPROVED, NOW)
     for _ in range(2):
         store.deliveries.failed(made.id, 1, "refused", LATER)
-    assert list(store.deliveries.due(NOW, 10)) == []
-    (due,) = store.deliveries.due(LATER, 10)
+    assert list(store.deliveries.due(NOW, 10, 10)) == []
+    (due,) = store.deliveries.due(LATER, 10, 10)
     assert (due.attempts, due.last_error) == (1, "refused")
     store.deliveries.failed(made.id, 2, "refused again", "")
-    assert list(store.deliveries.due(LATEST, 10)) == []
+    assert list(store.deliveries.due(LATEST, 10, 10)) == []
 
 
-def test_the_longest_due_come_first_and_not_all_at_once(store: Store) -> None:
-    for name, now in (("a", LATER), ("b", NOW), ("c", LATEST)):
-        waiting(store, name)
+def test_the_longest_due_come_first_a_few_of_each_receiver(store: Store) -> None:
+    for name, host, now in (("a", "x", LATER), ("b", "x", NOW), ("c", "x", LATEST), ("d", "y", LATEST)):
+        store.approvals.add(approval(name), delivery(name, Callback(f"https://{host}.example/", "whsec_c2VjcmV0")))
         store.approvals.settle(name, APPROVED, now)
-    assert [one.approval for one in store.deliveries.due(LATEST, 2)] == ["b", "a"]
+    assert [one.approval for one in store.deliveries.due(LATEST, 2, 10)] == ["b", "d", "a"]
+    assert [one.approval for one in store.deliveries.due(LATEST, 3, 2)] == ["b", "d"]
 
 
 def test_an_approval_stays_while_its_answer_is_to_be_delivered(store: Store) -> None:

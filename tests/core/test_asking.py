@@ -75,7 +75,7 @@ def test_a_registry_before_a_repository_is_known_as_in_references(repository: st
 def test_a_signature_is_verified_by_standard_webhooks_own_library() -> None:
     approval = Approval("a", "t", "sha256:a", "app", "default", "", "", "", ApprovalState.REJECTED, "2 über")
     secret = made_secret("known", "a")
-    sent = Delivery("msg_1", "a", "https://a/", secret, event(approval))
+    sent = Delivery("msg_1", "a", "a", "https://a/", secret, event(approval))
     now = datetime.now(UTC)
     assert Webhook(secret).verify(sent.body.encode(), headers(sent, now))["data"]["summary"] == "2 über"
 
@@ -97,11 +97,11 @@ def test_what_is_no_secret_is_refused_and_not_repeated(secret: str) -> None:
 
 def test_attempts_come_twice_as_late_each_time_for_a_day() -> None:
     now, waits = NOW, []
-    sent = Delivery("msg_1", "a", "", "", since=NOW.isoformat())
+    sent = Delivery("msg_1", "a", "", "", "", since=NOW.isoformat())
     while (following := next_attempt(sent, now)) is not None:
         waits.append(following - now)
         now = following
-        sent = Delivery("msg_1", "a", "", "", since=sent.since, attempts=sent.attempts + 1)
+        sent = Delivery("msg_1", "a", "", "", "", since=sent.since, attempts=sent.attempts + 1)
     assert timedelta(seconds=2) <= waits[0] < timedelta(seconds=3)
     assert all(left < right for left, right in pairwise(waits[:10]))
     assert max(waits) <= LONGEST_WAIT * 1.25

@@ -230,7 +230,7 @@ def _stopped(server: Mortal, execution: str) -> bool:
 
 # --- what is compared ------------------------------------------------------------------------------------------------
 
-MASKED = re.compile(r"(_at|_until|^since|^url|^body|^at|^seq|^token|^expires_at)$")
+MASKED = re.compile(r"(_at|_until|^since|^url|^receiver|^body|^at|^seq|^token|^expires_at)$")
 """times, tokens, ports, and the order in which rows happened to come"""
 
 

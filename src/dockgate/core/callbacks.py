@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from dockgate.core import canonical
 from dockgate.core.approvals import Approval
@@ -36,11 +37,15 @@ class Callback:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An answer on its way. `id` is the webhook-id, the same at each attempt; `since` is when it was settled,
-    `attempts` how many failed, `next_at` when the next is due ("": none is), all times RFC 3339."""
+    """An answer on its way to a `receiver`, the URL's host and port.
+
+    `id` is the webhook-id, the same at each attempt; `since` is when it was settled, `attempts` how many failed,
+    `next_at` when the next is due ("": none is), all times RFC 3339.
+    """
 
     id: str
     approval: str
+    receiver: str
     url: str
     secret: str
     body: str = ""
@@ -54,7 +59,7 @@ class Delivery:
 def delivery(approval_id: str, callback: Callback) -> Delivery:
     """The delivery that an approval will have, with nothing to send yet."""
     name = hashlib.sha256(approval_id.encode("utf-8", "backslashreplace")).hexdigest()[:32]
-    return Delivery(f"msg_{name}", approval_id, callback.url, callback.secret)
+    return Delivery(f"msg_{name}", approval_id, urlsplit(callback.url).netloc, callback.url, callback.secret)
 
 
 def event(approval: Approval) -> str:

@@ -312,8 +312,8 @@ class Deliveries(Protocol):
         """None for an approval without a callback."""
         ...
 
-    def due(self, now: str, limit: int) -> Sequence[Delivery]:
-        """The longest due first."""
+    def due(self, now: str, each: int, limit: int) -> Sequence[Delivery]:
+        """At most `each` to one receiver, the longest due; the first of every receiver come before any second."""
         ...
 
     def delivered(self, delivery_id: str, now: str) -> None:

@@ -2,9 +2,9 @@
 
 import logging
 import threading
-from collections import Counter
+import time
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
 
 from dockgate.core.callbacks import Delivery, headers, next_attempt
 from dockgate.core.errors import DeniedError, DockgateError
@@ -15,7 +15,8 @@ ABREAST = 64
 """calls at the same time; a thread is started when it is needed first"""
 ABREAST_EACH = 4
 """of them to one receiver"""
-READ_AHEAD = 1000
+AHEAD, AHEAD_EACH = 1000, 50
+"""deliveries that are read at once, and of them to one receiver"""
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +32,9 @@ class Deliveries:
         self._news = threading.Event()
         self._closing = False
         self._lock = threading.Lock()
+        self._ahead: dict[str, deque[Delivery]] = {}
         self._under_way: dict[str, str] = {}
+        self._read_at = 0.0
         self._senders = ThreadPoolExecutor(ABREAST, "callback")
 
     def wake(self) -> None:
@@ -53,18 +56,36 @@ class Deliveries:
             self._news.wait(self._pause_seconds)
 
     def _begin(self) -> None:
-        """Starts what is due and has room: the rest is looked at when one has ended."""
-        due = self._store.due(self._parts.now(), READ_AHEAD)
+        """Starts what is due and has room. What was read is used up before more is read, but for a while at most: so
+        that one receiver's many do not hide another's."""
+        self._submit()
+        with self._lock:
+            known = {one.id for waiting in self._ahead.values() for one in waiting} | set(self._under_way)
+            fresh = time.monotonic() - self._read_at < self._pause_seconds
+            if fresh and self._ahead:
+                return
+        due = self._store.due(self._parts.now(), AHEAD_EACH, AHEAD)
+        with self._lock:
+            self._read_at = time.monotonic()
+            for one in due:
+                if one.id not in known:  # what was known before it was read may have been delivered since
+                    self._ahead.setdefault(one.receiver, deque()).append(one)
+        self._submit()
+
+    def _submit(self) -> None:
         with self._lock:
             busy = Counter(self._under_way.values())
-            for one in due:
-                receiver = urlsplit(one.url).netloc
-                if self._closing or len(self._under_way) >= ABREAST:
-                    return
-                if one.id not in self._under_way and busy[receiver] < ABREAST_EACH:
+            for receiver in list(self._ahead):
+                waiting = self._ahead[receiver]
+                while waiting and busy[receiver] < ABREAST_EACH and len(self._under_way) < ABREAST:
+                    if self._closing:
+                        return
+                    one = waiting.popleft()
                     busy[receiver] += 1
                     self._under_way[one.id] = receiver
                     self._senders.submit(self._send, one)
+                if not waiting:
+                    del self._ahead[receiver]
 
     def _send(self, one: Delivery) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, func, select, update
 
 from dockgate.core.approvals import Approval
 from dockgate.core.callbacks import Delivery, event
@@ -25,10 +25,16 @@ class SqlDeliveries:
             row = connection.execute(_DELIVERY.where(deliveries.c.approval == approval_id)).mappings().first()
         return None if row is None else Delivery(**row)
 
-    def due(self, now: str, limit: int) -> Sequence[Delivery]:
-        query = _DELIVERY.where(deliveries.c.next_at != "", deliveries.c.next_at <= now)
+    def due(self, now: str, each: int, limit: int) -> Sequence[Delivery]:
+        turn = func.row_number().over(partition_by=deliveries.c.receiver, order_by=deliveries.c.next_at)
+        ranked = (
+            select(deliveries.c.id, turn.label("turn"))
+            .where(deliveries.c.next_at != "", deliveries.c.next_at <= now)
+            .subquery()
+        )
+        query = _DELIVERY.join(ranked, ranked.c.id == deliveries.c.id).where(ranked.c.turn <= each)
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(deliveries.c.next_at).limit(limit)).mappings()
+            rows = connection.execute(query.order_by(ranked.c.turn, deliveries.c.next_at).limit(limit)).mappings()
             return [Delivery(**row) for row in rows]
 
     def delivered(self, delivery_id: str, now: str) -> None:

@@ -146,6 +146,7 @@ deliveries = Table(
     metadata,
     _words("id", primary_key=True),
     _words("approval", unique=True),
+    _words("receiver"),
     _words("url"),
     _words("secret"),
     _words("body"),

@@ -80,7 +80,7 @@ def _pipelines() -> None:
     _index("approvals", "state", "expires_at")
     op.create_table(
         "deliveries",
-        *_text("id", "approval", "url", "secret", "body", "since"),
+        *_text("id", "approval", "receiver", "url", "secret", "body", "since"),
         *_integer("attempts"),
         *_text("next_at", "delivered_at", "last_error"),
         sa.PrimaryKeyConstraint("id"),
