@@ -4,9 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.cli import answers
+from tests.cli import answers, layouts
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
+from tests.reports.samples import MANIFEST
+
+from dockgate.core.canonical import plain
+from dockgate.core.trial import Entry, Trial, Trials
+from dockgate.core.verdict import Status
 
 TEXT = "max_findings:\n  HIGH: 0\n"
 
@@ -135,3 +140,48 @@ def test_a_whole_document_is_a_policy_for_the_gate_too(dockgate: Dockgate, tmp_p
     ran = dockgate("gate", "sbom:none", "--policy", str(file))
     assert ran.code == 2
     assert "other-name" not in ran.err
+
+
+# --- tried -----------------------------------------------------------------------------------------------------------
+
+
+def trials(judged: int, next_: str = "", changes: tuple[Trial, ...] = ()) -> Any:
+    turned = {"Approved → Rejected": len(changes)} if changes else {}
+    return plain(Trials(judged, turned, changes, next_))
+
+
+def test_a_candidate_is_tried_part_by_part(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(TEXT)
+    come = (Entry("linux/amd64", "max_findings", "1 HIGH finding, at most 0 allowed"),)
+    go = (Entry("linux/amd64", "", "app/x cannot be read."),)
+    change = Trial(MANIFEST, "web", f"default+{MANIFEST}", Status.APPROVED, Status.REJECTED, come, go)
+    parts = {"": trials(100, "17", (change,)), "17": trials(30)}
+    server.answers["POST /policies/try"] = lambda asked: parts[asked.json()["after"]]
+    ran = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--policy", "default")
+    assert ran.code == 0
+    assert ran.out.splitlines()[-1] == "130 judged: 1 Approved → Rejected, 129 the same status"
+    assert "Approved → Rejected" in ran.out.splitlines()[0]
+    assert "of web, by default+repository" in ran.out
+    assert "  + max_findings: 1 HIGH finding, at most 0 allowed" in ran.out
+    assert "  - app/x cannot be read." in ran.out
+    sent = server.asked[0].json()
+    assert (sent["text"], sent["name"], sent["policy"], sent["limit"]) == (TEXT, "p", "default", 100)
+    told = json.loads(dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "-o", "json").out)
+    assert (told["judged"], told["turned"]) == (130, {"Approved → Rejected": 1})
+    dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--limit", "120")
+    assert server.asked[-1].json()["limit"] == 20
+
+
+def test_a_candidate_is_tried_on_an_image_without_a_server(dockgate: Dockgate, tmp_path: Path) -> None:
+    assert dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds"))).code == 0
+    image = layouts.image(tmp_path / "image", layouts.debian(openssl="3.5.1-1"))
+    (tmp_path / "strict.yaml").write_text("max_findings:\n  CRITICAL: 0\n")
+    (tmp_path / "lax.yaml").write_text("max_findings:\n  CRITICAL: 9\n")
+    arguments = ("--against", image, "--policy", str(tmp_path / "lax.yaml"))
+    ran = dockgate("policy", "try", str(tmp_path / "strict.yaml"), *arguments, "-o", "json")
+    assert ran.code == 0, ran.err
+    told = json.loads(ran.out)
+    assert (told["judged"], told["turned"]) == (1, {"Approved → Rejected": 1})
+    (change,) = told["changes"]
+    assert (change["image"], change["policy"]) == (image, "lax")
+    assert [entry["rule"] for entry in change["come"]] == ["max_findings"]

@@ -195,3 +195,29 @@ def test_a_push_is_taken_with_its_event_its_row_and_the_wish_for_a_scan_once(sto
     assert [(one.repository, one.tag, one.pushed_at) for one in store.images.images()] == [("web", "1", NOW)]
     again = store.images.arrived(replace(event, id="registry/2", at=LATER))
     assert again == taken
+
+
+def test_the_newest_verdict_on_each_image_by_each_policy_comes_part_by_part(store: Store) -> None:
+    def judged(image: str, policy: str, cause: str) -> None:
+        case = replace(CASE, image=image, policy=of_rules(policy, POLICY.rules))
+        verdict = replace(VERDICT, image=image, policy=policy, inputs=gate.inputs(case))
+        for _ in range(2):
+            store.images.add_verdict(verdict, case, cause)
+
+    asked = f"default+{IMAGE}"
+    judged("sha256:1", "default", "1")
+    judged("sha256:2", "default", "2")
+    judged("sha256:1", "strict", "3")
+    judged("sha256:1", "default", "4")
+    judged("sha256:2", asked, "5")
+
+    def causes(policy: str, before: int = 0, limit: int = 9) -> list[str]:
+        return [record.cause for _, record in store.images.newest(policy, before, limit)]
+
+    assert causes("") == ["5", "4", "3", "2"]
+    assert causes("default") == ["5", "4", "2"]
+    assert causes("strict") == ["3"]
+    assert causes("def") == causes(IMAGE) == []
+    first = store.images.newest("default", 0, 2)
+    assert [record.cause for _, record in first] == ["5", "4"]
+    assert causes("default", before=first[-1][0]) == ["2"]

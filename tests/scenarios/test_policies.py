@@ -11,8 +11,11 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem, advisory
 
+from dockgate.core.errors import BusyError
 from dockgate.core.model import Severity
 from dockgate.core.policy import parted
+from dockgate.pipeline.judging import Judging
+from dockgate.pipeline.trying import Trying
 from dockgate.sources.memory import MemoryHost
 
 STRICT = "max_findings:\n  LOW: 0\n"
@@ -263,3 +266,76 @@ def test_an_empty_wish_asks_for_nothing(server: ServerSystem) -> None:
     image = gated(server, "wishless", Found(), "default", "# nothing\n")
     server.deployed(image)
     assert server.get(f"/images/{image}")["verdicts"][0]["policy"] == "default"
+
+
+# --- tried before they are enforced ----------------------------------------------------------------------------------
+
+
+def tried(server: ServerSystem, text: str, against: str, **more: Any) -> dict[str, Any]:
+    """Part by part, put together."""
+    whole: dict[str, Any] = {"judged": 0, "turned": {}, "changes": [], "parts": 0}
+    after = ""
+    while whole["parts"] == 0 or after:
+        part = server.post("/policies/try", {"text": text, "against": against, "after": after, **more})
+        after = part["next"]
+        whole["judged"] += part["judged"]
+        whole["changes"] += part["changes"]
+        whole["parts"] += 1
+        for turn, count in part["turned"].items():
+            whole["turned"][turn] = whole["turned"].get(turn, 0) + count
+    return whole
+
+
+def test_a_candidate_is_tried_on_the_history_and_nothing_is_stored(server: ServerSystem) -> None:
+    put(server, "tried", LAX)
+    images = [gated(server, f"tried-{number}", Found({"LOW": number}), "tried") for number in range(4)]
+    for image in images:
+        server.deployed(image)
+    before = [server.get(f"/images/{image}")["verdicts"] for image in images]
+    whole = tried(server, "max_findings:\n  LOW: 1\n", "history", policy="tried", limit=3)
+    assert (whole["judged"], whole["parts"]) == (4, 2)
+    assert whole["turned"] == {"Approved → Rejected": 2}
+    change = next(one for one in whole["changes"] if one["image"] == images[3])
+    assert (change["before"], change["after"], change["policy"]) == ("Approved", "Rejected", "tried")
+    assert [entry["text"] for entry in change["come"]] == ["3 LOW findings, at most 1 allowed"]
+    assert change["for_what"] == server.get(f"/images/{images[3]}")["verdicts"][0]["digest"]
+    assert [server.get(f"/images/{image}")["verdicts"] for image in images] == before
+    assert tried(server, LAX, "history", policy="tried")["changes"] == []
+
+
+def test_what_the_repository_asks_stays_asked_under_a_candidate(server: ServerSystem) -> None:
+    put(server, "tried-asked", LAX)
+    asked = "policy:\n  max_findings:\n    LOW: 2\n"
+    image = gated(server, "tried-modest", Found({"LOW": 3}), "tried-asked", asked)
+    assert server.answer(server.early_approval(image)) == "Rejected"
+    whole = tried(server, "max_findings:\n  LOW: 99\n", "history", policy="tried-asked")
+    assert (whole["judged"], whole["changes"]) == (1, [])
+
+
+def test_a_candidate_is_tried_on_what_runs_as_of_now(server: ServerSystem) -> None:
+    put(server, "ran", LAX)
+    image = gated(server, "running-tried", Found({"LOW": 1}), "ran")
+    server.deployed(image)
+    server.advisories.known = [*server.advisories.known, advisory("running-tried", Severity.LOW, "2")]
+    whole = tried(server, STRICT, "running", policy="ran", limit=1)
+    (change,) = whole["changes"]
+    assert (change["for_what"], change["image"], change["policy"]) == ("running-tried", image, "ran")
+    assert [entry["text"] for entry in change["come"]] == ["2 LOW findings, at most 0 allowed"]
+    assert server.get("/services/running-tried")["service"]["at_risk"] == ""
+
+
+def test_a_candidate_that_cannot_be_understood_has_its_line(server: ServerSystem) -> None:
+    body = {"text": "max_findings:\n  HIHG: 0\n", "against": "history", "name": "new"}
+    answer = server.client.post("/policies/try", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("new.yaml:2: max_findings.HIHG")
+    assert server.client.post("/policies/try", json={**body, "text": LAX, "after": "x"}).status_code == 400
+    assert server.client.post("/policies/try", json={**body, "text": LAX, "against": "x"}).status_code == 422
+
+
+def test_one_candidate_is_tried_at_a_time(server: ServerSystem) -> None:
+    trying = Trying(server.parts, Judging(server.parts), turn_seconds=0.01)
+    candidate = server.parts.policies("default")
+    with trying.turn, pytest.raises(BusyError):
+        trying.history(candidate, "", 1, "")
+    assert trying.history(candidate, "", 1, "").judged == 1

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from dockgate.bootstrap.people import People
 from dockgate.bootstrap.policies import Policies, commented
@@ -12,8 +12,9 @@ from dockgate.core.people import Caller, Permission, demand
 from dockgate.core.pipeline import ActionType, Pipeline
 from dockgate.core.policy import PolicyVersion
 from dockgate.core.stores import Store
+from dockgate.core.trial import Trials
 from dockgate.definitions import documents
-from dockgate.definitions.policy import of_document
+from dockgate.definitions.policy import of_document, read
 from dockgate.definitions.yaml import load
 from dockgate.pipeline.engine import Engine
 from dockgate.pipeline.parts import Parts
@@ -151,6 +152,14 @@ class Server:
         """Raises what `Policies.read` does, and ChangedError when `expected` is not the present version."""
         policy = self.policies.read(text, name)
         return self.engine.put_policy(policy, text, who, commented(comment), expected)
+
+    def try_policy(
+        self, text: str, name: str, against: Literal["history", "running"], policy: str, limit: int, after: str
+    ) -> Trials:
+        """A candidate on what was judged, or on what runs: see `pipeline.trying`. Nothing is stored."""
+        candidate = read(text, name, self.parts.rules)
+        trying = self.engine.trying
+        return (trying.history if against == "history" else trying.running)(candidate, policy, limit, after)
 
     def remove_policy(self, name: str, who: str, comment: str = "", expected: int | None = None) -> PolicyVersion:
         """Raises what `core.stores.Policies.remove` does."""

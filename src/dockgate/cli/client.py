@@ -7,6 +7,7 @@ from urllib.parse import quote, urlsplit
 from dockgate.config import Settings, from_environment
 from dockgate.core import canonical
 from dockgate.core.errors import (
+    BusyError,
     ChangedError,
     ConflictError,
     DeniedError,
@@ -31,6 +32,7 @@ _ERRORS: Mapping[int, type[DockgateError]] = {
     404: NotFoundError,
     409: ConflictError,
     412: ChangedError,
+    429: BusyError,
     422: UsageError,
     502: UnavailableError,
     503: UnavailableError,

@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from dockgate.cli import policy_files, times
+from dockgate.cli import policy_files, policy_try, times
 from dockgate.cli.client import Client
 from dockgate.cli.listing import as_json, brief, form, now, table
 
@@ -121,5 +121,5 @@ def _row(name: str, one: Any) -> tuple[str, str, str, str, str]:
     return name, str(one["version"]), times.short(one["changed_at"], now()), one["changed_by"], one["comment"]
 
 
-for one in (policy_files.schema, policy_files.check, policy_files.run_examples):
+for one in (policy_files.schema, policy_files.check, policy_files.run_examples, policy_try.command):
     command.add_command(one)

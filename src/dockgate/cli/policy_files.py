@@ -24,7 +24,7 @@ def check(files: tuple[Path, ...]) -> None:
     from dockgate.bootstrap import gate
 
     for file in files:
-        found = gate.read_policy(_text(file), file)
+        found = gate.read_policy(text_of(file), file)
         click.echo(f"{file}: {found.name}, {len(found.rules)} rules")
 
 
@@ -40,7 +40,7 @@ def run_examples(context: click.Context, files: tuple[Path, ...], form: str) -> 
     from dockgate.bootstrap import examples
     from dockgate.core.canonical import plain
 
-    tested = [examples.test(_text(file), str(file)) for file in files]
+    tested = [examples.test(text_of(file), str(file)) for file in files]
     if form == "json":
         as_json([{**plain(one), "passed": one.passed} for one in tested])
     else:
@@ -62,7 +62,8 @@ def _show(policy: str, file: str, outcomes: list[tuple[str, int, tuple[str, ...]
     click.echo(f"{count}, {failed} failed" if failed else f"{count}, all hold")
 
 
-def _text(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """What stands in a policy's file."""
     try:
         return file.read_text("utf-8")
     except UnicodeDecodeError as error:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar
@@ -49,34 +49,52 @@ def decode(kind: type[T], data: bytes) -> T:
 
 def build(kind: Any, value: Any) -> Any:
     """`value` (plain JSON) as `kind`: a dataclass, an enum, an optional, a tuple, list or dict of those."""
-    origin = typing.get_origin(kind)
+    make = _maker(kind)
+    return value if make is None else make(value)
+
+
+_Maker = Callable[[Any], Any]
+
+
+@cache
+def _maker(kind: Any) -> _Maker | None:
+    """What makes a `kind` of plain JSON; None where that is it already. Made once for each kind: an inventory is a
+    thousand values of a few."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        (inner,) = (arg for arg in typing.get_args(kind) if arg is not type(None))
-        return build(inner, value)
+        (inner,) = (_maker(argument) for argument in arguments if argument is not type(None))
+        return None if inner is None else lambda value: None if value is None else inner(value)
     if origin is tuple:
-        args = typing.get_args(kind)
-        if len(args) == 2 and args[1] is ...:
-            return tuple(build(args[0], item) for item in value)
-        return tuple(build(arg, item) for arg, item in zip(args, value, strict=True))
+        if len(arguments) == 2 and arguments[1] is ...:
+            return _of_items(tuple, _maker(arguments[0]))
+        makers = [_maker(argument) for argument in arguments]
+        return lambda value: tuple(
+            item if make is None else make(item) for make, item in zip(makers, value, strict=True)
+        )
     if origin is list:
-        return [build(typing.get_args(kind)[0], item) for item in value]
+        return _of_items(list, _maker(arguments[0]))
     if origin is dict:
-        return {key: build(typing.get_args(kind)[1], item) for key, item in value.items()}
+        make = _maker(arguments[1])
+        return dict if make is None else lambda value: {key: make(item) for key, item in value.items()}
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(value)
-    if dataclasses.is_dataclass(kind):
-        hints = _hints(typing.cast(type, kind))
-        return typing.cast(type, kind)(**{name: build(hints[name], item) for name, item in value.items()})
-    return value
+        return kind
+    return _of_fields(kind) if dataclasses.is_dataclass(kind) else None
+
+
+def _of_items(kind: type[tuple[Any, ...]] | type[list[Any]], make: _Maker | None) -> _Maker:
+    return kind if make is None else lambda value: kind(map(make, value))
+
+
+def _of_fields(kind: Any) -> _Maker:
+    """KeyError for a field that the kind does not have."""
+    makers = {name: _maker(hint) for name, hint in typing.get_type_hints(kind).items()}
+
+    def make(value: Any) -> Any:
+        return kind(**{name: item if (inner := makers[name]) is None else inner(item) for name, item in value.items()})
+
+    return make
 
 
 @cache
 def _fields(kind: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
-
-
-@cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
-    return typing.get_type_hints(kind)

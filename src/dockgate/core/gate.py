@@ -38,12 +38,8 @@ def judge(case: Case, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *,
     at and not for keeping.
 
     Raises DefinitionError when the policy names a rule that is not among `rules`."""
-    if not case.inventories and not case.reported and not case.unscanned:
-        case = replace(case, unscanned="No scan: the image's packages are not known.")
-    held = _held(case.policy, rules)
-    judgements = tuple(part.judgement(held, remedies) for part in _parts(case, ecosystems))
-    if case.unscanned:
-        judgements = (*judgements, _unscanned(case))
+    case = _told(case)
+    judgements = judged(case, ecosystems, rules, remedies=remedies)
     return Verdict(
         image=case.image,
         policy=case.policy.name,
@@ -52,6 +48,23 @@ def judge(case: Case, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *,
         judgements=judgements,
         inputs=inputs(case),
     )
+
+
+def judged(
+    case: Case, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, remedies: bool = True
+) -> tuple[Judgement, ...]:
+    """What a verdict says of each platform, without the rest of it."""
+    case = _told(case)
+    held = _held(case.policy, rules)
+    judgements = tuple(part.judgement(held, remedies) for part in _parts(case, ecosystems))
+    return (*judgements, _unscanned(case)) if case.unscanned else judgements
+
+
+def _told(case: Case) -> Case:
+    """The case, which says so when it holds nothing to judge."""
+    if case.inventories or case.reported or case.unscanned:
+        return case
+    return replace(case, unscanned="No scan: the image's packages are not known.")
 
 
 def inputs(case: Case) -> Inputs:

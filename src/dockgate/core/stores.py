@@ -195,6 +195,11 @@ class Images(Protocol):
         """Newest first."""
         ...
 
+    def newest(self, policy: str, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
+        """The newest verdict on each image by each policy, newest first, each with its place in the order of all; by
+        this policy alone, whatever repositories asked on top ("": by any), and placed before `before` (0: all)."""
+        ...
+
     def last_approved(self, repository: str, policy: str, image: str) -> str:
         """The image of this repository that this policy approved last, other than `image`; "" for none."""
         ...

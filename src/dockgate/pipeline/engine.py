@@ -28,6 +28,7 @@ from dockgate.pipeline.effects import Effects, Observer, Step, unobserved
 from dockgate.pipeline.flows import Flows
 from dockgate.pipeline.parts import Parts
 from dockgate.pipeline.scans import ABREAST
+from dockgate.pipeline.trying import Trying
 
 SWEEP_SECONDS = 2.0
 UNSTICK_EVERY = 5
@@ -55,6 +56,7 @@ class Engine:
         self._store = parts.store
         self._effects = Effects(observe)
         self._flows = Flows(parts, self._effects, folder, executor, scans_abreast)
+        self.trying = Trying(parts, self._flows.judging)
         self._accepting = Accepting(parts)
         self._sweep_seconds = sweep_seconds
         self._deliveries = Deliveries(parts, self._effects, sweep_seconds)

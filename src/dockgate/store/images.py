@@ -1,19 +1,20 @@
 """What is known of images: where they were pushed, their scans, and every document of a verdict by its digest."""
 
+import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, update
 
-from dockgate.core.canonical import decode, digest, encode
+from dockgate.core.canonical import build, decode, digest, encode
 from dockgate.core.errors import NotFoundError
 from dockgate.core.events import Event
 from dockgate.core.gate import inputs
 from dockgate.core.model import Inventory, Slice
 from dockgate.core.policy import of_bytes, policy_bytes
 from dockgate.core.stores import PushedImage, Scan, ScanState, VerdictRecord
-from dockgate.core.verdict import Case, Policy, Reported, Status, Verdict, Waivers
+from dockgate.core.verdict import Case, Inputs, Policy, Reported, Status, Verdict, Waivers
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import select_as
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, verdicts
@@ -116,10 +117,10 @@ class SqlImages:
 
     def case(self, digest: str) -> Case:
         with self._database.read() as connection:
-            verdict = _verdict(connection, digest)
-            made = verdict.inputs
+            verdict = json.loads(_verdict_body(connection, digest))
+            made = build(Inputs, verdict["inputs"])
             return Case(
-                image=verdict.image,
+                image=verdict["image"],
                 policy=of_bytes(_body(connection, made.policy)),
                 now=made.now,
                 engine=made.engine,
@@ -143,12 +144,26 @@ class SqlImages:
         with self._database.read() as connection:
             return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
 
+    def newest(self, policy: str, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
+        last = select(func.max(verdicts.c.seq)).group_by(verdicts.c.image, verdicts.c.policy)
+        query = _RECORD.add_columns(verdicts.c.seq).where(verdicts.c.seq.in_(last))
+        if policy:
+            query = query.where(_by(policy))
+        if before:
+            query = query.where(verdicts.c.seq < before)
+        found = []
+        with self._database.read() as connection:
+            for row in connection.execute(query.order_by(verdicts.c.seq.desc()).limit(limit)).mappings():
+                columns = dict(row)
+                found.append((columns.pop("seq"), VerdictRecord(**columns)))
+        return found
+
     def last_approved(self, repository: str, policy: str, image: str) -> str:
         pushed = select(pushed_images.c.digest).where(pushed_images.c.repository == repository)
         scanned = select(scans.c.image).where(scans.c.repository == repository)
         query = (
             select(verdicts.c.image)
-            .where(or_(verdicts.c.policy == policy, verdicts.c.policy.startswith(f"{policy}+", autoescape=True)))
+            .where(_by(policy))
             .where(verdicts.c.status == Status.APPROVED, verdicts.c.image != image)
             .where(or_(verdicts.c.image.in_(pushed), verdicts.c.image.in_(scanned)))
             .order_by(verdicts.c.seq.desc())
@@ -223,17 +238,26 @@ def _request(connection: Connection, image: str, repository: str, now: str) -> S
     return asked
 
 
+def _by(policy: str) -> ColumnElement[bool]:
+    """By this policy of the server, whatever a repository asked on top (`core.policy.combined_name`)."""
+    return or_(verdicts.c.policy == policy, verdicts.c.policy.startswith(f"{policy}+", autoescape=True))
+
+
 def _scan(connection: Connection, image: str) -> Scan | None:
     row = connection.execute(_SCAN.where(scans.c.image == image)).mappings().first()
     return None if row is None else Scan(**row)
 
 
 def _verdict(connection: Connection, digest: str) -> Verdict:
+    return decode(Verdict, _verdict_body(connection, digest))
+
+
+def _verdict_body(connection: Connection, digest: str) -> bytes:
     known = documents.c.digest == digest, documents.c.kind == Verdict.__name__
     body = connection.scalar(select(documents.c.body).where(*known))
     if body is None:
         raise _unknown("verdict", digest)
-    return decode(Verdict, zlib.decompress(body))
+    return zlib.decompress(body)
 
 
 def _body(connection: Connection, digest: str) -> bytes:

@@ -2,13 +2,15 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Request, Response
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from dockgate.core.errors import UsageError
 from dockgate.core.policy import PolicyVersion
+from dockgate.core.trial import Trials
 from dockgate.core.verdict import Settings
 from dockgate.web.api import Accepter, Count, Reader, TheServer
 from dockgate.web.api.pipelines import document
@@ -48,6 +50,25 @@ class PolicyView:
 def policies(who: Reader, server: TheServer) -> list[PolicySummary]:
     """The policies that there are, those that come with Dockgate first."""
     return [_summary(one) for one in server.policies.present()]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """`text` is the candidate's YAML. `policy`: only what was judged, or is to be approved, by that one."""
+
+    text: str
+    against: Literal["history", "running"]
+    name: str = "candidate"
+    policy: str = ""
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    after: str = ""
+
+
+@router.post("/policies/try")
+def try_candidate(body: Candidate, who: Reader, server: TheServer) -> Trials:
+    """What a policy would change, of the newest verdicts or of what runs. Nothing is stored. An answer is a part of at
+    most so many images, and takes about two seconds; its `next` is `after` in the call for the part that follows."""
+    return server.try_policy(body.text, body.name, body.against, body.policy, body.limit, body.after)
 
 
 @router.get("/policies/schema")

@@ -1,0 +1,121 @@
+"""`dockgate policy try`: what a policy would change, before anyone enforces it."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dockgate.cli.client import Client, understand
+from dockgate.cli.images import Asked
+from dockgate.cli.listing import as_json, brief, form, state
+from dockgate.cli.options import database, progress
+from dockgate.cli.policy_files import text_of
+from dockgate.config import from_environment
+from dockgate.core.canonical import plain
+from dockgate.core.policy import label
+from dockgate.core.trial import Trial, Trials
+
+ON_SERVER = ("history", "running")
+PART = 100
+"""images that are asked for at a time"""
+
+
+@click.command("try")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--against",
+    multiple=True,
+    required=True,
+    metavar="history|running|IMAGE",
+    help="The server's newest verdicts; what its services run; or an image, read here. May be given several times.",
+)
+@click.option(
+    "--policy",
+    default="",
+    metavar="NAME",
+    help="Only what this policy of the server judges; for an IMAGE, the policy or file to compare with.  "
+    "[default: all; for an IMAGE: default]",
+)
+@click.option(
+    "--limit", type=click.IntRange(1), default=1000, show_default=True, help="At most so many of the history."
+)
+@database
+@form
+def command(file: Path, against: tuple[str, ...], policy: str, limit: int, database: Path | None, form: str) -> None:
+    """Try FILE, a policy, on what was judged, on what runs, or on images, and show what would change.
+
+    Nothing is stored or enforced; it exits 0 whatever would change. Each verdict of the history is made again from what
+    it was made from, by FILE; what runs is judged as of now by both.
+    """
+    text = text_of(file)
+    parts: list[Trials] = []
+    with progress() as show:
+        for one in dict.fromkeys(against):
+            if one in ON_SERVER:
+                parts += _on_server(text, file.stem, one, policy, limit, show)
+            else:
+                parts.append(_on_image(text, file, one, policy or "default", database))
+    judged = sum(part.judged for part in parts)
+    turned: dict[str, int] = {}
+    for part in parts:
+        for turn, count in part.turned.items():
+            turned[turn] = turned.get(turn, 0) + count
+    changes = [change for part in parts for change in part.changes]
+    if form == "json":
+        as_json({"judged": judged, "turned": turned, "changes": plain(changes)})
+    else:
+        _tell(judged, turned, changes)
+
+
+def _on_server(
+    text: str, name: str, against: str, policy: str, limit: int, show: Callable[[str], None]
+) -> list[Trials]:
+    """Part by part, so that there is progress to tell of, and nothing goes on once we are interrupted."""
+    client = Client()
+    parts: list[Trials] = []
+    after, judged = "", 0
+    while True:
+        show(f"{judged} judged")
+        left = min(PART, limit - judged) if against == "history" else PART
+        body: dict[str, Any] = {"text": text, "name": name, "against": against, "policy": policy}
+        part = understand(Trials, client.post("policies", "try", body={**body, "limit": left, "after": after}))
+        parts.append(part)
+        after, judged = part.next, judged + part.judged
+        if not after or (against == "history" and judged >= limit):
+            return parts
+
+
+def _on_image(text: str, file: Path, reference: str, policy: str, database: Path | None) -> Trials:
+    from dockgate.bootstrap import gate, scan
+    from dockgate.core.trial import compare, said, summed
+
+    candidate, present = gate.read_policy(text, file), gate.policy_of(policy)
+    settings = from_environment()
+    with scan.advisories(database or settings.advisories) as advisories:
+        scanned = Asked(reference, "all", False, None).scan(settings)
+        before, after = (gate.judge(scanned, advisories, one).verdict for one in (present, candidate))
+    trial = compare(said(before.judgements), said(after.judgements), present.name, reference)
+    return summed([trial])
+
+
+def _tell(judged: int, turned: dict[str, int], changes: Sequence[Trial]) -> None:
+    from dockgate.bootstrap.terminal import console, line, show
+
+    to = console(sys.stdout)
+    for one in changes:
+        turn = (
+            (state(one.before), (" → ", ""), state(one.after))
+            if one.turned
+            else (state(one.after), (", as before", "dim"))
+        )
+        where = f"{brief(one.image)}{f' of {brief(one.for_what)}' if one.for_what else ''}, by {label(one.policy)}: "
+        show(to, [line(where, *turn)])
+        for sign, entries in (("+", one.come), ("-", one.go)):
+            for entry in entries:
+                rule = f"{entry.rule}: " if entry.rule else ""
+                show(to, [line(f"  {sign} {rule}{entry.text}")])
+    same = judged - sum(turned.values())
+    counts = [f"{count} {turn}" for turn, count in sorted(turned.items())]
+    click.echo(f"{judged} judged: {', '.join([*counts, f'{same} the same status'])}")
