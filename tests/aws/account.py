@@ -143,8 +143,6 @@ class Account:
     now: float = SCANNED + 600
 
     def client(self, name: str) -> Any:
-        if name == "dynamodb":
-            return boto3.resource(name, **KEYS)
         return boto3.client(name, endpoint_url=self.urls.get(name), **KEYS)
 
     def functions(self, **environment: str) -> Functions:

@@ -22,6 +22,8 @@ class Inspector:
         states = [one["value"] for one in criteria.get("findingStatus", [])]
         held = [finding for digest in digests for finding in self.findings.get(digest, [])]
         wanted = [finding for finding in held if not states or finding["status"] in states]
+        if repositories := [one["value"] for one in criteria.get("ecrImageRepositoryName", [])]:
+            wanted = [finding for finding in wanted if _repository(finding) in repositories]
         start = int(request.get("nextToken") or 0)
         answer: dict[str, Any] = {"findings": wanted[start : start + PAGE]}
         if start + PAGE < len(wanted):
@@ -56,3 +58,8 @@ class Inspector:
                 "BatchGetFindingDetails": self.batch_get_finding_details,
             },
         )
+
+
+def _repository(finding: dict[str, Any]) -> str:
+    name: str = finding["resources"][0]["details"]["awsEcrContainerImage"]["repositoryName"]
+    return name

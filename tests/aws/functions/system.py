@@ -67,8 +67,8 @@ class Functions:
 
     def rows(self) -> int:
         """DynamoDB deletes by `ttl`; moto does not, so the attribute is looked at."""
-        items = self.account.client("dynamodb").Table("approvals").scan()["Items"]
-        return sum(int(item["ttl"]) > self.account.now + KEEP_DAYS * 86400 for item in items)
+        items = self.account.client("dynamodb").scan(TableName="approvals")["Items"]
+        return sum(int(item["ttl"]["N"]) > self.account.now + KEEP_DAYS * 86400 for item in items)
 
     def deployed(self, image: str) -> None:
         self.scanned(image)
@@ -85,8 +85,8 @@ class Functions:
         self._functions.sweep({"detail-type": "Inspector2 Finding", "source": "aws.inspector2", "detail": new})
 
     def marked_at_risk(self, image: str) -> bool:
-        key = {"digest": image, "half": f"risk#{CLUSTER}/{SERVICE}"}
-        return "Item" in self.account.client("dynamodb").Table("approvals").get_item(Key=key)
+        key = {"digest": {"S": image}, "half": {"S": f"risk#{CLUSTER}/{SERVICE}"}}
+        return "Item" in self.account.client("dynamodb").get_item(TableName="approvals", Key=key)
 
     def runs(self, image: str) -> bool:
         ecs = self.account.client("ecs")

@@ -1,23 +1,36 @@
 """The entry points: `record` for approval requests, `judge` for the ends of scans, `sweep` for the clock and for new
-findings. What they need is made once, at the first event, so that a cold start stays short."""
+findings. They are put together once, at the first event, and an AWS client is made when it is first used, so that a
+cold start stays short."""
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 from dockgate.aws.functions import messages
+from dockgate.aws.functions.answers import Answers
+from dockgate.aws.functions.indexes import Indexes
+from dockgate.aws.functions.judging import Judging
+from dockgate.aws.functions.looking import Looking
 from dockgate.aws.functions.rendezvous import Rendezvous
 from dockgate.aws.functions.running import Running
+from dockgate.aws.functions.scans import Scans
 from dockgate.aws.functions.settings import Settings, from_environment
+from dockgate.aws.functions.table import Table
 from dockgate.aws.functions.telemetry import Telemetry
+from dockgate.aws.functions.waits import Waits
 from dockgate.core.errors import UsageError
 
+T = TypeVar("T")
 Client = Callable[[str], Any]
-"""a boto3 client by its service's name; "dynamodb" gives the resource"""
+"""a boto3 client by its service's name"""
+
+SPARE_SECONDS = 60
+"""what a sweep leaves of its time: one image more must find room in it, with every client at its slowest"""
+_FINDING = "Inspector2 Finding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,102 +39,120 @@ class Functions:
     running: Running
     telemetry: Telemetry
 
-    def record(self, event: Mapping[str, Any]) -> dict[str, Any]:
+    def record(self, event: Any) -> dict[str, Any]:
         """Approval requests, by SNS or through a queue."""
-        return self._each(event, lambda body: self.rendezvous.asked(messages.request(body)))
+        return self._each(event, messages.request, self.rendezvous.asked)
 
-    def judge(self, event: Mapping[str, Any]) -> dict[str, Any]:
+    def judge(self, event: Any) -> dict[str, Any]:
         """Ends of scans, by EventBridge or through a queue."""
-        return self._each(event, self._scanned)
+        return self._each(event, messages.scan, lambda scan: self.rendezvous.scanned(scan) if scan else None)
 
-    def sweep(self, event: Mapping[str, Any]) -> dict[str, Any]:
+    def sweep(self, event: Any, left: Callable[[], float] = lambda: float("inf")) -> dict[str, Any]:
         """The clock: whoever waits is looked after, and what runs is judged again. An `Inspector2 Finding` event: what
-        runs of its images."""
-        if "Records" in event or event.get("detail-type") == "Inspector2 Finding":
-            return self._each(event, self._found)
-        left = self.rendezvous.sweep()
+        runs of its images. `left` says how many seconds there are."""
+        if not isinstance(event, dict) or "Records" in event or event.get("detail-type") == _FINDING:
+            return self._each(event, messages.images, lambda images: self.running.renew(images) if images else None)
+        fault: Exception | None = None
+        waiting = -1
+        try:
+            waiting = self.rendezvous.sweep(lambda: left() < SPARE_SECONDS)
+        except Exception as error:
+            fault = error
         self.running.renew()
-        return {"waiting": left}
+        if fault is not None:
+            raise fault
+        return {"waiting": waiting}
 
-    def _scanned(self, body: Any) -> None:
-        scan = messages.scan(body)
-        if scan is not None:
-            self.rendezvous.scanned(scan)
-
-    def _found(self, body: Any) -> None:
-        digests = {digest for _, digest in messages.images(body)}
-        if digests:
-            self.running.renew(digests)
-
-    def _each(self, event: Mapping[str, Any], handle: Callable[[Any], None]) -> dict[str, Any]:
+    def _each(self, event: Any, read: Callable[[dict[str, Any]], T], handle: Callable[[T], None]) -> dict[str, Any]:
         """Every message, whatever becomes of the others. Of a queue's, those that failed are named and come again; of
         any other event the first fault is raised, so that Lambda tries it again and then sets it aside. A message that
-        can never be understood is told and not tried again."""
+        can never be understood (`read` raises UsageError) is told and not tried again."""
         failed: list[dict[str, str]] = []
         fault: Exception | None = None
         for record in messages.records(event):
             try:
-                handle(record.body)
+                message = read(messages.body(record))
             except UsageError as error:
                 self.telemetry("MessageRefused", error=error.whole)
+                continue
+            try:
+                handle(message)
             except Exception as error:
                 self.telemetry("MessageFailed", error=f"{type(error).__name__}: {error}")
-                if not record.id:
+                if record.id:
+                    failed.append({"itemIdentifier": record.id})
+                else:
                     fault = fault or error
-                failed.append({"itemIdentifier": record.id})
         if fault is not None:
             raise fault
         return {"batchItemFailures": failed}
 
 
+class OnUse:
+    """A client that is made when something of it is first asked for."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = cache(make)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._make(), name)
+
+
 def functions(settings: Settings, client: Client, clock: Callable[[], float] = time.time) -> Functions:
     """The functions over these clients; `clock` gives epoch seconds."""
-    from dockgate.aws.functions.answers import Answers
-    from dockgate.aws.functions.judging import Judging
-    from dockgate.aws.functions.scans import Scans
-    from dockgate.aws.functions.waits import Waits
-
-    telemetry = Telemetry(clock=clock)
-    waits = Waits(client("dynamodb").Table(settings.table), clock)
-    scans = Scans(client("inspector2"), settings.region, settings.account)
-    judging = Judging(settings, client("s3"), client("ssm"), partial(_now, clock))
-    answers = Answers(client("codepipeline"))
-    rendezvous = Rendezvous(waits, scans, judging, answers, settings.patience, telemetry, clock)
-    running = Running(
-        client("ecs"),
-        client("sns"),
-        waits,
-        scans,
-        judging,
-        settings.services,
-        settings.topic,
-        settings.risk_days,
-        telemetry,
-        clock,
+    of = {name: OnUse(partial(client, name)) for name in _SERVICES}
+    tell = Telemetry(clock=clock)
+    waits = Waits(Table(of["dynamodb"], settings.table), clock)
+    details = settings.thresholds is None
+    scans = Scans(of["inspector2"], settings.region, settings.account, details, clock)
+    looking = Looking(waits, scans, Indexes(of["ecr"]), tell)
+    judging = Judging(settings, of["s3"], of["ssm"], partial(_now, clock))
+    answers = Answers(of["codepipeline"])
+    return Functions(
+        Rendezvous(waits, looking, judging, answers, settings.patience, tell, clock),
+        Running(
+            of["ecs"],
+            of["sns"],
+            waits,
+            looking,
+            judging,
+            settings.services,
+            settings.topic,
+            settings.risk_days,
+            tell,
+            clock,
+        ),
+        tell,
     )
-    return Functions(rendezvous, running, telemetry)
 
 
-def record(event: Mapping[str, Any], context: object) -> dict[str, Any]:
+_SERVICES = ("codepipeline", "dynamodb", "ecr", "ecs", "inspector2", "s3", "sns", "ssm")
+
+
+def record(event: Any, context: Any) -> dict[str, Any]:
     return _functions().record(event)
 
 
-def judge(event: Mapping[str, Any], context: object) -> dict[str, Any]:
+def judge(event: Any, context: Any) -> dict[str, Any]:
     return _functions().judge(event)
 
 
-def sweep(event: Mapping[str, Any], context: object) -> dict[str, Any]:
-    return _functions().sweep(event)
+def sweep(event: Any, context: Any) -> dict[str, Any]:
+    return _functions().sweep(event, lambda: float(context.get_remaining_time_in_millis()) / 1000)
 
 
 @cache
 def _functions() -> Functions:
+    return functions(from_environment(os.environ), _client)
+
+
+def _client(name: str) -> Any:
+    """A call is tried three times, and takes at most half a minute: less than the functions' own time."""
     import boto3
+    from botocore.config import Config
 
-    def client(name: str) -> Any:
-        return boto3.resource(name) if name == "dynamodb" else boto3.client(name)
-
-    return functions(from_environment(os.environ), client)
+    retries = {"mode": "standard", "total_max_attempts": 3}
+    return boto3.client(name, config=Config(connect_timeout=3, read_timeout=7, retries=retries))
 
 
 def _now(clock: Callable[[], float]) -> str:

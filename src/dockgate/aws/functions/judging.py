@@ -1,10 +1,9 @@
 """The verdict on what Inspector found, and where it is kept."""
 
 import io
-from collections.abc import Sequence
-from importlib import resources
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from dockgate import __version__, ecosystems, rules
 from dockgate.aws.functions.scans import Look
@@ -12,40 +11,56 @@ from dockgate.aws.functions.settings import Settings
 from dockgate.core import canonical, gate, waivers
 from dockgate.core.errors import UsageError
 from dockgate.core.policy import REFERENCE_RULE, of_bytes, of_rules
+from dockgate.core.ports import Ecosystem
 from dockgate.core.verdict import Case, Policy, Verdict, Waiver, Waivers
 from dockgate.core.versions import Orders
 from dockgate.findings import Asked, inspector
-from dockgate.reports import GateReport, load
 
 POLICY_FILE = "policy.json"
 """the canonical policy in the archive"""
 REFERENCE = "reference-2022"
 
+_FORMS = {"html": ("html", "text/html; charset=utf-8"), "json": ("json", "application/json")}
+_FORMS["case"] = ("case.json", "application/json")
+"""report -> the end of the object's name, and its type"""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict, and all that it was made from."""
+
+    verdict: Verdict
+    case: Case
+    repository: str
+
 
 class Judging:
     """`s3` and `ssm` are boto3 clients; `now` gives RFC 3339 in UTC."""
 
-    def __init__(self, settings: Settings, s3: Any, ssm: Any, now: Any) -> None:
+    def __init__(self, settings: Settings, s3: Any, ssm: Any, now: Callable[[], str]) -> None:
         self._settings = settings
         self._s3 = s3
         self._ssm = ssm
         self._now = now
         self._rules = rules.load()
+        self._ecosystems: Sequence[Ecosystem] = ecosystems.load()
 
-    def judge(self, digest: str, repository: str, look: Look) -> tuple[Verdict, str]:
-        """The verdict, and the address of its page. What cannot be said is Undetermined."""
+    def judge(self, digest: str, repository: str, look: Look) -> Judged:
+        """What cannot be said is Undetermined. Raises what a client raises, and UsageError, DefinitionError or
+        ValueError for a policy or waivers that cannot be read."""
         now = self._now()
+        asked = (self._asked(one) for one in look.documents)
+        reported = (inspector.FORMAT.read(look.documents[one.image], one) for one in asked)
         case = Case(
             image=digest,
             policy=self.policy(),
             now=now,
             engine=__version__,
-            waivers=Waivers(waivers.select(self._waivers(), repository, (digest,), now)),
-            reported=() if look.fault else inspector.FORMAT.read(look.document, self._asked(digest)),
+            waivers=Waivers(waivers.select(self._waivers(), repository, (digest, *look.documents), now)),
+            reported=tuple(part for parts in reported for part in parts),
             unscanned=look.fault,
         )
-        verdict = gate.judge(case, ecosystems.load(), self._rules)
-        return verdict, self._keep(verdict, case, repository)
+        return Judged(gate.judge(case, self._ecosystems, self._rules), case, repository)
 
     def policy(self) -> Policy:
         """The policy as it stands now: thresholds of the environment before a document, that before the archive's."""
@@ -55,10 +70,33 @@ class Judging:
             return of_rules(REFERENCE, {rule.name: (settings,)})
         if self._settings.policy:
             return of_bytes(self._document(self._settings.policy))
+        from importlib import resources
+
         return of_bytes(resources.files("dockgate.aws").joinpath(POLICY_FILE).read_bytes())
 
+    def keep(self, judged: Judged) -> str:
+        """Writes the verdict as a page and as JSON, with its case, under its digest: again is the same. Returns the
+        page's address."""
+        from urllib.parse import quote
+
+        from dockgate.reports import GateReport, load
+
+        verdict, case = judged.verdict, judged.case
+        name = canonical.digest(canonical.encode(verdict)).removeprefix("sha256:")
+        key = f"verdicts/{verdict.image.removeprefix('sha256:')}/{name}"
+        reference = f"{judged.repository}@{verdict.image}" if judged.repository else verdict.image
+        report = GateReport(reference, verdict, tuple(one.inventory for one in case.reported), case)
+        bucket = self._settings.bucket
+        for form, (suffix, kind) in _FORMS.items():
+            page = io.StringIO()
+            load(form).gate(report, page)
+            body = page.getvalue().encode("utf-8", "backslashreplace")
+            self._s3.put_object(Bucket=bucket, Key=f"{key}.{suffix}", Body=body, ContentType=kind)
+        region = self._settings.region
+        return f"https://{region}.console.aws.amazon.com/s3/object/{bucket}?region={region}&prefix={quote(key)}.html"
+
     def _asked(self, digest: str) -> Asked:
-        return Asked(digest, compare=Orders(ecosystems.load()).compare)
+        return Asked(digest, compare=Orders(self._ecosystems).compare)
 
     def _waivers(self) -> Sequence[Waiver]:
         if not self._settings.waivers:
@@ -75,23 +113,3 @@ class Judging:
             raise UsageError(f"{place!r} is no place of a document.", "Write s3://BUCKET/KEY or ssm:NAME.")
         body: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         return body
-
-    def _keep(self, verdict: Verdict, case: Case, repository: str) -> str:
-        """Writes the verdict as a page and as JSON under its digest: again is the same. Returns the page's address."""
-        name = canonical.digest(canonical.encode(verdict)).removeprefix("sha256:")
-        key = f"verdicts/{verdict.image.removeprefix('sha256:')}/{name}"
-        reference = f"{repository}@{verdict.image}" if repository else verdict.image
-        report = GateReport(reference, verdict, tuple(one.inventory for one in case.reported))
-        bucket = self._settings.bucket
-        for form, suffix, kind in (
-            ("html", ".html", "text/html; charset=utf-8"),
-            ("json", ".json", "application/json"),
-        ):
-            page = io.StringIO()
-            load(form).gate(report, page)
-            body = page.getvalue().encode("utf-8", "backslashreplace")
-            self._s3.put_object(Bucket=bucket, Key=key + suffix, Body=body, ContentType=kind)
-        body = canonical.encode({"case": canonical.plain(case), "verdict": canonical.plain(verdict)})
-        self._s3.put_object(Bucket=bucket, Key=f"{key}.case.json", Body=body, ContentType="application/json")
-        region = self._settings.region
-        return f"https://{region}.console.aws.amazon.com/s3/object/{bucket}?region={region}&prefix={quote(key)}.html"

@@ -12,13 +12,19 @@ from dockgate.core.errors import UsageError
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ENTRY = re.compile(r"(\w+)=(\S+)")
+_NAME = re.compile(r"[A-Za-z0-9.@_-]{1,100}")
+_TOKEN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_REPOSITORY = re.compile(r"[a-z0-9][a-z0-9._/-]{0,255}")
+"""in PutApprovalResult's and ECR's models"""
+_ADVICE = "It is no message of CodePipeline or EventBridge."
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One message of an event. `id` is there for messages of a queue alone: what failed is named by it."""
+    """One message of an event, as it came: see `body`. `id` is there for messages of a queue alone: what failed is
+    named by it."""
 
-    body: Any
+    given: Any
     id: str = ""
 
 
@@ -37,7 +43,6 @@ class Request:
     expires: str = ""
     execution: str = ""
     repository: str = ""
-    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +53,39 @@ class Scan:
     repository: str
     status: str
     counts: Mapping[str, int] = field(default_factory=dict)
-    tags: tuple[str, ...] = ()
     at: str = ""
 
 
-def records(event: Mapping[str, Any]) -> Iterator[Record]:
-    """The messages of an SNS or SQS event, an SNS message in a queue unwrapped; any other event is one itself."""
-    if "Records" not in event:
+def records(event: Any) -> Iterator[Record]:
+    """The messages of an SNS or SQS event, or of a list, as EventBridge Pipes hand over; any other event is one itself.
+
+    None of them is read yet: one that cannot be holds up no other.
+    """
+    listed = event.get("Records") if isinstance(event, dict) else event
+    if not isinstance(listed, list):
         yield Record(event)
         return
-    for record in event["Records"]:
-        if "Sns" in record:
-            yield Record(_json(record["Sns"].get("Message")))
-        else:
-            body = _json(record.get("body"))
-            wrapped = isinstance(body, dict) and body.get("Type") == "Notification" and "Message" in body
-            yield Record(_json(body["Message"]) if wrapped else body, str(record.get("messageId", "")))
+    for one in listed:
+        yield Record(one, str(one.get("messageId") or "") if isinstance(one, dict) else "")
 
 
-def request(body: Any) -> Request:
+def body(record: Record) -> dict[str, Any]:
+    """The message, out of SNS, SQS, or SNS in SQS. Raises UsageError for what holds no JSON object."""
+    given = record.given
+    if isinstance(given, dict) and "Sns" in given:
+        given = _json(given["Sns"].get("Message") if isinstance(given["Sns"], dict) else None)
+    elif isinstance(given, dict) and "body" in given:
+        given = _json(given["body"])
+        if isinstance(given, dict) and given.get("Type") == "Notification" and "Message" in given:
+            given = _json(given["Message"])
+    if not isinstance(given, dict):
+        raise UsageError("A message is no JSON object.", _ADVICE)
+    return given
+
+
+def request(body: Mapping[str, Any]) -> Request:
     """Raises UsageError for what is no approval request, or one that names no digest."""
-    approval = body.get("approval") if isinstance(body, dict) else None
+    approval = body.get("approval")
     if not isinstance(approval, dict):
         raise UsageError(
             "The message holds no `approval`.", "Subscribe the function to the approval action's topic alone."
@@ -80,19 +97,20 @@ def request(body: Any) -> Request:
             f"The approval action {approval.get('pipelineName')}/{approval.get('actionName')} names no digest.",
             "Set its CustomData to Image_Digest=#{BuildVariables.IMAGE_DIGEST}.",
         )
-    missing = [key for key in ("pipelineName", "stageName", "actionName", "token") if not approval.get(key)]
-    if missing:
-        raise UsageError(f"The approval request lacks {', '.join(missing)}.", "It is no message of CodePipeline.")
+    names = {key: str(approval.get(key) or "") for key in ("pipelineName", "stageName", "actionName")}
+    unfit = [key for key, name in names.items() if not _NAME.fullmatch(name)]
+    unfit += [] if _TOKEN.fullmatch(str(approval.get("token") or "")) else ["token"]
+    if unfit:
+        raise UsageError(f"The approval request has no {', '.join(unfit)} such as CodePipeline's.", _ADVICE)
     return Request(
         digest=digest,
-        pipeline=str(approval["pipelineName"]),
-        stage=str(approval["stageName"]),
-        action=str(approval["actionName"]),
+        pipeline=names["pipelineName"],
+        stage=names["stageName"],
+        action=names["actionName"],
         token=str(approval["token"]),
         expires=moment(approval.get("expires")),
         execution=entries.get("Execution", ""),
-        repository=entries.get("Image_Repository", ""),
-        link=str(approval.get("approvalReviewLink") or ""),
+        repository=_repository(entries.get("Image_Repository", "")),
     )
 
 
@@ -103,25 +121,27 @@ def scan(event: Mapping[str, Any]) -> Scan | None:
         return None
     given = detail.get("finding-severity-counts")
     counts = given if isinstance(given, dict) else {}
+    named = str(detail.get("repository-name", ""))
     return Scan(
         digest=detail["image-digest"],
-        repository=str(detail.get("repository-name", "")).rpartition(":repository/")[2],
+        repository=_repository(named.rpartition(":repository/")[2]),
         status=str(detail.get("scan-status", "")),
-        counts={key: value for key, value in counts.items() if isinstance(value, int)}
-        if isinstance(counts, dict)
-        else {},
-        tags=tuple(str(tag) for tag in detail.get("image-tags") or ()),
+        counts={str(key): value for key, value in counts.items() if type(value) is int},
         at=moment(event.get("time")),
     )
 
 
-def images(event: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The images, as (repository, digest), that an `Inspector2 Finding` event speaks of."""
-    found = []
-    for resource in (event.get("detail") or {}).get("resources") or ():
-        image = (resource.get("details") or {}).get("awsEcrContainerImage") or {}
-        if DIGEST.fullmatch(str(image.get("imageHash", ""))):
-            found.append((str(image.get("repositoryName", "")), image["imageHash"]))
+def images(event: Mapping[str, Any]) -> set[str]:
+    """The digests of the images that an `Inspector2 Finding` event speaks of."""
+    detail = event.get("detail")
+    listed = detail.get("resources") if isinstance(detail, dict) else None
+    found = set()
+    for resource in listed if isinstance(listed, list) else ():
+        image: Any = resource
+        for key in ("details", "awsEcrContainerImage", "imageHash"):
+            image = image.get(key) if isinstance(image, dict) else None
+        if DIGEST.fullmatch(str(image)):
+            found.add(str(image))
     return found
 
 
@@ -136,10 +156,13 @@ def moment(given: Any) -> str:
     return moment(time if time.tzinfo else time.replace(tzinfo=UTC))
 
 
+def _repository(name: str) -> str:
+    """A repository's name, "" for what cannot be one: it becomes part of a key."""
+    return name if _REPOSITORY.fullmatch(name) else ""
+
+
 def _json(text: Any) -> Any:
     try:
         return json.loads(text)
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"A message is no JSON: {error}.", "It is no message of CodePipeline or EventBridge."
-        ) from None
+    except (TypeError, ValueError, RecursionError):
+        raise UsageError("A message is no JSON.", _ADVICE) from None

@@ -1,16 +1,15 @@
-"""What runs: a new finding marks it at risk and tells people. Nothing is ever taken down."""
+"""What runs: a new finding, or a waiver that lapses, marks it at risk and tells people. Nothing is ever taken down."""
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dockgate.aws.functions.judging import Judging
+from dockgate.aws.functions.judging import Judged, Judging
+from dockgate.aws.functions.looking import Looking, Tell
 from dockgate.aws.functions.messages import DIGEST
-from dockgate.aws.functions.rendezvous import Tell
-from dockgate.aws.functions.scans import Scans
 from dockgate.aws.functions.settings import Service
 from dockgate.aws.functions.waits import Waits
 from dockgate.core.verdict import Status
@@ -23,7 +22,7 @@ class Running:
     ecs: Any
     sns: Any
     waits: Waits
-    scans: Scans
+    looking: Looking
     judging: Judging
     services: tuple[Service, ...]
     topic: str
@@ -31,60 +30,85 @@ class Running:
     tell: Tell
     clock: Callable[[], float] = time.time
 
-    def renew(self, only: Iterable[str] | None = None) -> None:
-        """Judges what the services run again; of these digests `only`, where they are given.
+    def renew(self, only: Collection[str] = ()) -> None:
+        """Judges what the services run again; of these digests `only`, where any are given: an index, too, that one of
+        them is in.
 
         A service that cannot be looked at holds up no other: the first fault is raised when all were."""
-        wanted = None if only is None else set(only)
         fault: Exception | None = None
         for service in self.services:
+            name = f"{service.cluster}/{service.name}"
             try:
                 for repository, digest in self._images(service):
-                    if wanted is None or digest in wanted:
-                        self._judge(service, repository, digest)
+                    self._renew(name, repository, digest, only)
             except Exception as error:
-                self.tell("ServiceFailed", service=f"{service.cluster}/{service.name}", error=repr(error))
+                self.tell("ServiceFailed", service=name, error=f"{type(error).__name__}: {error}")
                 fault = fault or error
         if fault is not None:
             raise fault
 
-    def _judge(self, service: Service, repository: str, digest: str) -> None:
-        look = self.scans.look(digest, repository, self.waits.scan(digest))
+    def _renew(self, service: str, repository: str, digest: str, only: Collection[str]) -> None:
+        halves = self.waits.at(digest)
+        if only and not {digest, *(halves.platforms or ())} & set(only):
+            return
+        look = self.looking.look(digest, repository, halves)
         if not look.over:
             return
-        verdict, page = self.judging.judge(digest, repository, look)
-        name = f"{service.cluster}/{service.name}"
-        if verdict.status is Status.APPROVED:
-            self.waits.safe(digest, name)
+        judged = self.judging.judge(digest, repository, look)
+        if judged.verdict.status is Status.APPROVED:
+            if self.waits.safe(digest, service):
+                self.tell("ServiceSafe", service=service, digest=digest)
             return
         until = int(self.clock() + self.risk_days * 86400)
-        if self.waits.at_risk(digest, name, until):
-            self._warn(name, digest, verdict.summary, page, until)
+        if deadline := self.waits.at_risk(digest, service, until):
+            self._warn(service, judged, deadline)
 
-    def _warn(self, service: str, digest: str, summary: str, page: str, until: int) -> None:
-        deadline = datetime.fromtimestamp(until, UTC).date().isoformat()
-        self.tell("ServiceAtRisk", service=service, digest=digest, until=deadline, verdict=page)
-        if not self.topic:
-            return
-        message = {
-            "service": service,
-            "image": digest,
-            "summary": summary,
-            "until": deadline,
-            "verdict": page,
-            "advice": "It keeps running. Deploy an image with the upgrades that the verdict names before then.",
-        }
-        subject = f"{service} is at risk until {deadline}"[:100]
-        self.sns.publish(TopicArn=self.topic, Subject=subject, Message=json.dumps(message, indent=2))
+    def _warn(self, service: str, judged: Judged, until: int) -> None:
+        """Once: what could not be told is told by the next who finds it so."""
+        verdict = judged.verdict
+        try:
+            page = self.judging.keep(judged)
+            if self.topic:
+                self.sns.publish(**_message(self.topic, service, judged, page, until))
+        except Exception:
+            self.waits.untold(verdict.image, service)
+            raise
+        self.waits.told(verdict.image, service)
+        self.tell("ServiceAtRisk", service=service, digest=verdict.image, until=_date(until), verdict=page)
 
     def _images(self, service: Service) -> list[tuple[str, str]]:
-        """(repository, digest) of each container of the service's task definition that is named by digest."""
+        """(repository, digest) of each image of ours that the service's task definition names by digest."""
         answer = self.ecs.describe_services(cluster=service.cluster, services=[service.name])
-        found = []
+        found: dict[tuple[str, str], None] = {}
         for one in answer["services"]:
-            definition = self.ecs.describe_task_definition(taskDefinition=one["taskDefinition"])["taskDefinition"]
-            for container in definition["containerDefinitions"]:
-                name, _, digest = container["image"].partition("@")
-                if DIGEST.fullmatch(digest):
-                    found.append((name.partition("/")[2], digest))
-        return found
+            given = [one.get("taskDefinition"), *(task_set["taskDefinition"] for task_set in one.get("taskSets", ()))]
+            for name in filter(None, dict.fromkeys(given)):
+                definition = self.ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
+                for container in definition["containerDefinitions"]:
+                    image, _, digest = container["image"].partition("@")
+                    registry, _, repository = image.partition("/")
+                    if not DIGEST.fullmatch(digest):
+                        self.tell("ServiceUnread", service=service.name, image=container["image"])
+                    elif ".dkr.ecr" in registry:
+                        found[repository.partition(":")[0], digest] = None
+        return list(found)
+
+
+def _message(topic: str, service: str, judged: Judged, page: str, until: int) -> dict[str, str]:
+    """What `publish` is called with."""
+    message = {
+        "service": service,
+        "image": judged.verdict.image,
+        "summary": judged.verdict.summary,
+        "until": _date(until),
+        "verdict": page,
+        "advice": "It keeps running. Deploy an image with the upgrades that the verdict names before then.",
+    }
+    subject = f"{service} is at risk until {_date(until)}"
+    if len(subject) > 100:
+        subject = f"A service is at risk until {_date(until)}"
+    return {"TopicArn": topic, "Subject": subject, "Message": json.dumps(message, indent=2)}
+
+
+def _date(until: int) -> str:
+    return datetime.fromtimestamp(until, UTC).date().isoformat()

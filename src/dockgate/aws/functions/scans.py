@@ -1,91 +1,120 @@
-"""What Inspector knows of an image: whether its scan is over, and every finding (Inspector's API: ListCoverage,
+"""What Inspector knows of a manifest: whether its scan is over, and every finding (Inspector's API: ListCoverage,
 ListFindings, BatchGetFindingDetails)."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from dockgate.aws.functions.messages import Scan
 
 COMPLETE = "INITIAL_SCAN_COMPLETE"
 """the one scan status that says that findings are there"""
-_DONE = "SUCCESSFUL"
+FRESH_SECONDS = 3600
+"""how long an event says more than coverage and findings do, which lag behind it. Later its word is void: findings of
+an image that was deleted, or is scanned no more, are closed, and nobody sends an event for that"""
+
+_DONE, _ONCE = "SUCCESSFUL", "SCAN_FREQUENCY_SCAN_ON_PUSH"
+_PENDING = ("PENDING_INITIAL_SCAN", "PENDING_REVIVAL_SCAN", "SCAN_IN_PROGRESS", "INTERNAL_ERROR", _ONCE)
+"""reasons that pass by themselves (ScanStatus in the Inspector API)"""
+_INITIAL = ("PENDING_INITIAL_SCAN", "SCAN_IN_PROGRESS", _ONCE)
+"""those that an event of the same scan may overtake"""
+_STATES = ("ACTIVE", "SUPPRESSED", "CLOSED")
+"""a finding that is suppressed counts here: what Inspector hides, a waiver may excuse. The event counted one that is
+closed by now"""
 _DETAILS_AT_ONCE = 10
 """BatchGetFindingDetails's limit"""
-_PENDING = ("PENDING_INITIAL_SCAN", "PENDING_REVIVAL_SCAN", "SCAN_IN_PROGRESS")
-_ITEMISED = ("CRITICAL", "HIGH", "MEDIUM")
-_OPEN = ("ACTIVE", "SUPPRESSED")
-"""a finding that is suppressed counts here: what Inspector hides, a waiver may excuse"""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What there is to judge by. `over`: the scan has ended; `fault` is why it could not be done, "" when it could.
+    """What there is to judge by. `over`: the scan has ended; `fault` is why it could not be done, or what it still
+    waits for, "" when all is there.
 
-    `document` is what was answered, as `findings.inspector` reads it.
+    `documents` are what was answered of each manifest, by its digest, as `findings.inspector` reads it.
     """
 
     over: bool
     fault: str = ""
-    document: Mapping[str, Any] = field(default_factory=dict)
+    documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Scans:
-    """`inspector` is a boto3 client of inspector2; `account` and `region` are of the registry."""
+    """`inspector` is a boto3 client of inspector2; `account` and `region` are of the registry. Without `details` it is
+    not asked what is known of exploits. `clock` gives epoch seconds."""
 
-    def __init__(self, inspector: Any, region: str, account: str) -> None:
+    def __init__(
+        self,
+        inspector: Any,
+        region: str,
+        account: str,
+        details: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._inspector = inspector
         self._region = region
         self._account = account
+        self._asks_details = details
+        self._clock = clock
 
     def look(self, digest: str, repository: str, scan: Scan | None) -> Look:
         """Asks what is known now. `scan` is the event's word, if it has come.
 
-        The event may come before all findings can be listed: until they are as many as it counted, the scan is not
-        over.
+        Coverage goes before the event, which tells of the initial scan alone. While the event is fresh, the scan is not
+        over before as many findings are listed as it counted.
         """
-        if scan is not None and scan.status != COMPLETE:
-            return Look(over=True, fault=f"Inspector could not scan the image: {scan.status or 'no scan status'}.")
-        name = self._name(digest, repository or (scan.repository if scan else ""))
-        covered = self._covered(name)
+        fresh = scan is not None and self._age(scan.at) < FRESH_SECONDS
+        name = self._name(digest, repository)
+        covered = self._covered(name) if repository else None
         reason = str(covered.get("scanStatus", {}).get("reason", "")) if covered else ""
-        if scan is None:
-            if covered is None or reason in _PENDING:
-                return Look(over=False)
-            if reason != _DONE:
-                return Look(over=True, fault=f"Inspector cannot scan the image: {reason or 'no reason given'}.")
-        elif covered is None or reason in _PENDING:
-            covered = _by_event(name, scan)
-        findings = self._findings(digest)
-        if scan is not None and not _all_there(findings, scan):
-            return Look(over=False)
-        document = {"findings": findings, "findingDetails": self._details(findings), "coveredResources": [covered]}
-        return Look(over=True, document=document)
+        if covered and reason == _ONCE and covered.get("lastScannedAt"):
+            covered = {**covered, "scanStatus": _SCANNED}
+        elif reason != _DONE:
+            if scan is not None and fresh and (covered is None or reason in _INITIAL):
+                if scan.status != COMPLETE:
+                    return Look(True, f"Inspector could not scan the image: {scan.status or 'no scan status'}.")
+                covered = _by_event(name, scan)
+            elif covered is None or reason in _PENDING:
+                return Look(False, f"Inspector has not scanned the image{f': {reason}' if reason else ''}.")
+            else:
+                return Look(True, f"Inspector cannot scan the image: {reason or 'no reason given'}.")
+        findings = self._findings(digest, repository)
+        if scan is not None and fresh and len(findings) < (counted := _counted(scan)):
+            return Look(False, f"Inspector lists {len(findings)} findings of the {counted} that it counted.")
+        open_ones = [finding for finding in findings if finding.get("status") != "CLOSED"]
+        document = {"findings": open_ones, "findingDetails": self._details(open_ones), "coveredResources": [covered]}
+        return Look(True, documents={digest: document})
+
+    def _age(self, at: str) -> float:
+        """Seconds since then; of no time, for ever."""
+        return self._clock() - datetime.fromisoformat(at).timestamp() if at else float("inf")
 
     def _name(self, digest: str, repository: str) -> str:
-        """The image's ARN, its repository's last part "?" where that is not known."""
+        """The image's ARN."""
         partition = "aws-cn" if self._region.startswith("cn-") else "aws-us-gov" if "-gov-" in self._region else "aws"
-        return f"arn:{partition}:ecr:{self._region}:{self._account}:repository/{repository or '?'}/{digest}"
+        return f"arn:{partition}:ecr:{self._region}:{self._account}:repository/{repository}/{digest}"
 
     def _covered(self, name: str) -> Mapping[str, Any] | None:
-        """The image's entry in the coverage, None when there is none or its repository is not known."""
-        if "/?/" in name:
-            return None
+        """The image's entry in the coverage."""
         wanted = {"resourceId": [{"comparison": "EQUALS", "value": name}]}
-        entries = self._inspector.list_coverage(filterCriteria=wanted)["coveredResources"]
-        return next(iter(entries), None)
+        pages = self._inspector.get_paginator("list_coverage").paginate(filterCriteria=wanted)
+        return next((entry for page in pages for entry in page["coveredResources"]), None)
 
-    def _findings(self, digest: str) -> list[Mapping[str, Any]]:
+    def _findings(self, digest: str, repository: str) -> list[Mapping[str, Any]]:
+        """Of the image in this repository; in every one where it is not known."""
         wanted = {
             "ecrImageHash": [{"comparison": "EQUALS", "value": digest}],
-            "findingStatus": [{"comparison": "EQUALS", "value": status} for status in _OPEN],
+            "findingStatus": [{"comparison": "EQUALS", "value": status} for status in _STATES],
         }
+        if repository:
+            wanted["ecrImageRepositoryName"] = [{"comparison": "EQUALS", "value": repository}]
         pages = self._inspector.get_paginator("list_findings").paginate(filterCriteria=wanted)
         return [finding for page in pages for finding in page["findings"]]
 
     def _details(self, findings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """What is known of exploits, which ListFindings does not tell."""
-        names = [finding["findingArn"] for finding in findings]
+        names = [finding["findingArn"] for finding in findings] if self._asks_details else []
         details: list[Mapping[str, Any]] = []
         for start in range(0, len(names), _DETAILS_AT_ONCE):
             answer = self._inspector.batch_get_finding_details(findingArns=names[start : start + _DETAILS_AT_ONCE])
@@ -93,17 +122,19 @@ class Scans:
         return details
 
 
+_SCANNED = {"statusCode": "ACTIVE", "reason": _DONE}
+
+
 def _by_event(name: str, scan: Scan) -> Mapping[str, Any]:
     """The coverage as the event tells it, where ListCoverage does not know of the scan yet."""
     return {
         "resourceId": name,
         "resourceType": "AWS_ECR_CONTAINER_IMAGE",
-        "scanStatus": {"statusCode": "ACTIVE", "reason": _DONE},
+        "scanStatus": _SCANNED,
         "lastScannedAt": scan.at,
     }
 
 
-def _all_there(findings: Sequence[Mapping[str, Any]], scan: Scan) -> bool:
-    listed = {severity: sum(one.get("severity") == severity for one in findings) for severity in _ITEMISED}
-    listed["TOTAL"] = len(findings)
-    return all(listed[key] >= scan.counts.get(key, 0) for key in listed)
+def _counted(scan: Scan) -> int:
+    """The event's TOTAL, which counts the severities too that it does not itemise."""
+    return max(scan.counts.get("TOTAL", 0), sum(count for key, count in scan.counts.items() if key != "TOTAL"))

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 NAMESPACE = "Dockgate"
 _COUNTED = (
     *("ApprovalAsked", "ApprovalAnswered", "ScanEnded", "ServiceAtRisk"),
-    *("MessageRefused", "ServiceFailed", "SweepFailed"),
+    *("MessageFailed", "MessageRefused", "ServiceFailed", "SweepCut", "SweepFailed"),
 )
 _MEASURED = {"seconds": "Seconds"}
 

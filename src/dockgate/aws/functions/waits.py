@@ -1,27 +1,29 @@
 """The table where approvals and scans meet: DynamoDB, one item a half.
 
-An item's key is `digest` and `half`: "scan" for the scan's, "approval#TOKEN" for each approval that waits,
-"risk#SERVICE" for a service that runs what would no longer be approved. Every write is conditional, so that it may be
-made twice.
-Items vanish by `ttl` (epoch seconds) long after they are settled.
+An item's key is `digest` and `half`: "approval#TOKEN" for each approval that waits, "scan#REPOSITORY" for the last scan
+of the image there, "platforms" for an index and "index#DIGEST" for a manifest that is in one, "risk#SERVICE" for a
+service that runs what would no longer be approved. Every write is conditional or says the same again, so that it may be
+made twice. Items vanish by `ttl` (epoch seconds) long after they are settled.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from dockgate.aws.functions.messages import Request, Scan
+from dockgate.aws.functions.table import Table
 
 WAITING, ANSWERING, ANSWERED = "WAITING", "ANSWERING", "ANSWERED"
 KEEP_DAYS = 90
+"""longer than any approval action may wait (60 days)"""
 LEASE_SECONDS = 120
-"""how long one who claimed an answer may take, before another may claim it"""
+"""how long one who claimed an answer, or a warning, may take, before another may claim it"""
 INDEX = "state"
 """the index by `state`, whose sort key is `asked`"""
 
-_APPROVAL = "approval#"
-_SCAN = "scan"
+_APPROVAL, _SCAN, _INDEX, _RISK = "approval#", "scan#", "index#", "risk#"
+_PLATFORMS = "platforms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,55 +35,76 @@ class Wait:
     asked: int
 
 
-class Waits:
-    """`table` is a boto3 DynamoDB Table resource; `clock` gives epoch seconds."""
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """What the table holds of an image. `waiting` are those that wait on it, and those whose answer was begun and not
+    finished in time; `scans` the last of each repository, the latest first; `platforms` the manifests of an index, ()
+    for what is none, None while nobody has looked; `indexes` those that it is in."""
 
-    def __init__(self, table: Any, clock: Any = time.time) -> None:
+    waiting: tuple[Wait, ...] = ()
+    scans: tuple[Scan, ...] = ()
+    platforms: tuple[str, ...] | None = None
+    indexes: tuple[str, ...] = ()
+
+    def scan(self, repository: str) -> Scan | None:
+        """The last scan in this repository, or in any where it is not known."""
+        return next((scan for scan in self.scans if repository in ("", scan.repository)), None)
+
+
+class Waits:
+    """`clock` gives epoch seconds."""
+
+    def __init__(self, table: Table, clock: Any = time.time) -> None:
         self._table = table
         self._clock = clock
 
     def ask(self, request: Request) -> bool:
         """The approval's half. False when it was there already."""
         item = {
-            "digest": request.digest,
-            "half": _APPROVAL + request.token,
+            **_key(request.digest, _APPROVAL + request.token),
             "state": WAITING,
             "asked": self._now(),
             "ttl": self._ttl(),
             "request": {key: value for key, value in asdict(request).items() if value},
         }
-        return self._put(item, "attribute_not_exists(digest)")
+        return self._table.put(item, "attribute_not_exists(digest)")
 
     def scanned(self, scan: Scan) -> None:
         """The scan's half; of several events the latest stands."""
         item = {
-            "digest": scan.digest,
-            "half": _SCAN,
+            **_key(scan.digest, _SCAN + scan.repository),
             "at": scan.at or "0",
             "ttl": self._ttl(),
             "scan": {"repository": scan.repository, "status": scan.status, "counts": dict(scan.counts)},
         }
-        self._put(item, "attribute_not_exists(digest) OR #at <= :at", {"#at": "at"}, {":at": item["at"]})
+        condition = "attribute_not_exists(digest) OR #at <= :at"
+        self._table.put(item, condition, {"#at": "at"}, {":at": item["at"]})
 
-    def scan(self, digest: str) -> Scan | None:
-        found = self._table.get_item(Key={"digest": digest, "half": _SCAN}, ConsistentRead=True).get("Item")
-        if found is None:
-            return None
-        held = found["scan"]
-        counts = {key: int(value) for key, value in held["counts"].items()}
-        return Scan(digest, held["repository"], held["status"], counts, at="" if found["at"] == "0" else found["at"])
+    def relate(self, index: str, platforms: Sequence[str]) -> None:
+        """The index holds these manifests: their scans are looked for, and the ends of these wake who waits on it."""
+        for platform in platforms:
+            self._table.put({**_key(platform, _INDEX + index), "ttl": self._ttl()})
+        self._table.put({**_key(index, _PLATFORMS), "platforms": list(platforms), "ttl": self._ttl()})
 
-    def waiting(self, digest: str) -> list[Wait]:
-        """Those that wait on this image, and those whose answer was begun and not finished in time."""
-        condition = "digest = :digest AND begins_with(half, :half)"
-        values = {":digest": digest, ":half": _APPROVAL}
-        items = self._pages(KeyConditionExpression=condition, ExpressionAttributeValues=values, ConsistentRead=True)
-        return [_wait(item) for item in items if self._open(item)]
+    def at(self, digest: str) -> Halves:
+        """All that is held of the image, read consistently: whoever wrote a half before sees the other's."""
+        condition, values = "digest = :digest", {":digest": digest}
+        items = list(
+            self._table.query(KeyConditionExpression=condition, ExpressionAttributeValues=values, ConsistentRead=True)
+        )
+        platforms = next((item["platforms"] for item in items if item["half"] == _PLATFORMS), None)
+        scans = [_scan(item) for item in items if item["half"].startswith(_SCAN)]
+        return Halves(
+            waiting=tuple(_wait(item) for item in items if item["half"].startswith(_APPROVAL) and self._open(item)),
+            scans=tuple(sorted(scans, key=lambda scan: scan.at, reverse=True)),
+            platforms=None if platforms is None else tuple(platforms),
+            indexes=tuple(item["half"].removeprefix(_INDEX) for item in items if item["half"].startswith(_INDEX)),
+        )
 
     def open(self) -> Iterator[Wait]:
-        """All of these, whatever their image, the longest waiting first."""
+        """All that wait, whatever their image, the longest waiting first."""
         for state in (WAITING, ANSWERING):
-            items = self._pages(
+            items = self._table.query(
                 IndexName=INDEX,
                 KeyConditionExpression="#state = :state",
                 ExpressionAttributeNames={"#state": "state"},
@@ -89,51 +112,64 @@ class Waits:
             )
             yield from (_wait(item) for item in items if self._open(item))
 
-    def claim(self, wait: Wait) -> bool:
-        """Takes it on oneself to answer. False when it is settled, or another has just claimed it."""
+    def claim(self, wait: Wait) -> int:
+        """Takes it on oneself to answer; returns the lease. 0 when it is settled, or another has just claimed it."""
         now = self._now()
-        return self._update(
+        lease = now + LEASE_SECONDS
+        held = self._update(
             wait,
             "SET #state = :answering, lease = :lease",
             "#state = :waiting OR (#state = :answering AND lease < :now)",
-            {":answering": ANSWERING, ":waiting": WAITING, ":lease": now + LEASE_SECONDS, ":now": now},
+            {":answering": ANSWERING, ":waiting": WAITING, ":lease": lease, ":now": now},
         )
+        return lease if held else 0
 
-    def release(self, wait: Wait) -> None:
-        """Gives a claim back, for the answer could not be given now."""
-        self._update(
-            wait, "SET #state = :waiting", "#state = :answering", {":answering": ANSWERING, ":waiting": WAITING}
-        )
+    def release(self, wait: Wait, lease: int) -> None:
+        """Gives the claim of this lease back, for the answer could not be given now."""
+        values = {":answering": ANSWERING, ":waiting": WAITING, ":lease": lease}
+        self._update(wait, "SET #state = :waiting REMOVE lease", "#state = :answering AND lease = :lease", values)
 
     def settle(self, wait: Wait, status: str, summary: str, verdict: str) -> None:
-        """The answer is given."""
+        """The answer is given; what was said first stands."""
         values = {":answered": ANSWERED, ":status": status, ":summary": summary, ":verdict": verdict}
         change = "SET #state = :answered, #status = :status, summary = :summary, verdict = :verdict REMOVE lease"
-        self._update(wait, change, "attribute_exists(digest)", values, {"#status": "status"})
+        condition = "attribute_exists(digest) AND #state <> :answered"
+        self._update(wait, change, condition, values, {"#status": "status"})
 
-    def at_risk(self, digest: str, service: str, until: int) -> bool:
-        """Marks a service that runs this image. False when it is marked already: its deadline stands."""
-        item = {"digest": digest, "half": f"risk#{service}", "until": until, "ttl": until + KEEP_DAYS * 86400}
-        return self._put(item, "attribute_not_exists(digest)")
+    # --- what runs ---------------------------------------------------------------------------------------------------
 
-    def safe(self, digest: str, service: str) -> None:
-        self._table.delete_item(Key={"digest": digest, "half": f"risk#{service}"})
+    def at_risk(self, digest: str, service: str, until: int) -> int:
+        """Marks a service that runs this image, and takes it on oneself to tell of it; returns the deadline, 0 when it
+        was told, or another is just telling. The deadline of a mark that is there already stands."""
+        now = self._now()
+        item = {**_key(digest, _RISK + service), "until": until, "ttl": until + KEEP_DAYS * 86400}
+        if self._table.put({**item, "lease": now + LEASE_SECONDS}, "attribute_not_exists(digest)"):
+            return until
+        held = self._table.update(
+            _key(digest, _RISK + service),
+            "SET lease = :lease",
+            "attribute_exists(digest) AND lease < :now",
+            values={":lease": now + LEASE_SECONDS, ":now": now},
+        )
+        marked = self._table.get(_key(digest, _RISK + service)) if held else None
+        return int(marked["until"]) if marked else 0
+
+    def told(self, digest: str, service: str) -> None:
+        """People have been told of it: nobody tells of it again."""
+        self._table.update(_key(digest, _RISK + service), "REMOVE lease", "attribute_exists(digest)")
+
+    def untold(self, digest: str, service: str) -> None:
+        """People could not be told: the next one may try at once."""
+        key = _key(digest, _RISK + service)
+        self._table.update(key, "SET lease = :past", "attribute_exists(lease)", values={":past": 0})
+
+    def safe(self, digest: str, service: str) -> bool:
+        """Takes the mark away; whether there was one."""
+        return self._table.delete(_key(digest, _RISK + service))
 
     def _open(self, item: Mapping[str, Any]) -> bool:
         state = str(item["state"])
         return state == WAITING or (state == ANSWERING and int(item.get("lease", 0)) < self._now())
-
-    def _put(
-        self,
-        item: Mapping[str, Any],
-        condition: str,
-        names: Mapping[str, str] | None = None,
-        values: Mapping[str, Any] | None = None,
-    ) -> bool:
-        more: dict[str, Any] = {}
-        if names:
-            more = {"ExpressionAttributeNames": names, "ExpressionAttributeValues": values}
-        return self._holds(lambda: self._table.put_item(Item=item, ConditionExpression=condition, **more))
 
     def _update(
         self,
@@ -143,30 +179,8 @@ class Waits:
         values: Mapping[str, Any],
         names: Mapping[str, str] | None = None,
     ) -> bool:
-        return self._holds(
-            lambda: self._table.update_item(
-                Key={"digest": wait.request.digest, "half": _APPROVAL + wait.request.token},
-                UpdateExpression=change,
-                ConditionExpression=condition,
-                ExpressionAttributeNames={"#state": "state", **(names or {})},
-                ExpressionAttributeValues=values,
-            )
-        )
-
-    def _holds(self, write: Any) -> bool:
-        try:
-            write()
-        except self._table.meta.client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
-
-    def _pages(self, **query: Any) -> Iterator[Mapping[str, Any]]:
-        while True:
-            answer = self._table.query(**query)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        key = _key(wait.request.digest, _APPROVAL + wait.request.token)
+        return self._table.update(key, change, condition, {"#state": "state", **(names or {})}, values)
 
     def _now(self) -> int:
         return int(self._clock())
@@ -175,7 +189,17 @@ class Waits:
         return self._now() + KEEP_DAYS * 86400
 
 
+def _key(digest: str, half: str) -> dict[str, Any]:
+    return {"digest": digest, "half": half}
+
+
 def _wait(item: Mapping[str, Any]) -> Wait:
     known = {field.name for field in fields(Request)}
     request = Request(**{key: value for key, value in item["request"].items() if key in known})
     return Wait(request, item["state"], int(item["asked"]))
+
+
+def _scan(item: Mapping[str, Any]) -> Scan:
+    held = item["scan"]
+    at = "" if item["at"] == "0" else item["at"]
+    return Scan(item["digest"], held["repository"], held["status"], held["counts"], at=at)

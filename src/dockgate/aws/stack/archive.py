@@ -20,7 +20,11 @@ FILES = (
     "findings/_inspector_packages.py",
     "findings/_read.py",
     "findings/inspector.py",
+    "images/__init__.py",
+    "images/manifest.py",
+    "images/reference.py",
     "reports/__init__.py",
+    "reports/case.py",
     "reports/html.py",
     "reports/json.py",
 )

@@ -1,0 +1,66 @@
+"""What there is to judge an image by, be it a manifest or an index of some."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dockgate.aws.functions.indexes import Indexes
+from dockgate.aws.functions.scans import Look, Scans
+from dockgate.aws.functions.waits import Halves, Waits
+from dockgate.core.errors import ImageError
+
+_NOT_OURS = ("AccessDeniedException", "RepositoryNotFoundException")
+"""ECR's answers where the stack was not told of the repository (its parameter ImageRepositories)"""
+
+Tell = Callable[..., None]
+"""is told what happened, as (event, **facts): see `telemetry`"""
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    waits: Waits
+    scans: Scans
+    indexes: Indexes
+    tell: Tell
+
+    def look(self, digest: str, repository: str, halves: Halves) -> Look:
+        """`repository` is "" where nobody names it: then that of the last scan. Raises what a client raises.
+
+        What Inspector does not know as an image may be an index: its manifests are looked at then, and it is as they
+        are, all together."""
+        scan = halves.scan(repository)
+        repository = repository or (scan.repository if scan else "")
+        look = self.scans.look(digest, repository, scan)
+        if scan is not None or look.documents or not repository:
+            return look
+        try:
+            platforms = self._platforms(digest, repository, halves)
+        except ImageError as error:
+            return Look(True, str(error))
+        return self._all(platforms, repository) if platforms else look
+
+    def _platforms(self, digest: str, repository: str, halves: Halves) -> Sequence[str]:
+        """Asked once, and then on record: the end of a manifest's scan wakes who waits on the index."""
+        if halves.platforms is not None:
+            return halves.platforms
+        try:
+            platforms = self.indexes.platforms(repository, digest)
+        except Exception as error:
+            if _code(error) not in _NOT_OURS:
+                raise
+            self.tell("IndexUnknown", digest=digest, repository=repository, error=f"{type(error).__name__}: {error}")
+            return ()
+        self.waits.relate(digest, platforms)
+        return platforms
+
+    def _all(self, platforms: Sequence[str], repository: str) -> Look:
+        """Over when all are. What could not be scanned says so, and takes away nothing from what the others say."""
+        looks = [self.scans.look(one, repository, self.waits.at(one).scan(repository)) for one in platforms]
+        over = all(look.over for look in looks)
+        faults = [look.fault for look in looks if look.fault and look.over is over]
+        documents = {digest: document for look in looks for digest, document in look.documents.items()}
+        return Look(over, next(iter(faults), ""), documents)
+
+
+def _code(error: Exception) -> str:
+    """AWS's code of a client's error, "" for any other error."""
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))

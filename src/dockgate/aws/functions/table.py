@@ -1,0 +1,101 @@
+"""A DynamoDB table by its client, which threads may share and which is made quicker than boto3's resource."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+Item = dict[str, Any]
+"""texts, whole numbers, lists and maps of them"""
+
+
+class Table:
+    """`dynamodb` is a boto3 client. Each write returns whether its condition held."""
+
+    def __init__(self, dynamodb: Any, name: str) -> None:
+        self._dynamodb = dynamodb
+        self._name = name
+
+    def get(self, key: Item) -> Item | None:
+        found = self._dynamodb.get_item(TableName=self._name, Key=_typed_all(key), ConsistentRead=True).get("Item")
+        return _plain_all(found) if found else None
+
+    def put(
+        self,
+        item: Item,
+        condition: str = "",
+        names: Mapping[str, str] | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> bool:
+        given = _given(condition, names, values)
+        return self._holds(lambda: self._dynamodb.put_item(TableName=self._name, Item=_typed_all(item), **given))
+
+    def update(
+        self,
+        key: Item,
+        change: str,
+        condition: str,
+        names: Mapping[str, str] | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> bool:
+        given = {"UpdateExpression": change, **_given(condition, names, values)}
+        return self._holds(lambda: self._dynamodb.update_item(TableName=self._name, Key=_typed_all(key), **given))
+
+    def delete(self, key: Item) -> bool:
+        """Whether there was such an item."""
+        given = _given("attribute_exists(digest)", None, None)
+        return self._holds(lambda: self._dynamodb.delete_item(TableName=self._name, Key=_typed_all(key), **given))
+
+    def query(self, **query: Any) -> Iterator[Item]:
+        """Every item, page by page; `query` as the client takes it, values in plain form."""
+        query["ExpressionAttributeValues"] = _typed_all(query["ExpressionAttributeValues"])
+        while True:
+            answer = self._dynamodb.query(TableName=self._name, **query)
+            yield from map(_plain_all, answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                return
+            query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def _holds(self, write: Callable[[], object]) -> bool:
+        try:
+            write()
+        except self._dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+
+def _given(condition: str, names: Mapping[str, str] | None, values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Those that are there: DynamoDB refuses empty ones."""
+    given: dict[str, Any] = {}
+    if condition:
+        given["ConditionExpression"] = condition
+    if names:
+        given["ExpressionAttributeNames"] = dict(names)
+    if values:
+        given["ExpressionAttributeValues"] = _typed_all(values)
+    return given
+
+
+def _typed_all(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _typed(value) for key, value in values.items()}
+
+
+def _plain_all(values: Mapping[str, Any]) -> Item:
+    return {key: _plain(value) for key, value in values.items()}
+
+
+def _typed(value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, int):
+        return {"N": str(value)}
+    if isinstance(value, Mapping):
+        return {"M": _typed_all(value)}
+    return {"L": [_typed(one) for one in value]}
+
+
+def _plain(typed: Mapping[str, Any]) -> Any:
+    ((kind, value),) = typed.items()
+    if kind == "N":
+        return int(value)
+    if kind == "M":
+        return _plain_all(value)
+    return [_plain(one) for one in value] if kind == "L" else value
