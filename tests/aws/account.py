@@ -3,14 +3,16 @@
 import json
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from tests.aws.fakes.codepipeline import Approvals
 from tests.aws.fakes.inspector import Inspector
+from tests.aws.fakes.registry import Registry
 from tests.aws.fakes.server import Service, serving
 
 from dockgate import rules
@@ -25,6 +27,7 @@ SCANNED = 1_795_000_000
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 PIPELINE, STAGE = "ContainerBuildDeployPipeline", "ContainerVulnerabilityAssessment"
 REPOSITORY = "dockgate-app"
+EXPIRES = "2026-11-25T12:00Z"
 ENVIRONMENT = {
     "DOCKGATE_TABLE": "approvals",
     "DOCKGATE_BUCKET": "verdicts",
@@ -32,6 +35,8 @@ ENVIRONMENT = {
     "AWS_REGION": REGION,
     "DOCKGATE_POLICY": "s3://verdicts/policy.json",
 }
+SESSION = boto3.session.Session()
+"""keeps the service models that it has read"""
 KEYS = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
 
@@ -39,7 +44,9 @@ def digest_of(number: int) -> str:
     return f"sha256:{number:064x}"
 
 
-def finding(image: str, severity: str = "HIGH", number: int = 1, fixed: str = "1.5.0", **more: Any) -> dict[str, Any]:
+def finding(
+    image: str, severity: str = "HIGH", number: int = 1, fixed: str = "1.5.0", repository: str = REPOSITORY, **more: Any
+) -> dict[str, Any]:
     """As ListFindings tells it (AWS.md); `fixed` "" where there is none."""
     return {
         "findingArn": f"arn:aws:inspector2:{REGION}:{ACCOUNT}:finding/{number:032x}",
@@ -72,11 +79,11 @@ def finding(image: str, severity: str = "HIGH", number: int = 1, fixed: str = "1
         "resources": [
             {
                 "type": "AWS_ECR_CONTAINER_IMAGE",
-                "id": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{REPOSITORY}/{image}",
+                "id": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{repository}/{image}",
                 "region": REGION,
                 "details": {
                     "awsEcrContainerImage": {
-                        "repositoryName": REPOSITORY,
+                        "repositoryName": repository,
                         "registry": ACCOUNT,
                         "imageHash": image,
                         "architecture": "amd64",
@@ -89,7 +96,9 @@ def finding(image: str, severity: str = "HIGH", number: int = 1, fixed: str = "1
     }
 
 
-def scan_event(image: str, status: str = "INITIAL_SCAN_COMPLETE", **counts: int) -> dict[str, Any]:
+def scan_event(
+    image: str, status: str = "INITIAL_SCAN_COMPLETE", repository: str = REPOSITORY, **counts: int
+) -> dict[str, Any]:
     """The end of a scan, with the counts that are not zero: as AWS sends them."""
     return {
         "version": "0",
@@ -99,10 +108,10 @@ def scan_event(image: str, status: str = "INITIAL_SCAN_COMPLETE", **counts: int)
         "account": ACCOUNT,
         "time": "2026-11-18T11:06:40Z",
         "region": REGION,
-        "resources": [f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{REPOSITORY}"],
+        "resources": [f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{repository}"],
         "detail": {
             "scan-status": status,
-            "repository-name": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{REPOSITORY}",
+            "repository-name": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{repository}",
             "finding-severity-counts": counts,
             "image-digest": image,
             "image-tags": ["latest"],
@@ -110,21 +119,20 @@ def scan_event(image: str, status: str = "INITIAL_SCAN_COMPLETE", **counts: int)
     }
 
 
-def approval_event(*tokens: str, image: str, **more: str) -> dict[str, Any]:
-    """An approval action's messages, as SNS hands them to a function."""
-    return {
-        "Records": [{"EventSource": "aws:sns", "Sns": {"Message": _message(token, image, **more)}} for token in tokens]
-    }
+def approval_event(*tokens: str, image: str, expires: str = EXPIRES, **more: str) -> dict[str, Any]:
+    """An approval action's messages, as SNS hands them to a function; `more` is for its CustomData."""
+    messages = [approval_message(token, image, expires, **more) for token in tokens]
+    return {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": message}} for message in messages]}
 
 
-def _message(token: str, image: str, **more: str) -> str:
+def approval_message(token: str, image: str, expires: str = EXPIRES, **more: str) -> str:
     named = {"Image_Digest": image, "Image_Repository": REPOSITORY, **more}
     approval = {
         "pipelineName": PIPELINE,
         "stageName": STAGE,
         "actionName": STAGE,
         "token": token,
-        "expires": "2026-11-25T12:00Z",
+        "expires": expires,
         "externalEntityLink": None,
         "approvalReviewLink": "https://example.com/review",
         "customData": " ".join(f"{key}={value}" for key, value in named.items() if value),
@@ -134,16 +142,34 @@ def _message(token: str, image: str, **more: str) -> str:
 
 @dataclass
 class Account:
-    """`approvals` and `inspector` are what the fakes know; `services` the fakes, whose `faults` are to stay empty."""
+    """`approvals`, `inspector` and `registry` are what the fakes know; `services` the fakes, whose `faults` are to stay
+    empty."""
 
     approvals: Approvals = field(default_factory=Approvals)
     inspector: Inspector = field(default_factory=Inspector)
+    registry: Registry = field(default_factory=Registry)
     services: dict[str, Service] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
     now: float = SCANNED + 600
+    broken: set[str] = field(default_factory=set)
+    """operations that fail ("s3.PutObject")"""
+    clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, name: str) -> Any:
-        return boto3.client(name, endpoint_url=self.urls.get(name), **KEYS)
+        if name not in self.clients:
+            made = SESSION.client(name, endpoint_url=self.urls.get(name), **KEYS)
+            made.meta.events.register("before-call", self._fail)
+            self.clients[name] = made
+        return self.clients[name]
+
+    def _fail(self, model: Any, **more: Any) -> None:
+        if f"{model.service_model.service_name}.{model.name}" in self.broken:
+            error = {"Code": "AccessDeniedException", "Message": "this test does not allow it"}
+            raise ClientError({"Error": error}, model.name)
+
+    def fakes(self) -> dict[str, Service]:
+        made = (self.approvals.service(), self.inspector.service(), self.registry.service())
+        return {service.name: service for service in made}
 
     def functions(self, **environment: str) -> Functions:
         return functions(from_environment({**ENVIRONMENT, **environment}), self.client, lambda: self.now)
@@ -154,14 +180,17 @@ class Account:
         self.approvals.ask(PIPELINE, STAGE, STAGE, token)
         return token
 
-    def covered(self, image: str, reason: str) -> None:
+    def covered(self, image: str, reason: str, repository: str = REPOSITORY) -> None:
         """What ListCoverage says of the image."""
-        self.inspector.covered[f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{REPOSITORY}/{image}"] = reason
+        self.inspector.covered[f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{repository}/{image}"] = reason
 
-    def scanned(self, image: str, *findings: dict[str, Any]) -> None:
+    def scanned(self, image: str, *findings: dict[str, Any], repository: str = REPOSITORY) -> None:
         """Inspector has scanned the image and found these."""
-        self.inspector.findings[image] = list(findings)
-        self.covered(image, "SUCCESSFUL")
+        self.inspector.findings.setdefault(image, []).extend(findings)
+        self.covered(image, "SUCCESSFUL", repository)
+
+    def answers(self, *tokens: str) -> list[str | None]:
+        return [self.approvals.answered.get(token) for token in tokens]
 
     def put_policy(self, policy: Policy) -> None:
         """What images are judged by, where the functions look for it."""
@@ -179,17 +208,11 @@ class Account:
 @contextmanager
 def account() -> Iterator[Account]:
     made = Account()
-    made.services = {"codepipeline": made.approvals.service(), "inspector2": made.inspector.service()}
-    with (
-        mock_aws(config={"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1"]}}}),
-        serving(made.services["codepipeline"]) as pipelines,
-        serving(made.services["inspector2"]) as inspector,
-    ):
-        made.urls = {"codepipeline": pipelines, "inspector2": inspector}
-        boto3.client("s3", **KEYS).create_bucket(
-            Bucket="verdicts", CreateBucketConfiguration={"LocationConstraint": REGION}
-        )
-        boto3.client("dynamodb", **KEYS).create_table(
+    made.services = made.fakes()
+    with mock_aws(config={"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1"]}}}), ExitStack() as open_ones:
+        made.urls = {name: open_ones.enter_context(serving(service)) for name, service in made.services.items()}
+        made.client("s3").create_bucket(Bucket="verdicts", CreateBucketConfiguration={"LocationConstraint": REGION})
+        made.client("dynamodb").create_table(
             TableName="approvals",
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[

@@ -11,9 +11,15 @@ from botocore.model import Shape
 
 
 @cache
+@cache
 def operation(service: str, name: str) -> Any:
     """The model of an operation ("codepipeline", "PutApprovalResult")."""
-    return botocore.session.get_session().get_service_model(service).operation_model(name)
+    return _service(service).operation_model(name)
+
+
+@cache
+def _service(name: str) -> Any:
+    return botocore.session.get_session().get_service_model(name)
 
 
 def faults(shape: Shape, value: Any, where: str = "") -> list[str]:

@@ -55,7 +55,7 @@ class Service:
 @contextmanager
 def serving(service: Service) -> Iterator[str]:
     """The service's URL while it answers: JSON 1.1 by its target header, or REST JSON by the path."""
-    routes = {operation(service.name, name).http["requestUri"].partition("?")[0]: name for name in service.operations}
+    routes = {_path(service.name, name): name for name in service.operations}
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -79,7 +79,7 @@ def serving(service: Service) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -87,3 +87,8 @@ def serving(service: Service) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _path(service: str, name: str) -> str:
+    path: str = operation(service, name).http["requestUri"].partition("?")[0]
+    return path

@@ -1,21 +1,12 @@
 """The reference solution's defects, on the handlers. That the model of its logic fails each is shown in
 `scenarios/test_defects.py`, by the same cases."""
 
-from collections.abc import Iterator
-
 import pytest
-from tests.aws.account import account
+from tests.aws.account import Account
 from tests.aws.functions.system import Functions
 from tests.scenarios.defects import CASES, Case
 
 
-@pytest.fixture
-def functions() -> Iterator[Functions]:
-    with account() as made:
-        yield Functions(made)
-        assert made.faults() == []
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-def test_the_handlers_have_none_of_them(case: Case, functions: Functions) -> None:
-    case(functions)
+def test_the_handlers_have_none_of_them(case: Case, aws: Account) -> None:
+    case(Functions(aws))

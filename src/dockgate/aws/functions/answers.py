@@ -3,8 +3,11 @@
 from typing import Any
 
 from dockgate.aws.functions.messages import Request
-from dockgate.core.approvals import shorten
+from dockgate.core.approvals import SUMMARY_LIMIT, shorten
 from dockgate.core.verdict import Status
+
+_ROOM = 100
+"""characters that a summary has beside a link, at least"""
 
 
 class Answers:
@@ -39,8 +42,9 @@ class Answers:
 
 
 def summary(text: str, link: str) -> str:
-    """The verdict's summary with a link behind it, in PutApprovalResult's 512 characters: the text gives way."""
-    if not link:
+    """The verdict's summary with a link behind it, in PutApprovalResult's 512 characters: the text gives way, but not
+    to a link that leaves no room for it."""
+    room = SUMMARY_LIMIT - len(link) - 1
+    if not link or room < _ROOM:
         return shorten(text)
-    room = 512 - len(link) - 1
     return f"{text if len(text) <= room else text[: room - 1] + '…'} {link}"

@@ -62,23 +62,25 @@ class Scans:
         """Asks what is known now. `scan` is the event's word, if it has come.
 
         Coverage goes before the event, which tells of the initial scan alone. While the event is fresh, the scan is not
-        over before as many findings are listed as it counted.
+        over before as many findings are listed as it counted. What Inspector watches, it knows as of now, however long
+        ago it had a reason to scan; what it scanned once, as of then.
         """
         fresh = scan is not None and self._age(scan.at) < FRESH_SECONDS
         name = self._name(digest, repository)
         covered = self._covered(name) if repository else None
         reason = str(covered.get("scanStatus", {}).get("reason", "")) if covered else ""
-        if covered and reason == _ONCE and covered.get("lastScannedAt"):
+        if covered and reason == _DONE:
+            covered = {**covered, "lastScannedAt": int(self._clock())}
+        elif covered and reason == _ONCE and covered.get("lastScannedAt"):
             covered = {**covered, "scanStatus": _SCANNED}
-        elif reason != _DONE:
-            if scan is not None and fresh and (covered is None or reason in _INITIAL):
-                if scan.status != COMPLETE:
-                    return Look(True, f"Inspector could not scan the image: {scan.status or 'no scan status'}.")
-                covered = _by_event(name, scan)
-            elif covered is None or reason in _PENDING:
-                return Look(False, f"Inspector has not scanned the image{f': {reason}' if reason else ''}.")
-            else:
-                return Look(True, f"Inspector cannot scan the image: {reason or 'no reason given'}.")
+        elif scan is not None and fresh and (covered is None or reason in _INITIAL):
+            if scan.status != COMPLETE:
+                return Look(True, f"Inspector could not scan the image: {scan.status or 'no scan status'}.")
+            covered = _by_event(name, scan)
+        elif covered is None or reason in _PENDING:
+            return Look(False, f"Inspector has not scanned the image{f': {reason}' if reason else ''}.")
+        else:
+            return Look(True, f"Inspector cannot scan the image: {reason or 'no reason given'}.")
         findings = self._findings(digest, repository)
         if scan is not None and fresh and len(findings) < (counted := _counted(scan)):
             return Look(False, f"Inspector lists {len(findings)} findings of the {counted} that it counted.")

@@ -1,0 +1,314 @@
+"""Each waiter is answered once and in time, whatever fails on the way."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from tests.aws.account import (
+    PIPELINE,
+    SCANNED,
+    STAGE,
+    Account,
+    approval_event,
+    approval_message,
+    digest_of,
+    finding,
+    scan_event,
+)
+from tests.aws.fakes.server import Refused
+
+from dockgate.aws.functions.table import Table
+from dockgate.aws.functions.waits import LEASE_SECONDS, Waits
+from dockgate.core import canonical
+from dockgate.core.errors import DockgateError
+from dockgate.core.verdict import Waiver, Waivers
+
+IMAGE = digest_of(1)
+FAULTS = (ClientError, DockgateError, ValueError)
+CLOCK = {"source": "aws.events"}
+MINUTE = 60
+
+
+def _sqs(*bodies: str) -> dict[str, Any]:
+    return {"Records": [{"messageId": str(number), "body": body} for number, body in enumerate(bodies, 1)]}
+
+
+def _waits(aws: Account) -> Waits:
+    return Waits(Table(aws.client("dynamodb"), "approvals"), lambda: aws.now)
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+
+def test_of_a_queue_only_what_failed_comes_again(aws: Account) -> None:
+    one, other = aws.ask(), aws.ask()
+    aws.scanned(IMAGE)
+    aws.approvals.waiting.pop((PIPELINE, STAGE, STAGE))
+    good = json.dumps({"Type": "Notification", "Message": approval_message(one, IMAGE)})
+    aws.broken.add("codepipeline.PutApprovalResult")
+    answer = aws.functions().record(_sqs("{", "[]", good, approval_message(other, IMAGE)))
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "3"}, {"itemIdentifier": "4"}]}
+
+
+def test_what_cannot_be_understood_holds_up_no_other(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    token = aws.ask()
+    aws.scanned(IMAGE)
+    odd = ["{", "null", "7", "{}", approval_message("no-token", IMAGE), approval_message(token, "sha256:1")]
+    assert aws.functions().record(_sqs(*odd, approval_message(token, IMAGE))) == {"batchItemFailures": []}
+    assert aws.answers(token) == ["Approved"]
+    refused = [line for line in capsys.readouterr().out.splitlines() if '"MessageRefused"' in line]
+    assert len(refused) == 2 * len(odd) - len(odd)
+
+
+def test_pipes_hand_over_a_list(aws: Account) -> None:
+    token = aws.ask()
+    aws.scanned(IMAGE)
+    handlers = aws.functions()
+    handlers.record(approval_event(token, image=digest_of(2)))
+    handlers.judge([scan_event(digest_of(2)), scan_event(IMAGE)])
+    assert aws.answers(token) == ["Approved"]
+
+
+def test_a_topics_message_that_fails_is_raised_so_that_lambda_tries_again(aws: Account) -> None:
+    token = aws.ask()
+    aws.scanned(IMAGE)
+    aws.broken.add("s3.PutObject")
+    with pytest.raises(ClientError):
+        aws.functions().record(approval_event(token, image=IMAGE))
+    aws.broken.clear()
+    aws.functions().record(approval_event(token, image=IMAGE))
+    assert aws.answers(token) == ["Approved"]
+
+
+def test_tokens_are_in_no_log(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    tokens = [aws.ask() for _ in range(4)]
+    aws.scanned(IMAGE)
+    handlers = aws.functions()
+    for broken in ("codepipeline.PutApprovalResult", "s3.PutObject", "dynamodb.UpdateItem", "inspector2.ListFindings"):
+        aws.broken = {broken}
+        with pytest.raises(ClientError):
+            handlers.record(approval_event(tokens.pop(), image=IMAGE))
+        with pytest.raises(ClientError):
+            handlers.sweep(CLOCK)
+    aws.broken = set()
+    handlers.sweep(CLOCK)
+    told = capsys.readouterr()
+    assert len(aws.approvals.answered) == 4
+    assert [token for token in aws.approvals.answered if token in told.out + told.err] == []
+
+
+# --- leases ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_who_died_after_answering_is_followed_by_one_who_finds_it_settled(aws: Account) -> None:
+    token = aws.ask()
+    aws.scanned(IMAGE)
+    handlers = aws.functions()
+    aws.broken.add("dynamodb.UpdateItem")
+    with pytest.raises(ClientError):
+        handlers.record(approval_event(token, image=IMAGE))
+    aws.broken.clear()
+    waits = _waits(aws)
+    (wait,) = waits.at(IMAGE).waiting
+    assert waits.claim(wait)
+    aws.client("codepipeline").put_approval_result(
+        pipelineName=PIPELINE,
+        stageName=STAGE,
+        actionName=STAGE,
+        token=token,
+        result={"status": "Approved", "summary": ""},
+    )
+    assert handlers.sweep(CLOCK) == {"waiting": 0}, "it is claimed"
+    assert aws.approvals.refused == 0
+    aws.now += LEASE_SECONDS + 1
+    assert handlers.sweep(CLOCK) == {"waiting": 0}
+    assert (aws.answers(token), aws.approvals.refused) == (["Approved"], 1)
+    handlers.sweep(CLOCK)
+    assert aws.approvals.refused == 1, "settled for good"
+
+
+def test_a_claim_is_given_back_by_its_holder_alone(aws: Account) -> None:
+    waits = _waits(aws)
+    aws.functions().record(approval_event(aws.ask(), image=IMAGE))
+    (wait,) = waits.at(IMAGE).waiting
+    first = waits.claim(wait)
+    assert waits.claim(wait) == 0
+    aws.now += LEASE_SECONDS + 1
+    second = waits.claim(wait)
+    assert second > first
+    waits.release(wait, first)
+    assert waits.at(IMAGE).waiting == ()
+    waits.release(wait, second)
+    assert len(waits.at(IMAGE).waiting) == 1
+
+
+def test_the_first_word_on_an_approval_stands(aws: Account) -> None:
+    waits = _waits(aws)
+    aws.functions().record(approval_event(aws.ask(), image=IMAGE))
+    (wait,) = waits.at(IMAGE).waiting
+    waits.claim(wait)
+    waits.settle(wait, "Approved", "ours", "")
+    waits.settle(wait, "Settled", "theirs", "")
+    (item,) = aws.client("dynamodb").scan(TableName="approvals")["Items"]
+    assert (item["status"], item["summary"]) == ({"S": "Approved"}, {"S": "ours"})
+
+
+def test_one_who_cannot_be_answered_holds_up_no_other(aws: Account) -> None:
+    """The refused one is the first of its image: the others, and other images', are answered."""
+    tokens = [aws.ask() for _ in range(3)]
+    handlers = aws.functions()
+    foreign = approval_message("00000000-0000-0000-0000-000000000000", IMAGE).replace(PIPELINE, "Foreign")
+    handlers.record({"Records": [{"Sns": {"Message": foreign}}]})
+    handlers.record(approval_event(*tokens[:2], image=IMAGE))
+    handlers.record(approval_event(tokens[2], image=digest_of(2)))
+    give = aws.services["codepipeline"].operations["PutApprovalResult"]
+
+    def refuse(request: dict[str, Any]) -> dict[str, Any]:
+        if request["pipelineName"] == "Foreign":
+            raise Refused("AccessDeniedException")
+        return give(request)
+
+    aws.services["codepipeline"].operations["PutApprovalResult"] = refuse
+    aws.scanned(IMAGE)
+    aws.scanned(digest_of(2))
+    with pytest.raises(ClientError):
+        handlers.sweep(CLOCK)
+    assert aws.answers(*tokens) == ["Approved"] * 3
+    aws.now = SCANNED + 8 * 86400
+    with pytest.raises(ClientError):
+        handlers.sweep(CLOCK)
+    assert handlers.sweep(CLOCK) == {"waiting": 0}, "CodePipeline has given it up: nobody tries for ever"
+
+
+# --- in time ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environment", "broken", "said"),
+    [
+        ({"DOCKGATE_POLICY": "s3://verdicts/none.json"}, "", "NoSuchKey"),
+        ({"DOCKGATE_POLICY": "ssm:/none"}, "", "ParameterNotFound"),
+        ({"DOCKGATE_POLICY": "nowhere"}, "", "no place of a document"),
+        ({"DOCKGATE_POLICY": "s3://verdicts/broken.json"}, "", "JSONDecodeError"),
+        ({"DOCKGATE_POLICY": "s3://verdicts/foreign.json"}, "", "names rules that do not exist here: unheard_of"),
+        ({"DOCKGATE_WAIVERS": "s3://verdicts/broken.json"}, "", "JSONDecodeError"),
+        ({}, "s3.PutObject", "this test does not allow it"),
+        ({}, "inspector2.ListFindings", "this test does not allow it"),
+        ({}, "inspector2.ListCoverage", "this test does not allow it"),
+        ({}, "inspector2.BatchGetFindingDetails", "this test does not allow it"),
+    ],
+)
+def test_what_cannot_be_judged_waits_for_us_to_mend_it_and_is_rejected_in_time(
+    aws: Account, environment: dict[str, str], broken: str, said: str
+) -> None:
+    aws.client("s3").put_object(Bucket="verdicts", Key="broken.json", Body=b"{")
+    foreign = canonical.encode({"name": "foreign", "rules": {"unheard_of": [{}]}})
+    aws.client("s3").put_object(Bucket="verdicts", Key="foreign.json", Body=foreign)
+    handlers = aws.functions(**environment)
+    aws.broken = {broken}
+    token = aws.ask()
+    aws.scanned(IMAGE, finding(IMAGE, "LOW"))
+    with pytest.raises(FAULTS):
+        handlers.record(approval_event(token, image=IMAGE))
+    aws.now += 59 * MINUTE
+    with pytest.raises(FAULTS):
+        handlers.sweep(CLOCK)
+    assert aws.answers(token) == [None]
+    aws.now += 2 * MINUTE
+    with pytest.raises(FAULTS):
+        handlers.sweep(CLOCK)
+    assert aws.answers(token) == ["Rejected"]
+    assert said in aws.approvals.summaries[token]
+    aws.broken = set()
+    assert handlers.sweep(CLOCK) == {"waiting": 0}
+
+
+def test_a_policy_that_was_mended_in_time_answers(aws: Account) -> None:
+    handlers = aws.functions()
+    token = aws.ask()
+    aws.scanned(IMAGE)
+    aws.broken = {"s3.GetObject"}
+    with pytest.raises(ClientError):
+        handlers.record(approval_event(token, image=IMAGE))
+    aws.broken = set()
+    assert handlers.sweep(CLOCK) == {"waiting": 0}
+    assert aws.answers(token) == ["Approved"]
+
+
+@pytest.mark.parametrize(
+    ("expires", "minutes", "answer"),
+    [
+        ("2026-11-18T11:22Z", 0, None),  # an action of five minutes, asked for at 11:16:40
+        ("2026-11-18T11:22Z", 4, "Rejected"),
+        ("2026-11-18T11:46Z", 18, None),
+        ("2026-11-18T11:46Z", 20, "Rejected"),
+        ("2026-11-25T12:00Z", 59, None),
+        ("2026-11-25T12:00Z", 60, "Rejected"),
+        ("", 59, None),
+        ("", 60, "Rejected"),
+    ],
+)
+def test_nobody_waits_until_codepipeline_gives_up(aws: Account, expires: str, minutes: int, answer: str | None) -> None:
+    token = aws.ask()
+    handlers = aws.functions()
+    handlers.record(approval_event(token, image=IMAGE, expires=expires))
+    aws.now += minutes * MINUTE
+    handlers.sweep(CLOCK)
+    assert aws.answers(token) == [answer]
+    if answer:
+        assert "Inspector has not scanned the image. It was waited for until now." in aws.approvals.summaries[token]
+
+
+def test_a_sweep_ends_in_time_and_takes_the_pressing_first(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    handlers = aws.functions()
+    patient = [digest_of(number) for number in range(1, 7)]
+    for image in patient:
+        handlers.record(approval_event(aws.ask(), image=image))
+    pressing = aws.ask()
+    handlers.record(approval_event(pressing, image=digest_of(9), expires="2026-11-18T11:17Z"))
+    aws.now += 30
+    looked = iter(range(100))
+    handlers.rendezvous.sweep(lambda: next(looked) >= 1)
+    assert aws.answers(pressing) == ["Rejected"]
+    assert '"SweepCut"' in capsys.readouterr().out
+    seen = set()
+    for _ in patient:
+        aws.now += 60
+        calls = aws.services["inspector2"].calls
+        calls.clear()
+        looked = iter(range(100))
+        handlers.rendezvous.sweep(lambda: next(looked) >= 1)  # noqa: B023 - it is called at once
+        seen |= {one["value"] for _, request in calls for one in request["filterCriteria"]["resourceId"]}
+    assert len(seen) == len(patient), "each has its turn, however little time there is"
+
+
+# --- repositories ----------------------------------------------------------------------------------------------------
+
+
+def test_an_image_in_two_repositories_is_judged_by_each_ones_waivers(aws: Account) -> None:
+    waiver = Waiver("w1", "ann", "known", "CVE-2024-0001", repository="other", until="2027-01-01T00:00:00Z")
+    aws.client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
+    handlers = aws.functions(DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
+    ours, theirs, unnamed = aws.ask(), aws.ask(), aws.ask()
+    handlers.record(approval_event(ours, image=IMAGE))
+    handlers.record(approval_event(theirs, image=IMAGE, Image_Repository="other"))
+    handlers.record(approval_event(unnamed, image=IMAGE, Image_Repository=""))
+    for repository in ("other", "dockgate-app"):
+        aws.scanned(IMAGE, finding(IMAGE, "CRITICAL", repository=repository), repository=repository)
+        handlers.judge(scan_event(IMAGE, repository=repository, CRITICAL=1, TOTAL=1))
+    assert aws.answers(ours, theirs, unnamed) == ["Rejected", "Approved", "Approved"]
+
+
+def test_findings_of_another_repository_are_not_this_images_whole_list(aws: Account) -> None:
+    """The other repository's listing is complete, ours not yet: it is waited for."""
+    token = aws.ask()
+    handlers = aws.functions()
+    handlers.record(approval_event(token, image=IMAGE))
+    aws.scanned(IMAGE, finding(IMAGE, "LOW", 1, repository="other"), finding(IMAGE, "LOW", 2, repository="other"))
+    aws.inspector.findings[IMAGE].append(finding(IMAGE, "LOW", 1))
+    handlers.judge(scan_event(IMAGE, TOTAL=2))
+    assert aws.answers(token) == [None]
+    aws.inspector.findings[IMAGE].append(finding(IMAGE, "CRITICAL", 3))
+    handlers.sweep(CLOCK)
+    assert aws.answers(token) == ["Rejected"]

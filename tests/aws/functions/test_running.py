@@ -1,0 +1,180 @@
+"""What runs is judged again: at risk until a deadline, told once, cleared when approved again, never taken down."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from tests.aws.account import ACCOUNT, REGION, REPOSITORY, SCANNED, Account, approval_event, digest_of, finding
+
+from dockgate.aws.functions.handlers import Functions
+from dockgate.aws.functions.table import Table
+from dockgate.core import canonical
+from dockgate.core.verdict import Waiver, Waivers
+
+IMAGE, OTHER = digest_of(1), digest_of(2)
+CLOCK = {"source": "aws.events"}
+DAY = 86400
+
+
+class Running:
+    """Two services, of which one runs the image; who is told gets messages through a queue."""
+
+    def __init__(self, aws: Account, **environment: str) -> None:
+        self.aws = aws
+        topic = aws.client("sns").create_topic(Name="told")["TopicArn"]
+        self._queue = aws.client("sqs").create_queue(QueueName="told")["QueueUrl"]
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:told"
+        aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        aws.client("ecs").create_cluster(clusterName="c")
+        aws.scanned(IMAGE)
+        self.run("web", IMAGE)
+        self.run("jobs", OTHER)
+        self.handlers: Functions = aws.functions(
+            DOCKGATE_SERVICES="c/web,c/jobs", DOCKGATE_TOPIC=topic, DOCKGATE_RISK_DAYS="14", **environment
+        )
+
+    def run(self, service: str, image: str) -> None:
+        ecs = self.aws.client("ecs")
+        uri = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}@{image}"
+        sidecar = {"name": "proxy", "image": "public.ecr.aws/envoy/envoy:v1", "memory": 64}
+        ecs.register_task_definition(
+            family=service, containerDefinitions=[{"name": "app", "image": uri, "memory": 64}, sidecar]
+        )
+        ecs.create_service(cluster="c", serviceName=service, taskDefinition=service, desiredCount=1)
+
+    def finds(self, image: str = IMAGE, **more: Any) -> dict[str, Any]:
+        """Inspector finds something new, and sends its event."""
+        new = finding(image, "CRITICAL", 7, **more)
+        self.aws.inspector.findings.setdefault(image, []).append(new)
+        return {"detail-type": "Inspector2 Finding", "source": "aws.inspector2", "detail": new}
+
+    def told(self) -> list[dict[str, Any]]:
+        """What people were told since they last looked."""
+        found = self.aws.client("sqs").receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
+        return [json.loads(json.loads(one["Body"])["Message"]) for one in found.get("Messages", [])]
+
+    def deadline(self) -> int | None:
+        key = {"digest": IMAGE, "half": "risk#c/web"}
+        found = Table(self.aws.client("dynamodb"), "approvals").get(key)
+        return found["until"] if found else None
+
+    def count(self) -> int:
+        (service,) = self.aws.client("ecs").describe_services(cluster="c", services=["web"])["services"]
+        return int(service["desiredCount"])
+
+
+def test_a_new_finding_marks_it_at_risk_and_is_told_once(aws: Account) -> None:
+    running = Running(aws)
+    event = running.finds()
+    running.handlers.sweep(event)
+    (message,) = running.told()
+    assert (message["service"], message["image"], message["until"]) == ("c/web", IMAGE, "2026-12-02")
+    assert "1 CRITICAL finding" in message["summary"]
+    assert "/verdicts/" in message["verdict"].replace("=verdicts", "/verdicts")
+    assert running.deadline() == int(aws.now) + 14 * DAY
+    aws.now += 3 * DAY
+    running.handlers.sweep(event)
+    running.handlers.sweep(CLOCK)
+    assert running.told() == []
+    assert running.deadline() == SCANNED + 600 + 14 * DAY, "the deadline stands"
+    aws.now += 30 * DAY
+    running.handlers.sweep(CLOCK)
+    assert running.count() == 1, "it is never taken down"
+
+
+def test_it_is_cleared_when_it_is_approved_again(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    running = Running(aws)
+    running.handlers.sweep(running.finds())
+    aws.inspector.findings[IMAGE][0]["status"] = "CLOSED"
+    running.handlers.sweep(CLOCK)
+    assert running.deadline() is None
+    assert capsys.readouterr().out.count('"ServiceSafe"') == 1
+    running.handlers.sweep(CLOCK)
+    assert capsys.readouterr().out.count('"ServiceSafe"') == 0
+    aws.inspector.findings[IMAGE][0]["status"] = "ACTIVE"
+    running.told()
+    running.handlers.sweep(CLOCK)
+    assert len(running.told()) == 1, "a new risk is told anew"
+
+
+def test_a_waiver_that_lapses_leaves_it_at_risk(aws: Account) -> None:
+    waiver = Waiver("w1", "ann", "until Friday", "CVE-2024-0007", until="2026-11-20T00:00:00Z")
+    aws.client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
+    running = Running(aws, DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
+    running.handlers.sweep(running.finds())
+    assert (running.deadline(), running.told()) == (None, [])
+    aws.now = SCANNED + 2 * DAY
+    running.handlers.sweep(CLOCK)
+    assert len(running.told()) == 1
+    assert running.deadline() == int(aws.now) + 14 * DAY
+
+
+@pytest.mark.parametrize("broken", ["sns.Publish", "s3.PutObject"])
+def test_what_could_not_be_told_is_told_by_the_next_sweep(aws: Account, broken: str) -> None:
+    running = Running(aws)
+    event = running.finds()
+    aws.broken = {broken}
+    with pytest.raises(ClientError):
+        running.handlers.sweep(event)
+    deadline = running.deadline()
+    assert (deadline is not None, running.told()) == (True, [])
+    aws.broken = set()
+    aws.now += 300
+    running.handlers.sweep(CLOCK)
+    running.handlers.sweep(CLOCK)
+    assert (running.deadline(), len(running.told())) == (deadline, 1)
+
+
+def test_one_who_died_while_telling_is_followed_by_another(aws: Account) -> None:
+    running = Running(aws)
+    waits = running.handlers.running.waits
+    running.finds()
+    assert waits.at_risk(IMAGE, "c/web", 1_797_000_000) == 1_797_000_000
+    running.handlers.sweep(CLOCK)
+    assert running.told() == [], "it may yet be telling"
+    aws.now += 121
+    running.handlers.sweep(CLOCK)
+    assert [message["until"] for message in running.told()] == ["2026-12-11"]
+
+
+def test_an_event_of_another_image_judges_nothing(aws: Account) -> None:
+    running = Running(aws)
+    running.finds()
+    aws.services["inspector2"].calls.clear()
+    running.handlers.sweep(running.finds(digest_of(5)))
+    running.handlers.sweep({"detail-type": "Inspector2 Finding", "detail": {"resources": [{"details": None}]}})
+    assert aws.services["inspector2"].calls == []
+
+
+def test_a_service_that_cannot_be_looked_at_holds_up_no_other(aws: Account) -> None:
+    running = Running(aws)
+    running.finds()
+    running.run("jobs2", OTHER)
+    handlers = aws.functions(DOCKGATE_SERVICES="nowhere/jobs,c/web")
+    with pytest.raises(ClientError):
+        handlers.sweep(CLOCK)
+    assert running.deadline() is not None
+
+
+def test_an_image_that_is_watched_no_more_is_at_risk(aws: Account) -> None:
+    """Its findings are closed, which says nothing."""
+    running = Running(aws)
+    aws.covered(IMAGE, "SCAN_ELIGIBILITY_EXPIRED")
+    running.handlers.sweep(CLOCK)
+    (message,) = running.told()
+    assert message["summary"] == "Inspector cannot scan the image: SCAN_ELIGIBILITY_EXPIRED."
+
+
+def test_approvals_that_fail_do_not_keep_what_runs_from_being_judged(aws: Account) -> None:
+    running = Running(aws)
+    running.finds()
+    token = aws.ask()
+    aws.broken = {"s3.GetObject"}
+    aws.scanned(OTHER)
+    with pytest.raises(ClientError):
+        running.handlers.record(approval_event(token, image=OTHER))
+    aws.broken = {"codepipeline.PutApprovalResult"}
+    with pytest.raises(ClientError):
+        running.handlers.sweep(CLOCK)
+    assert running.deadline() is not None

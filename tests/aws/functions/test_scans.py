@@ -1,0 +1,230 @@
+"""When a scan is over, and what it found: coverage, events and findings, each of which may be early, late or lost."""
+
+import hashlib
+import json
+
+import pytest
+from tests.aws.account import (
+    REPOSITORY,
+    SCANNED,
+    Account,
+    approval_event,
+    digest_of,
+    finding,
+    scan_event,
+)
+
+IMAGE = digest_of(1)
+CLOCK = {"source": "aws.events"}
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+
+
+def _asked(aws: Account, image: str, **named: str) -> str:
+    token = aws.ask()
+    aws.functions().record(approval_event(token, image=image, **named))
+    return token
+
+
+@pytest.mark.parametrize(
+    ("reason", "answer"),
+    [
+        ("SUCCESSFUL", "Approved"),
+        ("SCAN_FREQUENCY_SCAN_ON_PUSH", "Approved"),
+        ("PENDING_INITIAL_SCAN", None),
+        ("SCAN_IN_PROGRESS", None),
+        ("INTERNAL_ERROR", None),
+        ("PENDING_REVIVAL_SCAN", None),
+        ("UNSUPPORTED_OS", "Rejected"),
+        ("SCAN_ELIGIBILITY_EXPIRED", "Rejected"),
+        ("IMAGE_ARCHIVED", "Rejected"),
+        ("SCAN_FREQUENCY_MANUAL", "Rejected"),
+    ],
+)
+def test_an_image_is_answered_by_its_coverage_where_the_event_was_lost(
+    aws: Account, reason: str, answer: str | None
+) -> None:
+    aws.covered(IMAGE, reason)
+    token = _asked(aws, IMAGE)
+    assert aws.answers(token) == [answer]
+    if answer == "Rejected":
+        assert aws.approvals.summaries[token].startswith(f"Inspector cannot scan the image: {reason}.")
+
+
+@pytest.mark.parametrize(
+    ("reason", "hours", "answer"),
+    [
+        ("PENDING_INITIAL_SCAN", 0, "Approved"),  # the coverage lags
+        ("", 0, "Approved"),
+        ("", 2, None),  # it was deleted, and pushed again: its findings were closed, and it was not scanned again
+        ("PENDING_REVIVAL_SCAN", 0, None),
+        ("SCAN_IN_PROGRESS", 2, None),
+        ("SCAN_ELIGIBILITY_EXPIRED", 0, "Rejected"),
+    ],
+)
+def test_an_events_word_holds_while_it_is_fresh(aws: Account, reason: str, hours: int, answer: str | None) -> None:
+    aws.functions().judge(scan_event(IMAGE))
+    if reason:
+        aws.covered(IMAGE, reason)
+    aws.now += hours * 3600
+    assert aws.answers(_asked(aws, IMAGE)) == [answer]
+
+
+def test_a_scan_that_failed_first_and_succeeded_since_counts(aws: Account) -> None:
+    """No event tells of the second."""
+    aws.functions().judge(scan_event(IMAGE, status="SCAN_FAILED_SOMEHOW"))
+    assert aws.answers(_asked(aws, IMAGE)) == ["Rejected"]
+    aws.scanned(IMAGE)
+    assert aws.answers(_asked(aws, IMAGE)) == ["Approved"]
+
+
+def test_of_several_events_the_latest_stands_in_whatever_order_they_come(aws: Account) -> None:
+    late = scan_event(IMAGE)
+    early = scan_event(IMAGE, status="SCAN_FAILED_SOMEHOW") | {"time": "2026-11-18T11:00:00Z"}
+    handlers = aws.functions()
+    handlers.judge(late)
+    handlers.judge(early)
+    assert aws.answers(_asked(aws, IMAGE)) == ["Approved"]
+
+
+def test_findings_that_are_not_listed_yet_are_waited_for(aws: Account) -> None:
+    handlers = aws.functions()
+    token = _asked(aws, IMAGE)
+    aws.scanned(IMAGE, finding(IMAGE, "LOW", 1))
+    handlers.judge(scan_event(IMAGE, TOTAL=2))
+    aws.now += 59 * 60 - 600
+    handlers.sweep(CLOCK)
+    assert aws.answers(token) == [None]
+
+
+def test_findings_that_were_closed_since_are_not(aws: Account) -> None:
+    aws.scanned(IMAGE, finding(IMAGE, "CRITICAL", 1, status="CLOSED"), finding(IMAGE, "LOW", 2))
+    aws.functions().judge(scan_event(IMAGE, CRITICAL=1, TOTAL=2))
+    assert aws.answers(_asked(aws, IMAGE)) == ["Approved"]
+
+
+def test_later_what_is_listed_is_all(aws: Account) -> None:
+    """Inspector deletes closed findings after a while."""
+    aws.scanned(IMAGE, finding(IMAGE, "LOW", 2))
+    aws.functions().judge(scan_event(IMAGE, CRITICAL=1, TOTAL=2))
+    aws.now += 3600
+    assert aws.answers(_asked(aws, IMAGE)) == ["Approved"]
+
+
+def test_what_inspector_suppresses_counts(aws: Account) -> None:
+    aws.scanned(IMAGE, finding(IMAGE, "CRITICAL", 1, status="SUPPRESSED"))
+    assert aws.answers(_asked(aws, IMAGE)) == ["Rejected"]
+
+
+def test_all_pages_count(aws: Account) -> None:
+    aws.scanned(IMAGE, *(finding(IMAGE, "MEDIUM", number) for number in range(11)))
+    assert aws.answers(_asked(aws, IMAGE)) == ["Rejected"]
+
+
+def test_what_is_watched_is_known_as_of_now_and_what_was_scanned_once_grows_stale(aws: Account) -> None:
+    aws.covered(IMAGE, "SUCCESSFUL")
+    aws.covered(digest_of(2), "SCAN_FREQUENCY_SCAN_ON_PUSH")
+    aws.now = SCANNED + 8 * 86400
+    assert aws.answers(_asked(aws, IMAGE), _asked(aws, digest_of(2))) == ["Approved", "Rejected"]
+
+
+def test_an_image_that_no_repository_is_named_of_is_found_by_its_event(aws: Account) -> None:
+    token = _asked(aws, IMAGE, Image_Repository="")
+    aws.scanned(IMAGE)
+    aws.functions().sweep(CLOCK)
+    assert aws.answers(token) == [None]
+    aws.functions().judge(scan_event(IMAGE))
+    assert aws.answers(token) == ["Approved"]
+
+
+# --- indexes ---------------------------------------------------------------------------------------------------------
+
+
+def _index(aws: Account, *platforms: str, kind: str = MANIFEST_TYPE) -> str:
+    """An index with these manifests, and an attestation as BuildKit writes it."""
+    children = [
+        {"digest": digest, "size": 7, "mediaType": kind, "platform": {"os": "linux", "architecture": f"a{number}"}}
+        for number, digest in enumerate(platforms)
+    ]
+    attestation = {
+        "digest": digest_of(99),
+        "size": 7,
+        "mediaType": MANIFEST_TYPE,
+        "platform": {"os": "unknown", "architecture": "unknown"},
+    }
+    text = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*children, attestation]})
+    digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    aws.registry.manifests[REPOSITORY, digest] = text
+    return digest
+
+
+def test_an_index_waits_for_all_its_platforms_and_is_as_the_worst(aws: Account) -> None:
+    handlers = aws.functions()
+    good, bad, alone = digest_of(1), digest_of(2), digest_of(3)
+    worst, fine = _index(aws, good, bad), _index(aws, good, alone)
+    tokens = [_asked(aws, worst), _asked(aws, fine), _asked(aws, worst)]
+    aws.scanned(good)
+    handlers.judge(scan_event(good))
+    assert aws.answers(*tokens) == [None, None, None]
+    aws.scanned(bad, finding(bad, "CRITICAL"))
+    handlers.judge(scan_event(bad, CRITICAL=1, TOTAL=1))
+    assert aws.answers(*tokens) == ["Rejected", None, "Rejected"]
+    aws.scanned(alone)
+    handlers.judge(scan_event(alone))
+    assert aws.answers(*tokens) == ["Rejected", "Approved", "Rejected"]
+    assert aws.answers(_asked(aws, worst), _asked(aws, fine)) == ["Rejected", "Approved"]
+
+
+def test_a_platform_that_cannot_be_scanned_hides_no_breach_of_another(aws: Account) -> None:
+    bad, odd = digest_of(1), digest_of(2)
+    aws.scanned(bad, finding(bad, "CRITICAL"))
+    aws.covered(odd, "UNSUPPORTED_OS")
+    token = _asked(aws, _index(aws, bad, odd))
+    assert aws.answers(token) == ["Rejected"]
+    assert "1 CRITICAL finding" in aws.approvals.summaries[token]
+    fine = digest_of(3)
+    aws.scanned(fine)
+    token = _asked(aws, _index(aws, fine, odd))
+    assert aws.answers(token) == ["Rejected"]
+    assert "UNSUPPORTED_OS" in aws.approvals.summaries[token]
+
+
+def test_an_approved_platform_is_not_its_index(aws: Account) -> None:
+    good, bad = digest_of(1), digest_of(2)
+    index = _index(aws, good, bad)
+    aws.scanned(good)
+    assert aws.answers(_asked(aws, good)) == ["Approved"]
+    assert aws.answers(_asked(aws, index)) == [None]
+
+
+@pytest.mark.parametrize("fault", ["nested", "empty", "other bytes", "doubtful"])
+def test_an_index_that_cannot_be_judged_by_its_images_is_refused_at_once(aws: Account, fault: str) -> None:
+    if fault == "nested":
+        index = _index(aws, digest_of(1), kind=INDEX_TYPE)
+    elif fault == "empty":
+        index = _index(aws)
+    else:
+        text = '{"schemaVersion": 2, "manifests": [], "Manifests": []}'
+        index = digest_of(4) if fault == "other bytes" else "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        aws.registry.manifests[REPOSITORY, index] = text
+    token = _asked(aws, index)
+    assert aws.answers(token) == ["Rejected"]
+
+
+def test_where_ecr_may_not_be_asked_it_is_said_and_nobody_waits_for_ever(
+    aws: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.broken = {"ecr.BatchGetImage"}
+    token = _asked(aws, IMAGE)
+    assert '"IndexUnknown"' in capsys.readouterr().out
+    aws.now += 3600
+    aws.functions().sweep(CLOCK)
+    assert aws.answers(token) == ["Rejected"]
+
+
+def test_ecr_is_asked_once(aws: Account) -> None:
+    aws.registry.manifests[REPOSITORY, digest_of(8)] = "{}"
+    _asked(aws, IMAGE)
+    _asked(aws, IMAGE)
+    aws.functions().sweep(CLOCK)
+    assert len(aws.services["ecr"].calls) == 1

@@ -1,0 +1,73 @@
+"""One hundred executions wait on ten digests; events come twice, in any order, side by side, or never."""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from tests.aws.account import Account, approval_event, digest_of, finding, scan_event
+
+CLOCK = {"source": "aws.events"}
+EXECUTIONS, DIGESTS = 100, 10
+
+
+class OneByOne:
+    """A client whose calls are each atomic, as DynamoDB's are; moto's are not among threads."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        given = getattr(self._client, name)
+        if not callable(given):
+            return given
+
+        def call(**arguments: Any) -> Any:
+            with self._lock:
+                return given(**arguments)
+
+        return call
+
+
+@pytest.mark.parametrize(("seed", "threads"), [(1, 1), (2, 8)])
+def test_each_is_answered_once(aws: Account, seed: int, threads: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    aws.clients["dynamodb"] = OneByOne(aws.client("dynamodb"))
+    images = [digest_of(number) for number in range(1, DIGESTS + 1)]
+    bad = set(images[::3])
+    waiting = {aws.ask(): images[number % DIGESTS] for number in range(EXECUTIONS)}
+    handlers = aws.functions()
+
+    def scanned(image: str) -> None:
+        count = {"CRITICAL": 1, "TOTAL": 1} if image in bad else {}
+        handlers.judge(scan_event(image, **count))
+
+    def inspect(image: str) -> None:
+        """The scan ends; in one case of four nobody hears of it."""
+        aws.scanned(image, *([finding(image, "CRITICAL")] if image in bad else []))
+        if chance.random() < 0.75:
+            scanned(image)
+
+    events: list[Callable[[], object]] = []
+    for token, image in waiting.items():
+        event = approval_event(token, image=image)
+        events += [lambda event=event: handlers.record(event)] * chance.choice((1, 1, 2, 3))  # type: ignore[misc]
+    for image in images:
+        events.append(lambda image=image: inspect(image))  # type: ignore[misc]
+    chance.shuffle(events)
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(event) for event in events]:
+            done.result()
+        for done in [pool.submit(scanned, image) for image in images[:3] * 2]:  # again, and late
+            done.result()
+        for done in [pool.submit(handlers.sweep, CLOCK) for _ in range(min(threads, 2))]:
+            done.result()
+    right = {token: "Rejected" if image in bad else "Approved" for token, image in waiting.items()}
+    assert aws.approvals.answered == right
+    sent = Counter(request["token"] for _, request in aws.services["codepipeline"].calls)
+    assert set(sent.values()) == {1}
+    assert handlers.sweep(CLOCK) == {"waiting": 0}

@@ -1,0 +1,17 @@
+"""The table's own language, in both directions."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dockgate.aws.functions.table import _plain_all, _typed_all
+
+values = st.recursive(
+    st.text() | st.integers(-(10**20), 10**20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(st.text(), values, max_size=3))
+def test_an_item_comes_back_as_it_was_put(item: dict[str, object]) -> None:
+    assert _plain_all(_typed_all(item)) == item
