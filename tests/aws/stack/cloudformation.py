@@ -208,6 +208,7 @@ MODES: dict[str, dict[str, str]] = {
         "ApprovalActions": "arn:aws:codepipeline:eu-west-1:123456789012:shop/Assess/Gate",
         "RunningServices": "arn:aws:ecs:eu-west-1:123456789012:service/blue/web,"
         "arn:aws:ecs:eu-west-1:123456789012:service/green/web",
+        "ImageRepositories": "arn:aws:ecr:eu-west-1:123456789012:repository/team/shop",
         "CriticalThreshold": "1",
     },
 }

@@ -81,15 +81,24 @@ def test_the_policy_changes_when_another_is_given(cloud: Cloud) -> None:
 
 
 def test_names_are_turned_into_arns(cloud: Cloud) -> None:
-    deploy(cloud, *ALONE, "RunningServices=blue/web,arn:aws:ecs:eu-west-1:123456789012:service/green/web")
+    services = "RunningServices=blue/web,arn:aws:ecs:eu-west-1:123456789012:service/green/web"
+    deploy(cloud, *ALONE, services, "ImageRepositories=shop,team/blog")
     head = f"arn:aws:codepipeline:{REGION}:{ID}"
     assert parameters(cloud)["ApprovalActions"] == f"{head}:shop/Assess/Gate,{head}:blog/Assess/Gate"
     head = f"arn:aws:ecs:{REGION}:{ID}:service"
     assert parameters(cloud)["RunningServices"] == f"{head}/blue/web,{head}/green/web"
+    head = f"arn:aws:ecr:{REGION}:{ID}:repository"
+    assert parameters(cloud)["ImageRepositories"] == f"{head}/shop,{head}/team/blog"
 
 
 @pytest.mark.parametrize(
-    "given", ["ApprovalActions=shop", "ApprovalActions=arn:aws:sns:eu-west-1:1:x/y/z", "RunningServices=*/web"]
+    "given",
+    [
+        "ApprovalActions=shop",
+        "ApprovalActions=arn:aws:sns:eu-west-1:1:x/y/z",
+        "RunningServices=*/web",
+        "ImageRepositories=*",
+    ],
 )
 def test_what_is_no_name_of_an_action_or_a_service_is_refused_before_anything_is_changed(
     cloud: Cloud, given: str

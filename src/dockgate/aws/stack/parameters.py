@@ -53,12 +53,17 @@ def read(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
+_REPOSITORY = "REPOSITORY"
+
+
 def as_arns(account: Account, given: Mapping[str, str]) -> dict[str, str]:
-    """The parameters with PIPELINE/STAGE/ACTION and CLUSTER/SERVICE turned into ARNs of this account and region."""
+    """The parameters with PIPELINE/STAGE/ACTION, CLUSTER/SERVICE and REPOSITORY turned into ARNs of this account and
+    region."""
     place = f"{account.region}:{account.id}"
     kinds = {
         "ApprovalActions": (f"arn:{account.partition}:codepipeline:{place}:", "PIPELINE/STAGE/ACTION"),
         "RunningServices": (f"arn:{account.partition}:ecs:{place}:service/", "CLUSTER/SERVICE"),
+        "ImageRepositories": (f"arn:{account.partition}:ecr:{place}:repository/", _REPOSITORY),
     }
     return {
         name: _arns(value, *kinds[name], name) if value and name in kinds else value for name, value in given.items()
@@ -67,6 +72,8 @@ def as_arns(account: Account, given: Mapping[str, str]) -> dict[str, str]:
 
 def _arns(value: str, head: str, shape: str, name: str) -> str:
     parts = r"/".join([r"[^/:*\s]+"] * (shape.count("/") + 1))
+    if shape == _REPOSITORY:  # whose name may have slashes in it
+        parts = rf"{parts}(?:/{parts})*"
     found = []
     for item in filter(None, (part.strip() for part in value.split(","))):
         text = item.removeprefix(head)
