@@ -170,18 +170,21 @@ class Database:
 
     def _cves(self, names: Iterable[str]) -> Iterator[Cve]:
         """What is known of these CVEs, sorted; of several parts' word the first one's."""
-        found: dict[str, Cve] = {}
         asked = (json.dumps(sorted(names)),)
-        for cve, severity, score, vector in self._sql.execute(
-            _OF_CVES.format("severity, score, vector", "score"), asked
-        ):
-            found[cve] = Cve(cve, rating=Rating("cve", Severity(severity), score, vector))
-        for cve, since, due in self._sql.execute(_OF_CVES.format("since, due", "exploited"), asked):
-            found[cve] = replace(found.get(cve) or Cve(cve), exploited=since, due=due)
-        for cve, epss, percentile in self._sql.execute(_OF_CVES.format("epss, percentile", "predicted"), asked):
-            found[cve] = replace(found.get(cve) or Cve(cve), epss=epss, percentile=percentile)
-        for cve in sorted(found):
-            yield found[cve]
+        scores, exploited, predicted = (
+            {cve: told for cve, *told in self._sql.execute(_OF_CVES.format(columns, table), asked)}
+            for table, columns in (
+                ("score", "severity, score, vector"),
+                ("exploited", "since, due"),
+                ("predicted", "epss, percentile"),
+            )
+        )
+        for cve in sorted({*scores, *exploited, *predicted}):
+            rating = None
+            if cve in scores:
+                severity, score, vector = scores[cve]
+                rating = Rating("cve", Severity(severity), score, vector)
+            yield Cve(cve, rating, *exploited.get(cve, ("", "")), *predicted.get(cve, (-1.0, -1.0)))
 
 
 _OF_CVES = "SELECT cve, {} FROM {} WHERE cve IN (SELECT value FROM json_each(?)) ORDER BY cve, part DESC"

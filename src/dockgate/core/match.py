@@ -66,7 +66,8 @@ class Matcher:
         for package in ours:
             suffered, doubts = self._judge(package)
             for finding in suffered:
-                findings[package.purl, package.path, finding.id] = replace(finding, package=package)
+                own = finding if finding.package is package else replace(finding, package=package)
+                findings[package.purl, package.path, finding.id] = own
             undetermined.update(replace(doubt, subject=package.purl) for doubt in doubts)
         return Matches(
             tuple(sorted(findings.values(), key=_worst_first)),

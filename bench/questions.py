@@ -1,0 +1,105 @@
+"""How many lines a second `dockgate check` and `dockgate versions` answer: whole processes, 10,000 lines each.
+
+    python bench/questions.py [RUNS]
+
+`check` is asked of the packages of the middle image, over and over as lists of many hosts are, and of 10,000 different
+packages all of which advisories speak of, in a version of which they speak; `versions` of pairs of versions that
+advisories name, in each ecosystem that has a thousand of them. Advisories come from the folder DOCKGATE_FEEDS.
+"""
+
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+from random import Random
+
+import _images
+import _inventories
+import _measure
+
+FEEDS = Path(os.environ.get("DOCKGATE_FEEDS", _images.HERE.parent.parent / "shared" / "data"))
+DOCKGATE = str(Path(sys.executable).parent / "dockgate")
+LINES = 10_000
+PURLS = {"PyPI": "pypi", "npm": "npm", "Packagist": "composer", "RubyGems": "gem", "crates.io": "cargo"}
+PURLS |= {"Go": "golang", "Debian:12": "deb/debian", "Debian:13": "deb/debian", "Maven": "maven"}
+"""of OSV's ecosystems, the type of their package URLs, with the namespace where all have one"""
+
+
+def main(runs: int) -> None:
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {runs} runs")
+    chance = Random(1)  # noqa: S311 - the same lines in every run
+    with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name:
+        folder = Path(name)
+        database = folder / "advisories.db"
+        subprocess.run([DOCKGATE, "db", "build", "--from", str(FEEDS), "--database", str(database)], check=True)
+        check = [DOCKGATE, "check", "-o", "json", "--database", str(database)]
+        image = _inventories.ours(_images.layouts()["middle"])
+        named = {f"{_written(purl)}\n" for purl, seen in image.items() if not seen.owned}
+        told = list(_told(database))
+        chance.shuffle(told)
+        asked = {"of the middle image": islice(cycle(sorted(named)), LINES), "all different": told[:LINES]}
+        for what, lines in asked.items():
+            file = folder / "lines"
+            file.write_text("".join(lines))
+            _tell(f"check, {what}", [_measure.seconds(check, {}, stdin=file) for _ in range(runs)], file)
+        for ecosystem, versions in _versions(database).items():
+            file.write_text("".join(f"{chance.choice(versions)} {chance.choice(versions)}\n" for _ in range(LINES)))
+            command = [DOCKGATE, "versions", ecosystem]
+            _tell(f"versions {ecosystem}", [_measure.seconds(command, {}, stdin=file) for _ in range(runs)], file)
+
+
+def _tell(what: str, times: list[float], lines: Path) -> None:
+    count = sum(1 for _ in lines.open())
+    each = sorted(count / time for time in times)
+    print(
+        f"{what:30} {count} lines: {statistics.median(each):,.0f} a second ({each[0]:,.0f}–{each[-1]:,.0f})", flush=True
+    )
+
+
+def _written(package: _inventories.Package) -> str:
+    name, _, _ = package.name.partition(":")
+    distribution = "?distro=debian-13" if package.type == "deb" else ""
+    return f"pkg:{package.type}/{name.replace('@', '%40')}@{package.version}{distribution}"
+
+
+def _told(database: Path) -> Iterator[str]:
+    """A package URL for each package that advisories speak of, in one of the versions that they name."""
+    for ecosystem, name, versions in _rows(database):
+        if ecosystem not in PURLS or not versions:
+            continue
+        written = name.replace(":", "/").replace("@", "%40")
+        distribution = f"?distro=debian-{ecosystem[7:]}" if ecosystem.startswith("Debian:") else ""
+        yield f"pkg:{PURLS[ecosystem]}/{written}@{versions[0].replace('+', '%2B')}{distribution}\n"
+
+
+def _versions(database: Path) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {}
+    for ecosystem, _, versions in _rows(database):
+        found.setdefault(ecosystem.partition(":")[0], set()).update(one for one in versions if " " not in one)
+    return {ecosystem: sorted(versions) for ecosystem, versions in sorted(found.items()) if len(versions) > 1000}
+
+
+def _rows(database: Path) -> Iterator[tuple[str, str, list[str]]]:
+    """Ecosystem, name, and the versions of each package."""
+    found: dict[tuple[str, str], set[str]] = {}
+    with sqlite3.connect(database) as sql:
+        for ecosystem, name, body in sql.execute(
+            "SELECT e.name, a.name, a.body FROM affected a JOIN ecosystem e ON e.id = a.ecosystem"
+        ):
+            ranges, versions, *_ = json.loads(body)
+            named = found.setdefault((ecosystem, name), set())
+            named.update(version for _, events in ranges for _, version in events if version != "0")
+            named.update(versions[:3])
+    for (ecosystem, name), named in sorted(found.items()):
+        yield ecosystem, name, sorted(named)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
