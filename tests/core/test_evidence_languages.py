@@ -226,6 +226,47 @@ def test_links_to_what_is_read_at_its_own_place_are_believed() -> None:
     assert names(found) == ["@s/b 1.0.0", "a 1.0.0"]
 
 
+def workspace(content: str, *more: Entry) -> list[Entry]:
+    return [file("app/packages/ui/package.json", content), file("app/packages/ui/index.js"), *more]
+
+
+UI = symlink(f"{MODULES}/@s/ui", "../../packages/ui")
+
+
+@pytest.mark.parametrize("parted", [False, True])
+def test_a_package_that_only_a_link_leads_to_is_read_there(parted: bool) -> None:
+    """npm's workspaces, and whatever else is linked: `npm link`, `file:`."""
+    content = workspace('{"name": "@s/ui", "version": "1.0.0"}')
+    found = inventory(content, [UI]) if parted else inventory([UI, *content])
+    assert found.unread == ()
+    assert [(one.name, one.path) for one in found.packages] == [("@s/ui", "app/packages/ui/package.json")]
+
+
+def test_a_linked_package_that_is_private_is_the_projects_own() -> None:
+    found = inventory([UI, *workspace('{"name": "@s/ui", "private": true}'), *npm(f"{MODULES}/b", "1.0.0")])
+    assert (found.unread, names(found)) == ((), ["b 1.0.0"])
+
+
+@pytest.mark.parametrize("content", ["{", '{"name": "@s/ui"}', '{"name": 1, "version": "1"}'])
+def test_a_linked_package_that_cannot_be_read_is_told(content: str) -> None:
+    assert "app/packages/ui/package.json!/package" in reasons(inventory([UI, *workspace(content)]))
+
+
+@pytest.mark.parametrize("content", ["{", '{"name": "@s/ui", "version": "1.0.0"}'])
+def test_what_no_link_leads_to_is_no_package(content: str) -> None:
+    plain = [*workspace(content), symlink("app/package.json", "other.json"), *npm(f"{MODULES}/b", "1.0.0")]
+    found = inventory(plain)
+    assert (found.unread, names(found)) == ((), ["b 1.0.0"])
+    gone = inventory([UI, *plain], whiteout(f"{MODULES}/@s"))
+    assert (gone.unread, names(gone)) == ((), ["b 1.0.0"])
+
+
+def test_a_linked_package_whose_version_alone_was_changed_is_noticed() -> None:
+    lower = [UI, *workspace('{"name": "@s/ui", "version": "1.0.0"}')]
+    edited = [file("app/packages/ui/package.json", '{"name": "@s/ui", "version": "9.0.0"}')]
+    assert "yet there are files of @s/ui 1.0.0" in reasons(inventory(lower, edited))
+
+
 def test_a_link_replaced_by_a_folder_is_no_longer_doubted() -> None:
     found = inventory([symlink(MODULES, "/opt/nm")], [folder(MODULES), *npm(f"{MODULES}/b", "1.0.0")])
     assert found.unread == ()

@@ -43,7 +43,7 @@ def _links(view: View, ecosystems: Sequence[Ecosystem], databases: Sequence[Data
     if not linked:
         return
     read = sorted({entry.path for _, entry in view.live})
-    known = set(read)
+    known = {*read, *(entry.path.rpartition("/")[0] for _, entry in view.live if entry.linked)}
     for at, facts, path, target in linked:
         if not view.alive(path, at):
             continue

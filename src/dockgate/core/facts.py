@@ -26,6 +26,7 @@ class Read:
     within: tuple[tuple[str, str], ...] = ()
     alone: bool = False
     lock: bool = False
+    linked: bool = False
     release: str = ""
     owner: str = ""
 
@@ -137,10 +138,27 @@ class View:
 
     @cached_property
     def live(self) -> tuple[tuple[int, Read], ...]:
-        """What was read from files that are still there, each with its layer."""
+        """What was read from files that are still there, each with its layer; of what counts only where a link leads
+        to its folder (`Extract.linked`), what does."""
         return tuple(
-            (at, read) for at, facts in enumerate(self.facts) for read in facts.reads if self.alive(read.path, at)
+            (at, read)
+            for at, facts in enumerate(self.facts)
+            for read in facts.reads
+            if self.alive(read.path, at) and (not read.linked or self.leads(read.path.rpartition("/")[0]))
         )
+
+    def leads(self, folder: str) -> bool:
+        """Whether a symbolic link that is still there, at a path of evidence, leads to the folder."""
+        return folder in self._targets
+
+    @cached_property
+    def _targets(self) -> set[str]:
+        return {
+            target
+            for at, facts in enumerate(self.facts)
+            for path, target in facts.links.items()
+            if self.alive(path, at)
+        }
 
     @cached_property
     def releases(self) -> dict[str, tuple[int, Release]]:

@@ -312,6 +312,7 @@ class _Draft:
                 within=extract.unread,
                 alone=extract.alone,
                 lock=extract.lock,
+                linked=extract.linked,
                 release=extract.release,
             )
             if kind.distributions and extract.owns:

@@ -13,7 +13,8 @@ def doubts(view: View, kind: Ecosystem) -> Iterator[Unread]:
     """Language packages whose own file went, or changed its version, while their other files stayed as they were."""
     history: dict[str, list[tuple[int, Read]]] = {}
     for at, read in view.told_by(kind.name):
-        history.setdefault(read.path, []).append((at, read))
+        if not read.linked or view.leads(read.path.rpartition("/")[0]):
+            history.setdefault(read.path, []).append((at, read))
     records = _Records(history)
     for path, reads in history.items():
         told = [(at, read) for at, read in reads if read.packages and not (read.alone or read.lock)]

@@ -176,6 +176,7 @@ class Extract:
     `unread` are parts of the file that could not be read, each with its reason: (path inside the file, reason).
     `alone`: the packages lie in this very file (a jar, a binary), so that no other file could contradict it.
     `lock`: a lockfile, which says what is to be installed; it counts only where nothing is installed from it.
+    `linked`: it counts only where a link that the ecosystem wants leads to the file's folder.
     `release`: what the file says of `Distribution.repository`.
     """
 
@@ -185,6 +186,7 @@ class Extract:
     unread: tuple[tuple[str, str], ...] = ()
     alone: bool = False
     lock: bool = False
+    linked: bool = False
     release: str = ""
 
 

@@ -3,13 +3,14 @@ one of the folders that Debian's Node.js looks into likewise, and in the archive
 them. Where nothing is installed, its lockfiles.
 
 A package.json outside of these is no installed package's but a project's own: its name is not the registry's, however
-it reads. The one that the official Node images unpack into /opt, Yarn 1, is an exception.
+it reads. The one that the official Node images unpack into /opt, Yarn 1, is an exception; so is one to whose folder a
+link in a node_modules leads (workspaces, `npm link`, `file:` and `portal:`), unless it says that it is private.
 """
 
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from dockgate.core.errors import UncomparableError, UsageError
+from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl
@@ -35,13 +36,13 @@ _NODEJS = "/nodejs"
 
 class Npm:
     name = "npm"
-    version = 4
+    version = 5
     orders: tuple[str, ...] = ("npm",)
     optional_epoch = False
     purls: tuple[str, ...] = ("npm",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
-    triggers = Triggers(names=_LOCKS, prefixes=(_YARN,), parts=(_MODULES, ".yarn/", _NODEJS))
+    triggers = Triggers(names=(*_LOCKS, "package.json"), prefixes=(_YARN,), parts=(_MODULES, ".yarn/", _NODEJS))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Also the folders on the way to a package.json, so that links in their place are seen.
@@ -50,15 +51,17 @@ class Npm:
         """
         if _MODULES in path:
             return _is_tree(path)
-        above, nodejs, folder = path.removesuffix(_FILE).partition(_NODEJS)
-        if nodejs and folder[:1] in ("", "/") and _is_debians(above):
-            return _is_package(folder[1:], root=path.endswith(_FILE))
+        folder = _in_nodejs(path)
+        if folder is not None:
+            return _is_package(folder, root=path.endswith(_FILE))
         if path.endswith(_LOCKS):
             return path.rpartition("/")[2] in _LOCKS
         if ".yarn/" in path:
             folder = path.rpartition("/")[0] if path.endswith(".zip") else path
             return folder.endswith(_CACHES)
-        return path.startswith(_YARN) and path.removesuffix(_FILE).count("/") == 1
+        if path.startswith(_YARN) and path.removesuffix(_FILE).count("/") == 1:
+            return True
+        return path.endswith(_FILE) and bool(head)  # a link or folder there is none of a package's
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         """The package at the root of which the package.json stands, those of an archive, or those of a lockfile.
@@ -73,8 +76,9 @@ class Npm:
             return _npm_zip.read(path, file, lambda inner: _is_tree(inner) and inner.endswith(_FILE))
         if not path.endswith(_FILE):
             return Extract()
-        found = declared(json_object(file, PACKAGE_LIMIT), path)
-        return Extract((found,), {found.purl: (path.removesuffix("package.json"),)})
+        if not (_is_tree(path) or path.startswith(_YARN) or _in_nodejs(path) is not None):
+            return _read_linked(path, file)
+        return _told(declared(json_object(file, PACKAGE_LIMIT), path))
 
     def settle(self, package: Package, distribution: Distribution) -> Package:
         return package
@@ -103,6 +107,21 @@ class Npm:
 ECOSYSTEM: Ecosystem = Npm()
 
 
+def _told(found: Package, *, linked: bool = False) -> Extract:
+    return Extract((found,), {found.purl: (found.path.removesuffix("package.json"),)}, linked=linked)
+
+
+def _read_linked(path: str, file: BinaryIO) -> Extract:
+    """A project's own package.json, or one that is none at all: what is wrong with it matters only where it counts."""
+    try:
+        content = json_object(file, PACKAGE_LIMIT)
+        if content.get("private") is True:
+            return Extract(linked=True)
+        return _told(declared(content, path), linked=True)
+    except UnreadableError as error:
+        return Extract(unread=(("package", str(error)),), linked=True)
+
+
 def _is_tree(path: str) -> bool:
     """Whether the path is a node_modules folder, a package's folder or scope in one, or a package.json at the root of
     a package."""
@@ -110,6 +129,12 @@ def _is_tree(path: str) -> bool:
         return True
     above, modules, folder = path.removesuffix(_FILE).rpartition("node_modules/")
     return bool(modules) and (not above or above.endswith("/")) and _is_package(folder, root=path.endswith(_FILE))
+
+
+def _in_nodejs(path: str) -> str | None:
+    """The folder in one of those that Debian's Node.js looks into, that of a package.json; None elsewhere."""
+    above, nodejs, folder = path.removesuffix(_FILE).partition(_NODEJS)
+    return folder[1:] if nodejs and folder[:1] in ("", "/") and _is_debians(above) else None
 
 
 def _is_debians(above: str) -> bool:
