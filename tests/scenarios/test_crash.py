@@ -177,6 +177,10 @@ def voted_story(server: Mortal) -> None:
     vote = "/approvals/voted-1/ContainerVulnerabilityAssessment/Approval/1/vote"
     server.insist(lambda: server.post(vote, {"yes": True, "reason": "fine"}))
     assert server.ends("voted-1") == "Succeeded"
+    image = next(
+        one["digest"] for one in server.insist(lambda: server.get("/images")) if one["tag"].startswith("voted")
+    )
+    server.insist(lambda: [one["attested_at"] for one in server.get(f"/images/{image}/attestations")] not in ([], [""]))
 
 
 def _bogus(server: Live) -> bool:
