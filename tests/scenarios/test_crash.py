@@ -1,8 +1,8 @@
 """Killed before and after every effect, started again, the server ends where it ends without.
 
 The moments are not chosen: they are `Step`, all of it. For each step the server is killed before the step's first
-time, and, started again, after it. Then tables, registry and containers are compared with those of a server that was
-left alone.
+time, and, started again, after it; several steps are gone through in one life, one after the other. Then tables,
+registry and containers are compared with those of a server that was left alone.
 """
 
 import json
@@ -28,6 +28,8 @@ pytestmark = pytest.mark.real
 
 T = TypeVar("T")
 
+AT_ONCE = 6
+"""steps that the server is killed around in one story"""
 OVER = ("Succeeded", "Failed", "Stopped")
 BOGUS, ASKED = "sha256:" + "0" * 64, "sha256:" + "1" * 64
 SIDE = (Step.EXPIRE, Step.STOP, Step.FAIL_SCAN, Step.REPORT, Step.ASK, Step.DELIVER, Step.RECORD_IMAGE)
@@ -57,7 +59,7 @@ class Mortal(Live):
             self.deaths += self.process is not None
             self.start(DOCKGATE_CRASH_AT=self.moments[self.deaths] if self.deaths < len(self.moments) else "")
 
-    def insist(self, attempt: Callable[[], T], seconds: float = 90) -> T:
+    def insist(self, attempt: Callable[[], T], seconds: float = 300) -> T:
         """The attempt's first true value, made again as long as the server dies under it."""
         end = time.monotonic() + seconds
         while True:
@@ -316,7 +318,11 @@ def play(folder: Path, story: Callable[[Mortal], None], moments: list[str]) -> t
     server = Mortal(
         folder,
         entry=("-m", "tests.scenarios.crashing"),
-        environment={"GIT_AUTHOR_DATE": "2026-11-24T10:00:00Z", "GIT_COMMITTER_DATE": "2026-11-24T10:00:00Z"},
+        environment={
+            "GIT_AUTHOR_DATE": "2026-11-24T10:00:00Z",
+            "GIT_COMMITTER_DATE": "2026-11-24T10:00:00Z",
+            "DOCKGATE_STEPS": str(folder / "steps"),
+        },
         moments=moments,
     )
     # Tags are made with the server's secret: with one secret both servers give the same.
@@ -331,30 +337,70 @@ def play(folder: Path, story: Callable[[Mortal], None], moments: list[str]) -> t
         server.purge()
 
 
+@dataclass(frozen=True)
+class Undisturbed:
+    """A story with nobody dying: where it ends, and the steps on its way in the order of their first time."""
+
+    picture: dict[str, Any]
+    order: list[str]
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Callable[[Mortal], None]], Any]]:
-    """Each story once, with nobody dying."""
-    pictures: dict[str, Any] = {}
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Mortal], None]], Undisturbed]:
+    """Each story once."""
+    played: dict[str, Undisturbed] = {}
 
-    def picture_of(story: Callable[[Mortal], None]) -> Any:
-        if story.__name__ not in pictures:
-            pictures[story.__name__], deaths = play(tmp_path_factory.mktemp(story.__name__), story, [])
+    def of(story: Callable[[Mortal], None]) -> Undisturbed:
+        if story.__name__ not in played:
+            folder = tmp_path_factory.mktemp(story.__name__)
+            picture, deaths = play(folder, story, [])
             assert deaths == 0
-        return pictures[story.__name__]
+            order = [line.removeprefix("before ") for line in (folder / "steps").read_text().splitlines()]
+            played[story.__name__] = Undisturbed(picture, list(dict.fromkeys(order)))
+        return played[story.__name__]
 
-    return picture_of
+    return of
 
 
-@pytest.mark.parametrize("step", Step)
-def test_killed_around_a_step_it_ends_as_if_left_alone(
-    step: Step, undisturbed: Callable[[Callable[[Mortal], None]], Any], tmp_path: Path
+def _batches() -> Iterator[tuple[Callable[[Mortal], None], tuple[Step, ...]]]:
+    """Every step, with those that happen on the way of the same story, so many at a time."""
+    others = {side_story: SIDE, accepted_story: ACCEPTED, voted_story: VOTED}
+    theirs = {step for steps in others.values() for step in steps}
+    for story, steps in {main_story: tuple(step for step in Step if step not in theirs), **others}.items():
+        for start in range(0, len(steps), AT_ONCE):
+            yield story, steps[start : start + AT_ONCE]
+
+
+BATCHES = tuple(_batches())
+
+
+@pytest.mark.parametrize(
+    ("story", "steps"), BATCHES, ids=lambda value: "-".join(value) if isinstance(value, tuple) else "story"
+)
+def test_killed_around_steps_it_ends_as_if_left_alone(
+    story: Callable[[Mortal], None],
+    steps: tuple[Step, ...],
+    undisturbed: Callable[[Callable[[Mortal], None]], Undisturbed],
+    tmp_path: Path,
 ) -> None:
-    stories = {SIDE: side_story, ACCEPTED: accepted_story, VOTED: voted_story}
-    story = next((story for steps, story in stories.items() if step in steps), main_story)
-    ended, deaths = play(tmp_path, story, [f"before {step}", f"after {step}"])
-    assert deaths == 2, f"{step} is not on the story's way, so it was not tried"
+    """In the order in which the story first comes to them. A step that an earlier death has let pass by is tried in
+    a story of its own."""
     left_alone = undisturbed(story)
-    assert ended["registry"] == left_alone["registry"]
-    assert ended["tasks"] == left_alone["tasks"]
-    for table, rows in left_alone["tables"].items():
-        assert ended["tables"][table] == rows, table
+    missing = [step for step in steps if step not in left_alone.order]
+    assert missing == [], "not on the story's way, so they cannot be tried"
+    ordered = sorted(steps, key=left_alone.order.index)
+    moments = [moment for step in ordered for moment in (f"before {step}", f"after {step}")]
+    while moments:
+        folder = tmp_path / str(len(moments))
+        folder.mkdir()
+        ended, deaths = play(folder, story, moments)
+        assert deaths, f"nobody died {moments[0]}"
+        assert ended["registry"] == left_alone.picture["registry"]
+        assert ended["tasks"] == left_alone.picture["tasks"]
+        for table, rows in left_alone.picture["tables"].items():
+            assert ended["tables"][table] == rows, table
+        moments = moments[deaths:]
+
+
+def test_every_step_is_killed_around() -> None:
+    assert sorted(step for _, steps in BATCHES for step in steps) == sorted(Step)
