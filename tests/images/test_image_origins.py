@@ -68,7 +68,7 @@ PYTHON = [*DEBIAN, *buildkit("RUN apt-get", "RUN make", ' CMD ["python3"]')]
         pytest.param(
             [*IMPORTED, *classic(" ENV A=1", ' CMD ["bash"]', base="localhost/base:1")],
             1,
-            (1, "localhost/base:1"),
+            (0, "localhost/base:1"),
             id="podman: no layer of its own",
         ),
         pytest.param(

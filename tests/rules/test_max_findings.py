@@ -110,3 +110,11 @@ def test_findings_of_which_no_fix_is_told_may_have_one() -> None:
     assert list(RULE.judge(facts, RULE.settings({"HIGH": 1, "only_fixable": True}))) == []
     (said,) = RULE.judge(facts, RULE.settings({"HIGH": 0}))
     assert isinstance(said, Breach)
+
+
+@pytest.mark.parametrize(
+    ("limits", "counts_as"),
+    [({"CRITICAL": 0}, "CRITICAL"), ({"LOW": 3}, "LOW"), ({"HIGH": 0, "CRITICAL": 0}, "HIGH"), ({"total": 9}, "HIGH")],
+)
+def test_a_finding_whose_rating_is_lost_falls_out_of_no_limit(limits: dict[str, object], counts_as: str) -> None:
+    assert RULE.settings(limits)["untriaged_counts_as"] == counts_as

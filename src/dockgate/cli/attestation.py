@@ -78,7 +78,8 @@ def show(digest: str, form: str) -> None:
 def verify(context: click.Context, image: str, key: Path, insecure: bool, ca_bundle: Path | None) -> None:
     """Say whether IMAGE bears an approval that is signed, of this very digest, and has not expired.
 
-    No server is asked. Exits 0 when it does, 1 when it does not.
+    No server is asked. Exits 0 when it does, 1 when no approval that it bears holds, 2 when it bears none, or on a
+    fault.
     """
     from dockgate.bootstrap import attesting
     from dockgate.bootstrap.reports import clean

@@ -111,7 +111,7 @@ def command(
 
         local = {"--database": database is not None, "--insecure": asked.insecure}
         local |= {"--waivers": bool(waivers), "--vex": bool(vex)}
-        demand_remote(asked.platform, {**local, "--ca-bundle": asked.ca_bundle is not None})
+        demand_remote(asked.reference, asked.platform, {**local, "--ca-bundle": asked.ca_bundle is not None})
         asking = Asking(server, asked.reference, policy, pipeline, stage, execution, service, timeout, whole(outputs))
         with progress() as show:
             heard = ask(asking, wait, show)

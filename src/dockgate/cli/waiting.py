@@ -106,8 +106,17 @@ class _Patient:
                 tries += 1
 
 
-def demand_remote(asked_platform: str, local: dict[str, bool]) -> None:
-    """UsageError for options that say how this machine should read the image: the server reads it."""
+_LOCAL = ("dir:", "docker:", "docker-archive:", "oci:", "oci-archive:", "podman:", "sbom:")
+
+
+def demand_remote(reference: str, asked_platform: str, local: dict[str, bool]) -> None:
+    """UsageError for an image on this machine, and for options that say how this machine should read it: the server
+    reads it."""
+    if reference == "-" or reference.startswith((*_LOCAL, ".", "/")):
+        raise UsageError(
+            f"{reference} is on this machine, and the server reads images from registries",
+            "Push it to a registry and name it there, or judge here without --server.",
+        )
     given = [name for name, there in {**local, "--platform": asked_platform != "all"}.items() if there]
     if given:
         raise UsageError(

@@ -50,7 +50,7 @@ def find(
     elif digest:
         with suppress(DockgateError):
             below = _layers(name, digest, platform, fetch)
-            if below and list(layers[: len(below)]) == below:
+            if below and len(below) < len(layers) and list(layers[: len(below)]) == below:
                 counted = len(below)
     created = _text(config.get("created"))
     stamp = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", created, re.ASCII)
@@ -84,6 +84,9 @@ class _Step:
 def count(history: object, layers: int) -> tuple[int, str]:
     """How many of an image's layers are its base image's, and the base's name: 0 and "" where its history is silent.
 
+    An image of which all layers are said to be the base's has none of its own to tell: whoever writes a history could
+    disown everything so, and 0 lets nothing pass.
+
     The entries of the base come first, in one row with the image's own. What tells where these begin:
     - buildah and podman mark the first entry of a build with the comment "FROM NAME";
     - BuildKit marks all of its entries, so that where the builder changes another image ends;
@@ -97,7 +100,8 @@ def count(history: object, layers: int) -> tuple[int, str]:
     changed = max((at for at in places if steps[at].buildkit != steps[at - 1].buildkit), default=0)
     marked = max((at for at in range(len(steps)) if steps[at].base), default=-1)
     if marked >= changed:
-        return _below(steps, marked), _text(steps[marked].base)
+        counted = _below(steps, marked)
+        return (counted if counted < layers else 0), _text(steps[marked].base)
     last = max((at for at, step in enumerate(steps) if not step.empty), default=0)
     started = max((at for at in places if steps[at].starts and at < last), default=0)
     counted = _below(steps, max(started, changed))

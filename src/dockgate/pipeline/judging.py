@@ -120,7 +120,7 @@ class Judging:
         if place.kept and record:
             return {name: kept[name] for name in wanted if name in kept}
         digests = {
-            "running": self._running(place.service),
+            "running": self._running(place.service, place.repository),
             "approved": self._images.last_approved(place.repository, own, image),
         }
         found = {
@@ -130,13 +130,15 @@ class Judging:
         }
         return {name: inventories for name, inventories in found.items() if inventories}
 
-    def _running(self, service: str) -> str:
-        """The digest that the service runs, "" for none."""
+    def _running(self, service: str, repository: str) -> str:
+        """The digest that the service runs, "" for none, and for one of another repository: whoever asks names the
+        service, and may not choose what is excused."""
         if not service:
             return ""
         try:
             revision = self._parts.store.services.get(service).revision
-            return self._parts.store.services.definition(service, revision).image.partition("@")[2]
+            name, _, digest = self._parts.store.services.definition(service, revision).image.partition("@")
+            return digest if name == repository or name.endswith(f"/{repository}") else ""
         except NotFoundError:
             return ""
 

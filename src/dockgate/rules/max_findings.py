@@ -18,8 +18,8 @@ _LIMITS = (*SEVERITIES, _TOTAL)
 
 
 class MaxFindings:
-    """Settings: a limit per severity and `total`, and the selection; `untriaged_counts_as` is HIGH, or UNTRIAGED itself
-    where that has a limit."""
+    """Settings: a limit per severity and `total`, and the selection; `untriaged_counts_as` is UNTRIAGED itself or HIGH
+    where that has a limit, else the worst severity that has one."""
 
     name = COUNTING_RULE
     always: Mapping[str, object] | None = None
@@ -34,7 +34,7 @@ class MaxFindings:
         limits = {key: whole(key, given[key], least=0) for key in _LIMITS if key in given}
         if not limits:
             raise DefinitionError(f"max_findings: no limit given; it needs one or more of: {', '.join(_LIMITS)}")
-        default = Severity.UNTRIAGED if Severity.UNTRIAGED in limits else Severity.HIGH
+        default = _untriaged(limits)
         selection = _selection.settings(given, default)
         untriaged = selection["untriaged_counts_as"]
         if Severity.UNTRIAGED in limits and untriaged != Severity.UNTRIAGED:
@@ -75,6 +75,13 @@ class MaxFindings:
 
 
 RULE: Rule = MaxFindings()
+
+
+def _untriaged(limits: Mapping[str, int]) -> Severity:
+    """What UNTRIAGED counts as unless the policy says: itself or HIGH where that has a limit, else the worst that has
+    one. A finding whose rating was lost must not fall out of every limit."""
+    worst = next((severity for severity in Severity if severity in limits), Severity.HIGH)
+    return next((severity for severity in (Severity.UNTRIAGED, Severity.HIGH) if severity in limits), worst)
 
 
 def _unnamed(severity: Severity, unnamed: Mapping[str, int], settings: Mapping[str, object]) -> tuple[int, int]:
