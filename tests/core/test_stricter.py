@@ -1,17 +1,22 @@
 """A repository can ask to be judged more strictly, never less: whatever the stricter policy approves, the server's own
 does."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core.gating import RULES, judge, policy
+from tests.core.gating import ECOSYSTEMS, RULES, judge, policy
 from tests.core.test_gate_properties import advisories, coverage, inventories, limits
+from tests.rules.policy_cases import cases, made
 
+from dockgate.core import gate
 from dockgate.core.model import Advisory, Coverage, Inventory
 from dockgate.core.policy import VEX_RULE, combined, combined_name, label, of_rules, parted, stricter
-from dockgate.core.verdict import Policy, Status
-from dockgate.definitions.policy import completed, in_full
+from dockgate.core.verdict import Case, Policy, Status
+from dockgate.definitions.policy import completed, in_full, of_mapping
+from dockgate.definitions.yaml import load
 
 RULE = {rule.name: rule for rule in RULES}
 RELAXED = {"unread": "allow", "uncomparable": "allow", "uncovered": "allow", "stale_after_days": 9999}
@@ -53,6 +58,26 @@ def test_whatever_the_stricter_policy_approves_the_servers_own_approves(
 ) -> None:
     alone = judge(judged, known, own, covered).status
     together = judge(judged, known, combined(own, asked), covered).status
+    if together is Status.APPROVED:
+        assert alone is Status.APPROVED
+    if alone is Status.REJECTED:
+        assert together is Status.REJECTED
+
+
+CASES = [made(case) for _, case in cases()]
+"""of every rule: images, and policies that approve, reject or relax"""
+ASKED = [
+    of_mapping(load(json.dumps(case["policy"]), "p"), (), "repository", RULES, filled=False) for _, case in cases()
+]
+
+
+@given(st.sampled_from(CASES), st.sampled_from(CASES), st.sampled_from(ASKED))
+@settings(max_examples=400, deadline=None)
+def test_so_it_is_under_every_rule(judged: Case, by: Case, asked: Policy) -> None:
+    def status(policy: Policy) -> Status:
+        return gate.judge(replace(judged, policy=policy), ECOSYSTEMS, RULES, remedies=False).status
+
+    alone, together = status(by.policy), status(combined(by.policy, asked))
     if together is Status.APPROVED:
         assert alone is Status.APPROVED
     if alone is Status.REJECTED:

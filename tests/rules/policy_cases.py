@@ -66,6 +66,11 @@ def cases() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def judged(case: Mapping[str, Any]) -> Verdict:
     """What the gate says of a case, which has one platform."""
+    return gate.judge(made(case), ECOSYSTEMS, RULES)
+
+
+def made(case: Mapping[str, Any]) -> Case:
+    """What a verdict on it is made from."""
     findings = case.get("findings", [])
     inventory = _inventory(case, [*findings, *case.get("packages", [])])
     checked = case.get("checked", CHECKED)
@@ -87,7 +92,7 @@ def judged(case: Mapping[str, Any]) -> Verdict:
         matches = Matcher(consulted, ECOSYSTEMS).match(inventory.packages)
         reported = Reported("another", NOW, inventory, matches, untold=tuple(case.get("untold", [])))
         scanned = Case(IMAGE, scanned.policy, scanned.now, "0.1.0", reported=(reported,))
-    return gate.judge(scanned, ECOSYSTEMS, RULES)
+    return scanned
 
 
 def _inventory(case: Mapping[str, Any], packages: list[Any]) -> Inventory:
