@@ -12,6 +12,7 @@ from dockgate.core.databases import Database, evidence_names
 from dockgate.core.facts import View
 from dockgate.core.model import Distribution, Unread
 from dockgate.core.ports import Ecosystem
+from dockgate.core.ways import astray
 
 _TRIES = 64
 """paths below a link's target that are looked at"""
@@ -22,6 +23,7 @@ def doubts(view: View, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
     """An unread entry for each thing in the image's evidence that cannot be believed."""
     databases = [Database(view, kind) for kind in ecosystems if kind.distributions]
     yield from _links(view, ecosystems, databases)
+    yield from astray(view, ecosystems)
     yield from _system(view, databases)
     yield from _releases(view)
     yield from _repository(view)

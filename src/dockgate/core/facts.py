@@ -45,7 +45,8 @@ class LayerFacts:
     """All that is needed of a layer once it is read. `layer` is its blob's digest.
 
     `files` are the packed paths of all that is no folder. `links` are the symbolic links at paths where evidence may
-    stand, with their targets seen from the root; `folders` the folders there. `unread` is of the layer as a whole.
+    stand, with their targets seen from the root; `folders` the folders there. `ways` and `implied` are as in
+    `ways.Ways`: links wherever they are, and the folders that no entry tells of. `unread` is of the layer as a whole.
     """
 
     layer: str
@@ -56,6 +57,8 @@ class LayerFacts:
     whiteouts: tuple[str, ...] = ()
     opaques: tuple[str, ...] = ()
     files: str = ""
+    ways: dict[str, str] = field(default_factory=dict)
+    implied: tuple[str, ...] = ()
     unread: tuple[Unread, ...] = ()
 
 

@@ -10,8 +10,9 @@ from dockgate.core.errors import ImageError, UnreadableError
 from dockgate.core.facts import LayerFacts, Read, Release, View, pack
 from dockgate.core.model import Distribution, Inventory, Package, Unread
 from dockgate.core.ports import Ecosystem, Entry, Extract, Image, Layer, Origins
+from dockgate.core.ways import Ways, resolved
 
-FACTS_VERSION = 4
+FACTS_VERSION = 5
 """Raised whenever the same layer would give other facts, plugins apart."""
 
 PATH_LIMIT = 4096
@@ -114,9 +115,8 @@ def _bounded(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
     hundreds of times."""
     spent = 0
     for one in facts:
-        spent += len(one.files) + sum(
-            READ_COST * (1 + len(read.packages)) + sum(map(len, read.owns.values())) for read in one.reads
-        )
+        spent += len(one.files) + sum(map(len, (*one.ways, *one.ways.values(), *one.implied)))
+        spent += sum(READ_COST * (1 + len(read.packages)) + sum(map(len, read.owns.values())) for read in one.reads)
         if spent > FACTS_LIMIT:
             reason = "The layer cannot be read: with those below it, it holds too many files and packages."
             yield LayerFacts(one.layer, unread=(Unread("/", reason, one.layer),))
@@ -181,12 +181,13 @@ class _Draft:
         self.whiteouts: list[str] = []
         self.opaques: list[str] = []
         self.files: list[str] = []
+        self.ways = Ways()
         self.unread: list[str] = []
         self.unlisted: list[Unread] = []
 
     def take(self, entries: Iterable[Entry]) -> None:
         """Every entry, once. The hot path: 30,000 of them in 0.05 s."""
-        worth = self.worth
+        worth, ways = self.worth, self.ways
         for entry in entries:
             path, kind = entry.path, entry.kind
             if kind == "whiteout":
@@ -198,10 +199,17 @@ class _Draft:
             if len(path) > PATH_LIMIT or "\0" in path:
                 self.unread.append(f"An entry has a path that cannot exist, beginning with {path[:80]!r}.")
                 continue
+            cut = path.rfind("/")
+            if cut > 0 and path[:cut] not in ways.known:
+                ways.imply(path[:cut])
             if kind != "directory":
                 self.files.append(path)
-            elif entry.open:
-                self._list(entry.open, path)
+                if kind == "symlink":
+                    ways.link(path, entry.target)
+            else:
+                ways.folder(path)
+                if entry.open:
+                    self._list(entry.open, path)
             head = entry.head
             if kind == "hardlink":
                 self.linked[path] = entry.target
@@ -247,6 +255,8 @@ class _Draft:
             whiteouts=tuple(self.whiteouts),
             opaques=tuple(self.opaques),
             files=pack(self.files),
+            ways=self.ways.links,
+            implied=tuple(sorted(self.ways.implied)),
             unread=(*(Unread("/", reason, layer) for reason in self.unread[:1]), *self.unlisted),
         )
 
@@ -280,7 +290,7 @@ class _Draft:
             case "hardlink":
                 self.hardlinks[path] = (entry.target, kinds)
             case "symlink":
-                self.links[path] = _resolved(path, entry.target)
+                self.links[path] = resolved(path, entry.target)
             case "directory":
                 self.folders.add(path)
             case _:
@@ -369,14 +379,3 @@ def worth(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], bool]:
         return False
 
     return asked
-
-
-def _resolved(path: str, target: str) -> str:
-    """Where a symbolic link at `path` leads, inside the image."""
-    parts = [] if target.startswith("/") else path.split("/")[:-1]
-    for part in target.split("/"):
-        if part == "..":
-            parts = parts[:-1]
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/".join(parts)
