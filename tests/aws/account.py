@@ -1,6 +1,8 @@
 """An account for the functions: moto's DynamoDB, S3, SNS and ECS, our own CodePipeline and Inspector, and a clock."""
 
+import inspect
 import json
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -140,6 +142,24 @@ def approval_message(token: str, image: str, expires: str = EXPIRES, **more: str
     return json.dumps({"region": REGION, "consoleLink": "https://example.com", "approval": approval})
 
 
+class OneAtATime:
+    """A client whose calls wait for each other: moto's S3 closes an object's file under whoever reads it meanwhile."""
+
+    def __init__(self, client: Any) -> None:
+        self._client, self._turn = client, threading.RLock()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        if name.startswith("_") or not inspect.ismethod(found):
+            return found
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self._turn:
+                return found(*args, **kwargs)
+
+        return call
+
+
 @dataclass
 class Account:
     """`approvals`, `inspector` and `registry` are what the fakes know; `services` the fakes, whose `faults` are to stay
@@ -159,7 +179,7 @@ class Account:
         if name not in self.clients:
             made = SESSION.client(name, endpoint_url=self.urls.get(name), **KEYS)
             made.meta.events.register("before-call", self._fail)
-            self.clients[name] = made
+            self.clients[name] = OneAtATime(made) if name == "s3" else made
         return self.clients[name]
 
     def _fail(self, model: Any, **more: Any) -> None:

@@ -198,7 +198,8 @@ def test_what_an_upgrade_clears_is_gone_or_open_and_breaks_nothing(
     broken = {(finding.package.purl, finding.id) for finding in breaking(after)}
     left = {(finding.package.purl, finding.id) for finding in after.findings if finding.fixed}
     for upgrade in judgement.remedy.upgrades:
-        assert upgrade.clears
+        # Where nothing turns it, the same finding may be left under a milder rule.
+        assert upgrade.clears or not judgement.remedy.turns
         assert not {(upgrade.package, name) for name in upgrade.clears} & (broken | left)
 
 

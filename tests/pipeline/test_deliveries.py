@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,8 @@ def settle(tmp_path: Path, caller: Slow) -> Iterator[Callable[[str, str], None]]
     with ServerSystem(tmp_path, webhooks=caller) as system:
 
         def settle(name: str, url: str) -> None:
-            system.store.approvals.add(approval(name), delivery(name, Callback(url, made_secret("s", name))))
+            waits = replace(approval(name), expires_at="2999-01-01T00:00:00.000Z")  # else the sweep ends it first
+            system.store.approvals.add(waits, delivery(name, Callback(url, made_secret("s", name))))
             assert system.store.approvals.settle(name, APPROVED, system.parts.now())
 
         yield settle
