@@ -1,6 +1,5 @@
 """The entry points: `record` for approval requests, `judge` for the ends of scans, `sweep` for the clock and for new
-findings. They are put together once, at the first event, and an AWS client is made when it is first used, so that a
-cold start stays short."""
+findings. They are put together once, at the first event; an AWS client is made when it is first used."""
 
 import os
 import time

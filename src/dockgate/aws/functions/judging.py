@@ -3,7 +3,9 @@
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
+from urllib.parse import quote
 
 from dockgate import __version__, ecosystems, rules
 from dockgate.aws.functions.scans import Look
@@ -11,10 +13,11 @@ from dockgate.aws.functions.settings import Settings
 from dockgate.core import canonical, gate, waivers
 from dockgate.core.errors import UsageError
 from dockgate.core.policy import REFERENCE_RULE, of_bytes, of_rules
-from dockgate.core.ports import Ecosystem
+from dockgate.core.ports import Ecosystem, Rule
 from dockgate.core.verdict import Case, Policy, Verdict, Waiver, Waivers
 from dockgate.core.versions import Orders
 from dockgate.findings import Asked, inspector
+from dockgate.reports import GateReport, load
 
 POLICY_FILE = "policy.json"
 """the canonical policy in the archive"""
@@ -23,6 +26,14 @@ REFERENCE = "reference-2022"
 _FORMS = {"html": ("html", "text/html; charset=utf-8"), "json": ("json", "application/json")}
 _FORMS["case"] = ("case.json", "application/json")
 """report -> the end of the object's name, and its type"""
+
+
+def loaded() -> tuple[Sequence[Rule], Sequence[Ecosystem]]:
+    """All that a verdict needs, imported: while a function starts is the time for it, when Lambda gives it more of a
+    processor than later."""
+    for form in _FORMS:
+        load(form)
+    return rules.load(), ecosystems.load()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +53,7 @@ class Judging:
         self._s3 = s3
         self._ssm = ssm
         self._now = now
-        self._rules = rules.load()
-        self._ecosystems: Sequence[Ecosystem] = ecosystems.load()
+        self._rules, self._ecosystems = loaded()
 
     def judge(self, digest: str, repository: str, look: Look) -> Judged:
         """What cannot be said is Undetermined. Raises what a client raises, and UsageError, DefinitionError or
@@ -70,17 +80,11 @@ class Judging:
             return of_rules(REFERENCE, {rule.name: (settings,)})
         if self._settings.policy:
             return of_bytes(self._document(self._settings.policy))
-        from importlib import resources
-
         return of_bytes(resources.files("dockgate.aws").joinpath(POLICY_FILE).read_bytes())
 
     def keep(self, judged: Judged) -> str:
         """Writes the verdict as a page and as JSON, with its case, under its digest: again is the same. Returns the
         page's address."""
-        from urllib.parse import quote
-
-        from dockgate.reports import GateReport, load
-
         verdict, case = judged.verdict, judged.case
         name = canonical.digest(canonical.encode(verdict)).removeprefix("sha256:")
         key = f"verdicts/{verdict.image.removeprefix('sha256:')}/{name}"

@@ -1,4 +1,5 @@
-"""The functions' archive: pure Python that runs wherever the runtime does, the same bytes from the same sources."""
+"""The functions' archive: pure Python that runs wherever the runtime does, the same bytes from the same sources by the
+same Python, which adds its bytecode where it is the runtime's."""
 
 import io
 import zipfile
@@ -6,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+from dockgate.aws.stack.compiled import compiled
 from dockgate.core.errors import UsageError
 from dockgate.core.policy import policy_bytes
 from dockgate.core.ports import Rule
@@ -42,6 +44,7 @@ def build(policy: Policy, rules: Iterable[Rule]) -> bytes:
     refuse(policy, rules)
     package = resources.files("dockgate")
     members = {f"dockgate/{name}": data for name, data in _sources(package)}
+    members |= compiled(members)
     members[POLICY] = policy_bytes(policy)
     packed = _zip(members)
     if len(packed) > MOST:
