@@ -15,9 +15,9 @@ from dockgate.core.approvals import (
     Vote,
     answer_waiting,
     of_verdict,
-    shorten,
 )
 from dockgate.core.people import Principal, Role
+from dockgate.core.summaries import shorten
 from dockgate.core.verdict import Inputs, Status, Verdict
 
 PEOPLE = {

@@ -10,10 +10,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from dockgate.core.people import Permission, Principal, Role
+from dockgate.core.summaries import shorten
 from dockgate.core.verdict import Status, Verdict
-
-SUMMARY_LIMIT = 512
-"""characters; PutApprovalResult's limit for `summary`, kept so that one answer fits everywhere"""
 
 
 class ApprovalState(StrEnum):
@@ -96,7 +94,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How an approval ends. `summary` is at most SUMMARY_LIMIT characters."""
+    """How an approval ends. `summary` is at most summaries.SUMMARY_LIMIT characters."""
 
     state: ApprovalState
     summary: str
@@ -181,8 +179,3 @@ def of_verdict(verdict: Verdict, digest: str) -> Answer:
     """Whoever waits hears Approved or Rejected: Undetermined blocks like a rejection, and its summary says why."""
     state = ApprovalState.APPROVED if verdict.status is Status.APPROVED else ApprovalState.REJECTED
     return Answer(state, shorten(verdict.summary), digest)
-
-
-def shorten(text: str) -> str:
-    """At most SUMMARY_LIMIT characters, with an ellipsis where it was cut."""
-    return text if len(text) <= SUMMARY_LIMIT else text[: SUMMARY_LIMIT - 1] + "…"

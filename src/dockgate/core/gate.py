@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dockgate.core import canonical, waivers
-from dockgate.core.approvals import shorten
 from dockgate.core.commands import commands
 from dockgate.core.errors import DefinitionError
 from dockgate.core.match import Matcher
@@ -14,6 +13,7 @@ from dockgate.core.policy import COUNTING_RULE, REFERENCE_APPROVED, REFERENCE_RU
 from dockgate.core.ports import Ecosystem, Facts, Known, Matching, Rule, known_as
 from dockgate.core.remedy import find_remedy
 from dockgate.core.reported import ReportedMatcher
+from dockgate.core.summaries import shorten
 from dockgate.core.verdict import (
     NO_REMEDY,
     Aside,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dbos import DBOS
 
-from dockgate.core.approvals import Answer, Approval, ApprovalState, Vote, shorten
+from dockgate.core.approvals import Answer, Approval, ApprovalState, Vote
 from dockgate.core.asking import Question, is_external, qualified
 from dockgate.core.attestation import attached_to
 from dockgate.core.deploy import Service, TaskDefinition
@@ -20,6 +20,7 @@ from dockgate.core.people import Principal
 from dockgate.core.pipeline import ActionKey, Execution, latest
 from dockgate.core.policy import PolicyVersion
 from dockgate.core.stores import ReportRecord, Scan, VexRecord, WaiverRecord
+from dockgate.core.summaries import shorten
 from dockgate.core.verdict import Policy, Reported, Waiver
 from dockgate.pipeline.accepting import Accepting
 from dockgate.pipeline.bell import Bell

@@ -5,13 +5,14 @@ from dataclasses import asdict, fields, replace
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from dockgate.core.approvals import Answer, Approval, ApprovalState, Vote, shorten
+from dockgate.core.approvals import Answer, Approval, ApprovalState, Vote
 from dockgate.core.asking import is_external
 from dockgate.core.callbacks import Delivery
 from dockgate.core.errors import ConflictError, NotFoundError
 from dockgate.core.people import Principal
 from dockgate.core.pipeline import State
 from dockgate.core.stores import ScanState
+from dockgate.core.summaries import shorten
 from dockgate.store.deliveries import release
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.executions import OPEN, finish_runs

@@ -1,6 +1,7 @@
 """The functions' archive: small, the same bytes each time and from wherever Dockgate is installed, alone sufficient."""
 
 import hashlib
+import importlib.util
 import io
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from tests.aws.stack.cloudformation import MODES, Stack
 
 from dockgate import rules
 from dockgate.aws.stack import archive
+from dockgate.aws.stack.compiled import RUNTIME
 from dockgate.bootstrap import aws
 from dockgate.core.errors import UsageError
 from dockgate.core.policy import of_bytes, of_rules
@@ -69,8 +71,25 @@ def test_the_same_bytes_from_an_installed_wheel(packed: bytes, tmp_path: Path) -
 
 
 def test_left_over_files_do_not_go_in(packed: bytes) -> None:
-    assert {name.rpartition(".")[2] for name in members(packed)} <= {"py", "json", "tsv", "txt", "yaml"}
-    assert not any("__pycache__" in name for name in members(packed))
+    own = {name for name in members(packed) if "__pycache__" not in name}
+    assert {name.rpartition(".")[2] for name in own} <= {"py", "json", "tsv", "txt", "yaml"}
+
+
+def test_the_bytecode_that_goes_in_is_the_sources_and_is_not_looked_at_again(packed: bytes) -> None:
+    """PEP 552: the magic number, the flags (by hash, unchecked), the source's hash."""
+    held = members(packed)
+    compiled = {name: data for name, data in held.items() if name.endswith(".pyc")}
+    there = sys.version_info[:2] == RUNTIME
+    assert bool(compiled) is there
+    for name, data in compiled.items():
+        source = held[importlib.util.source_from_cache(name)]
+        assert data[:16] == importlib.util.MAGIC_NUMBER + b"\1\0\0\0" + importlib.util.source_hash(source)
+    assert ("dockgate/core/__pycache__/gate.cpython-313.pyc" in compiled) is there
+
+
+def test_the_bytecode_is_for_the_runtime_that_the_template_names() -> None:
+    named = {one["Runtime"] for one in Stack(MODES["whole"]).of("AWS::Lambda::Function").values()}
+    assert named == {"python{}.{}".format(*RUNTIME)}
 
 
 def test_the_policy_is_in_it_in_canonical_form(packed: bytes) -> None:

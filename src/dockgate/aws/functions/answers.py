@@ -3,7 +3,7 @@
 from typing import Any
 
 from dockgate.aws.functions.messages import Request
-from dockgate.core.approvals import SUMMARY_LIMIT, shorten
+from dockgate.core.summaries import SUMMARY_LIMIT, shorten
 from dockgate.core.verdict import Status
 
 _ROOM = 100

@@ -13,11 +13,9 @@ from dockgate.aws.functions.settings import Settings
 from dockgate.core import canonical, gate, waivers
 from dockgate.core.errors import UsageError
 from dockgate.core.policy import REFERENCE_RULE, of_bytes, of_rules
-from dockgate.core.ports import Ecosystem, Rule
 from dockgate.core.verdict import Case, Policy, Verdict, Waiver, Waivers
 from dockgate.core.versions import Orders
 from dockgate.findings import Asked, inspector
-from dockgate.reports import GateReport, load
 
 POLICY_FILE = "policy.json"
 """the canonical policy in the archive"""
@@ -26,14 +24,6 @@ REFERENCE = "reference-2022"
 _FORMS = {"html": ("html", "text/html; charset=utf-8"), "json": ("json", "application/json")}
 _FORMS["case"] = ("case.json", "application/json")
 """report -> the end of the object's name, and its type"""
-
-
-def loaded() -> tuple[Sequence[Rule], Sequence[Ecosystem]]:
-    """All that a verdict needs, imported: while a function starts is the time for it, when Lambda gives it more of a
-    processor than later."""
-    for form in _FORMS:
-        load(form)
-    return rules.load(), ecosystems.load()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +43,7 @@ class Judging:
         self._s3 = s3
         self._ssm = ssm
         self._now = now
-        self._rules, self._ecosystems = loaded()
+        self._rules, self._ecosystems = rules.load(), ecosystems.load()
 
     def judge(self, digest: str, repository: str, look: Look) -> Judged:
         """What cannot be said is Undetermined. Raises what a client raises, and UsageError, DefinitionError or
@@ -85,6 +75,8 @@ class Judging:
     def keep(self, judged: Judged) -> str:
         """Writes the verdict as a page and as JSON, with its case, under its digest: again is the same. Returns the
         page's address."""
+        from dockgate.reports import GateReport, load
+
         verdict, case = judged.verdict, judged.case
         name = canonical.digest(canonical.encode(verdict)).removeprefix("sha256:")
         key = f"verdicts/{verdict.image.removeprefix('sha256:')}/{name}"

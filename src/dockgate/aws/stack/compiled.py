@@ -26,8 +26,9 @@ same bytes"""
 _LOADS = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from dockgate.aws.functions import handlers, judging
-judging.loaded()
+from dockgate.aws.functions import handlers
+from dockgate.reports import load
+load("case"), load("html"), load("json")
 print(json.dumps([name for name in sys.modules if name.split(".")[0] == "dockgate"]))
 """
 
@@ -36,7 +37,8 @@ def compiled(members: Mapping[str, bytes]) -> dict[str, bytes]:
     """Bytecode, by its name in the archive, of those of its modules that a verdict needs; nothing where this Python is
     of another version than the runtime's, which then compiles by itself.
 
-    With docstrings: a dataclass that has none writes itself one at import, which takes longer. Raises DockgateError when the archive does not import by itself."""
+    With docstrings: a dataclass that has none writes itself one at import, which takes longer than reading it. Raises
+    DockgateError when the archive does not import by itself."""
     if sys.version_info[:2] != RUNTIME or sys.implementation.name != "cpython":
         return {}
     return {
