@@ -170,6 +170,7 @@ class Account:
     registry: Registry = field(default_factory=Registry)
     services: dict[str, Service] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
+    id: str = ACCOUNT
     now: float = SCANNED + 600
     broken: set[str] = field(default_factory=set)
     """operations that fail ("s3.PutObject")"""
@@ -189,7 +190,8 @@ class Account:
 
     def fakes(self) -> dict[str, Service]:
         made = (self.approvals.service(), self.inspector.service(), self.registry.service())
-        return {service.name: service for service in made}
+        self.services = {service.name: service for service in made}
+        return self.services
 
     def functions(self, **environment: str) -> Functions:
         return functions(from_environment({**ENVIRONMENT, **environment}), self.client, lambda: self.now)
@@ -202,7 +204,7 @@ class Account:
 
     def covered(self, image: str, reason: str, repository: str = REPOSITORY) -> None:
         """What ListCoverage says of the image."""
-        self.inspector.covered[f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{repository}/{image}"] = reason
+        self.inspector.covered[f"arn:aws:ecr:{REGION}:{self.id}:repository/{repository}/{image}"] = reason
 
     def scanned(self, image: str, *findings: dict[str, Any], repository: str = REPOSITORY) -> None:
         """Inspector has scanned the image and found these."""
@@ -228,9 +230,8 @@ class Account:
 @contextmanager
 def account() -> Iterator[Account]:
     made = Account()
-    made.services = made.fakes()
     with mock_aws(config={"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1"]}}}), ExitStack() as open_ones:
-        made.urls = {name: open_ones.enter_context(serving(service)) for name, service in made.services.items()}
+        made.urls = {name: open_ones.enter_context(serving(service)) for name, service in made.fakes().items()}
         made.client("s3").create_bucket(Bucket="verdicts", CreateBucketConfiguration={"LocationConstraint": REGION})
         made.client("dynamodb").create_table(
             TableName="approvals",

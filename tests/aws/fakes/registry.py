@@ -25,5 +25,14 @@ class Registry:
                 images.append({"repositoryName": repository, "imageId": identity, "imageManifest": document})
         return {"images": images, "failures": failures}
 
+    def get_registry_scanning_configuration(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"registryId": "123456789012", "scanningConfiguration": {"scanType": "ENHANCED", "rules": []}}
+
     def service(self) -> Service:
-        return Service("ecr", {"BatchGetImage": self.batch_get_image})
+        return Service(
+            "ecr",
+            {
+                "BatchGetImage": self.batch_get_image,
+                "GetRegistryScanningConfiguration": self.get_registry_scanning_configuration,
+            },
+        )

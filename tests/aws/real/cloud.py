@@ -1,0 +1,127 @@
+"""ministack in a process of its own, over TLS and enforcing IAM, with our CodePipeline, Inspector and ECR beside it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+from tests.aws.account import PIPELINE, REGION, STAGE, Account, scan_event
+from tests.aws.fakes.server import serving
+from tests.registryd import certificates, free_port
+
+ROOT = Path(__file__).parents[3]
+PARTS = ROOT / "build" / "aws"
+MISSING = "`make test` brings what stands in for AWS into build/aws"
+ACCOUNT_ID = "000000000000"
+"""ministack's own"""
+SOURCE = "dockgate.test"
+"""of events: `aws.` is AWS's alone"""
+
+
+@dataclass
+class Cloud:
+    """`environment` lets a process reach all of it, `fakes` are what we answer for."""
+
+    environment: dict[str, str]
+    fakes: Account
+    log: Path
+    clients: dict[str, Any] = field(default_factory=dict)
+
+    def client(self, name: str) -> Any:
+        if name not in self.clients:
+            keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": REGION}
+            url, authority = self.environment["AWS_ENDPOINT_URL"], self.environment["AWS_CA_BUNDLE"]
+            self.clients[name] = boto3.client(name, endpoint_url=url, verify=authority, **keys)
+        return self.clients[name]
+
+    def dockgate(self, *arguments: str) -> str:
+        """The command as people run it; returns what it says."""
+        command = [sys.executable, "-c", "from dockgate.cli.main import main; main()", "aws", *arguments]
+        path = {"PYTHONPATH": str(ROOT / "src")}
+        done = subprocess.run(
+            command, env={**os.environ, **self.environment, **path}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def scanned(self, image: str, **counts: int) -> None:
+        """The end of a scan, over EventBridge."""
+        event = scan_event(image, **counts)
+        entry = {
+            "Source": SOURCE,
+            "DetailType": event["detail-type"],
+            "Detail": json.dumps(event["detail"]),
+            "Resources": event["resources"],
+            "Time": datetime.now(UTC),
+        }
+        assert self.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
+
+
+def until(holds: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    """What it gives once it gives something."""
+    end = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+    return found
+
+
+@contextmanager
+def cloud(folder: Path) -> Iterator[Cloud]:
+    """A missing part fails."""
+    program = PARTS / "ministack" / "bin" / "ministack"
+    assert program.exists(), MISSING
+    fakes = Account(id=ACCOUNT_ID)
+    fakes.approvals.waiting[PIPELINE, STAGE, STAGE] = set()
+    with ExitStack() as opened:
+        urls = {service.name: opened.enter_context(serving(service)) for service in fakes.fakes().values()}
+        port, tls = free_port(), certificates(folder / "tls")
+        environment = {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_CA_BUNDLE": str(tls.authority),
+            "AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}",
+            **{f"AWS_ENDPOINT_URL_{name.upper()}": where for name, where in urls.items()},
+        }
+        own = {
+            "AUTH": "true",
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(port),
+            "MINISTACK_SSL_CERT": str(tls.certificate),
+            "MINISTACK_SSL_KEY": str(tls.key),
+            "TMPDIR": str(folder),
+            "USE_SSL": "1",
+        }
+        log = folder / "ministack.log"
+        process = subprocess.Popen(
+            [program],
+            env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment, **own},
+            cwd=folder,
+            stdout=opened.enter_context(log.open("w")),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            until(lambda: _listens(port, process), "ministack listens")
+            yield Cloud(environment, fakes, log)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)  # its workers, too; asked to end it waits for its connections
+            process.wait()
+
+
+def _listens(port: int, process: "subprocess.Popen[bytes]") -> bool:
+    assert process.poll() is None, "ministack ended"
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,117 @@
+"""The gate alone, deployed by `dockgate aws deploy` on ministack, which enforces the roles that the template deploys.
+
+What ministack cannot do, and is not seen here: it has no CodePipeline and invents Inspector's findings, so that both
+are our fakes, which hold every call against botocore's model, but ask for no permission; it does not ask for a rule's
+or topic's Lambda::Permission; it takes no events whose source begins with `aws.`, so that the template is deployed with
+another one; it has no CodeCommit, so that the whole pipeline cannot be deployed on it.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.aws.account import PIPELINE, STAGE, approval_message, digest_of, finding
+from tests.aws.real.cloud import SOURCE, Cloud, cloud, until
+
+pytestmark = pytest.mark.real
+
+
+class Gate:
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        said = cloud.dockgate(
+            *("deploy", "--stack", "gate", "--parameter", "CreatePipeline=false"),
+            *("--parameter", f"ApprovalActions={PIPELINE}/{STAGE}/{STAGE}", "--parameter", f"EventSource={SOURCE}"),
+        )
+        assert said.startswith("gate: deployed")
+        (stack,) = cloud.client("cloudformation").describe_stacks(StackName="gate")["Stacks"]
+        self.outputs = {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
+
+    def message(self, token: str, image: str) -> str:
+        return approval_message(token, image, f"{datetime.now(UTC) + timedelta(days=7):%Y-%m-%dT%H:%MZ}")
+
+    def ask(self, image: str) -> str:
+        """An approval action's message, by its topic, and its half in the table."""
+        token = self.cloud.fakes.ask()
+        topic = self.outputs["ApprovalTopicArn"]
+        self.cloud.client("sns").publish(TopicArn=topic, Message=self.message(token, image))
+        until(lambda: self.half(token, image), f"the approval {token} is recorded")
+        return token
+
+    def half(self, token: str, image: str) -> dict[str, Any] | None:
+        key = {"digest": {"S": image}, "half": {"S": f"approval#{token}"}}
+        found = self.cloud.client("dynamodb").get_item(TableName=self.outputs["TableName"], Key=key)
+        item: dict[str, Any] | None = found.get("Item")
+        return item
+
+    def answer(self, token: str) -> str:
+        answered: str = until(lambda: self.cloud.fakes.approvals.answered.get(token), f"{token} is answered")
+        return answered
+
+    def call(self, name: str, event: dict[str, Any]) -> tuple[bool, Any]:
+        """Whether the function failed, and what it said."""
+        called = self.cloud.client("lambda").invoke(FunctionName=f"gate-{name}", Payload=json.dumps(event).encode())
+        return "FunctionError" in called, json.loads(called["Payload"].read())
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    with cloud(tmp_path_factory.mktemp("ministack")) as made:
+        yield Gate(made)
+        assert made.fakes.faults() == []
+
+
+def test_events_flow_to_an_answer(gate: Gate) -> None:
+    """SNS calls `record`, which writes to DynamoDB; EventBridge calls `judge`, which answers and keeps the verdict."""
+    fakes = gate.cloud.fakes
+    good, bad = digest_of(1), digest_of(2)
+    tokens = [gate.ask(good), gate.ask(bad), gate.ask(good)]
+    assert fakes.answers(*tokens) == [None, None, None]
+    fakes.scanned(good)
+    fakes.scanned(bad, finding(bad, "CRITICAL"))
+    gate.cloud.scanned(good)
+    gate.cloud.scanned(bad, CRITICAL=1, TOTAL=1)
+    gate.cloud.scanned(bad, CRITICAL=1, TOTAL=1)
+    assert [gate.answer(token) for token in tokens] == ["Approved", "Rejected", "Approved"]
+    page = fakes.approvals.summaries[tokens[1]].partition("prefix=")[2]
+    kept = gate.cloud.client("s3").get_object(Bucket=gate.outputs["VerdictBucketName"], Key=page)["Body"].read()
+    assert b"CVE-2024-0001" in kept
+    until(lambda: (gate.half(tokens[1], bad) or {}).get("status") == {"S": "Rejected"}, "it is settled")
+    assert fakes.approvals.refused == 0
+
+
+def test_without_a_permission_a_function_is_denied_and_with_it_goes_on(gate: Gate) -> None:
+    """The control: the roles are really asked."""
+    iam = gate.cloud.client("iam")
+    (role,) = [one["RoleName"] for one in iam.list_roles()["Roles"] if "RecordRole" in one["RoleName"]]
+    (attached,) = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    policy = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]
+    held = iam.get_policy_version(PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"])
+    document = held["PolicyVersion"]["Document"]
+    without = [one for one in document["Statement"] if one["Sid"] != "KeepVerdicts"]
+    assert len(without) == len(document["Statement"]) - 1
+    image = digest_of(3)
+    gate.cloud.fakes.scanned(image)
+    token = gate.cloud.fakes.ask()
+    event = {"Records": [{"Sns": {"Message": gate.message(token, image)}}]}
+    less = json.dumps({**document, "Statement": without})
+    iam.put_role_policy(RoleName=role, PolicyName="less", PolicyDocument=less)
+    iam.detach_role_policy(RoleName=role, PolicyArn=policy["Arn"])
+    failed, said = gate.call("record", event)
+    assert failed, said
+    assert "AccessDenied" in json.dumps(said)
+    assert "s3:PutObject" in json.dumps(said)
+    assert gate.cloud.fakes.answers(token) == [None]
+    iam.attach_role_policy(RoleName=role, PolicyArn=policy["Arn"])
+    iam.delete_role_policy(RoleName=role, PolicyName="less")
+    assert gate.call("record", event)[0] is False
+    assert gate.answer(token) == "Approved"
+
+
+def test_status_tells_of_it_and_destroy_leaves_nothing(gate: Gate) -> None:
+    assert "CREATE_COMPLETE" in gate.cloud.dockgate("status", "--stack", "gate")
+    assert gate.cloud.dockgate("destroy", "--stack", "gate", "--yes").endswith("gate: gone\n")
+    assert gate.cloud.client("lambda").list_functions()["Functions"] == []
+    assert gate.cloud.client("s3").list_buckets()["Buckets"] == []
