@@ -37,6 +37,28 @@ ENVIRONMENT = {
     "AWS_REGION": REGION,
     "DOCKGATE_POLICY": "s3://verdicts/policy.json",
 }
+TABLE: dict[str, Any] = {
+    "TableName": "approvals",
+    "BillingMode": "PAY_PER_REQUEST",
+    "AttributeDefinitions": [
+        {"AttributeName": "digest", "AttributeType": "S"},
+        {"AttributeName": "half", "AttributeType": "S"},
+        {"AttributeName": "state", "AttributeType": "S"},
+        {"AttributeName": "asked", "AttributeType": "N"},
+    ],
+    "KeySchema": [{"AttributeName": "digest", "KeyType": "HASH"}, {"AttributeName": "half", "KeyType": "RANGE"}],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": "state",
+            "KeySchema": [
+                {"AttributeName": "state", "KeyType": "HASH"},
+                {"AttributeName": "asked", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+    ],
+}
+"""as the template makes it"""
 SESSION = boto3.session.Session()
 """keeps the service models that it has read"""
 KEYS = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -233,29 +255,6 @@ def account() -> Iterator[Account]:
     with mock_aws(config={"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1"]}}}), ExitStack() as open_ones:
         made.urls = {name: open_ones.enter_context(serving(service)) for name, service in made.fakes().items()}
         made.client("s3").create_bucket(Bucket="verdicts", CreateBucketConfiguration={"LocationConstraint": REGION})
-        made.client("dynamodb").create_table(
-            TableName="approvals",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[
-                {"AttributeName": "digest", "AttributeType": "S"},
-                {"AttributeName": "half", "AttributeType": "S"},
-                {"AttributeName": "state", "AttributeType": "S"},
-                {"AttributeName": "asked", "AttributeType": "N"},
-            ],
-            KeySchema=[
-                {"AttributeName": "digest", "KeyType": "HASH"},
-                {"AttributeName": "half", "KeyType": "RANGE"},
-            ],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": "state",
-                    "KeySchema": [
-                        {"AttributeName": "state", "KeyType": "HASH"},
-                        {"AttributeName": "asked", "KeyType": "RANGE"},
-                    ],
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-            ],
-        )
+        made.client("dynamodb").create_table(**TABLE)
         made.put_policy(builtin("default", rules.load()))
         yield made

@@ -269,7 +269,7 @@ def test_a_sweep_ends_in_time_and_takes_the_pressing_first(aws: Account, capsys:
     handlers.record(approval_event(pressing, image=digest_of(9), expires="2026-11-18T11:17Z"))
     aws.now += 30
     looked = iter(range(100))
-    handlers.rendezvous.sweep(lambda: next(looked) >= 1)
+    assert handlers.rendezvous.sweep(lambda: next(looked) >= 1) == len(patient)
     assert aws.answers(pressing) == ["Rejected"]
     assert '"SweepCut"' in capsys.readouterr().out
     seen = set()

@@ -79,22 +79,24 @@ class Rendezvous:
         """Looks at all that wait, image by image, until it is `enough`; returns how many still do. Those whose time is
         over come first, the others in turn from another one at each sweep. A failing image holds up no other: the first
         fault is raised when all were looked at."""
-        images: dict[str, bool] = {}
+        images: dict[str, list[Wait]] = {}
         for wait in self.waits.open():
-            images[wait.request.digest] = images.get(wait.request.digest, False) or self._overdue(wait)
-        pressing = [digest for digest, overdue in images.items() if overdue]
-        others = [digest for digest, overdue in images.items() if not overdue]
+            images.setdefault(wait.request.digest, []).append(wait)
+        pressing = {digest: None for digest, waiting in images.items() if any(map(self._overdue, waiting))}
+        others = [digest for digest in images if digest not in pressing]
         first = int(self.clock() // 60) % len(others) if others else 0
         left, faults = 0, _Faults()
         for digest in (*pressing, *others[first:], *others[:first]):
             if enough():
-                self.tell("SweepCut", images=len(images))
-                break
+                left += len(images[digest])
+                continue
             mine = _Faults()
             left += self._answer_all(digest, self.waits.at(digest), mine)
             if mine.first is not None:
                 self.tell("SweepFailed", digest=digest, error=f"{type(mine.first).__name__}: {mine.first}")
                 faults.take(mine.first)
+        if enough():
+            self.tell("SweepCut", waiting=left)
         faults.leave()
         return left
 

@@ -1,0 +1,159 @@
+"""The archive as it is built, under AWS's own runtime interface client and emulator: events are posted, faults and
+time-outs seen. DynamoDB and S3 are ministack's."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.aws.account import ENVIRONMENT, TABLE, approval_event, digest_of, finding, scan_event
+from tests.aws.real.cloud import ACCOUNT_ID, MISSING, PARTS, Cloud, cloud, until
+from tests.registryd import free_port
+
+from dockgate.bootstrap.aws import package
+
+pytestmark = pytest.mark.real
+EXPIRES = f"{datetime.now(UTC) + timedelta(days=7):%Y-%m-%dT%H:%MZ}"
+CLOCK = {"source": "aws.events"}
+
+
+class Runtime:
+    def __init__(self, aws: Cloud, folder: Path) -> None:
+        self.aws = aws
+        self._code = folder / "code"
+        zipfile.ZipFile(BytesIO(package("default"))).extractall(self._code)
+        aws.client("dynamodb").create_table(**TABLE)
+        place = {"LocationConstraint": aws.environment["AWS_REGION"]}
+        aws.client("s3").create_bucket(Bucket="verdicts", CreateBucketConfiguration=place)
+
+    @contextmanager
+    def function(self, name: str, timeout: int = 300, **environment: str) -> Iterator["Function"]:
+        """The emulator with the handler behind it, on loopback."""
+        emulator, port = PARTS / "aws-lambda-rie", free_port()
+        assert emulator.exists(), MISSING
+        own = {**ENVIRONMENT, "DOCKGATE_POLICY": "", "DOCKGATE_ACCOUNT": ACCOUNT_ID, **self.aws.environment}
+        own |= {"LAMBDA_TASK_ROOT": str(self._code), "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout), **environment}
+        process = subprocess.Popen(
+            [
+                *(emulator, "--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
+                *("--runtime-api-address", f"127.0.0.1:{free_port()}"),
+                *(sys.executable, "-m", "awslambdaric", f"dockgate.aws.functions.handlers.{name}"),
+            ],
+            cwd=self._code,
+            env={"PATH": os.environ["PATH"], **own},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            yield Function(port, process)
+        finally:
+            os.killpg(process.pid, 9)
+            process.wait()
+
+
+class Function:
+    def __init__(self, port: int, process: "subprocess.Popen[bytes]") -> None:
+        self._url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+        self._process = process
+
+    def __call__(self, event: dict[str, Any]) -> Any:
+        request = urllib.request.Request(self._url, json.dumps(event).encode())
+        with until(lambda: self._posted(request), "the emulator answers") as answer:
+            said = answer.read().decode()
+        try:
+            return json.loads(said)
+        except ValueError:
+            return said
+
+    def _posted(self, request: urllib.request.Request) -> Any:
+        assert self._process.poll() is None, "the emulator ended"
+        try:
+            return urllib.request.urlopen(request, timeout=60)
+        except urllib.error.URLError as error:
+            if isinstance(error.reason, ConnectionRefusedError):
+                return None
+            raise
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    folder = tmp_path_factory.mktemp("runtime")
+    with cloud(folder) as made:
+        yield Runtime(made, folder)
+        assert made.fakes.faults() == []
+
+
+def test_the_archive_answers_events(runtime: Runtime) -> None:
+    image, fakes = digest_of(1), runtime.aws.fakes
+    token = fakes.ask()
+    with runtime.function("record") as record, runtime.function("judge") as judge, runtime.function("sweep") as sweep:
+        assert record(approval_event(token, image=image, expires=EXPIRES)) == {"batchItemFailures": []}
+        assert sweep(CLOCK) == {"waiting": 1}
+        fakes.scanned(image, finding(image, "CRITICAL"))
+        ended = scan_event(image, CRITICAL=1, TOTAL=1)
+        assert judge(ended) == {"batchItemFailures": []}
+        assert judge(ended) == {"batchItemFailures": []}
+        assert sweep(CLOCK) == {"waiting": 0}
+    assert fakes.answers(token) == ["Rejected"]
+    assert fakes.approvals.refused == 0
+
+
+def test_a_fault_is_raised_as_lambda_takes_it(runtime: Runtime) -> None:
+    """The error envelope: Lambda tries such an event again, and then sets it aside."""
+    image, fakes = digest_of(2), runtime.aws.fakes
+    fakes.scanned(image)
+    token = fakes.ask()
+    with runtime.function("record", DOCKGATE_POLICY="s3://verdicts/none.json") as record:
+        said = record(approval_event(token, image=image, expires=EXPIRES))
+    assert set(said) >= {"errorMessage", "errorType", "stackTrace"}
+    assert said["errorType"] == "NoSuchKey"
+    assert any("dockgate/aws/functions/judging.py" in line for line in said["stackTrace"])
+    assert token not in json.dumps(said)
+    with runtime.function("sweep", DOCKGATE_TABLE="") as sweep:
+        said = sweep(CLOCK)
+    assert (said["errorType"], said["errorMessage"]) == ("UsageError", "DOCKGATE_TABLE is not set.")
+    with runtime.function("sweep") as sweep:
+        assert sweep(CLOCK) == {"waiting": 0}
+    assert fakes.answers(token) == ["Approved"]
+
+
+def test_one_that_was_cut_off_in_the_middle_is_answered_once_by_the_next(runtime: Runtime) -> None:
+    """CodePipeline does not answer in time, and has taken the answer nevertheless."""
+    image, fakes = digest_of(3), runtime.aws.fakes
+    fakes.scanned(image)
+    token = fakes.ask()
+    operations = fakes.services["codepipeline"].operations
+    give = operations["PutApprovalResult"]
+
+    def slowly(request: dict[str, Any]) -> dict[str, Any]:
+        answer = give(request)
+        time.sleep(6)
+        return answer
+
+    operations["PutApprovalResult"] = slowly
+    event = approval_event(token, image=image, expires=EXPIRES)
+    with runtime.function("record", timeout=4) as record:
+        assert "timed out after 4" in json.dumps(record(event))
+        operations["PutApprovalResult"] = give
+        assert record(event) == {"batchItemFailures": []}, "another has it in hand"
+    assert fakes.answers(token) == ["Approved"]
+    key = {"digest": {"S": image}, "half": {"S": f"approval#{token}"}}
+    table = runtime.aws.client("dynamodb")
+    assert table.get_item(TableName="approvals", Key=key)["Item"]["state"] == {"S": "ANSWERING"}
+    change = {"ExpressionAttributeValues": {":past": {"N": "1"}}, "UpdateExpression": "SET lease = :past"}
+    table.update_item(TableName="approvals", Key=key, **change)
+    with runtime.function("sweep") as sweep:
+        assert sweep(CLOCK) == {"waiting": 0}
+    assert table.get_item(TableName="approvals", Key=key)["Item"]["status"] == {"S": "Settled"}
+    assert (fakes.answers(token), fakes.approvals.refused) == (["Approved"], 1)
