@@ -15,6 +15,7 @@ from dockgate.bootstrap import podmand, registryd, scan
 from dockgate.bootstrap.advisories import Current
 from dockgate.bootstrap.attesting import KEYS, RegistryAttestor
 from dockgate.bootstrap.ecs import Targets
+from dockgate.bootstrap.listening import listening
 from dockgate.bootstrap.notifying import notifiers
 from dockgate.bootstrap.policies import Policies
 from dockgate.bootstrap.server import Server
@@ -112,7 +113,9 @@ def assemble(
             read_image=partial(_read_image, settings, services.registry),
             vex=Vex(partial(_attached_documents, settings, services.registry)),
             resolve_image=partial(_resolve_image, settings, services.registry),
-            webhooks=HttpWebhooks(settings.callback_hosts, loopback=True, ca_bundle=settings.ca_bundle),
+            webhooks=HttpWebhooks(
+                settings.callback_hosts, loopback=not listening(settings).beyond, ca_bundle=settings.ca_bundle
+            ),
             targets=Targets({"podman": PodmanTarget(podman.url, podman.network)}, settings.ca_bundle),
             notifiers=notifiers(settings),
             advisories=Current(settings.advisories),
