@@ -2,7 +2,7 @@
 says too little, MATCHING's word."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from dockgate.core.errors import UncomparableError
@@ -133,12 +133,17 @@ class Order:
 
 
 class Orders:
-    """The orders of all ecosystems at hand, by OSV name; versions of any other cannot be compared."""
+    """The orders of all ecosystems at hand, by OSV name; versions of any other cannot be compared. They are asked for
+    when a version is."""
 
     def __init__(self, ecosystems: Iterable[Ecosystem]) -> None:
-        self._orders = {
+        self._ecosystems = ecosystems
+
+    @cached_property
+    def _orders(self) -> dict[str, Order]:
+        return {
             name: Order(ecosystem.key, optional_epoch=ecosystem.optional_epoch)
-            for ecosystem in ecosystems
+            for ecosystem in self._ecosystems
             for name in ecosystem.orders
         }
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any, TypeVar
 
-from dockgate import ecosystems, rules
+from dockgate import rules
 from dockgate.aws.functions import messages
 from dockgate.aws.functions.answers import Answers
 from dockgate.aws.functions.indexes import Indexes
@@ -25,7 +25,7 @@ from dockgate.aws.functions.waits import Waits
 from dockgate.core.errors import UsageError
 
 T = TypeVar("T")
-ecosystems.load(), rules.load()
+rules.load()
 # Now, while the function starts: Lambda gives it more of a processor than at its first event.
 
 Client = Callable[[str], Any]

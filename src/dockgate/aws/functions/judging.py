@@ -3,16 +3,18 @@
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
-from dockgate import __version__, ecosystems, rules
+from dockgate import __version__, rules
 from dockgate.aws.functions.scans import Look
 from dockgate.aws.functions.settings import Settings
 from dockgate.core import canonical, gate, waivers
 from dockgate.core.errors import UsageError
 from dockgate.core.policy import REFERENCE_RULE, of_bytes, of_rules
+from dockgate.core.ports import Ecosystem
 from dockgate.core.verdict import Case, Policy, Verdict, Waiver, Waivers
 from dockgate.core.versions import Orders
 from dockgate.findings import Asked, inspector
@@ -35,6 +37,22 @@ class Judged:
     repository: str
 
 
+class _Ecosystems(Sequence[Ecosystem]):
+    """All of them, imported when a version is compared: most verdicts have no version to compare."""
+
+    @cached_property
+    def _all(self) -> Sequence[Ecosystem]:
+        from dockgate import ecosystems
+
+        return ecosystems.load()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._all[at]
+
+
 class Judging:
     """`s3` and `ssm` are boto3 clients; `now` gives RFC 3339 in UTC."""
 
@@ -43,7 +61,8 @@ class Judging:
         self._s3 = s3
         self._ssm = ssm
         self._now = now
-        self._rules, self._ecosystems = rules.load(), ecosystems.load()
+        self._rules = rules.load()
+        self._ecosystems = _Ecosystems()
 
     def judge(self, digest: str, repository: str, look: Look) -> Judged:
         """What cannot be said is Undetermined. Raises what a client raises, and UsageError, DefinitionError or

@@ -26,9 +26,10 @@ same bytes"""
 _LOADS = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
+from dockgate import ecosystems
 from dockgate.aws.functions import handlers
 from dockgate.reports import load
-load("case"), load("html"), load("json")
+ecosystems.load(), load("case"), load("html"), load("json")
 print(json.dumps([name for name in sys.modules if name.split(".")[0] == "dockgate"]))
 """
 
