@@ -19,7 +19,7 @@ _RECORD = [
 ]
 _INSTALLED_FILES = [b"../flask_login/__init__.py\nPKG-INFO\n./a\n"]
 _PACKAGE = [
-    b'{"name": "@scope/thing", "version": "1.2.3", "_resolved": "https://registry.npmjs.org/a.tgz", "license": "MIT"}',
+    b'{"name": "@scope/thing", "version": "1.2.3", "_resolved": "https://registry.example/a.tgz", "license": "MIT"}',
     b"\xef\xbb\xbf" + json.dumps({"name": "thing", "version": "v1.0.0-rc.1", "dependencies": {"a": "^1"}}).encode(),
 ]
 _POM = b"""<?xml version="1.0"?><!-- a --><project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>

@@ -1,0 +1,70 @@
+"""What the pipeline asks of its tables. `store/` implements it for SQLite (and later Postgres); one suite holds it to
+this.
+
+Every changing call is one transaction, and may be made twice with the same arguments: the second changes nothing.
+Times are RFC 3339 text in UTC. Lookups raise NotFoundError with the nearest useful advice.
+"""
+
+from dataclasses import dataclass
+
+from dockgate.core.stores.approvals import Approvals, Attestations, Deliveries
+from dockgate.core.stores.events import Events, Repositories
+from dockgate.core.stores.executions import Blobs, Executions, Logs, Pipelines
+from dockgate.core.stores.images import Images, PushedImage, ReportRecord, Reports, Scan, ScanState, VerdictRecord
+from dockgate.core.stores.judging import Policies, Vex, VexRecord, WaiverRecord, Waivers
+from dockgate.core.stores.people import Audit, Principals, Tokens
+from dockgate.core.stores.services import Services
+
+__all__ = [
+    "Approvals",
+    "Attestations",
+    "Audit",
+    "Blobs",
+    "Deliveries",
+    "Events",
+    "Executions",
+    "Images",
+    "Logs",
+    "Pipelines",
+    "Policies",
+    "Principals",
+    "PushedImage",
+    "ReportRecord",
+    "Reports",
+    "Repositories",
+    "Scan",
+    "ScanState",
+    "Services",
+    "Store",
+    "Tokens",
+    "VerdictRecord",
+    "Vex",
+    "VexRecord",
+    "WaiverRecord",
+    "Waivers",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """All tables and folders of a server. `id` was made with the tables: no other store ever has it."""
+
+    id: str
+    events: Events
+    repositories: Repositories
+    pipelines: Pipelines
+    executions: Executions
+    images: Images
+    approvals: Approvals
+    deliveries: Deliveries
+    attestations: Attestations
+    reports: Reports
+    services: Services
+    waivers: Waivers
+    vex: Vex
+    policies: Policies
+    principals: Principals
+    tokens: Tokens
+    audit: Audit
+    blobs: Blobs
+    logs: Logs
