@@ -133,8 +133,7 @@ def purge(data: Path) -> None:
         if podman.network:
             podman.run("network", "rm", "--force", podman.network)
     _end_monitors(folder)
-    for mount in _mounts(folder):
-        subprocess.run(["umount", "--lazy", mount], check=True)
+    _unmount(folder)
     shutil.rmtree(folder)
 
 
@@ -272,6 +271,15 @@ def _end_monitors(folder: Path) -> None:
         if program.endswith(b"conmon") and any(one.startswith(os.fsencode(folder) + b"/") for one in arguments):
             with suppress(ProcessLookupError):
                 os.kill(int(process.name), signal.SIGKILL)
+
+
+def _unmount(folder: Path) -> None:
+    """Takes every mount below a folder away. podman may still be tidying up after a container that it ended, so that a
+    mount is gone before its turn comes: only one that stays is an error."""
+    for mount in _mounts(folder):
+        done = subprocess.run(["umount", "--lazy", mount], capture_output=True, text=True, check=False)
+        if done.returncode and mount in _mounts(folder):
+            raise UnavailableError(f"cannot unmount {mount}: {done.stderr.strip()}", "See what still uses it: lsof.")
 
 
 def _mounts(folder: Path) -> list[str]:
