@@ -6,7 +6,7 @@ import pytest
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 
-from dockgate.cli.client import Client, understand
+from dockgate.cli.client import AwayError, Client, understand
 from dockgate.core.errors import (
     ConflictError,
     DeniedError,
@@ -38,7 +38,7 @@ def test_without_a_server_the_command_that_starts_one_is_named(
         (409, ConflictError),
         (422, UsageError),
         (500, DockgateError),
-        (503, UnavailableError),
+        (503, AwayError),
     ],
 )
 def test_the_servers_error_is_told_as_ours(server: FakeServer, status: int, kind: type[DockgateError]) -> None:
@@ -50,8 +50,15 @@ def test_the_servers_error_is_told_as_ours(server: FakeServer, status: int, kind
 
 def test_an_answer_that_is_not_the_servers_says_what_came(server: FakeServer) -> None:
     server.answers["GET /status"] = (502, b"<html>Bad Gateway</html>")
-    with pytest.raises(DockgateError, match="/api/v1/status answered 502 Bad Gateway"):
+    with pytest.raises(AwayError, match="/api/v1/status answered 502 Bad Gateway"):
         Client().get("status")
+
+
+def test_what_the_server_cannot_reach_is_told_apart_from_a_server_that_is_away(server: FakeServer) -> None:
+    server.answers["GET /status"] = (502, {"error": "quay.io does not answer", "advice": "Try again."})
+    with pytest.raises(UnavailableError, match=f"{server.url} says: quay.io does not answer") as error:
+        Client().get("status")
+    assert not isinstance(error.value, AwayError)
 
 
 def test_the_token_goes_with_every_request(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,10 @@ import pytest
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import Asked, FakeServer
 
+from dockgate.cli.client import AwayError
 from dockgate.cli.waiting import Asking, ask, seconds
 from dockgate.core.approvals import ApprovalState
-from dockgate.core.errors import NotFoundError, UnavailableError
+from dockgate.core.errors import NotFoundError
 
 ID = "external/gate/1/gate/0f"
 NO = (503, {"error": "it is being started again", "advice": ""})
@@ -49,8 +50,16 @@ def test_what_the_server_refuses_is_not_asked_again(server: FakeServer) -> None:
 
 def test_a_server_that_stays_away_ends_the_wait_in_time(server: FakeServer) -> None:
     server.answers["POST /approvals"] = NO
-    with pytest.raises(UnavailableError):
+    with pytest.raises(AwayError):
         ask(asking(server, timeout=1), True, lambda _: None, lambda _: None)
+
+
+def test_a_registry_that_the_server_cannot_reach_ends_the_wait_at_once(server: FakeServer, dockgate: Dockgate) -> None:
+    server.answers["POST /approvals"] = (502, {"error": "quay.io does not answer", "advice": "Is it up?"})
+    ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--wait")
+    assert ran.code == 2
+    assert ran.err == f"error: {server.url} says: quay.io does not answer\n       Is it up?\n"
+    assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize(("state", "code"), [("Approved", 0), ("Rejected", 1), ("Expired", 3), ("Cancelled", 3)])

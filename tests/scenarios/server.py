@@ -23,7 +23,7 @@ from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
 from dockgate.builders.memory import MemoryBuilder
 from dockgate.core.adapters import Webhooks
-from dockgate.core.errors import NotFoundError
+from dockgate.core.errors import NotFoundError, UnavailableError
 from dockgate.core.model import (
     Advisory,
     Coverage,
@@ -314,6 +314,8 @@ class ServerSystem:
         if at:
             return place.removeprefix(f"{self.registry.address}/"), digest
         place, _, tag = reference.rpartition(":")
+        if place.startswith("down.example/"):
+            raise UnavailableError("The registry down.example cannot be reached.", "Does it run?")
         for digest, (name, _found) in self.found.items():
             if name == tag:
                 return place, digest

@@ -172,6 +172,7 @@ def test_an_approval_whose_scan_was_never_asked_for_is_taken_up(server: ServerSy
     ("wrong", "status", "said"),
     [
         ({"image": "elsewhere.example/app:nothing"}, 404, "nothing"),
+        ({"image": "down.example/app:1"}, 502, "down.example cannot be reached"),
         ({"image": ""}, 400, "not named once"),
         ({"digest": "sha256:" + "0" * 64}, 400, "not named once"),
         ({"pipeline": ""}, 400, "pipeline"),

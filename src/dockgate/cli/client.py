@@ -24,6 +24,14 @@ T = TypeVar("T")
 
 WAIT_SECONDS = 300
 """for an answer: scaling a service answers when its tasks run"""
+BEHIND = 502
+"""what the server answers, in its own words, when something that it needs does not answer it (a registry, an engine);
+without its words a proxy says that it does not reach the server"""
+
+
+class AwayError(UnavailableError):
+    """The server does not answer, or only who stands before it does: it may be back in a while."""
+
 
 _ERRORS: Mapping[int, type[DockgateError]] = {
     400: UsageError,
@@ -34,14 +42,15 @@ _ERRORS: Mapping[int, type[DockgateError]] = {
     412: ChangedError,
     429: BusyError,
     422: UsageError,
-    502: UnavailableError,
-    503: UnavailableError,
-    504: UnavailableError,
+    502: AwayError,
+    503: AwayError,
+    504: AwayError,
 }
 
 
 class Client:
-    """Raises the error that the server tells of; UnavailableError when none answers."""
+    """Raises the error that the server tells of, UnavailableError when something that it needs does not answer it or
+    when its certificate is not trusted, and AwayError when it does not answer."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or from_environment()
@@ -87,11 +96,11 @@ class Client:
                     f"the certificate of {server} is not trusted: {error}",
                     "Set DOCKGATE_CA_BUNDLE to the authorities' PEM file.",
                 ) from error
-            raise UnavailableError(f"no server answers at {server}", "Start it with `dockgate up`.") from error
+            raise AwayError(f"no server answers at {server}", "Start it with `dockgate up`.") from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise UsageError(f"DOCKGATE_SERVER is {server!r}: {error}", "Set it to http://HOST:PORT.") from error
         except httpx.TransportError as error:
-            raise UnavailableError(f"{server} did not answer: {error or type(error).__name__}", "Try again.") from error
+            raise AwayError(f"{server} did not answer: {error or type(error).__name__}", "Try again.") from error
         try:
             value = answer.json() if answer.content else None
         except ValueError:
@@ -99,8 +108,12 @@ class Client:
         if answer.is_success:
             return value
         said = value if isinstance(value, dict) else {}
-        message = str(said.get("error") or f"{server}{url} answered {answer.status_code} {answer.reason_phrase}")
-        raise _ERRORS.get(answer.status_code, DockgateError)(message, str(said.get("advice") or ""))
+        message, advice = str(said.get("error") or ""), str(said.get("advice") or "")
+        if answer.status_code == BEHIND and message:
+            raise UnavailableError(f"{server} says: {message}", advice)
+        if not message:
+            message = f"{server}{url} answered {answer.status_code} {answer.reason_phrase}"
+        raise _ERRORS.get(answer.status_code, DockgateError)(message, advice)
 
     def _connected(self) -> "httpx.Client":
         """Proxies of the environment are for servers elsewhere: nothing on loopback is reached through one."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dockgate.bootstrap import reports
-from dockgate.cli.client import Client
+from dockgate.cli.client import AwayError, Client
 from dockgate.cli.verdict import fetch
 from dockgate.config import from_environment
 from dockgate.core.approvals import ApprovalState
-from dockgate.core.errors import UnavailableError, UsageError
+from dockgate.core.errors import UsageError
 
 POLL_SECONDS = 60
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -58,7 +58,8 @@ def seconds(text: str) -> int:
 def ask(asking: Asking, wait: bool, show: Callable[[str], None], sleep: Callable[[float], None] = time.sleep) -> Heard:
     """Asks once, however often that takes, and, if told to, waits until it is settled or its time is over.
 
-    Raises what the server refuses with; UnavailableError when it did not answer in all that time.
+    Raises at once what the server refuses with, and UnavailableError when it cannot reach the image's registry;
+    AwayError when it did not answer in all that time.
     """
     client = Client(replace(from_environment(), server=asking.server.rstrip("/")))
     patient = _Patient(time.monotonic() + (asking.timeout if wait else min(PATIENCE, asking.timeout)), show, sleep)
@@ -97,7 +98,7 @@ class _Patient:
         while True:
             try:
                 return call(*arguments, **named)
-            except UnavailableError as error:
+            except AwayError as error:
                 pause = PAUSES[min(tries, len(PAUSES) - 1)]
                 if self.left < pause:
                     raise

@@ -165,7 +165,7 @@ def translated(registry: str) -> Iterator[None]:
         kind: type[UnavailableError] = UnavailableError
         if isinstance(fault, ssl.SSLCertVerificationError):
             kind, reason = _UntrustedError, f"its certificate is not trusted ({fault.verify_message})"
-            advice = "Name the file with its authority's certificate by --ca-bundle."
+            advice = "Name the file with its authority's certificate by --ca-bundle or DOCKGATE_CA_BUNDLE."
         elif isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
             kind, reason = _NoTlsError, f"it does not speak TLS as it should ({fault.reason})"
             advice = "If it is known to be without TLS, say so with --insecure."
