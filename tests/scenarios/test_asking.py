@@ -11,7 +11,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 from tests.scenarios.defects import Found
-from tests.scenarios.live import until
+from tests.scenarios.live import SERVICE, until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.core.approvals import Approval
@@ -179,6 +179,7 @@ def test_an_approval_whose_scan_was_never_asked_for_is_taken_up(server: ServerSy
         ({"stage": "a\nb"}, 400, "stage"),
         ({"timeout": 0}, 400, "timeout"),
         ({"policy": "anything-goes"}, 404, "anything-goes"),
+        ({"service": "no-such"}, 404, "There are: earlier."),
         ({"callback": {"url": "file:///etc/passwd"}}, 400, "file:///etc/passwd"),
         ({"callback": {"url": URL, "secret": "hunter2"}}, 400, "Standard Webhooks"),
     ],
@@ -187,6 +188,7 @@ def test_a_question_that_cannot_be_is_refused(
     server: ServerSystem, wrong: dict[str, Any], status: int, said: str
 ) -> None:
     server.foreign("asked", Found())
+    server.apply(SERVICE.format(name="earlier", count=1))
     body = {"pipeline": "shop", "stage": "gate", "execution": "9", "image": "elsewhere.example/app:asked", **wrong}
     refused = httpx.post(f"{server.url}/api/v1/approvals", json=body)
     assert refused.status_code == status, refused.text

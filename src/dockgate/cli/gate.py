@@ -45,7 +45,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.option("--pipeline", default="gate", show_default=True, help="Which pipeline asks the server.")
 @click.option("--stage", default="gate", show_default=True, help="Which of its stages.")
 @click.option("--execution", default="", help="Which of its executions: asked again, the same answer.  [default: new]")
-@click.option("--service", default="", help="The service that IMAGE is to be deployed to.")
+@click.option("--service", default="", help="Which of the server's services IMAGE is to run as.")
 @click.option(
     "--findings",
     multiple=True,

@@ -10,7 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from dockgate.core.approvals import ApprovalState
 from dockgate.core.asking import Question, is_qualified, pipeline_of, place_of
 from dockgate.core.callbacks import Callback, key
-from dockgate.core.errors import UsageError
+from dockgate.core.errors import NotFoundError, UsageError
+from dockgate.core.people import Caller
 from dockgate.web.api import Reader, Runner, TheServer, narrow
 from dockgate.web.api.approvals import ApprovalView, view
 
@@ -31,7 +32,8 @@ class CallbackTo:
 @dataclass(frozen=True, slots=True)
 class Ask:
     """`image` is a reference by tag or digest; or `digest` and `repository` say the same. An `execution` that is tried
-    again is another: put the try's number into it. `timeout` is in seconds."""
+    again is another: put the try's number into it. `service` is one of this server's, "" for none. `timeout` is in
+    seconds."""
 
     pipeline: str
     stage: str
@@ -62,6 +64,7 @@ def ask(body: Ask, server: TheServer, who: Runner, idempotency_key: str = Header
     address = server.parts.registry.address
     reference = _reference(body, address)
     who.demand(pipeline=body.pipeline, repository=place_of(reference).removeprefix(f"{address}/"))
+    _demand_service(body.service, server, who)
     callback = None
     if body.callback is not None:
         if body.callback.secret:
@@ -100,6 +103,14 @@ async def answer(
                 pass
             approval = await run_in_threadpool(server.store.approvals.get, approval_id)
     return view(approval)
+
+
+def _demand_service(name: str, server: TheServer, who: Caller) -> None:
+    """NotFoundError for a service that is not there: whoever may know all of them is told what they are called."""
+    known = [service.name for service in server.store.services.list()]
+    if name and name not in known:
+        named = "`dockgate deploy list` names those there are" if who.limited else f"There are: {', '.join(known)}"
+        raise NotFoundError(f"there is no service {name!r}", f"{named if known else 'There is none'}. Or name none.")
 
 
 def _reference(body: Ask, registry: str) -> str:
