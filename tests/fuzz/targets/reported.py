@@ -26,7 +26,7 @@ def _findings(data: bytes) -> None:
         try:
             reports = read_findings(data, "it.json", image)
         except UsageError as error:
-            assert str(error).startswith("it.json")
+            _named(error)
             continue
         assert reports
         for one in reports:
@@ -38,11 +38,16 @@ def _vex(data: bytes) -> None:
     try:
         statements = vex.read(data, "it.json")
     except UsageError as error:
-        assert str(error).startswith("it.json")
+        _named(error)
         return
     for one in statements:
         assert one.vulnerabilities
         assert canonical.decode(Statement, canonical.encode(one)) == one
+
+
+def _named(error: UsageError) -> None:
+    """A refusal names the document."""
+    assert str(error).startswith("it.json")
 
 
 def _reports() -> Sequence[bytes]:
