@@ -90,6 +90,11 @@ SETTINGS = (
     Setting("DOCKGATE_FEED_CVSS", "", "URL of a table of CVSS vectors by CVE, in the layout of `cvss.csv.gz`."),
     Setting("DOCKGATE_EVENT_BUS", "", "The ARN of a bus of Amazon EventBridge that gets every notice, as an event."),
     Setting("DOCKGATE_SNS_TOPIC", "", "The ARN of a topic of Amazon SNS that gets every notice, as a message."),
+    Setting(
+        "DOCKGATE_ECR_QUEUE",
+        "",
+        "The ARN of a queue of Amazon SQS that gets Amazon ECR's events (`ECR Image Action`): each push starts a scan.",
+    ),
     Setting("DOCKGATE_DEBUG", "", "1 prints the traceback of an unexpected failure."),
 )
 """every variable that is read, in the order of the documentation"""
@@ -98,8 +103,8 @@ SETTINGS = (
 @dataclass(frozen=True)
 class Settings:
     """`feeds` maps a feed's name in lower case to its URL, for those that the environment names. `database_url`,
-    `token`, `public_url`, `event_bus` and `sns_topic` are "" where not set; `ca_bundle`, `tls_cert` and `tls_key` are
-    None."""
+    `token`, `public_url`, `event_bus`, `sns_topic` and `ecr_queue` are "" where not set; `ca_bundle`, `tls_cert` and
+    `tls_key` are None."""
 
     data: Path
     cache: Path
@@ -122,6 +127,7 @@ class Settings:
     proxies: tuple[str, ...] = ()
     event_bus: str = ""
     sns_topic: str = ""
+    ecr_queue: str = ""
 
     @property
     def advisories(self) -> Path:
@@ -150,6 +156,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         waiver_notice_days=_days(given, "DOCKGATE_WAIVER_NOTICE_DAYS", Settings.waiver_notice_days),
         event_bus=given.get("DOCKGATE_EVENT_BUS", ""),
         sns_topic=given.get("DOCKGATE_SNS_TOPIC", ""),
+        ecr_queue=given.get("DOCKGATE_ECR_QUEUE", ""),
         callback_hosts=tuple(given.get("DOCKGATE_CALLBACK_HOSTS", "").split()),
         feeds=tuple(
             (key.removeprefix(FEED_PREFIX).lower(), url.rstrip("/"))

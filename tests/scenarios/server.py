@@ -157,10 +157,10 @@ class ServerSystem:
             attestor=self.attestor,
         )
         self.engine = Engine(self.parts, folder, sweep_seconds=sweep_seconds, scans_abreast=64)
-        server = Server(self.parts, self.engine, self.url, _no_git, SECRET)
+        self.server = Server(self.parts, self.engine, self.url, _no_git, SECRET)
         self.web = uvicorn.Server(
             uvicorn.Config(
-                create_app(server),
+                create_app(self.server),
                 port=int(self.url.rpartition(":")[2]),
                 log_config=None,
                 access_log=False,

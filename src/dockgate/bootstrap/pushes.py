@@ -6,17 +6,21 @@ import hashlib
 import hmac
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from dockgate import pushes
+from dockgate.aws.functions.messages import Record, body
 from dockgate.bootstrap.server import Server
 from dockgate.core.adapters import Pushed, Pushes
 from dockgate.core.asking import is_qualified, qualified
 from dockgate.core.errors import DeniedError, NotFoundError, UsageError
 from dockgate.core.pipeline import REPOSITORY
+from dockgate.images.ecr import region_of
 
-OUR_OWN = "distribution"
+OUR_OWN, ECR = "distribution", "ecr"
 _DIGEST = "sha256:[0-9a-f]{64}"
 _TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _HOST = r"[A-Za-z0-9.-]+(:[0-9]{1,5})?"
@@ -44,7 +48,7 @@ def hook(server: Server, form: str, registry: str) -> Hook:
     return Hook(form, registry, url, f"Bearer {secret}", f"{scheme}://{registry.partition(':')[0]}:{secret}@{rest}")
 
 
-def arrived(server: Server, form: str, registry: str, authorization: str, body: bytes) -> None:
+def arrived(server: Server, form: str, registry: str, authorization: str, sent: bytes) -> None:
     """Takes a notification of a foreign registry, or, with `registry` "", of our own.
 
     DeniedError without its secret, or when it tells of another registry; UsageError for what is no notification;
@@ -53,14 +57,32 @@ def arrived(server: Server, form: str, registry: str, authorization: str, body: 
     known = _secret(server, form, registry) if registry else server.registry_secret
     if not _shows(authorization, known):
         raise DeniedError("the registry's notification came without our secret", "`dockgate registry hook` tells it.")
+    for one in _told(form, registry, lambda: json.loads(sent)):
+        _take(server, form, registry, one)
+
+
+def queued(server: Server, text: str) -> None:
+    """Takes an event of Amazon ECR that came by a queue, on its own or inside a message of Amazon SNS: who may put
+    messages there is for the queue to say.
+
+    UsageError for what is no such event; other events are none of our business, and nothing follows.
+    """
+    event = body(Record({"body": text}))
+    for one in _told(ECR, "", lambda: event):
+        if not region_of(one.registry):
+            raise UsageError(f"that is no event of Amazon ECR: {one.registry[:100]!r} is no registry of its")
+        _take(server, ECR, one.registry, one)
+
+
+def _told(form: str, registry: str, document: Callable[[], Any]) -> list[Pushed]:
+    """The pushes that a notification tells of."""
     try:
-        told = list(_format(form).read(json.loads(body)))
+        told = list(_format(form).read(document()))
         for one in told:
             _check(one, registry)
     except (AttributeError, KeyError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"that is no notification of {form}: {type(error).__name__}: {error}") from None
-    for one in told:
-        _take(server, form, registry, one)
+    return told
 
 
 def _take(server: Server, form: str, registry: str, pushed: Pushed) -> None:

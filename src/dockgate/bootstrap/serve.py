@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import uvicorn
 
 from dockgate.bootstrap.assemble import Services, assemble
 from dockgate.bootstrap.listening import LOOPBACK, Listening, demand_principals, listening
+from dockgate.bootstrap.polling import Poller, pollers
 from dockgate.bootstrap.server import Server
 from dockgate.config import Settings
 from dockgate.core.errors import ConflictError, UnavailableError, UsageError
@@ -73,10 +74,12 @@ def run(
         services = stack.enter_context(Services(settings, _secret(running / "registry-secret"), notify))
         server = assemble(settings, services, place.url, stack, observe, alter)
         stack.callback((running / "server.json").unlink, missing_ok=True)
-        _serve(place, apart, server, running / "server.json")
+        _serve(place, apart, server, pollers(settings, server), running / "server.json")
 
 
-def _serve(place: Listening, apart: socket.socket | None, server: Server, status: Path) -> None:
+def _serve(
+    place: Listening, apart: socket.socket | None, server: Server, queues: Sequence[Poller], status: Path
+) -> None:
     """Answers until SIGTERM or SIGINT. The engine starts only when the registry and git can reach us."""
     config = uvicorn.Config(
         create_app(server, place.beyond),
@@ -91,10 +94,21 @@ def _serve(place: Listening, apart: socket.socket | None, server: Server, status
     web = _Web(config, lambda: status.write_text(_identity(server.url)))
     server.engine.launch()
     try:
-        with _notified(apart, server) if apart else nullcontext():
+        with _notified(apart, server) if apart else nullcontext(), _polled(queues):
             web.run()
     finally:
         server.engine.close()
+
+
+@contextmanager
+def _polled(queues: Sequence[Poller]) -> Iterator[None]:
+    for poller in queues:
+        poller.start()
+    try:
+        yield
+    finally:
+        for poller in queues:
+            poller.close()
 
 
 @contextmanager

@@ -229,6 +229,35 @@ class Notifier(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of a queue. `id` is the message's own, `receipt` names this receiving of it."""
+
+    id: str
+    body: str
+    receipt: str
+
+
+class Queue(Protocol):
+    """Where others put messages for us. What is received is hidden for a while, and comes again unless it was deleted
+    by then; what came too often is set aside by the queue itself. UnavailableError when it does not answer."""
+
+    name: str
+    """for people"""
+
+    def receive(self) -> Sequence[Message]:
+        """Some messages, in no order, and any of them perhaps again. Waits a moment for the first (20 s at most)."""
+        ...
+
+    def delete(self, message: Message) -> None:
+        """It is dealt with. Does nothing when it is gone."""
+        ...
+
+    def release(self, message: Message) -> None:
+        """It comes again at once. For one that is received, and neither deleted nor released."""
+        ...
+
+
 Clock = Callable[[], datetime]
 """Now, with time zone UTC."""
 

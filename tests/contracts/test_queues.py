@@ -1,0 +1,110 @@
+"""What every queue promises."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from tests.parts import Faults
+
+from dockgate.core.adapters import Queue
+from dockgate.core.errors import UnavailableError
+from dockgate.queues.memory import MemoryQueue
+from dockgate.queues.sqs import SqsQueue
+
+ACCOUNT = "123456789012"
+KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+
+class Sqs:
+    """Moto's queue: what is received is hidden for a second unless it is told otherwise, and set aside when it came
+    twice."""
+
+    def __init__(self) -> None:
+        self.client = boto3.client("sqs", **KEYS)
+        self.dead = self.client.create_queue(QueueName="dead")["QueueUrl"]
+        answer = self.client.get_queue_attributes(QueueUrl=self.dead, AttributeNames=["QueueArn"])
+        policy = f'{{"deadLetterTargetArn": "{answer["Attributes"]["QueueArn"]}", "maxReceiveCount": 2}}'
+        attributes = {"VisibilityTimeout": "30", "RedrivePolicy": policy}
+        self.url = self.client.create_queue(QueueName="pushes", Attributes=attributes)["QueueUrl"]
+        self.queue = SqsQueue(lambda: self.client, "pushes", ACCOUNT, wait_seconds=0)
+        self.receipts: list[str] = []
+
+    def put(self, body: str) -> str:
+        return str(self.client.send_message(QueueUrl=self.url, MessageBody=body)["MessageId"])
+
+    def lapse(self, receipt: str) -> None:
+        self.client.change_message_visibility(QueueUrl=self.url, ReceiptHandle=receipt, VisibilityTimeout=0)
+
+    def set_aside(self) -> list[str]:
+        answer = self.client.receive_message(QueueUrl=self.dead)
+        return [one["Body"] for one in answer.get("Messages", [])]
+
+
+class Memory:
+    def __init__(self) -> None:
+        self.queue = MemoryQueue(most=2)
+        self.put = self.queue.put
+
+    def lapse(self, receipt: str) -> None:
+        self.queue.lapse()
+
+    def set_aside(self) -> list[str]:
+        return self.queue.dead
+
+
+@pytest.fixture(params=["memory", "sqs"])
+def there(request: pytest.FixtureRequest) -> Iterator[Any]:
+    with mock_aws():
+        yield Memory() if request.param == "memory" else Sqs()
+
+
+def test_what_is_received_is_hidden_and_comes_again_unless_it_is_deleted(there: Any) -> None:
+    queue: Queue = there.queue
+    put = there.put("one")
+    (message,) = queue.receive()
+    assert (message.id, message.body) == (put, "one")
+    assert not queue.receive()
+    there.lapse(message.receipt)
+    (again,) = queue.receive()
+    assert (again.id, again.body) == (message.id, "one")
+    for _ in range(2):
+        queue.delete(again)
+    assert not queue.receive()
+
+
+def test_what_is_given_back_comes_at_once_and_is_set_aside_when_it_came_too_often(there: Any) -> None:
+    queue: Queue = there.queue
+    there.put("bad")
+    for _ in range(2):
+        (message,) = queue.receive()
+        queue.release(message)
+    assert not queue.receive()
+    assert there.set_aside() == ["bad"]
+
+
+def test_several_come_at_once(there: Any) -> None:
+    bodies = {f"message {number}" for number in range(5)}
+    for body in bodies:
+        there.put(body)
+    found: set[str] = set()
+    for _ in range(5):
+        found |= {message.body for message in there.queue.receive()}
+    assert found == bodies
+
+
+def test_a_queue_that_is_not_there_is_told_with_what_may_be_wrong() -> None:
+    with mock_aws():
+        queue = SqsQueue(lambda: boto3.client("sqs", **KEYS), "nowhere", ACCOUNT, wait_seconds=0)
+        with pytest.raises(UnavailableError, match="the queue nowhere") as caught:
+            queue.receive()
+        assert "permissions" in caught.value.advice
+
+
+def test_the_fake_fails_where_it_is_told_to() -> None:
+    queue = MemoryQueue(fault=Faults(before_receive=[UnavailableError("no network")]))
+    queue.put("one")
+    with pytest.raises(UnavailableError):
+        queue.receive()
+    assert [message.body for message in queue.receive()] == ["one"]
