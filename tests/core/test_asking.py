@@ -12,8 +12,6 @@ from standardwebhooks import Webhook
 from dockgate.core.approvals import Approval, ApprovalState
 from dockgate.core.asking import Question, is_qualified, qualified
 from dockgate.core.callbacks import (
-    GIVE_UP,
-    LONGEST_WAIT,
     Callback,
     Delivery,
     delivery,
@@ -24,6 +22,7 @@ from dockgate.core.callbacks import (
     next_attempt,
 )
 from dockgate.core.errors import UsageError
+from dockgate.core.insisting import GIVE_UP, LONGEST_WAIT
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 TEXTS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=200)

@@ -22,7 +22,7 @@ from dockgate.bootstrap.policies import Policies
 from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
 from dockgate.builders.memory import MemoryBuilder
-from dockgate.core.adapters import Webhooks
+from dockgate.core.adapters import Notifier, Webhooks
 from dockgate.core.errors import NotFoundError, UnavailableError
 from dockgate.core.model import (
     Advisory,
@@ -111,6 +111,7 @@ class ServerSystem:
         port: int | None = None,
         sweep_seconds: float = 0.05,
         webhooks: Webhooks | None = None,
+        notifiers: Sequence[Notifier] = (),
     ) -> None:
         self.clock = Clock()
         self.url = f"http://127.0.0.1:{port or free_port()}"
@@ -144,7 +145,7 @@ class ServerSystem:
             resolve_image=self._resolve,
             webhooks=webhooks or self.webhooks,
             targets={"podman": MemoryTarget()},
-            notifiers=[self.notifier],
+            notifiers=notifiers or [self.notifier],
             advisories=lambda: self.advisories,
             policies=policy or Policies(self.store, every_rule),
             asks=partial(asked, rules=every_rule),

@@ -83,6 +83,7 @@ def test_a_lapsed_waiver_puts_what_runs_at_risk_and_blocks_its_next_deploy(serve
     until(lambda: server.get(f"/waivers/{made['waiver']['id']}")["announced_at"])
     server.clock.ahead += timedelta(days=7)
     until(lambda: server.get("/services/lapsing")["service"]["at_risk"])
+    until(lambda: key in server.notifier.notices)
     assert server.notifier.notices[key].kind == "Waiver Lapses"
     assert server.get(f"/waivers/{made['waiver']['id']}")["state"] == "Lapsed"
     assert server.runs(image)

@@ -214,7 +214,8 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell people. `key` is unique: a notifier may be handed the same notice again after a crash."""
+    """Something to tell people. `key` is unique to what happened: a notifier may be handed the same notice again, after
+    a crash, and whoever gets it twice knows it by its key."""
 
     key: str
     kind: str
@@ -224,8 +225,12 @@ class Notice:
 
 
 class Notifier(Protocol):
+    name: str
+    """the same after a restart: what was not told yet is known by it"""
+
     def notify(self, notice: Notice) -> None:
-        """Raises UnavailableError when it could not be handed on; it is then tried again later."""
+        """Raises UnavailableError when it could not be handed on. After that, and after any other error, it is handed
+        over again, less and less often, for a day."""
         ...
 
 

@@ -9,22 +9,19 @@ import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from dockgate.core import canonical
 from dockgate.core.approvals import Approval
 from dockgate.core.errors import UsageError
+from dockgate.core.insisting import again_at
 
 SETTLED = "dev.dockgate.approval.settled"
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what a secret begins with
 SECRET_BYTES = (24, 64)
 """how long a secret may be, by Standard Webhooks"""
-FIRST_WAIT = timedelta(seconds=2)
-LONGEST_WAIT = timedelta(hours=1)
-GIVE_UP = timedelta(days=1)
-"""after the first attempt"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +121,5 @@ def made_secret(known: str, approval_id: str) -> str:
 
 
 def next_attempt(failed: Delivery, now: datetime) -> datetime | None:
-    """When to try again after one more failure: twice as long after each, up to an hour, for a day. None: never.
-
-    Up to a quarter more by the delivery's id, so that those that failed at once do not all come back at once.
-    """
-    wait = min(FIRST_WAIT * 2 ** min(failed.attempts, 16), LONGEST_WAIT)
-    part = int(hashlib.sha256(f"{failed.id}/{failed.attempts}".encode()).hexdigest()[:4], 16) / 0x10000
-    following = now + wait * (1 + part / 4)
-    return following if following < datetime.fromisoformat(failed.since) + GIVE_UP else None
+    """When to try again after one more failure. None: never."""
+    return again_at(failed.id, failed.since, failed.attempts, now)

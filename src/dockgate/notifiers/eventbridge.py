@@ -22,6 +22,7 @@ class EventBridgeNotifier:
     def __init__(self, client: Callable[[], Any], bus: str) -> None:
         self._client = Lazy(client)
         self._bus = bus
+        self.name = f"the bus {bus}"
 
     def notify(self, notice: Notice) -> None:
         entry = {
@@ -30,11 +31,11 @@ class EventBridgeNotifier:
             "Detail": detail(notice, _LIMIT),
             "EventBusName": self._bus,
         }
-        with told(f"putting an event on the bus {self._bus}"):
+        with told(f"putting an event on {self.name}"):
             answer = self._client().put_events(Entries=[entry])
         if answer["FailedEntryCount"]:
             (failed,) = answer["Entries"]
             raise UnavailableError(
-                f"the bus {self._bus} took no event: {failed.get('ErrorCode')}: {failed.get('ErrorMessage')}",
+                f"{self.name} took no event: {failed.get('ErrorCode')}: {failed.get('ErrorMessage')}",
                 "Does the bus exist in this region?",
             )

@@ -8,6 +8,8 @@ from dockgate.core.adapters import Notice
 class MemoryNotifier:
     """Keeps what it was handed. `fault` is called with "before notify" and "after notify", and may raise."""
 
+    name = "memory"
+
     def __init__(self, fault: Callable[[str], None] = lambda moment: None) -> None:
         self._fault = fault
         self.handed: list[Notice] = []

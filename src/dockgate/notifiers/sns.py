@@ -20,6 +20,7 @@ class SnsNotifier:
     def __init__(self, client: Callable[[], Any], topic: str) -> None:
         self._client = Lazy(client)
         self._topic = topic
+        self.name = f"the topic {topic}"
 
     def notify(self, notice: Notice) -> None:
         request: dict[str, Any] = {
@@ -31,7 +32,7 @@ class SnsNotifier:
             request["Subject"] = subject
         if self._topic.endswith(".fifo"):
             request |= {"MessageGroupId": "dockgate", "MessageDeduplicationId": _short(notice.key)}
-        with told(f"publishing to {self._topic}"):
+        with told(f"publishing to {self.name}"):
             self._client().publish(**request)
 
 

@@ -12,8 +12,8 @@ from dockgate.core.policy import vex_authors
 from dockgate.core.stores import VexRecord, WaiverRecord
 from dockgate.core.times import moment, written
 from dockgate.core.verdict import Policy, Statement, Waiver, Waivers
+from dockgate.pipeline import telling
 from dockgate.pipeline.parts import Parts
-from dockgate.pipeline.telling import tell
 
 _log = logging.getLogger(__name__)
 
@@ -127,8 +127,8 @@ class Accepting:
         what = " ".join(
             filter(None, (waiver.vulnerability, waiver.package, waiver.rule, waiver.repository, waiver.image))
         )
-        tell(
-            self._parts.notifiers,
+        telling.put(
+            self._parts,
             Notice(
                 key=f"waiver-lapses/{waiver.id}",
                 kind="Waiver Lapses",

@@ -18,6 +18,7 @@ from dockgate.core.callbacks import delivery, made_secret
 from dockgate.core.errors import BuildError, UsageError
 from dockgate.core.pipeline import Action, ActionKey, ActionType, Pipeline
 from dockgate.core.stores import PushedImage, Scan, Store
+from dockgate.pipeline import telling
 from dockgate.pipeline.judging import Judging
 from dockgate.pipeline.parts import Parts
 from dockgate.pipeline.wishes import policy_for
@@ -196,14 +197,15 @@ class Actions:
         """The message that the reference solution sends to its topic, without the token: that is for `approval
         show`."""
         pipeline, stage, action = approval.id.split("/")[:3]
-        self._judging.tell(
+        telling.put(
+            self._parts,
             Notice(
                 key=f"approval/{approval.id}",
                 kind="Approval Needed",
                 title=f"{pipeline}: {stage}/{action} waits for a verdict on {approval.repository}",
                 body=approval.custom_data,
                 detail={"approval": approval.id, "image": approval.image, "expires": approval.expires_at},
-            )
+            ),
         )
 
 

@@ -46,6 +46,7 @@ class Step(StrEnum):
     REJUDGE = "rejudge"
     ACCEPT = "accept"
     ANNOUNCE = "announce"
+    TELL = "tell"
     PUT_SERVICE = "put-service"
     PUT_POLICY = "put-policy"
     REMOVE_POLICY = "remove-policy"

@@ -5,6 +5,7 @@ import hmac
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from dbos import DBOS
@@ -29,6 +30,7 @@ from dockgate.pipeline.effects import Effects, Observer, Step, unobserved
 from dockgate.pipeline.flows import Flows
 from dockgate.pipeline.parts import Parts
 from dockgate.pipeline.scans import ABREAST
+from dockgate.pipeline.telling import tell_due
 from dockgate.pipeline.trying import Trying
 
 SWEEP_SECONDS = 2.0
@@ -36,6 +38,8 @@ UNSTICK_EVERY = 5
 CONVERGE_EVERY = 5
 PURGE_EVERY = 30
 """in sweeps"""
+LEAST_NOTICE_DAYS = 2
+"""how long notices are kept at least: those that failed are tried again for a day"""
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +84,10 @@ class Engine:
                 ],
                 [("services", CONVERGE_EVERY, self._sweep_services)],
                 [("attestations", UNSTICK_EVERY, self._sweep_attestations)],
+                *(
+                    [(f"notices to {one.name}", 1, partial(tell_due, parts, self._effects, one))]
+                    for one in parts.notifiers
+                ),
             )
         ]
         self._sweepers.append(threading.Thread(target=self._deliveries.work, name="callbacks", daemon=True))
@@ -375,7 +383,9 @@ class Engine:
                 _log.warning("%s has not the tasks it should have: %s", service.name, error)
 
     def _sweep_old_rows(self) -> None:
-        self._effects.run(Step.PURGE, self._store.approvals.purge, self._parts.ago(self._parts.keep_days))
+        days = self._parts.keep_days
+        self._effects.run(Step.PURGE, self._store.approvals.purge, self._parts.ago(days))
+        self._effects.run(Step.PURGE, self._store.notices.purge, self._parts.ago(max(days, LEAST_NOTICE_DAYS)))
 
 
 def _same(left: str, right: str) -> bool:

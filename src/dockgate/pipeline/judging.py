@@ -10,13 +10,13 @@ from dockgate.core.approvals import Approval, answer_waiting
 from dockgate.core.deploy import Service
 from dockgate.core.errors import DatabaseError, DefinitionError, DeployError, NotFoundError
 from dockgate.core.model import Inventory, Slice
+from dockgate.core.notices import tellings
 from dockgate.core.policy import baselines as baselines_of
 from dockgate.core.policy import label, of_rules, parted
 from dockgate.core.stores import Scan, ScanState
 from dockgate.core.verdict import Case, Policy, Status, Verdict, Waiver
 from dockgate.pipeline.accepting import Accepting
 from dockgate.pipeline.parts import Parts
-from dockgate.pipeline.telling import tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,18 +262,17 @@ class Judging:
         return self._parts.store.services.deployed_by(service.name)
 
     def _mark(self, service: Service, image: str, objections: str) -> None:
+        """An image may be at risk, out of it, and at risk again: each time has its own deadline, and its own notice."""
         until = self._parts.later(self._parts.risk_days * 86400) if objections else ""
-        self._parts.store.services.at_risk(service.name, objections, until)
-        if objections and not service.at_risk:
-            self.tell(
-                Notice(
-                    key=f"at-risk/{service.name}/{image}",
-                    kind="Service At Risk",
-                    title=f"{service.name} runs an image that would no longer be approved",
-                    body=f"{objections}\nIt keeps running. Its next deploy is blocked; replace it before {until}.",
-                    detail={"service": service.name, "image": image, "until": until},
-                )
-            )
+        notice = Notice(
+            key=f"at-risk/{service.name}/{image}/{until}",
+            kind="Service At Risk",
+            title=f"{service.name} runs an image that would no longer be approved",
+            body=f"{objections}\nIt keeps running. Its next deploy is blocked; replace it before {until}.",
+            detail={"service": service.name, "image": image, "until": until},
+        )
+        told = tellings(notice, self._parts.notifiers, self._parts.now())
+        self._parts.store.services.at_risk(service.name, objections, until, told)
 
     def _database(self) -> str:
         """The digest of the advisory database as it stands now, "" when there is none."""
@@ -302,9 +301,6 @@ class Judging:
         newest = next((record.digest for record in records if record.policy == verdict.policy), "")
         if not newest or _said(self._images.verdict(newest)) != _said(verdict):
             self._images.add_verdict(verdict, case, f"renewed/{newest or f'{verdict.image}/{verdict.policy}'}")
-
-    def tell(self, notice: Notice) -> None:
-        tell(self._parts.notifiers, notice)
 
 
 def _said(verdict: Verdict) -> tuple[object, ...]:

@@ -1,18 +1,51 @@
-"""Telling people."""
+"""Telling people: a notice is written down, then handed to each notifier until that takes it."""
 
 import logging
-from collections.abc import Iterable
+from functools import partial
 
 from dockgate.core.adapters import Notice, Notifier
 from dockgate.core.errors import DockgateError
+from dockgate.core.insisting import again_at
+from dockgate.core.notices import Telling, tellings
+from dockgate.pipeline.effects import Effects, Step
+from dockgate.pipeline.parts import Parts, text
+
+AT_ONCE = 100
+"""notices that are read at once"""
 
 _log = logging.getLogger(__name__)
 
 
-def tell(notifiers: Iterable[Notifier], notice: Notice) -> None:
-    """Hands the notice to every notifier. One that fails keeps none of the others, and nothing else, from going on."""
-    for notifier in notifiers:
-        try:
-            notifier.notify(notice)
-        except DockgateError as error:
-            _log.warning("%s was not told: %s", notice.key, error)
+def put(parts: Parts, notice: Notice) -> None:
+    """Writes down that every notifier is to be told; once for each key."""
+    parts.store.notices.put(tellings(notice, parts.notifiers, parts.now()))
+
+
+def tell_due(parts: Parts, effects: Effects, notifier: Notifier) -> None:
+    """Hands over what this notifier is to be told by now. What fails, however it fails, keeps nothing else."""
+    for telling in parts.store.notices.due(notifier.name, parts.now(), AT_ONCE):
+        effects.run(Step.TELL, partial(_tell, parts, notifier, telling))
+
+
+def _tell(parts: Parts, notifier: Notifier, telling: Telling) -> None:
+    try:
+        notifier.notify(telling.notice)
+    except DockgateError as error:
+        _failed(parts, telling, error.whole)
+    except Exception as error:
+        _log.warning("the notifier %s failed by a fault of ours", notifier.name, exc_info=error)
+        _failed(parts, telling, f"{type(error).__name__}: {error}")
+    else:
+        parts.store.notices.told(telling.key, telling.notifier, parts.now())
+
+
+def _failed(parts: Parts, telling: Telling, error: str) -> None:
+    now = parts.clock()
+    following = again_at(telling.key, telling.since, telling.attempts, now)
+    next_at = text(following) if following else ""
+    parts.store.notices.failed(telling.key, telling.notifier, telling.attempts + 1, error, next_at)
+    if following is None:
+        said = "%s was never told of %s (%s), and is not any more: %s"
+        _log.error(said, telling.notifier, telling.key, telling.title, error)
+    else:
+        _log.warning("%s was not told of %s, and is at %s: %s", telling.notifier, telling.key, next_at, error)

@@ -20,6 +20,7 @@ from dockgate.store.executions import SqlExecutions
 from dockgate.store.images import SqlImages
 from dockgate.store.logs import FileLogs
 from dockgate.store.migrations import migrate
+from dockgate.store.notices import SqlNotices
 from dockgate.store.people import SqlPrincipals, SqlTokens
 from dockgate.store.pipelines import SqlPipelines, SqlRepositories
 from dockgate.store.policies import SqlPolicies
@@ -73,6 +74,7 @@ def open_store(folder: Path, url: str | None = None) -> OpenStore:
         deliveries=SqlDeliveries(database),
         attestations=SqlAttestations(database),
         reports=SqlReports(database),
+        notices=SqlNotices(database),
         services=SqlServices(database),
         waivers=SqlWaivers(database),
         vex=SqlVex(database),

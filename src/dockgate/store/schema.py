@@ -3,6 +3,8 @@
 `seq` is the order in which rows came. A change here needs a revision in `migrations/versions`; a test compares the two.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     Boolean,
     Column,
@@ -158,6 +160,25 @@ deliveries = Table(
 )
 """Answers by callback: the outbox, written in the transaction that settles. `next_at` is "" when nothing is due."""
 Index(None, deliveries.c.next_at)
+
+notices = Table(
+    "notices",
+    metadata,
+    _words("key", primary_key=True),
+    _words("notifier", primary_key=True),
+    _words("kind"),
+    _words("title"),
+    _words("body"),
+    Column("detail", Json(dict[str, Any]), nullable=False),
+    _words("since"),
+    Column("attempts", Integer, nullable=False),
+    _words("next_at"),
+    _words("told_at"),
+    _words("last_error"),
+)
+"""What each notifier is to be told: the outbox of notices. `next_at` is "" when nothing is due."""
+Index(None, notices.c.notifier, notices.c.next_at)
+Index(None, notices.c.since)
 
 attestations = Table(
     "attestations",

@@ -8,6 +8,8 @@ from sqlalchemy import Connection, func, insert, or_, select, update
 from dockgate.core.canonical import encode
 from dockgate.core.deploy import Service, TaskDefinition
 from dockgate.core.errors import NotFoundError
+from dockgate.core.notices import Telling
+from dockgate.store import notices
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.schema import services, task_definitions
@@ -88,11 +90,13 @@ class SqlServices:
             connection.execute(change.values(desired_count=desired_count))
             return _need(connection, service)
 
-    def at_risk(self, service: str, reason: str, until: str) -> None:
+    def at_risk(self, service: str, reason: str, until: str, tellings: Sequence[Telling] = ()) -> None:
         with self._database.write() as connection:
             present = _need(connection, service)
             if reason and present.at_risk:
                 until = present.at_risk_until
+            elif reason:
+                notices.write(connection, tellings)
             change = update(services).where(services.c.name == service)
             connection.execute(change.values(at_risk=reason, at_risk_until=until))
 

@@ -12,6 +12,7 @@ from dockgate.core.stores.events import Events, Repositories
 from dockgate.core.stores.executions import Blobs, Executions, Logs, Pipelines
 from dockgate.core.stores.images import Images, PushedImage, ReportRecord, Reports, Scan, ScanState, VerdictRecord
 from dockgate.core.stores.judging import Policies, Vex, VexRecord, WaiverRecord, Waivers
+from dockgate.core.stores.notices import Notices
 from dockgate.core.stores.people import Audit, Principals, Tokens
 from dockgate.core.stores.services import Services
 
@@ -25,6 +26,7 @@ __all__ = [
     "Executions",
     "Images",
     "Logs",
+    "Notices",
     "Pipelines",
     "Policies",
     "Principals",
@@ -59,6 +61,7 @@ class Store:
     deliveries: Deliveries
     attestations: Attestations
     reports: Reports
+    notices: Notices
     services: Services
     waivers: Waivers
     vex: Vex

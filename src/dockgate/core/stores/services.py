@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from dockgate.core.deploy import Service, TaskDefinition
+from dockgate.core.notices import Telling
 
 
 class Services(Protocol):
@@ -40,6 +41,7 @@ class Services(Protocol):
 
     def scale(self, service: str, desired_count: int) -> Service: ...
 
-    def at_risk(self, service: str, reason: str, until: str) -> None:
-        """ "" and "" clear it. A deadline that stands is kept while the service stays at risk."""
+    def at_risk(self, service: str, reason: str, until: str, tellings: Sequence[Telling] = ()) -> None:
+        """ "" and "" clear it. A deadline that stands is kept while the service stays at risk. `tellings` are put when
+        it comes to be at risk, not while it stays so."""
         ...
