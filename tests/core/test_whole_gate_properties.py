@@ -11,7 +11,7 @@ from tests.core.test_gate_properties import advisories, coverage, every_way, inv
 
 from dockgate.core import canonical, cases, gate
 from dockgate.core.match import with_versions
-from dockgate.core.model import Advisory, Cve, Distribution, Slice, Unread
+from dockgate.core.model import Advisory, Cve, Distribution, Rating, Severity, Slice, Unread
 from dockgate.core.policy import of_rules
 from dockgate.core.verdict import Case, Policy, Statement, Status, Verdict, VexStatus, Waiver, Waivers
 from dockgate.definitions.policy import in_full
@@ -20,7 +20,7 @@ counts = st.integers(0, 2)
 selection: Mapping[str, st.SearchStrategy[Any]] = {
     "scope": st.sampled_from(("image", "base", "own")),
     "only_fixable": st.booleans(),
-    "grace_days": st.sampled_from((0, 3, 300)),
+    "grace_days": st.sampled_from((0, 3, 300, {"HIGH": 300})),
     "grace_from": st.sampled_from(("advisory", "fix")),
     "baseline": st.sampled_from(("none", "running", "approved")),
 }
@@ -34,7 +34,9 @@ def _with(**given: Any) -> st.SearchStrategy[dict[str, Any]]:
 
 
 SETTINGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
-    "max_findings": st.fixed_dictionaries({"HIGH": counts}, optional={"LOW": counts, "total": counts, **selection}),
+    "max_findings": st.fixed_dictionaries(
+        {"HIGH": counts}, optional={"CRITICAL": counts, "LOW": counts, "total": counts, **selection}
+    ),
     "exploited": _with(past_due=True),
     "epss": st.builds(lambda chosen, how: {**chosen, "score": 0.5, "unscored": how}, limits, unscored),
     "cvss": st.builds(lambda chosen, how: {**chosen, "score": 7, "unscored": how}, limits, unscored),
@@ -104,6 +106,7 @@ cves = st.lists(
     st.builds(
         Cve,
         st.sampled_from(("CVE-2024-0", "CVE-2024-1", "CVE-2024-2")),
+        st.sampled_from((None, Rating("cve", Severity.CRITICAL, 9.1), Rating("cve", Severity.LOW, 3.1))),
         exploited=st.sampled_from(("", "2026-01-01")),
         due=st.sampled_from(("", "2026-01-22", "2027-01-01")),
         epss=st.sampled_from((-1.0, 0.1, 0.9)),
@@ -171,6 +174,11 @@ def test_a_waiver_never_rejects_what_was_approved(case: Case, more: Waivers) -> 
         assert look(replace(case, waivers=both)) is Status.APPROVED
 
 
+def _scored(policy: Policy) -> bool:
+    """Whether it lets nothing pass for want of a score."""
+    return all(one.get("unscored") != "ignore" for uses in policy.rules.values() for one in uses)
+
+
 def _less(case: Case) -> list[Case]:
     """The case after something was lost: a feed, a part of one, its age; a file; the scan; a baseline. Not what the
     policy knowingly lets pass when it is missing."""
@@ -182,10 +190,15 @@ def _less(case: Case) -> list[Case]:
         replace(consulted, coverage=(), advisories=()),
         replace(consulted, coverage=tuple(replace(one, complete=False, names=()) for one in consulted.coverage)),
     ]
+    rates = {"reference_2022"} & case.policy.rules.keys()  # counts what is rated, as the reference solution does
+    unrated = tuple(replace(row, ratings=()) for row in consulted.advisories)
+    unlisted = tuple(replace(cve, rating=None) for cve in consulted.cves)
+    rated = [replace(consulted, cves=unlisted), replace(consulted, advisories=unrated, cves=unlisted)]
     old = replace(consulted, coverage=tuple(replace(one, checked_at="") for one in consulted.coverage))
     torn = tuple(replace(one, unread=(*one.unread, Unread("var/lib/x", "It is gone."))) for one in case.inventories)
     return [
         *(replace(case, consulted=one) for one in lost if "uncovered" not in passes),
+        *(replace(case, consulted=one) for one in rated if not rates and _scored(case.policy)),
         replace(case, consulted=old),
         *([replace(case, inventories=torn)] if "unread" not in passes else []),
         replace(case, inventories=(), unscanned="The layer is broken."),

@@ -14,7 +14,7 @@ SELECTION = {
     "grace_days": 0,
     "grace_from": "advisory",
     "baseline": "none",
-    "untriaged_counts_as": "HIGH",
+    "untriaged_counts_as": "any",
 }
 EVIDENCE = {
     "unread": "undetermined",
@@ -35,6 +35,7 @@ def test_the_default_policy_has_the_designs_numbers() -> None:
                 "LOW": 15,
                 **SELECTION,
                 "only_fixable": True,
+                "untriaged_counts_as": "HIGH",
                 "action": "reject",
             },
         ),

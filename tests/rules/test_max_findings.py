@@ -1,9 +1,12 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.core.gating import NOW, inventory, package
 
 from dockgate.core.errors import DefinitionError
+from dockgate.core.gate import untriaged_as
 from dockgate.core.model import FIX_NOT_TOLD, Finding, Matches, Rating, Severity, Undetermined
 from dockgate.core.ports import Facts
 from dockgate.core.verdict import Breach
@@ -90,10 +93,11 @@ def test_counts_that_do_not_say_whether_there_is_a_fix_are_undetermined_where_th
 
 def test_counts_of_an_unknown_severity_may_be_any_of_those_not_told() -> None:
     assert counted({"": 2}, LOW=2, HIGH=2) == []
-    said = counted({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, LOW=1)
+    said = counted({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, LOW=1, untriaged_counts_as="HIGH")
     assert [one[:2] for one in said] == ["? ", "? "]
     assert "may count as HIGH" in said[0]
     assert "may count as LOW" in said[1]
+    assert len(counted({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, LOW=1)) == 4
     assert counted({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, untriaged_counts_as="UNTRIAGED") == []
 
 
@@ -113,8 +117,48 @@ def test_findings_of_which_no_fix_is_told_may_have_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "counts_as"),
-    [({"CRITICAL": 0}, "CRITICAL"), ({"LOW": 3}, "LOW"), ({"HIGH": 0, "CRITICAL": 0}, "HIGH"), ({"total": 9}, "HIGH")],
+    ("limits", "counts_as", "sure"),
+    [
+        ({"CRITICAL": 0}, "any", "CRITICAL"),
+        ({"LOW": 3}, "any", "LOW"),
+        ({"HIGH": 0, "CRITICAL": 0}, "any", "HIGH"),
+        ({"total": 9}, "any", "HIGH"),
+        ({"CRITICAL": 0, "UNTRIAGED": 9}, "UNTRIAGED", "UNTRIAGED"),
+        ({"CRITICAL": 0, "untriaged_counts_as": "LOW"}, "LOW", "LOW"),
+    ],
 )
-def test_a_finding_whose_rating_is_lost_falls_out_of_no_limit(limits: dict[str, object], counts_as: str) -> None:
-    assert RULE.settings(limits)["untriaged_counts_as"] == counts_as
+def test_a_finding_whose_rating_is_lost_falls_out_of_no_limit(
+    limits: dict[str, object], counts_as: str, sure: str
+) -> None:
+    settings = RULE.settings(limits)
+    assert settings["untriaged_counts_as"] == counts_as
+    assert untriaged_as(settings) == sure
+
+
+ratings = st.lists(st.sampled_from(Severity), max_size=6)
+
+
+@given(
+    ratings,
+    st.sets(st.integers(0, 5)),
+    st.dictionaries(st.sampled_from([*Severity, "total"]), st.integers(0, 3), min_size=1),
+    st.sampled_from((0, 30, {"HIGH": 30, "LOW": 3}, {"CRITICAL": 3, "HIGH": 3, "UNTRIAGED": 99})),
+)
+def test_a_rating_that_is_lost_never_approves(
+    rated: list[Severity], lost: set[int], limits: dict[str, int], grace: object
+) -> None:
+    """Under limits that do not say what UNTRIAGED is."""
+    limits.pop(Severity.UNTRIAGED, None)
+    settings = RULE.settings({**(limits or {"CRITICAL": 0}), "grace_days": grace})
+
+    def said(severities: list[Severity]) -> int:
+        found = [
+            replace(finding(severity, identity=f"CVE-2024-{number}"), published="2026-11-20T00:00:00Z")
+            for number, severity in enumerate(severities)
+        ]
+        facts = Facts(inventory(package("a")), Matches(tuple(found), ()), (), NOW)
+        return len(list(RULE.judge(facts, settings)))
+
+    fewer = [Severity.UNTRIAGED if at in lost else severity for at, severity in enumerate(rated)]
+    if said(rated):
+        assert said(fewer)

@@ -9,7 +9,7 @@ from dockgate.core.commands import commands
 from dockgate.core.errors import DefinitionError
 from dockgate.core.match import Matcher
 from dockgate.core.model import Coverage, Finding, Inventory, Severity, Undetermined
-from dockgate.core.policy import COUNTING_RULE, REFERENCE_APPROVED, REFERENCE_RULE, action_of
+from dockgate.core.policy import ANY, COUNTING_RULE, REFERENCE_APPROVED, REFERENCE_RULE, action_of
 from dockgate.core.ports import Ecosystem, Facts, Known, Matching, Rule, known_as
 from dockgate.core.remedy import find_remedy
 from dockgate.core.reported import ReportedMatcher
@@ -273,9 +273,17 @@ def counted_as(finding: Finding, settings: Mapping[str, object]) -> Severity | N
     """The severity a finding counts as under `max_findings` settings, None when it does not count."""
     if settings.get("only_fixable") and not finding.fixed:
         return None
-    if finding.severity is Severity.UNTRIAGED:
-        return Severity(str(settings.get("untriaged_counts_as", Severity.UNTRIAGED)))
-    return finding.severity
+    return untriaged_as(settings) if finding.severity is Severity.UNTRIAGED else finding.severity
+
+
+def untriaged_as(settings: Mapping[str, object]) -> Severity:
+    """The severity that UNTRIAGED counts as for certain: where the settings leave it open, as HIGH where that has a
+    limit or nothing has, else as the worst that has one. As what it may count besides is for the rule to doubt."""
+    said = settings.get("untriaged_counts_as", Severity.UNTRIAGED)
+    if said != ANY:
+        return Severity(str(said))
+    limited = [severity for severity in Severity if severity.value in settings]
+    return Severity.HIGH if Severity.HIGH in limited or not limited else limited[0]
 
 
 def _counts(findings: Sequence[Finding], settings: Mapping[str, object], unnamed: Mapping[str, int]) -> dict[str, int]:

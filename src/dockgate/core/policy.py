@@ -11,6 +11,8 @@ from dockgate.core.verdict import Policy, RuleAction, Settings
 
 COUNTING_RULE = "max_findings"
 """the rule whose settings say how findings are counted"""
+ANY = "any"
+"""what UNTRIAGED counts as where a policy does not say: it may be any severity"""
 VEX_RULE = "vex"
 """the rule whose settings say whose VEX statements are believed"""
 REFERENCE_RULE = "reference_2022"

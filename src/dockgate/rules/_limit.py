@@ -27,14 +27,17 @@ def judge(
     said = [(finding, has(finding)) for _, finding in selected.findings]
     found = [finding for finding, yes in said if yes]
     most = int(str(settings["max"]))
-    doubted = [finding for _, finding in selected.doubted if has(finding) is not False]
+    doubted = [finding for finding in selected.more if has(finding) is not False]
     unknown = [finding for finding, yes in said if yes is None]
     if len(found) > most:
         message = f"{selected.of(len(found), noun)} {what}, at most {most} allowed"
         yield selected.say(rule, message, found, allowed=-1 if doubted or unknown else most)
     if len(found) + len(unknown) + len(doubted) > most:
         yield from _doubts(unknown, f"is {what} is not known: nobody has said")
-        yield from _doubts(doubted, f"has a fix, {facts.source} does not say, and only those count")
+        unfixed = [finding for finding in doubted if settings["only_fixable"] and not finding.fixed]
+        unrated = [finding for finding in doubted if finding not in unfixed]
+        yield from _doubts(unfixed, f"has a fix, {facts.source} does not say, and only those count")
+        yield from _doubts(unrated, "counts is not known: its grace is by severity, and nobody has said how severe")
 
 
 def _doubts(findings: list[Finding], why: str) -> Iterator[Undetermined]:

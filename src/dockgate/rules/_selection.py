@@ -1,9 +1,10 @@
 """Which findings a rule counts: the selection that every rule about findings has, with the same settings.
 
 `scope` image, base or own; `only_fixable`; `grace_days`, a number or one by severity, counted from the advisory's or
-the fix's date (`grace_from`); `baseline` none, running or approved; `untriaged_counts_as` a severity. What is not known
-never makes a finding count less: without its date it has no grace, without a baseline it is new, and where nobody knows
-which layers are the base image's, it is of own layers and may be of the base image.
+the fix's date (`grace_from`); `baseline` none, running or approved; `untriaged_counts_as` a severity, or any. What is
+not known never makes a finding count less: without its date it has no grace, without a baseline it is new, and where
+nobody knows which layers are the base image's, it is of own layers and may be of the base image. Without a severity it
+may be of any, unless the policy says of which.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from dockgate.core.gate import counted_as
+from dockgate.core.gate import counted_as, untriaged_as
 from dockgate.core.model import FIX_NOT_TOLD, Finding, Severity, Undetermined
+from dockgate.core.policy import ANY
 from dockgate.core.ports import Facts, known_as
 from dockgate.core.times import moment
 from dockgate.core.verdict import Breach
@@ -22,8 +24,9 @@ SEVERITIES = tuple(severity.value for severity in Severity)
 KEYS = ("scope", "only_fixable", "grace_days", "grace_from", "baseline", "untriaged_counts_as")
 _SCOPES = ("image", "base", "own")
 _DATES = ("advisory", "fix")
-_ANY = "none"
-_BASELINES = (_ANY, "running", "approved")
+_COUNTS_AS = (*SEVERITIES, ANY)
+_NONE = "none"
+_BASELINES = (_NONE, "running", "approved")
 _CLOCK_SKEW = timedelta(days=1)
 _MOST_DAYS = 36_500
 _DAYS: Mapping[str, Any] = {"type": "number", "minimum": 0, "maximum": _MOST_DAYS}
@@ -39,33 +42,40 @@ SCHEMA: Mapping[str, Any] = {
     },
     "grace_from": {"enum": list(_DATES)},
     "baseline": {"enum": list(_BASELINES)},
-    "untriaged_counts_as": {"enum": list(SEVERITIES)},
+    "untriaged_counts_as": {"enum": list(_COUNTS_AS)},
 }
 
 
-def settings(given: Mapping[str, object], untriaged: Severity = Severity.HIGH) -> dict[str, object]:
+def settings(given: Mapping[str, object], untriaged: str = ANY) -> dict[str, object]:
     """The selection's settings in full. Raises DefinitionError."""
     return {
         "scope": one_of("scope", given.get("scope", _SCOPES[0]), _SCOPES),
         "only_fixable": boolean("only_fixable", given.get("only_fixable", False)),
         "grace_days": _grace(given.get("grace_days", 0)),
         "grace_from": one_of("grace_from", given.get("grace_from", _DATES[0]), _DATES),
-        "baseline": one_of("baseline", given.get("baseline", _ANY), _BASELINES),
-        "untriaged_counts_as": one_of("untriaged_counts_as", given.get("untriaged_counts_as", untriaged), SEVERITIES),
+        "baseline": one_of("baseline", given.get("baseline", _NONE), _BASELINES),
+        "untriaged_counts_as": one_of("untriaged_counts_as", given.get("untriaged_counts_as", untriaged), _COUNTS_AS),
     }
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
     """The findings that count, worst first, each with the severity it counts as. `words` describe them in a message:
-    " in own layers". `doubt` is why they may yet be too many, "" where they are just those. `doubted` would count too
-    if they had a fix, of which another scanner says nothing."""
+    " in own layers". `doubt` is why they may yet be too many, "" where they are just those. `doubted` would count too,
+    as that severity, if they had a fix, or were so severe, of which nobody says anything."""
 
     findings: tuple[tuple[Severity, Finding], ...]
     doubted: tuple[tuple[Severity, Finding], ...]
     words: str
     new: bool
     doubt: str
+
+    @property
+    def more(self) -> tuple[Finding, ...]:
+        """Those that are doubted and do not count in any case, each once."""
+        sure = {_place(finding) for _, finding in self.findings}
+        found = {_place(finding): finding for _, finding in self.doubted}
+        return tuple(finding for place, finding in found.items() if place not in sure)
 
     def of(self, count: int, noun: str) -> str:
         """ "3 new HIGH findings in own layers"."""
@@ -88,24 +98,44 @@ def select(facts: Facts, settings: Mapping[str, object]) -> Selected:
     doubt = ""
     if scope == "base" and not known_base:
         words, doubt = "", "It is not known which layers are the base image's, and the whole image has too much"
-    new = settings["baseline"] != _ANY
+    new = settings["baseline"] != _NONE
     place = scope if known_base else "image"
-    findings = tuple(_counting(facts, settings, place))
-    doubted: tuple[tuple[Severity, Finding], ...] = ()
-    if settings["only_fixable"] and facts.reported:
-        every = _counting(facts, {**settings, "only_fixable": False}, place)
-        doubted = tuple((severity, finding) for severity, finding in every if _may_be_fixed(finding, facts))
+    held = facts.matches.findings
+    findings = tuple(_counting(held, facts, settings, place))
+    doubted = tuple(_doubted(held, facts, settings, place))
     return Selected(findings, doubted, words, new, doubt)
+
+
+def _doubted(
+    held: Sequence[Finding], facts: Facts, settings: Mapping[str, object], scope: str
+) -> Iterator[tuple[Severity, Finding]]:
+    """What may count beyond what does, once for each severity that it may count as."""
+    sure, open_ = settings, settings["untriaged_counts_as"] == ANY
+    if settings["only_fixable"] and facts.reported:
+        settings = {**settings, "only_fixable": False}
+        unfixed = [finding for finding in held if _may_be_fixed(finding, facts)]
+        yield from _counting(unfixed, facts, settings, scope)
+        held = [finding for finding in held if finding.fixed or _may_be_fixed(finding, facts)]
+    untriaged = [finding for finding in held if open_ and finding.severity is Severity.UNTRIAGED]
+    for severity in Severity if untriaged else ():
+        if severity not in (Severity.UNTRIAGED, untriaged_as(sure)):
+            yield from _counting(untriaged, facts, {**settings, "untriaged_counts_as": severity}, scope)
+
+
+def _place(finding: Finding) -> tuple[str, str, str]:
+    return finding.id, finding.package.purl, finding.package.path
 
 
 def _may_be_fixed(finding: Finding, facts: Facts) -> bool:
     return finding.note == FIX_NOT_TOLD or ("fixed" in facts.untold and not finding.fixed)
 
 
-def _counting(facts: Facts, settings: Mapping[str, object], scope: str) -> Iterator[tuple[Severity, Finding]]:
+def _counting(
+    found: Sequence[Finding], facts: Facts, settings: Mapping[str, object], scope: str
+) -> Iterator[tuple[Severity, Finding]]:
     held = facts.known.get(str(settings["baseline"]), frozenset())
     now = datetime.fromisoformat(facts.now)
-    for finding in facts.matches.findings:
+    for finding in found:
         severity = counted_as(finding, settings)
         if severity is None or known_as(finding) in held:
             continue

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dockgate.core.errors import DefinitionError
+from dockgate.core.gate import untriaged_as
 from dockgate.core.model import Finding, Severity, Undetermined
-from dockgate.core.policy import COUNTING_RULE
+from dockgate.core.policy import ANY, COUNTING_RULE
 from dockgate.core.ports import Facts, Rule
 from dockgate.core.verdict import Breach
 from dockgate.rules import _selection
@@ -18,8 +19,9 @@ _LIMITS = (*SEVERITIES, _TOTAL)
 
 
 class MaxFindings:
-    """Settings: a limit per severity and `total`, and the selection; `untriaged_counts_as` is UNTRIAGED itself or HIGH
-    where that has a limit, else the worst severity that has one."""
+    """Settings: a limit per severity and `total`, and the selection. What UNTRIAGED counts as unless the policy says:
+    itself where that has a limit; else HIGH, or where that has none the worst severity that has one, and what would
+    break another limit is undetermined."""
 
     name = COUNTING_RULE
     always: Mapping[str, object] | None = None
@@ -34,7 +36,7 @@ class MaxFindings:
         limits = {key: whole(key, given[key], least=0) for key in _LIMITS if key in given}
         if not limits:
             raise DefinitionError(f"max_findings: no limit given; it needs one or more of: {', '.join(_LIMITS)}")
-        default = _untriaged(limits)
+        default = Severity.UNTRIAGED.value if Severity.UNTRIAGED in limits else ANY
         selection = _selection.settings(given, default)
         untriaged = selection["untriaged_counts_as"]
         if Severity.UNTRIAGED in limits and untriaged != Severity.UNTRIAGED:
@@ -62,46 +64,40 @@ class MaxFindings:
                 allowed = -1 if doubted[severity] else max(limit - most, -1)
                 yield selected.say(self.name, message, findings, allowed)
             elif (count := len(findings) + most + doubted[severity]) > limit:
-                yield _doubt(severity.value, count, limit, facts.source)
+                yield _doubt(severity.value, count, limit, facts)
         total = settings.get(_TOTAL)
         if isinstance(total, int):
             counted = 0 if settings["only_fixable"] else sum(facts.unnamed.values())
             if (count := len(selected.findings) + counted) > total:
                 message = f"{selected.of(count, 'finding')} in total, at most {total} allowed"
-                allowed = -1 if selected.doubted else max(total - sum(facts.unnamed.values()), -1)
+                allowed = -1 if selected.more else max(total - sum(facts.unnamed.values()), -1)
                 yield selected.say(self.name, message, [finding for _, finding in selected.findings], allowed)
-            elif (count := len(selected.findings) + len(selected.doubted) + sum(facts.unnamed.values())) > total:
-                yield _doubt("any", count, total, facts.source)
+            elif (count := len(selected.findings) + len(selected.more) + sum(facts.unnamed.values())) > total:
+                yield _doubt("any", count, total, facts)
 
 
 RULE: Rule = MaxFindings()
-
-
-def _untriaged(limits: Mapping[str, int]) -> Severity:
-    """What UNTRIAGED counts as unless the policy says: itself or HIGH where that has a limit, else the worst that has
-    one. A finding whose rating was lost must not fall out of every limit."""
-    worst = next((severity for severity in Severity if severity in limits), Severity.HIGH)
-    return next((severity for severity in (Severity.UNTRIAGED, Severity.HIGH) if severity in limits), worst)
 
 
 def _unnamed(severity: Severity, unnamed: Mapping[str, int], settings: Mapping[str, object]) -> tuple[int, int]:
     """How many of the findings that were only counted count as this severity: at least, at most."""
     most = unnamed.get(severity, 0)
     least = 0 if settings.get("only_fixable") else most
-    untriaged = settings.get("untriaged_counts_as")
-    if severity is Severity.UNTRIAGED and untriaged != severity:
-        return 0, 0
-    if untriaged == severity and severity is not Severity.UNTRIAGED:
-        told = unnamed.get(Severity.UNTRIAGED, 0)
-        least, most = least + (0 if settings.get("only_fixable") else told), most + told
-    if severity in (Severity.LOW, Severity.INFORMATIONAL, untriaged):
+    untriaged, any_ = untriaged_as(settings), settings.get("untriaged_counts_as") == ANY
+    if severity is Severity.UNTRIAGED:
+        return (least, most + unnamed.get("", 0)) if untriaged is severity else (0, 0)
+    told = unnamed.get(Severity.UNTRIAGED, 0)
+    if untriaged is severity:
+        least += 0 if settings.get("only_fixable") else told
+    if untriaged is severity or any_:
+        most += told
+    if untriaged is severity or any_ or severity in (Severity.LOW, Severity.INFORMATIONAL):
         most += unnamed.get("", 0)
     return least, most
 
 
-def _doubt(severity: str, most: int, limit: int, source: str) -> Undetermined:
-    return Undetermined(
-        "/",
-        f"{source} does not say of every finding how severe it is, or whether it has a fix: up to {most} may count as "
-        f"{severity}, at most {limit} allowed.",
-    )
+def _doubt(severity: str, most: int, limit: int, facts: Facts) -> Undetermined:
+    who = f"{facts.source} does not say of every finding how severe it is, or whether it has a fix"
+    if not facts.reported:
+        who = "Nobody has said of every finding how severe it is, nor does the policy (`untriaged_counts_as`)"
+    return Undetermined("/", f"{who}: up to {most} may count as {severity}, at most {limit} allowed.")
