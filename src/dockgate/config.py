@@ -57,6 +57,11 @@ SETTINGS = (
     Setting("DOCKGATE_REGISTRY_PORT", "7421", "The port of the local registry of `dockgate up`, on loopback."),
     Setting("DOCKGATE_DATABASE_URL", "SQLite in DOCKGATE_DATA", "The server's database, as an SQLAlchemy URL."),
     Setting(
+        "DOCKGATE_BLOBS",
+        "DOCKGATE_DATA",
+        "Where the server keeps artifacts (sources, image definitions): s3://BUCKET/PREFIX, in Amazon S3.",
+    ),
+    Setting(
         "DOCKGATE_CA_BUNDLE",
         "the system's certificates",
         "A PEM file of the certificate authorities to trust, for registries, feeds and the server.",
@@ -103,8 +108,8 @@ SETTINGS = (
 @dataclass(frozen=True)
 class Settings:
     """`feeds` maps a feed's name in lower case to its URL, for those that the environment names. `database_url`,
-    `token`, `public_url`, `event_bus`, `sns_topic` and `ecr_queue` are "" where not set; `ca_bundle`, `tls_cert` and
-    `tls_key` are None."""
+    `blobs`, `token`, `public_url`, `event_bus`, `sns_topic` and `ecr_queue` are "" where not set; `ca_bundle`,
+    `tls_cert` and `tls_key` are None."""
 
     data: Path
     cache: Path
@@ -114,6 +119,7 @@ class Settings:
     port: int = 7420
     registry_port: int = 7421
     database_url: str = ""
+    blobs: str = ""
     ca_bundle: Path | None = None
     risk_days: float = 14
     keep_days: float = 90
@@ -149,6 +155,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         port=_port(given, "DOCKGATE_PORT", Settings.port),
         registry_port=_port(given, "DOCKGATE_REGISTRY_PORT", Settings.registry_port),
         database_url=given.get("DOCKGATE_DATABASE_URL", ""),
+        blobs=given.get("DOCKGATE_BLOBS", ""),
         ca_bundle=_path(given, "DOCKGATE_CA_BUNDLE"),
         risk_days=_days(given, "DOCKGATE_RISK_DAYS", Settings.risk_days),
         attestation_days=_days(given, "DOCKGATE_ATTESTATION_DAYS", Settings.attestation_days),

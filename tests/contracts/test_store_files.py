@@ -1,13 +1,11 @@
-"""What every store promises of artifacts and logs."""
+"""What every store promises of logs."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.store.factories import FACTORIES, key, opened
 
-from dockgate.core.errors import NotFoundError
 from dockgate.core.pipeline import ActionKey
 from dockgate.core.stores import Store
 
@@ -16,40 +14,6 @@ from dockgate.core.stores import Store
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     with opened(request.param, tmp_path) as store:
         yield store
-
-
-def test_a_blob_is_named_by_its_content(store: Store) -> None:
-    names = {store.blobs.put(lambda path: path.write_bytes(b"content") and None) for _ in range(2)}
-    assert names == {"sha256:" + hashlib.sha256(b"content").hexdigest()}
-    assert store.blobs.path(names.pop()).read_bytes() == b"content"
-
-
-def test_a_writer_may_bring_its_file_by_renaming(store: Store) -> None:
-    def write(path: Path) -> None:
-        assert not path.exists()
-        beside = path.with_name("beside")
-        beside.write_bytes(b"renamed")
-        beside.replace(path)
-
-    assert store.blobs.path(store.blobs.put(write)).read_bytes() == b"renamed"
-
-
-def test_a_write_that_fails_leaves_nothing(store: Store, tmp_path: Path) -> None:
-    before = sorted(tmp_path.rglob("*"))
-
-    def write(path: Path) -> None:
-        path.write_bytes(b"half")
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        store.blobs.put(write)
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-@pytest.mark.parametrize("digest", ["", "sha256:", "sha256:" + "0" * 64, "sha256:../../dockgate.db", "../dockgate.db"])
-def test_other_digests_are_not_found(store: Store, digest: str) -> None:
-    with pytest.raises(NotFoundError, match="artifact"):
-        store.blobs.path(digest)
 
 
 def test_a_log_is_read_on_from_where_it_was_left(store: Store) -> None:

@@ -14,6 +14,7 @@ from dockgate.attestations.keys import Keys
 from dockgate.bootstrap import podmand, registryd, scan
 from dockgate.bootstrap.advisories import Current
 from dockgate.bootstrap.attesting import KEYS, RegistryAttestor
+from dockgate.bootstrap.blobs import blobs
 from dockgate.bootstrap.ecs import Targets
 from dockgate.bootstrap.listening import listening
 from dockgate.bootstrap.notifying import notifiers
@@ -91,7 +92,7 @@ def assemble(
     alter: Callable[[Parts], Parts],
 ) -> Server:
     """The server that is called by `url`, not yet launched. What has to be closed is put on the stack."""
-    store = open_store(settings.data, settings.database_url or None)
+    store = open_store(settings.data, settings.database_url or None, blobs(settings))
     stack.callback(store.close)
     registry = DistributionRegistry(services.registry)
     repositories = settings.data / "git"

@@ -13,8 +13,8 @@ from dockgate.images.copy import copy
 from dockgate.images.reference import parse_remote
 from dockgate.targets.ecs import EcsTarget
 
-Client = Callable[[str, str], Any]
-"""a boto3 client by service and region"""
+Client = Callable[[str, str | None], Any]
+"""a boto3 client by service and region; None for the region that boto3 finds"""
 
 
 class Targets(Mapping[str, Target]):

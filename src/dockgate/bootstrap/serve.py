@@ -31,7 +31,7 @@ from dockgate.web.app import create_app, create_notified
 
 KEPT = (
     *("advisories.db*", "dockgate.db*", "dbos.db*"),
-    *("blobs", "git", "keys", "logs", "podman", "registry", "scratch", "run"),
+    *("blobs", "blobs-cache", "git", "keys", "logs", "podman", "registry", "scratch", "run"),
 )
 """all that a server keeps in its data folder"""
 _QUIET: dict[str, Any] = {

@@ -8,7 +8,7 @@ from uuid import uuid4
 from sqlalchemy import insert, select
 
 from dockgate.core.errors import UnavailableError
-from dockgate.core.stores import Store
+from dockgate.core.stores import Blobs, Store
 from dockgate.store.approvals import SqlApprovals
 from dockgate.store.attestations import SqlAttestations
 from dockgate.store.audit import SqlAudit
@@ -43,16 +43,16 @@ class OpenStore(Store):
         self.database.close()
 
 
-def open_store(folder: Path, url: str | None = None) -> OpenStore:
+def open_store(folder: Path, url: str | None = None, blobs: Blobs | None = None) -> OpenStore:
     """Opens the store in a folder, made when missing (mode 0700), its tables brought to this version.
 
-    Tables are in `folder/dockgate.db`, or where `url` says (postgresql+psycopg://…); artifacts in `folder/blobs`, what
-    actions print in `folder/logs`. UnavailableError when folder or database cannot be used, ConflictError when a newer
-    version of Dockgate has made it.
+    Tables are in `folder/dockgate.db`, or where `url` says (postgresql+psycopg://…); artifacts in `blobs`, or in
+    `folder/blobs`, what actions print in `folder/logs`. UnavailableError when folder or database cannot be used,
+    ConflictError when a newer version of Dockgate has made it.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        blobs, logs = FileBlobs(folder / "blobs"), FileLogs(folder / "logs")
+        kept, logs = blobs or FileBlobs(folder / "blobs"), FileLogs(folder / "logs")
         database = _database(folder, url)
     except OSError as error:
         raise UnavailableError(
@@ -82,7 +82,7 @@ def open_store(folder: Path, url: str | None = None) -> OpenStore:
         principals=SqlPrincipals(database),
         tokens=SqlTokens(database),
         audit=SqlAudit(database),
-        blobs=blobs,
+        blobs=kept,
         logs=logs,
         database=database,
     )

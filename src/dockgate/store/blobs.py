@@ -6,7 +6,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dockgate.core.errors import NotFoundError
@@ -16,18 +17,11 @@ class FileBlobs:
     """`core.stores.Blobs`, in a folder. A blob appears whole and on disk, or not at all."""
 
     def __init__(self, folder: Path) -> None:
-        self._blobs = folder / "sha256"
-        self._incoming = folder / "incoming"
-        for made in (folder, self._blobs, self._incoming):
-            made.mkdir(mode=0o700, exist_ok=True)
-        self._sweep()
+        self._blobs, self._incoming = folders(folder)
 
     def put(self, write: Callable[[Path], None]) -> str:
-        with tempfile.TemporaryDirectory(dir=self._incoming) as incoming:
-            new = Path(incoming, "blob")
-            write(new)
+        with written(self._incoming, write) as (new, name):
             with new.open("rb") as file:
-                name = hashlib.file_digest(file, "sha256").hexdigest()
                 os.fsync(file.fileno())
             new.replace(self._blobs / name)
         _sync(self._blobs)
@@ -35,16 +29,48 @@ class FileBlobs:
 
     def path(self, digest: str) -> Path:
         """The file is the store's: it is not to be written to."""
-        path = self._blobs / digest.removeprefix("sha256:")
-        if not re.fullmatch("sha256:[0-9a-f]{64}", digest) or not path.is_file():
-            raise NotFoundError(f"there is no artifact {digest!r}", "`dockgate pipeline retry` makes it again.")
+        path = self._blobs / name_of(digest)
+        if not path.is_file():
+            raise missing(digest)
         return path
 
-    def _sweep(self) -> None:
-        """Removes what a killed process had begun to write. A day spares what another one is writing now."""
-        for left in self._incoming.iterdir():
-            if left.stat().st_mtime < time.time() - 86_400:
-                shutil.rmtree(left, ignore_errors=True)
+
+def folders(folder: Path) -> tuple[Path, Path]:
+    """Where blobs are, and where they are written; made when missing, without what a killed process had begun to write.
+    A day spares what another one is writing now."""
+    blobs, incoming = folder / "sha256", folder / "incoming"
+    for made in (folder, blobs, incoming):
+        made.mkdir(mode=0o700, exist_ok=True)
+    for left in incoming.iterdir():
+        if left.stat().st_mtime < time.time() - 86_400:
+            shutil.rmtree(left, ignore_errors=True)
+    return blobs, incoming
+
+
+@contextmanager
+def written(incoming: Path, write: Callable[[Path], None]) -> Iterator[tuple[Path, str]]:
+    """A new file that `write` has filled, and the hex digits of its SHA-256. Gone at the end, unless it was moved."""
+    with tempfile.TemporaryDirectory(dir=incoming) as folder:
+        new = Path(folder, "blob")
+        write(new)
+        yield new, content(new)
+
+
+def content(path: Path) -> str:
+    """The hex digits of a file's SHA-256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def name_of(digest: str) -> str:
+    """A blob's name by its digest. Raises NotFoundError for what is no digest, and could be a path to elsewhere."""
+    if not re.fullmatch("sha256:[0-9a-f]{64}", digest):
+        raise missing(digest)
+    return digest.removeprefix("sha256:")
+
+
+def missing(digest: str) -> NotFoundError:
+    return NotFoundError(f"there is no artifact {digest!r}", "`dockgate pipeline retry` makes it again.")
 
 
 def _sync(folder: Path) -> None:

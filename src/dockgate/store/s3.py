@@ -1,0 +1,130 @@
+"""Artifacts in Amazon S3, as objects named by their content: `<prefix>sha256/<64 hex digits>`; and on this machine
+those that were needed last, for programs that read files."""
+
+import base64
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dockgate.core.errors import UnavailableError
+from dockgate.store.blobs import content, folders, missing, name_of, written
+
+CACHE_BYTES = 2 << 30
+"""of files that are kept here"""
+SPARED_SECONDS = 600
+"""a file that was asked for so recently may be in use, and stays whatever the cache holds"""
+_PIECE = 1 << 20
+"""bytes"""
+_MISSING = ("404", "NoSuchKey", "NotFound")
+_PERMISSIONS = "docs/aws-adapters.md lists the permissions that it needs."
+
+
+class S3Blobs:
+    """`core.stores.Blobs`, in a bucket. `prefix` is "" or ends in a slash; `cache` is a folder of our own. `client`
+    makes a boto3 client, at first use. May be used from several threads."""
+
+    def __init__(
+        self,
+        client: Callable[[], Any],
+        bucket: str,
+        prefix: str,
+        cache: Path,
+        cache_bytes: int = CACHE_BYTES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._bucket = bucket
+        self._prefix = prefix
+        self._cache, self._incoming = folders(cache)
+        self._cache_bytes = cache_bytes
+        self._clock = clock
+        self._make = client
+        self._made: Any = None
+        self._lock = threading.Lock()
+
+    def put(self, write: Callable[[Path], None]) -> str:
+        """S3 holds what it takes against the digest, and keeps all of it or nothing."""
+        with written(self._incoming, write) as (new, name):
+            checksum = base64.b64encode(bytes.fromhex(name)).decode()
+            with self._told("writing", name), new.open("rb") as file:
+                self._client().put_object(Bucket=self._bucket, Key=self._key(name), Body=file, ChecksumSHA256=checksum)
+            self._keep(new, name)
+        return f"sha256:{name}"
+
+    def path(self, digest: str) -> Path:
+        """A file of the cache, which is not to be written to, and stays for ten minutes at least. Its content has been
+        held against the digest."""
+        name = name_of(digest)
+        path = self._cache / name
+        try:
+            os.utime(path, (self._clock(),) * 2)
+            if content(path) == name:
+                return path
+        except FileNotFoundError:
+            pass
+        with written(self._incoming, lambda into: self._fetch(name, into)) as (new, found):
+            if found != name:
+                raise UnavailableError(
+                    f"the artifact {self._place(name)} is damaged: it holds sha256:{found}",
+                    "Start its pipeline again: the artifact is then written anew.",
+                )
+            self._keep(new, name)
+        return path
+
+    def _fetch(self, name: str, into: Path) -> None:
+        with self._told("reading", name), into.open("wb") as file:
+            answer = self._client().get_object(Bucket=self._bucket, Key=self._key(name))
+            for piece in answer["Body"].iter_chunks(_PIECE):
+                file.write(piece)
+
+    def _keep(self, new: Path, name: str) -> None:
+        """Moves a file into the cache, and makes room: those that were not asked for the longest go."""
+        os.utime(new, (self._clock(),) * 2)
+        new.replace(self._cache / name)
+        with self._lock:
+            held = sorted(
+                (used.st_mtime, used.st_size, path) for path in self._cache.iterdir() if (used := _stat(path))
+            )
+            excess = sum(size for _, size, _ in held) - self._cache_bytes
+            for at, size, path in held:
+                if excess <= 0 or at > self._clock() - SPARED_SECONDS:
+                    break
+                path.unlink(missing_ok=True)
+                excess -= size
+
+    def _client(self) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}sha256/{name}"
+
+    def _place(self, name: str) -> str:
+        return f"s3://{self._bucket}/{self._key(name)}"
+
+    @contextmanager
+    def _told(self, doing: str, name: str) -> Iterator[None]:
+        """NotFoundError for an object that is not there, UnavailableError for whatever else AWS answers."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except ClientError as error:
+            code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+            if code in _MISSING:
+                raise missing(f"sha256:{name}") from None
+            raise UnavailableError(f"{doing} {self._place(name)}: {code}: {message}", _PERMISSIONS) from None
+        except BotoCoreError as error:
+            raise UnavailableError(f"{doing} {self._place(name)}: {error}", "Can the server reach AWS?") from None
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None

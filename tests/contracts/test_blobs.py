@@ -1,0 +1,212 @@
+"""What every place for artifacts promises, and what the one in S3 does beyond."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+from moto import mock_aws
+
+from dockgate.bootstrap.blobs import blobs as chosen
+from dockgate.config import from_environment
+from dockgate.core.errors import NotFoundError, UnavailableError, UsageError
+from dockgate.core.stores import Blobs
+from dockgate.store.blobs import FileBlobs
+from dockgate.store.s3 import SPARED_SECONDS, S3Blobs
+
+BUCKET = "artifacts"
+KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+PREFIX = "dockgate/"
+
+
+class S3:
+    """Moto's bucket, and caches of machines that keep their artifacts in it. `broken` operations fail."""
+
+    def __init__(self, folder: Path) -> None:
+        self.client = boto3.client("s3", **KEYS)
+        self.client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        self.client.meta.events.register("before-call.s3", self._seen)
+        self.folder = folder
+        self.asked: list[str] = []
+        self.broken: dict[str, Exception] = {}
+        self.now = 1_000_000.0
+
+    def _seen(self, model: Any, **_: Any) -> None:
+        self.asked.append(model.name)
+        if model.name in self.broken:
+            raise self.broken[model.name]
+
+    def blobs(self, machine: str = "one", **more: Any) -> S3Blobs:
+        return S3Blobs(lambda: self.client, BUCKET, PREFIX, self.folder / machine, clock=lambda: self.now, **more)
+
+    def objects(self) -> dict[str, bytes]:
+        listed = self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        return {one["Key"]: self.client.get_object(Bucket=BUCKET, Key=one["Key"])["Body"].read() for one in listed}
+
+
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[S3]:
+    with mock_aws():
+        yield S3(tmp_path)
+
+
+@pytest.fixture(params=["files", "s3"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    if request.param == "files":
+        return FileBlobs(tmp_path / "blobs")
+    made: S3 = request.getfixturevalue("s3")
+    return made.blobs()
+
+
+def writing(data: bytes) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_bytes(data)
+
+    return write
+
+
+def test_a_blob_is_named_by_its_content(blobs: Blobs) -> None:
+    names = {blobs.put(lambda path: path.write_bytes(b"content") and None) for _ in range(2)}
+    assert names == {"sha256:" + hashlib.sha256(b"content").hexdigest()}
+    assert blobs.path(names.pop()).read_bytes() == b"content"
+
+
+def test_a_writer_may_bring_its_file_by_renaming(blobs: Blobs) -> None:
+    def write(path: Path) -> None:
+        assert not path.exists()
+        beside = path.with_name("beside")
+        beside.write_bytes(b"renamed")
+        beside.replace(path)
+
+    assert blobs.path(blobs.put(write)).read_bytes() == b"renamed"
+
+
+def test_a_write_that_fails_leaves_nothing(blobs: Blobs, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+
+    def write(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        blobs.put(write)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:", "sha256:" + "0" * 64, "sha256:../../dockgate.db", "../dockgate.db"])
+def test_other_digests_are_not_found(blobs: Blobs, digest: str) -> None:
+    with pytest.raises(NotFoundError, match="artifact"):
+        blobs.path(digest)
+
+
+# --- in S3 -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_artifact_is_an_object_that_s3_has_held_against_its_digest(s3: S3) -> None:
+    sent: list[dict[str, Any]] = []
+    s3.client.meta.events.register("provide-client-params.s3.PutObject", lambda params, **_: sent.append(params))
+    digest = s3.blobs().put(writing(b"content"))
+    name = digest.removeprefix("sha256:")
+    assert s3.objects() == {f"dockgate/sha256/{name}": b"content"}
+    assert [one["ChecksumSHA256"] for one in sent] == ["7XACtDnprIRfIjV9giusFERzD722AW0+yUMil7nsn3M="]
+
+
+def test_another_machine_reads_what_one_has_written_and_asks_once(s3: S3) -> None:
+    digest = s3.blobs("one").put(writing(b"content" * 1_000_000))
+    other = s3.blobs("other")
+    s3.asked.clear()
+    for _ in range(2):
+        assert other.path(digest).read_bytes() == b"content" * 1_000_000
+    assert s3.asked == ["GetObject"]
+    assert not list((s3.folder / "other" / "incoming").iterdir())
+
+
+def test_an_object_that_is_not_what_its_name_says_is_refused_until_it_is_written_anew(s3: S3) -> None:
+    digest = s3.blobs("one").put(writing(b"content"))
+    name = digest.removeprefix("sha256:")
+    s3.client.put_object(Bucket=BUCKET, Key=f"{PREFIX}sha256/{name}", Body=b"forged")
+    other = s3.blobs("other")
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match=f"artifacts/dockgate/sha256/{name} is damaged") as caught:
+            other.path(digest)
+        assert caught.value.advice
+    assert not [path for path in (s3.folder / "other").rglob("*") if path.is_file()]
+    s3.blobs("third").put(writing(b"content"))
+    assert other.path(digest).read_bytes() == b"content"
+
+
+def test_a_file_of_the_cache_that_was_changed_is_fetched_anew(s3: S3) -> None:
+    blobs = s3.blobs()
+    digest = blobs.put(writing(b"content"))
+    blobs.path(digest).write_bytes(b"forged")
+    assert blobs.path(digest).read_bytes() == b"content"
+
+
+def test_the_cache_is_bounded_and_spares_what_may_be_in_use(s3: S3) -> None:
+    blobs = s3.blobs(cache_bytes=25)
+    digests = [blobs.put(writing(b"%010d" % number)) for number in range(3)]
+    held = s3.folder / "one" / "sha256"
+    assert len(list(held.iterdir())) == 3
+    s3.now += SPARED_SECONDS + 1
+    blobs.path(digests[0])
+    s3.now += 1
+    last = blobs.put(writing(b"%010d" % 3))
+    assert {path.name for path in held.iterdir()} == {one.removeprefix("sha256:") for one in (digests[0], last)}
+    s3.asked.clear()
+    assert blobs.path(digests[1]).read_bytes() == b"0000000001"
+    assert s3.asked == ["GetObject"]
+    assert len(s3.objects()) == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "op"), "AccessDenied: no"),
+        (ReadTimeoutError(endpoint_url="there"), "there"),
+    ],
+)
+def test_what_aws_refuses_is_told_and_leaves_nothing(s3: S3, error: Exception, said: str) -> None:
+    digest = s3.blobs("one").put(writing(b"content"))
+    s3.broken = {"PutObject": error, "GetObject": error}
+    other = s3.blobs("other")
+    for call in (lambda: other.path(digest), lambda: other.put(writing(b"more"))):
+        with pytest.raises(UnavailableError, match=said) as caught:
+            call()
+        assert caught.value.advice
+    assert not [path for path in (s3.folder / "other").rglob("*") if path.is_file()]
+    s3.broken = {}
+    assert other.path(digest).read_bytes() == b"content"
+
+
+def test_a_bucket_that_is_not_there_is_told(s3: S3) -> None:
+    blobs = S3Blobs(lambda: s3.client, "elsewhere", "", s3.folder / "cache")
+    with pytest.raises(UnavailableError, match="NoSuchBucket"):
+        blobs.put(writing(b"content"))
+
+
+def test_the_settings_say_where(tmp_path: Path) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def client(service: str, region: str | None) -> Any:
+        asked.append((service, region))
+        return boto3.client(service, **KEYS)
+
+    def named(place: str) -> Blobs | None:
+        return chosen(from_environment({"DOCKGATE_DATA": str(tmp_path), "DOCKGATE_BLOBS": place}), client)
+
+    assert named("") is None
+    with mock_aws():
+        made = S3(tmp_path)
+        for place in (f"s3://{BUCKET}", f"s3://{BUCKET}/", f"s3://{BUCKET}/a/b", f"s3://{BUCKET}/a/b/"):
+            found = named(place)
+            assert found is not None
+            found.put(writing(b"content"))
+        name = hashlib.sha256(b"content").hexdigest()
+        assert sorted(made.objects()) == [f"a/b/sha256/{name}", f"sha256/{name}"]
+    assert set(asked) == {("s3", None)}
+    for wrong in ("artifacts", "https://artifacts.s3.amazonaws.com", "s3://", "s3://UPPER/x", "s3://artifacts/a?b"):
+        with pytest.raises(UsageError, match="DOCKGATE_BLOBS"):
+            named(wrong)
