@@ -120,6 +120,13 @@ def test_a_list_with_something_else_in_it_is_refused() -> None:
         read(document)
 
 
+@pytest.mark.parametrize("tools", [5, {"components": 5}, {"components": {"name": "x"}}, [5]])
+def test_tools_in_no_known_form_leave_the_source_unnamed(tools: Any) -> None:
+    document = copy.deepcopy(DOCUMENTS["cyclonedx"])
+    document["metadata"]["tools"] = tools
+    assert read(document)[0].source == "cyclonedx"
+
+
 def test_a_wrong_digest_or_time_is_refused() -> None:
     with pytest.raises(UsageError, match="is no digest"):
         read(DOCUMENTS["sarif"], "latest")

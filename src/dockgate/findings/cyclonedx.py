@@ -75,7 +75,8 @@ def _tool(told: dict[str, Any]) -> str:
     """The first tool's name, in the form of 1.4 (a list) or of 1.5 (an object of components)."""
     tools = told.get("tools")
     listed = tools if isinstance(tools, list) else table(tools).get("components")
-    return next((text(one.get("name")).lower() for one in listed or () if isinstance(one, dict)), "")
+    named = listed if isinstance(listed, list) else ()
+    return next((text(one.get("name")).lower() for one in named if isinstance(one, dict)), "")
 
 
 def _components(document: dict[str, Any], root: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -2,29 +2,32 @@
 
 import json
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import yaml
 from tests.fuzz.mutate import json_text
 from tests.fuzz.target import Part, Target
 
-from dockgate import findings, vex
-from dockgate.bootstrap.findings import read as read_findings
+from dockgate import ecosystems, findings, sboms, vex
 from dockgate.core import canonical
 from dockgate.core.errors import UsageError
 from dockgate.core.verdict import Reported, Statement
+from dockgate.core.versions import Orders
 
 _TESTS = Path(__file__).parent.parent.parent
 _CASES = _TESTS / "cases"
 _IMAGE = "sha256:" + "ab" * 32
+_KINDS, _FORMATS = ecosystems.load(), findings.load()
+_ASKED = findings.Asked(package=partial(sboms.package, ecosystems=_KINDS), compare=Orders(_KINDS).compare)
 
 
 def _findings(data: bytes) -> None:
     """As they are kept, they are read again."""
     for image in (_IMAGE, ""):
         try:
-            reports = read_findings(data, "it.json", image)
+            reports = findings.read(data, "it.json", _FORMATS, replace(_ASKED, image=image))
         except UsageError as error:
             _named(error)
             continue
