@@ -20,11 +20,16 @@ _SOURCES = ("source", "src")
 
 
 class Applicable:
-    """The statements that speak of one platform of an image, asked by finding."""
+    """The statements that speak of one platform of an image, asked by finding, as of `now`.
+
+    One that is dated in the future excuses nothing until then: nobody can say today what holds only tomorrow. What it
+    takes back, it takes back at once.
+    """
 
     def __init__(
-        self, given: Sequence[Statement], policy: Policy, inventory: Inventory, images: Collection[str]
+        self, given: Sequence[Statement], policy: Policy, inventory: Inventory, images: Collection[str], now: str
     ) -> None:
+        self._now = moment(now)
         self._trusted = {author.name: author.fingerprints for author in vex_authors(policy)}
         present = _present(inventory.packages) if given else {}
         self._named: dict[str, list[Statement]] = {}
@@ -70,7 +75,22 @@ class Applicable:
             is_image(one, self._images) or _is_package(one, package) for one in statement.products
         )
 
+    def doubt(self, statement: Statement) -> str:
+        """Why an excuse is not believed, as the end of a sentence."""
+        if not statement.signer:
+            return "nobody vouches for it: the document is not signed by a key that the policy lists"
+        if self._vouched(statement):
+            return f"it is dated in the future, at {statement.at}"
+        return "the policy does not trust this author" + (" with this key" if statement.signer.startswith(KEY) else "")
+
     def _believed(self, statement: Statement) -> bool:
+        return self._vouched(statement) and not (statement.status in EXCUSES and self._to_come(statement))
+
+    def _to_come(self, statement: Statement) -> bool:
+        at = moment(statement.at)
+        return at is not None and (self._now is None or at > self._now)
+
+    def _vouched(self, statement: Statement) -> bool:
         keys = self._trusted.get(statement.author)
         if keys is None:
             return False
@@ -95,13 +115,6 @@ def reason(statement: Statement) -> str:
     """ "not_affected: vulnerable_code_not_present. Only the headers are used." """
     said = [f"{statement.status.value}{': ' if statement.justification else ''}{statement.justification}"]
     return ". ".join(filter(None, (*said, statement.impact.strip())))
-
-
-def doubt(statement: Statement) -> str:
-    """Why a statement is not believed, as the end of a sentence."""
-    if not statement.signer:
-        return "nobody vouches for it: the document is not signed by a key that the policy lists"
-    return "the policy does not trust this author" + (" with this key" if statement.signer.startswith(KEY) else "")
 
 
 def is_image(product: str, images: Collection[str]) -> bool:

@@ -108,7 +108,7 @@ def apply(matches: Matches, given: Waivers, policy: Policy, inventory: Inventory
     """
     images = {inventory.image, index} - {""}
     ordered = tuple(one for one in _longest_first(given.waivers) if not one.image or one.image in images)
-    vex = statements.Applicable(given.statements, policy, inventory, images)
+    vex = statements.Applicable(given.statements, policy, inventory, images, now)
     left: list[Finding] = []
     waived: list[Waived] = []
     notes: list[Breach] = []
@@ -116,7 +116,7 @@ def apply(matches: Matches, given: Waivers, policy: Policy, inventory: Inventory
         if finding.malicious:
             left.append(finding)
             continue
-        notes += (_unbelieved(statement, finding) for statement in vex.unbelieved(finding))
+        notes += (_unbelieved(statement, finding, vex.doubt(statement)) for statement in vex.unbelieved(finding))
         if statement := vex.excuse(finding):
             waived.append(_excused(statement, finding))
         elif waiver := next((one for one in ordered if _accepts(one, finding, now)), None):
@@ -168,11 +168,11 @@ def _excused(statement: Statement, finding: Finding) -> Waived:
     return Waived("vex", statement.document, statement.author, statements.reason(statement), "", finding)
 
 
-def _unbelieved(statement: Statement, finding: Finding) -> Breach:
+def _unbelieved(statement: Statement, finding: Finding, doubt: str) -> Breach:
     package = finding.package
     return Breach(
         "vex",
         f"{finding.id} in {package.name} {package.version}: {statement.author or 'somebody without a name'} says "
-        f"{statements.reason(statement)}; not believed, for {statements.doubt(statement)}",
+        f"{statements.reason(statement)}; not believed, for {doubt}",
         (finding,),
     )
