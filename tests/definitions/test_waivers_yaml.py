@@ -17,7 +17,7 @@ FINE = """
   reason: It is never called.
 - id: mine
   image: sha256:1111111111111111111111111111111111111111111111111111111111111111
-  rule: evidence
+  rule: image_age
   until: 2026-12-31T12:00:00Z
   owner: ana
   reason: Seen by hand.
@@ -29,7 +29,7 @@ def test_a_waiver_is_called_by_its_id_or_its_line() -> None:
     assert first == Waiver(
         "w.yaml:2", "ana", "It is never called.", "CVE-2024-1", "pkg:npm/lodash@4.*", until="2026-12-31"
     )
-    assert (second.id, second.rule) == ("mine", "evidence")
+    assert (second.id, second.rule) == ("mine", "image_age")
     assert read("", "w.yaml") == ()
 
 

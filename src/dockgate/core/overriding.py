@@ -8,10 +8,7 @@ import hashlib
 from dockgate.core.approvals import Approval, ApprovalState
 from dockgate.core.errors import ConflictError
 from dockgate.core.verdict import Breach, Verdict, Waiver
-from dockgate.core.waivers import NEVER, check
-
-UNKNOWN = "evidence"
-"""the rule about what could not be read or said: to accept that would be to call the unknown safe"""
+from dockgate.core.waivers import NEVER, UNKNOWN, check
 
 
 def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, until: str) -> tuple[Waiver, ...]:

@@ -13,7 +13,8 @@ from dockgate.core.verdict import Breach, Policy, Statement, Waived, Waiver, Wai
 LONGEST_TEXT = 2000
 """characters of a reason; names and patterns have at most a tenth of it"""
 NEVER = "malicious"
-"""the rule whose breaches nothing accepts"""
+UNKNOWN = "evidence"
+"""rules whose breaches nothing accepts: to accept what could not be read or said would be to call the unknown safe"""
 
 
 def check(waiver: Waiver) -> None:
@@ -51,6 +52,11 @@ def check(waiver: Waiver) -> None:
 def _check_rule(waiver: Waiver) -> None:
     if waiver.rule == NEVER:
         raise UsageError(f"rule: nothing accepts what breaks {NEVER!r}", "Remove the package.")
+    if waiver.rule == UNKNOWN:
+        raise UsageError(
+            f"rule: nothing accepts what breaks {UNKNOWN!r}, for it is not known",
+            "Make it readable, or relax the policy's rule for it.",
+        )
     if waiver.vulnerability or waiver.package:
         raise UsageError("rule: a waiver is of a rule, or of findings", "Make two of it.")
     if not waiver.image:
@@ -129,13 +135,14 @@ def apply(matches: Matches, given: Waivers, policy: Policy, inventory: Inventory
 def accepted(
     breaches: Sequence[Breach], given: Waivers, images: Collection[str], now: str
 ) -> tuple[tuple[Breach, ...], tuple[Waived, ...]]:
-    """The breaches without those, of no finding, whose rule is waived for one of `images`; and these."""
+    """The breaches without those, of no finding, whose rule is waived for one of `images`; and these. What is unknown
+    is not among them, even where a waiver from before it was refused is of it."""
     ordered = [one for one in _longest_first(given.waivers) if one.rule and one.image and one.image in images]
     left: list[Breach] = []
     waived: list[Waived] = []
     for breach in breaches:
         waiver = next((one for one in ordered if one.rule == breach.rule and stands(one, now)), None)
-        if waiver is None or breach.findings or breach.rule == NEVER:
+        if waiver is None or breach.findings or breach.rule in (NEVER, UNKNOWN):
             left.append(breach)
         else:
             waived.append(Waived("waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, breach=breach.message))
