@@ -33,7 +33,7 @@ def layouts() -> dict[str, Path]:
     BUILD.mkdir(parents=True, exist_ok=True)
     makers = (_minbase, _application_base, _python, _node, _jars, _programs)
     counts = {"small": (_minbase,), "middle": makers[1:4], "large": makers[1:]}
-    return {name: _layout(name, [_layer(maker) for maker in counts[name]]) for name in NAMES}
+    return {name: layout(name, [_layer(maker) for maker in counts[name]]) for name in NAMES}
 
 
 def _minbase(root: Path) -> None:
@@ -130,7 +130,8 @@ def _layer(make: Callable[[Path], None]) -> Path:
     return packed
 
 
-def _layout(name: str, layers: list[Path]) -> Path:
+def layout(name: str, layers: list[Path]) -> Path:
+    """The image of these gzipped tar files, made if it is not there."""
     folder = BUILD / name
     if (folder / "index.json").exists():
         return folder

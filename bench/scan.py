@@ -13,18 +13,15 @@ import os
 import platform
 import shutil
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import _advisories
 import _images
 import _measure
 import _peers
-
-FEEDS = Path(os.environ.get("DOCKGATE_FEEDS", _images.HERE.parent.parent / "shared" / "data"))
-DOCKGATE = Path(sys.executable).parent / "dockgate"
 
 
 @dataclass
@@ -76,14 +73,11 @@ def ratios(name: str, cold: dict[str, Figures], again: dict[str, Figures]) -> It
 def main(runs: int) -> None:
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {runs} runs")
     images, work = _images.layouts(), _images.BUILD / "work"
-    database = _images.BUILD / "data"
     # As pip leaves an installed package; an editable checkout may have no bytecode.
     compileall.compile_dir(_images.HERE.parent / "src", quiet=1)
-    ours = {"DOCKGATE_DATA": str(database), "DOCKGATE_CACHE": str(work / "dockgate")}
-    if not (database / "advisories.db").exists():
-        subprocess.run([str(DOCKGATE), "db", "build", "--from", str(FEEDS)], env={**os.environ, **ours}, check=True)
+    ours = {"DOCKGATE_DATA": str(_advisories.folder()), "DOCKGATE_CACHE": str(work / "dockgate")}
     commands: dict[str, tuple[Callable[[Path], list[str]], dict[str, str]]] = {
-        "Dockgate": (lambda image: [str(DOCKGATE), "scan", f"oci:{image}", "-o", "json=/dev/null"], ours),
+        "Dockgate": (lambda image: [str(_advisories.DOCKGATE), "scan", f"oci:{image}", "-o", "json=/dev/null"], ours),
         "Trivy": (lambda image: _peers.trivy(image, "cyclonedx", work / "trivy"), {}),
         "Syft": (lambda image: _peers.syft(image, "cyclonedx-json"), _peers.SYFT_ENVIRONMENT),
     }

@@ -9,6 +9,8 @@ from typing import Any
 
 CLUSTER = "main"
 CONTAINER = {"name": "app", "image": "public.ecr.aws/docker/library/busybox:1.36", "memory": 64, "essential": True}
+_PAGE = 100
+"""tasks in one answer of ListTasks, and in one question of DescribeTasks: the most that ECS allows"""
 SIDECAR = {"name": "log", "image": "amazon/log@sha256:" + "9" * 64, "memory": 32, "essential": False}
 
 
@@ -58,7 +60,8 @@ class Ecs:
             for arn, task in self.tasks.items()
             if (task["group"], task["desiredStatus"]) == (f"service:{serviceName}", desiredStatus)
         ]
-        return [{"taskArns": arns[:1]}, {"taskArns": arns[1:]}]
+        rest = [arns[at : at + _PAGE] for at in range(1, len(arns), _PAGE)]
+        return [{"taskArns": page} for page in (arns[:1], *rest)]
 
     def _scheduled(self, service: dict[str, Any]) -> dict[str, Any]:
         """Tasks come and go as the service wants; its deployment, as DescribeServices tells it."""

@@ -1,0 +1,21 @@
+"""The advisory database that the scans of `bench/` look up, built once of DOCKGATE_FEEDS (the layout of
+`dockgate db build`)."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import _images
+
+FEEDS = Path(os.environ.get("DOCKGATE_FEEDS", _images.HERE.parent.parent / "shared" / "data"))
+DOCKGATE = Path(sys.executable).parent / "dockgate"
+
+
+def folder() -> Path:
+    """The DOCKGATE_DATA that holds it."""
+    data = _images.BUILD / "data"
+    if not (data / "advisories.db").exists():
+        environment = {**os.environ, "DOCKGATE_DATA": str(data)}
+        subprocess.run([str(DOCKGATE), "db", "build", "--from", str(FEEDS)], env=environment, check=True)
+    return data
