@@ -28,7 +28,19 @@ from dockgate.core.model import (
 )
 from dockgate.core.policy import of_rules, policy_bytes
 from dockgate.core.stores import PushedImage, Scan, ScanState, Store, VerdictRecord
-from dockgate.core.verdict import Breach, Case, Judgement, Remedy, Reported, Status, Upgrade, Verdict, Waiver, Waivers
+from dockgate.core.verdict import (
+    Breach,
+    Case,
+    Excused,
+    Judgement,
+    Remedy,
+    Reported,
+    Status,
+    Upgrade,
+    Verdict,
+    Waiver,
+    Waivers,
+)
 
 PACKAGE = Package("flask", "0.12", "pkg:pypi/flask@0.12", "PyPI", "flask", "0.12", "app/flask/METADATA", "sha256:1")
 INVENTORY = Inventory(
@@ -51,6 +63,7 @@ CASE = Case(
     Waivers((Waiver("w1", "ana", "No such code is run.", "CVE-1", until=LATER),)),
     {"approved": (replace(INVENTORY, image="sha256:c"),)},
     (Reported("trivy", NOW, INVENTORY, Matches((FINDING,), ())),),
+    excused={"approved": Excused(NOW, (("CVE-1", "PyPI", "flask"),))},
 )
 VERDICT = Verdict(
     IMAGE,

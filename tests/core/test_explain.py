@@ -14,7 +14,7 @@ from dockgate.core.explain import Change, Explanation, Input, compare
 from dockgate.core.match import match
 from dockgate.core.model import Coverage, Cve, Severity, Slice
 from dockgate.core.policy import of_rules
-from dockgate.core.verdict import Case, Reported, Status, Waiver, Waivers
+from dockgate.core.verdict import Case, Excused, Reported, Status, Waiver, Waivers
 
 KNOWN = (advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c"))
 
@@ -174,6 +174,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "plain": lambda: A,
     "waived": lambda: replace(A, waivers=WAIVED),
     "baseline": lambda: replace(A, baselines=BASELINE),
+    "excused": lambda: replace(A, baselines=BASELINE, excused={"running": Excused(A.now, (("x", "npm", "a"),))}),
     "unscanned": lambda: replace(A, inventories=(), unscanned="The layer is broken: \udcff\x1b[31m."),
     "odd": lambda: replace(A, inventories=(inventory(package("a"), package("e\udcff\u202e\x1b")),)),
     "index": lambda: replace(A, inventories=(inventory(package("a")), inventory(package("b"), platform="linux/arm64"))),

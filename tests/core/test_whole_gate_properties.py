@@ -7,13 +7,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.gating import ECOSYSTEMS, IMAGE, NOW, RULES
-from tests.core.test_gate_properties import advisories, coverage, every_way, inventories
+from tests.core.test_gate_properties import NAMES, advisories, coverage, every_way, inventories
 
 from dockgate.core import canonical, cases, gate
 from dockgate.core.match import with_versions
 from dockgate.core.model import Advisory, Cve, Distribution, Rating, Severity, Slice, Unread
 from dockgate.core.policy import of_rules
-from dockgate.core.verdict import Case, Policy, Statement, Status, Verdict, VexStatus, Waiver, Waivers
+from dockgate.core.verdict import Case, Excused, Policy, Statement, Status, Verdict, VexStatus, Waiver, Waivers
 from dockgate.definitions.policy import in_full
 
 counts = st.integers(0, 2)
@@ -116,6 +116,12 @@ cves = st.lists(
 ).map(lambda found: tuple(sorted(found, key=lambda one: one.id)))
 
 
+keys = st.lists(st.tuples(st.sampled_from(("CVE-2024-0", "CVE-2024-1")), st.just("npm"), st.sampled_from(NAMES))).map(
+    tuple
+)
+excused = st.builds(Excused, st.sampled_from(("2026-01-02T00:00:00Z", "2026-11-23T12:00:00Z")), keys, keys, keys)
+
+
 @st.composite
 def gated(draw: st.DrawFn) -> Case:
     """Own layers or the base image's, a distribution or none; some of the advisories dated."""
@@ -137,7 +143,8 @@ def gated(draw: st.DrawFn) -> Case:
     )
     baselines = draw(st.dictionaries(st.sampled_from(("running", "approved")), inventories().map(lambda one: (one,))))
     consulted = Slice(dated, draw(coverage), draw(cves))
-    return Case(IMAGE, draw(policies()), NOW, "0.1.0", (held,), consulted, draw(accepted), baselines)
+    made = Case(IMAGE, draw(policies()), NOW, "0.1.0", (held,), consulted, draw(accepted), baselines)
+    return replace(made, excused={name: draw(excused) for name in baselines})
 
 
 def look(case: Case) -> Status:

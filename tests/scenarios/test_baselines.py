@@ -21,7 +21,31 @@ def against_what_runs(name: str) -> Policy:
     return of_rules(name, held)
 
 
+def newer(server: ServerSystem, image: str) -> str:
+    """The next build of the same service, with the same findings. Returns its digest."""
+    digest = "sha256:" + "5" * 64
+    server.found[digest] = server.found[image]
+    server.scan_may_end[digest] = server.scan_may_end[image]
+    server.builder.digests["web/app"] = digest
+    return digest
+
+
 def test_what_runs_already_is_nothing_new_and_stays_so_once_deployed(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path, policy=against_what_runs) as server:
+        image = server.image("web", Found())
+        server.deployed(image)
+        server.advisory_appears(image)
+        again = newer(server, image)
+        server.deployed(again)
+        inputs = server.get(f"/verdicts/{server.get(f'/images/{again}')['verdicts'][0]['digest']}")["inputs"]
+        (ran,) = server.store.images.inventories(image)
+        assert inputs["baselines"] == {"running": [canonical.digest(canonical.encode(ran))]}
+        server.clock.ahead += timedelta(hours=3)
+        assert server.redeploy(again) == "Deployed"
+        assert not server.get("/services/web")["service"]["at_risk"]
+
+
+def test_what_runs_by_a_waiver_alone_is_new_in_the_next_build(tmp_path: Path) -> None:
     with ServerSystem(tmp_path, policy=against_what_runs) as server:
         image = server.image("web", Found({"HIGH": 1}))
         first = server.approval(image)
@@ -30,16 +54,12 @@ def test_what_runs_already_is_nothing_new_and_stays_so_once_deployed(tmp_path: P
         server.post("/waivers", {"owner": "ana", "reason": "once", "image": image, "until": "2999-01-01"})
         server.post(f"/executions/{first}/retry")
         until(lambda: server.get(f"/executions/{first}")["execution"]["state"] == "Succeeded")
-        newer = "sha256:" + "5" * 64  # the next build of the same service, with the same finding
-        server.found[newer] = server.found[image]
-        server.scan_may_end[newer] = server.scan_may_end[image]
-        server.builder.digests["web/app"] = newer
-        again = server.post("/pipelines/web/executions")["id"]
-        server.scanned(newer)
-        until(lambda: server.get(f"/executions/{again}")["execution"]["state"] == "Succeeded")
-        inputs = server.get(f"/verdicts/{server.get(f'/images/{newer}')['verdicts'][0]['digest']}")["inputs"]
-        (ran,) = server.store.images.inventories(image)
-        assert inputs["baselines"] == {"running": [canonical.digest(canonical.encode(ran))]}
-        server.clock.ahead += timedelta(hours=3)
-        assert server.redeploy(newer) == "Deployed"
-        assert not server.get("/services/web")["service"]["at_risk"]
+        again = newer(server, image)
+        second = server.approval(again)
+        server.scanned(again)
+        assert server.answer(second) == "Rejected"
+        digest = server.get(f"/images/{again}")["verdicts"][0]["digest"]
+        case = server.store.images.case(digest)
+        ((identity, ecosystem, _),) = case.excused["running"].waived
+        assert (identity[:9], ecosystem) == ("CVE-2026-", "Debian")
+        assert server.get(f"/verdicts/{digest}")["inputs"]["excused"].keys() == {"running"}

@@ -164,7 +164,7 @@ def _steps(one: Case, other: Case) -> Iterator[tuple[Input | None, str, str, Cas
     yield Input.POLICY, _policy(one), _policy(other), case
     case = replace(case, waivers=other.waivers)
     yield Input.WAIVERS, _digests([one.waivers]), _digests([other.waivers]), case
-    case = replace(case, baselines=other.baselines)
+    case = replace(case, baselines=other.baselines, excused=other.excused)
     yield Input.BASELINE, _baselines(one), _baselines(other), case
     case = replace(case, now=other.now)
     yield Input.TIME, one.now, other.now, case

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from dockgate.core import canonical, waivers
+from dockgate.core import baselines, canonical, waivers
 from dockgate.core.commands import commands
 from dockgate.core.errors import DefinitionError
 from dockgate.core.match import Matcher
 from dockgate.core.model import Coverage, Finding, Inventory, Severity, Undetermined
 from dockgate.core.policy import ANY, COUNTING_RULE, REFERENCE_APPROVED, REFERENCE_RULE, action_of
-from dockgate.core.ports import Ecosystem, Facts, Known, Matching, Rule, known_as
+from dockgate.core.ports import Ecosystem, Facts, Known, Matching, Rule
 from dockgate.core.remedy import find_remedy
 from dockgate.core.reported import ReportedMatcher
 from dockgate.core.summaries import shorten
@@ -82,6 +82,7 @@ def inputs(case: Case) -> Inputs:
         },
         reported=tuple(_digest(reported) for reported in case.reported),
         unscanned=case.unscanned,
+        excused={name: _digest(case.excused[name]) for name in sorted(case.excused)},
     )
 
 
@@ -230,23 +231,11 @@ def _parts(case: Case, ecosystems: Sequence[Ecosystem]) -> list[_Part]:
     if not case.unscanned:
         scanned = Matcher(case.consulted, ecosystems)
         for inventory in _ordered(case.inventories):
-            known = _known(case, inventory.platform, scanned)
+            known = baselines.known(case, inventory.platform, scanned)
             parts.append(_Part(case, ecosystems, inventory, scanned, case.consulted.coverage, known))
     others = ((reported, ReportedMatcher(reported, ecosystems)) for reported in case.reported)
     parts.extend(_Part(case, ecosystems, reported.inventory, matcher, (), {}, reported) for reported, matcher in others)
     return parts
-
-
-def _known(case: Case, platform: str, matcher: Matcher) -> dict[str, Known]:
-    """What each baseline suffers on this platform, by the same advisories. A baseline that lacks the platform is
-    none."""
-    known = {}
-    for name, inventories in case.baselines.items():
-        same = [inventory for inventory in inventories if inventory.platform == platform]
-        if same:
-            found = (finding for inventory in same for finding in matcher.match(inventory.packages).findings)
-            known[name] = frozenset(known_as(finding) for finding in found)
-    return known
 
 
 def _unscanned(case: Case) -> Judgement:

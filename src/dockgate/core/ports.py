@@ -6,7 +6,7 @@ feeds' seams are in `feeds`, the pipeline's in `adapters`.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol
 
 from dockgate.core.errors import UncomparableError
 from dockgate.core.model import (
@@ -214,11 +214,23 @@ class AdvisoryReader(Protocol):
 # --- gate --------------------------------------------------------------------------------------------------------
 
 
-Known = frozenset[tuple[str, str, str]]
-"""Findings that something has already, as (finding id, ecosystem without release, source name): in whatever version."""
+Key = tuple[str, str, str]
+"""A finding as (its id, ecosystem without release, source name): in whatever version."""
 
 
-def known_as(finding: Finding) -> tuple[str, str, str]:
+class Leave(NamedTuple):
+    """By what leave a baseline has a finding; none for one that it just has. `unfixed`: it had no fix when the baseline
+    was approved; `young_at`: it was young then, at that time (RFC 3339, "" for none)."""
+
+    unfixed: bool = False
+    young_at: str = ""
+
+
+Known = Mapping[Key, Leave]
+"""Findings that something has already, without those that were waived or excused when it was approved."""
+
+
+def known_as(finding: Finding) -> Key:
     """How a finding is known again in another image."""
     package = finding.package
     return finding.id, package.ecosystem.partition(":")[0], package.source_name
@@ -238,10 +250,10 @@ class Matching(Protocol):
 class Facts:
     """What a rule may look at, for one platform. Times are RFC 3339 in UTC.
 
-    `matches` are without what is waived. `compare` orders versions: see `Matching.compare`. `known` are the findings of
-    each baseline ("running", "approved"); one that there is not has no entry, and then everything is new. `reported`:
-    another scanner's findings are judged, which say nothing of the image's config, distribution or feeds; then
-    `source`, `at`, `unnamed` and `untold` are as in `verdict.Reported`.
+    `matches` are without what is waived. `compare` orders versions: see `Matching.compare`. `known` are the findings
+    that each baseline ("running", "approved") has; one that there is not has no entry, and then everything is new.
+    `reported`: another scanner's findings are judged, which say nothing of the image's config, distribution or feeds;
+    then `source`, `at`, `unnamed` and `untold` are as in `verdict.Reported`.
     """
 
     inventory: Inventory

@@ -230,9 +230,9 @@ class Inputs:
     """What a verdict was made from: digests of inventories, slice, policy and waivers; the time asked (RFC 3339, UTC)
     and the engine's version.
 
-    `baselines` are the inventories, by platform, of what "running" or "approved" stands for in the policy's rules;
-    `reported` the findings that other scanners made, in place of inventory and slice; `unscanned` is why there is
-    neither.
+    `baselines` are the inventories, by platform, of what "running" or "approved" stands for in the policy's rules, and
+    `excused` what each of these was approved with by leave alone; `reported` the findings that other scanners made, in
+    place of inventory and slice; `unscanned` is why there is neither.
     """
 
     inventories: tuple[str, ...]
@@ -244,6 +244,7 @@ class Inputs:
     baselines: dict[str, tuple[str, ...]] = field(default_factory=dict)
     reported: tuple[str, ...] = ()
     unscanned: str = ""
+    excused: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +285,18 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
+class Excused:
+    """What a baseline's image was approved with by leave, at `at`: findings as (id, ecosystem without release, source
+    name) that were `waived` or excused by VEX, that were `unfixed`, or that were `young`, where the policy spared
+    those."""
+
+    at: str = ""
+    waived: tuple[tuple[str, str, str], ...] = ()
+    unfixed: tuple[tuple[str, str, str], ...] = ()
+    young: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """All that a verdict is made from. The same case gives the same bytes: see `Inputs` for each."""
 
@@ -297,3 +310,4 @@ class Case:
     baselines: dict[str, tuple[Inventory, ...]] = field(default_factory=dict)
     reported: tuple[Reported, ...] = ()
     unscanned: str = ""
+    excused: dict[str, Excused] = field(default_factory=dict)

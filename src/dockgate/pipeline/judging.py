@@ -2,9 +2,9 @@
 policies or waivers change."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from dockgate.core import canonical, gate
+from dockgate.core import baselines, canonical, gate
 from dockgate.core.adapters import Notice
 from dockgate.core.approvals import Approval, answer_waiting
 from dockgate.core.deploy import Service
@@ -13,8 +13,8 @@ from dockgate.core.model import Inventory, Slice
 from dockgate.core.notices import tellings
 from dockgate.core.policy import baselines as baselines_of
 from dockgate.core.policy import label, of_rules, parted
-from dockgate.core.stores import Scan, ScanState
-from dockgate.core.verdict import Case, Policy, Status, Verdict, Waiver
+from dockgate.core.stores import Scan, ScanState, VerdictRecord
+from dockgate.core.verdict import Case, Excused, Policy, Status, Verdict, Waiver
 from dockgate.pipeline.accepting import Accepting
 from dockgate.pipeline.parts import Parts
 
@@ -33,6 +33,20 @@ class Place:
 
 
 ANYWHERE = Place()
+
+
+@dataclass(frozen=True, slots=True)
+class _Against:
+    """What an image is compared with, by the baselines' names: see `verdict.Case` for each."""
+
+    inventories: dict[str, tuple[Inventory, ...]] = field(default_factory=dict)
+    excused: dict[str, Excused] = field(default_factory=dict)
+
+    def narrowed(self, names: Sequence[str]) -> "_Against":
+        return _Against(
+            {name: self.inventories[name] for name in names if name in self.inventories},
+            {name: self.excused[name] for name in names if name in self.excused},
+        )
 
 
 class Judging:
@@ -95,40 +109,61 @@ class Judging:
             return replace(
                 case,
                 inventories=inventories,
-                consulted=self._consulted(inventories, baselines := self._baselines(image, policy, place)),
-                baselines=baselines,
+                consulted=self._consulted(inventories, (against := self._baselines(image, policy, place)).inventories),
+                baselines=against.inventories,
+                excused=against.excused,
             )
         except DatabaseError as error:
             return replace(case, unscanned=error.whole)
 
-    def _consulted(self, inventories: Sequence[Inventory], baselines: Mapping[str, Sequence[Inventory]]) -> Slice:
+    def _consulted(self, inventories: Sequence[Inventory], held: Mapping[str, Sequence[Inventory]]) -> Slice:
         """What a baseline suffers is asked of the same advisories: without its packages they would say nothing of
         them."""
-        more = [one for found in baselines.values() for one in found]
+        more = [one for found in held.values() for one in found]
         return self._parts.advisories().slice([*inventories, *more])
 
-    def _baselines(self, image: str, policy: Policy, place: Place) -> dict[str, tuple[Inventory, ...]]:
+    def _baselines(self, image: str, policy: Policy, place: Place) -> _Against:
         """What the policy's rules compare the image with. It is never its own, or whatever it suffers would be nothing
         new: what runs already is judged against that which it was approved against."""
         wanted = baselines_of(policy)
         if not wanted:
-            return {}
+            return _Against()
         own, _ = parted(policy.name)  # whatever is asked on top, by whichever repository
-        approved = (one for one in self._images.verdicts(image) if parted(one.policy)[0] == own)
-        record = next((one for one in approved if one.status == Status.APPROVED), None)
-        kept = self._images.case(record.digest).baselines if record else {}
+        record = self._approving(image, own)
+        kept = _Against()
+        if record:
+            case = self._images.case(record.digest)
+            kept = _Against(case.baselines, case.excused)
         if place.kept and record:
-            return {name: kept[name] for name in wanted if name in kept}
+            return kept.narrowed(wanted)
         digests = {
             "running": self._running(place.service, place.repository),
             "approved": self._images.last_approved(place.repository, own, image),
         }
-        found = {
-            name: kept.get(name, ()) if digests[name] == image else tuple(self._images.inventories(digests[name]))
-            for name in wanted
-            if digests[name]
-        }
-        return {name: inventories for name, inventories in found.items() if inventories}
+        found, excused = {}, {}
+        for name in wanted:
+            if digests[name] == image:
+                found[name] = kept.inventories.get(name, ())
+                excused[name] = kept.excused.get(name, Excused())
+            elif digests[name]:
+                found[name] = tuple(self._images.inventories(digests[name]))
+                excused[name] = self._excused(digests[name], own)
+        return _Against(found, excused).narrowed([name for name in wanted if found.get(name)])
+
+    def _approving(self, image: str, own: str) -> VerdictRecord | None:
+        """The newest verdict by which the server's policy approved the image."""
+        records = (one for one in self._images.verdicts(image) if parted(one.policy)[0] == own)
+        return next((one for one in records if one.status == Status.APPROVED), None)
+
+    def _excused(self, image: str, own: str) -> Excused:
+        """What the image was approved with by leave alone: by this policy, or where only others approved it, by the
+        newest of these."""
+        approving = [one for one in self._images.verdicts(image) if one.status == Status.APPROVED]
+        record = self._approving(image, own) or next(iter(approving), None)
+        if record is None:
+            return Excused()
+        verdict, case = self._images.verdict(record.digest), self._images.case(record.digest)
+        return baselines.excused(case, verdict.judgements, self._parts.ecosystems)
 
     def _running(self, service: str, repository: str) -> str:
         """The digest that the service runs, "" for none, and for one of another repository: whoever asks names the

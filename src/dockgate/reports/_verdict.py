@@ -46,6 +46,7 @@ def inputs(to: Console, verdict: Verdict) -> None:
         *(("inventory", digest) for digest in made.inventories),
         *(("reported", digest) for digest in made.reported),
         *((f"baseline {name}", digest) for name, digests in made.baselines.items() for digest in digests),
+        *((f"excused {name}", digest) for name, digest in made.excused.items()),
         ("advisories", made.slice),
         ("policy", made.policy),
         ("waivers", made.waivers),

@@ -15,7 +15,7 @@ from typing import Any
 from dockgate.core.gate import counted_as, untriaged_as
 from dockgate.core.model import FIX_NOT_TOLD, Finding, Severity, Undetermined
 from dockgate.core.policy import ANY
-from dockgate.core.ports import Facts, known_as
+from dockgate.core.ports import Facts, Known, known_as
 from dockgate.core.times import moment
 from dockgate.core.verdict import Breach
 from dockgate.rules._settings import boolean, known, number, one_of
@@ -133,16 +133,25 @@ def _may_be_fixed(finding: Finding, facts: Facts) -> bool:
 def _counting(
     found: Sequence[Finding], facts: Facts, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
-    held = facts.known.get(str(settings["baseline"]), frozenset())
+    held = facts.known.get(str(settings["baseline"]), {})
     now = datetime.fromisoformat(facts.now)
     for finding in found:
         severity = counted_as(finding, settings)
-        if severity is None or known_as(finding) in held:
+        if severity is None or _has_already(held, finding, severity, settings):
             continue
         if scope != "image" and finding.package.layer and facts.inventory.in_base(finding.package) != (scope == "base"):
             continue
         if not _spared(finding, severity, settings, now):
             yield severity, finding
+
+
+def _has_already(held: Known, finding: Finding, severity: Severity, settings: Mapping[str, object]) -> bool:
+    """Whether the baseline has it, and had it not only because these settings spared it then."""
+    leave = held.get(known_as(finding))
+    if leave is None or (leave.unfixed and settings["only_fixable"]):
+        return False
+    then = moment(leave.young_at)
+    return then is None or not _spared(finding, severity, settings, then)
 
 
 def _spared(finding: Finding, severity: Severity, settings: Mapping[str, object], now: datetime) -> bool:

@@ -14,7 +14,7 @@ from dockgate.core.gate import inputs
 from dockgate.core.model import Inventory, Slice
 from dockgate.core.policy import of_bytes, policy_bytes
 from dockgate.core.stores import PushedImage, Scan, ScanState, VerdictRecord
-from dockgate.core.verdict import Case, Inputs, Policy, Reported, Status, Verdict, Waivers
+from dockgate.core.verdict import Case, Excused, Inputs, Policy, Reported, Status, Verdict, Waivers
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import select_as
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, verdicts
@@ -133,6 +133,7 @@ class SqlImages:
                 },
                 reported=tuple(decode(Reported, _body(connection, one)) for one in made.reported),
                 unscanned=made.unscanned,
+                excused={name: decode(Excused, _body(connection, one)) for name, one in made.excused.items()},
             )
 
     def verdict(self, digest: str) -> Verdict:
@@ -186,7 +187,7 @@ class Document:
     body: bytes
 
     @classmethod
-    def of(cls, value: Inventory | Reported | Slice | Verdict | Waivers) -> "Document":
+    def of(cls, value: Excused | Inventory | Reported | Slice | Verdict | Waivers) -> "Document":
         return cls._pack(type(value), encode(value))
 
     @classmethod
@@ -196,8 +197,9 @@ class Document:
     @classmethod
     def of_case(cls, case: Case) -> "list[Document]":
         inventories = [*case.inventories, *(one for baseline in case.baselines.values() for one in baseline)]
-        parts: list[Inventory | Reported | Slice | Waivers] = [
+        parts: list[Excused | Inventory | Reported | Slice | Waivers] = [
             *inventories,
+            *case.excused.values(),
             *case.reported,
             case.consulted,
             case.waivers,
