@@ -100,6 +100,12 @@ SETTINGS = (
         "",
         "The ARN of a queue of Amazon SQS that gets Amazon ECR's events (`ECR Image Action`): each push starts a scan.",
     ),
+    Setting(
+        "DOCKGATE_APPROVAL_QUEUE",
+        "",
+        "The ARN of a queue of Amazon SQS that gets what approval actions of AWS CodePipeline ask: the server answers "
+        "them.",
+    ),
     Setting("DOCKGATE_DEBUG", "", "1 prints the traceback of an unexpected failure."),
 )
 """every variable that is read, in the order of the documentation"""
@@ -108,8 +114,8 @@ SETTINGS = (
 @dataclass(frozen=True)
 class Settings:
     """`feeds` maps a feed's name in lower case to its URL, for those that the environment names. `database_url`,
-    `blobs`, `token`, `public_url`, `event_bus`, `sns_topic` and `ecr_queue` are "" where not set; `ca_bundle`,
-    `tls_cert` and `tls_key` are None."""
+    `blobs`, `token`, `public_url`, `event_bus`, `sns_topic`, `ecr_queue` and `approval_queue` are "" where not set;
+    `ca_bundle`, `tls_cert` and `tls_key` are None."""
 
     data: Path
     cache: Path
@@ -134,6 +140,7 @@ class Settings:
     event_bus: str = ""
     sns_topic: str = ""
     ecr_queue: str = ""
+    approval_queue: str = ""
 
     @property
     def advisories(self) -> Path:
@@ -164,6 +171,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         event_bus=given.get("DOCKGATE_EVENT_BUS", ""),
         sns_topic=given.get("DOCKGATE_SNS_TOPIC", ""),
         ecr_queue=given.get("DOCKGATE_ECR_QUEUE", ""),
+        approval_queue=given.get("DOCKGATE_APPROVAL_QUEUE", ""),
         callback_hosts=tuple(given.get("DOCKGATE_CALLBACK_HOSTS", "").split()),
         feeds=tuple(
             (key.removeprefix(FEED_PREFIX).lower(), url.rstrip("/"))

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,7 +22,7 @@ from dockgate.bootstrap.policies import Policies
 from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
 from dockgate.builders.memory import MemoryBuilder
-from dockgate.core.adapters import Notifier, Webhooks
+from dockgate.core.adapters import Answers, Notifier, Webhooks
 from dockgate.core.errors import NotFoundError, UnavailableError
 from dockgate.core.model import (
     Advisory,
@@ -111,6 +111,7 @@ class ServerSystem:
         port: int | None = None,
         sweep_seconds: float = 0.05,
         webhooks: Webhooks | None = None,
+        answers: Mapping[str, Answers] | None = None,
         notifiers: Sequence[Notifier] = (),
     ) -> None:
         self.clock = Clock()
@@ -155,6 +156,7 @@ class ServerSystem:
             secret=SECRET,
             scratch=scratch,
             clock=self.clock,
+            answers=answers or {},
             attestor=self.attestor,
         )
         self.engine = Engine(self.parts, folder, sweep_seconds=sweep_seconds, scans_abreast=64)

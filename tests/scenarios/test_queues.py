@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,21 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from tests.aws.codepipeline import CodePipeline, codepipeline, message
+from tests.aws.fakes.server import Refused
 from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
+from dockgate.bootstrap import codepipeline as approvals
 from dockgate.bootstrap import pushes
+from dockgate.bootstrap.codepipeline import SCHEME, CodePipelineAnswers
 from dockgate.bootstrap.polling import Poller
 from dockgate.queues.sqs import SqsQueue
 
 ACCOUNT = "123456789012"
 REGISTRY = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"
+NOBODY, UNKNOWN = "11111111-2222-3333-4444-555555555555", "sha256:" + "a" * 64
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
 
@@ -59,12 +65,12 @@ class Cloud:
 
 
 @contextmanager
-def cloud(server: ServerSystem, take: Callable[..., None], hidden: str = "30") -> Iterator[Cloud]:
+def cloud(server: ServerSystem, take: Callable[..., None], *more: str, hidden: str = "30") -> Iterator[Cloud]:
     """The server listens to the queue."""
     with mock_aws():
         made = Cloud(hidden)
         queue = SqsQueue(lambda: made.sqs, "events", ACCOUNT, wait_seconds=0)
-        poller = Poller(queue, partial(take, server.server), pauses=(0.05,))
+        poller = Poller(queue, partial(take, server.server, *more), pauses=(0.05,))
         poller.start()
         try:
             yield made
@@ -140,3 +146,145 @@ def test_what_is_no_event_goes_where_the_queue_sets_it_aside(
         assert not there.left()
     assert [one for one in caplog.messages if "is left where it is" in one]
     assert server.client.get(f"/images/sha256:{'a' * 64}").status_code == 404
+
+
+# --- approval actions of CodePipeline --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def aws() -> Iterator[CodePipeline]:
+    with codepipeline() as made:
+        yield made
+
+
+@pytest.fixture
+def gate(aws: CodePipeline, tmp_path: Path) -> Iterator[ServerSystem]:
+    """A server that answers to it."""
+    answers = {SCHEME: CodePipelineAnswers("https://gate.example.org", aws.client)}
+    with ServerSystem(tmp_path, answers=answers) as system:
+        yield system
+
+
+def custom(image: str, more: str = "Image_Repository=shop Execution=7") -> str:
+    return f"Image_Digest={image} {more}".strip()
+
+
+def the_approval(gate: ServerSystem) -> Any:
+    (approval,) = gate.get("/approvals?state=Waiting") or gate.get("/approvals")
+    return approval
+
+
+def test_an_action_waits_for_the_scan_and_is_answered_once(
+    gate: ServerSystem, aws: CodePipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = gate.foreign("bad", Found({"CRITICAL": 1})), gate.foreign("good", Found())
+    tokens = [aws.ask(number) for number in range(3)]
+    with caplog.at_level("INFO"), cloud(gate, approvals.queued, ACCOUNT) as there:
+        for token, image in zip(tokens, (bad, good, bad), strict=True):
+            for _ in range(3):
+                there.sns.publish(TopicArn=there.topic, Message=message(token, custom(image)))
+        until(lambda: not there.left())
+        assert aws.approvals.answered == {}
+        assert len(gate.get("/approvals")) == 3
+        for image in (bad, good):
+            gate.scan_may_end[image].set()
+        until(lambda: len(aws.approvals.answered) == 3)
+        there.publish(json.loads(message(tokens[0], custom(bad))))  # it may come again much later, too
+        until(lambda: not there.left())
+    assert [aws.approvals.answered[token] for token in tokens] == ["Rejected", "Approved", "Rejected"]
+    assert aws.approvals.refused == 0
+    assert "1 CRITICAL finding" in aws.approvals.summaries[tokens[0]]
+    assert " https://gate.example.org/api/v1/verdicts/sha256:" in aws.approvals.summaries[tokens[0]]
+    assert set(aws.regions) == {"eu-west-1"}
+    shown = gate.get("/approvals")[0]
+    assert (shown["pipeline"], shown["repository"], shown["asked_by"]) == ("Shop", f"{REGISTRY}/shop", "codepipeline")
+    assert shown["id"].startswith("external/Shop/7/Assess/")
+    assert not [token for token in tokens if token in caplog.text or token in json.dumps(gate.get("/approvals"))]
+
+
+def test_a_person_may_reject_and_time_may_run_out(gate: ServerSystem, aws: CodePipeline) -> None:
+    image = gate.foreign("slow", Found())
+    first, second, third = aws.ask(1), aws.ask(2), aws.ask(3)
+    with cloud(gate, approvals.queued, ACCOUNT) as there:
+        there.put(message(first, custom(image)))
+        until(lambda: gate.get("/approvals"))
+        shown = the_approval(gate)
+        gate.engine.reject(shown["id"], gate.store.approvals.get(shown["id"]).token, "not today", "Ana")
+        until(lambda: first in aws.approvals.answered)
+        soon = (gate.clock() + timedelta(seconds=4)).isoformat()
+        there.put(message(second, custom(image), expires=soon))
+        until(lambda: second in aws.approvals.answered)
+        there.put(message(third, custom(image), expires="2016-07-07T20:22Z"))
+        until(lambda: not there.left())
+    assert aws.approvals.summaries[first].startswith("rejected by Ana: not today https://gate.example.org/api/v1/appr")
+    assert aws.approvals.summaries[second].startswith("nobody answered in time https://")
+    assert set(aws.approvals.answered.values()) == {"Rejected"}
+    assert third not in aws.approvals.answered
+
+
+def test_an_answer_that_aws_does_not_take_is_given_again(gate: ServerSystem, aws: CodePipeline) -> None:
+    image, token = gate.foreign("retried", Found()), aws.ask(1)
+    gate.scan_may_end[image].set()
+    put, refusals = aws.service.operations["PutApprovalResult"], [1]
+
+    def refuse_once(request: dict[str, Any]) -> dict[str, Any]:
+        if refusals:
+            refusals.pop()
+            raise Refused("AccessDeniedException", f"no {token}")
+        return put(request)
+
+    aws.service.operations["PutApprovalResult"] = refuse_once
+    with cloud(gate, approvals.queued, ACCOUNT) as there:
+        there.put(message(token, custom(image)))
+        until(lambda: not refusals)
+        due = until(lambda: [one for one in gate.store.deliveries.due("9999", 1, 1) if one.attempts])[0]
+        assert (due.attempts, "AccessDenied" in due.last_error, token in due.last_error) == (1, True, False)
+        until(lambda: aws.approvals.answered == {token: "Approved"})
+
+
+def test_the_image_may_be_known_by_its_push_and_the_policy_be_named(gate: ServerSystem, aws: CodePipeline) -> None:
+    image = gate.foreign("known", Found({"CRITICAL": 1}))
+    gate.scan_may_end[image].set()
+    gate.apply("kind: Policy\nname: lenient\nrules: {max_findings: {CRITICAL: 5}}\n")
+    pushes.queued(gate.server, json.dumps(push(image, "known")))
+    first, second = aws.ask(1), aws.ask(2)
+    with cloud(gate, approvals.queued, ACCOUNT) as there:
+        there.put(message(first, custom(image, "")))
+        there.put(message(second, custom(image, "Policy=lenient Image_Repository=quay.io/team/app")))
+        until(lambda: len(aws.approvals.answered) == 2)
+    assert aws.approvals.answered == {first: "Rejected", second: "Approved"}
+    assert {(one["repository"], one["policy"]) for one in gate.get("/approvals")} == {
+        (f"{REGISTRY}/team/app", "default"),
+        ("quay.io/team/app", "lenient"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("no JSON", "no JSON"),
+        ('{"approval": {}}', "names no digest"),
+        (message("t", custom(UNKNOWN)), "no token"),
+        (message(NOBODY, custom(UNKNOWN, "")), "in which repository"),
+        (message(NOBODY, custom(UNKNOWN), region="x/y"), "no region"),
+        (
+            message(NOBODY, custom(UNKNOWN, "Policy=p Image_Repository=a")),
+            "p",
+        ),
+    ],
+    ids=["text", "digest", "token", "repository", "region", "policy"],
+)
+def test_what_says_too_little_is_set_aside(
+    gate: ServerSystem, body: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with cloud(gate, approvals.queued, ACCOUNT, hidden="0") as there:
+        there.put(body)
+        until(lambda: there.left(there.dead))
+    assert [one for one in caplog.messages if "is left where it is" in one and said in one]
+    assert gate.get("/approvals") == []
+
+
+def test_a_callback_of_the_api_is_never_one_of_these(gate: ServerSystem) -> None:
+    url = "codepipeline://eu-west-1/Shop/Assess/Gate"
+    body = {"pipeline": "p", "stage": "s", "execution": "1", "image": "elsewhere.example/a:b", "callback": {"url": url}}
+    assert gate.client.post("/approvals", json=body).status_code == 400

@@ -1,11 +1,12 @@
 """The queues that a server listens to, each by a thread of its own."""
 
 import logging
+import re
 import threading
 from collections.abc import Callable
 from functools import partial
 
-from dockgate.bootstrap import pushes
+from dockgate.bootstrap import codepipeline, pushes
 from dockgate.bootstrap.arns import QUEUE, arn
 from dockgate.bootstrap.ecs import Client, boto3_client
 from dockgate.bootstrap.server import Server
@@ -80,17 +81,18 @@ class Poller:
 def pollers(settings: Settings, server: Server, client: Client | None = None) -> list[Poller]:
     """Of the queues that the settings name, not yet started. Raises UsageError for an ARN that is none, and when boto3
     is needed and missing."""
-    listened = (("DOCKGATE_ECR_QUEUE", settings.ecr_queue, pushes.queued),)
-    return [
-        Poller(_queue(setting, named, client or boto3_client()), partial(take, server))
-        for setting, named, take in listened
-        if named
-    ]
+    found = []
+    if settings.ecr_queue:
+        place = arn("DOCKGATE_ECR_QUEUE", settings.ecr_queue, QUEUE)
+        found.append(Poller(_queue(place, client), partial(pushes.queued, server)))
+    if settings.approval_queue:
+        place = arn("DOCKGATE_APPROVAL_QUEUE", settings.approval_queue, QUEUE)
+        found.append(Poller(_queue(place, client), partial(codepipeline.queued, server, place["account"])))
+    return found
 
 
-def _queue(setting: str, named: str, client: Client) -> SqsQueue:
-    found = arn(setting, named, QUEUE)
-    return SqsQueue(partial(client, "sqs", found["region"]), found["name"], found["account"])
+def _queue(place: re.Match[str], client: Client | None) -> SqsQueue:
+    return SqsQueue(partial(client or boto3_client(), "sqs", place["region"]), place["name"], place["account"])
 
 
 def _said(error: Exception) -> str:

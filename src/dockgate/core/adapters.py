@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dockgate.core.attestation import ListedKey
 from dockgate.core.deploy import Deployment, Service, Task, TaskDefinition
 from dockgate.core.model import Inventory
 from dockgate.core.ports import AdvisoryReader
 from dockgate.core.verdict import Statement
+
+if TYPE_CHECKING:
+    from dockgate.core.callbacks import Delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,15 @@ class Webhooks(Protocol):
     def call(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
         """Posts the body, and returns when the receiver has taken it (2xx). Follows no redirect, and ends in bounded
         time and memory. UnavailableError when it failed and may be tried again, DeniedError when that is of no use."""
+        ...
+
+
+class Answers(Protocol):
+    """Tells pipelines elsewhere that hear answers in a way of their own."""
+
+    def give(self, delivery: "Delivery") -> None:
+        """Gives the answer that is in the delivery's body; one that was given before stands. UnavailableError when it
+        failed and may be tried again, DeniedError when that is of no use."""
         ...
 
 

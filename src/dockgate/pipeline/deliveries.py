@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 from dockgate.core.callbacks import Delivery, headers, next_attempt
 from dockgate.core.errors import DeniedError, DockgateError
@@ -99,8 +100,12 @@ class Deliveries:
 
     def _deliver(self, one: Delivery) -> None:
         clock = self._parts.clock
+        way = self._parts.answers.get(urlsplit(one.url).scheme)
         try:
-            self._parts.webhooks.call(one.url, headers(one, clock()), one.body.encode())
+            if way is None:
+                self._parts.webhooks.call(one.url, headers(one, clock()), one.body.encode())
+            else:
+                way.give(one)
         except DockgateError as error:
             following = None if isinstance(error, DeniedError) else next_attempt(one, clock())
             self._store.failed(one.id, one.attempts + 1, str(error), text(following) if following else "")

@@ -144,8 +144,6 @@ class Engine:
         """The approval of a question from outside: one for each, however often it is asked. It is settled already when
         the image has been scanned before."""
         self._parts.policies(question.policy)
-        if question.callback is not None:
-            self._parts.webhooks.check(question.callback.url)
         approval = self._asked_before(question)
         if approval is None:
             repository, digest = self._parts.resolve_image(question.reference)

@@ -1,12 +1,13 @@
 """What the workflows are handed. `bootstrap/server.py` fills it in with real adapters, tests with fakes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dockgate.core.adapters import (
     Advisories,
+    Answers,
     Attestor,
     Builder,
     Clock,
@@ -30,7 +31,8 @@ class Parts:
     reads what a repository's `.dockgate.yaml` asks of itself, None for nothing: out of its bytes, and its name for
     errors. `secret` is known to the server alone; `scratch` is a folder for what is in work, emptied at every start.
     `risk_days` is how long an image that runs may stay at risk, `keep_days` how long settled approvals and handled
-    events are kept, `notice_days` how long before it lapses a waiver is announced. Approvals are attested by `attestor`
+    events are kept, `notice_days` how long before it lapses a waiver is announced. Callbacks whose URL has a scheme in
+    `answers` are answered by that, all others by `webhooks`. Approvals are attested by `attestor`
     (None: not at all), for `attestation_days`."""
 
     store: Store
@@ -52,6 +54,7 @@ class Parts:
     secret: str
     scratch: Path
     clock: Clock
+    answers: Mapping[str, Answers] = field(default_factory=dict)
     attestor: Attestor | None = None
     attestation_days: float = 30
     risk_days: float = 14

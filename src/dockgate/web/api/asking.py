@@ -67,6 +67,7 @@ def ask(body: Ask, server: TheServer, who: Runner, idempotency_key: str = Header
     _demand_service(body.service, server, who)
     callback = None
     if body.callback is not None:
+        server.parts.webhooks.check(body.callback.url)
         if body.callback.secret:
             key(body.callback.secret)
         callback = Callback(body.callback.url, body.callback.secret)
