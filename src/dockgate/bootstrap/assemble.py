@@ -67,8 +67,8 @@ class Services:
                 registryd.registry(settings.data, settings.registry_port, self._notify, self.secret),
                 podmand.service(self.podman, settings.data),
             ):
-                child.start()
                 started.callback(child.stop)
+                child.start()
             self._stack = started.pop_all()
         return self
 
@@ -137,6 +137,7 @@ def assemble(
         )
     )
     engine = Engine(parts, settings.data, observe)
+    stack.callback(engine.close)
     return Server(parts, engine, url, partial(http_backend, repositories), services.secret)
 
 

@@ -56,7 +56,10 @@ def up(settings: Settings, detach: bool) -> None:
 def run(
     settings: Settings, observe: Observer = unobserved, alter: Callable[[Parts], Parts] = lambda parts: parts
 ) -> None:
-    """The server itself. `observe` and `alter` are for tests: they see every effect, and exchange parts for others."""
+    """The server itself, until SIGTERM; KeyboardInterrupt on SIGINT. However it ends, what it started has ended.
+
+    `observe` and `alter` are for tests: they see every effect, and exchange parts for others.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     if settings.port == settings.registry_port:
@@ -64,7 +67,8 @@ def run(
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     running = settings.data / "run"
     running.mkdir(mode=0o700, exist_ok=True)
-    with ExitStack() as stack:
+    signal.signal(signal.SIGTERM, _end)
+    with suppress(_ToldToEnd), ExitStack() as stack:
         stack.enter_context(_alone(running / "lock"))
         place = listening(settings)
         demand_principals(place, settings)
@@ -80,7 +84,7 @@ def run(
 def _serve(
     place: Listening, apart: socket.socket | None, server: Server, queues: Sequence[Poller], status: Path
 ) -> None:
-    """Answers until SIGTERM or SIGINT. The engine starts only when the registry and git can reach us."""
+    """Answers until it is told to end. Raises UnavailableError when it cannot listen."""
     config = uvicorn.Config(
         create_app(server, place.beyond),
         host=place.host,
@@ -93,18 +97,21 @@ def _serve(
     )
     web = _Web(config, lambda: status.write_text(_identity(server.url)))
     server.engine.launch()
-    try:
-        with _notified(apart, server) if apart else nullcontext(), _polled(queues):
+    with _notified(apart, server) if apart else nullcontext(), _polled(queues):
+        try:
             web.run()
-    finally:
-        server.engine.close()
+        except SystemExit:  # uvicorn's own way to say so; its reason is in the log
+            raise UnavailableError(
+                f"this server cannot listen at {place.host}:{place.port}",
+                "If the port is taken, give `--port` another.",
+            ) from None
 
 
 @contextmanager
 def _polled(queues: Sequence[Poller]) -> Iterator[None]:
-    for poller in queues:
-        poller.start()
     try:
+        for poller in queues:
+            poller.start()
         yield
     finally:
         for poller in queues:
@@ -130,6 +137,14 @@ def _socket() -> socket.socket:
     made = socket.socket()
     made.bind((LOOPBACK, 0))
     return made
+
+
+class _ToldToEnd(BaseException):
+    """By SIGTERM. Uvicorn ends at the signal first, then hands it on."""
+
+
+def _end(_signal: int, _frame: object) -> None:
+    raise _ToldToEnd
 
 
 class _Web(uvicorn.Server):

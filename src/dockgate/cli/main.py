@@ -7,7 +7,9 @@ import gc
 import io
 import os
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -61,6 +63,17 @@ def main() -> NoReturn:
     gc.set_threshold(100_000, 50, 50)
     code = run(sys.argv[1:])
     gc.freeze()  # the system takes all of it back anyway
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """Python would wait for the threads of pools that are still at work, such as a server's that read an image whose
+    registry does not answer. What they do is begun again at the next start."""
+    if threading.active_count() > 1:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -4,6 +4,7 @@ ever."""
 import hmac
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -103,13 +104,16 @@ class Engine:
             sweeper.start()
 
     def close(self) -> None:
-        """Stops taking up work, and gives what runs a moment; what does not end in it goes on at the next launch."""
+        """Stops taking up work, and gives what runs a moment; what does not end in it goes on at the next launch. Does
+        no harm to an engine that was not launched."""
         self._closing.set()
         self._deliveries.close()
         self._flows.scans.close()
         self.bell.ring_all()
+        end = time.monotonic() + self._sweep_seconds * 2 + 1
         for sweeper in self._sweepers:
-            sweeper.join(timeout=self._sweep_seconds * 2 + 1)
+            if sweeper.is_alive():
+                sweeper.join(timeout=max(0, end - time.monotonic()))
         DBOS.destroy(workflow_completion_timeout_sec=5)
 
     def _settled(self, approval_ids: Sequence[str]) -> None:
