@@ -1,0 +1,38 @@
+"""Deploying and destroying a stack called gate, and what is in the account then."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.aws.stack.cloud import ID, REGION, SOON, Cloud
+
+from dockgate.bootstrap import aws
+
+NETWORK = ("VpcId=vpc-12345678", "SubnetIds=subnet-12345678")
+ALONE = ("CreatePipeline=false", "ApprovalActions=shop/Assess/Gate, blog/Assess/Gate")
+DOCUMENTS = f"gate-dockgate-{ID}-{REGION}"
+DIGEST = "sha256:" + "1" * 64
+CHANGES = ("Create", "Update", "Delete", "Put")
+
+
+def deploy(
+    cloud: Cloud, *given: str, policy: str = "", waivers: Path | None = None, scanning: bool = False, said: Any = None
+) -> bool:
+    tell = said.append if said is not None else lambda line: None
+    return aws.deployed(cloud.account, "gate", policy, waivers, given, scanning, tell, SOON)
+
+
+def destroy(cloud: Cloud, said: list[str] | None = None) -> None:
+    aws.destroyed(cloud.account, "gate", said.append if said is not None else lambda line: None, SOON)
+
+
+def parameters(cloud: Cloud) -> dict[str, str]:
+    return cloud.formation.stacks["gate"].parameters
+
+
+def changes(cloud: Cloud) -> list[str]:
+    """Every call that changes something."""
+    return [name for _, name, _ in cloud.formation.called if name.startswith(CHANGES)]
+
+
+def document(cloud: Cloud, key: str) -> bytes:
+    return bytes(cloud.client("s3").get_object(Bucket=DOCUMENTS, Key=key)["Body"].read())

@@ -1,0 +1,92 @@
+"""The parameters that a stack is deployed with: looked at first, and filled in from what the account has."""
+
+import pytest
+from tests.aws.stack.cloud import ID, REGION, SOON, Cloud
+from tests.aws.stack.deploying import ALONE, NETWORK, changes, deploy, parameters
+
+from dockgate.bootstrap import aws
+from dockgate.core.errors import DockgateError, NotFoundError, UsageError
+
+
+def test_names_are_turned_into_arns(cloud: Cloud) -> None:
+    services = "RunningServices=blue/web,arn:aws:ecs:eu-west-1:123456789012:service/green/web"
+    deploy(cloud, *ALONE, services, "ImageRepositories=shop,team/blog")
+    head = f"arn:aws:codepipeline:{REGION}:{ID}"
+    assert parameters(cloud)["ApprovalActions"] == f"{head}:shop/Assess/Gate,{head}:blog/Assess/Gate"
+    head = f"arn:aws:ecs:{REGION}:{ID}:service"
+    assert parameters(cloud)["RunningServices"] == f"{head}/blue/web,{head}/green/web"
+    head = f"arn:aws:ecr:{REGION}:{ID}:repository"
+    assert parameters(cloud)["ImageRepositories"] == f"{head}/shop,{head}/team/blog"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "ApprovalActions=shop",
+        "ApprovalActions=arn:aws:sns:eu-west-1:1:x/y/z",
+        "RunningServices=*/web",
+        "ImageRepositories=*",
+    ],
+)
+def test_what_is_no_name_of_an_action_or_a_service_is_refused_before_anything_is_changed(
+    cloud: Cloud, given: str
+) -> None:
+    with pytest.raises(UsageError, match=given.partition("=")[0]):
+        deploy(cloud, "CreatePipeline=false", given)
+    assert changes(cloud) == []
+
+
+def test_a_service_that_is_there_is_asked_for_its_family_and_roles(cloud: Cloud) -> None:
+    ecs, role = cloud.client("ecs"), f"arn:aws:iam::{ID}:role/run"
+    ecs.create_cluster(clusterName="blue")
+    containers = [{"name": "app", "image": "app:1", "memory": 64}]
+    ecs.register_task_definition(family="shop", executionRoleArn=role, containerDefinitions=containers)
+    ecs.create_service(cluster="blue", serviceName="web", taskDefinition="shop", desiredCount=1)
+    deploy(cloud, "ClusterName=blue", "ServiceName=web")
+    held = parameters(cloud)
+    assert (held["TaskFamily"], held["TaskRoleArns"]) == ("shop", role)
+
+
+def test_a_service_that_is_not_there_is_told_before_anything_is_changed(cloud: Cloud) -> None:
+    cloud.client("ecs").create_cluster(clusterName="blue")
+    for cluster in ("blue", "green"):
+        with pytest.raises(NotFoundError, match="web"):
+            deploy(cloud, f"ClusterName={cluster}", "ServiceName=web")
+    assert changes(cloud) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("RiskDay=3", "RiskDay"),
+        ("RiskDays", "RiskDays"),
+        ("PolicyKey=x", "PolicyKey is filled in"),
+        ("ArchiveBucket=x", "ArchiveBucket is filled in"),
+    ],
+)
+def test_a_parameter_that_cannot_be_given_is_refused_before_anything_is_asked(
+    cloud: Cloud, given: str, told: str
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        deploy(cloud, *NETWORK, given)
+    assert cloud.formation.called == []
+
+
+def test_a_name_that_is_nearly_right_is_suggested(cloud: Cloud) -> None:
+    with pytest.raises(UsageError) as refused:
+        deploy(cloud, "RiskDay=3")
+    assert refused.value.advice.startswith("Was RiskDays meant?")
+
+
+@pytest.mark.parametrize("name", ["", "1gate", "my_gate", "a" * 41, "-x"])
+def test_a_name_that_no_stack_can_have_is_refused(cloud: Cloud, name: str) -> None:
+    with pytest.raises(UsageError, match="name"):
+        aws.deployed(cloud.account, name, "", None, NETWORK, False, print, SOON)
+    assert cloud.formation.called == []
+
+
+def test_every_error_of_a_command_has_an_advice(cloud: Cloud) -> None:
+    with pytest.raises(DockgateError) as refused:
+        deploy(cloud)  # neither network nor actions: CloudFormation's rules refuse it
+    assert "A new service needs VpcId." in str(refused.value)
+    assert refused.value.advice

@@ -1,0 +1,82 @@
+"""The policy that a stack is deployed with: a built-in one, a file, or a document that is in the account already."""
+
+from pathlib import Path
+
+import pytest
+from tests.aws.stack.cloud import REGION, Cloud
+from tests.aws.stack.deploying import NETWORK, changes, deploy, document, parameters
+
+from dockgate import rules
+from dockgate.core.errors import DefinitionError, NotFoundError, UsageError
+from dockgate.core.policy import of_bytes, policy_bytes
+from dockgate.definitions.policy import builtin
+
+BAD = """\
+rules:
+  max_findings: {critical: many}
+"""
+
+
+def test_the_policy_changes_when_another_is_given(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    assert deploy(cloud, policy="reference-2022")
+    assert of_bytes(document(cloud, parameters(cloud)["PolicyKey"])).name == "reference-2022"
+
+
+def test_a_wrong_policy_file_is_refused_before_anything_is_changed(cloud: Cloud, tmp_path: Path) -> None:
+    file = tmp_path / "ours.yaml"
+    file.write_text(BAD)
+    with pytest.raises(DefinitionError, match="ours"):
+        deploy(cloud, *NETWORK, policy=str(file))
+    assert changes(cloud) == []
+
+
+def canonical() -> bytes:
+    return policy_bytes(builtin("default", rules.load()))
+
+
+WRONG = {
+    "no JSON": b"rules:\n  max_findings: {}\n",
+    "no policy": b"[1]",
+    "another rule": b'{"name":"ours","rules":{"max_finding":[{"action":"reject"}]}}',
+    "a setting that the rule refuses": b'{"name":"ours","rules":{"image_age":[{"action":"reject","days":"many"}]}}',
+    "settings that are not in full": b'{"name":"ours","rules":{"max_findings":[{"action":"reject","critical":0}]}}',
+    "an end of line": canonical() + b"\n",
+}
+
+
+@pytest.mark.parametrize("place", ["ssm", "s3"])
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_document_is_refused_before_anything_is_changed(cloud: Cloud, place: str, name: str) -> None:
+    where = put(cloud, place, WRONG[name])
+    with pytest.raises(UsageError, match="dockgate/policy") as refused:
+        deploy(cloud, *NETWORK, policy=where)
+    assert refused.value.advice
+    assert changes(cloud) == []
+
+
+def put(cloud: Cloud, place: str, body: bytes) -> str:
+    if place == "ssm":
+        cloud.client("ssm").put_parameter(Name="/dockgate/policy", Value=body.decode(), Type="SecureString")
+        return "ssm:/dockgate/policy"
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="ours", CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket="ours", Key="dockgate/policy", Body=body)
+    return "s3://ours/dockgate/policy"
+
+
+def test_a_policy_in_ssm_stays_there_and_one_in_s3_is_copied(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK, policy=put(cloud, "ssm", canonical()))
+    assert (parameters(cloud)["PolicyParameter"], parameters(cloud)["PolicyKey"]) == ("/dockgate/policy", "")
+    assert not deploy(cloud)
+    deploy(cloud, policy=put(cloud, "s3", canonical()))
+    held = parameters(cloud)
+    assert held["PolicyParameter"] == ""
+    assert document(cloud, held["PolicyKey"]) == canonical()
+
+
+@pytest.mark.parametrize("where", ["ssm:/missing", "s3://missing/key", "ssm:policy", "s3://bucket"])
+def test_a_place_without_a_policy_is_refused_before_anything_is_changed(cloud: Cloud, where: str) -> None:
+    with pytest.raises((NotFoundError, UsageError)):
+        deploy(cloud, *NETWORK, policy=where)
+    assert changes(cloud) == []

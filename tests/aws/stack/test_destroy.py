@@ -1,0 +1,142 @@
+"""Destroying a stack: all that is in it goes, and the registry's scanning is put back."""
+
+from typing import Any
+
+import pytest
+from tests.aws.stack.cloud import SOON, Cloud
+from tests.aws.stack.deploying import DOCUMENTS, NETWORK, deploy, destroy
+
+from dockgate.bootstrap import aws
+from dockgate.core.errors import DeniedError, DeployError
+
+
+def fill(cloud: Cloud) -> str:
+    """A version, a deletion mark and an image; returns the bucket of verdicts."""
+    (bucket,) = (name for kind, name in cloud.formation.stacks["gate"].physical.values() if "verdictbucket" in name)
+    s3 = cloud.client("s3")
+    for body in (b"1", b"2"):
+        s3.put_object(Bucket=bucket, Key="verdicts/1.json", Body=body)
+    s3.delete_object(Bucket=bucket, Key="verdicts/1.json")
+    manifest = '{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "layers": []}'
+    for tag in ("1", "2"):
+        cloud.client("ecr").put_image(repositoryName="dockgate-app", imageManifest=manifest, imageTag=tag)
+    return bucket
+
+
+def test_destroy_empties_first_and_leaves_nothing(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    bucket = fill(cloud)
+    held = aws.contents(cloud.account, "gate")
+    assert f"bucket {bucket} with all that is in it" in held
+    assert "image repository dockgate-app with all its images" in held
+    assert "source repository gate-SourceRepository with all its commits" in held
+    destroy(cloud)
+    assert cloud.formation.stacks == {}
+    assert cloud.client("s3").list_buckets()["Buckets"] == []
+    assert cloud.client("ecr").describe_repositories()["repositories"] == []
+
+
+def test_the_fake_refuses_to_delete_what_is_not_empty(cloud: Cloud) -> None:
+    """The control of the test above."""
+    deploy(cloud, *NETWORK)
+    fill(cloud)
+    cloud.formation.delete_stack({"StackName": "gate"})
+    assert cloud.formation.stacks["gate"].moves[-1] == "DELETE_FAILED"
+    assert len(cloud.formation.stacks["gate"].physical) == 2
+
+
+def test_destroyed_twice_there_is_nothing(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    destroy(cloud)
+    assert aws.contents(cloud.account, "gate") == []
+    destroy(cloud)
+
+
+def test_destroying_what_could_not_be_created(cloud: Cloud) -> None:
+    cloud.formation.fails = ("ImageRepository", "Repository already exists")
+    with pytest.raises(DeployError):
+        deploy(cloud, *NETWORK)
+    destroy(cloud)
+    assert aws.contents(cloud.account, "gate") == []
+
+
+def test_an_interrupted_destroy_is_ended_by_the_next(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK, scanning=True)
+    cloud.formation.denied = {"DeleteBucket"}
+    with pytest.raises(DeniedError, match="DeleteBucket"):
+        destroy(cloud)
+    assert aws.contents(cloud.account, "gate") == [f"bucket {DOCUMENTS} with archives, policies and waivers"]
+    cloud.formation.denied = set()
+    destroy(cloud)
+    assert aws.contents(cloud.account, "gate") == []
+
+
+def test_what_is_written_while_the_stack_goes_is_emptied_again(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    bucket = fill(cloud)
+    written = []
+
+    def tell(line: str) -> None:
+        if line == "deleting the stack gate" and not written:
+            written.append(cloud.client("s3").put_object(Bucket=bucket, Key="late", Body=b""))
+
+    aws.destroyed(cloud.account, "gate", tell, SOON)
+    assert written
+    assert cloud.formation.stacks == {}
+
+
+# --- the registry's scanning --------------------------------------------------------------------------------------
+
+
+ALL = [{"filter": "*", "filterType": "WILDCARD"}]
+BEFORE = {
+    "basic": {"scanType": "BASIC", "rules": []},
+    "basic, at each push": {
+        "scanType": "BASIC",
+        "rules": [{"scanFrequency": "SCAN_ON_PUSH", "repositoryFilters": ALL}],
+    },
+    "enhanced, others": {
+        "scanType": "ENHANCED",
+        "rules": [
+            {"scanFrequency": "CONTINUOUS_SCAN", "repositoryFilters": [{"filter": "shop", "filterType": "WILDCARD"}]},
+            {"scanFrequency": "SCAN_ON_PUSH", "repositoryFilters": ALL},
+        ],
+    },
+}
+
+
+def scanned(cloud: Cloud) -> Any:
+    return cloud.client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]
+
+
+@pytest.mark.parametrize("before", BEFORE)
+def test_the_registrys_scanning_is_put_back_exactly(cloud: Cloud, before: str) -> None:
+    cloud.client("ecr").put_registry_scanning_configuration(**BEFORE[before])
+    deploy(cloud, *NETWORK, scanning=True)
+    deploy(cloud, "RiskDays=3", scanning=True)
+    changed = scanned(cloud)
+    assert changed["scanType"] == "ENHANCED"
+    ours = {"filter": "dockgate-app", "filterType": "WILDCARD"}
+    (continual,) = (rule for rule in changed["rules"] if rule["scanFrequency"] == "CONTINUOUS_SCAN")
+    assert continual["repositoryFilters"].count(ours) == 1
+    if before == "enhanced, others":
+        assert {"filter": "shop", "filterType": "WILDCARD"} in continual["repositoryFilters"]
+        assert len(changed["rules"]) == 2
+    destroy(cloud)
+    assert scanned(cloud) == BEFORE[before]
+
+
+def test_the_registrys_scanning_is_left_alone_unless_asked(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    destroy(cloud)
+    assert "PutRegistryScanningConfiguration" not in cloud.operations()
+
+
+def test_what_others_made_of_it_since_is_not_undone(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK, scanning=True)
+    theirs = BEFORE["enhanced, others"]
+    cloud.client("ecr").put_registry_scanning_configuration(**theirs)
+    said: list[str] = []
+    destroy(cloud, said)
+    assert scanned(cloud) == theirs
+    assert any("changed by others" in line and "BASIC" in line for line in said)

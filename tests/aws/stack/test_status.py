@@ -1,0 +1,32 @@
+"""What is told of a stack."""
+
+import pytest
+from tests.aws.stack.cloud import Cloud
+from tests.aws.stack.deploying import ALONE, DIGEST, NETWORK, deploy
+
+from dockgate.bootstrap import aws
+from dockgate.core.errors import NotFoundError
+
+
+def test_status_tells_what_waits_and_what_failed(cloud: Cloud) -> None:
+    deploy(cloud, *ALONE)
+    item = {"digest": {"S": DIGEST}, "half": {"S": "approval#1"}, "state": {"S": "WAITING"}, "asked": {"N": "1"}}
+    cloud.client("dynamodb").put_item(TableName="approvals", Item=item)
+    url = cloud.client("sqs").get_queue_url(QueueName="failures")["QueueUrl"]
+    cloud.client("sqs").send_message(QueueUrl=url, MessageBody="{}")
+    found = aws.state(cloud.account, "gate")
+    assert (found.state, found.waiting, found.failures, found.scanning) == ("CREATE_COMPLETE", 1, 1, "BASIC")
+    assert found.stages == {}
+    assert found.outputs["TableName"] == "approvals"
+
+
+def test_status_of_a_whole_stack_tells_how_its_pipeline_stands(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    stages = aws.state(cloud.account, "gate").stages
+    assert list(stages) == ["Source", "Build", "ContainerVulnerabilityAssessment", "Deploy"]
+    assert (stages["Source"], stages["Build"]) == ("Succeeded", "never ran")
+
+
+def test_status_of_no_stack(cloud: Cloud) -> None:
+    with pytest.raises(NotFoundError, match="no stack 'gate' in eu-west-1"):
+        aws.state(cloud.account, "gate")
