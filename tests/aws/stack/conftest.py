@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.aws.stack.cloud import Cloud, cloud
+from tests.aws.stack.cloudformation import MODES, Stack
 
 
 @pytest.fixture(name="cloud")
@@ -10,3 +11,9 @@ def _cloud() -> Iterator[Cloud]:
     with cloud() as made:
         yield made
         assert made.formation.faults == []
+
+
+@pytest.fixture(params=MODES)
+def stack(request: pytest.FixtureRequest) -> Stack:
+    """Resolving it alone shows that nothing refers to what is not there in this mode."""
+    return Stack(MODES[request.param])

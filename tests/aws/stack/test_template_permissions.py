@@ -1,0 +1,167 @@
+"""What the template lets whom do, in every way in which it may be deployed."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cfnlint
+from tests.aws.stack.cloudformation import MODES, Stack
+
+ROOT = Path(__file__).parents[3]
+
+WILDCARDS = {
+    "ecr:GetAuthorizationToken": "it is for the whole registry",
+    "ecs:DescribeTaskDefinition": "AWS knows no resource type for it",
+    "ecs:ListTasks": "it knows container instances alone; held to the cluster by a condition",
+    "inspector2:BatchGetFindingDetails": "AWS knows no resource type for it",
+    "inspector2:ListCoverage": "AWS knows no resource type for it",
+    "inspector2:ListFindings": "AWS knows no resource type for it",
+}
+"""the actions that are allowed on every resource, each with the reason; docs/aws.md has the same table"""
+
+
+def statements(stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every statement that allows something to a role of the stack."""
+    for kind in ("AWS::IAM::ManagedPolicy", "AWS::IAM::Role"):
+        for name, properties in stack.of(kind).items():
+            documents = [one["PolicyDocument"] for one in properties.get("Policies", [])]
+            documents += [properties["PolicyDocument"]] if "PolicyDocument" in properties else []
+            for document in documents:
+                yield from ((name, statement) for statement in document["Statement"])
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_each_target_of_a_rule_and_of_a_topic_may_be_called(stack: Stack) -> None:
+    may = {
+        (one["FunctionName"], one["Principal"], one["SourceArn"])
+        for one in stack.of("AWS::Lambda::Permission").values()
+        if one["Action"] == "lambda:InvokeFunction"
+    }
+    functions = {f"{name}.Arn": f"ref:{name}" for name in stack.of("AWS::Lambda::Function")}
+    wanted = {
+        (functions[target["Arn"]], "events.amazonaws.com", f"{name}.Arn")
+        for name, rule in stack.of("AWS::Events::Rule").items()
+        for target in rule["Targets"]
+        if target["Arn"] in functions
+    }
+    wanted |= {
+        (functions[one["Endpoint"]], "sns.amazonaws.com", one["TopicArn"])
+        for one in stack.of("AWS::SNS::Subscription").values()
+        if one["Protocol"] == "lambda"
+    }
+    assert may == wanted
+    assert len(wanted) == 4
+
+
+def test_a_target_that_is_no_function_is_reached_by_a_role(stack: Stack) -> None:
+    functions = {f"{name}.Arn" for name in stack.of("AWS::Lambda::Function")}
+    for rule in stack.of("AWS::Events::Rule").values():
+        assert all("RoleArn" in target for target in rule["Targets"] if target["Arn"] not in functions)
+
+
+def test_whatever_sets_aside_may_do_so(stack: Stack) -> None:
+    """Functions by their role, rules and topics by the queue's policy."""
+    (policy,) = stack.of("AWS::SQS::QueuePolicy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    sources = set(statement["Condition"]["ArnEquals"]["aws:SourceArn"])
+    assert sources == {f"{name}.Arn" for name in stack.of("AWS::Events::Rule")} | {"ref:ApprovalTopic"}
+    assert statement["Resource"] == "Failures.Arn"
+    for name, function in stack.of("AWS::Lambda::Function").items():
+        role = stack.of("AWS::IAM::Role")[function["Role"].removesuffix(".Arn")]
+        assert "ref:GatePolicy" in role["ManagedPolicyArns"], name
+    assert any(
+        statement["Action"] == "sqs:SendMessage" and statement["Resource"] == "Failures.Arn"
+        for name, statement in statements(stack)
+        if name == "GatePolicy"
+    )
+
+
+def test_no_action_is_a_wildcard(stack: Stack) -> None:
+    for name, statement in statements(stack):
+        assert [action for action in as_list(statement["Action"]) if "*" in action] == [], name
+
+
+def test_every_statement_names_a_resource(stack: Stack) -> None:
+    """An empty list, or an empty name in one, is refused by IAM."""
+    for name, statement in statements(stack):
+        resources = as_list(statement["Resource"])
+        assert resources, name
+        assert all(resources), (name, statement)
+
+
+def test_all_resources_are_meant_only_where_there_is_no_type(stack: Stack) -> None:
+    broad = {
+        action
+        for _, statement in statements(stack)
+        if "*" in as_list(statement["Resource"])
+        for action in as_list(statement["Action"])
+    }
+    assert broad <= set(WILDCARDS)
+
+
+def test_the_actions_on_all_resources_know_no_type_that_could_be_named() -> None:
+    """By the copy of AWS's service authorization reference that cfn-lint has."""
+    file = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Policies.json"
+    known = json.loads(file.read_text())
+    types = {}
+    for action in WILDCARDS:
+        service, _, name = action.partition(":")
+        types[action] = {key.lower(): one for key, one in known[service]["Actions"].items()}[name.lower()]
+    assert {action for action, one in types.items() if one.get("Resources")} == {"ecs:ListTasks"}
+    (statement,) = (one for _, one in statements(Stack(MODES["whole"])) if one["Action"] == "ecs:ListTasks")
+    assert "ecs:cluster" in statement["Condition"]["ArnEquals"]
+
+
+def test_the_page_lists_them_with_their_reasons() -> None:
+    page = (ROOT / "docs" / "aws.md").read_text()
+    rows = dict(re.findall(r"(?m)^\| `([a-z0-9]+:[A-Za-z]+)` \| (.+) \|$", page))
+    assert rows == WILDCARDS
+
+
+def test_a_resource_with_a_star_is_held_to_a_name(stack: Stack) -> None:
+    """A star may follow a name of ours, or the bucket's; it never stands for a name."""
+    for name, statement in statements(stack):
+        for resource in as_list(statement["Resource"]):
+            if resource != "*" and "*" in resource:
+                assert resource.endswith(("/*", ":*")), (name, resource)
+                assert resource.count("*") == 1, (name, resource)
+
+
+def test_approvals_are_answered_of_the_named_actions_alone() -> None:
+    def answers(mode: str) -> list[str]:
+        (one,) = (one for _, one in statements(Stack(MODES[mode])) if one["Action"] == "codepipeline:PutApprovalResult")
+        return as_list(one["Resource"])
+
+    stage = "ContainerVulnerabilityAssessment"
+    assert answers("whole") == [f"arn:aws:codepipeline:eu-west-1:123456789012:gate/{stage}/{stage}"]
+    assert answers("gate alone") == ["arn:aws:codepipeline:eu-west-1:123456789012:shop/Assess/Gate"]
+
+
+def test_roles_are_passed_only_where_there_are_any() -> None:
+    def passed(mode: str) -> list[list[str]]:
+        found = [one for _, one in statements(Stack(MODES[mode])) if one["Action"] == "iam:PassRole"]
+        return [as_list(one["Resource"]) for one in found]
+
+    assert passed("whole") == [["ExecutionRole.Arn"]]
+    assert passed("existing service") == [["arn:aws:iam::123456789012:role/run"]]
+    assert passed("existing service without roles") == []
+    assert passed("gate alone") == []
+
+
+def test_buckets_are_private_and_encrypted_and_spoken_to_over_tls_alone(stack: Stack) -> None:
+    closed = {
+        policy["Bucket"].removeprefix("ref:")
+        for policy in stack.of("AWS::S3::BucketPolicy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    }
+    buckets = stack.of("AWS::S3::Bucket")
+    assert closed == set(buckets)
+    for bucket in buckets.values():
+        assert all(bucket["PublicAccessBlockConfiguration"].values())
+        assert "BucketEncryption" in bucket
