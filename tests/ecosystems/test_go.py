@@ -1,4 +1,4 @@
-"""What is read of Go programs, and how Go's versions are ordered."""
+"""What is read of Go programs."""
 
 import gzip
 import io
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.core.errors import UnreadableError
 from dockgate.core.match import match
 from dockgate.core.model import Advisory, Coverage, Package, Range, Slice
 from dockgate.core.ports import Extract
@@ -21,7 +21,6 @@ from dockgate.ecosystems._go_buildinfo import INFO_LIMIT
 from dockgate.ecosystems.go import ECOSYSTEM
 
 DATA = Path(__file__).parent / "data" / "go"
-CASES = Path(__file__).parent.parent / "cases" / "versions" / "go.txt"
 MAGIC = b"\xff Go buildinf:"
 WHOLE = [
     *("linux-amd64", "linux-arm", "linux-s390x", "linux-pie"),
@@ -118,6 +117,23 @@ def test_modules_are_named_as_advisories_name_them() -> None:
         "2.0.0+incompatible",
         "pkg:golang/example.com/old@v2.0.0%2Bincompatible",
     )
+
+
+def test_what_is_written_is_read_again() -> None:
+    for package in read(program()).packages:
+        namespace, _, name = package.name.rpartition("/")
+        again = ECOSYSTEM.package(Purl("golang", namespace, name, package.version), None)
+        assert (again.purl, again.source_version) == (package.purl, package.source_version)
+
+
+def test_a_module_from_a_folder_is_undetermined_where_an_advisory_names_it() -> None:
+    advisory = Advisory(
+        "GO-1", "Go", "example.com/folded", (Range("SEMVER", (("introduced", "0"), ("fixed", "1.2.0"))),)
+    )
+    database = Slice((advisory,), (Coverage("Go", complete=True, names=(), checked_at=""),))
+    found = match(read(program()).packages, database, [ECOSYSTEM])
+    assert found.findings == ()
+    assert [entry.subject for entry in found.undetermined] == ["pkg:golang/example.com/folded@%28devel%29"]
 
 
 def test_a_release_that_the_build_put_into_a_variable_is_the_programs_version() -> None:
@@ -325,89 +341,3 @@ def _program(name: str) -> bytes:
     if name not in _PROGRAMS:
         _PROGRAMS[name] = program(name)
     return _PROGRAMS[name]
-
-
-def relation(a: str, b: str) -> str:
-    left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
-    return "<" if left < right else "=" if left == right else ">"
-
-
-def test_versions_are_ordered_as_go_orders_them() -> None:
-    lines = [line for line in CASES.read_text().splitlines() if not line.startswith("#")]
-    assert len(lines) > 500
-    for line in lines:
-        if line.endswith(" !"):
-            with pytest.raises(UncomparableError):
-                ECOSYSTEM.key(line[:-2])
-            continue
-        a, sign, b = line.split(" ")
-        assert (line, relation(a, b)) == (line, sign)
-        assert (line, relation(b, a)) == (line, {"<": ">", "=": "="}[sign])
-        if a[0] == b[0] == "v" and a.count(".") > 1 and b.count(".") > 1:
-            assert (line, relation(a[1:], b[1:])) == (line, sign)
-
-
-@pytest.mark.parametrize(
-    ("a", "sign", "b"),
-    [
-        ("1.22.0-0", "=", "1.22"),
-        ("1.22.0-0", "<", "1.22rc1"),
-        ("1.22.0-rc.1", "=", "1.22rc1"),
-        ("1.22.0-rc.1", "=", "go1.22rc1"),
-        ("1.22.0-rc.2", "<", "go1.22rc10"),
-        ("1.20rc1", "<", "1.20"),
-        ("1.20", "=", "1.20.0"),
-        ("go1.22.3", "=", "1.22.3"),
-        ("go1.22.3 X:boringcrypto", "=", "1.22.3"),
-        ("0", "<", "0.0.1"),
-        ("2.0.0+incompatible", "=", "v2.0.0"),
-    ],
-)
-def test_versions_are_ordered_as_advisories_write_them(a: str, sign: str, b: str) -> None:
-    assert relation(a, b) == sign
-
-
-@pytest.mark.parametrize(
-    "version", ["(devel)", "devel go1.24-abc1234", "", "go", "v", "1.2.3.4", "\ud800", "１.0.0", "latest"]
-)
-def test_what_is_no_version_is_refused(version: str) -> None:
-    with pytest.raises(UncomparableError):
-        ECOSYSTEM.key(version)
-
-
-def test_a_module_from_a_folder_is_undetermined_where_an_advisory_names_it() -> None:
-    advisory = Advisory(
-        "GO-1", "Go", "example.com/folded", (Range("SEMVER", (("introduced", "0"), ("fixed", "1.2.0"))),)
-    )
-    database = Slice((advisory,), (Coverage("Go", complete=True, names=(), checked_at=""),))
-    found = match(read(program()).packages, database, [ECOSYSTEM])
-    assert found.findings == ()
-    assert [entry.subject for entry in found.undetermined] == ["pkg:golang/example.com/folded@%28devel%29"]
-
-
-@pytest.mark.parametrize(
-    ("purl", "name", "version"),
-    [
-        (Purl("golang", "github.com/a", "b", "v1.2.3"), "github.com/a/b", "1.2.3"),
-        (Purl("golang", "", "stdlib", "1.22.3"), "stdlib", "1.22.3"),
-        (Purl("golang", "", "stdlib", "v1.22.3"), "stdlib", "1.22.3"),
-        (Purl("golang", "", "stdlib", "go1.22.3"), "stdlib", "1.22.3"),
-        (Purl("golang", "github.com/a", "b", "v2.0.0", subpath="v2"), "github.com/a/b/v2", "2.0.0"),
-        (Purl("golang", "a.b", "c", "v1.0.0", {"type": "package"}, "d"), "a.b/c", "1.0.0"),
-    ],
-)
-def test_a_purl_names_a_module(purl: Purl, name: str, version: str) -> None:
-    package = ECOSYSTEM.package(purl, None)
-    assert (package.source_name, package.source_version, package.ecosystem) == (name, version, "Go")
-
-
-def test_what_is_written_is_read_again() -> None:
-    for package in read(program()).packages:
-        namespace, _, name = package.name.rpartition("/")
-        again = ECOSYSTEM.package(Purl("golang", namespace, name, package.version), None)
-        assert (again.purl, again.source_version) == (package.purl, package.source_version)
-
-
-def test_a_purl_without_a_version_is_refused() -> None:
-    with pytest.raises(UsageError, match="names no version"):
-        ECOSYSTEM.package(Purl("golang", "github.com/a", "b"), None)
