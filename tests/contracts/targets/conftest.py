@@ -1,0 +1,27 @@
+from collections.abc import Iterator
+
+import pytest
+from moto import mock_aws
+from tests.contracts.targets.systems import InEcs, Memory, Podman, System, clean
+from tests.parts import running_host
+
+
+@pytest.fixture
+def ecs() -> Iterator[InEcs]:
+    with mock_aws():
+        yield InEcs()
+
+
+@pytest.fixture(scope="module")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+    folder = tmp_path_factory.mktemp("targets")
+    with running_host(folder) as host:
+        yield Podman(host, folder)
+
+
+@pytest.fixture(params=["memory", "ecs", pytest.param("podman", marks=pytest.mark.real)])
+def system(request: pytest.FixtureRequest) -> Iterator[System]:
+    system: System = Memory() if request.param == "memory" else request.getfixturevalue(request.param)
+    yield system
+    if request.param == "podman":
+        clean(system.target)

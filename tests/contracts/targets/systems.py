@@ -1,0 +1,102 @@
+"""The targets and their engines, each with images to deploy; and what tests deploy, and look at afterwards."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import boto3
+from botocore.config import Config
+from tests.aws.ecs import CLUSTER, Ecs
+from tests.parts import Host, free_port
+
+from dockgate.core.adapters import Target
+from dockgate.core.deploy import HealthCheck, PortMapping, Service, TaskDefinition, TaskState
+from dockgate.targets.ecs import EcsTarget
+from dockgate.targets.memory import MemoryTarget
+from dockgate.targets.podman import PodmanTarget
+
+RUNNING = TaskState.RUNNING
+HTTP = HealthCheck(http_port=8080, interval=0.1, start_period=20)
+
+
+class System(Protocol):
+    """A target, and images for it: two that become healthy, one that never does."""
+
+    target: Target
+    one: str
+    two: str
+    sick: str
+
+    def down(self) -> Target:
+        """The same target when its engine does not answer."""
+        ...
+
+
+class Memory:
+    one, two, sick = (f"127.0.0.1:7421/web@sha256:{letter * 64}" for letter in "abc")
+
+    def __init__(self) -> None:
+        self.target = MemoryTarget(unhealthy=[self.sick.partition("@")[2]])
+
+    def down(self) -> Target:
+        self.target.available = False
+        return self.target
+
+
+class Podman:
+    def __init__(self, host: Host, folder: Path) -> None:
+        self.host = host
+        self.target = PodmanTarget(host.podman.url, host.podman.network)
+        self.one, self.two = host.image(folder, "one"), host.image(folder, "two")
+        self.sick = host.image(folder, "sick", "echo I feel sick; trap 'exit 0' TERM; /bin/busybox sleep 99 & wait $!")
+
+    def down(self) -> Target:
+        return PodmanTarget(f"unix://{self.host.data}/nobody.sock", self.host.podman.network)
+
+
+KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+
+class InEcs:
+    one, two, sick = (f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/web@sha256:{letter * 64}" for letter in "abc")
+
+    def __init__(self) -> None:
+        self.ecs = Ecs(boto3.client("ecs", **KEYS), sick=(self.sick,))
+        self.published: list[str] = []
+        for name in ("web", "web-1"):
+            self.ecs.create(name)
+        self.target = EcsTarget(lambda: self.ecs, CLUSTER, self.publish, pause=0.01)
+
+    def publish(self, image: str) -> str:
+        self.published.append(image)
+        return image
+
+    def down(self) -> Target:
+        nobody = Config(connect_timeout=1, retries={"total_max_attempts": 1})
+        url = f"http://127.0.0.1:{free_port()}"
+        return EcsTarget(lambda: boto3.client("ecs", endpoint_url=url, config=nobody, **KEYS), CLUSTER, str)
+
+
+def clean(target: Target) -> None:
+    for name in ("web", "web-1"):
+        target.remove(name)
+
+
+def service(count: int, revision: int, name: str = "web") -> Service:
+    return Service(name, "podman", count, revision)
+
+
+def definition(revision: int, image: str, check: HealthCheck | None = HTTP) -> TaskDefinition:
+    return TaskDefinition("web", revision, "app", image, (PortMapping(8080),), health_check=check)
+
+
+def impatient(revision: int, image: str) -> TaskDefinition:
+    return definition(revision, image, replace(HTTP, start_period=0.5))
+
+
+def facts(target: Target, name: str = "web") -> list[tuple[int, TaskState, str]]:
+    return [(task.revision, task.state, task.digest) for task in target.tasks(name)]
+
+
+def digest(image: str) -> str:
+    return image.partition("@")[2]

@@ -1,0 +1,147 @@
+"""What podman alone promises as a target."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+
+import httpx
+import pytest
+from tests.contracts.targets.systems import (
+    HTTP,
+    RUNNING,
+    Podman,
+    clean,
+    definition,
+    digest,
+    facts,
+    impatient,
+    service,
+)
+from tests.parts import SERVE, free_port, until
+
+from dockgate.core.deploy import HealthCheck, PortMapping, Task
+from dockgate.core.errors import DeployError
+from dockgate.targets.podman import PodmanTarget
+
+
+@pytest.fixture
+def target(podman: Podman) -> Iterator[PodmanTarget]:
+    yield podman.target
+    clean(podman.target)
+
+
+def page(task: Task) -> str:
+    ((_, port),) = task.ports
+    return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text
+
+
+@pytest.mark.real
+def test_a_task_answers_on_the_port_it_tells(podman: Podman, target: PodmanTarget) -> None:
+    (task,) = target.deploy(service(1, 1), definition(1, podman.one), None).tasks
+    assert page(task) == "one"
+
+
+@pytest.mark.real
+def test_a_fixed_port_of_the_host_passes_from_revision_to_revision(podman: Podman, target: PodmanTarget) -> None:
+    ports = (PortMapping(8080, free_port()),)
+    one, two = (replace(definition(n, image), ports=ports) for n, image in ((1, podman.one), (2, podman.two)))
+    sick = replace(impatient(3, podman.sick), ports=ports)
+    (task,) = target.deploy(service(1, 1), one, None).tasks
+    assert page(task) == "one"
+    (task,) = target.deploy(service(1, 1), two, one).tasks
+    assert (page(task), task.ports) == ("two", ((8080, ports[0].host_port),))
+    with pytest.raises(DeployError, match="Revision 2 runs again"):
+        target.deploy(service(1, 2), sick, two)
+    (task,) = target.tasks("web")
+    until(lambda: page(task) == "two")
+
+
+@pytest.mark.real
+def test_a_port_that_is_taken_is_told(podman: Podman, target: PodmanTarget) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = (PortMapping(8080, taken.getsockname()[1]),)
+        with pytest.raises(DeployError, match="address already in use"):
+            target.deploy(service(1, 1), replace(definition(1, podman.one), ports=ports), None)
+    assert facts(target) == []
+
+
+@pytest.mark.real
+def test_a_task_may_use_the_hosts_network(podman: Podman, target: PodmanTarget) -> None:
+    port = free_port()
+    program = SERVE.replace("8080", f"127.0.0.1:{port}")
+    given = replace(
+        definition(1, podman.one, replace(HTTP, http_port=port)),
+        network="host",
+        command=("/bin/busybox", "sh", "-c", program),
+    )
+    target.deploy(service(1, 1), given, None)
+    assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text == "one"
+
+
+@pytest.mark.real
+def test_a_check_may_be_a_command_in_the_container(podman: Podman, target: PodmanTarget) -> None:
+    looks = HealthCheck(command=("/bin/busybox", "test", "-e", "/www/index.html"), interval=0.1, start_period=5)
+    target.deploy(service(1, 1), definition(1, podman.one, looks), None)
+    fails = replace(looks, command=("/bin/busybox", "test", "-e", "/nothing"), start_period=0.5)
+    with pytest.raises(DeployError, match=r"not healthy after 0\.5 s"):
+        target.deploy(service(1, 1), definition(2, podman.one, fails), None)
+
+
+@pytest.mark.real
+def test_a_program_that_ends_is_told_with_its_code_and_last_words(podman: Podman, target: PodmanTarget) -> None:
+    says = ("/bin/busybox", "sh", "-c", "echo cannot find my database >&2; exit 7")
+    with pytest.raises(DeployError, match=r"(?s)code 7.*cannot find my database") as caught:
+        target.deploy(service(1, 1), replace(definition(1, podman.one), command=says), None)
+    assert caught.value.advice
+
+
+@pytest.mark.real
+def test_an_image_that_is_not_there_is_told(podman: Podman, target: PodmanTarget) -> None:
+    missing = podman.one.partition("@")[0] + "@sha256:" + "0" * 64
+    with pytest.raises(DeployError, match="no image"):
+        target.deploy(service(1, 1), definition(1, missing), None)
+
+
+@pytest.mark.real
+def test_podman_says_that_what_runs_is_what_was_approved(podman: Podman, target: PodmanTarget) -> None:
+    target.deploy(service(1, 1), definition(1, podman.one), None)
+    shown = podman.host.podman.run("inspect", "--format={{.ImageName}} {{.Image}}", "dockgate-web-1-0").split()
+    assert shown[0] == podman.one
+    assert digest(podman.one) in podman.host.podman.run("image", "inspect", "--format={{.RepoDigests}}", shown[1])
+
+
+@pytest.mark.real
+def test_a_stranger_under_a_tasks_name_does_not_stay(podman: Podman, target: PodmanTarget) -> None:
+    labels = ("dockgate.service=web", "dockgate.revision=1", f"dockgate.digest={digest(podman.one)}")
+    options = [f"--label={label}" for label in labels]
+    podman.host.podman.run("run", "--detach", "--name=dockgate-web-1-0", *options, podman.two)
+    target.deploy(service(1, 1), definition(1, podman.one), None)
+    assert facts(target) == [(1, RUNNING, digest(podman.one))]
+
+
+@pytest.mark.real
+def test_what_a_crash_left_half_done_is_completed(podman: Podman, target: PodmanTarget) -> None:
+    one = definition(1, podman.one)
+    first, second = target.deploy(service(2, 1), one, None).tasks
+    podman.host.podman.run("stop", "--time=1", first.id)
+    podman.host.podman.run("rm", "--force", "--time=0", second.id)
+    assert len(facts(target)) == 1
+    target.deploy(service(2, 1), one, None)
+    assert facts(target) == [(1, RUNNING, digest(podman.one))] * 2
+
+
+@pytest.mark.real
+def test_a_task_whose_program_is_killed_comes_back(podman: Podman, target: PodmanTarget) -> None:
+    (task,) = target.deploy(service(1, 1), definition(1, podman.one), None).tasks
+
+    def pid() -> int:
+        return int(podman.host.podman.run("inspect", "--format={{.State.Pid}}", task.id))
+
+    before = pid()
+    os.kill(before, signal.SIGKILL)
+    until(lambda: pid() not in (0, before))
+    until(lambda: facts(target) == [(1, RUNNING, digest(podman.one))])

@@ -1,0 +1,104 @@
+"""What every target promises. Each changing call is made twice."""
+
+import pytest
+from tests.contracts.targets.systems import (
+    RUNNING,
+    Memory,
+    System,
+    definition,
+    digest,
+    facts,
+    impatient,
+    service,
+)
+from tests.parts import Faults, until
+
+from dockgate.core.errors import DeployError, UnavailableError
+from dockgate.targets.memory import MemoryTarget
+
+
+def test_a_service_nobody_knows_has_no_tasks(system: System) -> None:
+    assert list(system.target.tasks("web")) == []
+    system.target.remove("web")
+    assert list(system.target.tasks("web")) == []
+
+
+def test_as_many_tasks_run_as_are_desired(system: System) -> None:
+    target, one = system.target, definition(1, system.one)
+    deployed = target.deploy(service(2, 1), one, None)
+    assert (deployed.service, deployed.revision) == ("web", 1)
+    assert facts(target) == [(1, RUNNING, digest(system.one))] * 2
+    again = target.deploy(service(2, 1), one, None)
+    assert [(task.id, task.started_at) for task in again.tasks] == [
+        (task.id, task.started_at) for task in deployed.tasks
+    ]
+    for count in (1, 2, 0, 0):
+        assert len(target.deploy(service(count, 1), one, None).tasks) == count
+        assert facts(target) == [(1, RUNNING, digest(system.one))] * count
+
+
+def test_a_new_revision_takes_the_place_of_the_old(system: System) -> None:
+    target, one, two = system.target, definition(1, system.one), definition(2, system.two)
+    target.deploy(service(1, 1), one, None)
+    for _ in range(2):
+        target.deploy(service(1, 1), two, one)
+        assert facts(target) == [(2, RUNNING, digest(system.two))]
+
+
+def test_a_revision_that_does_not_become_healthy_gives_way_to_what_ran_before(system: System) -> None:
+    target, one = system.target, definition(1, system.one)
+    target.deploy(service(1, 1), one, None)
+    for _ in range(2):
+        with pytest.raises(DeployError, match="healthy"):
+            target.deploy(service(1, 1), impatient(2, system.sick), one)
+        until(lambda: facts(target) == [(1, RUNNING, digest(system.one))])
+
+
+def test_a_first_revision_that_does_not_become_healthy_leaves_nothing(system: System) -> None:
+    for _ in range(2):
+        with pytest.raises(DeployError, match="healthy"):
+            system.target.deploy(service(1, 1), impatient(1, system.sick), None)
+        assert facts(system.target) == []
+
+
+@pytest.mark.parametrize("image", ["", "127.0.0.1:7421/web:latest"])
+def test_only_digests_are_deployed(system: System, image: str) -> None:
+    one = definition(1, system.one)
+    system.target.deploy(service(1, 1), one, None)
+    with pytest.raises(DeployError, match="digest"):
+        system.target.deploy(service(1, 1), definition(2, image), one)
+    assert facts(system.target) == [(1, RUNNING, digest(system.one))]
+
+
+def test_services_leave_each_other_alone(system: System) -> None:
+    target = system.target
+    target.deploy(service(1, 1), definition(1, system.one), None)
+    target.deploy(service(1, 1, "web-1"), definition(1, system.two), None)
+    target.remove("web")
+    target.remove("web")
+    assert facts(target) == []
+    assert facts(target, "web-1") == [(1, RUNNING, digest(system.two))]
+
+
+def test_an_engine_that_does_not_answer_is_unavailable(system: System) -> None:
+    target = system.down()
+    for call in (
+        lambda: target.tasks("web"),
+        lambda: target.remove("web"),
+        lambda: target.deploy(service(1, 1), definition(1, system.one), None),
+    ):
+        with pytest.raises(UnavailableError) as caught:
+            call()
+        assert caught.value.advice
+
+
+@pytest.mark.parametrize("moment", ["before_deploy", "before_start", "after_start", "before_stop", "after_deploy"])
+def test_the_fake_completes_what_a_crash_left(moment: str) -> None:
+    target = MemoryTarget(fault=Faults(**{moment: [None, None, UnavailableError("power cut")]}))
+    one, two = definition(1, Memory.one), definition(2, Memory.two)
+    for count, wanted, before in ((3, one, None), (3, two, one), (1, two, one)):
+        try:
+            target.deploy(service(count, 1), wanted, before)
+        except UnavailableError:
+            target.deploy(service(count, 1), wanted, before)
+        assert facts(target) == [(wanted.revision, RUNNING, digest(wanted.image))] * count
