@@ -1,0 +1,78 @@
+"""A server that is killed at chosen moments (`crashing.py`) and started again, and the playing of a story on it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from tests.scenarios.live import Live
+from tests.scenarios.picture import picture
+
+T = TypeVar("T")
+
+OVER = ("Succeeded", "Failed", "Stopped")
+
+
+@dataclass
+class Mortal(Live):
+    """A server that dies at the moments given, in order, and is started again whenever it is found dead."""
+
+    moments: list[str] = field(default_factory=list)
+    deaths: int = 0
+
+    def said(self) -> str:
+        return (self.folder / "server.log").read_text()[-4000:]
+
+    def revive(self) -> None:
+        if not self.alive():
+            if self.process is not None and self.process.returncode != -9:
+                raise AssertionError(f"ended with {self.process.returncode}: {self.said()}")
+            self.deaths += self.process is not None
+            self.start(DOCKGATE_CRASH_AT=self.moments[self.deaths] if self.deaths < len(self.moments) else "")
+
+    def insist(self, attempt: Callable[[], T], seconds: float = 300) -> T:
+        """The attempt's first true value, made again as long as the server dies under it."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                self.revive()
+                if value := attempt():
+                    return value
+            except (httpx.TransportError, AssertionError):
+                if self.alive() and time.monotonic() > end:
+                    raise
+            assert time.monotonic() < end, f"waited {seconds} s in vain: {self.said()}"
+            time.sleep(0.05)
+
+    def state(self, execution: str) -> str:
+        found: str = self.get(f"/executions/{execution}")["execution"]["state"]
+        return found
+
+    def ends(self, execution: str) -> str:
+        return self.insist(lambda: (state := self.state(execution)) in OVER and state)  # type: ignore[return-value]
+
+
+def play(folder: Path, story: Callable[[Mortal], None], moments: list[str]) -> tuple[dict[str, Any], int]:
+    """Plays the story on a server that dies at the moments; what it leaves behind, and how often it died."""
+    server = Mortal(
+        folder,
+        entry=("-m", "tests.scenarios.crashing"),
+        environment={
+            "GIT_AUTHOR_DATE": "2026-11-24T10:00:00Z",
+            "GIT_COMMITTER_DATE": "2026-11-24T10:00:00Z",
+            "DOCKGATE_STEPS": str(folder / "steps"),
+        },
+        moments=moments,
+    )
+    # Tags are made with the server's secret: with one secret both servers give the same.
+    (server.data / "run").mkdir(parents=True)
+    (server.data / "run/registry-secret").write_text("only-for-tests")
+    try:
+        story(server)
+        server.moments = []
+        server.revive()
+        return picture(server), server.deaths
+    finally:
+        server.purge()

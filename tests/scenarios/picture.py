@@ -1,0 +1,84 @@
+"""What a server leaves behind: what must be the same however often it was killed on the way."""
+
+import json
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tests.scenarios.live import Live
+
+MASKED = re.compile(r"(_at|_until|^since|^url|^receiver|^body|^at|^seq|^token|^expires_at)$")
+"""times, tokens, ports, and the order in which rows happened to come"""
+
+
+def picture(server: Live) -> dict[str, Any]:
+    """Tables, registry and containers, with what differs from run to run (times, tokens, ports) put aside.
+
+    An image's digest holds the time of its build: it is called by its tag here, and every other digest by nothing.
+    """
+    tags = _registry(server)
+    names = {digest: f"{repository}:{tag}" for repository, found in tags.items() for tag, digest in found.items()}
+
+    def named(text: str) -> str:
+        text = text.replace(f"127.0.0.1:{server.registry_port}", "registry")
+        text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "now", text)
+        return re.sub("sha256:[0-9a-f]{64}", lambda found: names.get(found[0], "sha256:*"), text)
+
+    def beside(text: str) -> str:
+        """A tag of attestations bears its image's digest."""
+        return re.sub("sha256-([0-9a-f]{64})", lambda found: names.get(f"sha256:{found[1]}", "?"), text)
+
+    return {
+        "tables": {
+            table: sorted(named(row) for row in rows) for table, rows in _tables(server.data / "dockgate.db").items()
+        },
+        "registry": sorted(map(beside, names.values())),
+        "tasks": [named(task) for task in _tasks(server)],
+    }
+
+
+def _tables(file: Path) -> dict[str, list[str]]:
+    sql = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+    sql.row_factory = sqlite3.Row
+    try:
+        names = [row[0] for row in sql.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = {}
+        for name in names:
+            rows = sql.execute(f'SELECT * FROM "{name}"')  # noqa: S608 - the name is out of the schema
+            tables[name] = [json.dumps(_kept(dict(row)), sort_keys=True, default=str) for row in rows]
+    finally:
+        sql.close()
+    del tables["identity"]
+    # A call that a crash left without an answer is made again, and is on record twice.
+    del tables["audit"]
+    del tables["tokens"]  # made of chance
+    # The registry tells of a push at least once.
+    tables["events"] = [row for row in tables["events"] if "Image Push" not in row]
+    return tables
+
+
+def _kept(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        column: value for column, value in row.items() if not MASKED.search(column) and not isinstance(value, bytes)
+    }
+
+
+def _registry(server: Live) -> dict[str, dict[str, str]]:
+    base = f"http://127.0.0.1:{server.registry_port}/v2"
+    found: dict[str, dict[str, str]] = {}
+    for repository in httpx.get(f"{base}/_catalog").json()["repositories"]:
+        tags = httpx.get(f"{base}/{repository}/tags/list").json()["tags"] or []
+        accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+        found[repository] = {
+            tag: httpx.head(f"{base}/{repository}/manifests/{tag}", headers=accept).headers["docker-content-digest"]
+            for tag in tags
+        }
+    return found
+
+
+def _tasks(server: Live) -> list[str]:
+    services = [item["service"]["name"] for item in server.get("/services")]
+    tasks = [task for name in services for task in server.get(f"/services/{name}")["tasks"]]
+    return sorted(f"{task['service']} {task['revision']} {task['state']} {task['digest']}" for task in tasks)
