@@ -63,7 +63,9 @@ def test_an_image_bears_an_approval_or_does_not(dockgate: Dockgate, tmp_path: Pa
         public.write_text(attestor.keys()[0].pem)
         named = f"{running.address}/team/app:1"
         nothing = dockgate("attestation", "verify", named, "--key", str(public))
-        assert (nothing.code, "Nothing is attested" in nothing.err) == (2, True)
+        assert (nothing.code, nothing.out.startswith(digest), "nothing is attested" in nothing.out) == (1, True, True)
+        absent = dockgate("attestation", "verify", f"{running.address}/team/app:none", "--key", str(public))
+        assert (absent.code, absent.out) == (2, "")
         attestor.attest(
             "team/app", digest, VERDICT, "p", lambda name, one: statement(verdict, VERDICT, name, one, 36500)
         )

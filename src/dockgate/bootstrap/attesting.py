@@ -11,7 +11,7 @@ from dockgate.attestations import dsse
 from dockgate.attestations.keys import Keys
 from dockgate.core.asking import is_qualified
 from dockgate.core.attestation import PREDICATE_TYPE, Claim, ListedKey, believe
-from dockgate.core.errors import DockgateError, NotFoundError, UsageError
+from dockgate.core.errors import DockgateError, UsageError
 from dockgate.core.times import written
 from dockgate.images import attach
 from dockgate.images.reference import parse_remote
@@ -77,9 +77,10 @@ class Found:
 def verify(
     reference: str, key: Path, *, ca_bundle: Path | None = None, insecure: bool = False, now: datetime | None = None
 ) -> tuple[str, tuple[Found, ...]]:
-    """The digest of the image that is named, and what is attested of it: each envelope, believed or not.
+    """The digest of the image that is named, and what is attested of it: each envelope, believed or not; nothing for an
+    image that is not there by its digest.
 
-    Raises UsageError for what is no public key, NotFoundError where nothing is attested at all.
+    Raises UsageError for what is no public key, NotFoundError for a tag that is not there.
     """
     try:
         keys = [dsse.PublicKey(key.read_bytes())]
@@ -91,10 +92,8 @@ def verify(
     if not digest:
         with closing(place.origin(tag=named.tag)) as origin:
             digest, _ = origin.root()
-    found = tuple(_judged(one, digest, keys, now or datetime.now(UTC)) for one in attach.attached(place, digest))
-    if not found:
-        raise NotFoundError(f"Nothing is attested of {place}@{digest}.", "Only what the gate approved is.")
-    return digest, found
+    moment = now or datetime.now(UTC)
+    return digest, tuple(_judged(one, digest, keys, moment) for one in attach.attached(place, digest))
 
 
 def _judged(envelope: bytes, digest: str, keys: list[dsse.PublicKey], now: datetime) -> Found:

@@ -78,8 +78,7 @@ def show(digest: str, form: str) -> None:
 def verify(context: click.Context, image: str, key: Path, insecure: bool, ca_bundle: Path | None) -> None:
     """Say whether IMAGE bears an approval that is signed, of this very digest, and has not expired.
 
-    No server is asked. Exits 0 when it does, 1 when no approval that it bears holds, 2 when it bears none, or on a
-    fault.
+    No server is asked. Exits 0 when it does, 1 when it bears none or none that it bears holds, 2 on a fault.
     """
     from dockgate.bootstrap import attesting
     from dockgate.bootstrap.reports import clean
@@ -98,4 +97,6 @@ def verify(context: click.Context, image: str, key: Path, insecure: bool, ca_bun
     if not claims:
         for one in found:
             click.echo(clean(f"  refused: {one.refused}"))
+        if not found:
+            click.echo("  refused: nothing is attested of it; only what the gate approved is")
         context.exit(1)
