@@ -83,8 +83,9 @@ def test_another_name_or_number_is_another_digest() -> None:
         (
             "# ours\nmax_findings:\n  HIGH: 0\n  HIHG: 0\n",
             "policy.yaml:4: max_findings.HIHG: unknown key; allowed here: CRITICAL, HIGH, MEDIUM, LOW, INFORMATIONAL, "
-            "UNTRIAGED, total, scope, only_fixable, grace_days, grace_from, baseline, untriaged_counts_as",
+            "UNTRIAGED, total, scope, only_fixable, grace_days, grace_from, baseline, untriaged_counts_as, action",
         ),
+        ("malicious:\n  acton: warn\n", "policy.yaml:2: malicious.acton: unknown key; allowed here: "),
         (
             "malicious: {}\nmax_findings:\n  HIGH: none\n",
             'policy.yaml:3: max_findings.HIGH: "none" is not allowed; allowed: a whole number, 0 or more',

@@ -104,6 +104,9 @@ def in_full(rule: Rule, given: Mapping[str, object]) -> dict[str, object]:
     chosen = dict(given)
     if rule.always is not None:
         return rule.settings(chosen)  # refuses `action`: what always holds always rejects
+    allowed = (*rule.schema["properties"], "action")
+    if unknown := next((key for key in chosen if key not in allowed), None):
+        raise DefinitionError(f"{unknown}: unknown key; allowed here: {', '.join(allowed)}")
     action = chosen.pop("action", RuleAction.REJECT.value)
     if action not in [one.value for one in RuleAction]:
         raise DefinitionError(f"action: {action!r} is not allowed; allowed: {', '.join(RuleAction)}")
