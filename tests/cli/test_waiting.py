@@ -1,6 +1,7 @@
 """`dockgate gate --server`: asks once, waits through what happens to the server, and exits as the local gate does."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,6 +85,29 @@ def test_options_about_reading_here_are_refused(
     assert ran.code == 2
     assert option[0] in ran.err
     assert server.asked == []
+
+
+@pytest.mark.parametrize("policy", ["strict.yaml", "policies/strict", "here"])
+def test_a_policy_of_this_machine_is_refused_with_the_way_to_the_server(
+    server: FakeServer, dockgate: Dockgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").write_text("max_findings:\n  HIGH: 0\n")
+    ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--policy", policy)
+    assert ran.code == 2
+    assert f"--policy {policy} is a file" in ran.err
+    assert f"dockgate policy set {Path(policy).stem} {policy}" in ran.err
+    assert server.asked == []
+
+
+def test_an_archive_of_this_machine_is_refused(
+    server: FakeServer, dockgate: Dockgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "app.tar").write_bytes(b"")
+    ran = dockgate("gate", "app.tar", "--server", server.url)
+    assert (ran.code, server.asked) == (2, [])
+    assert "app.tar is on this machine" in ran.err
 
 
 def test_waiting_needs_a_server_and_a_duration(dockgate: Dockgate) -> None:

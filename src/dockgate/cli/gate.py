@@ -107,11 +107,12 @@ def command(
             )
 
         from dockgate.cli.verdict import whole
-        from dockgate.cli.waiting import Asking, ask, demand_remote
+        from dockgate.cli.waiting import Asking, ask, demand_its_policy, demand_remote
 
         local = {"--database": database is not None, "--insecure": asked.insecure}
         local |= {"--waivers": bool(waivers), "--vex": bool(vex)}
         demand_remote(asked.reference, asked.platform, {**local, "--ca-bundle": asked.ca_bundle is not None})
+        demand_its_policy(policy)
         asking = Asking(server, asked.reference, policy, pipeline, stage, execution, service, timeout, whole(outputs))
         with progress() as show:
             heard = ask(asking, wait, show)

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from dockgate.bootstrap import reports
@@ -107,13 +108,24 @@ class _Patient:
                 tries += 1
 
 
+def demand_its_policy(policy: str) -> None:
+    """UsageError for a policy that is a file of this machine: the server judges by its own."""
+    file = Path(policy)
+    if file.suffix in (".yaml", ".yml") or "/" in policy or file.is_file():
+        raise UsageError(
+            f"--policy {policy} is a file, and the server judges by policies of its own",
+            "Name one of them (`dockgate policy list`); who may puts a file there by "
+            f"`dockgate policy set {file.stem} {policy}`.",
+        )
+
+
 _LOCAL = ("dir:", "docker:", "docker-archive:", "oci:", "oci-archive:", "podman:", "sbom:")
 
 
 def demand_remote(reference: str, asked_platform: str, local: dict[str, bool]) -> None:
     """UsageError for an image on this machine, and for options that say how this machine should read it: the server
     reads it."""
-    if reference == "-" or reference.startswith((*_LOCAL, ".", "/")):
+    if reference == "-" or reference.startswith((*_LOCAL, ".", "/")) or Path(reference).is_file():
         raise UsageError(
             f"{reference} is on this machine, and the server reads images from registries",
             "Push it to a registry and name it there, or judge here without --server.",
