@@ -91,6 +91,19 @@ def test_paths_that_exist_win_over_names(tmp_path: Path, monkeypatch: pytest.Mon
     assert parse("debian") == Remote("docker.io", "library/debian", "latest")
 
 
+@pytest.mark.parametrize("text", ["no.tar", "no/such.tar.gz", "no.tgz", "bom.json", "out.d/app.tar"])
+def test_a_file_that_is_not_there_is_not_looked_for_in_a_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out.d").mkdir()
+    with pytest.raises(UsageError, match=f"There is no file '{text}'") as caught:
+        parse(text)
+    meant = caught.value.advice.rpartition(" ")[2].rstrip(".")
+    assert str(parse(meant)) == meant
+    assert parse("quay.io/team/app.tar") == Remote("quay.io", "team/app.tar", "latest")
+
+
 def test_a_local_image_is_picked_by_tag_name_or_digest(tmp_path: Path) -> None:
     folder, file = tmp_path / "a:b@c", tmp_path / "x.tar"
     make.layout(folder, [])

@@ -22,6 +22,8 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _HEX = {"sha256": 64, "sha512": 128}
+_FILES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".json")
+"""how the names of archives and bills of materials end, and of hardly any image"""
 _LONGEST = 255
 """characters of registry and repository together, as registries limit them"""
 
@@ -110,7 +112,10 @@ def parse(text: str) -> Named:
         if isdir(path):
             raise UsageError(f"{text} is a folder without an oci-layout file.", _advice(text))
         raise UsageError(f"{text} does not exist.", "Give an OCI layout folder, or a file made by `podman save`.")
-    return parse_remote(text)
+    named = parse_remote(text)
+    if text.endswith(_FILES) and (named.registry == DOCKER_HUB or isdir(path.parent)):
+        raise UsageError(f"There is no file {text!r}.", f"If an image in a registry is meant, write {named}.")
+    return named
 
 
 def parse_remote(text: str) -> Remote:
