@@ -209,3 +209,18 @@ def test_inspectors_shapes_are_read_by_the_core_and_the_standard_library_alone()
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("['dockgate.core', 'dockgate.findings'] []\n", "")
+
+
+@pytest.mark.parametrize(
+    ("epoch", "version"), [(2, "2:1.0-3"), (0, "1.0-3"), (None, "1.0-3"), (True, "1.0-3"), (-1, "1.0-3")]
+)
+def test_a_version_is_put_together_alike_from_every_scanner(epoch: Any, version: str) -> None:
+    trivy = copy.deepcopy(DOCUMENTS["trivy-findings"])
+    told = {"Name": "one", "Epoch": epoch, "Version": "1.0", "Release": "3"}
+    trivy["Results"] = [{"Class": "os-pkgs", "Packages": [told]}]
+    inspector = copy.deepcopy(DOCUMENTS["inspector-event"])
+    told = {"name": "one", "packageManager": "OS", "epoch": epoch, "version": "1.0", "release": "3"}
+    inspector["detail"]["packageVulnerabilityDetails"]["vulnerablePackages"] = [told]
+    for document in (trivy, inspector):
+        (reported,) = read(document)
+        assert [one.version for one in reported.inventory.packages] == [version]

@@ -5,7 +5,7 @@ from typing import Any
 
 from dockgate.core import purl
 from dockgate.core.model import Distribution, Package
-from dockgate.findings._read import digest, text
+from dockgate.findings._read import digest, text, whole_version
 
 _LANGUAGES = {
     "BUNDLER": ("gem", "RubyGems"),
@@ -90,7 +90,7 @@ def package(told: dict[str, Any], named: Any) -> Package:
         written = purl.write(kind, space, base, version)
         shown = f"{space}:{base}" if kind == "maven" and space else name
         return Package(shown, version, written, ecosystem, shown, version, path, layer)
-    version = whole_version(told)
+    version = whole_version(told.get("epoch"), told.get("version"), told.get("release"))
     system_name, release = _parted(text(named))
     system = _SYSTEMS.get(system_name)
     if system is None or manager not in ("OS", ""):
@@ -101,13 +101,6 @@ def package(told: dict[str, Any], named: Any) -> Package:
     space = "redhat" if system.id == "rhel" else system.id
     written = purl.write(system.kind, space, name, version, qualifiers)
     return Package(name, version, written, ecosystem, name, version, path, layer, arch)
-
-
-def whole_version(told: dict[str, Any]) -> str:
-    """Epoch (which 0 need not be written), version and release in one, as package managers write them."""
-    epoch, release = told.get("epoch"), text(told.get("release"))
-    before = f"{epoch}:" if isinstance(epoch, int) and not isinstance(epoch, bool) and epoch > 0 else ""
-    return before + text(told.get("version")) + (f"-{release}" if release else "")
 
 
 def fixed_version(told: dict[str, Any]) -> str:

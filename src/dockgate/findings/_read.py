@@ -26,6 +26,8 @@ TEXT_LIMIT = 2000
 FINDINGS_LIMIT = 100_000
 """findings of one document"""
 ALIAS_LIMIT = 50
+SUMMARY_LIMIT = 200
+"""characters of a description that stand for it in a finding"""
 EXPLOITED = ("exploited", "due")
 PREDICTED = ("epss", "percentile")
 
@@ -202,6 +204,32 @@ def found(
         note="" if fixed else note,
         **more,
     )
+
+
+def platform_of(system: Any, architecture: Any, variant: Any) -> str:
+    """ "os/arch" or "os/arch/variant"; "" where the first two are not both said."""
+    parts = [text(one) for one in (system, architecture, variant)]
+    return "/".join(filter(None, parts)) if all(parts[:2]) else ""
+
+
+def whole_version(epoch: Any, version: Any, release: Any) -> str:
+    """Epoch (which 0 need not be written), version and release in one, as package managers write them."""
+    before = f"{epoch}:" if isinstance(epoch, int) and not isinstance(epoch, bool) and epoch > 0 else ""
+    after = f"-{text(release)}" if text(release) else ""
+    return before + text(version) + after
+
+
+def package_of(
+    asked: Asked,
+    name: str,
+    version: str,
+    purl: str,
+    distribution: Distribution | None,
+    source: tuple[str, str] = ("", ""),
+) -> Package:
+    """What the package URL names (`Packages`); a plain package where there is none, or no ecosystem knows it."""
+    known = asked.package(purl, version, distribution, source) if purl else None
+    return known or plain_package(name, version, purl)
 
 
 def plain_package(name: str, version: str, purl: str = "", path: str = "", layer: str = "") -> Package:

@@ -11,6 +11,7 @@ from dockgate.findings import Asked, Format
 from dockgate.findings._read import (
     EXPLOITED,
     PREDICTED,
+    SUMMARY_LIMIT,
     Report,
     digest,
     found,
@@ -20,6 +21,7 @@ from dockgate.findings._read import (
     number,
     objects,
     of_score,
+    package_of,
     plain_package,
     severity,
     table,
@@ -105,8 +107,7 @@ def _package(component: dict[str, Any], report: Report, asked: Asked) -> Package
     if component.get("type") in ("container", "operating-system"):
         purl = ""
     group, name = text(component.get("group")), text(component.get("name"))
-    known = asked.package(purl, version, report.distribution) if purl else None
-    return known or plain_package(f"{group}/{name}" if group else name, version, purl)
+    return package_of(asked, f"{group}/{name}" if group else name, version, purl, report.distribution)
 
 
 def _spared(entry: dict[str, Any], where: str) -> bool:
@@ -134,7 +135,7 @@ def _finding(
         lowest_fix(asked, package, fixes),
         note=FIX_NOT_TOLD,
         published=moment(one.get("published")),
-        summary=text(one.get("description"))[:200],
+        summary=text(one.get("description"))[:SUMMARY_LIMIT],
     )
 
 

@@ -12,6 +12,7 @@ from dockgate.findings import Asked, Format
 from dockgate.findings._read import (
     EXPLOITED,
     PREDICTED,
+    SUMMARY_LIMIT,
     Report,
     digest,
     found,
@@ -20,7 +21,8 @@ from dockgate.findings._read import (
     moment,
     number,
     objects,
-    plain_package,
+    package_of,
+    platform_of,
     severity,
     table,
     text,
@@ -51,13 +53,12 @@ class Grype:
         manifest, named = digest(target.get("manifestDigest")), [*map(digest, texts(target.get("repoDigests")))]
         system = table(document.get("distro"))
         family = text(system.get("name"))
-        parts = [text(target.get("os")), text(target.get("architecture")), text(target.get("variant"))]
         matches = objects(document["matches"], "matches")
         report = Report(
             source=self.name,
             image=image_of((manifest, *named), asked),
             at=moment(table(document.get("descriptor")).get("timestamp")),
-            platform="/".join(filter(None, parts)) if all(parts[:2]) else "",
+            platform=platform_of(target.get("os"), target.get("architecture"), target.get("variant")),
             distribution=Distribution(os_id(family), text(system.get("version"))) if family else None,
             layers=tuple(filter(None, (digest(one.get("digest")) for one in objects(target.get("layers"), "layers")))),
             untold={"fixed_at", "published", *_untold(matches)},
@@ -110,7 +111,7 @@ def _finding(match: dict[str, Any], where: str, report: Report, asked: Asked) ->
         due=next((moment(one.get("dueDate"))[:10] for one in exploited), ""),
         epss=next((number(one.get("epss"), 1) for one in predicted), -1.0),
         percentile=next((number(one.get("percentile"), 1) for one in predicted), -1.0),
-        summary=text(told.get("description"))[:200],
+        summary=text(told.get("description"))[:SUMMARY_LIMIT],
     )
 
 
@@ -119,8 +120,7 @@ def _package(artifact: dict[str, Any], where: str, report: Report, asked: Asked)
     places = objects(artifact.get("locations"), f"{where}.locations")
     path = next((text(one.get("path")) for one in places), "")
     layer = next((digest(one.get("layerID")) for one in places), "")
-    package = asked.package(purl, version, report.distribution) if purl else None
-    package = package or plain_package(text(artifact.get("name")), version, purl)
+    package = package_of(asked, text(artifact.get("name")), version, purl, report.distribution)
     return replace(package, path=path.lstrip("/"), layer=layer)
 
 

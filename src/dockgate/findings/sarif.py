@@ -10,6 +10,7 @@ from dockgate.findings import Asked, Format
 from dockgate.findings._read import (
     EXPLOITED,
     PREDICTED,
+    SUMMARY_LIMIT,
     Report,
     digest,
     found,
@@ -89,7 +90,9 @@ def _run(run: dict[str, Any], where: str, asked: Asked) -> Reported:
 def _finding(identity: str, rule: dict[str, Any], result: dict[str, Any], where: str) -> Finding:
     name, rest = _name(identity)
     title = text(table(rule.get("shortDescription")).get("text")) or text(table(result.get("message")).get("text"))
-    return found((name,), _package(result, rest, where), _rating(rule), "", note=FIX_NOT_TOLD, summary=title[:200])
+    return found(
+        (name,), _package(result, rest, where), _rating(rule), "", note=FIX_NOT_TOLD, summary=title[:SUMMARY_LIMIT]
+    )
 
 
 def _name(identity: str) -> tuple[str, str]:

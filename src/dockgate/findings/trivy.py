@@ -19,11 +19,13 @@ from dockgate.findings._read import (
     moment,
     number,
     objects,
-    plain_package,
+    package_of,
+    platform_of,
     severity,
     table,
     text,
     texts,
+    whole_version,
 )
 
 _SCHEMA = 2
@@ -55,12 +57,11 @@ class Trivy:
             raise UsageError(f"It is of a {text(document['ArtifactType'])}, not of an image.", "Use `trivy image`.")
         told = table(document.get("Metadata"))
         system, config = table(told.get("OS")), table(told.get("ImageConfig"))
-        parts = [text(config.get(key)) for key in ("os", "architecture", "variant")]
         report = Report(
             source=self.name,
             image=image_of(map(digest, texts(told.get("RepoDigests"))), asked),
             at=moment(document.get("CreatedAt")),
-            platform="/".join(filter(None, parts)) if all(parts[:2]) else "",
+            platform=platform_of(config.get("os"), config.get("architecture"), config.get("variant")),
             distribution=_distribution(system),
             layers=tuple(filter(None, (digest(one.get("Digest")) for one in objects(told.get("Layers"), "Layers")))),
             created=moment(config.get("created")),
@@ -116,15 +117,13 @@ def _package(
     path = text(told.get("PkgPath")) or text(told.get("FilePath")) or (target if "/" in target else "")
     layer = digest(table(told.get("Layer")).get("Digest"))
     source = text(told.get("SrcName")), _version(told, "Src")
-    package = asked.package(purl, version, report.distribution, source) if purl else None
-    return replace(package or plain_package(name, version, purl), path=path.lstrip("/"), layer=layer)
+    package = package_of(asked, name, version, purl, report.distribution, source)
+    return replace(package, path=path.lstrip("/"), layer=layer)
 
 
 def _version(package: dict[str, Any], of: str = "") -> str:
     """Of a distribution's package epoch, version and release stand apart."""
-    epoch, release = package.get(f"{of}Epoch"), text(package.get(f"{of}Release"))
-    before = f"{epoch}:" if isinstance(epoch, int) and epoch else ""
-    return before + text(package.get(f"{of}Version")) + (f"-{release}" if release else "")
+    return whole_version(package.get(f"{of}Epoch"), package.get(f"{of}Version"), package.get(f"{of}Release"))
 
 
 def _finding(one: dict[str, Any], package: Package, asked: Asked) -> Finding:
