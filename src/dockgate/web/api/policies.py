@@ -1,7 +1,7 @@
 """Policies: what images are judged by, in all versions."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Request, Response
@@ -32,16 +32,9 @@ class PolicySummary:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyView:
+class PolicyView(PolicySummary):
     """One version. `text` is the YAML as it was written, `rules` the canonical form by which images are judged."""
 
-    name: str
-    version: int
-    digest: str
-    changed_at: str
-    changed_by: str
-    comment: str
-    removed: bool
     rules: dict[str, tuple[Settings, ...]]
     text: str
 
@@ -128,14 +121,4 @@ def _summary(one: PolicyVersion) -> PolicySummary:
 
 def _view(one: PolicyVersion, response: Response) -> PolicyView:
     response.headers["ETag"] = f'"{one.version}"'
-    return PolicyView(
-        one.name,
-        one.version,
-        one.digest,
-        one.changed_at,
-        one.changed_by,
-        one.comment,
-        one.removed,
-        one.rules,
-        one.text,
-    )
+    return PolicyView(**asdict(_summary(one)), rules=one.rules, text=one.text)
