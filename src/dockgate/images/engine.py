@@ -20,12 +20,12 @@ from urllib.parse import quote
 from dockgate.core.errors import NotFoundError, UnavailableError
 from dockgate.images.archive import archive_origin
 from dockgate.images.blobs import Origin
+from dockgate.images.chunks import Chunks
 from dockgate.images.reference import Stored
 from dockgate.images.spool import Stream, spool
 
 if TYPE_CHECKING:
     import httpx
-    from _typeshed import WriteableBuffer
 
 _VARIABLES = {"podman": "CONTAINER_HOST", "docker": "DOCKER_HOST"}
 _SOCKETS = {"podman": "podman/podman.sock", "docker": "docker.sock"}
@@ -105,7 +105,7 @@ def _fetched(reference: Stored, place: Path) -> BinaryIO:
             if response.status_code == 404 or _UNKNOWN in said:
                 raise _unknown(reference)
             raise UnavailableError(f"{where} answers {response.status_code}{_quoted(said)}.", "Try again.")
-        return spool(_Body(response), str(reference))
+        return spool(Chunks(response.iter_raw()), str(reference))
 
 
 def _saved(reference: Stored, program: str, environment: Mapping[str, str]) -> BinaryIO:
@@ -133,26 +133,6 @@ def _saved(reference: Stored, program: str, environment: Mapping[str, str]) -> B
         raise _unknown(reference)
     last = said.strip().splitlines()[-1:]
     raise UnavailableError(f"podman cannot save {reference.name}{_quoted(''.join(last))}.")
-
-
-class _Body:
-    """The body of an engine's answer, as a stream."""
-
-    def __init__(self, response: "httpx.Response") -> None:
-        self._chunks = response.iter_raw()
-        self._rest = memoryview(b"")
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._rest = memoryview(chunk)
-        view = memoryview(buffer)
-        count = min(len(view), len(self._rest))
-        view[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import dockgate
 from dockgate.core.errors import UnavailableError, UsageError
+from dockgate.images.chunks import Chunks
 from dockgate.images.reference import host_of, is_loopback
 
 if TYPE_CHECKING:
@@ -183,24 +184,14 @@ class Body(io.RawIOBase):
     def __init__(self, response: "httpx.Response", registry: str) -> None:
         self._response = response
         self._registry = registry
-        self._chunks = response.iter_raw()
-        self._rest = memoryview(b"")
+        self._chunks = Chunks(response.iter_raw())
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        while not self._rest:
-            with translated(self._registry):
-                chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._rest = memoryview(chunk)
-        view = memoryview(buffer)
-        count = min(len(view), len(self._rest))
-        view[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
+        with translated(self._registry):
+            return self._chunks.readinto(buffer)
 
     def take(self, limit: int) -> bytes:
         """The body whole, or its first `limit` bytes."""
