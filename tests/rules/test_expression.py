@@ -1,13 +1,19 @@
 """Expressions: what is refused when a policy is read, and what they may cost. What they judge is in the cases."""
 
 import time
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of
+from hypothesis import strategies as st
 from tests.core.gating import NOW, inventory, package, policy_of
 
 from dockgate.core.errors import DefinitionError
-from dockgate.core.model import Finding, Matches, Rating, Severity, Undetermined
+from dockgate.core.model import Coverage, Finding, Matches, Rating, Severity, Undetermined
 from dockgate.core.ports import Facts
+from dockgate.core.verdict import Breach
+from dockgate.rules._cel import compiled
 from dockgate.rules.expression import RULE
 
 
@@ -33,6 +39,7 @@ def facts(findings: int = 1) -> Facts:
         ("findings.size()", "when: the expression is of type INT; allowed: bool, list(Finding), list(Package)"),
         ("findings.map(f, f.id)", "when: the expression is of type LIST<STRING>; allowed: bool, list(Finding)"),
         ("dyn(true)", "when: the expression is of type DYN; allowed: "),
+        ("0.5 in findings.map(f, f.epss)", "when: what may be null is compared one by one: write `.exists(x, x == …)`"),
         ("true" + " " * 10 + "|| true" * 400, "when: the expression has "),
         ("", 'when: "" is not allowed; allowed: an expression in CEL'),
     ],
@@ -54,12 +61,12 @@ def test_the_policys_own_line_is_told_too() -> None:
         "findings.filter(f, f.severity in ['HIGH', 'CRITICAL']).size() > 3",
         "findings.map(f, f.package.name).exists(n, n in ['a', 'b'])",
         "findings.map(f, f.fixed != '', f.epss).exists(e, e > 0.5)",
-        "findings.exists_one(f, f.id.matches('^CVE-2026-[0-9]+$'))",
+        "packages.exists_one(p, p.name.matches('^lib[0-9]+$'))",
         "findings.filter(f, f.aliases.exists(a, a.startsWith('GHSA-')))",
         "packages.filter(p, findings.exists(f, f.package.purl == p.purl))",
-        "findings.all(f, has(f.published) && now - timestamp(f.published) < duration('24h') + duration('1h'))",
+        "!findings.all(f, has(f.published) && now - timestamp(f.published) < duration('24h') + duration('1h'))",
         "image.user == null || image.layers + 1 > 100",
-        "{'HIGH': 7, 'LOW': 90}['HIGH'] > findings.size()",
+        "{'HIGH': 7, 'LOW': 90}['HIGH'] < findings.size()",
     ],
 )
 def test_what_is_bounded_is_allowed(when: str) -> None:
@@ -98,3 +105,100 @@ def test_loops_end_and_are_then_undetermined() -> None:
     assert isinstance(said, Undetermined)
     assert "Iteration budget exceeded" in said.reason
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "!findings.exists(f, f.fixed != '')",
+        "findings.all(f, f.fixed == '')",
+        "findings.exists_one(f, f.severity == 'HIGH')",
+        "findings.size() == 1",
+        "findings.size() < 3 && findings.size() > 0",
+        "findings[0].severity == 'HIGH'",
+        "size(findings) % 2 == 1",
+        "findings.filter(f, f.disputed).size() > findings.size() - 2",
+        "findings.filter(f, findings.size() < 5)",
+        "packages.filter(p, !findings.exists(f, f.package.purl == p.purl))",
+        "findings.exists(f, f.disputed) ? findings.exists(f, f.id == 'a') : true",
+        "findings.map(f, findings.size()).exists(n, n < 3)",
+    ],
+)
+def test_what_one_more_finding_could_make_false_is_refused(when: str) -> None:
+    with pytest.raises(DefinitionError, match="when: one more finding could turn it from true to false"):
+        settings(when)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "findings.size() != 0",
+        "!(findings.size() == 0)",
+        "!findings.all(f, f.fixed == '')",
+        "!(findings.filter(f, f.disputed).size() <= 3)",
+        "10 - findings.size() < 3",
+        "!packages.exists(p, p.name == 'tini')",
+        "packages.all(p, p.name != 'tini') && findings.exists(f, !f.disputed)",
+        "image.distribution == 'debian' ? findings.size() > 3 : findings.size() > 0",
+        "double(findings.size()) > 0.5",
+        "packages.exists(p, findings.filter(f, f.package.purl == p.purl).size() > 3)",
+        "'CVE-2026-1' in findings.map(f, f.id)",
+    ],
+)
+def test_what_more_findings_leave_true_is_allowed(when: str) -> None:
+    assert settings(when)["when"] == when
+
+
+lists = st.sampled_from(("findings", "findings.filter(f, f.disputed)", "findings.filter(f, {truth})"))
+numbers = st.one_of(
+    st.sampled_from(("0", "1", "2")), lists.map("{}.size()".format), st.just("findings.size() - packages.size()")
+)
+leaves = st.one_of(
+    st.sampled_from(("f.disputed", "f.exploited", "f.fixed == ''", "f.severity == 'HIGH'", "f.id == findings[0].id")),
+    st.builds("{} {} {}".format, numbers, st.sampled_from(("<", "<=", ">", ">=", "==", "!=")), numbers),
+)
+truths = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        inner.map("!({})".format),
+        st.builds("({} {} {})".format, inner, st.sampled_from(("&&", "||")), inner),
+        st.builds("({} ? {} : {})".format, inner, inner, inner),
+        st.builds("findings.{}(f, {})".format, st.sampled_from(("exists", "all", "exists_one")), inner),
+        st.builds("packages.exists(p, {})".format, inner),
+        st.builds(lambda held, asked: held.replace("{truth}", asked) + ".size() > 1", lists, inner),
+    ),
+    max_leaves=4,
+)
+held = st.lists(
+    st.builds(
+        lambda severity, disputed, exploited, fixed: Finding(
+            "", (), package("a"), severity, Rating("", severity), fixed, disputed=disputed, exploited=exploited
+        ),
+        st.sampled_from((Severity.HIGH, Severity.LOW, Severity.UNTRIAGED)),
+        st.booleans(),
+        st.sampled_from(("", "2026-01-01")),
+        st.sampled_from(("", "2.0.0")),
+    ),
+    max_size=3,
+)
+
+
+@given(truths, held, held)
+@settings_of(max_examples=150, deadline=None)
+def test_what_is_seen_to_grow_is_false_by_no_further_finding(
+    when: str, some: list[Finding], more: list[Finding]
+) -> None:
+    text = f"findings.exists(f, {when.replace('{truth}', 'true')})" if "f." in when else when.replace("{truth}", "true")
+    if not compiled(text).grows:
+        return
+    told = {"when": text, "message": "Told"}
+
+    def said(found: list[Finding]) -> object:
+        named = tuple(replace(one, id=f"CVE-2026-{number}") for number, one in enumerate(found))
+        kev = Coverage("kev", True, (), NOW)
+        facts = Facts(inventory(package("a")), Matches(named, ()), (kev,) if len(found) % 2 else (), NOW)
+        return next((type(one) for one in RULE.judge(facts, told)), None)
+
+    if said(some) is Breach:
+        assert said(some + more) is not None
+        assert said(more + some) is not None

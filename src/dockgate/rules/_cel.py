@@ -1,7 +1,8 @@
 """Expressions in CEL: their types, their variables, and how they are compiled and evaluated by Google's runtime
 (cel-expr-python). It and protobuf are imported at first use.
 
-What is not known is null, so that an expression that looks at it without asking ends in an error, which is no answer.
+What is not known is null, so that an expression that looks at it without asking ends in an error, which is no answer;
+so do comparisons with it (`_cel_null`).
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from dockgate.core.errors import DefinitionError
-from dockgate.rules import _cel_bounds
+from dockgate.rules import _cel_bounds, _cel_growth, _cel_null
 
 _TEXT, _WHOLE, _TRUTH, _NUMBER = "string", "int64", "bool", "double"
 _TEXTS, _MAYBE_TEXT, _MAYBE_NUMBER, _MAYBE_TRUTH = "strings", "StringValue", "DoubleValue", "BoolValue"
@@ -30,7 +31,7 @@ TYPES: Mapping[str, Mapping[str, str]] = {
         "id": _TEXT,
         "aliases": _TEXTS,
         "package": "Package",
-        "severity": _TEXT,
+        "severity": _MAYBE_TEXT,
         "score": _MAYBE_NUMBER,
         "fixed": _MAYBE_TEXT,
         "state": _TEXT,
@@ -69,10 +70,12 @@ class EvaluationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled expression; `result` is one of RESULTS' values."""
+    """A compiled expression; `result` is one of RESULTS' values. `grows`: with more findings, what is true stays so,
+    and what is in the list (`_cel_growth`)."""
 
     result: str
     compiled: Any
+    grows: bool
 
     def evaluate(self, variables: Mapping[str, Any]) -> Any:
         """A bool, or the messages in the list. Raises EvaluationError."""
@@ -99,11 +102,15 @@ def compiled(text: str) -> Program:
     kind = str(expression.return_type())
     if kind not in RESULTS:
         raise DefinitionError(f"the expression is of type {kind}; allowed: {', '.join(RESULTS.values())}")
+    tree = expression.serialize()
     try:
-        _cel_bounds.check(expression.serialize())
+        _cel_bounds.check(tree)
+        asking = _environment().deserialize(_cel_null.asked(tree))
     except _cel_bounds.UnboundedError as error:
         raise DefinitionError(f"the expression could cost too much: {error}") from None
-    return Program(RESULTS[kind], expression)
+    except _cel_null.NullError as error:
+        raise DefinitionError(str(error)) from None
+    return Program(RESULTS[kind], asking, _cel_growth.grows(tree))
 
 
 def message(kind: str, values: Mapping[str, Any]) -> Any:
@@ -172,6 +179,8 @@ def _environment() -> Any:
 
 def _told(text: str) -> str:
     """The runtime's message in one line, with its place: "line 1, column 21: undefined field …"."""
+    if _cel_null.UNKNOWN in text:
+        return "what it compares is not known (null)"
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("|")]
     first = (lines or [text])[0].partition(": ")[2] or text
     first = first.removeprefix("ERROR: ").removesuffix("]").rpartition(" [")[0] or first.removeprefix("ERROR: ")

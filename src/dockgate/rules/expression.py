@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from dockgate.core.errors import DefinitionError
-from dockgate.core.model import Finding, Package, Undetermined
+from dockgate.core.model import FIX_NOT_TOLD, Finding, Package, Severity, Undetermined
 from dockgate.core.ports import Facts, Rule, known_as
 from dockgate.core.verdict import Breach
 from dockgate.rules import _cel, _cel_bounds
@@ -18,7 +18,8 @@ class Expression:
     """Settings: `when`, the expression, and `message`, what is told of a breach.
 
     Where it is a bool, true is a breach; where it is a list of findings or of packages, each in it is part of one. What
-    ends in an error is undetermined: so does whatever computes with null, which stands for all that is not known.
+    ends in an error is undetermined: so does whatever computes with null, or compares it, which stands for all that is
+    not known. More findings may not make it false: that is refused.
     """
 
     name = "expression"
@@ -42,9 +43,15 @@ class Expression:
         if len(message) > 500:
             raise DefinitionError(f"message: it has {len(message)} characters, at most 500 are allowed")
         try:
-            _cel.compiled(str(given["when"]).strip())
+            program = _cel.compiled(str(given["when"]).strip())
         except DefinitionError as error:
             raise DefinitionError(f"when: {error}", error.advice) from None
+        if not program.grows:
+            raise DefinitionError(
+                "when: one more finding could turn it from true to false, and approve what was rejected",
+                "Say what is too much: findings.exists(…), findings.filter(…), its size() > N; neither all(…) of them, "
+                "nor exactly or fewer than N, nor one by its place.",
+            )
         return {"when": str(given["when"]).strip(), "message": message}
 
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
@@ -58,7 +65,7 @@ class Expression:
             yield Undetermined("/", reason)
             return
         try:
-            said = program.evaluate({name: value(facts) for name, value in _VALUES.items() if name in text})
+            said = program.evaluate({name: value(facts, text) for name, value in _VALUES.items() if name in text})
         except _cel.EvaluationError as error:
             yield Undetermined("/", f"It cannot be said whether {message!r} holds: {error}.")
             return
@@ -81,16 +88,19 @@ def _place(finding: Finding) -> tuple[str, str, str]:
     return finding.id, finding.package.purl, finding.package.path
 
 
-def _findings(facts: Facts) -> list[Any]:
-    return [_finding(finding, facts) for finding in facts.matches.findings]
+def _findings(facts: Facts, text: str) -> list[Any]:
+    return [_finding(finding, facts, text) for finding in facts.matches.findings]
 
 
-def _finding(finding: Finding, facts: Facts) -> Any:
-    """What another scanner does not tell is null; so is whether something is exploited, without the catalogue."""
+def _finding(finding: Finding, facts: Facts, text: str) -> Any:
+    """What another scanner does not tell is null; so is whether something is exploited, without the catalogue, and a
+    severity that nobody gave, unless the expression speaks of UNTRIAGED itself."""
+    rated = finding.severity is not Severity.UNTRIAGED or Severity.UNTRIAGED.value in text
     catalogue = facts.reported or any(one.ecosystem == "kev" and one.complete for one in facts.coverage)
     told = {
         "score": finding.rating.score if finding.rating.score >= 0 else None,
-        "fixed": finding.fixed,
+        "severity": finding.severity.value if rated else None,
+        "fixed": finding.fixed if finding.fixed or finding.note != FIX_NOT_TOLD else None,
         "exploited": True if finding.exploited else False if catalogue else None,
         "due": finding.due or None,
         "epss": finding.epss if finding.epss >= 0 else None,
@@ -106,7 +116,6 @@ def _finding(finding: Finding, facts: Facts) -> Any:
             "id": finding.id,
             "aliases": finding.aliases,
             "package": _package(finding.package, facts),
-            "severity": finding.severity.value,
             "state": finding.state.value,
             "disputed": finding.disputed,
             **told,
@@ -115,7 +124,7 @@ def _finding(finding: Finding, facts: Facts) -> Any:
     )
 
 
-def _packages(facts: Facts) -> list[Any]:
+def _packages(facts: Facts, _: str) -> list[Any]:
     return [_package(package, facts) for package in facts.inventory.packages]
 
 
@@ -136,7 +145,7 @@ def _package(package: Package, facts: Facts) -> Any:
     )
 
 
-def _image(facts: Facts) -> Any:
+def _image(facts: Facts, _: str) -> Any:
     inventory, distribution = facts.inventory, facts.inventory.distribution
     configured = not facts.reported and bool(inventory.layers)
     return _cel.message(
@@ -156,7 +165,7 @@ def _image(facts: Facts) -> Any:
     )
 
 
-def _now(facts: Facts) -> Any:
+def _now(facts: Facts, _: str) -> Any:
     return datetime.fromisoformat(facts.now)
 
 
