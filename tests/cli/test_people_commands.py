@@ -1,10 +1,18 @@
 """`dockgate principal`, `token`, `audit`, and what people say to approvals."""
 
+import json
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
 from tests.cli import answers
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 
+from dockgate.bootstrap.people import People
 from dockgate.core.approvals import ApprovalState
+from dockgate.core.people import Role
+from dockgate.store import open_store
 
 TOKEN = "dgt_0123456789ab_" + "0" * 64
 APPROVAL = "Web-7/Gate/Approve/1"
@@ -51,6 +59,24 @@ def test_a_token_is_made_with_its_limits_and_printed_alone(dockgate: Dockgate, s
         "repositories": [],
         "pipelines": ["Web"],
     }
+
+
+def test_a_token_is_made_without_a_server_by_whoever_has_its_tables(
+    dockgate: Dockgate, server: FakeServer, tmp_path: Path
+) -> None:
+    lost = dockgate("token", "create", "ada", "--local")
+    assert lost.code == 2
+    assert str(tmp_path / "data") in lost.err
+    with closing(open_store(tmp_path / "data")) as store:
+        people = People(store, lambda: datetime.now(UTC))
+        people.add("ada", [Role.ADMIN], "")
+        made = dockgate("token", "create", "ada", "--local")
+        assert made.code == 0
+        assert people.known_by(made.out.strip()).name == "ada"
+        whole = json.loads(dockgate("token", "create", "ada", "--local", "-o", "json").out)
+    assert whole["text"].startswith(f"dgt_{whole['token']['id']}_")
+    assert "digest" not in whole["token"]
+    assert server.asked == []
 
 
 def test_a_token_that_is_pasted_whole_is_revoked_by_its_id_alone(dockgate: Dockgate, server: FakeServer) -> None:

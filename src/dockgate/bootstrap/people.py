@@ -4,7 +4,9 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
+from dockgate.core.adapters import Clock
 from dockgate.core.errors import UnknownCallerError, UsageError
 from dockgate.core.people import (
     LOCAL,
@@ -19,7 +21,7 @@ from dockgate.core.people import (
     write_token,
 )
 from dockgate.core.stores import Store
-from dockgate.pipeline.parts import Parts
+from dockgate.pipeline.parts import text as written
 
 TOKEN_DAYS = 90
 MOST_TOKEN_DAYS = 366
@@ -34,25 +36,22 @@ _EMAIL = re.compile(r"[^\s<>@]{1,64}@[^\s<>@]{1,190}")
 
 @dataclass(frozen=True, slots=True)
 class People:
-    parts: Parts
-
-    @property
-    def store(self) -> Store:
-        return self.parts.store
+    store: Store
+    clock: Clock
 
     def known_by(self, text: str) -> Caller:
         """Whose token this is. UnknownCallerError, the same one, for a token that is unknown, wrong, expired or
         revoked, and for a principal that is disabled: whoever guesses learns nothing."""
         token_id, secret = read_token(text)
         found = self.store.tokens.find(token_id) if token_id else None
-        now = self.parts.now()
+        now = self._at(0)
         token, principal = found or (Token(token_id, "", _NOBODYS, "", ""), Principal("", ()))
         if not token.is_of(secret) or not token.stands(now) or principal.disabled_at:
             raise UnknownCallerError(
                 "that token is not valid",
                 "Set DOCKGATE_TOKEN to one that is: an admin makes it by `dockgate token create`.",
             )
-        if token.last_used_at < self.parts.ago(USED_SECONDS / 86400):
+        if token.last_used_at < self._at(-USED_SECONDS):
             self.store.tokens.used(token.id, now)
         return Caller(principal, token)
 
@@ -76,7 +75,7 @@ class People:
             raise UsageError(f"{email!r} is no e-mail address", "It is the one that their commits name.")
         if not roles:
             raise UsageError(f"{name} needs a role", f"Roles: {', '.join(Role)}.")
-        principal = Principal(name, tuple(dict.fromkeys(roles)), email, self.parts.now())
+        principal = Principal(name, tuple(dict.fromkeys(roles)), email, self._at(0))
         if self.store.principals.exist():
             self.store.principals.add(principal)
             return principal, ""
@@ -126,5 +125,9 @@ class People:
 
     def _issued(self, principal: str, days: float) -> tuple[Token, str]:
         token_id, secret = secrets.token_hex(6), secrets.token_hex(32)
-        token = Token(token_id, principal, digest(secret), self.parts.now(), self.parts.later(days * 86400))
+        token = Token(token_id, principal, digest(secret), self._at(0), self._at(days * 86400))
         return token, write_token(token_id, secret)
+
+    def _at(self, seconds: float) -> str:
+        """The time so many seconds from now, as it is kept."""
+        return written(self.clock() + timedelta(seconds=seconds))

@@ -63,7 +63,7 @@ class Server:
 
     @property
     def people(self) -> People:
-        return People(self.parts)
+        return People(self.store, self.parts.clock)
 
     @property
     def source(self) -> RepositoryHost:

@@ -1,11 +1,15 @@
 """`dockgate token`: what principals show to be known by."""
 
+from typing import Any
+
 import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing import Cell, as_json, form, now, table
 from dockgate.cli.principal import show_once
+from dockgate.config import from_environment
+from dockgate.core.canonical import plain
 from dockgate.core.people import Permission
 
 
@@ -26,6 +30,7 @@ def command() -> None:
 )
 @click.option("--repository", "repositories", multiple=True, metavar="PATTERN", help="For these only. May be repeated.")
 @click.option("--pipeline", "pipelines", multiple=True, metavar="PATTERN", help="For these only. May be repeated.")
+@click.option("--local", is_flag=True, help="Ask no server: write into the tables in DOCKGATE_DATA.")
 @form
 def create(
     principal: str,
@@ -33,13 +38,24 @@ def create(
     scopes: tuple[str, ...],
     repositories: tuple[str, ...],
     pipelines: tuple[str, ...],
+    local: bool,
     form: str,
 ) -> None:
     """Make a token for a principal, and print it, this once.
 
     With --repository or --pipeline it reaches what these name, and nothing else. A repository is one of git's, or one
     of the registry's; a pattern is a name, or one with * in it.
+
+    With --local, on the server's machine and as whoever it runs as, no token is needed: for when every admin's is lost.
     """
+    if local:
+        from dockgate.bootstrap import recovering
+
+        lent = [Permission(scope) for scope in scopes]
+        made, text = recovering.token(from_environment(), principal, days, lent, repositories, pipelines)
+        answer = {"token": {name: value for name, value in plain(made).items() if name != "digest"}, "text": text}
+        _tell(answer, form)
+        return
     body = {
         "principal": principal,
         "days": days,
@@ -47,7 +63,10 @@ def create(
         "repositories": list(repositories),
         "pipelines": list(pipelines),
     }
-    answer = Client().post("tokens", body=body)
+    _tell(Client().post("tokens", body=body), form)
+
+
+def _tell(answer: dict[str, Any], form: str) -> None:
     if form == "json":
         as_json(answer)
     else:
