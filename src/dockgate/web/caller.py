@@ -168,23 +168,23 @@ def _begin(request: Request, who: Caller) -> None:
 
 
 class Audited:
-    """Writes down how the calls ended that were begun on the record."""
+    """Writes down how the calls ended that were begun on the record, before whoever asked hears it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status = 0
+        async def finish(status: int) -> None:
+            if entry := scope.pop(_AUDITED, ""):
+                server: Server = scope["app"].state.server
+                await run_in_threadpool(server.store.audit.finish, entry, status)
 
         async def watched(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                await finish(message["status"])
             await send(message)
 
         try:
             await self._app(scope, receive, watched)
         finally:
-            if _AUDITED in scope:
-                server: Server = scope["app"].state.server
-                await run_in_threadpool(server.store.audit.finish, scope[_AUDITED], status or 500)
+            await finish(500)
