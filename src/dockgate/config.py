@@ -106,6 +106,12 @@ SETTINGS = (
         "The ARN of a queue of Amazon SQS that gets what approval actions of AWS CodePipeline ask: the server answers "
         "them.",
     ),
+    Setting(
+        "DOCKGATE_INSPECTOR",
+        "",
+        "Repositories of Amazon ECR, separated by spaces, whose images the server does not scan, but asks Amazon "
+        "Inspector about; `*.dkr.ecr.eu-west-1.amazonaws.com/*` stands for many.",
+    ),
     Setting("DOCKGATE_DEBUG", "", "1 prints the traceback of an unexpected failure."),
 )
 """every variable that is read, in the order of the documentation"""
@@ -141,6 +147,7 @@ class Settings:
     sns_topic: str = ""
     ecr_queue: str = ""
     approval_queue: str = ""
+    inspector: tuple[str, ...] = ()
 
     @property
     def advisories(self) -> Path:
@@ -172,6 +179,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         sns_topic=given.get("DOCKGATE_SNS_TOPIC", ""),
         ecr_queue=given.get("DOCKGATE_ECR_QUEUE", ""),
         approval_queue=given.get("DOCKGATE_APPROVAL_QUEUE", ""),
+        inspector=tuple(given.get("DOCKGATE_INSPECTOR", "").split()),
         callback_hosts=tuple(given.get("DOCKGATE_CALLBACK_HOSTS", "").split()),
         feeds=tuple(
             (key.removeprefix(FEED_PREFIX).lower(), url.rstrip("/"))

@@ -103,6 +103,23 @@ def test_the_newest_report_of_each_who_hands_one_in_counts(store: Store) -> None
     assert list(store.reports.reported(IMAGE)) == [newer, newer]
 
 
+def test_what_a_source_says_now_takes_the_place_of_all_it_said(store: Store) -> None:
+    """Of an index too, whose images have digests of their own."""
+    arm = replace(REPORTED, inventory=replace(REPORTED.inventory, platform="linux/arm64", image=OTHER))
+    others = store.reports.put(REPORTED, "ana", vouched=False, now=NOW)
+    for _ in range(2):
+        first, second = store.reports.replace(IMAGE, [REPORTED, arm], "inspector", NOW)
+        assert (first.platform, second.platform, first.vouched) == ("linux/amd64", "linux/arm64", True)
+        assert {one.image for one in (first, second)} == {IMAGE}
+    assert list(store.reports.reported(IMAGE)) == [REPORTED, REPORTED, arm]
+    older = replace(REPORTED, at="2026-11-01T00:00:00.000Z")
+    (record,) = store.reports.replace(IMAGE, [older], "inspector", LATER)
+    assert list(store.reports.of(IMAGE)) == [others, record]
+    assert (record.made_at, record.added_at) == (older.at, LATER)
+    assert not store.reports.replace(IMAGE, [], "inspector", LATER)
+    assert list(store.reports.of(IMAGE)) == [others]
+
+
 def test_reports_of_scanners_and_platforms_stand_beside_each_other(store: Store) -> None:
     other = replace(REPORTED, inventory=replace(REPORTED.inventory, platform="linux/arm64"))
     for one in (REPORTED, other, replace(REPORTED, source="grype")):

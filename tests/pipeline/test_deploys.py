@@ -16,6 +16,7 @@ from dockgate.definitions import documents
 from dockgate.pipeline.actions import Actions
 from dockgate.pipeline.deploys import Deploys
 from dockgate.pipeline.judging import Judging
+from dockgate.pipeline.reading import Reading
 
 NOW = "2026-11-24T10:00:00.000Z"
 
@@ -42,7 +43,7 @@ class Steps:
         """An execution whose build gave an image of this name, approved, and whose deploy has just begun."""
         image = f"sha256:{sha256(name.encode()).hexdigest()}"
         self.system.found[image] = (name, Found())
-        self.judging.read(self.store.images.request_scan(image, "web/app", NOW))
+        Reading(self.system.parts, self.judging.accepting).read(self.store.images.request_scan(image, "web/app", NOW))
         self.judging.judge(image, "default", f"approval of {name}")
         execution = self.store.executions.start("web", name, {}, NOW).id
         build, deploy = ActionKey(execution, "Build", "Build", 1), ActionKey(execution, "Deploy", "Deploy", 1)

@@ -22,7 +22,7 @@ from dockgate.bootstrap.policies import Policies
 from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
 from dockgate.builders.memory import MemoryBuilder
-from dockgate.core.adapters import Answers, Notifier, Webhooks
+from dockgate.core.adapters import Answers, FindingsSource, Notifier, Webhooks
 from dockgate.core.errors import NotFoundError, UnavailableError
 from dockgate.core.model import (
     Advisory,
@@ -112,6 +112,7 @@ class ServerSystem:
         sweep_seconds: float = 0.05,
         webhooks: Webhooks | None = None,
         answers: Mapping[str, Answers] | None = None,
+        findings: FindingsSource | None = None,
         notifiers: Sequence[Notifier] = (),
     ) -> None:
         self.clock = Clock()
@@ -157,6 +158,7 @@ class ServerSystem:
             scratch=scratch,
             clock=self.clock,
             answers=answers or {},
+            findings=findings,
             attestor=self.attestor,
         )
         self.engine = Engine(self.parts, folder, sweep_seconds=sweep_seconds, scans_abreast=64)

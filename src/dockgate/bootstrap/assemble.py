@@ -11,7 +11,7 @@ from typing import Self
 
 from dockgate import __version__, ecosystems, rules
 from dockgate.attestations.keys import Keys
-from dockgate.bootstrap import codepipeline, podmand, registryd, scan
+from dockgate.bootstrap import codepipeline, inspector, podmand, registryd, scan
 from dockgate.bootstrap.advisories import Current
 from dockgate.bootstrap.attesting import KEYS, RegistryAttestor
 from dockgate.bootstrap.blobs import blobs
@@ -128,6 +128,7 @@ def assemble(
             secret=services.secret,
             scratch=_emptied(settings.data / "scratch"),
             clock=lambda: datetime.now(UTC),
+            findings=inspector.of_settings(settings),
             answers={codepipeline.SCHEME: codepipeline.CodePipelineAnswers(url)},
             attestor=RegistryAttestor(Keys(settings.data / KEYS), services.registry, settings.ca_bundle),
             attestation_days=settings.attestation_days,

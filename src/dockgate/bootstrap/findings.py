@@ -30,9 +30,13 @@ def read(data: bytes, name: str, image: str = "", at: str = "") -> tuple[Reporte
         raise UsageError(f"{image!r} is no digest.", "A digest is sha256: and 64 hex digits in lower case.")
     if at and not moment(at):
         raise UsageError(f"{at!r} is no time.", "Write it as RFC 3339 has it: 2026-11-24T12:00:00Z.")
+    return findings.read(data, name, findings.load(), asked(image, moment(at)))
+
+
+def asked(image: str, at: str = "") -> findings.Asked:
+    """What a reader knows besides the document."""
     kinds = ecosystems.load()
-    asked = findings.Asked(image, moment(at), partial(sboms.package, ecosystems=kinds), Orders(kinds).compare)
-    return findings.read(data, name, findings.load(), asked)
+    return findings.Asked(image, at, partial(sboms.package, ecosystems=kinds), Orders(kinds).compare)
 
 
 def _is_digest(given: str) -> bool:

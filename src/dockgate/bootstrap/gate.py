@@ -49,16 +49,23 @@ def judge(
 
 
 def judge_reported(
-    reported: tuple[Reported, ...], policy: Policy, now: datetime | None = None, accepted: Waivers = NOTHING_WAIVED
+    reported: tuple[Reported, ...],
+    policy: Policy,
+    now: datetime | None = None,
+    accepted: Waivers = NOTHING_WAIVED,
+    reference: str = "",
+    image: str = "",
 ) -> GateReport:
-    """The verdict on what other scanners report of one image, which nobody reads here."""
-    images = sorted({one.inventory.image for one in reported})
+    """The verdict on what other scanners report of one image, which nobody reads here: of `image`, a digest, with the
+    platforms in it, which `reference` names; without them of the one that all of the reports are of."""
+    images = [image] if image else sorted({one.inventory.image for one in reported})
     if len(images) != 1:
         raise UsageError(f"The reports are of several images: {', '.join(images)}.", "Judge one after the other.")
     at = _text(now)
-    held = narrow(accepted, images[0], images[0], (one.inventory for one in reported), at)
+    named = reference or images[0]
+    held = narrow(accepted, named, images[0], (one.inventory for one in reported), at)
     case = Case(images[0], policy, at, __version__, reported=reported, waivers=held)
-    return GateReport(images[0], gate.judge(case, ecosystems.load(), rules.load()), case=case)
+    return GateReport(named, gate.judge(case, ecosystems.load(), rules.load()), case=case)
 
 
 def _text(now: datetime | None) -> str:

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from dockgate.bootstrap.reports import GateReport
 from dockgate.cli.images import Asked, image
 from dockgate.cli.options import Output, database, progress, verdict_outputs, write
-from dockgate.config import from_environment
+from dockgate.config import Settings, from_environment
 from dockgate.core.approvals import ApprovalState
 from dockgate.core.errors import UsageError
-from dockgate.core.verdict import Reported, Status
+from dockgate.core.verdict import Policy, Reported, Status, Waivers
 
 EXITS = {Status.APPROVED: 0, Status.REJECTED: 1, Status.UNDETERMINED: 3}
 WITHOUT_VERDICT = {ApprovalState.APPROVED: 0, ApprovalState.REJECTED: 1}
@@ -55,6 +56,12 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
     "findings or Inspector2 Scan event. Without IMAGE nothing is scanned; with it both are judged, and the worst "
     "counts. May be given several times.",
 )
+@click.option(
+    "--inspector",
+    is_flag=True,
+    help="Ask Amazon Inspector what it found in IMAGE, which is in Amazon ECR, instead of scanning it. What Inspector "
+    "cannot scan, or has not scanned yet, is undetermined.",
+)
 @click.option("--digest", default="", metavar="sha256:...", help="The image's digest, for FILEs that do not say it.")
 @click.option("--found-at", default="", metavar="TIME", help="When FILE was made (RFC 3339), if it does not say.")
 @click.option(
@@ -86,6 +93,7 @@ def command(
     execution: str,
     service: str,
     findings: tuple[Path, ...],
+    inspector: bool,
     digest: str,
     found_at: str,
     waivers: tuple[Path, ...],
@@ -110,7 +118,7 @@ def command(
         from dockgate.cli.waiting import Asking, ask, demand_its_policy, demand_remote
 
         local = {"--database": database is not None, "--insecure": asked.insecure}
-        local |= {"--waivers": bool(waivers), "--vex": bool(vex)}
+        local |= {"--waivers": bool(waivers), "--vex": bool(vex), "--inspector": inspector}
         demand_remote(asked.reference, asked.platform, {**local, "--ca-bundle": asked.ca_bundle is not None})
         demand_its_policy(policy)
         asking = Asking(server, asked.reference, policy, pipeline, stage, execution, service, timeout, whole(outputs))
@@ -126,12 +134,16 @@ def command(
 
     from dockgate.bootstrap import accepted, gate, scan
 
-    if not asked.reference and not findings:
+    if not (asked.reference or findings or inspector):
         raise UsageError("Neither an image nor findings are given.", "Name an image, or --findings FILE.")
     chosen = gate.policy_of(policy)
     held = accepted.read(waivers, vex)
     settings = from_environment()
     reported = _reported(findings, digest, found_at)
+    if inspector:
+        report = _inspected(asked, settings, chosen, reported, held)
+        write(report, outputs)
+        context.exit(EXITS[report.verdict.status])
     if not asked.reference:
         report = gate.judge_reported(reported, chosen, accepted=held)
         write(report, outputs)
@@ -141,6 +153,24 @@ def command(
         report = gate.judge(scanned, advisories, chosen, reported=reported, accepted=held)
     write(report, outputs)
     context.exit(EXITS[report.verdict.status])
+
+
+def _inspected(
+    asked: Asked, settings: Settings, policy: Policy, reported: tuple[Reported, ...], held: Waivers
+) -> GateReport:
+    from dockgate.bootstrap import gate, inspector
+
+    if not asked.reference or asked.platform != "all":
+        raise UsageError("--inspector asks about a whole image, by its name.", "Name IMAGE, without --platform.")
+    digest, found = inspector.look_up(asked.reference, asked.ca_bundle or settings.ca_bundle)
+    known = {digest, *(one.inventory.image for one in found)}
+    for one in reported:
+        if one.inventory.image not in known:
+            raise UsageError(
+                f"{one.source} reports of {one.inventory.image}, which is not {asked.reference}.",
+                f"The image is {digest}: was another scanned?",
+            )
+    return gate.judge_reported((*found, *reported), policy, accepted=held, reference=asked.reference, image=digest)
 
 
 def _reported(files: tuple[Path, ...], digest: str, found_at: str) -> tuple[Reported, ...]:

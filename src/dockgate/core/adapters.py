@@ -14,7 +14,7 @@ from dockgate.core.attestation import ListedKey
 from dockgate.core.deploy import Deployment, Service, Task, TaskDefinition
 from dockgate.core.model import Inventory
 from dockgate.core.ports import AdvisoryReader
-from dockgate.core.verdict import Statement
+from dockgate.core.verdict import Reported, Statement
 
 if TYPE_CHECKING:
     from dockgate.core.callbacks import Delivery
@@ -98,6 +98,36 @@ class ImageReader(Protocol):
     def __call__(self, repository: str, digest: str) -> Sequence[Inventory]:
         """One inventory per platform (attestation manifests aside). ImageError, NotFoundError, DeniedError,
         UnavailableError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What another scanner says of an image: a report for each platform, which is in doubt where it could not scan, or
+    has not yet. `pending` is what it still waits for, "" when all of it is over."""
+
+    reported: tuple[Reported, ...]
+    pending: str = ""
+
+
+class FindingsSource(Protocol):
+    """Another scanner, which is asked what it found in images."""
+
+    name: str
+    """`Reported.source`"""
+    title: str
+    """as people know it"""
+
+    def knows(self, repository: str) -> bool:
+        """Whether it is the one to ask about this repository, named as for `ImageReader`."""
+        ...
+
+    def ask(self, repository: str, digest: str) -> Found:
+        """What it found, as of now. UnavailableError when it does not answer."""
+        ...
+
+    def unknown(self, image: str, reason: str) -> Reported:
+        """A report in doubt, for this reason."""
         ...
 
 

@@ -55,6 +55,10 @@ class UnavailableError(DockgateError):
     """Something outside did not answer as it should (registry, feed, engine). Trying again may help."""
 
 
+class PendingError(DockgateError):
+    """What is asked for will be there later: another scanner has not ended yet. It is asked for again."""
+
+
 class ImageError(DockgateError):
     """An image, or its transport, is broken: a missing blob, a digest that does not match, a bad manifest."""
 

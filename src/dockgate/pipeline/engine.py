@@ -37,6 +37,7 @@ from dockgate.pipeline.trying import Trying
 SWEEP_SECONDS = 2.0
 UNSTICK_EVERY = 5
 CONVERGE_EVERY = 5
+PENDING_EVERY = 15
 PURGE_EVERY = 30
 """in sweeps"""
 LEAST_NOTICE_DAYS = 2
@@ -61,7 +62,8 @@ class Engine:
         self._parts = parts
         self._store = parts.store
         self._effects = Effects(observe)
-        self._flows = Flows(parts, self._effects, folder, executor, scans_abreast)
+        pending_seconds = sweep_seconds * PENDING_EVERY
+        self._flows = Flows(parts, self._effects, folder, executor, scans_abreast, pending_seconds)
         self.trying = Trying(parts, self._flows.judging)
         self._accepting = Accepting(parts)
         self._sweep_seconds = sweep_seconds

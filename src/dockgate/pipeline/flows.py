@@ -23,6 +23,7 @@ from dockgate.pipeline.deploys import Deploys
 from dockgate.pipeline.effects import Effects, Step
 from dockgate.pipeline.judging import Judging
 from dockgate.pipeline.parts import Parts
+from dockgate.pipeline.reading import Reading
 from dockgate.pipeline.scans import Scans
 
 APPLICATION_VERSION = "1"
@@ -35,7 +36,15 @@ _log = logging.getLogger(__name__)
 class Flows:
     """Registers the workflows with dbos and runs them. One per process: dbos has one registry."""
 
-    def __init__(self, parts: Parts, effects: Effects, folder: Path, executor: str, scans_abreast: int) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        effects: Effects,
+        folder: Path,
+        executor: str,
+        scans_abreast: int,
+        pending_seconds: float,
+    ) -> None:
         self._parts = parts
         self._store = parts.store
         self._effects = effects
@@ -43,8 +52,17 @@ class Flows:
         self.attesting = Attesting(parts)
         self.actions = Actions(parts, self.judging)
         self.deploys = Deploys(parts, self.judging)
+        reading = Reading(parts, self.judging.accepting)
         self.scans = Scans(
-            parts.store.images, self.judging, self.attesting, effects, self.proceed, _reason, scans_abreast
+            parts.store.images,
+            reading,
+            self.judging,
+            self.attesting,
+            effects,
+            self.proceed,
+            _reason,
+            scans_abreast,
+            pending_seconds,
         )
         config: DBOSConfig = {
             "name": "dockgate",

@@ -1,5 +1,5 @@
-"""Scans and verdicts in the server: reading an image once, judging it as often as asked, and again when advisories,
-policies or waivers change."""
+"""Verdicts in the server: an image that was read once is judged as often as asked, and again when advisories, policies
+or waivers change."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from dockgate.core.model import Inventory, Slice
 from dockgate.core.notices import tellings
 from dockgate.core.policy import baselines as baselines_of
 from dockgate.core.policy import label, of_rules, parted
-from dockgate.core.stores import Scan, ScanState, VerdictRecord
+from dockgate.core.stores import ScanState, VerdictRecord
 from dockgate.core.verdict import Case, Excused, Policy, Status, Verdict, Waiver
 from dockgate.pipeline.accepting import Accepting
 from dockgate.pipeline.parts import Parts
@@ -54,16 +54,6 @@ class Judging:
         self._parts = parts
         self.accepting = Accepting(parts)
         self._images = parts.store.images
-
-    def read(self, scan: Scan) -> None:
-        """Reads the image and stores its inventories, and what VEX documents are attached to it."""
-        inventories = self._parts.read_image(scan.repository, scan.image)
-        for image in dict.fromkeys((scan.image, *(one.image for one in inventories))):
-            self.accepting.look(scan.repository, image)
-        self._images.finish_scan(scan.image, scan.number, inventories, "", self._parts.now())
-
-    def fail(self, scan: Scan, reason: str) -> None:
-        self._images.finish_scan(scan.image, scan.number, (), reason, self._parts.now())
 
     def judge(self, image: str, policy_name: str, cause: str, place: Place = ANYWHERE) -> tuple[Verdict, str] | None:
         """The verdict on what was read, stored under its cause, with its digest; None while nothing was read yet.

@@ -11,6 +11,7 @@ from dockgate.core.adapters import (
     Attestor,
     Builder,
     Clock,
+    FindingsSource,
     ImageReader,
     ImageResolver,
     Notifier,
@@ -32,8 +33,8 @@ class Parts:
     errors. `secret` is known to the server alone; `scratch` is a folder for what is in work, emptied at every start.
     `risk_days` is how long an image that runs may stay at risk, `keep_days` how long settled approvals and handled
     events are kept, `notice_days` how long before it lapses a waiver is announced. Callbacks whose URL has a scheme in
-    `answers` are answered by that, all others by `webhooks`. Approvals are attested by `attestor`
-    (None: not at all), for `attestation_days`."""
+    `answers` are answered by that, all others by `webhooks`. Images that `findings` knows are not read: it is asked.
+    Approvals are attested by `attestor` (None: not at all), for `attestation_days`."""
 
     store: Store
     source: RepositoryHost
@@ -55,6 +56,7 @@ class Parts:
     scratch: Path
     clock: Clock
     answers: Mapping[str, Answers] = field(default_factory=dict)
+    findings: FindingsSource | None = None
     attestor: Attestor | None = None
     attestation_days: float = 30
     risk_days: float = 14

@@ -6,14 +6,16 @@ workflow, and an event costs no more than its own few transactions.
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from dockgate.core.errors import UnavailableError
+from dockgate.core.errors import PendingError, UnavailableError
 from dockgate.core.stores import Images, Scan, ScanState
 from dockgate.pipeline.attesting import Attesting
 from dockgate.pipeline.effects import Effects, Step
 from dockgate.pipeline.judging import Judging
+from dockgate.pipeline.reading import Reading
 
 ABREAST = 16
 """images that are read at the same time; a thread is started when it is needed first"""
@@ -24,33 +26,42 @@ _log = logging.getLogger(__name__)
 
 
 class Scans:
-    """`proceed` goes on with an execution that was answered, `reason` makes text for people of an error."""
+    """`proceed` goes on with an execution that was answered, `reason` makes text for people of an error. Another
+    scanner that has not ended is asked again after `pending_seconds`."""
 
     def __init__(
         self,
         images: Images,
+        reading: Reading,
         judging: Judging,
         attesting: Attesting,
         effects: Effects,
         proceed: Callable[[str], None],
         reason: Callable[[Exception], str],
-        abreast: int = ABREAST,
+        abreast: int,
+        pending_seconds: float,
     ) -> None:
         self._images = images
+        self._reading = reading
         self._judging = judging
         self._attesting = attesting
         self._effects = effects
         self._proceed = proceed
         self._reason = reason
         self._lock = threading.Lock()
+        self._pending_seconds = pending_seconds
         self._under_way: set[tuple[str, int]] = set()
+        self._not_before: dict[tuple[str, int], float] = {}
         self._closing = threading.Event()
         self._readers = ThreadPoolExecutor(abreast, "scan")
 
     def start(self, scan: Scan) -> None:
-        """Starts what is asked for. One that is being read, or over, is not started again."""
+        """Starts what is asked for. One that is being read, or over, is not started again, nor one whose other scanner
+        was asked just now."""
         name = scan.image, scan.number
         with self._lock:
+            if self._not_before.get(name, 0) > time.monotonic():
+                return
             if scan.state is ScanState.REQUESTED and name not in self._under_way and not self._closing.is_set():
                 self._under_way.add(name)
                 self._readers.submit(self._scan, scan)
@@ -68,8 +79,12 @@ class Scans:
                 return  # it has ended since somebody looked
             try:
                 self._insist(scan)
+            except PendingError as error:
+                _log.info("%s is waited for: %s", scan.image, error)
+                self._put_off((scan.image, scan.number))
+                return
             except Exception as error:
-                self._effects.run(Step.FAIL_SCAN, self._judging.fail, scan, self._reason(error))
+                self._effects.run(Step.FAIL_SCAN, self._reading.fail, scan, self._reason(error))
             answered = self._effects.run(Step.ANSWER, self._judging.answer, scan.image)
             self._effects.run(Step.ATTEST, self._attesting.attest, scan.image)
             for execution in answered:
@@ -80,11 +95,18 @@ class Scans:
             with self._lock:
                 self._under_way.discard((scan.image, scan.number))
 
+    def _put_off(self, name: tuple[str, int]) -> None:
+        """The sweep starts it again, later. What is long over need not be remembered."""
+        now = time.monotonic()
+        with self._lock:
+            self._not_before = {other: at for other, at in self._not_before.items() if at > now}
+            self._not_before[name] = now + self._pending_seconds
+
     def _insist(self, scan: Scan) -> None:
         for pause in PAUSES:
             try:
-                self._effects.run(Step.READ_IMAGE, self._judging.read, scan)
+                self._effects.run(Step.READ_IMAGE, self._reading.read, scan)
                 return
             except UnavailableError:
                 self._closing.wait(pause)
-        self._effects.run(Step.READ_IMAGE, self._judging.read, scan)
+        self._effects.run(Step.READ_IMAGE, self._reading.read, scan)

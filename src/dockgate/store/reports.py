@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, insert, select, update
 
 from dockgate.core.canonical import decode
 from dockgate.core.stores import ReportRecord
@@ -42,6 +42,17 @@ class SqlReports:
                 connection.execute(update(reports).where(*same, *newer).values(**asdict(record)))
             row = connection.execute(_RECORD.where(*same)).mappings().one()
             return ReportRecord(**row)
+
+    def replace(self, image: str, reported: Sequence[Reported], by: str, now: str) -> Sequence[ReportRecord]:
+        table = reports.c
+        with self._database.write() as connection:
+            connection.execute(delete(reports).where(table.image == image, table.by == by))
+            for one in reported:
+                document = Document.of(one)
+                document.keep(connection)
+                record = ReportRecord(image, one.source, one.inventory.platform, by, document.digest, one.at, True, now)
+                connection.execute(insert(reports).values(**asdict(record)))
+        return [record for record in self.of(image) if record.by == by]
 
     def of(self, image: str) -> Sequence[ReportRecord]:
         table = reports.c

@@ -1,9 +1,12 @@
 """What an index holds (ECR's API, BatchGetImage): Inspector scans the manifests in it, each by itself, and never it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dockgate.core import canonical
 from dockgate.core.errors import ImageError
+
+if TYPE_CHECKING:
+    from dockgate.images.manifest import Descriptor
 
 _PLATFORMS = 32
 """manifests of one index, at most: each is asked for by itself"""
@@ -16,7 +19,11 @@ class Indexes:
         self._ecr = ecr
 
     def platforms(self, repository: str, digest: str) -> tuple[str, ...]:
-        """The digests of the images in an index, attestation manifests aside; () for what is none, or is not there.
+        """The digests of `children`."""
+        return tuple(one.digest for one in self.children(repository, digest))
+
+    def children(self, repository: str, digest: str) -> tuple["Descriptor", ...]:
+        """The images in an index, each once, attestation manifests aside; () for what is none, or is not there.
 
         Raises ImageError for an index that cannot be judged by its images."""
         from dockgate.images import manifest
@@ -42,4 +49,4 @@ class Indexes:
             )
         if any(one.media_type in manifest.INDEXES for one in children):
             raise ImageError(f"The index {digest} holds another index.", "Push an index of images alone.")
-        return tuple(dict.fromkeys(one.digest for one in children))
+        return tuple({one.digest: one for one in children}.values())

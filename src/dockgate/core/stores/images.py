@@ -109,9 +109,9 @@ class Images(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReportRecord:
-    """What another scanner reported of an image, without its body: see `verdict.Reported`. `by` handed it in and
-    `vouched` says that they may accept risks, so that it can stand in for a scan; `made_at` is when the scanner made
-    it."""
+    """What another scanner reported of an image, or of one in an index, without its body: see `verdict.Reported`. `by`
+    handed it in and `vouched` says that they may accept risks, so that it can stand in for a scan; `made_at` is when
+    the scanner made it."""
 
     image: str
     source: str
@@ -128,6 +128,11 @@ class Reports(Protocol):
 
     def put(self, reported: Reported, by: str, vouched: bool, now: str) -> ReportRecord:
         """Keeps it, and its body by digest, unless what stands there was made later. Returns what stands there."""
+        ...
+
+    def replace(self, image: str, reported: Sequence[Reported], by: str, now: str) -> Sequence[ReportRecord]:
+        """What `by` says of an image or index by now, in place of all that it said of it before: a report for each
+        platform, vouched for."""
         ...
 
     def of(self, image: str) -> Sequence[ReportRecord]:

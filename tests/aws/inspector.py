@@ -1,0 +1,72 @@
+"""Inspector and ECR for adapters of a server and the terminal: fakes that hold each call against AWS's models."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from tests.aws.account import ACCOUNT, REGION, REPOSITORY
+from tests.aws.fakes.inspector import Inspector
+from tests.aws.fakes.registry import Registry
+from tests.aws.fakes.server import Service, serving
+
+HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+PLACE = f"{HOST}/{REPOSITORY}"
+KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+
+
+@dataclass
+class Aws:
+    """`services` by name; `regions` are those that clients were made for, with their service."""
+
+    inspector: Inspector
+    registry: Registry
+    services: dict[str, Service]
+    urls: dict[str, str]
+    regions: list[tuple[str, str | None]] = field(default_factory=list)
+
+    def client(self, name: str, region: str | None) -> Any:
+        self.regions.append((name, region))
+        return boto3.client(name, region_name=region, endpoint_url=self.urls[name], **KEYS)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """By which boto3 finds it."""
+        urls = {f"AWS_ENDPOINT_URL_{name.upper()}": url for name, url in self.urls.items()}
+        return {**urls, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+    def covered(self, image: str, reason: str) -> None:
+        self.inspector.covered[f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{REPOSITORY}/{image}"] = reason
+
+    def scanned(self, image: str, *findings: dict[str, Any]) -> None:
+        self.inspector.findings[image] = list(findings)
+        self.covered(image, "SUCCESSFUL")
+
+    def index(self, *platforms: str) -> str:
+        """Pushes an index of these images, one for each architecture, with an attestation beside them."""
+        named = [*platforms, "sha256:" + "9" * 64]
+        known = ["amd64", "arm64", "s390x"][: len(platforms)]
+        systems = [*(("linux", architecture) for architecture in known), ("unknown", "unknown")]
+        children = [
+            {"digest": digest, "size": 7, "mediaType": MANIFEST_TYPE, "platform": {"os": os, "architecture": kind}}
+            for digest, (os, kind) in zip(named, systems, strict=True)
+        ]
+        text = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": children})
+        digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        self.registry.manifests[REPOSITORY, digest] = text
+        return digest
+
+
+@contextmanager
+def aws() -> Iterator[Aws]:
+    """Every call that was made is one that AWS would take."""
+    inspector, registry = Inspector(), Registry({(REPOSITORY, "sha256:" + "0" * 64): "{}"})
+    services = {one.name: one for one in (inspector.service(), registry.service())}
+    with serving(services["inspector2"]) as one, serving(services["ecr"]) as other:
+        yield Aws(inspector, registry, services, {"inspector2": one, "ecr": other})
+    assert [fault for service in services.values() for fault in service.faults] == []

@@ -1,0 +1,105 @@
+"""Inspector as a source of findings: what it found, and for what it says nothing of, why."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.aws.account import SCANNED, digest_of, finding
+from tests.aws.fakes.server import Refused
+from tests.aws.inspector import HOST, PLACE, Aws, aws
+
+from dockgate.bootstrap.inspector import InspectorFindings, look_up
+from dockgate.core.errors import UnavailableError, UsageError
+from dockgate.core.verdict import Reported
+
+IMAGE = digest_of(1)
+
+
+@pytest.fixture
+def there() -> Iterator[Aws]:
+    with aws() as made:
+        yield made
+
+
+def source(there: Aws, *patterns: str) -> InspectorFindings:
+    return InspectorFindings(patterns or ("*",), there.client, lambda: SCANNED + 600)
+
+
+def doubts(reported: Reported) -> list[str]:
+    return [one.reason for one in reported.matches.undetermined]
+
+
+def test_it_knows_the_repositories_of_ecr_that_it_is_to_be_asked_about(there: Aws) -> None:
+    every, some = source(there), source(there, f"{HOST}/team/*", "*/shop")
+    assert [every.knows(one) for one in (PLACE, "quay.io/team/app", "team/app", HOST, "")] == [True, *[False] * 4]
+    assert [some.knows(f"{HOST}/{name}") for name in ("team/app", "shop", "other")] == [True, True, False]
+
+
+def test_what_it_found_is_told_page_by_page_as_of_now(there: Aws) -> None:
+    there.scanned(IMAGE, *(finding(IMAGE, "HIGH", number) for number in range(5)))
+    for _ in range(2):
+        found = source(there).ask(PLACE, IMAGE)
+        (reported,) = found.reported
+        assert (found.pending, reported.source, reported.inventory.image) == ("", "inspector", IMAGE)
+        assert len(reported.matches.findings) == 5
+        assert (doubts(reported), reported.at) == ([], "2026-11-18T11:16:40.000Z")
+    assert there.regions == [("inspector2", "eu-west-1")] * 2
+
+
+@pytest.mark.parametrize("reason", ["", "PENDING_INITIAL_SCAN", "SCAN_IN_PROGRESS", "INTERNAL_ERROR"])
+def test_what_it_has_not_scanned_yet_is_in_doubt_and_waited_for(there: Aws, reason: str) -> None:
+    if reason:
+        there.covered(IMAGE, reason)
+    found = source(there).ask(PLACE, IMAGE)
+    said = f"Inspector has not scanned the image{f': {reason}' if reason else ''}."
+    assert found.pending == said
+    assert [doubts(one) for one in found.reported] == [[said]]
+
+
+@pytest.mark.parametrize("reason", ["UNSUPPORTED_OS", "SCAN_ELIGIBILITY_EXPIRED", "IMAGE_ARCHIVED"])
+def test_what_it_cannot_scan_is_in_doubt_and_not_waited_for(there: Aws, reason: str) -> None:
+    there.covered(IMAGE, reason)
+    found = source(there).ask(PLACE, IMAGE)
+    assert (found.pending, [doubts(one) for one in found.reported]) == (
+        "",
+        [[f"Inspector cannot scan the image: {reason}."]],
+    )
+
+
+def test_an_index_is_its_images_each_for_what_it_is(there: Aws) -> None:
+    good, bad, odd = (digest_of(number) for number in range(1, 4))
+    there.scanned(good)
+    there.scanned(bad, finding(bad, "CRITICAL"))
+    there.covered(odd, "UNSUPPORTED_OS")
+    asked, index = source(there), there.index(good, bad, odd)
+    found = asked.ask(PLACE, index)
+    assert found.pending == ""
+    told = {one.inventory.platform: (one.inventory.image, len(one.matches.findings)) for one in found.reported}
+    assert told == {"linux/amd64": (good, 0), "linux/arm64": (bad, 1), "linux/s390x": (odd, 0)}
+    assert [bool(doubts(one)) for one in found.reported] == [False, False, True]
+    there.covered(good, "PENDING_INITIAL_SCAN")
+    assert asked.ask(PLACE, index).pending == "Inspector has not scanned the image: PENDING_INITIAL_SCAN."
+    assert len([name for name, _ in there.services["ecr"].calls if name == "BatchGetImage"]) == 1
+
+
+def test_an_index_that_says_nothing_is_in_doubt(there: Aws) -> None:
+    found = source(there).ask(PLACE, there.index())
+    assert (found.pending, len(found.reported)) == ("", 1)
+    assert "holds 0 images" in doubts(found.reported[0])[0]
+
+
+def test_what_aws_refuses_is_told_with_what_it_needs(there: Aws) -> None:
+    def refuse(request: object) -> dict[str, object]:
+        raise Refused("AccessDeniedException", "not you")
+
+    there.services["inspector2"].operations["ListCoverage"] = refuse
+    with pytest.raises(UnavailableError, match="AccessDeniedException: not you") as one:
+        source(there).ask(PLACE, IMAGE)
+    assert "permissions" in one.value.advice
+
+
+def test_only_an_image_in_ecr_can_be_looked_up(there: Aws) -> None:
+    there.scanned(IMAGE)
+    assert look_up(f"{PLACE}@{IMAGE}", source=source(there))[0] == IMAGE
+    for wrong in (f"quay.io/team/app@{IMAGE}", "dir:/", "app:1"):
+        with pytest.raises(UsageError, match="no image in Amazon ECR"):
+            look_up(wrong, source=source(there))

@@ -1,0 +1,99 @@
+"""`dockgate gate IMAGE --inspector`: nothing is scanned, and what Inspector does not say is never clean."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.aws.account import digest_of, finding
+from tests.aws.fakes.server import Refused
+from tests.aws.inspector import PLACE, Aws, aws
+from tests.cli.conftest import Dockgate
+
+IMAGE = digest_of(1)
+CASES = Path(__file__).parent.parent / "cases" / "findings"
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    with aws() as made:
+        for name, value in made.environment.items():
+            monkeypatch.setenv(name, value)
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("severity", "code", "said"),
+    [("", 0, "Approved by policy default"), ("CRITICAL", 1, "CVE-2024-0001"), ("LOW", 0, "Approved by policy default")],
+)
+def test_an_image_is_judged_by_what_inspector_found(
+    there: Aws, dockgate: Dockgate, severity: str, code: int, said: str
+) -> None:
+    there.scanned(IMAGE, *([finding(IMAGE, severity)] if severity else []))
+    ran = dockgate("gate", f"{PLACE}@{IMAGE}", "--inspector")
+    assert (ran.code, said in ran.out) == (code, True), ran.err
+    assert "inspector" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("", "Inspector has not scanned the image."),
+        ("PENDING_INITIAL_SCAN", "Inspector has not scanned the image: PENDING_INITIAL_SCAN."),
+        ("UNSUPPORTED_OS", "Inspector cannot scan the image: UNSUPPORTED_OS."),
+    ],
+)
+def test_what_inspector_has_not_scanned_is_undetermined(there: Aws, dockgate: Dockgate, reason: str, said: str) -> None:
+    if reason:
+        there.covered(IMAGE, reason)
+    ran = dockgate("gate", f"{PLACE}@{IMAGE}", "--inspector")
+    assert (ran.code, said in ran.out) == (3, True), ran.out
+
+
+def test_an_index_is_as_the_worst_of_its_images(there: Aws, dockgate: Dockgate) -> None:
+    good, bad, new = (digest_of(number) for number in range(1, 4))
+    there.scanned(good)
+    there.scanned(bad, finding(bad, "CRITICAL"))
+    for images, code in (((good,), 0), ((good, new), 3), ((good, bad), 1), ((new, bad), 1)):
+        ran = dockgate("gate", f"{PLACE}@{there.index(*images)}", "--inspector", "-o", "json")
+        assert ran.code == code, ran.out + ran.err
+    assert json.loads(ran.out)["image"]["digest"] == there.index(new, bad)
+
+
+def test_other_scanners_are_judged_beside_it(there: Aws, dockgate: Dockgate, tmp_path: Path) -> None:
+    there.scanned(IMAGE)
+    document = json.loads((CASES / "trivy-findings.json").read_text())
+    document["Metadata"]["RepoDigests"] = [f"registry.test/app@{IMAGE}"]
+    file = tmp_path / "trivy.json"
+    file.write_text(json.dumps(document))
+    both = ("gate", f"{PLACE}@{IMAGE}", "--inspector", "--findings", str(file))
+    assert dockgate(*both).code == 1
+    document["Metadata"]["RepoDigests"] = [f"registry.test/app@{digest_of(7)}"]
+    file.write_text(json.dumps(document))
+    ran = dockgate(*both)
+    assert (ran.code, "which is not" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "--inspector asks about a whole image"),
+        ((f"{PLACE}@{IMAGE}", "--platform", "linux/amd64"), "--inspector asks about a whole image"),
+        ((f"quay.io/team/app@{IMAGE}",), "no image in Amazon ECR"),
+        ((f"{PLACE}@{IMAGE}", "--server", "http://127.0.0.1:9"), "--inspector"),
+    ],
+    ids=["none", "platform", "elsewhere", "server"],
+)
+def test_what_cannot_be_asked_is_told(dockgate: Dockgate, arguments: tuple[str, ...], said: str) -> None:
+    ran = dockgate("gate", *arguments, "--inspector")
+    assert (ran.code, said in ran.err) == (2, True), ran.err
+
+
+def test_aws_that_refuses_is_a_fault(there: Aws, dockgate: Dockgate) -> None:
+    def refuse(request: object) -> dict[str, object]:
+        raise Refused("AccessDeniedException", "not you")
+
+    there.services["inspector2"].operations["ListFindings"] = refuse
+    there.covered(IMAGE, "SUCCESSFUL")
+    ran = dockgate("gate", f"{PLACE}@{IMAGE}", "--inspector")
+    assert (ran.code, "AccessDeniedException: not you" in ran.err) == (2, True), ran.err
