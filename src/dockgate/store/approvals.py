@@ -72,10 +72,10 @@ class SqlApprovals:
         return self.settle_all([approval_id], answer, now) == 1
 
     def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
-        settled: list[str] = []
-        with self._database.write() as connection:
-            for some in _batches(approval_ids):
-                settled += _settle(connection, some, answer, now)
+        def write(connection: Connection) -> list[str]:
+            return [one for some in _batches(approval_ids) for one in _settle(connection, some, answer, now)]
+
+        settled = self._database.together(write)
         self._tell(settled)
         return len(settled)
 

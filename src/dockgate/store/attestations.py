@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, select, update
 
 from dockgate.core.approvals import ApprovalState
 from dockgate.core.attestation import Attestation, Due
@@ -48,9 +48,12 @@ class SqlAttestations:
             table.repository == attestation.repository,
         )
         fresh = table.attested_at == "", table.attempts <= attestation.attempts
-        with self._database.write() as connection:
+
+        def write(connection: Connection) -> None:
             if not insert_new(connection, attestations, asdict(attestation)):
                 connection.execute(update(attestations).where(*same, *fresh).values(**asdict(attestation)))
+
+        self._database.together(write)
 
     def of(self, image: str) -> Sequence[Attestation]:
         """The newest first."""

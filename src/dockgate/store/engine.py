@@ -4,15 +4,24 @@ One promise carries the rest: a `write` transaction is alone. What it has read s
 read-then-write below is plain code, and the same plain code on SQLite and Postgres.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import URL, Connection, Table, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError, ProgrammingError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    IntegrityError,
+    NoSuchModuleError,
+    OperationalError,
+    ProgrammingError,
+)
 
 from dockgate.core.errors import UnavailableError, UsageError
 
@@ -24,6 +33,18 @@ _ADVISORY_LOCK = 0x646F636B
 
 _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Job(Generic[T]):
+    """What somebody waits to have written. `value` is there, or `error` is, once `over`."""
+
+    run: Callable[[Connection], T]
+    value: T | None = None
+    error: BaseException | None = None
+    over: bool = False
+
 
 class Database:
     """An engine and its transactions. Any number of threads and processes may use one database at once."""
@@ -32,7 +53,8 @@ class Database:
         self.name = url.render_as_string(hide_password=True)
         self._lite = url.get_backend_name() == "sqlite"
         # SQLite's own waiting is a sleep and a retry: threads of one process would overtake each other for seconds.
-        self._turn: AbstractContextManager[object] = RLock() if self._lite else nullcontext()
+        self._turn = RLock()
+        self._jobs: deque[_Job[Any]] = deque()
         arguments = {"timeout": BUSY_SECONDS} if self._lite else {}
         self.engine = create_engine(url, connect_args=arguments, max_overflow=-1, pool_pre_ping=not self._lite)
         self._writer = self.engine.execution_options(write=True)
@@ -71,6 +93,43 @@ class Database:
                 connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
             yield connection
 
+    def together(self, run: Callable[[Connection], T]) -> T:
+        """What `run` returns, called in a write transaction that it may share with others that come while somebody
+        writes: the disk's time goes into commits, and so many need but one.
+
+        They run one after another, each as if alone: when one raises, nothing of it happened and the others stand.
+        `run` opens no transaction of its own.
+        """
+        job = _Job(run)
+        self._jobs.append(job)
+        with self._turn:
+            if not job.over:
+                self._run_jobs()
+        if job.error is not None:
+            raise job.error
+        return cast(T, job.value)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait to be written together."""
+        return len(self._jobs)
+
+    def _run_jobs(self) -> None:
+        """All that wait; only who has the turn takes them."""
+        jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
+        try:
+            with self.write() as connection:
+                if len(jobs) == 1:
+                    jobs[0].value = jobs[0].run(connection)
+                else:
+                    for job in jobs:
+                        _run(job, connection)
+        except BaseException as error:
+            for job in jobs:
+                job.error = job.error or error
+        for job in jobs:
+            job.over = True
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -85,6 +144,17 @@ class Database:
                 f"the database {self.name} failed: {error.orig}",
                 "Check that it runs, and that its disk has room; then retry.",
             ) from error
+
+
+def _run(job: _Job[Any], connection: Connection) -> None:
+    """Among others: what it raises is undone alone."""
+    try:
+        with connection.begin_nested():
+            job.value = job.run(connection)
+    except OperationalError:
+        raise  # the disk's fault, say: it may have ended the transaction for all
+    except Exception as error:
+        job.error = error
 
 
 def insert_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:

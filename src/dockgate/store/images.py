@@ -32,11 +32,14 @@ class SqlImages:
 
     def arrived(self, event: Event) -> Scan | None:
         image = PushedImage(event.detail["repository"], event.detail["tag"], event.detail["digest"], event.at)
-        with self._database.write() as connection:
+
+        def write(connection: Connection) -> Scan | None:
             if not insert_new(connection, events, asdict(replace(event, handled_at=event.at))):
                 return None
             _push(connection, image)
             return _request(connection, image.digest, image.repository, event.at)
+
+        return self._database.together(write)
 
     def pushed(self, image: PushedImage) -> None:
         """One row for each digest under a tag, with its latest push: a late notice of an earlier one is no news."""
@@ -71,7 +74,8 @@ class SqlImages:
         state = ScanState.FAILED if reason else ScanState.DONE
         packed = [] if reason else [Document.of(inventory) for inventory in inventories]
         asked = scans.c.image == image, scans.c.number == number, scans.c.state == ScanState.REQUESTED
-        with self._database.write() as connection:
+
+        def write(connection: Connection) -> None:
             change = update(scans).where(*asked).values(state=state, reason=reason, finished_at=now)
             if connection.execute(change).rowcount == 0:
                 return
@@ -79,6 +83,8 @@ class SqlImages:
                 document.keep(connection)
                 row = {"image": image, "position": position, "digest": document.digest}
                 connection.execute(insert(scan_inventories).values(**row))
+
+        self._database.together(write)
 
     def inventories(self, image: str) -> Sequence[Inventory]:
         """In the order of the scan; none while there is no scan that is done."""
@@ -106,14 +112,17 @@ class SqlImages:
             "summary": verdict.summary,
             "judged_at": verdict.inputs.now,
         }
-        with self._database.write() as connection:
+
+        def write(connection: Connection) -> tuple[Verdict, str]:
             stands = connection.scalar(select(verdicts.c.digest).where(verdicts.c.cause == cause))
             if stands is not None:
                 return _verdict(connection, stands), stands
             for document in (body, *parts):
                 document.keep(connection)
             connection.execute(insert(verdicts).values(**row))
-        return verdict, body.digest
+            return verdict, body.digest
+
+        return self._database.together(write)
 
     def case(self, digest: str) -> Case:
         with self._database.read() as connection:

@@ -1,0 +1,117 @@
+"""Writes that share a transaction: each as if alone, and many for one commit."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from dockgate.core.errors import UnavailableError
+from dockgate.store import open_store
+from dockgate.store.engine import Database
+
+WRITERS = 8
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with closing(open_store(tmp_path)) as store:
+        with store.database.write() as connection:
+            connection.execute(text("CREATE TABLE written (number INTEGER PRIMARY KEY)"))
+        yield store.database
+
+
+def adding(number: int) -> Callable[[Connection], int]:
+    def write(connection: Connection) -> int:
+        connection.execute(text("INSERT INTO written VALUES (:number)"), {"number": number})
+        return number
+
+    return write
+
+
+def written(database: Database) -> list[int]:
+    with database.read() as connection:
+        return list(connection.scalars(text("SELECT number FROM written ORDER BY number")))
+
+
+@contextmanager
+def while_somebody_writes(database: Database) -> Iterator[None]:
+    """What is to be written inside comes while a transaction is open, and all of it waits when that ends."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with database.write():
+            begun.set()
+            may_end.wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(write)
+        begun.wait()
+        try:
+            yield
+        finally:
+            may_end.set()
+            writer.result()
+
+
+def at_once(database: Database, jobs: list[Callable[[Connection], Any]]) -> list[Any]:
+    """What became of each: its value or its error."""
+
+    def outcome(job: Callable[[Connection], Any]) -> Any:
+        try:
+            return database.together(job)
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        with while_somebody_writes(database):
+            found = [pool.submit(outcome, job) for job in jobs]
+            while database.waiting < len(jobs):
+                pass
+        return [one.result() for one in found]
+
+
+def test_those_that_wait_are_committed_together(database: Database) -> None:
+    commits: list[Connection] = []
+    event.listen(database.engine, "commit", commits.append)
+    assert at_once(database, [adding(number) for number in range(WRITERS)]) == list(range(WRITERS))
+    assert written(database) == list(range(WRITERS))
+    assert len(commits) == 2, "the one that was under way, and theirs"
+
+
+def test_one_that_fails_is_undone_alone(database: Database) -> None:
+    def broken(connection: Connection) -> None:
+        adding(100)(connection)
+        raise ValueError("of its own")
+
+    jobs = [adding(1), broken, adding(2), adding(2), adding(3)]
+    one, value, two, again, three = at_once(database, jobs)
+    assert isinstance(value, ValueError)
+    assert sorted(map(str, (two, again))) != ["2", "2"]
+    assert sum(isinstance(outcome, IntegrityError) for outcome in (two, again)) == 1
+    assert (one, three) == (1, 3)
+    assert written(database) == [1, 2, 3]
+
+
+def test_a_database_that_fails_fails_all_and_nothing_happened(database: Database) -> None:
+    def failing(connection: Connection) -> None:
+        raise OperationalError("INSERT", {}, Exception("database or disk is full"))
+
+    outcomes = at_once(database, [adding(1), failing, adding(2)])
+    assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 3
+    assert written(database) == []
+    assert database.together(adding(1)) == 1
+
+
+def test_one_alone_tells_what_it_found_and_what_went_wrong(database: Database) -> None:
+    assert database.together(adding(1)) == 1
+    with pytest.raises(IntegrityError):
+        database.together(adding(1))
+    with pytest.raises(UnavailableError, match="failed"):
+        database.together(lambda connection: connection.execute(text("SELECT nothing FROM nowhere")))
+    assert written(database) == [1]
