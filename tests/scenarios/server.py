@@ -18,6 +18,7 @@ from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
 
 from dockgate import __version__, ecosystems, rules
 from dockgate.attestations.memory import MemoryAttestor
+from dockgate.bootstrap.hooks import Hooks
 from dockgate.bootstrap.policies import Policies
 from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
@@ -162,7 +163,7 @@ class ServerSystem:
             attestor=self.attestor,
         )
         self.engine = Engine(self.parts, folder, sweep_seconds=sweep_seconds, scans_abreast=64)
-        self.server = Server(self.parts, self.engine, self.url, _no_git, SECRET)
+        self.server = Server(self.parts, self.engine, self.url, _no_git, Hooks(SECRET, folder / "hooks.json"))
         self.web = uvicorn.Server(
             uvicorn.Config(
                 create_app(self.server),

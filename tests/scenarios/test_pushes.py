@@ -91,6 +91,24 @@ def test_a_registry_speaks_for_itself_alone(server: ServerSystem) -> None:
     assert server._scan_state(image) == ""
 
 
+def test_one_registrys_secret_is_changed_alone(server: ServerSystem) -> None:
+    image = server.foreign("rotated", Found())
+    registry, body = bodies(image, "rotated")["quay"]
+    before, other = hook(server, "quay", registry), hook(server, "harbor", registry)
+    after = server.post(f"/registries/{registry}/hook/quay")
+    assert after == hook(server, "quay", registry)
+    assert after["url"] == before["url"]
+    assert hook(server, "harbor", registry) == other
+    for told, status in ((before, 403), (after, 202)):
+        answer = httpx.post(told["url"], json=body, headers={"Authorization": told["authorization"]})
+        assert answer.status_code == status
+    assert server.post(f"/registries/{registry}/hook/quay")["authorization"] not in (
+        before["authorization"],
+        after["authorization"],
+    )
+    assert server.client.post("/registries/nohost/hook/quay").status_code == 400
+
+
 @pytest.mark.parametrize("name", ["../../etc", "a b", "UPPER", "x" * 300 + "/", ""])
 def test_a_name_that_cannot_be_one_is_refused(server: ServerSystem, name: str) -> None:
     registry, body = bodies("sha256:" + "1" * 64, "t")["harbor"]

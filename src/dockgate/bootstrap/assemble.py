@@ -16,6 +16,7 @@ from dockgate.bootstrap.advisories import Current
 from dockgate.bootstrap.attesting import KEYS, RegistryAttestor
 from dockgate.bootstrap.blobs import blobs
 from dockgate.bootstrap.ecs import Targets
+from dockgate.bootstrap.hooks import Hooks
 from dockgate.bootstrap.listening import listening
 from dockgate.bootstrap.notifying import notifiers
 from dockgate.bootstrap.policies import Policies
@@ -137,9 +138,10 @@ def assemble(
             notice_days=settings.waiver_notice_days,
         )
     )
+    hooks = Hooks(services.secret, settings.data / "run" / "hooks.json")
     engine = Engine(parts, settings.data, observe)
     stack.callback(engine.close)
-    return Server(parts, engine, url, partial(http_backend, repositories), services.secret)
+    return Server(parts, engine, url, partial(http_backend, repositories), hooks)
 
 
 def _read_image(settings: Settings, registry: str, repository: str, digest: str) -> Sequence[Inventory]:

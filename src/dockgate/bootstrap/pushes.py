@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hashlib
 import hmac
 import json
 import re
@@ -43,9 +42,16 @@ def hook(server: Server, form: str, registry: str) -> Hook:
     _format(form)
     if not re.fullmatch(_HOST, registry) or not is_qualified(f"{registry}/image"):
         raise UsageError(f"{registry!r} is no registry", "Give its host as in references: harbor.example.org.")
-    url, secret = f"{server.url}/registry/{form}/{registry}", _secret(server, form, registry)
+    url, secret = f"{server.url}/registry/{form}/{registry}", server.hooks.secret(form, registry)
     scheme, _, rest = url.partition("://")
     return Hook(form, registry, url, f"Bearer {secret}", f"{scheme}://{registry.partition(':')[0]}:{secret}@{rest}")
+
+
+def changed(server: Server, form: str, registry: str) -> Hook:
+    """The hook with a new secret; the one that the registry had is none from now on. Raises as `hook` does."""
+    hook(server, form, registry)
+    server.hooks.change(form, registry)
+    return hook(server, form, registry)
 
 
 def arrived(server: Server, form: str, registry: str, authorization: str, sent: bytes) -> None:
@@ -54,7 +60,7 @@ def arrived(server: Server, form: str, registry: str, authorization: str, sent: 
     DeniedError without its secret, or when it tells of another registry; UsageError for what is no notification;
     UnavailableError makes the sender try again.
     """
-    known = _secret(server, form, registry) if registry else server.registry_secret
+    known = server.hooks.secret(form, registry) if registry else server.hooks.own
     if not _shows(authorization, known):
         raise DeniedError("the registry's notification came without our secret", "`dockgate registry hook` tells it.")
     for one in _told(form, registry, lambda: json.loads(sent)):
@@ -123,11 +129,6 @@ def _format(form: str) -> Pushes:
     if form not in known:
         raise NotFoundError(f"there is no format {form!r} of notifications", f"There are: {', '.join(known)}.")
     return known[form]
-
-
-def _secret(server: Server, form: str, registry: str) -> str:
-    """Each registry has its own, made of what the server alone knows."""
-    return hmac.new(server.registry_secret.encode(), f"pushes/{form}/{registry}".encode(), hashlib.sha256).hexdigest()
 
 
 def _shows(given: str, secret: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dockgate.bootstrap.hooks import Hooks
 from dockgate.bootstrap.people import People
 from dockgate.bootstrap.policies import Policies, commented
 from dockgate.core.adapters import RepositoryHost
@@ -49,13 +50,13 @@ GitBackend = Callable[
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`url` is where the API answers; `registry_secret` is what the registry must show with its notifications."""
+    """`url` is where the API answers; `hooks` knows what registries must show with their notifications."""
 
     parts: Parts
     engine: Engine
     url: str
     git_backend: GitBackend
-    registry_secret: str
+    hooks: Hooks
 
     @property
     def store(self) -> Store:

@@ -12,3 +12,9 @@ router = APIRouter()
 def hook(registry: str, form: str, server: TheServer, who: Administrator) -> pushes.Hook:
     """Where this registry has to send its notifications of pushes, in the format that it has, and its secret."""
     return pushes.hook(server, form, registry)
+
+
+@router.post("/registries/{registry}/hook/{form}")
+def change(registry: str, form: str, server: TheServer, who: Administrator) -> pushes.Hook:
+    """Gives this registry another secret, and tells it. The one that it had is refused from now on."""
+    return pushes.changed(server, form, registry)
