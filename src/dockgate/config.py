@@ -73,6 +73,12 @@ SETTINGS = (
     ),
     Setting("DOCKGATE_KEEP_DAYS", "90", "How many days settled approvals and handled events are kept."),
     Setting(
+        "DOCKGATE_REGISTRIES",
+        "any",
+        "Hosts of registries, with or without a port, separated by spaces, that the server reads images in besides its "
+        "own; `*.example.org` stands for many.",
+    ),
+    Setting(
         "DOCKGATE_CALLBACK_HOSTS",
         "any",
         "Host names, separated by spaces, that answers may be sent to by callback; `*.example.org` stands for many.",
@@ -137,6 +143,7 @@ class Settings:
     keep_days: float = 90
     waiver_notice_days: float = 7
     attestation_days: float = 30
+    registries: tuple[str, ...] = ()
     callback_hosts: tuple[str, ...] = ()
     feeds: tuple[tuple[str, str], ...] = ()
     public_url: str = ""
@@ -180,6 +187,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         ecr_queue=given.get("DOCKGATE_ECR_QUEUE", ""),
         approval_queue=given.get("DOCKGATE_APPROVAL_QUEUE", ""),
         inspector=tuple(given.get("DOCKGATE_INSPECTOR", "").split()),
+        registries=tuple(given.get("DOCKGATE_REGISTRIES", "").split()),
         callback_hosts=tuple(given.get("DOCKGATE_CALLBACK_HOSTS", "").split()),
         feeds=tuple(
             (key.removeprefix(FEED_PREFIX).lower(), url.rstrip("/"))

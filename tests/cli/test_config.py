@@ -34,6 +34,7 @@ def test_each_variable_is_heeded() -> None:
             "DOCKGATE_CA_BUNDLE": "/ca.pem",
             "DOCKGATE_RISK_DAYS": "0.5",
             "DOCKGATE_KEEP_DAYS": "30",
+            "DOCKGATE_REGISTRIES": "quay.io *.example.org",
             "DOCKGATE_FEED_OSV": "https://osv.test/x/",
             "DOCKGATE_FEED_KEV": "https://kev.test/kev.json",
         }
@@ -54,6 +55,7 @@ def test_each_variable_is_heeded() -> None:
         ca_bundle=Path("/ca.pem"),
         risk_days=0.5,
         keep_days=30,
+        registries=("quay.io", "*.example.org"),
         feeds=(("kev", "https://kev.test/kev.json"), ("osv", "https://osv.test/x")),
     )
     assert settings.advisories == Path("/data/advisories.db")

@@ -108,3 +108,12 @@ def test_repositories(dockgate: Dockgate, server: FakeServer) -> None:
         {"name": "components", "clone_url": "http://127.0.0.1:7420/git/components.git", "heads": {"main": "a" * 40}}
     ]
     assert "main aaaaaaaaaa" in dockgate("repository", "list").out
+
+
+def test_a_registrys_hook_is_shown_and_its_secret_changed(dockgate: Dockgate, server: FakeServer) -> None:
+    hook = {"url": "http://gate/registry/quay/quay.io", "authorization": "Bearer one", "url_with_secret": "http://x"}
+    server.answers["GET /registries/quay.io/hook/quay"] = hook
+    server.answers["POST /registries/quay.io/hook/quay"] = {**hook, "authorization": "Bearer two"}
+    assert "Bearer one" in dockgate("registry", "hook", "quay", "quay.io").out
+    assert "Bearer two" in dockgate("registry", "rotate", "quay", "quay.io").out
+    assert dockgate("registry", "rotate", "gitea", "quay.io").code == 2

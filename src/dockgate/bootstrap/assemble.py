@@ -1,8 +1,8 @@
 """A server out of real parts: the one place where adapters are made and handed to each other."""
 
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Self
 
 from dockgate import __version__, ecosystems, rules
 from dockgate.attestations.keys import Keys
-from dockgate.bootstrap import codepipeline, inspector, podmand, registryd, scan
+from dockgate.bootstrap import codepipeline, inspector, podmand, registryd
 from dockgate.bootstrap.advisories import Current
 from dockgate.bootstrap.attesting import KEYS, RegistryAttestor
 from dockgate.bootstrap.blobs import blobs
@@ -20,17 +20,12 @@ from dockgate.bootstrap.hooks import Hooks
 from dockgate.bootstrap.listening import listening
 from dockgate.bootstrap.notifying import notifiers
 from dockgate.bootstrap.policies import Policies
+from dockgate.bootstrap.reach import Reach
 from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
 from dockgate.builders.podman import PodmanBuilder
 from dockgate.config import Settings
-from dockgate.core.asking import is_qualified
-from dockgate.core.errors import UsageError
-from dockgate.core.model import Inventory
 from dockgate.definitions.asking import asked
-from dockgate.images import attached, open_images
-from dockgate.images.reference import parse_remote
-from dockgate.images.registry import registry_origin
 from dockgate.pipeline.effects import Observer
 from dockgate.pipeline.engine import Engine
 from dockgate.pipeline.parts import Parts
@@ -98,6 +93,7 @@ def assemble(
     registry = DistributionRegistry(services.registry)
     repositories = settings.data / "git"
     podman = services.podman
+    reach = Reach(services.registry, settings.registries, settings.cache, settings.ca_bundle)
     held = rules.load()
     parts = alter(
         Parts(
@@ -112,9 +108,9 @@ def assemble(
                 ca_mount=podmand.ca_mount(podman),
             ),
             registry=registry,
-            read_image=partial(_read_image, settings, services.registry),
-            vex=Vex(partial(_attached_documents, settings, services.registry)),
-            resolve_image=partial(_resolve_image, settings, services.registry),
+            read_image=reach.read,
+            vex=Vex(reach.attached),
+            resolve_image=reach.resolve,
             webhooks=HttpWebhooks(
                 settings.callback_hosts, loopback=not listening(settings).beyond, ca_bundle=settings.ca_bundle
             ),
@@ -142,32 +138,6 @@ def assemble(
     engine = Engine(parts, settings.data, observe)
     stack.callback(engine.close)
     return Server(parts, engine, url, partial(http_backend, repositories), hooks)
-
-
-def _read_image(settings: Settings, registry: str, repository: str, digest: str) -> Sequence[Inventory]:
-    """One inventory for every platform of the image (`core.adapters.ImageReader`)."""
-    place = repository if is_qualified(repository) else f"{registry}/{repository}"
-    with open_images(f"{place}@{digest}", [scan.ALL], ca_bundle=settings.ca_bundle) as opened:
-        return scan.read(opened.images, settings.cache)
-
-
-def _attached_documents(settings: Settings, registry: str, repository: str, digest: str) -> Sequence[bytes]:
-    """What lies beside an image (`bootstrap.vex.Fetch`)."""
-    place = repository if is_qualified(repository) else f"{registry}/{repository}"
-    return attached.read(f"{place}@{digest}", ca_bundle=settings.ca_bundle)
-
-
-def _resolve_image(settings: Settings, registry: str, reference: str) -> tuple[str, str]:
-    """Repository and digest (`core.adapters.ImageResolver`)."""
-    named = parse_remote(reference)
-    digest = named.digest
-    if digest and not digest.startswith("sha256:"):
-        raise UsageError(f"{digest[:20]}… in {reference} is no SHA-256", "Name the image by its sha256 digest.")
-    if not digest:
-        with closing(registry_origin(named, ca_bundle=settings.ca_bundle)) as origin:
-            digest, _ = origin.root()
-    own = named.registry == registry and not is_qualified(named.repository)
-    return named.repository if own else f"{named.registry}/{named.repository}", digest
 
 
 def _certificates(settings: Settings) -> Path | None:

@@ -1,0 +1,60 @@
+"""The images that a server reads, in its own registry and in others."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from dockgate.bootstrap import scan
+from dockgate.core.asking import is_qualified
+from dockgate.core.errors import DeniedError, UsageError
+from dockgate.core.model import Inventory
+from dockgate.core.patterns import matches
+from dockgate.images import attached, open_images
+from dockgate.images.reference import host_of, parse_remote
+from dockgate.images.registry import registry_origin
+
+
+class Reach:
+    """`own` is our registry's address. `registries` are patterns of the others' hosts, with or without a port; empty,
+    every registry may be asked. All calls raise DeniedError for one that may not, and what registries do."""
+
+    def __init__(self, own: str, registries: Sequence[str], cache: Path, ca_bundle: Path | None) -> None:
+        self._own = own
+        self._registries = registries
+        self._cache = cache
+        self._ca_bundle = ca_bundle
+
+    def resolve(self, reference: str) -> tuple[str, str]:
+        """Repository and digest (`core.adapters.ImageResolver`)."""
+        named = parse_remote(reference)
+        self._demand(named.registry)
+        digest = named.digest
+        if digest and not digest.startswith("sha256:"):
+            raise UsageError(f"{digest[:20]}… in {reference} is no SHA-256", "Name the image by its sha256 digest.")
+        if not digest:
+            with closing(registry_origin(named, ca_bundle=self._ca_bundle)) as origin:
+                digest, _ = origin.root()
+        ours = named.registry == self._own and not is_qualified(named.repository)
+        return named.repository if ours else f"{named.registry}/{named.repository}", digest
+
+    def read(self, repository: str, digest: str) -> Sequence[Inventory]:
+        """One inventory for every platform of the image (`core.adapters.ImageReader`)."""
+        with open_images(self._named(repository, digest), [scan.ALL], ca_bundle=self._ca_bundle) as opened:
+            return scan.read(opened.images, self._cache)
+
+    def attached(self, repository: str, digest: str) -> Sequence[bytes]:
+        """What lies beside an image (`bootstrap.vex.Fetch`)."""
+        return attached.read(self._named(repository, digest), ca_bundle=self._ca_bundle)
+
+    def _named(self, repository: str, digest: str) -> str:
+        place = repository if is_qualified(repository) else f"{self._own}/{repository}"
+        self._demand(place.partition("/")[0])
+        return f"{place}@{digest}"
+
+    def _demand(self, registry: str) -> None:
+        names = registry.lower(), host_of(registry.lower())
+        allowed = (matches(name, pattern.lower()) for pattern in self._registries for name in names)
+        if registry != self._own and self._registries and not any(allowed):
+            raise DeniedError(
+                f"this server reads no images in {registry}", "DOCKGATE_REGISTRIES on the server lists where it does."
+            )

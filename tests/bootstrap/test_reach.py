@@ -1,0 +1,53 @@
+"""Which registries a server reads images in."""
+
+from pathlib import Path
+
+import pytest
+
+from dockgate.bootstrap.reach import Reach
+from dockgate.core.errors import DeniedError
+
+DIGEST = "sha256:" + "a" * 64
+OWN = "127.0.0.1:7421"
+
+
+def reach(folder: Path, *registries: str) -> Reach:
+    return Reach(OWN, registries, folder, None)
+
+
+@pytest.mark.parametrize(
+    ("reference", "repository"),
+    [
+        (f"{OWN}/web/app", "web/app"),
+        ("quay.io/team/app", "quay.io/team/app"),
+        ("QUAY.io/team/app", "QUAY.io/team/app"),
+        ("registry.example:5000/app", "registry.example:5000/app"),
+        ("eu.images.example/app", "eu.images.example/app"),
+    ],
+)
+def test_images_are_named_in_our_registry_and_in_those_that_are_listed(
+    tmp_path: Path, reference: str, repository: str
+) -> None:
+    listed = reach(tmp_path, "quay.io", "registry.example", "*.images.example")
+    for one in (listed, reach(tmp_path)):
+        assert one.resolve(f"{reference}@{DIGEST}") == (repository, DIGEST)
+
+
+@pytest.mark.parametrize(
+    "registry",
+    ["docker.io", "quay.io.evil.example", "169.254.169.254", "quay.io:8443", "images.example", "localhost:1"],
+)
+def test_no_other_registry_is_spoken_to(tmp_path: Path, registry: str) -> None:
+    listed = reach(tmp_path, "quay.io:443", "*.images.example")
+    with pytest.raises(DeniedError, match=f"no images in {registry}") as told:
+        listed.resolve(f"{registry}/team/app:1")
+    assert "DOCKGATE_REGISTRIES" in told.value.advice
+    for call in (listed.read, listed.attached):
+        with pytest.raises(DeniedError):
+            call(f"{registry}/team/app", DIGEST)
+
+
+def test_docker_hubs_short_names_are_docker_hubs(tmp_path: Path) -> None:
+    assert reach(tmp_path, "docker.io").resolve(f"debian@{DIGEST}") == ("docker.io/library/debian", DIGEST)
+    with pytest.raises(DeniedError, match="no images in docker"):
+        reach(tmp_path, "quay.io").resolve("debian")
