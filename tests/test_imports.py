@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,19 @@ def _run_at_import(node: ast.AST) -> Iterator[ast.AST]:
             yield from _run_at_import(child)
 
 
+def _imported(module: str, file: Path, known: set[str]) -> set[str]:
+    """Those of the known modules that it imports anywhere, in functions and for types too. A package's names that are
+    modules are these; other names of it are the package."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names if names <= known else {node.module, *names}
+    return found & known - {module}
+
+
 def _third_party(names: Iterator[str]) -> set[str]:
     return {name for name in names if name != "dockgate" and name not in sys.stdlib_module_names}
 
@@ -96,6 +110,13 @@ def test_plugins_compile_no_pattern_when_they_are_imported() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile"
     ]
     assert compiling == []
+
+
+def test_no_modules_import_each_other_not_even_in_functions() -> None:
+    files = {".".join(file.relative_to(SOURCE.parent).with_suffix("").parts): file for file in SOURCE.rglob("*.py")}
+    modules = {name.removesuffix(".__init__"): file for name, file in files.items()}
+    graph = {name: _imported(name, file, set(modules)) for name, file in modules.items()}
+    list(TopologicalSorter(graph).static_order())  # CycleError names them
 
 
 def test_every_part_stands_in_the_table() -> None:

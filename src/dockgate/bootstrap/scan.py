@@ -17,7 +17,7 @@ from dockgate.core.match import Matcher
 from dockgate.core.model import CATALOGUES, Inventory
 from dockgate.core.ports import AdvisoryReader, Ecosystem, Image
 from dockgate.images import open_images
-from dockgate.reports import ScanReport
+from dockgate.reports import InventoryReport, ScanReport
 
 ALL = "all"
 DOCUMENT = "sbom:"
@@ -112,6 +112,11 @@ def _inventory(image: Image, known: dict[str, LayerFacts], kinds: Sequence[Ecosy
 def advisories(path: Path) -> Database:
     """The advisory database. Raises DatabaseError, whose advice names the command that brings one."""
     return Database.open(path)
+
+
+def bill(scanned: Scanned) -> InventoryReport:
+    """What was read, alone."""
+    return InventoryReport(scanned.reference, scanned.digest, scanned.inventories)
 
 
 def look_up(scanned: Scanned, advisories: AdvisoryReader) -> ScanReport:

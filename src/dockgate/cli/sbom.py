@@ -18,9 +18,9 @@ def command(context: click.Context, asked: Asked, allow_unread: bool, outputs: t
 
     No advisory database is needed. Exits 0 when all of the image was read, 3 when part of it could not be.
     """
-    from dockgate.bootstrap import sbom
+    from dockgate.bootstrap import scan
 
     scanned = asked.scan(from_environment())
-    write(sbom.bill(scanned), outputs)
+    write(scan.bill(scanned), outputs)
     if any(inventory.unread for inventory in scanned.inventories) and not allow_unread:
         context.exit(UNDETERMINED)
