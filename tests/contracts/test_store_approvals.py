@@ -43,6 +43,7 @@ def test_any_number_wait_on_one_image_oldest_first(store: Store) -> None:
     store.approvals.add(approval("elsewhere", image="sha256:other"))
     store.approvals.settle("a", APPROVED, LATER)
     assert [there.id for there in store.approvals.waiting(IMAGE)] == ["c", "b"]
+    assert [there.id for there in store.approvals.of(IMAGE)] == ["c", "a", "b"]
     assert list(store.approvals.waiting("sha256:unknown")) == []
 
 

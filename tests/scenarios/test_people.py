@@ -19,7 +19,9 @@ from tests.scenarios.server import ServerSystem
 from tests.store.factories import IMAGE, approval
 
 from dockgate import web
+from dockgate.cli.waiting import Asking, ask
 from dockgate.core.people import PERMISSIONS, Permission, Role
+from dockgate.core.verdict import Status
 from dockgate.web.caller import FAILURES, May
 
 OPEN = {"GET /api/v1/health", "POST /registry/events", "POST /registry/{form}/{registry}"}
@@ -316,3 +318,31 @@ def test_too_many_wrong_tokens_hear_so_and_right_ones_pass(tmp_path: Path) -> No
         assert answers == [401] * FAILURES + [429] * 2
         assert people.ask("viewer", "GET", "/api/v1/status").status_code == 200
         assert people.ask("", "GET", "/api/v1/status").status_code == 401
+
+
+@pytest.mark.parametrize("limits", [{"pipelines": ["shop"]}, {"repositories": ["elsewhere.example/app"]}])
+def test_a_token_for_one_pipeline_or_repository_asks_the_gate_and_hears_why(
+    people: People, monkeypatch: pytest.MonkeyPatch, limits: dict[str, list[str]]
+) -> None:
+    (name,) = limits
+    image = people.server.foreign(name, Found({"CRITICAL": 1}))
+    people.server.scan_may_end[image].set()
+    monkeypatch.setenv("DOCKGATE_TOKEN", people.token("developer", **limits))
+    reference = f"elsewhere.example/app:{name}"
+    heard = ask(Asking(people.server.url, reference, "default", "shop", "gate", "", "", 20, True), True, lambda _: None)
+    assert heard.report is not None
+    assert heard.report.verdict.status is Status.REJECTED
+    assert heard.report.case is not None
+    other = people.server.foreign(f"other-{name}", Found())
+    people.server.scan_may_end[other].set()
+    body = {
+        "pipeline": "theirs",
+        "stage": "gate",
+        "execution": "1",
+        "digest": other,
+        "repository": "another.example/app",
+    }
+    theirs = people.post("admin", "/approvals", body)["approval"]
+    people.tokens["limited"] = people.token("developer", **limits)
+    assert people.ask("limited", "GET", f"/api/v1/images/{other}").status_code == 403
+    assert people.ask("limited", "GET", f"/api/v1/approvals/{theirs['id']}").status_code == 403

@@ -83,6 +83,12 @@ class Client:
     def delete(self, *path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Any:
         return self._ask("DELETE", path, params=query, headers=headers)
 
+    def close(self) -> None:
+        """It may ask again afterwards."""
+        if self._http is not None:
+            self._http.close()
+            self._http = None
+
     def _ask(self, method: str, path: tuple[str, ...], **request: Any) -> Any:
         import httpx
 

@@ -1,13 +1,13 @@
 """`dockgate verdict`: what the gate said, looked up."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
 from dockgate.bootstrap import reports
 from dockgate.cli.client import Client, understand
 from dockgate.cli.options import Output, verdict_outputs, write
-from dockgate.core.errors import NotFoundError
+from dockgate.core.errors import DeniedError, NotFoundError
 from dockgate.core.model import Inventory
 from dockgate.core.verdict import Case, Verdict
 
@@ -37,11 +37,21 @@ def fetch(client: Client, digest: str, reference: str = "", *, whole: bool = Fal
     """The verdict of this digest, with the inventories that the server still has, as a report on `reference`; if
     `whole`, with its case."""
     verdict = understand(Verdict, client.get("verdicts", digest))
-    inventories = []
+    case = _case(client, digest) if whole else None
+    try:
+        inventories = case.inventories if case else tuple(_inventories(client, verdict))
+    except DeniedError:  # a token that is for some images only is shown their documents within the case alone
+        inventories = _case(client, digest).inventories
+    return reports.GateReport(reference or verdict.image, verdict, inventories, case)
+
+
+def _case(client: Client, digest: str) -> Case:
+    return understand(Case, client.get("verdicts", digest, "case")["case"])
+
+
+def _inventories(client: Client, verdict: Verdict) -> Iterator[Inventory]:
     for one in verdict.inputs.inventories:
         try:
-            inventories.append(understand(Inventory, client.get("documents", one)))
+            yield understand(Inventory, client.get("documents", one))
         except NotFoundError:
             continue
-    held = understand(Case, client.get("verdicts", digest, "case")["case"]) if whole else None
-    return reports.GateReport(reference or verdict.image, verdict, tuple(inventories), held)

@@ -4,6 +4,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,13 @@ def ask(asking: Asking, wait: bool, show: Callable[[str], None], sleep: Callable
     Raises at once what the server refuses with, and UnavailableError when it cannot reach the image's registry;
     AwayError when it did not answer in all that time.
     """
-    client = Client(replace(from_environment(), server=asking.server.rstrip("/")))
+    with closing(Client(replace(from_environment(), server=asking.server.rstrip("/")))) as client:
+        return _ask(client, asking, wait, show, sleep)
+
+
+def _ask(
+    client: Client, asking: Asking, wait: bool, show: Callable[[str], None], sleep: Callable[[float], None]
+) -> Heard:
     patient = _Patient(time.monotonic() + (asking.timeout if wait else min(PATIENCE, asking.timeout)), show, sleep)
     body = {
         "pipeline": asking.pipeline,

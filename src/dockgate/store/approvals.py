@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from dockgate.core.approvals import Answer, Approval, ApprovalState, Vote
 from dockgate.core.asking import is_external
@@ -55,10 +55,16 @@ class SqlApprovals:
         with self._database.read() as connection:
             return _get(connection, approval_id)
 
+    def of(self, image: str) -> Sequence[Approval]:
+        return self._those(approvals.c.image == image)
+
     def waiting(self, image: str) -> Sequence[Approval]:
-        query = _APPROVAL.where(approvals.c.image == image, approvals.c.state == ApprovalState.WAITING)
+        return self._those(approvals.c.image == image, approvals.c.state == ApprovalState.WAITING)
+
+    def _those(self, *which: ColumnElement[bool]) -> Sequence[Approval]:
+        query = _APPROVAL.where(*which).order_by(approvals.c.seq)
         with self._database.read() as connection:
-            return [Approval(**row) for row in connection.execute(query.order_by(approvals.c.seq)).mappings()]
+            return [Approval(**row) for row in connection.execute(query).mappings()]
 
     def list(self, state: ApprovalState | None = None, limit: int = 100) -> Sequence[Approval]:
         query = _APPROVAL.order_by(approvals.c.seq.desc()).limit(limit)

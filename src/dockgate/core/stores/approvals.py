@@ -24,6 +24,10 @@ class Approvals(Protocol):
 
     def get(self, approval_id: str) -> Approval: ...
 
+    def of(self, image: str) -> Sequence[Approval]:
+        """Settled or not, oldest first."""
+        ...
+
     def waiting(self, image: str) -> Sequence[Approval]: ...
 
     def list(self, state: ApprovalState | None = None, limit: int = 100) -> Sequence[Approval]:

@@ -11,6 +11,7 @@ from dockgate.bootstrap import findings as reading
 from dockgate.bootstrap.explain import Replay, compare, replay
 from dockgate.bootstrap.server import Server
 from dockgate.core import cases
+from dockgate.core.asking import pipeline_of
 from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.explain import Explanation
 from dockgate.core.people import Caller, Permission
@@ -194,7 +195,11 @@ def _recorded(digest: str, who: Caller, server: Server) -> cases.Recorded:
 
 
 def demand(who: Caller, image: str, server: Server) -> None:
-    """A token that is for some repositories only shows their images."""
-    if who.limited:
+    """A token that is for some repositories or pipelines only shows the images that lie there, and those that these
+    have asked about: whoever waits is to hear why."""
+    if not who.limited:
+        return
+    asked = server.store.approvals.of(image)
+    if not any(who.reaches(pipeline=pipeline_of(one), repository=one.repository) for one in asked):
         scan = server.store.images.scan(image)
         who.demand(repository=scan.repository if scan else "")
