@@ -6,6 +6,7 @@ import pytest
 from tests.aws.account import SCANNED, digest_of, finding
 from tests.aws.fakes.server import Refused
 from tests.aws.inspector import HOST, PLACE, Aws, aws
+from tests.aws.page import permissions
 
 from dockgate.bootstrap.inspector import InspectorFindings, look_up
 from dockgate.core.errors import UnavailableError, UsageError
@@ -95,6 +96,13 @@ def test_what_aws_refuses_is_told_with_what_it_needs(there: Aws) -> None:
     with pytest.raises(UnavailableError, match="AccessDeniedException: not you") as one:
         source(there).ask(PLACE, IMAGE)
     assert "permissions" in one.value.advice
+
+
+def test_it_calls_what_the_page_lists_and_no_more(there: Aws) -> None:
+    there.scanned(IMAGE, finding(IMAGE, "HIGH"))
+    source(there).ask(PLACE, there.index(IMAGE))
+    called = {f"{name}:{call}" for name, service in there.services.items() for call, _ in service.calls}
+    assert called == permissions("What Inspector found")
 
 
 def test_only_an_image_in_ecr_can_be_looked_up(there: Aws) -> None:

@@ -61,7 +61,8 @@ def run(
     `observe` and `alter` are for tests: they see every effect, and exchange parts for others.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for talkative in ("botocore", "httpx"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     if settings.port == settings.registry_port:
         raise UsageError(f"API and registry cannot both have port {settings.port}", "Give `--registry-port` another.")
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)

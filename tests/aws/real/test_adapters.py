@@ -1,0 +1,227 @@
+"""The adapters of a server against ministack, which takes no call that a user's policy does not allow: with the
+permissions that docs/aws-adapters.md lists they do what they are to, and without any one of these they do not.
+
+CodePipeline is our fake, which asks for no permission. An event whose source is `aws.ecr` comes out of a rule that has
+it as its input, for ministack takes none from outside.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from tests.aws.account import PIPELINE, STAGE, approval_message, digest_of, finding
+from tests.aws.page import permissions
+from tests.aws.real.cloud import ACCOUNT_ID, SOURCE, Cloud, cloud, until
+from tests.scenarios.defects import Found
+from tests.scenarios.live import Live
+from tests.scenarios.server import ServerSystem
+
+from dockgate.bootstrap import codepipeline, pushes
+from dockgate.bootstrap.polling import Poller
+from dockgate.core.errors import DockgateError
+from dockgate.queues.sqs import SqsQueue
+from dockgate.store.s3 import S3Blobs
+
+pytestmark = pytest.mark.real
+
+QUEUES = permissions("Pushes to ECR, by a queue")
+BUCKETS = {name for name in permissions("Artifacts in S3") if name.startswith("s3:")}
+REGION = "eu-west-1"
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with cloud(tmp_path_factory.mktemp("aws")) as made:
+        yield made
+
+
+def user(aws: Cloud, allowed: set[str], *resources: str) -> Callable[[str, str | None], Any]:
+    """Makes clients of somebody who may do this alone."""
+    name = f"server-{uuid4()}"
+    iam = aws.client("iam")
+    iam.create_user(UserName=name)
+    statement = {"Effect": "Allow", "Action": sorted(allowed), "Resource": list(resources)}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName=name, PolicyName="adapter", PolicyDocument=document)
+    keys = iam.create_access_key(UserName=name)["AccessKey"]
+
+    def client(service: str, region: str | None) -> Any:
+        url = aws.environment.get(f"AWS_ENDPOINT_URL_{service.upper()}", aws.environment["AWS_ENDPOINT_URL"])
+        return boto3.client(
+            service,
+            region_name=region or REGION,
+            endpoint_url=url,
+            verify=aws.environment["AWS_CA_BUNDLE"],
+            aws_access_key_id=keys["AccessKeyId"],
+            aws_secret_access_key=keys["SecretAccessKey"],
+        )
+
+    return client
+
+
+class Queue:
+    """A queue of the account's, and our adapter to it with these permissions."""
+
+    def __init__(self, aws: Cloud, allowed: set[str]) -> None:
+        self.name = f"queue-{uuid4()}"
+        self.sqs = aws.client("sqs")
+        self.url = self.sqs.create_queue(QueueName=self.name)["QueueUrl"]
+        answer = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])
+        self.arn: str = answer["Attributes"]["QueueArn"]
+        client = partial(user(aws, allowed, self.arn), "sqs", REGION)
+        self.adapter = SqsQueue(client, self.name, ACCOUNT_ID, wait_seconds=1)
+
+    def let(self, service: str, source: str) -> None:
+        """Lets this topic or rule, and nobody else, send to the queue."""
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": service},
+            "Action": "sqs:SendMessage",
+            "Resource": self.arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": source}},
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self.sqs.set_queue_attributes(QueueUrl=self.url, Attributes={"Policy": policy})
+
+    def empty(self) -> bool:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)
+        return all(answer["Attributes"][name] == "0" for name in names)
+
+    def used(self) -> None:
+        """Everything that a server does with it."""
+        self.sqs.send_message(QueueUrl=self.url, MessageBody="one")
+        for deal in (self.adapter.release, self.adapter.delete):
+            (message,) = self.adapter.receive()
+            deal(message)
+        assert self.empty()
+
+
+def test_a_queue_needs_what_the_page_says_and_no_less(aws: Cloud) -> None:
+    assert len(QUEUES) == 4
+    Queue(aws, QUEUES).used()
+    for missing in QUEUES:
+        with pytest.raises(DockgateError, match="AccessDenied") as caught:
+            Queue(aws, QUEUES - {missing}).used()
+        assert missing in str(caught.value)
+
+
+def test_artifacts_need_what_the_page_says_and_no_less(aws: Cloud, tmp_path: Path) -> None:
+    assert len(BUCKETS) == 3
+    aws.client("s3").create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": REGION})
+
+    def blobs(allowed: set[str], folder: str) -> S3Blobs:
+        client = partial(user(aws, allowed, "arn:aws:s3:::artifacts/ours/*", "arn:aws:s3:::artifacts"), "s3", None)
+        return S3Blobs(client, "artifacts", "ours/", tmp_path / folder)
+
+    def write(path: Path) -> None:
+        path.write_bytes(b"content")
+
+    digest = blobs(BUCKETS, "one").put(write)
+    assert blobs(BUCKETS, "two").path(digest).read_bytes() == b"content"
+    with pytest.raises(DockgateError, match="PutObject"):
+        blobs(BUCKETS - {"s3:PutObject"}, "three").put(write)
+    with pytest.raises(DockgateError, match="GetObject"):
+        blobs(BUCKETS - {"s3:GetObject"}, "four").path(digest)
+
+
+@pytest.fixture
+def server(aws: Cloud, tmp_path: Path) -> Iterator[ServerSystem]:
+    answers = codepipeline.CodePipelineAnswers("https://gate.example.org", user(aws, {"codepipeline:*"}, "*"))
+    with ServerSystem(tmp_path, answers={codepipeline.SCHEME: answers}) as system:
+        yield system
+
+
+def listening(queue: Queue, take: Callable[[str], None]) -> Poller:
+    poller = Poller(queue.adapter, take)
+    poller.start()
+    return poller
+
+
+def test_a_push_comes_over_eventbridge_and_a_queue(aws: Cloud, server: ServerSystem) -> None:
+    image, queue = server.foreign("pushed", Found()), Queue(aws, QUEUES)
+    server.scan_may_end[image].set()
+    detail = {"result": "SUCCESS", "repository-name": "app", "image-digest": image, "action-type": "PUSH"}
+    event = {"id": "1", "source": "aws.ecr", "detail-type": "ECR Image Action", "account": ACCOUNT_ID, "region": REGION}
+    events = aws.client("events")
+    rule = events.put_rule(Name="pushes", EventPattern=json.dumps({"source": [SOURCE]}))
+    queue.let("events.amazonaws.com", rule["RuleArn"])
+    target = {"Id": "queue", "Arn": queue.arn, "Input": json.dumps({**event, "detail": detail})}
+    assert events.put_targets(Rule="pushes", Targets=[target])["FailedEntryCount"] == 0
+    poller = listening(queue, partial(pushes.queued, server.server))
+    try:
+        for _ in range(2):
+            aws.client("events").put_events(Entries=[{"Source": SOURCE, "DetailType": "any", "Detail": "{}"}])
+        until(lambda: server._scan_state(image) == "Done", "the image is scanned")
+        until(queue.empty, "the messages are deleted")
+    finally:
+        poller.close()
+    place = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/app"
+    assert [one["repository"] for one in server.get(f"/images/{image}")["pushes"]] == [place]
+
+
+@pytest.mark.parametrize("raw", ["true", "false"])
+def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
+    aws: Cloud, server: ServerSystem, raw: str
+) -> None:
+    bad, good, queue = (
+        server.foreign("bad", Found({"CRITICAL": 1})),
+        server.foreign("good", Found()),
+        Queue(aws, QUEUES),
+    )
+    sns = aws.client("sns")
+    topic = sns.create_topic(Name=f"approvals-{raw}")["TopicArn"]
+    queue.let("sns.amazonaws.com", topic)
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn, Attributes={"RawMessageDelivery": raw})
+    poller = listening(queue, partial(codepipeline.queued, server.server, ACCOUNT_ID))
+    tokens = {image: aws.fakes.ask() for image in (bad, good)}
+    try:
+        for image, token in tokens.items():
+            for _ in range(2):
+                sns.publish(TopicArn=topic, Message=approval_message(token, image, "2126-07-07T20:22Z"))
+        until(lambda: len(server.get("/approvals")) == 2, "both wait")
+        until(queue.empty, "the messages are deleted")
+        for image in tokens:
+            server.scan_may_end[image].set()
+        answered = aws.fakes.approvals.answered
+        until(lambda: {*tokens.values()} <= answered.keys(), "both are answered")
+    finally:
+        poller.close()
+    assert (answered[tokens[bad]], answered[tokens[good]]) == ("Rejected", "Approved")
+    assert {one["pipeline"] for one in server.get("/approvals")} == {PIPELINE}
+    assert aws.fakes.approvals.waiting.keys() == {(PIPELINE, STAGE, STAGE)}
+    assert (aws.fakes.approvals.refused, aws.fakes.faults()) == (0, [])
+
+
+def test_a_server_as_it_is_run_answers_by_what_inspector_found_and_ends_at_once(aws: Cloud, tmp_path: Path) -> None:
+    queue, image = Queue(aws, QUEUES), digest_of(77)
+    token = aws.fakes.ask()
+    aws.fakes.scanned(image, finding(image, "CRITICAL"))
+    settings = {
+        "DOCKGATE_APPROVAL_QUEUE": queue.arn,
+        "DOCKGATE_ECR_QUEUE": Queue(aws, QUEUES).arn,
+        "DOCKGATE_INSPECTOR": f"{ACCOUNT_ID}.dkr.ecr.*",
+        "DOCKGATE_BLOBS": "s3://artifacts/live",
+        "DOCKGATE_CACHE": str(tmp_path / "cache"),
+    }
+    live = Live(tmp_path, environment={**aws.environment, **settings})
+    live.start()
+    try:
+        queue.sqs.send_message(QueueUrl=queue.url, MessageBody=approval_message(token, image, "2126-07-07T20:22Z"))
+        until(lambda: aws.fakes.approvals.answered.get(token) == "Rejected", "the action is answered")
+        assert "1 CRITICAL finding" in aws.fakes.approvals.summaries[token]
+        until(queue.empty, "the message is deleted")
+        begin = time.monotonic()
+        live.stop()
+        assert time.monotonic() - begin < 15  # though it waits 20 seconds for messages
+    finally:
+        live.purge()
+    log = (tmp_path / "server.log").read_text()
+    assert token not in log
+    assert "Traceback" not in log

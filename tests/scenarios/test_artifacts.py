@@ -1,0 +1,40 @@
+"""A pipeline whose artifacts are kept in S3, by a server that has lost its own files in between."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import boto3
+from moto import mock_aws
+from tests.scenarios.defects import Found
+from tests.scenarios.live import until
+from tests.scenarios.server import ServerSystem
+
+from dockgate.core.stores import Store
+from dockgate.store.s3 import S3Blobs
+
+KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+
+def test_an_execution_goes_on_with_artifacts_that_only_s3_has(tmp_path: Path) -> None:
+    with mock_aws():
+        client = boto3.client("s3", **KEYS)
+        client.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+
+        def in_s3(store: Store) -> Store:
+            return replace(store, blobs=S3Blobs(lambda: client, "artifacts", "", tmp_path / "cache"))
+
+        with ServerSystem(tmp_path, in_s3) as server:
+            image = server.image("kept", Found())
+            execution = server.approval(image)
+            held = {one["Key"] for one in client.list_objects_v2(Bucket="artifacts")["Contents"]}
+            assert len(held) == 2  # the source, and the image's definition
+            shutil.rmtree(tmp_path / "cache" / "sha256")
+            (tmp_path / "cache" / "sha256").mkdir()
+            server.scanned(image)
+            until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
+            assert server.runs(image)
+            assert {path.name for path in (tmp_path / "cache" / "sha256").iterdir()} < {
+                name.removeprefix("sha256/") for name in held
+            }
+        assert not (tmp_path / "blobs" / "sha256").exists() or not list((tmp_path / "blobs" / "sha256").iterdir())
