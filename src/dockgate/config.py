@@ -71,7 +71,11 @@ SETTINGS = (
     Setting(
         "DOCKGATE_ATTESTATION_DAYS", "30", "How many days an approval's attestation is good for, from its verdict on."
     ),
-    Setting("DOCKGATE_KEEP_DAYS", "90", "How many days settled approvals and handled events are kept."),
+    Setting(
+        "DOCKGATE_KEEP_DAYS",
+        "90",
+        "How many days settled approvals, handled events and notices are kept; notices for 2 at least.",
+    ),
     Setting(
         "DOCKGATE_REGISTRIES",
         "any",

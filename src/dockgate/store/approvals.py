@@ -1,7 +1,7 @@
 """Approvals: waits as rows. Settling one and finishing the action that waits are one transaction."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
@@ -17,7 +17,7 @@ from dockgate.store.deliveries import release
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.executions import OPEN, finish_runs
 from dockgate.store.people import need_principal
-from dockgate.store.queries import select_as
+from dockgate.store.queries import row_of, select_as
 from dockgate.store.schema import action_runs, approvals, deliveries, events, executions, scans, votes
 
 BATCH = 500
@@ -44,7 +44,7 @@ class SqlApprovals:
                     summary="the action was over before it asked",
                     settled_at=approval.created_at,
                 )
-            if insert_new(connection, approvals, _row(approval)) and delivery is not None:
+            if insert_new(connection, approvals, row_of(approval)) and delivery is not None:
                 insert_new(connection, deliveries, asdict(delivery))
             return _get(connection, approval.id)
 
@@ -183,11 +183,6 @@ def _settle(connection: Connection, some: Sequence[str], answer: Answer, now: st
         finish_runs(connection, ours, state, now, reason=answer.summary)
     release(connection, ids, now)
     return ids
-
-
-def _row(approval: Approval) -> dict[str, object]:
-    """Its fields as they are: the columns write what is inside."""
-    return {field.name: getattr(approval, field.name) for field in fields(approval)}
 
 
 def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -96,7 +96,7 @@ class SqlImages:
         )
         with self._database.read() as connection:
             bodies = connection.scalars(query).all()
-        return [decode(Inventory, zlib.decompress(body)) for body in bodies]
+        return [decode(Inventory, unpacked(body)) for body in bodies]
 
     def add_verdict(self, verdict: Verdict, case: Case, cause: str) -> tuple[Verdict, str]:
         if verdict.inputs != inputs(case):
@@ -268,14 +268,14 @@ def _verdict_body(connection: Connection, digest: str) -> bytes:
     body = connection.scalar(select(documents.c.body).where(*known))
     if body is None:
         raise _unknown("verdict", digest)
-    return zlib.decompress(body)
+    return unpacked(body)
 
 
 def _body(connection: Connection, digest: str) -> bytes:
     body = connection.scalar(select(documents.c.body).where(documents.c.digest == digest))
     if body is None:
         raise _unknown("document", digest)
-    return zlib.decompress(body)
+    return unpacked(body)
 
 
 def _unknown(kind: str, digest: str) -> NotFoundError:

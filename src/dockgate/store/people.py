@@ -1,7 +1,6 @@
 """Principals and their tokens."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -9,7 +8,7 @@ from sqlalchemy import Connection, insert, select, update
 from dockgate.core.errors import ConflictError, NotFoundError
 from dockgate.core.people import Permission, Principal, Role, Token
 from dockgate.store.engine import Database, insert_new
-from dockgate.store.queries import select_as
+from dockgate.store.queries import row_of, select_as
 from dockgate.store.schema import principals, tokens
 
 _PRINCIPAL = select_as(Principal, principals)
@@ -31,7 +30,7 @@ class SqlPrincipals:
             if _exist(connection):
                 raise ConflictError("there are principals already", "An admin adds further ones, with their token.")
             _add(connection, principal)
-            connection.execute(insert(tokens).values(**_row(token)))
+            connection.execute(insert(tokens).values(**row_of(token)))
 
     def add(self, principal: Principal) -> None:
         with self._database.write() as connection:
@@ -76,7 +75,7 @@ class SqlTokens:
     def add(self, token: Token) -> None:
         with self._database.write() as connection:
             need_principal(connection, token.principal)
-            insert_new(connection, tokens, _row(token))
+            insert_new(connection, tokens, row_of(token))
 
     def find(self, token_id: str) -> tuple[Token, Principal] | None:
         with self._database.read() as connection:
@@ -107,17 +106,12 @@ class SqlTokens:
             return Token(**row)
 
 
-def _row(value: Principal | Token) -> dict[str, Any]:
-    """The fields as they are: `asdict` would make a list of a tuple."""
-    return {field.name: getattr(value, field.name) for field in fields(value)}
-
-
 def _exist(connection: Connection) -> bool:
     return connection.scalar(select(principals.c.name).limit(1)) is not None
 
 
 def _add(connection: Connection, principal: Principal) -> bool:
-    return insert_new(connection, principals, {**_row(principal), "folded": principal.name.casefold()})
+    return insert_new(connection, principals, {**row_of(principal), "folded": principal.name.casefold()})
 
 
 def _find(connection: Connection, name: str) -> Principal | None:

@@ -1,6 +1,5 @@
 """The policies that were put on the server, in all their versions."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -9,9 +8,10 @@ from sqlalchemy import Connection, func, insert, or_, select
 from dockgate.core.approvals import ApprovalState
 from dockgate.core.errors import ChangedError, ConflictError, NotFoundError
 from dockgate.core.pipeline import ActionType
-from dockgate.core.policy import PolicyVersion, of_bytes, policy_bytes
+from dockgate.core.policy import PolicyVersion, of_bytes
 from dockgate.core.verdict import Policy
-from dockgate.store.engine import Database, insert_new
+from dockgate.store.engine import Database
+from dockgate.store.images import Document, unpacked
 from dockgate.store.queries import find_pipeline, select_as
 from dockgate.store.schema import approvals, documents, pipelines, policies
 
@@ -76,10 +76,9 @@ class SqlPolicies:
             return _add(connection, PolicyVersion(name, present.version + 1, "", {}, "", now, by, comment))
 
     def keep(self, asked: Policy) -> None:
-        data = policy_bytes(asked)
-        row = {"kind": Policy.__name__, "digest": asked.digest, "body": zlib.compress(data)}
+        document = Document.of_policy(asked)
         with self._database.write() as connection:
-            insert_new(connection, documents, row)
+            document.keep(connection)
 
     def kept(self, digest: str) -> Policy:
         query = select(documents.c.body).where(documents.c.digest == digest, documents.c.kind == Policy.__name__)
@@ -87,7 +86,7 @@ class SqlPolicies:
             body = connection.scalar(query)
         if body is None:
             raise NotFoundError(f"there is no policy {digest!r}", "`dockgate policy list` names those there are.")
-        return of_bytes(zlib.decompress(body))
+        return of_bytes(unpacked(body))
 
 
 def _newest(connection: Connection, name: str) -> PolicyVersion | None:

@@ -15,6 +15,11 @@ def select_as(kind: type, table: Table) -> Select[Any]:
     return select(*(table.c[field.name] for field in fields(kind)))
 
 
+def row_of(value: Any) -> dict[str, Any]:
+    """A dataclass's fields as they are, for the columns write what is inside: `asdict` would make a list of a tuple."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
 def find_pipeline(connection: Connection, name: str, version: int | None = None) -> Pipeline | None:
     """The newest version, or the one asked for; None when there is none."""
     query = select(pipelines.c.body).where(pipelines.c.name == name).order_by(pipelines.c.version.desc()).limit(1)
