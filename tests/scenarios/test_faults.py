@@ -8,7 +8,9 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
+from dockgate.core.errors import DockgateError, StoreError, UnavailableError
 from dockgate.core.stores import Store
+from dockgate.core.verdict import Policy
 
 
 class FailsAtFirst:
@@ -56,6 +58,21 @@ def test_a_full_disk_delays_and_loses_nothing(part: str, method: str, tmp_path: 
                 system.post("/executions/unlucky-1/retry")
         assert _state(system) == "Succeeded"
         assert system.runs(image)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(UnavailableError("no engine here"), 502), (StoreError("the disk is full"), 503)]
+)
+def test_the_servers_own_faults_are_told_apart_from_those_behind_it(
+    tmp_path: Path, error: DockgateError, status: int
+) -> None:
+    def failing(_: str) -> Policy:
+        raise error
+
+    with ServerSystem(tmp_path, policy=failing) as system:
+        asked = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "elsewhere.example/app:1"}
+        answer = system.client.post("/approvals", json=asked)
+        assert (answer.status_code, answer.json()["error"]) == (status, str(error))
 
 
 def _pushed(system: ServerSystem) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from dockgate.core.errors import UnavailableError
+from dockgate.core.errors import StoreError
 from dockgate.store import open_store
 from dockgate.store.engine import Database
 
@@ -103,7 +103,7 @@ def test_a_database_that_fails_fails_all_and_nothing_happened(database: Database
         raise OperationalError("INSERT", {}, Exception("database or disk is full"))
 
     outcomes = at_once(database, [adding(1), failing, adding(2)])
-    assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 3
+    assert [type(outcome) for outcome in outcomes] == [StoreError] * 3
     assert written(database) == []
     assert database.together(adding(1)) == 1
 
@@ -112,6 +112,6 @@ def test_one_alone_tells_what_it_found_and_what_went_wrong(database: Database) -
     assert database.together(adding(1)) == 1
     with pytest.raises(IntegrityError):
         database.together(adding(1))
-    with pytest.raises(UnavailableError, match="failed"):
+    with pytest.raises(StoreError, match="failed"):
         database.together(lambda connection: connection.execute(text("SELECT nothing FROM nowhere")))
     assert written(database) == [1]

@@ -59,6 +59,10 @@ class PendingError(DockgateError):
     """What is asked for will be there later: another scanner has not ended yet. It is asked for again."""
 
 
+class StoreError(UnavailableError):
+    """The server's own tables do not answer as they should."""
+
+
 class ImageError(DockgateError):
     """An image, or its transport, is broken: a missing blob, a digest that does not match, a bad manifest."""
 

@@ -23,7 +23,7 @@ from sqlalchemy.exc import (
     ProgrammingError,
 )
 
-from dockgate.core.errors import UnavailableError, UsageError
+from dockgate.core.errors import StoreError, UsageError
 
 BUSY_SECONDS = 30
 """how long a transaction waits for another process's write"""
@@ -140,7 +140,7 @@ class Database:
         except (IntegrityError, ProgrammingError):
             raise  # faults of ours, not of the database
         except DatabaseError as error:
-            raise UnavailableError(
+            raise StoreError(
                 f"the database {self.name} failed: {error.orig}",
                 "Check that it runs, and that its disk has room; then retry.",
             ) from error

@@ -42,6 +42,7 @@ _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
     (errors.DeniedError, 403),
     (errors.BusyError, 429),
     (errors.UsageError, 400),
+    (errors.StoreError, 503),
     (errors.UnavailableError, 502),
     (errors.DatabaseError, 503),
     (errors.DeployError, 409),
