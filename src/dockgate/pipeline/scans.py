@@ -27,7 +27,8 @@ _log = logging.getLogger(__name__)
 
 class Scans:
     """`proceed` goes on with an execution that was answered, `reason` makes text for people of an error. Another
-    scanner that has not ended is asked again after `pending_seconds`."""
+    scanner that has not ended is asked again after `pending_seconds`, and later after up to ten times as long: what was
+    just pushed is soon answered, and what is never scanned costs few questions."""
 
     def __init__(
         self,
@@ -51,7 +52,8 @@ class Scans:
         self._lock = threading.Lock()
         self._pending_seconds = pending_seconds
         self._under_way: set[tuple[str, int]] = set()
-        self._not_before: dict[tuple[str, int], float] = {}
+        self._pending: dict[tuple[str, int], tuple[float, float]] = {}
+        """scans of others, by image and number: since when they are waited for, and until when nobody asks"""
         self._closing = threading.Event()
         self._readers = ThreadPoolExecutor(abreast, "scan")
 
@@ -60,7 +62,7 @@ class Scans:
         was asked just now."""
         name = scan.image, scan.number
         with self._lock:
-            if self._not_before.get(name, 0) > time.monotonic():
+            if name in self._pending and self._pending[name][1] > time.monotonic():
                 return
             if scan.state is ScanState.REQUESTED and name not in self._under_way and not self._closing.is_set():
                 self._under_way.add(name)
@@ -73,6 +75,7 @@ class Scans:
         self._readers.shutdown(wait=False, cancel_futures=True)
 
     def _scan(self, scan: Scan) -> None:
+        name = scan.image, scan.number
         try:
             present = self._images.scan(scan.image)
             if present is None or (present.number, present.state) != (scan.number, ScanState.REQUESTED):
@@ -81,10 +84,11 @@ class Scans:
                 self._insist(scan)
             except PendingError as error:
                 _log.info("%s is waited for: %s", scan.image, error)
-                self._put_off((scan.image, scan.number))
+                self._put_off(name)
                 return
             except Exception as error:
                 self._effects.run(Step.FAIL_SCAN, self._reading.fail, scan, self._reason(error))
+            self._pending.pop(name, None)
             answered = self._effects.run(Step.ANSWER, self._judging.answer, scan.image)
             self._effects.run(Step.ATTEST, self._attesting.attest, scan.image)
             for execution in answered:
@@ -93,14 +97,14 @@ class Scans:
             _log.warning("the scan of %s broke off, and is begun again: %s", scan.image, error, exc_info=error)
         finally:
             with self._lock:
-                self._under_way.discard((scan.image, scan.number))
+                self._under_way.discard(name)
 
     def _put_off(self, name: tuple[str, int]) -> None:
-        """The sweep starts it again, later. What is long over need not be remembered."""
-        now = time.monotonic()
+        """The sweep starts it again: after a fifth of the time that it is waited for already, within the bounds."""
+        now, least = time.monotonic(), self._pending_seconds
         with self._lock:
-            self._not_before = {other: at for other, at in self._not_before.items() if at > now}
-            self._not_before[name] = now + self._pending_seconds
+            since, _ = self._pending.get(name, (now, now))
+            self._pending[name] = since, now + min(max(least, (now - since) / 5), least * 10)
 
     def _insist(self, scan: Scan) -> None:
         for pause in PAUSES:
