@@ -14,7 +14,9 @@ import _measure
 
 NOTHING = "pass"
 SCAN = """
-import dockgate.cli.main, dockgate.cli.scan, dockgate.bootstrap.scan
+import dockgate.cli.main
+dockgate.cli.main.collect_seldom()  # as the command does first of all
+import dockgate.cli.scan, dockgate.bootstrap.scan
 from dockgate import ecosystems
 ecosystems.load()
 """

@@ -59,8 +59,7 @@ click.version_option(__version__, message="%(prog)s %(version)s")(root)
 
 
 def main() -> NoReturn:
-    # Nearly all that a command makes lives as long as it does: looking for garbage so often takes a tenth of a scan.
-    gc.set_threshold(100_000, 50, 50)
+    collect_seldom()
     code = run(sys.argv[1:])
     gc.freeze()  # the system takes all of it back anyway
     _leave(code)
@@ -75,6 +74,11 @@ def _leave(code: int) -> NoReturn:
                 stream.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def collect_seldom() -> None:
+    """Nearly all that a command makes lives as long as it does: looking for garbage so often takes a tenth of a scan."""
+    gc.set_threshold(100_000, 50, 50)
 
 
 def run(arguments: Sequence[str]) -> int:
