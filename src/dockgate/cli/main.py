@@ -77,7 +77,7 @@ def _leave(code: int) -> NoReturn:
 
 
 def collect_seldom() -> None:
-    """Nearly all that a command makes lives as long as it does: looking for garbage so often takes a tenth of a scan."""
+    """Nearly all that a command makes lives as long as it: looking for garbage so often takes a tenth of a scan."""
     gc.set_threshold(100_000, 50, 50)
 
 
