@@ -89,6 +89,17 @@ def test_a_key_stands_for_the_question_though_the_tag_has_moved_on(server: Serve
     assert "idempotency key 'one'" in other.json()["error"]
 
 
+def test_a_key_gives_its_answer_though_the_policy_was_removed_since(server: ServerSystem) -> None:
+    image = server.foreign("outlived", Found())
+    server.client.put("/policies/passing", content="max_findings:\n  HIGH: 0\n").raise_for_status()
+    first = ask(server, "outlived", key="outlived", policy="passing")
+    may_end(server, image)
+    assert answer(server, first, 20)["state"] == "Approved"
+    server.client.delete("/policies/passing").raise_for_status()
+    again = ask(server, "outlived", key="outlived", policy="passing")
+    assert (again["approval"]["id"], again["approval"]["state"]) == (first["approval"]["id"], "Approved")
+
+
 def test_an_image_scanned_before_is_answered_at_once_and_a_digest_of_ours_is_found(server: ServerSystem) -> None:
     image = server.image("earlier", Found({"HIGH": 1}))
     server.scanned(image)

@@ -149,9 +149,9 @@ class Engine:
     def ask(self, question: Question, who: str) -> Approval:
         """The approval of a question from outside: one for each, however often it is asked. It is settled already when
         the image has been scanned before."""
-        self._parts.policies(question.policy)
         approval = self._asked_before(question)
         if approval is None:
+            self._parts.policies(question.policy)
             repository, digest = self._parts.resolve_image(question.reference)
             approval = self._effects.run(Step.ASK, self._flows.actions.ask, question, repository, digest, who)
         if approval.state is ApprovalState.WAITING:
