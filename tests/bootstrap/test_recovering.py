@@ -52,13 +52,13 @@ def test_an_unknown_principal_is_told_who_may_administer(tmp_path: Path) -> None
     assert "ada" in told.value.advice
 
 
-def test_what_the_server_would_refuse_is_refused_and_on_record_without_an_end(tmp_path: Path) -> None:
+def test_what_the_server_would_refuse_is_refused_and_on_record(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
         server.post("/principals", {"name": "ada", "roles": ["admin"]})
     with pytest.raises(UsageError):
         recovering.token(settings(tmp_path), "ada", 1000)
     with closing(open_store(tmp_path)) as store:
-        assert store.audit.list()[0].status == 0
+        assert store.audit.list()[0].status == 400
 
 
 def test_a_folder_without_tables_is_left_as_it_is(tmp_path: Path) -> None:

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from dockgate.bootstrap.people import People
 from dockgate.config import Settings
 from dockgate.core.adapters import Clock
-from dockgate.core.errors import NotFoundError
+from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.people import LOCAL, AuditEntry, Permission, Token
 from dockgate.pipeline.parts import text
 from dockgate.store import open_store
 
 CALL = "dockgate token create --local"
-DONE = 201
-"""the status of the API's call that does the same"""
+DONE, REFUSED = 201, 400
+"""the statuses of the API's call that does the same"""
 
 
 def token(
@@ -46,6 +46,10 @@ def token(
             raise NotFoundError(f"there is no principal {principal!r}", advice)
         entry = AuditEntry(uuid.uuid4().hex, text(clock()), LOCAL.name, "", CALL, principal)
         store.audit.begin(entry)
-        made = People(store, clock).issue(principal, days, scopes, repositories, pipelines)
+        try:
+            made = People(store, clock).issue(principal, days, scopes, repositories, pipelines)
+        except UsageError:
+            store.audit.finish(entry.id, REFUSED)
+            raise
         store.audit.finish(entry.id, DONE)
         return made
