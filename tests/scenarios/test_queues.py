@@ -242,6 +242,28 @@ def test_an_answer_that_aws_does_not_take_is_given_again(gate: ServerSystem, aws
         until(lambda: aws.approvals.answered == {token: "Approved"})
 
 
+def test_an_answer_outlives_a_restart(aws: CodePipeline, tmp_path: Path) -> None:
+    def server() -> ServerSystem:
+        return ServerSystem(tmp_path, answers={SCHEME: CodePipelineAnswers("https://gate.example.org", aws.client)})
+
+    def refuse(request: dict[str, Any]) -> dict[str, Any]:
+        raise Refused("AccessDeniedException")
+
+    put, token = aws.service.operations["PutApprovalResult"], aws.ask(1)
+    aws.service.operations["PutApprovalResult"] = refuse
+    with server() as gate:
+        image = gate.foreign("restarted", Found({"CRITICAL": 1}))
+        gate.scan_may_end[image].set()
+        with cloud(gate, approvals.queued, ACCOUNT) as there:
+            there.put(message(token, custom(image)))
+            until(lambda: aws.service.calls)
+            until(lambda: not there.left())
+    assert aws.approvals.answered == {}
+    aws.service.operations["PutApprovalResult"] = put
+    with server():
+        until(lambda: aws.approvals.answered == {token: "Rejected"})
+
+
 def test_the_image_may_be_known_by_its_push_and_the_policy_be_named(gate: ServerSystem, aws: CodePipeline) -> None:
     image = gate.foreign("known", Found({"CRITICAL": 1}))
     gate.scan_may_end[image].set()
