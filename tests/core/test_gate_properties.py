@@ -6,11 +6,22 @@ from itertools import combinations, product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core.gating import CHECKED, inventory, judge, package, policy
+from tests.core.gating import CHECKED, COVERED, ECOSYSTEMS, inventory, judge, package, policy
 
 from dockgate.core import canonical
-from dockgate.core.match import with_versions
-from dockgate.core.model import Advisory, Coverage, Finding, Inventory, Package, Range, Rating, Severity, Unread
+from dockgate.core.match import Matcher, with_versions
+from dockgate.core.model import (
+    Advisory,
+    Coverage,
+    Finding,
+    Inventory,
+    Package,
+    Range,
+    Rating,
+    Severity,
+    Slice,
+    Unread,
+)
 from dockgate.core.verdict import Judgement, Policy, Status
 
 NAMES = ("a", "b", "c")
@@ -130,21 +141,25 @@ def by_rule(judgement: Judgement) -> set[tuple[str, str, str]]:
 
 
 def every_way(judged: Inventory, known: list[Advisory], most: int) -> Iterator[dict[str, str]]:
-    """All ways to bring at most so many packages to versions that an advisory names as fixed."""
-    fixed = {
-        one.purl: sorted({version for row in known if row.name == one.name for version in _fixes(row, one.version)})
-        for one in judged.packages
-    }
+    """All ways to bring at most so many packages to versions that their findings name as fixed, at the version that is
+    installed or at one of these."""
+    matcher = Matcher(Slice(tuple(known), COVERED), ECOSYSTEMS)
+    fixed = {one.purl: sorted(_fixes(one, matcher)) for one in judged.packages}
     for count in range(most + 1):
         for chosen in combinations(fixed, count):
             for versions in product(*(fixed[purl] for purl in chosen)):
                 yield dict(zip(chosen, versions, strict=True))
 
 
-def _fixes(row: Advisory, above: str) -> list[str]:
-    """None for a version of which nobody can say what is above it."""
-    named = [version for span in row.ranges for kind, version in span.events if kind == "fixed"]
-    return [version for version in named if above in VERSIONS and VERSIONS.index(version) > VERSIONS.index(above)]
+def _fixes(one: Package, matcher: Matcher) -> set[str]:
+    found: set[str] = set()
+    waiting = [one]
+    while waiting:
+        held = waiting.pop()
+        named = {finding.fixed for finding in matcher.match((held,)).findings if finding.fixed} - found
+        found |= named
+        waiting += [replace(one, version=version, source_version=version) for version in named]
+    return found
 
 
 @given(inventories(), advisories(), policies)

@@ -3,7 +3,19 @@
 from dataclasses import replace
 
 import pytest
-from tests.core.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, judge, limits, package
+from tests.core.gating import (
+    COVERED,
+    ECOSYSTEMS,
+    IMAGE,
+    NOW,
+    RULES,
+    advisory,
+    inventory,
+    judge,
+    limits,
+    package,
+    policy,
+)
 
 from dockgate.core import gate
 from dockgate.core.match import match
@@ -183,3 +195,43 @@ def test_many_packages_each_of_whose_versions_has_a_fault_of_its_own_are_all_rai
         known.append(advisory(f"CVE-2024-2{name}", name, LOW, introduced="1.1.0", fixed=""))
     found = remedy(inventory(*map(package, names)), known, limits(HIGH=0, LOW=20))
     assert (raised(found), found.turns, found.smallest) == (dict.fromkeys(names, "1.1.0"), True, False)
+
+
+def test_what_names_no_fix_itself_may_be_gone_where_another_finding_is_mended() -> None:
+    ends = Advisory(
+        "CVE-2024-1",
+        "npm",
+        "a",
+        (Range("SEMVER", (("introduced", "0"), ("last_affected", "1.0.0"))),),
+        ratings=(Rating("advisory", HIGH),),
+    )
+    found = remedy(inventory(package("a")), [ends, advisory("CVE-2024-2", "a", LOW)], limits(HIGH=0))
+    assert (raised(found), found.turns, found.smallest) == ({"a": "2.0.0"}, True, True)
+    assert remedy(inventory(package("a")), [ends], limits(HIGH=0)).obstacles[0].id == "CVE-2024-1"
+
+
+def test_a_breach_that_names_no_finding_is_turned_by_upgrades_where_it_hangs_on_findings() -> None:
+    when = "findings.filter(f, f.severity == 'HIGH').size() > 1"
+    known = [advisory(f"CVE-2024-{name}", name) for name in "abb"] + [advisory("CVE-2024-9", "c", CRITICAL)]
+    under = policy(expression={"when": when, "message": "Too many"}, max_findings={"CRITICAL": 0})
+    held = inventory(*map(package, "abc"))
+    found = remedy(held, [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), *known[3:]], under)
+    assert (found.turns, found.smallest, len(found.upgrades)) == (True, True, 2)
+    assert raised(found)["c"] == "2.0.0"
+    rooted = replace(held, user="root")
+    stuck = remedy(rooted, known, policy(runs_as_root={}))
+    assert (stuck.upgrades, stuck.turns) == ((), False)
+
+
+def test_a_waiver_of_a_version_is_of_no_other_that_the_package_is_raised_to() -> None:
+    known = [advisory("CVE-2024-1", "a", fixed="1.5.0"), advisory("CVE-2024-2", "a", fixed="2.0.0")]
+    waiver = Waiver("w1", "ana", "reason", "CVE-2024-2", package="pkg:npm/a@1.0.0", until="2026-12-01")
+    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", (inventory(package("a")),), Slice(tuple(known), COVERED))
+    (judgement,) = gate.judge(replace(case, waivers=Waivers((waiver,))), ECOSYSTEMS, RULES).judgements
+    assert raised(judgement.remedy) == {"a": "2.0.0"}
+
+
+def test_a_rule_that_tells_of_the_worst_alone_is_kept_in_all() -> None:
+    known = [advisory("CVE-2024-1", "a", CRITICAL), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c", LOW)]
+    found = remedy(inventory(*map(package, "abc")), known, policy(reference_2022={}))
+    assert (raised(found), found.turns, found.smallest) == ({"a": "2.0.0", "b": "2.0.0"}, True, True)

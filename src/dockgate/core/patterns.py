@@ -47,8 +47,11 @@ def names_package(pattern: str, package: Package) -> bool:
 
 
 def identities(package: Package) -> tuple[tuple[str, str], ...]:
-    """Path and version of the package, and those of its source where that is another."""
-    own = split(package.purl)
+    """Path and version of the package, and those of its source where that is another. One that is looked at as if it
+    were raised (`match.with_versions`) has the version that it is raised to, and its old purl."""
+    path, version = split(package.purl)
+    raised = package.version != version and not package.version.endswith(f":{version}")  # rpm's epoch is a qualifier
+    own = path, package.version if raised and version else version
     kind, _, rest = own[0].partition("/")
     if kind not in _DISTRIBUTIONS or (package.source_name, package.source_version) == (package.name, package.version):
         return (own,)

@@ -64,13 +64,12 @@ class Candidate:
 
 
 def candidates(inventory: Inventory, breaches: Iterable[Breach], matching: Matching) -> list[Candidate]:
-    """The packages with a finding that counts in a breach and has a fix, those that clear most first; of equals those
-    of the image's own layers, by name."""
+    """The packages with a finding that counts in a breach, and of which some finding has a fix, those that clear most
+    first; of equals those of the image's own layers, by name."""
     breaking: dict[str, list[Finding]] = {}
     for breach in breaches:
         for finding in breach.findings:
-            if finding.fixed:
-                breaking.setdefault(finding.package.purl, []).append(finding)
+            breaking.setdefault(finding.package.purl, []).append(finding)
     places: dict[str, list[Package]] = {purl: [] for purl in breaking}
     for package in inventory.packages:
         if package.purl in places:
@@ -81,13 +80,16 @@ def candidates(inventory: Inventory, breaches: Iterable[Breach], matching: Match
         if targets:
             base = all(inventory.in_base(package) for package in places[purl])
             found.append(Candidate(purl, tuple(places[purl]), base, targets, _choices(targets)))
-    return sorted(found, key=lambda one: (-len(breaking[one.purl]), one.base, one.places[0].name, one.purl))
+    clears = {purl: sum(bool(finding.fixed) for finding in findings) for purl, findings in breaking.items()}
+    return sorted(found, key=lambda one: (-clears[one.purl], one.base, one.places[0].name, one.purl))
 
 
 def _targets(places: Sequence[Package], fixed: set[str], matching: Matching) -> tuple[Target, ...]:
-    """The fixed versions, and those that mend what a fixed version brings with it; none where they have no order."""
+    """The fixed versions, and those that mend what a fixed version brings with it; none where they have no order.
+
+    `fixed` has "" for what has no fix: it may be gone all the same where others are mended."""
     before, doubts = _suffered(places, None, matching)
-    ordered = _ordered(places[0].ecosystem, fixed, matching)
+    ordered = _ordered(places[0].ecosystem, fixed - {""} | (_fixes(before) if "" in fixed else set()), matching)
     if len(ordered) > MOST_TARGETS:
         ordered = [ordered[len(ordered) * step // MOST_TARGETS] for step in range(MOST_TARGETS - 1)] + ordered[-1:]
     found: dict[str, Target] = {}
@@ -100,11 +102,13 @@ def _targets(places: Sequence[Package], fixed: set[str], matching: Matching) -> 
         clean = then == doubts and all(before.get(key) == finding for key, finding in rest.items())
         cleared = frozenset(identity for path, identity in before if (path, identity) not in rest)
         found[version] = Target(version, cleared, rest, clean)
-        waiting += sorted(
-            {one.fixed for key, one in rest.items() if before.get(key) != one and one.fixed} - found.keys(),
-            reverse=True,
-        )
+        come = {one.fixed for key, one in rest.items() if before.get(key) != one}
+        waiting += sorted((come | (_fixes(rest) if "" in come else set())) - {"", *found}, reverse=True)
     return tuple(found[version] for version in _ordered(places[0].ecosystem, set(found), matching))
+
+
+def _fixes(suffered: Suffered) -> set[str]:
+    return {finding.fixed for finding in suffered.values() if finding.fixed}
 
 
 def _suffered(

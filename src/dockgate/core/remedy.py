@@ -49,14 +49,16 @@ def find_remedy(
     if before.status is Status.APPROVED:
         return Remedy()
     trials = _Trials(inventory, say, before)
-    found = candidates(inventory, before.breaches, matching)
-    solved = _solve(trials, found)
-    if not solved.turns and before.undetermined:
-        # What cannot be said may hang on findings that break nothing for sure.
-        more = candidates(inventory, (*before.breaches, Breach("", "", before.findings)), matching)
-        wider = _solve(trials, more) if len(more) > len(found) else solved
-        if wider.turns or len(wider.residue) < len(solved.residue):
-            found, solved = more, wider
+    search = _searched(trials, before.breaches, matching)
+    wider = None
+    if before.undetermined or not all(one.findings for one in before.breaches):
+        # What cannot be said, or names no finding, may hang on findings that break nothing for sure.
+        wider = _searched(trials, (*before.breaches, Breach("", "", before.findings)), matching)
+    if wider and wider.turns and (not search.turns or len(wider.fewest.chosen) < len(search.fewest.chosen)):
+        search = wider
+    elif wider and not search.turns and before.undetermined:
+        search = min(search, wider, key=lambda one: one.least)
+    solved, found = search.solved, search.found
     versions = {one.purl: target.version for one, target in solved.chosen.items()}
     after = trials.say(versions)
     upgrades = _upgrades(before, after, solved.chosen)
@@ -70,46 +72,85 @@ def find_remedy(
     )
 
 
+def _searched(trials: "_Trials", breaches: Sequence[Breach], matching: Matching) -> "_Search":
+    """Among the packages that break something, and those that do so once these are raised: a rule may tell of the worst
+    alone, and a waiver may be of the installed version alone."""
+    known = list(breaches)
+    while True:
+        search = _Search(trials, candidates(trials.inventory, known, matching))
+        if search.turns:
+            return search
+        told = {_fix(finding) for breach in known for finding in breach.findings}
+        come = [one for one in search.best.all_raised.breaches if not told.issuperset(map(_fix, one.findings))]
+        if not come:
+            return search
+        known += come
+
+
+def _fix(finding: Finding) -> tuple[str, str, str]:
+    return finding.package.purl, finding.id, finding.fixed
+
+
 @dataclass(frozen=True, slots=True)
 class _Solved:
-    """Which candidates are raised, and to what. `residue` is what stays broken."""
+    """Which candidates are raised, and to what."""
 
     chosen: Mapping[Candidate, Target]
     turns: bool
     smallest: bool
-    residue: frozenset[tuple[str, ...]]
 
 
-def _solve(trials: "_Trials", found: Sequence[Candidate]) -> _Solved:
-    plain = [one for one in found if one.plain]
-    several, whole = _few([one for one in found if not one.plain])
-    # Of more than can be gone through, only the best version is looked at, and each set is judged.
-    beyond = [one.at_best() for one in found if not one.plain and one not in several]
-    starts = [_Start(trials, [*plain, *beyond], start, simple=not beyond) for start in _starts(several)]
-    turning = [start for start in starts if start.turns]
-    if not turning:
-        best = min(starts, key=lambda start: start.rank)
-        return _Solved(best.clearing(), turns=False, smallest=False, residue=_residue(best.all_raised))
-    solutions: list[tuple[Mapping[Candidate, Target], bool]] = []
-    for start in turning:
-        if not solutions or len(start.chosen) < min(len(chosen) for chosen, _ in solutions):
-            solutions.append(start.smallest())
-    chosen, _ = min(solutions, key=lambda solution: len(solution[0]))
-    exact = whole and all(each for _, each in solutions)
-    return _Solved(chosen, turns=True, smallest=exact, residue=frozenset())
+class _Search:
+    """What can be had by raising these candidates."""
+
+    def __init__(self, trials: "_Trials", found: Sequence[Candidate]) -> None:
+        self.found = found
+        plain = [one for one in found if one.plain]
+        several, self._whole = _few([one for one in found if not one.plain])
+        # Of more than can be gone through, only the best version is looked at, and each set is judged.
+        beyond = [one.at_best() for one in found if not one.plain and one not in several]
+        self._starts = [_Start(trials, [*plain, *beyond], start, simple=not beyond) for start in _starts(several)]
+
+    @cached_property
+    def turns(self) -> bool:
+        return any(start.turns for start in self._starts)
+
+    @cached_property
+    def best(self) -> "_Start":
+        """The start that leaves the least broken."""
+        return min(self._starts, key=lambda start: start.rank)
+
+    @property
+    def least(self) -> int:
+        """How much stays broken when all is raised."""
+        return self.best.rank[0]
+
+    @property
+    def solved(self) -> _Solved:
+        """The fewest upgrades that turn the verdict; where none do, those that clear what can be cleared."""
+        return self.fewest if self.turns else _Solved(self.best.clearing(), turns=False, smallest=False)
+
+    @cached_property
+    def fewest(self) -> _Solved:
+        solutions: list[tuple[Mapping[Candidate, Target], bool]] = []
+        for start in (start for start in self._starts if start.turns):
+            if not solutions or len(start.chosen) < min(len(chosen) for chosen, _ in solutions):
+                solutions.append(start.smallest())
+        chosen, _ = min(solutions, key=lambda solution: len(solution[0]))
+        return _Solved(chosen, turns=True, smallest=self._whole and all(each for _, each in solutions))
 
 
 class _Trials:
     """The inventory judged with some packages raised, each way once."""
 
     def __init__(self, inventory: Inventory, say: Callable[[Inventory], Said], before: Said) -> None:
-        self._inventory, self._say = inventory, say
+        self.inventory, self._say = inventory, say
         self._said: dict[frozenset[tuple[str, str]], Said] = {frozenset(): before}
 
     def say(self, versions: Versions) -> Said:
         key = frozenset(versions.items())
         if key not in self._said:
-            self._said[key] = self._say(with_versions(self._inventory, versions))
+            self._said[key] = self._say(with_versions(self.inventory, versions))
         return self._said[key]
 
 
