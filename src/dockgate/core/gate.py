@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from dockgate.core import baselines, canonical, waivers
+from dockgate.core import baselines, canonical, catalogues, waivers
 from dockgate.core.commands import commands
 from dockgate.core.errors import DefinitionError
 from dockgate.core.match import Matcher
@@ -158,7 +158,10 @@ class _Part:
         case = self.case
         matches = self.matcher.match(inventory.packages)
         applied = waivers.apply(matches, case.waivers, case.policy, inventory, case.image, case.now)
-        facts = Facts(inventory, applied.matches, self.coverage, case.now, self.matcher.compare, self.known)
+        evidence = [one.settings for one in held if one.rule.name == catalogues.EVIDENCE_RULE]
+        coverage = catalogues.believed(self.coverage, evidence, case.now)
+        facts = Facts(inventory, applied.matches, coverage, case.now, self.matcher.compare, self.known)
+        facts = replace(facts, catalogues=_catalogues(held))
         if self.reported is not None:
             other = self.reported
             facts = replace(facts, reported=True, source=other.source, at=other.at)
@@ -207,6 +210,13 @@ class Said:
         if self.breaches:
             return Status.REJECTED
         return Status.UNDETERMINED if self.undetermined else Status.APPROVED
+
+
+def _catalogues(held: Sequence[Held]) -> tuple[str, ...]:
+    """Those that the rules look at, of which a breach rejects."""
+    rejecting = [one for one in held if one.action is RuleAction.REJECT]
+    fields = (field for one in rejecting for field in one.rule.looks_at)
+    return catalogues.looked_at(fields, (str(one.settings.get("when", "")) for one in rejecting))
 
 
 def _asked(held: Held, facts: Facts) -> Iterator[Breach | Undetermined | Aside]:

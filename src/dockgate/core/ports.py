@@ -253,7 +253,8 @@ class Facts:
     `matches` are without what is waived. `compare` orders versions: see `Matching.compare`. `known` are the findings
     that each baseline ("running", "approved") has; one that there is not has no entry, and then everything is new.
     `reported`: another scanner's findings are judged, which say nothing of the image's config, distribution or feeds;
-    then `source`, `at`, `unnamed` and `untold` are as in `verdict.Reported`.
+    then `source`, `at`, `unnamed` and `untold` are as in `verdict.Reported`. `catalogues` are those ("epss", "kev")
+    that the policy's rules look at; one that is too old is not `complete` in the coverage.
     """
 
     inventory: Inventory
@@ -267,6 +268,7 @@ class Facts:
     at: str = ""
     unnamed: Mapping[str, int] = field(default_factory=dict)
     untold: tuple[str, ...] = ()
+    catalogues: tuple[str, ...] = ()
 
 
 class Rule(Protocol):

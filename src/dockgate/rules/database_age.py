@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.core.errors import DefinitionError
-from dockgate.core.model import Undetermined
+from dockgate.core.model import CATALOGUES, Undetermined
 from dockgate.core.ports import Facts, Rule
 from dockgate.core.times import moment
 from dockgate.rules._settings import known, number
@@ -15,8 +15,9 @@ _MOST_HOURS = 876_000
 
 
 class DatabaseAge:
-    """Settings: `hours`, since the last successful check of each feed that the image's verdict rests on. An older one
-    says too little: it is undetermined, as in `evidence`, which has whole days for it."""
+    """Settings: `hours`, since the last successful check of each feed that the image's verdict rests on: those of its
+    packages, and the catalogues that other rules look at. An older one says too little: it is undetermined, as in
+    `evidence`, which has whole days for it."""
 
     name = "database_age"
     always: Mapping[str, object] | None = None
@@ -37,11 +38,15 @@ class DatabaseAge:
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Undetermined]:
         hours = float(str(settings["hours"]))
-        checked = {coverage.ecosystem: coverage.checked_at for coverage in facts.coverage}
+        rests_on = (one for one in facts.coverage if one.ecosystem not in CATALOGUES)
+        told = {one.ecosystem: one.checked_at for one in facts.coverage}
+        checked = {one.ecosystem: one.checked_at for one in rests_on}
         if facts.reported:
             checked = {facts.source: facts.at}
         elif not checked:
             yield Undetermined("database", "No advisory feed was consulted, so its age is not known.")
+        else:
+            checked |= {name: told.get(name, "") for name in facts.catalogues}
         for feed, text in sorted(checked.items()):
             then = moment(text)
             age = datetime.fromisoformat(facts.now) - then if then else None

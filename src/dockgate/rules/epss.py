@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dockgate.core.catalogues import whole
 from dockgate.core.errors import DefinitionError
 from dockgate.core.model import Finding, Undetermined
 from dockgate.core.ports import Facts, Rule
@@ -10,13 +11,14 @@ from dockgate.core.verdict import Breach
 from dockgate.rules import _limit
 from dockgate.rules._settings import UNSCORED, known, number, one_of
 
+_FEED = "epss"
 _BOUNDS = {"score": "EPSS {:g}", "percentile": "EPSS percentile {:g}"}
 
 
 class Epss:
     """Settings: a finding counts that reaches `score` (the probability) or `percentile` (its rank among all), each 0 to
-    1, either or both given; `max` (0) of them are allowed; `unscored` findings are "undetermined" (the default), or to
-    "count" or "ignore"; and the selection."""
+    1, either or both given; `max` (0) of them are allowed; `unscored` findings, and those with less whose score is too
+    old, are "undetermined" (the default), or to "count" or "ignore"; and the selection."""
 
     name = "epss"
     always: Mapping[str, object] | None = None
@@ -45,11 +47,13 @@ class Epss:
         bounds = {key: float(str(settings[key])) for key in _BOUNDS if key in settings}
         unscored = {"undetermined": None, "count": True, "ignore": False}[str(settings["unscored"])]
 
+        told = facts.reported or whole(facts.coverage, _FEED)
+
         def reaches(finding: Finding) -> bool | None:
             said = {"score": finding.epss, "percentile": finding.percentile}
             if any(said[key] >= least and said[key] >= 0 for key, least in bounds.items()):
                 return True
-            return unscored if any(said[key] < 0 for key in bounds) else False
+            return unscored if not told or any(said[key] < 0 for key in bounds) else False
 
         what = " or ".join(_BOUNDS[key].format(least) for key, least in bounds.items())
         yield from _limit.judge(self.name, facts, settings, reaches, "finding", f"of {what} or more")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from dockgate.core.catalogues import whole
 from dockgate.core.errors import DefinitionError
 from dockgate.core.model import FIX_NOT_TOLD, Finding, Package, Severity, Undetermined
 from dockgate.core.ports import Facts, Rule, known_as
@@ -93,18 +94,18 @@ def _findings(facts: Facts, text: str) -> list[Any]:
 
 
 def _finding(finding: Finding, facts: Facts, text: str) -> Any:
-    """What another scanner does not tell is null; so is whether something is exploited, without the catalogue, and a
-    severity that nobody gave, unless the expression speaks of UNTRIAGED itself."""
+    """What another scanner does not tell is null; so is whether something is exploited, or how likely, without the
+    catalogue, and a severity that nobody gave, unless the expression speaks of UNTRIAGED itself."""
     rated = finding.severity is not Severity.UNTRIAGED or Severity.UNTRIAGED.value in text
-    catalogue = facts.reported or any(one.ecosystem == "kev" and one.complete for one in facts.coverage)
+    catalogue, scores = (facts.reported or whole(facts.coverage, name) for name in ("kev", "epss"))
     told = {
         "score": finding.rating.score if finding.rating.score >= 0 else None,
         "severity": finding.severity.value if rated else None,
         "fixed": finding.fixed if finding.fixed or finding.note != FIX_NOT_TOLD else None,
         "exploited": True if finding.exploited else False if catalogue else None,
         "due": finding.due or None,
-        "epss": finding.epss if finding.epss >= 0 else None,
-        "percentile": finding.percentile if finding.percentile >= 0 else None,
+        "epss": finding.epss if scores and finding.epss >= 0 else None,
+        "percentile": finding.percentile if scores and finding.percentile >= 0 else None,
         "published": finding.published or None,
         "fixed_at": finding.fixed_at or None,
         **{name: known_as(finding) in facts.known[name] if name in facts.known else None for name in _BASELINES},
