@@ -10,7 +10,17 @@ from tests.core.test_gate_properties import advisories, coverage, inventories, p
 
 from dockgate.core import gate, patterns, waivers
 from dockgate.core.errors import UsageError
-from dockgate.core.model import Advisory, Coverage, Inventory, Slice
+from dockgate.core.model import (
+    FIX_NOT_TOLD,
+    Advisory,
+    Coverage,
+    Finding,
+    Inventory,
+    Matches,
+    Rating,
+    Severity,
+    Slice,
+)
 from dockgate.core.policy import baselines, fingerprint, of_rules, vex_authors
 from dockgate.core.verdict import Breach, Case, Policy, Statement, Status, VexStatus, Waiver, Waivers
 
@@ -173,3 +183,13 @@ def test_a_waiver_of_the_index_holds_for_each_of_its_platforms() -> None:
         waiver = replace(FINE, image=image)
         verdict = gate.judge(replace(case, waivers=Waivers((waiver,))), ECOSYSTEMS, RULES)
         assert [one.status for one in verdict.judgements] == expected
+
+
+def test_where_no_fix_is_told_one_may_exist() -> None:
+    rating = Rating("advisory", Severity.HIGH)
+    found = Finding("CVE-2024-1", (), package("a"), Severity.HIGH, rating, "", note=FIX_NOT_TOLD)
+    held = inventory(package("a"))
+    for one, accepted in ((found, False), (replace(found, note=""), True)):
+        given_ = Waivers((replace(FINE, until="", until_fixed=True),))
+        applied = waivers.apply(Matches((one,), ()), given_, limits(HIGH=0), held, IMAGE, NOW)
+        assert bool(applied.waived) is accepted
