@@ -13,8 +13,9 @@ from typing import Any
 from dockgate.core.errors import DefinitionError
 from dockgate.rules import _cel_bounds, _cel_growth, _cel_null
 
-_TEXT, _WHOLE, _TRUTH, _NUMBER = "string", "int64", "bool", "double"
+_TEXT, _TRUTH = "string", "bool"
 _TEXTS, _MAYBE_TEXT, _MAYBE_NUMBER, _MAYBE_TRUTH = "strings", "StringValue", "DoubleValue", "BoolValue"
+_MAYBE_WHOLE = "Int64Value"
 
 TYPES: Mapping[str, Mapping[str, str]] = {
     "Package": {
@@ -54,8 +55,8 @@ TYPES: Mapping[str, Mapping[str, str]] = {
         "base": _MAYBE_TEXT,
         "created": _MAYBE_TEXT,
         "user": _MAYBE_TEXT,
-        "layers": _WHOLE,
-        "unread": _WHOLE,
+        "layers": _MAYBE_WHOLE,
+        "unread": _MAYBE_WHOLE,
     },
 }
 """Message -> its fields and their types; a type that ends in "Value" may be null."""
@@ -139,7 +140,7 @@ def _pool() -> Any:
         name="dockgate/policy.proto", package="dockgate", syntax="proto3", dependency=[wrappers_pb2.DESCRIPTOR.name]
     )
     kinds = descriptor_pb2.FieldDescriptorProto
-    scalars = {_TEXT: kinds.TYPE_STRING, _WHOLE: kinds.TYPE_INT64, _TRUTH: kinds.TYPE_BOOL, _NUMBER: kinds.TYPE_DOUBLE}
+    scalars = {_TEXT: kinds.TYPE_STRING, _TRUTH: kinds.TYPE_BOOL}
     for name, fields in TYPES.items():
         made = file.message_type.add(name=name)
         for number, (field, kind) in enumerate(fields.items(), 1):

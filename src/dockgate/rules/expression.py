@@ -160,8 +160,8 @@ def _image(facts: Facts, _: str) -> Any:
             "base": inventory.base or None,
             "created": inventory.created or None,
             "user": inventory.user if configured else None,
-            "layers": len(inventory.layers),
-            "unread": len(inventory.unread),
+            "layers": len(inventory.layers) if configured else None,
+            "unread": None if facts.reported else len(inventory.unread),
         },
     )
 
