@@ -18,7 +18,8 @@ class EndOfLife:
     """Settings: `within_days` (0) breaks the rule so long before the end; `unknown` says what follows where no
     end is known: "undetermined" (the default) or "allow".
 
-    The end is what os-release says (SUPPORT_END), else what `_end_of_life` knows; it is the last day with support."""
+    The end is what os-release says (SUPPORT_END) or what `_end_of_life` knows, the earlier of the two: the image's own
+    word makes it no younger. It is the last day with support."""
 
     name = "end_of_life"
     always: Mapping[str, object] | None = None
@@ -47,11 +48,13 @@ class EndOfLife:
             reason = f"{facts.source} does not tell the distribution, so it is not known until when it is supported."
         elif distribution:
             name = distribution.name or f"{distribution.id} {distribution.version}".strip()
-            text = distribution.support_end or _end_of_life.of(distribution.id, distribution.version)
-            if end := moment(text):
-                last = end + timedelta(days=1 - int(str(settings["within_days"])))
-                if datetime.fromisoformat(facts.now) >= last:
-                    over = datetime.fromisoformat(facts.now) >= end + timedelta(days=1)
+            told = distribution.support_end, _end_of_life.of(distribution.id, distribution.version)
+            ends = [(end, text) for text in told if (end := moment(text))]
+            if ends:
+                end, text = min(ends)
+                past = datetime.fromisoformat(facts.now) - end
+                if past >= timedelta(days=1 - int(str(settings["within_days"]))):
+                    over = past >= timedelta(days=1)
                     yield Breach(self.name, f"{name} {'reached' if over else 'reaches'} its end of life on {text}")
                 return
             reason = f"It is not known until when {name} is supported."
