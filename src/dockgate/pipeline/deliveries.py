@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class Deliveries:
-    """`wake` says that something may be due; `work` is a thread's, until `close`."""
+    """`wake` says that something may be due."""
 
     def __init__(self, parts: Parts, effects: Effects, pause_seconds: float) -> None:
         self._parts = parts
@@ -37,6 +37,10 @@ class Deliveries:
         self._under_way: dict[str, str] = {}
         self._read_at = 0.0
         self._senders = ThreadPoolExecutor(ABREAST, "callback")
+        self._thread = threading.Thread(target=self._work, name="callbacks", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
 
     def wake(self) -> None:
         self._news.set()
@@ -46,8 +50,10 @@ class Deliveries:
         self._closing = True
         self._news.set()
         self._senders.shutdown(wait=False, cancel_futures=True)
+        if self._thread.is_alive():
+            self._thread.join(timeout=self._pause_seconds)
 
-    def work(self) -> None:
+    def _work(self) -> None:
         while not self._closing:
             self._news.clear()
             try:

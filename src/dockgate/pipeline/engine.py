@@ -3,9 +3,7 @@ ever."""
 
 import hmac
 import logging
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +29,7 @@ from dockgate.pipeline.effects import Effects, Observer, Step, unobserved
 from dockgate.pipeline.flows import Flows
 from dockgate.pipeline.parts import Parts
 from dockgate.pipeline.scans import ABREAST
+from dockgate.pipeline.sweeping import Sweeper
 from dockgate.pipeline.telling import tell_due
 from dockgate.pipeline.trying import Trying
 
@@ -66,15 +65,13 @@ class Engine:
         self._flows = Flows(parts, self._effects, folder, executor, scans_abreast, pending_seconds)
         self.trying = Trying(parts, self._flows.judging)
         self._accepting = Accepting(parts)
-        self._sweep_seconds = sweep_seconds
         self._deliveries = Deliveries(parts, self._effects, sweep_seconds)
         self.bell = Bell()
         self._store.approvals.watch(self._settled)
-        self._closing = threading.Event()
         # A service that does not become healthy takes its time: nobody else's wait may hang on it.
-        self._sweepers = [
-            threading.Thread(target=self._repeat, args=(sweeps,), name="sweep", daemon=True)
-            for sweeps in (
+        self._sweeper = Sweeper(
+            sweep_seconds,
+            [
                 [
                     ("repositories", 1, self._sweep_repositories),
                     ("events", 1, self._sweep_events),
@@ -91,9 +88,8 @@ class Engine:
                     [(f"notices to {one.name}", 1, partial(tell_due, parts, self._effects, one))]
                     for one in parts.notifiers
                 ),
-            )
-        ]
-        self._sweepers.append(threading.Thread(target=self._deliveries.work, name="callbacks", daemon=True))
+            ],
+        )
         self._renewed: dict[str, str] = {}
         self._registry_asked = False
         self._unseen: set[str] = set()
@@ -102,20 +98,17 @@ class Engine:
         """Takes up what a crash left: dbos its workflows, the sweep whatever had been written but not started."""
         DBOS.launch()
         self._unseen = set(self._store.repositories.names())
-        for sweeper in self._sweepers:
-            sweeper.start()
+        self._sweeper.start()
+        self._deliveries.start()
 
     def close(self) -> None:
         """Stops taking up work, and gives what runs a moment; what does not end in it goes on at the next launch. Does
         no harm to an engine that was not launched."""
-        self._closing.set()
+        self._sweeper.tell_to_end()
         self._deliveries.close()
         self._flows.scans.close()
         self.bell.ring_all()
-        end = time.monotonic() + self._sweep_seconds * 2 + 1
-        for sweeper in self._sweepers:
-            if sweeper.is_alive():
-                sweeper.join(timeout=max(0, end - time.monotonic()))
+        self._sweeper.close()
         DBOS.destroy(workflow_completion_timeout_sec=5)
 
     def _settled(self, approval_ids: Sequence[str]) -> None:
@@ -308,19 +301,6 @@ class Engine:
         self._effects.run(Step.ACCEPT, self._accepting.look, repository, image)
 
     # --- the sweep -----------------------------------------------------------------------------------------------
-
-    def _repeat(self, sweeps: Sequence[tuple[str, int, Callable[[], None]]]) -> None:
-        """Each (name, every how many turns, what), until we are closed. What fails is tried again at its next turn."""
-        turn = 0
-        while not self._closing.is_set():
-            for name, every, sweep in sweeps:
-                if turn % every == 0:
-                    try:
-                        sweep()
-                    except Exception as error:
-                        _log.warning("sweeping %s failed, and is tried again: %s", name, error, exc_info=error)
-            turn += 1
-            self._closing.wait(self._sweep_seconds)
 
     def _sweep_repositories(self) -> None:
         """Pushes that came in while we died. Each repository once; a damaged one holds up no other."""
