@@ -5,8 +5,12 @@ time, and, started again, after it; several steps are gone through in one life, 
 registry and containers are compared with those of a server that was left alone.
 """
 
+import fcntl
+import json
+import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +22,8 @@ from dockgate.pipeline.effects import Step
 
 pytestmark = pytest.mark.real
 
-AT_ONCE = 6
-"""steps that the server is killed around in one story"""
+AT_ONCE = 8
+"""steps at most that the server is killed around in one story"""
 
 
 @dataclass(frozen=True)
@@ -32,17 +36,23 @@ class Undisturbed:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Mortal], None]], Undisturbed]:
-    """Each story once."""
-    played: dict[str, Undisturbed] = {}
+    """Each story once, whichever of pytest's processes asks."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
     def of(story: Callable[[Mortal], None]) -> Undisturbed:
-        if story.__name__ not in played:
+        with (shared / f"{story.__name__}.json").open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            if told := file.read():
+                return Undisturbed(**json.loads(told))
             folder = tmp_path_factory.mktemp(story.__name__)
             picture, deaths = play(folder, story, [])
             assert deaths == 0
             order = [line.removeprefix("before ") for line in (folder / "steps").read_text().splitlines()]
-            played[story.__name__] = Undisturbed(picture, list(dict.fromkeys(order)))
-        return played[story.__name__]
+            found = Undisturbed(picture, list(dict.fromkeys(order)))
+            file.write(json.dumps(asdict(found)).encode())
+            return found
 
     return of
 
@@ -52,8 +62,9 @@ def _batches() -> Iterator[tuple[Callable[[Mortal], None], tuple[Step, ...]]]:
     others = {side_story: SIDE, accepted_story: ACCEPTED, voted_story: VOTED}
     theirs = {step for steps in others.values() for step in steps}
     for story, steps in {main_story: tuple(step for step in Step if step not in theirs), **others}.items():
-        for start in range(0, len(steps), AT_ONCE):
-            yield story, steps[start : start + AT_ONCE]
+        size = ceil(len(steps) / ceil(len(steps) / AT_ONCE))
+        for start in range(0, len(steps), size):
+            yield story, steps[start : start + size]
 
 
 BATCHES = tuple(_batches())
