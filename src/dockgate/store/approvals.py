@@ -18,7 +18,8 @@ from dockgate.store.engine import Database, insert_new
 from dockgate.store.executions import OPEN, finish_runs
 from dockgate.store.people import need_principal
 from dockgate.store.queries import row_of, select_as
-from dockgate.store.schema import action_runs, approvals, deliveries, events, executions, scans, votes
+from dockgate.store.schema import action_runs, approvals, deliveries, events, executions, scans
+from dockgate.store.schema_people import votes
 
 BATCH = 500
 """ids in one statement"""

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from dockgate.core.people import AuditEntry
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import select_as
-from dockgate.store.schema import audit
+from dockgate.store.schema_people import audit
 
 _ENTRY = select_as(AuditEntry, audit)
 

@@ -9,7 +9,7 @@ from dockgate.core.errors import ConflictError, NotFoundError
 from dockgate.core.people import Permission, Principal, Role, Token
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import row_of, select_as
-from dockgate.store.schema import principals, tokens
+from dockgate.store.schema_people import principals, tokens
 
 _PRINCIPAL = select_as(Principal, principals)
 _TOKEN = select_as(Token, tokens)

@@ -1,4 +1,5 @@
-"""The tables. Columns have the names and meanings of the fields in `core` that they hold; "" stands for "not yet".
+"""The tables, but those of people (`schema_people`). Columns have the names and meanings of the fields in `core` that
+they hold; "" stands for "not yet".
 
 `seq` is the order in which rows came. A change here needs a revision in `migrations/versions`; a test compares the two.
 """
@@ -21,7 +22,6 @@ from sqlalchemy import (
 from dockgate.core.approvals import ApprovalState, Approvers
 from dockgate.core.deploy import TaskDefinition
 from dockgate.core.events import EventKind
-from dockgate.core.people import Permission, Role
 from dockgate.core.pipeline import Pipeline, State
 from dockgate.core.stores import ScanState
 from dockgate.core.verdict import Settings, Status, Waiver
@@ -37,25 +37,25 @@ metadata = MetaData(
 )
 
 
-def _seq() -> Column[int]:
+def seq() -> Column[int]:
     return Column("seq", Integer, primary_key=True)
 
 
-def _words(name: str, *more: ForeignKey, primary_key: bool = False, unique: bool = False) -> Column[str]:
+def words(name: str, *more: ForeignKey, primary_key: bool = False, unique: bool = False) -> Column[str]:
     return Column(name, Words, *more, primary_key=primary_key, unique=unique, nullable=False)
 
 
-identity = Table("identity", metadata, _words("id", primary_key=True))
+identity = Table("identity", metadata, words("id", primary_key=True))
 """One row: what these tables are called among all that there ever were."""
 
-repositories = Table("repositories", metadata, _words("name", primary_key=True), _words("created_at"))
+repositories = Table("repositories", metadata, words("name", primary_key=True), words("created_at"))
 
 heads = Table(
     "heads",
     metadata,
-    _words("repository", primary_key=True),
-    _words("branch", primary_key=True),
-    _words("head"),
+    words("repository", primary_key=True),
+    words("branch", primary_key=True),
+    words("head"),
     Column("moves", Integer, nullable=False),
 )
 """What branches were last seen at, "" for a deleted one, and how often each has moved."""
@@ -63,37 +63,37 @@ heads = Table(
 events = Table(
     "events",
     metadata,
-    _seq(),
-    _words("id", unique=True),
+    seq(),
+    words("id", unique=True),
     Column("kind", Choice(EventKind), nullable=False),
     Column("detail", Json(dict[str, str]), nullable=False),
-    _words("at"),
-    _words("handled_at"),
+    words("at"),
+    words("handled_at"),
 )
 Index(None, events.c.handled_at, events.c.seq)
 
 pipelines = Table(
     "pipelines",
     metadata,
-    _words("name", primary_key=True),
+    words("name", primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("body", Json(Pipeline), nullable=False),
-    _words("created_at"),
+    words("created_at"),
 )
 
 executions = Table(
     "executions",
     metadata,
-    _words("id", primary_key=True),
-    _words("pipeline"),
+    words("id", primary_key=True),
+    words("pipeline"),
     Column("number", Integer, nullable=False),
     Column("pipeline_version", Integer, nullable=False),
     Column("state", Choice(State), nullable=False),
     Column("trigger", Json(dict[str, str]), nullable=False),
-    _words("cause"),
-    _words("reason"),
-    _words("started_at"),
-    _words("finished_at"),
+    words("cause"),
+    words("reason"),
+    words("started_at"),
+    words("finished_at"),
     UniqueConstraint("pipeline", "number"),
     UniqueConstraint("pipeline", "cause"),
     ForeignKeyConstraint(["pipeline", "pipeline_version"], [pipelines.c.name, pipelines.c.version]),
@@ -103,39 +103,39 @@ Index(None, executions.c.state)
 action_runs = Table(
     "action_runs",
     metadata,
-    _seq(),
+    seq(),
     Column("key", Key, unique=True, nullable=False),
-    _words("execution", ForeignKey(executions.c.id)),
+    words("execution", ForeignKey(executions.c.id)),
     Column("state", Choice(State), nullable=False),
-    _words("reason"),
+    words("reason"),
     Column("variables", Json(dict[str, str]), nullable=False),
-    _words("artifact"),
-    _words("started_at"),
-    _words("finished_at"),
+    words("artifact"),
+    words("started_at"),
+    words("finished_at"),
 )
 Index(None, action_runs.c.execution, action_runs.c.seq)
 
 approvals = Table(
     "approvals",
     metadata,
-    _seq(),
-    _words("id", unique=True),
-    _words("token"),
-    _words("image"),
-    _words("repository"),
-    _words("policy"),
-    _words("custom_data"),
-    _words("created_at"),
-    _words("expires_at"),
+    seq(),
+    words("id", unique=True),
+    words("token"),
+    words("image"),
+    words("repository"),
+    words("policy"),
+    words("custom_data"),
+    words("created_at"),
+    words("expires_at"),
     Column("state", Choice(ApprovalState), nullable=False),
-    _words("summary"),
-    _words("verdict"),
-    _words("decided_by"),
-    _words("settled_at"),
-    _words("reference"),
-    _words("pipeline"),
-    _words("service"),
-    _words("asked_by"),
+    words("summary"),
+    words("verdict"),
+    words("decided_by"),
+    words("settled_at"),
+    words("reference"),
+    words("pipeline"),
+    words("service"),
+    words("asked_by"),
     Column("approvers", Json(Approvers)),
     Column("committers", Json(tuple[str, ...]), nullable=False),
 )
@@ -146,17 +146,17 @@ Index(None, approvals.c.state, approvals.c.expires_at)
 deliveries = Table(
     "deliveries",
     metadata,
-    _words("id", primary_key=True),
-    _words("approval", unique=True),
-    _words("receiver"),
-    _words("url"),
-    _words("secret"),
-    _words("body"),
-    _words("since"),
+    words("id", primary_key=True),
+    words("approval", unique=True),
+    words("receiver"),
+    words("url"),
+    words("secret"),
+    words("body"),
+    words("since"),
     Column("attempts", Integer, nullable=False),
-    _words("next_at"),
-    _words("delivered_at"),
-    _words("last_error"),
+    words("next_at"),
+    words("delivered_at"),
+    words("last_error"),
 )
 """Answers by callback: the outbox, written in the transaction that settles. `next_at` is "" when nothing is due."""
 Index(None, deliveries.c.next_at)
@@ -164,17 +164,17 @@ Index(None, deliveries.c.next_at)
 notices = Table(
     "notices",
     metadata,
-    _words("key", primary_key=True),
-    _words("notifier", primary_key=True),
-    _words("kind"),
-    _words("title"),
-    _words("body"),
+    words("key", primary_key=True),
+    words("notifier", primary_key=True),
+    words("kind"),
+    words("title"),
+    words("body"),
     Column("detail", Json(dict[str, Any]), nullable=False),
-    _words("since"),
+    words("since"),
     Column("attempts", Integer, nullable=False),
-    _words("next_at"),
-    _words("told_at"),
-    _words("last_error"),
+    words("next_at"),
+    words("told_at"),
+    words("last_error"),
 )
 """What each notifier is to be told: the outbox of notices. `next_at` is "" when nothing is due."""
 Index(None, notices.c.notifier, notices.c.next_at)
@@ -183,15 +183,15 @@ Index(None, notices.c.since)
 attestations = Table(
     "attestations",
     metadata,
-    _words("verdict", primary_key=True),
-    _words("image", primary_key=True),
-    _words("repository", primary_key=True),
-    _words("policy"),
-    _words("key"),
-    _words("attested_at"),
+    words("verdict", primary_key=True),
+    words("image", primary_key=True),
+    words("repository", primary_key=True),
+    words("policy"),
+    words("key"),
+    words("attested_at"),
     Column("attempts", Integer, nullable=False),
-    _words("error"),
-    _words("next_at"),
+    words("error"),
+    words("next_at"),
 )
 Index(None, attestations.c.image)
 Index(None, attestations.c.next_at)
@@ -199,30 +199,30 @@ Index(None, attestations.c.next_at)
 pushed_images = Table(
     "pushed_images",
     metadata,
-    _words("repository", primary_key=True),
-    _words("tag", primary_key=True),
-    _words("digest", primary_key=True),
-    _words("pushed_at"),
+    words("repository", primary_key=True),
+    words("tag", primary_key=True),
+    words("digest", primary_key=True),
+    words("pushed_at"),
 )
 
 scans = Table(
     "scans",
     metadata,
-    _words("image", primary_key=True),
-    _words("repository"),
+    words("image", primary_key=True),
+    words("repository"),
     Column("state", Choice(ScanState), nullable=False),
     Column("number", Integer, nullable=False),
-    _words("reason"),
-    _words("requested_at"),
-    _words("finished_at"),
+    words("reason"),
+    words("requested_at"),
+    words("finished_at"),
 )
 Index(None, scans.c.state, scans.c.requested_at)
 
 documents = Table(
     "documents",
     metadata,
-    _words("digest", primary_key=True),
-    _words("kind"),
+    words("digest", primary_key=True),
+    words("kind"),
     Column("body", LargeBinary, nullable=False),
 )
 """Canonical bytes by their digest, deflated (RFC 1950). `kind` is the name of the dataclass that they encode."""
@@ -230,58 +230,58 @@ documents = Table(
 scan_inventories = Table(
     "scan_inventories",
     metadata,
-    _words("image", ForeignKey(scans.c.image), primary_key=True),
+    words("image", ForeignKey(scans.c.image), primary_key=True),
     Column("position", Integer, primary_key=True),
-    _words("digest", ForeignKey(documents.c.digest)),
+    words("digest", ForeignKey(documents.c.digest)),
 )
 """The documents of a scan, one per platform, in the order they were handed in."""
 
 reports = Table(
     "reports",
     metadata,
-    _words("image", primary_key=True),
-    _words("source", primary_key=True),
-    _words("platform", primary_key=True),
-    _words("by", primary_key=True),
-    _words("digest", ForeignKey(documents.c.digest)),
-    _words("made_at"),
+    words("image", primary_key=True),
+    words("source", primary_key=True),
+    words("platform", primary_key=True),
+    words("by", primary_key=True),
+    words("digest", ForeignKey(documents.c.digest)),
+    words("made_at"),
     Column("vouched", Boolean, nullable=False),
-    _words("added_at"),
+    words("added_at"),
 )
 
 verdicts = Table(
     "verdicts",
     metadata,
-    _seq(),
-    _words("cause", unique=True),
-    _words("digest", ForeignKey(documents.c.digest)),
-    _words("image"),
-    _words("policy"),
+    seq(),
+    words("cause", unique=True),
+    words("digest", ForeignKey(documents.c.digest)),
+    words("image"),
+    words("policy"),
     Column("status", Choice(Status), nullable=False),
-    _words("summary"),
-    _words("judged_at"),
+    words("summary"),
+    words("judged_at"),
 )
 Index(None, verdicts.c.image, verdicts.c.seq)
 
 policies = Table(
     "policies",
     metadata,
-    _seq(),
-    _words("name"),
+    seq(),
+    words("name"),
     Column("version", Integer, nullable=False),
-    _words("digest"),
+    words("digest"),
     Column("rules", Json(dict[str, tuple[Settings, ...]]), nullable=False),
-    _words("text"),
-    _words("changed_at"),
-    _words("changed_by"),
-    _words("comment"),
+    words("text"),
+    words("changed_at"),
+    words("changed_by"),
+    words("comment"),
     UniqueConstraint("name", "version"),
 )
 
 task_definitions = Table(
     "task_definitions",
     metadata,
-    _words("family", primary_key=True),
+    words("family", primary_key=True),
     Column("revision", Integer, primary_key=True),
     Column("cause", Words),
     Column("body", Json(TaskDefinition), nullable=False),
@@ -292,41 +292,41 @@ task_definitions = Table(
 services = Table(
     "services",
     metadata,
-    _words("name", primary_key=True),
-    _words("target"),
+    words("name", primary_key=True),
+    words("target"),
     Column("desired_count", Integer, nullable=False),
     Column("revision", Integer, nullable=False),
-    _words("at_risk"),
-    _words("at_risk_until"),
-    _words("deployed_by"),
+    words("at_risk"),
+    words("at_risk_until"),
+    words("deployed_by"),
     ForeignKeyConstraint(["name", "revision"], [task_definitions.c.family, task_definitions.c.revision]),
 )
 
 waivers = Table(
     "waivers",
     metadata,
-    _seq(),
-    _words("id", unique=True),
+    seq(),
+    words("id", unique=True),
     Column("body", Json(Waiver), nullable=False),
-    _words("until"),
-    _words("revoked_at"),
-    _words("revoked_by"),
-    _words("announced_at"),
+    words("until"),
+    words("revoked_at"),
+    words("revoked_by"),
+    words("announced_at"),
 )
 Index(None, waivers.c.revoked_at, waivers.c.until)
 
 vex_documents = Table(
     "vex_documents",
     metadata,
-    _seq(),
-    _words("document", ForeignKey(documents.c.digest)),
-    _words("image"),
-    _words("format"),
-    _words("author"),
-    _words("signer"),
-    _words("added_at"),
-    _words("removed_at"),
-    _words("removed_by"),
+    seq(),
+    words("document", ForeignKey(documents.c.digest)),
+    words("image"),
+    words("format"),
+    words("author"),
+    words("signer"),
+    words("added_at"),
+    words("removed_at"),
+    words("removed_by"),
     Column("envelopes", Json(tuple[str, ...]), nullable=False),
     Column("changes", Integer, nullable=False),
     UniqueConstraint("document", "image"),
@@ -337,63 +337,7 @@ Index(None, vex_documents.c.image, vex_documents.c.removed_at)
 vex_statements = Table(
     "vex_statements",
     metadata,
-    _words("document", ForeignKey(documents.c.digest), primary_key=True),
+    words("document", ForeignKey(documents.c.digest), primary_key=True),
     Column("body", LargeBinary, nullable=False),
 )
 """All statements of a document as canonical JSON, deflated: they are read together or not at all."""
-
-principals = Table(
-    "principals",
-    metadata,
-    _words("name", primary_key=True),
-    _words("folded", unique=True),
-    Column("roles", Json(tuple[Role, ...]), nullable=False),
-    _words("email"),
-    _words("created_at"),
-    _words("disabled_at"),
-)
-"""`folded` is the name in small letters: nobody passes for somebody else by a capital."""
-
-tokens = Table(
-    "tokens",
-    metadata,
-    _seq(),
-    _words("id", unique=True),
-    _words("principal", ForeignKey(principals.c.name)),
-    _words("digest"),
-    Column("scopes", Json(tuple[Permission, ...]), nullable=False),
-    Column("repositories", Json(tuple[str, ...]), nullable=False),
-    Column("pipelines", Json(tuple[str, ...]), nullable=False),
-    _words("created_at"),
-    _words("expires_at"),
-    _words("last_used_at"),
-    _words("revoked_at"),
-)
-Index(None, tokens.c.principal, tokens.c.seq)
-
-audit = Table(
-    "audit",
-    metadata,
-    _seq(),
-    _words("id", unique=True),
-    _words("at"),
-    _words("who"),
-    _words("token"),
-    _words("call"),
-    _words("subject"),
-    Column("status", Integer, nullable=False),
-)
-Index(None, audit.c.who, audit.c.seq)
-
-votes = Table(
-    "votes",
-    metadata,
-    _seq(),
-    _words("approval"),
-    _words("who", ForeignKey(principals.c.name)),
-    Column("yes", Boolean, nullable=False),
-    _words("reason"),
-    _words("at"),
-    UniqueConstraint("approval", "who"),
-)
-"""Kept when the approval is deleted: who approved what is on record."""
