@@ -333,6 +333,9 @@ def test_a_token_for_one_pipeline_or_repository_asks_the_gate_and_hears_why(
     assert heard.report is not None
     assert heard.report.verdict.status is Status.REJECTED
     assert heard.report.case is not None
+    people.tokens["limited"] = people.token("developer", **limits)
+    reported = people.ask("limited", "POST", f"/api/v1/images/{image}/findings", {})
+    assert (reported.status_code == 403) == ("pipelines" in limits)  # it asks about images, and says nothing of them
     other = people.server.foreign(f"other-{name}", Found())
     people.server.scan_may_end[other].set()
     body = {
@@ -343,6 +346,5 @@ def test_a_token_for_one_pipeline_or_repository_asks_the_gate_and_hears_why(
         "repository": "another.example/app",
     }
     theirs = people.post("admin", "/approvals", body)["approval"]
-    people.tokens["limited"] = people.token("developer", **limits)
     assert people.ask("limited", "GET", f"/api/v1/images/{other}").status_code == 403
     assert people.ask("limited", "GET", f"/api/v1/approvals/{theirs['id']}").status_code == 403

@@ -137,7 +137,7 @@ async def findings(
     digest: Digest, request: Request, who: Runner, server: TheServer, name: str = "findings.json", found_at: str = ""
 ) -> list[ReportRecord]:
     """Takes what another scanner found, given as the body, and answers whoever waits on the image."""
-    demand(who, digest, server)
+    _demand_place(who, digest, server)
     body = await request.body()
     return await run_in_threadpool(_report, server, who, digest, body, name, found_at)
 
@@ -197,9 +197,14 @@ def _recorded(digest: str, who: Caller, server: Server) -> cases.Recorded:
 def demand(who: Caller, image: str, server: Server) -> None:
     """A token that is for some repositories or pipelines only shows the images that lie there, and those that these
     have asked about: whoever waits is to hear why."""
-    if not who.limited:
-        return
-    asked = server.store.approvals.of(image)
-    if not any(who.reaches(pipeline=pipeline_of(one), repository=one.repository) for one in asked):
+    if who.limited:
+        asked = server.store.approvals.of(image)
+        if not any(who.reaches(pipeline=pipeline_of(one), repository=one.repository) for one in asked):
+            _demand_place(who, image, server)
+
+
+def _demand_place(who: Caller, image: str, server: Server) -> None:
+    """A token that is for some repositories only changes what is known of their images alone."""
+    if who.limited:
         scan = server.store.images.scan(image)
         who.demand(repository=scan.repository if scan else "")
