@@ -116,9 +116,9 @@ class _Patient:
 
 
 def demand_its_policy(policy: str) -> None:
-    """UsageError for a policy that is a file of this machine: the server judges by its own."""
+    """UsageError for a policy that is named as a file of this machine: the server judges by its own."""
     file = Path(policy)
-    if file.suffix in (".yaml", ".yml") or "/" in policy or file.is_file():
+    if file.suffix in (".yaml", ".yml") or "/" in policy:
         raise UsageError(
             f"--policy {policy} is a file, and the server judges by policies of its own",
             "Name one of them (`dockgate policy list`); who may puts a file there by "
