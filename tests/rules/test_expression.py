@@ -12,7 +12,7 @@ from tests.core.gating import NOW, inventory, package, policy_of
 from dockgate.core.errors import DefinitionError
 from dockgate.core.model import Coverage, Finding, Matches, Rating, Severity, Undetermined
 from dockgate.core.ports import Facts
-from dockgate.core.verdict import Breach
+from dockgate.core.verdict import Aside, Breach
 from dockgate.rules._cel import compiled
 from dockgate.rules.expression import RULE
 
@@ -147,6 +147,14 @@ def test_what_one_more_finding_could_make_false_is_refused(when: str) -> None:
 )
 def test_what_more_findings_leave_true_is_allowed(when: str) -> None:
     assert settings(when)["when"] == when
+
+
+def test_what_a_policy_from_before_says_so_is_warned_of() -> None:
+    told = {"when": "findings.size() == 2", "message": "Two"}
+    (said,) = RULE.judge(facts(3), told)
+    assert isinstance(said, Aside)
+    assert said.breach.message.startswith("Two: one more finding could turn it from true to false")
+    assert [type(one) for one in RULE.judge(facts(2), told)] == [Breach]
 
 
 asked = st.sampled_from(("f.disputed", "!f.disputed", "f.exploited", "f.fixed == ''", "f.severity == 'HIGH'"))

@@ -8,7 +8,7 @@ from dockgate.core.catalogues import whole
 from dockgate.core.errors import DefinitionError
 from dockgate.core.model import FIX_NOT_TOLD, Finding, Package, Severity, Undetermined
 from dockgate.core.ports import Facts, Rule, known_as
-from dockgate.core.verdict import Breach
+from dockgate.core.verdict import Aside, Breach, RuleAction
 from dockgate.rules import _cel, _cel_bounds
 from dockgate.rules._settings import known, refused
 
@@ -20,7 +20,7 @@ class Expression:
 
     Where it is a bool, true is a breach; where it is a list of findings or of packages, each in it is part of one. What
     ends in an error is undetermined: so does whatever computes with null, or compares it, which stands for all that is
-    not known. More findings may not make it false: that is refused.
+    not known. More findings may not make it false: that is refused, and warned of where a policy from before has it.
     """
 
     name = "expression"
@@ -58,7 +58,7 @@ class Expression:
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
         return ("cel-expr-python", "protobuf")
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach | Undetermined]:
+    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach | Undetermined | Aside]:
         text, message = str(settings["when"]), str(settings["message"])
         program = _cel.compiled(text)
         if facts.reported and "packages" in text:
@@ -70,6 +70,9 @@ class Expression:
         except _cel.EvaluationError as error:
             yield Undetermined("/", f"It cannot be said whether {message!r} holds: {error}.")
             return
+        if not program.grows and not said:
+            change = "one more finding could turn it from true to false: save the policy with another expression"
+            yield Aside(RuleAction.WARN, Breach(self.name, f"{message}: {change}"))
         if program.result == "bool":
             if said:
                 yield Breach(self.name, message)
