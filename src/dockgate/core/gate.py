@@ -144,6 +144,14 @@ class _Part:
             source=self.reported.source if self.reported else "",
         )
 
+    @property
+    def answered(self) -> bool:
+        """Whether what another scanner leaves open is answered by a scan of the same platform, in whatever variant."""
+        if self.reported is None or self.case.unscanned:
+            return False
+        scanned = [one.platform.split("/")[:2] for one in self.case.inventories]
+        return bool(scanned) and (not self.inventory.platform or self.inventory.platform.split("/")[:2] in scanned)
+
     def remedy(self, said: "Said", held: Sequence[Held]) -> Remedy:
         return find_remedy(
             self.inventory,
@@ -174,7 +182,7 @@ class _Part:
                     told[entry.action].append(entry.breach)
                 elif isinstance(entry, Breach):
                     told[one.action].append(entry)
-                elif self.reported is not None and case.inventories and not case.unscanned:
+                elif self.answered:
                     told[RuleAction.NOTE].append(Breach(one.rule.name, entry.reason))
                 elif one.action is RuleAction.REJECT:
                     undetermined[entry] = None
@@ -235,7 +243,7 @@ def _asked(held: Held, facts: Facts) -> Iterator[Breach | Undetermined | Aside]:
 def _parts(case: Case, ecosystems: Sequence[Ecosystem]) -> list[_Part]:
     """What was scanned, and what others report: all of it is judged, and the worst of it is the verdict.
 
-    Beside a scan, what a report leaves open is no doubt, for the scan answers it.
+    Beside a scan of its platform, what a report leaves open is no doubt, for the scan answers it.
     """
     parts: list[_Part] = []
     if not case.unscanned:
