@@ -9,7 +9,6 @@ from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, at_gat
 
 from dockgate.core.approvals import Answer, ApprovalState, Approvers, Vote
 from dockgate.core.errors import ConflictError, NotFoundError
-from dockgate.core.events import Event, EventKind
 from dockgate.core.people import Principal, Role, Token
 from dockgate.core.pipeline import State
 from dockgate.core.stores import Store
@@ -142,18 +141,20 @@ def test_executions_that_an_answer_may_move_are_found_by_image(store: Store) -> 
 def test_purge_deletes_what_is_settled_and_handled_only(store: Store) -> None:
     for name in ("old", "young", "waiting"):
         store.approvals.add(approval(name))
-        store.events.add(Event(name, EventKind.IMAGE_PUSH, {"digest": IMAGE}, NOW))
+    old, waiting, young = (
+        one.id for one in store.events.observe("web", dict.fromkeys(("old", "waiting", "young"), "a"), NOW)
+    )
     store.approvals.settle("old", APPROVED, NOW)
-    store.events.handled("old", NOW)
+    store.events.handled(old, NOW)
     store.approvals.settle("young", APPROVED, LATER)
-    store.events.handled("young", LATER)
+    store.events.handled(young, LATER)
     assert store.approvals.purge(LATER) == 2
     assert store.approvals.purge(LATER) == 0
     assert [there.id for there in store.approvals.list()] == ["waiting", "young"]
-    assert [there.id for there in store.events.unhandled()] == ["waiting"]
-    assert store.events.get("young").handled_at == LATER
+    assert [there.id for there in store.events.unhandled()] == [waiting]
+    assert store.events.get(young).handled_at == LATER
     with pytest.raises(NotFoundError):
-        store.events.get("old")
+        store.events.get(old)
 
 
 def test_an_image_is_answerable_when_its_scan_is_over_and_somebody_waits(store: Store) -> None:

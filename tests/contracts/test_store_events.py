@@ -52,21 +52,14 @@ def test_a_deleted_branch_is_remembered_and_comes_back_as_a_move(store: Store) -
     assert seen(store, main=A, other=A) == ["push/web/other/2-aaaaaaaaaaaa"]
 
 
-def test_an_event_counts_once(store: Store) -> None:
-    event = Event("image/1", EventKind.IMAGE_PUSH, {"digest": "sha256:1", "tag": "ü"}, NOW)
-    assert store.events.add(event)
-    assert not store.events.add(replace(event, at=LATER))
-    assert store.events.get("image/1") == event
-
-
 def test_unhandled_events_come_oldest_first_until_they_are_handled(store: Store) -> None:
-    for name in ("c", "a", "b"):
-        store.events.add(Event(name, EventKind.IMAGE_PUSH, {}, NOW))
+    c, a, b = (
+        one for branches in ({"c": A}, {"c": A, "a": A}, {"c": A, "a": A, "b": A}) for one in seen(store, **branches)
+    )
     for now in (NOW, LATER):
-        store.events.handled("a", now)
-    assert [event.id for event in store.events.unhandled()] == ["c", "b"]
-    assert store.events.get("a").handled_at == NOW
-    assert not store.events.add(Event("a", EventKind.IMAGE_PUSH, {}, LATER))
+        store.events.handled(a, now)
+    assert [event.id for event in store.events.unhandled()] == [c, b]
+    assert store.events.get(a).handled_at == NOW
 
 
 def test_an_unknown_event_is_not_found(store: Store) -> None:

@@ -40,10 +40,6 @@ class SqlEvents:
                     made.append(event)
             return made
 
-    def add(self, event: Event) -> bool:
-        with self._database.write() as connection:
-            return insert_new(connection, events, asdict(event))
-
     def get(self, event_id: str) -> Event:
         with self._database.read() as connection:
             row = connection.execute(_EVENT.where(events.c.id == event_id)).mappings().first()

@@ -15,10 +15,6 @@ class Events(Protocol):
         `by` is who pushed."""
         ...
 
-    def add(self, event: Event) -> bool:
-        """False when the id is known already."""
-        ...
-
     def get(self, event_id: str) -> Event: ...
 
     def unhandled(self) -> Sequence[Event]:
