@@ -1,14 +1,15 @@
 """The ASGI application. Errors of the core become JSON with their advice; nothing else leaves a trace to a caller."""
 
 import logging
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dockgate import __version__
 from dockgate.bootstrap.server import Server
@@ -63,9 +64,9 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
         redoc_url=None,
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted({*HERE, urlsplit(server.url).hostname or HERE[0]}))
-    app.add_middleware(BaseHTTPMiddleware, dispatch=_refuse_other_origins)
+    app.add_middleware(_Refusing, refused=_other_origins)
     if beyond:
-        app.add_middleware(BaseHTTPMiddleware, dispatch=_refuse_plain)
+        app.add_middleware(_Refusing, refused=_plain_http)
     app.add_middleware(BodyLimit)
     app.add_middleware(Audited)
     app.state.server = server
@@ -98,20 +99,32 @@ def _handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _fault)
 
 
-async def _refuse_other_origins(request: Request, answer: RequestResponseEndpoint) -> Response:
+class _Refusing:
+    """Gives a request the answer of `refused`, if there is one, and else lets it through."""
+
+    def __init__(self, app: ASGIApp, refused: Callable[[Request], Response | None]) -> None:
+        self._app = app
+        self._refused = refused
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = self._refused(Request(scope)) if scope["type"] == "http" else None
+        await (answer or self._app)(scope, receive, send)
+
+
+def _other_origins(request: Request) -> Response | None:
     """A browser names the page that sends a request: none but our own may change anything."""
     origin = request.headers.get("origin")
     ours = (request.app.state.server.url, f"{request.url.scheme}://{request.headers.get('host')}")
-    if origin is not None and origin not in ours:
-        return JSONResponse({"error": f"requests from {origin} are refused", "advice": "Use `dockgate`."}, 403)
-    return await answer(request)
+    if origin is None or origin in ours:
+        return None
+    return JSONResponse({"error": f"requests from {origin} are refused", "advice": "Use `dockgate`."}, 403)
 
 
-async def _refuse_plain(request: Request, answer: RequestResponseEndpoint) -> Response:
+def _plain_http(request: Request) -> Response | None:
     """Whoever comes from elsewhere has come over TLS, to us or to a proxy that we trust."""
-    if request.url.scheme != "https" and not loopback(request.client.host if request.client else ""):
-        return JSONResponse({"error": "this server is asked over TLS only", "advice": "Use https://."}, 403)
-    return await answer(request)
+    if request.url.scheme == "https" or loopback(request.client.host if request.client else ""):
+        return None
+    return JSONResponse({"error": "this server is asked over TLS only", "advice": "Use https://."}, 403)
 
 
 async def _explain(request: Request, error: Exception) -> Response:
