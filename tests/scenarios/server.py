@@ -330,7 +330,7 @@ class ServerSystem:
     def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
         if digest not in self.found:
             raise NotFoundError(f"no image {digest} in {repository}", "Push it first.")
-        self.scan_may_end[digest].wait()
+        self.scan_may_end[digest].wait(600)  # longer than any case, but no run hangs on it
         name, found = self.found[digest]
         if found.status == "STRANGE":
             raise RuntimeError("nobody foresaw this")
