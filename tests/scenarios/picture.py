@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-import httpx
+from tests.scenarios import patient
 from tests.scenarios.live import Live
 
 MASKED = re.compile(r"(_at|_until|^since|^url|^receiver|^body|^at|^seq|^token|^expires_at)$")
@@ -68,11 +68,11 @@ def _kept(row: dict[str, Any]) -> dict[str, Any]:
 def _registry(server: Live) -> dict[str, dict[str, str]]:
     base = f"http://127.0.0.1:{server.registry_port}/v2"
     found: dict[str, dict[str, str]] = {}
-    for repository in httpx.get(f"{base}/_catalog").json()["repositories"]:
-        tags = httpx.get(f"{base}/{repository}/tags/list").json()["tags"] or []
+    for repository in patient.get(f"{base}/_catalog").json()["repositories"]:
+        tags = patient.get(f"{base}/{repository}/tags/list").json()["tags"] or []
         accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
         found[repository] = {
-            tag: httpx.head(f"{base}/{repository}/manifests/{tag}", headers=accept).headers["docker-content-digest"]
+            tag: patient.head(f"{base}/{repository}/manifests/{tag}", headers=accept).headers["docker-content-digest"]
             for tag in tags
         }
     return found

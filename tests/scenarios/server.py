@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import httpx
 import uvicorn
+from tests.scenarios import patient
 from tests.scenarios.defects import Found
 from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
 
@@ -299,7 +300,7 @@ class ServerSystem:
             "tag": "latest",
         }
         body = {"events": [{"id": event, "action": "push", "target": target}]}
-        return httpx.post(f"{self.url}/registry/events", json=body, headers={"Authorization": f"Bearer {secret}"})
+        return patient.post(f"{self.url}/registry/events", json=body, headers={"Authorization": f"Bearer {secret}"})
 
     def _approval(self, execution: str) -> Any:
         for stage in self.get(f"/executions/{execution}")["stages"]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-from tests.scenarios import advisories
+from tests.scenarios import advisories, patient
 from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, application
 from tests.scenarios.mortal import OVER, Mortal
 from tests.scenarios.waiting import SECRET as CALLBACK_SECRET
@@ -143,7 +143,7 @@ def _asked(server: Live, url: str) -> bool:
     """By a key, for the receiver's port differs from run to run."""
     body = {"pipeline": "elsewhere", "stage": "gate", "execution": "1", "digest": ASKED, "repository": "nowhere"}
     callback = {"url": url, "secret": CALLBACK_SECRET}
-    answer = httpx.post(
+    answer = patient.post(
         f"{server.url}/api/v1/approvals", json={**body, "callback": callback}, headers={"Idempotency-Key": "one"}
     )
     assert answer.status_code == 201, answer.text

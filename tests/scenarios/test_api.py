@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
+from tests.scenarios import patient
 from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
@@ -33,10 +33,10 @@ def test_every_call_is_described_and_every_answer_has_a_shape(server: ServerSyst
 def test_another_page_cannot_speak_to_the_server(server: ServerSystem) -> None:
     url = f"{server.url}/api/v1/apply"
     document = "kind: Repository\nname: theirs\n"
-    assert httpx.post(url, content=document, headers={"Origin": "https://example.org"}).status_code == 403
-    assert httpx.post(url, content=document, headers={"Host": "example.org"}).status_code == 400
+    assert patient.post(url, content=document, headers={"Origin": "https://example.org"}).status_code == 403
+    assert patient.post(url, content=document, headers={"Host": "example.org"}).status_code == 400
     assert "theirs" not in [repository["name"] for repository in server.get("/repositories")]
-    assert httpx.post(url, content=document, headers={"Origin": server.url}).status_code == 200
+    assert patient.post(url, content=document, headers={"Origin": server.url}).status_code == 200
 
 
 def test_a_body_without_end_is_cut_short(server: ServerSystem) -> None:
@@ -44,7 +44,7 @@ def test_a_body_without_end_is_cut_short(server: ServerSystem) -> None:
         for _ in range(64):
             yield b" " * (1 << 20)
 
-    answer = httpx.post(f"{server.url}/api/v1/executions/none-1/stop", content=endless())
+    answer = patient.post(f"{server.url}/api/v1/executions/none-1/stop", content=endless())
     assert answer.status_code == 400
     assert "body" in answer.json()["error"]
 
@@ -64,11 +64,11 @@ def test_an_error_says_what_to_do_next(server: ServerSystem) -> None:
         f"/verdicts/{NOTHING}": 404,
     }
     for path, status in cases.items():
-        answer = httpx.get(f"{server.url}/api/v1{path}")
+        answer = patient.get(f"{server.url}/api/v1{path}")
         assert answer.status_code == status
         assert answer.json()["error"]
         assert answer.json()["advice"]
-    wrong = httpx.post(f"{server.url}/api/v1/apply?name=mine.yaml", content="kind: Repository\nnmae: x\n")
+    wrong = patient.post(f"{server.url}/api/v1/apply?name=mine.yaml", content="kind: Repository\nnmae: x\n")
     assert wrong.status_code == 400
     assert wrong.json()["error"].startswith("mine.yaml:2: nmae")
 
@@ -81,10 +81,10 @@ def test_a_person_may_reject_with_the_token_once_and_nobody_may_approve(server: 
     assert "token" not in server.get("/approvals")[0]
     token = server.get(f"/approvals/{approval}")["token"]
     body = {"reason": "not on a Friday", "who": "Ada"}
-    assert httpx.post(f"{url}/reject", json={**body, "token": "guess"}).status_code == 403
-    assert httpx.post(f"{url}/reject", json={**body, "token": token}).status_code == 200
-    assert httpx.post(f"{url}/reject", json={**body, "token": token}).status_code == 409
-    assert httpx.post(f"{url}/approve", json={**body, "token": token}).status_code in (404, 405)
+    assert patient.post(f"{url}/reject", json={**body, "token": "guess"}).status_code == 403
+    assert patient.post(f"{url}/reject", json={**body, "token": token}).status_code == 200
+    assert patient.post(f"{url}/reject", json={**body, "token": token}).status_code == 409
+    assert patient.post(f"{url}/approve", json={**body, "token": token}).status_code in (404, 405)
     until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
     assert "not on a Friday" in server.get(f"/executions/{execution}")["execution"]["reason"]
     server.scanned(image)
@@ -106,7 +106,7 @@ def test_starting_twice_with_one_key_starts_once(server: ServerSystem) -> None:
     image = server.image("keyed", Found())
     server.scanned(image)
     url = f"{server.url}/api/v1/pipelines/keyed/executions"
-    first, second = (httpx.post(url, headers={"Idempotency-Key": "one"}).json() for _ in range(2))
+    first, second = (patient.post(url, headers={"Idempotency-Key": "one"}).json() for _ in range(2))
     assert first["id"] == second["id"]
     until(lambda: server.get(f"/executions/{first['id']}")["execution"]["state"] == "Succeeded")
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from standardwebhooks import Webhook
+from tests.scenarios import patient
 from tests.scenarios.defects import Found
 from tests.scenarios.live import SERVICE, until
 from tests.scenarios.server import ServerSystem
@@ -217,7 +217,7 @@ def test_a_question_that_cannot_be_is_refused(
     server.foreign("asked", Found())
     server.apply(SERVICE.format(name="earlier", count=1))
     body = {"pipeline": "shop", "stage": "gate", "execution": "9", "image": "elsewhere.example/app:asked", **wrong}
-    refused = httpx.post(f"{server.url}/api/v1/approvals", json=body)
+    refused = patient.post(f"{server.url}/api/v1/approvals", json=body)
     assert refused.status_code == status, refused.text
     assert said in refused.json()["error"] + refused.json()["advice"]
     assert "hunter2" not in refused.text

@@ -6,9 +6,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import httpx
 import pytest
-from tests.scenarios import advisories
+from tests.scenarios import advisories, patient
 from tests.scenarios.live import OS_RELEASE, SERVICE, Clone, Live, application, until
 
 pytestmark = pytest.mark.real
@@ -70,7 +69,7 @@ def test_a_vulnerable_image_is_rejected_and_the_mended_one_runs(live: Live) -> N
     assert [(task["state"], task["digest"]) for task in service["tasks"]] == [("RUNNING", digest)]
     assert service["definitions"][0]["image"].endswith(f"/story/app@{digest}")
     ((_, port),) = service["tasks"][0]["ports"]
-    assert httpx.get(f"http://127.0.0.1:{port}/").text == "hello"
+    assert patient.get(f"http://127.0.0.1:{port}/").text == "hello"
 
     shown = live.dockgate("pipeline", "show", "story")
     for word in ("Source", "Build", "ContainerVulnerabilityAssessment", "Deploy", "succeeded"):
@@ -188,4 +187,4 @@ def test_a_service_that_does_not_become_healthy_is_rolled_back(live: Live) -> No
     (after,) = [task for task in live.get("/services/sick")["tasks"] if task["state"] == "RUNNING"]
     assert after["digest"] == before["digest"]
     ((_, port),) = after["ports"]
-    assert httpx.get(f"http://127.0.0.1:{port}/").text == "well"
+    assert patient.get(f"http://127.0.0.1:{port}/").text == "well"

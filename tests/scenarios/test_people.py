@@ -14,6 +14,7 @@ import httpx
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from tests.scenarios import patient
 from tests.scenarios.defects import Found
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import IMAGE, approval
@@ -69,7 +70,7 @@ class People:
 
     def ask(self, who: str, method: str, path: str, body: Any = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.tokens[who]}"} if who else {}
-        return httpx.request(method, f"{self.server.url}{path}", json=body, headers=headers)
+        return patient.request(method, f"{self.server.url}{path}", json=body, headers=headers)
 
     def post(self, who: str, path: str, body: Any = None) -> Any:
         answer = self.ask(who, "POST", f"/api/v1{path}", body)
@@ -146,15 +147,15 @@ def test_a_token_that_does_not_stand_is_told_nothing(people: People) -> None:
     swapped = "_".join([*good.split("_")[:2], "0" * 64])
     answers = set()
     for text in (revoked, gone, swapped, "dgt_000000000000_" + "0" * 64, "nonsense"):
-        answer = httpx.get(f"{people.server.url}/api/v1/status", headers={"Authorization": f"Bearer {text}"})
+        answer = patient.get(f"{people.server.url}/api/v1/status", headers={"Authorization": f"Bearer {text}"})
         assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer realm="dockgate"')
         answers.add(answer.text)
     assert len(answers) == 1
     headers = {"Authorization": f"Bearer {good}"}
-    assert httpx.get(f"{people.server.url}/api/v1/status", headers=headers).status_code == 200
+    assert patient.get(f"{people.server.url}/api/v1/status", headers=headers).status_code == 200
     people.post("admin", "/principals/gone/enable")
     headers = {"Authorization": f"Bearer {gone}"}
-    assert httpx.get(f"{people.server.url}/api/v1/status", headers=headers).status_code == 200
+    assert patient.get(f"{people.server.url}/api/v1/status", headers=headers).status_code == 200
 
 
 def test_roles_and_scopes_take_effect_at_once(people: People) -> None:
@@ -204,7 +205,7 @@ def test_git_is_asked_for_a_password_which_is_the_token(people: People) -> None:
     ):
         password = base64.b64encode(f"anybody:{people.tokens[who]}".encode()).decode()
         for path, status in ((pull, reads), (push, writes)):
-            answer = httpx.get(people.server.url + path, headers={"Authorization": f"Basic {password}"})
+            answer = patient.get(people.server.url + path, headers={"Authorization": f"Basic {password}"})
             assert answer.status_code == status, (who, path)  # 404: this server's git is none
     for way in ("/git/web.git/git-receive-pack", "/git/web.git/x/git-receive-pack"):
         assert people.ask("viewer", "POST", way).status_code == 403

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
+from tests.scenarios import patient
 from tests.scenarios.defects import Found
 from tests.scenarios.live import PIPELINE, until
 from tests.scenarios.server import ServerSystem
@@ -29,7 +29,7 @@ def test_a_verdict_is_replayed_to_the_same_bytes_after_the_database_has_moved_on
     server.advisory_appears(image)
 
     def document(digest: str) -> bytes:
-        return httpx.get(f"{server.url}/api/v1/documents/{digest}").content
+        return patient.get(f"{server.url}/api/v1/documents/{digest}").content
 
     kept = document(record["digest"])
     told = json.dumps(server.get(f"/verdicts/{record['digest']}/case")).encode()
@@ -75,7 +75,7 @@ def test_a_pipeline_without_an_approval_deploys_nothing(server: ServerSystem) ->
 def test_a_policy_that_the_server_does_not_have_is_refused_with_those_it_has(server: ServerSystem) -> None:
     server.image("lax", Found())
     document = PIPELINE.format(name="lax", repository="lax", service="lax", timeout="1d")
-    answer = httpx.post(
+    answer = patient.post(
         f"{server.url}/api/v1/apply",
         content=document.replace("timeout: 1d", "timeout: 1d\n        policy: anything-goes"),
     )

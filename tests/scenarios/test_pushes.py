@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from tests.scenarios import patient
 from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
@@ -56,7 +56,7 @@ def test_a_push_elsewhere_is_scanned_once_and_whoever_waits_is_answered(server: 
     registry, body = bodies(image, f"pushed-{form}")[form]
     told = hook(server, form, registry)
     for _ in range(3):
-        answer = httpx.post(told["url"], json=body, headers={"Authorization": told["authorization"]})
+        answer = patient.post(told["url"], json=body, headers={"Authorization": told["authorization"]})
         assert answer.status_code == 202, answer.text
     until(lambda: server._scan_state(image) == "Done")
     shown = server.get(f"/images/{image}")
@@ -73,11 +73,11 @@ def test_the_secret_may_come_as_each_sender_can_send_it(server: ServerSystem) ->
     secret = told["authorization"].removeprefix("Bearer ")
     basic = base64.b64encode(f"harbor:{secret}".encode()).decode()
     for header in (secret, f"Bearer {secret}", f"Basic {basic}"):
-        assert httpx.post(told["url"], json=body, headers={"Authorization": header}).status_code == 202
-    assert httpx.post(told["url_with_secret"], json=body).status_code == 202
+        assert patient.post(told["url"], json=body, headers={"Authorization": header}).status_code == 202
+    assert patient.post(told["url_with_secret"], json=body).status_code == 202
     wrong = base64.b64encode(b"harbor:guess").decode()
     for header in ("", "guess", "Bearer guess", f"Basic {wrong}", "Basic ///", f"Bearer {secret}x"):
-        assert httpx.post(told["url"], json=body, headers={"Authorization": header}).status_code == 403
+        assert patient.post(told["url"], json=body, headers={"Authorization": header}).status_code == 403
 
 
 def test_a_registry_speaks_for_itself_alone(server: ServerSystem) -> None:
@@ -85,9 +85,9 @@ def test_a_registry_speaks_for_itself_alone(server: ServerSystem) -> None:
     other = hook(server, "harbor", "other.example")
     _, body = bodies(image, "foreign")["harbor"]
     theirs = {"Authorization": other["authorization"]}
-    assert httpx.post(other["url"], json=body, headers=theirs).status_code == 403
+    assert patient.post(other["url"], json=body, headers=theirs).status_code == 403
     url = hook(server, "harbor", "harbor.example")["url"]
-    assert httpx.post(url, json=body, headers=theirs).status_code == 403
+    assert patient.post(url, json=body, headers=theirs).status_code == 403
     assert server._scan_state(image) == ""
 
 
@@ -100,7 +100,7 @@ def test_one_registrys_secret_is_changed_alone(server: ServerSystem) -> None:
     assert after["url"] == before["url"]
     assert hook(server, "harbor", registry) == other
     for told, status in ((before, 403), (after, 202)):
-        answer = httpx.post(told["url"], json=body, headers={"Authorization": told["authorization"]})
+        answer = patient.post(told["url"], json=body, headers={"Authorization": told["authorization"]})
         assert answer.status_code == status
     assert server.post(f"/registries/{registry}/hook/quay")["authorization"] not in (
         before["authorization"],
@@ -114,7 +114,7 @@ def test_a_name_that_cannot_be_one_is_refused(server: ServerSystem, name: str) -
     registry, body = bodies("sha256:" + "1" * 64, "t")["harbor"]
     body["event_data"]["repository"]["repo_full_name"] = name
     told = hook(server, "harbor", registry)
-    answer = httpx.post(told["url"], json=body, headers={"Authorization": told["authorization"]})
+    answer = patient.post(told["url"], json=body, headers={"Authorization": told["authorization"]})
     assert answer.status_code == 400
     assert "harbor" in answer.json()["error"]
 

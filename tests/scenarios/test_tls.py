@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.scenarios import patient
 from tests.scenarios.live import Clone, Live, until
 from tests.store.factories import NOW
 
@@ -73,8 +74,8 @@ def push_image(live: Live, repository: str) -> str:
     base = f"http://127.0.0.1:{live.registry_port}/v2/{repository}"
     config = b"{}"
     blob = f"sha256:{hashlib.sha256(config).hexdigest()}"
-    where = httpx.post(f"{base}/blobs/uploads/").headers["location"]
-    assert httpx.put(f"{where}&digest={blob}", content=config).status_code == 201
+    where = patient.post(f"{base}/blobs/uploads/").headers["location"]
+    assert patient.put(f"{where}&digest={blob}", content=config).status_code == 201
     kind = "application/vnd.oci.image.manifest.v1+json"
     manifest = {
         "schemaVersion": 2,
@@ -82,7 +83,7 @@ def push_image(live: Live, repository: str) -> str:
         "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": blob, "size": len(config)},
         "layers": [],
     }
-    put = httpx.put(f"{base}/manifests/1", content=json.dumps(manifest), headers={"Content-Type": kind})
+    put = patient.put(f"{base}/manifests/1", content=json.dumps(manifest), headers={"Content-Type": kind})
     assert put.status_code == 201, put.text
     return str(put.headers["docker-content-digest"])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.scenarios import patient
 from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem, advisory
@@ -121,7 +122,7 @@ def test_a_revoked_waiver_stays_on_record_and_holds_no_more(server: ServerSystem
 )
 def test_what_can_be_no_waiver_is_refused(server: ServerSystem, change: dict[str, str], said: str) -> None:
     body = {"owner": "ana", "reason": "why", "vulnerability": "CVE-2024-1", "until": "2999-01-01", **change}
-    answer = httpx.post(f"{server.url}/api/v1/waivers", json=body)
+    answer = patient.post(f"{server.url}/api/v1/waivers", json=body)
     assert answer.status_code == 400
     assert said in answer.json()["error"]
 
@@ -129,7 +130,7 @@ def test_what_can_be_no_waiver_is_refused(server: ServerSystem, change: dict[str
 def test_the_same_key_makes_one_waiver(server: ServerSystem) -> None:
     body = {"owner": "ana", "reason": "why", "vulnerability": "CVE-2024-1", "until": "2999-01-01"}
     url, headers = f"{server.url}/api/v1/waivers", {"Idempotency-Key": "one"}
-    first, second = (httpx.post(url, json=body, headers=headers).json() for _ in range(2))
+    first, second = (patient.post(url, json=body, headers=headers).json() for _ in range(2))
     assert first["waiver"] == second["waiver"]
 
 
@@ -175,7 +176,7 @@ def rejected(server: ServerSystem, name: str) -> tuple[str, str, str]:
 
 
 def upload(server: ServerSystem, document: bytes) -> httpx.Response:
-    return httpx.post(f"{server.url}/api/v1/vex?name=vendor.json", content=document)
+    return patient.post(f"{server.url}/api/v1/vex?name=vendor.json", content=document)
 
 
 def test_an_uploaded_document_of_a_trusted_author_excuses_until_it_is_taken_back(server: ServerSystem) -> None:
