@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import Asked, FakeServer
+from tests.reports import samples
 
 from dockgate.cli.client import AwayError
 from dockgate.cli.waiting import Asking, ask, seconds
 from dockgate.core.approvals import ApprovalState
+from dockgate.core.canonical import plain
 from dockgate.core.errors import NotFoundError
+from dockgate.core.verdict import Status, Verdict
 
 ID = "external/gate/1/gate/0f"
 NO = (503, {"error": "it is being started again", "advice": ""})
@@ -69,6 +72,25 @@ def test_the_exit_says_how_it_was_settled(server: FakeServer, dockgate: Dockgate
     ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--wait")
     assert ran.code == code
     assert f"{ID}: {state}, because" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict", "code"),
+    [
+        ("Approved", samples.approved(), 0),
+        ("Rejected", samples.verdict(), 1),
+        ("Rejected", samples.verdict(status=Status.UNDETERMINED), 3),
+        ("Approved", samples.verdict(), 1),
+        ("Rejected", samples.approved(), 1),
+        ("Waiting", samples.approved(), 3),
+    ],
+)
+def test_only_what_the_verdict_approves_and_the_approval_says_too_exits_0(
+    server: FakeServer, dockgate: Dockgate, state: str, verdict: Verdict, code: int
+) -> None:
+    server.answers["POST /approvals"] = (201, {"approval": approval(state, "sha256:v")})
+    server.answers["GET /verdicts/sha256:v"] = plain(verdict)
+    assert dockgate("gate", "quay.io/team/app:1", "--server", server.url).code == code
 
 
 def test_without_waiting_no_answer_is_undetermined(server: FakeServer, dockgate: Dockgate) -> None:

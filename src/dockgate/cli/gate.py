@@ -126,7 +126,9 @@ def command(
             heard = ask(asking, wait, show)
         if heard.report is not None:
             write(heard.report, outputs)
-            context.exit(EXITS[heard.report.verdict.status])
+            status = heard.report.verdict.status
+            if heard.state is ApprovalState.APPROVED or status is not Status.APPROVED:
+                context.exit(EXITS[status])  # a verdict alone lets nothing pass that was settled otherwise
         click.echo(f"{heard.approval}: {heard.state}{f', {heard.summary}' if heard.summary else ''}", err=True)
         context.exit(WITHOUT_VERDICT.get(heard.state, EXITS[Status.UNDETERMINED]))
     if wait:
