@@ -235,3 +235,13 @@ def test_a_rule_that_tells_of_the_worst_alone_is_kept_in_all() -> None:
     known = [advisory("CVE-2024-1", "a", CRITICAL), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c", LOW)]
     found = remedy(inventory(*map(package, "abc")), known, policy(reference_2022={}))
     assert (raised(found), found.turns, found.smallest) == ({"a": "2.0.0", "b": "2.0.0"}, True, True)
+
+
+def test_an_expression_sees_the_version_that_a_package_is_raised_to() -> None:
+    known = [advisory("CVE-2024-1", "a", fixed="1.5.0"), advisory("CVE-2024-2", "a", LOW, fixed="2.0.0")]
+    broken = {"when": "packages.filter(p, p.purl == 'pkg:npm/a@1.5.0')", "message": "1.5.0 is broken"}
+    found = remedy(inventory(package("a")), known, policy(expression=broken, max_findings={"HIGH": 0}))
+    assert (raised(found), found.turns) == ({"a": "2.0.0"}, True)
+    listed = {"when": "findings.filter(f, f.package.purl.startsWith('pkg:npm/a@1.'))", "message": "1"}
+    found = remedy(inventory(package("a")), known, policy(expression=listed))
+    assert (raised(found), found.turns) == ({"a": "2.0.0"}, True)

@@ -9,7 +9,7 @@ one. A distribution's package is meant by its own name or by its source's.
 
 import re
 from functools import lru_cache
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from dockgate.core.model import Package
 
@@ -50,14 +50,27 @@ def identities(package: Package) -> tuple[tuple[str, str], ...]:
     """Path and version of the package, and those of its source where that is another. One that is looked at as if it
     were raised (`match.with_versions`) has the version that it is raised to, and its old purl."""
     path, version = split(package.purl)
-    raised = package.version != version and not package.version.endswith(f":{version}")  # rpm's epoch is a qualifier
-    own = path, package.version if raised and version else version
+    own = path, package.version if _raised(package, version) else version
     kind, _, rest = own[0].partition("/")
     if kind not in _DISTRIBUTIONS or (package.source_name, package.source_version) == (package.name, package.version):
         return (own,)
     space = rest.rpartition("/")[0]
     source = "/".join(filter(None, (kind, space, package.source_name.lower())))
     return own, (source, package.source_version)
+
+
+def purl(package: Package) -> str:
+    """The package's purl, with the version that it is looked at in."""
+    if not _raised(package, split(package.purl)[1]):
+        return package.purl
+    end = min((at for mark in "?#" if (at := package.purl.find(mark)) >= 0), default=len(package.purl))
+    name = package.purl[:end].rpartition("@")[0]
+    return f"{name}@{quote(package.version, safe=':')}{package.purl[end:]}"
+
+
+def _raised(package: Package, version: str) -> bool:
+    """Whether its purl has another version. rpm has the epoch in a qualifier."""
+    return bool(version) and package.version != version and not package.version.endswith(f":{version}")
 
 
 @lru_cache(maxsize=8192)

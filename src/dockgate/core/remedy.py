@@ -1,7 +1,7 @@
 """What would turn a verdict: the upgrades to make, proven by judging again as if they had been made. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Protocol
@@ -81,7 +81,12 @@ def _searched(trials: "_Trials", breaches: Sequence[Breach], matching: Matching)
         if search.turns:
             return search
         told = {_fix(finding) for breach in known for finding in breach.findings}
-        come = [one for one in search.best.all_raised.breaches if not told.issuperset(map(_fix, one.findings))]
+        after = search.best.all_raised
+        # A new one that names no finding may hang on any.
+        come = [
+            one if one.findings or one in breaches else replace(one, findings=after.findings) for one in after.breaches
+        ]
+        come = [one for one in come if not told.issuperset(map(_fix, one.findings))]
         if not come:
             return search
         known += come

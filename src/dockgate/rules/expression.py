@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from dockgate.core import patterns
 from dockgate.core.catalogues import whole
 from dockgate.core.errors import DefinitionError
 from dockgate.core.model import FIX_NOT_TOLD, Finding, Package, Severity, Undetermined
@@ -89,7 +90,7 @@ RULE: Rule = Expression()
 
 
 def _place(finding: Finding) -> tuple[str, str, str]:
-    return finding.id, finding.package.purl, finding.package.path
+    return finding.id, patterns.purl(finding.package), finding.package.path
 
 
 def _findings(facts: Facts, text: str) -> list[Any]:
@@ -137,7 +138,7 @@ def _package(package: Package, facts: Facts) -> Any:
     return _cel.message(
         "Package",
         {
-            "purl": package.purl,
+            "purl": patterns.purl(package),
             "name": package.name,
             "version": package.version,
             "ecosystem": package.ecosystem,
