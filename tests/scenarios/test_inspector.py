@@ -1,8 +1,11 @@
 """Images that Inspector scans, asked about by the server: never clean before Inspector says so, and as of now."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
+from time import sleep
 from typing import Any
 
 import pytest
@@ -14,8 +17,12 @@ from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.bootstrap.inspector import InspectorFindings
+from dockgate.core.approvals import Approval
+from dockgate.core.callbacks import Delivery
+from dockgate.core.stores import Store
 
 IMAGE = digest_of(1)
+SWEEP_SECONDS = 0.05
 
 
 @pytest.fixture
@@ -147,3 +154,52 @@ def test_a_wait_goes_on_after_a_restart(there: Aws, tmp_path: Path) -> None:
     there.scanned(IMAGE)
     with ServerSystem(tmp_path, findings=source()) as server:
         until(lambda: state(server, approval) == "Approved")
+
+
+class AskedSlowly:
+    """Approvals that stay as long as sweeps take to come by, before whoever adds them goes on."""
+
+    def __init__(self, approvals: Any) -> None:
+        self._approvals = approvals
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._approvals, name)
+
+    def add(self, approval: Approval, delivery: Delivery | None = None) -> Approval:
+        added: Approval = self._approvals.add(approval, delivery)
+        sleep(20 * SWEEP_SECONDS)
+        return added
+
+
+def test_no_sweep_answers_by_what_was_said_before_it_was_asked(there: Aws, tmp_path: Path) -> None:
+    def slowly(store: Store) -> Store:
+        return replace(store, approvals=AskedSlowly(store.approvals))
+
+    source = InspectorFindings(client=there.client)
+    with ServerSystem(tmp_path, slowly, findings=source, sweep_seconds=SWEEP_SECONDS) as server:
+        there.scanned(IMAGE)
+        assert state(server, ask(server, IMAGE), 20) == "Approved"
+        there.scanned(IMAGE, finding(IMAGE, "CRITICAL"))
+        assert state(server, ask(server, IMAGE, "2"), 20) == "Rejected"
+
+
+def test_when_it_is_asked_no_more_its_last_word_stays_beside_the_scan(there: Aws, tmp_path: Path) -> None:
+    """`gone` is an image that the server cannot read: the last word stands in the scan's place until it is stale."""
+    good, bad, gone = images = [digest_of(number) for number in (1, 2, 3)]
+    there.scanned(good)
+    there.scanned(bad, finding(bad, "CRITICAL"))
+    there.scanned(gone)
+    with ServerSystem(tmp_path, findings=InspectorFindings(client=there.client)) as server:
+        assert [state(server, ask(server, one), 20) for one in images] == ["Approved", "Rejected", "Approved"]
+    asked = len(there.services["inspector2"].calls)
+    with ServerSystem(tmp_path) as server:
+        for image in (good, bad):
+            server.found[image] = (image, Found())
+            server.scan_may_end[image] = Event()
+            server.scan_may_end[image].set()
+        assert [state(server, ask(server, one, "2"), 20) for one in images] == ["Approved", "Rejected", "Approved"]
+        assert [one["source"] for one in newest(server, bad)["judgements"]] == ["", "inspector"]
+        server.clock.ahead += timedelta(days=8)
+        assert [state(server, ask(server, one, "3"), 20) for one in images] == ["Approved", "Rejected", "Rejected"]
+        assert newest(server, gone)["status"] == "Undetermined"
+    assert len(there.services["inspector2"].calls) == asked

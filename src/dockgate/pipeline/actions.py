@@ -117,7 +117,8 @@ class Actions:
     # --- approval ------------------------------------------------------------------------------------------------
 
     def request_approval(self, key: ActionKey) -> tuple[Approval, Scan]:
-        """Writes the approval's half of the rendezvous: the row with its token, and the wish for a scan."""
+        """Writes the approval's half of the rendezvous: the wish for a scan, and then the row with its token. A sweep
+        answers what waits beside a scan that has failed."""
         pipeline, action = definition_of(self._store, key)
         known = core.variables(pipeline, self._store.executions.runs(key.execution))
         image = core.resolve(str(action.configuration["image"]), known)
@@ -127,12 +128,14 @@ class Actions:
             )
         policy = policy_for(self._parts, pipeline, key, str(action.configuration["policy"]))
         timeout = action.configuration["timeout"]
+        repository = qualified(self._repository(image, known), self._parts.registry.address)
+        scan = self._store.images.request_scan(image, repository, self._parts.now())
         approval = self._store.approvals.add(
             Approval(
                 id=str(key),
                 token=secrets.token_urlsafe(24),
                 image=image,
-                repository=qualified(self._repository(image, known), self._parts.registry.address),
+                repository=repository,
                 policy=policy,
                 custom_data=f"Image_Digest={image}",
                 created_at=self._parts.now(),
@@ -143,7 +146,7 @@ class Actions:
             )
         )
         self._store.executions.wait(key)
-        return approval, self._store.images.request_scan(image, approval.repository, self._parts.now())
+        return approval, scan
 
     def ask(self, question: Question, repository: str, digest: str, who: str) -> Approval:
         """The approval of a question from outside, and the delivery of its answer; it finishes no action."""

@@ -141,28 +141,35 @@ class Engine:
 
     def ask(self, question: Question, who: str) -> Approval:
         """The approval of a question from outside: one for each, however often it is asked. It is settled already when
-        the image has been scanned before."""
+        the image has been scanned before.
+
+        The scan is asked for first: a sweep answers what waits beside a scan that has failed, be it by what another
+        scanner said before."""
         approval = self._asked_before(question)
         if approval is None:
             self._parts.policies(question.policy)
             repository, digest = self._parts.resolve_image(question.reference)
-            approval = self._effects.run(Step.ASK, self._flows.actions.ask, question, repository, digest, who)
+            approval = self._approval(question.id(repository, digest))
+            if approval is None:
+                self.scan(repository, digest)
+                approval = self._effects.run(Step.ASK, self._flows.actions.ask, question, repository, digest, who)
         if approval.state is ApprovalState.WAITING:
-            self.scan(approval.repository, approval.image)
             self._effects.run(Step.ANSWER, self._flows.judging.answer, approval.image)
             self._effects.run(Step.ATTEST, self._flows.attesting.attest, approval.image)
         return self._store.approvals.get(approval.id)
 
     def _asked_before(self, question: Question) -> Approval | None:
         """What a question with a key has become. ConflictError when the key stands for another question."""
-        if not question.key:
-            return None
+        approval = self._approval(question.id("", "")) if question.key else None
+        if approval is not None:
+            question.demand_same(approval.reference, approval.policy, approval.service)
+        return approval
+
+    def _approval(self, approval_id: str) -> Approval | None:
         try:
-            approval = self._store.approvals.get(question.id("", ""))
+            return self._store.approvals.get(approval_id)
         except NotFoundError:
             return None
-        question.demand_same(approval.reference, approval.policy, approval.service)
-        return approval
 
     def start(self, pipeline: str, cause: str) -> Execution:
         """Starts a pipeline by hand, at its source branches' heads; once for each cause."""
