@@ -30,15 +30,19 @@ def override(given: Verdict, approval: Approval = APPROVAL, reason: str = "why",
 def test_each_finding_and_each_rule_without_findings_gets_one_waiver() -> None:
     high = Breach("max_findings", "1 HIGH", (FINDING,))
     root = Breach("runs_as_root", "runs as root")
-    found = override(verdict(high, replace(high, rule="cvss"), root))
-    assert [(one.rule, one.vulnerability, one.package, one.image) for one in found] == [
-        ("", "CVE-2026-1", "pkg:deb/debian/demo@1", IMAGE),
-        ("runs_as_root", "", "", IMAGE),
+    telnet, rsh = (Breach("forbidden_packages", f"{name} is forbidden") for name in ("telnet", "rsh"))
+    found = override(verdict(high, replace(high, rule="cvss"), root, telnet, rsh))
+    assert [(one.rule, one.breach, one.vulnerability, one.package, one.image) for one in found] == [
+        ("", "", "CVE-2026-1", "pkg:deb/debian/demo@1", IMAGE),
+        ("runs_as_root", "", "", "", IMAGE),
+        ("forbidden_packages", "telnet is forbidden", "", "", IMAGE),
+        ("forbidden_packages", "rsh is forbidden", "", "", IMAGE),
     ]
+    assert len({one.id for one in found}) == len(found)
     assert {(one.owner, one.created_by, one.reason, one.until) for one in found} == {
         ("sec", "sec", "why", "2026-12-31")
     }
-    assert found == override(verdict(high, root))
+    assert found == override(verdict(high, root, telnet, rsh))
     assert {one.id for one in found}.isdisjoint(one.id for one in override(verdict(high, root), until="2027-01-01"))
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, limits, package
+from tests.core.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, limits, package, policy_of
 from tests.core.test_gate_properties import advisories, coverage, inventories, policies
 
 from dockgate.core import gate, patterns, waivers
@@ -45,6 +45,9 @@ RULE = Waiver("w2", "ana", "Signed off.", image=IMAGE, rule="image_age", until="
         (replace(RULE, vulnerability="CVE-2024-1"), "rule"),
         (replace(RULE, rule="malicious"), "rule"),
         (replace(RULE, rule="evidence"), "rule"),
+        (replace(RULE, rule="forbidden_packages"), "breach"),
+        (replace(RULE, rule="expression", breach="x" * 20001), "breach"),
+        (replace(FINE, breach="Too old."), "rule"),
     ],
 )
 def test_what_can_be_no_waiver_is_refused_by_its_key(waiver: Waiver, key: str) -> None:
@@ -56,6 +59,7 @@ def test_a_waiver_needs_an_end_of_either_kind() -> None:
     waivers.check(FINE)
     waivers.check(replace(FINE, until="", until_fixed=True))
     waivers.check(RULE)
+    waivers.check(replace(RULE, rule="expression", breach="No curl."))
     waivers.check(replace(FINE, vulnerability="", image=IMAGE))
 
 
@@ -82,6 +86,35 @@ def test_a_rule_is_waived_for_one_image_and_only_where_it_has_no_findings() -> N
     assert waivers.accepted((unread,), Waivers((replace(RULE, rule="evidence"),)), {IMAGE}, NOW) == ((unread,), ())
     anywhere = replace(RULE, image="")
     assert waivers.accepted((bare,), Waivers((anywhere,)), {IMAGE}, NOW) == ((bare,), ())
+
+
+@pytest.mark.parametrize("rule", ["expression", "forbidden_packages", "max_findings"])
+def test_of_a_rule_that_other_things_may_break_only_the_breach_that_was_accepted_is(rule: str) -> None:
+    known, other = Breach(rule, "telnet 1 is forbidden"), Breach(rule, "telnet 1, rsh 2 are forbidden")
+    named = Waivers((replace(RULE, rule=rule, breach=known.message),))
+    left, waived = waivers.accepted((known, other), named, {IMAGE}, NOW)
+    assert (left, [one.breach for one in waived]) == ((other,), [known.message])
+    assert waivers.accepted((known,), named, {IMAGE}, NOW, growing=[known]) == ((known,), ())
+    from_before = Waivers((replace(RULE, rule=rule),))
+    assert waivers.accepted((known, other), from_before, {IMAGE}, NOW) == ((known, other), ())
+
+
+@pytest.mark.parametrize(
+    ("when", "status"),
+    [
+        ('packages.exists(p, p.name == "a")', Status.APPROVED),
+        ('packages.filter(p, p.name == "a")', Status.REJECTED),
+        ("findings.size() >= 1", Status.REJECTED),
+        ('findings.exists(f, f.severity == "HIGH")', Status.REJECTED),
+    ],
+)
+def test_what_new_findings_would_be_part_of_without_other_words_is_not_accepted(when: str, status: Status) -> None:
+    under = policy_of(f"expression:\n  when: {when}\n  message: Not here.\n")
+    known = Slice((advisory("CVE-2024-1", "a"),), COVERED)
+    case = Case(IMAGE, under, NOW, "0.1.0", (inventory(package("a")),), known)
+    assert gate.judge(case, ECOSYSTEMS, RULES).status is Status.REJECTED
+    given_ = Waivers((replace(RULE, rule="expression", breach="Not here."),))
+    assert gate.judge(replace(case, waivers=given_), ECOSYSTEMS, RULES).status is status
 
 
 @pytest.mark.parametrize(

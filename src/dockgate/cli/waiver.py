@@ -23,6 +23,7 @@ def command() -> None:
 @click.option("--repository", default="", metavar="PATTERN", help="Of images in these repositories: 'team-*/app'.")
 @click.option("--image", default="", metavar="DIGEST", help="Of this image, or of an index and all its platforms.")
 @click.option("--rule", default="", metavar="NAME", help="What breaks this rule without findings, of one --image.")
+@click.option("--breach", default="", metavar="TEXT", help="Of that rule this breach alone, in the verdict's words.")
 @click.option(
     "--until", default="", metavar="DATE", help="It lapses then: 2026-12-31 (its first instant, UTC), or a time."
 )
@@ -92,6 +93,7 @@ def _show(answer: Any, form: str) -> None:
             ("repository", waiver.repository),
             ("image", waiver.image),
             ("rule", waiver.rule),
+            ("breach", waiver.breach),
             ("until", times.at(waiver.until, moment) if waiver.until else ""),
             ("until fixed", "yes" if waiver.until_fixed else ""),
             ("owner", waiver.owner),

@@ -176,12 +176,15 @@ class _Part:
             facts = replace(facts, unnamed=other.unnamed, untold=other.untold)
         told: dict[RuleAction, list[Breach]] = {action: [] for action in RuleAction}
         undetermined: dict[Undetermined, None] = {}
+        growing: list[Breach] = []
         for one in held:
             for entry in _asked(one, facts):
                 if isinstance(entry, Aside):
                     told[entry.action].append(entry.breach)
                 elif isinstance(entry, Breach):
                     told[one.action].append(entry)
+                    if not entry.findings and "findings" in str(one.settings.get("when", "")):
+                        growing.append(entry)
                 elif self.answered:
                     told[RuleAction.NOTE].append(Breach(one.rule.name, entry.reason))
                 elif one.action is RuleAction.REJECT:
@@ -189,7 +192,8 @@ class _Part:
                 else:
                     told[one.action].append(Breach(one.rule.name, entry.reason))
         images = {inventory.image, case.image} - {""}
-        breaches, excused = waivers.accepted(told[RuleAction.REJECT], case.waivers, images, case.now)
+        rejecting = told[RuleAction.REJECT]
+        breaches, excused = waivers.accepted(rejecting, case.waivers, images, case.now, growing=growing)
         return Said(
             facts=facts,
             findings=matches.findings,

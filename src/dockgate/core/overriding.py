@@ -8,12 +8,12 @@ import hashlib
 from dockgate.core.approvals import Approval, ApprovalState
 from dockgate.core.errors import ConflictError
 from dockgate.core.verdict import Breach, Verdict, Waiver
-from dockgate.core.waivers import NEVER, UNKNOWN, check
+from dockgate.core.waivers import NEVER, OF_THE_IMAGE, UNKNOWN, check
 
 
 def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, until: str) -> tuple[Waiver, ...]:
-    """One for each finding of the verdict's breaches, and one for each rule that is broken without findings, all for
-    this image and until then. The same override gives the same waivers.
+    """One for each finding of the verdict's breaches, and one for each breach without findings, all for this image and
+    until then. The same override gives the same waivers.
 
     ConflictError for what cannot be overridden: an answer that no verdict gave, a known malicious package, and whatever
     is undetermined. UsageError without a reason or an end.
@@ -30,13 +30,14 @@ def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, unti
             f"the verdict on {verdict.image} is undetermined in part, which nobody can accept",
             "`dockgate verdict show` says what could not be read or compared.",
         )
-    found: dict[tuple[str, str, str], None] = {}
+    found: dict[tuple[str, str, str, str], None] = {}
     for judgement in verdict.judgements:
         for breach in judgement.breaches:
             _demand_acceptable(breach)
             # What tells two builds of a package apart is left out: a waiver names packages by name and version.
-            findings = [("", one.id, one.package.purl.partition("?")[0]) for one in breach.findings]
-            found |= dict.fromkeys(findings or [(breach.rule, "", "")])
+            findings = [("", one.id, one.package.purl.partition("?")[0], "") for one in breach.findings]
+            words = "" if breach.rule in OF_THE_IMAGE else breach.message
+            found |= dict.fromkeys(findings or [(breach.rule, "", "", words)])
     waivers = tuple(
         Waiver(
             id=_id(approval.id, until, *key),
@@ -46,6 +47,7 @@ def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, unti
             package=key[2],
             image=verdict.image,
             rule=key[0],
+            breach=key[3],
             until=until,
             created_by=who,
         )

@@ -52,9 +52,9 @@ class Waiver:
 
     `vulnerability` is one of the finding's names ("CVE-2024-1"), `package` a purl pattern ("pkg:npm/lodash@4.*"),
     `repository` a pattern of repositories ("team-*"), `image` a manifest's or index's digest. Instead of a
-    vulnerability it may name a `rule`: then it accepts that rule's breaches that have no findings, of one `image`.
-    It lapses at `until` (RFC 3339 in UTC; "" for never) and, with `until_fixed`, once a fixed version exists; one of
-    the two is always there. `owner` answers for it.
+    vulnerability it may name a `rule`: then it accepts that rule's breaches that have no findings, of one `image`; with
+    `breach` (a breach's message) that one alone. It lapses at `until` (RFC 3339 in UTC; "" for never) and, with
+    `until_fixed`, once a fixed version exists; one of the two is always there. `owner` answers for it.
     """
 
     id: str
@@ -65,6 +65,7 @@ class Waiver:
     repository: str = ""
     image: str = ""
     rule: str = ""
+    breach: str = ""
     until: str = ""
     until_fixed: bool = False
     created_at: str = ""

@@ -12,9 +12,13 @@ from dockgate.core.verdict import Breach, Policy, Statement, Waived, Waiver, Wai
 
 LONGEST_TEXT = 2000
 """characters of a reason; names and patterns have at most a tenth of it"""
+_LONGEST = {"reason": LONGEST_TEXT, "breach": 10 * LONGEST_TEXT}
 NEVER = "malicious"
 UNKNOWN = "evidence"
 """rules whose breaches nothing accepts: to accept what could not be read or said would be to call the unknown safe"""
+OF_THE_IMAGE = ("base_image", "end_of_life", "image_age", "runs_as_root")
+"""rules that are broken in one way by an image, whatever the words (its age has others each day): their waivers need
+not say which breach is accepted"""
 
 
 def check(waiver: Waiver) -> None:
@@ -24,9 +28,9 @@ def check(waiver: Waiver) -> None:
             raise UsageError(
                 f"{key}: it is missing", "Say who answers for this waiver, and why the finding is accepted."
             )
-    for key in ("id", "owner", "reason", "vulnerability", "package", "repository", "image", "rule", "until"):
+    for key in ("id", "owner", "reason", "vulnerability", "package", "repository", "image", "rule", "breach", "until"):
         text = getattr(waiver, key)
-        if len(text) > (LONGEST_TEXT if key == "reason" else LONGEST_TEXT // 10):
+        if len(text) > _LONGEST.get(key, LONGEST_TEXT // 10):
             raise UsageError(f"{key}: it has {len(text)} characters", "Shorten it.")
     if waiver.until and moment(waiver.until) is None:
         raise UsageError(f"until: {waiver.until!r} is no time", "Write a date, 2026-12-31, or a time in RFC 3339.")
@@ -42,6 +46,8 @@ def check(waiver: Waiver) -> None:
         )
     if waiver.rule:
         _check_rule(waiver)
+    elif waiver.breach:
+        raise UsageError("rule: it is missing", "Name the rule that the breach is of.")
     elif not (waiver.vulnerability or waiver.package or waiver.image):
         raise UsageError(
             "vulnerability: it is missing",
@@ -63,6 +69,11 @@ def _check_rule(waiver: Waiver) -> None:
         raise UsageError("image: it is missing", "A rule is waived for one image: name its digest.")
     if not waiver.until:
         raise UsageError("until: it is missing", "A rule is waived until a date; no fix ends it.")
+    if not waiver.breach and waiver.rule not in OF_THE_IMAGE:
+        raise UsageError(
+            f"breach: it is missing, and {waiver.rule!r} may be broken by something else tomorrow",
+            "Give the breach in the words that the verdict has for it: it is accepted, and no other.",
+        )
 
 
 def _is_digest(text: str) -> bool:
@@ -133,20 +144,32 @@ def apply(matches: Matches, given: Waivers, policy: Policy, inventory: Inventory
 
 
 def accepted(
-    breaches: Sequence[Breach], given: Waivers, images: Collection[str], now: str
+    breaches: Sequence[Breach],
+    given: Waivers,
+    images: Collection[str],
+    now: str,
+    *,
+    growing: Collection[Breach] = (),
 ) -> tuple[tuple[Breach, ...], tuple[Waived, ...]]:
-    """The breaches without those, of no finding, whose rule is waived for one of `images`; and these. What is unknown
-    is not among them, even where a waiver from before it was refused is of it."""
+    """The breaches without those, of no finding, that are waived for one of `images`; and these. What is unknown is not
+    among them, nor what is `growing`: what new findings would be part of, without other words. That holds of waivers
+    too that are from before they were refused."""
     ordered = [one for one in _longest_first(given.waivers) if one.rule and one.image and one.image in images]
     left: list[Breach] = []
     waived: list[Waived] = []
     for breach in breaches:
-        waiver = next((one for one in ordered if one.rule == breach.rule and stands(one, now)), None)
-        if waiver is None or breach.findings or breach.rule in (NEVER, UNKNOWN):
+        waiver = next((one for one in ordered if _is_of(one, breach) and stands(one, now)), None)
+        if waiver is None or breach.findings or breach in growing:
             left.append(breach)
         else:
             waived.append(Waived("waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, breach=breach.message))
     return tuple(left), tuple(waived)
+
+
+def _is_of(waiver: Waiver, breach: Breach) -> bool:
+    if waiver.rule != breach.rule or breach.rule in (NEVER, UNKNOWN):
+        return False
+    return waiver.breach == breach.message if waiver.breach else waiver.rule in OF_THE_IMAGE
 
 
 def _accepts(waiver: Waiver, finding: Finding, now: str) -> bool:

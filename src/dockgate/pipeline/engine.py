@@ -253,7 +253,8 @@ class Engine:
         if left:
             raise ConflictError(
                 f"with what was rejected accepted until {until}, it would still not be approved: {left}",
-                "Ask for a new approval first: something else has come since, or the date is over.",
+                "Ask for a new approval first: something else has come since, or the date is over. What an expression "
+                "says of findings without naming them is accepted by waivers of the findings.",
             )
         records = [self.accept(waiver) for waiver in waivers]
         if not is_external(approval_id):

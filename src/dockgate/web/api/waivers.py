@@ -33,6 +33,7 @@ class NewWaiver:
     repository: str = ""
     image: str = ""
     rule: str = ""
+    breach: str = ""
     until: str = ""
     until_fixed: bool = False
 
