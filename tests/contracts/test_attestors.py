@@ -214,6 +214,6 @@ def test_verifying_looks_at_the_end_of_an_approval(running: Running, tmp_path: P
     _, (found,) = attesting.verify(reference, public, now=datetime(2027, 1, 1, tzinfo=UTC))
     assert "expired" in found.refused
     with pytest.raises(NotFoundError, match="Nothing is attested"):
-        attesting.verify(f"{running.address}/team/app@{ONE}", public)
+        attesting.verify(f"{running.address}/team/unseen@{ONE}", public)
     with pytest.raises(UsageError, match="no public key"):
         attesting.verify(reference, Path(__file__))
