@@ -140,3 +140,23 @@ def test_what_others_made_of_it_since_is_not_undone(cloud: Cloud) -> None:
     destroy(cloud, said)
     assert scanned(cloud) == theirs
     assert any("changed by others" in line and "BASIC" in line for line in said)
+
+
+def test_what_others_made_of_ours_is_what_was_there_before_we_change_it_again(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK, scanning=True)
+    changed = scanned(cloud)
+    changed["rules"][0]["repositoryFilters"].append({"filter": "shop", "filterType": "WILDCARD"})
+    cloud.client("ecr").put_registry_scanning_configuration(**changed)
+    deploy(cloud, "ImageRepositoryName=other", scanning=True)
+    assert len(scanned(cloud)["rules"][0]["repositoryFilters"]) == 3
+    destroy(cloud)
+    assert scanned(cloud) == changed
+
+
+def test_that_basic_scanning_rests_is_told(cloud: Cloud) -> None:
+    cloud.client("ecr").put_registry_scanning_configuration(**BEFORE["basic, at each push"])
+    said: list[str] = []
+    deploy(cloud, *NETWORK, scanning=True, said=said)
+    deploy(cloud, "RiskDays=3", scanning=True, said=said)
+    assert [line.partition(";")[0] for line in said if "Inspector" in line] == ["Inspector scans dockgate-app"] * 2
+    assert ["basic scanning rests" in line for line in said if "Inspector" in line] == [True, False]

@@ -68,8 +68,7 @@ def deploy(account: Account, wanted: Wanted, tell: Tell = lambda line: None, pat
     if wanted.manage_scanning:
         kept = parameters(found) if found else {}
         name = given.get("ImageRepositoryName") or kept.get("ImageRepositoryName") or "dockgate-app"
-        scanning.enhance(account, documents, name)
-        tell(f"Inspector scans {name}")
+        tell(scanning.enhance(account, documents, name))
     return _apply(account, wanted.stack, found, documents.put_template(template().encode()), given, tell, patience)
 
 

@@ -64,9 +64,10 @@ class Documents:
         return self._put(f"waivers/{hashlib.sha256(body).hexdigest()}.json", body)
 
     def remember_scanning(self, before: dict[str, Any], ours: dict[str, Any]) -> None:
-        """Keeps the first of what was there before us, and the last of what we made of it."""
+        """Keeps the first of what was there before us, and the last of what we made of it. What others made of ours
+        since was there before us, too."""
         kept = self.scanning()
-        body = {"before": kept[0] if kept else before, "ours": ours}
+        body = {"before": kept[0] if kept and before in kept else before, "ours": ours}
         self._put(_SCANNING, json.dumps(body, sort_keys=True).encode())
 
     def scanning(self) -> tuple[dict[str, Any], dict[str, Any]] | None:

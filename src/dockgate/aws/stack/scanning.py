@@ -9,19 +9,23 @@ from dockgate.aws.stack.documents import Documents
 _CONTINUAL = "CONTINUOUS_SCAN"
 
 
-def enhance(account: Account, documents: Documents, repository: str) -> None:
-    """Has Inspector scan this repository at each push and continually, beside what is scanned already. What was there
-    is kept in `documents` before anything is changed."""
+def enhance(account: Account, documents: Documents, repository: str) -> str:
+    """Has Inspector scan this repository at each push and continually, beside what it scans already. What was there is
+    kept in `documents` before anything is changed. Returns what to tell of it."""
+    said = f"Inspector scans {repository}"
     before = _now(account)
     filters = {"filter": repository, "filterType": "WILDCARD"}
     enhanced = before.get("scanType") == "ENHANCED"
     rules = _with(before.get("rules", []) if enhanced else [], filters)
     wanted = {"scanType": "ENHANCED", "rules": rules}
     if wanted == before:
-        return
+        return said
     documents.remember_scanning(before, wanted)
     with told("having Inspector scan the registry"):
         account.client("ecr").put_registry_scanning_configuration(**wanted)
+    if not enhanced and before.get("rules"):
+        said += "; meanwhile ECR's own basic scanning rests, in every repository: a registry has one of the two"
+    return said
 
 
 def restore(account: Account, documents: Documents) -> str:
