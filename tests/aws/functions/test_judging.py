@@ -176,6 +176,22 @@ def test_a_summary_gives_way_to_the_link() -> None:
     assert len(summary("y" * 600, "")) == 512
 
 
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("eu-west-1", "eu-west-1.console.aws.amazon.com"),
+        ("us-gov-west-1", "console.amazonaws-us-gov.com"),
+        ("cn-north-1", "console.amazonaws.cn"),
+    ],
+)
+def test_the_link_leads_to_the_console_of_its_partition(aws: Account, region: str, host: str) -> None:
+    judging = Judging(
+        from_environment({**ENVIRONMENT, **REFERENCE, "AWS_REGION": region}), aws.client("s3"), None, lambda: NOW
+    )
+    page = judging.keep(judging.judge(IMAGE, "dockgate-app", _look()))
+    assert page.startswith(f"https://{host}/s3/object/verdicts?region={region}&prefix=verdicts/")
+
+
 def test_a_link_without_room_for_words_is_left_out() -> None:
     assert summary("y" * 600, "https://example.com/" + "x" * 500) == "y" * 511 + "…"
 

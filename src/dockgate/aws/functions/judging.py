@@ -108,7 +108,7 @@ class Judging:
             body = page.getvalue().encode("utf-8", "backslashreplace")
             self._s3.put_object(Bucket=bucket, Key=f"{key}.{suffix}", Body=body, ContentType=kind)
         region = self._settings.region
-        return f"https://{region}.console.aws.amazon.com/s3/object/{bucket}?region={region}&prefix={quote(key)}.html"
+        return f"https://{_console(region)}/s3/object/{bucket}?region={region}&prefix={quote(key)}.html"
 
     def _asked(self, digest: str) -> Asked:
         return Asked(digest, compare=Orders(self._ecosystems).compare)
@@ -128,3 +128,10 @@ class Judging:
             raise UsageError(f"{place!r} is no place of a document.", "Write s3://BUCKET/KEY or ssm:NAME.")
         body: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         return body
+
+
+def _console(region: str) -> str:
+    """Where people of this region look: China and GovCloud have consoles of their own."""
+    if region.startswith("cn-"):
+        return "console.amazonaws.cn"
+    return "console.amazonaws-us-gov.com" if "-gov-" in region else f"{region}.console.aws.amazon.com"
