@@ -285,7 +285,8 @@ def test_the_image_may_be_known_by_its_push_and_the_policy_be_named(gate: Server
     ("body", "said"),
     [
         ("no JSON", "no JSON"),
-        ('{"approval": {}}', "names no digest"),
+        ('{"approval": {}}', "no pipelineName, stageName, actionName, token"),
+        (message(NOBODY, "Image_Repository=a"), "Shop/Assess/Gate names no digest"),
         (message("t", custom(UNKNOWN)), "no token"),
         (message(NOBODY, custom(UNKNOWN, "")), "in which repository"),
         (message(NOBODY, custom(UNKNOWN), region="x/y"), "no region"),
@@ -294,7 +295,7 @@ def test_the_image_may_be_known_by_its_push_and_the_policy_be_named(gate: Server
             "p",
         ),
     ],
-    ids=["text", "digest", "token", "repository", "region", "policy"],
+    ids=["text", "names", "digest", "token", "repository", "region", "policy"],
 )
 def test_what_says_too_little_is_set_aside(
     gate: ServerSystem, body: str, said: str, caplog: pytest.LogCaptureFixture

@@ -52,6 +52,11 @@ def queued(server: Server, account: str, text: str) -> None:
     message = body(Record({"body": text}))
     wanted = request(message)
     where = f"{wanted.pipeline}/{wanted.stage}/{wanted.action}"
+    if not wanted.digest:
+        raise UsageError(
+            f"The approval action {where} names no digest.",
+            "Set its CustomData to Image_Digest=#{BuildVariables.IMAGE_DIGEST}.",
+        )
     region = str(message.get("region"))
     if not _REGION.fullmatch(region):
         raise UsageError(f"The message of {where} names no region.", "It is no message of CodePipeline.")

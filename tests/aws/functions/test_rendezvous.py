@@ -54,11 +54,32 @@ def test_of_a_queue_only_what_failed_comes_again(aws: Account) -> None:
 def test_what_cannot_be_understood_holds_up_no_other(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
     token = aws.ask()
     aws.scanned(IMAGE)
-    odd = ["{", "null", "7", "{}", approval_message("no-token", IMAGE), approval_message(token, "sha256:1")]
+    odd = ["{", "null", "7", "{}", approval_message("no-token", IMAGE), approval_message("no-token", "sha256:1")]
     assert aws.functions().record(_sqs(*odd, approval_message(token, IMAGE))) == {"batchItemFailures": []}
     assert aws.answers(token) == ["Approved"]
     refused = [line for line in capsys.readouterr().out.splitlines() if '"MessageRefused"' in line]
     assert len(refused) == 2 * len(odd) - len(odd)
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:1", "latest", "#{BuildVariables.IMAGE_DIGEST}"])
+def test_an_action_that_names_no_digest_is_rejected_at_once_and_hears_why(aws: Account, digest: str) -> None:
+    token, handlers = aws.ask(), aws.functions()
+    for _ in range(2):
+        handlers.record(approval_event(token, image=digest))
+    assert aws.answers(token) == ["Rejected"]
+    assert "Image_Digest=#{BuildVariables.IMAGE_DIGEST}" in aws.approvals.summaries[token]
+    assert aws.client("dynamodb").scan(TableName="approvals")["Count"] == 0
+    aws.broken.add("codepipeline.PutApprovalResult")
+    with pytest.raises(ClientError):
+        handlers.record(approval_event(aws.ask(), image=digest))
+
+
+@pytest.mark.parametrize("expires", ["0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00", "tomorrow", "2026-13-01"])
+def test_an_odd_time_is_none(aws: Account, expires: str) -> None:
+    token = aws.ask()
+    aws.scanned(IMAGE)
+    assert aws.functions().record(_sqs(approval_message(token, IMAGE, expires))) == {"batchItemFailures": []}
+    assert aws.answers(token) == ["Approved"]
 
 
 def test_pipes_hand_over_a_list(aws: Account) -> None:

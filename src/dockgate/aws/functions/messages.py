@@ -32,7 +32,7 @@ class Record:
 class Request:
     """An approval action that waits. `expires` is when CodePipeline gives up, RFC 3339 in UTC ("" unless it says).
 
-    `execution` and `repository` are there where the action's CustomData names them.
+    `digest`, `execution` and `repository` are there where the action's CustomData names them, and "" otherwise.
     """
 
     digest: str
@@ -84,7 +84,7 @@ def body(record: Record) -> dict[str, Any]:
 
 
 def request(body: Mapping[str, Any]) -> Request:
-    """Raises UsageError for what is no approval request, or one that names no digest."""
+    """Raises UsageError for what is no approval request, and so cannot be answered."""
     approval = body.get("approval")
     if not isinstance(approval, dict):
         raise UsageError(
@@ -92,18 +92,13 @@ def request(body: Mapping[str, Any]) -> Request:
         )
     entries = dict(_ENTRY.findall(str(approval.get("customData") or "")))
     digest = entries.get("Image_Digest", "")
-    if not DIGEST.fullmatch(digest):
-        raise UsageError(
-            f"The approval action {approval.get('pipelineName')}/{approval.get('actionName')} names no digest.",
-            "Set its CustomData to Image_Digest=#{BuildVariables.IMAGE_DIGEST}.",
-        )
     names = {key: str(approval.get(key) or "") for key in ("pipelineName", "stageName", "actionName")}
     unfit = [key for key, name in names.items() if not _NAME.fullmatch(name)]
     unfit += [] if _TOKEN.fullmatch(str(approval.get("token") or "")) else ["token"]
     if unfit:
         raise UsageError(f"The approval request has no {', '.join(unfit)} such as CodePipeline's.", _ADVICE)
     return Request(
-        digest=digest,
+        digest=digest if DIGEST.fullmatch(digest) else "",
         pipeline=names["pipelineName"],
         stage=names["stageName"],
         action=names["actionName"],
@@ -151,9 +146,9 @@ def moment(given: Any) -> str:
         return given.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     try:
         time = datetime.fromisoformat(str(given))
-    except ValueError:
+        return moment(time if time.tzinfo else time.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):  # no time, or none that UTC has
         return ""
-    return moment(time if time.tzinfo else time.replace(tzinfo=UTC))
 
 
 def _repository(name: str) -> str:

@@ -15,6 +15,10 @@ from dockgate.core.verdict import Status
 
 BEFORE_EXPIRY = 600
 """seconds before CodePipeline gives up by itself: then an answer is given, whatever is known"""
+_NO_DIGEST = (
+    "Undetermined: the approval action names no digest. "
+    "Set its comment (CustomData) to Image_Digest=#{BuildVariables.IMAGE_DIGEST}, which the build has to export."
+)
 
 
 @dataclass(slots=True)
@@ -54,10 +58,25 @@ class Rendezvous:
     clock: Callable[[], float] = time.time
 
     def asked(self, request: Request) -> None:
-        """An approval is asked for: its half, and the answer, if its image was scanned before or cannot be."""
+        """An approval is asked for: its half, and the answer, if its image was scanned before or cannot be. One that
+        names no image has nothing to wait for, and is answered without a half."""
+        if not request.digest:
+            self._refuse(request)
+            return
         new = self.waits.ask(request)
         self.tell("ApprovalAsked", digest=request.digest, pipeline=request.pipeline, again=not new)
         self.decide(request.digest)
+
+    def _refuse(self, request: Request) -> None:
+        given = self.answers.give(request, Status.UNDETERMINED, _NO_DIGEST)
+        self.tell(
+            "ApprovalAnswered",
+            digest="",
+            pipeline=request.pipeline,
+            execution=request.execution,
+            status=Status.UNDETERMINED.value,
+            answer=given,
+        )
 
     def scanned(self, scan: Scan) -> None:
         """A scan ended: its half, and the answer to all who wait on the image, or on an index that it is in."""
