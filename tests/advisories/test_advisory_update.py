@@ -146,6 +146,22 @@ def test_a_feed_that_fails_keeps_its_last_good_part(file: str, fault: str, path:
     assert set(times.values()) == {LATER_TEXT}
 
 
+def test_a_part_that_is_no_longer_published_is_a_failure(path: Path, site: Site) -> None:
+    updated(path, site)
+    del site.files[PYPI]
+    site.files["/osv/ecosystems.txt"] = b"Debian\n"
+    (failure,) = updated(path, site, later=True).failures
+    assert (failure.feed, failure.name, failure.kept) == ("osv", "PyPI", True)
+    assert checked(path)["osv PyPI"] == NOW_TEXT
+
+
+def test_a_part_that_is_only_left_out_of_the_list_is_still_fetched(path: Path, site: Site) -> None:
+    updated(path, site)
+    site.files["/osv/ecosystems.txt"] = b"Debian\n"
+    assert updated(path, site, later=True).failures == ()
+    assert checked(path)["osv PyPI"] == LATER_TEXT
+
+
 def test_when_no_feed_answers_nothing_is_replaced(path: Path, site: Site) -> None:
     digest = updated(path, site).digest
     inode = path.stat().st_ino

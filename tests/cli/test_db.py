@@ -81,6 +81,21 @@ def test_an_update_brings_what_the_feeds_hold(
     assert "Debian:13" in dockgate("db", "status").out
 
 
+def test_a_feed_that_fails_is_not_told_as_if_it_had_been_read(
+    dockgate: Dockgate, server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = layouts.feeds(tmp_path / "feeds")
+    for feed in ("AMAZON", "EPSS", "KEV", "OSV"):
+        monkeypatch.setenv(f"DOCKGATE_FEED_{feed}", f"{server.url}/{feed}")
+    export = "GET /OSV/PyPI/all.zip"
+    server.answers[export] = (folder / "osv/PyPI/all.zip").read_bytes()
+    dockgate("db", "update")
+    del server.answers[export]
+    told = [line for line in dockgate("db", "update").out.splitlines() if line.startswith("osv PyPI")]
+    assert len(told) == 1
+    assert told[0].startswith("osv PyPI: failed, the last one is kept")
+
+
 def test_what_is_exported_is_imported_with_its_age(dockgate: Dockgate, tmp_path: Path) -> None:
     dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))
     file, other = str(tmp_path / "advisories.zst"), str(tmp_path / "other.db")

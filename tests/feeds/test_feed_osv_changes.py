@@ -124,3 +124,9 @@ def test_only_what_is_published_is_asked_for(site: Site) -> None:
 
 def test_a_mirror_without_a_list_of_ecosystems_is_asked_for_all(site: Site) -> None:
     assert FEED.parts(site.url, ("Debian", "PyPI")) == ("Debian", "PyPI")
+
+
+@pytest.mark.parametrize("page", [b"", b"<html>Please log in</html>"])
+def test_a_page_in_place_of_the_list_of_ecosystems_leaves_out_nothing(site: Site, page: bytes) -> None:
+    site.files["/ecosystems.txt"] = page
+    assert FEED.parts(site.url, ("Debian", "PyPI")) == ("Debian", "PyPI")

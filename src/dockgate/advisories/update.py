@@ -42,7 +42,7 @@ def update(
     with exclusively(path), _downloads(path) as into:
         held = _held(path)
         with Writer(path, goes_on=bool(held)) as writer:
-            for feed, url, name in _wanted(feeds, urls, ecosystems, ca_bundle):
+            for feed, url, name in _wanted(feeds, urls, ecosystems, held, ca_bundle):
                 was = held.get((feed.name, name))
                 try:
                     part = _renew(writer, feed, name, url, was, now, path, into, ca_bundle)
@@ -65,11 +65,24 @@ def update(
 
 
 def _wanted(
-    feeds: Sequence[Feed], urls: Mapping[str, str], ecosystems: Sequence[str], ca_bundle: Path | None
+    feeds: Sequence[Feed],
+    urls: Mapping[str, str],
+    ecosystems: Sequence[str],
+    held: Mapping[tuple[str, str], Part],
+    ca_bundle: Path | None,
 ) -> Iterator[tuple[Feed, str, str]]:
+    """Feed, URL and part of all that is to be fetched: what is published, and what came from there before. A part that
+    is no longer published is a failure to be told: it would grow old unseen."""
     for feed in feeds:
         if url := urls.get(feed.name) or feed.url:
-            for name in feed.parts(url, ecosystems, ca_bundle):
+            before = [
+                name
+                for (of, name), part in held.items()
+                if of == feed.name
+                and part.source == _public(url)
+                and feed.ecosystem(name).partition(":")[0] in ecosystems
+            ]
+            for name in dict.fromkeys((*feed.parts(url, ecosystems, ca_bundle), *before)):
                 yield feed, url, name
 
 

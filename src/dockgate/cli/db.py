@@ -166,7 +166,10 @@ def _tell(result: "Result", path: Path, form: str) -> None:
     if form == "json":
         as_json(plain(result))
         return
+    failed = {(failure.feed, failure.name) for failure in result.failures}
     for part in result.parts:
+        if (part.feed, part.name) in failed:
+            continue
         said = (
             "unchanged"
             if part.title in result.unchanged

@@ -24,14 +24,15 @@ class Osv:
     url = "https://storage.googleapis.com/osv-vulnerabilities"
 
     def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
-        """Those of the ecosystems that `ecosystems.txt` lists; a mirror may lack it."""
+        """Those of the ecosystems that `ecosystems.txt` lists; a mirror may lack it, and what a proxy shows in its place
+        lists none."""
         try:
             with TemporaryDirectory() as folder:
                 listed = from_url(self.name, f"{url}/ecosystems.txt", "", Path(folder), ca_bundle).path
                 names = set(listed.read_text("utf-8").splitlines()) if listed else set()
         except (UnavailableError, UnicodeDecodeError):
             return ecosystems
-        return [name for name in ecosystems if name in names]
+        return [name for name in ecosystems if name in names] or ecosystems
 
     def ecosystem(self, part: str) -> str:
         return part
