@@ -288,6 +288,24 @@ def test_a_distributions_word_on_what_it_will_not_fix_is_a_note(specific: Json, 
     assert one("Debian", given).note == note
 
 
+@pytest.mark.parametrize(
+    ("word", "events", "note"),
+    [
+        ("<end-of-life>", (("introduced", "0"),), "end-of-life"),
+        ("<ignored>", (("introduced", "0"),), "wont-fix"),
+        ("<no-dsa>", (("introduced", "0"),), "no-dsa"),
+        ("<unfixed>", (("introduced", "0"),), ""),
+        ("<undetermined>", (("introduced", "0"),), ""),
+        ("<not-affected>", (("introduced", "0"), ("fixed", "0")), ""),
+    ],
+)
+def test_a_word_of_debians_tracker_is_no_fixed_version(
+    word: str, events: tuple[tuple[str, str], ...], note: str
+) -> None:
+    found = one("Debian", record("X-1", entry("Debian:13", "a", *fixed(word))))
+    assert (found.ranges[0].events, found.note) == (events, note)
+
+
 # --- what cannot be read -----------------------------------------------------------------------------------------
 
 

@@ -21,6 +21,8 @@ _EVENTS = frozenset(("introduced", "fixed", "last_affected", "limit"))
 _UNREADABLE = Range("ECOSYSTEM", ())
 _DISPUTED = re.compile(r"\*\* ?DISPUTED ?\*\*|NOTE: this is disputed")
 """How the texts of CVE records say it: the mark until 2023, the note since then."""
+_NEVER = "<not-affected>"
+"""in place of Debian's fixed version: the same as 0"""
 _NOTES = {
     "unimportant": "unimportant",
     "end-of-life": "end-of-life",
@@ -161,9 +163,17 @@ def _range(span: _Range, part: str) -> Range:
     events = [(kind, version) for event in span.events for kind, version in event.items()]
     if unknown := {kind for kind, _ in events} - _EVENTS:
         raise ValueError(f"it has an event of the unknown kind {min(unknown)!r}")
-    if part == "Bitnami":
+    if part == "Debian":
+        events = [(kind, "0" if version == _NEVER else version) for kind, version in events if not _is_word(version)]
+    elif part == "Bitnami":
         events = [(kind, _revised(version) if kind == "last_affected" else version) for kind, version in events]
     return Range(span.type, tuple(events))
+
+
+def _is_word(version: str) -> bool:
+    """Whether it is no version but one of the words that Debian's tracker has in its place, `<end-of-life>` or
+    `<unfixed>`: no fix, then."""
+    return version.startswith("<") and version != _NEVER
 
 
 def _revised(version: str) -> str:
@@ -218,4 +228,5 @@ def _note(affected: _Affected) -> str:
                 return note
         if specific and specific.nodsa:
             return "no-dsa"
-    return ""
+    told = (event.get("fixed", "") for span in affected.ranges or () for event in span.events)
+    return next((note for word in told if _is_word(word) and (note := _NOTES.get(word.strip("<>")))), "")

@@ -19,13 +19,13 @@ RECORD_LIMIT = 16 * 1024 * 1024
 
 class Osv:
     name = "osv"
-    version = 2
+    version = 3
     file = "osv/*/all.zip"
     url = "https://storage.googleapis.com/osv-vulnerabilities"
 
     def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
-        """Those of the ecosystems that `ecosystems.txt` lists; a mirror may lack it, and what a proxy shows in its place
-        lists none."""
+        """Those of the ecosystems that `ecosystems.txt` lists. A mirror may lack it, and a page that a proxy shows in
+        its place lists none: then all."""
         try:
             with TemporaryDirectory() as folder:
                 listed = from_url(self.name, f"{url}/ecosystems.txt", "", Path(folder), ca_bundle).path
