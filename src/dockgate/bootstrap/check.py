@@ -8,11 +8,13 @@ from dockgate import ecosystems
 from dockgate.bootstrap.purls import Purls
 from dockgate.core.errors import UsageError
 from dockgate.core.match import Matcher
-from dockgate.core.model import Finding, Inventory, Package
+from dockgate.core.model import Finding, Inventory, Package, Undetermined
 from dockgate.core.ports import AdvisoryReader
 
 BATCH = 2000
 """package URLs that are looked up at once"""
+_OF_DISTRIBUTIONS = ("pkg:apk/", "pkg:deb/", "pkg:rpm/")
+_ADVICE = "Say of which release it is, as in ?distro=debian-12."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,14 @@ def _judged(answer: Answer, matcher: Matcher) -> Answer:
     if answer.package is None:
         return answer
     matches = matcher.match((answer.package,))
-    reasons = tuple(entry.reason for entry in matches.undetermined)
+    reasons = tuple(_reason(entry, answer.package) for entry in matches.undetermined)
     return replace(answer, findings=matches.findings, undetermined=reasons)
+
+
+def _reason(entry: Undetermined, package: Package) -> str:
+    """An image says of which release it is; a package URL has to."""
+    releases = package.purl.startswith(_OF_DISTRIBUTIONS) and ":" not in package.ecosystem
+    return f"{entry.reason} {_ADVICE}" if entry.kind == "uncovered" and releases else entry.reason
 
 
 def _read(reader: Purls, text: str) -> Answer:

@@ -27,9 +27,11 @@ def compare(ecosystem: str, pairs: Iterable[tuple[str, str]]) -> Iterator[Compar
 
 
 def names() -> tuple[str, ...]:
-    """Every name that `compare` knows, sorted."""
+    """Every name that `compare` knows, sorted; of those that differ by case alone OSV's."""
     kinds = [kind for kind in ecosystems.load() if kind.orders]
-    return tuple(sorted({name for kind in kinds for name in (kind.name, *kind.orders)}, key=str.lower))
+    ours, theirs = [kind.name for kind in kinds], [name for kind in kinds for name in kind.orders]
+    called = {name.lower(): name for name in (*ours, *theirs)}
+    return tuple(called[name] for name in sorted(called))
 
 
 def _key(ecosystem: str) -> Callable[[str], Any]:

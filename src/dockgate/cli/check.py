@@ -71,6 +71,7 @@ def _text(answer: "Answer") -> str:
     lines += [
         f"{finding.severity:<13} {finding.id:<20} {f'fixed in {finding.fixed}' if finding.fixed else finding.state}"
         f"{', known exploited' if finding.exploited else ''}{', malicious' if finding.malicious else ''}"
+        f"{', disputed' if finding.disputed else ''}"
         for finding in answer.findings
     ]
     return "".join(clean(line) + "\n" for line in [answer.purl, *(f"  {line}" for line in lines or ["no findings"])])

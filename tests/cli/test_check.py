@@ -1,0 +1,111 @@
+"""`dockgate check`: what packages suffer, by their package URLs alone."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli import layouts
+from tests.cli.conftest import Dockgate
+
+OPENSSL = "pkg:deb/debian/openssl@3.5.1-1?distro=debian-13"
+JINJA = "pkg:pypi/jinja2@2.10"
+
+
+@pytest.fixture(autouse=True)
+def _database(dockgate: Dockgate, tmp_path: Path) -> None:
+    assert dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds"))).code == 0
+
+
+def given(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+
+
+def test_findings_are_told_with_their_fixes(dockgate: Dockgate) -> None:
+    ran = dockgate("check", OPENSSL, "pkg:deb/debian/zlib@1.3?distro=debian-13")
+    assert (ran.code, ran.err) == (0, "")
+    assert [line.split() for line in ran.out.splitlines()] == [
+        [OPENSSL],
+        ["CRITICAL", "CVE-2025-0001", "fixed", "in", "3.5.4-1"],
+        ["pkg:deb/debian/zlib@1.3?distro=debian-13"],
+        ["LOW", "CVE-2025-0002", "unfixed"],
+    ]
+
+
+def test_a_package_without_findings_is_told(dockgate: Dockgate) -> None:
+    ran = dockgate("check", "pkg:pypi/jinja2@3.1")
+    assert (ran.code, ran.out) == (0, "pkg:pypi/jinja2@3.1\n  no findings\n")
+
+
+@pytest.mark.parametrize(
+    ("purl", "reason"),
+    [
+        ("pkg:deb/debian/openssl@3.5.1-1?distro=debian-12", "no feed for Debian:12"),
+        ("pkg:npm/lodash@4.17.20", "no feed for npm"),
+        ("pkg:pypi/jinja2@what", "jinja2 what cannot be compared with PYSEC-2019-217"),
+        ("pkg:cran/jsonlite@1.8", "No ecosystem here reads packages of the type cran."),
+    ],
+)
+def test_what_cannot_be_said_exits_3_with_its_reason(dockgate: Dockgate, purl: str, reason: str) -> None:
+    ran = dockgate("check", purl)
+    assert ran.code == 3
+    assert reason in ran.out
+    assert "no findings" not in ran.out
+
+
+@pytest.mark.parametrize("purl", ["pkg:deb/debian/openssl@3.5.1-1", "pkg:apk/alpine/openssl@3.1-r0", "pkg:rpm/a@1-1"])
+def test_a_package_of_no_release_is_asked_for_it(dockgate: Dockgate, purl: str) -> None:
+    ran = dockgate("check", purl)
+    assert ran.code == 3
+    assert "Say of which release it is, as in ?distro=debian-12." in ran.out
+    assert "Say of which release" not in dockgate("check", "pkg:npm/lodash@1.0.0").out
+
+
+@pytest.mark.parametrize("purl", ["hello", "pkg:pypi/jinja2", "pkg:maven/log4j@1"])
+def test_what_is_no_package_url_exits_2_whatever_else_is_asked(dockgate: Dockgate, purl: str) -> None:
+    ran = dockgate("check", JINJA, purl, "pkg:npm/lodash@1.0.0")
+    assert ran.code == 2
+    assert "CVE-2019" in ran.out or "PYSEC-2019-217" in ran.out
+    assert any(line.startswith("  ! ") for line in ran.out.splitlines())
+
+
+def test_lines_of_standard_input_are_answered_in_their_order(
+    dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [JINJA, "pkg:npm/lodash@1.0.0", OPENSSL, "hello", JINJA] * 1000
+    given(monkeypatch, "\n\n".join(asked))
+    ran = dockgate("check", "-o", "json")
+    assert ran.code == 2
+    answers = [json.loads(line) for line in ran.out.splitlines()]
+    assert [answer["purl"] for answer in answers] == asked
+    assert answers[0] == answers[-1]
+    assert answers[0]["source"] == {"name": "jinja2", "version": "2.10"}
+    assert answers[2]["findings"][0] == {
+        "id": "CVE-2025-0001",
+        "aliases": ["DEBIAN-CVE-2025-0001"],
+        "severity": "CRITICAL",
+        "score": 9.8,
+        "rated_by": "advisory",
+        "fixed": "3.5.4-1",
+        "state": "fixed",
+        "known_exploited_since": None,
+        "epss": None,
+        "disputed": False,
+        "malicious": False,
+        "summary": "Something is wrong with openssl",
+    }
+    assert answers[1]["undetermined"]
+    assert answers[3]["error"]
+
+
+def test_nothing_asked_is_nothing_said(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, "\n")
+    assert dockgate("check") == dockgate("check", "-o", "json")
+    assert dockgate("check").out == ""
+
+
+def test_without_a_database_the_commands_that_bring_one_are_named(dockgate: Dockgate, tmp_path: Path) -> None:
+    ran = dockgate("check", JINJA, "--database", str(tmp_path / "none.db"))
+    assert (ran.code, ran.out) == (2, "")
+    assert "dockgate db update" in ran.err

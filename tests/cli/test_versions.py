@@ -1,0 +1,54 @@
+"""`dockgate versions`: the order of versions, a pair a line."""
+
+import io
+import json
+import sys
+
+import pytest
+from tests.cli.conftest import Dockgate, Ran
+
+from dockgate.bootstrap.versions import names
+
+PAIRS = "1.0~rc1 1.0\n1.0\t1.0\n1:0 2\n"
+
+
+def given(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+
+
+@pytest.mark.parametrize("ecosystem", ["Debian", "debian", "dpkg", "Debian:12", "Ubuntu"])
+def test_each_line_is_answered_by_one(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, ecosystem: str) -> None:
+    given(monkeypatch, PAIRS)
+    assert dockgate("versions", ecosystem) == Ran(0, "<\n=\n>\n", "")
+
+
+def test_what_is_no_version_is_a_question_mark_with_its_reason(
+    dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given(monkeypatch, "1.0.0 1.0\n\t1.0.0\n1.0.0 1.0.0\n")
+    ran = dockgate("versions", "npm", "-o", "json")
+    assert ran.code == 0
+    answers = [json.loads(line) for line in ran.out.splitlines()]
+    assert [answer["order"] for answer in answers] == ["?", "?", "="]
+    assert "1.0" in answers[0]["reason"]
+    assert answers[2] == {"first": "1.0.0", "second": "1.0.0", "order": "=", "reason": ""}
+
+
+@pytest.mark.parametrize("line", ["1.0", "", "1 2 3", "1\t2\t3"])
+def test_a_line_that_is_no_pair_is_named(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    given(monkeypatch, f"1.0 1.1\n{line}\n1.0 1.1\n")
+    ran = dockgate("versions", "PyPI")
+    assert (ran.code, ran.out) == (2, "<\n")
+    assert "Line 2 has" in ran.err
+
+
+def test_a_name_that_is_no_ecosystem_is_told_with_those_that_are(dockgate: Dockgate) -> None:
+    ran = dockgate("versions", "COBOL")
+    assert (ran.code, ran.out) == (2, "")
+    assert "crates.io" in ran.err
+
+
+def test_every_name_stands_once_in_one_order() -> None:
+    lowered = [name.lower() for name in names()]
+    assert lowered == sorted(set(lowered))
+    assert {"Bitnami", "Debian", "Go", "dpkg", "rust"} <= set(names())
