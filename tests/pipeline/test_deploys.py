@@ -69,7 +69,7 @@ class _Always(dict[str, object]):
     def __getitem__(self, _: str) -> "_Always":
         return self
 
-    def wait(self) -> bool:
+    def wait(self, timeout: float | None = None) -> bool:
         return True
 
 

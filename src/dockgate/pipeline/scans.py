@@ -56,6 +56,7 @@ class Scans:
         """scans of others, by image and number: since when they are waited for, and until when nobody asks"""
         self._closing = threading.Event()
         self._readers = ThreadPoolExecutor(abreast, "scan")
+        self._attester = ThreadPoolExecutor(1, "attest")
 
     def start(self, scan: Scan) -> None:
         """Starts what is asked for. One that is being read, or over, is not started again, nor one whose other scanner
@@ -72,7 +73,8 @@ class Scans:
         """What is being read is not waited for: it is read again after the next start."""
         with self._lock:
             self._closing.set()
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._readers, self._attester):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _scan(self, scan: Scan) -> None:
         name = scan.image, scan.number
@@ -90,14 +92,23 @@ class Scans:
                 self._effects.run(Step.FAIL_SCAN, self._reading.fail, scan, self._reason(error))
             self._pending.pop(name, None)
             answered = self._effects.run(Step.ANSWER, self._judging.answer, scan.image)
-            self._effects.run(Step.ATTEST, self._attesting.attest, scan.image)
             for execution in answered:
                 self._proceed(execution)
+            with self._lock:
+                if not self._closing.is_set():
+                    self._attester.submit(self._attest, scan.image)
         except Exception as error:
             _log.warning("the scan of %s broke off, and is begun again: %s", scan.image, error, exc_info=error)
         finally:
             with self._lock:
                 self._under_way.discard(name)
+
+    def _attest(self, image: str) -> None:
+        """Beside the scans, for which others wait. What does not come to it, the sweep does."""
+        try:
+            self._effects.run(Step.ATTEST, self._attesting.attest, image)
+        except Exception as error:
+            _log.warning("what %s was approved by is attested later: %s", image, error, exc_info=error)
 
     def _put_off(self, name: tuple[str, int]) -> None:
         """The sweep starts it again: after a fifth of the time that it is waited for already, within the bounds."""

@@ -5,7 +5,7 @@ read-then-write below is plain code, and the same plain code on SQLite and Postg
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,6 +161,12 @@ def insert_new(connection: Connection, table: Table, values: Mapping[str, Any]) 
     """Inserts the row unless one with such a unique key stands there already; says whether it did."""
     insert = _INSERT[connection.dialect.name](table).values(values).on_conflict_do_nothing()
     return connection.execute(insert.returning(*table.primary_key.columns)).first() is not None
+
+
+def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts those rows for which none with such a unique key stands there already."""
+    if rows:
+        connection.execute(_INSERT[connection.dialect.name](table).on_conflict_do_nothing(), rows)
 
 
 def _prepare(connection: Any, _record: object) -> None:

@@ -15,7 +15,7 @@ from dockgate.core.model import Inventory, Slice
 from dockgate.core.policy import of_bytes, policy_bytes
 from dockgate.core.stores import PushedImage, Scan, ScanState, VerdictRecord
 from dockgate.core.verdict import Case, Excused, Inputs, Policy, Reported, Status, Verdict, Waivers
-from dockgate.store.engine import Database, insert_new
+from dockgate.store.engine import Database, insert_missing, insert_new
 from dockgate.store.queries import select_as
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, verdicts
 
@@ -79,10 +79,10 @@ class SqlImages:
             change = update(scans).where(*asked).values(state=state, reason=reason, finished_at=now)
             if connection.execute(change).rowcount == 0:
                 return
-            for position, document in enumerate(packed):
-                document.keep(connection)
-                row = {"image": image, "position": position, "digest": document.digest}
-                connection.execute(insert(scan_inventories).values(**row))
+            keep(connection, *packed)
+            rows = [{"image": image, "position": at, "digest": one.digest} for at, one in enumerate(packed)]
+            if rows:
+                connection.execute(insert(scan_inventories), rows)
 
         self._database.together(write)
 
@@ -117,8 +117,7 @@ class SqlImages:
             stands = connection.scalar(select(verdicts.c.digest).where(verdicts.c.cause == cause))
             if stands is not None:
                 return _verdict(connection, stands), stands
-            for document in (body, *parts):
-                document.keep(connection)
+            keep(connection, body, *parts)
             connection.execute(insert(verdicts).values(**row))
             return verdict, body.digest
 
@@ -219,8 +218,10 @@ class Document:
     def _pack(cls, kind: type, data: bytes) -> "Document":
         return cls(kind.__name__, digest(data), zlib.compress(data))
 
-    def keep(self, connection: Connection) -> None:
-        insert_new(connection, documents, {"kind": self.kind, "digest": self.digest, "body": self.body})
+
+def keep(connection: Connection, *some: Document) -> None:
+    """Those that are not there yet."""
+    insert_missing(connection, documents, [{"kind": one.kind, "digest": one.digest, "body": one.body} for one in some])
 
 
 def unpacked(body: bytes) -> bytes:

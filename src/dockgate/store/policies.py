@@ -11,7 +11,7 @@ from dockgate.core.pipeline import ActionType
 from dockgate.core.policy import PolicyVersion, of_bytes
 from dockgate.core.verdict import Policy
 from dockgate.store.engine import Database
-from dockgate.store.images import Document, unpacked
+from dockgate.store.images import Document, keep, unpacked
 from dockgate.store.queries import find_pipeline, select_as
 from dockgate.store.schema import approvals, documents, pipelines, policies
 
@@ -78,7 +78,7 @@ class SqlPolicies:
     def keep(self, asked: Policy) -> None:
         document = Document.of_policy(asked)
         with self._database.write() as connection:
-            document.keep(connection)
+            keep(connection, document)
 
     def kept(self, digest: str) -> Policy:
         query = select(documents.c.body).where(documents.c.digest == digest, documents.c.kind == Policy.__name__)

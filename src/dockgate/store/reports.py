@@ -9,7 +9,7 @@ from dockgate.core.canonical import decode
 from dockgate.core.stores import ReportRecord
 from dockgate.core.verdict import Reported
 from dockgate.store.engine import Database, insert_new
-from dockgate.store.images import Document, unpacked
+from dockgate.store.images import Document, keep, unpacked
 from dockgate.store.queries import select_as
 from dockgate.store.schema import documents, reports
 
@@ -36,7 +36,7 @@ class SqlReports:
             table.by == record.by,
         )
         with self._database.write() as connection:
-            document.keep(connection)
+            keep(connection, document)
             if not insert_new(connection, reports, asdict(record)):
                 newer = table.made_at <= record.made_at, table.digest != record.digest
                 connection.execute(update(reports).where(*same, *newer).values(**asdict(record)))
@@ -49,7 +49,7 @@ class SqlReports:
             connection.execute(delete(reports).where(table.image == image, table.by == by))
             for one in reported:
                 document = Document.of(one)
-                document.keep(connection)
+                keep(connection, document)
                 record = ReportRecord(image, one.source, one.inventory.platform, by, document.digest, one.at, True, now)
                 connection.execute(insert(reports).values(**asdict(record)))
         return [record for record in self.of(image) if record.by == by]
