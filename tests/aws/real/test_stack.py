@@ -110,6 +110,14 @@ def test_without_a_permission_a_function_is_denied_and_with_it_goes_on(gate: Gat
     assert gate.answer(token) == "Approved"
 
 
+def test_the_sweep_may_look_for_whoever_waits(gate: Gate) -> None:
+    token = gate.ask(digest_of(4))
+    assert gate.call("sweep", {"source": "aws.events"}) == (False, {"waiting": 1})
+    gate.cloud.fakes.scanned(digest_of(4))
+    assert gate.call("sweep", {"source": "aws.events"}) == (False, {"waiting": 0})
+    assert gate.answer(token) == "Approved"
+
+
 def test_status_tells_of_it_and_destroy_leaves_nothing(gate: Gate) -> None:
     assert "CREATE_COMPLETE" in gate.cloud.dockgate("status", "--stack", "gate")
     assert gate.cloud.dockgate("destroy", "--stack", "gate", "--yes").endswith("gate: gone\n")

@@ -81,6 +81,28 @@ def test_whatever_sets_aside_may_do_so(stack: Stack) -> None:
     )
 
 
+def test_a_function_may_do_with_the_table_what_it_does_and_no_more(stack: Stack) -> None:
+    """The sweep alone looks for who waits, and takes marks of risk away; tests/aws/real sees that it is enough."""
+    common = {("dynamodb:PutItem", "Table.Arn"), ("dynamodb:UpdateItem", "Table.Arn"), ("dynamodb:Query", "Table.Arn")}
+    may = {
+        name: {
+            (action, str(resource))
+            for owner, statement in statements(stack)
+            for action in as_list(statement["Action"])
+            for resource in as_list(statement["Resource"])
+            if owner in (name, "GatePolicy") and action.startswith("dynamodb:")
+        }
+        for name in ("RecordRole", "JudgeRole", "SweepRole")
+    }
+    assert may == {
+        "RecordRole": common,
+        "JudgeRole": common,
+        "SweepRole": common
+        | {("dynamodb:Query", "Table.Arn/index/state")}
+        | {("dynamodb:GetItem", "Table.Arn"), ("dynamodb:DeleteItem", "Table.Arn")},
+    }
+
+
 def test_no_action_is_a_wildcard(stack: Stack) -> None:
     for name, statement in statements(stack):
         assert [action for action in as_list(statement["Action"]) if "*" in action] == [], name
