@@ -64,7 +64,7 @@ def test_an_engine_is_found_and_asked_for_the_image(
         environment["DOCKER_HOST" if engine == "docker" else "CONTAINER_HOST"] = f"unix://{listening}"
     with serve(answering(saved(tmp_path)), listening) as server:
         assert digest(Stored(engine, "team/app:1"), environment, tmp_path / "system") == IMAGE.digest
-    assert [request.path.replace("%3A", ":") for request in server.requests] == [path.replace("%3A", ":")]
+    assert server.requests[-1].path.replace("%3A", ":") == path.replace("%3A", ":")
 
 
 def test_podman_is_run_where_no_service_listens(tmp_path: Path) -> None:
@@ -72,9 +72,46 @@ def test_podman_is_run_where_no_service_listens(tmp_path: Path) -> None:
     (tmp_path / "podman").mkdir()
     with serve(answering(b""), tmp_path / "podman/podman.sock"):
         pass  # which leaves the socket behind, as services do
-    environment = program(tmp_path, f'echo "$@" > {tmp_path}/arguments; cat {tmp_path}/saved.tar')
+    environment = program(
+        tmp_path, f'[ "$1" = image ] || exit 1; echo "$@" > {tmp_path}/arguments; cat {tmp_path}/saved.tar'
+    )
     assert digest(Stored("podman", "app"), environment, tmp_path) == IMAGE.digest
     assert (tmp_path / "arguments").read_text() == "image save --quiet --uncompressed --format oci-archive app\n"
+
+
+def test_all_images_of_a_manifest_list_are_read(tmp_path: Path) -> None:
+    saved(tmp_path)
+    environment = program(
+        tmp_path,
+        f"""case "$1 $2" in
+"manifest exists") exit 0 ;;
+"manifest push") echo "$3 $4 $5" > {tmp_path}/arguments; cp {tmp_path}/saved.tar "${{6#oci-archive:}}" ;;
+*) echo "$@" >&2; exit 125 ;;
+esac""",
+    )
+    assert digest(Stored("podman", "list"), environment, tmp_path) == IMAGE.digest
+    assert (tmp_path / "arguments").read_text() == "--quiet --all list\n"
+
+
+def test_what_podman_says_when_it_cannot_push_is_told(tmp_path: Path) -> None:
+    environment = program(tmp_path, '[ "$2" = exists ] || { echo no room >&2; exit 125; }')
+    with pytest.raises(UnavailableError, match=r"podman cannot save list \(it says: no room\)"):
+        stored_origin(Stored("podman", "list"), environment, tmp_path)
+
+
+def test_a_socket_that_would_hand_out_one_image_of_a_list_is_not_believed(tmp_path: Path) -> None:
+    def answer(request: Request) -> Answer:
+        return (
+            Answer(204, b"") if request.path.endswith("/manifests/team/list/exists") else Answer(200, saved(tmp_path))
+        )
+
+    environment = {"CONTAINER_HOST": f"unix://{tmp_path}/podman.sock"}
+    with (
+        serve(answer, tmp_path / "podman.sock"),
+        pytest.raises(UnavailableError, match="podman:team/list is a manifest list") as caught,
+    ):
+        stored_origin(Stored("podman", "team/list"), environment, tmp_path)
+    assert "podman manifest push --all team/list oci-archive:FILE" in caught.value.advice
 
 
 def test_no_engine_at_all_is_told_with_what_else_can_be_done(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 podman: libpod API, "Export multiple images" (`/libpod/images/export`), and `podman-image-save(1)` where no service runs
 (by default none does). Layers are asked for as they are stored: that is faster, and the manifest has the digest then by
-which podman itself calls an image that was built here. docker: Engine API, "Export an image" (`/images/{name}/get`).
+which podman itself calls an image that was built here. Of a manifest list both hand out this machine's image alone.
+`podman-manifest-push(1)` writes all of them, as a registry would get them; the API has no like of it.
+docker: Engine API, "Export an image" (`/images/{name}/get`).
 """
 
 import json
@@ -33,6 +35,7 @@ _PATHS = {
     "podman": "/v4.0.0/libpod/images/export?format=oci-archive&ociAcceptUncompressedLayers=true&references={}",
     "docker": "/images/{}/get",
 }
+_LIST = "/v4.0.0/libpod/manifests/{}/exists"
 _SYSTEM = Path("/run")
 _TIMEOUT = 600.0
 """Seconds of silence: an engine puts a large image together before it sends any of it."""
@@ -44,7 +47,8 @@ _OTHERS = "or save the image to a file and name that, or push it to a registry."
 def stored_origin(reference: Stored, environment: Mapping[str, str], system: Path = _SYSTEM) -> Origin:
     """The image in its engine's store. `system` is the folder of the sockets of the whole machine's engines.
 
-    Raises NotFoundError when the engine has no such image, UnavailableError when there is no engine to ask.
+    Raises NotFoundError when the engine has no such image, UnavailableError when there is no engine to ask, or when it
+    would hand out one image of several.
     """
     place = _socket(reference.engine, environment, system)
     if place:
@@ -94,12 +98,26 @@ def _fetched(reference: Stored, place: Path) -> BinaryIO:
     import httpx
 
     where = f"{reference.engine} at {place}"
-    path = _PATHS[reference.engine].format(quote(reference.name))
     with (
         _translated(where, reference.engine),
-        httpx.Client(transport=httpx.HTTPTransport(uds=str(place)), timeout=_TIMEOUT, trust_env=False) as client,
-        client.stream("GET", f"http://{reference.engine}{path}", headers={"Accept-Encoding": "identity"}) as response,
+        httpx.Client(
+            base_url=f"http://{reference.engine}",
+            transport=httpx.HTTPTransport(uds=str(place)),
+            timeout=_TIMEOUT,
+            trust_env=False,
+        ) as client,
     ):
+        if reference.engine == "podman" and client.get(_LIST.format(quote(reference.name))).status_code == 204:
+            raise UnavailableError(
+                f"{reference} is a manifest list, of which podman's API hands out one image alone.",
+                f"Run `podman manifest push --all {reference.name} oci-archive:FILE` and name that file.",
+            )
+        return _streamed(client, reference, where)
+
+
+def _streamed(client: "httpx.Client", reference: Stored, where: str) -> BinaryIO:
+    path = _PATHS[reference.engine].format(quote(reference.name))
+    with client.stream("GET", path, headers={"Accept-Encoding": "identity"}) as response:
         if response.status_code != 200:
             said = _said(response)
             if response.status_code == 404 or _UNKNOWN in said:
@@ -109,7 +127,9 @@ def _fetched(reference: Stored, place: Path) -> BinaryIO:
 
 
 def _saved(reference: Stored, program: str, environment: Mapping[str, str]) -> BinaryIO:
-    """What `podman image save` writes, in an unlinked file."""
+    """What `podman image save` writes, of a manifest list what `podman manifest push` does, in an unlinked file."""
+    if _ended([program, "manifest", "exists", reference.name], environment)[0] == 0:
+        return _pushed(reference, program, environment)
     command = [program, "image", "save", "--quiet", "--uncompressed", "--format", "oci-archive", reference.name]
     with tempfile.TemporaryFile() as complaints:
         try:
@@ -128,11 +148,36 @@ def _saved(reference: Stored, program: str, environment: Mapping[str, str]) -> B
             return saved
         saved.close()
         complaints.seek(0)
-        said = complaints.read(2**16).decode(errors="replace")
+        raise _refused(reference, complaints.read(2**16).decode(errors="replace"))
+
+
+def _pushed(reference: Stored, program: str, environment: Mapping[str, str]) -> BinaryIO:
+    """All images of a manifest list: podman writes them to a named file alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "images.tar")
+        command = [program, "manifest", "push", "--quiet", "--all", reference.name, f"oci-archive:{file}"]
+        code, said = _ended(command, environment)
+        if code or not file.is_file():
+            raise _refused(reference, said)
+        return file.open("rb")
+
+
+def _ended(command: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
+    """A program's exit and its complaints, once it has ended."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, env=dict(environment), check=False
+        )
+    except OSError as error:
+        raise UnavailableError(f"{command[0]} cannot be run: {error.strerror}.") from error
+    return done.returncode, done.stderr[-(2**16) :].decode(errors="replace")
+
+
+def _refused(reference: Stored, said: str) -> NotFoundError | UnavailableError:
     if _UNKNOWN in said:
-        raise _unknown(reference)
+        return _unknown(reference)
     last = said.strip().splitlines()[-1:]
-    raise UnavailableError(f"podman cannot save {reference.name}{_quoted(''.join(last))}.")
+    return UnavailableError(f"podman cannot save {reference.name}{_quoted(''.join(last))}.")
 
 
 @contextmanager
