@@ -120,6 +120,9 @@ def test_a_file_that_is_no_export_is_refused(dockgate: Dockgate, tmp_path: Path)
 def test_what_is_neither_file_nor_reference_is_told(dockgate: Dockgate) -> None:
     assert "no repository name" in dockgate("db", "import", "oci:///").err
     assert dockgate("db", "import", "./nowhere.zst").code == 2
+    ran = dockgate("db", "import", "nowhere.zst")
+    assert ran.code == 2
+    assert "There is no file nowhere.zst." in ran.err
 
 
 @pytest.mark.real

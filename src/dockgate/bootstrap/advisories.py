@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dockgate.advisories.database import Database
 from dockgate.config import Settings
+from dockgate.core.errors import NotFoundError
 from dockgate.core.model import Coverage, Inventory, Slice
 from dockgate.core.ports import AdvisoryReader
 
@@ -111,7 +112,8 @@ def bring(
 ) -> Transfer:
     """Puts an exported database in place at `path`, from a file that exists or from a registry.
 
-    Raises what `advisories.transfer.unpack` and `images.artifact.pull` do.
+    Raises what `advisories.transfer.unpack` and `images.artifact.pull` do, and NotFoundError for a mere name that is no
+    file.
     """
     from dockgate.advisories.transfer import SIZE_LIMIT, unpack
 
@@ -119,6 +121,10 @@ def bring(
     if reference == source and Path(source).is_file():
         report(f"reading {source}")
         return Transfer(source, unpack(Path(source), path).digest)
+    if reference == source and "/" not in source:
+        raise NotFoundError(
+            f"There is no file {source}.", f"One in a registry is named with it: oci:registry.example/{source}."
+        )
     from dockgate.images.artifact import pull
 
     path.parent.mkdir(parents=True, exist_ok=True)
