@@ -36,6 +36,8 @@ _PROPERTIES, _POM = "/pom.properties", "/pom.xml"
 _WANTED = tuple(suffix.encode("ascii") for suffix in (*SUFFIXES, _PROPERTIES, _POM, _MANIFEST))
 _APPLICATIONS = (".war", ".ear", ".par", ".sar", ".rar")
 _FOREIGN = (".par", ".sar", ".nar", ".rar")
+_RUNTIMES = ("jrt-fs.jar", "rt.jar")
+"""The jar that a runtime has once, since Java 9 and before."""
 _NO_GROUP = "it does not tell its Maven group, by which advisories would know it"
 
 
@@ -64,6 +66,14 @@ def package(found: Coordinates, path: str) -> Package:
         source_version=found.version,
         path=path,
     )
+
+
+def _runtime(manifest: Mapping[str, str], path: str) -> Package:
+    """The Java runtime that a jar is part of. No feed tells of runtimes, so that a package which no distribution's
+    package owns is undetermined."""
+    name, version = "java-runtime", manifest.get("implementation-version", "")
+    purl = write("generic", "", name, version)
+    return Package(name, version, purl, "Java runtime", source_name=name, source_version=version, path=path)
 
 
 class _SpentError(UnreadableError):
@@ -102,6 +112,8 @@ class _Reading:
         if archive.has_classes and not _is_among(found, path):
             found += _itself(manifest, path, composed=bool(nested))
         self.packages += (package(one, path) for one in found)
+        if names.of_runtime(manifest) and path.endswith(_RUNTIMES):
+            self.packages.append(_runtime(manifest, path))
         if not all(one.group for one in found):
             self.unread.append((inner or _MANIFEST, _NO_GROUP))
         for entry in nested:

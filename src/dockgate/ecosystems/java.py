@@ -1,6 +1,7 @@
 """Java packages: what lies in jars and in the archives that hold jars, and Gradle's lockfile.
 
-A Java runtime is no package here: neither its .jmod files nor its own jars are published to Maven repositories.
+Of a Java runtime there is a package of its own, of which no feed tells: neither its .jmod files nor its own jars are
+published to Maven repositories.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ _LOCK = "gradle.lockfile"
 
 class Java:
     name = "java"
-    version = 2
+    version = 3
     orders: tuple[str, ...] = ("Maven",)
     optional_epoch = False
     purls: tuple[str, ...] = ("maven",)
