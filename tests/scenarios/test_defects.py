@@ -13,7 +13,6 @@ from tests.scenarios.defects import (
 from tests.scenarios.reference import Reference, SpentTokenError
 from tests.scenarios.server import ServerSystem
 
-
 BREAKS: dict[Case, type[Exception]] = {
     an_absent_severity_counts_as_zero: KeyError,
     an_event_that_comes_twice_answers_once: SpentTokenError,
