@@ -40,6 +40,15 @@ def test_a_verdict_is_replayed_from_its_file_also_after_the_database_is_gone(run
         assert name in ran.out.partition("Made from")[2]
 
 
+def test_what_was_waived_is_told_with_the_rest(run: Run, tmp_path: Path) -> None:
+    file, accepted = tmp_path / "case.json", tmp_path / "waivers.yaml"
+    accepted.write_text("- {vulnerability: CVE-2025-0001, until: 2099-01-01, owner: ana, reason: Never called.}\n")
+    given = image(tmp_path / "image", VULNERABLE)
+    assert run("gate", given, "--waivers", str(accepted), "-o", f"case={file}").code == 1
+    out = " ".join(run("explain", str(file)).out.partition("Does not count  1")[2].split())
+    assert "CVE-2025-0001 in openssl 3.5.1-1: Accepted by ana until 2099-01-01: Never called (waiver" in out
+
+
 def test_two_verdicts_are_compared(run: Run, tmp_path: Path) -> None:
     files = []
     for name, content in (("old", VULNERABLE), ("new", CLEAN)):

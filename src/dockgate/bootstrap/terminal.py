@@ -2,7 +2,7 @@
 
 from dockgate.reports._explanation import explanation
 from dockgate.reports._lines import aligned, bullets, console, line, show
-from dockgate.reports._verdict import headline, inputs, reasons
+from dockgate.reports._verdict import headline, inputs, reasons, waived
 
 __all__ = [
     "aligned",
@@ -14,4 +14,5 @@ __all__ = [
     "line",
     "reasons",
     "show",
+    "waived",
 ]

@@ -64,7 +64,7 @@ def _recorded(name: str) -> "Recorded":
 
 
 def _show(given: "list[Recorded]", replays: "list[Replay]") -> None:
-    from dockgate.bootstrap.terminal import bullets, console, headline, inputs, line, reasons, show
+    from dockgate.bootstrap.terminal import bullets, console, headline, inputs, line, reasons, show, waived
 
     to = console(sys.stdout)
     for recorded, replay in zip(given, replays, strict=True):
@@ -80,5 +80,6 @@ def _show(given: "list[Recorded]", replays: "list[Replay]") -> None:
         if len(given) == 1:
             show(to, [headline(recorded.verdict)])
             reasons(to, recorded.verdict)
+            waived(to, recorded.verdict)
             to.print()
             inputs(to, recorded.verdict)

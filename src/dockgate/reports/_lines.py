@@ -68,6 +68,11 @@ def show(to: Console, lines: Iterable[Text]) -> None:
         to.print(text, soft_wrap=True)
 
 
+def heading(to: Console, text: str, count: int) -> None:
+    to.print()
+    show(to, [line((text, "bold"), (f"  {count}", "dim"))])
+
+
 def bullets(to: Console, sentences: Iterable[str], indent: int = 2) -> None:
     """Each sentence wrapped, under a bullet."""
     width = max(20, to.width - indent - 2)

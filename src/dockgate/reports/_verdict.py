@@ -6,9 +6,10 @@ from rich.console import Console
 from rich.text import Text
 
 from dockgate.core.model import Finding, Undetermined
-from dockgate.core.verdict import Breach, Judgement, Upgrade, Verdict
+from dockgate.core.verdict import Breach, Judgement, Upgrade, Verdict, Waived
 from dockgate.reports import _words as words
-from dockgate.reports._lines import STATUS, aligned, bullets, line, marks, plural, severity, show, some
+from dockgate.reports._lines import STATUS, aligned, bullets, heading, line, marks, plural, severity, show, some
+from dockgate.reports._parts import waiver
 
 
 def headline(verdict: Verdict) -> Text:
@@ -37,6 +38,23 @@ def reasons(to: Console, verdict: Verdict, listed: Collection[str] = (), indent:
                 show(to, [line(" " * at, (title, "bold"))])
             for breach in told:
                 _breach(to, breach, at + 2)
+
+
+def waived(to: Console, verdict: Verdict) -> None:
+    """What does not count, and by whose word."""
+    for judgement in verdict.judgements:
+        said = [f"{_what(one)}: {waiver(one)}" for one in judgement.waived]
+        if said:
+            heading(
+                to, f"Does not count{f' on {judgement.label}' if len(verdict.judgements) > 1 else ''}", len({*said})
+            )
+            bullets(to, dict.fromkeys(said))
+
+
+def _what(one: Waived) -> str:
+    if one.finding is None:
+        return one.breach
+    return f"{one.finding.id} in {one.finding.package.name} {one.finding.package.version}"
 
 
 def inputs(to: Console, verdict: Verdict) -> None:

@@ -9,9 +9,21 @@ from rich.text import Text
 from dockgate.core.model import Coverage, Finding, Inventory, Package
 from dockgate.core.verdict import Status
 from dockgate.reports import GateReport, Report, ScanReport
-from dockgate.reports._lines import aligned, bullets, console, counts, fix, line, marks, plural, severity, show, some
-from dockgate.reports._parts import Part, waiver, whole
-from dockgate.reports._verdict import headline, reasons, sentences
+from dockgate.reports._lines import (
+    aligned,
+    bullets,
+    console,
+    counts,
+    fix,
+    heading,
+    line,
+    marks,
+    plural,
+    severity,
+    show,
+    some,
+)
+from dockgate.reports._verdict import headline, reasons, sentences, waived
 from dockgate.reports._words import support
 
 _SUMMARY_WIDTH = 24
@@ -27,7 +39,7 @@ class Table:
             _findings(to, inventory, matches.findings, whole=not (matches.undetermined or inventory.unread))
             _unread(to, inventory)
             if matches.undetermined:
-                _heading(to, "Cannot be said", len(matches.undetermined))
+                heading(to, "Cannot be said", len(matches.undetermined))
                 bullets(to, sentences(matches.undetermined))
         _checked(to, report.coverage)
 
@@ -47,8 +59,7 @@ class Table:
         if verdict.status is Status.APPROVED:
             show(to, [line(f"  {verdict.summary}.")])
         reasons(to, verdict, {entry.reason for inventory in report.inventories for entry in inventory.unread})
-        for part in whole(report).parts:
-            _waived(to, part, several=len(verdict.judgements) > 1)
+        waived(to, verdict)
 
 
 REPORT: Report = Table()
@@ -72,11 +83,6 @@ def _platform(to: Console, platform: str, inventory: Inventory | None, now: str)
             parts.append((f"built on {inventory.base}", "dim"))
     if parts:
         show(to, [Text(" · ", "dim").join(line(part) for part in parts)])
-
-
-def _heading(to: Console, text: str, count: int) -> None:
-    to.print()
-    show(to, [line((text, "bold"), (f"  {count}", "dim"))])
 
 
 def _findings(to: Console, inventory: Inventory | None, findings: Sequence[Finding], *, whole: bool) -> None:
@@ -137,7 +143,7 @@ def _whose(packages: Iterable[Package], inventory: Inventory | None) -> list[str
 
 def _unread(to: Console, inventory: Inventory) -> None:
     if inventory.unread:
-        _heading(to, "Could not be read", len(inventory.unread))
+        heading(to, "Could not be read", len(inventory.unread))
         bullets(
             to,
             (
@@ -145,17 +151,6 @@ def _unread(to: Console, inventory: Inventory) -> None:
                 for entry in inventory.unread
             ),
         )
-
-
-def _waived(to: Console, part: Part, *, several: bool) -> None:
-    """What does not count, and by whose word."""
-    said = [
-        f"{finding.id} in {finding.package.name} {finding.package.version}: {waiver(one)}"
-        for finding, one in part.waived.items()
-    ] + [f"{one.breach}: {waiver(one)}" for one in part.accepted]
-    if said:
-        _heading(to, f"Does not count{f' on {part.platform}' if several else ''}", len(said))
-        bullets(to, dict.fromkeys(said))
 
 
 def _checked(to: Console, coverage: Iterable[Coverage]) -> None:
