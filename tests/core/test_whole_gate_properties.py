@@ -219,10 +219,9 @@ def _less(case: Case) -> list[Case]:
     unrated = tuple(replace(row, ratings=()) for row in consulted.advisories)
     unlisted = tuple(replace(cve, rating=None) for cve in consulted.cves)
     rated = [replace(consulted, cves=unlisted), replace(consulted, advisories=unrated, cves=unlisted)]
-    if _scored(case.policy):
-        few = tuple(one for one in consulted.coverage if one.ecosystem not in CATALOGUES)
-        bare = tuple(replace(cve, exploited="", due="", epss=-1.0) for cve in consulted.cves)
-        lost.append(replace(consulted, coverage=few, cves=bare))
+    few = tuple(one for one in consulted.coverage if one.ecosystem not in CATALOGUES)
+    bare = tuple(replace(cve, exploited="", due="", epss=-1.0) for cve in consulted.cves)
+    lost.append(replace(consulted, coverage=few, cves=bare))
     old = replace(consulted, coverage=tuple(replace(one, checked_at="") for one in consulted.coverage))
     torn = tuple(replace(one, unread=(*one.unread, Unread("var/lib/x", "It is gone."))) for one in case.inventories)
     return [

@@ -17,8 +17,9 @@ _BOUNDS = {"score": "EPSS {:g}", "percentile": "EPSS percentile {:g}"}
 
 class Epss:
     """Settings: a finding counts that reaches `score` (the probability) or `percentile` (its rank among all), each 0 to
-    1, either or both given; `max` (0) of them are allowed; `unscored` findings, and those with less whose score is too
-    old, are "undetermined" (the default), or to "count" or "ignore"; and the selection."""
+    1, either or both given; `max` (0) of them are allowed; `unscored` findings are "undetermined" (the default), or
+    to "count" or "ignore"; and the selection. Where the scores are lost or too old, findings that do not reach it are
+    undetermined, or to count: to ignore them would approve by a lost feed."""
 
     name = "epss"
     always: Mapping[str, object] | None = None
@@ -53,7 +54,9 @@ class Epss:
             said = {"score": finding.epss, "percentile": finding.percentile}
             if any(said[key] >= least and said[key] >= 0 for key, least in bounds.items()):
                 return True
-            return unscored if not told or any(said[key] < 0 for key in bounds) else False
+            if not told:
+                return unscored or None
+            return unscored if any(said[key] < 0 for key in bounds) else False
 
         what = " or ".join(_BOUNDS[key].format(least) for key, least in bounds.items())
         yield from _limit.judge(self.name, facts, settings, reaches, "finding", f"of {what} or more")
