@@ -50,6 +50,22 @@ def test_a_mistake_is_told_with_its_place_when_the_policy_is_read(when: str, tol
     assert str(refusal.value).startswith(told)
 
 
+@pytest.mark.parametrize(
+    ("when", "names"),
+    [
+        (
+            "image.usr == ''",
+            "distribution, release, support_end, base, created, user, layers, unread",
+        ),
+        ("findings.exists(f, f.package.nam == '')", "purl, name, version, ecosystem, source, path, owner, in_base"),
+        ("imge.user == ''", "findings, packages, image, now"),
+    ],
+)
+def test_what_there_is_in_place_of_an_unknown_name_is_told(when: str, names: str) -> None:
+    with pytest.raises(DefinitionError, match=rf" {names}$"):
+        settings(when)
+
+
 def test_the_policys_own_line_is_told_too() -> None:
     with pytest.raises(DefinitionError, match=r"^strict\.yaml:3: expression\.when: line 1, column 1: undeclared ref"):
         policy_of("expression:\n  message: Told\n  when: indings.size() > 1\n")

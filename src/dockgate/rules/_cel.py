@@ -179,7 +179,8 @@ def _environment() -> Any:
 
 
 def _told(text: str) -> str:
-    """The runtime's message in one line, with its place: "line 1, column 21: undefined field …"."""
+    """The runtime's message in one line, with its place and the names that there are: "line 1, column 21: undefined
+    field …"."""
     if _cel_null.UNKNOWN in text:
         return "what it compares is not known (null)"
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("|")]
@@ -188,5 +189,14 @@ def _told(text: str) -> str:
     place, _, rest = first.removeprefix("<input>:").partition(": ")
     row, _, column = place.partition(":")
     if first.startswith("<input>:") and row.isdecimal() and column.isdecimal():
-        return f"line {row}, column {column}: {rest}"
+        return f"line {row}, column {column}: {rest}{_allowed(rest)}"
     return first
+
+
+def _allowed(text: str) -> str:
+    """What there is in place of what the compiler does not know."""
+    if text.startswith("undeclared reference"):
+        return f"; the variables are {', '.join(VARIABLES)}"
+    kind = text.rpartition("struct 'dockgate.")[2].rstrip("'")
+    fields = TYPES.get(kind, {}) if text.startswith("undefined field") else {}
+    return f"; allowed here: {', '.join(fields)}" if fields else ""
