@@ -79,8 +79,8 @@ SETTINGS = (
     Setting(
         "DOCKGATE_REGISTRIES",
         "any",
-        "Hosts of registries, with or without a port, separated by spaces, that the server reads images in besides its "
-        "own; `*.example.org` stands for many.",
+        "Hosts of registries, with or without a port, separated by spaces, that the server reads images and leaves "
+        "attestations in besides its own; `*.example.org` stands for many.",
     ),
     Setting(
         "DOCKGATE_CALLBACK_HOSTS",

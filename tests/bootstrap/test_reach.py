@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from dockgate.attestations.keys import Keys
+from dockgate.bootstrap.attesting import RegistryAttestor
 from dockgate.bootstrap.reach import Reach
 from dockgate.core.errors import DeniedError
 
@@ -45,6 +47,9 @@ def test_no_other_registry_is_spoken_to(tmp_path: Path, registry: str) -> None:
     for call in (listed.read, listed.attached):
         with pytest.raises(DeniedError):
             call(f"{registry}/team/app", DIGEST)
+    attestor = RegistryAttestor(Keys(tmp_path / "keys"), OWN, demand=listed.demand)
+    with pytest.raises(DeniedError):
+        attestor.attest(f"{registry}/team/app", DIGEST, DIGEST, "default", lambda name, digest: b"")
 
 
 def test_docker_hubs_short_names_are_docker_hubs(tmp_path: Path) -> None:

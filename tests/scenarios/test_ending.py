@@ -1,15 +1,20 @@
 """However a server ends, it ends in time, with a code that says so, and nothing of it stays behind."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from tests.scenarios.live import Live, until
+
+from dockgate.bootstrap import serve
+from dockgate.config import from_environment
+from dockgate.core.errors import UnavailableError
 
 pytestmark = pytest.mark.real
 
@@ -65,3 +70,26 @@ def test_a_port_that_is_taken_ends_the_start_though_work_was_taken_up(live: Live
     assert f"error: this server cannot listen at 127.0.0.1:{live.port}" in ended.stderr
     assert "--port" in ended.stderr
     assert nothing_left(live)
+
+
+def test_one_in_the_background_that_does_not_answer_in_time_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKGATE_DATA", str(tmp_path / "data"))
+    try:
+        with pytest.raises(UnavailableError, match="did not answer within 0 seconds, and was ended"):
+            serve.up(from_environment(), detach=True, patience=0)
+        assert servers_of(tmp_path) == []
+    finally:
+        for pid in servers_of(tmp_path):
+            os.kill(pid, signal.SIGKILL)
+
+
+def servers_of(folder: Path) -> list[int]:
+    """The processes that were started with a data folder in this one."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"DOCKGATE_DATA={folder}/".encode() in (process / "environ").read_bytes():
+                found.append(int(process.name))
+    return found

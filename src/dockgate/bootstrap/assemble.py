@@ -127,7 +127,7 @@ def assemble(
             clock=lambda: datetime.now(UTC),
             findings=inspector.of_settings(settings),
             answers={codepipeline.SCHEME: codepipeline.CodePipelineAnswers(url)},
-            attestor=RegistryAttestor(Keys(settings.data / KEYS), services.registry, settings.ca_bundle),
+            attestor=RegistryAttestor(Keys(settings.data / KEYS), services.registry, settings.ca_bundle, reach.demand),
             attestation_days=settings.attestation_days,
             risk_days=settings.risk_days,
             keep_days=settings.keep_days,

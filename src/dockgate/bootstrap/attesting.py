@@ -26,18 +26,27 @@ _COSIGN = {"dev.cosignproject.cosign/signature": "", "predicateType": PREDICATE_
 
 
 class RegistryAttestor:
-    """`core.adapters.Attestor`. `registry` is our own, in which repositories without a registry lie."""
+    """`core.adapters.Attestor`. `registry` is our own, in which repositories without a registry lie. `demand` raises
+    DeniedError for another that may not be spoken to."""
 
-    def __init__(self, keys: Keys, registry: str, ca_bundle: Path | None = None) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        registry: str,
+        ca_bundle: Path | None = None,
+        demand: Callable[[str], None] = lambda registry: None,
+    ) -> None:
         self._keys = keys
         self._registry = registry
         self._ca_bundle = ca_bundle
+        self._demand = demand
         self._one_at_a_time = threading.Lock()
 
     def attest(self, repository: str, image: str, key: str, policy: str, write: Callable[[str, str], bytes]) -> str:
         registry = self._registry
         if is_qualified(repository):
             registry, _, repository = repository.partition("/")
+            self._demand(registry)
         place = attach.Place(registry, repository, self._ca_bundle)
         with self._one_at_a_time:
             signer = self._keys.signer()

@@ -27,7 +27,7 @@ class Reach:
     def resolve(self, reference: str) -> tuple[str, str]:
         """Repository and digest (`core.adapters.ImageResolver`)."""
         named = parse_remote(reference)
-        self._demand(named.registry)
+        self.demand(named.registry)
         digest = named.digest
         if digest and not digest.startswith("sha256:"):
             raise UsageError(f"{digest[:20]}… in {reference} is no SHA-256", "Name the image by its sha256 digest.")
@@ -48,10 +48,11 @@ class Reach:
 
     def _named(self, repository: str, digest: str) -> str:
         place = repository if is_qualified(repository) else f"{self._own}/{repository}"
-        self._demand(place.partition("/")[0])
+        self.demand(place.partition("/")[0])
         return f"{place}@{digest}"
 
-    def _demand(self, registry: str) -> None:
+    def demand(self, registry: str) -> None:
+        """DeniedError for a registry that this server has nothing to do with."""
         names = registry.lower(), host_of(registry.lower())
         allowed = (matches(name, pattern.lower()) for pattern in self._registries for name in names)
         if registry != self._own and self._registries and not any(allowed):

@@ -44,11 +44,11 @@ START_SECONDS = 60
 STOP_SECONDS = 30
 
 
-def up(settings: Settings, detach: bool) -> None:
+def up(settings: Settings, detach: bool, patience: float = START_SECONDS) -> None:
     """Runs the server until it is told to stop; with `detach`, starts it in the background, and returns when it
-    answers."""
+    answers. One that does not within `patience`, in seconds, is ended: UnavailableError."""
     if detach:
-        _start_in_background(settings)
+        _start_in_background(settings, patience)
     else:
         run(settings)
 
@@ -229,7 +229,7 @@ def _running(data: Path) -> int | None:
     return pid if _started(pid) == status["started"] else None
 
 
-def _start_in_background(settings: Settings) -> None:
+def _start_in_background(settings: Settings, patience: float) -> None:
     listening(settings)
     if _running(settings.data) is not None:
         raise ConflictError(f"a server works on {settings.data} already", "`dockgate down` stops it.")
@@ -255,7 +255,15 @@ def _start_in_background(settings: Settings) -> None:
             raise UnavailableError(f"the server ended with code {process.returncode}:\n{last}", f"See {log}.")
         return _running(settings.data) == process.pid
 
-    _wait_until(ready, START_SECONDS, f"the server does not answer; see {log}")
+    try:
+        _wait_until(ready, patience, f"the server did not answer within {patience:g} seconds, and was ended; see {log}")
+    except BaseException:  # whoever interrupts the waiting means the server, too
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
