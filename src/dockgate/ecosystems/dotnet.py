@@ -1,17 +1,20 @@
-""".NET packages as installed: the deps.json of applications and of the runtime's shared frameworks; the lists by which
-NuGet restores packages.
+""".NET packages as installed: the deps.json of applications, also of those in a single file, and of the runtime's
+shared frameworks; the lists by which NuGet restores packages.
 
-Out of reach are applications in a single file (their deps.json is packed into the executable) and those of the old
-.NET Framework without a packages.config. NuGet's own packages folder is a cache: what is run from it is in a deps.json.
+Out of reach are applications compiled ahead of time and those of the old .NET Framework without a packages.config.
+NuGet's own packages folder is a cache: what is run from it is in a deps.json.
 """
 
 from collections.abc import Sequence
+from io import BytesIO
 from typing import Any, BinaryIO
 
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
+from dockgate.ecosystems import _dotnet_bundle
+from dockgate.ecosystems._executable import ELF
 from dockgate.ecosystems._order import is_digits, number
 from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import check_size, json_object
@@ -32,18 +35,20 @@ _FRAMEWORKS = ("Microsoft.NETCore.App", "Microsoft.AspNetCore.App", "Microsoft.W
 
 class Dotnet:
     name = "dotnet"
-    version = 1
+    version = 2
     orders: tuple[str, ...] = ("NuGet",)
     optional_epoch = False
     purls: tuple[str, ...] = ("nuget",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
-    triggers = Triggers(names=(_CONFIG,), suffixes=(".json",))
+    triggers = Triggers(names=(_CONFIG,), suffixes=(".json",), magics=(ELF,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        return path.endswith(_DEPS) or path.rpartition("/")[2] in (_LOCK, _CONFIG)
+        return _is_list(path) or _dotnet_bundle.may_be(size, head)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
+        if not _is_list(path):
+            return _read_bundle(path, file)
         if path.endswith(_CONFIG):
             check_size(file, FILE_LIMIT)
             return _read_config(path, file.read())
@@ -99,6 +104,18 @@ def _package(name: str, version: str, path: str) -> Package:
     """NuGet's names have no case of their own: advisories are looked up in lower case."""
     purl = write("nuget", "", name, version)
     return Package(name, version, purl, "NuGet", source_name=name.lower(), source_version=version, path=path)
+
+
+def _is_list(path: str) -> bool:
+    return path.endswith(_DEPS) or path.rpartition("/")[2] in (_LOCK, _CONFIG)
+
+
+def _read_bundle(path: str, file: BinaryIO) -> Extract:
+    """An application in a single file: its libraries lie in it, and nothing beside it could contradict them."""
+    raw = _dotnet_bundle.deps(file, FILE_LIMIT)
+    if raw is None:
+        return Extract()
+    return Extract(_read_deps(path, json_object(BytesIO(raw), FILE_LIMIT)).packages, alone=True)
 
 
 def _read_deps(path: str, content: dict[str, Any]) -> Extract:

@@ -5,6 +5,7 @@ import json
 import struct
 import zipfile
 
+from tests.ecosystems.bundles import HOST, bundle
 from tests.fuzz.containers import zipped
 from tests.fuzz.mutate import json_text, lines
 from tests.fuzz.targets._ecosystem import files, part, target
@@ -240,7 +241,14 @@ TARGETS = (
                 json_text,
             ),
             part(dotnet.ECOSYSTEM, "packages.config", "app/packages.config", files("dotnet/packages.config"), lines),
+            part(
+                dotnet.ECOSYSTEM,
+                "single file",
+                "app/app",
+                lambda: [bundle(), bundle(name=b"x" * 300), bundle(None), bundle(major=1), HOST],
+            ),
         ),
+        "_dotnet_bundle",
         versions="nuget.txt",
         purls=("pkg:nuget/Newtonsoft.Json@13.0.3",),
     ),
