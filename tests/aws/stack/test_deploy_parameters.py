@@ -45,6 +45,11 @@ def test_a_service_that_is_there_is_asked_for_its_family_and_roles(cloud: Cloud)
     deploy(cloud, "ClusterName=blue", "ServiceName=web")
     held = parameters(cloud)
     assert (held["TaskFamily"], held["TaskRoleArns"]) == ("shop", role)
+    ecs.register_task_definition(family="blog", containerDefinitions=containers)
+    ecs.create_service(cluster="blue", serviceName="journal", taskDefinition="blog", desiredCount=1)
+    deploy(cloud, "ServiceName=journal")
+    held = parameters(cloud)
+    assert (held["TaskFamily"], held["TaskRoleArns"]) == ("blog", "")
 
 
 def test_a_service_that_is_not_there_is_told_before_anything_is_changed(cloud: Cloud) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from dockgate.aws.stack import scanning
 from dockgate.aws.stack.account import Account, told
 from dockgate.aws.stack.documents import Documents
-from dockgate.aws.stack.formation import Patience, Tell, at_rest, outputs, parameters, reasons
+from dockgate.aws.stack.formation import Patience, Tell, at_rest, describe, outputs, parameters, reasons
 from dockgate.aws.stack.parameters import as_arns, names, template
 from dockgate.core.errors import DeployError, NotFoundError, UsageError
 from dockgate.core.verdict import Policy, Waivers
@@ -52,7 +52,7 @@ def deploy(account: Account, wanted: Wanted, tell: Tell = lambda line: None, pat
     Raises DeployError with the resources that failed and why.
     """
     patience = patience or Patience()
-    given = {**as_arns(account, wanted.parameters), **_existing_service(account, wanted.parameters)}
+    given = {**as_arns(account, wanted.parameters), **_existing_service(account, wanted)}
     found = _ready(account, wanted.stack, tell, patience)
     documents = Documents(account, wanted.stack)
     documents.create()
@@ -131,10 +131,14 @@ def _apply(
     return True
 
 
-def _existing_service(account: Account, given: Mapping[str, str]) -> dict[str, str]:
-    """Family and roles of the task definition of a service that is there already."""
-    cluster, service = given.get("ClusterName", ""), given.get("ServiceName", "")
-    if not cluster or given.get("TaskFamily"):
+def _existing_service(account: Account, wanted: Wanted) -> dict[str, str]:
+    """Family and roles of the task definition of a service that is there already; nothing where none is named anew."""
+    named = ("ClusterName", "ServiceName")
+    if not set(named) & set(wanted.parameters) or wanted.parameters.get("TaskFamily"):
+        return {}
+    kept = parameters(describe(account, wanted.stack) or {})
+    cluster, service = (wanted.parameters.get(name, kept.get(name, "")) for name in named)
+    if not cluster:
         return {}
     found = _service(account, cluster, service)
     if found is None:
