@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.aws.account import SCANNED, digest_of, finding
+from tests.aws.account import REPOSITORY, SCANNED, digest_of, finding
 from tests.aws.fakes.server import Refused
 from tests.aws.inspector import HOST, PLACE, Aws, aws
 from tests.aws.page import permissions
@@ -54,6 +54,16 @@ def test_what_it_has_not_scanned_yet_is_in_doubt_and_waited_for(there: Aws, reas
     said = f"Inspector has not scanned the image{f': {reason}' if reason else ''}."
     assert found.pending == said
     assert [doubts(one) for one in found.reported] == [[said]]
+
+
+def test_an_index_is_looked_for_again_where_it_was_not_there(there: Aws) -> None:
+    there.scanned(IMAGE)
+    index = there.index(IMAGE)
+    held = there.registry.manifests.pop((REPOSITORY, index))
+    asked = source(there)
+    assert asked.ask(PLACE, index).pending == "Inspector has not scanned the image."
+    there.registry.manifests[REPOSITORY, index] = held
+    assert asked.ask(PLACE, index).pending == ""
 
 
 @pytest.mark.parametrize("reason", ["UNSUPPORTED_OS", "SCAN_ELIGIBILITY_EXPIRED", "IMAGE_ARCHIVED"])

@@ -97,6 +97,8 @@ class InspectorFindings:
         once: what is behind a digest never changes."""
         if digest not in self._platforms:
             children = Indexes(self._of("ecr", region)).children(repository, digest)
+            if children is None:
+                return {}
             names = [one.platform for one in children]
             self._platforms[digest] = {
                 one.digest: one.platform if names.count(one.platform) == 1 else f"{one.platform} {one.digest[:19]}"

@@ -189,6 +189,16 @@ def test_a_platform_that_cannot_be_scanned_hides_no_breach_of_another(aws: Accou
     assert "UNSUPPORTED_OS" in aws.approvals.summaries[token]
 
 
+def test_an_index_is_looked_for_again_where_it_was_not_there(aws: Account) -> None:
+    """Asked for first in a repository that does not have it."""
+    good = digest_of(1)
+    aws.scanned(good)
+    index = _index(aws, good)
+    aws.registry.manifests["other", digest_of(9)] = "{}"
+    assert aws.answers(_asked(aws, index, Image_Repository="other")) == [None]
+    assert aws.answers(_asked(aws, index)) == ["Approved"]
+
+
 def test_an_approved_platform_is_not_its_index(aws: Account) -> None:
     good, bad = digest_of(1), digest_of(2)
     index = _index(aws, good, bad)
@@ -222,9 +232,12 @@ def test_where_ecr_may_not_be_asked_it_is_said_and_nobody_waits_for_ever(
     assert aws.answers(token) == ["Rejected"]
 
 
-def test_ecr_is_asked_once(aws: Account) -> None:
-    aws.registry.manifests[REPOSITORY, digest_of(8)] = "{}"
-    _asked(aws, IMAGE)
-    _asked(aws, IMAGE)
+def test_ecr_is_asked_once_of_what_it_has(aws: Account) -> None:
+    config = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest_of(7), "size": 2}
+    text = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": config, "layers": []})
+    image = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    aws.registry.manifests[REPOSITORY, image] = text
+    _asked(aws, image)
+    _asked(aws, image)
     aws.functions().sweep(CLOCK)
     assert len(aws.services["ecr"].calls) == 1

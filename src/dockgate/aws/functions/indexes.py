@@ -18,12 +18,14 @@ class Indexes:
     def __init__(self, ecr: Any) -> None:
         self._ecr = ecr
 
-    def platforms(self, repository: str, digest: str) -> tuple[str, ...]:
+    def platforms(self, repository: str, digest: str) -> tuple[str, ...] | None:
         """The digests of `children`."""
-        return tuple(one.digest for one in self.children(repository, digest))
+        children = self.children(repository, digest)
+        return None if children is None else tuple(one.digest for one in children)
 
-    def children(self, repository: str, digest: str) -> tuple["Descriptor", ...]:
-        """The images in an index, each once, attestation manifests aside; () for what is none, or is not there.
+    def children(self, repository: str, digest: str) -> tuple["Descriptor", ...] | None:
+        """The images in an index, each once, attestation manifests aside; () for what is none, None for what is not
+        there, and may be tomorrow.
 
         Raises ImageError for an index that cannot be judged by its images."""
         from dockgate.images import manifest
@@ -35,7 +37,7 @@ class Indexes:
         )
         document = next((str(image["imageManifest"]) for image in answer.get("images", [])), None)
         if document is None:
-            return ()
+            return None
         data = document.encode()
         if canonical.digest(data) != digest:
             raise ImageError(f"ECR's manifest of {digest} has another digest.", "Push the image again.")

@@ -49,6 +49,8 @@ class Looking:
                 raise
             self.tell("IndexUnknown", digest=digest, repository=repository, error=f"{type(error).__name__}: {error}")
             return ()
+        if platforms is None:
+            return ()
         self.waits.relate(digest, platforms)
         return platforms
 
