@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from tests.images.make import image
+from tests.registryd import registry
 
 from dockgate.attestations.keys import Keys
 from dockgate.bootstrap.attesting import RegistryAttestor
 from dockgate.bootstrap.reach import Reach
-from dockgate.core.errors import DeniedError
+from dockgate.core.errors import DeniedError, NotFoundError
 
 DIGEST = "sha256:" + "a" * 64
 OWN = "127.0.0.1:7421"
@@ -56,3 +58,15 @@ def test_docker_hubs_short_names_are_docker_hubs(tmp_path: Path) -> None:
     assert reach(tmp_path, "docker.io").resolve(f"debian@{DIGEST}") == ("docker.io/library/debian", DIGEST)
     with pytest.raises(DeniedError, match="no images in docker"):
         reach(tmp_path, "quay.io").resolve("debian")
+
+
+@pytest.mark.real
+def test_what_is_to_be_sure_is_looked_for(tmp_path: Path) -> None:
+    with registry(tmp_path / "registry") as running:
+        digest = running.push("team/app", "1", image([{"etc/os-release": b"ID=debian\n"}]))
+        here = Reach(running.address, (), tmp_path, None)
+        assert here.resolve(f"{running.address}/team/app@{digest}", sure=True) == ("team/app", digest)
+        other = f"{running.address}/team/other@{digest}"
+        assert here.resolve(other) == ("team/other", digest)
+        with pytest.raises(NotFoundError):
+            here.resolve(other, sure=True)

@@ -315,9 +315,12 @@ class ServerSystem:
 
     # --- the scanner ---------------------------------------------------------------------------------------------
 
-    def _resolve(self, reference: str) -> tuple[str, str]:
-        """Any repository has every image: `elsewhere.example/name:name` is the image of that name."""
+    def _resolve(self, reference: str, *, sure: bool = False) -> tuple[str, str]:
+        """Any repository has every image, but `empty.example/app` none: `elsewhere.example/name:name` is the image of
+        that name."""
         place, at, digest = reference.partition("@")
+        if sure and place == "empty.example/app":
+            raise NotFoundError(f"There is no image {reference}.", "Is it pushed?")
         if at:
             return place.removeprefix(f"{self.registry.address}/"), digest
         place, _, tag = reference.rpartition(":")

@@ -110,6 +110,21 @@ def test_an_image_scanned_before_is_answered_at_once_and_a_digest_of_ours_is_fou
     assert server.get(f"/verdicts/{asked['approval']['verdict']}")["status"] == "Rejected"
 
 
+def test_whoever_asks_may_not_choose_in_which_repository_an_image_lies(server: ServerSystem) -> None:
+    """Waivers and baselines may be of one repository alone."""
+    image = server.foreign("special", Found({"CRITICAL": 1}))
+    may_end(server, image)
+    assert answer(server, ask(server, "special"), 20)["state"] == "Rejected"
+    waiver = {"package": "pkg:**", "repository": "empty.example/app", "until": "2099-01-01"}
+    server.client.post("/waivers", json={**waiver, "owner": "ana", "reason": "r"}).raise_for_status()
+    body = {"pipeline": "shop", "stage": "gate", "execution": "1"}
+    refused = server.client.post("/approvals", json={**body, "image": f"empty.example/app@{image}"})
+    assert refused.status_code == 404
+    assert "no image empty.example/app@" in refused.json()["error"]
+    promoted = server.client.post("/approvals", json={**body, "image": f"promoted.example/app@{image}"}).json()
+    assert promoted["approval"]["state"] == "Rejected"
+
+
 def test_a_poll_ends_when_the_answer_comes_or_its_time_is_over(server: ServerSystem) -> None:
     image = server.foreign("polled", Found())
     asked = ask(server, "polled")

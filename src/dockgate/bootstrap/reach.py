@@ -24,14 +24,14 @@ class Reach:
         self._cache = cache
         self._ca_bundle = ca_bundle
 
-    def resolve(self, reference: str) -> tuple[str, str]:
+    def resolve(self, reference: str, *, sure: bool = False) -> tuple[str, str]:
         """Repository and digest (`core.adapters.ImageResolver`)."""
         named = parse_remote(reference)
         self.demand(named.registry)
         digest = named.digest
         if digest and not digest.startswith("sha256:"):
             raise UsageError(f"{digest[:20]}… in {reference} is no SHA-256", "Name the image by its sha256 digest.")
-        if not digest:
+        if sure or not digest:
             with closing(registry_origin(named, ca_bundle=self._ca_bundle)) as origin:
                 digest, _ = origin.root()
         ours = named.registry == self._own and not is_qualified(named.repository)

@@ -134,9 +134,10 @@ class FindingsSource(Protocol):
 class ImageResolver(Protocol):
     """Finds out what a reference stands for at this moment."""
 
-    def __call__(self, reference: str) -> tuple[str, str]:
-        """Repository (as `ImageReader` takes it) and digest. One by digest is taken at its word. UsageError for what is
-        no reference to an image in a registry, NotFoundError, DeniedError, UnavailableError."""
+    def __call__(self, reference: str, *, sure: bool = False) -> tuple[str, str]:
+        """Repository (as `ImageReader` takes it) and digest. One by digest is taken at its word, unless it has to be
+        `sure` that it lies there. UsageError for what is no reference to an image in a registry, NotFoundError,
+        DeniedError, UnavailableError."""
         ...
 
 

@@ -144,13 +144,17 @@ class Engine:
         the image has been scanned before.
 
         The scan is asked for first: a sweep answers what waits beside a scan that has failed, be it by what another
-        scanner said before."""
+        scanner said before. One that was read in another repository has to lie in the one that is named: whoever asks
+        may not choose whose waivers and whose baseline count."""
         approval = self._asked_before(question)
         if approval is None:
             self._parts.policies(question.policy)
             repository, digest = self._parts.resolve_image(question.reference)
             approval = self._approval(question.id(repository, digest))
             if approval is None:
+                present = self._store.images.scan(digest)
+                if present is not None and present.repository != repository:
+                    self._parts.resolve_image(question.reference, sure=True)
                 self.scan(repository, digest)
                 approval = self._effects.run(Step.ASK, self._flows.actions.ask, question, repository, digest, who)
         if approval.state is ApprovalState.WAITING:
