@@ -1,10 +1,13 @@
 """`dockgate sbom`: the inventory alone, without any advisory database."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from tests.cli.conftest import Dockgate
-from tests.cli.layouts import Layout, debian, image, python
+from tests.cli.layouts import Layout, debian, feeds, image, python
 
 from dockgate.bootstrap import sbom
 
@@ -29,7 +32,8 @@ def test_every_format_is_written_into_its_file(dockgate: Dockgate, tmp_path: Pat
     assert json.loads(files["json"].read_text())["kind"] == "inventory"
     assert json.loads(files["spdx"].read_text())["spdxVersion"] == "SPDX-2.3"
     assert sbom.read(files["cyclonedx"]) == sbom.read(files["spdx"])
-    assert [package.name for package in sbom.read(files["spdx"]).packages] == ["bash", "jinja2", "openssl"]
+    (inventory,) = sbom.read(files["spdx"]).inventories
+    assert [package.name for package in inventory.packages] == ["bash", "jinja2", "openssl"]
 
 
 def test_what_could_not_be_read_is_in_it_and_exits_3_unless_that_is_allowed(dockgate: Dockgate, tmp_path: Path) -> None:
@@ -55,3 +59,26 @@ def test_all_platforms_of_an_index_stand_in_one_document(dockgate: Dockgate, tmp
     document = json.loads(ran.out)
     assert document["metadata"]["component"]["version"] == digest
     assert [len(one["components"]) for one in document["components"]] == [4, 4]
+
+
+@pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
+def test_the_document_of_an_index_is_judged_as_the_index_is(dockgate: Dockgate, tmp_path: Path, form: str) -> None:
+    assert dockgate("db", "build", "--from", str(feeds(tmp_path / "feeds"))).code == 0
+    layout = Layout(tmp_path / "index")
+    clean, vulnerable = debian(bash="5.2"), debian(openssl="3.5.1-1")
+    digest = layout.tagged(layout.index(layout.manifest(clean), layout.manifest(vulnerable, architecture="arm64")))
+    file = tmp_path / "index.json"
+    whole = dockgate("gate", f"oci:{layout.folder}", "-o", "json", "-o", f"{form}={file}")
+    again = dockgate("gate", f"sbom:{file}", "-o", "json")
+    assert (whole.code, again.code) == (1, 1)
+    first, second = (json.loads(ran.out) for ran in (whole, again))
+    assert first["image"]["digest"] == second["image"]["digest"] == digest
+    assert [one["findings"] for one in first["platforms"]] == [one["findings"] for one in second["platforms"]]
+
+
+def test_a_document_may_come_by_standard_input(dockgate: Dockgate, tmp_path: Path) -> None:
+    written = dockgate("sbom", image(tmp_path / "image", CONTENT)).out
+    command = [sys.executable, "-m", "dockgate", "sbom", "sbom:-", "-o", "json"]
+    done = subprocess.run(command, input=written, capture_output=True, text=True, check=True)
+    names = [package["name"] for package in json.loads(done.stdout)["platforms"][0]["packages"]]
+    assert names == ["bash", "jinja2", "openssl"]

@@ -27,7 +27,7 @@ def read(tmp_path: Path) -> Read:
     def call(document: Any) -> Inventory:
         path = tmp_path / "document.json"
         path.write_bytes(document if isinstance(document, bytes) else json.dumps(document).encode())
-        return sboms.read(path, KINDS)
+        return sboms.read(path, KINDS).inventories[0]
 
     return call
 
@@ -48,7 +48,7 @@ def spdx_package(name: str, purl: str = "", **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
 @pytest.mark.parametrize("tool", ["syft", "trivy"])
 def test_what_syft_and_trivy_write_is_judged_by_source_package_and_release(tool: str, form: str) -> None:
-    inventory = sboms.read(DATA / f"{tool}.{form}.json", KINDS)
+    inventory = sboms.read(DATA / f"{tool}.{form}.json", KINDS).inventories[0]
     assert inventory.unread == ()
     found = {one.name: (one.version, one.ecosystem, one.source_name, one.source_version) for one in inventory.packages}
     assert found.pop("left-pad", None) == (("1.3.0", "npm", "left-pad", "1.3.0") if tool == "trivy" else None)

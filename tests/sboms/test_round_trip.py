@@ -4,6 +4,7 @@ import contextlib
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def again(held: Inventory, form: str, folder: Path) -> Inventory:
     path = folder / "bill.json"
     with path.open("w", encoding="ascii") as file:
         write(InventoryReport("app:1", held.image, (held,), NOW), form, file)
-    return sboms.read(path, KINDS)
+    return sboms.read(path, KINDS).inventories[0]
 
 
 @pytest.mark.parametrize("form", BILLS)
@@ -88,18 +89,57 @@ def test_a_scan_is_read_as_the_bill_that_it_holds(form: str, tmp_path: Path) -> 
     path = tmp_path / "scan.json"
     with path.open("w", encoding="ascii") as file:
         write(ScanReport("app:1", held.image, ((held, Matches(FINDINGS, UNDETERMINED)),), (), NOW), form, file)
-    assert sboms.read(path, KINDS) == held
+    assert sboms.read(path, KINDS).inventories[0] == held
+
+
+INDEX = "sha256:" + "e" * 64
+
+
+def bill_of_an_index(form: str, folder: Path, *inventories: Inventory) -> Path:
+    path = folder / "index.json"
+    with path.open("w", encoding="ascii") as file:
+        write(InventoryReport("app:1", INDEX, inventories, NOW), form, file)
+    return path
 
 
 @pytest.mark.parametrize("form", BILLS)
-def test_a_bill_of_several_platforms_is_refused_and_not_mixed(form: str, tmp_path: Path) -> None:
-    path = tmp_path / "index.json"
-    report = InventoryReport("app:1", "sha256:" + "e" * 64, (inventory(), odd_inventory()), NOW)
-    with path.open("w", encoding="ascii") as file:
-        write(report, form, file)
-    with pytest.raises(UsageError, match="is of several platforms") as error:
+def test_a_bill_of_several_platforms_holds_each_platforms_inventory(form: str, tmp_path: Path) -> None:
+    held = (inventory(), again(odd_inventory(), form, tmp_path))
+    assert sboms.read(bill_of_an_index(form, tmp_path, *held), KINDS) == sboms.Bill(INDEX, held)
+
+
+@pytest.mark.parametrize("form", BILLS)
+def test_a_bill_of_an_index_with_one_platform_is_the_indexs(form: str, tmp_path: Path) -> None:
+    assert sboms.read(bill_of_an_index(form, tmp_path, inventory()), KINDS) == sboms.Bill(INDEX, (inventory(),))
+
+
+@pytest.mark.parametrize("form", BILLS)
+def test_a_package_that_is_of_no_platform_is_not_left_out(form: str, tmp_path: Path) -> None:
+    path = bill_of_an_index(form, tmp_path, inventory(), replace(inventory(), platform="linux/arm64"))
+    document = json.loads(path.read_text())
+    if form == "spdx":
+        document["relationships"].pop()
+    else:
+        document["components"].append({"type": "library", "name": "a", "version": "1", "purl": "pkg:npm/a@1"})
+    path.write_text(json.dumps(document))
+    with pytest.raises(
+        UsageError, match=r"is of several platforms, and of (components|packages) that are of none"
+    ) as no:
         sboms.read(path, KINDS)
-    assert "--platform" in error.value.advice
+    assert "--platform" in no.value.advice
+
+
+@pytest.mark.parametrize("form", BILLS)
+def test_an_image_that_is_there_twice_or_within_another_is_refused(form: str, tmp_path: Path) -> None:
+    path = bill_of_an_index(form, tmp_path, inventory(), replace(inventory(), platform="linux/arm64"))
+    document = json.loads(path.read_text())
+    if form == "spdx":
+        document["packages"].append(document["packages"][0])
+    else:
+        document["components"][0]["components"].append(document["components"].pop())
+    path.write_text(json.dumps(document))
+    with pytest.raises(UsageError, match=r"image twice|image within an image"):
+        sboms.read(path, KINDS)
 
 
 @pytest.mark.parametrize("name", ["syft.cyclonedx", "syft.spdx", "trivy.cyclonedx", "trivy.spdx"])

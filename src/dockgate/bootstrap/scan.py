@@ -50,7 +50,7 @@ def scan(
     report: Report = lambda text: None,
 ) -> Scanned:
     """Reads what `reference` names: an image, a root folder (its digest is its inventory's), or a CycloneDX or SPDX
-    document. `platform` is "os/arch" or "os/arch/variant", "all", or "" for this machine's; a document has its own.
+    document. `platform` is "os/arch" or "os/arch/variant", "all", or "" for this machine's; a document is read whole.
 
     Raises what `images.open_images` and `sboms.read` do, and UsageError for a platform with several variants.
     """
@@ -59,11 +59,11 @@ def scan(
         from dockgate.bootstrap import sbom
 
         try:
-            inventory = sbom.read(document)
+            bill = sbom.read(document)
         except OSError as error:
             advice = "Give the path of a CycloneDX or SPDX document."
             raise UsageError(f"{document} cannot be read: {error.strerror}.", advice) from None
-        return Scanned(reference, inventory.image, (inventory,))
+        return Scanned(reference, bill.digest, bill.inventories)
     platforms = [platform] if platform else None
     with open_images(reference, platforms, ca_bundle=ca_bundle or settings.ca_bundle, insecure=insecure) as opened:
         digest = opened.digest
@@ -77,8 +77,10 @@ def scan(
 
 
 def _document(reference: str) -> Path | None:
-    """The bill of materials that is named: by sbom:FILE, or by a path that ends in .json."""
+    """The bill of materials that is named: by sbom:FILE ("-" for standard input), or by a path that ends in .json."""
     path = reference.removeprefix(DOCUMENT)
+    if reference == f"{DOCUMENT}-":
+        return Path("/dev/stdin")
     if path != reference or (path.endswith(".json") and Path(path).is_file()):
         return Path(path)
     return None

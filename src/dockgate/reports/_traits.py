@@ -56,6 +56,8 @@ def _of_inventory(inventory: Inventory) -> Traits:
 def of_report(report: Whole) -> Traits:
     """What the whole document is of: the reference as asked, and the verdict."""
     yield "dockgate:reference", report.reference
+    if not report.of_one:
+        yield "dockgate:digest", report.digest
     if verdict := report.verdict:
         yield "dockgate:verdict:status", verdict.status.value
         yield "dockgate:verdict:policy", verdict.policy

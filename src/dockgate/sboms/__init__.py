@@ -7,6 +7,7 @@ Nothing in such a document says which language package a distribution's package 
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +26,30 @@ SIZE_LIMIT = 64 * 1024 * 1024
 _ADVICE = "Read are CycloneDX (1.2 to 1.7) and SPDX (2.2 and 2.3), both as JSON."
 
 
-def read(path: Path, ecosystems: Sequence[Ecosystem]) -> Inventory:
-    """The inventory that the document at `path` tells of.
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a document tells of: the inventory of one image, or, in one that we wrote of an index, of each platform's.
+    `digest` is of the whole; an inventory's `image` is the digest of its image as the document has it, else the
+    document's own."""
 
-    `image` is the digest of the image as the document has it, else the document's own. Raises UsageError naming the
-    file for whatever is no such document, and OSError.
-    """
+    digest: str
+    inventories: tuple[Inventory, ...]
+
+
+def read(path: Path, ecosystems: Sequence[Ecosystem]) -> Bill:
+    """The document at `path`. Raises UsageError naming the file for whatever is no such document, and OSError."""
     with path.open("rb") as file:
         raw = file.read(SIZE_LIMIT + 1)
     if len(raw) > SIZE_LIMIT:
         raise UsageError(f"{path} has more than {SIZE_LIMIT} bytes, which is too much for a bill of materials.")
     document = _parsed(raw, path)
     try:
-        contents = _contents(document)
+        whole, contents = _contents(document)
     except UsageError as error:
         raise UsageError(f"{path} {error}", error.advice or _ADVICE) from None
-    return _inventory(contents, canonical.digest(raw), ecosystems)
+    own = canonical.digest(raw)
+    inventories = tuple(_inventory(one, own, ecosystems) for one in contents)
+    return Bill(whole or (inventories[0].image if len(inventories) == 1 else own), inventories)
 
 
 def package(
@@ -74,7 +83,7 @@ def _parsed(raw: bytes, path: Path) -> dict[str, Any]:
     return document
 
 
-def _contents(document: dict[str, Any]) -> Contents:
+def _contents(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     if document.get("bomFormat") == "CycloneDX":
         return _cyclonedx.read(document)
     if "spdxVersion" in document:

@@ -7,6 +7,9 @@ from typing import Any
 from dockgate.core.model import Distribution, Unread
 from dockgate.core.osrelease import os_id
 
+MIXED = "Write one of each platform: `dockgate sbom IMAGE --platform OS/ARCH`."
+"""advice for documents of several images that cannot be told apart"""
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:
@@ -53,7 +56,7 @@ class Item:
 
 @dataclass(slots=True)
 class Contents:
-    """`digest` is the image's, "" where the document does not say it. There may be no second image in it."""
+    """What is said of one image. `digest` is its own, "" where the document does not say it."""
 
     image: Traits = field(default_factory=Traits)
     digest: str = ""

@@ -5,7 +5,7 @@ from typing import Any
 
 from dockgate.core.errors import UsageError
 from dockgate.core.model import Unread
-from dockgate.sboms._contents import Contents, Item, Traits, collect, objects, system, text
+from dockgate.sboms._contents import MIXED, Contents, Item, Traits, collect, objects, system, text
 
 VERSIONS = ("1.2", "1.3", "1.4", "1.5", "1.6", "1.7")
 NESTING_LIMIT = 64
@@ -14,31 +14,43 @@ _NO_PACKAGES = ("container", "cryptographic-asset", "data", "device", "file", "m
 """types of components that are no packages"""
 
 
-def read(document: dict[str, Any]) -> Contents:
-    """Raises UsageError whose message follows upon the file's name."""
+def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
+    """The digest of what the document is of ("" where that is its only image's), and what it says of each image: of
+    several only what we wrote is understood. Raises UsageError whose message follows upon the file's name."""
     version = document.get("specVersion")
     if version not in VERSIONS:
         raise UsageError(f"is CycloneDX {version}, which is not known here.")
-    contents = Contents()
     metadata = document.get("metadata")
     root = metadata.get("component") if isinstance(metadata, dict) else None
-    if isinstance(root, dict):
-        contents.image = _traits(root)
-        contents.digest = _digest(root)
-        if root.get("type") == "library":  # a bill of one package and what that needs
-            _take(root, contents)
-    for component in _components(document, root):
-        _take(component, contents)
+    root = root if isinstance(root, dict) else {}
+    components = objects(document.get("components"))
+    platforms = [one for one in components if _is_platform(one)]
+    if platforms and not _is_platform(root):
+        if len(platforms) < len(components):
+            raise UsageError("is of several platforms, and of components that are of none.", MIXED)
+        return _digest(root), [_contents(one, []) for one in platforms]
+    contents = _contents(root, components)
     if not contents.image.said and _says_incomplete(document):
         contents.unread.append(Unread("/", "The document says of itself that it is incomplete."))
+    return "", [contents]
+
+
+def _is_platform(component: dict[str, Any]) -> bool:
+    return component.get("type") == "container" and bool(_traits(component).one("dockgate:image"))
+
+
+def _contents(root: dict[str, Any], components: list[dict[str, Any]]) -> Contents:
+    contents = Contents(image=_traits(root), digest=_digest(root))
+    if root.get("type") == "library":  # a bill of one package and what that needs
+        _take(root, contents)
+    for component in _all([*objects(root.get("components")), *components]):
+        _take(component, contents)
     return contents
 
 
-def _components(document: dict[str, Any], root: Any) -> Iterator[dict[str, Any]]:
+def _all(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """All components, also those within others, in their order."""
-    waiting = [(one, 1) for one in reversed(objects(document.get("components")))]
-    if isinstance(root, dict):
-        waiting += [(one, 1) for one in reversed(objects(root.get("components")))]
+    waiting = [(one, 1) for one in reversed(components)]
     while waiting:
         component, depth = waiting.pop()
         if depth > NESTING_LIMIT:
@@ -54,7 +66,7 @@ def _take(component: dict[str, Any], contents: Contents) -> None:
         if name and contents.distribution is None:
             contents.distribution = system(name, version, text(component.get("description")), traits)
     elif kind == "container" and traits.one("dockgate:image"):
-        raise UsageError("is of several platforms.", "Write one of each: `dockgate sbom IMAGE --platform OS/ARCH`.")
+        raise UsageError("has an image within an image.", MIXED)
     elif kind not in _NO_PACKAGES and not _is_group(component, traits):
         contents.items.append(_item(component, traits))
 

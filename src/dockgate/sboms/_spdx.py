@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dockgate.core.errors import UsageError
-from dockgate.sboms._contents import Contents, Item, Traits, collect, objects, system, text
+from dockgate.sboms._contents import MIXED, Contents, Item, Traits, collect, objects, system, text
 
 VERSIONS = ("SPDX-2.2", "SPDX-2.3")
 
@@ -16,16 +16,44 @@ _BUILT_FROM = "built package from: "
 """how Trivy's sourceInfo begins, and ours"""
 
 
-def read(document: dict[str, Any]) -> Contents:
-    """Raises UsageError whose message follows upon the file's name."""
+def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
+    """As `_cyclonedx.read`."""
     version = document.get("spdxVersion")
     if version not in VERSIONS:
         raise UsageError(f"is {version if isinstance(version, str) else 'an unknown SPDX'}, which is not known here.")
-    contents = Contents()
     described = _described(document)
-    for package in objects(document.get("packages")):
+    packages = objects(document.get("packages"))
+    images = [text(one.get("SPDXID")) for one in packages if _traits(one).one("dockgate:image")]
+    whole = _traits(document).one("dockgate:digest")
+    if len(images) < 2:
+        return whole, [_contents(packages, described)]
+    within = _within(document)
+    parts: dict[str, list[dict[str, Any]]] = {image: [] for image in images}
+    for package in packages:
+        identity = text(package.get("SPDXID"))
+        image = identity if identity in parts else within.get(identity, "")
+        if image not in parts:
+            raise UsageError("is of several platforms, and of packages that are of none.", MIXED)
+        parts[image].append(package)
+    if len(parts) < len(images):
+        raise UsageError("has one image twice.", MIXED)
+    return whole, [_contents(part, described) for part in parts.values()]
+
+
+def _contents(packages: list[dict[str, Any]], described: set[str]) -> Contents:
+    contents = Contents()
+    for package in packages:
         _take(package, described, contents)
     return contents
+
+
+def _within(document: dict[str, Any]) -> dict[str, str]:
+    """SPDX id -> that of what contains it."""
+    return {
+        text(one.get("relatedSpdxElement")): text(one.get("spdxElementId"))
+        for one in objects(document.get("relationships"))
+        if one.get("relationshipType") == "CONTAINS"
+    }
 
 
 def _described(document: dict[str, Any]) -> set[str]:
@@ -51,8 +79,6 @@ def _take(package: dict[str, Any], described: set[str], contents: Contents) -> N
             description = traits.one("dockgate:distribution:name")
             contents.distribution = system(name, version, description, traits)
     elif traits.one("dockgate:image"):
-        if contents.image.said:
-            raise UsageError("is of several platforms.", "Write one of each: `dockgate sbom IMAGE --platform OS/ARCH`.")
         contents.image = traits
     elif purpose not in _NO_PACKAGES and (purl or not (described == {identity} or _is_group(traits))):
         contents.items.append(Item(identity, name, version, purl, traits, _source(package)))

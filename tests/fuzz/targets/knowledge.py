@@ -119,11 +119,11 @@ def _bill(data: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=MEMORY, buffering=0) as file:
         file.write(data)
         try:
-            inventory = sboms.read(Path(file.name), _KINDS)
+            bill = sboms.read(Path(file.name), _KINDS)
         except UsageError as error:
             advised(error)
             return
-        assert inventory.base_layers <= len(inventory.layers)
+        assert all(one.base_layers <= len(one.layers) for one in bill.inventories)
 
 
 def _bills() -> list[bytes]:
