@@ -34,9 +34,9 @@ class Running:
             DOCKGATE_SERVICES="c/web,c/jobs", DOCKGATE_TOPIC=topic, DOCKGATE_RISK_DAYS="14", **environment
         )
 
-    def run(self, service: str, image: str) -> None:
+    def run(self, service: str, image: str, host: str = f"dkr.ecr.{REGION}.amazonaws.com") -> None:
         ecs = self.aws.client("ecs")
-        uri = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}@{image}"
+        uri = f"{ACCOUNT}.{host}/{REPOSITORY}@{image}"
         sidecar = {"name": "proxy", "image": "public.ecr.aws/envoy/envoy:v1", "memory": 64}
         ecs.register_task_definition(
             family=service, containerDefinitions=[{"name": "app", "image": uri, "memory": 64}, sidecar]
@@ -145,6 +145,18 @@ def test_an_event_of_another_image_judges_nothing(aws: Account) -> None:
     running.handlers.sweep(running.finds(digest_of(5)))
     running.handlers.sweep({"detail-type": "Inspector2 Finding", "detail": {"resources": [{"details": None}]}})
     assert aws.services["inspector2"].calls == []
+
+
+@pytest.mark.parametrize(
+    "host", ["dkr.ecr-fips.eu-west-1.amazonaws.com", "dkr.ecr.cn-north-1.amazonaws.com.cn", "dkr-ecr.eu-west-1.on.aws"]
+)
+def test_an_image_of_ecr_is_known_by_every_name_of_the_registry(aws: Account, host: str) -> None:
+    running = Running(aws)
+    running.finds()
+    running.run("other", IMAGE, host)
+    aws.functions(DOCKGATE_SERVICES="c/other").sweep(CLOCK)
+    key = {"digest": IMAGE, "half": "risk#c/other"}
+    assert Table(aws.client("dynamodb"), "approvals").get(key) is not None
 
 
 def test_a_service_that_cannot_be_looked_at_holds_up_no_other(aws: Account) -> None:

@@ -1,6 +1,7 @@
 """What runs: a new finding, or a waiver that lapses, marks it at risk and tells people. Nothing is ever taken down."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from dockgate.aws.functions.messages import DIGEST
 from dockgate.aws.functions.settings import Service
 from dockgate.aws.functions.waits import Waits
 from dockgate.core.verdict import Status
+
+_ECR = re.compile(r"^\d{12}\.dkr[.-]ecr")
+"""how the host names of ECR's private registries begin, over IPv6 ("dkr-ecr") as over IPv4 alone"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ class Running:
                     registry, _, repository = image.partition("/")
                     if not DIGEST.fullmatch(digest):
                         self.tell("ServiceUnread", service=service.name, image=container["image"])
-                    elif ".dkr.ecr" in registry:
+                    elif _ECR.search(registry):
                         found[repository.partition(":")[0], digest] = None
         return list(found)
 
