@@ -37,6 +37,10 @@ class System(Protocol):
         """Like `approval`, but the scan has ended before the approval is asked for."""
         ...
 
+    def accept(self, image: str) -> None:
+        """Whoever may, accepts the image's first CRITICAL finding until a date."""
+        ...
+
     def scanned(self, image: str) -> None:
         """The scan of the image ends, or its event comes once more."""
         ...
@@ -164,6 +168,14 @@ def what_has_no_fix_does_not_block(system: System) -> None:
     assert system.answer(execution) == "Approved"
 
 
+def what_is_accepted_does_not_block(system: System) -> None:
+    image = system.image("accepted", Found({"CRITICAL": 1, "HIGH": 0, "MEDIUM": 0}))
+    system.accept(image)
+    execution = system.approval(image)
+    system.scanned(image)
+    assert system.answer(execution) == "Approved"
+
+
 def what_passed_once_is_judged_again(system: System) -> None:
     image = system.image("old", Found({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
     system.deployed(image)
@@ -186,5 +198,6 @@ CASES: tuple[Case, ...] = (
     an_event_that_comes_twice_answers_once,
     what_is_settled_is_deleted_in_the_end,
     what_has_no_fix_does_not_block,
+    what_is_accepted_does_not_block,
     what_passed_once_is_judged_again,
 )

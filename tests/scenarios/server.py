@@ -224,6 +224,12 @@ class ServerSystem:
         until(lambda: self._scan_state(image) == "Done")
         return self.approval(image)
 
+    def accept(self, image: str) -> None:
+        vulnerability = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+        until = text(self.clock() + timedelta(days=30))
+        said = {"owner": "ana", "reason": "It is never called.", "until": until}
+        self.post("/waivers", {**said, "vulnerability": vulnerability, "image": image})
+
     def scanned(self, image: str) -> None:
         self.scan_may_end[image].set()
         self.events += 1

@@ -7,6 +7,8 @@ from tests.aws.account import ACCOUNT, REGION, REPOSITORY, Account, approval_eve
 from tests.scenarios.defects import Found
 
 from dockgate.aws.functions.waits import KEEP_DAYS
+from dockgate.core import canonical
+from dockgate.core.verdict import Waiver, Waivers
 
 CLUSTER, SERVICE = "cluster", "web"
 
@@ -20,7 +22,10 @@ class Functions:
     images: int = 0
 
     def __post_init__(self) -> None:
-        self._functions = self.account.functions(DOCKGATE_SERVICES=f"{CLUSTER}/{SERVICE}")
+        self._put_waivers()
+        self._functions = self.account.functions(
+            DOCKGATE_SERVICES=f"{CLUSTER}/{SERVICE}", DOCKGATE_WAIVERS="s3://verdicts/waivers.json"
+        )
         self.account.client("ecs").create_cluster(clusterName=CLUSTER)
 
     def image(self, name: str, found: Found) -> str:
@@ -37,6 +42,14 @@ class Functions:
     def early_approval(self, image: str) -> str:
         self.scanned(image)
         return self.approval(image)
+
+    def accept(self, image: str) -> None:
+        number = finding(image)["packageVulnerabilityDetails"]["vulnerabilityId"]
+        self._put_waivers(Waiver("w1", "ana", "It is never called.", number, image=image, until="2027-01-01T00:00:00Z"))
+
+    def _put_waivers(self, *waivers: Waiver) -> None:
+        body = canonical.encode(Waivers(waivers))
+        self.account.client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=body)
 
     def scanned(self, image: str) -> None:
         """Inspector sends an event for images that it can scan, and for others says it in the coverage alone."""
