@@ -63,3 +63,15 @@ def test_what_runs_by_a_waiver_alone_is_new_in_the_next_build(tmp_path: Path) ->
         ((identity, ecosystem, _),) = case.excused["running"].waived
         assert (identity[:9], ecosystem) == ("CVE-2026-", "Debian")
         assert server.get(f"/verdicts/{digest}")["inputs"]["excused"].keys() == {"running"}
+
+
+def test_what_runs_of_another_repository_is_none_though_its_name_ends_alike(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path, policy=against_what_runs) as server:
+        server.deployed(server.image("web", Found()))
+        for number, (repository, known) in enumerate((("app", []), ("web/app", ["running"]))):
+            image = server.foreign(f"next-{number}", Found({"CRITICAL": 1}))
+            server.scan_may_end[image].set()
+            asked = {"pipeline": "shop", "stage": "gate", "execution": "1", "service": "web"}
+            approval = server.post("/approvals", {**asked, "repository": repository, "digest": image})["approval"]
+            answer = server.get(f"/approvals/{approval['id']}/answer?wait=20")
+            assert sorted(server.get(f"/verdicts/{answer['verdict']}")["inputs"]["baselines"]) == known

@@ -163,7 +163,7 @@ class Judging:
         try:
             revision = self._parts.store.services.get(service).revision
             name, _, digest = self._parts.store.services.definition(service, revision).image.partition("@")
-            return digest if name == repository or name.endswith(f"/{repository}") else ""
+            return digest if self._repository(name) == repository else ""
         except NotFoundError:
             return ""
 
