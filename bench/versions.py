@@ -1,0 +1,61 @@
+"""How many versions that advisories name are none by their ecosystem's own rules, so that they compare with nothing
+("?"): DOCKGATE_FEEDS, the layout of `dockgate db build`, ecosystem by ecosystem.
+
+python bench/versions.py
+"""
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from _advisories import FEEDS
+from dockgate import ecosystems
+from dockgate.core.errors import UncomparableError
+
+EXAMPLES = 3
+
+
+def main() -> None:
+    keys = {name: kind.key for kind in ecosystems.load() for name in kind.orders}
+    counted = refused = 0
+    for export in sorted(FEEDS.glob("osv/*/all.zip")):
+        name = export.parent.name
+        versions = set(_versions(export, name))
+        wrong = sorted(version for version in versions if not _is_one(keys[name], version))
+        counted, refused = counted + len(versions), refused + len(wrong)
+        print(f"{name}: {_share(len(wrong), len(versions))} {', '.join(map(repr, wrong[:EXAMPLES]))}".rstrip())
+    print(f"all: {_share(refused, counted)}")
+
+
+def _versions(export: Path, ecosystem: str) -> Iterator[str]:
+    """Every version that is listed, or at which a range begins or ends."""
+    with zipfile.ZipFile(export) as archive:
+        for member in archive.namelist():
+            for affected in json.loads(archive.read(member)).get("affected", []):
+                if affected.get("package", {}).get("ecosystem", "").partition(":")[0] == ecosystem:
+                    yield from affected.get("versions") or ()
+                    for span in affected.get("ranges") or ():
+                        yield from _bounds(span) if span["type"] != "GIT" else ()
+
+
+def _bounds(span: dict[str, Any]) -> Iterator[str]:
+    """Without those that stand for no bound, 0 and *."""
+    return (version for event in span["events"] for version in event.values() if version not in ("0", "*"))
+
+
+def _is_one(key: Callable[[str], Any], version: str) -> bool:
+    try:
+        key(version)
+    except UncomparableError:
+        return False
+    return True
+
+
+def _share(refused: int, counted: int) -> str:
+    return f"{refused:,} of {counted:,} versions ({refused / max(counted, 1):.2%})"
+
+
+if __name__ == "__main__":
+    main()
