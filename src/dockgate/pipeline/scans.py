@@ -19,8 +19,9 @@ from dockgate.pipeline.reading import Reading
 
 ABREAST = 16
 """images that are read at the same time; a thread is started when it is needed first"""
-PAUSES = (1.0, 2.0)
-"""seconds before what is unavailable is tried again"""
+JUDGED_ABREAST = 4
+"""images that are judged at the same time: several share a commit, and more would only take the interpreter from those
+who ask and listen"""
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Scans:
         self._pending: dict[tuple[str, int], tuple[float, float]] = {}
         """scans of others, by image and number: since when they are waited for, and until when nobody asks"""
         self._closing = threading.Event()
+        self._turns = threading.Semaphore(JUDGED_ABREAST)
         self._readers = ThreadPoolExecutor(abreast, "scan")
         self._attester = ThreadPoolExecutor(1, "attest")
 
@@ -91,7 +93,8 @@ class Scans:
             except Exception as error:
                 self._effects.run(Step.FAIL_SCAN, self._reading.fail, scan, self._reason(error))
             self._pending.pop(name, None)
-            answered = self._effects.run(Step.ANSWER, self._judging.answer, scan.image)
+            with self._turns:
+                answered = self._effects.run(Step.ANSWER, self._judging.answer, scan.image)
             for execution in answered:
                 self._proceed(execution)
             with self._lock:
