@@ -22,6 +22,8 @@ ABREAST = 16
 JUDGED_ABREAST = 4
 """images that are judged at the same time: several share a commit, and more would only take the interpreter from those
 who ask and listen"""
+PAUSES = (1.0, 2.0)
+"""seconds before what is unavailable is tried again"""
 
 _log = logging.getLogger(__name__)
 
