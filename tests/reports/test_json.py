@@ -10,8 +10,9 @@ import pytest
 from tests.reports.samples import FINDINGS, MANIFEST, UNDETERMINED, inventory, reports, verdict
 
 from dockgate.core.errors import UsageError
-from dockgate.core.model import Coverage, Matches
+from dockgate.core.model import Coverage, Matches, State
 from dockgate.reports import GateReport, ScanReport, load, load_bill, names
+from dockgate.reports import json as json_report
 
 
 def gated(*inventories: Any) -> Any:
@@ -163,3 +164,7 @@ def test_a_format_that_holds_no_inventory_names_those_that_do() -> None:
     with pytest.raises(UsageError) as error:
         load_bill("table")
     assert error.value.advice == "Formats: cyclonedx, json, spdx."
+
+
+def test_every_state_of_a_fix_is_documented() -> None:
+    assert [state for state in State if f'"{state}"' not in (json_report.__doc__ or "")] == []

@@ -16,9 +16,9 @@ Common to the documents ("scan", "gate", "inventory"): `schema_version`, `kind`,
 "scan" adds `coverage`, each with `ecosystem`, `complete` and `checked_at`. "scan" and "gate" add to each platform
 - `findings`, each with `id`, `aliases`, `severity`, `score` and `vector` (CVSS), `rated_by` (whose rating won),
   `package` {`name`, `version`, `purl`, `path`, `layer`, `in_base`}, `fixed` (the lowest version that is free of it),
-  `state` ("fixed", "unfixed", "won't fix", "end of life"), `note` (the distribution's own word), `disputed`,
-  `known_exploited_since` and `due` (CISA KEV, YYYY-MM-DD), `epss` {`score`, `percentile`} (0 to 1), `malicious`,
-  `published`, `summary`; null for what is not known;
+  `state` ("fixed", "unfixed", "won't fix", "end of life", or "not told" where only affected versions are listed),
+  `note` (the distribution's own word), `disputed`, `known_exploited_since` and `due` (CISA KEV, YYYY-MM-DD),
+  `epss` {`score`, `percentile`} (0 to 1), `malicious`, `published`, `summary`; null for what is not known;
 - `undetermined`, each with `subject`, `reason`, `kind` and `ids` (the vulnerabilities in doubt, where it is those).
 
 "gate" adds `verdict` {`status`, `policy`, `summary`, `inputs`}, and to each platform `status`, `counts` (by severity);
