@@ -70,6 +70,23 @@ def test_an_old_report_is_no_doubt_beside_a_scan(server: ServerSystem) -> None:
     assert server.answer(execution) == "Approved"
 
 
+def test_a_repositorys_waivers_take_more_than_the_word_of_whoever_asks(server: ServerSystem) -> None:
+    image = server.foreign("unread", Found({}, status="STRANGE"))
+    server.scan_may_end[image].set()
+    report(server, image, trivy(server, image, "trivy-findings"))
+    waiver = {"package": "pkg:**", "repository": "own.example/app", "until": "2099-01-01"}
+    server.post("/waivers", {**waiver, "owner": "ana", "reason": "r"})
+
+    def asked(execution: str) -> str:
+        body = {"pipeline": "shop", "stage": "gate", "execution": execution, "image": f"own.example/app@{image}"}
+        approval = server.post("/approvals", body)["approval"]
+        return str(server.get(f"/approvals/{approval['id']}/answer?wait=20")["state"])
+
+    assert asked("1") == "Rejected"
+    server.engine.image_pushed("push", "own.example/app", image, "1")
+    assert asked("2") == "Approved"
+
+
 def test_a_report_that_is_vouched_for_stands_in_for_a_scan_that_failed(server: ServerSystem) -> None:
     image = server.image("unreadable", Found({}, status="STRANGE"))
     report(server, image, trivy(server, image))
