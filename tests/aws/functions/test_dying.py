@@ -1,0 +1,95 @@
+"""A function that dies at any call to AWS, before it is made or after it was: every approval is answered once."""
+
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import pytest
+from tests.aws.account import ENVIRONMENT, account, approval_event, digest_of, finding, scan_event
+
+from dockgate.aws.functions.handlers import functions
+from dockgate.aws.functions.settings import from_environment
+from dockgate.aws.functions.waits import LEASE_SECONDS
+
+CLOCK = {"source": "aws.events"}
+IMAGE = digest_of(1)
+
+
+class DiedError(BaseException):
+    """No handler of ours catches it: as when Lambda takes the process away."""
+
+
+@dataclass
+class Death:
+    """Comes at the call of this number, once: after it was made, or before."""
+
+    at: int
+    after: bool
+    calls: int = 0
+
+    def client(self, client: Any) -> Any:
+        return Mortal(client, self)
+
+
+class Mortal:
+    """A client; paginators are asked by their own calls, which change nothing."""
+
+    def __init__(self, client: Any, death: Death) -> None:
+        self._client, self._death = client, death
+
+    def __getattr__(self, name: str) -> Any:
+        given = getattr(self._client, name)
+        if name in ("exceptions", "get_paginator"):
+            return given
+
+        def call(**arguments: Any) -> Any:
+            self._death.calls += 1
+            dies = self._death.calls == self._death.at
+            if dies and not self._death.after:
+                raise DiedError
+            answer = given(**arguments)
+            if dies:
+                raise DiedError
+            return answer
+
+        return call
+
+
+def survives(at: int, after: bool) -> bool:
+    """Two executions, a scan whose event comes twice, and a death; False when there were not so many calls."""
+    with account() as aws:
+        death = Death(at, after)
+        handlers = functions(
+            from_environment(ENVIRONMENT), lambda name: death.client(aws.client(name)), lambda: aws.now
+        )
+        tokens = [aws.ask(), aws.ask()]
+        asked = [(handlers.record, approval_event(token, image=IMAGE)) for token in tokens]
+        ended = [(handlers.judge, scan_event(IMAGE, CRITICAL=1, TOTAL=1))] * 2
+        for handler, event in asked:
+            with_a_death(handler, event)
+        aws.scanned(IMAGE, finding(IMAGE, "CRITICAL"))
+        for handler, event in ended:
+            with_a_death(handler, event)
+        aws.now += LEASE_SECONDS + 1
+        with_a_death(handlers.sweep, CLOCK)
+        came = death.calls >= at
+        death.at = 0
+        aws.now += LEASE_SECONDS + 1
+        handlers.sweep(CLOCK)
+        assert handlers.sweep(CLOCK) == {"waiting": 0}, at
+        assert aws.answers(*tokens) == ["Rejected", "Rejected"], at
+        return came
+
+
+def with_a_death(handler: Any, event: Any) -> None:
+    """Lambda calls again."""
+    try:
+        handler(event)
+    except DiedError:
+        handler(event)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_whichever_call_it_dies_at_the_next_one_goes_on(after: bool) -> None:
+    calls = next(at for at in count(1) if not survives(at, after))
+    assert calls > 15
