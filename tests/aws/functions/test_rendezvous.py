@@ -61,6 +61,23 @@ def test_what_cannot_be_understood_holds_up_no_other(aws: Account, capsys: pytes
     assert len(refused) == 2 * len(odd) - len(odd)
 
 
+def test_what_was_set_aside_can_be_handed_over_again_as_it_lies_in_the_queue(aws: Account) -> None:
+    """The function's own dead letters are its events; the topic's are notifications."""
+    one, other = aws.ask(), aws.ask()
+    aws.scanned(IMAGE)
+    handlers = aws.functions()
+    aws.broken.add("dynamodb.PutItem")
+    with pytest.raises(ClientError):
+        handlers.record(approval_event(one, image=IMAGE))
+    assert handlers.sweep(CLOCK) == {"waiting": 0}
+    aws.broken.clear()
+    for _ in range(2):
+        handlers.record(approval_event(one, image=IMAGE))
+        handlers.record({"Type": "Notification", "Message": approval_message(other, IMAGE)})
+    assert aws.answers(one, other) == ["Approved", "Approved"]
+    assert aws.approvals.refused == 0
+
+
 @pytest.mark.parametrize("digest", ["", "sha256:1", "latest", "#{BuildVariables.IMAGE_DIGEST}"])
 def test_an_action_that_names_no_digest_is_rejected_at_once_and_hears_why(aws: Account, digest: str) -> None:
     token, handlers = aws.ask(), aws.functions()

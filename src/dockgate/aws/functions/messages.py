@@ -70,14 +70,15 @@ def records(event: Any) -> Iterator[Record]:
 
 
 def body(record: Record) -> dict[str, Any]:
-    """The message, out of SNS, SQS, or SNS in SQS. Raises UsageError for what holds no JSON object."""
+    """The message, out of SNS, SQS, or SNS in SQS, or as a topic set it aside. Raises UsageError for what holds no
+    JSON object."""
     given = record.given
     if isinstance(given, dict) and "Sns" in given:
         given = _json(given["Sns"].get("Message") if isinstance(given["Sns"], dict) else None)
     elif isinstance(given, dict) and "body" in given:
         given = _json(given["body"])
-        if isinstance(given, dict) and given.get("Type") == "Notification" and "Message" in given:
-            given = _json(given["Message"])
+    if isinstance(given, dict) and given.get("Type") == "Notification" and "Message" in given:
+        given = _json(given["Message"])
     if not isinstance(given, dict):
         raise UsageError("A message is no JSON object.", _ADVICE)
     return given
