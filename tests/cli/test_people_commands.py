@@ -128,10 +128,12 @@ def test_an_approval_shows_whom_it_needs(dockgate: Dockgate, server: FakeServer)
 def test_an_override_names_its_waivers_and_what_is_tried_again(dockgate: Dockgate, server: FakeServer) -> None:
     waiver = {"id": "o-1", "vulnerability": "CVE-1", "package": "pkg:npm/a@1", "rule": "", "until": "2026-12-31"}
     bare = {**waiver, "id": "o-2", "vulnerability": "", "package": "", "rule": "max_age"}
-    server.answers[f"POST /approvals/{APPROVAL}/override"] = {"waivers": [waiver, bare], "again": "Web-7"}
+    named = {**bare, "id": "o-3", "rule": "forbidden_packages", "breach": "telnet is forbidden"}
+    server.answers[f"POST /approvals/{APPROVAL}/override"] = {"waivers": [waiver, bare, named], "again": "Web-7"}
     ran = dockgate("approval", "override", APPROVAL, "--reason", "why", "--until", "2026-12-31")
     assert ran.out.splitlines() == [
         "o-1: CVE-1 in pkg:npm/a@1, until 2026-12-31",
         "o-2: rule max_age, until 2026-12-31",
+        "o-3: telnet is forbidden, until 2026-12-31",
         "Web-7 is tried again",
     ]

@@ -46,6 +46,14 @@ def test_a_waiver_is_added_with_its_end(dockgate: Dockgate, server: FakeServer) 
     assert dockgate("waiver", "add", "--vulnerability", "CVE-2024-1", "--until", "2026-12-31").code == 2
 
 
+def test_a_waiver_of_a_rule_shows_which_breach_it_accepts(dockgate: Dockgate, server: FakeServer) -> None:
+    breach = "pkg:deb/debian/telnet is forbidden: telnet 0.17"
+    server.answers["GET /waivers"] = [{**view(), "waiver": plain(Waiver("w-2", "ana", "r", rule="x", breach=breach))}]
+    assert f"x ({breach})" in dockgate("waiver", "list").out
+    server.answers["GET /waivers/w-2"] = server.answers["GET /waivers"][0]
+    assert f" {breach}\n" in dockgate("waiver", "show", "w-2").out
+
+
 def test_waivers_are_listed_shown_and_revoked(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /waivers"] = [view(), view("Revoked")]
     ran = dockgate("waiver", "list", "--state", "revoked")

@@ -117,7 +117,8 @@ def override(approval_id: str, reason: str, until: str, form: str) -> None:
         as_json(answer)
         return
     for waiver in answer["waivers"]:
-        what = " in ".join(filter(None, (waiver["vulnerability"], waiver["package"]))) or f"rule {waiver['rule']}"
+        what = " in ".join(filter(None, (waiver["vulnerability"], waiver["package"]))) or waiver.get("breach")
+        what = what or f"rule {waiver['rule']}"
         click.echo(f"{waiver['id']}: {what}, until {waiver['until']}")
     click.echo(f"{answer['again']} is tried again" if answer["again"] else "Ask for its approval again.")
 

@@ -109,7 +109,8 @@ def _show(answer: Any, form: str) -> None:
 
 
 def _what(waiver: Waiver) -> str:
-    named = (waiver.vulnerability, waiver.package, waiver.rule, waiver.repository, waiver.image[:19])
+    breach = f"({waiver.breach[:60]}{'…' if len(waiver.breach) > 60 else ''})" if waiver.breach else ""
+    named = (waiver.vulnerability, waiver.package, waiver.rule, breach, waiver.repository, waiver.image[:19])
     return " ".join(filter(None, named))
 
 
