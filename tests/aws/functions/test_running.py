@@ -98,6 +98,20 @@ def test_it_is_cleared_when_it_is_approved_again(aws: Account, capsys: pytest.Ca
     assert len(running.told()) == 1, "a new risk is told anew"
 
 
+def test_what_comes_back_is_told_of_again_and_its_deadline_stands(aws: Account) -> None:
+    """As when a deploy is taken back."""
+    running = Running(aws)
+    running.handlers.sweep(running.finds())
+    (first,) = running.told()
+    for service in ("jobs", "web"):
+        aws.now += DAY
+        aws.client("ecs").update_service(cluster="c", service="web", taskDefinition=service)
+        running.handlers.sweep(CLOCK)
+        running.handlers.sweep(CLOCK)
+    (again,) = running.told()
+    assert (again["service"], again["image"], again["until"]) == ("c/web", IMAGE, first["until"])
+
+
 def test_a_waiver_that_lapses_leaves_it_at_risk(aws: Account) -> None:
     waiver = Waiver("w1", "ann", "until Friday", "CVE-2024-0007", until="2026-11-20T00:00:00Z")
     aws.client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))

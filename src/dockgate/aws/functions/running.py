@@ -43,7 +43,9 @@ class Running:
         for service in self.services:
             name = f"{service.cluster}/{service.name}"
             try:
-                for repository, digest in self._images(service):
+                images = self._images(service)
+                self.waits.runs(name, {digest for _, digest in images})
+                for repository, digest in images:
                     self._renew(name, repository, digest, only)
             except Exception as error:
                 self.tell("ServiceFailed", service=name, error=f"{type(error).__name__}: {error}")

@@ -2,12 +2,13 @@
 
 An item's key is `digest` and `half`: "approval#TOKEN" for each approval that waits, "scan#REPOSITORY" for the last scan
 of the image there, "platforms" for an index and "index#DIGEST" for a manifest that is in one, "risk#SERVICE" for a
-service that runs what would no longer be approved. Every write is conditional or says the same again, so that it may be
-made twice. Items vanish by `ttl` (epoch seconds) long after they are settled.
+service that runs what would no longer be approved. What a service runs is at the digest "service#NAME". Every write is
+conditional or says the same again, so that it may be made twice. Items vanish by `ttl` (epoch seconds) long after they
+are settled.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -23,7 +24,7 @@ INDEX = "state"
 """the index by `state`, whose sort key is `asked`"""
 
 _APPROVAL, _SCAN, _INDEX, _RISK = "approval#", "scan#", "index#", "risk#"
-_PLATFORMS = "platforms"
+_PLATFORMS, _SERVICE = "platforms", "service#"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,19 @@ class Waits:
     def safe(self, digest: str, service: str) -> bool:
         """Takes the mark away; whether there was one."""
         return self._table.delete(_key(digest, _RISK + service))
+
+    def runs(self, service: str, digests: Collection[str]) -> None:
+        """Notes what a service runs now. What it runs no more has to be told of anew when it comes back, as when a
+        deploy is taken back; the deadline stands."""
+        key = _key(_SERVICE + service, "running")
+        held = self._table.get(key)
+        before = set(held["images"]) if held else set()
+        if before == set(digests):
+            return
+        for digest in before.difference(digests):
+            change = "SET lease = :past"
+            self._table.update(_key(digest, _RISK + service), change, "attribute_exists(digest)", values={":past": 0})
+        self._table.put({**key, "images": sorted(digests), "ttl": self._ttl()})
 
     def _open(self, item: Mapping[str, Any]) -> bool:
         state = str(item["state"])
