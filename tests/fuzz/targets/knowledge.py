@@ -19,8 +19,10 @@ from dockgate import ecosystems, sboms
 from dockgate.advisories.database import Database
 from dockgate.advisories.transfer import pack, unpack
 from dockgate.bootstrap.purls import Purls
+from dockgate.bootstrap.reports import InventoryReport, write
 from dockgate.core.errors import DatabaseError, UnreadableError, UsageError
 from dockgate.core.feeds import Feed
+from dockgate.core.model import Distribution, Inventory, Package, Unread
 from dockgate.feeds import _records, amazon, cvss, epss, kev, osv
 
 _DATA = Path(__file__).parent.parent.parent
@@ -127,8 +129,27 @@ def _bill(data: bytes) -> None:
 
 
 def _bills() -> list[bytes]:
+    """What peers wrote of one image, and we of one with two platforms."""
     names = ("syft.cyclonedx.json", "syft.spdx.json", "trivy.cyclonedx.json", "trivy.spdx.json")
-    return [(_DATA / "sboms" / "data" / name).read_bytes() for name in names]
+    return [*((_DATA / "sboms" / "data" / name).read_bytes() for name in names), *map(_ours, ("cyclonedx", "spdx"))]
+
+
+def _ours(form: str) -> bytes:
+    purl = "pkg:deb/debian/bash@5.2?arch=amd64&distro=debian-12"
+    inventories = tuple(
+        Inventory(
+            image=f"sha256:{digit * 64}",
+            platform=f"linux/{arch}",
+            distribution=Distribution("debian", "12"),
+            layers=(f"sha256:{digit * 63}0",),
+            packages=(Package("bash", "5.2", purl, "Debian:12", "bash", "5.2", "var/lib/dpkg/status", arch=arch),),
+            unread=(Unread("opt/app.jar", "cut short"),),
+        )
+        for digit, arch in (("a", "amd64"), ("b", "arm64"))
+    )
+    out = io.StringIO()
+    write(InventoryReport("app:1", f"sha256:{'c' * 64}", inventories, "2026-11-24T10:00:00.000Z"), form, out)
+    return out.getvalue().encode()
 
 
 def _purl(data: bytes) -> None:
