@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dockgate import ecosystems
@@ -68,6 +68,7 @@ strange = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=12))
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @given(name=strange, version=strange, path=strange)
+@example(name="y", version="1.1", path="a'b")
 @settings(max_examples=60, deadline=None)
 def test_whatever_an_image_says_a_command_is_one_line_of_words(
     kind: Ecosystem, name: str, version: str, path: str
@@ -94,5 +95,5 @@ def test_what_is_no_name_is_left_out_and_counted(kind: Ecosystem, name: str) -> 
 
 
 def _bare(line: str) -> str:
-    """What the shell reads outside of quotes."""
-    return re.sub(r"'[^']*'", "", line)
+    """What the shell reads outside of quotes; a quote itself is written as "'"."""
+    return re.sub(r"""'[^']*'|"'\"""", "", line)
