@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -211,6 +212,7 @@ def edited(bases: Sequence[bytes], data: bytes) -> bytes:
     return bytes(content)
 
 
+@lru_cache(8)
 def _busy(base: bytes) -> list[int]:
     """Places at and around bytes that are not zero, at most some 50,000 of them."""
     found = {match.start() + off for match in re.finditer(rb"[^\0]+", base) for off in (-4, -2, -1)} | {

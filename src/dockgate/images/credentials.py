@@ -132,10 +132,23 @@ def _ask(helper: str, server: str, environ: Mapping[str, str]) -> Credentials | 
         raise UsageError(f"The credential helper {program} does not work: {error}.", advice) from error
     if run.returncode and _NO_SUCH in (run.stdout + run.stderr).lower():
         return None
+    if run.returncode:
+        said = (run.stderr or run.stdout).strip()[:200]
+        raise UsageError(f"The credential helper {program} gave no credentials for {server}. It says: {said}", advice)
     try:
-        answer: Any = json.loads(run.stdout) if not run.returncode else None
+        return read_answer(run.stdout)
+    except ValueError:
+        raise UsageError(f"The credential helper {program} gave no credentials for {server}.", advice) from None
+
+
+def read_answer(said: str) -> Credentials:
+    """The credentials in what a helper prints: an object with `Username` and `Secret`.
+
+    The user name `<token>` says that the secret is an identity token. Raises ValueError for what holds none.
+    """
+    try:
+        answer: Any = json.loads(said)
         username, secret = str(answer["Username"]), str(answer["Secret"])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        said = "" if not run.returncode else f" It says: {(run.stderr or run.stdout).strip()[:200]}"
-        raise UsageError(f"The credential helper {program} gave no credentials for {server}.{said}", advice) from None
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError("no credentials") from error
     return Credentials("", "", secret) if username == "<token>" else Credentials(username, secret)

@@ -6,6 +6,7 @@ Modules whose name begins with "_" are shared by the others and are no formats. 
 import importlib
 import pkgutil
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from dockgate.core.errors import UsageError
@@ -71,6 +72,7 @@ class Bill(Report, Protocol):
     def inventory(self, report: InventoryReport, out: TextIO) -> None: ...
 
 
+@cache
 def names() -> tuple[str, ...]:
     """The formats there are, without importing one."""
     return tuple(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))

@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from tests.fuzz.mutate import json_text, lines
@@ -12,7 +12,7 @@ from tests.fuzz.target import MEMORY, Part, Target, advised
 
 from dockgate.core.errors import UsageError
 from dockgate.images import reference
-from dockgate.images.credentials import find_credentials
+from dockgate.images.credentials import find_credentials, read_answer
 
 _DIGEST = "sha256:" + "0" * 64
 
@@ -69,13 +69,21 @@ def _credentials(data: bytes) -> None:
 
 def _answer(data: bytes) -> None:
     """What a helper says."""
+    with suppress(ValueError):
+        found = read_answer(data.decode("utf-8", "replace"))
+        assert repr(found) == f"Credentials(username={found.username!r})"
+
+
+def _helper(data: bytes) -> None:
+    """How a helper ends: the input's first byte is its status, the rest what it says."""
     with (
         tempfile.TemporaryDirectory(dir=MEMORY) as folder,
-        open(os.memfd_create("answer"), "w+b", buffering=0) as file,
+        open(os.memfd_create("said"), "w+b", buffering=0) as file,
     ):
-        file.write(data)
+        file.write(data[1:])
         helper = Path(folder) / "docker-credential-here"
-        helper.write_text(f"#!/bin/sh\nexec /bin/cat /proc/{os.getpid()}/fd/{file.fileno()}\n")
+        said = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+        helper.write_text(f'#!/bin/sh\nread -r said < {said}\necho "$said"\nexit {data[0] if data else 0}\n')
         helper.chmod(0o755)
         (Path(folder) / "config.json").write_text('{"credsStore": "here"}')
         environ = {"PATH": folder, "HOME": folder, "DOCKER_CONFIG": folder, "XDG_RUNTIME_DIR": folder}
@@ -107,6 +115,8 @@ _AUTH = [
     b'{"auths": {"a.example:5000": {"auth": "!"}}, "credHelpers": {"docker.io": "../x"}, "credsStore": ""}',
 ]
 
+_ANSWERS = [b'{"Username": "u", "Secret": "s"}', b'{"Username": "<token>", "Secret": "s"}']
+
 TARGETS = (
     Target(
         "reference",
@@ -117,7 +127,8 @@ TARGETS = (
         "credentials",
         (
             Part("file", _credentials, lambda: _AUTH, json_text),
-            Part("answer", _answer, lambda: [b'{"Username": "u", "Secret": "s"}'], json_text),
+            Part("answer", _answer, lambda: _ANSWERS, json_text),
+            Part("helper", _helper, lambda: [b"\0" + _ANSWERS[0], b"\1credentials not found", b"\0x", b"\1no"]),
         ),
         ("dockgate.images.credentials",),
     ),
