@@ -1,7 +1,6 @@
 """The commands that bring packages to fixed versions: tests/cases/upgrades, and whatever a hostile image may say."""
 
 import re
-import shlex
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.shell import assert_words
 
 from dockgate import ecosystems
 from dockgate.core.commands import commands
@@ -79,10 +79,7 @@ def test_whatever_an_image_says_a_command_is_one_line_of_words(
     ):
         told = Package(called, "1.0", "pkg:x/y@1", ecosystem, called, "1.0", at)
         for line in kind.upgrade([Raised(told, version)]):
-            assert line.isprintable()
-            if not line.startswith("#"):
-                assert shlex.split(line, comments=True)
-                assert not [sign for sign in ("$", "`", ";", "|", ">", "<", "~", "\\") if sign in _bare(line)]
+            assert_words(line)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.orders], ids=lambda kind: kind.name)
@@ -92,8 +89,3 @@ def test_what_is_no_name_is_left_out_and_counted(kind: Ecosystem, name: str) -> 
     assert kind.upgrade([Raised(told, "1.1")]) == (
         "# 1 package left out, of which the image gives no legal name, version or path.",
     )
-
-
-def _bare(line: str) -> str:
-    """What the shell reads outside of quotes; a quote itself is written as "'"."""
-    return re.sub(r"""'[^']*'|"'\"""", "", line)

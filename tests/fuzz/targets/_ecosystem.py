@@ -9,11 +9,12 @@ from typing import Any
 
 from tests.fuzz.mutate import Form, lines, plain
 from tests.fuzz.target import Part, Target, advised
+from tests.shell import assert_words
 
 from dockgate.bootstrap.purls import Purls
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
-from dockgate.core.model import Distribution
-from dockgate.core.ports import Ecosystem
+from dockgate.core.model import Distribution, Package
+from dockgate.core.ports import Ecosystem, Raised
 
 DATA = Path(__file__).parent.parent.parent / "ecosystems" / "data"
 _VERSIONS = Path(__file__).parent.parent.parent / "cases" / "versions"
@@ -40,9 +41,17 @@ def read(kind: Ecosystem, path: str, data: bytes) -> None:
     assert all(package.path.startswith(path) for package in extract.packages)
     for package in extract.packages[:2]:
         for name, release in zip(kind.distributions or ("debian",), cycle(_RELEASES), strict=False):
-            assert kind.settle(package, Distribution(name, release, name="A (LTS-1)")).ecosystem
+            settled = kind.settle(package, Distribution(name, release, name="A (LTS-1)"))
+            assert settled.ecosystem
+            raise_(kind, settled)
         key(kind, package.version)
         hash(package)
+
+
+def raise_(kind: Ecosystem, package: Package) -> None:
+    """The commands that would bring it to its own source's version."""
+    for line in kind.upgrade([Raised(package, package.source_version)]):
+        assert_words(line)
 
 
 def key(kind: Ecosystem, version: str) -> Any:
@@ -95,6 +104,9 @@ def _purl(kind: Ecosystem, data: bytes) -> None:
         return
     for distribution in (None, *(Distribution(name, "12") for name in kind.distributions[:2])):
         try:
-            assert reader.package(parsed, distribution).path == ""
+            package = reader.package(parsed, distribution)
         except UsageError as error:
             advised(error)
+        else:
+            assert package.path == ""
+            raise_(kind, package)

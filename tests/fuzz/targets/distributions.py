@@ -43,6 +43,7 @@ _REPOSITORIES = [
 _RELEASES = [
     b'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\nID=debian\n',
     b'NAME=\'Amazon Linux\'\nID=amzn\nID_LIKE="fedora rhel"\nVERSION_ID=2023\nSUPPORT_END="2029-06-30"\n# a\nX="\\$"\n',
+    b"ID=" + bytes(2) + b"\n",
 ]
 
 
@@ -80,7 +81,7 @@ def _header(data: bytes) -> None:
 
 def _osrelease(data: bytes) -> None:
     try:
-        assert osrelease.read(io.BytesIO(data)).id
+        assert osrelease.os_id(osrelease.read(io.BytesIO(data)).id)
     except UnreadableError:
         return
 
