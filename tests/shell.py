@@ -13,5 +13,5 @@ def assert_words(line: str) -> None:
 
 
 def _bare(line: str) -> str:
-    """What the shell reads outside of quotes; a quote itself is written as "'"."""
-    return re.sub(r"""'[^']*'|"'\"""", "", line)
+    """What the shell reads outside of quotes and before a remark; a quote itself is written as "'"."""
+    return re.sub(r"""'[^']*'|"'\"""", "", line).partition(" #")[0]
