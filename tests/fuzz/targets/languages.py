@@ -10,7 +10,7 @@ from tests.fuzz.containers import zipped
 from tests.fuzz.mutate import json_text, lines
 from tests.fuzz.targets._ecosystem import files, part, target
 
-from dockgate.ecosystems import bitnami, conda, dotnet, java, npm, php, python, ruby
+from dockgate.ecosystems import bitnami, conda, cran, dotnet, java, npm, php, python, ruby
 
 _SITE = "usr/lib/python3/site-packages"
 _METADATA = [b"Metadata-Version: 2.1\nName: Flask.Login\nVersion: 0.6.3\nSummary: a\n\nName: not this\n"]
@@ -37,6 +37,14 @@ Automatic-Module-Name: org.example.thing
 
 """
 _GRADLE = [b"# comment\norg.example:thing:1.0=compileClasspath,runtimeClasspath\na:b:1=testRuntimeClasspath\nempty=\n"]
+_DESCRIPTIONS = [
+    b"Package: base\nVersion: 4.5.0\nPriority: base\nBuilt: R 4.5.0; ; ; unix\n",
+    b"\nPackage: a\nVersion:\n 1.0\nTitle: a\n b\nBuilt: R 4.5.0; ; ; unix\n\nVersion: 2.0\n",
+    b"Package: a\nBuilt: R 4.5.0; ; ; unix\n",
+    b"Package: a\nVersion: 1.0\nVersion: 2.0\n",
+    b"Package: a\nVersion: 1.0\n",
+]
+_RENV = b'{"Packages": {"limma": {"Version": "3.62.2", "Source": "Bioconductor"}, "a": 1}}'
 
 
 def _zip(entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -197,6 +205,21 @@ TARGETS = (
         ),
         versions="pep440.txt",
         purls=("pkg:conda/numpy@1.0?build=py_0&channel=conda-forge&subdir=linux-64",),
+    ),
+    target(
+        cran.ECOSYSTEM,
+        (
+            part(
+                cran.ECOSYSTEM,
+                "DESCRIPTION",
+                "usr/lib/R/site-library/commonmark/DESCRIPTION",
+                lambda: [*files("cran/commonmark/DESCRIPTION", "cran/BiocGenerics/DESCRIPTION")(), *_DESCRIPTIONS],
+                lines,
+            ),
+            part(cran.ECOSYSTEM, "renv.lock", "app/renv.lock", lambda: [*files("cran/renv.lock")(), _RENV], json_text),
+        ),
+        versions="cran.txt",
+        purls=("pkg:cran/rJava@1.0-4", "pkg:cran/limma@3.62.2?repository_url=https://bioconductor.org"),
     ),
     target(
         bitnami.ECOSYSTEM,
