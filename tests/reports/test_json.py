@@ -13,6 +13,7 @@ from dockgate.core.errors import UsageError
 from dockgate.core.model import Coverage, Matches, State
 from dockgate.reports import GateReport, ScanReport, load, load_bill, names
 from dockgate.reports import json as json_report
+from dockgate.reports._document import write
 
 
 def gated(*inventories: Any) -> Any:
@@ -168,3 +169,22 @@ def test_a_format_that_holds_no_inventory_names_those_that_do() -> None:
 
 def test_every_state_of_a_fix_is_documented() -> None:
     assert [state for state in State if f'"{state}"' not in (json_report.__doc__ or "")] == []
+
+
+def document(*texts: str) -> str:
+    out = io.StringIO()
+    write({"texts": list(texts)}, out)
+    return out.getvalue()
+
+
+def test_a_document_is_the_same_whether_or_not_half_a_character_is_in_it() -> None:
+    plain, odd = document("ü€\x7f\x1b", "HALF"), document("ü€\x7f\x1b", "\udcff")
+    assert plain.isascii()
+    assert not {"\x7f", "\x1b"}.intersection(plain)
+    assert odd == plain.replace("HALF", r"\\udcff")
+
+
+def test_what_looks_like_half_a_character_is_none() -> None:
+    texts = ["😀", r"\ud83d", r"\\ud83d", r"\U\u"]
+    assert json.loads(document(*texts))["texts"] == texts
+    assert json.loads(document(*texts, "\udcff"))["texts"] == [*texts, r"\udcff"]
