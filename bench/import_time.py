@@ -16,7 +16,7 @@ NOTHING = "pass"
 SCAN = """
 import dockgate.cli.main
 dockgate.cli.main.collect_seldom()  # as the command does first of all
-import dockgate.cli.scan, dockgate.bootstrap.scan
+import dockgate.cli.scan, dockgate.bootstrap.scan, dockgate.bootstrap.ahead
 from dockgate import ecosystems
 ecosystems.load()
 """

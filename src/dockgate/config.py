@@ -29,7 +29,7 @@ SETTINGS = (
     Setting(
         "DOCKGATE_CACHE",
         "/var/cache/dockgate for root, ~/.cache/dockgate for others",
-        "The folder that remembers what layers hold. It may be deleted at any time.",
+        "The folder that remembers what layers and images hold. It may be deleted at any time.",
     ),
     Setting("DOCKGATE_SERVER", "http://127.0.0.1:7420", "The server that the commands speak to."),
     Setting("DOCKGATE_TOKEN", "", "Sent to the server as a bearer token."),

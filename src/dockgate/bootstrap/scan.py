@@ -1,21 +1,18 @@
 """Reading an image at a terminal, with ecosystems and the advisory database alone: a scan has to start at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dockgate import ecosystems
 from dockgate.advisories.database import Database
-from dockgate.bootstrap.ahead import read_all
-from dockgate.bootstrap.layers import LayerCache
+from dockgate.bootstrap.inventories import InventoryCache
 from dockgate.config import Settings
 from dockgate.core import canonical
 from dockgate.core.errors import UsageError
-from dockgate.core.facts import LayerFacts
-from dockgate.core.inventory import combine
 from dockgate.core.match import Matcher
 from dockgate.core.model import CATALOGUES, Inventory
-from dockgate.core.ports import AdvisoryReader, Ecosystem, Image
+from dockgate.core.ports import AdvisoryReader, Image
 from dockgate.images import open_images
 from dockgate.reports import InventoryReport, ScanReport
 
@@ -72,7 +69,8 @@ def scan(
                 variants = ", ".join(image.platform for image in opened.images)
                 raise UsageError(f"{reference} has several images for {platform}.", f"Name one of: {variants}.")
             digest = opened.images[0].digest
-        inventories = read(opened.images, settings.cache, report, local=opened.local)
+        made = InventoryCache(settings.cache)
+        inventories = read(opened.images, settings.cache, report, local=opened.local, made=made)
         return Scanned(reference, digest or inventories[0].image, inventories)
 
 
@@ -87,28 +85,42 @@ def _document(reference: str) -> Path | None:
 
 
 def read(
-    images: Sequence[Image], cache: Path, report: Report = lambda text: None, *, local: bool = False
+    images: Sequence[Image],
+    cache: Path,
+    report: Report = lambda text: None,
+    *,
+    local: bool = False,
+    made: InventoryCache | None = None,
 ) -> tuple[Inventory, ...]:
-    """The inventories of these images. Each layer is read once, and remembered in `cache`. `local`: they lie on this
-    machine. Raises UnavailableError."""
+    """The inventories of these images. Each layer is read once, and remembered in `cache`; what layers are together, in
+    `made`, if there is one. `local`: they lie on this machine. Raises UnavailableError."""
+    known = [made.find(image) if made else None for image in images]
+    rest = _read([image for image, one in zip(images, known, strict=True) if one is None], cache, report, local, made)
+    return tuple(one or next(rest) for one in known)
+
+
+def _read(
+    images: Sequence[Image], cache: Path, report: Report, local: bool, made: InventoryCache | None
+) -> Iterator[Inventory]:
+    """A root folder has no digest but that of what it holds."""
+    from dockgate.bootstrap.ahead import read_all  # which all is not needed where an image is known
+    from dockgate.bootstrap.layers import LayerCache
+    from dockgate.core.inventory import combine
+
     kinds = ecosystems.load()
     cached = LayerCache(cache, kinds)
     layers = {layer.digest: layer for image in images for layer in image.layers}
-    known: dict[str, LayerFacts] = {}
-    for digest, layer in layers.items():
-        if facts := cached.find(layer):
-            known[digest] = facts
+    known = {digest: facts for digest, layer in layers.items() if (facts := cached.find(layer))}
     missing = [layer for digest, layer in layers.items() if digest not in known]
     for facts in read_all(cached, missing, local=local):
         known[facts.layer] = facts
         report(f"read layer {len(known)} of {len(layers)}")
-    return tuple(_inventory(image, known, kinds) for image in images)
-
-
-def _inventory(image: Image, known: dict[str, LayerFacts], kinds: Sequence[Ecosystem]) -> Inventory:
-    """A root folder has no digest but that of what it holds."""
-    inventory = combine(image, [known[layer.digest] for layer in image.layers], kinds)
-    return inventory if inventory.image else replace(inventory, image=canonical.digest(canonical.encode(inventory)))
+    for image in images:
+        held = [known[layer.digest] for layer in image.layers]
+        inventory = combine(image, held, kinds)
+        if made:
+            made.keep(inventory, held)
+        yield inventory if inventory.image else replace(inventory, image=canonical.digest(canonical.encode(inventory)))
 
 
 def advisories(path: Path) -> Database:

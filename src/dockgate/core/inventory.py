@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from dockgate.core import evidence, languages, osrelease
 from dockgate.core.errors import ImageError, UnreadableError
 from dockgate.core.facts import LayerFacts, Read, Release, View, pack
 from dockgate.core.model import Distribution, Inventory, Package, Unread
-from dockgate.core.ports import Ecosystem, Entry, Extract, Image, Layer, Origins
+from dockgate.core.pictured import Pictured, pictured
+from dockgate.core.ports import Ecosystem, Entry, Extract, Image, Layer
 from dockgate.core.ways import Ways, resolved
 
 FACTS_VERSION = 5
@@ -36,14 +37,6 @@ by_package = attrgetter(*(field.name for field in fields(Package)))
 """By all that is said of a package: the order of an inventory's."""
 by_unread = attrgetter(*(field.name for field in fields(Unread)))
 """The same of what could not be read."""
-
-
-class Pictured(Protocol):
-    """As much of an image as combining needs."""
-
-    digest: str
-    platform: str
-    origins: Origins
 
 
 def facts_version(ecosystems: Sequence[Ecosystem]) -> str:
@@ -95,19 +88,15 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
     for at, release in view.releases.values():
         if release.unread:
             unread.add(Unread(release.path, _sentence(release.path, release.unread), facts[at].layer))
-    origins = image.origins
-    return Inventory(
-        image=image.digest,
-        platform=image.platform,
+    held = Inventory(
+        image="",
+        platform="",
         distribution=distribution,
         layers=tuple(one.layer for one in facts),
         packages=tuple(sorted(packages, key=by_package)),
         unread=tuple(sorted(unread, key=by_unread)),
-        base_layers=min(origins.base_layers, len(facts)),
-        base=origins.base,
-        created=origins.created,
-        user=origins.user,
     )
+    return pictured(held, image)
 
 
 def _bounded(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:

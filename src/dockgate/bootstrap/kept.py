@@ -1,0 +1,60 @@
+"""Values in files of a folder, remembered from one process to the next."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from dockgate.core import canonical
+
+T = TypeVar("T")
+
+
+class Kept(Generic[T]):
+    """Dataclasses of one kind by name. What cannot be read or written costs time, and nothing else."""
+
+    def __init__(self, folder: Path, kind: type[T]) -> None:
+        self._folder = folder
+        self._kind = kind
+
+    def find(self, name: str) -> T | None:
+        with suppress(OSError, KeyError, TypeError, ValueError):
+            return _decode(self._kind, (self._folder / name).read_bytes())
+        return None
+
+    def keep(self, name: str, value: T) -> None:
+        """Whoever finds it, finds all of it."""
+        with suppress(OSError):
+            self._write(self._folder / name, _encode(value))
+
+    def _write(self, path: Path, data: bytes) -> None:
+        import tempfile
+
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=self._folder)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+
+
+def _encode(value: object) -> bytes:
+    """MessagePack, ten times as quick as JSON here; JSON where a path is no UTF-8, which MessagePack cannot hold."""
+    import msgspec  # not imported for nothing
+
+    try:
+        return msgspec.msgpack.encode(value)
+    except UnicodeEncodeError:
+        return canonical.encode(value)
+
+
+def _decode(kind: type[T], data: bytes) -> T:
+    """Raises KeyError, TypeError or ValueError for other bytes. No MessagePack map begins as JSON does."""
+    if data.startswith(b"{"):
+        return canonical.decode(kind, data)
+    import msgspec
+
+    return msgspec.msgpack.decode(data, type=kind)
