@@ -13,6 +13,7 @@ from tests.ecosystems.test_rpm_header import (
     FOLDERS_AT,
     NAME,
     SOURCE,
+    VENDOR,
     VERSION,
     Value,
     header,
@@ -34,7 +35,7 @@ DATA = Path(__file__).parent.parent / "ecosystems/data/rpm"
 def package(name: str, version: str, *paths: str, more: tuple[tuple[int, Value], ...] = ()) -> bytes:
     places = [path.rpartition("/") for path in paths]
     return header(
-        *((NAME, name), (VERSION, version), (RELEASED, "1"), (ARCH, "x86_64"), *more),
+        *((NAME, name), (VERSION, version), (RELEASED, "1"), (ARCH, "x86_64"), (VENDOR, "Rocky"), *more),
         *((FOLDERS, ["/" + folder + "/" for folder, _, _ in places]), (BASES, [base for _, _, base in places])),
         (FOLDERS_AT, list(range(len(places)))),
     )

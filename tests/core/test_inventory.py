@@ -221,3 +221,17 @@ def test_deep_paths_and_many_layers_cost_little() -> None:
     before = time.process_time()
     assert names(inventory([file(deep, package("a"))], *([file(f"f{at}")] for at in range(200)))) == ["a 1.0.0"]
     assert time.process_time() - before < 5
+
+
+def test_what_a_vendor_s_package_brings_is_not_left_to_the_distribution() -> None:
+    said = "Maintainer: NodeSource <packages@nodesource.com>\n"
+    npm = "usr/lib/node_modules/npm/package.json"
+    node = [status(stanza("nodejs", "22.1-1nodesource1", more=said)), dpkg_list("nodejs", "usr/bin/node", npm)]
+    found = inventory([file("etc/os-release", DEBIAN), *node, file(npm, '{"name": "npm", "version": "10.7.0"}')])
+    assert [(one.name, one.ecosystem, one.vendor, one.owner) for one in found.packages] == [
+        ("nodejs", "vendor:nodesource.com", "nodesource.com", ""),
+        ("npm", "npm", "", ""),
+    ]
+    assert found.unread == ()
+    nowhere = inventory(node)
+    assert [(one.ecosystem, one.vendor) for one in nowhere.packages if one.name == "nodejs"] == [("", "")]

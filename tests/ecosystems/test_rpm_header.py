@@ -8,7 +8,7 @@ from dockgate.core.errors import UnreadableError
 from dockgate.ecosystems._rpm_header import FOLDER_LIMIT, TAGS_LIMIT, VALUES_LIMIT, Header, parse
 
 LIMIT = 1 << 20
-NAME, VERSION, RELEASE, EPOCH, ARCH, SOURCE, MODULE = 1000, 1001, 1002, 1003, 1022, 1044, 5096
+NAME, VERSION, RELEASE, EPOCH, VENDOR, ARCH, SOURCE, MODULE = 1000, 1001, 1002, 1003, 1011, 1022, 1044, 5096
 OLD_FILES, STATES, MODES, FLAGS, FOLDERS_AT, BASES, FOLDERS = 1027, 1029, 1030, 1037, 1116, 1117, 1118
 INTEGERS = {STATES: (1, "B"), MODES: (3, "H"), FLAGS: (4, "I"), FOLDERS_AT: (4, "I"), EPOCH: (4, "I")}
 
@@ -42,9 +42,9 @@ LISTED: tuple[tuple[int, Value], ...] = (
 
 
 def test_a_header_says_what_the_package_is() -> None:
-    more = ((EPOCH, [7]), (SOURCE, "bash-5.1.8-9.el9.src.rpm"), (MODULE, "bash:5:1:a"))
+    more = ((EPOCH, [7]), (SOURCE, "bash-5.1.8-9.el9.src.rpm"), (MODULE, "bash:5:1:a"), (VENDOR, "Rocky"))
     found = parse(header(*BASH, *more), LIMIT)
-    assert found == Header("bash", 7, "5.1.8", "9.el9", "x86_64", "bash-5.1.8-9.el9.src.rpm", "bash:5:1:a", ())
+    assert found == Header("bash", 7, "5.1.8", "9.el9", "x86_64", "bash-5.1.8-9.el9.src.rpm", "bash:5:1:a", "Rocky", ())
 
 
 def test_an_absent_epoch_is_0() -> None:

@@ -8,21 +8,26 @@ from pathlib import Path
 
 import pytest
 from tests.core.layers import file, inventory, names, symlink, whiteout
-from tests.ecosystems.test_rpm_header import ARCH, BASES, FOLDERS, FOLDERS_AT, NAME, RELEASE, VERSION, header
+from tests.ecosystems.test_rpm_header import ARCH, BASES, FOLDERS, FOLDERS_AT, NAME, RELEASE, VENDOR, VERSION, header
 
 from dockgate.core.ports import Entry
 
 DATA = Path(__file__).parent / "data" / "rpm"
 ROCKY = file("etc/os-release", 'ID="rocky"\nVERSION_ID="9.4"\nID_LIKE="rhel centos fedora"\n')
+MANIFEST = "var/lib/rpmmanifest/container-manifest-2"
+NOBODY_S = (
+    "docker-ce\t3:27.1-1\t1\t1\t(none)\t3\t1\tx86_64\t3\tdocker-ce-27.1-1.src.rpm\n"
+    "filesystem\t1.1-20.azl3\t1\t1\tMicrosoft Corporation\t(none)\t1\tx86_64\t0\tfilesystem-1.1-20.azl3.src.rpm\n"
+)
 SYSIMAGE = "usr/lib/sysimage/rpm/rpmdb.sqlite"
 METADATA = "usr/lib/python3.9/site-packages/six-1.15.0.dist-info/METADATA"
 SIX = file(METADATA, "Metadata-Version: 2.1\nName: six\nVersion: 1.15.0\n")
 
 
-def package(name: str, version: str, *paths: str) -> bytes:
+def package(name: str, version: str, *paths: str, vendor: str = "Rocky Enterprise Software Foundation") -> bytes:
     places = [path.rpartition("/") for path in paths]
     return header(
-        *((NAME, name), (VERSION, version), (RELEASE, "1"), (ARCH, "x86_64")),
+        *((NAME, name), (VERSION, version), (RELEASE, "1"), (ARCH, "x86_64"), (VENDOR, vendor)),
         *((FOLDERS, ["/" + folder + "/" for folder, _, _ in places]), (BASES, [base for _, _, base in places])),
         (FOLDERS_AT, list(range(len(places)))),
     )
@@ -63,10 +68,15 @@ def test_an_image_made_of_rpm_packages_is_whole(path: str, name: str) -> None:
 
 def test_an_image_with_a_list_in_place_of_a_database_is_whole() -> None:
     release = file("etc/os-release", 'ID=azurelinux\nVERSION_ID="3.0"\n')
-    listed = file("var/lib/rpmmanifest/container-manifest-2", (DATA / "container-manifest-2").read_bytes())
+    listed = file(MANIFEST, (DATA / "container-manifest-2").read_bytes())
     found = inventory([release, listed])
     assert found.unread == ()
-    assert {one.ecosystem for one in found.packages} == {"Azure Linux:3"}
+    assert {one.vendor for one in found.packages} == {"Rocky Enterprise Software Foundation"}
+    again = inventory([release, file(MANIFEST, NOBODY_S)])
+    assert [(one.name, one.vendor, one.ecosystem) for one in again.packages] == [
+        ("docker-ce", "unknown", "vendor:unknown"),
+        ("filesystem", "", "Azure Linux:3"),
+    ]
 
 
 def test_a_link_from_the_old_place_to_the_new_is_fine_and_one_elsewhere_is_not() -> None:
@@ -117,3 +127,12 @@ def test_a_language_package_that_an_rpm_owns_is_left_to_the_distribution() -> No
     assert names(found) == ["python3-six 1.15.0-1", "six 1.15.0"]
     assert [one.owner for one in found.packages] == ["", "python3-six"]
     assert found.unread == ()
+
+
+def test_one_that_a_vendor_s_rpm_owns_is_not() -> None:
+    owner = package("python3-six", "1.15.0", METADATA, vendor="Example, Inc.")
+    found = inventory([ROCKY, database(owner), SIX])
+    assert [(one.name, one.vendor, one.ecosystem, one.owner) for one in found.packages] == [
+        ("python3-six", "Example, Inc.", "vendor:Example, Inc.", ""),
+        ("six", "", "PyPI", ""),
+    ]

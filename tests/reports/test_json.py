@@ -59,6 +59,7 @@ def test_a_scan_has_these_keys() -> None:
         "source": {"name": "openssl", "version": "3.5.1-1"},
         "arch": None,
         "module": None,
+        "vendor": None,
         "path": "var/lib/dpkg/status",
         "layer": "",
         "in_base": None,

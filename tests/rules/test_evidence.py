@@ -47,6 +47,17 @@ def test_what_matching_could_not_say_is_undetermined_and_relaxed_kind_by_kind(ki
     assert judge(inventory(package("a")), doubt, **{kind: "allow"}) == []
 
 
+def test_an_ecosystem_may_be_without_a_feed_by_name() -> None:
+    of_docker = Undetermined("vendor:docker.com", "There is no feed for vendor:docker.com.", "uncovered")
+    of_java = Undetermined("Java runtime", "There is no feed for Java runtime.", "uncovered")
+    found = judge(inventory(package("a")), of_docker, of_java, no_feed_for=["vendor:docker.com", "npm"])
+    assert found == [Aside(RuleAction.NOTE, Breach("evidence", of_docker.reason)), of_java]
+    partial = Undetermined("npm", "The feed for npm is partial and does not speak of many.", "uncovered")
+    assert judge(inventory(package("a")), partial, no_feed_for=["npm"]) == [partial]
+    other = Undetermined("vendor:docker.com", "It cannot be read.", "unread")
+    assert judge(inventory(package("a")), other, no_feed_for=["vendor:docker.com"]) == [other]
+
+
 def test_a_doubt_of_no_known_kind_cannot_be_relaxed() -> None:
     doubt = Undetermined("database", "It cannot be said.")
     everything = dict.fromkeys(("unread", "uncomparable", "uncovered", "stale"), "allow")
@@ -93,7 +104,12 @@ def test_only_feeds_that_the_image_needs_can_be_stale() -> None:
     [
         ({"unread": False}, "unread: false is not allowed; allowed: undetermined, reject, warn, allow"),
         ({"uncovered": "ignore"}, 'uncovered: "ignore" is not allowed; allowed: undetermined, reject, warn, allow'),
-        ({"age": 7}, "age: unknown key; allowed here: unread, uncomparable, uncovered, stale, stale_after_days"),
+        (
+            {"age": 7},
+            "age: unknown key; allowed here: unread, uncomparable, uncovered, stale, no_feed_for, stale_after_days",
+        ),
+        ({"no_feed_for": []}, "no_feed_for: [] is not allowed; allowed: a list of ecosystems"),
+        ({"no_feed_for": "npm"}, 'no_feed_for: "npm" is not allowed'),
         ({"stale_after_days": 0}, "stale_after_days: 0 is not allowed; allowed: a whole number, 1 or more"),
         ({"stale_after_days": 7.5}, "stale_after_days: 7.5 is not allowed"),
     ],

@@ -27,7 +27,7 @@ BILLS = ("cyclonedx", "spdx")
 _TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 _NAME = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
 _PACKAGES = st.builds(
-    Package, *([_NAME] * 6), path=_TEXT, layer=_TEXT, arch=_TEXT, owner=_TEXT, module=_TEXT
+    Package, *([_NAME] * 6), path=_TEXT, layer=_TEXT, arch=_TEXT, owner=_TEXT, module=_TEXT, vendor=_TEXT
 )  # a purl is any text: what we wrote is taken at its word
 
 

@@ -13,7 +13,7 @@ from dockgate.core.pictured import Pictured, pictured
 from dockgate.core.ports import Ecosystem, Entry, Extract, Image, Layer
 from dockgate.core.ways import Ways, resolved
 
-FACTS_VERSION = 5
+FACTS_VERSION = 6
 """Raised whenever the same layer would give other facts, plugins apart."""
 
 PATH_LIMIT = 4096
@@ -67,22 +67,18 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
     view = View(facts)
     distribution = _distribution(view)
     system = {kind.name: kind for kind in ecosystems if kind.distributions}
-    installed = {package.name for _, read in view.live if read.ecosystem in system for package in read.packages}
-    packages: set[Package] = set()
+    packages = set(_system(view, distribution, system))
+    owners = {one.name for one in packages} - {one.name for one in packages if one.vendor}
     unread = {*evidence.doubts(view, ecosystems), *(entry for one in facts for entry in one.unread)}
     locks = languages.Locks(view)
     for at, read in view.live:
         if read.lock and locks.idle(read):
             continue
-        owner = read.owner if read.owner in installed and view.introduced(read.owner, at, system) else ""
-        for package in read.packages:
-            if read.lock and locks.installed(package):
-                continue
-            layer = view.brought(read, package, at) if read.ecosystem in system else at
-            placed = _placed(package, facts[layer].layer, owner)
-            if distribution and read.ecosystem in system:
-                placed = system[read.ecosystem].settle(placed, distribution)
-            packages.add(placed)
+        owner = read.owner if read.owner in owners and view.introduced(read.owner, at, system) else ""
+        if read.ecosystem not in system:
+            for package in read.packages:
+                if not (read.lock and locks.installed(package)):
+                    packages.add(_placed(package, facts[at].layer, owner))
         if not owner:  # else it is the distribution's to judge, whatever is in it
             unread.update(_unread(read, facts[at].layer))
     for at, release in view.releases.values():
@@ -97,6 +93,16 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
         unread=tuple(sorted(unread, key=by_unread)),
     )
     return pictured(held, image)
+
+
+def _system(view: View, distribution: Distribution | None, system: Mapping[str, Ecosystem]) -> Iterator[Package]:
+    """The packages of the package databases, as the distribution makes them."""
+    for at, read in view.live:
+        if read.ecosystem in system:
+            for package in read.packages:
+                placed = _placed(package, view.facts[view.brought(read, package, at)].layer, "")
+                settled = system[read.ecosystem].settle(placed, distribution) if distribution else None
+                yield settled or replace(placed, vendor="")
 
 
 def _bounded(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
@@ -127,6 +133,7 @@ def _placed(package: Package, layer: str, owner: str) -> Package:
         package.arch,
         owner,
         package.module,
+        package.vendor,
     )
 
 

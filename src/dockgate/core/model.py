@@ -54,6 +54,8 @@ class Package:
     brought that file, or, of a package database, which first told of it in this version. `owner` is the distribution
     package that owns the file ("" for none): an owned package is judged by the distribution's advisories alone.
     `module` is an rpm's module and stream ("nodejs:18"), "" for none, `ANY_MODULE` for one that is not told.
+    `vendor` is who made a package in a distribution's form that is not the distribution's own ("docker.com"), "" for
+    all others; until it is settled, what its database says of who made it. A vendor's ecosystem is "vendor:" and that.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Package:
     arch: str = ""
     owner: str = ""
     module: str = ""
+    vendor: str = ""
 
 
 ANY_MODULE = "*"

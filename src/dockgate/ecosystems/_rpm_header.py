@@ -23,14 +23,14 @@ TAGS_LIMIT = 0xFFFF
 FOLDER_LIMIT = 4096
 """Bytes of a folder's path; Linux' PATH_MAX."""
 
-_NAME, _VERSION, _RELEASE, _EPOCH, _ARCH, _SOURCE, _MODULE = 1000, 1001, 1002, 1003, 1022, 1044, 5096
+_NAME, _VERSION, _RELEASE, _EPOCH, _VENDOR, _ARCH, _SOURCE, _MODULE = 1000, 1001, 1002, 1003, 1011, 1022, 1044, 5096
 _OLD_FILES, _STATES, _MODES, _FLAGS = 1027, 1029, 1030, 1037
 _FOLDERS_AT, _BASES, _FOLDERS = 1116, 1117, 1118
 _INTEGERS = {1: "B", 2: "B", 3: "H", 4: "I"}
 _STRINGS = (6, 8, 9)
 _WANTED = frozenset(
     (
-        *(_NAME, _VERSION, _RELEASE, _EPOCH, _ARCH, _SOURCE, _MODULE),
+        *(_NAME, _VERSION, _RELEASE, _EPOCH, _VENDOR, _ARCH, _SOURCE, _MODULE),
         *(_OLD_FILES, _STATES, _MODES, _FLAGS, _FOLDERS_AT, _BASES, _FOLDERS),
     )
 )
@@ -50,6 +50,7 @@ class Header:
     arch: str
     source: str
     module: str
+    vendor: str
     files: tuple[str, ...]
     """Paths of what it installed that is no folder, relative; no ghosts, which other programs write."""
 
@@ -69,6 +70,7 @@ def parse(blob: bytes, paths_limit: int) -> Header:
         arch=tags.string(_ARCH),
         source=tags.string(_SOURCE),
         module=tags.string(_MODULE),
+        vendor=tags.string(_VENDOR),
         files=_files(tags, paths_limit),
     )
 

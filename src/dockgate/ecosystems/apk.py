@@ -8,6 +8,7 @@ from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
+from dockgate.ecosystems import _vendors
 from dockgate.ecosystems._order import is_digits, number
 from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import check_size, path_text, text
@@ -36,7 +37,7 @@ _NAMED = {
 _PATH_COST = 64
 """Bytes of memory that a path takes besides its own."""
 _ROLLING = ("chainguard", "minimos", "wolfi")
-_FIELDS = b"PVATo"
+_FIELDS = b"PVATom"
 _VIRTUAL = "virtual meta package"
 """What `apk add --virtual` writes as description."""
 _PRE = {"alpha": 1, "beta": 2, "pre": 3, "rc": 4}
@@ -48,7 +49,7 @@ _HEX = frozenset("0123456789abcdef")
 
 class Apk:
     name = "apk"
-    version = 1
+    version = 2
     orders: tuple[str, ...] = tuple(_NAMED.values())
     optional_epoch = False
     purls: tuple[str, ...] = ("apk",)
@@ -78,11 +79,13 @@ class Apk:
             release = "" if distribution.id in _ROLLING else distribution.version
         ecosystem = ":".join(filter(None, (known or distribution.id, release)))
         distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
-        return replace(package, ecosystem=ecosystem, purl=_purl(package, distribution.id, distro))
+        vendor = _vendors.maintained(package, distribution.id)
+        purl = _purl(package, distribution.id, distro, vendor)
+        return _vendors.settled(replace(package, ecosystem=ecosystem, purl=purl), vendor)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Understands the qualifiers arch, distro ("alpine-3.19.1"; "3.19.1" with Trivy) and upstream (the origin, with
-        or without a version behind an @)."""
+        or without a version behind an @), and vendor (who made it where that is not the distribution)."""
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it behind an @: pkg:apk/alpine/musl@1.2.5-r0.")
         given = purl.qualifiers
@@ -96,6 +99,7 @@ class Apk:
             source_version=purl.version,
             path="",
             arch=given.get("arch", ""),
+            vendor=_vendors.stated(given.get("vendor", "")),
         )
         if distro := given.get("distro", ""):
             name, _, version = distro.rpartition("-")
@@ -146,6 +150,7 @@ def _read_installed(path: str, file: BinaryIO) -> Extract:
             source_version=version,
             path=path,
             arch=fields.get("A", ""),
+            vendor=fields.get("m", ""),
         )
         packages.append(replace(package, purl=_purl(package, "", "")))
         if files:
@@ -226,9 +231,9 @@ def _branch(version: str) -> str:
     )
 
 
-def _purl(package: Package, namespace: str, distro: str) -> str:
+def _purl(package: Package, namespace: str, distro: str, vendor: str = "") -> str:
     upstream = package.source_name if package.source_name != package.name else ""
-    qualifiers = {"arch": package.arch, "distro": distro, "upstream": upstream}
+    qualifiers = {"arch": package.arch, "distro": distro, "upstream": upstream, "vendor": vendor}
     return write("apk", namespace, package.name, package.version, qualifiers)
 
 

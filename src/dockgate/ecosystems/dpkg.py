@@ -8,6 +8,7 @@ from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
+from dockgate.ecosystems import _vendors
 from dockgate.ecosystems._order import is_digits, number
 from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import check_size, path_text, text
@@ -23,7 +24,7 @@ LIST_LIMIT = 16 * 1024 * 1024
 LINE_LIMIT = 1024 * 1024
 """Bytes, of one line."""
 
-_FIELDS = {b"package", b"version", b"status", b"architecture", b"source"}
+_FIELDS = {b"package", b"version", b"status", b"architecture", b"source", b"maintainer", b"vendor", b"origin"}
 _NOT_THERE = {"config-files", "not-installed"}
 _SIGNED = "linux-signed"
 _SIGNED_FOR = ("-amd64", "-arm64", "-i386")
@@ -46,7 +47,7 @@ _CODENAMES = {
 
 class Dpkg:
     name = "dpkg"
-    version = 3
+    version = 4
     orders: tuple[str, ...] = ("Debian", "Ubuntu", "Echo")
     optional_epoch = False
     purls: tuple[str, ...] = ("deb",)
@@ -74,6 +75,7 @@ class Dpkg:
 
     def settle(self, package: Package, distribution: Distribution) -> Package:
         """A derivative's ecosystem is called by its own os-release ID, for which no feed speaks."""
+        vendor = _vendors.maintained(package, distribution.id)
         release = distribution.version
         if distribution.id == "debian":
             ecosystem = f"Debian:{release.partition('.')[0]}" if release else "Debian"
@@ -84,11 +86,12 @@ class Dpkg:
         else:
             ecosystem = f"{distribution.id}:{release}" if release else distribution.id
         distro = f"{distribution.id}-{release}" if release else distribution.id
-        return replace(package, ecosystem=ecosystem, purl=_purl(package, distribution.id, distro))
+        purl = _purl(package, distribution.id, distro, vendor)
+        return _vendors.settled(replace(package, ecosystem=ecosystem, purl=purl), vendor)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Qualifiers: `distro` ("debian-12", "bookworm"), `epoch` where the version has none, `upstream` or `source`
-        ("openssl@3.0.11-1") for the source package."""
+        ("openssl@3.0.11-1") for the source package, `vendor` for who made it where that is not the distribution."""
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it as pkg:deb/debian/NAME@VERSION?distro=debian-12.")
         distro = purl.qualifiers.get("distro", "")
@@ -112,6 +115,7 @@ class Dpkg:
             source_version=source_version,
             path="",
             arch=purl.qualifiers.get("arch", ""),
+            vendor=_vendors.stated(purl.qualifiers.get("vendor", "")),
         )
         return replace(self.settle(package, distribution), purl=str(purl)) if distribution else package
 
@@ -180,6 +184,7 @@ def _read_status(path: str, file: BinaryIO) -> Extract:
             source_version=source_version,
             path=path,
             arch=fields.get(b"architecture", ""),
+            vendor=_vendors.stated(fields.get(b"origin") or fields.get(b"vendor", "")) or fields.get(b"maintainer", ""),
         )
         packages.append(replace(package, purl=_purl(package, "", "")))
     if not whole and not packages and not gone:
@@ -249,14 +254,14 @@ def _listed(lines: Iterator[bytes]) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def _purl(package: Package, namespace: str, distro: str) -> str:
+def _purl(package: Package, namespace: str, distro: str, vendor: str = "") -> str:
     """With the source as `upstream` where it is called otherwise: advisories speak of that."""
     source = ""
     if package.source_version != package.version:
         source = f"{package.source_name}@{package.source_version}"
     elif package.source_name != package.name:
         source = package.source_name
-    qualifiers = {"arch": package.arch, "distro": distro, "upstream": source}
+    qualifiers = {"arch": package.arch, "distro": distro, "upstream": source, "vendor": vendor}
     return write("deb", namespace, package.name, package.version, qualifiers)
 
 

@@ -9,6 +9,7 @@ from dockgate.core.model import ANY_MODULE, Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, quote, write
 from dockgate.ecosystems import _rpm_distributions as named
+from dockgate.ecosystems import _vendors
 from dockgate.ecosystems._order import is_digits, number
 from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import check_size, text
@@ -36,7 +37,7 @@ _MODULAR = ".module"
 
 class Rpm:
     name = "rpm"
-    version = 2
+    version = 3
     orders: tuple[str, ...] = tuple(sorted({name.ecosystem for name in named.NAMED.values()}))
     optional_epoch = True
     purls: tuple[str, ...] = ("rpm",)
@@ -72,25 +73,28 @@ class Rpm:
         ecosystem, release = (known.ecosystem, known.release(distribution)) if known else ("", distribution.version)
         distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
         space = named.NAMESPACES.get(distribution.id, distribution.id)
+        vendor = _vendors.signed(package, distribution.id)
         settled = replace(
             package,
             ecosystem=":".join(filter(None, (ecosystem or distribution.id, release))),
-            purl=_placed(package.purl, space, distro),
+            purl=_placed(package.purl, space, distro, vendor),
         )
-        if known and known.by_source:
-            return settled
-        return replace(settled, source_name=package.name, source_version=package.version)
+        if not known or not known.by_source:
+            settled = replace(settled, source_name=package.name, source_version=package.version)
+        return _vendors.settled(settled, vendor)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """Understands the qualifiers arch, distro, epoch, upstream (SOURCERPM) and rpmmod (a module and its stream;
-        modularitylabel with Trivy)."""
+        """Understands the qualifiers arch, distro, epoch, upstream (SOURCERPM), rpmmod (a module and its stream;
+        modularitylabel with Trivy) and vendor (who made it where that is not the distribution)."""
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it behind an @: pkg:rpm/rocky/bash@5.1.8-9.el9.")
         given = purl.qualifiers
         epoch = given.get("epoch", "")
         version = f"{epoch}:{purl.version}" if epoch.strip("0") and ":" not in purl.version else purl.version
         module = _stream(given.get("rpmmod", "") or given.get("modularitylabel", ""))
-        package = _package(purl.name, version, given.get("arch", ""), given.get("upstream", ""), module, "")
+        package = _package(
+            purl.name, version, given.get("arch", ""), given.get("upstream", ""), module, given.get("vendor", ""), ""
+        )
         if distro := given.get("distro", ""):
             distribution = named.distribution(distro)
         elif distribution is None and purl.namespace:
@@ -157,7 +161,17 @@ def _read_database(path: str, file: BinaryIO) -> Extract:
             continue
         release = f"{header.version}-{header.release}" if header.release else header.version
         version = f"{header.epoch}:{release}" if header.epoch else release
-        packages.append(_package(header.name, version, header.arch, header.source, _stream(header.module), path))
+        packages.append(
+            _package(
+                header.name,
+                version,
+                header.arch,
+                header.source,
+                _stream(header.module),
+                header.vendor or _vendors.UNKNOWN,
+                path,
+            )
+        )
         if header.files:
             paths += sum(map(len, header.files)) + _rpm_header.PATH_COST * len(header.files)
             owns.setdefault(f"{header.name}:{header.arch}", []).extend(header.files)
@@ -182,13 +196,13 @@ def _listed(path: str, file: BinaryIO) -> Iterator[Package]:
             raise UnreadableError(f"line {count} is no package: {text(line[:60])!r}")
         if count > PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
-        name, release, arch, epoch, source = fields[0], fields[1], fields[7], fields[8], fields[9]
+        name, release, vendor, arch, epoch, source = fields[0], fields[1], fields[4], fields[7], fields[8], fields[9]
         if name != _KEY:
             version = f"{epoch}:{release}" if is_digits(epoch) and epoch.strip("0") else release
-            yield _package(name, version, arch, source, "", path)
+            yield _package(name, version, arch, source, "", vendor or _vendors.UNKNOWN, path)
 
 
-def _package(name: str, version: str, arch: str, source: str, module: str, path: str) -> Package:
+def _package(name: str, version: str, arch: str, source: str, module: str, vendor: str, path: str) -> Package:
     """As yet of no distribution; `source` is SOURCERPM, "bash-5.1.8-9.el9.src.rpm"."""
     epoch, colon, rest = version.rpartition(":")
     stem = source.removesuffix(".rpm").removesuffix(".src").removesuffix(".nosrc")
@@ -204,6 +218,7 @@ def _package(name: str, version: str, arch: str, source: str, module: str, path:
         path=path,
         arch=arch,
         module=module or (ANY_MODULE if _MODULAR in rest else ""),
+        vendor=vendor,
     )
 
 
@@ -212,11 +227,12 @@ def _stream(label: str) -> str:
     return ":".join(label.split(":")[:2])
 
 
-def _placed(purl: str, space: str, distro: str) -> str:
-    """The package URL with a namespace and a distribution in place of those that it has."""
+def _placed(purl: str, space: str, distro: str, vendor: str) -> str:
+    """The package URL with a namespace, a distribution and a vendor in place of those that it has."""
     head, _, qualifiers = purl.partition("?")
-    others = [one for one in qualifiers.split("&") if one and not one.startswith("distro=")]
-    return f"pkg:rpm/{quote(space)}/{head.rpartition('/')[2]}?" + "&".join(sorted([*others, f"distro={quote(distro)}"]))
+    others = [one for one in qualifiers.split("&") if one and not one.startswith(("distro=", "vendor="))]
+    said = [f"{key}={quote(value)}" for key, value in (("distro", distro), ("vendor", vendor)) if value]
+    return f"pkg:rpm/{quote(space)}/{head.rpartition('/')[2]}?" + "&".join(sorted([*others, *said]))
 
 
 def _part(part: str) -> bytes:

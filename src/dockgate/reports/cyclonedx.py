@@ -131,6 +131,7 @@ def _component(package: Package, ref: str) -> Document:
         name=package.name,
         version=package.version,
         purl=package.purl,
+        supplier=given(name=package.vendor),
         properties=_properties(traits.of_package(package)),
     )
 

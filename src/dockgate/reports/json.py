@@ -8,9 +8,9 @@ Common to the documents ("scan", "gate", "inventory"): `schema_version`, `kind`,
 - `layers` (digests from the base up), `base_layers` (how many of them are the base image's, 0 where nothing tells),
   `base` (its name), `created` and `user` (the image config's; null where it does not say);
 - `packages`, each with `name`, `version`, `purl`, `ecosystem` (OSV's, with its release), `source` {`name`, `version`}
-  (what advisories speak of), `arch`, `module` (an rpm's), `path` (the file that told of it), `layer` (a digest),
-  `in_base` (null where nothing tells where the base image ends) and `owner` (the distribution's package that owns it,
-  or null);
+  (what advisories speak of), `arch`, `module` (an rpm's), `vendor` (who made a package in a distribution's form that is
+  not the distribution's own, or null), `path` (the file that told of it), `layer` (a digest), `in_base` (null where
+  nothing tells where the base image ends) and `owner` (the distribution's package that owns it, or null);
 - `unread`, each with `path`, `reason` (a sentence) and `layer`.
 
 "scan" adds `coverage`, each with `ecosystem`, `complete` and `checked_at`. "scan" and "gate" add to each platform
@@ -119,6 +119,7 @@ def _package(package: Package, inventory: Inventory) -> Document:
         "source": {"name": package.source_name, "version": package.source_version},
         "arch": package.arch or None,
         "module": package.module or None,
+        "vendor": package.vendor or None,
         "path": package.path,
         "layer": package.layer,
         "in_base": inventory.in_base(package) if inventory.base_layers else None,

@@ -90,10 +90,14 @@ def _contained(part: Part, created: str) -> Iterable[Document]:
                 package.version,
                 "LIBRARY",
             ),
-            **given(sourceInfo=_built_from(package)),
+            **given(sourceInfo=_built_from(package), supplier=_supplier(package)),
             "externalRefs": [_purl(package.purl), *suffered.get(package, ())],
             "annotations": [_annotation(traits.of_package(package), created)],
         }
+
+
+def _supplier(package: Package) -> str:
+    return f"Organization: {clean(package.vendor)}" if package.vendor else ""
 
 
 def _built_from(package: Package) -> str:

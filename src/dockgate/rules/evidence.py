@@ -8,7 +8,7 @@ from dockgate.core.model import Undetermined
 from dockgate.core.ports import Facts, Rule
 from dockgate.core.times import moment
 from dockgate.core.verdict import Aside, Breach, RuleAction
-from dockgate.rules._settings import known, one_of, whole
+from dockgate.rules._settings import known, one_of, whole, words
 
 _KINDS = ("unread", "uncomparable", "uncovered", "stale")
 _BLOCK, _REJECT, _WARN, _ALLOW = "undetermined", "reject", "warn", "allow"
@@ -19,8 +19,9 @@ _CLOCK_SKEW = timedelta(days=1)
 class Evidence:
     """Settings: `unread` (of the image), `uncomparable` (versions), `uncovered` (ecosystems and packages without a
     feed) and `stale` (feeds, and another scanner's findings) are each "undetermined" (the default), "reject", "warn" or
-    "allow". `stale_after_days` (7) is how long after its last successful check a feed is believed, or another scanner's
-    findings are; a day or more."""
+    "allow". `no_feed_for` are ecosystems that may be without a feed, as reasons and inventories call them ("Java
+    runtime", "vendor:docker.com"): that nothing is known of their packages is noted. `stale_after_days` (7) is how long
+    after its last successful check a feed is believed, or another scanner's findings are; a day or more."""
 
     name = "evidence"
     always: Mapping[str, object] | None = {}
@@ -28,23 +29,30 @@ class Evidence:
     schema: Mapping[str, Any] = {
         "properties": {
             **{kind: {"enum": list(_WORDS)} for kind in _KINDS},
+            "no_feed_for": {"type": "array", "items": {"type": "string", "minLength": 1}},
             "stale_after_days": {"type": "integer", "minimum": 1},
         }
     }
 
     def settings(self, given: Mapping[str, object]) -> dict[str, object]:
-        known(given, (*_KINDS, "stale_after_days"))
+        known(given, (*_KINDS, "no_feed_for", "stale_after_days"))
         chosen = {kind: one_of(kind, given.get(kind, _BLOCK), _WORDS) for kind in _KINDS}
-        return {**chosen, "stale_after_days": whole("stale_after_days", given.get("stale_after_days", 7), least=1)}
+        settings = {**chosen, "stale_after_days": whole("stale_after_days", given.get("stale_after_days", 7), least=1)}
+        if "no_feed_for" in given:
+            settings["no_feed_for"] = sorted(set(words("no_feed_for", given["no_feed_for"], "ecosystems")))
+        return settings
 
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
         return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach | Undetermined | Aside]:
         days = int(str(settings["stale_after_days"]))
+        needless = _needless(facts, settings)
         for entry in (*_unread(facts), *facts.matches.undetermined, *_stale(facts, days)):
             word = settings.get(entry.kind, _BLOCK)
-            if word == _BLOCK:
+            if entry.kind == "uncovered" and entry.subject in needless:
+                yield Aside(RuleAction.NOTE, Breach(self.name, entry.reason))
+            elif word == _BLOCK:
                 yield entry
             elif word == _REJECT:
                 yield Breach(self.name, entry.reason)
@@ -53,6 +61,12 @@ class Evidence:
 
 
 RULE: Rule = Evidence()
+
+
+def _needless(facts: Facts, settings: Mapping[str, object]) -> set[str]:
+    """The ecosystems that need no feed and have none; of a partial one it is still to be said whom it leaves out."""
+    named = settings.get("no_feed_for")
+    return set(named) - {coverage.ecosystem for coverage in facts.coverage} if isinstance(named, list) else set()
 
 
 def _unread(facts: Facts) -> Iterator[Undetermined]:

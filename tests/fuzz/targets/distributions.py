@@ -18,6 +18,7 @@ Architecture: amd64
 Multi-Arch: foreign
 Version: 5.2.37-2+b5
 Source: bash-src (1:5.2.37-2)
+Maintainer: Docker <support@docker.com>
 Description: GNU Bourne Again SHell
  Bash is a shell.
  .
@@ -97,6 +98,7 @@ def _targets() -> Iterator[Target]:
             part(own, "md5sums", "var/lib/dpkg/status.d/bash.md5sums", lambda: _SUMS, lines),
             part(own, "list", "var/lib/dpkg/info/bash:amd64.list", lambda: _LISTS, lines),
         ),
+        "_vendors",
         versions="dpkg.txt",
         purls=("pkg:deb/debian/openssl@3.0.11-1?arch=amd64&distro=debian-12&upstream=openssl%403.0.11", "pkg:deb/a@1"),
     )

@@ -12,6 +12,7 @@ build() {
 Name: $1
 Summary: a package
 License: none
+Vendor: Rocky Enterprise Software Foundation
 $3
 %description
 A package.
@@ -39,8 +40,7 @@ all='%dir /usr/lib/NAME
 files() { printf '%s' "$all" | sed "s/NAME/$1/g"; }
 
 build bash x86_64 "Version: 5.1.8
-Release: 9.el9
-Vendor: Rocky Enterprise Software Foundation" "$(files bash)
+Release: 9.el9" "$(files bash)
 %package doc
 Summary: made of the same source
 %description doc

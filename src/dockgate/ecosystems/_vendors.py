@@ -1,0 +1,97 @@
+"""Who made a package that has a distribution's form, where that is not the distribution: its advisories do not speak of
+it, and nobody brings fixes to what it carries.
+
+dpkg's and apk's databases name a maintainer. Ubuntu's has an address of Ubuntu's (pkgbinarymangler sees to that);
+Debian's and Alpine's may be anybody's, so there vendors are known by name. The list holds those of the official images
+of Docker Hub (as found in aquasecurity/trivy#9917) and some more; of the 68,940 packages of Debian 13 none is
+maintained by one of them. rpm's database names the vendor itself.
+"""
+
+from dataclasses import replace
+
+from dockgate.core.model import Package
+
+UNKNOWN = "unknown"
+"""the vendor's name where there is none, yet no distribution's either"""
+_LONGEST = 80
+_STATED = "="
+"""before a vendor that the package itself states, rather than who maintains it"""
+
+_MAINTAINERS = (
+    *("support@docker.com", "@nvidia.com", "sapmachine@sap.com", "@hashicorp.com", "@microsoft.com", "@mongodb.com"),
+    *("developers@lists.mariadb.org", "dev@couchdb.apache.org", "info@elastic.co", "nginx-packaging@f5.com"),
+    *("@konghq.com", "@cloudflare.com", "support@influxdb.com", "support@gitlab.com", "contact@grafana.com"),
+    *("@datadoghq.com", "@nodesource.com", "info@tailscale.com", "@openrobotics.org", "@osrfoundation.org"),
+    *("mysql-build@oss.oracle.com", "temurin-dev@eclipse.org", "mysql-dev@percona.com", "corretto-team@amazon.com"),
+    "packages+linux@clickhouse.com",
+)
+"""ends of addresses"""
+_NAMES = {"github": "GitHub", "hashicorp": "HashiCorp", "google cloud cli authors": "Google Cloud"}
+"""maintainers without an address"""
+_UBUNTU = ("@ubuntu.com", ".ubuntu.com", "@canonical.com", ".canonical.com")
+_MARKS = {".pgdg": "apt.postgresql.org"}
+"""in the versions of who builds Debian's own sources for other releases, under the name of their maintainers"""
+
+_OFFICIAL = {
+    "almalinux": ("AlmaLinux", "CloudLinux"),
+    "amzn": ("Amazon",),
+    "azurelinux": ("Microsoft Corporation",),
+    "mariner": ("Microsoft Corporation",),
+    "opensuse-leap": ("openSUSE", "SUSE"),
+    "opensuse-tumbleweed": ("openSUSE", "SUSE"),
+    "rhel": ("Red Hat",),
+    "rocky": ("Rocky",),
+    "sled": ("SUSE", "openSUSE"),
+    "sles": ("SUSE", "openSUSE"),
+    "sles_sap": ("SUSE", "openSUSE"),
+}
+"""os-release ID -> how the vendor of its own rpm packages begins, where that is known; others are not asked"""
+
+
+def stated(vendor: str) -> str:
+    """A vendor whom a package states by itself, as `Package.vendor` has it until it is settled."""
+    return _STATED + vendor if vendor else ""
+
+
+def maintained(package: Package, distribution: str) -> str:
+    """The vendor of a dpkg or apk package, told by what its database says of it; "" for the distribution itself."""
+    said = package.vendor
+    if _is_settled(package):
+        return said
+    if said.startswith(_STATED):
+        return "" if said[1:].lower() == distribution else _named(said[1:])
+    for mark, vendor in _MARKS.items():
+        if mark in package.version:
+            return vendor
+    address = said.rpartition("<")[2].rstrip("> ").lower()
+    if distribution == "ubuntu":
+        return "" if not said or address.endswith(_UBUNTU) else _named(address.rpartition("@")[2])
+    if address.endswith(_MAINTAINERS):
+        return _named(address.rpartition("@")[2])
+    return _NAMES.get(said.lower(), "")
+
+
+def signed(package: Package, distribution: str) -> str:
+    """The vendor of an rpm package whose database calls `Package.vendor` that; "" for the distribution itself."""
+    said, official = package.vendor, _OFFICIAL.get(distribution)
+    if _is_settled(package):
+        return said
+    if not said or official is None or said.startswith(official):
+        return ""
+    # Amazon's own do not always say so (aquasecurity/trivy#5887).
+    return "" if said == UNKNOWN and distribution == "amzn" and ".amzn" in package.version else _named(said)
+
+
+def settled(package: Package, vendor: str) -> Package:
+    """The package as its vendor's, if it has one: then no feed speaks of it, whatever its distribution's is called."""
+    if not vendor:
+        return replace(package, vendor="") if package.vendor else package
+    return replace(package, vendor=vendor, ecosystem=f"vendor:{vendor}")
+
+
+def _is_settled(package: Package) -> bool:
+    return bool(package.vendor) and package.ecosystem == f"vendor:{package.vendor}"
+
+
+def _named(text: str) -> str:
+    return " ".join(text.split())[:_LONGEST] or UNKNOWN

@@ -1,0 +1,116 @@
+"""Packages in a distribution's form that somebody else has made: nobody's advisories speak of them."""
+
+import io
+
+import pytest
+
+from dockgate.core.model import Distribution, Package
+from dockgate.core.ports import Ecosystem
+from dockgate.ecosystems import apk, dpkg, rpm
+from dockgate.sboms.purls import parse
+
+DEBIAN, UBUNTU = Distribution("debian", "12"), Distribution("ubuntu", "24.04")
+ALPINE, ROCKY = Distribution("alpine", "3.20.1"), Distribution("rocky", "9.4")
+
+
+def deb(version: str = "1.0-1", **fields: str) -> Package:
+    said = "".join(f"{name}: {value}\n" for name, value in fields.items())
+    content = f"Package: a\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n{said}"
+    (package,) = dpkg.ECOSYSTEM.read(dpkg.STATUS, io.BytesIO(content.encode())).packages
+    return package
+
+
+@pytest.mark.parametrize(
+    ("package", "vendor"),
+    [
+        (deb(), ""),
+        (deb(Maintainer="Matthias Klose <doko@debian.org>"), ""),
+        (deb(Maintainer="Somebody <somebody@example.net>"), ""),
+        (deb(Maintainer="Docker <support@docker.com>"), "docker.com"),
+        (deb(Maintainer="Somebody <somebody@docker.com>"), ""),
+        (deb(Maintainer="cudatools <CUDATools@NVIDIA.com>"), "nvidia.com"),
+        (deb(Maintainer="NGINX Packaging <nginx-packaging@f5.com>"), "f5.com"),
+        (deb(Maintainer="GitHub"), "GitHub"),
+        (deb("16.4-1.pgdg120+1", Maintainer="Debian PostgreSQL Maintainers <a@debian.org>"), "apt.postgresql.org"),
+        (deb(Vendor="Example,  Inc.", Maintainer="A <a@debian.org>"), "Example, Inc."),
+        (deb(Origin="Debian", Maintainer="Docker <support@docker.com>"), ""),
+        (deb(Origin="Example"), "Example"),
+        (deb(Vendor="x" * 500), "x" * 80),
+    ],
+)
+def test_debian_s_vendors_are_known_by_name_or_say_so_themselves(package: Package, vendor: str) -> None:
+    found = dpkg.ECOSYSTEM.settle(package, DEBIAN)
+    assert (found.vendor, found.ecosystem) == (vendor, f"vendor:{vendor}" if vendor else "Debian:12")
+
+
+@pytest.mark.parametrize(
+    ("maintainer", "vendor"),
+    [
+        ("Ubuntu Developers <ubuntu-devel-discuss@lists.ubuntu.com>", ""),
+        ("Dimitri John Ledkov <dimitri.ledkov@canonical.com>", ""),
+        ("Somebody <somebody@ubuntu.com>", ""),
+        ("", ""),
+        ("Matthias Klose <doko@debian.org>", "debian.org"),
+        ("Somebody <somebody@myubuntu.com>", "myubuntu.com"),
+    ],
+)
+def test_what_ubuntu_made_is_maintained_by_ubuntu(maintainer: str, vendor: str) -> None:
+    found = dpkg.ECOSYSTEM.settle(deb(Maintainer=maintainer), UBUNTU)
+    assert (found.vendor, found.ecosystem) == (vendor, f"vendor:{vendor}" if vendor else "Ubuntu:24.04:LTS")
+
+
+def test_alpine_s_vendors_are_known_by_name() -> None:
+    entry = "P:{}\nV:1.27.1-r1\nA:x86_64\nm:{}\n\n"
+    content = entry.format("nginx", "NGINX Packaging Team <nginx-packaging@f5.com>")
+    content += entry.format("musl", "Timo <timo.teras@iki.fi>")
+    read = apk.ECOSYSTEM.read(apk.DATABASES[0], io.BytesIO(content.encode())).packages
+    found = [apk.ECOSYSTEM.settle(one, ALPINE) for one in read]
+    assert [(one.vendor, one.ecosystem) for one in found] == [("f5.com", "vendor:f5.com"), ("", "Alpine:v3.20")]
+
+
+@pytest.mark.parametrize(
+    ("distribution", "said", "vendor"),
+    [
+        ("rocky", "Rocky Enterprise Software Foundation", ""),
+        ("rocky", "Fedora Project", "Fedora Project"),
+        ("rocky", "unknown", "unknown"),
+        ("rhel", "Red Hat, Inc.", ""),
+        ("rhel", "Docker", "Docker"),
+        ("rhel", "Microsoft Corporation", "Microsoft Corporation"),
+        ("azurelinux", "Microsoft Corporation", ""),
+        ("almalinux", "AlmaLinux", ""),
+        ("amzn", "Amazon.com", ""),
+        ("amzn", "NodeSource", "NodeSource"),
+        ("opensuse-leap", "SUSE LLC <https://www.suse.com/>", ""),
+        ("sles", "openSUSE", ""),
+        ("photon", "Anybody", ""),  # whose own name is not known here
+        ("rocky", "", ""),  # not told, by another tool's document
+    ],
+)
+def test_rpm_s_database_names_the_vendor(distribution: str, said: str, vendor: str) -> None:
+    package = Package("a", "1-1.el9", "pkg:rpm/a@1-1.el9", "", "a", "1-1.el9", "", vendor=said)
+    found = rpm.ECOSYSTEM.settle(package, Distribution(distribution, "9"))
+    assert (found.vendor, found.ecosystem.startswith("vendor:")) == (vendor, bool(vendor))
+
+
+def test_amazon_s_own_may_leave_the_vendor_out() -> None:
+    package = Package("a", "1-1.amzn2", "pkg:rpm/a@1-1.amzn2", "", "a", "1-1.amzn2", "", vendor="unknown")
+    assert rpm.ECOSYSTEM.settle(package, Distribution("amzn", "2")).ecosystem == "Amazon Linux:2"
+
+
+@pytest.mark.parametrize(
+    ("kind", "package", "distribution"),
+    [
+        (dpkg.ECOSYSTEM, deb(Maintainer="Docker <support@docker.com>"), DEBIAN),
+        (dpkg.ECOSYSTEM, deb(Maintainer="A <a@example.net>"), UBUNTU),
+        (dpkg.ECOSYSTEM, deb(Vendor="Example & Co"), DEBIAN),
+        (rpm.ECOSYSTEM, Package("a", "1-1", "pkg:rpm/a@1-1", "", "a", "1-1", "", vendor="Example, Inc."), ROCKY),
+        (apk.ECOSYSTEM, Package("a", "1-r1", "", "", "a", "1-r1", "", vendor="A <nginx-packaging@f5.com>"), ALPINE),
+    ],
+)
+def test_a_package_url_names_the_vendor(kind: Ecosystem, package: Package, distribution: Distribution) -> None:
+    found = kind.settle(package, distribution)
+    again = kind.package(parse(found.purl), None)
+    assert found.vendor
+    assert (again.vendor, again.ecosystem, again.purl) == (found.vendor, found.ecosystem, found.purl)
+    assert kind.settle(found, distribution) == found
