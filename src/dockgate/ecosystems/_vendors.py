@@ -29,8 +29,14 @@ _MAINTAINERS = (
 _NAMES = {"github": "GitHub", "hashicorp": "HashiCorp", "google cloud cli authors": "Google Cloud"}
 """maintainers without an address"""
 _UBUNTU = ("@ubuntu.com", ".ubuntu.com", "@canonical.com", ".canonical.com")
-_MARKS = {".pgdg": "apt.postgresql.org"}
-"""in the versions of who builds Debian's own sources for other releases, under the name of their maintainers"""
+_MARKS = {
+    ".pgdg": "apt.postgresql.org",
+    "+0~20": "packages.sury.org",
+    "-1rl1~": "packages.redis.io",
+    "~bpo": "backports.debian.org",
+}
+"""in the versions of those who build for a release what it does not have, under the name of Debian's maintainers; none of
+Debian 13's has one. Backports (backports.debian.org/Contribute) have advisories of their own, which OSV has not."""
 
 _OFFICIAL = {
     "almalinux": ("AlmaLinux", "CloudLinux"),
