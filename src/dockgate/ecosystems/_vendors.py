@@ -35,8 +35,8 @@ _MARKS = {
     "-1rl1~": "packages.redis.io",
     "~bpo": "backports.debian.org",
 }
-"""in the versions of those who build for a release what it does not have, under the name of Debian's maintainers; none of
-Debian 13's has one. Backports (backports.debian.org/Contribute) have advisories of their own, which OSV has not."""
+"""in the versions of those who build for a release what it does not have, under the name of Debian's maintainers; none
+of Debian 13's has one. Backports (backports.debian.org/Contribute) have advisories of their own, which OSV has not."""
 
 _OFFICIAL = {
     "almalinux": ("AlmaLinux", "CloudLinux"),
