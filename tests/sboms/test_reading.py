@@ -148,6 +148,35 @@ def test_the_distribution_is_known_by_a_purl_where_nothing_else_names_it(read: R
     assert {package.ecosystem for package in inventory.packages} == {"Debian:12"}
 
 
+@pytest.mark.parametrize(
+    ("purl", "maker", "vendor"),
+    [
+        ("pkg:deb/debian/docker-ce@5:27.1-1?distro=debian-12", "Docker <support@docker.com>", "docker.com"),
+        ("pkg:deb/debian/bash@5.2-1?distro=debian-12", "Matthias Klose <doko@debian.org>", ""),
+        ("pkg:deb/ubuntu/bash@5.2-1?distro=ubuntu-24.04", "Matthias Klose <doko@debian.org>", "debian.org"),
+        ("pkg:apk/alpine/nginx@1.27.1-r1?distro=alpine-3.20.1", "NGINX <nginx-packaging@f5.com>", "f5.com"),
+        ("pkg:rpm/rocky/docker-ce@27.1-1.el9?distro=rocky-9.3", "Docker", "Docker"),
+        ("pkg:rpm/rocky/bash@5.1.8-9.el9?distro=rocky-9.3", "Rocky Enterprise Software Foundation", ""),
+        ("pkg:npm/left-pad@1.3.0", "Docker <support@docker.com>", ""),
+    ],
+)
+def test_a_vendor_s_package_is_known_by_who_makes_it(read: Read, purl: str, maker: str, vendor: str) -> None:
+    component = {"type": "library", "name": "a", "purl": purl}
+    person = f"Person: {maker.replace('<', '(').replace('>', ')')}"
+    for document in (
+        cyclonedx({**component, "publisher": maker}),  # Syft
+        cyclonedx({**component, "supplier": {"name": maker}}),  # Trivy
+        spdx(spdx_package("a", purl, supplier=person)),
+        spdx(spdx_package("a", purl, supplier=f"Organization: {maker}")),
+    ):
+        (package,) = read(document).packages
+        assert package.vendor == vendor
+        assert package.ecosystem.startswith("vendor:") is bool(vendor)
+        assert "maintainer" not in package.purl
+    (package,) = read(spdx(spdx_package("a", purl, supplier="NOASSERTION"))).packages
+    assert not package.vendor
+
+
 def test_what_an_rpm_was_built_from_is_told_to_its_ecosystem(read: Read) -> None:
     """openSUSE's advisories speak of source packages, Rocky's of what is installed."""
     said = {"PkgType": "rpm", "SrcName": "openssl-3", "SrcVersion": "3.1.4", "SrcRelease": "150600.5.1"}

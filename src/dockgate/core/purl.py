@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+MAINTAINER = "maintainer"
+"""The qualifier in which a document's word for who maintains a distribution's package is handed to its ecosystem; none
+that is written has it."""
+
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:")
 
 

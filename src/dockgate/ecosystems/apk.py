@@ -7,7 +7,7 @@ from typing import BinaryIO
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.core.purl import Purl, write
+from dockgate.core.purl import MAINTAINER, Purl, write
 from dockgate.ecosystems import _vendors
 from dockgate.ecosystems._order import is_digits, number
 from dockgate.ecosystems._shell import called, legal, quoted
@@ -99,7 +99,7 @@ class Apk:
             source_version=purl.version,
             path="",
             arch=given.get("arch", ""),
-            vendor=_vendors.stated(given.get("vendor", "")),
+            vendor=_vendors.stated(given.get("vendor", "")) or given.get(MAINTAINER, ""),
         )
         if distro := given.get("distro", ""):
             name, _, version = distro.rpartition("-")
@@ -109,7 +109,7 @@ class Apk:
         elif distribution is None and purl.namespace:
             distribution = Distribution(purl.namespace, "")
         if distribution is None:
-            return replace(package, purl=_purl(package, "", ""))
+            return replace(package, purl=_purl(package, "", ""), vendor="")
         return self.settle(package, distribution)
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:

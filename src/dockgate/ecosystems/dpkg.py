@@ -7,7 +7,7 @@ from typing import BinaryIO
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.core.purl import Purl, write
+from dockgate.core.purl import MAINTAINER, Purl, write
 from dockgate.ecosystems import _vendors
 from dockgate.ecosystems._order import is_digits, number
 from dockgate.ecosystems._shell import called, legal, quoted
@@ -94,30 +94,35 @@ class Dpkg:
         ("openssl@3.0.11-1") for the source package, `vendor` for who made it where that is not the distribution."""
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it as pkg:deb/debian/NAME@VERSION?distro=debian-12.")
-        distro = purl.qualifiers.get("distro", "")
+        given = dict(purl.qualifiers)
+        maintainer = given.pop(MAINTAINER, "")
+        distro = given.get("distro", "")
         name, _, release = _CODENAMES.get(distro.rpartition("-")[2], distro).partition("-")
         version = purl.version
-        if (epoch := purl.qualifiers.get("epoch", "")) and ":" not in version:
+        if (epoch := given.get("epoch", "")) and ":" not in version:
             version = f"{epoch}:{version}"
         if name and release:
             distribution = Distribution(name, release)
         elif distribution is None and purl.namespace:
             distribution = Distribution(purl.namespace, "")
-        source = purl.qualifiers.get("upstream") or purl.qualifiers.get("source") or purl.name
+        source = given.get("upstream") or given.get("source") or purl.name
         source, _, source_version = source.partition("@")
         source, source_version = _advised(source, source_version or version, version)
         package = Package(
             name=purl.name,
             version=version,
-            purl=str(purl),
+            purl=str(replace(purl, qualifiers=given)),
             ecosystem="",
             source_name=source,
             source_version=source_version,
             path="",
-            arch=purl.qualifiers.get("arch", ""),
-            vendor=_vendors.stated(purl.qualifiers.get("vendor", "")),
+            arch=given.get("arch", ""),
+            vendor=_vendors.stated(given.get("vendor", "")) or maintainer,
         )
-        return replace(self.settle(package, distribution), purl=str(purl)) if distribution else package
+        if distribution is None:
+            return replace(package, vendor="")
+        settled = self.settle(package, distribution)
+        return replace(settled, purl=str(replace(purl, qualifiers=given | {"vendor": settled.vendor})))
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """`apt-get satisfy` (apt 1.9 and newer) accepts a later version than the one named, and archives of security

@@ -99,7 +99,7 @@ class Rpm:
             distribution = named.distribution(distro)
         elif distribution is None and purl.namespace:
             distribution = named.distribution(purl.namespace)
-        return self.settle(package, distribution) if distribution else package
+        return self.settle(package, distribution) if distribution else replace(package, vendor="")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """By each distribution's manager. tdnf takes no condition, and brings the latest."""

@@ -40,7 +40,8 @@ def collect(pairs: Iterable[tuple[str, str]]) -> Traits:
 @dataclass(frozen=True, slots=True)
 class Item:
     """What claims to be a package. `reference` is its name within the document, `source` the name and version of what
-    it was built from, each "" where it is not said."""
+    it was built from, `maker` who maintains or sells it ("Docker <support@docker.com>"), each "" where it is not said.
+    """
 
     reference: str
     name: str
@@ -48,6 +49,7 @@ class Item:
     purl: str
     traits: Traits
     source: tuple[str, str] = ("", "")
+    maker: str = ""
 
     def unread(self, why: str) -> Unread:
         who = f"{self.name} {self.version}".strip() or "a component without a name"

@@ -76,7 +76,13 @@ def _item(component: dict[str, Any], traits: Traits) -> Item:
     group, name = text(component.get("group")), text(component.get("name"))
     whole = f"{group}/{name}" if group and not purl else name
     reference = text(component.get("bom-ref")) or purl or whole
-    return Item(reference, whole, text(component.get("version")), purl, traits, _source(traits))
+    return Item(reference, whole, text(component.get("version")), purl, traits, _source(traits), _maker(component))
+
+
+def _maker(component: dict[str, Any]) -> str:
+    """Syft names the publisher, Trivy the supplier."""
+    supplier = component.get("supplier")
+    return text(component.get("publisher")) or (text(supplier.get("name")) if isinstance(supplier, dict) else "")
 
 
 def _is_group(component: dict[str, Any], traits: Traits) -> bool:

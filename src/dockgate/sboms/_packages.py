@@ -7,7 +7,7 @@ from dockgate.core.errors import DockgateError
 from dockgate.core.model import Distribution, Package, Unread
 from dockgate.core.osrelease import os_id
 from dockgate.core.ports import Ecosystem
-from dockgate.core.purl import Purl
+from dockgate.core.purl import MAINTAINER, Purl
 from dockgate.sboms._contents import Item
 from dockgate.sboms.purls import parse
 
@@ -69,6 +69,8 @@ def _mended(purl: Purl, item: Item) -> Purl:
         given["distro"] = f"{os_id(name)}-{release}"
     if item.source[0] and purl.type in _SYSTEMS:
         given.setdefault("upstream", _upstream(purl.type, *item.source))
+    if item.maker and purl.type in _SYSTEMS:
+        given.setdefault("vendor" if purl.type == "rpm" else MAINTAINER, item.maker)
     return replace(purl, version=version, qualifiers=given)
 
 

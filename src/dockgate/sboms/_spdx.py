@@ -81,7 +81,7 @@ def _take(package: dict[str, Any], described: set[str], contents: Contents) -> N
     elif traits.one("dockgate:image"):
         contents.image = traits
     elif purpose not in _NO_PACKAGES and (purl or not (described == {identity} or _is_group(traits))):
-        contents.items.append(Item(identity, name, version, purl, traits, _source(package)))
+        contents.items.append(Item(identity, name, version, purl, traits, _source(package), _maker(package)))
 
 
 def _is_group(traits: Traits) -> bool:
@@ -102,6 +102,12 @@ def _source(package: dict[str, Any]) -> tuple[str, str]:
         return "", ""
     name, _, version = info.removeprefix(_BUILT_FROM).strip().partition(" ")
     return name, version
+
+
+def _maker(package: dict[str, Any]) -> str:
+    """The supplier: "Person: NAME (ADDRESS)" with Syft, "Organization: NAME <ADDRESS>" with Trivy, "NOASSERTION"."""
+    kind, colon, name = text(package.get("supplier")).partition(": ")
+    return name.replace(" (", " <").replace(")", ">") if colon and kind in ("Person", "Organization") else ""
 
 
 def _traits(package: dict[str, Any]) -> Traits:
