@@ -10,7 +10,7 @@ from tests.fuzz.containers import zipped
 from tests.fuzz.mutate import json_text, lines
 from tests.fuzz.targets._ecosystem import files, part, target
 
-from dockgate.ecosystems import bitnami, conda, cran, dotnet, java, npm, php, python, ruby
+from dockgate.ecosystems import bitnami, conda, cran, dotnet, erlang, java, npm, php, python, ruby
 
 _SITE = "usr/lib/python3/site-packages"
 _METADATA = [b"Metadata-Version: 2.1\nName: Flask.Login\nVersion: 0.6.3\nSummary: a\n\nName: not this\n"]
@@ -43,6 +43,15 @@ _DESCRIPTIONS = [
     b"Package: a\nBuilt: R 4.5.0; ; ; unix\n",
     b"Package: a\nVersion: 1.0\nVersion: 2.0\n",
     b"Package: a\nVersion: 1.0\n",
+]
+_APPLICATIONS = [
+    b'%% a\n{application,\'a\',[{vsn,"1.0.0"},{env,[{a,$"},{b,<<"x">>},{c,#{d => 1.5}}]}]}.\n',
+    b'{application,a,[{vsn,"1.0.0"]}}.',
+    b'{application,a,[{vsn,"1.0.0"}',
+    b"{application,a,[{vsn,git}]}.",
+    b"{application,a,[]}.",
+    b'{application,a,[{description,"a}]}.',
+    b"{a}.",
 ]
 _RENV = b'{"Packages": {"limma": {"Version": "3.62.2", "Source": "Bioconductor"}, "a": 1}}'
 
@@ -220,6 +229,27 @@ TARGETS = (
         ),
         versions="cran.txt",
         purls=("pkg:cran/rJava@1.0-4", "pkg:cran/limma@3.62.2?repository_url=https://bioconductor.org"),
+    ),
+    target(
+        erlang.ECOSYSTEM,
+        (
+            *(
+                part(
+                    erlang.ECOSYSTEM,
+                    f"{name}.app",
+                    f"app/lib/{name}/ebin/{name}.app",
+                    files(f"erlang/{name}.app"),
+                    lines,
+                )
+                for name in ("cowlib", "ssh")
+            ),
+            part(erlang.ECOSYSTEM, "a.app", "app/lib/a/ebin/a.app", lambda: _APPLICATIONS, lines),
+            part(erlang.ECOSYSTEM, "mix.lock", "app/mix.lock", files("erlang/mix.lock"), lines),
+            part(erlang.ECOSYSTEM, "rebar.lock", "app/rebar.lock", files("erlang/rebar.lock"), lines),
+        ),
+        "_semver",
+        versions="hex.txt",
+        purls=("pkg:hex/acme/foo@2.3.0", "pkg:otp/ssh@5.3?repository_url=https://github.com/erlang/otp"),
     ),
     target(
         bitnami.ECOSYSTEM,

@@ -1,0 +1,234 @@
+"""What is read of Erlang's applications and of Mix' and rebar3's lockfiles, and how Hex packages' versions compare."""
+
+import io
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.core.layers import DEBIAN, dpkg_list, file, image, stanza, status, symlink, whiteout
+
+from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.core.inventory import read_image
+from dockgate.core.ports import Extract
+from dockgate.core.purl import Purl
+from dockgate.ecosystems.dpkg import ECOSYSTEM as DPKG
+from dockgate.ecosystems.erlang import APPLICATION_LIMIT, ECOSYSTEM, LOCK_LIMIT
+
+DATA = Path(__file__).parent / "data" / "erlang"
+CASES = Path(__file__).parent.parent / "cases" / "versions" / "hex.txt"
+LIB = "app/lib/cowlib-1.3.0"
+PATH = f"{LIB}/ebin/cowlib.app"
+COWLIB, MIX, REBAR = ((DATA / name).read_bytes() for name in ("cowlib.app", "mix.lock", "rebar.lock"))
+OTP = "repository_url=https:%2F%2Fgithub.com%2Ferlang%2Fotp"
+ELIXIR = "repository_url=https:%2F%2Fgithub.com%2Felixir-lang%2Felixir"
+
+
+def read(content: str | bytes, path: str = PATH) -> Extract:
+    return ECOSYSTEM.read(path, io.BytesIO(content.encode() if isinstance(content, str) else content))
+
+
+def purls(found: Extract) -> list[str]:
+    return [package.purl for package in found.packages]
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        (PATH, True),
+        ("opt/rabbitmq/plugins/cowboy-2.12.0/ebin/cowboy.app", True),
+        ("app/_build/prod/lib/jason/ebin/jason.app", True),
+        ("ebin/jason.app", True),
+        ("app/lib/jason-1.4.4/ebin", True),
+        ("app/lib/jason-1.4.4/ebin/Elixir.Jason.beam", False),
+        ("app/src/jason.app.src", False),
+        ("Applications/Some.app", False),
+        ("app/mix.lock", True),
+        ("mix.lock", True),
+        ("app/rebar.lock", True),
+        ("app/deps/jason/mix.lock", False),
+        ("deps/jason/rebar.lock", False),
+        ("app/my-mix.lock", False),
+    ],
+)
+def test_what_is_wanted(path: str, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+
+
+@pytest.mark.parametrize(("name", "version"), [("cowlib", "1.3.0"), ("makeup", "1.2.1")])
+def test_an_application_owns_its_folder(name: str, version: str) -> None:
+    found = read((DATA / f"{name}.app").read_bytes(), f"app/lib/{name}/ebin/{name}.app")
+    (package,) = found.packages
+    assert (package.name, package.version, package.ecosystem) == (name, version, "Hex")
+    assert (package.source_name, package.source_version) == (name, version)
+    assert package.purl == f"pkg:hex/{name}@{version}"
+    assert found.owns == {package.purl: (f"app/lib/{name}/ebin/",)}
+    assert not found.lock
+
+
+def test_applications_of_otp_and_elixir_are_no_packages_of_hex() -> None:
+    found = read((DATA / "ssh.app").read_bytes(), "usr/local/lib/erlang/lib/ssh-5.2.11.1/ebin/ssh.app")
+    (package,) = found.packages
+    assert (package.ecosystem, package.purl) == ("Erlang/OTP", f"pkg:otp/ssh@5.2.11.1?{OTP}")
+    (package,) = read('{application,mix,[{vsn,"1.18.3"}]}.', "usr/local/lib/elixir/lib/mix/ebin/mix.app").packages
+    assert (package.ecosystem, package.purl) == ("Erlang/OTP", f"pkg:otp/mix@1.18.3?{ELIXIR}")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{application,cowlib,[{vsn,"1.0.0"}]}.',
+        "%% %CopyrightBegin%\n{ application , 'cowlib' ,\n [ {vsn, \"1.0.0\"} %% }]\n ] } . \n%",
+        '{application,cowlib,[{description,"a \\" }]}. {vsn,\\"9.9.9\\"}"},{vsn,"1.0.0"},{env,[{vsn,"2.0.0"}]}]}.',
+        '{application,cowlib,[{env,[{a,$"},{b,<<"x">>},{c,\'}\'},{d,#{e => 1.5}}]},{vsn,"1.0.0"},{vsn,"1.0.0"}]}.',
+    ],
+)
+def test_every_way_to_write_an_application_is_read(content: str) -> None:
+    """OTP's file:consult reads each of them so."""
+    assert purls(read(content)) == ["pkg:hex/cowlib@1.0.0"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "it is no Erlang term {application,cowlib"),
+        ('{application,cowlib,[{vsn,"1.0.0"}]}', "it is no Erlang term"),
+        ('{application,cowlib,[{vsn,"1.0.0"}]}. {more}.', "it is no Erlang term"),
+        ('{application,cowboy,[{vsn,"1.0.0"}]}.', "it is no Erlang term"),
+        ('{application,cowlib,[{vsn,"1.0.0"}]', "its brackets do not match"),
+        ('{application,cowlib,[{vsn,"1.0.0"]}}.', "its brackets do not match"),
+        ("]", "its brackets do not match"),
+        ("{application,cowlib,[]}.", "it has no vsn"),
+        ("{application,cowlib,[{vsn,git}]}.", "its vsn is not one plain string"),
+        ("{application,cowlib,[{vsn}]}.", "its vsn is not one plain string"),
+        ('{application,cowlib,[{vsn,""}]}.', "its vsn is not one plain string"),
+        ('{application,cowlib,[{vsn,"1.0" ".0"}]}.', "its vsn is not one plain string"),
+        ('{application,cowlib,[{vsn,"1.\\x30.0"}]}.', "its vsn is not one plain string"),
+        ('{application,cowlib,[{vsn,{cmd,"git"}}]}.', "its vsn is not one plain string"),
+        ('{application,cowlib,[{vsn,"1.0.0"},{vsn,"2.0.0"}]}.', "its vsn is not one plain string"),
+        ('{application,cowlib,[{vsn,"1.0.0}]}.', "a string in it has no end"),
+        ('{application,cowlib,[{vsn,"1.0.0"},{a,\'b}]}.', "a string in it has no end"),
+        (b" " * (APPLICATION_LIMIT + 1), f"no more than {APPLICATION_LIMIT}"),
+    ],
+)
+def test_an_application_that_tells_no_version_is_unreadable(content: str | bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content)
+
+
+def test_nesting_has_no_end() -> None:
+    deep = "[" * 200_000 + "]" * 200_000
+    with pytest.raises(UnreadableError, match="its vsn is not one plain string"):
+        read(f"{{application,cowlib,[{{vsn,{deep}}},{{vsn,{deep}}}]}}.")
+    assert purls(read(f'{{application,cowlib,[{{vsn,"1.0.0"}},{{env,{deep}}}]}}.')) == ["pkg:hex/cowlib@1.0.0"]
+
+
+def test_mix_locks_packages_under_other_names_and_of_organizations() -> None:
+    found = read(MIX, "app/mix.lock")
+    assert purls(found) == [
+        "pkg:hex/mime@2.0.6",
+        "pkg:hex/old@0.1.0",
+        "pkg:hex/plug@1.14.0",
+        "pkg:hex/acme/secrets@0.3.0-rc.1",
+        "pkg:hex/telemetry@1.3.0",
+        "pkg:hex/uuid_erl@2.0.7",
+    ]
+    assert (found.lock, found.owns) == (True, {})
+    assert [package.source_name for package in found.packages if "/" in package.source_name] == ["acme/secrets"]
+
+
+def test_an_older_mix_lock_is_read() -> None:
+    content = '%{"cowboy": {:hex, :cowboy, "1.0.0"},\n  plug: {:hex, :plug, "1.0.1"},\n  "x": {:path, "x"}}\n'
+    assert purls(read(content, "mix.lock")) == ["pkg:hex/cowboy@1.0.0", "pkg:hex/plug@1.0.1"]
+    assert read("%{\n}\n# a\n", "mix.lock") == Extract(lock=True)
+
+
+def test_rebar_locks_packages_under_other_names() -> None:
+    found = read(REBAR, "app/rebar.lock")
+    assert (purls(found), found.lock) == (["pkg:hex/cowlib@2.13.0", "pkg:hex/uuid_erl@2.0.7"], True)
+    assert read("[].\n", "rebar.lock") == Extract(lock=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "path", "reason"),
+    [
+        ('%{\n  "a": {:hex, :a}\n}', "mix.lock", "line 2 is not how Mix|line 2 has no package"),
+        ('%{\n  "a": {:hex, :a, 1.0}\n}', "mix.lock", "line 2 has no package and version"),
+        ('%{\n<<<<<<< HEAD\n  "a": {:hex, :a, "1.0.0"}\n}', "mix.lock", "line 2 is not how Mix writes it"),
+        ('%{\n  "a":\n    {:hex, :a, "1.0.0"}\n}', "mix.lock", "line 2 is not how Mix writes it"),
+        (b" " * (LOCK_LIMIT + 1), "mix.lock", f"no more than {LOCK_LIMIT}"),
+        ("", "rebar.lock", "it is not how rebar3 writes it"),
+        ('{"1.2.0",[{<<"a">>,{pkg,<<"a">>,Version},0}]}.', "rebar.lock", "it is not how rebar3 writes it"),
+    ],
+)
+def test_a_lockfile_that_hides_a_package_is_unreadable(content: str | bytes, path: str, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content, path)
+
+
+def test_a_purl_becomes_a_package() -> None:
+    package = ECOSYSTEM.package(Purl("hex", "", "Phoenix_HTML", "2.13.3"), None)
+    assert (package.source_name, package.ecosystem) == ("phoenix_html", "Hex")
+    assert package.purl == "pkg:hex/phoenix_html@2.13.3"
+    assert ECOSYSTEM.package(Purl("hex", "Acme", "foo", "2.3.0"), None).source_name == "acme/foo"
+    package = ECOSYSTEM.package(
+        Purl("otp", "", "ssh", "5.2.9", {"repository_url": "https://github.com/erlang/otp"}), None
+    )
+    assert (package.ecosystem, package.purl) == ("Erlang/OTP", f"pkg:otp/ssh@5.2.9?{OTP}")
+    with pytest.raises(UsageError, match="no version"):
+        ECOSYSTEM.package(Purl("hex", "", "plug"), None)
+
+
+def test_what_dpkg_installed_is_the_distribution_s() -> None:
+    path = "usr/lib/erlang/lib/cowlib-1.3.0/ebin/cowlib.app"
+    told = status(stanza("erlang-cowlib", "1.3.0-3"))
+    base = [file("etc/os-release", DEBIAN), told, file(path, COWLIB), dpkg_list("erlang-cowlib", path)]
+    found = read_image(image(base), [DPKG, ECOSYSTEM])
+    assert {package.name: package.owner for package in found.packages} == {
+        "erlang-cowlib": "",
+        "cowlib": "erlang-cowlib",
+    }
+
+
+def reasons(*layers: object) -> str:
+    return "".join(entry.reason for entry in read_image(image(*layers), [ECOSYSTEM]).unread)  # type: ignore[arg-type]
+
+
+def test_an_application_removed_or_edited_while_its_code_stays_is_noticed() -> None:
+    base = [file("etc/os-release", DEBIAN), file(PATH, COWLIB), file(f"{LIB}/ebin/cow_http.beam")]
+    assert f"{PATH} no longer tells of cowlib 1.3.0" in reasons(base, whiteout(PATH))
+    edited = file(PATH, COWLIB.replace(b"1.3.0", b"9.9.9"))
+    assert f"{PATH} became cowlib 9.9.9" in reasons(base, [edited])
+    assert "cowlib" not in reasons(base, [edited, base[2]])
+    assert "which was not read" in reasons([*base, symlink("app/lib/plug-1.0/ebin", "/opt/plug")])
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    content=st.sampled_from([COWLIB, MIX, REBAR]),
+    cut=st.integers(0, 1200),
+    splice=st.binary(max_size=12) | st.sampled_from([b'{vsn,"', b"}]}.", b'": {:hex, ', b"{pkg,<<", b'"', b"'", b"%"]),
+    path=st.sampled_from([PATH, "mix.lock", "rebar.lock"]),
+)
+def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, path: str) -> None:
+    with suppress(UnreadableError):
+        found = read(content[:cut] + splice + content[cut + len(splice) :], path)
+        assert all(package.name and package.version for package in found.packages)
+
+
+def relation(a: str, b: str) -> str:
+    try:
+        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
+    except UncomparableError:
+        return "?"
+    return "<" if left < right else "=" if left == right else ">"
+
+
+def test_stated_order() -> None:
+    lines = [line.split() for line in CASES.read_text("utf-8").splitlines() if not line.startswith("#")]
+    assert [line[0] for line in lines if len(line) == 2 and relation(line[0], line[0]) != "?"] == []
+    ordered = [line for line in lines if len(line) == 3]
+    assert len(ordered) > 200
+    assert [line for line in ordered if relation(line[0], line[2]) != line[1]] == []
+    assert [line for line in ordered if relation(line[2], line[0]) != {"<": ">", "=": "="}[line[1]]] == []
