@@ -19,9 +19,7 @@ T = TypeVar("T")
 
 def encode(value: object) -> bytes:
     """Canonical bytes of a dataclass, or of plain JSON values."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(
-        "utf-8", "backslashreplace"
-    )
+    return _JSON.encode(value).encode("utf-8", "backslashreplace")
 
 
 def digest(data: bytes) -> str:
@@ -31,15 +29,39 @@ def digest(data: bytes) -> str:
 
 def plain(value: object) -> Any:
     """Dataclasses to dicts, tuples to lists, enums to their values, all the way down."""
+    if type(value) in _LEAVES:
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, Enum):
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {name: plain(getattr(value, name)) for name in _fields(type(value))}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
     return value
+
+
+def _opened(value: object) -> object:
+    """One level of what JSON does not have. The encoder asks for each of them, and does all else by itself, in C."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: getattr(value, name) for name in _fields(type(value))}
+    if isinstance(value, Mapping):
+        return {str(key): item for key, item in value.items()}
+    if isinstance(value, Enum):
+        return value.value
+    raise TypeError(f"{type(value).__name__} has no canonical form")
+
+
+_LEAVES = frozenset((str, int, float, bool, type(None)))
+_JSON = json.JSONEncoder(
+    default=_opened,
+    sort_keys=True,
+    separators=(",", ":"),
+    ensure_ascii=False,
+    allow_nan=False,
+    check_circular=False,
+)
 
 
 def decode(kind: type[T], data: bytes) -> T:
