@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 from dockgate.core.errors import UnreadableError
 from dockgate.core.ports import Extract
 from dockgate.ecosystems._npm_package import mapping, package
-from dockgate.ecosystems._npm_yaml import documents
 from dockgate.ecosystems._text import check_size, json_object, text
+from dockgate.ecosystems._yaml import documents
 
 LOCK_LIMIT = 8 * 1024 * 1024
 """Bytes. A package-lock.json of 1,200 packages has 550,000; a hostile file takes thirty times its size in memory."""

@@ -10,7 +10,7 @@ from tests.fuzz.containers import zipped
 from tests.fuzz.mutate import json_text, lines
 from tests.fuzz.targets._ecosystem import files, part, target
 
-from dockgate.ecosystems import bitnami, conda, cran, dotnet, erlang, java, npm, php, python, ruby
+from dockgate.ecosystems import bitnami, conda, cran, dotnet, erlang, java, npm, php, pub, python, ruby
 
 _SITE = "usr/lib/python3/site-packages"
 _METADATA = [b"Metadata-Version: 2.1\nName: Flask.Login\nVersion: 0.6.3\nSummary: a\n\nName: not this\n"]
@@ -143,7 +143,7 @@ TARGETS = (
             part(npm.ECOSYSTEM, "bun.lock", "app/bun.lock", files("npm/bun.lock"), lines),
             part(npm.ECOSYSTEM, "zip", "app/.yarn/cache/is-odd.zip", files("npm/is-odd.zip"), zipped(json_text)),
         ),
-        *("_npm_lock", "_npm_yaml", "_npm_zip", "_npm_package", "_semver"),
+        *("_npm_lock", "_yaml", "_npm_zip", "_npm_package", "_semver"),
         versions="semver.txt",
         purls=("pkg:npm/%40scope/thing@1.2.3", "pkg:npm/a@1.0.0-rc.1"),
     ),
@@ -250,6 +250,21 @@ TARGETS = (
         "_semver",
         versions="hex.txt",
         purls=("pkg:hex/acme/foo@2.3.0", "pkg:otp/ssh@5.3?repository_url=https://github.com/erlang/otp"),
+    ),
+    target(
+        pub.ECOSYSTEM,
+        (
+            part(
+                pub.ECOSYSTEM,
+                "pubspec.lock",
+                "app/pubspec.lock",
+                lambda: [*files("pub/pubspec.lock")(), b"packages: {a: {source: hosted}}\n", b"[]"],
+                lines,
+            ),
+        ),
+        "_yaml",
+        versions="pub.txt",
+        purls=("pkg:pub/Shelf-Static@1.1.0",),
     ),
     target(
         bitnami.ECOSYSTEM,
