@@ -1,11 +1,11 @@
 """Reading an image: Dockgate's whole scan, findings included, beside Trivy's and Syft's SBOM alone, in the same run.
 
-    python bench/scan.py [RUNS]
+    python bench/scan.py [RUNS [COLD]]
 
 On the three images of `_images.py`, whole processes, the programs in turn, nothing cached and then again; medians, and
-the most memory in a run of its own, children included. Trivy looks jars up in an empty Java database, which takes it
-less time than the full one (see `_peers.java_database`). Advisories come from the folder DOCKGATE_FEEDS (the layout of
-`dockgate db build`).
+the most memory in a run of its own, children included. With COLD only so many of the runs begin with nothing cached.
+Trivy looks jars up in an empty Java database, which takes it less time than the full one (see `_peers.java_database`).
+Advisories come from the folder DOCKGATE_FEEDS (the layout of `dockgate db build`).
 """
 
 import compileall
@@ -54,9 +54,9 @@ class Figures:
         return f"{self.median:.2f} s ({min(self.seconds):.2f}–{max(self.seconds):.2f}), {self.memory:.0f} MB"
 
 
-def empty(work: Path) -> None:
-    """Nothing cached."""
-    shutil.rmtree(work, ignore_errors=True)
+def empty(work: Path, program: str) -> None:
+    """Nothing of the program's cached."""
+    shutil.rmtree(work / program.lower(), ignore_errors=True)
     _peers.java_database(work / "trivy")
 
 
@@ -70,8 +70,9 @@ def ratios(name: str, cold: dict[str, Figures], again: dict[str, Figures]) -> It
     yield f"memory: {ours.memory:.0f} MB (bar {300 if name == 'large' else 150} MB)"
 
 
-def main(runs: int) -> None:
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {runs} runs")
+def main(runs: int, colds: int) -> None:
+    machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{machine}, {runs} runs, {colds} with nothing cached")
     images, work = _images.layouts(), _images.BUILD / "work"
     # As pip leaves an installed package; an editable checkout may have no bytecode.
     compileall.compile_dir(_images.HERE.parent / "src", quiet=1)
@@ -84,14 +85,15 @@ def main(runs: int) -> None:
     for name, image in images.items():
         cold = {program: Figures() for program in commands}
         again = {program: Figures() for program in commands if program != "Syft"}
-        for _ in range(runs):
+        for at in range(runs):
             for program, (command, environment) in commands.items():
-                empty(work)
-                cold[program].run(command(image), environment)
+                if at < colds:
+                    empty(work, program)
+                    cold[program].run(command(image), environment)
                 if program in again:
                     again[program].run(command(image), environment)
         for program, (command, environment) in commands.items():
-            empty(work)
+            empty(work, program)
             cold[program].weigh(command(image), environment)
             if program in again:
                 again[program].weigh(command(image), environment)
@@ -101,4 +103,5 @@ def main(runs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    counts = [int(argument) for argument in sys.argv[1:]] or [5]
+    main(counts[0], counts[-1])
