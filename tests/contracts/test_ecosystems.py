@@ -74,7 +74,12 @@ def test_a_version_is_ordered_or_refused(kind: Ecosystem, version: str) -> None:
 def test_a_package_url_becomes_the_package_that_it_names(kind: Ecosystem) -> None:
     reader = Purls(KINDS)
     for purl_type in kind.purls:
-        namespace = {"maven": "org.example/", "composer": "acme/", "golang": "example.org/x/"}.get(purl_type, "")
+        namespace = {
+            "maven": "org.example/",
+            "composer": "acme/",
+            "golang": "example.org/x/",
+            "swift": "a.example/x/",
+        }.get(purl_type, "")
         package = reader.package(reader.parse(f"pkg:{purl_type}/{namespace}thing@1.2.3"))
         assert package.version.removeprefix("v") == "1.2.3"
         assert "thing" in package.source_name

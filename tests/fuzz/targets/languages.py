@@ -10,7 +10,7 @@ from tests.fuzz.containers import zipped
 from tests.fuzz.mutate import json_text, lines
 from tests.fuzz.targets._ecosystem import files, part, target
 
-from dockgate.ecosystems import bitnami, conda, cran, dotnet, erlang, java, npm, php, pub, python, ruby
+from dockgate.ecosystems import bitnami, conda, cran, dotnet, erlang, java, npm, php, pub, python, ruby, swift
 
 _SITE = "usr/lib/python3/site-packages"
 _METADATA = [b"Metadata-Version: 2.1\nName: Flask.Login\nVersion: 0.6.3\nSummary: a\n\nName: not this\n"]
@@ -52,6 +52,10 @@ _APPLICATIONS = [
     b"{application,a,[]}.",
     b'{application,a,[{description,"a}]}.',
     b"{a}.",
+]
+_PINS = [
+    b'{"pins": [{"location": "/src/a", "state": {}}, {"location": "a.example/b", "state": {}}, 1]}',
+    b'{"pins": {}}',
 ]
 _RENV = b'{"Packages": {"limma": {"Version": "3.62.2", "Source": "Bioconductor"}, "a": 1}}'
 
@@ -265,6 +269,21 @@ TARGETS = (
         "_yaml",
         versions="pub.txt",
         purls=("pkg:pub/Shelf-Static@1.1.0",),
+    ),
+    target(
+        swift.ECOSYSTEM,
+        (
+            part(
+                swift.ECOSYSTEM,
+                "Package.resolved",
+                "app/Package.resolved",
+                lambda: [*files(*(f"swift/Package.resolved-{form}" for form in (1, 2, 3)))(), *_PINS],
+                json_text,
+            ),
+        ),
+        "_semver",
+        versions="semver.txt",
+        purls=("pkg:swift/github.com/Alamofire/Alamofire@5.4.3", "pkg:swift/a@1.0.0"),
     ),
     target(
         bitnami.ECOSYSTEM,
