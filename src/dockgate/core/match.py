@@ -28,6 +28,7 @@ from dockgate.core.ports import Ecosystem
 from dockgate.core.versions import Order, Orders
 
 _UNTRIAGED = Rating("", Severity.UNTRIAGED)
+_UNKNOWN = Cve("")
 _SOURCES = ("distribution", "advisory", "cve")
 _NAMED_AT_ONCE = 5
 
@@ -124,12 +125,14 @@ class Matcher:
         self, subject: str, package: Package, affecting: list[Advisory], advisories: list[Advisory], order: Order
     ) -> Finding:
         """What is said of this vulnerability alone goes before what a bulletin says of several."""
-        affecting = sorted(affecting, key=lambda row: (self._is_bulletin(row), by_renown(row.id)))
+        if len(affecting) > 1:
+            affecting = sorted(affecting, key=lambda row: (self._is_bulletin(row), by_renown(row.id)))
         own = [row for row in affecting if not self._is_bulletin(row)]
         identity, *aliases = self._known_as(subject, affecting)
         fixed = _fixed(package.source_version, affecting, advisories, order)
-        known = [self._cves[name] for name in (identity, *aliases) if name in self._cves]
-        rating = _rating(own, []) or _rating(affecting, known) or _UNTRIAGED
+        cves = [self._cves[name] for name in (identity, *aliases) if name in self._cves]
+        rating = _rating(own, []) or _rating(affecting, cves) or _UNTRIAGED
+        known = _joined(cves)
         return Finding(
             id=identity,
             aliases=tuple(aliases),
@@ -138,12 +141,12 @@ class Matcher:
             rating=rating,
             fixed=fixed,
             note="" if fixed else _note(affecting),
-            exploited=min((cve.exploited for cve in known if cve.exploited), default=""),
-            due=min((cve.due for cve in known if cve.due), default=""),
-            epss=max((cve.epss for cve in known), default=-1.0),
-            percentile=max((cve.percentile for cve in known), default=-1.0),
+            exploited=known.exploited,
+            due=known.due,
+            epss=known.epss,
+            percentile=known.percentile,
             disputed=any(row.disputed for row in own),
-            published=min((row.published for row in affecting if row.published), default=""),
+            published=min([row.published for row in affecting if row.published], default=""),
             fixed_at=_fixed_at(affecting) if fixed else "",
             summary=next((row.summary for row in affecting if row.summary), ""),
         )
@@ -156,7 +159,7 @@ class Matcher:
         return sorted(names, key=by_renown)
 
     def _is_bulletin(self, advisory: Advisory) -> bool:
-        return len(self._names.subjects(advisory)) > 1
+        return len(advisory.upstream) > 1 and len(self._names.subjects(advisory)) > 1
 
     def _uncovered(self, packages: Sequence[Package]) -> list[Undetermined]:
         wanted: dict[str, dict[str, Package]] = {}
@@ -195,23 +198,36 @@ def _fixed(version: str, affecting: list[Advisory], advisories: list[Advisory], 
     """
     if len(advisories) == 1:
         return order.fix(advisories[0], version)
-    lowest = {row: fix for row in affecting if (fix := order.fix(row, version))}
+    lowest = {id(row): fix for row in affecting if (fix := order.fix(row, version))}
     if not lowest:
         return ""
     floor = max(lowest.values(), key=order.point)
-    closing = [row for row in advisories if row in lowest or row not in affecting]
+    closing = [row for row in advisories if id(row) in lowest or row not in affecting]
     later = {fix for row in closing for fix in order.fixes(row, floor)}
     candidates = [floor, *sorted(later, key=lambda fix: (order.point(fix), fix))]
     return next((fix for fix in candidates if not any(order.surely_affects(row, fix) for row in closing)), floor)
 
 
+def _joined(cves: list[Cve]) -> Cve:
+    """The worst that is known of any of them."""
+    if len(cves) < 2:
+        return cves[0] if cves else _UNKNOWN
+    return Cve(
+        "",
+        exploited=min([cve.exploited for cve in cves if cve.exploited], default=""),
+        due=min([cve.due for cve in cves if cve.due], default=""),
+        epss=max([cve.epss for cve in cves]),
+        percentile=max([cve.percentile for cve in cves]),
+    )
+
+
 def _fixed_at(affecting: list[Advisory]) -> str:
     """When the first of these that name a fix appeared."""
-    named = (
+    named = [
         row.published
         for row in affecting
         if row.published and any(kind == "fixed" for span in row.ranges for kind, _ in span.events)
-    )
+    ]
     return min(named, default="")
 
 
@@ -224,7 +240,8 @@ def _note(affecting: list[Advisory]) -> str:
 def _rating(advisories: list[Advisory], cves: list[Cve]) -> Rating | None:
     """The rating that goes before all others of these."""
     given = [row.ratings[0] for row in advisories if row.ratings]
-    return min([*given, *(cve.rating for cve in cves if cve.rating)], key=_preference, default=None)
+    given += [cve.rating for cve in cves if cve.rating]
+    return min(given, key=_preference) if len(given) > 1 else next(iter(given), None)
 
 
 def _preference(rating: Rating) -> tuple[int, int, float]:

@@ -39,11 +39,14 @@ class Names:
 
     def subjects(self, advisory: Advisory) -> tuple[str, ...]:
         """The vulnerabilities it is about, each by a name that all advisories of the group share. Never empty."""
+        named = advisory.upstream or (advisory.id,)
+        if len(named) == 1:
+            return (self._root(named[0]),)
         record = advisory.id, advisory.upstream
         subjects = self._subjects.get(record)
         if subjects is None:
-            upstream = [name for name in advisory.upstream if name.startswith("CVE-")] or advisory.upstream
-            subjects = tuple(sorted({self._root(name) for name in upstream or (advisory.id,)}))
+            named = tuple(name for name in named if name.startswith("CVE-")) or named
+            subjects = tuple(sorted({self._root(name) for name in named}))
             self._subjects[record] = subjects
         return subjects
 

@@ -1,9 +1,9 @@
 """Whether an advisory speaks of a version, in one ecosystem's order: the evaluation of the OSV schema, and where it
 says too little, MATCHING's word."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from dockgate.core.errors import UncomparableError
 from dockgate.core.model import Advisory, Range
@@ -37,14 +37,26 @@ class _Points(dict[str, Point | None]):
         return point
 
 
+class _Span(NamedTuple):
+    """A range's events in the order of their versions, and its limits. `epochs`: whether any of its versions has one.
+    `refused` says why nothing can be compared with it, None when that can be."""
+
+    steps: tuple[tuple[Point, int, str], ...] = ()
+    limits: tuple[Point, ...] = ()
+    epochs: bool = False
+    refused: str | None = None
+
+
 class Order:
-    """The versions of one ecosystem, each parsed once. `key` raises UncomparableError for what is no version.
+    """The versions of one ecosystem, each parsed once, and its ranges, each sorted once. `key` raises
+    UncomparableError for what is no version.
 
     `optional_epoch`: an advisory that leaves the epoch out of a version speaks of whatever epoch is installed.
     """
 
     def __init__(self, key: Callable[[str], Any], *, optional_epoch: bool = False) -> None:
         self._points = _Points(key)
+        self._spans: dict[tuple[tuple[str, str], ...], _Span] = {}
         self._optional_epoch = optional_epoch
 
     def point(self, version: str) -> Point:
@@ -61,19 +73,19 @@ class Order:
         """
         if version in advisory.versions:
             return True
-        doubt = None
+        doubt: str | None = None
         for span in advisory.ranges:
             try:
                 if self._within(span, version):
                     return True
             except UncomparableError as error:
-                doubt = error
+                doubt = str(error)
         if advisory.versions:
             here = self.point(version)
             if here in map(self._points.__getitem__, advisory.versions):
                 return True
         if doubt is not None:
-            raise doubt
+            raise UncomparableError(doubt)
         return False
 
     def surely_affects(self, advisory: Advisory, version: str) -> bool:
@@ -86,12 +98,12 @@ class Order:
     def fixes(self, advisory: Advisory, above: str) -> Iterator[str]:
         """Its fixed versions above this one, lowest first. None for a version that cannot be compared."""
         events = [event for span in advisory.ranges for event in span.events]
-        here = self._points[self._as_told(above, events)]
+        here = self._points[self._as_told(above, epochs=_name_epochs(events))]
         if here is None:
             return
         found = {version for kind, version in events if kind == "fixed" and version != "0"}
-        points = ((self._points[version], version) for version in found)
-        for _, version in sorted((point, version) for point, version in points if point is not None and point > here):
+        points = [(self._points[version], version) for version in found]
+        for _, version in sorted([(point, version) for point, version in points if point is not None and point > here]):
             yield version
 
     def fix(self, advisory: Advisory, above: str) -> str:
@@ -99,29 +111,39 @@ class Order:
         return next((fix for fix in self.fixes(advisory, above) if not self.surely_affects(advisory, fix)), "")
 
     def _within(self, span: Range, version: str) -> bool:
-        version = self._as_told(version, span.events)
-        events = sorted((self._event(kind, text), _AT_ONE_VERSION[kind], kind) for kind, text in span.events)
-        if not any(kind == "introduced" for *_, kind in events):
-            raise UncomparableError("A range does not say where it begins.")
+        ready = self._spans.get(span.events) or self._sort(span.events)
+        if ready.refused is not None:
+            raise UncomparableError(ready.refused)
+        version = self._as_told(version, epochs=ready.epochs)
         here = self._points[version]
         if here is None:
-            if any(point not in (_BELOW, _ABOVE) for point, *_ in events):
+            if any(point not in (_BELOW, _ABOVE) for point, *_ in ready.steps):
                 raise UncomparableError(self._points.refused[version])
             here = (1, None)
         inside = False
-        for point, _, kind in events:
+        for point, _, kind in ready.steps:
             if kind == "introduced" and point <= here:
                 inside = True
             elif (kind == "fixed" and point <= here) or (kind == "last_affected" and point < here):
                 inside = False
-        limits = [point for point, _, kind in events if kind == "limit"]
-        return inside and (not limits or any(here < limit for limit in limits))
+        return inside and (not ready.limits or any(here < limit for limit in ready.limits))
 
-    def _as_told(self, version: str, events: Sequence[tuple[str, str]]) -> str:
-        """The version as events speak of it that may leave the epoch out."""
-        if self._optional_epoch and ":" in version and not any(":" in text for _, text in events):
-            return version.partition(":")[2]
-        return version
+    def _sort(self, events: tuple[tuple[str, str], ...]) -> _Span:
+        try:
+            steps = sorted([(self._event(kind, text), _AT_ONE_VERSION[kind], kind) for kind, text in events])
+        except UncomparableError as error:
+            span = _Span(refused=str(error))
+        else:
+            limits = tuple([point for point, _, kind in steps if kind == "limit"])
+            begins = any(kind == "introduced" for kind, _ in events)
+            refused = None if begins else "A range does not say where it begins."
+            span = _Span(tuple(steps), limits, _name_epochs(events), refused)
+        self._spans[events] = span
+        return span
+
+    def _as_told(self, version: str, *, epochs: bool) -> str:
+        """The version as events speak of it that may leave the epoch out, and do unless they name `epochs`."""
+        return version.partition(":")[2] if self._optional_epoch and not epochs and ":" in version else version
 
     def _event(self, kind: str, version: str) -> Point:
         """ "0" is before every version (dpkg knows some below "0"), so that "fixed 0" means never affected."""
@@ -130,6 +152,10 @@ class Order:
         if version == "*" and kind == "limit":
             return _ABOVE
         return self.point(version)
+
+
+def _name_epochs(events: Iterable[tuple[str, str]]) -> bool:
+    return any(":" in text for _, text in events)
 
 
 class Orders:
