@@ -15,7 +15,7 @@ from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl
-from dockgate.ecosystems._order import number
+from dockgate.ecosystems._order import is_digits, number
 from dockgate.ecosystems._python_package import package, purl
 from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import budget, check_size, path_text, text
@@ -89,13 +89,13 @@ class Python:
 
     def key(self, version: str) -> bytes:
         """The order of PEP 440 (now the version specifiers' specification), with all its normalisations."""
-        match = _pattern().fullmatch(version.strip().lower())
+        given = version.strip().lower()
+        if all(map(is_digits, given.split("."))):
+            return number("") + _release(given) + b"\x02\x00\x01\x00"
+        match = _pattern().fullmatch(given)
         if not match:
             raise UncomparableError(f"The Python version {version!r} is none by PEP 440.")
-        release = match["release"].split(".")
-        while len(release) > 1 and not release[-1].strip("0"):
-            release.pop()
-        key = number(match["epoch"] or "") + b"".join(b"\x01" + number(part) for part in release) + b"\x00"
+        key = number(match["epoch"] or "") + _release(match["release"])
         if match["pre"]:
             kind = {"alpha": "a", "beta": "b", "a": "a", "b": "b"}.get(match["pre"], "rc")
             key += b"\x01" + kind[:1].encode("ascii") + number(match["pre_number"] or "")
@@ -118,6 +118,14 @@ ECOSYSTEM: Ecosystem = Python()
 def _is_named_pylock(name: str) -> bool:
     """pylock.<name>.toml, as PEP 751 has it."""
     return name.startswith("pylock.") and name.endswith(".toml") and name.count(".") == 2
+
+
+def _release(release: str) -> bytes:
+    """Numbers, whose zeros at the end do not count."""
+    parts = release.split(".")
+    while len(parts) > 1 and not parts[-1].strip("0"):
+        parts.pop()
+    return b"".join([b"\x01" + number(part) for part in parts]) + b"\x00"
 
 
 @cache
