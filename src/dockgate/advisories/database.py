@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -74,7 +75,7 @@ class Database:
                 if package.ecosystem and not package.owner:
                     wanted.setdefault(package.ecosystem, set()).add(package.source_name)
         with _told(self.path):
-            covered = {coverage.ecosystem: coverage for coverage in self.coverage()}
+            covered = self._covered
             advisories = self._advisories(wanted)
             named = {name for row in advisories for name in (row.id, *row.aliases, *row.upstream)}
             return Slice(
@@ -83,7 +84,7 @@ class Database:
                     Coverage(
                         ecosystem=ecosystem,
                         complete=coverage.complete,
-                        names=tuple(name for name in coverage.names if name in names),
+                        names=tuple([name for name in coverage.names if name in names]),
                         checked_at=coverage.checked_at,
                     )
                     for ecosystem, names in sorted(wanted.items())
@@ -96,14 +97,19 @@ class Database:
     def coverage(self) -> Sequence[Coverage]:
         """Every ecosystem with its release that the database speaks for, sorted."""
         with _told(self.path):
-            rows = self._sql.execute(
-                "SELECT c.ecosystem, c.complete, c.names, p.checked_at FROM coverage c JOIN part p ON p.id = c.part"
-                " ORDER BY c.ecosystem"
-            ).fetchall()
-            return tuple(
-                Coverage(ecosystem, bool(complete), tuple(json.loads(names)), checked)
-                for ecosystem, complete, names, checked in rows
-            )
+            return tuple(self._covered.values())
+
+    @cached_property
+    def _covered(self) -> dict[str, Coverage]:
+        """By ecosystem with its release, read once: it names thousands of packages."""
+        rows = self._sql.execute(
+            "SELECT c.ecosystem, c.complete, c.names, p.checked_at FROM coverage c JOIN part p ON p.id = c.part"
+            " ORDER BY c.ecosystem"
+        ).fetchall()
+        return {
+            ecosystem: Coverage(ecosystem, bool(complete), tuple(json.loads(names)), checked)
+            for ecosystem, complete, names, checked in rows
+        }
 
     def _catalogues(self) -> tuple[Coverage, ...]:
         """The feeds that speak of CVEs, whatever package they are in; complete where all of the feed could be read."""
@@ -204,11 +210,13 @@ def _advisory(ecosystem: str, name: str, record: list[Any], module: str, affecte
         id=identity,
         ecosystem=ecosystem,
         name=name,
-        ranges=tuple(Range(kind, tuple((event, version) for event, version in events)) for kind, events in ranges),
+        ranges=tuple([Range(kind, tuple([(event, version) for event, version in events])) for kind, events in ranges]),
         versions=tuple(versions),
         aliases=tuple(aliases),
         upstream=tuple(upstream),
-        ratings=tuple(Rating(source, Severity(severity), score, vector) for source, severity, score, vector in ratings),
+        ratings=tuple(
+            [Rating(source, Severity(severity), score, vector) for source, severity, score, vector in ratings]
+        ),
         summary=summary,
         published=published,
         modified=modified,
