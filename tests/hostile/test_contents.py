@@ -183,7 +183,7 @@ def test_a_line_of_requirements_takes_no_time(check: Check) -> None:
     assert list(found) == list(broken)
 
 
-def test_packages_of_ruby_php_dotnet_r_erlang_dart_swift_conda_and_bitnami(check: Check) -> None:
+def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> None:
     doctype = b"<!DOCTYPE packages [<!ENTITY a 'b'>]><packages><package id='&a;' version='1'/></packages>"
     gem = b"# -*-\n# stub: a 1 ruby lib\n" + b" " * 30_000 + b's.name = "b"\n  s.version = "' + b"1." * 20_000
     holds(
@@ -212,6 +212,8 @@ def test_packages_of_ruby_php_dotnet_r_erlang_dart_swift_conda_and_bitnami(check
             "app/mix.lock": (b'%{\n  "a": {:hex, :a},\n', "has no package and version"),
             "app/pubspec.lock": (b"packages: " + b"{a: " * 1000, "nested too deeply"),
             "app/Package.resolved": (b'{"pins": [1, {"identity": "a", "location": []}]}', "no repository and version"),
+            "ghc/package.conf.d/a.conf": (b"name: a\nname: b\n", "two fields name"),
+            "app/stack.yaml.lock": (b"packages: " + b"[" * 1000, "nested too deeply"),
             "app/renv.lock": (b'{"Packages": ' + DEEP, "nested too deeply"),
             "opt/bitnami/a/.spdx-a.spdx": (b'{"packages": [' + b"1," * 1000 + b"1]}", "no SPDX package"),
             "opt/bitnami/b/.spdx-b.spdx": (b"", "no JSON"),

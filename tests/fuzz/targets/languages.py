@@ -10,7 +10,7 @@ from tests.fuzz.containers import zipped
 from tests.fuzz.mutate import json_text, lines
 from tests.fuzz.targets._ecosystem import files, part, target
 
-from dockgate.ecosystems import bitnami, conda, cran, dotnet, erlang, java, npm, php, pub, python, ruby, swift
+from dockgate.ecosystems import bitnami, conda, dotnet, java, npm, php, python, ruby
 
 _SITE = "usr/lib/python3/site-packages"
 _METADATA = [b"Metadata-Version: 2.1\nName: Flask.Login\nVersion: 0.6.3\nSummary: a\n\nName: not this\n"]
@@ -37,27 +37,6 @@ Automatic-Module-Name: org.example.thing
 
 """
 _GRADLE = [b"# comment\norg.example:thing:1.0=compileClasspath,runtimeClasspath\na:b:1=testRuntimeClasspath\nempty=\n"]
-_DESCRIPTIONS = [
-    b"Package: base\nVersion: 4.5.0\nPriority: base\nBuilt: R 4.5.0; ; ; unix\n",
-    b"\nPackage: a\nVersion:\n 1.0\nTitle: a\n b\nBuilt: R 4.5.0; ; ; unix\n\nVersion: 2.0\n",
-    b"Package: a\nBuilt: R 4.5.0; ; ; unix\n",
-    b"Package: a\nVersion: 1.0\nVersion: 2.0\n",
-    b"Package: a\nVersion: 1.0\n",
-]
-_APPLICATIONS = [
-    b'%% a\n{application,\'a\',[{vsn,"1.0.0"},{env,[{a,$"},{b,<<"x">>},{c,#{d => 1.5}}]}]}.\n',
-    b'{application,a,[{vsn,"1.0.0"]}}.',
-    b'{application,a,[{vsn,"1.0.0"}',
-    b"{application,a,[{vsn,git}]}.",
-    b"{application,a,[]}.",
-    b'{application,a,[{description,"a}]}.',
-    b"{a}.",
-]
-_PINS = [
-    b'{"pins": [{"location": "/src/a", "state": {}}, {"location": "a.example/b", "state": {}}, 1]}',
-    b'{"pins": {}}',
-]
-_RENV = b'{"Packages": {"limma": {"Version": "3.62.2", "Source": "Bioconductor"}, "a": 1}}'
 
 
 def _zip(entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -218,72 +197,6 @@ TARGETS = (
         ),
         versions="pep440.txt",
         purls=("pkg:conda/numpy@1.0?build=py_0&channel=conda-forge&subdir=linux-64",),
-    ),
-    target(
-        cran.ECOSYSTEM,
-        (
-            part(
-                cran.ECOSYSTEM,
-                "DESCRIPTION",
-                "usr/lib/R/site-library/commonmark/DESCRIPTION",
-                lambda: [*files("cran/commonmark/DESCRIPTION", "cran/BiocGenerics/DESCRIPTION")(), *_DESCRIPTIONS],
-                lines,
-            ),
-            part(cran.ECOSYSTEM, "renv.lock", "app/renv.lock", lambda: [*files("cran/renv.lock")(), _RENV], json_text),
-        ),
-        versions="cran.txt",
-        purls=("pkg:cran/rJava@1.0-4", "pkg:cran/limma@3.62.2?repository_url=https://bioconductor.org"),
-    ),
-    target(
-        erlang.ECOSYSTEM,
-        (
-            *(
-                part(
-                    erlang.ECOSYSTEM,
-                    f"{name}.app",
-                    f"app/lib/{name}/ebin/{name}.app",
-                    files(f"erlang/{name}.app"),
-                    lines,
-                )
-                for name in ("cowlib", "ssh")
-            ),
-            part(erlang.ECOSYSTEM, "a.app", "app/lib/a/ebin/a.app", lambda: _APPLICATIONS, lines),
-            part(erlang.ECOSYSTEM, "mix.lock", "app/mix.lock", files("erlang/mix.lock"), lines),
-            part(erlang.ECOSYSTEM, "rebar.lock", "app/rebar.lock", files("erlang/rebar.lock"), lines),
-        ),
-        "_semver",
-        versions="hex.txt",
-        purls=("pkg:hex/acme/foo@2.3.0", "pkg:otp/ssh@5.3?repository_url=https://github.com/erlang/otp"),
-    ),
-    target(
-        pub.ECOSYSTEM,
-        (
-            part(
-                pub.ECOSYSTEM,
-                "pubspec.lock",
-                "app/pubspec.lock",
-                lambda: [*files("pub/pubspec.lock")(), b"packages: {a: {source: hosted}}\n", b"[]"],
-                lines,
-            ),
-        ),
-        "_yaml",
-        versions="pub.txt",
-        purls=("pkg:pub/Shelf-Static@1.1.0",),
-    ),
-    target(
-        swift.ECOSYSTEM,
-        (
-            part(
-                swift.ECOSYSTEM,
-                "Package.resolved",
-                "app/Package.resolved",
-                lambda: [*files(*(f"swift/Package.resolved-{form}" for form in (1, 2, 3)))(), *_PINS],
-                json_text,
-            ),
-        ),
-        "_semver",
-        versions="semver.txt",
-        purls=("pkg:swift/github.com/Alamofire/Alamofire@5.4.3", "pkg:swift/a@1.0.0"),
     ),
     target(
         bitnami.ECOSYSTEM,
