@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, update
 
 from dockgate.core.canonical import build, decode, digest, encode
 from dockgate.core.errors import NotFoundError
@@ -20,7 +20,14 @@ from dockgate.store.queries import select_as
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, verdicts
 
 _SCAN = select_as(Scan, scans)
+_SCAN_OF = _SCAN.where(scans.c.image == bindparam("image"))
 _PUSHED = select_as(PushedImage, pushed_images)
+_LATER = (
+    update(pushed_images)
+    .where(*(column == bindparam(f"of_{column.name}") for column in pushed_images.primary_key))
+    .where(pushed_images.c.pushed_at < bindparam("at"))
+    .values(pushed_at=bindparam("at"))
+)
 _RECORD = select_as(VerdictRecord, verdicts)
 
 
@@ -230,11 +237,9 @@ def unpacked(body: bytes) -> bytes:
 
 
 def _push(connection: Connection, image: PushedImage) -> None:
-    table = pushed_images.c
-    same = table.repository == image.repository, table.tag == image.tag, table.digest == image.digest
     if not insert_new(connection, pushed_images, asdict(image)):
-        later = update(pushed_images).where(*same, table.pushed_at < image.pushed_at)
-        connection.execute(later.values(pushed_at=image.pushed_at))
+        of = {f"of_{column.name}": getattr(image, column.name) for column in pushed_images.primary_key}
+        connection.execute(_LATER, {**of, "at": image.pushed_at})
 
 
 def _request(connection: Connection, image: str, repository: str, now: str) -> Scan:
@@ -256,7 +261,7 @@ def _by(policy: str) -> ColumnElement[bool]:
 
 
 def _scan(connection: Connection, image: str) -> Scan | None:
-    row = connection.execute(_SCAN.where(scans.c.image == image)).mappings().first()
+    row = connection.execute(_SCAN_OF, {"image": image}).mappings().first()
     return None if row is None else Scan(**row)
 
 
