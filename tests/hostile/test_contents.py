@@ -214,6 +214,8 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
             "app/Package.resolved": (b'{"pins": [1, {"identity": "a", "location": []}]}', "no repository and version"),
             "ghc/package.conf.d/a.conf": (b"name: a\nname: b\n", "two fields name"),
             "app/stack.yaml.lock": (b"packages: " + b"[" * 1000, "nested too deeply"),
+            ".julia/packages/A/x/Project.toml": (b"a." * 1000 + b"b = 1", "too many parts"),
+            "app/Manifest.toml": (b"a = " + b"[" * 10**5, "nested too deeply"),
             "app/renv.lock": (b'{"Packages": ' + DEEP, "nested too deeply"),
             "opt/bitnami/a/.spdx-a.spdx": (b'{"packages": [' + b"1," * 1000 + b"1]}", "no SPDX package"),
             "opt/bitnami/b/.spdx-b.spdx": (b"", "no JSON"),

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 from dockgate.core.errors import UnreadableError
 from dockgate.core.ports import Extract
 from dockgate.ecosystems._python_package import normal, package
-from dockgate.ecosystems._python_toml import document
 from dockgate.ecosystems._text import check_size, json_object, text
+from dockgate.ecosystems._toml import document
 
 LOCK_LIMIT = 8 * 1024 * 1024
 """Bytes. A uv.lock of 166 packages, which lists every wheel with its digest, has 715,000; a hostile file takes thirty

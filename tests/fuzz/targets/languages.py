@@ -100,7 +100,7 @@ TARGETS = (
             ),
             part(python.ECOSYSTEM, "Pipfile.lock", "app/Pipfile.lock", files("python/Pipfile.lock"), json_text),
         ),
-        *("_python_lock", "_python_toml", "_python_package"),
+        *("_python_lock", "_toml", "_python_package"),
         versions="pep440.txt",
         purls=("pkg:pypi/flask-login@0.6.3", "pkg:pypi/a@1!2.0.post1.dev2+local.1"),
     ),

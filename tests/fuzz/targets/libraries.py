@@ -1,9 +1,9 @@
-"""What R, Erlang, Elixir, Haskell, Dart and Swift leave behind."""
+"""What R, Erlang, Elixir, Haskell, Julia, Dart and Swift leave behind."""
 
 from tests.fuzz.mutate import json_text, lines
 from tests.fuzz.targets._ecosystem import files, part, target
 
-from dockgate.ecosystems import cran, erlang, haskell, pub, swift
+from dockgate.ecosystems import cran, erlang, haskell, julia, pub, swift
 
 _DESCRIPTIONS = [
     b"Package: base\nVersion: 4.5.0\nPriority: base\nBuilt: R 4.5.0; ; ; unix\n",
@@ -97,6 +97,33 @@ TARGETS = (
         ),
         versions="hackage.txt",
         purls=("pkg:hackage/AC-HalfInteger@1.2.1",),
+    ),
+    target(
+        julia.ECOSYSTEM,
+        (
+            part(
+                julia.ECOSYSTEM,
+                "Project.toml",
+                "root/.julia/packages/HTTP/sJD5V/Project.toml",
+                lambda: [*files("julia/Project.toml")(), b'name = "HTTP"', b'name = "a"', b"name = 1"],
+                lines,
+            ),
+            part(
+                julia.ECOSYSTEM,
+                "Manifest.toml",
+                "app/Manifest.toml",
+                lambda: [
+                    *files("julia/Manifest-1.toml", "julia/Manifest-2.toml")(),
+                    b"[deps]\n",
+                    b"a = [1]",
+                    b'manifest_format = "2.0"\ndeps = 1',
+                ],
+                lines,
+            ),
+        ),
+        "_toml",
+        versions="julia.txt",
+        purls=("pkg:julia/HTTP@1.10.8?uuid=cd3eb016-35fb-5094-929b-558a96fad6f3",),
     ),
     target(
         pub.ECOSYSTEM,
