@@ -14,6 +14,9 @@ from dockgate.sboms.purls import parse
         ("pkg:npm/@scope/name@1.0.0", Purl("npm", "@scope", "name", "1.0.0")),
         ("pkg:npm/lodash", Purl("npm", "", "lodash")),
         ("pkg:golang/github.com/BurntSushi/toml@v1.2.0", Purl("golang", "github.com/BurntSushi", "toml", "v1.2.0")),
+        ("pkg:apk/Alpine/R@4.3.1-r0", Purl("apk", "alpine", "R", "4.3.1-r0")),
+        ("pkg:deb/Debian/OpenSSL@3.0.1-1", Purl("deb", "debian", "openssl", "3.0.1-1")),
+        ("pkg:rpm/Rocky/ImageMagick@7-1", Purl("rpm", "rocky", "ImageMagick", "7-1")),
         ("pkg:pypi/Zope.Interface@5", Purl("pypi", "", "zope.interface", "5")),
         (
             "pkg:deb/debian/libc6@2.36-9%2Bdeb12u1?arch=amd64&distro=debian-12",

@@ -89,6 +89,21 @@ def test_what_is_no_package_is_left_out(read: Read, kind: str) -> None:
     assert (inventory.packages, inventory.unread) == ((), NO_PACKAGE)
 
 
+@pytest.mark.parametrize("kind", ["file", "data", "machine-learning-model", "cryptographic-asset", "container"])
+def test_what_has_a_package_s_url_is_a_package_whatever_it_is_called(read: Read, kind: str) -> None:
+    purl = "pkg:npm/lodash@4.17.20"
+    assert [one.purl for one in read(cyclonedx({"type": kind, "name": "x", "purl": purl})).packages] == [purl]
+    named = spdx(spdx_package("x", purl, primaryPackagePurpose="CONTAINER" if kind == "container" else "FILE"))
+    assert [one.purl for one in read(named).packages] == [purl]
+
+
+@pytest.mark.parametrize("kind", ["oci", "docker"])
+def test_an_image_is_no_package_though_it_has_a_url(read: Read, kind: str) -> None:
+    purl = f"pkg:{kind}/app@1"
+    assert read(cyclonedx({"type": "container", "name": "x", "purl": purl})).unread == NO_PACKAGE
+    assert read(spdx(spdx_package("x", purl, primaryPackagePurpose="CONTAINER"))).unread == NO_PACKAGE
+
+
 def test_a_group_of_trivys_is_no_package(read: Read) -> None:
     properties = [{"name": "aquasecurity:trivy:Class", "value": "lang-pkgs"}]
     found = read(cyclonedx({"type": "application", "name": "package-lock.json", "properties": properties}))
@@ -99,6 +114,20 @@ def test_the_library_that_a_document_is_about_is_a_package_of_it(read: Read) -> 
     document = cyclonedx()
     document["metadata"] = {"component": {"type": "library", "name": "lodash", "purl": "pkg:npm/lodash@4.17.20"}}
     assert [package.purl for package in read(document).packages] == ["pkg:npm/lodash@4.17.20"]
+
+
+def test_the_application_that_a_document_is_about_is_one_where_it_has_a_version(read: Read) -> None:
+    root = {"type": "application", "name": "app", "purl": "pkg:golang/example.com/app@v1.2.0"}
+    assert [package.name for package in read(cyclonedx(metadata={"component": root})).packages] == ["example.com/app"]
+    root["purl"] = "pkg:npm/app"
+    assert read(cyclonedx(metadata={"component": root})).unread == NO_PACKAGE
+
+
+@pytest.mark.parametrize("name", ["R", "r"])
+def test_alpine_s_r_is_found_though_the_specification_has_names_in_lower_case(read: Read, name: str) -> None:
+    component = {"type": "library", "name": "R", "purl": f"pkg:apk/alpine/{name}@4.3.1-r0?distro=alpine-3.19.1"}
+    (package,) = read(cyclonedx(component)).packages
+    assert (package.source_name, package.ecosystem) == ("R", "Alpine:v3.19")
 
 
 def test_the_version_of_a_component_stands_in_for_the_purls(read: Read) -> None:
@@ -214,6 +243,9 @@ def test_what_an_spdx_document_describes_is_no_package_unless_it_has_a_purl(read
         (b"[]", "holds no JSON object"),
         (b"[" * 200_000, "nested too deeply"),
         ({"hello": 1}, "is no bill of materials"),
+        (cyclonedx(None), "has components that are none"),
+        (cyclonedx({"name": "x", "components": {"name": "y"}}), "has components that are none"),
+        (spdx("x"), "has packages that are none"),
         ({"bomFormat": "CycloneDX", "specVersion": "2.0"}, "is CycloneDX 2.0, which is not known here"),
         ({"spdxVersion": "SPDX-3.0"}, "is SPDX-3.0, which is not known here"),
     ],

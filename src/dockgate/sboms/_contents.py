@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from dockgate.core.errors import UsageError
 from dockgate.core.model import Distribution, Unread
 from dockgate.core.osrelease import os_id
 
@@ -80,6 +81,11 @@ def system(name: str, version: str, description: str, traits: Traits) -> Distrib
     )
 
 
+def is_package(purl: str) -> bool:
+    """Whether a package URL is of anything but an image: then it is of a package, whatever a document calls that."""
+    return bool(purl) and not purl.startswith(("pkg:oci/", "pkg:docker/"))
+
+
 def text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
@@ -87,3 +93,11 @@ def text(value: Any) -> str:
 def objects(value: Any) -> list[dict[str, Any]]:
     """The objects of a list; whatever else stands there is none of ours to judge."""
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def listed(value: Any, what: str) -> list[dict[str, Any]]:
+    """The same of what may be left out, but not be anything else: UsageError, for it would go unnoticed."""
+    found = objects(value)
+    if value is not None and (not isinstance(value, list) or len(found) < len(value)):
+        raise UsageError(f"has {what} that are none.")
+    return found

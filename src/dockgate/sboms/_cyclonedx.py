@@ -5,13 +5,13 @@ from typing import Any
 
 from dockgate.core.errors import UsageError
 from dockgate.core.model import Unread
-from dockgate.sboms._contents import MIXED, Contents, Item, Traits, collect, objects, system, text
+from dockgate.sboms._contents import MIXED, Contents, Item, Traits, collect, is_package, listed, objects, system, text
 
 VERSIONS = ("1.2", "1.3", "1.4", "1.5", "1.6", "1.7")
 NESTING_LIMIT = 64
 
 _NO_PACKAGES = ("container", "cryptographic-asset", "data", "device", "file", "machine-learning-model")
-"""types of components that are no packages"""
+"""types of components that are no packages, unless they have a package's URL"""
 
 
 def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
@@ -23,7 +23,7 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     metadata = document.get("metadata")
     root = metadata.get("component") if isinstance(metadata, dict) else None
     root = root if isinstance(root, dict) else {}
-    components = objects(document.get("components"))
+    components = listed(document.get("components"), "components")
     platforms = [one for one in components if _is_platform(one)]
     if platforms and not _is_platform(root):
         if len(platforms) < len(components):
@@ -41,9 +41,9 @@ def _is_platform(component: dict[str, Any]) -> bool:
 
 def _contents(root: dict[str, Any], components: list[dict[str, Any]]) -> Contents:
     contents = Contents(image=_traits(root), digest=_digest(root))
-    if root.get("type") == "library":  # a bill of one package and what that needs
+    if root.get("type") == "library" or _is_released(root):  # a bill of one package and what that needs
         _take(root, contents)
-    for component in _all([*objects(root.get("components")), *components]):
+    for component in _all([*listed(root.get("components"), "components"), *components]):
         _take(component, contents)
     return contents
 
@@ -56,7 +56,7 @@ def _all(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         if depth > NESTING_LIMIT:
             raise UsageError(f"has components nested more than {NESTING_LIMIT} deep.")
         yield component
-        waiting += [(one, depth + 1) for one in reversed(objects(component.get("components")))]
+        waiting += [(one, depth + 1) for one in reversed(listed(component.get("components"), "components"))]
 
 
 def _take(component: dict[str, Any], contents: Contents) -> None:
@@ -67,8 +67,14 @@ def _take(component: dict[str, Any], contents: Contents) -> None:
             contents.distribution = system(name, version, text(component.get("description")), traits)
     elif kind == "container" and traits.one("dockgate:image"):
         raise UsageError("has an image within an image.", MIXED)
-    elif kind not in _NO_PACKAGES and not _is_group(component, traits):
+    elif is_package(text(component.get("purl"))) or (kind not in _NO_PACKAGES and not _is_group(component, traits)):
         contents.items.append(_item(component, traits))
+
+
+def _is_released(root: dict[str, Any]) -> bool:
+    """Whether what a document is about is a package in some version; applications often are in none."""
+    purl = text(root.get("purl"))
+    return is_package(purl) and ("@" in purl or bool(text(root.get("version"))))
 
 
 def _item(component: dict[str, Any], traits: Traits) -> Item:

@@ -59,7 +59,7 @@ def distribution(items: Iterable[Item]) -> Distribution | None:
 
 def _mended(purl: Purl, item: Item) -> Purl:
     """As Syft writes it. Trivy puts a Debian version's epoch and what a package was built from elsewhere, and has names
-    of its own for some distributions."""
+    of its own for some distributions. Both write Alpine's R as the specification has it, in lower case."""
     given = dict(purl.qualifiers)
     version = purl.version or item.version
     if purl.type == "deb" and (epoch := given.pop("epoch", "")) and ":" not in version:
@@ -71,7 +71,8 @@ def _mended(purl: Purl, item: Item) -> Purl:
         given.setdefault("upstream", _upstream(purl.type, *item.source))
     if item.maker and purl.type in _SYSTEMS:
         given.setdefault("vendor" if purl.type == "rpm" else MAINTAINER, item.maker)
-    return replace(purl, version=version, qualifiers=given)
+    name = item.name if purl.type == "apk" and item.name.lower() == purl.name else purl.name
+    return replace(purl, name=name, version=version, qualifiers=given)
 
 
 def _upstream(kind: str, name: str, version: str) -> str:

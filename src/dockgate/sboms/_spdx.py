@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from dockgate.core.errors import UsageError
-from dockgate.sboms._contents import MIXED, Contents, Item, Traits, collect, objects, system, text
+from dockgate.sboms._contents import MIXED, Contents, Item, Traits, collect, is_package, listed, objects, system, text
 
 VERSIONS = ("SPDX-2.2", "SPDX-2.3")
 
 _SYSTEM = ("OPERATING-SYSTEM", "OPERATING_SYSTEM")
 _NO_PACKAGES = ("CONTAINER", "FILE", "DEVICE")
-"""purposes of packages that are none in our sense"""
+"""purposes of packages that are none in our sense, unless they have a package's URL"""
 _BUILT_FROM = "built package from: "
 """how Trivy's sourceInfo begins, and ours"""
 
@@ -22,7 +22,7 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     if version not in VERSIONS:
         raise UsageError(f"is {version if isinstance(version, str) else 'an unknown SPDX'}, which is not known here.")
     described = _described(document)
-    packages = objects(document.get("packages"))
+    packages = listed(document.get("packages"), "packages")
     images = [text(one.get("SPDXID")) for one in packages if _traits(one).one("dockgate:image")]
     whole = _traits(document).one("dockgate:digest")
     if len(images) < 2:
@@ -80,7 +80,7 @@ def _take(package: dict[str, Any], described: set[str], contents: Contents) -> N
             contents.distribution = system(name, version, description, traits)
     elif traits.one("dockgate:image"):
         contents.image = traits
-    elif purpose not in _NO_PACKAGES and (purl or not (described == {identity} or _is_group(traits))):
+    elif is_package(purl) or (purpose not in _NO_PACKAGES and not (described == {identity} or _is_group(traits))):
         contents.items.append(Item(identity, name, version, purl, traits, _source(package), _maker(package)))
 
 

@@ -5,8 +5,11 @@ from urllib.parse import unquote
 
 from dockgate.core.purl import Purl
 
-_CASED = ("npm",)
-"""types whose names the specification has in lower case, though older packages of theirs have capitals (JSONStream)"""
+_CASED = ("apk", "npm")
+"""types whose names the specification has in lower case, though packages of theirs have capitals (R, JSONStream)"""
+_VENDORS = ("deb", "rpm")
+"""types whose namespace has no capitals by the specification, though the library leaves them; no more has deb's name
+(Debian Policy 5.6.1)"""
 
 
 def parse(text: str) -> Purl:
@@ -17,7 +20,11 @@ def parse(text: str) -> Purl:
     qualifiers: Any = found.qualifiers or {}
     namespace, name = found.namespace or "", found.name
     if found.type in _CASED:
-        namespace, name = _as_written(text)
+        scope, name = _as_written(text)
+        namespace = scope if found.type == "npm" else namespace
+    elif found.type in _VENDORS:
+        namespace = namespace.lower()
+        name = name.lower() if found.type == "deb" else name
     return Purl(found.type, namespace, name, found.version or "", dict(qualifiers), found.subpath or "")
 
 
