@@ -59,6 +59,22 @@ def test_a_folder_told_of_below_a_link_is_no_way_round() -> None:
     assert "goes through a link to app/node_modules/lodash/package.json" in found[0]
 
 
+@pytest.mark.parametrize("removal", [whiteout("x"), [file("x")], [symlink("x", "etc")]])
+@pytest.mark.parametrize(
+    ("link", "written", "place"),
+    [
+        ("app/node_modules", file("x/lodash/package.json", LODASH), "app/node_modules/lodash/package.json"),
+        ("srv", file("x/flask-1.dist-info/METADATA", "Name: flask\nVersion: 1\n"), "srv/flask-1.dist-info/METADATA"),
+    ],
+)
+def test_who_removes_the_link_leaves_what_was_written_through_it(
+    link: str, written: Entry, place: str, removal: list[Entry]
+) -> None:
+    assert reasons([symlink("x", link)], [written], removal) == [
+        f"{written.path}: {written.path} goes through a link to {place}, as which it was not read."
+    ]
+
+
 # --- honest use --------------------------------------------------------------------------------------------------
 
 
@@ -85,7 +101,7 @@ def test_what_is_no_evidence_may_lie_anywhere() -> None:
 
 def test_what_was_removed_again_does_not_matter() -> None:
     written = [symlink("x", "app/node_modules"), file("x/lodash/package.json", LODASH)]
-    assert reasons(written, whiteout("x")) == []
+    assert reasons(written, [*whiteout("x"), *whiteout("app/node_modules")]) == []
 
 
 @pytest.mark.parametrize("links", [[symlink("a", "a")], [symlink("a", "b"), symlink("b", "a/c")]])

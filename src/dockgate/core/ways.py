@@ -74,12 +74,19 @@ def astray(view: View, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
         if not places.elsewhere:
             continue
         read = {(one.path, one.ecosystem) for one in facts.reads if not one.linked}
+        told = {path for path, _ in read}
         for path in unpack(facts.files):
             place = places.of(path)
-            if place == path or not view.alive(path, at):
+            if place == path:
                 continue
-            wanted = any(one.wants(place, 0, 0, b"") and (path, one.name) not in read for one in ecosystems)
-            if wanted or (place in osrelease.PATHS and path not in osrelease.PATHS):
+            kinds = [one.name for one in ecosystems if one.wants(place, 0, 0, b"")]
+            if view.alive(path, at):
+                missed = any((path, kind) not in read for kind in kinds)
+            elif view.alive(place, at):  # what has removed the link has left it
+                missed = bool(kinds) or path in told
+            else:
+                continue
+            if missed or (place in osrelease.PATHS and path not in osrelease.PATHS):
                 yield Unread(path, f"{path} goes through a link to {place}, as which it was not read.", facts.layer)
                 break
 
