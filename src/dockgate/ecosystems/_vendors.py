@@ -3,8 +3,8 @@ it, and nobody brings fixes to what it carries.
 
 dpkg's and apk's databases name a maintainer. Ubuntu's has an address of Ubuntu's (pkgbinarymangler sees to that);
 Debian's and Alpine's may be anybody's, so there vendors are known by name. The list holds those of the official images
-of Docker Hub (as found in aquasecurity/trivy#9917) and some more; of the 68,940 packages of Debian 13 none is
-maintained by one of them. rpm's database names the vendor itself.
+of Docker Hub (as found in aquasecurity/trivy#9917) and some more; of the 203,391 packages of Debian 11, 12 and 13, with
+their updates, none is taken for one of theirs. rpm's database names the vendor itself.
 """
 
 from dataclasses import replace
@@ -26,6 +26,10 @@ _MAINTAINERS = (
     "packages+linux@clickhouse.com",
 )
 """ends of addresses"""
+_DEBIANS = ("adoyle@nvidia.com", "jrivero@osrfoundation.org")
+"""who maintain packages of Debian's by such an address (due, cli11, empy); what the second builds for the vendor ends
+in the release that it is for ("8.6.0-1~bookworm")"""
+_RELEASES = ("~bullseye", "~bookworm", "~trixie", "~forky")
 _NAMES = {"github": "GitHub", "hashicorp": "HashiCorp", "google cloud cli authors": "Google Cloud"}
 """maintainers without an address"""
 _UBUNTU = ("@ubuntu.com", ".ubuntu.com", "@canonical.com", ".canonical.com")
@@ -72,6 +76,8 @@ def maintained(package: Package, distribution: str) -> str:
     address = said.rpartition("<")[2].rstrip("> ").lower()
     if distribution == "ubuntu":
         return "" if not said or address.endswith(_UBUNTU) else _named(address.rpartition("@")[2])
+    if address in _DEBIANS and not package.version.endswith(_RELEASES):
+        return ""
     if address.endswith(_MAINTAINERS):
         return _named(address.rpartition("@")[2])
     return _NAMES.get(said.lower(), "")
