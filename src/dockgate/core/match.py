@@ -153,9 +153,11 @@ class Matcher:
 
     def _known_as(self, subject: str, advisories: list[Advisory]) -> list[str]:
         """All names of a vulnerability, the best known first."""
-        names = set(self._names.group(subject))
+        group = self._names.group(subject)
+        names = set(group)
         for advisory in advisories:
-            names |= {advisory.id} if self._is_bulletin(advisory) else self._names.group(advisory.id)
+            if advisory.id not in group:
+                names |= {advisory.id} if self._is_bulletin(advisory) else self._names.group(advisory.id)
         return sorted(names, key=by_renown)
 
     def _is_bulletin(self, advisory: Advisory) -> bool:
@@ -222,7 +224,9 @@ def _joined(cves: list[Cve]) -> Cve:
 
 
 def _fixed_at(affecting: list[Advisory]) -> str:
-    """When the first of these that name a fix appeared."""
+    """When the first of these that name a fix, as one of them does, appeared."""
+    if len(affecting) == 1:
+        return affecting[0].published
     named = [
         row.published
         for row in affecting

@@ -98,7 +98,7 @@ class Order:
     def fixes(self, advisory: Advisory, above: str) -> Iterator[str]:
         """Its fixed versions above this one, lowest first. None for a version that cannot be compared."""
         events = [event for span in advisory.ranges for event in span.events]
-        here = self._points[self._as_told(above, epochs=_name_epochs(events))]
+        here = self._points[self._as_told(above, epochs=self._name_epochs(events))]
         if here is None:
             return
         found = {version for kind, version in events if kind == "fixed" and version != "0"}
@@ -137,9 +137,13 @@ class Order:
             limits = tuple([point for point, _, kind in steps if kind == "limit"])
             begins = any(kind == "introduced" for kind, _ in events)
             refused = None if begins else "A range does not say where it begins."
-            span = _Span(tuple(steps), limits, _name_epochs(events), refused)
+            span = _Span(tuple(steps), limits, self._name_epochs(events), refused)
         self._spans[events] = span
         return span
+
+    def _name_epochs(self, events: Iterable[tuple[str, str]]) -> bool:
+        """Asked only where it matters."""
+        return self._optional_epoch and any(":" in text for _, text in events)
 
     def _as_told(self, version: str, *, epochs: bool) -> str:
         """The version as events speak of it that may leave the epoch out, and do unless they name `epochs`."""
@@ -152,10 +156,6 @@ class Order:
         if version == "*" and kind == "limit":
             return _ABOVE
         return self.point(version)
-
-
-def _name_epochs(events: Iterable[tuple[str, str]]) -> bool:
-    return any(":" in text for _, text in events)
 
 
 class Orders:
