@@ -14,7 +14,8 @@ from dockgate.core.model import Finding, Inventory, Package, Undetermined
 from dockgate.core.ports import AdvisoryReader
 
 BATCH = 2000
-"""package URLs that are looked up at once"""
+"""package URLs that are looked up at once. What advisories of one batch say of a vulnerability's names goes together:
+another number gives some findings other aliases"""
 _OF_DISTRIBUTIONS = ("pkg:apk/", "pkg:deb/", "pkg:rpm/")
 _ADVICE = "Say of which release it is, as in ?distro=debian-12."
 
