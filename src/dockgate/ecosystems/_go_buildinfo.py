@@ -1,6 +1,5 @@
 """The build information that the Go linker puts into programs: debug/buildinfo's form, of Go 1.13 and later."""
 
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from dockgate.core.errors import UnreadableError
@@ -31,19 +30,21 @@ class Module(NamedTuple):
     version: str
 
 
-@dataclass(slots=True)
 class BuildInfo:
     """`go` is the toolchain's own name ("go1.22.3 X:boringcrypto"), `package` the main package's import path.
 
     `main` is the main package's module, None where none is recorded; `modules` are those it needs, replacements
     applied; `settings` are as `go version -m` shows them ("-ldflags"), quoted where Go quotes them.
+
+    No dataclass, for the reason that `_executable` gives.
     """
 
-    go: str
-    package: str = ""
-    main: Module | None = None
-    modules: list[Module] = field(default_factory=list)
-    settings: dict[str, str] = field(default_factory=dict)
+    def __init__(self, go: str) -> None:
+        self.go = go
+        self.package = ""
+        self.main: Module | None = None
+        self.modules: list[Module] = []
+        self.settings: dict[str, str] = {}
 
 
 def read(executable: Executable) -> BuildInfo | None:

@@ -111,7 +111,7 @@ class Dpkg:
         package = Package(
             name=purl.name,
             version=version,
-            purl=str(replace(purl, qualifiers=given)),
+            purl=str(purl._replace(qualifiers=given)),
             ecosystem="",
             source_name=source,
             source_version=source_version,
@@ -122,7 +122,7 @@ class Dpkg:
         if distribution is None:
             return replace(package, vendor="")
         settled = self.settle(package, distribution)
-        return replace(settled, purl=str(replace(purl, qualifiers=given | {"vendor": settled.vendor})))
+        return replace(settled, purl=str(purl._replace(qualifiers=given | {"vendor": settled.vendor})))
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """`apt-get satisfy` (apt 1.9 and newer) accepts a later version than the one named, and archives of security

@@ -72,7 +72,7 @@ def _mended(purl: Purl, item: Item) -> Purl:
     if item.maker and purl.type in _SYSTEMS:
         given.setdefault("vendor" if purl.type == "rpm" else MAINTAINER, item.maker)
     name = item.name if purl.type == "apk" and item.name.lower() == purl.name else purl.name
-    return replace(purl, name=name, version=version, qualifiers=given)
+    return purl._replace(name=name, version=version, qualifiers=given)
 
 
 def _upstream(kind: str, name: str, version: str) -> str:
