@@ -1,5 +1,5 @@
 """Python distributions as installed: dist-info, egg-info and eggs, in any folder, for any folder can be on the import
-path. Where nothing is installed, the lockfiles of pip, uv, Poetry, PDM and Pipenv.
+path, and in applications of one file. Where nothing is installed, the lockfiles of pip, uv, Poetry, PDM and Pipenv.
 
 Also counted is the egg-info of a source checkout, which is what `import` finds when the checkout is on the path, and
 what was installed from git or from a folder (direct_url.json): a fork shares the code, and so the advisories. Wheels
@@ -15,31 +15,26 @@ from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl
+from dockgate.ecosystems import _python_zip
 from dockgate.ecosystems._order import is_digits, number
 from dockgate.ecosystems._python_package import package, purl
+from dockgate.ecosystems._python_zip import HEADER_LIMIT
 from dockgate.ecosystems._shell import called, legal, quoted
-from dockgate.ecosystems._text import budget, check_size, path_text, text
+from dockgate.ecosystems._text import check_size, path_text, text
 
-HEADER_LIMIT = 1024 * 1024
-"""Bytes from the beginning of the metadata, within which Name and Version must stand; what follows is not read."""
 RECORD_LIMIT = 16 * 1024 * 1024
 """Bytes of a RECORD or installed-files.txt."""
-EGG_LIMIT = 128 * 1024 * 1024
-"""Bytes of an egg that are looked at, packed and unpacked: its directory and its metadata."""
 
 _METADATA = (".dist-info/METADATA", ".egg-info/PKG-INFO", "/EGG-INFO/PKG-INFO", ".egg-info")
 _RECORDS = (".dist-info/RECORD", ".egg-info/installed-files.txt")
-_INSTALLED = (*_METADATA, *_RECORDS, ".egg")
+_INSTALLED = (*_METADATA, *_RECORDS)
 _LOCKS = ("requirements.txt", "Pipfile.lock", "poetry.lock", "uv.lock", "pdm.lock", "pylock.toml")
 _SITES = ("/site-packages/", "/dist-packages/")
-_ZIP_END = b"PK\x05\x06"
-_ZIP_TAIL = 22 + 0xFFFF
-"""bytes within which a zip archive's end record begins (APPNOTE.TXT, 4.3.16)"""
 
 
 class Python:
     name = "python"
-    version = 3
+    version = 4
     orders: tuple[str, ...] = ("PyPI",)
     optional_epoch = False
     purls: tuple[str, ...] = ("pypi",)
@@ -47,23 +42,23 @@ class Python:
     databases: tuple[str, ...] = ()
     triggers = Triggers(
         names=("METADATA", "PKG-INFO", "RECORD", "installed-files.txt", *_LOCKS),
-        suffixes=(".egg-info", ".egg", ".toml"),
+        suffixes=(".egg-info", ".toml", *_python_zip.SUFFIXES),
+        magics=_python_zip.MAGICS,
     )
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Lockfiles in an installed package are what its author develops with, and nothing is installed from them."""
-        if path.endswith(_INSTALLED):
+        if path.endswith(_INSTALLED) or _python_zip.may_be(path, size, head):
             return True
-        name = path.rpartition("/")[2]
-        return (name in _LOCKS or _is_named_pylock(name)) and not any(folder in f"/{path}" for folder in _SITES)
+        return _is_lock(path) and not any(folder in f"/{path}" for folder in _SITES)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.endswith(_RECORDS):
             return _read_record(path, file)
-        if path.endswith(".egg"):
-            return _read_egg(path, file)
         if path.endswith(_METADATA):
             return Extract((_read_metadata(path, file.read(HEADER_LIMIT)),))
+        if not _is_lock(path):
+            return _python_zip.read(path, file, _read_metadata)
         from dockgate.ecosystems import _python_lock
 
         return _python_lock.read(path, file)
@@ -115,9 +110,10 @@ class Python:
 ECOSYSTEM: Ecosystem = Python()
 
 
-def _is_named_pylock(name: str) -> bool:
-    """pylock.<name>.toml, as PEP 751 has it."""
-    return name.startswith("pylock.") and name.endswith(".toml") and name.count(".") == 2
+def _is_lock(path: str) -> bool:
+    """Also pylock.<name>.toml, as PEP 751 has it."""
+    name = path.rpartition("/")[2]
+    return name in _LOCKS or (name.startswith("pylock.") and name.endswith(".toml") and name.count(".") == 2)
 
 
 def _release(release: str) -> bytes:
@@ -138,21 +134,6 @@ def _pattern() -> re.Pattern[str]:
         (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?""",
         re.VERBOSE,
     )
-
-
-def _read_egg(path: str, file: BinaryIO) -> Extract:
-    """An egg that was not unpacked. What is no zip archive is nothing: no import finds anything in it."""
-    size = file.seek(0, 2)
-    file.seek(max(0, size - _ZIP_TAIL))
-    if _ZIP_END not in file.read():
-        return Extract()
-    from dockgate.ecosystems._zip import Archive, Section
-
-    archive = Archive(Section(file, 0, size), (b"EGG-INFO/PKG-INFO",), budget(EGG_LIMIT))
-    entry = next((entry for entry in archive.entries if entry.name == "EGG-INFO/PKG-INFO"), None)
-    if entry is None:
-        raise UnreadableError("it is an egg without EGG-INFO/PKG-INFO")
-    return Extract((_read_metadata(f"{path}!/{entry.name}", archive.head(entry, HEADER_LIMIT)),), alone=True)
 
 
 def _read_metadata(path: str, header: bytes) -> Package:

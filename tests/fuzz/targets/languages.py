@@ -47,6 +47,12 @@ def _zip(entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
     return out.getvalue()
 
 
+def _zipapps() -> list[bytes]:
+    """An application with a package that is whole and one that is none, and one without any."""
+    whole = _zip({"site-packages/a-1.dist-info/METADATA": _METADATA[0], "b-1.dist-info/METADATA": b"Name: b\n"})
+    return [b"#!/usr/bin/env python3\n" + whole, _zip({"__main__.py": b"print()\n"})]
+
+
 def _jars() -> list[bytes]:
     maven = "META-INF/maven/org.example/thing"
     one = {
@@ -94,13 +100,14 @@ TARGETS = (
                 lines,
             ),
             part(python.ECOSYSTEM, "egg", f"{_SITE}/own-1-py3.egg", files("python/own.egg"), zipped(lines)),
+            part(python.ECOSYSTEM, "zipapp", "app/a.pyz", _zipapps, zipped(lines)),
             *(
                 part(python.ECOSYSTEM, name, f"app/{name}", files(f"python/{name}"), lines)
                 for name in ("requirements.txt", "poetry.lock", "uv.lock", "pdm.lock", "pylock.toml")
             ),
             part(python.ECOSYSTEM, "Pipfile.lock", "app/Pipfile.lock", files("python/Pipfile.lock"), json_text),
         ),
-        *("_python_lock", "_toml", "_python_package"),
+        *("_python_lock", "_python_zip", "_toml", "_python_package"),
         versions="pep440.txt",
         purls=("pkg:pypi/flask-login@0.6.3", "pkg:pypi/a@1!2.0.post1.dev2+local.1"),
     ),
