@@ -209,7 +209,8 @@ def test_an_image_of_nothing_known_is_noticed() -> None:
 def test_a_c_library_of_unknown_origin_is_noticed() -> None:
     packages = [file("app/node_modules/a/package.json", '{"name":"a","version":"1.0.0"}')]
     assert inventory(packages).unread == ()
-    assert "holds a C library" in reasons(inventory([*packages, file("usr/lib/x86_64-linux-gnu/libc.so.6")]))
+    for library in ("usr/lib/x86_64-linux-gnu/libc.so.6", "Files/Windows/System32/ntdll.dll"):
+        assert "holds a C library" in reasons(inventory([*packages, file(library)]))
 
 
 def test_a_distribution_renamed_is_noticed() -> None:

@@ -61,6 +61,8 @@ def purls(found: Extract) -> list[str]:
         ("srv/a.war", True),
         ("srv/a.ear", True),
         ("srv/git.hpi", True),
+        ("opt/karaf/deploy/a.kar", True),
+        ("opt/liferay/osgi/a.lpkg", True),
         ("srv/gradle.lockfile", True),
         ("gradle.lockfile", True),
         ("srv/buildscript-gradle.lockfile", False),

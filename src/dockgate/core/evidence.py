@@ -16,7 +16,8 @@ from dockgate.core.ways import astray
 
 _TRIES = 64
 """paths below a link's target that are looked at"""
-_LOADERS = ("ld-linux", "ld-musl", "libc.so.6", "ld.so.1", "ld64.so")
+_LOADERS = ("ld-linux", "ld-musl", "libc.so.6", "ld.so.1", "ld64.so", "ntdll.dll")
+"""the last is Windows'"""
 
 
 def doubts(view: View, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:

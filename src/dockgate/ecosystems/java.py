@@ -24,7 +24,7 @@ _LOCK = "gradle.lockfile"
 
 class Java:
     name = "java"
-    version = 3
+    version = 4
     orders: tuple[str, ...] = ("Maven",)
     optional_epoch = False
     purls: tuple[str, ...] = ("maven",)
