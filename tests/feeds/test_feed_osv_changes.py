@@ -92,6 +92,23 @@ def test_many_changes_bring_the_whole_export(site: Site, tmp_path: Path) -> None
     assert fetched.replaces is None
 
 
+def test_a_list_that_lacks_many_brings_the_whole_export(site: Site, tmp_path: Path) -> None:
+    """It may be cut short; what it lacks would be taken for gone."""
+    fingerprint = first(site, tmp_path)
+    publish(site, of("A", NEW))
+    fetched = fetch(site, tmp_path, fingerprint, {"A": OLD} | {f"X-{number}": OLD for number in range(MOST)})
+    assert site.seen == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
+    assert fetched.replaces is None
+
+
+def test_where_nothing_but_a_record_went_the_whole_export_is_fetched(site: Site, tmp_path: Path) -> None:
+    fingerprint = first(site, tmp_path)
+    publish(site, of("A"), of("B"))
+    fetched = fetch(site, tmp_path, fingerprint)
+    assert site.seen == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
+    assert fetched.replaces is None
+
+
 @pytest.mark.parametrize("fault", ["no list", "an empty list", "a broken list", "a path for a name", "no record"])
 def test_what_cannot_be_told_apart_brings_the_whole_export(fault: str, site: Site, tmp_path: Path) -> None:
     fingerprint = first(site, tmp_path)

@@ -27,8 +27,8 @@ _MARK = "list "
 def changes(web: Web, base: str, fingerprint: str, into: Path, held: Held) -> Fetched | None:
     """The records below the URL `base` that changed; None when the whole export has to be fetched.
 
-    That is so when the list or one of its records cannot be had (a mirror may keep exports alone), and when more than
-    MOST changed.
+    That is so when the list or one of its records cannot be had (a mirror may keep exports alone), when more than MOST
+    changed or went, for a list may be cut short, and when some went and none changed.
     """
     try:
         known = fingerprint.removeprefix(_MARK) if fingerprint.startswith(_MARK) else ""
@@ -38,11 +38,11 @@ def changes(web: Web, base: str, fingerprint: str, into: Path, held: Held) -> Fe
         there, here = _listed(index.path), held()
         gone = here.keys() - there.keys()
         changed = [name for name, time in there.items() if _instant(here.get(name, "")) != _instant(time)]
-        if len(changed) > MOST or not there:
-            return None
         now = _MARK + index.fingerprint
-        if not changed and not gone:
+        if there and not changed and not gone:
             return Fetched(True, now)
+        if not changed or len(changed) + len(gone) > MOST:
+            return None
         return Fetched(False, now, _collected(web, base, changed, into), frozenset((*changed, *gone)))
     except (UnavailableError, UnreadableError):
         return None
