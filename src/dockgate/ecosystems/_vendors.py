@@ -23,7 +23,8 @@ _MAINTAINERS = (
     *("@konghq.com", "@cloudflare.com", "support@influxdb.com", "support@gitlab.com", "contact@grafana.com"),
     *("@datadoghq.com", "@nodesource.com", "info@tailscale.com", "@openrobotics.org", "@osrfoundation.org"),
     *("mysql-build@oss.oracle.com", "temurin-dev@eclipse.org", "mysql-dev@percona.com", "corretto-team@amazon.com"),
-    "packages+linux@clickhouse.com",
+    *("packages+linux@clickhouse.com", "dev@kubernetes.io", "kubernetes-dev+release@googlegroups.com"),
+    *("rocm-dev.support@amd.com", "@zabbix.com", "powershellteam@hotmail.com", "@timescale.com"),
 )
 """ends of addresses"""
 _DEBIANS = ("adoyle@nvidia.com", "jrivero@osrfoundation.org")
