@@ -2,6 +2,8 @@
 
 import gc
 import json
+import resource
+import signal
 import sqlite3
 import struct
 from collections.abc import Callable
@@ -156,6 +158,23 @@ def test_it_waits_for_no_other_writer(path: Path, file: Path) -> None:
 def test_a_file_that_is_not_there_is_told(path: Path, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="cannot be read"):
         unpack(tmp_path / "none", path)
+
+
+@pytest.mark.parametrize("fault", ["a full disk", "a folder in the way"])
+def test_a_place_that_cannot_be_written_is_told_as_that(fault: str, file: Path, tmp_path: Path) -> None:
+    place = tmp_path / "elsewhere" / "advisories.db"
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    if fault == "a folder in the way":
+        (place.parent / "advisories.db.lock").mkdir(parents=True)
+    else:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, usual[1]))
+    try:
+        with pytest.raises(UnavailableError, match=r"elsewhere/advisories\.db cannot be written"):
+            unpack(file, place)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def test_the_header_says_what_is_in_it(path: Path, file: Path) -> None:

@@ -10,6 +10,7 @@ import sqlite3
 import struct
 from contextlib import closing
 from dataclasses import dataclass
+from errno import EIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -87,7 +88,10 @@ def unpack(file: Path, path: Path) -> Header:
             finally:
                 new.unlink(missing_ok=True)
     except OSError as error:
-        raise UnavailableError(f"{file} cannot be read: {error.strerror or error}.", "Check the file.") from error
+        if error.filename == str(file) or error.errno == EIO:
+            raise UnavailableError(f"{file} cannot be read: {error.strerror or error}.", "Check the file.") from error
+        advice = "Is there room for it, and is the folder writable?"
+        raise UnavailableError(f"{path} cannot be written: {error.strerror or error}.", advice) from error
     return header
 
 
