@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from dockgate.bootstrap.check import BATCH, check
+from dockgate.bootstrap.check import check
 from dockgate.core.model import Advisory, Coverage, Inventory, Range, Slice
 
 
@@ -28,11 +28,11 @@ def test_a_batch_leaves_no_advisories_for_the_garbage_collector(version: str) ->
     gc.disable()
     before = _advisories()
     try:
-        answers = list(check([f"pkg:pypi/idna@{version}"] * (BATCH + 1), Reader()))
+        answers = list(check([[f"pkg:pypi/idna@{version}"] * 2] * 3, Reader()))
         assert _advisories() == before
     finally:
         gc.enable()
-    assert len(answers) == BATCH + 1
+    assert len(answers) == 6
     assert bool(answers[-1].findings) is (version == "3.6")
     assert bool(answers[-1].undetermined) is (version == "what")
 
@@ -46,7 +46,7 @@ def test_the_collector_is_left_as_it_was(enabled: bool) -> None:
     before = gc.isenabled()
     try:
         (gc.enable if enabled else gc.disable)()
-        for _ in check(["pkg:pypi/idna@3.6", "pkg:pypi/idna@3.7"], Reader()):
+        for _ in check([["pkg:pypi/idna@3.6"], ["pkg:pypi/idna@3.7"]], Reader()):
             assert gc.isenabled() is enabled
         assert gc.isenabled() is enabled
     finally:

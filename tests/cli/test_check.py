@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,7 +21,7 @@ def _database(dockgate: Dockgate, tmp_path: Path) -> None:
 
 
 def given(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
 
 
 def test_findings_are_told_with_their_fixes(dockgate: Dockgate) -> None:
@@ -97,6 +99,21 @@ def test_lines_of_standard_input_are_answered_in_their_order(
     }
     assert answers[1]["undetermined"]
     assert answers[3]["error"]
+
+
+def test_who_writes_a_line_and_waits_is_answered(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dockgate", "check", "-o", "json"]
+    environ = {**os.environ, "DOCKGATE_DATA": str(tmp_path / "data")}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for asked, rest in ((JINJA, ""), (OPENSSL, "pkg:pypi/"), ("idna@3.6", "")):
+            process.stdin.write(f"{asked}\n{rest}".encode())
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["purl"].endswith(asked)
+        last, _ = process.communicate(b"pkg:npm/lodash@1.0.0")
+        assert json.loads(last)["purl"] == "pkg:npm/lodash@1.0.0"
+        assert process.returncode == 3
 
 
 def test_nothing_asked_is_nothing_said(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch) -> None:

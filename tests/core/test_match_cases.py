@@ -52,7 +52,8 @@ def advisory(given: Mapping[str, Any]) -> Advisory:
     texts = {key: given.get(key, "") for key in ("withdrawn", "note", "module")}
     ranges = tuple(_range(text) for text in given.get("ranges", ()))
     ratings = tuple(_rating(text) for text in given.get("ratings", ()))
-    return Advisory(given["id"], ecosystem, name, ranges, ratings=ratings, **lists, **texts)
+    kin = tuple(map(tuple, given.get("kin", ())))
+    return Advisory(given["id"], ecosystem, name, ranges, ratings=ratings, kin=kin, **lists, **texts)
 
 
 def cve(identity: str, given: Mapping[str, str]) -> Cve:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -77,7 +78,7 @@ class Database:
         with _told(self.path):
             covered = self._covered
             advisories = self._advisories(wanted)
-            named = {name for row in advisories for name in (row.id, *row.aliases, *row.upstream)}
+            named = {name for row in advisories for name in chain((row.id,), row.aliases, row.upstream, *row.kin)}
             return Slice(
                 advisories=advisories,
                 coverage=tuple(
@@ -160,17 +161,20 @@ class Database:
             for number, name in known:
                 if _speaks_of(name, ecosystem):
                     asked.setdefault((number, name), set()).update(names)
-        rows: list[tuple[str, str, list[Any], str, list[Any]]] = []
+        rows: list[tuple[str, str, list[Any], str, list[Any], list[list[str]]]] = []
         for (number, ecosystem), names in asked.items():
             found = self._sql.execute(
-                "SELECT a.name, a.module, r.body, a.body FROM affected a JOIN record r ON r.id = a.record"
+                "SELECT a.name, a.module, r.body, a.body, r.kin FROM affected a JOIN record r ON r.id = a.record"
                 " WHERE a.ecosystem = ? AND a.name IN (SELECT value FROM json_each(?))",
                 (number, json.dumps(sorted(names))),
             ).fetchall()
-            bodies = json.loads("[" + ",".join(f"{record},{affected}" for *_, record, affected in found) + "]")
+            texts = (f"{record},{affected},{kin}" for *_, record, affected, kin in found)
+            parts = json.loads("[" + ",".join(texts) + "]")
             rows += [
-                (ecosystem, name, record, module, affected)
-                for (name, module, _, _), record, affected in zip(found, bodies[::2], bodies[1::2], strict=True)
+                (ecosystem, name, record, module, affected, kin)
+                for (name, module, *_), record, affected, kin in zip(
+                    found, parts[::3], parts[1::3], parts[2::3], strict=True
+                )
             ]
         return tuple(_advisory(*row) for row in sorted(rows))
 
@@ -203,7 +207,9 @@ def _speaks_of(advisory: str, package: str) -> bool:
     return base == wanted_base and (not release or not wanted or release == wanted)
 
 
-def _advisory(ecosystem: str, name: str, record: list[Any], module: str, affected: list[Any]) -> Advisory:
+def _advisory(
+    ecosystem: str, name: str, record: list[Any], module: str, affected: list[Any], kin: list[list[str]]
+) -> Advisory:
     identity, aliases, upstream, summary, published, modified, withdrawn, disputed = record
     ranges, versions, ratings, note = affected
     return Advisory(
@@ -224,6 +230,7 @@ def _advisory(ecosystem: str, name: str, record: list[Any], module: str, affecte
         note=note,
         module=module,
         disputed=disputed,
+        kin=tuple(map(tuple, kin)),
     )
 
 

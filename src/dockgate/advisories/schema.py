@@ -2,7 +2,7 @@
 
 APPLICATION = 0x446B4144
 """SQLite's application_id of such a file"""
-FORMAT = 2
+FORMAT = 3
 """SQLite's user_version; raised with every change to what follows. Another format is not read: it is built anew."""
 
 TABLES = """
@@ -16,7 +16,7 @@ CREATE TABLE fault (part INTEGER NOT NULL, name TEXT NOT NULL, reason TEXT NOT N
 CREATE TABLE coverage (ecosystem TEXT PRIMARY KEY, part INTEGER NOT NULL, complete INTEGER NOT NULL,
     names TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE ecosystem (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE record (id INTEGER PRIMARY KEY, part INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE record (id INTEGER PRIMARY KEY, part INTEGER NOT NULL, body TEXT NOT NULL, kin TEXT NOT NULL);
 CREATE TABLE affected (ecosystem INTEGER NOT NULL, name TEXT NOT NULL, record INTEGER NOT NULL,
     module TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (ecosystem, name, record, module)) WITHOUT ROWID;
 CREATE TABLE score (cve TEXT NOT NULL, part INTEGER NOT NULL, severity TEXT NOT NULL, score REAL NOT NULL,
@@ -26,7 +26,8 @@ CREATE TABLE exploited (cve TEXT NOT NULL, part INTEGER NOT NULL, since TEXT NOT
 CREATE TABLE predicted (cve TEXT NOT NULL, part INTEGER NOT NULL, epss REAL NOT NULL, percentile REAL NOT NULL,
     PRIMARY KEY (cve, part)) WITHOUT ROWID;
 """
-"""`record.body` and `affected.body` are JSON arrays: `RECORD` and `AFFECTED` name their places."""
+"""`record.body` and `affected.body` are JSON arrays: `RECORD` and `AFFECTED` name their places. `record.kin` is one of
+arrays of names, `Advisory.kin`."""
 
 RECORD = ("id", "aliases", "upstream", "summary", "published", "modified", "withdrawn", "disputed")
 AFFECTED = ("ranges", "versions", "ratings", "note")

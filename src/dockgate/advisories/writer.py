@@ -20,8 +20,11 @@ from dockgate.core import canonical
 from dockgate.core.errors import ConflictError, DatabaseError, UnavailableError, UnreadableError
 from dockgate.core.feeds import Exploited, Faulty, Predicted, Scored, Silent, Statement
 from dockgate.core.model import Advisory
+from dockgate.core.names import Groups
 
 _LAYOUT = f"PRAGMA page_size = 8192; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};"
+KIN_LIMIT = 100
+"""names of one group of aliases"""
 _PRAGMAS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536; BEGIN;"
 
 
@@ -125,6 +128,7 @@ class Writer:
 
     def commit(self) -> str:
         """Puts the database in place, durably, and returns its digest."""
+        self._sql.executemany("UPDATE record SET kin = ? WHERE id = ?", list(self._akin()))
         digest = self._digest()
         self._sql.execute("INSERT OR REPLACE INTO meta VALUES ('digest', ?)", (digest,))
         self._sql.execute("COMMIT")
@@ -158,13 +162,45 @@ class Writer:
                     predicted = (statement.cve, added.number, statement.epss, statement.percentile)
                     self._sql.execute("INSERT OR REPLACE INTO predicted VALUES (?, ?, ?, ?)", predicted)
                 else:
-                    self._record(added.number, _dump([statement.id, (), (), "", "", statement.modified, "", False]))
+                    names = [statement.id, statement.aliases, ()]
+                    body = [*names, "", "", statement.modified, statement.withdrawn, False]
+                    self._record(added.number, _dump(body))
         except UnreadableError:
             for name in added.spoken:
                 self._forget(added.number, name)
             self._forget(added.number, "")
             raise
         return added
+
+    def _akin(self) -> Iterator[tuple[str, int]]:
+        """What has to be written into which records for their `kin` to be that of all records.
+
+        Two CVEs are two vulnerabilities, whatever one record makes of them for its own package: a group that has both
+        is nobody's kin, and neither is a large one, which is somebody's mistake.
+        """
+        groups = Groups()
+        for _, identity, aliases, _, _ in self._named():
+            if sum(name.startswith("CVE-") for name in (identity, *aliases)) < 2:
+                for alias in aliases:
+                    groups.join(identity, alias)
+        wide = {
+            root: tuple(sorted(names))
+            for root, names in groups.all().items()
+            if len(names) <= KIN_LIMIT and sum(name.startswith("CVE-") for name in names) < 2
+        }
+        for number, identity, aliases, upstream, present in self._named():
+            own = {identity, *aliases}
+            roots = sorted({groups.root(name) for name in (*own, *upstream)} & wide.keys())
+            kin = _dump([wide[root] for root in roots if not own.issuperset(wide[root])])
+            if kin != present:
+                yield kin, number
+
+    def _named(self) -> Iterator[tuple[int, str, list[str], list[str], str]]:
+        """Number, id, aliases, upstream and `kin` of every record that stands."""
+        for number, body, kin in self._sql.execute("SELECT id, body, kin FROM record"):
+            identity, aliases, upstream, *_, withdrawn, _ = json.loads(body)
+            if not withdrawn:
+                yield number, identity, aliases, upstream, kin
 
     def _number(self, part: Part) -> int:
         """The number of a part as it is held, 0 when it is not."""
@@ -223,7 +259,7 @@ class Writer:
 
     def _record(self, part: int, body: str) -> None:
         self._records += 1
-        self._sql.execute("INSERT INTO record VALUES (?, ?, ?)", (self._records, part, body))
+        self._sql.execute("INSERT INTO record VALUES (?, ?, ?, '[]')", (self._records, part, body))
 
     def _describe(self, number: int, part: Part) -> None:
         self._sql.execute(

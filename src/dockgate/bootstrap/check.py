@@ -1,10 +1,9 @@
 """Asked directly: what packages suffer, by their package URLs, without an image."""
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 
 from dockgate import ecosystems
 from dockgate.bootstrap.purls import Purls
@@ -13,9 +12,6 @@ from dockgate.core.match import Matcher
 from dockgate.core.model import Finding, Inventory, Package, Undetermined
 from dockgate.core.ports import AdvisoryReader
 
-BATCH = 2000
-"""package URLs that are looked up at once. What advisories of one batch say of a vulnerability's names goes together:
-another number gives some findings other aliases"""
 _OF_DISTRIBUTIONS = ("pkg:apk/", "pkg:deb/", "pkg:rpm/")
 _ADVICE = "Say of which release it is, as in ?distro=debian-12."
 
@@ -34,15 +30,14 @@ class Answer:
     error: str = ""
 
 
-def check(purls: Iterable[str], advisories: AdvisoryReader) -> Iterator[Answer]:
-    """An answer for each package URL, in order; `purls` is read in batches, so that any number may come.
+def check(batches: Iterable[Sequence[str]], advisories: AdvisoryReader) -> Iterator[Answer]:
+    """An answer for each package URL, in order. Those of a batch are looked up at once, and answered when all are.
 
     Raises DatabaseError when the advisory database breaks off.
     """
     kinds = ecosystems.load()
     reader = Purls(kinds)
-    given = iter(purls)
-    while batch := list(islice(given, BATCH)):
+    for batch in batches:
         with _uncollected():
             read = {text: _read(reader, text) for text in batch}
             packages = tuple(answer.package for answer in read.values() if answer.package)

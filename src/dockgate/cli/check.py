@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -12,11 +12,15 @@ from dockgate.cli.options import database, database_path
 from dockgate.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     from dockgate.bootstrap.check import Answer
     from dockgate.core.model import Finding
 
 WRONG_USE = 2
 UNDETERMINED = 3
+CHUNK = 1 << 16
+"""bytes of standard input that are taken at once, some thousand package URLs"""
 REMEMBERED = 2000
 """answers whose text is kept, for lists often name a package many times"""
 
@@ -44,7 +48,7 @@ def command(context: click.Context, purls: tuple[str, ...], output: str, databas
     code = 0
     written: dict[str, str] = {}
     with scan.advisories(database_path(database)) as advisories:
-        for answer in check(_given(purls), advisories):
+        for answer in check(_batches(purls), advisories):
             if answer.purl not in written:
                 if len(written) == REMEMBERED:
                     written.clear()
@@ -57,10 +61,24 @@ def command(context: click.Context, purls: tuple[str, ...], output: str, databas
     context.exit(code)
 
 
-def _given(purls: tuple[str, ...]) -> Iterator[str]:
-    if not purls and sys.stdin.isatty():
+def _batches(purls: tuple[str, ...]) -> Iterator[Sequence[str]]:
+    """The arguments, or the lines of standard input as they come: who writes one and waits is answered."""
+    if purls:
+        yield purls
+        return
+    if sys.stdin.isatty():
         raise UsageError("No package URL is given.", "Name them as arguments, or on standard input, one a line.")
-    yield from purls or filter(None, map(str.strip, sys.stdin))
+    begun, source = b"", cast("BufferedReader", sys.stdin.buffer)
+    while chunk := source.read1(CHUNK):
+        *lines, begun = (begun + chunk).split(b"\n")
+        if batch := _texts(lines):
+            yield batch
+            sys.stdout.flush()
+    yield _texts([begun])
+
+
+def _texts(lines: Iterable[bytes]) -> list[str]:
+    return [text for line in lines if (text := line.decode("utf-8", "replace").strip())]
 
 
 def _text(answer: "Answer") -> str:

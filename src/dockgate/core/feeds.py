@@ -71,10 +71,12 @@ class Faulty:
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """A record that speaks of no package of its part. Worth remembering only to know it again."""
+    """A record that speaks of no package of its part. It is remembered to know it again, and for the names it joins."""
 
     id: str
     modified: str
+    aliases: tuple[str, ...] = ()
+    withdrawn: str = ""
 
 
 Statement = Advisory | Scored | Exploited | Predicted | Silent | Faulty

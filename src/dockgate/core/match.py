@@ -53,10 +53,10 @@ class Matcher:
         self._orders = Orders(ecosystems)
         self._coverage = {coverage.ecosystem: coverage for coverage in consulted.coverage}
         self._cves = {cve.id: cve for cve in consulted.cves}
-        standing = [advisory for advisory in consulted.advisories if not advisory.withdrawn]
-        self._names = Names(standing)
         self._advisories: dict[tuple[str, str], list[Advisory]] = {}
-        for advisory in standing:
+        for advisory in consulted.advisories:
+            if advisory.withdrawn:
+                continue
             self._advisories.setdefault((_base(advisory.ecosystem), advisory.name), []).append(advisory)
         self._judged: dict[tuple[str, str, str, str], tuple[list[Finding], list[Undetermined]]] = {}
 
@@ -90,7 +90,9 @@ class Matcher:
         order = self._orders.of(package.ecosystem)
         findings: list[Finding] = []
         doubts: dict[str, list[str]] = {}
-        for subject, advisories in sorted(self._by_subject(package).items()):
+        told = self._told(package)
+        names = Names(told)  # of nothing else that is consulted: what a package suffers does not hang on its company
+        for subject, advisories in sorted(_by_subject(told, names).items()):
             affecting: list[Advisory] = []
             doubt = ""
             for advisory in advisories:
@@ -100,35 +102,40 @@ class Matcher:
                 except UncomparableError as error:
                     doubt = str(error)
             if affecting:
-                findings.append(self._finding(subject, package, affecting, advisories, order))
+                findings.append(self._finding(subject, package, affecting, advisories, order, names))
             elif not any(advisory.ranges or advisory.versions for advisory in advisories):
-                doubts.setdefault("It names no version.", []).append(self._known_as(subject, advisories)[0])
+                doubts.setdefault("It names no version.", []).append(_known_as(subject, advisories, names)[0])
             elif doubt:
-                doubts.setdefault(doubt, []).append(self._known_as(subject, advisories)[0])
+                doubts.setdefault(doubt, []).append(_known_as(subject, advisories, names)[0])
         who = f"{package.source_name} {package.source_version}".strip()
         return findings, [
             Undetermined("", f"{who} cannot be compared with {_some(ids)}: {why}", "uncomparable", tuple(ids))
             for why, ids in doubts.items()
         ]
 
-    def _by_subject(self, package: Package) -> dict[str, list[Advisory]]:
-        found: dict[str, list[Advisory]] = {}
-        for advisory in self._advisories.get((_base(package.ecosystem), package.source_name), ()):
-            if advisory.module and package.module not in (ANY_MODULE, advisory.module):
-                continue
-            if _same_release(advisory.ecosystem, package.ecosystem):
-                for subject in self._names.subjects(advisory):
-                    found.setdefault(subject, []).append(advisory)
-        return found
+    def _told(self, package: Package) -> list[Advisory]:
+        """What is said of the package in its release and module."""
+        return [
+            advisory
+            for advisory in self._advisories.get((_base(package.ecosystem), package.source_name), ())
+            if (not advisory.module or package.module in (ANY_MODULE, advisory.module))
+            and _same_release(advisory.ecosystem, package.ecosystem)
+        ]
 
     def _finding(
-        self, subject: str, package: Package, affecting: list[Advisory], advisories: list[Advisory], order: Order
+        self,
+        subject: str,
+        package: Package,
+        affecting: list[Advisory],
+        advisories: list[Advisory],
+        order: Order,
+        names: Names,
     ) -> Finding:
         """What is said of this vulnerability alone goes before what a bulletin says of several."""
         if len(affecting) > 1:
-            affecting = sorted(affecting, key=lambda row: (self._is_bulletin(row), by_renown(row.id)))
-        own = [row for row in affecting if not self._is_bulletin(row)]
-        identity, *aliases = self._known_as(subject, affecting)
+            affecting = sorted(affecting, key=lambda row: (names.is_bulletin(row), by_renown(row.id)))
+        own = [row for row in affecting if not names.is_bulletin(row)]
+        identity, *aliases = _known_as(subject, affecting, names)
         fixed = _fixed(package.source_version, affecting, advisories, order)
         cves = [self._cves[name] for name in (identity, *aliases) if name in self._cves]
         rating = _rating(own, []) or _rating(affecting, cves) or _UNTRIAGED
@@ -151,18 +158,6 @@ class Matcher:
             summary=next((row.summary for row in affecting if row.summary), ""),
         )
 
-    def _known_as(self, subject: str, advisories: list[Advisory]) -> list[str]:
-        """All names of a vulnerability, the best known first."""
-        group = self._names.group(subject)
-        names = set(group)
-        for advisory in advisories:
-            if advisory.id not in group:
-                names |= {advisory.id} if self._is_bulletin(advisory) else self._names.group(advisory.id)
-        return sorted(names, key=by_renown)
-
-    def _is_bulletin(self, advisory: Advisory) -> bool:
-        return len(advisory.upstream) > 1 and len(self._names.subjects(advisory)) > 1
-
     def _uncovered(self, packages: Sequence[Package]) -> list[Undetermined]:
         wanted: dict[str, dict[str, Package]] = {}
         for package in packages:
@@ -175,6 +170,24 @@ class Matcher:
             elif not coverage.complete:
                 entries += _not_named(coverage, by_name)
         return entries
+
+
+def _by_subject(told: list[Advisory], names: Names) -> dict[str, list[Advisory]]:
+    found: dict[str, list[Advisory]] = {}
+    for advisory in told:
+        for subject in names.subjects(advisory):
+            found.setdefault(subject, []).append(advisory)
+    return found
+
+
+def _known_as(subject: str, advisories: list[Advisory], names: Names) -> list[str]:
+    """All names of a vulnerability, the best known first."""
+    group = names.group(subject)
+    known = set(group)
+    for advisory in advisories:
+        if advisory.id not in group:
+            known |= {advisory.id} if names.is_bulletin(advisory) else names.group(advisory.id)
+    return sorted(known, key=by_renown)
 
 
 def _no_feed(ecosystem: str, names: list[str]) -> Undetermined:

@@ -142,7 +142,8 @@ class Advisory:
     `ratings` stand in the order of their worth, best source first. `note` holds the distribution's own word when
     there is no fix: "unimportant", "no-dsa", "wont-fix", "end-of-life". Times are RFC 3339 in UTC, "" when the record
     has none. `module` is the rpm module and stream that its versions are of ("nodejs:18"), "" for none; `disputed`
-    means that the record says so of itself.
+    means that the record says so of itself. `kin` are the alias groups of its names, each sorted, where all records
+    together know more than it says itself: what a vulnerability is called does not hang on what else is consulted.
     """
 
     id: str
@@ -160,6 +161,7 @@ class Advisory:
     note: str = ""
     module: str = ""
     disputed: bool = False
+    kin: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,22 +20,50 @@ def by_renown(name: str) -> tuple[int, str]:
     return (2, name) if name.startswith("GHSA-") else (3, name)
 
 
+class Groups:
+    """Names that are joined, both ways and onwards."""
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str] = {}
+
+    def join(self, one: str, other: str) -> None:
+        low, high = sorted((self.root(one), self.root(other)), key=by_renown)
+        self._parents[low] = low
+        self._parents[high] = low
+
+    def root(self, name: str) -> str:
+        """The best known of the name's group, which stands for all of it."""
+        while (parent := self._parents.get(name, name)) != name:
+            name = parent
+        return name
+
+    def all(self) -> dict[str, set[str]]:
+        """Every group of two names or more, by its root."""
+        groups: dict[str, set[str]] = {}
+        for name in self._parents:
+            groups.setdefault(self.root(name), set()).add(name)
+        return groups
+
+
 class Names:
     """The alias groups of some advisories.
 
-    `aliases` hold both ways and onwards: one group. `upstream` points one way and joins nothing, but says which
-    vulnerabilities a distribution's record is about: a bulletin of five CVEs is about five.
+    `aliases` hold both ways and onwards: one group, with what `kin` has of records that speak of other packages.
+    `upstream` points one way and joins nothing, but says which vulnerabilities a distribution's record is about: a
+    bulletin of five CVEs is about five.
     """
 
     def __init__(self, advisories: Iterable[Advisory]) -> None:
-        self._parents: dict[str, str] = {}
+        groups = Groups()
+        self._root = groups.root
         self._subjects: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
         for advisory in advisories:
             for alias in advisory.aliases:
-                self._join(advisory.id, alias)
-        self._groups: dict[str, set[str]] = {}
-        for name in self._parents:
-            self._groups.setdefault(self._root(name), set()).add(name)
+                groups.join(advisory.id, alias)
+            for first, *others in advisory.kin:
+                for other in others:
+                    groups.join(first, other)
+        self._groups = groups.all()
 
     def subjects(self, advisory: Advisory) -> tuple[str, ...]:
         """The vulnerabilities it is about, each by a name that all advisories of the group share. Never empty."""
@@ -50,16 +78,10 @@ class Names:
             self._subjects[record] = subjects
         return subjects
 
+    def is_bulletin(self, advisory: Advisory) -> bool:
+        """Whether it is about several vulnerabilities."""
+        return len(advisory.upstream) > 1 and len(self.subjects(advisory)) > 1
+
     def group(self, name: str) -> set[str]:
         """The name with all its aliases."""
         return self._groups.get(self._root(name), {name})
-
-    def _root(self, name: str) -> str:
-        while (parent := self._parents.get(name, name)) != name:
-            name = parent
-        return name
-
-    def _join(self, one: str, other: str) -> None:
-        low, high = sorted((self._root(one), self._root(other)), key=by_renown)
-        self._parents[low] = low
-        self._parents[high] = low

@@ -136,7 +136,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[Statement]:
         key = ecosystem, name, _names.module(record.id, record.summary or "", fixed)
         _join(entries.setdefault(key, _Entry()), record, affected, ranges, part in _names.DISTRIBUTIONS)
     if not entries and readable:
-        yield Silent(record.id, record.modified)
+        yield Silent(record.id, record.modified, tuple(record.aliases or ()), record.withdrawn or "")
     for (ecosystem, name, module), entry in entries.items():
         yield Advisory(
             id=record.id,

@@ -75,8 +75,9 @@ def _written(report: ScanReport | InventoryReport, form: str) -> bytes:
 
 
 def _judged(inventory: Inventory) -> set[tuple[str, ...]]:
-    """What advisories are looked up by."""
-    return {(one.ecosystem, one.source_name, one.source_version, one.version) for one in inventory.packages}
+    """What advisories are looked up by. Halves of characters are told apart in documents, which cannot hold them."""
+    held = {(one.ecosystem, one.source_name, one.source_version, one.version) for one in inventory.packages}
+    return {tuple(text.encode("utf-8", "backslashreplace").decode() for text in one) for one in held}
 
 
 def _seeds() -> list[bytes]:
