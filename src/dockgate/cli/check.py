@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 WRONG_USE = 2
 UNDETERMINED = 3
-CHUNK = 1 << 16
-"""bytes of standard input that are taken at once, some thousand package URLs"""
+CHUNK = 1 << 18
+"""bytes of standard input that are taken at once, some five thousand package URLs"""
 REMEMBERED = 2000
 """answers whose text is kept, for lists often name a package many times"""
 
