@@ -1,6 +1,7 @@
 """Layout folders and archives: picking an image, and files that are not whole."""
 
 import gzip
+import io
 import json
 import os
 import tarfile
@@ -25,6 +26,19 @@ def digest(reference: str, platforms: list[str] | None = None) -> str:
 def files(reference: str) -> list[str]:
     with open_images(reference) as opened:
         return [entry.path for layer in opened.images[0].layers for entry in layer.entries()]
+
+
+@pytest.mark.parametrize("path", ["manifest.json", "./manifest.json"])
+def test_a_file_that_an_archive_has_twice_is_refused(tmp_path: Path, path: str) -> None:
+    """skopeo takes the first; `docker load` unpacks them, so that the last stays."""
+    file = tmp_path / "a.tar"
+    make.docker_archive(file, {"one:1": ONE})
+    with tarfile.open(file, "a") as archive:
+        entry = tarfile.TarInfo(path)
+        entry.size = 2
+        archive.addfile(entry, io.BytesIO(b"[]"))
+    with pytest.raises(ImageError, match=r"has manifest\.json twice"):
+        digest(f"docker-archive:{file}")
 
 
 # --- layouts -----------------------------------------------------------------------------------------------------

@@ -40,7 +40,10 @@ class TarFiles:
         file.seek(0)
         source = Part(file.fileno(), 0, size)
         for member in members(Tape(source, name, seekable=source, size=size), _MEMBER_LIMIT):
-            self._members[posixpath.normpath(member.name)] = member
+            path = posixpath.normpath(member.name)
+            if member.type != "5" and path in self._members:
+                raise ImageError(f"{name} has {path} twice: some tools read the first, others the last.")
+            self._members[path] = member
 
     def __contains__(self, path: str) -> bool:
         return path in self._members
