@@ -152,6 +152,16 @@ def test_what_docker_saves_since_25_is_read_as_the_layout_that_it_is(tmp_path: P
     assert digest(f"docker-archive:{tmp_path}/saved.tar") == ONE.digest
 
 
+def test_an_archive_that_other_tools_read_as_another_image_is_refused(tmp_path: Path) -> None:
+    """Docker before 25, and skopeo's docker-archive, take manifest.json's."""
+    saved = json.dumps([{"Config": f"blobs/{TWO.config.replace(':', '/')}", "RepoTags": ["one:1"], "Layers": []}])
+    blobs = {path: data for path, data in make.layout_files({"1": TWO}).items() if path.startswith("blobs/")}
+    layout = make.layout_files({"1": ONE})
+    (tmp_path / "saved.tar").write_bytes(make.tar({**blobs, **layout, "manifest.json": saved.encode()}))
+    with pytest.raises(ImageError, match=f"two sets of images: its index.json does not lead to {TWO.config}"):
+        digest(f"docker-archive:{tmp_path}/saved.tar")
+
+
 def test_layers_stored_plain_have_the_digest_of_what_is_stored(tmp_path: Path) -> None:
     plain = make.image([{"one": b"1"}], compression="none")
     make.docker_archive(tmp_path / "saved.tar", {"one:1": plain})

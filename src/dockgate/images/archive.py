@@ -1,7 +1,8 @@
 """Images in a tar file: `docker save`, `podman save` and skopeo's oci-archive and docker-archive, read in place.
 
 `docker save` wrote a manifest.json before version 25, and writes an OCI layout beside it since; the layout is then what
-is read. Form of manifest.json: moby, `image/spec/spec.md`, "Combined Image JSON + Filesystem Changeset Format".
+is read, and the other has to agree with it. Form of manifest.json: moby, `image/spec/spec.md`, "Combined Image JSON +
+Filesystem Changeset Format".
 """
 
 import hashlib
@@ -114,15 +115,12 @@ class DockerOrigin:
     def close(self) -> None:
         self._files.close()
 
+    def configs(self) -> list[str]:
+        """The digests of its images' configs."""
+        return [f"sha256:{hashlib.sha256(self._read(one['Config'])).hexdigest()}" for one in self._listed()]
+
     def _choose(self) -> dict[str, Any]:
-        images = load_any(self._read("manifest.json"), f"The manifest.json of {self.name}", _NAMES)
-        try:
-            listed = [
-                {"Config": str(one["Config"]), "Layers": _texts(one["Layers"]), "Tags": _texts(one["RepoTags"])}
-                for one in images
-            ]
-        except (KeyError, TypeError) as error:
-            raise ImageError(f"The manifest.json of {self.name} cannot be read: {error!r}.") from error
+        listed = self._listed()
         found = [one for one in listed if not self._tag or self._tag in one["Tags"]]
         if len(found) == 1 and not self._digest:
             return found[0]
@@ -130,6 +128,16 @@ class DockerOrigin:
         if not found or self._digest:
             raise NotFoundError(f"There is no image {self.name}.", f"The file has: {names}.")
         raise NotFoundError(f"{self.name} holds {len(found)} images.", f"Append :NAME, one of: {names}.")
+
+    def _listed(self) -> list[dict[str, Any]]:
+        images = load_any(self._read("manifest.json"), f"The manifest.json of {self.name}", _NAMES)
+        try:
+            return [
+                {"Config": str(one["Config"]), "Layers": _texts(one["Layers"]), "Tags": _texts(one["RepoTags"])}
+                for one in images
+            ]
+        except (KeyError, TypeError) as error:
+            raise ImageError(f"The manifest.json of {self.name} cannot be read: {error!r}.") from error
 
     def _describe(self, path: str, diff_id: str) -> dict[str, object]:
         """A layer's descriptor. `diff_id` is the digest of the layer inflated: most often, as it is stored."""
@@ -166,6 +174,14 @@ def _texts(value: object) -> list[str]:
     return [str(one) for one in value]
 
 
+def _check_agreed(docker: DockerOrigin, layout: LayoutOrigin) -> None:
+    """That manifest.json, which Docker before 25 and skopeo's docker-archive read, names no image that the layout has
+    not. Its layers are those of the config, or no tool loads it."""
+    strange = set(docker.configs()) - set(layout.configs())
+    if strange:
+        raise ImageError(f"{layout.name} holds two sets of images: its index.json does not lead to {min(strange)}.")
+
+
 def archive_origin(file: BinaryIO, name: str, tag: str = "", digest: str = "") -> Origin:
     """The images in a tar file, which is closed with the origin. `name` is for messages.
 
@@ -174,7 +190,10 @@ def archive_origin(file: BinaryIO, name: str, tag: str = "", digest: str = "") -
     try:
         files = TarFiles(file, name)
         if "index.json" in files and "oci-layout" in files:
-            return LayoutOrigin(files, name, tag, digest)
+            layout = LayoutOrigin(files, name, tag, digest)
+            if "manifest.json" in files:
+                _check_agreed(DockerOrigin(files, name), layout)
+            return layout
         if "manifest.json" in files:
             return DockerOrigin(files, name, tag, digest)
         raise ImageError(

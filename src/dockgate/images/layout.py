@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,8 @@ from dockgate.images.blobs import DOCUMENT_LIMIT, open_file, read_document
 from dockgate.images.manifest import Descriptor, Index, parse
 from dockgate.images.reference import check_digest
 
+_MANIFESTS = 1024
+"""Manifests below one index.json."""
 _NAMES = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
 
 
@@ -67,6 +70,25 @@ class LayoutOrigin:
         if len(names) > 1:
             raise NotFoundError(f"{self.name} holds several images.", f"Append :TAG, one of {', '.join(names)}.")
         return listed, data
+
+    def configs(self) -> list[str]:
+        """The digests of the configs of all its images that are there: of an index's platforms some may be left out."""
+        found: list[str] = []
+        seen: set[str] = set()
+        waiting = [parse(self._index(), "index.json")]
+        while waiting:
+            document = waiting.pop()
+            if not isinstance(document, Index):
+                found.append(document.config.digest)
+                continue
+            below = {one.digest for one in document.manifests} - seen
+            seen |= below
+            if len(seen) > _MANIFESTS:
+                raise ImageError(f"{self.name} has more than {_MANIFESTS} manifests.")
+            for digest in below:
+                with suppress(ImageError):
+                    waiting.append(parse(self.manifest(digest), digest))
+        return found
 
     def manifest(self, digest: str) -> bytes:
         return read_document(self.blob(digest), digest)
