@@ -96,6 +96,14 @@ def test_a_source_changed_while_the_files_stay_is_noticed(source: str) -> None:
     assert "curl became 7.1 of the source" in reasons(found)
 
 
+@pytest.mark.parametrize("maker", ["Maintainer: Docker <support@docker.com>\n", "Origin: Example\n"])
+def test_a_maker_changed_while_the_files_stay_is_noticed(maker: str) -> None:
+    """No feed speaks of a vendor's packages, and a policy may accept those."""
+    found = inventory(with_curl(), [status(*BASH, stanza("curl", "7.1", more=maker))])
+    assert f"curl became 7.1 by {maker.partition(': ')[2].strip()}" in reasons(found)
+    assert "yet its files are those of 7.1 by nobody" in reasons(found)
+
+
 @pytest.mark.parametrize("touched", ["usr/share/doc/curl/copyright", "usr/bin/a", "etc/curlrc"])
 def test_a_version_changed_while_a_few_files_are_written_anew_is_noticed(touched: str) -> None:
     owned = (*OWNED, "usr/bin/a", "usr/lib/libcurl.so")

@@ -10,8 +10,8 @@ from dockgate.core.ports import Ecosystem
 
 _PROSE = tuple(f"usr/share/{name}/" for name in ("doc", "man", "info", "locale", "lintian"))
 
-_Identity = tuple[str, str, str]
-"""version, source's name and source's version of a package: all that advisories are matched by"""
+_Identity = tuple[str, str, str, str]
+"""version, source's name and version, and vendor of a package: all that tells by which advisories it is judged"""
 
 
 class Database:
@@ -301,14 +301,17 @@ def _several(history: list[tuple[int, Package]]) -> bool:
 
 
 def _identity_of(package: Package) -> _Identity:
-    return package.version, package.source_name, package.source_version
+    return package.version, package.source_name, package.source_version, package.vendor
 
 
 def _told(package: Package, other: Package) -> str:
-    """The version, and the source where it is that which tells the two apart."""
+    """The version, and the source or the maker where it is that which tells the two apart."""
     if package.version != other.version:
         return package.version
-    return f"{package.version} of the source {package.source_name} {package.source_version}"
+    source, other_source = (f"{one.source_name} {one.source_version}" for one in (package, other))
+    if source != other_source:
+        return f"{package.version} of the source {source}"
+    return f"{package.version} by {package.vendor.lstrip('=') or 'nobody'}"
 
 
 def evidence_names(name: str, arch: str) -> set[str]:
