@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dockgate.core.errors import UsageError
 
@@ -11,8 +12,7 @@ FEED_PREFIX = "DOCKGATE_FEED_"
 """`DOCKGATE_FEED_<NAME>` is the URL of the feed of that name, in upper case"""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One environment variable, as it is documented. `default` is text for people."""
 
     name: str

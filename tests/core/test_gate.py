@@ -23,7 +23,7 @@ from dockgate.core.errors import DefinitionError
 from dockgate.core.match import match, with_versions
 from dockgate.core.model import Advisory, Coverage, Finding, Matches, Range, Rating, Severity, Slice, Unread
 from dockgate.core.policy import of_rules, policy_bytes
-from dockgate.core.ports import Facts
+from dockgate.core.rules import Facts
 from dockgate.core.verdict import Breach, Case, Reported, Status, Upgrade, Verdict, Waiver, Waivers
 
 CRITICAL, HIGH, MEDIUM, LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW

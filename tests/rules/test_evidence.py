@@ -5,7 +5,7 @@ from tests.core.gating import CHECKED, NOW, inventory, package
 
 from dockgate.core.errors import DefinitionError
 from dockgate.core.model import Coverage, Inventory, Matches, Undetermined, Unread
-from dockgate.core.ports import Facts
+from dockgate.core.rules import Facts
 from dockgate.core.verdict import Aside, Breach, RuleAction
 from dockgate.rules.evidence import RULE
 

@@ -11,7 +11,7 @@ from tests.core.gating import NOW, inventory, package, policy_of
 
 from dockgate.core.errors import DefinitionError
 from dockgate.core.model import Coverage, Finding, Matches, Rating, Severity, Undetermined
-from dockgate.core.ports import Facts
+from dockgate.core.rules import Facts
 from dockgate.core.verdict import Aside, Breach
 from dockgate.rules._cel import compiled
 from dockgate.rules.expression import RULE

@@ -1,7 +1,7 @@
 from tests.core.gating import NOW, inventory, package
 
 from dockgate.core.model import Finding, Matches, Rating, Severity
-from dockgate.core.ports import Facts
+from dockgate.core.rules import Facts
 from dockgate.core.verdict import Breach
 from dockgate.rules.malicious import RULE
 

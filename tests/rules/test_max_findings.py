@@ -8,7 +8,7 @@ from tests.core.gating import NOW, inventory, package
 from dockgate.core.errors import DefinitionError
 from dockgate.core.gate import untriaged_as
 from dockgate.core.model import FIX_NOT_TOLD, Finding, Matches, Rating, Severity, Undetermined
-from dockgate.core.ports import Facts
+from dockgate.core.rules import Facts
 from dockgate.core.verdict import Breach
 from dockgate.rules.max_findings import RULE
 

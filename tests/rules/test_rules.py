@@ -9,7 +9,7 @@ from tests.core.gating import CHECKED, NOW, inventory, package
 from dockgate import rules
 from dockgate.core.errors import DefinitionError, DockgateError
 from dockgate.core.model import Coverage, Distribution, Matches
-from dockgate.core.ports import Facts, Rule
+from dockgate.core.rules import Facts, Rule
 
 RULES = rules.load()
 NEEDED: dict[str, dict[str, object]] = {"max_findings": {"HIGH": 0}, "cvss": {"score": 7}, "epss": {"score": 0.5}}

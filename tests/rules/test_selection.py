@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.core.gating import NOW, inventory, package
 
 from dockgate.core.model import Finding, Inventory, Matches, Rating, Severity
-from dockgate.core.ports import Facts, Leave, known_as
+from dockgate.core.rules import Facts, Leave, known_as
 from dockgate.core.verdict import Breach
 from dockgate.rules import _selection
 from dockgate.rules.max_findings import RULE

@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.core.errors import ConflictError, DefinitionError, NotFoundError, UsageError
 from dockgate.core.policy import PolicyVersion, combined, of_rules, parted
-from dockgate.core.ports import Rule
+from dockgate.core.rules import Rule
 from dockgate.core.stores import Store
 from dockgate.core.verdict import Policy
 from dockgate.definitions import policy as definitions

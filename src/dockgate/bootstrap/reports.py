@@ -1,6 +1,5 @@
 """Reports, written in the format that was asked for. Imports no format before it is needed."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -31,9 +30,9 @@ def write(report: ScanReport | GateReport | InventoryReport, form: str, out: Tex
     if isinstance(report, GateReport):
         load(form).gate(report, out)
     elif isinstance(report, ScanReport):
-        load(form).scan(replace(report, now=report.now or _now()), out)
+        load(form).scan(report._replace(now=report.now or _now()), out)
     else:
-        load_bill(form).inventory(replace(report, now=report.now or _now()), out)
+        load_bill(form).inventory(report._replace(now=report.now or _now()), out)
 
 
 def _now() -> str:

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 from dockgate.core.match import Matcher
 from dockgate.core.model import Finding
-from dockgate.core.ports import Ecosystem, Key, Known, Leave, Matching, known_as
+from dockgate.core.ports import Ecosystem
+from dockgate.core.rules import Key, Known, Leave, Matching, known_as
 from dockgate.core.times import moment
 from dockgate.core.verdict import Case, Excused, Judgement, Policy, Settings
 

@@ -8,7 +8,8 @@ from typing import Any
 from dockgate.core import canonical, gate
 from dockgate.core.errors import UsageError
 from dockgate.core.policy import policy_bytes
-from dockgate.core.ports import Ecosystem, Rule
+from dockgate.core.ports import Ecosystem
+from dockgate.core.rules import Rule
 from dockgate.core.verdict import Case, Inputs, Judgement, Verdict
 
 KIND = "case"

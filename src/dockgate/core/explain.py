@@ -12,7 +12,8 @@ from dockgate.core import canonical, gate
 from dockgate.core.cases import Recorded
 from dockgate.core.layering import advisories_between, say_the_same, with_own_layers_of
 from dockgate.core.model import Finding
-from dockgate.core.ports import Ecosystem, Rule, known_as
+from dockgate.core.ports import Ecosystem
+from dockgate.core.rules import Rule, known_as
 from dockgate.core.verdict import Case, Judgement, Status, Verdict
 
 

@@ -10,9 +10,10 @@ from dockgate.core.errors import DefinitionError
 from dockgate.core.match import Matcher
 from dockgate.core.model import Coverage, Finding, Inventory, Severity, Undetermined
 from dockgate.core.policy import ANY, COUNTING_RULE, REFERENCE_APPROVED, REFERENCE_RULE, action_of
-from dockgate.core.ports import Ecosystem, Facts, Known, Matching, Rule
+from dockgate.core.ports import Ecosystem
 from dockgate.core.remedy import find_remedy
 from dockgate.core.reported import ReportedMatcher
+from dockgate.core.rules import Facts, Known, Matching, Rule
 from dockgate.core.summaries import shorten
 from dockgate.core.verdict import (
     NO_REMEDY,

@@ -6,7 +6,7 @@ from functools import cmp_to_key, partial
 
 from dockgate.core.errors import UncomparableError
 from dockgate.core.model import Finding, Inventory, Package, Undetermined
-from dockgate.core.ports import Matching
+from dockgate.core.rules import Matching
 from dockgate.core.verdict import Breach
 
 MOST_TARGETS = 24

@@ -9,8 +9,8 @@ from typing import Protocol
 from dockgate.core.covering import Cover, Demand, irreducible, smallest
 from dockgate.core.match import with_versions
 from dockgate.core.model import Finding, Inventory, State, Undetermined
-from dockgate.core.ports import Matching
 from dockgate.core.raising import Candidate, Target, candidates
+from dockgate.core.rules import Matching
 from dockgate.core.verdict import Breach, Obstacle, Remedy, Status, Upgrade
 
 MOST_STARTS = 32

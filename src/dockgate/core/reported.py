@@ -11,7 +11,7 @@ from dockgate.core.versions import Orders
 
 
 class ReportedMatcher:
-    """`ports.Matching`. Where no ecosystem orders the versions, they are only the same or not."""
+    """`rules.Matching`. Where no ecosystem orders the versions, they are only the same or not."""
 
     def __init__(self, reported: Reported, ecosystems: Sequence[Ecosystem]) -> None:
         self._matches = reported.matches

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dockgate.core.errors import DefinitionError
-from dockgate.core.ports import Rule
+from dockgate.core.rules import Rule
 from dockgate.core.verdict import Policy
 from dockgate.definitions import policy as policies
 

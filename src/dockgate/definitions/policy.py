@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockgate.core import policy as canonical
 from dockgate.core.errors import DefinitionError, NotFoundError
-from dockgate.core.ports import Rule
+from dockgate.core.rules import Rule
 from dockgate.core.verdict import Policy, RuleAction
 
 if TYPE_CHECKING:

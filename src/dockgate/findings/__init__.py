@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from dockgate.core import plugins
 from dockgate.core.errors import UsageError
 from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import uncomparable
+from dockgate.core.rules import uncomparable
 from dockgate.core.verdict import Reported
 
 SIZE_LIMIT = 64 * 1024 * 1024

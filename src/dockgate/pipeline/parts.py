@@ -21,7 +21,8 @@ from dockgate.core.adapters import (
     VexReader,
     Webhooks,
 )
-from dockgate.core.ports import Ecosystem, Rule
+from dockgate.core.ports import Ecosystem
+from dockgate.core.rules import Rule
 from dockgate.core.stores import Store
 from dockgate.core.verdict import Policy
 

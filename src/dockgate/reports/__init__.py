@@ -5,9 +5,8 @@ Modules whose name begins with "_" are shared by the others and are no formats. 
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
 
 from dockgate.core.errors import UsageError
 from dockgate.core.model import Coverage, Inventory, Matches
@@ -24,8 +23,7 @@ OF_VERDICTS = ("case",)
 """the formats that a scan cannot be written in"""
 
 
-@dataclass(frozen=True, slots=True)
-class ScanReport:
+class ScanReport(NamedTuple):
     """What `scan` found. `reference` is as asked, `digest` of the manifest or index; one platform beside the other.
 
     `coverage` is what the advisory database says of the ecosystems that were looked up, `now` the time of the scan
@@ -38,8 +36,7 @@ class ScanReport:
     now: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class GateReport:
+class GateReport(NamedTuple):
     """A verdict, with the inventories that it was made from (none where they are not at hand), and its whole case."""
 
     reference: str
@@ -48,8 +45,7 @@ class GateReport:
     case: "Case | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class InventoryReport:
+class InventoryReport(NamedTuple):
     """What an image holds, one inventory a platform. `reference`, `digest` and `now` as in `ScanReport`."""
 
     reference: str

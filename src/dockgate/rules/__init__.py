@@ -1,4 +1,4 @@
-"""Gate rules. A module of this package is a rule: it holds one object named `RULE` (`core.ports.Rule`).
+"""Gate rules. A module of this package is a rule: it holds one object named `RULE` (`core.rules.Rule`).
 
 `settings` raises DefinitionError with a message that begins with the key at fault and a colon, so that whoever read
 the document can add file and line; a key inside of another has that one's before it: "packages.0.versions". Modules
@@ -6,7 +6,7 @@ whose name begins with "_" are shared by the others and are no rules.
 """
 
 from dockgate.core import plugins
-from dockgate.core.ports import Rule
+from dockgate.core.rules import Rule
 
 
 def load(package: str = __name__) -> tuple[Rule, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dockgate.core.model import Finding, Undetermined
-from dockgate.core.ports import Facts
+from dockgate.core.rules import Facts
 from dockgate.core.verdict import Breach
 from dockgate.rules import _selection
 from dockgate.rules._settings import whole

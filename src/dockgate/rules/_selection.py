@@ -15,7 +15,7 @@ from typing import Any
 from dockgate.core.gate import counted_as, untriaged_as
 from dockgate.core.model import FIX_NOT_TOLD, Finding, Severity, Undetermined
 from dockgate.core.policy import ANY
-from dockgate.core.ports import Facts, Known, known_as
+from dockgate.core.rules import Facts, Known, known_as
 from dockgate.core.times import moment
 from dockgate.core.verdict import Breach
 from dockgate.rules._settings import boolean, known, number, one_of

@@ -5,7 +5,7 @@ from typing import Any
 
 from dockgate.core.errors import DefinitionError
 from dockgate.core.model import Finding, Undetermined
-from dockgate.core.ports import Facts, Rule
+from dockgate.core.rules import Facts, Rule
 from dockgate.core.verdict import Breach
 from dockgate.rules import _limit
 from dockgate.rules._settings import UNSCORED, known, number, one_of

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.core.model import Undetermined
-from dockgate.core.ports import Facts, Rule
+from dockgate.core.rules import Facts, Rule
 from dockgate.core.times import moment
 from dockgate.core.verdict import Breach
 from dockgate.rules import _end_of_life

@@ -8,7 +8,7 @@ from dockgate.core import patterns
 from dockgate.core.catalogues import whole
 from dockgate.core.errors import DefinitionError
 from dockgate.core.model import FIX_NOT_TOLD, Finding, Package, Severity, Undetermined
-from dockgate.core.ports import Facts, Rule, known_as
+from dockgate.core.rules import Facts, Rule, known_as
 from dockgate.core.verdict import Aside, Breach, RuleAction
 from dockgate.rules import _cel, _cel_bounds
 from dockgate.rules._settings import known, refused

@@ -7,7 +7,7 @@ from typing import Any
 from dockgate.core import patterns
 from dockgate.core.errors import DefinitionError, UncomparableError
 from dockgate.core.model import Undetermined
-from dockgate.core.ports import Facts, Rule
+from dockgate.core.rules import Facts, Rule
 from dockgate.core.verdict import Breach
 from dockgate.rules import _vers
 from dockgate.rules._settings import known, refused

@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.core.errors import DefinitionError
 from dockgate.core.model import Undetermined
-from dockgate.core.ports import Facts, Rule
+from dockgate.core.rules import Facts, Rule
 from dockgate.core.times import moment
 from dockgate.core.verdict import Breach
 from dockgate.rules._settings import known, number

@@ -8,7 +8,7 @@ from dockgate.core.errors import DefinitionError
 from dockgate.core.gate import untriaged_as
 from dockgate.core.model import Finding, Severity, Undetermined
 from dockgate.core.policy import ANY, COUNTING_RULE
-from dockgate.core.ports import Facts, Rule
+from dockgate.core.rules import Facts, Rule
 from dockgate.core.verdict import Breach
 from dockgate.rules import _selection
 from dockgate.rules._selection import SEVERITIES

@@ -10,7 +10,7 @@ from typing import Any
 
 from dockgate.core.model import Finding, Severity, Undetermined
 from dockgate.core.policy import REFERENCE_RULE
-from dockgate.core.ports import Facts, Rule
+from dockgate.core.rules import Facts, Rule
 from dockgate.core.verdict import Aside, Breach, RuleAction
 from dockgate.rules._settings import known, whole
 

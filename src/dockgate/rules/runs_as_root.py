@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dockgate.core.model import Undetermined
-from dockgate.core.ports import Facts, Rule
+from dockgate.core.rules import Facts, Rule
 from dockgate.core.verdict import Breach
 from dockgate.rules._settings import known, one_of
 

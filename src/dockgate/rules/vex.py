@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.core.errors import DefinitionError
 from dockgate.core.policy import VEX_RULE
-from dockgate.core.ports import Facts, Rule
+from dockgate.core.rules import Facts, Rule
 from dockgate.core.verdict import Breach
 from dockgate.rules._settings import known, refused
 

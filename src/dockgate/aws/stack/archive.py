@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 from dockgate.aws.stack.compiled import compiled
 from dockgate.core.errors import UsageError
 from dockgate.core.policy import policy_bytes
-from dockgate.core.ports import Rule
+from dockgate.core.rules import Rule
 from dockgate.core.verdict import Policy
 
 PARTS = ("core", "ecosystems", "rules", "aws/functions")
