@@ -105,6 +105,26 @@ def test_unchanged_is_a_check_and_says_the_same(path: Path, site: Site) -> None:
         assert {part.changed_at for part in database.parts()} == {NOW_TEXT}
 
 
+def test_a_feed_that_lost_half_of_its_records_is_not_believed(path: Path, site: Site) -> None:
+    def of(count: int) -> bytes:
+        return export(*(record(f"PYSEC-{number}", entry("PyPI", "jinja2", *fixed("3"))) for number in range(count)))
+
+    site.files[PYPI] = of(101)
+    updated(path, site)
+    site.files[PYPI] = of(49)
+    result = updated(path, site, later=True)
+    (failure,) = result.failures
+    assert failure.reason == "osv PyPI has 49 statements, fewer than half of what it had."
+    assert "fetch it anew" in failure.advice
+    assert len(sliced(path).advisories) == 102
+    assert checked(path)["osv PyPI"] == NOW_TEXT
+    site.files[PYPI] = of(50)
+    assert updated(path, site, later=True).failures == ()
+    site.files[PYPI] = of(1)  # of so few, half are soon gone
+    assert updated(path, site, later=True).failures == ()
+    assert len(sliced(path).advisories) == 2
+
+
 def test_only_what_changed_is_read_again(path: Path, site: Site) -> None:
     updated(path, site)
     site.files[PYPI] = pypi("4")

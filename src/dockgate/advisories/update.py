@@ -17,6 +17,9 @@ from dockgate.advisories.writer import Writer, content, exclusively
 from dockgate.core.errors import DatabaseError, NotFoundError, UnavailableError, UnreadableError
 from dockgate.core.feeds import Feed
 
+_FEW = 100
+"""statements of a part that may well lose half of them"""
+
 
 def update(
     path: Path,
@@ -117,11 +120,17 @@ def _renew(
         with fetched.path.open("rb") as stream:
             statements, ecosystem = readable(feed, part, stream), feed.ecosystem(name)
             if was is None or fetched.replaces is None:
-                return writer.add(part, statements, ecosystem, None)
+                return writer.add(part, statements, ecosystem, None, _least(was) if same else 0)
             part = replace(part, statements=was.statements, faults=was.faults)
             return writer.amend(part, statements, ecosystem, fetched.replaces)
     finally:
         fetched.path.unlink()
+
+
+def _least(was: Part | None) -> int:
+    """How many statements a part may shrink to: publishers withdraw records, and do not take half of them away. One
+    that is cut off, or emptied by whoever serves it, would make everything clean of which it no longer speaks."""
+    return was.statements // 2 if was and was.statements >= _FEW else 0
 
 
 def _held(path: Path) -> dict[tuple[str, str], Part]:

@@ -82,13 +82,21 @@ class Writer:
             advice = f"Remove {self._path} and run `dockgate db update` again."
             raise DatabaseError(f"The advisory database {self._path} is broken: {error}.", advice) from error
 
-    def add(self, part: Part, statements: Iterable[Statement], ecosystem: str, declares: Declared | None) -> Part:
+    def add(
+        self, part: Part, statements: Iterable[Statement], ecosystem: str, declares: Declared | None, least: int = 0
+    ) -> Part:
         """Writes a part from its statements, in place of what there was of it; returns it with their count and faults.
 
         `ecosystem` is what the part is the whole word of, "" for none. `declares` is what a partial snapshot speaks of,
-        None when the part is whole. UnreadableError, raised while the statements are read, leaves what there was.
+        None when the part is whole. UnreadableError, raised while the statements are read, or because there are fewer
+        than `least`, leaves what there was.
         """
         added = self._add(statements)
+        if added.count < least:
+            self._undo(added)
+            reason = f"{part.title} has {added.count:,} statements, fewer than half of what it had."
+            advice = f"Is {part.source} whole? If so many were taken back, remove the database and fetch it anew."
+            raise UnreadableError(reason, advice)
         self._forget(self._number(part), ecosystem)
         part = replace(part, statements=added.count, faults=tuple(added.faults))
         self._describe(added.number, part)
@@ -166,11 +174,13 @@ class Writer:
                     body = [*names, "", "", statement.modified, statement.withdrawn, False]
                     self._record(added.number, _dump(body))
         except UnreadableError:
-            for name in added.spoken:
-                self._forget(added.number, name)
-            self._forget(added.number, "")
+            self._undo(added)
             raise
         return added
+
+    def _undo(self, added: "_Added") -> None:
+        for name in (*added.spoken, ""):
+            self._forget(added.number, name)
 
     def _akin(self) -> Iterator[tuple[str, int]]:
         """What has to be written into which records for their `kin` to be that of all records.
