@@ -110,11 +110,17 @@ def test_names_are_written_as_the_ecosystem_writes_them(ecosystem: str, name: st
         ("Red Hat:enterprise_linux:9::appstream", "Red Hat:enterprise_linux:9"),
         ("Red Hat:enterprise_linux:10.1", "Red Hat:enterprise_linux:10"),
         ("Red Hat:rhel_eus:9.2::appstream", "Red Hat:rhel_eus:9.2"),
+        ("Red Hat:rhel_els:7", "Red Hat:enterprise_linux:7"),
+        ("Red Hat:rhel_software_collections:3::el7", "Red Hat:enterprise_linux:7"),
+        ("Red Hat:rhel_dotnet:6.0::el7", "Red Hat:enterprise_linux:7"),
+        ("Red Hat:openshift:4.14::el9", "Red Hat:openshift:4.14"),
         ("SUSE:Linux Enterprise Module for Basesystem 15 SP5", "SUSE:15 SP5"),
         ("SUSE:Linux Enterprise Server 15 SP5", "SUSE:15 SP5"),
         ("SUSE:Linux Enterprise Server for SAP Applications 15 SP5", "SUSE:15 SP5"),
         ("SUSE:Linux Enterprise Server 15 SP4-LTSS", "SUSE:15 SP4"),
         ("SUSE:Linux Enterprise High Performance Computing 15 SP4-ESPOS", "SUSE:15 SP4"),
+        ("SUSE:Linux Enterprise Module for Python 3 15 SP6", "SUSE:15 SP6"),
+        ("SUSE:Linux Enterprise Server 11 SP4 LTSS EXTREME CORE", "SUSE:11 SP4"),
         ("SUSE:Linux Enterprise Server 12", "SUSE:12"),
         ("SUSE:Linux Enterprise Server 16.0", "SUSE:16.0"),
         ("SUSE:Linux Enterprise Micro 5.3", "SUSE:Linux Enterprise Micro 5.3"),
@@ -132,6 +138,12 @@ def test_names_are_written_as_the_ecosystem_writes_them(ecosystem: str, name: st
 )
 def test_releases_that_share_their_packages_are_one(given: str, normal: str) -> None:
     assert one(given.partition(":")[0], record("X-1", entry(given, "a", *fixed("1")))).ecosystem == normal
+
+
+def test_the_modules_of_suse_12_are_for_each_of_its_service_packs() -> None:
+    given = record("X-1", entry("SUSE:Linux Enterprise Module for Web and Scripting 12", "nodejs18", *fixed("18.20")))
+    spoken = [advisory.ecosystem for advisory in read("SUSE", given) if isinstance(advisory, Advisory)]
+    assert spoken == ["SUSE:12", "SUSE:12 SP1", "SUSE:12 SP2", "SUSE:12 SP3", "SUSE:12 SP4", "SUSE:12 SP5"]
 
 
 def test_products_that_become_one_release_are_joined() -> None:

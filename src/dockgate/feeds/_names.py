@@ -12,24 +12,33 @@ DISTRIBUTIONS = frozenset(
 )
 """Ecosystems (of the schema's list) whose publisher is the distribution: its word is about its own package."""
 
-_SUSE = re.compile(r"Linux Enterprise (?!Micro)(?:[A-Za-z ]+ )?(\d+(?:\.\d+)?(?: SP\d+)?)(?:-[A-Za-z-]+)?")
+_RED_HAT = re.compile(
+    r"(?:enterprise_linux:|rhel_els:|rhel_extras:|rhel_(?:software_collections|dotnet):[\d.]+::el)(\d+)(?:\.\d+)?(?:::.*)?"
+)
+"""Products whose packages lie in a system of that release; the two last call theirs by names that no other has."""
+_SUSE = re.compile(r"Linux Enterprise (?!Micro)(?:.* )?(\d+(?:\.\d+)?(?: SP\d+)?)(?:[- ][A-Za-z -]+)?")
+_SERVICE_PACKS = ("12", *(f"12 SP{number}" for number in range(1, 6)))
 
 
-def ecosystem(text: str) -> str:
+def ecosystems(text: str) -> tuple[str, ...]:
     """An OSV ecosystem as packages have it: with the release of a distribution, without anything of a language.
 
     Products that are built from one code base become one release: "Red Hat:enterprise_linux:10.1::baseos" is
     "Red Hat:enterprise_linux:10", "SUSE:Linux Enterprise Module for Basesystem 15 SP5" is "SUSE:15 SP5", with the fixes
-    of its long-term support. What follows a language is a registry ("Packagist:https://packages.drupal.org/8").
+    of its long-term support. The modules of SUSE's 12 are for each of its service packs. What follows a language is a
+    registry ("Packagist:https://packages.drupal.org/8").
     """
     base, _, release = text.partition(":")
     if base not in DISTRIBUTIONS or not release:
-        return base
+        return (base,)
     if base == "Red Hat":
-        release = re.sub(r"^(enterprise_linux:\d+)\.\d+$", r"\1", release.partition("::")[0])
+        known = _RED_HAT.fullmatch(release)
+        release = f"enterprise_linux:{known[1]}" if known else release.partition("::")[0]
     elif base == "SUSE" and (product := _SUSE.fullmatch(release)):
+        if product[1] == "12" and " Module " in release:
+            return tuple(f"SUSE:{pack}" for pack in _SERVICE_PACKS)
         release = product[1]
-    return f"{base}:{release}"
+    return (f"{base}:{release}",)
 
 
 def name(base: str, text: str) -> str:

@@ -132,9 +132,10 @@ def read(member: str, data: bytes, part: str) -> Iterator[Statement]:
         if affected.package is None or affected.package.ecosystem.partition(":")[0] != part:
             continue
         fixed = [version for span in ranges for kind, version in span.events if kind == "fixed"]
-        ecosystem, name = _names.ecosystem(affected.package.ecosystem), _names.name(part, affected.package.name)
-        key = ecosystem, name, _names.module(record.id, record.summary or "", fixed)
-        _join(entries.setdefault(key, _Entry()), record, affected, ranges, part in _names.DISTRIBUTIONS)
+        name, module = _names.name(part, affected.package.name), _names.module(record.id, record.summary or "", fixed)
+        for ecosystem in _names.ecosystems(affected.package.ecosystem):
+            entry = entries.setdefault((ecosystem, name, module), _Entry())
+            _join(entry, record, affected, ranges, part in _names.DISTRIBUTIONS)
     if not entries and readable:
         yield Silent(record.id, record.modified, tuple(record.aliases or ()), record.withdrawn or "")
     for (ecosystem, name, module), entry in entries.items():
