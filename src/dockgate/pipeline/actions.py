@@ -116,9 +116,10 @@ class Actions:
 
     # --- approval ------------------------------------------------------------------------------------------------
 
-    def request_approval(self, key: ActionKey) -> tuple[Approval, Scan]:
-        """Writes the approval's half of the rendezvous: the wish for a scan, and then the row with its token. A sweep
-        answers what waits beside a scan that has failed."""
+    def request_approval(self, key: ActionKey) -> Scan:
+        """Writes the approval's half of the rendezvous: the wish for a scan, the notice that an approval is needed, and
+        then the row with its token, which may be answered from that moment on. A sweep answers what waits beside a scan
+        that has failed."""
         pipeline, action = definition_of(self._store, key)
         known = core.variables(pipeline, self._store.executions.runs(key.execution))
         image = core.resolve(str(action.configuration["image"]), known)
@@ -130,23 +131,23 @@ class Actions:
         timeout = action.configuration["timeout"]
         repository = qualified(self._repository(image, known), self._parts.registry.address)
         scan = self._store.images.request_scan(image, repository, self._parts.now())
-        approval = self._store.approvals.add(
-            Approval(
-                id=str(key),
-                token=secrets.token_urlsafe(24),
-                image=image,
-                repository=repository,
-                policy=policy,
-                custom_data=f"Image_Digest={image}",
-                created_at=self._parts.now(),
-                expires_at=self._parts.later(float(str(timeout))),
-                service=_service(pipeline),
-                approvers=_approvers(action.configuration.get("approvers")),
-                committers=self._committers(pipeline, key.execution),
-            )
+        approval = Approval(
+            id=str(key),
+            token=secrets.token_urlsafe(24),
+            image=image,
+            repository=repository,
+            policy=policy,
+            custom_data=f"Image_Digest={image}",
+            created_at=self._parts.now(),
+            expires_at=self._parts.later(float(str(timeout))),
+            service=_service(pipeline),
+            approvers=_approvers(action.configuration.get("approvers")),
+            committers=self._committers(pipeline, key.execution),
         )
+        telling.put(self._parts, _needed(approval))
+        self._store.approvals.add(approval)
         self._store.executions.wait(key)
-        return approval, scan
+        return scan
 
     def ask(self, question: Question, repository: str, digest: str, who: str) -> Approval:
         """The approval of a question from outside, and the delivery of its answer; it finishes no action."""
@@ -196,20 +197,17 @@ class Actions:
             f"nothing is known of {image}", "Push the image to the registry before asking for its approval."
         )
 
-    def announce(self, approval: Approval) -> None:
-        """The message that the reference solution sends to its topic, without the token: that is for `approval
-        show`."""
-        pipeline, stage, action = approval.id.split("/")[:3]
-        telling.put(
-            self._parts,
-            Notice(
-                key=f"approval/{approval.id}",
-                kind="Approval Needed",
-                title=f"{pipeline}: {stage}/{action} waits for a verdict on {approval.repository}",
-                body=approval.custom_data,
-                detail={"approval": approval.id, "image": approval.image, "expires": approval.expires_at},
-            ),
-        )
+
+def _needed(approval: Approval) -> Notice:
+    """The message that the reference solution sends to its topic, without the token: that is for `approval show`."""
+    pipeline, stage, action = approval.id.split("/")[:3]
+    return Notice(
+        key=f"approval/{approval.id}",
+        kind="Approval Needed",
+        title=f"{pipeline}: {stage}/{action} waits for a verdict on {approval.repository}",
+        body=approval.custom_data,
+        detail={"approval": approval.id, "image": approval.image, "expires": approval.expires_at},
+    )
 
 
 def _service(pipeline: Pipeline) -> str:

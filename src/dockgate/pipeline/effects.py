@@ -31,7 +31,6 @@ class Step(StrEnum):
     IMAGE_DEFINITIONS = "image-definitions"
     REQUEST_APPROVAL = "request-approval"
     ASK = "ask"
-    NOTIFY = "notify"
     READ_IMAGE = "read-image"
     FAIL_SCAN = "fail-scan"
     ANSWER = "answer"

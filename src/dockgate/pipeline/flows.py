@@ -173,11 +173,10 @@ class Flows:
         if action.type is ActionType.DEPLOY:
             definition = run(Step.REGISTER_REVISION, self.deploys.register_revision, key)
             return run(Step.DEPLOY, self.deploys.deploy, key, definition)
-        approval, scan = run(Step.REQUEST_APPROVAL, actions.request_approval, key)
+        scan = run(Step.REQUEST_APPROVAL, actions.request_approval, key)
         self.scans.start(scan)
-        run(Step.NOTIFY, actions.announce, approval)
-        run(Step.ANSWER, self.judging.answer, approval.image)
-        run(Step.ATTEST, self.attesting.attest, approval.image)
+        run(Step.ANSWER, self.judging.answer, scan.image)
+        run(Step.ATTEST, self.attesting.attest, scan.image)
         return None
 
 
