@@ -84,6 +84,7 @@ class _Record(msgspec.Struct):
     withdrawn: str | None = None
     aliases: list[str] | None = None
     upstream: list[str] | None = None
+    related: list[str] | None = None
     summary: str | None = None
     details: str | None = None
     severity: list[_Vector] | None = None
@@ -146,7 +147,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[Statement]:
             ranges=tuple(entry.ranges),
             versions=tuple(entry.versions),
             aliases=tuple(record.aliases or ()),
-            upstream=tuple(record.upstream or ()),
+            upstream=_upstream(record, part),
             ratings=tuple(_best(entry.ratings)),
             summary=record.summary or "",
             published=record.published or "",
@@ -156,6 +157,14 @@ def read(member: str, data: bytes, part: str) -> Iterator[Statement]:
             module=module,
             disputed=any(_DISPUTED.search(text) for text in (record.summary, record.details) if text),
         )
+
+
+def _upstream(record: _Record, part: str) -> tuple[str, ...]:
+    """The vulnerabilities that it is about, by `upstream` or, in bulletins that are older than that field (schema 1.7)
+    or made as they were (AlmaLinux'), by `related`."""
+    if record.upstream or record.aliases or part not in _names.DISTRIBUTIONS:
+        return tuple(record.upstream or ())
+    return tuple(name for name in record.related or () if name.startswith("CVE-"))
 
 
 def _range(span: _Range, part: str) -> Range:

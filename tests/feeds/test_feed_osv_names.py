@@ -1,0 +1,88 @@
+"""What the OSV feed makes of the names that publishers give to ecosystems, packages and vulnerabilities."""
+
+import pytest
+from tests.feeds.making import entry, fixed, record
+from tests.feeds.test_feed_osv import one, read
+
+from dockgate.core.model import Advisory
+
+
+@pytest.mark.parametrize(
+    ("ecosystem", "name", "normal"),
+    [
+        ("PyPI", "Zope.Interface__x", "zope-interface-x"),
+        ("NuGet", "Newtonsoft.Json", "newtonsoft.json"),
+        ("Packagist", "Vendor/Name", "vendor/name"),
+        ("npm", "@Scope/Name", "@Scope/Name"),
+        ("Go", "github.com/Azure/azure-sdk", "github.com/azure/azure-sdk"),
+        ("Maven", "Group:Artifact", "Group:Artifact"),
+        ("crates.io", "Inflector", "Inflector"),
+    ],
+)
+def test_names_are_written_as_the_ecosystem_writes_them(ecosystem: str, name: str, normal: str) -> None:
+    assert one(ecosystem, record("X-1", entry(ecosystem, name, *fixed("1")))).name == normal
+
+
+@pytest.mark.parametrize(
+    ("given", "normal"),
+    [
+        ("Red Hat:enterprise_linux:9::baseos", "Red Hat:enterprise_linux:9"),
+        ("Red Hat:enterprise_linux:9::appstream", "Red Hat:enterprise_linux:9"),
+        ("Red Hat:enterprise_linux:10.1", "Red Hat:enterprise_linux:10"),
+        ("Red Hat:rhel_eus:9.2::appstream", "Red Hat:rhel_eus:9.2"),
+        ("Red Hat:rhel_els:7", "Red Hat:enterprise_linux:7"),
+        ("Red Hat:rhel_software_collections:3::el7", "Red Hat:enterprise_linux:7"),
+        ("Red Hat:rhel_dotnet:6.0::el7", "Red Hat:enterprise_linux:7"),
+        ("Red Hat:openshift:4.14::el9", "Red Hat:openshift:4.14"),
+        ("SUSE:Linux Enterprise Module for Basesystem 15 SP5", "SUSE:15 SP5"),
+        ("SUSE:Linux Enterprise Server 15 SP5", "SUSE:15 SP5"),
+        ("SUSE:Linux Enterprise Server for SAP Applications 15 SP5", "SUSE:15 SP5"),
+        ("SUSE:Linux Enterprise Server 15 SP4-LTSS", "SUSE:15 SP4"),
+        ("SUSE:Linux Enterprise High Performance Computing 15 SP4-ESPOS", "SUSE:15 SP4"),
+        ("SUSE:Linux Enterprise Module for Python 3 15 SP6", "SUSE:15 SP6"),
+        ("SUSE:Linux Enterprise Server 11 SP4 LTSS EXTREME CORE", "SUSE:11 SP4"),
+        ("SUSE:Linux Enterprise Server 12", "SUSE:12"),
+        ("SUSE:Linux Enterprise Server 16.0", "SUSE:16.0"),
+        ("SUSE:Linux Enterprise Micro 5.3", "SUSE:Linux Enterprise Micro 5.3"),
+        ("SUSE:Manager Server 4.3", "SUSE:Manager Server 4.3"),
+        ("openSUSE:Leap 15.5", "openSUSE:Leap 15.5"),
+        ("AlmaLinux:8", "AlmaLinux:8"),
+        ("Rocky Linux:9", "Rocky Linux:9"),
+        ("Ubuntu:24.04:LTS", "Ubuntu:24.04:LTS"),
+        ("Ubuntu:Pro:22.04:LTS", "Ubuntu:Pro:22.04:LTS"),
+        ("Alpine:v3.19", "Alpine:v3.19"),
+        ("Wolfi", "Wolfi"),
+        ("Packagist:https://packages.drupal.org/8", "Packagist"),
+        ("Maven:https://maven.google.com", "Maven"),
+    ],
+)
+def test_releases_that_share_their_packages_are_one(given: str, normal: str) -> None:
+    assert one(given.partition(":")[0], record("X-1", entry(given, "a", *fixed("1")))).ecosystem == normal
+
+
+def test_the_modules_of_suse_12_are_for_each_of_its_service_packs() -> None:
+    given = record("X-1", entry("SUSE:Linux Enterprise Module for Web and Scripting 12", "nodejs18", *fixed("18.20")))
+    spoken = [advisory.ecosystem for advisory in read("SUSE", given) if isinstance(advisory, Advisory)]
+    assert spoken == ["SUSE:12", "SUSE:12 SP1", "SUSE:12 SP2", "SUSE:12 SP3", "SUSE:12 SP4", "SUSE:12 SP5"]
+
+
+def test_products_that_become_one_release_are_joined() -> None:
+    names = ("Red Hat:enterprise_linux:9::baseos", "Red Hat:enterprise_linux:9::appstream")
+    advisory = one("Red Hat", record("RHSA-1", *(entry(name, "openssl", *fixed("1:3-1.el9")) for name in names)))
+    assert len(advisory.ranges) == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "names", "upstream"),
+    [
+        ("AlmaLinux:9", {"related": ["CVE-1", "CVE-2", "RHSA-1"]}, ("CVE-1", "CVE-2")),
+        ("AlmaLinux:9", {"related": ["CVE-1"], "upstream": ["CVE-2"]}, ("CVE-2",)),
+        ("Debian:13", {"related": ["CVE-1"], "aliases": ["CVE-2"]}, ()),
+        ("PyPI", {"related": ["CVE-1"]}, ()),
+    ],
+)
+def test_a_bulletin_is_about_the_cves_that_it_calls_related(
+    part: str, names: dict[str, list[str]], upstream: tuple[str, ...]
+) -> None:
+    given = record("X-1", entry(part, "a", *fixed("1")), **names)
+    assert one(part.partition(":")[0], given).upstream == upstream
