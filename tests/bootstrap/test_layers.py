@@ -39,6 +39,14 @@ def test_a_broken_file_is_as_good_as_none(cache: LayerCache, tmp_path: Path, con
     assert cache.find(one) is None
 
 
+def test_a_file_of_which_one_bit_has_changed_is_as_good_as_none(cache: LayerCache, tmp_path: Path) -> None:
+    one = FakeLayer("sha256:1", [file("srv/node_modules/a/package.json", '{"name": "a", "version": "1.0"}')])
+    cache.read(one)
+    content = kept(tmp_path).read_bytes()
+    kept(tmp_path).write_bytes(content.replace(b"1.0", b"1.1"))
+    assert cache.find(one) is None
+
+
 def test_another_layers_facts_are_not_believed(cache: LayerCache, tmp_path: Path) -> None:
     cache.read(FakeLayer("sha256:1", [file("srv/a")]))
     found = kept(tmp_path)

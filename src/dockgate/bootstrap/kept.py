@@ -1,6 +1,7 @@
 """Values in files of a folder, remembered from one process to the next."""
 
 import os
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -8,6 +9,9 @@ from typing import Generic, TypeVar
 from dockgate.core import canonical
 
 T = TypeVar("T")
+
+_CHECK = 4
+"""bytes before the value, by which a broken one is known: it may still say something, though another thing"""
 
 
 class Kept(Generic[T]):
@@ -19,13 +23,16 @@ class Kept(Generic[T]):
 
     def find(self, name: str) -> T | None:
         with suppress(OSError, KeyError, TypeError, ValueError):
-            return _decode(self._kind, (self._folder / name).read_bytes())
+            data = (self._folder / name).read_bytes()
+            if data[:_CHECK] == _check(data[_CHECK:]):
+                return _decode(self._kind, data[_CHECK:])
         return None
 
     def keep(self, name: str, value: T) -> None:
         """Whoever finds it, finds all of it."""
         with suppress(OSError):
-            self._write(self._folder / name, _encode(value))
+            data = _encode(value)
+            self._write(self._folder / name, _check(data) + data)
 
     def _write(self, path: Path, data: bytes) -> None:
         import tempfile
@@ -39,6 +46,10 @@ class Kept(Generic[T]):
         except BaseException:
             os.unlink(name)
             raise
+
+
+def _check(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(_CHECK, "big")
 
 
 def _encode(value: object) -> bytes:
