@@ -127,6 +127,7 @@ def test_nesting_has_no_end() -> None:
 def test_mix_locks_packages_under_other_names_and_of_organizations() -> None:
     found = read(MIX, "app/mix.lock")
     assert purls(found) == [
+        "pkg:hex/forked",
         "pkg:hex/mime@2.0.6",
         "pkg:hex/old@0.1.0",
         "pkg:hex/plug@1.14.0",
@@ -146,7 +147,8 @@ def test_an_older_mix_lock_is_read() -> None:
 
 def test_rebar_locks_packages_under_other_names() -> None:
     found = read(REBAR, "app/rebar.lock")
-    assert (purls(found), found.lock) == (["pkg:hex/cowlib@2.13.0", "pkg:hex/uuid_erl@2.0.7"], True)
+    assert purls(found) == ["pkg:hex/cowlib@2.13.0", "pkg:hex/uuid_erl@2.0.7", "pkg:hex/forked"]
+    assert found.lock
     assert read("[].\n", "rebar.lock") == Extract(lock=True)
 
 

@@ -43,6 +43,8 @@ def purls(found: Extract) -> list[str]:
         (f"{FOLDER}/test/Project.toml", False),
         ("root/.julia/environments/v1.11/Manifest.toml", True),
         ("JuliaManifest.toml", True),
+        ("app/Manifest-v1.11.toml", True),
+        ("app/Manifest-v1.11.toml.bak", False),
         ("app/MyManifest.toml", False),
     ],
 )
@@ -93,7 +95,7 @@ def test_what_does_not_tell_its_packages_is_unreadable(content: str | bytes, pat
 
 
 def test_a_manifest_names_what_is_not_julia_s_and_not_the_project_s_own() -> None:
-    found = read(SECOND, "app/Manifest.toml")
+    found = read(SECOND, "app/Manifest-v1.11.toml")
     assert purls(found) == [
         f"pkg:julia/HTTP@1.10.8?{HTTP}",
         "pkg:julia/OpenSSL_jll@3.0.15%2B1?uuid=458c3c95-2e84-50aa-8efc-19380b2a3a95",

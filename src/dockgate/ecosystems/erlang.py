@@ -54,7 +54,7 @@ _PIECE = r"""%[^\n]*+|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|\$(?:\\.|.)|<<|>>|[^
 
 class Erlang:
     name = "erlang"
-    version = 1
+    version = 2
     orders: tuple[str, ...] = ("Hex",)
     optional_epoch = False
     purls: tuple[str, ...] = ("hex", "otp")
@@ -176,28 +176,35 @@ def _terms(content: str) -> list[Any]:
 
 def _locked_by_mix(path: str, content: str) -> Iterator[Package]:
     """A line for each application, as Mix writes it (Elixir's lib/mix/lib/mix/dep/lock.ex): `"APPLICATION": {:hex,
-    :PACKAGE, "VERSION", …, "REPOSITORY", "…"}`, other origins under other names (Hex's lib/hex/utils.ex, `lock`)."""
+    :PACKAGE, "VERSION", …, "REPOSITORY", "…"}`, other origins under other names (Hex's lib/hex/utils.ex, `lock`).
+
+    What is from git has no version; it shares its code, and so the advisories, with what it was forked from.
+    """
     for number, line in enumerate(content.split("\n"), 1):
         given = line.strip().removeprefix("%{").strip()
         if given in ("", "}") or given.startswith("#"):
             continue
-        entry = re.fullmatch(r'"?[^\s":]+"?: \{:(\w+), (.*)\},?\}?', given)
+        entry = re.fullmatch(r'"?([^\s":]+)"?: \{:(\w+), (.*)\},?\}?', given)
         if not entry:
             raise UnreadableError(f"line {number} is not how Mix writes it: {given[:80]!r}")
-        if entry[1] == "hex":
-            told = re.match(r':"?(\w+)"?, "([^"\\]+)"', entry[2])
+        if entry[2] == "hex":
+            told = re.match(r':"?(\w+)"?, "([^"\\]+)"', entry[3])
             if not told:
                 raise UnreadableError(f"line {number} has no package and version: {given[:80]!r}")
-            repository = re.search(r'\], "([^"\\]+)"(?:, (?:"\w+"|nil))?$', entry[2])
+            repository = re.search(r'\], "([^"\\]+)"(?:, (?:"\w+"|nil))?$', entry[3])
             organization = (repository[1] if repository else _HEXPM).removeprefix(f"{_HEXPM}:")
             yield _package("" if organization == _HEXPM else organization, told[1], told[2], path)
+        elif entry[2] == "git":
+            yield _package("", entry[1], "", path)
 
 
 def _locked_by_rebar(path: str, content: str) -> Iterator[Package]:
-    """Those that rebar3 took from Hex: `{<<"APPLICATION">>,{pkg,<<"PACKAGE">>,<<"VERSION">>},LEVEL}` (rebar3's
-    rebar_config.erl, `write_lock_file`)."""
+    """`{<<"APPLICATION">>,{pkg,<<"PACKAGE">>,<<"VERSION">>},LEVEL}`, and `{git,"URL",{ref,"…"}}` for what is not from
+    Hex (rebar3's rebar_config.erl, `write_lock_file`)."""
     found = re.findall(r'\{\s*pkg\s*,\s*<<"(\w+)">>\s*,\s*<<"([^"\\]+)">>', content)
     if not content.lstrip().startswith(("{", "[")) or len(found) != len(re.findall(r"\bpkg\b\s*,", content)):
         raise UnreadableError("it is not how rebar3 writes it")
     for name, version in found:
         yield _package("", name, version, path)
+    for name in re.findall(r'\{\s*<<"(\w+)">>\s*,\s*\{\s*git\s*,', content):
+        yield _package("", name, "", path)

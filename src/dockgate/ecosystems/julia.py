@@ -27,18 +27,19 @@ INT_MAX = 2**63 - 1
 """The largest number of a version (Julia's Int)."""
 
 _PROJECTS = ("Project.toml", "JuliaProject.toml")
-_MANIFESTS = ("Manifest.toml", "JuliaManifest.toml")
+_MANIFEST = re.compile(r"(?:Julia)?Manifest(?:-v[0-9]+\.[0-9]+)?\.toml")
+"""also one for a version of Julia alone, which goes before the other (Pkg's user guide, "Different Manifests")"""
 
 
 class Julia:
     name = "julia"
-    version = 1
+    version = 2
     orders: tuple[str, ...] = ("Julia",)
     optional_epoch = False
     purls: tuple[str, ...] = ("julia",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
-    triggers = Triggers(names=(*_PROJECTS, *_MANIFESTS))
+    triggers = Triggers(names=(*_PROJECTS, "Manifest.toml", "JuliaManifest.toml"), parts=("Manifest-v",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """`packages/NAME/SLUG/Project.toml` of a depot and `stdlib/vVERSION/NAME/Project.toml` of Julia; another
@@ -46,12 +47,12 @@ class Julia:
         name = path.rpartition("/")[2]
         if name in _PROJECTS:
             return path.split("/")[-4:-3] in (["packages"], ["stdlib"])
-        return name in _MANIFESTS
+        return _MANIFEST.fullmatch(name) is not None
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         from dockgate.ecosystems._toml import document
 
-        lock = path.endswith(_MANIFESTS)
+        lock = not path.endswith(_PROJECTS)
         check_size(file, MANIFEST_LIMIT if lock else PROJECT_LIMIT)
         content = document(text(file.read()))
         if lock:
