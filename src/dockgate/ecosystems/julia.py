@@ -27,8 +27,9 @@ INT_MAX = 2**63 - 1
 """The largest number of a version (Julia's Int)."""
 
 _PROJECTS = ("Project.toml", "JuliaProject.toml")
-_MANIFEST = re.compile(r"(?:Julia)?Manifest(?:-v[0-9]+\.[0-9]+)?\.toml")
-"""also one for a version of Julia alone, which goes before the other (Pkg's user guide, "Different Manifests")"""
+_MANIFESTS = ("Manifest.toml", "JuliaManifest.toml")
+_VERSIONED = ("Manifest-v", "JuliaManifest-v")
+"""beginnings of those for one version of Julia, which go before the others (Pkg's user guide, "Different Manifests")"""
 
 
 class Julia:
@@ -39,7 +40,7 @@ class Julia:
     purls: tuple[str, ...] = ("julia",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
-    triggers = Triggers(names=(*_PROJECTS, "Manifest.toml", "JuliaManifest.toml"), parts=("Manifest-v",))
+    triggers = Triggers(names=(*_PROJECTS, *_MANIFESTS), parts=("Manifest-v",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """`packages/NAME/SLUG/Project.toml` of a depot and `stdlib/vVERSION/NAME/Project.toml` of Julia; another
@@ -47,7 +48,7 @@ class Julia:
         name = path.rpartition("/")[2]
         if name in _PROJECTS:
             return path.split("/")[-4:-3] in (["packages"], ["stdlib"])
-        return _MANIFEST.fullmatch(name) is not None
+        return name in _MANIFESTS or (name.startswith(_VERSIONED) and name.endswith(".toml"))
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         from dockgate.ecosystems._toml import document
