@@ -190,13 +190,13 @@ class Writer:
         """
         groups = Groups()
         for _, identity, aliases, _, _ in self._named():
-            if sum(name.startswith("CVE-") for name in (identity, *aliases)) < 2:
+            if _is_one((identity, *aliases)):
                 for alias in aliases:
                     groups.join(identity, alias)
         wide = {
             root: tuple(sorted(names))
             for root, names in groups.all().items()
-            if len(names) <= KIN_LIMIT and sum(name.startswith("CVE-") for name in names) < 2
+            if len(names) <= KIN_LIMIT and _is_one(names)
         }
         for number, identity, aliases, upstream, present in self._named():
             own = {identity, *aliases}
@@ -305,15 +305,6 @@ class Writer:
         return canonical.digest(canonical.encode([FORMAT, parts, coverage]))
 
 
-_TABLES_OF_A_PART = (
-    "affected WHERE record IN (SELECT id FROM record WHERE part = ?)",
-    "record WHERE part = ?",
-    "score WHERE part = ?",
-    "exploited WHERE part = ?",
-    "predicted WHERE part = ?",
-)
-
-
 @dataclass(slots=True)
 class _Added:
     """Statements just written, under the number of a part: their count, what could not be read, what they speak of."""
@@ -322,6 +313,11 @@ class _Added:
     count: int = 0
     faults: list[Faulty] = field(default_factory=list)
     spoken: set[str] = field(default_factory=set)
+
+
+def _is_one(names: Iterable[str]) -> bool:
+    """Whether these can be names of one vulnerability: a CVE is one."""
+    return sum(name.startswith("CVE-") for name in names) < 2
 
 
 def _only(statements: Iterable[Statement], ids: frozenset[str]) -> Iterator[Statement]:

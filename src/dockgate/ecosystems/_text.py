@@ -1,11 +1,9 @@
-"""What ecosystems need to read files of unknown origin, and to write package URLs."""
+"""What ecosystems need to read files of unknown origin."""
 
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from dockgate.core.errors import UnreadableError
-
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:")
 
 
 def check_size(file: BinaryIO, limit: int) -> None:
@@ -14,16 +12,6 @@ def check_size(file: BinaryIO, limit: int) -> None:
     file.seek(0)
     if size > limit:
         raise UnreadableError(f"it has {size} bytes; no more than {limit} are read")
-
-
-def quote(text: str) -> str:
-    """Percent-encoded as the purl specification's "Character encoding" has it: the colon stays."""
-    if _UNRESERVED.issuperset(text):
-        return text
-    return "".join(
-        char if char in _UNRESERVED else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
-        for char in text
-    )
 
 
 def text(raw: bytes) -> str:
