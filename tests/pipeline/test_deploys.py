@@ -1,6 +1,7 @@
 """Deploys: in order, of what is approved as of now, and not of what was stopped. The steps are taken one by one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem, advisory
 
-from dockgate.core.errors import DeployError
+from dockgate.core.errors import DeployError, NotFoundError
 from dockgate.core.model import Severity
 from dockgate.core.pipeline import ActionKey, Pipeline, Plan, State
+from dockgate.core.verdict import Policy
 from dockgate.definitions import documents
 from dockgate.pipeline.actions import Actions
 from dockgate.pipeline.deploys import Deploys
@@ -133,3 +135,26 @@ def test_an_advisory_that_came_during_a_deploy_marks_what_runs_since(steps: Step
     steps.system.advisories.known.pop()
     steps.judging.renew(known)
     assert steps.store.services.get("web").at_risk == ""
+
+
+@pytest.mark.parametrize("readings", range(5))
+def test_a_policy_that_is_removed_meanwhile_says_so_or_has_judged(steps: Steps, readings: int) -> None:
+    steps.deploys.deploy(first := steps.at_deploy("first"), steps.deploys.register_revision(first))
+    Judging(replace(steps.system.parts, policies=Going(steps.system.parts.policies, readings))).renew({})
+    risk = steps.store.services.get("web").at_risk
+    assert risk in ("", "every policy that judged it was removed since")
+    assert bool(risk) == (readings < 2)
+
+
+class Going:
+    """Policies that are removed after so many readings."""
+
+    def __init__(self, policies: Callable[[str], Policy], readings: int) -> None:
+        self._policies = policies
+        self._left = readings
+
+    def __call__(self, name: str) -> Policy:
+        self._left -= 1
+        if self._left < 0:
+            raise NotFoundError(f"There is no policy {name!r}.")
+        return self._policies(name)

@@ -36,6 +36,14 @@ ANYWHERE = Place()
 
 
 @dataclass(frozen=True, slots=True)
+class _Read:
+    """A policy as it was read, or one without rules and why it was not ("" where it was)."""
+
+    policy: Policy
+    unusable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class _Against:
     """What an image is compared with, by the baselines' names: see `verdict.Case` for each."""
 
@@ -60,18 +68,21 @@ class Judging:
 
         Where the policy is not there (any more) or not to be understood, it is Undetermined.
         """
-        case = self._case(image, policy_name, place)
+        case = self._case(image, self._read(policy_name), place)
         if case is None:
             return None
         verdict = gate.judge(case, self._parts.ecosystems, self._parts.rules)
         return self._images.add_verdict(verdict, case, cause)
 
-    def _case(self, image: str, policy_name: str, place: Place) -> Case | None:
+    def _read(self, policy_name: str) -> _Read:
         try:
-            return self.case(image, self._parts.policies(policy_name), place)
+            return _Read(self._parts.policies(policy_name))
         except (NotFoundError, DefinitionError) as error:
-            case = self.case(image, of_rules(policy_name, {}), place)
-            return replace(case, unscanned=error.whole) if case else None
+            return _Read(of_rules(policy_name, {}), error.whole)
+
+    def _case(self, image: str, read: _Read, place: Place) -> Case | None:
+        case = self.case(image, read.policy, place)
+        return replace(case, unscanned=read.unusable) if case and read.unusable else case
 
     def case(self, image: str, policy: Policy, place: Place = ANYWHERE) -> Case | None:
         """All that a verdict on what was read is made from, as of now; None while nothing was read yet.
@@ -182,7 +193,7 @@ class Judging:
 
     def objection(self, approval: Approval, accepted: Sequence[Waiver]) -> str:
         """Why the image would not be approved now if this were accepted too, "" when it would."""
-        case = self._case(approval.image, approval.policy, Place(approval.repository, approval.service))
+        case = self._case(approval.image, self._read(approval.policy), Place(approval.repository, approval.service))
         if case is None:
             return "it is being scanned"
         waivers = replace(case.waivers, waivers=(*case.waivers.waivers, *accepted))
@@ -202,23 +213,23 @@ class Judging:
                 f"no verdict on {image}: only approved digests run",
                 "Put an approval action before the deploy, or approve the digest in a pipeline first.",
             )
-        policies = self.judges(image, place.execution)
+        policies = self._judges(image, place.execution)
         if not policies:
             raise DeployError(
                 f"every policy that judged {image} was removed since: only approved digests run",
                 "Start the pipeline again, so that the image is judged by the policy that it names now.",
             )
-        for policy in policies:
-            case = self._case(image, policy, replace(place, kept=True))
+        for read in policies:
+            case = self._case(image, read, replace(place, kept=True))
             verdict = gate.judge(case, self._parts.ecosystems, self._parts.rules) if case else None
             if case and verdict and verdict.status is Status.APPROVED:
                 # It decides as of now, whatever stands under the cause: this is the record of it.
-                self._images.add_verdict(verdict, case, f"{cause}/{self._database()}/{policy}")
+                self._images.add_verdict(verdict, case, f"{cause}/{self._database()}/{read.policy.name}")
                 continue
             if case and verdict:
                 self._record(verdict, case)
             raise DeployError(
-                f"{image} is not approved by the policy {label(policy)!r} as of now: "
+                f"{image} is not approved by the policy {label(read.policy.name)!r} as of now: "
                 f"{verdict.summary if verdict else 'it is being scanned'}",
                 "Build it again with the upgrades that the verdict names.",
             )
@@ -230,9 +241,14 @@ class Judging:
         or else the newest verdict: one digest may come out of several repositories, and a repository may ask for less
         than it did.
         """
+        return [one.policy.name for one in self._judges(image, execution)]
+
+    def _judges(self, image: str, execution: str) -> list[_Read]:
+        """As `judges`, each read once: one that is removed meanwhile has judged for the last time."""
         names = {parted(record.policy)[0]: record.policy for record in reversed(self._images.verdicts(image))}
         names |= {parted(policy)[0]: policy for policy in self._approved_by(image, execution)}
-        return sorted(name for own, name in names.items() if self._exists(own))
+        policies = [self._read(name) for name in sorted(names.values())]
+        return [one for one in policies if not one.unusable or self._exists(parted(one.policy.name)[0])]
 
     def _approved_by(self, image: str, execution: str) -> Iterator[str]:
         """The policies of the execution's approvals of this image."""
@@ -281,15 +297,9 @@ class Judging:
     def _state(self, database: str, image: str, place: Place) -> str:
         """Other text whenever the verdict could be another: by what is known, what is accepted, or the hour, which
         rules may count."""
-        policies = [self._digest(name) for name in self.judges(image, place.execution)]
+        policies = [one.unusable or one.policy.digest for one in self._judges(image, place.execution)]
         accepted = self.accepting.state(place.repository, self._parts.now())
         return canonical.digest(canonical.encode([database, image, *policies, accepted, self._parts.now()[:13]]))
-
-    def _digest(self, policy: str) -> str:
-        try:
-            return self._parts.policies(policy).digest
-        except (NotFoundError, DefinitionError) as error:
-            return str(error)
 
     def _deployed_by(self, service: Service) -> str:
         """The execution that brought what the service runs."""
@@ -317,15 +327,15 @@ class Judging:
 
     def _objections(self, image: str, place: Place) -> str:
         """Why the image would not be approved now, "" when it would."""
-        policies = self.judges(image, place.execution)
+        policies = self._judges(image, place.execution)
         found = [] if policies else ["every policy that judged it was removed since"]
-        for policy in policies:
-            case = self._case(image, policy, place)
+        for read in policies:
+            case = self._case(image, read, place)
             if case is not None:
                 verdict = gate.judge(case, self._parts.ecosystems, self._parts.rules)
                 self._record(verdict, case)
                 if verdict.status is not Status.APPROVED:
-                    found.append(f"{label(policy)}: {verdict.summary}")
+                    found.append(f"{label(read.policy.name)}: {verdict.summary}")
         return "; ".join(found)
 
     def _record(self, verdict: Verdict, case: Case) -> None:
