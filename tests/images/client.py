@@ -1,6 +1,7 @@
 """A registry's client as `open_images` builds it, with credentials handed in and without pauses."""
 
 import base64
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -23,11 +24,17 @@ LOGIN = Credentials(USER, PASSWORD)
 
 @contextmanager
 def opening(
-    reference: str, credentials: Credentials | None = None, pauses: list[float] | None = None
+    reference: str,
+    credentials: Credentials | None = None,
+    pauses: list[float] | None = None,
+    *,
+    timeout: float = 30.0,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Opened]:
     """As `open_images` does it, with credentials given and without pauses."""
     named = parse_remote(reference)
-    transport = Transport(named.registry, None, False, (pauses if pauses is not None else []).append)
+    sleep = (pauses if pauses is not None else []).append
+    transport = Transport(named.registry, None, False, sleep, timeout=timeout, clock=clock)
     authorizer = Authorizer(transport, named.registry, named.repository, lambda: credentials)
     origin = RegistryOrigin(named, transport, authorizer)
     try:

@@ -24,12 +24,14 @@ class Request:
 
 @dataclass
 class Answer:
-    """`cut` leaves out that many bytes of the body at its end, and breaks the connection off."""
+    """`cut` leaves out that many bytes of the body at its end, and breaks the connection off, or, with `stalls`, sends
+    nothing more."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut: int = 0
+    stalls: bool = False
 
 
 @dataclass
@@ -49,6 +51,7 @@ def serve(answer: Callable[[Request], Answer], path: Path | None = None) -> Iter
     """Answers until the block ends, at the socket file `path` or a free port. A TLS handshake gets what a server
     without TLS says."""
     server: Server
+    ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -71,6 +74,8 @@ def serve(answer: Callable[[Request], Answer], path: Path | None = None) -> Iter
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(given.body[: len(given.body) - given.cut])
+            if given.stalls:
+                ended.wait()
             self.close_connection = bool(given.cut)
 
         do_GET = do_POST = do_PUT = do_HEAD = do_CONNECT = respond  # noqa: N815
@@ -89,6 +94,7 @@ def serve(answer: Callable[[Request], Answer], path: Path | None = None) -> Iter
     try:
         yield server
     finally:
+        ended.set()
         listener.shutdown()
         thread.join()
         listener.server_close()

@@ -8,11 +8,12 @@ import json
 import re
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from urllib.parse import urlencode, urlsplit
 
 from dockgate.core.errors import DeniedError, UnavailableError
 from dockgate.images.credentials import Credentials
-from dockgate.images.transport import Body, Transport
+from dockgate.images.transport import Transport
 
 _CLIENT = "dockgate"
 _TOKEN_LIMIT = 2**20
@@ -72,13 +73,12 @@ class Authorizer:
         asked = {"service": service, "scope": self._scope} if service else {"scope": self._scope}
         if credentials and credentials.identity_token:
             form = {"grant_type": "refresh_token", "client_id": _CLIENT, "refresh_token": credentials.identity_token}
-            response = self._transport.get(realm, {}, {**asked, **form})
+            ask = partial(self._transport.get, realm, {}, {**asked, **form})
         else:
             headers = {"Authorization": _basic(credentials)} if credentials else {}
             glue = "&" if urlsplit(realm).query else "?"
-            response = self._transport.get(f"{realm}{glue}{urlencode(asked)}", headers)
-        with Body(response, self._registry) as body:
-            data = body.take(_TOKEN_LIMIT)
+            ask = partial(self._transport.get, f"{realm}{glue}{urlencode(asked)}", headers)
+        response, data = self._transport.whole(ask, _TOKEN_LIMIT)
         host = urlsplit(realm).hostname
         if response.status_code in (400, 401, 403):
             raise denied(self._registry, f"its token server {host} refuses the credentials")

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,8 @@ from dockgate.images.blobs import DOCUMENT_LIMIT, check_document
 from dockgate.images.credentials import find_credentials
 from dockgate.images.manifest import INDEXES, MANIFESTS
 from dockgate.images.reference import Remote, check_digest, parse_remote
-from dockgate.images.transport import Body, Transport
+from dockgate.images.resumed import Resumed
+from dockgate.images.transport import Transport
 
 if TYPE_CHECKING:
     import httpx
@@ -46,10 +48,19 @@ class RegistryOrigin:
         return self._manifest(digest, ImageError)
 
     def blob(self, digest: str) -> io.RawIOBase:
-        response = self._get(f"blobs/{digest}", {})
-        if response.status_code != 200:
-            raise self._error(response, f"the blob {digest}", ImageError)
-        return Body(response, self._reference.registry)
+        """It goes on where a connection breaks off."""
+        ask = partial(self._part, digest)
+        return Resumed(self._transport, ask(0), ask, f"the blob {digest} of {self.name}")
+
+    def _part(self, digest: str, offset: int) -> "httpx.Response":
+        """The blob from a byte on (RFC 9110, section 14.2), or whole: 206 or 200; also 416, above byte 0."""
+        response = self._get(f"blobs/{digest}", {"Range": f"bytes={offset}-"} if offset else {})
+        if response.status_code != 200 and not (offset and response.status_code in (206, 416)):
+            data = b""
+            with suppress(UnavailableError), self._transport.body(response) as body:
+                data = body.take(2**16)
+            raise self._error(response, data, f"the blob {digest}", ImageError)
+        return response
 
     def base(self, name: str, digest: str) -> bytes:
         """Asks this same registry, once, with what it has let us in by already."""
@@ -59,22 +70,19 @@ class RegistryOrigin:
             raise NotFoundError(f"{name} is in another registry than {self.name}.")
         headers = {**_ACCEPT, **self._authorizer.headers()}
         url = f"/v2/{there.repository}/manifests/{digest}"
-        with Body(self._transport.get(url, headers, patient=False), there.registry) as body:
+        with self._transport.body(self._transport.get(url, headers, patient=False)) as body:
             data = body.take(DOCUMENT_LIMIT + 1)
         return check_document(data, digest)
 
     def referrers(self, digest: str) -> bytes | None:
         """The index of what refers to the digest (distribution spec 1.1, "Listing Referrers"), its first page; None
         where the registry has no such API, and keeps the index under a tag."""
-        response = self._get(f"referrers/{digest}", {"Accept": INDEXES[0]})
-        if response.status_code != 200 or "index" not in response.headers.get("Content-Type", ""):
-            status = response.status_code
-            response.close()
+        response, data = self._whole(f"referrers/{digest}", {"Accept": INDEXES[0]})
+        status = response.status_code
+        if status != 200 or "index" not in response.headers.get("Content-Type", ""):
             if status in (200, 400, 404, 405):
                 return None
             raise UnavailableError(f"{self._reference.registry} answers {status} when asked what refers to {digest}.")
-        with Body(response, self._reference.registry) as body:
-            data = body.take(DOCUMENT_LIMIT + 1)
         return data if len(data) <= DOCUMENT_LIMIT else b"{}"
 
     def tagged(self, tag: str) -> bytes:
@@ -89,14 +97,15 @@ class RegistryOrigin:
 
     def _fetch(self, tag: str, missing: type[DockgateError]) -> tuple[bytes, str]:
         """A manifest by tag or digest, and the digest that the registry states for it."""
-        response = self._get(f"manifests/{tag}", _ACCEPT)
+        response, data = self._whole(f"manifests/{tag}", _ACCEPT)
         if response.status_code != 200:
-            raise self._error(response, f"the manifest {tag}", missing)
-        with Body(response, self._reference.registry) as body:
-            data = body.take(DOCUMENT_LIMIT + 1)
+            raise self._error(response, data, f"the manifest {tag}", missing)
         if len(data) > DOCUMENT_LIMIT:
             raise ImageError(f"The manifest of {self.name} is larger than {DOCUMENT_LIMIT} bytes.")
         return data, response.headers.get("Docker-Content-Digest", "")
+
+    def _whole(self, path: str, headers: dict[str, str]) -> "tuple[httpx.Response, bytes]":
+        return self._transport.whole(partial(self._get, path, headers), DOCUMENT_LIMIT + 1)
 
     def _get(self, path: str, headers: dict[str, str]) -> "httpx.Response":
         """Asks, proves who asks when the registry wants that, and follows redirects."""
@@ -105,17 +114,17 @@ class RegistryOrigin:
             sent = self._authorizer.headers()
             response = self._transport.get(url, {**headers, **sent})
             if response.status_code != 401:
-                return self._transport.follow(response, {**headers, **sent})
+                return self._transport.follow(response, headers, sent)
             challenges = response.headers.get_list("WWW-Authenticate")
             response.close()
             if not self._authorizer.answer(challenges, sent):
                 break
         raise denied(self._reference.registry, f"{self.name} may not be read with the credentials at hand")
 
-    def _error(self, response: "httpx.Response", what: str, missing: type[DockgateError]) -> DockgateError:
+    def _error(self, response: "httpx.Response", data: bytes, what: str, missing: type[DockgateError]) -> DockgateError:
+        """What an answer means that is not what was asked for; `data` is its body, as far as it came."""
         registry, status = self._reference.registry, response.status_code
-        with Body(response, registry) as body:
-            said = _said(body.take(2**16))
+        said = _said(data)
         if status in (401, 403):
             return denied(registry, f"{self.name} may not be read{said}")
         if status == 404 and missing is NotFoundError:

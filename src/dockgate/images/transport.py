@@ -24,6 +24,9 @@ BACKOFF = (0.3, 1.0, 3.0)
 LONGEST_WAIT = 30.0
 """Seconds; a registry that asks for a longer pause (Retry-After) is waited for no longer than this."""
 REDIRECTS = 5
+STEP = 2**18
+"""Bytes that a body has to bring while a minute is waited for it: 4 KiB a second, the pace of a modem."""
+_MINUTE = 60.0
 _TIMEOUT = 30.0
 _CONNECT_TIMEOUT = 10.0
 _AGAIN = frozenset((429, 500, 502, 503, 504))
@@ -47,7 +50,11 @@ class Transport:
         ca_bundle: Path | None,
         insecure: bool,
         sleep: Callable[[float], None] = time.sleep,
+        *,
+        timeout: float = _TIMEOUT,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`timeout`: seconds without a single byte after which a connection is given up."""
         import httpx
 
         local = is_loopback(registry)
@@ -55,14 +62,15 @@ class Transport:
         try:
             self._client = httpx.Client(
                 verify=_trust(ca_bundle),
-                timeout=httpx.Timeout(_TIMEOUT, connect=_CONNECT_TIMEOUT),
+                timeout=httpx.Timeout(timeout, connect=_CONNECT_TIMEOUT),
                 headers={"User-Agent": f"dockgate/{dockgate.__version__}", "Accept-Encoding": "identity"},
                 mounts={f"all://{host}": None for host in direct},
             )
         except (ImportError, ValueError) as error:
             raise UsageError(f"The proxy settings do not work: {error}.", "See HTTPS_PROXY and NO_PROXY.") from error
         self._registry = registry
-        self._sleep = sleep
+        self._clock = clock
+        self.sleep = sleep
         self._may_be_plain = local or insecure
         self.secure = True
 
@@ -90,8 +98,26 @@ class Transport:
                     return response
                 asked = response.headers.get("Retry-After", "")
                 response.close()
-            self._sleep(_pause(wait, asked))
+            self.sleep(pause(wait, asked))
         return self._send(url, headers, form)
+
+    def body(self, response: "httpx.Response") -> "Body":
+        """What an answer brings, to be read while it comes."""
+        return Body(response, self._registry, self._clock)
+
+    def whole(self, ask: Callable[[], "httpx.Response"], limit: int) -> tuple["httpx.Response", bytes]:
+        """An answer and its body, or the first `limit` bytes of it; asked for anew, a few times, when it breaks off.
+
+        Raises UnavailableError, and what `ask` does.
+        """
+        for wait in BACKOFF:
+            response = ask()
+            with suppress(UnavailableError), self.body(response) as body:
+                return response, body.take(limit)
+            self.sleep(pause(wait))
+        response = ask()
+        with self.body(response) as body:
+            return response, body.take(limit)
 
     def send(
         self, method: str, url: str, headers: Mapping[str, str], content: "bytes | Iterable[bytes]" = b""
@@ -106,8 +132,11 @@ class Transport:
             request = self._client.build_request(method, target, headers=dict(headers), content=content)
             return self._client.send(request, stream=True)
 
-    def follow(self, response: "httpx.Response", headers: Mapping[str, str]) -> "httpx.Response":
-        """The answer behind redirects, never from TLS to plain HTTP. `headers` go to the same host and port only."""
+    def follow(
+        self, response: "httpx.Response", headers: Mapping[str, str], proof: Mapping[str, str]
+    ) -> "httpx.Response":
+        """The answer behind redirects, never from TLS to plain HTTP. `proof`, headers that say who asks, goes to the
+        same host and port only."""
         import httpx
 
         for _ in range(REDIRECTS):
@@ -125,7 +154,7 @@ class Transport:
                     f"{self._registry} redirects to {there.scheme}://{there.host}, which is not safe."
                 )
             same = (there.scheme, there.host, there.port) == (here.scheme, here.host, here.port)
-            response = self.get(str(there), headers if same else {})
+            response = self.get(str(there), {**headers, **proof} if same else headers)
         response.close()
         raise UnavailableError(f"{self._registry} redirects more than {REDIRECTS} times.")
 
@@ -179,19 +208,36 @@ def translated(registry: str) -> Iterator[None]:
 
 
 class Body(io.RawIOBase):
-    """The body of an answer as it was sent, read as it comes. Raises UnavailableError when it breaks off."""
+    """The body of an answer as it was sent, read as it comes.
 
-    def __init__(self, response: "httpx.Response", registry: str) -> None:
+    Raises UnavailableError when it breaks off, and when it comes so slowly that no end is in sight.
+    """
+
+    def __init__(self, response: "httpx.Response", registry: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._response = response
         self._registry = registry
+        self._clock = clock
         self._chunks = Chunks(response.iter_raw())
+        self._waited = 0.0
+        self._came = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        begun = self._clock()
         with translated(self._registry):
-            return self._chunks.readinto(buffer)
+            count = self._chunks.readinto(buffer)
+        self._waited += self._clock() - begun
+        self._came += count
+        if self._waited >= _MINUTE:
+            if count and self._came < STEP:
+                raise UnavailableError(
+                    f"The registry {self._registry} sent {self._came} bytes in {self._waited:.0f} seconds.",
+                    "Try again later.",
+                )
+            self._waited, self._came = 0.0, 0
+        return count
 
     def take(self, limit: int) -> bytes:
         """The body whole, or its first `limit` bytes."""
@@ -242,7 +288,7 @@ def _elsewhere(error: Exception, registry: str) -> str:
     return f" (at {host})" if host and host != host_of(registry).strip("[]") else ""
 
 
-def _pause(wait: float, retry_after: str) -> float:
+def pause(wait: float, retry_after: str = "") -> float:
     """Seconds to wait, about `wait` or what Retry-After asks (RFC 9110, section 10.2.3: seconds or a date)."""
     wait *= 1 + random.random() / 2  # noqa: S311 - spreads load, guards nothing
     if retry_after.strip().isdigit():
