@@ -17,6 +17,7 @@ from dockgate.core.model import Advisory
         ("Go", "github.com/Azure/azure-sdk", "github.com/azure/azure-sdk"),
         ("Maven", "Group:Artifact", "Group:Artifact"),
         ("crates.io", "Inflector", "Inflector"),
+        ("VSCode", "EffetMer.darkgpt", "effetmer.darkgpt"),
     ],
 )
 def test_names_are_written_as_the_ecosystem_writes_them(ecosystem: str, name: str, normal: str) -> None:
@@ -54,6 +55,7 @@ def test_names_are_written_as_the_ecosystem_writes_them(ecosystem: str, name: st
         ("Wolfi", "Wolfi"),
         ("Packagist:https://packages.drupal.org/8", "Packagist"),
         ("Maven:https://maven.google.com", "Maven"),
+        ("VSCode:https://open-vsx.org", "VSCode"),
     ],
 )
 def test_releases_that_share_their_packages_are_one(given: str, normal: str) -> None:

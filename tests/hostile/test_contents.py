@@ -216,6 +216,11 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
             "app/stack.yaml.lock": (b"packages: " + b"[" * 1000, "nested too deeply"),
             ".julia/packages/A/x/Project.toml": (b"a." * 1000 + b"b = 1", "too many parts"),
             "app/Manifest.toml": (b"a = " + b"[" * 10**5, "nested too deeply"),
+            ".vscode-server/extensions/a/package.json": (b'{"engines": ' + DEEP, "nested too deeply"),
+            "opt/code/extensions/b/package.json": (
+                b'{"engines": {"vscode": 1}, "name": {}}',
+                "does not tell its publisher",
+            ),
             "app/renv.lock": (b'{"Packages": ' + DEEP, "nested too deeply"),
             "opt/bitnami/a/.spdx-a.spdx": (b'{"packages": [' + b"1," * 1000 + b"1]}", "no SPDX package"),
             "opt/bitnami/b/.spdx-b.spdx": (b"", "no JSON"),

@@ -52,9 +52,10 @@ _NAMES: dict[str, Callable[[str], str]] = {
     "NuGet": str.lower,
     "Packagist": str.lower,
     "SwiftURL": lambda text: text.lower().rpartition("://")[2].removesuffix(".git"),
+    "VSCode": str.lower,
 }
-"""PyPI by PEP 503. NuGet and Packagist do not tell cases apart, nor does Swift's package manager; Go does, yet some
-programs' package URLs fold them."""
+"""PyPI by PEP 503. NuGet, Packagist and VS Code do not tell cases apart, nor does Swift's package manager; Go does, yet
+some programs' package URLs fold them."""
 
 
 def module(identity: str, summary: str, fixed: list[str]) -> str:

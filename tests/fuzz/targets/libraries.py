@@ -1,9 +1,9 @@
-"""What R, Erlang, Elixir, Haskell, Julia, Dart and Swift leave behind."""
+"""What R, Erlang, Elixir, Haskell, Julia, Dart, Swift and VS Code leave behind."""
 
 from tests.fuzz.mutate import json_text, lines
 from tests.fuzz.targets._ecosystem import files, part, target
 
-from dockgate.ecosystems import cran, erlang, haskell, julia, pub, swift
+from dockgate.ecosystems import cran, erlang, haskell, julia, pub, swift, vscode
 
 _DESCRIPTIONS = [
     b"Package: base\nVersion: 4.5.0\nPriority: base\nBuilt: R 4.5.0; ; ; unix\n",
@@ -154,5 +154,30 @@ TARGETS = (
         "_semver",
         versions="semver.txt",
         purls=("pkg:swift/github.com/Alamofire/Alamofire@5.4.3", "pkg:swift/a@1.0.0"),
+    ),
+    target(
+        vscode.ECOSYSTEM,
+        (
+            part(
+                vscode.ECOSYSTEM,
+                "package.json",
+                "root/.vscode-server/extensions/a/package.json",
+                lambda: [
+                    *files("vscode/package.json")(),
+                    b'{"engines": {"vscode": "*"}, "publisher": "vscode"}',
+                    b"{}",
+                ],
+                json_text,
+            ),
+            part(
+                vscode.ECOSYSTEM,
+                "product.json",
+                "usr/lib/code-server/lib/vscode/product.json",
+                lambda: [*files("vscode/product.json")(), b'{"applicationName": "a", "dataFolderName": "b"}', b"["],
+                json_text,
+            ),
+        ),
+        versions="semver.txt",
+        purls=("pkg:vscode-extension/Golang/Go@0.39.1", "pkg:vscode-extension/go@0.39.1"),
     ),
 )

@@ -1,0 +1,128 @@
+"""Extensions of Visual Studio Code and what is made of it (code-server, openvscode-server, VSCodium, Theia): the
+package.json of each that asks for an `engines.vscode`, in any folder, since any can be given as `--extensions-dir`.
+
+Nothing there says which registry an extension is from, so that it is judged by what is said of either. Those that come
+with the editor under its own name are part of it: its `product.json` stands for them, of which no feed tells.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
+
+from dockgate.core.errors import UnreadableError, UsageError
+from dockgate.core.model import Distribution, Package
+from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.core.purl import Purl, write
+from dockgate.ecosystems._npm_package import PACKAGE_LIMIT
+from dockgate.ecosystems._shell import called, legal, quoted
+from dockgate.ecosystems._text import json_object
+from dockgate.ecosystems.npm import ECOSYSTEM as NPM
+
+_FILE = "/package.json"
+_PRODUCT = "product.json"
+_OWN = "vscode"
+"""the publisher of what comes with the editor"""
+_NOBODY = "undefined_publisher"
+"""the editor's word for the publisher of an extension that names none (code-server 4.99.4's out/server-main.js)"""
+_PROGRAMS = {"/.openvscode-server/": "openvscode-server", "/code-server/": "code-server"}
+
+
+class VSCode:
+    name = "vscode"
+    version = 1
+    orders: tuple[str, ...] = ("VSCode",)
+    optional_epoch = False
+    purls: tuple[str, ...] = ("vscode-extension",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=("package.json", _PRODUCT))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        if path.endswith(_FILE):
+            return _is_usual(path) or (bool(head) and "node_modules/" not in path)
+        return path.endswith(_PRODUCT) and path.rpartition("/")[2] == _PRODUCT
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        """The extension in the package.json's folder, or the editor. Other programs have such files, too, and what is
+        wrong with one matters only where extensions lie usually."""
+        try:
+            content = json_object(file, PACKAGE_LIMIT)
+            return _extension(content, path) if path.endswith(_FILE) else _editor(content, path)
+        except UnreadableError:
+            if _is_usual(path):
+                raise
+            return Extract()
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version or not purl.namespace:
+            missing = "version" if purl.namespace else "publisher"
+            raise UsageError(f"{purl} has no {missing}.", "Write it as pkg:vscode-extension/PUBLISHER/NAME@VERSION.")
+        return _package(purl.namespace, purl.name, purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """The newest version of each, by the program in whose folder it lies."""
+        kept, remark = called(raised, lambda name: legal(name, "._-"))
+        programs: dict[str, list[tuple[str, str]]] = {}
+        for name, one in kept:
+            program = next((told for part, told in _PROGRAMS.items() if part in f"/{one.package.path}"), "code")
+            programs.setdefault(program, []).append((name, one.version))
+        lines = []
+        for program, names in sorted(programs.items()):
+            words = quoted(f"--install-extension={name}" for name in dict.fromkeys(name for name, _ in names))
+            told = ", ".join(map(" ".join, names))
+            lines.append(f"{program} --force {words} # {told} or later")
+        return (*lines, *remark)
+
+    def key(self, version: str) -> Any:
+        """The order of npm's semver, by which the editor compares them and refuses what is no version."""
+        return NPM.key(version)
+
+
+ECOSYSTEM: Ecosystem = VSCode()
+
+
+def _is_usual(path: str) -> bool:
+    """Whether it is a package.json in a folder in one called `extensions`, or in an unpacked VSIX."""
+    if not path.endswith(_FILE):
+        return False
+    above, _, folder = path.removesuffix(_FILE).rpartition("/")
+    return folder == "extension" or above.endswith("/extensions") or above == "extensions"
+
+
+def _package(publisher: str, name: str, version: str, path: str) -> Package:
+    """Cases are not told apart (purl-spec's vscode-extension-definition.json)."""
+    known = f"{publisher}.{name}"
+    return Package(
+        name=known,
+        version=version,
+        purl=write("vscode-extension", publisher.lower(), name.lower(), version),
+        ecosystem="VSCode",
+        source_name=known.lower(),
+        source_version=version,
+        path=path,
+    )
+
+
+def _extension(content: Mapping[str, Any], path: str) -> Extract:
+    engines = content.get("engines")
+    if not isinstance(engines, dict) or "vscode" not in engines:
+        return Extract()
+    told = (content.get("publisher", _NOBODY), content.get("name"), content.get("version"))
+    publisher, name, version = (one if isinstance(one, str) else "" for one in told)
+    if not publisher or not name or not version:
+        raise UnreadableError("it does not tell its publisher, name and version")
+    if publisher == _OWN:
+        return Extract()
+    package = _package(publisher, name, version, path)
+    return Extract((package,), {package.purl: (path.removesuffix("package.json"),)})
+
+
+def _editor(content: Mapping[str, Any], path: str) -> Extract:
+    """It is undetermined where no distribution's package owns it."""
+    version = content.get("version")
+    if "applicationName" not in content or "dataFolderName" not in content or not isinstance(version, str):
+        return Extract()
+    purl = write("generic", "", _OWN, version)
+    return Extract((Package(_OWN, version, purl, "Visual Studio Code", _OWN, version, path),))
