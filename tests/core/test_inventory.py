@@ -235,3 +235,51 @@ def test_what_a_vendor_s_package_brings_is_not_left_to_the_distribution() -> Non
     assert found.unread == ()
     nowhere = inventory(node)
     assert [(one.ecosystem, one.vendor) for one in nowhere.packages if one.name == "nodejs"] == [("", "")]
+
+
+NPM = "usr/lib/node_modules/npm/package.json"
+OWN = [
+    dpkg_list("acme", "usr/bin/acme", NPM),
+    file(NPM, '{"name": "npm", "version": "10.7.0"}'),
+]
+"""of a company's own package, without its copyright, as nfpm and dpkg-deb make it"""
+ACME = stanza("acme", "1.2", more="Maintainer: Acme <dev@acme.example>\n")
+
+
+def base(*names: str) -> list[Entry]:
+    lists = [dpkg_list(f"{name}:amd64", f"usr/share/doc/{name}/copyright", f"usr/bin/{name}") for name in names]
+    return [file("etc/os-release", DEBIAN), status(*(stanza(name, "1") for name in names)), *lists]
+
+
+def judged(*layers: list[Entry]) -> list[tuple[str, str, str]]:
+    return [(one.name, one.ecosystem, one.owner) for one in inventory(*layers).packages]
+
+
+def test_a_package_without_a_copyright_is_its_maintainer_s_and_owns_nothing() -> None:
+    bash = stanza("bash", "1")
+    assert judged(base("bash"), [status(bash, ACME), *OWN]) == [
+        ("acme", "vendor:acme.example", ""),
+        ("bash", "Debian:13", ""),
+        ("npm", "npm", ""),
+    ]
+    assert judged(base("bash"), [status(bash, stanza("acme", "1.2")), *OWN])[0][1] == "vendor:unknown"
+    own = stanza("acme", "1.2", more="Origin: Debian\nMaintainer: Acme <dev@acme.example>\n")
+    assert judged(base("bash"), [status(bash, own), *OWN])[0][1] == "Debian:13"
+    ubuntu = [file("etc/os-release", 'ID=ubuntu\nVERSION_ID="24.04"\n'), *base("bash")[1:]]
+    kept = stanza("acme", "1.2", more="Maintainer: A <a@canonical.com>\n")
+    assert judged(ubuntu, [status(bash, kept), *OWN])[0][1] == "Ubuntu:24.04:LTS"
+
+
+def test_the_list_that_is_there_now_tells_of_the_copyright() -> None:
+    later = dpkg_list("acme", "usr/share/doc/acme/copyright", "usr/bin/acme", NPM)
+    layers = [base("bash"), [status(stanza("bash", "1"), ACME), *OWN], [status(stanza("bash", "1"), ACME), later]]
+    assert judged(*layers)[0][1] == "Debian:13"
+
+
+def test_where_the_base_s_lists_were_cut_they_tell_nothing() -> None:
+    cut = [file("etc/os-release", DEBIAN), status(stanza("bash", "1")), dpkg_list("bash", "usr/bin/bash")]
+    assert judged(cut, [status(stanza("bash", "1"), ACME), *OWN]) == [
+        ("acme", "Debian:13", ""),
+        ("bash", "Debian:13", ""),
+        ("npm", "npm", "acme"),
+    ]

@@ -163,7 +163,25 @@ def test_the_largest_file_is_read_in_bounded_time() -> None:
 
 def test_lists_say_which_files_a_package_owns() -> None:
     found = read("/.\n/usr\n/usr/bin\n/usr/bin/bash\n/etc\n/etc/bash.bashrc\n", "var/lib/dpkg/info/bash:amd64.list")
-    assert found == Extract(owns={"bash:amd64": ("usr/bin/bash", "etc/bash.bashrc")})
+    assert found.owns == {"bash:amd64": ("usr/bin/bash", "etc/bash.bashrc")}
+
+
+@pytest.mark.parametrize(
+    ("name", "paths", "third_party"),
+    [
+        ("bash", "/usr/share/doc\n/usr/share/doc/bash\n/usr/share/doc/bash/copyright\n", False),
+        ("libc6:amd64", "/usr/share/doc/libc6\n/usr/share/doc/libc6/copyright\n", False),
+        ("libstdc++6:amd64", "/usr/share/doc\n/usr/share/doc/libstdc++6\n", False),  # a link to gcc-14-base
+        ("bash", "/usr/bin\n/usr/bin/bash\n", True),
+        ("bash", "/usr/share/doc/bash\n/usr/share/doc/bash/changelog.gz\n", True),  # fpm's
+        ("bash", "/usr/share/doc/dash/copyright\n", True),
+        ("bash", "", True),
+    ],
+)
+def test_a_list_without_a_copyright_is_not_of_a_package_of_debian_s(
+    name: str, paths: str, *, third_party: bool
+) -> None:
+    assert read(f"/.\n{paths}", f"var/lib/dpkg/info/{name}.list").third_party is third_party
 
 
 def test_distroless_sums_say_which_files_a_package_owns() -> None:

@@ -29,6 +29,7 @@ class Read:
     linked: bool = False
     release: str = ""
     owner: str = ""
+    third_party: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,18 @@ class View:
                     break
                 layer = at
         return layer
+
+    def third_party(self, ecosystem: str) -> frozenset[str]:
+        """Evidence names of the packages whose lists of files show that the distribution did not make them.
+
+        None where most lists of the base do: those packages are the distribution's, and their lists have been cut.
+        """
+        lists = [(at, read) for at, read in self.told_by(ecosystem) if read.owns]
+        base = [read.third_party for at, read in lists if at == lists[0][0]]
+        if 2 * sum(base) > len(base):
+            return frozenset()
+        strange = (read for at, read in lists if read.third_party and self.alive(read.path, at))
+        return frozenset(name for read in strange for name in read.owns)
 
     def under(self, folder: str) -> Iterator[str]:
         """Every path that any layer has below `folder`, which ends with "/"."""

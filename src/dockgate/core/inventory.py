@@ -6,14 +6,15 @@ from operator import attrgetter
 from typing import BinaryIO
 
 from dockgate.core import evidence, languages, osrelease
+from dockgate.core.databases import evidence_names
 from dockgate.core.errors import ImageError, UnreadableError
 from dockgate.core.facts import LayerFacts, Read, Release, View, pack
-from dockgate.core.model import Distribution, Inventory, Package, Unread
+from dockgate.core.model import THIRD_PARTY, Distribution, Inventory, Package, Unread
 from dockgate.core.pictured import Pictured, pictured
 from dockgate.core.ports import Ecosystem, Entry, Extract, Image, Layer
 from dockgate.core.ways import Ways, resolved
 
-FACTS_VERSION = 6
+FACTS_VERSION = 7
 """Raised whenever the same layer would give other facts, plugins apart."""
 
 PATH_LIMIT = 4096
@@ -97,10 +98,14 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
 
 def _system(view: View, distribution: Distribution | None, system: Mapping[str, Ecosystem]) -> Iterator[Package]:
     """The packages of the package databases, as the distribution makes them."""
+    third_party = {name: view.third_party(name) for name in system}
     for at, read in view.live:
         if read.ecosystem in system:
+            strange = third_party[read.ecosystem]
             for package in read.packages:
                 placed = _placed(package, view.facts[view.brought(read, package, at)].layer, "")
+                if strange and not strange.isdisjoint(evidence_names(package.name, package.arch)):
+                    placed = replace(placed, vendor=THIRD_PARTY + placed.vendor)
                 settled = system[read.ecosystem].settle(placed, distribution) if distribution else None
                 yield settled or replace(placed, vendor="")
 
@@ -320,6 +325,7 @@ class _Draft:
                 lock=extract.lock,
                 linked=extract.linked,
                 release=extract.release,
+                third_party=extract.third_party,
             )
             if kind.distributions and extract.owns:
                 self.lists[path] = extract.owns

@@ -43,6 +43,10 @@ class Distribution:
     repository: str = ""
 
 
+THIRD_PARTY = "?"
+"""see `Package.vendor`"""
+
+
 @dataclass(frozen=True, slots=True)
 class Package:
     """One installed package.
@@ -55,7 +59,8 @@ class Package:
     package that owns the file ("" for none): an owned package is judged by the distribution's advisories alone.
     `module` is an rpm's module and stream ("nodejs:18"), "" for none, `ANY_MODULE` for one that is not told.
     `vendor` is who made a package in a distribution's form that is not the distribution's own ("docker.com"), "" for
-    all others; until it is settled, what its database says of who made it. A vendor's ecosystem is "vendor:" and that.
+    all others; until it is settled, what its database says of who made it, after `THIRD_PARTY` where its files
+    tell that the distribution did not. A vendor's ecosystem is "vendor:" and that.
     """
 
     name: str

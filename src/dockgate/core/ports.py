@@ -165,6 +165,7 @@ class Extract:
     `lock`: a lockfile, which says what is to be installed; it counts only where nothing is installed from it.
     `linked`: it counts only where a link that the ecosystem wants leads to the file's folder.
     `release`: what the file says of `Distribution.repository`.
+    `third_party`: the files that it lists are not those of a package that the distribution made.
     """
 
     packages: tuple[Package, ...] = ()
@@ -175,6 +176,7 @@ class Extract:
     lock: bool = False
     linked: bool = False
     release: str = ""
+    third_party: bool = False
 
 
 # --- advisories --------------------------------------------------------------------------------------------------

@@ -5,11 +5,15 @@ dpkg's and apk's databases name a maintainer. Ubuntu's has an address of Ubuntu'
 Debian's and Alpine's may be anybody's, so there vendors are known by name. The list holds those of the official images
 of Docker Hub (as found in aquasecurity/trivy#9917) and some more; of the 203,391 packages of Debian 11, 12 and 13, with
 their updates, none is taken for one of theirs. rpm's database names the vendor itself.
+
+What is nobody's on the list is told by what it lacks: Debian Policy 12.5 demands of every package its copyright, which
+nfpm, CPack and dpkg-deb leave to whoever calls them (fpm writes a Vendor). By the Contents indices of Debian 11, 12 and
+13 (2026-11; amd64 and all; main, contrib, non-free), every one of their 194,032 packages has it.
 """
 
 from dataclasses import replace
 
-from dockgate.core.model import Package
+from dockgate.core.model import THIRD_PARTY, Package
 
 UNKNOWN = "unknown"
 """the vendor's name where there is none, yet no distribution's either"""
@@ -69,6 +73,7 @@ def maintained(package: Package, distribution: str) -> str:
     said = package.vendor
     if _is_settled(package):
         return said
+    third_party, said = said.startswith(THIRD_PARTY), said.removeprefix(THIRD_PARTY)
     if said.startswith(_STATED):
         return "" if said[1:].lower() == distribution else _named(said[1:])
     for mark, vendor in _MARKS.items():
@@ -81,7 +86,8 @@ def maintained(package: Package, distribution: str) -> str:
         return ""
     if address.endswith(_MAINTAINERS):
         return _named(address.rpartition("@")[2])
-    return _NAMES.get(said.lower(), "")
+    unnamed = _named(address.rpartition("@")[2]) if third_party and distribution == "debian" else ""
+    return _NAMES.get(said.lower(), unnamed)
 
 
 def signed(package: Package, distribution: str) -> str:

@@ -47,7 +47,7 @@ _CODENAMES = {
 
 class Dpkg:
     name = "dpkg"
-    version = 4
+    version = 5
     orders: tuple[str, ...] = ("Debian", "Ubuntu", "Echo")
     optional_epoch = False
     purls: tuple[str, ...] = ("deb",)
@@ -66,7 +66,9 @@ class Dpkg:
         name = path.rpartition("/")[2]
         if path.startswith(INFO_FOLDER):
             check_size(file, LIST_LIMIT)
-            return Extract(owns={name.removesuffix(".list"): _listed(line.strip(b"\r\n") for line in file)})
+            name = name.removesuffix(".list")
+            paths = _listed(line.strip(b"\r\n") for line in file)
+            return Extract(owns={name: paths}, third_party=not _has_copyright(name, paths))
         if name.endswith(".md5sums"):
             check_size(file, LIST_LIMIT)
             return Extract(owns={name.removesuffix(".md5sums"): _listed(line.rstrip(b"\r\n")[34:] for line in file)})
@@ -257,6 +259,13 @@ def _listed(lines: Iterator[bytes]) -> tuple[str, ...]:
         if path and path != ".":
             paths.append(path)
     return tuple(paths)
+
+
+def _has_copyright(name: str, paths: tuple[str, ...]) -> bool:
+    """Whether the list names what Debian Policy 12.5 demands: the copyright, or the link to another package's folder
+    that has it. It names what the system's `path-exclude` kept from being unpacked, too."""
+    documents = f"usr/share/doc/{name.partition(':')[0]}"
+    return f"{documents}/copyright" in paths or documents in paths
 
 
 def _purl(package: Package, namespace: str, distro: str, vendor: str = "") -> str:
