@@ -93,7 +93,11 @@ def test_alpine_s_vendors_are_known_by_name() -> None:
         ("amzn", "NodeSource", "NodeSource"),
         ("opensuse-leap", "SUSE LLC <https://www.suse.com/>", ""),
         ("sles", "openSUSE", ""),
-        ("photon", "Anybody", ""),  # whose own name is not known here
+        ("openeuler", "http://openeuler.org", ""),
+        ("openeuler", "Docker", "Docker"),
+        ("photon", "VMware, Inc.", ""),
+        ("photon", "Anybody", "Anybody"),
+        ("mageia", "Anybody", ""),  # whose own name is not known here
         ("rocky", "", ""),  # not told, by another tool's document
     ],
 )
@@ -103,9 +107,21 @@ def test_rpm_s_database_names_the_vendor(distribution: str, said: str, vendor: s
     assert (found.vendor, found.ecosystem.startswith("vendor:")) == (vendor, bool(vendor))
 
 
-def test_amazon_s_own_may_leave_the_vendor_out() -> None:
-    package = Package("a", "1-1.amzn2", "pkg:rpm/a@1-1.amzn2", "", "a", "1-1.amzn2", "", vendor="unknown")
-    assert rpm.ECOSYSTEM.settle(package, Distribution("amzn", "2")).ecosystem == "Amazon Linux:2"
+@pytest.mark.parametrize(
+    ("release", "distribution", "ecosystem"),
+    [
+        ("1.amzn2", Distribution("amzn", "2"), "Amazon Linux:2"),
+        ("1.el7", Distribution("amzn", "2"), "vendor:unknown"),
+        ("1.oe2403", Distribution("openeuler", "24.03", "openEuler 24.03 (LTS)"), "openEuler:24.03-LTS"),
+        ("1", Distribution("openeuler", "24.03"), "vendor:unknown"),
+        ("1.ph5", Distribution("photon", "5.0"), "Photon OS:5.0"),
+    ],
+)
+def test_a_distribution_s_own_may_leave_the_vendor_out(
+    release: str, distribution: Distribution, ecosystem: str
+) -> None:
+    package = Package("a", f"1-{release}", f"pkg:rpm/a@1-{release}", "", "a", f"1-{release}", "", vendor="unknown")
+    assert rpm.ECOSYSTEM.settle(package, distribution).ecosystem == ecosystem
 
 
 @pytest.mark.parametrize(

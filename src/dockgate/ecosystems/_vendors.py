@@ -52,15 +52,21 @@ _OFFICIAL = {
     "amzn": ("Amazon",),
     "azurelinux": ("Microsoft Corporation",),
     "mariner": ("Microsoft Corporation",),
+    "openeuler": ("http://openeuler.org",),
     "opensuse-leap": ("openSUSE", "SUSE"),
     "opensuse-tumbleweed": ("openSUSE", "SUSE"),
+    "photon": ("VMware",),
     "rhel": ("Red Hat",),
     "rocky": ("Rocky",),
     "sled": ("SUSE", "openSUSE"),
     "sles": ("SUSE", "openSUSE"),
     "sles_sap": ("SUSE", "openSUSE"),
 }
-"""os-release ID -> how the vendor of its own rpm packages begins, where that is known; others are not asked"""
+"""os-release ID -> how the vendor of its own rpm packages begins, where that is known; others are not asked.
+openEuler's is that of its packages of 20.03 to 23.03, Photon's that of its spec files."""
+_TAGGED = {"amzn": ".amzn", "openeuler": ".oe", "photon": ".ph"}
+"""in the versions of a distribution's own packages, which do not always say so: Amazon's (aquasecurity/trivy#5887),
+openEuler's of 24.03 (in its repository's metadata rpm:vendor is empty for some)"""
 
 
 def stated(vendor: str) -> str:
@@ -97,8 +103,8 @@ def signed(package: Package, distribution: str) -> str:
         return said
     if not said or official is None or said.startswith(official):
         return ""
-    # Amazon's own do not always say so (aquasecurity/trivy#5887).
-    return "" if said == UNKNOWN and distribution == "amzn" and ".amzn" in package.version else _named(said)
+    tag = _TAGGED.get(distribution)
+    return "" if said == UNKNOWN and tag and tag in package.version else _named(said)
 
 
 def settled(package: Package, vendor: str) -> Package:
