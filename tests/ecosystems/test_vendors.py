@@ -78,6 +78,19 @@ def test_alpine_s_vendors_are_known_by_name() -> None:
     assert [(one.vendor, one.ecosystem) for one in found] == [("f5.com", "vendor:f5.com"), ("", "Alpine:v3.20")]
 
 
+def installed(*entries: str) -> list[tuple[str, str]]:
+    content = "".join(f"P:{entry}\nV:1-r1\n\n" for entry in entries)
+    read = apk.ECOSYSTEM.read(apk.DATABASES[0], io.BytesIO(content.encode())).packages
+    return [(one.name, apk.ECOSYSTEM.settle(one, ALPINE).ecosystem) for one in read]
+
+
+def test_a_package_without_an_origin_is_not_alpine_s() -> None:
+    musl, acme = "musl\no:musl\nm:Timo <timo.teras@iki.fi>", "acme\nm:Acme <dev@acme.example>"
+    assert installed(musl, acme) == [("musl", "Alpine:v3.20"), ("acme", "vendor:acme.example")]
+    assert installed(musl, "acme") == [("musl", "Alpine:v3.20"), ("acme", "vendor:unknown")]
+    assert installed(musl, "acme", "other") == [(name, "Alpine:v3.20") for name in ("musl", "acme", "other")]
+
+
 @pytest.mark.parametrize(
     ("distribution", "said", "vendor"),
     [

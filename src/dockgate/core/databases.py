@@ -311,7 +311,7 @@ def _told(package: Package, other: Package) -> str:
     source, other_source = (f"{one.source_name} {one.source_version}" for one in (package, other))
     if source != other_source:
         return f"{package.version} of the source {source}"
-    return f"{package.version} by {package.vendor.lstrip('=') or 'nobody'}"
+    return f"{package.version} by {package.vendor.lstrip('=?') or 'nobody'}"
 
 
 def evidence_names(name: str, arch: str) -> set[str]:

@@ -8,7 +8,8 @@ their updates, none is taken for one of theirs. rpm's database names the vendor 
 
 What is nobody's on the list is told by what it lacks: Debian Policy 12.5 demands of every package its copyright, which
 nfpm, CPack and dpkg-deb leave to whoever calls them (fpm writes a Vendor). By the Contents indices of Debian 11, 12 and
-13 (2026-11; amd64 and all; main, contrib, non-free), every one of their 194,032 packages has it.
+13 (2026-11; amd64 and all; main, contrib, non-free), every one of their 194,032 packages has it. In apk's
+database it is the origin (`apk`).
 """
 
 from dataclasses import replace
@@ -38,6 +39,8 @@ _RELEASES = ("~bullseye", "~bookworm", "~trixie", "~forky")
 _NAMES = {"github": "GitHub", "hashicorp": "HashiCorp", "google cloud cli authors": "Google Cloud"}
 """maintainers without an address"""
 _UBUNTU = ("@ubuntu.com", ".ubuntu.com", "@canonical.com", ".canonical.com")
+_WHOLE = ("debian", "alpine", "chainguard", "wolfi")
+"""the distributions whose own packages all have what those of others lack"""
 _MARKS = {
     ".pgdg": "apt.postgresql.org",
     "+0~20": "packages.sury.org",
@@ -92,7 +95,7 @@ def maintained(package: Package, distribution: str) -> str:
         return ""
     if address.endswith(_MAINTAINERS):
         return _named(address.rpartition("@")[2])
-    unnamed = _named(address.rpartition("@")[2]) if third_party and distribution == "debian" else ""
+    unnamed = _named(address.rpartition("@")[2]) if third_party and distribution in _WHOLE else ""
     return _NAMES.get(said.lower(), unnamed)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
-from dockgate.core.model import Distribution, Package
+from dockgate.core.model import THIRD_PARTY, Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import MAINTAINER, Purl, write
 from dockgate.ecosystems import _vendors
@@ -49,7 +49,7 @@ _HEX = frozenset("0123456789abcdef")
 
 class Apk:
     name = "apk"
-    version = 2
+    version = 3
     orders: tuple[str, ...] = tuple(_NAMED.values())
     optional_epoch = False
     purls: tuple[str, ...] = ("apk",)
@@ -130,8 +130,11 @@ ECOSYSTEM: Ecosystem = Apk()
 
 
 def _read_installed(path: str, file: BinaryIO) -> Extract:
+    """A package without an origin was not made by the distribution: abuild (`prepare_metafiles`) and melange write one
+    into every package, nfpm (apk/apk.go) into none. Where most have none, somebody has taken them out."""
     packages: list[Package] = []
     owns: dict[str, tuple[str, ...]] = {}
+    strange: list[int] = []
     for count, (line, fields, files) in enumerate(_blocks(file)):
         if count == PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
@@ -152,9 +155,14 @@ def _read_installed(path: str, file: BinaryIO) -> Extract:
             arch=fields.get("A", ""),
             vendor=fields.get("m", ""),
         )
+        if not fields.get("o"):
+            strange.append(len(packages))
         packages.append(replace(package, purl=_purl(package, "", "")))
         if files:
             owns[name] = tuple(files)
+    if 2 * len(strange) <= len(packages):
+        for at in strange:
+            packages[at] = replace(packages[at], vendor=THIRD_PARTY + packages[at].vendor)
     return Extract(packages=tuple(packages), owns=owns)
 
 
