@@ -14,42 +14,42 @@ from dockgate.core.inventory import read_image
 from dockgate.core.ports import Ecosystem
 
 PAGE = (Path(__file__).parent.parent / "docs" / "extending.md").read_text("utf-8")
-SWITCH = "home/opam/.opam/default"
-PATH = f"{SWITCH}/.opam-switch/packages/lwt.5.9.1/opam"
+FOLDER = "usr/local/lib/luarocks/rocks-5.4/luasocket/3.1.0-1"
+PATH = f"{FOLDER}/luasocket-3.1.0-1.rockspec"
 
 
 @pytest.fixture
-def opam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ecosystem:
-    (code,) = re.findall(r"```python\n# src/dockgate/ecosystems/opam.py\n(.*?)```", PAGE, re.DOTALL)
+def luarocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ecosystem:
+    (code,) = re.findall(r"```python\n# src/dockgate/ecosystems/luarocks.py\n(.*?)```", PAGE, re.DOTALL)
     package = tmp_path / "extended"
     package.mkdir()
     (package / "__init__.py").touch()
-    (package / "opam.py").write_text(code, "utf-8")
+    (package / "luarocks.py").write_text(code, "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
     (found,) = ecosystems.load("extended")
     return found
 
 
-def test_the_page_s_ecosystem_is_found_and_reads_a_package(opam: Ecosystem) -> None:
-    found = read_image(image([file("etc/os-release", DEBIAN), file(PATH, 'opam-version: "2.0"\n')]), [opam])
-    assert [package.purl for package in found.packages] == ["pkg:opam/lwt@5.9.1"]
+def test_the_page_s_ecosystem_is_found_and_reads_a_package(luarocks: Ecosystem) -> None:
+    found = read_image(image([file("etc/os-release", DEBIAN), file(PATH)]), [luarocks])
+    assert [package.purl for package in found.packages] == ["pkg:luarocks/luasocket@3.1.0-1"]
     with pytest.raises(UnreadableError):
-        opam.read(f"{SWITCH}/.opam-switch/packages/lwt/opam", io.BytesIO())
+        luarocks.read(f"{FOLDER}/lua-1-1.rockspec", io.BytesIO())
 
 
-def test_it_is_caught_when_its_evidence_is_removed(opam: Ecosystem) -> None:
-    base = [file("etc/os-release", DEBIAN), file(PATH), file(f"{SWITCH}/lib/lwt/lwt.cma")]
-    found = read_image(image(base, whiteout(PATH)), [opam])
-    assert f"{PATH} no longer tells of lwt 5.9.1" in "".join(entry.reason for entry in found.unread)
+def test_it_is_caught_when_its_evidence_is_removed(luarocks: Ecosystem) -> None:
+    base = [file("etc/os-release", DEBIAN), file(PATH), file(f"{FOLDER}/rock_manifest")]
+    found = read_image(image(base, whiteout(PATH)), [luarocks])
+    assert f"{PATH} no longer tells of luasocket 3.1.0-1" in "".join(entry.reason for entry in found.unread)
 
 
-def test_the_page_s_version_order_holds(opam: Ecosystem) -> None:
+def test_the_page_s_version_order_holds(luarocks: Ecosystem) -> None:
     cases = re.findall(r"`(\S+) ([<=]) (\S+)`", PAGE)
     assert len(cases) >= 4
     for first, order, second in cases:
-        left, right = opam.key(first), opam.key(second)
+        left, right = luarocks.key(first), luarocks.key(second)
         assert (left < right) if order == "<" else (left == right)
     for version in re.findall(r"`(\S+) !`", PAGE):
         with pytest.raises(UncomparableError):
-            opam.key(version)
+            luarocks.key(version)

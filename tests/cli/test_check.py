@@ -46,7 +46,7 @@ def test_a_package_without_findings_is_told(dockgate: Dockgate) -> None:
         ("pkg:deb/debian/openssl@3.5.1-1?distro=debian-12", "no feed for Debian:12"),
         ("pkg:npm/lodash@4.17.20", "no feed for npm"),
         ("pkg:pypi/jinja2@what", "jinja2 what cannot be compared with PYSEC-2019-217"),
-        ("pkg:opam/lwt@5.9.1", "No ecosystem here reads packages of the type opam."),
+        ("pkg:luarocks/luasec@1.3.1-1", "No ecosystem here reads packages of the type luarocks."),
     ],
 )
 def test_what_cannot_be_said_exits_3_with_its_reason(dockgate: Dockgate, purl: str, reason: str) -> None:

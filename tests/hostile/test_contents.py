@@ -216,6 +216,9 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
             "app/stack.yaml.lock": (b"packages: " + b"[" * 1000, "nested too deeply"),
             ".julia/packages/A/x/Project.toml": (b"a." * 1000 + b"b = 1", "too many parts"),
             "app/Manifest.toml": (b"a = " + b"[" * 10**5, "nested too deeply"),
+            ".opam/a/.opam-switch/packages/a/opam": (b"", "no NAME.VERSION"),
+            ".opam/b/.opam-switch/switch-state": (b'"' * 10**6 + b"installed: []", "has no end"),
+            "app/a.opam.locked": (b'depends: ["a" "b"]', "gives no version to a"),
             ".vscode-server/extensions/a/package.json": (b'{"engines": ' + DEEP, "nested too deeply"),
             "opt/code/extensions/b/package.json": (
                 b'{"engines": {"vscode": 1}, "name": {}}',

@@ -1,9 +1,9 @@
-"""What R, Erlang, Elixir, Haskell, Julia, Dart, Swift and VS Code leave behind."""
+"""What R, Erlang, Elixir, Haskell, Julia, OCaml, Dart, Swift and VS Code leave behind."""
 
 from tests.fuzz.mutate import json_text, lines
 from tests.fuzz.targets._ecosystem import files, part, target
 
-from dockgate.ecosystems import cran, erlang, haskell, julia, pub, swift, vscode
+from dockgate.ecosystems import cran, erlang, haskell, julia, opam, pub, swift, vscode
 
 _DESCRIPTIONS = [
     b"Package: base\nVersion: 4.5.0\nPriority: base\nBuilt: R 4.5.0; ; ; unix\n",
@@ -124,6 +124,34 @@ TARGETS = (
         "_toml",
         versions="julia.txt",
         purls=("pkg:julia/HTTP@1.10.8?uuid=cd3eb016-35fb-5094-929b-558a96fad6f3",),
+    ),
+    target(
+        opam.ECOSYSTEM,
+        (
+            part(
+                opam.ECOSYSTEM,
+                "opam",
+                "root/.opam/a/.opam-switch/packages/hello.1.0~rc1/opam",
+                files("opam/opam"),
+                lines,
+            ),
+            part(
+                opam.ECOSYSTEM,
+                "switch-state",
+                "root/.opam/a/.opam-switch/switch-state",
+                lambda: [*files("opam/switch-state")(), b'installed: ["a"]', b"installed:", b'(* a *) a: """b"""'],
+                lines,
+            ),
+            part(
+                opam.ECOSYSTEM,
+                "opam.locked",
+                "app/app.opam.locked",
+                lambda: [*files("opam/app.opam.locked")(), b'depends: ["a" {= "1" & os = "b"} "c" {>= "2"} "d"]'],
+                lines,
+            ),
+        ),
+        versions="opam.txt",
+        purls=("pkg:opam/ocaml-base-compiler@5.2.0",),
     ),
     target(
         pub.ECOSYSTEM,
