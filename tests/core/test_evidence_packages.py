@@ -77,6 +77,14 @@ def test_a_gems_specification_and_stub_that_disagree_are_noticed() -> None:
     assert "its stub says rack 3.0" in doubts(gem("2.0"), [file(SPECIFICATION, content)])
 
 
+def test_the_specification_of_a_gem_from_git_removed_while_its_checkout_stays_is_noticed() -> None:
+    checkout = f"{GEMS}/bundler/gems/rack-6301be8ac546"
+    git = [specification("2.0", f"{checkout}/rack.gemspec"), file(f"{checkout}/lib/rack.rb")]
+    assert found(git) == ["rack 2.0"]
+    assert "rack 2.0" in doubts(git, whiteout(f"{checkout}/rack.gemspec"))
+    assert doubts(git, whiteout(checkout)) == ""
+
+
 def test_gem_install_update_and_uninstall_are_believed() -> None:
     assert doubts(gem("2.0"), gem("3.0")) == ""
     assert found(gem("2.0"), gem("3.0")) == ["rack 2.0", "rack 3.0"]

@@ -39,7 +39,11 @@ def fixture(name: str) -> Extract:
         ("specifications/rake-13.2.1.gemspec", True),
         ("usr/lib/ruby/gems/3.3.0/specifications/default/json-2.9.1.gemspec", True),
         ("usr/local/bundle/gems/rake-13.2.1/rake.gemspec", False),
-        ("usr/local/bundle/bundler/gems/rails-0123456789ab/rails.gemspec", False),
+        ("usr/local/bundle/bundler/gems/rails-0123456789ab/rails.gemspec", True),
+        ("srv/vendor/bundle/ruby/3.3.0/bundler/gems/rails-0123456789ab/activerecord/activerecord.gemspec", True),
+        ("usr/local/bundle/bundler/gems/rails-0123456789ab/a/b/c.gemspec", True),
+        ("usr/local/bundle/bundler/gems/rails-0123456789ab/a/b/c/d.gemspec", False),
+        ("usr/local/bundle/mybundler/gems/rails-0123456789ab/rails.gemspec", False),
         ("usr/local/bundle/specifications/default", False),
         ("usr/local/bundle/specifications/other/rake-13.2.1.gemspec", False),
         ("usr/local/bundle/my_specifications/rake-13.2.1.gemspec", False),
@@ -77,6 +81,24 @@ def test_a_default_gem_owns_nothing() -> None:
     found = read((DATA / name).read_bytes(), f"usr/lib/ruby/gems/3.3.0/specifications/default/{name}")
     assert [package.purl for package in found.packages] == ["pkg:gem/ostruct@0.6.0"]
     assert not found.owns
+
+
+def test_a_gem_from_git_owns_its_checkout() -> None:
+    checkout = f"{HOME}bundler/gems/net-http-6301be8ac546"
+    path = f"{checkout}/net-http-fixture.gemspec"
+    found = read((DATA / "git" / "net-http-fixture.gemspec").read_bytes(), path)
+    assert [(package.purl, package.path) for package in found.packages] == [
+        ("pkg:gem/net-http-fixture@1.2.0.rc1", path)
+    ]
+    assert found.owns == {"pkg:gem/net-http-fixture@1.2.0.rc1": (f"{checkout}/",)}
+    inner = read(SPECIFICATION, f"{checkout}/native/native_fixture.gemspec")
+    assert list(inner.owns.values()) == [(f"{checkout}/native/",)]
+
+
+def test_the_specification_of_an_author_that_bundler_left_as_it_is_is_unreadable() -> None:
+    content = 'Gem::Specification.new do |s|\n  s.name = "a"\n  s.version = A::VERSION\nend\n'
+    with pytest.raises(UnreadableError, match="it has no version"):
+        read(content, f"{HOME}bundler/gems/a-6301be8ac546/a.gemspec")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +144,7 @@ def test_a_specification_that_names_no_gem_is_unreadable(content: str | bytes, r
         read(content)
 
 
-def test_a_lockfile_names_the_gems_of_servers_alone() -> None:
+def test_a_lockfile_does_not_count_the_project_s_own_gems() -> None:
     found = read(LOCK, "srv/Gemfile.lock")
     assert [package.purl for package in found.packages] == ["pkg:gem/rake@13.2.1", "pkg:gem/webrick@1.9.1"]
     assert found.lock
@@ -137,6 +159,7 @@ def test_a_lockfile_has_a_gem_for_each_platform_and_dependencies_are_no_gems() -
         "CHECKSUMS\n    c (1.0) sha256=00\n"
     )
     assert [package.purl for package in read(content, "gems.locked").packages] == [
+        "pkg:gem/a@1.0",
         "pkg:gem/nokogiri@1.18.8?platform=x86_64-linux-gnu",
         "pkg:gem/nokogiri@1.18.8",
         "pkg:gem/b@2.0.pre.1",

@@ -1,6 +1,7 @@
 """Ruby gems as installed: the specification that RubyGems keeps of each gem, and Bundler's lockfiles.
 
-A gem that Bundler checked out of git has no specification of that kind, and is not rubygems.org's.
+Of a gem that it checks out of git, Bundler writes the specification as RubyGems does, in the place of the author's
+(bundler/source/git.rb, `serialize_gemspecs_in`). A fork shares the code, and so the advisories.
 """
 
 import re
@@ -24,6 +25,9 @@ VERSION_LIMIT = 1024
 """Characters."""
 
 _FOLDER = "specifications"
+_CHECKOUTS = "bundler/gems/"
+_DEPTH = 3
+"""Folders below that one, within which Bundler looks for the specifications of a checkout ("{,*,*/*}.gemspec")."""
 _LOCKS = ("Gemfile.lock", "gems.locked")
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 _FIELDS = ("name", "version", "platform")
@@ -33,7 +37,7 @@ _ANY = "ruby"
 
 class Ruby:
     name = "ruby"
-    version = 1
+    version = 2
     orders: tuple[str, ...] = ("RubyGems",)
     optional_epoch = False
     purls: tuple[str, ...] = ("gem",)
@@ -48,7 +52,7 @@ class Ruby:
             return True
         if not name.endswith(".gemspec"):
             return name == _FOLDER
-        return above.removesuffix("/default").rpartition("/")[2] == _FOLDER
+        return above.removesuffix("/default").rpartition("/")[2] == _FOLDER or _is_checkout(above)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         """A lockfile does not tell the gems of one group from another's, so those of development count, too."""
@@ -59,6 +63,8 @@ class Ruby:
             return Extract()
         package, folder = _read_specification(path, file)
         above = path.rpartition("/")[0]
+        if _is_checkout(above):
+            return Extract((package,), {package.purl: (f"{above}/",)})
         if above.endswith("/default"):
             return Extract((package,))
         home = above.removesuffix(_FOLDER)
@@ -112,6 +118,12 @@ def _pattern() -> re.Pattern[str]:
     return re.compile(r"[0-9]+(?:\.[0-9a-zA-Z]+)*+(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*+)?")
 
 
+def _is_checkout(folder: str) -> bool:
+    """Whether Bundler looks there for the specification of a gem from git."""
+    above, checkouts, inner = folder.rpartition(_CHECKOUTS)
+    return bool(checkouts) and above[-1:] in ("", "/") and inner.count("/") < _DEPTH
+
+
 def _package(name: str, version: str, platform: str, path: str) -> Package:
     return Package(
         name=name,
@@ -152,7 +164,8 @@ def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:
 
 
 def _read_lock(path: str, file: BinaryIO) -> Iterator[Package]:
-    """The gems of the sections called GEM, whatever server those name: it is mostly a mirror of rubygems.org.
+    """The gems of the sections called GEM, whatever server those name (it is mostly a mirror of rubygems.org), and GIT;
+    what is called PATH is the project's own.
 
     A gem stands at four spaces as "name (version)" or "name (version-platform)", its dependencies at six
     (bundler/lockfile_parser.rb).
@@ -165,7 +178,7 @@ def _read_lock(path: str, file: BinaryIO) -> Iterator[Package]:
             raise UnreadableError("it holds an unresolved merge")
         if line and line[0] != " ":
             section = line
-        if section != "GEM" or line[:4] != "    " or line[4:5] in ("", " "):
+        if section not in ("GEM", "GIT") or line[:4] != "    " or line[4:5] in ("", " "):
             continue
         name, _, rest = line.strip().rstrip("!").partition(" (")
         version, _, platform = rest.removesuffix(")").partition("-")

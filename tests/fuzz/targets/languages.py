@@ -170,6 +170,13 @@ TARGETS = (
                 ),
                 lines,
             ),
+            part(
+                ruby.ECOSYSTEM,
+                "git",
+                "app/bundler/gems/a-6301be8ac546/a.gemspec",
+                files("ruby/git/net-http-fixture.gemspec"),
+                lines,
+            ),
             part(ruby.ECOSYSTEM, "Gemfile.lock", "app/Gemfile.lock", files("ruby/Gemfile.lock"), lines),
         ),
         versions="rubygems.txt",

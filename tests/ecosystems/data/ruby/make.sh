@@ -39,3 +39,13 @@ group(:development) { gem "rake" }
 GEMFILE
 bundle lock --local >/dev/null
 cp Gemfile.lock "$here/Gemfile.lock"
+
+cd "$work/net-http-fixture"
+git init -q . && git add -A && git -c user.name=a -c user.email=a@example.org commit -qm a
+mkdir -p "$work/git" "$here/git" && cd "$work/git"
+cat >Gemfile <<GEMFILE
+source "https://rubygems.org"
+gem "net-http-fixture", git: "$work/net-http-fixture"
+GEMFILE
+BUNDLE_PATH="$work/bundle" bundle install --quiet --local
+cp "$work"/bundle/ruby/*/bundler/gems/*/net-http-fixture.gemspec "$here/git/"
