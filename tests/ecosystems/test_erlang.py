@@ -1,6 +1,7 @@
 """What is read of Erlang's applications and of Mix' and rebar3's lockfiles, and how Hex packages' versions compare."""
 
 import io
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def read(content: str | bytes, path: str = PATH) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
 def purls(found: Extract) -> list[str]:
     return [package.purl for package in found.packages]
 
@@ -54,6 +63,48 @@ def purls(found: Extract) -> list[str]:
 )
 def test_what_is_wanted(path: str, *, wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+
+
+@pytest.mark.parametrize(
+    ("path", "head", "wanted"),
+    [
+        ("plugins/rabbitmq_delayed_message_exchange-4.0.2.ez", b"PK\3\4", True),
+        ("plugins/link.ez", b"", True),
+        ("usr/local/bin/rebar3", b"#!/usr/bin/env escript\n%% Rebar3 3.24.0\n", True),
+        ("usr/local/bin/own", b"#! /usr/bin/env escript\n%% \n", True),
+        ("usr/local/bin/own", b"#!/bin/sh\nescript $0.escript\n", False),
+        ("usr/local/bin/own", b"PK\3\4 escript", False),
+    ],
+)
+def test_which_archives_are_wanted(path: str, head: bytes, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o755, head) is wanted
+
+
+@pytest.mark.parametrize(
+    ("path", "inner"),
+    [("plugins/cowlib-1.3.0.ez", "cowlib-1.3.0/ebin/cowlib.app"), ("usr/bin/own", "cowlib/ebin/cowlib.app")],
+)
+def test_an_archive_holds_applications(path: str, inner: str) -> None:
+    found = read((DATA / path.rpartition("/")[2]).read_bytes(), path)
+    assert [(one.purl, one.path) for one in found.packages] == [("pkg:hex/cowlib@1.3.0", f"{path}!/{inner}")]
+    assert found.alone
+    assert not found.owns
+
+
+def test_of_an_archive_s_applications_one_that_is_broken_is_unread() -> None:
+    whole, broken = "a/ebin/a.app", "b-1/ebin/b.app"
+    members = {whole: b'{application,a,[{vsn,"1"}]}.', broken: b"{", "a/priv/ebin.app": b"", "c.app": b""}
+    found = read(zipped(members), "plugins/a.ez")
+    assert [one.path for one in found.packages] == [f"plugins/a.ez!/{whole}"]
+    assert found.unread == ((broken, "its brackets do not match"),)
+
+
+def test_an_escript_of_source_is_nothing_and_a_plugin_that_is_no_archive_is_unreadable() -> None:
+    assert read("#!/usr/bin/env escript\nmain(_) -> ok.\n", "bin/own") == Extract()
+    with pytest.raises(UnreadableError, match="no zip archive"):
+        read("#!/usr/bin/env escript\n", "plugins/own.ez")
+    with pytest.raises(UnreadableError, match="no more than 2000"):
+        read(zipped({f"a{at}/ebin/a.app": b"" for at in range(2001)}), "plugins/own.ez")
 
 
 @pytest.mark.parametrize(("name", "version"), [("cowlib", "1.3.0"), ("makeup", "1.2.1")])

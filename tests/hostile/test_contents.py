@@ -209,6 +209,12 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
             "R/library/c/DESCRIPTION": (b" \n" * 10**6, "no more than"),
             "a/ebin/a.app": (b"{" * 2**19, "brackets do not match"),
             "b/ebin/b.app": (b'{application,a,[{vsn,"1"}]}.', "no Erlang term"),
+            "plugins/bomb.ez": (
+                zipped({f"{at}/ebin/a.app": bytes(2**20) for at in range(80)}),
+                "would have to be read",
+            ),
+            "plugins/none.ez": (b"PK", "no zip archive"),
+            "bin/escript": (b"#!/usr/bin/env escript\n" + zipped({"a/ebin/a.app": bytes(2**21)}), "no more than"),
             "app/mix.lock": (b'%{\n  "a": {:hex, :a},\n', "has no package and version"),
             "app/pubspec.lock": (b"packages: " + b"{a: " * 1000, "nested too deeply"),
             "app/Package.resolved": (b'{"pins": [1, {"identity": "a", "location": []}]}', "no repository and version"),

@@ -1,5 +1,6 @@
 """Applications of Erlang and Elixir as installed: the `ebin/NAME.app` of each, wherever it lies, since releases, builds
-and plugins lay them out differently. Where nothing is installed, the lockfiles of Mix and rebar3.
+and plugins lay them out differently, also in plugins and programs in one file. Where nothing is installed, the
+lockfiles of Mix and rebar3.
 
 An application does not tell its package on hex.pm, which mostly has the same name. Those of Erlang/OTP and of Elixir
 are no packages, their names being reserved there; no feed tells of them, so that one that no distribution's package
@@ -14,7 +15,7 @@ from dockgate.core.errors import UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
-from dockgate.ecosystems import _semver
+from dockgate.ecosystems import _erlang_zip, _semver
 from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import check_size, text
 
@@ -54,13 +55,13 @@ _PIECE = r"""%[^\n]*+|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|\$(?:\\.|.)|<<|>>|[^
 
 class Erlang:
     name = "erlang"
-    version = 2
+    version = 3
     orders: tuple[str, ...] = ("Hex",)
     optional_epoch = False
     purls: tuple[str, ...] = ("hex", "otp")
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
-    triggers = Triggers(names=(*_LOCKS, "ebin"), suffixes=(".app",))
+    triggers = Triggers(names=(*_LOCKS, "ebin"), suffixes=(".app", _erlang_zip.SUFFIX), magics=_erlang_zip.MAGICS)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Also the folders of applications, so that links in their place are seen. A dependency's own lockfile is what
@@ -68,6 +69,8 @@ class Erlang:
         folder, _, name = path.rpartition("/")
         if name.endswith(".app"):
             return folder.rpartition("/")[2] == "ebin"
+        if _erlang_zip.may_be(path, head):
+            return True
         return name == "ebin" or (name in _LOCKS and "/deps/" not in f"/{path}")
 
     def read(self, path: str, file: BinaryIO) -> Extract:
@@ -78,11 +81,12 @@ class Erlang:
             locked = _locked_by_mix if path.endswith("mix.lock") else _locked_by_rebar
             return Extract(tuple(dict.fromkeys(locked(path, content))), lock=True)
         folder, _, name = path.rpartition("/")
-        if not name.endswith(".app"):
+        if name == "ebin":
             return Extract()
+        if not name.endswith(".app"):
+            return _erlang_zip.read(path, file, APPLICATION_LIMIT, _application)
         check_size(file, APPLICATION_LIMIT)
-        name = name.removesuffix(".app")
-        package = _application(path, name, _version(text(file.read()), name))
+        package = _application(path, name.removesuffix(".app"), file.read())
         return Extract((package,), {package.purl: (f"{folder}/",)})
 
     def settle(self, package: Package, distribution: Distribution) -> Package:
@@ -124,7 +128,8 @@ def _package(organization: str, name: str, version: str, path: str) -> Package:
     )
 
 
-def _application(path: str, name: str, version: str) -> Package:
+def _application(path: str, name: str, content: bytes) -> Package:
+    version = _version(text(content), name)
     source = "elixir" if name in _ELIXIR else "otp" if name in _OTP else ""
     return _otp(name, version, _SOURCES[source], path) if source else _package("", name, version, path)
 

@@ -1,5 +1,6 @@
 """What R, Erlang, Elixir, Haskell, Julia, OCaml, Dart, Swift and VS Code leave behind."""
 
+from tests.fuzz.containers import zipped
 from tests.fuzz.mutate import json_text, lines
 from tests.fuzz.targets._ecosystem import files, part, target
 
@@ -57,10 +58,12 @@ TARGETS = (
                 for name in ("cowlib", "ssh")
             ),
             part(erlang.ECOSYSTEM, "a.app", "app/lib/a/ebin/a.app", lambda: _APPLICATIONS, lines),
+            part(erlang.ECOSYSTEM, "ez", "plugins/cowlib-1.3.0.ez", files("erlang/cowlib-1.3.0.ez"), zipped(lines)),
+            part(erlang.ECOSYSTEM, "escript", "bin/own", files("erlang/own"), zipped(lines)),
             part(erlang.ECOSYSTEM, "mix.lock", "app/mix.lock", files("erlang/mix.lock"), lines),
             part(erlang.ECOSYSTEM, "rebar.lock", "app/rebar.lock", files("erlang/rebar.lock"), lines),
         ),
-        "_semver",
+        *("_semver", "_erlang_zip"),
         versions="hex.txt",
         purls=("pkg:hex/acme/foo@2.3.0", "pkg:otp/ssh@5.3?repository_url=https://github.com/erlang/otp"),
     ),

@@ -42,3 +42,11 @@ erl -noinput -pa rebar3/*/ebin -eval '
              {<<"forked">>, {git, "https://example.org/forked.git", {ref, "0123456789abcdef"}}, 0}],
     ok = rebar_config:write_lock_file("rebar.lock", Locks), halt().'
 cp rebar.lock "$here/"
+
+erl -noinput -eval '
+    [App] = filelib:wildcard("/usr/lib/erlang/lib/cowlib-*/ebin/cowlib.app"),
+    {ok, Content} = file:read_file(App),
+    {ok, _} = zip:create("cowlib-1.3.0.ez", [{"cowlib-1.3.0/ebin/cowlib.app", Content}]),
+    ok = escript:create("own", [shebang, {comment, ""}, {emu_args, "-escript main own"},
+                                {archive, [{"cowlib/ebin/cowlib.app", Content}], []}]), halt().'
+cp cowlib-1.3.0.ez own "$here/"
