@@ -47,7 +47,7 @@ def package(given: str | dict[str, str]) -> Package:
 
 
 def advisory(given: Mapping[str, Any]) -> Advisory:
-    ecosystem, name = given["of"].split()
+    ecosystem, name = given["of"].rsplit(maxsplit=1)
     lists = {key: tuple(given.get(key, ())) for key in ("versions", "aliases", "upstream")}
     texts = {key: given.get(key, "") for key in ("withdrawn", "note", "module")}
     ranges = tuple(_range(text) for text in given.get("ranges", ()))

@@ -58,7 +58,7 @@ def update(settings: Settings, path: Path, report: Report) -> "Result":
     from dockgate import ecosystems, feeds
     from dockgate.advisories.update import update as update_from
 
-    names = sorted({name for ecosystem in ecosystems.load() for name in ecosystem.orders})
+    names = sorted({name.partition(":")[0] for ecosystem in ecosystems.load() for name in ecosystem.orders})
     return update_from(path, feeds.load(), dict(settings.feeds), names, datetime.now(UTC), report, settings.ca_bundle)
 
 

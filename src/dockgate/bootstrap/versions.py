@@ -6,6 +6,7 @@ from typing import Any
 
 from dockgate import ecosystems
 from dockgate.core.errors import NotFoundError, UncomparableError
+from dockgate.core.versions import ordered_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,11 @@ def names() -> tuple[str, ...]:
 
 
 def _key(ecosystem: str) -> Callable[[str], Any]:
-    wanted = ecosystem.partition(":")[0].lower()
-    for kind in ecosystems.load():
-        if kind.orders and wanted in (name.lower() for name in (kind.name, *kind.orders)):
-            return kind.key
+    kinds = [kind for kind in ecosystems.load() if kind.orders]
+    for wanted in ordered_as(ecosystem.lower()):
+        for kind in kinds:
+            if wanted in (name.lower() for name in (kind.name, *kind.orders)):
+                return kind.key
     raise NotFoundError(f"No ecosystem is called {ecosystem!r}.", f"Name one of: {', '.join(names())}.")
 
 

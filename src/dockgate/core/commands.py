@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dockgate.core.model import Inventory
 from dockgate.core.ports import Ecosystem, Raised
 from dockgate.core.verdict import Upgrade
+from dockgate.core.versions import ordered_as
 
 
 def commands(upgrades: Sequence[Upgrade], inventory: Inventory, ecosystems: Sequence[Ecosystem]) -> tuple[str, ...]:
@@ -13,7 +14,7 @@ def commands(upgrades: Sequence[Upgrade], inventory: Inventory, ecosystems: Sequ
     raised = [Raised(package, versions[package.purl]) for package in inventory.packages if package.purl in versions]
     lines: list[str] = []
     for kind in ecosystems if raised else ():
-        ours = [one for one in raised if one.package.ecosystem.partition(":")[0] in kind.orders]
+        ours = [one for one in raised if not set(ordered_as(one.package.ecosystem)).isdisjoint(kind.orders)]
         if ours:
             lines += kind.upgrade(ours)
     return tuple(lines)

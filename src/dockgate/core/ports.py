@@ -97,7 +97,7 @@ class Ecosystem(Protocol):
     version: int
     """raised whenever the same bytes would be read otherwise: layers are then read again"""
     orders: tuple[str, ...]
-    """OSV ecosystem names without release whose versions `key` orders: ("Debian", "Ubuntu")"""
+    """OSV ecosystem names without release whose versions `key` orders: ("Debian", "Ubuntu", "TuxCare:Debian")"""
     optional_epoch: bool
     """whether an advisory may leave out the epoch of a version (rpm), and then speaks of the one that is installed"""
     purls: tuple[str, ...]

@@ -175,7 +175,8 @@ class Orders:
 
     def of(self, ecosystem: str) -> Order:
         """The order of an OSV ecosystem, whatever its release."""
-        base = ecosystem.partition(":")[0]
+        called = ordered_as(ecosystem)
+        base = next((name for name in called if name in self._orders), called[-1])
         if base not in self._orders:
             self._orders[base] = Order(partial(_unordered, base))
         return self._orders[base]
@@ -185,6 +186,13 @@ class Orders:
         order = self.of(ecosystem)
         first, second = order.point(one), order.point(other)
         return (first > second) - (first < second)
+
+
+def ordered_as(ecosystem: str) -> tuple[str, ...]:
+    """The names by which an OSV ecosystem's order may be known: with the first part of what follows, for some rebuild
+    several distributions ("TuxCare:Debian:10" is ordered as "TuxCare:Debian"), and without ("Debian:13")."""
+    base, _, rest = ecosystem.partition(":")
+    return (f"{base}:{rest.partition(':')[0]}", base) if rest else (base,)
 
 
 def _unordered(ecosystem: str, version: str) -> object:
