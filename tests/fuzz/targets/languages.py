@@ -10,7 +10,7 @@ from tests.fuzz.containers import zipped
 from tests.fuzz.mutate import json_text, lines
 from tests.fuzz.targets._ecosystem import files, part, target
 
-from dockgate.ecosystems import bitnami, conda, dotnet, java, npm, php, python, ruby
+from dockgate.ecosystems import bitnami, conda, dhi, dotnet, java, npm, php, python, ruby
 
 _SITE = "usr/lib/python3/site-packages"
 _METADATA = [b"Metadata-Version: 2.1\nName: Flask.Login\nVersion: 0.6.3\nSummary: a\n\nName: not this\n"]
@@ -232,6 +232,20 @@ TARGETS = (
         ),
         versions="bitnami.txt",
         purls=("pkg:bitnami/redis@7.2.4-3?arch=amd64&distro=debian-12",),
+    ),
+    target(
+        dhi.ECOSYSTEM,
+        (
+            part(
+                dhi.ECOSYSTEM,
+                "spdx",
+                "opt/docker/sbom/python/.spdx.python.json",
+                files("hardened/.spdx.python.json"),
+                json_text,
+            ),
+        ),
+        versions="bitnami.txt",
+        purls=("pkg:dhi/python@3.14.3",),
     ),
     target(
         dotnet.ECOSYSTEM,
