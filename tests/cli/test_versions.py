@@ -22,6 +22,29 @@ def test_each_line_is_answered_by_one(dockgate: Dockgate, monkeypatch: pytest.Mo
     assert dockgate("versions", ecosystem) == Ran(0, "<\n=\n>\n", "")
 
 
+@pytest.mark.parametrize(
+    ("ecosystem", "answer"),
+    [
+        ("Docker Hardened Images:Debian:13", "<"),
+        ("docker hardened images:debian", "<"),
+        ("Docker Hardened Images:Alpine:3.24", "?"),
+        ("TuxCare:Ubuntu:16.04", "<"),
+        ("TuxCare:CentOS-Stream", "<"),
+    ],
+)
+def test_versions_of_rebuilt_packages_have_the_order_of_what_they_were_built_from(
+    dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, ecosystem: str, answer: str
+) -> None:
+    given(monkeypatch, "9.7-3 9.7-3+dhi1\n")
+    assert dockgate("versions", ecosystem) == Ran(0, f"{answer}\n", "")
+
+
+def test_who_rebuilds_several_distributions_has_no_order_of_its_own(dockgate: Dockgate) -> None:
+    ran = dockgate("versions", "TuxCare")
+    assert (ran.code, ran.out) == (2, "")
+    assert "TuxCare:AlmaLinux, TuxCare:CentOS" in ran.err
+
+
 def test_what_is_no_version_is_a_question_mark_with_its_reason(
     dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,6 +161,7 @@ def test_the_distribution_names_the_ecosystem(
 def test_every_ecosystem_that_is_named_is_ordered() -> None:
     assert ECOSYSTEM.orders == (
         *("AlmaLinux", "Amazon Linux", "Azure Linux", "Mageia", "Photon OS", "Red Hat", "Rocky Linux", "SUSE"),
+        *("TuxCare:AlmaLinux", "TuxCare:CentOS", "TuxCare:CentOS-Stream", "TuxCare:OracleLinux", "TuxCare:RHEL"),
         *("openEuler", "openSUSE"),
     )
 

@@ -60,7 +60,8 @@ class Package:
     `module` is an rpm's module and stream ("nodejs:18"), "" for none, `ANY_MODULE` for one that is not told.
     `vendor` is who made a package in a distribution's form that is not the distribution's own ("docker.com"), "" for
     all others; until it is settled, what its database says of who made it, after `THIRD_PARTY` where its files
-    tell that the distribution did not. A vendor's ecosystem is "vendor:" and that.
+    tell that the distribution did not. A vendor's ecosystem is "vendor:" and that, unless it publishes advisories
+    (Docker, of its hardened images).
     """
 
     name: str

@@ -7,7 +7,7 @@ from dockgate.core.model import Advisory
 _DISTRIBUTIONS = (
     *("DEBIAN-", "DSA-", "DLA-", "DTSA-", "UBUNTU-", "USN-", "LSN-", "ALPINE-", "CGA-", "RHSA-", "RHBA-", "RHEA-"),
     *("RLSA-", "RXSA-", "ALSA-", "ALBA-", "ALEA-", "ELSA-", "SUSE-", "openSUSE-", "MGASA-", "ALAS", "AZL-", "BELL-"),
-    *("ECHO-", "MINI-", "OESA-", "PHSA-"),
+    *("ECHO-", "MINI-", "OESA-", "PHSA-", "CLSA-", "DHI-"),
 )
 
 

@@ -51,6 +51,16 @@ class Named(NamedTuple):
     by_source: bool = False
 
 
+TUXCARE = {
+    "almalinux": Named("TuxCare:AlmaLinux", _whole),
+    "centos": Named("TuxCare:CentOS", _major),
+    "centos-stream": Named("TuxCare:CentOS-Stream", _major),
+    "ol": Named("TuxCare:OracleLinux", _major),
+    "rhel": Named("TuxCare:RHEL", _major),
+}
+"""By os-release ID, but for CentOS Stream, which has that of CentOS: those whose packages TuxCare rebuilds
+(google/osv-scanner#2916). Of CentOS 8 it knows 8.4 and 8.5, which os-release does not tell: no feed speaks of its 8."""
+
 NAMED = {
     "almalinux": Named("AlmaLinux", _major),
     "amzn": Named("Amazon Linux", _whole),
@@ -90,6 +100,13 @@ ALIASES = {
 
 NAMESPACES = {"rhel": "redhat"}
 """os-release ID -> namespace of its package URLs, where its maker writes them otherwise."""
+
+
+def tuxcare(distribution: Distribution) -> Named:
+    """What TuxCare calls the distribution; no feed speaks of one that it does not rebuild."""
+    stream = distribution.id == "centos" and "Stream" in distribution.name
+    known = TUXCARE.get("centos-stream" if stream else distribution.id)
+    return known or Named(f"TuxCare:{distribution.id}", _whole)
 
 
 def distribution(distro: str) -> Distribution:

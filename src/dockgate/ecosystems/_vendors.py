@@ -12,12 +12,20 @@ nfpm, CPack and dpkg-deb leave to whoever calls them (fpm writes a Vendor). By t
 database it is the origin (`apk`).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from dockgate.core.model import THIRD_PARTY, Package
+from dockgate.core.model import THIRD_PARTY, Distribution, Package
 
 UNKNOWN = "unknown"
 """the vendor's name where there is none, yet no distribution's either"""
+HARDENED = "dhi.io"
+"""Docker, as the maker of its hardened images' packages, by the repository that they come from. Each of the 561 recipes
+of Debian packages (docker-hardened-images/catalog, package/deb, August 2026) puts "+dhi" behind Debian's version, or
+Docker's address in place of the maintainer's; apk's keep the version and the maintainer that Alpine gave them."""
+ROOT = "root.io"
+"""Root rebuilds packages under their name, or one with "rootio-" before it (anchore/grype, grype/internal/rootio). Its
+advisories tell of what it has mended, and of nothing else: who is not in them is not clean."""
 _LONGEST = 80
 _STATED = "="
 """before a vendor that the package itself states, rather than who maintains it"""
@@ -36,6 +44,7 @@ _DEBIANS = ("adoyle@nvidia.com", "jrivero@osrfoundation.org")
 """who maintain packages of Debian's by such an address (due, cli11, empy); what the second builds for the vendor ends
 in the release that it is for ("8.6.0-1~bookworm")"""
 _RELEASES = ("~bullseye", "~bookworm", "~trixie", "~forky")
+_HARDENED_ADDRESS = "dhi@docker.com"
 _NAMES = {"github": "GitHub", "hashicorp": "HashiCorp", "google cloud cli authors": "Google Cloud"}
 """maintainers without an address"""
 _UBUNTU = ("@ubuntu.com", ".ubuntu.com", "@canonical.com", ".canonical.com")
@@ -46,6 +55,8 @@ _MARKS = {
     "+0~20": "packages.sury.org",
     "-1rl1~": "packages.redis.io",
     "~bpo": "backports.debian.org",
+    "+dhi": HARDENED,
+    ".root.io": ROOT,
 }
 """in the versions of those who build for a release what it does not have, under the name of Debian's maintainers; none
 of Debian 13's has one. Backports (backports.debian.org/Contribute) have advisories of their own, which OSV has not."""
@@ -72,6 +83,19 @@ _TAGGED = {"amzn": ".amzn", "openeuler": ".oe", "photon": ".ph"}
 openEuler's of 24.03 (in its repository's metadata rpm:vendor is empty for some)"""
 
 
+def tuxcare(version: str) -> bool:
+    """Whether TuxCare built the package of that version, after its distribution's end of life (google/osv-scanner#2916,
+    by TuxCare): "2.31.1-16+tuxcare.els11", "5.5-5.el9_2.1.tuxcare.els1"."""
+    return any(f"{mark}tuxcare" in version for mark in "-.+~")
+
+
+def hardened(qualifiers: Mapping[str, str]) -> Distribution | None:
+    """The hardened image of Docker's of which a package URL's qualifiers say that it is, as its advisories write them:
+    `os_name=dhi`, `os_version=13`. That os-release says so proves nothing: a package may have been added to the image
+    (docker-hardened-images/advisories, integration/upcoming-id-dhi/docs/advisory-routing.md)."""
+    return Distribution("dhi", qualifiers.get("os_version", "")) if qualifiers.get("os_name") == "dhi" else None
+
+
 def stated(vendor: str) -> str:
     """A vendor whom a package states by itself, as `Package.vendor` has it until it is settled."""
     return _STATED + vendor if vendor else ""
@@ -89,6 +113,8 @@ def maintained(package: Package, distribution: str) -> str:
         if mark in package.version:
             return vendor
     address = said.rpartition("<")[2].rstrip("> ").lower()
+    if address == _HARDENED_ADDRESS:
+        return HARDENED
     if distribution == "ubuntu":
         return "" if not said or address.endswith(_UBUNTU) else _named(address.rpartition("@")[2])
     if address in _DEBIANS and not package.version.endswith(_RELEASES):
@@ -118,7 +144,7 @@ def settled(package: Package, vendor: str) -> Package:
 
 
 def _is_settled(package: Package) -> bool:
-    return bool(package.vendor) and package.ecosystem == f"vendor:{package.vendor}"
+    return bool(package.vendor and package.ecosystem)
 
 
 def _named(text: str) -> str:

@@ -30,13 +30,20 @@ PATHS_LIMIT = 128 * 1024 * 1024
 _NAMED = {
     "alpaquita": "Alpaquita",
     "alpine": "Alpine",
+    "bellsoft-hardened-containers": "BellSoft Hardened Containers",
     "chainguard": "Chainguard",
     "minimos": "MinimOS",
     "wolfi": "Wolfi",
 }
 _PATH_COST = 64
 """Bytes of memory that a path takes besides its own."""
+_UNNAMED = ("adelie", "cleanstart", "clnstrt", "postmarketos")
+"""os-release IDs of others: their packages are read, and no feed speaks of them. CleanStart's advisories call a package
+now by its own name, now by its recipe's, and some by a variable of the recipe (anchore/grype#3281)."""
 _ROLLING = ("chainguard", "minimos", "wolfi")
+_HARDENED = "Docker Hardened Images"
+"""in the name of an image whose os-release calls it Alpine"""
+_ROOTS = "rootio-"
 _FIELDS = b"PVATom"
 _VIRTUAL = "virtual meta package"
 """What `apk add --virtual` writes as description."""
@@ -50,10 +57,10 @@ _HEX = frozenset("0123456789abcdef")
 class Apk:
     name = "apk"
     version = 3
-    orders: tuple[str, ...] = tuple(_NAMED.values())
+    orders: tuple[str, ...] = (*_NAMED.values(), f"{_HARDENED}:Alpine")
     optional_epoch = False
     purls: tuple[str, ...] = ("apk",)
-    distributions: tuple[str, ...] = (*_NAMED, "adelie", "postmarketos")
+    distributions: tuple[str, ...] = (*_NAMED, *_UNNAMED)
     databases: tuple[str, ...] = DATABASES
     triggers = Triggers(prefixes=(*DATABASES, REPOSITORIES))
 
@@ -70,7 +77,9 @@ class Apk:
     def settle(self, package: Package, distribution: Distribution) -> Package:
         """Alpine's release is that of its repositories, else of os-release; Wolfi, Chainguard and MinimOS roll.
 
-        One of which OSV does not speak is called by its own os-release ID, for which no feed speaks.
+        One of which OSV does not speak is called by its own os-release ID, for which no feed speaks. In Docker's
+        hardened images nothing tells Docker's packages, by whatever its os-release calls them, from what others put
+        beside them.
         """
         known = _NAMED.get(distribution.id)
         if distribution.id == "alpine":
@@ -80,12 +89,17 @@ class Apk:
         ecosystem = ":".join(filter(None, (known or distribution.id, release)))
         distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
         vendor = _vendors.maintained(package, distribution.id)
+        if not vendor and (distribution.id == "dhi" or _HARDENED in distribution.name):
+            vendor = _vendors.HARDENED
+        elif not vendor and distribution.id == "alpine" and _by_root(package):
+            vendor = _vendors.ROOT
         purl = _purl(package, distribution.id, distro, vendor)
         return _vendors.settled(replace(package, ecosystem=ecosystem, purl=purl), vendor)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Understands the qualifiers arch, distro ("alpine-3.19.1"; "3.19.1" with Trivy) and upstream (the origin, with
-        or without a version behind an @), and vendor (who made it where that is not the distribution)."""
+        or without a version behind an @), vendor (who made it where that is not the distribution), and os_name and
+        os_version of Docker's hardened images, whose advisories call a package by its installed name."""
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it behind an @: pkg:apk/alpine/musl@1.2.5-r0.")
         given = purl.qualifiers
@@ -101,6 +115,10 @@ class Apk:
             arch=given.get("arch", ""),
             vendor=_vendors.stated(given.get("vendor", "")) or given.get(MAINTAINER, ""),
         )
+        if hardened := _vendors.hardened(given):
+            ecosystem = ":".join(filter(None, (f"{_HARDENED}:Alpine", hardened.version)))
+            said = {"source_name": package.name, "vendor": _vendors.HARDENED}
+            return replace(package, ecosystem=ecosystem, purl=str(purl), **said)
         if distro := given.get("distro", ""):
             name, _, version = distro.rpartition("-")
             if not name:
@@ -237,6 +255,12 @@ def _branch(version: str) -> str:
         if len(parts) == 2 and all(is_digits(part) and len(part) < 6 for part in parts)
         else version
     )
+
+
+def _by_root(package: Package) -> bool:
+    """Root's packages have a name or a release of five digits that no other of Alpine's has ("3.1.8-r00073")."""
+    release = package.version.rpartition("-r")[2]
+    return package.name.startswith(_ROOTS) or (len(release) == 5 and is_digits(release))
 
 
 def _purl(package: Package, namespace: str, distro: str, vendor: str = "") -> str:

@@ -30,6 +30,8 @@ _SIGNED = "linux-signed"
 _SIGNED_FOR = ("-amd64", "-arm64", "-i386")
 """ends of the names of Debian's signed kernels' sources"""
 _INT_MAX = 2**31 - 1
+_TUXCARE = {"debian": "Debian", "ubuntu": "Ubuntu"}
+"""os-release ID -> what TuxCare calls the distribution"""
 _CODENAMES = {
     "buster": "debian-10",
     "bullseye": "debian-11",
@@ -48,7 +50,10 @@ _CODENAMES = {
 class Dpkg:
     name = "dpkg"
     version = 5
-    orders: tuple[str, ...] = ("Debian", "Ubuntu", "Echo")
+    orders: tuple[str, ...] = (
+        *("Debian", "Ubuntu", "Echo", "Docker Hardened Images:Debian"),
+        *(f"TuxCare:{name}" for name in _TUXCARE.values()),
+    )
     optional_epoch = False
     purls: tuple[str, ...] = ("deb",)
     distributions: tuple[str, ...] = ("debian", "ubuntu", "echo")
@@ -76,9 +81,22 @@ class Dpkg:
         return _read_status(path, file)
 
     def settle(self, package: Package, distribution: Distribution) -> Package:
-        """A derivative's ecosystem is called by its own os-release ID, for which no feed speaks."""
+        """A derivative's ecosystem is called by its own os-release ID, for which no feed speaks.
+
+        TuxCare and Docker, of its hardened images, rebuild packages and publish advisories of their own on them, which
+        call them by their installed names. Into an image of Docker's others may have put Debian's packages: those have
+        Debian's maintainers. Of whom nobody knows the maker, no feed speaks.
+        """
         vendor = _vendors.maintained(package, distribution.id)
         release = distribution.version
+        if _vendors.tuxcare(package.version):
+            return _rebuilt(package, distribution, f"TuxCare:{_TUXCARE.get(distribution.id, distribution.id)}", "")
+        if distribution.id == "dhi" and not vendor:
+            if "@" in package.vendor or package.ecosystem:
+                return self.settle(package, replace(distribution, id="debian"))
+            vendor = _vendors.UNKNOWN
+        if distribution.id == "dhi" and vendor == _vendors.HARDENED:
+            return _rebuilt(package, distribution, "Docker Hardened Images:Debian", vendor)
         if distribution.id == "debian":
             ecosystem = f"Debian:{release.partition('.')[0]}" if release else "Debian"
         elif distribution.id == "ubuntu":
@@ -100,11 +118,12 @@ class Dpkg:
         maintainer = given.pop(MAINTAINER, "")
         distro = given.get("distro", "")
         name, _, release = _CODENAMES.get(distro.rpartition("-")[2], distro).partition("-")
+        hardened = _vendors.hardened(given)
         version = purl.version
         if (epoch := given.get("epoch", "")) and ":" not in version:
             version = f"{epoch}:{version}"
-        if name and release:
-            distribution = Distribution(name, release)
+        if hardened or (name and release):
+            distribution = hardened or Distribution(name, release)
         elif distribution is None and purl.namespace:
             distribution = Distribution(purl.namespace, "")
         source = given.get("upstream") or given.get("source") or purl.name
@@ -119,7 +138,7 @@ class Dpkg:
             source_version=source_version,
             path="",
             arch=given.get("arch", ""),
-            vendor=_vendors.stated(given.get("vendor", "")) or maintainer,
+            vendor=_vendors.stated(given.get("vendor", "") or (_vendors.HARDENED if hardened else "")) or maintainer,
         )
         if distribution is None:
             return replace(package, vendor="")
@@ -197,6 +216,18 @@ def _read_status(path: str, file: BinaryIO) -> Extract:
     if not whole and not packages and not gone:
         raise UnreadableError("it holds no entry")
     return Extract(packages=tuple(packages), gone=tuple(gone))
+
+
+def _rebuilt(package: Package, distribution: Distribution, ecosystem: str, vendor: str) -> Package:
+    distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
+    return replace(
+        package,
+        ecosystem=":".join(filter(None, (ecosystem, distribution.version))),
+        purl=_purl(package, distribution.id, distro, vendor),
+        source_name=package.name,
+        source_version=package.version,
+        vendor=vendor,
+    )
 
 
 def _advised(source: str, source_version: str, version: str) -> tuple[str, str]:
@@ -317,6 +348,6 @@ def _part(part: str) -> bytes:
 
 def _lacks_satisfy(ecosystem: str) -> bool:
     """Whether the release has an apt older than 1.9: Debian before 11, Ubuntu before 20.04."""
-    base, *rest = ecosystem.split(":")
+    base, *rest = ecosystem.removeprefix("TuxCare:").split(":")
     release = next((part.partition(".")[0] for part in rest if is_digits(part.partition(".")[0])), "")
     return bool(release) and int(release) < {"Debian": 11, "Ubuntu": 20}.get(base, 0)

@@ -38,7 +38,9 @@ _MODULAR = ".module"
 class Rpm:
     name = "rpm"
     version = 3
-    orders: tuple[str, ...] = tuple(sorted({name.ecosystem for name in named.NAMED.values()}))
+    orders: tuple[str, ...] = tuple(
+        sorted({name.ecosystem for name in (*named.NAMED.values(), *named.TUXCARE.values())})
+    )
     optional_epoch = True
     purls: tuple[str, ...] = ("rpm",)
     distributions: tuple[str, ...] = (*named.NAMED, *named.UNNAMED)
@@ -67,13 +69,15 @@ class Rpm:
     def settle(self, package: Package, distribution: Distribution) -> Package:
         """Of which package advisories speak depends on the distribution (`Named.by_source`).
 
-        One of which OSV does not speak is called by its own os-release ID, for which no feed speaks.
+        One of which OSV does not speak is called by its own os-release ID, for which no feed speaks. On what TuxCare
+        built there are advisories of its own.
         """
-        known = named.NAMED.get(distribution.id)
+        tuxcare = _vendors.tuxcare(package.version)
+        known = named.tuxcare(distribution) if tuxcare else named.NAMED.get(distribution.id)
         ecosystem, release = (known.ecosystem, known.release(distribution)) if known else ("", distribution.version)
         distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
         space = named.NAMESPACES.get(distribution.id, distribution.id)
-        vendor = _vendors.signed(package, distribution.id)
+        vendor = "" if tuxcare else _vendors.signed(package, distribution.id)
         settled = replace(
             package,
             ecosystem=":".join(filter(None, (ecosystem or distribution.id, release))),
@@ -274,4 +278,5 @@ def _manager(ecosystem: str) -> str:
         return "zypper"
     if base in ("Azure Linux", "Photon OS"):
         return "tdnf"
-    return "yum" if ecosystem == "Amazon Linux:2" or release in ("enterprise_linux:6", "enterprise_linux:7") else "dnf"
+    old = release.startswith(("enterprise_linux:", "CentOS:", "RHEL:", "OracleLinux:")) and release[-2:] in (":6", ":7")
+    return "yum" if ecosystem == "Amazon Linux:2" or old else "dnf"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 DISTRIBUTIONS = frozenset(
     (
         *("AlmaLinux", "Alpaquita", "Alpine", "Azure Linux", "BellSoft Hardened Containers", "Chainguard", "Debian"),
-        *("Echo", "Mageia", "MinimOS", "Photon OS", "Red Hat", "Rocky Linux", "SUSE", "Ubuntu", "Wolfi", "openEuler"),
-        "openSUSE",
+        *("Docker Hardened Images", "Echo", "Mageia", "MinimOS", "Photon OS", "Red Hat", "Rocky Linux", "SUSE"),
+        *("TuxCare", "Ubuntu", "Wolfi", "openEuler", "openSUSE"),
     )
 )
 """Ecosystems (of the schema's list) whose publisher is the distribution: its word is about its own package."""
@@ -18,6 +18,8 @@ _RED_HAT = re.compile(
 """Products whose packages lie in a system of that release; the two last call theirs by names that no other has."""
 _SUSE = re.compile(r"Linux Enterprise (?!Micro)(?:.* )?(\d+(?:\.\d+)?(?: SP\d+)?)(?:[- ][A-Za-z -]+)?")
 _SERVICE_PACKS = ("12", *(f"12 SP{number}" for number in range(1, 6)))
+_CODENAMES = {"bookworm": "12", "trixie": "13", "forky": "14"}
+"""of Debian, by which Docker may call the release of a hardened image (google/osv.dev, go/osv/ecosystem/dhi_test.go)"""
 
 
 def ecosystems(text: str) -> tuple[str, ...]:
@@ -25,8 +27,9 @@ def ecosystems(text: str) -> tuple[str, ...]:
 
     Products that are built from one code base become one release: "Red Hat:enterprise_linux:10.1::baseos" is
     "Red Hat:enterprise_linux:10", "SUSE:Linux Enterprise Module for Basesystem 15 SP5" is "SUSE:15 SP5", with the fixes
-    of its long-term support. The modules of SUSE's 12 are for each of its service packs. What follows a language is a
-    registry ("Packagist:https://packages.drupal.org/8").
+    of its long-term support. The modules of SUSE's 12 are for each of its service packs. Docker's hardened images are
+    of a distribution with its release ("Docker Hardened Images:Debian:13"). What follows a language is a registry
+    ("Packagist:https://packages.drupal.org/8").
     """
     base, _, release = text.partition(":")
     if base not in DISTRIBUTIONS or not release:
@@ -38,6 +41,9 @@ def ecosystems(text: str) -> tuple[str, ...]:
         if product[1] == "12" and " Module " in release:
             return tuple(f"SUSE:{pack}" for pack in _SERVICE_PACKS)
         release = product[1]
+    elif base == "Docker Hardened Images":
+        lineage, _, named = release.partition(":")
+        release = f"{lineage}:{_CODENAMES.get(named, named)}" if named else lineage
     return (f"{base}:{release}",)
 
 
