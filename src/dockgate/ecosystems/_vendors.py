@@ -86,7 +86,7 @@ openEuler's of 24.03 (in its repository's metadata rpm:vendor is empty for some)
 def tuxcare(version: str) -> bool:
     """Whether TuxCare built the package of that version, after its distribution's end of life (google/osv-scanner#2916,
     by TuxCare): "2.31.1-16+tuxcare.els11", "5.5-5.el9_2.1.tuxcare.els1"."""
-    return any(f"{mark}tuxcare" in version for mark in "-.+~")
+    return "tuxcare" in version and any(f"{mark}tuxcare" in version for mark in "-.+~")
 
 
 def hardened(qualifiers: Mapping[str, str]) -> Distribution | None:
