@@ -58,7 +58,7 @@ class Rpm:
             return Extract(tuple(_listed(path, file)))
         name = path.rpartition("/")[2]
         if name in _ASIDE:
-            from dockgate.ecosystems._rpm_sqlite import check_aside
+            from dockgate.ecosystems._sqlite import check_aside
 
             check_aside(file, path)
         elif name in FORMS:
@@ -183,10 +183,16 @@ def _read_database(path: str, file: BinaryIO) -> Extract:
 
 
 def _form(path: str) -> Callable[[BinaryIO, int, int], Iterator[bytes]]:
-    from dockgate.ecosystems import _rpm_bdb, _rpm_ndb, _rpm_sqlite
+    from dockgate.ecosystems import _rpm_bdb, _rpm_ndb
 
-    forms = dict(zip(FORMS, (_rpm_sqlite.blobs, _rpm_ndb.blobs, _rpm_bdb.blobs), strict=True))
+    forms = dict(zip(FORMS, (_sqlite_blobs, _rpm_ndb.blobs, _rpm_bdb.blobs), strict=True))
     return forms[path.rpartition("/")[2]]
+
+
+def _sqlite_blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
+    from dockgate.ecosystems._sqlite import rows
+
+    return (row[1] if len(row) > 1 else b"" for row in rows(file, size, "Packages", limit))
 
 
 def _listed(path: str, file: BinaryIO) -> Iterator[Package]:

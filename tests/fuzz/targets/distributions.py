@@ -10,7 +10,7 @@ from tests.fuzz.targets._ecosystem import DATA, files, part, read, target
 
 from dockgate.core import osrelease
 from dockgate.core.errors import UnreadableError
-from dockgate.ecosystems import _rpm_header, _rpm_sqlite, apk, dpkg, rpm
+from dockgate.ecosystems import _rpm_header, _sqlite, apk, dpkg, rpm
 
 _STATUS = b"""Package: bash
 Status: install ok installed
@@ -67,7 +67,7 @@ def _form(name: str, path: str, bases: list[bytes]) -> Part:
 
 def _headers() -> list[bytes]:
     base = _BASES["rpmdb.sqlite"]
-    return list(_rpm_sqlite.blobs(io.BytesIO(base), len(base), _rpm_header.SIZE_LIMIT))
+    return [row[1] for row in _sqlite.rows(io.BytesIO(base), len(base), "Packages", _rpm_header.SIZE_LIMIT)]
 
 
 _HEADERS = _headers()
@@ -126,7 +126,7 @@ def _targets() -> Iterator[Target]:
             part(own, "manifest", rpm.MANIFEST, files("rpm/container-manifest-2"), lines),
             part(own, "wal", "var/lib/rpm/rpmdb.sqlite-wal", lambda: [b"", b"\x37\x7f\x06\x82" + bytes(60)]),
         ),
-        "_rpm_sqlite",
+        "_sqlite",
         "_rpm_ndb",
         "_rpm_bdb",
         "_rpm_header",

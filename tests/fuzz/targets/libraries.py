@@ -1,10 +1,13 @@
-"""What R, Erlang, Elixir, Haskell, Julia, OCaml, Dart, Swift and VS Code leave behind."""
+"""What Conan, R, Erlang, Elixir, Haskell, Julia, OCaml, Dart, Swift and VS Code leave behind."""
+
+import gzip
 
 from tests.fuzz.containers import zipped
-from tests.fuzz.mutate import json_text, lines
-from tests.fuzz.targets._ecosystem import files, part, target
+from tests.fuzz.mutate import edited, edits, json_text, lines
+from tests.fuzz.target import Part
+from tests.fuzz.targets._ecosystem import DATA, files, part, read, target
 
-from dockgate.ecosystems import cran, erlang, haskell, julia, opam, pub, swift, vscode
+from dockgate.ecosystems import conan, cran, erlang, haskell, julia, opam, pub, swift, vscode
 
 _DESCRIPTIONS = [
     b"Package: base\nVersion: 4.5.0\nPriority: base\nBuilt: R 4.5.0; ; ; unix\n",
@@ -27,8 +30,42 @@ _PINS = [
     b'{"pins": [{"location": "/src/a", "state": {}}, {"location": "a.example/b", "state": {}}, 1]}',
     b'{"pins": {}}',
 ]
+_CACHE = [gzip.decompress((DATA / "conan/cache.sqlite3.gz").read_bytes())]
+_CONAN_LOCKS = [
+    b'{"graph_lock": {"nodes": {"0": {"ref": "a/1", "path": "b"}, "1": {"pref": "a/1.0@b/_#0:1#2"}, "2": {"ref": 1}}}}',
+    b'{"graph_lock": {"nodes": []}}',
+    b'{"requires": {}}',
+    b'{"requires": ["1.0", "a/"]}',
+]
 
 TARGETS = (
+    target(
+        conan.ECOSYSTEM,
+        (
+            Part(
+                "cache.sqlite3",
+                lambda data: read(conan.ECOSYSTEM, "root/.conan2/p/cache.sqlite3", edited(_CACHE, data)),
+                lambda: [b"\0"],
+                edits(_CACHE),
+            ),
+            part(conan.ECOSYSTEM, "wal", "root/.conan2/p/cache.sqlite3-wal", lambda: [b"\x37\x7f\x06\x82" + bytes(60)]),
+            *(
+                part(conan.ECOSYSTEM, place, f"{place}/conaninfo.txt", lambda: [b"[settings]"])
+                for place in ("data/a/1/b/_/package/0", "full_deploy/host/a/1", "direct_deploy/a")
+            ),
+            part(
+                conan.ECOSYSTEM,
+                "conan.lock",
+                "app/conan.lock",
+                lambda: [*files("conan/conan.lock-1", "conan/conan.lock-2")(), *_CONAN_LOCKS],
+                json_text,
+            ),
+        ),
+        "_conan_version",
+        "_sqlite",
+        versions="conan.txt",
+        purls=("pkg:conan/png@1.6.40?channel=stable&user=acme",),
+    ),
     target(
         cran.ECOSYSTEM,
         (

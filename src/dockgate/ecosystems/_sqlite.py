@@ -1,4 +1,4 @@
-"""rpm's SQLite database (rpmdb.sqlite), read by the file format itself (sqlite.org/fileformat2.html).
+"""Tables of SQLite databases, read by the file format itself (sqlite.org/fileformat2.html).
 
 No SQL engine is asked: a hostile file could answer its query with a view that never ends, and an engine wants the file
 whole in memory or under a name. Here a page is in memory at a time, each is read once, and only rows are.
@@ -10,7 +10,9 @@ from typing import BinaryIO
 from dockgate.core.errors import UnreadableError
 
 SCHEMA_LIMIT = 10_000
-"""Rows of the schema; rpm's has some thirty."""
+"""Rows of the schema; rpm's has some thirty, as pkg's of FreeBSD."""
+COLUMNS = 5
+"""of a row that are read"""
 
 _MAGIC = b"SQLite format 3\0"
 _UTF8 = 1
@@ -20,21 +22,21 @@ _WAL_MAGICS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 _JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 
 
-def blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
-    """Each row's header of the table Packages, none longer than `limit` bytes. Raises UnreadableError."""
+def rows(file: BinaryIO, size: int, table: str, limit: int) -> Iterator[list[bytes]]:
+    """The first columns of each row of a table: text and blobs as they are, integers
+    big-endian. No row may be longer than `limit` bytes. Raises UnreadableError."""
     database = _Database(file, size)
     root = 0
     for count, payload in enumerate(database.rows(1, limit)):
         if count == SCHEMA_LIMIT:
             raise UnreadableError(f"its schema has more than {SCHEMA_LIMIT} rows")
         kind, name, _, page, *_ = [*_columns(payload), b"", b"", b"", b""]
-        if kind == b"table" and name.lower() == b"packages":
+        if kind == b"table" and name.lower() == table.lower().encode():
             root = int.from_bytes(page, "big")
     if not root:
-        raise UnreadableError("it has no table Packages")
+        raise UnreadableError(f"it has no table {table}")
     for payload in database.rows(root, limit):
-        columns = _columns(payload)
-        yield columns[1] if len(columns) > 1 else b""
+        yield _columns(payload)
 
 
 def check_aside(file: BinaryIO, path: str) -> None:
@@ -122,11 +124,11 @@ class _Database:
 
 
 def _columns(payload: bytes) -> list[bytes]:
-    """The first five columns of a record: text and blobs as they are, integers big-endian."""
+    """The first columns of a record."""
     end, at = _varint(payload, 0)
     values: list[bytes] = []
     value = end
-    while at < end and len(values) < 5:
+    while at < end and len(values) < COLUMNS:
         kind, at = _varint(payload, at)
         size = (kind - 12) // 2 if kind >= 12 else _INTEGER_SIZES[kind] if kind < 10 else 0
         values.append(b"\1" if kind == 9 else payload[value : value + size])
