@@ -94,6 +94,21 @@ def _found(data: bytes, magic: bytes) -> list[int]:
     return places
 
 
+def asar(inner: Form) -> Form:
+    """Electron's archives: the header's JSON changed by `inner`, its four sizes made right again."""
+    fixed = struct.Struct("<4I")
+
+    def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
+        if len(data) < fixed.size or chance.random() < 0.2:
+            return basic(data)
+        _, size, _, length = fixed.unpack_from(data)
+        content = inner(data[fixed.size :][:length], chance, basic)
+        padded = content + bytes(-len(content) % 4)
+        return fixed.pack(4, 8 + len(padded), 4 + len(padded), len(content)) + padded + data[8 + size :]
+
+    return form
+
+
 def compressed(inner: Form) -> Form:
     """gzip and zstd around what `inner` changes: unpacked, changed, and packed again; now and then the other way, or
     several streams behind each other."""

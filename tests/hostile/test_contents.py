@@ -116,11 +116,18 @@ def test_java_archives(check: Check) -> None:
     )
 
 
+def asar(header: bytes, files: bytes = b"") -> bytes:
+    padded = header + bytes(-len(header) % 4)
+    return struct.pack("<4I", 4, 8 + len(padded), 4 + len(padded), len(header)) + padded + files
+
+
 def test_packages_of_node(check: Check) -> None:
     aliases = b"a0: &a0 [x]\n" + b"".join(
         b"a%d: &a%d [%s]\n" % (at, at, b"*a%d, " % (at - 1) * 9) for at in range(1, 20)
     )
     packages = zipped({f"node_modules/p{at}/package.json": b'{"name": "p", "version": "1"}' for at in range(2100)})
+    same = b",".join(b'"p%d":{"files":{"package.json":{"size":4194304,"offset":"0"}}}' % at for at in range(40))
+    same = b'{"files":{"node_modules":{"files":{' + same + b"}}}}"
     inflated = zipped({f"node_modules/p{at}/package.json": bytes(3 * 2**20) for at in range(90)})
     holds(
         check,
@@ -142,6 +149,14 @@ def test_packages_of_node(check: Check) -> None:
             "i/package-lock.json": (b'{"packages": {"node_modules/a": 1}}', "is no mapping"),
             ".yarn/cache/many.zip": (packages, "packages"),
             ".yarn/cache/bomb.zip": (inflated, "would have to be read"),
+            "app/none.asar": (b"\4\0\0\0" * 3, "no asar archive"),
+            "app/lies.asar": (struct.pack("<4I", 4, 2**32 - 1, 2**32 - 5, 2**24), "no more than"),
+            "app/deep.asar": (asar(b'{"files":{"a":' * 100_000), "nested too deeply"),
+            "app/long.asar": (
+                asar(b'{"files":{"' + b"a" * 2**20 + b'":{"files":{' + b'"b":{"files":{}}}}}}'),
+                "has more than 4096",
+            ),
+            "app/same.asar": (asar(same, b" " * 2**22), "would have to be read"),
             ".yarn/cache/none.zip": (b"PK\x05\x06", "no zip archive"),
         },
     )

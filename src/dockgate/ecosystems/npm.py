@@ -1,6 +1,6 @@
 """npm packages as installed: the package.json at the root of each folder in a node_modules, whoever laid it out, or in
-one of the folders that Debian's Node.js looks into likewise, and in the archives that Yarn runs from without unpacking
-them. Where nothing is installed, its lockfiles.
+one of the folders that Debian's Node.js looks into likewise, and in the archives that Yarn and Electron run from
+without unpacking them. Where nothing is installed, its lockfiles.
 
 A package.json outside of these is no installed package's but a project's own: its name is not the registry's, however
 it reads. The one that the official Node images unpack into /opt, Yarn 1, is an exception; so is one to whose folder a
@@ -30,25 +30,34 @@ _STORE = ".store/"
 _YARN = "opt/yarn-v"
 _CACHES = (".yarn/cache", ".yarn/berry/cache")
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock")
+_ASAR = ".asar"
+_ASAR_MAGIC = b"\4\0\0\0"
 _NODEJS = "/nodejs"
 """Debian's Node.js is built to look into /usr/share/nodejs, /usr/lib/nodejs and /usr/lib/TRIPLET/nodejs."""
 
 
 class Npm:
     name = "npm"
-    version = 5
+    version = 6
     orders: tuple[str, ...] = ("npm",)
     optional_epoch = False
     purls: tuple[str, ...] = ("npm",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
-    triggers = Triggers(names=(*_LOCKS, "package.json"), prefixes=(_YARN,), parts=(_MODULES, ".yarn/", _NODEJS))
+    triggers = Triggers(
+        names=(*_LOCKS, "package.json"),
+        suffixes=(_ASAR,),
+        prefixes=(_YARN,),
+        parts=(_MODULES, ".yarn/", _NODEJS),
+    )
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Also the folders on the way to a package.json, so that links in their place are seen.
 
         Lockfiles in a package are what its author develops with, and nothing is installed from them.
         """
+        if path.endswith(_ASAR) and head[:4] in (b"", _ASAR_MAGIC):
+            return True
         if _MODULES in path:
             return _is_tree(path)
         folder = _in_nodejs(path)
@@ -74,6 +83,10 @@ class Npm:
             from dockgate.ecosystems import _npm_zip
 
             return _npm_zip.read(path, file, lambda inner: _is_tree(inner) and inner.endswith(_FILE))
+        if path.endswith(_ASAR):
+            from dockgate.ecosystems import _npm_asar
+
+            return _npm_asar.read(path, file, _is_tree)
         if not path.endswith(_FILE):
             return Extract()
         if not (_is_tree(path) or path.startswith(_YARN) or _in_nodejs(path) is not None):

@@ -6,7 +6,7 @@ import struct
 import zipfile
 
 from tests.ecosystems.bundles import HOST, bundle
-from tests.fuzz.containers import zipped
+from tests.fuzz.containers import asar, zipped
 from tests.fuzz.mutate import json_text, lines
 from tests.fuzz.targets._ecosystem import files, part, target
 
@@ -131,9 +131,10 @@ TARGETS = (
                 lines,
             ),
             part(npm.ECOSYSTEM, "bun.lock", "app/bun.lock", files("npm/bun.lock"), lines),
+            part(npm.ECOSYSTEM, "asar", "app/own.asar", files("npm/own.asar"), asar(json_text)),
             part(npm.ECOSYSTEM, "zip", "app/.yarn/cache/is-odd.zip", files("npm/is-odd.zip"), zipped(json_text)),
         ),
-        *("_npm_lock", "_yaml", "_npm_zip", "_npm_package", "_semver"),
+        *("_npm_lock", "_yaml", "_npm_zip", "_npm_asar", "_npm_package", "_semver"),
         versions="semver.txt",
         purls=("pkg:npm/%40scope/thing@1.2.3", "pkg:npm/a@1.0.0-rc.1"),
     ),

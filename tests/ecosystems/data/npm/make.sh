@@ -59,3 +59,19 @@ for kind in pnpm:isolated yarn:pnpm; do
     fi
     find node_modules \( -type l -printf '%p -> %l\n' \) -o \( -name package.json -printf '%p\n' \) | LC_ALL=C sort >"$here/tree-${kind%%:*}.txt"
 done
+
+# Electron's archive of a folder: packages in each other, with a scope, unpacked beside it, and a link to one of the project's own.
+mkdir -p "$work/asar" && cd "$work/asar"
+declare_in() { # folder name version
+    mkdir -p "app/$1" && echo "{\"name\":\"$2\",\"version\":\"$3\"}" >"app/$1/package.json"
+}
+declare_in . own 1.0.0
+declare_in node_modules/a a 1.2.3
+declare_in node_modules/a/node_modules/c c 0.1.0
+declare_in node_modules/@s/b @s/b 2.0.0
+declare_in node_modules/n n 3.0.0
+declare_in packages/w w 4.0.0
+echo x >app/node_modules/n/n.node
+ln -s ../packages/w app/node_modules/w
+run @electron/asar@3.4.1 asar pack app own.asar --unpack-dir '**/n'
+cp own.asar "$here/"
