@@ -203,12 +203,12 @@ class _Start:
 
     def smallest(self) -> tuple[Mapping[Candidate, Target], bool]:
         """The fewest upgrades that turn the verdict, and whether there are no fewer."""
-        cover = smallest(len(self.plain), self._demands(), self._turned, counted=self._counted)
+        cover = smallest(len(self.plain), self._demands, self._turned, counted=self._counted)
         return self._lowered(cover, self._approved), cover.smallest
 
     def clearing(self) -> Mapping[Candidate, Target]:
         """Upgrades none of which can be left out, that leave no more than all together do."""
-        members = irreducible(len(self.plain), self._demands(), self._cleared, counted=self._counted)
+        members = irreducible(len(self.plain), self._demands, self._cleared, counted=self._counted)
         cover = Cover(members, smallest=False)
         return self._lowered(cover, self._no_worse)
 
@@ -237,34 +237,43 @@ class _Start:
             and all(one.findings and one.allowed >= 0 for one in self.here.breaches)
         )
 
-    def _demands(self, lowered: Mapping[int, Target] | None = None) -> list[Demand]:
-        """What each breach wants taken away: so much that it is kept, or all that can be."""
-        targets = [(lowered or {}).get(index, one.choices[0]) for index, one in enumerate(self.plain)]
+    @cached_property
+    def _broken(self) -> Sequence[Sequence[Sequence[str]]]:
+        """By breach and plain candidate, the ids of the findings that it has in the breach."""
         place = {one.purl: index for index, one in enumerate(self.plain)}
-        demands = []
-        for breach in self.here.breaches:
-            weights, best = [0] * len(self.plain), [0] * len(self.plain)
+        told: list[list[list[str]]] = [[[] for _ in self.plain] for _ in self.here.breaches]
+        for breach, ids in zip(self.here.breaches, told, strict=True):
             for finding in breach.findings:
-                index = place.get(finding.package.purl)
-                if index is not None:
-                    weights[index] += finding.id in targets[index].cleared
-                    best[index] += finding.id in self.plain[index].choices[0].cleared
+                if finding.package.purl in place:
+                    ids[place[finding.package.purl]].append(finding.id)
+        return told
+
+    @cached_property
+    def _demands(self) -> Sequence[Demand]:
+        """What each breach wants taken away: so much that it is kept, or all that can be."""
+        demands = []
+        for breach, ids in zip(self.here.breaches, self._broken, strict=True):
+            weights = tuple(_cleared(each, one.choices[0]) for each, one in zip(ids, self.plain, strict=True))
             excess = len(breach.findings) - breach.allowed if breach.allowed >= 0 else 0
-            demands.append(Demand(min(excess, sum(best)), tuple(weights)))
+            demands.append(Demand(min(excess, sum(weights)), weights))
         return demands
 
     def _lowered(self, cover: Cover, enough: Callable[[Versions], bool]) -> Mapping[Candidate, Target]:
         """Every member at the lowest version that is enough beside the others."""
         picked: dict[int, Target] = {}
         versions = self._versions(cover.members)
+        spare = [sum(one.weights[index] for index in cover.members) - one.need for one in self._demands]
         for index in sorted(cover.members):
             one = self.plain[index]
             for target in one.below(one.choices[0].version):
-                trial = {**picked, index: target}
-                if target.clean and not all(demand.met(cover.members) for demand in self._demands(trial)):
+                left = [
+                    room - demand.weights[index] + _cleared(ids[index], target)
+                    for room, demand, ids in zip(spare, self._demands, self._broken, strict=True)
+                ]
+                if target.clean and any(room < 0 for room in left):
                     continue
                 if enough({**versions, one.purl: target.version}):
-                    picked, versions = trial, {**versions, one.purl: target.version}
+                    picked[index], versions, spare = target, {**versions, one.purl: target.version}, left
                     break
         chosen = {self.plain[index]: picked.get(index, self.plain[index].choices[0]) for index in sorted(cover.members)}
         for one, choice in self.chosen.items():
@@ -272,6 +281,11 @@ class _Start:
             chosen[one] = next(lower, choice)
             versions = {**versions, one.purl: chosen[one].version}
         return chosen
+
+
+def _cleared(ids: Sequence[str], target: Target) -> int:
+    """How many of them the version is free of."""
+    return sum(identity in target.cleared for identity in ids)
 
 
 def _residue(said: Said) -> frozenset[tuple[str, ...]]:
