@@ -35,4 +35,4 @@ def urn(document: Document) -> str:
 
 def given(**values: Any) -> Document:
     """The keys that have something to say: no None, no empty text, list or object. A trailing "_" is left out."""
-    return {key.rstrip("_"): value for key, value in values.items() if value not in (None, "", [], {}, ())}
+    return {key.rstrip("_"): value for key, value in values.items() if value or value == 0}

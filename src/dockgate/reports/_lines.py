@@ -63,9 +63,13 @@ def aligned(rows: Sequence[Sequence[Text]], indent: int) -> list[Text]:
 
 def show(to: Console, lines: Iterable[Text]) -> None:
     """Prints lines as they are; the terminal breaks those that are longer than it is wide."""
-    for text in lines:
+    texts = list(lines)
+    for text in texts:
         text.rstrip()
-        to.print(text, soft_wrap=True)
+    if not to.is_terminal:  # a third of the time, and the same
+        to.file.write("".join(f"{text.plain}\n" for text in texts))
+    elif texts:
+        to.print(*texts, sep="\n", soft_wrap=True)
 
 
 def heading(to: Console, text: str, count: int) -> None:

@@ -98,19 +98,21 @@ def _findings(to: Console, inventory: Inventory | None, findings: Sequence[Findi
     vulnerabilities = {key: list({one.id: one for one in found}.values()) for key, found in groups.items()}
     cells = [[severity(one), line(one.id), fix(one)] for found in vulnerabilities.values() for one in found]
     lines = iter(aligned(cells, indent=2))
+    width = to.width
     for key, found in vulnerabilities.items():
-        show(to, [_group(key, groups[key], inventory, to.width)])
-        show(to, [_with_summary(next(lines), one, to.width) for one in found])
+        show(to, [_group(key, groups[key], inventory, width)])
+        show(to, [_with_summary(next(lines), one, width) for one in found])
     to.print()
     show(to, [counts(findings)])
 
 
 def _with_summary(text: Text, finding: Finding, width: int) -> Text:
     """The line, with what makes the finding urgent, and as much of its summary as there is room for."""
-    text.append_text(marks(finding))
-    summary = line((("  " if marks(finding) else "") + finding.summary.strip(), "dim"))
+    urgent = marks(finding)
+    text.append_text(urgent)
     room = width - text.cell_len
     if finding.summary and room >= _SUMMARY_WIDTH:
+        summary = line((("  " if urgent else "") + finding.summary.strip(), "dim"))
         summary.truncate(room, overflow="ellipsis")
         text.append_text(summary)
     return text
