@@ -140,22 +140,25 @@ class Matcher:
         cves = [self._cves[name] for name in (identity, *aliases) if name in self._cves]
         rating = _rating(own, []) or _rating(affecting, cves) or _UNTRIAGED
         known = _joined(cves)
+        disputed = any(row.disputed for row in own)
+        published = min([row.published for row in affecting if row.published], default="")
+        # By place, for an image may have thousands: by name it takes half as long again.
         return Finding(
-            id=identity,
-            aliases=tuple(aliases),
-            package=package,
-            severity=rating.severity,
-            rating=rating,
-            fixed=fixed,
-            note="" if fixed else _note(affecting),
-            exploited=known.exploited,
-            due=known.due,
-            epss=known.epss,
-            percentile=known.percentile,
-            disputed=any(row.disputed for row in own),
-            published=min([row.published for row in affecting if row.published], default=""),
-            fixed_at=_fixed_at(affecting) if fixed else "",
-            summary=next((row.summary for row in affecting if row.summary), ""),
+            identity,
+            tuple(aliases),
+            package,
+            rating.severity,
+            rating,
+            fixed,
+            "" if fixed else _note(affecting),
+            known.exploited,
+            known.due,
+            known.epss,
+            known.percentile,
+            disputed,
+            published,
+            _fixed_at(affecting) if fixed else "",
+            next((row.summary for row in affecting if row.summary), ""),
         )
 
     def _uncovered(self, packages: Sequence[Package]) -> list[Undetermined]:
@@ -187,7 +190,7 @@ def _known_as(subject: str, advisories: list[Advisory], names: Names) -> list[st
     for advisory in advisories:
         if advisory.id not in group:
             known |= {advisory.id} if names.is_bulletin(advisory) else names.group(advisory.id)
-    return sorted(known, key=by_renown)
+    return sorted(known, key=by_renown) if len(known) > 1 else [*known]
 
 
 def _no_feed(ecosystem: str, names: list[str]) -> Undetermined:

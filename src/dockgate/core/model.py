@@ -15,6 +15,8 @@ class Severity(StrEnum):
     INFORMATIONAL = "INFORMATIONAL"
     UNTRIAGED = "UNTRIAGED"
 
+    __hash__ = str.__hash__  # an enum's own is Python, and every finding asks for it several times
+
     @property
     def rank(self) -> int:
         """0 is worst."""

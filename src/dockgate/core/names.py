@@ -27,7 +27,9 @@ class Groups:
         self._parents: dict[str, str] = {}
 
     def join(self, one: str, other: str) -> None:
-        low, high = sorted((self.root(one), self.root(other)), key=by_renown)
+        low, high = self.root(one), self.root(other)
+        if by_renown(high) < by_renown(low):
+            low, high = high, low
         self._parents[low] = low
         self._parents[high] = low
 

@@ -1,7 +1,7 @@
 """Whether an advisory speaks of a version, in one ecosystem's order: the evaluation of the OSV schema, and where it
 says too little, MATCHING's word."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -95,26 +95,30 @@ class Order:
         except UncomparableError:
             return False
 
-    def fixes(self, advisory: Advisory, above: str) -> Iterator[str]:
+    def fixes(self, advisory: Advisory, above: str) -> list[str]:
         """Its fixed versions above this one, lowest first. None for a version that cannot be compared."""
         events = [event for span in advisory.ranges for event in span.events]
-        here = self._points[self._as_told(above, epochs=self._name_epochs(events))]
-        if here is None:
-            return
         found = {version for kind, version in events if kind == "fixed" and version != "0"}
-        points = [(self._points[version], version) for version in found]
-        for _, version in sorted([(point, version) for point, version in points if point is not None and point > here]):
-            yield version
+        here = self._points[self._as_told(above, epochs=self._name_epochs(events))] if found else None
+        if here is None:
+            return []
+        later = [(point, version) for version in found if (point := self._points[version]) is not None and point > here]
+        return [version for _, version in sorted(later)]
 
     def fix(self, advisory: Advisory, above: str) -> str:
         """The lowest version above this one that the advisory does not call affected, "" when it names none."""
-        return next((fix for fix in self.fixes(advisory, above) if not self.surely_affects(advisory, fix)), "")
+        alone = len(advisory.ranges) == 1 and not advisory.versions
+        for fix in self.fixes(advisory, above):
+            if alone or not self.surely_affects(advisory, fix):  # a range is never within itself at one of its fixes
+                return fix
+        return ""
 
     def _within(self, span: Range, version: str) -> bool:
         ready = self._spans.get(span.events) or self._sort(span.events)
         if ready.refused is not None:
             raise UncomparableError(ready.refused)
-        version = self._as_told(version, epochs=ready.epochs)
+        if self._optional_epoch:
+            version = self._as_told(version, epochs=ready.epochs)
         here = self._points[version]
         if here is None:
             if any(point not in (_BELOW, _ABOVE) for point, *_ in ready.steps):
