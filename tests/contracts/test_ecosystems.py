@@ -80,6 +80,7 @@ def test_a_package_url_becomes_the_package_that_it_names(kind: Ecosystem) -> Non
             "golang": "example.org/x/",
             "swift": "a.example/x/",
             "vscode-extension": "acme/",
+            "githubactions": "acme/",
         }.get(purl_type, "")
         package = reader.package(reader.parse(f"pkg:{purl_type}/{namespace}thing@1.2.3"))
         assert package.version.removeprefix("v") == "1.2.3"

@@ -17,6 +17,7 @@ from dockgate.core.model import Advisory
         ("Go", "github.com/Azure/azure-sdk", "github.com/azure/azure-sdk"),
         ("Maven", "Group:Artifact", "Group:Artifact"),
         ("crates.io", "Inflector", "Inflector"),
+        ("GitHub Actions", "Azure/setup-kubectl", "azure/setup-kubectl"),
         ("VSCode", "EffetMer.darkgpt", "effetmer.darkgpt"),
     ],
 )

@@ -59,6 +59,6 @@ _ADVICE = 'Write {"ecosystems": {"Debian:13": ["source names"]}}, or remove the 
 def _normal(ecosystem: str, names: list[str]) -> tuple[str, ...]:
     if ecosystem == "PyPI":
         names = [re.sub(r"[-_.]+", "-", name).lower() for name in names]
-    elif ecosystem in ("Go", "NuGet", "Packagist", "SwiftURL", "VSCode"):
+    elif ecosystem in ("GitHub Actions", "Go", "NuGet", "Packagist", "SwiftURL", "VSCode"):
         names = [name.lower() for name in names]
     return tuple(sorted(set(names)))

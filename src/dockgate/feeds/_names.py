@@ -59,8 +59,9 @@ _NAMES: dict[str, Callable[[str], str]] = {
     "Packagist": str.lower,
     "SwiftURL": lambda text: text.lower().rpartition("://")[2].removesuffix(".git"),
     "VSCode": str.lower,
+    "GitHub Actions": str.lower,
 }
-"""PyPI by PEP 503. NuGet, Packagist and VS Code do not tell cases apart, nor does Swift's package manager; Go does, yet
+"""PyPI by PEP 503. NuGet, Packagist, VS Code, GitHub and Swift's package manager do not tell cases apart; Go does, yet
 some programs' package URLs fold them."""
 
 

@@ -1,4 +1,4 @@
-"""What Conan, R, Erlang, Elixir, Haskell, Julia, OCaml, Dart, Swift and VS Code leave behind."""
+"""What Conan, R, Erlang, Elixir, Haskell, Julia, OCaml, Dart, Swift and VS Code leave behind, and GitHub Actions."""
 
 import gzip
 
@@ -7,7 +7,7 @@ from tests.fuzz.mutate import edited, edits, json_text, lines
 from tests.fuzz.target import Part
 from tests.fuzz.targets._ecosystem import DATA, files, part, read, target
 
-from dockgate.ecosystems import conan, cran, erlang, haskell, julia, opam, pub, swift, vscode
+from dockgate.ecosystems import actions, conan, cran, erlang, haskell, julia, opam, pub, swift, vscode
 
 _DESCRIPTIONS = [
     b"Package: base\nVersion: 4.5.0\nPriority: base\nBuilt: R 4.5.0; ; ; unix\n",
@@ -39,6 +39,17 @@ _CONAN_LOCKS = [
 ]
 
 TARGETS = (
+    target(
+        actions.ECOSYSTEM,
+        (),
+        "_semver",
+        versions="actions.txt",
+        purls=(
+            "pkg:githubactions/github/codeql-action/init@v3.29.0",
+            "pkg:githubactions/a@1",
+            "pkg:githubactions/a/b@4",
+        ),
+    ),
     target(
         conan.ECOSYSTEM,
         (
