@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 from tests.ecosystems.test_java_hostile import POM, POM_NAME, listed, local, record
+from tests.ecosystems.test_php_phar import GZ, INSTALLED, phar
 from tests.ecosystems.test_rpm_forms import BDB, MADE, NDB, PAGE, SQLITE, overflow_pages, patched
 from tests.ecosystems.test_rust import program
 from tests.hostile.images import Check, zipped
@@ -211,6 +212,11 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
             "b/Gemfile.lock": (b" " * (3 * 2**20), "no more than"),
             "a/vendor/composer/installed.json": (b'{"packages": ' + DEEP, "nested too deeply"),
             "b/vendor/composer/installed.json": (b'{"packages": [1, null, {"name": []}]}', "no name and version"),
+            "bin/none.phar": (b"<?php __HALT_COMPILER(); ?>\r\n" + b"\xff" * 8 + b"\x11\x10", "no more than"),
+            "bin/lies.phar": (phar((INSTALLED, b"[]"), count=2**32 - 1), "manifest is cut off"),
+            "bin/bomb.phar": (phar((INSTALLED, b" " * 2**22), (INSTALLED, b" " * 2**22), flags=GZ), "no JSON"),
+            "bin/bombs.phar": (phar(*[(INSTALLED, b"[" + b" " * 2**22)] * 9, flags=GZ), "would have to be read"),
+            "bin/own": (b"#!/usr/bin/env php\n" + phar((INSTALLED, DEEP)), "nested too deeply"),
             "c/composer.lock": (b'{"packages": {}}', "no list of packages"),
             "a/a.deps.json": (b'{"targets": ' + DEEP, "nested too deeply"),
             "b/b.deps.json": (b'{"runtimeTarget": {"name": []}}', "is no string"),

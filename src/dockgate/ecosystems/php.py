@@ -1,10 +1,12 @@
-"""Composer packages as installed: what Composer writes into `<vendor folder>/composer/installed.json`, and lockfiles.
+"""Composer packages as installed: what Composer writes into `<vendor folder>/composer/installed.json`, also in PHP's
+archives (Composer itself is one), and lockfiles.
 
 Packages for development are told apart in a lockfile and do not count there; in installed.json they do, for they are
 installed. The installed.php beside it says the same once more, and is not read.
 """
 
 from collections.abc import Sequence
+from io import BytesIO
 from typing import Any, BinaryIO
 
 from dockgate.core.errors import UnreadableError, UsageError
@@ -21,47 +23,35 @@ FILE_LIMIT = 8 * 1024 * 1024
 _INSTALLED = "composer/installed.json"
 _LOCK = "composer.lock"
 _FOLDER = "vendor/composer"
+_LOADER = "composer/autoload_real.php"
+_PHAR = ".phar"
+_MAGICS = (b"#!/u", b"#!/b")
+"""beginnings of lines that name an interpreter"""
 
 
 class Php:
     name = "php"
-    version = 1
+    version = 2
     orders: tuple[str, ...] = ("Packagist",)
     optional_epoch = False
     purls: tuple[str, ...] = ("composer",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
-    triggers = Triggers(names=("installed.json", _LOCK, "composer"))
+    triggers = Triggers(names=("installed.json", _LOCK, "composer"), suffixes=(_PHAR,), magics=_MAGICS)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """The vendor folder may have any name. Where it has its usual one, a link in its composer folder's place is
-        seen, too."""
+        seen, too. Archives mostly have no suffix: they are programs."""
+        if path.endswith(_PHAR) or (head.startswith(_MAGICS) and b"php" in head.partition(b"\n")[0]):
+            return True
         return _is(path, _INSTALLED) or _is(path, _LOCK) or _is(path, _FOLDER)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         if _is(path, _FOLDER):
             return Extract()
-        content = json_value(file, FILE_LIMIT)
-        lock = _is(path, _LOCK)
-        # Composer 1 wrote a bare list.
-        listed = content.get("packages") if isinstance(content, dict) else None if lock else content
-        if not isinstance(listed, list):
-            raise UnreadableError("it holds no list of packages")
-        folder = path.rpartition("/")[0]
-        packages: list[Package] = []
-        owns: dict[str, tuple[str, ...]] = {}
-        unread: list[tuple[str, str]] = []
-        for position, entry in enumerate(listed):
-            name, version = (entry.get("name"), entry.get("version")) if isinstance(entry, dict) else (None, None)
-            if not isinstance(name, str) or not isinstance(version, str) or not name or not version:
-                where = name if isinstance(name, str) and name else f"packages/{position}"
-                unread.append((where, "it has no name and version"))
-                continue
-            package = _package(name, version, path)
-            packages.append(package)
-            if not lock and (owned := _owned(folder, name, entry)):
-                owns[package.purl] = (owned,)
-        return Extract(tuple(packages), owns, unread=tuple(unread), lock=lock)
+        if _is(path, _INSTALLED) or _is(path, _LOCK):
+            return _told(path, json_value(file, FILE_LIMIT), lock=_is(path, _LOCK))
+        return _archived(path, file)
 
     def settle(self, package: Package, distribution: Distribution) -> Package:
         return package
@@ -82,6 +72,54 @@ class Php:
 
 
 ECOSYSTEM: Ecosystem = Php()
+
+
+def _told(path: str, content: Any, *, lock: bool) -> Extract:
+    """What an installed.json or a lockfile says."""
+    # Composer 1 wrote a bare list.
+    listed = content.get("packages") if isinstance(content, dict) else None if lock else content
+    if not isinstance(listed, list):
+        raise UnreadableError("it holds no list of packages")
+    folder = path.rpartition("/")[0]
+    packages: list[Package] = []
+    owns: dict[str, tuple[str, ...]] = {}
+    unread: list[tuple[str, str]] = []
+    for position, entry in enumerate(listed):
+        name, version = (entry.get("name"), entry.get("version")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(name, str) or not isinstance(version, str) or not name or not version:
+            where = name if isinstance(name, str) and name else f"packages/{position}"
+            unread.append((where, "it has no name and version"))
+            continue
+        package = _package(name, version, path)
+        packages.append(package)
+        if not lock and (owned := _owned(folder, name, entry)):
+            owns[package.purl] = (owned,)
+    return Extract(tuple(packages), owns, unread=tuple(unread), lock=lock)
+
+
+def _archived(path: str, file: BinaryIO) -> Extract:
+    """What the installed.json files in an archive say. One with Composer's loader and without any keeps its packages to
+    itself: Box leaves the file out unless it is told otherwise."""
+    from dockgate.ecosystems import _php_phar
+
+    packages: list[Package] = []
+    unread: list[tuple[str, str]] = []
+    told = loads = False
+    for member in _php_phar.members(path, file, (_INSTALLED, _LOADER)):
+        loads = loads or _is(member.name, _LOADER)
+        if _is(member.name, _INSTALLED):
+            told = True
+            try:
+                content = json_value(BytesIO(member.content(FILE_LIMIT)), FILE_LIMIT)
+                found = _told(f"{path}!/{member.name}", content, lock=False)
+            except UnreadableError as error:
+                unread.append((member.name, str(error)))
+                continue
+            packages += found.packages
+            unread += [(f"{member.name}/{where}", why) for where, why in found.unread]
+    if loads and not told:
+        raise UnreadableError(f"it has packages of Composer in it, and no {_INSTALLED} that names them")
+    return Extract(tuple(packages), unread=tuple(unread), alone=True) if packages or unread else Extract()
 
 
 def _is(path: str, name: str) -> bool:

@@ -7,7 +7,7 @@ import zipfile
 
 from tests.ecosystems.bundles import HOST, bundle
 from tests.fuzz.containers import asar, zipped
-from tests.fuzz.mutate import json_text, lines
+from tests.fuzz.mutate import json_text, lines, plain
 from tests.fuzz.targets._ecosystem import files, part, target
 
 from dockgate.ecosystems import bitnami, conda, dhi, dotnet, java, npm, php, python, ruby
@@ -193,9 +193,11 @@ TARGETS = (
                 lambda: [*files("php/installed.json")(), b'[{"name": "a/b", "version": "1.0"}]'],
                 json_text,
             ),
+            part(php.ECOSYSTEM, "phar", "usr/bin/own", files("php/plain.phar", "php/gz.phar"), plain),
+            part(php.ECOSYSTEM, "zip", "app/own.phar", files("php/zip.phar"), zipped(json_text)),
             part(php.ECOSYSTEM, "composer.lock", "app/composer.lock", files("php/composer.lock"), json_text),
         ),
-        "_php_version",
+        *("_php_version", "_php_phar"),
         versions="packagist.txt",
         purls=("pkg:composer/acme/thing@1.2.3", "pkg:composer/a@dev-main"),
     ),

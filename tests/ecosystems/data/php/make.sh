@@ -26,3 +26,6 @@ cat >composer.json <<JSON
 JSON
 COMPOSER_ALLOW_SUPERUSER=1 COMPOSER_HOME="$work/home" composer install --quiet --no-interaction --no-plugins
 cp libraries/composer/installed.json composer.lock "$here/"
+
+# PHP's archives of it: plain, compressed, and as a zip archive.
+php -d phar.readonly=0 "$here/phars.php" "$here/installed.json" "$here"
