@@ -24,6 +24,7 @@ Description: GNU Bourne Again SHell
  .
  Version: 9 is not this field.
 """
+FIPS = "Ubuntu:Pro:FIPS-updates:%s:LTS"
 
 
 def read(content: str | bytes, path: str = STATUS) -> Extract:
@@ -222,6 +223,9 @@ def test_package_urls_are_encoded() -> None:
         ("libssl3@3.0.11-1?distro=bookworm&upstream=openssl%403.0.11-2", ("Debian:12", "openssl", "3.0.11-2")),
         ("bind9@9.18.1-1?distro=ubuntu-jammy&epoch=1", ("Ubuntu:22.04:LTS", "bind9", "1:9.18.1-1")),
         ("bind9@1:9.18.1-1?distro=noble&epoch=1", ("Ubuntu:24.04:LTS", "bind9", "1:9.18.1-1")),
+        ("vlc@3.0.16-1ubuntu0.1~esm1?distro=jammy", ("Ubuntu:22.04:LTS", "vlc", "3.0.16-1ubuntu0.1~esm1")),
+        ("openssl@1.1.1f-1ubuntu2.fips.16?distro=focal", (FIPS % "20.04", "openssl", "1.1.1f-1ubuntu2.fips.16")),
+        ("gnutls28@3.7.3-4ubuntu1.2%2BFips1?distro=jammy", (FIPS % "22.04", "gnutls28", "3.7.3-4ubuntu1.2+Fips1")),
     ],
 )
 def test_a_package_url_tells_release_source_and_epoch(purl: str, expected: tuple[str, str, str]) -> None:

@@ -100,7 +100,7 @@ class Dpkg:
         if distribution.id == "debian":
             ecosystem = f"Debian:{release.partition('.')[0]}" if release else "Debian"
         elif distribution.id == "ubuntu":
-            ecosystem = f"Ubuntu:{release}{':LTS' if _long_term(release) else ''}" if release else "Ubuntu"
+            ecosystem = _ubuntu(release, package.source_version)
         elif distribution.id == "echo":
             ecosystem = "Echo"
         else:
@@ -158,7 +158,9 @@ class Dpkg:
         steps = ["apt-get update"]
         steps += [f"apt-get satisfy -y {quoted(asked)}"] if asked else []
         steps += [f"apt-get install -y --only-upgrade {quoted(others)}"] if others else []
-        return ((" && ".join(steps),) if kept else ()) + remark
+        subscribed = any(one.package.ecosystem.startswith("Ubuntu:") and "esm" in one.version for _, one in kept)
+        pro = ("# versions with esm in them come from Ubuntu Pro alone (pro attach)",) if subscribed else ()
+        return ((" && ".join(steps),) if kept else ()) + pro + remark
 
     def key(self, version: str) -> bytes:
         """The order of deb-version(7); refuses what `dpkg --compare-versions` (lib/dpkg/parsehelp.c) calls an error."""
@@ -308,6 +310,15 @@ def _purl(package: Package, namespace: str, distro: str, vendor: str = "") -> st
         source = package.source_name
     qualifiers = {"arch": package.arch, "distro": distro, "upstream": source, "vendor": vendor}
     return write("deb", namespace, package.name, package.version, qualifiers)
+
+
+def _ubuntu(release: str, version: str) -> str:
+    """FIPS 140's modules are built from sources of their own, with advisories of their own; to dpkg their versions
+    ("1.1.1f-1ubuntu2.fips.16", "3.0.2-0ubuntu1.2+Fips1.1") are later than the release's fixes, which they may lack."""
+    if not release:
+        return "Ubuntu"
+    tier = "Pro:FIPS-updates:" if "fips" in version.lower() else ""
+    return f"Ubuntu:{tier}{release}{':LTS' if _long_term(release) else ''}"
 
 
 def _long_term(release: str) -> bool:

@@ -18,6 +18,8 @@ _RED_HAT = re.compile(
 """Products whose packages lie in a system of that release; the two last call theirs by names that no other has."""
 _SUSE = re.compile(r"Linux Enterprise (?!Micro)(?:.* )?(\d+(?:\.\d+)?(?: SP\d+)?)(?:[- ][A-Za-z -]+)?")
 _SERVICE_PACKS = ("12", *(f"12 SP{number}" for number in range(1, 6)))
+_UBUNTU_PRO = re.compile(r"Pro:(\d+\.\d+(?::LTS)?)")
+"""Ubuntu's extended maintenance of a release, without what is built from other sources: FIPS, Realtime, BlueField."""
 _CODENAMES = {"bookworm": "12", "trixie": "13", "forky": "14"}
 """of Debian, by which Docker may call the release of a hardened image (google/osv.dev, go/osv/ecosystem/dhi_test.go)"""
 
@@ -30,6 +32,10 @@ def ecosystems(text: str) -> tuple[str, ...]:
     of its long-term support. The modules of SUSE's 12 are for each of its service packs. Docker's hardened images are
     of a distribution with its release ("Docker Hardened Images:Debian:13"). What follows a language is a registry
     ("Packagist:https://packages.drupal.org/8").
+
+    What Ubuntu mends for the subscribers of Pro alone, as all of a release after its five years, its records call
+    "Ubuntu:Pro:22.04:LTS", and say nothing of "Ubuntu:22.04:LTS", whose packages are the same and stay as they were
+    (UBUNTU-CVE-2024-24258 in canonical/ubuntu-security-notices; OSV's own interface asks for both, too).
     """
     base, _, release = text.partition(":")
     if base not in DISTRIBUTIONS or not release:
@@ -41,6 +47,8 @@ def ecosystems(text: str) -> tuple[str, ...]:
         if product[1] == "12" and " Module " in release:
             return tuple(f"SUSE:{pack}" for pack in _SERVICE_PACKS)
         release = product[1]
+    elif base == "Ubuntu" and (plain := _UBUNTU_PRO.fullmatch(release)):
+        release = plain[1]
     elif base == "Docker Hardened Images":
         lineage, _, named = release.partition(":")
         release = f"{lineage}:{_CODENAMES.get(named, named)}" if named else lineage
