@@ -1,11 +1,11 @@
-"""Judging an image with its remedy: 500 packages and 300 findings, the search for the fewest upgrades included.
+"""Judging an image with its remedy: 500 packages, 300 findings or 6,000, the search for the fewest upgrades included.
 
     python bench/remedy.py [RUNS]
 
-Made-up images, in five kinds: `forced`, where every package with a finding has to be raised; `budgets`, where limits
+Made-up images, in six kinds: `forced`, where every package with a finding has to be raised; `budgets`, where limits
 leave a choice among 20; `many`, where they leave one among 100; `stuck`, where a third of the findings has no fix;
-`torn`, where a file could not be read, so that counting alone does not decide. One process, without reading any image
-or database; medians.
+`torn`, where a file could not be read, so that counting alone does not decide; `old`, where each of 300 packages has 20
+findings, all fixed in versions of their own. One process, without reading any image or database; medians.
 """
 
 import platform
@@ -66,10 +66,18 @@ def cases() -> dict[str, Case]:
     inventory = Inventory("sha256:" + "a" * 64, "linux/amd64", None, layers, packages(), (), base_layers=1)
     coverage = (Coverage("Debian:13", True, (), NOW),)
     high, mixed = [Severity.HIGH], [Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW]
+    old = [
+        replace(
+            one, id=f"{one.id}{year:02}", ranges=(Range("ECOSYSTEM", (("introduced", "0"), ("fixed", f"1.1-{year}"))),)
+        )
+        for one in advisories(150, mixed, 0)
+        for year in range(20)
+    ]
     made = {
         "forced": (list(advisories(50, high, 0)), policy(HIGH=0)),
         "budgets": (list(advisories(10, mixed, 0)), policy(CRITICAL=0, HIGH=40, MEDIUM=50, LOW=45)),
         "many": (list(advisories(50, mixed, 0)), policy(CRITICAL=10, HIGH=20, MEDIUM=25, LOW=15)),
+        "old": (old, policy(CRITICAL=0, HIGH=0, MEDIUM=10, LOW=15)),
         "stuck": (list(advisories(50, mixed, 3)), policy(CRITICAL=0, HIGH=0, MEDIUM=10, LOW=15)),
     }
     cases = {

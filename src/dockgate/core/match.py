@@ -58,6 +58,7 @@ class Matcher:
             if advisory.withdrawn:
                 continue
             self._advisories.setdefault((_base(advisory.ecosystem), advisory.name), []).append(advisory)
+        self._said: dict[tuple[str, str, str], tuple[Names, list[tuple[str, list[Advisory]]]]] = {}
         self._judged: dict[tuple[str, str, str, str], tuple[list[Finding], list[Undetermined]]] = {}
 
     def match(self, packages: Sequence[Package]) -> Matches:
@@ -67,7 +68,7 @@ class Matcher:
         for package in ours:
             suffered, doubts = self._judge(package)
             for finding in suffered:
-                own = finding if finding.package is package else replace(finding, package=package)
+                own = finding if finding.package is package else finding.of(package)
                 findings[package.purl, package.path, finding.id] = own
             undetermined.update(replace(doubt, subject=package.purl) for doubt in doubts)
         return Matches(
@@ -90,9 +91,8 @@ class Matcher:
         order = self._orders.of(package.ecosystem)
         findings: list[Finding] = []
         doubts: dict[str, list[str]] = {}
-        told = self._told(package)
-        names = Names(told)  # of nothing else that is consulted: what a package suffers does not hang on its company
-        for subject, advisories in sorted(_by_subject(told, names).items()):
+        names, subjects = self._told(package)
+        for subject, advisories in subjects:
             affecting: list[Advisory] = []
             doubt = ""
             for advisory in advisories:
@@ -113,14 +113,20 @@ class Matcher:
             for why, ids in doubts.items()
         ]
 
-    def _told(self, package: Package) -> list[Advisory]:
-        """What is said of the package in its release and module."""
-        return [
-            advisory
-            for advisory in self._advisories.get((_base(package.ecosystem), package.source_name), ())
-            if (not advisory.module or package.module in (ANY_MODULE, advisory.module))
-            and _same_release(advisory.ecosystem, package.ecosystem)
-        ]
+    def _told(self, package: Package) -> tuple[Names, list[tuple[str, list[Advisory]]]]:
+        """What is said of the package in its release and module, by vulnerability, once for all of its versions; and
+        the names of these alone: what a package suffers does not hang on its company."""
+        key = package.ecosystem, package.source_name, package.module
+        if key not in self._said:
+            told = [
+                advisory
+                for advisory in self._advisories.get((_base(package.ecosystem), package.source_name), ())
+                if (not advisory.module or package.module in (ANY_MODULE, advisory.module))
+                and _same_release(advisory.ecosystem, package.ecosystem)
+            ]
+            names = Names(told)
+            self._said[key] = names, sorted(_by_subject(told, names).items())
+        return self._said[key]
 
     def _finding(
         self,

@@ -267,6 +267,26 @@ class Finding:
     fixed_at: str = ""
     summary: str = ""
 
+    def of(self, package: Package) -> "Finding":
+        """The same said of another package. Judging does so all the time; `dataclasses.replace` is thrice as slow."""
+        return Finding(
+            self.id,
+            self.aliases,
+            package,
+            self.severity,
+            self.rating,
+            self.fixed,
+            self.note,
+            self.exploited,
+            self.due,
+            self.epss,
+            self.percentile,
+            self.disputed,
+            self.published,
+            self.fixed_at,
+            self.summary,
+        )
+
     @property
     def malicious(self) -> bool:
         return any(name.startswith("MAL-") for name in (self.id, *self.aliases))

@@ -1,6 +1,6 @@
 """One vulnerability, many names: which ids belong together, and which of them people know."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from dockgate.core.model import Advisory
 
@@ -48,17 +48,16 @@ class Groups:
 
 
 class Names:
-    """The alias groups of some advisories.
+    """The alias groups of some advisories, which alone may be asked about.
 
     `aliases` hold both ways and onwards: one group, with what `kin` has of records that speak of other packages.
     `upstream` points one way and joins nothing, but says which vulnerabilities a distribution's record is about: a
     bulletin of five CVEs is about five.
     """
 
-    def __init__(self, advisories: Iterable[Advisory]) -> None:
+    def __init__(self, advisories: Sequence[Advisory]) -> None:
         groups = Groups()
         self._root = groups.root
-        self._subjects: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
         for advisory in advisories:
             for alias in advisory.aliases:
                 groups.join(advisory.id, alias)
@@ -66,23 +65,23 @@ class Names:
                 for other in others:
                     groups.join(first, other)
         self._groups = groups.all()
+        self._advisories = advisories  # as long as they are there, no other has the id of one
+        self._subjects = {id(advisory): self._about(advisory) for advisory in advisories}
 
-    def subjects(self, advisory: Advisory) -> tuple[str, ...]:
-        """The vulnerabilities it is about, each by a name that all advisories of the group share. Never empty."""
+    def _about(self, advisory: Advisory) -> tuple[str, ...]:
         named = advisory.upstream or (advisory.id,)
         if len(named) == 1:
             return (self._root(named[0]),)
-        record = advisory.id, advisory.upstream
-        subjects = self._subjects.get(record)
-        if subjects is None:
-            named = tuple(name for name in named if name.startswith("CVE-")) or named
-            subjects = tuple(sorted({self._root(name) for name in named}))
-            self._subjects[record] = subjects
-        return subjects
+        named = tuple(name for name in named if name.startswith("CVE-")) or named
+        return tuple(sorted({self._root(name) for name in named}))
+
+    def subjects(self, advisory: Advisory) -> tuple[str, ...]:
+        """The vulnerabilities it is about, each by a name that all advisories of the group share. Never empty."""
+        return self._subjects[id(advisory)]
 
     def is_bulletin(self, advisory: Advisory) -> bool:
         """Whether it is about several vulnerabilities."""
-        return len(advisory.upstream) > 1 and len(self.subjects(advisory)) > 1
+        return len(self._subjects[id(advisory)]) > 1
 
     def group(self, name: str) -> set[str]:
         """The name with all its aliases."""

@@ -122,7 +122,7 @@ def _suffered(
         matches = matching.match((raised,))
         doubts.update(matches.undetermined)
         for finding in matches.findings:
-            suffered[place.path, finding.id] = replace(finding, package=place)
+            suffered[place.path, finding.id] = finding.of(place)
     return suffered, frozenset(doubts)
 
 
