@@ -1,8 +1,10 @@
 """The table for people."""
 
 import io
+import re
 from dataclasses import replace
 
+import pytest
 from tests.reports.samples import (
     FINDINGS,
     UNDETERMINED,
@@ -181,6 +183,13 @@ def test_nothing_from_an_image_steers_the_terminal_or_the_markup() -> None:
     assert "\\x1b]0;owned\\x07[red]\\u202e" in text
     for steering in ("\x1b]", "\x07", "\x9b", "\u202e", "\x1b[2J", "2\n\x1b"):
         assert steering not in text
+
+
+def test_a_terminal_is_shown_what_a_file_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    out = Terminal()
+    load("table").gate(GateReport("registry.test/app:1", verdict(), (inventory(),)), out)
+    assert re.sub("\x1b\\[[0-9;]*m", "", out.getvalue()) == gated(verdict(), inventory())
 
 
 def test_no_colour_where_the_output_is_no_terminal() -> None:
