@@ -81,6 +81,7 @@ def test_a_package_url_becomes_the_package_that_it_names(kind: Ecosystem) -> Non
             "swift": "a.example/x/",
             "vscode-extension": "acme/",
             "githubactions": "acme/",
+            "bsd": "freebsd/",
         }.get(purl_type, "")
         package = reader.package(reader.parse(f"pkg:{purl_type}/{namespace}thing@1.2.3"))
         assert package.version.removeprefix("v") == "1.2.3"

@@ -27,6 +27,12 @@ def test_without_an_id_it_is_linux() -> None:
     assert read(b"") == Distribution("linux", "")
 
 
+def test_freebsd_is_known_by_the_script_that_tells_its_version() -> None:
+    script = b'#!/bin/sh\n\nset -ef\n\nUSERLAND_VERSION="14.3-RELEASE-p2"\n\n: ${ROOT:=}\nprogname=${0##*/}\n'
+    assert read(script) == Distribution("freebsd", "14.3", "FreeBSD 14.3-RELEASE-p2")
+    assert read(b'ID=a\nUSERLAND_VERSION="14.3"\n').id == "a"
+
+
 def test_bytes_that_are_no_utf8_are_read() -> None:
     assert read(b"ID=debian\nNAME=\xff\n").id == "debian"
 

@@ -65,6 +65,8 @@ def test_names_are_written_as_the_ecosystem_writes_them(ecosystem: str, name: st
         ("Packagist:https://packages.drupal.org/8", "Packagist"),
         ("Maven:https://maven.google.com", "Maven"),
         ("VSCode:https://open-vsx.org", "VSCode"),
+        ("FreeBSD:ports", "FreeBSD:ports"),
+        ("FreeBSD:ports:14.3", "FreeBSD:ports"),
     ],
 )
 def test_releases_that_share_their_packages_are_one(given: str, normal: str) -> None:

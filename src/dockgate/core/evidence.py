@@ -52,7 +52,7 @@ def _links(view: View, ecosystems: Sequence[Ecosystem], databases: Sequence[Data
             continue
         kinds = [kind for kind in ecosystems if kind.wants(path, 0, 0, b"")]
         if path in osrelease.PATHS:
-            fine = target in view.releases
+            fine = target in view.releases or (target == osrelease.FREEBSD_LINK and osrelease.FREEBSD in view.releases)
         elif target in known or any(_reads_through(kind, path, target, read) for kind in kinds):
             fine = True
         else:

@@ -14,7 +14,7 @@ from dockgate.core.pictured import Pictured, pictured
 from dockgate.core.ports import Ecosystem, Entry, Extract, Image, Layer
 from dockgate.core.ways import Ways, resolved
 
-FACTS_VERSION = 7
+FACTS_VERSION = 8
 """Raised whenever the same layer would give other facts, plugins apart."""
 
 PATH_LIMIT = 4096

@@ -5,7 +5,11 @@ from typing import BinaryIO
 from dockgate.core.errors import UnreadableError
 from dockgate.core.model import Distribution
 
-PATHS = ("etc/os-release", "usr/lib/os-release")
+FREEBSD = "bin/freebsd-version"
+"""A script with the version in it: FreeBSD writes its os-release when it starts, so that an image has none."""
+FREEBSD_LINK = "var/run/os-release"
+"""where FreeBSD's /etc/os-release leads to, which is there once it has started (libexec/rc/rc.d/os-release)"""
+PATHS = ("etc/os-release", "usr/lib/os-release", FREEBSD)
 """Where it may stand; the first that exists counts."""
 
 SIZE_LIMIT = 64 * 1024
@@ -38,6 +42,8 @@ def read(file: BinaryIO) -> Distribution:
         name, equals, value = line.strip().partition("=")
         if equals and not name.startswith("#"):
             values[name] = _unquoted(value.strip())
+    if freebsd := "" if "ID" in values else values.get("USERLAND_VERSION", ""):
+        return Distribution("freebsd", freebsd.partition("-")[0], f"FreeBSD {freebsd}")
     return Distribution(
         id=values.get("ID", "").lower() or "linux",
         version=values.get("VERSION_ID", ""),

@@ -7,7 +7,7 @@ from dockgate.core.ports import Raised
 
 LONGEST = 256
 """characters of a name or version; longer ones are no package's"""
-VERSION = ".+~:-_^"
+VERSION = ".+~:-_^,"
 """what versions may hold beside letters and digits, in one ecosystem or the other"""
 
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")

@@ -11,8 +11,6 @@ from dockgate.core.errors import UnreadableError
 
 SCHEMA_LIMIT = 10_000
 """Rows of the schema; rpm's has some thirty, as pkg's of FreeBSD."""
-COLUMNS = 5
-"""of a row that are read"""
 
 _MAGIC = b"SQLite format 3\0"
 _UTF8 = 1
@@ -22,21 +20,22 @@ _WAL_MAGICS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 _JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 
 
-def rows(file: BinaryIO, size: int, table: str, limit: int) -> Iterator[list[bytes]]:
-    """The first columns of each row of a table: text and blobs as they are, integers
-    big-endian. No row may be longer than `limit` bytes. Raises UnreadableError."""
+def rows(file: BinaryIO, size: int, table: str, limit: int, columns: int = 5) -> Iterator[tuple[int, list[bytes]]]:
+    """Each row of a table: its number, which is what a column stands for that is an INTEGER PRIMARY KEY, and its first
+    columns, text and blobs as they are, integers big-endian. No row may be longer than `limit` bytes. Raises
+    UnreadableError."""
     database = _Database(file, size)
     root = 0
-    for count, payload in enumerate(database.rows(1, limit)):
+    for count, (_, payload) in enumerate(database.rows(1, limit)):
         if count == SCHEMA_LIMIT:
             raise UnreadableError(f"its schema has more than {SCHEMA_LIMIT} rows")
-        kind, name, _, page, *_ = [*_columns(payload), b"", b"", b"", b""]
+        kind, name, _, page, *_ = [*_columns(payload, 5), b"", b"", b"", b""]
         if kind == b"table" and name.lower() == table.lower().encode():
             root = int.from_bytes(page, "big")
     if not root:
         raise UnreadableError(f"it has no table {table}")
-    for payload in database.rows(root, limit):
-        yield _columns(payload)
+    for number, payload in database.rows(root, limit):
+        yield number, _columns(payload, columns)
 
 
 def check_aside(file: BinaryIO, path: str) -> None:
@@ -53,6 +52,7 @@ def check_aside(file: BinaryIO, path: str) -> None:
 
 class _Database:
     def __init__(self, file: BinaryIO, size: int) -> None:
+        file.seek(0)
         head = file.read(100)
         if len(head) < 100 or head[:16] != _MAGIC:
             raise UnreadableError("it is no SQLite database")
@@ -68,8 +68,8 @@ class _Database:
         self.file = file
         self.seen = bytearray(self.count + 1)
 
-    def rows(self, root: int, limit: int) -> Iterator[bytes]:
-        """The payload of each row of the table with that root page, in order."""
+    def rows(self, root: int, limit: int) -> Iterator[tuple[int, bytes]]:
+        """The number and payload of each row of the table with that root page, in order."""
         waiting = [root]
         while waiting:
             number = waiting.pop()
@@ -89,9 +89,9 @@ class _Database:
                 for at in pointers:
                     yield self._payload(page, at, limit)
 
-    def _payload(self, page: bytes, at: int, limit: int) -> bytes:
+    def _payload(self, page: bytes, at: int, limit: int) -> tuple[int, bytes]:
         size, at = _varint(page, at)
-        _, at = _varint(page, at)
+        number, at = _varint(page, at)
         if size > limit:
             raise UnreadableError(f"a row has {size} bytes; no more than {limit} are read")
         whole, least = self.usable - 35, (self.usable - 12) * 32 // 255 - 23
@@ -108,7 +108,7 @@ class _Database:
             following = overflow[:4]
             parts.append(overflow[4 : min(self.usable, 4 + missing)])
             missing -= len(parts[-1])
-        return b"".join(parts)
+        return number, b"".join(parts)
 
     def _page(self, number: int) -> bytes:
         if not 0 < number <= self.count:
@@ -123,12 +123,12 @@ class _Database:
         return page
 
 
-def _columns(payload: bytes) -> list[bytes]:
+def _columns(payload: bytes, count: int) -> list[bytes]:
     """The first columns of a record."""
     end, at = _varint(payload, 0)
     values: list[bytes] = []
     value = end
-    while at < end and len(values) < COLUMNS:
+    while at < end and len(values) < count:
         kind, at = _varint(payload, at)
         size = (kind - 12) // 2 if kind >= 12 else _INTEGER_SIZES[kind] if kind < 10 else 0
         values.append(b"\1" if kind == 9 else payload[value : value + size])

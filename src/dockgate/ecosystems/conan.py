@@ -138,10 +138,9 @@ def _read_cache(path: str, file: BinaryIO) -> Extract:
     from dockgate.ecosystems._sqlite import rows
 
     size = file.seek(0, 2)
-    file.seek(0)
     packages: dict[Package, None] = {}
     owns: dict[str, list[str]] = {}
-    for row in rows(file, size, "packages", ROW_LIMIT):
+    for _, row in rows(file, size, "packages", ROW_LIMIT):
         reference, _, _, _, folder = [*map(text, row), "", "", "", "", ""][:5]
         package = _referred(reference, path)
         packages[package] = None

@@ -192,7 +192,7 @@ def _form(path: str) -> Callable[[BinaryIO, int, int], Iterator[bytes]]:
 def _sqlite_blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
     from dockgate.ecosystems._sqlite import rows
 
-    return (row[1] if len(row) > 1 else b"" for row in rows(file, size, "Packages", limit))
+    return (row[1] if len(row) > 1 else b"" for _, row in rows(file, size, "Packages", limit))
 
 
 def _listed(path: str, file: BinaryIO) -> Iterator[Package]:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 DISTRIBUTIONS = frozenset(
     (
         *("AlmaLinux", "Alpaquita", "Alpine", "Azure Linux", "BellSoft Hardened Containers", "Chainguard", "Debian"),
-        *("Docker Hardened Images", "Echo", "Mageia", "MinimOS", "Photon OS", "Red Hat", "Rocky Linux", "SUSE"),
-        *("TuxCare", "Ubuntu", "Wolfi", "openEuler", "openSUSE"),
+        *("Docker Hardened Images", "Echo", "FreeBSD", "Mageia", "MinimOS", "Photon OS", "Red Hat", "Rocky Linux"),
+        *("SUSE", "TuxCare", "Ubuntu", "Wolfi", "openEuler", "openSUSE"),
     )
 )
 """Ecosystems (of the schema's list) whose publisher is the distribution: its word is about its own package."""
@@ -30,7 +30,8 @@ def ecosystems(text: str) -> tuple[str, ...]:
     Products that are built from one code base become one release: "Red Hat:enterprise_linux:10.1::baseos" is
     "Red Hat:enterprise_linux:10", "SUSE:Linux Enterprise Module for Basesystem 15 SP5" is "SUSE:15 SP5", with the fixes
     of its long-term support. The modules of SUSE's 12 are for each of its service packs. Docker's hardened images are
-    of a distribution with its release ("Docker Hardened Images:Debian:13"). What follows a language is a registry
+    of a distribution with its release ("Docker Hardened Images:Debian:13"). Of FreeBSD ports and system are told
+    apart, whose packages do not tell their release. What follows a language is a registry
     ("Packagist:https://packages.drupal.org/8").
 
     What Ubuntu mends for the subscribers of Pro alone, as all of a release after its five years, its records call
@@ -52,6 +53,8 @@ def ecosystems(text: str) -> tuple[str, ...]:
     elif base == "Docker Hardened Images":
         lineage, _, named = release.partition(":")
         release = f"{lineage}:{_CODENAMES.get(named, named)}" if named else lineage
+    elif base == "FreeBSD":
+        release = release.partition(":")[0]
     return (f"{base}:{release}",)
 
 

@@ -10,7 +10,7 @@ from tests.fuzz.targets._ecosystem import DATA, files, part, read, target
 
 from dockgate.core import osrelease
 from dockgate.core.errors import UnreadableError
-from dockgate.ecosystems import _rpm_header, _sqlite, apk, dpkg, rpm
+from dockgate.ecosystems import _rpm_header, _sqlite, apk, dpkg, freebsd, rpm
 
 _STATUS = b"""Package: bash
 Status: install ok installed
@@ -45,6 +45,7 @@ _RELEASES = [
     b'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\nID=debian\n',
     b'NAME=\'Amazon Linux\'\nID=amzn\nID_LIKE="fedora rhel"\nVERSION_ID=2023\nSUPPORT_END="2029-06-30"\n# a\nX="\\$"\n',
     b"ID=" + bytes(2) + b"\n",
+    b'#!/bin/sh\nUSERLAND_VERSION="14.3-RELEASE-p2"\nprogname=${0##*/}\n',
 ]
 
 
@@ -53,6 +54,7 @@ def _unpacked(name: str) -> bytes:
 
 
 _BASES = {name: _unpacked(f"{name}.gz") for name in ("rpmdb.sqlite", "Packages.db", "Packages-little", "Packages-big")}
+_LOCAL = [gzip.decompress((DATA / "freebsd/local.sqlite.gz").read_bytes())]
 _BDB = [_BASES["Packages-little"], _BASES["Packages-big"]]
 
 
@@ -67,7 +69,7 @@ def _form(name: str, path: str, bases: list[bytes]) -> Part:
 
 def _headers() -> list[bytes]:
     base = _BASES["rpmdb.sqlite"]
-    return [row[1] for row in _sqlite.rows(io.BytesIO(base), len(base), "Packages", _rpm_header.SIZE_LIMIT)]
+    return [row[1] for _, row in _sqlite.rows(io.BytesIO(base), len(base), "Packages", _rpm_header.SIZE_LIMIT)]
 
 
 _HEADERS = _headers()
@@ -114,6 +116,23 @@ def _targets() -> Iterator[Target]:
             "pkg:apk/alpine/musl@1.2.5-r0?arch=x86_64&distro=alpine-3.19.1&upstream=musl",
             "pkg:apk/wolfi/a@1?distro=20230201",
         ),
+    )
+    own = freebsd.ECOSYSTEM
+    yield target(
+        own,
+        (
+            Part(
+                "local.sqlite",
+                lambda data: read(freebsd.ECOSYSTEM, freebsd.DATABASE, edited(_LOCAL, data)),
+                lambda: [b"\0"],
+                edits(_LOCAL),
+            ),
+            part(own, "wal", f"{freebsd.DATABASE}-wal", lambda: [b"", b"\x37\x7f\x06\x82" + bytes(60)]),
+        ),
+        "_sqlite",
+        "_freebsd_version",
+        versions="freebsd.txt",
+        purls=("pkg:bsd/freebsd/curl@8.14.1_1?distro=freebsd-14.3", "pkg:bsd/openbsd/curl@8.14.1"),
     )
     own = rpm.ECOSYSTEM
     yield target(
