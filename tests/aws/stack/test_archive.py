@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import io
+import json
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.aws.stack.cloudformation import MODES, Stack
+from tests.ecosystems.test_upgrades import CASES, raised
 
 from dockgate import rules
 from dockgate.aws.stack import archive
@@ -143,4 +145,39 @@ def test_it_runs_alone(packed: bytes, tmp_path: Path) -> None:
         text=True,
         check=False,
     )
+    assert (ran.returncode, ran.stdout) == (0, "ok\n"), ran.stderr
+
+
+JUDGES = """
+import json, sys
+from contextlib import suppress
+sys.path.insert(0, sys.argv[1])
+from dockgate import ecosystems
+from dockgate.core.commands import commands
+from dockgate.core.errors import UncomparableError
+from dockgate.core.model import Inventory, Package
+from dockgate.core.verdict import Upgrade
+from dockgate.core.versions import Orders
+kinds = ecosystems.load()
+orders = Orders(kinds)
+for name, ecosystem, version, fixed, path in json.load(sys.stdin):
+    package = Package(name, version, "pkg:x/y@1", ecosystem, name, version, path)
+    upgrade = Upgrade("pkg:x/y@1", name, version, fixed, ())
+    assert commands([upgrade], Inventory("", "", None, (), (package,), ()), kinds)
+    with suppress(UncomparableError):
+        orders.compare(ecosystem, version, fixed)
+print("ok")
+"""
+
+
+def test_no_command_and_no_order_needs_what_stays_out(packed: bytes, tmp_path: Path) -> None:
+    held = members(packed)
+    assert all(f"dockgate/ecosystems/{name}.py" not in held for name in archive.READERS)
+    assert all((ROOT / f"src/dockgate/ecosystems/{name}.py").exists() for name in archive.READERS)
+    file = tmp_path / "functions.zip"
+    file.write_bytes(packed)
+    chosen = [raised(text) for case in CASES for text in case["raise"]]
+    asked = [(one.name, one.ecosystem, one.version, fixed, one.path) for one, fixed in chosen]
+    command = [sys.executable, "-I", "-S", "-c", JUDGES, str(file)]
+    ran = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (0, "ok\n"), ran.stderr

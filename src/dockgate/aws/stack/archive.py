@@ -14,7 +14,14 @@ from dockgate.core.rules import Rule
 from dockgate.core.verdict import Policy
 
 PARTS = ("core", "ecosystems", "rules", "aws/functions")
-"""folders of the package that go in whole: what needs a library in them imports it when it is used"""
+"""folders of the package that go in whole, but for READERS: what needs a library in them imports it when it is used"""
+READERS = frozenset(
+    (
+        *("_npm_asar", "_npm_lock", "_npm_zip", "_php_phar", "_python_lock", "_rpm_bdb", "_rpm_header", "_rpm_ndb"),
+        *("_sqlite", "_toml", "_yaml"),
+    )
+)
+"""modules in `ecosystems` that stay out: what reads an image's files imports them when it does, and no function does"""
 FILES = (
     "__init__.py",
     "aws/__init__.py",
@@ -72,8 +79,9 @@ def _libraries(rule: Rule, policy: Policy) -> set[str]:
 
 
 def _sources(package: Traversable) -> Iterator[tuple[str, bytes]]:
+    readers = {f"ecosystems/{name}.py" for name in READERS}
     for part in PARTS:
-        yield from _folder(package.joinpath(part), part)
+        yield from ((name, data) for name, data in _folder(package.joinpath(part), part) if name not in readers)
     for name in FILES:
         yield name, package.joinpath(name).read_bytes()
     reports = package.joinpath("reports")
