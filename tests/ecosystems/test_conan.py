@@ -87,6 +87,15 @@ def test_changes_beside_the_cache_are_noticed() -> None:
         read(b"\x37\x7f\x06\x82" + bytes(60), f"{PATH}-wal")
 
 
+def test_another_program_s_cache_is_no_evidence() -> None:
+    for name in ("app/cache.sqlite3", "cache.sqlite3", "app/tmp/cache.sqlite3"):
+        assert read(b"", name) == read(bytes(2000), name) == Extract()
+        assert read(b"\x37\x7f\x06\x82" + bytes(60), f"{name}-wal") == Extract()
+        assert purls(read(CACHE, name)) == BOTH
+    with pytest.raises(UnreadableError, match="no SQLite"):
+        read(b"", "p/cache.sqlite3")
+
+
 @pytest.mark.parametrize(
     ("path", "purl"),
     [

@@ -24,6 +24,8 @@ ROW_LIMIT = 64 * 1024
 
 _LOCK = "conan.lock"
 _CACHE = "cache.sqlite3"
+_STORAGE = "/p/"
+"""ends the folder of a cache, unless its configuration names another"""
 _ASIDE = (f"{_CACHE}-wal", f"{_CACHE}-journal")
 _INFO = "conaninfo.txt"
 _DEPLOYED = ("full_deploy", "direct_deploy")
@@ -46,18 +48,25 @@ class Conan:
         return name in (_LOCK, _CACHE, *_ASIDE) or (name == _INFO and _folders(path) is not None)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        name = path.rpartition("/")[2]
+        """Other programs call files as Conan calls its cache: what is wrong with one matters only in a folder as
+        Conan's."""
+        folder, slash, name = path.rpartition("/")
         if name == _LOCK:
             return _read_lock(path, json_object(file, LOCK_LIMIT))
         if name == _INFO:
             return _read_info(path)
         from dockgate.ecosystems import _sqlite
 
-        if name in _ASIDE:
-            _sqlite.check_aside(file, path)
+        try:
+            if name in _ASIDE:
+                _sqlite.check_aside(file, path)
+                return Extract()
+            check_size(file, CACHE_LIMIT)
+            return _read_cache(path, file)
+        except UnreadableError:
+            if f"/{folder}{slash}".endswith(_STORAGE):
+                raise
             return Extract()
-        check_size(file, CACHE_LIMIT)
-        return _read_cache(path, file)
 
     def settle(self, package: Package, distribution: Distribution) -> Package:
         return package
