@@ -41,7 +41,7 @@ _CONAN_LOCKS = [
 TARGETS = (
     target(
         actions.ECOSYSTEM,
-        (),
+        (part(actions.ECOSYSTEM, "workflow", ".github/workflows/ci.yml", lambda: [b"on: push"]),),
         "_semver",
         versions="actions.txt",
         purls=(
@@ -73,7 +73,6 @@ TARGETS = (
             ),
         ),
         "_conan_version",
-        "_sqlite",
         versions="conan.txt",
         purls=("pkg:conan/png@1.6.40?channel=stable&user=acme",),
     ),
