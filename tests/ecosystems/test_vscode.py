@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def manifest(**changed: Any) -> bytes:
         ("app/node_modules/code-server/lib/vscode/extensions/a/package.json", True),
         ("package.json", False),
         (f"{ROOT}/extensions.json", False),
+        ("opt/extensions/golang.go.vsix", True),
         (EDITOR, True),
         ("product.json", True),
         ("app/myproduct.json", False),
@@ -104,6 +106,40 @@ def test_what_is_incomplete_elsewhere_is_nothing() -> None:
     for content in (b"{{name}}", manifest(version=None)):
         assert read(content, "srv/template/package.json") == Extract()
     assert read(manifest(), "srv/ext/a/package.json").packages
+
+
+def packed(*members: tuple[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return made.getvalue()
+
+
+def test_an_extension_in_its_archive() -> None:
+    other = ("extension/node_modules/a/extension/package.json", manifest())
+    found = read(packed(("extension.vsixmanifest", b""), ("extension/package.json", EXTENSION), other), "srv/a.vsix")
+    (package,) = found.packages
+    assert (package.source_name, package.version) == ("ms-vscode.vscode-js-profile-table", "1.0.10")
+    assert package.path == "srv/a.vsix!/extension/package.json"
+    assert (found.alone, found.owns) == (True, {})
+    assert read(packed(("extension.vsixmanifest", b"")), "srv/a.vsix") == Extract()
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"PK", "zip|cut off|directory"),
+        (packed(("extension/package.json", b"{")), "it is no JSON"),
+        (packed(("extension/package.json", manifest(name=None))), "does not tell its publisher"),
+    ],
+)
+def test_an_archive_that_does_not_tell_its_extension_is_unreadable(content: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content, "srv/a.vsix")
+    with pytest.raises(UnreadableError, match="it holds 2 "):
+        read(packed(*[("extension/package.json", manifest())] * 2), "srv/a.vsix")
 
 
 def test_the_editor_is_a_package_of_which_no_feed_tells() -> None:

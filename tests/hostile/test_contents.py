@@ -250,6 +250,7 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
             ".opam/b/.opam-switch/switch-state": (b'"' * 10**6 + b"installed: []", "has no end"),
             "app/a.opam.locked": (b'depends: ["a" "b"]', "gives no version to a"),
             ".vscode-server/extensions/a/package.json": (b'{"engines": ' + DEEP, "nested too deeply"),
+            "opt/code/a.vsix": (b"PK" * 10**6, "no zip archive"),
             "opt/code/extensions/b/package.json": (
                 b'{"engines": {"vscode": 1}, "name": {}}',
                 "does not tell its publisher",

@@ -1,11 +1,13 @@
 """Extensions of Visual Studio Code and what is made of it (code-server, openvscode-server, VSCodium, Theia): the
-package.json of each that asks for an `engines.vscode`, in any folder, since any can be given as `--extensions-dir`.
+package.json of each that asks for an `engines.vscode`, in any folder, since any can be given as `--extensions-dir`, and
+in VSIX archives, from which they are installed.
 
 Nothing there says which registry an extension is from, so that it is judged by what is said of either. Those that come
 with the editor under its own name are part of it: its `product.json` stands for them, of which no feed tells.
 """
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import Any, BinaryIO
 
 from dockgate.core.errors import UnreadableError, UsageError
@@ -17,7 +19,12 @@ from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import json_object
 from dockgate.ecosystems.npm import ECOSYSTEM as NPM
 
+READ_LIMIT = 128 * 1024 * 1024
+"""Bytes of one archive that are looked at, packed and unpacked: its directory and its package.json."""
+
 _FILE = "/package.json"
+_PACKED = ".vsix"
+_MEMBER = "extension/package.json"
 _PRODUCT = "product.json"
 _OWN = "vscode"
 """the publisher of what comes with the editor"""
@@ -28,25 +35,31 @@ _PROGRAMS = {"/.openvscode-server/": "openvscode-server", "/code-server/": "code
 
 class VSCode:
     name = "vscode"
-    version = 1
+    version = 2
     orders: tuple[str, ...] = ("VSCode",)
     optional_epoch = False
     purls: tuple[str, ...] = ("vscode-extension",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
-    triggers = Triggers(names=("package.json", _PRODUCT))
+    triggers = Triggers(names=("package.json", _PRODUCT), suffixes=(_PACKED,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if path.endswith(_FILE):
             return _is_usual(path) or (bool(head) and "node_modules/" not in path)
-        return path.endswith(_PRODUCT) and path.rpartition("/")[2] == _PRODUCT
+        return path.endswith(_PACKED) or (path.endswith(_PRODUCT) and path.rpartition("/")[2] == _PRODUCT)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """The extension in the package.json's folder, or the editor. Other programs have such files, too, and what is
-        wrong with one matters only where extensions lie usually."""
+        """The extension in the package.json's folder or in the archive, or the editor. Other programs have such files,
+        too, and what is wrong with one matters only where extensions lie usually."""
+        if path.endswith(_PACKED):
+            return _read_packed(path, file)
         try:
             content = json_object(file, PACKAGE_LIMIT)
-            return _extension(content, path) if path.endswith(_FILE) else _editor(content, path)
+            if not path.endswith(_FILE):
+                return _editor(content, path)
+            found = _extension(content, path)
+            folder = path.removesuffix("package.json")
+            return Extract((found,), {found.purl: (folder,)}) if found else Extract()
         except UnreadableError:
             if _is_usual(path):
                 raise
@@ -105,18 +118,32 @@ def _package(publisher: str, name: str, version: str, path: str) -> Package:
     )
 
 
-def _extension(content: Mapping[str, Any], path: str) -> Extract:
+def _read_packed(path: str, file: BinaryIO) -> Extract:
+    """Archives of the name are also Visual Studio's own, which hold no such file."""
+    from dockgate.ecosystems._text import budget
+    from dockgate.ecosystems._zip import Archive, Section
+
+    archive = Archive(Section(file, 0, file.seek(0, 2)), (_MEMBER.encode(),), budget(READ_LIMIT))
+    members = [entry for entry in archive.entries if entry.name == _MEMBER]
+    if len(members) > 1:
+        raise UnreadableError(f"it holds {len(members)} {_MEMBER}")
+    found = [
+        _extension(json_object(BytesIO(archive.whole(entry, PACKAGE_LIMIT)), PACKAGE_LIMIT), f"{path}!/{_MEMBER}")
+        for entry in members
+    ]
+    return Extract(tuple(filter(None, found)), alone=True) if any(found) else Extract()
+
+
+def _extension(content: Mapping[str, Any], path: str) -> Package | None:
+    """None for what is no extension, or comes with the editor."""
     engines = content.get("engines")
     if not isinstance(engines, dict) or "vscode" not in engines:
-        return Extract()
+        return None
     told = (content.get("publisher", _NOBODY), content.get("name"), content.get("version"))
     publisher, name, version = (one if isinstance(one, str) else "" for one in told)
     if not publisher or not name or not version:
         raise UnreadableError("it does not tell its publisher, name and version")
-    if publisher == _OWN:
-        return Extract()
-    package = _package(publisher, name, version, path)
-    return Extract((package,), {package.purl: (path.removesuffix("package.json"),)})
+    return None if publisher == _OWN else _package(publisher, name, version, path)
 
 
 def _editor(content: Mapping[str, Any], path: str) -> Extract:

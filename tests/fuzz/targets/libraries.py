@@ -1,6 +1,8 @@
 """What Conan, R, Erlang, Elixir, Haskell, Julia, OCaml, Dart, Swift and VS Code leave behind, and GitHub Actions."""
 
 import gzip
+import io
+import zipfile
 
 from tests.fuzz.containers import zipped
 from tests.fuzz.mutate import edited, edits, json_text, lines
@@ -37,6 +39,14 @@ _CONAN_LOCKS = [
     b'{"requires": {}}',
     b'{"requires": ["1.0", "a/"]}',
 ]
+
+
+def _vsix(content: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("extension/package.json", content)
+    return made.getvalue()
+
 
 TARGETS = (
     target(
@@ -246,6 +256,13 @@ TARGETS = (
                     b"{}",
                 ],
                 json_text,
+            ),
+            part(
+                vscode.ECOSYSTEM,
+                "vsix",
+                "srv/a.vsix",
+                lambda: [_vsix(one) for one in files("vscode/package.json")()] + [_vsix(b"{}")],
+                zipped(json_text),
             ),
             part(
                 vscode.ECOSYSTEM,
