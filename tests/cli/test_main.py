@@ -15,7 +15,7 @@ from tests.cli.fake_server import FakeServer
 from tests.reports import samples
 
 from dockgate import __version__
-from dockgate.cli.main import root
+from dockgate.cli.main import furnish, root
 from dockgate.core.canonical import plain
 
 
@@ -148,3 +148,27 @@ def test_an_interrupted_command_exits_130_without_a_word(server: FakeServer) -> 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (130, b"", b"")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_no_exit(closed: str) -> None:
+    """Nothing is said where nobody listens, and no other file takes the stream's place."""
+    command = f'"{sys.executable}" -m dockgate versions PyPI {closed}'
+    done = subprocess.run(["sh", "-c", command], input=b"1 2\n", capture_output=True, check=False)
+    said = b"" if ">&-" in closed.replace("2>&-", "") or "<" in closed else b"<\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, b"")
+
+
+def test_a_user_without_a_home_is_given_one() -> None:
+    """Such as a number without an entry, whom a cluster runs a container as."""
+    environment: dict[str, str] = {}
+    furnish(environment, "/home/ada")
+    assert environment == {}
+    furnish(environment, "~")
+    assert environment == {"HOME": "/"}
+
+
+def test_a_full_disk_is_told_with_the_file(dockgate: Dockgate, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    ran = dockgate("sbom", f"dir:{tmp_path}/root", "-o", "json=/dev/full")
+    assert (ran.code, ran.err) == (2, "error: /dev/full: No space left on device\n")

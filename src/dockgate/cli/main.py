@@ -8,7 +8,7 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -60,9 +60,24 @@ click.version_option(__version__, message="%(prog)s %(version)s")(root)
 
 def main() -> NoReturn:
     collect_seldom()
+    _open_streams()
+    furnish(os.environ, os.path.expanduser("~"))
     code = run(sys.argv[1:])
     gc.freeze()  # the system takes all of it back anyway
     _leave(code)
+
+
+def _open_streams() -> None:
+    """A caller may have closed some (`2>&-`): what is opened next would take their place, and be written to."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as it runs
+
+
+def furnish(environment: MutableMapping[str, str], home: str) -> None:
+    """Gives a user of whom the system knows no home, as `~` that stays one says, the one that container engines do."""
+    if home == "~":
+        environment["HOME"] = "/"
 
 
 def _leave(code: int) -> NoReturn:

@@ -74,13 +74,18 @@ def _outputs(function: F, forms: Sequence[str], default: str) -> F:
 
 
 def write(report: reports.ScanReport | reports.GateReport | reports.InventoryReport, outputs: Sequence[Output]) -> None:
-    """Files first, so that whoever sees the report on the screen finds them written."""
+    """Files first, so that whoever sees the report on the screen finds them written. Raises OSError, with
+    the file's name."""
     for output in sorted(outputs, key=lambda output: output.file is None):
         if output.file is None:
             reports.write(report, output.form, sys.stdout)
-        else:
+            continue
+        try:
             with output.file.open("w", encoding="utf-8", errors="backslashreplace") as file:
                 reports.write(report, output.form, file)
+        except OSError as error:
+            error.filename = error.filename or str(output.file)  # a full disk does not say whose
+            raise
 
 
 def database(function: F) -> F:
