@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.feeds.making import Json, bulletin, cvss, entry, epss, fixed, kev, la
 
 from dockgate.advisories.build import build
 from dockgate.advisories.database import Database
+from dockgate.advisories.writer import Writer
 from dockgate.core.errors import ConflictError, DatabaseError, DefinitionError, DockgateError, UnreadableError
 from dockgate.core.model import Coverage, Cve, Range, Rating, Severity
 
@@ -208,6 +210,16 @@ def test_what_an_interrupted_build_left_is_no_hindrance(path: Path, tmp_path: Pa
     path.with_name(path.name + ".new").write_bytes(b"half")
     built(path, folder_of(tmp_path / "feeds", {"PyPI": PYPI}))
     Database.open(path).close()
+
+
+def test_a_journal_of_an_interrupted_build_is_not_rolled_back_upon_the_next_copy(path: Path, tmp_path: Path) -> None:
+    built(path, folder_of(tmp_path / "feeds", {"PyPI": PYPI}))
+    half = sqlite3.connect(tmp_path / "half", isolation_level=None)
+    half.executescript("PRAGMA synchronous = OFF; BEGIN; CREATE TABLE part (id INTEGER);")
+    path.with_name(f"{path.name}.new-journal").write_bytes((tmp_path / "half-journal").read_bytes())
+    half.close()
+    with Writer(path, goes_on=True) as writer:
+        assert writer.covers
 
 
 def test_a_reader_keeps_what_it_opened_while_another_takes_its_place(path: Path, tmp_path: Path) -> None:

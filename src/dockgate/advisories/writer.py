@@ -25,7 +25,8 @@ from dockgate.core.names import Groups
 _LAYOUT = f"PRAGMA page_size = 8192; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};"
 KIN_LIMIT = 100
 """names of one group of aliases"""
-_PRAGMAS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536; BEGIN;"
+_PRAGMAS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;"
+"""Before all else: one that is interrupted leaves no journal, which would be rolled back upon the next one's copy."""
 
 
 @contextmanager
@@ -54,6 +55,7 @@ class Writer:
         self._path = path
         self._new = path.with_name(path.name + ".new")
         self._new.unlink(missing_ok=True)
+        self._new.with_name(self._new.name + "-journal").unlink(missing_ok=True)
         if goes_on:
             shutil.copyfile(path, self._new)
         self._sql = sqlite3.connect(self._new, isolation_level=None)
@@ -64,7 +66,7 @@ class Writer:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.push(self.__exit__)
-            self._sql.executescript(_PRAGMAS if self._goes_on else _LAYOUT + TABLES + _PRAGMAS)
+            self._sql.executescript(_PRAGMAS + ("BEGIN;" if self._goes_on else f"{_LAYOUT} BEGIN; {TABLES}"))
             ((self._parts,),) = self._sql.execute("SELECT coalesce(max(id), 0) FROM part")
             ((self._records,),) = self._sql.execute("SELECT coalesce(max(id), 0) FROM record")
             self._ecosystems = {name: number for number, name in self._sql.execute("SELECT id, name FROM ecosystem")}
