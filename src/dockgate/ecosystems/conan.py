@@ -28,6 +28,7 @@ _STORAGE = "/p/"
 """ends the folder of a cache, unless its configuration names another"""
 _ASIDE = (f"{_CACHE}-wal", f"{_CACHE}-journal")
 _INFO = "conaninfo.txt"
+_NAMES = (_LOCK, _CACHE, *_ASIDE, _INFO)
 _DEPLOYED = ("full_deploy", "direct_deploy")
 _REQUIRES = ("requires", "build_requires", "python_requires", "config_requires")
 _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-")
@@ -41,11 +42,13 @@ class Conan:
     purls: tuple[str, ...] = ("conan",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
-    triggers = Triggers(names=(_LOCK, _CACHE, *_ASIDE, _INFO))
+    triggers = Triggers(names=_NAMES)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        if not path.endswith(_NAMES):
+            return False
         name = path.rpartition("/")[2]
-        return name in (_LOCK, _CACHE, *_ASIDE) or (name == _INFO and _folders(path) is not None)
+        return name in _NAMES and (name != _INFO or _folders(path) is not None)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         """Other programs call files as Conan calls its cache: what is wrong with one matters only in a folder as

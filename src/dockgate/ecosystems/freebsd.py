@@ -45,7 +45,7 @@ class FreeBSD:
     triggers = Triggers(prefixes=(DATABASE,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        return path == DATABASE or path in _ASIDE
+        return path.startswith(DATABASE) and (path == DATABASE or path in _ASIDE)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path in _ASIDE:

@@ -22,6 +22,7 @@ FILE_LIMIT = 1024 * 1024
 _INSTALLED = ".opam-switch/packages/"
 _STATE = ".opam-switch/switch-state"
 _LOCKED = ".opam.locked"
+_ENDINGS = ("/opam", "/switch-state", "opam.locked")
 _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_+.~")
 """of a version (opam's src/format/opamPackage.ml)"""
 
@@ -37,6 +38,8 @@ class Opam:
     triggers = Triggers(names=("opam", "switch-state", "opam.locked"), suffixes=(".locked",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        if not path.endswith(_ENDINGS):
+            return False
         if path.endswith("/opam"):
             return f"/{_INSTALLED}" in f"/{path}"
         return path.endswith(_LOCKED) or f"/{path}".endswith((f"/{_STATE}", "/opam.locked"))

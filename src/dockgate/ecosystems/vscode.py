@@ -26,6 +26,7 @@ _FILE = "/package.json"
 _PACKED = ".vsix"
 _MEMBER = "extension/package.json"
 _PRODUCT = "product.json"
+_OTHERS = (_PACKED, _PRODUCT)
 _OWN = "vscode"
 """the publisher of what comes with the editor"""
 _NOBODY = "undefined_publisher"
@@ -45,8 +46,10 @@ class VSCode:
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if path.endswith(_FILE):
-            return _is_usual(path) or (bool(head) and "node_modules/" not in path)
-        return path.endswith(_PACKED) or (path.endswith(_PRODUCT) and path.rpartition("/")[2] == _PRODUCT)
+            if "node_modules/" in path:
+                return "/extension" in path and _is_usual(path)
+            return bool(head) or _is_usual(path)
+        return path.endswith(_OTHERS) and (path.endswith(_PACKED) or path.rpartition("/")[2] == _PRODUCT)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         """The extension in the package.json's folder or in the archive, or the editor. Other programs have such files,
