@@ -8,7 +8,7 @@ is undetermined.
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from dockgate.core.errors import UsageError
+from dockgate.core.errors import UncomparableError, UsageError
 from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
@@ -64,7 +64,9 @@ class Actions:
         """Semantic Versioning's order, with or without a "v" before three numbers, as tags have it. Advisories leave
         out zeros at the end ("fixed 41" of GHSA-mcph-m25j-8j63); a tag with fewer numbers moves, and is refused."""
         bare = version.removeprefix("v")
-        return _semver.key(bare, "GitHub Actions", least=1 if bare == version else 3)
+        if bare != version and bare.count(".") < 2:
+            raise UncomparableError(f"The GitHub Actions version {version[:80]!r} is a tag that moves.")
+        return _semver.key(bare, "GitHub Actions", least=1)
 
 
 ECOSYSTEM: Ecosystem = Actions()
