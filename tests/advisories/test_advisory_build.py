@@ -191,6 +191,25 @@ def test_an_entry_that_cannot_be_read_leaves_its_package_alone_undecided(path: P
     assert row.ranges == (Range("ECOSYSTEM", ()),)
 
 
+def test_a_release_that_its_publisher_took_out_of_the_feed_is_not_covered(path: Path, tmp_path: Path) -> None:
+    """What is left of it are records that were withdrawn, and some that were forgotten."""
+    noble: list[Json | bytes] = [record(f"U-{n}", entry("Ubuntu:24.04:LTS", f"p{n}", *fixed("2"))) for n in range(499)]
+    gone = record("U-A", entry("Ubuntu:24.10", "zlib", *fixed("2")), withdrawn="2026-01-01T00:00:00Z")
+    left = record("U-B", entry("Ubuntu:25.04", "zlib", *fixed("2")))
+    built(path, folder_of(tmp_path / "feeds", {"Ubuntu": [*noble, gone, left]}))
+    with Database.open(path) as database:
+        assert [coverage.ecosystem for coverage in database.coverage()] == ["Ubuntu:24.04:LTS", "Ubuntu:25.04"]
+    built(
+        path,
+        folder_of(
+            tmp_path / "feeds",
+            {"Ubuntu": [*noble, record("U-C", entry("Ubuntu:24.04:LTS", "zlib", *fixed("2"))), gone, left]},
+        ),
+    )
+    with Database.open(path) as database:
+        assert [coverage.ecosystem for coverage in database.coverage()] == ["Ubuntu:24.04:LTS"]
+
+
 @pytest.mark.parametrize("file", ["osv/PyPI/all.zip", "kev.json", "cvss.csv.gz"])
 def test_a_file_that_cannot_be_read_leaves_the_last_good_database(file: str, path: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI}, kev_json=kev({}), cvss_csv_gz=cvss())

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from dockgate.core.errors import DefinitionError
@@ -43,16 +43,21 @@ def belongs(ecosystem: str, whole: str) -> bool:
     return ecosystem == whole or ecosystem.startswith(f"{whole}:")
 
 
-def derived(ecosystems: Iterable[str]) -> tuple[str, ...]:
-    """What a whole export covers, given the ecosystems that its records speak of.
+def derived(standing: Mapping[str, int]) -> tuple[str, ...]:
+    """What a whole export covers, given how many statements that are not withdrawn it makes of each ecosystem.
 
-    Where any of them names a release, the export is of a distribution and covers those releases alone.
+    Where any of them names a release, the export is of a distribution and covers those releases alone, without those of
+    which next to nothing is left.
     """
-    spoken = sorted(set(ecosystems))
-    released = tuple(name for name in spoken if ":" in name)
-    return released or tuple(spoken)
+    released = {name: count for name, count in standing.items() if ":" in name} or standing
+    least = max(released.values(), default=0) // _RESIDUE
+    return tuple(sorted(name for name, count in released.items() if count > least))
 
 
+_RESIDUE = 500
+"""A release with less than this part of what is said of another is one that its publisher took out of the feed, as
+Ubuntu did with 25.04 when it ended: 3 records still stood, of 13,000 (anchore/vunnel, src/vunnel/providers/ubuntu,
+2026-09)."""
 _ADVICE = 'Write {"ecosystems": {"Debian:13": ["source names"]}}, or remove the file when the exports are whole.'
 
 

@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -103,7 +104,7 @@ class Writer:
         part = replace(part, statements=added.count, faults=tuple(added.faults))
         self._describe(added.number, part)
         if ecosystem:
-            self._cover(added.number, part, ecosystem, declares, added.spoken)
+            self._cover(added.number, part, ecosystem, declares, added.standing)
         return part
 
     def amend(self, part: Part, statements: Iterable[Statement], ecosystem: str, replaces: frozenset[str]) -> Part:
@@ -119,11 +120,11 @@ class Writer:
         self._undescribe(was)
         self._describe(was, part)
         spoken = self._sql.execute(
-            "SELECT DISTINCT e.name FROM ecosystem e JOIN affected a ON a.ecosystem = e.id"
-            " JOIN record r ON r.id = a.record WHERE r.part = ?",
+            "SELECT e.name, count(*) FROM ecosystem e JOIN affected a ON a.ecosystem = e.id"
+            " JOIN record r ON r.id = a.record WHERE r.part = ? AND r.body ->> 6 = '' GROUP BY e.name",
             (was,),
         )
-        self._cover(was, part, ecosystem, None, {name for (name,) in spoken})
+        self._cover(was, part, ecosystem, None, dict(spoken.fetchall()))
         return part
 
     def keep(self, part: Part) -> None:
@@ -160,7 +161,7 @@ class Writer:
                 added.count += not isinstance(statement, Silent)
                 if isinstance(statement, Advisory):
                     last = self._advisory(added.number, statement, last)
-                    added.spoken.add(statement.ecosystem)
+                    added.standing[statement.ecosystem] += not statement.withdrawn
                 elif isinstance(statement, Scored):
                     rating = statement.rating
                     score = (statement.cve, added.number, rating.severity.value, rating.score, rating.vector)
@@ -181,7 +182,7 @@ class Writer:
         return added
 
     def _undo(self, added: "_Added") -> None:
-        for name in (*added.spoken, ""):
+        for name in (*added.standing, ""):
             self._forget(added.number, name)
 
     def _akin(self) -> Iterator[tuple[str, int]]:
@@ -284,11 +285,13 @@ class Writer:
         faults = ((number, fault.name, fault.reason, fault.contained) for fault in part.faults)
         self._sql.executemany("INSERT INTO fault VALUES (?, ?, ?, ?)", faults)
 
-    def _cover(self, number: int, part: Part, ecosystem: str, declares: Declared | None, spoken: set[str]) -> None:
+    def _cover(
+        self, number: int, part: Part, ecosystem: str, declares: Declared | None, standing: Mapping[str, int]
+    ) -> None:
         """A record that could not be read may speak of any package, so the part then speaks for none of them."""
         broken = any(not fault.contained for fault in part.faults)
         if declares is None:
-            rows = [(name, number, not broken, "[]") for name in derived(spoken)]
+            rows = [(name, number, not broken, "[]") for name in derived(standing)]
         else:
             rows = [
                 (name, number, False, "[]" if broken else _dump(names))
@@ -309,12 +312,13 @@ class Writer:
 
 @dataclass(slots=True)
 class _Added:
-    """Statements just written, under the number of a part: their count, what could not be read, what they speak of."""
+    """Statements just written, under the number of a part: their count, what could not be read, and how many of them
+    that are not withdrawn speak of which ecosystem."""
 
     number: int
     count: int = 0
     faults: list[Faulty] = field(default_factory=list)
-    spoken: set[str] = field(default_factory=set)
+    standing: Counter[str] = field(default_factory=Counter)
 
 
 def _is_one(names: Iterable[str]) -> bool:
