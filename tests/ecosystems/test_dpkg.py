@@ -223,6 +223,7 @@ def test_package_urls_are_encoded() -> None:
         ("libssl3@3.0.11-1?distro=bookworm&upstream=openssl%403.0.11-2", ("Debian:12", "openssl", "3.0.11-2")),
         ("bind9@9.18.1-1?distro=ubuntu-jammy&epoch=1", ("Ubuntu:22.04:LTS", "bind9", "1:9.18.1-1")),
         ("bind9@1:9.18.1-1?distro=noble&epoch=1", ("Ubuntu:24.04:LTS", "bind9", "1:9.18.1-1")),
+        ("bind9@1:9.18.1-1?distro=ubuntu-22.04.5", ("Ubuntu:22.04:LTS", "bind9", "1:9.18.1-1")),
         ("vlc@3.0.16-1ubuntu0.1~esm1?distro=jammy", ("Ubuntu:22.04:LTS", "vlc", "3.0.16-1ubuntu0.1~esm1")),
         ("openssl@1.1.1f-1ubuntu2.fips.16?distro=focal", (FIPS % "20.04", "openssl", "1.1.1f-1ubuntu2.fips.16")),
         ("gnutls28@3.7.3-4ubuntu1.2%2BFips1?distro=jammy", (FIPS % "22.04", "gnutls28", "3.7.3-4ubuntu1.2+Fips1")),

@@ -66,6 +66,7 @@ def test_what_is_no_version_is_refused(version: str) -> None:
         (Purl("golang", "", "stdlib", "1.22.3"), "stdlib", "1.22.3"),
         (Purl("golang", "", "stdlib", "v1.22.3"), "stdlib", "1.22.3"),
         (Purl("golang", "", "stdlib", "go1.22.3"), "stdlib", "1.22.3"),
+        (Purl("golang", "", "std", "go1.22.3", {"type": "module"}), "stdlib", "1.22.3"),
         (Purl("golang", "github.com/a", "b", "v2.0.0", subpath="v2"), "github.com/a/b/v2", "2.0.0"),
         (Purl("golang", "a.b", "c", "v1.0.0", {"type": "package"}, "d"), "a.b/c", "1.0.0"),
     ],

@@ -317,6 +317,7 @@ def _ubuntu(release: str, version: str) -> str:
     ("1.1.1f-1ubuntu2.fips.16", "3.0.2-0ubuntu1.2+Fips1.1") are later than the release's fixes, which they may lack."""
     if not release:
         return "Ubuntu"
+    release = ".".join(release.split(".")[:2])  # without a point release ("22.04.5")
     tier = "Pro:FIPS-updates:" if "fips" in version.lower() else ""
     return f"Ubuntu:{tier}{release}{':LTS' if _long_term(release) else ''}"
 

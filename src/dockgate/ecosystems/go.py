@@ -76,14 +76,15 @@ class Go:
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Syft writes the end of a module's path as subpath ("github.com/a/b@v2.0.1#v2"), so it is taken for that,
-        but where the purl says that it is a package's (`type=package`, as cyclonedx-gomod does)."""
+        but where the purl says that it is a package's (`type=package`, as cyclonedx-gomod does). That calls the
+        standard library by its module's name ("std@go1.20.4"), of which advisories know nothing."""
         if not purl.version:
             raise UsageError(
                 f"{purl} names no version.", "A module is judged by it: pkg:golang/example.com/mod@v1.2.3."
             )
         subpath = "" if purl.qualifiers.get("type") == "package" else purl.subpath
         path = "/".join(part for part in (purl.namespace, purl.name, subpath) if part)
-        return _package(Module(path, purl.version), "")
+        return _package(Module("stdlib" if path == "std" else path, purl.version), "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """Modules in the module that the program is built from; the standard library comes with the toolchain."""
