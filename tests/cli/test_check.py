@@ -41,6 +41,21 @@ def test_a_package_without_findings_is_told(dockgate: Dockgate) -> None:
 
 
 @pytest.mark.parametrize(
+    ("purl", "told"),
+    [
+        ("pkg:pypi/jinja3@3.1", "no advisory speaks of jinja3 in PyPI"),
+        (
+            "pkg:deb/debian/libssl3@3.5.1-1?distro=debian-13",
+            "no advisory speaks of libssl3 in Debian:13; name its source, if it is another, by &upstream=",
+        ),
+        ("pkg:deb/debian/a@1?distro=debian-13&upstream=b", "no advisory speaks of b in Debian:13"),
+    ],
+)
+def test_a_name_of_which_nobody_speaks_is_told(dockgate: Dockgate, purl: str, told: str) -> None:
+    assert dockgate("check", purl).out == f"{purl}\n  no findings: {told}\n"
+
+
+@pytest.mark.parametrize(
     ("purl", "reason"),
     [
         ("pkg:deb/debian/openssl@3.5.1-1?distro=debian-12", "no feed for Debian:12"),
@@ -83,6 +98,7 @@ def test_lines_of_standard_input_are_answered_in_their_order(
     assert [answer["purl"] for answer in answers] == asked
     assert answers[0] == answers[-1]
     assert answers[0]["source"] == {"name": "jinja2", "version": "2.10"}
+    assert [answer["known"] for answer in answers[:4]] == [1, 0, 1, None]
     assert answers[2]["findings"][0] == {
         "id": "CVE-2025-0001",
         "aliases": ["DEBIAN-CVE-2025-0001"],

@@ -20,6 +20,8 @@ _ADVICE = "Say of which release it is, as in ?distro=debian-12."
 class Answer:
     """What one package URL suffers, and why what cannot be said of it cannot be said (`undetermined`).
 
+    `known`: how many vulnerabilities advisories tell of in any version of it; with none, it may be nobody's name.
+
     `error` says what is wrong with the package URL itself; all else is then empty.
     """
 
@@ -27,6 +29,7 @@ class Answer:
     package: Package | None = None
     findings: tuple[Finding, ...] = ()
     undetermined: tuple[str, ...] = ()
+    known: int = 0
     error: str = ""
 
 
@@ -72,7 +75,7 @@ def _judged(answer: Answer, matcher: Matcher) -> Answer:
         return answer
     matches = matcher.match((answer.package,))
     reasons = tuple(_reason(entry, answer.package) for entry in matches.undetermined)
-    return Answer(answer.purl, answer.package, matches.findings, reasons)
+    return Answer(answer.purl, answer.package, matches.findings, reasons, matcher.known(answer.package))
 
 
 def _reason(entry: Undetermined, package: Package) -> str:

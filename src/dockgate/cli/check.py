@@ -21,6 +21,7 @@ WRONG_USE = 2
 UNDETERMINED = 3
 CHUNK = 1 << 18
 """bytes of standard input that are taken at once, some five thousand package URLs"""
+_BY_SOURCE = ("pkg:deb/", "pkg:apk/")
 REMEMBERED = 2000
 """answers whose text is kept, for lists often name a package many times"""
 
@@ -92,7 +93,18 @@ def _text(answer: "Answer") -> str:
         f"{', disputed' if finding.disputed else ''}"
         for finding in answer.findings
     ]
-    return "".join(clean(line) + "\n" for line in [answer.purl, *(f"  {line}" for line in lines or ["no findings"])])
+    lines = lines or ["no findings" if answer.known else f"no findings: no advisory speaks of {_asked(answer)}"]
+    return "".join(clean(line) + "\n" for line in [answer.purl, *(f"  {line}" for line in lines)])
+
+
+def _asked(answer: "Answer") -> str:
+    """By which name advisories were asked: those of some distributions speak of sources."""
+    package = answer.package
+    if package is None:
+        return "it"
+    by_source = package.purl.startswith(_BY_SOURCE)
+    named = "" if not by_source or "upstream=" in answer.purl else "; name its source, if it is another, by &upstream="
+    return f"{package.source_name} in {package.ecosystem}{named}"
 
 
 def _document(answer: "Answer") -> dict[str, Any]:
@@ -101,6 +113,7 @@ def _document(answer: "Answer") -> dict[str, Any]:
         "purl": answer.purl,
         "ecosystem": package.ecosystem if package else None,
         "source": {"name": package.source_name, "version": package.source_version} if package else None,
+        "known": answer.known if package else None,
         "findings": [_finding(finding) for finding in answer.findings],
         "undetermined": list(answer.undetermined),
         "error": answer.error or None,

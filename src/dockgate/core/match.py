@@ -76,6 +76,10 @@ class Matcher:
             tuple(sorted(undetermined, key=lambda entry: (entry.kind, entry.subject, entry.reason))),
         )
 
+    def known(self, package: Package) -> int:
+        """How many vulnerabilities advisories tell of in the package's release, whichever versions suffer from them."""
+        return len(self._told(package)[1])
+
     def compare(self, ecosystem: str, one: str, other: str) -> int:
         """-1, 0 or 1. Raises UncomparableError."""
         return self._orders.compare(ecosystem, one, other)
