@@ -12,6 +12,7 @@ from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Extract
 from dockgate.core.purl import Purl
 from dockgate.ecosystems.rpm import ECOSYSTEM, MANIFEST, MANIFEST_LIMIT, SIZE_LIMIT
+from dockgate.sboms.purls import parse
 
 DATA = Path(__file__).parent / "data" / "rpm"
 FORMS = {
@@ -168,13 +169,29 @@ def test_every_ecosystem_that_is_named_is_ordered() -> None:
 
 @pytest.mark.parametrize(
     ("distribution", "source"),
-    [(ROCKY, "bash-doc"), (Distribution("sles", "15.5"), "bash"), (Distribution("fedora", "41"), "bash-doc")],
+    [
+        (ROCKY, "bash"),
+        (Distribution("almalinux", "9.4"), "bash-doc"),
+        (Distribution("sles", "15.5"), "bash"),
+        (Distribution("fedora", "41"), "bash-doc"),
+    ],
 )
 def test_advisories_name_the_installed_package_or_its_source(
     distribution: Distribution, source: str, packages: dict[tuple[str, str], Package]
 ) -> None:
     settled = ECOSYSTEM.settle(packages["bash-doc", "x86_64"], distribution)
     assert (settled.name, settled.source_name, settled.source_version) == ("bash-doc", source, "5.1.8-9.el9")
+
+
+def test_a_package_with_a_version_of_its_own_has_the_epoch_of_its_source() -> None:
+    """SOURCERPM does not tell it; what is written of the package does."""
+    source = "perl-5.32.1-481.el9.src.rpm"
+    rows = [("perl-libs", "5.32.1-481.el9", "4"), ("perl-Errno", "1.30-481.el9", "(none)"), ("other", "2-1", "7")]
+    found = listed("".join(f"{name}\t{v}\t\t\tResf\t{epoch}\t\tx\t{epoch}\t{source}\n" for name, v, epoch in rows))
+    assert {one.source_version for one in found} == {"4:5.32.1-481.el9"}
+    settled = [ECOSYSTEM.settle(one, ROCKY) for one in found]
+    assert [ECOSYSTEM.package(parse(one.purl), None).source_version for one in settled] == ["4:5.32.1-481.el9"] * 3
+    assert [one.version for one in settled] == ["4:5.32.1-481.el9", "1.30-481.el9", "7:2-1"]
 
 
 def test_package_urls_say_all_that_is_matched_by(packages: dict[tuple[str, str], Package]) -> None:

@@ -217,9 +217,9 @@ def test_what_an_rpm_was_built_from_is_told_to_its_ecosystem(read: Read) -> None
     }
     (package,) = read(cyclonedx(rpm)).packages
     assert (package.ecosystem, package.source_name) == ("openSUSE:Leap 15.6", "openssl-3")
-    rocky = {**rpm, "purl": "pkg:rpm/rocky/libopenssl3@3.1.4-150600.5.1?distro=rocky-9.3"}
-    (package,) = read(cyclonedx(rocky)).packages
-    assert (package.ecosystem, package.source_name) == ("Rocky Linux:9", "libopenssl3")
+    alma = {**rpm, "purl": "pkg:rpm/almalinux/libopenssl3@3.1.4-150600.5.1?distro=almalinux-9.3"}
+    (package,) = read(cyclonedx(alma)).packages
+    assert (package.ecosystem, package.source_name) == ("AlmaLinux:9", "libopenssl3")
 
 
 def test_what_an_spdx_document_describes_is_no_package_unless_it_has_a_purl(read: Read) -> None:

@@ -44,7 +44,8 @@ def _open_euler(distribution: Distribution) -> str:
 
 class Named(NamedTuple):
     """`ecosystem` is OSV's name, `release` what follows it. `by_source`: advisories call the source package by name
-    (and its version), not the installed ones made of it."""
+    (and its version), not the installed ones made of it. OSV's schema says it of each; Rocky's own exporter leaves all
+    but source packages out (resf/distro-tools, apollo/server/routes/api_osv.py)."""
 
     ecosystem: str
     release: Callable[[Distribution], str]
@@ -72,7 +73,7 @@ NAMED = {
     "opensuse-tumbleweed": Named("openSUSE", _tumbleweed, by_source=True),
     "photon": Named("Photon OS", _whole, by_source=True),
     "rhel": Named("Red Hat", _red_hat),
-    "rocky": Named("Rocky Linux", _major),
+    "rocky": Named("Rocky Linux", _major, by_source=True),
     "sled": Named("SUSE", _service_pack, by_source=True),
     "sles": Named("SUSE", _service_pack, by_source=True),
     "sles_sap": Named("SUSE", _service_pack, by_source=True),

@@ -1,8 +1,8 @@
 """RPM packages: rpm's database in its three forms, and the list of packages of Azure Linux' distroless images."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import ANY_MODULE, Distribution, Package
@@ -35,9 +35,21 @@ _MODULAR = ".module"
 """in the release of what was built in a module ("1.module_el8.3.0+2005+45d748af")"""
 
 
+class _Row(NamedTuple):
+    """What is told of a package. `version` has the epoch, if there is one; `source` is SOURCERPM,
+    "bash-5.1.8-9.el9.src.rpm"."""
+
+    name: str
+    version: str
+    arch: str
+    source: str
+    module: str
+    vendor: str
+
+
 class Rpm:
     name = "rpm"
-    version = 3
+    version = 4
     orders: tuple[str, ...] = tuple(
         sorted({name.ecosystem for name in (*named.NAMED.values(), *named.TUXCARE.values())})
     )
@@ -55,7 +67,7 @@ class Rpm:
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path == MANIFEST:
             check_size(file, MANIFEST_LIMIT)
-            return Extract(tuple(_listed(path, file)))
+            return Extract(_packages(list(_listed(file)), path))
         name = path.rpartition("/")[2]
         if name in _ASIDE:
             from dockgate.ecosystems._sqlite import check_aside
@@ -96,9 +108,10 @@ class Rpm:
         epoch = given.get("epoch", "")
         version = f"{epoch}:{purl.version}" if epoch.strip("0") and ":" not in purl.version else purl.version
         module = _stream(given.get("rpmmod", "") or given.get("modularitylabel", ""))
-        package = _package(
-            purl.name, version, given.get("arch", ""), given.get("upstream", ""), module, given.get("vendor", ""), ""
+        row = _Row(
+            purl.name, version, given.get("arch", ""), given.get("upstream", ""), module, given.get("vendor", "")
         )
+        package = _package(row, "")
         if distro := given.get("distro", ""):
             distribution = named.distribution(distro)
         elif distribution is None and purl.namespace:
@@ -144,7 +157,7 @@ def _read_database(path: str, file: BinaryIO) -> Extract:
 
     size = file.seek(0, 2)
     file.seek(0)
-    packages: list[Package] = []
+    rows: list[_Row] = []
     owns: dict[str, list[str]] = {}
     unread: list[tuple[str, str]] = []
     taken = paths = 0
@@ -165,21 +178,20 @@ def _read_database(path: str, file: BinaryIO) -> Extract:
             continue
         release = f"{header.version}-{header.release}" if header.release else header.version
         version = f"{header.epoch}:{release}" if header.epoch else release
-        packages.append(
-            _package(
+        rows.append(
+            _Row(
                 header.name,
                 version,
                 header.arch,
                 header.source,
                 _stream(header.module),
                 header.vendor or _vendors.UNKNOWN,
-                path,
             )
         )
         if header.files:
             paths += sum(map(len, header.files)) + _rpm_header.PATH_COST * len(header.files)
             owns.setdefault(f"{header.name}:{header.arch}", []).extend(header.files)
-    return Extract(tuple(packages), {name: tuple(files) for name, files in owns.items()}, unread=tuple(unread))
+    return Extract(_packages(rows, path), {name: tuple(files) for name, files in owns.items()}, unread=tuple(unread))
 
 
 def _form(path: str) -> Callable[[BinaryIO, int, int], Iterator[bytes]]:
@@ -195,7 +207,7 @@ def _sqlite_blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
     return (row[1] if len(row) > 1 else b"" for _, row in rows(file, size, "Packages", limit))
 
 
-def _listed(path: str, file: BinaryIO) -> Iterator[Package]:
+def _listed(file: BinaryIO) -> Iterator[_Row]:
     """A package a line: name, version-release, two times, vendor, epoch, size, arch, epoch as a number, SOURCERPM, with
     tabs between and "(none)" for what is absent. It is written by `rpm --query` when the image is made."""
     for count, line in enumerate(file, 1):
@@ -209,26 +221,47 @@ def _listed(path: str, file: BinaryIO) -> Iterator[Package]:
         name, release, vendor, arch, epoch, source = fields[0], fields[1], fields[4], fields[7], fields[8], fields[9]
         if name != _KEY:
             version = f"{epoch}:{release}" if is_digits(epoch) and epoch.strip("0") else release
-            yield _package(name, version, arch, source, "", vendor or _vendors.UNKNOWN, path)
+            yield _Row(name, version, arch, source, "", vendor or _vendors.UNKNOWN)
 
 
-def _package(name: str, version: str, arch: str, source: str, module: str, vendor: str, path: str) -> Package:
-    """As yet of no distribution; `source` is SOURCERPM, "bash-5.1.8-9.el9.src.rpm"."""
-    epoch, colon, rest = version.rpartition(":")
-    stem = source.removesuffix(".rpm").removesuffix(".src").removesuffix(".nosrc")
+def _packages(rows: Sequence[_Row], path: str) -> tuple[Package, ...]:
+    """SOURCERPM has no epoch, and a package may have another version than its source (perl-Errno-1.30 of perl-5.32.1,
+    whose epoch is 4): the source's epoch is then that of another package made of it, which has its version."""
+    epochs: dict[str, str] = {}
+    for row in rows:
+        epoch, _, rest = row.version.rpartition(":")
+        if row.source.endswith(f"-{rest}.src.rpm"):
+            epochs[row.source] = epoch
+    return tuple(_package(_with_epoch(row, epochs), path) for row in rows)
+
+
+def _with_epoch(row: _Row, epochs: Mapping[str, str]) -> _Row:
+    """With the source's epoch in SOURCERPM, "perl-4:5.32.1-481.el9.src.rpm", where it is another than the package's."""
+    epoch = epochs.get(row.source)
+    if epoch is None or epoch == row.version.rpartition(":")[0]:
+        return row
+    name, upstream, release = row.source.rsplit("-", 2)
+    return row._replace(source=f"{name}-{epoch or 0}:{upstream}-{release}")
+
+
+def _package(row: _Row, path: str) -> Package:
+    """As yet of no distribution."""
+    epoch, colon, rest = row.version.rpartition(":")
+    stem = row.source.removesuffix(".rpm").removesuffix(".src").removesuffix(".nosrc")
     *front, upstream, release = stem.rsplit("-", 2) if stem.count("-") > 1 else ("", "", "")
-    qualifiers = {"arch": arch, "epoch": epoch, "rpmmod": module, "upstream": source}
+    before = "" if ":" in upstream else epoch + colon
+    qualifiers = {"arch": row.arch, "epoch": epoch, "rpmmod": row.module, "upstream": row.source}
     return Package(
-        name=name,
-        version=version,
-        purl=write("rpm", "", name, rest, qualifiers),
+        name=row.name,
+        version=row.version,
+        purl=write("rpm", "", row.name, rest, qualifiers),
         ecosystem="",
-        source_name=front[0] or name,
-        source_version=f"{epoch}{colon}{upstream}-{release}" if front[0] else version,
+        source_name=front[0] or row.name,
+        source_version=f"{before}{upstream}-{release}" if front[0] else row.version,
         path=path,
-        arch=arch,
-        module=module or (ANY_MODULE if _MODULAR in rest else ""),
-        vendor=vendor,
+        arch=row.arch,
+        module=row.module or (ANY_MODULE if _MODULAR in rest else ""),
+        vendor=row.vendor,
     )
 
 
