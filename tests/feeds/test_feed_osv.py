@@ -12,6 +12,7 @@ from dockgate.core.feeds import Faulty, Silent, Statement
 from dockgate.core.model import Advisory, Range, Rating, Severity
 from dockgate.core.versions import Order
 from dockgate.ecosystems.bitnami import ECOSYSTEM as BITNAMI
+from dockgate.ecosystems.rpm import ECOSYSTEM as RPM
 from dockgate.feeds.osv import FEED, RECORD_LIMIT
 
 V2 = "AV:N/AC:L/Au:N/C:P/I:P/A:P"
@@ -332,3 +333,12 @@ def test_a_bitnami_version_that_is_affected_is_so_in_every_revision() -> None:
     advisory = Advisory("BIT-node-1", "Bitnami", "node", (span,))
     affects = {version: order.affects(advisory, version) for version in ("2.6.0", "2.6.0-3", "2.6.1", "2.6.1-0")}
     assert affects == {"2.6.0": True, "2.6.0-3": True, "2.6.1": False, "2.6.1-0": False}
+
+
+def test_what_azure_linux_built_of_the_last_affected_version_is_affected() -> None:
+    affected = entry("Azure Linux:3", "curl", {"introduced": "0"}, {"last_affected": "8.11.1-2"})
+    (span,) = one("Azure Linux", record("AZL-1", affected)).ranges
+    order = Order(RPM.key, optional_epoch=True)
+    advisory = Advisory("AZL-1", "Azure Linux:3", "curl", (span,))
+    versions = ("8.11.1-2", "8.11.1-2.azl3", "8.11.1-2.cm2", "8.11.1-3.azl3", "8.11.1-10.azl3", "8.12.0-1.azl3")
+    assert [order.affects(advisory, version) for version in versions] == [True, True, True, False, False, False]

@@ -175,8 +175,8 @@ def _range(span: _Range, part: str) -> Range:
         raise ValueError(f"it has an event of the unknown kind {min(unknown)!r}")
     if part == "Debian":
         events = [(kind, "0" if version == _NEVER else version) for kind, version in events if not _is_word(version)]
-    elif part == "Bitnami":
-        events = [(kind, _revised(version) if kind == "last_affected" else version) for kind, version in events]
+    elif part in _LAST:
+        events = [(kind, _LAST[part](version) if kind == "last_affected" else version) for kind, version in events]
     return Range(span.type, tuple(events))
 
 
@@ -189,6 +189,16 @@ def _is_word(version: str) -> bool:
 def _revised(version: str) -> str:
     """Bitnami packages a version in several revisions ("2.6.0-3"): one that is named without any means all."""
     return version if "-" in version else f"{version}-{_LAST_REVISION}"
+
+
+def _built(version: str) -> str:
+    """Azure Linux names what its specifications say ("1.2.3-4"), and builds "1.2.3-4.azl3", which is later to rpm: all
+    that is built of the last affected one is affected (akhila-dev5/vulnex, "Version-range matching")."""
+    return f"{version}.z"
+
+
+_LAST = {"Bitnami": _revised, "Azure Linux": _built}
+"""Where a version that is named as the last affected one stands for several that are later than it."""
 
 
 def _package(raw: msgspec.Raw) -> _Package | None:
