@@ -194,6 +194,12 @@ def test_a_package_with_a_version_of_its_own_has_the_epoch_of_its_source() -> No
     assert [one.version for one in settled] == ["4:5.32.1-481.el9", "1.30-481.el9", "7:2-1"]
 
 
+def test_a_source_without_a_release_has_no_epoch() -> None:
+    rows = [("a", "5", "(none)"), ("b", "6", "1")]
+    found = listed("".join(f"{name}\t{v}\t\t\tResf\t{epoch}\t\tx\t{epoch}\ta-5.src.rpm\n" for name, v, epoch in rows))
+    assert [one.source_version for one in found] == ["5", "1:6"]
+
+
 def test_package_urls_say_all_that_is_matched_by(packages: dict[tuple[str, str], Package]) -> None:
     node = ECOSYSTEM.settle(packages["nodejs", "x86_64"], ROCKY)
     version = "18.19.1-1.module%2Bel9.3.0%2B20%2Bd23a2d4c"

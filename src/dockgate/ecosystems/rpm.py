@@ -230,7 +230,7 @@ def _packages(rows: Sequence[_Row], path: str) -> tuple[Package, ...]:
     epochs: dict[str, str] = {}
     for row in rows:
         epoch, _, rest = row.version.rpartition(":")
-        if row.source.endswith(f"-{rest}.src.rpm"):
+        if "-" in rest and row.source.endswith(f"-{rest}.src.rpm"):
             epochs[row.source] = epoch
     return tuple(_package(_with_epoch(row, epochs), path) for row in rows)
 
