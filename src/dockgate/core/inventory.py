@@ -1,9 +1,9 @@
 """Layers of files, read by ecosystems, put together into an inventory."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from dockgate.core import evidence, languages, osrelease
 from dockgate.core.databases import evidence_names
@@ -11,7 +11,7 @@ from dockgate.core.errors import ImageError, UnreadableError
 from dockgate.core.facts import LayerFacts, Read, Release, View, pack
 from dockgate.core.model import THIRD_PARTY, Distribution, Inventory, Package, Unread
 from dockgate.core.pictured import Pictured, pictured
-from dockgate.core.ports import Ecosystem, Entry, Extract, Image, Layer
+from dockgate.core.ports import Ecosystem, Entry, Extract, Image, Layer, Triggers
 from dockgate.core.ways import Ways, resolved
 
 FACTS_VERSION = 8
@@ -33,6 +33,7 @@ _ADDED = ("opt/", "usr/local/", "srv/", "home/", "root/")
 vendor's, and no distribution brings fixes to it."""
 
 _NOTHING = Extract()
+_RELEASES = frozenset(osrelease.PATHS)
 
 by_package = attrgetter(*(field.name for field in fields(Package)))
 """By all that is said of a package: the order of an inventory's."""
@@ -169,7 +170,7 @@ class _Draft:
     """A layer's facts while it is read. A later entry at a path takes the place of an earlier one."""
 
     def __init__(self, ecosystems: Sequence[Ecosystem]) -> None:
-        self.wants = tuple((kind, kind.wants) for kind in ecosystems)
+        self.languages = frozenset(kind.name for kind in ecosystems if not kind.distributions)
         self.worth = worth(ecosystems)
         self.reads: dict[tuple[str, str], Read] = {}
         self.releases: dict[str, Release] = {}
@@ -212,15 +213,16 @@ class _Draft:
                 if entry.open:
                     self._list(entry.open, path)
             head = entry.head
+            asked = worth(path, head)
             if kind == "hardlink":
                 self.linked[path] = entry.target
-            elif not worth(path, head):
+            elif not asked and path not in _RELEASES:
                 continue
             size, mode = entry.size, entry.mode
-            kinds = [ecosystem for ecosystem, wants in self.wants if wants(path, size, mode, head)]
+            kinds = [ecosystem for ecosystem in asked if ecosystem.wants(path, size, mode, head)]
             if kind == "hardlink":  # it has no content of its own to be known by
                 kinds += [one for one in self.by_content if (entry.target, one.name) in self.reads]
-            if kinds or path in osrelease.PATHS:
+            if kinds or path in _RELEASES:
                 self._evidence(entry, kinds)
                 if len(self.reads) > READS_LIMIT:
                     raise ImageError(f"It holds more than {READS_LIMIT} files that may tell of packages.")
@@ -342,7 +344,7 @@ class _Draft:
         Only a package of which a database of this same layer tells owns anything: a list alone is soon written. What
         lies where no distribution puts files is not its to judge.
         """
-        languages = {kind.name for kind, _ in self.wants if not kind.distributions}
+        languages = self.languages
         told = {read.path for read in self.reads.values() if read.ecosystem in languages}
         told = {path for path in told if not path.startswith(_ADDED)}
         installed = {
@@ -360,24 +362,30 @@ class _Draft:
         )
 
 
-def worth(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], bool]:
-    """Whether any ecosystem's triggers hold for a path and the beginning of its content."""
-    triggers = [kind.triggers for kind in ecosystems]
-    names = frozenset(name for one in triggers for name in one.names) | {
-        path.rpartition("/")[2] for path in osrelease.PATHS
-    }
-    suffixes = frozenset(suffix for one in triggers for suffix in one.suffixes)
-    prefixes = tuple(prefix for one in triggers for prefix in one.prefixes)
-    parts = tuple(part for one in triggers for part in one.parts)
-    magics = frozenset(magic for one in triggers for magic in one.magics)
+def worth(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], Collection[Ecosystem]]:
+    """Which ecosystems' triggers hold for a path and the beginning of its content."""
+    names, suffixes, prefixes, parts, magics = (_triggered(ecosystems, field) for field in Triggers._fields)
+    beginnings = tuple(prefixes)
 
-    def asked(path: str, head: bytes) -> bool:
+    def asked(path: str, head: bytes) -> Collection[Ecosystem]:
         name = path[path.rfind("/") + 1 :]
-        if name in names or name[name.rfind(".") :] in suffixes or head[:4] in magics or path.startswith(prefixes):
-            return True
-        for part in parts:  # noqa: SIM110 - a generator would cost more than the test
+        found = names.get(name, ()) + suffixes.get(name[name.rfind(".") :], ()) + magics.get(head[:4], ())
+        if path.startswith(beginnings):
+            for prefix, kinds in prefixes.items():
+                if path.startswith(prefix):
+                    found += kinds
+        for part, kinds in parts.items():
             if part in path:
-                return True
-        return False
+                found += kinds
+        return dict.fromkeys(found) if len(found) > 1 else found
 
     return asked
+
+
+def _triggered(ecosystems: Sequence[Ecosystem], field: str) -> dict[Any, tuple[Ecosystem, ...]]:
+    """Each trigger of that kind, and whose it is."""
+    triggered: dict[Any, tuple[Ecosystem, ...]] = {}
+    for kind in ecosystems:
+        for trigger in getattr(kind.triggers, field):
+            triggered[trigger] = (*triggered.get(trigger, ()), kind)
+    return triggered

@@ -107,7 +107,7 @@ class Ecosystem(Protocol):
     databases: tuple[str, ...]
     """the paths one of which must exist on those distributions ("var/lib/dpkg/status", "var/lib/dpkg/status.d/")"""
     triggers: Triggers
-    """`wants` is asked only of files for which one of all ecosystems' triggers holds: it says yes to no other"""
+    """`wants` is asked only of files for which one of these holds: it says yes to no other"""
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Whether `read` is to see this file. Called for very many files of every layer: string tests only, no pattern.
