@@ -163,6 +163,21 @@ def test_packages_of_node(check: Check) -> None:
     )
 
 
+def test_more_packages_than_there_is_room_for(check: Check) -> None:
+    """Of one archive's, a header of a megabyte tells of thousands."""
+    folders = b",".join(b'"%d":{"files":{"package.json":{"size":29,"offset":"0"}}}' % at for at in range(9999))
+    content = asar(b'{"files":{"node_modules":{"files":{' + folders + b"}}}}", b'{"name":"abc","version":"1" }')
+    broken = check.layers({f"{at}/a.asar": content for at in range(20)}).broken
+    assert any("too many packages" in reason for reason in broken.values())
+
+
+def test_more_broken_parts_than_there_is_room_for(check: Check) -> None:
+    part = b'{"externalRefs":[{"referenceLocator":"pkg:dhi/"}]}'
+    document = b'{"packages":[' + b",".join([part] * 160_000) + b"]}"
+    broken = check.layers({"opt/docker/sbom/a/.spdx.a.json": document}).broken
+    assert any("too many packages" in reason for reason in broken.values())
+
+
 def test_packages_of_python(check: Check) -> None:
     egg = io.BytesIO()
     with zipfile.ZipFile(egg, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -184,6 +199,18 @@ def test_packages_of_python(check: Check) -> None:
             "g/requirements.txt": (b"a==1\n" * (2 * 2**20), "no more than"),
         },
     )
+
+
+def test_removed_packages_among_the_files_of_many_are_told_in_bounded_time(check: Check) -> None:
+    """Each of those without a record has to be looked for among all files that lie beside it."""
+    site: dict[str, bytes] = {}
+    for at in range(1000):
+        site[f"{SITE}/a{at}-1.dist-info/METADATA"] = b"Name: a%d\nVersion: 1\n" % at
+        site[f"{SITE}/b{at}-1.dist-info/METADATA"] = b"Name: b%d\nVersion: 1\n" % at
+        site[f"{SITE}/b{at}-1.dist-info/RECORD"] = b"".join(b"b%d/%d.py,,\n" % (at, file) for file in range(9))
+        site |= {f"{SITE}/b{at}/{file}.py": b"" for file in range(9)}
+    found = check.layers(site, {f"{SITE}/.wh.a{at}-1.dist-info": b"" for at in range(1000)}).unread
+    assert found == {"/": "Too many files would have to be gone through to tell whose they are."}
 
 
 def test_a_line_of_requirements_takes_no_time(check: Check) -> None:
@@ -228,10 +255,10 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
             "R/library/a/DESCRIPTION": (b"Package: a\nBuilt: R\n", "has no Version"),
             "R/library/b/DESCRIPTION": (b"Built: R\n" * 2, "two fields Built"),
             "R/library/c/DESCRIPTION": (b" \n" * 10**6, "no more than"),
-            "a/ebin/a.app": (b"{" * 2**19, "brackets do not match"),
+            "a/ebin/a.app": (b"{" * 2**16, "brackets do not match"),
             "b/ebin/b.app": (b'{application,a,[{vsn,"1"}]}.', "no Erlang term"),
             "plugins/bomb.ez": (
-                zipped({f"{at}/ebin/a.app": bytes(2**20) for at in range(80)}),
+                zipped({f"{at}/ebin/a.app": bytes(2**17) for at in range(80)}),
                 "would have to be read",
             ),
             "plugins/none.ez": (b"PK", "no zip archive"),

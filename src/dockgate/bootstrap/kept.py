@@ -23,32 +23,32 @@ class Kept(Generic[T]):
 
     def find(self, name: str) -> T | None:
         with suppress(OSError, KeyError, TypeError, ValueError):
-            data = (self._folder / name).read_bytes()
-            if data[:_CHECK] == _check(data[_CHECK:]):
-                return _decode(self._kind, data[_CHECK:])
+            kept = memoryview((self._folder / name).read_bytes())
+            if bytes(kept[:_CHECK]) == _check(kept[_CHECK:]):
+                return _decode(self._kind, kept[_CHECK:])
         return None
 
     def keep(self, name: str, value: T) -> None:
         """Whoever finds it, finds all of it."""
         with suppress(OSError):
             data = _encode(value)
-            self._write(self._folder / name, _check(data) + data)
+            self._write(self._folder / name, _check(data), data)
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: Path, *pieces: bytes) -> None:
         import tempfile
 
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=self._folder)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                file.writelines(pieces)
             os.replace(name, path)
         except BaseException:
             os.unlink(name)
             raise
 
 
-def _check(data: bytes) -> bytes:
+def _check(data: bytes | memoryview) -> bytes:
     return zlib.crc32(data).to_bytes(_CHECK, "big")
 
 
@@ -62,10 +62,10 @@ def _encode(value: object) -> bytes:
         return canonical.encode(value)
 
 
-def _decode(kind: type[T], data: bytes) -> T:
+def _decode(kind: type[T], data: memoryview) -> T:
     """Raises KeyError, TypeError or ValueError for other bytes. No MessagePack map begins as JSON does."""
-    if data.startswith(b"{"):
-        return canonical.decode(kind, data)
+    if bytes(data[:1]) == b"{":
+        return canonical.decode(kind, bytes(data))
     import msgspec
 
     return msgspec.msgpack.decode(data, type=kind)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from dockgate.core import languages, osrelease
 from dockgate.core.databases import Database, evidence_names
+from dockgate.core.errors import UnreadableError
 from dockgate.core.facts import View
 from dockgate.core.model import Distribution, Unread
 from dockgate.core.ports import Ecosystem
@@ -31,9 +32,12 @@ def doubts(view: View, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
     for database in databases:
         yield from database.doubts()
         yield from _identity(view, database)
-    for kind in ecosystems:
-        if not kind.distributions:
-            yield from languages.doubts(view, kind)
+    try:
+        for kind in ecosystems:
+            if not kind.distributions:
+                yield from languages.doubts(view, kind)
+    except UnreadableError as error:
+        yield Unread("/", str(error))
 
 
 def _links(view: View, ecosystems: Sequence[Ecosystem], databases: Sequence[Database]) -> Iterator[Unread]:

@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from dockgate.core import osrelease
+from dockgate.core.errors import UnreadableError
 from dockgate.core.model import Distribution, Package, Unread
+
+WALK_LIMIT = 2_000_000
+"""Paths below folders that are gone through, for all packages of an image whose own files went or changed: seconds."""
 
 _MERGED = ("bin/", "sbin/", "lib/", "lib32/", "lib64/", "libx32/")
 
@@ -81,6 +85,7 @@ class View:
 
     def __init__(self, facts: Sequence[LayerFacts]) -> None:
         self.facts = facts
+        self._walked = 0
         self._swept_above: dict[str, int] = {}
 
     def alive(self, path: str, layer: int) -> bool:
@@ -130,11 +135,16 @@ class View:
         return frozenset(name for read in strange for name in read.owns)
 
     def under(self, folder: str) -> Iterator[str]:
-        """Every path that any layer has below `folder`, which ends with "/"."""
-        for path in self._sorted[bisect_left(self._sorted, folder) :]:
-            if not path.startswith(folder):
+        """Every path that any layer has below `folder`, which ends with "/". Raises UnreadableError once so many have
+        been asked for as none but an image made for that can need."""
+        paths = self._sorted
+        for index in range(bisect_left(paths, folder), len(paths)):
+            if not paths[index].startswith(folder):
                 return
-            yield path
+            self._walked += 1
+            if self._walked > WALK_LIMIT:
+                raise UnreadableError("Too many files would have to be gone through to tell whose they are.")
+            yield paths[index]
 
     def files(self) -> Iterable[str]:
         """Every path at which any layer has a file."""

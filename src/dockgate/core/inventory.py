@@ -14,7 +14,7 @@ from dockgate.core.pictured import Pictured, pictured
 from dockgate.core.ports import Ecosystem, Entry, Extract, Image, Layer, Triggers
 from dockgate.core.ways import Ways, resolved
 
-FACTS_VERSION = 8
+FACTS_VERSION = 9
 """Raised whenever the same layer would give other facts, plugins apart."""
 
 PATH_LIMIT = 4096
@@ -22,9 +22,11 @@ PATH_LIMIT = 4096
 
 
 FACTS_LIMIT = 256 * 1024 * 1024
-"""Bytes of memory, about, that all layers' facts may take; those of the largest images in use take 50 million."""
-READ_COST = 1024
-"""Bytes that a file of evidence takes, and as many each of its packages."""
+"""Bytes of memory, about, that all layers' facts may take, their paths packed and unpacked; those of the largest images
+in use take some 100 million."""
+READ_COST = 2048
+"""Bytes that a file of evidence takes, and as many each of its packages and of its parts that could not be read, all
+along the way from its layer to the reports; their texts apart."""
 READS_LIMIT = 100_000
 """Files of evidence in one layer; the fullest images in use have some ten thousand."""
 
@@ -116,13 +118,20 @@ def _bounded(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
     hundreds of times."""
     spent = 0
     for one in facts:
-        spent += len(one.files) + sum(map(len, (*one.ways, *one.ways.values(), *one.implied)))
-        spent += sum(READ_COST * (1 + len(read.packages)) + sum(map(len, read.owns.values())) for read in one.reads)
+        spent += 2 * len(one.files) + sum(map(len, (*one.ways, *one.ways.values(), *one.implied)))
+        spent += sum(map(_cost, one.reads))
         if spent > FACTS_LIMIT:
             reason = "The layer cannot be read: with those below it, it holds too many files and packages."
             yield LayerFacts(one.layer, unread=(Unread("/", reason, one.layer),))
         else:
             yield one
+
+
+def _cost(read: Read) -> int:
+    """Bytes of memory, about."""
+    parts = 1 + len(read.packages) + len(read.owns) + len(read.within)
+    texts = sum(len(package.purl) for package in read.packages) + sum(map(len, read.owns.values()))
+    return READ_COST * parts + texts
 
 
 def _placed(package: Package, layer: str, owner: str) -> Package:
@@ -186,6 +195,7 @@ class _Draft:
         self.ways = Ways()
         self.unread: list[str] = []
         self.unlisted: list[Unread] = []
+        self.spent = 0
 
     def take(self, entries: Iterable[Entry]) -> None:
         """Every entry, once. The hot path: 30,000 of them in 0.05 s."""
@@ -316,7 +326,7 @@ class _Draft:
                 continue
             if extract == _NOTHING:
                 continue
-            self.reads[path, kind.name] = Read(
+            read = Read(
                 path,
                 kind.name,
                 extract.packages,
@@ -329,6 +339,10 @@ class _Draft:
                 release=extract.release,
                 third_party=extract.third_party,
             )
+            self.spent += _cost(read)
+            if self.spent > FACTS_LIMIT:
+                raise ImageError("Its files tell of too many packages.")
+            self.reads[path, kind.name] = read
             if kind.distributions and extract.owns:
                 self.lists[path] = extract.owns
 

@@ -1,6 +1,7 @@
 """Promise 7 for language packages, whose evidence is a file of each package's own: see `evidence`."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 from dockgate.core.facts import Read, View, unpack
 from dockgate.core.model import Package, Unread
@@ -10,7 +11,8 @@ _INFO = (".dist-info", ".egg-info", "EGG-INFO")
 
 
 def doubts(view: View, kind: Ecosystem) -> Iterator[Unread]:
-    """Language packages whose own file went, or changed its version, while their other files stayed as they were."""
+    """Language packages whose own file went, or changed its version, while their other files stayed as they were.
+    Raises UnreadableError, after those found so far, when that would take too long to tell."""
     history: dict[str, list[tuple[int, Read]]] = {}
     for at, read in view.told_by(kind.name):
         if not read.linked or view.leads(read.path.rpartition("/")[0]):
@@ -26,7 +28,7 @@ def doubts(view: View, kind: Ecosystem) -> Iterator[Unread]:
         single = all(len(read.packages) == 1 for _, read in told)
         for package, at in _gone(told, now).items():
             files = _belonging(view, path, package, records, alone=single and not any(read.owner for _, read in told))
-            if min((origin for file in files for origin in view.origins(file)), default=at + 1) > at:
+            if not any(origin <= at for file in files for origin in view.origins(file)):
                 continue
             name = package.name if package.name in now else next(iter(now), "") if single else ""
             if name:
@@ -106,9 +108,10 @@ class _Records:
         """The packed paths of the package of which the file at `path` tells."""
         return self._own.get((path, purl)) or self._beside.get(path.rpartition("/")[0], [])
 
-    def __iter__(self) -> Iterator[str]:
+    @cached_property
+    def all(self) -> frozenset[str]:
         """Every path that is any package's."""
-        return (path for owned in self._own.values() for packed in owned for path in unpack(packed))
+        return frozenset(path for owned in self._own.values() for packed in owned for path in unpack(packed))
 
 
 def _belonging(view: View, path: str, package: Package, records: _Records, *, alone: bool) -> Iterator[str]:
@@ -149,8 +152,7 @@ def _beside(view: View, evidence: str, records: _Records) -> Iterator[str]:
     """What may belong to a language package without any record: all in its folder that no other package records."""
     own, _, _ = evidence.rpartition("/")
     folder = own.rpartition("/")[0] + "/" if own.endswith(_INFO) else own + "/"
-    recorded = set(records)
     for file in view.under(folder):
         inner = file[len(folder) :].partition("/")[0]
-        if file not in recorded and not inner.endswith(_INFO) and not file.endswith(".pyc"):
+        if file not in records.all and not inner.endswith(_INFO) and not file.endswith(".pyc"):
             yield file

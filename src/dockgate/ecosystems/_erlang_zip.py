@@ -13,8 +13,9 @@ from dockgate.ecosystems._text import budget
 SUFFIX = ".ez"
 MAGICS = (b"#!/u", b"#!/b", b"#! /")
 """Beginnings of lines that name an interpreter; Mix writes "#! /usr/bin/env escript"."""
-READ_LIMIT = 64 * 1024 * 1024
-"""Bytes of an archive that are looked at, packed and unpacked: its directory and its applications' files."""
+READ_LIMIT = 8 * 1024 * 1024
+"""Bytes of an archive that are looked at, packed and unpacked: its directory and its applications' files. It takes
+seconds to read as many of Erlang's terms."""
 MEMBER_LIMIT = 2000
 """Applications of one archive; RabbitMQ's plugins have one, rebar3 has twelve."""
 

@@ -11,6 +11,9 @@ from dockgate.core.errors import UnreadableError
 
 SCHEMA_LIMIT = 10_000
 """Rows of the schema; rpm's has some thirty, as pkg's of FreeBSD."""
+ROWS_LIMIT = 1_000_000
+"""Rows of one table. pkg's of FreeBSD has one for each file of its packages; a page may name the same row any number of
+times, so that the database's size bounds nothing."""
 
 _MAGIC = b"SQLite format 3\0"
 _UTF8 = 1
@@ -34,7 +37,9 @@ def rows(file: BinaryIO, size: int, table: str, limit: int, columns: int = 5) ->
             root = int.from_bytes(page, "big")
     if not root:
         raise UnreadableError(f"it has no table {table}")
-    for number, payload in database.rows(root, limit):
+    for count, (number, payload) in enumerate(database.rows(root, limit)):
+        if count == ROWS_LIMIT:
+            raise UnreadableError(f"its table {table} has more than {ROWS_LIMIT} rows")
         yield number, _columns(payload, columns)
 
 

@@ -19,7 +19,7 @@ from dockgate.ecosystems import _erlang_zip, _semver
 from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import check_size, text
 
-APPLICATION_LIMIT = 1024 * 1024
+APPLICATION_LIMIT = 128 * 1024
 """Bytes of an application's file; Elixir's own, with 280 modules, has 8,000."""
 LOCK_LIMIT = 4 * 1024 * 1024
 """Bytes of a lockfile; one with 100 packages has 30,000."""
@@ -55,7 +55,7 @@ _PIECE = r"""%[^\n]*+|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|\$(?:\\.|.)|<<|>>|[^
 
 class Erlang:
     name = "erlang"
-    version = 3
+    version = 4
     orders: tuple[str, ...] = ("Hex",)
     optional_epoch = False
     purls: tuple[str, ...] = ("hex", "otp")
