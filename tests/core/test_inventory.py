@@ -283,3 +283,10 @@ def test_where_the_base_s_lists_were_cut_they_tell_nothing() -> None:
         ("bash", "Debian:13", ""),
         ("npm", "npm", "acme"),
     ]
+
+
+def test_a_list_that_was_cut_above_the_package_s_own_layer_tells_nothing() -> None:
+    cut = dpkg_list("bash:amd64", "usr/bin/bash")
+    assert judged(base("bash", "dash"), [cut]) == [("bash", "Debian:13", ""), ("dash", "Debian:13", "")]
+    rebuilt = status(stanza("bash", "2", more="Maintainer: Acme <dev@acme.example>\n"), stanza("dash", "1"))
+    assert judged(base("bash", "dash"), [rebuilt, cut])[0][1] == "vendor:acme.example"

@@ -125,14 +125,25 @@ class View:
     def third_party(self, ecosystem: str) -> frozenset[str]:
         """Evidence names of the packages whose lists of files show that the distribution did not make them.
 
-        None where most lists of the base do: those packages are the distribution's, and their lists have been cut.
+        None where most lists of the base do: those packages are the distribution's, and their lists have been cut. Nor
+        one whose list was cut above the layer that brought it in that version.
         """
         lists = [(at, read) for at, read in self.told_by(ecosystem) if read.owns]
         base = [read.third_party for at, read in lists if at == lists[0][0]]
         if 2 * sum(base) > len(base):
             return frozenset()
-        strange = (read for at, read in lists if read.third_party and self.alive(read.path, at))
-        return frozenset(name for read in strange for name in read.owns)
+        whole: set[str] = set()
+        strange: set[str] = set()
+        for at, read in lists:
+            if not read.third_party:
+                whole.update(read.owns)
+            elif self.alive(read.path, at):
+                strange.update(
+                    name
+                    for name in read.owns
+                    if name not in whole or self.introduced(name.partition(":")[0], at, (ecosystem,))
+                )
+        return frozenset(strange)
 
     def under(self, folder: str) -> Iterator[str]:
         """Every path that any layer has below `folder`, which ends with "/". Raises UnreadableError once so many have
