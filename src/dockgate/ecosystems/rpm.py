@@ -32,6 +32,13 @@ UNREAD_LIMIT = 20
 _ASIDE = tuple("rpmdb.sqlite" + suffix for suffix in ("-wal", "-journal"))
 _KEY = "gpg-pubkey"
 _MODULAR = ".module"
+_MANAGERS = {
+    "dnf": ("dnf install -y", "dnf upgrade -y", " >= "),
+    "yum": ("yum install -y", "yum update -y", " >= "),
+    "zypper": ("zypper --non-interactive install", "zypper --non-interactive update", ">="),
+    "tdnf": ("tdnf install -y", "tdnf update -y", ""),
+}
+"""what brings a package in some version, what brings the newest, and what stands before the version"""
 """in the release of what was built in a module ("1.module_el8.3.0+2005+45d748af")"""
 
 
@@ -119,20 +126,17 @@ class Rpm:
         return self.settle(package, distribution) if distribution else replace(package, vendor="")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """By each distribution's manager. tdnf takes no condition, and brings the latest."""
+        """By each distribution's manager. tdnf takes no condition, and brings the latest; so does the command for a
+        package with another version than that of what it was built from, of which advisories may speak."""
         kept, remark = called(raised, lambda name: legal(name, "+-._"))
         lines = []
-        for manager in ("dnf", "yum", "zypper", "tdnf"):
-            ours = [(name, one.version) for name, one in kept if _manager(one.package.ecosystem) == manager]
-            if not ours:
-                continue
-            if manager == "tdnf":
-                lines.append(f"tdnf update -y {quoted(name for name, _ in ours)}")
-            elif manager == "zypper":
-                words = quoted(f"{name}>={version}" for name, version in ours)
-                lines.append(f"zypper --non-interactive install {words}")
-            else:
-                lines.append(f"{manager} install -y {quoted(f'{name} >= {version}' for name, version in ours)}")
+        for manager, (install, update, glue) in _MANAGERS.items():
+            ours = [(name, one) for name, one in kept if _manager(one.package.ecosystem) == manager]
+            asked = [f"{name}{glue}{_fixed(one)}" for name, one in ours if glue and _as_source(one.package)]
+            others = [name for name, one in ours if not glue or not _as_source(one.package)]
+            steps = [f"{install} {quoted(asked)}"] if asked else []
+            steps += [f"{update} {quoted(others)}"] if others else []
+            lines += [" && ".join(steps)] if steps else []
         return (*lines, *remark)
 
     def key(self, version: str) -> bytes:
@@ -263,6 +267,18 @@ def _package(row: _Row, path: str) -> Package:
         module=row.module or (ANY_MODULE if _MODULAR in rest else ""),
         vendor=row.vendor,
     )
+
+
+def _as_source(package: Package) -> bool:
+    """Whether it has the version of what it was built from, as perl's modules have not."""
+    version, source = (one.rpartition(":")[2] for one in (package.version, package.source_version))
+    return version == source
+
+
+def _fixed(one: Raised) -> str:
+    """An advisory may leave it out, and then means that of the package; rpm would take it for 0."""
+    epoch, colon, _ = one.package.version.rpartition(":")
+    return one.version if ":" in one.version else f"{epoch}{colon}{one.version}"
 
 
 def _stream(label: str) -> str:
