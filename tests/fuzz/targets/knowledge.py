@@ -88,7 +88,9 @@ def _database() -> tuple[bytes, bytes]:
     """A small database, and what `pack` makes of it."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         root = Path(folder)
-        feeds = folder_of(root / "feeds", {"npm": [_OSV[1]]}, kev_json=making.kev({"CVE-2024-2": "2026-01-01"}))
+        standing = making.record("GHSA-b", making.entry("npm", "b", *making.fixed("2.0.0")))
+        kev = making.kev({"CVE-2024-2": "2026-01-01"})
+        feeds = folder_of(root / "feeds", {"npm": [_OSV[1], standing]}, kev_json=kev)
         built(root / "db", feeds)
         pack(root / "db", root / "packed")
         return (root / "db").read_bytes(), (root / "packed").read_bytes()
