@@ -48,6 +48,7 @@ def phar(*files: tuple[str, bytes], flags: int = 0, script: bytes = SCRIPT, coun
         (PATH, b"", True),  # a link
         ("usr/bin/composer", b"#!/usr/bin/env php\n<?php", True),
         ("usr/bin/phar8.4", b"#!/usr/bin/php8.4\n<?php", True),
+        ("usr/bin/own", b"#!/usr/bin/" + b"/" * 53, True),
         ("usr/bin/own", b"#!/bin/sh\nphp", False),
         ("usr/bin/own", b"<?php", False),
     ],
@@ -124,3 +125,15 @@ def test_what_one_file_does_not_tell_leaves_the_others() -> None:
     found = read(phar((f"a/{INSTALLED}", b'{"packages": [{"name": "b"}]}'), (f"b/{INSTALLED}", A)))
     assert [one.name for one in found.packages] == ["acme/a"]
     assert found.unread == ((f"a/{INSTALLED}/b", "it has no name and version"),)
+
+
+def test_archives_of_a_later_version_are_read_as_php_reads_them() -> None:
+    later = phar((INSTALLED, A)).replace(b"\x11\x10", b"\x20\x00", 1)
+    assert [one.purl for one in read(later, "usr/bin/own").packages] == ["pkg:composer/acme/a@1.0"]
+    assert read(SCRIPT + b"text that is no archive of any version", "usr/bin/own") == Extract()
+
+
+def test_a_program_whose_archive_may_begin_too_late_is_unread() -> None:
+    program = phar((INSTALLED, A), script=SCRIPT.replace(b"__HALT", b"/*" + b" " * STUB_LIMIT + b"*/ __HALT"))
+    with pytest.raises(UnreadableError, match="no archive begins"):
+        read(program, "usr/bin/own")

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from dockgate.core.errors import UnreadableError
 from dockgate.core.model import Package
 from dockgate.core.ports import Extract
-from dockgate.ecosystems._text import budget
+from dockgate.ecosystems._text import budget, calls
 
 SUFFIX = ".ez"
 MAGICS = (b"#!/u", b"#!/b", b"#! /")
@@ -26,7 +26,7 @@ _ZIP_TAIL = 22 + 0xFFFF
 
 def may_be(path: str, head: bytes) -> bool:
     """Whether a file that begins so can be such an archive."""
-    return path.endswith(SUFFIX) or (head.startswith(MAGICS) and b"escript" in head.partition(b"\n")[0])
+    return path.endswith(SUFFIX) or (head.startswith(MAGICS) and calls(head, b"escript"))
 
 
 def read(path: str, file: BinaryIO, limit: int, described: Callable[[str, str, bytes], Package]) -> Extract:

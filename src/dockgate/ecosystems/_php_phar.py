@@ -50,17 +50,18 @@ def members(path: str, file: BinaryIO, wanted: tuple[str, ...]) -> Iterator[Memb
         for one in archive.entries:
             yield Member(one.name, partial(archive.whole, one))
         return
-    start = _behind_script(head)
+    start = _behind_script(head, size)
     if start:
         for entry in _entries(Section(file, start, size - start)):
             if entry.name.endswith(wanted):
                 yield Member(entry.name, partial(_content, Section(file, start, size - start), entry, spend))
-    elif path.endswith(SUFFIX):
+    elif path.endswith(SUFFIX) or (size > len(head) and _END not in head):
         raise UnreadableError(f"no archive begins within its first {STUB_LIMIT} bytes")
 
 
-def _behind_script(head: bytes) -> int:
-    """Where the manifest begins, 0 where there is none: a script may speak of its own end, or have text behind it."""
+def _behind_script(head: bytes, size: int) -> int:
+    """Where the manifest begins, 0 where there is none: a script may speak of its own end, or have text behind it. PHP
+    loads archives of later major versions, too, and text would tell of a manifest that is longer than the file."""
     end = head.find(_END)
     if end < 0:
         return 0
@@ -69,7 +70,10 @@ def _behind_script(head: bytes) -> int:
         start += 3
         start += 2 if head[start : start + 2] == b"\r\n" else head[start : start + 1] == b"\n"
     version = head[start + 8 : start + 9]
-    return start if version and version[0] & 0xF0 == _MAJOR else 0
+    if not version or version[0] < _MAJOR:
+        return 0
+    fits = int.from_bytes(head[start : start + 4], "little") <= size - start
+    return start if fits or version[0] & 0xF0 == _MAJOR else 0
 
 
 class _Entry(NamedTuple):

@@ -24,6 +24,12 @@ def path_text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
+def calls(head: bytes, program: bytes) -> bool:
+    """Whether the first line of a script of that beginning names the program, or may do so further on."""
+    line, ended, _ = head.partition(b"\n")
+    return program in line or not ended
+
+
 def json_object(file: BinaryIO, limit: int) -> dict[str, Any]:
     """The JSON object of a file of at most `limit` bytes. Raises UnreadableError."""
     content = json_value(file, limit)

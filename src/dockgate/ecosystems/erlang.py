@@ -55,7 +55,7 @@ _PIECE = r"""%[^\n]*+|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|\$(?:\\.|.)|<<|>>|[^
 
 class Erlang:
     name = "erlang"
-    version = 4
+    version = 5
     orders: tuple[str, ...] = ("Hex",)
     optional_epoch = False
     purls: tuple[str, ...] = ("hex", "otp")

@@ -15,7 +15,7 @@ from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
 from dockgate.ecosystems._php_version import key
 from dockgate.ecosystems._shell import called, legal, quoted
-from dockgate.ecosystems._text import json_value
+from dockgate.ecosystems._text import calls, json_value
 
 FILE_LIMIT = 8 * 1024 * 1024
 """Bytes of an installed.json or lockfile; with 300 packages they have some 600,000."""
@@ -31,7 +31,7 @@ _MAGICS = (b"#!/u", b"#!/b")
 
 class Php:
     name = "php"
-    version = 2
+    version = 3
     orders: tuple[str, ...] = ("Packagist",)
     optional_epoch = False
     purls: tuple[str, ...] = ("composer",)
@@ -42,7 +42,7 @@ class Php:
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """The vendor folder may have any name. Where it has its usual one, a link in its composer folder's place is
         seen, too. Archives mostly have no suffix: they are programs."""
-        if path.endswith(_PHAR) or (head.startswith(_MAGICS) and b"php" in head.partition(b"\n")[0]):
+        if path.endswith(_PHAR) or (head.startswith(_MAGICS) and calls(head, b"php")):
             return True
         return _is(path, _INSTALLED) or _is(path, _LOCK) or _is(path, _FOLDER)
 
