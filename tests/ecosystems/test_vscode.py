@@ -102,6 +102,12 @@ def test_an_extension_that_does_not_tell_itself_is_unreadable(content: bytes, re
         read(content)
 
 
+def test_escapes_hide_no_extension() -> None:
+    escaped = EXTENSION.replace(b'"vscode"', b'"vs\\u0063ode"')
+    assert escaped != EXTENSION
+    assert read(escaped, "srv/a/package.json").packages
+
+
 def test_what_is_incomplete_elsewhere_is_nothing() -> None:
     for content in (b"{{name}}", manifest(version=None)):
         assert read(content, "srv/template/package.json") == Extract()
