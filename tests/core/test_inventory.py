@@ -1,6 +1,7 @@
 """How layers become an inventory."""
 
 import time
+from itertools import count
 
 import pytest
 from tests.core.layers import (
@@ -23,7 +24,7 @@ from tests.core.layers import (
 
 from dockgate.core import canonical
 from dockgate.core.errors import ImageError, UnavailableError
-from dockgate.core.inventory import LayerFacts, combine, facts_version, read_image, read_layer
+from dockgate.core.inventory import TIME_LIMIT, LayerFacts, combine, facts_version, read_image, read_layer
 from dockgate.core.ports import Entry
 
 A = "x/node_modules/a/package.json"
@@ -172,6 +173,16 @@ def test_a_broken_layer_yields_no_facts() -> None:
     assert found.packages == ()
     assert ("/", "sha256:bad") in [(entry.path, entry.layer) for entry in found.unread]
     assert "digest does not match" in "".join(entry.reason for entry in found.unread)
+
+
+@pytest.mark.parametrize(("each", "unread"), [(TIME_LIMIT / 2, False), (TIME_LIMIT, True)])
+@pytest.mark.parametrize("content", [package("a"), "{"])
+def test_a_layer_whose_files_take_too_long_is_unread_as_a_whole(content: str, each: float, *, unread: bool) -> None:
+    files = [file(f"x/node_modules/{name}/package.json", content) for name in ("a", "b", "c")]
+    ticks = count(step=each)
+    facts = read_layer(FakeLayer("0", files), ECOSYSTEMS, lambda: next(ticks))
+    assert [(one.path, "take more than 120 seconds" in one.reason) for one in facts.unread] == [("/", True)] * unread
+    assert bool(facts.reads) is not unread
 
 
 def test_a_layer_out_of_reach_is_no_broken_layer() -> None:

@@ -1,5 +1,6 @@
 """Layers of files, read by ecosystems, put together into an inventory."""
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
@@ -27,6 +28,9 @@ in use take some 100 million."""
 READ_COST = 2048
 """Bytes that a file of evidence takes, and as many each of its packages and of its parts that could not be read, all
 along the way from its layer to the reports; their texts apart."""
+TIME_LIMIT = 120.0
+"""Seconds of the processor that the files of one layer may take, all together; those of the largest images in use take
+some seconds. What one file may take, its plugin bounds."""
 READS_LIMIT = 100_000
 """Files of evidence in one layer; the fullest images in use have some ten thousand."""
 
@@ -53,9 +57,12 @@ def read_image(image: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:
     return combine(image, [read_layer(layer, ecosystems) for layer in image.layers], ecosystems)
 
 
-def read_layer(layer: Layer, ecosystems: Sequence[Ecosystem]) -> LayerFacts:
-    """What the layer holds. A broken layer yields no facts but an unread entry for "/". Raises UnavailableError."""
-    draft = _Draft(ecosystems)
+def read_layer(
+    layer: Layer, ecosystems: Sequence[Ecosystem], clock: Callable[[], float] = time.thread_time
+) -> LayerFacts:
+    """What the layer holds. A broken layer, or one that takes too long by the clock, yields no facts but an unread
+    entry for "/". Raises UnavailableError."""
+    draft = _Draft(ecosystems, clock)
     try:
         draft.take(layer.entries())
         if draft.hardlinks:
@@ -178,7 +185,9 @@ def _sentence(path: str, reason: str) -> str:
 class _Draft:
     """A layer's facts while it is read. A later entry at a path takes the place of an earlier one."""
 
-    def __init__(self, ecosystems: Sequence[Ecosystem]) -> None:
+    def __init__(self, ecosystems: Sequence[Ecosystem], clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.took = 0.0
         self.languages = frozenset(kind.name for kind in ecosystems if not kind.distributions)
         self.worth = worth(ecosystems)
         self.reads: dict[tuple[str, str], Read] = {}
@@ -320,7 +329,7 @@ class _Draft:
                 self.releases[path] = Release(path, None, str(error))
         for kind in kinds:
             try:
-                extract = kind.read(path, entry.open())
+                extract = self._extract(kind, path, entry.open)
             except UnreadableError as error:
                 self.reads[path, kind.name] = Read(path, kind.name, unread=str(error))
                 continue
@@ -345,6 +354,15 @@ class _Draft:
             self.reads[path, kind.name] = read
             if kind.distributions and extract.owns:
                 self.lists[path] = extract.owns
+
+    def _extract(self, kind: Ecosystem, path: str, content: Callable[[], BinaryIO]) -> Extract:
+        if self.took > TIME_LIMIT:
+            raise ImageError(f"Its files take more than {TIME_LIMIT:.0f} seconds to read.")
+        begun = self.clock()
+        try:
+            return kind.read(path, content())
+        finally:
+            self.took += self.clock() - begun
 
     def _give_up(self, path: str, reason: str, kinds: list[Ecosystem]) -> None:
         if path in osrelease.PATHS:

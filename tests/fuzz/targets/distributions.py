@@ -102,7 +102,16 @@ def _targets() -> Iterator[Target]:
         ),
         "_vendors",
         versions="dpkg.txt",
-        purls=("pkg:deb/debian/openssl@3.0.11-1?arch=amd64&distro=debian-12&upstream=openssl%403.0.11", "pkg:deb/a@1"),
+        purls=(
+            "pkg:deb/debian/openssl@3.0.11-1?arch=amd64&distro=debian-12&upstream=openssl%403.0.11",
+            "pkg:deb/a@1",
+            "pkg:deb/debian/libssl1.1@1.1.1w-0%2Btuxcare.els1?distro=debian-10",
+            "pkg:deb/dhi/coreutils@9.7-3%2Bdhi1?os_name=dhi&os_version=13",
+            "pkg:deb/dhi/jq@1.7-1?distro=dhi-13",
+            "pkg:deb/ubuntu/openssl@3.0.2-0ubuntu1%2BFips1?distro=ubuntu-22.04.5&epoch=1",
+            "pkg:deb/echo/zlib@1.3?distro=echo-1&vendor=docker.com",
+            "pkg:deb/kali/zlib@1.3?distro=kali-2026.1",
+        ),
     )
     own = apk.ECOSYSTEM
     yield target(
