@@ -190,6 +190,28 @@ def test_the_distribution_names_the_ecosystem(distribution: Distribution, ecosys
     assert ECOSYSTEM.settle(utils, distribution).ecosystem == ecosystem
 
 
+@pytest.mark.parametrize(
+    ("distribution", "source"),
+    [
+        (ALPINE, "musl"),
+        (Distribution("alpaquita", "stream"), "musl"),
+        (Distribution("minimos", "20241031"), "musl"),
+        (Distribution("wolfi", "20230201"), "musl-utils"),
+        (Distribution("chainguard", "20230214"), "musl-utils"),
+    ],
+)
+def test_advisories_speak_of_the_origin_save_for_chainguards(
+    distribution: Distribution, source: str, utils: Package
+) -> None:
+    settled = ECOSYSTEM.settle(utils, distribution)
+    assert (settled.source_name, settled.source_version) == (source, utils.version)
+    given = {"distro": distribution.id, "upstream": "musl"}
+    again = ECOSYSTEM.package(Purl("apk", distribution.id, utils.name, utils.version, given), None)
+    assert again.source_name == source
+    assert "upstream=musl" in settled.purl
+    assert "upstream=musl" in again.purl
+
+
 def test_package_urls_say_the_origin(utils: Package) -> None:
     settled = ECOSYSTEM.settle(utils, ALPINE)
     version = "1.2.4_git20230717-r4"

@@ -41,6 +41,10 @@ _UNNAMED = ("adelie", "cleanstart", "clnstrt", "postmarketos")
 """os-release IDs of others: their packages are read, and no feed speaks of them. CleanStart's advisories call a package
 now by its own name, now by its recipe's, and some by a variable of the recipe (anchore/grype#3281)."""
 _ROLLING = ("chainguard", "minimos", "wolfi")
+_BY_NAME = ("chainguard", "wolfi")
+"""Those whose advisories in OSV call each package by its own name, though those in secdb call it by its origin
+(chainguard-dev/vulnerability-scanner-support, docs/scanning_implementation.md): CGA-22hv-wp9q-4779 speaks of
+langfuse-3-worker, and not of its origin."""
 _HARDENED = "Docker Hardened Images"
 """in the name of an image whose os-release calls it Alpine"""
 _ROOTS = "rootio-"
@@ -75,7 +79,8 @@ class Apk:
         return _read_installed(path, file)
 
     def settle(self, package: Package, distribution: Distribution) -> Package:
-        """Alpine's release is that of its repositories, else of os-release; Wolfi, Chainguard and MinimOS roll.
+        """Alpine's release is that of its repositories, else of os-release; Wolfi, Chainguard and MinimOS roll, and the
+        first two of them name each package in their advisories, rather than its origin.
 
         One of which OSV does not speak is called by its own os-release ID, for which no feed speaks. In Docker's
         hardened images nothing tells Docker's packages, by whatever its os-release calls them, from what others put
@@ -93,8 +98,9 @@ class Apk:
             vendor = _vendors.HARDENED
         elif not vendor and distribution.id == "alpine" and _by_root(package):
             vendor = _vendors.ROOT
+        source = package.name if distribution.id in _BY_NAME else package.source_name
         purl = _purl(package, distribution.id, distro, vendor)
-        return _vendors.settled(replace(package, ecosystem=ecosystem, purl=purl), vendor)
+        return _vendors.settled(replace(package, ecosystem=ecosystem, purl=purl, source_name=source), vendor)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Understands the qualifiers arch, distro ("alpine-3.19.1"; "3.19.1" with Trivy) and upstream (the origin, with
