@@ -4,7 +4,8 @@ import pytest
 from tests.feeds.making import entry, fixed, record
 from tests.feeds.test_feed_osv import one, read
 
-from dockgate.core.model import Advisory
+from dockgate.core.feeds import Faulty, Silent
+from dockgate.core.model import Advisory, Range
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,46 @@ def test_the_modules_of_suse_12_are_for_each_of_its_service_packs() -> None:
     given = record("X-1", entry("SUSE:Linux Enterprise Module for Web and Scripting 12", "nodejs18", *fixed("18.20")))
     spoken = [advisory.ecosystem for advisory in read("SUSE", given) if isinstance(advisory, Advisory)]
     assert spoken == ["SUSE:12", "SUSE:12 SP1", "SUSE:12 SP2", "SUSE:12 SP3", "SUSE:12 SP4", "SUSE:12 SP5"]
+
+
+@pytest.mark.parametrize("ecosystem", ["Echo:PyPI", "Echo:PyPi", "Echo:npm", "Echo:Maven"])
+def test_what_echo_rebuilds_of_a_languages_packages_is_none_of_its_distributions(ecosystem: str) -> None:
+    given = record("ECHO-1", entry(ecosystem, "jinja2", *fixed("2.11.3-1+deb11u1")))
+    assert [type(told) for told in read("Echo", given)] == [Silent]
+    both = record("ECHO-2", *given["affected"], entry("Echo", "jinja2", *fixed("3.1.6-1")))
+    assert one("Echo", both).ranges[0].events[1] == ("fixed", "3.1.6-1")
+
+
+@pytest.mark.parametrize(
+    ("ecosystem", "package", "told", "version"),
+    [
+        ("Mageia:9", "gtk+2.0", "gtk+2.0-2.24.33-5.1.mga9", "2.24.33-5.1.mga9"),
+        ("Mageia:9", "ffmpeg", "5.1.4-1.mga9", "5.1.4-1.mga9"),
+        ("Mageia:9", "ffmpeg", "5.1.4-1.mga9.tainted", "5.1.4-1.mga9"),
+        ("Mageia:9", "nvidia-current", "550.144.03-1.mga9.nonfree", "550.144.03-1.mga9"),
+        (
+            *("openEuler:24.03-LTS", "java-1.8.0-openjdk"),
+            *("java-1.8.0-openjdk-1.8.0.462.b08-4.oe2403sp2", "1.8.0.462.b08-4.oe2403sp2"),
+        ),
+        ("openEuler:24.03-LTS", "curl", "8.4.0-13.oe2403", "8.4.0-13.oe2403"),
+        (
+            *("SUSE:Linux Enterprise Server LTSS Extended Security 12 SP5", "iputils"),
+            *("s20161105-11.9.1", "s20161105-11.9.1"),
+        ),
+    ],
+)
+def test_versions_are_without_what_is_none_of_theirs(ecosystem: str, package: str, told: str, version: str) -> None:
+    advisory = one(ecosystem.partition(":")[0], record("X-1", entry(ecosystem, package, *fixed(told))))
+    assert advisory.ranges[0].events == (("introduced", "0"), ("fixed", version))
+
+
+def test_a_whole_name_that_is_not_the_packages_tells_no_version() -> None:
+    affected = entry("openEuler:24.03-LTS", "openjdk-1.8.0", *fixed("java-1.8.0-openjdk-1.8.0.462.b08-4.oe2403sp2"))
+    fault, advisory = read("openEuler", record("OESA-1", affected))
+    assert isinstance(fault, Faulty)
+    assert fault.contained
+    assert isinstance(advisory, Advisory)
+    assert advisory.ranges == (Range("ECOSYSTEM", ()),)
 
 
 def test_products_that_become_one_release_are_joined() -> None:

@@ -55,6 +55,8 @@ def ecosystems(text: str) -> tuple[str, ...]:
         release = f"{lineage}:{_CODENAMES.get(named, named)}" if named else lineage
     elif base == "FreeBSD":
         release = release.partition(":")[0]
+    elif base == "Echo":
+        return ()
     return (f"{base}:{release}",)
 
 
@@ -74,6 +76,23 @@ _NAMES: dict[str, Callable[[str], str]] = {
 }
 """PyPI by PEP 503. NuGet, Packagist, VS Code, GitHub and Swift's package manager do not tell cases apart; Go does, yet
 some programs' package URLs fold them."""
+
+
+def version(base: str, package: str, text: str) -> str:
+    """A version of the package in the ecosystem `base`, as packages have it. Raises ValueError where none is told.
+
+    Mageia and openEuler give now and then the whole name of a source package in its place: "gtk+2.0-2.24.33-5.1.mga9"
+    of gtk+2.0 in MGASA-2024-0312, "java-1.8.0-openjdk-1.8.0.462.b08-4.oe2403sp2" in OESA-2025-2072 (google/osv.dev,
+    go/osv/ecosystem/wrapper_test.go), which to rpm is before all versions that begin with a digit. Mageia builds some
+    packages twice of one version, for its sections core and tainted ("5.1.4-1.mga9" and "5.1.4-1.mga9.tainted" of
+    ffmpeg in MGASA-2024-0083): whichever is installed, either version has the fix.
+    """
+    if base not in ("Mageia", "openEuler"):
+        return text
+    bare = text.removeprefix(f"{package}-")
+    if bare.count("-") > 1:
+        raise ValueError(f"{text!r} is no version of {package}")
+    return bare.removesuffix(".tainted").removesuffix(".nonfree") if base == "Mageia" else bare
 
 
 def module(identity: str, summary: str, fixed: list[str]) -> str:

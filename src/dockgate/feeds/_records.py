@@ -124,7 +124,8 @@ def read(member: str, data: bytes, part: str) -> Iterator[Statement]:
     for raw in record.affected or ():
         try:
             affected = _decode_affected(raw)
-            ranges = [_range(span, part) for span in affected.ranges or () if span.type != "GIT"]
+            called = affected.package.name if affected.package else ""
+            ranges = [_range(span, part, called) for span in affected.ranges or () if span.type != "GIT"]
         except (ValueError, RecursionError) as error:
             package = _package(raw)
             readable = readable and package is not None
@@ -167,10 +168,12 @@ def _upstream(record: _Record, part: str) -> tuple[str, ...]:
     return tuple(name for name in record.related or () if name.startswith("CVE-"))
 
 
-def _range(span: _Range, part: str) -> Range:
+def _range(span: _Range, part: str, package: str) -> Range:
     if span.type not in ("ECOSYSTEM", "SEMVER"):
         raise ValueError(f"it has a range of the unknown type {span.type!r}")
-    events = [(kind, version) for event in span.events for kind, version in event.items()]
+    events = [
+        (kind, _names.version(part, package, version)) for event in span.events for kind, version in event.items()
+    ]
     if unknown := {kind for kind, _ in events} - _EVENTS:
         raise ValueError(f"it has an event of the unknown kind {min(unknown)!r}")
     if part == "Debian":

@@ -19,7 +19,7 @@ RECORD_LIMIT = 16 * 1024 * 1024
 
 class Osv:
     name = "osv"
-    version = 8
+    version = 9
     file = "osv/*/all.zip"
     url = "https://storage.googleapis.com/osv-vulnerabilities"
 
