@@ -251,11 +251,20 @@ def test_a_package_url_of_ours_names_the_same_package(
         ("opensuse-tumbleweed-20260101", "openSUSE:Tumbleweed"),
         ("fedora-41", "fedora:41"),
         ("cbl-mariner-2.0", "Azure Linux:2"),
+        ("openeuler-24.03-LTS-SP1", "openEuler:24.03-LTS-SP1"),
+        ("openeuler-24.03-lts", "openEuler:24.03-LTS"),
+        ("openEuler-24.03", "openEuler:24.03"),
     ],
 )
 def test_a_package_url_tells_its_distribution(distro: str, ecosystem: str) -> None:
     purl = Purl("rpm", "redhat", "bash", "5.1.8-9.el9", {"distro": distro})
     assert named(purl, Distribution("photon", "5.0"))[0] == ecosystem
+
+
+def test_what_a_document_tells_of_the_same_distribution_goes_with_the_qualifier() -> None:
+    purl = Purl("rpm", "openEuler", "booth-core", "1.0-6.oe2203sp3", {"distro": "openEuler-22.03"})
+    assert named(purl, Distribution("openeuler", "22.03", "openEuler 22.03 (LTS-SP3)"))[0] == "openEuler:22.03-LTS-SP3"
+    assert named(purl, Distribution("openeuler", "20.03", "openEuler 20.03 (LTS-SP4)"))[0] == "openEuler:22.03"
 
 
 def test_without_a_qualifier_the_document_and_then_the_namespace_tell_the_distribution() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dockgate.core.model import Distribution
+from dockgate.ecosystems._order import is_digits
 
 
 def _major(distribution: Distribution) -> str:
@@ -37,9 +38,10 @@ def _tumbleweed(distribution: Distribution) -> str:
 
 
 def _open_euler(distribution: Distribution) -> str:
-    """VERSION_ID is "22.03"; that it is "22.03-LTS-SP1" stands in PRETTY_NAME alone, "openEuler 22.03 (LTS-SP1)"."""
+    """VERSION_ID is "22.03"; that it is "22.03-LTS-SP1" stands in PRETTY_NAME alone, "openEuler 22.03 (LTS-SP1)". A
+    package URL may have it in any case."""
     line = distribution.name.partition("(")[2].partition(")")[0]
-    return f"{distribution.version}-{line}" if line and distribution.version else distribution.version
+    return f"{distribution.version}-{line}" if line and distribution.version else distribution.version.upper()
 
 
 class Named(NamedTuple):
@@ -111,10 +113,11 @@ def tuxcare(distribution: Distribution) -> Named:
 
 
 def distribution(distro: str) -> Distribution:
-    """The one that a package URL's qualifier means: "rocky-9.4", "opensuse-leap-15.5", "fedora"."""
-    if distro in NAMED or distro in UNNAMED:
-        return Distribution(distro, "")
-    name, _, version = distro.rpartition("-")
-    if not name:
-        return Distribution(ALIASES.get(distro, distro), "")
-    return Distribution(ALIASES.get(name, name), version)
+    """The one that a package URL's qualifier means: "rocky-9.4", "opensuse-leap-15.5", "openEuler-24.03-LTS-SP1",
+    "fedora"."""
+    lower = distro.lower()
+    if lower in NAMED or lower in UNNAMED:
+        return Distribution(lower, "")
+    dashes = [at for at, char in enumerate(distro) if char == "-"]
+    at = next((at for at in dashes if is_digits(distro[at + 1 : at + 2])), dashes[-1] if dashes else len(distro))
+    return Distribution(ALIASES.get(lower[:at], lower[:at]), distro[at + 1 :])

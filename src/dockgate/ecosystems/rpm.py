@@ -120,7 +120,10 @@ class Rpm:
         )
         package = _package(row, "")
         if distro := given.get("distro", ""):
-            distribution = named.distribution(distro)
+            told = named.distribution(distro)
+            # Of the same one a document may tell more: openEuler's release, and CentOS Stream, stand in the name alone.
+            same = distribution and (distribution.id, distribution.version) == (told.id, told.version)
+            distribution = distribution if same else told
         elif distribution is None and purl.namespace:
             distribution = named.distribution(purl.namespace)
         return self.settle(package, distribution) if distribution else replace(package, vendor="")
