@@ -52,6 +52,7 @@ def test_names_are_written_as_the_ecosystem_writes_them(ecosystem: str, name: st
         ("SUSE:Linux Enterprise Server 12", "SUSE:12"),
         ("SUSE:Linux Enterprise Server 16.0", "SUSE:16.0"),
         ("SUSE:Linux Enterprise Micro 5.3", "SUSE:Linux Enterprise Micro 5.3"),
+        ("SUSE:Linux Micro 6.2", "SUSE:Linux Micro 6.2"),
         ("SUSE:Manager Server 4.3", "SUSE:Manager Server 4.3"),
         ("openSUSE:Leap 15.5", "openSUSE:Leap 15.5"),
         ("AlmaLinux:8", "AlmaLinux:8"),

@@ -28,6 +28,12 @@ def _service_pack(distribution: Distribution) -> str:
     return f"{major} SP{pack}" if pack not in ("", "0") else major
 
 
+def _micro(distribution: Distribution) -> str:
+    """Of systems for containers alone: "SUSE Linux Micro 6.0" since 6, "SUSE Linux Enterprise Micro 5.5" before."""
+    line = "Linux Micro" if distribution.id == "sl-micro" else "Linux Enterprise Micro"
+    return f"{line} {distribution.version}" if distribution.version else ""
+
+
 def _leap(distribution: Distribution) -> str:
     return f"Leap {distribution.version}" if distribution.version else ""
 
@@ -76,6 +82,9 @@ NAMED = {
     "photon": Named("Photon OS", _whole, by_source=True),
     "rhel": Named("Red Hat", _red_hat),
     "rocky": Named("Rocky Linux", _major, by_source=True),
+    "sl-micro": Named("SUSE", _micro, by_source=True),
+    "sle-micro": Named("SUSE", _micro, by_source=True),
+    "sle_hpc": Named("SUSE", _service_pack, by_source=True),
     "sled": Named("SUSE", _service_pack, by_source=True),
     "sles": Named("SUSE", _service_pack, by_source=True),
     "sles_sap": Named("SUSE", _service_pack, by_source=True),
@@ -85,8 +94,7 @@ NAMED = {
 UNNAMED = (
     *("anolis", "asahi", "bclinux", "centos", "circle", "clefos", "cloudlinux", "eurolinux", "fedora", "hce", "kylin"),
     *("miraclelinux", "navylinux", "nobara", "ol", "openmandriva", "opencloudos", "opensuse", "opensuse-microos"),
-    *("scientific", "sl-micro", "sle-micro", "sle_hpc", "suse-microos", "tencentos", "ultramarine", "virtuozzo"),
-    "xenenterprise",
+    *("scientific", "suse-microos", "tencentos", "ultramarine", "virtuozzo", "xenenterprise"),
 )
 """os-release IDs of others: their packages are read, and no feed speaks of them."""
 
