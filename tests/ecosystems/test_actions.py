@@ -1,16 +1,13 @@
 """GitHub Actions by their package URLs, and how their versions compare."""
 
 import io
-from pathlib import Path
 
 import pytest
 
-from dockgate.core.errors import UncomparableError, UsageError
+from dockgate.core.errors import UsageError
 from dockgate.core.ports import Extract
 from dockgate.core.purl import Purl
 from dockgate.ecosystems.actions import ECOSYSTEM
-
-CASES = Path(__file__).parent.parent / "cases" / "versions" / "actions.txt"
 
 
 def test_no_file_tells_of_them() -> None:
@@ -44,21 +41,3 @@ def test_a_tag_that_moves_is_no_version(version: str, compared: str) -> None:
 def test_a_purl_without_owner_or_version_is_asked_for_it(purl: Purl) -> None:
     with pytest.raises(UsageError, match="has no"):
         ECOSYSTEM.package(purl, None)
-
-
-def relation(a: str, b: str) -> str:
-    try:
-        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
-    except UncomparableError:
-        return "?"
-    return "<" if left < right else "=" if left == right else ">"
-
-
-@pytest.mark.parametrize("line", [line for line in CASES.read_text("utf-8").splitlines() if line[0] != "#"])
-def test_stated_order(line: str) -> None:
-    if line.endswith(" !"):
-        assert relation(line[:-2], line[:-2]) == "?"
-        return
-    a, sign, b = line.split()
-    assert relation(a, b) == sign
-    assert relation(b, a) == {"<": ">", "=": "="}[sign]

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.layers import DEBIAN, file, image, whiteout
+from tests.ecosystems.orders import relation
 
-from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.core.errors import UnreadableError, UsageError
 from dockgate.core.inventory import read_image
 from dockgate.core.ports import Extract
 from dockgate.core.purl import Purl
 from dockgate.ecosystems.conan import ECOSYSTEM, LOCK_LIMIT
 
 DATA = Path(__file__).parent / "data" / "conan"
-CASES = Path(__file__).parent.parent / "cases" / "versions" / "conan.txt"
 CACHE = gzip.decompress((DATA / "cache.sqlite3.gz").read_bytes())
 LOCKS = [(DATA / f"conan.lock-{form}").read_bytes() for form in (1, 2)]
 PATH = "root/.conan2/p/cache.sqlite3"
@@ -196,28 +196,14 @@ def test_damaged_files_are_read_or_unreadable(content: tuple[bytes, str], cut: i
         assert all(package.name and package.version for package in found.packages)
 
 
-def relation(a: str, b: str) -> str:
-    try:
-        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
-    except UncomparableError:
-        return "?"
-    return "<" if left < right else "=" if left == right else ">"
-
-
-@pytest.mark.parametrize("line", [line for line in CASES.read_text("utf-8").splitlines() if line[0] != "#"])
-def test_stated_order(line: str) -> None:
-    if line.endswith(" !"):
-        assert relation(line[:-2], line[:-2]) == "?"
-        return
-    a, sign, b = line.split()
-    assert relation(a, b) == sign
-    assert relation(b, a) == {"<": ">", "=": "="}[sign]
-
-
 def test_a_number_and_a_word_are_compared_as_texts() -> None:
-    assert (relation("10", "1a"), relation("1a", "2"), relation("2", "10")) == ("<", "<", "<")
+    assert (relation(ECOSYSTEM, "10", "1a"), relation(ECOSYSTEM, "1a", "2"), relation(ECOSYSTEM, "2", "10")) == (
+        "<",
+        "<",
+        "<",
+    )
 
 
 @pytest.mark.parametrize("version", ["", "1.0\n", "\ud800", "1" * 102])
 def test_what_is_no_version_is_refused(version: str) -> None:
-    assert relation(version, version) == "?"
+    assert relation(ECOSYSTEM, version, version) == "?"

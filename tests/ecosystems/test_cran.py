@@ -18,7 +18,6 @@ from dockgate.ecosystems.cran import ECOSYSTEM, FILE_LIMIT
 from dockgate.ecosystems.dpkg import ECOSYSTEM as DPKG
 
 DATA = Path(__file__).parent / "data" / "cran"
-CASES = Path(__file__).parent.parent / "cases" / "versions" / "cran.txt"
 LIBRARY = "usr/local/lib/R/site-library"
 PATH = f"{LIBRARY}/commonmark/DESCRIPTION"
 COMMONMARK = (DATA / "commonmark" / "DESCRIPTION").read_bytes()
@@ -175,23 +174,6 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
     with suppress(UnreadableError):
         found = read(content[:cut] + splice + content[cut + len(splice) :], path)
         assert all(package.name and package.version for package in found.packages)
-
-
-def relation(a: str, b: str) -> str:
-    try:
-        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
-    except UncomparableError:
-        return "?"
-    return "<" if left < right else "=" if left == right else ">"
-
-
-def test_stated_order() -> None:
-    lines = [line.split() for line in CASES.read_text("utf-8").splitlines() if not line.startswith("#")]
-    assert [line[0] for line in lines if len(line) == 2 and relation(line[0], line[0]) != "?"] == []
-    ordered = [line for line in lines if len(line) == 3]
-    assert len(ordered) > 300
-    assert [line for line in ordered if relation(line[0], line[2]) != line[1]] == []
-    assert [line for line in ordered if relation(line[2], line[0]) != {"<": ">", "=": "="}[line[1]]] == []
 
 
 @pytest.mark.parametrize("version", ["", " ", "1.0 ", " 1.0", "1.0\n", "\ud800", "1\0.0", "⁵.1"])

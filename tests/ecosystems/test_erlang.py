@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.layers import DEBIAN, dpkg_list, file, image, stanza, status, symlink, whiteout
 
-from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.core.errors import UnreadableError, UsageError
 from dockgate.core.inventory import read_image
 from dockgate.core.ports import Extract
 from dockgate.core.purl import Purl
@@ -18,7 +18,6 @@ from dockgate.ecosystems.dpkg import ECOSYSTEM as DPKG
 from dockgate.ecosystems.erlang import APPLICATION_LIMIT, ECOSYSTEM, LOCK_LIMIT
 
 DATA = Path(__file__).parent / "data" / "erlang"
-CASES = Path(__file__).parent.parent / "cases" / "versions" / "hex.txt"
 LIB = "app/lib/cowlib-1.3.0"
 PATH = f"{LIB}/ebin/cowlib.app"
 COWLIB, MIX, REBAR = ((DATA / name).read_bytes() for name in ("cowlib.app", "mix.lock", "rebar.lock"))
@@ -268,20 +267,3 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
     with suppress(UnreadableError):
         found = read(content[:cut] + splice + content[cut + len(splice) :], path)
         assert all(package.name and (package.version or found.lock) for package in found.packages)
-
-
-def relation(a: str, b: str) -> str:
-    try:
-        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
-    except UncomparableError:
-        return "?"
-    return "<" if left < right else "=" if left == right else ">"
-
-
-def test_stated_order() -> None:
-    lines = [line.split() for line in CASES.read_text("utf-8").splitlines() if not line.startswith("#")]
-    assert [line[0] for line in lines if len(line) == 2 and relation(line[0], line[0]) != "?"] == []
-    ordered = [line for line in lines if len(line) == 3]
-    assert len(ordered) > 200
-    assert [line for line in ordered if relation(line[0], line[2]) != line[1]] == []
-    assert [line for line in ordered if relation(line[2], line[0]) != {"<": ">", "=": "="}[line[1]]] == []

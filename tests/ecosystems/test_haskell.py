@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.layers import DEBIAN, file, image, symlink, whiteout
+from tests.ecosystems.orders import relation
 
-from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.core.errors import UnreadableError, UsageError
 from dockgate.core.inventory import read_image
 from dockgate.core.ports import Extract
 from dockgate.core.purl import Purl
 from dockgate.ecosystems.haskell import ECOSYSTEM, ENTRY_LIMIT, LOCK_LIMIT
 
 DATA = Path(__file__).parent / "data" / "haskell"
-CASES = Path(__file__).parent.parent / "cases" / "versions" / "hackage.txt"
 STORE = "root/.cabal/store/ghc-9.6.6"
 PATH = f"{STORE}/package.db/aeson-2.0.0.0-0a1b.conf"
 AESON = "name: aeson\nversion: 2.0.0.0\nimport-dirs: ${pkgroot}/aeson-2.0.0.0-0a1b/lib\n"
@@ -164,23 +164,6 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
         assert all(package.name and package.version for package in found.packages)
 
 
-def relation(a: str, b: str) -> str:
-    try:
-        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
-    except UncomparableError:
-        return "?"
-    return "<" if left < right else "=" if left == right else ">"
-
-
-def test_stated_order() -> None:
-    lines = [line.split() for line in CASES.read_text("utf-8").splitlines() if not line.startswith("#")]
-    assert [line[0] for line in lines if len(line) == 2 and relation(line[0], line[0]) != "?"] == []
-    ordered = [line for line in lines if len(line) == 3]
-    assert len(ordered) > 300
-    assert [line for line in ordered if relation(line[0], line[2]) != line[1]] == []
-    assert [line for line in ordered if relation(line[2], line[0]) != {"<": ">", "=": "="}[line[1]]] == []
-
-
 @pytest.mark.parametrize("version", ["", " 1.0", "1.0\n", "1.0-tag", "9.8.1-rc1", "\ud800", "⁵.1", "１.0"])
 def test_what_is_no_version_is_refused(version: str) -> None:
-    assert relation(version, version) == "?"
+    assert relation(ECOSYSTEM, version, version) == "?"

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.layers import DEBIAN, file, image, whiteout
+from tests.ecosystems.orders import relation
 
-from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.core.errors import UnreadableError, UsageError
 from dockgate.core.inventory import read_image
 from dockgate.core.ports import Extract
 from dockgate.core.purl import Purl
 from dockgate.ecosystems.julia import ECOSYSTEM, MANIFEST_LIMIT, PROJECT_LIMIT, VERSION_LIMIT
 
 DATA = Path(__file__).parent / "data" / "julia"
-CASES = Path(__file__).parent.parent / "cases" / "versions" / "julia.txt"
 FOLDER = "root/.julia/packages/HTTP/sJD5V"
 PATH = f"{FOLDER}/Project.toml"
 STDLIB = "usr/local/julia/share/julia/stdlib/v1.11"
@@ -135,24 +135,6 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
         assert all(package.name and package.version for package in found.packages)
 
 
-def relation(a: str, b: str) -> str:
-    try:
-        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
-    except UncomparableError:
-        return "?"
-    return "<" if left < right else "=" if left == right else ">"
-
-
-@pytest.mark.parametrize("line", [line for line in CASES.read_text("utf-8").splitlines() if line[0] != "#"])
-def test_stated_order(line: str) -> None:
-    if line.endswith(" !"):
-        assert relation(line[:-2], line[:-2]) == "?"
-        return
-    a, sign, b = line.split()
-    assert relation(a, b) == sign
-    assert relation(b, a) == {"<": ">", "=": "="}[sign]
-
-
 @pytest.mark.parametrize("version", ["", " 1.0.0", "1.0.0\n", "\ud800", "1.0.0-" + "a" * VERSION_LIMIT])
 def test_what_is_no_version_is_refused(version: str) -> None:
-    assert relation(version, version) == "?"
+    assert relation(ECOSYSTEM, version, version) == "?"

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.layers import DEBIAN, file, image, whiteout
+from tests.ecosystems.orders import relation
 
-from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.core.errors import UnreadableError, UsageError
 from dockgate.core.inventory import read_image
 from dockgate.core.ports import Extract
 from dockgate.core.purl import Purl
 from dockgate.ecosystems.opam import ECOSYSTEM, FILE_LIMIT
 
 DATA = Path(__file__).parent / "data" / "opam"
-CASES = Path(__file__).parent.parent / "cases" / "versions" / "opam.txt"
 DESCRIPTION, STATE, LOCKED = ((DATA / name).read_bytes() for name in ("opam", "switch-state", "app.opam.locked"))
 SWITCH = "home/opam/.opam/default"
 KEPT = f"{SWITCH}/.opam-switch"
@@ -141,24 +141,6 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
         read(content[:cut] + splice + content[cut + len(splice) :], path)
 
 
-def relation(a: str, b: str) -> str:
-    try:
-        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
-    except UncomparableError:
-        return "?"
-    return "<" if left < right else "=" if left == right else ">"
-
-
-@pytest.mark.parametrize("line", [line for line in CASES.read_text("utf-8").splitlines() if line[0] != "#"])
-def test_stated_order(line: str) -> None:
-    if line.endswith(" !"):
-        assert relation(line[:-2], line[:-2]) == "?"
-        return
-    a, sign, b = line.split()
-    assert relation(a, b) == sign
-    assert relation(b, a) == {"<": ">", "=": "="}[sign]
-
-
 @pytest.mark.parametrize("version", ["", " 1.0", "1.0\n", "\ud800", "1/0"])
 def test_what_is_no_version_is_refused(version: str) -> None:
-    assert relation(version, version) == "?"
+    assert relation(ECOSYSTEM, version, version) == "?"

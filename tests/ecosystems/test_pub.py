@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.ecosystems.orders import relation
 
-from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.core.errors import UnreadableError, UsageError
 from dockgate.core.ports import Extract
 from dockgate.core.purl import Purl
 from dockgate.ecosystems.pub import ECOSYSTEM, LOCK_LIMIT, VERSION_LIMIT
 
 LOCK = (Path(__file__).parent / "data" / "pub" / "pubspec.lock").read_bytes()
-CASES = Path(__file__).parent.parent / "cases" / "versions" / "pub.txt"
 
 
 def read(content: str | bytes) -> Extract:
@@ -91,24 +91,6 @@ def test_damaged_files_are_read_or_unreadable(cut: int, splice: bytes) -> None:
         assert all(package.name and package.version for package in found.packages)
 
 
-def relation(a: str, b: str) -> str:
-    try:
-        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
-    except UncomparableError:
-        return "?"
-    return "<" if left < right else "=" if left == right else ">"
-
-
-@pytest.mark.parametrize("line", [line for line in CASES.read_text("utf-8").splitlines() if line[0] != "#"])
-def test_stated_order(line: str) -> None:
-    if line.endswith(" !"):
-        assert relation(line[:-2], line[:-2]) == "?"
-        return
-    a, sign, b = line.split()
-    assert relation(a, b) == sign
-    assert relation(b, a) == {"<": ">", "=": "="}[sign]
-
-
 @pytest.mark.parametrize("version", ["", " 1.0.0", "1.0.0\n", "\ud800", "1.0.0-" + "a" * VERSION_LIMIT])
 def test_what_is_no_version_is_refused(version: str) -> None:
-    assert relation(version, version) == "?"
+    assert relation(ECOSYSTEM, version, version) == "?"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.ecosystems.orders import relation, statements
 
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.ports import Extract
@@ -16,7 +17,6 @@ from dockgate.core.purl import Purl
 from dockgate.ecosystems.ruby import ECOSYSTEM, HEADER_LIMIT, LOCK_LIMIT, VERSION_LIMIT
 
 DATA = Path(__file__).parent / "data" / "ruby"
-CASES = Path(__file__).parent.parent / "cases" / "versions" / "rubygems.txt"
 HOME = "usr/local/bundle/"
 PATH = f"{HOME}specifications/x-1.gemspec"
 
@@ -206,29 +206,6 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
         assert all(package.name and package.version for package in found.packages)
 
 
-def relation(a: str, b: str) -> str:
-    try:
-        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
-    except UncomparableError:
-        return "?"
-    return "<" if left < right else "=" if left == right else ">"
-
-
-def statements() -> list[list[str]]:
-    """[A, sign, B], or [A, "!"] for what is refused."""
-    lines = CASES.read_text(encoding="utf-8").splitlines()
-    return [line.rsplit(" ", 1 if line.endswith("!") else 2) for line in lines if not line.startswith("#")]
-
-
-def test_stated_order() -> None:
-    refused = [line[0] for line in statements() if len(line) == 2]
-    assert [version for version in refused if relation(version, version) != "?"] == []
-    ordered = [line for line in statements() if len(line) == 3]
-    assert len(ordered) > 500
-    assert [line for line in ordered if relation(line[0], line[2]) != line[1]] == []
-    assert [line for line in ordered if relation(line[2], line[0]) != {"<": ">", "=": "="}[line[1]]] == []
-
-
 @pytest.mark.parametrize("version", ["", " ", "\t", "\ud800", "é", "1\0", "⁵", "１.0", "0" * VERSION_LIMIT + "1"])
 def test_what_is_no_version_is_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
@@ -263,10 +240,10 @@ def version(chance: random.Random) -> str:
 def test_rubygems_agrees() -> None:
     chance = random.Random(19)  # noqa: S311 a repeatable sample
     pairs = [(version(chance), version(chance)) for _ in range(20_000)]
-    known = [line for line in statements() if len(line) == 3]
-    pairs += [(line[0], line[2]) for line in known] + [(line[0], line[0]) for line in statements()]
+    known = [line for line in statements("rubygems.txt") if len(line) == 3]
+    pairs += [(line[0], line[2]) for line in known] + [(line[0], line[0]) for line in statements("rubygems.txt")]
     real = sorted({line[0] for line in known})
     pairs += [(chance.choice(real), chance.choice(real)) for _ in range(5_000)]
     said = gem_says(pairs)
-    assert [(pair, sign) for pair, sign in zip(pairs, said, strict=True) if relation(*pair) != sign] == []
+    assert [(pair, sign) for pair, sign in zip(pairs, said, strict=True) if relation(ECOSYSTEM, *pair) != sign] == []
     assert said.count("?") < len(said) // 2
