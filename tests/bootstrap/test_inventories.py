@@ -10,7 +10,8 @@ from dockgate.bootstrap.inventories import PARTS, InventoryCache
 from dockgate.bootstrap.scan import read
 from dockgate.core.errors import ImageError
 from dockgate.core.facts import LayerFacts
-from dockgate.core.inventory import combine, read_layer
+from dockgate.core.inventory import combine
+from dockgate.core.layers import read_layer
 from dockgate.core.model import Inventory
 from dockgate.core.ports import Origins
 

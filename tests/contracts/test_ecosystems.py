@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dockgate import ecosystems
 from dockgate.bootstrap.purls import Purls
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
-from dockgate.core.inventory import worth
+from dockgate.core.layers import worth
 from dockgate.core.model import Distribution
 from dockgate.core.ports import Ecosystem
 

@@ -24,7 +24,9 @@ from tests.core.layers import (
 
 from dockgate.core import canonical
 from dockgate.core.errors import ImageError, UnavailableError
-from dockgate.core.inventory import TIME_LIMIT, LayerFacts, combine, facts_version, read_image, read_layer
+from dockgate.core.facts import LayerFacts
+from dockgate.core.inventory import combine, read_image
+from dockgate.core.layers import TIME_LIMIT, facts_version, read_layer
 from dockgate.core.ports import Entry
 
 A = "x/node_modules/a/package.json"

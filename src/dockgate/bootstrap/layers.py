@@ -6,7 +6,7 @@ from pathlib import Path
 from dockgate.bootstrap.kept import Kept
 from dockgate.core import canonical
 from dockgate.core.facts import LayerFacts
-from dockgate.core.inventory import facts_version, read_layer
+from dockgate.core.layers import facts_version, read_layer
 from dockgate.core.ports import Ecosystem, Layer
 
 

@@ -1,45 +1,16 @@
 """Layers of files, read by ecosystems, put together into an inventory."""
 
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
-from typing import Any, BinaryIO
 
-from dockgate.core import evidence, languages, osrelease
+from dockgate.core import evidence, languages
 from dockgate.core.databases import evidence_names
-from dockgate.core.errors import ImageError, UnreadableError
-from dockgate.core.facts import LayerFacts, Read, Release, View, pack
+from dockgate.core.facts import LayerFacts, Read, View
+from dockgate.core.layers import FACTS_LIMIT, cost, read_layer, sentence
 from dockgate.core.model import THIRD_PARTY, Distribution, Inventory, Package, Unread
 from dockgate.core.pictured import Pictured, pictured
-from dockgate.core.ports import Ecosystem, Entry, Extract, Image, Layer, Triggers
-from dockgate.core.ways import Ways, resolved
-
-FACTS_VERSION = 9
-"""Raised whenever the same layer would give other facts, plugins apart."""
-
-PATH_LIMIT = 4096
-"""Characters; Linux' PATH_MAX. A layer with a longer path is not one that a runtime could unpack."""
-
-
-FACTS_LIMIT = 256 * 1024 * 1024
-"""Bytes of memory, about, that all layers' facts may take, their paths packed and unpacked; those of the largest images
-in use take some 100 million."""
-READ_COST = 2048
-"""Bytes that a file of evidence takes, and as many each of its packages and of its parts that could not be read, all
-along the way from its layer to the reports; their texts apart."""
-TIME_LIMIT = 120.0
-"""Seconds of the processor that the files of one layer may take, all together; those of the largest images in use take
-some seconds. What one file may take, its plugin bounds."""
-READS_LIMIT = 100_000
-"""Files of evidence in one layer; the fullest images in use have some ten thousand."""
-
-_ADDED = ("opt/", "usr/local/", "srv/", "home/", "root/")
-"""Where no distribution puts files (Filesystem Hierarchy Standard 3.0; Debian Policy 9.1): a package that has some is a
-vendor's, and no distribution brings fixes to it."""
-
-_NOTHING = Extract()
-_RELEASES = frozenset(osrelease.PATHS)
+from dockgate.core.ports import Ecosystem, Image
 
 by_package = attrgetter(*(field.name for field in fields(Package)))
 """By all that is said of a package: the order of an inventory's."""
@@ -47,29 +18,9 @@ by_unread = attrgetter(*(field.name for field in fields(Unread)))
 """The same of what could not be read."""
 
 
-def facts_version(ecosystems: Sequence[Ecosystem]) -> str:
-    """What facts depend on besides the layer: kept beside them, they hold for as long as it is the same."""
-    return " ".join([f"facts:{FACTS_VERSION}", *(f"{kind.name}:{kind.version}" for kind in ecosystems)])
-
-
 def read_image(image: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:
     """Reads every layer. Raises UnavailableError when a layer cannot be fetched."""
     return combine(image, [read_layer(layer, ecosystems) for layer in image.layers], ecosystems)
-
-
-def read_layer(
-    layer: Layer, ecosystems: Sequence[Ecosystem], clock: Callable[[], float] = time.thread_time
-) -> LayerFacts:
-    """What the layer holds. A broken layer, or one that takes too long by the clock, yields no facts but an unread
-    entry for "/". Raises UnavailableError."""
-    draft = _Draft(ecosystems, clock)
-    try:
-        draft.take(layer.entries())
-        if draft.hardlinks:
-            draft.take_linked(layer.entries())
-    except ImageError as error:
-        return LayerFacts(layer.digest, unread=(Unread("/", f"The layer cannot be read: {error}", layer.digest),))
-    return draft.facts(layer.digest)
 
 
 def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem]) -> Inventory:
@@ -94,7 +45,7 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
             unread.update(_unread(read, facts[at].layer))
     for at, release in view.releases.values():
         if release.unread:
-            unread.add(Unread(release.path, _sentence(release.path, release.unread), facts[at].layer))
+            unread.add(Unread(release.path, sentence(release.path, release.unread), facts[at].layer))
     held = Inventory(
         image="",
         platform="",
@@ -126,19 +77,12 @@ def _bounded(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
     spent = 0
     for one in facts:
         spent += 2 * len(one.files) + sum(map(len, (*one.ways, *one.ways.values(), *one.implied)))
-        spent += sum(map(_cost, one.reads))
+        spent += sum(map(cost, one.reads))
         if spent > FACTS_LIMIT:
             reason = "The layer cannot be read: with those below it, it holds too many files and packages."
             yield LayerFacts(one.layer, unread=(Unread("/", reason, one.layer),))
         else:
             yield one
-
-
-def _cost(read: Read) -> int:
-    """Bytes of memory, about."""
-    parts = 1 + len(read.packages) + len(read.owns) + len(read.within)
-    texts = sum(len(package.purl) for package in read.packages) + sum(map(len, read.owns.values()))
-    return READ_COST * parts + texts
 
 
 def _placed(package: Package, layer: str, owner: str) -> Package:
@@ -161,10 +105,10 @@ def _placed(package: Package, layer: str, owner: str) -> Package:
 
 def _unread(read: Read, layer: str) -> Iterator[Unread]:
     if read.unread:
-        yield Unread(read.path, _sentence(read.path, read.unread), layer)
+        yield Unread(read.path, sentence(read.path, read.unread), layer)
     for inner, reason in read.within:
         path = f"{read.path}!/{inner}"
-        yield Unread(path, _sentence(path, reason), layer)
+        yield Unread(path, sentence(path, reason), layer)
 
 
 def _distribution(view: View) -> Distribution | None:
@@ -172,252 +116,3 @@ def _distribution(view: View) -> Distribution | None:
     found = view.distribution
     release = next((read.release for _, read in reversed(view.live) if read.release), "")
     return replace(found, repository=release) if found and release else found
-
-
-def _outside(target: str) -> str:
-    return f"it is a hard link to {target}, which is no file of its layer"
-
-
-def _sentence(path: str, reason: str) -> str:
-    return f"{path} cannot be read: {reason}"
-
-
-class _Draft:
-    """A layer's facts while it is read. A later entry at a path takes the place of an earlier one."""
-
-    def __init__(self, ecosystems: Sequence[Ecosystem], clock: Callable[[], float]) -> None:
-        self.clock = clock
-        self.took = 0.0
-        self.languages = frozenset(kind.name for kind in ecosystems if not kind.distributions)
-        self.worth = worth(ecosystems)
-        self.reads: dict[tuple[str, str], Read] = {}
-        self.releases: dict[str, Release] = {}
-        self.lists: dict[str, Mapping[str, tuple[str, ...]]] = {}
-        self.links: dict[str, str] = {}
-        self.by_content = tuple(kind for kind in ecosystems if kind.triggers.magics)
-        self.linked: dict[str, str] = {}
-        self.hardlinks: dict[str, tuple[str, list[Ecosystem]]] = {}
-        self.folders: set[str] = set()
-        self.whiteouts: list[str] = []
-        self.opaques: list[str] = []
-        self.files: list[str] = []
-        self.ways = Ways()
-        self.unread: list[str] = []
-        self.unlisted: list[Unread] = []
-        self.spent = 0
-
-    def take(self, entries: Iterable[Entry]) -> None:
-        """Every entry, once. The hot path: 30,000 of them in 0.05 s."""
-        worth, ways = self.worth, self.ways
-        for entry in entries:
-            path, kind = entry.path, entry.kind
-            if kind == "whiteout":
-                self.whiteouts.append(path)
-                continue
-            if kind == "opaque":
-                self.opaques.append(path)
-                continue
-            if len(path) > PATH_LIMIT or "\0" in path:
-                self.unread.append(f"An entry has a path that cannot exist, beginning with {path[:80]!r}.")
-                continue
-            cut = path.rfind("/")
-            if cut > 0 and path[:cut] not in ways.known:
-                ways.imply(path[:cut])
-            if kind != "directory":
-                self.files.append(path)
-                if kind == "symlink":
-                    ways.link(path, entry.target)
-            else:
-                ways.folder(path)
-                if entry.open:
-                    self._list(entry.open, path)
-            head = entry.head
-            asked = worth(path, head)
-            if kind == "hardlink":
-                self.linked[path] = entry.target
-            elif not asked and path not in _RELEASES:
-                continue
-            size, mode = entry.size, entry.mode
-            kinds = [ecosystem for ecosystem in asked if ecosystem.wants(path, size, mode, head)]
-            if kind == "hardlink":  # it has no content of its own to be known by
-                kinds += [one for one in self.by_content if (entry.target, one.name) in self.reads]
-            if kinds or path in _RELEASES:
-                self._evidence(entry, kinds)
-                if len(self.reads) > READS_LIMIT:
-                    raise ImageError(f"It holds more than {READS_LIMIT} files that may tell of packages.")
-
-    def take_linked(self, entries: Iterable[Entry]) -> None:
-        """Once more, for the hard links at wanted paths: what each link's target was when the link was made."""
-        wanted: dict[str, list[str]] = {}
-        for path, (target, _) in self.hardlinks.items():
-            wanted.setdefault(target, []).append(path)
-        read: set[str] = set()
-        for entry in entries:
-            if entry.kind == "file":
-                for path in wanted.get(entry.path, ()):
-                    if path in self.hardlinks:
-                        self._read(path, entry, self.hardlinks[path][1])
-                        read.add(path)
-            elif entry.kind == "hardlink" and entry.path in read:
-                self.hardlinks.pop(entry.path, None)
-        for path in read:
-            self.hardlinks.pop(path, None)
-
-    def facts(self, layer: str) -> LayerFacts:
-        for path, (target, kinds) in self.hardlinks.items():
-            self._give_up(path, _outside(target), kinds)
-        if self.linked:
-            self._check_links()
-        return LayerFacts(
-            layer,
-            reads=self._owned(),
-            releases=tuple(self.releases.values()),
-            links=self.links,
-            folders=tuple(sorted(self.folders)),
-            whiteouts=tuple(self.whiteouts),
-            opaques=tuple(self.opaques),
-            files=pack(self.files),
-            ways=self.ways.links,
-            implied=tuple(sorted(self.ways.implied)),
-            unread=(*(Unread("/", reason, layer) for reason in self.unread[:1]), *self.unlisted),
-        )
-
-    def _check_links(self) -> None:
-        """No builder links to a file of a layer below. A runtime would: what is in that file would be at two places, of
-        which a whiteout could leave the one where nothing was read."""
-        there = set(self.files)
-        for path, target in self.linked.items():
-            if target not in there and path not in self.hardlinks:
-                self.unlisted.append(Unread(path, _sentence(path, _outside(target))))
-
-    def _list(self, open_folder: Callable[[], BinaryIO], path: str) -> None:
-        """Only a folder that could not be listed can be opened, and then says why."""
-        try:
-            open_folder().close()
-        except UnreadableError as error:
-            self.unlisted.append(Unread(path, _sentence(path, str(error))))
-
-    def _evidence(self, entry: Entry, kinds: list[Ecosystem]) -> None:
-        path = entry.path
-        for kind in kinds:
-            self.reads.pop((path, kind.name), None)
-            self.lists.pop(path, None)
-        self.releases.pop(path, None)
-        self.links.pop(path, None)
-        self.hardlinks.pop(path, None)
-        self.folders.discard(path)
-        match entry.kind:
-            case "file":
-                self._read(path, entry, kinds)
-            case "hardlink":
-                self.hardlinks[path] = (entry.target, kinds)
-            case "symlink":
-                self.links[path] = resolved(path, entry.target)
-            case "directory":
-                self.folders.add(path)
-            case _:
-                self._give_up(path, "it is neither a file nor a link nor a folder", kinds)
-
-    def _read(self, path: str, entry: Entry, kinds: list[Ecosystem]) -> None:
-        if entry.open is None:
-            self._give_up(path, "its content is not there", kinds)
-            return
-        if path in osrelease.PATHS:
-            try:
-                self.releases[path] = Release(path, osrelease.read(entry.open()))
-            except UnreadableError as error:
-                self.releases[path] = Release(path, None, str(error))
-        for kind in kinds:
-            try:
-                extract = self._extract(kind, path, entry.open)
-            except UnreadableError as error:
-                self.reads[path, kind.name] = Read(path, kind.name, unread=str(error))
-                continue
-            if extract == _NOTHING:
-                continue
-            read = Read(
-                path,
-                kind.name,
-                extract.packages,
-                {name: pack(paths) for name, paths in extract.owns.items()},
-                extract.gone,
-                within=extract.unread,
-                alone=extract.alone,
-                lock=extract.lock,
-                linked=extract.linked,
-                release=extract.release,
-                third_party=extract.third_party,
-            )
-            self.spent += _cost(read)
-            if self.spent > FACTS_LIMIT:
-                raise ImageError("Its files tell of too many packages.")
-            self.reads[path, kind.name] = read
-            if kind.distributions and extract.owns:
-                self.lists[path] = extract.owns
-
-    def _extract(self, kind: Ecosystem, path: str, content: Callable[[], BinaryIO]) -> Extract:
-        if self.took > TIME_LIMIT:
-            raise ImageError(f"Its files take more than {TIME_LIMIT:.0f} seconds to read.")
-        begun = self.clock()
-        try:
-            return kind.read(path, content())
-        finally:
-            self.took += self.clock() - begun
-
-    def _give_up(self, path: str, reason: str, kinds: list[Ecosystem]) -> None:
-        if path in osrelease.PATHS:
-            self.releases[path] = Release(path, None, reason)
-        for kind in kinds:
-            self.reads[path, kind.name] = Read(path, kind.name, unread=reason)
-
-    def _owned(self) -> tuple[Read, ...]:
-        """The reads, those of languages each with the distribution package whose list of this layer names its file.
-
-        Only a package of which a database of this same layer tells owns anything: a list alone is soon written. What
-        lies where no distribution puts files is not its to judge.
-        """
-        languages = self.languages
-        told = {read.path for read in self.reads.values() if read.ecosystem in languages}
-        told = {path for path in told if not path.startswith(_ADDED)}
-        installed = {
-            package.name for read in self.reads.values() if read.ecosystem not in languages for package in read.packages
-        }
-        owners: dict[str, str] = {}
-        for owns in self.lists.values():
-            for name, paths in owns.items():
-                owner = name.partition(":")[0]
-                if owner in installed:
-                    owners.update(dict.fromkeys(told.intersection(paths), owner))
-        return tuple(
-            replace(read, owner=owners[read.path]) if read.path in owners and read.ecosystem in languages else read
-            for read in self.reads.values()
-        )
-
-
-def worth(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], Collection[Ecosystem]]:
-    """Which ecosystems' triggers hold for a path and the beginning of its content."""
-    names, suffixes, prefixes, parts, magics = (_triggered(ecosystems, field) for field in Triggers._fields)
-    beginnings = tuple(prefixes)
-
-    def asked(path: str, head: bytes) -> Collection[Ecosystem]:
-        name = path[path.rfind("/") + 1 :]
-        found = names.get(name, ()) + suffixes.get(name[name.rfind(".") :], ()) + magics.get(head[:4], ())
-        if path.startswith(beginnings):
-            for prefix, kinds in prefixes.items():
-                if path.startswith(prefix):
-                    found += kinds
-        for part, kinds in parts.items():
-            if part in path:
-                found += kinds
-        return dict.fromkeys(found) if len(found) > 1 else found
-
-    return asked
-
-
-def _triggered(ecosystems: Sequence[Ecosystem], field: str) -> dict[Any, tuple[Ecosystem, ...]]:
-    """Each trigger of that kind, and whose it is."""
-    triggered: dict[Any, tuple[Ecosystem, ...]] = {}
-    for kind in ecosystems:
-        for trigger in getattr(kind.triggers, field):
-            triggered[trigger] = (*triggered.get(trigger, ()), kind)
-    return triggered

@@ -18,7 +18,8 @@ from dockgate import ecosystems, sboms
 from dockgate.bootstrap.reports import InventoryReport, ScanReport, scan_formats, write
 from dockgate.core import canonical
 from dockgate.core.facts import LayerFacts
-from dockgate.core.inventory import combine, read_layer
+from dockgate.core.inventory import combine
+from dockgate.core.layers import read_layer
 from dockgate.core.model import Inventory, Matches
 from dockgate.core.ports import Origins
 from dockgate.images.image import OciImage
