@@ -80,10 +80,8 @@ def test_one_without_a_publisher_is_called_as_the_editor_calls_it() -> None:
     assert package.source_name == "undefined_publisher.b"
 
 
-@pytest.mark.parametrize(
-    "content", [b"{}", manifest(engines={"node": "*"}), manifest(engines="*"), manifest(publisher="vscode")]
-)
-def test_what_is_no_extension_or_comes_with_the_editor_is_no_package(content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"{}", manifest(engines={"node": "*"}), manifest(engines="*")])
+def test_what_is_no_extension_is_no_package(content: bytes) -> None:
     assert read(content) == Extract()
 
 

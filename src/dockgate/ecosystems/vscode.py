@@ -2,8 +2,8 @@
 package.json of each that asks for an `engines.vscode`, in any folder, since any can be given as `--extensions-dir`, and
 in VSIX archives, from which they are installed.
 
-Nothing there says which registry an extension is from, so that it is judged by what is said of either. Those that come
-with the editor under its own name are part of it: its `product.json` stands for them, of which no feed tells.
+Nothing there says which registry an extension is from, so that it is judged by what is said of either. The editor
+itself is listed by its `product.json`, and no feed tells of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,8 +27,7 @@ _PACKED = ".vsix"
 _MEMBER = "extension/package.json"
 _PRODUCT = "product.json"
 _OTHERS = (_PACKED, _PRODUCT)
-_OWN = "vscode"
-"""the publisher of what comes with the editor"""
+_EDITOR = "vscode"
 _NOBODY = "undefined_publisher"
 """the editor's word for the publisher of an extension that names none (code-server 4.99.4's out/server-main.js)"""
 _PROGRAMS = {"/.openvscode-server/": "openvscode-server", "/code-server/": "code-server"}
@@ -36,7 +35,7 @@ _PROGRAMS = {"/.openvscode-server/": "openvscode-server", "/code-server/": "code
 
 class VSCode:
     name = "vscode"
-    version = 2
+    version = 3
     orders: tuple[str, ...] = ("VSCode",)
     optional_epoch = False
     purls: tuple[str, ...] = ("vscode-extension",)
@@ -147,7 +146,7 @@ def _read_packed(path: str, file: BinaryIO) -> Extract:
 
 
 def _extension(content: Mapping[str, Any], path: str) -> Package | None:
-    """None for what is no extension, or comes with the editor."""
+    """None for what is no extension."""
     engines = content.get("engines")
     if not isinstance(engines, dict) or "vscode" not in engines:
         return None
@@ -155,7 +154,7 @@ def _extension(content: Mapping[str, Any], path: str) -> Package | None:
     publisher, name, version = (one if isinstance(one, str) else "" for one in told)
     if not publisher or not name or not version:
         raise UnreadableError("it does not tell its publisher, name and version")
-    return None if publisher == _OWN else _package(publisher, name, version, path)
+    return _package(publisher, name, version, path)
 
 
 def _editor(content: Mapping[str, Any], path: str) -> Extract:
@@ -163,5 +162,5 @@ def _editor(content: Mapping[str, Any], path: str) -> Extract:
     version = content.get("version")
     if "applicationName" not in content or "dataFolderName" not in content or not isinstance(version, str):
         return Extract()
-    purl = write("generic", "", _OWN, version)
-    return Extract((Package(_OWN, version, purl, "Visual Studio Code", _OWN, version, path),))
+    purl = write("generic", "", _EDITOR, version)
+    return Extract((Package(_EDITOR, version, purl, "Visual Studio Code", _EDITOR, version, path),))
