@@ -1,5 +1,6 @@
 """What layers hold, remembered: each is read once for a version of its readers, however many images lie on it."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class LayerCache:
 
     def read(self, layer: Layer) -> LayerFacts:
         """Reads it, and remembers what it holds. Raises UnavailableError when it cannot be fetched."""
-        facts = read_layer(layer, self._ecosystems)
+        facts = read_layer(layer, self._ecosystems, time.thread_time)
         if layer.digest and not facts.unread:
             self._kept.keep(_name(layer), facts)
         return facts

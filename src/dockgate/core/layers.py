@@ -1,6 +1,5 @@
 """What one layer holds: its entries, those that tell of packages read by ecosystems."""
 
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -44,11 +43,12 @@ def facts_version(ecosystems: Sequence[Ecosystem]) -> str:
     return " ".join([f"facts:{FACTS_VERSION}", *(f"{kind.name}:{kind.version}" for kind in ecosystems)])
 
 
-def read_layer(
-    layer: Layer, ecosystems: Sequence[Ecosystem], clock: Callable[[], float] = time.thread_time
-) -> LayerFacts:
+def read_layer(layer: Layer, ecosystems: Sequence[Ecosystem], clock: Callable[[], float] = float) -> LayerFacts:
     """What the layer holds. A broken layer, or one that takes too long by the clock, yields no facts but an unread
-    entry for "/". Raises UnavailableError."""
+    entry for "/". Raises UnavailableError.
+
+    `clock` tells the seconds of the processor that this thread has taken; without one, none pass.
+    """
     draft = _Draft(ecosystems, clock)
     try:
         draft.take(layer.entries())
