@@ -49,7 +49,9 @@ SETTINGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     ),
     "image_age": st.sampled_from(({"days": 1}, {"days": 3000})),
     "end_of_life": st.sampled_from(({}, {"unknown": "allow"})),
-    "base_image": st.just({"allowed": ["debian*"]}),
+    "base_image": st.sampled_from(
+        ({"allowed": ["debian*"]}, {"images": [{"name": "debian", "layers": ["sha256:" + "a" * 64]}]})
+    ),
     "runs_as_root": st.just({}),
     "database_age": st.sampled_from(({"hours": 1}, {"hours": 24})),
     "reference_2022": st.sampled_from(({}, {"HIGH": 2})),

@@ -20,6 +20,7 @@ SCHEMA = schema(RULES)
 VALID = Draft202012Validator(SCHEMA)
 BY_NAME = {rule.name: rule for rule in RULES}
 KEY = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
+LAYER = "sha256:" + "c" * 64
 
 
 def test_it_is_a_schema_of_the_draft_it_names() -> None:
@@ -125,6 +126,14 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("base_image", {"allowed": []}),
     ("base_image", {"allowed": "debian:13"}),
     ("base_image", {"allowed": [""]}),
+    ("base_image", {"images": []}),
+    ("base_image", {"images": [{"name": "debian"}]}),
+    ("base_image", {"images": [{"layers": [LAYER]}]}),
+    ("base_image", {"images": [{"name": "debian", "layers": []}]}),
+    ("base_image", {"images": [{"name": "debian", "layers": LAYER}]}),
+    ("base_image", {"images": [{"name": "debian", "layers": ["sha256:00"]}]}),
+    ("base_image", {"images": [{"name": "debian", "layers": [LAYER], "digest": LAYER}]}),
+    ("base_image", {"images": [{"name": "debian", "layers": [LAYER] * 501}]}),
     ("runs_as_root", {"named": "reject"}),
     ("database_age", {}),
     ("database_age", {"hours": 0}),

@@ -7,7 +7,8 @@ What a file may hold:
       - name: what it shows
         policy: {…}              # rules, as people write them
         now: 2026-11-24T12:00:00Z
-        image: {user: "1000", created: …, base: debian:13, base_layers: 1, distribution: {id: debian, version: "13"}}
+        image: {user: "1000", created: …, base: debian:13, base_layers: 1, distribution: {id: debian, version: "13"},
+                diff_ids: [of the base's layer, of the image's own]}
         packages: [pkg:npm/b@1.0.0]       # besides those of the findings
         findings:                         # one advisory each, matched with the package that it names
           - {id: CVE-2026-1, package: pkg:npm/a@1.0.0, severity: HIGH, fixed: 2.0.0, layer: base, published: 2026-01-01,
@@ -110,6 +111,7 @@ def _inventory(case: Mapping[str, Any], packages: list[Any]) -> Inventory:
         base=image.get("base", ""),
         created=image.get("created", ""),
         user=image.get("user", ""),
+        diff_ids=tuple(image.get("diff_ids", ())),
     )
 
 

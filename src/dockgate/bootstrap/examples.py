@@ -152,6 +152,7 @@ class _Bench:
             base=image.base,
             created=image.created,
             user=image.user,
+            diff_ids=tuple(image.diff_ids or ()),
         )
 
     def _package(self, written: Written, location: Location, told: definitions.Package) -> Package:

@@ -35,7 +35,12 @@ def _rebased(base: Inventory | None, own: Inventory) -> Inventory:
         ),
         base_layers=base.base_layers,
         base=base.base,
+        diff_ids=_diff_ids(base)[: base.base_layers] + _diff_ids(own)[own.base_layers :],
     )
+
+
+def _diff_ids(inventory: Inventory) -> tuple[str, ...]:
+    return inventory.diff_ids or ("",) * len(inventory.layers)
 
 
 def _place(package: Package) -> tuple[str, ...]:

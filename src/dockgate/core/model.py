@@ -101,7 +101,8 @@ class Inventory:
     Packages and unread entries are sorted, so that equal content is equal bytes.
 
     The lowest `base_layers` of the layers are the base image's, which is called `base`: 0 and "" where nothing tells.
-    `created` (RFC 3339) and `user` are the image config's, "" when it does not say.
+    `created` (RFC 3339) and `user` are the image config's, "" when it does not say. `diff_ids` are the digests of the
+    uncompressed layers, one for each of `layers`, "" where none was computed; never the config's claim.
     """
 
     image: str
@@ -114,6 +115,7 @@ class Inventory:
     base: str = ""
     created: str = ""
     user: str = ""
+    diff_ids: tuple[str, ...] = ()
 
     def in_base(self, package: Package) -> bool:
         """Whether the base image brought the package."""

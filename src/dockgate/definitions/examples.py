@@ -64,12 +64,13 @@ class Distribution(_Strict):
 
 class Image(_Strict):
     """What is known of the image itself. `base_layers` 0: which layers are the base image's is not known; as it follows
-    from the rest when not said."""
+    from the rest when not said. `diff_ids` are of the two layers, base first, "" for one that was not verified."""
 
     user: Annotated[str, Field(strict=True)] = ""
     created: Time = ""
     base: str = ""
     base_layers: Annotated[int, Field(ge=0, le=1)] | None = None
+    diff_ids: Annotated[list[Annotated[str, Field(strict=True)]], Field(min_length=2, max_length=2)] | None = None
     distribution: Distribution | None = None
 
 
