@@ -13,7 +13,7 @@ import boto3
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from tests.aws.fakes.codepipeline import Approvals
-from tests.aws.fakes.inspector import Inspector
+from tests.aws.fakes.inspector import ENDED, Inspector
 from tests.aws.fakes.registry import Registry
 from tests.aws.fakes.server import Service, serving
 
@@ -123,7 +123,7 @@ def finding(
 def scan_event(
     image: str, status: str = "INITIAL_SCAN_COMPLETE", repository: str = REPOSITORY, **counts: int
 ) -> dict[str, Any]:
-    """The end of a scan, with the counts that are not zero: as AWS sends them."""
+    """The end of a scan, with the counts that are not zero, and TOTAL: as AWS sends them."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -136,7 +136,7 @@ def scan_event(
         "detail": {
             "scan-status": status,
             "repository-name": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{repository}",
-            "finding-severity-counts": counts,
+            "finding-severity-counts": {"TOTAL": sum(counts.values()), **counts},
             "image-digest": image,
             "image-tags": ["latest"],
         },
@@ -224,14 +224,18 @@ class Account:
         self.approvals.ask(PIPELINE, STAGE, STAGE, token)
         return token
 
-    def covered(self, image: str, reason: str, repository: str = REPOSITORY) -> None:
-        """What ListCoverage says of the image."""
-        self.inspector.covered[f"arn:aws:ecr:{REGION}:{self.id}:repository/{repository}/{image}"] = reason
+    def covered(self, image: str, reason: str, repository: str = REPOSITORY, ended: int | None = ENDED) -> None:
+        """What ListCoverage says of the image; `ended` is when its last scan ended, None where nobody says."""
+        name = f"arn:aws:ecr:{REGION}:{self.id}:repository/{repository}/{image}"
+        self.inspector.covered[name] = reason
+        self.inspector.ended[name] = ended
 
-    def scanned(self, image: str, *findings: dict[str, Any], repository: str = REPOSITORY) -> None:
+    def scanned(
+        self, image: str, *findings: dict[str, Any], repository: str = REPOSITORY, ended: int | None = ENDED
+    ) -> None:
         """Inspector has scanned the image and found these."""
         self.inspector.findings.setdefault(image, []).extend(findings)
-        self.covered(image, "SUCCESSFUL", repository)
+        self.covered(image, "SUCCESSFUL", repository, ended)
 
     def answers(self, *tokens: str) -> list[str | None]:
         return [self.approvals.answered.get(token) for token in tokens]

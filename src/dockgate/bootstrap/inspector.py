@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dockgate.aws.functions.indexes import Indexes
-from dockgate.aws.functions.scans import Look, Scans
+from dockgate.aws.functions.scans import CONFIRM_SECONDS, Look, MemoryLists, Scans
 from dockgate.bootstrap import findings
 from dockgate.bootstrap.ecs import Client, boto3_client
 from dockgate.config import Settings
@@ -48,6 +48,7 @@ class InspectorFindings:
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
         self._platforms: dict[str, Mapping[str, str]] = {}
+        self._lists = MemoryLists(clock)
 
     def knows(self, repository: str) -> bool:
         registry, _, name = repository.partition("/")
@@ -58,7 +59,8 @@ class InspectorFindings:
         registry, _, name = repository.partition("/")
         region = region_of(registry)
         with _told(f"asking {self.title} about {repository}@{digest}"):
-            scans = Scans(self._of("inspector2", region), region, registry.partition(".")[0], clock=self._clock)
+            account = registry.partition(".")[0]
+            scans = Scans(self._of("inspector2", region), self._lists, region, account, clock=self._clock)
             look = scans.look(digest, name, None)
             if look.documents:
                 return self._found({digest: look}, {digest: ""})
@@ -120,9 +122,14 @@ def of_settings(settings: Settings) -> InspectorFindings | None:
 
 
 def look_up(
-    reference: str, ca_bundle: Path | None = None, source: InspectorFindings | None = None
+    reference: str,
+    ca_bundle: Path | None = None,
+    source: InspectorFindings | None = None,
+    wait: Callable[[float], None] = time.sleep,
 ) -> tuple[str, tuple[Reported, ...]]:
     """The digest that a reference to an image in ECR stands for, and what Inspector says of it.
+
+    `wait` pauses for that many seconds, before Inspector is asked a second time: one list of findings may be partial.
 
     Raises UsageError for another reference, NotFoundError, DeniedError and UnavailableError."""
     source = source or InspectorFindings()
@@ -136,7 +143,12 @@ def look_up(
     if not digest:
         with closing(registry_origin(named, ca_bundle=ca_bundle)) as origin:
             digest, _ = origin.root()
-    return digest, source.ask(f"{named.registry}/{named.repository}", digest).reported
+    repository = f"{named.registry}/{named.repository}"
+    found = source.ask(repository, digest)
+    if found.pending:
+        wait(CONFIRM_SECONDS)
+        found = source.ask(repository, digest)
+    return digest, found.reported
 
 
 @contextmanager

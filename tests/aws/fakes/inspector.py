@@ -5,30 +5,48 @@ from typing import Any
 
 from tests.aws.fakes.server import Service
 
+ENDED = 1_795_000_000 - 7200
+"""long enough ago that nobody waits for more findings of that scan"""
 PAGE = 2
 """findings on a page: few, so that nobody forgets the next one"""
 
 
 @dataclass
 class Inspector:
-    """`findings` by digest, as ListFindings tells them; `covered` by the image's ARN: its scan status's reason."""
+    """`findings` by digest, as ListFindings returns them; `covered` by the image's ARN: its scan status's reason;
+    `ended` likewise: when its last scan ended (epoch seconds, `ENDED` where it is absent, no time where it is None).
+
+    `lag` by digest makes its findings roll in: each list that begins shows as many as the next number says, the last
+    number's findings again when there is no next one.
+    """
 
     findings: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     covered: dict[str, str] = field(default_factory=dict)
+    ended: dict[str, int | None] = field(default_factory=dict)
+    lag: dict[str, list[int]] = field(default_factory=dict)
 
     def list_findings(self, request: dict[str, Any]) -> dict[str, Any]:
         criteria = request.get("filterCriteria", {})
         digests = [one["value"] for one in criteria.get("ecrImageHash", [])]
         states = [one["value"] for one in criteria.get("findingStatus", [])]
-        held = [finding for digest in digests for finding in self.findings.get(digest, [])]
+        start = int(request.get("nextToken") or 0)
+        held = [finding for digest in digests for finding in self._shown(digest, is_first_page=not start)]
         wanted = [finding for finding in held if not states or finding["status"] in states]
         if repositories := [one["value"] for one in criteria.get("ecrImageRepositoryName", [])]:
             wanted = [finding for finding in wanted if _repository(finding) in repositories]
-        start = int(request.get("nextToken") or 0)
         answer: dict[str, Any] = {"findings": wanted[start : start + PAGE]}
         if start + PAGE < len(wanted):
             answer["nextToken"] = str(start + PAGE)
         return answer
+
+    def _shown(self, digest: str, is_first_page: bool) -> list[dict[str, Any]]:
+        listed = self.findings.get(digest, [])
+        lag = self.lag.get(digest)
+        if not lag:
+            return listed
+        if is_first_page and len(lag) > 1:
+            return listed[: lag.pop(0)]
+        return listed[: lag[0]]
 
     def list_coverage(self, request: dict[str, Any]) -> dict[str, Any]:
         wanted = [one["value"] for one in request.get("filterCriteria", {}).get("resourceId", [])]
@@ -37,13 +55,14 @@ class Inspector:
     def _resource(self, name: str) -> dict[str, Any]:
         reason = self.covered[name]
         status = "ACTIVE" if reason in ("SUCCESSFUL", "PENDING_INITIAL_SCAN") else "INACTIVE"
+        ended = self.ended.get(name, ENDED)
         return {
             "resourceType": "AWS_ECR_CONTAINER_IMAGE",
             "resourceId": name,
             "accountId": name.split(":")[4],
             "scanType": "PACKAGE",
             "scanStatus": {"statusCode": status, "reason": reason},
-            "lastScannedAt": 1_795_000_000,
+            **({} if ended is None else {"lastScannedAt": ended}),
         }
 
     def batch_get_finding_details(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -103,12 +103,104 @@ def test_findings_that_were_closed_since_are_not(aws: Account) -> None:
     assert aws.answers(_asked(aws, IMAGE)) == ["Approved"]
 
 
-def test_later_what_is_listed_is_all(aws: Account) -> None:
-    """Inspector deletes closed findings after a while."""
-    aws.scanned(IMAGE, finding(IMAGE, "LOW", 2))
+# --- findings roll in ------------------------------------------------------------------------------------------------
+
+
+def _sweep(aws: Account, seconds: float = 0) -> None:
+    aws.now += seconds
+    aws.functions().sweep(CLOCK)
+
+
+def test_a_list_that_the_event_contradicts_waits_for_a_later_scan_and_is_undetermined_without_one(aws: Account) -> None:
+    aws.scanned(IMAGE, finding(IMAGE, "LOW", 2), ended=SCANNED)
     aws.functions().judge(scan_event(IMAGE, CRITICAL=1, TOTAL=2))
-    aws.now += 3600
+    aws.now += 2 * 86400
+    token = _asked(aws, IMAGE)
+    _sweep(aws, 600)
+    assert aws.answers(token) == [None]
+    _sweep(aws, 3600)
+    assert aws.answers(token) == ["Rejected"]
+    assert "Inspector lists 1 findings of the 2 that it counted." in aws.approvals.summaries[token]
+
+
+def test_a_later_scan_replaces_what_the_event_counted(aws: Account) -> None:
+    """Inspector deletes closed findings after a while."""
+    aws.scanned(IMAGE, finding(IMAGE, "LOW", 2), ended=SCANNED)
+    aws.functions().judge(scan_event(IMAGE, CRITICAL=1, TOTAL=2))
+    aws.covered(IMAGE, "SUCCESSFUL", ended=SCANNED + 3600)
+    aws.now = SCANNED + 3 * 3600
     assert aws.answers(_asked(aws, IMAGE)) == ["Approved"]
+
+
+def test_coverage_that_is_ahead_of_the_findings_approves_nothing(aws: Account) -> None:
+    aws.scanned(IMAGE, *(finding(IMAGE, "CRITICAL", number) for number in range(3)), ended=SCANNED)
+    aws.inspector.lag[IMAGE] = [0, 0, 1, 3]
+    aws.now = SCANNED + 5
+    token = _asked(aws, IMAGE)
+    for seconds in (60, 60, 60):
+        _sweep(aws, seconds)
+    assert aws.answers(token) == [None]
+    _sweep(aws, 300)
+    assert aws.answers(token) == ["Rejected"]
+    assert "3 CRITICAL" in aws.approvals.summaries[token]
+
+
+@pytest.mark.parametrize(
+    ("lag", "answers"),
+    [
+        ([0, 0], [None, "Approved"]),
+        ([0, 1], [None, None, "Rejected"]),
+        ([0, 1, 0, 1, 1], [None, None, None, None, "Rejected"]),
+    ],
+)
+def test_without_the_event_two_lists_in_a_row_have_to_be_equal(
+    aws: Account, lag: list[int], answers: list[str | None]
+) -> None:
+    aws.scanned(IMAGE, *(finding(IMAGE, "CRITICAL", number) for number in range(max(lag))), ended=SCANNED)
+    aws.inspector.lag[IMAGE] = lag
+    aws.now = SCANNED + 301
+    token = _asked(aws, IMAGE)
+    seen = aws.answers(token)
+    for _ in answers[1:]:
+        _sweep(aws, 300)
+        seen += aws.answers(token)
+    assert seen == answers
+
+
+def test_two_lists_at_the_same_moment_confirm_nothing(aws: Account) -> None:
+    aws.scanned(IMAGE, ended=SCANNED)
+    aws.now = SCANNED + 301
+    token = _asked(aws, IMAGE)
+    _sweep(aws)
+    assert aws.answers(token) == [None]
+
+
+def test_the_list_of_a_scan_long_ago_is_confirmed_at_once(aws: Account) -> None:
+    aws.scanned(IMAGE, finding(IMAGE, "CRITICAL"), ended=SCANNED)
+    aws.inspector.lag[IMAGE] = [0, 1]
+    aws.now = SCANNED + 3601
+    token = _asked(aws, IMAGE)
+    assert aws.answers(token) == [None]
+    _sweep(aws)
+    assert aws.answers(token) == ["Rejected"]
+
+
+def test_an_event_without_a_total_confirms_no_list(aws: Account) -> None:
+    event = scan_event(IMAGE)
+    event["detail"]["finding-severity-counts"] = {}
+    aws.scanned(IMAGE, ended=SCANNED)
+    aws.now = SCANNED + 60
+    aws.functions().judge(event)
+    token = _asked(aws, IMAGE)
+    assert aws.answers(token) == [None]
+
+
+def test_a_scan_that_nobody_dates_is_undetermined(aws: Account) -> None:
+    aws.scanned(IMAGE, ended=None)
+    token = _asked(aws, IMAGE)
+    assert aws.answers(token) == [None]
+    _sweep(aws, 3600)
+    assert "does not say when it scanned" in aws.approvals.summaries[token]
 
 
 def test_what_inspector_suppresses_counts(aws: Account) -> None:

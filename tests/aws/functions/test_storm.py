@@ -1,4 +1,5 @@
-"""One hundred executions wait on ten digests; events come twice, in any order, side by side, or never."""
+"""One hundred executions wait on ten digests; findings roll in after the coverage; events come last, twice, side by side,
+in any order, or never."""
 
 import random
 import threading
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.aws.account import Account, approval_event, digest_of, finding, scan_event
+from tests.aws.account import SCANNED, Account, approval_event, digest_of, finding, scan_event
 
 CLOCK = {"source": "aws.events"}
 
@@ -38,16 +39,21 @@ def test_each_is_answered_once(aws: Account, executions: int, digests: int, thre
     aws.clients["dynamodb"] = OneByOne(aws.client("dynamodb"))
     images = [digest_of(number) for number in range(1, digests + 1)]
     bad = set(images[::3])
+    aws.now = SCANNED + 1
     waiting = {aws.ask(): images[number % digests] for number in range(executions)}
     handlers = aws.functions()
 
     def scanned(image: str) -> None:
-        count = {"CRITICAL": 1, "TOTAL": 1} if image in bad else {}
-        handlers.judge(scan_event(image, **count))
+        count = {"CRITICAL": 1, "LOW": 4} if image in bad else {"LOW": 4}
+        total = sum(count.values())
+        handlers.judge(scan_event(image, **{key: n for key, n in count.items() if key != "LOW"}, TOTAL=total))
 
     def inspect(image: str) -> None:
-        """The scan ends; in one case of four nobody hears of it."""
-        aws.scanned(image, *([finding(image, "CRITICAL")] if image in bad else []))
+        """The scan ends, and its findings roll in, the worst at last; in one case of four no event says so."""
+        found = [finding(image, "LOW", number) for number in range(2, 6)]
+        found += [finding(image, "CRITICAL")] if image in bad else []
+        aws.inspector.lag[image] = [*sorted(chance.choices(range(len(found)), k=3)), len(found)]
+        aws.scanned(image, *found, ended=SCANNED)
         if chance.random() < 0.75:
             scanned(image)
 
@@ -63,8 +69,10 @@ def test_each_is_answered_once(aws: Account, executions: int, digests: int, thre
             done.result()
         for done in [pool.submit(scanned, image) for image in images[:3] * 2]:  # again, and late
             done.result()
-        for done in [pool.submit(handlers.sweep, CLOCK) for _ in range(min(threads, 2))]:
-            done.result()
+        for _ in range(8):  # minutes pass: the lists become complete, and are confirmed
+            aws.now += 120
+            for done in [pool.submit(handlers.sweep, CLOCK) for _ in range(min(threads, 2))]:
+                done.result()
     right = {token: "Rejected" if image in bad else "Approved" for token, image in waiting.items()}
     assert aws.approvals.answered == right
     sent = Counter(request["token"] for _, request in aws.services["codepipeline"].calls)

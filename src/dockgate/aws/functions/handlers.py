@@ -107,7 +107,7 @@ def functions(settings: Settings, client: Client, clock: Callable[[], float] = t
     tell = Telemetry(clock=clock)
     waits = Waits(Table(of["dynamodb"], settings.table), clock)
     details = settings.thresholds is None
-    scans = Scans(of["inspector2"], settings.region, settings.account, details, clock)
+    scans = Scans(of["inspector2"], waits, settings.region, settings.account, details, clock)
     looking = Looking(waits, scans, Indexes(of["ecr"]), tell)
     judging = Judging(settings, of["s3"], of["ssm"], partial(_now, clock))
     answers = Answers(of["codepipeline"])

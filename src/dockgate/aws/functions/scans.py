@@ -1,19 +1,30 @@
 """What Inspector knows of a manifest: whether its scan is over, and every finding (Inspector's API: ListCoverage,
-ListFindings, BatchGetFindingDetails)."""
+ListFindings, BatchGetFindingDetails).
 
+Findings roll in: coverage may say SUCCESSFUL before the first finding is listed, and the list then grows for a minute.
+A list is complete when the scan event's count confirms it, or when the scan ended SETTLE_SECONDS ago and a second list
+is the same: at once where the scan ended over FRESH_SECONDS ago, else CONFIRM_SECONDS later.
+"""
+
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
-from dockgate.aws.functions.messages import Scan
+from dockgate.aws.functions.messages import Scan, moment
 
 COMPLETE = "INITIAL_SCAN_COMPLETE"
 """the one scan status that says that findings are there"""
 FRESH_SECONDS = 3600
 """how long an event says more than coverage and findings do, which lag behind it. Later its word is void: findings of
 an image that was deleted, or is scanned no more, are closed, and nobody sends an event for that"""
+
+SETTLE_SECONDS = 300
+"""how long after the end of a scan its findings may still roll in"""
+CONFIRM_SECONDS = 30
+"""the least time between two lists of findings of which the second confirms the first"""
 
 _DONE, _ONCE = "SUCCESSFUL", "SCAN_FREQUENCY_SCAN_ON_PUSH"
 _PENDING = ("PENDING_INITIAL_SCAN", "PENDING_REVIVAL_SCAN", "SCAN_IN_PROGRESS", "INTERNAL_ERROR", _ONCE)
@@ -40,6 +51,35 @@ class Look:
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
+class SeenLists(Protocol):
+    """Remembers the last list of findings of each image."""
+
+    def since(self, digest: str, repository: str, findings: str) -> int:
+        """Record this list, by a hash of it, and return since when (epoch seconds) it has been seen without a change.
+
+        May be called twice with the same list, and by several callers at once.
+        """
+        ...
+
+
+class MemoryLists:
+    """`SeenLists` of one process. `clock` gives epoch seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.time, most: int = 10_000) -> None:
+        self._clock = clock
+        self._most = most
+        self._lists: dict[tuple[str, str], tuple[str, int]] = {}
+
+    def since(self, digest: str, repository: str, findings: str) -> int:
+        seen = self._lists.pop((digest, repository), None)
+        if seen is None or seen[0] != findings:
+            seen = findings, int(self._clock())
+        self._lists[digest, repository] = seen
+        while len(self._lists) > self._most:
+            self._lists.pop(next(iter(self._lists)), None)
+        return seen[1]
+
+
 class Scans:
     """`inspector` is a boto3 client of inspector2; `account` and `region` are of the registry. Without `details` it is
     not asked what is known of exploits. `clock` gives epoch seconds."""
@@ -47,12 +87,14 @@ class Scans:
     def __init__(
         self,
         inspector: Any,
+        lists: SeenLists,
         region: str,
         account: str,
         details: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._inspector = inspector
+        self._lists = lists
         self._region = region
         self._account = account
         self._asks_details = details
@@ -61,14 +103,14 @@ class Scans:
     def look(self, digest: str, repository: str, scan: Scan | None) -> Look:
         """Asks what is known now. `scan` is the event's word, if it has come.
 
-        Coverage goes before the event, which tells of the initial scan alone. While the event is fresh, the scan is not
-        over before as many findings are listed as it counted. What Inspector watches, it knows as of now, however long
-        ago it had a reason to scan; what it scanned once, as of then.
+        Coverage goes before the event, which tells of the initial scan alone. What Inspector watches, it knows as of
+        now, however long ago it had a reason to scan; what it scanned once, as of then.
         """
         fresh = scan is not None and self._age(scan.at) < FRESH_SECONDS
         name = self._name(digest, repository)
         covered = self._covered(name) if repository else None
         reason = str(covered.get("scanStatus", {}).get("reason", "")) if covered else ""
+        ended = moment(covered.get("lastScannedAt")) if covered else ""
         if covered and reason == _DONE:
             covered = {**covered, "lastScannedAt": int(self._clock())}
         elif covered and reason == _ONCE and covered.get("lastScannedAt"):
@@ -76,21 +118,43 @@ class Scans:
         elif scan is not None and fresh and (covered is None or reason in _INITIAL):
             if scan.status != COMPLETE:
                 return Look(True, f"Inspector could not scan the image: {scan.status or 'no scan status'}.")
-            covered = _by_event(name, scan)
+            covered, ended = _by_event(name, scan), scan.at
         elif covered is None or reason in _PENDING:
             return Look(False, f"Inspector has not scanned the image{f': {reason}' if reason else ''}.")
         else:
             return Look(True, f"Inspector cannot scan the image: {reason or 'no reason given'}.")
         findings = self._findings(digest, repository)
-        if scan is not None and fresh and len(findings) < (counted := _counted(scan)):
-            return Look(False, f"Inspector lists {len(findings)} findings of the {counted} that it counted.")
+        if missing := self._incomplete(digest, repository, findings, ended, scan):
+            return Look(False, missing)
         open_ones = [finding for finding in findings if finding.get("status") != "CLOSED"]
         document = {"findings": open_ones, "findingDetails": self._details(open_ones), "coveredResources": [covered]}
         return Look(True, documents={digest: document})
 
+    def _incomplete(
+        self, digest: str, repository: str, findings: Sequence[Mapping[str, Any]], ended: str, scan: Scan | None
+    ) -> str:
+        """Why the list may lack findings of the scan that ended then (RFC 3339); "" when it is complete."""
+        counted = _counted(scan) if scan is not None and scan.status == COMPLETE else None
+        seen = _hash(findings)
+        since = self._lists.since(digest, repository, seen)
+        if scan is not None and counted is not None:
+            if len(findings) >= counted:
+                return ""
+            if not (ended and scan.at) or _seconds(ended) - _seconds(scan.at) < SETTLE_SECONDS:
+                return f"Inspector lists {len(findings)} findings of the {counted} that it counted."
+        if not ended:
+            return "Inspector does not say when it scanned the image."
+        if self._age(ended) < SETTLE_SECONDS:
+            return f"Inspector's scan ended at {ended}: findings may still be added for {SETTLE_SECONDS // 60} minutes."
+        if self._age(ended) >= FRESH_SECONDS:
+            is_confirmed = _hash(self._findings(digest, repository)) == seen
+        else:
+            is_confirmed = self._clock() - since >= CONFIRM_SECONDS
+        return "" if is_confirmed else f"Inspector lists {len(findings)} findings, which a second list has to confirm."
+
     def _age(self, at: str) -> float:
         """Seconds since then; of no time, for ever."""
-        return self._clock() - datetime.fromisoformat(at).timestamp() if at else float("inf")
+        return self._clock() - _seconds(at) if at else float("inf")
 
     def _name(self, digest: str, repository: str) -> str:
         """The image's ARN."""
@@ -137,6 +201,19 @@ def _by_event(name: str, scan: Scan) -> Mapping[str, Any]:
     }
 
 
-def _counted(scan: Scan) -> int:
-    """The event's TOTAL, which counts the severities too that it does not itemise."""
-    return max(scan.counts.get("TOTAL", 0), sum(count for key, count in scan.counts.items() if key != "TOTAL"))
+def _counted(scan: Scan) -> int | None:
+    """How many findings the event counted, severities included that it does not itemise; None where it has no TOTAL."""
+    if "TOTAL" not in scan.counts:
+        return None
+    return max(scan.counts["TOTAL"], sum(count for key, count in scan.counts.items() if key != "TOTAL"))
+
+
+def _hash(findings: Sequence[Mapping[str, Any]]) -> str:
+    """Another text for another list: of other findings, or of the same ones in another state."""
+    lines = sorted(f"{one.get('findingArn')} {one.get('status')} {one.get('updatedAt')}" for one in findings)
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _seconds(at: str) -> float:
+    """Epoch seconds of an RFC 3339 time."""
+    return datetime.fromisoformat(at).timestamp()

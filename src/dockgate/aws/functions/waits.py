@@ -1,10 +1,10 @@
 """The table where approvals and scans meet: DynamoDB, one item a half.
 
 An item's key is `digest` and `half`: "approval#TOKEN" for each approval that waits, "scan#REPOSITORY" for the last scan
-of the image there, "platforms" for an index and "index#DIGEST" for a manifest that is in one, "risk#SERVICE" for a
-service that runs what would no longer be approved. What a service runs is at the digest "service#NAME". Every write is
-conditional or says the same again, so that it may be made twice. Items vanish by `ttl` (epoch seconds) long after they
-are settled.
+of the image there, "findings#REPOSITORY" for the last list of its findings, "platforms" for an index and "index#DIGEST"
+for a manifest that is in one, "risk#SERVICE" for a service that runs what would no longer be approved. What a service
+runs is at the digest "service#NAME". Every write is conditional or says the same again, so that it may be made twice.
+Items vanish by `ttl` (epoch seconds) long after they are settled.
 """
 
 import time
@@ -24,6 +24,7 @@ INDEX = "state"
 """the index by `state`, whose sort key is `asked`"""
 
 _APPROVAL, _SCAN, _INDEX, _RISK = "approval#", "scan#", "index#", "risk#"
+_FINDINGS = "findings#"
 _PLATFORMS, _SERVICE = "platforms", "service#"
 
 
@@ -80,6 +81,15 @@ class Waits:
         }
         condition = "attribute_not_exists(digest) OR #at <= :at"
         self._table.put(item, condition, {"#at": "at"}, {":at": item["at"]})
+
+    def since(self, digest: str, repository: str, findings: str) -> int:
+        """See `scans.SeenLists`."""
+        key = _key(digest, _FINDINGS + repository)
+        seen = self._table.get(key)
+        if seen and seen["findings"] == findings:
+            return int(seen["since"])
+        self._table.put({**key, "findings": findings, "since": self._now(), "ttl": self._ttl()})
+        return self._now()
 
     def relate(self, index: str, platforms: Sequence[str]) -> None:
         """The index holds these manifests: their scans are looked for, and the ends of these wake who waits on it."""
