@@ -77,6 +77,8 @@ def test_what_each_tool_locks(made: str) -> None:
         ("yarn.lock", "", []),
         ("yarn.lock", '"a@git+https://github.com/a/a.git":\r\n  version "1.0.0"\r\n', ["a 1.0.0"]),
         ("yarn.lock", '"a@npm:@s/b@^1", "a@^2":\n  version "1.0.0"\n', ["@s/b 1.0.0"]),
+        ("yarn.lock", '"a@^1":\n  "version" "1.0.0"\n  "resolved" "https://a.test/a.tgz"\n', ["a 1.0.0"]),
+        ("yarn.lock", 'a@^1:\n  version: "1.0.0"\n', ["a 1.0.0"]),
         ("yarn.lock", 'a@^1:\n  version "1.0.0"\n  dependencies:\n    version "9.9.9"\n', ["a 1.0.0"]),
         (
             "yarn.lock",
@@ -123,7 +125,7 @@ def test_what_each_tool_locks(made: str) -> None:
             [],
         ),
     ],
-    ids=range(22),
+    ids=range(24),
 )
 def test_sources_and_forms(name: str, content: str, expected: list[str]) -> None:
     assert named(read(name, content)) == expected

@@ -239,6 +239,23 @@ def test_a_package_url_of_ours_names_the_same_package(
 
 
 @pytest.mark.parametrize(
+    ("upstream", "source"),
+    [
+        ("python-foo-bar", "python-foo-bar 1:2.0-3"),
+        ("openssl@3.0.7-1", "openssl 1:3.0.7-1"),
+        ("openssl@2:3.0.7-1", "openssl 2:3.0.7-1"),
+        ("openssl-3.0.7-1.src.rpm", "openssl 1:3.0.7-1"),
+        ("openssl-3.0.7-1.nosrc.rpm", "openssl 1:3.0.7-1"),
+        ("", "openssl-libs 1:2.0-3"),
+    ],
+)
+def test_a_package_url_names_its_source_in_three_ways(upstream: str, source: str) -> None:
+    given = {"epoch": "1", "upstream": upstream}
+    package = ECOSYSTEM.package(Purl("rpm", "rocky", "openssl-libs", "2.0-3", given), None)
+    assert f"{package.source_name} {package.source_version}" == source
+
+
+@pytest.mark.parametrize(
     ("distro", "ecosystem"),
     [
         ("rocky-9", "Rocky Linux:9"),
@@ -246,6 +263,9 @@ def test_a_package_url_of_ours_names_the_same_package(
         ("alma-9.4", "AlmaLinux:9"),
         ("amzn-2023", "Amazon Linux:2023"),
         ("amazon-2", "Amazon Linux:2"),
+        ("amazon-2 (Karoo)", "Amazon Linux:2"),
+        ("amazon-2023.3.20231218 (Amazon Linux)", "Amazon Linux:2023"),
+        ("amzn-2018.03", "Amazon Linux:2018.03"),
         ("redhat-9.4", "Red Hat:enterprise_linux:9"),
         ("rhel-8", "Red Hat:enterprise_linux:8"),
         ("sles-15.5", "SUSE:15 SP5"),

@@ -189,6 +189,24 @@ def test_a_purl_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("gem", "", "rails", "7.1.0", {"platform": "java"}), None)
     assert (package.source_name, package.source_version, package.ecosystem) == ("rails", "7.1.0", "RubyGems")
     assert package.purl == "pkg:gem/rails@7.1.0?platform=java"
+
+
+@pytest.mark.parametrize(
+    ("written", "version", "platform"),
+    [
+        ("1.13.6-x86_64-linux", "1.13.6", "x86_64-linux"),
+        ("1.13.6-x86_64-linux-musl", "1.13.6", "x86_64-linux-musl"),
+        ("1.13.6-java", "1.13.6", "java"),
+        ("1.13.6-arm64-darwin-22", "1.13.6", "arm64-darwin-22"),
+        ("1.13.6-x64-mingw-ucrt", "1.13.6", "x64-mingw-ucrt"),
+        ("1.13.6-rc1", "1.13.6-rc1", ""),
+        ("1.13.6", "1.13.6", ""),
+    ],
+)
+def test_a_package_url_may_have_the_platform_in_its_version(written: str, version: str, platform: str) -> None:
+    package = ECOSYSTEM.package(Purl("gem", "", "nokogiri", written, {}), None)
+    assert package.version == package.source_version == version
+    assert package.purl.endswith(f"@{version}?platform={platform}" if platform else f"@{version}")
     with pytest.raises(UsageError, match="no version"):
         ECOSYSTEM.package(Purl("gem", "", "rails"), None)
 

@@ -41,6 +41,20 @@ def without_digest(name: str) -> Any:
     return document
 
 
+def test_several_matches_of_one_package_and_vulnerability_are_joined() -> None:
+    document = copy.deepcopy(DOCUMENTS["grype"])
+    match = next(one for one in document["matches"] if one["artifact"]["name"] == "lodash")
+    second = copy.deepcopy(match)
+    match["vulnerability"]["fix"] = {"versions": [], "state": "unknown"}
+    second["relatedVulnerabilities"] = [*second["relatedVulnerabilities"], {"id": "CVE-2021-99999"}]
+    second["vulnerability"]["severity"] = "Low"
+    for matches in ([match, second], [second, match]):
+        document["matches"] = matches
+        (finding,) = read(document)[0].matches.findings
+        assert (finding.fixed, finding.note, finding.severity) == ("4.17.21", "", Severity.HIGH)
+        assert "CVE-2021-99999" in finding.aliases
+
+
 def test_formats_are_found_by_walking_their_folder() -> None:
     modules = {path.stem for path in Path(formats.__file__).parent.glob("[!_]*.py")}
     assert {one.name for one in formats.load()} == modules

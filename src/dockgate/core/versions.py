@@ -134,7 +134,8 @@ class Order:
 
     def _sort(self, events: tuple[tuple[str, str], ...]) -> _Span:
         try:
-            steps = sorted([(self._event(kind, text), _AT_ONE_VERSION[kind], kind) for kind, text in events])
+            possible = _without_empty_intervals(events)
+            steps = sorted([(self._event(kind, text), _AT_ONE_VERSION[kind], kind) for kind, text in possible])
         except UncomparableError as error:
             span = _Span(refused=str(error))
         else:
@@ -190,6 +191,21 @@ class Orders:
         order = self.of(ecosystem)
         first, second = order.point(one), order.point(other)
         return (first > second) - (first < second)
+
+
+def _without_empty_intervals(events: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+    """The events without each "introduced" that "fixed 0" ends: fixed before every version means never affected. The
+    "introduced" is the one before it in the record, or the first where none is."""
+    left = list(events)
+    while ("fixed", "0") in left:
+        end = left.index(("fixed", "0"))
+        starts = [at for at, (kind, text) in enumerate(left) if kind == "introduced" and text != "0"]
+        if not starts:
+            break
+        start = max((at for at in starts if at < end), default=starts[0])
+        for at in sorted((start, end), reverse=True):
+            del left[at]
+    return left or [("introduced", "0"), ("fixed", "0")]
 
 
 def ordered_as(ecosystem: str) -> tuple[str, ...]:

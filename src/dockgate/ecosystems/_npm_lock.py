@@ -94,11 +94,18 @@ def _yarn_classic(content: str) -> Iterator[Named]:
             name, _, wanted = _at(line.partition(",")[0].strip('":'))
             alias, _, _ = _at(wanted.removeprefix("npm:")) if wanted.startswith("npm:") else ("", "", "")
             name, stated = "" if wanted.startswith(_OWN) else alias or name, False
-        elif line.startswith("  version "):
-            yield name, line[10:].strip(' "')
+        elif line.startswith("  ") and line[2] != " " and (version := _yarn_version(line.strip())):
+            yield name, version
             stated = True
     if not stated:
         raise UnreadableError("its last package has no version")
+
+
+def _yarn_version(line: str) -> str:
+    """The version that a property states, "" for another property. Key and value may be quoted, and a colon may stand
+    between them (Yarn 1, src/lockfile/parse.js)."""
+    key, *values = line.replace('"', " ").replace(":", " ", 1).split()
+    return values[0] if key == "version" and values else ""
 
 
 def _yarn_berry(content: str) -> Iterator[Named]:

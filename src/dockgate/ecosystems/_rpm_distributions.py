@@ -15,6 +15,12 @@ def _whole(distribution: Distribution) -> str:
     return distribution.version
 
 
+def _amazon(distribution: Distribution) -> str:
+    """ "2" and "2023", also of "2023.3.20231218" as other tools write it; "2018.03" is the whole of Amazon Linux 1."""
+    year = distribution.version.partition(".")[0]
+    return year if year.startswith("20") and year >= "2022" else distribution.version
+
+
 def _red_hat(distribution: Distribution) -> str:
     """OSV's releases end in a repository ("enterprise_linux:9::baseos"), which no installed package tells."""
     return f"enterprise_linux:{_major(distribution)}" if distribution.version else ""
@@ -72,7 +78,7 @@ TUXCARE = {
 
 NAMED = {
     "almalinux": Named("AlmaLinux", _major),
-    "amzn": Named("Amazon Linux", _whole),
+    "amzn": Named("Amazon Linux", _amazon),
     "azurelinux": Named("Azure Linux", _major, by_source=True),
     "mageia": Named("Mageia", _major, by_source=True),
     "mariner": Named("Azure Linux", _major, by_source=True),
@@ -122,7 +128,8 @@ def tuxcare(distribution: Distribution) -> Named:
 
 def distribution(distro: str) -> Distribution:
     """The one that a package URL's qualifier means: "rocky-9.4", "opensuse-leap-15.5", "openEuler-24.03-LTS-SP1",
-    "fedora"."""
+    "fedora", and as Trivy writes them "amazon-2 (Karoo)" and "amazon-2023.3.20231218 (Amazon Linux)"."""
+    distro = distro.partition(" (")[0]
     lower = distro.lower()
     if lower in NAMED or lower in UNNAMED:
         return Distribution(lower, "")

@@ -38,7 +38,7 @@ _NODEJS = "/nodejs"
 
 class Npm:
     name = "npm"
-    version = 6
+    version = 7
     orders: tuple[str, ...] = ("npm",)
     optional_epoch = False
     purls: tuple[str, ...] = ("npm",)

@@ -254,22 +254,33 @@ def _with_epoch(row: _Row, epochs: Mapping[str, str]) -> _Row:
 def _package(row: _Row, path: str) -> Package:
     """As yet of no distribution."""
     epoch, colon, rest = row.version.rpartition(":")
-    stem = row.source.removesuffix(".rpm").removesuffix(".src").removesuffix(".nosrc")
-    *front, upstream, release = stem.rsplit("-", 2) if stem.count("-") > 1 else ("", "", "")
-    before = "" if ":" in upstream else epoch + colon
+    source_name, source_version = _source(row, epoch + colon)
     qualifiers = {"arch": row.arch, "epoch": epoch, "rpmmod": row.module, "upstream": row.source}
     return Package(
         name=row.name,
         version=row.version,
         purl=write("rpm", "", row.name, rest, qualifiers),
         ecosystem="",
-        source_name=front[0] or row.name,
-        source_version=f"{before}{upstream}-{release}" if front[0] else row.version,
+        source_name=source_name or row.name,
+        source_version=source_version or row.version,
         path=path,
         arch=row.arch,
         module=row.module or (ANY_MODULE if _MODULAR in rest else ""),
         vendor=row.vendor,
     )
+
+
+def _source(row: _Row, epoch: str) -> tuple[str, str]:
+    """Name and version of what the package was built from, "" for what is not given: from a source package's file name
+    ("bash-5.1.8-9.el9.src.rpm"), or from a package URL's upstream, a name with or without "@" and a version."""
+    stem = row.source.removesuffix(".rpm")
+    if stem != row.source:
+        stem = stem.removesuffix(".src").removesuffix(".nosrc")
+        name, upstream, release = stem.rsplit("-", 2) if stem.count("-") > 1 else ("", "", "")
+        version = f"{upstream}-{release}" if name else ""
+    else:
+        name, _, version = row.source.partition("@")
+    return name, version if not version or ":" in version else epoch + version
 
 
 def _as_source(package: Package) -> bool:

@@ -30,6 +30,8 @@ _DEPTH = 3
 """Folders below that one, within which Bundler looks for the specifications of a checkout ("{,*,*/*}.gemspec")."""
 _LOCKS = ("Gemfile.lock", "gems.locked")
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+_SYSTEMS = ("darwin", "freebsd", "java", "jruby", "linux", "mingw", "mswin", "openbsd", "solaris")
+"""How the operating systems in a gem's platform begin (rubygems/platform.rb)."""
 _FIELDS = ("name", "version", "platform")
 _ANY = "ruby"
 """The platform of a gem that runs on every one."""
@@ -76,7 +78,8 @@ class Ruby:
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it as pkg:gem/NAME@VERSION.")
-        return _package(purl.name, purl.version, purl.qualifiers.get("platform", _ANY), "")
+        version, platform = _without_platform(purl.version)
+        return _package(purl.name, version, purl.qualifiers.get("platform", platform or _ANY), "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """Bundler takes the versions from the Gemfile, and no other gem along."""
@@ -122,6 +125,13 @@ def _is_checkout(folder: str) -> bool:
     """Whether Bundler looks there for the specification of a gem from git."""
     above, checkouts, inner = folder.rpartition(_CHECKOUTS)
     return bool(checkouts) and above[-1:] in ("", "/") and inner.count("/") < _DEPTH
+
+
+def _without_platform(version: str) -> tuple[str, str]:
+    """Version and platform of what Syft writes as one, "1.13.6-x86_64-linux"; platform is "" where there is none."""
+    number, _, platform = version.partition("-")
+    words = platform.lower().replace("_", "-").split("-")
+    return (number, platform) if any(word.startswith(_SYSTEMS) for word in words) else (version, "")
 
 
 def _package(name: str, version: str, platform: str, path: str) -> Package:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -259,15 +259,13 @@ class Report:
         self.doubts.append(Undetermined(subject, reason, kind))
 
     def reported(self) -> Reported:
-        """Each finding once, with the worst severity that was said of it; sorted, so that equal content is equal
-        bytes."""
+        """Each finding once, joined from all that is said of it; sorted, so that equal content is equal bytes."""
         if len(self.findings) > FINDINGS_LIMIT:
             raise UsageError(f"It has more than {FINDINGS_LIMIT} findings.")
         worst: dict[tuple[str, str, str, str], Finding] = {}
         for one in self.findings:
             key = (one.id, one.package.purl, one.package.name, one.package.path)
-            if key not in worst or one.severity.rank < worst[key].severity.rank:
-                worst[key] = one
+            worst[key] = _joined(worst[key], one) if key in worst else one
         packages = {*self.packages, *(one.package for one in worst.values())}
         return Reported(
             source=self.source,
@@ -291,6 +289,23 @@ class Report:
             unnamed=dict(sorted(self.unnamed.items())),
             untold=tuple(sorted(self.untold)),
         )
+
+
+def _joined(first: Finding, second: Finding) -> Finding:
+    """What two reports say of one vulnerability in one package, such as Grype's matches by several sources: the worse
+    rating, every name, a fix where either has one."""
+    worse, other = (second, first) if second.severity.rank < first.severity.rank else (first, second)
+    fixed = worse.fixed or other.fixed
+    return replace(
+        worse,
+        aliases=tuple(dict.fromkeys((*worse.aliases, *other.aliases))),
+        fixed=fixed,
+        note="" if fixed else worse.note or other.note,
+        exploited=min(filter(None, (worse.exploited, other.exploited)), default=""),
+        due=min(filter(None, (worse.due, other.due)), default=""),
+        epss=max(worse.epss, other.epss),
+        percentile=max(worse.percentile, other.percentile),
+    )
 
 
 def _worst_first(one: Finding) -> tuple[int, float, str, str, str, str]:

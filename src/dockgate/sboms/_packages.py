@@ -49,9 +49,10 @@ def distribution(items: Iterable[Item]) -> Distribution | None:
     for item in items:
         if item.purl.startswith(tuple(f"pkg:{kind}/" for kind in _SYSTEMS)):
             try:
-                name, dash, version = parse(item.purl).qualifiers.get("distro", "").rpartition("-")
+                distro = parse(item.purl).qualifiers.get("distro", "")
             except ValueError:
                 continue
+            name, dash, version = distro.partition(" (")[0].rpartition("-")
             if dash and name:
                 return Distribution(os_id(name), version)
     return None

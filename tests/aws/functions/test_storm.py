@@ -1,5 +1,5 @@
-"""One hundred executions wait on ten digests; findings roll in after the coverage; events come last, twice, side by side,
-in any order, or never."""
+"""One hundred executions wait on ten digests; findings roll in after the coverage; events come last, in any order, side
+by side, twice, or never."""
 
 import random
 import threading
