@@ -49,7 +49,7 @@ def test_several_matches_of_one_package_and_vulnerability_are_joined() -> None:
     second["relatedVulnerabilities"] = [*second["relatedVulnerabilities"], {"id": "CVE-2021-99999"}]
     second["vulnerability"]["severity"] = "Low"
     for matches in ([match, second], [second, match]):
-        document["matches"] = matches
+        document |= {"matches": matches, "ignoredMatches": []}
         (finding,) = read(document)[0].matches.findings
         assert (finding.fixed, finding.note, finding.severity) == ("4.17.21", "", Severity.HIGH)
         assert "CVE-2021-99999" in finding.aliases
