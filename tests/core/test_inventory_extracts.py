@@ -23,6 +23,7 @@ class Kind:
     version: int = 1
     orders: tuple[str, ...] = ("Kind",)
     optional_epoch: bool = False
+    optional_local_label: bool = False
     purls: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

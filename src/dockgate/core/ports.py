@@ -100,6 +100,8 @@ class Ecosystem(Protocol):
     """OSV ecosystem names without release whose versions `key` orders: ("Debian", "Ubuntu", "TuxCare:Debian")"""
     optional_epoch: bool
     """whether an advisory may leave out the epoch of a version (rpm), and then speaks of the one that is installed"""
+    optional_local_label: bool
+    """whether an advisory's "2.10.0" speaks of "2.10.0+cu126" too (PEP 440, local version labels)"""
     purls: tuple[str, ...]
     """the package URL types that `package` understands: ("deb",)"""
     distributions: tuple[str, ...]

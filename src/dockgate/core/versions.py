@@ -52,12 +52,16 @@ class Order:
     UncomparableError for what is no version.
 
     `optional_epoch`: an advisory that leaves the epoch out of a version speaks of whatever epoch is installed.
+    `optional_local_label`: an advisory's version without a label ("2.10.0") includes those with one ("2.10.0+cu126").
     """
 
-    def __init__(self, key: Callable[[str], Any], *, optional_epoch: bool = False) -> None:
+    def __init__(
+        self, key: Callable[[str], Any], *, optional_epoch: bool = False, optional_local_label: bool = False
+    ) -> None:
         self._points = _Points(key)
         self._spans: dict[tuple[tuple[str, str], ...], _Span] = {}
         self._optional_epoch = optional_epoch
+        self._optional_local_label = optional_local_label
 
     def point(self, version: str) -> Point:
         """Raises UncomparableError."""
@@ -82,7 +86,8 @@ class Order:
                 doubt = str(error)
         if advisory.versions:
             here = self.point(version)
-            if here in map(self._points.__getitem__, advisory.versions):
+            equal = (here, self._without_label(version) or here)
+            if any(self._points[listed] in equal for listed in advisory.versions):
                 return True
         if doubt is not None:
             raise UncomparableError(doubt)
@@ -124,13 +129,20 @@ class Order:
             if any(point not in (_BELOW, _ABOVE) for point, *_ in ready.steps):
                 raise UncomparableError(self._points.refused[version])
             here = (1, None)
+        # A labelled version comes right after the one without its label, so only these two are told apart by it.
+        public = self._without_label(version) or here
         inside = False
         for point, _, kind in ready.steps:
             if kind == "introduced" and point <= here:
                 inside = True
-            elif (kind == "fixed" and point <= here) or (kind == "last_affected" and point < here):
+            elif (kind == "fixed" and point <= here) or (kind == "last_affected" and point < here and point != public):
                 inside = False
         return inside and (not ready.limits or any(here < limit for limit in ready.limits))
+
+    def _without_label(self, version: str) -> Point | None:
+        """The point of the version without its local label; None where it has none, or its ecosystem knows none."""
+        public, plus, _ = version.partition("+")
+        return self._points[public] if plus and self._optional_local_label else None
 
     def _sort(self, events: tuple[tuple[str, str], ...]) -> _Span:
         try:
@@ -173,7 +185,11 @@ class Orders:
     @cached_property
     def _orders(self) -> dict[str, Order]:
         return {
-            name: Order(ecosystem.key, optional_epoch=ecosystem.optional_epoch)
+            name: Order(
+                ecosystem.key,
+                optional_epoch=ecosystem.optional_epoch,
+                optional_local_label=ecosystem.optional_local_label,
+            )
             for ecosystem in self._ecosystems
             for name in ecosystem.orders
         }

@@ -22,6 +22,7 @@ class Actions:
     version = 1
     orders: tuple[str, ...] = ("GitHub Actions",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("githubactions",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

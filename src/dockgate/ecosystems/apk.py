@@ -63,6 +63,7 @@ class Apk:
     version = 3
     orders: tuple[str, ...] = (*_NAMED.values(), f"{_HARDENED}:Alpine")
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("apk",)
     distributions: tuple[str, ...] = (*_NAMED, *_UNNAMED)
     databases: tuple[str, ...] = DATABASES

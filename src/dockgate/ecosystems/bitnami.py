@@ -29,6 +29,7 @@ class Bitnami:
     version = 1
     orders: tuple[str, ...] = ("Bitnami",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("bitnami",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

@@ -39,6 +39,7 @@ class Conan:
     version = 1
     orders: tuple[str, ...] = ("ConanCenter",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("conan",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

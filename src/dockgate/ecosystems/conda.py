@@ -25,6 +25,7 @@ class Conda:
     version = 1
     orders: tuple[str, ...] = ()
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("conda",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

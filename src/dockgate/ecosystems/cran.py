@@ -43,6 +43,7 @@ class Cran:
     version = 1
     orders: tuple[str, ...] = ("CRAN", "Bioconductor")
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("cran",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ class Dhi:
     version = 1
     orders: tuple[str, ...] = ()
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("dhi",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

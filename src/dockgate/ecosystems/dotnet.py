@@ -38,6 +38,7 @@ class Dotnet:
     version = 2
     orders: tuple[str, ...] = ("NuGet",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("nuget",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

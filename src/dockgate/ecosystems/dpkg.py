@@ -55,6 +55,7 @@ class Dpkg:
         *(f"TuxCare:{name}" for name in _TUXCARE.values()),
     )
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("deb",)
     distributions: tuple[str, ...] = ("debian", "ubuntu", "echo")
     databases: tuple[str, ...] = (STATUS, STATUS_FOLDER)

@@ -58,6 +58,7 @@ class Erlang:
     version = 5
     orders: tuple[str, ...] = ("Hex",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("hex", "otp")
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

@@ -39,6 +39,7 @@ class FreeBSD:
     version = 1
     orders: tuple[str, ...] = ("FreeBSD",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("bsd",)
     distributions: tuple[str, ...] = ("freebsd",)
     databases: tuple[str, ...] = (DATABASE,)

@@ -43,6 +43,7 @@ class Go:
     version = 1
     orders: tuple[str, ...] = ("Go",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("golang",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

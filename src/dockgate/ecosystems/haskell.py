@@ -34,6 +34,7 @@ class Haskell:
     version = 1
     orders: tuple[str, ...] = ("Hackage", "GHC")
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("hackage",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

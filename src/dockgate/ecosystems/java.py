@@ -27,6 +27,7 @@ class Java:
     version = 4
     orders: tuple[str, ...] = ("Maven",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("maven",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

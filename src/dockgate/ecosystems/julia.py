@@ -37,6 +37,7 @@ class Julia:
     version = 2
     orders: tuple[str, ...] = ("Julia",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("julia",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

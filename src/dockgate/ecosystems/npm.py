@@ -41,6 +41,7 @@ class Npm:
     version = 7
     orders: tuple[str, ...] = ("npm",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("npm",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

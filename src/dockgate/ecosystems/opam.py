@@ -32,6 +32,7 @@ class Opam:
     version = 1
     orders: tuple[str, ...] = ("opam",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("opam",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

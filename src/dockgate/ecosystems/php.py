@@ -34,6 +34,7 @@ class Php:
     version = 3
     orders: tuple[str, ...] = ("Packagist",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("composer",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

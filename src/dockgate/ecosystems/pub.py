@@ -37,6 +37,7 @@ class Pub:
     version = 1
     orders: tuple[str, ...] = ("Pub",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("pub",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

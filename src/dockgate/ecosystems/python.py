@@ -37,6 +37,7 @@ class Python:
     version = 4
     orders: tuple[str, ...] = ("PyPI",)
     optional_epoch = False
+    optional_local_label = True
     purls: tuple[str, ...] = ("pypi",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

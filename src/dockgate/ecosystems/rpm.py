@@ -61,6 +61,7 @@ class Rpm:
         sorted({name.ecosystem for name in (*named.NAMED.values(), *named.TUXCARE.values())})
     )
     optional_epoch = True
+    optional_local_label = False
     purls: tuple[str, ...] = ("rpm",)
     distributions: tuple[str, ...] = (*named.NAMED, *named.UNNAMED)
     databases: tuple[str, ...] = (*(folder + form for folder in FOLDERS for form in FORMS), MANIFEST)

@@ -42,6 +42,7 @@ class Ruby:
     version = 2
     orders: tuple[str, ...] = ("RubyGems",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("gem",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

@@ -44,6 +44,7 @@ class Rust:
     version = 1
     orders: tuple[str, ...] = ("crates.io",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("cargo",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ class Swift:
     version = 1
     orders: tuple[str, ...] = ("SwiftURL",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("swift",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()

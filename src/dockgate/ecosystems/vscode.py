@@ -38,6 +38,7 @@ class VSCode:
     version = 3
     orders: tuple[str, ...] = ("VSCode",)
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("vscode-extension",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
