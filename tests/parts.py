@@ -123,7 +123,7 @@ class Host:
         """Builds and pushes an image that runs the program in a shell, `page` lying in /www; its reference."""
         context = write(folder / page, {"Dockerfile": dockerfile(program), "page": page})
         shutil.copy(BUSYBOX, context / "busybox")
-        digest = self.builder().build(BuildRequest(f"key-{page}", "web", context), lambda line: None)
+        digest = self.builder().build(BuildRequest(f"key-{page}", "web", context), lambda line: None).digest
         return f"{self.registry.address}/web@{digest}"
 
 

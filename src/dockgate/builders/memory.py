@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dockgate.core.adapters import BuildRequest, Registry
+from dockgate.core import canonical
+from dockgate.core.adapters import BaseImage, BuildRequest, BuildResult, Registry
 from dockgate.core.errors import BuildError, DockgateError
 
 Push = Callable[[str, str, str], None]
@@ -16,7 +17,7 @@ class MemoryBuilder:
 
     `digests` gives another one, and `failures` an error, by key or by repository; both may be changed at any time.
     `push` stores what was built where `registry` finds it. `fault` is called with "before build", "before push" and
-    "after push", and may raise.
+    "after push", and may raise. `bases` are what every Dockerfile starts from.
     """
 
     def __init__(
@@ -26,32 +27,39 @@ class MemoryBuilder:
         digests: Mapping[str, str] | None = None,
         failures: Mapping[str, DockgateError] | None = None,
         fault: Callable[[str], None] = lambda moment: None,
+        bases: tuple[BaseImage, ...] = (),
     ) -> None:
         self._registry = registry
         self._push = push
         self._fault = fault
         self.digests = dict(digests or {})
         self.failures = dict(failures or {})
+        self.bases = bases
+        self._results: dict[str, BuildResult] = {}
         self.builds: list[str] = []
         """the key of every build that was begun; one that had been pushed already is not built again"""
 
-    def build(self, request: BuildRequest, log: Callable[[str], None]) -> str:
-        known = self._registry.resolve(request.repository, request.key)
-        if known is not None:
-            return known
+    def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
+        pushed = self._registry.resolve(request.repository, request.key)
+        recorded = self._results.get(request.key)
+        if recorded is not None and recorded.digest == pushed:
+            return recorded
         self._fault("before build")
         self.builds.append(request.key)
         log(f"building {request.repository}:{request.key}")
-        if not (request.context / request.dockerfile).is_file():
+        dockerfile = request.context / request.dockerfile
+        if not dockerfile.is_file():
             raise BuildError(f"there is no {request.dockerfile} in the source", "Commit one.")
         for name in (request.key, request.repository):
             if name in self.failures:
                 raise self.failures[name]
         digest = self.digests.get(request.key) or self.digests.get(request.repository) or _digest(request.context)
+        result = BuildResult(digest, canonical.digest(dockerfile.read_bytes()), self.bases, is_sandboxed=True)
+        self._results[request.key] = result
         self._fault("before push")
         self._push(request.repository, request.key, digest)
         self._fault("after push")
-        return digest
+        return result
 
 
 def _digest(context: Path) -> str:

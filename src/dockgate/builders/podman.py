@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from dockgate.core.adapters import BuildRequest, Registry
+from dockgate.core import canonical
+from dockgate.core.adapters import BuildRequest, BuildResult, Registry
 from dockgate.core.errors import BuildError, UnavailableError
 
 _LAST_WORDS = 12
@@ -55,13 +56,14 @@ class PodmanBuilder:
         self._scratch = folder / "scratch"
         self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def build(self, request: BuildRequest, log: Callable[[str], None]) -> str:
+    def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
         name = f"{request.repository}:{request.key}"
+        dockerfile = _inside(request.context, request.dockerfile)
+        content = canonical.digest(_content(dockerfile, request.dockerfile))
         pushed = self._registry.resolve(request.repository, request.key)
         if pushed is not None:
             log(f"{name} is in the registry already: {pushed}")
-            return pushed
-        dockerfile = _inside(request.context, request.dockerfile)
+            return BuildResult(pushed, content)
         with self._lock.open("a") as lock, tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
             fcntl.flock(lock, fcntl.LOCK_SH)
             image, digest = Path(scratch, "image"), Path(scratch, "digest")
@@ -87,7 +89,7 @@ class PodmanBuilder:
                     "See logs/registry.log in the data folder.",
                 )
             self._prune(lock.fileno())
-            return digest.read_text().strip()
+            return BuildResult(digest.read_text().strip(), content)
 
     def _build_arguments(self, request: BuildRequest, dockerfile: Path, image: Path) -> list[str]:
         arguments = dict(request.args)

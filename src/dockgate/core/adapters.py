@@ -67,12 +67,36 @@ class BuildRequest:
     args: Mapping[str, str] = field(default_factory=dict)
 
 
-class Builder(Protocol):
-    def build(self, request: BuildRequest, log: Callable[[str], None]) -> str:
-        """Builds, pushes to `<registry>/<repository>:<key>`, and returns the pushed manifest's digest.
+@dataclass(frozen=True, slots=True, order=True)
+class BaseImage:
+    """An image that a Dockerfile starts or copies from. `reference` is as the Dockerfile names it, arguments filled in.
+    `digest` is of the manifest or index that its registry answered with."""
 
-        Called again with the same key it returns the digest already pushed, without building. Lines of output go to
-        `log`, without line ends. Raises BuildError (the Dockerfile's fault), UnavailableError (registry or engine)."""
+    reference: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """What was built, and from what. `digest` is of the pushed manifest, `dockerfile_digest` of the Dockerfile's bytes
+    ("sha256:…" both), `bases` are sorted. All of it was recorded outside the build, which cannot change it.
+    `is_sandboxed` says whether the build was kept apart from the host."""
+
+    digest: str
+    dockerfile_digest: str
+    bases: tuple[BaseImage, ...] = ()
+    is_sandboxed: bool = False
+
+
+class Builder(Protocol):
+    """Turns a source folder and its Dockerfile into an image in our registry."""
+
+    def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
+        """Build, and push to `<registry>/<repository>:<key>`.
+
+        Called again with the same key it returns the same result without building, provided that what was pushed is
+        still there. Lines of output go to `log`, without line ends. Raises BuildError (the Dockerfile's fault, or a
+        limit was passed), UnavailableError (the registry, the engine, or this host cannot keep builds apart)."""
         ...
 
 

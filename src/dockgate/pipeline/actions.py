@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dockgate.core import canonical
 from dockgate.core import pipeline as core
-from dockgate.core.adapters import BuildRequest, Notice
+from dockgate.core.adapters import BuildRequest, BuildResult, Notice
 from dockgate.core.approvals import Approval, Approvers
 from dockgate.core.asking import Question, qualified
 from dockgate.core.callbacks import delivery, made_secret
@@ -72,8 +72,8 @@ class Actions:
 
     # --- build ---------------------------------------------------------------------------------------------------
 
-    def build(self, key: ActionKey) -> str:
-        """Builds and pushes; returns the digest."""
+    def build(self, key: ActionKey) -> BuildResult:
+        """Build and push."""
         pipeline, action = definition_of(self._store, key)
         runs = self._store.executions.runs(key.execution)
         artifact = core.artifact(pipeline, runs, action.input)
@@ -93,12 +93,13 @@ class Actions:
             )
             return self._parts.builder.build(request, lambda line: self._store.logs.append(key, line))
 
-    def image_definitions(self, key: ActionKey, digest: str) -> Done:
+    def image_definitions(self, key: ActionKey, built: BuildResult) -> Done:
         """Writes imagedefinitions.json and exports the digest, as the reference solution's build does.
 
         What was pushed is written down here too: the registry's notification may be lost with the registry.
         """
         _, action = definition_of(self._store, key)
+        digest = built.digest
         repository = f"{self._parts.registry.address}/{action.configuration['image']}"
         body = json.dumps([{"name": action.configuration["container"], "imageUri": f"{repository}@{digest}"}]).encode()
 

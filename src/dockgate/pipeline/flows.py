@@ -168,8 +168,8 @@ class Flows:
         if action.type is ActionType.SOURCE:
             return run(Step.SOURCE, actions.source, key)
         if action.type is ActionType.BUILD:
-            digest = run(Step.BUILD, actions.build, key)
-            return run(Step.IMAGE_DEFINITIONS, actions.image_definitions, key, digest)
+            built = run(Step.BUILD, actions.build, key)
+            return run(Step.IMAGE_DEFINITIONS, actions.image_definitions, key, built)
         if action.type is ActionType.DEPLOY:
             definition = run(Step.REGISTER_REVISION, self.deploys.register_revision, key)
             return run(Step.DEPLOY, self.deploys.deploy, key, definition)
