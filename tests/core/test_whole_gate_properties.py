@@ -16,6 +16,8 @@ from dockgate.core.policy import of_rules
 from dockgate.core.verdict import Case, Excused, Policy, Statement, Status, Verdict, VexStatus, Waiver, Waivers
 from dockgate.definitions.policy import in_full
 
+KEY = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
+
 OLD = "2026-11-01T00:00:00Z"
 counts = st.integers(0, 2)
 selection: Mapping[str, st.SearchStrategy[Any]] = {
@@ -52,6 +54,7 @@ SETTINGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "base_image": st.sampled_from(
         ({"allowed": ["debian*"]}, {"images": [{"name": "debian", "layers": ["sha256:" + "a" * 64]}]})
     ),
+    "provenance": st.just({"builders": [{"id": "https://ci.example/builder", "keys": [KEY]}]}),
     "runs_as_root": st.just({}),
     "database_age": st.sampled_from(({"hours": 1}, {"hours": 24})),
     "reference_2022": st.sampled_from(({}, {"HIGH": 2})),

@@ -20,6 +20,7 @@ SCHEMA = schema(RULES)
 VALID = Draft202012Validator(SCHEMA)
 BY_NAME = {rule.name: rule for rule in RULES}
 KEY = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
+BUILDERS = [{"id": "https://ci.example", "keys": [KEY]}]
 LAYER = "sha256:" + "c" * 64
 
 
@@ -134,6 +135,17 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("base_image", {"images": [{"name": "debian", "layers": ["sha256:00"]}]}),
     ("base_image", {"images": [{"name": "debian", "layers": [LAYER], "digest": LAYER}]}),
     ("base_image", {"images": [{"name": "debian", "layers": [LAYER] * 501}]}),
+    ("provenance", {}),
+    ("provenance", {"builders": []}),
+    ("provenance", {"builders": ["https://ci.example"]}),
+    ("provenance", {"builders": [{"id": "https://ci.example"}]}),
+    ("provenance", {"builders": [{"keys": [KEY]}]}),
+    ("provenance", {"builders": [{"id": "", "keys": [KEY]}]}),
+    ("provenance", {"builders": [{"id": "https://ci.example", "keys": []}]}),
+    ("provenance", {"builders": [{"id": "https://ci.example", "keys": ["sha256:00"]}]}),
+    ("provenance", {"builders": BUILDERS, "sources": []}),
+    ("provenance", {"builders": BUILDERS, "bases": ["debian:13"]}),
+    ("provenance", {"builders": BUILDERS, "max_age_days": 0}),
     ("runs_as_root", {"named": "reject"}),
     ("database_age", {}),
     ("database_age", {"hours": 0}),

@@ -17,6 +17,8 @@ What a file may hold:
         running: [pkg:npm/a@0.9.0]        # the packages of a baseline; so `approved`
         checked: 2026-11-24T06:00:00Z     # when every feed was
         feeds: [npm, kev, epss]           # that there are; these when not said
+        provenance: {statements: [{builder: B, keys: [PEM], source: S, bases: [D], finished_at: T}], refused: [why],
+                     unavailable: why}    # what lies beside the image; nobody looked when not said
         reported: true                    # the findings are another scanner's, which does not tell the fields `untold`
         expect:
           status: Rejected
@@ -48,6 +50,8 @@ from dockgate.core.model import (
     Slice,
     Unread,
 )
+from dockgate.core.policy import fingerprint
+from dockgate.core.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
 from dockgate.core.verdict import Case, Reported, Verdict
 from dockgate.definitions.policy import policy
 from dockgate.definitions.yaml import load
@@ -88,12 +92,30 @@ def made(case: Mapping[str, Any]) -> Case:
         inventories=(inventory,),
         consulted=consulted,
         baselines={name: (_inventory({}, case[name]),) for name in ("running", "approved") if name in case},
+        provenance=_provenance(case["provenance"]) if "provenance" in case else None,
     )
     if case.get("reported"):
         matches = Matcher(consulted, ECOSYSTEMS).match(inventory.packages)
         reported = Reported("another", NOW, inventory, matches, untold=tuple(case.get("untold", [])))
-        scanned = Case(IMAGE, scanned.policy, scanned.now, "0.1.0", reported=(reported,))
+        found = scanned.provenance
+        scanned = Case(IMAGE, scanned.policy, scanned.now, "0.1.0", reported=(reported,), provenance=found)
     return scanned
+
+
+def _provenance(found: Mapping[str, Any]) -> ProvenanceFacts:
+    statements = [
+        ProvenanceStatement(
+            digest=f"sha256:{at:064x}",
+            keys=tuple(map(fingerprint, one["keys"])),
+            builder=one["builder"],
+            build_type=BUILD_TYPE,
+            source=one.get("source", ""),
+            bases=tuple(one.get("bases", ())),
+            finished_at=one.get("finished_at", ""),
+        )
+        for at, one in enumerate(found.get("statements", []))
+    ]
+    return ProvenanceFacts(IMAGE, tuple(statements), tuple(found.get("refused", ())), found.get("unavailable"))
 
 
 def _inventory(case: Mapping[str, Any], packages: list[Any]) -> Inventory:

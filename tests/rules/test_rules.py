@@ -9,11 +9,16 @@ from tests.core.gating import CHECKED, NOW, inventory, package
 from dockgate import rules
 from dockgate.core.errors import DefinitionError, DockgateError
 from dockgate.core.model import Coverage, Distribution, Matches
+from dockgate.core.policy import fingerprint
+from dockgate.core.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
 from dockgate.core.rules import Facts, Rule
 
 RULES = rules.load()
+BUILDER = "https://ci.example/builder"
+KEY = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
 NEEDED: dict[str, dict[str, object]] = {"max_findings": {"HIGH": 0}, "cvss": {"score": 7}, "epss": {"score": 0.5}}
 NEEDED |= {"image_age": {"days": 30}, "database_age": {"hours": 24}, "base_image": {"allowed": ["**"]}}
+NEEDED |= {"provenance": {"builders": [{"id": BUILDER, "keys": [KEY]}]}}
 NEEDED |= {"expression": {"when": "findings.size() > 5", "message": "Too many"}}
 NEEDED |= {"forbidden_packages": {"packages": ["pkg:npm/x"]}, "vex": {"authors": [{"name": "Acme"}]}}
 """the settings without which a rule cannot be used; {} for all others"""
@@ -45,7 +50,9 @@ class TestEveryRule:
             created="2026-11-01T00:00:00Z",
             user="1000",
         )
+        built = ProvenanceStatement("sha256:" + "5" * 64, (fingerprint(KEY),), BUILDER, BUILD_TYPE)
         facts = Facts(clean, Matches((), ()), (Coverage("npm", True, (), CHECKED),), NOW)
+        facts = replace(facts, provenance=ProvenanceFacts(clean.image, (built,)))
         assert list(rule.judge(facts, rule.settings(NEEDED.get(rule.name, {})))) == []
 
 

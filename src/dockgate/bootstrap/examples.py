@@ -22,6 +22,8 @@ from dockgate.core.model import (
     Slice,
     Unread,
 )
+from dockgate.core.policy import fingerprint
+from dockgate.core.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
 from dockgate.core.verdict import Breach, Case, Judgement, Policy, Reported, Statement, Waiver, Waivers
 from dockgate.definitions import examples as definitions
 from dockgate.definitions import policy as policies
@@ -128,6 +130,7 @@ class _Bench:
             tuple(_cves(written)),
         )
         case = Case(IMAGE, self._policy, example.now, __version__, waivers=self._waivers(written))
+        case = replace(case, provenance=_provenance(example.provenance))
         if not example.reported:
             return replace(case, inventories=(inventory,), consulted=consulted, baselines=baselines)
         matches = Matcher(consulted, self._ecosystems).match(inventory.packages)
@@ -219,6 +222,25 @@ def _distribution(image: definitions.Image) -> Distribution | None:
     if told is None:
         return None
     return Distribution(told.id, told.version, told.name, tuple(told.like), told.support_end, told.repository)
+
+
+def _provenance(found: definitions.Provenance | None) -> ProvenanceFacts | None:
+    if found is None:
+        return None
+    statements = (
+        ProvenanceStatement(
+            digest=f"sha256:{at:064x}",
+            keys=tuple(fingerprint(key) or key for key in one.keys),
+            builder=one.builder,
+            build_type=BUILD_TYPE,
+            source=one.source,
+            commit=one.commit,
+            bases=tuple(one.bases),
+            finished_at=one.finished_at,
+        )
+        for at, one in enumerate(found.statements)
+    )
+    return ProvenanceFacts(IMAGE, tuple(statements), tuple(found.refused), found.unavailable)
 
 
 def _cves(written: Written) -> Iterator[Cve]:

@@ -11,10 +11,10 @@ from typing import Any
 
 from dockgate.core import canonical
 from dockgate.core.errors import DeniedError, UnreadableError
+from dockgate.core.provenance import STATEMENT_TYPE
 from dockgate.core.times import moment
 from dockgate.core.verdict import Status, Verdict
 
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://dockgate.dev/attestation/verdict/v1"
 """of the predicate that docs/attestations.md describes"""
 

@@ -30,6 +30,7 @@ class Input(StrEnum):
     POLICY = "policy"
     WAIVERS = "waivers"
     BASELINE = "baseline"
+    PROVENANCE = "provenance"
     TIME = "time"
     ENGINE = "engine"
 
@@ -150,6 +151,7 @@ def _steps(one: Case, other: Case) -> Iterator[tuple[Input | None, str, str, Cas
         case = replace(
             case,
             image=other.image,
+            provenance=case.provenance if one.image == other.image else other.provenance,
             inventories=with_own_layers_of(case.inventories, other.inventories),
             consulted=between,
         )
@@ -167,6 +169,8 @@ def _steps(one: Case, other: Case) -> Iterator[tuple[Input | None, str, str, Cas
     yield Input.WAIVERS, _digests([one.waivers]), _digests([other.waivers]), case
     case = replace(case, baselines=other.baselines, excused=other.excused)
     yield Input.BASELINE, _baselines(one), _baselines(other), case
+    case = replace(case, provenance=other.provenance)
+    yield Input.PROVENANCE, _provenance(one), _provenance(other), case
     case = replace(case, now=other.now)
     yield Input.TIME, one.now, other.now, case
 
@@ -240,6 +244,10 @@ def _policy(case: Case) -> str:
 def _baselines(case: Case) -> str:
     told = [f"{name}: {', '.join(one.image for one in held)}" for name, held in sorted(case.baselines.items())]
     return "; ".join(told) or "none"
+
+
+def _provenance(case: Case) -> str:
+    return _digests([case.provenance] if case.provenance else [])
 
 
 def _digests(values: Sequence[object]) -> str:

@@ -11,6 +11,7 @@ from dockgate.core.match import Matcher
 from dockgate.core.model import Coverage, Finding, Inventory, Severity, Undetermined
 from dockgate.core.policy import ANY, COUNTING_RULE, REFERENCE_APPROVED, REFERENCE_RULE, action_of
 from dockgate.core.ports import Ecosystem
+from dockgate.core.provenance import ProvenanceFacts
 from dockgate.core.remedy import find_remedy
 from dockgate.core.reported import ReportedMatcher
 from dockgate.core.rules import Facts, Known, Matching, Rule
@@ -84,6 +85,7 @@ def inputs(case: Case) -> Inputs:
         reported=tuple(_digest(reported) for reported in case.reported),
         unscanned=case.unscanned,
         excused={name: _digest(case.excused[name]) for name in sorted(case.excused)},
+        provenance=_digest(case.provenance) if case.provenance else "",
     )
 
 
@@ -170,7 +172,7 @@ class _Part:
         evidence = [one.settings for one in held if one.rule.name == catalogues.EVIDENCE_RULE]
         coverage = catalogues.believed(self.coverage, evidence, case.now)
         facts = Facts(inventory, applied.matches, coverage, case.now, self.matcher.compare, self.known)
-        facts = replace(facts, catalogues=_catalogues(held))
+        facts = replace(facts, catalogues=_catalogues(held), provenance=_provenance(case))
         if self.reported is not None:
             other = self.reported
             facts = replace(facts, reported=True, source=other.source, at=other.at)
@@ -223,6 +225,11 @@ class Said:
         if self.breaches:
             return Status.REJECTED
         return Status.UNDETERMINED if self.undetermined else Status.APPROVED
+
+
+def _provenance(case: Case) -> ProvenanceFacts | None:
+    """What is known of the provenance of the digest that the verdict is on; what is about another digest is nothing."""
+    return case.provenance if case.provenance and case.provenance.image == case.image else None
 
 
 def _catalogues(held: Sequence[Held]) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ ANY = "any"
 """what UNTRIAGED counts as where a policy does not say: it may be any severity"""
 VEX_RULE = "vex"
 """the rule whose settings say whose VEX statements are believed"""
+PROVENANCE_RULE = "provenance"
+"""the rule whose settings name the builders, and their keys, that an image may come from"""
 REFERENCE_RULE = "reference_2022"
 """the rule with which a verdict is summed up in the words of the reference solution"""
 REFERENCE_APPROVED = "All vulnerabilities below thresholds"
@@ -95,6 +97,14 @@ def vex_authors(policy: Policy) -> tuple[VexAuthor, ...]:
     given = [settings.get("authors") for settings in policy.rules.get(VEX_RULE, ())]
     authors = [one for listed in given if isinstance(listed, (list, tuple)) for one in listed]
     return tuple(VexAuthor(str(one["name"]), tuple(map(str, one.get("keys") or ()))) for one in authors)
+
+
+def provenance_keys(policy: Policy) -> dict[str, str]:
+    """The public keys (PEM) of all builders that the policy names, by their fingerprints."""
+    given = [settings.get("builders") for settings in policy.rules.get(PROVENANCE_RULE, ())]
+    builders = [one for listed in given if isinstance(listed, (list, tuple)) for one in listed]
+    keys = {fingerprint(str(pem)): str(pem) for one in builders for pem in one["keys"]}
+    return {identity: keys[identity] for identity in sorted(keys) if identity}
 
 
 def fingerprint(pem: str) -> str:

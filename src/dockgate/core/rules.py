@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dockgate.core.errors import UncomparableError
 from dockgate.core.model import Coverage, Finding, Inventory, Matches, Package, Undetermined
+from dockgate.core.provenance import ProvenanceFacts
 
 if TYPE_CHECKING:
     from dockgate.core.verdict import Aside, Breach
@@ -58,7 +59,8 @@ class Facts:
     that each baseline ("running", "approved") has; one that there is not has no entry, and then everything is new.
     `reported`: another scanner's findings are judged, which say nothing of the image's config, distribution or feeds;
     then `source`, `at`, `unnamed` and `untold` are as in `verdict.Reported`. `catalogues` are those ("epss", "kev")
-    that the policy's rules look at; one that is too old is not `complete` in the coverage.
+    that the policy's rules look at; one that is too old is not `complete` in the coverage. `provenance` is of the
+    digest that the verdict is on, None where nobody looked for it.
     """
 
     inventory: Inventory
@@ -73,6 +75,7 @@ class Facts:
     unnamed: Mapping[str, int] = field(default_factory=dict)
     untold: tuple[str, ...] = ()
     catalogues: tuple[str, ...] = ()
+    provenance: ProvenanceFacts | None = None
 
 
 class Rule(Protocol):

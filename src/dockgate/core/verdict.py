@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dockgate.core.model import Finding, Inventory, Matches, Slice, Undetermined
+from dockgate.core.provenance import ProvenanceFacts
 
 
 class Status(StrEnum):
@@ -233,7 +234,8 @@ class Inputs:
 
     `baselines` are the inventories, by platform, of what "running" or "approved" stands for in the policy's rules, and
     `excused` what each of these was approved with by leave alone; `reported` the findings that other scanners made, in
-    place of inventory and slice; `unscanned` is why there is neither.
+    place of inventory and slice; `unscanned` is why there is neither. `provenance` is the digest of what is known of
+    the image's provenance, "" where nobody looked for it.
     """
 
     inventories: tuple[str, ...]
@@ -246,6 +248,7 @@ class Inputs:
     reported: tuple[str, ...] = ()
     unscanned: str = ""
     excused: dict[str, str] = field(default_factory=dict)
+    provenance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,3 +315,4 @@ class Case:
     reported: tuple[Reported, ...] = ()
     unscanned: str = ""
     excused: dict[str, Excused] = field(default_factory=dict)
+    provenance: ProvenanceFacts | None = None

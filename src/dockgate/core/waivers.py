@@ -16,7 +16,7 @@ _LONGEST = {"reason": LONGEST_TEXT, "breach": 10 * LONGEST_TEXT}
 NEVER = "malicious"
 UNKNOWN = "evidence"
 """rules whose breaches nothing accepts: to accept what could not be read or said would be to call the unknown safe"""
-OF_THE_IMAGE = ("base_image", "end_of_life", "image_age", "runs_as_root")
+OF_THE_IMAGE = ("base_image", "end_of_life", "image_age", "provenance", "runs_as_root")
 """rules that are broken in one way by an image, whatever the words (its age has others each day): their waivers need
 not say which breach is accepted"""
 

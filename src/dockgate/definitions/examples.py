@@ -107,6 +107,26 @@ class Excuse(_Strict):
     justification: str = ""
 
 
+class ProvenanceStatement(_Strict):
+    """A provenance statement about the image. `keys` signed it: public keys as PEM, or their fingerprints."""
+
+    builder: Text
+    keys: Texts
+    source: str = ""
+    commit: str = ""
+    bases: list[Text] = Field(default_factory=list)
+    finished_at: Time = ""
+
+
+class Provenance(_Strict):
+    """What was found beside the image. `refused` says of other statements why they do not count, `unavailable` why the
+    statements could not be fetched."""
+
+    statements: list[ProvenanceStatement] = Field(default_factory=list)
+    refused: Texts = Field(default_factory=list)
+    unavailable: Text | None = None
+
+
 class Expected(_Strict):
     """What the gate is to say. Of lists, each entry is a rule's name or a part of what is said; where there is a list,
     nothing beyond it may be said."""
@@ -146,6 +166,7 @@ class Example(_Strict):
     vex: list[Excuse] = Field(default_factory=list)
     checked: Time | None = None
     feeds: list[Text] | None = None
+    provenance: Provenance | None = None
     reported: bool = False
     untold: list[Text] = Field(default_factory=list)
 
@@ -219,6 +240,8 @@ def _allowed(location: tuple[int | str, ...]) -> list[str]:
         "expect": Expected,
         "image": Image,
         "distribution": Distribution,
+        "provenance": Provenance,
+        "statements": ProvenanceStatement,
         "packages": Package,
         "running": Package,
         "approved": Package,

@@ -68,6 +68,7 @@ def inputs(to: Console, verdict: Verdict) -> None:
         ("advisories", made.slice),
         ("policy", made.policy),
         ("waivers", made.waivers),
+        ("provenance", made.provenance),
         ("time", made.now),
         ("engine", made.engine),
         ("not scanned", made.unscanned),

@@ -1,11 +1,13 @@
 """What the rules' settings have in common: refusals that name the key, the value given and the values allowed."""
 
+import base64
 import json
 import math
 from collections.abc import Iterable, Mapping
 
 from dockgate.core.errors import DefinitionError
 
+KEY_BEGIN, _KEY_END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
 UNSCORED = ("undetermined", "count", "ignore")
 """what may be made of a finding that nobody has scored"""
 
@@ -55,6 +57,19 @@ def boolean(key: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise refused(key, value, "true, false")
     return value
+
+
+def public_key(key: str, given: object) -> str:
+    """A public key as PEM, its lines as they are written everywhere."""
+    text = given.strip() if isinstance(given, str) else ""
+    body = "".join(text.removeprefix(KEY_BEGIN).removesuffix(_KEY_END).split())
+    try:
+        fine = text.startswith(KEY_BEGIN) and text.endswith(_KEY_END) and len(base64.b64decode(body, validate=True)) > 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise refused(key, given, f"a public key as PEM, from {KEY_BEGIN} to {_KEY_END}")
+    return "\n".join([KEY_BEGIN, *(body[at : at + 64] for at in range(0, len(body), 64)), _KEY_END, ""])
 
 
 def refused(key: str, value: object, allowed: str) -> DefinitionError:

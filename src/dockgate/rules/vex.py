@@ -1,6 +1,5 @@
 """Whose VEX statements are believed. What they excuse is for `core.waivers` to say, before any rule counts."""
 
-import base64
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,9 +7,7 @@ from dockgate.core.errors import DefinitionError
 from dockgate.core.policy import VEX_RULE
 from dockgate.core.rules import Facts, Rule
 from dockgate.core.verdict import Breach
-from dockgate.rules._settings import known, refused
-
-_BEGIN, _END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
+from dockgate.rules._settings import KEY_BEGIN, known, public_key, refused
 
 
 class Vex:
@@ -29,7 +26,7 @@ class Vex:
                     "type": "object",
                     "properties": {
                         "name": {"type": "string", "minLength": 1},
-                        "keys": {"type": "array", "items": {"type": "string", "pattern": _BEGIN}},
+                        "keys": {"type": "array", "items": {"type": "string", "pattern": KEY_BEGIN}},
                     },
                     "required": ["name"],
                     "additionalProperties": False,
@@ -65,17 +62,4 @@ def _author(key: str, given: object) -> dict[str, object]:
         raise refused(f"{key}.name", name, "the author's name as its documents say it")
     if not isinstance(keys, (list, tuple)):
         raise refused(f"{key}.keys", keys, "a list of public keys as PEM")
-    return {"name": name, "keys": [_key(f"{key}.keys.{index}", one) for index, one in enumerate(keys)]}
-
-
-def _key(key: str, given: object) -> str:
-    """A PEM public key, its lines as they are written everywhere."""
-    text = given.strip() if isinstance(given, str) else ""
-    body = "".join(text.removeprefix(_BEGIN).removesuffix(_END).split())
-    try:
-        fine = text.startswith(_BEGIN) and text.endswith(_END) and len(base64.b64decode(body, validate=True)) > 0
-    except ValueError:
-        fine = False
-    if not fine:
-        raise refused(key, given, f"a public key as PEM, from {_BEGIN} to {_END}")
-    return "\n".join([_BEGIN, *(body[at : at + 64] for at in range(0, len(body), 64)), _END, ""])
+    return {"name": name, "keys": [public_key(f"{key}.keys.{index}", one) for index, one in enumerate(keys)]}

@@ -13,11 +13,15 @@ from dockgate.core.events import Event
 from dockgate.core.gate import inputs
 from dockgate.core.model import Inventory, Slice
 from dockgate.core.policy import of_bytes, policy_bytes
+from dockgate.core.provenance import ProvenanceFacts
 from dockgate.core.stores import PushedImage, Scan, ScanState, VerdictRecord
 from dockgate.core.verdict import Case, Excused, Inputs, Policy, Reported, Status, Verdict, Waivers
 from dockgate.store.engine import Database, insert_missing, insert_new
 from dockgate.store.queries import select_as
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, verdicts
+
+Part = Excused | Inventory | ProvenanceFacts | Reported | Slice | Waivers
+"""what a case is made of, each of them a document"""
 
 _SCAN = select_as(Scan, scans)
 _SCAN_OF = _SCAN.where(scans.c.image == bindparam("image"))
@@ -149,6 +153,7 @@ class SqlImages:
                 reported=tuple(decode(Reported, _body(connection, one)) for one in made.reported),
                 unscanned=made.unscanned,
                 excused={name: decode(Excused, _body(connection, one)) for name, one in made.excused.items()},
+                provenance=decode(ProvenanceFacts, _body(connection, made.provenance)) if made.provenance else None,
             )
 
     def verdict(self, digest: str) -> Verdict:
@@ -202,7 +207,7 @@ class Document:
     body: bytes
 
     @classmethod
-    def of(cls, value: Excused | Inventory | Reported | Slice | Verdict | Waivers) -> "Document":
+    def of(cls, value: Part | Verdict) -> "Document":
         return cls._pack(type(value), encode(value))
 
     @classmethod
@@ -212,12 +217,13 @@ class Document:
     @classmethod
     def of_case(cls, case: Case) -> "list[Document]":
         inventories = [*case.inventories, *(one for baseline in case.baselines.values() for one in baseline)]
-        parts: list[Excused | Inventory | Reported | Slice | Waivers] = [
+        parts: list[Part] = [
             *inventories,
             *case.excused.values(),
             *case.reported,
             case.consulted,
             case.waivers,
+            *([case.provenance] if case.provenance else []),
         ]
         return [cls.of_policy(case.policy), *map(cls.of, parts)]
 
