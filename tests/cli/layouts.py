@@ -82,7 +82,7 @@ def image(folder: Path, *layers: Mapping[str, str]) -> str:
 
 
 def feeds(folder: Path) -> Path:
-    """A folder of feeds: openssl and zlib of Debian 13, jinja2 of PyPI."""
+    """A folder of feeds: openssl and zlib of Debian 13, jinja2 of PyPI, and a KEV catalogue that names none of them."""
     records = {
         "Debian": [
             _advisory("DEBIAN-CVE-2025-0001", "Debian:13", "openssl", "3.5.4-1", "AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"),
@@ -96,6 +96,7 @@ def feeds(folder: Path) -> Path:
         with zipfile.ZipFile(path, "w") as archive:
             for advisory in advisories:
                 archive.writestr(f"{advisory['id']}.json", json.dumps(advisory))
+    (folder / "kev.json").write_text(json.dumps({"vulnerabilities": []}))
     return folder
 
 

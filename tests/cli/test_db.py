@@ -16,7 +16,7 @@ def test_build_tells_each_part_and_what_was_missing(dockgate: Dockgate, tmp_path
     assert (ran.code, ran.err) == (0, "")
     assert "osv Debian: 2 statements" in ran.out
     assert "osv PyPI: 1 statement\n" in ran.out
-    assert "no kev.json" in ran.out
+    assert "no epss.csv.gz" in ran.out
     assert str(tmp_path / "data" / "advisories.db") in ran.out
 
 

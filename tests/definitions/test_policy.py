@@ -39,6 +39,7 @@ def test_the_default_policy_has_the_designs_numbers() -> None:
                 "action": "reject",
             },
         ),
+        "exploited": ({"past_due": False, "max": 0, **SELECTION, "action": "reject"},),
         "malicious": ({},),
         "evidence": (EVIDENCE,),
     }

@@ -7,7 +7,7 @@ from tests.core.gating import NOW, inventory, package
 
 from dockgate.core.errors import DefinitionError
 from dockgate.core.gate import untriaged_as
-from dockgate.core.model import FIX_NOT_TOLD, Finding, Matches, Rating, Severity, Undetermined
+from dockgate.core.model import FIX_NOT_TOLD, VERSIONS_ONLY, Finding, Matches, Rating, Severity, Undetermined
 from dockgate.core.rules import Facts
 from dockgate.core.verdict import Breach
 from dockgate.rules.max_findings import RULE
@@ -114,6 +114,18 @@ def test_findings_of_which_no_fix_is_told_may_have_one() -> None:
     assert list(RULE.judge(facts, RULE.settings({"HIGH": 1, "only_fixable": True}))) == []
     (said,) = RULE.judge(facts, RULE.settings({"HIGH": 0}))
     assert isinstance(said, Breach)
+
+
+@pytest.mark.parametrize("note", [VERSIONS_ONLY, FIX_NOT_TOLD])
+def test_an_unknown_fix_in_our_own_advisories_is_doubt(note: str) -> None:
+    unknown = (replace(finding(Severity.HIGH, fixed=""), note=note), replace(finding(Severity.HIGH, fixed="")))
+    facts = Facts(inventory(), Matches(unknown, ()), (), NOW)
+    (doubt,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
+    assert isinstance(doubt, Undetermined)
+    assert "has a fix, and only findings with a fix count: up to 1 may count as HIGH" in doubt.reason
+    (doubt,) = RULE.judge(facts, RULE.settings({"total": 0, "only_fixable": True}))
+    assert isinstance(doubt, Undetermined)
+    assert list(RULE.judge(facts, RULE.settings({"HIGH": 1, "only_fixable": True}))) == []
 
 
 @pytest.mark.parametrize(

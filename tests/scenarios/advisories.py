@@ -28,9 +28,10 @@ DEMO = record("CVE-2026-1000", "demo", "2.0")
 
 
 def write(folder: Path, *records: dict[str, object]) -> None:
-    """A folder in the layout of the OSV export."""
+    """A folder of feeds: the OSV export, and a KEV catalogue without entries."""
     zipped = folder / "osv/Debian/all.zip"
     zipped.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(zipped, "w") as archive:
         for one in records:
             archive.writestr(f"{one['id']}.json", json.dumps(one))
+    (folder / "kev.json").write_text(json.dumps({"vulnerabilities": []}))

@@ -74,7 +74,7 @@ def advisory(name: str, severity: Severity, fixed: str) -> Advisory:
 
 @dataclass
 class Advisories:
-    """An advisory database of one complete feed, always just checked."""
+    """An advisory database of Debian's complete feed and the KEV catalogue, always just checked."""
 
     clock: "Clock"
     known: list[Advisory] = field(default_factory=list)
@@ -89,7 +89,8 @@ class Advisories:
         return Slice(tuple(sorted(found, key=lambda one: (one.name, one.id))), tuple(self.coverage()))
 
     def coverage(self) -> Sequence[Coverage]:
-        return (Coverage("Debian:13", True, (), text(self.clock())),)
+        now = text(self.clock())
+        return (Coverage("Debian:13", True, (), now), Coverage("kev", True, (), now))
 
 
 @dataclass

@@ -10,6 +10,7 @@ from dataclasses import replace
 from dockgate.core.errors import UncomparableError
 from dockgate.core.model import (
     ANY_MODULE,
+    FIX_NOT_TOLD,
     VERSIONS_ONLY,
     Advisory,
     Coverage,
@@ -262,9 +263,16 @@ def _fixed_at(affecting: list[Advisory]) -> str:
 
 
 def _note(affecting: list[Advisory]) -> str:
-    """The distribution's word where there is no fix, else whether anything is said of one."""
-    told = next((row.note for row in affecting if row.note), "")
-    return told or ("" if any(row.ranges for row in affecting) else VERSIONS_ONLY)
+    """The distribution's own note when there is no fix, else whether the advisories say anything about one.
+
+    A range that ends with `last_affected` or a `limit` implies that later versions are unaffected without naming a fix
+    (OSV schema, "affected[].ranges[].events fields"), so it does not say that there is none."""
+    if note := next((row.note for row in affecting if row.note), ""):
+        return note
+    events = [event for row in affecting for span in row.ranges for event in span.events]
+    if any(kind in ("last_affected", "limit") and version != "*" for kind, version in events):
+        return FIX_NOT_TOLD
+    return "" if events else VERSIONS_ONLY
 
 
 def _rating(advisories: list[Advisory], cves: list[Cve]) -> Rating | None:

@@ -230,7 +230,8 @@ VERSIONS_ONLY = "versions-only"
 """The note of a finding whose advisories list versions, and say nothing of any fix."""
 
 FIX_NOT_TOLD = "fix-not-told"
-"""The note of a finding of which another scanner does not say whether, or in which version, it is fixed."""
+"""The note of a finding when a source does not say whether, or in which version, it is fixed: another scanner, or an
+advisory whose range ends with the last affected version or a limit."""
 
 
 class State(StrEnum):
@@ -294,12 +295,17 @@ class Finding:
         return any(name.startswith("MAL-") for name in (self.id, *self.aliases))
 
     @property
+    def has_unknown_fix(self) -> bool:
+        """Whether no source says if a fixed version exists. A policy treats it as doubt, not as "no fix"."""
+        return not self.fixed and self.note in (VERSIONS_ONLY, FIX_NOT_TOLD)
+
+    @property
     def state(self) -> State:
         if self.fixed:
             return State.FIXED
         if self.note == "end-of-life":
             return State.END_OF_LIFE
-        if self.note in (VERSIONS_ONLY, FIX_NOT_TOLD):
+        if self.has_unknown_fix:
             return State.UNKNOWN
         return State.WONT_FIX if self.note in ("no-dsa", "wont-fix") else State.UNFIXED
 

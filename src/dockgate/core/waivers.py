@@ -6,7 +6,7 @@ from datetime import datetime
 
 from dockgate.core import patterns, statements
 from dockgate.core.errors import UsageError
-from dockgate.core.model import FIX_NOT_TOLD, Finding, Inventory, Matches
+from dockgate.core.model import Finding, Inventory, Matches
 from dockgate.core.times import moment, within
 from dockgate.core.verdict import Breach, Policy, Statement, Waived, Waiver, Waivers
 
@@ -180,7 +180,7 @@ def _accepts(waiver: Waiver, finding: Finding, now: str) -> bool:
         and bool(waiver.vulnerability or waiver.package or waiver.image)
         and (not waiver.vulnerability or waiver.vulnerability in (finding.id, *finding.aliases))
         and (not waiver.package or patterns.names_package(waiver.package, finding.package))
-        and not (waiver.until_fixed and (finding.fixed or finding.note == FIX_NOT_TOLD))
+        and not (waiver.until_fixed and (finding.fixed or finding.has_unknown_fix))
         and stands(waiver, now)
     )
 

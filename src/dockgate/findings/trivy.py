@@ -36,7 +36,6 @@ _NOTES = {
     "will_not_fix": "wont-fix",
     "fix_deferred": "no-dsa",
     "end_of_life": "end-of-life",
-    "under_investigation": "",
 }
 """Trivy's status of a finding (pkg/types/status.go in trivy-db) -> our note; any other does not tell of fixes"""
 _ADVISORIES = ("ghsa", "glad", "osv", "govulndb", "ruby-advisory-db", "php-security-advisories", "nodejs-security-wg")

@@ -36,7 +36,8 @@ def judge(
         yield from _doubts(unknown, f"is {what} is not known: nobody has said")
         unfixed = [finding for finding in doubted if settings["only_fixable"] and not finding.fixed]
         unrated = [finding for finding in doubted if finding not in unfixed]
-        yield from _doubts(unfixed, f"has a fix, {facts.source} does not say, and only those count")
+        silent = f"{facts.source} does not say" if facts.reported else "no advisory says"
+        yield from _doubts(unfixed, f"has a fix, {silent}, and only those count")
         yield from _doubts(unrated, "counts is not known: its grace is by severity, and nobody has said how severe")
 
 

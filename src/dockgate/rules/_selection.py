@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.core.gate import counted_as, untriaged_as
-from dockgate.core.model import FIX_NOT_TOLD, Finding, Severity, Undetermined
+from dockgate.core.model import Finding, Severity, Undetermined
 from dockgate.core.policy import ANY
 from dockgate.core.rules import Facts, Known, known_as
 from dockgate.core.times import moment
@@ -111,7 +111,7 @@ def _doubted(
 ) -> Iterator[tuple[Severity, Finding]]:
     """What may count beyond what does, once for each severity that it may count as."""
     sure, open_ = settings, settings["untriaged_counts_as"] == ANY
-    if settings["only_fixable"] and facts.reported:
+    if settings["only_fixable"] and (facts.reported or any(finding.has_unknown_fix for finding in held)):
         settings = {**settings, "only_fixable": False}
         unfixed = [finding for finding in held if _may_be_fixed(finding, facts)]
         yield from _counting(unfixed, facts, settings, scope)
@@ -127,7 +127,7 @@ def _place(finding: Finding) -> tuple[str, str, str]:
 
 
 def _may_be_fixed(finding: Finding, facts: Facts) -> bool:
-    return finding.note == FIX_NOT_TOLD or ("fixed" in facts.untold and not finding.fixed)
+    return finding.has_unknown_fix or ("fixed" in facts.untold and not finding.fixed)
 
 
 def _counting(

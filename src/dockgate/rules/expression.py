@@ -7,7 +7,7 @@ from typing import Any
 from dockgate.core import patterns
 from dockgate.core.catalogues import whole
 from dockgate.core.errors import DefinitionError
-from dockgate.core.model import FIX_NOT_TOLD, Finding, Package, Severity, Undetermined
+from dockgate.core.model import Finding, Package, Severity, Undetermined
 from dockgate.core.rules import Facts, Rule, known_as
 from dockgate.core.verdict import Aside, Breach, RuleAction
 from dockgate.rules import _cel, _cel_bounds
@@ -105,7 +105,7 @@ def _finding(finding: Finding, facts: Facts, text: str) -> Any:
     told = {
         "score": finding.rating.score if finding.rating.score >= 0 else None,
         "severity": finding.severity.value if rated else None,
-        "fixed": finding.fixed if finding.fixed or finding.note != FIX_NOT_TOLD else None,
+        "fixed": None if finding.has_unknown_fix else finding.fixed,
         "exploited": True if finding.exploited else False if catalogue else None,
         "due": finding.due or None,
         "epss": finding.epss if scores and finding.epss >= 0 else None,

@@ -64,7 +64,7 @@ class MaxFindings:
                 allowed = -1 if doubted[severity] else max(limit - most, -1)
                 yield selected.say(self.name, message, findings, allowed)
             elif (count := len(findings) + most + doubted[severity]) > limit:
-                yield _doubt(severity.value, count, limit, facts)
+                yield _doubt(severity.value, count, limit, facts, selected)
         total = settings.get(_TOTAL)
         if isinstance(total, int):
             counted = 0 if settings["only_fixable"] else sum(facts.unnamed.values())
@@ -73,7 +73,7 @@ class MaxFindings:
                 allowed = -1 if selected.more else max(total - sum(facts.unnamed.values()), -1)
                 yield selected.say(self.name, message, [finding for _, finding in selected.findings], allowed)
             elif (count := len(selected.findings) + len(selected.more) + sum(facts.unnamed.values())) > total:
-                yield _doubt("any", count, total, facts)
+                yield _doubt("any", count, total, facts, selected)
 
 
 RULE: Rule = MaxFindings()
@@ -96,8 +96,14 @@ def _unnamed(severity: Severity, unnamed: Mapping[str, int], settings: Mapping[s
     return least, most
 
 
-def _doubt(severity: str, most: int, limit: int, facts: Facts) -> Undetermined:
-    who = f"{facts.source} does not say of every finding how severe it is, or whether it has a fix"
-    if not facts.reported:
-        who = "Nobody has said of every finding how severe it is, nor does the policy (`untriaged_counts_as`)"
-    return Undetermined("/", f"{who}: up to {most} may count as {severity}, at most {limit} allowed.")
+def _doubt(severity: str, most: int, limit: int, facts: Facts, selected: _selection.Selected) -> Undetermined:
+    """`most` findings may count as this severity, more than its limit."""
+    unknown = [finding for finding in selected.more if finding.has_unknown_fix]
+    if facts.reported:
+        cause = f"{facts.source} does not say of every finding how severe it is, or whether it has a fix"
+    elif unknown:
+        others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        cause = f"No advisory says whether {unknown[0].id}{others} has a fix, and only findings with a fix count"
+    else:
+        cause = "Nobody has said of every finding how severe it is, nor does the policy (`untriaged_counts_as`)"
+    return Undetermined("/", f"{cause}: up to {most} may count as {severity}, at most {limit} allowed.")
