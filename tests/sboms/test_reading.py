@@ -237,7 +237,18 @@ def test_what_an_spdx_document_describes_is_no_package_unless_it_has_a_purl(read
     ("document", "complaint"),
     [
         (b"<?xml version='1.0'?><bom/>", "is XML"),
-        (b"SPDXVersion: SPDX-2.3\n", "is SPDX in the tag-value form"),
+        (b"SPDXVersion: SPDX-3.0\n", "is SPDX-3.0, which is not known here"),
+        (b"SPDXVersion: SPDX-2.3\nPackageName\n", "has no tag in line 2"),
+        (b"# only a comment\n", "is no bill of materials"),
+        (b"SPDXVersion: SPDX-2.3\nPackageComment: <text>for\never\n", "has a <text> in line 2 that does not end"),
+        (b"SPDXVersion: SPDX-2.3\nPackageName: a\nExternalRef: SECURITY purl\n", "ExternalRef .* in line 3"),
+        (b"SPDXVersion: SPDX-2.3\nRelationship: a b\n", "Relationship .* in line 2"),
+        (b"SPDXVersion: SPDX-2.3\nSPDXREF: a\n", "SPDXREF before any Annotator, in line 2"),
+        (b'{"payloadType": "text/plain", "payload": ""}', "is a DSSE envelope of type 'text/plain'"),
+        (b'{"payloadType": "application/vnd.in-toto+json", "payload": "?"}', "payload is not Base64"),
+        (b'{"payloadType": "application/vnd.in-toto+json", "payload": "W10="}', "content is no JSON object"),
+        (b'{"_type": "https://in-toto.io/Statement/v1", "predicateType": "x"}', "without a bill of materials"),
+        (b'{"_type": "https://in-toto.io/Statement/v1", "predicate": {}}', "is no bill of materials"),
         (b"{", "is no JSON"),
         (b"\xff", "is no JSON"),
         (b"[]", "holds no JSON object"),
@@ -254,7 +265,7 @@ def test_what_cannot_be_read_is_refused_naming_what_can(read: Read, document: An
     with pytest.raises(UsageError, match=complaint) as error:
         read(document)
     assert "document.json" in str(error.value)
-    assert error.value.advice == "Read are CycloneDX (1.2 to 1.7) and SPDX (2.2 and 2.3), both as JSON."
+    assert error.value.advice == "Read are CycloneDX (1.2 to 1.7) as JSON and SPDX (2.2 and 2.3) as JSON or tag-value."
 
 
 def test_components_without_end_are_refused(read: Read) -> None:

@@ -3,6 +3,7 @@ refused."""
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,27 @@ def test_contradictions_in_csaf_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match=reason):
             vex.read(changed(change, document), "x")
+
+
+def test_a_security_advisory_is_read_and_what_it_does_not_explain_excuses_nothing() -> None:
+    (document,) = (one for name, one in documents() if name == "csaf-flags-threats-and-relationships")
+
+    def advisory(copy: dict[str, Any]) -> None:
+        copy["document"]["category"] = "csaf_security_advisory"
+
+    def unexplained(copy: dict[str, Any]) -> None:
+        advisory(copy)
+        for one in copy["vulnerabilities"]:
+            one.pop("flags", None)
+            one.pop("threats", None)
+
+    as_vex = vex.read(json.dumps(document).encode(), "x")
+    said = [replace(one, document="") for one in as_vex]
+    assert [replace(one, document="") for one in vex.read(changed(advisory, document), "x")] == said
+    left = [one.status for one in vex.read(changed(unexplained, document), "x")]
+    assert VexStatus.NOT_AFFECTED in {one.status for one in said}
+    assert VexStatus.NOT_AFFECTED not in left
+    assert left == [one.status for one in said if one.status is not VexStatus.NOT_AFFECTED]
 
 
 JSON = st.recursive(

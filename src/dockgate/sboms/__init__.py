@@ -1,7 +1,8 @@
 """Bills of materials that others or we wrote, read into an inventory.
 
-Read are CycloneDX JSON 1.2 to 1.7 and SPDX JSON 2.2 and 2.3. A package is what has a package URL of a known type; what
-lacks one is unread, never left out, save for what is no package at all: files, the image itself, a group of packages.
+Read are CycloneDX JSON 1.2 to 1.7 and SPDX 2.2 and 2.3, as JSON and as tag-value, also inside in-toto statements. A
+package is what has a package URL of a known type; what lacks one is unread, never left out, save for what is no package
+at all: files, the image itself, a group of packages.
 Nothing in such a document says which language package a distribution's package owns, unless we wrote it.
 """
 
@@ -16,14 +17,14 @@ from dockgate.core.errors import UsageError
 from dockgate.core.inventory import by_package, by_unread
 from dockgate.core.model import Distribution, Inventory, Package, Unread
 from dockgate.core.ports import Ecosystem
-from dockgate.sboms import _cyclonedx, _spdx
+from dockgate.sboms import _cyclonedx, _intoto, _spdx, _spdx_tags
 from dockgate.sboms._contents import Contents, Item, Traits
 from dockgate.sboms._packages import Packages, distribution
 
 SIZE_LIMIT = 64 * 1024 * 1024
 """Bytes. Syft's SPDX document of an image of 500 MB has about 10 million."""
 
-_ADVICE = "Read are CycloneDX (1.2 to 1.7) and SPDX (2.2 and 2.3), both as JSON."
+_ADVICE = "Read are CycloneDX (1.2 to 1.7) as JSON and SPDX (2.2 and 2.3) as JSON or tag-value."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,12 @@ def read(path: Path, ecosystems: Sequence[Ecosystem]) -> Bill:
         raw = file.read(SIZE_LIMIT + 1)
     if len(raw) > SIZE_LIMIT:
         raise UsageError(f"{path} has more than {SIZE_LIMIT} bytes, which is too much for a bill of materials.")
-    document = _parsed(raw, path)
     try:
+        document, subject = _intoto.unwrap(_parsed(raw))
         whole, contents = _contents(document)
     except UsageError as error:
         raise UsageError(f"{path} {error}", error.advice or _ADVICE) from None
-    own = canonical.digest(raw)
+    own = subject or canonical.digest(raw)
     inventories = tuple(_inventory(one, own, ecosystems) for one in contents)
     return Bill(whole or (inventories[0].image if len(inventories) == 1 else own), inventories)
 
@@ -66,20 +67,20 @@ def package(
     return found if isinstance(found, Package) else None
 
 
-def _parsed(raw: bytes, path: Path) -> dict[str, Any]:
+def _parsed(raw: bytes) -> dict[str, Any]:
     start = raw[:200].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"<"):
-        raise UsageError(f"{path} is XML.", _ADVICE)
-    if start.startswith((b"SPDXVersion:", b"##")):
-        raise UsageError(f"{path} is SPDX in the tag-value form.", _ADVICE)
+        raise UsageError("is XML.")
+    if _spdx_tags.is_tag_value(start):
+        return _spdx_tags.parse(raw.decode("utf-8-sig", "replace"))
     try:
         document = json.loads(raw.decode("utf-8-sig"))
     except RecursionError:
-        raise UsageError(f"{path} is nested too deeply.", _ADVICE) from None
+        raise UsageError("is nested too deeply.") from None
     except ValueError as error:
-        raise UsageError(f"{path} is no JSON: {error}.", _ADVICE) from None
+        raise UsageError(f"is no JSON: {error}.") from None
     if not isinstance(document, dict):
-        raise UsageError(f"{path} holds no JSON object.", _ADVICE)
+        raise UsageError("holds no JSON object.")
     return document
 
 

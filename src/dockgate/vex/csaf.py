@@ -1,4 +1,5 @@
-"""CSAF 2.0, profile VEX (OASIS Standard, chapters 3.2, 4.5): products of a tree, and their status by vulnerability.
+"""CSAF 2.0, profiles VEX and security advisory (OASIS Standard, chapters 3.2, 4.4, 4.5): products of a tree, and their
+status by vulnerability. An advisory need not say why a product is not affected; then it excuses nothing.
 
 A product that is a component of another (`relationships`) is a package inside of it. Where the other is known by a CPE
 alone, as a whole distribution is, the component is taken for the product, if its purl has a version: without one it
@@ -12,6 +13,7 @@ from typing import Any
 from dockgate.core.verdict import Statement, VexStatus
 from dockgate.vex._fields import Node, Refused, sha256, unique
 
+_VEX, _ADVISORY = "csaf_vex", "csaf_security_advisory"
 _STATUSES = {
     "known_not_affected": VexStatus.NOT_AFFECTED,
     "fixed": VexStatus.FIXED,
@@ -33,7 +35,7 @@ _NESTING = 64
 
 class Csaf:
     name = "csaf"
-    title = "CSAF 2.0, profile VEX"
+    title = "CSAF 2.0, profiles VEX and security advisory"
 
     def knows(self, document: dict[str, Any]) -> bool:
         head = document.get("document")
@@ -41,9 +43,10 @@ class Csaf:
 
     def read(self, root: Node, digest: str) -> tuple[Statement, ...]:
         head = root.get("document")
-        for key, wanted in (("csaf_version", "2.0"), ("category", "csaf_vex")):
-            if (found := head.get(key)).name() != wanted:
-                raise found.refuse(f"{found.name()!r} is not read; read is {wanted!r}")
+        for key, known in (("csaf_version", ("2.0",)), ("category", (_VEX, _ADVISORY))):
+            if (found := head.get(key)).name() not in known:
+                raise found.refuse(f"{found.name()!r} is not read; read is {' or '.join(map(repr, known))}")
+        is_vex = head.get("category").name() == _VEX
         author = head.get("publisher").get("name").need()
         at = head.get("tracking").get("current_release_date").time()
         tree = _Tree(root.get("product_tree"))
@@ -51,7 +54,7 @@ class Csaf:
             Statement(digest, FORMAT.name, author, "", names, *said, at=at)
             for one in root.get("vulnerabilities").items()
             for names in (_vulnerabilities(one),)
-            for said in _said(one, tree)
+            for said in _said(one, tree, needs_reasons=is_vex)
         )
 
 
@@ -68,8 +71,10 @@ def _vulnerabilities(node: Node) -> tuple[str, ...]:
     return names
 
 
-def _said(node: Node, tree: "_Tree") -> Iterator[_Said]:
-    """What the vulnerability's status, flags and threats say, products of which the same is said together."""
+def _said(node: Node, tree: "_Tree", *, needs_reasons: bool) -> Iterator[_Said]:
+    """What the vulnerability's status, flags and threats say, products of which the same is said together.
+
+    A product that is not affected without a reason is refused where the profile `needs_reasons`, else left out."""
     statuses: dict[str, VexStatus] = {}
     for key, status in _STATUSES.items():
         for one in node.get("product_status").get(key).items():
@@ -83,6 +88,8 @@ def _said(node: Node, tree: "_Tree") -> Iterator[_Said]:
         if label and label not in _LABELS:
             raise node.get("flags").refuse(f"{label!r} is not known; known are {', '.join(_LABELS)}")
         if status is VexStatus.NOT_AFFECTED and not (label or impact):
+            if not needs_reasons:
+                continue
             raise node.refuse(f"{product} is known_not_affected, and neither a flag nor a threat says why")
         excused = status is VexStatus.NOT_AFFECTED
         groups.setdefault((status, label if excused else "", impact), []).append(product)
