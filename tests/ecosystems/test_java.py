@@ -237,7 +237,7 @@ def test_an_application_counts_for_nothing_beside_its_libraries() -> None:
     assert read("shop-1.0.war", archive({"WEB-INF/classes/A.class": b""})) == Extract(alone=True)
 
 
-def test_a_java_runtime_is_one_package_of_which_no_feed_tells() -> None:
+def test_a_java_runtime_is_one_program() -> None:
     titles = {
         "Specification_Title": "Java Platform API Specification",
         "Implementation_Title": "Java Runtime Environment",
@@ -247,7 +247,7 @@ def test_a_java_runtime_is_one_package_of_which_no_feed_tells() -> None:
     for path in ("opt/java/lib/jrt-fs.jar", "opt/java/jre/lib/rt.jar"):
         found = read(path, jar)
         assert [(one.purl, one.ecosystem, one.path) for one in found.packages] == [
-            ("pkg:generic/java-runtime@25.0.3", "Java runtime", path)
+            ("pkg:generic/java@25.0.3", "Bitnami", path)
         ]
         assert found.unread == ()
     assert read("opt/java/jre/lib/charsets.jar", jar) == Extract(alone=True)

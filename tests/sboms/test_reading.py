@@ -69,7 +69,7 @@ def test_what_syft_and_trivy_write_is_judged_by_source_package_and_release(tool:
     ("component", "why"),
     [
         ({"type": "library", "name": "x", "version": "1"}, "x 1, which cannot be judged: it has no package URL"),
-        ({"type": "library", "name": "x", "purl": "pkg:generic/x@1"}, "packages of the type generic"),
+        ({"type": "library", "name": "x", "purl": "pkg:cocoapods/x@1"}, "packages of the type cocoapods"),
         ({"type": "library", "name": "x", "purl": "pkg:pypi/x"}, "it has no version"),
         ({"type": "library", "name": "x", "purl": "not a purl"}, "not a purl is no package URL"),
         ({"type": "application", "group": "g", "name": "x"}, "The document names g/x"),

@@ -6,6 +6,7 @@ from operator import attrgetter
 
 from dockgate.core import evidence, languages
 from dockgate.core.databases import evidence_names
+from dockgate.core.duplicates import Duplicates
 from dockgate.core.facts import LayerFacts, Read, View
 from dockgate.core.layers import FACTS_LIMIT, cost, read_layer, sentence
 from dockgate.core.model import THIRD_PARTY, Distribution, Inventory, Package, Unread
@@ -33,13 +34,14 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
     owners = {one.name for one in packages} - {one.name for one in packages if one.vendor}
     unread = {*evidence.doubts(view, ecosystems), *(entry for one in facts for entry in one.unread)}
     locks = languages.Locks(view)
+    duplicates = Duplicates(view, ecosystems)
     for at, read in view.live:
         if read.lock and locks.idle(read):
             continue
         owner = read.owner if read.owner in owners and view.introduced(read.owner, at, system) else ""
         if read.ecosystem not in system:
             for package in read.packages:
-                if not (read.lock and locks.installed(package)):
+                if not (read.lock and locks.installed(package)) and not duplicates.has(package, read):
                     packages.add(_placed(package, facts[at].layer, owner))
         if not owner:  # else it is the distribution's to judge, whatever is in it
             unread.update(_unread(read, facts[at].layer))

@@ -69,11 +69,10 @@ def package(found: Coordinates, path: str) -> Package:
 
 
 def _runtime(manifest: Mapping[str, str], path: str) -> Package:
-    """The Java runtime that a jar is part of. No feed tells of runtimes, so that a package which no distribution's
-    package owns is undetermined."""
-    name, version = "java-runtime", manifest.get("implementation-version", "")
-    purl = write("generic", "", name, version)
-    return Package(name, version, purl, "Java runtime", source_name=name, source_version=version, path=path)
+    """The Java runtime that a jar is part of: no Maven package, but a program."""
+    from dockgate.ecosystems.programs import program_package
+
+    return program_package("java", manifest.get("implementation-version", ""), path)
 
 
 class _SpentError(UnreadableError):

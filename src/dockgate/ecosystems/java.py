@@ -1,7 +1,6 @@
 """Java packages: what lies in jars and in the archives that hold jars, and Gradle's lockfile.
 
-Of a Java runtime there is a package of its own, of which no feed tells: neither its .jmod files nor its own jars are
-published to Maven repositories.
+A Java runtime is a program (`programs`): neither its .jmod files nor its own jars are published to Maven repositories.
 """
 
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ _LOCK = "gradle.lockfile"
 
 class Java:
     name = "java"
-    version = 4
+    version = 5
     orders: tuple[str, ...] = ("Maven",)
     optional_epoch = False
     optional_local_label = False

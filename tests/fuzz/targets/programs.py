@@ -1,16 +1,17 @@
-"""Programs that carry the list of what they are made of: Go's and Rust's."""
+"""Programs that carry the list of what they are made of, Go's and Rust's, or their own version."""
 
 import gzip
 import json
 import struct
 import zlib
 
-from tests.fuzz.mutate import edited, edits, json_text, lines
+from tests.ecosystems.elf import elf
+from tests.fuzz.mutate import edited, edits, json_text, lines, plain
 from tests.fuzz.target import Part
 from tests.fuzz.targets._ecosystem import DATA, part, read, target
 
 from dockgate.core.errors import UnreadableError
-from dockgate.ecosystems import _go_buildinfo, go, rust
+from dockgate.ecosystems import _go_buildinfo, go, programs, rust
 
 _APP = "usr/bin/app"
 _NAMES = (
@@ -109,6 +110,16 @@ def _windows(section: bytes) -> bytes:
 _RUST = [_windows(zlib.compress(json.dumps(_CRATES).encode()))]
 
 
+_VERSIONED = {
+    "bin/node": [elf(b"\0node.js/v20.20.2\0"), elf(b"\0node.js/v20.20.2\0", has_sections=False), elf()],
+    "bin/python3.12": [elf(b"/opt/3.12.3\0\x003.12.3rc1\x003.12.4+\0"), elf(links=b"libpython3.12.so.1.0")],
+    "bin/python3": [elf(b"\x003.9.1\x002.7.18\0")],
+    "bin/ruby": [elf(b"\0ruby 2.6.10p210 (2022-04-12)\0ruby 3")],
+    "lib/libssl.so.1.1": [elf(b"\0OpenSSL 1.1.1n  15 Mar 2022\0", shared=True), elf(shared=True)],
+    "jdk/lib/server/libjvm.so": [elf(b" JRE (1.8.0_392-b08)", shared=True), elf(b" JRE (22-ea+36)", shared=True)],
+}
+
+
 def _modules(data: bytes) -> None:
     """The list itself, past the program around it."""
     try:
@@ -118,6 +129,25 @@ def _modules(data: bytes) -> None:
 
 
 TARGETS = (
+    target(
+        programs.ECOSYSTEM,
+        (
+            *(
+                part(programs.ECOSYSTEM, path, path, lambda seeds=seeds: seeds, plain)  # type: ignore[misc]
+                for path, seeds in _VERSIONED.items()
+            ),
+            part(
+                programs.ECOSYSTEM,
+                "release",
+                "jdk/release",
+                lambda: [b'IMPLEMENTOR="a"\nJAVA_VERSION="17.0.9"\n', b"JAVA_VERSION=x"],
+                lines,
+            ),
+        ),
+        *("_program_names", "_program_version", "_executable"),
+        versions="bitnami.txt",
+        purls=("pkg:generic/java@1.8.0_392", "pkg:generic/python@3.13.0rc1", "pkg:generic/thing@1"),
+    ),
     target(
         go.ECOSYSTEM,
         (

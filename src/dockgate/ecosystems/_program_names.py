@@ -1,0 +1,93 @@
+"""Which file names are those of programs that are often installed without a package, and where their versions stand.
+
+The versions were looked at in the upstream builds and in those of Debian and pyenv; the markers are the texts that
+each program prints about itself (`node.js/v20.20.2`, `OpenSSL 3.0.11 19 Sep 2023`, `X-Powered-By: PHP/8.4.1`).
+"""
+
+from typing import NamedTuple
+
+BITNAMI = "Bitnami"
+
+
+class Program(NamedTuple):
+    """`name` is the package's, which is the name that Bitnami's advisories use where `ecosystem` is theirs.
+
+    `markers` are the texts directly before the version, `behind` is the one after it; Python's version stands alone.
+    `libraries` are beginnings of names of shared libraries: a program that links to one has its version there. A file
+    whose version is not found is unread if `is_certain`: nothing else has such a name.
+    """
+
+    name: str
+    ecosystem: str = BITNAMI
+    markers: tuple[bytes, ...] = ()
+    behind: bytes = b""
+    libraries: tuple[bytes, ...] = ()
+    dots: int = 2
+    is_certain: bool = True
+
+
+NODE = Program("node", markers=(b"node.js/v", b"/download/release/v"), libraries=(b"libnode.so",))
+PYTHON = Program("python", libraries=(b"libpython",))
+RUBY = Program("ruby", markers=(b"ruby ",), behind=b" (", libraries=(b"libruby",))
+PHP = Program("php", markers=(b"X-Powered-By: PHP/",), libraries=(b"libphp",))
+OPENSSL = Program("openssl", "OpenSSL", markers=(b"OpenSSL ",), behind=b" ", libraries=(b"libcrypto.so",))
+JAVA = Program("java", markers=(b" JRE (",), dots=0, is_certain=False)
+"""Of other virtual machines than HotSpot the file `release` tells."""
+
+_EXECUTABLES = {
+    "node": NODE,
+    "nodejs": NODE,
+    "python": PYTHON,
+    "ruby": RUBY,
+    "php": PHP,
+    "php-cgi": PHP,
+    "php-fpm": PHP,
+    "phpdbg": PHP,
+    "openssl": OPENSSL,
+    "nginx": Program("nginx", markers=(b"nginx/", b"openresty/")),
+    "httpd": Program("apache", markers=(b"Apache/",), is_certain=False),
+    "apache": Program("apache", markers=(b"Apache/",), is_certain=False),
+    "postgres": Program("postgresql", markers=(b"PostgreSQL) ",), dots=1),
+    "memcached": Program("memcached", markers=(b"memcached ",)),
+}
+_LIBRARIES = {"libnode": NODE, "libcrypto": OPENSSL, "libssl": OPENSSL, "libjvm": JAVA}
+_NUMBERED_LIBRARIES = {"libpython": PYTHON, "libruby": RUBY, "libphp": PHP}
+_DIGITS_AND_DOTS = "0123456789."
+_BUILDS = "dmtu"
+"""letters behind Python's number: builds for debugging, with pymalloc, free-threaded, with wide Unicode"""
+PROGRAMS = {one.name: one for one in (*_EXECUTABLES.values(), JAVA)}
+
+
+def program_of(name: str) -> Program | None:
+    """The program that a file of that name is or is part of, whatever version stands in the name."""
+    library, dot_so, _ = name.partition(".so")
+    if not dot_so:
+        stem = name.rstrip(_DIGITS_AND_DOTS)
+        if stem[:6] == "python":
+            stem = _unmarked(stem, name)
+        return _EXECUTABLES.get(stem)
+    if library in _LIBRARIES:
+        return _LIBRARIES[library]
+    stem = library.rstrip(_DIGITS_AND_DOTS)
+    if stem[:9] == "libpython":
+        # libpython3.so forwards to the one with both numbers.
+        return PYTHON if "." in library and _unmarked(stem, library) == "libpython" else None
+    return _NUMBERED_LIBRARIES.get(stem.rstrip("-"))
+
+
+def python_release(name: str) -> bytes:
+    """ "3.12" of python3.12, python3.12t and libpython3.12.so.1.0, empty when the name has no two numbers."""
+    library = name.partition(".so")[0].rstrip(_BUILDS)
+    number = library[len(library.rstrip(_DIGITS_AND_DOTS)) :]
+    major, dot, minor = number.partition(".")
+    return number.encode("ascii") if dot and major and minor.isdecimal() else b""
+
+
+def _unmarked(stem: str, name: str) -> str:
+    """Without the letters of a build, which stand behind a number."""
+    bare = name.rstrip(_BUILDS)
+    return (
+        bare.rstrip(_DIGITS_AND_DOTS)
+        if bare[-1:] in _DIGITS_AND_DOTS and len(name) - len(bare) <= len(_BUILDS)
+        else stem
+    )
