@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Callable
+from itertools import permutations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.core.gating import IMAGE, NOW, inventory, judge, limits, package
 
 from dockgate.core import attestation
@@ -155,7 +154,7 @@ def test_an_approval_s_statement_is_no_provenance() -> None:
         b"[]",
         b"{}",
         b"[" * 100_000,
-        OURS.replace(b"Statement/v1", b"Statement/v0.1"),
+        OURS.replace(b"Statement/v1", b"Statement/v2"),
         OURS.replace(b"provenance/v1", b"provenance/v0.2"),
         changed(lambda one: one.update(subject=None)),
         changed(lambda one: one.update(subject=[{"digest": {"sha256": ["1" * 64]}}])),
@@ -208,12 +207,8 @@ def test_what_could_not_be_fetched_is_told() -> None:
     assert facts(unavailable="no registry").unavailable == "no registry"
 
 
-ENVELOPES = st.sampled_from(
-    [signed(payload, *keys) for payload in (OURS, statement(RECORD, "shop", CHILD), b"{}") for keys in ((), ("key-1",))]
-    + ["", "[]"]
-)
-
-
-@given(st.lists(ENVELOPES, max_size=6))
-def test_the_facts_do_not_depend_on_order_or_repetition(envelopes: list[str]) -> None:
-    assert facts(*envelopes) == facts(*reversed(envelopes)) == facts(*envelopes, *envelopes)
+def test_the_facts_do_not_depend_on_order_or_repetition() -> None:
+    copied = statement(RECORD, "shop", CHILD)
+    envelopes = (signed(OURS, "key-1"), signed(OURS, "key-2"), signed(OURS), signed(copied, "key-1"), "[]")
+    for several in permutations(envelopes):
+        assert facts(*several) == facts(*envelopes, *several)

@@ -10,6 +10,7 @@ from dockgate.bootstrap.scan import Scanned
 from dockgate.core import gate
 from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.ports import AdvisoryReader
+from dockgate.core.provenance import ProvenanceFacts
 from dockgate.core.verdict import NOTHING_WAIVED, Case, Policy, Reported, Waivers
 from dockgate.definitions import policy as policies
 from dockgate.reports import GateReport
@@ -22,9 +23,10 @@ def judge(
     now: datetime | None = None,
     reported: tuple[Reported, ...] = (),
     accepted: Waivers = NOTHING_WAIVED,
+    provenance: ProvenanceFacts | None = None,
 ) -> GateReport:
     """The verdict on what was read, and on what other scanners report of it, as of `now` (the present moment unless
-    given), by what is `accepted`. Raises UsageError for a report of another image."""
+    given), by what is `accepted` and known of its `provenance`. Raises UsageError for a report of another image."""
     ours = {scanned.digest, *(one.image for one in scanned.inventories)}
     for one in reported:
         if one.inventory.image not in ours:
@@ -43,6 +45,7 @@ def judge(
         consulted=advisories.slice(scanned.inventories),
         reported=reported,
         waivers=narrow(accepted, scanned.reference, scanned.digest, held, at),
+        provenance=provenance,
     )
     verdict = gate.judge(case, ecosystems.load(), rules.load())
     return GateReport(scanned.reference, verdict, scanned.inventories, case)

@@ -1,6 +1,7 @@
 """`dockgate gate`: the verdict on an image, judged here or by a server."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +11,11 @@ from dockgate.cli.options import Output, database, progress, verdict_outputs, wr
 from dockgate.config import Settings, from_environment
 from dockgate.core.approvals import ApprovalState
 from dockgate.core.errors import UsageError
+from dockgate.core.policy import PROVENANCE_RULE
 from dockgate.core.verdict import Policy, Reported, Status, Waivers
+
+if TYPE_CHECKING:
+    from dockgate.core.provenance import ProvenanceFacts
 
 EXITS = {Status.APPROVED: 0, Status.REJECTED: 1, Status.UNDETERMINED: 3}
 WITHOUT_VERDICT = {ApprovalState.APPROVED: 0, ApprovalState.REJECTED: 1}
@@ -78,6 +83,15 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
     metavar="FILE",
     help="A VEX document that you vouch for; the policy has to trust its author. May be given several times.",
 )
+@click.option(
+    "--provenance",
+    "statements",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A signed provenance statement (DSSE), besides those that are attached to IMAGE; the policy's rule provenance "
+    "says whose count. May be given several times.",
+)
 @verdict_outputs
 @click.pass_context
 def command(
@@ -98,6 +112,7 @@ def command(
     found_at: str,
     waivers: tuple[Path, ...],
     vex: tuple[Path, ...],
+    statements: tuple[Path, ...],
     outputs: tuple[Output, ...],
 ) -> None:
     """Judge IMAGE by a policy. Exits 0 when it is approved, 1 rejected, 3 undetermined, 2 on a fault.
@@ -119,6 +134,7 @@ def command(
 
         local = {"--database": database is not None, "--insecure": asked.insecure}
         local |= {"--waivers": bool(waivers), "--vex": bool(vex), "--inspector": inspector}
+        local |= {"--provenance": bool(statements)}
         demand_remote(asked.reference, asked.platform, {**local, "--ca-bundle": asked.ca_bundle is not None})
         demand_its_policy(policy)
         asking = Asking(server, asked.reference, policy, pipeline, stage, execution, service, timeout, whole(outputs))
@@ -152,9 +168,24 @@ def command(
         context.exit(EXITS[report.verdict.status])
     with scan.advisories(database or settings.advisories) as advisories:
         scanned = asked.scan(settings)
-        report = gate.judge(scanned, advisories, chosen, reported=reported, accepted=held)
+        found = _provenance(asked, scanned.digest, chosen, statements, settings)
+        report = gate.judge(scanned, advisories, chosen, reported=reported, accepted=held, provenance=found)
     write(report, outputs)
     context.exit(EXITS[report.verdict.status])
+
+
+def _provenance(
+    asked: Asked, digest: str, policy: Policy, statements: tuple[Path, ...], settings: Settings
+) -> "ProvenanceFacts | None":
+    """What is known of the image's provenance, None where the policy does not ask for it."""
+    if PROVENANCE_RULE not in policy.rules:
+        if statements:
+            raise UsageError("The policy does not ask for provenance.", "Name the rule provenance in it.")
+        return None
+    from dockgate.bootstrap import provenance
+
+    bundle = asked.ca_bundle or settings.ca_bundle
+    return provenance.look_up(asked.reference, digest, policy, statements, ca_bundle=bundle, insecure=asked.insecure)
 
 
 def _inspected(

@@ -15,6 +15,8 @@ from dockgate.core import canonical
 from dockgate.core.errors import DeniedError, DockgateError, UnreadableError
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+_STATEMENT_TYPES = (STATEMENT_TYPE, "https://in-toto.io/Statement/v0.1")
+"""those that are read: cosign 2 writes the older one, of the same fields"""
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "https://dockgate.dev/build/dockerfile/v1"
 """of the builds that docs/attestations.md describes"""
@@ -184,7 +186,7 @@ def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStat
     try:
         document = json.loads(payload)
         kind = document["predicateType"]
-        if document["_type"] != STATEMENT_TYPE or kind != PREDICATE_TYPE:
+        if document["_type"] not in _STATEMENT_TYPES or kind != PREDICATE_TYPE:
             raise UnreadableError(f"A signed statement is of the type {str(kind)[:100]!r}, not {PREDICATE_TYPE!r}.")
         subjects = {one["digest"].get("sha256") for one in document["subject"]}
         definition, details = document["predicate"]["buildDefinition"], document["predicate"]["runDetails"]

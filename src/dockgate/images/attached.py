@@ -1,4 +1,5 @@
-"""What is attached to an image in its registry: OCI referrers, by the API or its tag, and cosign's attestations.
+"""What is attached to an image in its registry or layout: OCI referrers, by the API or its tag, and cosign's
+attestations.
 
 OCI distribution spec 1.1, "Listing Referrers" and "Referrers Tag Schema"; cosign's SIGNATURE_SPEC.md for the tag
 `sha256-<hex>.att`, under which a manifest has an attestation a layer.
@@ -6,13 +7,16 @@ OCI distribution spec 1.1, "Listing Referrers" and "Referrers Tag Schema"; cosig
 
 from collections.abc import Iterator
 from contextlib import closing
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
-from dockgate.core.errors import DockgateError, ImageError, NotFoundError, UsageError
+from dockgate.core.errors import DockgateError, ImageError, NotFoundError, UnavailableError, UsageError
+from dockgate.images.archive import file_origin
 from dockgate.images.blobs import DOCUMENT_LIMIT, Verified
+from dockgate.images.layout import Folder, LayoutOrigin
 from dockgate.images.manifest import load
-from dockgate.images.reference import check_digest, parse_remote
+from dockgate.images.reference import Local, check_digest, parse_remote
 from dockgate.images.registry import RegistryOrigin, registry_origin
 
 MOST = 64
@@ -27,7 +31,7 @@ _NAMES = frozenset({"manifests", "layers", "subject", "digest", "size", "mediaTy
 def read(reference: str, *, ca_bundle: Path | None = None, insecure: bool = False) -> list[bytes]:
     """The documents beside the image `reference` names by digest, as they lie there, none twice.
 
-    Raises UnavailableError and DeniedError. What is broken is left out: it could only have excused something.
+    Raises UnavailableError and DeniedError. What is broken is left out: it could only have helped the image.
     """
     named = parse_remote(reference)
     with closing(registry_origin(named, ca_bundle=ca_bundle, insecure=insecure)) as origin:
@@ -42,19 +46,56 @@ def read(reference: str, *, ca_bundle: Path | None = None, insecure: bool = Fals
         return list(found.values())
 
 
+def read_layout(path: Path, image: str) -> list[bytes]:
+    """The documents in an OCI layout, a folder or an archive, that lie beside the image of this digest, none twice.
+
+    Every entry of index.json but the image itself is looked at: which image a document is about is for the reader to
+    check. Raises UsageError for what is no layout, UnavailableError, and ImageError for a broken index.
+    """
+    with closing(_layout(path)) as origin:
+        index = load(origin.index(), f"The index.json of {path}", _NAMES)
+        found: dict[str, bytes] = {}
+        for one in _entries(index):
+            if one["digest"] == image:
+                continue
+            try:
+                documents = list(_documents(_load(origin.manifest(one["digest"]))))
+                for digest, size in documents:
+                    if digest not in found and len(found) < MOST:
+                        found[digest] = _verified(origin.blob(digest), digest, size)
+            except ImageError:
+                continue
+        return list(found.values())
+
+
+def _layout(path: Path) -> LayoutOrigin:
+    origin = LayoutOrigin(Folder(path), str(path)) if path.is_dir() else file_origin(Local(path))
+    if not isinstance(origin, LayoutOrigin):
+        origin.close()
+        raise UsageError(f"{path} is no OCI layout: nothing can be attached to its image.")
+    return origin
+
+
+def _entries(index: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of an index that have a digest, as many as are read."""
+    listed = index.get("manifests")
+    entries = listed[:MOST] if isinstance(listed, list) else []
+    return [one for one in entries if isinstance(one, dict) and _is_digest(one.get("digest"))]
+
+
 def _manifests(origin: RegistryOrigin, digest: str) -> Iterator[dict[str, Any]]:
     """The manifests that refer to the digest, and cosign's."""
     tag = digest.replace(":", "-")
     index = origin.referrers(digest)
     if index is None:
         index = _tagged(origin, tag)
-    listed = _load(index).get("manifests") if index else None
-    for one in listed[:MOST] if isinstance(listed, list) else ():
-        kind = f"{one.get('artifactType', '')} {one.get('mediaType', '')}" if isinstance(one, dict) else ""
-        if not kind.strip() or not _is_digest(one.get("digest")):
+    for one in _entries(_load(index)) if index else ():
+        if not f"{one.get('artifactType', '')} {one.get('mediaType', '')}".strip():
             continue
         try:
             manifest = _load(origin.manifest(one["digest"]))
+        except UnavailableError:
+            raise  # what cannot be fetched now is not the same as what is not there
         except (DockgateError, ValueError):
             continue
         subject = manifest.get("subject")
@@ -98,7 +139,11 @@ def _documents(manifest: dict[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def _blob(origin: RegistryOrigin, digest: str, size: int) -> bytes:
-    with origin.blob(digest) as source, closing(Verified(source, digest, size)) as verified:
+    return _verified(origin.blob(digest), digest, size)
+
+
+def _verified(blob: RawIOBase, digest: str, size: int) -> bytes:
+    with blob as source, closing(Verified(source, digest, size)) as verified:
         data = bytearray()
         while chunk := verified.read(DOCUMENT_LIMIT):
             data += chunk

@@ -53,7 +53,7 @@ class LayoutOrigin:
     def root(self) -> tuple[str, bytes]:
         """What the reference names. Without tag or digest: the only entry of index.json, or index.json itself when its
         entries are nameless: some builders list an image's platforms there."""
-        data = self._index()
+        data = self.index()
         listed = digest_of(data)
         index = parse(data, listed)
         if not isinstance(index, Index) or not index.manifests:
@@ -75,7 +75,7 @@ class LayoutOrigin:
         """The digests of the configs of all its images that are there: of an index's platforms some may be left out."""
         found: list[str] = []
         seen: set[str] = set()
-        waiting = [parse(self._index(), "index.json")]
+        waiting = [parse(self.index(), "index.json")]
         while waiting:
             document = waiting.pop()
             if not isinstance(document, Index):
@@ -106,7 +106,8 @@ class LayoutOrigin:
     def close(self) -> None:
         self._files.close()
 
-    def _index(self) -> bytes:
+    def index(self) -> bytes:
+        """index.json as it is, of bounded size."""
         file = self._files.open("index.json")
         if file is None:
             raise ImageError(f"{self.name} is no OCI layout: it has no index.json.")
