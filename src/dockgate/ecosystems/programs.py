@@ -31,6 +31,7 @@ class Programs:
     version = 1
     orders: tuple[str, ...] = ()
     optional_epoch = False
+    optional_local_label = False
     purls: tuple[str, ...] = ("generic",)
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
