@@ -47,7 +47,7 @@ def test_streams_that_are_broken_are_unread(check: Check) -> None:
 
 
 def test_members_frames_and_padding_are_one_stream(check: Check) -> None:
-    """What runtimes unpack is read; what stands behind the end of the tar file they ignore."""
+    """What runtimes unpack is read; what follows the end of the tar file has to be padding."""
     edited = make.tar({STATUS: b"Package: bash\nSta"})
     for folder, blob in {
         "members": gzip.compress(edited[:700]) + gzip.compress(edited[700:]),
@@ -56,7 +56,7 @@ def test_members_frames_and_padding_are_one_stream(check: Check) -> None:
         ran = check(layout(check.folder / folder, blob))
         assert list(ran.unread) == [STATUS]
     behind = layout(check.folder / "behind", gzip.compress(make.tar({"a": b"1"}) + edited))
-    assert check.ends("gate", behind).code == 0
+    assert "data behind its end mark" in check(behind).unread["/"]
 
 
 def test_a_blob_that_is_not_what_its_manifest_says_is_unread(check: Check) -> None:
@@ -99,13 +99,14 @@ FALSE = {
 def test_tar_files_that_lie_are_unread(check: Check) -> None:
     found = check.blobs(*FALSE.values(), kind=PLAIN).broken
     assert found.keys() == {make.sha256(blob) for blob in FALSE.values()}
-    assert all("cut short" in reason or "is no whole tar file" in reason for reason in found.values())
+    forms = ("cut short", "is no whole tar file", "has a tar form that no image builder writes")
+    assert all(any(form in reason for form in forms) for reason in found.values())
 
 
 OUTSIDE = {
-    "../../etc/shadow": "leads out of the image",
-    "a/../../b": "leads out of the image",
-    "/../x": "leads out of the image",
+    "../../etc/shadow": 'has ".." in it',
+    "a/../../b": 'has ".." in it',
+    "/../x": 'has ".." in it',
     "a/" * 3000 + "b": "longer than",
     "x" * 5000: "longer than",
 }
@@ -127,7 +128,7 @@ def test_paths_that_take_too_much_memory_are_refused() -> None:
 
 
 def test_a_hard_link_that_leads_out_is_unread(check: Check) -> None:
-    assert "leads out of the image" in check.layers({STATUS: Hardlink("../../../etc/passwd")}).unread["/"]
+    assert 'has ".." in it' in check.layers({STATUS: Hardlink("../../../etc/passwd")}).unread["/"]
 
 
 def test_a_link_is_never_followed_out_of_the_image(check: Check) -> None:
@@ -170,11 +171,11 @@ def test_a_whiteout_of_nothing_is_unread(check: Check) -> None:
     assert "whiteout of no file" in check.layers({"var/.wh...": b""}).unread["/"]
 
 
-def test_a_sparse_database_is_unread(check: Check) -> None:
+def test_a_sparse_file_makes_its_layer_unread(check: Check) -> None:
     """Two gigabytes of it, in three bytes."""
     records = {"GNU__sparse__major": "0", "GNU__sparse__minor": "1", "GNU__sparse__realsize": str(2**31)}
     data = extended(**records, GNU__sparse__map="0,3", GNU__sparse__name=STATUS) + header(b"s", b"3") + block(b"abc")
-    assert "is stored as a sparse file, which is not read" in check.blobs(data + END, kind=PLAIN).unread[STATUS]
+    assert "an extended header has 'GNU.sparse.major'" in check.blobs(data + END, kind=PLAIN).unread["/"]
 
 
 def test_a_database_of_300_megabytes_is_unread(check: Check) -> None:

@@ -62,14 +62,14 @@ def block(data: bytes) -> bytes:
     return data + bytes(-len(data) % 512)
 
 
-def extended(flag: bytes = b"x", /, **records: str) -> bytes:
+def extended(flag: bytes = b"x", name: bytes = b"pax", /, **records: str) -> bytes:
     data = b""
     for key, value in records.items():
         body = f" {key.replace('__', '.')}={value}\n".encode("utf-8", "surrogateescape")
         size = len(body) + len(str(len(body)))
         size = len(body) + len(str(size))
         data += str(size).encode() + body
-    return header(b"pax", b"%o" % len(data), flag) + block(data)
+    return header(name, b"%o" % len(data), flag) + block(data)
 
 
 END = bytes(1024)

@@ -32,7 +32,7 @@ def test_a_blob_that_does_not_match_its_digest_fails_at_its_end(compression: mak
 def test_the_digest_covers_what_follows_the_end_mark() -> None:
     data = make.tar({"f": b"1"})
     with pytest.raises(ImageError, match="does not match its digest"):
-        list(TarLayer(sha256(data), lambda: Blob(data + b"x" * 3000)).entries())
+        list(TarLayer(sha256(data), lambda: Blob(data + bytes(3000))).entries())
 
 
 @pytest.mark.parametrize("change", [-1, 1])
@@ -77,7 +77,7 @@ def test_a_decompression_bomb_is_refused() -> None:
 def test_headers_without_end_are_refused() -> None:
     bounds = Bounds(headers=10)
     assert len(bounded(header(b"f") * 10 + END, bounds)) == 10
-    for data in (header(b"f") * 11, extended(path="f") * 11, extended(b"g", comment="x") * 11):
+    for data in (header(b"f") * 11, (extended(path="f") + header(b"f")) * 6):
         with pytest.raises(ImageError, match="more than 10 headers"):
             bounded(data, bounds)
 

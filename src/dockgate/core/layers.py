@@ -11,7 +11,7 @@ from dockgate.core.model import Unread
 from dockgate.core.ports import Ecosystem, Entry, Extract, Layer, Triggers
 from dockgate.core.ways import Ways, resolved
 
-FACTS_VERSION = 9
+FACTS_VERSION = 10
 """Raised whenever the same layer would give other facts, plugins apart."""
 
 PATH_LIMIT = 4096

@@ -53,14 +53,14 @@ class TarFiles:
         for _ in range(_LINK_DEPTH):
             found = self._members.get(path)
             if found is None or found.type not in "12":
-                return found if found and found.type == "0" and not found.sparse else None
+                return found if found and found.type == "0" else None
             folder = posixpath.dirname(path) if found.type == "2" else ""
             path = posixpath.normpath(posixpath.join(folder, found.link))
         return None
 
     def open(self, path: str) -> io.RawIOBase | None:
         found = self.member(path)
-        return Part(self._file.fileno(), found.offset, found.stored) if found else None
+        return Part(self._file.fileno(), found.offset, found.size) if found else None
 
     def close(self) -> None:
         self._file.close()
@@ -153,14 +153,14 @@ class DockerOrigin:
                     whole.update(chunk)
                 digest = f"sha256:{whole.hexdigest()}"
         self._paths[digest] = path
-        return {"mediaType": _LAYER, "digest": digest, "size": member.stored}
+        return {"mediaType": _LAYER, "digest": digest, "size": member.size}
 
     def _read(self, path: str) -> bytes:
         member, file = self._files.member(path), self._files.open(path)
         if member is None or file is None:
             raise ImageError(f"{self.name} lacks {path}.", "Save the image again.")
         with file:
-            if member.stored > DOCUMENT_LIMIT:
+            if member.size > DOCUMENT_LIMIT:
                 raise ImageError(f"{path} in {self.name} is larger than {DOCUMENT_LIMIT} bytes.")
             return file.readall()
 

@@ -58,8 +58,8 @@ class TarLayer:
                     yield entry
                     continue
                 size = member.size
-                content = _Content(tape, entry.path, size, member.sparse)
-                if size and not member.sparse and tape.fill(min(size, HEAD)):
+                content = _Content(tape, entry.path, size)
+                if size and tape.fill(min(size, HEAD)):
                     entry.head = tape.view[tape.start : tape.start + min(size, HEAD)].tobytes()
                 entry.open = content.open
                 try:
@@ -71,19 +71,13 @@ class TarLayer:
 
 
 def _entry(member: Member, where: str) -> Entry:
+    """The entry of a tar member. Raises ImageError for names that runtimes read in different ways."""
     path = _normal(member.name, where)
     kind = _KINDS.get(member.type, "other")
     if not path and kind != "directory":
         raise ImageError(f"{where} has an entry without a name.")
     if path.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in path:
-        folder, _, name = path.rpartition("/")
-        if name == _OPAQUE:
-            return Entry(folder, "opaque")
-        if name.startswith(_WHITEOUT):
-            removed = name[len(_WHITEOUT) :]
-            if removed in ("", ".", ".."):
-                raise ImageError(f"{where} has a whiteout of no file: {path!r}.")
-            return Entry(f"{folder}/{removed}" if folder else removed, "whiteout")
+        return _whiteout(path, member, where)
     if kind == "file":
         return Entry(path, kind, member.size, member.mode)
     target = member.link if kind != "hardlink" else _normal(member.link, where)
@@ -92,34 +86,50 @@ def _entry(member: Member, where: str) -> Entry:
     return Entry(path, kind, 0, member.mode, target)
 
 
+def _whiteout(path: str, member: Member, where: str) -> Entry:
+    """A whiteout, or the mark of an opaque folder, in the only forms that all runtimes read alike.
+
+    Both are empty files. AUFS, Docker's first storage driver, made all of them hard links to one file.
+    """
+    folder, _, name = path.rpartition("/")
+    if folder.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in folder or not name.startswith(_WHITEOUT):
+        raise ImageError(f"{where} has an entry below a whiteout: {path!r}.")
+    if member.type not in "01" or member.size:
+        raise ImageError(f"{where} has a whiteout that is no empty file: {path!r}.")
+    if name == _OPAQUE:
+        if not folder:
+            raise ImageError(f"{where} marks the root of the image as opaque, which overlayfs does not honour.")
+        return Entry(folder, "opaque")
+    removed = name[len(_WHITEOUT) :]
+    if removed in ("", ".", ".."):
+        raise ImageError(f"{where} has a whiteout of no file: {path!r}.")
+    if removed.startswith(_WHITEOUT):
+        raise ImageError(f"{where} has AUFS' own metadata, which runtimes read in different ways: {path!r}.")
+    return Entry(f"{folder}/{removed}" if folder else removed, "whiteout")
+
+
 def _normal(name: str, where: str) -> str:
-    """The path without "." and empty parts and with ".." resolved, as runtimes do; ImageError when it leads out."""
+    """The path without "." and empty parts; ImageError for one with "..", which no builder writes."""
     path = name.removeprefix("./").rstrip("/")
     if len(path) > PATH_LIMIT:
         raise ImageError(f"{where} has an entry whose path is longer than {PATH_LIMIT} characters: {path[:80]!r}….")
     if "//" not in path and "/." not in path and not path.startswith((".", "/")):
         return path
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            if not parts:
-                raise ImageError(f"{where} has an entry that leads out of the image: {name!r}.")
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise ImageError(f'{where} has an entry whose path has ".." in it: {name!r}.')
     return "/".join(parts)
 
 
 class _Content:
     """A file's content while its entry is the current one. It is read from the tape when first opened."""
 
-    __slots__ = ("_data", "_handed", "_path", "_size", "_sparse", "_spilled", "_tape")
+    __slots__ = ("_data", "_handed", "_path", "_size", "_spilled", "_tape")
 
-    def __init__(self, tape: Tape, path: str, size: int, sparse: bool) -> None:
+    def __init__(self, tape: Tape, path: str, size: int) -> None:
         self._tape: Tape | None = tape
         self._path = path
         self._size = size
-        self._sparse = sparse
         self._data: bytes | None = None
         self._spilled: BinaryIO | None = None
         self._handed: list[BinaryIO] = []
@@ -128,8 +138,6 @@ class _Content:
         """A file at position 0 (large ones share their position when opened again). UnreadableError: it is not read."""
         if self._tape is None:
             raise RuntimeError(f"{self._path} was opened after the next entry had been asked for")
-        if self._sparse:
-            raise UnreadableError(f"{self._path} is stored as a sparse file, which is not read.")
         if self._size > CONTENT_LIMIT:
             raise UnreadableError(f"{self._path} has {self._size} bytes; at most {CONTENT_LIMIT} are read.")
         if self._size <= IN_MEMORY:

@@ -96,9 +96,15 @@ class Tape:
             size -= count
 
     def drain(self) -> None:
-        """Reads to the end of the source."""
+        """Reads to the end of the source. Raises ImageError unless all of that is zeros, as padding is."""
         while self.fill(1):
+            if self.view[self.start : self.end].tobytes().strip(b"\0"):
+                raise self.fault("has a tar form that no image builder writes: data behind its end mark")
             self.advance(self.end - self.start)
+
+    def fault(self, reason: str) -> ImageError:
+        """An error about this source, at its present position."""
+        return ImageError(f"{self.where} {reason}, at byte {self.position}.")
 
     def cut_short(self) -> ImageError:
         return ImageError(f"{self.where} is cut short: its tar file ends inside an entry, at byte {self.position}.")
