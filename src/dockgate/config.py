@@ -12,6 +12,10 @@ FEED_PREFIX = "DOCKGATE_FEED_"
 """`DOCKGATE_FEED_<NAME>` is the URL of the feed of that name, in upper case"""
 
 
+DEFAULT_PUSH_LIMIT = 1 << 30
+"""bytes"""
+
+
 class Setting(NamedTuple):
     """One environment variable, as it is documented. `default` is text for people."""
 
@@ -55,6 +59,7 @@ SETTINGS = (
         "X-Forwarded-Proto are believed.",
     ),
     Setting("DOCKGATE_REGISTRY_PORT", "7421", "The port of the local registry of `dockgate up`, on loopback."),
+    Setting("DOCKGATE_PUSH_LIMIT", "1024", "How many MiB one `git push` may send."),
     Setting("DOCKGATE_DATABASE_URL", "SQLite in DOCKGATE_DATA", "The server's database, as an SQLAlchemy URL."),
     Setting(
         "DOCKGATE_BLOBS",
@@ -131,7 +136,7 @@ SETTINGS = (
 class Settings:
     """`feeds` maps a feed's name in lower case to its URL, for those that the environment names. `database_url`,
     `blobs`, `token`, `public_url`, `event_bus`, `sns_topic`, `ecr_queue` and `approval_queue` are "" where not set;
-    `ca_bundle`, `tls_cert` and `tls_key` are None."""
+    `ca_bundle`, `tls_cert` and `tls_key` are None. `push_limit` is in bytes."""
 
     data: Path
     cache: Path
@@ -140,6 +145,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 7420
     registry_port: int = 7421
+    push_limit: int = DEFAULT_PUSH_LIMIT
     database_url: str = ""
     blobs: str = ""
     ca_bundle: Path | None = None
@@ -179,6 +185,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         host=given.get("DOCKGATE_HOST", Settings.host),
         port=_port(given, "DOCKGATE_PORT", Settings.port),
         registry_port=_port(given, "DOCKGATE_REGISTRY_PORT", Settings.registry_port),
+        push_limit=_mebibytes(given, "DOCKGATE_PUSH_LIMIT", Settings.push_limit),
         database_url=given.get("DOCKGATE_DATABASE_URL", ""),
         blobs=given.get("DOCKGATE_BLOBS", ""),
         ca_bundle=_path(given, "DOCKGATE_CA_BUNDLE"),
@@ -227,6 +234,14 @@ def _port(given: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise UsageError(f"{name} is {text!r}, which is no port.", "Set it to a number from 1 to 65535.")
     return int(text)
+
+
+def _mebibytes(given: Mapping[str, str], name: str, default: int) -> int:
+    """In bytes."""
+    text = given.get(name, str(default >> 20))
+    if not text.isdecimal() or not 0 < int(text) < 1 << 30:
+        raise UsageError(f"{name} is {text!r}, which is no number of MiB.", "Set it to a whole number from 1 on.")
+    return int(text) << 20
 
 
 def _days(given: Mapping[str, str], name: str, default: float) -> float:

@@ -112,6 +112,16 @@ def test_the_record_shows_who_did_what_and_what_had_no_answer(dockgate: Dockgate
     assert server.asked[0].query == {"by": "ada", "limit": "50"}
 
 
+def test_the_record_shows_the_first_references_that_a_push_changed(dockgate: Dockgate, server: FakeServer) -> None:
+    entry = {"at": "2026-11-24T10:00:00Z", "who": "ada", "token": "t", "call": "POST /git/x", "subject": "/git/x"}
+    lines = [f"refs/heads/b{number} {'0' * 40} -> {'a' * 40}" for number in range(7)]
+    server.answers["GET /audit"] = [{**entry, "status": 200, "detail": "\n".join(lines)}]
+    out = dockgate("audit").out
+    assert "refs/heads/b4 0000000000 -> aaaaaaaaaa\n" in out
+    assert "refs/heads/b5" not in out
+    assert "and 2 more" in out
+
+
 def test_a_yes_says_how_many_there_are(dockgate: Dockgate, server: FakeServer) -> None:
     waits = answers.approval(ApprovalState.WAITING, approvers={"principals": ["ann"], "roles": [], "count": 2})
     server.answers[f"POST /approvals/{APPROVAL}/vote"] = {"approval": waits, "votes": [{"who": "ann", "yes": True}]}

@@ -110,6 +110,10 @@ def test_the_record_keeps_what_was_done_and_how_it_ended(store: Store) -> None:
         store.audit.begin(entry)
     for status in (200, 500):
         store.audit.finish("a", status)
+    for detail in ("requested", "done"):
+        store.audit.describe("a", detail)
+        store.audit.describe("a", detail)
+    assert [one.detail for one in store.audit.list()] == ["", "", "done"]
     assert [(one.id, one.who, one.status) for one in store.audit.list()] == [
         ("c", "ada", 0),
         ("b", "ben", 0),

@@ -21,10 +21,10 @@ from dockgate import __version__, ecosystems, rules
 from dockgate.attestations.memory import MemoryAttestor
 from dockgate.bootstrap.hooks import Hooks
 from dockgate.bootstrap.policies import Policies
-from dockgate.bootstrap.server import Server
+from dockgate.bootstrap.server import GitBackend, Server
 from dockgate.bootstrap.vex import Vex
 from dockgate.builders.memory import MemoryBuilder
-from dockgate.core.adapters import Answers, FindingsSource, Notifier, Webhooks
+from dockgate.core.adapters import Answers, FindingsSource, Notifier, RepositoryHost, Webhooks
 from dockgate.core.errors import NotFoundError, UnavailableError
 from dockgate.core.model import (
     Advisory,
@@ -117,6 +117,8 @@ class ServerSystem:
         answers: Mapping[str, Answers] | None = None,
         findings: FindingsSource | None = None,
         notifiers: Sequence[Notifier] = (),
+        source: RepositoryHost | None = None,
+        git_backend: GitBackend | None = None,
     ) -> None:
         self.clock = Clock()
         self.url = f"http://127.0.0.1:{port or free_port()}"
@@ -142,7 +144,7 @@ class ServerSystem:
         scratch.mkdir(exist_ok=True)
         self.parts = Parts(
             store=alter(self.store),
-            source=MemoryHost(),
+            source=source or MemoryHost(),
             builder=self.builder,
             registry=self.registry,
             read_image=self._read,
@@ -165,7 +167,9 @@ class ServerSystem:
             attestor=self.attestor,
         )
         self.engine = Engine(self.parts, folder, sweep_seconds=sweep_seconds, scans_abreast=64)
-        self.server = Server(self.parts, self.engine, self.url, _no_git, Hooks(SECRET, folder / "hooks.json"))
+        self.server = Server(
+            self.parts, self.engine, self.url, git_backend or _no_git, Hooks(SECRET, folder / "hooks.json")
+        )
         self.web = uvicorn.Server(
             uvicorn.Config(
                 create_app(self.server),

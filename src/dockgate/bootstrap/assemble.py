@@ -137,7 +137,8 @@ def assemble(
     hooks = Hooks(services.secret, settings.data / "run" / "hooks.json")
     engine = Engine(parts, settings.data, observe)
     stack.callback(engine.close)
-    return Server(parts, engine, url, partial(http_backend, repositories), hooks)
+    limit = settings.push_limit
+    return Server(parts, engine, url, partial(http_backend, repositories, max_push=limit), hooks, limit)
 
 
 def _certificates(settings: Settings) -> Path | None:

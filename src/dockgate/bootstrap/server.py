@@ -1,12 +1,13 @@
 """A server, put together: its store, its adapters, its engine. `serve.py` runs it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from dockgate.bootstrap.hooks import Hooks
 from dockgate.bootstrap.people import People
 from dockgate.bootstrap.policies import Policies, commented
+from dockgate.config import DEFAULT_PUSH_LIMIT
 from dockgate.core.adapters import RepositoryHost
 from dockgate.core.errors import DatabaseError, NotFoundError, UsageError
 from dockgate.core.people import Caller, Permission, demand
@@ -42,21 +43,23 @@ class ServerStatus:
 
 
 GitBackend = Callable[
-    [str, str, str, str, Mapping[str, str], AsyncIterator[bytes]],
-    Awaitable[tuple[int, Mapping[str, str], AsyncIterator[bytes]]],
+    [str, str, str, str, Mapping[str, str], IO[bytes] | None],
+    Awaitable[tuple[int, Mapping[str, str], AsyncGenerator[bytes, None]]],
 ]
 """(repository, path, method, query, headers, body) -> (status, headers, body), as `sources.git.http_backend` does it"""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`url` is where the API answers; `hooks` knows what registries must show with their notifications."""
+    """`url` is where the API answers; `hooks` knows what registries must show with their notifications. A push may have
+    `push_limit` bytes."""
 
     parts: Parts
     engine: Engine
     url: str
     git_backend: GitBackend
     hooks: Hooks
+    push_limit: int = DEFAULT_PUSH_LIMIT
 
     @property
     def store(self) -> Store:

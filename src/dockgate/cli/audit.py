@@ -1,10 +1,15 @@
 """`dockgate audit`: who did what."""
 
+import re
+
 import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing import as_json, form, now, table
+from dockgate.cli.listing import Cell, as_json, form, now, table
+
+MAX_CHANGES = 5
+"""lines of a push's detail that the table shows; JSON has all"""
 
 
 @click.command()
@@ -18,16 +23,19 @@ def command(by: str, limit: int, form: str) -> None:
         as_json(answer)
         return
     moment = now()
-    rows = [
-        (
-            times.at(one["at"], moment),
-            one["who"],
-            one["token"],
-            one["call"].partition(" ")[0] + " " + one["subject"],
-            (str(one["status"]), "" if 200 <= one["status"] < 300 else "red")
-            if one["status"]
-            else ("no answer", "red"),
-        )
-        for one in answer
-    ]
+    rows: list[tuple[Cell, ...]] = []
+    for one in answer:
+        status: Cell = "no answer", "red"
+        if one["status"]:
+            status = str(one["status"]), "" if 200 <= one["status"] < 300 else "red"
+        call = one["call"].partition(" ")[0] + " " + one["subject"]
+        rows.append((times.at(one["at"], moment), one["who"], one["token"], call, status))
+        rows += [("", "", "", f"  {change}", "") for change in _changes(one.get("detail", ""))]
     table(("WHEN", "WHO", "TOKEN", "CALL", "ANSWER"), rows, "Nothing yet.")
+
+
+def _changes(detail: str) -> list[str]:
+    """The references that a push changed, with abbreviated ids."""
+    lines = detail.splitlines()
+    shown = [re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", line) for line in lines[:MAX_CHANGES]]
+    return [*shown, f"and {len(lines) - MAX_CHANGES} more"] if len(lines) > MAX_CHANGES else shown

@@ -31,6 +31,16 @@ class Commit:
     time: str
 
 
+@dataclass(frozen=True, slots=True)
+class RefUpdate:
+    """A change of one reference ("refs/heads/main") by a push. `old` and `new` are object ids, 40 zeros where the
+    reference did not or does not exist."""
+
+    ref: str
+    old: str
+    new: str
+
+
 class Source(Protocol):
     """Where commits come from."""
 
@@ -52,6 +62,10 @@ class RepositoryHost(Source, Protocol):
 
     def create(self, repository: str) -> None:
         """An empty repository. Does nothing when it exists."""
+        ...
+
+    def references(self, repository: str) -> Mapping[str, str]:
+        """Every reference by its full name ("refs/tags/v1") -> object id. NotFoundError for an unknown repository."""
         ...
 
 

@@ -47,6 +47,10 @@ class UnknownCallerError(DeniedError):
     """Whoever asks showed no token that stands."""
 
 
+class TooLargeError(UsageError):
+    """More bytes were sent than are accepted."""
+
+
 class BusyError(DockgateError):
     """Asked too often in a short time."""
 

@@ -133,7 +133,8 @@ class Caller:
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """A changing call: `who` asked by the token `token` (its id) for `call` ("POST /api/v1/apply") on `subject` (the
-    path asked for). `status` is HTTP's of the answer, 0 while there is none: then the server ended before."""
+    path asked for). `status` is HTTP's of the answer, 0 while there is none: then the server ended before. `detail` is
+    what a push changed, one line per reference: "refs/heads/main OLD -> NEW"."""
 
     id: str
     at: str
@@ -142,6 +143,7 @@ class AuditEntry:
     call: str
     subject: str
     status: int = 0
+    detail: str = ""
 
 
 def demand(who: Caller, permission: Permission) -> None:

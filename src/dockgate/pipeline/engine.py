@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dbos import DBOS
 
+from dockgate.core.adapters import RefUpdate
 from dockgate.core.approvals import Answer, Approval, ApprovalState, Vote
 from dockgate.core.asking import Question, is_external, qualified
 from dockgate.core.attestation import attached_to
@@ -117,13 +118,18 @@ class Engine:
 
     # --- what others tell us -------------------------------------------------------------------------------------
 
-    def pushed(self, repository: str, by: str = "") -> None:
-        """Looks at a repository's branches; each that moved becomes an event. `by` is who pushed, "" for nobody known:
-        before there are principals, and when a crash came between a push and this."""
+    def pushed(self, repository: str, by: str = "", updates: Sequence[RefUpdate] = ()) -> None:
+        """Store an event for each branch that moved. What cannot be stored now is stored by the next sweep.
+
+        `by` is who pushed, "" if that is not known: before there are principals, and after a crash between the push
+        and this. `updates` are the references that the push changed, () if that is not known.
+        """
+        self._unseen.add(repository)
         heads = self._parts.source.heads(repository)
         events = self._effects.run(
             Step.OBSERVE_PUSH, self._store.events.observe, repository, heads, self._parts.now(), by
         )
+        self._unseen.discard(repository)
         for event in events:
             self._flows.start_event(event.id)
 
@@ -316,13 +322,11 @@ class Engine:
 
     def _sweep_repositories(self) -> None:
         """Pushes that came in while we died. Each repository once; a damaged one holds up no other."""
-        for repository in sorted(self._unseen):
+        for repository in sorted(self._unseen.copy()):
             try:
                 self.pushed(repository)
             except DockgateError as error:
                 _log.warning("%s cannot be looked at for pushes: %s", repository, error.whole)
-            else:
-                self._unseen.discard(repository)
 
     def _sweep_events(self) -> None:
         """What was written and not started, because the server died in between."""

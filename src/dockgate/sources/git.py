@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -66,6 +66,11 @@ class GitHost:
         lines = _git("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads")
         return {branch: commit for commit, _, branch in (line.partition(" ") for line in lines.splitlines())}
 
+    def references(self, repository: str) -> Mapping[str, str]:
+        place = _place(self._folder, repository)
+        lines = _git("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname)")
+        return {ref: object_id for object_id, _, ref in (line.partition(" ") for line in lines.splitlines())}
+
     def commit(self, repository: str, revision: str) -> Commit:
         """Asked for by its id, a commit's branch is the first one, by name, that holds it; "" when none does."""
         place = _place(self._folder, repository)
@@ -99,49 +104,45 @@ async def http_backend(
     method: str,
     query: str,
     headers: Mapping[str, str],
-    body: AsyncIterator[bytes],
-) -> tuple[int, Mapping[str, str], AsyncIterator[bytes]]:
-    """Answers a request of git's smart HTTP protocol by `git http-backend`, a CGI program (gitprotocol-http(5), RFC
+    body: IO[bytes] | None,
+    max_push: int = 0,
+) -> tuple[int, Mapping[str, str], AsyncGenerator[bytes, None]]:
+    """Answer a request of git's smart HTTP protocol by `git http-backend`, a CGI program (gitprotocol-http(5), RFC
     3875).
 
-    `path` is what follows the repository in the URL ("/info/refs"). Returns status, headers and body. The request is
-    read to its end first, into a file: git begins to answer before it has read all, which an HTTP server cannot pass
-    on without mixing the two up. Raises NotFoundError for an unknown repository, and what `body` raises. The child is
-    gone when the answer's body has ended or was closed.
+    `path` is what follows the repository in the URL ("/info/refs"). `body` is the whole request, in a file at its
+    start: git begins to answer before it has read all, which an HTTP server cannot pass on without mixing the two up.
+    git refuses packs of more than `max_push` bytes (0: any size). Returns status, headers and body; close the body.
+    Raises NotFoundError for an unknown repository. The child is gone when the body has ended or was closed.
     """
     _place(folder, repository)
     if "\0" in path + query:
         raise NotFoundError(f"no such path in {repository}")
     given = {name.lower(): value for name, value in headers.items()}
-    with tempfile.TemporaryFile(dir=folder) as request:
-        async for chunk in body:
-            request.write(chunk)
-        size = request.tell()
-        request.seek(0)
-        environment = {
-            **_environment(),
-            "GIT_PROJECT_ROOT": str(folder),
-            "GIT_HTTP_EXPORT_ALL": "1",
-            "GATEWAY_INTERFACE": "CGI/1.1",
-            "REQUEST_METHOD": method,
-            "PATH_INFO": f"/{repository}.git{path}",
-            "QUERY_STRING": query,
-            "CONTENT_TYPE": given.get("content-type", ""),
-            "CONTENT_LENGTH": str(size),
-            "HTTP_CONTENT_ENCODING": given.get("content-encoding", ""),
-            "GIT_PROTOCOL": given.get("git-protocol", ""),
-        }
-        answer = _cgi(environment, request)
-        head = await anext(answer)
+    environment = {
+        **_environment(**{"receive.maxInputSize": str(max_push)}),
+        "GIT_PROJECT_ROOT": str(folder),
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "GATEWAY_INTERFACE": "CGI/1.1",
+        "REQUEST_METHOD": method,
+        "PATH_INFO": f"/{repository}.git{path}",
+        "QUERY_STRING": query,
+        "CONTENT_TYPE": given.get("content-type", ""),
+        "CONTENT_LENGTH": str(os.fstat(body.fileno()).st_size if body else 0),
+        "GIT_PROTOCOL": given.get("git-protocol", ""),
+    }
+    answer = _cgi(environment, body)
+    head = await anext(answer)
     fields = dict(line.split(": ", 1) for line in head.decode("latin-1").splitlines() if ": " in line)
     status = int(fields.pop("Status", "200").split()[0])
     return status, fields, answer
 
 
-async def _cgi(environment: Mapping[str, str], request: IO[bytes]) -> AsyncGenerator[bytes, None]:
+async def _cgi(environment: Mapping[str, str], request: IO[bytes] | None) -> AsyncGenerator[bytes, None]:
     """The answer's head, then its body in chunks. Closing it, or forgetting it, ends the child."""
+    stdin = request or subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        "git", "http-backend", stdin=request, stdout=subprocess.PIPE, env=environment, start_new_session=True
+        "git", "http-backend", stdin=stdin, stdout=subprocess.PIPE, env=environment, start_new_session=True
     )
     output = process.stdout
     assert output is not None  # noqa: S101 - it is a pipe
@@ -207,10 +208,11 @@ def _verb(arguments: tuple[str, ...]) -> str:
     return arguments[2] if arguments[0] == "-C" else arguments[0]
 
 
-def _environment() -> dict[str, str]:
-    """No configuration of the user or the machine, and no repository that the caller happens to be in."""
-    config = {"GIT_CONFIG_COUNT": str(len(_CONFIG))}
-    for number, (key, value) in enumerate(_CONFIG.items()):
+def _environment(**more: str) -> dict[str, str]:
+    """Our configuration alone: nothing of the user's or the machine's, and no repository of the working directory."""
+    settings = {**_CONFIG, **more}
+    config = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (key, value) in enumerate(settings.items()):
         config |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     return {
         "PATH": os.environ.get("PATH", os.defpath),

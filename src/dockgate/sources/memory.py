@@ -45,6 +45,10 @@ class MemoryHost:
         self._fault("before heads")
         return dict(self._repository(repository))
 
+    def references(self, repository: str) -> Mapping[str, str]:
+        self._fault("before references")
+        return {f"refs/heads/{branch}": commit for branch, commit in self._repository(repository).items()}
+
     def commit(self, repository: str, revision: str) -> Commit:
         self._fault("before commit")
         return self._find(repository, revision)[0]

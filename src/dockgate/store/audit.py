@@ -23,6 +23,10 @@ class SqlAudit:
         with self._database.write() as connection:
             insert_new(connection, audit, asdict(entry))
 
+    def describe(self, entry_id: str, detail: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(update(audit).where(audit.c.id == entry_id).values(detail=detail))
+
     def finish(self, entry_id: str, status: int) -> None:
         with self._database.write() as connection:
             connection.execute(update(audit).where(audit.c.id == entry_id, audit.c.status == 0).values(status=status))

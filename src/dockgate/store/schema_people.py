@@ -46,6 +46,7 @@ audit = Table(
     words("call"),
     words("subject"),
     Column("status", Integer, nullable=False),
+    words("detail"),
 )
 Index(None, audit.c.who, audit.c.seq)
 

@@ -6,9 +6,10 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dockgate import __version__
@@ -30,10 +31,13 @@ from dockgate.web.api import (
     waivers,
 )
 from dockgate.web.caller import Audited, Failures, loopback
+from dockgate.web.git_process import GitProcesses
 from dockgate.web.limit import BodyLimit
 
 HERE = ("127.0.0.1", "localhost", "[::1]")
 """loopback's names, as a request's Host may have them"""
+
+CLIENT_LEFT = 499
 
 _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
     (errors.NotFoundError, 404),
@@ -42,6 +46,7 @@ _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
     (errors.UnknownCallerError, 401),
     (errors.DeniedError, 403),
     (errors.BusyError, 429),
+    (errors.TooLargeError, 413),
     (errors.UsageError, 400),
     (errors.StoreError, 503),
     (errors.UnavailableError, 502),
@@ -62,6 +67,7 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # one path per call
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted({*HERE, urlsplit(server.url).hostname or HERE[0]}))
     app.add_middleware(_Refusing, refused=_other_origins)
@@ -71,6 +77,7 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
     app.add_middleware(Audited)
     app.state.server = server
     app.state.failures = Failures()
+    app.state.git_processes = GitProcesses()
     # Paths are tried in this order, and an approval's id is a path of any length: what goes on behind it comes first.
     first = (health, pipelines, executions, asking, approvals)
     for part in (*first, images, waivers, attestations, deploys, people, policies, registries):
@@ -83,7 +90,7 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
 
 def create_notified(server: Server) -> FastAPI:
     """What the local registry reaches where the server listens elsewhere, or speaks TLS: its notifications alone."""
-    app = FastAPI(openapi_url=None)
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HERE))
     app.add_middleware(BodyLimit)
     app.state.server = server
@@ -96,6 +103,7 @@ def _handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(errors.DockgateError, _explain)
     app.add_exception_handler(HTTPException, _plain)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(ClientDisconnect, _client_left)
     app.add_exception_handler(Exception, _fault)
 
 
@@ -131,11 +139,18 @@ async def _explain(request: Request, error: Exception) -> Response:
     if not isinstance(error, errors.DockgateError):
         raise error
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    answer = JSONResponse({"error": str(error), "advice": error.advice}, status)
+    is_git = request.url.path.startswith("/git/")
+    answer: Response = JSONResponse({"error": str(error), "advice": error.advice}, status)
+    if is_git:  # git shows its user plain text alone
+        answer = PlainTextResponse(f"{error.whole}\n", status)
     if status == 401:
-        kind = "Basic" if request.url.path.startswith("/git/") else "Bearer"
-        answer.headers["WWW-Authenticate"] = f'{kind} realm="dockgate"'
+        answer.headers["WWW-Authenticate"] = f'{"Basic" if is_git else "Bearer"} realm="dockgate"'
     return answer
+
+
+async def _client_left(_: Request, error: Exception) -> Response:
+    """Nobody receives this answer; its status is for the audit trail (nginx's "client closed request")."""
+    return Response(status_code=CLIENT_LEFT)
 
 
 async def _plain(_: Request, error: Exception) -> Response:

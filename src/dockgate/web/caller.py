@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
+from anyio import CancelScope
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -167,6 +168,12 @@ def _begin(request: Request, who: Caller) -> None:
     request.scope[_AUDITED] = entry.id
 
 
+def audit_entry(request: Request) -> str:
+    """The id of the audit entry that was begun for a request, "" if there is none."""
+    entry: str = request.scope.get(_AUDITED, "")
+    return entry
+
+
 class Audited:
     """Writes down how the calls ended that were begun on the record, before whoever asked hears it."""
 
@@ -177,7 +184,8 @@ class Audited:
         async def finish(status: int) -> None:
             if entry := scope.pop(_AUDITED, ""):
                 server: Server = scope["app"].state.server
-                await run_in_threadpool(server.store.audit.finish, entry, status)
+                with CancelScope(shield=True):  # also when the client has gone, which cancels the answer
+                    await run_in_threadpool(server.store.audit.finish, entry, status)
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":

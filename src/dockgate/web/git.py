@@ -1,70 +1,105 @@
-"""Git over smart HTTP. A push is looked at before its answer ends: when git says it is done, its event is stored."""
+"""Git over smart HTTP (gitprotocol-http(5)).
 
-import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator
+What a request may do follows from its path and its method alone. No query string and no header of the request reaches
+git as it came: the call is made anew from the route.
+"""
+
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from dockgate.core.errors import NotFoundError
+from dockgate.bootstrap.server import Server
+from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.people import Caller, Permission
-from dockgate.web.api import TheServer
-from dockgate.web.caller import May
+from dockgate.web.api import Reader, Runner, TheServer
+from dockgate.web.caller import May, audit_entry
+from dockgate.web.git_body import MAX_NEGOTIATION, demand_plain, inflated, spool
+from dockgate.web.git_process import FetchResponse, GitCall, GitProcesses
+from dockgate.web.git_push import Push, PushResponse, requested_updates
 
 router = APIRouter(include_in_schema=False)
 
+UPLOAD, RECEIVE = "git-upload-pack", "git-receive-pack"
+"""the two services: clients fetch by the first and push by the second"""
 
-class MayGit(May):
-    """To pull is to read, to push is to run. A push begins by asking for the references under its service's name."""
+
+class MayAdvertise(May):
+    """The references are listed for one service: to fetch is to read, to push is to run."""
 
     def needed(self, request: Request) -> Permission:
-        service = request.query_params.get("service", "") or request.path_params["path"]
-        return Permission.RUN if service.endswith("git-receive-pack") else Permission.READ
+        return Permission.RUN if _service(request) == RECEIVE else Permission.READ
 
 
-_receiving: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-"""one push into a repository at a time, so that each is an event of its own"""
-
-
-@router.api_route("/git/{repository}.git/{path:path}", methods=["GET", "POST"])
-async def git(
+@router.get("/git/{repository}.git/info/refs")
+async def advertise(
     repository: str,
-    path: str,
     request: Request,
-    who: Annotated[Caller, Depends(MayGit(Permission.READ))],
+    who: Annotated[Caller, Depends(MayAdvertise(Permission.READ))],
     server: TheServer,
 ) -> Response:
-    if repository not in await run_in_threadpool(server.store.repositories.names):
-        advice = "Create it with a Repository document: dockgate apply FILE"
-        return PlainTextResponse(f"no repository {repository!r} here. {advice}\n", 404)
-    push = path == "git-receive-pack"
-    lock = _receiving[repository] if push else asyncio.Lock()
-    await lock.acquire()
-    try:
-        status, headers, answer = await server.git_backend(
-            repository, f"/{path}", request.method, request.url.query, dict(request.headers), request.stream()
-        )
-    except NotFoundError as error:
-        lock.release()
-        return PlainTextResponse(f"{error}\n", 404)
-    except BaseException:
-        lock.release()
-        raise
+    """List the references of a repository for one service."""
+    await _demand_repository(repository, server)
+    service = _service(request)
+    if not service:
+        raise UsageError("only git's smart HTTP protocol is served", "Use git 1.6.6 or newer.")
+    call = GitCall(repository, "/info/refs", "GET", f"service={service}", "", _protocol(request))
+    return FetchResponse(server, _processes(request), call, None)
 
+
+@router.post("/git/{repository}.git/git-upload-pack")
+async def upload_pack(repository: str, request: Request, who: Reader, server: TheServer) -> Response:
+    """Send what a client asks for in a fetch or a clone."""
+    await _demand_repository(repository, server)
+    call = GitCall(repository, f"/{UPLOAD}", "POST", "", _content_type(UPLOAD), _protocol(request))
+    body = await spool(inflated(request), server.parts.scratch, MAX_NEGOTIATION, "Fetch fewer references at a time.")
+    return FetchResponse(server, _processes(request), call, body)
+
+
+@router.post("/git/{repository}.git/git-receive-pack")
+async def receive_pack(repository: str, request: Request, who: Runner, server: TheServer) -> Response:
+    """Take a push. It is on record, and its events are stored, before the answer ends."""
+    await _demand_repository(repository, server)
+    demand_plain(request)
+    processes = _processes(request)
+    async with processes.receiving():
+        advice = "Push in parts, or raise DOCKGATE_PUSH_LIMIT on the server."
+        body = await spool(request.stream(), server.parts.scratch, server.push_limit, advice)
+    call = GitCall(repository, f"/{RECEIVE}", "POST", "", _content_type(RECEIVE), _protocol(request))
     by = who.name if who.token else ""
+    try:
+        push = Push(server, processes, call, body, requested_updates(body), by, audit_entry(request))
+    except BaseException:
+        body.close()
+        raise
+    processes.keep_running(push.run())
+    return PushResponse(push)
 
-    async def body() -> AsyncIterator[bytes]:
-        try:
-            async for chunk in answer:
-                yield chunk
-        finally:
-            try:
-                if push:
-                    await asyncio.shield(run_in_threadpool(server.engine.pushed, repository, by))
-            finally:
-                lock.release()
 
-    return StreamingResponse(body(), status, headers)
+async def _demand_repository(repository: str, server: Server) -> None:
+    if repository not in await run_in_threadpool(server.store.repositories.names):
+        raise NotFoundError(
+            f"no repository {repository!r} here", "Create it with a Repository document: dockgate apply FILE"
+        )
+
+
+def _service(request: Request) -> str:
+    """The service that references are listed for; "" unless the query names exactly one of the two, once."""
+    names = request.query_params.getlist("service")
+    return names[0] if names in ([UPLOAD], [RECEIVE]) else ""
+
+
+def _content_type(service: str) -> str:
+    return f"application/x-{service}-request"
+
+
+def _protocol(request: Request) -> str:
+    """The protocol version that the client asks for; "" for anything else."""
+    asked = request.headers.get("git-protocol", "")
+    return asked if asked in ("version=0", "version=1", "version=2") else ""
+
+
+def _processes(request: Request) -> GitProcesses:
+    processes: GitProcesses = request.app.state.git_processes
+    return processes

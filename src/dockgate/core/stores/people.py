@@ -57,9 +57,14 @@ class Tokens(Protocol):
 
 
 class Audit(Protocol):
-    """Who did what. Rows are added and never changed, but for their status, once; and never deleted."""
+    """Who did what. Rows are added and never deleted, and never changed but for their status, once, and their
+    detail."""
 
     def begin(self, entry: AuditEntry) -> None: ...
+
+    def describe(self, entry_id: str, detail: str) -> None:
+        """Replace the detail: first what is requested, then what was done."""
+        ...
 
     def finish(self, entry_id: str, status: int) -> None:
         """The first status stands."""

@@ -238,6 +238,7 @@ def _people() -> None:
         *_integer("seq"),
         *_text("id", "at", "who", "token", "call", "subject"),
         *_integer("status"),
+        *_text("detail"),
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
     )

@@ -1,0 +1,120 @@
+"""Git's processes as the server runs them: how many at a time, for how long, and answers to fetches."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from dockgate.bootstrap.server import Server
+from dockgate.core.errors import BusyError
+
+MAX_FETCHES = 16
+"""processes that answer fetches at a time"""
+MAX_RECEIVING = 8
+"""pushes whose bodies are received at a time"""
+WAIT_SECONDS = 60.0
+"""how long a request waits for its turn"""
+GIT_SECONDS = 1800.0
+"""how long one git process may run"""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GitCall:
+    """A call of `git http-backend`, made by a route; nothing in it is taken from a request without a check."""
+
+    repository: str
+    path: str
+    method: str
+    query: str
+    content_type: str
+    protocol: str
+
+    def headers(self) -> dict[str, str]:
+        return {"content-type": self.content_type, "git-protocol": self.protocol}
+
+
+class GitProcesses:
+    """Turns of an application's git requests. Used in one event loop.
+
+    Work on a push is a task of its own: it ends whatever becomes of the connection that it came by.
+    """
+
+    def __init__(self, wait_seconds: float = WAIT_SECONDS, git_seconds: float = GIT_SECONDS) -> None:
+        self.git_seconds = git_seconds
+        self._wait_seconds = wait_seconds
+        self._fetches = asyncio.Semaphore(MAX_FETCHES)
+        self._receiving = asyncio.Semaphore(MAX_RECEIVING)
+        self._repositories: dict[str, asyncio.Lock] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def fetching(self) -> AsyncIterator[None]:
+        """A turn to answer a fetch. Raises BusyError."""
+        async with self._turn(self._fetches, "this server answers too many fetches at once"):
+            yield
+
+    @asynccontextmanager
+    async def receiving(self) -> AsyncIterator[None]:
+        """A turn to receive the body of a push. Raises BusyError."""
+        async with self._turn(self._receiving, "this server receives too many pushes at once"):
+            yield
+
+    @asynccontextmanager
+    async def pushing(self, repository: str) -> AsyncIterator[None]:
+        """The turn to push into a repository: one push at a time, so that each has its own reference updates.
+        Raises BusyError."""
+        lock = self._repositories.setdefault(repository, asyncio.Lock())
+        async with self._turn(lock, f"another push into {repository} is under way"):
+            yield
+
+    @asynccontextmanager
+    async def _turn(self, lock: asyncio.Lock | asyncio.Semaphore, busy: str) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await lock.acquire()
+        except TimeoutError:
+            raise BusyError(busy, "Try again in a minute.") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def keep_running(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it as a task that no request can cancel."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class FetchResponse(Response):
+    """Runs git when the answer is sent, and ends it when the answer ends, also by a client that goes away."""
+
+    def __init__(self, server: Server, processes: GitProcesses, call: GitCall, body: IO[bytes] | None) -> None:
+        super().__init__()
+        self._server = server
+        self._processes = processes
+        self._call = call
+        self._body = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = self._call
+        try:
+            async with self._processes.fetching(), asyncio.timeout(self._processes.git_seconds):
+                status, headers, chunks = await self._server.git_backend(
+                    call.repository, call.path, call.method, call.query, call.headers(), self._body
+                )
+                async with aclosing(chunks):
+                    await StreamingResponse(chunks, status, headers)(scope, receive, send)
+        except TimeoutError:
+            _log.warning("%s %s: git was ended after %g s", call.repository, call.path, self._processes.git_seconds)
+            raise
+        finally:
+            if self._body is not None:
+                self._body.close()

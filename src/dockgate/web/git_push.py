@@ -1,0 +1,186 @@
+"""A push: a task of its own, which runs git, records what changed, and tells the pipeline."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import IO
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from dockgate.bootstrap.server import Server
+from dockgate.core.adapters import RefUpdate
+from dockgate.core.errors import UnavailableError, UsageError
+from dockgate.web.git_process import GitCall, GitProcesses
+
+MAX_UPDATES = 5000
+"""references that one push may change"""
+MAX_ANSWER = 8 << 20
+"""bytes of git's answer to a push: progress, and one line per reference"""
+NO_COMMIT = "0" * 40
+"""what stands for a reference that does not exist (gitprotocol-pack(5))"""
+
+_COMMAND = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) ([^\x00-\x20\x7f]{1,1000})(?:\x00[^\n]*)?\n?")
+_SHALLOW = re.compile(rb"shallow [0-9a-f]{40}\n?")
+_log = logging.getLogger(__name__)
+
+
+def requested_updates(body: IO[bytes]) -> tuple[RefUpdate, ...]:
+    """The reference updates that a push asks for (gitprotocol-pack(5), "Reference Update Request").
+
+    Leaves the file at its start. Raises UsageError for what git sends to no server like this one, signed pushes among
+    it.
+    """
+    updates = []
+    try:
+        while (line := _packet(body)) is not None:
+            if found := _COMMAND.fullmatch(line):
+                old, new, ref = (part.decode("utf-8", "backslashreplace") for part in found.groups())
+                updates.append(RefUpdate(ref, old, new))
+            elif not _SHALLOW.fullmatch(line):
+                raise UsageError("the push holds a command that is not understood", "Push with `git push`.")
+            if len(updates) > MAX_UPDATES:
+                raise UsageError(f"a push of more than {MAX_UPDATES} references", "Push them in parts.")
+    finally:
+        body.seek(0)
+    return tuple(updates)
+
+
+def _packet(body: IO[bytes]) -> bytes | None:
+    """The next pkt-line (gitprotocol-common(5)), None for a flush packet."""
+    head = body.read(4)
+    if not re.fullmatch(b"[0-9a-fA-F]{4}", head):
+        raise UsageError("the body is no push", "Push with `git push`.")
+    size = int(head, 16)
+    if size == 0:
+        return None
+    line = body.read(size - 4) if size > 4 else b""
+    if len(line) != size - 4:
+        raise UsageError("the push ends within its commands", "Push again.")
+    return line
+
+
+class Push:
+    """One push. `run` is to be a task of its own; `head` and `chunks` are git's answer, for whoever still listens."""
+
+    def __init__(
+        self,
+        server: Server,
+        processes: GitProcesses,
+        call: GitCall,
+        body: IO[bytes],
+        requested: Sequence[RefUpdate],
+        by: str,
+        entry: str,
+    ) -> None:
+        """`by` is who pushes, "" for nobody known; `entry` is the id of the push's audit entry."""
+        self._server = server
+        self._processes = processes
+        self._call = call
+        self._body = body
+        self._requested = requested
+        self._by = by
+        self._entry = entry
+        self._answer: asyncio.Queue[tuple[int, Mapping[str, str]] | bytes | BaseException | None] = asyncio.Queue()
+
+    async def head(self) -> tuple[int, Mapping[str, str]]:
+        """Status and headers. Raises what kept git from answering."""
+        first = await self._answer.get()
+        if isinstance(first, tuple):
+            return first
+        raise first if isinstance(first, BaseException) else UnavailableError("git gave no answer", "Push again.")
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The answer's body. It ends when all that follows from the push is stored."""
+        while (item := await self._answer.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            if isinstance(item, bytes) and item:
+                yield item
+
+    async def run(self) -> None:
+        """Run git with the body, then record the updates. Never raises: errors are part of the answer."""
+        repository = self._call.repository
+        try:
+            with self._body:
+                async with self._processes.pushing(repository):
+                    await self._receive()
+        except Exception as error:
+            _log.warning("a push into %s failed: %s: %s", repository, type(error).__name__, error)
+            self._answer.put_nowait(error)
+        except BaseException:
+            self._answer.put_nowait(UnavailableError("the server is being stopped", "Push again."))
+            raise
+        finally:
+            self._answer.put_nowait(None)
+
+    async def _receive(self) -> None:
+        await self._describe("requested:", self._requested)
+        before = await self._references()
+        last = b""
+        try:
+            async with asyncio.timeout(self._processes.git_seconds):
+                last = await self._run_git()
+        except TimeoutError:
+            raise UnavailableError(f"git did not end within {self._processes.git_seconds:g} s", "Push less.") from None
+        finally:
+            # Whatever became of git and of the client: references that moved are recorded, and events stored.
+            await self._record(before)
+        self._answer.put_nowait(last)
+
+    async def _record(self, before: Mapping[str, str]) -> None:
+        updates = tuple(self._requested)  # what may have changed, where git cannot say what did
+        try:
+            updates = _differences(before, await self._references())
+            await self._describe("", updates)
+        finally:
+            await run_in_threadpool(self._server.engine.pushed, self._call.repository, self._by, updates)
+
+    async def _run_git(self) -> bytes:
+        """Pass git's answer on, and return its last chunk: it says that the push is done, which is yet to be so."""
+        call = self._call
+        status, headers, chunks = await self._server.git_backend(
+            call.repository, call.path, call.method, call.query, call.headers(), self._body
+        )
+        async with aclosing(chunks):
+            self._answer.put_nowait((status, headers))
+            size, last = 0, b""
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > MAX_ANSWER:
+                    raise UnavailableError(f"git answered the push with more than {MAX_ANSWER} bytes")
+                self._answer.put_nowait(last)
+                last = chunk
+            return last
+
+    async def _references(self) -> Mapping[str, str]:
+        return await run_in_threadpool(self._server.source.references, self._call.repository)
+
+    async def _describe(self, title: str, updates: Sequence[RefUpdate]) -> None:
+        lines = [f"{update.ref} {update.old} -> {update.new}" for update in updates] or ["no reference"]
+        text = "\n".join([title, *lines] if title else lines)
+        if self._entry:
+            await run_in_threadpool(self._server.store.audit.describe, self._entry, text)
+
+
+def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[RefUpdate, ...]:
+    return tuple(
+        RefUpdate(ref, before.get(ref, NO_COMMIT), after.get(ref, NO_COMMIT))
+        for ref in sorted({*before, *after})
+        if before.get(ref) != after.get(ref)
+    )
+
+
+class PushResponse(Response):
+    """Sends a push's answer. A client that goes away ends the answer, never the push."""
+
+    def __init__(self, push: Push) -> None:
+        super().__init__()
+        self._push = push
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status, headers = await self._push.head()
+        await StreamingResponse(self._push.chunks(), status, headers)(scope, receive, send)

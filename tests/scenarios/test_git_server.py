@@ -1,0 +1,311 @@
+"""Git over the server's own HTTP: who may push, what is recorded of a push, and clients that hang up."""
+
+import asyncio
+import gzip
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+import pytest
+from tests.parts import git, write
+from tests.scenarios import patient
+from tests.scenarios.live import PIPELINE, SERVICE, until
+from tests.scenarios.server import ServerSystem
+
+from dockgate.sources.git import GitHost, http_backend
+
+pytestmark = pytest.mark.real
+
+NONE = "0" * 40
+RECEIVE, UPLOAD = "/git/web.git/git-receive-pack", "/git/web.git/git-upload-pack"
+
+
+@dataclass
+class Gate:
+    """git's HTTP backend, which waits where a test tells it to: "start" or "answer"."""
+
+    folder: Path
+    wait_at: str = ""
+    reached: threading.Event = field(default_factory=threading.Event)
+    open: threading.Event = field(default_factory=threading.Event)
+
+    async def __call__(
+        self, repository: str, path: str, method: str, query: str, headers: Mapping[str, str], body: IO[bytes] | None
+    ) -> tuple[int, Mapping[str, str], AsyncGenerator[bytes, None]]:
+        await self._wait("start")
+        backend = partial(http_backend, self.folder, max_push=1 << 20)
+        status, fields, chunks = await backend(repository, path, method, query, headers, body)
+
+        async def slow() -> AsyncGenerator[bytes, None]:
+            await self._wait("answer")
+            async for chunk in chunks:
+                yield chunk
+
+        return status, fields, slow()
+
+    async def _wait(self, place: str) -> None:
+        if self.wait_at == place:
+            self.reached.set()
+            await asyncio.to_thread(self.open.wait, 60)
+
+
+@dataclass
+class Host:
+    server: ServerSystem
+    gate: Gate
+    clone: Path
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def url(self, token: str = "") -> str:
+        scheme, _, rest = self.server.url.partition("://")
+        return f"{scheme}://x:{token}@{rest}/git/web.git" if token else f"{self.server.url}/git/web.git"
+
+    def name_people(self) -> None:
+        self.tokens["admin"] = self.server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
+        headers = {"Authorization": f"Bearer {self.tokens['admin']}"}
+        for role in ("viewer", "developer"):
+            for path, body in (("principals", {"name": role, "roles": [role]}), ("tokens", {"principal": role})):
+                answer = self.server.client.post(f"/{path}", json=body, headers=headers).json()
+            self.tokens[role] = answer["text"]
+
+    def audit(self) -> list[dict[str, Any]]:
+        headers = {"Authorization": f"Bearer {self.tokens['admin']}"} if self.tokens else {}
+        found: list[dict[str, Any]] = self.server.client.get("/audit", headers=headers).json()
+        return [entry for entry in found if entry["call"].startswith("POST /git/")]
+
+    def commit(self, text: str) -> str:
+        write(self.clone, {"a": text})
+        git(self.clone, "add", "--all")
+        git(self.clone, "commit", "--quiet", "--message", text)
+        return git(self.clone, "rev-parse", "HEAD").strip()
+
+    def push_body(self, new: str, old: str = NONE, ref: str = "refs/heads/main") -> bytes:
+        """What `git push` posts: the command and a pack (gitprotocol-pack(5))."""
+        command = f"{old} {new} {ref}\0report-status".encode()
+        pack = self.clone.parent / "pack"
+        revisions = self.clone.parent / "revisions"
+        revisions.write_text(f"{new}\n")
+        with revisions.open("rb") as given, pack.open("wb") as out:
+            subprocess.run(
+                ["git", "-C", str(self.clone), "pack-objects", "--quiet", "--stdout", "--revs"],
+                stdin=given,
+                stdout=out,
+                check=True,
+            )
+        return b"%04x" % (len(command) + 4) + command + b"0000" + pack.read_bytes()
+
+    def send(self, body: bytes, length: int | None = None) -> socket.socket:
+        """Post a push by hand, or a part of one, and leave the connection open."""
+        address, _, port = self.server.url.removeprefix("http://").partition(":")
+        connection = socket.create_connection((address, int(port)), timeout=60)
+        connection.sendall(
+            f"POST {RECEIVE} HTTP/1.1\r\nHost: {address}:{port}\r\n"
+            f"Content-Type: application/x-git-receive-pack-request\r\n"
+            f"Content-Length: {len(body) if length is None else length}\r\n\r\n".encode()
+            + body
+        )
+        return connection
+
+    def references(self) -> Mapping[str, str]:
+        return GitHost(self.gate.folder).references("web")
+
+    @property
+    def started(self) -> list[str]:
+        """The commits that executions were started for."""
+        return [one.trigger["commit"] for one in self.server.store.executions.of("web", 100)]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    folder = tmp_path / "git"
+    gate = Gate(folder)
+    (tmp_path / "data").mkdir()
+    with ServerSystem(tmp_path / "data", source=GitHost(folder), git_backend=gate) as server:
+        server.apply("kind: Repository\nname: web\n")
+        server.apply(SERVICE.format(name="web", count=1))
+        server.apply(PIPELINE.format(name="web", repository="web", service="web", timeout="7d"))
+        clone = tmp_path / "clone"
+        clone.mkdir()
+        git(clone, "init", "--quiet")
+        yield Host(server, gate, clone)
+
+
+def test_a_push_is_recorded_with_its_pusher_and_each_reference(host: Host) -> None:
+    host.name_people()
+    developer = host.tokens["developer"]
+    first = host.commit("first")
+    git(host.clone, "tag", "v1")
+    git(host.clone, "push", "--quiet", host.url(developer), "HEAD:main", "HEAD:old", "v1")
+    second = host.commit("second")
+    git(host.clone, "push", "--quiet", host.url(developer), "HEAD:main", ":old")
+    newest, before = host.audit()
+    assert {(entry["who"], entry["token"], entry["status"]) for entry in (newest, before)} == {
+        ("developer", developer.split("_")[1], 200)
+    }
+    assert before["subject"] == RECEIVE
+    assert before["detail"].splitlines() == [
+        f"refs/heads/main {NONE} -> {first}",
+        f"refs/heads/old {NONE} -> {first}",
+        f"refs/tags/v1 {NONE} -> {first}",
+    ]
+    assert newest["detail"].splitlines() == [
+        f"refs/heads/main {first} -> {second}",
+        f"refs/heads/old {first} -> {NONE}",
+    ]
+
+
+def test_a_push_that_changes_nothing_is_recorded_as_such(host: Host) -> None:
+    first = host.commit("first")
+    git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
+    answer = patient.post(
+        host.server.url + RECEIVE,
+        content=host.push_body(first, old="1" * 40),
+        headers={"Content-Type": "application/x-git-receive-pack-request"},
+    )
+    assert answer.status_code == 200
+    assert host.audit()[0]["detail"] == "no reference"
+
+
+def test_no_query_or_spelling_lets_a_reader_push(host: Host) -> None:
+    host.name_people()
+    body = host.push_body(host.commit("first"))
+    headers = {
+        "Content-Type": "application/x-git-receive-pack-request",
+        "Git-Protocol": "git-upload-pack",
+        "X-HTTP-Method-Override": "GET",
+    }
+    paths = [RECEIVE, "/git/web.git/%67it-receive-pack"]
+    queries = ["", "?service=git-upload-pack", "?service=git-receive-pack&service=git-upload-pack"]
+    for url in [host.server.url + path + query for path in paths for query in queries]:
+        shown = {**headers, "Authorization": f"Bearer {host.tokens['viewer']}"}
+        assert patient.request("POST", url, content=body, headers=shown).status_code == 403, url
+        assert host.references() == {}
+        assert [(entry["who"], entry["status"]) for entry in host.audit()[:1]] == [("viewer", 403)]
+    for url in [host.server.url + path + query for path in paths for query in queries]:
+        shown = {**headers, "Authorization": f"Bearer {host.tokens['developer']}"}
+        assert patient.request("POST", url, content=body, headers=shown).status_code == 200, url
+        assert [(entry["who"], entry["status"]) for entry in host.audit()[:1]] == [("developer", 200)]
+
+
+OTHERS = [
+    ("POST", "/git/web.git/x/git-receive-pack"),
+    ("POST", "/git/web.git/git-receive-pack/"),
+    ("POST", "/git/web.git/info/refs?service=git-receive-pack"),
+    ("POST", "/git/web.git//git-receive-pack"),
+    ("POST", "/git/web.git/../web.git/git-receive-pack"),
+    ("POST", "/git/web.git%2fgit-receive-pack%2f"),
+    ("POST", "/git/x%2fweb.git/git-receive-pack"),
+    ("PUT", RECEIVE),
+    ("GET", RECEIVE),
+    ("GET", "/git/web.git/HEAD"),
+    ("GET", "/git/web.git/config"),
+    ("GET", "/git/web.git/objects/info/packs"),
+    ("GET", "/git/web.git/info/refs"),
+    ("GET", "/git/web.git/info/refs?service=git-receive-pack&service=git-upload-pack"),
+    ("GET", "/git/web.git/info/refs?service=x"),
+]
+NO_PUSH = [
+    b"",
+    b"zzzz",
+    b"0094" + b"x" * 50,
+    b"0008push",
+    b"%04x" % 109 + b"push-cert\0" + b"x" * 95,
+    b"%04x" % (4 + 40 + 1 + 40 + 1 + 10) + b"1" * 40 + b" " + b"2" * 40 + b" refs/a\nb/",
+]
+
+
+def test_nothing_but_the_smart_protocol_is_served(host: Host) -> None:
+    for method, path in OTHERS:
+        answer = patient.request(method, httpx.URL(host.server.url + path), content=b"")
+        assert answer.status_code in (400, 404, 405), (method, path, answer.text)
+    headers = {"Content-Type": "application/x-git-receive-pack-request"}
+    for body in NO_PUSH:
+        answer = patient.request("POST", host.server.url + RECEIVE, content=body, headers=headers)
+        assert (answer.status_code, host.references()) == (400, {}), (body, answer.text)
+        assert answer.headers["content-type"].startswith("text/plain")  # git shows no other text to its user
+
+
+def test_a_fetch_works_in_gzip_and_a_bomb_is_refused(host: Host, tmp_path: Path) -> None:
+    host.commit("first")
+    git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
+    git(tmp_path, "clone", "--quiet", host.url(), "other")
+    stream = tmp_path / "stream"
+    commit = "commit refs/heads/own\ncommitter A <a@example.org> {} +0000\ndata 0\n"
+    stream.write_text("".join(commit.format(number) for number in range(100)))
+    with stream.open() as given:
+        subprocess.run(["git", "-C", str(tmp_path / "other"), "fast-import", "--quiet"], stdin=given, check=True)
+    host.commit("more")
+    git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
+    assert "gzip" in git(tmp_path / "other", "fetch", GIT_TRACE_CURL="1")  # it names its many own commits
+    headers = {"Content-Type": "application/x-git-upload-pack-request", "Content-Encoding": "gzip"}
+    post = partial(patient.request, "POST", host.server.url + UPLOAD, headers=headers)
+    assert post(content=gzip.compress(b"0" * (64 << 20))).status_code == 413
+    assert post(content=b"no gzip").status_code == 400
+    assert post(content=gzip.compress(b"0000")[:-4]).status_code == 400
+    headers["Content-Encoding"] = "br"
+    assert post(content=b"0000").status_code == 400
+    assert list(host.server.parts.scratch.iterdir()) == []
+
+
+def test_a_push_beyond_the_limit_is_refused_and_says_how_to_raise_it(host: Host) -> None:
+    write(host.clone, {"big": os.urandom(2 << 20)})
+    host.commit("too much for git's own limit in this test")
+    assert "maximum allowed size" in git(host.clone, "push", host.url(), "HEAD:main", code=1)
+    assert host.references() == {}
+
+
+# --- clients that hang up ------------------------------------------------------------------------------------------
+
+
+def before_the_body(host: Host, body: bytes) -> None:
+    host.send(b"", len(body)).close()
+
+
+def within_the_body(host: Host, body: bytes) -> None:
+    host.send(body[: len(body) // 2], len(body)).close()
+
+
+def before_the_answer(host: Host, body: bytes) -> None:
+    host.gate.wait_at = "start"
+    connection = host.send(body)
+    assert host.gate.reached.wait(60)
+    connection.close()
+    host.gate.open.set()
+
+
+def within_the_answer(host: Host, body: bytes) -> None:
+    host.gate.wait_at = "answer"
+    connection = host.send(body)
+    assert connection.recv(12) == b"HTTP/1.1 200"
+    connection.close()
+    host.gate.open.set()
+
+
+@pytest.mark.parametrize(
+    ("hang_up", "is_taken"),
+    [(before_the_body, False), (within_the_body, False), (before_the_answer, True), (within_the_answer, True)],
+)
+def test_a_client_that_hangs_up_leaves_no_lock_and_no_push_unnoticed(
+    host: Host, hang_up: Callable[[Host, bytes], None], is_taken: bool
+) -> None:
+    first = host.commit("first")
+    hang_up(host, host.push_body(first))
+    entry = until(lambda: next((one for one in host.audit() if one["status"]), None))
+    if is_taken:
+        until(lambda: host.audit()[0]["detail"] == f"refs/heads/main {NONE} -> {first}")
+        until(lambda: first in host.started)
+    else:
+        assert (entry["status"], entry["detail"]) == (499, "")
+    host.gate.wait_at = ""
+    second = host.commit("second")
+    git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
+    until(lambda: second in host.started)
+    assert (first in host.started) == is_taken
+    assert list(host.server.parts.scratch.iterdir()) == []
