@@ -40,7 +40,7 @@ def test_every_variable_that_the_code_names_is_a_setting() -> None:
 
 def test_every_example_of_a_document_is_one() -> None:
     examples = [documents.read(text, "documents.md") for text in _examples("yaml")]
-    assert len(examples) == 6
+    assert len(examples) == 7
 
 
 def test_the_policy_shown_as_the_default_is_the_default() -> None:

@@ -62,14 +62,19 @@ def test_an_image_bears_an_approval_or_does_not(dockgate: Dockgate, tmp_path: Pa
         attestor = RegistryAttestor(Keys(tmp_path / "keys"), running.address)
         public.write_text(attestor.keys()[0].pem)
         named = f"{running.address}/team/app:1"
-        nothing = dockgate("attestation", "verify", named, "--key", str(public))
+        nothing = dockgate("attestation", "verify", named, "--key", str(public), "--policy", "strict")
         assert (nothing.code, nothing.out.startswith(digest), "nothing is attested" in nothing.out) == (1, True, True)
-        absent = dockgate("attestation", "verify", f"{running.address}/team/app:none", "--key", str(public))
+        absent = dockgate(
+            "attestation", "verify", f"{running.address}/team/app:none", "--key", str(public), "--policy", "strict"
+        )
         assert (absent.code, absent.out) == (2, "")
         attestor.attest(
             "team/app", digest, VERDICT, "p", lambda name, one: statement(verdict, VERDICT, name, one, 36500)
         )
-        borne = dockgate("attestation", "verify", named, "--key", str(public))
+        borne = dockgate("attestation", "verify", named, "--key", str(public), "--policy", "strict")
         assert (borne.code, borne.out.startswith(digest), "approved by policy strict" in borne.out) == (0, True, True)
-        refused = dockgate("attestation", "verify", named, "--key", str(other))
+        weaker = dockgate("attestation", "verify", named, "--key", str(public), "--policy", "default")
+        assert (weaker.code, "by the policy 'strict', and 'default' is demanded" in weaker.out) == (1, True)
+        assert dockgate("attestation", "verify", named, "--key", str(public)).code == 2
+        refused = dockgate("attestation", "verify", named, "--key", str(other), "--policy", "strict")
         assert (refused.code, "refused: No signature" in refused.out) == (1, True)

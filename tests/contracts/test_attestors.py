@@ -159,7 +159,7 @@ def test_cosign_refuses_what_was_not_attested_or_copied_from_elsewhere(running: 
     code, _, told = cosign(running, rejected, public)
     assert code != 0
     assert "digest" in told or "subject" in told or "attestation" in told
-    _, (found,) = attesting.verify(f"{running.address}/team/app@{rejected}", public)
+    _, (found,) = attesting.verify(f"{running.address}/team/app@{rejected}", public, "strict")
     assert (found.claim, found.refused) == (None, "The statement is of another image.")
 
 
@@ -176,7 +176,7 @@ def test_cosign_and_we_refuse_a_tampered_envelope(running: Running, tmp_path: Pa
     attach.attach(place, digest, lambda: json.dumps(document).encode(), {}, key=("k", "v"), replaces=replaced)
     assert len(attach.attached(place, digest)) == 1
     assert cosign(running, digest, public)[0] != 0
-    _, (found,) = attesting.verify(f"{running.address}/team/app@{digest}", public)
+    _, (found,) = attesting.verify(f"{running.address}/team/app@{digest}", public, "strict")
     assert found.claim is None
     assert found.refused.startswith("No signature")
 
@@ -199,7 +199,7 @@ def test_an_approval_takes_the_place_of_the_one_before_and_leaves_what_others_at
     attach.attach(place, digest, lambda: b"{}", {"whose": "theirs"}, key=("k", "v"), replaces={"p": "q"})
     for key, policy in ((ONE, "p"), (OTHER, "p"), (ONE, "second")):
         public = attest(running, digest, tmp_path, key=key, policy=policy)
-    _, found = attesting.verify(f"{running.address}/team/app:1", public)
+    _, found = attesting.verify(f"{running.address}/team/app:1", public, "strict")
     assert [one.claim.verdict if one.claim else "" for one in found] == ["", OTHER, ONE]
     assert cosign(running, digest, public)[0] == 0
 
@@ -209,10 +209,10 @@ def test_verifying_looks_at_the_end_of_an_approval(running: Running, tmp_path: P
     digest = running.push("team/app", "1", IMAGE)
     public = attest(running, digest, tmp_path)
     reference = f"{running.address}/team/app@{digest}"
-    _, (found,) = attesting.verify(reference, public, now=datetime(2026, 12, 1, tzinfo=UTC))
+    _, (found,) = attesting.verify(reference, public, "strict", now=datetime(2026, 12, 1, tzinfo=UTC))
     assert found.claim is not None
-    _, (found,) = attesting.verify(reference, public, now=datetime(2027, 1, 1, tzinfo=UTC))
+    _, (found,) = attesting.verify(reference, public, "strict", now=datetime(2027, 1, 1, tzinfo=UTC))
     assert "expired" in found.refused
-    assert attesting.verify(f"{running.address}/team/unseen@{ONE}", public) == (ONE, ())
+    assert attesting.verify(f"{running.address}/team/unseen@{ONE}", public, "strict") == (ONE, ())
     with pytest.raises(UsageError, match="no public key"):
-        attesting.verify(reference, Path(__file__))
+        attesting.verify(reference, Path(__file__), "strict")

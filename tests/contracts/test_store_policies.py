@@ -9,8 +9,10 @@ from tests.store.factories import FACTORIES, LATER, NOW, approval, opened
 
 from dockgate.core.approvals import Answer, ApprovalState
 from dockgate.core.errors import ChangedError, ConflictError, NotFoundError
+from dockgate.core.people import Role
 from dockgate.core.pipeline import Action, ActionType, Pipeline, Stage
 from dockgate.core.policy import combined_name, of_rules
+from dockgate.core.policy_choice import AllowedPolicies, PolicyAssignment
 from dockgate.core.stores import Store
 
 STRICT = of_rules("strict", {"max_findings": ({"HIGH": 0},)})
@@ -119,3 +121,37 @@ def test_what_a_repository_asks_is_kept_by_its_digest(store: Store) -> None:
     assert store.policies.kept(asked.digest) == asked
     with pytest.raises(NotFoundError):
         store.policies.kept(LAX.digest)
+
+
+ASSIGNMENT = PolicyAssignment(
+    "team", ("team/*",), "strict", (AllowedPolicies(("lax",), ("ci",), (Role.SECURITY,)), AllowedPolicies(("other",)))
+)
+
+
+def test_an_assignment_is_replaced_by_its_name(store: Store) -> None:
+    for now in (NOW, LATER):  # the same again keeps who and when
+        record = store.policy_assignments.put(ASSIGNMENT, "ada", now)
+        assert (record.assignment, record.changed_at, record.changed_by) == (ASSIGNMENT, NOW, "ada")
+    changed = replace(ASSIGNMENT, policy="default")
+    for _ in range(2):
+        store.policy_assignments.put(changed, "bob", LATER)
+    first = PolicyAssignment("all", ("**",), "default")
+    store.policy_assignments.put(first, "ada", NOW)
+    records = store.policy_assignments.list()
+    assert [record.assignment for record in records] == [first, changed]
+    assert [record.changed_by for record in records] == ["ada", "bob"]
+    for _ in range(2):
+        store.policy_assignments.remove("team")
+    assert [record.assignment for record in store.policy_assignments.list()] == [first]
+
+
+def test_a_policy_that_an_assignment_names_cannot_be_removed(store: Store) -> None:
+    store.policies.put(STRICT, "HIGH: 0", "ada", NOW)
+    store.policy_assignments.put(PolicyAssignment("all", ("**",), "default", ALLOWING_STRICT), "ada", NOW)
+    with pytest.raises(ConflictError, match="the policy assignment all"):
+        store.policies.remove("strict", "ada", LATER)
+    store.policy_assignments.remove("all")
+    assert store.policies.remove("strict", "ada", LATER).removed
+
+
+ALLOWING_STRICT = (AllowedPolicies(("strict",)),)

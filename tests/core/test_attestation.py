@@ -45,21 +45,32 @@ def test_what_is_not_approved_is_not_attested(status: Status) -> None:
 
 
 def test_it_is_believed_until_it_expires() -> None:
-    claim = believe(SAID, IMAGE, "2026-12-24T11:59:59.999Z")
+    claim = believe(SAID, IMAGE, "strict", "2026-12-24T11:59:59.999Z")
     assert (claim.policy, claim.verdict, claim.evidence) == ("strict", DIGEST, "scan")
     with pytest.raises(DeniedError, match="expired at 2026-12-24"):
-        believe(SAID, IMAGE, "2026-12-24T12:00:00.000Z")
+        believe(SAID, IMAGE, "strict", "2026-12-24T12:00:00.000Z")
 
 
 def test_one_of_another_image_is_not_believed() -> None:
     with pytest.raises(DeniedError, match="of another image"):
-        believe(SAID, CHILD, NOW)
-    assert believe(statement(VERDICT, DIGEST, "app", CHILD, 30), CHILD, NOW).image == CHILD
+        believe(SAID, CHILD, "strict", NOW)
+    assert believe(statement(VERDICT, DIGEST, "app", CHILD, 30), CHILD, "strict", NOW).image == CHILD
+
+
+def test_an_approval_by_another_policy_is_not_believed() -> None:
+    with pytest.raises(DeniedError, match="by the policy 'strict', and 'default' is demanded"):
+        believe(SAID, IMAGE, "default", NOW)
+    digest = "sha256:" + "9" * 64
+    stricter = statement(replace(VERDICT, policy=f"strict+{digest}"), DIGEST, "app", IMAGE, 30)
+    assert believe(stricter, IMAGE, "strict", NOW).policy == f"strict+{digest}"
+    for other in ("", "strict+", f"strict+{digest}", digest, "Strict"):
+        with pytest.raises(DeniedError, match="is demanded"):
+            believe(stricter, IMAGE, other, NOW)
 
 
 def test_one_that_approves_nothing_is_not_believed() -> None:
     with pytest.raises(DeniedError, match="no approval"):
-        believe(changed(status="Rejected"), IMAGE, NOW)
+        believe(changed(status="Rejected"), IMAGE, "strict", NOW)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +89,7 @@ def test_one_that_approves_nothing_is_not_believed() -> None:
 )
 def test_what_is_no_statement_of_ours_is_unreadable(payload: bytes) -> None:
     with pytest.raises(UnreadableError):
-        believe(payload, IMAGE, NOW)
+        believe(payload, IMAGE, "strict", NOW)
 
 
 def test_what_is_pushed_beside_images_is_told_from_images() -> None:

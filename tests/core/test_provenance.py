@@ -144,7 +144,7 @@ def test_an_approval_s_statement_is_no_provenance() -> None:
     with pytest.raises(UnreadableError, match="is of the type 'https://dockgate"):
         read(approval, IMAGE)
     with pytest.raises(UnreadableError):
-        attestation.believe(OURS, IMAGE, NOW)
+        attestation.believe(OURS, IMAGE, "strict", NOW)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_a_pipeline_keeps_the_order_of_stages_and_what_each_action_needs() -> No
     assert [stage.name for stage in pipeline.stages] == ["Source", "Build", "Gate", "Deploy"]
     assert [stage.actions[0].type for stage in pipeline.stages] == list(ActionType)
     approval = pipeline.action("Gate", "Approval")
-    assert approval.configuration == {"image": "#{BuildVariables.IMAGE_DIGEST}", "policy": "default", "timeout": 5400}
+    assert approval.configuration == {"image": "#{BuildVariables.IMAGE_DIGEST}", "timeout": 5400}
     assert pipeline.action("Deploy", "Deploy").input == "BuildOutput"
 
 

@@ -10,6 +10,7 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem, advisory
 
+from dockgate.core.adapters import BuildResult
 from dockgate.core.errors import DeployError, NotFoundError
 from dockgate.core.model import Severity
 from dockgate.core.pipeline import ActionKey, Pipeline, Plan, State
@@ -50,7 +51,7 @@ class Steps:
         execution = self.store.executions.start("web", name, {}, NOW).id
         build, deploy = ActionKey(execution, "Build", "Build", 1), ActionKey(execution, "Deploy", "Deploy", 1)
         self.store.executions.advance(execution, lambda *_: Plan(start=(build, deploy)), NOW)
-        done = Actions(self.system.parts, self.judging).image_definitions(build, image)
+        done = Actions(self.system.parts, self.judging).image_definitions(build, BuildResult(image, image))
         self.store.executions.finish(build, State.SUCCEEDED, NOW, variables=done.variables, artifact=done.artifact)
         return deploy
 

@@ -19,6 +19,14 @@ from dockgate.pipeline.parts import text
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 URL = "https://ci.example/answers"
+ASSIGNMENT = """\
+kind: PolicyAssignment
+name: passing
+repositories: [elsewhere.example/app]
+policy: default
+allowed:
+  - policies: [passing]
+"""
 POLL = 25
 """seconds that a poll lasts when no answer comes; the client waits for 30"""
 
@@ -92,9 +100,12 @@ def test_a_key_stands_for_the_question_though_the_tag_has_moved_on(server: Serve
 def test_a_key_gives_its_answer_though_the_policy_was_removed_since(server: ServerSystem) -> None:
     image = server.foreign("outlived", Found())
     server.client.put("/policies/passing", content="max_findings:\n  HIGH: 0\n").raise_for_status()
+    server.apply(ASSIGNMENT)
     first = ask(server, "outlived", key="outlived", policy="passing")
     may_end(server, image)
     assert answer(server, first, 20)["state"] == "Approved"
+    assert server.client.delete("/policies/passing").status_code == 409  # the assignment names it
+    server.client.delete("/policy-assignments/passing").raise_for_status()
     server.client.delete("/policies/passing").raise_for_status()
     again = ask(server, "outlived", key="outlived", policy="passing")
     assert (again["approval"]["id"], again["approval"]["state"]) == (first["approval"]["id"], "Approved")

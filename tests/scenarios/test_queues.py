@@ -268,6 +268,10 @@ def test_the_image_may_be_known_by_its_push_and_the_policy_be_named(gate: Server
     image = gate.foreign("known", Found({"CRITICAL": 1}))
     gate.scan_may_end[image].set()
     gate.apply("kind: Policy\nname: lenient\nrules: {max_findings: {CRITICAL: 5}}\n")
+    gate.apply(
+        "kind: PolicyAssignment\nname: team\nrepositories: [quay.io/team/app]\npolicy: default\n"
+        "allowed: [{policies: [lenient], principals: [codepipeline]}]\n"
+    )
     pushes.queued(gate.server, json.dumps(push(image, "known")))
     first, second = aws.ask(1), aws.ask(2)
     with cloud(gate, approvals.queued, ACCOUNT) as there:

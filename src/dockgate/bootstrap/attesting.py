@@ -84,10 +84,16 @@ class Found:
 
 
 def verify(
-    reference: str, key: Path, *, ca_bundle: Path | None = None, insecure: bool = False, now: datetime | None = None
+    reference: str,
+    key: Path,
+    policy: str,
+    *,
+    ca_bundle: Path | None = None,
+    insecure: bool = False,
+    now: datetime | None = None,
 ) -> tuple[str, tuple[Found, ...]]:
     """The digest of the image that is named, and what is attested of it: each envelope, believed or not; nothing for an
-    image that is not there by its digest.
+    image that is not there by its digest. An approval by another policy than `policy` is not believed.
 
     Raises UsageError for what is no public key, NotFoundError for a tag that is not there.
     """
@@ -102,14 +108,14 @@ def verify(
         with closing(place.origin(tag=named.tag)) as origin:
             digest, _ = origin.root()
     moment = now or datetime.now(UTC)
-    return digest, tuple(_judged(one, digest, keys, moment) for one in attach.attached(place, digest))
+    return digest, tuple(_judged(one, digest, policy, keys, moment) for one in attach.attached(place, digest))
 
 
-def _judged(envelope: bytes, digest: str, keys: list[dsse.PublicKey], now: datetime) -> Found:
+def _judged(envelope: bytes, digest: str, policy: str, keys: list[dsse.PublicKey], now: datetime) -> Found:
     try:
         signed = dsse.verify(envelope, keys)
         if signed.payload_type != dsse.IN_TOTO:
             return Found(None, f"It is of the type {signed.payload_type!r}.")
-        return Found(believe(signed.payload, digest, written(now)))
+        return Found(believe(signed.payload, digest, policy, written(now)))
     except DockgateError as error:
         return Found(None, str(error))

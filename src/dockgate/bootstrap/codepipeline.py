@@ -24,13 +24,12 @@ from dockgate.core.approvals import ApprovalState
 from dockgate.core.asking import TIMEOUT_LIMIT, Question, is_qualified
 from dockgate.core.callbacks import Callback, Delivery
 from dockgate.core.errors import UnavailableError, UsageError
+from dockgate.core.people import Principal
 from dockgate.core.verdict import Status
 
 SCHEME = "codepipeline"
 """of the callback: codepipeline://REGION/PIPELINE/STAGE/ACTION, with the action's token as its secret"""
 ASKED_BY = "codepipeline"
-POLICY = "default"
-"""where the CustomData names none"""
 TIMEOUT = 7 * 86400
 """seconds; how long an action waits by CodePipeline's default, for a message that does not say when it gives up"""
 EARLY_SECONDS = 60
@@ -70,12 +69,12 @@ def queued(server: Server, account: str, text: str) -> None:
         stage=wanted.stage,
         execution=wanted.execution or "unknown",
         reference=f"{_place(server, wanted, account, region)}@{wanted.digest}",
-        policy=policy[1] if policy else POLICY,
+        policy=policy[1] if policy else "",
         callback=Callback(f"{SCHEME}://{region}/{where}", wanted.token),
         timeout=timeout,
         key=hashlib.sha256(wanted.token.encode()).hexdigest(),
     )
-    approval = server.engine.ask(question, ASKED_BY)
+    approval = server.engine.ask(question, Principal(ASKED_BY, ()))
     _log.info("%s waits for the approval %s", where, approval.id)
 
 

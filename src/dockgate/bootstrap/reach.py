@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from dockgate.bootstrap import scan
-from dockgate.core.asking import is_qualified
+from dockgate.core.asking import canonical_registry, is_qualified
 from dockgate.core.errors import DeniedError, UsageError
 from dockgate.core.model import Inventory
 from dockgate.core.patterns import matches
@@ -34,8 +34,9 @@ class Reach:
         if sure or not digest:
             with closing(registry_origin(named, ca_bundle=self._ca_bundle)) as origin:
                 digest, _ = origin.root()
-        ours = named.registry == self._own and not is_qualified(named.repository)
-        return named.repository if ours else f"{named.registry}/{named.repository}", digest
+        registry = canonical_registry(named.registry)
+        ours = registry == canonical_registry(self._own) and not is_qualified(named.repository)
+        return named.repository if ours else f"{registry}/{named.repository}", digest
 
     def read(self, repository: str, digest: str) -> Sequence[Inventory]:
         """One inventory for every platform of the image (`core.adapters.ImageReader`)."""

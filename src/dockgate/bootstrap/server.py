@@ -9,10 +9,11 @@ from dockgate.bootstrap.people import People
 from dockgate.bootstrap.policies import Policies, commented
 from dockgate.config import DEFAULT_PUSH_LIMIT
 from dockgate.core.adapters import RepositoryHost
-from dockgate.core.errors import DatabaseError, NotFoundError, UsageError
+from dockgate.core.errors import ConflictError, DatabaseError, NotFoundError, UsageError
 from dockgate.core.people import Caller, Permission, demand
 from dockgate.core.pipeline import ActionType, Pipeline
 from dockgate.core.policy import PolicyVersion
+from dockgate.core.policy_choice import PolicyAssignment
 from dockgate.core.stores import Store
 from dockgate.core.trial import Trials
 from dockgate.definitions import documents
@@ -98,13 +99,17 @@ class Server:
         """Makes the server agree with a document. Raises DefinitionError, and DeniedError when `who` may not; what is
         there already stays as it is."""
         document = load(text, name)
-        demand(who, Permission.ACCEPT if documents.is_policy(document) else Permission.ADMINISTER)
+        demand(who, Permission.ACCEPT if documents.is_about_policies(document) else Permission.ADMINISTER)
         definition = documents.of(document)
         if isinstance(definition, documents.PolicyDocument):
             return self._apply_policy(definition, text, who.name)
+        if isinstance(definition, PolicyAssignment):
+            return self._apply_assignment(definition, name, who.name)
         if isinstance(definition, documents.Repository):
             return self._apply_repository(definition.name)
         if isinstance(definition, Pipeline):
+            if any("policy" in action.configuration for stage in definition.stages for action in stage.actions):
+                demand(who, Permission.ACCEPT)  # a policy that a pipeline names judges in place of the repository's own
             return self._apply_pipeline(definition, name)
         return self._apply_service(definition)
 
@@ -127,11 +132,8 @@ class Server:
                     raise UsageError(
                         f"{where}: no service {settings['service']!r}", "Apply its Service document first."
                     )
-                if action.type is ActionType.APPROVAL:
-                    try:
-                        self.parts.policies(str(settings["policy"]))
-                    except NotFoundError as error:
-                        raise UsageError(f"{where}: {error}", error.advice) from None
+                if action.type is ActionType.APPROVAL and "policy" in settings:
+                    self._demand_policy(str(settings["policy"]), where)
         before = self.store.pipelines.get(pipeline.name) if pipeline.name in self.store.pipelines.names() else None
         after = self.store.pipelines.put(pipeline, self.parts.now())
         change = "created" if before is None else "unchanged" if before.version == after.version else "updated"
@@ -140,6 +142,28 @@ class Server:
         if ActionType.DEPLOY in types and ActionType.APPROVAL not in types:
             advice = "It asks for no approval: it can deploy only digests that another pipeline got approved."
         return Applied("Pipeline", pipeline.name, change, advice)
+
+    def _demand_policy(self, policy: str, where: str) -> None:
+        """UsageError naming the place for a policy that does not exist."""
+        try:
+            self.parts.policies(policy)
+        except NotFoundError as error:
+            raise UsageError(f"{where}: {error}", error.advice) from None
+
+    def _apply_assignment(self, given: PolicyAssignment, file: str, who: str) -> Applied:
+        for policy in given.policies:
+            self._demand_policy(policy, f"{file}: {given.name}")
+        present = {record.assignment.name: record.assignment for record in self.store.policy_assignments.list()}
+        before = present.pop(given.name, None)
+        for other in present.values():
+            if shared := sorted(set(other.repositories) & set(given.repositories)):
+                raise ConflictError(
+                    f"{file}: the assignment {other.name} names the repositories {shared[0]!r} already",
+                    "Name a pattern in one assignment only.",
+                )
+        self.store.policy_assignments.put(given, who, self.parts.now())
+        change = "created" if before is None else "unchanged" if before == given else "updated"
+        return Applied("PolicyAssignment", given.name, change, "dockgate policy assignments")
 
     def _apply_policy(self, given: documents.PolicyDocument, text: str, who: str) -> Applied:
         name, policy = of_document(given.document, self.parts.rules)

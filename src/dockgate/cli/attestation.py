@@ -68,6 +68,12 @@ def show(digest: str, form: str) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The public key to trust: what `dockgate attestation key` prints.",
 )
+@click.option(
+    "--policy",
+    required=True,
+    metavar="NAME",
+    help="The policy that must have approved it, alone or with what the repository asks on top.",
+)
 @click.option("--insecure", is_flag=True, help="Let a registry on another machine speak plain HTTP.")
 @click.option(
     "--ca-bundle",
@@ -75,8 +81,8 @@ def show(digest: str, form: str) -> None:
     help="PEM file of the authorities to trust for the registry.  [default: DOCKGATE_CA_BUNDLE]",
 )
 @click.pass_context
-def verify(context: click.Context, image: str, key: Path, insecure: bool, ca_bundle: Path | None) -> None:
-    """Say whether IMAGE bears an approval that is signed, of this very digest, and has not expired.
+def verify(context: click.Context, image: str, key: Path, policy: str, insecure: bool, ca_bundle: Path | None) -> None:
+    """Say whether IMAGE bears an approval by the policy that is signed, of this very digest, and has not expired.
 
     No server is asked. Exits 0 when it does, 1 when it bears none or none that it bears holds, 2 on a fault.
     """
@@ -84,7 +90,7 @@ def verify(context: click.Context, image: str, key: Path, insecure: bool, ca_bun
     from dockgate.bootstrap.reports import clean
 
     bundle = ca_bundle or from_environment().ca_bundle
-    digest, found = attesting.verify(image, key, ca_bundle=bundle, insecure=insecure)
+    digest, found = attesting.verify(image, key, policy, ca_bundle=bundle, insecure=insecure)
     claims = [one.claim for one in found if one.claim]
     click.echo(digest)
     for claim in claims:

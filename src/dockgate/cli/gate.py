@@ -38,7 +38,11 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
     required=False,
 )
 @database
-@click.option("--policy", default="default", show_default=True, metavar="FILE|NAME", help="What IMAGE is judged by.")
+@click.option(
+    "--policy",
+    metavar="FILE|NAME",
+    help="What IMAGE is judged by.  [default: default; with --server the policy of the image's repository]",
+)
 @click.option("--server", metavar="URL", help="Ask this server's gate; IMAGE is then in a registry that it can read.")
 @click.option("--wait", is_flag=True, help="Wait for the server's answer.")
 @click.option(
@@ -98,7 +102,7 @@ def command(
     context: click.Context,
     asked: Asked,
     database: Path | None,
-    policy: str,
+    policy: str | None,
     server: str | None,
     wait: bool,
     timeout: int,
@@ -136,8 +140,10 @@ def command(
         local |= {"--waivers": bool(waivers), "--vex": bool(vex), "--inspector": inspector}
         local |= {"--provenance": bool(statements)}
         demand_remote(asked.reference, asked.platform, {**local, "--ca-bundle": asked.ca_bundle is not None})
-        demand_its_policy(policy)
-        asking = Asking(server, asked.reference, policy, pipeline, stage, execution, service, timeout, whole(outputs))
+        demand_its_policy(policy or "")
+        asking = Asking(
+            server, asked.reference, policy or "", pipeline, stage, execution, service, timeout, whole(outputs)
+        )
         with progress() as show:
             heard = ask(asking, wait, show)
         if heard.report is not None:
@@ -154,7 +160,7 @@ def command(
 
     if not (asked.reference or findings or inspector):
         raise UsageError("Neither an image nor findings are given.", "Name an image, or --findings FILE.")
-    chosen = gate.policy_of(policy)
+    chosen = gate.policy_of(policy or "default")
     held = accepted.read(waivers, vex)
     settings = from_environment()
     reported = _reported(findings, digest, found_at)

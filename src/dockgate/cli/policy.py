@@ -104,6 +104,38 @@ def remove(name: str, comment: str, if_version: int | None, form: str) -> None:
         click.echo(f"{name}: removed, version {answer['version']}")
 
 
+@command.command()
+@form
+def assignments(form: str) -> None:
+    """Which policies judge the images of which repositories.
+
+    Images of other repositories are judged by the policy default.
+    """
+    found = Client().get("policy-assignments")
+    if form == "json":
+        as_json(found)
+        return
+    rows = [(one["name"], ", ".join(one["repositories"]), one["policy"], _allowed(one["allowed"])) for one in found]
+    table(("ASSIGNMENT", "REPOSITORIES", "POLICY", "A REQUEST MAY NAME"), rows, "None: `default` judges every image.")
+
+
+@command.command()
+@click.argument("name")
+def unassign(name: str) -> None:
+    """Remove the policy assignment NAME."""
+    Client().delete("policy-assignments", name, query={}, headers={})
+    click.echo(f"{name}: removed")
+
+
+def _allowed(entries: Any) -> str:
+    """ "legacy (ci, security)", one after the other."""
+    texts = []
+    for entry in entries:
+        requesters = ", ".join([*entry["principals"], *entry["roles"]])
+        texts.append(", ".join(entry["policies"]) + (f" ({requesters})" if requesters else ""))
+    return "; ".join(texts) or "-"
+
+
 def _seen(version: int | None) -> dict[str, str]:
     """The condition under which a change is made (RFC 9110, section 13.1)."""
     if version is None:

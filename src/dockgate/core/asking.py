@@ -20,14 +20,15 @@ TIMEOUT_LIMIT = 60 * 86400
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`reference` names the image as the one who asks knows it, by tag or digest. `timeout` is in seconds. With a `key`
+    """`reference` names the image as the one who asks knows it, by tag or digest. `policy` is the one that the request
+    names, "" for the repository's own (`core.policy_choice`). `timeout` is in seconds. With a `key`
     the same question is known by it, whatever the tag stands for by then."""
 
     pipeline: str
     stage: str
     execution: str
     reference: str
-    policy: str = "default"
+    policy: str = ""
     service: str = ""
     callback: Callback | None = None
     timeout: int = 7 * 86400
@@ -52,8 +53,9 @@ class Question:
         return f"{EXTERNAL}{_slug(self.pipeline)}/{_slug(self.execution)}/{_slug(self.stage)}/{mark}"
 
     def demand_same(self, reference: str, policy: str, service: str) -> None:
-        """ConflictError when the key was used for another question, which had these."""
-        if (self.reference, self.policy, self.service) != (reference, policy, service):
+        """ConflictError when the key was used for another question, which had these. A question that names no policy is
+        the same whatever policy judges it."""
+        if (self.reference, self.policy or policy, self.service) != (reference, policy, service):
             raise ConflictError(
                 f"the idempotency key {self.key!r} stands for {reference} by the policy {policy!r}",
                 "Take another key for another question.",
@@ -86,6 +88,19 @@ def qualified(repository: str, address: str) -> str:
     """What a repository of our own registry, which answers at `address`, is called here: by its name alone, unless that
     looks like one in another registry."""
     return f"{address}/{repository}" if is_qualified(repository) else repository
+
+
+def canonical_registry(registry: str) -> str:
+    """One spelling for each registry, so that no alias of its name escapes what is said of its repositories: in lower
+    case, without a trailing dot and without HTTPS's own port; Docker Hub's and the loopback's names each as one."""
+    host, port = registry.lower(), ""
+    if found := re.fullmatch(r"(.*?)(?::([0-9]+))?", host):
+        host, port = found[1].rstrip("."), found[2] or ""
+    if host in ("docker.io", "index.docker.io", "registry-1.docker.io"):
+        host = "docker.io"
+    if host in ("localhost", "[::1]") or re.fullmatch(r"127\.[0-9]+\.[0-9]+\.[0-9]+", host):
+        host = "127.0.0.1"
+    return f"{host}:{int(port)}" if port and int(port) != 443 else host
 
 
 def _demand_name(what: str, text: str, required: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from dockgate.core import canonical
 from dockgate.core.errors import DeniedError, UnreadableError
+from dockgate.core.policy import parted
 from dockgate.core.provenance import STATEMENT_TYPE
 from dockgate.core.times import moment
 from dockgate.core.verdict import Status, Verdict
@@ -110,11 +111,12 @@ def statement(verdict: Verdict, verdict_digest: str, name: str, digest: str, day
     )
 
 
-def believe(payload: bytes, digest: str, now: str) -> Claim:
-    """What a signed statement says of the image `digest`, as of `now`.
+def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
+    """What a signed statement says of the image `digest`, as of `now`. The server's policy in it has to be `policy`,
+    alone or made stricter by a repository (`core.policy.combined_name`).
 
-    Raises UnreadableError for what is no statement of ours, DeniedError for one of another image, one that approves
-    nothing and one that has expired. Whether a trusted key signed it has to be known before.
+    Raises UnreadableError for what is no statement of ours, DeniedError for one of another image, one by another
+    policy, one that approves nothing and one that has expired. Whether a trusted key signed it has to be known before.
     """
     try:
         document = json.loads(payload)
@@ -130,6 +132,8 @@ def believe(payload: bytes, digest: str, now: str) -> Claim:
         raise DeniedError("The statement is of another image.", "Was it copied from there?")
     if status != Status.APPROVED:
         raise DeniedError(f"The statement says {status!r}, which is no approval.")
+    if parted(claim.policy)[0] != policy:
+        raise DeniedError(f"The approval is by the policy {claim.policy!r}, and {policy!r} is demanded.")
     if datetime.fromisoformat(now) >= expires:
         raise DeniedError(f"The approval expired at {claim.expires_at}.", "Have the image judged again.")
     return claim

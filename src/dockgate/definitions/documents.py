@@ -1,4 +1,5 @@
-"""The YAML documents that people write: Repository, Pipeline, Service, Policy. Each becomes a noun of the core.
+"""The YAML documents that people write: Repository, Pipeline, Service, Policy, PolicyAssignment. Each becomes a noun of
+the core.
 
 Every error names file, line and key, and says what is allowed there.
 """
@@ -14,6 +15,8 @@ from dockgate.core.deploy import HealthCheck, PortMapping, Service, TaskDefiniti
 from dockgate.core.errors import DefinitionError
 from dockgate.core.people import PERMISSIONS, PRINCIPAL, Permission, Role
 from dockgate.core.pipeline import REPOSITORY, Action, ActionType, Pipeline, Stage
+from dockgate.core.policy_choice import PolicyAssignment
+from dockgate.definitions import assignment as assignments
 from dockgate.definitions import policy as policies
 from dockgate.definitions.yaml import Document, Location, load
 
@@ -73,7 +76,7 @@ class _Approvers(_Strict):
 class ApprovalAction(_Action):
     type: Literal["approval"]
     image: str
-    policy: Name = "default"
+    policy: Name | None = None
     timeout: Seconds = 7 * 86400
     approvers: _Approvers | None = None
 
@@ -163,9 +166,14 @@ class PolicyDocument:
     document: Document
 
 
-Definition = Repository | Pipeline | ServiceDefinition | PolicyDocument
+Definition = Repository | Pipeline | ServiceDefinition | PolicyDocument | PolicyAssignment
 
-_KINDS: dict[str, type[_Strict]] = {"Pipeline": _Pipeline, "Repository": _Repository, "Service": _Service}
+_KINDS: dict[str, type[BaseModel]] = {
+    "Pipeline": _Pipeline,
+    "Repository": _Repository,
+    "Service": _Service,
+    assignments.KIND: assignments.Assignment,
+}
 _ALLOWED = ", ".join((*_KINDS, policies.KIND))
 
 
@@ -174,9 +182,9 @@ def read(text: str, name: str) -> Definition:
     return of(load(text, name))
 
 
-def is_policy(document: Document) -> bool:
-    """Whether it says that it is a policy."""
-    return isinstance(document.value, dict) and document.value.get("kind") == policies.KIND
+def is_about_policies(document: Document) -> bool:
+    """Whether it says that it is a policy, or an assignment of policies: those who accept risks change these."""
+    return isinstance(document.value, dict) and document.value.get("kind") in (policies.KIND, assignments.KIND)
 
 
 def of(document: Document) -> Definition:
@@ -185,7 +193,7 @@ def of(document: Document) -> Definition:
     if not isinstance(value, dict):
         raise document.error((), "a document is a mapping with a `kind`", f"kind: one of {_ALLOWED}.")
     kind = value.get("kind")
-    if is_policy(document):
+    if kind == policies.KIND:
         return PolicyDocument(document)
     if kind not in _KINDS:
         raise document.error(("kind",), f"unknown kind {kind!r}", f"Allowed here: {_ALLOWED}.")
@@ -197,6 +205,8 @@ def of(document: Document) -> Definition:
         return _pipeline(document, model)
     if isinstance(model, _Service):
         return _service(document, model)
+    if isinstance(model, assignments.Assignment):
+        return model.noun()
     return Repository(value["name"])
 
 
@@ -333,7 +343,7 @@ def _health_check(model: _HealthCheck) -> HealthCheck:
     )
 
 
-def _translate(document: Document, error: ValidationError, model: type[_Strict]) -> DefinitionError:
+def _translate(document: Document, error: ValidationError, model: type[BaseModel]) -> DefinitionError:
     """pydantic's first complaint, in our words, at its line. An unknown key comes first: often it is a missing one,
     misspelt."""
     problems = error.errors(include_url=False)
@@ -369,6 +379,7 @@ def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> list[st
     inner: dict[str, type[BaseModel]] = {
         "stages": _Stage,
         "approvers": _Approvers,
+        "allowed": assignments.Allowed,
         "taskDefinition": _TaskDefinition,
         "healthCheck": _HealthCheck,
         "http": _Http,

@@ -128,9 +128,10 @@ class Actions:
             raise UsageError(
                 f"{image!r} is no digest", "Set `image` to a variable such as #{BuildVariables.IMAGE_DIGEST}."
             )
-        policy = policy_for(self._parts, pipeline, key, str(action.configuration["policy"]))
         timeout = action.configuration["timeout"]
         repository = qualified(self._repository(image, known), self._parts.registry.address)
+        named = self._judging.choose_for_pipeline(repository, str(action.configuration.get("policy", "")))
+        policy = policy_for(self._parts, pipeline, key, named)
         scan = self._store.images.request_scan(image, repository, self._parts.now())
         approval = Approval(
             id=str(key),

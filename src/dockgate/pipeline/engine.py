@@ -4,6 +4,7 @@ ever."""
 import hmac
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -145,24 +146,28 @@ class Engine:
         if scan is not None:
             self._flows.scans.start(scan)
 
-    def ask(self, question: Question, who: str) -> Approval:
+    def ask(self, question: Question, who: Principal) -> Approval:
         """The approval of a question from outside: one for each, however often it is asked. It is settled already when
         the image has been scanned before.
 
         The scan is asked for first: a sweep answers what waits beside a scan that has failed, be it by what another
         scanner said before. One that was read in another repository has to lie in the one that is named: whoever asks
-        may not choose whose waivers and whose baseline count."""
+        may not choose whose waivers and whose baseline count. The policy is the repository's own, or one that `who` may
+        name for it."""
         approval = self._asked_before(question)
         if approval is None:
-            self._parts.policies(question.policy)
+            if question.policy:
+                self._parts.policies(question.policy)
             repository, digest = self._parts.resolve_image(question.reference)
+            policy = self._flows.judging.choose(repository, question.policy, who)
+            question = replace(question, policy=policy)
             approval = self._approval(question.id(repository, digest))
             if approval is None:
                 present = self._store.images.scan(digest)
                 if present is not None and present.repository != repository:
                     self._parts.resolve_image(question.reference, sure=True)
                 self.scan(repository, digest)
-                approval = self._effects.run(Step.ASK, self._flows.actions.ask, question, repository, digest, who)
+                approval = self._effects.run(Step.ASK, self._flows.actions.ask, question, repository, digest, who.name)
         if approval.state is ApprovalState.WAITING:
             self._effects.run(Step.ANSWER, self._flows.judging.answer, approval.image)
             self._effects.run(Step.ATTEST, self._flows.attesting.attest, approval.image)

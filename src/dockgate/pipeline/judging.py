@@ -8,11 +8,13 @@ from dockgate.core import baselines, canonical, gate
 from dockgate.core.adapters import Notice
 from dockgate.core.approvals import Approval, answer_waiting
 from dockgate.core.deploy import Service
-from dockgate.core.errors import DatabaseError, DefinitionError, DeployError, NotFoundError
+from dockgate.core.errors import DatabaseError, DefinitionError, DeniedError, DeployError, NotFoundError
 from dockgate.core.model import Inventory, Slice
 from dockgate.core.notices import tellings
+from dockgate.core.people import Principal
 from dockgate.core.policy import baselines as baselines_of
 from dockgate.core.policy import label, of_rules, parted
+from dockgate.core.policy_choice import DEFAULT_POLICY, PolicyAssignment, assignment_for, choose_policy, may_judge
 from dockgate.core.stores import Scan, ScanState, VerdictRecord
 from dockgate.core.verdict import Case, Excused, Policy, Status, Verdict, Waiver
 from dockgate.pipeline.accepting import Accepting
@@ -213,7 +215,7 @@ class Judging:
                 f"no verdict on {image}: only approved digests run",
                 "Put an approval action before the deploy, or approve the digest in a pipeline first.",
             )
-        policies = self._judges(image, place.execution)
+        policies = self._judges(image, place.execution, place.repository)
         if not policies:
             raise DeployError(
                 f"every policy that judged {image} was removed since: only approved digests run",
@@ -234,21 +236,63 @@ class Judging:
                 "Build it again with the upgrades that the verdict names.",
             )
 
-    def judges(self, image: str, execution: str) -> list[str]:
+    def judges(self, image: str, execution: str, repository: str) -> list[str]:
         """The policies by which the image has to be approved as of now: each that ever judged it and is still there.
 
         What its repository asked on top is as this execution's own approval of the image has it ("" for no execution),
         or else the newest verdict: one digest may come out of several repositories, and a repository may ask for less
-        than it did.
+        than it did. Where none of them may judge images of the `repository`, its own policy judges too: an
+        approval in a repository with a weaker policy does not count in this one.
         """
-        return [one.policy.name for one in self._judges(image, execution)]
+        return [one.policy.name for one in self._judges(image, execution, repository)]
 
-    def _judges(self, image: str, execution: str) -> list[_Read]:
+    def _judges(self, image: str, execution: str, repository: str) -> list[_Read]:
         """As `judges`, each read once: one that is removed meanwhile has judged for the last time."""
         names = {parted(record.policy)[0]: record.policy for record in reversed(self._images.verdicts(image))}
         names |= {parted(policy)[0]: policy for policy in self._approved_by(image, execution)}
+        pipeline = self._named_by_pipeline(execution)
+        if repository and names and not any(self._may_judge(repository, name, pipeline) for name in names):
+            names.setdefault(own := self.policy_of(repository), own)
         policies = [self._read(name) for name in sorted(names.values())]
         return [one for one in policies if not one.unusable or self._exists(parted(one.policy.name)[0])]
+
+    def policy_of(self, repository: str) -> str:
+        """The policy that judges the repository's images when nobody names another."""
+        assignment = assignment_for(self._assignments(), repository)
+        return assignment.policy if assignment else DEFAULT_POLICY
+
+    def choose(self, repository: str, requested: str, requester: Principal) -> str:
+        """The policy for a request (`core.policy_choice.choose_policy`)."""
+        return choose_policy(self._assignments(), repository, requested, requester, self._parts.policies)
+
+    def choose_for_pipeline(self, repository: str, named: str) -> str:
+        """The policy for an approval action: what the pipeline names, unless the repository is assigned another."""
+        name = named or self.policy_of(repository)
+        if not self._may_judge(repository, name, [name]):
+            raise DeniedError(
+                f"the pipeline names the policy {name!r}, and images of {repository} are judged by "
+                f"{self.policy_of(repository)!r}",
+                "Leave `policy` out of the approval action, or allow it in the PolicyAssignment.",
+            )
+        return name
+
+    def _named_by_pipeline(self, execution: str) -> list[str]:
+        """The policies that the definition of the execution's pipeline names."""
+        if not execution:
+            return []
+        run = self._parts.store.executions.get(execution)
+        pipeline = self._parts.store.pipelines.get(run.pipeline, run.pipeline_version)
+        actions = [action for stage in pipeline.stages for action in stage.actions]
+        return [str(action.configuration["policy"]) for action in actions if "policy" in action.configuration]
+
+    def _may_judge(self, repository: str, name: str, pipeline: Sequence[str]) -> bool:
+        try:
+            return may_judge(self._assignments(), repository, name, pipeline, self._parts.policies)
+        except (NotFoundError, DefinitionError):
+            return False
+
+    def _assignments(self) -> list[PolicyAssignment]:
+        return [record.assignment for record in self._parts.store.policy_assignments.list()]
 
     def _approved_by(self, image: str, execution: str) -> Iterator[str]:
         """The policies of the execution's approvals of this image."""
@@ -297,7 +341,7 @@ class Judging:
     def _state(self, database: str, image: str, place: Place) -> str:
         """Other text whenever the verdict could be another: by what is known, what is accepted, or the hour, which
         rules may count."""
-        policies = [one.unusable or one.policy.digest for one in self._judges(image, place.execution)]
+        policies = [one.unusable or one.policy.digest for one in self._judges(image, place.execution, place.repository)]
         accepted = self.accepting.state(place.repository, self._parts.now())
         return canonical.digest(canonical.encode([database, image, *policies, accepted, self._parts.now()[:13]]))
 
@@ -327,7 +371,7 @@ class Judging:
 
     def _objections(self, image: str, place: Place) -> str:
         """Why the image would not be approved now, "" when it would."""
-        policies = self._judges(image, place.execution)
+        policies = self._judges(image, place.execution, place.repository)
         found = [] if policies else ["every policy that judged it was removed since"]
         for read in policies:
             case = self._case(image, read, place)

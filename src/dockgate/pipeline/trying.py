@@ -65,7 +65,7 @@ class Trying:
                 execution = self._parts.store.services.deployed_by(service.name)
                 repository = name.removeprefix(f"{self._parts.registry.address}/")
                 place = Place(repository, service.name, execution, kept=True)
-                for judge in self._judging.judges(image, execution) if image else ():
+                for judge in self._judging.judges(image, execution, repository) if image else ():
                     if policy in ("", parted(judge)[0]):
                         trials += self._on(candidate, judge, image, service.name, place)
         return summed(trials)

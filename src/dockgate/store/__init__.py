@@ -24,6 +24,7 @@ from dockgate.store.notices import SqlNotices
 from dockgate.store.people import SqlPrincipals, SqlTokens
 from dockgate.store.pipelines import SqlPipelines, SqlRepositories
 from dockgate.store.policies import SqlPolicies
+from dockgate.store.policy_assignments import SqlPolicyAssignments
 from dockgate.store.reports import SqlReports
 from dockgate.store.schema import identity
 from dockgate.store.services import SqlServices
@@ -79,6 +80,7 @@ def open_store(folder: Path, url: str | None = None, blobs: Blobs | None = None)
         waivers=SqlWaivers(database),
         vex=SqlVex(database),
         policies=SqlPolicies(database),
+        policy_assignments=SqlPolicyAssignments(database),
         principals=SqlPrincipals(database),
         tokens=SqlTokens(database),
         audit=SqlAudit(database),

@@ -13,7 +13,7 @@ from dockgate.core.verdict import Policy
 from dockgate.store.engine import Database
 from dockgate.store.images import Document, keep, unpacked
 from dockgate.store.queries import find_pipeline, select_as
-from dockgate.store.schema import approvals, documents, pipelines, policies
+from dockgate.store.schema import approvals, documents, pipelines, policies, policy_assignments
 
 _VERSION = select_as(PolicyVersion, policies)
 
@@ -127,6 +127,8 @@ def _users(connection: Connection, name: str) -> list[str]:
         actions = [action for stage in newest.stages for action in stage.actions] if newest else []
         if any(one.type is ActionType.APPROVAL and one.configuration.get("policy") == name for one in actions):
             found.append(f"the pipeline {pipeline}")
+    assigned = connection.scalars(select(policy_assignments.c.body).order_by(policy_assignments.c.name))
+    found += [f"the policy assignment {one.name}" for one in assigned if name in one.policies]
     waits = or_(approvals.c.policy == name, approvals.c.policy.startswith(f"{name}+", autoescape=True))
     waiting = select(approvals.c.id).where(approvals.c.state == ApprovalState.WAITING, waits)
     return found + [f"the approval {approval}" for approval in connection.scalars(waiting.order_by(approvals.c.id))]

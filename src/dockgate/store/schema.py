@@ -23,6 +23,7 @@ from dockgate.core.approvals import ApprovalState, Approvers
 from dockgate.core.deploy import TaskDefinition
 from dockgate.core.events import EventKind
 from dockgate.core.pipeline import Pipeline, State
+from dockgate.core.policy_choice import PolicyAssignment
 from dockgate.core.stores import ScanState
 from dockgate.core.verdict import Settings, Status, Waiver
 from dockgate.store.columns import Choice, Json, Key, Words
@@ -276,6 +277,15 @@ policies = Table(
     words("changed_by"),
     words("comment"),
     UniqueConstraint("name", "version"),
+)
+
+policy_assignments = Table(
+    "policy_assignments",
+    metadata,
+    words("name", primary_key=True),
+    Column("body", Json(PolicyAssignment), nullable=False),
+    words("changed_at"),
+    words("changed_by"),
 )
 
 task_definitions = Table(

@@ -11,13 +11,22 @@ from dockgate.core.stores.approvals import Approvals, Attestations, Deliveries
 from dockgate.core.stores.events import Events, Repositories
 from dockgate.core.stores.executions import Blobs, Executions, Logs, Pipelines
 from dockgate.core.stores.images import Images, PushedImage, ReportRecord, Reports, Scan, ScanState, VerdictRecord
-from dockgate.core.stores.judging import Policies, Vex, VexRecord, WaiverRecord, Waivers
+from dockgate.core.stores.judging import (
+    AssignmentRecord,
+    Policies,
+    PolicyAssignments,
+    Vex,
+    VexRecord,
+    WaiverRecord,
+    Waivers,
+)
 from dockgate.core.stores.notices import Notices
 from dockgate.core.stores.people import Audit, Principals, Tokens
 from dockgate.core.stores.services import Services
 
 __all__ = [
     "Approvals",
+    "AssignmentRecord",
     "Attestations",
     "Audit",
     "Blobs",
@@ -29,6 +38,7 @@ __all__ = [
     "Notices",
     "Pipelines",
     "Policies",
+    "PolicyAssignments",
     "Principals",
     "PushedImage",
     "ReportRecord",
@@ -66,6 +76,7 @@ class Store:
     waivers: Waivers
     vex: Vex
     policies: Policies
+    policy_assignments: PolicyAssignments
     principals: Principals
     tokens: Tokens
     audit: Audit

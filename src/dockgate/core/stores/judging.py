@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dockgate.core.policy import PolicyVersion
+from dockgate.core.policy_choice import PolicyAssignment
 from dockgate.core.verdict import Policy, Statement, Waiver
 
 
@@ -37,7 +38,8 @@ class Policies(Protocol):
     def remove(self, name: str, by: str, now: str, comment: str = "", expected: int | None = None) -> PolicyVersion:
         """Stores its removal as the next version; returns the one that stands when it was removed already.
 
-        ConflictError as in `put`, and while a pipeline's newest version or a waiting approval names the policy."""
+        ConflictError as in `put`, and while a pipeline's newest version, an assignment or a waiting approval names the
+        policy."""
         ...
 
     def keep(self, asked: Policy) -> None:
@@ -46,6 +48,31 @@ class Policies(Protocol):
 
     def kept(self, digest: str) -> Policy:
         """A policy that was kept, or that any verdict was made by."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentRecord:
+    """A policy assignment, and who changed it last."""
+
+    assignment: PolicyAssignment
+    changed_at: str
+    changed_by: str
+
+
+class PolicyAssignments(Protocol):
+    """Which policies judge the images of which repositories."""
+
+    def put(self, assignment: PolicyAssignment, by: str, now: str) -> AssignmentRecord:
+        """Replaces the assignment of this name; one that says the same keeps who changed it and when."""
+        ...
+
+    def list(self) -> Sequence[AssignmentRecord]:
+        """Sorted by name."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Does nothing when there is none of this name."""
         ...
 
 

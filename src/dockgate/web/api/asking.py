@@ -32,7 +32,8 @@ class CallbackTo:
 @dataclass(frozen=True, slots=True)
 class Ask:
     """`image` is a reference by tag or digest; or `digest` and `repository` say the same. An `execution` that is tried
-    again is another: put the try's number into it. `service` is one of this server's, "" for none. `timeout` is in
+    again is another: put the try's number into it. `policy` "" is the repository's own; others are for those to name
+    whom a policy assignment allows it. `service` is one of this server's, "" for none. `timeout` is in
     seconds."""
 
     pipeline: str
@@ -41,7 +42,7 @@ class Ask:
     image: str = ""
     digest: str = ""
     repository: str = ""
-    policy: str = "default"
+    policy: str = ""
     service: str = ""
     callback: CallbackTo | None = None
     timeout: int = 7 * 86400
@@ -82,7 +83,7 @@ def ask(body: Ask, server: TheServer, who: Runner, idempotency_key: str = Header
         timeout=body.timeout,
         key=idempotency_key,
     )
-    approval = server.engine.ask(question, who.name)
+    approval = server.engine.ask(question, who.principal)
     delivery = server.store.deliveries.get(approval.id)
     return Asked(view(approval), approval.token, delivery.secret if delivery else "")
 

@@ -8,8 +8,10 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from dockgate.core.errors import UsageError
+from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.policy import PolicyVersion
+from dockgate.core.policy_choice import AllowedPolicies
+from dockgate.core.stores import AssignmentRecord
 from dockgate.core.trial import Trials
 from dockgate.core.verdict import Settings
 from dockgate.web.api import Accepter, Count, Reader, TheServer
@@ -104,6 +106,39 @@ async def put(
 def remove(name: str, who: Accepter, server: TheServer, comment: str = "", if_match: str = Header("")) -> PolicySummary:
     """Removes a policy that nothing uses. Its versions, and the verdicts by it, stay to be looked at."""
     return _summary(server.remove_policy(name, who.name, comment, _version(if_match)))
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentView:
+    """Which policy judges the images of `repositories` (patterns), and which others a request may name."""
+
+    name: str
+    repositories: tuple[str, ...]
+    policy: str
+    allowed: tuple[AllowedPolicies, ...]
+    changed_at: str
+    changed_by: str
+
+
+@router.get("/policy-assignments")
+def assignments(who: Reader, server: TheServer) -> list[AssignmentView]:
+    """Which policies judge the images of which repositories. Others are judged by `default`."""
+    return [_assignment(record) for record in server.store.policy_assignments.list()]
+
+
+@router.delete("/policy-assignments/{name}", status_code=204)
+def unassign(name: str, who: Accepter, server: TheServer) -> None:
+    """Removes a policy assignment: its repositories are judged by what else matches them, or by `default`."""
+    if name not in [record.assignment.name for record in server.store.policy_assignments.list()]:
+        raise NotFoundError(f"no policy assignment {name!r}", "`dockgate policy assignments` lists them.")
+    server.store.policy_assignments.remove(name)
+
+
+def _assignment(record: AssignmentRecord) -> AssignmentView:
+    given = record.assignment
+    return AssignmentView(
+        given.name, given.repositories, given.policy, given.allowed, record.changed_at, record.changed_by
+    )
 
 
 def _version(if_match: str) -> int | None:

@@ -156,6 +156,11 @@ def _policies() -> None:
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("name", "version"),
     )
+    op.create_table(
+        "policy_assignments",
+        *_text("name", "body", "changed_at", "changed_by"),
+        sa.PrimaryKeyConstraint("name"),
+    )
 
 
 def _services() -> None:

@@ -1,0 +1,36 @@
+"""Which policies judge the images of which repositories."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, insert, select
+
+from dockgate.core.policy_choice import PolicyAssignment
+from dockgate.core.stores import AssignmentRecord
+from dockgate.store.engine import Database
+from dockgate.store.schema import policy_assignments as table
+
+
+class SqlPolicyAssignments:
+    """`core.stores.PolicyAssignments`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, assignment: PolicyAssignment, by: str, now: str) -> AssignmentRecord:
+        with self._database.write() as connection:
+            row = connection.execute(select(table).where(table.c.name == assignment.name)).first()
+            if row is not None and row.body == assignment:
+                return AssignmentRecord(row.body, row.changed_at, row.changed_by)
+            connection.execute(delete(table).where(table.c.name == assignment.name))
+            values = {"name": assignment.name, "body": assignment, "changed_at": now, "changed_by": by}
+            connection.execute(insert(table).values(**values))
+            return AssignmentRecord(assignment, now, by)
+
+    def list(self) -> Sequence[AssignmentRecord]:
+        with self._database.read() as connection:
+            rows = connection.execute(select(table).order_by(table.c.name)).all()
+        return [AssignmentRecord(row.body, row.changed_at, row.changed_by) for row in rows]
+
+    def remove(self, name: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(delete(table).where(table.c.name == name))

@@ -1,0 +1,176 @@
+"""Requesters do not choose the policy: developers, approvers and narrowed tokens ask a server for weaker ones."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.scenarios import patient
+from tests.scenarios.defects import Found
+from tests.scenarios.live import PIPELINE, SERVICE, until
+from tests.scenarios.server import ServerSystem
+
+LAX = "max_findings:\n  CRITICAL: 9\n"
+NO_LOW = "max_findings:\n  LOW: 0\n"
+ASSIGNMENT = """\
+kind: PolicyAssignment
+name: team
+repositories: ["team.example/*"]
+policy: no-low
+allowed:
+  - policies: [lax]
+    principals: [ci]
+"""
+
+
+class Asking:
+    def __init__(self, server: ServerSystem) -> None:
+        self.server = server
+        self.tokens = {"admin": server.post("/principals", {"name": "admin", "roles": ["admin"]})["token"]}
+        server.client.headers["Authorization"] = f"Bearer {self.tokens['admin']}"
+        for name, role in {"dev": "developer", "ci": "developer", "sec": "security", "app": "approver"}.items():
+            server.post("/principals", {"name": name, "roles": [role], "email": f"{name}@example.org"})
+            self.tokens[name] = server.post("/tokens", {"principal": name})["text"]
+        narrow = {"principal": "dev", "repositories": ["team.example/*"]}
+        self.tokens["narrow"] = server.post("/tokens", narrow)["text"]
+        self.tokens["reader"] = server.post("/tokens", {"principal": "dev", "scopes": ["read"]})["text"]
+        self.tokens["definer"] = server.post("/tokens", {"principal": "admin", "scopes": ["administer"]})["text"]
+        for name, text in {"lax": LAX, "no-low": NO_LOW}.items():
+            server.client.put(f"/policies/{name}", content=text).raise_for_status()
+
+    def call(self, who: str, method: str, path: str, **more: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.tokens[who]}"}
+        return patient.request(method, f"{self.server.url}/api/v1{path}", headers=headers, **more)
+
+    def ask(self, who: str, image: str, policy: str = "", execution: str = "1") -> httpx.Response:
+        body = {"pipeline": "shop", "stage": "gate", "execution": execution, "image": image}
+        return self.call(who, "POST", "/approvals", json=body | ({"policy": policy} if policy else {}))
+
+    def answer(self, asked: httpx.Response) -> tuple[str, str]:
+        assert asked.status_code == 201, asked.text
+        found = self.server.get(f"/approvals/{asked.json()['approval']['id']}/answer?wait=20")
+        return found["policy"], found["state"]
+
+
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as server:
+        yield Asking(server)
+
+
+def low(asking: Asking, name: str) -> None:
+    """An image that `default` approves and `no-low` rejects."""
+    image = asking.server.foreign(name, Found({"LOW": 1}))
+    asking.server.scan_may_end[image].set()
+
+
+def test_a_requester_names_the_repositorys_own_policy_or_none(asking: Asking) -> None:
+    low(asking, "unassigned")
+    assert asking.answer(asking.ask("dev", "elsewhere.example/app:unassigned")) == ("default", "Approved")
+    assert asking.answer(asking.ask("dev", "elsewhere.example/app:unassigned", "default")) == ("default", "Approved")
+    for who in ("dev", "ci", "admin"):
+        refused = asking.ask(who, "elsewhere.example/app:unassigned", "lax")
+        assert (refused.status_code, "judged by the policy 'lax'" in refused.json()["error"]) == (403, True), who
+        assert asking.ask(who, "elsewhere.example/app:unassigned", "reference-2022").status_code == 403
+    assert asking.ask("dev", "elsewhere.example/app:unassigned", "nothing").status_code == 404
+
+
+def test_an_assignment_says_which_policy_and_whom_it_allows_another(asking: Asking) -> None:
+    low(asking, "assigned")
+    asking.call("sec", "POST", "/apply", content=ASSIGNMENT).raise_for_status()
+    assert asking.answer(asking.ask("dev", "team.example/app:assigned")) == ("no-low", "Rejected")
+    for weaker in ("lax", "default", "reference-2022"):
+        refused = asking.ask("dev", "team.example/app:assigned", weaker)
+        assert (refused.status_code, "one of: no-low." in refused.json()["advice"]) == (403, True), weaker
+        assert asking.ask("narrow", "team.example/app:assigned", weaker).status_code == 403
+    assert asking.answer(asking.ask("ci", "team.example/app:assigned", "lax", "ci")) == ("lax", "Approved")
+    assert asking.ask("ci", "other.example/app:assigned", "lax").status_code == 403
+    shown = asking.call("reader", "GET", "/policy-assignments").json()
+    assert [(one["name"], one["policy"], one["changed_by"]) for one in shown] == [("team", "no-low", "sec")]
+
+
+def test_a_change_of_the_assignment_holds_for_the_same_question_asked_again(asking: Asking) -> None:
+    low(asking, "changing")
+    document = "kind: PolicyAssignment\nname: changing\nrepositories: [moving.example/app]\npolicy: {}\n"
+    asking.server.apply(document.format("default"))
+    first = asking.answer(asking.ask("dev", "moving.example/app:changing"))
+    asking.server.apply(document.format("no-low"))
+    assert (first, asking.answer(asking.ask("dev", "moving.example/app:changing"))) == (
+        ("default", "Approved"),
+        ("no-low", "Rejected"),
+    )
+
+
+@pytest.mark.parametrize("who", ["dev", "ci", "app", "reader", "narrow", "definer"])
+def test_only_those_who_accept_risks_assign_policies(asking: Asking, who: str) -> None:
+    weaker = ASSIGNMENT.replace("policy: no-low", "policy: lax")
+    assert asking.call(who, "POST", "/apply", content=weaker).status_code == 403
+    assert asking.call(who, "DELETE", "/policy-assignments/team").status_code == 403
+    if who != "definer":
+        return
+    pipeline = PIPELINE.format(name="web", repository="web", service="web", timeout="7d")
+    named = pipeline.replace("timeout: 7d", "timeout: 7d\n        policy: lax")
+    refused = asking.call(who, "POST", "/apply", content=named)
+    assert (refused.status_code, "may not accept" in refused.json()["error"]) == (403, True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "said"),
+    [
+        (ASSIGNMENT.replace("no-low", "nothing"), 400, "no policy 'nothing'"),
+        (ASSIGNMENT.replace("lax", "nothing"), 400, "no policy 'nothing'"),
+        (ASSIGNMENT.replace("name: team", "name: twice"), 409, "names the repositories 'team.example/*' already"),
+        (ASSIGNMENT.replace("team.example/*", "Team.example/*"), 400, "repositories"),
+        (ASSIGNMENT.replace("allowed:", "allows:"), 400, "unknown key 'allows'"),
+        (ASSIGNMENT.replace("principals: [ci]", "people: [ci]"), 400, "unknown key 'people'"),
+    ],
+)
+def test_an_assignment_with_a_mistake_is_refused(asking: Asking, wrong: str, status: int, said: str) -> None:
+    asking.call("sec", "POST", "/apply", content=ASSIGNMENT).raise_for_status()
+    refused = asking.call("sec", "POST", "/apply", content=wrong)
+    assert (refused.status_code, said in refused.json()["error"]) == (status, True), refused.text
+
+
+def test_an_assigned_policy_holds_against_the_pipelines_own_word_and_against_other_approvals(asking: Asking) -> None:
+    server = asking.server
+    image = server.image("bound", Found({"LOW": 1}))
+    server.apply("kind: PolicyAssignment\nname: bound\nrepositories: [bound/app]\npolicy: no-low\n")
+    execution = server.approval(image)
+    server.scanned(image)
+    assert ended(server, execution) == "Failed"
+    assert server._approval(execution)["policy"] == "no-low"
+    text = PIPELINE.format(name="bound", repository="bound", service="bound", timeout="7d")
+    server.apply(text.replace("timeout: 7d", "timeout: 7d\n        policy: lax"))
+    weaker = server.post("/pipelines/bound/executions")["id"]
+    assert ended(server, weaker) == "Failed"
+    reasons = [
+        action["reason"] for stage in server.get(f"/executions/{weaker}")["stages"] for action in stage["actions"]
+    ]
+    assert any("names the policy 'lax', and images of bound/app are judged by 'no-low'" in one for one in reasons)
+
+
+def test_an_approval_in_a_repository_with_a_weaker_policy_deploys_nothing_in_another(asking: Asking) -> None:
+    """The same digest, pushed to two repositories: a deploy without an approval of its own is judged by its own."""
+    server = asking.server
+    image = server.image("borrowing", Found({"LOW": 1}))
+    server.scan_may_end[image].set()
+    text = PIPELINE.format(name="borrowing", repository="borrowing", service="borrowing", timeout="7d")
+    before, _, after = text.partition("  - name: ContainerVulnerabilityAssessment\n")
+    server.apply(SERVICE.format(name="borrowing", count=1))
+    server.apply(before + after[after.index("  - name: Deploy") :])
+    assert asking.answer(asking.ask("dev", f"weak.example/app@{image}")) == ("default", "Approved")
+    assert ended(server, server.post("/pipelines/borrowing/executions")["id"]) == "Succeeded"
+    server.apply("kind: PolicyAssignment\nname: borrowing\nrepositories: [borrowing/app]\npolicy: no-low\n")
+    execution = server.post("/pipelines/borrowing/executions")["id"]
+    assert ended(server, execution) == "Failed"
+    actions = [action for stage in server.get(f"/executions/{execution}")["stages"] for action in stage["actions"]]
+    assert "is not approved by the policy 'no-low'" in actions[-1]["reason"]
+
+
+def ended(server: ServerSystem, execution: str) -> str:
+    def state() -> str:
+        found: str = server.get(f"/executions/{execution}")["execution"]["state"]
+        return found if found in ("Failed", "Succeeded") else ""
+
+    return until(state)
