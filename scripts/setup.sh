@@ -38,7 +38,11 @@ crun|starts containers
 runc|starts containers where crun cannot
 netavark|gives containers their network
 aardvark-dns|gives containers their names
-nftables|publishes the ports of containers
+nftables|publishes the ports of containers, and closes networks to builds
+passt|connects builds to the network
+e2fsprogs|makes the disks of builds
+mount|mounts the disks of builds
+uidmap|keeps the ids of builds apart from others
 ca-certificates|says whose TLS certificates to trust
 docker-registry|is the local registry (CNCF Distribution)
 mmdebstrap|makes the base image out of the Debian archive
@@ -79,6 +83,22 @@ install_packages() {
         die 'apt-get could not install the packages' 'See above. On Ubuntu, some of them are in "universe".'
 }
 
+# Makes the user that builds run under, with ids of its own; `dockgate doctor` looks for the same.
+make_build_user() {
+    user=dockgate-build
+    if ! getent passwd $user >/dev/null; then
+        say "Build user: adding $user, without a login."
+        as_root useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin $user
+    fi
+    if grep -q "^$user:" /etc/subuid 2>/dev/null && grep -q "^$user:" /etc/subgid 2>/dev/null; then
+        return
+    fi
+    first=$(sort -u /etc/subuid /etc/subgid 2>/dev/null |
+        awk -F: 'BEGIN { first = 100000 } $2 + $3 > first { first = $2 + $3 } END { print first }')
+    say "Build user: giving $user the ids from $first on."
+    as_root usermod --add-subuids "$first-$((first + 65535))" --add-subgids "$first-$((first + 65535))" $user
+}
+
 # Makes .venv from requirements.lock, when it is not yet what the lock, pyproject.toml and python3 ask for.
 make_venv() {
     [ -x $python ] || die "there is no $python" 'apt-get install python3'
@@ -111,6 +131,7 @@ set_up() {
     (
         flock 9
         install_packages
+        make_build_user
         make_venv
     ) 9<"$checkout"
 }

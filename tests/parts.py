@@ -16,8 +16,11 @@ from typing import TypeVar
 import uvicorn
 
 from dockgate.bootstrap import podmand, registryd
+from dockgate.bootstrap.build_images import RegistryBuildImages
 from dockgate.bootstrap.children import Child
-from dockgate.builders.podman import PodmanBuilder
+from dockgate.builders.places import Places
+from dockgate.builders.podman import PodmanBuilder, Runner
+from dockgate.builders.sandbox import PODMAN, Job, Limits
 from dockgate.core.adapters import BuildRequest
 from dockgate.registries.distribution import DistributionRegistry
 
@@ -105,6 +108,33 @@ def write(folder: Path, files: Mapping[str, str | bytes]) -> Path:
     return folder
 
 
+SMALL = Limits(seconds=120, memory=2**30, processes=512, disk=2**30, log=2**20)
+
+
+def podman_builder(
+    podman: podmand.Podman,
+    registry: DistributionRegistry,
+    ca_bundle: Path | None = None,
+    limits: Limits = SMALL,
+    *,
+    unsafe: bool = False,
+    runner: Runner | None = None,
+) -> PodmanBuilder:
+    """A builder as the server has it."""
+    return PodmanBuilder(
+        runner or podmand.runner(podman, limits, (), (), unsafe),
+        build_places(podman, limits),
+        RegistryBuildImages(podmand.build_place(podman) / "bases", registry.address, lambda registry: None),
+        registry,
+        podman.folder,
+        ca_bundle,
+    )
+
+
+def build_places(podman: podmand.Podman, limits: Limits = SMALL) -> Places:
+    return Places(podmand.build_place(podman) / "repositories", limits.seconds)
+
+
 @dataclass(frozen=True)
 class Host:
     """podman and a registry of their own, running."""
@@ -115,9 +145,26 @@ class Host:
     service: Child
     distribution: Child
 
-    def builder(self, ca_bundle: Path | None = None) -> PodmanBuilder:
-        command = podmand.builder(self.podman)
-        return PodmanBuilder(command, self.podman.environment, self.registry, self.podman.folder, ca_bundle)
+    def builder(
+        self,
+        ca_bundle: Path | None = None,
+        limits: Limits | None = None,
+        registry: DistributionRegistry | None = None,
+        unsafe: bool = False,
+        runner: Runner | None = None,
+    ) -> PodmanBuilder:
+        registry = registry or self.registry
+        return podman_builder(self.podman, registry, ca_bundle, limits or SMALL, unsafe=unsafe, runner=runner)
+
+    def stored(self, repository: str, *options: str) -> list[str]:
+        """The images in the storage of a repository's builds, by their ids."""
+        sandbox = podmand.runner(self.podman, SMALL, (), (), unsafe=False)
+        lines: list[str] = []
+        job = Job(repository, [[*PODMAN, "images", "--quiet", *options]], [])
+        with build_places(self.podman).reserved(repository, lines.append) as folder:
+            assert sandbox.has_disk(folder)
+            sandbox.run(job, folder, lines.append)
+        return lines
 
     def image(self, folder: Path, page: str, program: str = SERVE) -> str:
         """Builds and pushes an image that runs the program in a shell, `page` lying in /www; its reference."""

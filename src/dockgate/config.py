@@ -87,6 +87,29 @@ SETTINGS = (
         "Hosts of registries, with or without a port, separated by spaces, that the server reads images and leaves "
         "attestations in besides its own; `*.example.org` stands for many.",
     ),
+    Setting("DOCKGATE_BUILD_MINUTES", "60", "How many minutes a build may take."),
+    Setting("DOCKGATE_BUILD_MEMORY", "4", "How many GiB of memory a build may use."),
+    Setting("DOCKGATE_BUILD_PROCESSES", "4096", "How many processes and threads a build may have at once."),
+    Setting(
+        "DOCKGATE_BUILD_DISK",
+        "20",
+        "How many GiB of disk a build may use, together with the layers that earlier builds of its repository left.",
+    ),
+    Setting("DOCKGATE_BUILD_LOG", "16", "How many MiB of log a build may write."),
+    Setting(
+        "DOCKGATE_BUILD_ALLOW",
+        "",
+        "Private addresses or networks, separated by spaces, that builds may reach: a proxy or a mirror of packages. "
+        "The host's own addresses stay closed.",
+    ),
+    Setting(
+        "DOCKGATE_BUILD_BLOCK", "", "Public addresses or networks, separated by spaces, that builds may not reach."
+    ),
+    Setting(
+        "DOCKGATE_UNSAFE_BUILDS",
+        "",
+        "1 runs builds as root on the host, without a box: whoever may push to a repository is root on this machine.",
+    ),
     Setting(
         "DOCKGATE_CALLBACK_HOSTS",
         "any",
@@ -165,6 +188,14 @@ class Settings:
     ecr_queue: str = ""
     approval_queue: str = ""
     inspector: tuple[str, ...] = ()
+    build_minutes: float = 60
+    build_memory: float = 4
+    build_processes: int = 4096
+    build_disk: float = 20
+    build_log: float = 16
+    build_allow: tuple[str, ...] = ()
+    build_block: tuple[str, ...] = ()
+    unsafe_builds: bool = False
 
     @property
     def advisories(self) -> Path:
@@ -208,6 +239,14 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         public_url=_url(given, "DOCKGATE_PUBLIC_URL"),
         tls_cert=_path(given, "DOCKGATE_TLS_CERT"),
         tls_key=_path(given, "DOCKGATE_TLS_KEY"),
+        build_minutes=_number(given, "DOCKGATE_BUILD_MINUTES", Settings.build_minutes),
+        build_memory=_number(given, "DOCKGATE_BUILD_MEMORY", Settings.build_memory),
+        build_processes=int(_number(given, "DOCKGATE_BUILD_PROCESSES", Settings.build_processes)),
+        build_disk=_number(given, "DOCKGATE_BUILD_DISK", Settings.build_disk),
+        build_log=_number(given, "DOCKGATE_BUILD_LOG", Settings.build_log),
+        build_allow=_networks(given, "DOCKGATE_BUILD_ALLOW"),
+        build_block=_networks(given, "DOCKGATE_BUILD_BLOCK"),
+        unsafe_builds=_is_set(given, "DOCKGATE_UNSAFE_BUILDS"),
         proxies=tuple(one.strip() for one in given.get("DOCKGATE_TRUSTED_PROXIES", "").split(",") if one.strip()),
     )
 
@@ -253,3 +292,40 @@ def _days(given: Mapping[str, str], name: str, default: float) -> float:
     if not 0 <= days < 36_500:
         raise UsageError(f"{name} is {text!r}, which is no number of days.", "Set it to a number such as 14 or 0.5.")
     return days
+
+
+def _number(given: Mapping[str, str], name: str, default: float) -> float:
+    """A positive number. Raises UsageError."""
+    text = given.get(name, str(default))
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < 10**9:
+        raise UsageError(f"{name} is {text!r}, which is not a positive number.", "Set it to a number such as 8 or 0.5.")
+    return number
+
+
+def _networks(given: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Addresses or networks. Raises UsageError."""
+    found = tuple(given.get(name, "").split())
+    if not found:
+        return ()
+    import ipaddress  # a scan does without
+
+    for text in found:
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise UsageError(
+                f"{name} has {text!r}, which is not an address or a network.", "Write 10.0.0.7 or 10.1.0.0/16."
+            ) from None
+    return found
+
+
+def _is_set(given: Mapping[str, str], name: str) -> bool:
+    """Whether it is 1. Raises UsageError for what is neither 1 nor 0."""
+    text = given.get(name, "0")
+    if text not in ("0", "1"):
+        raise UsageError(f"{name} is {text!r}.", "Set it to 1, or leave it out.")
+    return text == "1"

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from tests.parts import BUSYBOX, Faults, Host, free_port, running_host, until, write
+from tests.parts import BUSYBOX, SMALL, Faults, Host, free_port, running_host, until, write
 
 from dockgate.builders.memory import MemoryBuilder
-from dockgate.builders.podman import PodmanBuilder
+from dockgate.builders.unboxed import Host as Unboxed
 from dockgate.core.adapters import Builder, BuildRequest, Registry
 from dockgate.core.errors import BuildError, DockgateError, UnavailableError
 from dockgate.registries.distribution import DistributionRegistry
@@ -53,16 +53,16 @@ class Memory:
 
 
 class Podman:
-    def __init__(self, repository: str, host: Host) -> None:
+    def __init__(self, repository: str, host: Host, *, unsafe: bool = False) -> None:
         self.repository = repository
         self.host = host
         self.registry = host.registry
-        self.builder = host.builder()
+        self.unsafe = unsafe
+        self.builder = host.builder(unsafe=unsafe)
 
     def down(self) -> Builder:
         nobody = DistributionRegistry(f"127.0.0.1:{free_port()}")
-        podman = self.host.podman
-        return PodmanBuilder(podman.command, podman.environment, nobody, podman.folder)
+        return self.host.builder(registry=nobody, unsafe=self.unsafe)
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +71,13 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         yield host
 
 
-@pytest.fixture(params=["memory", pytest.param("podman", marks=pytest.mark.real)])
+@pytest.fixture(
+    params=["memory", pytest.param("podman", marks=pytest.mark.real), pytest.param("unboxed", marks=pytest.mark.real)]
+)
 def system(request: pytest.FixtureRequest, tmp_path: Path) -> System:
     if request.param == "memory":
         return Memory(tmp_path.name.lower())
-    return Podman(tmp_path.name.lower(), request.getfixturevalue("host"))
+    return Podman(tmp_path.name.lower(), request.getfixturevalue("host"), unsafe=request.param == "unboxed")
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def test_what_is_built_is_pushed_under_its_key(system: System, tmp_path: Path) -
 def test_the_same_key_is_not_built_again(system: System, tmp_path: Path) -> None:
     write(tmp_path, {"Dockerfile": GOOD, "page": "one"})
     first = system.builder.build(request(system, tmp_path), lambda line: None)
-    write(tmp_path, {"page": "two"})
+    write(tmp_path, {"Dockerfile": BROKEN, "page": "two"})
     assert system.builder.build(request(system, tmp_path), lambda line: None) == first
 
 
@@ -306,11 +308,10 @@ def test_a_build_ends_with_the_process_that_began_it(podman: Podman, tmp_path: P
     context(tmp_path, shell("echo sleeping; sleep 4711"))
     script = (
         "import sys\nfrom pathlib import Path\nfrom dockgate.bootstrap import podmand\n"
-        "from dockgate.builders.podman import PodmanBuilder\nfrom dockgate.core.adapters import BuildRequest\n"
-        "from dockgate.registries.distribution import DistributionRegistry\n"
+        "from dockgate.core.adapters import BuildRequest\n"
+        "from dockgate.registries.distribution import DistributionRegistry\nfrom tests.parts import podman_builder\n"
         "data, address, context = sys.argv[1:]\npodman = podmand.prepare(Path(data), address)\n"
-        "command, registry = podmand.builder(podman), DistributionRegistry(address)\n"
-        "builder = PodmanBuilder(command, podman.environment, registry, podman.folder)\n"
+        "builder = podman_builder(podman, DistributionRegistry(address))\n"
         "builder.build(BuildRequest('key', 'killed', Path(context)), lambda line: print(line, flush=True))\n"
     )
     command = [sys.executable, "-c", script, str(podman.host.data), podman.registry.address, str(tmp_path)]
@@ -338,16 +339,14 @@ def test_what_builds_leave_behind_is_cleaned_up(podman: Podman, tmp_path: Path) 
     for number in range(3):
         context(tmp_path, shell(f"echo {number} >/number"))
         podman.builder.build(request(podman, tmp_path, f"key-{number}"), lambda line: None)
-    kept = podman.host.podman.run("images", "--all", "--quiet", "--filter=dangling=true")
-    named = podman.host.podman.run("images", "--format={{.Repository}}").split()
-    assert kept == ""
-    assert named.count(f"localhost/dockgate-build/{podman.repository}") == 1
+    assert podman.host.stored(podman.repository, "--filter=dangling=true") == []
+    assert len(podman.host.stored(podman.repository)) == 1
 
 
 @pytest.mark.real
 def test_podman_is_found_missing(podman: Podman, tmp_path: Path) -> None:
     context(tmp_path, GOOD)
     (tmp_path / "page").write_text("one")
-    builder = PodmanBuilder(("/no/podman",), {}, podman.registry, podman.host.podman.folder)
+    builder = podman.host.builder(runner=Unboxed(("/no/podman",), {}, SMALL))
     with pytest.raises(UnavailableError, match="/no/podman"):
         builder.build(request(podman, tmp_path), lambda line: None)

@@ -1,5 +1,6 @@
 """A server out of real parts: the one place where adapters are made and handed to each other."""
 
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from dockgate.bootstrap import codepipeline, inspector, podmand, registryd
 from dockgate.bootstrap.advisories import Current
 from dockgate.bootstrap.attesting import KEYS, RegistryAttestor
 from dockgate.bootstrap.blobs import blobs
+from dockgate.bootstrap.build_images import RegistryBuildImages
 from dockgate.bootstrap.ecs import Targets
 from dockgate.bootstrap.hooks import Hooks
 from dockgate.bootstrap.listening import listening
@@ -23,7 +25,10 @@ from dockgate.bootstrap.policies import Policies
 from dockgate.bootstrap.reach import Reach
 from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
+from dockgate.builders.network import proxies
+from dockgate.builders.places import Places
 from dockgate.builders.podman import PodmanBuilder
+from dockgate.builders.sandbox import Limits
 from dockgate.config import Settings
 from dockgate.definitions.asking import asked
 from dockgate.pipeline.effects import Observer
@@ -99,14 +104,7 @@ def assemble(
         Parts(
             store=store,
             source=GitHost(repositories),
-            builder=PodmanBuilder(
-                podmand.builder(podman),
-                podman.environment,
-                registry,
-                podman.folder,
-                ca_bundle=_certificates(settings),
-                ca_mount=podmand.ca_mount(podman),
-            ),
+            builder=_builder(settings, podman, registry, reach),
             registry=registry,
             read_image=reach.read,
             vex=Vex(reach.attached),
@@ -139,6 +137,27 @@ def assemble(
     stack.callback(engine.close)
     limit = settings.push_limit
     return Server(parts, engine, url, partial(http_backend, repositories, max_push=limit), hooks, limit)
+
+
+def _builder(settings: Settings, podman: podmand.Podman, registry: DistributionRegistry, reach: Reach) -> PodmanBuilder:
+    place = podmand.build_place(podman)
+    limits = Limits(
+        seconds=settings.build_minutes * 60,
+        memory=int(settings.build_memory * 2**30),
+        processes=settings.build_processes,
+        disk=int(settings.build_disk * 2**30),
+        log=int(settings.build_log * 2**20),
+    )
+    return PodmanBuilder(
+        podmand.runner(podman, limits, settings.build_allow, settings.build_block, settings.unsafe_builds),
+        Places(place / "repositories", limits.seconds),
+        RegistryBuildImages(place / "bases", registry.address, reach.demand, settings.ca_bundle),
+        registry,
+        podman.folder,
+        ca_bundle=_certificates(settings),
+        ca_mount=podmand.ca_mount(podman),
+        environment=proxies(os.environ),
+    )
 
 
 def _certificates(settings: Settings) -> Path | None:

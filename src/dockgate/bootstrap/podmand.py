@@ -9,12 +9,16 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from dockgate.bootstrap import build_host
 from dockgate.bootstrap.children import Child, dying_with_us, find
+from dockgate.builders.podman import Runner
+from dockgate.builders.sandbox import Limits, Sandbox, clean
+from dockgate.builders.unboxed import Host
 from dockgate.core.errors import UnavailableError
 
 _RUNTIMES = ("crun", "runc")
@@ -26,6 +30,8 @@ _LONGEST_SOCKET = 107
 """unix(7): sun_path has 108 bytes with its end"""
 _OVERRIDES = (4, 4)
 """the first podman that knows CONTAINERS_CONF_OVERRIDE and names the interface of a network"""
+_BUILDS = "builds"
+"""the folder of what builds keep"""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -89,6 +95,7 @@ def prepare(data: Path, registry: str) -> Podman:
         )
     podman.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _forget_other_boot(podman.folder)
+    clean(build_place(podman))
     shutil.rmtree(podman.folder / "scratch", ignore_errors=True)
     (podman.folder / "scratch").mkdir(mode=0o700)
     (podman.folder / "registries.conf").write_text(_registries(registry), encoding="utf-8")
@@ -113,6 +120,18 @@ def builder(podman: Podman) -> tuple[str, ...]:
     return dying_with_us("KILL", podman.command)
 
 
+def build_place(podman: Podman) -> Path:
+    """The folder of what builds keep."""
+    return podman.folder / _BUILDS
+
+
+def runner(podman: Podman, limits: Limits, allowed: Sequence[str], blocked: Sequence[str], unsafe: bool) -> Runner:
+    """What builds run in: a box, or, `unsafe`, the host itself."""
+    if unsafe:
+        return Host(builder(podman), podman.environment, limits)
+    return Sandbox(build_place(podman), dying_with_us("KILL", ()), build_host.ids, limits, allowed, blocked)
+
+
 def ca_mount(podman: Podman) -> str:
     """Where a build finds the host's certificates. podman mounts a note of its own at this first path, and of all mount
     points it takes only that one away again; an older one does so even above our mount, so it gets a path of its own,
@@ -132,6 +151,7 @@ def purge(data: Path) -> None:
         podman.run("rm", "--all", "--force", "--volumes", "--time=0")
         if podman.network:
             podman.run("network", "rm", "--force", podman.network)
+    clean(folder / _BUILDS)
     _end_monitors(folder)
     _unmount(folder)
     shutil.rmtree(folder)

@@ -1,177 +1,291 @@
-"""Dockerfiles built by the podman CLI, and pushed to our registry."""
+"""Dockerfiles built by the podman CLI. Base images are fetched and results pushed outside of where it runs."""
 
-import fcntl
+import json
 import os
-import shlex
-import signal
-import subprocess
+import shutil
 import tempfile
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Protocol
 
+from dockgate.builders.dockerfile import base_images
+from dockgate.builders.images import Base, BuildImages, Layer
+from dockgate.builders.places import Places
+from dockgate.builders.sandbox import Job, Limits, Outcome, Paths, hard_limits
 from dockgate.core import canonical
 from dockgate.core.adapters import BuildRequest, BuildResult, Registry
 from dockgate.core.errors import BuildError, UnavailableError
 
-_LAST_WORDS = 12
-"""lines of output in an error"""
 _DOCKERFILE_LIMIT = 2**20
 """bytes, of a Dockerfile or of the ignore file beside it"""
-_LONGEST_LINE = 16 * 1024
-"""characters; a longer line of output is handed on in pieces"""
-
+_SAVE = ("--quiet", "--format=oci-archive", "--uncompressed")
 _CA_ARGUMENTS = ("PIP_CERT", "SSL_CERT_FILE")
+_RECORD_SECONDS = 7 * 24 * 3600
+"""how long the record of a build is kept: far longer than a step may take to be repeated after a crash"""
+
+
+class Runner(Protocol):
+    """Runs the commands of builds: in a box (`sandbox.Sandbox`), or on the host (`unboxed.Host`). `folder` is the
+    repository's, which no build can read or write."""
+
+    limits: Limits
+    is_sandboxed: bool
+
+    def has_disk(self, folder: Path) -> bool:
+        """Whether what earlier builds of the repository left is still there."""
+        ...
+
+    def make_disk(self, folder: Path) -> None:
+        """Forget it, and start anew."""
+        ...
+
+    def paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
+        """Where the commands of a build find what they need."""
+        ...
+
+    def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
+        """Raises BuildError when a limit is passed, UnavailableError when the commands cannot be run here."""
+        ...
 
 
 class PodmanBuilder:
-    """`command` is the beginning of podman's command line, best one that ends with the server: nobody would take up
-    what it builds. `environment` is its whole environment. `folder` is for files that builders share, in all processes
-    that work on the same storage.
-
-    With `ca_bundle` (PEM) a Dockerfile that declares `ARG PIP_CERT` or `ARG SSL_CERT_FILE` gets the path `ca_mount`,
-    where its RUN instructions find that bundle; nothing of it stays in the image but, where `ca_mount` is no place
-    that podman clears itself, an empty file. A build may take `timeout` seconds.
-    """
+    """`folder` is for files that builds share. With `ca_bundle` (PEM) a Dockerfile that declares `ARG PIP_CERT` or
+    `ARG SSL_CERT_FILE` gets the path `ca_mount`, where its RUN instructions find that bundle; nothing of it stays in
+    the image but, where `ca_mount` is no place that podman clears itself, an empty file. `environment` is what RUN
+    instructions may know of the host: its proxies."""
 
     def __init__(
         self,
-        command: Sequence[str],
-        environment: Mapping[str, str],
+        runner: Runner,
+        places: Places,
+        images: BuildImages,
         registry: Registry,
         folder: Path,
         ca_bundle: Path | None = None,
         ca_mount: str = "/run/.containerenv",
-        timeout: float = 3600,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._command = tuple(command)
-        self._environment = dict(environment)
+        self._runner = runner
+        self._places = places
+        self._images = images
         self._registry = registry
-        self._lock = folder / "builds.lock"
         self._ca_bundle = ca_bundle
         self._ca_mount = ca_mount
-        self._timeout = timeout
+        self._environment = dict(environment or {})
         self._scratch = folder / "scratch"
         self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
         name = f"{request.repository}:{request.key}"
-        dockerfile = _inside(request.context, request.dockerfile)
-        content = canonical.digest(_content(dockerfile, request.dockerfile))
         pushed = self._registry.resolve(request.repository, request.key)
-        if pushed is not None:
+        records = _Records(self._places.place(request.repository) / "records")
+        recorded = records.read(request.key) if pushed is not None else None
+        if recorded is not None and recorded.digest == pushed:
             log(f"{name} is in the registry already: {pushed}")
-            return BuildResult(pushed, content)
-        with self._lock.open("a") as lock, tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            image, digest = Path(scratch, "image"), Path(scratch, "digest")
-            plain = _copied(request, dockerfile, Path(scratch))
-            code, last = self._run(self._build_arguments(request, plain, image), log)
-            if code:
-                # A registry that went away in the meantime is not the Dockerfile's fault.
-                self._registry.resolve(request.repository, request.key)
-                raise BuildError(
-                    f"{request.dockerfile} of {name} does not build:\n{last}",
-                    "Mend what the last lines say, commit and push again.",
-                )
-            # A build under a name would tell of whatever another build has put under it meanwhile. The name keeps the
-            # layers of the repository's last build.
-            keep = ["tag", image.read_text().strip(), f"localhost/dockgate-build/{request.repository}:latest"]
-            self._run(keep, log)
-            destination = f"docker://{self._registry.address}/{name}"
-            push = ["push", f"--digestfile={digest}", image.read_text().strip(), destination]
-            code, last = self._run(push, log)
-            if code:
-                raise UnavailableError(
-                    f"{name} could not be pushed to {self._registry.address}:\n{last}",
-                    "See logs/registry.log in the data folder.",
-                )
-            self._prune(lock.fileno())
-            return BuildResult(digest.read_text().strip(), content)
+            return recorded
+        dockerfile = _inside(request.context, request.dockerfile)
+        content = _content(dockerfile, request.dockerfile)
+        references = base_images(content.decode(errors="replace"), request.args)
+        with self._places.reserved(request.repository, log) as folder:
+            bases = [self._images.fetch(reference, self._runner.limits.disk) for reference in references]
+            with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
+                outcome, state = self._attempt(request, dockerfile, bases, folder, Path(scratch), log)
+            if outcome.result is None:
+                raise UnavailableError(f"the build of {name} left no image:\n{outcome.last}", "Try again.")
+            with outcome.result as archive:
+                layers = {**state.layers, **{key: layer for base in bases for key, layer in base.layers.items()}}
+                publication = self._images.prepare(archive, request.repository, request.key, layers)
+            found = tuple(sorted({base.image for base in bases}))
+            result = BuildResult(publication.digest, canonical.digest(content), found, self._runner.is_sandboxed)
+            records.write(request.key, result)
+            publication.push()
+            state.layers = dict(publication.layers)
+            state.write()
+        return result
 
-    def _build_arguments(self, request: BuildRequest, dockerfile: Path, image: Path) -> list[str]:
+    def _attempt(
+        self,
+        request: BuildRequest,
+        dockerfile: Path,
+        bases: Sequence[Base],
+        folder: Path,
+        scratch: Path,
+        log: Callable[[str], None],
+    ) -> tuple[Outcome, "_State"]:
+        """Run podman. Raises BuildError with its last lines when the Dockerfile does not build."""
+        state = _State(folder / "state.json")
+        if not self._runner.has_disk(folder):
+            self._runner.make_disk(folder)
+            state.clear()
+        plain = _copied(request, dockerfile, scratch)
+        _write_layout(bases, scratch / "bases")
+        # Others than root are to read them, in the box; the folders above let nobody else in.
+        for path in (scratch, request.context):
+            path.chmod(path.stat().st_mode | 0o055)
+        paths = self._runner.paths(request, scratch, self._ca_bundle)
+        wanted = [base for base in bases if state.bases.get(base.name) != base.manifest]
+        loads = [[*paths.podman, "pull", "--quiet", f"oci:{paths.scratch}/bases:{base.name}"] for base in wanted]
+        prune = [[*paths.podman, "image", "prune", "--force", "--external"]]
+        commands = [
+            *loads,
+            self._build_command(request, plain, paths),
+            [
+                *paths.podman,
+                "save",
+                "--quiet",
+                "--format=oci-archive",
+                "--uncompressed",
+                f"--output={paths.archive}",
+                paths.tag,
+            ],
+            *prune,
+        ]
+        job = Job(
+            request.repository,
+            commands,
+            [(request.context, paths.context), (scratch, paths.scratch)]
+            + ([(self._ca_bundle, paths.ca_bundle)] if self._ca_bundle is not None else []),
+            frozenset(range(len(commands))) - {len(loads)},
+            self._environment,
+        )
+        outcome = self._runner.run(job, folder, log)
+        if outcome.is_full:
+            self._runner.make_disk(folder)
+            state.clear()
+        elif outcome.failed is None or outcome.failed >= len(loads):
+            state.bases.update((base.name, base.manifest) for base in wanted)
+            state.write()
+        if outcome.failed is not None and outcome.failed != len(commands) - 1:
+            self._fail(request, outcome, is_build=outcome.failed == len(loads))
+        return outcome, state
+
+    def _fail(self, request: BuildRequest, outcome: Outcome, *, is_build: bool) -> None:
+        name = f"{request.repository}:{request.key}"
+        if outcome.is_full:
+            raise BuildError(
+                f"{name} needs more than the {self._runner.limits.disk} bytes of disk of a build:\n{outcome.last}",
+                "DOCKGATE_BUILD_DISK on the server raises the limit. The next build starts with an empty disk.",
+            )
+        if is_build:
+            raise BuildError(
+                f"{request.dockerfile} of {name} does not build:\n{outcome.last}",
+                "Correct what the last lines name, commit and push again.",
+            )
+        raise UnavailableError(f"podman cannot work on the image of {name}:\n{outcome.last}", "Try again.")
+
+    def _build_command(self, request: BuildRequest, dockerfile: Path, paths: Paths) -> list[str]:
         arguments = dict(request.args)
         options = [
+            *paths.podman,
             "build",
             "--isolation=chroot",
             "--http-proxy=true",  # RUN instructions reach out the way the host does
-            "--pull=newer",
-            f"--file={dockerfile}",
-            f"--iidfile={image}",
+            "--pull=never",  # what the server fetched is there
+            f"--file={paths.scratch}/{dockerfile.name}",
+            f"--tag={paths.tag}",
+            *hard_limits(),
         ]
         if self._ca_bundle is not None:
-            options.append(f"--volume={self._ca_bundle}:{self._ca_mount}:ro")
+            options.append(f"--volume={paths.ca_bundle}:{self._ca_mount}:ro")
             text = dockerfile.read_text(encoding="utf-8", errors="replace")
             # podman warns of an argument that nobody declares.
             arguments = {name: self._ca_mount for name in _CA_ARGUMENTS if name in text} | arguments
         return [
             *options,
             *(f"--build-arg={name}={value}" for name, value in sorted(arguments.items())),
-            str(request.context),
+            paths.context,
         ]
 
-    def _run(self, arguments: Sequence[str], log: Callable[[str], None]) -> tuple[int, str]:
-        """Exit code and last words."""
-        last: deque[str] = deque(maxlen=_LAST_WORDS)
-        with self._process(arguments) as process:
-            output = process.stdout
-            assert output is not None  # noqa: S101 - it is a pipe
-            for line in iter(lambda: output.readline(_LONGEST_LINE), ""):
-                last.append(line.rstrip("\n"))
-                log(last[-1])
-            code = process.wait()
-        return code, "\n".join(last)
 
-    @contextmanager
-    def _process(self, arguments: Sequence[str]) -> Iterator["subprocess.Popen[str]"]:
-        """A running podman, that is killed with all it has started when the block fails or takes too long."""
-        try:
-            process = subprocess.Popen(
-                [*self._command, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                env=self._environment,
-                start_new_session=True,
-            )
-        except FileNotFoundError as error:
-            raise UnavailableError(
-                f"the program {error.filename} is not installed", "Install it: apt-get install podman util-linux"
-            ) from error
-        late = threading.Timer(self._timeout, os.killpg, (process.pid, signal.SIGKILL))
-        late.start()
-        try:
-            with process:
-                try:
-                    yield process
-                except BaseException:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    raise
-        finally:
-            late.cancel()
-        if process.returncode == -signal.SIGKILL:
-            raise BuildError(
-                f"podman {arguments[0]} was killed: it took longer than {self._timeout:g} s, or too much memory",
-                f"By hand: {shlex.join([*self._command, *arguments])}",
-            )
+class _State:
+    """What the disk of a repository holds, as the server knows it. `bases` are manifests by name; `layers` are those of
+    the last image that was pushed, by diff_id."""
 
-    def _prune(self, lock: int) -> None:
-        """Removes layers that no repository's last build is made of, and what killed builds left; unless another build
-        is under way, whose newest layers nobody names yet."""
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.bases: dict[str, str] = {}
+        self.layers: dict[str, Layer] = {}
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            found = json.loads(path.read_text())
+            self.layers = {str(key): Layer(**value) for key, value in found["layers"].items()}
+            self.bases = {str(key): str(value) for key, value in found["bases"].items()}
+
+    def clear(self) -> None:
+        self.bases.clear()
+        self.write()
+
+    def write(self) -> None:
+        layers = {key: asdict(layer) for key, layer in self.layers.items()}
+        _replace(self._path, json.dumps({"bases": self.bases, "layers": layers}))
+
+
+class _Records:
+    """The results of builds by their keys, written before anything is pushed under a key."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, key: str) -> BuildResult | None:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        self._run(["image", "prune", "--force", "--external"], lambda line: None)
+            found: BuildResult = canonical.build(BuildResult, json.loads((self._folder / f"{key}.json").read_text()))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return found
+
+    def write(self, key: str, result: BuildResult) -> None:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        now = time.time()
+        for path in self._folder.iterdir():
+            if now - path.stat().st_mtime > _RECORD_SECONDS:
+                path.unlink(missing_ok=True)
+        _replace(self._folder / f"{key}.json", canonical.encode(result).decode())
+
+
+def _replace(path: Path, text: str) -> None:
+    fresh = path.with_suffix(".new")
+    with fresh.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def _write_layout(bases: Iterable[Base], folder: Path) -> None:
+    """An OCI image layout of the base images, for podman to load: it names what it loads as its index does."""
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    manifests = []
+    for base in bases:
+        for name in base.files:
+            if not (folder / "blobs" / name).exists():
+                _link(base.blobs / name, folder / "blobs" / name)
+        manifests.append(
+            {
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "digest": base.manifest,
+                "size": base.size,
+                "annotations": {"org.opencontainers.image.ref.name": base.name},
+            }
+        )
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": manifests}))
+    for path in (folder, folder / "blobs", blobs):
+        path.chmod(0o755)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)
 
 
 def _copied(request: BuildRequest, dockerfile: Path, scratch: Path) -> Path:
     """A copy of the Dockerfile under a name of ours: podman runs one called *.in through the C preprocessor, whose
-    #include reads this machine's files. An ignore file beside it (containerignore(5)) goes with it."""
+    #include reads files. An ignore file beside it (containerignore(5)) goes with it."""
     plain = scratch / "Dockerfile"
     plain.write_bytes(_content(dockerfile, request.dockerfile))
     for suffix in (".containerignore", ".dockerignore"):
@@ -179,6 +293,8 @@ def _copied(request: BuildRequest, dockerfile: Path, scratch: Path) -> Path:
         if beside.exists():
             name = str(beside.relative_to(request.context.resolve()))
             plain.with_name(plain.name + suffix).write_bytes(_content(_inside(request.context, name), name))
+    for path in scratch.iterdir():
+        path.chmod(0o644)
     return plain
 
 

@@ -229,7 +229,8 @@ def address(author: str) -> str:
 
 
 def _unpack(archive: Path, into: Path) -> None:
-    """Unpacks a source artifact with tar(1), which never writes outside the folder; modes and owners are ours."""
+    """Unpacks a source artifact with tar(1), which never writes outside the folder; modes and owners are ours: a build
+    reads the files as another user."""
     command = [
         "tar",
         "--extract",
@@ -238,7 +239,7 @@ def _unpack(archive: Path, into: Path) -> None:
         f"--file={archive}",
         f"--directory={into}",
     ]
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, umask=0o022)
     if result.returncode:
         raise BuildError(
             f"the source cannot be unpacked: {result.stderr.strip()[-500:]}", "Remove that file from the repository."

@@ -1,0 +1,246 @@
+"""What the server does for builds outside their box: download base images, push results."""
+
+import hashlib
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import IO, Any, cast
+
+from dockgate.builders.images import Base, Layer
+from dockgate.core import canonical
+from dockgate.core.adapters import BaseImage
+from dockgate.core.errors import BuildError, DeniedError, ImageError, NotFoundError, UsageError
+from dockgate.images.archive import archive_origin
+from dockgate.images.blobs import Origin, Verified, read_document
+from dockgate.images.image import here
+from dockgate.images.inflate import Bounds, Inflated
+from dockgate.images.manifest import CONFIG_NAMES, Descriptor, Index, Manifest, load, parse
+from dockgate.images.push import Pusher
+from dockgate.images.reference import Remote, parse_remote
+from dockgate.images.registry import registry_origin
+
+_CHUNK = 2**20
+_UNUSED_SECONDS = 30 * 24 * 3600
+"""how long a blob of a base image is kept after its last use"""
+_LAYER = "application/vnd.oci.image.layer.v1.tar"
+_GZIP = f"{_LAYER}+gzip"
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_COMPRESSED = {"+gzip": _GZIP, ".gzip": _GZIP, "+zstd": f"{_LAYER}+zstd"}
+"""how media types of layers end that are pushed as they are, and OCI's name for each"""
+
+
+class RegistryBuildImages:
+    """`builders.images.BuildImages`. `folder` keeps the blobs of base images. `own` is our registry's address; `demand`
+    raises DeniedError for another that the server may not use."""
+
+    def __init__(self, folder: Path, own: str, demand: Callable[[str], None], ca_bundle: Path | None = None) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+        self._own = own
+        self._demand = demand
+        self._ca_bundle = ca_bundle
+
+    def fetch(self, reference: str, limit: int) -> Base:
+        try:
+            named = parse_remote(reference)
+            self._demand(named.registry)
+            with closing(registry_origin(named, ca_bundle=self._ca_bundle)) as origin:
+                return self._fetch(reference, named, origin, limit)
+        except (UsageError, NotFoundError, DeniedError, ImageError) as error:
+            raise BuildError(f"the base image {reference} cannot be used: {error}", error.advice) from error
+
+    def prepare(
+        self, archive: IO[bytes], repository: str, tag: str, layers: Mapping[str, Layer]
+    ) -> "RegistryPublication":
+        pusher = Pusher(Remote(self._own, repository, tag), ca_bundle=self._ca_bundle)
+        try:
+            with closing(archive_origin(cast(Any, archive), "the image that was built")) as origin:
+                data, used = _pushed(origin, pusher, layers, self._folder)
+        except ImageError as error:
+            pusher.__exit__()
+            raise BuildError(f"the build left an image that cannot be pushed: {error}", "Build it again.") from error
+        except BaseException:
+            pusher.__exit__()
+            raise
+        return RegistryPublication(pusher, data, used)
+
+    def _fetch(self, reference: str, named: Remote, origin: Origin, limit: int) -> Base:
+        digest, data = origin.root()
+        platform_digest, data = _for_platform(origin, digest, data)
+        manifest = parse(data, platform_digest)
+        assert isinstance(manifest, Manifest)  # noqa: S101 - `_for_platform` sees to it
+        blobs = {one.digest: one for one in (manifest.config, *manifest.layers)}
+        if sum(one.size for one in blobs.values()) > limit:
+            raise ImageError(f"{named} is larger than the {limit} bytes of disk that a build may have.")
+        self._forget_unused()
+        for blob in blobs.values():
+            self._download(origin, blob)
+        self._keep(platform_digest, data)
+        files = [_file(one) for one in (platform_digest, *blobs)]
+        layers = {}
+        for one in manifest.layers:
+            for ending, media_type in _COMPRESSED.items():
+                if one.media_type.endswith(ending):
+                    layers[self._diff_id(one.digest)] = Layer(one.digest, one.size, media_type)
+        return Base(
+            BaseImage(reference, digest), str(named), platform_digest, len(data), self._folder, tuple(files), layers
+        )
+
+    def _download(self, origin: Origin, blob: Descriptor) -> None:
+        target = self._folder / _file(blob.digest)
+        with suppress(FileNotFoundError):
+            os.utime(target)
+            return
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix="new-", delete=False) as file:
+            try:
+                with origin.blob(blob.digest) as source:
+                    verified = Verified(source, blob.digest, blob.size)
+                    while chunk := verified.read(_CHUNK):
+                        file.write(chunk)
+                    verified.verify()
+                os.fchmod(file.fileno(), 0o644)  # to be read in the box; the folder lets nobody else in
+                Path(file.name).replace(target)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+
+    def _diff_id(self, digest: str) -> str:
+        """The digest of a layer's content, computed from its bytes: what a config says of it proves nothing."""
+        blob = self._folder / _file(digest)
+        note = blob.with_suffix(".diff_id")
+        with suppress(FileNotFoundError):
+            os.utime(note)
+            return note.read_text()
+        content = hashlib.sha256()
+        for chunk in _inflated(blob, digest):
+            content.update(chunk)
+        fresh = note.with_name(f"new-{note.name}-{threading.get_ident()}")
+        fresh.write_text(f"sha256:{content.hexdigest()}")
+        fresh.replace(note)
+        return note.read_text()
+
+    def _keep(self, digest: str, data: bytes) -> None:
+        target = self._folder / _file(digest)
+        fresh = target.with_name(f"new-{target.name}-{threading.get_ident()}")
+        fresh.write_bytes(data)
+        fresh.chmod(0o644)
+        fresh.replace(target)
+
+    def _forget_unused(self) -> None:
+        now = time.time()
+        for path in self._folder.glob("*/*"):
+            with suppress(FileNotFoundError):
+                if now - path.stat().st_mtime > _UNUSED_SECONDS:
+                    path.unlink()
+
+
+class RegistryPublication:
+    """`builders.images.Publication`. Its blobs are in the registry."""
+
+    def __init__(self, pusher: Pusher, data: bytes, layers: Mapping[str, Layer]) -> None:
+        self._pusher = pusher
+        self._data = data
+        self.digest = canonical.digest(data)
+        self.layers = layers
+
+    def push(self) -> None:
+        with self._pusher as pusher:
+            pusher.manifest(self._data, by_digest=False, kind=_MANIFEST)
+
+
+def _for_platform(origin: Origin, digest: str, data: bytes) -> tuple[str, bytes]:
+    """The manifest for this machine's platform, below an index or at once. ImageError when there is none."""
+    document = parse(data, digest)
+    if isinstance(document, Manifest):
+        return digest, data
+    wanted = here()
+    fitting = [one for one in document.manifests if one.platform.split("/")[:2] == wanted.split("/")]
+    if not fitting:
+        raise ImageError(f"{origin.name} has no image for {wanted}.")
+    chosen = origin.manifest(fitting[0].digest)
+    if isinstance(parse(chosen, fitting[0].digest), Index):
+        raise ImageError(f"{origin.name} is an index in an index.")
+    return fitting[0].digest, chosen
+
+
+def _pushed(
+    origin: Origin, pusher: Pusher, layers: Mapping[str, Layer], folder: Path
+) -> tuple[bytes, dict[str, Layer]]:
+    """Push the config and the layers of an archive; the manifest to push, and the layers by their diff_ids."""
+    digest, data = origin.root()
+    manifest = parse(data, digest)
+    if not isinstance(manifest, Manifest):
+        raise ImageError("it is an index.")
+    config = read_document(origin.blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
+    rootfs = load(config, "its config", CONFIG_NAMES).get("rootfs")
+    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    # Layers come as they are, not compressed: then their digests are their diff_ids, and what is said of one by its
+    # diff_id holds for it.
+    if diff_ids != [one.digest for one in manifest.layers]:
+        raise ImageError("its config names other layers than its manifest.")
+    used: dict[str, Layer] = {}
+    for one in manifest.layers:
+        if one.digest not in used:
+            used[one.digest] = _layer(origin, pusher, one, layers.get(one.digest), folder)
+    pusher.blob(config)
+    document = {
+        "schemaVersion": 2,
+        "mediaType": _MANIFEST,
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": canonical.digest(config),
+            "size": len(config),
+        },
+        "layers": [
+            {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
+            for layer in (used[one.digest] for one in manifest.layers)
+        ],
+        **({"annotations": dict(manifest.annotations)} if manifest.annotations else {}),
+    }
+    return json.dumps(document, separators=(",", ":")).encode(), used
+
+
+def _layer(origin: Origin, pusher: Pusher, one: Descriptor, known: Layer | None, folder: Path) -> Layer:
+    if known is not None:
+        blob = folder / _file(known.digest)
+        if pusher.holds(known.digest):
+            return known
+        if blob.exists():
+            pusher.blob(blob)
+            return known
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        _compress(origin, one, cast(IO[bytes], file))
+        file.flush()
+        digest, size = pusher.blob(Path(file.name))
+    return Layer(digest, size, _GZIP)
+
+
+def _inflated(blob: Path, name: str) -> Iterator[memoryview]:
+    """The content of a layer, bounded in size."""
+    with blob.open("rb", buffering=0) as file:
+        inflated = Inflated(Verified(file, name, None), f"Layer {name}", Bounds())
+        buffer = memoryview(bytearray(_CHUNK))
+        while count := inflated.readinto(buffer):
+            yield buffer[:count]
+
+
+def _compress(origin: Origin, one: Descriptor, target: IO[bytes]) -> None:
+    from isal import isal_zlib
+
+    packer = isal_zlib.compressobj(2, isal_zlib.DEFLATED, 31)  # gzip
+    with origin.blob(one.digest) as source:
+        verified = Verified(source, one.digest, one.size)
+        while chunk := verified.read(_CHUNK):
+            target.write(packer.compress(chunk))
+        verified.verify()
+    target.write(packer.flush())
+
+
+def _file(digest: str) -> str:
+    return digest.replace(":", "/", 1)
