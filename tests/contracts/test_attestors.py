@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.core.gating import inventory, judge, limits, package
+from tests.core.test_provenance import RECORD
 from tests.images.make import image, index
 from tests.parts import Faults
 from tests.registryd import Running, registry
@@ -17,7 +18,8 @@ from tests.registryd import Running, registry
 from dockgate.attestations.dsse import Signer, new_key
 from dockgate.attestations.keys import Keys
 from dockgate.attestations.memory import MemoryAttestor
-from dockgate.bootstrap import attesting
+from dockgate.bootstrap import attesting, provenance
+from dockgate.core import provenance as core
 from dockgate.core.adapters import Attestor
 from dockgate.core.attestation import PREDICATE_TYPE, statement
 from dockgate.core.errors import UnavailableError, UsageError
@@ -38,12 +40,19 @@ class World:
     digest: str
     count: Callable[[str], int]
     """how many statements lie beside a digest"""
+    provenance: Callable[[str], Sequence[bytes]]
+    """the envelopes of provenance beside a digest"""
 
 
 @contextmanager
 def memory(folder: Path) -> Iterator[World]:
     fake = MemoryAttestor()
-    yield World(fake, ONE, lambda digest: len(fake.attested.get((f"team/app@{digest}", "default"), ())))
+    yield World(
+        fake,
+        ONE,
+        lambda digest: len(fake.attested.get((f"team/app@{digest}", "default"), ())),
+        lambda digest: list(fake.provenance.get(f"team/app@{digest}", {}).values()),
+    )
 
 
 @contextmanager
@@ -52,7 +61,12 @@ def real(folder: Path) -> Iterator[World]:
         digest = running.push("team/app", "1", IMAGE)
         attestor = attesting.RegistryAttestor(Keys(folder / "keys"), running.address)
         place = attach.Place(running.address, "team/app")
-        yield World(attestor, digest, lambda one: len(attach.attached(place, one)))
+        yield World(
+            attestor,
+            digest,
+            lambda one: len(attach.attached(place, one)),
+            lambda one: [data.encode() for data in provenance.envelopes(attach.attached(place, one))],
+        )
 
 
 @pytest.fixture(params=[memory, pytest.param(real, marks=pytest.mark.real)], ids=["memory", "registry"])
@@ -74,11 +88,28 @@ def test_a_new_key_is_used_and_the_old_one_stays_listed(world: World) -> None:
     assert world.attestor.attest("team/app", world.digest, ONE, "default", write(ONE)) == new.id
 
 
+def test_provenance_is_signed_by_the_present_key_and_attached_once(world: World) -> None:
+    payload = core.statement(RECORD, "team/app", world.digest)
+    envelope = world.attestor.sign(payload)
+    key = world.attestor.keys()[0]
+    assert provenance.verify(envelope.decode(), key.pem) == payload
+    for _ in range(2):
+        world.attestor.attach_provenance("team/app", world.digest, "web-1/Build/Build/1", envelope)
+    (attached,) = world.provenance(world.digest)
+    assert provenance.verify(attached.decode(), key.pem) == payload
+    world.attestor.attach_provenance("team/app", world.digest, "web-2/Build/Build/1", world.attestor.sign(payload))
+    assert len(world.provenance(world.digest)) == 2
+
+
 def test_the_fake_fails_where_it_is_told_to() -> None:
     fake = MemoryAttestor(Faults(before_attest=[UnavailableError("no registry")]))
     with pytest.raises(UnavailableError):
         fake.attest("team/app", ONE, ONE, "default", write(ONE))
     assert fake.attested == {}
+    fake.fault = Faults(before_attach_provenance=[UnavailableError("no registry")])
+    with pytest.raises(UnavailableError):
+        fake.attach_provenance("team/app", ONE, "web-1", b"{}")
+    assert fake.provenance == {}
 
 
 # --- beside an image in a real registry ------------------------------------------------------------------------------
@@ -131,6 +162,24 @@ def test_cosign_accepts_it_with_our_key_and_no_other(running: Running, tmp_path:
     assert json.loads(said)["payloadType"] == "application/vnd.in-toto+json"
     assert cosign(running, digest, other_key(tmp_path))[0] != 0
     assert cosign(running, digest, public, "https://slsa.dev/provenance/v1")[0] != 0
+
+
+@pytest.mark.real
+def test_cosign_tells_approval_and_provenance_beside_one_image_apart(running: Running, tmp_path: Path) -> None:
+    """An admission controller asks for the one or the other; neither stands in for the other."""
+    digest = running.push("team/app", "1", IMAGE)
+    attestor = attesting.RegistryAttestor(Keys(tmp_path / "keys"), running.address)
+    envelope = attestor.sign(core.statement(RECORD, "team/app", digest))
+    attestor.attach_provenance("team/app", digest, "web-1/Build/Build/1", envelope)
+    public = tmp_path / "public.pem"
+    public.write_text(attestor.keys()[0].pem)
+    assert cosign(running, digest, public, "slsaprovenance1")[0] == 0
+    assert cosign(running, digest, public)[0] != 0
+    attest(running, digest, tmp_path)
+    for kind in ("slsaprovenance1", PREDICATE_TYPE):
+        code, _, told = cosign(running, digest, public, kind)
+        assert code == 0, told
+    assert cosign(running, digest, other_key(tmp_path), "slsaprovenance1")[0] != 0
 
 
 @pytest.mark.real

@@ -21,6 +21,7 @@ from dockgate import __version__, ecosystems, rules
 from dockgate.attestations.memory import MemoryAttestor
 from dockgate.bootstrap.hooks import Hooks
 from dockgate.bootstrap.policies import Policies
+from dockgate.bootstrap.provenance import Provenance
 from dockgate.bootstrap.server import GitBackend, Server
 from dockgate.bootstrap.vex import Vex
 from dockgate.builders.memory import MemoryBuilder
@@ -130,6 +131,7 @@ class ServerSystem:
         self.webhooks = MemoryWebhooks()
         self.attestor = MemoryAttestor()
         self.attached: dict[str, list[bytes]] = {}
+        self.registry_down = False
         known = [
             advisory(f"{severity.lower()}-{kind}-{number}", severity, "2" if kind == "fixed" else "")
             for severity in Severity
@@ -149,6 +151,7 @@ class ServerSystem:
             registry=self.registry,
             read_image=self._read,
             vex=Vex(lambda repository, digest: self.attached.get(digest, [])),
+            provenance=Provenance(self._attached),
             resolve_image=self._resolve,
             webhooks=webhooks or self.webhooks,
             targets={"podman": MemoryTarget()},
@@ -165,6 +168,7 @@ class ServerSystem:
             answers=answers or {},
             findings=findings,
             attestor=self.attestor,
+            url=self.url,
         )
         self.engine = Engine(self.parts, folder, sweep_seconds=sweep_seconds, scans_abreast=64)
         self.server = Server(
@@ -196,6 +200,12 @@ class ServerSystem:
         self.thread.join()
         self.engine.close()
         self.store.close()
+
+    def _attached(self, repository: str, digest: str) -> Sequence[bytes]:
+        """What lies beside an image; UnavailableError while `registry_down` is set."""
+        if self.registry_down:
+            raise UnavailableError("The registry does not answer.")
+        return self.attached.get(digest, [])
 
     # --- defects.System ------------------------------------------------------------------------------------------
 

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Sequence
 
+from dockgate.attestations.dsse import Signer, new_key, sign
 from dockgate.core.attestation import ListedKey
 
 
 class MemoryAttestor:
-    """What was attested, by image and policy: (key, statement). `fault` is called with "before attest", and may
-    raise."""
+    """What was attested, by image and policy: (key, statement). `fault` is called with "before attest" and
+    "before attach provenance", and may raise."""
 
     def __init__(self, fault: Callable[[str], None] = lambda moment: None) -> None:
         self.fault = fault
-        self._keys = ["key-1"]
+        self._keys = [Signer(new_key())]
+        self.provenance: dict[str, dict[str, bytes]] = {}
+        """repository@image -> by key, the envelopes that were attached"""
         self.attested: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
         """(repository@image, policy) -> what was attached, oldest first"""
 
@@ -20,11 +23,18 @@ class MemoryAttestor:
         there = self.attested.setdefault((f"{repository}@{image}", policy), [])
         if key not in [known for known, _ in there]:
             there.append((key, write(repository, image)))
-        return self._keys[0]
+        return self._keys[0].public.id
+
+    def sign(self, statement: bytes) -> bytes:
+        return sign(statement, self._keys[0])
+
+    def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
+        self.fault("before attach provenance")
+        self.provenance.setdefault(f"{repository}@{image}", {}).setdefault(key, envelope)
 
     def keys(self) -> Sequence[ListedKey]:
-        return [ListedKey(one, f"PEM of {one}", current=one == self._keys[0]) for one in self._keys]
+        return [ListedKey(one.public.id, one.public.pem, current=one is self._keys[0]) for one in self._keys]
 
     def rotate(self) -> Sequence[ListedKey]:
-        self._keys.insert(0, f"key-{len(self._keys) + 1}")
+        self._keys.insert(0, Signer(new_key()))
         return self.keys()

@@ -22,6 +22,7 @@ from dockgate.bootstrap.hooks import Hooks
 from dockgate.bootstrap.listening import listening
 from dockgate.bootstrap.notifying import notifiers
 from dockgate.bootstrap.policies import Policies
+from dockgate.bootstrap.provenance import Provenance
 from dockgate.bootstrap.reach import Reach
 from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
@@ -108,6 +109,7 @@ def assemble(
             registry=registry,
             read_image=reach.read,
             vex=Vex(reach.attached),
+            provenance=Provenance(reach.attached),
             resolve_image=reach.resolve,
             webhooks=HttpWebhooks(
                 settings.callback_hosts, loopback=not listening(settings).beyond, ca_bundle=settings.ca_bundle
@@ -130,6 +132,7 @@ def assemble(
             risk_days=settings.risk_days,
             keep_days=settings.keep_days,
             notice_days=settings.waiver_notice_days,
+            url=settings.public_url or url,
         )
     )
     hooks = Hooks(services.secret, settings.data / "run" / "hooks.json")

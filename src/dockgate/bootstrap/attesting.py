@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dockgate.attestations import dsse
 from dockgate.attestations.keys import Keys
+from dockgate.core import provenance
 from dockgate.core.asking import is_qualified
 from dockgate.core.attestation import PREDICATE_TYPE, Claim, ListedKey, believe
 from dockgate.core.errors import DockgateError, UsageError
@@ -21,6 +22,7 @@ KEYS = "keys"
 _VERDICT = "dev.dockgate.verdict"
 _POLICY = "dev.dockgate.policy"
 _KEY = "dev.dockgate.key"
+_BUILD = "dev.dockgate.build"
 _COSIGN = {"dev.cosignproject.cosign/signature": "", "predicateType": PREDICATE_TYPE}
 """the annotations that cosign gives its own: it asks for the first"""
 
@@ -43,11 +45,7 @@ class RegistryAttestor:
         self._one_at_a_time = threading.Lock()
 
     def attest(self, repository: str, image: str, key: str, policy: str, write: Callable[[str, str], bytes]) -> str:
-        registry = self._registry
-        if is_qualified(repository):
-            registry, _, repository = repository.partition("/")
-            self._demand(registry)
-        place = attach.Place(registry, repository, self._ca_bundle)
+        place = self._place(repository)
         with self._one_at_a_time:
             signer = self._keys.signer()
             for digest in (image, *attach.platforms(place, image)):
@@ -64,6 +62,28 @@ class RegistryAttestor:
                     replaces={_POLICY: policy, _KEY: signer.public.id},
                 )
         return signer.public.id
+
+    def _place(self, repository: str) -> attach.Place:
+        registry = self._registry
+        if is_qualified(repository):
+            registry, _, repository = repository.partition("/")
+            self._demand(registry)
+        return attach.Place(registry, repository, self._ca_bundle)
+
+    def sign(self, statement: bytes) -> bytes:
+        with self._one_at_a_time:
+            return dsse.sign(statement, self._keys.signer())
+
+    def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
+        with self._one_at_a_time:
+            attach.attach(
+                self._place(repository),
+                image,
+                lambda: envelope,
+                {"dev.cosignproject.cosign/signature": "", "predicateType": provenance.PREDICATE_TYPE},
+                key=(_BUILD, key),
+                replaces={_BUILD: key},
+            )
 
     def keys(self) -> Sequence[ListedKey]:
         with self._one_at_a_time:

@@ -252,8 +252,22 @@ class VexReader(Protocol):
         ...
 
 
+class ProvenanceReader(Protocol):
+    """Finds the provenance statements beside images, and checks their signatures."""
+
+    def attached(self, repository: str, digest: str) -> Sequence[str]:
+        """The DSSE envelopes (JSON) of SLSA Provenance v1 beside an image, nothing of them verified. DockgateError when
+        the registry does not answer."""
+        ...
+
+    def verify(self, envelope: str, key: str) -> bytes:
+        """The in-toto payload that the key (PEM) signed. DeniedError when it did not sign, UnreadableError for what is
+        no envelope of an in-toto statement."""
+        ...
+
+
 class Attestor(Protocol):
-    """Signs what an approval says, and puts it beside the image in its registry."""
+    """Signs what an approval says, and puts it beside the image in its registry; so of the provenance of a build."""
 
     def attest(self, repository: str, image: str, key: str, policy: str, write: Callable[[str, str], bytes]) -> str:
         """Signs `write(name, digest)` for the image, and for each platform of an index, and attaches it. Returns the
@@ -261,6 +275,16 @@ class Attestor(Protocol):
 
         Called again with the same `key` it adds nothing. One of the same policy takes the place of what was attached
         before. Raises DockgateError when the registry does not take it."""
+        ...
+
+    def sign(self, statement: bytes) -> bytes:
+        """A DSSE envelope (JSON) of the in-toto statement, signed by the present key. DockgateError when the key cannot
+        be used."""
+        ...
+
+    def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
+        """Attaches the envelope of a provenance statement to the image. Called again with the same `key` it adds
+        nothing. DockgateError when the registry does not take it."""
         ...
 
     def keys(self) -> Sequence[ListedKey]:

@@ -98,7 +98,7 @@ class Actions:
 
         What was pushed is written down here too: the registry's notification may be lost with the registry.
         """
-        _, action = definition_of(self._store, key)
+        pipeline, action = definition_of(self._store, key)
         digest = built.digest
         repository = f"{self._parts.registry.address}/{action.configuration['image']}"
         body = json.dumps([{"name": action.configuration["container"], "imageUri": f"{repository}@{digest}"}]).encode()
@@ -113,6 +113,7 @@ class Actions:
         name = str(action.configuration["image"])
         tag = key.tag(self._parts.secret)
         self._store.images.pushed(PushedImage(name, tag, digest, self._parts.now()))
+        self._judging.provenance.record(key, pipeline, action, built)
         return Done({"IMAGE_DIGEST": digest, "IMAGE_REPOSITORY": name, "IMAGE_TAG": tag}, artifact)
 
     # --- approval ------------------------------------------------------------------------------------------------
@@ -146,6 +147,7 @@ class Actions:
             approvers=_approvers(action.configuration.get("approvers")),
             committers=self._committers(pipeline, key.execution),
         )
+        self._judging.provenance.look(repository, image, policy)
         telling.put(self._parts, _needed(approval))
         self._store.approvals.add(approval)
         self._store.executions.wait(key)
@@ -154,6 +156,7 @@ class Actions:
     def ask(self, question: Question, repository: str, digest: str, who: str) -> Approval:
         """The approval of a question from outside, and the delivery of its answer; it finishes no action."""
         approval_id = question.id(repository, digest)
+        self._judging.provenance.look(repository, digest, question.policy)
         callback = question.callback
         if callback is not None and not callback.secret:
             callback = replace(callback, secret=made_secret(self._parts.secret, approval_id))

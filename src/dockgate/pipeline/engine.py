@@ -372,6 +372,8 @@ class Engine:
     def _sweep_attestations(self) -> None:
         if self._store.attestations.due(self._parts.now(), limit=1):
             self._effects.run(Step.ATTEST, self._flows.attesting.attest_all)
+        if self._store.provenance.due(self._parts.now(), limit=1):
+            self._effects.run(Step.ATTEST, self._flows.judging.provenance.attach)
 
     def _sweep_advisories(self) -> None:
         self._renewed = self._effects.run(Step.REJUDGE, self._flows.judging.renew, self._renewed)

@@ -19,6 +19,7 @@ from dockgate.core.stores import Scan, ScanState, VerdictRecord
 from dockgate.core.verdict import Case, Excused, Policy, Status, Verdict, Waiver
 from dockgate.pipeline.accepting import Accepting
 from dockgate.pipeline.parts import Parts
+from dockgate.pipeline.provenance import Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Judging:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self.accepting = Accepting(parts)
+        self.provenance = Provenance(parts)
         self._images = parts.store.images
 
     def judge(self, image: str, policy_name: str, cause: str, place: Place = ANYWHERE) -> tuple[Verdict, str] | None:
@@ -103,7 +105,8 @@ class Judging:
         inventories = tuple(self._images.inventories(image))
         reported = tuple(self._parts.store.reports.reported(image))
         named, now = (*inventories, *(one.inventory for one in reported)), self._parts.now()
-        case = Case(image, policy, now, self._parts.engine_version, reported=reported)
+        found = self.provenance.facts(image, policy)
+        case = Case(image, policy, now, self._parts.engine_version, reported=reported, provenance=found)
         if named:
             repository = place.repository if self._lies_in(place.repository, image, scan) else ""
             case = replace(case, waivers=self.accepting.of(image, named, policy, repository, now))
@@ -343,7 +346,8 @@ class Judging:
         rules may count."""
         policies = [one.unusable or one.policy.digest for one in self._judges(image, place.execution, place.repository)]
         accepted = self.accepting.state(place.repository, self._parts.now())
-        return canonical.digest(canonical.encode([database, image, *policies, accepted, self._parts.now()[:13]]))
+        built, hour = self.provenance.state(image), self._parts.now()[:13]
+        return canonical.digest(canonical.encode([database, image, *policies, accepted, built, hour]))
 
     def _deployed_by(self, service: Service) -> str:
         """The execution that brought what the service runs."""

@@ -15,6 +15,7 @@ from dockgate.core.adapters import (
     ImageReader,
     ImageResolver,
     Notifier,
+    ProvenanceReader,
     Registry,
     RepositoryHost,
     Target,
@@ -35,7 +36,8 @@ class Parts:
     `risk_days` is how long an image that runs may stay at risk, `keep_days` how long settled approvals and handled
     events are kept, `notice_days` how long before it lapses a waiver is announced. Callbacks whose URL has a scheme in
     `answers` are answered by that, all others by `webhooks`. Images that `findings` knows are not read: it is asked.
-    Approvals are attested by `attestor` (None: not at all), for `attestation_days`."""
+    Approvals are attested by `attestor` (None: not at all), for `attestation_days`, and so are builds. `url` is the
+    server's own, under which its repositories lie."""
 
     store: Store
     source: RepositoryHost
@@ -43,6 +45,7 @@ class Parts:
     registry: Registry
     read_image: ImageReader
     vex: VexReader
+    provenance: ProvenanceReader
     resolve_image: ImageResolver
     webhooks: Webhooks
     targets: Mapping[str, Target]
@@ -63,6 +66,7 @@ class Parts:
     risk_days: float = 14
     keep_days: float = 90
     notice_days: float = 7
+    url: str = ""
 
     def now(self) -> str:
         return text(self.clock())

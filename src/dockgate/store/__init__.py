@@ -25,6 +25,7 @@ from dockgate.store.people import SqlPrincipals, SqlTokens
 from dockgate.store.pipelines import SqlPipelines, SqlRepositories
 from dockgate.store.policies import SqlPolicies
 from dockgate.store.policy_assignments import SqlPolicyAssignments
+from dockgate.store.provenance import SqlProvenanceStatements
 from dockgate.store.reports import SqlReports
 from dockgate.store.schema import identity
 from dockgate.store.services import SqlServices
@@ -74,6 +75,7 @@ def open_store(folder: Path, url: str | None = None, blobs: Blobs | None = None)
         approvals=SqlApprovals(database),
         deliveries=SqlDeliveries(database),
         attestations=SqlAttestations(database),
+        provenance=SqlProvenanceStatements(database),
         reports=SqlReports(database),
         notices=SqlNotices(database),
         services=SqlServices(database),

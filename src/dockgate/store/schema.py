@@ -197,6 +197,34 @@ attestations = Table(
 Index(None, attestations.c.image)
 Index(None, attestations.c.next_at)
 
+built_statements = Table(
+    "built_statements",
+    metadata,
+    words("build", primary_key=True),
+    words("image"),
+    words("repository"),
+    words("envelope"),
+    words("built_at"),
+    words("attached_at"),
+    Column("attempts", Integer, nullable=False),
+    words("error"),
+    words("next_at"),
+)
+"""The signed provenance statement of each of our builds."""
+Index(None, built_statements.c.image)
+Index(None, built_statements.c.next_at)
+
+found_statements = Table(
+    "found_statements",
+    metadata,
+    words("image", primary_key=True),
+    words("looked_at"),
+    Column("unavailable", Words, nullable=True),
+    Column("envelopes", LargeBinary, nullable=False),
+)
+"""Provenance statements found beside images: a JSON list of DSSE envelopes, deflated. Signatures are checked when a
+verdict is made, for the policy names the keys."""
+
 pushed_images = Table(
     "pushed_images",
     metadata,

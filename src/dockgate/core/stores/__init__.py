@@ -22,6 +22,7 @@ from dockgate.core.stores.judging import (
 )
 from dockgate.core.stores.notices import Notices
 from dockgate.core.stores.people import Audit, Principals, Tokens
+from dockgate.core.stores.provenance import BuiltStatement, KeptStatements, ProvenanceStatements
 from dockgate.core.stores.services import Services
 
 __all__ = [
@@ -30,16 +31,19 @@ __all__ = [
     "Attestations",
     "Audit",
     "Blobs",
+    "BuiltStatement",
     "Deliveries",
     "Events",
     "Executions",
     "Images",
+    "KeptStatements",
     "Logs",
     "Notices",
     "Pipelines",
     "Policies",
     "PolicyAssignments",
     "Principals",
+    "ProvenanceStatements",
     "PushedImage",
     "ReportRecord",
     "Reports",
@@ -70,6 +74,7 @@ class Store:
     approvals: Approvals
     deliveries: Deliveries
     attestations: Attestations
+    provenance: ProvenanceStatements
     reports: Reports
     notices: Notices
     services: Services

@@ -100,6 +100,22 @@ def _images() -> None:
     _index("attestations", "image")
     _index("attestations", "next_at")
     op.create_table(
+        "built_statements",
+        *_text("build", "image", "repository", "envelope", "built_at", "attached_at"),
+        *_integer("attempts"),
+        *_text("error", "next_at"),
+        sa.PrimaryKeyConstraint("build"),
+    )
+    _index("built_statements", "image")
+    _index("built_statements", "next_at")
+    op.create_table(
+        "found_statements",
+        *_text("image", "looked_at"),
+        sa.Column("unavailable", sa.Text, nullable=True),
+        sa.Column("envelopes", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("image"),
+    )
+    op.create_table(
         "pushed_images",
         *_text("repository", "tag", "digest", "pushed_at"),
         sa.PrimaryKeyConstraint("repository", "tag", "digest"),

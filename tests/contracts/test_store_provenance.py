@@ -1,0 +1,86 @@
+"""What every store promises of provenance statements. Each changing call is made twice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.core.gating import ECOSYSTEMS, RULES, inventory, limits, package
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
+
+from dockgate.core import gate
+from dockgate.core.provenance import BUILDER, ProvenanceFacts, ProvenanceStatement
+from dockgate.core.stores import BuiltStatement, KeptStatements, Store
+from dockgate.core.verdict import Case
+
+OTHER = "sha256:" + "b" * 64
+BUILT = BuiltStatement("web-1/Build/Build/1", IMAGE, "components/web", "{}", NOW, next_at=NOW)
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def test_the_first_statement_of_a_build_stands(store: Store) -> None:
+    for envelope in ("{}", "[]"):
+        store.provenance.add(replace(BUILT, envelope=envelope))
+    assert store.provenance.of(IMAGE) == KeptStatements(("{}",))
+    assert store.provenance.of(OTHER) == KeptStatements()
+
+
+def test_one_digest_may_come_out_of_several_builds(store: Store) -> None:
+    store.provenance.add(BUILT)
+    store.provenance.add(replace(BUILT, build="web-2/Build/Build/1", envelope="[]", built_at=LATER))
+    assert store.provenance.of(IMAGE).envelopes == ("{}", "[]")
+
+
+def test_what_was_found_takes_the_place_of_what_was_found_before(store: Store) -> None:
+    for found in (("one", "two"), ("two", "three")):
+        for _ in range(2):
+            store.provenance.found(IMAGE, found, NOW)
+        assert store.provenance.of(IMAGE) == KeptStatements(found, NOW)
+    store.provenance.add(replace(BUILT, envelope="two"))
+    assert store.provenance.of(IMAGE).envelopes == ("two", "three")
+    store.provenance.found(IMAGE, (), LATER)
+    assert store.provenance.of(IMAGE) == KeptStatements(("two",), LATER)
+
+
+def test_what_could_not_be_fetched_is_kept_with_what_was_found_before(store: Store) -> None:
+    store.provenance.found(IMAGE, ("one",), NOW)
+    for _ in range(2):
+        store.provenance.not_found(IMAGE, "no registry", LATER)
+        store.provenance.not_found(OTHER, "no registry", LATER)
+    assert store.provenance.of(IMAGE) == KeptStatements(("one",), LATER, "no registry")
+    assert store.provenance.of(OTHER) == KeptStatements((), LATER, "no registry")
+    store.provenance.found(IMAGE, ("one",), LATER)
+    assert store.provenance.of(IMAGE).unavailable is None
+
+
+def test_a_statement_is_due_until_it_is_attached(store: Store) -> None:
+    store.provenance.add(BUILT)
+    assert list(store.provenance.due(NOW)) == [BUILT]
+    assert list(store.provenance.due(NOW, IMAGE)) == [BUILT]
+    assert list(store.provenance.due(NOW, OTHER)) == []
+    failed = replace(BUILT, attempts=1, error="no registry", next_at=LATER)
+    for _ in range(2):
+        store.provenance.put(failed)
+        assert list(store.provenance.due(NOW)) == []
+        assert list(store.provenance.due(LATER)) == [failed]
+    done = replace(BUILT, attempts=2, attached_at=LATER, next_at="")
+    for _ in range(2):
+        store.provenance.put(done)
+        assert list(store.provenance.due("9999")) == []
+    store.provenance.put(failed)
+    assert list(store.provenance.due("9999")) == []
+
+
+def test_a_case_is_kept_with_its_provenance(store: Store) -> None:
+    statement = ProvenanceStatement("sha256:" + "5" * 64, ("key",), BUILDER, "type", bases=(OTHER,))
+    for found in (None, ProvenanceFacts(IMAGE), ProvenanceFacts(IMAGE, (statement,), ("forged",), "no registry")):
+        held = replace(inventory(package("a")), image=IMAGE)
+        case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", (held,), provenance=found)
+        verdict = gate.judge(case, ECOSYSTEMS, RULES)
+        _, digest = store.images.add_verdict(verdict, case, f"cause-{found}")
+        assert store.images.case(digest) == case

@@ -1,0 +1,190 @@
+"""Provenance in a running server: what it builds is signed and passes the rule, what comes from elsewhere does not."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.core.test_provenance import RECORD
+from tests.scenarios.defects import Found
+from tests.scenarios.live import until
+from tests.scenarios.server import ServerSystem
+from tests.scenarios.test_asking import answer, ask
+from tests.scenarios.test_policies import gated, put, run
+
+from dockgate.attestations import dsse
+from dockgate.core import cases
+from dockgate.core.adapters import BaseImage
+from dockgate.core.errors import UnavailableError
+from dockgate.core.provenance import BUILDER, PREDICATE_TYPE, statement
+
+DEBIAN = "sha256:" + "d" * 64
+THEIRS = dsse.Signer(dsse.new_key())
+CI = "https://ci.example/builder"
+ASSIGNMENT = """
+kind: PolicyAssignment
+name: elsewhere
+repositories: ["elsewhere.example/**"]
+policy: ours
+allowed:
+  - policies: [theirs]
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
+        system.builder.bases = (BaseImage("docker.io/library/debian:13", DEBIAN),)
+        strict(system, "ours")
+        strict(system, "theirs", CI, THEIRS.public.pem)
+        system.apply(ASSIGNMENT)
+        yield system
+
+
+def strict(server: ServerSystem, name: str, builder: str = BUILDER, key: str = "", **more: object) -> None:
+    rule = {"builders": [{"id": builder, "keys": [key or server.attestor.keys()[0].pem]}], **more}
+    put(server, name, json.dumps({"provenance": rule})).raise_for_status()
+
+
+def built(server: ServerSystem, name: str, policy: str) -> tuple[str, Any]:
+    """An image that a pipeline builds, gated by the policy, and how its execution ended."""
+    image = gated(server, name, Found(), policy)
+    server.scan_may_end[image].set()
+    return image, run(server, name)
+
+
+def judged(server: ServerSystem, name: str, policy: str, *attached: bytes) -> tuple[str, Any]:
+    """An image that somebody pushed elsewhere, with these documents beside it, and the answer about it."""
+    image = server.foreign(name, Found())
+    server.scan_may_end[image].set()
+    server.attached[image] = list(attached)
+    asked = ask(server, name, policy=policy)
+    return image, answer(server, asked, 20)
+
+
+def by_ci(image: str, signer: dsse.Signer = THEIRS) -> bytes:
+    return dsse.sign(statement(replace(RECORD, builder=CI), "elsewhere.example/app", image), signer)
+
+
+def digest_of(server: ServerSystem, name: str) -> str:
+    """The digest that an image of this name will have."""
+    return server.foreign(name, Found())
+
+
+def test_what_the_server_builds_passes_and_is_deployed(server: ServerSystem) -> None:
+    image, execution = built(server, "made", "ours")
+    assert execution["state"] == "Succeeded", execution
+    record = next(one for one in server.get(f"/images/{image}")["verdicts"] if one["policy"] == "ours")
+    recorded = cases.Recorded(server.store.images.verdict(record["digest"]), server.store.images.case(record["digest"]))
+    assert recorded.case.provenance is not None
+    (found,) = recorded.case.provenance.statements
+    assert (found.builder, found.bases) == (BUILDER, (DEBIAN,))
+    assert found.source == f"git+{server.url}/git/made.git"
+    assert len(found.commit) == 40
+    assert recorded.verdict.inputs.provenance
+    assert cases.replay(recorded, server.parts.ecosystems, server.parts.rules).differs == ()
+
+
+def test_a_build_s_statement_is_attached_to_its_image_once(server: ServerSystem) -> None:
+    image, _ = built(server, "attached", "ours")
+    until(lambda: server.attestor.provenance.get(f"attached/app@{image}"))
+    ((key, envelope),) = server.attestor.provenance[f"attached/app@{image}"].items()
+    assert key == "attached-1/Build/Build/1"
+    signed = dsse.verify(envelope, [dsse.PublicKey(server.attestor.keys()[0].pem.encode())])
+    document = json.loads(signed.payload)
+    assert document["predicateType"] == PREDICATE_TYPE
+    assert document["subject"] == [
+        {"name": f"{server.registry.address}/attached/app", "digest": {"sha256": image.removeprefix("sha256:")}}
+    ]
+    details = document["predicate"]["runDetails"]
+    assert details["metadata"]["invocationId"] == key
+    assert details["metadata"]["startedOn"] <= details["metadata"]["finishedOn"]
+
+
+def test_an_image_pushed_by_hand_is_refused(server: ServerSystem) -> None:
+    _, approval = judged(server, "by-hand", "ours")
+    assert approval["state"] == "Rejected"
+    assert "No provenance statement is attached to it." in approval["summary"]
+
+
+def test_forged_and_copied_statements_are_refused(server: ServerSystem) -> None:
+    """One by a key of its own, our statement of another digest, and an approval's statement by our own key."""
+    made, _ = built(server, "original", "ours")
+    until(lambda: server.attestor.provenance.get(f"original/app@{made}"))
+    (copied,) = server.attestor.provenance[f"original/app@{made}"].values()
+    image = digest_of(server, "forged")
+    forged = dsse.sign(statement(RECORD, "elsewhere.example/app", image), THEIRS)
+    ((_, payload),) = server.attestor.attested[f"original/app@{made}", "ours"]
+    approval_of_other = server.attestor.sign(payload)
+    same = payload.replace(made.removeprefix("sha256:").encode(), image.removeprefix("sha256:").encode())
+    _, approval = judged(server, "forged", "ours", forged, copied, approval_of_other, server.attestor.sign(same))
+    assert approval["state"] == "Rejected"
+    assert "is not signed by a key that the policy lists" in approval["summary"]
+    assert "about another image" in approval["summary"]
+
+
+def test_another_builder_s_statement_counts_where_the_policy_names_it(server: ServerSystem) -> None:
+    good = by_ci(digest_of(server, "by-ci"))
+    _, approval = judged(server, "by-ci", "theirs", b"{}", by_ci("sha256:" + "0" * 64), good)
+    assert approval["state"] == "Approved", approval
+    _, approval = judged(server, "by-ci", "ours", good)
+    assert approval["state"] == "Rejected"
+
+
+def test_a_statement_that_is_attached_after_the_scan_counts_when_it_is_asked_for(server: ServerSystem) -> None:
+    image, approval = judged(server, "late", "theirs")
+    assert approval["state"] == "Rejected"
+    server.attached[image] = [by_ci(image)]
+    asked = ask(server, "late", execution="2", policy="theirs")
+    assert answer(server, asked, 20)["state"] == "Approved"
+
+
+def test_a_registry_that_does_not_answer_leaves_it_undetermined(server: ServerSystem) -> None:
+    server.registry_down = True
+    try:
+        image, approval = judged(server, "unreachable", "theirs")
+    finally:
+        server.registry_down = False
+    assert approval["state"] == "Rejected"
+    assert server.get(f"/images/{image}")["verdicts"][0]["status"] == "Undetermined"
+    assert "The registry does not answer." in approval["summary"]
+
+
+@pytest.mark.parametrize(
+    ("name", "demanded", "said"),
+    [
+        ("sources", {"sources": ["git+https://git.example/**"]}, "is not an allowed one"),
+        ("bases", {"bases": ["sha256:" + "e" * 64]}, "images that are not allowed"),
+        ("age", {"max_age_days": 0.000001}, "more than 1e-06 days ago"),
+    ],
+)
+def test_what_else_the_policy_demands_of_our_builds_holds(
+    server: ServerSystem, name: str, demanded: dict[str, object], said: str
+) -> None:
+    strict(server, f"by-{name}", **demanded)
+    image, execution = built(server, f"of-{name}", f"by-{name}")
+    assert execution["state"] == "Failed"
+    assert said in server.get(f"/images/{image}")["verdicts"][0]["summary"]
+
+
+def test_attaching_is_tried_again_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server:
+        failing = [True]
+
+        def fault(moment: str) -> None:
+            if failing[0] and moment == "before attach provenance":
+                raise UnavailableError("the registry is gone")
+
+        server.attestor.fault = fault
+        strict(server, "ours")
+        image, execution = built(server, "retried", "ours")
+        assert execution["state"] == "Succeeded", execution
+        until(lambda: not server.store.provenance.due(server.parts.now()))
+        assert server.attestor.provenance == {}
+        failing[0] = False
+        server.clock.ahead += timedelta(hours=1)
+        until(lambda: server.attestor.provenance.get(f"retried/app@{image}"))
+        until(lambda: not server.store.provenance.due("9999"))
