@@ -130,6 +130,15 @@ def test_a_program_that_does_not_tell_its_sections_is_read_as_it_is_loaded() -> 
         read("bin/node", elf(b"", has_sections=False))
 
 
+def test_sections_beyond_the_files_end_hold_nothing() -> None:
+    program = bytearray(elf(b"\0node.js/v20.20.2\0"))
+    table = int.from_bytes(program[40:48], "little")
+    for offset in (b"\xff" * 8, b"\xff" * 7 + b"\x7f", b"\0" * 5 + b"\xff\0\0"):
+        program[table + 64 + 24 : table + 64 + 32] = offset
+        with pytest.raises(UnreadableError):
+            read("bin/node", bytes(program))
+
+
 def test_a_java_runtime_is_known_by_its_release_file() -> None:
     extract = read("opt/java/openjdk/release", RELEASE)
     assert [(one.purl, one.ecosystem) for one in extract.packages] == [("pkg:generic/java@17.0.9", "Bitnami")]

@@ -37,13 +37,19 @@ def read(content: bytes, path: str = "app/a.pyz") -> Extract:
         ("usr/local/bin/a", 20_000, b"#!/bin/sh\n", True),
         ("usr/local/bin/a", 20_000, b"#!/bin/bash\n", False),
         ("a/.deps/foo-1-py3-none-any.whl", 1, b"PK\x03\x04", True),
-        ("a/foo-1-py3-none-any.whl", 1, b"PK\x03\x04", False),
+        ("a/foo-1-py3-none-any.whl", 1, b"PK\x03\x04", True),
+        ("a/FOO-1.WHL", 1, b"PK\x03\x04", True),
+        ("lib/python3.12/ensurepip/_bundled/pip-24.0-py3-none-any.whl", 1, b"PK\x03\x04", False),
+        ("lib/python3.12/ensurepip/_bundled/foo-1-py3-none-any.whl", 1, b"PK\x03\x04", True),
+        ("site-packages/virtualenv/seed/wheels/embed/setuptools-75.1-py3-none-any.whl", 1, b"PK\x03\x04", False),
+        ("usr/lib/python311.zip", 1, b"PK\x03\x04", True),
+        ("usr/lib/python311.zip", 1, b"", False),
         ("site-packages/foo-1-py3.egg", 1, b"", True),
     ],
 )
 def test_what_is_wanted_and_has_a_trigger(path: str, size: int, head: bytes, *, wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, size, 0o755, head) is wanted
-    suffix = "." + path.rpartition(".")[2]
+    suffix = "." + path.rpartition(".")[2].lower()
     assert suffix in ECOSYSTEM.triggers.suffixes or head[:4] in MAGICS
 
 

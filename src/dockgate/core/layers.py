@@ -293,7 +293,7 @@ def worth(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], Collection[
 
     def asked(path: str, head: bytes) -> Collection[Ecosystem]:
         name = path[path.rfind("/") + 1 :]
-        found = names.get(name, ()) + suffixes.get(name[name.rfind(".") :], ()) + magics.get(head[:4], ())
+        found = names.get(name, ()) + suffixes.get(name[name.rfind(".") :].lower(), ()) + magics.get(head[:4], ())
         if path.startswith(beginnings):
             for prefix, kinds in prefixes.items():
                 if path.startswith(prefix):

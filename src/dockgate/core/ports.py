@@ -78,8 +78,9 @@ class Image(Protocol):
 class Triggers(NamedTuple):
     """Which files are worth asking an ecosystem about, by tests that cost next to nothing: one that holds is enough.
 
-    `names` are last parts of paths ("METADATA"), `suffixes` what the last part has from its last dot on (".jar"),
-    `prefixes` beginnings of paths, `parts` what stands anywhere in them, `magics` first four bytes of content.
+    `names` are last parts of paths ("METADATA"), `suffixes` what the last part has from its last dot on, in lower case
+    (".jar", which also stands for ".JAR"), `prefixes` beginnings of paths, `parts` what stands anywhere in them,
+    `magics` first four bytes of content.
     """
 
     names: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from dockgate.core.ports import Extract
 from dockgate.core.purl import write
 from dockgate.ecosystems import _jar_names as names
 from dockgate.ecosystems._jar_names import Coordinates
-from dockgate.ecosystems._jar_suffixes import SUFFIXES
+from dockgate.ecosystems._jar_suffixes import ARCHIVES, SUFFIXES, ZIP
 from dockgate.ecosystems._zip import Archive, Entry, Section
 
 DEPTH_LIMIT = 8
@@ -33,9 +33,10 @@ POM_LIMIT = 1024 * 1024
 _MANIFEST = "META-INF/MANIFEST.MF"
 _MAVEN = "META-INF/maven/"
 _PROPERTIES, _POM = "/pom.properties", "/pom.xml"
-_WANTED = tuple(suffix.encode("ascii") for suffix in (*SUFFIXES, _PROPERTIES, _POM, _MANIFEST))
+_PYTHON = (".egg", ".pex", ".pyz", ".whl")
+_WANTED = tuple(suffix.encode("ascii") for suffix in (*SUFFIXES, *_PYTHON, _PROPERTIES, _POM, _MANIFEST.lower()))
 _APPLICATIONS = (".war", ".ear", ".par", ".sar", ".rar")
-_FOREIGN = (".par", ".sar", ".nar", ".rar")
+_FOREIGN = (".par", ".sar", ".nar", ".rar", ZIP)
 _RUNTIMES = ("jrt-fs.jar", "rt.jar")
 """The jar that a runtime has once, since Java 9 and before."""
 _NO_GROUP = "it does not tell its Maven group, by which advisories would know it"
@@ -93,7 +94,7 @@ class _Reading:
 
     def archive(self, section: Section, path: str, inner: str, depth: int) -> None:
         """Reads the archive called `path`, in the file `inner`. Raises UnreadableError when it is none."""
-        archive = Archive(section, _WANTED, self._spend)
+        archive = Archive(section, _WANTED, self._spend, ignore_case=True)
         self._entries += archive.count
         if self._entries > ENTRIES_LIMIT:
             raise _SpentError(f"the archives up to this one have more than {ENTRIES_LIMIT} entries")
@@ -101,21 +102,30 @@ class _Reading:
         poms: dict[str, list[Entry]] = {}
         nested: list[Entry] = []
         for entry in archive.entries:
-            if entry.name == _MANIFEST:
-                manifest = self._manifest(archive, entry, inner)
-            elif entry.name.endswith(SUFFIXES):
+            suffix = _suffix(entry.name)
+            if suffix in SUFFIXES or suffix in _PYTHON:
                 nested.append(entry)
-            elif entry.name.startswith(_MAVEN) and entry.name.count("/") == 4:
+            elif entry.name.upper() == _MANIFEST:
+                manifest = self._manifest(archive, entry, inner)
+            elif (
+                entry.name.startswith(_MAVEN)
+                and entry.name.count("/") == 4
+                and entry.name.endswith((_PROPERTIES, _POM))
+            ):
                 poms.setdefault(entry.name.rpartition("/")[0], []).append(entry)
         found = [one for entries in poms.values() for one in self._described(archive, entries, inner)]
         if archive.has_classes and not _is_among(found, path):
-            found += _itself(manifest, path, composed=bool(nested))
+            found += _itself(manifest, path, composed=any(_suffix(one.name) in ARCHIVES for one in nested))
         self.packages += (package(one, path) for one in found)
         if names.of_runtime(manifest) and path.endswith(_RUNTIMES):
             self.packages.append(_runtime(manifest, path))
         if not all(one.group for one in found):
             self.unread.append((inner or _MANIFEST, _NO_GROUP))
+        # In a zip archive that Java loads nothing from, only jars are libraries: a start script may unpack them.
+        is_loaded = _suffix(path) != ZIP or archive.has_classes
         for entry in nested:
+            if not is_loaded and _suffix(entry.name) in (ZIP, *_PYTHON):
+                continue
             self._nested(archive, entry, f"{path}!/{entry.name}", _joined(inner, entry.name), depth + 1)
 
     def _nested(self, archive: Archive, entry: Entry, path: str, inner: str, depth: int) -> None:
@@ -124,12 +134,25 @@ class _Reading:
             if depth > DEPTH_LIMIT:
                 raise UnreadableError(f"it lies in {depth - 1} archives; no more than {DEPTH_LIMIT} are opened")
             with archive.opened(entry) as section:
-                if not _is_foreign(path, section):
+                if _suffix(path) in _PYTHON:
+                    self._python(section, path, inner)
+                elif not _is_foreign(path, section):
                     self.archive(section, path, inner, depth)
+                    if _suffix(path) == ZIP:
+                        self._python(section, path, inner)
         except _SpentError:
             raise
         except UnreadableError as error:
             self.unread.append((inner, str(error)))
+
+    def _python(self, section: Section, path: str, inner: str) -> None:
+        """Python packages, which Jython and others import from archives in an application."""
+        from dockgate.ecosystems import _python_zip
+
+        if _python_zip.is_archive(section):
+            found, unread = _python_zip.contents(section, path, self._spend)
+            self.packages += found
+            self.unread += ((_joined(inner, where), reason) for where, reason in unread)
 
     def _manifest(self, archive: Archive, entry: Entry, inner: str) -> dict[str, str]:
         self._begin(_joined(inner, entry.name))
@@ -176,7 +199,7 @@ class _Reading:
 
 def _is_foreign(path: str, section: Section) -> bool:
     """Whether it is of another kind that has the same suffix (an archive of RAR's, a file of statistics)."""
-    return path.endswith(_FOREIGN) and (section.size < 4 or section.read(0, 2) != b"PK")
+    return path.lower().endswith(_FOREIGN) and (section.size < 4 or section.read(0, 2) != b"PK")
 
 
 def _is_among(found: list[Coordinates], path: str) -> bool:
@@ -206,8 +229,12 @@ def _itself(manifest: Mapping[str, str], path: str, *, composed: bool) -> list[C
     found = names.from_manifest(manifest, file)
     if found.group:
         return [found]
-    application = composed or file.endswith(_APPLICATIONS) or "spring-boot-version" in manifest
+    application = composed or file.lower().endswith(_APPLICATIONS) or "spring-boot-version" in manifest
     return [] if application or names.of_runtime(manifest) else [found]
+
+
+def _suffix(name: str) -> str:
+    return name[name.rfind(".") :].lower()
 
 
 def _joined(inner: str, name: str) -> str:

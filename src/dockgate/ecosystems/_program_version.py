@@ -105,7 +105,8 @@ def _read_only(executable: Executable) -> Iterator[bytes]:
     sections: Iterable[Part] = [part for part in executable.sections if part.name.startswith(b".rodata")]
     left = DATA_LIMIT
     for part in sections or executable.segments:
-        at, end = executable.base + part.offset, executable.base + part.offset + part.size
+        at = executable.base + part.offset
+        end = min(at + part.size, executable.file.seek(0, 2))
         kept = b"\0"
         while at < end and left > 0:
             executable.file.seek(at)

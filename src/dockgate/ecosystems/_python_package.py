@@ -2,8 +2,13 @@
 
 import re
 
+from dockgate.core.errors import UnreadableError
 from dockgate.core.model import Package
 from dockgate.core.purl import write
+from dockgate.ecosystems._text import text
+
+HEADER_LIMIT = 1024 * 1024
+"""Bytes from the beginning of the metadata, within which Name and Version must stand; what follows is not read."""
 
 
 def package(name: str, version: str, path: str) -> Package:
@@ -17,3 +22,22 @@ def purl(name: str, version: str) -> str:
 def normal(name: str) -> str:
     """PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def described(path: str, header: bytes) -> Package:
+    """The first Name and the first Version before the first empty line, as `importlib.metadata` takes them."""
+    fields: dict[str, str] = {}
+    for line in header.split(b"\n"):
+        if not line.rstrip(b"\r"):
+            break
+        field, colon, value = line.partition(b":")
+        if colon and field.lower() in (b"name", b"version"):
+            fields.setdefault(field.lower().decode("ascii"), text(value.strip()))
+            if len(fields) == 2:
+                break
+    name, version = fields.get("name", ""), fields.get("version", "")
+    if not name or not version:
+        missing = "Version" if name else "Name"
+        within = f" within its first {HEADER_LIMIT} bytes" if len(header) == HEADER_LIMIT else ""
+        raise UnreadableError(f"it has no {missing}{within}")
+    return package(name, version, path)

@@ -1,27 +1,41 @@
 """Python packages in zip archives, from which Python imports without unpacking them: eggs; applications in one file,
-which begin with a line that names their interpreter (zipapp, shiv, PEX); the wheels of a PEX that is a folder.
+which begin with a line that names their interpreter (zipapp, shiv, PEX); wheels and other archives.
+
+Nothing in an image says which wheels and zip archives are on a search path (a variable, a .pth file and any line of
+code can put them there), so all of them are read. They count only where their packages are not installed.
 """
 
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from dockgate.core.errors import UnreadableError
 from dockgate.core.model import Package
 from dockgate.core.ports import Extract
+from dockgate.ecosystems._python_package import HEADER_LIMIT, described
 from dockgate.ecosystems._text import budget
 
-SUFFIXES = (".egg", ".pex", ".pyz", ".whl")
+if TYPE_CHECKING:  # most scans meet no such archive
+    from dockgate.ecosystems._zip import Archive, Entry, Section
+
+SUFFIXES = (".egg", ".pex", ".pyz", ".whl", ".zip")
 MAGICS = (b"#!/u", b"#!/b")
 """Beginnings of lines that name an interpreter (#!/usr/bin/env python3, #!/bin/sh)."""
-HEADER_LIMIT = 1024 * 1024
-"""Bytes from the beginning of the metadata, within which Name and Version must stand; what follows is not read."""
 READ_LIMIT = 128 * 1024 * 1024
 """Bytes of an archive that are looked at, packed and unpacked: its directory and its packages' metadata."""
 MEMBER_LIMIT = 2000
 """Packages of one archive."""
 
+
 _EGG = "EGG-INFO/PKG-INFO"
-_METADATA = (".dist-info/METADATA", _EGG)
+_METADATA = (".dist-info/METADATA", _EGG, ".egg-info/PKG-INFO")
+_INNER = (".whl", ".egg")
+_NAMED = tuple(name.encode("ascii") for name in _METADATA)
+_WANTED = (*_NAMED, *(name.encode("ascii") for name in _INNER))
+_PACKAGES = (".egg", ".whl", ".zip")
+"""archives from which what lies in them as an archive is not imported; applications unpack it when they start"""
+_BUNDLED = ("/ensurepip/_bundled/", "/virtualenv/seed/wheels/embed/")
+_INSTALLERS = ("pip-", "setuptools-", "wheel-")
+"""what Python and virtualenv bring as wheels to install from, never to import from"""
 _LEAST = 16 * 1024
 """Bytes; scripts without a suffix are mostly smaller, applications with packages in them never."""
 _ZIP_END = b"PK\x05\x06"
@@ -30,38 +44,82 @@ _ZIP_TAIL = 22 + 0xFFFF
 
 
 def may_be(path: str, size: int, head: bytes) -> bool:
-    """Whether a file that begins so can be such an archive. Wheels elsewhere lie about, and are not imported from.
+    """Whether a file that begins so can be such an archive. Suffixes may be in any case, as on systems without cases.
 
     What has no suffix is told by its interpreter: Python, or the shell, which starts a PEX quicker (`--sh-boot`).
     """
-    if path.endswith((".egg", ".whl")):
-        return path.endswith(".egg") or "/.deps/" in f"/{path}"
-    if path.endswith(SUFFIXES):
-        return head[:2] in (b"#!", b"PK")
+    suffix = path[path.rfind(".") :].lower()
+    if suffix in (".egg", ".whl"):
+        return not _is_installers(path)
+    if suffix in SUFFIXES:
+        return head[:2] == b"PK" or (head[:2] == b"#!" and suffix != ".zip")
     line = head.partition(b"\n")[0]
     return size >= _LEAST and line.startswith(MAGICS) and (b"python" in line or line == b"#!/bin/sh")
 
 
-def read(path: str, file: BinaryIO, described: Callable[[str, bytes], Package]) -> Extract:
-    """The packages of the archive at `path`, each as `described` makes it of its path and its metadata. What is no zip
-    archive is nothing: no import finds anything in it, and a script is mostly that alone."""
-    size = file.seek(0, 2)
-    file.seek(max(0, size - _ZIP_TAIL))
-    if _ZIP_END not in file.read():
-        return Extract()
-    from dockgate.ecosystems._zip import Archive, Section
+def read(path: str, file: BinaryIO) -> Extract:
+    """The packages of the archive at `path`. What is no zip archive is nothing: no import finds anything in it, and a
+    script is mostly that alone."""
+    from dockgate.ecosystems._zip import Section
 
-    wanted = (_EGG,) if path.endswith(".egg") else _METADATA
-    archive = Archive(Section(file, 0, size), tuple(name.encode("ascii") for name in wanted), budget(READ_LIMIT))
-    if path.endswith(".egg") and all(entry.name != _EGG for entry in archive.entries):
-        raise UnreadableError(f"it is an egg without {_EGG}")
-    if len(archive.entries) > MEMBER_LIMIT:
-        raise UnreadableError(f"it holds {len(archive.entries)} packages; no more than {MEMBER_LIMIT} are read")
+    whole = Section(file, 0, file.seek(0, 2))
+    if not is_archive(whole):
+        return Extract()
+    packages, unread = contents(whole, path, budget(READ_LIMIT))
+    suffix = path[path.rfind(".") :].lower()
+    is_lock = suffix in (".whl", ".zip") and "/.deps/" not in f"/{path}"
+    if not packages and not unread:
+        return Extract()
+    return Extract(tuple(packages), unread=tuple(unread), alone=True, lock=is_lock)
+
+
+def is_archive(section: "Section") -> bool:
+    """Whether it ends as a zip archive does."""
+    tail = min(section.size, _ZIP_TAIL)
+    return _ZIP_END in section.read(section.size - tail, tail)
+
+
+def contents(
+    section: "Section", path: str, spend: Callable[[int], None]
+) -> tuple[list[Package], list[tuple[str, str]]]:
+    """The packages of the archive called `path` and of those in it, and its parts that could not be read.
+
+    Raises UnreadableError for what is no whole archive, and for an egg or wheel that does not name its package.
+    """
+    from dockgate.ecosystems._zip import Archive
+
+    kind = path[path.rfind(".") :].lower()
+    archive = Archive(section, _NAMED if kind in _PACKAGES else _WANTED, spend)
+    entries = [one for one in archive.entries if kind != ".egg" or one.name == _EGG]
+    if kind in _INNER and not any(one.name.endswith(_METADATA) for one in entries):
+        raise UnreadableError(f"it is an egg without {_EGG}" if kind == ".egg" else "it is a wheel without METADATA")
+    if len(entries) > MEMBER_LIMIT:
+        raise UnreadableError(f"it holds {len(entries)} packages; no more than {MEMBER_LIMIT} are read")
     packages: list[Package] = []
     unread: list[tuple[str, str]] = []
-    for entry in archive.entries:
+    for entry in entries:
         try:
-            packages.append(described(f"{path}!/{entry.name}", archive.head(entry, HEADER_LIMIT)))
+            found, missed = _member(archive, entry, path, spend)
         except UnreadableError as error:
-            unread.append((entry.name, str(error)))
-    return Extract(tuple(packages), unread=tuple(unread), alone=True) if packages or unread else Extract()
+            found, missed = [], [(entry.name, str(error))]
+        packages += found
+        unread += missed
+    return packages, unread
+
+
+def _member(
+    archive: "Archive", entry: "Entry", path: str, spend: Callable[[int], None]
+) -> tuple[list[Package], list[tuple[str, str]]]:
+    own = f"{path}!/{entry.name}"
+    if entry.name.endswith(_METADATA):
+        return [described(own, archive.head(entry, HEADER_LIMIT))], []
+    if _is_installers(own):
+        return [], []
+    with archive.opened(entry) as section:
+        packages, unread = contents(section, own, spend)
+    return packages, [(f"{entry.name}!/{where}", reason) for where, reason in unread]
+
+
+def _is_installers(path: str) -> bool:
+    folder, _, name = f"/{path}".rpartition("/")
+    return f"{folder}/".endswith(_BUNDLED) and name.startswith(_INSTALLERS)

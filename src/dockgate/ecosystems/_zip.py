@@ -64,23 +64,27 @@ class Entry:
 
 class Archive:
     """One archive: the entries whose names end with one of `wanted`, in order; how many it has of all kinds (`count`);
-    whether there is a class among them. Raises UnreadableError for what is no whole zip archive.
+    whether there is a class among them. If `ignore_case`, `wanted` are in lower case, and names may be in any. Raises
+    UnreadableError for what is no whole zip archive.
 
     `spend` is told of all bytes before they are read or after they are inflated, and raises when it becomes too much:
     an archive may name the same bytes any number of times, so that its own size bounds nothing.
     """
 
-    def __init__(self, section: Section, wanted: tuple[bytes, ...], spend: Callable[[int], None]) -> None:
+    def __init__(
+        self, section: Section, wanted: tuple[bytes, ...], spend: Callable[[int], None], *, ignore_case: bool = False
+    ) -> None:
         self._section = section
         self._spend = spend
         directory, self.count, self._shift = self._directory()
         self.has_classes = False
+        self._fold: Callable[[bytes], bytes] = bytes.lower if ignore_case else bytes
         self.entries = tuple(self._scan(directory, wanted))
 
     def _scan(self, directory: bytes, wanted: tuple[bytes, ...]) -> Iterator[Entry]:
         """The hot path: about half a microsecond for an entry that is not wanted."""
         header = struct.Struct("<4s4xHH4xIIIHHH8xI").unpack_from
-        at, end = 0, len(directory)
+        at, end, fold = 0, len(directory), self._fold
         for _ in range(self.count):
             first = at + 46
             if first > end:
@@ -93,7 +97,7 @@ class Archive:
             name = directory[first:more]
             if name.endswith(b".class"):
                 self.has_classes = True
-            elif name.endswith(wanted):
+            elif fold(name).endswith(wanted):
                 size, packed, offset = _zip64(directory[more : more + extra], size, packed, offset)
                 yield Entry(path_text(name), flags, method, check, packed, size, offset + self._shift)
 

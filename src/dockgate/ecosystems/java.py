@@ -23,7 +23,7 @@ _LOCK = "gradle.lockfile"
 
 class Java:
     name = "java"
-    version = 5
+    version = 6
     orders: tuple[str, ...] = ("Maven",)
     optional_epoch = False
     optional_local_label = False
@@ -33,7 +33,8 @@ class Java:
     triggers = Triggers(names=(_LOCK,), suffixes=SUFFIXES)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        return path.endswith(SUFFIXES) or path.rpartition("/")[2] == _LOCK
+        """Java takes no notice of the case of a suffix (`lib/*` on a class path stands for .jar and .JAR)."""
+        return path.lower().endswith(SUFFIXES) or path.rpartition("/")[2] == _LOCK
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.endswith(_LOCK):

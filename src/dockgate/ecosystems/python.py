@@ -3,7 +3,7 @@ path, and in applications of one file. Where nothing is installed, the lockfiles
 
 Also counted is the egg-info of a source checkout, which is what `import` finds when the checkout is on the path, and
 what was installed from git or from a folder (direct_url.json): a fork shares the code, and so the advisories. Wheels
-lying about are not installed, and a package in another's `_vendor` is that one's to mend.
+and zip archives count where their packages are not installed. A package in another's `_vendor` is that one's to mend.
 """
 
 import re
@@ -11,16 +11,15 @@ from collections.abc import Sequence
 from functools import cache
 from typing import BinaryIO
 
-from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.core.errors import UncomparableError, UsageError
 from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl
 from dockgate.ecosystems import _python_zip
 from dockgate.ecosystems._order import is_digits, number
-from dockgate.ecosystems._python_package import package, purl
-from dockgate.ecosystems._python_zip import HEADER_LIMIT
+from dockgate.ecosystems._python_package import HEADER_LIMIT, described, package, purl
 from dockgate.ecosystems._shell import called, legal, quoted
-from dockgate.ecosystems._text import check_size, path_text, text
+from dockgate.ecosystems._text import check_size, path_text
 
 RECORD_LIMIT = 16 * 1024 * 1024
 """Bytes of a RECORD or installed-files.txt."""
@@ -34,7 +33,7 @@ _SITES = ("/site-packages/", "/dist-packages/")
 
 class Python:
     name = "python"
-    version = 4
+    version = 5
     orders: tuple[str, ...] = ("PyPI",)
     optional_epoch = False
     optional_local_label = True
@@ -57,9 +56,9 @@ class Python:
         if path.endswith(_RECORDS):
             return _read_record(path, file)
         if path.endswith(_METADATA):
-            return Extract((_read_metadata(path, file.read(HEADER_LIMIT)),))
+            return Extract((described(path, file.read(HEADER_LIMIT)),))
         if not _is_lock(path):
-            return _python_zip.read(path, file, _read_metadata)
+            return _python_zip.read(path, file)
         from dockgate.ecosystems import _python_lock
 
         return _python_lock.read(path, file)
@@ -135,25 +134,6 @@ def _pattern() -> re.Pattern[str]:
         (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?""",
         re.VERBOSE,
     )
-
-
-def _read_metadata(path: str, header: bytes) -> Package:
-    """The first Name and the first Version before the first empty line, as `importlib.metadata` takes them."""
-    fields: dict[str, str] = {}
-    for line in header.split(b"\n"):
-        if not line.rstrip(b"\r"):
-            break
-        field, colon, value = line.partition(b":")
-        if colon and field.lower() in (b"name", b"version"):
-            fields.setdefault(field.lower().decode("ascii"), text(value.strip()))
-            if len(fields) == 2:
-                break
-    name, version = fields.get("name", ""), fields.get("version", "")
-    if not name or not version:
-        missing = "Version" if name else "Name"
-        within = f" within its first {HEADER_LIMIT} bytes" if len(header) == HEADER_LIMIT else ""
-        raise UnreadableError(f"it has no {missing}{within}")
-    return package(name, version, path)
 
 
 def _read_record(path: str, file: BinaryIO) -> Extract:

@@ -50,7 +50,8 @@ def _zip(entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
 def _zipapps() -> list[bytes]:
     """An application with a package that is whole and one that is none, and one without any."""
     whole = _zip({"site-packages/a-1.dist-info/METADATA": _METADATA[0], "b-1.dist-info/METADATA": b"Name: b\n"})
-    return [b"#!/usr/bin/env python3\n" + whole, _zip({"__main__.py": b"print()\n"})]
+    wheels = _zip({".deps/a-1-py3-none-any.whl": whole, "b.egg": _zip({"EGG-INFO/PKG-INFO": _METADATA[0]})})
+    return [b"#!/usr/bin/env python3\n" + whole, _zip({"__main__.py": b"print()\n"}), wheels]
 
 
 def _jars() -> list[bytes]:
@@ -67,7 +68,19 @@ def _jars() -> list[bytes]:
     poms = _zip({f"{maven}/pom.xml": _POM, "a/A.class": b"a"})
     shaded = _zip({**one, "META-INF/maven/g/b/pom.properties": b"groupId=g\nartifactId=b\nversion=1\n"})
     stored = _zip(war, zipfile.ZIP_STORED)
-    return [jar, bare, poms, shaded, stored, _zip(war), b"#!/bin/sh\nexit\n" + jar, _zip64(bare), _zip({})]
+    python_inside = _zip({"WEB-INF/a.whl": _zipapps()[0], "b.ZIP": _zipapps()[0], "b.JAR": jar, **one})
+    return [
+        python_inside,
+        jar,
+        bare,
+        poms,
+        shaded,
+        stored,
+        _zip(war),
+        b"#!/bin/sh\nexit\n" + jar,
+        _zip64(bare),
+        _zip({}),
+    ]
 
 
 def _zip64(data: bytes) -> bytes:
@@ -100,6 +113,7 @@ TARGETS = (
                 lines,
             ),
             part(python.ECOSYSTEM, "egg", f"{_SITE}/own-1-py3.egg", files("python/own.egg"), zipped(lines)),
+            part(python.ECOSYSTEM, "wheel", "wheels/own-1-py3-none-any.whl", _zipapps, zipped(lines)),
             part(python.ECOSYSTEM, "zipapp", "app/a.pyz", _zipapps, zipped(lines)),
             *(
                 part(python.ECOSYSTEM, name, f"app/{name}", files(f"python/{name}"), lines)
