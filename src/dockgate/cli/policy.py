@@ -153,5 +153,11 @@ def _row(name: str, one: Any) -> tuple[str, str, str, str, str]:
     return name, str(one["version"]), times.short(one["changed_at"], now()), one["changed_by"], one["comment"]
 
 
-for one in (policy_files.schema, policy_files.check, policy_files.run_examples, policy_try.command):
+for one in (
+    policy_files.schema,
+    policy_files.check,
+    policy_files.run_examples,
+    policy_files.print_base,
+    policy_try.command,
+):
     command.add_command(one)

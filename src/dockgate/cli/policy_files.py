@@ -1,11 +1,13 @@
-"""`dockgate policy schema`, `check` and `test`: policies in files, without a server."""
+"""`dockgate policy schema`, `check`, `test` and `base`: policies in files, without a server."""
 
 import json
 from pathlib import Path
 
 import click
 
+from dockgate.cli.images import Asked, image
 from dockgate.cli.listing import as_json, form
+from dockgate.config import from_environment
 from dockgate.core.errors import UsageError
 
 
@@ -47,6 +49,30 @@ def run_examples(context: click.Context, files: tuple[Path, ...], form: str) -> 
         for one in tested:
             _show(one.policy, one.file, [(each.name, each.line, each.problems) for each in one.outcomes])
     context.exit(0 if all(one.passed for one in tested) else 1)
+
+
+@click.command("base")
+@image(platform="all", help="Which platform of an index.")
+@click.option("--name", help="What to call it in messages.  [default: IMAGE]")
+@click.option("--until", metavar="DATE", help="From when on it is no longer allowed.")
+def print_base(asked: Asked, name: str | None, until: str | None) -> None:
+    """Print IMAGE as an allowed base image of the rule base_image, by the digests of its layers.
+
+    Every layer is read, and its diff_id computed: nothing that the image says of itself is taken over.
+    """
+    from dockgate.bootstrap.base_layers import base_layers
+
+    bundle = asked.ca_bundle or from_environment().ca_bundle
+    entry = {"name": name or asked.reference, **({"until": until} if until else {})}
+    click.echo("base_image:\n  images:")
+    for one in base_layers(asked.reference, asked.platform, ca_bundle=bundle, insecure=asked.insecure):
+        first, *others = {**entry, "platform": one.platform}.items()
+        click.echo(f"    - {first[0]}: {json.dumps(first[1])}")
+        for key, value in others:
+            click.echo(f"      {key}: {json.dumps(value)}")
+        click.echo("      layers:")
+        for layer in one.layers:
+            click.echo(f"        - {layer}")
 
 
 def _show(policy: str, file: str, outcomes: list[tuple[str, int, tuple[str, ...]]]) -> None:

@@ -1,0 +1,55 @@
+"""`dockgate policy base`: a base image, by its layers, as the rule `base_image` wants it."""
+
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Dockgate
+from tests.core.gating import RULES
+from tests.images import make
+
+from dockgate.definitions.policy import policy
+
+BASE = {"etc/os-release": b"ID=debian\n"}
+ARM = {"etc/os-release": b"ID=debian\nVERSION_ID=13\n"}
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
+def test_it_prints_a_rule_with_the_diff_ids_of_every_platform(
+    dockgate: Dockgate, tmp_path: Path, compression: make.Compression
+) -> None:
+    """Whatever compressed them, and whatever the config says they are."""
+    lied = {"rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64] * 2}}
+    images = [
+        make.image([BASE, {"a": b"1"}], compression=compression, config=lied),
+        make.image([ARM], platform="linux/arm64", compression=compression),
+    ]
+    make.write_layout(tmp_path / "layout", {"13": make.index(images)})
+    ran = dockgate("policy", "base", f"oci:{tmp_path / 'layout'}", "--name", "debian: 13", "--until", "2026-12-31")
+    assert ran.code == 0, ran.err
+    rule = policy(ran.out, "ours", RULES).rules["base_image"][0]
+    layers = [[make.sha256(make.tar(one)) for one in (BASE, {"a": b"1"})], [make.sha256(make.tar(ARM))]]
+    assert rule["images"] == [
+        {"name": "debian: 13", "until": "2026-12-31", "platform": "linux/amd64", "layers": layers[0]},
+        {"name": "debian: 13", "until": "2026-12-31", "platform": "linux/arm64", "layers": layers[1]},
+    ]
+
+
+def test_one_platform_may_be_asked_for(dockgate: Dockgate, tmp_path: Path) -> None:
+    images = [make.image([BASE]), make.image([ARM], platform="linux/arm64")]
+    make.write_layout(tmp_path / "layout", {"13": make.index(images)})
+    ran = dockgate("policy", "base", f"oci:{tmp_path / 'layout'}", "--platform", "linux/arm64")
+    assert ran.out.count("- name:") == 1
+    assert make.sha256(make.tar(ARM)) in ran.out
+
+
+def test_a_layer_that_does_not_match_its_digest_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
+    image = make.image([BASE])
+    make.write_layout(tmp_path / "layout", {"13": image})
+    blob = tmp_path / "layout" / "blobs" / image.layers[0].replace(":", "/")
+    blob.write_bytes(make.compress(make.tar(ARM)))
+    assert dockgate("policy", "base", f"oci:{tmp_path / 'layout'}").code == 2
+
+
+def test_a_root_folder_has_no_layers(dockgate: Dockgate, tmp_path: Path) -> None:
+    ran = dockgate("policy", "base", f"dir:{tmp_path}")
+    assert (ran.code, "has no layers" in ran.err) == (2, True)
