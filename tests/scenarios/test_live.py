@@ -10,6 +10,8 @@ import pytest
 from tests.scenarios import advisories, patient
 from tests.scenarios.live import OS_RELEASE, SERVICE, Clone, Live, application, until
 
+from dockgate.core.provenance import BUILDER, UNSANDBOXED_BUILDER
+
 pytestmark = pytest.mark.real
 
 
@@ -86,6 +88,15 @@ def test_the_terminal_alone_judges_what_the_server_judged(live: Live) -> None:
     verdict = json.loads(live.dockgate("gate", reference, "-o", "json", code=1))
     assert verdict["verdict"]["status"] == "Rejected"
     assert "CVE-2026-1000" in live.dockgate("scan", reference)
+
+    policy, key = live.folder / "provenance.yaml", live.dockgate("attestation", "key")
+    rule = {"builders": [{"id": id_, "keys": [key]} for id_ in (BUILDER, UNSANDBOXED_BUILDER)]}
+    source = f"git+{live.url}/git/alone.git"
+    policy.write_text(json.dumps({"provenance": {**rule, "sources": [source]}}))
+    by = ("gate", reference, "--policy", str(policy), "-o")
+    until(lambda: "Approved" in live.dockgate(*by, "table", code=None))  # once the sweep has attached it
+    policy.write_text(json.dumps({"provenance": {**rule, "sources": [f"{source}/other"]}}))
+    assert f"Its source {source} is not an allowed one" in live.dockgate(*by, "table", code=1)
 
 
 @pytest.mark.parametrize(
