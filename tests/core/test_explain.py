@@ -4,7 +4,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.core.gating import CHECKED, COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, limits, package
+from tests.core.gating import (
+    CHECKED,
+    COVERED,
+    ECOSYSTEMS,
+    IMAGE,
+    NOW,
+    RULES,
+    advisory,
+    inventory,
+    limits,
+    package,
+    policy,
+)
 from tests.core.test_remedy import in_layers
 
 from dockgate.core import canonical, cases, gate
@@ -13,7 +25,8 @@ from dockgate.core.errors import DefinitionError, UsageError
 from dockgate.core.explain import Change, Explanation, Input, compare
 from dockgate.core.match import match
 from dockgate.core.model import Coverage, Cve, Severity, Slice
-from dockgate.core.policy import of_rules
+from dockgate.core.policy import fingerprint, of_rules
+from dockgate.core.provenance import BUILD_TYPE, BUILDER, ProvenanceFacts, ProvenanceStatement
 from dockgate.core.verdict import Case, Excused, Reported, Status, Waiver, Waivers
 
 KNOWN = (advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c"))
@@ -55,6 +68,22 @@ def test_a_new_advisory_about_a_package_of_both_is_the_advisories_doing() -> Non
     found = told(case("a", consulted=Slice((), COVERED)), case("a"))
     assert [(change.input, ids(change)) for change in found.changes] == [(Input.ADVISORIES, (["CVE-2024-1"], []))]
     assert (found.before, found.after, found.turned_by) == (Status.APPROVED, Status.REJECTED, (Input.ADVISORIES,))
+
+
+def test_provenance_that_was_attached_later_is_told_as_such() -> None:
+    key = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
+    under = policy(provenance={"builders": [{"id": BUILDER, "keys": [key]}]})
+    built = ProvenanceStatement("sha256:" + "5" * 64, (fingerprint(key),), BUILDER, BUILD_TYPE)
+    before = replace(case("b"), consulted=Slice((), COVERED), policy=under, provenance=ProvenanceFacts(IMAGE))
+    after = replace(before, provenance=ProvenanceFacts(IMAGE, (built,)))
+    found = told(before, after)
+    assert [change.input for change in found.changes] == [Input.PROVENANCE]
+    assert (found.before, found.after) == (Status.REJECTED, Status.APPROVED)
+    other = "sha256:" + "9" * 64
+    found = told(after, replace(after, image=other, provenance=ProvenanceFacts(other)))
+    assert found.turned_by == (Input.CODE,)
+    copied = replace(after, image=other)
+    assert recorded(copied).verdict.status is Status.UNDETERMINED  # what is known of another digest is nothing
 
 
 def test_with_both_changed_each_is_told_what_it_did() -> None:

@@ -99,6 +99,7 @@ def test_a_threshold_that_is_no_number_is_refused(value: str) -> None:
 
 # --- the full policy -------------------------------------------------------------------------------------------------
 
+PEM = '"-----BEGIN PUBLIC KEY-----\\nMCo=\\n-----END PUBLIC KEY-----\\n"'
 CISA = {"dateAdded": 1_790_000_000, "dateDue": 1_800_000_000, "action": "Patch."}
 KEV = {"findingArn": finding(IMAGE)["findingArn"], "cisaData": CISA}
 OLD, NEW = 1_700_000_000, 1_794_900_000
@@ -143,6 +144,8 @@ def _layered(layer: str) -> dict[str, Any]:
         ("max_findings: {CRITICAL: 0, scope: base}", _look(_layered("sha256:" + "1" * 64)), "Undetermined"),
         ("max_findings: {CRITICAL: 1, scope: base}", _look(_layered("sha256:" + "1" * 64)), "Approved"),
         ("base_image: {allowed: ['debian:*']}", _look(), "Undetermined"),
+        ("base_image: {images: [{name: x, layers: ['sha256:" + "1" * 64 + "']}]}", _look(), "Undetermined"),
+        ("provenance: {builders: [{id: x, keys: [" + PEM + "]}]}", _look(), "Undetermined"),
         ("runs_as_root: {}", _look(), "Undetermined"),
         ("image_age: {days: 30}", _look(), "Undetermined"),
         ("forbidden_packages: {packages: ['pkg:pypi/jinja2']}", _look(finding(IMAGE, "LOW")), "Rejected"),
