@@ -154,7 +154,9 @@ def _builder(settings: Settings, podman: podmand.Podman, registry: DistributionR
     return PodmanBuilder(
         podmand.runner(podman, limits, settings.build_allow, settings.build_block, settings.unsafe_builds),
         Places(place / "repositories", limits.seconds),
-        RegistryBuildImages(place / "bases", registry.address, reach.demand, settings.ca_bundle),
+        RegistryBuildImages(
+            place / "bases", registry.address, reach.demand, settings.ca_bundle, has_list=bool(settings.registries)
+        ),
         registry,
         podman.folder,
         ca_bundle=_certificates(settings),

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import socket
 import tempfile
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from dockgate.builders.images import Base, Layer
+from dockgate.builders.network import host_addresses, is_private
 from dockgate.core import canonical
 from dockgate.core.adapters import BaseImage
 from dockgate.core.errors import BuildError, DeniedError, ImageError, NotFoundError, UsageError
@@ -21,7 +23,7 @@ from dockgate.images.image import here
 from dockgate.images.inflate import Bounds, Inflated
 from dockgate.images.manifest import CONFIG_NAMES, Descriptor, Index, Manifest, load, parse
 from dockgate.images.push import Pusher
-from dockgate.images.reference import Remote, parse_remote
+from dockgate.images.reference import Remote, host_of, parse_remote
 from dockgate.images.registry import registry_origin
 
 _CHUNK = 2**20
@@ -36,23 +38,48 @@ _COMPRESSED = {"+gzip": _GZIP, ".gzip": _GZIP, "+zstd": f"{_LAYER}+zstd"}
 
 class RegistryBuildImages:
     """`builders.images.BuildImages`. `folder` keeps the blobs of base images. `own` is our registry's address; `demand`
-    raises DeniedError for another that the server may not use."""
+    raises DeniedError for another that the server may not use. `has_list`: those that it may use are listed by name."""
 
-    def __init__(self, folder: Path, own: str, demand: Callable[[str], None], ca_bundle: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        own: str,
+        demand: Callable[[str], None],
+        ca_bundle: Path | None = None,
+        *,
+        has_list: bool = False,
+    ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
         self._own = own
         self._demand = demand
+        self._has_list = has_list
         self._ca_bundle = ca_bundle
 
     def fetch(self, reference: str, limit: int) -> Base:
         try:
             named = parse_remote(reference)
-            self._demand(named.registry)
+            self._check(named.registry)
             with closing(registry_origin(named, ca_bundle=self._ca_bundle)) as origin:
                 return self._fetch(reference, named, origin, limit)
         except (UsageError, NotFoundError, DeniedError, ImageError) as error:
             raise BuildError(f"the base image {reference} cannot be used: {error}", error.advice) from error
+
+    def _check(self, registry: str) -> None:
+        """DeniedError for a registry that a Dockerfile may not have the server speak to. One at a private address has
+        to be named by who runs the server: else a Dockerfile could look around in its networks."""
+        if registry == self._own:
+            return
+        self._demand(registry)
+        if self._has_list:
+            return
+        with suppress(OSError, UnicodeError):  # what has no address here is reached by a proxy, or not at all
+            found = socket.getaddrinfo(host_of(registry).strip("[]"), None, type=socket.SOCK_STREAM)
+            own = set(host_addresses())
+            if any(is_private(str(one[4][0])) or str(one[4][0]) in own for one in found):
+                raise DeniedError(
+                    f"{registry} is at a private address", "Name it in DOCKGATE_REGISTRIES on the server."
+                )
 
     def prepare(
         self, archive: IO[bytes], repository: str, tag: str, layers: Mapping[str, Layer]

@@ -54,6 +54,12 @@ def rules(own: Iterable[str], allowed: Iterable[str] = (), blocked: Iterable[str
     )
 
 
+def is_private(address: str) -> bool:
+    """Whether builds may not reach the address unless it is allowed."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    return any(found in ipaddress.ip_network(network) for network in (*_PRIVATE_4, *_PRIVATE_6))
+
+
 def _by_family(networks: Iterable[str]) -> Mapping[str, list[str]]:
     """The networks, those within another left out: nftables refuses them in one set."""
     parsed = [ipaddress.ip_network(text, strict=False) for text in networks]

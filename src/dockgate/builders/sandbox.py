@@ -1,5 +1,6 @@
 """Builds in a box: the host's side of `box`. It needs root, and gives it to nothing that runs in the box."""
 
+import errno
 import hashlib
 import json
 import os
@@ -38,6 +39,13 @@ _SHOWN = (
 """files of the host that programs need to start, and to trust servers"""
 _FOLDERS = {"storage": "/storage", "tmp": "/tmp", "var-tmp": "/var/tmp", "out": "/out"}  # noqa: S108 - in the box
 """folders of the disk by their paths in the box"""
+_NO_SPACE = os.strerror(errno.ENOSPC)
+_BOX = (
+    *("-I", "-S", "-B", "-c"),
+    f"import sys; sys.path.insert(0, {str(Path(box.__file__).parents[2])!r})\n"
+    "from dockgate.builders.box import main; main()",
+)
+"""python's arguments for the program `box`"""
 _CA_PATH = "/etc/dockgate-ca.pem"
 PODMAN = (
     "podman",
@@ -235,7 +243,7 @@ class Sandbox:
     def _watch(self, plan: dict[str, Any], log: Callable[[str], None], groups: Sequence[Path]) -> Outcome:
         ours, theirs = socket.socketpair()
         ours.settimeout(_DETACH_SECONDS)
-        command = [*self._keepers, sys.executable, "-I", "-S", str(Path(box.__file__)), str(theirs.fileno())]
+        command = [*self._keepers, sys.executable, *_BOX, str(theirs.fileno())]
         with ours, theirs:
             try:
                 process = subprocess.Popen(
@@ -302,9 +310,14 @@ class Sandbox:
         return "\n".join(last), passed[0] if passed else ""
 
 
+def leftovers(folder: Path) -> list[Path]:
+    """The control groups of builds of this folder."""
+    return cgroups.leftovers(_group_name(folder))
+
+
 def clean(folder: Path) -> None:
     """End everything that builds of this folder left running."""
-    for group in cgroups.leftovers(_group_name(folder)):
+    for group in leftovers(folder):
         cgroups.end(group)
 
 
@@ -327,7 +340,9 @@ def _outcome(channel: socket.socket, code: int, last: str, is_out_of_memory: boo
     if "error" in answer:
         raise UnavailableError(f"this host cannot keep a build apart: {answer['error']}\n{last}", DOCTOR)
     failed = answer["failed"] if answer["code"] else None
-    return Outcome(failed, answer["code"], last, result, answer["full"])
+    # What a step wrote is gone by the end of podman. Its word costs a build no more than its own repository's cache.
+    is_full = answer["full"] or (failed is not None and _NO_SPACE in last)
+    return Outcome(failed, answer["code"], last, result, is_full)
 
 
 def _is_attached(disk: Path) -> bool:
