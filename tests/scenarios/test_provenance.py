@@ -13,7 +13,7 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_asking import answer, ask
-from tests.scenarios.test_policies import gated, put, run
+from tests.scenarios.test_policies import gated, put, risk, run
 
 from dockgate.attestations import dsse
 from dockgate.core import cases
@@ -140,6 +140,19 @@ def test_a_statement_that_is_attached_after_the_scan_counts_when_it_is_asked_for
     server.attached[image] = [by_ci(image)]
     asked = ask(server, "late", execution="2", policy="theirs")
     assert answer(server, asked, 20)["state"] == "Approved"
+
+
+def test_what_runs_is_judged_by_a_rule_that_is_newer_than_its_approval(server: ServerSystem) -> None:
+    """Nobody looked beside the image then: what lies there counts now, and what is missing puts the service at risk."""
+    put(server, "growing", "malicious: {}\n").raise_for_status()
+    for name in ("signed-elsewhere", "unsigned"):
+        server.attached[digest_of(server, name)] = [by_ci(digest_of(server, name))] if name != "unsigned" else []
+        _, execution = built(server, name, "growing")
+        assert execution["state"] == "Succeeded", execution
+    strict(server, "growing", CI, THEIRS.public.pem)
+    until(lambda: risk(server, "unsigned"))
+    assert "no provenance from an allowed builder" in risk(server, "unsigned")
+    assert risk(server, "signed-elsewhere") == ""  # it was judged in the same round, before the other
 
 
 def test_a_registry_that_does_not_answer_leaves_it_undetermined(server: ServerSystem) -> None:

@@ -24,10 +24,9 @@ from dockgate.pipeline.provenance import Provenance
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What an image is judged for: the repository it lies in ("": where it was scanned), and the service that is to run
-    it ("" for none). `execution`: in which it was approved for that ("" for none); its approvals say what was asked of
-    the image beyond the server's policies. `kept`: against the baselines that it was approved against before, where it
-    was."""
+    """What an image is judged for: its repository ("": where it was scanned), the service that is to run it and the
+    execution in which it was approved for that ("" for none); that one's approvals say what was asked of the image
+    beyond the server's policies. `kept`: against the baselines that it was approved against before, where it was."""
 
     repository: str = ""
     service: str = ""
@@ -225,6 +224,7 @@ class Judging:
                 "Start the pipeline again, so that the image is judged by the policy that it names now.",
             )
         for read in policies:
+            self.provenance.look_once(place.repository, image, read.policy.name)
             case = self._case(image, read, replace(place, kept=True))
             verdict = gate.judge(case, self._parts.ecosystems, self._parts.rules) if case else None
             if case and verdict and verdict.status is Status.APPROVED:
@@ -342,12 +342,11 @@ class Judging:
         return name.removeprefix(f"{self._parts.registry.address}/")
 
     def _state(self, database: str, image: str, place: Place) -> str:
-        """Other text whenever the verdict could be another: by what is known, what is accepted, or the hour, which
-        rules may count."""
+        """Other text whenever the verdict could be another; by the hour too, for rules may count time."""
         policies = [one.unusable or one.policy.digest for one in self._judges(image, place.execution, place.repository)]
-        accepted = self.accepting.state(place.repository, self._parts.now())
-        built, hour = self.provenance.state(image), self._parts.now()[:13]
-        return canonical.digest(canonical.encode([database, image, *policies, accepted, built, hour]))
+        now, built = self._parts.now(), self.provenance.state(image)
+        accepted = self.accepting.state(place.repository, now)
+        return canonical.digest(canonical.encode([database, image, *policies, accepted, built, now[:13]]))
 
     def _deployed_by(self, service: Service) -> str:
         """The execution that brought what the service runs."""
@@ -378,6 +377,7 @@ class Judging:
         policies = self._judges(image, place.execution, place.repository)
         found = [] if policies else ["every policy that judged it was removed since"]
         for read in policies:
+            self.provenance.look_once(place.repository, image, read.policy.name)
             case = self._case(image, read, place)
             if case is not None:
                 verdict = gate.judge(case, self._parts.ecosystems, self._parts.rules)

@@ -83,6 +83,11 @@ class Provenance:
 
     # --- for a verdict -------------------------------------------------------------------------------------------
 
+    def look_once(self, repository: str, image: str, policy_name: str) -> None:
+        """As `look`, for an image that nobody has looked at: the rule may be newer than its last approval."""
+        if not self._kept.of(image).looked_at:
+            self.look(repository, image, policy_name)
+
     def look(self, repository: str, image: str, policy_name: str) -> None:
         """Fetch the statements beside an image, if the policy asks for provenance. Where they cannot be fetched, that
         is kept: the verdict says so."""
