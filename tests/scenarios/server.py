@@ -174,9 +174,10 @@ class ServerSystem:
         self.server = Server(
             self.parts, self.engine, self.url, git_backend or _no_git, Hooks(SECRET, folder / "hooks.json")
         )
+        self.app = create_app(self.server)
         self.web = uvicorn.Server(
             uvicorn.Config(
-                create_app(self.server),
+                self.app,
                 port=int(self.url.rpartition(":")[2]),
                 log_config=None,
                 access_log=False,

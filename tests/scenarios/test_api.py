@@ -45,7 +45,7 @@ def test_a_body_without_end_is_cut_short(server: ServerSystem) -> None:
             yield b" " * (1 << 20)
 
     answer = patient.post(f"{server.url}/api/v1/executions/none-1/stop", content=endless())
-    assert answer.status_code == 400
+    assert answer.status_code == 413
     assert "body" in answer.json()["error"]
 
 

@@ -182,9 +182,11 @@ def test_no_query_or_spelling_lets_a_reader_push(host: Host) -> None:
         "X-HTTP-Method-Override": "GET",
     }
     paths = [RECEIVE, "/git/web.git/%67it-receive-pack"]
-    queries = ["", "?service=git-upload-pack", "?service=git-receive-pack&service=git-upload-pack"]
+    queries = ["", "?service=git-upload-pack", "?service=git-upload-pack&x=git-receive-pack"]
+    twice = RECEIVE + "?service=git-receive-pack&service=git-upload-pack"
+    shown = {**headers, "Authorization": f"Bearer {host.tokens['viewer']}"}
+    assert patient.request("POST", host.server.url + twice, content=body, headers=shown).status_code == 400
     for url in [host.server.url + path + query for path in paths for query in queries]:
-        shown = {**headers, "Authorization": f"Bearer {host.tokens['viewer']}"}
         assert patient.request("POST", url, content=body, headers=shown).status_code == 403, url
         assert host.references() == {}
         assert [(entry["who"], entry["status"]) for entry in host.audit()[:1]] == [("viewer", 403)]

@@ -54,15 +54,20 @@ def changed(server: Server, form: str, registry: str) -> Hook:
     return hook(server, form, registry)
 
 
+def demand_secret(server: Server, form: str, registry: str, authorization: str) -> None:
+    """Raise DeniedError unless the header has the secret of this registry, "" for our own."""
+    known = server.hooks.secret(form, registry) if registry else server.hooks.own
+    if not _shows(authorization, known):
+        raise DeniedError("the registry's notification came without our secret", "`dockgate registry hook` tells it.")
+
+
 def arrived(server: Server, form: str, registry: str, authorization: str, sent: bytes) -> None:
     """Takes a notification of a foreign registry, or, with `registry` "", of our own.
 
     DeniedError without its secret, or when it tells of another registry; UsageError for what is no notification;
     UnavailableError makes the sender try again.
     """
-    known = server.hooks.secret(form, registry) if registry else server.hooks.own
-    if not _shows(authorization, known):
-        raise DeniedError("the registry's notification came without our secret", "`dockgate registry hook` tells it.")
+    demand_secret(server, form, registry, authorization)
     for one in _told(form, registry, lambda: json.loads(sent)):
         _take(server, form, registry, one)
 

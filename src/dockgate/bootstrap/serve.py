@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
+from dockgate.bootstrap import connections
 from dockgate.bootstrap.assemble import Services, assemble
 from dockgate.bootstrap.listening import LOOPBACK, Listening, demand_principals, listening
 from dockgate.bootstrap.polling import Poller, pollers
@@ -34,12 +34,6 @@ KEPT = (
     *("blobs", "blobs-cache", "git", "keys", "logs", "podman", "registry", "scratch", "run"),
 )
 """all that a server keeps in its data folder"""
-_QUIET: dict[str, Any] = {
-    "log_config": None,
-    "access_log": False,
-    "server_header": False,
-    "timeout_graceful_shutdown": 5,
-}
 START_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -94,7 +88,7 @@ def _serve(
         ssl_keyfile=place.key,
         proxy_headers=bool(place.proxies),
         forwarded_allow_ips=list(place.proxies),
-        **_QUIET,
+        **connections.settings(),
     )
     web = _Web(config, lambda: status.write_text(_identity(server.url)))
     server.engine.launch()
@@ -123,7 +117,7 @@ def _polled(queues: Sequence[Poller]) -> Iterator[None]:
 def _notified(apart: socket.socket, server: Server) -> Iterator[None]:
     """Listens for the registry on loopback, where the server itself does not: the registry can be told of no
     certificate to trust."""
-    web = uvicorn.Server(uvicorn.Config(create_notified(server), proxy_headers=False, **_QUIET))
+    web = uvicorn.Server(uvicorn.Config(create_notified(server), proxy_headers=False, **connections.settings()))
     thread = threading.Thread(target=web.run, kwargs={"sockets": [apart]}, name="notified")
     thread.start()
     try:

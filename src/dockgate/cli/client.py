@@ -40,6 +40,8 @@ _ERRORS: Mapping[int, type[DockgateError]] = {
     404: NotFoundError,
     409: ConflictError,
     412: ChangedError,
+    413: UsageError,
+    415: UsageError,
     429: BusyError,
     422: UsageError,
     502: AwayError,

@@ -21,6 +21,7 @@ from dockgate.web.api import (
     asking,
     attestations,
     deploys,
+    document,
     executions,
     health,
     images,
@@ -32,12 +33,13 @@ from dockgate.web.api import (
 )
 from dockgate.web.caller import Audited, Failures, loopback
 from dockgate.web.git_process import GitProcesses
-from dockgate.web.limit import BodyLimit
+from dockgate.web.limit import BodyLimit, refuse_ambiguous
 
 HERE = ("127.0.0.1", "localhost", "[::1]")
 """loopback's names, as a request's Host may have them"""
 
 CLIENT_LEFT = 499
+ADVICE = "The API's reference lists calls and parameters: docs/api.md."
 
 _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
     (errors.NotFoundError, 404),
@@ -64,13 +66,14 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
         title="Dockgate",
         version=__version__,
         description="From git push to a running container, past the gate. Each command is one of these calls.",
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=None,  # api/document.py serves it, to callers who may read
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # one path per call
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted({*HERE, urlsplit(server.url).hostname or HERE[0]}))
     app.add_middleware(_Refusing, refused=_other_origins)
+    app.add_middleware(_Refusing, refused=refuse_ambiguous)
     if beyond:
         app.add_middleware(_Refusing, refused=_plain_http)
     app.add_middleware(BodyLimit)
@@ -79,7 +82,7 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
     app.state.failures = Failures()
     app.state.git_processes = GitProcesses()
     # Paths are tried in this order, and an approval's id is a path of any length: what goes on behind it comes first.
-    first = (health, pipelines, executions, asking, approvals)
+    first = (health, document, pipelines, executions, asking, approvals)
     for part in (*first, images, waivers, attestations, deploys, people, policies, registries):
         app.include_router(part.router, prefix="/api/v1")
     app.include_router(registry.router)
@@ -156,7 +159,7 @@ async def _client_left(_: Request, error: Exception) -> Response:
 async def _plain(_: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    return JSONResponse({"error": error.detail, "advice": "See /api/v1/openapi.json."}, error.status_code)
+    return JSONResponse({"error": error.detail, "advice": ADVICE}, error.status_code, error.headers)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
@@ -164,7 +167,7 @@ async def _invalid(_: Request, error: Exception) -> Response:
         raise error
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
-    return JSONResponse({"error": f"{where}: {problem['msg']}", "advice": "See /api/v1/openapi.json."}, 422)
+    return JSONResponse({"error": f"{where}: {problem['msg']}", "advice": ADVICE}, 422)
 
 
 async def _fault(request: Request, error: Exception) -> Response:

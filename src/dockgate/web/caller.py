@@ -1,7 +1,7 @@
-"""Who asks, whether they may, and the record of it.
+"""Authentication, authorization and the audit trail of calls.
 
-Every call has a parameter whose dependency is a `May`. It finds out who asks, refuses whoever may not, and writes a
-changing call down before it is done.
+Every call has a parameter whose dependency is a `May`. `GuardedRoute` runs it before it reads anything of the request's
+body: it finds out who calls, refuses callers without the permission, and records a changing call before it is done.
 """
 
 import base64
@@ -11,17 +11,20 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from anyio import CancelScope
-from fastapi import Depends, Request
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dockgate.bootstrap.server import Server
 from dockgate.core.errors import BusyError, DeniedError, UnknownCallerError
 from dockgate.core.people import PERMISSIONS, AuditEntry, Caller, Permission
+from dockgate.web.limit import demand_storable
 
 API = "/api/v1"
 FAILURES = 20
@@ -33,6 +36,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 _narrow: set[Callable[..., Any]] = set()
 _AUDITED = "dockgate.audited"
 """the key, in a request's scope, of the audit entry that was begun for it"""
+_CALLER = "dockgate.caller"
+"""the key, in a request's scope, of the caller that a guard has let in"""
+_FORWARDED = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"}
+"""headers of a request that comes through a proxy: it did not begin on this machine, though the proxy runs here"""
 
 _log = logging.getLogger(__name__)
 
@@ -63,14 +70,14 @@ class Failures:
 
 
 def caller(request: Request) -> Caller:
-    """Who asks: by `Authorization: Bearer TOKEN`, and git by a password (RFC 6750, RFC 7617)."""
+    """Authenticate: by `Authorization: Bearer TOKEN`, and git by a password (RFC 6750, RFC 7617)."""
     server: Server = request.app.state.server
     address = request.client.host if request.client else ""
     given = request.headers.get("authorization", "")
     try:
-        # While nobody has a name, whatever token is shown is as good as none.
+        # While there are no principals, any token is as good as none.
         if not given or not server.store.principals.exist():
-            return server.people.unnamed(loopback(address))
+            return server.people.unnamed(loopback(address) and not _FORWARDED & set(request.headers))
         return server.people.known_by(_token(given))
     except UnknownCallerError:
         if given:
@@ -110,9 +117,15 @@ class May:
         self.permission = permission
         self.otherwise = otherwise
 
-    def __call__(self, request: Request, who: Annotated[Caller, Depends(caller)]) -> Caller:
+    def __call__(self, request: Request) -> Caller:
+        known: Caller | None = request.scope.get(_CALLER)
+        return known or self.admit(request)
+
+    def admit(self, request: Request) -> Caller:
+        """Authenticate and authorize, and begin the audit entry of a changing call. Reads nothing of the body."""
+        who = caller(request)
         permission = self.needed(request)
-        # Whoever only reads changes nothing, though it be by POST, as git pulls.
+        # A call that only reads changes nothing, though it is a POST, as a fetch of git is.
         if permission is not Permission.READ and request.method not in ("GET", "HEAD"):
             _begin(request, who)
         if not who.may(permission) and not (self.otherwise and who.may(self.otherwise)):
@@ -122,10 +135,36 @@ class May:
             )
         if who.limited and request.scope["endpoint"] not in _narrow:
             who.demand(**_subject(request))
+        request.scope[_CALLER] = who
         return who
 
     def needed(self, request: Request) -> Permission:
         return self.permission
+
+
+class GuardedRoute(APIRoute):
+    """A call whose `May` is asked before the body is read, so that nobody else's body is parsed or kept."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        guards = guards_of(self.dependant)
+        is_json = self.body_field is not None
+
+        async def guarded(request: Request) -> Response:
+            for guard in guards:
+                await run_in_threadpool(guard.admit, request)
+            if is_json:
+                # FastAPI would answer 400 to whatever the body's limits raise.
+                demand_storable(await request.body())
+            return await handle(request)
+
+        return guarded
+
+
+def guards_of(dependant: Dependant) -> list[May]:
+    """The guards of a call, and of all that it depends on."""
+    own = [dependant.call] if isinstance(dependant.call, May) else []
+    return own + [guard for inner in dependant.dependencies for guard in guards_of(inner)]
 
 
 def narrow(call: F) -> F:

@@ -14,12 +14,12 @@ from dockgate.bootstrap.server import Server
 from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.people import Caller, Permission
 from dockgate.web.api import Reader, Runner, TheServer
-from dockgate.web.caller import May, audit_entry
+from dockgate.web.caller import GuardedRoute, May, audit_entry
 from dockgate.web.git_body import MAX_NEGOTIATION, demand_plain, inflated, spool
 from dockgate.web.git_process import FetchResponse, GitCall, GitProcesses
 from dockgate.web.git_push import Push, PushResponse, requested_updates
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
 
 UPLOAD, RECEIVE = "git-upload-pack", "git-receive-pack"
 """the two services: clients fetch by the first and push by the second"""

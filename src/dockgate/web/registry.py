@@ -24,5 +24,6 @@ async def notified_from_elsewhere(form: str, registry: str, request: Request, se
 
 async def _taken(request: Request, server: TheServer, form: str, registry: str) -> Response:
     given = request.headers.get("authorization", "")
+    await run_in_threadpool(pushes.demand_secret, server, form, registry, given)  # before the body is read
     await run_in_threadpool(pushes.arrived, server, form, registry, given, await request.body())
     return Response(status_code=202)

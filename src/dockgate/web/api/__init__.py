@@ -1,6 +1,7 @@
 """One router per noun. Bodies and answers are dataclasses, so that the OpenAPI document says what they hold.
 
 Every call has a parameter `who` of one of the types below, though it may not look at it: that is its permission.
+Routers are made with `route_class=GuardedRoute`, so that the permission is asked for before the body is read.
 """
 
 from typing import Annotated
@@ -9,7 +10,7 @@ from fastapi import Depends, Path, Query, Request
 
 from dockgate.bootstrap.server import Server
 from dockgate.core.people import Caller, Permission
-from dockgate.web.caller import May, narrow
+from dockgate.web.caller import GuardedRoute, May, narrow
 
 __all__ = [
     "Accepter",
@@ -18,6 +19,7 @@ __all__ = [
     "Decider",
     "Definer",
     "Digest",
+    "GuardedRoute",
     "Reader",
     "Runner",
     "TheServer",

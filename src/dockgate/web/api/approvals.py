@@ -9,9 +9,9 @@ from dockgate.core.asking import is_external, pipeline_of
 from dockgate.core.errors import DeniedError, UsageError
 from dockgate.core.people import Caller, Permission
 from dockgate.core.verdict import Waiver
-from dockgate.web.api import Accepter, Decider, Reader, TheServer, narrow
+from dockgate.web.api import Accepter, Decider, GuardedRoute, Reader, TheServer, narrow
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from dockgate.core.asking import Question, is_qualified, pipeline_of, place_of
 from dockgate.core.callbacks import Callback, key
 from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.people import Caller
-from dockgate.web.api import Reader, Runner, TheServer, narrow
+from dockgate.web.api import GuardedRoute, Reader, Runner, TheServer, narrow
 from dockgate.web.api.approvals import ApprovalView, view
 
 LONGEST_WAIT = 120
 """seconds; proxies give up on an answer not long after"""
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from dockgate.bootstrap.server import Server
 from dockgate.core.adapters import Attestor
 from dockgate.core.attestation import Attestation, ListedKey
 from dockgate.core.errors import NotFoundError
-from dockgate.web.api import Administrator, Digest, Reader, TheServer, narrow
+from dockgate.web.api import Administrator, Digest, GuardedRoute, Reader, TheServer, narrow
 from dockgate.web.api.images import demand
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from fastapi import APIRouter
 
 from dockgate.core.deploy import Service, Task, TaskDefinition, TaskState
 from dockgate.core.errors import UsageError
-from dockgate.web.api import Administrator, Reader, TheServer
+from dockgate.web.api import Administrator, GuardedRoute, Reader, TheServer
 
 MOST_TASKS = 100
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 @dataclass(frozen=True, slots=True)

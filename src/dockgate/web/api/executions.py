@@ -6,10 +6,10 @@ from fastapi import APIRouter
 
 from dockgate.core.errors import NotFoundError
 from dockgate.core.pipeline import ActionKey, ActionRun, ActionType, Execution, State, latest, stage_state
-from dockgate.web.api import Count, Reader, Runner, TheServer
+from dockgate.web.api import Count, GuardedRoute, Reader, Runner, TheServer
 from dockgate.web.api.approvals import ApprovalView, view
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from dockgate.core.people import Caller, Permission
 from dockgate.core.pipeline import REPOSITORY
 from dockgate.core.stores import PushedImage, ReportRecord, Scan, VerdictRecord
 from dockgate.core.verdict import Verdict
-from dockgate.web.api import Digest, Reader, Runner, TheServer, narrow
+from dockgate.web.api import Digest, GuardedRoute, Reader, Runner, TheServer, narrow
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 @dataclass(frozen=True, slots=True)

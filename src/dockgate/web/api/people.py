@@ -6,9 +6,9 @@ from fastapi import APIRouter
 
 from dockgate.bootstrap.people import TOKEN_DAYS
 from dockgate.core.people import AuditEntry, Permission, Principal, Role, Token
-from dockgate.web.api import Accepter, Administrator, Reader, TheServer, narrow
+from dockgate.web.api import Accepter, Administrator, GuardedRoute, Reader, TheServer, narrow
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 @dataclass(frozen=True, slots=True)

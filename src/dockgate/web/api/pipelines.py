@@ -9,12 +9,12 @@ from starlette.concurrency import run_in_threadpool
 from dockgate.bootstrap.server import Applied, ServerStatus
 from dockgate.core.errors import UsageError
 from dockgate.core.pipeline import Execution, Pipeline
-from dockgate.web.api import Definer, Reader, Runner, TheServer, narrow
+from dockgate.web.api import Definer, GuardedRoute, Reader, Runner, TheServer, narrow
 
 DOCUMENT_LIMIT = 1 << 20
 """bytes"""
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from dockgate.core.policy_choice import AllowedPolicies
 from dockgate.core.stores import AssignmentRecord
 from dockgate.core.trial import Trials
 from dockgate.core.verdict import Settings
-from dockgate.web.api import Accepter, Count, Reader, TheServer
+from dockgate.web.api import Accepter, Count, GuardedRoute, Reader, TheServer
 from dockgate.web.api.pipelines import document
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 @dataclass(frozen=True, slots=True)

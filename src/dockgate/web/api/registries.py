@@ -3,9 +3,9 @@
 from fastapi import APIRouter
 
 from dockgate.bootstrap import pushes
-from dockgate.web.api import Administrator, TheServer
+from dockgate.web.api import Administrator, GuardedRoute, TheServer
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 @router.get("/registries/{registry}/hook/{form}")

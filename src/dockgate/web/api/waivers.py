@@ -11,9 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from dockgate.core import waivers as core
 from dockgate.core.stores import VexRecord, WaiverRecord
 from dockgate.core.verdict import Waiver
-from dockgate.web.api import Accepter, Digest, Reader, Runner, TheServer
+from dockgate.web.api import Accepter, Digest, GuardedRoute, Reader, Runner, TheServer
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 class WaiverState(StrEnum):

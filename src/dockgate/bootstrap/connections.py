@@ -1,0 +1,130 @@
+"""Connections to the server: how many there may be, and how long one may keep us waiting.
+
+uvicorn waits for ever for a request's head, for the rest of its body and for a client that does not read.
+"""
+
+import asyncio
+import resource
+from dataclasses import dataclass
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+MAX_HEAD = 32 << 10
+"""bytes of a request's line and headers"""
+MAX_CONNECTIONS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds, after Apache's mod_reqtimeout.
+
+    `head` for a request's line and headers; `body` for its body, one more for each `rate` bytes that came; `write` for
+    a client that reads nothing of the answer; `linger` for the rest of a body that was refused.
+    """
+
+    head: float = 20
+    body: float = 20
+    rate: float = 500
+    write: float = 60
+    linger: float = 5
+
+
+class PatientProtocol(H11Protocol):
+    """uvicorn's protocol over h11, which ends connections that keep it waiting for longer than `patience`."""
+
+    patience = Patience()
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._phase = ""
+        self._received = 0
+        self._reading: asyncio.TimerHandle | None = None
+        self._writing: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch("head")
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        super().data_received(data)
+        self._watch(self._awaited())
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch(self._awaited())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watch("")
+        self._forget_writing()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._forget_writing()
+        self._writing = self.loop.call_later(self.patience.write, self._abort)
+
+    def resume_writing(self) -> None:
+        self._forget_writing()
+        super().resume_writing()
+
+    def _awaited(self) -> str:
+        """What the client has to send next: head, body, the rest of a body that nobody reads, or "" for nothing."""
+        state = self.conn.their_state
+        if state is h11.SEND_BODY:
+            return "rest" if self.cycle is not None and self.cycle.response_complete else "body"
+        is_idle = state is h11.IDLE and self.timeout_keep_alive_task is not None
+        return "head" if state is h11.IDLE and not is_idle else ""  # uvicorn ends connections that are idle
+
+    def _watch(self, phase: str) -> None:
+        """Start to wait for this phase, unless it is under way already."""
+        if phase == self._phase:
+            return
+        self._phase, self._received = phase, 0
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+        seconds = {"head": self.patience.head, "body": self.patience.body, "rest": self.patience.linger}.get(phase)
+        if seconds is not None:
+            self._reading = self.loop.call_later(seconds, self._expire, self.loop.time())
+
+    def _expire(self, since: float) -> None:
+        if self._phase == "body":
+            end = since + self.patience.body + self._received / self.patience.rate
+            if self.flow.read_paused or self.cycle.waiting_for_100_continue:  # the client waits for us
+                end = max(end, self.loop.time() + self.patience.body)
+            if end > self.loop.time():
+                self._reading = self.loop.call_at(end, self._expire, since)
+                return
+        self._abort()
+
+    def _forget_writing(self) -> None:
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
+
+    def _abort(self) -> None:
+        """Without waiting for what is not sent yet: the client does not read it."""
+        self.transport.abort()
+
+
+def settings() -> dict[str, Any]:
+    """What every server of ours gives to `uvicorn.Config`."""
+    return {
+        "http": PatientProtocol,
+        "ws": "none",
+        "h11_max_incomplete_event_size": MAX_HEAD,
+        "limit_concurrency": _max_connections(),
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": 5,
+    }
+
+
+def _max_connections() -> int:
+    """Half of the files that may be open, at most MAX_CONNECTIONS: what a connection starts opens files too."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)

@@ -1,0 +1,129 @@
+"""What a request may send: bounded bodies, from callers who may, and nothing that can be read in two ways."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.scenarios import patient
+from tests.scenarios.server import SECRET, ServerSystem
+
+from dockgate.web.limit import MAX_BODY, MAX_UPLOAD
+
+NOTHING = "sha256:" + "0" * 64
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    """A server with principals; its client has an admin's token."""
+    with ServerSystem(Path(tmp_path_factory.mktemp("named"))) as system:
+        token = system.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
+        system.client.headers["Authorization"] = f"Bearer {token}"
+        yield system
+
+
+def head_alone(server: ServerSystem, method: str, path: str, *headers: str) -> bytes:
+    """The first line of the answer to a request that announces a body and sends nothing of it."""
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}:{port}", *headers]
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        return connection.makefile("rb").readline().strip()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/api/v1/apply", b"401"),
+        ("POST", "/api/v1/approvals", b"401"),
+        ("POST", "/api/v1/principals", b"401"),
+        ("POST", "/api/v1/vex", b"401"),
+        ("POST", f"/api/v1/images/{NOTHING}/findings", b"401"),
+        ("PUT", "/api/v1/policies/p", b"401"),
+        ("POST", "/registry/events", b"403"),
+        ("POST", "/registry/harbor/r.example.org", b"403"),
+        ("POST", "/git/web.git/git-upload-pack", b"401"),
+        ("POST", "/git/web.git/git-receive-pack", b"401"),
+    ],
+)
+def test_a_caller_without_a_right_is_refused_before_the_body_is_read(
+    named: ServerSystem, method: str, path: str, status: bytes
+) -> None:
+    said = head_alone(named, method, path, "Content-Length: 1000", "Content-Type: application/json")
+    assert said.split()[1] == status
+
+
+@pytest.mark.parametrize(
+    ("path", "limit"),
+    [
+        ("/api/v1/apply", MAX_BODY),
+        ("/api/v1/approvals", MAX_BODY),
+        ("/api/v1/vex", MAX_UPLOAD),
+        (f"/api/v1/images/{NOTHING}/findings", MAX_UPLOAD),
+        ("/registry/events", MAX_UPLOAD),
+    ],
+)
+def test_a_body_beyond_the_limit_is_refused(server: ServerSystem, path: str, limit: int) -> None:
+    headers = {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}
+    announced = [f"{name}: {value}" for name, value in headers.items()]
+    assert head_alone(server, "POST", path, *announced, f"Content-Length: {limit + 1}").split()[1] == b"413"
+
+    def unannounced() -> Iterator[bytes]:
+        for _ in range(limit // 65536 + 1):
+            yield b" " * 65536
+
+    answer = patient.post(server.url + path, content=unannounced(), headers=headers)
+    assert answer.status_code == 413, answer.text
+    assert answer.json()["advice"]
+
+
+def test_what_is_said_twice_is_refused(server: ServerSystem) -> None:
+    status = "/api/v1/status"
+    for headers in (
+        ("Authorization: Bearer a", "Authorization: Bearer b"),
+        ("Content-Length: 0", "Transfer-Encoding: chunked"),
+        ("Idempotency-Key: a", "Idempotency-Key: b"),
+        ("Origin: http://a.example", f"Origin: {server.url}"),
+        ("Host: a.example",),
+    ):
+        assert head_alone(server, "GET", status, *headers).split()[1] == b"400", headers
+    assert head_alone(server, "GET", "/api/v1/approvals?limit=1&limit=2").split()[1] == b"400"
+    assert head_alone(server, "GET", "/api/v1/approvals?limit=1&state=Waiting").split()[1] == b"200"
+
+
+def test_a_compressed_body_is_refused(server: ServerSystem) -> None:
+    answer = patient.post(f"{server.url}/api/v1/apply", content=b"x", headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 415
+
+
+def test_without_principals_a_request_through_a_proxy_is_nobody(server: ServerSystem) -> None:
+    for header in ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"):
+        assert patient.get(f"{server.url}/api/v1/status", headers={header: "127.0.0.1"}).status_code == 401
+
+
+def test_the_openapi_document_needs_a_token_once_there_are_principals(
+    server: ServerSystem, named: ServerSystem
+) -> None:
+    assert "paths" in server.get("/openapi.json")
+    assert patient.get(f"{named.url}/api/v1/openapi.json").status_code == 401
+    assert "paths" in named.get("/openapi.json")
+    for path in ("/docs", "/redoc", "/openapi.json"):
+        assert patient.get(named.url + path).status_code == 404
+    for answer in (named.client.get("/nothing"), named.client.post("/approvals", json={})):
+        assert "openapi" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"reason": "' + "\\ud800" + '"}', "[" + "1" * 100_000, '{"reason": "' + "\\u0000" + '"}'],
+)
+def test_hostile_json_is_refused(server: ServerSystem, text: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = patient.post(f"{server.url}/api/v1/executions/none-1/stop", content=text, headers=headers)
+    assert answer.status_code in (400, 422), answer.text

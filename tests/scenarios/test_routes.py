@@ -1,0 +1,274 @@
+"""Every route × every role × every state of a token: who is let in, and who is not.
+
+A route that has no row in `ROUTES` fails the first test. A row says which permission the route demands, and whether a
+token that is limited to some repositories and pipelines reaches it: "never", "always" (it tells nothing that such a
+token should not know), or when it is limited to the "repository" or the "pipeline" that the call is about.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
+from tests.scenarios.defects import Found
+from tests.scenarios.live import until
+from tests.scenarios.server import ServerSystem
+
+from dockgate import web
+from dockgate.core.people import PERMISSIONS, Permission, Role
+from dockgate.web.caller import Failures, GuardedRoute, guards_of
+
+READ, RUN, DECIDE, ACCEPT, ADMINISTER = Permission
+V = "/api/v1"
+NEVER, ALWAYS, REPOSITORY, PIPELINE, BOTH = "never", "always", "repository", "pipeline", "repository or pipeline"
+
+
+class Row(NamedTuple):
+    """`otherwise` is a second permission that will do; None for `permission`: the route is open to all, and has its own
+    proof of who calls, if it needs one."""
+
+    permission: Permission | None
+    reach: str = NEVER
+    otherwise: Permission | None = None
+
+
+OPEN = Row(None)
+ROUTES = {
+    f"GET {V}/health": OPEN,
+    "POST /registry/events": OPEN,  # the registry's secret
+    "POST /registry/{form}/{registry}": OPEN,  # the secret of that registry
+    f"GET {V}/openapi.json": Row(READ, ALWAYS),
+    f"GET {V}/status": Row(READ, ALWAYS),
+    f"GET {V}/caller": Row(READ, ALWAYS),
+    f"GET {V}/attestation-keys": Row(READ, ALWAYS),
+    f"POST {V}/attestation-keys": Row(ADMINISTER),
+    f"POST {V}/apply": Row(ACCEPT, otherwise=ADMINISTER),
+    f"GET {V}/repositories": Row(READ),
+    f"GET {V}/pipelines": Row(READ),
+    f"GET {V}/pipelines/{{name}}": Row(READ, PIPELINE),
+    f"GET {V}/pipelines/{{name}}/executions": Row(READ, PIPELINE),
+    f"POST {V}/pipelines/{{name}}/executions": Row(RUN, PIPELINE),
+    f"GET {V}/executions/{{execution_id}}": Row(READ, PIPELINE),
+    f"GET {V}/executions/{{execution_id}}/log": Row(READ, PIPELINE),
+    f"POST {V}/executions/{{execution_id}}/stop": Row(RUN, PIPELINE),
+    f"POST {V}/executions/{{execution_id}}/retry": Row(RUN, PIPELINE),
+    f"GET {V}/approvals": Row(READ),
+    f"POST {V}/approvals": Row(RUN, BOTH),
+    f"GET {V}/approvals/{{approval_id:path}}": Row(READ, BOTH),
+    f"GET {V}/approvals/{{approval_id:path}}/answer": Row(READ, BOTH),
+    f"GET {V}/approvals/{{approval_id:path}}/votes": Row(READ, BOTH),
+    f"POST {V}/approvals/{{approval_id:path}}/vote": Row(DECIDE, BOTH),
+    f"POST {V}/approvals/{{approval_id:path}}/reject": Row(DECIDE, BOTH),
+    f"POST {V}/approvals/{{approval_id:path}}/override": Row(ACCEPT, BOTH),
+    f"GET {V}/images": Row(READ),
+    f"GET {V}/images/{{digest}}": Row(READ, BOTH),
+    f"POST {V}/images/{{digest}}/scan": Row(RUN, REPOSITORY),
+    f"GET {V}/images/{{digest}}/findings": Row(READ, BOTH),
+    f"POST {V}/images/{{digest}}/findings": Row(RUN, REPOSITORY),
+    f"POST {V}/images/{{digest}}/vex": Row(RUN),
+    f"GET {V}/images/{{digest}}/attestations": Row(READ, BOTH),
+    f"GET {V}/verdicts/{{digest}}": Row(READ, BOTH),
+    f"GET {V}/verdicts/{{digest}}/case": Row(READ, BOTH),
+    f"GET {V}/verdicts/{{digest}}/explanation": Row(READ, BOTH),
+    f"GET {V}/documents/{{digest}}": Row(READ),
+    f"GET {V}/waivers": Row(READ),
+    f"POST {V}/waivers": Row(ACCEPT),
+    f"GET {V}/waivers/{{waiver_id}}": Row(READ),
+    f"POST {V}/waivers/{{waiver_id}}/revoke": Row(ACCEPT),
+    f"GET {V}/vex": Row(READ),
+    f"POST {V}/vex": Row(ACCEPT),
+    f"POST {V}/vex/{{digest}}/remove": Row(ACCEPT),
+    f"GET {V}/services": Row(READ),
+    f"GET {V}/services/{{name}}": Row(READ),
+    f"POST {V}/services/{{name}}/scale": Row(ADMINISTER),
+    f"GET {V}/principals": Row(ADMINISTER),
+    f"POST {V}/principals": Row(ADMINISTER),
+    f"POST {V}/principals/{{name}}/roles": Row(ADMINISTER),
+    f"POST {V}/principals/{{name}}/disable": Row(ADMINISTER),
+    f"POST {V}/principals/{{name}}/enable": Row(ADMINISTER),
+    f"GET {V}/tokens": Row(ADMINISTER),
+    f"POST {V}/tokens": Row(ADMINISTER),
+    f"POST {V}/tokens/{{token_id}}/revoke": Row(ADMINISTER),
+    f"GET {V}/audit": Row(ACCEPT),
+    f"GET {V}/policies": Row(READ),
+    f"GET {V}/policy-assignments": Row(READ),
+    f"DELETE {V}/policy-assignments/{{name}}": Row(ACCEPT),
+    f"POST {V}/policies/try": Row(READ),
+    f"GET {V}/policies/schema": Row(READ),
+    f"GET {V}/policies/{{name}}": Row(READ),
+    f"GET {V}/policies/{{name}}/history": Row(READ),
+    f"PUT {V}/policies/{{name}}": Row(ACCEPT),
+    f"DELETE {V}/policies/{{name}}": Row(ACCEPT),
+    f"GET {V}/registries/{{registry}}/hook/{{form}}": Row(ADMINISTER),
+    f"POST {V}/registries/{{registry}}/hook/{{form}}": Row(ADMINISTER),
+    "GET /git/{repository}.git/info/refs": Row(READ, REPOSITORY),
+    "POST /git/{repository}.git/git-upload-pack": Row(READ, REPOSITORY),
+    "POST /git/{repository}.git/git-receive-pack": Row(RUN, REPOSITORY),
+}
+BODIES = {
+    f"POST {V}/apply": {"kind": "Policy"},
+    f"POST {V}/approvals/{{approval_id:path}}/vote": {"yes": True},
+    f"POST {V}/approvals/{{approval_id:path}}/override": {"reason": "why", "until": "2999-01-01"},
+    f"POST {V}/approvals": {"pipeline": "mine", "stage": "s", "execution": "1", "image": "mine/app:mine"},
+    f"POST {V}/images/{{digest}}/scan": {"repository": "mine/app"},
+}
+"""what a call needs to come to the question who may"""
+
+
+def served(routes: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, APIRoute]]:
+    """Every route of an application, those of its routers among them."""
+    for route in routes:
+        if isinstance(route, APIRoute):
+            for method in sorted(route.methods):
+                yield f"{method} {prefix}{route.path}", route
+        else:
+            inner = getattr(route, "original_router", None)
+            assert inner is not None, f"{route!r} is of no kind that this test knows"
+            yield from served(inner.routes, prefix + route.include_context.prefix)  # type: ignore[attr-defined]
+
+
+class Callers:
+    """A server with a pipeline `mine` that has run, and tokens in every state."""
+
+    def __init__(self, server: ServerSystem) -> None:
+        self.server = server
+        image = server.image("mine", Found())
+        execution = server.early_approval(image)
+        until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
+        verdict = server.get(f"/images/{image}")["verdicts"][0]["digest"]
+        self.values = {
+            "name": "mine",
+            "repository": "mine",
+            "execution_id": execution,
+            "approval_id": f"{execution}/ContainerVulnerabilityAssessment/Approval/1",
+            "digest": image,
+            "verdict": verdict,
+        }
+        secret = server.store.approvals.get(self.values["approval_id"]).token
+        reject = {f"POST {V}/approvals/{{approval_id:path}}/reject": {"token": secret, "reason": "no"}}
+        self.bodies = {**BODIES, **reject}
+        self.client = httpx.Client(base_url=server.url, timeout=60)
+        self.tokens = {"admin": server.post("/principals", {"name": "admin", "roles": ["admin"]})["token"]}
+        for role in Role:
+            if role is not Role.ADMIN:
+                self._post("/principals", {"name": role.value, "roles": [role.value]})
+                self.tokens[role.value] = self._token(role.value)
+        self.tokens["expired"] = self._token("admin", days=1)
+        server.clock.ahead += timedelta(days=2)
+        revoked = self._token("admin")
+        self._post(f"/tokens/{revoked.split('_')[1]}/revoke")
+        self._post("/principals", {"name": "gone", "roles": ["admin"]})
+        disabled = self._token("gone")
+        self._post("/principals/gone/disable")
+        self.tokens |= {
+            "revoked": revoked,
+            "disabled": disabled,
+            "unknown": "dgt_000000000000_" + "0" * 64,
+            "wrong secret": "_".join([*revoked.split("_")[:2], "0" * 64]),
+            "nonsense": "x",
+            "other repository": self._token("admin", repositories=["other", "other/*"]),
+            "other pipeline": self._token("admin", pipelines=["other"]),
+            "this repository": self._token("admin", repositories=["mine", "mine/*"]),
+            "this pipeline": self._token("admin", pipelines=["mine"]),
+        }
+
+    def _post(self, path: str, body: object = None) -> dict[str, str]:
+        headers = {"Authorization": f"Bearer {self.tokens['admin']}"}
+        answer = self.client.post(f"{V}{path}", json=body, headers=headers)
+        assert answer.is_success, answer.text
+        found: dict[str, str] = answer.json()
+        return found
+
+    def _token(self, principal: str, **more: object) -> str:
+        return self._post("/tokens", {"principal": principal, **more})["text"]
+
+    def ask(self, route: str, who: str, query: str = "", **more: str) -> int:
+        """The status of a call, complete where that decides about the caller, and else wrong: nothing comes of it."""
+        self.server.app.state.failures = Failures()  # each refusal by its own reason, not for their number
+        method, _, template = route.partition(" ")
+        values = {**self.values, "digest": self.values["verdict" if "verdicts" in template else "digest"]}
+        path = re.sub(r"\{(\w+)(:path)?\}", lambda found: values.get(found[1], "none"), template)
+        headers = {"Authorization": f"Bearer {self.tokens[who]}"} if who else {}
+        headers = {**headers, "Idempotency-Key": "table", **{key.replace("_", "-"): more[key] for key in more}}
+        return self.client.request(method, path + query, json=self.bodies.get(route), headers=headers).status_code
+
+
+@pytest.fixture(scope="module")
+def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as server:
+        made = Callers(server)
+        yield made
+        made.client.close()
+
+
+def test_every_route_has_a_row_and_asks_for_its_permission_before_it_reads_a_body(callers: Callers) -> None:
+    found = dict(served(callers.server.app.routes))
+    assert set(found) == set(ROUTES), f"rows missing or too many: {set(found) ^ set(ROUTES)}"
+    for route, row in ROUTES.items():
+        guards = guards_of(found[route].dependant)
+        asked = [(guard.permission, guard.otherwise) for guard in guards]
+        assert asked == ([] if row.permission is None else [(row.permission, row.otherwise)]), route
+        assert isinstance(found[route], GuardedRoute) == (row is not OPEN), route
+
+
+@pytest.mark.parametrize("state", ["", "expired", "revoked", "disabled", "unknown", "wrong secret", "nonsense"])
+def test_no_route_is_open_without_a_valid_token(callers: Callers, state: str) -> None:
+    for route, row in ROUTES.items():
+        if row is not OPEN:
+            assert callers.ask(route, state) == 401, route
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_route_is_open_to_the_roles_that_have_its_permission(callers: Callers, role: Role) -> None:
+    for route, row in ROUTES.items():
+        if row is not OPEN:
+            is_allowed = bool({row.permission, row.otherwise} & PERMISSIONS[role])
+            status = callers.ask(route, role.value)
+            assert status < 500, route
+            assert (status not in (401, 403)) == is_allowed, (route, status)
+
+
+@pytest.mark.parametrize("kind", ["repository", "pipeline"])
+def test_a_limited_token_reaches_what_it_is_limited_to_and_nothing_else(callers: Callers, kind: str) -> None:
+    for route, row in ROUTES.items():
+        if row is not OPEN:
+            assert (callers.ask(route, f"other {kind}") == 403) == (row.reach != ALWAYS), route
+            is_reached = row.reach == ALWAYS or kind in row.reach
+            assert (callers.ask(route, f"this {kind}") != 403) == is_reached, route
+
+
+CONTRADICTIONS = {
+    "X_HTTP_Method_Override": "GET",
+    "X_Original_URL": f"{V}/health",
+    "X_Rewrite_URL": f"{V}/health",
+    "X_Forwarded_User": "admin",
+    "X_Forwarded_For": "127.0.0.1",
+    "X_Forwarded_Host": "localhost",
+    "Forwarded": "for=127.0.0.1",
+    "Git_Protocol": "git-upload-pack",
+}
+
+
+def test_no_header_or_parameter_contradicts_path_and_token(callers: Callers) -> None:
+    query = "?service=git-upload-pack&method=GET&token=x&access_token=x"
+    for route, row in ROUTES.items():
+        for who in ("", "viewer"):
+            refused = 401 if not who else 403
+            if row is not OPEN and (not who or row.permission != READ):
+                assert callers.ask(route, who, query, **CONTRADICTIONS) == refused, route
+
+
+def test_routers_of_every_module_are_served(callers: Callers) -> None:
+    import importlib
+    import pkgutil
+
+    served_calls = {route.dependant.call for _, route in served(callers.server.app.routes)}
+    for info in pkgutil.walk_packages(web.__path__, f"{web.__name__}."):
+        module = importlib.import_module(info.name)
+        for route in module.router.routes if hasattr(module, "router") else ():
+            assert route.dependant.call in served_calls, f"{info.name}: {route.path}"
