@@ -1,0 +1,111 @@
+"""Where a runtime's tree and our reading differ, by class. `explained.yaml` says which classes are known, and why."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+from tests.fuzz.layers.ours import Evidence, LayerReading, Reading
+from tests.fuzz.layers.runtimes import File, Tree
+
+_HOPS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`kind` is the class: missing, content, target, evidence and honest are failures, unless they are explained."""
+
+    kind: str
+    runtime: str
+    path: str
+    detail: str = ""
+
+
+@cache
+def explained() -> Mapping[str, str]:
+    """Class of difference -> why it is none that matters."""
+    text = (Path(__file__).parent / "explained.yaml").read_text()
+    return {str(kind): str(reason) for kind, reason in yaml.safe_load(text).items()}
+
+
+def differences(
+    layers: Sequence[LayerReading],
+    reading: Reading,
+    trees: Sequence[Tree],
+    packages_in: Callable[[Sequence[File]], frozenset[Evidence]],
+) -> Iterator[Difference]:
+    """What a runtime has and we do not. Nothing where we said unread, or where the runtime refused the image."""
+    if reading.unread:
+        return
+    found: dict[tuple[File, ...], frozenset[Evidence]] = {}
+    for tree in trees:
+        if tree.failure:
+            continue
+        differ = list(_files(layers, reading, tree))
+        yield from differ
+        if differ or reading.links:
+            if tree.files not in found:
+                found[tree.files] = packages_in(tree.files)
+            yield from _evidence(reading, tree, found[tree.files])
+
+
+def _files(layers: Sequence[LayerReading], reading: Reading, tree: Tree) -> Iterator[Difference]:
+    led: frozenset[str] | None = None
+    for file in tree.files:
+        path = file.path.decode("utf-8", "surrogateescape")
+        if path not in reading.files:
+            if led is None:
+                led = _led(layers, reading)
+            kind = "device" if file.kind in "cbps" else "through-a-link" if path in led else "missing"
+            yield Difference(kind, tree.runtime, path)
+            continue
+        ours = reading.files[path]
+        if ours is None or file.kind not in "fFl":
+            continue
+        theirs = file.data
+        if file.kind == "F":
+            ours = hashlib.sha256(ours).digest()
+        if ours != theirs:
+            if led is None:
+                led = _led(layers, reading)
+            kind = "target" if file.kind == "l" else "content-through-a-link" if path in led else "content"
+            yield Difference(kind, tree.runtime, path, f"{theirs[:60]!r}, we read {ours[:60]!r}")
+
+
+def extras(reading: Reading, trees: Sequence[Tree]) -> int:
+    """How many paths we see and no runtime that took the image has: it costs a false alarm at most."""
+    taken = [tree for tree in trees if not tree.failure]
+    if reading.unread or not taken:
+        return 0
+    theirs = {file.path.decode("utf-8", "surrogateescape") for tree in taken for file in tree.files}
+    return len(reading.files.keys() - theirs)
+
+
+def _led(layers: Sequence[LayerReading], reading: Reading) -> frozenset[str]:
+    """Where our files lie by any links there are or were."""
+    links = {path: target for layer in layers for path, target in layer.links.items()}
+    return frozenset(place for path in reading.files if (place := _followed(path, links)) != path)
+
+
+def _followed(path: str, links: Mapping[str, str]) -> str:
+    done, rest, hops = "", path, 0
+    while rest:
+        name, _, rest = rest.partition("/")
+        done = f"{done}/{name}" if done else name
+        if rest and done in links:
+            hops += 1
+            if hops > _HOPS:
+                return path
+            done, rest = "", f"{links[done]}/{rest}" if links[done] else rest
+    return done
+
+
+def _evidence(reading: Reading, tree: Tree, theirs: frozenset[Evidence]) -> Iterator[Difference]:
+    missing = theirs - reading.packages
+    known = {one[:3] for one in reading.packages}
+    known |= {("", *one[1:]) for one in known}  # of no distribution: the tree has lost its os-release
+    for ecosystem, name, version, path in sorted(missing):
+        kind = "evidence-elsewhere" if (ecosystem, name, version) in known else "evidence"
+        yield Difference(kind, tree.runtime, path, f"{ecosystem} {name} {version}")

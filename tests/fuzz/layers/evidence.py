@@ -1,0 +1,99 @@
+"""Files that tell of packages, for the layers of the fuzzer, and the honest base below all of them."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from random import Random
+
+from tests.fuzz.layers.recipe import Item, Layer, texts
+
+STATUS = "var/lib/dpkg/status"
+_RELEASE = 'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n'
+
+
+def _stanza(name: str, version: str) -> str:
+    return f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\n"
+
+
+def _status(number: int) -> str:
+    return _stanza("bash", "5.2-1") + (_stanza(f"pkg{number}", f"1.{number}-1") if number else "")
+
+
+def _jar(number: int) -> str:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        text = f"groupId=org.example\nartifactId=jar{number}\nversion=1.{number}\n"
+        archive.writestr(zipfile.ZipInfo(f"META-INF/maven/org.example/jar{number}/pom.properties"), text)
+    return texts(buffer.getvalue())
+
+
+_JARS = [_jar(number) for number in range(8)]
+_KINDS: tuple[Callable[[int], tuple[str, str]], ...] = (
+    lambda n: (STATUS, _status(n)),
+    lambda n: (STATUS, _status(n)),
+    lambda n: (f"var/lib/dpkg/status.d/pkg{n}", _stanza(f"pkg{n}", f"1.{n}-1")),
+    lambda n: (f"app/node_modules/m{n % 4}/package.json", f'{{"name": "m{n % 4}", "version": "1.{n}.0"}}'),
+    lambda n: ("app/node_modules/base/package.json", f'{{"name": "base", "version": "1.{n}.0"}}'),
+    lambda n: (
+        f"usr/lib/python3/dist-packages/p{n % 4}-1.{n}.dist-info/METADATA",
+        f"Metadata-Version: 2.1\nName: p{n % 4}\nVersion: 1.{n}\n",
+    ),
+    lambda n: ("srv/vendor/composer/installed.json", f'{{"packages": [{{"name": "a/b", "version": "1.{n}.0"}}]}}'),
+    lambda n: (f"app/lib/jar{n % 8}.jar", _JARS[n % 8]),
+    lambda n: (
+        f"usr/local/bundle/specifications/g{n % 4}-1.{n}.gemspec",
+        f'Gem::Specification.new do |s|\n  s.name = "g{n % 4}".freeze\n  s.version = "1.{n}"\nend\n',
+    ),
+    lambda n: ("etc/os-release", _RELEASE),
+)
+
+
+def evidence(chance: Random) -> tuple[str, str]:
+    """A path at which packages are looked for, and content that tells of one, rarely twice in the same version."""
+    return chance.choice(_KINDS)(chance.randrange(1, 1000))
+
+
+def plain(chance: Random) -> tuple[str, str]:
+    """A path and content that tell of no package."""
+    number = chance.randrange(1000)
+    folder = chance.choice(("app", "app/data", "usr/bin", "opt/x", "etc", "var/lib/dpkg/info", "srv", "usr/lib", ""))
+    name = chance.choice(("first", "b", "c.so", "libx.so.1", "datum", f"f{number}"))
+    return f"{folder}/{name}".lstrip("/"), f"content {number}"
+
+
+def _file(path: str, content: str) -> Item:
+    return {"name": path, "content": content}
+
+
+DEBIAN: Layer = {
+    "items": [
+        {"name": "usr/", "type": "5", "mode": 0o755},
+        {"name": "usr/bin/", "type": "5", "mode": 0o755},
+        {"name": "usr/lib/", "type": "5", "mode": 0o755},
+        {"name": "bin", "type": "2", "link": "usr/bin"},
+        {"name": "lib", "type": "2", "link": "usr/lib"},
+        {"name": "usr/bin/bash", "content": "bash", "mode": 0o755},
+        _file("etc/os-release", _RELEASE),
+        _file(STATUS, _status(0)),
+        _file("var/lib/dpkg/info/bash.list", "/.\n/usr/bin/bash\n"),
+        _file("app/node_modules/base/package.json", '{"name": "base", "version": "1.0.0"}'),
+        _file("app/data/a", "base"),
+        _file("srv/kept", "base"),
+    ],
+    "pack": "none",
+}
+
+SCRATCH: Layer = {
+    "items": [
+        {"name": "bin", "type": "2", "link": "usr/bin"},
+        {"name": "lib", "type": "2", "link": "usr/lib"},
+        {"name": "usr/bin/app", "content": "app", "mode": 0o755},
+        _file("app/node_modules/base/package.json", '{"name": "base", "version": "1.0.0"}'),
+        _file("app/data/a", "base"),
+        _file("srv/kept", "base"),
+    ],
+    "pack": "none",
+}
+"""an image without a distribution"""
+
+BASES = {"debian": DEBIAN, "scratch": SCRATCH}

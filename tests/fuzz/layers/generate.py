@@ -1,0 +1,150 @@
+"""Cases made by chance, the same ones for the same seed: near-valid layers with, mostly, one or two oddities.
+
+A layer begins as what a builder would write (`honest`). Oddities (`oddities.py`) then change or add items. So each
+differs from an honest layer in few places, and most of them reach what lies behind the checks.
+"""
+
+from random import Random
+from typing import Any
+
+from tests.fuzz.layers import evidence, oddities
+from tests.fuzz.layers.recipe import Item, Layer
+
+Case = dict[str, Any]
+"""`base` names the honest base (`evidence.BASES`), `layers` are those above it, lowest first; see also `images.py`."""
+
+STYLES = ("gnu", "ustar", "pax", "python")
+_MAGIC = {"gnu": "ustar  \0"}
+
+
+def case(seed: int) -> Case:
+    chance = Random(seed)  # noqa: S311 - repeatable
+    count = chance.choices((1, 2, 3), (60, 30, 10))[0]
+    base = "scratch" if chance.random() < 0.3 else "debian"
+    return {"base": base, "layers": [layer(chance, base, bare=chance.random() < 0.4) for _ in range(count)]}
+
+
+def layer(chance: Random, base: str, *, bare: bool) -> Layer:
+    """`bare`: without oddities."""
+    items = honest(chance, base)
+    made: Layer = {"items": items}
+    pack = chance.random()
+    if pack < 0.85:
+        made["pack"] = "none"
+    elif pack < 0.92:
+        made["pack"] = "zstd"
+    if not bare:
+        for _ in range(chance.choice((1, 1, 1, 2, 2, 3))):
+            oddities.apply(made, chance)
+    return made
+
+
+def honest(chance: Random, base: str) -> list[Item]:
+    """The items of a layer as one builder writes them. Without a distribution there is no database of one."""
+    style = chance.choice(STYLES)
+    items: list[Item] = []
+    files: list[str] = []
+    written: set[str] = set()
+    folders: set[str] = set()
+    is_terse = chance.random() < 0.3  # some builders leave out folders that lower layers have
+    for _ in range(chance.choice((1, 1, 2, 2, 3, 4))):
+        what = chance.random()
+        if what < 0.5:
+            path, content = evidence.evidence(chance)
+            if base == "scratch" and path.startswith(("var/lib/dpkg", "etc/os-release")):
+                path, content = f"app/node_modules/m/{chance.randrange(9)}", "content"
+        elif what < 0.75:
+            path, content = evidence.plain(chance)
+        elif what < 0.80:
+            path, content = f"opt/{'long/' * chance.randrange(18, 30)}name", "content"
+        else:
+            path, content = evidence.plain(chance)
+        if path in written:
+            continue
+        written.add(path)
+        if not is_terse:
+            items += _folders(path, folders, style)
+        if what >= 0.80 and files:
+            items += _other(path, files, chance, style, is_terse)
+            continue
+        items += entry(path, {"content": content}, style, chance)
+        files.append(path)
+    return items
+
+
+def _folders(path: str, known: set[str], style: str) -> list[Item]:
+    items: list[Item] = []
+    parts = path.split("/")[:-1]
+    for at in range(len(parts)):
+        folder = "/".join(parts[: at + 1])
+        if folder not in known and folder not in ("bin", "lib") and len(folder) < 90:
+            known.add(folder)
+            items += [{"name": folder + "/", "type": "5", "mode": 0o755, **_form(style)}]
+    return items
+
+
+def _other(path: str, files: list[str], chance: Random, style: str, is_terse: bool) -> list[Item]:
+    """What is no file of its own: links, whiteouts, devices."""
+    what = chance.choice((0, 1, 2, 3, 5) if is_terse else (0, 1, 2, 3, 4, 5))
+    folder = path.rpartition("/")[0]
+    if what == 0:
+        return entry(path, {"type": "1", "link": chance.choice(files)}, style, chance)
+    if what <= 2:
+        target = chance.choice((chance.choice(files), f"/{chance.choice(files)}", "usr/bin", "../usr/lib", "nowhere"))
+        return entry(path, {"type": "2", "link": target}, style, chance)
+    if what == 3:
+        gone = chance.choice(("srv/kept", "app/data/a"))  # which no layer writes
+        above, _, last = gone.rpartition("/")
+        return entry(f"{above}/.wh.{last}".lstrip("/"), {}, style, chance)
+    if what == 4:
+        place = chance.choice(("app/data", "srv", folder or "opt"))
+        return entry(f"{place}/.wh..wh..opq", {}, style, chance)
+    return entry(path, {"type": chance.choice("346"), "devmajor": 1, "devminor": 3}, style, chance)
+
+
+def entry(path: str, fields: Item, style: str, chance: Random) -> list[Item]:
+    """An entry in a builder's form: names that are too long, and times, go where that form has them."""
+    item = {"name": path, **fields, **_form(style)}
+    link = fields.get("link", "")
+    records: list[list[str]] = []
+    before: list[Item] = []
+    if style in ("pax", "python"):
+        if len(path) > 100 and not (style == "pax" and _split(item)):
+            records.append(["path", path])
+        if len(link) > 100:
+            records.append(["linkpath", link])
+        if style == "python" and chance.random() < 0.3:
+            records.append(["mtime", "1700000000.5"])
+        if chance.random() < 0.1:
+            records.append(["SCHILY.xattr.user.mime", "text/plain"])
+        if chance.random() < 0.05:
+            records.append(["SCHILY.xattr.security.capability", "\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0"])
+        if records:
+            folder, _, name = path.rpartition("/")
+            label = f"{folder}/PaxHeaders.0/{name}"[-100:] if style == "pax" else "././@PaxHeader"
+            before = [{"name": label, "type": "x", "records": records, **_form(style)}]
+    elif style == "gnu":
+        if len(path) > 100:
+            before.append({"name": "././@LongLink", "type": "L", "content": path + "\0", **_form(style)})
+        if len(link) > 100:
+            before.append({"name": "././@LongLink", "type": "K", "content": link + "\0", **_form(style)})
+    elif len(path) > 100 and not _split(item):
+        item["name"] = path[-60:].lstrip("/")  # ustar has no place for it
+    return [*before, item]
+
+
+def _split(item: Item) -> bool:
+    """Puts a long name's beginning into the prefix, where that has room."""
+    path = item["name"]
+    cut = path[:156].rfind("/")
+    if cut <= 0 or len(path) - cut - 1 > 100 or cut > 155:
+        return False
+    item["prefix"], item["name"] = path[:cut], path[cut + 1 :]
+    return True
+
+
+def _form(style: str) -> Item:
+    form: Item = {"magic": _MAGIC[style]} if style in _MAGIC else {}
+    if style == "gnu":
+        form |= {"uname": "root", "gname": "root"}
+    return form

@@ -1,0 +1,151 @@
+"""Whole images: manifest, config and blobs around the layers of a case, right or wrong in one place."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from tests.fuzz.layers import evidence, generate
+from tests.fuzz.layers.generate import Case
+from tests.fuzz.layers.recipe import layer_bytes, tar_bytes
+
+OCI, DOCKER = "application/vnd.oci.image.", "application/vnd.docker."
+_TYPES = {
+    "none": f"{OCI}layer.v1.tar",
+    "gzip": f"{OCI}layer.v1.tar+gzip",
+    "zstd": f"{OCI}layer.v1.tar+zstd",
+    "docker": f"{DOCKER}image.rootfs.diff.tar.gzip",
+}
+_ODD_TYPES = (
+    "application/octet-stream", "application/vnd.oci.image.layer.v1.tar+bzip2", "", "application/x-tar",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "application/vnd.in-toto+json", "text/plain",
+    "application/vnd.oci.image.layer.v1.tar+encrypted", "application/vnd.docker.image.rootfs.diff.tar",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "application/vnd.oci.image.layer.v1.tar ",
+    "application/vnd.oci.image.config.v1+json", "Application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.", "application/vnd.oci.empty.v1+json",
+    "application/vnd.oci.image.layer.v1.tar+zstd:chunked",
+    "application/vnd.docker.image.rootfs.diff.tar.zstd", "application/vnd.oci.image.layer.v1.tar+gzip; x=y",
+    "application/vnd.dev.cosign.simplesigning.v1+json", "application/vnd.oci.image.layer.v1.squashfs",
+)  # fmt: skip
+
+
+def case(seed: int) -> Case:
+    """A case whose `image` says what is odd about it as a whole: `types` and `diffs` of its layers, base included."""
+    chance = Random(seed)  # noqa: S311 - repeatable
+    made = generate.case(seed)
+    if chance.random() < 0.5:  # nothing but the image is odd
+        made["layers"] = [generate.layer(chance, made["base"], bare=True) for _ in made["layers"]]
+    packs = ["gzip", *(layer.get("pack", "gzip") for layer in made["layers"])]
+    kind = "docker" if chance.random() < 0.3 else "oci"
+    if kind == "docker":
+        for layer in made["layers"]:
+            layer["pack"] = "gzip"
+        packs = [packs[0], *("gzip" for _ in made["layers"])]
+    types = [
+        _TYPES["docker" if kind == "docker" and pack == "gzip" else pack if pack in _TYPES else "gzip"]
+        for pack in packs
+    ]
+    diffs: list[Any] = ["right"] * len(packs)
+    image: dict[str, Any] = {"kind": kind, "types": types, "diffs": diffs}
+    for _ in range(chance.choice((0, 1, 1, 1, 2))):
+        _change(image, made, chance)
+    made["image"] = image
+    return made
+
+
+def _change(image: dict[str, Any], made: Case, chance: Random) -> None:
+    types, diffs = image["types"], image["diffs"]
+    at = chance.randrange(len(types))
+    what = chance.randrange(13)
+    if what <= 2:
+        types[at] = chance.choice(_ODD_TYPES)
+    elif what == 3:
+        types[at] = chance.choice(list(_TYPES.values()))
+    elif what == 4:
+        diffs[min(at, len(diffs) - 1)] = chance.choice(("zeros", "blob", 0, "upper", "text"))
+    elif what == 5 and len(diffs) > 1:
+        del diffs[min(at, len(diffs) - 1)]
+    elif what == 6:
+        diffs.insert(at, chance.choice(("right", 0, "zeros")))
+    elif what == 7:
+        chance.shuffle(diffs)
+    elif what == 8:
+        types[at] = chance.choice(_ODD_TYPES)
+        if len(diffs) > 1:
+            del diffs[min(at, len(diffs) - 1)]
+    elif what == 9:
+        made["layers"].append(made["layers"][0])
+        types.append(types[1])
+        diffs.append("right")
+    elif what == 10:
+        image["size"] = [at, chance.choice((-1, 1))]
+    elif what == 11:
+        image["drop"] = chance.choice(("rootfs", "diff_ids", "type", "history", "layers"))
+    else:
+        image["kind"] = chance.choice(("oci", "docker", "untyped"))
+
+
+def blobs(made: Case) -> tuple[list[bytes], str]:
+    """The manifest, then every blob below it; and the manifest's digest."""
+    layers = [{**evidence.BASES[made["base"]], "pack": "gzip"}, *made["layers"]]
+    image = made.get("image") or {"kind": "oci", "types": [_TYPES[one.get("pack", "gzip")] for one in layers]}
+    packed = [layer_bytes(layer) for layer in layers]
+    diffs = _diffs(image.get("diffs", ["right"] * len(layers)), [tar_bytes(layer) for layer in layers], packed)
+    config: dict[str, Any] = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": diffs},
+        "history": [{"created_by": "case"} for _ in layers],
+    }
+    drop = image.get("drop")
+    if drop in ("rootfs", "history"):
+        del config[drop]
+    elif drop in ("diff_ids", "type"):
+        del config["rootfs"][drop]
+    data = json.dumps(config).encode()
+    docker = image["kind"] == "docker"
+    manifest: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": f"{DOCKER}distribution.manifest.v2+json" if docker else f"{OCI}manifest.v1+json",
+        "config": descriptor(data, f"{DOCKER}container.image.v1+json" if docker else f"{OCI}config.v1+json"),
+        "layers": [descriptor(blob, kind) for blob, kind in zip(packed, image["types"], strict=False)],
+    }
+    if image["kind"] == "untyped":
+        del manifest["mediaType"]
+    if "size" in image:
+        at, more = image["size"]
+        manifest["layers"][min(at, len(packed) - 1)]["size"] += more
+    if drop == "layers":
+        manifest["layers"] = manifest["layers"][:-1]
+    document = json.dumps(manifest).encode()
+    return [document, data, *packed], digest(document)
+
+
+def _diffs(wanted: Sequence[Any], tars: Sequence[bytes], packed: Sequence[bytes]) -> list[str]:
+    diffs = []
+    for at, one in enumerate(wanted):
+        place = min(at, len(tars) - 1)
+        right = digest(tars[place])
+        if one == "zeros":
+            diffs.append("sha256:" + "0" * 64)
+        elif one == "blob":
+            diffs.append(digest(packed[place]))
+        elif one == "upper":
+            diffs.append(right.upper().replace("SHA256", "sha256"))
+        elif one == "text":
+            diffs.append("text")
+        elif isinstance(one, int):
+            diffs.append(digest(tars[one]))
+        else:
+            diffs.append(right)
+    return diffs
+
+
+def descriptor(data: bytes, kind: str) -> dict[str, Any]:
+    return {"mediaType": kind, "digest": digest(data), "size": len(data)}
+
+
+def digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()

@@ -1,0 +1,147 @@
+"""Oddities of what entries are: links, whiteouts, devices, paths written twice."""
+
+from random import Random
+
+from tests.fuzz.layers import evidence
+from tests.fuzz.layers import odd_pieces as pieces
+from tests.fuzz.layers.recipe import Item, Layer
+
+
+def link_a_folder(layer: Layer, items: list[Item], chance: Random) -> None:
+    """A file through a symbolic link, in this layer or, where the link is all, in the next."""
+    item = pieces.evidence_item(chance)
+    path = item["name"]
+    folder, _, name = path.rpartition("/")
+    alias = chance.choice(("app/link", "link", "x.so", "app/data", "lib/l", "srv", "app/libx.so.1", "opt/a/b", folder))
+    up = "../" * alias.count("/")
+    target = chance.choice(
+        (f"/{folder}", up + folder, f"/{folder}/", f"{up}x/../{folder}", f"/./{folder}", "/" + up + folder)
+    )
+    link: Item = {"name": alias, "type": "2", "link": target}
+    through: Item = {**item, "name": f"{alias}/{name}"}
+    order = chance.randrange(6)
+    if order == 0:
+        pieces.place(items, chance, link)
+    elif order == 1:
+        pieces.place(items, chance, through)
+    elif order == 2:
+        pieces.place(items, chance, link, {"name": alias + "/", "type": "5", "mode": 0o755}, through)
+    elif order == 3:
+        pieces.place(items, chance, through, link)
+    else:
+        pieces.place(items, chance, link, through)
+
+
+def add_hard_links(layer: Layer, items: list[Item], chance: Random) -> None:
+    item = pieces.evidence_item(chance)
+    path = item["name"]
+    names = [f"app/h{at}" for at in range(3)]
+    kind = chance.randrange(9)
+    made: list[Item]
+    if kind == 0:
+        made = [{**item, "name": names[0]}, {"name": path, "type": "1", "link": names[0]}]
+    elif kind == 1:
+        chain = [{"name": new, "type": "1", "link": old} for old, new in zip([path, *names], names, strict=False)]
+        made = [item, *chain]
+    elif kind == 2:
+        made = [
+            {"name": path, "type": "1", "link": chance.choice(("app/node_modules/base/package.json", "app/data/a"))}
+        ]
+    elif kind == 3:
+        made = [{"name": path, "type": "1", "link": path}, item]
+    elif kind == 4:
+        made = [{"name": "app/s", "type": "2", "link": "data"}, {"name": path, "type": "1", "link": "app/s"}]
+    elif kind == 5:
+        made = [
+            {**item, "name": names[0]}, {"name": path, "type": "1", "link": names[0]},
+            {"name": names[0], "content": "other"},
+        ]  # fmt: skip
+    elif kind == 6:
+        made = [
+            {"name": "app/s", "type": "2", "link": "data"}, {**item, "name": "app/data/q"},
+            {"name": path, "type": "1", "link": "app/s/q"},
+        ]  # fmt: skip
+    elif kind == 7:
+        made = [
+            {**item, "name": names[0]},
+            {"name": path, "type": "1", "link": names[0], "content": "replaced content"},
+        ]
+    else:
+        made = [{"name": path, "type": "1", "link": chance.choice(("app/data", "app", "", "/", "nowhere", "."))}]
+    if chance.random() < 0.2:
+        chance.shuffle(made)
+    pieces.place(items, chance, *made)
+
+
+def add_whiteouts(layer: Layer, items: list[Item], chance: Random) -> None:
+    paths = ("app/node_modules/base/package.json", "app/node_modules", "app/data/a", "srv", "srv/kept", "bin", "etc")
+    path = chance.choice((*paths, pieces.entry(items, chance)["name"].strip("/")))
+    folder, _, name = path.rpartition("/")
+    within = f"{folder}/" if folder else ""
+    white = chance.choice(
+        (
+            f"{within}.wh.{name}", f"{path}/.wh..wh..opq", f"{within}.wh..wh..opq", ".wh..wh..opq", "./.wh..wh..opq",
+            f"{within}.wh.", f"{within}.wh..", f"{within}.wh...", f"{within}.wh.{name}/x", f"{within}.wh.{name}/",
+            f"{within}.wh..wh.{name}", f"{within}.wh..wh.plnk", f"{within}.wh..wh.aufs", f"{within}.WH.{name}",
+            f"/.wh.{path}", f"{within}.wh..opq", f"{within}.wh..wh..opq/", f"{path}/.wh..wh..opq/x",
+            f"x/../.wh.{name}",
+            ".wh..wh..plnk/1", f"{within}.wh..wh.orph", f"{within}.wh.{name}\0", f"{within}.wh.\xff",
+        )
+    )  # fmt: skip
+    item: Item = {"name": white}
+    if chance.random() < 0.3:
+        item["type"] = chance.choice(("\0", "5", "1", "2", "3", "6", "7"))
+        item["link"] = chance.choice(("app/data/a", "data"))
+    if chance.random() < 0.15:
+        item["content"] = "content"
+    what = chance.random()
+    if what < 0.3 and path not in ("app", "etc"):
+        pieces.place(items, chance, item, {"name": path, "content": "again"})
+    elif what < 0.4:
+        pieces.place(items, chance, {"name": path, "content": "before"}, item)
+    else:
+        pieces.place(items, chance, item)
+
+
+def repeat_a_path(layer: Layer, items: list[Item], chance: Random) -> None:
+    item = pieces.evidence_item(chance) if chance.random() < 0.6 else pieces.entry(items, chance)
+    path = item["name"]
+    other: Item = {**item, "content": evidence.evidence(chance)[1]}
+    kind = chance.randrange(8)
+    if kind == 0:
+        other = {"name": path.rstrip("/") + "/", "type": "5", "mode": 0o755}
+    elif kind == 1:
+        other = {"name": path, "type": "2", "link": "/app/data/a"}
+    elif kind == 2:
+        other = {"name": f"{path}/below", "content": "below"}
+    elif kind == 3:
+        above = path.rpartition("/")[0]
+        other = {"name": above or path, "content": "instead of the folder"}
+    elif kind == 4:
+        other = {"name": path, "type": chance.choice("346"), "devmajor": 0, "devminor": chance.choice((0, 0, 1))}
+    elif kind == 5:
+        other["name"] = pieces.spelled(path, chance)
+    elif kind == 6:
+        above = path.rpartition("/")[0]
+        other = {"name": above or path, "type": "2", "link": "/app"}
+    pair = [item, other] if item not in items else [other]
+    if chance.random() < 0.5:
+        pair.reverse()
+    pieces.place(items, chance, *pair)
+
+
+def add_a_device(layer: Layer, items: list[Item], chance: Random) -> None:
+    """A character device 0:0 is how overlayfs keeps a whiteout."""
+    path = chance.choice(("app/node_modules", "app/data/a", "srv", evidence.evidence(chance)[0], "bin"))
+    number = chance.choice((0, 0, 0, 1))
+    kind = chance.choice("33346")
+    pieces.place(items, chance, {"name": path, "type": kind, "devmajor": number, "devminor": number})
+
+
+ODDITIES = (
+    (14, link_a_folder),
+    (10, add_hard_links),
+    (12, add_whiteouts),
+    (9, repeat_a_path),
+    (5, add_a_device),
+)

@@ -1,0 +1,76 @@
+"""What oddities are made of: an entry of a layer by chance, a place for another, other spellings of a path."""
+
+from random import Random
+
+from tests.fuzz.layers import evidence
+from tests.fuzz.layers.recipe import Item
+
+
+def entry_at(items: list[Item], chance: Random) -> int:
+    """The index of an entry that is no extended header."""
+    places = [at for at, item in enumerate(items) if "name" in item and item.get("type", "0") not in "xgLK"]
+    return chance.choice(places) if places else 0
+
+
+def entry(items: list[Item], chance: Random) -> Item:
+    return items[entry_at(items, chance)]
+
+
+def evidence_item(chance: Random) -> Item:
+    path, content = evidence.evidence(chance)
+    return {"name": path, "content": content}
+
+
+def place(items: list[Item], chance: Random, *more: Item) -> None:
+    at = chance.randrange(len(items) + 1)
+    items[at:at] = more
+
+
+def spelled(path: str, chance: Random) -> str:
+    """Another way to write a path."""
+    folder, _, name = path.rpartition("/")
+    match chance.randrange(22):
+        case 0:
+            return "./" + path
+        case 1:
+            return "/" + path
+        case 2:
+            return path + "/"
+        case 3:
+            return path.replace("/", "//", 1)
+        case 4:
+            return path.replace("/", "/./", 1)
+        case 5:
+            return f"x/../{path}"
+        case 6:
+            return f"../{path}"
+        case 7:
+            return path.swapcase()
+        case 8:
+            return f"{folder}/{chance.choice(('.', '..', '...', ' '))}"
+        case 9:
+            return path + "\0" + "tail"
+        case 10:
+            return path + chance.choice("\xff\xe9\x80\n\\ ")
+        case 11:
+            return f"{path}/{chance.choice(('', '.', 'x', '..'))}"
+        case 12:
+            return f"{folder}/x/../{name}"
+        case 13:
+            return f".//./{path}"
+        case 14:
+            return f"lib/../{path}"
+        case 15:
+            return f"bin/{name}"
+        case 16:
+            return f"/../{path}"
+        case 17:
+            return path + "//"
+        case 18:
+            return f"{path}/."
+        case 19:
+            return chance.choice(("", ".", "/", "./", "..", "//", "\0", "./."))
+        case 20:
+            return f"{folder}/../{folder.rpartition('/')[2]}/{name}"
+        case _:
+            return path.replace("/", chance.choice("\\\0"), 1)

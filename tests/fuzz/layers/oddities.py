@@ -1,0 +1,30 @@
+"""What hostile layers do: each oddity changes a layer in one place."""
+
+from collections.abc import Callable
+from random import Random
+
+from tests.fuzz.layers import odd_files, odd_headers, odd_packing, odd_sparse
+from tests.fuzz.layers.recipe import Item, Layer
+
+Oddity = Callable[[Layer, list[Item], Random], None]
+
+_TABLE: tuple[tuple[int, Oddity], ...] = (
+    *odd_files.ODDITIES,
+    *odd_headers.ODDITIES,
+    *odd_packing.ODDITIES,
+    *odd_sparse.ODDITIES,
+)
+_WEIGHTS = [weight for weight, _ in _TABLE]
+_ALL = [oddity for _, oddity in _TABLE]
+
+
+def apply(layer: Layer, chance: Random) -> None:
+    """One of them, by chance. Its name is kept in the layer's `odd`, for counting."""
+    chosen = chance.choices(_ALL, _WEIGHTS)[0]
+    chosen(layer, layer["items"], chance)
+    layer.setdefault("odd", []).append(chosen.__name__)
+
+
+def names() -> set[str]:
+    """What `odd` may say."""
+    return {one.__name__ for one in _ALL}

@@ -1,0 +1,199 @@
+"""What Dockgate reads of the same layers: its own code from the blobs to the inventory, without a cache."""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from tests.fuzz.layers.runtimes import File
+
+from dockgate.core.errors import ImageError, UnreadableError
+from dockgate.core.facts import LayerFacts, View, unpack
+from dockgate.core.inventory import combine
+from dockgate.core.layers import read_layer
+from dockgate.core.model import Inventory
+from dockgate.core.ports import Entry, Layer, Origins
+from dockgate.ecosystems import load
+from dockgate.images.image import read_images
+from dockgate.images.layers import TarLayer
+
+ECOSYSTEMS = load()
+
+Evidence = tuple[str, str, str, str]
+"""ecosystem, name, version and path of a package"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """`unread` are reasons, each after its path. `files` are the paths of all that is no folder, with the content of
+    regular files and the target of symbolic links; None where it was not read. `packages` is the evidence found."""
+
+    unread: frozenset[str]
+    files: dict[str, bytes | None] = field(default_factory=dict)
+    packages: frozenset[Evidence] = frozenset()
+    links: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Picture:
+    layers: Sequence[Layer]
+    digest: str = "sha256:" + "0" * 64
+    platform: str = "linux/amd64"
+    origins: Origins = Origins()  # noqa: RUF009 - frozen
+
+
+@dataclass(slots=True)
+class _Recorded:
+    """A layer that keeps what its entries hold, the later ones in place of the earlier."""
+
+    layer: Layer
+    digest: str
+    contents: dict[str, bytes | None] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    is_done: bool = False
+
+    def entries(self) -> Iterator[Entry]:
+        for entry in self.layer.entries():
+            if not self.is_done:
+                self._record(entry)
+            yield entry
+        self.is_done = True
+
+    def _record(self, entry: Entry) -> None:
+        self.links.pop(entry.path, None)
+        if entry.kind == "file" and entry.open:
+            try:
+                with entry.open() as file:
+                    self.contents[entry.path] = file.read()
+            except UnreadableError:
+                self.contents[entry.path] = None
+        elif entry.kind == "symlink":
+            self.contents[entry.path] = entry.target.encode("utf-8", "surrogateescape")
+            self.links[entry.path] = _resolved(entry.path, entry.target)
+        elif entry.kind == "hardlink":
+            self.contents[entry.path] = self.contents.get(entry.target)
+        else:
+            self.contents.pop(entry.path, None)
+
+
+def _resolved(path: str, target: str) -> str:
+    """Where a symbolic link leads, seen from the root."""
+    parts = [] if target.startswith("/") else path.split("/")[:-1]
+    for part in target.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReading:
+    """One layer as it was read."""
+
+    facts: LayerFacts
+    contents: dict[str, bytes | None]
+    links: dict[str, str]
+
+
+def read_blob(blob: bytes) -> LayerReading:
+    """The layer whose blob this is."""
+    digest = "sha256:" + hashlib.sha256(blob).hexdigest()
+    layer = TarLayer(digest, partial(io.BytesIO, blob))  # type: ignore[arg-type]
+    return read_recorded(layer)
+
+
+def read_recorded(layer: Layer) -> LayerReading:
+    recorded = _Recorded(layer, layer.digest)
+    return LayerReading(read_layer(recorded, ECOSYSTEMS), recorded.contents, recorded.links)
+
+
+def combined(layers: Sequence[LayerReading]) -> Reading:
+    """The image of these layers, base first."""
+    facts = [layer.facts for layer in layers]
+    inventory = combine(_Picture(()), facts, ECOSYSTEMS)
+    view = View(facts)
+    files: dict[str, bytes | None] = {}
+    links: dict[str, str] = {}
+    for at, layer in enumerate(layers):
+        for path in unpack(layer.facts.files):
+            if view.alive(path, at):
+                files[path] = layer.contents.get(path)
+                links.pop(path, None)
+                if path in layer.links:
+                    links[path] = layer.links[path]
+    return Reading(unread_of(inventory), files, packages_of(inventory), links)
+
+
+def unread_of(inventory: Inventory) -> frozenset[str]:
+    return frozenset(f"{entry.path}: {entry.reason}" for entry in inventory.unread)
+
+
+def packages_of(inventory: Inventory) -> frozenset[Evidence]:
+    return frozenset((one.ecosystem, one.name, one.version, one.path) for one in inventory.packages)
+
+
+@dataclass(slots=True)
+class _TreeLayer:
+    """A runtime's tree as an honest layer."""
+
+    content: Iterable[Entry]
+    digest: str = "sha256:" + "1" * 64
+
+    def entries(self) -> Iterator[Entry]:
+        yield from self.content
+
+
+def packages_in(files: Sequence[File]) -> frozenset[Evidence]:
+    """The evidence that Dockgate finds where a runtime's tree comes to it as one honest layer."""
+    layer = _TreeLayer([_entry(file) for file in files])
+    facts = read_layer(layer, ECOSYSTEMS)
+    return packages_of(combine(_Picture(()), [facts], ECOSYSTEMS))
+
+
+def _entry(file: File) -> Entry:
+    path = file.path.decode("utf-8", "surrogateescape")
+    if file.kind == "l":
+        return Entry(path, "symlink", target=file.data.decode("utf-8", "surrogateescape"))
+    if file.kind not in "fF":
+        return Entry(path, "other")
+    opened: Callable[[], io.BytesIO] = partial(io.BytesIO, file.data)
+    return Entry(path, "file", len(file.data), 0o755, head=file.data[:64], open=opened)
+
+
+@dataclass(slots=True)
+class _Origin:
+    """The blobs of one image, in memory."""
+
+    blobs: dict[str, bytes]
+    digest: str
+    name: str = "case"
+
+    def root(self) -> tuple[str, bytes]:
+        return self.digest, self.blobs[self.digest]
+
+    def manifest(self, digest: str) -> bytes:
+        return self.blobs[digest]
+
+    def blob(self, digest: str) -> io.RawIOBase:
+        if digest not in self.blobs:
+            raise ImageError(f"There is no blob {digest}.")
+        return io.BytesIO(self.blobs[digest])  # type: ignore[return-value]
+
+    def base(self, name: str, digest: str) -> bytes:
+        raise ImageError("There is no base.")
+
+    def close(self) -> None:
+        pass
+
+
+def read_whole(blobs: Sequence[bytes], digest: str) -> tuple[list[LayerReading], Reading]:
+    """An image from its manifest on. One that is refused as a whole counts as unread."""
+    origin = _Origin({"sha256:" + hashlib.sha256(blob).hexdigest(): blob for blob in blobs}, digest)
+    try:
+        (image,) = read_images(origin, digest, origin.blobs[digest], ["all"])
+    except ImageError as error:
+        return [], Reading(frozenset({f"/: {error}"}))
+    layers = [read_recorded(layer) for layer in image.layers]
+    return layers, combined(layers)

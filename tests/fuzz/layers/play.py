@@ -1,0 +1,116 @@
+"""One case played: what both runtimes make of it, what we read, and where they differ."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.fuzz.layers import compare, evidence, generate, images, ours
+from tests.fuzz.layers.compare import Difference
+from tests.fuzz.layers.generate import Case
+from tests.fuzz.layers.ours import LayerReading, Reading
+from tests.fuzz.layers.recipe import layer_bytes
+from tests.fuzz.layers.runtimes import IMAGE, KEPT_IMAGE, Runtimes, Tree
+
+BASES = {name: layer_bytes(layer) for name, layer in evidence.BASES.items()}
+HONEST = "The layer cannot be read"
+
+
+@dataclass(slots=True)
+class Played:
+    case: Case
+    reading: Reading
+    trees: list[Tree]
+    differences: list[Difference]
+    extras: int = 0
+
+    @property
+    def unexplained(self) -> set[str]:
+        """The classes of differences for which there is no reason."""
+        return {one.kind for one in self.differences} - compare.explained().keys()
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of many cases. `odd` are the oddities of cases that were read as they stand."""
+
+    cases: int = 0
+    layers: int = 0
+    read: int = 0
+    bare: int = 0
+    bare_read: int = 0
+    extras: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    taken: Counter[str] = field(default_factory=Counter)
+    classes: Counter[str] = field(default_factory=Counter)
+    odd: Counter[str] = field(default_factory=Counter)
+    odd_read: Counter[str] = field(default_factory=Counter)
+
+    def add(self, played: Played) -> None:
+        layers = played.case["layers"]
+        odd = {name for layer in layers for name in layer.get("odd", ())}
+        is_read = not played.reading.unread
+        self.cases += 1
+        self.layers += len(layers)
+        self.read += is_read
+        if not odd and "image" not in played.case:
+            self.bare += 1
+            self.bare_read += is_read
+        self.extras += played.extras
+        self.odd.update(odd)
+        if is_read:
+            self.odd_read.update(odd)
+        for tree in played.trees:
+            (self.refused if tree.failure else self.taken)[tree.runtime] += 1
+        self.classes.update({difference.kind for difference in played.differences})
+
+    def merge(self, other: "Tally") -> None:
+        for name in self.__slots__:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            setattr(self, name, mine + theirs)
+
+
+_READ = {name: ours.read_blob(blob) for name, blob in BASES.items()}
+
+
+def read(case: Case) -> tuple[Sequence[LayerReading], Reading]:
+    """What we read of a case: its layers, the base first, and the image."""
+    if "image" in case:
+        return ours.read_whole(*images.blobs(case))
+    layers = [_READ[case["base"]], *(ours.read_blob(layer_bytes(layer)) for layer in case["layers"])]
+    return layers, ours.combined(layers)
+
+
+def compared(case: Case, layers: Sequence[LayerReading], reading: Reading, trees: list[Tree]) -> Played:
+    """A case with what the runtimes made of it. A layer without oddities has a builder's form: it must be read."""
+    differ = list(compare.differences(layers, reading, trees, ours.packages_in))
+    if "image" not in case:
+        for recipe, layer in zip(case["layers"], layers[1:], strict=True):
+            if not recipe.get("odd"):
+                unread = (entry for entry in layer.facts.unread if HONEST in entry.reason)
+                differ += [Difference("honest", "", entry.path, entry.reason) for entry in unread]
+    return Played(case, reading, trees, differ, compare.extras(reading, trees))
+
+
+class Player:
+    """Plays cases against a running program of the runtimes."""
+
+    def __init__(self, runtimes: Runtimes) -> None:
+        self._runtimes = runtimes
+        self._has_bases = False
+
+    def play(self, case: Case, mode: str) -> Played:
+        if mode == IMAGE:
+            if not self._has_bases:  # what both runtimes have already when an image comes
+                for base in BASES:
+                    self._runtimes(KEPT_IMAGE, images.blobs({"base": base, "layers": []})[0])
+                self._has_bases = True
+            self._runtimes.ask(IMAGE, images.blobs(case)[0])
+        else:
+            self._runtimes.ask(mode, [BASES[case["base"]], *(layer_bytes(layer) for layer in case["layers"])])
+        layers, reading = read(case)  # while the runtimes are at work
+        return compared(case, layers, reading, self._runtimes.answer())
+
+
+def make(seed: int, mode: str) -> Case:
+    """The case of a seed."""
+    return images.case(seed) if mode == IMAGE else generate.case(seed)

@@ -1,0 +1,191 @@
+"""Layers and images described by plain values that a person can read, and the bytes that they stand for.
+
+Every text is bytes as Latin-1: one character a byte. An item of a layer is one of
+
+- a header, with the content behind it: `name`, `type` (the flag), `content`, and any of `size mode uid gid mtime link
+  magic prefix uname gname devmajor devminor` (numbers are written in octal, texts as they are);
+- the same with `records` in place of content: pairs of key and value, of an extended header (type x or g);
+- `sparse`, pairs of offset and length of an old GNU sparse file whose size is `real`; `more` are those of the blocks
+  that follow its header;
+- `zeros`: so many zero bytes; `raw`: bytes as they are.
+
+`patch` writes texts at offsets of the header; `sum: signed`, or a number, replaces the checksum.
+
+A layer is `items`, then `end` (zero blocks, 2 by default), `behind` (what follows the end mark), and how it is packed:
+`pack` (gzip, zstd, none, bzip2, xz), `cuts` (where the stream is cut into gzip members or zstd frames, in percent),
+`gzip` (fields of their headers), `skippable` (content of a zstd frame to be skipped), `trailer` (bytes behind the
+compressed stream), `cut` (bytes that the blob's end loses). `odd` names the oddities that made it, see `oddities.py`.
+"""
+
+import bz2
+import gzip
+import lzma
+import zlib
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import zstandard
+
+Item = dict[str, Any]
+Layer = dict[str, Any]
+
+BLOCK = 512
+_USTAR = "ustar\x0000"
+
+
+def octets(text: str) -> bytes:
+    return text.encode("latin-1")
+
+
+def texts(data: bytes) -> str:
+    return data.decode("latin-1")
+
+
+def layer_bytes(layer: Layer) -> bytes:
+    """The blob of a layer."""
+    tar = b"".join(item_bytes(item) for item in layer["items"])
+    tar += bytes(BLOCK * layer.get("end", 2)) + octets(layer.get("behind", ""))
+    blob = packed(tar, layer) + octets(layer.get("trailer", ""))
+    return blob[: len(blob) - layer.get("cut", 0)]
+
+
+def tar_bytes(layer: Layer) -> bytes:
+    """The tar file in it: what a diff_id is of."""
+    return layer_bytes({**layer, "pack": "none", "trailer": "", "cut": 0})
+
+
+def packed(tar: bytes, layer: Layer) -> bytes:
+    pack = layer.get("pack", "gzip")
+    cuts = [0, *sorted(len(tar) * cut // 100 for cut in layer.get("cuts", ())), len(tar)]
+    parts = [tar[start:end] for start, end in pairwise(cuts)]
+    if pack == "gzip":
+        return b"".join(_gzip(part, layer.get("gzip", {})) for part in parts)
+    if pack == "zstd":
+        frames = [_zstd(part) for part in parts]
+        if "skippable" in layer:
+            content = octets(layer["skippable"])
+            frame = b"\x50\x2a\x4d\x18" + len(content).to_bytes(4, "little") + content
+            frames.insert(min(layer.get("skippable_at", 0), len(frames)), frame)
+        return b"".join(frames)
+    if pack == "bzip2":
+        return bz2.compress(tar)
+    if pack == "xz":
+        return lzma.compress(tar)
+    return tar
+
+
+def _gzip(data: bytes, fields: Mapping[str, Any]) -> bytes:
+    """One member; `fields` may name a file, add extra bytes, a comment and the header's checksum (RFC 1952)."""
+    if not fields:
+        return gzip.compress(data, 1, mtime=0)
+    flags, rest = 0, b""
+    if "extra" in fields:
+        extra = octets(fields["extra"])
+        flags, rest = flags | 4, rest + len(extra).to_bytes(2, "little") + extra
+    if "name" in fields:
+        flags, rest = flags | 8, rest + octets(fields["name"]) + b"\0"
+    if "comment" in fields:
+        flags, rest = flags | 16, rest + octets(fields["comment"]) + b"\0"
+    head = b"\x1f\x8b\x08" + bytes((flags | (2 if "crc" in fields else 0),)) + bytes(4) + b"\0\xff" + rest
+    if "crc" in fields:
+        head += (zlib.crc32(head) & 0xFFFF).to_bytes(2, "little")
+    deflate = zlib.compressobj(fields.get("level", 1), zlib.DEFLATED, -15)
+    body = deflate.compress(data) + deflate.flush()
+    return head + body + zlib.crc32(data).to_bytes(4, "little") + (len(data) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+_ZSTD = zstandard.ZstdCompressor(level=1)
+
+
+def _zstd(data: bytes) -> bytes:
+    return _ZSTD.compress(data)
+
+
+def item_bytes(item: Item) -> bytes:
+    if "zeros" in item:
+        return bytes(item["zeros"])
+    if "raw" in item:
+        return octets(item["raw"])
+    content = records_bytes(item["records"]) if "records" in item else octets(item.get("content", ""))
+    size = item.get("size", len(content))
+    block = bytearray(BLOCK)
+    magic = octets(item.get("magic", _USTAR))
+    _put(block, 0, 100, item.get("name", ""))
+    numbers: tuple[tuple[int, int, str, int], ...] = (
+        (100, 8, "mode", 0o644),
+        (108, 8, "uid", 0),
+        (116, 8, "gid", 0),
+        (124, 12, "size", size),
+        (136, 12, "mtime", 0),
+    )
+    for at, width, key, usual in numbers:
+        value: Any = item.get(key, usual)
+        _number(block, at, width, value)
+    block[156:157] = octets(item.get("type", "0"))
+    _put(block, 157, 100, item.get("link", ""))
+    block[257 : 257 + len(magic)] = magic
+    _put(block, 265, 32, item.get("uname", ""))
+    _put(block, 297, 32, item.get("gname", ""))
+    if "devmajor" in item or "devminor" in item:
+        _number(block, 329, 8, item.get("devmajor", 0))
+        _number(block, 337, 8, item.get("devminor", 0))
+    if "sparse" in item:
+        for at, (offset, length) in enumerate(item["sparse"][:4]):
+            _number(block, 386 + 24 * at, 12, offset)
+            _number(block, 398 + 24 * at, 12, length)
+        block[482] = bool(item.get("more"))
+        real: Any = item.get("real", size)
+        _number(block, 483, 12, real)
+    _put(block, 345, 155, item.get("prefix", ""))
+    if "tail" in item:  # the last bytes of the block, where star writes its mark
+        tail = octets(item["tail"])
+        block[BLOCK - len(tail) :] = tail
+    for at, data in item.get("patch", ()):
+        _put(block, at, BLOCK - at, data)
+    block[148:156] = b"        "
+    stated = item.get("sum", "")
+    total = sum(block)
+    if stated == "signed":
+        total = sum(byte - 256 if byte > 127 else byte for byte in block)
+    elif stated != "":
+        total = stated
+    block[148:156] = b"%06o\0 " % (total & 0o777777)
+    more = b"".join(_extension(entries, last=entries is item["more"][-1]) for entries in item.get("more", ()))
+    return bytes(block) + more + content + bytes(-len(content) % BLOCK)
+
+
+def _extension(entries: Sequence[Sequence[int]], *, last: bool) -> bytes:
+    block = bytearray(BLOCK)
+    for at, (offset, length) in enumerate(entries[:21]):
+        _number(block, 24 * at, 12, offset)
+        _number(block, 24 * at + 12, 12, length)
+    block[504] = not last
+    return bytes(block)
+
+
+def records_bytes(records: Sequence[Sequence[Any]]) -> bytes:
+    """Records of an extended header. One with three parts states the third as its length."""
+    data = b""
+    for key, value, *stated in records:
+        body = b" " + octets(key) + b"=" + octets(value) + b"\n"
+        size = len(body) + len(str(len(body)))
+        size = len(body) + len(str(size))
+        data += str(stated[0] if stated else size).encode() + body
+    return data
+
+
+def _put(block: bytearray, at: int, width: int, text: str) -> None:
+    data = octets(text)[:width]
+    if data:
+        block[at : at + len(data)] = data
+
+
+def _number(block: bytearray, at: int, width: int, value: int | str) -> None:
+    """A number in octal, or in GNU's base 256 where it does not fit; a text stays as it is."""
+    if isinstance(value, str):
+        _put(block, at, width, value)
+    elif 0 <= value < 8 ** (width - 1):
+        block[at : at + width] = b"%0*o\0" % (width - 1, value)
+    else:
+        block[at : at + width] = (value & (256**width - 1) | 0x80 << 8 * (width - 1)).to_bytes(width, "big")

@@ -1,0 +1,203 @@
+"""Unpacks made-up layers with the runtimes' own code and compares: `make fuzz-layers`. See docs/fuzzing.md.
+
+Counts stay in `build/layers/counts.json`, and the next run goes on from the next seed. A find is written to
+`build/layers/finds`, as a case for `tests/cases/layers`. The run exits with 1 when a difference is not explained.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.fuzz.layers import kept, play
+from tests.fuzz.layers.compare import explained
+from tests.fuzz.layers.generate import Case
+from tests.fuzz.layers.play import Played, Player, Tally
+from tests.fuzz.layers.runtimes import IMAGE, IN_PLACE, OVERLAY, STORE, Runtimes
+from tests.fuzz.layers.shrink import shrink
+
+_ROOT = Path(__file__).parent.parent.parent.parent
+_FOLDER = _ROOT / "build" / "layers"
+_MODES = {"layers": OVERLAY, "in-place": IN_PLACE, "store": STORE, "images": IMAGE}
+_CHUNK = {OVERLAY: 500, IN_PLACE: 50, STORE: 50, IMAGE: 25}
+_FINDS = 200
+"""finds that are written down"""
+_SHRUNK = 3
+"""finds of one chunk that are made smaller: where all fail, that takes long and shows nothing more"""
+_READ = 0.3
+"""share of the cases that must be read as they stand: a fuzzer whose every case is unread finds nothing"""
+
+_player: Player | None = None
+
+
+def chunk(program: Path, mode: str, seeds: range) -> tuple[Tally, list[Played], list[int]]:
+    """The cases of these seeds: counts, those that differ without an explanation, and their seeds."""
+    global _player
+    if _player is None:
+        _player = Player(Runtimes(program))
+    tally = Tally()
+    finds: list[Played] = []
+    places: list[int] = []
+    for seed in seeds:
+        played = _player.play(play.make(seed, mode), mode)
+        tally.add(played)
+        if played.unexplained:
+            finds.append(_shrunk(_player, played, mode) if len(finds) < _SHRUNK else played)
+            places.append(seed)
+    return tally, finds, places
+
+
+def _shrunk(player: Player, played: Played, mode: str) -> Played:
+    """The same differences in a smaller case."""
+    wanted = played.unexplained
+    if "honest" in wanted:  # what is smaller need not be honest
+        return played
+
+    def fails(case: Case) -> bool:
+        return player.play(case, mode).unexplained >= wanted
+
+    return player.play(shrink(played.case, fails), mode)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make fuzz-layers", description=__doc__.partition("\n")[0])
+    parser.add_argument("--program", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--mode", choices=_MODES, default="layers", help="how the runtimes unpack (default: layers)")
+    parser.add_argument("--cases", type=int, default=20_000, help="cases to play (default: 20000)")
+    parser.add_argument("--seconds", type=float, default=0, help="stop after this time (default: when all are played)")
+    parser.add_argument("--seed", type=int, help="first seed (default: the one after the last run's)")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--case", type=Path, nargs="+", help="play these files, and write all answers into them")
+    parser.add_argument("--reasons", type=Path, nargs="+", help="write into these files what we say; needs no Go")
+    asked = parser.parse_args()
+    if asked.reasons:
+        return _renew(asked.reasons)
+    if not asked.program:
+        parser.error("run scripts/fuzz-layers, which compiles the program that unpacks")
+    if asked.case:
+        return _play_files(asked.program, asked.case)
+    return _run(asked, _MODES[asked.mode])
+
+
+def _run(asked: argparse.Namespace, mode: str) -> int:
+    _FOLDER.mkdir(parents=True, exist_ok=True)
+    path = _FOLDER / "counts.json"
+    counts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    known = counts.setdefault(asked.mode, {"next": 0})
+    tally = _load(known)
+    first = asked.seed if asked.seed is not None else known["next"]
+    begun, done, failed = time.monotonic(), 0, 0
+    with ProcessPoolExecutor(asked.workers) as pool:
+        for result, seeds in _chunks(pool, asked, mode, first, begun):
+            more, finds, places = result
+            tally.merge(more)
+            done += more.cases
+            failed += len(finds)
+            for played, seed in zip(finds, places, strict=True):
+                _write(played, f"{asked.mode}-{seed}")
+            rate = done / (time.monotonic() - begun)
+            known.update(
+                {field.name: getattr(tally, field.name) for field in fields(Tally)},
+                next=max(known["next"], seeds.stop),
+                commit=_commit(),
+                date=_now(),
+            )
+            path.write_text(json.dumps(counts, indent=1) + "\n")
+            sys.stderr.write(
+                f"\r{done} cases, {rate:.0f}/s, {failed} unexplained, {tally.read / tally.cases:.0%} read "
+            )
+    sys.stderr.write("\n")
+    sys.stdout.write(_summary(asked.mode, tally, done, time.monotonic() - begun))
+    return int(failed > 0 or (tally.read < _READ * tally.cases and mode != IMAGE))
+
+
+def _chunks(
+    pool: ProcessPoolExecutor, asked: argparse.Namespace, mode: str, first: int, begun: float
+) -> Iterator[tuple[Any, range]]:
+    end = first + asked.cases
+    at = first
+    running: dict[Future[Any], range] = {}
+    while at < end or running:
+        while at < end and len(running) <= asked.workers:
+            if asked.seconds and time.monotonic() - begun > asked.seconds:
+                end = at
+                break
+            seeds = range(at, min(at + _CHUNK[mode], end))
+            running[pool.submit(chunk, asked.program, mode, seeds)] = seeds
+            at = seeds.stop
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            yield future.result(), running.pop(future)
+
+
+def _load(known: dict[str, Any]) -> Tally:
+    tally = Tally()
+    for field in fields(Tally):
+        if field.name in known:
+            value = known[field.name]
+            setattr(tally, field.name, Counter(value) if isinstance(value, dict) else value)
+    return tally
+
+
+def _write(played: Played, name: str) -> None:
+    folder = _FOLDER / "finds"
+    folder.mkdir(exist_ok=True)
+    if len(list(folder.iterdir())) < _FINDS:
+        kept.write(folder / f"{name}.yaml", played)
+
+
+def _play_files(program: Path, paths: list[Path]) -> int:
+    player = Player(Runtimes(program))
+    failed = False
+    for path in paths:
+        case, mode = kept.read(path)
+        played = player.play(case, mode)
+        kept.write(path, played, mode=mode)
+        failed |= bool(played.unexplained)
+        for difference in played.differences:
+            sys.stdout.write(f"{path}: {difference}\n")
+    return int(failed)
+
+
+def _renew(paths: list[Path]) -> int:
+    failed = False
+    for path in paths:
+        played = kept.replay(path)
+        kept.write(path, played, mode=kept.read(path)[1])
+        failed |= bool(played.unexplained)
+    return int(failed)
+
+
+def _summary(name: str, tally: Tally, done: int, seconds: float) -> str:
+    lines = [
+        f"{name}: {done} cases in {seconds:.0f} s ({done / max(seconds, 1):.0f} a second); in all runs:",
+        f"  {tally.cases} cases, {tally.layers} layers, {tally.read / max(tally.cases, 1):.1%} read as they stand",
+        f"  without oddities: {tally.bare}, of which read {tally.bare_read / max(tally.bare, 1):.1%}",
+        f"  taken: {dict(tally.taken)}; refused: {dict(tally.refused)}",
+        f"  paths that we see and no runtime has: {tally.extras}",
+    ]
+    for kind, count in sorted(tally.classes.items()):
+        lines.append(f"  {kind}: {count}, {'explained' if kind in explained() else 'NOT EXPLAINED'}")
+    return "\n".join(lines) + "\n"
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=_ROOT, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""Makes a find small enough to read: whatever can be left out, with the same difference still there, is left out."""
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+
+from tests.fuzz.layers.generate import Case
+
+_TRIES = 400
+"""cases played at most for one find"""
+
+
+def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
+    """`fails` says whether a smaller case still shows what this one does."""
+    tries = 0
+    is_smaller = True
+    while is_smaller:
+        is_smaller = False
+        for smaller in _smaller(case):
+            tries += 1
+            if tries > _TRIES:
+                return case
+            if fails(smaller):
+                case, is_smaller = smaller, True
+                break
+    return case
+
+
+def _smaller(case: Case) -> Iterator[Case]:
+    layers = case["layers"]
+    if "image" not in case and len(layers) > 1:
+        for at in range(len(layers)):
+            yield {**case, "layers": [*layers[:at], *layers[at + 1 :]]}
+    for at, layer in enumerate(layers):
+        for key in layer.keys() - {"items", "pack", "odd"}:
+            yield _changed(case, at, {name: value for name, value in layer.items() if name != key})
+        for place in range(len(layer["items"])):
+            items = layer["items"]
+            yield _changed(case, at, {**layer, "items": [*items[:place], *items[place + 1 :]]})
+        for place, item in enumerate(layer["items"]):
+            for key in item.keys() - {"name", "type"}:
+                items = deepcopy(layer["items"])
+                del items[place][key]
+                if "records" in item and len(item["records"]) > 1:
+                    for index in range(len(item["records"])):
+                        fewer = deepcopy(layer["items"])
+                        del fewer[place]["records"][index]
+                        yield _changed(case, at, {**layer, "items": fewer})
+                yield _changed(case, at, {**layer, "items": items})
+
+
+def _changed(case: Case, at: int, layer: dict[str, object]) -> Case:
+    layers = list(case["layers"])
+    layers[at] = layer
+    return {**case, "layers": layers}

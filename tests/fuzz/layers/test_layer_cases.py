@@ -1,0 +1,61 @@
+"""Layers and images that podman and containerd unpacked once: we see every file of theirs, or say unread.
+
+`make fuzz-layers` makes more of them; docs/fuzzing.md says how a find becomes a case.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tests.fuzz.layers import generate, images, kept, oddities, play
+from tests.fuzz.layers.recipe import layer_bytes, tar_bytes
+
+CASES = Path(__file__).parent.parent.parent / "cases" / "layers"
+FILES = sorted(CASES.glob("*.yaml"))
+SEEDS = range(300)
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_we_see_what_the_runtimes_unpacked_or_say_unread(path: Path) -> None:
+    played = kept.replay(path)
+    assert not played.unexplained, played.differences
+    document = kept.load(path)
+    assert sorted(played.reading.unread) == document["unread"], f"sh scripts/fuzz-layers --reasons {path}"
+    assert document["about"]
+
+
+def test_the_recorded_answers_are_of_both_runtimes() -> None:
+    """Each case was taken by one of them, or shows why neither takes it."""
+    for path in FILES:
+        runtimes = kept.load(path)["runtimes"]
+        assert any(name.startswith("podman") for name in runtimes), path
+        assert any(name.startswith("containerd") for name in runtimes) or "podman-store" in runtimes, path
+
+
+def test_the_same_seed_makes_the_same_case() -> None:
+    for seed in range(20):
+        first, second = generate.case(seed), generate.case(seed)
+        assert first == second
+        assert [layer_bytes(layer) for layer in first["layers"]] == [layer_bytes(layer) for layer in second["layers"]]
+        assert images.blobs(images.case(seed)) == images.blobs(images.case(seed))
+
+
+def test_chance_reaches_every_oddity_and_leaves_a_third_readable() -> None:
+    """A fuzzer whose every case is unread finds nothing; one whose honest layers are unread is no help to anybody."""
+    odd: Counter[str] = Counter()
+    read = 0
+    for seed in SEEDS:
+        case = generate.case(seed)
+        odd.update(name for layer in case["layers"] for name in layer.get("odd", ()))
+        played = play.compared(case, *play.read(case), [])
+        assert not [one for one in played.differences if one.kind == "honest"], seed
+        read += not played.reading.unread
+    assert odd.keys() == oddities.names()
+    assert read >= 0.3 * len(SEEDS)
+
+
+def test_a_layer_has_the_tar_file_that_its_diff_id_is_of() -> None:
+    for pack in ("none", "gzip", "zstd"):
+        layer = {"items": [{"name": "a", "content": "1"}], "pack": pack, "cuts": [50]}
+        assert tar_bytes(layer) == layer_bytes({**layer, "pack": "none"})
+        assert len(tar_bytes(layer)) == 2048

@@ -1,0 +1,3 @@
+module unpack
+
+go 1.24
