@@ -5,14 +5,14 @@ import gc
 import os
 import tarfile
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 import pytest
 from tests.parts import Faults, git, serving, write
 
-from dockgate.core.adapters import RepositoryHost
+from dockgate.core.adapters import CommitPeople, RepositoryHost
 from dockgate.core.errors import NotFoundError, UnavailableError, UsageError
 from dockgate.sources.git import GitHost, http_backend
 from dockgate.sources.memory import MemoryHost
@@ -309,3 +309,68 @@ def children() -> list[str]:
     lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     commands = [Path("/proc", child, "comm") for one in lists for child in one.read_text().split()]
     return [path.read_text() for path in commands if path.exists() and path.read_text().startswith("git")]
+
+
+def ids(found: Sequence[CommitPeople]) -> list[str]:
+    return [one.id for one in found]
+
+
+def test_commits_between_two_are_those_since(pushes: Pushes) -> None:
+    first, second, third = (pushes.push({"a": text}) for text in "123")
+    between = pushes.host.commits_between
+    assert ids(between("web", first, third, 10)) == [third, second]
+    assert ids(between("web", "", third, 10)) == [third, second, first]
+    assert ids(between("web", "", third, 2)) == [third, second]
+    assert between("web", third, first, 10) == []
+    assert {email for one in between("web", "", third, 10) for email in one.emails} == {"ada@example.org"}
+    for base, head in (("", "0" * 40), ("0" * 40, third)):
+        with pytest.raises(NotFoundError):
+            between("web", base, head, 10)
+    with pytest.raises(NotFoundError):
+        between("other", "", third, 10)
+
+
+def test_commits_are_introduced_that_nothing_led_to_before(pushes: Pushes) -> None:
+    first, second = pushes.push({"a": "1"}), pushes.push({"a": "2"})
+    third = pushes.push({"a": "3"}, branch="team/a-b")
+    introduced = pushes.host.commits_introduced
+    assert set(introduced("web", [second, third], [], 10)) >= {first, second, third}
+    assert list(introduced("web", [second], [first], 10)) == [second]
+    assert list(introduced("web", [second], [second], 10)) == []
+    assert list(introduced("web", [], [first], 10)) == []
+    assert len(introduced("web", [second, third], [], 1)) == 1
+
+
+@pytest.mark.real
+def test_people_of_a_commit_are_those_it_names_whatever_was_pushed_beside_it(tmp_path: Path) -> None:
+    """A pushed refs/replace/… would put another author and tree in a commit's place, if git heeded it."""
+    source = Git(tmp_path)
+    source.host.create("web")
+    first = source.push({"a": "1"})
+    message = "Merge\n\nCo-authored-by: Ben <BEN@example.org>\nCo-authored-by: C\u00e9 <ce@example.org>"
+    clone = tmp_path / "clone"
+    git(clone, "checkout", "--quiet", "-b", "side")
+    git(clone, "commit", "--quiet", "--allow-empty", "-m", "Side", GIT_AUTHOR_EMAIL="side@example.org")
+    git(clone, "checkout", "--quiet", "-")
+    git(clone, "merge", "--quiet", "--no-ff", "-m", message, "side", GIT_COMMITTER_EMAIL="committer@example.org")
+    head = source.push({"a": "2"})
+    found = source.host.commits_between("web", first, head, 10)
+    emails = {email for one in found for email in one.emails}
+    assert emails == {
+        "ada@example.org",
+        "committer@example.org",
+        "BEN@example.org",
+        "ce@example.org",
+        "side@example.org",
+    }
+    assert len(found) == 3
+    archive = tmp_path / "archive.tar"
+    source.host.archive("web", head, archive)
+    before = archive.read_bytes()
+    git(clone, "checkout", "--quiet", "--orphan", "other")
+    git(clone, "commit", "--quiet", "--allow-empty", "-m", "Innocent", GIT_AUTHOR_EMAIL="innocent@example.org")
+    git(clone, "push", "--quiet", "origin", f"HEAD:refs/replace/{head}")
+    assert source.host.references("web")[f"refs/replace/{head}"]
+    assert source.host.commits_between("web", first, head, 10) == found
+    source.host.archive("web", head, archive)
+    assert archive.read_bytes() == before

@@ -8,7 +8,7 @@ from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, approval, at_
 
 from dockgate.core.approvals import ApprovalState
 from dockgate.core.errors import ConflictError, NotFoundError
-from dockgate.core.pipeline import ActionKey, Pipeline, Plan, State, plan
+from dockgate.core.pipeline import ActionKey, Pipeline, Plan, State, plan, starters
 from dockgate.core.stores import Store
 
 
@@ -214,3 +214,24 @@ def test_an_execution_moves_unless_it_is_over_or_something_of_it_waits(store: St
     assert list(store.executions.moving()) == [execution]
     store.executions.advance(execution, plan, LATER)
     assert list(store.executions.moving()) == []
+
+
+def test_who_had_it_tried_again_is_on_record(store: Store) -> None:
+    execution = at_gate(store)
+    store.executions.finish(key("Approve"), State.FAILED, NOW)
+    store.executions.retry(execution, LATER, "ada")
+    store.executions.finish(key("Approve", 2), State.FAILED, NOW)
+    store.executions.retry(execution, LATER, "ben")
+    assert starters(store.executions.get(execution).trigger)[-2:] == ("ada", "ben")
+
+
+def test_the_execution_in_which_an_action_succeeded_last_is_found(store: Store) -> None:
+    first, second, third = at_gate(store), at_gate(store, "second"), at_gate(store, "third")
+    assert store.executions.last_succeeded("web", "Gate", "Approve", third) == ""
+    store.executions.finish(key("Approve", execution=second), State.SUCCEEDED, NOW)
+    assert store.executions.last_succeeded("web", "Gate", "Approve", third) == second
+    store.executions.finish(key("Approve", execution=first), State.SUCCEEDED, LATER)
+    store.executions.finish(key("Approve", execution=third), State.SUCCEEDED, LATER)
+    assert store.executions.last_succeeded("web", "Gate", "Approve", third) == first
+    assert store.executions.last_succeeded("web", "Gate", "Second", third) == ""
+    assert store.executions.last_succeeded("other", "Gate", "Approve", third) == ""

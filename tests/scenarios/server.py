@@ -25,7 +25,8 @@ from dockgate.bootstrap.provenance import Provenance
 from dockgate.bootstrap.server import GitBackend, Server
 from dockgate.bootstrap.vex import Vex
 from dockgate.builders.memory import MemoryBuilder
-from dockgate.core.adapters import Answers, FindingsSource, Notifier, RepositoryHost, Webhooks
+from dockgate.core.adapters import Answers, FindingsSource, Notifier, RefUpdate, RepositoryHost, Webhooks
+from dockgate.core.contributors import NO_OBJECT
 from dockgate.core.errors import NotFoundError, UnavailableError
 from dockgate.core.model import (
     Advisory,
@@ -43,6 +44,7 @@ from dockgate.core.stores import Store
 from dockgate.core.verdict import Policy
 from dockgate.definitions.asking import asked
 from dockgate.notifiers.memory import MemoryNotifier
+from dockgate.pipeline.contributors import PushHistory
 from dockgate.pipeline.engine import Engine
 from dockgate.pipeline.parts import Parts, text
 from dockgate.registries.memory import MemoryRegistry
@@ -141,6 +143,7 @@ class ServerSystem:
         self.advisories = Advisories(self.clock, known)
         self.store = open_store(folder)
         self.events = 0
+        self.pushes = 0
         every_rule = rules.load()
         scratch = folder / "scratch"
         scratch.mkdir(exist_ok=True)
@@ -218,10 +221,31 @@ class ServerSystem:
         self.apply(f"kind: Repository\nname: {name}\n")
         self.apply(SERVICE.format(name=name, count=1))
         self.apply(PIPELINE.format(name=name, repository=name, service=name, timeout="7d"))
+        self.push(name)
+        return digest
+
+    def push(
+        self,
+        repository: str,
+        by: str = "",
+        *,
+        files: Mapping[str, str] | None = None,
+        branch: str = "main",
+        **commit: Any,
+    ) -> str:
+        """A push of one commit by a principal, as git's host notes it; no pipeline is started by it. `commit`: see
+        `MemoryHost.push`. Returns the commit's id."""
         host = self.parts.source
         assert isinstance(host, MemoryHost)
-        host.push(name, {"Dockerfile": "FROM scratch\n"})
-        return digest
+        old = host.heads(repository).get(branch, NO_OBJECT)
+        new = host.push(repository, files or {"Dockerfile": "FROM scratch\n"}, branch=branch, **commit)
+        self.moved(repository, by, RefUpdate(f"refs/heads/{branch}", old, new))
+        return new
+
+    def moved(self, repository: str, by: str, *updates: RefUpdate) -> None:
+        """Notes that a principal has moved references."""
+        self.pushes += 1
+        PushHistory(self.parts).accepted(f"push-{self.pushes}", repository, by, "", updates)
 
     def foreign(self, name: str, found: Found) -> str:
         """An image in another registry, that no pipeline of ours builds. Returns its digest."""

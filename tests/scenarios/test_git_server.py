@@ -161,6 +161,29 @@ def test_a_push_is_recorded_with_its_pusher_and_each_reference(host: Host) -> No
     ]
 
 
+def test_who_pushed_each_reference_and_each_commit_is_kept(host: Host) -> None:
+    """By the token that git showed, whatever the commits say; a reference that git refuses is none's."""
+    host.name_people()
+    first = host.commit("first")
+    git(host.clone, "push", "--quiet", host.url(host.tokens["developer"]), "HEAD:main")
+    second = host.commit("second")
+    git(host.clone, "push", "--quiet", host.url(host.tokens["admin"]), "HEAD:side")
+    git(host.clone, "push", "--quiet", host.url(host.tokens["developer"]), "HEAD:main")
+    git(host.clone, "checkout", "--quiet", "--orphan", "other")
+    third = host.commit("third")
+    git(host.clone, "push", "--quiet", host.url(host.tokens["admin"]), "HEAD:main", code=1)
+    pushes = host.server.store.pushes
+    moves = [(one.principal, one.token, one.old, one.new) for one in pushes.of_ref("web", "refs/heads/main")]
+    token = host.tokens["developer"].split("_")[1]
+    assert moves == [("developer", token, NONE, first), ("developer", token, first, second)]
+    pushers = {
+        commit: [one.principal for one in found]
+        for commit, found in pushes.pushers("web", [first, second, third]).items()
+    }
+    assert pushers == {first: ["developer"], second: ["ada"]}
+    assert list(pushes.unfinished("web")) == []
+
+
 def test_a_push_that_changes_nothing_is_recorded_as_such(host: Host) -> None:
     first = host.commit("first")
     git(host.clone, "push", "--quiet", host.url(), "HEAD:main")

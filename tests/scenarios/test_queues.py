@@ -209,7 +209,7 @@ def test_a_person_may_reject_and_time_may_run_out(gate: ServerSystem, aws: CodeP
         there.put(message(first, custom(image)))
         until(lambda: gate.get("/approvals"))
         shown = the_approval(gate)
-        gate.engine.reject(shown["id"], gate.store.approvals.get(shown["id"]).token, "not today", "Ana")
+        gate.engine.decisions.reject(shown["id"], gate.store.approvals.get(shown["id"]).token, "not today", "Ana")
         until(lambda: first in aws.approvals.answered)
         soon = (gate.clock() + timedelta(seconds=4)).isoformat()
         there.put(message(second, custom(image), expires=soon))

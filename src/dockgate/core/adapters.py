@@ -41,6 +41,14 @@ class RefUpdate:
     new: str
 
 
+@dataclass(frozen=True, slots=True)
+class CommitPeople:
+    """A commit and the e-mail addresses that it names: author, committer, co-authors. They are what it claims."""
+
+    id: str
+    emails: tuple[str, ...]
+
+
 class Source(Protocol):
     """Where commits come from."""
 
@@ -52,6 +60,11 @@ class Source(Protocol):
         """`revision` is a commit id or a branch name. NotFoundError for an unknown repository or revision."""
         ...
 
+    def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
+        """At most `limit` of the commits that can be reached from `head` and not from `base` ("": all from `head`),
+        through every parent of a merge. Both are commit ids. NotFoundError where one of them is not there."""
+        ...
+
     def archive(self, repository: str, commit: str, into: Path) -> None:
         """Writes the commit's tree as a tar file, the same bytes each time, replacing `into` whole or not at all."""
         ...
@@ -59,6 +72,13 @@ class Source(Protocol):
 
 class RepositoryHost(Source, Protocol):
     """A source that we host ourselves."""
+
+    def commits_introduced(
+        self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
+    ) -> Sequence[str]:
+        """At most `limit` of the commits that can be reached from one of the objects `after` and from none of `before`,
+        newest first."""
+        ...
 
     def create(self, repository: str) -> None:
         """An empty repository. Does nothing when it exists."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
+from dockgate.core.contributors import is_contributor
 from dockgate.core.people import Permission, Principal, Role
 from dockgate.core.summaries import shorten
 from dockgate.core.verdict import Status, Verdict
@@ -25,7 +26,8 @@ class ApprovalState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Approvers:
     """Whose yes an approval needs besides the verdict's: of `count` people who are named in `principals` or have one of
-    `roles` (both empty: of whoever may decide). With `exclude_committer` nobody counts whose commit it is."""
+    `roles` (both empty: of whoever may decide). With `exclude_committer` nobody counts who contributed to what is built
+    (`core.contributors`)."""
 
     principals: tuple[str, ...] = ()
     roles: tuple[Role, ...] = ()
@@ -33,9 +35,8 @@ class Approvers:
     exclude_committer: bool = True
 
     def objection(self, principal: Principal, committers: Sequence[str]) -> str:
-        """Why this principal's vote does not count, "" when it does. `committers` are the e-mail addresses of the
-        commits' authors and the names of those who pushed them. Whose e-mail address is not known cannot be told apart
-        from a committer."""
+        """Why this principal's vote does not count, "" when it does. `committers` are the names and e-mail addresses of
+        those who contributed. A principal without an e-mail address cannot be told apart from a committer."""
         if not principal.may(Permission.DECIDE):
             return f"{principal.name} may not decide"
         named = principal.name in self.principals or any(role in self.roles for role in principal.roles)
@@ -44,8 +45,8 @@ class Approvers:
         if self.exclude_committer:
             if not principal.email:
                 return f"{principal.name} has no e-mail address, by which a committer would be known"
-            if principal.name in committers or principal.email.casefold() in map(str.casefold, committers):
-                return f"{principal.name} is the committer"
+            if is_contributor(principal, committers):
+                return f"{principal.name} is the committer, pushed part of it, or started the execution"
         return ""
 
 
@@ -68,7 +69,8 @@ class Approval:
     "policy". `repository` is one of our registry, or of another that goes before it ("quay.io/team/app"). `reference`
     is what was asked for, `pipeline` by which pipeline elsewhere (both "" for our own), `service` what it is to be
     deployed to, `asked_by` a principal. `approvers` are the people that it waits for besides (None: for nobody), and
-    `committers` whose commits are in it. While it waits for people alone, `verdict` is the one that approved already.
+    `committers` the names and e-mail addresses of those who contributed to it, as known when it was asked for.
+    While it waits for people alone, `verdict` is the one that approved already.
     """
 
     id: str

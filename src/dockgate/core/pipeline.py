@@ -114,7 +114,7 @@ class ActionRun:
 @dataclass(frozen=True, slots=True)
 class Execution:
     """One run of a pipeline. `number` counts from 1 per pipeline; `id` is "<pipeline>-<number>"; `trigger` says what
-    started it."""
+    started it, and who (`starters`)."""
 
     id: str
     pipeline: str
@@ -125,6 +125,23 @@ class Execution:
     reason: str = ""
     started_at: str = ""
     finished_at: str = ""
+
+
+def started_by_hand(by: str) -> dict[str, str]:
+    """The trigger of an execution that a principal started ("" before there are any)."""
+    return {"cause": "started by hand", **({"started_by": by} if by else {})}
+
+
+def retried(trigger: Mapping[str, str], by: str) -> dict[str, str]:
+    """The trigger, with a principal who had what failed tried again. Names of principals have no comma."""
+    names = dict.fromkeys(filter(None, [*trigger.get("retried_by", "").split(","), by]))
+    return {**trigger, **({"retried_by": ",".join(names)} if names else {})}
+
+
+def starters(trigger: Mapping[str, str]) -> tuple[str, ...]:
+    """The principals who pushed what triggered an execution, started it, or had it tried again."""
+    names = [trigger.get("by", ""), trigger.get("started_by", ""), *trigger.get("retried_by", "").split(",")]
+    return tuple(dict.fromkeys(filter(None, names)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from dockgate.core.errors import BuildError, UsageError
 from dockgate.core.pipeline import Action, ActionKey, ActionType, Pipeline
 from dockgate.core.stores import PushedImage, Scan, Store
 from dockgate.pipeline import telling
+from dockgate.pipeline.contributors import ContributorFinder
 from dockgate.pipeline.judging import Judging
 from dockgate.pipeline.parts import Parts
 from dockgate.pipeline.wishes import policy_for
@@ -145,7 +146,7 @@ class Actions:
             expires_at=self._parts.later(float(str(timeout))),
             service=_service(pipeline),
             approvers=_approvers(action.configuration.get("approvers")),
-            committers=self._committers(pipeline, key.execution),
+            committers=ContributorFinder(self._parts).of(key).listed,
         )
         self._judging.provenance.look(repository, image, policy)
         telling.put(self._parts, _needed(approval))
@@ -177,18 +178,6 @@ class Actions:
             ),
             delivery(approval_id, callback) if callback else None,
         )
-
-    def _committers(self, pipeline: Pipeline, execution: str) -> tuple[str, ...]:
-        """Whose commits the execution builds: the e-mail addresses of their authors, and who pushed them."""
-        sources = {action.name for action in pipeline.stages[0].actions}
-        runs = self._store.executions.runs(execution)
-        authors = [
-            address(run.variables.get("Author", ""))
-            for run in runs
-            if run.key.stage == pipeline.stages[0].name and run.key.action in sources
-        ]
-        pusher = self._store.executions.get(execution).trigger.get("by", "")
-        return tuple(dict.fromkeys(one for one in (*authors, pusher) if one))
 
     def _repository(self, image: str, known: dict[str, dict[str, str]]) -> str:
         """Where the image lies: the namespace that gave its digest says, else any push of it that we saw."""
@@ -224,11 +213,6 @@ def _service(pipeline: Pipeline) -> str:
 def _approvers(configured: object) -> Approvers | None:
     """As the pipeline's definition has them."""
     return None if configured is None else canonical.build(Approvers, configured)
-
-
-def address(author: str) -> str:
-    """The e-mail address of "Ada <ada@example.org>"."""
-    return author.rpartition("<")[2].rstrip("> ")
 
 
 def _unpack(archive: Path, into: Path) -> None:

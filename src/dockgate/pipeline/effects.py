@@ -20,6 +20,7 @@ R = TypeVar("R")
 class Step(StrEnum):
     """Every effect there is."""
 
+    RECORD_PUSH = "record-push"
     OBSERVE_PUSH = "observe-push"
     RECORD_EVENT = "record-event"
     START_EXECUTION = "start-execution"

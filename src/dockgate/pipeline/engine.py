@@ -1,8 +1,8 @@
 """The pipeline as the rest of the server sees it: what may be told to it, and the sweep that lets no one wait for
 ever."""
 
-import hmac
 import logging
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,21 +11,21 @@ from pathlib import Path
 from dbos import DBOS
 
 from dockgate.core.adapters import RefUpdate
-from dockgate.core.approvals import Answer, Approval, ApprovalState, Vote
+from dockgate.core.approvals import Answer, Approval, ApprovalState
 from dockgate.core.asking import Question, is_external, qualified
 from dockgate.core.attestation import attached_to
 from dockgate.core.deploy import Service, TaskDefinition
-from dockgate.core.errors import ConflictError, DeniedError, DockgateError, NotFoundError, UsageError
+from dockgate.core.errors import DockgateError, NotFoundError
 from dockgate.core.events import Event, EventKind
-from dockgate.core.overriding import waivers_of
 from dockgate.core.people import Principal
-from dockgate.core.pipeline import ActionKey, Execution, latest
+from dockgate.core.pipeline import Execution, started_by_hand
 from dockgate.core.policy import PolicyVersion
 from dockgate.core.stores import ReportRecord, Scan, VexRecord, WaiverRecord
-from dockgate.core.summaries import shorten
 from dockgate.core.verdict import Policy, Reported, Waiver
 from dockgate.pipeline.accepting import Accepting
 from dockgate.pipeline.bell import Bell
+from dockgate.pipeline.contributors import PushHistory
+from dockgate.pipeline.decisions import Decisions
 from dockgate.pipeline.deliveries import Deliveries
 from dockgate.pipeline.effects import Effects, Observer, Step, unobserved
 from dockgate.pipeline.flows import Flows
@@ -67,6 +67,8 @@ class Engine:
         self._flows = Flows(parts, self._effects, folder, executor, scans_abreast, pending_seconds)
         self.trying = Trying(parts, self._flows.judging)
         self._accepting = Accepting(parts)
+        self.decisions = Decisions(parts, self._effects, self._flows, self._accepting, self.retry, self._proceed)
+        self._push_history = PushHistory(parts)
         self._deliveries = Deliveries(parts, self._effects, sweep_seconds)
         self.bell = Bell()
         self._store.approvals.watch(self._settled)
@@ -119,13 +121,23 @@ class Engine:
 
     # --- what others tell us -------------------------------------------------------------------------------------
 
-    def pushed(self, repository: str, by: str = "", updates: Sequence[RefUpdate] = ()) -> None:
-        """Store an event for each branch that moved. What cannot be stored now is stored by the next sweep.
+    def push_requested(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
+        """Keep who asks to push what, before git runs. `push` names the push in `pushed`."""
+        self._effects.run(Step.RECORD_PUSH, self._push_history.requested, push, repository, by, token, updates)
 
-        `by` is who pushed, "" if that is not known: before there are principals, and after a crash between the push
-        and this. `updates` are the references that the push changed, () if that is not known.
+    def pushed(
+        self, repository: str, by: str = "", updates: Sequence[RefUpdate] = (), push: str = "", token: str = ""
+    ) -> None:
+        """Keep who pushed what, and store an event for each branch that moved. What cannot be stored now is stored by
+        the next sweep.
+
+        `by` is who pushed, by the token of this id; "" if that is not known: before there are principals, and after a
+        crash between the push and this. `updates` are the references that the push changed, () if that is not known.
         """
         self._unseen.add(repository)
+        if push or updates:
+            name = push or uuid.uuid4().hex
+            self._effects.run(Step.RECORD_PUSH, self._push_history.accepted, name, repository, by, token, updates)
         heads = self._parts.source.heads(repository)
         events = self._effects.run(
             Step.OBSERVE_PUSH, self._store.events.observe, repository, heads, self._parts.now(), by
@@ -186,17 +198,18 @@ class Engine:
         except NotFoundError:
             return None
 
-    def start(self, pipeline: str, cause: str) -> Execution:
-        """Starts a pipeline by hand, at its source branches' heads; once for each cause."""
-        trigger = {"cause": "started by hand"}
+    def start(self, pipeline: str, cause: str, by: str) -> Execution:
+        """Starts a pipeline by hand, at its source branches' heads; once for each cause. `by` is a principal, "" before
+        there are any."""
+        trigger = started_by_hand(by)
         execution = self._effects.run(
             Step.START_EXECUTION, self._store.executions.start, pipeline, cause, trigger, self._parts.now()
         )
         self._flows.proceed(execution.id)
         return execution
 
-    def retry(self, execution: str) -> None:
-        self._effects.run(Step.RETRY, self._store.executions.retry, execution, self._parts.now())
+    def retry(self, execution: str, by: str) -> None:
+        self._effects.run(Step.RETRY, self._store.executions.retry, execution, self._parts.now(), by)
         self._flows.proceed(execution)
 
     def stop(self, execution: str, reason: str) -> None:
@@ -224,60 +237,6 @@ class Engine:
         )
         self._flows.scans.start(scan)
         return scan
-
-    def reject(self, approval_id: str, token: str, reason: str, who: str) -> Approval:
-        """A person's no. There is no person's yes: only a verdict approves."""
-        approval = self._store.approvals.get(approval_id)
-        if not _same(approval.token, token):
-            raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` tells it.")
-        answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}"), "", who)
-        if not self._effects.run(Step.ANSWER, self._store.approvals.settle, approval_id, answer, self._parts.now()):
-            raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` says how.")
-        self._proceed(approval_id)
-        return self._store.approvals.get(approval_id)
-
-    def vote(self, approval_id: str, principal: Principal, yes: bool, reason: str) -> Approval:
-        """A person's word on an approval that waits for people; their first one stands. So many yes and a verdict that
-        approves settle it as approved; one no rejects. DeniedError for whoever does not count."""
-        approval = self._store.approvals.get(approval_id)
-        if approval.approvers is None:
-            raise UsageError(
-                f"{approval_id} waits for a verdict alone", "Name `approvers` in the action; `reject` needs none."
-            )
-        objection = approval.approvers.objection(principal, approval.committers)
-        if objection:
-            raise DeniedError(objection, "Somebody else has to approve it.")
-        vote = Vote(approval_id, principal.name, yes, reason, self._parts.now())
-        stands = self._effects.run(Step.VOTE, self._store.approvals.vote, vote)
-        if stands.yes != yes:
-            word = "yes" if stands.yes else "no"
-            raise ConflictError(f"{principal.name} has said {word} to {approval_id} already", "A first vote stands.")
-        self._effects.run(Step.ANSWER, self._flows.judging.answer, approval.image)
-        self._proceed(approval_id)
-        return self._store.approvals.get(approval_id)
-
-    def override(self, approval_id: str, who: str, reason: str, until: str) -> Sequence[WaiverRecord]:
-        """Accepts what a verdict rejected, until a date, and tries the execution again, whose new verdict then
-        approves. Nothing is put on record that would not turn it. The old answer stays as it was."""
-        approval = self._store.approvals.get(approval_id)
-        if not approval.verdict:
-            raise ConflictError(f"{approval_id} was not rejected by a verdict", "`dockgate approval show` says how.")
-        verdict = self._store.images.verdict(approval.verdict)
-        waivers = waivers_of(approval, verdict, who, reason, until)
-        left = self._flows.judging.objection(approval, waivers)
-        if left:
-            raise ConflictError(
-                f"with what was rejected accepted until {until}, it would still not be approved: {left}",
-                "Ask for a new approval first: something else has come since, or the date is over. What an expression "
-                "says of findings without naming them is accepted by waivers of the findings.",
-            )
-        records = [self.accept(waiver) for waiver in waivers]
-        if not is_external(approval_id):
-            key = ActionKey.parse(approval_id)
-            last = latest(self._store.executions.runs(key.execution))[key.stage, key.action]
-            if last.key == key:
-                self.retry(key.execution)
-        return records
 
     def _proceed(self, approval_id: str) -> None:
         """The execution that waited goes on. Whoever waits outside has the answer, or gets it by callback."""
@@ -393,8 +352,3 @@ class Engine:
         days = self._parts.keep_days
         self._effects.run(Step.PURGE, self._store.approvals.purge, self._parts.ago(days))
         self._effects.run(Step.PURGE, self._store.notices.purge, self._parts.ago(max(days, LEAST_NOTICE_DAYS)))
-
-
-def _same(left: str, right: str) -> bool:
-    """In constant time."""
-    return hmac.compare_digest(left.encode(errors="replace"), right.encode(errors="replace"))

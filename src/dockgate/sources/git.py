@@ -6,12 +6,12 @@ import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from dockgate.core.adapters import Commit
+from dockgate.core.adapters import Commit, CommitPeople
 from dockgate.core.errors import NotFoundError, UnavailableError, UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -19,6 +19,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TIMEOUT = 600
 """seconds, for one git command"""
 _CHUNK = 64 * 1024
+_BETWEEN = "%x1f"
+"""git's placeholder for the character between the fields of one commit"""
 
 _CONFIG = {
     "http.receivepack": "true",
@@ -84,6 +86,23 @@ class GitHost:
         text = _git("-C", str(place), "log", "-1", "--no-show-signature", "--encoding=UTF-8", date, form, commit)
         author, time, message = text.split("\0", 2)
         return Commit(commit, branch, author, message.rstrip("\n"), time)
+
+    def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
+        place = _place(self._folder, repository)
+        ends = [_resolve(place, repository, head), *([f"^{_resolve(place, repository, base)}"] if base else [])]
+        co_authors = f"%(trailers:key=Co-authored-by,valueonly,unfold,separator={_BETWEEN})"
+        form = f"--format=%H{_BETWEEN}%ae{_BETWEEN}%ce{_BETWEEN}{co_authors}"
+        options = ("-z", "--no-show-signature", "--no-notes", "--encoding=UTF-8", f"--max-count={limit}", form)
+        text = _git("-C", str(place), "log", *options, "--end-of-options", *ends, "--")
+        return [_people(record) for record in text.split("\0") if record]
+
+    def commits_introduced(
+        self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
+    ) -> Sequence[str]:
+        place = _place(self._folder, repository)
+        lines = "".join([*(f"{one}\n" for one in after), *(f"^{one}\n" for one in before)])
+        found = _git("-C", str(place), "rev-list", f"--max-count={limit}", "--stdin", given=lines) if after else ""
+        return found.split()
 
     def archive(self, repository: str, commit: str, into: Path) -> None:
         place = _place(self._folder, repository)
@@ -161,6 +180,13 @@ async def _cgi(environment: Mapping[str, str], request: IO[bytes] | None) -> Asy
             await process.wait()
 
 
+def _people(record: str) -> CommitPeople:
+    """Of one commit, as `commits_between` asks git for it."""
+    commit, author, committer, *co_authors = record.strip("\n").split("\x1f")
+    named = (one.rpartition("<")[2].partition(">")[0] for one in co_authors)
+    return CommitPeople(commit, tuple(dict.fromkeys(filter(None, (author, committer, *named)))))
+
+
 def _place(folder: Path, repository: str) -> Path:
     place = folder / f"{repository}.git"
     if not _NAME.fullmatch(repository) or not place.is_dir():
@@ -181,13 +207,13 @@ def _resolve(place: Path, repository: str, revision: str) -> str:
         ) from None
 
 
-def _git(*arguments: str, output: IO[bytes] | None = None) -> str:
-    """Runs git; its output, unless that goes into a file. A command that fails is an UnavailableError whose cause is a
-    CalledProcessError."""
+def _git(*arguments: str, output: IO[bytes] | None = None, given: str = "") -> str:
+    """Runs git with the text `given` as its input; its output, unless that goes into a file. A command that fails is an
+    UnavailableError whose cause is a CalledProcessError."""
     try:
         result = subprocess.run(
             ["git", *arguments],
-            stdin=subprocess.DEVNULL,
+            input=given.encode(),
             stdout=output or subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=_environment(),
@@ -223,5 +249,7 @@ def _environment(**more: str) -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
+        # A pushed refs/replace/… would put another tree, author or history in a commit's place.
+        "GIT_NO_REPLACE_OBJECTS": "1",
         **config,
     }

@@ -4,10 +4,10 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dockgate.core.adapters import Commit
+from dockgate.core.adapters import Commit, CommitPeople
 from dockgate.core.errors import NotFoundError
 
 
@@ -18,6 +18,8 @@ class MemoryHost:
         self._fault = fault
         self._branches: dict[str, dict[str, str]] = {}
         self._commits: dict[tuple[str, str], tuple[Commit, dict[str, str]]] = {}
+        self._parents: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._committers: dict[tuple[str, str], str] = {}
 
     def create(self, repository: str) -> None:
         self._fault("before create")
@@ -32,11 +34,16 @@ class MemoryHost:
         branch: str = "main",
         author: str = "Ada <ada@example.org>",
         time: str = "2026-11-24T10:00:00Z",
+        committer: str = "",
+        merges: Sequence[str] = (),
     ) -> str:
-        """What `git push` does. Returns the commit's id, which holds its parent, as git's does."""
+        """What `git push` of one commit does, whose further parents are `merges`. Returns the commit's id, which holds
+        its parent, as git's does."""
         branches = self._repository(repository)
         content = json.dumps([branches.get(branch, ""), author, time, message, sorted(files.items())])
         identity = hashlib.sha1(content.encode(), usedforsecurity=False).hexdigest()
+        self._parents[repository, identity] = tuple(filter(None, (branches.get(branch, ""), *merges)))
+        self._committers[repository, identity] = committer or author
         self._commits[repository, identity] = Commit(identity, branch, author, message, time), dict(files)
         branches[branch] = identity
         return identity
@@ -52,6 +59,23 @@ class MemoryHost:
     def commit(self, repository: str, revision: str) -> Commit:
         self._fault("before commit")
         return self._find(repository, revision)[0]
+
+    def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
+        self._fault("before commits")
+        known = self._reachable(repository, base) if base else {}
+        found = [one for one in self._reachable(repository, head) if one not in known]
+        return [self._people(repository, one) for one in found[:limit]]
+
+    def commits_introduced(
+        self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
+    ) -> Sequence[str]:
+        known = {commit for one in before for commit in self._reachable(repository, one)}
+        found = dict.fromkeys(commit for one in after for commit in self._reachable(repository, one))
+        return [commit for commit in found if commit not in known][:limit]
+
+    def move(self, repository: str, branch: str, commit: str) -> None:
+        """What a forced push of a commit that is there does."""
+        self._repository(repository)[branch] = self._find(repository, commit)[0].id
 
     def archive(self, repository: str, commit: str, into: Path) -> None:
         self._fault("before archive")
@@ -75,3 +99,16 @@ class MemoryHost:
         if (repository, identity) not in self._commits:
             raise NotFoundError(f"no commit or branch {revision!r} in {repository}", "Push it first.")
         return self._commits[repository, identity]
+
+    def _reachable(self, repository: str, commit: str) -> dict[str, None]:
+        found: dict[str, None] = {}
+        ahead = [self._find(repository, commit)[0].id]
+        while ahead:
+            if (one := ahead.pop(0)) not in found:
+                found[one] = None
+                ahead += self._parents[repository, one]
+        return found
+
+    def _people(self, repository: str, commit: str) -> CommitPeople:
+        people = self._commits[repository, commit][0].author, self._committers[repository, commit]
+        return CommitPeople(commit, tuple(dict.fromkeys(one.rpartition("<")[2].rstrip("> ") for one in people)))

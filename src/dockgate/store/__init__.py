@@ -26,6 +26,7 @@ from dockgate.store.pipelines import SqlPipelines, SqlRepositories
 from dockgate.store.policies import SqlPolicies
 from dockgate.store.policy_assignments import SqlPolicyAssignments
 from dockgate.store.provenance import SqlProvenanceStatements
+from dockgate.store.pushes import SqlPushes
 from dockgate.store.reports import SqlReports
 from dockgate.store.schema import identity
 from dockgate.store.services import SqlServices
@@ -69,6 +70,7 @@ def open_store(folder: Path, url: str | None = None, blobs: Blobs | None = None)
         id=_identity(database),
         events=SqlEvents(database),
         repositories=SqlRepositories(database),
+        pushes=SqlPushes(database),
         pipelines=SqlPipelines(database),
         executions=SqlExecutions(database),
         images=SqlImages(database),

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, exists, func, insert, select, update
 
 from dockgate.core.approvals import ApprovalState
 from dockgate.core.errors import ConflictError, NotFoundError
-from dockgate.core.pipeline import ActionKey, ActionRun, Execution, Pipeline, Plan, State, retry
+from dockgate.core.pipeline import ActionKey, ActionRun, Execution, Pipeline, Plan, State, retried, retry
 from dockgate.core.summaries import shorten
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import need_pipeline, select_as
@@ -107,7 +107,18 @@ class SqlExecutions:
             _run(connection, key)
             return False
 
-    def retry(self, execution_id: str, now: str) -> Sequence[ActionKey]:
+    def last_succeeded(self, pipeline: str, stage: str, action: str, other_than: str) -> str:
+        query = (
+            select(action_runs.c.key)
+            .join(executions, executions.c.id == action_runs.c.execution)
+            .where(executions.c.pipeline == pipeline, executions.c.id != other_than)
+            .where(action_runs.c.state == State.SUCCEEDED)
+            .order_by(action_runs.c.finished_at.desc(), action_runs.c.seq.desc())
+        )
+        with self._database.read() as connection, connection.execute(query).scalars() as keys:
+            return next((key.execution for key in keys if (key.stage, key.action) == (stage, action)), "")
+
+    def retry(self, execution_id: str, now: str, by: str = "") -> Sequence[ActionKey]:
         """A second call in a row raises ConflictError: the next tries have begun, so nothing stands failed any more."""
         with self._database.write() as connection:
             execution = _get(connection, execution_id)
@@ -119,6 +130,8 @@ class SqlExecutions:
                 )
             _start_runs(connection, keys, now)
             _set_state(connection, execution_id, State.IN_PROGRESS, "", now)
+            trigger = retried(execution.trigger, by)
+            connection.execute(update(executions).where(executions.c.id == execution_id).values(trigger=trigger))
             return keys
 
     def stop(self, execution_id: str, reason: str, now: str) -> None:

@@ -61,6 +61,36 @@ heads = Table(
 )
 """What branches were last seen at, "" for a deleted one, and how often each has moved."""
 
+pushes = Table(
+    "pushes",
+    metadata,
+    seq(),
+    words("push"),
+    words("repository"),
+    words("ref"),
+    words("old"),
+    words("new"),
+    words("principal"),
+    words("email"),
+    words("token"),
+    words("at"),
+    Column("accepted", Boolean, nullable=False),
+    UniqueConstraint("push", "ref"),
+)
+"""Reference updates, asked for and done, by whom."""
+Index(None, pushes.c.repository, pushes.c.ref)
+Index(None, pushes.c.repository, pushes.c.accepted)
+
+pushed_commits = Table(
+    "pushed_commits",
+    metadata,
+    words("repository", primary_key=True),
+    words("commit", primary_key=True),
+    words("principal", primary_key=True),
+    words("email"),
+)
+"""Who brought which commit into a repository."""
+
 events = Table(
     "events",
     metadata,

@@ -67,9 +67,9 @@ async def receive_pack(repository: str, request: Request, who: Runner, server: T
         advice = "Push in parts, or raise DOCKGATE_PUSH_LIMIT on the server."
         body = await spool(request.stream(), server.parts.scratch, server.push_limit, advice)
     call = GitCall(repository, f"/{RECEIVE}", "POST", "", _content_type(RECEIVE), _protocol(request))
-    by = who.name if who.token else ""
+    by, token = (who.name, who.token.id) if who.token else ("", "")
     try:
-        push = Push(server, processes, call, body, requested_updates(body), by, audit_entry(request))
+        push = Push(server, processes, call, body, requested_updates(body), by, token, audit_entry(request))
     except BaseException:
         body.close()
         raise

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import IO
@@ -74,16 +75,20 @@ class Push:
         body: IO[bytes],
         requested: Sequence[RefUpdate],
         by: str,
+        token: str,
         entry: str,
     ) -> None:
-        """`by` is who pushes, "" for nobody known; `entry` is the id of the push's audit entry."""
+        """`by` is who pushes by the token of this id, "" for nobody known; `entry` is the id of the push's audit
+        entry."""
         self._server = server
         self._processes = processes
         self._call = call
         self._body = body
         self._requested = requested
         self._by = by
+        self._token = token
         self._entry = entry
+        self._id = entry or uuid.uuid4().hex
         self._answer: asyncio.Queue[tuple[int, Mapping[str, str]] | bytes | BaseException | None] = asyncio.Queue()
 
     async def head(self) -> tuple[int, Mapping[str, str]]:
@@ -119,6 +124,8 @@ class Push:
 
     async def _receive(self) -> None:
         await self._describe("requested:", self._requested)
+        pusher = self._call.repository, self._by, self._token
+        await run_in_threadpool(self._server.engine.push_requested, self._id, *pusher, self._requested)
         before = await self._references()
         last = b""
         try:
@@ -137,7 +144,8 @@ class Push:
             updates = _differences(before, await self._references())
             await self._describe("", updates)
         finally:
-            await run_in_threadpool(self._server.engine.pushed, self._call.repository, self._by, updates)
+            pushed = self._server.engine.pushed
+            await run_in_threadpool(pushed, self._call.repository, self._by, updates, self._id, self._token)
 
     async def _run_git(self) -> bytes:
         """Pass git's answer on, and return its last chunk: it says that the push is done, which is yet to be so."""

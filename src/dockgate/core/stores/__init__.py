@@ -8,7 +8,7 @@ Times are RFC 3339 text in UTC. Lookups raise NotFoundError with the nearest use
 from dataclasses import dataclass
 
 from dockgate.core.stores.approvals import Approvals, Attestations, Deliveries
-from dockgate.core.stores.events import Events, Repositories
+from dockgate.core.stores.events import Events, Pushes, Repositories
 from dockgate.core.stores.executions import Blobs, Executions, Logs, Pipelines
 from dockgate.core.stores.images import Images, PushedImage, ReportRecord, Reports, Scan, ScanState, VerdictRecord
 from dockgate.core.stores.judging import (
@@ -45,6 +45,7 @@ __all__ = [
     "Principals",
     "ProvenanceStatements",
     "PushedImage",
+    "Pushes",
     "ReportRecord",
     "Reports",
     "Repositories",
@@ -68,6 +69,7 @@ class Store:
     id: str
     events: Events
     repositories: Repositories
+    pushes: Pushes
     pipelines: Pipelines
     executions: Executions
     images: Images

@@ -6,6 +6,7 @@ What all of them promise is told in the package.
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from dockgate.core.contributors import Pusher, PushRecord
 from dockgate.core.events import Event
 
 
@@ -28,3 +29,28 @@ class Repositories(Protocol):
     def put(self, name: str, now: str) -> None: ...
 
     def names(self) -> Sequence[str]: ...
+
+
+class Pushes(Protocol):
+    """Who pushed what into our repositories. Rows are kept for good: approvals long after ask for them."""
+
+    def request(self, records: Sequence[PushRecord]) -> None:
+        """Keeps what a push asks for, before git knows of it. Does nothing for what is known of the same push."""
+        ...
+
+    def accept(self, push: str, records: Sequence[PushRecord], commits: Sequence[str]) -> None:
+        """Keeps which references the push moved, and the commits that it brought. What it asked for beyond these was
+        refused, and is forgotten."""
+        ...
+
+    def of_ref(self, repository: str, ref: str) -> Sequence[PushRecord]:
+        """Oldest first."""
+        ...
+
+    def unfinished(self, repository: str) -> Sequence[PushRecord]:
+        """What was asked for and is neither known as done nor as refused: the server ended in between."""
+        ...
+
+    def pushers(self, repository: str, commits: Sequence[str]) -> Mapping[str, Sequence[Pusher]]:
+        """Who brought each of these commits; a commit of which nobody is known has no entry."""
+        ...

@@ -68,8 +68,13 @@ class Executions(Protocol):
         """Ends an action. False when it was over already."""
         ...
 
-    def retry(self, execution_id: str, now: str) -> Sequence[ActionKey]:
-        """Starts the failed actions' next tries and the execution again. ConflictError when nothing of it failed."""
+    def last_succeeded(self, pipeline: str, stage: str, action: str, other_than: str) -> str:
+        """The execution of the pipeline in which this action succeeded last, but for one; "" for none."""
+        ...
+
+    def retry(self, execution_id: str, now: str, by: str = "") -> Sequence[ActionKey]:
+        """Starts the failed actions' next tries and the execution again, on record as retried by a principal
+        (`core.pipeline.Execution`). ConflictError when nothing of it failed."""
         ...
 
     def stop(self, execution_id: str, reason: str, now: str) -> None:

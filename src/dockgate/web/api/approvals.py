@@ -99,7 +99,7 @@ def reject(approval_id: str, body: Reject, who: Decider, server: TheServer) -> A
     """A person's no. There is no person's yes: only a verdict approves."""
     _demand(who, approval_id, server)
     name = who.name if who.token else body.who or who.name
-    return view(server.engine.reject(approval_id, body.token, body.reason, name))
+    return view(server.engine.decisions.reject(approval_id, body.token, body.reason, name))
 
 
 @router.get("/approvals/{approval_id:path}/votes")
@@ -129,7 +129,7 @@ def vote(approval_id: str, body: CastVote, who: Decider, server: TheServer) -> A
     if not body.yes and not body.reason.strip():
         raise UsageError("a no without a reason", "Say why: whoever wrote it has to mend it.")
     _demand(who, approval_id, server)
-    approval = server.engine.vote(approval_id, who.principal, body.yes, body.reason)
+    approval = server.engine.decisions.vote(approval_id, who.principal, body.yes, body.reason)
     return ApprovalWithVotes(view(approval), [vote for vote, _ in server.store.approvals.votes(approval_id)])
 
 
@@ -138,7 +138,7 @@ def vote(approval_id: str, body: CastVote, who: Decider, server: TheServer) -> A
 def override(approval_id: str, body: Override, who: Accepter, server: TheServer) -> Overridden:
     """Accepts what a verdict rejected, until a date: its findings become waivers, and the execution is tried again."""
     approval = _demand(who, approval_id, server)
-    records = server.engine.override(approval_id, who.name, body.reason, body.until)
+    records = server.engine.decisions.override(approval_id, who.principal, body.reason, body.until)
     again = "" if is_external(approval_id) else approval_id.partition("/")[0]
     return Overridden(view(approval), [record.waiver for record in records], again)
 

@@ -109,7 +109,7 @@ def stop(execution_id: str, body: Stop, who: Runner, server: TheServer) -> Execu
 @router.post("/executions/{execution_id}/retry")
 def retry(execution_id: str, who: Runner, server: TheServer) -> Execution:
     """Tries the failed actions of the stage that failed once more."""
-    server.engine.retry(execution_id)
+    server.engine.retry(execution_id, who.name if who.token else "")
     return server.store.executions.get(execution_id)
 
 

@@ -95,4 +95,4 @@ def executions(name: str, who: Reader, server: TheServer, limit: int = 20) -> li
 def start(name: str, who: Runner, server: TheServer, idempotency_key: str = Header("")) -> Execution:
     """Starts a pipeline by hand. The same Idempotency-Key starts it once."""
     server.store.pipelines.get(name)
-    return server.engine.start(name, f"hand/{idempotency_key or uuid.uuid4()}")
+    return server.engine.start(name, f"hand/{idempotency_key or uuid.uuid4()}", who.name if who.token else "")

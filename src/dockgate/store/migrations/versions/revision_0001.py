@@ -27,6 +27,21 @@ def _repositories() -> None:
         sa.PrimaryKeyConstraint("repository", "branch"),
     )
     op.create_table(
+        "pushes",
+        *_integer("seq"),
+        *_text("push", "repository", "ref", "old", "new", "principal", "email", "token", "at"),
+        sa.Column("accepted", sa.Boolean, nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("push", "ref"),
+    )
+    _index("pushes", "repository", "ref")
+    _index("pushes", "repository", "accepted")
+    op.create_table(
+        "pushed_commits",
+        *_text("repository", "commit", "principal", "email"),
+        sa.PrimaryKeyConstraint("repository", "commit", "principal"),
+    )
+    op.create_table(
         "events",
         *_integer("seq"),
         *_text("id", "kind", "detail", "at", "handled_at"),

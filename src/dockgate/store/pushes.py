@@ -1,0 +1,88 @@
+"""Who pushed what into the repositories that we host."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from sqlalchemy import ColumnElement, delete, insert, select, update
+
+from dockgate.core.contributors import Pusher, PushRecord
+from dockgate.store.engine import Database, insert_new
+from dockgate.store.queries import row_of, select_as
+from dockgate.store.schema import pushed_commits, pushes
+
+BATCH = 500
+"""ids in one statement"""
+ROWS_AT_ONCE = 5000
+"""rows in one transaction: a large push may not keep others from writing"""
+
+_PUSH = select_as(PushRecord, pushes)
+
+
+class SqlPushes:
+    """`core.stores.Pushes`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def request(self, records: Sequence[PushRecord]) -> None:
+        with self._database.write() as connection:
+            for record in records:
+                insert_new(connection, pushes, row_of(record))
+
+    def accept(self, push: str, records: Sequence[PushRecord], commits: Sequence[str]) -> None:
+        for start in range(0, len(commits), ROWS_AT_ONCE):
+            self._introduce(records[0], commits[start : start + ROWS_AT_ONCE])
+        moved = {record.ref: record for record in records}
+        with self._database.write() as connection:
+            connection.execute(
+                delete(pushes).where(pushes.c.push == push, pushes.c.accepted.is_(False), pushes.c.ref.not_in(moved))
+            )
+            for record in records:
+                if not insert_new(connection, pushes, row_of(record)):
+                    here = pushes.c.push == push, pushes.c.ref == record.ref
+                    values = {"old": record.old, "new": record.new, "accepted": True}
+                    connection.execute(update(pushes).where(*here).values(**values))
+
+    def _introduce(self, by: PushRecord, commits: Sequence[str]) -> None:
+        row = {"repository": by.repository, "principal": by.principal, "email": by.email}
+        with self._database.write() as connection:
+            known = {
+                commit
+                for some in _batches(commits)
+                for commit in connection.scalars(
+                    select(pushed_commits.c.commit).where(
+                        pushed_commits.c.repository == by.repository,
+                        pushed_commits.c.principal == by.principal,
+                        pushed_commits.c.commit.in_(some),
+                    )
+                )
+            }
+            rows = [{**row, "commit": commit} for commit in dict.fromkeys(commits) if commit not in known]
+            if rows:
+                connection.execute(insert(pushed_commits), rows)
+
+    def of_ref(self, repository: str, ref: str) -> Sequence[PushRecord]:
+        return self._those(pushes.c.repository == repository, pushes.c.ref == ref)
+
+    def unfinished(self, repository: str) -> Sequence[PushRecord]:
+        return self._those(pushes.c.repository == repository, pushes.c.accepted.is_(False))
+
+    def _those(self, *which: ColumnElement[bool]) -> Sequence[PushRecord]:
+        query = _PUSH.where(*which).order_by(pushes.c.seq)
+        with self._database.read() as connection:
+            return [PushRecord(**row) for row in connection.execute(query).mappings()]
+
+    def pushers(self, repository: str, commits: Sequence[str]) -> Mapping[str, Sequence[Pusher]]:
+        found: dict[str, list[Pusher]] = {}
+        with self._database.read() as connection:
+            for some in _batches(commits):
+                query = select(pushed_commits).where(
+                    pushed_commits.c.repository == repository, pushed_commits.c.commit.in_(some)
+                )
+                for row in connection.execute(query.order_by(pushed_commits.c.principal)):
+                    found.setdefault(row.commit, []).append(Pusher(row.principal, row.email))
+        return found
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]

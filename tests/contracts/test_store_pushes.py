@@ -1,0 +1,72 @@
+"""What every store promises of who pushed what. Each changing call is made twice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, LATER, NOW, opened
+
+from dockgate.core.contributors import NO_OBJECT, Pusher, PushRecord
+from dockgate.core.stores import Store
+
+A, B, C = "a" * 40, "b" * 40, "c" * 40
+MAIN, SIDE = "refs/heads/main", "refs/heads/side"
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def record(push: str, ref: str = MAIN, old: str = NO_OBJECT, new: str = A, who: str = "ada") -> PushRecord:
+    return PushRecord(push, "web", ref, old, new, who, f"{who}@example.org", "token", NOW)
+
+
+def accept(store: Store, *records: PushRecord, commits: tuple[str, ...] = ()) -> list[PushRecord]:
+    done = [replace(one, accepted=True) for one in records]
+    for _ in range(2):
+        store.pushes.accept(records[0].push, done, commits)
+    return done
+
+
+def test_a_push_is_unfinished_until_it_is_known_what_it_moved(store: Store) -> None:
+    asked = [record("one"), record("one", SIDE)]
+    for _ in range(2):
+        store.pushes.request(asked)
+    assert list(store.pushes.unfinished("web")) == asked
+    assert list(store.pushes.unfinished("other")) == []
+    moved = accept(store, asked[0])
+    assert list(store.pushes.unfinished("web")) == []
+    assert list(store.pushes.of_ref("web", MAIN)) == moved
+    assert list(store.pushes.of_ref("web", SIDE)) == []  # git refused it
+
+
+def test_a_push_that_moved_nothing_leaves_nothing(store: Store) -> None:
+    store.pushes.request([record("one")])
+    for _ in range(2):
+        store.pushes.accept("one", [], [])
+    assert list(store.pushes.unfinished("web")) == list(store.pushes.of_ref("web", MAIN)) == []
+
+
+def test_what_moved_is_kept_as_it_moved_in_the_order_of_the_pushes(store: Store) -> None:
+    store.pushes.request([record("one", new=C)])
+    first = accept(store, record("one"))
+    second = accept(store, replace(record("two", old=A, new=B, who="ben"), at=LATER))
+    assert list(store.pushes.of_ref("web", MAIN)) == [*first, *second]
+
+
+def test_a_commit_has_everybody_who_brought_it(store: Store) -> None:
+    accept(store, record("one"), commits=(A, B))
+    accept(store, record("two", SIDE, who="ben"), commits=(B, C))
+    ada, ben = Pusher("ada", "ada@example.org"), Pusher("ben", "ben@example.org")
+    found = store.pushes.pushers("web", [A, B, C, "d" * 40])
+    assert {commit: list(pushers) for commit, pushers in found.items()} == {A: [ada], B: [ada, ben], C: [ben]}
+    assert store.pushes.pushers("other", [A]) == {}
+
+
+def test_a_push_of_many_commits_keeps_each(store: Store) -> None:
+    commits = tuple(f"{number:040x}" for number in range(6001))
+    accept(store, record("one"), commits=commits)
+    assert len(store.pushes.pushers("web", commits)) == 6001

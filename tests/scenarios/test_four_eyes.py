@@ -1,0 +1,285 @@
+"""Four eyes: who pushed, authored, committed or started may neither approve nor override, whatever names they use."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.scenarios import patient
+from tests.scenarios.defects import Found
+from tests.scenarios.live import PIPELINE, SERVICE, until
+from tests.scenarios.server import ServerSystem
+from tests.scenarios.test_voting import APPROVERS
+
+from dockgate.core.adapters import RefUpdate
+from dockgate.core.contributors import NO_OBJECT
+from dockgate.pipeline.contributors import PushHistory
+from dockgate.sources.memory import MemoryHost
+
+OUTSIDER = "Zoe <zoe@elsewhere.example>"
+"""an author who is nobody here"""
+CONTRIBUTOR = "is the committer, pushed part of it, or started the execution"
+
+
+class FourEyes:
+    def __init__(self, server: ServerSystem) -> None:
+        self.server = server
+        self.tokens = {"admin": server.post("/principals", {"name": "admin", "roles": ["admin"]})["token"]}
+        server.client.headers["Authorization"] = f"Bearer {self.tokens['admin']}"
+        for name in ("ann", "ben", "cyd", "starter"):
+            self.add(name, f"{name}@example.org")
+        self.cases = 0
+
+    def add(self, name: str, email: str, *roles: str) -> None:
+        body = {"name": name, "roles": list(roles or ("developer", "approver", "security")), "email": email}
+        self.server.post("/principals", body)
+        self.tokens[name] = self.server.post("/tokens", {"principal": name})["text"]
+
+    def repository(self, found: Found | None = None, *, people: bool = True) -> str:
+        """A pipeline with its repository, named like it, whose image is scanned at once. Nothing is pushed yet."""
+        self.cases += 1
+        name = f"case{self.cases}"
+        image = self.server.foreign(name, found or Found())
+        self.server.scan_may_end[image].set()
+        self.server.builder.digests[f"{name}/app"] = image
+        self.server.apply(f"kind: Repository\nname: {name}\n")
+        self.server.apply(SERVICE.format(name=name, count=1))
+        text = PIPELINE.format(name=name, repository=name, service=name, timeout="7d")
+        if people:
+            text = text.replace("\n  - name: Deploy", APPROVERS.format(approvers="{count: 1}"))
+        self.server.apply(text)
+        return name
+
+    def call(self, who: str, path: str, body: Any = None) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.tokens[who]}"}
+        return patient.post(f"{self.server.url}/api/v1{path}", json=body or {}, headers=headers)
+
+    def start(self, name: str, who: str = "starter") -> str:
+        execution: str = self.call(who, f"/pipelines/{name}/executions").json()["id"]
+        until(lambda: self.server._approval(execution))
+        return execution
+
+    def vote(self, who: str, execution: str) -> httpx.Response:
+        approval = self.server._approval(execution)["id"]
+        return self.call(who, f"/approvals/{approval}/vote", {"yes": True})
+
+    def refuses(self, who: str, execution: str, why: str = CONTRIBUTOR) -> bool:
+        answer = self.vote(who, execution)
+        return answer.status_code == 403 and why in answer.json()["error"]
+
+    def approve(self, who: str, execution: str) -> None:
+        answer = self.vote(who, execution)
+        assert answer.is_success, answer.text
+        assert self.ended(execution) == "Succeeded"
+
+    def ended(self, execution: str) -> str:
+        def state() -> str:
+            found: str = self.server.get(f"/executions/{execution}")["execution"]["state"]
+            return found if found in ("Failed", "Succeeded") else ""
+
+        return until(state)
+
+    @property
+    def host(self) -> MemoryHost:
+        host = self.server.parts.source
+        assert isinstance(host, MemoryHost)
+        return host
+
+
+def files(text: str) -> dict[str, str]:
+    return {"Dockerfile": "FROM scratch\n", "file": text}
+
+
+@pytest.fixture(scope="module")
+def eyes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FourEyes]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as server:
+        yield FourEyes(server)
+
+
+def test_who_pushed_under_a_forged_author_may_not_approve(eyes: FourEyes) -> None:
+    name = eyes.repository()
+    eyes.server.push(name, "ann", author=OUTSIDER)
+    execution = eyes.start(name)
+    assert eyes.refuses("ann", execution)
+    eyes.approve("ben", execution)
+
+
+def test_who_pushed_before_somebody_elses_push_may_not_approve(eyes: FourEyes) -> None:
+    """The last push alone was looked at before: an innocent commit on top hid who pushed the rest."""
+    name = eyes.repository()
+    eyes.server.push(name, "ann", author=OUTSIDER)
+    eyes.server.push(name, "ben", author=OUTSIDER)
+    execution = eyes.start(name)
+    assert [eyes.refuses(who, execution) for who in ("ann", "ben", "starter")] == [True] * 3
+    eyes.approve("cyd", execution)
+
+
+def test_authors_committers_and_their_other_addresses_may_not_approve(eyes: FourEyes) -> None:
+    name = eyes.repository()
+    eyes.server.push(name, "starter", author="Ann <ANN+work@example.org>", committer="Ben <ben@Example.ORG>")
+    execution = eyes.start(name)
+    assert [eyes.refuses(who, execution) for who in ("ann", "ben")] == [True] * 2
+    eyes.approve("cyd", execution)
+
+
+def test_a_second_principal_with_the_pushers_mailbox_may_not_approve(eyes: FourEyes) -> None:
+    eyes.add("ann-again", "Ann+second@example.org")
+    name = eyes.repository()
+    eyes.server.push(name, "ann", author=OUTSIDER)
+    execution = eyes.start(name)
+    assert eyes.refuses("ann-again", execution)
+    eyes.call("admin", "/principals/ann/disable").raise_for_status()
+    assert eyes.refuses("ann-again", execution)
+    eyes.call("admin", "/principals/ann/enable").raise_for_status()
+    eyes.approve("ben", execution)
+
+
+def test_what_was_approved_before_excludes_nobody_any_more(eyes: FourEyes) -> None:
+    name = eyes.repository()
+    eyes.server.push(name, "ann", author=OUTSIDER)
+    eyes.approve("ben", eyes.start(name))
+    eyes.server.push(name, "cyd", author=OUTSIDER)
+    execution = eyes.start(name)
+    assert eyes.refuses("cyd", execution)
+    eyes.approve("ann", execution)
+
+
+def test_a_rejected_execution_is_no_beginning(eyes: FourEyes) -> None:
+    name = eyes.repository()
+    eyes.server.push(name, "ann", author=OUTSIDER)
+    rejected = eyes.start(name)
+    approval = eyes.server._approval(rejected)["id"]
+    eyes.call("ben", f"/approvals/{approval}/vote", {"yes": False, "reason": "no"}).raise_for_status()
+    assert eyes.ended(rejected) == "Failed"
+    eyes.server.push(name, "ben", author=OUTSIDER)
+    assert eyes.refuses("ann", eyes.start(name))
+
+
+def test_a_merge_brings_the_people_of_its_branch(eyes: FourEyes) -> None:
+    name = eyes.repository()
+    eyes.server.push(name, "starter", author=OUTSIDER)
+    eyes.approve("cyd", eyes.start(name))
+    eyes.server.push(name, "ann", branch="feature", author="Ben <ben@example.org>")
+    feature = eyes.host.heads(name)["feature"]
+    eyes.server.push(name, "starter", author=OUTSIDER, merges=[feature])
+    execution = eyes.start(name)
+    assert [eyes.refuses(who, execution) for who in ("ann", "ben")] == [True] * 2
+    eyes.approve("cyd", execution)
+
+
+def test_part_of_a_push_taken_over_by_somebody_else_still_has_its_pusher(eyes: FourEyes) -> None:
+    """Two commits pushed to a branch; only the first of them is moved to the main branch, by a colleague."""
+    name = eyes.repository()
+    main = eyes.server.push(name, "starter", author=OUTSIDER)
+    eyes.approve("cyd", eyes.start(name))
+    first = eyes.host.push(name, files("1"), branch="feature", author=OUTSIDER, merges=[main])
+    second = eyes.host.push(name, files("2"), branch="feature", author=OUTSIDER)
+    eyes.server.moved(name, "ann", RefUpdate("refs/heads/feature", NO_OBJECT, second))
+    eyes.host.move(name, "main", first)
+    eyes.server.moved(name, "ben", RefUpdate("refs/heads/main", main, first))
+    execution = eyes.start(name)
+    assert [eyes.refuses(who, execution) for who in ("ann", "ben")] == [True] * 2
+    eyes.approve("cyd", execution)
+
+
+def test_a_forced_push_back_has_its_pusher_and_one_to_other_history_all_of_its_people(eyes: FourEyes) -> None:
+    name = eyes.repository()
+    old = eyes.server.push(name, "ann", author=OUTSIDER)
+    new = eyes.server.push(name, "ann", author=OUTSIDER)
+    eyes.approve("ben", eyes.start(name))
+    eyes.host.move(name, "main", old)
+    eyes.server.moved(name, "cyd", RefUpdate("refs/heads/main", new, old))
+    execution = eyes.start(name)
+    assert eyes.refuses("cyd", execution)
+    eyes.approve("ann", execution)
+    other = eyes.host.push(name, files("3"), branch="orphan", author="Ben <ben@example.org>")
+    eyes.server.moved(name, "cyd", RefUpdate("refs/heads/orphan", NO_OBJECT, other))
+    eyes.host.move(name, "main", other)
+    eyes.server.moved(name, "ann", RefUpdate("refs/heads/main", old, other))
+    execution = eyes.start(name)
+    assert [eyes.refuses(who, execution) for who in ("ann", "ben", "cyd")] == [True] * 3
+
+
+def test_who_started_or_retried_may_not_approve(eyes: FourEyes) -> None:
+    name = eyes.repository()
+    eyes.server.push(name, "ann", author=OUTSIDER)
+    execution = eyes.start(name, "ben")
+    assert eyes.refuses("ben", execution)
+    approval = eyes.server._approval(execution)
+    eyes.call("cyd", f"/approvals/{approval['id']}/vote", {"yes": False, "reason": "later"}).raise_for_status()
+    assert eyes.ended(execution) == "Failed"
+    eyes.call("cyd", f"/executions/{execution}/retry").raise_for_status()
+    until(lambda: (eyes.server._approval(execution) or approval)["id"] != approval["id"])
+    assert eyes.server.get(f"/executions/{execution}")["execution"]["trigger"] == {
+        "cause": "started by hand",
+        "started_by": "ben",
+        "retried_by": "cyd",
+    }
+    assert [eyes.refuses(who, execution) for who in ("ann", "ben", "cyd")] == [True] * 3
+
+
+def test_a_narrowed_token_of_the_pusher_is_the_pusher(eyes: FourEyes) -> None:
+    name = eyes.repository()
+    eyes.server.push(name, "ann", author=OUTSIDER)
+    execution = eyes.start(name)
+    for body in ({"scopes": ["decide"]}, {"pipelines": [name], "scopes": ["decide"]}):
+        eyes.tokens["narrowed"] = eyes.server.post("/tokens", {"principal": "ann", **body})["text"]
+        assert eyes.refuses("narrowed", execution), body
+
+
+def test_a_commit_of_which_nobody_knows_who_pushed_it_is_approved_by_nobody(eyes: FourEyes) -> None:
+    name = eyes.repository()
+    commit = eyes.host.push(name, {"Dockerfile": "FROM scratch\n"}, author=OUTSIDER)
+    execution = eyes.start(name)
+    for who in ("ann", "ben", "cyd"):
+        assert eyes.refuses(who, execution, f"nothing says who pushed the commit {commit[:12]}")
+
+
+def test_a_push_in_which_the_server_died_has_its_pusher(eyes: FourEyes) -> None:
+    """It was written down before git took it."""
+    name = eyes.repository()
+    commit = eyes.host.push(name, {"Dockerfile": "FROM scratch\n"}, author=OUTSIDER)
+    update = RefUpdate("refs/heads/main", NO_OBJECT, commit)
+    PushHistory(eyes.server.parts).requested("died", name, "ann", "token", [update])
+    execution = eyes.start(name)
+    assert eyes.refuses("ann", execution)
+    eyes.approve("ben", execution)
+
+
+def test_commits_that_cannot_be_listed_are_approved_by_nobody(eyes: FourEyes) -> None:
+    name = eyes.repository()
+    commit = eyes.server.push(name, "ann", author=OUTSIDER)
+    execution = eyes.start(name)
+    lost = eyes.host._commits.pop((name, commit))
+    assert eyes.refuses("ben", execution, "it is not known who contributed: no commit")
+    eyes.host._commits[name, commit] = lost
+    eyes.approve("ben", execution)
+
+
+def test_who_may_not_approve_may_not_override_either(eyes: FourEyes) -> None:
+    name = eyes.repository(Found({"CRITICAL": 1}), people=False)
+    eyes.server.push(name, "ann", author="Ben <ben@example.org>")
+    execution = eyes.start(name)
+    assert eyes.ended(execution) == "Failed"
+    approval = eyes.server._approval(execution)["id"]
+    body = {"reason": "not reachable", "until": "2999-01-01"}
+    for who in ("ann", "ben", "starter"):
+        refused = eyes.call(who, f"/approvals/{approval}/override", body)
+        assert (refused.status_code, CONTRIBUTOR in refused.json()["error"]) == (403, True), who
+    assert eyes.server.get("/waivers") == []
+    eyes.call("cyd", f"/approvals/{approval}/override", body).raise_for_status()
+    until(lambda: (eyes.server._approval(execution) or {"id": approval})["id"] != approval)
+    assert eyes.ended(execution) == "Succeeded"
+
+
+def test_who_asked_from_outside_may_not_override_the_answer(eyes: FourEyes) -> None:
+    image = eyes.server.foreign("asked", Found({"CRITICAL": 1}))
+    eyes.server.scan_may_end[image].set()
+    question = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "elsewhere.example/app:asked"}
+    approval = eyes.call("ann", "/approvals", question).json()["approval"]["id"]
+    until(lambda: eyes.server.get(f"/approvals/{approval}")["state"] == "Rejected")
+    body = {"reason": "not reachable", "until": "2999-01-01"}
+    refused = eyes.call("ann", f"/approvals/{approval}/override", body)
+    assert (refused.status_code, "ann asked for the approval" in refused.json()["error"]) == (403, True)
+    eyes.call("ben", f"/approvals/{approval}/override", body).raise_for_status()
