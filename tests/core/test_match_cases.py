@@ -43,12 +43,13 @@ def package(given: str | dict[str, str]) -> Package:
         path=given.get("path", "some/path"),
         owner=given.get("owner", ""),
         module=given.get("module", ""),
+        imports=given.get("imports", ""),
     )
 
 
 def advisory(given: Mapping[str, Any]) -> Advisory:
     ecosystem, name = given["of"].rsplit(maxsplit=1)
-    lists = {key: tuple(given.get(key, ())) for key in ("versions", "aliases", "upstream")}
+    lists = {key: tuple(given.get(key, ())) for key in ("versions", "aliases", "upstream", "imports")}
     texts = {key: given.get(key, "") for key in ("withdrawn", "note", "module")}
     ranges = tuple(_range(text) for text in given.get("ranges", ()))
     ratings = tuple(_rating(text) for text in given.get("ratings", ()))
@@ -86,6 +87,7 @@ def seen(finding: Finding) -> dict[str, Any]:
         "epss": str(finding.epss),
         "state": finding.state.value,
         "path": finding.package.path,
+        "reachable": finding.reachable,
     }
 
 

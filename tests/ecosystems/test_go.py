@@ -16,6 +16,7 @@ from dockgate.core.match import match
 from dockgate.core.model import Advisory, Coverage, Package, Range, Slice
 from dockgate.core.ports import Extract
 from dockgate.core.purl import Purl
+from dockgate.ecosystems import _go_packages
 from dockgate.ecosystems._executable import FAT, MACH
 from dockgate.ecosystems._go_buildinfo import INFO_LIMIT
 from dockgate.ecosystems.go import ECOSYSTEM
@@ -341,3 +342,52 @@ def _program(name: str) -> bytes:
     if name not in _PROGRAMS:
         _PROGRAMS[name] = program(name)
     return _PROGRAMS[name]
+
+
+@pytest.mark.parametrize("name", ["functions-amd64", "functions-s390x"])
+def test_a_program_says_which_packages_of_a_module_it_holds(name: str) -> None:
+    held = {package.name: package.imports.split() for package in read(program(name)).packages}
+    assert held["example.com/dep"] == ["example.com/dep/used"]
+    assert held["gopkg.in/dotted.v2"] == ["gopkg.in/dotted.v2"]
+    assert held["example.com/app"] == ["example.com/app"]
+    assert {"runtime", "internal/abi"} <= set(held["stdlib"])
+    assert not {"main", "net/http"} & set(held["stdlib"])
+
+
+@pytest.mark.parametrize("change", ["magic", "names before", "names behind", "too large", "cut off"])
+def test_a_program_whose_table_of_functions_is_odd_does_not_say_what_it_holds(change: str) -> None:
+    content = bytearray(program("functions-amd64"))
+    at = content.index(b"\xf1\xff\xff\xff\0\0")
+    if change == "magic":
+        content[at] = 0
+    elif change == "names before":
+        content[at + 40 : at + 48] = bytes(8)
+    elif change == "names behind":
+        content[at + 32 : at + 48] = struct.pack("<2Q", 2**40, 2**40 + 100)
+    elif change == "too large":
+        content[at + 40 : at + 48] = struct.pack("<Q", 2**40)
+    else:
+        del content[at + 20 :]
+    try:
+        extract = read(bytes(content))
+    except UnreadableError:
+        return
+    assert [package.imports for package in extract.packages] == [""] * len(extract.packages)
+
+
+@pytest.mark.parametrize(
+    ("path", "package"),
+    [
+        ("net/http.(*Transport).RoundTrip", "net/http"),
+        ("golang.org/x/net/http2.init.0", "golang.org/x/net/http2"),
+        ("gopkg.in/yaml%2ev3.Unmarshal", "gopkg.in/yaml.v3"),
+        ("a.test/b.Of[go.shape.struct { c.test/d.e int }]", "a.test/b"),
+        ("a.test/b/c.F", "a.test/b/c"),
+        ("type:.eq.a.test/z.T", ""),
+        ("go:buildid", ""),
+        ("noname", ""),
+    ],
+)
+def test_the_package_of_a_function_is_in_its_name(path: str, package: str) -> None:
+    found = _go_packages.packages([b"a.test/b.G", path.encode()])
+    assert found - {"a.test/b"} == ({package} if package else set()) - {"a.test/b"}

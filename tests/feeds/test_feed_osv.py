@@ -237,6 +237,26 @@ def test_a_distributions_word_on_what_it_will_not_fix_is_a_note(specific: Json, 
 
 
 @pytest.mark.parametrize(
+    ("blocks", "imports"),
+    [
+        ([[{"path": "a/b"}, {"path": "a/c", "symbols": ["F"]}]], ("a/b", "a/c")),
+        ([[{"path": "a/b"}], [{"path": "a/c"}]], ("a/b", "a/c")),
+        ([[{"path": "a/b"}], None], ()),
+        ([[{"path": "a/b"}, {}]], ()),
+        ([[{"path": "a/b"}, "a/c"]], ()),
+        (["a/b"], ()),
+        ([[]], ()),
+    ],
+)
+def test_the_vulnerable_packages_of_a_module_are_known_when_every_entry_names_them(
+    blocks: list[Any], imports: tuple[str, ...]
+) -> None:
+    specific = [{"ecosystem_specific": {"imports": block}} if block is not None else {} for block in blocks]
+    given = record("GO-1", *(entry("Go", "a", *fixed("1"), **each) for each in specific))
+    assert one("Go", given).imports == imports
+
+
+@pytest.mark.parametrize(
     ("word", "events", "note"),
     [
         ("<end-of-life>", (("introduced", "0"),), "end-of-life"),

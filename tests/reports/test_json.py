@@ -88,6 +88,7 @@ def test_a_finding_has_these_keys_and_null_for_what_is_not_known() -> None:
         "state": "unfixed",
         "note": None,
         "disputed": False,
+        "reachable": None,
         "known_exploited_since": None,
         "due": None,
         "epss": None,

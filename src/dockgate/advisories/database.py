@@ -208,7 +208,7 @@ def _advisory(
     ecosystem: str, name: str, record: list[Any], module: str, affected: list[Any], kin: list[list[str]]
 ) -> Advisory:
     identity, aliases, upstream, summary, published, modified, withdrawn, disputed = record
-    ranges, versions, ratings, note = affected
+    ranges, versions, ratings, note, imports = affected
     # By place, for a scan reads thousands: by name it takes half as long again.
     return Advisory(
         identity,
@@ -227,6 +227,7 @@ def _advisory(
         module,
         disputed,
         tuple(map(tuple, kin)),
+        tuple(imports),
     )
 
 

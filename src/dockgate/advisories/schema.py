@@ -2,7 +2,7 @@
 
 APPLICATION = 0x446B4144
 """SQLite's application_id of such a file"""
-FORMAT = 3
+FORMAT = 4
 """SQLite's user_version; raised with every change to what follows. Another format is not read: it is built anew."""
 
 TABLES = """
@@ -30,4 +30,4 @@ CREATE TABLE predicted (cve TEXT NOT NULL, part INTEGER NOT NULL, epss REAL NOT 
 arrays of names, `Advisory.kin`."""
 
 RECORD = ("id", "aliases", "upstream", "summary", "published", "modified", "withdrawn", "disputed")
-AFFECTED = ("ranges", "versions", "ratings", "note")
+AFFECTED = ("ranges", "versions", "ratings", "note", "imports")

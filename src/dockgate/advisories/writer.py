@@ -265,7 +265,7 @@ class Writer:
             "INSERT INTO affected VALUES (?, ?, ?, ?, ?)",
             (
                 *(self._ecosystem(row.ecosystem), row.name, self._records, row.module),
-                _dump([ranges, row.versions, ratings, row.note]),
+                _dump([ranges, row.versions, ratings, row.note, row.imports]),
             ),
         )
         return body

@@ -62,7 +62,9 @@ def read_layer(layer: Layer, ecosystems: Sequence[Ecosystem], clock: Callable[[]
 def cost(read: Read) -> int:
     """Bytes of memory that it takes, about."""
     parts = 1 + len(read.packages) + len(read.owns) + len(read.within)
-    texts = sum(len(package.purl) for package in read.packages) + sum(map(len, read.owns.values()))
+    texts = sum(len(package.purl) + len(package.imports) for package in read.packages) + sum(
+        map(len, read.owns.values())
+    )
     return READ_COST * parts + texts
 
 

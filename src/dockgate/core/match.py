@@ -60,7 +60,7 @@ class Matcher:
                 continue
             self._advisories.setdefault((_base(advisory.ecosystem), advisory.name), []).append(advisory)
         self._said: dict[tuple[str, str, str], tuple[Names, list[tuple[str, list[Advisory]]]]] = {}
-        self._judged: dict[tuple[str, str, str, str], tuple[list[Finding], list[Undetermined]]] = {}
+        self._judged: dict[tuple[str, str, str, str, str], tuple[list[Finding], list[Undetermined]]] = {}
 
     def match(self, packages: Sequence[Package]) -> Matches:
         ours = [package for package in packages if not package.owner]
@@ -87,7 +87,7 @@ class Matcher:
 
     def _judge(self, package: Package) -> tuple[list[Finding], list[Undetermined]]:
         """Findings and doubts, once for all packages of one source, version and module."""
-        source = package.ecosystem, package.source_name, package.source_version, package.module
+        source = package.ecosystem, package.source_name, package.source_version, package.module, package.imports
         if source not in self._judged:
             self._judged[source] = self._judge_source(package)
         return self._judged[source]
@@ -170,6 +170,7 @@ class Matcher:
             published,
             _fixed_at(affecting) if fixed else "",
             next((row.summary for row in affecting if row.summary), ""),
+            _reachable(package, affecting) if package.imports else "",
         )
 
     def _uncovered(self, packages: Sequence[Package]) -> list[Undetermined]:
@@ -235,6 +236,14 @@ def _fixed(version: str, affecting: list[Advisory], advisories: list[Advisory], 
     later = {fix for row in closing for fix in order.fixes(row, floor)}
     candidates = [floor, *sorted(later, key=lambda fix: (order.point(fix), fix))]
     return next((fix for fix in candidates if not any(order.surely_affects(row, fix) for row in closing)), floor)
+
+
+def _reachable(package: Package, affecting: list[Advisory]) -> str:
+    """Whether the program holds one of the packages that these advisories name; "" where none names any."""
+    vulnerable = {path for row in affecting for path in row.imports}
+    if not vulnerable:
+        return ""
+    return "no" if vulnerable.isdisjoint(package.imports.split()) else "yes"
 
 
 def _joined(cves: list[Cve]) -> Cve:

@@ -63,7 +63,8 @@ class Package:
     `vendor` is who made a package in a distribution's form that is not the distribution's own ("docker.com"), "" for
     all others; until it is settled, what its database says of who made it, after `THIRD_PARTY` where its files
     tell that the distribution did not. A vendor's ecosystem is "vendor:" and that, unless it publishes advisories
-    (Docker, of its hardened images).
+    (Docker, of its hardened images). `imports` are the import paths of those packages of a Go module that the program
+    holds, with blanks between, "" where the program does not say.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Package:
     owner: str = ""
     module: str = ""
     vendor: str = ""
+    imports: str = ""
 
 
 ANY_MODULE = "*"
@@ -154,6 +156,7 @@ class Advisory:
     has none. `module` is the rpm module and stream that its versions are of ("nodejs:18"), "" for none; `disputed`
     means that the record says so of itself. `kin` are the alias groups of its names, each sorted, where all records
     together know more than it says itself: what a vulnerability is called does not hang on what else is consulted.
+    `imports` are the import paths of a Go module's packages that are vulnerable, () where it does not say.
     """
 
     id: str
@@ -172,6 +175,7 @@ class Advisory:
     module: str = ""
     disputed: bool = False
     kin: tuple[tuple[str, ...], ...] = ()
+    imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +255,8 @@ class Finding:
     `fixed` is the lowest version that is free of it, "" when none exists; `rating` is the one that won. `note` is as
     in `Advisory`; `exploited`, `due`, `epss` and `percentile` as in `Cve`. `published` is when the first of the
     advisories that affect the package appeared, `fixed_at` the first of those that name a fix; RFC 3339 in UTC, "" when
-    none says.
+    none says. `reachable` is "yes" where the program holds a vulnerable package, "no" where it holds none, "" where
+    advisory or program do not say. It is evidence: a finding counts whatever it is.
     """
 
     id: str
@@ -269,6 +274,7 @@ class Finding:
     published: str = ""
     fixed_at: str = ""
     summary: str = ""
+    reachable: str = ""
 
     def of(self, package: Package) -> "Finding":
         """The same said of another package. Judging does so all the time; `dataclasses.replace` is thrice as slow."""
@@ -288,6 +294,7 @@ class Finding:
             self.published,
             self.fixed_at,
             self.summary,
+            self.reachable,
         )
 
     @property

@@ -13,15 +13,16 @@ go.mod counts as a lockfile. Its `go` and `toolchain` lines say what is needed t
 the module cache, of vendored modules and of tests' data are left alone, as the go command does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
 from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.core.model import Distribution, Package
 from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl, write
-from dockgate.ecosystems import _go_buildinfo, _go_mod, _semver
-from dockgate.ecosystems._executable import MAGICS, begins, executables
+from dockgate.ecosystems import _go_buildinfo, _go_mod, _go_packages, _semver
+from dockgate.ecosystems._executable import MAGICS, Executable, begins, executables
 from dockgate.ecosystems._go_buildinfo import DEVELOPED, BuildInfo, Module
 from dockgate.ecosystems._order import is_digits
 from dockgate.ecosystems._shell import called, legal, quoted
@@ -40,7 +41,7 @@ _RELEASE_VARIABLES = ("version", "appversion", "buildversion", "gitversion", "re
 
 class Go:
     name = "go"
-    version = 1
+    version = 2
     orders: tuple[str, ...] = ("Go",)
     optional_epoch = False
     optional_local_label = False
@@ -65,7 +66,7 @@ class Go:
                 raise UnreadableError("it is packed by UPX, so what it is made of cannot be told")
             info = _go_buildinfo.read(executable)
             if info:
-                packages.update((_package(module, path), None) for module in _modules(info))
+                packages.update((package, None) for package in _packages(info, executable, path))
                 recorded = recorded and _records_modules(info)
         if not packages:
             return Extract()
@@ -121,6 +122,13 @@ def _read_mod(path: str, file: BinaryIO) -> Extract:
     reason = "it is of a Go before 1.17, which leaves out what the required modules require themselves"
     unread = () if whole or not packages else (("requirements", reason),)
     return Extract(packages, unread=unread, lock=True) if packages else Extract()
+
+
+def _packages(info: BuildInfo, executable: Executable, path: str) -> Iterator[Package]:
+    modules = _modules(info)
+    found = _go_packages.by_module((module.path for module in modules), _go_packages.read(executable, info.package))
+    for module in modules:
+        yield replace(_package(module, path), imports=" ".join(found.get(module.path, ())))
 
 
 def _modules(info: BuildInfo) -> list[Module]:

@@ -43,7 +43,8 @@ class _Vector(msgspec.Struct):
 
 class _Specific(msgspec.Struct):
     """The words that publishers put into `database_specific` and `ecosystem_specific`: severity (GitHub, Ubuntu, Red
-    Hat), priority and status (Ubuntu), urgency and nodsa (Debian's tracker), fix_state (Red Hat)."""
+    Hat), priority and status (Ubuntu), urgency and nodsa (Debian's tracker), fix_state (Red Hat). And the packages of a
+    Go module that are vulnerable: imports."""
 
     severity: Any = None
     priority: Any = None
@@ -51,6 +52,7 @@ class _Specific(msgspec.Struct):
     nodsa: Any = None
     status: Any = None
     fix_state: Any = None
+    imports: Any = None
 
 
 class _Package(msgspec.Struct):
@@ -100,6 +102,8 @@ class _Entry:
     versions: dict[str, None] = field(default_factory=dict)
     ratings: list[Rating] = field(default_factory=list)
     note: str = ""
+    imports: dict[str, None] = field(default_factory=dict)
+    is_all_imports: bool = True
 
 
 _decode_record = msgspec.json.Decoder(_Record).decode
@@ -156,6 +160,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[Statement]:
             withdrawn=record.withdrawn or "",
             note=entry.note,
             module=module,
+            imports=tuple(entry.imports) if entry.is_all_imports else (),
             disputed=any(_DISPUTED.search(text) for text in (record.summary, record.details) if text),
         )
 
@@ -216,6 +221,17 @@ def _join(entry: _Entry, record: _Record, affected: _Affected, ranges: list[Rang
     entry.versions.update(dict.fromkeys(affected.versions or ()))
     entry.ratings += _ratings(record, affected, distribution)
     entry.note = entry.note or _note(affected)
+    imports = _imports(affected)
+    entry.imports.update(dict.fromkeys(imports))
+    entry.is_all_imports = entry.is_all_imports and bool(imports)
+
+
+def _imports(affected: _Affected) -> list[str]:
+    """The vulnerable packages of a Go module (vuln.go.dev, "ecosystem_specific"); none where it does not say, or not
+    in a form that is understood: then all of the module is meant."""
+    listed = affected.ecosystem_specific.imports if affected.ecosystem_specific else None
+    paths = [one.get("path") if isinstance(one, dict) else None for one in (listed if isinstance(listed, list) else ())]
+    return [path for path in paths if path] if all(isinstance(path, str) and path for path in paths) else []
 
 
 def _ratings(record: _Record, affected: _Affected, distribution: bool) -> Iterator[Rating]:

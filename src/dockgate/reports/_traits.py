@@ -73,6 +73,7 @@ def of_finding(finding: Finding, rules: tuple[str, ...]) -> Traits:
         state=finding.state.value,
         note=finding.note,
         disputed="true" if finding.disputed else "",
+        reachable=finding.reachable,
         malicious="true" if finding.malicious else "",
         exploited=finding.exploited,
         due=finding.due,

@@ -39,7 +39,8 @@ def likely(finding: Finding) -> str:
 
 def also(finding: Finding) -> list[str]:
     """What else is known of it."""
-    return [*filter(None, (likely(finding),)), *(["disputed"] if finding.disputed else ())]
+    unreachable = ["reachable: no"] if finding.reachable == "no" else []
+    return [*filter(None, (likely(finding),)), *(["disputed"] if finding.disputed else ()), *unreachable]
 
 
 def support(distribution: Distribution, now: str) -> tuple[str, bool]:

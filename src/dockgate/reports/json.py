@@ -17,7 +17,8 @@ Common to the documents ("scan", "gate", "inventory"): `schema_version`, `kind`,
 - `findings`, each with `id`, `aliases`, `severity`, `score` and `vector` (CVSS), `rated_by` (whose rating won),
   `package` {`name`, `version`, `purl`, `path`, `layer`, `in_base`}, `fixed` (the lowest version that is free of it),
   `state` ("fixed", "unfixed", "won't fix", "end of life", or "not told" where only affected versions are listed),
-  `note` (the distribution's own word), `disputed`, `known_exploited_since` and `due` (CISA KEV, YYYY-MM-DD),
+  `note` (the distribution's own word), `disputed`, `reachable` ("yes" or "no": whether a Go program holds one of the
+  packages that the advisory names), `known_exploited_since` and `due` (CISA KEV, YYYY-MM-DD),
   `epss` {`score`, `percentile`} (0 to 1), `malicious`, `published`, `summary`; null for what is not known;
 - `undetermined`, each with `subject`, `reason`, `kind` and `ids` (the vulnerabilities in doubt, where it is those).
 
@@ -182,6 +183,7 @@ def _finding(finding: Finding, part: Part) -> Document:
         "state": finding.state.value,
         "note": finding.note or None,
         "disputed": finding.disputed,
+        "reachable": finding.reachable or None,
         "known_exploited_since": finding.exploited or None,
         "due": finding.due or None,
         "epss": {"score": finding.epss, "percentile": finding.percentile} if finding.epss >= 0 else None,

@@ -115,5 +115,6 @@ def _notes(finding: Finding) -> str:
         f"known to be exploited since {finding.exploited}" if finding.exploited else "",
         f"exploited within 30 days with a probability of {finding.epss:.1%} (EPSS)" if finding.epss >= 0 else "",
         "disputed" if finding.disputed else "",
+        f"reachable: {finding.reachable}" if finding.reachable else "",
     ]
     return "; ".join(filter(None, said)) + "."

@@ -147,6 +147,7 @@ def _result(finding: Finding, index: int, part: Part, rules: tuple[str, ...]) ->
             fixed=clean(finding.fixed),
             state=finding.state.value,
             disputed=finding.disputed or None,
+            reachable=finding.reachable,
             malicious=finding.malicious or None,
             knownExploitedSince=finding.exploited,
             due=finding.due,

@@ -41,6 +41,7 @@ TYPES: Mapping[str, Mapping[str, str]] = {
         "epss": _MAYBE_NUMBER,
         "percentile": _MAYBE_NUMBER,
         "disputed": _TRUTH,
+        "reachable": _MAYBE_TEXT,
         "published": _MAYBE_TEXT,
         "fixed_at": _MAYBE_TEXT,
         "running": _MAYBE_TRUTH,

@@ -123,6 +123,7 @@ def _finding(finding: Finding, facts: Facts, text: str) -> Any:
             "package": _package(finding.package, facts),
             "state": finding.state.value,
             "disputed": finding.disputed,
+            "reachable": finding.reachable or None,
             **told,
             **untold,
         },
