@@ -7,7 +7,7 @@ differs from an honest layer in few places, and most of them reach what lies beh
 from random import Random
 from typing import Any
 
-from tests.fuzz.layers import evidence, oddities
+from tests.fuzz.layers import evidence, odd_stacks, oddities
 from tests.fuzz.layers.recipe import Item, Layer
 
 Case = dict[str, Any]
@@ -21,7 +21,10 @@ def case(seed: int) -> Case:
     chance = Random(seed)  # noqa: S311 - repeatable
     count = chance.choices((1, 2, 3), (60, 30, 10))[0]
     base = "scratch" if chance.random() < 0.3 else "debian"
-    return {"base": base, "layers": [layer(chance, base, bare=chance.random() < 0.4) for _ in range(count)]}
+    layers = [layer(chance, base, bare=chance.random() < 0.4) for _ in range(count)]
+    if count > 1 and chance.random() < 0.6:
+        odd_stacks.apply(layers, chance)
+    return {"base": base, "layers": layers}
 
 
 def layer(chance: Random, base: str, *, bare: bool) -> Layer:
@@ -34,7 +37,7 @@ def layer(chance: Random, base: str, *, bare: bool) -> Layer:
     elif pack < 0.92:
         made["pack"] = "zstd"
     if not bare:
-        for _ in range(chance.choice((1, 1, 1, 2, 2, 3))):
+        for _ in range(chance.choice((1, 1, 1, 1, 2, 3))):
             oddities.apply(made, chance)
     return made
 

@@ -68,7 +68,7 @@ def add_hard_links(layer: Layer, items: list[Item], chance: Random) -> None:
         ]
     else:
         made = [{"name": path, "type": "1", "link": chance.choice(("app/data", "app", "", "/", "nowhere", "."))}]
-    if chance.random() < 0.2:
+    if chance.random() < 0.1:
         chance.shuffle(made)
     pieces.place(items, chance, *made)
 
@@ -78,6 +78,9 @@ def add_whiteouts(layer: Layer, items: list[Item], chance: Random) -> None:
     path = chance.choice((*paths, pieces.entry(items, chance)["name"].strip("/")))
     folder, _, name = path.rpartition("/")
     within = f"{folder}/" if folder else ""
+    if chance.random() < 0.5:  # as a builder would
+        items.append({"name": chance.choice((f"{within}.wh.{name}", f"{path}/.wh..wh..opq", f"./{within}.wh.{name}"))})
+        return
     white = chance.choice(
         (
             f"{within}.wh.{name}", f"{path}/.wh..wh..opq", f"{within}.wh..wh..opq", ".wh..wh..opq", "./.wh..wh..opq",
@@ -139,9 +142,9 @@ def add_a_device(layer: Layer, items: list[Item], chance: Random) -> None:
 
 
 ODDITIES = (
-    (14, link_a_folder),
-    (10, add_hard_links),
-    (12, add_whiteouts),
-    (9, repeat_a_path),
-    (5, add_a_device),
+    (6, link_a_folder),
+    (9, add_hard_links),
+    (9, add_whiteouts),
+    (6, repeat_a_path),
+    (4, add_a_device),
 )

@@ -140,6 +140,49 @@ def extend_an_entry(layer: Layer, items: list[Item], chance: Random) -> None:
     items.insert(at, {"name": "pax", "type": "x", "records": records})
 
 
+def extend_as_builders_do(layer: Layer, items: list[Item], chance: Random) -> None:
+    """Records that builders write, each once, with values at the edges of what they mean."""
+    at = pieces.entry_at(items, chance)
+    item = items[at]
+    if at and item and items[at - 1].get("type", "0") in "xgLK":
+        return
+    path, plain = evidence.evidence(chance)[0], evidence.plain(chance)[0]
+    size = str(len(item.get("content", "")))
+    name = item.get("name", "x")
+    pool = {
+        "path": chance.choice(
+            (path, plain, name, f"./{path}", f"/{path}", f"{path}\xc3\xa9", "x/" * 60 + "x", name + "/")
+        ),
+        "linkpath": chance.choice((path, plain, "/" + plain, "x" * 120)),
+        "size": chance.choice((size, size, "0" + size, "0")),
+        "mtime": chance.choice(("1.5", "0", "-1.5", "1e3", "1700000000.123456789123", "99999999999999999999")),
+        "atime": "5",
+        "uid": chance.choice(("0", "1000", "4294967294", "99999999999")),
+        "uname": chance.choice(("root", "\xc3\xa9", "")),
+        "comment": chance.choice(("x", "", "path=x", "\n12 path=a\n")),
+        "charset": "x",
+        "hdrcharset": chance.choice(("BINARY", "ISO-IR 10646 2000 UTF-8")),
+        "SCHILY.xattr.user.a": chance.choice(("b", "", "\0", "\n")),
+        "SCHILY.xattr.security.capability": "\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        "SCHILY.xattr.security.selinux": "x",
+        "SCHILY.fflags": chance.choice(("immutable", "nodump", "")),
+        "SCHILY.dev": "5",
+        "LIBARCHIVE.creationtime": "1.5",
+        "LIBARCHIVE.symlinktype": "dir",
+        "RHT.security.selinux": "x",
+        "MSWINDOWS.fileattr": "32",
+    }
+    keys = chance.sample(sorted(pool), chance.choice((1, 1, 2, 3)))
+    items.insert(
+        at,
+        {
+            "name": chance.choice(("pax", f"a/PaxHeaders/{name}"[:100])),
+            "type": "x",
+            "records": [[key, pool[key]] for key in keys],
+        },
+    )
+
+
 def break_records(layer: Layer, items: list[Item], chance: Random) -> None:
     path = evidence.evidence(chance)[0]
     good = f"{len(path) + 9} path={path}\n"
@@ -187,15 +230,16 @@ def mix_headers(layer: Layer, items: list[Item], chance: Random) -> None:
 ODDITIES = (
     (12, spell_a_name),
     (6, spell_a_link),
-    (8, set_a_type),
+    (4, set_a_type),
     (7, set_a_number),
     (4, set_a_size),
-    (3, set_a_checksum),
-    (5, set_the_magic),
+    (1, set_a_checksum),
+    (2, set_the_magic),
     (6, set_a_prefix),
-    (6, patch_a_header),
-    (16, extend_an_entry),
-    (5, break_records),
-    (8, add_a_global_header),
-    (12, mix_headers),
+    (8, patch_a_header),
+    (8, extend_an_entry),
+    (14, extend_as_builders_do),
+    (2, break_records),
+    (3, add_a_global_header),
+    (5, mix_headers),
 )

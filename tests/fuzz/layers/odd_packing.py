@@ -60,6 +60,6 @@ def pack_otherwise(layer: Layer, items: list[Item], chance: Random) -> None:
 
 
 ODDITIES = (
-    (6, end_otherwise),
-    (6, pack_otherwise),
+    (3, end_otherwise),
+    (5, pack_otherwise),
 )

@@ -70,6 +70,6 @@ def add_a_new_sparse_file(layer: Layer, items: list[Item], chance: Random) -> No
 
 
 ODDITIES = (
-    (6, add_an_old_sparse_file),
-    (8, add_a_new_sparse_file),
+    (2, add_an_old_sparse_file),
+    (2, add_a_new_sparse_file),
 )

@@ -1,5 +1,6 @@
 """The runtimes' own unpacking: a client of the Go program in `unpack/`, which describes the protocol."""
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Sequence
@@ -10,6 +11,10 @@ from typing import IO, cast
 
 OVERLAY, IN_PLACE, STORE, IMAGE, KEPT_IMAGE = "o", "i", "s", "w", "k"
 """Modes: see `unpack/layers.go`."""
+
+
+_PIPE = 2**20
+"""bytes"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class Runtimes:
         )
         self._in = cast(IO[bytes], self._process.stdin)
         self._out = cast(IO[bytes], self._process.stdout)
+        for pipe in (self._in, self._out):  # room for a request and an answer: neither side waits for the other
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
 
     def ask(self, mode: str, blobs: Sequence[bytes]) -> None:
         """Sends a request; `answer` gives the trees, in the order of requests."""

@@ -33,11 +33,9 @@ func walkInto(root, folder string, files *[]file) error {
 			}
 			continue
 		}
+		// What cannot be looked at, such as a file whose overlayfs attributes contradict each other, nobody can use.
 		found, err := look(root, path)
-		if err != nil {
-			return err
-		}
-		if found.kind != 0 {
+		if err == nil && found.kind != 0 {
 			*files = append(*files, found)
 		}
 	}
