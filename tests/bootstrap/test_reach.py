@@ -70,3 +70,14 @@ def test_what_is_to_be_sure_is_looked_for(tmp_path: Path) -> None:
         assert here.resolve(other) == ("team/other", digest)
         with pytest.raises(NotFoundError):
             here.resolve(other, sure=True)
+
+
+@pytest.mark.real
+def test_diff_ids_are_computed_where_they_are_needed(tmp_path: Path) -> None:
+    made = image([{"etc/os-release": b"ID=debian\n"}, {"a": b"1"}], config={"rootfs": {"diff_ids": []}})
+    with registry(tmp_path / "registry") as running:
+        digest = running.push("team/app", "1", made)
+        for needed, expected in ((False, ()), (True, tuple(made.diff_ids))):
+            here = Reach(running.address, (), tmp_path / "cache", None, lambda needed=needed: needed)
+            (inventory,) = here.read("team/app", digest)
+            assert inventory.diff_ids == expected

@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import pytest
+from tests.cli import layouts
 from tests.cli.conftest import Dockgate
+from tests.cli.test_scan import Run, run
 from tests.core.gating import RULES
 from tests.images import make
 
 from dockgate.definitions.policy import policy
+
+__all__ = ["run"]
 
 BASE = {"etc/os-release": b"ID=debian\n"}
 ARM = {"etc/os-release": b"ID=debian\nVERSION_ID=13\n"}
@@ -53,3 +57,28 @@ def test_a_layer_that_does_not_match_its_digest_is_refused(dockgate: Dockgate, t
 def test_a_root_folder_has_no_layers(dockgate: Dockgate, tmp_path: Path) -> None:
     ran = dockgate("policy", "base", f"dir:{tmp_path}")
     assert (ran.code, "has no layers" in ran.err) == (2, True)
+
+
+def test_the_gate_holds_an_image_to_the_base_that_was_printed(run: Run, tmp_path: Path) -> None:
+    """Compressed anew by another builder, on another base, squashed, and with layers whose config lies."""
+    base = {name: text.encode() for name, text in layouts.debian(openssl="3.5.4-1").items()}
+    make.write_layout(tmp_path / "base", {"13": make.image([base])})
+    own = {"app/run": b"1"}
+    zeros = {"rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64] * 2}}
+    claimed = {"rootfs": {"type": "layers", "diff_ids": [make.sha256(make.tar(base))]}}
+    images = {
+        "same": (make.image([base, own]), 0),
+        "zstd": (make.image([base, own], compression="zstd"), 0),
+        "config-lies": (make.image([base, own], config=zeros), 0),
+        "squashed": (make.image([{**base, **own}]), 1),
+        "claimed": (make.image([{**base, **own}], config=claimed), 1),
+        "above": (make.image([own, base]), 1),
+    }
+    make.write_layout(tmp_path / "layout", {name: one for name, (one, _) in images.items()})
+    policy_file = tmp_path / "strict.yaml"
+    policy_file.write_text(run("policy", "base", f"oci:{tmp_path / 'base'}").out)
+    for name, (_, code) in images.items():
+        for _ in range(2):  # read, and remembered
+            ran = run("gate", f"oci:{tmp_path / 'layout'}:{name}", "--policy", str(policy_file))
+            assert ran.code == code, f"{name}: {ran.out}{ran.err}"
+        assert ("not those of an allowed base image" in ran.out) == (code == 1)

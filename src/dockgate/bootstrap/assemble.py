@@ -99,8 +99,9 @@ def assemble(
     registry = DistributionRegistry(services.registry)
     repositories = settings.data / "git"
     podman = services.podman
-    reach = Reach(services.registry, settings.registries, settings.cache, settings.ca_bundle)
     held = rules.load()
+    policies = Policies(store, held)
+    reach = Reach(services.registry, settings.registries, settings.cache, settings.ca_bundle, policies.name_base_layers)
     parts = alter(
         Parts(
             store=store,
@@ -117,7 +118,7 @@ def assemble(
             targets=Targets({"podman": PodmanTarget(podman.url, podman.network)}, settings.ca_bundle),
             notifiers=notifiers(settings),
             advisories=Current(settings.advisories),
-            policies=Policies(store, held),
+            policies=policies,
             asks=partial(asked, rules=held),
             ecosystems=ecosystems.load(),
             rules=held,

@@ -1,10 +1,11 @@
 """The images that a server reads, in its own registry and in others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from dockgate.bootstrap import scan
+from dockgate.bootstrap.diff_ids import with_diff_ids
 from dockgate.core.asking import canonical_registry, is_qualified
 from dockgate.core.errors import DeniedError, UsageError
 from dockgate.core.model import Inventory
@@ -16,9 +17,19 @@ from dockgate.images.registry import registry_origin
 
 class Reach:
     """`own` is our registry's address. `registries` are patterns of the others' hosts, with or without a port; empty,
-    every registry may be asked. All calls raise DeniedError for one that may not, and what registries do."""
+    every registry may be asked. `needs_diff_ids`: whether images are read with the diff_ids of their layers.
 
-    def __init__(self, own: str, registries: Sequence[str], cache: Path, ca_bundle: Path | None) -> None:
+    All calls raise DeniedError for a registry that may not be asked, and what registries do."""
+
+    def __init__(
+        self,
+        own: str,
+        registries: Sequence[str],
+        cache: Path,
+        ca_bundle: Path | None,
+        needs_diff_ids: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._needs_diff_ids = needs_diff_ids
         self._own = own
         self._registries = registries
         self._cache = cache
@@ -41,7 +52,8 @@ class Reach:
     def read(self, repository: str, digest: str) -> Sequence[Inventory]:
         """One inventory for every platform of the image (`core.adapters.ImageReader`)."""
         with open_images(self._named(repository, digest), [scan.ALL], ca_bundle=self._ca_bundle) as opened:
-            return scan.read(opened.images, self._cache)
+            inventories = scan.read(opened.images, self._cache)
+            return with_diff_ids(opened.images, inventories, self._cache) if self._needs_diff_ids() else inventories
 
     def attached(self, repository: str, digest: str) -> Sequence[bytes]:
         """What lies beside an image (`bootstrap.vex.Fetch`)."""

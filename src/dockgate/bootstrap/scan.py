@@ -45,9 +45,11 @@ def scan(
     insecure: bool = False,
     ca_bundle: Path | None = None,
     report: Report = lambda text: None,
+    diff_ids: bool = False,
 ) -> Scanned:
     """Reads what `reference` names: an image, a root folder (its digest is its inventory's), or a CycloneDX or SPDX
     document. `platform` is "os/arch" or "os/arch/variant", "all", or "" for this machine's; a document is read whole.
+    `diff_ids`: those of the layers are computed too, which takes about as long again where they are new.
 
     Raises what `images.open_images` and `sboms.read` do, and UsageError for a platform with several variants.
     """
@@ -71,6 +73,10 @@ def scan(
             digest = opened.images[0].digest
         made = InventoryCache(settings.cache)
         inventories = read(opened.images, settings.cache, report, local=opened.local, made=made)
+        if diff_ids:
+            from dockgate.bootstrap.diff_ids import with_diff_ids
+
+            inventories = with_diff_ids(opened.images, inventories, settings.cache)
         return Scanned(reference, digest or inventories[0].image, inventories)
 
 

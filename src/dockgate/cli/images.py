@@ -38,7 +38,7 @@ class Asked:
     insecure: bool
     ca_bundle: Path | None
 
-    def scan(self, settings: Settings) -> "Scanned":
+    def scan(self, settings: Settings, *, diff_ids: bool = False) -> "Scanned":
         """Reads it, telling of its progress on a terminal. Raises what `bootstrap.scan.scan` does."""
         from dockgate.bootstrap import scan
 
@@ -50,6 +50,7 @@ class Asked:
                 insecure=self.insecure,
                 ca_bundle=self.ca_bundle,
                 report=show,
+                diff_ids=diff_ids,
             )
 
 
