@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dockgate.builders import cgroups
-from dockgate.builders.sandbox import Ids
+from dockgate.builders import cgroups, seccomp
+from dockgate.builders.sandbox import PATH, Ids
 from dockgate.core.errors import UnavailableError
 
 USER = "dockgate-build"
@@ -37,15 +37,15 @@ class Missing:
     advice: str
 
 
-def missing() -> list[Missing]:
-    """Everything that this host lacks for builds in a box."""
+def missing(path: str = PATH, etc: Path = Path("/etc")) -> list[Missing]:
+    """Everything that this host lacks for builds in a box. `path` is where its programs are looked for."""
     found: list[Missing] = []
     if os.geteuid() != 0:
         found.append(Missing("the server is not root", "Run `dockgate up` as root: it drops all rights for a build."))
     for program, package in PROGRAMS.items():
-        if shutil.which(program, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") is None:
+        if shutil.which(program, path=path) is None:
             found.append(Missing(f"{program} is not installed", f"apt-get install {package}"))
-    found += _missing_ids()
+    found += _missing_ids(etc)
     for path, what, advice in (
         ("/proc/self/ns/user", "the kernel has no user namespaces", "Use a kernel with CONFIG_USER_NS."),
         ("/dev/loop-control", "there are no loop devices", "modprobe loop"),
@@ -55,13 +55,10 @@ def missing() -> list[Missing]:
     limit = Path("/proc/sys/user/max_user_namespaces")
     if limit.exists() and int(limit.read_text()) < 2:
         found.append(Missing("user namespaces are forbidden", "sysctl user.max_user_namespaces=10000"))
-    for controller in cgroups.missing():
-        found.append(
-            Missing(
-                f"there is no {controller} cgroup", "Mount cgroup version 2 on /sys/fs/cgroup, with that controller."
-            )
-        )
-    return found
+    if os.uname().machine not in seccomp.MACHINES:
+        found.append(Missing(f"system calls cannot be filtered on {os.uname().machine}", "Use x86_64 or aarch64."))
+    advice = "Mount cgroup version 2 on /sys/fs/cgroup, with that controller."
+    return found + [Missing(f"there is no {name} cgroup", advice) for name in cgroups.missing()]
 
 
 def ids() -> Ids:
@@ -79,7 +76,7 @@ def ids() -> Ids:
     return Ids(user.pw_uid, user.pw_gid, users, groups, COUNT)
 
 
-def _missing_ids() -> list[Missing]:
+def _missing_ids(etc: Path) -> list[Missing]:
     try:
         user = pwd.getpwnam(USER)
     except KeyError:
@@ -92,7 +89,7 @@ def _missing_ids() -> list[Missing]:
     return found + [
         Missing(f"{USER} has no {COUNT} ids in /etc/{name}", suggested_ids())
         for name in ("subuid", "subgid")
-        if _range(Path("/etc", name), user.pw_uid) is None
+        if _range(etc / name, user.pw_uid) is None
     ]
 
 

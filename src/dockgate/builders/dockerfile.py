@@ -37,7 +37,7 @@ def base_images(text: str, arguments: Mapping[str, str]) -> tuple[str, ...]:
                 if key in arguments:
                     values[key] = arguments[key]
                 elif has_default:
-                    values[key] = _filled(default, values)
+                    values[key] = _filled(default.strip("\"'"), values)
         elif name == "FROM":
             has_stage = True
             words = [word for word in _words(rest) if not word.startswith("--")]

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -24,6 +25,8 @@ from dockgate.core.adapters import BuildRequest
 from dockgate.core.errors import BuildError, UnavailableError
 
 DOCTOR = "`dockgate doctor` names what this host lacks, and how to add it."
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""where programs are, whoever started the server"""
 _LAST_LINES = 12
 """lines of output in an error"""
 _LONGEST_LINE = 16 * 1024
@@ -190,9 +193,10 @@ class Sandbox:
             os.fchmod(file.fileno(), 0o600)
             file.truncate(self._disk_size())
         options = ["-O", "^has_journal", "-E", "lazy_itable_init=1", "-m", "0"]
-        result = subprocess.run(
-            ["mkfs.ext4", "-q", "-F", *options, str(disk)], capture_output=True, text=True, check=False
-        )
+        program = shutil.which("mkfs.ext4", path=PATH)
+        if program is None:
+            raise UnavailableError("mkfs.ext4 is not installed", DOCTOR)
+        result = subprocess.run([program, "-q", "-F", *options, str(disk)], capture_output=True, text=True, check=False)
         if result.returncode:
             disk.unlink()
             raise UnavailableError(f"cannot make a disk for builds: {result.stderr.strip()}", DOCTOR)
@@ -231,7 +235,7 @@ class Sandbox:
             "commands": [list(command) for command in job.commands],
             "silent": sorted(job.silent),
             "environment": {
-                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "PATH": PATH,
                 "HOME": "/root",
                 "TMPDIR": _FOLDERS["var-tmp"],
                 "PODMAN_IGNORE_CGROUPSV1_WARNING": "1",
@@ -251,7 +255,7 @@ class Sandbox:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
-                    env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+                    env={"PATH": PATH},
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,
                 )

@@ -25,7 +25,7 @@ _AARCH64 = {
     "clock_adjtime": 266, "adjtimex": 171, "syslog": 116, "lookup_dcookie": 18,
 }  # fmt: skip
 """include/uapi/asm-generic/unistd.h"""
-_MACHINES = {"x86_64": (0xC000003E, 41, _X86_64), "aarch64": (0xC00000B7, 198, _AARCH64)}
+MACHINES = {"x86_64": (0xC000003E, 41, _X86_64), "aarch64": (0xC00000B7, 198, _AARCH64)}
 """machine: AUDIT_ARCH (linux/audit.h), the number of socket(2), the calls"""
 _FAMILIES = (0, 1, 2, 10, 16)
 """AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK. AF_VSOCK, of the others, reaches the hypervisor."""
@@ -44,7 +44,7 @@ _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 def program(machine: str) -> bytes:
     """The filter for a machine, as named by uname(2). Calls in another machine's form, as of 32-bit programs, are
     refused. LookupError for a machine that is not known."""
-    arch, socket, calls = _MACHINES[machine]
+    arch, socket, calls = MACHINES[machine]
     lines = [
         (_LOAD, 0, 0, _ARCH),
         (_EQUAL, 0, _TO_REFUSE, arch),

@@ -33,6 +33,7 @@ root = LazyGroup(
         "db": "dockgate.cli.db",
         "up": "dockgate.cli.up",
         "down": "dockgate.cli.down",
+        "doctor": "dockgate.cli.doctor",
         "demo": "dockgate.cli.demo",
         "apply": "dockgate.cli.apply",
         "repository": "dockgate.cli.repository",

@@ -1,0 +1,34 @@
+"""`dockgate doctor`: what this host lacks."""
+
+import json
+from dataclasses import asdict
+
+import click
+
+from dockgate.config import from_environment
+
+_INCOMPLETE = 2
+
+
+@click.command()
+@click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", help="Format.  [default: text]")
+@click.pass_context
+def command(context: click.Context, output: str) -> None:
+    """Check this host for everything that the server, its builds and its deploys need.
+
+    One line for each check, with the command that adds what is missing. Exits 0 when nothing is
+    missing, 2 otherwise. With -o json each line is an object: name, is_ok, detail, needed_for, advice.
+    """
+    from dockgate.bootstrap.doctor import examine
+
+    is_complete = True
+    for check in examine(from_environment()):
+        is_complete &= check.is_ok
+        if output == "json":
+            click.echo(json.dumps(asdict(check)))
+            continue
+        click.echo(f"{'ok' if check.is_ok else 'MISSING':8} {check.name:22} {check.detail}")
+        if not check.is_ok:
+            click.echo(f"{'':8} {'':22} needed for {check.needed_for}. {check.advice}")
+    if not is_complete:
+        context.exit(_INCOMPLETE)

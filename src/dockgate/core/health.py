@@ -1,0 +1,14 @@
+"""The result of one check of the host that a server runs on."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`needed_for` is "server", "builds" or "deploys". `advice` says how to add what is missing."""
+
+    name: str
+    is_ok: bool
+    detail: str
+    needed_for: str
+    advice: str = ""

@@ -1,0 +1,104 @@
+"""Base images are fetched by the server, by digest, and are on record with the result."""
+
+import json
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.parts import Host
+
+from dockgate.core.adapters import BaseImage, BuildRequest
+from dockgate.core.errors import BuildError
+
+pytestmark = pytest.mark.real
+
+Source = Callable[[str], Path]
+
+
+def built(host: Host, source: Path, repository: str, key: str = "key", **arguments: str) -> Any:
+    return host.builder().build(BuildRequest(key, repository, source, args=arguments), lambda line: None)
+
+
+def layers(host: Host, repository: str, digest: str) -> list[str]:
+    request = urllib.request.Request(
+        f"http://{host.registry.address}/v2/{repository}/manifests/{digest}",
+        headers={"Accept": "application/vnd.oci.image.manifest.v1+json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        return [layer["digest"] for layer in json.load(answer)["layers"]]
+
+
+def test_base_images_of_every_stage_are_recorded_by_digest(host: Host, source: Source) -> None:
+    address = host.registry.address
+    first = built(host, source("echo 1 >/first"), "bases/first", "v1").digest
+    second = built(host, source("echo 2 >/second"), "bases/second", "v1").digest
+    folder = source("true")
+    (folder / "Dockerfile").write_text(
+        f"ARG PLACE={address}/bases\nARG TAG=wrong\n"
+        "FROM ${PLACE}/first:${TAG:-v1} AS maker\nRUN echo made >/made\n"
+        "FROM maker AS again\n"
+        f"FROM {address}/bases/first@{first}\nCOPY --from=again /made /made\n"
+        f"COPY --from={address}/bases/second:v1 /second /\n"
+        'RUN ["/bin/sh", "-c", "cat /made /second /first"]\n'
+    )
+    result = built(host, folder, "bases/result", TAG="v1")
+    assert result.bases == tuple(
+        sorted(
+            [
+                BaseImage(f"{address}/bases/first:v1", first),
+                BaseImage(f"{address}/bases/first@{first}", first),
+                BaseImage(f"{address}/bases/second:v1", second),
+            ]
+        )
+    )
+    below = layers(host, "bases/first", first)
+    assert layers(host, "bases/result", result.digest)[: len(below)] == below, "the base's own layers, as they are"
+
+
+def test_a_base_image_whose_tag_moves_is_fetched_again(host: Host, source: Source) -> None:
+    base = f"{host.registry.address}/moving/base:latest"
+    for number in range(2):
+        moved = built(host, source(f"echo {number} >/number"), "moving/base", f"v{number}").digest
+        host.podman.run("pull", "--quiet", f"{host.registry.address}/moving/base:v{number}")
+        host.podman.run("push", "--quiet", f"{host.registry.address}/moving/base:v{number}", base)
+        at = host.registry.resolve("moving/base", "latest")
+        assert at is not None
+        folder = source("true")
+        (folder / "Dockerfile").write_text(f'FROM {base}\nRUN ["/bin/sh", "-c", "test $(cat /number) = {number}"]\n')
+        result = built(host, folder, "moving/app", f"key-{number}")
+        assert result.bases == (BaseImage(base, at),)
+        assert moved
+
+
+def test_the_record_of_a_build_outlives_a_crash_and_a_strange_image_under_its_key_does_not_count(
+    host: Host, source: Source
+) -> None:
+    base = f"{host.registry.address}/record/base:v1"
+    built(host, source("true"), "record/base", "v1")
+    folder = source("true")
+    (folder / "Dockerfile").write_text(f"FROM {base}\nLABEL name=app\n")
+    result = built(host, folder, "record/app")
+    assert result.bases
+    (folder / "Dockerfile").write_text("FROM nowhere.invalid/missing\n")
+    assert built(host, folder, "record/app") == result
+    (folder / "Dockerfile").write_text(f"FROM {base}\nLABEL name=app\n")
+    host.podman.run("pull", "--quiet", base)
+    host.podman.run("push", "--quiet", base, f"{host.registry.address}/record/app:key")
+    assert host.registry.resolve("record/app", "key") != result.digest
+    again = built(host, folder, "record/app")
+    assert host.registry.resolve("record/app", "key") == again.digest
+    assert again.bases == result.bases
+
+
+@pytest.mark.parametrize(
+    "place", ["localhost:1", "169.254.169.254", "127.0.0.1:2", "10.0.0.1", "[::1]:3", "[fd00::1]:4"]
+)
+def test_a_base_image_at_a_private_address_is_refused_unless_it_is_listed(
+    host: Host, source: Source, place: str
+) -> None:
+    folder = source("true")
+    (folder / "Dockerfile").write_text(f"FROM {place}/base\n")
+    with pytest.raises(BuildError, match="is at a private address"):
+        built(host, folder, "private")

@@ -1,0 +1,66 @@
+"""Which images a Dockerfile names."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from dockgate.builders.dockerfile import base_images
+from dockgate.core.errors import BuildError
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "images"),
+    [
+        ("FROM scratch\n", {}, []),
+        ("FROM debian:13\n", {}, ["debian:13"]),
+        ("from debian as Base\nfrom base\n", {}, ["debian"]),
+        ("# FROM comment\n\nFROM a\nFROM a\nFROM b\n", {}, ["a", "b"]),
+        ("ARG BASE=debian:13\nFROM ${BASE}\n", {}, ["debian:13"]),
+        ("ARG BASE=debian:13\nFROM $BASE\n", {"BASE": "debian:12"}, ["debian:12"]),
+        ("ARG BASE\nFROM ${BASE:-debian}\n", {}, ["debian"]),
+        ("ARG BASE=\nFROM ${BASE:-debian}\n", {}, ["debian"]),
+        ("ARG SLIM=1\nFROM debian${SLIM:+-slim}\n", {}, ["debian-slim"]),
+        ("ARG A=x B=${A}/y\nFROM $B\n", {}, ["x/y"]),
+        ("FROM a\nARG BASE=inner\nFROM ${BASE:-outer}\n", {}, ["a", "outer"]),
+        ('ARG BASE="debian:13"\nFROM "$BASE"\n', {}, ["debian:13"]),
+        ("FROM --platform=$BUILDPLATFORM golang AS build\nFROM scratch\n", {}, ["golang"]),
+        ("FROM \\\n  # a comment between\n  debian:13\n", {}, ["debian:13"]),
+        ("# escape=`\nFROM `\n debian:13\n", {}, ["debian:13"]),
+        ("FROM a\nCOPY --from=b --chown=1 /x /\nCOPY --from=0 /y /\n", {}, ["a", "b"]),
+        ("FROM a AS build\nFROM b\nCOPY --from=build /x /\n", {}, ["a", "b"]),
+        ("FROM a\nRUN --mount=type=bind,from=tools,target=/t /t/run\n", {}, ["a", "tools"]),
+        ("FROM a\nRUN echo --from=b && cp --from=c d e\n", {}, ["a"]),
+        ("FROM a\nRUN <<END\nFROM b\nEND\nFROM c\n", {}, ["a", "c"]),
+        ("FROM a\nRUN <<-'ONE' cat <<TWO\nFROM b\n\tONE\nFROM d\nTWO\nFROM c\n", {}, ["a", "c"]),
+        ("FROM a@sha256:" + "0" * 64 + "\n", {}, ["a@sha256:" + "0" * 64]),
+        ("FROM host:5000/team/app:1\r\nFROM b\r\n", {}, ["host:5000/team/app:1", "b"]),
+    ],
+)
+def test_images_are_those_of_from_and_copy_that_are_no_stage(
+    text: str, arguments: Mapping[str, str], images: list[str]
+) -> None:
+    assert list(base_images(text, arguments)) == images
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "FROM $UNKNOWN",
+        "FROM",
+        "FROM oci-archive:/etc/shadow",
+        "FROM dir:/root",
+        "FROM docker://quay.io/a",
+        "FROM containers-storage:localhost/a",
+        "FROM ${A${B}}",
+        "FROM a\nCOPY --from=oci:/storage /x /y",
+    ],
+)
+def test_what_is_no_image_of_a_registry_is_refused(line: str) -> None:
+    with pytest.raises(BuildError) as caught:
+        base_images(f"{line}\n", {})
+    assert caught.value.advice
+
+
+def test_the_number_of_images_is_bounded() -> None:
+    with pytest.raises(BuildError, match="names 40 images"):
+        base_images("".join(f"FROM image-{number}\n" for number in range(40)), {})

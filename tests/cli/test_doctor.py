@@ -1,0 +1,71 @@
+"""`dockgate doctor` names each missing part of a host, and how to add it."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.parts import free_port
+
+from dockgate.bootstrap import build_host
+
+pytestmark = pytest.mark.real
+
+
+def doctor(data: Path, *options: str, **environment: str) -> tuple[int, str]:
+    ports = {"DOCKGATE_PORT": str(free_port()), "DOCKGATE_REGISTRY_PORT": str(free_port())}
+    result = subprocess.run(
+        [sys.executable, "-m", "dockgate", "doctor", *options],
+        env={"PATH": "/usr/bin:/bin", "DOCKGATE_DATA": str(data), **ports, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.returncode, result.stdout + result.stderr
+
+
+def test_a_host_with_everything_passes_and_a_box_is_tried_out_on_it(tmp_path: Path) -> None:
+    code, text = doctor(tmp_path / "data", "-o", "json")
+    checks = {check["name"]: check for check in map(json.loads, text.splitlines())}
+    assert code == 0, text
+    assert checks["box for builds"]["detail"] == "a command ran in one"
+    assert all(check["is_ok"] for check in checks.values())
+    assert not (tmp_path / "data").exists()
+
+
+def test_what_is_missing_is_named_with_the_command_that_adds_it(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, text = doctor(data, DOCKGATE_PORT=port, DOCKGATE_UNSAFE_BUILDS="1")
+    assert code == 2
+    missing = [line.split(maxsplit=1)[1] for line in text.splitlines() if line.startswith("MISSING")]
+    assert [line.split("  ")[0] for line in missing] == ["builds", "data folder", "port of the server"]
+    assert f"chmod 700 {data}" in text
+    assert "set DOCKGATE_PORT" in text
+
+
+def test_a_host_without_anything_lacks_every_part_of_a_box(tmp_path: Path) -> None:
+    lacks = {one.what: one.advice for one in build_host.missing(str(tmp_path), tmp_path)}
+    for program, package in build_host.PROGRAMS.items():
+        assert lacks[f"{program} is not installed"] == f"apt-get install {package}"
+    for name in ("subuid", "subgid"):
+        assert "usermod --add-subuids" in lacks[f"dockgate-build has no 65536 ids in /etc/{name}"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param("dockgate-build:100000:1000\n", id="too few"),
+        pytest.param("dockgate-build:100000:65536\nada:165000:65536\n", id="shared with another user"),
+        pytest.param("dockgate-build:0:65536\n", id="ids of the system"),
+    ],
+)
+def test_ids_that_keep_nothing_apart_do_not_count(tmp_path: Path, lines: str) -> None:
+    for name in ("subuid", "subgid"):
+        (tmp_path / name).write_text(lines)
+    lacks = [one.what for one in build_host.missing(etc=tmp_path)]
+    assert lacks == [f"dockgate-build has no 65536 ids in /etc/{name}" for name in ("subuid", "subgid")]
