@@ -10,6 +10,10 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 from tests.registryd import registry
 
+from dockgate.attestations.dsse import Signer, new_key, sign
+from dockgate.attestations.keys import Keys
+from dockgate.bootstrap.advisory_trust import PAYLOAD_TYPE
+
 
 def test_build_tells_each_part_and_what_was_missing(dockgate: Dockgate, tmp_path: Path) -> None:
     ran = dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))
@@ -101,7 +105,7 @@ def test_what_is_exported_is_imported_with_its_age(dockgate: Dockgate, tmp_path:
     file, other = str(tmp_path / "advisories.zst"), str(tmp_path / "other.db")
     exported = dockgate("db", "export", file, "-o", "json")
     assert exported.code == 0
-    imported = dockgate("db", "import", file, "--database", other)
+    imported = dockgate("db", "import", file, "--database", other, "--key", exporter(dockgate, tmp_path))
     assert imported.code == 0
     assert json.loads(exported.out)["digest"] in imported.out
     told = [json.loads(dockgate("db", "status", "-o", "json", *more).out) for more in ((), ("--database", other))]
@@ -111,15 +115,74 @@ def test_what_is_exported_is_imported_with_its_age(dockgate: Dockgate, tmp_path:
 
 def test_a_file_that_is_no_export_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
     (tmp_path / "nonsense").write_bytes(b"nonsense")
-    ran = dockgate("db", "import", str(tmp_path / "nonsense"))
+    ran = dockgate("db", "import", str(tmp_path / "nonsense"), "--digest", "sha256:" + "0" * 64)
     assert ran.code == 2
     assert "cannot be imported" in ran.err
     assert dockgate("db", "export", str(tmp_path / "out")).code == 2
+    assert not (tmp_path / "data" / "keys").exists()  # nothing was there to sign
+
+
+def exporter(dockgate: Dockgate, folder: Path) -> str:
+    """A file with the public key that signs the exports of this machine."""
+    key = dockgate("db", "key")
+    assert key.code == 0
+    (folder / "exporter.pub").write_text(key.out)
+    return str(folder / "exporter.pub")
+
+
+def test_an_import_demands_the_exporters_key_or_the_digest(dockgate: Dockgate, tmp_path: Path) -> None:
+    dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))
+    file, other = str(tmp_path / "advisories.zst"), str(tmp_path / "other.db")
+    exported = json.loads(dockgate("db", "export", file, "-o", "json").out)
+    key = exporter(dockgate, tmp_path)
+    stranger, attestation = tmp_path / "stranger.pub", tmp_path / "attestation.zst"
+    signer = Signer(new_key())
+    stranger.write_text(signer.public.pem)
+
+    def bring(*more: str, source: str = file) -> tuple[int, str]:
+        ran = dockgate("db", "import", source, "--database", other, *more)
+        return ran.code, ran.err
+
+    def signed(envelope: bytes) -> str:
+        """The export with another signature beside it, or with none."""
+        data = (tmp_path / "advisories.zst").read_bytes()
+        frames = []
+        for _ in range(2):
+            size = 8 + int.from_bytes(data[4:8], "little")
+            frames.append(data[:size])
+            data = data[size:]
+        replaced = frames[1][:4] + len(envelope).to_bytes(4, "little") + envelope if envelope else b""
+        attestation.write_bytes(frames[0] + replaced + data)
+        return str(attestation)
+
+    refused = bring()
+    assert (refused[0], "--key FILE or --digest" in refused[1]) == (2, True)
+    wrong = {
+        "does not hold": (file, ["--key", str(stranger)]),
+        "is expected": (file, ["--digest", "sha256:" + "0" * 64]),
+        "is no digest": (file, ["--digest", exported["content"].upper()]),
+        "cannot be read": (file, ["--key", str(tmp_path / "none.pub")]),
+        "no public key": (file, ["--key", file]),
+        "is not signed": (signed(b""), ["--key", key]),
+    }
+    for said, (source, options) in wrong.items():
+        code, told = bring(*options, source=source)
+        assert (code, said in told) == (2, True), told
+    own = Keys(tmp_path / "data" / "keys").signer()
+    for envelope in (sign(b"{}", own), sign(b"{}", own, PAYLOAD_TYPE), b"nonsense"):
+        code, told = bring("--key", key, source=signed(envelope))
+        assert (code, "signature" in told) == (2, True), told
+    assert bring("--key", key, "--digest", "sha256:" + "0" * 64)[0] == 2  # where both are given, both hold
+    assert not Path(other).exists()
+    for options in (["--key", key], ["--digest", exported["content"]], ["--key", key, "--digest", exported["content"]]):
+        assert bring(*options) == (0, ""), options
+    assert bring("--digest", exported["content"], source=signed(b"")) == (0, "")
 
 
 def test_what_is_neither_file_nor_reference_is_told(dockgate: Dockgate) -> None:
-    assert "no repository name" in dockgate("db", "import", "oci:///").err
-    assert dockgate("db", "import", "./nowhere.zst").code == 2
+    digest = ("--digest", "sha256:" + "0" * 64)
+    assert "no repository name" in dockgate("db", "import", "oci:///", *digest).err
+    assert dockgate("db", "import", "./nowhere.zst", *digest).code == 2
     ran = dockgate("db", "import", "nowhere.zst")
     assert ran.code == 2
     assert "There is no file nowhere.zst." in ran.err
@@ -137,12 +200,17 @@ def test_a_database_goes_through_a_registry_and_judges_there(
         reference = f"{running.address}/security/advisories:today"
         for _ in range(2):
             assert dockgate("db", "export", f"oci:{reference}").code == 0
+        exported = json.loads(dockgate("db", "export", f"oci:{reference}", "-o", "json").out)
+        key = ("--key", exporter(dockgate, tmp_path))
         monkeypatch.setenv("DOCKGATE_DATA", str(tmp_path / "empty"))
         monkeypatch.setenv("DOCKGATE_CACHE", str(tmp_path / "empty-cache"))
         assert dockgate("scan", image).code == 2
-        imported = dockgate("db", "import", reference)
+        assert dockgate("db", "import", reference).code == 2
+        imported = dockgate("db", "import", reference, *key)
         assert (imported.code, imported.err) == (0, "")
         assert reference in imported.out
-        assert dockgate("db", "import", f"oci:{reference}").code == 0
-        assert dockgate("db", "import", f"{running.address}/security/advisories:other").code == 2
+        pinned = f"{reference.rpartition(':')[0]}@{exported['manifest']}"
+        assert dockgate("db", "import", f"oci:{pinned}").code == 0
+        assert dockgate("db", "import", f"oci:{reference.rpartition(':')[0]}@sha256:{'0' * 64}").code == 2
+        assert dockgate("db", "import", f"{running.address}/security/advisories:other", *key).code == 2
     assert dockgate("scan", image, "-o", "json").out == before

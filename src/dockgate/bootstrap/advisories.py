@@ -38,11 +38,14 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """An export or an import: the file or reference, the database's digest, and the manifest's ("" for a file)."""
+    """An export or an import: the file or reference, the database's digest, the manifest's ("" for a file), the digest
+    of the database's bytes, by which an import may demand it, and the id of the key that signed an export."""
 
     place: str
     digest: str
     manifest: str = ""
+    content: str = ""
+    key: str = ""
 
 
 def build(path: Path, folder: Path, report: Report) -> "Result":
@@ -77,28 +80,32 @@ def export(
     ca_bundle: Path | None = None,
     insecure: bool = False,
 ) -> Transfer:
-    """Writes the database at `path` to a file, or, where `target` begins with "oci:", into a registry.
+    """Writes the database at `path`, signed, to a file, or, where `target` begins with "oci:", into a registry.
 
     Raises DatabaseError when there is none, and what `advisories.transfer.pack` and `images.artifact.push` do.
     """
     from dockgate.advisories.transfer import pack
+    from dockgate.bootstrap.advisory_trust import signing
 
+    status(path)  # no key is made where there is nothing to sign
+    sign, key = signing(settings)
     reference = target.removeprefix(REGISTRY)
     if reference == target:
         report(f"writing {target}")
-        return Transfer(target, pack(path, Path(target)).digest)
+        header = pack(path, Path(target), sign)
+        return Transfer(target, header.digest, content=f"sha256:{header.content}", key=key)
     from dockgate.images.artifact import push
 
     with TemporaryDirectory(dir=path.parent if path.parent.is_dir() else None) as folder:
         report("packing the database")
         file = Path(folder) / "advisories"
-        header = pack(path, file)
+        header = pack(path, file, sign)
         report(f"pushing {reference}")
         annotations = {"org.opencontainers.image.title": "advisories.zst", "dev.dockgate.advisories": header.digest}
         manifest = push(
             reference, ARTIFACT, file, annotations, ca_bundle=ca_bundle or settings.ca_bundle, insecure=insecure
         )
-    return Transfer(reference, header.digest, manifest)
+    return Transfer(reference, header.digest, manifest, f"sha256:{header.content}", key)
 
 
 def bring(
@@ -107,26 +114,34 @@ def bring(
     source: str,
     report: Report,
     *,
+    key: Path | None = None,
+    digest: str = "",
+    allow_older: bool = False,
     ca_bundle: Path | None = None,
     insecure: bool = False,
 ) -> Transfer:
-    """Puts an exported database in place at `path`, from a file that exists or from a registry.
+    """Puts an exported database in place at `path`, from a file that exists or from a registry, if it is to be trusted
+    (`advisory_trust.trusting`).
 
-    Raises what `advisories.transfer.unpack` and `images.artifact.pull` do, and NotFoundError for a mere name that is no
-    file.
+    Raises what `advisory_trust.trusting`, `advisories.transfer.unpack` and `images.artifact.pull` do, and NotFoundError
+    for a mere name that is no file.
     """
     from dockgate.advisories.transfer import SIZE_LIMIT, unpack
+    from dockgate.bootstrap.advisory_trust import trusting
 
     reference = source.removeprefix(REGISTRY)
     if reference == source and Path(source).is_file():
+        trust = trusting(key, digest, pinned=False)
         report(f"reading {source}")
-        return Transfer(source, unpack(Path(source), path).digest)
+        header = unpack(Path(source), path, trust, allow_older=allow_older)
+        return Transfer(source, header.digest, content=f"sha256:{header.content}")
     if reference == source and "/" not in source:
         raise NotFoundError(
             f"There is no file {source}.", f"One in a registry is named with it: oci:registry.example/{source}."
         )
     from dockgate.images.artifact import pull
 
+    trust = trusting(key, digest, pinned="@sha256:" in reference)
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=path.parent) as folder:
         report(f"fetching {reference}")
@@ -134,7 +149,8 @@ def bring(
         manifest = pull(
             reference, ARTIFACT, file, limit=SIZE_LIMIT, ca_bundle=ca_bundle or settings.ca_bundle, insecure=insecure
         )
-        return Transfer(reference, unpack(file, path).digest, manifest)
+        header = unpack(file, path, trust, allow_older=allow_older)
+        return Transfer(reference, header.digest, manifest, f"sha256:{header.content}")
 
 
 class Current:

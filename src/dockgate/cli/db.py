@@ -102,9 +102,10 @@ def _registry(function: F) -> F:
 @click.argument("target", metavar="FILE|oci:REFERENCE")
 @_registry
 def export(target: str, database: Path | None, form: str, ca_bundle: Path | None, insecure: bool) -> None:
-    """Write the database to one file, or into a registry as an OCI artifact.
+    """Write the database to one signed file, or into a registry as an OCI artifact.
 
-    The times at which its feeds were checked go with it.
+    The times at which its feeds were checked go with it. It is signed by the key of the data folder, which signs
+    attestations too: `dockgate db key` prints its public half.
     """
     path = database_path(database)
     with progress() as report:
@@ -114,16 +115,54 @@ def export(target: str, database: Path | None, form: str, ca_bundle: Path | None
 
 @command.command("import")
 @click.argument("source", metavar="FILE|REFERENCE")
+@click.option(
+    "--key",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The public key that must have signed it: what `dockgate db key` prints where it is exported.",
+)
+@click.option(
+    "--digest", default="", metavar="sha256:...", help="The digest that it must have: what the export printed."
+)
+@click.option("--allow-older", is_flag=True, help="Take it though the present database is newer.")
 @_registry
-def bring(source: str, database: Path | None, form: str, ca_bundle: Path | None, insecure: bool) -> None:
+def bring(
+    source: str,
+    key: Path | None,
+    digest: str,
+    allow_older: bool,
+    database: Path | None,
+    form: str,
+    ca_bundle: Path | None,
+    insecure: bool,
+) -> None:
     """Take a database that was exported, from a file or a registry.
 
-    It takes the place of the one there is, and is as old as its exporter's checks of the feeds.
+    Who must have signed it, or which digest it must have, has to be said: by --key, --digest, or a REFERENCE with its
+    manifest's digest. It takes the place of the one there is, and is as old as its exporter's checks of the feeds.
     """
     path = database_path(database)
     with progress() as report:
-        done = advisories.bring(from_environment(), path, source, report, ca_bundle=ca_bundle, insecure=insecure)
+        done = advisories.bring(
+            from_environment(),
+            path,
+            source,
+            report,
+            key=key,
+            digest=digest,
+            allow_older=allow_older,
+            ca_bundle=ca_bundle,
+            insecure=insecure,
+        )
     _moved("imported from", done, form)
+
+
+@command.command()
+def key() -> None:
+    """Print the public key, in PEM, by which `dockgate db import --key` knows this machine's exports."""
+    from dockgate.bootstrap import advisory_trust
+
+    click.echo(advisory_trust.public_key(from_environment()), nl=False)
 
 
 def _moved(how: str, done: "Transfer", form: str) -> None:
@@ -132,6 +171,8 @@ def _moved(how: str, done: "Transfer", form: str) -> None:
         return
     manifest = f"@{done.manifest}" if done.manifest else ""
     click.echo(f"{done.digest} {how} {clean(done.place)}{manifest}")
+    if done.key:
+        click.echo(f"  signed by the key {done.key}; to import it by its digest: --digest {done.content}")
 
 
 def _describe(found: "Status") -> None:
