@@ -98,6 +98,21 @@ def test_the_terminal_alone_judges_what_the_server_judged(live: Live) -> None:
     policy.write_text(json.dumps({"provenance": {**rule, "sources": [f"{source}/other"]}}))
     assert f"Its source {source} is not an allowed one" in live.dockgate(*by, "table", code=1)
 
+    # Built on that image: its digest is recorded, and its layers are the lowest.
+    layers = live.folder / "layers.yaml"
+    layers.write_text(live.dockgate("policy", "base", reference))
+    base = reference.rpartition("@")[2]
+    work.write({"Dockerfile": f"FROM {reference}\nCOPY root/www/ /srv/\n"})
+    second = pushed(work, 2)
+    built = second["stages"][1]["actions"][0]["variables"]["IMAGE_DIGEST"]  # type: ignore[index]
+    reference = f"{reference.partition('@')[0]}@{built}"
+    assert "Approved" in live.dockgate("gate", reference, "--policy", str(layers))
+    policy.write_text(json.dumps({"provenance": {**rule, "bases": [base]}}))
+    by = ("gate", reference, "--policy", str(policy), "-o")
+    until(lambda: "Approved" in live.dockgate(*by, "table", code=None))
+    policy.write_text(json.dumps({"provenance": {**rule, "bases": [built]}}))
+    assert f"images that are not allowed: {base}" in live.dockgate(*by, "table", code=1)
+
 
 @pytest.mark.parametrize(
     ("name", "files", "told"),
