@@ -119,6 +119,7 @@ def podman_builder(
     *,
     unsafe: bool = False,
     runner: Runner | None = None,
+    prune_every: int = 10,
 ) -> PodmanBuilder:
     """A builder as the server has it."""
     return PodmanBuilder(
@@ -128,6 +129,7 @@ def podman_builder(
         registry,
         podman.folder,
         ca_bundle,
+        prune_every=prune_every,
     )
 
 
@@ -152,9 +154,18 @@ class Host:
         registry: DistributionRegistry | None = None,
         unsafe: bool = False,
         runner: Runner | None = None,
+        prune_every: int = 10,
     ) -> PodmanBuilder:
         registry = registry or self.registry
-        return podman_builder(self.podman, registry, ca_bundle, limits or SMALL, unsafe=unsafe, runner=runner)
+        return podman_builder(
+            self.podman,
+            registry,
+            ca_bundle,
+            limits or SMALL,
+            unsafe=unsafe,
+            runner=runner,
+            prune_every=prune_every,
+        )
 
     def stored(self, repository: str, *options: str) -> list[str]:
         """The images in the storage of a repository's builds, by their ids."""

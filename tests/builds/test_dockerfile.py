@@ -39,7 +39,7 @@ from dockgate.core.errors import BuildError
 def test_images_are_those_of_from_and_copy_that_are_no_stage(
     text: str, arguments: Mapping[str, str], images: list[str]
 ) -> None:
-    assert list(base_images(text, arguments)) == images
+    assert list(base_images(text, arguments).images) == images
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,16 @@ def test_what_is_no_image_of_a_registry_is_refused(line: str) -> None:
 def test_the_number_of_images_is_bounded() -> None:
     with pytest.raises(BuildError, match="names 40 images"):
         base_images("".join(f"FROM image-{number}\n" for number in range(40)), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        ("FROM a\nFROM b\n", "b"),
+        ("FROM a AS one\nFROM one AS two\nFROM b AS other\nFROM two\nCOPY --from=other / /\n", "a"),
+        ("FROM a AS one\nFROM scratch\nCOPY --from=one / /\n", None),
+        ("FROM a AS one\nFROM scratch AS none\nFROM none\n", None),
+    ],
+)
+def test_the_base_of_the_last_stage_is_told_from_the_others(text: str, last: str | None) -> None:
+    assert base_images(text, {}).last == last

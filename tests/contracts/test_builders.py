@@ -338,7 +338,7 @@ def sleepers() -> list[str]:
 def test_what_builds_leave_behind_is_cleaned_up(podman: Podman, tmp_path: Path) -> None:
     for number in range(3):
         context(tmp_path, shell(f"echo {number} >/number"))
-        podman.builder.build(request(podman, tmp_path, f"key-{number}"), lambda line: None)
+        podman.host.builder(prune_every=3).build(request(podman, tmp_path, f"key-{number}"), lambda line: None)
     assert podman.host.stored(podman.repository, "--filter=dangling=true") == []
     assert len(podman.host.stored(podman.repository)) == 1
 

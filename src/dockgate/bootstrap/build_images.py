@@ -7,7 +7,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any, cast
@@ -87,14 +87,14 @@ class RegistryBuildImages:
         pusher = Pusher(Remote(self._own, repository, tag), ca_bundle=self._ca_bundle)
         try:
             with closing(archive_origin(cast(Any, archive), "the image that was built")) as origin:
-                data, used = _pushed(origin, pusher, layers, self._folder)
+                data, used, diff_ids = _pushed(origin, pusher, layers, self._folder)
         except ImageError as error:
             pusher.__exit__()
             raise BuildError(f"the build left an image that cannot be pushed: {error}", "Build it again.") from error
         except BaseException:
             pusher.__exit__()
             raise
-        return RegistryPublication(pusher, data, used)
+        return RegistryPublication(pusher, data, used, diff_ids)
 
     def _fetch(self, reference: str, named: Remote, origin: Origin, limit: int) -> Base:
         digest, data = origin.root()
@@ -109,13 +109,22 @@ class RegistryBuildImages:
             self._download(origin, blob)
         self._keep(platform_digest, data)
         files = [_file(one) for one in (platform_digest, *blobs)]
-        layers = {}
-        for one in manifest.layers:
-            for ending, media_type in _COMPRESSED.items():
-                if one.media_type.endswith(ending):
-                    layers[self._diff_id(one.digest)] = Layer(one.digest, one.size, media_type)
+        diff_ids = tuple(self._diff_id(one.digest) for one in manifest.layers)
+        layers = {
+            diff_id: Layer(one.digest, one.size, media_type)
+            for diff_id, one in zip(diff_ids, manifest.layers, strict=True)
+            for ending, media_type in _COMPRESSED.items()
+            if one.media_type.endswith(ending)
+        }
         return Base(
-            BaseImage(reference, digest), str(named), platform_digest, len(data), self._folder, tuple(files), layers
+            image=BaseImage(reference, digest),
+            name=str(named),
+            manifest=platform_digest,
+            size=len(data),
+            blobs=self._folder,
+            files=tuple(files),
+            diff_ids=diff_ids,
+            layers=layers,
         )
 
     def _download(self, origin: Origin, blob: Descriptor) -> None:
@@ -170,11 +179,12 @@ class RegistryBuildImages:
 class RegistryPublication:
     """`builders.images.Publication`. Its blobs are in the registry."""
 
-    def __init__(self, pusher: Pusher, data: bytes, layers: Mapping[str, Layer]) -> None:
+    def __init__(self, pusher: Pusher, data: bytes, layers: Mapping[str, Layer], diff_ids: Sequence[str]) -> None:
         self._pusher = pusher
         self._data = data
         self.digest = canonical.digest(data)
         self.layers = layers
+        self.diff_ids = diff_ids
 
     def push(self) -> None:
         with self._pusher as pusher:
@@ -198,8 +208,8 @@ def _for_platform(origin: Origin, digest: str, data: bytes) -> tuple[str, bytes]
 
 def _pushed(
     origin: Origin, pusher: Pusher, layers: Mapping[str, Layer], folder: Path
-) -> tuple[bytes, dict[str, Layer]]:
-    """Push the config and the layers of an archive; the manifest to push, and the layers by their diff_ids."""
+) -> tuple[bytes, dict[str, Layer], list[str]]:
+    """Push the config and the layers of an archive; the manifest to push, the layers by their diff_ids, and those."""
     digest, data = origin.root()
     manifest = parse(data, digest)
     if not isinstance(manifest, Manifest):
@@ -230,7 +240,7 @@ def _pushed(
         ],
         **({"annotations": dict(manifest.annotations)} if manifest.annotations else {}),
     }
-    return json.dumps(document, separators=(",", ":")).encode(), used
+    return json.dumps(document, separators=(",", ":")).encode(), used, [one.digest for one in manifest.layers]
 
 
 def _layer(origin: Origin, pusher: Pusher, one: Descriptor, known: Layer | None, folder: Path) -> Layer:

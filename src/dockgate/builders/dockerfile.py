@@ -6,6 +6,7 @@ Only names are read: podman interprets the file. A name that is missed here is m
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from dockgate.core.errors import BuildError
 
@@ -20,14 +21,23 @@ _MOST = 32
 """images that one Dockerfile may name"""
 
 
-def base_images(text: str, arguments: Mapping[str, str]) -> tuple[str, ...]:
-    """The names of images in a registry, with arguments filled in, in their order and without repetition.
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The images that a Dockerfile names, arguments filled in, in their order. `last` is the one that the last stage
+    starts from, if need be by way of other stages; None for none, as for `scratch`."""
 
-    Stages and `scratch` are left out. `arguments` are those of the build. Raises BuildError for a name that is no
-    image of a registry, or for too many.
+    images: tuple[str, ...]
+    last: str | None
+
+
+def base_images(text: str, arguments: Mapping[str, str]) -> Named:
+    """The images of registries that are named, without repetition; stages and `scratch` are left out.
+
+    `arguments` are those of the build. Raises BuildError for a name that is no image of a registry, or for too many.
     """
     values = _platform()
-    stages: set[str] = set()
+    stages: dict[str, str | None] = {}
+    last: str | None = None
     found: dict[str, None] = {}
     has_stage = False
     for name, rest in _instructions(text):
@@ -42,10 +52,15 @@ def base_images(text: str, arguments: Mapping[str, str]) -> tuple[str, ...]:
             has_stage = True
             words = [word for word in _words(rest) if not word.startswith("--")]
             reference = _filled(words[0], values) if words else ""
-            if reference.lower() not in stages and reference != "scratch":
-                found[_checked(reference)] = None
+            if reference.lower() in stages:
+                last = stages[reference.lower()]
+            elif reference == "scratch":
+                last = None
+            else:
+                last = _checked(reference)
+                found[last] = None
             if len(words) == 3 and words[1].upper() == "AS":
-                stages.add(words[2].lower())
+                stages[words[2].lower()] = last
         elif name in ("COPY", "ADD", "RUN"):
             for reference in _sources(rest):
                 reference = _filled(reference, values)
@@ -53,7 +68,7 @@ def base_images(text: str, arguments: Mapping[str, str]) -> tuple[str, ...]:
                     found[_checked(reference)] = None
     if len(found) > _MOST:
         raise BuildError(f"the Dockerfile names {len(found)} images", f"At most {_MOST} are pulled for a build.")
-    return tuple(found)
+    return Named(tuple(found), last)
 
 
 def _platform() -> dict[str, str]:

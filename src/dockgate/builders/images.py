@@ -1,6 +1,6 @@
 """The seam between a builder and registries: what the server does for a build outside of its box."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
@@ -20,7 +20,8 @@ class Layer:
 @dataclass(frozen=True, slots=True)
 class Base:
     """A base image that lies on this machine. `manifest` is the digest of its manifest for this platform, `name` its
-    whole name ("docker.io/library/debian:trixie"), `layers` its layers by their diff_ids, `blobs` the folder of all
+    whole name ("docker.io/library/debian:trixie"), `diff_ids` are those of its layers, the lowest first, computed from
+    their bytes, `layers` what is known of them in registries, `blobs` the folder of all
     that the manifest names, by digest ("sha256/…")."""
 
     image: BaseImage
@@ -29,13 +30,16 @@ class Base:
     size: int
     blobs: Path
     files: tuple[str, ...]
+    diff_ids: tuple[str, ...] = ()
     layers: Mapping[str, Layer] = field(default_factory=dict)
 
 
 class Publication(Protocol):
-    """An image that is ready to be pushed. `layers` are those that were compressed for it, by their diff_ids."""
+    """An image that is ready to be pushed. `diff_ids` are those of its layers, the lowest first, `layers` what is known
+    of them in the registry."""
 
     digest: str
+    diff_ids: Sequence[str]
     layers: Mapping[str, Layer]
 
     def push(self) -> None:

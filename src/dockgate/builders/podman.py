@@ -55,7 +55,8 @@ class PodmanBuilder:
     """`folder` is for files that builds share. With `ca_bundle` (PEM) a Dockerfile that declares `ARG PIP_CERT` or
     `ARG SSL_CERT_FILE` gets the path `ca_mount`, where its RUN instructions find that bundle; nothing of it stays in
     the image but, where `ca_mount` is no place that podman clears itself, an empty file. `environment` is what RUN
-    instructions may know of the host: its proxies."""
+    instructions may know of the host: its proxies. After every `prune_every` builds of a repository the layers are
+    removed that its last image is not made of."""
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class PodmanBuilder:
         ca_bundle: Path | None = None,
         ca_mount: str = "/run/.containerenv",
         environment: Mapping[str, str] | None = None,
+        prune_every: int = 10,
     ) -> None:
         self._runner = runner
         self._places = places
@@ -75,6 +77,7 @@ class PodmanBuilder:
         self._ca_bundle = ca_bundle
         self._ca_mount = ca_mount
         self._environment = dict(environment or {})
+        self._prune_every = prune_every
         self._scratch = folder / "scratch"
         self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -88,16 +91,21 @@ class PodmanBuilder:
             return recorded
         dockerfile = _inside(request.context, request.dockerfile)
         content = _content(dockerfile, request.dockerfile)
-        references = base_images(content.decode(errors="replace"), request.args)
+        named = base_images(content.decode(errors="replace"), request.args)
         with self._places.reserved(request.repository, log) as folder:
-            bases = [self._images.fetch(reference, self._runner.limits.disk) for reference in references]
+            bases = [self._images.fetch(reference, self._runner.limits.disk) for reference in named.images]
             with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
                 outcome, state = self._attempt(request, dockerfile, bases, folder, Path(scratch), log)
             if outcome.result is None:
                 raise UnavailableError(f"the build of {name} left no image:\n{outcome.last}", "Try again.")
             with outcome.result as archive:
+                if os.fstat(archive.fileno()).st_size > self._runner.limits.disk:  # with holes in it
+                    raise BuildError(f"the image of {name} is larger than a build's disk", "Make it smaller.")
                 layers = {**state.layers, **{key: layer for base in bases for key, layer in base.layers.items()}}
                 publication = self._images.prepare(archive, request.repository, request.key, layers)
+            _check_base(
+                publication.diff_ids, next((base for base in bases if base.image.reference == named.last), None)
+            )
             found = tuple(sorted({base.image for base in bases}))
             result = BuildResult(publication.digest, canonical.digest(content), found, self._runner.is_sandboxed)
             records.write(request.key, result)
@@ -128,7 +136,8 @@ class PodmanBuilder:
         paths = self._runner.paths(request, scratch, self._ca_bundle)
         wanted = [base for base in bases if state.bases.get(base.name) != base.manifest]
         loads = [[*paths.podman, "pull", "--quiet", f"oci:{paths.scratch}/bases:{base.name}"] for base in wanted]
-        prune = [[*paths.podman, "image", "prune", "--force", "--external"]]
+        state.builds += 1
+        prune = [[*paths.podman, "image", "prune", "--force", "--external"]] * (state.builds % self._prune_every == 0)
         commands = [
             *loads,
             self._build_command(request, plain, paths),
@@ -158,7 +167,7 @@ class PodmanBuilder:
         elif outcome.failed is None or outcome.failed >= len(loads):
             state.bases.update((base.name, base.manifest) for base in wanted)
             state.write()
-        if outcome.failed is not None and outcome.failed != len(commands) - 1:
+        if outcome.failed is not None and outcome.failed < len(loads) + 2:
             self._fail(request, outcome, is_build=outcome.failed == len(loads))
         return outcome, state
 
@@ -200,17 +209,29 @@ class PodmanBuilder:
         ]
 
 
+def _check_base(diff_ids: Sequence[str], base: Base | None) -> None:
+    """That an image lies on the base that is on record for it. The storage of a repository holds images of earlier
+    builds: podman may have understood the Dockerfile otherwise, and have taken one of those. Raises BuildError."""
+    if base is not None and tuple(diff_ids[: len(base.diff_ids)]) != base.diff_ids:
+        raise BuildError(
+            f"the image does not lie on {base.image.reference}, its Dockerfile's last base image",
+            "Write the Dockerfile's FROM instructions in a plain way.",
+        )
+
+
 class _State:
     """What the disk of a repository holds, as the server knows it. `bases` are manifests by name; `layers` are those of
-    the last image that was pushed, by diff_id."""
+    the last image that was pushed, by diff_id; `builds` counts."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.builds = 0
         self.bases: dict[str, str] = {}
         self.layers: dict[str, Layer] = {}
         with suppress(OSError, ValueError, KeyError, TypeError):
             found = json.loads(path.read_text())
             self.layers = {str(key): Layer(**value) for key, value in found["layers"].items()}
+            self.builds = int(found["builds"])
             self.bases = {str(key): str(value) for key, value in found["bases"].items()}
 
     def clear(self) -> None:
@@ -219,7 +240,7 @@ class _State:
 
     def write(self) -> None:
         layers = {key: asdict(layer) for key, layer in self.layers.items()}
-        _replace(self._path, json.dumps({"bases": self.bases, "layers": layers}))
+        _replace(self._path, json.dumps({"builds": self.builds, "bases": self.bases, "layers": layers}))
 
 
 class _Records:

@@ -29,6 +29,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """where programs are, whoever started the server"""
 _LAST_LINES = 12
 """lines of output in an error"""
+LINE_COST = 64
+"""bytes of log that a line counts for, however short: each is a row of the store"""
 _LONGEST_LINE = 16 * 1024
 """characters; a longer line of output is handed on in pieces"""
 _DETACH_SECONDS = 10.0
@@ -298,7 +300,7 @@ class Sandbox:
                         process.stdin.close()
                     size = 0
                     for raw in iter(lambda: output.readline(_LONGEST_LINE), b""):
-                        size += len(raw)
+                        size += max(len(raw), LINE_COST)
                         if size > self.limits.log:
                             if not passed:
                                 stop(f"the build wrote more than {self.limits.log} bytes of log")

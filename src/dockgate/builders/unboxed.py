@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from dockgate.builders.sandbox import Job, Limits, Outcome, Paths
+from dockgate.builders.sandbox import LINE_COST, Job, Limits, Outcome, Paths
 from dockgate.core.adapters import BuildRequest
 from dockgate.core.errors import BuildError, UnavailableError
 
@@ -50,7 +50,7 @@ class Host:
 
         def take(line: str) -> bool:
             nonlocal size
-            size += len(line)
+            size += max(len(line), LINE_COST)
             last.append(line)
             log(line)
             return size <= self.limits.log

@@ -1,0 +1,181 @@
+"""What the podman builder asks of its box and of registries, on fakes of both."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import pytest
+from tests.parts import SMALL, write
+
+from dockgate.builders.images import Base, Layer
+from dockgate.builders.places import Places
+from dockgate.builders.podman import PodmanBuilder
+from dockgate.builders.sandbox import Job, Outcome, Paths
+from dockgate.core.adapters import BaseImage, BuildRequest
+from dockgate.core.errors import BuildError, UnavailableError
+from dockgate.registries.memory import MemoryRegistry
+
+DIGEST = "sha256:" + "d" * 64
+
+
+@dataclass
+class Runner:
+    """A box that runs nothing. `outcomes` are what comes of the jobs, one after another."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    disks: int = 0
+    limits = SMALL
+    is_sandboxed = True
+
+    def has_disk(self, folder: Path) -> bool:
+        return self.disks > 0
+
+    def make_disk(self, folder: Path) -> None:
+        self.disks += 1
+
+    def paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
+        return Paths(("podman",), "/context", "/scratch", "/out/image.tar", "/ca.pem")
+
+    def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
+        self.jobs.append(job)
+        return self.outcomes.pop(0) if self.outcomes else Outcome(None, 0, "", archive(folder))
+
+
+def archive(folder: Path) -> IO[bytes]:
+    (folder / "image.tar").write_bytes(b"image")
+    return (folder / "image.tar").open("rb")
+
+
+@dataclass
+class Publication:
+    registry: MemoryRegistry
+    place: tuple[str, str]
+    diff_ids: Sequence[str]
+    before_push: Callable[[], None]
+    digest: str = DIGEST
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+
+    def push(self) -> None:
+        self.before_push()
+        self.registry.push(*self.place, self.digest)
+
+
+@dataclass
+class Images:
+    """Registries in memory. `diff_ids` are the layers of what builds leave, `before_push` may raise."""
+
+    folder: Path
+    registry: MemoryRegistry
+    diff_ids: Sequence[str] = ()
+    before_push: Callable[[], None] = lambda: None
+
+    def fetch(self, reference: str, limit: int) -> Base:
+        assert limit == SMALL.disk
+        write(self.folder, {"sha256/m": "{}"})
+        image = BaseImage(reference, f"sha256:{reference}")
+        return Base(
+            image, f"docker.io/library/{reference}", f"sha256:m-{reference}", 2, self.folder, ("sha256/m",), ("x",)
+        )
+
+    def prepare(self, archive: IO[bytes], repository: str, tag: str, layers: Mapping[str, Layer]) -> Publication:
+        assert archive.read() == b"image"
+        return Publication(self.registry, (repository, tag), self.diff_ids, self.before_push)
+
+
+@dataclass
+class System:
+    runner: Runner
+    images: Images
+    builder: PodmanBuilder
+    source: Path
+
+    def build(self, key: str = "key", **arguments: str) -> object:
+        return self.builder.build(BuildRequest(key, "team/app", self.source, args=arguments), lambda line: None)
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> System:
+    registry, runner = MemoryRegistry(), Runner()
+    images = Images(tmp_path / "bases", registry, ["x", "y"])
+    source = write(
+        tmp_path / "source", {"Dockerfile": "ARG TAG=1\nFROM base AS one\nFROM scratch\nCOPY --from=one / /\n"}
+    )
+    ca_bundle = tmp_path / "ca.pem"
+    places = Places(tmp_path / "repositories", 5)
+    builder = PodmanBuilder(runner, places, images, registry, tmp_path, ca_bundle, environment={"http_proxy": "p"})
+    return System(runner, images, builder, source)
+
+
+def test_podman_gets_no_registry_no_credential_and_no_shell(system: System) -> None:
+    system.build(NAME="a b; c")
+    (job,) = system.runner.jobs
+    pull, build, save = job.commands
+    assert pull == ["podman", "pull", "--quiet", "oci:/scratch/bases:docker.io/library/base"]
+    assert {"--isolation=chroot", "--pull=never", "--file=/scratch/Dockerfile", "--build-arg=NAME=a b; c"} <= set(build)
+    assert build[-1] == "/context"
+    assert save[:2] == ["podman", "save"]
+    assert not [part for command in job.commands for part in command if "auth" in part or "docker://" in part]
+    assert job.silent == {0, 2}
+    assert job.environment == {"http_proxy": "p"}
+    assert [target for _, target in job.read_only] == ["/context", "/scratch", "/ca.pem"]
+
+
+def test_a_base_that_the_disk_has_is_not_loaded_again_until_the_disk_is_new(system: System) -> None:
+    system.build("one")
+    system.build("two")
+    system.runner.outcomes = [Outcome(0, 1, "", is_full=True)]
+    with pytest.raises(BuildError, match="bytes of disk"):
+        system.build("three")
+    system.build("four")
+    pulls = [any("pull" in command for command in job.commands) for job in system.runner.jobs]
+    assert pulls == [True, False, False, True]
+    assert system.runner.disks == 2
+
+
+def test_an_image_that_does_not_lie_on_its_base_is_not_pushed(system: System) -> None:
+    """podman may have taken an image of an earlier build, by a FROM that only it understands."""
+    (system.source / "Dockerfile").write_text("FROM base\n")
+    system.images.diff_ids = ["hidden", "y"]
+    with pytest.raises(BuildError, match="does not lie on base"):
+        system.build()
+    assert system.images.registry.resolve("team/app", "key") is None
+    system.images.diff_ids = ["x"]
+    assert system.build()
+
+
+def test_an_archive_with_holes_larger_than_the_disk_is_not_read(system: System, tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(SMALL.disk + 1)
+    system.runner.outcomes = [Outcome(None, 0, "", (tmp_path / "sparse").open("rb"))]
+    with pytest.raises(BuildError, match="larger than a build's disk"):
+        system.build()
+
+
+@pytest.mark.parametrize(("failed", "error"), [(0, UnavailableError), (1, BuildError), (2, UnavailableError)])
+def test_only_a_build_step_is_the_dockerfiles_fault(system: System, failed: int, error: type[Exception]) -> None:
+    system.runner.outcomes = [Outcome(failed, 1, "last words")]
+    with pytest.raises(error, match="last words"):
+        system.build()
+
+
+def test_no_image_is_no_success(system: System) -> None:
+    system.runner.outcomes = [Outcome(None, 0, "", None)]
+    with pytest.raises(UnavailableError, match="left no image"):
+        system.build()
+
+
+def test_a_result_is_on_record_before_anything_is_pushed(system: System, tmp_path: Path) -> None:
+    def cut() -> None:
+        (record,) = (tmp_path / "repositories").rglob("records/*.json")
+        assert DIGEST in record.read_text()
+        raise UnavailableError("cut")
+
+    system.images.before_push = cut
+    with pytest.raises(UnavailableError):
+        system.build()
+    system.images.before_push = lambda: None
+    first = system.build()
+    assert system.build() == first
+    assert len(system.runner.jobs) == 2
