@@ -67,8 +67,9 @@ def honest(chance: Random, base: str) -> list[Item]:
         written.add(path)
         if not is_terse:
             items += _folders(path, folders, style)
-        if what >= 0.80 and files:
-            items += _other(path, files, chance, style, is_terse)
+        targets = [file for file in files if style != "ustar" or len(file) <= 100]  # it has no place for longer ones
+        if what >= 0.80 and targets:
+            items += _other(path, targets, folders, chance, style, is_terse=is_terse)
             continue
         items += entry(path, {"content": content}, style, chance)
         files.append(path)
@@ -86,10 +87,9 @@ def _folders(path: str, known: set[str], style: str) -> list[Item]:
     return items
 
 
-def _other(path: str, files: list[str], chance: Random, style: str, is_terse: bool) -> list[Item]:
+def _other(path: str, files: list[str], folders: set[str], chance: Random, style: str, *, is_terse: bool) -> list[Item]:
     """What is no file of its own: links, whiteouts, devices."""
     what = chance.choice((0, 1, 2, 3, 5) if is_terse else (0, 1, 2, 3, 4, 5))
-    folder = path.rpartition("/")[0]
     if what == 0:
         return entry(path, {"type": "1", "link": chance.choice(files)}, style, chance)
     if what <= 2:
@@ -100,8 +100,8 @@ def _other(path: str, files: list[str], chance: Random, style: str, is_terse: bo
         above, _, last = gone.rpartition("/")
         return entry(f"{above}/.wh.{last}".lstrip("/"), {}, style, chance)
     if what == 4:
-        place = chance.choice(("app/data", "srv", folder or "opt"))
-        return entry(f"{place}/.wh..wh..opq", {}, style, chance)
+        mark = f"{chance.choice(('app/data', 'srv'))}/.wh..wh..opq"
+        return [*_folders(mark, folders, style), *entry(mark, {}, style, chance)]
     return entry(path, {"type": chance.choice("346"), "devmajor": 1, "devminor": 3}, style, chance)
 
 

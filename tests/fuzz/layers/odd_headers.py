@@ -211,17 +211,14 @@ def mix_headers(layer: Layer, items: list[Item], chance: Random) -> None:
         path = chance.choice((evidence.evidence(chance)[0], evidence.plain(chance)[0], "x" * 120, ""))
         what = chance.choice("LLKxxg")
         if what in "LK":
-            tail = chance.choice(("\0", "", "\0\0\0", "\0junk", "/", "\n", "/\0"))
-            magic = chance.choice(("ustar  \0", "ustar  \0", "ustar\x0000", ""))
+            tail = chance.choice(("\0", "\0", "\0", "", "\0\0\0", "\0junk", "/", "\n", "/\0"))
+            magic = chance.choice(("ustar  \0", "ustar  \0", "ustar  \0", "ustar\x0000", ""))
             more.append({"name": "././@LongLink", "type": what, "content": path + tail, "magic": magic})
         else:
-            more.append(
-                {
-                    "name": "pax",
-                    "type": what,
-                    "records": [["path", path]] if chance.random() < 0.5 else _records(items[at], chance),
-                }
-            )
+            records: list[list[object]] = [["comment", "0123456789abcdef"]] if what == "g" else [["path", path or "x"]]
+            if chance.random() < 0.2:
+                records = _records(items[at], chance)
+            more.append({"name": "pax_global_header", "type": what, "records": records})
     items[at:at] = more
     if chance.random() < 0.1:
         items.append(more[0])

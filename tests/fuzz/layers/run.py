@@ -1,6 +1,6 @@
 """Unpacks made-up layers with the runtimes' own code and compares: `make fuzz-layers`. See docs/fuzzing.md.
 
-Counts stay in `build/layers/counts.json`, and the next run goes on from the next seed. A find is written to
+Counts stay in `build/layers/counts-MODE.json`, and the next run goes on from the next seed. A find is written to
 `build/layers/finds`, as a case for `tests/cases/layers`. The run exits with 1 when a difference is not explained.
 """
 
@@ -99,9 +99,8 @@ def main() -> int:
 
 def _run(asked: argparse.Namespace, mode: str) -> int:
     _FOLDER.mkdir(parents=True, exist_ok=True)
-    path = _FOLDER / "counts.json"
-    counts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    known = counts.setdefault(asked.mode, {"next": 0})
+    path = _FOLDER / f"counts-{asked.mode}.json"
+    known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"next": 0}
     tally = _load(known)
     first = asked.seed if asked.seed is not None else known["next"]
     begun, done, failed = time.monotonic(), 0, 0
@@ -120,7 +119,7 @@ def _run(asked: argparse.Namespace, mode: str) -> int:
                 commit=_commit(),
                 date=_now(),
             )
-            path.write_text(json.dumps(counts, indent=1) + "\n")
+            path.write_text(json.dumps(known, indent=1) + "\n")
             sys.stderr.write(
                 f"\r{done} cases, {rate:.0f}/s, {failed} unexplained, {tally.read / tally.cases:.0%} read "
             )
