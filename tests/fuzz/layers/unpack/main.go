@@ -52,11 +52,10 @@ func main() {
 
 // enterTmpfs expects to run in a mount namespace of its own (unshare --mount) and moves the process into a new tmpfs.
 func enterTmpfs() error {
-	root, err := os.MkdirTemp("/dev/shm", "unpack-")
-	if err != nil {
+	const root = "/dev/shm/unpack" // a mount point, in this namespace alone
+	if err := os.MkdirAll(root, 0o700); err != nil {
 		return err
 	}
-	defer os.Remove(root) // the mount point on the host's side
 	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "size=2g,mode=755"); err != nil {
 		return err
 	}
