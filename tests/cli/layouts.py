@@ -28,7 +28,10 @@ def debian(**packages: str) -> dict[str, str]:
 
 def python(name: str, version: str) -> dict[str, str]:
     folder = f"usr/local/lib/python3.13/site-packages/{name}-{version}.dist-info"
-    return {f"{folder}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"}
+    return {
+        f"{folder}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{folder}/RECORD": f"{name}-{version}.dist-info/METADATA,,\n",
+    }
 
 
 class Layout:

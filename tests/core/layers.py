@@ -51,6 +51,15 @@ def dpkg_list(name: str, *paths: str) -> Entry:
     return file(f"var/lib/dpkg/info/{name}.list", "/.\n" + "".join(f"/{path}\n" for path in paths))
 
 
+def dist_info(folder: str, name: str, version: str) -> list[Entry]:
+    """What installers write of a Python package: its metadata, and a list of its files that has that alone on it."""
+    own = folder.rpartition("/")[2]
+    return [
+        file(f"{folder}/METADATA", f"Name: {name}\nVersion: {version}\n"),
+        file(f"{folder}/RECORD", f"{own}/METADATA,,\n{own}/RECORD,,\n"),
+    ]
+
+
 @dataclass
 class FakeLayer:
     """A layer of the given entries, which can be told to fail at the end."""

@@ -222,7 +222,7 @@ def test_a_program_behind_a_hard_link_is_seen_at_both_places() -> None:
 def test_a_jar_under_another_name_is_not_looked_for() -> None:
     """Out of reach: Java takes a library by any name, from any archive, whatever it is compressed with. The name is
     what tells a library from the thousands of other archives in an image."""
-    assert found([file("app/a.txt", JAR), file("app/b.JAR", JAR)]) == []
+    assert found([file("app/a.txt", JAR), file("app/b.jar.bak", JAR)]) == []
 
 
 def test_a_jar_made_anew_with_another_version_in_it_is_believed() -> None:

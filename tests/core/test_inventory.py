@@ -8,6 +8,7 @@ from tests.core.layers import (
     DEBIAN,
     ECOSYSTEMS,
     FakeLayer,
+    dist_info,
     dpkg_list,
     file,
     folder,
@@ -39,7 +40,7 @@ def package(name: str, version: str = "1.0.0") -> str:
 def test_packages_of_all_kinds_are_put_together_and_sorted() -> None:
     found = inventory(
         [file("etc/os-release", DEBIAN), status(stanza("zlib", "1"), stanza("bash", "5"))],
-        [file("opt/Foo_Bar-2.dist-info/METADATA", "Name: Foo_Bar\nVersion: 2\n"), file(A, package("a"))],
+        [*dist_info("opt/Foo_Bar-2.dist-info", "Foo_Bar", "2"), file(A, package("a"))],
     )
     assert [(one.name, one.purl, one.layer) for one in found.packages] == [
         ("Foo_Bar", "pkg:pypi/foo-bar@2", "1"),
@@ -129,11 +130,11 @@ def test_a_hard_link_out_of_its_layer_is_unread() -> None:
 def test_a_link_is_believed_when_it_leads_to_what_is_read() -> None:
     store = "x/.cache/foo-1.dist-info/METADATA"
     content = [
-        file(store, "Name: foo\nVersion: 1\n"),
+        *dist_info(store.rpartition("/")[0], "foo", "1"),
         symlink("x/foo-1.dist-info/METADATA", "../.cache/foo-1.dist-info/METADATA"),
     ]
     assert inventory(content).unread == ()
-    found = inventory([*content, file(A, package("a"))], whiteout(store))
+    found = inventory([*content, file(A, package("a"))], whiteout("x/.cache"))
     assert [entry.path for entry in found.unread] == ["x/foo-1.dist-info/METADATA"]
 
 

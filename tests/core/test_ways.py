@@ -1,7 +1,19 @@
 """Files written through symbolic links lie where the links lead, and are looked for there."""
 
 import pytest
-from tests.core.layers import DEBIAN, dpkg_list, file, folder, inventory, names, stanza, status, symlink, whiteout
+from tests.core.layers import (
+    DEBIAN,
+    dist_info,
+    dpkg_list,
+    file,
+    folder,
+    inventory,
+    names,
+    stanza,
+    status,
+    symlink,
+    whiteout,
+)
 
 from dockgate.core.ports import Entry
 from dockgate.core.ways import LINKS_LIMIT
@@ -79,9 +91,9 @@ def test_who_removes_the_link_leaves_what_was_written_through_it(
 
 
 def test_a_merged_usr_is_believed() -> None:
-    flask = file("lib/python3/dist-packages/flask-1.dist-info/METADATA", "Name: flask\nVersion: 1\n")
-    assert reasons([symlink("lib", "usr/lib")], [flask, file("lib/x.conf")]) == []
-    assert names(inventory(SYSTEM, [symlink("lib", "usr/lib")], [flask])) == ["bash 5", "flask 1"]
+    flask = dist_info("lib/python3/dist-packages/flask-1.dist-info", "flask", "1")
+    assert reasons([symlink("lib", "usr/lib")], [*flask, file("lib/x.conf")]) == []
+    assert names(inventory(SYSTEM, [symlink("lib", "usr/lib")], flask)) == ["bash 5", "flask 1"]
 
 
 def test_a_folder_takes_a_links_place() -> None:

@@ -10,6 +10,7 @@ from dockgate.core.duplicates import Duplicates
 from dockgate.core.facts import LayerFacts, Read, View
 from dockgate.core.layers import FACTS_LIMIT, cost, read_layer, sentence
 from dockgate.core.model import THIRD_PARTY, Distribution, Inventory, Package, Unread
+from dockgate.core.package_folders import PackageFolders
 from dockgate.core.pictured import Pictured, pictured
 from dockgate.core.ports import Ecosystem, Image
 
@@ -35,6 +36,7 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
     unread = {*evidence.doubts(view, ecosystems), *(entry for one in facts for entry in one.unread)}
     locks = languages.Locks(view)
     duplicates = Duplicates(view, ecosystems)
+    folders = PackageFolders(view)
     for at, read in view.live:
         if read.lock and locks.idle(read):
             continue
@@ -45,6 +47,9 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
                     packages.add(_placed(package, facts[at].layer, owner))
         if not owner:  # else it is the distribution's to judge, whatever is in it
             unread.update(_unread(read, facts[at].layer))
+            if folders.without_list(read):
+                reason = f"{read.path} has no RECORD beside it, so nothing tells which files are the package's."
+                unread.add(Unread(read.path, reason, facts[at].layer))
     for at, release in view.releases.values():
         if release.unread:
             unread.add(Unread(release.path, sentence(release.path, release.unread), facts[at].layer))

@@ -17,6 +17,7 @@ from dockgate.core.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.core.purl import Purl
 from dockgate.ecosystems import _python_zip
 from dockgate.ecosystems._order import is_digits, number
+from dockgate.ecosystems._python_folder import contradictions
 from dockgate.ecosystems._python_package import HEADER_LIMIT, described, package, purl
 from dockgate.ecosystems._shell import called, legal, quoted
 from dockgate.ecosystems._text import check_size, path_text
@@ -27,6 +28,8 @@ RECORD_LIMIT = 16 * 1024 * 1024
 _METADATA = (".dist-info/METADATA", ".egg-info/PKG-INFO", "/EGG-INFO/PKG-INFO", ".egg-info")
 _RECORDS = (".dist-info/RECORD", ".egg-info/installed-files.txt")
 _INSTALLED = (*_METADATA, *_RECORDS)
+_FOLDERS = (".dist-info", ".egg/EGG-INFO")
+"""of metadata; .egg-info is a folder or a file"""
 _LOCKS = ("requirements.txt", "Pipfile.lock", "poetry.lock", "uv.lock", "pdm.lock", "pylock.toml")
 _SITES = ("/site-packages/", "/dist-packages/")
 
@@ -41,22 +44,27 @@ class Python:
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
     triggers = Triggers(
-        names=("METADATA", "PKG-INFO", "RECORD", "installed-files.txt", *_LOCKS),
-        suffixes=(".egg-info", ".toml", *_python_zip.SUFFIXES),
+        names=("METADATA", "PKG-INFO", "RECORD", "installed-files.txt", "EGG-INFO", *_LOCKS),
+        suffixes=(".dist-info", ".egg-info", ".toml", *_python_zip.SUFFIXES),
         magics=_python_zip.MAGICS,
     )
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Lockfiles in an installed package are what its author develops with, and nothing is installed from them."""
-        if path.endswith(_INSTALLED) or _python_zip.may_be(path, size, head):
+        """Also the folders of metadata, so that one without its files is seen, and a link in its place.
+
+        Lockfiles in an installed package are what its author develops with, and nothing is installed from them."""
+        if path.endswith((*_INSTALLED, *_FOLDERS)) or _python_zip.may_be(path, size, head):
             return True
         return _is_lock(path) and not any(folder in f"/{path}" for folder in _SITES)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
+        if path.endswith(_FOLDERS):  # a file of such a name is no folder, and says nothing
+            return Extract()
         if path.endswith(_RECORDS):
             return _read_record(path, file)
         if path.endswith(_METADATA):
-            return Extract((described(path, file.read(HEADER_LIMIT)),))
+            found = described(path, file.read(HEADER_LIMIT))
+            return Extract((found,), unread=tuple(contradictions(path, found, self.key)))
         if not _is_lock(path):
             return _python_zip.read(path, file)
         from dockgate.ecosystems import _python_lock
@@ -147,6 +155,7 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
     record = name == "RECORD"
     base = parent if record else own
     owned: list[str] = []
+    lists_itself = not record
     for raw in file:
         line = path_text(raw).strip("\r\n")
         if record:
@@ -158,8 +167,12 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
         target = _joined(base, line)
         if target and not target.startswith(own + "/"):
             owned.append(target)
+        elif target.endswith("/METADATA"):
+            lists_itself = True
     distribution, _, rest = folder.rpartition(".")[0].partition("-")
-    return Extract(owns={purl(distribution, rest.partition("-")[0]): tuple(owned)})
+    # Every installer lists the metadata too: a list without it was made to say nothing.
+    unread = () if lists_itself else (("METADATA", "it does not list the METADATA beside it"),)
+    return Extract(owns={purl(distribution, rest.partition("-")[0]): tuple(owned)}, unread=unread)
 
 
 def _joined(base: str, path: str) -> str:

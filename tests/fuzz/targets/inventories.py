@@ -94,7 +94,7 @@ def _seeds() -> list[bytes]:
     }
     application: dict[str, make.Content] = {
         "app/b-2.dist-info/METADATA": b"Name: b\nVersion: 2\n\n",
-        "app/b-2.dist-info/RECORD": b"b/__init__.py,,\nb-2.dist-info/RECORD,,\n",
+        "app/b-2.dist-info/RECORD": b"b/__init__.py,,\nb-2.dist-info/METADATA,,\nb-2.dist-info/RECORD,,\n",
         "app/b/__init__.py": b"",
         "app/node_modules/c/package.json": b'{"name": "c", "version": "3.0.0"}',
         "app/node_modules/c/index.js": b"",
