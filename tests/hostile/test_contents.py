@@ -207,7 +207,8 @@ def test_removed_packages_among_the_files_of_many_are_told_in_bounded_time(check
     for at in range(1000):
         site[f"{SITE}/a{at}-1.dist-info/METADATA"] = b"Name: a%d\nVersion: 1\n" % at
         site[f"{SITE}/b{at}-1.dist-info/METADATA"] = b"Name: b%d\nVersion: 1\n" % at
-        site[f"{SITE}/b{at}-1.dist-info/RECORD"] = b"".join(b"b%d/%d.py,,\n" % (at, file) for file in range(9))
+        record = b"".join(b"b%d/%d.py,,\n" % (at, file) for file in range(9))
+        site[f"{SITE}/b{at}-1.dist-info/RECORD"] = b"%sb%d-1.dist-info/METADATA,,\n" % (record, at)
         site |= {f"{SITE}/b{at}/{file}.py": b"" for file in range(9)}
     found = check.layers(site, {f"{SITE}/.wh.a{at}-1.dist-info": b"" for at in range(1000)}).unread
     assert found == {"/": "Too many files would have to be gone through to tell whose they are."}
