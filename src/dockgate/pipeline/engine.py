@@ -20,6 +20,7 @@ from dockgate.core.events import Event, EventKind
 from dockgate.core.people import Principal
 from dockgate.core.pipeline import Execution, started_by_hand
 from dockgate.core.policy import PolicyVersion
+from dockgate.core.policy_choice import DEFAULT_POLICY
 from dockgate.core.stores import ReportRecord, Scan, VexRecord, WaiverRecord
 from dockgate.core.verdict import Policy, Reported, Waiver
 from dockgate.pipeline.accepting import Accepting
@@ -168,8 +169,7 @@ class Engine:
         name for it."""
         approval = self._asked_before(question)
         if approval is None:
-            if question.policy:
-                self._parts.policies(question.policy)
+            self._parts.policies(question.policy or DEFAULT_POLICY)
             repository, digest = self._parts.resolve_image(question.reference)
             policy = self._flows.judging.choose(repository, question.policy, who)
             question = replace(question, policy=policy)

@@ -126,12 +126,15 @@ def assignments(who: Reader, server: TheServer) -> list[AssignmentView]:
     return [_assignment(record) for record in server.store.policy_assignments.list()]
 
 
-@router.delete("/policy-assignments/{name}", status_code=204)
-def unassign(name: str, who: Accepter, server: TheServer) -> None:
-    """Removes a policy assignment: its repositories are judged by what else matches them, or by `default`."""
-    if name not in [record.assignment.name for record in server.store.policy_assignments.list()]:
+@router.delete("/policy-assignments/{name}")
+def unassign(name: str, who: Accepter, server: TheServer) -> AssignmentView:
+    """Removes a policy assignment, and returns it: its repositories are judged by what else matches them, or by
+    `default`."""
+    present = {record.assignment.name: record for record in server.store.policy_assignments.list()}
+    if name not in present:
         raise NotFoundError(f"no policy assignment {name!r}", "`dockgate policy assignments` lists them.")
     server.store.policy_assignments.remove(name)
+    return _assignment(present[name])
 
 
 def _assignment(record: AssignmentRecord) -> AssignmentView:
