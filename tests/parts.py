@@ -1,6 +1,7 @@
 """Real parts for tests, started and stopped by them, and faults for the fakes."""
 
 import asyncio
+import base64
 import json
 import shutil
 import socket
@@ -10,19 +11,26 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import uvicorn
+from fastapi import FastAPI, Request
 
 from dockgate.bootstrap import podmand, registryd
 from dockgate.bootstrap.build_images import RegistryBuildImages
 from dockgate.bootstrap.children import Child
+from dockgate.bootstrap.registry_access import RegistryAccess, authfile
 from dockgate.builders.places import Places
 from dockgate.builders.podman import PodmanBuilder, Runner
 from dockgate.builders.sandbox import PODMAN, Job, Limits
 from dockgate.core.adapters import BuildRequest
+from dockgate.core.asking import place_of
+from dockgate.core.registry_access import SERVER, SERVICE, PushRules, granted, parse_scopes
 from dockgate.registries.distribution import DistributionRegistry
+from dockgate.registries.tokens import RegistryTokens
+from dockgate.targets.podman import PodmanTarget
 
 T = TypeVar("T")
 
@@ -122,10 +130,13 @@ def podman_builder(
     prune_every: int = 10,
 ) -> PodmanBuilder:
     """A builder as the server has it."""
+    issuers = {registry.address: RegistryTokens(podman.folder.parent / "keys").repository_token}
     return PodmanBuilder(
         runner or podmand.runner(podman, limits, (), (), unsafe),
         build_places(podman, limits),
-        RegistryBuildImages(podmand.build_place(podman) / "bases", registry.address, lambda registry: None),
+        RegistryBuildImages(
+            podmand.build_place(podman) / "bases", registry.address, lambda registry: None, issuers=issuers
+        ),
         registry,
         podman.folder,
         ca_bundle,
@@ -144,6 +155,7 @@ class Host:
     data: Path
     podman: podmand.Podman
     registry: DistributionRegistry
+    access: RegistryAccess
     service: Child
     distribution: Child
 
@@ -177,6 +189,18 @@ class Host:
             sandbox.run(job, folder, lines.append)
         return lines
 
+    def target(self) -> PodmanTarget:
+        return PodmanTarget(self.podman.url, self.podman.network, login=self.login)
+
+    def login(self, image: str) -> tuple[str, str]:
+        return self.access.pull_login(place_of(image).removeprefix(f"{self.registry.address}/"))
+
+    def pull(self, image: str) -> "subprocess.CompletedProcess[str]":
+        """What `podman pull` does with a login."""
+        file = self.data / "run" / "auth.json"
+        file.write_text(authfile(self.registry.address, self.login(image)))
+        return self.podman.attempt("pull", "--quiet", f"--authfile={file}", image)
+
     def image(self, folder: Path, page: str, program: str = SERVE) -> str:
         """Builds and pushes an image that runs the program in a shell, `page` lying in /www; its reference."""
         context = write(folder / page, {"Dockerfile": dockerfile(program), "page": page})
@@ -196,12 +220,35 @@ def running_host(folder: Path, notify: str = "http://127.0.0.1:9/") -> Iterator[
     data, port = folder / "data", free_port()
     address = f"127.0.0.1:{port}"
     podman = podmand.prepare(data, address)
-    registry, service = registryd.registry(data, port, notify, "secret"), podmand.service(podman, data)
-    try:
-        registry.start()
-        service.start()
-        yield Host(data, podman, DistributionRegistry(address), service, registry)
-    finally:
-        service.stop()
-        registry.stop()
-        podmand.purge(data)
+    tokens = RegistryTokens(data / "keys")
+    with token_server(tokens) as realm:
+        endpoint = registryd.Endpoint("registry", "127.0.0.1", port, realm)
+        distribution = registryd.registry(data, endpoint, tokens.certificate(), notify, "secret")
+        service = podmand.service(podman, data)
+        try:
+            distribution.start()
+            service.start()
+            registry = DistributionRegistry(address, partial(tokens.token, SERVER))
+            yield Host(data, podman, registry, RegistryAccess(tokens), service, distribution)
+        finally:
+            service.stop()
+            distribution.stop()
+            podmand.purge(data)
+
+
+@contextmanager
+def token_server(tokens: RegistryTokens) -> Iterator[str]:
+    """A token endpoint for logins alone, as programs of the server use it; its URL."""
+    app = FastAPI()
+
+    @app.get("/registry/token")
+    def token(request: Request) -> dict[str, object]:
+        shown = base64.b64decode(request.headers["authorization"].partition(" ")[2]).decode().partition(":")[2]
+        login = tokens.read_login(shown)
+        assert login is not None
+        assert request.query_params["service"] == SERVICE
+        scopes = parse_scopes(request.query_params.getlist("scope"))
+        return {"token": tokens.token(login.subject, granted(login, scopes, PushRules((), lambda repository: True)))}
+
+    with serving(app) as url:
+        yield f"{url}/registry/token"

@@ -60,6 +60,18 @@ SETTINGS = (
     ),
     Setting("DOCKGATE_REGISTRY_PORT", "7421", "The port of the local registry of `dockgate up`, on loopback."),
     Setting("DOCKGATE_PUSH_LIMIT", "1024", "How many MiB one `git push` may send."),
+    Setting(
+        "DOCKGATE_REGISTRY_LISTEN",
+        "loopback only",
+        "HOST:PORT at which the registry listens for other machines too, such as 0.0.0.0:7422. Beyond loopback it "
+        "needs DOCKGATE_TLS_CERT and DOCKGATE_TLS_KEY. Clients get their tokens from DOCKGATE_PUBLIC_URL.",
+    ),
+    Setting(
+        "DOCKGATE_REGISTRY_PUSH",
+        "none",
+        "Repositories of the local registry, separated by spaces, that developers may push to with `docker push` or "
+        "`podman push`; `team/*` stands for many. Never includes a repository that a pipeline builds.",
+    ),
     Setting("DOCKGATE_DATABASE_URL", "SQLite in DOCKGATE_DATA", "The server's database, as an SQLAlchemy URL."),
     Setting(
         "DOCKGATE_BLOBS",
@@ -159,7 +171,7 @@ SETTINGS = (
 class Settings:
     """`feeds` maps a feed's name in lower case to its URL, for those that the environment names. `database_url`,
     `blobs`, `token`, `public_url`, `event_bus`, `sns_topic`, `ecr_queue` and `approval_queue` are "" where not set;
-    `ca_bundle`, `tls_cert` and `tls_key` are None. `push_limit` is in bytes."""
+    `ca_bundle`, `tls_cert`, `tls_key` and `registry_listen` (host and port) are None. `push_limit` is in bytes."""
 
     data: Path
     cache: Path
@@ -169,6 +181,8 @@ class Settings:
     port: int = 7420
     registry_port: int = 7421
     push_limit: int = DEFAULT_PUSH_LIMIT
+    registry_listen: tuple[str, int] | None = None
+    registry_push: tuple[str, ...] = ()
     database_url: str = ""
     blobs: str = ""
     ca_bundle: Path | None = None
@@ -217,6 +231,8 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         port=_port(given, "DOCKGATE_PORT", Settings.port),
         registry_port=_port(given, "DOCKGATE_REGISTRY_PORT", Settings.registry_port),
         push_limit=_mebibytes(given, "DOCKGATE_PUSH_LIMIT", Settings.push_limit),
+        registry_listen=_address(given, "DOCKGATE_REGISTRY_LISTEN"),
+        registry_push=tuple(given.get("DOCKGATE_REGISTRY_PUSH", "").split()),
         database_url=given.get("DOCKGATE_DATABASE_URL", ""),
         blobs=given.get("DOCKGATE_BLOBS", ""),
         ca_bundle=_path(given, "DOCKGATE_CA_BUNDLE"),
@@ -253,6 +269,17 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
 
 def _path(given: Mapping[str, str], name: str) -> Path | None:
     return Path(given[name]) if name in given else None
+
+
+def _address(given: Mapping[str, str], name: str) -> tuple[str, int] | None:
+    """Host and port; an IPv6 address stays in its brackets."""
+    if name not in given:
+        return None
+    host, _, port = given[name].rpartition(":")
+    is_bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
+    if not host or is_bare_ipv6 or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise UsageError(f"{name} is {given[name]!r}", "Set it to HOST:PORT, such as 0.0.0.0:7422.")
+    return host, int(port)
 
 
 def _url(given: Mapping[str, str], name: str) -> str:

@@ -85,8 +85,9 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
+        endpoint = registryd.Endpoint("registry", "127.0.0.1", port, "http://127.0.0.1:9/token")
         with pytest.raises(UnavailableError, match=str(port)) as caught:
-            registryd.registry(tmp_path, port, "http://127.0.0.1:9/", "secret")
+            registryd.registry(tmp_path, endpoint, b"", "http://127.0.0.1:9/", "secret")
     assert "DOCKGATE_REGISTRY_PORT" in caught.value.advice
 
 
@@ -165,7 +166,7 @@ from dockgate.bootstrap.assemble import Services
 from dockgate.config import Settings
 data, port, registry_port = sys.argv[1:]
 settings = Settings(Path(data), Path(data) / "cache", port=int(port), registry_port=int(registry_port))
-with Services(settings, "secret", "http://127.0.0.1:9/registry/events") as services:
+with Services(settings, "secret", "http://127.0.0.1:9") as services:
     print("ready", flush=True)
     time.sleep(600)
 """
@@ -221,6 +222,7 @@ def test_a_purge_leaves_nothing_and_may_be_repeated(tmp_path: Path) -> None:
         image = host.image(tmp_path, "page")
         podman = host.podman
         options = ("--detach", "--name=web", f"--network={podman.network}", "--publish=127.0.0.1::8080")
+        host.pull(image)
         podman.run("run", *options, image)
         podman.run("exec", "--detach", "web", "/bin/busybox", "true")
         assert watched(host.data)
@@ -272,6 +274,6 @@ def test_two_data_folders_have_networks_of_their_own(tmp_path: Path) -> None:
 def test_only_our_registry_is_spoken_to_without_tls(tmp_path: Path) -> None:
     with running_host(tmp_path) as host, listening() as other:
         refused = host.podman.attempt("pull", "--retry=0", f"127.0.0.1:{other.server_port}/app:1")
-        answered = host.podman.attempt("pull", f"{host.registry.address}/app:1")
+        answered = host.pull(f"{host.registry.address}/app:1")
     assert "TLS handshake" in refused.stderr
     assert "manifest unknown" in answered.stderr

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from dockgate.bootstrap.listening import Listening, demand_principals, listening
+from dockgate.bootstrap.listening import Listening, demand_principals, endpoints, listening, public_registry
+from dockgate.bootstrap.registryd import Endpoint
 from dockgate.config import Settings
 from dockgate.core.errors import ConflictError, UsageError
 from dockgate.core.people import Principal, Role, Token
@@ -23,9 +24,8 @@ BEHIND = {**PUBLIC, "proxies": ("10.0.0.5", "10.1.0.0/16")}
 
 def test_as_it_comes_it_listens_on_loopback_and_is_called_so() -> None:
     found = place()
-    assert (found.host, found.url, found.beyond, found.apart) == ("127.0.0.1", "http://127.0.0.1:7420", False, False)
+    assert (found.host, found.url, found.beyond) == ("127.0.0.1", "http://127.0.0.1:7420", False)
     assert place(host="::1").url == "http://[::1]:7420"
-    assert place(host="::1").apart
     assert not place(host="localhost").beyond
 
 
@@ -54,6 +54,36 @@ def test_what_would_let_tokens_travel_in_the_clear_is_refused(settings: dict[str
 def test_behind_a_proxy_that_ends_tls_it_may_listen_beyond(host: str) -> None:
     found = place(host=host, **BEHIND)
     assert (found.beyond, found.url) == (True, "https://gate.example.org")
+
+
+def registries(**settings: Any) -> list[Endpoint]:
+    return endpoints(Settings(Path("/data"), Path("/cache"), **settings), "http://127.0.0.1:1/registry/token")
+
+
+def test_the_registry_listens_on_loopback_alone_unless_it_is_told_otherwise() -> None:
+    (inside,) = registries(registry_port=5000)
+    assert (inside.host, inside.port, inside.realm) == ("127.0.0.1", 5000, "http://127.0.0.1:1/registry/token")
+    assert inside.certificate is None
+    behind_a_proxy = registries(registry_listen=("127.0.0.1", 5001), **BEHIND)
+    assert [one.host for one in behind_a_proxy] == ["127.0.0.1", "127.0.0.1"]
+    assert behind_a_proxy[1].realm == "https://gate.example.org/registry/token"
+    settings = Settings(Path("/data"), Path("/cache"), registry_listen=("127.0.0.1", 5001), **BEHIND)
+    assert public_registry(settings) == "gate.example.org:5001"
+    assert public_registry(Settings(Path("/data"), Path("/cache"))) == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"registry_listen": ("10.0.0.1", 5001)}, "needs TLS and a token server"),
+        ({"registry_listen": ("gate.example.org", 5001), **BEHIND}, "needs TLS and a token server"),
+        ({"registry_listen": ("127.0.0.1", 7421)}, "listens for the server itself"),
+    ],
+)
+def test_a_registry_for_others_needs_tls_and_a_port_of_its_own(settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named) as error:
+        registries(**settings)
+    assert error.value.advice
 
 
 def test_beyond_loopback_there_must_be_principals(tmp_path: Path) -> None:

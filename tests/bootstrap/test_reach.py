@@ -24,7 +24,7 @@ def reach(folder: Path, *registries: str) -> Reach:
     [
         (f"{OWN}/web/app", "web/app"),
         ("quay.io/team/app", "quay.io/team/app"),
-        ("QUAY.io/team/app", "QUAY.io/team/app"),
+        ("QUAY.io/team/app", "quay.io/team/app"),
         ("registry.example:5000/app", "registry.example:5000/app"),
         ("eu.images.example/app", "eu.images.example/app"),
     ],

@@ -1,5 +1,6 @@
 """`dockgate attestation`, and what `dockgate image report` hands in."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,11 @@ def test_an_image_bears_an_approval_or_does_not(dockgate: Dockgate, tmp_path: Pa
         )
         assert (absent.code, absent.out) == (2, "")
         attestor.attest(
-            "team/app", digest, VERDICT, "p", lambda name, one: statement(verdict, VERDICT, name, one, 36500)
+            "team/app",
+            digest,
+            VERDICT,
+            "p",
+            lambda name, one: statement(replace(verdict, image=one), VERDICT, name, one, 36500),
         )
         borne = dockgate("attestation", "verify", named, "--key", str(public), "--policy", "strict")
         assert (borne.code, borne.out.startswith(digest), "approved by policy strict" in borne.out) == (0, True, True)

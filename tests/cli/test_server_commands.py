@@ -12,7 +12,13 @@ from dockgate.core.approvals import ApprovalState
 from dockgate.core.canonical import plain
 
 APPROVAL = f"{NAME}-1/Assess/Gate/1"
-COMPONENTS = {"repository": "components", "tag": "1", "digest": samples.MANIFEST, "pushed_at": answers.ago(90)}
+COMPONENTS = {
+    "repository": "components",
+    "tag": "1",
+    "digest": samples.MANIFEST,
+    "pushed_at": answers.ago(90),
+    "pushed_by": "dora",
+}
 
 
 def test_a_rejection_fetches_the_token_that_it_must_show(dockgate: Dockgate, server: FakeServer) -> None:
@@ -63,12 +69,22 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
         "digest": samples.MANIFEST,
         "scan": {"image": samples.MANIFEST, "state": "Failed", "reason": "the registry is down"},
         "pushes": [COMPONENTS],
+        "moves": [{"repository": "components", "tag": "1", "previous": "sha256:before", "digest": samples.MANIFEST,
+                   "moved_at": answers.ago(90), "pushed_by": ""}],
         "inventories": [{"platform": "linux/amd64", "distribution": "Debian 13", "packages": 80, "unread": 1}],
         "verdicts": [{"digest": VERDICT, "status": "Rejected", "policy": "default", "summary": "2 HIGH findings",
                       "judged_at": answers.ago(5)}],
     }  # fmt: skip
     shown = dockgate("image", "show", samples.MANIFEST).out
-    for text in ("Failed: the registry is down", "components:1", "Debian 13", VERDICT, "2 HIGH findings"):
+    for text in (
+        "Failed: the registry is down",
+        "components:1",
+        "Debian 13",
+        VERDICT,
+        "2 HIGH findings",
+        "dora",
+        "here from sha256:before",
+    ):
         assert text in shown
 
 

@@ -4,14 +4,14 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from tests.core.gating import inventory, judge, limits, package
 from tests.core.test_provenance import RECORD
-from tests.images.make import image, index
+from tests.images.make import INDEX, MANIFEST, descriptor, image, listing
 from tests.parts import Faults
 from tests.registryd import Running, registry
 
@@ -31,7 +31,7 @@ ONE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 
 
 def write(key: str, days: float = 30) -> Callable[[str, str], bytes]:
-    return lambda name, digest: statement(VERDICT, key, name, digest, days)
+    return lambda name, digest: statement(replace(VERDICT, image=digest), key, name, digest, days)
 
 
 @dataclass
@@ -121,10 +121,18 @@ def running(tmp_path: Path) -> Iterator[Running]:
         yield found
 
 
-def attest(running: Running, digest: str, folder: Path, key: str = ONE, days: float = 30, policy: str = "p") -> Path:
+def attest(
+    running: Running,
+    digest: str,
+    folder: Path,
+    key: str = ONE,
+    days: float = 30,
+    policy: str = "p",
+    covered: Sequence[str] = (),
+) -> Path:
     """Attests a digest; returns the file of the public key."""
     attestor = attesting.RegistryAttestor(Keys(folder / "keys"), running.address)
-    attestor.attest("team/app", digest, key, policy, write(key, days))
+    attestor.attest("team/app", digest, key, policy, write(key, days), covered)
     public = folder / "public.pem"
     public.write_text(attestor.keys()[0].pem)
     return public
@@ -231,12 +239,21 @@ def test_cosign_and_we_refuse_a_tampered_envelope(running: Running, tmp_path: Pa
 
 
 @pytest.mark.real
-def test_an_index_is_attested_with_its_platforms(running: Running, tmp_path: Path) -> None:
+def test_an_index_is_attested_with_the_images_in_it_that_were_judged(running: Running, tmp_path: Path) -> None:
+    """One image is left out of judging, as the verdict says; one that it names does not lie in the index."""
     other = image([{"etc/os-release": b"ID=alpine\n"}], platform="linux/arm64")
-    digest = running.push("team/app", "1", index([IMAGE, other]))
-    public = attest(running, digest, tmp_path)
+    hidden = image([{"etc/os-release": b"ID=hidden\n"}], platform="unknown/unknown")
+    entries = [descriptor(one.blobs[one.digest], MANIFEST) for one in (IMAGE, other, hidden)]
+    nested = listing([entries[1]], other.blobs)
+    inner = descriptor(nested.blobs[nested.digest], INDEX)
+    whole = listing([entries[0], inner, entries[2]], {**IMAGE.blobs, **nested.blobs, **hidden.blobs})
+    running.push("team/app", "inner", nested)
+    digest = running.push("team/app", "1", whole)
+    public = attest(running, digest, tmp_path, covered=(digest, IMAGE.digest, other.digest, ONE))
     for one in (digest, IMAGE.digest, other.digest):
         assert cosign(running, one, public)[0] == 0
+    place = attach.Place(running.address, "team/app")
+    assert attach.attached(place, hidden.digest) == attach.attached(place, ONE) == ()
 
 
 @pytest.mark.real

@@ -275,7 +275,7 @@ def test_builds_find_the_hosts_certificates_and_keep_nothing_of_them(podman: Pod
     source = context(tmp_path / "source", shell('test "$(cat $PIP_CERT)" = "the authorities of this host"'))
     digest = podman.host.builder(bundle).build(request(podman, source), lambda line: None).digest
     image = f"{podman.registry.address}/{podman.repository}@{digest}"
-    podman.host.podman.run("pull", "--quiet", image)
+    podman.host.pull(image)
     podman.host.podman.run("save", "--format=oci-dir", f"--output={tmp_path / 'saved'}", image)
     layers = tmp_path / "layers"
     layers.mkdir()
@@ -311,7 +311,10 @@ def test_a_build_ends_with_the_process_that_began_it(podman: Podman, tmp_path: P
         "from dockgate.core.adapters import BuildRequest\n"
         "from dockgate.registries.distribution import DistributionRegistry\nfrom tests.parts import podman_builder\n"
         "data, address, context = sys.argv[1:]\npodman = podmand.prepare(Path(data), address)\n"
-        "builder = podman_builder(podman, DistributionRegistry(address))\n"
+        "from dockgate.registries.tokens import RegistryTokens\n"
+        "tokens = RegistryTokens(Path(data, 'keys'))\n"
+        "registry = DistributionRegistry(address, lambda access: tokens.token('test', access))\n"
+        "builder = podman_builder(podman, registry)\n"
         "builder.build(BuildRequest('key', 'killed', Path(context)), lambda line: print(line, flush=True))\n"
     )
     command = [sys.executable, "-c", script, str(podman.host.data), podman.registry.address, str(tmp_path)]

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from tests.core.gating import IMAGE, NOW, inventory, judge, limits, package
 
-from dockgate.core.attestation import PREDICATE_TYPE, STATEMENT_TYPE, attached_to, believe, statement
+from dockgate.core.attestation import PREDICATE_TYPE, STATEMENT_TYPE, attached_to, believe, covered, statement
 from dockgate.core.errors import DeniedError, UnreadableError
 from dockgate.core.verdict import Status
 
 VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
 DIGEST = "sha256:" + "5" * 64
-CHILD = "sha256:" + "6" * 64
+CHILD, OTHER = "sha256:" + "6" * 64, "sha256:" + "7" * 64
 SAID = statement(VERDICT, DIGEST, "registry.test/app", IMAGE, 30)
 
 
@@ -54,7 +54,20 @@ def test_it_is_believed_until_it_expires() -> None:
 def test_one_of_another_image_is_not_believed() -> None:
     with pytest.raises(DeniedError, match="of another image"):
         believe(SAID, CHILD, "strict", NOW)
-    assert believe(statement(VERDICT, DIGEST, "app", CHILD, 30), CHILD, "strict", NOW).image == CHILD
+    judged = replace(VERDICT, judgements=(replace(VERDICT.judgements[0], image=CHILD),))
+    assert believe(statement(judged, DIGEST, "app", CHILD, 30), CHILD, "strict", NOW).image == CHILD
+
+
+def test_only_digests_that_the_verdict_judged_are_attested() -> None:
+    (judgement,) = VERDICT.judgements
+    scanned, reported = replace(judgement, image=CHILD), replace(judgement, image=OTHER, source="trivy")
+    index = replace(VERDICT, judgements=(scanned, reported))
+    assert covered(index) == (IMAGE, CHILD)  # anybody may hand in a report of another image
+    assert covered(replace(VERDICT, judgements=(reported,))) == (IMAGE, OTHER)
+    assert covered(replace(VERDICT, judgements=(scanned, scanned))) == (IMAGE, CHILD)
+    for verdict, digest in ((index, OTHER), (VERDICT, CHILD)):
+        with pytest.raises(ValueError, match="does not speak for"):
+            statement(verdict, DIGEST, "app", digest, 30)
 
 
 def test_an_approval_by_another_policy_is_not_believed() -> None:

@@ -151,20 +151,55 @@ def index(images: Sequence[Image], *, attested: bool = False) -> Image:
         listed.append(descriptor(one.blobs[one.digest], MANIFEST, platform=platform))
     blobs = {digest: data for one in images for digest, data in one.blobs.items()}
     if attested:
-        attestation = image([{"attestation": b"{}"}], platform="unknown/unknown")
-        blobs |= attestation.blobs
-        listed.append(
-            descriptor(
-                attestation.blobs[attestation.digest],
-                MANIFEST,
-                platform={"os": "unknown", "architecture": "unknown"},
-                annotations={
-                    "vnd.docker.reference.type": "attestation-manifest",
-                    "vnd.docker.reference.digest": images[0].digest,
-                },
-            )
-        )
+        manifest, found = attestation()
+        blobs |= found
+        listed.append(attestation_entry(manifest, images[0].digest))
     data = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed})
+    return Image(sha256(data), "", "", [], [], {**blobs, sha256(data): data})
+
+
+def attestation(
+    statement: bytes = b'{"_type": "https://in-toto.io/Statement/v0.1", "subject": [], "predicate": {}}',
+    *,
+    kind: str = "application/vnd.in-toto+json",
+    platform: str = "unknown/unknown",
+    artifact: bool = False,
+) -> tuple[bytes, dict[str, bytes]]:
+    """An attestation manifest as BuildKit writes it, and its blobs with itself; `artifact` in its newer form."""
+    os, _, architecture = platform.partition("/")
+    image_config = {
+        "architecture": architecture,
+        "os": os,
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [sha256(statement)]},
+    }
+    config = b"{}" if artifact else _json(image_config)
+    config_kind = "application/vnd.oci.empty.v1+json" if artifact else CONFIG
+    manifest = _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            **({"artifactType": "application/vnd.docker.attestation.manifest.v1+json"} if artifact else {}),
+            "config": descriptor(config, config_kind),
+            "layers": [descriptor(statement, kind, annotations={"in-toto.io/predicate-type": "https://slsa.dev/v1"})],
+        }
+    )
+    return manifest, {sha256(data): data for data in (statement, config, manifest)}
+
+
+def attestation_entry(manifest: bytes, of: str, platform: str = "unknown/unknown", **more: Any) -> dict[str, Any]:
+    """How BuildKit lists an attestation manifest of the image `of` in its index; `more` replaces fields."""
+    os, _, architecture = platform.partition("/")
+    marks = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": of}
+    return {
+        **descriptor(manifest, MANIFEST, platform={"os": os, "architecture": architecture}, annotations=marks),
+        **more,
+    }
+
+
+def listing(entries: Sequence[Mapping[str, Any]], blobs: Mapping[str, bytes]) -> Image:
+    """An index of these entries."""
+    data = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": list(entries)})
     return Image(sha256(data), "", "", [], [], {**blobs, sha256(data): data})
 
 

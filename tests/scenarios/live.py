@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 
 import httpx
 
+from dockgate.core.registry_access import Access
+from dockgate.registries.tokens import RegistryTokens
+
 T = TypeVar("T")
 
 BUSYBOX = Path("/usr/bin/busybox")
@@ -136,6 +139,10 @@ class Live:
             self.stop()
         if self.data.exists():
             self.dockgate("down", "--purge")
+
+    def registry_token(self, *access: Access) -> dict[str, str]:
+        """Headers that show the registry a token, made by the server's own key."""
+        return {"Authorization": f"Bearer {RegistryTokens(self.data / 'keys').token('test', access)}"}
 
     def dockgate(self, *arguments: str, code: int | None = 0) -> str:
         """Runs the command; its standard output. `code` None takes any exit."""

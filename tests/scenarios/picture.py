@@ -9,6 +9,8 @@ from typing import Any
 from tests.scenarios import patient
 from tests.scenarios.live import Live
 
+from dockgate.core.registry_access import CATALOG, PULL, Access
+
 MASKED = re.compile(r"(_at|_until|^since|^url|^receiver|^body|^at|^seq|^token|^expires_at)$")
 """times, tokens, ports, and the order in which rows happened to come"""
 
@@ -72,9 +74,10 @@ def _kept(row: dict[str, Any]) -> dict[str, Any]:
 def _registry(server: Live) -> dict[str, dict[str, str]]:
     base = f"http://127.0.0.1:{server.registry_port}/v2"
     found: dict[str, dict[str, str]] = {}
-    for repository in patient.get(f"{base}/_catalog").json()["repositories"]:
-        tags = patient.get(f"{base}/{repository}/tags/list").json()["tags"] or []
-        accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+    for repository in patient.get(f"{base}/_catalog", headers=server.registry_token(CATALOG)).json()["repositories"]:
+        shown = server.registry_token(Access("repository", repository, (PULL,)))
+        tags = patient.get(f"{base}/{repository}/tags/list", headers=shown).json()["tags"] or []
+        accept = {"Accept": "application/vnd.oci.image.manifest.v1+json", **shown}
         found[repository] = {
             tag: patient.head(f"{base}/{repository}/manifests/{tag}", headers=accept).headers["docker-content-digest"]
             for tag in tags

@@ -22,6 +22,7 @@ from dockgate.attestations.memory import MemoryAttestor
 from dockgate.bootstrap.hooks import Hooks
 from dockgate.bootstrap.policies import Policies
 from dockgate.bootstrap.provenance import Provenance
+from dockgate.bootstrap.registry_access import RegistryAccess
 from dockgate.bootstrap.server import GitBackend, Server
 from dockgate.bootstrap.vex import Vex
 from dockgate.builders.memory import MemoryBuilder
@@ -48,6 +49,7 @@ from dockgate.pipeline.contributors import PushHistory
 from dockgate.pipeline.engine import Engine
 from dockgate.pipeline.parts import Parts, text
 from dockgate.registries.memory import MemoryRegistry
+from dockgate.registries.tokens import RegistryTokens
 from dockgate.sources.memory import MemoryHost
 from dockgate.store import open_store
 from dockgate.targets.memory import MemoryTarget
@@ -122,6 +124,7 @@ class ServerSystem:
         notifiers: Sequence[Notifier] = (),
         source: RepositoryHost | None = None,
         git_backend: GitBackend | None = None,
+        access: RegistryAccess | None = None,
     ) -> None:
         self.clock = Clock()
         self.url = f"http://127.0.0.1:{port or free_port()}"
@@ -174,9 +177,10 @@ class ServerSystem:
             url=self.url,
         )
         self.engine = Engine(self.parts, folder, sweep_seconds=sweep_seconds, scans_abreast=64)
-        self.server = Server(
-            self.parts, self.engine, self.url, git_backend or _no_git, Hooks(SECRET, folder / "hooks.json")
-        )
+        tokens = RegistryTokens(folder / "keys", self.clock)
+        access = access or RegistryAccess(tokens)
+        hooks = Hooks(SECRET, folder / "hooks.json")
+        self.server = Server(self.parts, self.engine, self.url, git_backend or _no_git, hooks, access)
         self.app = create_app(self.server)
         self.web = uvicorn.Server(
             uvicorn.Config(

@@ -18,6 +18,7 @@ from tests.scenarios.live import Clone, Live, until
 from tests.store.factories import NOW
 
 from dockgate.core.people import Principal, Role, Token, digest, write_token
+from dockgate.core.registry_access import PULL, PUSH, Access
 from dockgate.store import open_store
 
 pytestmark = pytest.mark.real
@@ -74,8 +75,9 @@ def push_image(live: Live, repository: str) -> str:
     base = f"http://127.0.0.1:{live.registry_port}/v2/{repository}"
     config = b"{}"
     blob = f"sha256:{hashlib.sha256(config).hexdigest()}"
-    where = patient.post(f"{base}/blobs/uploads/").headers["location"]
-    assert patient.put(f"{where}&digest={blob}", content=config).status_code == 201
+    shown = live.registry_token(Access("repository", repository, (PULL, PUSH)))
+    where = httpx.URL(base).join(patient.post(f"{base}/blobs/uploads/", headers=shown).headers["location"])
+    assert patient.put(f"{where}&digest={blob}", content=config, headers=shown).status_code == 201
     kind = "application/vnd.oci.image.manifest.v1+json"
     manifest = {
         "schemaVersion": 2,
@@ -83,7 +85,7 @@ def push_image(live: Live, repository: str) -> str:
         "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": blob, "size": len(config)},
         "layers": [],
     }
-    put = patient.put(f"{base}/manifests/1", content=json.dumps(manifest), headers={"Content-Type": kind})
+    put = patient.put(f"{base}/manifests/1", content=json.dumps(manifest), headers={"Content-Type": kind, **shown})
     assert put.status_code == 201, put.text
     return str(put.headers["docker-content-digest"])
 

@@ -18,7 +18,15 @@ class MemoryAttestor:
         self.attested: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
         """(repository@image, policy) -> what was attached, oldest first"""
 
-    def attest(self, repository: str, image: str, key: str, policy: str, write: Callable[[str, str], bytes]) -> str:
+    def attest(
+        self,
+        repository: str,
+        image: str,
+        key: str,
+        policy: str,
+        write: Callable[[str, str], bytes],
+        covered: Sequence[str] = (),
+    ) -> str:
         self.fault("before attest")
         there = self.attested.setdefault((f"{repository}@{image}", policy), [])
         if key not in [known for known, _ in there]:

@@ -17,13 +17,16 @@ from dockgate.bootstrap.advisories import Current
 from dockgate.bootstrap.attesting import KEYS, RegistryAttestor
 from dockgate.bootstrap.blobs import blobs
 from dockgate.bootstrap.build_images import RegistryBuildImages
+from dockgate.bootstrap.children import Child
 from dockgate.bootstrap.ecs import Targets
 from dockgate.bootstrap.hooks import Hooks
-from dockgate.bootstrap.listening import listening
+from dockgate.bootstrap.listening import LOOPBACK, endpoints, listening, public_registry
 from dockgate.bootstrap.notifying import notifiers
 from dockgate.bootstrap.policies import Policies
 from dockgate.bootstrap.provenance import Provenance
 from dockgate.bootstrap.reach import Reach
+from dockgate.bootstrap.registry_access import KEYS as REGISTRY_KEYS
+from dockgate.bootstrap.registry_access import RegistryAccess
 from dockgate.bootstrap.server import Server
 from dockgate.bootstrap.vex import Vex
 from dockgate.builders.network import proxies
@@ -31,11 +34,15 @@ from dockgate.builders.places import Places
 from dockgate.builders.podman import PodmanBuilder
 from dockgate.builders.sandbox import Limits
 from dockgate.config import Settings
+from dockgate.core.asking import place_of
+from dockgate.core.registry_access import SERVER
 from dockgate.definitions.asking import asked
+from dockgate.images.auth import Issuers
 from dockgate.pipeline.effects import Observer
 from dockgate.pipeline.engine import Engine
 from dockgate.pipeline.parts import Parts
 from dockgate.registries.distribution import DistributionRegistry
+from dockgate.registries.tokens import RegistryTokens
 from dockgate.sources.git import GitHost, http_backend
 from dockgate.store import open_store
 from dockgate.targets.podman import PodmanTarget
@@ -48,31 +55,44 @@ class Services:
     """The programs beside the server: the registry, and podman's service. They run within the `with` block, and end
     with this process however it ends; what podman was told to run goes on.
 
-    `secret` is what the registry shows with its notifications, `notify` the URL that it posts them to. Entering raises
-    UnavailableError when a program is missing, cannot work on this host, or does not answer.
+    `secret` is what the registry shows with its notifications. `inside` is the URL of the server's listener for its own
+    programs (`web.app.create_inside`): it gives them tokens and takes notifications. Entering raises UnavailableError
+    when a program is missing, cannot work on this host, or does not answer.
     """
 
     podman: podmand.Podman
 
-    def __init__(self, settings: Settings, secret: str, notify: str) -> None:
+    def __init__(self, settings: Settings, secret: str, inside: str) -> None:
         self.secret = secret
-        self._notify = notify
-        self.registry = f"127.0.0.1:{settings.registry_port}"
+        self._inside = inside
+        self.registry = f"{LOOPBACK}:{settings.registry_port}"
+        self.tokens = RegistryTokens(settings.data / REGISTRY_KEYS)
         self._settings = settings
         self._stack = ExitStack()
+        self._registries: list[tuple[registryd.Endpoint, Child]] = []
 
     def __enter__(self) -> Self:
         settings = self._settings
         with ExitStack() as started:
             self.podman = podmand.prepare(settings.data, self.registry)
-            for child in (
-                registryd.registry(settings.data, settings.registry_port, self._notify, self.secret),
-                podmand.service(self.podman, settings.data),
-            ):
+            notify, trusted = f"{self._inside}/registry/events", self.tokens.certificate()
+            self._registries = [
+                (endpoint, registryd.registry(settings.data, endpoint, trusted, notify, self.secret))
+                for endpoint in endpoints(settings, f"{self._inside}/registry/token")
+            ]
+            children = [child for _, child in self._registries]
+            for child in (*children, podmand.service(self.podman, settings.data)):
                 started.callback(child.stop)
                 child.start()
             self._stack = started.pop_all()
         return self
+
+    def restart_registry(self) -> None:
+        """Makes the registry trust the present certificate. UnavailableError when it does not come back."""
+        trusted = self.tokens.certificate()
+        for endpoint, child in self._registries:
+            registryd.trust(self._settings.data, endpoint, trusted)
+            child.restart()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -96,17 +116,33 @@ def assemble(
     """The server that is called by `url`, not yet launched. What has to be closed is put on the stack."""
     store = open_store(settings.data, settings.database_url or None, blobs(settings))
     stack.callback(store.close)
-    registry = DistributionRegistry(services.registry)
+    registry = DistributionRegistry(services.registry, partial(services.tokens.token, SERVER))
+    issuers = {services.registry: services.tokens.repository_token}
+    access = RegistryAccess(services.tokens, settings.registry_push, services.restart_registry)
     repositories = settings.data / "git"
     podman = services.podman
+    own = f"{services.registry}/"
+
+    def login(image: str) -> tuple[str, str] | None:
+        """By which podman pulls an image of our registry."""
+        return access.pull_login(place_of(image).removeprefix(own)) if image.startswith(own) else None
+
     held = rules.load()
     policies = Policies(store, held)
-    reach = Reach(services.registry, settings.registries, settings.cache, settings.ca_bundle, policies.name_base_layers)
+    reach = Reach(
+        services.registry,
+        settings.registries,
+        settings.cache,
+        settings.ca_bundle,
+        policies.name_base_layers,
+        issuers,
+        public=public_registry(settings),
+    )
     parts = alter(
         Parts(
             store=store,
             source=GitHost(repositories),
-            builder=_builder(settings, podman, registry, reach),
+            builder=_builder(settings, podman, registry, reach, issuers),
             registry=registry,
             read_image=reach.read,
             vex=Vex(reach.attached),
@@ -115,7 +151,9 @@ def assemble(
             webhooks=HttpWebhooks(
                 settings.callback_hosts, loopback=not listening(settings).beyond, ca_bundle=settings.ca_bundle
             ),
-            targets=Targets({"podman": PodmanTarget(podman.url, podman.network)}, settings.ca_bundle),
+            targets=Targets(
+                {"podman": PodmanTarget(podman.url, podman.network, login=login)}, settings.ca_bundle, issuers=issuers
+            ),
             notifiers=notifiers(settings),
             advisories=Current(settings.advisories),
             policies=policies,
@@ -128,7 +166,9 @@ def assemble(
             clock=lambda: datetime.now(UTC),
             findings=inspector.of_settings(settings),
             answers={codepipeline.SCHEME: codepipeline.CodePipelineAnswers(url)},
-            attestor=RegistryAttestor(Keys(settings.data / KEYS), services.registry, settings.ca_bundle, reach.demand),
+            attestor=RegistryAttestor(
+                Keys(settings.data / KEYS), services.registry, settings.ca_bundle, reach.demand, issuers
+            ),
             attestation_days=settings.attestation_days,
             risk_days=settings.risk_days,
             keep_days=settings.keep_days,
@@ -140,10 +180,13 @@ def assemble(
     engine = Engine(parts, settings.data, observe)
     stack.callback(engine.close)
     limit = settings.push_limit
-    return Server(parts, engine, url, partial(http_backend, repositories, max_push=limit), hooks, limit)
+    backend = partial(http_backend, repositories, max_push=limit)
+    return Server(parts, engine, url, backend, hooks, access, limit)
 
 
-def _builder(settings: Settings, podman: podmand.Podman, registry: DistributionRegistry, reach: Reach) -> PodmanBuilder:
+def _builder(
+    settings: Settings, podman: podmand.Podman, registry: DistributionRegistry, reach: Reach, issuers: Issuers
+) -> PodmanBuilder:
     place = podmand.build_place(podman)
     limits = Limits(
         seconds=settings.build_minutes * 60,
@@ -156,7 +199,12 @@ def _builder(settings: Settings, podman: podmand.Podman, registry: DistributionR
         podmand.runner(podman, limits, settings.build_allow, settings.build_block, settings.unsafe_builds),
         Places(place / "repositories", limits.seconds),
         RegistryBuildImages(
-            place / "bases", registry.address, reach.demand, settings.ca_bundle, has_list=bool(settings.registries)
+            place / "bases",
+            registry.address,
+            reach.demand,
+            settings.ca_bundle,
+            has_list=bool(settings.registries),
+            issuers=issuers,
         ),
         registry,
         podman.folder,

@@ -15,6 +15,7 @@ from dockgate.core.attestation import PREDICATE_TYPE, Claim, ListedKey, believe
 from dockgate.core.errors import DockgateError, UsageError
 from dockgate.core.times import written
 from dockgate.images import attach
+from dockgate.images.auth import Issuers
 from dockgate.images.reference import parse_remote
 
 KEYS = "keys"
@@ -29,7 +30,7 @@ _COSIGN = {"dev.cosignproject.cosign/signature": "", "predicateType": PREDICATE_
 
 class RegistryAttestor:
     """`core.adapters.Attestor`. `registry` is our own, in which repositories without a registry lie. `demand` raises
-    DeniedError for another that may not be spoken to."""
+    DeniedError for another that may not be spoken to. `issuers` make the tokens for our own."""
 
     def __init__(
         self,
@@ -37,18 +38,30 @@ class RegistryAttestor:
         registry: str,
         ca_bundle: Path | None = None,
         demand: Callable[[str], None] = lambda registry: None,
+        issuers: Issuers | None = None,
     ) -> None:
         self._keys = keys
         self._registry = registry
         self._ca_bundle = ca_bundle
         self._demand = demand
+        self._issuers = issuers
         self._one_at_a_time = threading.Lock()
 
-    def attest(self, repository: str, image: str, key: str, policy: str, write: Callable[[str, str], bytes]) -> str:
+    def attest(
+        self,
+        repository: str,
+        image: str,
+        key: str,
+        policy: str,
+        write: Callable[[str, str], bytes],
+        covered: Sequence[str] = (),
+    ) -> str:
         place = self._place(repository)
         with self._one_at_a_time:
             signer = self._keys.signer()
-            for digest in (image, *attach.platforms(place, image)):
+            others = set(covered) - {image}
+            children = attach.children(place, image) if others else ()
+            for digest in (image, *(child for child in children if child in others)):
 
                 def envelope(digest: str = digest) -> bytes:
                     return dsse.sign(write(str(place), digest), signer)
@@ -68,7 +81,7 @@ class RegistryAttestor:
         if is_qualified(repository):
             registry, _, repository = repository.partition("/")
             self._demand(registry)
-        return attach.Place(registry, repository, self._ca_bundle)
+        return attach.Place(registry, repository, self._ca_bundle, issuers=self._issuers)
 
     def sign(self, statement: bytes) -> bytes:
         with self._one_at_a_time:

@@ -18,6 +18,7 @@ from dockgate.core import canonical
 from dockgate.core.adapters import BaseImage
 from dockgate.core.errors import BuildError, DeniedError, ImageError, NotFoundError, UsageError
 from dockgate.images.archive import archive_origin
+from dockgate.images.auth import Issuers
 from dockgate.images.blobs import Origin, Verified, read_document
 from dockgate.images.image import here
 from dockgate.images.inflate import Bounds, Inflated
@@ -38,7 +39,8 @@ _COMPRESSED = {"+gzip": _GZIP, ".gzip": _GZIP, "+zstd": f"{_LAYER}+zstd"}
 
 class RegistryBuildImages:
     """`builders.images.BuildImages`. `folder` keeps the blobs of base images. `own` is our registry's address; `demand`
-    raises DeniedError for another that the server may not use. `has_list`: those that it may use are listed by name."""
+    raises DeniedError for another that the server may not use. `has_list`: those that it may use are listed by name.
+    `issuers` make the tokens for our own."""
 
     def __init__(
         self,
@@ -48,19 +50,21 @@ class RegistryBuildImages:
         ca_bundle: Path | None = None,
         *,
         has_list: bool = False,
+        issuers: Issuers | None = None,
     ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
         self._own = own
         self._demand = demand
         self._has_list = has_list
+        self._issuers = issuers
         self._ca_bundle = ca_bundle
 
     def fetch(self, reference: str, limit: int) -> Base:
         try:
             named = parse_remote(reference)
             self._check(named.registry)
-            with closing(registry_origin(named, ca_bundle=self._ca_bundle)) as origin:
+            with closing(registry_origin(named, ca_bundle=self._ca_bundle, issuers=self._issuers)) as origin:
                 return self._fetch(reference, named, origin, limit)
         except (UsageError, NotFoundError, DeniedError, ImageError) as error:
             raise BuildError(f"the base image {reference} cannot be used: {error}", error.advice) from error
@@ -84,7 +88,7 @@ class RegistryBuildImages:
     def prepare(
         self, archive: IO[bytes], repository: str, tag: str, layers: Mapping[str, Layer]
     ) -> "RegistryPublication":
-        pusher = Pusher(Remote(self._own, repository, tag), ca_bundle=self._ca_bundle)
+        pusher = Pusher(Remote(self._own, repository, tag), ca_bundle=self._ca_bundle, issuers=self._issuers)
         try:
             with closing(archive_origin(cast(Any, archive), "the image that was built")) as origin:
                 data, used, diff_ids = _pushed(origin, pusher, layers, self._folder)

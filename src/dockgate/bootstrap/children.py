@@ -87,6 +87,21 @@ class Child:
         if self._thread.ident is not None:  # else it was never started
             self._thread.join()
 
+    def restart(self) -> None:
+        """Ends the program, and returns when its successor is ready. UnavailableError when it is not ready in time."""
+        process = self._process
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        end = time.monotonic() + READY_SECONDS
+        while self._process is process or not self._ready():
+            if time.monotonic() > end or not self._thread.is_alive():
+                raise UnavailableError(f"{self.name} is not ready again: {self._last_words()}", f"See {self._log}.")
+            time.sleep(_POLL_SECONDS)
+
     def _keep(self) -> None:
         first, last = BACKOFF_SECONDS
         wait = first

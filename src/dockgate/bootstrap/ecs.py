@@ -9,6 +9,7 @@ from typing import Any
 from dockgate.core.adapters import Target
 from dockgate.core.errors import UsageError
 from dockgate.definitions.documents import ECS
+from dockgate.images.auth import Issuers
 from dockgate.images.copy import copy
 from dockgate.images.reference import parse_remote
 from dockgate.targets.ecs import EcsTarget
@@ -21,10 +22,17 @@ class Targets(Mapping[str, Target]):
     """`fixed`, and a target for "ecs:<region>/<cluster>/<registry>/<repository>", made when it is first asked for.
     KeyError for others, UsageError for ECS without boto3."""
 
-    def __init__(self, fixed: Mapping[str, Target], ca_bundle: Path | None, client: Client | None = None) -> None:
+    def __init__(
+        self,
+        fixed: Mapping[str, Target],
+        ca_bundle: Path | None,
+        client: Client | None = None,
+        issuers: Issuers | None = None,
+    ) -> None:
         self._targets = dict(fixed)
         self._ca_bundle = ca_bundle
         self._client = client
+        self._issuers = issuers
         self._lock = threading.Lock()
 
     def __getitem__(self, name: str) -> Target:
@@ -45,7 +53,8 @@ class Targets(Mapping[str, Target]):
         """ECS cannot reach a registry on loopback: the image is copied to one that it can, by the same digest."""
         published = f"{repository}@{image.partition('@')[2]}"
         if published != image:
-            copy(parse_remote(image), parse_remote(published), ca_bundle=self._ca_bundle)
+            source, target = parse_remote(image), parse_remote(published)
+            copy(source, target, ca_bundle=self._ca_bundle, issuers=self._issuers)
         return published
 
 

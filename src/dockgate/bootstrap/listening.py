@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dockgate.bootstrap.registryd import Endpoint
 from dockgate.config import Settings
 from dockgate.core.errors import ConflictError, UsageError
 from dockgate.store import open_store
@@ -17,8 +18,7 @@ LOOPBACK = "127.0.0.1"
 @dataclass(frozen=True, slots=True)
 class Listening:
     """`url` is what others call the server by. `beyond`: others than this machine may reach it. `proxies` are the
-    addresses whose word is taken for who asks and by which scheme. `apart`: the registry cannot reach us there, for it
-    knows loopback alone, and no certificate."""
+    addresses whose word is taken for who asks and by which scheme."""
 
     host: str
     port: int
@@ -27,7 +27,6 @@ class Listening:
     certificate: Path | None = None
     key: Path | None = None
     proxies: tuple[str, ...] = ()
-    apart: bool = False
 
 
 def listening(settings: Settings) -> Listening:
@@ -66,8 +65,42 @@ def listening(settings: Settings) -> Listening:
         settings.tls_cert,
         settings.tls_key,
         settings.proxies,
-        apart=tls or settings.host not in (LOOPBACK, "localhost", "0.0.0.0"),  # noqa: S104 - compared, not bound
     )
+
+
+def endpoints(settings: Settings, realm: str) -> list[Endpoint]:
+    """Where the registry listens: on loopback for the server's own programs, whose tokens come from `realm`, and, if
+    the settings say so, for others, whose tokens come from the public URL.
+
+    UsageError where tokens would travel in the clear.
+    """
+    inside = Endpoint("registry", LOOPBACK, settings.registry_port, realm)
+    if settings.registry_listen is None:
+        return [inside]
+    (host, port), place, tls = settings.registry_listen, listening(settings), _tls(settings)
+    if port == settings.registry_port:
+        raise UsageError(
+            f"DOCKGATE_REGISTRY_LISTEN has port {port}, where the registry listens for the server itself",
+            "Give it another port, or change DOCKGATE_REGISTRY_PORT.",
+        )
+    if not _is_loopback(host.strip("[]")) and not (tls and place.beyond):
+        raise UsageError(
+            f"DOCKGATE_REGISTRY_LISTEN is {host}:{port}: beyond this machine a registry needs TLS and a token server",
+            "Set DOCKGATE_TLS_CERT, DOCKGATE_TLS_KEY and DOCKGATE_PUBLIC_URL.",
+        )
+    outside = f"{place.url}/registry/token"
+    # Where a proxy ends TLS, the registry behind it lies on loopback.
+    certificate, key = (settings.tls_cert, settings.tls_key) if tls else (None, None)
+    return [inside, Endpoint("registry-public", host, port, outside, certificate, key)]
+
+
+def public_registry(settings: Settings) -> str:
+    """What others call the registry by: the public URL's host, and the port that it listens on for them; "" where it
+    listens for nobody else."""
+    if settings.registry_listen is None:
+        return ""
+    host = urlsplit(listening(settings).url).hostname or LOOPBACK
+    return f"{_bracketed(host)}:{settings.registry_listen[1]}"
 
 
 def demand_principals(place: Listening, settings: Settings) -> None:

@@ -99,7 +99,7 @@ def _told(form: str, registry: str, document: Callable[[], Any]) -> list[Pushed]
 def _take(server: Server, form: str, registry: str, pushed: Pushed) -> None:
     if not registry:
         repository = qualified(pushed.repository, server.parts.registry.address)
-        server.engine.image_pushed(pushed.id, repository, pushed.digest, pushed.tag)
+        server.engine.image_pushed(pushed.id, repository, pushed.digest, pushed.tag, pushed.by)
         return
     repository, digest = f"{registry}/{pushed.repository}", pushed.digest
     if not digest:

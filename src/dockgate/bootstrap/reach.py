@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from dockgate.bootstrap import scan
@@ -11,13 +12,15 @@ from dockgate.core.errors import DeniedError, UsageError
 from dockgate.core.model import Inventory
 from dockgate.core.patterns import matches
 from dockgate.images import attached, open_images
+from dockgate.images.auth import Issuers
 from dockgate.images.reference import host_of, parse_remote
 from dockgate.images.registry import registry_origin
 
 
 class Reach:
-    """`own` is our registry's address. `registries` are patterns of the others' hosts, with or without a port; empty,
-    every registry may be asked. `needs_diff_ids`: whether images are read with the diff_ids of their layers.
+    """`own` is our registry's address, and `public` what others call it by ("" for nothing else). `registries` are
+    patterns of the others' hosts, with or without a port; empty, every registry may be asked. `needs_diff_ids`: whether
+    images are read with the diff_ids of their layers. `issuers` make the tokens for our own registry.
 
     All calls raise DeniedError for a registry that may not be asked, and what registries do."""
 
@@ -28,9 +31,13 @@ class Reach:
         cache: Path,
         ca_bundle: Path | None,
         needs_diff_ids: Callable[[], bool] = lambda: False,
+        issuers: Issuers | None = None,
+        public: str = "",
     ) -> None:
         self._needs_diff_ids = needs_diff_ids
         self._own = own
+        self._public = public
+        self._issuers = issuers
         self._registries = registries
         self._cache = cache
         self._ca_bundle = ca_bundle
@@ -38,12 +45,14 @@ class Reach:
     def resolve(self, reference: str, *, sure: bool = False) -> tuple[str, str]:
         """Repository and digest (`core.adapters.ImageResolver`)."""
         named = parse_remote(reference)
+        if self._public and named.registry == self._public:
+            named = replace(named, registry=self._own)
         self.demand(named.registry)
         digest = named.digest
         if digest and not digest.startswith("sha256:"):
             raise UsageError(f"{digest[:20]}… in {reference} is no SHA-256", "Name the image by its sha256 digest.")
         if sure or not digest:
-            with closing(registry_origin(named, ca_bundle=self._ca_bundle)) as origin:
+            with closing(registry_origin(named, ca_bundle=self._ca_bundle, issuers=self._issuers)) as origin:
                 digest, _ = origin.root()
         registry = canonical_registry(named.registry)
         ours = registry == canonical_registry(self._own) and not is_qualified(named.repository)
@@ -51,13 +60,14 @@ class Reach:
 
     def read(self, repository: str, digest: str) -> Sequence[Inventory]:
         """One inventory for every platform of the image (`core.adapters.ImageReader`)."""
-        with open_images(self._named(repository, digest), [scan.ALL], ca_bundle=self._ca_bundle) as opened:
+        named = self._named(repository, digest)
+        with open_images(named, [scan.ALL], ca_bundle=self._ca_bundle, issuers=self._issuers) as opened:
             inventories = scan.read(opened.images, self._cache)
             return with_diff_ids(opened.images, inventories, self._cache) if self._needs_diff_ids() else inventories
 
     def attached(self, repository: str, digest: str) -> Sequence[bytes]:
         """What lies beside an image (`bootstrap.vex.Fetch`)."""
-        return attached.read(self._named(repository, digest), ca_bundle=self._ca_bundle)
+        return attached.read(self._named(repository, digest), ca_bundle=self._ca_bundle, issuers=self._issuers)
 
     def _named(self, repository: str, digest: str) -> str:
         place = repository if is_qualified(repository) else f"{self._own}/{repository}"

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -27,7 +27,7 @@ from dockgate.config import Settings
 from dockgate.core.errors import ConflictError, UnavailableError, UsageError
 from dockgate.pipeline.effects import Observer, unobserved
 from dockgate.pipeline.parts import Parts
-from dockgate.web.app import create_app, create_notified
+from dockgate.web.app import create_app, create_inside
 
 KEPT = (
     *("advisories.db*", "dockgate.db*", "dbos.db*"),
@@ -67,18 +67,15 @@ def run(
         stack.enter_context(_alone(running / "lock"))
         place = listening(settings)
         demand_principals(place, settings)
-        apart = stack.enter_context(_socket()) if place.apart else None
-        port = apart.getsockname()[1] if apart else place.port
-        notify = f"http://{LOOPBACK}:{port}/registry/events"
-        services = stack.enter_context(Services(settings, _secret(running / "registry-secret"), notify))
+        inside = stack.enter_context(_socket())
+        url = f"http://{LOOPBACK}:{inside.getsockname()[1]}"
+        services = stack.enter_context(Services(settings, _secret(running / "registry-secret"), url))
         server = assemble(settings, services, place.url, stack, observe, alter)
         stack.callback((running / "server.json").unlink, missing_ok=True)
-        _serve(place, apart, server, pollers(settings, server), running / "server.json")
+        _serve(place, inside, server, pollers(settings, server), running / "server.json")
 
 
-def _serve(
-    place: Listening, apart: socket.socket | None, server: Server, queues: Sequence[Poller], status: Path
-) -> None:
+def _serve(place: Listening, inside: socket.socket, server: Server, queues: Sequence[Poller], status: Path) -> None:
     """Answers until it is told to end. Raises UnavailableError when it cannot listen."""
     config = uvicorn.Config(
         create_app(server, place.beyond),
@@ -91,8 +88,8 @@ def _serve(
         **connections.settings(),
     )
     web = _Web(config, lambda: status.write_text(_identity(server.url)))
-    server.engine.launch()
-    with _notified(apart, server) if apart else nullcontext(), _polled(queues):
+    with _inside(inside, server), _polled(queues):
+        server.engine.launch()
         try:
             web.run()
         except SystemExit:  # uvicorn's own way to say so; its reason is in the log
@@ -114,23 +111,25 @@ def _polled(queues: Sequence[Poller]) -> Iterator[None]:
 
 
 @contextmanager
-def _notified(apart: socket.socket, server: Server) -> Iterator[None]:
-    """Listens for the registry on loopback, where the server itself does not: the registry can be told of no
-    certificate to trust."""
-    web = uvicorn.Server(uvicorn.Config(create_notified(server), proxy_headers=False, **connections.settings()))
-    thread = threading.Thread(target=web.run, kwargs={"sockets": [apart]}, name="notified")
+def _inside(listener: socket.socket, server: Server) -> Iterator[None]:
+    """Listens on loopback for the registry and podman, over plain HTTP, from before the engine starts work until it has
+    ended: what is deployed meanwhile still needs its token to be pulled."""
+    web = uvicorn.Server(uvicorn.Config(create_inside(server), proxy_headers=False, **connections.settings()))
+    thread = threading.Thread(target=web.run, kwargs={"sockets": [listener]}, name="inside")
     thread.start()
     try:
         yield
     finally:
+        server.engine.close()
         web.should_exit = True
         thread.join()
 
 
 def _socket() -> socket.socket:
-    """A free port of loopback."""
+    """A free port of loopback. Whoever connects before it is served waits."""
     made = socket.socket()
     made.bind((LOOPBACK, 0))
+    made.listen()
     return made
 
 

@@ -7,6 +7,7 @@ from typing import IO, Any, Literal
 from dockgate.bootstrap.hooks import Hooks
 from dockgate.bootstrap.people import People
 from dockgate.bootstrap.policies import Policies, commented
+from dockgate.bootstrap.registry_access import RegistryAccess
 from dockgate.config import DEFAULT_PUSH_LIMIT
 from dockgate.core.adapters import RepositoryHost
 from dockgate.core.errors import ConflictError, DatabaseError, NotFoundError, UsageError
@@ -52,14 +53,15 @@ GitBackend = Callable[
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`url` is where the API answers; `hooks` knows what registries must show with their notifications. A push may have
-    `push_limit` bytes."""
+    """`url` is where the API answers; `hooks` knows what registries must show with their notifications, `access` who
+    may do what in our own registry. A push may have `push_limit` bytes."""
 
     parts: Parts
     engine: Engine
     url: str
     git_backend: GitBackend
     hooks: Hooks
+    access: RegistryAccess
     push_limit: int = DEFAULT_PUSH_LIMIT
 
     @property

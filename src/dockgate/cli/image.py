@@ -51,9 +51,24 @@ def show(digest: str, form: str) -> None:
     newest = image["verdicts"][0]["summary"] if image["verdicts"] else ""
     pairs(image["digest"], [("scan", _scan(image["scan"])), ("verdict", newest)])
     click.echo()
-    pushes = [(f"{one['repository']}:{one['tag']}", times.at(one["pushed_at"], moment)) for one in image["pushes"]]
-    table(("PUSHED AS", "WHEN"), pushes, "It was not pushed here.")
+    pushes = [
+        (f"{one['repository']}:{one['tag']}", times.at(one["pushed_at"], moment), one["pushed_by"] or "unknown")
+        for one in image["pushes"]
+    ]
+    table(("PUSHED AS", "WHEN", "BY"), pushes, "It was not pushed here.")
     click.echo()
+    if image["moves"]:
+        moves = [
+            (
+                f"{one['repository']}:{one['tag']}",
+                times.short(one["moved_at"], moment),
+                f"to {one['digest']}" if one["previous"] == digest else f"here from {one['previous']}",
+                one["pushed_by"] or "unknown",
+            )
+            for one in image["moves"]
+        ]
+        table(("TAG MOVED", "WHEN", "WHERE", "BY"), moves, "")
+        click.echo()
     inventories = [
         (one["platform"], one["distribution"] or "unknown", str(one["packages"]), str(one["unread"]))
         for one in image["inventories"]

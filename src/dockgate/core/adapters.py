@@ -224,13 +224,15 @@ class Answers(Protocol):
 @dataclass(frozen=True, slots=True)
 class Pushed:
     """A push that a registry tells of. `id` is the notification's, the same when it comes again ("" for none). One of
-    `digest` and `tag` may be "", where the registry does not say it, and `registry`, its host, too."""
+    `digest` and `tag` may be "", where the registry does not say it, and `registry`, its host, too. `by` is the
+    subject of the token that pushed, "" where it is not known; only our own registry is to be believed there."""
 
     id: str
     repository: str
     tag: str
     digest: str
     registry: str = ""
+    by: str = ""
 
 
 class Pushes(Protocol):
@@ -289,9 +291,17 @@ class ProvenanceReader(Protocol):
 class Attestor(Protocol):
     """Signs what an approval says, and puts it beside the image in its registry; so of the provenance of a build."""
 
-    def attest(self, repository: str, image: str, key: str, policy: str, write: Callable[[str, str], bytes]) -> str:
-        """Signs `write(name, digest)` for the image, and for each platform of an index, and attaches it. Returns the
-        id of the signing key.
+    def attest(
+        self,
+        repository: str,
+        image: str,
+        key: str,
+        policy: str,
+        write: Callable[[str, str], bytes],
+        covered: Sequence[str] = (),
+    ) -> str:
+        """Signs `write(name, digest)` for the image, and for each of the digests `covered` that its index lists, and
+        attaches it. Returns the id of the signing key.
 
         Called again with the same `key` it adds nothing. One of the same policy takes the place of what was attached
         before. Raises DockgateError when the registry does not take it."""

@@ -80,11 +80,24 @@ def attached_to(tag: str) -> str:
     return f"sha256:{found[1]}" if found else ""
 
 
+def covered(verdict: Verdict) -> tuple[str, ...]:
+    """The digests that the verdict speaks for: its image, and the images in it that were judged.
+
+    Where any was scanned, those that only another scanner's report names do not count: anybody may hand in a report.
+    """
+    scanned = [one.image for one in verdict.judgements if not one.source]
+    judged = scanned or [one.image for one in verdict.judgements]
+    return tuple(dict.fromkeys((verdict.image, *judged)))
+
+
 def statement(verdict: Verdict, verdict_digest: str, name: str, digest: str, days: float) -> bytes:
     """The statement that `digest`, called `name`, was approved: the image of the verdict, or a child of its index.
 
-    It is good for `days` from when it was judged. ValueError for a verdict that approves nothing.
+    It is good for `days` from when it was judged. ValueError for a verdict that approves nothing, and for a digest that
+    it does not speak for.
     """
+    if digest not in covered(verdict):
+        raise ValueError(f"the verdict {verdict_digest} does not speak for {digest}")
     if verdict.status is not Status.APPROVED:
         raise ValueError(f"the verdict {verdict_digest} is {verdict.status}")
     judged = datetime.fromisoformat(verdict.inputs.now)

@@ -15,7 +15,7 @@ class Event:
     """`detail` is flat text; `handled_at` is "" while what follows from the event has not all been done.
 
     A REPOSITORY_PUSH has repository, branch, commit, and `by` where it is known who pushed; an IMAGE_PUSH has
-    repository, digest, tag.
+    repository, digest, tag, and `by` where our own registry told who pushed.
     """
 
     id: str

@@ -11,9 +11,13 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.error import HTTPError
+from urllib.parse import urlencode
 
+from dockgate.core.registry_access import SERVICE as REGISTRY_SERVICE
 from dockgate.demo import base
 from dockgate.demo.place import USUAL_PORTS, Place
 from dockgate.demo.terminal import DemoError, Terminal
@@ -125,7 +129,8 @@ class Story:
 
     def _publish_base(self) -> None:
         terminal, tar = self._terminal, self._place.base
-        if _answers(f"http://{self._place.registry}/v2/{BASE.replace(':', '/manifests/')}"):
+        repository, _, tag = BASE.partition(":")
+        if self._manifest(repository, tag):
             terminal.say(f"   {BASE}, the base image, is in the registry since an earlier run.")
             return
         if not tar.exists():
@@ -136,7 +141,22 @@ class Story:
             fresh.replace(tar)
         reference = f"{self._place.registry}/{BASE}"
         terminal.run("podman", "import", "--quiet", str(tar), reference)
-        terminal.run("podman", "push", "--quiet", "--tls-verify=false", reference)
+        login = str(self._place.folder / "registry-login.json")
+        terminal.run("dockgate", "registry", "authfile", "--push", repository, login)
+        terminal.run("podman", "push", "--quiet", "--tls-verify=false", f"--authfile={login}", reference)
+        Path(login).unlink()
+
+    def _manifest(self, repository: str, reference: str) -> str:
+        """A manifest in the registry; "" where there is none."""
+        place = self._place
+        query = urlencode({"service": REGISTRY_SERVICE, "scope": f"repository:{repository}:pull"})
+        token = json.loads(_get(f"{place.server}/registry/token?{query}"))["token"]
+        try:
+            return _get(f"http://{place.registry}/v2/{repository}/manifests/{reference}", token)
+        except HTTPError as error:
+            if error.code == HTTPStatus.NOT_FOUND:
+                return ""
+            raise
 
     def _push(self, message: str) -> Mapping[str, Any]:
         """Commits everything, pushes it, follows the build, and returns the execution when it is over."""
@@ -185,7 +205,7 @@ class Story:
     def _ask_podman(self, task: Mapping[str, Any], digest: str) -> None:
         """podman names a running image by the digest of its configuration, which the approved manifest names too."""
         approved = f"{self._place.registry}/{IMAGE}@{digest}"
-        manifest = json.loads(_get(f"http://{self._place.registry}/v2/{IMAGE}/manifests/{digest}"))
+        manifest = json.loads(self._manifest(IMAGE, digest))
         said = self._terminal.ask("podman", "inspect", "--format", "{{.ImageName}} {{.Image}}", task["id"])
         _expect("what podman runs", said.split(), [approved, manifest["config"]["digest"].partition(":")[2]])
         self._terminal.fact(f"podman says that it runs {digest}, the digest that was approved")
@@ -246,9 +266,10 @@ def _normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _get(url: str) -> str:
+def _get(url: str, token: str = "") -> str:
     """From this machine, past any proxy."""
-    request = urllib.request.Request(url, headers={"Accept": f"text/html, {MANIFEST}"})  # noqa: S310 - our own address
+    headers = {"Accept": f"text/html, {MANIFEST}"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - our own address
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
         return bytes(answer.read()).decode()
 

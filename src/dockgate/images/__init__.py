@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from dockgate.core.ports import Image
 
 if TYPE_CHECKING:
+    from dockgate.images.auth import Issuers
     from dockgate.images.blobs import Origin
     from dockgate.images.reference import Local, Piped, Remote, Stored
 
@@ -44,6 +45,7 @@ def open_images(
     ca_bundle: Path | None = None,
     insecure: bool = False,
     stdin: BinaryIO | None = None,
+    issuers: "Issuers | None" = None,
 ) -> Opened:
     """Opens what `reference` names:
 
@@ -55,6 +57,8 @@ def open_images(
 
     `platforms`: None for this machine's where there is a choice, ["all"], or "os/arch[/variant]" each. `ca_bundle`
     holds authorities (PEM) trusted besides the system's; `insecure` lets a registry elsewhere speak plain HTTP.
+
+    `issuers` make the tokens of registries whose token server we are.
 
     A registry's layers stream; what comes from standard input or an engine, or is compressed as a whole, is put into an
     unlinked temporary file.
@@ -72,7 +76,7 @@ def open_images(
         return Opened(image.digest, (image,), close)
     from dockgate.images.image import read_images
 
-    origin = _origin(named, ca_bundle, insecure, stdin)
+    origin = _origin(named, ca_bundle, insecure, stdin, issuers)
     try:
         digest, data = origin.root()
         local = not isinstance(named, Remote)
@@ -83,7 +87,11 @@ def open_images(
 
 
 def _origin(
-    named: "Remote | Local | Piped | Stored", ca_bundle: Path | None, insecure: bool, stdin: BinaryIO | None
+    named: "Remote | Local | Piped | Stored",
+    ca_bundle: Path | None,
+    insecure: bool,
+    stdin: BinaryIO | None,
+    issuers: "Issuers | None",
 ) -> "Origin":
     """Each kind is imported when it is used: a scan has to start at once."""
     from dockgate.images.reference import Piped, Remote, Stored
@@ -91,7 +99,7 @@ def _origin(
     if isinstance(named, Remote):
         from dockgate.images.registry import registry_origin
 
-        return registry_origin(named, ca_bundle=ca_bundle, insecure=insecure)
+        return registry_origin(named, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers)
     if isinstance(named, Stored):
         from dockgate.images.engine import stored_origin
 

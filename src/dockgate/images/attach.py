@@ -10,8 +10,10 @@ from typing import Any
 
 from dockgate.core.canonical import encode
 from dockgate.core.errors import ImageError, NotFoundError
+from dockgate.images.auth import Issuers
 from dockgate.images.blobs import Origin, Verified
-from dockgate.images.manifest import INDEXES, MANIFESTS, NOT_RUNNABLE, Index, load, parse
+from dockgate.images.image import children_of
+from dockgate.images.manifest import MANIFESTS, Index, load, parse
 from dockgate.images.push import Pusher
 from dockgate.images.reference import Remote, check_digest
 from dockgate.images.registry import registry_origin
@@ -32,6 +34,7 @@ class Place:
     repository: str
     ca_bundle: Path | None = None
     insecure: bool = False
+    issuers: Issuers | None = None
 
     def __str__(self) -> str:
         return f"{self.registry}/{self.repository}"
@@ -40,7 +43,12 @@ class Place:
         return Remote(self.registry, self.repository, tag, digest)
 
     def origin(self, tag: str = "", digest: str = "") -> Origin:
-        return registry_origin(self.remote(tag, digest), ca_bundle=self.ca_bundle, insecure=self.insecure)
+        return registry_origin(
+            self.remote(tag, digest), ca_bundle=self.ca_bundle, insecure=self.insecure, issuers=self.issuers
+        )
+
+    def pusher(self, tag: str) -> Pusher:
+        return Pusher(self.remote(tag), ca_bundle=self.ca_bundle, insecure=self.insecure, issuers=self.issuers)
 
 
 def tag_of(digest: str) -> str:
@@ -49,21 +57,16 @@ def tag_of(digest: str) -> str:
     return digest.replace(":", "-") + ".att"
 
 
-def platforms(place: Place, digest: str) -> tuple[str, ...]:
-    """The manifests of an index that can be run; none for what is no index. Raises what registries do, and
-    ImageError."""
+def children(place: Place, digest: str) -> tuple[str, ...]:
+    """The manifests below an index, those in nested indexes included; none below what is no index.
+
+    Raises what registries do, and ImageError.
+    """
     with closing(place.origin(digest=digest)) as origin:
         _, data = origin.root()
-    document = parse(data, digest)
-    if not isinstance(document, Index):
-        return ()
-    return tuple(
-        dict.fromkeys(
-            one.digest
-            for one in document.manifests
-            if one.platform != NOT_RUNNABLE and one.media_type not in INDEXES and one.digest.startswith("sha256:")
-        )
-    )
+        document = parse(data, digest)
+        found = children_of(origin, document) if isinstance(document, Index) else []
+    return tuple(dict.fromkeys(one.digest for one in found if one.digest.startswith("sha256:")))
 
 
 def attached(place: Place, digest: str) -> tuple[bytes, ...]:
@@ -95,8 +98,7 @@ def attach(
     if any(_annotations(layer).get(key[0]) == key[1] for layer in layers):
         return False
     kept = [layer for layer in layers if not replaces.items() <= _annotations(layer).items()]
-    reference = place.remote(tag=tag_of(digest))
-    with Pusher(reference, ca_bundle=place.ca_bundle, insecure=place.insecure) as pusher:
+    with place.pusher(tag_of(digest)) as pusher:
         blob, size = pusher.blob(content())
         told = {**annotations, key[0]: key[1], **replaces}
         kept.append({"mediaType": ENVELOPE, "digest": blob, "size": size, "annotations": told})

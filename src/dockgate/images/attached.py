@@ -13,6 +13,7 @@ from typing import Any
 
 from dockgate.core.errors import DockgateError, ImageError, NotFoundError, UnavailableError, UsageError
 from dockgate.images.archive import file_origin
+from dockgate.images.auth import Issuers
 from dockgate.images.blobs import DOCUMENT_LIMIT, Verified
 from dockgate.images.layout import Folder, LayoutOrigin
 from dockgate.images.manifest import load
@@ -28,13 +29,15 @@ _KINDS = ("openvex", "vex", "in-toto", "dsse", "sigstore.bundle", "cyclonedx", "
 _NAMES = frozenset({"manifests", "layers", "subject", "digest", "size", "mediaType", "artifactType", "config"})
 
 
-def read(reference: str, *, ca_bundle: Path | None = None, insecure: bool = False) -> list[bytes]:
+def read(
+    reference: str, *, ca_bundle: Path | None = None, insecure: bool = False, issuers: Issuers | None = None
+) -> list[bytes]:
     """The documents beside the image `reference` names by digest, as they lie there, none twice.
 
     Raises UnavailableError and DeniedError. What is broken is left out: it could only have helped the image.
     """
     named = parse_remote(reference)
-    with closing(registry_origin(named, ca_bundle=ca_bundle, insecure=insecure)) as origin:
+    with closing(registry_origin(named, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers)) as origin:
         found: dict[str, bytes] = {}
         for manifest in _manifests(origin, named.digest):
             for digest, size in _documents(manifest):

@@ -7,7 +7,7 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from urllib.parse import urlencode, urlsplit
 
@@ -45,6 +45,10 @@ class Authorizer:
         """What to send: nothing until a registry has asked for it."""
         header = self._header
         return {"Authorization": header} if header else {}
+
+    def beside(self, repository: str) -> dict[str, str]:
+        """Headers for another repository of the same registry: what has let us in here."""
+        return self.headers()
 
     def answer(self, challenges: Sequence[str], sent: dict[str, str]) -> bool:
         """After a 401: whether it is worth trying again with other `headers` than those `sent`. Raises DeniedError."""
@@ -102,6 +106,41 @@ class Authorizer:
                 f"{self._registry} asks for a token from {realm!r}, which is no safe place.",
                 "Its configuration has to name an https URL as realm.",
             )
+
+
+Issuers = Mapping[str, Callable[[str, str], str]]
+"""By a registry's address: (repository, actions) -> a token for it, made here, as for our own registry."""
+
+
+class IssuedAuthorizer:
+    """As `Authorizer`, for a registry whose tokens are made in this process: nobody else is asked for them."""
+
+    def __init__(self, issue: Callable[[str, str], str], repository: str, actions: str = "pull") -> None:
+        self._issue = issue
+        self._repository = repository
+        self._actions = actions
+        self._lock = threading.Lock()
+        self._header = ""
+
+    def headers(self) -> dict[str, str]:
+        with self._lock:
+            if not self._header:
+                self._header = self._new()
+            return {"Authorization": self._header}
+
+    def answer(self, challenges: Sequence[str], sent: dict[str, str]) -> bool:
+        """After a 401: the token has expired, or its key was replaced."""
+        with self._lock:
+            if {"Authorization": self._header} == sent:
+                self._header = self._new()
+            return True
+
+    def beside(self, repository: str) -> dict[str, str]:
+        """Headers that read another repository of the same registry."""
+        return {"Authorization": f"Bearer {self._issue(repository, 'pull')}"}
+
+    def _new(self) -> str:
+        return f"Bearer {self._issue(self._repository, self._actions)}"
 
 
 def denied(registry: str, reason: str) -> DeniedError:

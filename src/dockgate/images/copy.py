@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from dockgate.core.errors import ImageError
+from dockgate.images.auth import Issuers
 from dockgate.images.blobs import Origin, Verified
 from dockgate.images.manifest import INDEXES, MANIFESTS, Descriptor, Index, load, parse
 from dockgate.images.push import Pusher
@@ -15,13 +16,20 @@ from dockgate.images.spool import roomy
 _CHUNK = 2**20
 
 
-def copy(source: Remote, target: Remote, *, ca_bundle: Path | None = None, insecure: bool = False) -> None:
+def copy(
+    source: Remote,
+    target: Remote,
+    *,
+    ca_bundle: Path | None = None,
+    insecure: bool = False,
+    issuers: Issuers | None = None,
+) -> None:
     """Copies the image of the source's digest, with everything that an index names. What is there already is left.
 
     Raises what registries do, and ImageError."""
     with (
-        closing(registry_origin(source, ca_bundle=ca_bundle, insecure=insecure)) as origin,
-        Pusher(target, ca_bundle=ca_bundle, insecure=insecure) as pusher,
+        closing(registry_origin(source, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers)) as origin,
+        Pusher(target, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers) as pusher,
     ):
         _manifest(origin, pusher, source.digest, origin.root()[1], nested=False)
 

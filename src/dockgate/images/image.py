@@ -8,6 +8,7 @@ from functools import partial
 from dockgate.core.errors import ImageError, NotFoundError
 from dockgate.core.ports import Layer, Origins
 from dockgate.images import origins
+from dockgate.images.attestation_manifests import AttestationCheck
 from dockgate.images.blobs import Origin, read_document
 from dockgate.images.layers import TarLayer
 from dockgate.images.manifest import (
@@ -51,10 +52,10 @@ def read_images(origin: Origin, digest: str, data: bytes, platforms: Sequence[st
         found, there, wanted = [(image.platform, image)], {image.platform}, platforms or ["all"]
     else:
         wanted = platforms or [here()]
-        children = [one for one in _children(origin, document) if one.platform != NOT_RUNNABLE]
+        children = children_of(origin, document)
         found, there = (
             _chosen(origin, children, document.annotations, wanted),
-            {one.platform or "one without a name" for one in children},
+            {one.platform or "one without a name" for one in children if one.platform != NOT_RUNNABLE},
         )
     missing = [one for one in wanted if not any(_fits(platform, one) for platform, _ in found)]
     if missing:
@@ -69,22 +70,36 @@ def _chosen(
     origin: Origin, children: list[Descriptor], annotations: Mapping[str, str], wanted: Sequence[str]
 ) -> list[tuple[str, OciImage]]:
     """The images wanted, each with the platform that it is chosen by: what the index says of it, or, where the index is
-    silent, its config, for runtimes choose like that."""
+    silent, its config, for runtimes choose like that.
+
+    Nothing is left out of all but attestation manifests: what is none is an image, whatever platform it claims, or the
+    whole index cannot be read.
+    """
     found: list[tuple[str, OciImage]] = []
+    check = AttestationCheck(origin, (one.digest for one in children if one.platform != NOT_RUNNABLE))
     for child in children:
         if child.platform and not any(_fits(child.platform, one) for one in wanted):
             continue
-        document = parse(origin.manifest(child.digest), child.digest)
-        if isinstance(document, Index):
-            raise ImageError(f"Manifest {child.digest} is an index, and its index calls it something else.")
-        image = _assemble(origin, child.digest, document, child.annotations, annotations)
+        data = origin.manifest(child.digest)
+        reason = check.objection(child, data) if child.platform == NOT_RUNNABLE else ""
+        if child.platform == NOT_RUNNABLE and not reason:
+            continue
+        try:
+            document = parse(data, child.digest)
+            if isinstance(document, Index):
+                raise ImageError(f"Manifest {child.digest} is an index, and its index calls it something else.")
+            image = _assemble(origin, child.digest, document, child.annotations, annotations)
+        except ImageError as error:
+            if not reason:
+                raise
+            raise ImageError(f"{error} Nor is it an attestation manifest: {reason}.") from error
         chosen = child.platform or image.platform
-        if chosen != NOT_RUNNABLE and any(_fits(chosen, one) for one in wanted):
+        if any(_fits(chosen, one) for one in wanted):
             found.append((chosen, image))
     return found
 
 
-def _children(origin: Origin, index: Index, depth: int = 1) -> list[Descriptor]:
+def children_of(origin: Origin, index: Index, depth: int = 1) -> list[Descriptor]:
     """The manifests below an index, those of indexes in it included."""
     found: list[Descriptor] = []
     for descriptor in index.manifests:
@@ -94,7 +109,7 @@ def _children(origin: Origin, index: Index, depth: int = 1) -> list[Descriptor]:
         inner = parse(origin.manifest(descriptor.digest), descriptor.digest)
         if depth == _NESTING or not isinstance(inner, Index):
             raise ImageError(f"Index {descriptor.digest} lies too deep in other indexes, or is none.")
-        found += _children(origin, inner, depth + 1)
+        found += children_of(origin, inner, depth + 1)
     if len(found) > _CHILDREN:
         raise ImageError(f"{origin.name} has more than {_CHILDREN} manifests.")
     return found

@@ -21,13 +21,13 @@ INDEXES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
-_CONFIGS = (
+CONFIGS = (
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
 )
 NOT_RUNNABLE = "unknown/unknown"
 """The platform that builders give to attestation manifests (BuildKit, "Image Attestation Storage"), so that no runtime
-selects one. They also annotate them, but that alone would hide from the gate an image that runtimes do run."""
+selects one. It proves nothing: see `attestation_manifests`."""
 
 NAMES = frozenset(
     {
@@ -82,7 +82,7 @@ def parse(data: bytes, digest: str) -> Manifest | Index:
         return Index(manifests, _annotations(document))
     if "layers" in document and kind not in INDEXES:
         config = _descriptor(document.get("config"), digest)
-        if config.media_type not in _CONFIGS:
+        if config.media_type not in CONFIGS:
             raise ImageError(f"Manifest {digest} is no container image: its config is of type {config.media_type!r}.")
         layers = tuple(_descriptor(one, digest) for one in _list(document, "layers", digest))
         if len(layers) > LAYER_LIMIT:

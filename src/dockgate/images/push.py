@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dockgate.core.canonical import digest as digest_of
 from dockgate.core.errors import DockgateError, UnavailableError
-from dockgate.images.auth import Authorizer, denied
+from dockgate.images.auth import Authorizer, IssuedAuthorizer, Issuers, denied
 from dockgate.images.credentials import find_credentials
 from dockgate.images.manifest import MANIFESTS
 from dockgate.images.reference import Remote
@@ -27,13 +27,24 @@ class Pusher:
     Everything is by digest, so that each call may be made again. Raises DeniedError, UnavailableError.
     """
 
-    def __init__(self, reference: Remote, *, ca_bundle: Path | None = None, insecure: bool = False) -> None:
+    def __init__(
+        self,
+        reference: Remote,
+        *,
+        ca_bundle: Path | None = None,
+        insecure: bool = False,
+        issuers: Issuers | None = None,
+    ) -> None:
         self._reference = reference
         self._transport = Transport(reference.registry, ca_bundle, insecure)
-        find = cache(partial(find_credentials, reference.registry, reference.repository, os.environ))
-        self._authorizer = Authorizer(
-            self._transport, reference.registry, reference.repository, find, actions="pull,push"
-        )
+        self._authorizer: Authorizer | IssuedAuthorizer
+        if issuers and reference.registry in issuers:
+            self._authorizer = IssuedAuthorizer(issuers[reference.registry], reference.repository, "pull,push")
+        else:
+            find = cache(partial(find_credentials, reference.registry, reference.repository, os.environ))
+            self._authorizer = Authorizer(
+                self._transport, reference.registry, reference.repository, find, actions="pull,push"
+            )
         self._url = f"/v2/{reference.repository}"
         self._home = ""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dockgate.core.canonical import digest as digest_of
 from dockgate.core.errors import DockgateError, ImageError, NotFoundError, UnavailableError
-from dockgate.images.auth import Authorizer, denied
+from dockgate.images.auth import Authorizer, IssuedAuthorizer, Issuers, denied
 from dockgate.images.blobs import DOCUMENT_LIMIT, check_document
 from dockgate.images.credentials import find_credentials
 from dockgate.images.manifest import INDEXES, MANIFESTS
@@ -27,7 +27,7 @@ _ACCEPT = {"Accept": ", ".join((*MANIFESTS, *INDEXES))}
 class RegistryOrigin:
     """See `blobs.Origin`. May be used from several threads."""
 
-    def __init__(self, reference: Remote, transport: Transport, authorizer: Authorizer) -> None:
+    def __init__(self, reference: Remote, transport: Transport, authorizer: Authorizer | IssuedAuthorizer) -> None:
         self.name = str(reference)
         self._reference = reference
         self._transport = transport
@@ -68,7 +68,7 @@ class RegistryOrigin:
         check_digest(digest)
         if there.registry != self._reference.registry:
             raise NotFoundError(f"{name} is in another registry than {self.name}.")
-        headers = {**_ACCEPT, **self._authorizer.headers()}
+        headers = {**_ACCEPT, **self._authorizer.beside(there.repository)}
         url = f"/v2/{there.repository}/manifests/{digest}"
         with self._transport.body(self._transport.get(url, headers, patient=False)) as body:
             data = body.take(DOCUMENT_LIMIT + 1)
@@ -140,9 +140,14 @@ class RegistryOrigin:
         )
 
 
-def registry_origin(reference: Remote, *, ca_bundle: Path | None = None, insecure: bool = False) -> RegistryOrigin:
-    """The image in its registry, with the credentials that this user has stored."""
+def registry_origin(
+    reference: Remote, *, ca_bundle: Path | None = None, insecure: bool = False, issuers: Issuers | None = None
+) -> RegistryOrigin:
+    """The image in its registry, with a token of its issuer, or the credentials that this user has stored."""
     transport = Transport(reference.registry, ca_bundle, insecure)
+    if issuers and reference.registry in issuers:
+        authorizer = IssuedAuthorizer(issuers[reference.registry], reference.repository)
+        return RegistryOrigin(reference, transport, authorizer)
     find = partial(find_credentials, reference.registry, reference.repository, os.environ)
     return RegistryOrigin(
         reference, transport, Authorizer(transport, reference.registry, reference.repository, cache(find))

@@ -17,6 +17,7 @@ from dockgate.core.asking import Question, qualified
 from dockgate.core.callbacks import delivery, made_secret
 from dockgate.core.errors import BuildError, UsageError
 from dockgate.core.pipeline import Action, ActionKey, ActionType, Pipeline
+from dockgate.core.registry_access import SERVER
 from dockgate.core.stores import PushedImage, Scan, Store
 from dockgate.pipeline import telling
 from dockgate.pipeline.contributors import ContributorFinder
@@ -113,7 +114,7 @@ class Actions:
         artifact = self._store.blobs.put(write)
         name = str(action.configuration["image"])
         tag = key.tag(self._parts.secret)
-        self._store.images.pushed(PushedImage(name, tag, digest, self._parts.now()))
+        self._store.images.pushed(PushedImage(name, tag, digest, self._parts.now(), SERVER))
         self._judging.provenance.record(key, pipeline, action, built)
         return Done({"IMAGE_DIGEST": digest, "IMAGE_REPOSITORY": name, "IMAGE_TAG": tag}, artifact)
 

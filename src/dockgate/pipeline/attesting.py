@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 
 from dockgate.core.asking import is_qualified
-from dockgate.core.attestation import Attestation, Due, statement
+from dockgate.core.attestation import Attestation, Due, covered, statement
 from dockgate.core.errors import DockgateError
 from dockgate.core.verdict import Status
 from dockgate.pipeline.parts import Parts
@@ -49,7 +49,7 @@ class Attesting:
             return statement(verdict, due.verdict, name, digest, parts.attestation_days)
 
         try:
-            key = parts.attestor.attest(due.repository, due.image, due.verdict, due.policy, write)
+            key = parts.attestor.attest(due.repository, due.image, due.verdict, due.policy, write, covered(verdict))
         except DockgateError as error:
             _log.warning("the approval of %s@%s is not attested: %s", due.repository, due.image, error.whole)
             again = parts.later(FIRST_WAIT * 2**due.attempts) if done.attempts < ATTEMPTS else ""

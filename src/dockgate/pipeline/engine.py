@@ -33,6 +33,7 @@ from dockgate.pipeline.flows import Flows
 from dockgate.pipeline.parts import Parts
 from dockgate.pipeline.scans import ABREAST
 from dockgate.pipeline.sweeping import Sweeper
+from dockgate.pipeline.tag_moves import announce_moves
 from dockgate.pipeline.telling import tell_due
 from dockgate.pipeline.trying import Trying
 
@@ -85,6 +86,7 @@ class Engine:
                     ("executions", UNSTICK_EVERY, self._sweep_executions),
                     ("advisories", 1, self._sweep_advisories),
                     ("waivers", 1, self._sweep_waivers),
+                    ("tag moves", 1, partial(announce_moves, parts, self._effects)),
                     ("old rows", PURGE_EVERY, self._sweep_old_rows),
                 ],
                 [("services", CONVERGE_EVERY, self._sweep_services)],
@@ -147,10 +149,10 @@ class Engine:
         for event in events:
             self._flows.start_event(event.id)
 
-    def image_pushed(self, event_id: str, repository: str, digest: str, tag: str) -> None:
+    def image_pushed(self, event_id: str, repository: str, digest: str, tag: str, by: str = "") -> None:
         """A registry tells of a push, at least once. `repository` begins with the registry, if that is not ours. What
         is pushed to be beside an image (our attestations, cosign's signatures) is no image: it is looked at for VEX."""
-        detail = {"repository": repository, "digest": digest, "tag": tag}
+        detail = {"repository": repository, "digest": digest, "tag": tag} | ({"by": by} if by else {})
         event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self._parts.now())
         if subject := attached_to(tag):
             self._effects.run(Step.RECORD_IMAGE, self._accepting.look, repository, subject)

@@ -15,11 +15,12 @@ from dockgate.core.people import Principal
 from dockgate.core.policy import baselines as baselines_of
 from dockgate.core.policy import label, of_rules, parted
 from dockgate.core.policy_choice import DEFAULT_POLICY, PolicyAssignment, assignment_for, choose_policy, may_judge
-from dockgate.core.stores import Scan, ScanState, VerdictRecord
+from dockgate.core.stores import ScanState, VerdictRecord
 from dockgate.core.verdict import Case, Excused, Policy, Status, Verdict, Waiver
 from dockgate.pipeline.accepting import Accepting
 from dockgate.pipeline.parts import Parts
 from dockgate.pipeline.provenance import Provenance
+from dockgate.pipeline.waiver_scope import waivers_apply
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Judging:
         found = self.provenance.facts(image, policy)
         case = Case(image, policy, now, self._parts.engine_version, reported=reported, provenance=found)
         if named:
-            repository = place.repository if self._lies_in(place.repository, image, scan) else ""
+            repository = place.repository if waivers_apply(self._parts, place.repository, image, scan) else ""
             case = replace(case, waivers=self.accepting.of(image, named, policy, repository, now))
         if scan is None or scan.state is ScanState.FAILED:
             return case if scan is None or vouched else replace(case, unscanned=scan.reason)
@@ -121,14 +122,6 @@ class Judging:
             )
         except DatabaseError as error:
             return replace(case, unscanned=error.whole)
-
-    def _lies_in(self, repository: str, image: str, scan: Scan | None) -> bool:
-        """Whether it is more than the word of whoever asks, who may not choose whose waivers count: something read the
-        image there, or its registry told of a push."""
-        other = self._parts.findings
-        if scan is not None and (scan.state is ScanState.DONE or (other is not None and other.knows(scan.repository))):
-            return True
-        return any(pushed.digest == image for pushed in self._images.images(repository))
 
     def _consulted(self, inventories: Sequence[Inventory], held: Mapping[str, Sequence[Inventory]]) -> Slice:
         """What a baseline suffers is asked of the same advisories: without its packages they would say nothing of

@@ -1,7 +1,8 @@
 """CNCF Distribution's notifications, as our own registry sends them too.
 
 Source: its documentation, "Work with notifications", "Envelope": `{"events": [{"id", "action", "target": {"mediaType",
-"digest", "repository", "tag"}}]}`. Blobs are told of as well as manifests; which registry it is, is not said reliably.
+"digest", "repository", "tag"}, "actor": {"name"}}]}`. Blobs are told of as well as manifests; which registry it is, is
+not said reliably.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ class DistributionPushes:
         for event in body["events"]:
             target = event.get("target", {})
             if event["action"] == "push" and target.get("mediaType") in MANIFESTS:
-                yield Pushed(event["id"], target["repository"], target.get("tag", ""), target["digest"])
+                by = str((event.get("actor") or {}).get("name") or "")
+                yield Pushed(event["id"], target["repository"], target.get("tag", ""), target["digest"], by=by)
 
 
 PUSHES = DistributionPushes()

@@ -1,11 +1,12 @@
 """Any registry that speaks the OCI distribution API over plain HTTP on loopback, as CNCF Distribution does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from dockgate.core.errors import UnavailableError
+from dockgate.core.registry_access import CATALOG, PULL, Access
 
 if TYPE_CHECKING:
     import httpx
@@ -21,15 +22,20 @@ _TIMEOUT = 10.0
 
 
 class DistributionRegistry:
-    """`address` is "host:port". Every call is a request of its own: nothing stays open, and any thread may call."""
+    """`address` is "host:port". `issue` makes the bearer token for what a call is about to do; None sends none.
 
-    def __init__(self, address: str) -> None:
+    Every call is a request of its own: nothing stays open, and any thread may call.
+    """
+
+    def __init__(self, address: str, issue: Callable[[Sequence[Access]], str] | None = None) -> None:
         self.address = address
+        self._issue = issue
 
     def resolve(self, repository: str, tag: str) -> str | None:
         """The OCI distribution specification, "Pulling manifests": HEAD answers with Docker-Content-Digest, which the
         registry may leave out by the letter, but not CNCF Distribution."""
-        answer = self._ask("HEAD", f"/v2/{quote(repository)}/manifests/{quote(tag, safe='')}")
+        path = f"/v2/{quote(repository)}/manifests/{quote(tag, safe='')}"
+        answer = self._ask("HEAD", path, _pull(repository))
         if answer is None:
             return None
         digest = str(answer.headers.get("Docker-Content-Digest", ""))
@@ -41,27 +47,30 @@ class DistributionRegistry:
 
     def tags(self) -> Iterator[tuple[str, str]]:
         """CNCF Distribution's `_catalog`, page by page, and each repository's "Listing Tags"."""
-        for repository in self._pages("/v2/_catalog?n=1000", "repositories"):
-            for tag in self._pages(f"/v2/{quote(repository)}/tags/list?n=1000", "tags"):
+        for repository in self._pages("/v2/_catalog?n=1000", "repositories", CATALOG):
+            for tag in self._pages(f"/v2/{quote(repository)}/tags/list?n=1000", "tags", _pull(repository)):
                 yield repository, tag
 
-    def _pages(self, path: str, key: str) -> Iterator[str]:
+    def _pages(self, path: str, key: str, access: Access) -> Iterator[str]:
         following: str | None = path
         while following:
-            answer = self._ask("GET", following)
+            answer = self._ask("GET", following, access)
             if answer is None:
                 return
             yield from answer.json().get(key) or ()
             following = answer.links.get("next", {}).get("url")
 
-    def _ask(self, method: str, path: str) -> "httpx.Response | None":
+    def _ask(self, method: str, path: str, access: Access) -> "httpx.Response | None":
         """None for what is not there. A `path` may be a whole URL, as a next page's is."""
         import httpx
 
+        headers = {"Accept": ", ".join(_MANIFESTS)}
+        if self._issue is not None:
+            headers["Authorization"] = f"Bearer {self._issue([access])}"
         try:
             # The registry is ours and on loopback: a proxy of the environment has nothing to do with it.
             with httpx.Client(base_url=f"http://{self.address}", timeout=_TIMEOUT, trust_env=False) as client:
-                answer = client.request(method, path, headers={"Accept": ", ".join(_MANIFESTS)})
+                answer = client.request(method, path, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnavailableError(
                 f"the registry at {self.address} does not answer: {error}",
@@ -75,3 +84,7 @@ class DistributionRegistry:
                 "See logs/registry.log in the data folder.",
             )
         return answer
+
+
+def _pull(repository: str) -> Access:
+    return Access("repository", repository, (PULL,))

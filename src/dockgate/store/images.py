@@ -14,11 +14,12 @@ from dockgate.core.gate import inputs
 from dockgate.core.model import Inventory, Slice
 from dockgate.core.policy import of_bytes, policy_bytes
 from dockgate.core.provenance import ProvenanceFacts
-from dockgate.core.stores import PushedImage, Scan, ScanState, VerdictRecord
+from dockgate.core.registry_access import SERVER
+from dockgate.core.stores import PushedImage, Scan, ScanState, TagMove, VerdictRecord
 from dockgate.core.verdict import Case, Excused, Inputs, Policy, Reported, Status, Verdict, Waivers
 from dockgate.store.engine import Database, insert_missing, insert_new
 from dockgate.store.queries import select_as
-from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, verdicts
+from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, tag_moves, verdicts
 
 Part = Excused | Inventory | ProvenanceFacts | Reported | Slice | Waivers
 """what a case is made of, each of them a document"""
@@ -32,6 +33,8 @@ _LATER = (
     .where(pushed_images.c.pushed_at < bindparam("at"))
     .values(pushed_at=bindparam("at"))
 )
+_PUSH_KEY = ("repository", "tag", "digest")
+_MOVE = select_as(TagMove, tag_moves)
 _RECORD = select_as(VerdictRecord, verdicts)
 
 
@@ -42,11 +45,15 @@ class SqlImages:
         self._database = database
 
     def arrived(self, event: Event) -> Scan | None:
-        image = PushedImage(event.detail["repository"], event.detail["tag"], event.detail["digest"], event.at)
+        detail = event.detail
+        image = PushedImage(
+            detail["repository"], detail["tag"], detail["digest"], event.at, pushed_by=detail.get("by", "")
+        )
 
         def write(connection: Connection) -> Scan | None:
             if not insert_new(connection, events, asdict(replace(event, handled_at=event.at))):
                 return None
+            _move(connection, event.id, image)
             _push(connection, image)
             return _request(connection, image.digest, image.repository, event.at)
 
@@ -56,6 +63,27 @@ class SqlImages:
         """One row for each digest under a tag, with its latest push: a late notice of an earlier one is no news."""
         with self._database.write() as connection:
             _push(connection, image)
+
+    def pushers(self, repository: str, digest: str) -> Sequence[str]:
+        table = pushed_images.c
+        query = select(table.pushed_by).where(table.digest == digest, table.repository == repository).distinct()
+        with self._database.read() as connection:
+            return list(connection.scalars(query.order_by(table.pushed_by)))
+
+    def moves(self, digest: str) -> Sequence[TagMove]:
+        query = _MOVE.where(or_(tag_moves.c.digest == digest, tag_moves.c.previous == digest))
+        with self._database.read() as connection:
+            return [TagMove(**row) for row in connection.execute(query.order_by(tag_moves.c.seq.desc())).mappings()]
+
+    def unannounced(self) -> Sequence[TagMove]:
+        query = _MOVE.where(tag_moves.c.announced_at == "").order_by(tag_moves.c.seq)
+        with self._database.read() as connection:
+            return [TagMove(**row) for row in connection.execute(query).mappings()]
+
+    def announced(self, move: str, now: str) -> None:
+        change = update(tag_moves).where(tag_moves.c.id == move, tag_moves.c.announced_at == "")
+        with self._database.write() as connection:
+            connection.execute(change.values(announced_at=now))
 
     def images(self, repository: str | None = None) -> Sequence[PushedImage]:
         """Newest first."""
@@ -243,9 +271,25 @@ def unpacked(body: bytes) -> bytes:
 
 
 def _push(connection: Connection, image: PushedImage) -> None:
-    if not insert_new(connection, pushed_images, asdict(image)):
-        of = {f"of_{column.name}": getattr(image, column.name) for column in pushed_images.primary_key}
-        connection.execute(_LATER, {**of, "at": image.pushed_at})
+    if insert_new(connection, pushed_images, asdict(image)):
+        return
+    of = {f"of_{column.name}": getattr(image, column.name) for column in pushed_images.primary_key}
+    connection.execute(_LATER, {**of, "at": image.pushed_at})
+    if image.pushed_by:
+        change = update(pushed_images).where(*(pushed_images.c[name] == getattr(image, name) for name in _PUSH_KEY))
+        if image.pushed_by != SERVER:
+            change = change.where(pushed_images.c.pushed_by == "")
+        connection.execute(change.values(pushed_by=image.pushed_by))
+
+
+def _move(connection: Connection, event_id: str, image: PushedImage) -> None:
+    """Records that the tag had another digest so far, as its latest push says."""
+    table = pushed_images.c
+    query = select(table.digest).where(table.repository == image.repository, table.tag == image.tag)
+    previous = connection.scalar(query.order_by(table.pushed_at.desc()).limit(1)) if image.tag else None
+    if previous is not None and previous != image.digest:
+        move = TagMove(event_id, image.repository, image.tag, previous, image.digest, image.pushed_at, image.pushed_by)
+        insert_new(connection, tag_moves, asdict(move))
 
 
 def _request(connection: Connection, image: str, repository: str, now: str) -> Scan:

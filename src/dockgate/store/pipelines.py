@@ -7,9 +7,10 @@ from sqlalchemy import insert, select
 
 from dockgate.core.canonical import encode
 from dockgate.core.pipeline import Pipeline
+from dockgate.core.registry_access import built_repositories as built_by
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import find_pipeline, need_pipeline
-from dockgate.store.schema import pipelines, repositories
+from dockgate.store.schema import built_repositories, pipelines, repositories
 
 
 class SqlPipelines:
@@ -24,6 +25,8 @@ class SqlPipelines:
             if present is not None and encode(replace(pipeline, version=present.version)) == encode(present):
                 return present
             stored = replace(pipeline, version=1 if present is None else present.version + 1)
+            for repository in sorted(built_by([stored])):
+                insert_new(connection, built_repositories, {"name": repository})
             connection.execute(
                 insert(pipelines).values(name=stored.name, version=stored.version, body=stored, created_at=now)
             )
@@ -37,6 +40,11 @@ class SqlPipelines:
         """Sorted."""
         with self._database.read() as connection:
             return sorted(connection.scalars(select(pipelines.c.name).distinct()))
+
+    def builds(self, repository: str) -> bool:
+        query = select(built_repositories.c.name).where(built_repositories.c.name == repository)
+        with self._database.read() as connection:
+            return connection.scalar(query) is not None
 
 
 class SqlRepositories:

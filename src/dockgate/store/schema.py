@@ -112,6 +112,9 @@ pipelines = Table(
     words("created_at"),
 )
 
+built_repositories = Table("built_repositories", metadata, words("name", primary_key=True))
+"""The image repositories that any version of any pipeline pushes its builds to."""
+
 executions = Table(
     "executions",
     metadata,
@@ -262,7 +265,26 @@ pushed_images = Table(
     words("tag", primary_key=True),
     words("digest", primary_key=True),
     words("pushed_at"),
+    words("pushed_by"),
 )
+Index(None, pushed_images.c.digest)
+
+tag_moves = Table(
+    "tag_moves",
+    metadata,
+    seq(),
+    words("id", unique=True),
+    words("repository"),
+    words("tag"),
+    words("previous"),
+    words("digest"),
+    words("moved_at"),
+    words("pushed_by"),
+    words("announced_at"),
+)
+Index(None, tag_moves.c.digest)
+Index(None, tag_moves.c.previous)
+Index(None, tag_moves.c.announced_at)
 
 scans = Table(
     "scans",

@@ -1,7 +1,7 @@
 """podman's API through its official client: containers as plain values, errors as ours."""
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +16,9 @@ from dockgate.core.errors import DeployError, UnavailableError
 
 RESTARTS = 10
 """A task whose program fails is started again so often; a server that is down itself need not see to it."""
+
+Login = Callable[[str], tuple[str, str] | None]
+"""By an image's reference: user name and password that pull it, None where the host's own logins count."""
 
 _TIMEOUT = 120.0
 """seconds, for one request"""
@@ -69,12 +72,13 @@ class Container:
 class Engine:
     """Every call opens a connection of its own: any thread may call. `url` is the service's socket ("unix:///…"),
     `bridge` the name of podman's network that stands for "bridge". Published ports are opened at the host address
-    `publish`. UnavailableError when podman does not answer."""
+    `publish`. `login` knows how to pull an image. UnavailableError when podman does not answer."""
 
-    def __init__(self, url: str, bridge: str, publish: str) -> None:
+    def __init__(self, url: str, bridge: str, publish: str, login: Login) -> None:
         self._url = url
         self._bridge = bridge
         self._publish = publish
+        self._login = login
 
     def pull(self, image: str) -> None:
         """Does nothing when the image is there already."""
@@ -84,13 +88,18 @@ class Engine:
             try:
                 # Left to podman's configuration, which knows whether the registry speaks TLS; the client's own default
                 # does not.
-                client.images.pull(image, tls_verify=None)
+                client.images.pull(image, tls_verify=None, auth_config=self._credentials(image))
             except ImageNotFound:
                 raise DeployError(f"there is no image {image}", "Build and push it again.") from None
             except APIError as error:
                 raise UnavailableError(
                     f"podman cannot pull {image}: {_said(error)}", "See whether the registry answers."
                 ) from error
+
+    def _credentials(self, image: str) -> dict[str, str] | None:
+        """As podman's API takes them, in a header; None leaves it to the host's own logins."""
+        login = self._login(image)
+        return {"username": login[0], "password": login[1]} if login else None
 
     def create(self, name: str, service: str, definition: TaskDefinition) -> None:
         check = definition.health_check

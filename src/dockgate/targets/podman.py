@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from dockgate.core.deploy import Deployment, HealthCheck, Service, Task, TaskDefinition, TaskState
 from dockgate.core.errors import DeployError
 from dockgate.targets._health import answers
-from dockgate.targets._podman import Container, Engine
+from dockgate.targets._podman import Container, Engine, Login
 
 _SETTLED = 1.0
 """seconds that a task without a health check must have run"""
@@ -25,11 +25,19 @@ class PodmanTarget:
 
     podman starts a task again when its program fails, ten times; they run on when the server ends. `url` is the socket
     of its service ("unix:///…"), `bridge` the podman network for those whose definition says "bridge". Ports are
-    published at the host address `publish`. A task gets `grace` seconds to end before it is killed.
+    published at the host address `publish`. A task gets `grace` seconds to end before it is killed. `login` gives user
+    name and password to pull an image, None where the host's own logins count.
     """
 
-    def __init__(self, url: str, bridge: str = "podman", publish: str = "127.0.0.1", grace: int = 10) -> None:
-        self._engine = Engine(url, bridge, publish)
+    def __init__(
+        self,
+        url: str,
+        bridge: str = "podman",
+        publish: str = "127.0.0.1",
+        grace: int = 10,
+        login: Login = lambda image: None,
+    ) -> None:
+        self._engine = Engine(url, bridge, publish, login)
         self._loopback = "127.0.0.1" if publish == "0.0.0.0" else publish  # noqa: S104 - compared, not bound
         self._grace = grace
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)

@@ -91,12 +91,14 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
     return app
 
 
-def create_notified(server: Server) -> FastAPI:
-    """What the local registry reaches where the server listens elsewhere, or speaks TLS: its notifications alone."""
+def create_inside(server: Server) -> FastAPI:
+    """What the local registry and the programs that use it need of the server: its notifications and its tokens."""
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HERE))
     app.add_middleware(BodyLimit)
+    app.add_middleware(Audited)
     app.state.server = server
+    app.state.failures = Failures()
     app.include_router(registry.router)
     _handle_errors(app)
     return app
@@ -147,7 +149,8 @@ async def _explain(request: Request, error: Exception) -> Response:
     if is_git:  # git shows its user plain text alone
         answer = PlainTextResponse(f"{error.whole}\n", status)
     if status == 401:
-        answer.headers["WWW-Authenticate"] = f'{"Basic" if is_git else "Bearer"} realm="dockgate"'
+        takes_basic = is_git or request.url.path == "/registry/token"
+        answer.headers["WWW-Authenticate"] = f'{"Basic" if takes_basic else "Bearer"} realm="dockgate"'
     return answer
 
 

@@ -86,6 +86,11 @@ def caller(request: Request) -> Caller:
         raise
 
 
+def shown_token(request: Request) -> str:
+    """The token, or the password, that a request shows; "" for none."""
+    return _token(request.headers.get("authorization", ""))
+
+
 def _token(given: str) -> str:
     kind, _, value = given.partition(" ")
     if kind.lower() == "bearer":

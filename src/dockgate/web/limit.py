@@ -51,6 +51,10 @@ class BodyLimit:
         await self._app(scope, limited, send)
 
 
+_REPEATED = ("/registry/token", "scope")
+"""the one parameter that clients send several times: a registry's scopes ("Token Authentication Specification")"""
+
+
 def demand_storable(body: bytes) -> None:
     """Raise UsageError for JSON with characters that no database stores: NUL, and halves of surrogate pairs."""
     if not _ESCAPED.search(body):
@@ -71,7 +75,11 @@ def refuse_ambiguous(request: Request) -> Response | None:
     headers = Counter(name.decode("latin-1") for name, _ in request.scope["headers"])
     twice = [f"the header {name}" for name in _SINGLE if headers[name] > 1]
     names = Counter(name for name, _ in parse_qsl(request.url.query, keep_blank_values=True))
-    twice += [f"the parameter {name[:100]!r}" for name, count in names.items() if count > 1]
+    twice += [
+        f"the parameter {name[:100]!r}"
+        for name, count in names.items()
+        if count > 1 and (request.url.path, name) != _REPEATED
+    ]
     if headers["content-length"] and headers["transfer-encoding"]:
         twice.append("the length of the body")
     if twice:

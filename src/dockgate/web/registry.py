@@ -1,14 +1,59 @@
-"""Registries' notifications: each push of a manifest becomes an event. Delivery is at least once, and an error makes
-the sender try again."""
+"""The registry's side of the server: tokens for its clients, and its notifications of pushes."""
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from dockgate.bootstrap import pushes
+from dockgate.bootstrap.server import Server
+from dockgate.core.canonical import plain
+from dockgate.core.people import AuditEntry, Caller, Permission
+from dockgate.core.registry_access import PUSH, Access, Login
 from dockgate.web.api import TheServer
+from dockgate.web.caller import May, narrow, shown_token
 
 router = APIRouter(include_in_schema=False)
+
+_LOGIN = "dockgate.registry-login"
+"""the key, in a request's scope, of the login that it shows"""
+
+
+class MayPull(May):
+    """Gives the caller, or the login of a program that the server started. What it may do is decided by scope."""
+
+    def __call__(self, request: Request) -> Caller | Login:  # type: ignore[override]
+        login: Login | None = request.scope.get(_LOGIN)
+        return login or super().__call__(request)
+
+    def admit(self, request: Request) -> Caller | Login:  # type: ignore[override]
+        server: Server = request.app.state.server
+        shown = shown_token(request)
+        login = server.access.tokens.read_login(shown) if shown else None
+        if login is None:
+            return super().admit(request)
+        request.scope[_LOGIN] = login
+        return login
+
+
+@router.get("/registry/token")
+@narrow
+def token(
+    who: Annotated[Caller | Login, Depends(MayPull(Permission.READ))],
+    server: TheServer,
+    service: str = "",
+    scope: Annotated[list[str] | None, Query()] = None,
+) -> Response:
+    """A registry token (CNCF Distribution, "Token Authentication Specification"), for what the caller may do of what it
+    asks for. A grant to push is on record before it is given."""
+    granted, access = server.access.grant(who, service, scope or [], server.store)
+    if isinstance(who, Caller):
+        for entry in access:
+            if PUSH in entry.actions:
+                _audit(server, who, entry)
+    return JSONResponse(plain(granted), headers={"Cache-Control": "no-store"})
 
 
 @router.post("/registry/events", status_code=202)
@@ -27,3 +72,16 @@ async def _taken(request: Request, server: TheServer, form: str, registry: str) 
     await run_in_threadpool(pushes.demand_secret, server, form, registry, given)  # before the body is read
     await run_in_threadpool(pushes.arrived, server, form, registry, given, await request.body())
     return Response(status_code=202)
+
+
+def _audit(server: Server, who: Caller, access: Access) -> None:
+    entry = AuditEntry(
+        id=uuid.uuid4().hex,
+        at=server.parts.now(),
+        who=who.name,
+        token=who.token.id if who.token else "",
+        call="GET /registry/token",
+        subject=f"{access.type}:{access.name}:{','.join(access.actions)}",
+    )
+    server.store.audit.begin(entry)
+    server.store.audit.finish(entry.id, 200)

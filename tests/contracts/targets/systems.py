@@ -46,7 +46,7 @@ class Memory:
 class Podman:
     def __init__(self, host: Host, folder: Path) -> None:
         self.host = host
-        self.target = PodmanTarget(host.podman.url, host.podman.network)
+        self.target = host.target()
         self.one, self.two = host.image(folder, "one"), host.image(folder, "two")
         self.sick = host.image(folder, "sick", "echo I feel sick; trap 'exit 0' TERM; /bin/busybox sleep 99 & wait $!")
 

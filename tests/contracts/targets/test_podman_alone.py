@@ -118,6 +118,7 @@ def test_podman_says_that_what_runs_is_what_was_approved(podman: Podman, target:
 def test_a_stranger_under_a_tasks_name_does_not_stay(podman: Podman, target: PodmanTarget) -> None:
     labels = ("dockgate.service=web", "dockgate.revision=1", f"dockgate.digest={digest(podman.one)}")
     options = [f"--label={label}" for label in labels]
+    podman.host.pull(podman.two)
     podman.host.podman.run("run", "--detach", "--name=dockgate-web-1-0", *options, podman.two)
     target.deploy(service(1, 1), definition(1, podman.one), None)
     assert facts(target) == [(1, RUNNING, digest(podman.one))]

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from dockgate.core.stores.approvals import Approvals, Attestations, Deliveries
 from dockgate.core.stores.events import Events, Pushes, Repositories
 from dockgate.core.stores.executions import Blobs, Executions, Logs, Pipelines
-from dockgate.core.stores.images import Images, PushedImage, ReportRecord, Reports, Scan, ScanState, VerdictRecord
+from dockgate.core.stores.images import (
+    Images,
+    PushedImage,
+    ReportRecord,
+    Reports,
+    Scan,
+    ScanState,
+    TagMove,
+    VerdictRecord,
+)
 from dockgate.core.stores.judging import (
     AssignmentRecord,
     Policies,
@@ -53,6 +62,7 @@ __all__ = [
     "ScanState",
     "Services",
     "Store",
+    "TagMove",
     "Tokens",
     "VerdictRecord",
     "Vex",

@@ -21,6 +21,10 @@ class Pipelines(Protocol):
 
     def names(self) -> Sequence[str]: ...
 
+    def builds(self, repository: str) -> bool:
+        """Whether any version of any pipeline pushes its builds to this image repository."""
+        ...
+
 
 class Executions(Protocol):
     def start(self, pipeline: str, cause: str, trigger: Mapping[str, str], now: str) -> Execution:

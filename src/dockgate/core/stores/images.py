@@ -34,10 +34,29 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class PushedImage:
+    """`pushed_by` is `registry_access.SERVER` for the server's own builds, else the principal (or OPERATOR) whose token
+    pushed it to our registry, "" where that is not known."""
+
     repository: str
     tag: str
     digest: str
     pushed_at: str
+    pushed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TagMove:
+    """A tag that was moved from the digest `previous` to `digest`. `id` is the push's event, `pushed_by` as in
+    `PushedImage`, `announced_at` "" until it is announced."""
+
+    id: str
+    repository: str
+    tag: str
+    previous: str
+    digest: str
+    moved_at: str
+    pushed_by: str = ""
+    announced_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +74,32 @@ class VerdictRecord:
 
 class Images(Protocol):
     def arrived(self, event: Event) -> Scan | None:
-        """Takes an IMAGE_PUSH event: the event, handled, the push and the wish for a scan, all or nothing. Returns the
-        scan as `request_scan` does; None when the event is known already."""
+        """Takes an IMAGE_PUSH event: the event, handled, the push, the tag's move if it had another digest, and the
+        request for a scan, all or nothing. Returns the scan as `request_scan` does; None when the event is known
+        already."""
         ...
 
-    def pushed(self, image: PushedImage) -> None: ...
+    def pushed(self, image: PushedImage) -> None:
+        """The same digest pushed again under the tag has the latest time. Once the server has pushed it, it stays the
+        server's; otherwise the first known pusher stays."""
+        ...
+
+    def pushers(self, repository: str, digest: str) -> Sequence[str]:
+        """Who pushed the digest to this repository, under whatever tag ("" for somebody unknown); empty when nobody
+        did."""
+        ...
+
+    def moves(self, digest: str) -> Sequence[TagMove]:
+        """The moves of tags to this digest and away from it, newest first."""
+        ...
+
+    def unannounced(self) -> Sequence[TagMove]:
+        """The moves that were not announced yet, oldest first."""
+        ...
+
+    def announced(self, move: str, now: str) -> None:
+        """The move with this id was announced. The first time stays."""
+        ...
 
     def images(self, repository: str | None = None) -> Sequence[PushedImage]: ...
 

@@ -16,7 +16,7 @@ from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.explain import Explanation
 from dockgate.core.people import Caller, Permission
 from dockgate.core.pipeline import REPOSITORY
-from dockgate.core.stores import PushedImage, ReportRecord, Scan, VerdictRecord
+from dockgate.core.stores import PushedImage, ReportRecord, Scan, TagMove, VerdictRecord
 from dockgate.core.verdict import Verdict
 from dockgate.web.api import Digest, GuardedRoute, Reader, Runner, TheServer, narrow
 
@@ -46,9 +46,12 @@ class InventoryView:
 
 @dataclass(frozen=True, slots=True)
 class ImageView:
+    """`moves` are the moves of tags to this digest and away from it, newest first."""
+
     digest: str
     scan: Scan | None
     pushes: list[PushedImage]
+    moves: list[TagMove]
     inventories: list[InventoryView]
     verdicts: list[VerdictRecord]
 
@@ -108,6 +111,7 @@ def image(digest: Digest, who: Reader, server: TheServer) -> ImageView:
         digest=digest,
         scan=scan,
         pushes=pushes,
+        moves=list(server.store.images.moves(digest)),
         inventories=[
             InventoryView(
                 item.platform,

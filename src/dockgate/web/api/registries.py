@@ -1,4 +1,4 @@
-"""Registries elsewhere: where they send their notifications, and by which secret."""
+"""Our own registry's key, and registries elsewhere: where they send their notifications, and by which secret."""
 
 from fastapi import APIRouter
 
@@ -18,3 +18,9 @@ def hook(registry: str, form: str, server: TheServer, who: Administrator) -> pus
 def change(registry: str, form: str, server: TheServer, who: Administrator) -> pushes.Hook:
     """Gives this registry another secret, and tells it. The one that it had is refused from now on."""
     return pushes.changed(server, form, registry)
+
+
+@router.post("/registry-key", status_code=204)
+def rotate(server: TheServer, who: Administrator) -> None:
+    """Signs the tokens of our own registry with a new key. Tokens and logins that were issued before end at once."""
+    server.access.rotate()

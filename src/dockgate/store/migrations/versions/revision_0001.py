@@ -59,6 +59,7 @@ def _pipelines() -> None:
         *_text("body", "created_at"),
         sa.PrimaryKeyConstraint("name", "version"),
     )
+    op.create_table("built_repositories", *_text("name"), sa.PrimaryKeyConstraint("name"))
     op.create_table(
         "executions",
         *_text("id", "pipeline"),
@@ -132,9 +133,20 @@ def _images() -> None:
     )
     op.create_table(
         "pushed_images",
-        *_text("repository", "tag", "digest", "pushed_at"),
+        *_text("repository", "tag", "digest", "pushed_at", "pushed_by"),
         sa.PrimaryKeyConstraint("repository", "tag", "digest"),
     )
+    _index("pushed_images", "digest")
+    op.create_table(
+        "tag_moves",
+        *_integer("seq"),
+        *_text("id", "repository", "tag", "previous", "digest", "moved_at", "pushed_by", "announced_at"),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    _index("tag_moves", "digest")
+    _index("tag_moves", "previous")
+    _index("tag_moves", "announced_at")
     op.create_table(
         "scans",
         *_text("image", "repository", "state"),

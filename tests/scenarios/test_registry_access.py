@@ -1,0 +1,391 @@
+"""Access to the server's own registry: a real one, attacked by whoever may less."""
+
+import base64
+import hashlib
+import hmac
+import json
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+from tests.parts import free_port, until
+from tests.scenarios.server import ServerSystem
+
+from dockgate.bootstrap import registryd
+from dockgate.bootstrap.children import Child
+from dockgate.bootstrap.registry_access import RegistryAccess
+from dockgate.core.errors import DeniedError, UnavailableError
+from dockgate.core.people import Role
+from dockgate.core.registry_access import PULL, PUSH, SERVER, SERVICE, Access, Login
+from dockgate.images.push import Pusher
+from dockgate.images.reference import Remote
+from dockgate.images.registry import registry_origin
+from dockgate.registries.distribution import DistributionRegistry
+from dockgate.registries.tokens import TOKEN_SECONDS, RegistryTokens
+
+pytestmark = pytest.mark.real
+
+PIPELINE = """\
+kind: Pipeline
+name: Shop
+stages:
+  - name: Source
+    actions:
+      - {name: Source, type: source, repository: shop, output: SourceOutput}
+  - name: Build
+    actions:
+      - {name: Build, type: build, input: SourceOutput, output: BuildOutput, image: shop/app, container: app}
+"""
+NOTHING = "sha256:" + "0" * 64
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+@dataclass
+class Site:
+    """A server with a real registry. `people` are tokens by principal."""
+
+    server: ServerSystem
+    registry: str
+    tokens: RegistryTokens
+    people: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.registry}/v2"
+
+    def token(self, who: str, *scopes: str, service: str = SERVICE, password: str = "") -> httpx.Response:
+        """What the token endpoint answers the principal; "" asks without a name."""
+        shown = password or self.people.get(who, "")
+        return httpx.get(
+            f"{self.server.url}/registry/token",
+            params=[("service", service), *(("scope", scope) for scope in scopes)],
+            auth=("anything", shown) if shown else None,
+        )
+
+    def ask(self, method: str, path: str, token: str = "", **more: Any) -> httpx.Response:
+        headers = {"Accept": MANIFEST, **({"Authorization": f"Bearer {token}"} if token else {})}
+        return httpx.request(method, f"{self.url}/{path}", headers={**headers, **more.pop("headers", {})}, **more)
+
+    @staticmethod
+    def granted(answer: httpx.Response) -> dict[str, list[str]]:
+        """By repository, what the token says."""
+        assert answer.status_code == 200, answer.text
+        claims = jwt.decode(answer.json()["token"], options={"verify_signature": False})
+        assert claims["exp"] - claims["iat"] == answer.json()["expires_in"] == TOKEN_SECONDS
+        assert all(access["type"] == "repository" for access in claims["access"])
+        return {access["name"]: access["actions"] for access in claims["access"]}
+
+    @property
+    def folder(self) -> Path:
+        return self.tokens.path.parent.parent
+
+    def api(self, who: str, method: str, path: str, body: object = None) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.people[who]}"} if who else {}
+        return httpx.request(method, f"{self.server.url}/api/v1{path}", json=body, headers=headers, timeout=30)
+
+    def admin(self, path: str, body: object) -> Any:
+        answer = self.api("admin", "POST", path, body)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def get(self, path: str) -> Any:
+        return self.api("admin", "GET", path).json()
+
+    def image(self, digest: str) -> Any:
+        """What the API knows of it, None while it knows nothing."""
+        answer = self.api("admin", "GET", f"/images/{digest}")
+        return answer.json() if answer.is_success else None
+
+    def own(self, repository: str, *actions: str) -> str:
+        """The server's own token."""
+        return self.tokens.token(SERVER, [Access("repository", repository, actions)])
+
+    def push(self, repository: str, tag: str, token: str, content: bytes = b"{}") -> httpx.Response:
+        """Puts an image of nothing there; the answer that refused, or the last one."""
+        blob = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        begun = self.ask("POST", f"{repository}/blobs/uploads/", token)
+        if begun.status_code != 202:
+            return begun
+        place = str(httpx.URL(self.url).join(begun.headers["location"]).copy_add_param("digest", blob))
+        put = httpx.put(place, content=content, headers={"Authorization": f"Bearer {token}"})
+        if put.status_code != 201:
+            return put
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": blob, "size": len(content)},
+            "layers": [],
+        }
+        data = json.dumps(manifest).encode()
+        return self.ask("PUT", f"{repository}/manifests/{tag}", token, content=data, headers={"Content-Type": MANIFEST})
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder, port, children = tmp_path_factory.mktemp("site"), free_port(), list[Child]()
+    tokens, address = RegistryTokens(folder / "keys"), f"127.0.0.1:{port}"
+
+    def restart() -> None:
+        registryd.trust(folder, endpoint, tokens.certificate())
+        children[0].restart()
+
+    access = RegistryAccess(tokens, ["team/*", "shop/*"], restart)
+    with ServerSystem(folder, access=access) as server:
+        endpoint = registryd.Endpoint("registry", "127.0.0.1", port, f"{server.url}/registry/token")
+        events = f"{server.url}/registry/events"
+        child = registryd.registry(folder, endpoint, tokens.certificate(), events, server.parts.secret)
+        children.append(child)
+        child.start()
+        try:
+            server.apply("kind: Repository\nname: shop\n")
+            server.apply(PIPELINE)
+            site = Site(server, address, tokens, {})
+            # Before there are principals: this machine may pull, and nothing else.
+            granted = site.granted(site.token("", "repository:team/app:pull,push", "repository:shop/app:pull"))
+            assert granted == {"team/app": ["pull"], "shop/app": ["pull"]}
+            site.people["admin"] = server.post("/principals", {"name": "admin", "roles": ["admin"]})["token"]
+            for role in Role:
+                if role is not Role.ADMIN:
+                    site.admin("/principals", {"name": role.value, "roles": [role.value]})
+                    site.people[role.value] = site.admin("/tokens", {"principal": role.value})["text"]
+            narrow = {"principal": "developer", "repositories": ["team/one"]}
+            site.people["narrow"] = site.admin("/tokens", narrow)["text"]
+            reader = {"principal": "developer", "scopes": ["read"]}
+            site.people["reader"] = site.admin("/tokens", reader)["text"]
+            yield site
+        finally:
+            child.stop()
+
+
+def test_without_a_token_nothing_is_answered(site: Site) -> None:
+    for method, path in (
+        ("GET", ""),
+        ("GET", "_catalog"),
+        ("GET", "team/app/tags/list"),
+        ("GET", "team/app/manifests/1"),
+        ("PUT", "team/app/manifests/1"),
+        ("POST", "team/app/blobs/uploads/"),
+        ("DELETE", f"team/app/manifests/{NOTHING}"),
+        ("DELETE", f"team/app/blobs/{NOTHING}"),
+    ):
+        answer = site.ask(method, path)
+        assert answer.status_code == 401, path
+        assert f'service="{SERVICE}"' in answer.headers["WWW-Authenticate"]
+    refused = site.token("")
+    assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, 'Basic realm="dockgate"')
+    assert site.token("", password="dgt_wrong").status_code == 401
+    assert site.token("admin", service="elsewhere").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("who", "repository", "actions"),
+    [
+        ("viewer", "team/one", ["pull"]),
+        ("approver", "team/one", ["pull"]),
+        ("security", "team/one", ["pull"]),
+        ("developer", "team/one", ["pull", "push"]),
+        ("admin", "team/one", ["pull", "push"]),
+        ("reader", "team/one", ["pull"]),
+        ("narrow", "team/one", ["pull", "push"]),
+        ("narrow", "team/other", None),
+        ("admin", "closed/app", ["pull"]),
+        ("admin", "shop/app", ["pull"]),  # a pipeline builds it: only the server pushes there
+        ("admin", "shop/other", ["pull", "push"]),
+    ],
+)
+def test_a_token_grants_what_its_owner_may(site: Site, who: str, repository: str, actions: list[str] | None) -> None:
+    answer = site.token(who, f"repository:{repository}:pull,push,delete,*")
+    assert site.granted(answer) == ({} if actions is None else {repository: actions})
+    assert answer.headers["Cache-Control"] == "no-store"
+    token = answer.json()["token"]
+    push = site.push(repository, "1", token).status_code
+    assert push == (201 if actions and "push" in actions else 401)
+    assert site.ask("GET", f"{repository}/tags/list", token).status_code in ((200, 404) if actions else (401,))
+    for path in ("_catalog", f"{repository}-2/tags/list"):
+        assert site.ask("GET", path, token).status_code == 401
+    for path in (f"manifests/{NOTHING}", f"blobs/{NOTHING}", "manifests/1"):
+        assert site.ask("DELETE", f"{repository}/{path}", token).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        "registry:catalog:*",
+        "repository:*:pull",
+        "repository:team/*:pull",
+        "repository:team/one:*",
+        "repository:team/one:delete",
+        "repository:team/one:pull:*",
+        "repository(plugin):team/one:pull",
+        "repository:TEAM/ONE:pull",
+        "repository:../team/one:pull",
+        "repository:team/one",
+        "repository::pull",
+        "::",
+        "",
+    ],
+)
+def test_nobody_is_granted_a_wildcard_or_what_is_no_repository(site: Site, scope: str) -> None:
+    assert site.granted(site.token("admin", scope)) == {}
+
+
+def test_several_scopes_are_granted_each_by_its_own_right(site: Site) -> None:
+    answer = site.token("narrow", "repository:team/one:pull repository:team/two:pull,push", "repository:team/one:push")
+    assert site.granted(answer) == {"team/one": ["pull", "push"]}
+
+
+def test_a_token_that_we_did_not_sign_for_this_registry_now_is_refused(site: Site) -> None:
+    right = [{"type": "repository", "name": "team/one", "actions": ["pull", "push"]}]
+    good = jwt.decode(site.own("team/one", PULL, PUSH), options={"verify_signature": False})
+    chain = {"x5c": jwt.get_unverified_header(site.own("team/one", PULL))["x5c"]}
+    pem = serialization.load_pem_private_key(site.tokens.path.read_bytes(), None)
+    assert isinstance(pem, ec.EllipticCurvePrivateKey)
+    public = pem.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    past = int(time.time()) - TOKEN_SECONDS - 61  # the registry's own leeway is a minute
+
+    def signed(key: Any, algorithm: str = "ES256", header: Any = None, **claims: object) -> str:
+        return jwt.encode({**good, "access": right, **claims}, key, algorithm=algorithm, headers=header or chain)
+
+    assert site.ask("GET", "", signed(pem)).status_code == 200
+    forged = {
+        "another key": signed(stranger),
+        "another server's key": RegistryTokens(site.folder / "other").repository_token("team/one", "pull,push"),
+        "no algorithm": signed(None, "none"),
+        "the public key as a secret": by_public_key(good | {"access": right}, public, chain),
+        "another audience": signed(pem, aud="elsewhere"),
+        "another issuer": signed(pem, iss="elsewhere"),
+        "expired": signed(pem, exp=past, nbf=past - 1),
+        "not yet valid": signed(pem, nbf=int(time.time()) + 3600),
+        "its own key in the header": signed(stranger, header={"jwk": json.loads(ECAlgorithm.to_jwk(stranger))}),
+        "a login": site.tokens.login(Login(SERVER, "team/one", (PULL, PUSH)))[1],
+        "a principal's token": site.people["admin"],
+        "cut off": signed(pem).rpartition(".")[0] + ".",
+    }
+    for name, token in forged.items():
+        assert site.ask("GET", "", token).status_code == 401, name
+        assert site.push("team/one", "forged", token).status_code == 401, name
+
+
+def by_public_key(claims: dict[str, Any], public: bytes, header: dict[str, Any]) -> str:
+    """HS256 with the public key as the secret, which PyJWT itself refuses to sign."""
+    parts = [json.dumps(part).encode() for part in ({**header, "alg": "HS256"}, claims)]
+    signing = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    mac = hmac.digest(public, signing, "sha256")
+    return (signing + b"." + base64.urlsafe_b64encode(mac).rstrip(b"=")).decode()
+
+
+def test_a_login_is_for_its_repository_and_its_time(site: Site) -> None:
+    push, pull = Login(SERVER, "shop/app", (PULL, PUSH)), Login(SERVER, "", (PULL,))
+    asked = ("repository:shop/app:pull,push", "repository:team/one:pull,push", "registry:catalog:*")
+    assert site.granted(site.token("", *asked, password=site.tokens.login(push)[1])) == {"shop/app": ["pull", "push"]}
+    both = site.token("", *asked, password=site.tokens.login(pull)[1])
+    assert site.granted(both) == {"shop/app": ["pull"], "team/one": ["pull"]}
+    assert site.granted(site.token("", "repository:*:pull", password=site.tokens.login(pull)[1])) == {}
+    assert site.token("", password=site.tokens.login(push, seconds=0)[1]).status_code == 401
+    assert site.token("", password=site.own("shop/app", PUSH)).status_code == 401  # a registry token is no login
+    assert site.token("", password=RegistryTokens(site.folder / "other").login(push)[1]).status_code == 401
+
+
+def test_a_blob_is_mounted_from_a_repository_that_one_may_pull_from_alone(site: Site) -> None:
+    secret = b'{"secret": "of shop"}'
+    assert site.push("shop/app", "secret", site.own("shop/app", PULL, PUSH), secret).status_code == 201
+    blob = f"sha256:{hashlib.sha256(secret).hexdigest()}"
+    mount = f"team/one/blobs/uploads/?mount={blob}&from=shop/app"
+    token = site.token("narrow", "repository:team/one:pull,push", "repository:shop/app:pull").json()["token"]
+    assert site.ask("POST", mount, token).status_code == 401
+    assert site.ask("HEAD", f"team/one/blobs/{blob}", token).status_code == 404
+    allowed = site.token("developer", "repository:team/one:pull,push", "repository:shop/app:pull").json()["token"]
+    assert site.ask("POST", mount, allowed).status_code == 201
+
+
+def test_an_upload_goes_on_in_its_own_repository_alone(site: Site) -> None:
+    mine, other = site.own("team/one", PULL, PUSH), site.own("team/two", PULL, PUSH)
+    begun = site.ask("POST", "team/one/blobs/uploads/", mine)
+    place = httpx.URL(site.url).join(begun.headers["location"])
+    for method in ("PATCH", "PUT", "GET"):
+        answer = httpx.request(method, place, headers={"Authorization": f"Bearer {other}"}, content=b"x")
+        assert answer.status_code == 401
+    moved = place.copy_with(path=place.path.replace("team/one", "team/two"))
+    answer = httpx.request("PATCH", moved, headers={"Authorization": f"Bearer {other}"}, content=b"x")
+    assert answer.status_code in (400, 404)
+
+
+def test_who_pushed_is_on_record_and_so_is_a_tag_that_moves(site: Site) -> None:
+    token = site.token("developer", "repository:team/app:pull,push").json()["token"]
+    first = site.push("team/app", "stable", token, b'{"n": 1}').headers["docker-content-digest"]
+    until(lambda: site.image(first))
+    audit = site.get("/audit?limit=1")[0]
+    assert (audit["who"], audit["subject"], audit["status"]) == ("developer", "repository:team/app:pull,push", 200)
+    again = site.token("admin", "repository:team/app:pull,push").json()["token"]
+    second = site.push("team/app", "stable", again, b'{"n": 2}').headers["docker-content-digest"]
+    (push,) = until(lambda: site.image(second)["pushes"])
+    assert (push["tag"], push["pushed_by"]) == ("stable", "admin")
+    for digest in (first, second):
+        (move,) = site.image(digest)["moves"]
+        assert (move["tag"], move["previous"], move["digest"], move["pushed_by"]) == ("stable", first, second, "admin")
+    handed = site.server.notifier.handed
+    until(lambda: [one for one in list(handed) if one.kind == "Tag Moved" and one.detail["digest"] == second])
+    server = site.push("shop/app", "build", site.own("shop/app", PULL, PUSH), b'{"n": 3}')
+    (push,) = until(lambda: site.image(server.headers["docker-content-digest"])["pushes"])
+    assert push["pushed_by"] == SERVER
+
+
+def test_the_servers_own_clients_read_push_and_list(site: Site, tmp_path: Path) -> None:
+    registry = DistributionRegistry(site.registry, lambda access: site.tokens.token(SERVER, access))
+    issuers = {site.registry: site.tokens.repository_token}
+    reference = Remote(site.registry, "base/python", "3")
+    with Pusher(reference, issuers=issuers) as pusher:
+        blob, size = pusher.blob(b"{}")
+        manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "layers": [], "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json", "digest": blob, "size": size}}  # fmt: skip
+        digest = pusher.manifest(json.dumps(manifest).encode())
+    assert registry.resolve("base/python", "3") == digest
+    assert registry.resolve("base/python", "none") is None
+    assert ("base/python", "3") in set(registry.tags())
+    with closing(registry_origin(reference, issuers=issuers)) as origin:
+        assert origin.root()[0] == digest
+    with closing(registry_origin(reference)) as stranger, pytest.raises(DeniedError):
+        stranger.root()
+    with pytest.raises(UnavailableError, match="401"):
+        DistributionRegistry(site.registry).resolve("base/python", "3")
+
+
+def test_an_expired_token_is_renewed_under_way(site: Site) -> None:
+    """A long scan outlives its token."""
+    late = RegistryTokens(site.folder / "keys", lambda: datetime.now(UTC) - timedelta(hours=1))
+    made: list[str] = []
+
+    def issue(repository: str, actions: str) -> str:
+        made.append((late if not made else site.tokens).repository_token(repository, actions))
+        return made[-1]
+
+    assert site.push("base/renewed", "1", site.own("base/renewed", PULL, PUSH)).status_code == 201
+    with closing(registry_origin(Remote(site.registry, "base/renewed", "1"), issuers={site.registry: issue})) as origin:
+        origin.root()
+    assert len(made) == 2
+
+
+def test_rotating_the_key_ends_every_token_and_login(site: Site) -> None:
+    token, login = site.own("team/one", PULL), site.tokens.login(Login(SERVER, "", (PULL,)))[1]
+    assert site.ask("GET", "", token).status_code == 200
+    for who in ("developer", "security", ""):
+        assert site.api(who, "POST", "/registry-key").status_code in (401, 403)
+    assert site.ask("GET", "", token).status_code == 200
+    assert site.api("admin", "POST", "/registry-key").status_code == 204
+    assert site.ask("GET", "", token).status_code == 401
+    assert site.token("", password=login).status_code == 401
+    assert site.ask("GET", "", site.own("team/one", PULL)).status_code == 200
+    assert stat.S_IMODE(site.tokens.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(site.tokens.path.parent.stat().st_mode) == 0o700
