@@ -27,7 +27,8 @@ from dockgate.core.model import (
     Unread,
 )
 from dockgate.core.policy import of_rules, policy_bytes
-from dockgate.core.stores import PushedImage, Scan, ScanState, Store, VerdictRecord
+from dockgate.core.registry_access import SERVER
+from dockgate.core.stores import PushedImage, Scan, ScanState, Store, TagMove, VerdictRecord
 from dockgate.core.verdict import (
     Breach,
     Case,
@@ -42,6 +43,7 @@ from dockgate.core.verdict import (
     Waivers,
 )
 
+LATEST = "2998-01-01T00:00:00.000Z"
 PACKAGE = Package("flask", "0.12", "pkg:pypi/flask@0.12", "PyPI", "flask", "0.12", "app/flask/METADATA", "sha256:1")
 INVENTORY = Inventory(
     IMAGE, "linux/amd64", Distribution("debian", "13"), ("sha256:1",), (PACKAGE,), (Unread("a/\udce4", "cut off"),)
@@ -107,6 +109,42 @@ def test_a_tag_keeps_the_time_of_the_latest_push_of_each_digest(store: Store) ->
         store.images.pushed(PushedImage("web", "latest", IMAGE, now))
     store.images.pushed(PushedImage("web", "latest", "sha256:b", NOW))
     assert [(image.digest, image.pushed_at) for image in store.images.images()] == [(IMAGE, LATER), ("sha256:b", NOW)]
+
+
+def push(store: Store, event: str, digest: str, by: str = "", tag: str = "1", at: str = NOW) -> None:
+    detail = {"repository": "web", "tag": tag, "digest": digest, "by": by}
+    store.images.arrived(Event(event, EventKind.IMAGE_PUSH, detail, at))
+
+
+def test_who_pushed_a_digest_is_kept_and_the_server_goes_before_people(store: Store) -> None:
+    for number, by in enumerate(("", "ada", "ben", "")):
+        push(store, f"a{number}", IMAGE, by)
+    assert [image.pushed_by for image in store.images.images()] == ["ada"]
+    push(store, "b", IMAGE, SERVER)
+    push(store, "c", IMAGE, "ada")
+    push(store, "d", IMAGE, "ben", tag="2")
+    assert list(store.images.pushers("web", IMAGE)) == ["ben", SERVER]
+    assert list(store.images.pushers("api", IMAGE)) == list(store.images.pushers("web", "sha256:b")) == []
+
+
+def test_a_tag_that_moves_is_kept_once_and_announced_once(store: Store) -> None:
+    push(store, "a", IMAGE)
+    push(store, "again", IMAGE, at=LATER)
+    push(store, "other tag", "sha256:b", tag="2")
+    push(store, "without a tag", "sha256:b", tag="")
+    push(store, "without a tag, too", "sha256:c", tag="")
+    assert list(store.images.moves(IMAGE)) == []
+    for _ in range(2):
+        push(store, "b", "sha256:b", "ada", at=LATEST)
+    move = TagMove("b", "web", "1", IMAGE, "sha256:b", LATEST, "ada")
+    assert list(store.images.moves(IMAGE)) == list(store.images.moves("sha256:b")) == [move]
+    assert list(store.images.unannounced()) == [move]
+    for now in (LATEST, "2999-01-01T00:00:00.000Z"):
+        store.images.announced("b", now)
+    assert list(store.images.unannounced()) == []
+    assert list(store.images.moves(IMAGE)) == [replace(move, announced_at=LATEST)]
+    push(store, "back", IMAGE, at="2999-01-01T00:00:00.000Z")
+    assert [one.digest for one in store.images.moves(IMAGE)] == [IMAGE, "sha256:b"]
 
 
 def test_a_scan_is_asked_for_once(store: Store) -> None:

@@ -16,6 +16,7 @@ from tests.store.factories import approval
 from dockgate.bootstrap import findings
 from dockgate.core.approvals import Answer, ApprovalState
 from dockgate.core.errors import UnavailableError
+from dockgate.core.registry_access import SERVER
 from dockgate.pipeline.parts import text
 
 CASES = Path(__file__).parent.parent / "cases" / "findings"
@@ -85,6 +86,30 @@ def test_a_repositorys_waivers_take_more_than_the_word_of_whoever_asks(server: S
     assert asked("1") == "Rejected"
     server.engine.image_pushed("push", "own.example/app", image, "1")
     assert asked("2") == "Approved"
+
+
+def test_a_built_repositorys_waivers_are_for_what_the_server_pushed_there(server: ServerSystem) -> None:
+    """A person who pushes under the name of a repository that a pipeline builds does not get its waivers."""
+    built = server.image("borrowed", Found({"CRITICAL": 1}))
+    waiver = {"package": "pkg:**", "repository": "borrowed/app", "until": "2099-01-01"}
+    server.post("/waivers", {**waiver, "owner": "ana", "reason": "r"})
+    execution = server.approval(built)
+    server.scanned(built)
+    assert server.answer(execution) == "Approved"
+
+    theirs = server.foreign("theirs", Found({"CRITICAL": 1}))
+    server.scan_may_end[theirs].set()
+
+    def asked(key: str, pusher: str) -> str:
+        server.engine.image_pushed(f"push-{key}", "borrowed/app", theirs, key, pusher)
+        reference = f"{server.registry.address}/borrowed/app@{theirs}"
+        body = {"pipeline": "shop", "stage": "gate", "execution": key, "image": reference}
+        approval = server.post("/approvals", body)["approval"]
+        return str(server.get(f"/approvals/{approval['id']}/answer?wait=20")["state"])
+
+    assert asked("1", "dora") == "Rejected"
+    assert asked("2", "") == "Rejected"
+    assert asked("3", SERVER) == "Approved"
 
 
 def test_a_report_that_is_vouched_for_stands_in_for_a_scan_that_failed(server: ServerSystem) -> None:

@@ -42,6 +42,8 @@ ROUTES = {
     f"GET {V}/health": OPEN,
     "POST /registry/events": OPEN,  # the registry's secret
     "POST /registry/{form}/{registry}": OPEN,  # the secret of that registry
+    "GET /registry/token": Row(READ, ALWAYS),  # what it grants is decided by scope
+    f"POST {V}/registry-key": Row(ADMINISTER),
     f"GET {V}/openapi.json": Row(READ, ALWAYS),
     f"GET {V}/status": Row(READ, ALWAYS),
     f"GET {V}/caller": Row(READ, ALWAYS),

@@ -13,7 +13,7 @@ from dockgate.core.canonical import plain
 from dockgate.core.people import AuditEntry, Caller, Permission
 from dockgate.core.registry_access import PUSH, Access, Login
 from dockgate.web.api import TheServer
-from dockgate.web.caller import May, narrow, shown_token
+from dockgate.web.caller import GuardedRoute, May, narrow, shown_token
 
 router = APIRouter(include_in_schema=False)
 
@@ -38,7 +38,6 @@ class MayPull(May):
         return login
 
 
-@router.get("/registry/token")
 @narrow
 def token(
     who: Annotated[Caller | Login, Depends(MayPull(Permission.READ))],
@@ -54,6 +53,9 @@ def token(
             if PUSH in entry.actions:
                 _audit(server, who, entry)
     return JSONResponse(plain(granted), headers={"Cache-Control": "no-store"})
+
+
+router.add_api_route("/registry/token", token, methods=["GET"], route_class_override=GuardedRoute)
 
 
 @router.post("/registry/events", status_code=202)
