@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 
 from tests.fuzz.layers.recipe import Item, Layer, texts
@@ -51,6 +51,14 @@ _KINDS: tuple[Callable[[int], tuple[str, str]], ...] = (
 def evidence(chance: Random) -> tuple[str, str]:
     """A path at which packages are looked for, and content that tells of one, rarely twice in the same version."""
     return chance.choice(_KINDS)(chance.randrange(1, 1000))
+
+
+def beside(path: str) -> Iterator[tuple[str, str]]:
+    """What an installer writes beside such a file, without which it is not believed."""
+    if path.endswith(".dist-info/METADATA"):
+        folder = path.rpartition("/")[0]
+        name = folder.rpartition("/")[2]
+        yield f"{folder}/RECORD", f"{name}/METADATA,,\n{name}/RECORD,,\n"
 
 
 def plain(chance: Random) -> tuple[str, str]:

@@ -71,7 +71,8 @@ def honest(chance: Random, base: str) -> list[Item]:
         if what >= 0.80 and targets:
             items += _other(path, targets, folders, chance, style, is_terse=is_terse)
             continue
-        items += entry(path, {"content": content}, style, chance)
+        for file, text in ((path, content), *evidence.beside(path)):
+            items += entry(file, {"content": text}, style, chance)
         files.append(path)
     return items
 

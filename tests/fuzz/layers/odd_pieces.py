@@ -45,7 +45,7 @@ def spelled(path: str, chance: Random) -> str:
         case 6:
             return f"../{path}"
         case 7:
-            return path.swapcase()
+            return path.upper() if path.isascii() else path
         case 8:
             return f"{folder}/{chance.choice(('.', '..', '...', ' '))}"
         case 9:
