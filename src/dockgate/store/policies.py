@@ -13,7 +13,8 @@ from dockgate.core.verdict import Policy
 from dockgate.store.engine import Database
 from dockgate.store.images import Document, keep, unpacked
 from dockgate.store.queries import find_pipeline, select_as
-from dockgate.store.schema import approvals, documents, pipelines, policies, policy_assignments
+from dockgate.store.schema import approvals, documents, pipelines, policies
+from dockgate.store.schema_governance import policy_assignments
 
 _VERSION = select_as(PolicyVersion, policies)
 

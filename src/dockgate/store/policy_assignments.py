@@ -7,7 +7,7 @@ from sqlalchemy import delete, insert, select
 from dockgate.core.policy_choice import PolicyAssignment
 from dockgate.core.stores import AssignmentRecord
 from dockgate.store.engine import Database
-from dockgate.store.schema import policy_assignments as table
+from dockgate.store.schema_governance import policy_assignments as table
 
 
 class SqlPolicyAssignments:

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, delete, insert, select, update
 from dockgate.core.contributors import Pusher, PushRecord
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import row_of, select_as
-from dockgate.store.schema import pushed_commits, pushes
+from dockgate.store.schema_governance import pushed_commits, pushes
 
 BATCH = 500
 """ids in one statement"""

@@ -1,5 +1,5 @@
-"""The tables, but those of people (`schema_people`). Columns have the names and meanings of the fields in `core` that
-they hold; "" stands for "not yet".
+"""The tables, but those of people (`schema_people`), pushes and policy assignments (`schema_governance`). Columns have
+the names and meanings of the fields in `core` that they hold; "" stands for "not yet".
 
 `seq` is the order in which rows came. A change here needs a revision in `migrations/versions`; a test compares the two.
 """
@@ -23,7 +23,6 @@ from dockgate.core.approvals import ApprovalState, Approvers
 from dockgate.core.deploy import TaskDefinition
 from dockgate.core.events import EventKind
 from dockgate.core.pipeline import Pipeline, State
-from dockgate.core.policy_choice import PolicyAssignment
 from dockgate.core.stores import ScanState
 from dockgate.core.verdict import Settings, Status, Waiver
 from dockgate.store.columns import Choice, Json, Key, Words
@@ -60,36 +59,6 @@ heads = Table(
     Column("moves", Integer, nullable=False),
 )
 """What branches were last seen at, "" for a deleted one, and how often each has moved."""
-
-pushes = Table(
-    "pushes",
-    metadata,
-    seq(),
-    words("push"),
-    words("repository"),
-    words("ref"),
-    words("old"),
-    words("new"),
-    words("principal"),
-    words("email"),
-    words("token"),
-    words("at"),
-    Column("accepted", Boolean, nullable=False),
-    UniqueConstraint("push", "ref"),
-)
-"""Reference updates, asked for and done, by whom."""
-Index(None, pushes.c.repository, pushes.c.ref)
-Index(None, pushes.c.repository, pushes.c.accepted)
-
-pushed_commits = Table(
-    "pushed_commits",
-    metadata,
-    words("repository", primary_key=True),
-    words("commit", primary_key=True),
-    words("principal", primary_key=True),
-    words("email"),
-)
-"""Who brought which commit into a repository."""
 
 events = Table(
     "events",
@@ -357,15 +326,6 @@ policies = Table(
     words("changed_by"),
     words("comment"),
     UniqueConstraint("name", "version"),
-)
-
-policy_assignments = Table(
-    "policy_assignments",
-    metadata,
-    words("name", primary_key=True),
-    Column("body", Json(PolicyAssignment), nullable=False),
-    words("changed_at"),
-    words("changed_by"),
 )
 
 task_definitions = Table(
