@@ -12,6 +12,7 @@ from dockgate.core.databases import Database, evidence_names
 from dockgate.core.errors import UnreadableError
 from dockgate.core.facts import View
 from dockgate.core.model import Distribution, Unread
+from dockgate.core.other_roots import stores
 from dockgate.core.package_folders import PackageFolders
 from dockgate.core.ports import Ecosystem
 from dockgate.core.ways import astray
@@ -34,6 +35,7 @@ def doubts(view: View, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
         yield from database.doubts()
         yield from _identity(view, database)
     try:
+        yield from stores(view)
         for at, file, nameless in PackageFolders(view).nameless():
             if not any(database.brings(file, at) for database in databases):
                 yield nameless

@@ -1,15 +1,19 @@
 """What Conan, R, Erlang, Elixir, Haskell, Julia, OCaml, Dart, Swift and VS Code leave behind, and GitHub Actions."""
 
+import bz2
 import gzip
 import io
+import lzma
+import tarfile
 import zipfile
 
+import zstandard
 from tests.fuzz.containers import zipped
 from tests.fuzz.mutate import edited, edits, json_text, lines
 from tests.fuzz.target import Part
 from tests.fuzz.targets._ecosystem import DATA, files, part, read, target
 
-from dockgate.ecosystems import actions, conan, cran, erlang, haskell, julia, opam, pub, swift, vscode
+from dockgate.ecosystems import actions, conan, cran, erlang, haskell, julia, opam, other_roots, pub, swift, vscode
 
 _DESCRIPTIONS = [
     b"Package: base\nVersion: 4.5.0\nPriority: base\nBuilt: R 4.5.0; ; ; unix\n",
@@ -48,7 +52,48 @@ def _vsix(content: bytes) -> bytes:
     return made.getvalue()
 
 
+_DIGEST = "0123456789abcdef" * 4
+
+
+def _tar(*names: str) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name))
+    return made.getvalue()
+
+
+def _images() -> list[bytes]:
+    image = _tar("blobs/", f"blobs/sha256/{_DIGEST}", "oci-layout")
+    other = _tar("src/a.c", f"{_DIGEST}.txt", f"{_DIGEST}.tar")
+    packed = [gzip.compress(image), lzma.compress(other), bz2.compress(image)]
+    return [image, other, *packed, zstandard.ZstdCompressor().compress(other)]
+
+
 TARGETS = (
+    target(
+        other_roots.ECOSYSTEM,
+        (
+            part(other_roots.ECOSYSTEM, "archive", "srv/a.tar", _images),
+            *(
+                part(
+                    other_roots.ECOSYSTEM,
+                    path,
+                    path,
+                    lambda: [b'{"Repositories": {"a": {}}}', b"[]", b"hsqs"],
+                    json_text,
+                )
+                for path in ("a/image/overlay2/repositories.json", "a/overlay-layers/layers.json")
+            ),
+            *(
+                part(other_roots.ECOSYSTEM, path, path, lambda: [b'{"imageLayoutVersion": "1.0.0"}', b""], lines)
+                for path in ("a/oci-layout", "a/var/lib/dpkg/status")
+            ),
+        ),
+        "_tar_names",
+        versions="bitnami.txt",
+        purls=("pkg:generic/thing@1",),
+    ),
     target(
         actions.ECOSYSTEM,
         (part(actions.ECOSYSTEM, "workflow", ".github/workflows/ci.yml", lambda: [b"on: push"]),),
