@@ -12,6 +12,7 @@ from tests.aws.account import ACCOUNT, REGION, REPOSITORY
 from tests.aws.fakes.inspector import Inspector
 from tests.aws.fakes.registry import Registry
 from tests.aws.fakes.server import Service, serving
+from tests.images import make
 
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 PLACE = f"{HOST}/{REPOSITORY}"
@@ -49,13 +50,14 @@ class Aws:
 
     def index(self, *platforms: str) -> str:
         """Pushes an index of these images, one for each architecture, with an attestation beside them."""
-        named = [*platforms, "sha256:" + "9" * 64]
         known = ["amd64", "arm64", "s390x"][: len(platforms)]
-        systems = [*(("linux", architecture) for architecture in known), ("unknown", "unknown")]
-        children = [
-            {"digest": digest, "size": 7, "mediaType": MANIFEST_TYPE, "platform": {"os": os, "architecture": kind}}
-            for digest, (os, kind) in zip(named, systems, strict=True)
+        children: list[dict[str, Any]] = [
+            {"digest": digest, "size": 7, "mediaType": MANIFEST_TYPE, "platform": {"os": "linux", "architecture": kind}}
+            for digest, kind in zip(platforms, known, strict=True)
         ]
+        attestation, _ = make.attestation()
+        self.registry.manifests[REPOSITORY, make.sha256(attestation)] = attestation.decode()
+        children.append(make.attestation_entry(attestation, platforms[0] if platforms else "sha256:" + "0" * 64))
         text = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": children})
         digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
         self.registry.manifests[REPOSITORY, digest] = text

@@ -89,7 +89,9 @@ def test_an_index_is_its_images_each_for_what_it_is(there: Aws) -> None:
     assert [bool(doubts(one)) for one in found.reported] == [False, False, True]
     there.covered(good, "PENDING_INITIAL_SCAN")
     assert asked.ask(PLACE, index).pending == "Inspector has not scanned the image: PENDING_INITIAL_SCAN."
-    assert len([name for name, _ in there.services["ecr"].calls if name == "BatchGetImage"]) == 1
+    assert (
+        len([name for name, _ in there.services["ecr"].calls if name == "BatchGetImage"]) == 2
+    )  # the index and its attestation, once
 
 
 def test_an_index_that_says_nothing_is_in_doubt(there: Aws) -> None:

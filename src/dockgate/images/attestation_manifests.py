@@ -1,8 +1,7 @@
 """Telling attestation manifests, which no runtime runs, from images that only bear their marks.
 
-Forms: BuildKit's docs/attestations/attestation-storage.md, both the image form (a config for the platform
-unknown/unknown) and the OCI artifact form (`artifactType`, an empty config). Marks alone prove nothing: an index that
-hides an image behind them would be approved without it. So the manifest's layers have to be in-toto statements.
+Marks alone (`attestation_marks`) prove nothing: an index that hides an image behind them would be approved without it.
+So the manifest's layers have to be in-toto statements.
 """
 
 from collections.abc import Iterable
@@ -10,48 +9,14 @@ from contextlib import closing
 from typing import Any
 
 from dockgate.core.errors import ImageError, UsageError
+from dockgate.images.attestation_marks import NAMES, media_type, objection
 from dockgate.images.blobs import Origin, Verified
-from dockgate.images.manifest import CONFIG_NAMES, CONFIGS, MANIFESTS, NOT_RUNNABLE, Descriptor, load, platform
+from dockgate.images.manifest import CONFIG_NAMES, CONFIGS, NOT_RUNNABLE, Descriptor, load, platform
 from dockgate.images.reference import check_digest
 
-_TYPE, _SUBJECT = "vnd.docker.reference.type", "vnd.docker.reference.digest"
-_ATTESTATION = "attestation-manifest"
-_ARTIFACT = "application/vnd.docker.attestation.manifest.v1+json"
-_EMPTY = "application/vnd.oci.empty.v1+json"
-_STATEMENT = "application/vnd.in-toto+json"
 _STATEMENT_TYPE = "https://in-toto.io/Statement/"
-_NAMES = frozenset(
-    {"mediaType", "artifactType", "config", "layers", "manifests", "digest", "size", "annotations", "subject"}
-)
-_LAYERS = 64
-"""statements in one manifest; BuildKit writes one for the provenance and one for each bill of materials"""
 TOTAL_LIMIT = 128 * 2**20
 """bytes of all statements of an index: bills of materials of large images have a tenth"""
-
-
-def objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> str:
-    """Why the manifest `data`, which an index lists as `entry`, is no attestation manifest; "" where its form is one.
-
-    `siblings` are the digests of the images in the index, one of which it has to speak of. What its blobs hold is not
-    looked at. Raises ImageError for what is no JSON object.
-    """
-    if entry.platform != NOT_RUNNABLE or entry.media_type != MANIFESTS[0]:
-        return f"its index lists it as {entry.media_type or 'something'} for {entry.platform or 'no platform'}"
-    if entry.annotations.get(_TYPE) != _ATTESTATION:
-        return f"its index does not annotate it as {_ATTESTATION}"
-    if entry.annotations.get(_SUBJECT) not in set(siblings):
-        return "its index does not say which of its images it attests"
-    manifest = load(data, f"Manifest {entry.digest}", _NAMES)
-    if manifest.get("mediaType", MANIFESTS[0]) != MANIFESTS[0] or "manifests" in manifest:
-        return "it is no OCI image manifest"
-    kind = _media_type(manifest.get("config"))
-    if kind not in (CONFIGS[0], _EMPTY) or (kind == _EMPTY) != (manifest.get("artifactType") == _ARTIFACT):
-        return f"its config is of type {kind!r}"
-    layers = manifest.get("layers")
-    if not isinstance(layers, list) or not 0 < len(layers) <= _LAYERS:
-        return f"it does not have 1 to {_LAYERS} layers"
-    others = [_media_type(layer) for layer in layers if _media_type(layer) != _STATEMENT]
-    return f"it has a layer of type {others[0]!r}" if others else ""
 
 
 class AttestationCheck:
@@ -72,13 +37,13 @@ class AttestationCheck:
         Raises UnavailableError.
         """
         try:
-            return objection(entry, self._siblings, data) or self._unproven(load(data, entry.digest, _NAMES))
+            return objection(entry, self._siblings, data) or self._unproven(load(data, entry.digest, NAMES))
         except ImageError as error:
             return f"it is broken: {error}"
 
     def _unproven(self, manifest: dict[str, Any]) -> str:
         config = manifest["config"]
-        if _media_type(config) == CONFIGS[0]:
+        if media_type(config) == CONFIGS[0]:
             found = platform(load(self._blob(config), "its config", CONFIG_NAMES))
             if found != NOT_RUNNABLE:
                 return f"its config is for {found or 'no platform'}"
@@ -119,7 +84,3 @@ def _is_statement(data: bytes) -> bool:
         return msgspec.json.decode(data, type=Statement).kind.startswith(_STATEMENT_TYPE)
     except (msgspec.DecodeError, RecursionError):
         return False
-
-
-def _media_type(value: object) -> str:
-    return str(value.get("mediaType", "")) if isinstance(value, dict) else ""

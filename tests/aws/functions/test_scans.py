@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from tests.aws.account import (
@@ -13,6 +15,7 @@ from tests.aws.account import (
     finding,
     scan_event,
 )
+from tests.images import make
 
 IMAGE = digest_of(1)
 CLOCK = {"source": "aws.events"}
@@ -234,20 +237,47 @@ def test_an_image_that_no_repository_is_named_of_is_found_by_its_event(aws: Acco
 
 def _index(aws: Account, *platforms: str, kind: str = MANIFEST_TYPE) -> str:
     """An index with these manifests, and an attestation as BuildKit writes it."""
-    children = [
+    attestation, _ = make.attestation()
+    return _listing(
+        aws,
+        _children(platforms, kind),
+        attestation,
+        make.attestation_entry(attestation, platforms[0] if platforms else IMAGE),
+    )
+
+
+def _children(platforms: Sequence[str], kind: str = MANIFEST_TYPE) -> list[dict[str, Any]]:
+    return [
         {"digest": digest, "size": 7, "mediaType": kind, "platform": {"os": "linux", "architecture": f"a{number}"}}
         for number, digest in enumerate(platforms)
     ]
-    attestation = {
-        "digest": digest_of(99),
-        "size": 7,
-        "mediaType": MANIFEST_TYPE,
-        "platform": {"os": "unknown", "architecture": "unknown"},
-    }
-    text = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*children, attestation]})
+
+
+def _listing(aws: Account, children: list[dict[str, Any]], attestation: bytes, entry: dict[str, Any]) -> str:
+    """An index of children and one entry more, whose manifest is there."""
+    aws.registry.manifests[REPOSITORY, make.sha256(attestation)] = attestation.decode()
+    text = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*children, entry]})
     digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
     aws.registry.manifests[REPOSITORY, digest] = text
     return digest
+
+
+@pytest.mark.parametrize("case", ["an image", "a chart", "of no image", "without marks", "not there"])
+def test_what_hides_behind_no_platform_makes_an_index_undetermined(aws: Account, case: str) -> None:
+    good = digest_of(1)
+    aws.scanned(good)
+    attestation, _ = make.attestation()
+    hidden = make.image([{"a": b"b"}], platform="unknown/unknown")
+    chart = make.attestation(kind="application/vnd.cncf.helm.chart.content.v1.tar+gzip")[0]
+    manifest = {"an image": hidden.blobs[hidden.digest], "a chart": chart}.get(case, attestation)
+    entry = make.attestation_entry(manifest, digest_of(2) if case == "of no image" else good)
+    if case == "without marks":
+        del entry["annotations"]
+    if case == "not there":
+        entry["digest"] = digest_of(99)
+    token = _asked(aws, _listing(aws, _children([good]), manifest, entry))
+    assert aws.answers(token) == ["Rejected"]
+    assert "for no platform and no attestation" in aws.approvals.summaries[token]
 
 
 def test_an_index_waits_for_all_its_platforms_and_is_as_the_worst(aws: Account) -> None:

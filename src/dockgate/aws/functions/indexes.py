@@ -6,7 +6,7 @@ from dockgate.core import canonical
 from dockgate.core.errors import ImageError
 
 if TYPE_CHECKING:
-    from dockgate.images.manifest import Descriptor
+    from dockgate.images.manifest import Descriptor, Index
 
 _PLATFORMS = 32
 """manifests of one index, at most: each is asked for by itself"""
@@ -30,17 +30,9 @@ class Indexes:
         Raises ImageError for an index that cannot be judged by its images."""
         from dockgate.images import manifest
 
-        answer = self._ecr.batch_get_image(
-            repositoryName=repository,
-            imageIds=[{"imageDigest": digest}],
-            acceptedMediaTypes=[*manifest.INDEXES, *manifest.MANIFESTS],
-        )
-        document = next((str(image["imageManifest"]) for image in answer.get("images", [])), None)
-        if document is None:
+        data = self._manifests(repository, [digest]).get(digest)
+        if data is None:
             return None
-        data = document.encode()
-        if canonical.digest(data) != digest:
-            raise ImageError(f"ECR's manifest of {digest} has another digest.", "Push the image again.")
         index = manifest.parse(data, digest)
         if not isinstance(index, manifest.Index):
             return ()
@@ -51,4 +43,40 @@ class Indexes:
             )
         if any(one.media_type in manifest.INDEXES for one in children):
             raise ImageError(f"The index {digest} holds another index.", "Push an index of images alone.")
+        self._demand_attestations(repository, digest, index, {one.digest for one in children})
         return tuple({one.digest: one for one in children}.values())
+
+    def _demand_attestations(self, repository: str, digest: str, index: "Index", images: set[str]) -> None:
+        """ImageError unless every manifest that is not asked about has the form of an attestation manifest."""
+        from dockgate.images import manifest
+        from dockgate.images.attestation_marks import objection
+
+        others = [one for one in index.manifests if one.platform == manifest.NOT_RUNNABLE]
+        if len(others) > _PLATFORMS:
+            raise ImageError(f"The index {digest} holds {len(others)} attestations, of {_PLATFORMS} at most.")
+        found = self._manifests(repository, [one.digest for one in others]) if others else {}
+        for one in others:
+            data = found.get(one.digest)
+            reason = "ECR does not have it" if data is None else objection(one, images, data)
+            if reason:
+                raise ImageError(
+                    f"The index {digest} holds {one.digest}, which is for no platform and no attestation: {reason}.",
+                    "Push an index of images and their attestations alone.",
+                )
+
+    def _manifests(self, repository: str, digests: list[str]) -> dict[str, bytes]:
+        """The manifests that ECR has, by digest. ImageError for one that does not match."""
+        from dockgate.images import manifest
+
+        answer = self._ecr.batch_get_image(
+            repositoryName=repository,
+            imageIds=[{"imageDigest": digest} for digest in dict.fromkeys(digests)],
+            acceptedMediaTypes=[*manifest.INDEXES, *manifest.MANIFESTS],
+        )
+        found = {}
+        for image in answer.get("images", []):
+            digest, data = str(image["imageId"]["imageDigest"]), str(image["imageManifest"]).encode()
+            if canonical.digest(data) != digest or digest not in digests:
+                raise ImageError(f"ECR's manifest of {digest} has another digest.", "Push the image again.")
+            found[digest] = data
+        return found

@@ -30,6 +30,7 @@ FILES = (
     "findings/_read.py",
     "findings/inspector.py",
     "images/__init__.py",
+    "images/attestation_marks.py",
     "images/manifest.py",
     "images/reference.py",
     "reports/__init__.py",
