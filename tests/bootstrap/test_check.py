@@ -7,6 +7,7 @@ import pytest
 
 from dockgate.bootstrap.check import check
 from dockgate.core.model import Advisory, Coverage, Inventory, Range, Slice
+from dockgate.core.verdict import Reported
 
 
 class Reader:
@@ -17,6 +18,9 @@ class Reader:
     def slice(self, inventories: Sequence[Inventory]) -> Slice:
         events = (("introduced", "0"), ("fixed", "3.7"))
         return Slice((Advisory("PYSEC-1", "PyPI", "idna", (Range("ECOSYSTEM", events),)),), self.coverage())
+
+    def catalogues(self, reported: Sequence[Reported]) -> Slice:
+        return Slice((), ())
 
     def coverage(self) -> tuple[Coverage, ...]:
         return (Coverage("PyPI", True, (), "2026-01-01T00:00:00Z"),)

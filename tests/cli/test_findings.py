@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tests.advisories.making import built, folder_of
+from tests.feeds.making import entry, fixed, kev, record
 
 from dockgate.cli.gate import command
 from dockgate.core.errors import UsageError
@@ -36,6 +38,19 @@ def test_findings_are_judged_without_an_image_or_a_database(policy: Path) -> Non
     assert code == 1
     assert "CVE-2021-23337" in said
     assert "linux/amd64 by trivy" in said
+
+
+def test_the_database_says_what_is_exploited_where_a_report_does_not(tmp_path: Path) -> None:
+    """As much of the policy `default` as does not look at when the report was made."""
+    exploited = tmp_path / "exploited.yaml"
+    exploited.write_text(f"exploited: {{}}\n{NOW_AND_THEN}")
+    report = ("--findings", CASES / "trivy-findings.json", "--policy", exploited)
+    assert gate(*report)[0] == 3
+    database = tmp_path / "advisories.db"
+    debian = record("DSA-1", entry("Debian:13", "zlib", *fixed("1")))
+    for listed, code in (({"CVE-2021-23337": "2024-01-05"}, 1), ({"CVE-2001-0001": "2024-01-05"}, 0)):
+        built(database, folder_of(tmp_path / f"feeds-{code}", {"Debian": [debian]}, kev_json=kev(listed)))
+        assert gate(*report, "--database", database)[0] == code
 
 
 def test_several_reports_are_judged_together_and_the_worst_counts(policy: Path) -> None:

@@ -42,7 +42,7 @@ from dockgate.core.model import (
     Unread,
 )
 from dockgate.core.stores import Store
-from dockgate.core.verdict import Policy
+from dockgate.core.verdict import Policy, Reported
 from dockgate.definitions.asking import asked
 from dockgate.notifiers.memory import MemoryNotifier
 from dockgate.pipeline.contributors import PushHistory
@@ -92,6 +92,9 @@ class Advisories:
         names = {package.source_name for inventory in inventories for package in inventory.packages}
         found = tuple(advisory for advisory in self.known if advisory.name in names)
         return Slice(tuple(sorted(found, key=lambda one: (one.name, one.id))), tuple(self.coverage()))
+
+    def catalogues(self, reported: Sequence[Reported]) -> Slice:
+        return Slice((), tuple(self.coverage())[1:])
 
     def coverage(self) -> Sequence[Coverage]:
         now = text(self.clock())

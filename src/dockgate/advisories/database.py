@@ -15,6 +15,7 @@ from dockgate.core.model import CATALOGUES, Advisory, Coverage, Cve, Inventory, 
 
 if TYPE_CHECKING:
     from dockgate.advisories.parts import Part
+    from dockgate.core.verdict import Reported
 
 ADVICE = "Run `dockgate db update`, or `dockgate db build --from FOLDER` where there is no network."
 
@@ -95,6 +96,13 @@ class Database:
                 + self._catalogues(),
                 cves=tuple(self._cves(name for name in named if name.startswith("CVE-"))),
             )
+
+    def catalogues(self, reported: "Sequence[Reported]") -> Slice:
+        """What KEV and EPSS say of the CVEs that other scanners report, and the coverage of both."""
+        findings = [finding for one in reported for finding in one.matches.findings]
+        named = {name for finding in findings for name in (finding.id, *finding.aliases) if name.startswith("CVE-")}
+        with _told(self.path):
+            return Slice((), self._catalogues(), tuple(self._cves(named)))
 
     def coverage(self) -> Sequence[Coverage]:
         """Every ecosystem with its release that the database speaks for, sorted."""

@@ -14,6 +14,7 @@ from dockgate.config import Settings
 from dockgate.core.errors import NotFoundError
 from dockgate.core.model import Coverage, Inventory, Slice
 from dockgate.core.ports import AdvisoryReader
+from dockgate.core.verdict import Reported
 
 if TYPE_CHECKING:
     from dockgate.advisories.parts import Part, Result
@@ -189,6 +190,10 @@ class _Shared:
     def slice(self, inventories: Sequence[Inventory]) -> Slice:
         with self._lock:
             return self._database.slice(inventories)
+
+    def catalogues(self, reported: Sequence[Reported]) -> Slice:
+        with self._lock:
+            return self._database.catalogues(reported)
 
     def coverage(self) -> Sequence[Coverage]:
         with self._lock:

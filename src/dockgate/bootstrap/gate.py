@@ -1,5 +1,6 @@
 """The gate at a terminal: a scan judged by a policy that comes with Dockgate or lies in a file."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,11 @@ def judge_reported(
     accepted: Waivers = NOTHING_WAIVED,
     reference: str = "",
     image: str = "",
+    advisories: AdvisoryReader | None = None,
 ) -> GateReport:
     """The verdict on what other scanners report of one image, which nobody reads here: of `image`, a digest, with the
-    platforms in it, which `reference` names; without them of the one that all of the reports are of."""
+    platforms in it, which `reference` names; without them of the one that all of the reports are of. `advisories` say
+    which of the findings are known to be exploited, where the reports do not."""
     images = [image] if image else sorted({one.inventory.image for one in reported})
     if len(images) != 1:
         raise UsageError(f"The reports are of several images: {', '.join(images)}.", "Judge one after the other.")
@@ -68,6 +71,8 @@ def judge_reported(
     named = reference or images[0]
     held = narrow(accepted, named, images[0], (one.inventory for one in reported), at)
     case = Case(images[0], policy, at, __version__, reported=reported, waivers=held)
+    if advisories is not None:
+        case = replace(case, consulted=advisories.catalogues(reported))
     return GateReport(named, gate.judge(case, ecosystems.load(), rules.load()), case=case)
 
 

@@ -1,5 +1,6 @@
 """`dockgate gate`: the verdict on an image, judged here or by a server."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -169,7 +170,9 @@ def command(
         write(report, outputs)
         context.exit(EXITS[report.verdict.status])
     if not asked.reference:
-        report = gate.judge_reported(reported, chosen, accepted=held)
+        path = database or settings.advisories
+        with scan.advisories(path) if path.exists() else nullcontext() as known:
+            report = gate.judge_reported(reported, chosen, accepted=held, advisories=known)
         write(report, outputs)
         context.exit(EXITS[report.verdict.status])
     with scan.advisories(database or settings.advisories) as advisories:

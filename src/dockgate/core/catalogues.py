@@ -1,11 +1,11 @@
 """The feeds that speak of CVEs in whatever package, CISA's KEV and FIRST's EPSS: which a policy looks at, and whether
 what they say is believed. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from dockgate.core.model import CATALOGUES, Coverage
+from dockgate.core.model import CATALOGUES, Coverage, Cve, Finding, Matches
 from dockgate.core.times import moment
 from dockgate.core.verdict import Settings
 
@@ -40,6 +40,33 @@ def believed(coverage: Sequence[Coverage], evidence: Sequence[Settings], now: st
 def whole(coverage: Iterable[Coverage], name: str) -> bool:
     """Whether the catalogue was consulted, whole and not too long ago."""
     return any(one.ecosystem == name and one.complete for one in coverage)
+
+
+def joined(
+    matches: Matches, untold: Collection[str], coverage: Sequence[Coverage], cves: Iterable[Cve]
+) -> tuple[Matches, tuple[str, ...]]:
+    """Another scanner's findings with what the catalogues say of their CVEs, and the fields that stay untold.
+
+    A catalogue that was not consulted whole answers nothing. `cves` are those that a catalogue knows."""
+    known = {cve.id: cve for cve in cves}
+    answered = {field for field, name in _FIELDS.items() if field in untold and whole(coverage, name)}
+    if not answered:
+        return matches, tuple(untold)
+    findings = tuple(_with_catalogues(finding, known, answered) for finding in matches.findings)
+    return replace(matches, findings=findings), tuple(field for field in untold if field not in answered)
+
+
+def _with_catalogues(finding: Finding, known: dict[str, Cve], fields: Collection[str]) -> Finding:
+    cves = [known[name] for name in (finding.id, *finding.aliases) if name in known]
+    found: dict[str, str | float] = {}
+    if "exploited" in fields and not finding.exploited:
+        found["exploited"] = min((cve.exploited for cve in cves if cve.exploited), default="")
+    if "due" in fields and not finding.due:
+        found["due"] = min((cve.due for cve in cves if cve.due), default="")
+    for name in ("epss", "percentile"):
+        if name in fields:
+            found[name] = max((getattr(finding, name), *(getattr(cve, name) for cve in cves)))
+    return replace(finding, **found)  # type: ignore[arg-type]
 
 
 def _stale(coverage: Coverage, now: str, days: int) -> bool:

@@ -168,15 +168,19 @@ class _Part:
         """What the rules say of these packages."""
         case = self.case
         matches = self.matcher.match(inventory.packages)
-        applied = waivers.apply(matches, case.waivers, case.policy, inventory, case.image, case.now)
         evidence = [one.settings for one in held if one.rule.name == catalogues.EVIDENCE_RULE]
+        untold = self.reported.untold if self.reported else ()
+        if untold and not case.inventories:  # otherwise the catalogues were asked about the scan's findings alone
+            consulted = catalogues.believed(case.consulted.coverage, evidence, case.now)
+            matches, untold = catalogues.joined(matches, untold, consulted, case.consulted.cves)
+        applied = waivers.apply(matches, case.waivers, case.policy, inventory, case.image, case.now)
         coverage = catalogues.believed(self.coverage, evidence, case.now)
         facts = Facts(inventory, applied.matches, coverage, case.now, self.matcher.compare, self.known)
         facts = replace(facts, catalogues=_catalogues(held), provenance=_provenance(case))
         if self.reported is not None:
             other = self.reported
             facts = replace(facts, reported=True, source=other.source, at=other.at)
-            facts = replace(facts, unnamed=other.unnamed, untold=other.untold)
+            facts = replace(facts, unnamed=other.unnamed, untold=untold)
         told: dict[RuleAction, list[Breach]] = {action: [] for action in RuleAction}
         undetermined: dict[Undetermined, None] = {}
         growing: list[Breach] = []

@@ -12,6 +12,7 @@ from dockgate.core.model import Coverage, Distribution, Inventory, Package, Slic
 
 if TYPE_CHECKING:  # a scan has to start at once, and has no use for them
     from dockgate.core.purl import Purl
+    from dockgate.core.verdict import Reported
 
 # --- reading images ----------------------------------------------------------------------------------------------
 
@@ -193,6 +194,10 @@ class AdvisoryReader(Protocol):
 
     def slice(self, inventories: Sequence[Inventory]) -> Slice:
         """All that the database says of these inventories' packages, and its coverage of their ecosystems."""
+        ...
+
+    def catalogues(self, reported: "Sequence[Reported]") -> Slice:
+        """What KEV and EPSS say of the CVEs that other scanners report, without any advisory."""
         ...
 
     def coverage(self) -> Sequence[Coverage]: ...

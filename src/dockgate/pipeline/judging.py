@@ -20,6 +20,7 @@ from dockgate.core.verdict import Case, Excused, Policy, Status, Verdict, Waiver
 from dockgate.pipeline.accepting import Accepting
 from dockgate.pipeline.parts import Parts
 from dockgate.pipeline.provenance import Provenance
+from dockgate.pipeline.reported import consult_catalogues
 from dockgate.pipeline.waiver_scope import waivers_apply
 
 
@@ -111,6 +112,7 @@ class Judging:
             repository = place.repository if waivers_apply(self._parts, place.repository, image, scan) else ""
             case = replace(case, waivers=self.accepting.of(image, named, policy, repository, now))
         if scan is None or scan.state is ScanState.FAILED:
+            case = replace(case, consulted=consult_catalogues(self._parts, reported))
             return case if scan is None or vouched else replace(case, unscanned=scan.reason)
         try:
             return replace(
