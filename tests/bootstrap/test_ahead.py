@@ -17,9 +17,9 @@ from dockgate.core.errors import ImageError, UnavailableError
 from tests.core.layers import FakeLayer, file
 
 class Layer(FakeLayer):
-    def entries(self):
+    def entries(self, **how):
         Path(sys.argv[1], f"read-{self.digest[-1]}-{os.getpid()}").touch()
-        return super().entries()
+        return super().entries(**how)
 
 folder = Path(sys.argv[1])
 kinds = ecosystems.load()

@@ -30,7 +30,7 @@ def facts(image: FakeImage) -> list[LayerFacts]:
 def remembered(cache: InventoryCache, image: FakeImage) -> Inventory:
     held = facts(image)
     inventory = combine(image, held, ECOSYSTEMS)
-    cache.keep(inventory, held)
+    cache.keep(image, inventory, held)
     return inventory
 
 
@@ -85,6 +85,26 @@ def test_the_same_layers_in_another_order_are_another_image(tmp_path: Path) -> N
     cache = InventoryCache(tmp_path)
     remembered(cache, an_image())
     assert cache.find(an_image(*reversed(an_image().layers))) is None
+
+
+def test_a_verdict_does_not_take_what_a_scan_made_and_a_scan_does(tmp_path: Path) -> None:
+    cache, folder = InventoryCache(tmp_path / "images"), tmp_path / "layers"
+    image = replace(an_image(), diff_ids=("sha256:content", "sha256:content"))
+    (scanned,) = read([image], folder, made=cache)
+    assert cache.find(image, verified=True) is None
+    (judged,) = read([image], folder, made=cache, verified=True)
+    assert judged == replace(scanned, diff_ids=("sha256:content", "sha256:content"))
+    assert cache.find(image, verified=True) == cache.find(image) == judged
+
+
+def test_what_was_made_of_these_layers_under_other_claims_is_not_taken(tmp_path: Path) -> None:
+    cache, image = InventoryCache(tmp_path / "images"), replace(an_image(), diff_ids=("sha256:content",) * 2)
+    read([image], tmp_path / "layers", made=cache, verified=True)
+    other = an_image(FakeLayer("sha256:1", BASE), FakeLayer("sha256:2", OWN, media_type="application/vnd.in-toto+json"))
+    for changed in (replace(image, diff_ids=("sha256:content", "sha256:x")), replace(other, diff_ids=image.diff_ids)):
+        assert cache.find(changed) is None
+        (found,) = read([changed], tmp_path / "layers", made=cache, verified=True)
+        assert found.unread != ()
 
 
 def test_other_code_makes_it_anew(tmp_path: Path) -> None:

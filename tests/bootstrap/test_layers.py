@@ -1,6 +1,7 @@
 """What a layer holds is read once, and found again whatever its paths are made of."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from tests.core.layers import FakeLayer, file
 
 from dockgate import ecosystems
 from dockgate.bootstrap.layers import LayerCache
+from dockgate.core.errors import ImageError, UnavailableError
 
 LATIN = b"srv/caf\xe9.txt".decode("utf-8", "surrogateescape")
 
@@ -52,3 +54,48 @@ def test_another_layers_facts_are_not_believed(cache: LayerCache, tmp_path: Path
     found = kept(tmp_path)
     found.rename(found.with_name("sha256-2"))
     assert cache.find(FakeLayer("sha256:2", [])) is None
+
+
+# --- the digest of the uncompressed content ---------------------------------------------------------------------
+
+
+def verifying(folder: Path) -> LayerCache:
+    return LayerCache(folder, ecosystems.load(), verified=True)
+
+
+def test_a_scan_does_without_the_digest_of_the_content_and_a_verdict_does_not(
+    cache: LayerCache, tmp_path: Path
+) -> None:
+    one = FakeLayer("sha256:1", [file("srv/a")])
+    assert cache.read(one).diff_id == ""
+    assert verifying(tmp_path).find(one) is None
+    assert cache.find(one) is not None
+
+
+def test_what_a_scan_read_is_completed_for_a_verdict_and_not_parsed_again(cache: LayerCache, tmp_path: Path) -> None:
+    one = FakeLayer("sha256:1", [file("srv/a")])
+    facts = cache.read(one)
+    found = verifying(tmp_path).read(one)
+    assert (one.read, one.hashed) == (1, 1)
+    assert found == replace(facts, diff_id=one.holds)
+    assert verifying(tmp_path).find(one) == cache.find(one) == found
+
+
+def test_a_layer_that_is_new_to_a_verdict_is_read_once(tmp_path: Path) -> None:
+    one = FakeLayer("sha256:1", [file("srv/a")])
+    assert verifying(tmp_path).read(one).diff_id == one.holds
+    assert (one.read, one.hashed) == (1, 0)
+
+
+def test_a_blob_that_has_changed_since_the_scan_is_unread(cache: LayerCache, tmp_path: Path) -> None:
+    cache.read(FakeLayer("sha256:1", [file("srv/a")]))
+    changed = FakeLayer("sha256:1", [file("srv/b")], ImageError("the digest does not match"))
+    found = verifying(tmp_path).read(changed)
+    assert [entry.path for entry in found.unread] == ["/"]
+    assert verifying(tmp_path).find(changed) is None
+
+
+def test_a_transport_that_fails_is_no_changed_blob(cache: LayerCache, tmp_path: Path) -> None:
+    cache.read(FakeLayer("sha256:1", [file("srv/a")]))
+    with pytest.raises(UnavailableError):
+        verifying(tmp_path).read(FakeLayer("sha256:1", [], UnavailableError("gone")))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.images.make import image
+from tests.images.make import Layer, image
 from tests.registryd import registry
 
 from dockgate.attestations.keys import Keys
@@ -73,11 +73,13 @@ def test_what_is_to_be_sure_is_looked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_diff_ids_are_computed_where_they_are_needed(tmp_path: Path) -> None:
-    made = image([{"etc/os-release": b"ID=debian\n"}, {"a": b"1"}], config={"rootfs": {"diff_ids": []}})
+def test_a_server_holds_layers_to_their_diff_ids(tmp_path: Path) -> None:
+    layers: list[Layer] = [{"etc/os-release": b"ID=debian\n"}, {"a": b"1"}]
+    made, lying = image(layers), image(layers, config={"rootfs": {"diff_ids": ["sha256:" + "0" * 64] * 2}})
     with registry(tmp_path / "registry") as running:
-        digest = running.push("team/app", "1", made)
-        for needed, expected in ((False, ()), (True, tuple(made.diff_ids))):
-            here = Reach(running.address, (), tmp_path / "cache", None, lambda needed=needed: needed)
-            (inventory,) = here.read("team/app", digest)
-            assert inventory.diff_ids == expected
+        here = Reach(running.address, (), tmp_path / "cache", None)
+        for one in (made, lying):
+            (inventory,) = here.read("team/app", running.push("team/app", "1", one))
+            assert inventory.diff_ids == tuple(made.diff_ids)
+            reasons = [entry.reason for entry in inventory.unread if "uncompressed content" in entry.reason]
+            assert len(reasons) == (2 if one is lying else 0)

@@ -1,7 +1,7 @@
 """Layers and images made from a few lines, for the tests of the inventory."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dockgate.core.errors import DockgateError
@@ -68,12 +68,27 @@ class FakeLayer:
     content: list[Entry]
     failure: DockgateError | None = None
     read: int = field(default=0)
+    media_type: str = "application/vnd.oci.image.layer.v1.tar+gzip"
+    compression: str = "gzip"
+    content_digest: str = ""
+    holds: str = "sha256:content"
+    """the digest of its uncompressed content"""
+    hashed: int = field(default=0)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
         self.read += 1
         yield from self.content
         if self.failure:
             raise self.failure
+        if hashed:
+            self.content_digest = self.holds
+
+    def hash_content(self) -> str:
+        self.hashed += 1
+        if self.failure:
+            raise self.failure
+        self.content_digest = self.holds
+        return self.holds
 
 
 @dataclass
@@ -82,6 +97,7 @@ class FakeImage:
     digest: str = "sha256:image"
     platform: str = "linux/amd64"
     origins: Origins = Origins()  # noqa: RUF009 - frozen
+    diff_ids: Sequence[str] | None = None
 
 
 def image(*layers: list[Entry]) -> FakeImage:

@@ -237,8 +237,9 @@ def test_a_distribution_renamed_while_something_else_is_installed_is_noticed() -
 
 
 def test_a_distribution_renamed_by_uncovering_another_name_is_noticed() -> None:
-    lower = [*with_curl(), file("etc/os-release", DEBIAN.replace("13", "12"))]
-    assert "says debian 13 where a layer below says debian 12" in reasons(inventory(lower, whiteout("etc/os-release")))
+    older = [file("etc/os-release", DEBIAN.replace("13", "12"))]
+    found = inventory(with_curl(), older, whiteout("etc/os-release"))
+    assert "says debian 13 where a layer below says debian 12" in reasons(found)
 
 
 def test_a_broken_database_is_unread_and_not_called_edited() -> None:

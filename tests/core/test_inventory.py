@@ -93,11 +93,11 @@ def test_a_later_layer_removes_a_file(above: list[Entry]) -> None:
     assert names(inventory([file(A, package("a"))], above)) == []
 
 
-@pytest.mark.parametrize("mark", [*whiteout(A), *whiteout("x"), opaque("x/node_modules")])
 @pytest.mark.parametrize("first", [True, False])
-def test_whiteouts_leave_their_own_layer_alone(mark: Entry, *, first: bool) -> None:
-    here = [mark, file(A, package("a", "2.0.0"))]
-    assert names(inventory([file(A, package("a"))], here if first else here[::-1])) == ["a 2.0.0"]
+def test_an_opaque_folder_keeps_what_its_own_layer_has_in_it(*, first: bool) -> None:
+    here = [folder("x/node_modules/a"), opaque("x/node_modules"), file(A, package("a", "2.0.0"))]
+    here = [here[0], *(here[1:] if first else here[:0:-1])]
+    assert names(inventory([file(A, package("a"))], here)) == ["a 2.0.0"]
 
 
 def test_a_whiteout_spares_what_only_begins_like_it() -> None:

@@ -1,6 +1,7 @@
 """Files written through symbolic links lie where the links lead, and are looked for there."""
 
 import pytest
+from dockgate.core.ways import LINKS_LIMIT
 from tests.core.layers import (
     DEBIAN,
     dist_info,
@@ -16,7 +17,6 @@ from tests.core.layers import (
 )
 
 from dockgate.core.ports import Entry
-from dockgate.core.ways import LINKS_LIMIT
 
 SYSTEM = [
     file("usr/lib/os-release", DEBIAN),

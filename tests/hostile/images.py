@@ -1,12 +1,15 @@
 """Hostile images, and what must hold for all of them."""
 
+import gzip
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import zstandard
 from tests.hostile.running import Dockgate, Ran
 from tests.images import make
 from tests.images.make import Content, Layer
@@ -26,12 +29,34 @@ def layout(folder: Path, *blobs: bytes, kind: str = GZIP) -> str:
     """An image of the honest layer and of layers that are these blobs, whatever is in them."""
     base = make.image([DEBIAN])
     manifest = json.loads(base.blobs[base.digest])
-    manifest["layers"] += [make.descriptor(blob, kind) for blob in blobs]
+    manifest["layers"] += [make.descriptor(blob, of(blob, kind)) for blob in blobs]
+    config = json.loads(base.blobs[base.config])
+    config["rootfs"]["diff_ids"] += [make.sha256(inflated(blob)) for blob in blobs]
+    settled = json.dumps(config).encode()
+    manifest["config"] = make.descriptor(settled, make.CONFIG)
     document = json.dumps(manifest).encode()
-    found = {**base.blobs, **{make.sha256(blob): blob for blob in (*blobs, document)}}
-    image = make.Image(make.sha256(document), "linux/amd64", base.config, [], [], found)
+    found = {**base.blobs, **{make.sha256(blob): blob for blob in (*blobs, settled, document)}}
+    image = make.Image(make.sha256(document), "linux/amd64", make.sha256(settled), [], [], found)
     make.write_layout(folder, {"latest": image})
     return f"oci:{folder}"
+
+
+def of(blob: bytes, kind: str) -> str:
+    """The media type of a blob by its compression, else the one given."""
+    found = {b"\x1f\x8b": GZIP, b"\x28\xb5": ZSTD}.get(blob[:2])
+    return found or (PLAIN if kind in (GZIP, ZSTD) else kind)
+
+
+def inflated(blob: bytes) -> bytes:
+    """What is in a blob; for a broken or large one something else, for it is refused before."""
+    try:
+        if of(blob, PLAIN) == GZIP:
+            return gzip.decompress(blob)
+        if of(blob, PLAIN) == ZSTD:
+            return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(blob), read_across_frames=True).read(2**26)
+    except (EOFError, OSError, zlib.error, zstandard.ZstdError):
+        return b""
+    return blob
 
 
 def zipped(files: Mapping[str, bytes], *, packed: bool = True) -> bytes:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.hostile.images import DEBIAN, Check
+from tests.hostile.images import DEBIAN, GZIP, PLAIN, ZSTD, Check
 from tests.images import make
+from tests.images.make import Folder
 
 Document = dict[str, Any]
 
@@ -104,3 +105,59 @@ def test_the_worst_platform_of_an_index_decides(check: Check) -> None:
     make.write_layout(check.folder, {"latest": make.index([honest, broken])})
     ran = check.ends("gate", f"oci:{check.folder}")
     assert (ran.code, list(ran.unread)) == (3, ["/"])
+
+
+# --- layers that are not what manifest and config say of them ----------------------------------------------------
+
+WHITEOUT = make.tar({"var/lib/dpkg/.wh.status": b"", "var/lib/dpkg/status.d/": Folder()})
+IN_TOTO = "application/vnd.in-toto+json"
+
+
+def above(check: Check, blob: bytes, media_type: str, *diff_ids: str) -> str:
+    """An honest image with one more layer, whose diff_ids are these behind the first."""
+    base = make.image([DEBIAN])
+    manifest, config = (json.loads(base.blobs[digest]) for digest in (base.digest, base.config))
+    manifest["layers"].append(make.descriptor(blob, media_type))
+    config["rootfs"]["diff_ids"] += diff_ids
+    settled = json.dumps(config).encode()
+    manifest["config"] = make.descriptor(settled, make.CONFIG)
+    document = json.dumps(manifest).encode()
+    blobs = {**base.blobs, **{make.sha256(data): data for data in (blob, settled, document)}}
+    make.write_layout(check.folder, {"latest": make.Image(make.sha256(document), "", "x", [], [], blobs)})
+    return f"oci:{check.folder}"
+
+
+ADDED = make.tar({"srv/a": b"1"})
+OTHER = make.sha256(b"another layer, which the runtime has already")
+LAYERS: dict[str, tuple[bytes, str, tuple[str, ...], str]] = {
+    "another layer's diff_id": (make.compress(ADDED), GZIP, (OTHER,), "uncompressed content has the digest"),
+    "the blob's digest as diff_id": (make.compress(ADDED), GZIP, (make.sha256(make.compress(ADDED)),), "the digest"),
+    "no diff_id": (make.compress(ADDED), GZIP, (), "2 layers, and its config names 1"),
+    "two diff_ids": (make.compress(ADDED), GZIP, (make.sha256(ADDED),) * 2, "2 layers, and its config names 3"),
+    "a diff_id of another kind": (make.compress(ADDED), GZIP, (f"sha512:{'0' * 128}",), "the config says sha512"),
+    "whiteouts in what is no layer": (WHITEOUT, IN_TOTO, (make.sha256(WHITEOUT),), "not all runtimes unpack"),
+    "whiteouts in what is no layer, not counted": (WHITEOUT, IN_TOTO, (), "not all runtimes unpack"),
+    "gzip in a plain layer": (make.compress(ADDED), PLAIN, (make.sha256(ADDED),), "the compression 'gzip'"),
+    "zstd in a gzip layer": (make.compress(ADDED, "zstd"), GZIP, (make.sha256(ADDED),), "the compression 'zstd'"),
+    "a plain layer as gzip": (ADDED, GZIP, (make.sha256(ADDED),), "the compression 'none'"),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_that_is_not_what_the_image_says_of_it_is_never_approved(check: Check, name: str) -> None:
+    blob, media_type, diff_ids, complaint = LAYERS[name]
+    reference = above(check, blob, media_type, *diff_ids)
+    first = check.ends("scan", reference)
+    for _ in range(2):  # read, then out of the cache
+        judged = check.ends("gate", reference)
+        assert judged.code == 3, judged.err
+        assert complaint in judged.out
+    assert first.code in (0, 3)
+
+
+def test_a_layer_that_is_what_the_image_says_of_it_is_approved(check: Check) -> None:
+    for compression, kind in (("gzip", GZIP), ("zstd", ZSTD), ("none", PLAIN)):
+        reference = above(check, make.compress(ADDED, compression), kind, make.sha256(ADDED))  # type: ignore[arg-type]
+        assert check.ends("scan", reference).code == 0
+        assert check.ends("gate", reference).code == 0
+        assert check.ends("gate", reference).code == 0

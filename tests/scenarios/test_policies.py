@@ -11,7 +11,6 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem, advisory
 
-from dockgate.bootstrap.policies import Policies
 from dockgate.core.errors import BusyError
 from dockgate.core.model import Severity
 from dockgate.core.policy import parted
@@ -62,18 +61,6 @@ def run(server: ServerSystem, name: str) -> Any:
 def risk(server: ServerSystem, name: str) -> str:
     found: str = server.get(f"/services/{name}")["service"]["at_risk"]
     return found
-
-
-def test_whether_any_policy_names_base_layers_is_known(server: ServerSystem) -> None:
-    """Only then are the digests of uncompressed layers computed when an image is scanned."""
-    policies = Policies(server.store, server.parts.rules)
-    put(server, "layered", "base_image:\n  allowed: ['debian:*']\n")
-    assert not policies.name_base_layers()
-    layers = f"base_image:\n  images:\n  - name: debian\n    layers: ['sha256:{'1' * 64}']\n"
-    put(server, "layered", layers)
-    assert policies.name_base_layers()
-    server.client.delete("/policies/layered").raise_for_status()
-    assert not policies.name_base_layers()
 
 
 # --- in versions -----------------------------------------------------------------------------------------------------

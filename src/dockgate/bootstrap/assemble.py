@@ -134,7 +134,6 @@ def assemble(
         settings.registries,
         settings.cache,
         settings.ca_bundle,
-        policies.name_base_layers,
         issuers,
         public=public_registry(settings),
     )

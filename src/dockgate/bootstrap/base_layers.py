@@ -5,7 +5,6 @@ from pathlib import Path
 
 from dockgate.core.errors import UsageError
 from dockgate.images import open_images
-from dockgate.images.diff_ids import diff_id
 from dockgate.images.layers import TarLayer
 
 
@@ -32,6 +31,6 @@ def base_layers(
                 if not isinstance(layer, TarLayer):
                     raise UsageError(f"{reference} has no layers.", "Name an image in a registry, layout or archive.")
                 if layer.digest not in known:
-                    known[layer.digest] = diff_id(layer)
+                    known[layer.digest] = layer.hash_content()
             found.append(BaseLayers(image.platform, tuple(known[layer.digest] for layer in image.layers)))
         return tuple(found)

@@ -20,30 +20,37 @@ PARTS = ("core", "ecosystems")
 
 
 class InventoryCache:
-    """Inventories in files of `folder`, by the digests of their layers and by the code.
+    """Inventories in files of `folder`, by their layers, by what manifest and config say of those, and by the code.
 
     By its bytes, not by a number that somebody has to raise: what it learns to doubt is to be doubted in an image that
-    was read before, too. What was made of a layer that could not be read is not remembered, nor what a config says.
+    was read before, too. What was made of a layer that could not be read is not remembered, nor the rest of a config.
     """
 
     def __init__(self, folder: Path, package: Path = PACKAGE) -> None:
         code = _code(package)
         self._kept = Kept(folder / "images" / code[:16], Inventory) if code else None
 
-    def find(self, image: Image) -> Inventory | None:
-        """What the image holds, if its layers were put together before; never for a folder, which has no digest."""
+    def find(self, image: Image, *, verified: bool = False) -> Inventory | None:
+        """What the image holds, if its layers were put together before; never for a folder, which has no digest.
+
+        `verified`: the layers' uncompressed content has to have been hashed for it.
+        """
         layers = tuple(layer.digest for layer in image.layers)
-        found = self._kept.find(_name(layers)) if self._kept and all(layers) else None
+        if self._kept is None or not all(layers):
+            return None
+        names = [_name(image, verified=True), *([] if verified else [_name(image, verified=False)])]
+        found = next((one for name in names if (one := self._kept.find(name))), None)
         return pictured(found, image) if found and found.layers == layers else None
 
-    def keep(self, inventory: Inventory, facts: "Sequence[LayerFacts]") -> None:
+    def keep(self, image: Image, inventory: Inventory, facts: "Sequence[LayerFacts]") -> None:
         """Remembers the inventory that was made of these."""
         if self._kept and all(one.layer and not one.unread for one in facts):
-            self._kept.keep(_name(inventory.layers), inventory)
+            self._kept.keep(_name(image, verified=all(one.diff_id for one in facts)), inventory)
 
 
-def _name(layers: Sequence[str]) -> str:
-    return hashlib.sha256(" ".join(layers).encode()).hexdigest()
+def _name(image: Image, *, verified: bool) -> str:
+    said = [[layer.digest, layer.media_type] for layer in image.layers]
+    return hashlib.sha256(repr((verified, said, list(image.diff_ids or ()))).encode()).hexdigest()
 
 
 def _code(package: Path) -> str:

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from dockgate.core.errors import ConflictError, DefinitionError, NotFoundError, UsageError
-from dockgate.core.policy import PolicyVersion, combined, names_base_layers, of_rules, parted
+from dockgate.core.policy import PolicyVersion, combined, of_rules, parted
 from dockgate.core.rules import Rule
 from dockgate.core.stores import Store
 from dockgate.core.verdict import Policy
@@ -48,10 +48,6 @@ class Policies:
         stored = self._store.list()
         names = {one.name for one in stored}
         return [*(self._of_builtin(name) for name in definitions.BUILTIN if name not in names), *stored]
-
-    def name_base_layers(self) -> bool:
-        """Whether any policy that was put compares layers with those of base images."""
-        return any(names_base_layers(one.rules) for one in self._store.list())
 
     def history(self, name: str) -> Sequence[PolicyVersion]:
         """Newest first. NotFoundError for one that never was."""

@@ -1,12 +1,11 @@
 """The images that a server reads, in its own registry and in others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from dockgate.bootstrap import scan
-from dockgate.bootstrap.diff_ids import with_diff_ids
 from dockgate.core.asking import canonical_registry, is_qualified
 from dockgate.core.errors import DeniedError, UsageError
 from dockgate.core.model import Inventory
@@ -19,8 +18,8 @@ from dockgate.images.registry import registry_origin
 
 class Reach:
     """`own` is our registry's address, and `public` what others call it by ("" for nothing else). `registries` are
-    patterns of the others' hosts, with or without a port; empty, every registry may be asked. `needs_diff_ids`: whether
-    images are read with the diff_ids of their layers. `issuers` make the tokens for our own registry.
+    patterns of the others' hosts, with or without a port; empty, every registry may be asked. `issuers` make the tokens
+    for our own registry.
 
     All calls raise DeniedError for a registry that may not be asked, and what registries do."""
 
@@ -30,11 +29,9 @@ class Reach:
         registries: Sequence[str],
         cache: Path,
         ca_bundle: Path | None,
-        needs_diff_ids: Callable[[], bool] = lambda: False,
         issuers: Issuers | None = None,
         public: str = "",
     ) -> None:
-        self._needs_diff_ids = needs_diff_ids
         self._own = own
         self._public = public
         self._issuers = issuers
@@ -62,8 +59,7 @@ class Reach:
         """One inventory for every platform of the image (`core.adapters.ImageReader`)."""
         named = self._named(repository, digest)
         with open_images(named, [scan.ALL], ca_bundle=self._ca_bundle, issuers=self._issuers) as opened:
-            inventories = scan.read(opened.images, self._cache)
-            return with_diff_ids(opened.images, inventories, self._cache) if self._needs_diff_ids() else inventories
+            return scan.read(opened.images, self._cache, verified=True)
 
     def attached(self, repository: str, digest: str) -> Sequence[bytes]:
         """What lies beside an image (`bootstrap.vex.Fetch`)."""

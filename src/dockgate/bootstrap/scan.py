@@ -45,11 +45,11 @@ def scan(
     insecure: bool = False,
     ca_bundle: Path | None = None,
     report: Report = lambda text: None,
-    diff_ids: bool = False,
+    verified: bool = False,
 ) -> Scanned:
     """Reads what `reference` names: an image, a root folder (its digest is its inventory's), or a CycloneDX or SPDX
     document. `platform` is "os/arch" or "os/arch/variant", "all", or "" for this machine's; a document is read whole.
-    `diff_ids`: those of the layers are computed too, which takes about as long again where they are new.
+    `verified`: the layers are held to the diff_ids of the image's config, as for a verdict; it takes a third longer.
 
     Raises what `images.open_images` and `sboms.read` do, and UsageError for a platform with several variants.
     """
@@ -72,11 +72,7 @@ def scan(
                 raise UsageError(f"{reference} has several images for {platform}.", f"Name one of: {variants}.")
             digest = opened.images[0].digest
         made = InventoryCache(settings.cache)
-        inventories = read(opened.images, settings.cache, report, local=opened.local, made=made)
-        if diff_ids:
-            from dockgate.bootstrap.diff_ids import with_diff_ids
-
-            inventories = with_diff_ids(opened.images, inventories, settings.cache)
+        inventories = read(opened.images, settings.cache, report, local=opened.local, made=made, verified=verified)
         return Scanned(reference, digest or inventories[0].image, inventories)
 
 
@@ -97,16 +93,18 @@ def read(
     *,
     local: bool = False,
     made: InventoryCache | None = None,
+    verified: bool = False,
 ) -> tuple[Inventory, ...]:
     """The inventories of these images. Each layer is read once, and remembered in `cache`; what layers are together, in
-    `made`, if there is one. `local`: they lie on this machine. Raises UnavailableError."""
-    known = [made.find(image) if made else None for image in images]
-    rest = _read([image for image, one in zip(images, known, strict=True) if one is None], cache, report, local, made)
+    `made`, if there is one. `local`: they lie on this machine. `verified`: as in `scan`. Raises UnavailableError."""
+    known = [made.find(image, verified=verified) if made else None for image in images]
+    new = [image for image, one in zip(images, known, strict=True) if one is None]
+    rest = _read(new, cache, report, local, made, verified)
     return tuple(one or next(rest) for one in known)
 
 
 def _read(
-    images: Sequence[Image], cache: Path, report: Report, local: bool, made: InventoryCache | None
+    images: Sequence[Image], cache: Path, report: Report, local: bool, made: InventoryCache | None, verified: bool
 ) -> Iterator[Inventory]:
     """A root folder has no digest but that of what it holds."""
     from dockgate.bootstrap.ahead import read_all  # which all is not needed where an image is known
@@ -114,7 +112,7 @@ def _read(
     from dockgate.core.inventory import combine
 
     kinds = ecosystems.load()
-    cached = LayerCache(cache, kinds)
+    cached = LayerCache(cache, kinds, verified=verified)
     layers = {layer.digest: layer for image in images for layer in image.layers}
     known = {digest: facts for digest, layer in layers.items() if (facts := cached.find(layer))}
     missing = [layer for digest, layer in layers.items() if digest not in known]
@@ -123,9 +121,9 @@ def _read(
         report(f"read layer {len(known)} of {len(layers)}")
     for image in images:
         held = [known[layer.digest] for layer in image.layers]
-        inventory = combine(image, held, kinds)
+        inventory = combine(image, held, kinds, verified=verified)
         if made:
-            made.keep(inventory, held)
+            made.keep(image, inventory, held)
         yield inventory if inventory.image else replace(inventory, image=canonical.digest(canonical.encode(inventory)))
 
 

@@ -12,7 +12,7 @@ from dockgate.cli.options import Output, database, progress, verdict_outputs, wr
 from dockgate.config import Settings, from_environment
 from dockgate.core.approvals import ApprovalState
 from dockgate.core.errors import UsageError
-from dockgate.core.policy import PROVENANCE_RULE, names_base_layers
+from dockgate.core.policy import PROVENANCE_RULE
 from dockgate.core.verdict import Policy, Reported, Status, Waivers
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def command(
         write(report, outputs)
         context.exit(EXITS[report.verdict.status])
     with scan.advisories(database or settings.advisories) as advisories:
-        scanned = asked.scan(settings, diff_ids=names_base_layers(chosen.rules))
+        scanned = asked.scan(settings, verified=True)
         found = _provenance(asked, scanned.digest, chosen, statements, settings)
         report = gate.judge(scanned, advisories, chosen, reported=reported, accepted=held, provenance=found)
     write(report, outputs)

@@ -38,8 +38,8 @@ class Asked:
     insecure: bool
     ca_bundle: Path | None
 
-    def scan(self, settings: Settings, *, diff_ids: bool = False) -> "Scanned":
-        """Reads it, telling of its progress on a terminal. Raises what `bootstrap.scan.scan` does."""
+    def scan(self, settings: Settings, *, verified: bool = False) -> "Scanned":
+        """Reads it, with its progress on a terminal. `verified`, and what is raised: see `bootstrap.scan.scan`."""
         from dockgate.bootstrap import scan
 
         with progress() as show:
@@ -50,7 +50,7 @@ class Asked:
                 insecure=self.insecure,
                 ca_bundle=self.ca_bundle,
                 report=show,
-                diff_ids=diff_ids,
+                verified=verified,
             )
 
 

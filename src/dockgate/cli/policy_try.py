@@ -94,7 +94,7 @@ def _on_image(text: str, file: Path, reference: str, policy: str, database: Path
     candidate, present = gate.read_policy(text, file), gate.policy_of(policy)
     settings = from_environment()
     with scan.advisories(database or settings.advisories) as advisories:
-        scanned = Asked(reference, "all", False, None).scan(settings)
+        scanned = Asked(reference, "all", False, None).scan(settings, verified=True)
         before, after = (gate.judge(scanned, advisories, one).verdict for one in (present, candidate))
     trial = compare(said(before.judgements), said(after.judgements), present.name, reference)
     return summed([trial])

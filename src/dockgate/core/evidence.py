@@ -7,7 +7,7 @@ remove or replace a package do so with its files in the same layer; who only edi
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from dockgate.core import languages, osrelease
+from dockgate.core import languages, osrelease, symlinks
 from dockgate.core.databases import Database, evidence_names
 from dockgate.core.errors import UnreadableError
 from dockgate.core.facts import View
@@ -15,7 +15,6 @@ from dockgate.core.model import Distribution, Unread
 from dockgate.core.other_roots import stores
 from dockgate.core.package_folders import PackageFolders
 from dockgate.core.ports import Ecosystem
-from dockgate.core.ways import astray
 
 _TRIES = 64
 """paths below a link's target that are looked at"""
@@ -26,8 +25,9 @@ _LOADERS = ("ld-linux", "ld-musl", "libc.so.6", "ld.so.1", "ld64.so", "ntdll.dll
 def doubts(view: View, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
     """An unread entry for each thing in the image's evidence that cannot be believed."""
     databases = [Database(view, kind) for kind in ecosystems if kind.distributions]
-    yield from _links(view, ecosystems, databases)
-    yield from astray(view, ecosystems)
+    linked = list(_links(view, ecosystems, databases))
+    yield from linked
+    yield from symlinks.doubts(view, ecosystems, {entry.path for entry in linked})
     yield from _system(view, databases)
     yield from _releases(view)
     yield from _repository(view)

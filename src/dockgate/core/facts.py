@@ -1,7 +1,7 @@
 """What one layer holds, as it is kept for good, and what stands in the image when layers lie on each other."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -49,9 +49,12 @@ class Release:
 class LayerFacts:
     """All that is needed of a layer once it is read. `layer` is its blob's digest.
 
-    `files` are the packed paths of all that is no folder. `links` are the symbolic links at paths where evidence may
-    stand, with their targets seen from the root; `folders` the folders there. `ways` and `implied` are as in
-    `ways.Ways`: links wherever they are, and the folders that no entry tells of. `unread` is of the layer as a whole.
+    `files` are the packed paths of all that is no folder and no device. `links` are the symbolic links at paths where
+    evidence may be, with their targets seen from the root; `folders` the folders there. `symlinks` are all links, and
+    `implied` the folders that had no entry when something was put into them. `unread` is of the layer as a whole.
+
+    `compression` is the blob's ("" for a folder, or a layer that could not be read), `diff_id` the digest of the
+    uncompressed content, "" where it was not computed.
     """
 
     layer: str
@@ -62,9 +65,11 @@ class LayerFacts:
     whiteouts: tuple[str, ...] = ()
     opaques: tuple[str, ...] = ()
     files: str = ""
-    ways: dict[str, str] = field(default_factory=dict)
+    symlinks: dict[str, str] = field(default_factory=dict)
     implied: tuple[str, ...] = ()
     unread: tuple[Unread, ...] = ()
+    compression: str = ""
+    diff_id: str = ""
 
 
 def pack(paths: Iterable[str]) -> str:
@@ -92,7 +97,7 @@ class View:
         """Whether what `layer` has at `path` is still there."""
         if layer == len(self.facts) - 1:
             return True
-        last = max(self._top.get(path, -1), self._swept.get(path, -1), self._folders.get(path, -1))
+        last = max(self._top.get(path, -1), self._whiteouts.get(path, -1), self._folders.get(path, -1))
         return last <= layer and self._above(path.rpartition("/")[0]) <= layer
 
     def origins(self, path: str) -> Iterator[int]:
@@ -157,7 +162,7 @@ class View:
                 raise UnreadableError("Too many files would have to be gone through to tell whose they are.")
             yield paths[index]
 
-    def files(self) -> Iterable[str]:
+    def files(self) -> Collection[str]:
         """Every path at which any layer has a file."""
         return self._top
 
@@ -242,7 +247,22 @@ class View:
         return top
 
     @cached_property
+    def symlinks(self) -> dict[str, str]:
+        """The symbolic links that are still there, with their targets seen from the root, further links apart."""
+        return {
+            path: target
+            for at, facts in enumerate(self.facts)
+            for path, target in facts.symlinks.items()
+            if self.alive(path, at)
+        }
+
+    @cached_property
+    def _whiteouts(self) -> dict[str, int]:
+        return {path: at for at, facts in enumerate(self.facts) for path in facts.whiteouts}
+
+    @cached_property
     def _swept(self) -> dict[str, int]:
+        """Folders below which nothing is left of the layers below that one."""
         return {path: at for at, facts in enumerate(self.facts) for path in (*facts.whiteouts, *facts.opaques)}
 
     @cached_property

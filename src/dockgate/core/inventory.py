@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
 
-from dockgate.core import evidence, languages
+from dockgate.core import evidence, languages, layer_content
 from dockgate.core.databases import evidence_names
 from dockgate.core.duplicates import Duplicates
 from dockgate.core.facts import LayerFacts, Read, View
 from dockgate.core.layers import FACTS_LIMIT, cost, read_layer, sentence
 from dockgate.core.model import THIRD_PARTY, Distribution, Inventory, Package, Unread
 from dockgate.core.package_folders import PackageFolders
-from dockgate.core.pictured import Pictured, pictured
+from dockgate.core.pictured import pictured
 from dockgate.core.ports import Ecosystem, Image
 
 by_package = attrgetter(*(field.name for field in fields(Package)))
@@ -25,8 +25,13 @@ def read_image(image: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:
     return combine(image, [read_layer(layer, ecosystems) for layer in image.layers], ecosystems)
 
 
-def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem]) -> Inventory:
-    """The image's inventory from what its layers hold, base first, with every reason to doubt it (promise 7)."""
+def combine(
+    image: Image, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem], *, verified: bool = False
+) -> Inventory:
+    """The image's inventory from what its layers hold, base first, with every reason to doubt it (promise 7).
+
+    `verified`: a layer whose uncompressed content was not hashed is such a reason.
+    """
     facts = list(_bounded(facts))
     view = View(facts)
     distribution = _distribution(view)
@@ -34,6 +39,7 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
     packages = set(_system(view, distribution, system))
     owners = {one.name for one in packages} - {one.name for one in packages if one.vendor}
     unread = {*evidence.doubts(view, ecosystems), *(entry for one in facts for entry in one.unread)}
+    unread.update(layer_content.doubts(image.layers, facts, image.diff_ids, verified=verified))
     locks = languages.Locks(view)
     duplicates = Duplicates(view, ecosystems)
     folders = PackageFolders(view)
@@ -60,6 +66,7 @@ def combine(image: Pictured, facts: Sequence[LayerFacts], ecosystems: Sequence[E
         layers=tuple(one.layer for one in facts),
         packages=tuple(sorted(packages, key=by_package)),
         unread=tuple(sorted(unread, key=by_unread)),
+        diff_ids=tuple(one.diff_id for one in facts) if any(one.diff_id for one in facts) else (),
     )
     return pictured(held, image)
 
@@ -83,7 +90,7 @@ def _bounded(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
     hundreds of times."""
     spent = 0
     for one in facts:
-        spent += 2 * len(one.files) + sum(map(len, (*one.ways, *one.ways.values(), *one.implied)))
+        spent += 2 * len(one.files) + sum(map(len, (*one.symlinks, *one.symlinks.values(), *one.implied)))
         spent += sum(map(cost, one.reads))
         if spent > FACTS_LIMIT:
             reason = "The layer cannot be read: with those below it, it holds too many files and packages."

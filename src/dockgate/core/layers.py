@@ -7,16 +7,12 @@ from typing import Any, BinaryIO
 from dockgate.core import osrelease
 from dockgate.core.errors import ImageError, UnreadableError
 from dockgate.core.facts import LayerFacts, Read, Release, pack
+from dockgate.core.layer_tree import PATH_LIMIT, LayerTree, resolved
 from dockgate.core.model import Unread
 from dockgate.core.ports import Ecosystem, Entry, Extract, Layer, Triggers
-from dockgate.core.ways import Ways, resolved
 
-FACTS_VERSION = 10
+FACTS_VERSION = 11
 """Raised whenever the same layer would give other facts, plugins apart."""
-
-PATH_LIMIT = 4096
-"""Characters; Linux' PATH_MAX. A layer with a longer path is not one that a runtime could unpack."""
-
 
 FACTS_LIMIT = 256 * 1024 * 1024
 """Bytes of memory, about, that all layers' facts may take, their paths packed and unpacked; those of the largest images
@@ -43,20 +39,24 @@ def facts_version(ecosystems: Sequence[Ecosystem]) -> str:
     return " ".join([f"facts:{FACTS_VERSION}", *(f"{kind.name}:{kind.version}" for kind in ecosystems)])
 
 
-def read_layer(layer: Layer, ecosystems: Sequence[Ecosystem], clock: Callable[[], float] = float) -> LayerFacts:
+def read_layer(
+    layer: Layer, ecosystems: Sequence[Ecosystem], clock: Callable[[], float] = float, *, hashed: bool = False
+) -> LayerFacts:
     """What the layer holds. A broken layer, or one that takes too long by the clock, yields no facts but an unread
     entry for "/". Raises UnavailableError.
 
-    `clock` tells the seconds of the processor that this thread has taken; without one, none pass.
+    `clock` tells the seconds of the processor that this thread has taken; without one, none pass. `hashed`: the digest
+    of the uncompressed content is computed, too.
     """
     draft = _Draft(ecosystems, clock)
     try:
-        draft.take(layer.entries())
+        draft.take(layer.entries(hashed=hashed))
+        draft.tree.check()
         if draft.hardlinks:
             draft.take_linked(layer.entries())
     except ImageError as error:
         return LayerFacts(layer.digest, unread=(Unread("/", f"The layer cannot be read: {error}", layer.digest),))
-    return draft.facts(layer.digest)
+    return replace(draft.facts(layer.digest), compression=layer.compression, diff_id=layer.content_digest)
 
 
 def cost(read: Read) -> int:
@@ -73,7 +73,7 @@ def sentence(path: str, reason: str) -> str:
 
 
 def _outside(target: str) -> str:
-    return f"it is a hard link to {target}, which is no file of its layer"
+    return f"it is a hard link to {target}, which is no earlier file of its layer"
 
 
 class _Draft:
@@ -89,47 +89,47 @@ class _Draft:
         self.lists: dict[str, Mapping[str, tuple[str, ...]]] = {}
         self.links: dict[str, str] = {}
         self.by_content = tuple(kind for kind in ecosystems if kind.triggers.magics)
-        self.linked: dict[str, str] = {}
         self.hardlinks: dict[str, tuple[str, list[Ecosystem]]] = {}
         self.folders: set[str] = set()
-        self.whiteouts: list[str] = []
-        self.opaques: list[str] = []
-        self.files: list[str] = []
-        self.ways = Ways()
+        self.tree = LayerTree()
+        self.targetless: dict[str, str] = {}
         self.unread: list[str] = []
         self.unlisted: list[Unread] = []
         self.spent = 0
 
     def take(self, entries: Iterable[Entry]) -> None:
         """Every entry, once. The hot path: 30,000 of them in 0.05 s."""
-        worth, ways = self.worth, self.ways
+        worth, tree, folders, files = self.worth, self.tree, self.tree.folders, self.tree.files
         for entry in entries:
             path, kind = entry.path, entry.kind
             if kind == "whiteout":
-                self.whiteouts.append(path)
+                tree.whiteouts.append(path)
                 continue
             if kind == "opaque":
-                self.opaques.append(path)
+                tree.opaque(path)
                 continue
             if len(path) > PATH_LIMIT or "\0" in path:
                 self.unread.append(f"An entry has a path that cannot exist, beginning with {path[:80]!r}.")
                 continue
             cut = path.rfind("/")
-            if cut > 0 and path[:cut] not in ways.known:
-                ways.imply(path[:cut])
-            if kind != "directory":
-                self.files.append(path)
-                if kind == "symlink":
-                    ways.link(path, entry.target)
-            else:
-                ways.folder(path)
+            if cut > 0 and path[:cut] not in folders:
+                tree.imply(path[:cut])
+            if kind == "directory":
+                folders.add(path)
                 if entry.open:
                     self._list(entry.open, path)
+            else:
+                if kind == "hardlink":
+                    entry = self._linked(entry)
+                    kind = entry.kind
+                if kind == "symlink":
+                    tree.symlink(path, entry.target)
+                elif kind == "other":
+                    tree.devices.add(path)
+                files.append(path)
             head = entry.head
             asked = worth(path, head)
-            if kind == "hardlink":
-                self.linked[path] = entry.target
-            elif not asked and path not in _RELEASES:
+            if kind != "hardlink" and not asked and path not in _RELEASES:
                 continue
             size, mode = entry.size, entry.mode
             kinds = [ecosystem for ecosystem in asked if ecosystem.wants(path, size, mode, head)]
@@ -160,29 +160,39 @@ class _Draft:
     def facts(self, layer: str) -> LayerFacts:
         for path, (target, kinds) in self.hardlinks.items():
             self._give_up(path, _outside(target), kinds)
-        if self.linked:
-            self._check_links()
+        for path, target in self.targetless.items():
+            if path not in self.hardlinks:
+                self.unlisted.append(Unread(path, sentence(path, _outside(target))))
+        tree = self.tree
+        files = tree.files
+        if tree.devices:  # rootless podman makes none, and what is below stays
+            files = [path for path in files if path not in tree.devices]
         return LayerFacts(
             layer,
             reads=self._owned(),
             releases=tuple(self.releases.values()),
             links=self.links,
             folders=tuple(sorted(self.folders)),
-            whiteouts=tuple(self.whiteouts),
-            opaques=tuple(self.opaques),
-            files=pack(self.files),
-            ways=self.ways.links,
-            implied=tuple(sorted(self.ways.implied)),
+            whiteouts=tuple(tree.whiteouts),
+            opaques=tuple(tree.opaques),
+            files=pack(files),
+            symlinks={
+                path: resolved(path, target) for path, target in tree.symlinks.items() if len(target) <= PATH_LIMIT
+            },
+            implied=tuple(sorted(tree.implied)),
             unread=(*(Unread("/", reason, layer) for reason in self.unread[:1]), *self.unlisted),
         )
 
-    def _check_links(self) -> None:
-        """No builder links to a file of a layer below. A runtime would: what is in that file would be at two places, of
-        which a whiteout could leave the one where nothing was read."""
-        there = set(self.files)
-        for path, target in self.linked.items():
-            if target not in there and path not in self.hardlinks:
-                self.unlisted.append(Unread(path, sentence(path, _outside(target))))
+    def _linked(self, entry: Entry) -> Entry:
+        """A hard link as what it makes of its path.
+
+        No builder links to a file of a layer below. A runtime would: what is in that file would be at two places, of
+        which a whiteout could leave the one where nothing was read.
+        """
+        linked = self.tree.linked(entry)
+        if linked is None:
+            self.targetless[entry.path] = entry.target
+        return linked or entry
 
     def _list(self, open_folder: Callable[[], BinaryIO], path: str) -> None:
         """Only a folder that could not be listed can be opened, and then says why."""

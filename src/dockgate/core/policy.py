@@ -99,12 +99,6 @@ def vex_authors(policy: Policy) -> tuple[VexAuthor, ...]:
     return tuple(VexAuthor(str(one["name"]), tuple(map(str, one.get("keys") or ()))) for one in authors)
 
 
-def names_base_layers(rules: Mapping[str, Sequence[Settings]]) -> bool:
-    """Whether a policy of these rules compares the image's layers with those of base images: it needs the inventory's
-    `diff_ids` then."""
-    return any("images" in settings for settings in rules.get("base_image", ()))
-
-
 def provenance_keys(policy: Policy) -> dict[str, str]:
     """The public keys (PEM) of all builders that the policy names, by their fingerprints."""
     given = [settings.get("builders") for settings in policy.rules.get(PROVENANCE_RULE, ())]

@@ -43,14 +43,24 @@ class Layer(Protocol):
     """One layer blob. `digest` is of the blob as stored (compressed)."""
 
     digest: str
+    media_type: str
+    """as the manifest says, "" for what has none"""
+    compression: str
+    """of the blob: "gzip", "zstd" or "none"; "" until its beginning was read"""
+    content_digest: str
+    """of the uncompressed content ("sha256:…"), "" until it was computed"""
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
         """Every entry, in order. May be called again (the blob is then read again). Memory stays flat in the layer's
-        size.
+        size. `hashed`: computes `content_digest`, by the end.
 
         Verifies the digest while reading: raises ImageError at the end when the blob does not match, is truncated or
         is no tar (the caller then drops all facts of this layer), UnavailableError when the transport fails.
         """
+        ...
+
+    def hash_content(self) -> str:
+        """The digest of the uncompressed content, of a blob that is read again for it alone. Raises as `entries`."""
         ...
 
 
@@ -73,6 +83,8 @@ class Image(Protocol):
     """"linux/amd64", "linux/arm64/v8", from the config"""
     layers: Sequence[Layer]
     """base first"""
+    diff_ids: Sequence[str] | None
+    """digests of the uncompressed layers as the config says, base first; None for a folder, which has no config"""
     origins: Origins
 
 

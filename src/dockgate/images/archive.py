@@ -24,6 +24,8 @@ from dockgate.images.tar import Member, members
 _MEMBER_LIMIT = 100_000
 _LINK_DEPTH = 8
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
+_SUFFIXES = {b"\x1f\x8b": "+gzip", b"\x28\xb5": "+zstd"}
+"""Of a layer's media type, by the blob's first bytes: engines that load the file go by those, too."""
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -144,16 +146,17 @@ class DockerOrigin:
         member, file = self._files.member(path), self._files.open(path)
         if member is None or file is None:
             raise ImageError(f"{self.name} lacks the layer {path}.", "Save the image again.")
-        digest = diff_id
+        digest, media_type = diff_id, _LAYER
         with file:
             start = file.read(6)
             if start.startswith(_COMPRESSED):
+                media_type += _SUFFIXES.get(start[:2], "")
                 whole = hashlib.sha256(start)
                 while chunk := file.read(2**18):
                     whole.update(chunk)
                 digest = f"sha256:{whole.hexdigest()}"
         self._paths[digest] = path
-        return {"mediaType": _LAYER, "digest": digest, "size": member.size}
+        return {"mediaType": media_type, "digest": digest, "size": member.size}
 
     def _read(self, path: str) -> bytes:
         member, file = self._files.member(path), self._files.open(path)

@@ -58,7 +58,7 @@ class Verified(io.RawIOBase):
         self._source = source
         self._digest = digest
         self._size = size
-        self._hash = _Hash(digest.partition(":")[0])
+        self._hash = Hash(digest.partition(":")[0])
         self.count = 0
         """bytes read so far"""
 
@@ -89,7 +89,7 @@ class Verified(io.RawIOBase):
         super().close()
 
 
-class _Hash:
+class Hash:
     """A digest that is made beside the reading, in a thread: hashing and inflating leave the interpreter free."""
 
     def __init__(self, algorithm: str) -> None:

@@ -54,7 +54,7 @@ def folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciImage,
     except OSError as error:
         raise UnavailableError(f"{path} cannot be read: {error.strerror}.") from error
     layer = FolderLayer(descriptor, str(path))
-    return OciImage("", wanted[0] if wanted else here(), (layer,), Origins()), partial(os.close, descriptor)
+    return OciImage("", wanted[0] if wanted else here(), (layer,), None, Origins()), partial(os.close, descriptor)
 
 
 @dataclass(slots=True)
@@ -70,8 +70,15 @@ class FolderLayer:
     where: str
     digest: str = ""
     mounts: Path = _MOUNTS
+    media_type: str = ""
+    compression: str = ""
+    content_digest: str = ""
 
-    def entries(self) -> Iterator[Entry]:
+    def hash_content(self) -> str:
+        """Nothing: a folder is no blob."""
+        return ""
+
+    def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
         """See `core.ports.Layer`, in the order of names. Raises ImageError when there is no end of them."""
         walk = _Walk(_made_up(self.mounts))
         try:

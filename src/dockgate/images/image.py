@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from dockgate.core.errors import ImageError, NotFoundError
 from dockgate.core.ports import Layer, Origins
@@ -37,6 +38,7 @@ class OciImage:
     digest: str
     platform: str
     layers: Sequence[Layer]
+    diff_ids: Sequence[str] | None
     origins: Origins
 
 
@@ -126,9 +128,20 @@ def _assemble(origin: Origin, digest: str, manifest: Manifest, *above: Mapping[s
     return OciImage(
         digest,
         found,
-        tuple(TarLayer(one.digest, partial(origin.blob, one.digest), one.size) for one in manifest.layers),
+        tuple(
+            TarLayer(one.digest, partial(origin.blob, one.digest), one.size, media_type=one.media_type)
+            for one in manifest.layers
+        ),
+        _diff_ids(config),
         origins.find(config, (manifest.annotations, *above), digests, found, origin.base),
     )
+
+
+def _diff_ids(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The digests of the uncompressed layers, as far as the config names them: it is held to them afterwards."""
+    rootfs = config.get("rootfs")
+    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    return tuple(map(str, diff_ids)) if isinstance(diff_ids, list) else ()
 
 
 def here() -> str:

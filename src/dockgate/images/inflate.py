@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from dockgate.core.errors import ImageError
+from dockgate.images.blobs import Hash
 from dockgate.images.tape import Source
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ class Bounds:
 
 PATH_COST = 48
 """Bytes of memory that a path takes besides its own."""
+
+_SMALL = 2**20
+"""Bytes up to which they are hashed where they are read."""
 
 ZSTD_WINDOW = 128 * 2**20
 """Bytes; what the zstd library itself allows by default. It is allocated as it fills."""
@@ -57,15 +61,20 @@ class Inflated:
         """whether a blob that was cut short is noticed by its decompression; zstandard calls it the end"""
         self._source: Source = head
         self._faults: tuple[type[Exception], ...] = ()
+        self._hash: Hash | None = None
+        self.compression = "none"
+        """"gzip", "zstd" or "none", by the blob's first bytes"""
         start = head.peek(6)
         if start.startswith(_GZIP):
             from isal import igzip, isal_zlib
 
+            self.compression = "gzip"
             self._source = igzip.IGzipFile(fileobj=head, mode="rb")  # type: ignore[no-untyped-call]
             self._faults = (EOFError, igzip.BadGzipFile, cast(type[Exception], isal_zlib.error))
         elif start.startswith(_ZSTD) or (start[1:4] == _ZSTD_SKIPPABLE and start[:1] in b"PQRSTUVWXYZ[\\]^_"):
             import zstandard
 
+            self.compression = "zstd"
             self._source = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).stream_reader(
                 cast(BinaryIO, head), read_size=2**18, read_across_frames=True
             )
@@ -83,6 +92,8 @@ class Inflated:
             count = self._source.readinto(buffer) or 0
         except self._faults as error:
             raise ImageError(f"{self._where} cannot be decompressed: {error}.") from error
+        if self._hash:
+            self._hash.update(memoryview(buffer)[:count], beside=self._total > _SMALL)
         self._total += count
         bounds = self._bounds
         if self._total > bounds.inflated:
@@ -92,6 +103,19 @@ class Inflated:
                 f"{self._where} inflates to more than {bounds.ratio} times its size: a decompression bomb."
             )
         return count
+
+    def start_hash(self) -> None:
+        """Hashes the bytes from now on, in a thread beside the reading. To be called before the first is read."""
+        self._hash = Hash("sha256")
+
+    def digest(self) -> str:
+        """Of all the bytes ("sha256:…"), once they were read to their end; "" unless they were hashed."""
+        return self._hash.digest() if self._hash else ""
+
+    def close(self) -> None:
+        """Ends the thread that hashes."""
+        if self._hash:
+            self._hash.end()
 
 
 class _Pushback(io.RawIOBase):

@@ -6,6 +6,7 @@ The rules of whiteouts are those of the OCI image spec 1.1, "Image Layer Filesys
 import io
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -34,40 +35,76 @@ _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 @dataclass(slots=True)
 class TarLayer:
-    """A layer whose blob `source` gives from its beginning, each time anew. `size` is the blob's, None when unknown."""
+    """A layer whose blob `source` gives from its beginning, each time anew. `size` is the blob's, None when unknown.
+
+    The rest is as in `core.ports.Layer`.
+    """
 
     digest: str
     source: Callable[[], io.RawIOBase]
     size: int | None = None
     bounds: Bounds = Bounds()  # noqa: RUF009 - frozen
+    media_type: str = ""
+    compression: str = ""
+    content_digest: str = ""
 
-    def entries(self) -> Iterator[Entry]:
+    def hash_content(self) -> str:
+        """See `core.ports.Layer`."""
+        buffer = memoryview(bytearray(2**18))
+        with self.source() as source:
+            blob = Verified(source, self.digest, self.size)
+            with closing(self._inflated(blob, hashed=True)) as inflated:
+                while inflated.readinto(buffer):
+                    pass
+                self._finish(blob, inflated)
+        return self.content_digest
+
+    def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
         """See `core.ports.Layer`. An entry that leads out of the image, or has two readings, is an ImageError."""
         where = f"Layer {self.digest}"
         with self.source() as source:
             blob = Verified(source, self.digest, self.size)
-            inflated = Inflated(blob, where, self.bounds)
-            tape = Tape(inflated, where)
-            paths = 0
-            for member in members(tape, self.bounds.headers, marked=not inflated.tells_end):
-                entry = _entry(member, where)
-                paths += len(entry.path) + PATH_COST
-                if paths > self.bounds.paths:
-                    raise ImageError(f"{where} has too many entries with too long paths.")
-                if entry.kind != "file":
-                    yield entry
-                    continue
-                size = member.size
-                content = _Content(tape, entry.path, size)
-                if size and tape.fill(min(size, HEAD)):
-                    entry.head = tape.view[tape.start : tape.start + min(size, HEAD)].tobytes()
-                entry.open = content.open
-                try:
-                    yield entry
-                finally:
-                    content.close()
-            tape.drain()
-            blob.verify()
+            with closing(self._inflated(blob, hashed=hashed)) as inflated:
+                tape = Tape(inflated, where)
+                yield from self._entries(tape, where, marked=not inflated.tells_end)
+                tape.drain()
+                self._finish(blob, inflated)
+
+    def _inflated(self, blob: Verified, *, hashed: bool) -> Inflated:
+        """`hashed` content that lies in the blob as it is has the blob's digest already."""
+        inflated = Inflated(blob, f"Layer {self.digest}", self.bounds)
+        self.compression = inflated.compression
+        if hashed and not self._is_plain():
+            inflated.start_hash()
+        return inflated
+
+    def _finish(self, blob: Verified, inflated: Inflated) -> None:
+        blob.verify()
+        digest = self.digest if self._is_plain() else inflated.digest()
+        self.content_digest = digest or self.content_digest
+
+    def _is_plain(self) -> bool:
+        return self.compression == "none" and self.digest.startswith("sha256:")
+
+    def _entries(self, tape: Tape, where: str, *, marked: bool) -> Iterator[Entry]:
+        paths = 0
+        for member in members(tape, self.bounds.headers, marked=marked):
+            entry = _entry(member, where)
+            paths += len(entry.path) + PATH_COST
+            if paths > self.bounds.paths:
+                raise ImageError(f"{where} has too many entries with too long paths.")
+            if entry.kind != "file":
+                yield entry
+                continue
+            size = member.size
+            content = _Content(tape, entry.path, size)
+            if size and tape.fill(min(size, HEAD)):
+                entry.head = tape.view[tape.start : tape.start + min(size, HEAD)].tobytes()
+            entry.open = content.open
+            try:
+                yield entry
+            finally:
+                content.close()
 
 
 def _entry(member: Member, where: str) -> Entry:

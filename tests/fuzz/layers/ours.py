@@ -13,7 +13,7 @@ from dockgate.core.facts import LayerFacts, View, unpack
 from dockgate.core.inventory import combine
 from dockgate.core.layers import read_layer
 from dockgate.core.model import Inventory
-from dockgate.core.ports import Entry, Layer, Origins
+from dockgate.core.ports import Entry, Image, Layer, Origins
 from dockgate.ecosystems import load
 from dockgate.images.image import read_images
 from dockgate.images.layers import TarLayer
@@ -37,9 +37,10 @@ class Reading:
 
 @dataclass(slots=True)
 class _Picture:
-    layers: Sequence[Layer]
+    layers: Sequence[Layer] = ()
     digest: str = "sha256:" + "0" * 64
     platform: str = "linux/amd64"
+    diff_ids: Sequence[str] | None = None
     origins: Origins = Origins()  # noqa: RUF009 - frozen
 
 
@@ -52,13 +53,20 @@ class _Recorded:
     contents: dict[str, bytes | None] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     is_done: bool = False
+    media_type: str = ""
+    compression: str = ""
+    content_digest: str = ""
 
-    def entries(self) -> Iterator[Entry]:
-        for entry in self.layer.entries():
+    def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
+        for entry in self.layer.entries(hashed=hashed):
             if not self.is_done:
                 self._record(entry)
             yield entry
         self.is_done = True
+        self.compression, self.content_digest = self.layer.compression, self.layer.content_digest
+
+    def hash_content(self) -> str:
+        return self.layer.hash_content()
 
     def _record(self, entry: Entry) -> None:
         self.links.pop(entry.path, None)
@@ -104,15 +112,15 @@ def read_blob(blob: bytes) -> LayerReading:
     return read_recorded(layer)
 
 
-def read_recorded(layer: Layer) -> LayerReading:
+def read_recorded(layer: Layer, *, hashed: bool = False) -> LayerReading:
     recorded = _Recorded(layer, layer.digest)
-    return LayerReading(read_layer(recorded, ECOSYSTEMS), recorded.contents, recorded.links)
+    return LayerReading(read_layer(recorded, ECOSYSTEMS, hashed=hashed), recorded.contents, recorded.links)
 
 
-def combined(layers: Sequence[LayerReading]) -> Reading:
-    """The image of these layers, base first."""
+def combined(layers: Sequence[LayerReading], image: Image | None = None) -> Reading:
+    """The image of these layers, base first; with an `image`, held to what that says of them, as for a verdict."""
     facts = [layer.facts for layer in layers]
-    inventory = combine(_Picture(()), facts, ECOSYSTEMS)
+    inventory = combine(image or _Picture(), facts, ECOSYSTEMS, verified=image is not None)
     view = View(facts)
     files: dict[str, bytes | None] = {}
     links: dict[str, str] = {}
@@ -140,16 +148,22 @@ class _TreeLayer:
 
     content: Iterable[Entry]
     digest: str = "sha256:" + "1" * 64
+    media_type: str = ""
+    compression: str = ""
+    content_digest: str = ""
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
         yield from self.content
+
+    def hash_content(self) -> str:
+        return self.content_digest
 
 
 def packages_in(files: Sequence[File]) -> frozenset[Evidence]:
     """The evidence that Dockgate finds where a runtime's tree comes to it as one honest layer."""
     layer = _TreeLayer([_entry(file) for file in files])
     facts = read_layer(layer, ECOSYSTEMS)
-    return packages_of(combine(_Picture(()), [facts], ECOSYSTEMS))
+    return packages_of(combine(_Picture(), [facts], ECOSYSTEMS))
 
 
 def _entry(file: File) -> Entry:
@@ -195,5 +209,5 @@ def read_whole(blobs: Sequence[bytes], digest: str) -> tuple[list[LayerReading],
         (image,) = read_images(origin, digest, origin.blobs[digest], ["all"])
     except ImageError as error:
         return [], Reading(frozenset({f"/: {error}"}))
-    layers = [read_recorded(layer) for layer in image.layers]
-    return layers, combined(layers)
+    layers = [read_recorded(layer, hashed=True) for layer in image.layers]
+    return layers, combined(layers, image)

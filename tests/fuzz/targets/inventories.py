@@ -45,7 +45,7 @@ def _image(data: bytes) -> Inventory:
             kept = told
         assert kept == told
         facts.append(kept)
-    image = OciImage("sha256:" + "0" * 64, "linux/amd64", (), Origins())
+    image = OciImage("sha256:" + "0" * 64, "linux/amd64", (), None, Origins())
     inventory = combine(image, facts, _KINDS)
     assert len(set(inventory.packages)) == len(inventory.packages)
     assert all(entry.reason for entry in inventory.unread)

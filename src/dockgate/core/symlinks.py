@@ -1,0 +1,122 @@
+"""Symbolic links to folders: paths that lead through one, and evidence that lies at another path than it is looked for.
+
+Two questions, each about all links of an image, whatever they are called:
+- Does a layer write below a link of a lower layer? overlayfs unpacks each layer by itself and makes a folder there, in
+  the link's place; storage drivers that unpack in place follow it. Builders write every folder before its content.
+- Does a link give a file a second path, at which an ecosystem would have read it?
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from dockgate.core import osrelease
+from dockgate.core.errors import UnreadableError
+from dockgate.core.facts import View, unpack
+from dockgate.core.layers import worth
+from dockgate.core.model import Unread
+from dockgate.core.ports import Ecosystem
+
+_HOPS = 40
+"""links that are followed for one path, as Linux does (path_resolution(7))"""
+_DEPTH = 4
+"""links in linked folders that are followed for a second path"""
+_MERGED = frozenset({"bin", "lib", "lib32", "lib64", "libx32", "sbin"})
+"""Links of a merged /usr, each to the folder of its name in /usr: half of an image's files lie below them."""
+
+
+def doubts(view: View, ecosystems: Sequence[Ecosystem], unread: Collection[str]) -> Iterator[Unread]:
+    """An unread entry for each layer that writes through a link, and for each link that hides evidence and is not among
+    the `unread` ones."""
+    yield from _crossings(view)
+    try:
+        yield from _aliases(view, ecosystems, unread)
+    except UnreadableError as error:
+        yield Unread("/", str(error))
+
+
+def _crossings(view: View) -> Iterator[Unread]:
+    last = max((at for at, facts in enumerate(view.facts) if at and facts.implied), default=0)
+    files: dict[str, int] = {}
+    whiteouts: dict[str, int] = {}
+    opaques: dict[str, int] = {}
+    for at, facts in enumerate(view.facts[: last + 1] if last else ()):
+        for folder in facts.implied:
+            if folder in files and not _is_removed(folder, files, whiteouts, opaques):
+                reason = f"{folder} is no folder in a lower layer, and this layer writes below it as if it were one."
+                yield Unread(folder, reason, facts.layer)
+                break
+        files.update(dict.fromkeys(unpack(facts.files), at))
+        whiteouts.update(dict.fromkeys(facts.whiteouts, at))
+        opaques.update(dict.fromkeys(facts.opaques, at))
+
+
+def _is_removed(path: str, files: Mapping[str, int], whiteouts: Mapping[str, int], opaques: Mapping[str, int]) -> bool:
+    """Whether a layer above that of the file at `path` has removed it."""
+    since = files[path]
+    removed = whiteouts.get(path, -1) > since
+    while path and not removed:
+        path = path.rpartition("/")[0]
+        removed = max(whiteouts.get(path, -1), opaques.get(path, -1), files.get(path, -1)) > since
+    return removed
+
+
+def _aliases(view: View, ecosystems: Sequence[Ecosystem], unread: Collection[str]) -> Iterator[Unread]:
+    """Links below which evidence would be looked for that was not read at its own path: one entry for each."""
+    links, files = view.symlinks, view.files()
+    folders = _folders(view)
+    read = {(one.path, one.ecosystem) for _, one in view.live}
+    worth_asking = worth(ecosystems)
+    waiting = [
+        (path, target, 0)
+        for path, target in links.items()
+        if (target in folders or target in links or target not in files) and path not in unread
+    ]
+    while waiting:
+        link, target, depth = waiting.pop()
+        place = _followed(target, links)
+        if place is None or place not in folders or f"{place}/".startswith(f"{link}/"):
+            continue
+        merged = link in _MERGED and place == f"usr/{link}"
+        for path in (
+            _evidence_below(view, ecosystems, link, place) if merged else view.under(f"{place}/" if place else "")
+        ):
+            alias = f"{link}/{path[len(place) :].lstrip('/')}"
+            if path in links and links[path] != target and depth < _DEPTH and not merged:
+                waiting.append((alias, links[path], depth + 1))
+            wanted = [kind for kind in worth_asking(alias, b"") if kind.wants(alias, 0, 0, b"")]
+            missed = any((path, kind.name) not in read and not kind.wants(path, 0, 0, b"") for kind in wanted)
+            if (missed or (alias in osrelease.PATHS and path not in osrelease.PATHS)) and list(view.origins(path)):
+                yield Unread(alias, f"{alias} leads through the link {link} to {path}, which was not read as such.")
+                break
+
+
+def _evidence_below(view: View, ecosystems: Sequence[Ecosystem], link: str, place: str) -> Iterator[str]:
+    """Files that a link gives a path at which evidence always lies."""
+    prefixes = {prefix for kind in ecosystems for prefix in kind.triggers.prefixes}
+    for prefix in sorted(prefixes.union(osrelease.PATHS)):
+        if prefix.startswith(f"{link}/"):
+            yield from view.under(place + prefix[len(link) :])
+
+
+def _folders(view: View) -> set[str]:
+    """All folders that have something in them, the root among them."""
+    folders: set[str] = {""}
+    for folder in {path[: path.rfind("/")] for path in view.files() if "/" in path}:
+        above = folder
+        while above not in folders:
+            folders.add(above)
+            above = above.rpartition("/")[0]
+    return folders
+
+
+def _followed(path: str, links: Mapping[str, str]) -> str | None:
+    """The end of the links at `path` and above it; None for links in a circle."""
+    done, rest, hops = "", path, 0
+    while rest:
+        name, _, rest = rest.partition("/")
+        done = f"{done}/{name}" if done else name
+        if done in links:
+            hops += 1
+            if hops > _HOPS:
+                return None
+            done, rest = "", f"{links[done]}/{rest}" if rest else links[done]
+    return done
