@@ -118,6 +118,23 @@ make_venv() {
     printf '%s\n' "$stamp" >"$venv/stamp" # last: without it the next run starts over
 }
 
+# The fuzzer of the API, schemathesis, in an environment of its own, in build/schemathesis.
+make_fuzzer() {
+    fuzzer=$checkout/build/schemathesis
+    pins=tests/scenarios/requirements-schemathesis.txt
+    stamp=$({ printf '%s\n' "$checkout" && $python -VV && cat $pins; } | sha256sum)
+    if [ "$(cat "$fuzzer/stamp" 2>/dev/null)" = "$stamp" ]; then
+        say 'Fuzzer of the API: build/schemathesis is up to date.'
+        return
+    fi
+    say 'Fuzzer of the API: installing schemathesis into build/schemathesis.'
+    rm -rf "$fuzzer" 2>/dev/null || as_root rm -rf "$fuzzer"
+    $python -m venv "$fuzzer"
+    "$fuzzer/bin/python" -m pip --quiet --disable-pip-version-check --no-input install --require-hashes \
+        --only-binary :all: -r $pins
+    printf '%s\n' "$stamp" >"$fuzzer/stamp" # last: without it the next run starts over
+}
+
 # Style, types and the import table.
 lint() {
     "$venv/bin/ruff" check

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from dockgate.core.errors import UsageError
+from dockgate.core.limits import DiskLimits
 
 FEED_PREFIX = "DOCKGATE_FEED_"
 """`DOCKGATE_FEED_<NAME>` is the URL of the feed of that name, in upper case"""
@@ -71,6 +72,18 @@ SETTINGS = (
         "none",
         "Repositories of the local registry, separated by spaces, that developers may push to with `docker push` or "
         "`podman push`; `team/*` stands for many. Never includes a repository that a pipeline builds.",
+    ),
+    Setting(
+        "DOCKGATE_BLOBS_LIMIT",
+        "20480",
+        "How many MiB artifacts may use in DOCKGATE_DATA. Beyond that, actions that keep an artifact fail.",
+    ),
+    Setting("DOCKGATE_LOG_LIMIT", "16", "How many MiB of what one action prints are kept."),
+    Setting(
+        "DOCKGATE_LOGS_LIMIT",
+        "2048",
+        "How many MiB the logs of all actions may use. Beyond that, those of the oldest executions are deleted, none "
+        "of the last day.",
     ),
     Setting("DOCKGATE_DATABASE_URL", "SQLite in DOCKGATE_DATA", "The server's database, as an SQLAlchemy URL."),
     Setting(
@@ -183,6 +196,7 @@ class Settings:
     push_limit: int = DEFAULT_PUSH_LIMIT
     registry_listen: tuple[str, int] | None = None
     registry_push: tuple[str, ...] = ()
+    disk_limits: DiskLimits = field(default_factory=DiskLimits)
     database_url: str = ""
     blobs: str = ""
     ca_bundle: Path | None = None
@@ -233,6 +247,11 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         push_limit=_mebibytes(given, "DOCKGATE_PUSH_LIMIT", Settings.push_limit),
         registry_listen=_address(given, "DOCKGATE_REGISTRY_LISTEN"),
         registry_push=tuple(given.get("DOCKGATE_REGISTRY_PUSH", "").split()),
+        disk_limits=DiskLimits(
+            artifacts=_mebibytes(given, "DOCKGATE_BLOBS_LIMIT", DiskLimits().artifacts),
+            log=_mebibytes(given, "DOCKGATE_LOG_LIMIT", DiskLimits().log),
+            logs=_mebibytes(given, "DOCKGATE_LOGS_LIMIT", DiskLimits().logs),
+        ),
         database_url=given.get("DOCKGATE_DATABASE_URL", ""),
         blobs=given.get("DOCKGATE_BLOBS", ""),
         ca_bundle=_path(given, "DOCKGATE_CA_BUNDLE"),

@@ -178,6 +178,13 @@ def test_logs_that_are_not_followed_end_with_what_stands(dockgate: Dockgate, ser
     assert dockgate("pipeline", "logs", f"{NAME}-1", "--action", "Image").out == "STEP 1\n"
 
 
+def test_a_log_in_a_pipe_has_no_control_characters(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, answers.rejected())
+    server.answers[f"GET /executions/{NAME}-1/log"] = Log("a\x1b[2Jb\u202ec\rd\nSTEP 2\n")
+    out = dockgate("pipeline", "logs", f"{NAME}-1", "--action", "Image").out
+    assert out == "a\\x1b[2Jb\\u202ec\\rd\nSTEP 2\n"
+
+
 def test_several_logs_are_told_apart_and_what_never_began_is_left_out(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.rejected())
     server.answers[f"GET /executions/{NAME}-1/log"] = Log("STEP 1\n")

@@ -12,7 +12,7 @@ from moto import mock_aws
 
 from dockgate.bootstrap.blobs import blobs as chosen
 from dockgate.config import from_environment
-from dockgate.core.errors import NotFoundError, UnavailableError, UsageError
+from dockgate.core.errors import DiskFullError, NotFoundError, UnavailableError, UsageError
 from dockgate.core.stores import Blobs
 from dockgate.store.blobs import FileBlobs
 from dockgate.store.s3 import SPARED_SECONDS, S3Blobs
@@ -210,3 +210,18 @@ def test_the_settings_say_where(tmp_path: Path) -> None:
     for wrong in ("artifacts", "https://artifacts.s3.amazonaws.com", "s3://", "s3://UPPER/x", "s3://artifacts/a?b"):
         with pytest.raises(UsageError, match="DOCKGATE_BLOBS"):
             named(wrong)
+
+
+def test_beyond_the_limit_nothing_is_kept_and_the_error_names_the_setting(tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path, limit=100)
+
+    def write(text: bytes) -> str:
+        return blobs.put(lambda path: path.write_bytes(text) and None)
+
+    first = write(b"x" * 60)
+    assert write(b"x" * 60) == first  # it is there already
+    with pytest.raises(DiskFullError, match="use 0 of 0 MiB") as error:
+        write(b"y" * 60)
+    assert "DOCKGATE_BLOBS_LIMIT" in error.value.advice
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [first.removeprefix("sha256:")]
+    write(b"y" * 40)

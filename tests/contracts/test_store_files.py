@@ -1,13 +1,17 @@
 """What every store promises of logs."""
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.store.factories import FACTORIES, key, opened
 
+from dockgate.core.limits import DiskLimits
 from dockgate.core.pipeline import ActionKey
 from dockgate.core.stores import Store
+from dockgate.store.logs import CUT_OFF, FileLogs
 
 
 @pytest.fixture(params=FACTORIES)
@@ -52,3 +56,27 @@ def test_keys_are_never_paths_and_never_meet(store: Store, tmp_path: Path) -> No
     assert [store.logs.read(one, 0)[0] for one in keys] == [f"{number}\n".encode() for number in range(len(keys))]
     logs = tmp_path / "data" / "logs"
     assert {path for path in tmp_path.rglob("*.log") if logs not in path.parents} == set()
+
+
+def test_a_log_beyond_its_limit_is_cut_off_and_says_so_once(tmp_path: Path) -> None:
+    logs = FileLogs(tmp_path, DiskLimits(log=100))
+    for _ in range(5):
+        logs.append(key("Build"), "x" * 70)
+    text, end = logs.read(key("Build"), 0)
+    assert text == b"x" * 70 + b"\n" + b"x" * 29 + f"\n{CUT_OFF}\n".encode()
+    assert logs.read(key("Build"), end) == (b"", end)
+    logs.append(key("Build", 2), "another")
+    assert logs.read(key("Build", 2), 0)[0] == b"another\n"
+
+
+def test_beyond_the_limit_of_all_logs_the_oldest_are_deleted_but_none_of_the_last_day(tmp_path: Path) -> None:
+    logs = FileLogs(tmp_path, DiskLimits(logs=1000))
+    keys = [ActionKey(f"web-{number}", "Build", "Build", 1) for number in range(4)]
+    for one in keys:
+        logs.append(one, "x" * 399)
+    assert all(logs.read(one, 0)[0] for one in keys)
+    for age, one in enumerate(reversed(keys[:3]), 2):
+        folder = tmp_path / "executions" / one.execution
+        os.utime(folder, (time.time() - age * 86_400,) * 2)
+    logs.append(keys[3], "x" * 99)
+    assert [bool(logs.read(one, 0)[0]) for one in keys] == [False, False, True, True]

@@ -1,10 +1,13 @@
 """The whole way on real parts: git, podman, registry, a database built from a feed, a container that answers."""
 
 import json
+import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.scenarios import advisories, patient
@@ -51,6 +54,7 @@ def test_a_vulnerable_image_is_rejected_and_the_mended_one_runs(live: Live) -> N
     application(work, "1.0")
     first = pushed(work, 1)
     assert first["execution"]["state"] == "Failed"  # type: ignore[index]
+    assert "Rejected" in reason(first) or "CRITICAL" in reason(first), reason(first)
     approval = first["stages"][2]["actions"][0]["approval"]  # type: ignore[index]
     verdict = live.get(f"/verdicts/{approval['verdict']}")
     assert verdict["status"] == "Rejected"
@@ -214,3 +218,17 @@ def test_a_service_that_does_not_become_healthy_is_rolled_back(live: Live) -> No
     assert after["digest"] == before["digest"]
     ((_, port),) = after["ports"]
     assert patient.get(f"http://127.0.0.1:{port}/").text == "well"
+
+
+def test_the_data_folder_is_closed_to_other_users(live: Live) -> None:
+    """Containers and builds see modes of their own, below a closed folder."""
+    work = clone(live, "modes")
+    application(work, "2.0")
+    pushed(work, 1)
+    open_to_others = []
+    for place, folders, files in os.walk(live.data):
+        folders[:] = [name for name in folders if Path(place, name) != live.data / "podman"]
+        paths = [Path(place, name) for name in (*folders, *files)]
+        open_to_others += [path for path in paths if not path.is_symlink() and path.lstat().st_mode & 0o077]
+    assert open_to_others == []
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (live.data, live.data / "podman")] == [0o700, 0o700]

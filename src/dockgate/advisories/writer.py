@@ -33,7 +33,7 @@ _PRAGMAS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_si
 @contextmanager
 def exclusively(path: Path) -> Iterator[None]:
     """Holds the right to replace the database at `path`. Raises ConflictError while another process has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

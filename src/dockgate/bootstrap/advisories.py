@@ -143,7 +143,7 @@ def bring(
     from dockgate.images.artifact import pull
 
     trust = trusting(key, digest, pinned="@sha256:" in reference)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with TemporaryDirectory(dir=path.parent) as folder:
         report(f"fetching {reference}")
         file = Path(folder) / "advisories"

@@ -114,7 +114,7 @@ def assemble(
     alter: Callable[[Parts], Parts],
 ) -> Server:
     """The server that is called by `url`, not yet launched. What has to be closed is put on the stack."""
-    store = open_store(settings.data, settings.database_url or None, blobs(settings))
+    store = open_store(settings.data, settings.database_url or None, blobs(settings), settings.disk_limits)
     stack.callback(store.close)
     registry = DistributionRegistry(services.registry, partial(services.tokens.token, SERVER))
     issuers = {services.registry: services.tokens.repository_token}

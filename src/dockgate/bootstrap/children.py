@@ -42,13 +42,21 @@ class Child:
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, ready: Callable[[], bool]
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        ready: Callable[[], bool],
+        umask: int = -1,
     ) -> None:
+        """`umask` -1 leaves the program our own."""
         self.name = name
         self._command = dying_with_us("TERM", command)
         self._environment = dict(environment)
         self._log = log
         self._ready = ready
+        self._umask = umask
         self._stop = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._keep, name=name, daemon=True)
@@ -125,6 +133,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                umask=self._umask,
                 start_new_session=True,  # Ctrl-C is for the server: it stops its children itself, in order
             )
         self._process = process

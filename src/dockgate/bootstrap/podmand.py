@@ -77,6 +77,7 @@ class Podman:
                 env=dict(self.environment),
                 timeout=_TIMEOUT,
                 check=False,
+                umask=0o022,  # containers see modes
             )
         except subprocess.TimeoutExpired:
             raise UnavailableError(f"podman {arguments[0]} did not end within {_TIMEOUT:.0f} s") from None
@@ -112,6 +113,7 @@ def service(podman: Podman, data: Path) -> Child:
         podman.environment,
         data / "logs" / "podman.log",
         lambda: _accepts(podman.socket),
+        umask=0o022,  # containers see modes
     )
 
 

@@ -22,6 +22,7 @@ from dockgate.bootstrap import connections
 from dockgate.bootstrap.assemble import Services, assemble
 from dockgate.bootstrap.listening import LOOPBACK, Listening, demand_principals, listening
 from dockgate.bootstrap.polling import Poller, pollers
+from dockgate.bootstrap.private import KEPT, restrict
 from dockgate.bootstrap.server import Server
 from dockgate.config import Settings
 from dockgate.core.errors import ConflictError, UnavailableError, UsageError
@@ -29,11 +30,6 @@ from dockgate.pipeline.effects import Observer, unobserved
 from dockgate.pipeline.parts import Parts
 from dockgate.web.app import create_app, create_inside
 
-KEPT = (
-    *("advisories.db*", "dockgate.db*", "dbos.db*"),
-    *("blobs", "blobs-cache", "git", "keys", "logs", "podman", "registry", "scratch", "run"),
-)
-"""all that a server keeps in its data folder"""
 START_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -59,7 +55,7 @@ def run(
         logging.getLogger(talkative).setLevel(logging.WARNING)
     if settings.port == settings.registry_port:
         raise UsageError(f"API and registry cannot both have port {settings.port}", "Give `--registry-port` another.")
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    restrict(settings.data)
     running = settings.data / "run"
     running.mkdir(mode=0o700, exist_ok=True)
     signal.signal(signal.SIGTERM, _end)
@@ -226,6 +222,7 @@ def _start_in_background(settings: Settings, patience: float) -> None:
     listening(settings)
     if _running(settings.data) is not None:
         raise ConflictError(f"a server works on {settings.data} already", "`dockgate down` stops it.")
+    restrict(settings.data)
     log = settings.data / "logs" / "server.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with log.open("a") as output:

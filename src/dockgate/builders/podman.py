@@ -293,8 +293,11 @@ def _write_layout(bases: Iterable[Base], folder: Path) -> None:
         )
     (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": manifests}))
+    # The build's user reads them, below a folder that is closed to everybody else.
     for path in (folder, folder / "blobs", blobs):
         path.chmod(0o755)
+    for path in (folder / "oci-layout", folder / "index.json", *blobs.iterdir()):
+        path.chmod(0o644)
 
 
 def _link(source: Path, target: Path) -> None:

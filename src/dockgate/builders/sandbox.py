@@ -260,6 +260,7 @@ class Sandbox:
                     env={"PATH": PATH},
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,
+                    umask=0o022,  # what the box is made of is read by the build's user
                 )
             except OSError as error:
                 raise UnavailableError(f"cannot start {command[0]}: {error.strerror}", DOCTOR) from error

@@ -74,6 +74,7 @@ class Host:
                 errors="replace",
                 env=dict(environment),
                 start_new_session=True,
+                umask=0o022,  # modes are part of what is built
             )
         except FileNotFoundError as error:
             raise UnavailableError(

@@ -6,6 +6,7 @@ import click
 
 from dockgate.cli.client import Client
 from dockgate.cli.listing import as_json, form
+from dockgate.cli.output import echo
 
 
 @click.command()
@@ -23,8 +24,8 @@ def command(files: tuple[BinaryIO, ...], form: str) -> None:
         result = client.post("apply", text=file.read(), query={"name": file.name})
         results.append(result)
         if form == "table":
-            click.echo(f"{result['kind']} {result['name']}: {result['change']}")
+            echo(f"{result['kind']} {result['name']}: {result['change']}")
             if result["advice"]:
-                click.echo(f"  {result['advice']}")
+                echo(f"  {result['advice']}")
     if form == "json":
         as_json(results)

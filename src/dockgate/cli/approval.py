@@ -7,6 +7,7 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import as_json, brief, form, now, pairs, state, table
+from dockgate.cli.output import echo
 from dockgate.core.approvals import Approval, ApprovalState
 
 
@@ -80,7 +81,7 @@ def approve(approval_id: str, reason: str, form: str) -> None:
         return
     approval = answer["approval"]
     yes = [vote["who"] for vote in answer["votes"] if vote["yes"]]
-    click.echo(f"{approval_id}: {approval['state']}, {len(yes)} of {approval['approvers']['count']} said yes")
+    echo(f"{approval_id}: {approval['state']}, {len(yes)} of {approval['approvers']['count']} said yes")
 
 
 @command.command()
@@ -98,7 +99,7 @@ def reject(approval_id: str, reason: str, token: str | None, form: str) -> None:
     if form == "json":
         as_json(answer)
     else:
-        click.echo(f"{approval_id}: rejected")
+        echo(f"{approval_id}: rejected")
 
 
 @command.command()
@@ -119,8 +120,8 @@ def override(approval_id: str, reason: str, until: str, form: str) -> None:
     for waiver in answer["waivers"]:
         what = " in ".join(filter(None, (waiver["vulnerability"], waiver["package"]))) or waiver.get("breach")
         what = what or f"rule {waiver['rule']}"
-        click.echo(f"{waiver['id']}: {what}, until {waiver['until']}")
-    click.echo(f"{answer['again']} is tried again" if answer["again"] else "Ask for its approval again.")
+        echo(f"{waiver['id']}: {what}, until {waiver['until']}")
+    echo(f"{answer['again']} is tried again" if answer["again"] else "Ask for its approval again.")
 
 
 def _people(approval: Approval) -> str:

@@ -7,6 +7,7 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing import as_json, form, now, table
+from dockgate.cli.output import echo
 from dockgate.config import from_environment
 
 
@@ -26,7 +27,7 @@ def key(every: bool, form: str) -> None:
         as_json(shown)
         return
     for one in shown:
-        click.echo(one["pem"], nl=False)
+        echo(one["pem"], nl=False)
 
 
 @command.command()
@@ -35,7 +36,7 @@ def rotate() -> None:
 
     The old key can sign no more. What it signed stands, for whoever goes on trusting its public half.
     """
-    click.echo(Client().post("attestation-keys")["keys"][0]["pem"], nl=False)
+    echo(Client().post("attestation-keys")["keys"][0]["pem"], nl=False)
 
 
 @command.command()
@@ -92,9 +93,9 @@ def verify(context: click.Context, image: str, key: Path, policy: str, insecure:
     bundle = ca_bundle or from_environment().ca_bundle
     digest, found = attesting.verify(image, key, policy, ca_bundle=bundle, insecure=insecure)
     claims = [one.claim for one in found if one.claim]
-    click.echo(digest)
+    echo(digest)
     for claim in claims:
-        click.echo(
+        echo(
             clean(
                 f"  approved by policy {claim.policy}, judged at {claim.judged_at}, until {claim.expires_at}; "
                 f"evidence: {claim.evidence}; {claim.waived} waived; verdict {claim.verdict}"
@@ -102,7 +103,7 @@ def verify(context: click.Context, image: str, key: Path, policy: str, insecure:
         )
     if not claims:
         for one in found:
-            click.echo(clean(f"  refused: {one.refused}"))
+            echo(clean(f"  refused: {one.refused}"))
         if not found:
-            click.echo("  refused: nothing is attested of it; only what the gate approved is")
+            echo("  refused: nothing is attested of it; only what the gate approved is")
         context.exit(1)

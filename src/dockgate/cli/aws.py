@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from dockgate.cli.listing import as_json, form, pairs
+from dockgate.cli.output import echo
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,7 +48,7 @@ def package(output: Path, policy: str) -> None:
 
     archive = aws.package(policy)
     output.write_bytes(archive)
-    click.echo(f"{output}: {len(archive):,} bytes")
+    echo(f"{output}: {len(archive):,} bytes")
 
 
 @command.command()
@@ -63,7 +64,7 @@ def policy(policy: str, output: Path | None) -> None:
 
     body = aws.policy_document(policy)
     if output is None:
-        click.echo(body, nl=False)
+        click.echo(body, nl=False)  # bytes that a digest is of
     else:
         output.write_bytes(body)
 
@@ -107,8 +108,8 @@ def deploy(
 
     account = aws.Account(region)
     changed = aws.deployed(account, stack, policy, waivers, parameters, manage_scanning, _say)
-    click.echo(f"{stack}: {'deployed' if changed else 'unchanged'}")
-    click.echo(f"  dockgate aws status --stack {stack}")
+    echo(f"{stack}: {'deployed' if changed else 'unchanged'}")
+    echo(f"  dockgate aws status --stack {stack}")
 
 
 @command.command()
@@ -146,15 +147,15 @@ def destroy(stack: str, region: str, yes: bool) -> None:
     account = aws.Account(region)
     held = aws.contents(account, stack)
     if not held:
-        click.echo(f"{stack}: there is nothing of it in {account.region}")
+        echo(f"{stack}: there is nothing of it in {account.region}")
         return
     for line in held:
-        click.echo(line)
+        echo(line)
     if not yes:
         click.confirm("Delete all of this?", abort=True)
     aws.destroyed(account, stack, _say)
-    click.echo(f"{stack}: gone")
+    echo(f"{stack}: gone")
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    echo(line, err=True)

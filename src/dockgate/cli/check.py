@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from dockgate.cli.options import database, database_path
+from dockgate.cli.output import visible
 from dockgate.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def command(context: click.Context, purls: tuple[str, ...], output: str, databas
                 if len(written) == REMEMBERED:
                     written.clear()
                 written[answer.purl] = json.dumps(_document(answer)) + "\n" if output == "json" else _text(answer)
-            sys.stdout.write(written[answer.purl])
+            sys.stdout.write(visible(written[answer.purl]))
             if answer.error:
                 code = WRONG_USE
             elif answer.undetermined and code == 0:

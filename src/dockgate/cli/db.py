@@ -11,6 +11,7 @@ from dockgate.bootstrap.reports import clean
 from dockgate.cli import times
 from dockgate.cli.listing import Cell, as_json, form, now, pairs, table
 from dockgate.cli.options import database, database_path, progress
+from dockgate.cli.output import echo
 from dockgate.config import from_environment
 from dockgate.core.canonical import plain
 from dockgate.core.errors import DatabaseError, UnavailableError
@@ -162,7 +163,7 @@ def key() -> None:
     """Print the public key, in PEM, by which `dockgate db import --key` knows this machine's exports."""
     from dockgate.bootstrap import advisory_trust
 
-    click.echo(advisory_trust.public_key(from_environment()), nl=False)
+    echo(advisory_trust.public_key(from_environment()), nl=False)
 
 
 def _moved(how: str, done: "Transfer", form: str) -> None:
@@ -170,15 +171,15 @@ def _moved(how: str, done: "Transfer", form: str) -> None:
         as_json(plain(done))
         return
     manifest = f"@{done.manifest}" if done.manifest else ""
-    click.echo(f"{done.digest} {how} {clean(done.place)}{manifest}")
+    echo(f"{done.digest} {how} {clean(done.place)}{manifest}")
     if done.key:
-        click.echo(f"  signed by the key {done.key}; to import it by its digest: --digest {done.content}")
+        echo(f"  signed by the key {done.key}; to import it by its digest: --digest {done.content}")
 
 
 def _describe(found: "Status") -> None:
     moment = now()
     pairs(str(found.path), [("digest", found.digest)])
-    click.echo()
+    echo()
     table(
         ("FEED", "CHECKED", "CHANGED", "STATEMENTS", "UNREADABLE", "FROM"),
         [
@@ -194,7 +195,7 @@ def _describe(found: "Status") -> None:
         ],
         "It is made of no feed.",
     )
-    click.echo()
+    echo()
     rows: list[tuple[Cell, ...]] = [
         (one.ecosystem, "all packages" if one.complete else (f"{len(one.names)} packages only", "yellow"),
          times.at(one.checked_at, moment))
@@ -216,14 +217,14 @@ def _tell(result: "Result", path: Path, form: str) -> None:
             if part.title in result.unchanged
             else f"{part.statements:,} statement{'' if part.statements == 1 else 's'}"
         )
-        click.echo(f"{part.title}: {said}{_faults(part)}")
+        echo(f"{part.title}: {said}{_faults(part)}")
     for failure in result.failures:
         kept = "the last one is kept" if failure.kept else "there is none of it"
-        click.echo(f"{failure.feed} {failure.name}".rstrip() + f": failed, {kept}: {clean(failure.reason)}")
+        echo(f"{failure.feed} {failure.name}".rstrip() + f": failed, {kept}: {clean(failure.reason)}")
     for sentence in result.missing:
-        click.echo(clean(sentence))
+        echo(clean(sentence))
     if result.digest:
-        click.echo(f"{path}: {result.digest}")
+        echo(f"{path}: {result.digest}")
 
 
 def _faults(part: "Part") -> str:

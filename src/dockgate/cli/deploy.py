@@ -7,6 +7,7 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import Cell, as_json, brief, form, now, pairs, state, table
+from dockgate.cli.output import echo
 from dockgate.core.deploy import Service, Task, TaskDefinition
 
 
@@ -52,10 +53,10 @@ def show(service: str, form: str) -> None:
             ("at risk", (f"{found.at_risk}, until {found.at_risk_until}", "yellow") if found.at_risk else ""),
         ],
     )
-    click.echo()
+    echo()
     tasks = [_task(understand(Task, one), moment) for one in answer["tasks"]]
     table(("TASK", "STATE", "DEFINITION", "STARTED", "PORTS", "DIGEST"), tasks, "No tasks.")
-    click.echo()
+    echo()
     definitions = [understand(TaskDefinition, one) for one in answer["definitions"]]
     rows = [
         (f"revision {one.revision}", one.container, one.image or "no image yet, the first deploy brings it")
@@ -74,7 +75,7 @@ def scale(service: str, count: int, form: str) -> None:
     if form == "json":
         as_json(answer)
     else:
-        click.echo(f"{service}: desired count {count}")
+        echo(f"{service}: desired count {count}")
 
 
 def _task(task: Task, moment: datetime) -> tuple[Cell, ...]:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import click
 
+from dockgate.cli.output import echo
 from dockgate.config import from_environment
 
 _INCOMPLETE = 2
@@ -25,10 +26,10 @@ def command(context: click.Context, output: str) -> None:
     for check in examine(from_environment()):
         is_complete &= check.is_ok
         if output == "json":
-            click.echo(json.dumps(asdict(check)))
+            echo(json.dumps(asdict(check)))
             continue
-        click.echo(f"{'ok' if check.is_ok else 'MISSING':8} {check.name:22} {check.detail}")
+        echo(f"{'ok' if check.is_ok else 'MISSING':8} {check.name:22} {check.detail}")
         if not check.is_ok:
-            click.echo(f"{'':8} {'':22} needed for {check.needed_for}. {check.advice}")
+            echo(f"{'':8} {'':22} needed for {check.needed_for}. {check.advice}")
     if not is_complete:
         context.exit(_INCOMPLETE)

@@ -9,6 +9,7 @@ import click
 from dockgate.bootstrap.reports import GateReport
 from dockgate.cli.images import Asked, image
 from dockgate.cli.options import Output, database, progress, verdict_outputs, write
+from dockgate.cli.output import echo
 from dockgate.config import Settings, from_environment
 from dockgate.core.approvals import ApprovalState
 from dockgate.core.errors import UsageError
@@ -152,7 +153,7 @@ def command(
             status = heard.report.verdict.status
             if heard.state is ApprovalState.APPROVED or status is not Status.APPROVED:
                 context.exit(EXITS[status])  # a verdict alone lets nothing pass that was settled otherwise
-        click.echo(f"{heard.approval}: {heard.state}{f', {heard.summary}' if heard.summary else ''}", err=True)
+        echo(f"{heard.approval}: {heard.state}{f', {heard.summary}' if heard.summary else ''}", err=True)
         context.exit(WITHOUT_VERDICT.get(heard.state, EXITS[Status.UNDETERMINED]))
     if wait:
         raise click.UsageError("--wait goes with --server URL")

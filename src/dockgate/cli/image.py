@@ -8,6 +8,7 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing import as_json, brief, form, now, pairs, state, table
+from dockgate.cli.output import echo
 
 
 @click.group()
@@ -50,13 +51,13 @@ def show(digest: str, form: str) -> None:
     moment = now()
     newest = image["verdicts"][0]["summary"] if image["verdicts"] else ""
     pairs(image["digest"], [("scan", _scan(image["scan"])), ("verdict", newest)])
-    click.echo()
+    echo()
     pushes = [
         (f"{one['repository']}:{one['tag']}", times.at(one["pushed_at"], moment), one["pushed_by"] or "unknown")
         for one in image["pushes"]
     ]
     table(("PUSHED AS", "WHEN", "BY"), pushes, "It was not pushed here.")
-    click.echo()
+    echo()
     if image["moves"]:
         moves = [
             (
@@ -68,13 +69,13 @@ def show(digest: str, form: str) -> None:
             for one in image["moves"]
         ]
         table(("TAG MOVED", "WHEN", "WHERE", "BY"), moves, "")
-        click.echo()
+        echo()
     inventories = [
         (one["platform"], one["distribution"] or "unknown", str(one["packages"]), str(one["unread"]))
         for one in image["inventories"]
     ]
     table(("PLATFORM", "DISTRIBUTION", "PACKAGES", "UNREAD"), inventories, "Nothing was read of it yet.")
-    click.echo()
+    echo()
     verdicts = [
         (state(one["status"]), brief(one["policy"]), times.short(one["judged_at"], moment), one["digest"])
         for one in image["verdicts"]

@@ -1,13 +1,12 @@
 """What actions print, and following it while they do."""
 
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dockgate.bootstrap.reports import clean
 from dockgate.cli.client import Client
+from dockgate.cli.output import echo
 from dockgate.core.errors import NotFoundError
 from dockgate.core.pipeline import State
 
@@ -37,7 +36,7 @@ def show(client: Client, execution: str, stage: str | None, action: str | None, 
         begun = _begun(client, execution, *name, follow=follow)
         if begun is not None:
             if len(names) > 1:
-                _print(f"── {begun.stage} / {begun.action} ──\n")
+                echo(f"── {begun.stage} / {begun.action} ──")
             _print_log(client, execution, begun, follow=follow)
 
 
@@ -67,17 +66,9 @@ def _print_log(client: Client, execution: str, of: _Try, *, follow: bool) -> Non
         part = client.get(
             "executions", execution, "log", stage=of.stage, action=of.action, attempt=of.attempt, offset=offset
         )
-        _print(part["text"])
+        echo(part["text"], nl=False)
         offset = part["offset"]
         if part["over"] or not (part["text"] or follow):
             return
         if not part["text"]:
             time.sleep(POLL_SECONDS)
-
-
-def _print(text: str) -> None:
-    """To a terminal nothing goes that could steer it."""
-    if sys.stdout.isatty():
-        text = "".join(f"{clean(line)}\n" for line in text.splitlines())
-    sys.stdout.write(text)
-    sys.stdout.flush()

@@ -5,6 +5,7 @@ import click
 from dockgate.cli import logs, times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import as_json, cause, form, now, state, table
+from dockgate.cli.output import echo
 from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.pipeline import Execution, Pipeline
 
@@ -155,8 +156,8 @@ def _never_ran(client: Client, name: str, form: str) -> None:
         return
     pipeline = understand(Pipeline, definition)
     stages = " → ".join(stage.name for stage in pipeline.stages)
-    click.echo(f"{name} has not run yet: {stages}")
-    click.echo(f"  Push to its source, or `dockgate pipeline start {name}`.")
+    echo(f"{name} has not run yet: {stages}")
+    echo(f"  Push to its source, or `dockgate pipeline start {name}`.")
 
 
 def _tell(answer: object, word: str, form: str) -> None:
@@ -164,5 +165,5 @@ def _tell(answer: object, word: str, form: str) -> None:
         as_json(answer)
         return
     execution = understand(Execution, answer)
-    click.echo(f"{execution.id}: {word}")
-    click.echo(f"  dockgate pipeline show {execution.pipeline} --execution {execution.number}")
+    echo(f"{execution.id}: {word}")
+    echo(f"  dockgate pipeline show {execution.pipeline} --execution {execution.number}")

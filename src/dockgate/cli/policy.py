@@ -8,6 +8,7 @@ import click
 from dockgate.cli import policy_files, policy_try, times
 from dockgate.cli.client import Client
 from dockgate.cli.listing import as_json, brief, form, now, table
+from dockgate.cli.output import echo
 
 
 @click.group()
@@ -36,7 +37,7 @@ def show(name: str, version: int | None, form: str) -> None:
     if form == "json":
         as_json(policy)
     else:
-        click.echo(policy["text"], nl=not policy["text"].endswith("\n"))
+        echo(policy["text"], nl=not policy["text"].endswith("\n"))
 
 
 @command.command()
@@ -65,7 +66,7 @@ def diff(name: str, old: int, new: int | None) -> None:
         before["text"].splitlines(), after["text"].splitlines(), old_title, new_title, lineterm=""
     )
     for line in lines:
-        click.echo(line)
+        echo(line)
 
 
 @command.command("set")
@@ -86,7 +87,7 @@ def set_policy(name: str, file: BinaryIO, comment: str, if_version: int | None, 
     if form == "json":
         as_json(answer)
     else:
-        click.echo(f"{name}: version {answer['version']}")
+        echo(f"{name}: version {answer['version']}")
 
 
 @command.command()
@@ -101,7 +102,7 @@ def remove(name: str, comment: str, if_version: int | None, form: str) -> None:
     if form == "json":
         as_json(answer)
     else:
-        click.echo(f"{name}: removed, version {answer['version']}")
+        echo(f"{name}: removed, version {answer['version']}")
 
 
 @command.command()
@@ -124,7 +125,7 @@ def assignments(form: str) -> None:
 def unassign(name: str) -> None:
     """Remove the policy assignment NAME."""
     Client().delete("policy-assignments", name, query={}, headers={})
-    click.echo(f"{name}: removed")
+    echo(f"{name}: removed")
 
 
 def _allowed(entries: Any) -> str:

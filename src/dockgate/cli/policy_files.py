@@ -7,6 +7,7 @@ import click
 
 from dockgate.cli.images import Asked, image
 from dockgate.cli.listing import as_json, form
+from dockgate.cli.output import echo
 from dockgate.config import from_environment
 from dockgate.core.errors import UsageError
 
@@ -16,7 +17,7 @@ def schema() -> None:
     """The JSON Schema of policies, for editors."""
     from dockgate.bootstrap import gate
 
-    click.echo(json.dumps(gate.policy_schema(), indent=2))
+    echo(json.dumps(gate.policy_schema(), indent=2))
 
 
 @click.command()
@@ -27,7 +28,7 @@ def check(files: tuple[Path, ...]) -> None:
 
     for file in files:
         found = gate.read_policy(text_of(file), file)
-        click.echo(f"{file}: {found.name}, {len(found.rules)} rules")
+        echo(f"{file}: {found.name}, {len(found.rules)} rules")
 
 
 @click.command("test")
@@ -64,28 +65,28 @@ def print_base(asked: Asked, name: str | None, until: str | None) -> None:
 
     bundle = asked.ca_bundle or from_environment().ca_bundle
     entry = {"name": name or asked.reference, **({"until": until} if until else {})}
-    click.echo("base_image:\n  images:")
+    echo("base_image:\n  images:")
     for one in base_layers(asked.reference, asked.platform, ca_bundle=bundle, insecure=asked.insecure):
         first, *others = {**entry, "platform": one.platform}.items()
-        click.echo(f"    - {first[0]}: {json.dumps(first[1])}")
+        echo(f"    - {first[0]}: {json.dumps(first[1])}")
         for key, value in others:
-            click.echo(f"      {key}: {json.dumps(value)}")
-        click.echo("      layers:")
+            echo(f"      {key}: {json.dumps(value)}")
+        echo("      layers:")
         for layer in one.layers:
-            click.echo(f"        - {layer}")
+            echo(f"        - {layer}")
 
 
 def _show(policy: str, file: str, outcomes: list[tuple[str, int, tuple[str, ...]]]) -> None:
     from dockgate.bootstrap.reports import clean
 
-    click.echo(f"{file}: the policy {policy}")
+    echo(f"{file}: the policy {policy}")
     for name, line, problems in outcomes:
-        click.echo(clean(f"  {'✗' if problems else '✓'} {name}{f' (line {line})' if problems else ''}"))
+        echo(clean(f"  {'✗' if problems else '✓'} {name}{f' (line {line})' if problems else ''}"))
         for problem in problems:
-            click.echo(clean(f"      {problem}"))
+            echo(clean(f"      {problem}"))
     failed = sum(bool(problems) for _, _, problems in outcomes)
     count = f"{len(outcomes)} example{'s' if len(outcomes) != 1 else ''}"
-    click.echo(f"{count}, {failed} failed" if failed else f"{count}, all hold")
+    echo(f"{count}, {failed} failed" if failed else f"{count}, all hold")
 
 
 def text_of(file: Path) -> str:

@@ -11,6 +11,7 @@ from dockgate.cli.client import Client, understand
 from dockgate.cli.images import Asked
 from dockgate.cli.listing import as_json, brief, form, state
 from dockgate.cli.options import database, progress
+from dockgate.cli.output import echo
 from dockgate.cli.policy_files import text_of
 from dockgate.config import from_environment
 from dockgate.core.canonical import plain
@@ -118,4 +119,4 @@ def _tell(judged: int, turned: dict[str, int], changes: Sequence[Trial]) -> None
                 show(to, [line(f"  {sign} {rule}{entry.text}")])
     same = judged - sum(turned.values())
     counts = [f"{count} {turn}" for turn, count in sorted(turned.items())]
-    click.echo(f"{judged} judged: {', '.join([*counts, f'{same} the same status'])}")
+    echo(f"{judged} judged: {', '.join([*counts, f'{same} the same status'])}")

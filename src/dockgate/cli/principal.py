@@ -5,6 +5,7 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing import as_json, form, now, table
+from dockgate.cli.output import echo
 from dockgate.core.people import Role
 
 ROLES = click.Choice([role.value for role in Role])
@@ -30,11 +31,11 @@ def add(name: str, roles: tuple[str, ...], email: str, form: str) -> None:
     if form == "json":
         as_json(answer)
         return
-    click.echo(f"{name}: {', '.join(roles)}")
+    echo(f"{name}: {', '.join(roles)}")
     if answer["token"]:
         show_once(answer["token"])
     else:
-        click.echo(f"  dockgate token create {name}   gives them a token")
+        echo(f"  dockgate token create {name}   gives them a token")
 
 
 @command.command("list")
@@ -69,7 +70,7 @@ def roles(name: str, roles: tuple[str, ...], form: str) -> None:
     if form == "json":
         as_json(answer)
     else:
-        click.echo(f"{name}: {', '.join(answer['roles'])}")
+        echo(f"{name}: {', '.join(answer['roles'])}")
 
 
 @command.command()
@@ -81,7 +82,7 @@ def disable(name: str, form: str) -> None:
     if form == "json":
         as_json(answer)
     else:
-        click.echo(f"{name}: disabled")
+        echo(f"{name}: disabled")
 
 
 @command.command()
@@ -93,10 +94,10 @@ def enable(name: str, form: str) -> None:
     if form == "json":
         as_json(answer)
     else:
-        click.echo(f"{name}: enabled")
+        echo(f"{name}: enabled")
 
 
 def show_once(text: str) -> None:
     """The token alone on standard output's last line, so that it can be cut off; the rest is for people."""
-    click.echo("Its token, which nobody can be told again; keep it in DOCKGATE_TOKEN:", err=True)
-    click.echo(text)
+    echo("Its token, which nobody can be told again; keep it in DOCKGATE_TOKEN:", err=True)
+    echo(text)

@@ -7,6 +7,7 @@ import click
 
 from dockgate.cli.client import Client
 from dockgate.cli.listing import as_json, form, pairs
+from dockgate.cli.output import echo
 from dockgate.config import from_environment
 from dockgate.core.errors import UsageError
 
@@ -49,7 +50,7 @@ def rotate(kind: str | None, registry: str | None, form: str) -> None:
     """
     if kind is None:
         Client().post("registry-key")
-        click.echo("The registry's tokens are signed with a new key.")
+        echo("The registry's tokens are signed with a new key.")
         return
     if registry is None:
         raise UsageError(f"Whose secret? {kind} is the format alone.", f"dockgate registry rotate {kind} REGISTRY")
@@ -76,7 +77,7 @@ def authfile(repository: str, file: Path, push: bool) -> None:
     address = f"127.0.0.1:{settings.registry_port}"
     login = registry_access.operator_login(settings.data, repository, push=push)
     registry_access.write_authfile(file, address, login)
-    click.echo(f"{file} {'pushes to' if push else 'pulls from'} {address}/{repository} for an hour.")
+    echo(f"{file} {'pushes to' if push else 'pulls from'} {address}/{repository} for an hour.")
 
 
 def _tell(registry: str, kind: str, answer: Any, form: str) -> None:

@@ -7,6 +7,7 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing import Cell, as_json, form, now, table
+from dockgate.cli.output import echo
 from dockgate.cli.principal import show_once
 from dockgate.config import from_environment
 from dockgate.core.canonical import plain
@@ -110,7 +111,7 @@ def revoke(token_id: str, form: str) -> None:
     if form == "json":
         as_json(answer)
     else:
-        click.echo(f"{answer['id']}: revoked")
+        echo(f"{answer['id']}: revoked")
 
 
 def _id(given: str) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import click
 
+from dockgate.cli.output import echo
 from dockgate.config import from_environment
 
 
@@ -32,6 +33,6 @@ def command(detach: bool, host: str | None, port: int | None, registry_port: int
 
     serve.up(settings, detach)
     if detach:
-        click.echo(f"Dockgate answers at {listening(settings).url}")
-        click.echo("  dockgate apply FILE...   creates repositories, pipelines and services")
-        click.echo("  dockgate down            stops it")
+        echo(f"Dockgate answers at {listening(settings).url}")
+        echo("  dockgate apply FILE...   creates repositories, pipelines and services")
+        echo("  dockgate down            stops it")

@@ -7,6 +7,7 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import as_json, form, now, pairs, state, table
+from dockgate.cli.output import echo
 from dockgate.core.verdict import Waiver
 
 STATES = ("Standing", "Lapsed", "Revoked")
@@ -42,7 +43,7 @@ def add(form: str, key: str, **fields: Any) -> None:
     if form == "json":
         as_json(answer)
     else:
-        click.echo(f"{answer['waiver']['id']}: {_what(understand(Waiver, answer['waiver']))}, {_end(answer['waiver'])}")
+        echo(f"{answer['waiver']['id']}: {_what(understand(Waiver, answer['waiver']))}, {_end(answer['waiver'])}")
 
 
 @command.command("list")

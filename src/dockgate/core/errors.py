@@ -63,6 +63,10 @@ class PendingError(DockgateError):
     """What is asked for will be there later: another scanner has not ended yet. It is asked for again."""
 
 
+class DiskFullError(UnavailableError):
+    """A limit on what the server keeps on disk is reached."""
+
+
 class StoreError(UnavailableError):
     """The server's own tables do not answer as they should."""
 

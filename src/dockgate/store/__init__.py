@@ -8,6 +8,7 @@ from uuid import uuid4
 from sqlalchemy import insert, select
 
 from dockgate.core.errors import UnavailableError
+from dockgate.core.limits import DiskLimits
 from dockgate.core.stores import Blobs, Store
 from dockgate.store.approvals import SqlApprovals
 from dockgate.store.attestations import SqlAttestations
@@ -46,16 +47,19 @@ class OpenStore(Store):
         self.database.close()
 
 
-def open_store(folder: Path, url: str | None = None, blobs: Blobs | None = None) -> OpenStore:
+def open_store(
+    folder: Path, url: str | None = None, blobs: Blobs | None = None, limits: DiskLimits | None = None
+) -> OpenStore:
     """Opens the store in a folder, made when missing (mode 0700), its tables brought to this version.
 
     Tables are in `folder/dockgate.db`, or where `url` says (postgresql+psycopg://…); artifacts in `blobs`, or in
-    `folder/blobs`, what actions print in `folder/logs`. UnavailableError when folder or database cannot be used,
-    ConflictError when a newer version of Dockgate has made it.
+    `folder/blobs`, what actions print in `folder/logs`, both within `limits`. UnavailableError when folder or database
+    cannot be used, ConflictError when a newer version of Dockgate has made it.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        kept, logs = blobs or FileBlobs(folder / "blobs"), FileLogs(folder / "logs")
+        limits = limits or DiskLimits()
+        kept, logs = blobs or FileBlobs(folder / "blobs", limits.artifacts), FileLogs(folder / "logs", limits)
         database = _database(folder, url)
     except OSError as error:
         raise UnavailableError(

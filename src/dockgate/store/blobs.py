@@ -10,22 +10,36 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dockgate.core.errors import NotFoundError
+from dockgate.core.errors import DiskFullError, NotFoundError
+from dockgate.core.limits import DiskLimits
 
 
 class FileBlobs:
     """`core.stores.Blobs`, in a folder. A blob appears whole and on disk, or not at all."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit: int = DiskLimits.artifacts) -> None:
+        """`limit` is in bytes, of all blobs together."""
         self._blobs, self._incoming = folders(folder)
+        self._limit = limit
 
     def put(self, write: Callable[[Path], None]) -> str:
+        self._demand(0)  # before anything is written
         with written(self._incoming, write) as (new, name):
+            if not (self._blobs / name).exists():
+                self._demand(new.stat().st_size)
             with new.open("rb") as file:
                 os.fsync(file.fileno())
             new.replace(self._blobs / name)
         _sync(self._blobs)
         return f"sha256:{name}"
+
+    def _demand(self, size: int) -> None:
+        used = sum(entry.stat().st_size for entry in os.scandir(self._blobs))
+        if used + size > self._limit:
+            raise DiskFullError(
+                f"artifacts in {self._blobs} use {used >> 20} of {self._limit >> 20} MiB",
+                "Raise DOCKGATE_BLOBS_LIMIT, or keep artifacts in S3: DOCKGATE_BLOBS.",
+            )
 
     def path(self, digest: str) -> Path:
         """The file is the store's: it is not to be written to."""

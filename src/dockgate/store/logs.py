@@ -1,21 +1,34 @@
 """What actions print, as files: `executions/<execution>/<stage>+<action>+<attempt>.log`."""
 
+import os
+import shutil
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from dockgate.core.limits import DiskLimits
 from dockgate.core.pipeline import ActionKey
 
+SPARED_SECONDS = 86_400
+"""how long a log is kept at least: its execution may be under way"""
 _LIMIT = 1 << 20
 """bytes per read"""
+CUT_OFF = "── the rest of this log is left out: it is larger than DOCKGATE_LOG_LIMIT ──"
 
 
 class FileLogs:
-    """`core.stores.Logs`, in a folder."""
+    """`core.stores.Logs`, in a folder. Beyond the limit of all logs, those of the oldest executions are deleted."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limits: DiskLimits = DiskLimits()) -> None:  # noqa: B008 - frozen
         self._folder = folder / "executions"
+        self._limits = limits
+        self._appended = 0
+        self._lock = threading.Lock()
         for made in (folder, self._folder):
             made.mkdir(mode=0o700, exist_ok=True)
+        self._make_room()
 
     def append(self, key: ActionKey, line: str) -> None:
         """One write call to a file in append mode: lines of several threads or processes never mix."""
@@ -23,7 +36,13 @@ class FileLogs:
         path = self._path(key)
         path.parent.mkdir(mode=0o700, exist_ok=True)
         with path.open("ab", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > self._limits.log:
+                return
+            if size + len(data) > self._limits.log:  # afterwards the file is larger than the limit: said once
+                data = data[: self._limits.log - size] + f"\n{CUT_OFF}\n".encode()
             file.write(data)
+        self._count(len(data))
 
     def read(self, key: ActionKey, offset: int) -> tuple[bytes, int]:
         """b"" and the same offset while nothing new stands there. A line longer than 1 MiB comes in parts."""
@@ -38,6 +57,25 @@ class FileLogs:
             whole = data
         return whole, offset + len(whole)
 
+    def _count(self, size: int) -> None:
+        """Make room each time a twentieth of the limit was written."""
+        with self._lock:
+            self._appended += size
+            is_due = self._appended > self._limits.logs // 20
+            if is_due:
+                self._appended = 0
+        if is_due:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        executions = _sizes(self._folder)
+        excess = sum(size for _, _, size in executions) - self._limits.logs
+        for changed, path, size in executions:
+            if excess <= 0 or changed > time.time() - SPARED_SECONDS:
+                return
+            shutil.rmtree(path, ignore_errors=True)
+            excess -= size
+
     def _path(self, key: ActionKey) -> Path:
         names = "+".join(map(_safe, (key.stage, key.action, str(key.attempt))))
         return self._folder / _safe(key.execution) / f"{names}.log"
@@ -46,3 +84,13 @@ class FileLogs:
 def _safe(name: str) -> str:
     """A file name of its own for every name, and never a path."""
     return quote(name, safe="").replace(".", "%2E")
+
+
+def _sizes(folder: Path) -> list[tuple[float, str, int]]:
+    """When each execution's folder was last changed, its path, and the bytes in it; the oldest first."""
+    found = []
+    for entry in os.scandir(folder):
+        with suppress(FileNotFoundError):  # deleted by another thread
+            size = sum(file.stat().st_size for file in os.scandir(entry.path))
+            found.append((entry.stat().st_mtime, entry.path, size))
+    return sorted(found)

@@ -1,7 +1,11 @@
 """The ASGI application. Errors of the core become JSON with their advice; nothing else leaves a trace to a caller."""
 
+import errno
 import logging
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
@@ -50,11 +54,42 @@ _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
     (errors.BusyError, 429),
     (errors.TooLargeError, 413),
     (errors.UsageError, 400),
+    (errors.DiskFullError, 507),
     (errors.StoreError, 503),
     (errors.UnavailableError, 502),
     (errors.DatabaseError, 503),
     (errors.DeployError, 409),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """What every refusal says: what happened, and the next step to take ("" if there is none)."""
+
+    error: str
+    advice: str
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Error, "description": description}
+    for status, description in {
+        400: "The request makes no sense, or names something that cannot be.",
+        401: "There is no valid token.",
+        403: "The caller lacks the permission, or the token is not for this.",
+        404: "There is no such thing.",
+        409: "The present state does not allow it.",
+        412: "It has changed since it was read.",
+        413: "The body is too large.",
+        415: "The body is compressed.",
+        422: "A parameter or the body has the wrong form.",
+        429: "Asked too often.",
+        500: "A defect of the server.",
+        502: "Something that the server needs does not answer.",
+        503: "The tables or the advisory database cannot be used.",
+        507: "A disk is full.",
+    }.items()
+}
+"""what any call may answer besides its own"""
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +101,7 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
         title="Dockgate",
         version=__version__,
         description="From git push to a running container, past the gate. Each command is one of these calls.",
+        responses=ERRORS,
         openapi_url=None,  # api/document.py serves it, to callers who may read
         docs_url=None,
         redoc_url=None,
@@ -87,8 +123,22 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
         app.include_router(part.router, prefix="/api/v1")
     app.include_router(registry.router)
     app.include_router(git.router)
+    app.state.calls = _calls(app)
     _handle_errors(app)
     return app
+
+
+def _calls(app: FastAPI) -> list[tuple[int, str, re.Pattern[str]]]:
+    """How many fixed segments the path of each documented call has, its method, and its path."""
+    return [
+        (
+            sum(not segment.startswith("{") for segment in path.split("/")),
+            method.upper(),
+            re.compile(re.sub(r"\{\w+\}", "[^/]+", path.replace("{approval_id}", ".+"))),
+        )
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+    ]
 
 
 def create_inside(server: Server) -> FastAPI:
@@ -159,9 +209,14 @@ async def _client_left(_: Request, error: Exception) -> Response:
     return Response(status_code=CLIENT_LEFT)
 
 
-async def _plain(_: Request, error: Exception) -> Response:
+async def _plain(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
+    if error.status_code == 405:  # the router names the methods of the first route of this path alone
+        calls = getattr(request.app.state, "calls", ())
+        found = [(fixed, method) for fixed, method, path in calls if path.fullmatch(request.url.path)]
+        allowed = sorted({method for fixed, method in found if fixed == max(found)[0]})
+        error.headers = {"Allow": ", ".join(allowed)} if allowed else error.headers
     return JSONResponse({"error": error.detail, "advice": ADVICE}, error.status_code, error.headers)
 
 
@@ -174,5 +229,8 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 
 async def _fault(request: Request, error: Exception) -> Response:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        _log.error("%s %s: %s", request.method, request.url.path, error)
+        return JSONResponse({"error": "the server's disk is full", "advice": "Make room in DOCKGATE_DATA."}, 507)
     _log.error("%s %s failed by a fault of ours", request.method, request.url.path, exc_info=error)
     return JSONResponse({"error": f"internal fault: {type(error).__name__}", "advice": "See the server's log."}, 500)

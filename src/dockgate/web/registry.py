@@ -15,7 +15,7 @@ from dockgate.core.registry_access import PUSH, Access, Login
 from dockgate.web.api import TheServer
 from dockgate.web.caller import GuardedRoute, May, narrow, shown_token
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
 
 _LOGIN = "dockgate.registry-login"
 """the key, in a request's scope, of the login that it shows"""

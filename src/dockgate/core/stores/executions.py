@@ -90,7 +90,7 @@ class Blobs(Protocol):
     """Artifacts, content-addressed."""
 
     def put(self, write: Callable[[Path], None]) -> str:
-        """`write` fills a new file; returns its digest."""
+        """`write` fills a new file; returns its digest. DiskFullError beyond a limit; nothing is kept then."""
         ...
 
     def path(self, digest: str) -> Path: ...
@@ -99,7 +99,9 @@ class Blobs(Protocol):
 class Logs(Protocol):
     """What an action prints, as it prints it."""
 
-    def append(self, key: ActionKey, line: str) -> None: ...
+    def append(self, key: ActionKey, line: str) -> None:
+        """Lines beyond the limit of a log are left out, and the log says so, once."""
+        ...
 
     def read(self, key: ActionKey, offset: int) -> tuple[bytes, int]:
         """What stands from this byte on (at most 1 MiB, whole lines), and the offset to go on from."""

@@ -4,7 +4,7 @@ Every call has a parameter `who` of one of the types below, though it may not lo
 Routers are made with `route_class=GuardedRoute`, so that the permission is asked for before the body is read.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
 
@@ -23,6 +23,7 @@ __all__ = [
     "Reader",
     "Runner",
     "TheServer",
+    "body_of",
     "narrow",
 ]
 
@@ -45,3 +46,9 @@ Accepter = Annotated[Caller, Depends(May(Permission.ACCEPT))]
 Administrator = Annotated[Caller, Depends(May(Permission.ADMINISTER))]
 Definer = Annotated[Caller, Depends(May(Permission.ACCEPT, Permission.ADMINISTER))]
 """whoever asks, with the right to: a call's parameter `who` has one of these types"""
+
+
+def body_of(media_type: str, kind: str) -> dict[str, Any]:
+    """What the OpenAPI document says of a body that a call reads itself: an OpenAPI operation to merge in."""
+    content = {media_type: {"schema": {"type": kind}}}
+    return {"requestBody": {"required": True, "content": content}}

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from dockgate.core.approvals import ApprovalState
-from dockgate.core.asking import Question, is_qualified, pipeline_of, place_of
+from dockgate.core.asking import NAME_LIMIT, TIMEOUT_LIMIT, Question, is_qualified, pipeline_of, place_of
 from dockgate.core.callbacks import Callback, key
 from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.people import Caller
@@ -17,6 +18,8 @@ from dockgate.web.api.approvals import ApprovalView, view
 
 LONGEST_WAIT = 120
 """seconds; proxies give up on an answer not long after"""
+
+Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
 
 router = APIRouter(route_class=GuardedRoute)
 
@@ -36,16 +39,16 @@ class Ask:
     whom a policy assignment allows it. `service` is one of this server's, "" for none. `timeout` is in
     seconds."""
 
-    pipeline: str
-    stage: str
-    execution: str
+    pipeline: Name
+    stage: Name
+    execution: Name
     image: str = ""
     digest: str = ""
     repository: str = ""
     policy: str = ""
     service: str = ""
     callback: CallbackTo | None = None
-    timeout: int = 7 * 86400
+    timeout: Annotated[int, Field(strict=True, ge=1, le=TIMEOUT_LIMIT)] = 7 * 86400
 
 
 @dataclass(frozen=True, slots=True)

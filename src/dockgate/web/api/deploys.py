@@ -1,11 +1,12 @@
 """Services: their revisions, their tasks, their desired count."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from fastapi import APIRouter
+from pydantic import Field
 
 from dockgate.core.deploy import Service, Task, TaskDefinition, TaskState
-from dockgate.core.errors import UsageError
 from dockgate.web.api import Administrator, GuardedRoute, Reader, TheServer
 
 MOST_TASKS = 100
@@ -31,7 +32,7 @@ class ServiceView:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    desired_count: int
+    desired_count: Annotated[int, Field(strict=True, ge=0, le=MOST_TASKS)]
 
 
 @router.get("/services")
@@ -54,8 +55,6 @@ def service(name: str, who: Reader, server: TheServer) -> ServiceView:
 @router.post("/services/{name}/scale")
 def scale(name: str, body: Scale, who: Administrator, server: TheServer) -> ServiceView:
     """Sets the desired count, and answers when as many tasks run."""
-    if not 0 <= body.desired_count <= MOST_TASKS:
-        raise UsageError(f"a desired count of {body.desired_count}", f"Allowed: 0 to {MOST_TASKS}.")
     server.engine.scale(name, body.desired_count)
     return _view(name, server)
 

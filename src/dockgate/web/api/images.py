@@ -18,7 +18,7 @@ from dockgate.core.people import Caller, Permission
 from dockgate.core.pipeline import REPOSITORY
 from dockgate.core.stores import PushedImage, ReportRecord, Scan, TagMove, VerdictRecord
 from dockgate.core.verdict import Verdict
-from dockgate.web.api import Digest, GuardedRoute, Reader, Runner, TheServer, narrow
+from dockgate.web.api import Digest, GuardedRoute, Reader, Runner, TheServer, body_of, narrow
 
 router = APIRouter(route_class=GuardedRoute)
 
@@ -135,7 +135,7 @@ def scan(digest: Digest, body: ScanRequest, who: Runner, server: TheServer) -> S
     return server.engine.scan(body.repository, digest)
 
 
-@router.post("/images/{digest}/findings", status_code=201)
+@router.post("/images/{digest}/findings", status_code=201, openapi_extra=body_of("application/json", "object"))
 @narrow
 async def findings(
     digest: Digest, request: Request, who: Runner, server: TheServer, name: str = "findings.json", found_at: str = ""

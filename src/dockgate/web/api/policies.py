@@ -14,7 +14,7 @@ from dockgate.core.policy_choice import AllowedPolicies
 from dockgate.core.stores import AssignmentRecord
 from dockgate.core.trial import Trials
 from dockgate.core.verdict import Settings
-from dockgate.web.api import Accepter, Count, GuardedRoute, Reader, TheServer
+from dockgate.web.api import Accepter, Count, GuardedRoute, Reader, TheServer, body_of
 from dockgate.web.api.pipelines import document
 
 router = APIRouter(route_class=GuardedRoute)
@@ -84,7 +84,7 @@ def history(name: str, who: Reader, server: TheServer) -> list[PolicySummary]:
     return [_summary(one) for one in server.policies.history(name)]
 
 
-@router.put("/policies/{name}")
+@router.put("/policies/{name}", openapi_extra=body_of("application/yaml", "string"))
 async def put(
     name: str,
     request: Request,

@@ -4,14 +4,16 @@ import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from dockgate.core import waivers as core
 from dockgate.core.stores import VexRecord, WaiverRecord
 from dockgate.core.verdict import Waiver
-from dockgate.web.api import Accepter, Digest, GuardedRoute, Reader, Runner, TheServer
+from dockgate.web.api import Accepter, Digest, GuardedRoute, Reader, Runner, TheServer, body_of
 
 router = APIRouter(route_class=GuardedRoute)
 
@@ -26,8 +28,8 @@ class WaiverState(StrEnum):
 class NewWaiver:
     """Each field as in the waiver. `until` is a date or a time; it or `until_fixed` is needed."""
 
-    owner: str
-    reason: str
+    owner: Annotated[str, Field(min_length=1)]
+    reason: Annotated[str, Field(min_length=1)]
     vulnerability: str = ""
     package: str = ""
     repository: str = ""
@@ -106,7 +108,7 @@ def documents(who: Reader, server: TheServer) -> list[VexView]:
     return [_document(record) for record in server.store.vex.list()]
 
 
-@router.post("/vex", status_code=201)
+@router.post("/vex", status_code=201, openapi_extra=body_of("application/json", "object"))
 async def upload(request: Request, who: Accepter, server: TheServer, name: str = "document.json") -> VexView:
     """Keeps the VEX document (OpenVEX, CycloneDX or CSAF, as JSON) that is the body; you vouch for it."""
     data = await request.body()

@@ -1,0 +1,28 @@
+"""Text from images, builds and people cannot steer a terminal, now or when it is read from a file later."""
+
+import ast
+from pathlib import Path
+
+from dockgate import cli
+from dockgate.cli.output import visible
+
+HOSTILE = "a\x1b]0;title\x07b\x1b[2Jc\u202ed\rover"
+RAW = {"output.py", "main.py"}
+"""the modules that write what they have cleaned"""
+JSON = {"listing.py": 1, "versions.py": 2, "aws.py": 2}
+"""modules that write ASCII JSON, words of their own or a document of their own to standard output, and how often"""
+
+
+def test_every_line_stays_a_line_and_nothing_in_it_is_a_control_character() -> None:
+    text = visible(f"first\n{HOSTILE}\n")
+    assert text.count("\n") == 2
+    assert text.startswith("first\na\\x1b]0;title\\x07b")
+    assert all(character.isprintable() or character == "\n" for character in text)
+
+
+def test_no_command_prints_around_the_cleaning() -> None:
+    for path in sorted(Path(cli.__path__[0]).glob("*.py")):
+        calls = [ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        raw = [call for call in calls if call in ("print", "click.echo", "click.secho", "sys.stdout.write")]
+        if path.name not in RAW | {"check.py"}:
+            assert len(raw) == JSON.get(path.name, 0), f"{path.name} prints by {raw}: use cli.output.echo"

@@ -1,0 +1,63 @@
+"""The fuzzer of the API: schemathesis on our own OpenAPI document, as one caller, against a running server."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.scenarios.server import ServerSystem
+from tests.scenarios.test_routes import Callers
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / "build/schemathesis/bin/st"
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+SEED = 20261128
+
+
+def fuzz(callers: Callers, who: str, folder: Path, *options: str) -> str:
+    """Run it with the token of `who`; "" when all answers agree with the document, else what does not.
+
+    Its own calls cannot lock it out: the names and ids that it makes up are nobody's, and the last admin stays one.
+    """
+    headers = ["--header", f"Authorization: Bearer {callers.tokens[who]}"] if who else []
+    done = subprocess.run(
+        [
+            *(str(PROGRAM), "--config-file", str(CONFIGURATION), "run"),
+            # The document is read from a file: the caller may have no right to it.
+            *(str(_document(callers, folder)), "--url", callers.server.url, *headers),
+            *("--seed", str(SEED), "--generation-deterministic", "--no-color", "--warnings", "off"),
+            *("--continue-on-failure", "--request-timeout", "60", *options),
+        ],
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def _document(callers: Callers, folder: Path) -> Path:
+    path = folder / "openapi.json"
+    headers = {"Authorization": f"Bearer {callers.tokens['admin']}"}
+    path.write_bytes(callers.client.get("/api/v1/openapi.json", headers=headers).content)
+    return path
+
+
+def main(seconds: int) -> int:
+    """Every role for so many seconds."""
+    code = 0
+    for who in ("", "viewer", "developer", "approver", "security", "admin"):
+        with tempfile.TemporaryDirectory() as folder, ServerSystem(Path(folder)) as server:
+            callers = Callers(server)
+            limit = ("--phases", "coverage,fuzzing,stateful", "--max-time", str(seconds))
+            found = fuzz(callers, who, Path(folder), *limit)
+            callers.client.close()
+            sys.stdout.write(f"{who or 'nobody'}: {found or 'every answer agrees with the document'}\n")
+            code |= bool(found)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 300))
