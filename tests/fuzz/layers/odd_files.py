@@ -141,10 +141,32 @@ def add_a_device(layer: Layer, items: list[Item], chance: Random) -> None:
     pieces.place(items, chance, {"name": path, "type": kind, "devmajor": number, "devminor": number})
 
 
+def redirect_a_folder(layer: Layer, items: list[Item], chance: Random) -> None:
+    """An attribute by which overlayfs shows another folder, or nothing, at a path."""
+    path = evidence.evidence(chance)[0]
+    place = chance.choice((path.rpartition("/")[0], "srv", "app/node_modules/new", "app/node_modules"))
+    space = chance.choice(("trusted", "trusted", "trusted", "user", "security"))
+    name, value = chance.choice(
+        (("redirect", "/app/node_modules/base"), ("redirect", "/app"), ("redirect", "data"), ("opaque", "y"))
+    )
+    record = [f"SCHILY.xattr.{space}.overlay.{name}", value]
+    folder: Item = {"name": f"{place}/", "type": "5", "mode": 0o755}
+    items += [{"name": "pax", "type": "x", "records": [record]}, folder]
+
+
+def hide_the_root(layer: Layer, items: list[Item], chance: Random) -> None:
+    """A whiteout of everything, which overlayfs does not honour, beside a package, so that some are left."""
+    name = chance.choice((".wh..wh..opq", "./.wh..wh..opq", "/.wh..wh..opq", ".//.wh..wh..opq"))
+    content = '{"name": "new", "version": "1.0.0"}'
+    items += [{"name": name}, {"name": "app/node_modules/new/package.json", "content": content}]
+
+
 ODDITIES = (
     (6, link_a_folder),
     (9, add_hard_links),
     (9, add_whiteouts),
     (6, repeat_a_path),
     (4, add_a_device),
+    (3, redirect_a_folder),
+    (2, hide_the_root),
 )
