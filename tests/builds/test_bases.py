@@ -1,8 +1,8 @@
 """Base images are fetched by the server, by digest, and are on record with the result."""
 
 import json
-import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,10 @@ from tests.parts import Host
 
 from dockgate.core.adapters import BaseImage, BuildRequest
 from dockgate.core.errors import BuildError
+from dockgate.images.auth import Issuers
+from dockgate.images.push import Pusher
+from dockgate.images.reference import Remote
+from dockgate.images.registry import registry_origin
 
 pytestmark = pytest.mark.real
 
@@ -21,13 +25,25 @@ def built(host: Host, source: Path, repository: str, key: str = "key", **argumen
     return host.builder().build(BuildRequest(key, repository, source, args=arguments), lambda line: None)
 
 
+def issuers(host: Host) -> Issuers:
+    return {host.registry.address: host.access.tokens.repository_token}
+
+
 def layers(host: Host, repository: str, digest: str) -> list[str]:
-    request = urllib.request.Request(
-        f"http://{host.registry.address}/v2/{repository}/manifests/{digest}",
-        headers={"Accept": "application/vnd.oci.image.manifest.v1+json"},
-    )
-    with urllib.request.urlopen(request) as answer:
-        return [layer["digest"] for layer in json.load(answer)["layers"]]
+    named = Remote(host.registry.address, repository, digest=digest)
+    with closing(registry_origin(named, issuers=issuers(host))) as origin:
+        return [layer["digest"] for layer in json.loads(origin.root()[1])["layers"]]
+
+
+def retag(host: Host, repository: str, tag: str, fresh: str, change: str = "") -> None:
+    """Puts an image of the repository under another tag; with a `change`, another image of the same layers."""
+    named = Remote(host.registry.address, repository, tag)
+    with closing(registry_origin(named, issuers=issuers(host))) as origin:
+        manifest = json.loads(origin.root()[1])
+    if change:
+        manifest["annotations"] = {"change": change}
+    with Pusher(Remote(host.registry.address, repository, fresh), issuers=issuers(host)) as pusher:
+        pusher.manifest(json.dumps(manifest).encode(), by_digest=False)
 
 
 def test_base_images_of_every_stage_are_recorded_by_digest(host: Host, source: Source) -> None:
@@ -61,8 +77,7 @@ def test_a_base_image_whose_tag_moves_is_fetched_again(host: Host, source: Sourc
     base = f"{host.registry.address}/moving/base:latest"
     for number in range(2):
         moved = built(host, source(f"echo {number} >/number"), "moving/base", f"v{number}").digest
-        host.podman.run("pull", "--quiet", f"{host.registry.address}/moving/base:v{number}")
-        host.podman.run("push", "--quiet", f"{host.registry.address}/moving/base:v{number}", base)
+        retag(host, "moving/base", f"v{number}", "latest")
         at = host.registry.resolve("moving/base", "latest")
         assert at is not None
         folder = source("true")
@@ -84,8 +99,7 @@ def test_the_record_of_a_build_outlives_a_crash_and_a_strange_image_under_its_ke
     (folder / "Dockerfile").write_text("FROM nowhere.invalid/missing\n")
     assert built(host, folder, "record/app") == result
     (folder / "Dockerfile").write_text(f"FROM {base}\nLABEL name=app\n")
-    host.podman.run("pull", "--quiet", base)
-    host.podman.run("push", "--quiet", base, f"{host.registry.address}/record/app:key")
+    retag(host, "record/app", "key", "key", change="by somebody else")
     assert host.registry.resolve("record/app", "key") != result.digest
     again = built(host, folder, "record/app")
     assert host.registry.resolve("record/app", "key") == again.digest

@@ -33,9 +33,9 @@ Source = Callable[[str], Path]
             id="memory",
         ),
         pytest.param(
-            replace(SMALL, processes=96),
+            replace(SMALL, processes=160),
             "for number in $(seq 500); do sleep 600 & done",
-            "fork",
+            "fork|thread|[Rr]esource",
             id="processes",
         ),
         pytest.param(replace(SMALL, log=10_000), "yes", "more than 10000 bytes of log", id="log"),

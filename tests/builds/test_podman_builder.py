@@ -36,7 +36,7 @@ class Runner:
         self.disks += 1
 
     def paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
-        return Paths(("podman",), "/context", "/scratch", "/out/image.tar", "/ca.pem")
+        return Paths(("podman",), "/context", "/scratch", "/out/layout", "/out/image.tar", "/ca.pem")
 
     def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
         self.jobs.append(job)
@@ -64,24 +64,28 @@ class Publication:
 
 @dataclass
 class Images:
-    """Registries in memory. `diff_ids` are the layers of what builds leave, `before_push` may raise."""
+    """Registries in memory. `diff_ids` are the layers of what builds leave, `before_push` may raise, and so may
+    `layers`, which are what the registry then knows."""
 
     folder: Path
     registry: MemoryRegistry
     diff_ids: Sequence[str] = ()
     before_push: Callable[[], None] = lambda: None
+    layers: Mapping[str, Layer] | UnavailableError = field(default_factory=dict)
 
     def fetch(self, reference: str, limit: int) -> Base:
         assert limit == SMALL.disk
         write(self.folder, {"sha256/m": "{}"})
         image = BaseImage(reference, f"sha256:{reference}")
-        return Base(
-            image, f"docker.io/library/{reference}", f"sha256:m-{reference}", 2, self.folder, ("sha256/m",), ("x",)
-        )
+        known, manifest = {"x": Layer("sha256:compressed", 1, "gzip")}, f"sha256:m-{reference}"
+        name = f"docker.io/library/{reference}"
+        return Base(image, name, manifest, 2, self.folder, ("sha256/m",), ("x",), known)
 
     def prepare(self, archive: IO[bytes], repository: str, tag: str, layers: Mapping[str, Layer]) -> Publication:
         assert archive.read() == b"image"
-        return Publication(self.registry, (repository, tag), self.diff_ids, self.before_push)
+        if isinstance(self.layers, UnavailableError):
+            raise self.layers
+        return Publication(self.registry, (repository, tag), self.diff_ids, self.before_push, layers=self.layers)
 
 
 @dataclass
@@ -111,13 +115,16 @@ def system(tmp_path: Path) -> System:
 def test_podman_gets_no_registry_no_credential_and_no_shell(system: System) -> None:
     system.build(NAME="a b; c")
     (job,) = system.runner.jobs
-    pull, build, save = job.commands
+    pull, build, folder, empty, save, pack = job.commands
     assert pull == ["podman", "pull", "--quiet", "oci:/scratch/bases:docker.io/library/base"]
     assert {"--isolation=chroot", "--pull=never", "--file=/scratch/Dockerfile", "--build-arg=NAME=a b; c"} <= set(build)
     assert build[-1] == "/context"
+    assert folder == ["mkdir", "-p", "/out/layout/blobs/sha256"]
+    assert empty == ["touch", "/out/layout/oci-layout", "/out/layout/blobs/sha256/x"], "layers of the base"
     assert save[:2] == ["podman", "save"]
+    assert pack[0] == "tar"
     assert not [part for command in job.commands for part in command if "auth" in part or "docker://" in part]
-    assert job.silent == {0, 2}
+    assert job.silent == {0, 2, 3, 4, 5}
     assert job.environment == {"http_proxy": "p"}
     assert [target for _, target in job.read_only] == ["/context", "/scratch", "/ca.pem"]
 
@@ -153,7 +160,7 @@ def test_an_archive_with_holes_larger_than_the_disk_is_not_read(system: System, 
         system.build()
 
 
-@pytest.mark.parametrize(("failed", "error"), [(0, UnavailableError), (1, BuildError), (2, UnavailableError)])
+@pytest.mark.parametrize(("failed", "error"), [(0, UnavailableError), (1, BuildError), (4, UnavailableError)])
 def test_only_a_build_step_is_the_dockerfiles_fault(system: System, failed: int, error: type[Exception]) -> None:
     system.runner.outcomes = [Outcome(failed, 1, "last words")]
     with pytest.raises(error, match="last words"):
@@ -179,3 +186,18 @@ def test_a_result_is_on_record_before_anything_is_pushed(system: System, tmp_pat
     first = system.build()
     assert system.build() == first
     assert len(system.runner.jobs) == 2
+
+
+def test_a_layer_that_is_gone_from_the_registry_is_saved_at_the_next_attempt(system: System) -> None:
+    def saved() -> list[str]:
+        return next(list(command) for command in system.runner.jobs[-1].commands if command[0] == "touch")
+
+    system.images.layers = {"y": Layer("sha256:y", 1, "gzip")}
+    system.build("one")
+    system.images.layers = UnavailableError("gone")
+    with pytest.raises(UnavailableError):
+        system.build("two")
+    assert "/out/layout/blobs/sha256/y" in saved()
+    system.images.layers = {}
+    system.build("two")
+    assert "/out/layout/blobs/sha256/y" not in saved()

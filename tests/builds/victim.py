@@ -23,10 +23,11 @@ from tests.parts import running_host, until, write
 from dockgate.core.adapters import BuildRequest
 
 SECRET = "only-the-host-knows"
-MARKER = "a-process-of-the-host"
-DAEMON = "a-process-that-outlives-its-build"
+MARKER = f"a-process-of-the-host-{os.getpid()}"
+DAEMON = f"a-process-that-outlives-its-build-{os.getpid()}"
+SHARED_MEMORY = 0x10000000 + os.getpid()
+"""all three differ where several hosts are under attack at once"""
 PORT = 4715
-SHARED_MEMORY = 4716
 OWN = {
     "loopback": "127.0.0.1",
     "loopback-6": "::1",

@@ -16,7 +16,7 @@ from dockgate.builders.images import Base, Layer
 from dockgate.builders.network import host_addresses, is_private
 from dockgate.core import canonical
 from dockgate.core.adapters import BaseImage
-from dockgate.core.errors import BuildError, DeniedError, ImageError, NotFoundError, UsageError
+from dockgate.core.errors import BuildError, DeniedError, ImageError, NotFoundError, UnavailableError, UsageError
 from dockgate.images.archive import archive_origin
 from dockgate.images.auth import Issuers
 from dockgate.images.blobs import Origin, Verified, read_document
@@ -255,6 +255,10 @@ def _layer(origin: Origin, pusher: Pusher, one: Descriptor, known: Layer | None,
         if blob.exists():
             pusher.blob(blob)
             return known
+        # It came as an empty file, since it was known.
+        raise UnavailableError(
+            f"a layer of an earlier build is no longer in the registry: {known.digest}", "Try again."
+        )
     with tempfile.NamedTemporaryFile(dir=folder) as file:
         _compress(origin, one, cast(IO[bytes], file))
         file.flush()

@@ -60,6 +60,7 @@ class BuildImages(Protocol):
     def prepare(self, archive: IO[bytes], repository: str, tag: str, layers: Mapping[str, Layer]) -> Publication:
         """Push all but the manifest of the image in an archive that a build wrote, and that may hold anything.
 
-        `layers` are those that the registry may have already, by their diff_ids. BuildError when the archive holds no
-        image; UnavailableError."""
+        `layers` are those that came as empty files, by their diff_ids: they are in the registry already, or among the
+        blobs of base images. BuildError when the archive holds no image; UnavailableError, also when one of `layers` is
+        gone."""
         ...

@@ -21,7 +21,6 @@ from dockgate.core.errors import BuildError, UnavailableError
 
 _DOCKERFILE_LIMIT = 2**20
 """bytes, of a Dockerfile or of the ignore file beside it"""
-_SAVE = ("--quiet", "--format=oci-archive", "--uncompressed")
 _CA_ARGUMENTS = ("PIP_CERT", "SSL_CERT_FILE")
 _RECORD_SECONDS = 7 * 24 * 3600
 """how long the record of a build is kept: far longer than a step may take to be repeated after a crash"""
@@ -102,7 +101,11 @@ class PodmanBuilder:
                 if os.fstat(archive.fileno()).st_size > self._runner.limits.disk:  # with holes in it
                     raise BuildError(f"the image of {name} is larger than a build's disk", "Make it smaller.")
                 layers = {**state.layers, **{key: layer for base in bases for key, layer in base.layers.items()}}
-                publication = self._images.prepare(archive, request.repository, request.key, layers)
+                try:
+                    publication = self._images.prepare(archive, request.repository, request.key, layers)
+                except BaseException:
+                    state.forget_layers()  # one of them may be gone: the next attempt saves all anew
+                    raise
             _check_base(
                 publication.diff_ids, next((base for base in bases if base.image.reference == named.last), None)
             )
@@ -141,15 +144,7 @@ class PodmanBuilder:
         commands = [
             *loads,
             self._build_command(request, plain, paths),
-            [
-                *paths.podman,
-                "save",
-                "--quiet",
-                "--format=oci-archive",
-                "--uncompressed",
-                f"--output={paths.archive}",
-                paths.tag,
-            ],
+            *_save_commands(paths, [*state.layers, *(diff_id for base in bases for diff_id in base.layers)]),
             *prune,
         ]
         job = Job(
@@ -167,7 +162,7 @@ class PodmanBuilder:
         elif outcome.failed is None or outcome.failed >= len(loads):
             state.bases.update((base.name, base.manifest) for base in wanted)
             state.write()
-        if outcome.failed is not None and outcome.failed < len(loads) + 2:
+        if outcome.failed is not None and outcome.failed < len(commands) - len(prune):
             self._fail(request, outcome, is_build=outcome.failed == len(loads))
         return outcome, state
 
@@ -209,6 +204,19 @@ class PodmanBuilder:
         ]
 
 
+def _save_commands(paths: Paths, known: Iterable[str]) -> list[list[str]]:
+    """Save the image as a tar file of an OCI layout. Layers that are `known` by their diff_ids come as empty files:
+    podman takes a blob that is there for the one that it would write."""
+    blobs = f"{paths.layout}/blobs/sha256"
+    empty = [f"{blobs}/{diff_id.removeprefix('sha256:')}" for diff_id in dict.fromkeys(known)]
+    return [
+        ["mkdir", "-p", blobs],
+        ["touch", f"{paths.layout}/oci-layout", *empty],
+        [*paths.podman, "save", "--quiet", "--format=oci-dir", "--uncompressed", f"--output={paths.layout}", paths.tag],
+        ["tar", "--create", f"--file={paths.archive}", f"--directory={paths.layout}", "."],
+    ]
+
+
 def _check_base(diff_ids: Sequence[str], base: Base | None) -> None:
     """That an image lies on the base that is on record for it. The storage of a repository holds images of earlier
     builds: podman may have understood the Dockerfile otherwise, and have taken one of those. Raises BuildError."""
@@ -233,6 +241,10 @@ class _State:
             self.layers = {str(key): Layer(**value) for key, value in found["layers"].items()}
             self.builds = int(found["builds"])
             self.bases = {str(key): str(value) for key, value in found["bases"].items()}
+
+    def forget_layers(self) -> None:
+        self.layers.clear()
+        self.write()
 
     def clear(self) -> None:
         self.bases.clear()

@@ -107,12 +107,13 @@ class Ids:
 @dataclass(frozen=True, slots=True)
 class Paths:
     """Where the commands of a build find what they need. `podman` begins podman's command lines, `scratch` is the
-    folder of the Dockerfile and of the base images, `archive` the file to save the image in. `tag` names the layers of
-    the repository's last build, which its next one may use again."""
+    folder of the Dockerfile and of the base images, `layout` the one to save the image in, `archive` a tar file of it.
+    `tag` names the layers of the repository's last build, which its next one may use again."""
 
     podman: Sequence[str]
     context: str
     scratch: str
+    layout: str
     archive: str
     ca_bundle: str
     tag: str = "localhost/dockgate-build:latest"
@@ -168,7 +169,7 @@ class Sandbox:
 
     def paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
         """Where the commands of a build find what they need."""
-        return Paths(PODMAN, "/context", "/scratch", "/out/image.tar", _CA_PATH)
+        return Paths(PODMAN, "/context", "/scratch", "/out/layout", "/out/image.tar", _CA_PATH)
 
     def has_disk(self, folder: Path) -> bool:
         """Whether the disk of the folder is there, with what earlier builds left on it."""

@@ -39,14 +39,21 @@ class Host:
         """Where the commands of a build find what they need."""
         tag = f"localhost/dockgate-build/{request.repository}:latest"
         return Paths(
-            self._command, str(request.context), str(scratch), str(scratch / "image.tar"), str(ca_bundle or ""), tag
+            self._command,
+            str(request.context),
+            str(scratch),
+            str(scratch / "layout"),
+            str(scratch / "image.tar"),
+            str(ca_bundle or ""),
+            tag,
         )
 
     def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
         """Run the commands. Raises BuildError when they take too long or write too much."""
         last: deque[str] = deque(maxlen=_LAST_LINES)
         size = 0
-        archive = next((part.partition("=")[2] for line in job.commands for part in line if "--output=" in part), "")
+        options = (part for command in job.commands if command[0] == "tar" for part in command)
+        archive = next((part.partition("=")[2] for part in options if part.startswith("--file=")), "")
 
         def take(line: str) -> bool:
             nonlocal size
