@@ -132,6 +132,23 @@ def test_a_wheel_counts_only_where_its_package_is_not_installed() -> None:
     assert purls(image) == ["pkg:pypi/foo@0.9", FOO]
 
 
+def test_an_archive_of_several_packages_counts_for_those_that_are_not_installed() -> None:
+    installed = [
+        file(f"usr/lib/python3/site-packages/{name}-1.0.dist-info/{what}", content)
+        for name in ("foo", "bar")
+        for what, content in (
+            ("METADATA", f"Name: {name}\nVersion: 1.0\n"),
+            ("RECORD", f"{name}-1.0.dist-info/METADATA,,\n"),
+        )
+    ]
+    members = {
+        f"{name}-{version}.dist-info/METADATA": f"Name: {name}\nVersion: {version}\n".encode()
+        for name, version in (("foo", "1.0"), ("bar", "1.0"), ("old", "0.1"))
+    }
+    image = inventory([*installed, file("opt/libs.zip", archive(members))])
+    assert purls(image) == ["pkg:pypi/bar@1.0", FOO, "pkg:pypi/old@0.1"]
+
+
 def test_wheels_in_an_application_of_one_file_are_read() -> None:
     inner = archive(WHEEL)
     image = inventory([file("app/a.pex", archive({".deps/foo-1.0-py3-none-any.whl": inner, "__main__.py": b""}))])

@@ -57,6 +57,7 @@ def test_a_package_database_of_another_root_is_named(path: str, root: str) -> No
     ("store", "inner"),
     [
         ("nix/store", "abc-glibc-2.38/lib/libc.so.6"),
+        ("mnt/nix/store", "abc-glibc-2.38/lib/libc.so.6"),
         ("gnu/store", "abc-openssl-3.0/lib/libcrypto.so"),
         ("home/linuxbrew/.linuxbrew/Cellar", "openssl@3/3.1.0/INSTALL_RECEIPT.json"),
         ("opt/homebrew/Cellar", "jq/1.7/bin/jq"),
@@ -80,7 +81,7 @@ def test_a_store_of_packages_or_images_is_named(store: str, inner: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "srv/nix/store/readme",
+        "srv/unix/store/readme",
         "opt/snap/readme",
         "srv/status.d/a",
         "srv/data/status",

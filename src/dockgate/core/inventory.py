@@ -44,7 +44,7 @@ def combine(
     duplicates = Duplicates(view, ecosystems)
     folders = PackageFolders(view)
     for at, read in view.live:
-        if read.lock and locks.idle(read):
+        if read.lock and not read.alone and locks.idle(read):
             continue
         owner = read.owner if read.owner in owners and view.introduced(read.owner, at, system) else ""
         if read.ecosystem not in system:

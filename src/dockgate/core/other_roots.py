@@ -14,7 +14,7 @@ _STORES = {
     "var/lib/flatpak/runtime": "Flatpak's runtimes",
     "var/lib/docker/overlay2": "Docker's images and containers",
 }
-"""by their paths from the root"""
+"""by their paths from the root, or, where these have several parts, from any folder: a link may lead there"""
 _ANYWHERE = {
     "Cellar": "Homebrew's packages",
     ".spack-db": "Spack's packages",
@@ -31,7 +31,10 @@ def store_of(path: str) -> str | None:
     name = path[path.rfind("/") + 1 :]
     if name == "status.d" and not path.endswith(f"/{_OWN}"):
         return None
-    return _STORES.get(path) or _ANYWHERE.get(name)
+    for place, what in _STORES.items():
+        if path == place or ("/" in place and path.endswith(f"/{place}")):
+            return what
+    return _ANYWHERE.get(name)
 
 
 def stores(view: View) -> Iterator[Unread]:

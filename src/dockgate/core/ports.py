@@ -178,7 +178,8 @@ class Extract:
 
     `unread` are parts of the file that could not be read, each with its reason: (path inside the file, reason).
     `alone`: the packages lie in this very file (a jar, a binary), so that no other file could contradict it.
-    `lock`: a lockfile, which says what is to be installed; it counts only where nothing is installed from it.
+    `lock`: a lockfile, which says what is to be installed; it counts only where nothing is installed from it. With
+    `alone`: an archive that holds packages itself, each of which counts unless it is installed in that version.
     `linked`: it counts only where a link that the ecosystem wants leads to the file's folder.
     `release`: what the file says of `Distribution.repository`.
     `third_party`: the files that it lists are not those of a package that the distribution made.
