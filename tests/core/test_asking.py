@@ -50,8 +50,10 @@ def test_different_questions_have_different_ids() -> None:
         Question("a", "b", "c", "app:1", key="k").id("app", "sha256:a"),
         Question("a", "b", "c", "app:1", callback=Callback("https://a/", "")).id("app", "sha256:a"),
         Question("a-", "b", "c", "app:1").id("app", "sha256:a"),
+        Question("a", "b", "c", "app:1", asker="ana").id("app", "sha256:a"),
+        Question("a", "b", "c", "app:1", asker="ana", key="k").id("app", "sha256:a"),
     }
-    assert len(ids) == 8
+    assert len(ids) == 10
 
 
 @pytest.mark.parametrize(

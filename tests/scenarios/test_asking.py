@@ -15,6 +15,9 @@ from tests.scenarios.live import SERVICE, until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.core.approvals import Approval
+from dockgate.core.asking import Question
+from dockgate.core.callbacks import Callback
+from dockgate.core.people import Principal
 from dockgate.pipeline.parts import text
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -84,6 +87,22 @@ def test_asking_twice_gives_the_same_approval(server: ServerSystem) -> None:
     assert answer(server, first, 20)["state"] == "Rejected"
     third = ask(server, "twice")
     assert (third["approval"]["state"], third["token"]) == ("Rejected", first["token"])
+
+
+@pytest.mark.parametrize("key", ["", "shared"])
+def test_nobody_gets_the_approval_of_somebody_elses_question(server: ServerSystem, key: str) -> None:
+    """Else a question asked in advance, while the image passes, would answer another pipeline's later one, and its
+    callback's secret would be known to everybody who asks the same."""
+    image = server.foreign(f"whose{key}", Found())
+    may_end(server, image)
+    callback = Callback(URL, "")
+    question = Question("shop", "gate", "43", f"elsewhere.example/app:whose{key}", callback=callback, key=key)
+    first, again, second = (server.engine.ask(question, Principal(name, ())) for name in ("ana", "ana", "mallory"))
+    assert first.id == again.id
+    assert first.id != second.id
+    assert first.token != second.token
+    made = {server.store.deliveries.get(one.id) for one in (first, second)}
+    assert len({delivery.secret for delivery in made if delivery}) == 2
 
 
 def test_a_key_stands_for_the_question_though_the_tag_has_moved_on(server: ServerSystem) -> None:

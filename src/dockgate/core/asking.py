@@ -1,6 +1,7 @@
 """Asking from outside: what a foreign pipeline hands in, and the approval that it becomes.
 
-The approval's id is made of what was asked, so that asking twice gives the same approval.
+The approval's id is made of what was asked and of who asked, so that asking twice gives the same approval, and nobody
+gets the answer, the token or the callback's secret of somebody else's question.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ TIMEOUT_LIMIT = 60 * 86400
 class Question:
     """`reference` names the image as the one who asks knows it, by tag or digest. `policy` is the one that the request
     names, "" for the repository's own (`core.policy_choice`). `timeout` is in seconds. With a `key`
-    the same question is known by it, whatever the tag stands for by then."""
+    the same question is known by it, whatever the tag stands for by then. `asker` is the principal who asks."""
 
     pipeline: str
     stage: str
@@ -33,6 +34,7 @@ class Question:
     callback: Callback | None = None
     timeout: int = 7 * 86400
     key: str = ""
+    asker: str = ""
 
     def __post_init__(self) -> None:
         for name, required in (("pipeline", True), ("stage", True), ("execution", True), ("service", False)):
@@ -43,7 +45,7 @@ class Question:
 
     def id(self, repository: str, digest: str) -> str:
         """The approval's id. Neither repository nor digest is in it when the question has a key."""
-        told = [self.pipeline, self.execution, self.stage]
+        told = [self.asker, self.pipeline, self.execution, self.stage]
         if self.key:
             told += ["key", self.key]
         else:

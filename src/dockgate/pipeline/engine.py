@@ -162,13 +162,14 @@ class Engine:
             self._flows.scans.start(scan)
 
     def ask(self, question: Question, who: Principal) -> Approval:
-        """The approval of a question from outside: one for each, however often it is asked. It is settled already when
-        the image has been scanned before.
+        """The approval of a question from outside: one for each and asker, however often it is asked. It is settled
+        already when the image has been scanned before.
 
         The scan is asked for first: a sweep answers what waits beside a scan that has failed, be it by what another
         scanner said before. One that was read in another repository has to lie in the one that is named: whoever asks
         may not choose whose waivers and whose baseline count. The policy is the repository's own, or one that `who` may
         name for it."""
+        question = replace(question, asker=who.name)
         approval = self._asked_before(question)
         if approval is None:
             self._parts.policies(question.policy or DEFAULT_POLICY)
