@@ -8,13 +8,13 @@ import ssl
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.scenarios import patient
-from tests.scenarios.live import Clone, Live, until
+from tests.scenarios.live import Clone, Live, free_port, until
 from tests.store.factories import NOW
 
 from dockgate.core.people import Principal, Role, Token, digest, write_token
@@ -26,7 +26,9 @@ pytestmark = pytest.mark.real
 
 @dataclass
 class Secure(Live):
-    """TLS, and whatever the commands need to ask over it."""
+    """TLS, and whatever the commands need to ask over it. The registry listens for others at `public_port`."""
+
+    public_port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
@@ -45,6 +47,7 @@ class Secure(Live):
             "DOCKGATE_TLS_CERT": str(certificate),
             "DOCKGATE_TLS_KEY": str(key),
             "DOCKGATE_CA_BUNDLE": str(certificate),
+            "DOCKGATE_REGISTRY_LISTEN": f"127.0.0.1:{self.public_port}",
             "GIT_SSL_CAINFO": str(certificate),
         }
 
@@ -90,6 +93,22 @@ def push_image(live: Live, repository: str) -> str:
     return str(put.headers["docker-content-digest"])
 
 
+def pulled_over_tls(live: Secure, repository: str, token: str) -> str:
+    """The digest of an image, asked for as clients on other machines ask for it."""
+    url = f"https://127.0.0.1:{live.public_port}/v2/{repository}"
+    trusted = ssl.create_default_context(cafile=live.certificate)
+    with httpx.Client(verify=trusted, headers={"Accept": "application/vnd.oci.image.manifest.v1+json"}) as client:
+        refused = client.get(f"{url}/manifests/1")
+        challenge = dict(re.findall(r'(\w+)="([^"]*)"', refused.headers["WWW-Authenticate"]))
+        assert (refused.status_code, challenge["realm"]) == (401, f"{live.url}/registry/token")
+        asked = {"service": challenge["service"], "scope": f"repository:{repository}:pull,push"}
+        assert client.get(challenge["realm"], params=asked).status_code == 401
+        granted = client.get(challenge["realm"], params=asked, auth=("ada", token)).json()["token"]
+        shown = {"Authorization": f"Bearer {granted}"}
+        assert client.post(f"{url}/blobs/uploads/", headers=shown).status_code == 401
+        return str(client.get(f"{url}/manifests/1", headers=shown).headers["docker-content-digest"])
+
+
 def test_over_tls_commands_git_and_the_registry_reach_the_server(tmp_path: Path) -> None:
     live = Secure(tmp_path / "server")
     try:
@@ -115,6 +134,7 @@ def test_over_tls_commands_git_and_the_registry_reach_the_server(tmp_path: Path)
         assert "main" in live.dockgate("repository", "list")
         image = push_image(live, "web/app")
         until(lambda: image[7:19] in live.dockgate("image", "list"), seconds=10)
+        assert pulled_over_tls(live, "web/app", token) == image
         assert "git-receive-pack" in live.dockgate("audit")
         live.stop()
         assert token not in live.said()

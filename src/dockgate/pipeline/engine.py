@@ -99,6 +99,7 @@ class Engine:
         )
         self._renewed: dict[str, str] = {}
         self._registry_asked = False
+        self._is_closed = False
         self._unseen: set[str] = set()
 
     def launch(self) -> None:
@@ -111,6 +112,9 @@ class Engine:
     def close(self) -> None:
         """Stops taking up work, and gives what runs a moment; what does not end in it goes on at the next launch. Does
         no harm to an engine that was not launched."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._sweeper.tell_to_end()
         self._deliveries.close()
         self._flows.scans.close()
