@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -115,7 +115,25 @@ def test_a_head_beyond_the_limit_is_refused() -> None:
 
 
 def test_beyond_so_many_connections_a_request_is_refused_at_once() -> None:
-    with serving(LONG, limit_concurrency=2) as (port, _), connected(port) as first, connected(port) as second:
+    with serving(LONG, limit_concurrency=2) as (port, server), connected(port) as first:
         first.sendall(HEAD)
-        second.sendall(GET)
-        assert second.recv(12) == b"HTTP/1.1 503"
+        until(lambda: server.server_state.tasks)
+        with connected(port) as second:
+            second.sendall(GET)
+            assert second.recv(12) == b"HTTP/1.1 503"
+
+
+@pytest.mark.parametrize("sent", [b"", GET])
+def test_connections_that_send_nothing_shut_nobody_out(sent: bytes) -> None:
+    """The oldest of those that wait for a request make room."""
+    limit = connections.SPARE_CONNECTIONS + 12
+    with serving(LONG, limit_concurrency=limit, timeout_keep_alive=600) as (port, server), ExitStack() as stack:
+        for _ in range(2 * limit):
+            connection = stack.enter_context(connected(port))
+            if sent:
+                connection.sendall(sent)
+                assert b"200 OK" in connection.recv(4096)
+        last = stack.enter_context(connected(port))
+        last.sendall(GET)
+        assert b"200 OK" in last.recv(4096)
+        assert len(server.server_state.connections) < limit

@@ -1,5 +1,6 @@
 """Which images a Dockerfile names."""
 
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -77,3 +78,24 @@ def test_the_number_of_images_is_bounded() -> None:
 )
 def test_the_base_of_the_last_stage_is_told_from_the_others(text: str, last: str | None) -> None:
     assert base_images(text, {}).last == last
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ARG A0=xxxxxxxxxx\n" + "".join(f"ARG A{n}=$A{n - 1}$A{n - 1}\n" for n in range(1, 60)) + "FROM $A59\n",
+        f"ARG A={'x' * 4000}\nFROM {'$A' * 100_000}\n",
+        f"FROM a\nCOPY --from={'${B:-' + 'x' * 100 + '}'} / /\n".replace("${B", "${B:-" + "x" * 5000 + "}${B"),
+        "".join(f"ARG A{n}=x\n" for n in range(2000)) + "FROM a\n",
+    ],
+    ids=["doubled", "repeated", "defaults", "many"],
+)
+def test_values_that_grow_are_refused(text: str) -> None:
+    with pytest.raises(BuildError, match="more than"):
+        base_images(text, {})
+
+
+def test_an_instruction_of_very_many_lines_is_read_in_little_time() -> None:
+    before = time.process_time()
+    assert base_images("FROM a\nRUN x" + " \\\n\\" * 200_000 + "\n", {}).images == ("a",)
+    assert time.process_time() - before < 3

@@ -14,6 +14,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 MAX_HEAD = 32 << 10
 """bytes of a request's line and headers"""
 MAX_CONNECTIONS = 1000
+SPARE_CONNECTIONS = 8
+"""how many less than that there may be before those that wait for a request make room: else everyone is refused"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,15 @@ class PatientProtocol(H11Protocol):
         super().__init__(*arguments, **more)
         self._phase = ""
         self._received = 0
+        self._since = 0.0
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._since = self.loop.time()
         self._watch("head")
+        self._make_room()
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
@@ -54,6 +59,7 @@ class PatientProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._since = self.loop.time()
         self._watch(self._awaited())
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -77,6 +83,21 @@ class PatientProtocol(H11Protocol):
             return "rest" if self.cycle is not None and self.cycle.response_complete else "body"
         is_idle = state is h11.IDLE and self.timeout_keep_alive_task is not None
         return "head" if state is h11.IDLE and not is_idle else ""  # uvicorn ends connections that are idle
+
+    def _make_room(self) -> None:
+        """End the connection that has waited longest for a request, where there are nearly as many as may be: whoever
+        opens many and sends nothing shuts out nobody but themselves."""
+        if self.limit_concurrency is None or len(self.connections) <= self.limit_concurrency - SPARE_CONNECTIONS:
+            return
+        others = (one for one in self.connections if isinstance(one, PatientProtocol) and one is not self)
+        idle = [one for one in others if one._is_idle()]
+        if idle:
+            min(idle, key=lambda one: one._since)._abort()
+
+    def _is_idle(self) -> bool:
+        """Whether it waits for a request, and does not end already."""
+        is_waiting = self._phase == "head" or self.timeout_keep_alive_task is not None
+        return is_waiting and not self.transport.is_closing()
 
     def _watch(self, phase: str) -> None:
         """Start to wait for this phase, unless it is under way already."""

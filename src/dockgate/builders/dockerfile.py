@@ -19,6 +19,10 @@ _SCHEMES = re.compile(
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 _MOST = 32
 """images that one Dockerfile may name"""
+_MOST_ARGUMENTS = 1000
+"""ARG values before the first FROM; each may be made of the ones above it"""
+_VALUE_LIMIT = 4096
+"""characters of a value once its variables are filled in: this runs in the server, outside of the box"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,11 @@ def base_images(text: str, arguments: Mapping[str, str]) -> Named:
                     values[key] = arguments[key]
                 elif has_default:
                     values[key] = _filled(default.strip("\"'"), values)
+            if len(values) > _MOST_ARGUMENTS:
+                raise BuildError(
+                    f"the Dockerfile has more than {_MOST_ARGUMENTS} ARG values before its first FROM",
+                    "Move those that no FROM uses behind it.",
+                )
         elif name == "FROM":
             has_stage = True
             words = [word for word in _words(rest) if not word.startswith("--")]
@@ -89,17 +98,18 @@ def _instructions(text: str) -> Iterator[tuple[str, str]]:
             directive = _DIRECTIVE.match(line)
             escape = directive[1] if directive else escape
             head = line.startswith("#")
-        joined = line.strip()
-        if not joined or joined.startswith("#"):
+        parts = [line.strip()]
+        if not parts[0] or parts[0].startswith("#"):
             continue
-        while joined.endswith(escape):
+        while parts[-1].endswith(escape):
             following = next(lines, None)
             if following is None:
                 break
             if following.strip().startswith("#") or not following.strip():
                 continue
-            joined = joined[:-1] + " " + following.strip()
-        name, _, rest = joined.partition(" ")
+            parts[-1] = parts[-1][:-1]
+            parts.append(following.strip())
+        name, _, rest = " ".join(parts).partition(" ")
         name = name.upper()
         if name == "ONBUILD":
             continue
@@ -129,7 +139,20 @@ def _sources(rest: str) -> Iterator[str]:
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
-    """`text` with its variables filled in, "Environment replacement": `:-` and `:+` count an empty value as none."""
+    """`text` with its variables filled in, "Environment replacement": `:-` and `:+` count an empty value as none.
+
+    Raises BuildError for more than _VALUE_LIMIT characters."""
+    total = len(text)
+
+    def bounded(match: re.Match[str]) -> str:
+        nonlocal total
+        found = value(match)
+        total += len(found)
+        if total > _VALUE_LIMIT:
+            raise BuildError(
+                f"an ARG or a FROM of the Dockerfile has more than {_VALUE_LIMIT} characters", "Shorten its value."
+            )
+        return found
 
     def value(match: re.Match[str]) -> str:
         found = values.get(match[1] or match[2])
@@ -139,7 +162,7 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
             return word if is_set else ""
         return (found or "") if is_set or not operator else word
 
-    return _VARIABLE.sub(value, text)
+    return _VARIABLE.sub(bounded, text)
 
 
 def _checked(reference: str) -> str:
