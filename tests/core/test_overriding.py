@@ -39,6 +39,7 @@ def test_each_finding_and_each_rule_without_findings_gets_one_waiver() -> None:
         ("forbidden_packages", "rsh is forbidden", "", "", IMAGE),
     ]
     assert len({one.id for one in found}) == len(found)
+    assert {one.repository for one in found} == {"web"}
     assert {(one.owner, one.created_by, one.reason, one.until) for one in found} == {
         ("sec", "sec", "why", "2026-12-31")
     }

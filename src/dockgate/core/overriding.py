@@ -12,8 +12,8 @@ from dockgate.core.waivers import NEVER, OF_THE_IMAGE, UNKNOWN, check
 
 
 def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, until: str) -> tuple[Waiver, ...]:
-    """One for each finding of the verdict's breaches, and one for each breach without findings, all for this image and
-    until then. The same override gives the same waivers.
+    """One for each finding of the verdict's breaches, and one for each breach without findings: for this image in the
+    approval's repository, and until then. The same override gives the same waivers.
 
     ConflictError for what cannot be overridden: an answer that no verdict gave, a known malicious package, and whatever
     is undetermined. UsageError without a reason or an end.
@@ -46,6 +46,7 @@ def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, unti
             vulnerability=key[1],
             package=key[2],
             image=verdict.image,
+            repository=approval.repository,
             rule=key[0],
             breach=key[3],
             until=until,

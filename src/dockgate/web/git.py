@@ -63,7 +63,7 @@ async def receive_pack(repository: str, request: Request, who: Runner, server: T
     await _demand_repository(repository, server)
     demand_plain(request)
     processes = _processes(request)
-    async with processes.receiving():
+    async with processes.receiving(who.name):
         advice = "Push in parts, or raise DOCKGATE_PUSH_LIMIT on the server."
         body = await spool(request.stream(), server.parts.scratch, server.push_limit, advice)
     call = GitCall(repository, f"/{RECEIVE}", "POST", "", _content_type(RECEIVE), _protocol(request))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ MAX_FETCHES = 16
 """processes that answer fetches at a time"""
 MAX_RECEIVING = 8
 """pushes whose bodies are received at a time"""
+MAX_RECEIVING_EACH = 2
+"""of those, how many of one principal"""
 WAIT_SECONDS = 60.0
 """how long a request waits for its turn"""
 GIT_SECONDS = 1800.0
@@ -51,6 +54,9 @@ class GitProcesses:
         self._wait_seconds = wait_seconds
         self._fetches = asyncio.Semaphore(MAX_FETCHES)
         self._receiving = asyncio.Semaphore(MAX_RECEIVING)
+        self._receiving_each: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(MAX_RECEIVING_EACH)
+        )
         self._repositories: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -61,9 +67,13 @@ class GitProcesses:
             yield
 
     @asynccontextmanager
-    async def receiving(self) -> AsyncIterator[None]:
-        """A turn to receive the body of a push. Raises BusyError."""
-        async with self._turn(self._receiving, "this server receives too many pushes at once"):
+    async def receiving(self, principal: str) -> AsyncIterator[None]:
+        """A turn to receive the body of a push of this principal, who cannot take all turns. Raises BusyError."""
+        own = self._receiving_each[principal]
+        async with (
+            self._turn(own, f"this server receives {MAX_RECEIVING_EACH} pushes of {principal} already"),
+            self._turn(self._receiving, "this server receives too many pushes at once"),
+        ):
             yield
 
     @asynccontextmanager

@@ -67,7 +67,7 @@ def ask(body: Ask, server: TheServer, who: Runner, idempotency_key: str = Header
     """Asks for an approval. Asking the same twice gives the same; its image is the digest that the tag stood for."""
     address = server.parts.registry.address
     reference = _reference(body, address)
-    who.demand(pipeline=body.pipeline, repository=place_of(reference).removeprefix(f"{address}/"))
+    who.demand(pipeline=body.pipeline, repository=_place(reference).removeprefix(f"{address}/"))
     _demand_service(body.service, server, who)
     callback = None
     if body.callback is not None:
@@ -108,6 +108,12 @@ async def answer(
                 pass
             approval = await run_in_threadpool(server.store.approvals.get, approval_id)
     return view(approval)
+
+
+def _place(reference: str) -> str:
+    """The repository with its registry; a short name is Docker Hub's."""
+    place = place_of(reference)
+    return place if is_qualified(place) else f"docker.io/{place if '/' in place else f'library/{place}'}"
 
 
 def _demand_service(name: str, server: TheServer, who: Caller) -> None:

@@ -1,0 +1,80 @@
+"""What a token that is for one pipeline alone may override, and where an override counts."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.scenarios.defects import Found
+from tests.scenarios.server import ServerSystem
+
+from dockgate.pipeline.parts import text
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerSystem]:
+    with ServerSystem(tmp_path) as system:
+        yield system
+
+
+class People:
+    """Principals of a server, each with a client of its own."""
+
+    def __init__(self, server: ServerSystem) -> None:
+        self._clients = ExitStack()
+        self._url = f"{server.url}/api/v1"
+        first = server.client.post("/principals", json={"name": "root", "roles": ["admin"], "email": "r@x.org"})
+        self._admin = self._client(first.json()["token"])
+
+    def __call__(self, name: str, role: str, **limits: Any) -> httpx.Client:
+        body = {"name": name, "roles": [role], "email": f"{name}@x.org"}
+        self._admin.post("/principals", json=body).raise_for_status()
+        made = self._admin.post("/tokens", json={"principal": name, **limits}).raise_for_status()
+        return self._client(made.json()["text"])
+
+    def _client(self, token: str) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {token}"}
+        client = httpx.Client(base_url=self._url, headers=headers, timeout=30, trust_env=False)
+        return self._clients.enter_context(client)
+
+    def close(self) -> None:
+        self._clients.close()
+
+
+@pytest.fixture
+def people(server: ServerSystem) -> Iterator[People]:
+    with closing(People(server)) as made:
+        yield made
+
+
+def test_an_override_counts_for_the_repository_it_was_made_in(server: ServerSystem, people: People) -> None:
+    """The name of a pipeline elsewhere is the asker's own word, and one digest may lie in many repositories."""
+    image = server.foreign("web", Found({"CRITICAL": 1}))
+    server.scan_may_end[image].set()
+    ci, security = people("ci", "developer", pipelines=["mine"]), people("sec", "security", pipelines=["mine"])
+    whole, victim = people("all", "security"), people("victim", "developer")
+
+    def ask(who: httpx.Client, pipeline: str, execution: str, place: str = "elsewhere.example/web") -> str:
+        body = {"pipeline": pipeline, "stage": "gate", "execution": execution, "image": f"{place}@{image}"}
+        return str(who.post("/approvals", json=body).raise_for_status().json()["approval"]["id"])
+
+    def state(who: httpx.Client, approval: str) -> str:
+        return str(who.get(f"/approvals/{approval}/answer?wait=20").json()["state"])
+
+    body = {"reason": "x", "until": text(server.clock() + timedelta(days=20))}
+    approval = ask(ci, "mine", "1")
+    assert state(ci, approval) == "Rejected"
+    assert security.post(f"/approvals/{approval}/override", json=body).status_code == 403
+    made = whole.post(f"/approvals/{approval}/override", json=body).raise_for_status().json()
+    assert {one["repository"] for one in made["waivers"]} == {"elsewhere.example/web"}
+    assert state(victim, ask(victim, "shop", "1")) == "Approved"
+
+
+def test_a_token_for_our_own_repositories_names_none_of_docker_hub(server: ServerSystem, people: People) -> None:
+    """A short name is Docker Hub's: "mine/app" is docker.io/mine/app."""
+    developer = people("dev", "developer", repositories=["mine/*"])
+    body = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "mine/app:1"}
+    assert developer.post("/approvals", json=body).status_code == 403
