@@ -1,5 +1,9 @@
-"""Every answer of the API agrees with its OpenAPI document, whoever calls, whatever is sent."""
+"""Every answer of the API agrees with its OpenAPI document, whatever is sent.
 
+An admin calls everything, and each role what it is made for; who is refused what is in `test_routes.py`.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,25 +11,33 @@ from tests.scenarios.fuzz_api import fuzz
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_routes import Callers
 
+from dockgate.core.people import Permission
+
 pytestmark = pytest.mark.real
 
 RUNS = {
-    "admin": ("--phases", "coverage,fuzzing", "--max-examples", "2"),
-    "security": ("--phases", "fuzzing", "--max-examples", "2"),
-    "approver": ("--phases", "fuzzing", "--max-examples", "1"),
-    "developer": ("--phases", "fuzzing", "--max-examples", "2"),
-    "viewer": ("--phases", "fuzzing", "--max-examples", "1"),
-    "": ("--phases", "fuzzing", "--max-examples", "1"),
+    "admin": ({None, *Permission}, "coverage,fuzzing", 1),
+    "security": ({Permission.ACCEPT}, "fuzzing", 5),
+    "approver": ({Permission.DECIDE}, "fuzzing", 5),
+    "developer": ({Permission.RUN}, "fuzzing", 5),
+    "viewer": ({Permission.RUN, Permission.DECIDE}, "fuzzing", 2),
+    "": ({None, Permission.DECIDE}, "fuzzing", 2),
 }
+"""caller -> the permissions of the calls, the phases, and how many requests a call"""
+
+
+@pytest.fixture(scope="module")
+def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as server:
+        made = Callers(server)
+        yield made
+        made.client.close()
 
 
 @pytest.mark.parametrize("who", RUNS)
-def test_every_answer_agrees_with_the_document(tmp_path: Path, who: str) -> None:
-    (tmp_path / "server").mkdir()
-    with ServerSystem(tmp_path / "server") as server:
-        callers = Callers(server)
-        found = fuzz(callers, who, tmp_path, *RUNS[who])
-        assert not found, found
-        headers = {"Authorization": f"Bearer {callers.tokens[who or 'viewer']}"}
-        assert callers.client.get("/api/v1/caller", headers=headers).status_code == 200
-        callers.client.close()
+def test_every_answer_agrees_with_the_document(callers: Callers, tmp_path: Path, who: str) -> None:
+    permissions, phases, count = RUNS[who]
+    found = fuzz(callers, who, tmp_path, permissions, "--phases", phases, "--max-examples", str(count))
+    assert not found, found
+    headers = {"Authorization": f"Bearer {callers.tokens[who or 'viewer']}"}
+    assert callers.client.get("/api/v1/caller", headers=headers).status_code == 200
