@@ -174,6 +174,8 @@ def test_no_command_and_no_order_needs_what_stays_out(packed: bytes, tmp_path: P
     held = members(packed)
     assert all(f"dockgate/ecosystems/{name}.py" not in held for name in archive.READERS)
     assert all((ROOT / f"src/dockgate/ecosystems/{name}.py").exists() for name in archive.READERS)
+    assert all(f"dockgate/core/{name}.py" not in held for name in archive.SERVER_ONLY)
+    assert all((ROOT / f"src/dockgate/core/{name}.py").exists() for name in archive.SERVER_ONLY)
     file = tmp_path / "functions.zip"
     file.write_bytes(packed)
     chosen = [raised(text) for case in CASES for text in case["raise"]]
