@@ -67,7 +67,7 @@ ROUTES = {
     f"GET {V}/approvals/{{approval_id:path}}/votes": Row(READ, BOTH),
     f"POST {V}/approvals/{{approval_id:path}}/vote": Row(DECIDE, BOTH),
     f"POST {V}/approvals/{{approval_id:path}}/reject": Row(DECIDE, BOTH),
-    f"POST {V}/approvals/{{approval_id:path}}/override": Row(ACCEPT, BOTH),
+    f"POST {V}/approvals/{{approval_id:path}}/override": Row(ACCEPT, REPOSITORY),
     f"GET {V}/images": Row(READ),
     f"GET {V}/images/{{digest}}": Row(READ, BOTH),
     f"POST {V}/images/{{digest}}/scan": Row(RUN, REPOSITORY),
@@ -117,7 +117,12 @@ BODIES = {
     f"POST {V}/apply": {"kind": "Policy"},
     f"POST {V}/approvals/{{approval_id:path}}/vote": {"yes": True},
     f"POST {V}/approvals/{{approval_id:path}}/override": {"reason": "why", "until": "2999-01-01"},
-    f"POST {V}/approvals": {"pipeline": "mine", "stage": "s", "execution": "1", "image": "mine/app:mine"},
+    f"POST {V}/approvals": {
+        "pipeline": "mine",
+        "stage": "s",
+        "execution": "1",
+        "image": "127.0.0.1:7421/mine/app:mine",
+    },
     f"POST {V}/images/{{digest}}/scan": {"repository": "mine/app"},
 }
 """what a call needs to come to the question who may"""
