@@ -101,7 +101,12 @@ def test_a_statement_by_the_builder_s_key_counts() -> None:
             rewritten(GOOD, signatures=[{"keyid": OURS.public.id, "sig": "MEUCIQ=="}]), id="claims the key's id"
         ),
         pytest.param(
-            dsse.sign(attestation.statement(VERDICT, "sha256:" + "5" * 64, NAME, IMAGE.digest, 30), OURS),
+            dsse.sign(
+                attestation.statement(
+                    replace(VERDICT, image=IMAGE.digest), "sha256:" + "5" * 64, NAME, IMAGE.digest, 30
+                ),
+                OURS,
+            ),
             id="an approval by the same key",
         ),
         pytest.param(
