@@ -1,8 +1,12 @@
 """Symbolic links to folders: whoever writes below one, or hides evidence behind one, leaves the image undetermined."""
 
+import io
+import itertools
+
 import pytest
 from tests.core.layers import (
     DEBIAN,
+    ECOSYSTEMS,
     dist_info,
     dpkg_list,
     file,
@@ -16,7 +20,7 @@ from tests.core.layers import (
     whiteout,
 )
 
-from dockgate.core.ports import Entry
+from dockgate.core.ports import Entry, Extract
 
 SYSTEM = [
     file("usr/lib/os-release", DEBIAN),
@@ -160,6 +164,18 @@ def test_a_merged_usr_is_believed() -> None:
     )
 
 
+def test_a_link_that_a_package_brings_is_that_packages_affair() -> None:
+    """Unless it leads to evidence of a distribution, or the list that claims it is of another layer."""
+    more = [symlink("usr/share/nodejs", "/data"), file("data/lodash/package.json", LODASH)]
+    owned = [dpkg_list("node", "usr/share/nodejs"), status(stanza("bash", "5"), stanza("node", "1"))]
+    base = [*SYSTEM[:2], *SYSTEM[3:]]
+    assert inventory([*base, *owned, *more]).unread == ()
+    assert inventory([*base, *owned], more).unread != ()
+    owned = [dpkg_list("node", "var/lib"), status(stanza("bash", "5"), stanza("node", "1"))]
+    hidden = [symlink("lib", "/data"), file("data/apk/db/installed", "P:a\nV:1\n\n")]
+    assert inventory([*base, *owned, *hidden]).unread != ()
+
+
 def test_workspaces_and_doubled_folders_are_believed() -> None:
     workspace = [
         folder("app"),
@@ -176,3 +192,20 @@ def test_workspaces_and_doubled_folders_are_believed() -> None:
 @pytest.mark.parametrize("links", [[symlink("a", "a")], [symlink("a", "b"), symlink("b", "a/c")]])
 def test_links_in_a_circle_lead_nowhere(links: list[Entry]) -> None:
     assert reasons(links) == []
+
+
+def test_what_is_wanted_for_a_part_of_its_path_has_a_name_or_suffix_of_evidence() -> None:
+    """Of most files in a linked folder no ecosystem is asked: by its own path it would have been no evidence either."""
+    folders = ("", "a/", "@a/b/", "a/b/", "a/b/c/", "x@1/node_modules/a/")
+    parts = {part.strip("/") for kind in ECOSYSTEMS for part in kind.triggers.parts}
+    for kind in ECOSYSTEMS:
+        triggers = kind.triggers
+        known = {name for other in ECOSYSTEMS for name in other.triggers.names}
+        suffixes = {suffix for other in ECOSYSTEMS for suffix in other.triggers.suffixes}
+        for part, below in itertools.product(parts if triggers.parts else (), folders):
+            for name in ("package.yaml", "data", "cache.bin", "index.js", "meta"):
+                assert name not in known
+                assert name[name.rfind(".") :] not in suffixes
+                path = f"x/{part}/{below}{name}"
+                file_of_package = kind.wants(path, 1, 0o644, b"x" * 64) and kind.read(path, io.BytesIO(b"x" * 64))
+                assert not file_of_package or file_of_package == Extract(), path

@@ -27,7 +27,7 @@ def doubts(view: View, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
     databases = [Database(view, kind) for kind in ecosystems if kind.distributions]
     linked = list(_links(view, ecosystems, databases))
     yield from linked
-    yield from symlinks.doubts(view, ecosystems, {entry.path for entry in linked})
+    yield from symlinks.doubts(view, ecosystems, databases, {entry.path for entry in linked})
     yield from _system(view, databases)
     yield from _releases(view)
     yield from _repository(view)

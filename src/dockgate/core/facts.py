@@ -162,6 +162,12 @@ class View:
                 raise UnreadableError("Too many files would have to be gone through to tell whose they are.")
             yield paths[index]
 
+    def is_folder(self, path: str) -> bool:
+        """Whether any layer has something below the path; "" is the root."""
+        paths, folder = self._sorted, f"{path}/" if path else ""
+        at = bisect_left(paths, folder)
+        return at < len(paths) and paths[at].startswith(folder)
+
     def files(self) -> Collection[str]:
         """Every path at which any layer has a file."""
         return self._top

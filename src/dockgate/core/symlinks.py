@@ -9,6 +9,7 @@ Two questions, each about all links of an image, whatever they are called:
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from dockgate.core import osrelease
+from dockgate.core.databases import Database
 from dockgate.core.errors import UnreadableError
 from dockgate.core.facts import View, unpack
 from dockgate.core.layers import worth
@@ -23,12 +24,14 @@ _MERGED = frozenset({"bin", "lib", "lib32", "lib64", "libx32", "sbin"})
 """Links of a merged /usr, each to the folder of its name in /usr: half of an image's files lie below them."""
 
 
-def doubts(view: View, ecosystems: Sequence[Ecosystem], unread: Collection[str]) -> Iterator[Unread]:
+def doubts(
+    view: View, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread: Collection[str]
+) -> Iterator[Unread]:
     """An unread entry for each layer that writes through a link, and for each link that hides evidence and is not among
-    the `unread` ones."""
+    the `unread` ones. A link that a distribution's package brings may lead to any evidence but a distribution's."""
     yield from _crossings(view)
     try:
-        yield from _aliases(view, ecosystems, unread)
+        yield from _aliases(view, ecosystems, databases, unread)
     except UnreadableError as error:
         yield Unread("/", str(error))
 
@@ -59,28 +62,40 @@ def _is_removed(path: str, files: Mapping[str, int], whiteouts: Mapping[str, int
     return removed
 
 
-def _aliases(view: View, ecosystems: Sequence[Ecosystem], unread: Collection[str]) -> Iterator[Unread]:
+def _aliases(
+    view: View, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread: Collection[str]
+) -> Iterator[Unread]:
     """Links below which evidence would be looked for that was not read at its own path: one entry for each."""
     links, files = view.symlinks, view.files()
-    folders = _folders(view)
+    names, suffixes, prefixes = _triggers(ecosystems)
     read = {(one.path, one.ecosystem) for _, one in view.live}
     worth_asking = worth(ecosystems)
     waiting = [
         (path, target, 0)
         for path, target in links.items()
-        if (target in folders or target in links or target not in files) and path not in unread
+        if (target not in files or target in links or view.is_folder(target)) and path not in unread
     ]
     while waiting:
         link, target, depth = waiting.pop()
         place = _followed(target, links)
-        if place is None or place not in folders or f"{place}/".startswith(f"{link}/"):
+        if place is None or not view.is_folder(place) or f"{place}/".startswith(f"{link}/"):
             continue
-        merged = link in _MERGED and place == f"usr/{link}"
-        for path in (
-            _evidence_below(view, ecosystems, link, place) if merged else view.under(f"{place}/" if place else "")
-        ):
+        if (link in _MERGED and place == f"usr/{link}") or _is_packaged(view, link, databases):
+            paths = _evidence_below(view, prefixes, link, place)
+        else:
+            paths = view.under(f"{place}/" if place else "")
+            if not any(f"{prefix}/".startswith(f"{link}/") or link.startswith(prefix) for prefix in prefixes):
+                # Such a folder may have tens of thousands of files: nothing else is asked of most of them.
+                paths = (
+                    path
+                    for path in paths
+                    if path[path.rfind("/") + 1 :] in names
+                    or path[path.rfind(".") :].lower() in suffixes
+                    or path in links
+                )
+        for path in paths:
             alias = f"{link}/{path[len(place) :].lstrip('/')}"
-            if path in links and links[path] != target and depth < _DEPTH and not merged:
+            if path in links and links[path] != target and depth < _DEPTH:
                 waiting.append((alias, links[path], depth + 1))
             wanted = [kind for kind in worth_asking(alias, b"") if kind.wants(alias, 0, 0, b"")]
             missed = any((path, kind.name) not in read and not kind.wants(path, 0, 0, b"") for kind in wanted)
@@ -89,23 +104,27 @@ def _aliases(view: View, ecosystems: Sequence[Ecosystem], unread: Collection[str
                 break
 
 
-def _evidence_below(view: View, ecosystems: Sequence[Ecosystem], link: str, place: str) -> Iterator[str]:
+def _is_packaged(view: View, link: str, databases: Sequence[Database]) -> bool:
+    """Whether a distribution's package brings the link."""
+    return any(database.brings(link, at) for at in view.origins(link) for database in databases)
+
+
+def _triggers(ecosystems: Sequence[Ecosystem]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Names, suffixes and beginnings of the paths of evidence: what is wanted for a part of its path has such a name or
+    suffix, too."""
+    triggers = [kind.triggers for kind in ecosystems]
+    return (
+        frozenset(name for one in triggers for name in one.names),
+        frozenset(suffix for one in triggers for suffix in one.suffixes),
+        frozenset(osrelease.PATHS).union(prefix for one in triggers for prefix in one.prefixes),
+    )
+
+
+def _evidence_below(view: View, prefixes: Collection[str], link: str, place: str) -> Iterator[str]:
     """Files that a link gives a path at which evidence always lies."""
-    prefixes = {prefix for kind in ecosystems for prefix in kind.triggers.prefixes}
-    for prefix in sorted(prefixes.union(osrelease.PATHS)):
+    for prefix in sorted(prefixes):
         if prefix.startswith(f"{link}/"):
             yield from view.under(place + prefix[len(link) :])
-
-
-def _folders(view: View) -> set[str]:
-    """All folders that have something in them, the root among them."""
-    folders: set[str] = {""}
-    for folder in {path[: path.rfind("/")] for path in view.files() if "/" in path}:
-        above = folder
-        while above not in folders:
-            folders.add(above)
-            above = above.rpartition("/")[0]
-    return folders
 
 
 def _followed(path: str, links: Mapping[str, str]) -> str | None:

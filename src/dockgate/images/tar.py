@@ -91,7 +91,9 @@ def members(tape: Tape, limit: int, marked: bool = False) -> Iterator[Member]:
         if magic not in (_USTAR, _GNU):
             raise _refused(tape, f"a header of the format {magic!r} is neither ustar nor GNU")
         number = _number(tape, size)
-        name, link = _text(tape, name), _text(tape, link)
+        name, link = name.rstrip(b"\0"), link.rstrip(b"\0")
+        if 0 in name or 0 in link:
+            raise _refused(tape, "a NUL in a name")
         if rest != _NO_REST and (prefix := _prefix(tape, magic, rest)):
             name = prefix + b"/" + name
         if flag in _META:
@@ -199,14 +201,6 @@ def _pax_size(tape: Tape, text: bytes, stated: int) -> int:
     return size
 
 
-def _text(tape: Tape, field: bytes) -> bytes:
-    """A name in a header, padded with NUL."""
-    text = field.rstrip(b"\0")
-    if b"\0" in text:
-        raise _refused(tape, "a NUL in a name")
-    return text
-
-
 def _long_text(tape: Tape, data: bytes) -> bytes:
     """A GNU long name, which ends with NUL."""
     text = data.rstrip(b"\0")
@@ -220,7 +214,10 @@ def _prefix(tape: Tape, magic: bytes, rest: bytes) -> bytes:
     if magic == _USTAR:
         if any(rest[_PREFIX:]):
             raise _refused(tape, "data behind a header's prefix")
-        return _text(tape, rest[:_PREFIX])
+        prefix = rest[:_PREFIX].rstrip(b"\0")
+        if 0 in prefix:
+            raise _refused(tape, "a NUL in a name")
+        return prefix
     times = rest[:12], rest[12:_TIMES]
     if any(rest[_TIMES:]) or any(_octal(time) is None for time in times):
         raise _refused(tape, "a prefix, or a part of a sparse or split file, in a GNU header")
