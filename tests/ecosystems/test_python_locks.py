@@ -61,7 +61,7 @@ def test_what_each_tool_locks(made: str) -> None:
         ("venv/lib/python3.13/site-packages/a/uv.lock", False),
         ("x/a-1.0-py3.13.egg", True),
         ("x/a.egg-link", False),
-        ("x/a-1.0-py3-none-any.whl", False),
+        ("x/a-1.0-py3-none-any.whl", True),
     ],
 )
 def test_what_is_wanted(path: str, *, wanted: bool) -> None:

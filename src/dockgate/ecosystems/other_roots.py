@@ -37,7 +37,7 @@ _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", 
 
 
 class OtherRoots:
-    name = "other-roots"
+    name = "other_roots"
     version = 1
     orders: tuple[str, ...] = ()
     optional_epoch = False

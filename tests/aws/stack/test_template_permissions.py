@@ -83,7 +83,7 @@ def test_whatever_sets_aside_may_do_so(stack: Stack) -> None:
 
 def test_a_function_may_do_with_the_table_what_it_does_and_no_more(stack: Stack) -> None:
     """The sweep alone looks for who waits, and takes marks of risk away; tests/aws/real sees that it is enough."""
-    common = {("dynamodb:PutItem", "Table.Arn"), ("dynamodb:UpdateItem", "Table.Arn"), ("dynamodb:Query", "Table.Arn")}
+    common = {(f"dynamodb:{action}", "Table.Arn") for action in ("GetItem", "PutItem", "UpdateItem", "Query")}
     may = {
         name: {
             (action, str(resource))
@@ -97,9 +97,7 @@ def test_a_function_may_do_with_the_table_what_it_does_and_no_more(stack: Stack)
     assert may == {
         "RecordRole": common,
         "JudgeRole": common,
-        "SweepRole": common
-        | {("dynamodb:Query", "Table.Arn/index/state")}
-        | {("dynamodb:GetItem", "Table.Arn"), ("dynamodb:DeleteItem", "Table.Arn")},
+        "SweepRole": common | {("dynamodb:Query", "Table.Arn/index/state")} | {("dynamodb:DeleteItem", "Table.Arn")},
     }
 
 
