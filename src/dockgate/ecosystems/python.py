@@ -3,7 +3,7 @@ path, and in applications of one file. Where nothing is installed, the lockfiles
 
 Also counted is the egg-info of a source checkout, which is what `import` finds when the checkout is on the path, and
 what was installed from git or from a folder (direct_url.json): a fork shares the code, and so the advisories. Wheels
-and zip archives count where their packages are not installed. A package in another's `_vendor` is that one's to mend.
+and zip archives count where their packages are not installed. One in another's `_vendor` is updated with that.
 """
 
 import re
