@@ -1,7 +1,9 @@
 """A server that is killed at chosen moments (`crashing.py`) and started again, and the playing of a story on it."""
 
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,7 +74,14 @@ def play(folder: Path, story: Callable[[Mortal], None], moments: list[str]) -> t
     try:
         story(server)
         server.moments = []
-        server.revive()
+        server.insist(lambda: _has_attached_provenance(server))
         return picture(server), server.deaths
     finally:
         server.purge()
+
+
+def _has_attached_provenance(server: Live) -> bool:
+    """Whether every image that was built bears its provenance: no story waits for that."""
+    with closing(sqlite3.connect(f"file:{server.data / 'dockgate.db'}?mode=ro", uri=True)) as sql:
+        ((missing,),) = sql.execute("SELECT count(*) FROM built_statements WHERE attached_at = ''")
+    return not missing
