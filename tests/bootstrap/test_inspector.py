@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.aws.account import REPOSITORY, SCANNED, digest_of, finding
+from tests.aws.fakes.inspector import ENDED
 from tests.aws.fakes.server import Refused
 from tests.aws.inspector import HOST, PLACE, Aws, aws
 from tests.aws.page import permissions
@@ -123,3 +124,30 @@ def test_only_an_image_in_ecr_can_be_looked_up(there: Aws) -> None:
     for wrong in (f"quay.io/team/app@{IMAGE}", "dir:/", "app:1"):
         with pytest.raises(UsageError, match="no image in Amazon ECR"):
             look_up(wrong, source=source(there))
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(4000, []), (600, [30]), (60, [])])
+def test_a_terminal_waits_for_a_second_list_where_that_can_settle_it(
+    there: Aws, seconds: int, waits: list[float]
+) -> None:
+    """Not for a scan that ended just now, whose findings may be added for minutes."""
+    there.scanned(IMAGE)
+    now: list[float] = [ENDED + seconds]
+    waited: list[float] = []
+
+    def wait(pause: float) -> None:
+        waited.append(pause)
+        now[0] += pause
+
+    asked = InspectorFindings(("*",), there.client, lambda: now[0])
+    look_up(f"{PLACE}@{IMAGE}", source=asked, wait=wait)
+    assert waited == waits
+
+
+@pytest.mark.parametrize("reason", ["", "PENDING_INITIAL_SCAN", "UNSUPPORTED_OS"])
+def test_a_terminal_does_not_wait_for_a_scan(there: Aws, reason: str) -> None:
+    if reason:
+        there.covered(IMAGE, reason)
+    waited: list[float] = []
+    _, reported = look_up(f"{PLACE}@{IMAGE}", source=source(there), wait=waited.append)
+    assert (waited, [bool(doubts(one)) for one in reported]) == ([], [True])

@@ -77,8 +77,9 @@ class InspectorFindings:
     def _found(self, looks: Mapping[str, Look], platforms: Mapping[str, str]) -> Found:
         """All of them, each for what it is; together they are over when all are."""
         reported = [one for image, look in looks.items() for one in self._read(image, look, platforms.get(image, ""))]
-        pending = [look.fault for look in looks.values() if not look.over]
-        return Found(tuple(reported), next(iter(pending), ""))
+        pending = [look for look in looks.values() if not look.over]
+        unconfirmed = bool(pending) and all(look.is_unconfirmed for look in pending)
+        return Found(tuple(reported), next((look.fault for look in pending), ""), unconfirmed)
 
     def _read(self, image: str, look: Look, platform: str) -> Sequence[Reported]:
         if look.fault:
@@ -145,7 +146,7 @@ def look_up(
             digest, _ = origin.root()
     repository = f"{named.registry}/{named.repository}"
     found = source.ask(repository, digest)
-    if found.pending:
+    if found.is_unconfirmed:
         wait(CONFIRM_SECONDS)
         found = source.ask(repository, digest)
     return digest, found.reported

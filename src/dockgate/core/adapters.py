@@ -162,10 +162,12 @@ class ImageReader(Protocol):
 @dataclass(frozen=True, slots=True)
 class Found:
     """What another scanner says of an image: a report for each platform, which is in doubt where it could not scan, or
-    has not yet. `pending` is what it still waits for, "" when all of it is over."""
+    has not yet. `pending` is what it still waits for, "" when all of it is over; `is_unconfirmed` where that is only a
+    second list that equals the first."""
 
     reported: tuple[Reported, ...]
     pending: str = ""
+    is_unconfirmed: bool = False
 
 
 class FindingsSource(Protocol):

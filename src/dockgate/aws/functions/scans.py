@@ -41,7 +41,7 @@ _DETAILS_AT_ONCE = 10
 @dataclass(frozen=True, slots=True)
 class Look:
     """What there is to judge by. `over`: the scan has ended; `fault` is why it could not be done, or what it still
-    waits for, "" when all is there.
+    waits for, "" when all is there. `is_unconfirmed`: it waits for a second list that equals the first, no more.
 
     `documents` are what was answered of each manifest, by its digest, as `findings.inspector` reads it.
     """
@@ -49,6 +49,7 @@ class Look:
     over: bool
     fault: str = ""
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    is_unconfirmed: bool = False
 
 
 class SeenLists(Protocol):
@@ -124,33 +125,38 @@ class Scans:
         else:
             return Look(True, f"Inspector cannot scan the image: {reason or 'no reason given'}.")
         findings = self._findings(digest, repository)
-        if missing := self._incomplete(digest, repository, findings, ended, scan):
-            return Look(False, missing)
+        missing, is_unconfirmed = self._incomplete(digest, repository, findings, ended, scan)
+        if missing:
+            return Look(False, missing, is_unconfirmed=is_unconfirmed)
         open_ones = [finding for finding in findings if finding.get("status") != "CLOSED"]
         document = {"findings": open_ones, "findingDetails": self._details(open_ones), "coveredResources": [covered]}
         return Look(True, documents={digest: document})
 
     def _incomplete(
         self, digest: str, repository: str, findings: Sequence[Mapping[str, Any]], ended: str, scan: Scan | None
-    ) -> str:
-        """Why the list may lack findings of the scan that ended then (RFC 3339); "" when it is complete."""
+    ) -> tuple[str, bool]:
+        """Why the list may lack findings of the scan that ended then (RFC 3339), "" when it is complete; and whether a
+        second list that equals this one completes it."""
         counted = _counted(scan) if scan is not None and scan.status == COMPLETE else None
         seen = _hash(findings)
         since = self._lists.since(digest, repository, seen)
         if scan is not None and counted is not None:
             if len(findings) >= counted:
-                return ""
+                return "", False
             if not (ended and scan.at) or _seconds(ended) - _seconds(scan.at) < SETTLE_SECONDS:
-                return f"Inspector lists {len(findings)} findings of the {counted} that it counted."
+                return f"Inspector lists {len(findings)} findings of the {counted} that it counted.", False
         if not ended:
-            return "Inspector does not say when it scanned the image."
+            return "Inspector does not say when it scanned the image.", False
         if self._age(ended) < SETTLE_SECONDS:
-            return f"Inspector's scan ended at {ended}: findings may still be added for {SETTLE_SECONDS // 60} minutes."
+            minutes = SETTLE_SECONDS // 60
+            return f"Inspector's scan ended at {ended}: findings may still be added for {minutes} minutes.", False
         if self._age(ended) >= FRESH_SECONDS:
             is_confirmed = _hash(self._findings(digest, repository)) == seen
         else:
             is_confirmed = self._clock() - since >= CONFIRM_SECONDS
-        return "" if is_confirmed else f"Inspector lists {len(findings)} findings, which a second list has to confirm."
+        if is_confirmed:
+            return "", False
+        return f"Inspector lists {len(findings)} findings, which a second list has to confirm.", True
 
     def _age(self, at: str) -> float:
         """Seconds since then; of no time, for ever."""
