@@ -117,6 +117,8 @@ def test_a_service_on_ecs_tells_where_it_is() -> None:
         ),
         (PIPELINE.replace("name: Gate", "name: Build"), "a second stage 'Build'", "unique"),
         (PIPELINE.replace("image: web/app", "image: Web App"), "file.yaml:14: ", ""),
+        (PIPELINE.replace("image: web/app", "image: my.team/app"), "'my.team' before the first slash reads", ""),
+        (PIPELINE.replace("image: web/app", "image: localhost/app"), "'localhost' before the first slash reads", ""),
         (
             PIPELINE.replace("type: deploy,", "type: source, repository: web, output: x,"),
             "file.yaml:24: ",

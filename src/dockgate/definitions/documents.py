@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from dockgate.core.asking import is_qualified
 from dockgate.core.deploy import HealthCheck, PortMapping, Service, TaskDefinition
 from dockgate.core.errors import DefinitionError
 from dockgate.core.people import PERMISSIONS, PRINCIPAL, Permission, Role
@@ -33,6 +34,16 @@ def _seconds(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise ValueError("write a duration such as 90s, 15m, 12h or 7d")
+
+
+def _own_repository(name: str) -> str:
+    """Refuse a name that reads as one in another registry: what is accepted for the one would count for the other."""
+    if is_qualified(name):
+        first = name.partition("/")[0]
+        raise ValueError(
+            f"{first!r} before the first slash reads as a registry: leave it out, or write it without a dot"
+        )
+    return name
 
 
 class _Strict(BaseModel):
@@ -60,7 +71,7 @@ class BuildAction(_Action):
     type: Literal["build"]
     input: Name
     output: Name
-    image: Annotated[str, Field(pattern=f"^{REPOSITORY}$", max_length=200)]
+    image: Annotated[str, Field(pattern=f"^{REPOSITORY}$", max_length=200), AfterValidator(_own_repository)]
     container: Name
     dockerfile: str = "Dockerfile"
     args: dict[str, str] = Field(default_factory=dict)

@@ -45,7 +45,7 @@ async def advertise(
     if not service:
         raise UsageError("only git's smart HTTP protocol is served", "Use git 1.6.6 or newer.")
     call = GitCall(repository, "/info/refs", "GET", f"service={service}", "", _protocol(request))
-    return FetchResponse(server, _processes(request), call, None)
+    return FetchResponse(server, _processes(request), who.name, call, None)
 
 
 @router.post("/git/{repository}.git/git-upload-pack")
@@ -54,7 +54,7 @@ async def upload_pack(repository: str, request: Request, who: Reader, server: Th
     await _demand_repository(repository, server)
     call = GitCall(repository, f"/{UPLOAD}", "POST", "", _content_type(UPLOAD), _protocol(request))
     body = await spool(inflated(request), server.parts.scratch, MAX_NEGOTIATION, "Fetch fewer references at a time.")
-    return FetchResponse(server, _processes(request), call, body)
+    return FetchResponse(server, _processes(request), who.name, call, body)
 
 
 @router.post("/git/{repository}.git/git-receive-pack")

@@ -14,12 +14,10 @@ from starlette.types import Receive, Scope, Send
 from dockgate.bootstrap.server import Server
 from dockgate.core.errors import BusyError
 
-MAX_FETCHES = 16
-"""processes that answer fetches at a time"""
-MAX_RECEIVING = 8
-"""pushes whose bodies are received at a time"""
-MAX_RECEIVING_EACH = 2
-"""of those, how many of one principal"""
+MAX_FETCHES, MAX_FETCHES_EACH = 16, 8
+"""processes that answer fetches at a time: of everybody, of one principal"""
+MAX_RECEIVING, MAX_RECEIVING_EACH = 8, 2
+"""pushes whose bodies are received at a time: of everybody, of one principal"""
 WAIT_SECONDS = 60.0
 """how long a request waits for its turn"""
 GIT_SECONDS = 1800.0
@@ -43,6 +41,17 @@ class GitCall:
         return {"content-type": self.content_type, "git-protocol": self.protocol}
 
 
+class _Turns:
+    """Turns of everybody, and of each principal."""
+
+    def __init__(self, most: int, most_each: int) -> None:
+        self.all = asyncio.Semaphore(most)
+        self._each: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(most_each))
+
+    def of(self, principal: str) -> asyncio.Semaphore:
+        return self._each[principal]
+
+
 class GitProcesses:
     """Turns of an application's git requests. Used in one event loop.
 
@@ -52,27 +61,28 @@ class GitProcesses:
     def __init__(self, wait_seconds: float = WAIT_SECONDS, git_seconds: float = GIT_SECONDS) -> None:
         self.git_seconds = git_seconds
         self._wait_seconds = wait_seconds
-        self._fetches = asyncio.Semaphore(MAX_FETCHES)
-        self._receiving = asyncio.Semaphore(MAX_RECEIVING)
-        self._receiving_each: defaultdict[str, asyncio.Semaphore] = defaultdict(
-            lambda: asyncio.Semaphore(MAX_RECEIVING_EACH)
-        )
+        self._fetches = _Turns(MAX_FETCHES, MAX_FETCHES_EACH)
+        self._receiving = _Turns(MAX_RECEIVING, MAX_RECEIVING_EACH)
         self._repositories: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def fetching(self) -> AsyncIterator[None]:
-        """A turn to answer a fetch. Raises BusyError."""
-        async with self._turn(self._fetches, "this server answers too many fetches at once"):
+    async def fetching(self, principal: str) -> AsyncIterator[None]:
+        """A turn to answer a fetch of this principal, who cannot take all turns. Raises BusyError."""
+        async with (
+            self._turn(self._fetches.of(principal), f"this server answers {MAX_FETCHES_EACH} fetches of yours already"),
+            self._turn(self._fetches.all, "this server answers too many fetches at once"),
+        ):
             yield
 
     @asynccontextmanager
     async def receiving(self, principal: str) -> AsyncIterator[None]:
         """A turn to receive the body of a push of this principal, who cannot take all turns. Raises BusyError."""
-        own = self._receiving_each[principal]
         async with (
-            self._turn(own, f"this server receives {MAX_RECEIVING_EACH} pushes of {principal} already"),
-            self._turn(self._receiving, "this server receives too many pushes at once"),
+            self._turn(
+                self._receiving.of(principal), f"this server receives {MAX_RECEIVING_EACH} pushes of yours already"
+            ),
+            self._turn(self._receiving.all, "this server receives too many pushes at once"),
         ):
             yield
 
@@ -106,17 +116,20 @@ class GitProcesses:
 class FetchResponse(Response):
     """Runs git when the answer is sent, and ends it when the answer ends, also by a client that goes away."""
 
-    def __init__(self, server: Server, processes: GitProcesses, call: GitCall, body: IO[bytes] | None) -> None:
+    def __init__(
+        self, server: Server, processes: GitProcesses, principal: str, call: GitCall, body: IO[bytes] | None
+    ) -> None:
         super().__init__()
         self._server = server
         self._processes = processes
+        self._principal = principal
         self._call = call
         self._body = body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._call
         try:
-            async with self._processes.fetching(), asyncio.timeout(self._processes.git_seconds):
+            async with self._processes.fetching(self._principal), asyncio.timeout(self._processes.git_seconds):
                 status, headers, chunks = await self._server.git_backend(
                     call.repository, call.path, call.method, call.query, call.headers(), self._body
                 )

@@ -1,0 +1,56 @@
+"""Turns of git requests: nobody can take all of them."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+
+import pytest
+
+from dockgate.core.errors import BusyError
+from dockgate.web.git_process import (
+    MAX_FETCHES,
+    MAX_FETCHES_EACH,
+    MAX_RECEIVING,
+    MAX_RECEIVING_EACH,
+    GitProcesses,
+)
+
+KINDS: list[tuple[Callable[[GitProcesses], Callable[[str], AbstractAsyncContextManager[None]]], int, int]] = [
+    (lambda processes: processes.fetching, MAX_FETCHES, MAX_FETCHES_EACH),
+    (lambda processes: processes.receiving, MAX_RECEIVING, MAX_RECEIVING_EACH),
+]
+
+
+@pytest.mark.parametrize(("kind", "most", "most_each"), KINDS, ids=["fetches", "pushes"])
+def test_one_principal_leaves_turns_to_the_others(
+    kind: Callable[[GitProcesses], Callable[[str], AbstractAsyncContextManager[None]]], most: int, most_each: int
+) -> None:
+    async def play() -> None:
+        turn = kind(GitProcesses(wait_seconds=0.01))
+        async with AsyncExitStack() as taken:
+            for _ in range(most_each):
+                await taken.enter_async_context(turn("mallory"))
+            with pytest.raises(BusyError, match=f"{most_each} .* of yours already"):
+                await taken.enter_async_context(turn("mallory"))
+            for number in range(most - most_each):
+                await taken.enter_async_context(turn(f"developer-{number}"))
+            with pytest.raises(BusyError, match="too many"):
+                await taken.enter_async_context(turn("somebody else"))
+        async with turn("mallory"):
+            pass
+
+    assert most_each < most
+    asyncio.run(play())
+
+
+def test_pushes_into_one_repository_wait_for_each_other() -> None:
+    async def play() -> None:
+        processes = GitProcesses(wait_seconds=0.01)
+        async with processes.pushing("shop"):
+            with pytest.raises(BusyError, match="another push into shop"):
+                async with processes.pushing("shop"):
+                    raise AssertionError("two pushes at once")
+            async with processes.pushing("other"):
+                pass
+
+    asyncio.run(play())
