@@ -141,6 +141,23 @@ def test_destroy_asks_first(dockgate: Dockgate, cloud: Cloud) -> None:
     assert cloud.formation.stacks == {}
 
 
+def test_deploy_asks_before_it_removes_something(dockgate: Dockgate, cloud: Cloud) -> None:
+    dockgate("aws", "deploy", "--stack", "gate", *ALONE, "--parameter", "NotificationEmail=team@example.com")
+    remove = ["aws", "deploy", "--stack", "gate", "--parameter", "NotificationEmail="]
+    said = CliRunner().invoke(root, remove, input="n\n")
+    assert said.exit_code == 1
+    assert "gate: this update removes or replaces:\n  " in said.output
+    assert "NotificationSubscription (AWS::SNS::Subscription gate-NotificationSubscription): removed" in said.output
+    assert "Deploy it? [y/N]" in said.output
+    assert CliRunner().invoke(root, remove, input="").exit_code == 1
+    assert "NotificationSubscription" in cloud.formation.stacks["gate"].physical
+    said = CliRunner().invoke(root, [*remove, "--yes"])
+    assert said.exit_code == 0
+    assert "Deploy it?" not in said.output
+    assert "removed" in said.output
+    assert "NotificationSubscription" not in cloud.formation.stacks["gate"].physical
+
+
 def test_a_refusal_names_the_permission_and_the_page(dockgate: Dockgate, cloud: Cloud) -> None:
     cloud.formation.denied = {"CreateStack"}
     ran = dockgate("aws", "deploy", "--stack", "gate", *ALONE)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dockgate import rules
-from dockgate.aws.stack import archive, deploy, destroy, formation, parameters, status
+from dockgate.aws.stack import archive, change_set, deploy, destroy, formation, parameters, status
 from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.change_set import Confirm
 from dockgate.aws.stack.documents import Documents
 from dockgate.aws.stack.formation import Patience, Tell
 from dockgate.aws.stack.parameters import template
@@ -45,8 +46,9 @@ def deployed(
     manage_scanning: bool,
     tell: Tell,
     patience: Patience | None = None,
+    confirm: Confirm = change_set.refuse,
 ) -> bool:
-    """Deploys; False when there was nothing to change.
+    """Deploy; False when there was nothing to change. `confirm` is asked before an update that loses something.
 
     `policy` is a name, a YAML file, s3://BUCKET/KEY or ssm:/NAME; "" is the one that the stack has, and the default for
     a new stack. Everything that is given is looked at before anything is changed."""
@@ -64,7 +66,7 @@ def deployed(
         parameters=values,
         manage_scanning=manage_scanning,
     )
-    return deploy.deploy(account, wanted, tell, patience)
+    return deploy.deploy(account, wanted, tell, patience, confirm)
 
 
 def state(account: Account, stack: str) -> Status:

@@ -1,7 +1,7 @@
 """`dockgate aws`: the same gate in an AWS account, beside CodePipeline and Inspector."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,18 +96,35 @@ def policy(policy: str, output: Path | None) -> None:
     is_flag=True,
     help="Have Inspector scan the repository. That is a setting of the whole registry; `destroy` puts it back.",
 )
+@click.option("--yes", is_flag=True, help="Do not ask before an update that removes or replaces something.")
 def deploy(
-    stack: str, region: str, policy: str, waivers: Path | None, parameters: tuple[str, ...], manage_scanning: bool
+    stack: str,
+    region: str,
+    policy: str,
+    waivers: Path | None,
+    parameters: tuple[str, ...],
+    manage_scanning: bool,
+    yes: bool,
 ) -> None:
     """Create the stack, or bring it up to date.
+
+    An update that removes or replaces something shows it and asks first. Repositories, images and verdicts stay in the
+    account in any case.
 
     Policy, waivers and parameters are looked at before anything is changed. After a failure, deploy again: it goes on
     where it ended.
     """
     from dockgate.bootstrap import aws
 
+    def confirm(losses: Sequence[str]) -> None:
+        echo(f"{stack}: this update removes or replaces:")
+        for line in losses:
+            echo(f"  {line}")
+        if not yes:
+            click.confirm("Deploy it?", abort=True)
+
     account = aws.Account(region)
-    changed = aws.deployed(account, stack, policy, waivers, parameters, manage_scanning, _say)
+    changed = aws.deployed(account, stack, policy, waivers, parameters, manage_scanning, _say, confirm=confirm)
     echo(f"{stack}: {'deployed' if changed else 'unchanged'}")
     echo(f"  dockgate aws status --stack {stack}")
 

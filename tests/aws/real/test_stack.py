@@ -15,6 +15,12 @@ import pytest
 from tests.aws.account import PIPELINE, STAGE, approval_message, digest_of, finding
 from tests.aws.real.cloud import SOURCE, Cloud, cloud, until
 
+from dockgate.aws.stack import change_set, formation
+from dockgate.aws.stack.account import Account
+from dockgate.aws.stack.documents import Documents
+from dockgate.aws.stack.parameters import template
+from dockgate.core.errors import UsageError
+
 pytestmark = pytest.mark.real
 
 
@@ -118,8 +124,27 @@ def test_the_sweep_may_look_for_whoever_waits(gate: Gate) -> None:
     assert gate.answer(token) == "Approved"
 
 
+def test_an_update_is_made_by_a_change_set_that_names_what_it_removes(gate: Gate) -> None:
+    """ministack answers for a changed template; what a condition removes it leaves out."""
+    said = gate.cloud.dockgate("deploy", "--stack", "gate", "--parameter", "RiskDays=3")
+    assert said.startswith("gate: deployed")
+    account = Account(client=gate.cloud.client)
+    renamed = template().replace("VerdictBucket", "EvidenceBucket").replace("SweepAlarm", "SilenceAlarm")
+    (stack,) = gate.cloud.client("cloudformation").describe_stacks(StackName="gate")["Stacks"]
+    values = [{"ParameterKey": name, "UsePreviousValue": True} for name in formation.parameters(stack)]
+    url = Documents(account, "gate").put_template(renamed.encode())
+    found = change_set.create(account, "gate", url, values, formation.Patience())
+    assert found is not None
+    removed = {(loss.logical, loss.is_retained) for loss in found.losses if not loss.replacement}
+    assert {("VerdictBucket", True), ("SweepAlarm", False)} <= removed
+    with pytest.raises(UsageError, match="VerdictBucket"):
+        change_set.review(account, "gate", found, change_set.refuse)
+    kept = gate.cloud.client("cloudformation").list_change_sets(StackName="gate")["Summaries"]
+    assert [one["ExecutionStatus"] for one in kept] == ["EXECUTE_COMPLETE"]  # the first update's
+
+
 def test_status_tells_of_it_and_destroy_leaves_nothing(gate: Gate) -> None:
-    assert "CREATE_COMPLETE" in gate.cloud.dockgate("status", "--stack", "gate")
+    assert "UPDATE_COMPLETE" in gate.cloud.dockgate("status", "--stack", "gate")
     assert gate.cloud.dockgate("destroy", "--stack", "gate", "--yes").endswith("gate: gone\n")
     assert gate.cloud.client("lambda").list_functions()["Functions"] == []
     assert gate.cloud.client("s3").list_buckets()["Buckets"] == []

@@ -31,7 +31,8 @@ _TIME = 1_795_000_000
 
 @dataclass
 class Made:
-    """A stack. `moves` are the states that the next looks at it see."""
+    """A stack. `moves` are the states that the next looks at it see; `change_sets` have the template's text and what it
+    resolves to, None where that changes nothing."""
 
     state: str
     parameters: dict[str, str]
@@ -39,6 +40,8 @@ class Made:
     physical: dict[str, tuple[str, str]] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
+    properties: dict[str, Any] = field(default_factory=dict)
+    change_sets: dict[str, tuple[str, "Stack | None"]] = field(default_factory=dict)
     moves: list[str] = field(default_factory=list)
 
 
@@ -51,16 +54,19 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
 @dataclass
 class Formation:
     """`slow` stacks are seen under way before they are at rest. `fails` is (logical name, reason): the next create,
-    update or delete fails there. `denied` are operations, of any service, that the caller may not do. `called` is every
-    call of any service, in order."""
+    update or delete fails there. `before` are called once each, right before an operation of their name. `denied` are
+    operations, of any service, that the caller may not do. `called` is every call of any service, in order; `sources`
+    are CodeCommit's repositories, by id."""
 
     client: Any
     slow: bool = True
     stacks: dict[str, Made] = field(default_factory=dict)
     fails: tuple[str, str] | None = None
+    before: dict[str, Callable[[], None]] = field(default_factory=dict)
     denied: set[str] = field(default_factory=set)
     called: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    sources: dict[str, str] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def answer(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +102,7 @@ class Formation:
         made.moves = ["CREATE_IN_PROGRESS", "CREATE_COMPLETE"]
         return {"StackId": name}
 
-    def update_stack(self, request: dict[str, Any]) -> dict[str, Any]:
+    def create_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
         made = self._known(request["StackName"])
         if not made.state.endswith("_COMPLETE") or made.state == "ROLLBACK_COMPLETE":
             raise Refusal("ValidationError", f"Stack is in {made.state} state and can not be updated.")
@@ -108,22 +114,56 @@ class Formation:
         }
         text = self._template(request)
         stack = self._checked(text, values)
-        if (text, _whole(stack)) == (made.template, made.parameters):
-            raise Refusal("ValidationError", "No updates are to be performed.")
+        is_same = (text, _whole(stack)) == (made.template, made.parameters)
+        arn = f"arn:aws:cloudformation:{REGION}:{ID}:changeSet/{request['ChangeSetName']}/1"
+        made.change_sets[arn] = text, None if is_same else stack
+        return {"Id": arn, "StackId": request["StackName"]}
+
+    def describe_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One change a page."""
+        made = self._known(request["StackName"])
+        _, stack = made.change_sets[request["ChangeSetName"]]
+        if stack is None:
+            reason = "The submitted information didn't contain changes. Submit different information."
+            return {"Status": "FAILED", "StatusReason": reason, "Changes": []}
+        changes = list(_changes(made, stack))
+        at = int(request.get("NextToken", "0"))
+        more = {"NextToken": str(at + 1)} if at + 1 < len(changes) else {}
+        return {"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE", "Changes": changes[at : at + 1], **more}
+
+    def delete_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
+        del self._known(request["StackName"]).change_sets[request["ChangeSetName"]]
+        return {}
+
+    def execute_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
+        made = self._known(request["StackName"])
+        text, stack = made.change_sets[request["ChangeSetName"]]
+        assert stack is not None
+        made.change_sets.clear()
         if self._failed(made, request["ClientRequestToken"], "UPDATE"):
             made.moves = ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"]
-            return {"StackId": request["StackName"]}
+            return {}
+        losses = [one["ResourceChange"] for one in _changes(made, stack)]
+        for one in losses:
+            if one["Action"] == "Remove" or one.get("Replacement") == "True":
+                kind, physical = made.physical.pop(one["LogicalResourceId"])
+                if not one["PolicyAction"].endswith("Retain"):
+                    self._unmade(kind, physical)
         made.template, made.parameters = text, _whole(stack)
         self._make(made, stack)
         made.moves = ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"]
-        return {"StackId": request["StackName"]}
+        return {}
 
     def delete_stack(self, request: dict[str, Any]) -> dict[str, Any]:
         made = self.stacks.get(request["StackName"])
         if made is None:
             return {}
         token = f"delete-{next(self.numbers)}"
-        kept = [name for name, (kind, physical) in made.physical.items() if not self._unmade(kind, physical)]
+        kept = [
+            name
+            for name, (kind, physical) in made.physical.items()
+            if not _retains(made, name, "DeletionPolicy") and not self._unmade(kind, physical)
+        ]
         for name in kept:
             made.events.insert(0, _event(made, name, "DELETE_FAILED", "it is not empty", token))
         made.physical = {name: made.physical[name] for name in kept}
@@ -157,6 +197,14 @@ class Formation:
             "latestExecution": {"pipelineExecutionId": "5e2a1c0d-0000-4000-8000-000000000001", "status": "Succeeded"}
         }
         return {"stageStates": [{"stageName": name, **(ran if name == "Source" else {})} for name in names]}
+
+    def list_repositories(self, request: dict[str, Any]) -> dict[str, Any]:
+        """CodeCommit's, which moto does not have."""
+        return {"repositories": [{"repositoryId": key, "repositoryName": one} for key, one in self.sources.items()]}
+
+    def delete_repository(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.sources = {key: one for key, one in self.sources.items() if one != request["repositoryName"]}
+        return {}
 
     def _known(self, name: str) -> Made:
         if name not in self.stacks:
@@ -194,6 +242,7 @@ class Formation:
         for name, one in stack.resources.items():
             if name not in made.physical:
                 made.physical[name] = one["Type"], self._maker(name, one["Type"], one["Properties"])
+            made.properties[name] = one["Properties"]
         made.outputs = {key: _physical(made, str(value)) for key, value in stack.outputs.items()}
 
     def _maker(self, name: str, kind: str, properties: dict[str, Any]) -> str:
@@ -207,6 +256,10 @@ class Formation:
         if kind == "AWS::ECR::Repository":
             self.client("ecr").create_repository(repositoryName=properties["RepositoryName"])
             return str(properties["RepositoryName"])
+        if kind == "AWS::CodeCommit::Repository":
+            key = f"{next(self.numbers):08}-0000-4000-8000-000000000000"
+            self.sources[key] = properties["RepositoryName"]
+            return key
         if kind == "AWS::DynamoDB::Table":
             wanted = {
                 key: properties[key]
@@ -240,6 +293,8 @@ class Formation:
                 self.client("s3").delete_bucket(Bucket=physical)
             elif kind == "AWS::ECR::Repository":
                 self.client("ecr").delete_repository(repositoryName=physical)
+            elif kind == "AWS::CodeCommit::Repository":
+                self.sources.pop(physical, None)
             elif kind == "AWS::DynamoDB::Table":
                 self.client("dynamodb").delete_table(TableName=physical)
         except self.client("s3").exceptions.ClientError as error:
@@ -305,9 +360,10 @@ def _hooks(formation: Formation) -> tuple[Callable[..., Any], Callable[..., Any]
 
     def call(model: Any, context: dict[str, Any], **more: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
         service = model.service_model.service_name
+        formation.before.pop(model.name, lambda: None)()
         if model.name in formation.denied:
             return _refused("AccessDenied", f"User: arn:aws:iam::{ID}:user/dev is not authorized")
-        if service not in ("cloudformation", "codepipeline"):
+        if service not in ("cloudformation", "codecommit", "codepipeline"):
             return None
         asked = json.loads(json.dumps(context["asked"]))
         formation.faults += faults(operation(service, model.name).input_shape, asked, model.name)
@@ -340,6 +396,47 @@ def _event(made: Made, name: str, state: str, reason: str, token: str) -> dict[s
         "ResourceStatusReason": reason,
         "ClientRequestToken": token,
     }
+
+
+_CREATE_ONLY = {
+    "AWS::ECR::Repository": {"RepositoryName", "EncryptionConfiguration"},
+    "AWS::ECS::Service": {"ServiceName", "LaunchType"},
+    "AWS::ECS::TaskDefinition": {"ContainerDefinitions"},
+    "AWS::Logs::LogGroup": {"LogGroupName"},
+    "AWS::SNS::Subscription": {"Endpoint"},
+}
+"""properties whose change replaces the resource, of the types that the tests change"""
+
+
+def _changes(made: Made, stack: Stack) -> Iterator[dict[str, Any]]:
+    """What an update to this would do to the resources, as DescribeChangeSet tells it."""
+    for name in sorted({*made.physical, *stack.resources}):
+        kind, physical = made.physical.get(name, ("", ""))
+        change = {"LogicalResourceId": name, "ResourceType": kind or stack.resources[name]["Type"]}
+        if not physical:
+            yield _change({**change, "Action": "Add"})
+            continue
+        change |= {"PhysicalResourceId": physical}
+        if name not in stack.resources:
+            policy = "Retain" if _retains(made, name, "DeletionPolicy") else "Delete"
+            yield _change({**change, "Action": "Remove", "PolicyAction": policy})
+            continue
+        new, old = stack.resources[name]["Properties"], made.properties[name]
+        changed = {key for key in {*new, *old} if new.get(key) != old.get(key)}
+        if changed & _CREATE_ONLY.get(kind, set()):
+            policy = "ReplaceAndRetain" if _retains(made, name, "UpdateReplacePolicy") else "ReplaceAndDelete"
+            yield _change({**change, "Action": "Modify", "Replacement": "True", "PolicyAction": policy})
+        elif changed:
+            yield _change({**change, "Action": "Modify", "Replacement": "False"})
+
+
+def _change(change: dict[str, Any]) -> dict[str, Any]:
+    return {"Type": "Resource", "ResourceChange": change}
+
+
+def _retains(made: Made, name: str, policy: str) -> bool:
+    kept = parse(made.template)["Resources"][name].get(policy, "Delete")
+    return str(kept).startswith("Retain")
 
 
 def _whole(stack: Stack) -> dict[str, str]:

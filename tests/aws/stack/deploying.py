@@ -5,20 +5,27 @@ from typing import Any
 
 from tests.aws.stack.cloud import ID, REGION, SOON, Cloud
 
+from dockgate.aws.stack.change_set import Confirm, refuse
 from dockgate.bootstrap import aws
 
 NETWORK = ("VpcId=vpc-12345678", "SubnetIds=subnet-12345678")
 ALONE = ("CreatePipeline=false", "ApprovalActions=shop/Assess/Gate, blog/Assess/Gate")
 DOCUMENTS = f"gate-dockgate-{ID}-{REGION}"
 DIGEST = "sha256:" + "1" * 64
-CHANGES = ("Create", "Update", "Delete", "Put")
+CHANGES = ("Create", "Update", "Execute", "Delete", "Put")
 
 
 def deploy(
-    cloud: Cloud, *given: str, policy: str = "", waivers: Path | None = None, scanning: bool = False, said: Any = None
+    cloud: Cloud,
+    *given: str,
+    policy: str = "",
+    waivers: Path | None = None,
+    scanning: bool = False,
+    said: Any = None,
+    confirm: Confirm = refuse,
 ) -> bool:
     tell = said.append if said is not None else lambda line: None
-    return aws.deployed(cloud.account, "gate", policy, waivers, given, scanning, tell, SOON)
+    return aws.deployed(cloud.account, "gate", policy, waivers, given, scanning, tell, SOON, confirm)
 
 
 def destroy(cloud: Cloud, said: list[str] | None = None) -> None:

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from tests.aws.stack.cloud import SOON, Cloud
-from tests.aws.stack.deploying import DOCUMENTS, NETWORK, deploy, destroy
+from tests.aws.stack.cloud import Cloud
+from tests.aws.stack.deploying import ALONE, DOCUMENTS, NETWORK, deploy, destroy
 
 from dockgate.bootstrap import aws
 from dockgate.core.errors import DeniedError, DeployError
@@ -29,20 +29,22 @@ def test_destroy_empties_first_and_leaves_nothing(cloud: Cloud) -> None:
     held = aws.contents(cloud.account, "gate")
     assert f"bucket {bucket} with all that is in it" in held
     assert "image repository dockgate-app with all its images" in held
-    assert "source repository gate-SourceRepository with all its commits" in held
+    assert "source repository container-components with all its commits" in held
     destroy(cloud)
     assert cloud.formation.stacks == {}
     assert cloud.client("s3").list_buckets()["Buckets"] == []
     assert cloud.client("ecr").describe_repositories()["repositories"] == []
 
 
-def test_the_fake_refuses_to_delete_what_is_not_empty(cloud: Cloud) -> None:
-    """The control of the test above."""
+def test_data_outlives_a_stack_that_is_deleted_without_dockgate(cloud: Cloud) -> None:
+    """By the template's DeletionPolicy. The control of the test above, too: the fake keeps what it is told to keep."""
     deploy(cloud, *NETWORK)
-    fill(cloud)
+    bucket = fill(cloud)
     cloud.formation.delete_stack({"StackName": "gate"})
-    assert cloud.formation.stacks["gate"].moves[-1] == "DELETE_FAILED"
-    assert len(cloud.formation.stacks["gate"].physical) == 2
+    assert cloud.formation.stacks["gate"].moves[-1] == "DELETE_COMPLETE"
+    assert cloud.client("s3").list_object_versions(Bucket=bucket)["Versions"]
+    assert len(cloud.client("ecr").list_images(repositoryName="dockgate-app")["imageIds"]) == 2
+    assert list(cloud.formation.sources.values()) == ["container-components"]
 
 
 def test_destroyed_twice_there_is_nothing(cloud: Cloud) -> None:
@@ -62,27 +64,42 @@ def test_destroying_what_could_not_be_created(cloud: Cloud) -> None:
 
 def test_an_interrupted_destroy_is_ended_by_the_next(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK, scanning=True)
-    cloud.formation.denied = {"DeleteBucket"}
-    with pytest.raises(DeniedError, match="DeleteBucket"):
+    cloud.formation.denied = {"DeleteStack"}
+    with pytest.raises(DeniedError, match="DeleteStack"):
         destroy(cloud)
-    assert aws.contents(cloud.account, "gate") == [f"bucket {DOCUMENTS} with archives, policies and waivers"]
+    held = aws.contents(cloud.account, "gate")
+    assert held[0] == "stack gate"
+    assert held[-1] == f"bucket {DOCUMENTS} with archives, policies and waivers"
     cloud.formation.denied = set()
     destroy(cloud)
     assert aws.contents(cloud.account, "gate") == []
 
 
-def test_what_is_written_while_the_stack_goes_is_emptied_again(cloud: Cloud) -> None:
+def test_a_bucket_that_is_written_to_while_it_is_deleted_is_emptied_again(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     bucket = fill(cloud)
     written = []
-
-    def tell(line: str) -> None:
-        if line == "deleting the stack gate" and not written:
-            written.append(cloud.client("s3").put_object(Bucket=bucket, Key="late", Body=b""))
-
-    aws.destroyed(cloud.account, "gate", tell, SOON)
+    cloud.formation.before["DeleteBucket"] = lambda: written.append(
+        cloud.client("s3").put_object(Bucket=bucket, Key="late", Body=b"")
+    )
+    destroy(cloud)
     assert written
     assert cloud.formation.stacks == {}
+    assert cloud.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_what_an_update_retained_is_shown_and_deleted_with_the_stack(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    bucket = fill(cloud)
+    deploy(cloud, *ALONE, confirm=lambda losses: None)
+    held = aws.contents(cloud.account, "gate")
+    for line in ("image repository dockgate-app with all its images", "source repository container-components with"):
+        assert any(one.startswith(line) for one in held), held
+    destroy(cloud)
+    assert bucket not in [one["Name"] for one in cloud.client("s3").list_buckets()["Buckets"]]
+    assert cloud.client("s3").list_buckets()["Buckets"] == []
+    assert cloud.client("ecr").describe_repositories()["repositories"] == []
+    assert cloud.formation.sources == {}
 
 
 # --- the registry's scanning --------------------------------------------------------------------------------------
@@ -147,7 +164,7 @@ def test_what_others_made_of_ours_is_what_was_there_before_we_change_it_again(cl
     changed = scanned(cloud)
     changed["rules"][0]["repositoryFilters"].append({"filter": "shop", "filterType": "WILDCARD"})
     cloud.client("ecr").put_registry_scanning_configuration(**changed)
-    deploy(cloud, "ImageRepositoryName=other", scanning=True)
+    deploy(cloud, "ImageRepositoryName=other", scanning=True, confirm=lambda losses: None)
     assert len(scanned(cloud)["rules"][0]["repositoryFilters"]) == 3
     destroy(cloud)
     assert scanned(cloud) == changed

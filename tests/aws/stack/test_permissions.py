@@ -68,6 +68,7 @@ def test_every_call_that_the_commands_make_has_its_permission_on_record(cloud: C
     aws.deployed(cloud.account, "gate", "ssm:/dockgate/policy", None, network, True, print, SOON)
     aws.deployed(cloud.account, "gate", "default", None, [], False, print, SOON)
     aws.deployed(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
+    aws.deployed(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
     aws.state(cloud.account, "gate")
     manifest = '{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "layers": []}'
     cloud.client("ecr").put_image(repositoryName="dockgate-app", imageManifest=manifest, imageTag="1")
@@ -77,7 +78,7 @@ def test_every_call_that_the_commands_make_has_its_permission_on_record(cloud: C
 
 
 def test_the_page_allows_every_call() -> None:
-    assert missing(set(ACTIONS.values())) == []
+    assert missing({action for text in ACTIONS.values() for action in text.split(" or ")}) == []
 
 
 def test_the_page_allows_what_the_resource_types_need() -> None:

@@ -1,5 +1,6 @@
 """The account that a command works in: clients made on first use, and AWS's errors in our words."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -21,6 +22,8 @@ _UNKNOWN = (
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 )
+_NAMED = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9]+)")
+"""the permission, where AWS's message names it"""
 _LOG_IN = "Log in (`aws sso login`), or set AWS_PROFILE."
 
 
@@ -88,7 +91,8 @@ def _refused(doing: str, error: Any) -> Exception:
     if code in _UNKNOWN:
         return DeniedError(text, _LOG_IN)
     if code.startswith(_DENIED):
-        needed = ACTIONS.get(error.operation_name, error.operation_name)
+        named = _NAMED.search(message)
+        needed = named[1] if named else ACTIONS.get(error.operation_name, error.operation_name)
         return DeniedError(
             text, f"It needs the permission {needed}; docs/aws.md lists all that whoever deploys the stack needs."
         )

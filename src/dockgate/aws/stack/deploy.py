@@ -2,12 +2,13 @@
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dockgate.aws.stack import scanning
+from dockgate.aws.stack import change_set, data_resources, scanning
 from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.change_set import ChangeSet, Confirm
 from dockgate.aws.stack.documents import Documents
 from dockgate.aws.stack.formation import Patience, Tell, at_rest, describe, outputs, parameters, reasons
 from dockgate.aws.stack.parameters import as_arns, names, template
@@ -46,10 +47,17 @@ def check_name(stack: str) -> None:
         )
 
 
-def deploy(account: Account, wanted: Wanted, tell: Tell = lambda line: None, patience: Patience | None = None) -> bool:
-    """Creates or updates the stack; False when there was nothing to change. May be called again after any failure.
+def deploy(
+    account: Account,
+    wanted: Wanted,
+    tell: Tell = lambda line: None,
+    patience: Patience | None = None,
+    confirm: Confirm = change_set.refuse,
+) -> bool:
+    """Create or update the stack; False when there was nothing to change. May be called again after any failure.
 
-    Raises DeployError with the resources that failed and why.
+    `confirm` is asked before an update that removes or replaces something. Raises DeployError with the resources that
+    failed and why.
     """
     patience = patience or Patience()
     given = {**as_arns(account, wanted.parameters), **_existing_service(account, wanted)}
@@ -65,11 +73,20 @@ def deploy(account: Account, wanted: Wanted, tell: Tell = lambda line: None, pat
         given |= {"WaiversKey": documents.put_waivers(wanted.waivers)}
     if found is not None:
         given = {**_running(account, found, given), **given}
+    values = _values(found, given)
+    url = documents.put_template(template().encode())
+    changes = None if found is None else change_set.create(account, wanted.stack, url, values, patience)
+    if changes is not None:
+        change_set.review(account, wanted.stack, changes, confirm)
+        retained = (one for one in changes.losses if one.is_retained and one.kind in data_resources.KINDS)
+        documents.remember_retained(data_resources.Resource(one.kind, one.physical) for one in retained)
     if wanted.manage_scanning:
         kept = parameters(found) if found else {}
         name = given.get("ImageRepositoryName") or kept.get("ImageRepositoryName") or "dockgate-app"
         tell(scanning.enhance(account, documents, name))
-    return _apply(account, wanted.stack, found, documents.put_template(template().encode()), given, tell, patience)
+    if found is None:
+        return _create(account, wanted.stack, url, values, tell, patience)
+    return changes is not None and _execute(account, wanted.stack, changes, tell, patience)
 
 
 def _ready(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
@@ -93,41 +110,46 @@ def _ready(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapp
     return found
 
 
-def _apply(
-    account: Account,
-    stack: str,
-    found: Mapping[str, Any] | None,
-    url: str,
-    given: Mapping[str, str],
-    tell: Tell,
-    patience: Patience,
-) -> bool:
-    formation = account.client("cloudformation")
+def _values(found: Mapping[str, Any] | None, given: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The parameters as CloudFormation takes them: an update keeps those that are not given."""
+    kept = [name for name in parameters(found or {}) if name in names() and name not in given]
     values: list[dict[str, Any]] = [
         {"ParameterKey": name, "ParameterValue": value} for name, value in sorted(given.items())
     ]
-    kept = [name for name in parameters(found or {}) if name in names() and name not in given]
-    values += [{"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept)]
+    return values + [{"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept)]
+
+
+def _create(
+    account: Account, stack: str, url: str, values: Sequence[Mapping[str, Any]], tell: Tell, patience: Patience
+) -> bool:
     token = f"dockgate-{uuid.uuid4()}"
-    call = formation.create_stack if found is None else formation.update_stack
-    tell(f"{'creating' if found is None else 'updating'} the stack {stack}")
+    tell(f"creating the stack {stack}")
     with told(f"deploying the stack {stack}"):
-        try:
-            call(
-                StackName=stack,
-                TemplateURL=url,
-                Parameters=values,
-                Capabilities=["CAPABILITY_IAM"],
-                ClientRequestToken=token,
-            )
-        except formation.exceptions.ClientError as error:
-            if "No updates are to be performed" in str(error):
-                return False
-            raise
+        account.client("cloudformation").create_stack(
+            StackName=stack,
+            TemplateURL=url,
+            Parameters=values,
+            Capabilities=["CAPABILITY_IAM"],
+            ClientRequestToken=token,
+        )
+    return _done(account, stack, token, tell, patience)
+
+
+def _execute(account: Account, stack: str, changes: ChangeSet, tell: Tell, patience: Patience) -> bool:
+    token = f"dockgate-{uuid.uuid4()}"
+    tell(f"updating the stack {stack}")
+    with told(f"deploying the stack {stack}"):
+        account.client("cloudformation").execute_change_set(
+            StackName=stack, ChangeSetName=changes.identifier, ClientRequestToken=token
+        )
+    return _done(account, stack, token, tell, patience)
+
+
+def _done(account: Account, stack: str, token: str, tell: Tell, patience: Patience) -> bool:
     ended = at_rest(account, stack, tell, patience)
     if ended is None or ended["StackStatus"] not in _DONE:
         why = reasons(account, stack, token) if ended else "it is gone"
-        raise DeployError(f"the stack {stack} could not be deployed: {why}", "Mend what it names, and deploy again.")
+        raise DeployError(f"the stack {stack} could not be deployed: {why}", "Fix what it names, and deploy again.")
     return True
 
 

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.data_resources import Resource
 from dockgate.core import canonical
 from dockgate.core.errors import NotFoundError
 from dockgate.core.policy import policy_bytes
@@ -13,6 +15,8 @@ from dockgate.core.verdict import Policy, Waivers
 
 _SCANNING = "scanning.json"
 """the registry's scanning configuration before we changed it, and as we left it"""
+_RETAINED = "retained.json"
+"""resources that updates took out of the stack, and the account retained"""
 _LONGEST = 63
 """characters in a bucket's name"""
 
@@ -77,6 +81,19 @@ class Documents:
         except NotFoundError:
             return None
         return kept["before"], kept["ours"]
+
+    def remember_retained(self, resources: Iterable[Resource]) -> None:
+        """Keep what an update takes out of the stack and the account retains, so that `destroy` finds it."""
+        known = self.retained()
+        if added := [one for one in resources if one not in known]:
+            rows = [{"kind": one.kind, "physical": one.physical} for one in (*known, *added)]
+            self._put(_RETAINED, json.dumps(rows, sort_keys=True).encode())
+
+    def retained(self) -> list[Resource]:
+        try:
+            return [Resource(row["kind"], row["physical"]) for row in json.loads(self.read(_RETAINED))]
+        except NotFoundError:
+            return []
 
     def read(self, key: str) -> bytes:
         """Raises NotFoundError for a key that is not there, or a bucket."""

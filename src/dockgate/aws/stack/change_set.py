@@ -1,0 +1,139 @@
+"""CloudFormation change sets: what an update of the stack would remove or replace, before it is made."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.formation import Patience
+from dockgate.core.errors import DeployError, DockgateError, UsageError
+
+Confirm = Callable[[Sequence[str]], None]
+"""gets a line for each loss, and raises to stop the deployment"""
+
+_REPLACEABLE = frozenset(
+    (
+        *("AWS::ECS::TaskDefinition", "AWS::Events::Rule", "AWS::IAM::ManagedPolicy", "AWS::IAM::Role"),
+        *("AWS::Lambda::Permission", "AWS::S3::BucketPolicy", "AWS::SNS::Subscription", "AWS::SNS::TopicPolicy"),
+        *("AWS::SQS::QueuePolicy",),
+    )
+)
+"""types that hold no data and serve nobody: a replacement loses nothing. A new image is a new task definition"""
+_NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+"""CloudFormation gives a change set without changes the state FAILED, with one of these reasons"""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A resource that the update removes from the stack or replaces.
+
+    `replacement` is "" for a removal, else CloudFormation's "True" or "Conditional". `is_retained` says that the
+    account keeps the old resource, outside of the stack."""
+
+    logical: str
+    kind: str
+    physical: str
+    replacement: str
+    is_retained: bool
+
+    def __str__(self) -> str:
+        done = {"": "removed", "True": "replaced", "Conditional": "perhaps replaced"}[self.replacement]
+        if self.is_retained:
+            after = (
+                "the old one stays in the account" if self.replacement else "stays in the account, outside the stack"
+            )
+        else:
+            after = "the old one is deleted" if self.replacement else "deleted"
+        return f"{self.logical} ({self.kind} {self.physical}): {done}; {after}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSet:
+    identifier: str
+    losses: tuple[Loss, ...]
+
+
+def refuse(losses: Sequence[str]) -> None:
+    """The confirmation of a caller that cannot ask. Raises UsageError."""
+    raise UsageError(f"The update would remove or replace: {'; '.join(losses)}", "Allow it with --yes.")
+
+
+def create(
+    account: Account, stack: str, url: str, values: Sequence[Mapping[str, Any]], patience: Patience
+) -> ChangeSet | None:
+    """A change set for an existing stack; None when there is nothing to change.
+
+    `url` is the template's, `values` are parameters as CloudFormation takes them. Raises DeployError with
+    CloudFormation's reason when it cannot make one."""
+    formation = account.client("cloudformation")
+    with told(f"asking what would change in the stack {stack}"):
+        identifier = formation.create_change_set(
+            StackName=stack,
+            ChangeSetName=f"dockgate-{uuid.uuid4()}",
+            ChangeSetType="UPDATE",
+            TemplateURL=url,
+            Parameters=values,
+            Capabilities=["CAPABILITY_IAM"],
+        )["Id"]
+    with _deleted_on_error(account, stack, identifier):
+        pages = _finished(account, stack, identifier, patience)
+        reason = str(pages[0].get("StatusReason", ""))
+        if pages[0]["Status"] == "CREATE_COMPLETE":
+            return ChangeSet(identifier, tuple(loss for page in pages for loss in _losses(page.get("Changes", []))))
+        if not any(text in reason for text in _NO_CHANGES):
+            raise DeployError(f"the stack {stack} cannot be updated: {reason}", "Fix what it names, and deploy again.")
+    _delete(account, stack, identifier)
+    return None
+
+
+def review(account: Account, stack: str, change_set: ChangeSet, confirm: Confirm) -> None:
+    """Asks when something would be lost; deletes the change set, and raises what `confirm` raised, when refused."""
+    if change_set.losses:
+        with _deleted_on_error(account, stack, change_set.identifier):
+            confirm([str(loss) for loss in change_set.losses])
+
+
+def _finished(account: Account, stack: str, identifier: str, patience: Patience) -> list[Mapping[str, Any]]:
+    paginator = account.client("cloudformation").get_paginator("describe_change_set")
+    for _ in range(patience.times):
+        with told(f"reading what would change in the stack {stack}"):
+            pages: list[Mapping[str, Any]] = list(paginator.paginate(StackName=stack, ChangeSetName=identifier))
+        if pages[0]["Status"] in ("CREATE_COMPLETE", "FAILED"):
+            return pages
+        time.sleep(patience.seconds)
+    raise DeployError(f"CloudFormation has not worked out what would change in {stack}", "Deploy again.")
+
+
+def _losses(changes: Sequence[Mapping[str, Any]]) -> Iterator[Loss]:
+    """An action or policy that CloudFormation does not name counts as a loss."""
+    for change in (one["ResourceChange"] for one in changes if "ResourceChange" in one):
+        action, replacement = change.get("Action"), change.get("Replacement")
+        if action in ("Add", "Import", "SyncWithActual") or (action == "Modify" and replacement == "False"):
+            continue
+        if action != "Remove" and change["ResourceType"] in _REPLACEABLE:
+            continue
+        if action == "Remove":
+            replacement = ""
+        elif replacement != "True":
+            replacement = "Conditional"
+        retained = change.get("PolicyAction") in ("Retain", "ReplaceAndRetain")
+        physical = change.get("PhysicalResourceId", "")
+        yield Loss(change["LogicalResourceId"], change["ResourceType"], physical, replacement, retained)
+
+
+@contextmanager
+def _deleted_on_error(account: Account, stack: str, identifier: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with suppress(DockgateError):
+            _delete(account, stack, identifier)
+        raise
+
+
+def _delete(account: Account, stack: str, identifier: str) -> None:
+    with told("deleting the change set"):
+        account.client("cloudformation").delete_change_set(StackName=stack, ChangeSetName=identifier)

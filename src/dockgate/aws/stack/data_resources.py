@@ -1,0 +1,126 @@
+"""Resources that hold data: buckets, image repositories, source repositories.
+
+The template has CloudFormation retain them, so that no update and no deletion of the stack takes them along."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dockgate.aws.stack.account import Account, told
+from dockgate.core.errors import DeployError, NotFoundError
+
+_BATCH = 100
+_ATTEMPTS = 3
+"""times that a bucket is emptied and deleted: what still runs may write in between"""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Resource:
+    """`kind` is CloudFormation's type, `physical` its physical id."""
+
+    kind: str
+    physical: str
+
+
+def name(account: Account, resource: Resource) -> str | None:
+    """The name that people know the resource by; None when it is gone. Source repositories have an id beside it."""
+    try:
+        return _KINDS[resource.kind][0](account, resource.physical)
+    except NotFoundError:
+        return None
+
+
+def delete(account: Account, resource: Resource) -> None:
+    """Delete it with all that is in it. Does nothing when it is gone."""
+    found = name(account, resource)
+    if found is not None:
+        _KINDS[resource.kind][1](account, found)
+
+
+def _bucket(account: Account, physical: str) -> str:
+    with told(f"looking for the bucket {physical}"):
+        account.client("s3").head_bucket(Bucket=physical, ExpectedBucketOwner=account.id)
+    return physical
+
+
+def _delete_bucket(account: Account, bucket: str) -> None:
+    s3 = account.client("s3")
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            _empty(account, bucket)
+            with told(f"deleting the bucket {bucket}"):
+                try:
+                    s3.delete_bucket(Bucket=bucket, ExpectedBucketOwner=account.id)
+                    return
+                except s3.exceptions.ClientError as error:
+                    if error.response["Error"]["Code"] != "BucketNotEmpty" or attempt == _ATTEMPTS:
+                        raise
+        except NotFoundError:
+            return
+
+
+def _empty(account: Account, bucket: str) -> None:
+    """Every version of every object: a bucket that keeps versions is not empty before."""
+    s3, owner = account.client("s3"), account.id
+    with told(f"emptying {bucket}"):
+        pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, ExpectedBucketOwner=owner)
+        for page in pages:
+            kept = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in kept]
+            if objects:
+                wanted = {"Objects": objects, "Quiet": True}
+                answer = s3.delete_objects(Bucket=bucket, Delete=wanted, ExpectedBucketOwner=owner)
+                for error in answer.get("Errors", []):
+                    text = f"emptying {bucket}: {error['Key']}: {error.get('Code')}: {error.get('Message', '')}"
+                    raise DeployError(text, "It needs the permission s3:DeleteObjectVersion, and no object lock.")
+
+
+def _image_repository(account: Account, physical: str) -> str:
+    with told(f"looking for the image repository {physical}"):
+        account.client("ecr").describe_repositories(repositoryNames=[physical])
+    return physical
+
+
+def _delete_image_repository(account: Account, repository: str) -> None:
+    """An image of several platforms goes before those that it names: as long as some go, the others are tried again."""
+    ecr, before = account.client("ecr"), -1
+    with told(f"deleting the images of {repository}"):
+        while digests := list(_images(ecr, repository)):
+            if len(digests) == before:
+                raise DeployError(
+                    f"{len(digests)} images of {repository} cannot be deleted, among them {digests[0]}",
+                    "Look at what refers to them; then again.",
+                )
+            before = len(digests)
+            for start in range(0, len(digests), _BATCH):
+                ids = [{"imageDigest": digest} for digest in digests[start : start + _BATCH]]
+                ecr.batch_delete_image(repositoryName=repository, imageIds=ids)
+        ecr.delete_repository(repositoryName=repository)
+
+
+def _images(ecr: Any, repository: str) -> Iterator[str]:
+    pages = ecr.get_paginator("list_images").paginate(repositoryName=repository)
+    return iter(dict.fromkeys(image["imageDigest"] for page in pages for image in page["imageIds"]))
+
+
+def _source_repository(account: Account, physical: str) -> str:
+    with told("looking for the source repository"):
+        pages = account.client("codecommit").get_paginator("list_repositories").paginate()
+        names = {one["repositoryId"]: one["repositoryName"] for page in pages for one in page["repositories"]}
+    if physical not in names:
+        raise NotFoundError(f"There is no source repository {physical}.", "")
+    return str(names[physical])
+
+
+def _delete_source_repository(account: Account, repository: str) -> None:
+    with told(f"deleting the source repository {repository}"):
+        account.client("codecommit").delete_repository(repositoryName=repository)
+
+
+_KINDS: Mapping[str, tuple[Callable[[Account, str], str], Callable[[Account, str], None]]] = {
+    "AWS::S3::Bucket": (_bucket, _delete_bucket),
+    "AWS::ECR::Repository": (_image_repository, _delete_image_repository),
+    "AWS::CodeCommit::Repository": (_source_repository, _delete_source_repository),
+}
+"""by CloudFormation's type: its name by its physical id, and its deletion by that name"""
+KINDS = tuple(_KINDS)

@@ -1,0 +1,202 @@
+"""What an update would remove or replace is shown before it is made, and what holds data stays in the account."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from tests.aws.stack.cloud import ID, REGION, Cloud
+from tests.aws.stack.deploying import ALONE, DIGEST, DOCUMENTS, NETWORK, deploy, parameters
+
+from dockgate.aws.stack.account import Account
+from dockgate.aws.stack.change_set import Loss, create
+from dockgate.aws.stack.formation import Patience
+from dockgate.core.errors import DeniedError, DeployError, UsageError
+
+CONNECTION = (
+    "SourceType=Connection",
+    "ConnectionArn=arn:aws:codeconnections:eu-west-1:123456789012:connection/1",
+    "FullRepositoryId=team/app",
+)
+
+
+class Declined(Exception):  # noqa: N818 - an answer, not a fault
+    pass
+
+
+class Person:
+    def __init__(self, agrees: bool) -> None:
+        self.agrees = agrees
+        self.asked: list[list[str]] = []
+
+    def __call__(self, losses: Sequence[str]) -> None:
+        self.asked.append(list(losses))
+        if not self.agrees:
+            raise Declined
+
+
+def test_an_update_that_loses_nothing_is_not_asked_about(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    person = Person(agrees=False)
+    assert deploy(cloud, "RiskDays=3", confirm=person)
+    assert person.asked == []
+    assert cloud.formation.stacks["gate"].change_sets == {}
+
+
+def test_a_source_that_is_taken_out_of_the_stack_is_shown_and_keeps_its_commits(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    ((key, name),) = cloud.formation.sources.items()
+    person = Person(agrees=True)
+    assert deploy(cloud, *CONNECTION, confirm=person)
+    (losses,) = person.asked
+    kept = f"SourceRepository (AWS::CodeCommit::Repository {key}): removed; stays in the account, outside the stack"
+    assert kept in losses
+    assert "CommitRole (AWS::IAM::Role gate-CommitRole): removed; deleted" in losses
+    assert cloud.formation.sources == {key: name}
+
+
+def test_an_image_repository_of_another_name_leaves_the_images_of_the_first(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    person = Person(agrees=True)
+    assert deploy(cloud, "ImageRepositoryName=other", confirm=person)
+    (losses,) = person.asked
+    kept = "ImageRepository (AWS::ECR::Repository dockgate-app): replaced; the old one stays in the account"
+    assert [line for line in losses if "ECR::" in line] == [kept]
+    names = {one["repositoryName"] for one in cloud.client("ecr").describe_repositories()["repositories"]}
+    assert names == {"dockgate-app", "other"}
+
+
+def test_nothing_is_changed_when_it_is_declined(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    before = dict(parameters(cloud))
+    scanning = cloud.client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]
+    for given in (ALONE, CONNECTION, ("ImageRepositoryName=other",)):
+        with pytest.raises(Declined):
+            deploy(cloud, *given, scanning=True, confirm=Person(agrees=False))
+    assert parameters(cloud) == before
+    assert "ExecuteChangeSet" not in cloud.operations()
+    assert cloud.formation.stacks["gate"].change_sets == {}
+    assert cloud.client("ecr").get_registry_scanning_configuration()["scanningConfiguration"] == scanning
+
+
+def test_a_caller_that_cannot_ask_is_refused(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    with pytest.raises(UsageError, match="SourceRepository") as refused:
+        deploy(cloud, *CONNECTION)
+    assert "--yes" in refused.value.advice
+
+
+def test_a_new_image_replaces_the_task_definition_without_a_question(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    ecs, image = cloud.client("ecs"), f"{ID}.dkr.ecr.{REGION}.amazonaws.com/dockgate-app@{DIGEST}"
+    containers = [{"name": "app", "image": image, "memory": 64}]
+    ecs.register_task_definition(family="gate-service", containerDefinitions=containers)
+    ecs.update_service(cluster="gate-cluster", service="gate-service", taskDefinition="gate-service")
+    person = Person(agrees=False)
+    assert deploy(cloud, confirm=person)
+    assert parameters(cloud)["ServiceImage"] == image
+    assert person.asked == []
+
+
+def test_what_the_change_set_retains_is_remembered_beside_the_stack(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    deploy(cloud, *ALONE, confirm=Person(agrees=True))
+    body = cloud.client("s3").get_object(Bucket=DOCUMENTS, Key="retained.json")["Body"].read().decode()
+    for kind in ("AWS::CodeCommit::Repository", "AWS::ECR::Repository", "AWS::S3::Bucket"):
+        assert body.count(kind) == 1
+
+
+def test_a_denied_change_set_changes_nothing(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    for operation in ("CreateChangeSet", "DescribeChangeSet"):
+        cloud.formation.denied = {operation}
+        with pytest.raises(DeniedError, match=operation):
+            deploy(cloud, "RiskDays=3")
+    assert parameters(cloud)["RiskDays"] == "14"
+    cloud.formation.denied = set()
+    assert deploy(cloud, "RiskDays=3")
+
+
+# --- answers of CloudFormation that the fake above does not give ------------------------------------------------------
+
+
+class Formation:
+    """`pages` are one description, page by page."""
+
+    def __init__(self, *pages: dict[str, Any]) -> None:
+        self.pages = pages
+        self.deleted = 0
+
+    def create_change_set(self, **request: Any) -> dict[str, str]:
+        return {"Id": "arn:aws:cloudformation:eu-west-1:1:changeSet/x/1"}
+
+    def get_paginator(self, name: str) -> "Formation":
+        return self
+
+    def paginate(self, **request: Any) -> tuple[dict[str, Any], ...]:
+        return self.pages
+
+    def delete_change_set(self, **request: Any) -> None:
+        self.deleted += 1
+
+
+def losses(formation: Formation) -> tuple[Loss, ...]:
+    account = Account(client=lambda name: formation)
+    found = create(account, "gate", "https://s3/template", [], Patience(seconds=0, times=3))
+    assert found is not None
+    return found.losses
+
+
+def changed(**change: str) -> dict[str, Any]:
+    told = {"LogicalResourceId": "Table", "ResourceType": "AWS::DynamoDB::Table", "PhysicalResourceId": "t", **change}
+    return {"Type": "Resource", "ResourceChange": told}
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"Action": "Modify", "Replacement": "Conditional"}, "perhaps replaced; the old one is deleted"),
+        ({"Action": "Dynamic"}, "perhaps replaced; the old one is deleted"),
+        ({"Action": "Modify"}, "perhaps replaced; the old one is deleted"),
+        ({"Action": "Remove"}, "removed; deleted"),
+        ({"Action": "Remove", "ResourceType": "AWS::SNS::Subscription"}, "removed; deleted"),
+        ({"Action": "Modify", "Replacement": "True", "PolicyAction": "ReplaceAndSnapshot"}, "replaced; the old one is"),
+        ({"Action": "Later"}, "perhaps replaced"),
+    ],
+)
+def test_what_cloudformation_leaves_open_counts_as_a_loss(change: dict[str, str], line: str) -> None:
+    page = {"Status": "CREATE_COMPLETE", "Changes": [changed(**change)]}
+    (loss,) = losses(Formation(page))
+    assert line in str(loss)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Action": "Add"},
+        {"Action": "Import"},
+        {"Action": "SyncWithActual"},
+        {"Action": "Modify", "Replacement": "False"},
+        {"Action": "Modify", "Replacement": "Conditional", "ResourceType": "AWS::Lambda::Permission"},
+    ],
+)
+def test_what_loses_nothing_is_not_listed(change: dict[str, str]) -> None:
+    assert losses(Formation({"Status": "CREATE_COMPLETE", "Changes": [changed(**change)]})) == ()
+
+
+def test_every_page_of_a_change_set_is_read() -> None:
+    pages = [{"Status": "CREATE_COMPLETE", "Changes": [changed(Action="Remove")]} for _ in range(3)]
+    assert len(losses(Formation(*pages))) == 3
+
+
+def test_a_change_set_that_fails_is_told_and_deleted() -> None:
+    formation = Formation({"Status": "FAILED", "StatusReason": "Transform is not allowed", "Changes": []})
+    with pytest.raises(DeployError, match="Transform is not allowed"):
+        losses(formation)
+    assert formation.deleted == 1
+
+
+def test_a_change_set_that_is_never_ready_is_told_and_deleted() -> None:
+    formation = Formation({"Status": "CREATE_IN_PROGRESS"})
+    with pytest.raises(DeployError, match="has not worked out"):
+        losses(formation)
+    assert formation.deleted == 1
