@@ -1,6 +1,7 @@
 """`dockgate pipeline`: what a person is told of executions."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from tests.cli import answers
@@ -11,7 +12,7 @@ from tests.reports import samples
 
 from dockgate.core.canonical import plain
 from dockgate.core.pipeline import State
-from dockgate.core.verdict import Status
+from dockgate.core.verdict import Status, Waived
 
 
 def serve(server: FakeServer, view: Any) -> None:
@@ -77,7 +78,7 @@ def test_show_tells_what_is_waited_for(dockgate: Dockgate, server: FakeServer) -
     out = dockgate("pipeline", "show", NAME).out
     assert out.startswith(f"▸ {NAME}  #1  in progress")
     assert "◦ Assess  waiting" in out
-    assert "waits for a verdict by policy default" in out
+    assert "waits for a verdict, to be judged by policy default" in out
     assert "retry" not in out
 
 
@@ -168,7 +169,7 @@ def test_logs_are_followed_until_the_action_is_over(dockgate: Dockgate, server: 
     log = Log("STEP 1\n", "", "STEP 2\n")
     server.answers[f"GET /executions/{NAME}-1/log"] = log
     ran = dockgate("pipeline", "logs", NAME, "--stage", "Build", "-f")
-    assert (ran.code, ran.out) == (0, "STEP 1\nSTEP 2\n")
+    assert (ran.code, ran.out) == (0, "STEP 1\nSTEP 2\n"), "the build succeeded, which is what was asked for"
     assert log.offsets == ["0", "7", "7", "14"]
 
 
@@ -213,3 +214,120 @@ def test_logs_of_a_pipeline_that_never_ran(dockgate: Dockgate, server: FakeServe
     ran = dockgate("pipeline", "logs", NAME)
     assert ran.code == 2
     assert f"{NAME} has not run yet" in ran.err
+
+
+def waiting_for_people(**changes: Any) -> Any:
+    view = answers.waiting()
+    approvers = {"principals": ["ann"], "roles": ["security"], "count": 2, "exclude_committer": True}
+    (action,) = view["stages"][2]["actions"]
+    action["approval"] |= {"approvers": approvers, "verdict": VERDICT, **changes}
+    return view
+
+
+def test_show_names_the_scan_that_is_waited_for_and_the_command_that_rejects(
+    dockgate: Dockgate, server: FakeServer
+) -> None:
+    serve(server, answers.waiting())
+    scan = {"state": "Requested", "reason": "", "requested_at": answers.ago(4)}
+    server.answers[f"GET /images/{samples.MANIFEST}"] = {"scan": scan}
+    out = dockgate("pipeline", "show", NAME).out
+    assert "waits for the scan of the image, requested 4 s ago, to be judged by policy default" in out
+    assert f"dockgate approval reject {NAME}-1 --reason TEXT" in out
+    assert "approval approve" not in out
+
+
+def test_show_names_the_people_that_are_waited_for_and_how_they_answer(dockgate: Dockgate, server: FakeServer) -> None:
+    view = waiting_for_people()
+    serve(server, view)
+    approval = view["stages"][2]["actions"][0]["approval"]
+    server.answers[f"GET /approvals/{approval['id']}/votes"] = [{"who": "bob", "yes": True}]
+    out = dockgate("pipeline", "show", NAME).out
+    assert "waits for 1 of 2 approvals from ann, role security (yes so far: bob)" in out
+    assert "waits for a verdict" not in out, "the policy has approved already"
+    assert f"dockgate approval approve {NAME}-1" in out
+
+
+def test_an_approval_is_answered_by_the_name_of_its_execution(dockgate: Dockgate, server: FakeServer) -> None:
+    view = waiting_for_people()
+    serve(server, view)
+    approval = view["stages"][2]["actions"][0]["approval"]
+    server.answers[f"POST /approvals/{approval['id']}/vote"] = {"approval": approval, "votes": []}
+    assert dockgate("approval", "approve", f"{NAME}-1").code == 0
+    serve(server, answers.rejected())
+    ran = dockgate("approval", "approve", f"{NAME}-1")
+    assert (ran.code, ran.err.splitlines()[0]) == (2, f"error: {NAME}-1 has no approval that waits")
+
+
+def test_an_approval_with_waived_findings_is_never_shown_as_clean(dockgate: Dockgate, server: FakeServer) -> None:
+    view = answers.rejected()
+    approved = {"state": "Approved", "summary": "All findings within the policy's limits; 1 waived finding"}
+    view["stages"][2]["actions"][0]["approval"] |= approved
+    serve(server, view)
+    judgement = samples.judgement(Status.APPROVED, breaches=(), undetermined=(), remedy=())
+    waived = Waived("waiver", "w-1", "ana", "Never called.", "2026-12-31T00:00:00.000Z", samples.FINDINGS[0])
+    verdict = samples.verdict(replace(judgement, waived=(waived,)), status=Status.APPROVED)
+    server.answers[f"GET /verdicts/{VERDICT}"] = plain(verdict)
+    out = dockgate("pipeline", "show", NAME).out
+    assert "✓ Approved with 1 waived finding by policy default" in out
+    assert "✓ Approved with 1 waived finding by policy default" in dockgate("verdict", "show", VERDICT).out
+    summary = {"repository": "app", "tag": "1", "digest": samples.MANIFEST, "pushed_at": answers.ago(9), "scan": "Done"}
+    server.answers["GET /images"] = [summary | {"status": "Approved", "summary": "", "waived": "1 waived finding"}]
+    assert "Approved, 1 waived finding" in dockgate("image", "list").out
+
+
+def test_wait_exits_by_the_outcome(dockgate: Dockgate, server: FakeServer) -> None:
+    rejected, succeeded, stopped = answers.rejected(), answers.rejected(), answers.rejected()
+    succeeded["execution"] = answers.execution(state=State.SUCCEEDED)
+    stopped["execution"] = answers.execution(state=State.STOPPED)
+    failed, expired = answers.rejected(), answers.rejected()
+    failed["stages"][1]["actions"] = [answers.action("Image", "build", State.FAILED)]
+    failed["stages"][2]["actions"] = [answers.action("Gate", "approval", State.PENDING)]
+    expired["stages"][2]["actions"][0]["approval"] |= {"state": "Expired", "decided_by": "timeout"}
+    for view, code in ((rejected, 1), (succeeded, 0), (stopped, 2), (failed, 2), (expired, 3)):
+        serve(server, view)
+        assert dockgate("pipeline", "wait", NAME).code == code
+    server.answers[f"GET /verdicts/{VERDICT}"] = plain(samples.verdict()) | {"status": "Undetermined"}
+    server.answers[f"GET /executions/{NAME}-1"] = rejected
+    ran = dockgate("pipeline", "wait", f"{NAME}-1")
+    assert ran.code == 3
+    assert f"{NAME}-1: failed: Assess/Gate: 2 HIGH findings" in ran.out
+    assert f"dockgate pipeline show {NAME} --execution 1" in ran.out
+
+
+def test_wait_asks_until_the_end_and_not_beyond_its_timeout(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, answers.waiting())
+    assert dockgate("pipeline", "wait", NAME, "--timeout", "0s").code == 3
+    views = [answers.waiting(), (503, {"error": "being restarted", "advice": ""}), answers.rejected()]
+    server.answers[f"GET /executions/{NAME}-1"] = lambda asked: views.pop(0) if len(views) > 1 else views[0]
+    assert dockgate("pipeline", "wait", f"{NAME}-1", "-o", "json").code == 1
+    assert dockgate("pipeline", "wait", NAME, "--timeout", "soon").code == 2
+
+
+def test_start_and_retry_wait_for_the_outcome(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, answers.rejected())
+    running = answers.execution(1, State.IN_PROGRESS)
+    server.answers |= {
+        f"POST /pipelines/{NAME}/executions": (201, running),
+        f"POST /executions/{NAME}-1/retry": running,
+    }
+    assert dockgate("pipeline", "start", NAME, "--wait").code == 1
+    assert dockgate("pipeline", "retry", f"{NAME}-1", "--wait", "--timeout", "1m").code == 1
+    assert dockgate("pipeline", "start", NAME).code == 0
+
+
+def test_following_logs_exits_by_the_outcome_of_the_execution(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, answers.rejected())
+    server.answers[f"GET /executions/{NAME}-1/log"] = Log("STEP 1\n")
+    ran = dockgate("pipeline", "logs", NAME, "-f")
+    assert ran.code == 1
+    assert f"{NAME}-1: failed: Assess/Gate: 2 HIGH findings" in ran.err
+    assert dockgate("pipeline", "logs", NAME, "-f", "--action", "Deploy").code == 2, "it never began"
+
+
+def test_following_says_once_which_people_are_waited_for(dockgate: Dockgate, server: FakeServer) -> None:
+    views = [waiting_for_people(), waiting_for_people(), answers.rejected()]
+    serve(server, answers.rejected())
+    server.answers[f"GET /executions/{NAME}-1"] = lambda asked: views.pop(0) if len(views) > 1 else views[0]
+    ran = dockgate("pipeline", "wait", f"{NAME}-1")
+    assert ran.err.count("waits for 2 of 2 approvals") == 1
+    assert f"dockgate approval approve {NAME}-1/Assess/Gate/1" in ran.err

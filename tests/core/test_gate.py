@@ -318,3 +318,13 @@ def test_a_rule_of_findings_is_undetermined_where_what_it_looks_at_is_not_told()
     verdict = gate.judge(replace(case, reported=(silent,)), ECOSYSTEMS, (*RULES, Fussy()))
     assert verdict.status is Status.UNDETERMINED
     assert "trivy does not tell of findings: exploited. fussy cannot be judged." in verdict.summary
+
+
+def test_an_approval_counts_what_is_waived_in_its_summary() -> None:
+    advisories = [advisory("CVE-2024-1", "a", CRITICAL), advisory("CVE-2024-2", "a", CRITICAL)]
+    held = tuple(Waiver(f"w{n}", "ana", "Not run.", f"CVE-2024-{n}", until="2099-01-01") for n in (1, 2))
+    parts = (replace(inventory(package("a")), platform=name) for name in ("linux/amd64", "linux/arm64"))
+    case = Case(IMAGE, limits(CRITICAL=0), NOW, "0.1.0", tuple(parts), Slice(tuple(advisories), COVERED))
+    verdict = gate.judge(replace(case, waivers=Waivers(held)), ECOSYSTEMS, RULES)
+    assert verdict.status is Status.APPROVED
+    assert verdict.summary == "All findings within the policy's limits; 2 waived findings"

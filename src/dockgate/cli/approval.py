@@ -5,6 +5,7 @@ import getpass
 import click
 
 from dockgate.cli import times
+from dockgate.cli.approval_wait import approval_of, commands, reasons
 from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import as_json, brief, form, now, pairs, state, table
 from dockgate.cli.output import echo
@@ -40,11 +41,12 @@ def list_approvals(wanted: str | None, form: str) -> None:
 
 
 @command.command()
-@click.argument("approval_id", metavar="ID")
+@click.argument("approval_id", metavar="ID|EXECUTION")
 @form
 def show(approval_id: str, form: str) -> None:
-    """One approval, with the token that a rejection must show."""
-    answer = Client().get("approvals", approval_id)
+    """One approval: what it waits for, how it was settled, and the token that a rejection must show."""
+    client = Client()
+    answer = client.get("approvals", approval_of(client, approval_id, is_waiting=False))
     if form == "json":
         as_json(answer)
         return
@@ -67,15 +69,23 @@ def show(approval_id: str, form: str) -> None:
             ("verdict", approval.verdict),
         ],
     )
+    if waits:
+        echo()
+        for reason in reasons(client, answer, moment):
+            echo(f"  {reason}")
+        for text, effect in commands(answer, approval.id):
+            echo(f"  {text}   {effect}")
 
 
 @command.command()
-@click.argument("approval_id", metavar="ID")
+@click.argument("approval_id", metavar="ID|EXECUTION")
 @click.option("--reason", default="", help="Why, for those who read it later.")
 @form
 def approve(approval_id: str, reason: str, form: str) -> None:
     """Say yes to what waits for people. It is approved when enough have, and the verdict approves too."""
-    answer = Client().post("approvals", approval_id, "vote", body={"yes": True, "reason": reason})
+    client = Client()
+    approval_id = approval_of(client, approval_id, is_waiting=True)
+    answer = client.post("approvals", approval_id, "vote", body={"yes": True, "reason": reason})
     if form == "json":
         as_json(answer)
         return
@@ -85,13 +95,14 @@ def approve(approval_id: str, reason: str, form: str) -> None:
 
 
 @command.command()
-@click.argument("approval_id", metavar="ID")
+@click.argument("approval_id", metavar="ID|EXECUTION")
 @click.option("--reason", required=True, help="Why, for those who read it later.")
 @click.option("--token", help="The approval's token.  [default: asked of the server]")
 @form
 def reject(approval_id: str, reason: str, token: str | None, form: str) -> None:
     """Reject what waits, whatever its verdict would be."""
     client = Client()
+    approval_id = approval_of(client, approval_id, is_waiting=True)
     if token is None:
         token = client.get("approvals", approval_id)["token"]
     body = {"token": token, "reason": reason, "who": getpass.getuser()}
@@ -103,7 +114,7 @@ def reject(approval_id: str, reason: str, token: str | None, form: str) -> None:
 
 
 @command.command()
-@click.argument("approval_id", metavar="ID")
+@click.argument("approval_id", metavar="ID|EXECUTION")
 @click.option("--reason", required=True, help="Why what was rejected is accepted.")
 @click.option("--until", required=True, metavar="DATE", help="The end: 2026-12-31 (its first instant, UTC), or a time.")
 @form
@@ -113,7 +124,9 @@ def override(approval_id: str, reason: str, until: str, form: str) -> None:
     Each finding that breaks a rule becomes a waiver for this image, and the execution is tried again. A known malicious
     package and what is undetermined are never accepted.
     """
-    answer = Client().post("approvals", approval_id, "override", body={"reason": reason, "until": until})
+    client = Client()
+    approval_id = approval_of(client, approval_id, is_waiting=False)
+    answer = client.post("approvals", approval_id, "override", body={"reason": reason, "until": until})
     if form == "json":
         as_json(answer)
         return

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.text import Text
 
 from dockgate.bootstrap.terminal import aligned, bullets, console, line, reasons, show
-from dockgate.cli import times
+from dockgate.cli import approval_wait, times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import STATES, cause, now
 from dockgate.core.errors import NotFoundError
 from dockgate.core.pipeline import Execution, State
+from dockgate.core.summaries import waived_words
 from dockgate.core.verdict import Status, Verdict
 
 _WORDS = {State.IN_PROGRESS: "in progress", State.PENDING: "not started"}
@@ -24,11 +25,12 @@ def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
     to, moment = console(sys.stdout), now()
     execution = understand(Execution, answer["execution"])
     show(to, _head(execution, moment))
+    waiting = [action for stage in answer["stages"] for action in stage["actions"] if action["state"] == State.WAITING]
     for stage in answer["stages"]:
         to.print()
         show(to, [_titled(stage["name"], stage["state"], _stage_time(stage, moment), indent=0)])
         for action in stage["actions"]:
-            _action(to, client, action, moment)
+            _action(to, client, action, moment, is_one_of_several=len(waiting) > 1)
     if execution.state in (State.FAILED, State.STOPPED):
         to.print()
         show(to, [line(("Push a commit that mends it, or", "dim"))])
@@ -61,7 +63,9 @@ def _stage_time(stage: Mapping[str, Any], moment: datetime) -> str:
     return times.took(min(starts), "" if "" in ends else max(ends), moment) if starts else ""
 
 
-def _action(to: Console, client: Client, action: Mapping[str, Any], moment: datetime) -> None:
+def _action(
+    to: Console, client: Client, action: Mapping[str, Any], moment: datetime, *, is_one_of_several: bool
+) -> None:
     attempt = f" (try {action['attempt']})" if action["attempt"] > 1 else ""
     duration = times.took(action["started_at"], action["finished_at"], moment)
     show(to, [_titled(action["name"] + attempt, action["state"], duration, indent=2)])
@@ -71,25 +75,30 @@ def _action(to: Console, client: Client, action: Mapping[str, Any], moment: date
         show(to, [line("      ", (f"{name} ", "dim"), str(value))])
     approval = action["approval"]
     if approval:
-        _approval(to, client, approval, moment)
+        _approval(to, client, approval, moment, is_one_of_several=is_one_of_several)
     if action["reason"] and not (approval and approval["summary"] == action["reason"]):
         bullets(to, action["reason"].splitlines(), indent=6)
 
 
-def _approval(to: Console, client: Client, approval: Mapping[str, Any], moment: datetime) -> None:
+def _approval(
+    to: Console, client: Client, approval: Mapping[str, Any], moment: datetime, *, is_one_of_several: bool
+) -> None:
     show(to, [line("      ", ("image ", "dim"), f"{approval['repository']}@{approval['image']}")])
     if approval["state"] == "Waiting":
-        waits = (
-            f"waits for a verdict by policy {approval['policy']}; expires {times.at(approval['expires_at'], moment)}"
-        )
-        bullets(to, [waits], indent=6)
+        bullets(to, approval_wait.reasons(client, approval, moment), indent=6)
+        name = approval["id"] if is_one_of_several else approval["id"].partition("/")[0]
+        answers = approval_wait.commands(approval, name)
+        show(to, aligned([[line(command), line((effect, "dim"))] for command, effect in answers], indent=6))
         return
     glyph, style = STATES[approval["state"]]
     decided = f" by {approval['decided_by']}" if approval["decided_by"] else ""
     policy = f" {approval['policy']}" if approval["decided_by"] == "policy" else ""
     verdict = _verdict(client, approval)
+    waived = waived_words(verdict.judgements) if verdict and approval["state"] == "Approved" else ""
+    style = "yellow" if waived else style
+    word = f"{approval['state']} with {waived}" if waived else approval["state"]
     unsure = ", for the verdict is Undetermined" if verdict and verdict.status is Status.UNDETERMINED else ""
-    show(to, [line("      ", (f"{glyph} {approval['state']}", style), f"{decided}{policy}{unsure}")])
+    show(to, [line("      ", (f"{glyph} {word}", style), f"{decided}{policy}{unsure}")])
     if verdict is None or approval["state"] == "Approved":
         bullets(to, [approval["summary"]] if approval["summary"] else [], indent=8)
     if verdict is not None:

@@ -7,7 +7,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing import as_json, brief, form, now, pairs, state, table
+from dockgate.cli.listing import as_json, brief, form, now, pairs, table, verdict_state
 from dockgate.cli.output import echo
 
 
@@ -31,7 +31,7 @@ def list_images(repository: str | None, form: str) -> None:
             f"{one['repository']}:{one['tag']}",
             times.short(one["pushed_at"], moment),
             one["scan"] or "-",
-            state(one["status"] or "-"),
+            verdict_state(one["status"], one.get("waived", "")),
             one["digest"],
         )
         for one in images
@@ -77,7 +77,12 @@ def show(digest: str, form: str) -> None:
     table(("PLATFORM", "DISTRIBUTION", "PACKAGES", "UNREAD"), inventories, "Nothing was read of it yet.")
     echo()
     verdicts = [
-        (state(one["status"]), brief(one["policy"]), times.short(one["judged_at"], moment), one["digest"])
+        (
+            verdict_state(one["status"], one.get("waived", "")),
+            brief(one["policy"]),
+            times.short(one["judged_at"], moment),
+            one["digest"],
+        )
         for one in image["verdicts"]
     ]
     table(("VERDICT", "POLICY", "JUDGED", "DIGEST"), verdicts, "It was not judged yet.")

@@ -64,6 +64,13 @@ def state(word: str, reason: str = "") -> Cell:
     return f"{word}: {reason}" if reason else word, STATES.get(word, ("", ""))[1]
 
 
+def verdict_state(status: str, waived: str) -> Cell:
+    """A verdict's status with what is waived: "Approved, 5 waived findings" must not look like "Approved"."""
+    if status == "Approved" and waived:
+        return f"{status}, {waived}", "yellow"
+    return state(status or "-")
+
+
 def brief(reference: str) -> str:
     """A reference or digest with as much of its digest as people compare."""
     name, algorithm, digest = reference.partition("sha256:")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.cli.client import Client
+from dockgate.cli.execution_end import WaitNotices
 from dockgate.cli.output import echo
 from dockgate.core.errors import NotFoundError
 from dockgate.core.pipeline import State
@@ -21,42 +22,55 @@ class _Try:
     action: str
     attempt: int
     over: bool
+    has_succeeded: bool
 
 
 def show(client: Client, execution: str, stage: str | None, action: str | None, *, follow: bool) -> None:
-    """Prints the logs of the actions asked for, one after the other. With `follow`, each until it is over; one that has
-    not begun is waited for. Raises NotFoundError when there is no such action."""
-    names = [(one.stage, one.action) for one in _tries(client, execution, stage, action)]
+    """Print the logs of these actions, one after the other.
+
+    With `follow`, each until it is over; one that has not begun is waited for, and standard error says what people
+    have to answer meanwhile. Raises NotFoundError when there is no such action.
+    """
+    names = [(one.stage, one.action) for one in _tries(client.get("executions", execution), stage, action)]
     if not names:
         wanted = "/".join(filter(None, (stage, action))) or "action that prints anything"
         raise NotFoundError(
             f"{execution} has no {wanted}", f"`dockgate pipeline show` tells the actions of {execution}."
         )
+    notices = WaitNotices(client)
     for name in names:
-        begun = _begun(client, execution, *name, follow=follow)
+        begun = _begun(client, execution, *name, notices if follow else None)
         if begun is not None:
             if len(names) > 1:
                 echo(f"── {begun.stage} / {begun.action} ──")
             _print_log(client, execution, begun, follow=follow)
 
 
-def _tries(client: Client, execution: str, stage: str | None, action: str | None) -> Iterator[_Try]:
-    answer: Mapping[str, Any] = client.get("executions", execution)
-    ended = State(answer["execution"]["state"]).over
-    for one in answer["stages"]:
+def has_failed(client: Client, execution: str, stage: str | None, action: str | None) -> bool:
+    """Whether one of these actions did not succeed: it failed, was stopped, or never began."""
+    return any(not one.has_succeeded for one in _tries(client.get("executions", execution), stage, action))
+
+
+def _tries(view: Mapping[str, Any], stage: str | None, action: str | None) -> Iterator[_Try]:
+    ended = State(view["execution"]["state"]).over
+    for one in view["stages"]:
         for part in one["actions"]:
             if part["log"] and stage in (None, one["name"]) and action in (None, part["name"]):
-                yield _Try(one["name"], part["name"], part["attempt"], ended or State(part["state"]).over)
+                state = State(part["state"])
+                is_over, has_succeeded = ended or state.over, state is State.SUCCEEDED
+                yield _Try(one["name"], part["name"], part["attempt"], is_over, has_succeeded)
 
 
-def _begun(client: Client, execution: str, stage: str, action: str, *, follow: bool) -> _Try | None:
-    """The newest try; None for an action that did not begin, and will not when followed."""
+def _begun(client: Client, execution: str, stage: str, action: str, notices: WaitNotices | None) -> _Try | None:
+    """The newest try; None for an action that did not begin, and will not when followed (with `notices`)."""
     while True:
-        (newest,) = _tries(client, execution, stage, action)
+        view = client.get("executions", execution)
+        (newest,) = _tries(view, stage, action)
         if newest.attempt:
             return newest
-        if newest.over or not follow:
+        if newest.over or notices is None:
             return None
+        notices.show(view)
         time.sleep(POLL_SECONDS)
 
 

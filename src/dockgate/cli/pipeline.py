@@ -1,13 +1,37 @@
 """`dockgate pipeline`: pipelines, their executions and logs."""
 
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
 import click
 
-from dockgate.cli import logs, times
+from dockgate.cli import execution_end, logs, times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import as_json, cause, form, now, state, table
 from dockgate.cli.output import echo
 from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.pipeline import Execution, Pipeline
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _duration(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    from dockgate.cli.waiting import seconds
+
+    try:
+        return None if value is None else seconds(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+
+
+timeout_option = click.option(
+    "--timeout", callback=_duration, help="Wait no longer than this: 90s, 15m, 1h.  [default: as long as it takes]"
+)
+
+
+def wait_options(function: F) -> F:
+    """`--wait` and `--timeout`."""
+    return click.option("--wait", is_flag=True, help="Wait until the execution is over.")(timeout_option(function))
 
 
 @click.group()
@@ -97,10 +121,18 @@ def executions(name: str, limit: int, form: str) -> None:
 
 @command.command()
 @click.argument("name")
+@wait_options
 @form
-def start(name: str, form: str) -> None:
-    """Start a pipeline by hand, at its sources' newest commits."""
-    answer = Client().post("pipelines", name, "executions")
+@click.pass_context
+def start(context: click.Context, name: str, wait: bool, timeout: int | None, form: str) -> None:
+    """Start a pipeline by hand, at its sources' newest commits.
+
+    With --wait the command ends with the execution, and exits as `dockgate pipeline wait` does.
+    """
+    client = Client()
+    answer = client.post("pipelines", name, "executions")
+    if wait:
+        _wait(context, client, str(answer["id"]), timeout, form)
     _tell(answer, "started", form)
 
 
@@ -116,26 +148,55 @@ def stop(execution: str, reason: str, form: str) -> None:
 
 @command.command()
 @click.argument("execution")
+@wait_options
 @form
-def retry(execution: str, form: str) -> None:
-    """Try the failed actions of an execution once more."""
-    answer = Client().post("executions", execution, "retry")
+@click.pass_context
+def retry(context: click.Context, execution: str, wait: bool, timeout: int | None, form: str) -> None:
+    """Try the failed actions of an execution once more.
+
+    With --wait the command ends with the execution, and exits as `dockgate pipeline wait` does.
+    """
+    client = Client()
+    answer = client.post("executions", execution, "retry")
+    if wait:
+        _wait(context, client, execution, timeout, form)
     _tell(answer, "goes on", form)
+
+
+@command.command("wait")
+@click.argument("name", metavar="EXECUTION|NAME")
+@timeout_option
+@form
+@click.pass_context
+def wait_for(context: click.Context, name: str, timeout: int | None, form: str) -> None:
+    """Wait until an execution is over.
+
+    NAME is a pipeline's, and means its newest execution. Exits 0 when it succeeded, 1 when its image was rejected, 2
+    when it failed otherwise or was stopped, 3 when the verdict is undetermined, an approval was not answered in time,
+    or --timeout is over.
+    """
+    client = Client()
+    _wait(context, client, _execution(client, name), timeout, form)
 
 
 @command.command("logs")
 @click.argument("name", metavar="EXECUTION|NAME")
 @click.option("--stage", help="Only the actions of this stage.")
 @click.option("--action", help="Only this action.")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the actions are over.")
-def show_logs(name: str, stage: str | None, action: str | None, follow: bool) -> None:
+@click.option("-f", "--follow", is_flag=True, help="Go on until the execution is over.")
+@click.pass_context
+def show_logs(context: click.Context, name: str, stage: str | None, action: str | None, follow: bool) -> None:
     """What the actions of an execution print.
 
     NAME is a pipeline's, and means its newest execution. With -f each action is followed until it is over, one after
-    the other, and those that have not begun are waited for.
+    the other, and those that have not begun are waited for. The command then ends with the execution, and exits as
+    `dockgate pipeline wait` does; with --stage or --action it ends with these actions, and exits 2 when one failed.
     """
     client = Client()
-    logs.show(client, _execution(client, name), stage, action, follow=follow)
+    execution = _execution(client, name)
+    logs.show(client, execution, stage, action, follow=follow)
+    if follow:
+        context.exit(_end_of_logs(client, execution, stage, action))
 
 
 def _execution(client: Client, name: str) -> str:
@@ -147,6 +208,28 @@ def _execution(client: Client, name: str) -> str:
     if not executions:
         raise NotFoundError(f"{name} has not run yet", f"Push to its source, or `dockgate pipeline start {name}`.")
     return str(executions[0]["id"])
+
+
+def _wait(context: click.Context, client: Client, execution: str, timeout: int | None, form: str) -> NoReturn:
+    """Wait for the end of the execution, print it, and exit by its outcome."""
+    if form != "json":
+        echo(f"{execution}: waiting for its end", err=True)
+    view = execution_end.wait(client, execution, timeout)
+    if form == "json":
+        as_json(view)
+    else:
+        echo("\n".join(execution_end.result(view)))
+    context.exit(execution_end.exit_code(client, view))
+
+
+def _end_of_logs(client: Client, execution: str, stage: str | None, action: str | None) -> int:
+    """The exit code after following: of the execution, or of the actions that were asked for. Standard output holds
+    the logs alone, so the result goes to standard error."""
+    if stage is None and action is None:
+        view = execution_end.wait(client, execution, None)
+        echo("\n".join(execution_end.result(view)), err=True)
+        return execution_end.exit_code(client, view)
+    return execution_end.FAILED if logs.has_failed(client, execution, stage, action) else execution_end.SUCCEEDED
 
 
 def _never_ran(client: Client, name: str, form: str) -> None:

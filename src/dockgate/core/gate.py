@@ -15,7 +15,7 @@ from dockgate.core.provenance import ProvenanceFacts
 from dockgate.core.remedy import find_remedy
 from dockgate.core.reported import ReportedMatcher
 from dockgate.core.rules import Facts, Known, Matching, Rule
-from dockgate.core.summaries import shorten
+from dockgate.core.summaries import shorten, waived_words
 from dockgate.core.verdict import (
     NO_REMEDY,
     Aside,
@@ -322,7 +322,8 @@ def _summary(judgements: Sequence[Judgement], policy: Policy) -> str:
     """One line for people: why the worst platforms are where they are."""
     status = worst([judgement.status for judgement in judgements])
     if status is Status.APPROVED:
-        return REFERENCE_APPROVED if REFERENCE_RULE in policy.rules else "All findings within the policy's limits"
+        approved = REFERENCE_APPROVED if REFERENCE_RULE in policy.rules else "All findings within the policy's limits"
+        return "; ".join(filter(None, (approved, waived_words(judgements))))
     platforms: dict[str, list[str]] = {}
     for judgement in judgements:
         if judgement.status is status:

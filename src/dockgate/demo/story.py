@@ -32,6 +32,8 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 SEE = f"`dockgate pipeline show {PIPELINE}` tells more."
 START_SECONDS = 30
 RUN_SECONDS = 900
+OUTCOMES = range(4)
+"""exit codes of a command that tells how an execution ended"""
 
 T = TypeVar("T")
 
@@ -167,7 +169,7 @@ class Story:
         commit = terminal.ask("git", "rev-parse", "HEAD", folder=work).strip()
         terminal.run("git", "push", "--quiet", "origin", "HEAD:main", folder=work)
         execution = self._execution_of(commit)
-        terminal.run("dockgate", "pipeline", "logs", "--follow", execution)
+        terminal.run("dockgate", "pipeline", "logs", "--follow", execution, codes=OUTCOMES)
         return self._end_of(execution)
 
     def _execution_of(self, commit: str) -> str:

@@ -5,7 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,11 @@ class Terminal:
     def fact(self, text: str) -> None:
         self.say(f"   {self._in('32', '✓')} {text}")
 
-    def run(self, *words: str, folder: Path | None = None) -> None:
-        """Shows the command, runs it and lets it print. Raises DemoError when it fails."""
+    def run(self, *words: str, folder: Path | None = None, codes: Collection[int] = (0,)) -> None:
+        """Show the command, run it and let it print. Raises DemoError when its exit code is not among `codes`."""
         self.say(self._in("36", f"$ {' '.join(shlex.quote(word) for word in words)}"))
         code = subprocess.run(_program(words), env=self._environment, cwd=folder, check=False).returncode
-        if code:
+        if code not in codes:
             raise DemoError(f"`{shlex.join(words)}` ended with code {code}", "What it said stands above.")
 
     def ask(self, *words: str, folder: Path | None = None) -> str:

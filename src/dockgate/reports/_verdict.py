@@ -6,14 +6,19 @@ from rich.console import Console
 from rich.text import Text
 
 from dockgate.core.model import Finding, Undetermined
-from dockgate.core.verdict import Breach, Judgement, Upgrade, Verdict, Waived
+from dockgate.core.summaries import waived_words
+from dockgate.core.verdict import Breach, Judgement, Status, Upgrade, Verdict, Waived
 from dockgate.reports import _words as words
 from dockgate.reports._lines import STATUS, aligned, bullets, heading, line, marks, plural, severity, show, some
 from dockgate.reports._parts import waiver
 
 
 def headline(verdict: Verdict) -> Text:
+    """The status and the policy; an approval with waived findings says so, in another colour than one without."""
     glyph, style = STATUS[verdict.status]
+    waived = waived_words(verdict.judgements)
+    if verdict.status is Status.APPROVED and waived:
+        return line((f"{glyph} {verdict.status} with {waived}", "bold yellow"), f" by policy {verdict.policy}")
     return line((f"{glyph} {verdict.status}", style), f" by policy {verdict.policy}")
 
 

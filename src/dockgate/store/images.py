@@ -16,6 +16,7 @@ from dockgate.core.policy import of_bytes, policy_bytes
 from dockgate.core.provenance import ProvenanceFacts
 from dockgate.core.registry_access import SERVER
 from dockgate.core.stores import PushedImage, Scan, ScanState, TagMove, VerdictRecord
+from dockgate.core.summaries import waived_words
 from dockgate.core.verdict import Case, Excused, Inputs, Policy, Reported, Status, Verdict, Waivers
 from dockgate.store.engine import Database, insert_missing, insert_new
 from dockgate.store.queries import select_as
@@ -149,6 +150,7 @@ class SqlImages:
             "policy": verdict.policy,
             "status": verdict.status,
             "summary": verdict.summary,
+            "waived": waived_words(verdict.judgements),
             "judged_at": verdict.inputs.now,
         }
 

@@ -309,6 +309,7 @@ verdicts = Table(
     words("policy"),
     Column("status", Choice(Status), nullable=False),
     words("summary"),
+    words("waived"),
     words("judged_at"),
 )
 Index(None, verdicts.c.image, verdicts.c.seq)

@@ -61,7 +61,8 @@ class TagMove:
 
 @dataclass(frozen=True, slots=True)
 class VerdictRecord:
-    """A stored verdict without its body. `cause` says what asked for it."""
+    """A stored verdict without its body. `cause` says what asked for it, `waived` what does not count in it
+    (`summaries.waived_words`)."""
 
     digest: str
     image: str
@@ -70,6 +71,7 @@ class VerdictRecord:
     summary: str
     cause: str
     judged_at: str
+    waived: str = ""
 
 
 class Images(Protocol):

@@ -25,7 +25,8 @@ router = APIRouter(route_class=GuardedRoute)
 
 @dataclass(frozen=True, slots=True)
 class ImageSummary:
-    """`scan` is the scan's state; `status` and `summary` are of the newest verdict ("" without one)."""
+    """`scan` is the scan's state; `status`, `summary` and `waived` (what does not count, in words) are of the newest
+    verdict ("" without one)."""
 
     repository: str
     tag: str
@@ -34,6 +35,7 @@ class ImageSummary:
     scan: str
     status: str
     summary: str
+    waived: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def images(who: Reader, server: TheServer, repository: str | None = None) -> lis
                 scan=scan.state if scan else "",
                 status=verdicts[0].status if verdicts else "",
                 summary=verdicts[0].summary if verdicts else "",
+                waived=verdicts[0].waived if verdicts else "",
             )
         )
     return found

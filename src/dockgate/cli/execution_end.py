@@ -1,0 +1,112 @@
+"""Waiting for the end of an execution, and the exit code that its outcome gives."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from dockgate.cli import approval_wait
+from dockgate.cli.client import AwayError, Client
+from dockgate.cli.listing import now
+from dockgate.cli.output import echo
+from dockgate.core.errors import NotFoundError
+from dockgate.core.pipeline import State
+
+POLL_SECONDS = 0.5
+PATIENCE = 300.0
+"""seconds for which a server that does not answer is asked again"""
+
+SUCCEEDED, REJECTED, FAILED, UNDETERMINED = 0, 1, 2, 3
+
+
+def wait(
+    client: Client, execution: str, timeout: float | None, sleep: Callable[[float], None] = time.sleep
+) -> Mapping[str, Any]:
+    """The API's view of the execution when it is over, or when `timeout` seconds have passed.
+
+    On standard error it says once for each approval what that waits for. Raises AwayError when the server does not
+    answer for PATIENCE seconds.
+    """
+    end = None if timeout is None else time.monotonic() + timeout
+    notices = WaitNotices(client)
+    lost: float | None = None
+    while True:
+        try:
+            view: Mapping[str, Any] = client.get("executions", execution)
+            notices.show(view)
+            lost = None
+        except AwayError:
+            lost = lost or time.monotonic()
+            if time.monotonic() - lost > PATIENCE:
+                raise
+        else:
+            if State(view["execution"]["state"]).over or (end is not None and time.monotonic() >= end):
+                return view
+        sleep(POLL_SECONDS)
+
+
+class WaitNotices:
+    """Says on standard error what each waiting approval of an execution needs, once."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._shown: set[tuple[str, bool]] = set()
+
+    def show(self, view: Mapping[str, Any]) -> None:
+        """Only approvals that wait for people: a scan ends by itself."""
+        for approval in waiting_approvals(view):
+            key = approval["id"], bool(approval["verdict"])
+            if not approval["approvers"] or key in self._shown:
+                continue
+            self._shown.add(key)
+            echo(f"{approval['id']}:", err=True)
+            lines = approval_wait.reasons(self._client, approval, now())
+            answers = (f"{text}   {effect}" for text, effect in approval_wait.commands(approval, approval["id"]))
+            for line in (*lines, *answers):
+                echo(f"  {line}", err=True)
+
+
+def waiting_approvals(view: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for stage in view["stages"]:
+        for action in stage["actions"]:
+            if action["approval"] and action["approval"]["state"] == "Waiting":
+                yield action["approval"]
+
+
+def exit_code(client: Client, view: Mapping[str, Any]) -> int:
+    """0 succeeded, 1 rejected, 3 undetermined, not answered in time or not over yet, 2 failed otherwise or stopped."""
+    state = State(view["execution"]["state"])
+    if state is State.SUCCEEDED:
+        return SUCCEEDED
+    if not state.over:
+        return UNDETERMINED
+    if state is State.STOPPED:
+        return FAILED
+    failed = [action for stage in view["stages"] for action in stage["actions"] if action["state"] == State.FAILED]
+    codes = [_action_code(client, action) for action in failed]
+    return next((code for code in (FAILED, REJECTED, UNDETERMINED) if code in codes), FAILED)
+
+
+def result(view: Mapping[str, Any]) -> Iterator[str]:
+    """One line on how the execution ended, and the command that shows more where it did not succeed."""
+    execution = view["execution"]
+    state = State(execution["state"])
+    word = state.value.lower() if state.over else "not over yet"
+    reason = next(iter(str(execution["reason"]).splitlines()), "")
+    yield f"{execution['id']}: {word}" + (f": {reason}" if reason else "")
+    if state is not State.SUCCEEDED:
+        yield f"  dockgate pipeline show {execution['pipeline']} --execution {execution['number']}"
+
+
+def _action_code(client: Client, action: Mapping[str, Any]) -> int:
+    approval = action["approval"]
+    if approval is None:
+        return FAILED
+    if approval["state"] != "Rejected":
+        return UNDETERMINED if approval["state"] in ("Expired", "Cancelled") else FAILED
+    if approval["decided_by"] != "policy" or not approval["verdict"]:
+        return REJECTED
+    try:
+        verdict = client.get("verdicts", approval["verdict"])
+    except NotFoundError:
+        return REJECTED
+    return UNDETERMINED if verdict["status"] == "Undetermined" else REJECTED
