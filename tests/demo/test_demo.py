@@ -25,6 +25,7 @@ def folder() -> Iterator[Path]:
             _dockgate(folder, "down", "--purge")
 
 
+@pytest.mark.long
 def test_the_story_is_played_twice_in_a_row_and_then_taken_away(folder: Path) -> None:
     first = _dockgate(folder, "demo", "--data", str(folder))
     assert "the digest that was approved" in first

@@ -58,10 +58,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[
 
 
 def _batches() -> Iterator[tuple[Callable[[Mortal], None], tuple[Step, ...]]]:
-    """Every step, with those that happen on the way of the same story, so many at a time."""
-    others = {side_story: SIDE, accepted_story: ACCEPTED, voted_story: VOTED}
-    theirs = {step for steps in others.values() for step in steps}
-    for story, steps in {main_story: tuple(step for step in Step if step not in theirs), **others}.items():
+    """Every step, with those that happen on the way of the same story, so many at a time; the longest story last, which
+    processes that begin at once would have to wait for."""
+    stories = {voted_story: VOTED, accepted_story: ACCEPTED, side_story: SIDE}
+    theirs = {step for steps in stories.values() for step in steps}
+    for story, steps in {**stories, main_story: tuple(step for step in Step if step not in theirs)}.items():
         size = ceil(len(steps) / ceil(len(steps) / AT_ONCE))
         for start in range(0, len(steps), size):
             yield story, steps[start : start + size]
@@ -70,6 +71,7 @@ def _batches() -> Iterator[tuple[Callable[[Mortal], None], tuple[Step, ...]]]:
 BATCHES = tuple(_batches())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("story", "steps"), BATCHES, ids=lambda value: "-".join(value) if isinstance(value, tuple) else "story"
 )

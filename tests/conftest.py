@@ -1,0 +1,18 @@
+"""The order of the tests: what takes longest begins first, so that no process is left with it at the end."""
+
+import pytest
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Spread tests marked `long` over pytest-xdist's processes, each at the beginning of its share."""
+    processes: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    long = [item for item in items if item.get_closest_marker("long")]
+    short = [item for item in items if not item.get_closest_marker("long")]
+    size, left = divmod(len(items), processes)
+    items.clear()
+    for process in range(processes):  # worksteal deals out shares of this size, in order
+        first = long[process::processes]
+        rest = max(size + (process >= processes - left) - len(first), 0)
+        items += [*first, *short[:rest]]
+        del short[:rest]
+    items += short
