@@ -7,7 +7,7 @@ from tests.reports.samples import MANIFEST
 
 from dockgate.core.approvals import Approval, ApprovalState
 from dockgate.core.canonical import plain
-from dockgate.core.deploy import Service, Task, TaskDefinition, TaskState
+from dockgate.core.deploy import Rollout, Service, ServiceEvent, Task, TaskDefinition, TaskState
 from dockgate.core.pipeline import Execution, State
 
 NAME = "ContainerBuildDeployPipeline"
@@ -110,7 +110,15 @@ def service() -> Any:
         "service": plain(Service("web", "podman", 1, 2)),
         "definitions": [plain(definition)],
         "tasks": [plain(task)],
+        "rollouts": [plain(rollout(State.FAILED, "web: not healthy\nRevision 2 runs again."))],
+        "events": [plain(ServiceEvent("restart", "web", ago(5), "task 0123 restarted: exited with code 7"))],
     }
+
+
+def rollout(state: State = State.IN_PROGRESS, reason: str = "") -> Rollout:
+    definition = TaskDefinition("web", 0, "app", "")
+    revision = 3 if state is State.SUCCEEDED else None
+    return Rollout("web", 4, "podman", 3, definition, state, reason, revision, ago(10), "ada")
 
 
 def _public(value: Any) -> Any:

@@ -109,10 +109,11 @@ def test_services(dockgate: Dockgate, server: FakeServer) -> None:
     assert "at risk until 2026-12-09" in listed
     server.answers["GET /services/web"] = view
     shown = dockgate("deploy", "show", "web").out
-    for text in ("RUNNING", "18000->8000", "revision 2", samples.MANIFEST):
+    for text in ("RUNNING", "18000->8000", "revision 2", samples.MANIFEST, "Failed: web: not healthy", "code 7"):
         assert text in shown
-    server.answers["POST /services/web/scale"] = view
-    assert dockgate("deploy", "scale", "web", "3").out == "web: desired count 3\n"
+    assert "runs again" not in shown
+    server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": None}
+    assert dockgate("deploy", "scale", "web", "3").code == 0
     assert server.asked[-1].json() == {"desired_count": 3}
     assert dockgate("deploy", "scale", "web", "--", "-1").code == 2
 

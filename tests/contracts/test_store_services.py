@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, opened
 
-from dockgate.core.deploy import HealthCheck, PortMapping, Service, TaskDefinition
-from dockgate.core.errors import NotFoundError
+from dockgate.core.deploy import HealthCheck, PortMapping, Service, ServiceEvent, TaskDefinition
+from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.stores import Store
 
 SERVICE = Service("web", "podman", 0, 0)
@@ -23,6 +23,7 @@ DEFINITION = TaskDefinition(
     health_check=HealthCheck(http_port=8080),
 )
 IMAGE = "127.0.0.1:5000/web@sha256:1"
+BUILT = replace(DEFINITION, image=IMAGE)
 
 
 @pytest.fixture(params=FACTORIES)
@@ -45,36 +46,27 @@ def test_the_family_is_the_service(store: Store) -> None:
     assert store.services.definition("web", 1).family == "web"
 
 
-def test_a_changed_definition_is_the_next_revision_and_keeps_the_image(store: Store) -> None:
+def test_a_service_that_exists_is_not_put_again(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
-    store.services.point("web", store.services.register("web", IMAGE, "deploy/1").revision, "web-1")
-    changed = replace(DEFINITION, environment={"MODE": "real"}, image="ignored", revision=77)
-    for _ in range(2):
-        assert store.services.put(SERVICE, changed).revision == 3
-    assert store.services.definition("web", 3) == replace(changed, revision=3, image=IMAGE)
-    assert store.services.deployed_by("web") == "web-1"
-    assert store.services.register("web", "next", "deploy/2").environment == {"MODE": "real"}
+    changed = replace(DEFINITION, environment={"MODE": "real"})
+    assert store.services.put(replace(SERVICE, desired_count=2), changed) == replace(SERVICE, revision=1)
+    assert list(store.services.definitions("web")) == [replace(DEFINITION, revision=1)]
 
 
-def test_an_image_alone_is_no_change(store: Store) -> None:
+def test_a_service_that_can_never_run_is_refused_and_not_stored(store: Store) -> None:
+    fixed = replace(DEFINITION, ports=(PortMapping(8080, 80),))
+    with pytest.raises(UsageError, match="share one hostPort"):
+        store.services.put(replace(SERVICE, desired_count=2), fixed)
+    assert list(store.services.list()) == []
+
+
+def test_a_definition_is_registered_once_for_each_cause(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
-    assert store.services.put(SERVICE, replace(DEFINITION, image="other", revision=9)).revision == 1
-
-
-def test_the_desired_count_of_a_definition_is_for_a_new_service_only(store: Store) -> None:
-    store.services.put(SERVICE, DEFINITION)
-    for _ in range(2):
-        assert store.services.scale("web", 2).desired_count == 2
-    again = store.services.put(replace(SERVICE, target="kubernetes"), DEFINITION)
-    assert (again.desired_count, again.target) == (2, "kubernetes")
-
-
-def test_register_copies_the_present_definition_once_for_each_cause(store: Store) -> None:
-    store.services.put(SERVICE, DEFINITION)
-    first = store.services.register("web", IMAGE, "deploy/1")
+    wanted = replace(DEFINITION, image=IMAGE, family="ignored", revision=77)
+    first = store.services.register("web", wanted, "deploy/1")
     assert first == replace(DEFINITION, revision=2, image=IMAGE)
-    assert store.services.register("web", "another", "deploy/1") == first
-    assert store.services.register("web", IMAGE, "deploy/2").revision == 3
+    assert store.services.register("web", DEFINITION, "deploy/1") == first
+    assert store.services.register("web", wanted, "deploy/2").revision == 3
     assert [there.revision for there in store.services.definitions("web")] == [3, 2, 1]
     assert store.services.get("web").revision == 1
 
@@ -82,8 +74,8 @@ def test_register_copies_the_present_definition_once_for_each_cause(store: Store
 def test_causes_and_revisions_are_each_services_own(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     store.services.put(replace(SERVICE, name="api"), DEFINITION)
-    store.services.register("web", IMAGE, "deploy/1")
-    assert store.services.register("api", IMAGE, "deploy/1") == replace(
+    store.services.register("web", BUILT, "deploy/1")
+    assert store.services.register("api", BUILT, "deploy/1") == replace(
         DEFINITION, family="api", revision=2, image=IMAGE
     )
     assert [service.name for service in store.services.list()] == ["api", "web"]
@@ -91,7 +83,7 @@ def test_causes_and_revisions_are_each_services_own(store: Store) -> None:
 
 def test_point_deploys_a_revision_and_clears_the_risk(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
-    store.services.register("web", IMAGE, "deploy/1")
+    store.services.register("web", BUILT, "deploy/1")
     store.services.at_risk("web", "CVE-1", LATER)
     store.services.point("web", 2, "web-1")
     assert store.services.get("web") == replace(SERVICE, revision=2)
@@ -120,10 +112,10 @@ def test_a_deadline_stands_while_the_service_stays_at_risk(store: Store) -> None
 def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
     for ask in (
         lambda: store.services.get("web"),
-        lambda: store.services.register("web", IMAGE, "deploy/1"),
+        lambda: store.services.register("web", BUILT, "deploy/1"),
         lambda: store.services.point("web", 1, ""),
         lambda: store.services.deployed_by("web"),
-        lambda: store.services.scale("web", 1),
+        lambda: store.services.record_event(ServiceEvent("one", "web", NOW, "restarted")),
         lambda: store.services.at_risk("web", "", ""),
         lambda: store.services.definition("web", 1),
     ):
@@ -134,3 +126,16 @@ def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
     with pytest.raises(NotFoundError, match="revision 9"):
         store.services.point("web", 9, "")
     assert list(store.services.definitions("nothing")) == []
+
+
+def test_events_are_kept_once_newest_first_and_the_oldest_are_deleted(store: Store) -> None:
+    store.services.put(SERVICE, DEFINITION)
+    store.services.put(replace(SERVICE, name="api"), DEFINITION)
+    other = ServiceEvent("other", "api", NOW, "restarted")
+    store.services.record_event(other)
+    events = [ServiceEvent(f"restart/{number}", "web", NOW, f"restart {number}") for number in range(103)]
+    for event in events:
+        for _ in range(2):
+            store.services.record_event(event)
+    assert list(store.services.events("web")) == events[:2:-1]
+    assert list(store.services.events("api")) == [other]

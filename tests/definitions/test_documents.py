@@ -130,6 +130,14 @@ def test_a_service_on_ecs_tells_where_it_is() -> None:
             "two tasks cannot share one host port",
             "hostPort 0",
         ),
+        (
+            SERVICE.replace("desiredCount: 1", "desiredCount: 2").replace(
+                "  container:", "  network: host\n  container:"
+            ),
+            "file.yaml:4: taskDefinition: web: 2 tasks cannot use the host's network",
+            "bridge",
+        ),
+        (SERVICE.replace("startPeriod: 2m", "startPeriod: 2h"), "less than or equal to 3600", ""),
         (SERVICE.replace("name: web", "name: ../web"), "file.yaml:2: name: ", ""),
         (SERVICE.replace("name: web", "nme: web"), "file.yaml:2: nme: unknown key 'nme'", "desiredCount"),
     ],

@@ -2,78 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.scenarios.defects import Found
-from tests.scenarios.live import PIPELINE, SERVICE
-from tests.scenarios.server import ServerSystem, advisory
+from tests.pipeline.steps import NOW, Steps
+from tests.scenarios.server import advisory
 
-from dockgate.core.adapters import BuildResult
-from dockgate.core.errors import DeployError, NotFoundError
+from dockgate.core.errors import DeployError, NotFoundError, UnavailableError
 from dockgate.core.model import Severity
-from dockgate.core.pipeline import ActionKey, Pipeline, Plan, State
 from dockgate.core.verdict import Policy
-from dockgate.definitions import documents
-from dockgate.pipeline.actions import Actions
-from dockgate.pipeline.deploys import Deploys
 from dockgate.pipeline.judging import Judging
-from dockgate.pipeline.reading import Reading
-
-NOW = "2026-11-24T10:00:00.000Z"
-
-
-class Steps:
-    """A server's parts, with nobody working but the test."""
-
-    def __init__(self, folder: Path) -> None:
-        self.system = ServerSystem(folder)
-        self.store = self.system.parts.store
-        self.judging = Judging(self.system.parts)
-        self.deploys = Deploys(self.system.parts, self.judging)
-        pipeline = documents.read(PIPELINE.format(name="web", repository="web", service="web", timeout="1d"), "p.yaml")
-        assert isinstance(pipeline, Pipeline)
-        self.store.pipelines.put(pipeline, NOW)
-        self.apply()
-
-    def apply(self, more: str = "") -> None:
-        service = documents.read(SERVICE.format(name="web", count=1) + more, "s.yaml")
-        assert isinstance(service, documents.ServiceDefinition)
-        self.deploys.put(service.service, service.definition)
-
-    def at_deploy(self, name: str) -> ActionKey:
-        """An execution whose build gave an image of this name, approved, and whose deploy has just begun."""
-        image = f"sha256:{sha256(name.encode()).hexdigest()}"
-        self.system.found[image] = (name, Found())
-        Reading(self.system.parts, self.judging.accepting).read(self.store.images.request_scan(image, "web/app", NOW))
-        self.judging.judge(image, "default", f"approval of {name}")
-        execution = self.store.executions.start("web", name, {}, NOW).id
-        build, deploy = ActionKey(execution, "Build", "Build", 1), ActionKey(execution, "Deploy", "Deploy", 1)
-        self.store.executions.advance(execution, lambda *_: Plan(start=(build, deploy)), NOW)
-        done = Actions(self.system.parts, self.judging).image_definitions(build, BuildResult(image, image))
-        self.store.executions.finish(build, State.SUCCEEDED, NOW, variables=done.variables, artifact=done.artifact)
-        return deploy
-
-    def running(self) -> list[str]:
-        tasks = self.system.parts.targets["podman"].tasks("web")
-        return [self.system.found[task.digest][0] for task in tasks]
 
 
 @pytest.fixture
 def steps(tmp_path: Path) -> Iterator[Steps]:
     found = Steps(tmp_path)
-    found.system.scan_may_end = _Always()
     yield found
     found.system.store.close()
-
-
-class _Always(dict[str, object]):
-    def __getitem__(self, _: str) -> "_Always":
-        return self
-
-    def wait(self, timeout: float | None = None) -> bool:
-        return True
 
 
 def test_an_older_execution_that_registered_first_does_not_replace_a_newer_one(steps: Steps) -> None:
@@ -82,7 +27,7 @@ def test_an_older_execution_that_registered_first_does_not_replace_a_newer_one(s
     steps.deploys.deploy(newer, steps.deploys.register_revision(newer))
     with pytest.raises(DeployError, match="superseded"):
         steps.deploys.deploy(older, first)
-    steps.deploys.converge("web")
+    steps.convergence.converge("web")
     assert steps.running() == ["newer"]
 
 
@@ -118,9 +63,33 @@ def test_a_change_of_the_service_during_a_deploy_is_kept(steps: Steps) -> None:
     definition = steps.deploys.register_revision(key)
     steps.apply("  environment: {FEATURE: 'on'}\n")
     steps.deploys.deploy(key, definition)
-    service = steps.store.services.get("web")
-    present = steps.store.services.definition("web", service.revision)
-    assert present.environment == {"FEATURE": "on"}
+    assert steps.environment() == {"FEATURE": "on"}
+    assert steps.running() == ["second"]
+
+
+def test_a_deploy_on_top_of_a_changed_service_made_twice_ends_as_one(steps: Steps) -> None:
+    """Also when it is made again after a crash that came when the service had the revision already."""
+    steps.deployed("first")
+    key = steps.at_deploy("second")
+    definition = steps.deploys.register_revision(key)
+    steps.apply("  environment: {FEATURE: 'on'}\n")
+    assert steps.deploys.deploy(key, definition) == steps.deploys.deploy(key, definition)
+    assert steps.environment() == {"FEATURE": "on"}
+    assert steps.running() == ["second"]
+
+
+def test_a_revision_that_was_registered_during_a_rollout_keeps_the_change(steps: Steps) -> None:
+    """It is newer than the rollout's, and a copy of the service before the change."""
+    steps.deployed("first")
+    rollout = steps.begin("  environment: {FEATURE: 'on'}\n")
+    steps.target.available = False
+    with pytest.raises(UnavailableError):
+        steps.rollouts.run("web", rollout.number)
+    steps.target.available = True
+    definition = steps.deploys.register_revision(key := steps.at_deploy("second"))
+    steps.rollouts.run("web", rollout.number)
+    steps.deploys.deploy(key, definition)
+    assert steps.environment() == {"FEATURE": "on"}
     assert steps.running() == ["second"]
 
 

@@ -219,6 +219,15 @@ def test_a_service_that_does_not_become_healthy_is_rolled_back(live: Live) -> No
     ((_, port),) = after["ports"]
     assert patient.get(f"http://127.0.0.1:{port}/").text == "well"
 
+    changed = live.folder / "sick.yaml"
+    text = SERVICE.format(name="sick", count=1).replace("startPeriod: 20s", "startPeriod: 2s")
+    changed.write_text(text.replace("path: /", "path: /nothing"))
+    service = live.get("/services/sick")["service"]
+    live.dockgate("apply", str(changed), code=2)
+    assert live.get("/services/sick")["service"] == service
+    assert "not healthy after 2 s" in live.get("/services/sick")["rollouts"][0]["reason"]
+    assert patient.get(f"http://127.0.0.1:{port}/").text == "well"
+
 
 def test_the_data_folder_is_closed_to_other_users(live: Live) -> None:
     """Containers and builds see modes of their own, below a closed folder."""

@@ -88,6 +88,7 @@ ROUTES = {
     f"POST {V}/vex/{{digest}}/remove": Row(ACCEPT),
     f"GET {V}/services": Row(READ),
     f"GET {V}/services/{{name}}": Row(READ),
+    f"GET {V}/services/{{name}}/rollouts/{{number}}": Row(READ),
     f"POST {V}/services/{{name}}/scale": Row(ADMINISTER),
     f"GET {V}/principals": Row(ADMINISTER),
     f"POST {V}/principals": Row(ADMINISTER),

@@ -8,7 +8,7 @@ from typing import Any
 
 from dockgate.core.adapters import Target
 from dockgate.core.errors import UsageError
-from dockgate.definitions.documents import ECS
+from dockgate.definitions.service import ECS
 from dockgate.images.auth import Issuers
 from dockgate.images.copy import copy
 from dockgate.images.reference import parse_remote

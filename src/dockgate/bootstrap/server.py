@@ -10,6 +10,7 @@ from dockgate.bootstrap.policies import Policies, commented
 from dockgate.bootstrap.registry_access import RegistryAccess
 from dockgate.config import DEFAULT_PUSH_LIMIT
 from dockgate.core.adapters import RepositoryHost
+from dockgate.core.deploy import ServiceChange
 from dockgate.core.errors import ConflictError, DatabaseError, NotFoundError, UsageError
 from dockgate.core.people import Caller, Permission, demand
 from dockgate.core.pipeline import ActionType, Pipeline
@@ -19,6 +20,7 @@ from dockgate.core.stores import Store
 from dockgate.core.trial import Trials
 from dockgate.definitions import documents
 from dockgate.definitions.policy import of_document, read
+from dockgate.definitions.service import ServiceDefinition
 from dockgate.definitions.yaml import load
 from dockgate.pipeline.engine import Engine
 from dockgate.pipeline.parts import Parts
@@ -26,12 +28,14 @@ from dockgate.pipeline.parts import Parts
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What `apply` did: `change` is created, updated or unchanged; `advice` is the next step, if there is one."""
+    """What `apply` did: `change` is created, updated or unchanged; `advice` is the next step, if there is one.
+    `rollout` is the number of the rollout that changes a service; it is updated when that has succeeded."""
 
     kind: str
     name: str
     change: str
     advice: str = ""
+    rollout: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ class Server:
             if any("policy" in action.configuration for stage in definition.stages for action in stage.actions):
                 demand(who, Permission.ACCEPT)  # a policy that a pipeline names judges in place of the repository's own
             return self._apply_pipeline(definition, name)
-        return self._apply_service(definition)
+        return self._apply_service(definition, who.name)
 
     def _apply_repository(self, name: str) -> Applied:
         known = name in self.store.repositories.names()
@@ -196,11 +200,16 @@ class Server:
         self.policies.may_be_changed(name)
         return self.engine.remove_policy(name, who, commented(comment), expected)
 
-    def _apply_service(self, given: documents.ServiceDefinition) -> Applied:
-        name = given.service.name
-        if given.service.target not in self.parts.targets:
-            raise UsageError(f"{name}: this server has no target {given.service.target}", "Name another one.")
-        before = next((service for service in self.store.services.list() if service.name == name), None)
-        after = self.engine.put_service(given.service, given.definition)
-        change = "created" if before is None else "unchanged" if before.revision == after.revision else "updated"
-        return Applied("Service", name, change, f"dockgate deploy show {name}")
+    def _apply_service(self, given: ServiceDefinition, who: str) -> Applied:
+        name, target = given.service.name, given.service.target
+        if target not in self.parts.targets:
+            raise UsageError(f"{name}: this server has no target {target}", "Name another one.")
+        advice = f"dockgate deploy show {name}"
+        if all(service.name != name for service in self.store.services.list()):
+            self.engine.put_service(given.service, given.definition)
+            return Applied("Service", name, "created", advice)
+        change = ServiceChange(target=target, definition=given.definition)
+        rollout = self.engine.change_service(name, change, who)
+        if rollout is None:
+            return Applied("Service", name, "unchanged", advice)
+        return Applied("Service", name, "updated", advice, rollout.number)

@@ -8,7 +8,10 @@ from dockgate.cli import times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import Cell, as_json, brief, form, now, pairs, state, table
 from dockgate.cli.output import echo
-from dockgate.core.deploy import Service, Task, TaskDefinition
+from dockgate.cli.rollout import describe, wait_for_rollout
+from dockgate.core.deploy import Rollout, Service, ServiceEvent, Task, TaskDefinition
+
+EVENTS_SHOWN = 10
 
 
 @click.group()
@@ -63,19 +66,52 @@ def show(service: str, form: str) -> None:
         for one in definitions
     ]
     table(("DEFINITION", "CONTAINER", "IMAGE"), rows, "No task definitions.")
+    _changes(answer["rollouts"], answer["events"], moment)
 
 
 @command.command()
 @click.argument("service")
 @click.argument("count", type=click.IntRange(min=0))
+@click.option("--no-wait", is_flag=True, help="Do not wait until so many tasks are healthy.")
 @form
-def scale(service: str, count: int, form: str) -> None:
-    """Set how many tasks of SERVICE run, and wait until they do."""
-    answer = Client().post("services", service, "scale", body={"desired_count": count})
+def scale(service: str, count: int, no_wait: bool, form: str) -> None:
+    """Set how many tasks of SERVICE run, and wait until they do.
+
+    If they do not become healthy, the desired count does not change, and the command exits with 2.
+    """
+    client = Client()
+    answer = client.post("services", service, "scale", body={"desired_count": count})
+    rollout = understand(Rollout, answer["rollout"]) if answer["rollout"] else None
+    ended = wait_for_rollout(client, service, rollout.number) if rollout and not no_wait else None
     if form == "json":
         as_json(answer)
+    elif ended is not None:
+        echo(describe(ended))
+    elif rollout is not None:
+        echo(f"{service}: scaling to {count}; `dockgate deploy show {service}` shows when it is done")
     else:
-        echo(f"{service}: desired count {count}")
+        echo(f"{service}: the desired count is {count} already")
+
+
+def _changes(rollouts: list[object], events: list[object], moment: datetime) -> None:
+    """What was asked of the service, and what happened to it; newest first."""
+    changes = [understand(Rollout, one) for one in rollouts]
+    if changes:
+        echo()
+        rows = [
+            (
+                times.at(one.started_at, moment),
+                f"{one.desired_count} tasks",
+                state(one.state, one.reason.partition("\n")[0]),
+                one.started_by,
+            )
+            for one in changes
+        ]
+        table(("CHANGED", "DESIRED", "STATE", "BY"), rows, "")
+    if events:
+        echo()
+        happened = [understand(ServiceEvent, one) for one in events[:EVENTS_SHOWN]]
+        table(("AT", "EVENT"), [(times.at(one.at, moment), one.message) for one in happened], "")
 
 
 def _task(task: Task, moment: datetime) -> tuple[Cell, ...]:

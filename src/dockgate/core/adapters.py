@@ -344,6 +344,13 @@ class Target(Protocol):
         """What exists now, stopped tasks of the current deploy included. An unknown service has none."""
         ...
 
+    def restart(self, service: str, task: str) -> bool:
+        """Stops the task of this id, running or not, and starts it again; returns without waiting for its health.
+
+        False where there is no such task, and where the engine replaces unhealthy tasks by itself. UnavailableError
+        when the engine is down, DeployError when it refuses."""
+        ...
+
     def remove(self, service: str) -> None:
         """Stops and removes every task of the service. Does nothing when there are none."""
         ...

@@ -1,8 +1,11 @@
 """The nouns of deploying, with ECS's names and meanings: service, task definition with revisions, desired count,
 task."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from dockgate.core.errors import UsageError
+from dockgate.core.pipeline import State
 
 
 class TaskState(StrEnum):
@@ -51,6 +54,16 @@ class TaskDefinition:
     health_check: HealthCheck | None = None
     network: str = "bridge"
 
+    @property
+    def has_fixed_port(self) -> bool:
+        """Whether a task uses a port of the host that a second task cannot have at the same time."""
+        return self.network == "host" or any(port.host_port for port in self.ports)
+
+    @property
+    def settings(self) -> "TaskDefinition":
+        """The definition without what a deploy adds to it: its image and its revision."""
+        return replace(self, image="", revision=0)
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -87,3 +100,63 @@ class Deployment:
     service: str
     revision: int
     tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceChange:
+    """What a person asks of a service; None leaves that part as it is. Image and revision of `definition` do not
+    count."""
+
+    target: str | None = None
+    desired_count: int | None = None
+    definition: TaskDefinition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A change of a service on its way: `desired_count` tasks of `definition` on `target`.
+
+    The service changes when the rollout succeeds, and only then. `number` counts from 1 for each service. `definition`
+    has neither image nor revision: it gets the image that the service has when the rollout starts. `revision` is what
+    was deployed, None unless it succeeded. `state` is IN_PROGRESS, SUCCEEDED or FAILED. Times are RFC 3339, "" means
+    "not yet".
+    """
+
+    service: str
+    number: int
+    target: str
+    desired_count: int
+    definition: TaskDefinition
+    state: State = State.IN_PROGRESS
+    reason: str = ""
+    revision: int | None = None
+    started_at: str = ""
+    started_by: str = ""
+    finished_at: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.service}/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEvent:
+    """Something that happened to a service without a person's request, such as a restart. `key` is unique to it."""
+
+    key: str
+    service: str
+    at: str
+    message: str
+
+
+def check_service(service: Service, definition: TaskDefinition) -> None:
+    """Raise UsageError unless `service.desired_count` tasks of the definition can run at the same time."""
+    ports = [port.host_port for port in definition.ports if port.host_port]
+    if repeated := next((port for port in ports if ports.count(port) > 1), 0):
+        raise UsageError(f"{service.name}: two ports have hostPort {repeated}", "Use each hostPort once, or 0.")
+    if service.desired_count > 1 and definition.has_fixed_port:
+        what = "use the host's network" if definition.network == "host" else "share one hostPort"
+        raise UsageError(
+            f"{service.name}: {service.desired_count} tasks cannot {what}",
+            "Use the bridge network with hostPort 0, or a desired count of 1.",
+        )

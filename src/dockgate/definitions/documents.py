@@ -4,36 +4,31 @@ the core.
 Every error names file, line and key, and says what is allowed there.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from dockgate.core.asking import is_qualified
-from dockgate.core.deploy import HealthCheck, PortMapping, Service, TaskDefinition
 from dockgate.core.errors import DefinitionError
 from dockgate.core.people import PERMISSIONS, PRINCIPAL, Permission, Role
 from dockgate.core.pipeline import REPOSITORY, Action, ActionType, Pipeline, Stage
 from dockgate.core.policy_choice import PolicyAssignment
 from dockgate.definitions import assignment as assignments
 from dockgate.definitions import policy as policies
+from dockgate.definitions.fields import Name, Seconds, Strict
+from dockgate.definitions.service import (
+    EcsModel,
+    HealthCheckModel,
+    HttpModel,
+    PortModel,
+    ServiceDefinition,
+    ServiceModel,
+    TaskDefinitionModel,
+    service_definition,
+)
 from dockgate.definitions.yaml import Document, Location, load
-
-ECS = "ecs:"
-"""how the name of a target on ECS begins; region, cluster and repository follow, with slashes between"""
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$"
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _seconds(value: object) -> object:
-    """ "90s", "15m", "12h", "7d" as seconds."""
-    if isinstance(value, str) and (found := re.fullmatch(r"(\d+)([smhd])", value)):
-        return int(found[1]) * _UNITS[found[2]]
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise ValueError("write a duration such as 90s, 15m, 12h or 7d")
 
 
 def _own_repository(name: str) -> str:
@@ -46,15 +41,7 @@ def _own_repository(name: str) -> str:
     return name
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-Name = Annotated[str, Field(pattern=NAME)]
-Seconds = Annotated[int, BeforeValidator(_seconds), Field(ge=1, le=60 * 86400)]
-
-
-class _Action(_Strict):
+class _Action(Strict):
     name: Name
     runOrder: int = Field(1, ge=1, le=999)  # noqa: N815 - CodePipeline's own spelling
     namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,100}$")] = ""
@@ -77,7 +64,7 @@ class BuildAction(_Action):
     args: dict[str, str] = Field(default_factory=dict)
 
 
-class _Approvers(_Strict):
+class _Approvers(Strict):
     principals: list[Annotated[str, Field(pattern=f"^{PRINCIPAL}$")]] = Field(default_factory=list)
     roles: list[Annotated[Role, Field(strict=False)]] = Field(default_factory=list)
     count: int = Field(1, ge=1, le=20)
@@ -101,73 +88,25 @@ class DeployAction(_Action):
 AnyAction = Annotated[SourceAction | BuildAction | ApprovalAction | DeployAction, Field(discriminator="type")]
 
 
-class _Stage(_Strict):
+class _Stage(Strict):
     name: Name
     actions: list[AnyAction] = Field(min_length=1)
 
 
-class _Pipeline(_Strict):
+class _Pipeline(Strict):
     kind: Literal["Pipeline"]
     name: Name
     stages: list[_Stage] = Field(min_length=2)
 
 
-class _Repository(_Strict):
+class _Repository(Strict):
     kind: Literal["Repository"]
     name: Name
-
-
-class _Port(_Strict):
-    containerPort: int = Field(ge=1, le=65535)  # noqa: N815 - ECS's own spelling
-    hostPort: int = Field(0, ge=0, le=65535)  # noqa: N815
-
-
-class _Http(_Strict):
-    port: int = Field(ge=1, le=65535)
-    path: Annotated[str, Field(pattern=r"^/")] = "/"
-
-
-class _HealthCheck(_Strict):
-    http: _Http | None = None
-    command: list[str] = Field(default_factory=list)
-    interval: Seconds = 1
-    timeout: Seconds = 5
-    startPeriod: Seconds = 60  # noqa: N815
-
-
-class _TaskDefinition(_Strict):
-    container: Name
-    ports: list[_Port] = Field(default_factory=list)
-    environment: dict[str, str] = Field(default_factory=dict)
-    command: list[str] = Field(default_factory=list)
-    healthCheck: _HealthCheck | None = None  # noqa: N815
-    network: Literal["bridge", "host"] = "bridge"
-
-
-class _Ecs(_Strict):
-    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$")]
-    cluster: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
-    repository: Annotated[str, Field(pattern=rf"^[a-z0-9.-]+\.[a-z]+(:[0-9]{{1,5}})?/{REPOSITORY}$", max_length=255)]
-
-
-class _Service(_Strict):
-    kind: Literal["Service"]
-    name: Name
-    target: Literal["podman", "ecs"] = "podman"
-    ecs: _Ecs | None = None
-    desiredCount: int = Field(0, ge=0, le=100)  # noqa: N815
-    taskDefinition: _TaskDefinition  # noqa: N815
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceDefinition:
-    service: Service
-    definition: TaskDefinition
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +121,7 @@ Definition = Repository | Pipeline | ServiceDefinition | PolicyDocument | Policy
 _KINDS: dict[str, type[BaseModel]] = {
     "Pipeline": _Pipeline,
     "Repository": _Repository,
-    "Service": _Service,
+    "Service": ServiceModel,
     assignments.KIND: assignments.Assignment,
 }
 _ALLOWED = ", ".join((*_KINDS, policies.KIND))
@@ -214,8 +153,8 @@ def of(document: Document) -> Definition:
         raise _translate(document, error, _KINDS[kind]) from None
     if isinstance(model, _Pipeline):
         return _pipeline(document, model)
-    if isinstance(model, _Service):
-        return _service(document, model)
+    if isinstance(model, ServiceModel):
+        return service_definition(document, model)
     if isinstance(model, assignments.Assignment):
         return model.noun()
     return Repository(value["name"])
@@ -289,71 +228,6 @@ def _action(model: AnyAction) -> Action:
     )
 
 
-def _service(document: Document, model: _Service) -> ServiceDefinition:
-    definition = model.taskDefinition
-    check = definition.healthCheck
-    place = model.ecs
-    if (model.target == "ecs") != (place is not None):
-        raise document.error(("target",), "`ecs` says where a service of target ecs is", "Give both, or neither.")
-    if place is not None:
-        _only_ecs(document, model)
-    elif check is not None and (check.http is None) == (not check.command):
-        raise document.error(
-            ("taskDefinition", "healthCheck"),
-            "a health check is either http or command",
-            "Give exactly one of the two.",
-        )
-    for index, port in enumerate(definition.ports):
-        if port.hostPort and model.desiredCount > 1:
-            raise document.error(
-                ("taskDefinition", "ports", index, "hostPort"),
-                "two tasks cannot share one host port",
-                "Use hostPort 0, or desiredCount 1.",
-            )
-    return ServiceDefinition(
-        Service(model.name, _target(place), model.desiredCount, revision=1),
-        TaskDefinition(
-            family=model.name,
-            revision=1,
-            container=definition.container,
-            image="",
-            ports=tuple(PortMapping(port.containerPort, port.hostPort) for port in definition.ports),
-            environment=dict(definition.environment),
-            command=tuple(definition.command),
-            health_check=_health_check(check) if check else None,
-            network=definition.network,
-        ),
-    )
-
-
-def _target(place: _Ecs | None) -> str:
-    return f"{ECS}{place.region}/{place.cluster}/{place.repository}" if place else "podman"
-
-
-def _only_ecs(document: Document, model: _Service) -> None:
-    """How a task runs on ECS is said in its task definition there: here it would not be heeded."""
-    for key in sorted(model.taskDefinition.model_fields_set - {"container", "healthCheck"}):
-        raise document.error(("taskDefinition", key), f"{key} is of no use on ECS", "Say it in ECS's task definition.")
-    check = model.taskDefinition.healthCheck
-    if check is not None and check.model_fields_set - {"startPeriod"}:
-        raise document.error(
-            ("taskDefinition", "healthCheck"), "ECS looks at its own health checks", "Give startPeriod alone."
-        )
-    if "." in model.name:
-        raise document.error(("name",), f"{model.name!r} can be no service on ECS", "Leave out the dots.")
-
-
-def _health_check(model: _HealthCheck) -> HealthCheck:
-    return HealthCheck(
-        http_port=model.http.port if model.http else 0,
-        http_path=model.http.path if model.http else "/",
-        command=tuple(model.command),
-        interval=model.interval,
-        timeout=model.timeout,
-        start_period=model.startPeriod,
-    )
-
-
 def _translate(document: Document, error: ValidationError, model: type[BaseModel]) -> DefinitionError:
     """pydantic's first complaint, in our words, at its line. An unknown key comes first: often it is a missing one,
     misspelt."""
@@ -391,11 +265,11 @@ def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> list[st
         "stages": _Stage,
         "approvers": _Approvers,
         "allowed": assignments.Allowed,
-        "taskDefinition": _TaskDefinition,
-        "healthCheck": _HealthCheck,
-        "http": _Http,
-        "ecs": _Ecs,
-        "ports": _Port,
+        "taskDefinition": TaskDefinitionModel,
+        "healthCheck": HealthCheckModel,
+        "http": HttpModel,
+        "ecs": EcsModel,
+        "ports": PortModel,
     }
     for part in location:
         if isinstance(part, str):

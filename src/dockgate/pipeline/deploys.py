@@ -3,11 +3,12 @@
 import json
 import tarfile
 import threading
-from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from dockgate.core import pipeline as core
-from dockgate.core.deploy import Service, TaskDefinition
+from dockgate.core.deploy import TaskDefinition
 from dockgate.core.errors import DeployError
 from dockgate.core.pipeline import ActionKey
 from dockgate.pipeline.actions import IMAGE_DEFINITIONS, Done, definition_of
@@ -16,13 +17,13 @@ from dockgate.pipeline.parts import Parts
 
 
 class Deploys:
-    """Whatever changes a service or its tasks holds the service's lock meanwhile."""
+    """`locks` has a lock for each service: its tasks are changed by one thread at a time."""
 
-    def __init__(self, parts: Parts, judging: Judging) -> None:
+    def __init__(self, parts: Parts, judging: Judging, locks: Mapping[str, threading.Lock]) -> None:
         self._parts = parts
         self._store = parts.store
         self._judging = judging
-        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._locks = locks
 
     def register_revision(self, key: ActionKey) -> TaskDefinition:
         """A new revision of the service's task definition holding the approved image."""
@@ -34,7 +35,7 @@ class Deploys:
             definition = self._store.services.definition(name, service.revision)
             image = _image_of(self._store.blobs.path(artifact), definition.container)
             self._demand(key, name, image)
-            return self._store.services.register(name, image, str(key))
+            return self._store.services.register(name, replace(definition, image=image), str(key))
 
     def deploy(self, key: ActionKey, definition: TaskDefinition) -> Done:
         """Brings the service to the revision, and points it there; what ran before runs again when that fails.
@@ -46,9 +47,7 @@ class Deploys:
             self._demand(key, name, definition.image)
             service = self._store.services.get(name)
             before = self._store.services.definition(name, service.revision)
-            if service.revision > definition.revision:  # the service was changed meanwhile: ours comes on top of that
-                cause = f"{key} above {service.revision}"
-                definition = self._store.services.register(name, definition.image, cause)
+            definition = self._on_top_of(before, definition, key)
             self._store.logs.append(key, f"{name}: revision {definition.revision}, {definition.image}")
             previous = before if before.image else None
             deployment = self._parts.targets[service.target].deploy(service, definition, previous)
@@ -57,22 +56,15 @@ class Deploys:
             self._store.services.point(name, definition.revision, key.execution)
         return Done({"SERVICE": name, "REVISION": str(definition.revision)})
 
-    def put(self, service: Service, definition: TaskDefinition) -> Service:
-        """Creates or changes a service, not while it is being deployed."""
-        with self._locks[service.name]:
-            return self._store.services.put(service, definition)
-
-    def converge(self, name: str, wait: bool = True) -> None:
-        """Makes what runs agree with the service's revision and desired count. Without `wait`, not during a deploy."""
-        if not self._locks[name].acquire(blocking=wait):
-            return
-        try:
-            service = self._store.services.get(name)
-            definition = self._store.services.definition(name, service.revision)
-            if definition.image:
-                self._parts.targets[service.target].deploy(service, definition, definition)
-        finally:
-            self._locks[name].release()
+    def _on_top_of(self, present: TaskDefinition, definition: TaskDefinition, key: ActionKey) -> TaskDefinition:
+        """The revision to deploy: the service may have been changed since this one was registered, or this deploy may
+        be done already."""
+        if present.settings == definition.settings:
+            return definition
+        if present.image == definition.image and self._store.services.deployed_by(present.family) == key.execution:
+            return present
+        wanted = replace(present, image=definition.image)
+        return self._store.services.register(present.family, wanted, f"{key} above {present.revision}")
 
     def _demand(self, key: ActionKey, service: str, image: str) -> None:
         """The action is still wanted, no newer execution came before it, and the digest is approved as of now."""

@@ -52,7 +52,8 @@ class Step(StrEnum):
     REMOVE_POLICY = "remove-policy"
     RETRY = "retry"
     STOP = "stop"
-    SCALE = "scale"
+    CHANGE_SERVICE = "change-service"
+    ROLL_OUT = "roll-out"
     CONVERGE = "converge"
     PURGE = "purge"
 

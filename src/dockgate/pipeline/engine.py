@@ -14,7 +14,7 @@ from dockgate.core.adapters import RefUpdate
 from dockgate.core.approvals import Answer, Approval, ApprovalState
 from dockgate.core.asking import Question, is_external, qualified
 from dockgate.core.attestation import attached_to
-from dockgate.core.deploy import Service, TaskDefinition
+from dockgate.core.deploy import Rollout, Service, ServiceChange, TaskDefinition
 from dockgate.core.errors import DockgateError, NotFoundError
 from dockgate.core.events import Event, EventKind
 from dockgate.core.people import Principal
@@ -251,8 +251,16 @@ class Engine:
             self._flows.proceed(approval_id.partition("/")[0])
 
     def put_service(self, service: Service, definition: TaskDefinition) -> Service:
-        """Creates or changes a service, not while it is being deployed."""
-        return self._effects.run(Step.PUT_SERVICE, self._flows.deploys.put, service, definition)
+        """Creates a service. One that exists stays as it is."""
+        return self._effects.run(Step.PUT_SERVICE, self._store.services.put, service, definition)
+
+    def change_service(self, service: str, change: ServiceChange, by: str) -> Rollout | None:
+        """Begins the rollout of a change; None when there is nothing to change. Raises what `Rollouts.begin` does."""
+        begin = self._store.rollouts.begin
+        rollout = self._effects.run(Step.CHANGE_SERVICE, begin, service, change, by, self._parts.now())
+        if rollout is not None:
+            self._flows.start_rollout(rollout)
+        return rollout
 
     def put_policy(self, policy: Policy, text: str, by: str, comment: str, expected: int | None) -> PolicyVersion:
         """What runs is judged by it at the next sweep."""
@@ -262,12 +270,6 @@ class Engine:
     def remove_policy(self, name: str, by: str, comment: str, expected: int | None) -> PolicyVersion:
         remove = self._store.policies.remove
         return self._effects.run(Step.REMOVE_POLICY, remove, name, by, self._parts.now(), comment, expected)
-
-    def scale(self, service: str, desired_count: int) -> Service:
-        """Sets the desired count, and returns when as many tasks run."""
-        self._effects.run(Step.SCALE, self._store.services.scale, service, desired_count)
-        self._effects.run(Step.CONVERGE, self._flows.deploys.converge, service)
-        return self._store.services.get(service)
 
     # --- what is accepted ----------------------------------------------------------------------------------------
 
@@ -334,6 +336,8 @@ class Engine:
             self._answer(image)
         for execution in self._store.executions.moving():
             self._flows.proceed(execution)
+        for rollout in self._store.rollouts.in_progress():
+            self._flows.start_rollout(rollout)
 
     def _sweep_attestations(self) -> None:
         if self._store.attestations.due(self._parts.now(), limit=1):
@@ -351,9 +355,9 @@ class Engine:
     def _sweep_services(self) -> None:
         for service in self._store.services.list():
             try:
-                self._effects.run(Step.CONVERGE, self._flows.deploys.converge, service.name, wait=False)
+                self._effects.run(Step.CONVERGE, self._flows.convergence.converge, service.name)
             except DockgateError as error:
-                _log.warning("%s has not the tasks it should have: %s", service.name, error)
+                _log.warning("%s: not all tasks are healthy: %s", service.name, error)
 
     def _sweep_old_rows(self) -> None:
         days = self._parts.keep_days

@@ -8,6 +8,8 @@ needs a new APPLICATION_VERSION and a migration of what is pending under the old
 
 import logging
 import sqlite3
+import threading
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -15,15 +17,18 @@ from pathlib import Path
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos import error as dbos_error
 
+from dockgate.core.deploy import Rollout
 from dockgate.core.errors import DockgateError
 from dockgate.core.pipeline import ActionKey, ActionType, State, plan
 from dockgate.pipeline.actions import Actions, Done, definition_of
 from dockgate.pipeline.attesting import Attesting
+from dockgate.pipeline.convergence import Convergence
 from dockgate.pipeline.deploys import Deploys
 from dockgate.pipeline.effects import Effects, Step
 from dockgate.pipeline.judging import Judging
 from dockgate.pipeline.parts import Parts
 from dockgate.pipeline.reading import Reading
+from dockgate.pipeline.rollouts import Rollouts
 from dockgate.pipeline.scans import Scans
 
 APPLICATION_VERSION = "1"
@@ -51,7 +56,10 @@ class Flows:
         self.judging = Judging(parts)
         self.attesting = Attesting(parts)
         self.actions = Actions(parts, self.judging)
-        self.deploys = Deploys(parts, self.judging)
+        locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self.deploys = Deploys(parts, self.judging, locks)
+        self.rollouts = Rollouts(parts, self.judging, locks)
+        self.convergence = Convergence(parts, locks)
         reading = Reading(parts, self.judging.accepting)
         self.scans = Scans(
             parts.store.images,
@@ -76,6 +84,7 @@ class Flows:
             sql.execute("PRAGMA journal_mode=WAL")
         DBOS(config=config)
         self._run_action = DBOS.workflow(name="run-action")(self._make(self._action_body))
+        self._roll_out = DBOS.workflow(name="roll-out")(self._make(self._rollout_body))
         self._handle_event = DBOS.workflow(name="handle-event")(self._make(self._event_body))
 
     @staticmethod
@@ -94,6 +103,9 @@ class Flows:
 
     def start_event(self, event_id: str) -> None:
         self._begin(f"event/{event_id}", self._handle_event, event_id)
+
+    def start_rollout(self, rollout: Rollout) -> None:
+        self._begin(f"rollout/{rollout.id}", self._roll_out, rollout.id)
 
     def _begin(self, key: str, workflow: Callable[[str], None], argument: str) -> None:
         """Starts the workflow of this key: what runs, or has run, is not started again. One that broke, for a full disk
@@ -139,6 +151,15 @@ class Flows:
 
         for execution in self._effects.run(Step.START_EXECUTION, start):
             self.proceed(execution)
+
+    # --- rollouts ------------------------------------------------------------------------------------------------
+
+    def _rollout_body(self, rollout_id: str) -> None:
+        service, _, number = rollout_id.rpartition("/")
+        try:
+            self._effects.run(Step.ROLL_OUT, self.rollouts.run, service, int(number))
+        except Exception as error:
+            self._effects.run(Step.FINISH, self.rollouts.fail, service, int(number), _reason(error))
 
     # --- actions -------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from dockgate.store.policy_assignments import SqlPolicyAssignments
 from dockgate.store.provenance import SqlProvenanceStatements
 from dockgate.store.pushes import SqlPushes
 from dockgate.store.reports import SqlReports
+from dockgate.store.rollouts import SqlRollouts
 from dockgate.store.schema import identity
 from dockgate.store.services import SqlServices
 from dockgate.store.vex import SqlVex
@@ -85,6 +86,7 @@ def open_store(
         reports=SqlReports(database),
         notices=SqlNotices(database),
         services=SqlServices(database),
+        rollouts=SqlRollouts(database),
         waivers=SqlWaivers(database),
         vex=SqlVex(database),
         policies=SqlPolicies(database),

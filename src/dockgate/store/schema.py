@@ -1,5 +1,5 @@
-"""The tables, but those of people (`schema_people`), pushes and policy assignments (`schema_governance`). Columns have
-the names and meanings of the fields in `core` that they hold; "" stands for "not yet".
+"""The tables, but those of people (`schema_people`), pushes and policy assignments (`schema_governance`), and rollouts
+(`schema_rollouts`). Columns have the names and meanings of the fields in `core` that they hold; "" means "not yet".
 
 `seq` is the order in which rows came. A change here needs a revision in `migrations/versions`; a test compares the two.
 """

@@ -3,18 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
-from dockgate.core.canonical import encode
-from dockgate.core.deploy import Service, TaskDefinition
+from dockgate.core.deploy import Service, ServiceEvent, TaskDefinition, check_service
 from dockgate.core.errors import NotFoundError
 from dockgate.core.notices import Telling
 from dockgate.store import notices
-from dockgate.store.engine import Database
+from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import select_as
 from dockgate.store.schema import services, task_definitions
+from dockgate.store.schema_rollouts import service_events
 
+EVENTS_KEPT = 100
+"""of each service"""
 _SERVICE = select_as(Service, services)
+_EVENT = select_as(ServiceEvent, service_events)
 
 
 class SqlServices:
@@ -24,25 +27,18 @@ class SqlServices:
         self._database = database
 
     def put(self, service: Service, definition: TaskDefinition) -> Service:
-        """The definition's family is the service's name. The service has the new revision from now on, so that the next
-        one to be registered is copied from it."""
-        definition = replace(definition, family=service.name)
+        """The definition's family is the service's name."""
+        check_service(service, definition)
         with self._database.write() as connection:
             if _find(connection, service.name) is None:
-                first = replace(service, revision=_add(connection, definition).revision, at_risk="", at_risk_until="")
+                revision = _add(connection, replace(definition, family=service.name)).revision
+                first = replace(service, revision=revision, at_risk="", at_risk_until="")
                 connection.execute(insert(services).values(**asdict(first), deployed_by=""))
-                return first
-            present = _present(connection, service.name)
-            wanted = replace(definition, image=present.image, revision=present.revision)
-            if encode(wanted) != encode(present):
-                wanted = _add(connection, wanted)
-            change = update(services).where(services.c.name == service.name)
-            connection.execute(change.values(target=service.target, revision=wanted.revision))
-            return _need(connection, service.name)
+            return need_service(connection, service.name)
 
     def get(self, name: str) -> Service:
         with self._database.read() as connection:
-            return _need(connection, name)
+            return need_service(connection, name)
 
     def list(self) -> Sequence[Service]:
         """Sorted by name."""
@@ -59,18 +55,19 @@ class SqlServices:
         with self._database.read() as connection:
             return connection.scalars(query.order_by(task_definitions.c.revision.desc())).all()
 
-    def register(self, service: str, image: str, cause: str) -> TaskDefinition:
+    def register(self, service: str, definition: TaskDefinition, cause: str) -> TaskDefinition:
         mine = task_definitions.c.family == service, task_definitions.c.cause == cause
         with self._database.write() as connection:
             known: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*mine))
             if known is not None:
                 return known
-            return _add(connection, replace(_present(connection, service), image=image), cause)
+            need_service(connection, service)
+            return _add(connection, replace(definition, family=service), cause)
 
     def point(self, service: str, revision: int, by: str) -> None:
         """A second call changes nothing, a risk included that was found in between."""
         with self._database.write() as connection:
-            _need(connection, service)
+            need_service(connection, service)
             _definition(connection, service, revision)
             other = or_(services.c.revision != revision, services.c.deployed_by != by)
             connection.execute(
@@ -81,18 +78,12 @@ class SqlServices:
 
     def deployed_by(self, service: str) -> str:
         with self._database.read() as connection:
-            _need(connection, service)
+            need_service(connection, service)
             return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or ""
-
-    def scale(self, service: str, desired_count: int) -> Service:
-        with self._database.write() as connection:
-            change = update(services).where(services.c.name == service)
-            connection.execute(change.values(desired_count=desired_count))
-            return _need(connection, service)
 
     def at_risk(self, service: str, reason: str, until: str, tellings: Sequence[Telling] = ()) -> None:
         with self._database.write() as connection:
-            present = _need(connection, service)
+            present = need_service(connection, service)
             if reason and present.at_risk:
                 until = present.at_risk_until
             elif reason:
@@ -100,22 +91,39 @@ class SqlServices:
             change = update(services).where(services.c.name == service)
             connection.execute(change.values(at_risk=reason, at_risk_until=until))
 
+    def record_event(self, event: ServiceEvent, tellings: Sequence[Telling] = ()) -> None:
+        newest = select(service_events.c.seq).where(service_events.c.service == event.service)
+        newest = newest.order_by(service_events.c.seq.desc()).limit(EVENTS_KEPT)
+        with self._database.write() as connection:
+            need_service(connection, event.service)
+            if insert_new(connection, service_events, asdict(event)):
+                notices.write(connection, tellings)
+                oldest = connection.scalars(newest).all()[-1]
+                old = service_events.c.service == event.service, service_events.c.seq < oldest
+                connection.execute(delete(service_events).where(*old))
+
+    def events(self, service: str) -> Sequence[ServiceEvent]:
+        query = _EVENT.where(service_events.c.service == service).order_by(service_events.c.seq.desc())
+        with self._database.read() as connection:
+            return [ServiceEvent(**row) for row in connection.execute(query).mappings()]
+
 
 def _find(connection: Connection, name: str) -> Service | None:
     row = connection.execute(_SERVICE.where(services.c.name == name)).mappings().first()
     return None if row is None else Service(**row)
 
 
-def _need(connection: Connection, name: str) -> Service:
+def need_service(connection: Connection, name: str) -> Service:
+    """NotFoundError when there is none of this name."""
     service = _find(connection, name)
     if service is None:
         raise NotFoundError(f"there is no service {name!r}", "`dockgate deploy list` names those there are.")
     return service
 
 
-def _present(connection: Connection, name: str) -> TaskDefinition:
+def present_definition(connection: Connection, name: str) -> TaskDefinition:
     """The definition of the revision that the service has."""
-    return _definition(connection, name, _need(connection, name).revision)
+    return _definition(connection, name, need_service(connection, name).revision)
 
 
 def _definition(connection: Connection, family: str, revision: int) -> TaskDefinition:

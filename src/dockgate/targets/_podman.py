@@ -24,6 +24,8 @@ _TIMEOUT = 120.0
 """seconds, for one request"""
 _LAST_WORDS = 10
 """lines of a task's output"""
+_LAST_BYTES = 4000
+"""of these lines: one may be of any length"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,10 @@ class Engine:
         try:
             with self._client() as client:
                 lines = client.containers.get(name).logs(stdout=True, stderr=True, tail=_LAST_WORDS)
-                return b"".join([lines] if isinstance(lines, bytes) else lines).decode(errors="replace").strip()
+                end = b""
+                for part in [lines] if isinstance(lines, bytes) else lines:
+                    end = (end + part)[-_LAST_BYTES:]
+                return end.decode(errors="replace").strip()
         except DeployError:
             return ""
 

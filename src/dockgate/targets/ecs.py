@@ -60,6 +60,12 @@ class EcsTarget:
                 return []
             return [task_of(task, service, self._revision(task["taskDefinitionArn"])) for task in self._list(service)]
 
+    def restart(self, service: str, task: str) -> bool:
+        """False: ECS replaces unhealthy and stopped tasks by itself."""
+        with told(f"looking at {service} in the cluster {self._cluster}"):
+            self._find(service)
+        return False
+
     def remove(self, service: str) -> None:
         """The desired count becomes 0; the service itself stays, for it was not made here."""
         with self._locks[service], told(f"stopping {service} in the cluster {self._cluster}"):

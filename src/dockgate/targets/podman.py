@@ -58,6 +58,14 @@ class PodmanTarget:
     def tasks(self, service: str) -> Sequence[Task]:
         return [self._task(container) for container in self._engine.containers(service)]
 
+    def restart(self, service: str, task: str) -> bool:
+        with self._locks[service]:
+            if all(container.name != task for container in self._engine.containers(service)):
+                return False
+            self._engine.stop(task, self._grace)
+            self._engine.start(task)
+            return True
+
     def remove(self, service: str) -> None:
         with self._locks[service]:
             self._keep(service, set())
@@ -65,7 +73,7 @@ class PodmanTarget:
     def _replace(self, service: Service, definition: TaskDefinition) -> None:
         if not definition.image.partition("@")[2]:
             raise DeployError(f"{definition.image!r} of {service.name} names no digest", "Deploys are by digest.")
-        fixed = definition.network == "host" or any(port.host_port for port in definition.ports)
+        fixed = definition.has_fixed_port
         if fixed and service.desired_count > 1:
             raise DeployError(
                 f"{service.name} wants {service.desired_count} tasks with the same port of the host",

@@ -20,12 +20,14 @@ HTTP = HealthCheck(http_port=8080, interval=0.1, start_period=20)
 
 
 class System(Protocol):
-    """A target, and images for it: two that become healthy, one that never does."""
+    """A target, and images for it: two that become healthy, one that never does. `is_restarted_by_us`: the engine does
+    not replace unhealthy tasks by itself."""
 
     target: Target
     one: str
     two: str
     sick: str
+    is_restarted_by_us: bool
 
     def down(self) -> Target:
         """The same target when its engine does not answer."""
@@ -34,6 +36,7 @@ class System(Protocol):
 
 class Memory:
     one, two, sick = (f"127.0.0.1:7421/web@sha256:{letter * 64}" for letter in "abc")
+    is_restarted_by_us = True
 
     def __init__(self) -> None:
         self.target = MemoryTarget(unhealthy=[self.sick.partition("@")[2]])
@@ -44,6 +47,8 @@ class Memory:
 
 
 class Podman:
+    is_restarted_by_us = True
+
     def __init__(self, host: Host, folder: Path) -> None:
         self.host = host
         self.target = host.target()
@@ -59,6 +64,7 @@ KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_acc
 
 class InEcs:
     one, two, sick = (f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/web@sha256:{letter * 64}" for letter in "abc")
+    is_restarted_by_us = False
 
     def __init__(self) -> None:
         self.ecs = Ecs(boto3.client("ecs", **KEYS), sick=(self.sick,))

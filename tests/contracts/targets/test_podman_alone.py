@@ -21,7 +21,7 @@ from tests.contracts.targets.systems import (
 )
 from tests.parts import SERVE, free_port, until
 
-from dockgate.core.deploy import HealthCheck, PortMapping, Task
+from dockgate.core.deploy import HealthCheck, PortMapping, Task, TaskState
 from dockgate.core.errors import DeployError
 from dockgate.targets.podman import PodmanTarget
 
@@ -146,3 +146,18 @@ def test_a_task_whose_program_is_killed_comes_back(podman: Podman, target: Podma
     os.kill(before, signal.SIGKILL)
     until(lambda: pid() not in (0, before))
     until(lambda: facts(target) == [(1, RUNNING, digest(podman.one))])
+
+
+@pytest.mark.real
+def test_a_program_that_hangs_is_unhealthy_and_runs_again_when_restarted(podman: Podman) -> None:
+    target = PodmanTarget(podman.host.podman.url, podman.host.podman.network, login=podman.host.login, grace=1)
+    check = replace(HTTP, start_period=2, timeout=0.5)
+    (task,) = target.deploy(service(1, 1), definition(1, podman.one, check), None).tasks
+    podman.host.podman.run("exec", task.id, "/bin/busybox", "killall", "-STOP", "busybox")
+    until(lambda: [task.state for task in target.tasks("web")] == [TaskState.UNHEALTHY])
+    assert target.restart("web", task.id)
+    until(lambda: facts(target) == [(1, RUNNING, digest(podman.one))])
+    (after,) = target.tasks("web")
+    assert page(after) == "one"
+    assert after.started_at > task.started_at
+    clean(target)

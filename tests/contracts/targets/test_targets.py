@@ -70,6 +70,17 @@ def test_only_digests_are_deployed(system: System, image: str) -> None:
     assert facts(system.target) == [(1, RUNNING, digest(system.one))]
 
 
+def test_a_task_is_restarted_unless_the_engine_does_that_by_itself(system: System) -> None:
+    target = system.target
+    (task,) = target.deploy(service(1, 1), definition(1, system.one), None).tasks
+    for _ in range(2):
+        assert target.restart("web", task.id) is system.is_restarted_by_us
+        until(lambda: facts(target) == [(1, RUNNING, digest(system.one))])
+    assert target.restart("web", "nothing") is False
+    assert target.restart("web-1", task.id) is False
+    assert [task.id for task in target.tasks("web")] == [task.id]
+
+
 def test_services_leave_each_other_alone(system: System) -> None:
     target = system.target
     target.deploy(service(1, 1), definition(1, system.one), None)
@@ -85,6 +96,7 @@ def test_an_engine_that_does_not_answer_is_unavailable(system: System) -> None:
     for call in (
         lambda: target.tasks("web"),
         lambda: target.remove("web"),
+        lambda: target.restart("web", "dockgate-web-1-0"),
         lambda: target.deploy(service(1, 1), definition(1, system.one), None),
     ):
         with pytest.raises(UnavailableError) as caught:

@@ -32,7 +32,7 @@ from dockgate.core.stores.judging import (
 from dockgate.core.stores.notices import Notices
 from dockgate.core.stores.people import Audit, Principals, Tokens
 from dockgate.core.stores.provenance import BuiltStatement, KeptStatements, ProvenanceStatements
-from dockgate.core.stores.services import Services
+from dockgate.core.stores.services import Rollouts, Services
 
 __all__ = [
     "Approvals",
@@ -58,6 +58,7 @@ __all__ = [
     "ReportRecord",
     "Reports",
     "Repositories",
+    "Rollouts",
     "Scan",
     "ScanState",
     "Services",
@@ -90,6 +91,7 @@ class Store:
     reports: Reports
     notices: Notices
     services: Services
+    rollouts: Rollouts
     waivers: Waivers
     vex: Vex
     policies: Policies

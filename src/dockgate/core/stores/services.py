@@ -6,15 +6,15 @@ What all of them promise is told in the package.
 from collections.abc import Sequence
 from typing import Protocol
 
-from dockgate.core.deploy import Service, TaskDefinition
+from dockgate.core.deploy import Rollout, Service, ServiceChange, ServiceEvent, TaskDefinition
 from dockgate.core.notices import Telling
+from dockgate.core.pipeline import State
 
 
 class Services(Protocol):
     def put(self, service: Service, definition: TaskDefinition) -> Service:
-        """Creates the service with revision 1, or registers the definition as the next revision when it differs
-        otherwise than by image and revision (the image that runs is kept), and sets the desired count of a new
-        service only."""
+        """Creates the service with the definition as revision 1, and returns it. One that exists stays as it is: it is
+        changed by a rollout. UsageError for what can never run (`core.deploy.check_service`)."""
         ...
 
     def get(self, name: str) -> Service: ...
@@ -27,8 +27,8 @@ class Services(Protocol):
         """Newest first."""
         ...
 
-    def register(self, service: str, image: str, cause: str) -> TaskDefinition:
-        """Copies the service's present definition into a new revision holding the image, one for each cause."""
+    def register(self, service: str, definition: TaskDefinition, cause: str) -> TaskDefinition:
+        """Stores the definition as the service's next revision, one for each cause. The service does not change."""
         ...
 
     def point(self, service: str, revision: int, by: str) -> None:
@@ -39,9 +39,43 @@ class Services(Protocol):
         """The execution whose revision the service has, "" for none."""
         ...
 
-    def scale(self, service: str, desired_count: int) -> Service: ...
-
     def at_risk(self, service: str, reason: str, until: str, tellings: Sequence[Telling] = ()) -> None:
         """ "" and "" clear it. A deadline that stands is kept while the service stays at risk. `tellings` are put when
         it comes to be at risk, not while it stays so."""
+        ...
+
+    def record_event(self, event: ServiceEvent, tellings: Sequence[Telling] = ()) -> None:
+        """Keeps the event and puts the `tellings`, once for each key. The oldest events of a service are deleted."""
+        ...
+
+    def events(self, service: str) -> Sequence[ServiceEvent]:
+        """Newest first."""
+        ...
+
+
+class Rollouts(Protocol):
+    """Changes of services on their way. At most one of each service is in progress."""
+
+    def begin(self, service: str, change: ServiceChange, by: str, now: str) -> Rollout | None:
+        """Begins a rollout of what the change asks for on top of the rollout in progress, or else of the service.
+
+        The rollout in progress ends as FAILED: it is superseded. When it has the same goal already, returns it instead.
+        Returns None when nothing is in progress and the service is as asked. UsageError for what can never run
+        (`core.deploy.check_service`), ConflictError for a new target while tasks run on the old one: then nothing
+        changes."""
+        ...
+
+    def get(self, service: str, number: int) -> Rollout: ...
+
+    def list(self, service: str, limit: int = 10) -> Sequence[Rollout]:
+        """Newest first."""
+        ...
+
+    def in_progress(self) -> Sequence[Rollout]:
+        """Of all services."""
+        ...
+
+    def end(self, rollout: Rollout, state: State, revision: int | None, reason: str, now: str) -> bool:
+        """Ends the rollout. When it succeeded, the service has its target, desired count and `revision` from now on.
+        False when it was over already: then nothing changes."""
         ...

@@ -224,6 +224,28 @@ def _services() -> None:
         sa.PrimaryKeyConstraint("name"),
         sa.ForeignKeyConstraint(["name", "revision"], ["task_definitions.family", "task_definitions.revision"]),
     )
+    op.create_table(
+        "rollouts",
+        *_text("service"),
+        *_integer("number"),
+        *_text("target"),
+        *_integer("desired_count"),
+        *_text("definition", "state", "reason"),
+        sa.Column("revision", sa.Integer),
+        *_text("started_at", "started_by", "finished_at"),
+        sa.PrimaryKeyConstraint("service", "number"),
+        sa.ForeignKeyConstraint(["service"], ["services.name"]),
+    )
+    _index("rollouts", "state")
+    op.create_table(
+        "service_events",
+        *_integer("seq"),
+        *_text("key", "service", "at", "message"),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("key"),
+        sa.ForeignKeyConstraint(["service"], ["services.name"]),
+    )
+    _index("service_events", "service", "seq")
 
 
 def _waivers() -> None:

@@ -1,0 +1,128 @@
+"""Rollouts: changes of services on their way."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
+
+from dockgate.core.deploy import Rollout, Service, ServiceChange, TaskDefinition, check_service
+from dockgate.core.errors import ConflictError, NotFoundError
+from dockgate.core.pipeline import State
+from dockgate.store.engine import Database
+from dockgate.store.queries import row_of, select_as
+from dockgate.store.schema import services
+from dockgate.store.schema_rollouts import rollouts
+from dockgate.store.services import need_service, present_definition
+
+KEPT = 100
+"""of each service"""
+_ROLLOUT = select_as(Rollout, rollouts)
+
+
+class SqlRollouts:
+    """`core.stores.Rollouts`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, service: str, change: ServiceChange, by: str, now: str) -> Rollout | None:
+        with self._database.write() as connection:
+            present = need_service(connection, service)
+            definition = present_definition(connection, service)
+            current = _first(connection, _of(service).where(rollouts.c.state == State.IN_PROGRESS))
+            base = current or Rollout(service, 0, present.target, present.desired_count, definition.settings)
+            goal = _with_change(base, change)
+            if _has_same_goal(goal, base):
+                return current
+            _demand_possible(present, definition, goal)
+            if current is not None:
+                reason = f"superseded by a later change of {service}"
+                _end(connection, current, State.FAILED, None, reason, now)
+            number = select(func.coalesce(func.max(rollouts.c.number), 0)).where(rollouts.c.service == service)
+            begun = Rollout(
+                service=service,
+                number=(connection.scalar(number) or 0) + 1,
+                target=goal.target,
+                desired_count=goal.desired_count,
+                definition=goal.definition,
+                started_at=now,
+                started_by=by,
+            )
+            connection.execute(insert(rollouts).values(**row_of(begun)))
+            old = rollouts.c.service == service, rollouts.c.number <= begun.number - KEPT
+            connection.execute(delete(rollouts).where(*old))
+            return begun
+
+    def get(self, service: str, number: int) -> Rollout:
+        with self._database.read() as connection:
+            return _get(connection, service, number)
+
+    def list(self, service: str, limit: int = 10) -> Sequence[Rollout]:
+        query = _of(service).order_by(rollouts.c.number.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [Rollout(**row) for row in connection.execute(query).mappings()]
+
+    def in_progress(self) -> Sequence[Rollout]:
+        query = _ROLLOUT.where(rollouts.c.state == State.IN_PROGRESS).order_by(rollouts.c.service)
+        with self._database.read() as connection:
+            return [Rollout(**row) for row in connection.execute(query).mappings()]
+
+    def end(self, rollout: Rollout, state: State, revision: int | None, reason: str, now: str) -> bool:
+        with self._database.write() as connection:
+            if _get(connection, rollout.service, rollout.number).state.over:
+                return False
+            _end(connection, rollout, state, revision, reason, now)
+            if state is State.SUCCEEDED:
+                changed = {"target": rollout.target, "desired_count": rollout.desired_count, "revision": revision}
+                if revision != need_service(connection, rollout.service).revision:
+                    changed |= {"at_risk": "", "at_risk_until": ""}
+                connection.execute(update(services).where(services.c.name == rollout.service).values(**changed))
+            return True
+
+
+def _of(service: str) -> Select[tuple[object, ...]]:
+    return _ROLLOUT.where(rollouts.c.service == service)
+
+
+def _first(connection: Connection, query: Select[tuple[object, ...]]) -> Rollout | None:
+    row = connection.execute(query).mappings().first()
+    return None if row is None else Rollout(**row)
+
+
+def _get(connection: Connection, service: str, number: int) -> Rollout:
+    found = _first(connection, _of(service).where(rollouts.c.number == number))
+    if found is None:
+        raise NotFoundError(
+            f"there is no rollout {number} of {service!r}", f"`dockgate deploy show {service}` lists the newest."
+        )
+    return found
+
+
+def _with_change(base: Rollout, change: ServiceChange) -> Rollout:
+    return replace(
+        base,
+        target=base.target if change.target is None else change.target,
+        desired_count=base.desired_count if change.desired_count is None else change.desired_count,
+        definition=base.definition
+        if change.definition is None
+        else replace(change.definition.settings, family=base.service),
+    )
+
+
+def _has_same_goal(one: Rollout, other: Rollout) -> bool:
+    return (one.target, one.desired_count, one.definition) == (other.target, other.desired_count, other.definition)
+
+
+def _demand_possible(present: Service, definition: TaskDefinition, goal: Rollout) -> None:
+    check_service(replace(present, desired_count=goal.desired_count), goal.definition)
+    if goal.target != present.target and definition.image and present.desired_count:
+        raise ConflictError(
+            f"{present.name} runs on {present.target} and cannot move to {goal.target} while tasks run",
+            f"Run `dockgate deploy scale {present.name} 0` first, and apply the document again.",
+        )
+
+
+def _end(connection: Connection, rollout: Rollout, state: State, revision: int | None, reason: str, now: str) -> None:
+    row = rollouts.c.service == rollout.service, rollouts.c.number == rollout.number
+    ended = {"state": state, "revision": revision, "reason": reason, "finished_at": now}
+    connection.execute(update(rollouts).where(*row).values(**ended))

@@ -1,0 +1,84 @@
+"""Changed services: the commands wait for the rollout, and their exit code says how it ended."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli import answers
+from tests.cli.conftest import Dockgate
+from tests.cli.fake_server import FakeServer
+
+from dockgate.cli.client import AwayError, Client
+from dockgate.cli.rollout import wait_for_rollout
+from dockgate.config import from_environment
+from dockgate.core.canonical import plain
+from dockgate.core.pipeline import State
+
+APPLIED = {"kind": "Service", "name": "web", "change": "updated", "advice": "dockgate deploy show web", "rollout": 4}
+
+
+def in_turn(*states: State, reason: str = "") -> Callable[[object], Any]:
+    """Answers with one state after the other, then with the last again and again."""
+    left = list(states)
+    return lambda _: plain(answers.rollout(left.pop(0) if len(left) > 1 else left[0], reason))
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> str:
+    file = tmp_path / "service.yaml"
+    file.write_text("kind: Service\nname: web\ntaskDefinition: {container: app}\n")
+    return str(file)
+
+
+def test_apply_waits_until_a_changed_service_runs(dockgate: Dockgate, server: FakeServer, document: str) -> None:
+    server.answers["POST /apply"] = APPLIED
+    server.answers["GET /services/web/rollouts/4"] = in_turn(State.IN_PROGRESS, State.SUCCEEDED)
+    ran = dockgate("apply", document)
+    assert ran.code == 0
+    assert ran.out.splitlines() == [
+        "Service web: rolling out",
+        "  web: revision 3, 3 tasks healthy",
+        "  dockgate deploy show web",
+    ]
+
+
+def test_apply_exits_with_2_and_the_reason_when_the_rollout_failed(
+    dockgate: Dockgate, server: FakeServer, document: str
+) -> None:
+    server.answers["POST /apply"] = APPLIED
+    server.answers["GET /services/web/rollouts/4"] = in_turn(State.FAILED, reason="not healthy\nRevision 2 runs again.")
+    ran = dockgate("apply", document)
+    assert ran.code == 2
+    assert "web was not changed: not healthy" in ran.err
+    assert "Revision 2 runs again." in ran.err
+    assert "dockgate deploy show web" in ran.err
+
+
+def test_apply_does_not_wait_when_told_so(dockgate: Dockgate, server: FakeServer, document: str) -> None:
+    server.answers["POST /apply"] = APPLIED
+    ran = dockgate("apply", "--no-wait", document)
+    assert (ran.code, len(server.asked)) == (0, 1)
+
+
+def test_scale_waits_until_so_many_tasks_run(dockgate: Dockgate, server: FakeServer) -> None:
+    view = answers.service()
+    server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": plain(answers.rollout())}
+    server.answers["GET /services/web/rollouts/4"] = in_turn(State.IN_PROGRESS, State.SUCCEEDED)
+    assert dockgate("deploy", "scale", "web", "3").out == "web: revision 3, 3 tasks healthy\n"
+    server.answers["GET /services/web/rollouts/4"] = in_turn(State.FAILED, reason="no room")
+    assert dockgate("deploy", "scale", "web", "3").code == 2
+    assert "scaling to 3" in dockgate("deploy", "scale", "web", "3", "--no-wait").out
+    server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": None}
+    assert dockgate("deploy", "scale", "web", "1").out == "web: the desired count is 1 already\n"
+
+
+def test_a_server_that_restarts_meanwhile_is_asked_again(server: FakeServer) -> None:
+    away = [(503, {"error": "starting"})] * 3
+    after = in_turn(State.SUCCEEDED)
+    server.answers["GET /services/web/rollouts/4"] = lambda request: away.pop() if away else after(request)
+    client = Client(from_environment())
+    assert wait_for_rollout(client, "web", 4, lambda _: None).revision == 3
+    server.answers["GET /services/web/rollouts/4"] = (503, {"error": "starting"})
+    with pytest.raises(AwayError):
+        wait_for_rollout(client, "web", 4, lambda _: None)

@@ -1,0 +1,139 @@
+"""What every store promises of rollouts. Each changing call is made twice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, LATER, NOW, opened
+
+from dockgate.core.deploy import PortMapping, Rollout, Service, ServiceChange, TaskDefinition
+from dockgate.core.errors import ConflictError, NotFoundError, UsageError
+from dockgate.core.pipeline import State
+from dockgate.core.stores import Store
+
+DEFINITION = TaskDefinition("web", 0, "app", "", environment={"MODE": "demo"})
+CHANGED = replace(DEFINITION, environment={"MODE": "real"})
+IMAGE = "127.0.0.1:5000/web@sha256:1"
+UPDATE = ServiceChange(target="podman", definition=CHANGED)
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        store.services.put(Service("web", "podman", 1, 0), DEFINITION)
+        yield store
+
+
+def deployed(store: Store) -> None:
+    """An execution has deployed an image as revision 2."""
+    definition = replace(DEFINITION, image=IMAGE)
+    store.services.point("web", store.services.register("web", definition, "deploy/1").revision, "web-1")
+
+
+def begun(store: Store, change: ServiceChange) -> Rollout:
+    rollout = store.rollouts.begin("web", change, "ada", NOW)
+    assert rollout is not None
+    return rollout
+
+
+def test_a_change_begins_one_rollout_and_leaves_the_service_as_it_is(store: Store) -> None:
+    before = store.services.get("web")
+    goal = replace(CHANGED, image="ignored", revision=77, family="ignored")
+    for _ in range(2):
+        rollout = begun(store, replace(UPDATE, definition=goal))
+        assert rollout == Rollout("web", 1, "podman", 1, CHANGED, started_at=NOW, started_by="ada")
+    assert store.services.get("web") == before
+    assert list(store.rollouts.list("web")) == list(store.rollouts.in_progress()) == [rollout]
+    assert store.rollouts.get("web", 1) == rollout
+
+
+@pytest.mark.parametrize("change", [ServiceChange(), ServiceChange("podman", 1, DEFINITION)])
+def test_what_changes_nothing_begins_nothing(store: Store, change: ServiceChange) -> None:
+    deployed(store)
+    assert store.rollouts.begin("web", change, "ada", NOW) is None
+    assert list(store.rollouts.list("web")) == []
+
+
+def test_a_rollout_that_succeeds_changes_the_service(store: Store) -> None:
+    deployed(store)
+    store.services.at_risk("web", "CVE-1", LATER)
+    rollout = begun(store, replace(UPDATE, desired_count=3))
+    revision = store.services.register("web", replace(rollout.definition, image=IMAGE), "rollout").revision
+    assert store.rollouts.end(rollout, State.SUCCEEDED, revision, "", LATER)
+    assert not store.rollouts.end(rollout, State.FAILED, None, "too late", LATER)
+    assert store.services.get("web") == Service("web", "podman", 3, revision)
+    assert store.services.deployed_by("web") == "web-1"
+    ended = replace(rollout, state=State.SUCCEEDED, revision=revision, finished_at=LATER)
+    assert store.rollouts.get("web", 1) == ended
+    assert store.rollouts.begin("web", replace(UPDATE, desired_count=3), "ada", NOW) is None
+
+
+def test_another_count_alone_does_not_clear_the_risk(store: Store) -> None:
+    deployed(store)
+    store.services.at_risk("web", "CVE-1", LATER)
+    store.rollouts.end(begun(store, ServiceChange(desired_count=2)), State.SUCCEEDED, 2, "", NOW)
+    assert store.services.get("web").at_risk == "CVE-1"
+
+
+def test_a_rollout_that_fails_leaves_the_service_as_it_is_and_may_be_begun_again(store: Store) -> None:
+    deployed(store)
+    before = store.services.get("web")
+    rollout = begun(store, UPDATE)
+    assert store.rollouts.end(rollout, State.FAILED, None, "not healthy", NOW)
+    assert not store.rollouts.end(rollout, State.SUCCEEDED, 2, "", NOW)
+    assert store.services.get("web") == before
+    assert store.rollouts.get("web", 1).reason == "not healthy"
+    assert begun(store, UPDATE).number == 2
+
+
+def test_a_later_change_supersedes_the_rollout_in_progress_and_includes_it(store: Store) -> None:
+    deployed(store)
+    first = begun(store, UPDATE)
+    second = begun(store, ServiceChange(desired_count=4))
+    assert (second.number, second.definition, second.desired_count) == (2, CHANGED, 4)
+    assert "superseded" in store.rollouts.get("web", 1).reason
+    assert not store.rollouts.end(first, State.SUCCEEDED, 2, "", NOW)
+    assert list(store.rollouts.in_progress()) == [second]
+    back = begun(store, ServiceChange(desired_count=1, definition=DEFINITION))
+    assert (back.number, back.definition, back.desired_count) == (3, DEFINITION, 1)
+
+
+@pytest.mark.parametrize(
+    "definition", [replace(DEFINITION, ports=(PortMapping(80, 80),)), replace(DEFINITION, network="host")]
+)
+def test_what_can_never_run_is_refused_and_nothing_begins(store: Store, definition: TaskDefinition) -> None:
+    fixed = begun(store, ServiceChange(definition=definition))
+    with pytest.raises(UsageError, match="2 tasks cannot"):
+        store.rollouts.begin("web", ServiceChange(desired_count=2), "ada", NOW)
+    assert list(store.rollouts.in_progress()) == [fixed]
+    with pytest.raises(UsageError, match="2 tasks cannot"):
+        store.rollouts.begin("web", ServiceChange(desired_count=2, definition=definition), "ada", NOW)
+
+
+def test_a_service_moves_to_another_target_only_without_tasks(store: Store) -> None:
+    deployed(store)
+    with pytest.raises(ConflictError, match="runs on podman") as caught:
+        store.rollouts.begin("web", ServiceChange(target="elsewhere"), "ada", NOW)
+    assert "deploy scale web 0" in caught.value.advice
+    assert list(store.rollouts.list("web")) == []
+    store.rollouts.end(begun(store, ServiceChange(desired_count=0)), State.SUCCEEDED, 2, "", NOW)
+    moved = begun(store, ServiceChange(target="elsewhere"))
+    store.rollouts.end(moved, State.SUCCEEDED, 2, "", NOW)
+    assert store.services.get("web").target == "elsewhere"
+
+
+def test_only_the_newest_rollouts_of_a_service_are_kept(store: Store) -> None:
+    for number in range(105):
+        store.rollouts.end(begun(store, ServiceChange(desired_count=number + 2)), State.FAILED, None, "", NOW)
+    assert [rollout.number for rollout in store.rollouts.list("web", 200)] == list(range(105, 5, -1))
+    assert len(store.rollouts.list("web")) == 10
+
+
+def test_unknown_services_and_rollouts_are_not_found(store: Store) -> None:
+    with pytest.raises(NotFoundError, match="no service 'api'"):
+        store.rollouts.begin("api", UPDATE, "ada", NOW)
+    with pytest.raises(NotFoundError, match="no rollout 1 of 'web'") as caught:
+        store.rollouts.get("web", 1)
+    assert "deploy show web" in caught.value.advice
+    assert list(store.rollouts.list("api")) == []

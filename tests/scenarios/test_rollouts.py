@@ -1,0 +1,136 @@
+"""Changed services on a running server: applied, rolled out, rolled back, and kept healthy."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.scenarios.defects import Found
+from tests.scenarios.live import SERVICE, until
+from tests.scenarios.server import ServerSystem
+from tests.scenarios.test_faults import FailsAtFirst
+
+from dockgate.core.stores import Store
+from dockgate.targets.memory import MemoryTarget
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
+        yield system
+
+
+@pytest.fixture
+def target(server: ServerSystem) -> MemoryTarget:
+    found = server.parts.targets["podman"]
+    assert isinstance(found, MemoryTarget)
+    return found
+
+
+def document(name: str, more: str = "") -> str:
+    return SERVICE.format(name=name, count=1) + more
+
+
+def apply(server: ServerSystem, text: str) -> Any:
+    answer = server.client.post("/apply", content=text)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def ended(server: ServerSystem, name: str, number: int) -> Any:
+    def over() -> Any:
+        rollout = server.get(f"/services/{name}/rollouts/{number}")
+        return rollout if rollout["state"] != "InProgress" else None
+
+    return until(over, seconds=20)
+
+
+def environment(server: ServerSystem, name: str) -> Any:
+    view = server.get(f"/services/{name}")
+    (present,) = [one for one in view["definitions"] if one["revision"] == view["service"]["revision"]]
+    return present["environment"]
+
+
+def test_a_changed_service_is_rolled_out_and_the_same_document_again_is_nothing(server: ServerSystem) -> None:
+    image = server.image("changed", Found())
+    server.deployed(image)
+    text = document("changed", "  environment: {FEATURE: 'on'}\n")
+    applied = apply(server, text)
+    assert (applied["change"], applied["rollout"]) == ("updated", 1)
+    rollout = ended(server, "changed", 1)
+    assert (rollout["state"], rollout["started_by"]) == ("Succeeded", "local")
+    assert environment(server, "changed") == {"FEATURE": "on"}
+    assert server.runs(image)
+    again = apply(server, text)
+    assert (again["change"], again["rollout"]) == ("unchanged", None)
+
+
+def test_a_change_that_does_not_become_healthy_leaves_the_service(server: ServerSystem, target: MemoryTarget) -> None:
+    image = server.image("sick", Found())
+    server.deployed(image)
+    before = server.get("/services/sick")
+    text = document("sick", "  environment: {FEATURE: 'on'}\n")
+    target.unhealthy_revisions.add(before["service"]["revision"] + 1)
+    apply(server, text)
+    rollout = ended(server, "sick", 1)
+    assert rollout["state"] == "Failed"
+    assert "did not become healthy" in rollout["reason"]
+    after = server.get("/services/sick")
+    assert (after["service"], after["tasks"]) == (before["service"], before["tasks"])
+    target.unhealthy_revisions.clear()
+    assert apply(server, text)["rollout"] == 2
+    assert ended(server, "sick", 2)["state"] == "Succeeded"
+
+
+def test_a_scale_that_can_never_run_is_refused_and_changes_nothing(server: ServerSystem) -> None:
+    image = server.image("fixed", Found())
+    server.deployed(image)
+    apply(server, document("fixed").replace("containerPort: 8080", "containerPort: 8080, hostPort: 18080"))
+    ended(server, "fixed", 1)
+    before = server.get("/services/fixed")
+    refused = server.client.post("/services/fixed/scale", json={"desired_count": 2})
+    assert refused.status_code == 400
+    assert "share one hostPort" in refused.json()["error"]
+    assert server.get("/services/fixed") == before
+
+
+def test_a_scale_that_does_not_become_healthy_changes_nothing(server: ServerSystem, target: MemoryTarget) -> None:
+    image = server.image("small", Found())
+    server.deployed(image)
+    before = server.get("/services/small")
+    target.room = 2
+    rollout = server.post("/services/small/scale", {"desired_count": 3})["rollout"]
+    assert "The desired count stays 1" in ended(server, "small", rollout["number"])["reason"]
+    target.room = 1000
+    after = server.get("/services/small")
+    assert (after["service"], after["tasks"]) == (before["service"], before["tasks"])
+
+
+def test_a_hung_task_is_restarted_and_everybody_is_told(server: ServerSystem, target: MemoryTarget) -> None:
+    image = server.image("hung", Found())
+    server.deployed(image)
+    (task,) = server.get("/services/hung")["tasks"]
+    target.hang(task["id"])
+    until(lambda: server.get("/services/hung")["events"], seconds=20)
+    (event,) = server.get("/services/hung")["events"]
+    assert "health checks in a row failed" in event["message"]
+    notice = until(lambda: server.notifier.notices.get(event["key"]), seconds=20)
+    assert notice.kind == "Task Restarted"
+    assert server.runs(image)
+
+
+def test_a_rollout_that_a_full_disk_broke_goes_on_later(tmp_path: Path) -> None:
+    broken: list[FailsAtFirst] = []
+
+    def alter(store: Store) -> Store:
+        values = {name: getattr(store, name) for name in Store.__dataclass_fields__}
+        broken.append(FailsAtFirst(store.rollouts, "end", times=2))
+        return Store(**{**values, "rollouts": broken[0]})
+
+    with ServerSystem(tmp_path, alter) as system:
+        image = system.image("unlucky", Found())
+        system.deployed(image)
+        apply(system, document("unlucky", "  environment: {FEATURE: 'on'}\n"))
+        assert ended(system, "unlucky", 1)["state"] == "Succeeded"
+        assert broken[0].left == 0
+        assert environment(system, "unlucky") == {"FEATURE": "on"}
