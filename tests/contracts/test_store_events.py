@@ -52,6 +52,16 @@ def test_a_deleted_branch_is_remembered_and_comes_back_as_a_move(store: Store) -
     assert seen(store, main=A, other=A) == ["push/web/other/2-aaaaaaaaaaaa"]
 
 
+def test_the_events_of_branches_are_found_while_they_are_the_newest(store: Store) -> None:
+    first = seen(store, main=A, other=A)
+    assert [event.id for event in store.events.of_heads("web", {"other": A, "main": A})] == [first[1], first[0]]
+    seen(store, main=B, other=A)
+    assert [event.id for event in store.events.of_heads("web", {"main": A, "other": A, "none": A})] == [first[1]]
+    assert list(store.events.of_heads("api", {"main": A})) == []
+    seen(store, main=B)
+    assert list(store.events.of_heads("web", {"other": A, "main": ""})) == []
+
+
 def test_unhandled_events_come_oldest_first_until_they_are_handled(store: Store) -> None:
     c, a, b = (
         one for branches in ({"c": A}, {"c": A, "a": A}, {"c": A, "a": A, "b": A}) for one in seen(store, **branches)

@@ -40,6 +40,9 @@ def test_a_cause_starts_one_execution_of_each_pipeline(store: Store) -> None:
     first = store.executions.start("web", "push/1", {"a": "1"}, NOW)
     assert store.executions.start("web", "push/1", {"a": "2"}, LATER) == first
     assert store.executions.start("other", "push/1", {}, NOW).id == "other-1"
+    store.executions.start("web", "push/2", {}, NOW)
+    assert [execution.id for execution in store.executions.caused_by("push/1")] == ["other-1", "web-1"]
+    assert list(store.executions.caused_by("push/3")) == []
 
 
 def test_an_execution_keeps_the_version_it_started_with(store: Store) -> None:

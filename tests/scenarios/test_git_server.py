@@ -196,6 +196,32 @@ def test_a_push_that_changes_nothing_is_recorded_as_such(host: Host) -> None:
     assert host.audit()[0]["detail"] == "no reference"
 
 
+def remote_lines(host: Host, *arguments: str) -> list[str]:
+    """What `git push` shows of the server's messages."""
+    ran = subprocess.run(
+        ["git", "-C", str(host.clone), "push", host.url(), *arguments], capture_output=True, text=True, check=True
+    )
+    return [line.removeprefix("remote: ").rstrip() for line in ran.stderr.splitlines() if line.startswith("remote:")]
+
+
+def test_a_push_names_the_executions_that_it_started_and_how_to_follow_them(host: Host) -> None:
+    host.commit("first")
+    shown = remote_lines(host, "HEAD:main")
+    assert shown == [
+        "Started web-1",
+        "  follow it  dockgate pipeline logs -f web-1",
+        "  see it     dockgate pipeline show web --execution 1",
+        f"             {host.server.url}/api/v1/executions/web-1",
+    ]
+    assert remote_lines(host, "HEAD:main") == [], "nothing moved"
+    assert remote_lines(host, "HEAD:side") == ["No pipeline has web side as its source: nothing was started."]
+
+
+def test_the_messages_of_a_push_with_many_branches_are_bounded(host: Host) -> None:
+    host.commit("first")
+    assert len(remote_lines(host, *(f"HEAD:refs/heads/b{number}" for number in range(30)))) == 5
+
+
 def test_no_query_or_spelling_lets_a_reader_push(host: Host) -> None:
     host.name_people()
     body = host.push_body(host.commit("first"))

@@ -167,7 +167,7 @@ class Story:
         terminal.ask("git", "add", "--all", folder=work)
         terminal.run("git", *author, "commit", "--quiet", "--allow-empty", "-m", message, folder=work)
         commit = terminal.ask("git", "rev-parse", "HEAD", folder=work).strip()
-        terminal.run("git", "push", "--quiet", "origin", "HEAD:main", folder=work)
+        terminal.run("git", "push", "origin", "HEAD:main", folder=work)
         execution = self._execution_of(commit)
         terminal.run("dockgate", "pipeline", "logs", "--follow", execution, codes=OUTCOMES)
         return self._end_of(execution)

@@ -37,6 +37,7 @@ from dockgate.pipeline.tag_moves import announce_moves
 from dockgate.pipeline.telling import tell_due
 from dockgate.pipeline.trying import Trying
 
+HEADS = "refs/heads/"
 SWEEP_SECONDS = 2.0
 UNSTICK_EVERY = 5
 CONVERGE_EVERY = 5
@@ -134,9 +135,10 @@ class Engine:
 
     def pushed(
         self, repository: str, by: str = "", updates: Sequence[RefUpdate] = (), push: str = "", token: str = ""
-    ) -> None:
+    ) -> Sequence[Event]:
         """Keep who pushed what, and store an event for each branch that moved. What cannot be stored now is stored by
-        the next sweep.
+        the next sweep. Returns the events of the branches that `updates` moved, whoever stored them; what follows from
+        them starts in the background.
 
         `by` is who pushed, by the token of this id; "" if that is not known: before there are principals, and after a
         crash between the push and this. `updates` are the references that the push changed, () if that is not known.
@@ -152,6 +154,8 @@ class Engine:
         self._unseen.discard(repository)
         for event in events:
             self._flows.start_event(event.id)
+        moved = [update.ref.removeprefix(HEADS) for update in updates if update.ref.startswith(HEADS)]
+        return self._store.events.of_heads(repository, {branch: heads[branch] for branch in moved if branch in heads})
 
     def image_pushed(self, event_id: str, repository: str, digest: str, tag: str, by: str = "") -> None:
         """A registry tells of a push, at least once. `repository` begins with the registry, if that is not ours. What

@@ -40,6 +40,19 @@ class SqlEvents:
                     made.append(event)
             return made
 
+    def of_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[Event]:
+        with self._database.read() as connection:
+            known = _known(connection, repository)
+            ids = [
+                _push_id(repository, branch, commit, known[branch][1])
+                for branch, commit in heads.items()
+                if known.get(branch, ("", 0))[0] == commit
+            ]
+            found = {
+                row["id"]: Event(**row) for row in connection.execute(_EVENT.where(events.c.id.in_(ids))).mappings()
+            }
+        return [found[event_id] for event_id in ids if event_id in found]
+
     def get(self, event_id: str) -> Event:
         with self._database.read() as connection:
             row = connection.execute(_EVENT.where(events.c.id == event_id)).mappings().first()
@@ -87,8 +100,12 @@ def _remember(connection: Connection, repository: str, branch: str, head: str, m
 def _push(repository: str, branch: str, commit: str, moves: int, now: str, by: str) -> Event:
     detail = {"repository": repository, "branch": branch, "commit": commit}
     return Event(
-        id=f"push/{repository}/{branch}/{moves}-{commit[:12]}",
+        id=_push_id(repository, branch, commit, moves),
         kind=EventKind.REPOSITORY_PUSH,
         detail={**detail, "by": by} if by else detail,
         at=now,
     )
+
+
+def _push_id(repository: str, branch: str, commit: str, moves: int) -> str:
+    return f"push/{repository}/{branch}/{moves}-{commit[:12]}"

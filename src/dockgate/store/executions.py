@@ -56,6 +56,11 @@ class SqlExecutions:
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
+    def caused_by(self, cause: str) -> Sequence[Execution]:
+        query = _EXECUTION.where(executions.c.cause == cause).order_by(executions.c.pipeline)
+        with self._database.read() as connection:
+            return [Execution(**row) for row in connection.execute(query).mappings()]
+
     def runs(self, execution_id: str) -> Sequence[ActionRun]:
         with self._database.read() as connection:
             return _runs(connection, execution_id)

@@ -102,6 +102,7 @@ executions = Table(
     ForeignKeyConstraint(["pipeline", "pipeline_version"], [pipelines.c.name, pipelines.c.version]),
 )
 Index(None, executions.c.state)
+Index(None, executions.c.cause)
 
 action_runs = Table(
     "action_runs",

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -14,11 +15,20 @@ from starlette.types import Receive, Scope, Send
 
 from dockgate.bootstrap.server import Server
 from dockgate.core.adapters import RefUpdate
-from dockgate.core.errors import UnavailableError, UsageError
+from dockgate.core.errors import NotFoundError, UnavailableError, UsageError
+from dockgate.core.events import Event
+from dockgate.core.pipeline import Execution
+from dockgate.core.stores import Store
+from dockgate.web.git_messages import END, accepts_messages, lines, packets
 from dockgate.web.git_process import GitCall, GitProcesses
 
 MAX_UPDATES = 5000
 """references that one push may change"""
+START_SECONDS = 3.0
+"""how long the answer to a push waits for the executions that it starts, to name them"""
+POLL_SECONDS = 0.05
+MAX_EVENTS = 5
+"""branches of one push of which the client is told what they started"""
 MAX_ANSWER = 8 << 20
 """bytes of git's answer to a push: progress, and one line per reference"""
 NO_COMMIT = "0" * 40
@@ -89,6 +99,8 @@ class Push:
         self._token = token
         self._entry = entry
         self._id = entry or uuid.uuid4().hex
+        self._accepts_messages = accepts_messages(body)
+        self._events: Sequence[Event] = ()
         self._answer: asyncio.Queue[tuple[int, Mapping[str, str]] | bytes | BaseException | None] = asyncio.Queue()
 
     async def head(self) -> tuple[int, Mapping[str, str]]:
@@ -112,7 +124,10 @@ class Push:
         try:
             with self._body:
                 async with self._processes.pushing(repository):
-                    await self._receive()
+                    end = await self._receive()
+            if self._accepts_messages and end == END:
+                self._answer.put_nowait(await self._messages())
+            self._answer.put_nowait(end)
         except Exception as error:
             _log.warning("a push into %s failed: %s: %s", repository, type(error).__name__, error)
             self._answer.put_nowait(error)
@@ -122,21 +137,20 @@ class Push:
         finally:
             self._answer.put_nowait(None)
 
-    async def _receive(self) -> None:
+    async def _receive(self) -> bytes:
+        """Run the push, record it, and return the end of git's answer, which says that the push is done."""
         await self._describe("requested:", self._requested)
         pusher = self._call.repository, self._by, self._token
         await run_in_threadpool(self._server.engine.push_requested, self._id, *pusher, self._requested)
         before = await self._references()
-        last = b""
         try:
             async with asyncio.timeout(self._processes.git_seconds):
-                last = await self._run_git()
+                return await self._run_git()
         except TimeoutError:
             raise UnavailableError(f"git did not end within {self._processes.git_seconds:g} s", "Push less.") from None
         finally:
             # Whatever became of git and of the client: references that moved are recorded, and events stored.
             await self._record(before)
-        self._answer.put_nowait(last)
 
     async def _record(self, before: Mapping[str, str]) -> None:
         updates = tuple(self._requested)  # what may have changed, where git cannot say what did
@@ -145,23 +159,46 @@ class Push:
             await self._describe("", updates)
         finally:
             pushed = self._server.engine.pushed
-            await run_in_threadpool(pushed, self._call.repository, self._by, updates, self._id, self._token)
+            pusher = self._by, updates, self._id, self._token
+            self._events = await run_in_threadpool(pushed, self._call.repository, *pusher)
+
+    async def _messages(self) -> bytes:
+        """What the push started, as packets of git's answer. The push is done already: no fault of this fails it."""
+        try:
+            return packets(list(lines(await self._started(), self._server.url)))
+        except Exception as error:
+            _log.warning("no messages for a push into %s: %s", self._call.repository, error)
+            return b""
+
+    async def _started(self) -> list[tuple[Event, Sequence[Execution] | None]]:
+        """The executions that each event started; None for an event that is not handled within START_SECONDS."""
+        store, end = self._server.store, time.monotonic() + START_SECONDS
+        started: list[tuple[Event, Sequence[Execution] | None]] = []
+        for event in self._events[:MAX_EVENTS]:
+            while not (is_handled := await run_in_threadpool(_is_handled, store, event.id)) and time.monotonic() < end:
+                await asyncio.sleep(POLL_SECONDS)
+            executions = await run_in_threadpool(store.executions.caused_by, event.id)
+            started.append((event, executions if is_handled or executions else None))
+        return started
 
     async def _run_git(self) -> bytes:
-        """Pass git's answer on, and return its last chunk: it says that the push is done, which is yet to be so."""
+        """Pass git's answer on, but for its last bytes, which are returned: they say that the push is done, which is
+        yet to be so."""
         call = self._call
         status, headers, chunks = await self._server.git_backend(
             call.repository, call.path, call.method, call.query, call.headers(), self._body
         )
         async with aclosing(chunks):
+            self._accepts_messages &= not any(name.lower() == "content-length" for name in headers)
             self._answer.put_nowait((status, headers))
             size, last = 0, b""
             async for chunk in chunks:
                 size += len(chunk)
                 if size > MAX_ANSWER:
                     raise UnavailableError(f"git answered the push with more than {MAX_ANSWER} bytes")
-                self._answer.put_nowait(last)
-                last = chunk
+                last += chunk
+                self._answer.put_nowait(last[: -len(END)])
+                last = last[-len(END) :]
             return last
 
     async def _references(self) -> Mapping[str, str]:
@@ -172,6 +209,14 @@ class Push:
         text = "\n".join([title, *lines] if title else lines)
         if self._entry:
             await run_in_threadpool(self._server.store.audit.describe, self._entry, text)
+
+
+def _is_handled(store: Store, event_id: str) -> bool:
+    """Whether everything that follows from the event was started. Handled events are deleted after a while."""
+    try:
+        return bool(store.events.get(event_id).handled_at)
+    except NotFoundError:
+        return True
 
 
 def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[RefUpdate, ...]:

@@ -16,6 +16,11 @@ class Events(Protocol):
         `by` is who pushed."""
         ...
 
+    def of_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[Event]:
+        """The push events of these branches (branch -> commit), as far as they are at these commits now and the event
+        is still kept."""
+        ...
+
     def get(self, event_id: str) -> Event: ...
 
     def unhandled(self) -> Sequence[Event]:

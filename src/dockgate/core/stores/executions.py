@@ -37,6 +37,10 @@ class Executions(Protocol):
         """Newest first."""
         ...
 
+    def caused_by(self, cause: str) -> Sequence[Execution]:
+        """The executions that were started for this cause, at most one of each pipeline."""
+        ...
+
     def runs(self, execution_id: str) -> Sequence[ActionRun]:
         """Every try of every action, in the order they started."""
         ...

@@ -71,6 +71,7 @@ def _pipelines() -> None:
         sa.ForeignKeyConstraint(["pipeline", "pipeline_version"], ["pipelines.name", "pipelines.version"]),
     )
     _index("executions", "state")
+    _index("executions", "cause")
     op.create_table(
         "action_runs",
         *_integer("seq"),

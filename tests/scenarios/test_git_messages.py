@@ -1,0 +1,41 @@
+"""Messages to the clients of pushes, as packets of gitprotocol-pack(5)."""
+
+from io import BytesIO
+
+from dockgate.core.events import Event, EventKind
+from dockgate.web.git_messages import MAX_LINE, MAX_LINES, accepts_messages, lines, packets
+
+NONE = "0" * 40
+
+
+def push(capabilities: str) -> BytesIO:
+    command = f"{NONE} {'1' * 40} refs/heads/main\0{capabilities}".encode()
+    return BytesIO(b"%04x" % (len(command) + 4) + command + b"0000PACK")
+
+
+def test_messages_are_for_clients_that_show_them() -> None:
+    body = push(" report-status side-band-64k agent=git/2.47")
+    assert accepts_messages(body)
+    assert body.tell() == 0
+    assert accepts_messages(push("report-status side-band-64k quiet")), "git says so wherever it shows no progress"
+    assert not accepts_messages(push("report-status"))
+    assert not accepts_messages(BytesIO(b""))
+    assert not accepts_messages(BytesIO(b"zzzz"))
+
+
+def test_packets_are_bounded_and_cannot_steer_a_terminal() -> None:
+    line = packets(["a\x1b[2Jb\n0000"])
+    assert b"\x1b" not in line
+    assert int(line[:4], 16) == len(line)
+    many = packets(["x" * 5000] * 1000)
+    assert len(many) == MAX_LINES * (MAX_LINE + 6)
+
+
+def test_an_event_that_is_not_handled_yet_is_not_called_idle() -> None:
+    event = Event("push/1", EventKind.REPOSITORY_PUSH, {"repository": "web", "branch": "main"}, "")
+    assert list(lines([(event, None)], "http://server")) == [
+        "Dockgate starts the pipelines of web main in a moment: dockgate pipeline list"
+    ]
+    assert list(lines([(event, ())], "http://server")) == [
+        "No pipeline has web main as its source: nothing was started."
+    ]
