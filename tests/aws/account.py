@@ -35,6 +35,7 @@ ENVIRONMENT = {
     "DOCKGATE_BUCKET": "verdicts",
     "DOCKGATE_ACCOUNT": ACCOUNT,
     "AWS_REGION": REGION,
+    "DOCKGATE_APPROVALS": f"{PIPELINE}/{STAGE}/{STAGE}",
     "DOCKGATE_POLICY": "s3://verdicts/policy.json",
 }
 TABLE: dict[str, Any] = {
@@ -150,7 +151,6 @@ def approval_event(*tokens: str, image: str, expires: str = EXPIRES, **more: str
 
 
 def approval_message(token: str, image: str, expires: str = EXPIRES, **more: str) -> str:
-    named = {"Image_Digest": image, "Image_Repository": REPOSITORY, **more}
     approval = {
         "pipelineName": PIPELINE,
         "stageName": STAGE,
@@ -159,9 +159,15 @@ def approval_message(token: str, image: str, expires: str = EXPIRES, **more: str
         "expires": expires,
         "externalEntityLink": None,
         "approvalReviewLink": "https://example.com/review",
-        "customData": " ".join(f"{key}={value}" for key, value in named.items() if value),
+        "customData": custom_data(image, **more),
     }
     return json.dumps({"region": REGION, "consoleLink": "https://example.com", "approval": approval})
+
+
+def custom_data(image: str, **more: str) -> str:
+    """An approval action's comment, its variables replaced."""
+    named = {"Image_Digest": image, "Image_Repository": REPOSITORY, **more}
+    return " ".join(f"{key}={value}" for key, value in named.items() if value)
 
 
 class OneAtATime:
@@ -198,6 +204,9 @@ class Account:
     """operations that fail ("s3.PutObject")"""
     clients: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.approvals.clock = lambda: self.now
+
     def client(self, name: str) -> Any:
         if name not in self.clients:
             made = SESSION.client(name, endpoint_url=self.urls.get(name), **KEYS)
@@ -218,10 +227,11 @@ class Account:
     def functions(self, **environment: str) -> Functions:
         return functions(from_environment({**ENVIRONMENT, **environment}), self.client, lambda: self.now)
 
-    def ask(self) -> str:
-        """A pipeline's approval action begins to wait; returns its token."""
+    def ask(self, image: str, pipeline: str = PIPELINE, started: float | None = None, **named: str) -> str:
+        """A pipeline's approval action begins to wait, or began at `started`; returns its token."""
         token = str(uuid.uuid4())
-        self.approvals.ask(PIPELINE, STAGE, STAGE, token)
+        more = {} if started is None else {"started": started}
+        self.approvals.ask(pipeline, STAGE, STAGE, token, custom_data(image, **named), **more)
         return token
 
     def covered(self, image: str, reason: str, repository: str = REPOSITORY, ended: int | None = ENDED) -> None:

@@ -30,10 +30,10 @@ class CodePipeline:
         self.regions.append(region)
         return boto3.client(name, region_name=region, endpoint_url=self.url, **KEYS)
 
-    def ask(self, number: int) -> str:
+    def ask(self, number: int, custom_data: str = "") -> str:
         """The action waits; returns its token."""
         token = TOKEN.format(number)
-        self.approvals.ask(PIPELINE, STAGE, ACTION, token)
+        self.approvals.ask(PIPELINE, STAGE, ACTION, token, custom_data)
         return token
 
 

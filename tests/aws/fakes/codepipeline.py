@@ -1,38 +1,196 @@
-"""CodePipeline's manual approvals, as far as its documentation tells: a token is good for one answer."""
+"""CodePipeline's manual approvals, as its documentation describes them: a token is good for one answer.
 
+In the modes QUEUED and SUPERSEDED one execution is in a stage at a time, and GetPipelineState shows the token of its
+approval. In PARALLEL it does not: there ListActionExecutions shows it as `externalExecutionId` (API reference,
+PutApprovalResult).
+"""
+
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.aws.fakes.server import Refused, Service
 
+BUILD = "Build"
+"""the stage and action before every approval"""
+
+
+@dataclass
+class Run:
+    """One execution of an action. `unlisted` is how many listings still leave it out."""
+
+    execution: str
+    stage: str
+    action: str
+    token: str
+    configuration: dict[str, str]
+    resolved: dict[str, str] | None
+    started: float
+    status: str = "InProgress"
+    unlisted: int = 0
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+@dataclass
+class Pipeline:
+    """`runs` are the newest first."""
+
+    mode: str = "PARALLEL"
+    timeout: int | None = None
+    runs: list[Run] = field(default_factory=list)
+
 
 @dataclass
 class Approvals:
-    """The tokens that wait, by (pipeline, stage, action); what was answered, in order."""
+    """What was answered, in order; `refused` counts the answers that were not taken. `clock` gives epoch seconds;
+    `page` is how many action executions are on a page."""
 
-    waiting: dict[tuple[str, str, str], set[str]] = field(default_factory=dict)
+    clock: Callable[[], float] = lambda: 1_795_000_600
+    pipelines: dict[str, Pipeline] = field(default_factory=dict)
     answered: dict[str, str] = field(default_factory=dict)
     summaries: dict[str, str] = field(default_factory=dict)
     refused: int = 0
+    page: int = 100
 
-    def ask(self, pipeline: str, stage: str, action: str, token: str) -> None:
-        self.waiting.setdefault((pipeline, stage, action), set()).add(token)
+    def ask(self, pipeline: str, stage: str, action: str, token: str, comment: str, **more: Any) -> Run:
+        """An approval action begins to wait; `comment` is its CustomData with every variable replaced."""
+        there = self.pipelines.setdefault(pipeline, Pipeline())
+        if there.mode != "PARALLEL":
+            assert not [run for run in there.runs if run.status == "InProgress"], "the stage is taken"
+        started = more.pop("started", self.clock())
+        execution = str(uuid.uuid4())
+        build = Run(execution, BUILD, BUILD, "", {}, {}, started, "Succeeded")
+        written = {"CustomData": "Image_Digest=#{BuildVariables.IMAGE_DIGEST}"}
+        run = Run(execution, stage, action, token, written, {"CustomData": comment}, started, **more)
+        there.runs[:0] = [run, build]
+        return run
+
+    def run(self, token: str) -> Run:
+        return next(run for one in self.pipelines.values() for run in one.runs if run.token == token)
 
     def put_approval_result(self, request: dict[str, Any]) -> dict[str, Any]:
-        key = request["pipelineName"], request["stageName"], request["actionName"]
+        pipeline = self.pipelines.get(request["pipelineName"])
+        if pipeline is None:
+            raise self._refusal("PipelineNotFoundException")
         token = request["token"]
-        if key not in self.waiting:
-            self.refused += 1
-            raise Refused("PipelineNotFoundException")
-        if token in self.answered:
-            self.refused += 1
-            raise Refused("ApprovalAlreadyCompletedException")
-        if token not in self.waiting[key]:
-            self.refused += 1
-            raise Refused("InvalidApprovalTokenException")
+        runs = [run for run in pipeline.runs if run.token == token]
+        if not runs or (runs[0].stage, runs[0].action) != (request["stageName"], request["actionName"]):
+            raise self._refusal("InvalidApprovalTokenException")
+        if runs[0].status != "InProgress":
+            raise self._refusal("ApprovalAlreadyCompletedException")
+        runs[0].status = "Succeeded" if request["result"]["status"] == "Approved" else "Failed"
         self.answered[token] = request["result"]["status"]
         self.summaries[token] = request["result"]["summary"]
         return {"approvedAt": 0}
 
+    def get_pipeline(self, request: dict[str, Any]) -> dict[str, Any]:
+        pipeline = self._known(request["name"])
+        places = dict.fromkeys((run.stage, run.action) for run in reversed(pipeline.runs))
+        return {
+            "pipeline": {
+                "name": request["name"],
+                "roleArn": "arn:aws:iam::123456789012:role/pipeline",
+                "pipelineType": "V2",
+                "executionMode": pipeline.mode,
+                "stages": [
+                    {"name": stage, "actions": [self._declared(pipeline, stage, action)]} for stage, action in places
+                ],
+            }
+        }
+
+    def get_pipeline_state(self, request: dict[str, Any]) -> dict[str, Any]:
+        pipeline = self._known(request["name"])
+        latest: dict[tuple[str, str], Run] = {}
+        for run in pipeline.runs:
+            latest.setdefault((run.stage, run.action), run)
+        return {
+            "pipelineName": request["name"],
+            "stageStates": [
+                {
+                    "stageName": stage,
+                    "latestExecution": {"pipelineExecutionId": run.execution, "status": run.status},
+                    "actionStates": [{"actionName": action, "latestExecution": self._state(pipeline, run)}],
+                }
+                for (stage, action), run in latest.items()
+            ],
+        }
+
+    def list_action_executions(self, request: dict[str, Any]) -> dict[str, Any]:
+        pipeline = self._known(request["pipelineName"])
+        wanted = request.get("filter", {}).get("pipelineExecutionId", "")
+        if wanted and wanted not in {run.execution for run in pipeline.runs}:
+            raise Refused("PipelineExecutionNotFoundException")
+        start = int(request.get("nextToken") or 0)
+        runs = [run for run in pipeline.runs if wanted in ("", run.execution) and not run.unlisted]
+        if not start:
+            for run in pipeline.runs:
+                run.unlisted = max(0, run.unlisted - 1)
+        answer: dict[str, Any] = {
+            "actionExecutionDetails": [self._listed(pipeline, run) for run in runs[start : start + self.page]]
+        }
+        if start + self.page < len(runs):
+            answer["nextToken"] = str(start + self.page)
+        return answer
+
     def service(self) -> Service:
-        return Service("codepipeline", {"PutApprovalResult": self.put_approval_result})
+        return Service(
+            "codepipeline",
+            {
+                "GetPipeline": self.get_pipeline,
+                "GetPipelineState": self.get_pipeline_state,
+                "ListActionExecutions": self.list_action_executions,
+                "PutApprovalResult": self.put_approval_result,
+            },
+        )
+
+    def _known(self, name: str) -> Pipeline:
+        if name not in self.pipelines:
+            raise Refused("PipelineNotFoundException")
+        return self.pipelines[name]
+
+    def _refusal(self, code: str) -> Refused:
+        self.refused += 1
+        return Refused(code)
+
+    def _declared(self, pipeline: Pipeline, stage: str, action: str) -> dict[str, Any]:
+        if stage == BUILD:
+            return {"name": action, "actionTypeId": _type("Build", "CodeBuild")}
+        limit = {} if pipeline.timeout is None else {"timeoutInMinutes": pipeline.timeout}
+        return {"name": action, "actionTypeId": _type("Approval", "Manual"), **limit}
+
+    def _state(self, pipeline: Pipeline, run: Run) -> dict[str, Any]:
+        state: dict[str, Any] = {"actionExecutionId": run.id, "status": run.status, "lastStatusChange": run.started}
+        if run.token and run.status == "InProgress" and pipeline.mode != "PARALLEL":
+            state["token"] = run.token
+        return state
+
+    def _listed(self, pipeline: Pipeline, run: Run) -> dict[str, Any]:
+        is_approval = run.stage != BUILD
+        given: dict[str, Any] = {
+            "actionTypeId": _type("Approval", "Manual") if is_approval else _type("Build", "CodeBuild"),
+            "configuration": run.configuration,
+            "region": "eu-west-1",
+            "inputArtifacts": [],
+        }
+        if run.resolved is not None:
+            given["resolvedConfiguration"] = run.resolved
+        output: dict[str, Any] = {"outputArtifacts": [], "outputVariables": {}}
+        if is_approval and pipeline.mode == "PARALLEL":
+            output["executionResult"] = {"externalExecutionId": run.token}
+        return {
+            "pipelineExecutionId": run.execution,
+            "actionExecutionId": run.id,
+            "pipelineVersion": 1,
+            "stageName": run.stage,
+            "actionName": run.action,
+            "startTime": run.started,
+            "lastUpdateTime": run.started,
+            "status": run.status,
+            "input": given,
+            "output": output,
+        }
+
+
+def _type(category: str, provider: str) -> dict[str, str]:
+    return {"category": category, "owner": "AWS", "provider": provider, "version": "1"}

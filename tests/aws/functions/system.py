@@ -35,7 +35,7 @@ class Functions:
         return image
 
     def approval(self, image: str) -> str:
-        token = self.account.ask()
+        token = self.account.ask(image)
         self._functions.record(approval_event(token, image=image))
         return token
 
@@ -76,7 +76,7 @@ class Functions:
 
     def answers_sent(self, execution: str) -> int:
         calls = self.account.services["codepipeline"].calls
-        return sum(request["token"] == execution for _, request in calls)
+        return sum(name == "PutApprovalResult" and request["token"] == execution for name, request in calls)
 
     def rows(self) -> int:
         """DynamoDB deletes by `ttl`; moto does not, so the attribute is looked at."""

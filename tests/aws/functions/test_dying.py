@@ -62,7 +62,7 @@ def survives(at: int, after: bool) -> bool:
         handlers = functions(
             from_environment(ENVIRONMENT), lambda name: death.client(aws.client(name)), lambda: aws.now
         )
-        tokens = [aws.ask(), aws.ask()]
+        tokens = [aws.ask(IMAGE), aws.ask(IMAGE)]
         asked = [(handlers.record, approval_event(token, image=IMAGE)) for token in tokens]
         ended = [(handlers.judge, scan_event(IMAGE, CRITICAL=1, TOTAL=1))] * 2
         for handler, event in asked:

@@ -202,7 +202,7 @@ def test_a_link_without_room_for_words_is_left_out() -> None:
 def test_the_verdict_is_kept_as_page_and_json_with_a_case_that_can_be_explained(aws: Account) -> None:
     many = [finding(IMAGE, "CRITICAL", number) for number in range(40)]
     aws.scanned(IMAGE, *many, finding(IMAGE, "LOW", 41, description="<script>alert(1)</script>"))
-    token = aws.ask()
+    token = aws.ask(IMAGE)
     aws.functions().record(approval_event(token, image=IMAGE))
     said = aws.approvals.summaries[token]
     assert len(said) <= 512

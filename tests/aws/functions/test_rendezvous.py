@@ -42,9 +42,8 @@ def _waits(aws: Account) -> Waits:
 
 
 def test_of_a_queue_only_what_failed_comes_again(aws: Account) -> None:
-    one, other = aws.ask(), aws.ask()
+    one, other = aws.ask(IMAGE), aws.ask(IMAGE)
     aws.scanned(IMAGE)
-    aws.approvals.waiting.pop((PIPELINE, STAGE, STAGE))
     good = json.dumps({"Type": "Notification", "Message": approval_message(one, IMAGE)})
     aws.broken.add("codepipeline.PutApprovalResult")
     answer = aws.functions().record(_sqs("{", "[]", good, approval_message(other, IMAGE)))
@@ -52,7 +51,7 @@ def test_of_a_queue_only_what_failed_comes_again(aws: Account) -> None:
 
 
 def test_what_cannot_be_understood_holds_up_no_other(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
-    token = aws.ask()
+    token = aws.ask(IMAGE)
     aws.scanned(IMAGE)
     odd = ["{", "null", "7", "{}", approval_message("no-token", IMAGE), approval_message("no-token", "sha256:1")]
     assert aws.functions().record(_sqs(*odd, approval_message(token, IMAGE))) == {"batchItemFailures": []}
@@ -63,13 +62,12 @@ def test_what_cannot_be_understood_holds_up_no_other(aws: Account, capsys: pytes
 
 def test_what_was_set_aside_can_be_handed_over_again_as_it_lies_in_the_queue(aws: Account) -> None:
     """The function's own dead letters are its events; the topic's are notifications."""
-    one, other = aws.ask(), aws.ask()
+    one, other = aws.ask(IMAGE), aws.ask(IMAGE)
     aws.scanned(IMAGE)
     handlers = aws.functions()
     aws.broken.add("dynamodb.PutItem")
     with pytest.raises(ClientError):
         handlers.record(approval_event(one, image=IMAGE))
-    assert handlers.sweep(CLOCK) == {"waiting": 0}
     aws.broken.clear()
     for _ in range(2):
         handlers.record(approval_event(one, image=IMAGE))
@@ -80,7 +78,7 @@ def test_what_was_set_aside_can_be_handed_over_again_as_it_lies_in_the_queue(aws
 
 @pytest.mark.parametrize("digest", ["", "sha256:1", "latest", "#{BuildVariables.IMAGE_DIGEST}"])
 def test_an_action_that_names_no_digest_is_rejected_at_once_and_hears_why(aws: Account, digest: str) -> None:
-    token, handlers = aws.ask(), aws.functions()
+    token, handlers = aws.ask(digest), aws.functions()
     for _ in range(2):
         handlers.record(approval_event(token, image=digest))
     assert aws.answers(token) == ["Rejected"]
@@ -88,19 +86,19 @@ def test_an_action_that_names_no_digest_is_rejected_at_once_and_hears_why(aws: A
     assert aws.client("dynamodb").scan(TableName="approvals")["Count"] == 0
     aws.broken.add("codepipeline.PutApprovalResult")
     with pytest.raises(ClientError):
-        handlers.record(approval_event(aws.ask(), image=digest))
+        handlers.record(approval_event(aws.ask(digest), image=digest))
 
 
 @pytest.mark.parametrize("expires", ["0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00", "tomorrow", "2026-13-01"])
 def test_an_odd_time_is_none(aws: Account, expires: str) -> None:
-    token = aws.ask()
+    token = aws.ask(IMAGE)
     aws.scanned(IMAGE)
     assert aws.functions().record(_sqs(approval_message(token, IMAGE, expires))) == {"batchItemFailures": []}
     assert aws.answers(token) == ["Approved"]
 
 
 def test_pipes_hand_over_a_list(aws: Account) -> None:
-    token = aws.ask()
+    token = aws.ask(IMAGE)
     aws.scanned(IMAGE)
     handlers = aws.functions()
     handlers.record(approval_event(token, image=digest_of(2)))
@@ -109,7 +107,7 @@ def test_pipes_hand_over_a_list(aws: Account) -> None:
 
 
 def test_a_topics_message_that_fails_is_raised_so_that_lambda_tries_again(aws: Account) -> None:
-    token = aws.ask()
+    token = aws.ask(IMAGE)
     aws.scanned(IMAGE)
     aws.broken.add("s3.PutObject")
     with pytest.raises(ClientError):
@@ -120,7 +118,7 @@ def test_a_topics_message_that_fails_is_raised_so_that_lambda_tries_again(aws: A
 
 
 def test_tokens_are_in_no_log(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
-    tokens = [aws.ask() for _ in range(4)]
+    tokens = [aws.ask(IMAGE) for _ in range(4)]
     aws.scanned(IMAGE)
     handlers = aws.functions()
     for broken in ("codepipeline.PutApprovalResult", "s3.PutObject", "dynamodb.UpdateItem", "inspector2.ListFindings"):
@@ -140,13 +138,10 @@ def test_tokens_are_in_no_log(aws: Account, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_one_who_died_after_answering_is_followed_by_one_who_finds_it_settled(aws: Account) -> None:
-    token = aws.ask()
-    aws.scanned(IMAGE)
+    token = aws.ask(IMAGE)
     handlers = aws.functions()
-    aws.broken.add("dynamodb.UpdateItem")
-    with pytest.raises(ClientError):
-        handlers.record(approval_event(token, image=IMAGE))
-    aws.broken.clear()
+    handlers.record(approval_event(token, image=IMAGE))
+    aws.scanned(IMAGE)
     waits = _waits(aws)
     (wait,) = waits.at(IMAGE).waiting
     assert waits.claim(wait)
@@ -168,7 +163,7 @@ def test_one_who_died_after_answering_is_followed_by_one_who_finds_it_settled(aw
 
 def test_a_claim_is_given_back_by_its_holder_alone(aws: Account) -> None:
     waits = _waits(aws)
-    aws.functions().record(approval_event(aws.ask(), image=IMAGE))
+    aws.functions().record(approval_event(aws.ask(IMAGE), image=IMAGE))
     (wait,) = waits.at(IMAGE).waiting
     first = waits.claim(wait)
     assert waits.claim(wait) == 0
@@ -183,7 +178,7 @@ def test_a_claim_is_given_back_by_its_holder_alone(aws: Account) -> None:
 
 def test_the_first_word_on_an_approval_stands(aws: Account) -> None:
     waits = _waits(aws)
-    aws.functions().record(approval_event(aws.ask(), image=IMAGE))
+    aws.functions().record(approval_event(aws.ask(IMAGE), image=IMAGE))
     (wait,) = waits.at(IMAGE).waiting
     waits.claim(wait)
     waits.settle(wait, "Approved", "ours", "")
@@ -194,9 +189,10 @@ def test_the_first_word_on_an_approval_stands(aws: Account) -> None:
 
 def test_one_who_cannot_be_answered_holds_up_no_other(aws: Account) -> None:
     """The refused one is the first of its image: the others, and other images', are answered."""
-    tokens = [aws.ask() for _ in range(3)]
-    handlers = aws.functions()
-    foreign = approval_message("00000000-0000-0000-0000-000000000000", IMAGE).replace(PIPELINE, "Foreign")
+    theirs = aws.ask(IMAGE, "Foreign")
+    tokens = [aws.ask(image) for image in (IMAGE, IMAGE, digest_of(2))]
+    handlers = aws.functions(DOCKGATE_APPROVALS=f"Foreign/{STAGE}/{STAGE},{PIPELINE}/{STAGE}/{STAGE}")
+    foreign = approval_message(theirs, IMAGE).replace(PIPELINE, "Foreign")
     handlers.record({"Records": [{"Sns": {"Message": foreign}}]})
     handlers.record(approval_event(*tokens[:2], image=IMAGE))
     handlers.record(approval_event(tokens[2], image=digest_of(2)))
@@ -214,6 +210,7 @@ def test_one_who_cannot_be_answered_holds_up_no_other(aws: Account) -> None:
         handlers.sweep(CLOCK)
     assert aws.answers(*tokens) == ["Approved"] * 3
     aws.now = SCANNED + 8 * 86400
+    aws.approvals.run(theirs).status = "Failed"
     with pytest.raises(ClientError):
         handlers.sweep(CLOCK)
     assert handlers.sweep(CLOCK) == {"waiting": 0}, "CodePipeline has given it up: nobody tries for ever"
@@ -245,7 +242,7 @@ def test_what_cannot_be_judged_waits_for_us_to_mend_it_and_is_rejected_in_time(
     aws.client("s3").put_object(Bucket="verdicts", Key="foreign.json", Body=foreign)
     handlers = aws.functions(**environment)
     aws.broken = {broken}
-    token = aws.ask()
+    token = aws.ask(IMAGE)
     aws.scanned(IMAGE, finding(IMAGE, "LOW"))
     with pytest.raises(FAULTS):
         handlers.record(approval_event(token, image=IMAGE))
@@ -264,7 +261,7 @@ def test_what_cannot_be_judged_waits_for_us_to_mend_it_and_is_rejected_in_time(
 
 def test_a_policy_that_was_mended_in_time_answers(aws: Account) -> None:
     handlers = aws.functions()
-    token = aws.ask()
+    token = aws.ask(IMAGE)
     aws.scanned(IMAGE)
     aws.broken = {"s3.GetObject"}
     with pytest.raises(ClientError):
@@ -275,22 +272,26 @@ def test_a_policy_that_was_mended_in_time_answers(aws: Account) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expires", "minutes", "answer"),
+    ("timeout", "minutes", "answer"),
     [
-        ("2026-11-18T11:22Z", 0, None),  # an action of five minutes, asked for at 11:16:40
-        ("2026-11-18T11:22Z", 4, "Rejected"),
-        ("2026-11-18T11:46Z", 18, None),
-        ("2026-11-18T11:46Z", 20, "Rejected"),
-        ("2026-11-25T12:00Z", 59, None),
-        ("2026-11-25T12:00Z", 60, "Rejected"),
-        ("", 59, None),
-        ("", 60, "Rejected"),
+        (5, 0, None),
+        (5, 4, "Rejected"),
+        (30, 18, None),
+        (30, 20, "Rejected"),
+        (86_400, 59, None),
+        (86_400, 60, "Rejected"),
+        (None, 59, None),
+        (None, 60, "Rejected"),
     ],
 )
-def test_nobody_waits_until_codepipeline_gives_up(aws: Account, expires: str, minutes: int, answer: str | None) -> None:
-    token = aws.ask()
+def test_nobody_waits_until_codepipeline_gives_up(
+    aws: Account, timeout: int | None, minutes: int, answer: str | None
+) -> None:
+    """By the timeout in the pipeline's definition, whatever the message says of it."""
+    token = aws.ask(IMAGE)
+    aws.approvals.pipelines[PIPELINE].timeout = timeout
     handlers = aws.functions()
-    handlers.record(approval_event(token, image=IMAGE, expires=expires))
+    handlers.record(approval_event(token, image=IMAGE, expires="2026-11-18T11:16Z"))
     aws.now += minutes * MINUTE
     handlers.sweep(CLOCK)
     assert aws.answers(token) == [answer]
@@ -302,12 +303,12 @@ def test_a_sweep_ends_in_time_and_takes_the_pressing_first(aws: Account, capsys:
     handlers = aws.functions()
     patient = [digest_of(number) for number in range(1, 7)]
     for image in patient:
-        handlers.record(approval_event(aws.ask(), image=image))
-    pressing = aws.ask()
-    handlers.record(approval_event(pressing, image=digest_of(9), expires="2026-11-18T11:17Z"))
+        handlers.record(approval_event(aws.ask(image), image=image))
+    pressing = aws.ask(digest_of(9), started=aws.now - 60 * MINUTE + 30)
+    handlers.record(approval_event(pressing, image=digest_of(9)))
     aws.now += 30
     looked = iter(range(100))
-    assert handlers.rendezvous.sweep(lambda: next(looked) >= 1) == len(patient)
+    assert handlers.rendezvous.sweep(lambda: next(looked) >= 2) == len(patient)
     assert aws.answers(pressing) == ["Rejected"]
     assert '"SweepCut"' in capsys.readouterr().out
     seen = set()
@@ -316,7 +317,7 @@ def test_a_sweep_ends_in_time_and_takes_the_pressing_first(aws: Account, capsys:
         calls = aws.services["inspector2"].calls
         calls.clear()
         looked = iter(range(100))
-        handlers.rendezvous.sweep(lambda: next(looked) >= 1)  # noqa: B023 - it is called at once
+        handlers.rendezvous.sweep(lambda: next(looked) >= 2)  # noqa: B023 - it is called at once
         seen |= {one["value"] for _, request in calls for one in request["filterCriteria"]["resourceId"]}
     assert len(seen) == len(patient), "each has its turn, however little time there is"
 
@@ -328,7 +329,8 @@ def test_an_image_in_two_repositories_is_judged_by_each_ones_waivers(aws: Accoun
     waiver = Waiver("w1", "ann", "known", "CVE-2024-0001", repository="other", until="2027-01-01T00:00:00Z")
     aws.client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
     handlers = aws.functions(DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
-    ours, theirs, unnamed = aws.ask(), aws.ask(), aws.ask()
+    ours, theirs = aws.ask(IMAGE), aws.ask(IMAGE, Image_Repository="other")
+    unnamed = aws.ask(IMAGE, Image_Repository="")
     handlers.record(approval_event(ours, image=IMAGE))
     handlers.record(approval_event(theirs, image=IMAGE, Image_Repository="other"))
     handlers.record(approval_event(unnamed, image=IMAGE, Image_Repository=""))
@@ -340,7 +342,7 @@ def test_an_image_in_two_repositories_is_judged_by_each_ones_waivers(aws: Accoun
 
 def test_findings_of_another_repository_are_not_this_images_whole_list(aws: Account) -> None:
     """The other repository's listing is complete, ours not yet: it is waited for."""
-    token = aws.ask()
+    token = aws.ask(IMAGE)
     handlers = aws.functions()
     handlers.record(approval_event(token, image=IMAGE))
     aws.scanned(IMAGE, finding(IMAGE, "LOW", 1, repository="other"), finding(IMAGE, "LOW", 2, repository="other"))

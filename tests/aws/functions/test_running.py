@@ -195,7 +195,7 @@ def test_an_image_that_is_watched_no_more_is_at_risk(aws: Account) -> None:
 def test_approvals_that_fail_do_not_keep_what_runs_from_being_judged(aws: Account) -> None:
     running = Running(aws)
     running.finds()
-    token = aws.ask()
+    token = aws.ask(OTHER)
     aws.broken = {"s3.GetObject"}
     aws.scanned(OTHER)
     with pytest.raises(ClientError):

@@ -24,7 +24,7 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 
 def _asked(aws: Account, image: str, **named: str) -> str:
-    token = aws.ask()
+    token = aws.ask(image, **named)
     aws.functions().record(approval_event(token, image=image, **named))
     return token
 

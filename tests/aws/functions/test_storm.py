@@ -1,5 +1,5 @@
 """One hundred executions wait on ten digests; findings roll in after the coverage; events come last, in any order, side
-by side, twice, or never."""
+by side, twice, or never; some messages about approvals are forged, and name another image."""
 
 import random
 import threading
@@ -12,6 +12,7 @@ import pytest
 from tests.aws.account import SCANNED, Account, approval_event, digest_of, finding, scan_event
 
 CLOCK = {"source": "aws.events"}
+ANSWER = "PutApprovalResult"
 
 
 class OneByOne:
@@ -40,7 +41,7 @@ def test_each_is_answered_once(aws: Account, executions: int, digests: int, thre
     images = [digest_of(number) for number in range(1, digests + 1)]
     bad = set(images[::3])
     aws.now = SCANNED + 1
-    waiting = {aws.ask(): images[number % digests] for number in range(executions)}
+    waiting = {aws.ask(image): image for image in (images[number % digests] for number in range(executions))}
     handlers = aws.functions()
 
     def scanned(image: str) -> None:
@@ -59,8 +60,11 @@ def test_each_is_answered_once(aws: Account, executions: int, digests: int, thre
 
     events: list[Callable[[], object]] = []
     for token, image in waiting.items():
-        event = approval_event(token, image=image)
+        event = approval_event(token, image=image, Execution=aws.approvals.run(token).execution)
         events += [lambda event=event: handlers.record(event)] * chance.choice((1, 1, 2, 3))  # type: ignore[misc]
+    for token in list(waiting)[::5]:
+        forged = approval_event(token, image=chance.choice(images), Execution=aws.approvals.run(token).execution)
+        events.append(lambda forged=forged: handlers.record(forged))  # type: ignore[misc]
     for image in images:
         events.append(lambda image=image: inspect(image))  # type: ignore[misc]
     chance.shuffle(events)
@@ -75,6 +79,8 @@ def test_each_is_answered_once(aws: Account, executions: int, digests: int, thre
                 done.result()
     right = {token: "Rejected" if image in bad else "Approved" for token, image in waiting.items()}
     assert aws.approvals.answered == right
-    sent = Counter(request["token"] for _, request in aws.services["codepipeline"].calls)
+    sent = Counter(request["token"] for name, request in aws.services["codepipeline"].calls if name == ANSWER)
     assert set(sent.values()) == {1}
+    aws.now += 3600  # until then a forged message about what was answered may be one that is not listed yet
     assert handlers.sweep(CLOCK) == {"waiting": 0}
+    assert aws.approvals.answered == right

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from tests.aws.account import PIPELINE, REGION, STAGE, Account, scan_event
+from tests.aws.account import PIPELINE, REGION, Account, scan_event
+from tests.aws.fakes.codepipeline import Pipeline
 from tests.aws.fakes.server import serving
 from tests.registryd import certificates, free_port
 
@@ -82,7 +83,8 @@ def cloud(folder: Path) -> Iterator[Cloud]:
     program = PARTS / "ministack" / "bin" / "ministack"
     assert program.exists(), MISSING
     fakes = Account(id=ACCOUNT_ID)
-    fakes.approvals.waiting[PIPELINE, STAGE, STAGE] = set()
+    fakes.approvals.pipelines[PIPELINE] = Pipeline()
+    fakes.approvals.clock = time.time
     with ExitStack() as opened:
         urls = {service.name: opened.enter_context(serving(service)) for service in fakes.fakes().values()}
         port, tls = free_port(), certificates(folder / "tls")

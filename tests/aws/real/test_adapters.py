@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import boto3
 import pytest
-from tests.aws.account import PIPELINE, STAGE, approval_message, digest_of, finding
+from tests.aws.account import PIPELINE, approval_message, digest_of, finding
 from tests.aws.page import permissions
 from tests.aws.real.cloud import ACCOUNT_ID, SOURCE, Cloud, cloud, until
 from tests.scenarios.defects import Found
@@ -180,7 +180,7 @@ def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
     queue.let("sns.amazonaws.com", topic)
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn, Attributes={"RawMessageDelivery": raw})
     poller = listening(queue, partial(codepipeline.queued, server.server, ACCOUNT_ID))
-    tokens = {image: aws.fakes.ask() for image in (bad, good)}
+    tokens = {image: aws.fakes.ask(image) for image in (bad, good)}
     try:
         for image, token in tokens.items():
             for _ in range(2):
@@ -195,13 +195,13 @@ def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
         poller.close()
     assert (answered[tokens[bad]], answered[tokens[good]]) == ("Rejected", "Approved")
     assert {one["pipeline"] for one in server.get("/approvals")} == {PIPELINE}
-    assert aws.fakes.approvals.waiting.keys() == {(PIPELINE, STAGE, STAGE)}
+    assert aws.fakes.approvals.pipelines.keys() == {PIPELINE}
     assert (aws.fakes.approvals.refused, aws.fakes.faults()) == (0, [])
 
 
 def test_a_server_as_it_is_run_answers_by_what_inspector_found_and_ends_at_once(aws: Cloud, tmp_path: Path) -> None:
     queue, image = Queue(aws, QUEUES), digest_of(77)
-    token = aws.fakes.ask()
+    token = aws.fakes.ask(image)
     aws.fakes.scanned(image, finding(image, "CRITICAL"))
     settings = {
         "DOCKGATE_APPROVAL_QUEUE": queue.arn,

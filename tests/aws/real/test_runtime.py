@@ -96,7 +96,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 def test_the_archive_answers_events(runtime: Runtime) -> None:
     image, fakes = digest_of(1), runtime.aws.fakes
-    token = fakes.ask()
+    token = fakes.ask(image)
     with runtime.function("record") as record, runtime.function("judge") as judge, runtime.function("sweep") as sweep:
         assert record(approval_event(token, image=image, expires=EXPIRES)) == {"batchItemFailures": []}
         assert sweep(CLOCK) == {"waiting": 1}
@@ -113,7 +113,7 @@ def test_a_fault_is_raised_as_lambda_takes_it(runtime: Runtime) -> None:
     """The error envelope: Lambda tries such an event again, and then sets it aside."""
     image, fakes = digest_of(2), runtime.aws.fakes
     fakes.scanned(image)
-    token = fakes.ask()
+    token = fakes.ask(image)
     with runtime.function("record", DOCKGATE_POLICY="s3://verdicts/none.json") as record:
         said = record(approval_event(token, image=image, expires=EXPIRES))
     assert set(said) >= {"errorMessage", "errorType", "stackTrace"}
@@ -132,7 +132,7 @@ def test_one_that_was_cut_off_in_the_middle_is_answered_once_by_the_next(runtime
     """CodePipeline does not answer in time, and has taken the answer nevertheless."""
     image, fakes = digest_of(3), runtime.aws.fakes
     fakes.scanned(image)
-    token = fakes.ask()
+    token = fakes.ask(image)
     operations = fakes.services["codepipeline"].operations
     give = operations["PutApprovalResult"]
 

@@ -201,11 +201,13 @@ MODES: dict[str, dict[str, str]] = {
         **_ARCHIVE,
         "CreatePipeline": "false",
         "ApprovalActions": "arn:aws:codepipeline:eu-west-1:123456789012:shop/Assess/Gate",
+        "ApprovalPipelines": "arn:aws:codepipeline:eu-west-1:123456789012:shop",
     },
     "gate alone, services looked after": {
         **_ARCHIVE,
         "CreatePipeline": "false",
         "ApprovalActions": "arn:aws:codepipeline:eu-west-1:123456789012:shop/Assess/Gate",
+        "ApprovalPipelines": "arn:aws:codepipeline:eu-west-1:123456789012:shop",
         "RunningServices": "arn:aws:ecs:eu-west-1:123456789012:service/blue/web,"
         "arn:aws:ecs:eu-west-1:123456789012:service/green/web",
         "ImageRepositories": "arn:aws:ecr:eu-west-1:123456789012:repository/team/shop",

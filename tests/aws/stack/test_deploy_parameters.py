@@ -13,6 +13,9 @@ def test_names_are_turned_into_arns(cloud: Cloud) -> None:
     deploy(cloud, *ALONE, services, "ImageRepositories=shop,team/blog")
     head = f"arn:aws:codepipeline:{REGION}:{ID}"
     assert parameters(cloud)["ApprovalActions"] == f"{head}:shop/Assess/Gate,{head}:blog/Assess/Gate"
+    assert parameters(cloud)["ApprovalPipelines"] == f"{head}:shop,{head}:blog"
+    deploy(cloud, "RiskDays=3")
+    assert parameters(cloud)["ApprovalPipelines"] == f"{head}:shop,{head}:blog"
     head = f"arn:aws:ecs:{REGION}:{ID}:service"
     assert parameters(cloud)["RunningServices"] == f"{head}/blue/web,{head}/green/web"
     head = f"arn:aws:ecr:{REGION}:{ID}:repository"

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from tests.aws.stack.cloudformation import MODES, Stack, ours, walk
 
-from dockgate.aws.functions.settings import from_environment
+from dockgate.aws.functions.settings import Action, from_environment
 from dockgate.aws.stack import parameters
 from dockgate.aws.stack.data_resources import KINDS
 
@@ -77,6 +77,11 @@ def test_rules_use_the_functions_alone_that_rules_may_use() -> None:
         ("connection", "FullRepositoryId", "A source by connection needs FullRepositoryId."),
         ("existing service", "ServiceName", "An existing cluster needs ServiceName."),
         ("gate alone", "ApprovalActions", "The gate alone needs ApprovalActions, the actions' ARNs."),
+        (
+            "gate alone",
+            "ApprovalPipelines",
+            "The gate alone needs ApprovalPipelines, the ARNs of the actions' pipelines.",
+        ),
     ],
 )
 def test_what_a_mode_needs_is_asked_for(mode: str, without: str, told: str) -> None:
@@ -180,6 +185,18 @@ def test_the_environment_is_what_the_functions_read(stack: Stack) -> None:
     for variables in given.values():
         settings = from_environment({**variables, "AWS_REGION": "eu-west-1"})
         assert settings.account == "123456789012"
+
+
+def test_the_functions_know_the_actions_that_they_may_answer() -> None:
+    def actions(mode: str) -> set[Action]:
+        functions = Stack(MODES[mode]).of("AWS::Lambda::Function").values()
+        read = [from_environment({**one["Environment"]["Variables"], "AWS_REGION": "eu-west-1"}) for one in functions]
+        assert {one.actions for one in read} == {read[0].actions}
+        return set(read[0].actions)
+
+    stage = "ContainerVulnerabilityAssessment"
+    assert actions("whole") == {Action("gate", stage, stage)}
+    assert actions("gate alone") == {Action("shop", "Assess", "Gate")}
 
 
 def test_services_are_looked_after_in_every_mode_that_has_some() -> None:

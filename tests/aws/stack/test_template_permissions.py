@@ -162,6 +162,17 @@ def test_approvals_are_answered_of_the_named_actions_alone() -> None:
     assert answers("gate alone") == ["arn:aws:codepipeline:eu-west-1:123456789012:shop/Assess/Gate"]
 
 
+def test_only_the_pipelines_of_these_actions_are_asked_what_waits() -> None:
+    def asked(mode: str) -> list[str]:
+        (one,) = (
+            one for _, one in statements(Stack(MODES[mode])) if "codepipeline:ListActionExecutions" in one["Action"]
+        )
+        return as_list(one["Resource"])
+
+    assert asked("whole") == ["arn:aws:codepipeline:eu-west-1:123456789012:gate"]
+    assert asked("gate alone") == ["arn:aws:codepipeline:eu-west-1:123456789012:shop"]
+
+
 def test_roles_are_passed_only_where_there_are_any() -> None:
     def passed(mode: str) -> list[list[str]]:
         found = [one for _, one in statements(Stack(MODES[mode])) if one["Action"] == "iam:PassRole"]

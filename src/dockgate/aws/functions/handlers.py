@@ -15,6 +15,7 @@ from dockgate.aws.functions.answers import Answers
 from dockgate.aws.functions.indexes import Indexes
 from dockgate.aws.functions.judging import Judging
 from dockgate.aws.functions.looking import Looking
+from dockgate.aws.functions.pipelines import Pipelines
 from dockgate.aws.functions.rendezvous import Rendezvous
 from dockgate.aws.functions.running import Running
 from dockgate.aws.functions.scans import Scans
@@ -111,8 +112,9 @@ def functions(settings: Settings, client: Client, clock: Callable[[], float] = t
     looking = Looking(waits, scans, Indexes(of["ecr"]), tell)
     judging = Judging(settings, of["s3"], of["ssm"], partial(_now, clock))
     answers = Answers(of["codepipeline"])
+    pipelines = Pipelines(of["codepipeline"], settings.actions, clock)
     return Functions(
-        Rendezvous(waits, looking, judging, answers, settings.patience, tell, clock),
+        Rendezvous(waits, pipelines, looking, judging, answers, settings.patience, tell, clock),
         Running(
             of["ecs"],
             of["sns"],

@@ -46,6 +46,15 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomData:
+    """The entries of an approval action's comment that the gate reads, "" for what it does not name."""
+
+    digest: str
+    repository: str
+    execution: str
+
+
+@dataclass(frozen=True, slots=True)
 class Scan:
     """A scan's end. `counts` are by severity as the event gave them: what is absent is zero, and LOW is never there."""
 
@@ -91,23 +100,38 @@ def request(body: Mapping[str, Any]) -> Request:
         raise UsageError(
             "The message holds no `approval`.", "Subscribe the function to the approval action's topic alone."
         )
-    entries = dict(_ENTRY.findall(str(approval.get("customData") or "")))
-    digest = entries.get("Image_Digest", "")
+    entries = custom_data(str(approval.get("customData") or ""))
     names = {key: str(approval.get(key) or "") for key in ("pipelineName", "stageName", "actionName")}
     unfit = [key for key, name in names.items() if not _NAME.fullmatch(name)]
-    unfit += [] if _TOKEN.fullmatch(str(approval.get("token") or "")) else ["token"]
+    unfit += [] if is_token(str(approval.get("token") or "")) else ["token"]
     if unfit:
         raise UsageError(f"The approval request has no {', '.join(unfit)} such as CodePipeline's.", _ADVICE)
     return Request(
-        digest=digest if DIGEST.fullmatch(digest) else "",
+        digest=entries.digest,
         pipeline=names["pipelineName"],
         stage=names["stageName"],
         action=names["actionName"],
         token=str(approval["token"]),
         expires=moment(approval.get("expires")),
-        execution=entries.get("Execution", ""),
-        repository=_repository(entries.get("Image_Repository", "")),
+        execution=entries.execution,
+        repository=entries.repository,
     )
+
+
+def custom_data(comment: str) -> CustomData:
+    """The entries of a CustomData, as NAME=VALUE with spaces between."""
+    entries = dict(_ENTRY.findall(comment))
+    digest = entries.get("Image_Digest", "")
+    return CustomData(
+        digest=digest if DIGEST.fullmatch(digest) else "",
+        repository=_repository(entries.get("Image_Repository", "")),
+        execution=entries.get("Execution", ""),
+    )
+
+
+def is_token(text: str) -> bool:
+    """Whether this can be an approval's token, by the pattern in PutApprovalResult's model."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def scan(event: Mapping[str, Any]) -> Scan | None:

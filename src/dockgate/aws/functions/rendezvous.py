@@ -1,7 +1,7 @@
 """Approval and scan meet: each writes its half, then whoever finds both decides. Each approval is answered once."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -9,8 +9,10 @@ from dockgate.aws.functions.answers import Answers, summary
 from dockgate.aws.functions.judging import Judging
 from dockgate.aws.functions.looking import Looking, Tell
 from dockgate.aws.functions.messages import Request, Scan
+from dockgate.aws.functions.pipelines import Pending, Pipelines
 from dockgate.aws.functions.scans import Look
-from dockgate.aws.functions.waits import Halves, Wait, Waits
+from dockgate.aws.functions.waits import WAITING, Halves, Wait, Waits
+from dockgate.core.errors import UsageError
 from dockgate.core.verdict import Status
 
 BEFORE_EXPIRY = 600
@@ -19,6 +21,13 @@ _NO_DIGEST = (
     "Undetermined: the approval action names no digest. "
     "Set its comment (CustomData) to Image_Digest=#{BuildVariables.IMAGE_DIGEST}, which the build has to export."
 )
+_UNREADABLE = (
+    "Undetermined: CodePipeline does not show the configuration of this approval action, so that nobody knows which "
+    "image it is about. Look at the logs of the function `sweep`."
+)
+_UNLISTED = "Undetermined: the image of this approval could not be checked against its action: {}"
+_NOT_LISTED = "CodePipeline lists no such approval."
+_NOT_READABLE = "CodePipeline does not show the action's configuration."
 
 
 @dataclass(slots=True)
@@ -46,10 +55,23 @@ class _Group:
 
 
 @dataclass(frozen=True, slots=True)
+class _Listing:
+    """All that waits by CodePipeline's word: by token; those among it that were not recorded before; and why a pipeline
+    could not be asked, by its name."""
+
+    found: dict[str, Pending] = field(default_factory=dict)
+    recovered: list[Pending] = field(default_factory=list)
+    faults: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Rendezvous:
-    """`patience` is in minutes, see `settings`."""
+    """`patience` is in minutes, see `settings`.
+
+    A message about an approval is a hint. It is answered by what CodePipeline itself says of it: see `pipelines`."""
 
     waits: Waits
+    pipelines: Pipelines
     looking: Looking
     judging: Judging
     answers: Answers
@@ -58,17 +80,36 @@ class Rendezvous:
     clock: Callable[[], float] = time.time
 
     def asked(self, request: Request) -> None:
-        """An approval is asked for: its half, and the answer, if its image was scanned before or cannot be. One that
-        names no image has nothing to wait for, and is answered without a half."""
-        if not request.digest:
-            self._refuse(request)
-            return
-        new = self.waits.ask(request)
-        self.tell("ApprovalAsked", digest=request.digest, pipeline=request.pipeline, again=not new)
-        self.decide(request.digest)
+        """Record an approval that a message asks for, and answer it if its image was scanned before or cannot be. One
+        that names no image has nothing to wait for, and is answered without a half.
 
-    def _refuse(self, request: Request) -> None:
-        given = self.answers.give(request, Status.UNDETERMINED, _NO_DIGEST)
+        Raises UsageError for an action that this stack may not answer."""
+        if not self.pipelines.has(request):
+            raise UsageError(
+                f"The approval action {request.pipeline}/{request.stage}/{request.action} is not one of this stack's.",
+                "Add it to the parameter ApprovalActions, and deploy again.",
+            )
+        if request.digest:
+            new = self.waits.ask(request)
+            self.tell("ApprovalAsked", digest=request.digest, pipeline=request.pipeline, again=not new)
+            self.decide(request.digest)
+        elif (found := self.pipelines.find(request)) is None:
+            self.tell("ApprovalUnlisted", digest="", pipeline=request.pipeline, reason=_NOT_LISTED)
+        elif self._record(found):
+            self.decide(found.request.digest)
+
+    def _record(self, found: Pending) -> bool:
+        """Record an approval that CodePipeline lists; whether it was new. One that names no digest is answered."""
+        if found.request.digest:
+            return self.waits.ask(found.request, found.asked, is_verified=True)
+        if found.is_readable:
+            self._refuse(found.request, _NO_DIGEST)
+        elif self.clock() - found.asked >= self.patience * 60:
+            self._refuse(found.request, _UNREADABLE)
+        return False
+
+    def _refuse(self, request: Request, reason: str) -> None:
+        given = self.answers.give(request, Status.UNDETERMINED, reason)
         self.tell(
             "ApprovalAnswered",
             digest="",
@@ -95,22 +136,27 @@ class Rendezvous:
         faults.leave()
 
     def sweep(self, enough: Callable[[], bool] = lambda: False) -> int:
-        """Looks at all that wait, image by image, until it is `enough`; returns how many still do. Those whose time is
-        over come first, the others in turn from another one at each sweep. A failing image holds up no other: the first
-        fault is raised when all were looked at."""
+        """Look at all that wait, image by image, until it is `enough`; return how many still do. First, approvals whose
+        message was lost are recorded. Those whose time is over come next, the others in turn from another one at each
+        sweep. A failing image holds up no other: the first fault is raised when all were looked at."""
+        faults = _Faults()
         images: dict[str, list[Wait]] = {}
         for wait in self.waits.open():
             images.setdefault(wait.request.digest, []).append(wait)
+        known = {(wait.request.digest, wait.request.token) for waiting in images.values() for wait in waiting}
+        listing = self._recover(known, enough, faults)
+        for found in listing.recovered if listing else ():
+            images.setdefault(found.request.digest, []).append(Wait(found.request, WAITING, found.asked, True))
         pressing = {digest: None for digest, waiting in images.items() if any(map(self._overdue, waiting))}
         others = [digest for digest in images if digest not in pressing]
         first = int(self.clock() // 60) % len(others) if others else 0
-        left, faults = 0, _Faults()
+        left = 0
         for digest in (*pressing, *others[first:], *others[:first]):
             if enough():
                 left += len(images[digest])
                 continue
             mine = _Faults()
-            left += self._answer_all(digest, self.waits.at(digest), mine)
+            left += self._answer_all(digest, self.waits.at(digest), mine, listing)
             if mine.first is not None:
                 self.tell("SweepFailed", digest=digest, error=f"{type(mine.first).__name__}: {mine.first}")
                 faults.take(mine.first)
@@ -119,14 +165,92 @@ class Rendezvous:
         faults.leave()
         return left
 
-    def _answer_all(self, digest: str, halves: Halves, faults: _Faults) -> int:
-        """How many could not be answered yet."""
+    def _recover(
+        self, known: Container[tuple[str, str]], enough: Callable[[], bool], faults: _Faults
+    ) -> _Listing | None:
+        """Record every approval that waits by CodePipeline's word, but for those whose digest and token are `known`;
+        None when there was no time for all pipelines. A failing pipeline holds up no other."""
+        listing = _Listing()
+        for name in self.pipelines.names:
+            if enough():
+                return None
+            try:
+                pending = list(self.pipelines.pending(name))
+            except Exception as error:
+                self.tell("PipelineFailed", pipeline=name, error=_said(error))
+                listing.faults[name] = _said(error)
+                faults.take(error)
+                continue
+            for found in pending:
+                listing.found[found.request.token] = found
+                if (found.request.digest, found.request.token) in known:
+                    continue
+                try:
+                    is_new = self._record(found)
+                except Exception as error:
+                    faults.take(error)
+                    continue
+                if is_new:
+                    listing.recovered.append(found)
+                    self.tell("ApprovalRecovered", digest=found.request.digest, pipeline=name)
+        return listing
+
+    def _verify(self, wait: Wait, faults: _Faults, listing: _Listing | None) -> tuple[Wait | None, str]:
+        """The approval as CodePipeline itself says it; the message's word, with the reason, while that cannot be told;
+        None for one that is not about this image, or was answered meanwhile."""
+        if wait.is_verified:
+            return wait, ""
+        request = wait.request
+        try:
+            if listing is None:
+                found = self.pipelines.find(request)
+            elif request.pipeline in listing.faults:
+                return wait, listing.faults[request.pipeline]
+            else:
+                found = listing.found.get(request.token)
+            if found is None or not found.is_readable:
+                return wait, _NOT_LISTED if found is None else _NOT_READABLE
+            if found.request.digest == request.digest:
+                is_waiting = self.waits.verify(wait, found.request, found.asked)
+                return (Wait(found.request, wait.state, found.asked, True) if is_waiting else None), ""
+            self._contradict(wait, found)
+        except Exception as error:
+            faults.take(error)
+            return wait, _said(error)
+        return None, ""
+
+    def _contradict(self, wait: Wait, found: Pending) -> None:
+        """The message named another image than the action does: it counts for nothing, the action's own word does."""
+        named = found.request.digest or "no image"
+        self.tell(
+            "ApprovalContradicted", digest=wait.request.digest, pipeline=wait.request.pipeline, action_names=named
+        )
+        self._record(found)
+        self.waits.settle(wait, "Contradicted", f"The action itself names {named}.", "")
+
+    def _answer_all(self, digest: str, halves: Halves, faults: _Faults, listing: _Listing | None = None) -> int:
+        """How many could not be answered yet. Without a `listing` CodePipeline is asked about each."""
         groups: dict[str, _Group] = {}
-        for wait in halves.waiting:
+        left = 0
+        for given in halves.waiting:
+            wait, reason = self._verify(given, faults, listing)
+            if wait is None:
+                continue
+            if not wait.is_verified:
+                left += self._answer_unverified(wait, reason, faults)
+                continue
             scan = halves.scan(wait.request.repository)
             repository = wait.request.repository or (scan.repository if scan else "")
             groups.setdefault(repository, _Group(digest, repository, halves)).waiting.append(wait)
-        return sum(self._answer_group(group, faults) for group in groups.values())
+        return left + sum(self._answer_group(group, faults) for group in groups.values())
+
+    def _answer_unverified(self, wait: Wait, reason: str, faults: _Faults) -> int:
+        """Nothing but a message says which image this is about: it is never approved. 1 while it waits on."""
+        self.tell("ApprovalUnlisted", digest=wait.request.digest, pipeline=wait.request.pipeline, reason=reason)
+        if not self._overdue(wait):
+            return 1
+        lease = self.waits.claim(wait)
+        return self._answer(wait, lease, Status.UNDETERMINED, _UNLISTED.format(reason), "", faults) if lease else 0
 
     def _answer_group(self, group: _Group, faults: _Faults) -> int:
         """Looks; claims those who can be answered, which are all once the scan is over, and otherwise those whose time

@@ -18,6 +18,7 @@ VARIABLES = {
     "DOCKGATE_TABLE": "The DynamoDB table where approvals and scans meet.",
     "DOCKGATE_BUCKET": "The S3 bucket that keeps verdicts.",
     "DOCKGATE_ACCOUNT": "The account whose registry the images lie in.",
+    "DOCKGATE_APPROVALS": "The approval actions that are answered, PIPELINE/STAGE/ACTION or ARNs with commas between.",
     "DOCKGATE_POLICY": "Where the policy lies in canonical form, s3://BUCKET/KEY or ssm:/NAME; unset: the archive's.",
     "DOCKGATE_WAIVERS": "Where the waivers lie in canonical form, s3://BUCKET/KEY or ssm:/NAME; unset: none.",
     "DOCKGATE_SERVICES": "The ECS services that are judged again, CLUSTER/SERVICE with commas between.",
@@ -33,6 +34,15 @@ VARIABLES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Action:
+    """An approval action of CodePipeline that may be answered."""
+
+    pipeline: str
+    stage: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """An ECS service whose running image is judged again."""
 
@@ -42,15 +52,16 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`table` is where approvals and scans meet; `bucket` keeps verdicts. `policy` and `waivers` are s3://BUCKET/KEY or
-    ssm:NAME of documents in canonical form, "" for those in the archive. `thresholds` are the reference solution's,
-    None for a policy. `topic` (an ARN, "" for none) is told of running images at risk, which may stay so for
-    `risk_days`. `patience` is how many minutes a scan may take before whoever waits for it is rejected as
-    undetermined."""
+    """`table` is where approvals and scans meet; `bucket` keeps verdicts. `actions` may be answered. `policy` and
+    `waivers` are s3://BUCKET/KEY or ssm:NAME of documents in canonical form, "" for those in the archive. `thresholds`
+    are the reference solution's, None for a policy. `topic` (an ARN, "" for none) gets messages about running images at
+    risk, which may stay so for `risk_days`. `patience` is how many minutes a scan may take before an approval that
+    waits for it is rejected as undetermined."""
 
     table: str
     bucket: str
     region: str
+    actions: tuple[Action, ...] = ()
     account: str = ""
     policy: str = ""
     waivers: str = ""
@@ -68,6 +79,7 @@ def from_environment(given: Mapping[str, str]) -> Settings:
         table=_needed(given, "DOCKGATE_TABLE"),
         bucket=_needed(given, "DOCKGATE_BUCKET"),
         region=_needed(given, "AWS_REGION"),
+        actions=tuple(_actions(_needed(given, "DOCKGATE_APPROVALS"))),
         account=given.get("DOCKGATE_ACCOUNT", ""),
         policy=given.get("DOCKGATE_POLICY", ""),
         waivers=given.get("DOCKGATE_WAIVERS", ""),
@@ -77,6 +89,19 @@ def from_environment(given: Mapping[str, str]) -> Settings:
         risk_days=_number(given, "DOCKGATE_RISK_DAYS", 14),
         patience=_number(given, "DOCKGATE_SCAN_PATIENCE", 60),
     )
+
+
+def _actions(text: str) -> list[Action]:
+    found = []
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        parts = item.rpartition(":")[2].split("/")  # ARNs end in :PIPELINE/STAGE/ACTION
+        if len(parts) != 3 or not all(parts):
+            raise UsageError(
+                f"DOCKGATE_APPROVALS names {item!r}.",
+                "Write PIPELINE/STAGE/ACTION or ARNs, several with commas between.",
+            )
+        found.append(Action(*parts))
+    return found
 
 
 def _services(text: str) -> list[Service]:

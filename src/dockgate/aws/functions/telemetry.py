@@ -8,7 +8,8 @@ from typing import Any, TextIO
 
 NAMESPACE = "Dockgate"
 _COUNTED = (
-    *("ApprovalAsked", "ApprovalAnswered", "ScanEnded", "ServiceAtRisk"),
+    *("ApprovalAsked", "ApprovalAnswered", "ApprovalContradicted", "ApprovalRecovered", "ApprovalUnlisted"),
+    *("PipelineFailed", "ScanEnded", "ServiceAtRisk"),
     *("MessageFailed", "MessageRefused", "ServiceFailed", "SweepCut", "SweepFailed"),
 )
 _MEASURED = {"seconds": "Seconds"}

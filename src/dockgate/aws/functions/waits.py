@@ -30,11 +30,13 @@ _PLATFORMS, _SERVICE = "platforms", "service#"
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """An approval that was asked for. `asked` is epoch seconds."""
+    """An approval that was asked for. `asked` is epoch seconds. `is_verified`: CodePipeline itself says all that the
+    request does; otherwise it is a message's word."""
 
     request: Request
     state: str
     asked: int
+    is_verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +62,25 @@ class Waits:
         self._table = table
         self._clock = clock
 
-    def ask(self, request: Request) -> bool:
-        """The approval's half. False when it was there already."""
+    def ask(self, request: Request, asked: int | None = None, is_verified: bool = False) -> bool:
+        """Record the approval's half; False when it is there already. `asked` is epoch seconds, None for now."""
         item = {
             **_key(request.digest, _APPROVAL + request.token),
             "state": WAITING,
-            "asked": self._now(),
+            "asked": self._now() if asked is None else asked,
             "ttl": self._ttl(),
-            "request": {key: value for key, value in asdict(request).items() if value},
+            "request": _request(request),
+            "verified": int(is_verified),
         }
         return self._table.put(item, "attribute_not_exists(digest)")
+
+    def verify(self, wait: Wait, request: Request, asked: int) -> bool:
+        """Replace a message's word on the approval by CodePipeline's; False when it was answered meanwhile. The digest
+        and the token have to be the same."""
+        values = {":request": _request(request), ":asked": asked, ":verified": 1, ":answered": ANSWERED}
+        change = "SET #request = :request, asked = :asked, verified = :verified"
+        condition = "attribute_exists(digest) AND #state <> :answered"
+        return self._update(wait, change, condition, values, {"#request": "request"})
 
     def scanned(self, scan: Scan) -> None:
         """The scan's half; of several events the latest stands."""
@@ -220,7 +231,11 @@ def _key(digest: str, half: str) -> dict[str, Any]:
 def _wait(item: Mapping[str, Any]) -> Wait:
     known = {field.name for field in fields(Request)}
     request = Request(**{key: value for key, value in item["request"].items() if key in known})
-    return Wait(request, item["state"], int(item["asked"]))
+    return Wait(request, item["state"], int(item["asked"]), bool(item.get("verified")))
+
+
+def _request(request: Request) -> dict[str, str]:
+    return {key: value for key, value in asdict(request).items() if value}
 
 
 def _scan(item: Mapping[str, Any]) -> Scan:

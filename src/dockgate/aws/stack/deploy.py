@@ -11,7 +11,7 @@ from dockgate.aws.stack.account import Account, told
 from dockgate.aws.stack.change_set import ChangeSet, Confirm
 from dockgate.aws.stack.documents import Documents
 from dockgate.aws.stack.formation import Patience, Tell, at_rest, describe, outputs, parameters, reasons
-from dockgate.aws.stack.parameters import as_arns, names, template
+from dockgate.aws.stack.parameters import as_arns, names, pipelines, template
 from dockgate.core.errors import DeployError, NotFoundError, UsageError
 from dockgate.core.verdict import Policy, Waivers
 
@@ -62,6 +62,7 @@ def deploy(
     patience = patience or Patience()
     given = {**as_arns(account, wanted.parameters), **_existing_service(account, wanted)}
     found = _ready(account, wanted.stack, tell, patience)
+    given["ApprovalPipelines"] = pipelines({**parameters(found or {}), **given}.get("ApprovalActions", ""))
     documents = Documents(account, wanted.stack)
     documents.create()
     tell(f"bucket {documents.bucket}")

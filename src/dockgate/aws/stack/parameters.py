@@ -13,6 +13,7 @@ from dockgate.aws.stack.account import Account
 from dockgate.core.errors import UsageError
 
 FILLED_IN = {
+    "ApprovalPipelines": "Give ApprovalActions, PIPELINE/STAGE/ACTION.",
     "ArchiveBucket": "The archive is brought to a bucket beside the stack.",
     "ArchiveKey": "The archive is brought to a bucket beside the stack.",
     "PolicyKey": "Give --policy.",
@@ -68,6 +69,11 @@ def as_arns(account: Account, given: Mapping[str, str]) -> dict[str, str]:
     return {
         name: _arns(value, *kinds[name], name) if value and name in kinds else value for name, value in given.items()
     }
+
+
+def pipelines(actions: str) -> str:
+    """The ARNs of the pipelines, each once, of these ARNs of approval actions with commas between."""
+    return ",".join(dict.fromkeys(action.partition("/")[0] for action in actions.split(",") if action))
 
 
 def _arns(value: str, head: str, shape: str, name: str) -> str:

@@ -1,0 +1,186 @@
+"""Approvals that wait in CodePipeline, read from its API (GetPipeline, GetPipelineState, ListActionExecutions).
+
+A message on the approval topic is only a hint that something waits. The token, the image and the deadline come from the
+action execution itself: its resolved configuration cannot be changed by anybody who may publish to the topic.
+"""
+
+import hmac
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dockgate.aws.functions import messages
+from dockgate.aws.functions.messages import Request
+from dockgate.aws.functions.settings import Action
+
+DEFAULT_TIMEOUT_MINUTES = 7 * 24 * 60
+"""how long a manual approval waits when its action sets no timeout (CodePipeline's user guide, "Quotas")"""
+LONGEST_WAIT_DAYS = 61
+"""a manual approval waits 60 days at most: older action executions are not read"""
+_PAGES = 50
+"""pages of action executions that are read of one pipeline, newest first; 100 executions each"""
+_RECENT_PAGES = 5
+"""likewise, for a single approval: the sweep finds older ones"""
+_OPEN = "InProgress"
+_VARIABLE = "#{"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An approval action that waits. `asked` is when it began to wait, in epoch seconds.
+
+    `is_readable` is False while CodePipeline does not show the action's resolved configuration: then `request` names no
+    digest, and nobody knows yet whether the action names one."""
+
+    request: Request
+    asked: int
+    is_readable: bool = True
+
+
+class Pipelines:
+    """`codepipeline` is a boto3 client; `actions` are the approval actions that may be answered; `clock` gives epoch
+    seconds."""
+
+    def __init__(self, codepipeline: Any, actions: Sequence[Action], clock: Callable[[], float] = time.time) -> None:
+        self._codepipeline = codepipeline
+        self._actions = frozenset(actions)
+        self._clock = clock
+        self.names = tuple(dict.fromkeys(action.pipeline for action in actions))
+        """the pipelines, each once"""
+
+    def has(self, request: Request) -> bool:
+        """Whether the request names one of the actions that may be answered."""
+        return Action(request.pipeline, request.stage, request.action) in self._actions
+
+    def find(self, request: Request) -> Pending | None:
+        """The approval that waits with the request's token, None when CodePipeline lists no such approval (yet).
+
+        Nothing of the request is trusted: its execution only shortens the search. Raises what the client raises."""
+        if request.execution and (found := self._with_token(request, request.execution)):
+            return found
+        return self._with_token(request)
+
+    def pending(self, pipeline: str, execution: str = "", pages: int = _PAGES) -> Iterator[Pending]:
+        """Every approval of ours that waits in the pipeline, or in one of its executions; none where there is no such
+        pipeline. In PARALLEL mode `pages` bounds how far back is read. Raises what the client raises."""
+        try:
+            declared = self._codepipeline.get_pipeline(name=pipeline)["pipeline"]
+        except self._codepipeline.exceptions.PipelineNotFoundException:
+            return
+        if declared.get("executionMode") == "PARALLEL":
+            for entry in self._entries(pipeline, execution, pages):
+                if found := self._pending(declared, entry, _external_token(entry)):
+                    yield found
+            return
+        for state in self._open_states(pipeline):
+            if execution in ("", state.execution):
+                for entry in self._entries(pipeline, state.execution):
+                    if state.matches(entry) and (found := self._pending(declared, entry, state.token)):
+                        yield found
+
+    def _with_token(self, request: Request, execution: str = "") -> Pending | None:
+        if execution and not messages.is_token(execution):  # executions have the form of tokens, too
+            return None
+        for found in self.pending(request.pipeline, execution, _RECENT_PAGES):
+            if hmac.compare_digest(found.request.token, request.token):
+                return found
+        return None
+
+    def _open_states(self, pipeline: str) -> list["_State"]:
+        """The approvals of ours that wait by GetPipelineState, which shows the token in every mode but PARALLEL: only
+        one execution is in a stage at a time then."""
+        stages = self._codepipeline.get_pipeline_state(name=pipeline).get("stageStates", [])
+        found = []
+        for stage in stages:
+            execution = str(stage.get("latestExecution", {}).get("pipelineExecutionId", ""))
+            for action in stage.get("actionStates", []):
+                latest = action.get("latestExecution", {})
+                token = str(latest.get("token", ""))
+                name = Action(pipeline, stage["stageName"], action["actionName"])
+                if name in self._actions and latest.get("status") == _OPEN and messages.is_token(token) and execution:
+                    found.append(_State(name, execution, str(latest.get("actionExecutionId", "")), token))
+        return found
+
+    def _entries(self, pipeline: str, execution: str, most: int = _PAGES) -> Iterator[Mapping[str, Any]]:
+        """The open action executions of ours, newest first; of one pipeline execution where it is named."""
+        wanted = {"filter": {"pipelineExecutionId": execution}} if execution else {}
+        oldest = datetime.fromtimestamp(self._clock(), UTC) - timedelta(days=LONGEST_WAIT_DAYS)
+        pages = self._codepipeline.get_paginator("list_action_executions").paginate(
+            pipelineName=pipeline, PaginationConfig={"PageSize": 100}, **wanted
+        )
+        try:
+            for number, page in enumerate(pages, 1):
+                entries = page.get("actionExecutionDetails", [])
+                for entry in entries:
+                    name = Action(pipeline, entry.get("stageName", ""), entry.get("actionName", ""))
+                    if name in self._actions and entry.get("status") == _OPEN:
+                        yield entry
+                if number >= most or any(entry.get("startTime", oldest) < oldest for entry in entries):
+                    return
+        except self._codepipeline.exceptions.PipelineExecutionNotFoundException:
+            return
+
+    def _pending(self, declared: Mapping[str, Any], entry: Mapping[str, Any], token: str) -> Pending | None:
+        if not messages.is_token(token):
+            return None
+        now = self._clock()
+        asked = min(now, entry["startTime"].timestamp()) if "startTime" in entry else now
+        request = Request(
+            digest="",
+            pipeline=declared["name"],
+            stage=entry["stageName"],
+            action=entry["actionName"],
+            token=token,
+            expires=messages.moment(datetime.fromtimestamp(asked, UTC) + _timeout(declared, entry)),
+            execution=str(entry.get("pipelineExecutionId", "")),
+        )
+        comment = _comment(entry)
+        if comment is None:
+            return Pending(request, int(asked), is_readable=False)
+        entries = messages.custom_data(comment)
+        return Pending(replace(request, digest=entries.digest, repository=entries.repository), int(asked))
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """An approval that waits by GetPipelineState."""
+
+    action: Action
+    execution: str
+    action_execution: str
+    token: str
+
+    def matches(self, entry: Mapping[str, Any]) -> bool:
+        """Whether this is the same run of the action. Executions before March 2020 have no id of their own."""
+        if (entry["stageName"], entry["actionName"]) != (self.action.stage, self.action.name):
+            return False
+        number = str(entry.get("actionExecutionId", ""))
+        return not number or not self.action_execution or number == self.action_execution
+
+
+def _external_token(entry: Mapping[str, Any]) -> str:
+    """The token in PARALLEL mode (API reference of PutApprovalResult)."""
+    return str(entry.get("output", {}).get("executionResult", {}).get("externalExecutionId", ""))
+
+
+def _comment(entry: Mapping[str, Any]) -> str | None:
+    """CustomData with its variables replaced; None while CodePipeline does not show it so."""
+    given = entry.get("input", {})
+    if "resolvedConfiguration" in given:
+        return str(given["resolvedConfiguration"].get("CustomData", ""))
+    written = str(given.get("configuration", {}).get("CustomData", _VARIABLE))
+    return None if _VARIABLE in written else written
+
+
+def _timeout(declared: Mapping[str, Any], entry: Mapping[str, Any]) -> timedelta:
+    """How long the action waits, by the pipeline's definition."""
+    named = (
+        action.get("timeoutInMinutes")
+        for stage in declared.get("stages", ())
+        if stage["name"] == entry["stageName"]
+        for action in stage["actions"]
+        if action["name"] == entry["actionName"]
+    )
+    return timedelta(minutes=next(named, None) or DEFAULT_TIMEOUT_MINUTES)

@@ -1,0 +1,233 @@
+"""What waits in CodePipeline is answered by CodePipeline's own word, whatever messages say or whether they come."""
+
+import pytest
+from botocore.exceptions import ClientError
+from tests.aws.account import (
+    PIPELINE,
+    STAGE,
+    Account,
+    approval_event,
+    custom_data,
+    digest_of,
+    finding,
+)
+from tests.aws.fakes.codepipeline import Pipeline
+
+from dockgate.aws.functions.pipelines import LONGEST_WAIT_DAYS
+from dockgate.core import canonical
+from dockgate.core.errors import UsageError
+from dockgate.core.verdict import Waiver, Waivers
+
+IMAGE, CLEAN = digest_of(1), digest_of(2)
+CLOCK = {"source": "aws.events"}
+MINUTE = 60
+MODES = ("PARALLEL", "QUEUED", "SUPERSEDED")
+
+
+@pytest.fixture
+def scanned(aws: Account) -> Account:
+    """IMAGE is to be rejected, CLEAN to be approved."""
+    aws.scanned(IMAGE, finding(IMAGE, "CRITICAL"))
+    aws.scanned(CLEAN)
+    return aws
+
+
+# --- lost messages ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_approval_whose_message_was_lost_is_answered_by_the_sweep(
+    scanned: Account, mode: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scanned.approvals.pipelines[PIPELINE] = Pipeline(mode)
+    handlers = scanned.functions()
+    for image, answer in ((IMAGE, "Rejected"), (CLEAN, "Approved")):
+        token = scanned.ask(image)
+        assert handlers.sweep(CLOCK) == {"waiting": 0}
+        assert scanned.answers(token) == [answer]
+    assert capsys.readouterr().out.count('"event": "ApprovalRecovered"') == 2
+    assert handlers.sweep(CLOCK) == {"waiting": 0}
+    assert scanned.approvals.refused == 0
+
+
+def test_a_recovered_approval_has_waited_since_its_action_began(aws: Account) -> None:
+    """Not since we found it: nobody waits an hour anew."""
+    token = aws.ask(IMAGE, started=aws.now - 59 * MINUTE)
+    handlers = aws.functions()
+    assert handlers.sweep(CLOCK) == {"waiting": 1}
+    aws.now += MINUTE
+    assert handlers.sweep(CLOCK) == {"waiting": 0}
+    assert aws.answers(token) == ["Rejected"]
+
+
+def test_an_action_without_a_digest_is_answered_by_the_sweep(aws: Account) -> None:
+    token = aws.ask("")
+    assert aws.functions().sweep(CLOCK) == {"waiting": 0}
+    assert "the approval action names no digest" in aws.approvals.summaries[token]
+
+
+def test_a_message_that_comes_after_the_sweep_changes_nothing(scanned: Account) -> None:
+    token, handlers = scanned.ask(CLEAN), scanned.functions()
+    handlers.sweep(CLOCK)
+    handlers.record(approval_event(token, image=CLEAN))
+    assert (scanned.answers(token), scanned.approvals.refused) == (["Approved"], 0)
+
+
+def test_every_page_of_a_busy_pipeline_is_read_and_none_that_is_too_old(scanned: Account) -> None:
+    oldest, scanned.approvals.page = scanned.ask(CLEAN), 3
+    for _ in range(4):
+        scanned.approvals.run(scanned.ask(IMAGE)).status = "Failed"
+    assert scanned.functions().sweep(CLOCK) == {"waiting": 0}
+    assert scanned.answers(oldest) == ["Approved"]
+    for run in scanned.approvals.pipelines[PIPELINE].runs:
+        run.started -= (LONGEST_WAIT_DAYS + 1) * 86_400
+    calls = scanned.services["codepipeline"].calls
+    calls.clear()
+    scanned.functions().sweep(CLOCK)
+    assert [name for name, _ in calls] == ["GetPipeline", "ListActionExecutions"]
+
+
+def test_a_pipeline_that_cannot_be_asked_holds_up_no_other(scanned: Account) -> None:
+    """One that does not exist any more is no fault."""
+    token = scanned.ask(CLEAN)
+    names = ",".join(f"{name}/{STAGE}/{STAGE}" for name in ("Gone", "Closed", PIPELINE))
+    scanned.approvals.pipelines["Closed"] = Pipeline("UNHEARD_OF")
+    with pytest.raises(ClientError):
+        scanned.functions(DOCKGATE_APPROVALS=names).sweep(CLOCK)
+    assert scanned.answers(token) == ["Approved"]
+    assert scanned.services["codepipeline"].faults
+    scanned.services["codepipeline"].faults.clear()
+
+
+# --- forged messages --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("order", ["forged first", "forged last", "forged alone"])
+def test_a_message_that_names_another_image_approves_nothing(scanned: Account, mode: str, order: str) -> None:
+    scanned.approvals.pipelines[PIPELINE] = Pipeline(mode)
+    token, handlers = scanned.ask(IMAGE), scanned.functions()
+    forged, own = approval_event(token, image=CLEAN), approval_event(token, image=IMAGE)
+    orders = {"forged first": (forged, forged, own), "forged last": (own, forged), "forged alone": (forged,)}
+    for event in orders[order]:
+        handlers.record(event)
+    handlers.sweep(CLOCK)
+    assert scanned.answers(token) == ["Rejected"]
+    assert "1 CRITICAL finding" in scanned.approvals.summaries[token]
+    assert scanned.approvals.refused == 0
+    scanned.now += 60 * MINUTE
+    assert handlers.sweep(CLOCK) == {"waiting": 0}
+    assert scanned.answers(token) == ["Rejected"]
+
+
+def test_a_message_that_names_another_image_rejects_nothing(scanned: Account) -> None:
+    token, handlers = scanned.ask(CLEAN), scanned.functions()
+    handlers.record(approval_event(token, image=IMAGE, expires="2016-07-07T20:22Z"))
+    handlers.record(approval_event(token, image=""))
+    handlers.record(approval_event(token, image=digest_of(9), expires="2016-07-07T20:22Z"))
+    assert handlers.sweep(CLOCK) == {"waiting": 0}
+    assert scanned.answers(token) == ["Approved"]
+
+
+def test_a_message_does_not_choose_the_waivers_of_another_repository(scanned: Account) -> None:
+    waiver = Waiver("w1", "ann", "known", "CVE-2024-0001", repository="other", until="2027-01-01T00:00:00Z")
+    scanned.client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
+    token = scanned.ask(IMAGE)
+    handlers = scanned.functions(DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
+    handlers.record(approval_event(token, image=IMAGE, Image_Repository="other"))
+    assert scanned.answers(token) == ["Rejected"]
+
+
+def test_a_message_does_not_choose_another_execution(scanned: Account) -> None:
+    token, other = scanned.ask(IMAGE), scanned.ask(CLEAN)
+    handlers = scanned.functions()
+    for hint in (scanned.approvals.run(other).execution, "00000000-0000-0000-0000-000000000000", "x"):
+        handlers.record(approval_event(token, image=CLEAN, Execution=hint))
+    handlers.sweep(CLOCK)
+    assert scanned.answers(token, other) == ["Rejected", "Approved"]
+
+
+def test_a_token_that_nobody_gave_out_is_never_approved(scanned: Account) -> None:
+    token, handlers = "00000000-0000-0000-0000-000000000000", scanned.functions()
+    handlers.record(approval_event(token, image=CLEAN))
+    assert handlers.sweep(CLOCK) == {"waiting": 1}
+    scanned.now += 60 * MINUTE
+    assert handlers.sweep(CLOCK) == {"waiting": 0}
+    assert scanned.answers(token) == [None]
+
+
+@pytest.mark.parametrize("named", ["Other/Assess/Gate", f"{PIPELINE}/{STAGE}/Other", f"{PIPELINE}/Other/{STAGE}"])
+def test_an_action_that_is_not_ours_is_set_aside_and_nobody_is_asked_about_it(scanned: Account, named: str) -> None:
+    token = scanned.ask(CLEAN)
+    with pytest.raises(UsageError, match="not one of this stack's"):
+        scanned.functions(DOCKGATE_APPROVALS=named).record(approval_event(token, image=CLEAN))
+    assert scanned.services["codepipeline"].calls == []
+
+
+# --- what CodePipeline does not say -----------------------------------------------------------------------------------
+
+
+def test_an_approval_that_codepipeline_lists_late_is_answered_then(scanned: Account) -> None:
+    token, handlers = scanned.ask(CLEAN), scanned.functions()
+    scanned.approvals.run(token).unlisted = 2
+    handlers.record(approval_event(token, image=CLEAN))
+    assert handlers.sweep(CLOCK) == {"waiting": 1}
+    assert scanned.answers(token) == [None]
+    assert handlers.sweep(CLOCK) == {"waiting": 0}
+    assert scanned.answers(token) == ["Approved"]
+
+
+def test_an_approval_that_codepipeline_never_lists_is_rejected_in_time(scanned: Account) -> None:
+    token, handlers = scanned.ask(CLEAN), scanned.functions()
+    scanned.approvals.run(token).unlisted = 99
+    handlers.record(approval_event(token, image=CLEAN))
+    scanned.now += 60 * MINUTE
+    assert handlers.sweep(CLOCK) == {"waiting": 0}
+    assert scanned.answers(token) == ["Rejected"]
+    assert "CodePipeline lists no such approval" in scanned.approvals.summaries[token]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("operation", ["GetPipeline", "GetPipelineState", "ListActionExecutions"])
+def test_while_codepipeline_cannot_be_asked_nothing_is_approved(scanned: Account, mode: str, operation: str) -> None:
+    if (mode, operation) == ("PARALLEL", "GetPipelineState"):
+        return  # it is not asked for
+    scanned.approvals.pipelines[PIPELINE] = Pipeline(mode)
+    token, handlers = scanned.ask(CLEAN), scanned.functions()
+    scanned.broken = {f"codepipeline.{operation}"}
+    with pytest.raises(ClientError):
+        handlers.record(approval_event(token, image=CLEAN))
+    with pytest.raises(ClientError):
+        handlers.sweep(CLOCK)
+    assert scanned.answers(token) == [None]
+    scanned.now += 60 * MINUTE
+    with pytest.raises(ClientError):
+        handlers.sweep(CLOCK)
+    assert scanned.answers(token) == ["Rejected"]
+    assert "this test does not allow it" in scanned.approvals.summaries[token]
+
+
+def test_a_configuration_that_is_not_resolved_names_no_image_and_is_not_taken_for_one_without(scanned: Account) -> None:
+    token, lost = scanned.ask(CLEAN), scanned.ask(CLEAN)
+    runs = scanned.approvals.run(token), scanned.approvals.run(lost)
+    for run in runs:
+        run.resolved = None
+    handlers = scanned.functions()
+    handlers.record(approval_event(token, image=CLEAN))
+    assert handlers.sweep(CLOCK) == {"waiting": 1}
+    assert scanned.answers(token, lost) == [None, None]
+    runs[0].resolved = {"CustomData": custom_data(CLEAN)}
+    scanned.now += 59 * MINUTE
+    handlers.sweep(CLOCK)
+    assert scanned.answers(token, lost) == ["Approved", None]
+    scanned.now += MINUTE
+    handlers.sweep(CLOCK)
+    assert scanned.answers(lost) == ["Rejected"]
+
+
+def test_a_comment_without_variables_needs_no_resolving(scanned: Account) -> None:
+    token = scanned.ask(CLEAN)
+    run = scanned.approvals.run(token)
+    run.configuration, run.resolved = {"CustomData": custom_data(CLEAN)}, None
+    scanned.functions().sweep(CLOCK)
+    assert scanned.answers(token) == ["Approved"]
