@@ -1,15 +1,14 @@
 """How long a Lambda function of ours takes to start: the archive as it is packed, in a place where nothing is written.
 
 Processor time, by a Python of the runtime's version, in turn: our own modules alone (what they import of the standard
-library is there already, as the runtime's client brings it), the same without the archive's bytecode, and whole
-processes: Python alone, with boto3, and with ours up to the clients of the first verdict.
+library is there already, as the runtime's client brings it), and whole processes: Python alone, with boto3, and with
+ours up to the clients of the first verdict.
 
 python bench/aws_cold_start.py [RUNS]
 """
 
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
-from dockgate.aws.stack.compiled import RUNTIME
+from dockgate.aws.stack.archive import RUNTIME
 from dockgate.bootstrap import aws
 
 HANDLERS = "dockgate.aws.functions.handlers"
@@ -54,14 +53,12 @@ def main(runs: int) -> None:
     packed = aws.package("default")
     print(f"the archive: {len(packed):,} bytes")
     with tempfile.TemporaryDirectory() as folder:
-        code, bare = Path(folder, "code"), Path(folder, "bare")
+        code = Path(folder, "code")
         zipfile.ZipFile(BytesIO(packed)).extractall(code)
-        shutil.copytree(code, bare, ignore=shutil.ignore_patterns("*.pyc"))
         packages = next(path for path in sys.path if path.endswith("site-packages"))
         standard = _printed(STANDARD, str(code))
         cases = {
             "our own modules": (OWN, str(code), standard),
-            "the same without bytecode": (OWN, str(bare), standard),
             "a process: Python alone": (WHOLE.format("pass"),),
             "a process: with boto3": (WHOLE.format("import boto3"), packages),
             "a process: with boto3 and ours": (WHOLE.format(f"import boto3, {HANDLERS}"), str(code), packages),

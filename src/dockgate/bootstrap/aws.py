@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
 from dockgate import rules
@@ -9,6 +10,7 @@ from dockgate.aws.stack import archive, change_set, deploy, destroy, formation, 
 from dockgate.aws.stack.account import Account, told
 from dockgate.aws.stack.change_set import Confirm
 from dockgate.aws.stack.documents import Documents
+from dockgate.aws.stack.first_commit import first_commit
 from dockgate.aws.stack.formation import Patience, Tell
 from dockgate.aws.stack.parameters import template
 from dockgate.aws.stack.status import Status
@@ -60,6 +62,7 @@ def deployed(
     wanted = deploy.Wanted(
         stack=stack,
         archive=archive.build(policy_of(_DEFAULT), rules.load()),
+        first_commit=first_commit(resources.files("dockgate.demo").joinpath("app")),
         policy=None if parameter else chosen,
         policy_parameter=parameter,
         waivers=accepted,

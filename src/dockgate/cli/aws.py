@@ -145,7 +145,7 @@ def status(stack: str, region: str, form: str) -> None:
         ("scanning", found.scanning),
         ("approvals waiting", str(found.waiting)),
         ("messages set aside", str(found.failures)),
-        *((f"stage {name}", state) for name, state in found.stages.items()),
+        *((f"stage {name}", _stage(state, found.summaries.get(name, ""))) for name, state in found.stages.items()),
         *sorted(found.outputs.items()),
     ]
     pairs(stack, rows)
@@ -172,6 +172,10 @@ def destroy(stack: str, region: str, yes: bool) -> None:
         click.confirm("Delete all of this?", abort=True)
     aws.destroyed(account, stack, _say)
     echo(f"{stack}: gone")
+
+
+def _stage(state: str, summary: str) -> str:
+    return f"{state}: {summary}" if summary else state
 
 
 def _say(line: str) -> None:

@@ -189,14 +189,18 @@ class Formation:
         }
 
     def get_pipeline_state(self, request: dict[str, Any]) -> dict[str, Any]:
-        """CodePipeline's, which moto does not have: the first stage has run."""
+        """CodePipeline's, which moto does not have: the first stage has run, and the third failed."""
         made = next(one for one in self.stacks.values() if one.outputs.get("PipelineName") == request["name"])
         (pipeline,) = Stack(made.parameters, parse(made.template)).of("AWS::CodePipeline::Pipeline").values()
         names = [stage["Name"] for stage in pipeline["Stages"]]
         ran = {
             "latestExecution": {"pipelineExecutionId": "5e2a1c0d-0000-4000-8000-000000000001", "status": "Succeeded"}
         }
-        return {"stageStates": [{"stageName": name, **(ran if name == "Source" else {})} for name in names]}
+        why = {"status": "Failed", "summary": "3 HIGH findings, 0 allowed"}
+        failed = {"latestExecution": {**ran["latestExecution"], "status": "Failed"}}
+        failed |= {"actionStates": [{"actionName": "Gate", "latestExecution": why}]}
+        runs = {"Source": ran, "ContainerVulnerabilityAssessment": failed}
+        return {"stageStates": [{"stageName": name, **runs.get(name, {})} for name in names]}
 
     def list_repositories(self, request: dict[str, Any]) -> dict[str, Any]:
         """CodeCommit's, which moto does not have."""

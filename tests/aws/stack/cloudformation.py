@@ -184,6 +184,7 @@ MODES: dict[str, dict[str, str]] = {
         **_NEW,
         "PolicyKey": "policies/1.json",
         "WaiversKey": "waivers/1.json",
+        "SourceKey": "sources/1.zip",
         "NotificationEmail": "team@example.com",
         "NotificationUrl": "https://example.com/hook",
         "ServiceImage": "repository@sha256:" + "0" * 64,

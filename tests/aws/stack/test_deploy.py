@@ -1,5 +1,7 @@
 """Deploying a stack: once, again, after failures, and beside what the pipeline has deployed since."""
 
+import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,19 @@ def test_an_update_keeps_what_is_not_given(cloud: Cloud, tmp_path: Path) -> None
     assert before["WaiversKey"] != ""
     assert deploy(cloud, "RiskDays=3")
     assert parameters(cloud) == {**before, "RiskDays": "3"}
+
+
+def test_the_source_repository_starts_with_a_commit_and_keeps_the_rest(cloud: Cloud) -> None:
+    """CodeCommit takes the archive in the repository's creation alone, so that an update leaves the parameter alone."""
+    deploy(cloud, *NETWORK)
+    key = parameters(cloud)["SourceKey"]
+    with zipfile.ZipFile(BytesIO(document(cloud, key))) as archive:
+        assert "Dockerfile" in archive.namelist()
+    code = cloud.formation.stacks["gate"].properties["SourceRepository"]["Code"]
+    assert code == {"BranchName": "main", "S3": {"Bucket": DOCUMENTS, "Key": key}}
+    cloud.formation.stacks["gate"].parameters["SourceKey"] = "sources/of-an-earlier-version.zip"
+    assert deploy(cloud, "RiskDays=3")
+    assert parameters(cloud)["SourceKey"] == "sources/of-an-earlier-version.zip"
 
 
 def test_an_update_leaves_running_what_the_pipeline_deployed(cloud: Cloud) -> None:

@@ -22,9 +22,11 @@ def test_status_tells_what_waits_and_what_failed(cloud: Cloud) -> None:
 
 def test_status_of_a_whole_stack_tells_how_its_pipeline_stands(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
-    stages = aws.state(cloud.account, "gate").stages
+    found = aws.state(cloud.account, "gate")
+    stages = found.stages
     assert list(stages) == ["Source", "Build", "ContainerVulnerabilityAssessment", "Deploy"]
     assert (stages["Source"], stages["Build"]) == ("Succeeded", "never ran")
+    assert found.summaries == {"ContainerVulnerabilityAssessment": "3 HIGH findings, 0 allowed"}
 
 
 def test_status_of_no_stack(cloud: Cloud) -> None:

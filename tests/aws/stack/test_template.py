@@ -121,6 +121,19 @@ def test_the_approval_names_the_digest_that_the_build_exports() -> None:
     assert approval["TimeoutInMinutes"] == 7 * 24 * 60
 
 
+def test_whoever_answers_is_there_before_the_pipeline_starts_by_itself() -> None:
+    """CodePipeline starts a new pipeline at once, and a topic's first message may come before anybody subscribes."""
+    needed = set(ours()["Resources"]["Pipeline"]["DependsOn"])
+    assert needed == {"ApprovalSubscription", "ApprovalsMayCallRecord", "ScansMayCallJudge"}
+
+
+def test_a_repository_without_a_first_commit_is_empty() -> None:
+    (repository,) = Stack(MODES["whole"]).of("AWS::CodeCommit::Repository").values()
+    assert "Code" not in repository
+    (repository,) = Stack(MODES["whole, with everything"]).of("AWS::CodeCommit::Repository").values()
+    assert repository["Code"]["S3"] == {"Bucket": "documents", "Key": "sources/1.zip"}
+
+
 def test_the_buildspec_writes_what_the_deploy_action_reads(tmp_path: Path) -> None:
     """Its commands run in a shell, docker and aws being what they say."""
     spec = yaml.safe_load(Stack(MODES["whole"]).of("AWS::CodeBuild::Project")["BuildProject"]["Source"]["BuildSpec"])

@@ -1,13 +1,10 @@
-"""The functions' archive: pure Python that runs wherever the runtime does, the same bytes from the same sources by the
-same Python, which adds its bytecode where it is the runtime's."""
+"""The functions' archive: sources alone, the same bytes wherever and by whatever Python they are packed."""
 
-import io
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from dockgate.aws.stack.compiled import compiled
+from dockgate.aws.stack.packing import pack
 from dockgate.core.errors import UsageError
 from dockgate.core.policy import policy_bytes
 from dockgate.core.rules import Rule
@@ -48,28 +45,20 @@ FILES = (
     "reports/json.py",
 )
 POLICY = "dockgate/aws/policy.json"
-MOST = 1_250_000
-"""bytes; a guard against what does not belong in. The bar for a short cold start is in docs/performance.md"""
+RUNTIME = (3, 13)
+"""the version of Python that the functions run under, as the template names it"""
 
 _KINDS = (".py", ".json", ".tsv", ".txt", ".yaml")
 """files of the package: what an editor leaves in a checkout does not go in"""
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def build(policy: Policy, rules: Iterable[Rule]) -> bytes:
-    """The archive, with the policy in canonical form. Raises UsageError as `refuse` does, or when it is too large."""
+    """The archive, with the policy in canonical form. Raises UsageError as `refuse` does."""
     refuse(policy, rules)
     package = resources.files("dockgate")
     members = {f"dockgate/{name}": data for name, data in _sources(package)}
-    members |= compiled(members)
     members[POLICY] = policy_bytes(policy)
-    packed = _zip(members)
-    if len(packed) > MOST:
-        raise UsageError(
-            f"The archive has {len(packed):,} bytes with the policy {policy.name}, of {MOST:,} at most.",
-            "Keep the policy in S3 or SSM (`dockgate aws policy`), and pack another.",
-        )
-    return packed
+    return pack(members)
 
 
 def refuse(policy: Policy, rules: Iterable[Rule]) -> None:
@@ -108,16 +97,3 @@ def _folder(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
             yield from _folder(item, f"{name}/{item.name}")
         elif item.is_file() and item.name.endswith(_KINDS):
             yield f"{name}/{item.name}", item.read_bytes()
-
-
-def _zip(members: Mapping[str, bytes]) -> bytes:
-    """Sorted, at one time, readable by all: Lambda unpacks it as another user."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name in sorted(members):
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.external_attr = 0o644 << 16
-            entry.create_system = 3
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, members[name])
-    return out.getvalue()

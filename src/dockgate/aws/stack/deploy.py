@@ -27,11 +27,13 @@ class Wanted:
     """What is to be deployed. `parameters` are the template's, by name; an update keeps those that are not given.
 
     The policy is `policy`, or the SSM parameter `policy_parameter`, in which a canonical policy lies that was looked at
-    already; with neither, and without `waivers`, the stack keeps what it has. `manage_scanning` has Inspector scan the
+    already; with neither, and without `waivers`, the stack keeps what it has. `first_commit` is a zip archive for a
+    source repository that the stack does not have yet. `manage_scanning` has Inspector scan the
     repository's images, which changes a setting of the whole registry."""
 
     stack: str
     archive: bytes
+    first_commit: bytes
     policy: Policy | None = None
     policy_parameter: str = ""
     waivers: Waivers | None = None
@@ -72,6 +74,8 @@ def deploy(
         given |= {"PolicyKey": key, "PolicyParameter": wanted.policy_parameter}
     if wanted.waivers is not None:
         given |= {"WaiversKey": documents.put_waivers(wanted.waivers)}
+    if "CloneUrl" not in outputs(found or {}):
+        given |= {"SourceKey": documents.put_first_commit(wanted.first_commit)}
     if found is not None:
         given = {**_running(account, found, given), **given}
     values = _values(found, given)

@@ -55,6 +55,9 @@ class Documents:
     def put_archive(self, archive: bytes) -> str:
         return self._put(f"functions/{hashlib.sha256(archive).hexdigest()}.zip", archive)
 
+    def put_first_commit(self, archive: bytes) -> str:
+        return self._put(f"sources/{hashlib.sha256(archive).hexdigest()}.zip", archive)
+
     def put_template(self, template: bytes) -> str:
         """Returns its URL for CloudFormation: the bucket in its path, as AWS's own command line has it."""
         key = self._put(f"templates/{hashlib.sha256(template).hexdigest()}.yaml", template)

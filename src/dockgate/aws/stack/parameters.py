@@ -19,6 +19,7 @@ FILLED_IN = {
     "PolicyKey": "Give --policy.",
     "PolicyParameter": "Give --policy ssm:/NAME.",
     "WaiversKey": "Give --waivers.",
+    "SourceKey": "The repository starts with the demo's application.",
     "ServiceImage": "It is asked of ECS.",
 }
 """those that `deploy` gives itself, each with what to do instead"""

@@ -1,6 +1,6 @@
 """What the stack is, and how it is doing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from dockgate.core.errors import NotFoundError
 class Status:
     """`waiting` counts approvals without an answer, `failures` messages that were set aside; `scanning` is the
     registry's scan type (ENHANCED is Inspector's); `stages` are the pipeline's, by name, with the state of their newest
-    execution."""
+    execution, and `summaries` say why those failed that did."""
 
     stack: str
     state: str
@@ -22,6 +22,7 @@ class Status:
     failures: int
     scanning: str
     stages: Mapping[str, str]
+    summaries: Mapping[str, str]
 
 
 def status(account: Account, stack: str) -> Status:
@@ -31,6 +32,7 @@ def status(account: Account, stack: str) -> Status:
         raise NotFoundError(f"There is no stack {stack!r} in {account.region}.", "`dockgate aws deploy` makes one.")
     given = outputs(found)
     with told(f"looking at the stack {stack}"):
+        stages = _stages(account.client("codepipeline"), given["PipelineName"]) if "PipelineName" in given else []
         return Status(
             stack=stack,
             state=found["StackStatus"],
@@ -38,7 +40,8 @@ def status(account: Account, stack: str) -> Status:
             waiting=_waiting(account.client("dynamodb"), given["TableName"]) if "TableName" in given else 0,
             failures=_failures(account.client("sqs"), given["FailuresUrl"]) if "FailuresUrl" in given else 0,
             scanning=_scanning(account.client("ecr")),
-            stages=_stages(account.client("codepipeline"), given["PipelineName"]) if "PipelineName" in given else {},
+            stages={one["stageName"]: one.get("latestExecution", {}).get("status", "never ran") for one in stages},
+            summaries={one["stageName"]: text for one in stages if (text := _summary(one))},
         )
 
 
@@ -63,9 +66,15 @@ def _scanning(ecr: Any) -> str:
     return str(ecr.get_registry_scanning_configuration()["scanningConfiguration"].get("scanType", "BASIC"))
 
 
-def _stages(codepipeline: Any, name: str) -> dict[str, str]:
-    state = codepipeline.get_pipeline_state(name=name)
-    return {
-        stage["stageName"]: stage.get("latestExecution", {}).get("status", "never ran")
-        for stage in state["stageStates"]
-    }
+def _stages(codepipeline: Any, name: str) -> Sequence[Mapping[str, Any]]:
+    found: Sequence[Mapping[str, Any]] = codepipeline.get_pipeline_state(name=name)["stageStates"]
+    return found
+
+
+def _summary(stage: Mapping[str, Any]) -> str:
+    """Why the stage's actions failed, in their own words: the gate's are the violations. "" where none failed."""
+    runs = [action.get("latestExecution", {}) for action in stage.get("actionStates", [])]
+    failed = [run for run in runs if run.get("status") == "Failed"]
+    return "; ".join(
+        text for run in failed if (text := run.get("summary") or run.get("errorDetails", {}).get("message"))
+    )
