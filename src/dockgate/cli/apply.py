@@ -27,12 +27,12 @@ def command(files: tuple[BinaryIO, ...], no_wait: bool, form: str) -> None:
     results = []
     for file in files:
         result = client.post("apply", text=file.read(), query={"name": file.name})
+        number = result.get("rollout")
         results.append(result)
         if form == "table":
-            begun = result["rollout"] is not None
-            echo(f"{result['kind']} {result['name']}: {'rolling out' if begun else result['change']}")
-        if result["rollout"] is not None and not no_wait:
-            rollout = wait_for_rollout(client, result["name"], result["rollout"])
+            echo(f"{result['kind']} {result['name']}: {result['change'] if number is None else 'rolling out'}")
+        if number is not None and not no_wait:
+            rollout = wait_for_rollout(client, result["name"], number)
             if form == "table":
                 echo(f"  {describe(rollout)}")
         if form == "table" and result["advice"]:
