@@ -1,6 +1,7 @@
 """CodePipeline for adapters of a server: a fake that holds each call against AWS's model, and what clients reach it."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ import boto3
 from moto import mock_aws
 from tests.aws.fakes.codepipeline import Approvals
 from tests.aws.fakes.server import Service, serving
+
+from dockgate.bootstrap.codepipeline import Clients
 
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 PIPELINE, STAGE, ACTION = "Shop", "Assess", "Gate"
@@ -25,22 +28,26 @@ class CodePipeline:
     url: str
     regions: list[str | None] = field(default_factory=list)
 
+    @property
+    def clients(self) -> Clients:
+        return Clients(self.client)
+
     def client(self, name: str, region: str | None) -> Any:
         assert name == "codepipeline"
         self.regions.append(region)
         return boto3.client(name, region_name=region, endpoint_url=self.url, **KEYS)
 
-    def ask(self, number: int, custom_data: str = "") -> str:
+    def ask(self, number: int, custom_data: str, **more: Any) -> str:
         """The action waits; returns its token."""
         token = TOKEN.format(number)
-        self.approvals.ask(PIPELINE, STAGE, ACTION, token, custom_data)
+        self.approvals.ask(PIPELINE, STAGE, ACTION, token, custom_data, **more)
         return token
 
 
 @contextmanager
 def codepipeline() -> Iterator[CodePipeline]:
     """Every call that was made of it is one that AWS would take."""
-    approvals = Approvals()
+    approvals = Approvals(time.time)
     service = approvals.service()
     with mock_aws(config={"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1"]}}}), serving(service) as url:
         yield CodePipeline(approvals, service, url)

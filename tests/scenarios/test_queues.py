@@ -12,6 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 from tests.aws.codepipeline import CodePipeline, codepipeline, message
+from tests.aws.fakes.codepipeline import Pipeline
 from tests.aws.fakes.server import Refused
 from tests.scenarios.defects import Found
 from tests.scenarios.live import until
@@ -65,7 +66,7 @@ class Cloud:
 
 
 @contextmanager
-def cloud(server: ServerSystem, take: Callable[..., None], *more: str, hidden: str = "30") -> Iterator[Cloud]:
+def cloud(server: ServerSystem, take: Callable[..., None], *more: Any, hidden: str = "30") -> Iterator[Cloud]:
     """The server listens to the queue."""
     with mock_aws():
         made = Cloud(hidden)
@@ -178,8 +179,8 @@ def test_an_action_waits_for_the_scan_and_is_answered_once(
     gate: ServerSystem, aws: CodePipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad, good = gate.foreign("bad", Found({"CRITICAL": 1})), gate.foreign("good", Found())
-    tokens = [aws.ask(number) for number in range(3)]
-    with caplog.at_level("INFO"), cloud(gate, approvals.queued, ACCOUNT) as there:
+    tokens = [aws.ask(number, custom(image)) for number, image in enumerate((bad, good, bad))]
+    with caplog.at_level("INFO"), cloud(gate, approvals.queued, ACCOUNT, aws.clients) as there:
         for token, image in zip(tokens, (bad, good, bad), strict=True):
             for _ in range(3):
                 there.sns.publish(TopicArn=there.topic, Message=message(token, custom(image)))
@@ -204,15 +205,16 @@ def test_an_action_waits_for_the_scan_and_is_answered_once(
 
 def test_a_person_may_reject_and_time_may_run_out(gate: ServerSystem, aws: CodePipeline) -> None:
     image = gate.foreign("slow", Found())
-    first, second, third = aws.ask(1), aws.ask(2), aws.ask(3)
-    with cloud(gate, approvals.queued, ACCOUNT) as there:
+    first, third = aws.ask(1, custom(image)), aws.ask(3, custom(image))
+    begun = gate.clock() - timedelta(seconds=approvals.TIMEOUT - 4)
+    second = aws.ask(2, custom(image), started=begun.timestamp())
+    with cloud(gate, approvals.queued, ACCOUNT, aws.clients) as there:
         there.put(message(first, custom(image)))
         until(lambda: gate.get("/approvals"))
         shown = the_approval(gate)
         gate.engine.decisions.reject(shown["id"], gate.store.approvals.get(shown["id"]).token, "not today", "Ana")
         until(lambda: first in aws.approvals.answered)
-        soon = (gate.clock() + timedelta(seconds=4)).isoformat()
-        there.put(message(second, custom(image), expires=soon))
+        there.put(message(second, custom(image)))
         until(lambda: second in aws.approvals.answered)
         there.put(message(third, custom(image), expires="2016-07-07T20:22Z"))
         until(lambda: not there.left())
@@ -223,7 +225,8 @@ def test_a_person_may_reject_and_time_may_run_out(gate: ServerSystem, aws: CodeP
 
 
 def test_an_answer_that_aws_does_not_take_is_given_again(gate: ServerSystem, aws: CodePipeline) -> None:
-    image, token = gate.foreign("retried", Found()), aws.ask(1)
+    image = gate.foreign("retried", Found())
+    token = aws.ask(1, custom(image))
     gate.scan_may_end[image].set()
     put, refusals = aws.service.operations["PutApprovalResult"], [1]
 
@@ -234,7 +237,7 @@ def test_an_answer_that_aws_does_not_take_is_given_again(gate: ServerSystem, aws
         return put(request)
 
     aws.service.operations["PutApprovalResult"] = refuse_once
-    with cloud(gate, approvals.queued, ACCOUNT) as there:
+    with cloud(gate, approvals.queued, ACCOUNT, aws.clients) as there:
         there.put(message(token, custom(image)))
         until(lambda: not refusals)
         due = until(lambda: [one for one in gate.store.deliveries.due("9999", 1, 1) if one.attempts])[0]
@@ -249,14 +252,15 @@ def test_an_answer_outlives_a_restart(aws: CodePipeline, tmp_path: Path) -> None
     def refuse(request: dict[str, Any]) -> dict[str, Any]:
         raise Refused("AccessDeniedException")
 
-    put, token = aws.service.operations["PutApprovalResult"], aws.ask(1)
+    put = aws.service.operations["PutApprovalResult"]
     aws.service.operations["PutApprovalResult"] = refuse
     with server() as gate:
         image = gate.foreign("restarted", Found({"CRITICAL": 1}))
+        token = aws.ask(1, custom(image))
         gate.scan_may_end[image].set()
-        with cloud(gate, approvals.queued, ACCOUNT) as there:
+        with cloud(gate, approvals.queued, ACCOUNT, aws.clients) as there:
             there.put(message(token, custom(image)))
-            until(lambda: aws.service.calls)
+            until(lambda: [name for name, _ in aws.service.calls if name == "PutApprovalResult"])
             until(lambda: not there.left())
     assert aws.approvals.answered == {}
     aws.service.operations["PutApprovalResult"] = put
@@ -273,10 +277,11 @@ def test_the_image_may_be_known_by_its_push_and_the_policy_be_named(gate: Server
         "allowed: [{policies: [lenient], principals: [codepipeline]}]\n"
     )
     pushes.queued(gate.server, json.dumps(push(image, "known")))
-    first, second = aws.ask(1), aws.ask(2)
-    with cloud(gate, approvals.queued, ACCOUNT) as there:
+    lenient = custom(image, "Policy=lenient Image_Repository=quay.io/team/app")
+    first, second = aws.ask(1, custom(image, "")), aws.ask(2, lenient)
+    with cloud(gate, approvals.queued, ACCOUNT, aws.clients) as there:
         there.put(message(first, custom(image, "")))
-        there.put(message(second, custom(image, "Policy=lenient Image_Repository=quay.io/team/app")))
+        there.put(message(second, lenient))
         until(lambda: len(aws.approvals.answered) == 2)
     assert aws.approvals.answered == {first: "Rejected", second: "Approved"}
     assert {(one["repository"], one["policy"]) for one in gate.get("/approvals")} == {
@@ -294,20 +299,54 @@ def test_the_image_may_be_known_by_its_push_and_the_policy_be_named(gate: Server
         (message("t", custom(UNKNOWN)), "no token"),
         (message(NOBODY, custom(UNKNOWN, "")), "in which repository"),
         (message(NOBODY, custom(UNKNOWN), region="x/y"), "no region"),
-        (
-            message(NOBODY, custom(UNKNOWN, "Policy=p Image_Repository=a")),
-            "p",
-        ),
+        (message(NOBODY, custom(UNKNOWN)), "CodePipeline lists no approval of Shop/Assess/Gate"),
     ],
-    ids=["text", "names", "digest", "token", "repository", "region", "policy"],
+    ids=["text", "names", "digest", "token", "repository", "region", "nothing waits"],
 )
 def test_what_says_too_little_is_set_aside(
-    gate: ServerSystem, body: str, said: str, caplog: pytest.LogCaptureFixture
+    gate: ServerSystem, aws: CodePipeline, body: str, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with cloud(gate, approvals.queued, ACCOUNT, hidden="0") as there:
+    with cloud(gate, approvals.queued, ACCOUNT, aws.clients, hidden="0") as there:
         there.put(body)
         until(lambda: there.left(there.dead))
     assert [one for one in caplog.messages if "is left where it is" in one and said in one]
+    assert gate.get("/approvals") == []
+
+
+@pytest.mark.parametrize("mode", ["PARALLEL", "QUEUED"])
+def test_a_message_that_contradicts_its_action_is_set_aside_and_approves_nothing(
+    gate: ServerSystem, aws: CodePipeline, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever it names otherwise: the image, its repository, or the policy."""
+    bad, good = gate.foreign("bad", Found({"CRITICAL": 1})), gate.foreign("good", Found())
+    for image in (bad, good):
+        gate.scan_may_end[image].set()
+    aws.approvals.pipelines["Shop"] = Pipeline(mode)
+    token = aws.ask(1, custom(bad))
+    forged = (custom(good), custom(bad, "Image_Repository=other Execution=7"), custom(bad) + " Policy=lenient")
+    with cloud(gate, approvals.queued, ACCOUNT, aws.clients, hidden="0") as there:
+        for comment in forged:
+            there.put(message(token, comment))
+        until(lambda: there.left(there.dead) == len(forged))
+        assert gate.get("/approvals") == []
+        there.put(message(token, custom(bad)))
+        until(lambda: aws.approvals.answered == {token: "Rejected"})
+        there.put(message(token, custom(good)))
+        until(lambda: there.left(there.dead) == len(forged) + 1)
+    assert aws.approvals.answered == {token: "Rejected"}
+    assert [one for one in caplog.messages if "contradicts the action's own CustomData" in one]
+    assert not [one for one in caplog.messages if token in one]
+
+
+def test_a_policy_that_does_not_exist_is_set_aside(
+    gate: ServerSystem, aws: CodePipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    comment = custom(UNKNOWN, "Policy=unheard-of Image_Repository=a")
+    token = aws.ask(1, comment)
+    with cloud(gate, approvals.queued, ACCOUNT, aws.clients, hidden="0") as there:
+        there.put(message(token, comment))
+        until(lambda: there.left(there.dead))
+    assert [one for one in caplog.messages if "is left where it is" in one and "unheard-of" in one]
     assert gate.get("/approvals") == []
 
 

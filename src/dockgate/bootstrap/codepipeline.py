@@ -12,18 +12,21 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from dockgate.aws.functions.answers import Answers, summary
 from dockgate.aws.functions.messages import Record, Request, body, request
+from dockgate.aws.functions.pipelines import Pending, Pipelines
+from dockgate.aws.functions.settings import Action
 from dockgate.bootstrap.ecs import Client, boto3_client
 from dockgate.bootstrap.server import Server
 from dockgate.core.approvals import ApprovalState
 from dockgate.core.asking import TIMEOUT_LIMIT, Question, is_qualified
 from dockgate.core.callbacks import Callback, Delivery
-from dockgate.core.errors import UnavailableError, UsageError
+from dockgate.core.errors import ConflictError, NotFoundError, UnavailableError, UsageError
 from dockgate.core.people import Principal
 from dockgate.core.verdict import Status
 
@@ -42,11 +45,30 @@ _PERMISSIONS = "docs/aws-adapters.md lists the permissions that it needs."
 _log = logging.getLogger(__name__)
 
 
-def queued(server: Server, account: str, text: str) -> None:
-    """Takes the message of an approval action that waits, in an `account` whose images it asks about. The same message
+class Clients:
+    """CodePipeline's client of each region. Threads may share a client, but make them one at a time."""
+
+    def __init__(self, client: Client | None = None) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._clients: dict[str, Any] = {}
+
+    def of(self, region: str) -> Any:
+        with self._lock:
+            if region not in self._clients:
+                self._clients[region] = (self._client or boto3_client())("codepipeline", region)
+            return self._clients[region]
+
+
+def queued(server: Server, account: str, clients: Clients, text: str) -> None:
+    """Take the message of an approval action that waits, in an `account` whose images it asks about. The same message
     again is the same approval.
 
-    UsageError for what is no such message, or says too little; NotFoundError for a policy that is not there.
+    A message may be forged by whoever may publish to the topic. What it says of the image is compared with the action's
+    own configuration, which CodePipeline is asked for.
+
+    UsageError for what is no such message, or says too little; ConflictError for one that the action contradicts;
+    NotFoundError for an approval that CodePipeline does not list, and for a policy that does not exist.
     """
     message = body(Record({"body": text}))
     wanted = request(message)
@@ -59,23 +81,57 @@ def queued(server: Server, account: str, text: str) -> None:
     region = str(message.get("region"))
     if not _REGION.fullmatch(region):
         raise UsageError(f"The message of {where} names no region.", "It is no message of CodePipeline.")
-    timeout = _timeout(wanted, server)
-    if timeout <= 0:
+    if _timeout(wanted, server) <= 0:
         _log.info("%s asked for an approval, and has given up since", where)
         return
-    policy = _POLICY.search(str(message["approval"].get("customData")))
-    question = Question(
+    comment = str(message["approval"].get("customData"))
+    question = _question(server, wanted, comment, account, region)
+    if not _is_known(server, question):
+        own = _waiting(clients.of(region), wanted, server)
+        if own.comment.split() != comment.split():
+            raise ConflictError(
+                f"A message about {where} contradicts the action's own CustomData: it is forged.",
+                "Look at who may publish to the topic. The action's own message is taken when it comes.",
+            )
+        question = replace(question, timeout=max(1, _timeout(own.request, server)))
+    approval = server.engine.ask(question, Principal(ASKED_BY, ()))
+    _log.info("%s waits for the approval %s", where, approval.id)
+
+
+def _question(server: Server, wanted: Request, comment: str, account: str, region: str) -> Question:
+    policy = _POLICY.search(comment)
+    where = f"{wanted.pipeline}/{wanted.stage}/{wanted.action}"
+    return Question(
         pipeline=wanted.pipeline,
         stage=wanted.stage,
         execution=wanted.execution or "unknown",
         reference=f"{_place(server, wanted, account, region)}@{wanted.digest}",
         policy=policy[1] if policy else "",
         callback=Callback(f"{SCHEME}://{region}/{where}", wanted.token),
-        timeout=timeout,
         key=hashlib.sha256(wanted.token.encode()).hexdigest(),
     )
-    approval = server.engine.ask(question, Principal(ASKED_BY, ()))
-    _log.info("%s waits for the approval %s", where, approval.id)
+
+
+def _is_known(server: Server, question: Question) -> bool:
+    """Whether this approval was asked for before: then another image is a conflict."""
+    try:
+        server.store.approvals.get(replace(question, asker=ASKED_BY).id("", ""))
+    except NotFoundError:
+        return False
+    return True
+
+
+def _waiting(client: Any, wanted: Request, server: Server) -> Pending:
+    """The approval as CodePipeline lists it. NotFoundError while it does not."""
+    action = Action(wanted.pipeline, wanted.stage, wanted.action)
+    with _told(wanted, "looking up"):
+        found = Pipelines(client, (action,), lambda: server.parts.clock().timestamp()).find(wanted)
+    if found is None or not found.is_readable:
+        raise NotFoundError(
+            f"CodePipeline lists no approval of {wanted.pipeline}/{wanted.stage}/{wanted.action} with that token.",
+            "The queue delivers the message again. An approval that was answered elsewhere is not listed any more.",
+        )
+    return found
 
 
 def _timeout(wanted: Request, server: Server) -> int:
@@ -107,9 +163,7 @@ class CodePipelineAnswers:
 
     def __init__(self, url: str, client: Client | None = None) -> None:
         self._url = url
-        self._client = client
-        self._lock = threading.Lock()
-        self._clients: dict[str, Any] = {}
+        self._clients = Clients(client)
 
     def give(self, delivery: Delivery) -> None:
         callback = urlsplit(delivery.url)
@@ -119,25 +173,18 @@ class CodePipelineAnswers:
         status = Status.APPROVED if data["state"] == ApprovalState.APPROVED else Status.REJECTED
         link = f"verdicts/{data['verdict']}" if data["verdict"] else f"approvals/{data['approval']}"
         with _told(wanted):
-            answers = Answers(self._in(callback.netloc))
+            answers = Answers(self._clients.of(callback.netloc))
             given = answers.give(wanted, status, summary(data["summary"], f"{self._url}/api/v1/{link}"))
         said = "settled already, or gone" if given == "Settled" else given
         _log.info("%s/%s/%s: %s (%s)", pipeline, stage, action, said, data["approval"])
 
-    def _in(self, region: str) -> Any:
-        """Clients may be used by several threads, and be made by one at a time alone."""
-        with self._lock:
-            if region not in self._clients:
-                self._clients[region] = (self._client or boto3_client())("codepipeline", region)
-            return self._clients[region]
-
 
 @contextmanager
-def _told(wanted: Request) -> Iterator[None]:
+def _told(wanted: Request, doing: str = "answering") -> Iterator[None]:
     """UnavailableError for whatever AWS answers, without the token: permissions may be mended meanwhile."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    doing = f"answering {wanted.pipeline}/{wanted.stage}/{wanted.action}"
+    doing = f"{doing} {wanted.pipeline}/{wanted.stage}/{wanted.action}"
     try:
         yield
     except ClientError as error:

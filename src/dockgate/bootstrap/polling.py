@@ -87,7 +87,8 @@ def pollers(settings: Settings, server: Server, client: Client | None = None) ->
         found.append(Poller(_queue(place, client), partial(pushes.queued, server)))
     if settings.approval_queue:
         place = arn("DOCKGATE_APPROVAL_QUEUE", settings.approval_queue, QUEUE)
-        found.append(Poller(_queue(place, client), partial(codepipeline.queued, server, place["account"])))
+        take = partial(codepipeline.queued, server, place["account"], codepipeline.Clients(client))
+        found.append(Poller(_queue(place, client), take))
     return found
 
 

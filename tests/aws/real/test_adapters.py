@@ -179,7 +179,8 @@ def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
     topic = sns.create_topic(Name=f"approvals-{raw}")["TopicArn"]
     queue.let("sns.amazonaws.com", topic)
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn, Attributes={"RawMessageDelivery": raw})
-    poller = listening(queue, partial(codepipeline.queued, server.server, ACCOUNT_ID))
+    clients = codepipeline.Clients(user(aws, {"codepipeline:*"}, "*"))
+    poller = listening(queue, partial(codepipeline.queued, server.server, ACCOUNT_ID, clients))
     tokens = {image: aws.fakes.ask(image) for image in (bad, good)}
     try:
         for image, token in tokens.items():

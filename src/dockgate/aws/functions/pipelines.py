@@ -29,7 +29,7 @@ _VARIABLE = "#{"
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An approval action that waits. `asked` is when it began to wait, in epoch seconds.
+    """An approval action that waits. `asked` is when it began to wait, in epoch seconds; `comment` its CustomData.
 
     `is_readable` is False while CodePipeline does not show the action's resolved configuration: then `request` names no
     digest, and nobody knows yet whether the action names one."""
@@ -37,6 +37,7 @@ class Pending:
     request: Request
     asked: int
     is_readable: bool = True
+    comment: str = ""
 
 
 class Pipelines:
@@ -140,7 +141,8 @@ class Pipelines:
         if comment is None:
             return Pending(request, int(asked), is_readable=False)
         entries = messages.custom_data(comment)
-        return Pending(replace(request, digest=entries.digest, repository=entries.repository), int(asked))
+        request = replace(request, digest=entries.digest, repository=entries.repository)
+        return Pending(request, int(asked), comment=comment)
 
 
 @dataclass(frozen=True, slots=True)
