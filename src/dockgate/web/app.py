@@ -3,17 +3,20 @@
 import errno
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dockgate import __version__
@@ -101,7 +104,6 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
         title="Dockgate",
         version=__version__,
         description="From git push to a running container, past the gate. Each command is one of these calls.",
-        responses=ERRORS,
         openapi_url=None,  # api/document.py serves it, to callers who may read
         docs_url=None,
         redoc_url=None,
@@ -117,26 +119,43 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
     app.state.server = server
     app.state.failures = Failures()
     app.state.git_processes = GitProcesses()
-    # Paths are tried in this order, and an approval's id is a path of any length: what goes on behind it comes first.
-    first = (health, document, pipelines, executions, asking, approvals)
-    for part in (*first, images, waivers, attestations, deploys, people, policies, registries):
-        app.include_router(part.router, prefix="/api/v1")
-    app.include_router(registry.router)
-    app.include_router(git.router)
-    app.state.calls = _calls(app)
+    app.router.routes += _routes()
     _handle_errors(app)
     return app
 
 
-def _calls(app: FastAPI) -> list[tuple[int, str, re.Pattern[str]]]:
-    """How many fixed segments the path of each documented call has, its method, and its path."""
+@cache
+def _routes() -> Sequence[BaseRoute]:
+    """The same for every app of a process: to read all signatures takes half a second."""
+    router = APIRouter()
+    # Paths are tried in this order, and an approval's id is a path of any length: what goes on behind it comes first.
+    first = (health, document, pipelines, executions, asking, approvals)
+    for part in (*first, images, waivers, attestations, deploys, people, policies, registries):
+        router.include_router(part.router, prefix="/api/v1", responses=ERRORS)
+    router.include_router(registry.router)
+    router.include_router(git.router)
+    return router.routes
+
+
+def _documented_calls(app: FastAPI) -> list[tuple[int, str, re.Pattern[str]]]:
+    """How many fixed segments the path of each documented call has, its method, and its path.
+
+    The document takes a second of the processor, so it is made for the first request that needs it.
+    """
+    if not hasattr(app.state, "documented_calls"):
+        app.state.documented_calls = _read_calls(app.openapi())
+    calls: list[tuple[int, str, re.Pattern[str]]] = app.state.documented_calls
+    return calls
+
+
+def _read_calls(document: Mapping[str, Any]) -> list[tuple[int, str, re.Pattern[str]]]:
     return [
         (
             sum(not segment.startswith("{") for segment in path.split("/")),
             method.upper(),
             re.compile(re.sub(r"\{\w+\}", "[^/]+", path.replace("{approval_id}", ".+"))),
         )
-        for path, methods in app.openapi()["paths"].items()
+        for path, methods in document["paths"].items()
         for method in methods
     ]
 
@@ -213,7 +232,7 @@ async def _plain(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     if error.status_code == 405:  # the router names the methods of the first route of this path alone
-        calls = getattr(request.app.state, "calls", ())
+        calls = await run_in_threadpool(_documented_calls, request.app)
         found = [(fixed, method) for fixed, method, path in calls if path.fullmatch(request.url.path)]
         allowed = sorted({method for fixed, method in found if fixed == max(found)[0]})
         error.headers = {"Allow": ", ".join(allowed)} if allowed else error.headers
