@@ -69,7 +69,7 @@ def _described(command: click.Command, context: click.Context) -> Iterator[str]:
     paragraphs = (command.help or "").replace("\b", "").split("\n\n")
     yield from (f"\n{_line(paragraph)}\n" for paragraph in paragraphs)
     options = (one.get_help_record(context) for one in command.get_params(context) if isinstance(one, click.Option))
-    shown = [record for record in options if record and record[0] != "--help"]
+    shown = [record for record in options if record and not record[0].endswith("--help")]
     if shown:
         yield "\n| option | |\n|---|---|\n"
         yield from (f"| `{_cell(names)}` | {_cell(text)} |\n" for names, text in shown)

@@ -15,7 +15,7 @@ from tests.cli.fake_server import FakeServer
 from tests.reports import samples
 
 from dockgate import __version__
-from dockgate.cli.main import furnish, root
+from dockgate.cli.main import COMPLETION, furnish, root
 from dockgate.core.canonical import plain
 
 
@@ -58,6 +58,10 @@ def test_version(dockgate: Dockgate) -> None:
     ("arguments", "complaint"),
     [
         (("bogus",), "No such command 'bogus'."),
+        (("scna", "x"), "No such command 'scna'. Did you mean 'scan'?"),
+        (("logs", "x"), "No such command 'logs'. Did you mean 'pipeline logs'?"),
+        (("pipeline", "shwo"), "No such command 'shwo'. Did you mean 'show'?"),
+        (("gate", "x", "--polcy", "y"), "No such option '--polcy'. Did you mean '--policy'?"),
         (("scan",), "Missing argument 'IMAGE'."),
         (("scan", "x", "--nope"), "No such option"),
         (("scan", "x", "-o", "yaml"), "no format 'yaml'; formats: cyclonedx, html, json"),
@@ -75,6 +79,40 @@ def test_wrong_use_exits_2_and_says_where_help_is(
     assert ran.err.startswith("error: ")
     assert complaint in ran.err
     assert "--help` tells how it is used." in ran.err
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_command_takes_a_short_option_for_help(path: tuple[str, ...], dockgate: Dockgate) -> None:
+    assert dockgate(*path, "-h") == dockgate(*path, "--help")
+
+
+def test_what_people_try_first_leads_to_a_command() -> None:
+    for meant in root.elsewhere.values():
+        assert tuple(meant.split()) in ALL
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_script_asks_the_variable_that_main_answers(shell: str, dockgate: Dockgate) -> None:
+    ran = dockgate("completion", shell)
+    assert (ran.code, ran.err) == (0, "")
+    assert f"{COMPLETION}={shell}_complete" in ran.out
+
+
+def test_commands_and_options_are_completed_without_importing_every_command() -> None:
+    def completed(words: str) -> list[str]:
+        environment = {**os.environ, COMPLETION: "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "1"}
+        environment["COMP_CWORD"] = str(len(words.split(" ")) - 1)
+        program = "import sys; from dockgate.cli.main import main\n"
+        program += "try: main()\nfinally: assert 'dockgate.cli.aws' not in sys.modules"
+        ran = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
+        return [line.partition(",")[2] for line in ran.stdout.splitlines()]
+
+    assert completed("dockgate pi") == ["pipeline"]
+    assert completed("dockgate st") == ["status"]
+    assert completed("dockgate pipeline lo") == ["logs"]
+    assert "--follow" in completed("dockgate pipeline logs --f")
 
 
 def test_without_a_command_the_help_is_shown_and_the_exit_is_2(dockgate: Dockgate) -> None:

@@ -201,6 +201,20 @@ def test_a_verdict_and_what_it_was_made_from_are_kept_by_digest(store: Store) ->
     assert store.images.document(VERDICT.inputs.policy) == policy_bytes(POLICY)
 
 
+def test_digests_are_found_by_their_first_characters(store: Store) -> None:
+    _, name = store.images.add_verdict(VERDICT, CASE, "approval/1")
+    start = name.removeprefix("sha256:")[:8]
+    assert list(store.images.digests("verdict", start, 10)) == [(name, VERDICT.image)]
+    assert list(store.images.digests("image", start, 10)) == []
+    store.images.pushed(PushedImage("web", "1", "sha256:abcdef11", NOW))
+    store.images.pushed(PushedImage("web", "2", "sha256:abcdef11", NOW))
+    store.images.request_scan("sha256:abcdef22", "web", NOW)
+    both = [("sha256:abcdef11", "sha256:abcdef11"), ("sha256:abcdef22", "sha256:abcdef22")]
+    assert list(store.images.digests("image", "abcdef", 10)) == both
+    assert list(store.images.digests("image", "abcdef", 1)) == both[:1]
+    assert list(store.images.digests("image", "abcdef%", 10)) == []
+
+
 def test_the_case_of_a_verdict_is_given_back_whole(store: Store) -> None:
     _, name = store.images.add_verdict(VERDICT, CASE, "approval/1")
     assert store.images.case(name) == CASE

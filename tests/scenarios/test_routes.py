@@ -69,6 +69,7 @@ ROUTES = {
     f"POST {V}/approvals/{{approval_id:path}}/reject": Row(DECIDE, BOTH),
     f"POST {V}/approvals/{{approval_id:path}}/override": Row(ACCEPT, REPOSITORY),
     f"GET {V}/images": Row(READ),
+    f"GET {V}/digests/{{kind}}/{{start}}": Row(READ, ALWAYS),  # of what the token may see
     f"GET {V}/images/{{digest}}": Row(READ, BOTH),
     f"POST {V}/images/{{digest}}/scan": Row(RUN, REPOSITORY),
     f"GET {V}/images/{{digest}}/findings": Row(READ, BOTH),
@@ -252,6 +253,15 @@ def test_a_limited_token_reaches_what_it_is_limited_to_and_nothing_else(callers:
             assert (callers.ask(route, f"other {kind}") == 403) == (row.reach != ALWAYS), route
             is_reached = row.reach == ALWAYS or kind in row.reach
             assert (callers.ask(route, f"this {kind}") != 403) == is_reached, route
+
+
+def test_a_limited_token_finds_no_digest_that_it_may_not_see(callers: Callers) -> None:
+    for kind in ("image", "verdict"):
+        digest = callers.values["digest" if kind == "image" else "verdict"]
+        for token, found in (("this repository", [digest]), ("other repository", []), ("viewer", [digest])):
+            headers = {"Authorization": f"Bearer {callers.tokens[token]}"}
+            answer = callers.client.get(f"{V}/digests/{kind}/{digest[7:15]}", headers=headers)
+            assert answer.json() == found, (kind, token)
 
 
 CONTRADICTIONS = {

@@ -1,7 +1,7 @@
 """Lines for people, as the reports make them, for whatever else the command line prints."""
 
 from dockgate.reports._explanation import explanation
-from dockgate.reports._lines import aligned, bullets, console, line, show
+from dockgate.reports._lines import aligned, bullets, console, fitted, line, show
 from dockgate.reports._verdict import headline, inputs, reasons, waived
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "bullets",
     "console",
     "explanation",
+    "fitted",
     "headline",
     "inputs",
     "line",

@@ -6,6 +6,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
+from dockgate.cli.digests import image_digest
 from dockgate.cli.listing import as_json, form, now, table
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
@@ -44,7 +45,8 @@ def rotate() -> None:
 @form
 def show(digest: str, form: str) -> None:
     """Say what became of the attestations of the image DIGEST."""
-    attestations = Client().get("images", digest, "attestations")
+    client = Client()
+    attestations = client.get("images", image_digest(client, digest), "attestations")
     if form == "json":
         as_json(attestations)
         return

@@ -6,7 +6,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client, understand
-from dockgate.cli.listing import Cell, as_json, brief, form, now, pairs, state, table
+from dockgate.cli.listing import Cell, as_json, brief, form, now, pairs, shown_digest, state, table
 from dockgate.cli.output import echo
 from dockgate.cli.rollout import describe, wait_for_rollout
 from dockgate.core.deploy import Rollout, Service, ServiceEvent, Task, TaskDefinition
@@ -62,7 +62,11 @@ def show(service: str, form: str) -> None:
     echo()
     definitions = [understand(TaskDefinition, one) for one in answer["definitions"]]
     rows = [
-        (f"revision {one.revision}", one.container, one.image or "no image yet, the first deploy brings it")
+        (
+            f"revision {one.revision}",
+            one.container,
+            shown_digest(one.image) or "no image yet, the first deploy brings it",
+        )
         for one in definitions
     ]
     table(("DEFINITION", "CONTAINER", "IMAGE"), rows, "No task definitions.")

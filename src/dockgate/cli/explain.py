@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dockgate.cli.client import Client
+from dockgate.cli.digests import START, verdict_digest
 from dockgate.cli.listing import as_json, form
 from dockgate.core.canonical import plain
 
@@ -26,7 +27,7 @@ def command(context: click.Context, verdict: str, against: str | None, form: str
     """Judge a verdict again from all that it was made from, and say why it is as it is.
 
     \b
-    VERDICT is a verdict's digest, as `dockgate image show` lists it;
+    VERDICT is a verdict's digest, or its first characters, as `dockgate image show` lists it;
     FILE is a case that `dockgate gate IMAGE -o case=FILE` wrote.
 
     The same inputs give the same bytes, also after the advisory database has moved on. With a second one it says which
@@ -58,9 +59,11 @@ def _recorded(name: str) -> "Recorded":
     from dockgate.bootstrap import explain
     from dockgate.core import cases
 
-    if not name.startswith("sha256:"):
+    if not name.startswith("sha256:") and (Path(name).exists() or not START.fullmatch(name)):
         return explain.of_file(Path(name))
-    return cases.read(json.dumps(Client().get("verdicts", name, "case")).encode(), f"the case of {name}")
+    client = Client()
+    name = verdict_digest(client, name)
+    return cases.read(json.dumps(client.get("verdicts", name, "case")).encode(), f"the case of {name}")
 
 
 def _show(given: "list[Recorded]", replays: "list[Replay]") -> None:

@@ -7,7 +7,8 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing import as_json, brief, form, now, pairs, table, verdict_state
+from dockgate.cli.digests import image_digest
+from dockgate.cli.listing import as_json, brief, form, now, pairs, shown_digest, table, verdict_state
 from dockgate.cli.output import echo
 
 
@@ -28,23 +29,29 @@ def list_images(repository: str | None, form: str) -> None:
     moment = now()
     rows = [
         (
-            f"{one['repository']}:{one['tag']}",
+            verdict_state(one["status"], one.get("waived", "")),
+            shown_digest(one["digest"]),
             times.short(one["pushed_at"], moment),
             one["scan"] or "-",
-            verdict_state(one["status"], one.get("waived", "")),
-            one["digest"],
+            one["repository"],
+            one["tag"],
         )
         for one in images
     ]
-    table(("IMAGE", "PUSHED", "SCAN", "VERDICT", "DIGEST"), rows, "No images have been pushed.")
+    table(("VERDICT", "DIGEST", "PUSHED", "SCAN", "REPOSITORY", "TAG"), rows, "No images have been pushed.")
 
 
 @command.command()
 @click.argument("digest")
 @form
 def show(digest: str, form: str) -> None:
-    """One image: its pushes, what was read of it, its verdicts."""
-    image = Client().get("images", digest)
+    """One image: its pushes, what was read of it, its verdicts.
+
+    DIGEST is the image's, its first characters, or REPOSITORY:TAG.
+    """
+    client = Client()
+    digest = image_digest(client, digest)
+    image = client.get("images", digest)
     if form == "json":
         as_json(image)
         return
@@ -81,7 +88,7 @@ def show(digest: str, form: str) -> None:
             verdict_state(one["status"], one.get("waived", "")),
             brief(one["policy"]),
             times.short(one["judged_at"], moment),
-            one["digest"],
+            shown_digest(one["digest"]),
         )
         for one in image["verdicts"]
     ]
@@ -101,6 +108,7 @@ def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, form: str) -
     may accept risks. Whoever waits on the image is answered.
     """
     client = Client()
+    digest = image_digest(client, digest)
     query = {"found_at": found_at} if found_at else {}
     records = [
         record

@@ -39,15 +39,19 @@ def as_json(value: Any) -> None:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> None:
-    """Columns under each other; `empty` is said instead when there are no rows."""
-    from dockgate.bootstrap.terminal import aligned, console, line, show
+    """Columns under each other; `empty` is said instead when there are no rows.
+
+    On a terminal, columns for which a row has no room go to lines of their own below it (`fitted`); elsewhere a row is
+    always one line.
+    """
+    from dockgate.bootstrap.terminal import aligned, console, fitted, line, show
 
     to = console(sys.stdout)
     if not rows:
         show(to, [line((empty, "dim"))])
         return
     cells = [[line((name, "dim")) for name in head], *([line(cell) for cell in row] for row in rows)]
-    show(to, aligned(cells, indent=0))
+    show(to, fitted(cells, to.width) if to.is_terminal else aligned(cells, indent=0))
 
 
 def pairs(title: str, rows: Sequence[tuple[str, Cell]]) -> None:
@@ -69,6 +73,11 @@ def verdict_state(status: str, waived: str) -> Cell:
     if status == "Approved" and waived:
         return f"{status}, {waived}", "yellow"
     return state(status or "-")
+
+
+def shown_digest(digest: str) -> str:
+    """A digest in a list: its first characters on a terminal, which commands take, and the whole of it elsewhere."""
+    return brief(digest) if sys.stdout.isatty() else digest
 
 
 def brief(reference: str) -> str:

@@ -22,6 +22,9 @@ INTERRUPTED = 130
 READER_GONE = 141
 """128 and the number of SIGINT or SIGPIPE, as shells report them"""
 
+COMPLETION = "_DOCKGATE_COMPLETE"
+"""the variable by which a shell asks for completions; click's own name for it"""
+
 root = LazyGroup(
     "dockgate",
     {
@@ -33,6 +36,7 @@ root = LazyGroup(
         "db": "dockgate.cli.db",
         "up": "dockgate.cli.up",
         "down": "dockgate.cli.down",
+        "status": "dockgate.cli.status",
         "doctor": "dockgate.cli.doctor",
         "demo": "dockgate.cli.demo",
         "apply": "dockgate.cli.apply",
@@ -52,9 +56,22 @@ root = LazyGroup(
         "token": "dockgate.cli.token",
         "audit": "dockgate.cli.audit",
         "aws": "dockgate.cli.aws",
+        "completion": "dockgate.cli.completion",
     },
-    help="Takes a container image from git push to a running service, and lets nothing through that its "
-    "vulnerabilities forbid.",
+    help="Takes a container image from git push to a running service, and blocks images that violate your "
+    "vulnerability policy.",
+    elsewhere={
+        "approve": "approval approve",
+        "logs": "pipeline logs",
+        "override": "approval override",
+        "reject": "approval reject",
+        "retry": "pipeline retry",
+        "scale": "deploy scale",
+        "start": "pipeline start",
+        "stop": "pipeline stop",
+        "update": "db update",
+        "wait": "pipeline wait",
+    },
 )
 click.version_option(__version__, message="%(prog)s %(version)s")(root)
 
@@ -63,6 +80,10 @@ def main() -> NoReturn:
     collect_seldom()
     _open_streams()
     furnish(os.environ, os.path.expanduser("~"))
+    if instruction := os.environ.get(COMPLETION):
+        from click.shell_completion import shell_complete
+
+        sys.exit(shell_complete(root, {}, "dockgate", COMPLETION, instruction))
     code = run(sys.argv[1:])
     gc.freeze()  # the system takes all of it back anyway
     _leave(code)

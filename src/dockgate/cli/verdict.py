@@ -6,6 +6,7 @@ import click
 
 from dockgate.bootstrap import reports
 from dockgate.cli.client import Client, understand
+from dockgate.cli.digests import verdict_digest
 from dockgate.cli.options import Output, verdict_outputs, write
 from dockgate.core.errors import DeniedError, NotFoundError
 from dockgate.core.model import Inventory
@@ -23,9 +24,11 @@ def command() -> None:
 def show(digest: str, outputs: tuple[Output, ...]) -> None:
     """One verdict, as `dockgate gate` shows it.
 
-    DIGEST is the verdict's, as `dockgate image show` lists it.
+    DIGEST is the verdict's, or its first characters, as `dockgate image show` lists it.
     """
-    write(fetch(Client(), digest, whole=whole(outputs)), outputs)
+    client = Client()
+    digest = verdict_digest(client, digest)
+    write(fetch(client, digest, whole=whole(outputs)), outputs)
 
 
 def whole(outputs: Sequence[Output]) -> bool:

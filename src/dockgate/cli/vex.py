@@ -6,6 +6,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
+from dockgate.cli.digests import image_digest
 from dockgate.cli.listing import as_json, brief, form, now, table
 
 
@@ -50,7 +51,8 @@ def look(digest: str, repository: str, form: str) -> None:
 
     A scan does so by itself; this is for what was attached later.
     """
-    _show(Client().post("images", digest, "vex", body={"repository": repository}), form)
+    client = Client()
+    _show(client.post("images", image_digest(client, digest), "vex", body={"repository": repository}), form)
 
 
 def _show(answer: list[Any], form: str) -> None:

@@ -6,6 +6,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client, understand
+from dockgate.cli.digests import image_digest
 from dockgate.cli.listing import as_json, form, now, pairs, state, table
 from dockgate.cli.output import echo
 from dockgate.core.verdict import Waiver
@@ -39,7 +40,10 @@ def add(form: str, key: str, **fields: Any) -> None:
     Name a vulnerability, a package or an image, and an end. A known malicious package is never accepted.
     """
     headers = {"Idempotency-Key": key} if key else None
-    answer = Client().post("waivers", body=fields, headers=headers)
+    client = Client()
+    if fields["image"]:
+        fields["image"] = image_digest(client, fields["image"])
+    answer = client.post("waivers", body=fields, headers=headers)
     if form == "json":
         as_json(answer)
     else:

@@ -12,7 +12,7 @@ from dockgate.reports import _words as words
 from dockgate.reports._clean import clean
 from dockgate.reports._words import plural, some
 
-__all__ = ["STATUS", "aligned", "bullets", "console", "line", "plural", "show", "some"]
+__all__ = ["STATUS", "aligned", "bullets", "console", "fitted", "line", "plural", "show", "some"]
 
 PLAIN_WIDTH = 100
 """columns where the output is no terminal"""
@@ -59,6 +59,32 @@ def aligned(rows: Sequence[Sequence[Text]], indent: int) -> list[Text]:
             text.append_text(cell).append(" " * (width - cell.cell_len + 2 if width else 0))
         lines.append(text)
     return lines
+
+
+def fitted(rows: Sequence[Sequence[Text]], width: int) -> list[Text]:
+    """Rows of one table, the first its head, so that no line is broken by a terminal of this width.
+
+    The widest columns go to lines of their own below their row until the rest fits. A cell of several words is cut
+    there at the width; one word, such as an id that is to be copied, never is.
+    """
+    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    beside = list(range(len(widths)))
+    while len(beside) > 1 and sum(widths[column] for column in beside) + 2 * (len(beside) - 1) > width:
+        beside.remove(max(beside, key=lambda column: widths[column]))
+    lines: list[Text] = []
+    for row, text in zip(rows, aligned([[row[column] for column in beside] for row in rows], 0), strict=True):
+        if len(beside) == 1:
+            text = _cut(row[beside[0]], width, 0)
+        lines += [text] if text.plain.strip() else []
+        lines += [_cut(row[column], width) for column in range(len(widths)) if column not in beside and row[column]]
+    return lines
+
+
+def _cut(cell: Text, width: int, indent: int = 2) -> Text:
+    text = Text(" " * indent).append_text(cell)
+    if " " in cell.plain:
+        text.truncate(width, overflow="ellipsis")
+    return text
 
 
 def show(to: Console, lines: Iterable[Text]) -> None:

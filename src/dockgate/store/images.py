@@ -195,6 +195,19 @@ class SqlImages:
         with self._database.read() as connection:
             return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
 
+    def digests(self, kind: str, start: str, limit: int) -> Sequence[tuple[str, str]]:
+        if kind == "verdict":
+            columns = [(verdicts.c.digest, verdicts.c.image)]
+        else:
+            columns = [(pushed_images.c.digest, pushed_images.c.digest), (scans.c.image, scans.c.image)]
+        found: dict[str, str] = {}
+        with self._database.read() as connection:
+            for digest, image in columns:
+                begins = digest.startswith(f"sha256:{start}", autoescape=True)
+                query = select(digest, image.label("of_image")).where(begins).distinct().order_by(digest).limit(limit)
+                found |= {row[0]: row[1] for row in connection.execute(query)}
+        return sorted(found.items())[:limit]
+
     def newest(self, policy: str, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
         last = select(func.max(verdicts.c.seq)).group_by(verdicts.c.image, verdicts.c.policy)
         query = _RECORD.add_columns(verdicts.c.seq).where(verdicts.c.seq.in_(last))

@@ -135,6 +135,11 @@ class Images(Protocol):
         """Newest first."""
         ...
 
+    def digests(self, kind: str, start: str, limit: int) -> Sequence[tuple[str, str]]:
+        """The digests of images ("image") or verdicts ("verdict") that begin with `start` (hexadecimal digits), in
+        order, each with the image that it is of."""
+        ...
+
     def newest(self, policy: str, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
         """The newest verdict on each image by each policy, newest first, each with its place in the order of all; by
         this policy alone, whatever repositories asked on top ("": by any), and placed before `before` (0: all)."""

@@ -2,9 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from dockgate.bootstrap import findings as reading
@@ -12,7 +12,7 @@ from dockgate.bootstrap.explain import Replay, compare, replay
 from dockgate.bootstrap.server import Server
 from dockgate.core import cases
 from dockgate.core.asking import pipeline_of
-from dockgate.core.errors import NotFoundError, UsageError
+from dockgate.core.errors import DeniedError, NotFoundError, UsageError
 from dockgate.core.explain import Explanation
 from dockgate.core.people import Caller, Permission
 from dockgate.core.pipeline import REPOSITORY
@@ -73,6 +73,9 @@ class ExplanationView:
     explanation: Explanation | None
 
 
+MOST_DIGESTS = 10
+Kind = Literal["image", "verdict"]
+Start = Annotated[str, Path(pattern=r"^[0-9a-f]{6,64}$")]
 OtherDigest = Annotated[str | None, Query(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
@@ -96,6 +99,15 @@ def images(who: Reader, server: TheServer, repository: str | None = None) -> lis
             )
         )
     return found
+
+
+@router.get("/digests/{kind}/{start}")
+@narrow
+def digests(kind: Kind, start: Start, who: Reader, server: TheServer) -> list[str]:
+    """The digests of images or verdicts that begin with these hexadecimal digits: at most ten, those that the caller
+    may see."""
+    found = server.store.images.digests(kind, start, MOST_DIGESTS)
+    return [digest for digest, image in found if _may_see(who, image, server)]
 
 
 @router.get("/images/{digest}")
@@ -208,6 +220,14 @@ def demand(who: Caller, image: str, server: Server) -> None:
         asked = server.store.approvals.of(image)
         if not any(who.reaches(pipeline=pipeline_of(one), repository=one.repository) for one in asked):
             _demand_place(who, image, server)
+
+
+def _may_see(who: Caller, image: str, server: Server) -> bool:
+    try:
+        demand(who, image, server)
+    except DeniedError:
+        return False
+    return True
 
 
 def _demand_place(who: Caller, image: str, server: Server) -> None:

@@ -1,0 +1,25 @@
+"""`dockgate completion`: the shell's script that completes commands and options."""
+
+import click
+
+from dockgate.cli.output import echo
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def command(context: click.Context, shell: str) -> None:
+    """Print the script by which SHELL completes commands and options.
+
+    \b
+    bash:  dockgate completion bash > ~/.local/share/bash-completion/completions/dockgate
+    zsh:   dockgate completion zsh > FOLDER/_dockgate, where FOLDER is in $fpath
+    fish:  dockgate completion fish > ~/.config/fish/completions/dockgate.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from dockgate.cli.main import COMPLETION
+
+    script = get_completion_class(shell)
+    if script is not None:
+        echo(script(context.find_root().command, {}, "dockgate", COMPLETION).source())

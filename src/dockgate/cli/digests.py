@@ -1,0 +1,41 @@
+"""Digests as people type them: the first characters are enough."""
+
+import re
+
+from dockgate.cli.client import Client
+from dockgate.core.errors import NotFoundError, UsageError
+
+WHOLE = re.compile(r"sha256:[0-9a-f]{64}")
+START = re.compile(r"(?:sha256:)?([0-9a-f]{6,63})…?")
+"""of a digest: at least six hexadecimal digits, with or without the ellipsis of a table"""
+
+
+def image_digest(client: Client, text: str) -> str:
+    """The image's digest by its first characters, or by REPOSITORY:TAG. UsageError where that is not one image."""
+    repository, colon, tag = text.rpartition(":")
+    if not colon or WHOLE.fullmatch(text) or START.fullmatch(text):
+        return _digest(client, "image", text)
+    pushed = client.get("images", repository=repository)
+    found = dict.fromkeys(one["digest"] for one in pushed if one["tag"] == tag)
+    return next(iter(found)) if found else text
+
+
+def verdict_digest(client: Client, text: str) -> str:
+    """The verdict's digest by its first characters. UsageError where that is not one verdict."""
+    return _digest(client, "verdict", text)
+
+
+def _digest(client: Client, kind: str, text: str) -> str:
+    """What cannot be the start of a digest is returned as it is: the server refuses it in its own words."""
+    start = START.fullmatch(text)
+    if WHOLE.fullmatch(text) or start is None:
+        return text
+    try:
+        found = client.get("digests", kind, start[1])
+    except NotFoundError:
+        return text
+    if not found:
+        raise NotFoundError(f"no {kind} begins with {start[1]}", "`dockgate image list` names the images.")
+    if len(found) > 1:
+        raise UsageError(f"several {kind}s begin with {start[1]}", "Write more of it: " + ", ".join(found))
+    return str(found[0])

@@ -1,0 +1,65 @@
+"""`dockgate status`, and digests by their first characters."""
+
+from typing import Any
+
+from tests.cli import answers
+from tests.cli.answers import NAME, VERDICT
+from tests.cli.conftest import Dockgate
+from tests.cli.fake_server import FakeServer
+from tests.reports import samples
+
+from dockgate.core.approvals import ApprovalState
+from dockgate.core.canonical import plain
+
+
+def serve(server: FakeServer, **database: Any) -> None:
+    service = {"service": answers.service()["service"], "image": f"127.0.0.1/app@{samples.MANIFEST}", "running": 0}
+    server.answers |= {
+        "GET /status": {"version": "1", "registry": "127.0.0.1:7421", "git": "http://x/git", "database": database},
+        "GET /pipelines": [{"name": NAME, "version": 1, "latest": answers.execution()}],
+        "GET /services": [service],
+        "GET /approvals": [answers.approval(ApprovalState.WAITING)],
+    }
+
+
+def test_status_shows_what_runs_and_what_waits(dockgate: Dockgate, server: FakeServer) -> None:
+    coverage = [{"ecosystem": "PyPI", "complete": True, "checked_at": answers.ago(3600)}]
+    serve(server, digest="sha256:1", coverage=coverage)
+    ran = dockgate("status")
+    assert ran.code == 0
+    for text in ("1 ecosystem, checked 1 h ago", NAME, "Failed", "0 of 1", f"{NAME}-1/Assess/Gate/1 waits since 2 min"):
+        assert text in ran.out
+
+
+def test_status_says_when_there_is_no_database(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, error="There is no advisory database.", advice="Run `dockgate db update`.")
+    assert "There is no advisory database. Run `dockgate db update`." in dockgate("status").out
+
+
+def test_status_without_a_server_exits_2(dockgate: Dockgate, unused_port: int, monkeypatch: Any) -> None:
+    monkeypatch.setenv("DOCKGATE_SERVER", f"http://127.0.0.1:{unused_port}")
+    assert dockgate("status").code == 2
+
+
+def test_the_first_characters_of_a_digest_are_enough(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers |= {
+        "GET /digests/verdict/ffffff": [VERDICT],
+        "GET /digests/verdict/aaaaaaaa": [VERDICT, samples.MANIFEST],
+        "GET /digests/verdict/bbbbbb": [],
+        f"GET /verdicts/{VERDICT}": plain(samples.verdict()),
+    }
+    for text in ("ffffff", "sha256:ffffff", "sha256:ffffff…", VERDICT):
+        assert dockgate("verdict", "show", text).code == 0
+    ran = dockgate("verdict", "show", "aaaaaaaa")
+    assert (ran.code, ran.err.splitlines()[0]) == (2, "error: several verdicts begin with aaaaaaaa")
+    assert VERDICT in ran.err
+    assert dockgate("verdict", "show", "bbbbbb").err.startswith("error: no verdict begins with bbbbbb")
+
+
+def test_an_image_is_named_by_repository_and_tag(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["GET /images"] = [{"repository": "team/app", "tag": "1", "digest": samples.MANIFEST}]
+    dockgate("image", "show", "team/app:1")
+    assert server.asked[-1].path == f"/images/{samples.MANIFEST}"
+    dockgate("waiver", "add", "--vulnerability", "CVE-1", "--image", "team/app:1", "--until-fixed", "--owner", "ana",
+             "--reason", "x")  # fmt: skip
+    assert server.asked[-1].json()["image"] == samples.MANIFEST

@@ -1,0 +1,42 @@
+"""Tables on a terminal: no line is broken, nothing that is to be copied is cut."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockgate.reports._lines import fitted, line
+
+ID = "ContainerBuildDeployPipeline-2/ContainerVulnerabilityAssessment/ApproveImage/1"
+WORDS = st.lists(st.text("abcdefgh-", min_size=1, max_size=30), max_size=8).map(" ".join)
+
+
+def shown(rows: list[list[str]], width: int) -> list[str]:
+    return [text.plain.rstrip() for text in fitted([[line(cell) for cell in row] for row in rows], width)]
+
+
+def test_a_table_with_room_is_columns() -> None:
+    assert shown([["A", "B"], ["1", "two words"], ["333", ""]], 80) == ["A    B", "1    two words", "333"]
+
+
+def test_the_widest_columns_go_below_their_row_and_prose_is_cut_but_no_id() -> None:
+    reason = "8 HIGH findings (4 of them UNTRIAGED), at most 0 allowed: urllib3 1.23, waitress 1.4.4"
+    assert shown([["STATE", "APPROVAL", "SUMMARY"], ["Rejected", ID, reason], ["Waiting", ID, ""]], 80) == [
+        "STATE",
+        "  APPROVAL",
+        "  SUMMARY",
+        "Rejected",
+        f"  {ID}",
+        f"  {reason[:77]}…",
+        "Waiting",
+        f"  {ID}",
+    ]
+
+
+@given(st.integers(1, 6).flatmap(lambda columns: st.lists(st.lists(WORDS, min_size=columns, max_size=columns))))
+def test_no_line_is_wider_than_the_terminal_but_for_single_words(rows: list[list[str]]) -> None:
+    head = [f"C{number}" for number in range(len(rows[0]))] if rows else ["C"]
+    lines = shown([head, *rows], 40)
+    assert [one for one in lines if len(one) > 40 and " " in one.strip()] == []
+    for row in rows:
+        for cell in row:
+            if " " not in cell:
+                assert any(cell in one for one in lines)
