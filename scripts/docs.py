@@ -19,7 +19,7 @@ MARK = "<!-- What follows is written by `make docs`. -->\n"
 
 def commands() -> Iterator[str]:
     """Every command of the tree, with its options."""
-    yield from _described(root, click.Context(root, info_name="dockgate"))
+    yield from _described(root, click.Context(root, info_name="dockgate", **root.context_settings))
 
 
 def settings() -> Iterator[str]:
