@@ -101,6 +101,16 @@ waivers = st.builds(
     until=st.sampled_from(("2026-11-30T00:00:00Z", "2026-11-01T00:00:00Z")),
     until_fixed=st.booleans(),
 )
+unread_waivers = st.builds(
+    Waiver,
+    st.sampled_from(("w3", "w4")),
+    st.just("ana"),
+    st.just("Reviewed by hand."),
+    unread=st.sampled_from(("app/x", "app/**", "pkg:npm/a", "pkg:npm/*", "**")),
+    image=st.sampled_from((IMAGE, "")),
+    repository=st.sampled_from(("team/app", "")),
+    until=st.sampled_from(("2026-11-30T00:00:00Z", "2026-11-01T00:00:00Z")),
+)
 statements = st.builds(
     Statement,
     st.just("sha256:" + "d" * 64),
@@ -114,7 +124,7 @@ statements = st.builds(
 )
 accepted = st.builds(
     Waivers,
-    st.lists(waivers, max_size=2, unique_by=lambda one: one.id).map(tuple),
+    st.lists(st.one_of(waivers, unread_waivers), max_size=2, unique_by=lambda one: one.id).map(tuple),
     st.lists(statements, max_size=1).map(tuple),
 )
 cves = st.lists(

@@ -33,7 +33,7 @@ def test_a_comment_on_an_approval_is_short() -> None:
 
 
 def test_a_comment_shows_at_once_why_a_verdict_is_undetermined() -> None:
-    assert "<details open><summary>1 thing cannot be said</summary>" in written(
+    assert "<details open><summary>1 thing undetermined</summary>" in written(
         REPORTS["gate without a scan"], "markdown"
     )
 

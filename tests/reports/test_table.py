@@ -138,7 +138,7 @@ def test_what_could_not_be_read_is_told_once() -> None:
     text = gated(verdict(), inventory())
     assert "Could not be read" in text
     assert text.count("it is not text") == 1
-    assert "Not all of the image could be read: 1 reason above." in text
+    assert "1 path could not be read, see above." in text
 
 
 def test_a_verdict_without_its_inventory_tells_what_could_not_be_read_too() -> None:

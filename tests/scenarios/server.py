@@ -57,6 +57,8 @@ from dockgate.web.app import create_app
 from dockgate.webhooks.memory import MemoryWebhooks
 
 SECRET = "only-for-tests"
+UNREAD = "opt/vendor/app.jar"
+"""a file of images whose `Found.status` is UNREAD"""
 MOST = 20
 """findings of one severity that an image may have"""
 
@@ -403,6 +405,8 @@ class ServerSystem:
             packages=tuple(sorted(packages, key=lambda one: one.name)),
             unread=(),
         )
+        if found.status == "UNREAD":
+            inventory = replace(inventory, unread=(Unread(UNREAD, f"{UNREAD} is encrypted."),))
         if found.status == "UNSUPPORTED":
             unread = (Unread("/", "The image names no operating system."),)
             inventory = replace(inventory, distribution=None, packages=(), unread=unread)

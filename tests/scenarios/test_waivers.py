@@ -11,7 +11,7 @@ import pytest
 from tests.scenarios import patient
 from tests.scenarios.defects import Found
 from tests.scenarios.live import until
-from tests.scenarios.server import ServerSystem, advisory
+from tests.scenarios.server import UNREAD, ServerSystem, advisory
 
 from dockgate import ecosystems, rules
 from dockgate.attestations import dsse
@@ -48,6 +48,40 @@ def retried(server: ServerSystem, execution: str) -> str:
 def waiver(server: ServerSystem, **fields: Any) -> Any:
     later = text(server.clock() + timedelta(days=30))
     return server.post("/waivers", {"owner": "ana", "reason": "It is never called.", "until": later, **fields})
+
+
+def test_an_unread_path_is_accepted_for_an_image_and_counts_again_when_that_is_revoked(server: ServerSystem) -> None:
+    image = server.image("unread", Found(status="UNREAD"))
+    execution = server.approval(image)
+    server.scanned(image)
+    assert server.answer(execution) == "Rejected"
+    assert UNREAD in server.summary(execution)
+    waiver(server, unread=UNREAD, repository="other/app")
+    assert retried(server, execution) == "Failed"
+    made = waiver(server, unread=UNREAD, image=image)
+    assert retried(server, execution) == "Succeeded"
+    approval = server.get(f"/executions/{execution}")["stages"][2]["actions"][0]["approval"]
+    assert "1 accepted unread path" in approval["summary"]
+    server.post(f"/waivers/{made['waiver']['id']}/revoke")
+    until(lambda: UNREAD in server.get("/services/unread")["service"]["at_risk"], seconds=20)
+
+
+@pytest.mark.parametrize(
+    ("fields", "key"),
+    [
+        ({"unread": UNREAD}, "image"),
+        ({"unread": "opt/**", "repository": "unread/app"}, "unread"),
+        ({"unread": "var/lib/dpkg/status", "repository": "unread/app"}, "image"),
+        ({"unread": "/", "image": "sha256:" + "1" * 64}, "unread"),
+    ],
+)
+def test_an_unread_waiver_that_accepts_too_much_is_refused(
+    server: ServerSystem, fields: dict[str, str], key: str
+) -> None:
+    later = text(server.clock() + timedelta(days=30))
+    answer = server.client.post("/waivers", json={"owner": "ana", "reason": "why", "until": later, **fields})
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(f"{key}: ")
 
 
 def test_a_waiver_turns_the_verdict_and_is_in_its_record(server: ServerSystem) -> None:

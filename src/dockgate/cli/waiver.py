@@ -27,6 +27,12 @@ def command() -> None:
 @click.option("--rule", default="", metavar="NAME", help="What breaks this rule without findings, of one --image.")
 @click.option("--breach", default="", metavar="TEXT", help="Of that rule this breach alone, in the verdict's words.")
 @click.option(
+    "--unread",
+    default="",
+    metavar="PATH|PURL",
+    help="What could not be read: a path in the image, or a package that cannot be judged. A pattern needs --image.",
+)
+@click.option(
     "--until", default="", metavar="DATE", help="It lapses then: 2026-12-31 (its first instant, UTC), or a time."
 )
 @click.option("--until-fixed", is_flag=True, help="It lapses as soon as a fixed version exists.")
@@ -35,9 +41,10 @@ def command() -> None:
 @click.option("--key", default="", help="Makes the call once, however often it is sent.")
 @form
 def add(form: str, key: str, **fields: Any) -> None:
-    """Accept findings.
+    """Accept findings, or what could not be read.
 
-    Name a vulnerability, a package or an image, and an end. A known malicious package is never accepted.
+    Name a vulnerability, a package or an image; or with --unread a path or package of which nothing is known; and an
+    end. A known malicious package is never accepted, nor is an image of which nothing could be read.
     """
     headers = {"Idempotency-Key": key} if key else None
     client = Client()
@@ -99,6 +106,7 @@ def _show(answer: Any, form: str) -> None:
             ("image", waiver.image),
             ("rule", waiver.rule),
             ("breach", waiver.breach),
+            ("unread", waiver.unread),
             ("until", times.at(waiver.until, moment) if waiver.until else ""),
             ("until fixed", "yes" if waiver.until_fixed else ""),
             ("owner", waiver.owner),
@@ -115,7 +123,8 @@ def _show(answer: Any, form: str) -> None:
 
 def _what(waiver: Waiver) -> str:
     breach = f"({waiver.breach[:60]}{'…' if len(waiver.breach) > 60 else ''})" if waiver.breach else ""
-    named = (waiver.vulnerability, waiver.package, waiver.rule, breach, waiver.repository, waiver.image[:19])
+    unread = f"unread {waiver.unread}" if waiver.unread else ""
+    named = (waiver.vulnerability, waiver.package, waiver.rule, breach, unread, waiver.repository, waiver.image[:19])
     return " ".join(filter(None, named))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from dockgate.core import baselines, canonical, catalogues, waivers
+from dockgate.core import baselines, canonical, catalogues, unread_waivers, waivers
 from dockgate.core.commands import commands
 from dockgate.core.errors import DefinitionError
 from dockgate.core.match import Matcher
@@ -33,6 +33,9 @@ from dockgate.core.verdict import (
     Waived,
     worst,
 )
+
+UNSCANNED_ADVICE = "See what the reason names, then scan the image again."
+"""for an image of which there is no scan: the reason says why"""
 
 
 def judge(case: Case, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, remedies: bool = True) -> Verdict:
@@ -148,6 +151,11 @@ class _Part:
         )
 
     @property
+    def databases(self) -> tuple[str, ...]:
+        """The paths of package databases of distributions."""
+        return tuple(path for one in self.ecosystems for path in one.databases)
+
+    @property
     def answered(self) -> bool:
         """Whether what another scanner leaves open is answered by a scan of the same platform, in whatever variant."""
         if self.reported is None or self.case.unscanned:
@@ -175,8 +183,10 @@ class _Part:
             matches, untold = catalogues.joined(matches, untold, consulted, case.consulted.cves)
         applied = waivers.apply(matches, case.waivers, case.policy, inventory, case.image, case.now)
         coverage = catalogues.believed(self.coverage, evidence, case.now)
-        facts = Facts(inventory, applied.matches, coverage, case.now, self.matcher.compare, self.known)
+        accepted = unread_waivers.apply(inventory, applied.matches, case.waivers, case.image, case.now, self.databases)
+        facts = Facts(accepted.inventory, accepted.matches, coverage, case.now, self.matcher.compare, self.known)
         facts = replace(facts, catalogues=_catalogues(held), provenance=_provenance(case))
+        facts = replace(facts, has_accepted_unread=len(accepted.inventory.unread) < len(inventory.unread))
         if self.reported is not None:
             other = self.reported
             facts = replace(facts, reported=True, source=other.source, at=other.at)
@@ -195,7 +205,7 @@ class _Part:
                 elif self.answered:
                     told[RuleAction.NOTE].append(Breach(one.rule.name, entry.reason))
                 elif one.action is RuleAction.REJECT:
-                    undetermined[entry] = None
+                    undetermined[_advised(entry, one.rule, facts)] = None
                 else:
                     told[one.action].append(Breach(one.rule.name, entry.reason))
         images = {inventory.image, case.image} - {""}
@@ -208,7 +218,7 @@ class _Part:
             undetermined=tuple(undetermined),
             warnings=tuple(told[RuleAction.WARN]),
             notes=(*told[RuleAction.NOTE], *applied.notes),
-            waived=(*applied.waived, *excused),
+            waived=(*applied.waived, *accepted.waived, *excused),
         )
 
 
@@ -256,6 +266,15 @@ def _asked(held: Held, facts: Facts) -> Iterator[Breach | Undetermined | Aside]:
         yield Undetermined("/", reason)
 
 
+def _advised(entry: Undetermined, rule: Rule, facts: Facts) -> Undetermined:
+    """The entry with a next step, where neither the rule nor the kind of the entry has one."""
+    if entry.kind or entry.advice:
+        return entry
+    if facts.reported:
+        return replace(entry, advice=f"Scan the image again with {facts.source}, and hand in its whole report.")
+    return replace(entry, advice=f"See what the reason names, or change the rule `{rule.name}` of the policy.")
+
+
 def _parts(case: Case, ecosystems: Sequence[Ecosystem]) -> list[_Part]:
     """What was scanned, and what others report: all of it is judged, and the worst of it is the verdict.
 
@@ -279,7 +298,7 @@ def _unscanned(case: Case) -> Judgement:
         status=Status.UNDETERMINED,
         counts=_counts((), {}, {}),
         breaches=(),
-        undetermined=(Undetermined("/", case.unscanned),),
+        undetermined=(Undetermined("/", case.unscanned, advice=UNSCANNED_ADVICE),),
         findings=(),
     )
 

@@ -324,12 +324,14 @@ class Undetermined:
 
     `kind` is what a policy may relax it by: "unread", "uncomparable", "uncovered", "stale"; "" cannot be relaxed.
     `ids` are the vulnerabilities of which it cannot be said whether they affect the subject, where that is what it is.
+    `advice` is what to do about it, a whole sentence; "" where that follows from the kind (`core.next_steps`).
     """
 
     subject: str
     reason: str
     kind: str = ""
     ids: tuple[str, ...] = ()
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

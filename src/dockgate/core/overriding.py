@@ -27,8 +27,9 @@ def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, unti
         judgement.undetermined for judgement in verdict.judgements
     ):
         raise ConflictError(
-            f"the verdict on {verdict.image} is undetermined in part, which nobody can accept",
-            "`dockgate verdict show` says what could not be read or compared.",
+            f"the verdict on {verdict.image} is undetermined in part, and an override does not accept that",
+            f"Accept what could not be read with `dockgate waiver add --unread PATH --image {verdict.image}`; "
+            f"`dockgate verdict show` lists it.",
         )
     found: dict[tuple[str, str, str, str], None] = {}
     for judgement in verdict.judgements:
@@ -64,7 +65,8 @@ def _demand_acceptable(breach: Breach) -> None:
         raise ConflictError(f"nobody can accept this: {breach.message}", "Remove the package.")
     if breach.rule == UNKNOWN:
         raise ConflictError(
-            f"nobody can accept what is not known: {breach.message}", "Make it readable, or relax the policy."
+            f"an override does not accept what is not known: {breach.message}",
+            "Accept it with `dockgate waiver add --unread`, make it readable, or relax the policy.",
         )
 
 

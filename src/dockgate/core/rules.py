@@ -60,7 +60,8 @@ class Facts:
     `reported`: another scanner's findings are judged, which say nothing of the image's config, distribution or feeds;
     then `source`, `at`, `unnamed` and `untold` are as in `verdict.Reported`. `catalogues` are those ("epss", "kev")
     that the policy's rules look at; one that is too old is not `complete` in the coverage. `provenance` is of the
-    digest that the verdict is on, None where nobody looked for it.
+    digest that the verdict is on, None where nobody looked for it. `has_accepted_unread`: a waiver accepts something
+    unread, which the inventory does not name any more.
     """
 
     inventory: Inventory
@@ -76,6 +77,7 @@ class Facts:
     untold: tuple[str, ...] = ()
     catalogues: tuple[str, ...] = ()
     provenance: ProvenanceFacts | None = None
+    has_accepted_unread: bool = False
 
 
 class Rule(Protocol):

@@ -23,10 +23,12 @@ def waived_words(judgements: "Sequence[Judgement]") -> str:
     waived = [one for judgement in judgements for one in judgement.waived]
     findings = [(one.kind == "vex", one.finding.id, one.finding.package.purl) for one in waived if one.finding]
     by_waiver, by_vex = (len({key for key in findings if key[0] is vex}) for vex in (False, True))
-    other = len({one.breach for one in waived if not one.finding})
+    unread = len({one.unread for one in waived if one.unread})
+    other = len({one.breach for one in waived if not (one.finding or one.unread)})
     parts = [
         f"{by_waiver} waived finding{'s' * (by_waiver != 1)}" if by_waiver else "",
         f"{by_vex} finding{'s' * (by_vex != 1)} excused by VEX" if by_vex else "",
         f"{other} waived violation{'s' * (other != 1)}" if other else "",
+        f"{unread} accepted unread path{'s' * (unread != 1)}" if unread else "",
     ]
     return ", ".join(filter(None, parts))

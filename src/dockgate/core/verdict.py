@@ -49,13 +49,16 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """A finding accepted until a date or until a fix exists. What is "" holds for any.
+    """Something accepted: findings, breaches of a rule, or unread content. What is "" holds for any.
 
     `vulnerability` is one of the finding's names ("CVE-2024-1"), `package` a purl pattern ("pkg:npm/lodash@4.*"),
     `repository` a pattern of repositories ("team-*"), `image` a manifest's or index's digest. Instead of a
     vulnerability it may name a `rule`: then it accepts that rule's breaches that have no findings, of one `image`; with
-    `breach` (a breach's message) that one alone. It lapses at `until` (RFC 3339 in UTC; "" for never) and, with
-    `until_fixed`, once a fixed version exists; one of the two is always there. `owner` answers for it.
+    `breach` (a breach's message) that one alone. Or it names `unread`: a path that could not be read, a pattern of
+    paths, or a pattern of packages that cannot be judged ("pkg:…"; `core.unread_waivers`).
+
+    It lapses at `until` (RFC 3339 in UTC; "" for never) and, with `until_fixed`, once a fixed version exists; one of
+    the two is always there. `owner` answers for it.
     """
 
     id: str
@@ -67,6 +70,7 @@ class Waiver:
     image: str = ""
     rule: str = ""
     breach: str = ""
+    unread: str = ""
     until: str = ""
     until_fixed: bool = False
     created_at: str = ""
@@ -142,6 +146,7 @@ class Aside:
 @dataclass(frozen=True, slots=True)
 class Waived:
     """A finding that does not count, or a breach without findings (then `finding` is None and `breach` its message).
+    `unread` is the path or package of unread content (then `breach` is why it was not read), "" for anything else.
 
     `by` is the waiver's id, or the digest of the VEX document; `kind` "waiver" or "vex"; `owner` the waiver's owner or
     the document's author; `reason` the waiver's reason, or the justification; `until` when it lapses ("" for no date).
@@ -154,6 +159,7 @@ class Waived:
     until: str = ""
     finding: Finding | None = None
     breach: str = ""
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,21 @@ from dockgate.core.verdict import Breach, Policy, Statement, Waived, Waiver, Wai
 
 LONGEST_TEXT = 2000
 """characters of a reason; names and patterns have at most a tenth of it"""
-_LONGEST = {"reason": LONGEST_TEXT, "breach": 10 * LONGEST_TEXT}
+_LONGEST = {"reason": LONGEST_TEXT, "breach": 10 * LONGEST_TEXT, "unread": 4096}
+"""`unread` as Linux limits a path"""
+_TEXTS = (
+    "id",
+    "owner",
+    "reason",
+    "vulnerability",
+    "package",
+    "repository",
+    "image",
+    "rule",
+    "breach",
+    "unread",
+    "until",
+)
 NEVER = "malicious"
 UNKNOWN = "evidence"
 """rules whose breaches nothing accepts: to accept what could not be read or said would be to call the unknown safe"""
@@ -28,14 +42,14 @@ def check(waiver: Waiver) -> None:
             raise UsageError(
                 f"{key}: it is missing", "Say who answers for this waiver, and why the finding is accepted."
             )
-    for key in ("id", "owner", "reason", "vulnerability", "package", "repository", "image", "rule", "breach", "until"):
+    for key in _TEXTS:
         text = getattr(waiver, key)
         if len(text) > _LONGEST.get(key, LONGEST_TEXT // 10):
             raise UsageError(f"{key}: it has {len(text)} characters", "Shorten it.")
     if waiver.until and moment(waiver.until) is None:
         raise UsageError(f"until: {waiver.until!r} is no time", "Write a date, 2026-12-31, or a time in RFC 3339.")
     if not waiver.until and not waiver.until_fixed:
-        raise UsageError("until: it is missing", "Name a date, or say until_fixed: a waiver without an end is none.")
+        raise UsageError("until: it is missing", "A waiver must expire: add until or until_fixed.")
     if waiver.package and not waiver.package.startswith("pkg:"):
         raise UsageError(
             f"package: {waiver.package!r} is no package URL", "Write it as pkg:npm/lodash or pkg:deb/debian/*."
@@ -44,7 +58,9 @@ def check(waiver: Waiver) -> None:
         raise UsageError(
             f"image: {waiver.image!r} is no digest", "A digest is sha256: and 64 hex digits in lower case."
         )
-    if waiver.rule:
+    if waiver.unread:
+        check_unread(waiver)
+    elif waiver.rule:
         _check_rule(waiver)
     elif waiver.breach:
         raise UsageError("rule: it is missing", "Name the rule that the breach is of.")
@@ -55,13 +71,34 @@ def check(waiver: Waiver) -> None:
         )
 
 
+def check_unread(waiver: Waiver) -> None:
+    """Raise UsageError, whose message begins with the key at fault, for a waiver of unread content that cannot be."""
+    if waiver.vulnerability or waiver.package or waiver.rule or waiver.breach:
+        raise UsageError("unread: a waiver is of findings, of a rule, or of unread content", "Add one waiver for each.")
+    if not waiver.unread.strip("/*"):
+        raise UsageError(
+            f"unread: {waiver.unread!r} names no path",
+            "Name a path or a package: a waiver cannot accept a whole image.",
+        )
+    if not waiver.until:
+        raise UsageError("until: it is missing", "Add a date: no fix ends a waiver of unread content.")
+    if not (waiver.image or waiver.repository.strip("*/")):
+        raise UsageError("image: it is missing", "Name the digest of an image, or a repository.")
+    if "*" in waiver.unread and not waiver.image:
+        raise UsageError(
+            "unread: a pattern is for one image", "Name its digest (image), or one path or package without *."
+        )
+    if waiver.unread.startswith(("*", "pkg:*")):
+        raise UsageError("unread: it begins with a *", "Begin with a folder, or with the type of a package.")
+
+
 def _check_rule(waiver: Waiver) -> None:
     if waiver.rule == NEVER:
         raise UsageError(f"rule: nothing accepts what breaks {NEVER!r}", "Remove the package.")
     if waiver.rule == UNKNOWN:
         raise UsageError(
             f"rule: nothing accepts what breaks {UNKNOWN!r}, for it is not known",
-            "Make it readable, or relax the policy's rule for it.",
+            "Accept what could not be read by its path or package (unread), or relax the policy's rule.",
         )
     if waiver.vulnerability or waiver.package:
         raise UsageError("rule: a waiver is of a rule, or of findings", "Make two of it.")
@@ -124,7 +161,7 @@ def apply(matches: Matches, given: Waivers, policy: Policy, inventory: Inventory
     What VEX says goes before a waiver: it is a fact, and has no end.
     """
     images = {inventory.image, index} - {""}
-    ordered = tuple(one for one in _longest_first(given.waivers) if not one.image or one.image in images)
+    ordered = tuple(one for one in longest_first(given.waivers) if not one.image or one.image in images)
     vex = statements.Applicable(given.statements, policy, inventory, images, now)
     left: list[Finding] = []
     waived: list[Waived] = []
@@ -154,7 +191,9 @@ def accepted(
     """The breaches without those, of no finding, that are waived for one of `images`; and these. What is unknown is not
     among them, nor what is `growing`: what new findings would be part of, without other words. That holds of waivers
     too that are from before they were refused."""
-    ordered = [one for one in _longest_first(given.waivers) if one.rule and one.image and one.image in images]
+    ordered = [
+        one for one in longest_first(given.waivers) if one.rule and not one.unread and one.image and one.image in images
+    ]
     left: list[Breach] = []
     waived: list[Waived] = []
     for breach in breaches:
@@ -177,6 +216,7 @@ def _accepts(waiver: Waiver, finding: Finding, now: str) -> bool:
     not say whether a fix exists, it may."""
     return (
         not waiver.rule
+        and not waiver.unread
         and bool(waiver.vulnerability or waiver.package or waiver.image)
         and (not waiver.vulnerability or waiver.vulnerability in (finding.id, *finding.aliases))
         and (not waiver.package or patterns.names_package(waiver.package, finding.package))
@@ -185,8 +225,8 @@ def _accepts(waiver: Waiver, finding: Finding, now: str) -> bool:
     )
 
 
-def _longest_first(waivers: Iterable[Waiver]) -> list[Waiver]:
-    """The one that holds longest first, one without a date before all; then the older one."""
+def longest_first(waivers: Iterable[Waiver]) -> list[Waiver]:
+    """Sort by end, the latest first and those without a date before all; then by age, the oldest first."""
 
     def last(waiver: Waiver) -> tuple[bool, float]:
         until: datetime | None = moment(waiver.until)

@@ -11,6 +11,7 @@ from dockgate.core.model import Inventory
 from dockgate.core.policy import vex_authors
 from dockgate.core.stores import VexRecord, WaiverRecord
 from dockgate.core.times import moment, written
+from dockgate.core.unread_waivers import check_protected
 from dockgate.core.verdict import Policy, Statement, Waiver, Waivers
 from dockgate.pipeline import telling
 from dockgate.pipeline.parts import Parts
@@ -28,6 +29,7 @@ class Accepting:
     def add(self, waiver: Waiver) -> WaiverRecord:
         """UsageError for one that cannot be, or has lapsed already."""
         waivers.check(waiver)
+        check_protected(waiver, [path for one in self._parts.ecosystems for path in one.databases])
         now = self._parts.now()
         until = moment(waiver.until)
         waiver = replace(waiver, until=written(until) if until else "", created_at=now)
@@ -125,7 +127,10 @@ class Accepting:
     def announce(self, record: WaiverRecord) -> None:
         waiver = record.waiver
         what = " ".join(
-            filter(None, (waiver.vulnerability, waiver.package, waiver.rule, waiver.repository, waiver.image))
+            filter(
+                None,
+                (waiver.vulnerability, waiver.package, waiver.rule, waiver.unread, waiver.repository, waiver.image),
+            )
         )
         telling.put(
             self._parts,

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dockgate.core.model import Finding, Undetermined
+from dockgate.core.next_steps import next_steps
 from dockgate.core.summaries import waived_words
 from dockgate.core.verdict import Breach, Judgement, Status, Upgrade, Verdict, Waived
 from dockgate.reports import _words as words
@@ -23,7 +24,7 @@ def headline(verdict: Verdict) -> Text:
 
 
 def reasons(to: Console, verdict: Verdict, listed: Collection[str] = (), indent: int = 2) -> None:
-    """Every breach with its findings, what cannot be said, and the remedy: platform by platform.
+    """Every breach with its findings, what is undetermined with the next step, and the remedy: platform by platform.
 
     Reasons that are `listed` already are counted only."""
     for judgement in verdict.judgements:
@@ -35,8 +36,10 @@ def reasons(to: Console, verdict: Verdict, listed: Collection[str] = (), indent:
         for breach in judgement.breaches:
             _breach(to, breach, at)
         if judgement.undetermined:
-            show(to, [line(" " * at, ("Cannot be said", "bold"))])
+            show(to, [line(" " * at, ("Undetermined", "bold"))])
             bullets(to, _unlisted(judgement.undetermined, listed), at + 2)
+            show(to, [line(" " * at, ("Next step", "bold"))])
+            bullets(to, next_steps(judgement.undetermined, verdict.image), at + 2)
         remedy(to, judgement, at)
         for title, told in (("Warnings", judgement.warnings), ("Notes", judgement.notes)):
             if told:
@@ -92,7 +95,7 @@ def sentences(undetermined: Iterable[Undetermined]) -> Iterator[str]:
 def _unlisted(undetermined: Sequence[Undetermined], listed: Collection[str]) -> list[str]:
     rest = [entry for entry in undetermined if entry.reason not in listed]
     above = len(undetermined) - len(rest)
-    said = [f"Not all of the image could be read: {plural(above, 'reason')} above."] if above else []
+    said = [f"{plural(above, 'path')} could not be read, see above."] if above else []
     return said + list(sentences(rest))
 
 

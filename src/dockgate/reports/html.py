@@ -8,6 +8,7 @@ from html import escape
 from typing import TextIO
 
 from dockgate.core.model import Finding, Package, Severity
+from dockgate.core.next_steps import next_steps
 from dockgate.core.verdict import Breach, Judgement, Status
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports import _page as page
@@ -77,8 +78,11 @@ def _part(report: Whole, part: Part) -> Iterator[str]:
     if part.waived or part.accepted:
         yield from _waived(part)
     if part.doubts:
-        yield f"<h3>Cannot be said <small>{len(part.doubts)}</small></h3>"
+        yield f"<h3>Undetermined <small>{len(part.doubts)}</small></h3>"
         yield f"<ul>{''.join(f'<li>{_text(doubt.reason)}</li>' for doubt in part.doubts)}</ul>"
+        if part.judgement:
+            steps = next_steps(part.doubts, part.manifest)
+            yield f"<h3>Next step</h3><ul>{''.join(f'<li>{_text(step)}</li>' for step in steps)}</ul>"
     yield f"<h3>Findings <small>{len(part.findings)}</small></h3>"
     if part.findings:
         chips = (_chip(kind, f"{count} {kind}") for count, kind in counts(part.findings))

@@ -20,11 +20,13 @@ Common to the documents ("scan", "gate", "inventory"): `schema_version`, `kind`,
   `note` (the distribution's own word), `disputed`, `reachable` ("yes" or "no": whether a Go program holds one of the
   packages that the advisory names), `known_exploited_since` and `due` (CISA KEV, YYYY-MM-DD),
   `epss` {`score`, `percentile`} (0 to 1), `malicious`, `published`, `summary`; null for what is not known;
-- `undetermined`, each with `subject`, `reason`, `kind` and `ids` (the vulnerabilities in doubt, where it is those).
+- `undetermined`, each with `subject`, `reason`, `kind`, `ids` (the vulnerabilities in doubt, where it is those) and
+  `advice` (of a verdict: the next step, in sentences).
 
 "gate" adds `verdict` {`status`, `policy`, `summary`, `inputs`}, and to each platform `status`, `counts` (by severity);
 - `breaches`, `warnings` and `notes`, each with `rule`, `message` and `findings`;
-- `waived`, each with `kind` ("waiver" or "vex"), `by`, `owner`, `reason`, `until`, and `finding` or `breach`;
+- `waived`, each with `kind` ("waiver" or "vex"), `by`, `owner`, `reason`, `until`, and `finding` or `breach`,
+  with `unread` (a path or package) where `breach` is about unread content;
 - `remedy` {`upgrades`, each with `package` (a purl), `name`, `version`, `fixed`, `clears` (ids) and `base`; `turns`,
   `smallest`, `obstacles` (each with `reason`, `id`, `package`), `commands` and `base_commands`}: see docs/verdicts.md.
 Where the inventory is not at hand, as with a verdict looked up without it, all that is the inventory's is null.
@@ -35,6 +37,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from dockgate.core.canonical import plain
 from dockgate.core.model import Distribution, Finding, Inventory, Package
+from dockgate.core.next_steps import next_steps
 from dockgate.reports import SCHEMA_VERSION, Bill, GateReport, InventoryReport, ScanReport
 from dockgate.reports._document import Document, write
 from dockgate.reports._parts import Part, Whole, whole
@@ -131,7 +134,9 @@ def _package(package: Package, inventory: Inventory) -> Document:
 def _judged(part: Part, judgement: "Judgement") -> Document:
     return {
         "findings": _findings(part.findings, part),
-        "undetermined": plain(judgement.undetermined),
+        "undetermined": [
+            {**plain(one), "advice": " ".join(next_steps((one,), part.manifest))} for one in judgement.undetermined
+        ],
         "status": judgement.status.value,
         "counts": judgement.counts,
         "breaches": _breaches(judgement.breaches, part),
@@ -155,6 +160,7 @@ def _waived(one: "Waived", part: Part) -> Document:
         "until": one.until or None,
         "finding": _finding(one.finding, part) if one.finding else None,
         "breach": one.breach or None,
+        "unread": one.unread or None,
     }
 
 

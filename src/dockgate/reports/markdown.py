@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from dockgate.core.model import Finding
+from dockgate.core.next_steps import next_steps
 from dockgate.core.verdict import Breach, Judgement, Status, Upgrade
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
@@ -109,10 +110,14 @@ def _breach(breach: Breach, part: Part) -> Iterator[Line]:
 
 def _rest(part: Part, where: str) -> Iterator[Line]:
     if part.doubts:
-        title = f"{plural(len(part.doubts), 'thing')} cannot be said{where}"
+        title = f"{plural(len(part.doubts), 'thing')} undetermined{where}"
         decides = part.judgement is not None and part.judgement.status is Status.UNDETERMINED
         reasons = ((f"- {_code(doubt.reason, _SENTENCE)}", True) for doubt in part.doubts)
         yield from _folded(title, reasons, " open" if decides else "")
+        if part.judgement:
+            steps = next_steps(part.doubts, part.manifest)
+            yield from _fixed("", "**Next step**", "")
+            yield from ((f"- {_code(step, _SENTENCE)}", True) for step in steps)
     for title, told in part.asides:
         count = plural(len(told), title)
         yield from _folded(f"{count}{where}", (line for breach in told for line in _breach(breach, part)))

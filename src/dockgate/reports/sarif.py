@@ -8,6 +8,7 @@ import hashlib
 from typing import TYPE_CHECKING, TextIO
 
 from dockgate.core.model import Finding, Severity, Undetermined
+from dockgate.core.next_steps import next_steps
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._document import Document, given, write
@@ -71,7 +72,7 @@ def _run(report: Whole, part: Part) -> Document:
             {
                 "executionSuccessful": not part.doubts,
                 "endTimeUtc": report.now,
-                "toolExecutionNotifications": [_notification(doubt) for doubt in part.doubts],
+                "toolExecutionNotifications": [_notification(doubt, part) for doubt in part.doubts],
             }
         ],
         "results": [
@@ -197,10 +198,11 @@ def _suppression(one: "Waived") -> Document:
     return {"kind": "external", "status": "accepted", "justification": clean(waiver(one))}
 
 
-def _notification(doubt: Undetermined) -> Document:
+def _notification(doubt: Undetermined, part: Part) -> Document:
+    steps = next_steps((doubt,), part.manifest) if part.judgement else ()
     return {
         "level": "error",
-        "message": {"text": clean(doubt.reason)},
+        "message": {"text": clean(" ".join((doubt.reason, *steps)))},
         "descriptor": {"id": f"undetermined/{doubt.kind or 'other'}"},
         "properties": given(subject=clean(doubt.subject)),
     }

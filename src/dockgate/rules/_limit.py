@@ -49,4 +49,4 @@ def _doubts(findings: list[Finding], why: str) -> Iterator[Undetermined]:
     for purl, names in ids.items():
         first, *others = names
         more = f" and {len(others)} more" if others else ""
-        yield Undetermined(purl, f"Whether {first}{more} in {purl} {why}.", ids=tuple(names))
+        yield Undetermined(purl, f"Whether {first}{more} in {purl} {why}.", ids=tuple(names), advice=_selection.ADVICE)

@@ -31,6 +31,11 @@ _CLOCK_SKEW = timedelta(days=1)
 _MOST_DAYS = 36_500
 _DAYS: Mapping[str, Any] = {"type": "number", "minimum": 0, "maximum": _MOST_DAYS}
 
+ADVICE = (
+    "Upgrade or waive these findings; or have the policy say how they count (`untriaged_counts_as`, `only_fixable`, "
+    "`grace_days`, `scope`)."
+)
+
 SCHEMA: Mapping[str, Any] = {
     "scope": {"enum": list(_SCOPES)},
     "only_fixable": {"type": "boolean"},
@@ -86,7 +91,7 @@ class Selected:
         """The breach, as far as it is sure: where it is not known which findings are of the scope, all were counted, so
         that what is within the limit is so for certain, and what is not may be."""
         if self.doubt:
-            return Undetermined("/", f"{self.doubt} ({message}).")
+            return Undetermined("/", f"{self.doubt} ({message}).", advice=ADVICE)
         return Breach(rule, message, tuple(findings), allowed)
 
 

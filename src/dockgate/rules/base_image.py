@@ -20,6 +20,10 @@ _LAYER_LIMIT = 500
 _SHOWN = 8
 """names in a message"""
 
+_NAME_ADVICE = (
+    "Build the image with the annotation org.opencontainers.image.base.name, or list base images by `images`."
+)
+
 
 class BaseImage:
     """Settings: `allowed`, `images`, or both; then both must hold.
@@ -91,14 +95,16 @@ class BaseImage:
 
     def _judge_name(self, base: str, allowed: Sequence[str]) -> Iterator[Breach | Undetermined]:
         if not base:
-            yield Undetermined("/", "It is not known which image this one is built on.")
+            reason = "It is not known which image this one is built on."
+            yield Undetermined("/", reason, advice=_NAME_ADVICE)
         elif not any(patterns.matches(base, pattern) for pattern in allowed):
             yield Breach(self.name, f"The base image {base} is none of those allowed: {', '.join(allowed)}")
 
     def _judge_layers(self, facts: Facts, images: Sequence[Mapping[str, Any]]) -> Iterator[Breach | Undetermined]:
         inventory = facts.inventory
         if facts.reported or not inventory.layers:
-            yield Undetermined("/", "The digests of the image's layers are not known, so neither is its base image.")
+            reason = "The digests of the image's layers are not known, so neither is its base image."
+            yield Undetermined("/", reason, advice="Scan the image with Dockgate, which reads its layers.")
             return
         candidates = [one for one in images if one.get("platform", inventory.platform) == inventory.platform]
         answers = [(one, _starts_with(inventory, one["layers"])) for one in candidates]
@@ -110,6 +116,7 @@ class BaseImage:
                 "/",
                 "The uncompressed digests (diff_ids) of the image's layers were not verified, so it is not known "
                 "whether they are those of an allowed base image.",
+                advice="Scan the image with Dockgate from its registry, which verifies its layers.",
             )
         elif matching:
             latest = max(matching, key=lambda one: str(one["until"]))

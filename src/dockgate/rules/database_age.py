@@ -44,7 +44,8 @@ class DatabaseAge:
         if facts.reported:
             checked = {facts.source: facts.at}
         elif not checked:
-            yield Undetermined("database", "No advisory feed was consulted, so its age is not known.")
+            reason = "No advisory feed was consulted, so its age is not known."
+            yield Undetermined("database", reason, advice="Run `dockgate db update`.")
         else:
             checked |= {name: told.get(name, "") for name in facts.catalogues}
         for feed, text in sorted(checked.items()):
@@ -53,9 +54,8 @@ class DatabaseAge:
             if age is None or not -_CLOCK_SKEW <= age <= timedelta(hours=hours):
                 when = "at a time that is not told" if age is None else f"at {text}"
                 advice = "scan the image again" if facts.reported else "run `dockgate db update`"
-                yield Undetermined(
-                    feed, f"{feed} was checked {when}, and at most {hours:g} hours are allowed: {advice}."
-                )
+                reason = f"{feed} was checked {when}, and at most {hours:g} hours are allowed: {advice}."
+                yield Undetermined(feed, reason, advice=f"{advice[0].upper()}{advice[1:]}.")
 
 
 RULE: Rule = DatabaseAge()

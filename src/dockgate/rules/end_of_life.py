@@ -59,7 +59,8 @@ class EndOfLife:
                 return
             reason = f"It is not known until when {name} is supported."
         if settings["unknown"] == _UNKNOWN[0]:
-            yield Undetermined("/", reason)
+            advice = "Build on a distribution whose end of life is known, or set `unknown: allow` in the policy."
+            yield Undetermined("/", reason, advice=advice)
 
 
 RULE: Rule = EndOfLife()

@@ -72,7 +72,8 @@ def _needless(facts: Facts, settings: Mapping[str, object]) -> set[str]:
 def _unread(facts: Facts) -> Iterator[Undetermined]:
     for unread in facts.inventory.unread:
         yield Undetermined(unread.path, unread.reason, "unread")
-    if not facts.inventory.packages and not facts.inventory.unread and not facts.reported:
+    is_empty = not facts.inventory.packages and not facts.inventory.unread
+    if is_empty and not facts.reported and not facts.has_accepted_unread:
         yield Undetermined("/", "No package was found in the image, so there is nothing to judge it by.", "unread")
 
 

@@ -64,12 +64,13 @@ class Expression:
         program = _cel.compiled(text)
         if facts.reported and "packages" in text:
             reason = f"{facts.source} does not tell every package, of which {message!r} speaks."
-            yield Undetermined("/", reason)
+            yield Undetermined("/", reason, advice="Scan the image with Dockgate, which lists every package.")
             return
         try:
             said = program.evaluate({name: value(facts, text) for name, value in _VALUES.items() if name in text})
         except _cel.EvaluationError as error:
-            yield Undetermined("/", f"It cannot be said whether {message!r} holds: {error}.")
+            reason = f"It cannot be said whether {message!r} holds: {error}."
+            yield Undetermined("/", reason, advice="Correct the expression, and try it with `dockgate policy try`.")
             return
         if not program.grows and not said:
             change = "one more finding could turn it from true to false: save the policy with another expression"

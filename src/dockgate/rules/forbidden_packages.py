@@ -72,15 +72,15 @@ class ForbiddenPackages:
                         found[f"{package.name} {package.version}"] = None
                 except UncomparableError as error:
                     what = f"{package.name} {package.version} is in {entry['versions']}"
-                    yield Undetermined(package.purl, f"Whether {what} is not known: {error}")
+                    advice = f"Remove {package.name}, or forbid it without `versions`."
+                    yield Undetermined(package.purl, f"Whether {what} is not known: {error}", advice=advice)
             if found:
                 within = f" in {entry['versions']}" if span else ""
                 why = f" ({entry['reason']})" if entry["reason"] else ""
                 yield Breach(self.name, f"{entry['purl']}{within} is forbidden{why}: {', '.join(found)}")
         if facts.reported:
-            yield Undetermined(
-                "/", f"{facts.source} does not tell every package, so a forbidden one may be among them."
-            )
+            reason = f"{facts.source} does not tell every package, so a forbidden one may be among them."
+            yield Undetermined("/", reason, advice="Scan the image with Dockgate, which lists every package.")
 
 
 RULE: Rule = ForbiddenPackages()

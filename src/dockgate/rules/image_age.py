@@ -11,6 +11,7 @@ from dockgate.core.times import moment
 from dockgate.core.verdict import Breach
 from dockgate.rules._settings import known, number
 
+_ADVICE = "Build the image with the time of the build, without --timestamp or SOURCE_DATE_EPOCH."
 _CLOCK_SKEW = timedelta(days=1)
 _MOST_DAYS = 36_500
 
@@ -40,11 +41,12 @@ class ImageAge:
         text, days = facts.inventory.created, float(str(settings["days"]))
         created = moment(text)
         if created is None:
-            yield Undetermined("/", "The image does not say when it was created, so its age is not known.")
+            reason = "The image does not say when it was created, so its age is not known."
+            yield Undetermined("/", reason, advice=_ADVICE)
             return
         age = datetime.fromisoformat(facts.now) - created
         if age < -_CLOCK_SKEW:
-            yield Undetermined("/", f"The image says that it was created in the future, at {text}.")
+            yield Undetermined("/", f"The image says that it was created in the future, at {text}.", advice=_ADVICE)
         elif age > timedelta(days=days):
             yield Breach(self.name, f"The image is {age.days} days old, created at {text}; at most {days:g} allowed")
 

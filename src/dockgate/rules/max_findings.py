@@ -106,4 +106,5 @@ def _doubt(severity: str, most: int, limit: int, facts: Facts, selected: _select
         cause = f"No advisory says whether {unknown[0].id}{others} has a fix, and only findings with a fix count"
     else:
         cause = "Nobody has said of every finding how severe it is, nor does the policy (`untriaged_counts_as`)"
-    return Undetermined("/", f"{cause}: up to {most} may count as {severity}, at most {limit} allowed.")
+    reason = f"{cause}: up to {most} may count as {severity}, at most {limit} allowed."
+    return Undetermined("/", reason, advice=_selection.ADVICE)

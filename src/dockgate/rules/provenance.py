@@ -78,7 +78,8 @@ class Provenance:
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach | Undetermined]:
         found = facts.provenance
         if found is None:
-            yield Undetermined("/", "Nobody looked for the image's provenance, so its builder is not known.")
+            reason = "Nobody looked for the image's provenance, so its builder is not known."
+            yield Undetermined("/", reason, advice="Judge the image in its registry, or with --provenance FILE.")
             return
         trusted = {(str(one["id"]), fingerprint(pem)) for one in _builders(settings) for pem in one["keys"]}
         reasons: list[str] = []
@@ -91,7 +92,7 @@ class Provenance:
                 reasons += objections
         if found.unavailable is not None:
             reason = f"The statements beside the image could not be fetched: {found.unavailable}"
-            yield Undetermined("/", reason)
+            yield Undetermined("/", reason, advice="See that the registry answers, and judge the image again.")
             return
         listed = list(dict.fromkeys((*reasons, *found.refused)))
         more = f" (and {len(listed) - _SHOWN} more)" if len(listed) > _SHOWN else ""

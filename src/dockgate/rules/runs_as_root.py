@@ -33,7 +33,8 @@ class RunsAsRoot:
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Breach | Undetermined]:
         if facts.reported or not facts.inventory.layers:
-            yield Undetermined("/", "The image's config was not read, so it is not known as whom it runs.")
+            reason = "The image's config was not read, so it is not known as whom it runs."
+            yield Undetermined("/", reason, advice="Scan the image with Dockgate, which reads its config.")
             return
         user = facts.inventory.user.partition(":")[0].strip()
         number = _number(user)
@@ -42,7 +43,8 @@ class RunsAsRoot:
             yield Breach(self.name, f"The image runs {told}")
         elif number is None and settings["named"] == _NAMED[0]:
             reason = f"The image runs as {user}, which only its own /etc/passwd says not to be root"
-            yield Undetermined("/", f"{reason}: have it name the user by number, or set `named: allow`.")
+            advice = "Name the user by number in the Dockerfile (USER 1000), or set `named: allow` in the policy."
+            yield Undetermined("/", f"{reason}.", advice=advice)
 
 
 RULE: Rule = RunsAsRoot()

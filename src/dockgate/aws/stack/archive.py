@@ -24,7 +24,7 @@ SERVER_ONLY = frozenset(
         *("adapters", "approvals", "asking", "attestation", "callbacks", "contributors", "databases", "deploy"),
         *("duplicates", "events", "evidence", "feeds", "insisting", "inventory", "languages", "layer_content"),
         *("layer_tree", "layers", "notices", "overriding", "package_folders", "people", "pipeline", "policy_choice"),
-        *("registry_access", "symlinks"),
+        *("registry_access", "symlinks", "task_health"),
     )
 )
 """modules in `core` that stay out: no function reads layers, keeps a store or runs a pipeline"""

@@ -36,6 +36,7 @@ class NewWaiver:
     image: str = ""
     rule: str = ""
     breach: str = ""
+    unread: str = ""
     until: str = ""
     until_fixed: bool = False
 
@@ -89,7 +90,7 @@ def waiver(waiver_id: str, who: Reader, server: TheServer) -> WaiverView:
 
 @router.post("/waivers", status_code=201)
 def add(body: NewWaiver, who: Accepter, server: TheServer, idempotency_key: str = Header("")) -> WaiverView:
-    """Accepts findings until a date or until a fix exists. The same Idempotency-Key makes one waiver."""
+    """Accepts findings, or unread content, until an end. The same Idempotency-Key makes one waiver."""
     key = sha256(f"{who.name}/{idempotency_key or uuid.uuid4()}".encode(errors="replace")).hexdigest()
     fields = {name: getattr(body, name) for name in NewWaiver.__dataclass_fields__}
     record = server.engine.accept(Waiver(id=f"w-{key[:12]}", created_by=who.name, **fields))
