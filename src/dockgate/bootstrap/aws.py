@@ -6,20 +6,33 @@ from importlib import resources
 from pathlib import Path
 
 from dockgate import rules
-from dockgate.aws.stack import archive, change_set, deploy, destroy, formation, parameters, status
+from dockgate.aws.stack import archive, change_set, deploy, destroy, formation, parameters, redrive, status
 from dockgate.aws.stack.account import Account, told
 from dockgate.aws.stack.change_set import Confirm
 from dockgate.aws.stack.documents import Documents
 from dockgate.aws.stack.first_commit import first_commit
 from dockgate.aws.stack.formation import Patience, Tell
 from dockgate.aws.stack.parameters import template
+from dockgate.aws.stack.redrive import Redriven
 from dockgate.aws.stack.status import Status
 from dockgate.bootstrap.gate import policy_of
 from dockgate.core.errors import DefinitionError, DockgateError, UsageError
 from dockgate.core.policy import of_bytes, policy_bytes
 from dockgate.core.verdict import Policy, Waivers
 
-__all__ = ["Account", "Status", "contents", "deployed", "destroyed", "package", "policy_document", "state", "template"]
+__all__ = [
+    "Account",
+    "Redriven",
+    "Status",
+    "contents",
+    "deployed",
+    "destroyed",
+    "package",
+    "policy_document",
+    "redriven",
+    "state",
+    "template",
+]
 
 _S3, _SSM = "s3://", "ssm:"
 _DEFAULT = "default"
@@ -74,6 +87,12 @@ def deployed(
 
 def state(account: Account, stack: str) -> Status:
     return status.status(account, stack)
+
+
+def redriven(account: Account, stack: str, tell: Tell) -> Redriven:
+    """Hand over again what the stack's functions could not handle."""
+    deploy.check_name(stack)
+    return redrive.redrive(account, stack, tell)
 
 
 def contents(account: Account, stack: str) -> list[str]:

@@ -144,11 +144,33 @@ def status(stack: str, region: str, form: str) -> None:
         ("state", found.state),
         ("scanning", found.scanning),
         ("approvals waiting", str(found.waiting)),
-        ("messages set aside", str(found.failures)),
+        ("approvals set aside", str(found.approval_failures)),
+        ("events set aside", str(found.failures)),
         *((f"stage {name}", _stage(state, found.summaries.get(name, ""))) for name, state in found.stages.items()),
         *sorted(found.outputs.items()),
     ]
     pairs(stack, rows)
+
+
+@command.command()
+@_stack
+def redrive(stack: str, region: str) -> None:
+    """Hand over again the messages and events that the functions could not handle.
+
+    Those that are taken are deleted from their dead-letter queues, the others stay there.
+    """
+    from dockgate.bootstrap import aws
+    from dockgate.core.errors import UnavailableError
+
+    done = aws.redriven(aws.Account(region), stack, _say)
+    for fault in done.faults:
+        _say(fault)
+    echo(f"{stack}: {done.handed} handed over, {len(done.faults)} left")
+    if done.faults:
+        raise UnavailableError(
+            f"{len(done.faults)} of {done.handed + len(done.faults)} messages could not be handed over.",
+            "Correct what the lines above name, and run `dockgate aws redrive` again.",
+        )
 
 
 @command.command()

@@ -161,6 +161,50 @@ def test_an_event_of_another_image_judges_nothing(aws: Account) -> None:
     assert aws.services["inspector2"].calls == []
 
 
+def _queued(*events: dict[str, Any]) -> dict[str, Any]:
+    """As Lambda hands over what a rule put into a queue."""
+    return {"Records": [{"messageId": str(n), "body": json.dumps(event)} for n, event in enumerate(events)]}
+
+
+def test_many_findings_of_one_image_judge_it_once(aws: Account) -> None:
+    running = Running(aws)
+    events = [running.finds() for _ in range(3)]
+    calls = aws.services["inspector2"].calls
+    calls.clear()
+    said = running.handlers.sweep(_queued(*events, {"detail": 7}, *events))
+    assert said == {"batchItemFailures": []}
+    assert [name for name, _ in calls].count("ListCoverage") == 1
+    assert len(running.told()) == 1
+
+
+def test_a_batch_that_cannot_be_judged_comes_again(aws: Account) -> None:
+    running = Running(aws)
+    batch = _queued(running.finds())
+    aws.broken = {"inspector2.ListFindings"}
+    with pytest.raises(ClientError):
+        running.handlers.sweep(batch)
+    aws.broken = set()
+    running.handlers.sweep(batch)
+    assert running.deadline() is not None
+
+
+def test_ecs_is_not_asked_about_images_that_no_service_runs(aws: Account) -> None:
+    """By what the last sweep noted, an index's images included; a service that was never looked at is."""
+    running = Running(aws)
+    aws.broken = {"ecs.DescribeServices"}
+    with pytest.raises(ClientError):
+        running.handlers.sweep(running.finds(digest_of(5)))
+    aws.broken = set()
+    running.handlers.sweep(CLOCK)
+    aws.broken = {"ecs.DescribeServices"}
+    running.handlers.sweep(_queued(*(running.finds(digest_of(number)) for number in range(5, 9))))
+    with pytest.raises(ClientError):
+        running.handlers.sweep(running.finds(IMAGE))
+    running.handlers.running.waits.relate(IMAGE, [digest_of(5)])
+    with pytest.raises(ClientError):
+        running.handlers.sweep(running.finds(digest_of(5)))
+
+
 @pytest.mark.parametrize(
     "host", ["dkr.ecr-fips.eu-west-1.amazonaws.com", "dkr.ecr.cn-north-1.amazonaws.com.cn", "dkr-ecr.eu-west-1.on.aws"]
 )

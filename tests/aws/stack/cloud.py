@@ -4,6 +4,7 @@ moto's CloudFormation lacks a third of the template's types. This one takes the 
 resolves it, makes what `status` and `destroy` look at in moto, and can be told to fail.
 """
 
+import io
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -67,6 +68,9 @@ class Formation:
     called: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
+    concurrency: int = 1000
+    invoked: list[tuple[str, str, str]] = field(default_factory=list)
+    refusals: dict[str, str] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def answer(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -188,6 +192,24 @@ class Formation:
             ]
         }
 
+    def get_account_settings(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Lambda's."""
+        return {
+            "AccountLimit": {
+                "ConcurrentExecutions": self.concurrency,
+                "UnreservedConcurrentExecutions": self.concurrency,
+            }
+        }
+
+    def invoke(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Lambda's, of a function that takes every event but those of `refusals`, by its payload."""
+        name, payload = request["FunctionName"], request["Payload"]
+        self.invoked.append((name, request["InvocationType"], payload))
+        if payload in self.refusals:
+            said = json.dumps({"errorType": "ClientError", "errorMessage": self.refusals[payload]})
+            return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": io.BytesIO(said.encode())}
+        return {"StatusCode": 200, "Payload": io.BytesIO(b"null")}
+
     def get_pipeline_state(self, request: dict[str, Any]) -> dict[str, Any]:
         """CodePipeline's, which moto does not have: the first stage has run, and the third failed."""
         made = next(one for one in self.stacks.values() if one.outputs.get("PipelineName") == request["name"])
@@ -272,7 +294,7 @@ class Formation:
             self.client("dynamodb").create_table(TableName="approvals", **wanted)
             return "approvals"
         if kind == "AWS::SQS::Queue":
-            return str(self.client("sqs").create_queue(QueueName="failures")["QueueUrl"])
+            return str(self.client("sqs").create_queue(QueueName=name.lower())["QueueUrl"])
         if kind == "AWS::ECS::Cluster":
             self.client("ecs").create_cluster(clusterName=properties["ClusterName"])
             return str(properties["ClusterName"])
@@ -367,9 +389,9 @@ def _hooks(formation: Formation) -> tuple[Callable[..., Any], Callable[..., Any]
         formation.before.pop(model.name, lambda: None)()
         if model.name in formation.denied:
             return _refused("AccessDenied", f"User: arn:aws:iam::{ID}:user/dev is not authorized")
-        if service not in ("cloudformation", "codecommit", "codepipeline"):
+        if service not in ("cloudformation", "codecommit", "codepipeline", "lambda"):
             return None
-        asked = json.loads(json.dumps(context["asked"]))
+        asked = json.loads(json.dumps(context["asked"], default=bytes.decode))
         formation.faults += faults(operation(service, model.name).input_shape, asked, model.name)
         try:
             answer = formation.answer(model.name, asked)

@@ -22,6 +22,23 @@ def test_names_are_turned_into_arns(cloud: Cloud) -> None:
     assert parameters(cloud)["ImageRepositories"] == f"{head}/shop,{head}/team/blog"
 
 
+@pytest.mark.parametrize(("concurrency", "reserved"), [(1000, "5"), (115, "5"), (114, "0"), (10, "0")])
+def test_concurrency_is_reserved_where_the_account_has_some_to_spare(
+    cloud: Cloud, concurrency: int, reserved: str
+) -> None:
+    """Lambda keeps 100 for functions without a reservation, and new accounts have 10 in all."""
+    cloud.formation.concurrency = concurrency
+    said: list[str] = []
+    deploy(cloud, *ALONE, said=said)
+    assert parameters(cloud)["ReservedConcurrency"] == reserved
+    assert any("no concurrency reserved" in line for line in said) is (reserved == "0")
+    cloud.formation.concurrency = 10 if reserved == "5" else 1000
+    deploy(cloud, "RiskDays=3")
+    assert parameters(cloud)["ReservedConcurrency"] == reserved, "it stays as it is"
+    deploy(cloud, "ReservedConcurrency=7")
+    assert parameters(cloud)["ReservedConcurrency"] == "7"
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -70,6 +70,10 @@ def test_every_call_that_the_commands_make_has_its_permission_on_record(cloud: C
     aws.deployed(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
     aws.deployed(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
     aws.state(cloud.account, "gate")
+    failures = cloud.client("sqs").get_queue_url(QueueName="failures")["QueueUrl"]
+    for body in ('{"detail-type": "Inspector2 Scan"}', "none of ours"):
+        cloud.client("sqs").send_message(QueueUrl=failures, MessageBody=body)
+    aws.redriven(cloud.account, "gate", print)
     manifest = '{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "layers": []}'
     cloud.client("ecr").put_image(repositoryName="dockgate-app", imageManifest=manifest, imageTag="1")
     aws.contents(cloud.account, "gate")

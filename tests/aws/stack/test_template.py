@@ -162,13 +162,47 @@ def test_the_buildspec_writes_what_the_deploy_action_reads(tmp_path: Path) -> No
 
 
 def test_what_fails_is_set_aside(stack: Stack) -> None:
-    for function in stack.of("AWS::Lambda::Function").values():
-        assert function["DeadLetterConfig"] == {"TargetArn": "Failures.Arn"}
+    """Approvals in a queue of their own: what else fails hides none."""
+    for name, function in stack.of("AWS::Lambda::Function").items():
+        queue = "ApprovalFailures" if name == "RecordFunction" else "Failures"
+        assert function["DeadLetterConfig"] == {"TargetArn": f"{queue}.Arn"}
     for rule in stack.of("AWS::Events::Rule").values():
         assert all(target["DeadLetterConfig"] == {"Arn": "Failures.Arn"} for target in rule["Targets"])
     for one in stack.of("AWS::SNS::Subscription").values():
         if one["Protocol"] == "lambda":
-            assert one["RedrivePolicy"] == {"deadLetterTargetArn": "Failures.Arn"}
+            assert one["RedrivePolicy"] == {"deadLetterTargetArn": "ApprovalFailures.Arn"}
+    watched = {one["Dimensions"][0]["Value"] for one in stack.of("AWS::CloudWatch::Alarm").values()}
+    assert {"ApprovalFailures.QueueName", "Failures.QueueName"} <= watched
+
+
+def test_findings_are_collected_before_they_are_judged(stack: Stack) -> None:
+    """Lambda's developer guide, "Using Lambda with Amazon SQS": the visibility timeout is six times the function's."""
+    target = stack.of("AWS::Events::Rule")["FindingRule"]["Targets"][0]
+    queue = stack.of("AWS::SQS::Queue")["FindingQueue"]
+    assert target["Arn"] == "FindingQueue.Arn"
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == "Failures.Arn"
+    for mapping in stack.of("AWS::Lambda::EventSourceMapping").values():
+        function = stack.of("AWS::Lambda::Function")[mapping["FunctionName"].removeprefix("ref:")]
+        assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+        assert mapping["EventSourceArn"] == "FindingQueue.Arn"
+        assert mapping["MaximumBatchingWindowInSeconds"] > 0
+    is_enabled = stack.of("AWS::Events::Rule")["FindingRule"]["State"] == "ENABLED"
+    assert bool(stack.of("AWS::Lambda::EventSourceMapping")) is is_enabled
+
+
+def test_findings_leave_room_for_what_answers_approvals() -> None:
+    def reserved(given: dict[str, str]) -> list[str | None]:
+        functions = Stack({**MODES["whole"], **given}).of("AWS::Lambda::Function")
+        return [
+            functions[f"{name}Function"].get("ReservedConcurrentExecutions") for name in ("Record", "Judge", "Sweep")
+        ]
+
+    assert reserved({}) == [None, None, None]
+    assert reserved({"ReservedConcurrency": "5"}) == ["5", "5", "5"]
+    (mapping,) = Stack(MODES["whole"]).of("AWS::Lambda::EventSourceMapping").values()
+    pattern = ours()["Parameters"]["ReservedConcurrency"]["AllowedPattern"]
+    least = min(number for number in range(1, 100) if re.fullmatch(pattern, str(number)))
+    assert mapping["ScalingConfig"]["MaximumConcurrency"] < least, "the clock's sweep has its turn"
 
 
 def test_every_log_is_kept_for_a_while_and_is_there_before_it_is_written_to(stack: Stack) -> None:
@@ -269,7 +303,7 @@ def test_every_resource_carries_the_stacks_name_or_one_that_was_given(stack: Sta
     fixed = ("FunctionName", "LogGroupName", "ClusterName", "ServiceName", "Family", "RepositoryName", "Name")
     given = {"container-components", "dockgate-app"}
     for name, one in stack.resources.items():
-        if one["Type"] == "AWS::Lambda::Permission":
+        if one["Type"] in ("AWS::Lambda::EventSourceMapping", "AWS::Lambda::Permission"):
             continue
         for key in fixed:
             value = one["Properties"].get(key)

@@ -55,30 +55,44 @@ def test_each_target_of_a_rule_and_of_a_topic_may_be_called(stack: Stack) -> Non
         if one["Protocol"] == "lambda"
     }
     assert may == wanted
-    assert len(wanted) == 4
+    assert len(wanted) == 3
 
 
-def test_a_target_that_is_no_function_is_reached_by_a_role(stack: Stack) -> None:
-    functions = {f"{name}.Arn" for name in stack.of("AWS::Lambda::Function")}
+def test_a_target_that_is_no_function_is_reached_by_a_role_or_lets_the_rule_in(stack: Stack) -> None:
+    """A queue by its own policy: see below."""
+    reached = {f"{name}.Arn" for kind in ("AWS::Lambda::Function", "AWS::SQS::Queue") for name in stack.of(kind)}
     for rule in stack.of("AWS::Events::Rule").values():
-        assert all("RoleArn" in target for target in rule["Targets"] if target["Arn"] not in functions)
+        assert all("RoleArn" in target for target in rule["Targets"] if target["Arn"] not in reached)
 
 
-def test_whatever_sets_aside_may_do_so(stack: Stack) -> None:
-    """Functions by their role, rules and topics by the queue's policy."""
-    (policy,) = stack.of("AWS::SQS::QueuePolicy").values()
-    (statement,) = policy["PolicyDocument"]["Statement"]
-    sources = set(statement["Condition"]["ArnEquals"]["aws:SourceArn"])
-    assert sources == {f"{name}.Arn" for name in stack.of("AWS::Events::Rule")} | {"ref:ApprovalTopic"}
-    assert statement["Resource"] == "Failures.Arn"
+def test_each_queue_takes_messages_of_what_sends_to_it_alone(stack: Stack) -> None:
+    """Of rules and topics; functions and queues send by their role, or need none."""
+    wanted: dict[str, set[str]] = {f"{name}.Arn": set() for name in stack.of("AWS::SQS::Queue")}
+    for name, rule in stack.of("AWS::Events::Rule").items():
+        for target in rule["Targets"]:
+            for queue in {target["Arn"], target["DeadLetterConfig"]["Arn"]} & wanted.keys():
+                wanted[queue].add(f"{name}.Arn")
+    for one in stack.of("AWS::SNS::Subscription").values():
+        if "RedrivePolicy" in one:
+            wanted[one["RedrivePolicy"]["deadLetterTargetArn"]].add(one["TopicArn"])
+    given: dict[str, set[str]] = {}
+    for policy in stack.of("AWS::SQS::QueuePolicy").values():
+        (statement,) = (one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Allow")
+        assert [f"{name.removeprefix('ref:')}.Arn" for name in policy["Queues"]] == [statement["Resource"]]
+        given[statement["Resource"]] = set(as_list(statement["Condition"]["ArnEquals"]["aws:SourceArn"]))
+    assert given == wanted
+
+
+def test_functions_may_set_aside_what_fails(stack: Stack) -> None:
     for name, function in stack.of("AWS::Lambda::Function").items():
         role = stack.of("AWS::IAM::Role")[function["Role"].removesuffix(".Arn")]
         assert "ref:GatePolicy" in role["ManagedPolicyArns"], name
-    assert any(
-        statement["Action"] == "sqs:SendMessage" and statement["Resource"] == "Failures.Arn"
+    (allowed,) = (
+        set(as_list(statement["Resource"]))
         for name, statement in statements(stack)
-        if name == "GatePolicy"
+        if name == "GatePolicy" and statement["Action"] == "sqs:SendMessage"
     )
+    assert allowed == {one["DeadLetterConfig"]["TargetArn"] for one in stack.of("AWS::Lambda::Function").values()}
 
 
 def test_a_function_may_do_with_the_table_what_it_does_and_no_more(stack: Stack) -> None:

@@ -52,10 +52,10 @@ class Functions:
         return self._each(event, messages.scan, lambda scan: self.rendezvous.scanned(scan) if scan else None)
 
     def sweep(self, event: Any, left: Callable[[], float] = lambda: float("inf")) -> dict[str, Any]:
-        """The clock: whoever waits is looked after, and what runs is judged again. An `Inspector2 Finding` event: what
-        runs of its images. `left` says how many seconds there are."""
+        """The clock: answer what waits, and judge again what runs. `Inspector2 Finding` events, one or many out of a
+        queue: judge again what runs of their images, each once. `left` says how many seconds there are."""
         if not isinstance(event, dict) or "Records" in event or event.get("detail-type") == _FINDING:
-            return self._each(event, messages.images, lambda images: self.running.renew(images) if images else None)
+            return self._renew(event)
         fault: Exception | None = None
         waiting = -1
         try:
@@ -66,6 +66,18 @@ class Functions:
         if fault is not None:
             raise fault
         return {"waiting": waiting}
+
+    def _renew(self, event: Any) -> dict[str, Any]:
+        """A batch fails as a whole: its events are about the same few images."""
+        images: set[str] = set()
+        for record in messages.records(event):
+            try:
+                images |= messages.images(messages.body(record))
+            except UsageError as error:
+                self.telemetry("MessageRefused", error=error.whole)
+        if images:
+            self.running.renew(images)
+        return {"batchItemFailures": []}
 
     def _each(self, event: Any, read: Callable[[dict[str, Any]], T], handle: Callable[[T], None]) -> dict[str, Any]:
         """Every message, whatever becomes of the others. Of a queue's, those that failed are named and come again; of

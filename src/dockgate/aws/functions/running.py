@@ -35,14 +35,16 @@ class Running:
     clock: Callable[[], float] = time.time
 
     def renew(self, only: Collection[str] = ()) -> None:
-        """Judges what the services run again; of these digests `only`, where any are given: an index, too, that one of
-        them is in.
+        """Judge again what the services run; of these digests `only`, where any are given, and of indexes that one of
+        them is in. Then ECS is asked only about services that ran one of them at the last sweep.
 
         A service that cannot be looked at holds up no other: the first fault is raised when all were."""
         fault: Exception | None = None
         for service in self.services:
             name = f"{service.cluster}/{service.name}"
             try:
+                if only and not self._may_run(name, only):
+                    continue
                 images = self._images(service)
                 self.waits.runs(name, {digest for _, digest in images})
                 for repository, digest in images:
@@ -52,6 +54,14 @@ class Running:
                 fault = fault or error
         if fault is not None:
             raise fault
+
+    def _may_run(self, service: str, digests: Collection[str]) -> bool:
+        """Whether the service ran one of these, or an index of one, by the table; True for a service not noted yet.
+        What it has been given since then is judged by the next sweep."""
+        noted = self.waits.running(service)
+        if noted is None or not noted.isdisjoint(digests):
+            return True
+        return any(not set(digests).isdisjoint(self.waits.at(digest).platforms or ()) for digest in noted)
 
     def _renew(self, service: str, repository: str, digest: str, only: Collection[str]) -> None:
         halves = self.waits.at(digest)

@@ -189,13 +189,18 @@ class Waits:
         """Takes the mark away; whether there was one."""
         return self._table.delete(_key(digest, _RISK + service))
 
+    def running(self, service: str) -> frozenset[str] | None:
+        """The digests that a service ran when it was looked at last; None when it never was."""
+        noted = self._table.get(_key(_SERVICE + service, "running"))
+        return None if noted is None else frozenset(noted["images"])
+
     def runs(self, service: str, digests: Collection[str]) -> None:
         """Notes what a service runs now. What it runs no more has to be told of anew when it comes back, as when a
         deploy is taken back; the deadline stands."""
         key = _key(_SERVICE + service, "running")
-        held = self._table.get(key)
-        before = set(held["images"]) if held else set()
-        if before == set(digests):
+        noted = self.running(service)
+        before = noted or frozenset()
+        if noted is not None and noted == set(digests):
             return
         for digest in before.difference(digests):
             change = "SET lease = :past"

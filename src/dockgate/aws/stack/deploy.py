@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dockgate.aws.stack import change_set, data_resources, scanning
+from dockgate.aws.stack import change_set, concurrency, data_resources, scanning
 from dockgate.aws.stack.account import Account, told
 from dockgate.aws.stack.change_set import ChangeSet, Confirm
 from dockgate.aws.stack.documents import Documents
@@ -64,7 +64,12 @@ def deploy(
     patience = patience or Patience()
     given = {**as_arns(account, wanted.parameters), **_existing_service(account, wanted)}
     found = _ready(account, wanted.stack, tell, patience)
-    given["ApprovalPipelines"] = pipelines({**parameters(found or {}), **given}.get("ApprovalActions", ""))
+    known = {**parameters(found or {}), **given}
+    given["ApprovalPipelines"] = pipelines(known.get("ApprovalActions", ""))
+    if "ReservedConcurrency" not in known:
+        given["ReservedConcurrency"] = concurrency.reserve(account)
+        if given["ReservedConcurrency"] == "0":
+            tell("no concurrency reserved: the account has too few concurrent executions of Lambda to spare")
     documents = Documents(account, wanted.stack)
     documents.create()
     tell(f"bucket {documents.bucket}")

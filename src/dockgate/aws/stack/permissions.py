@@ -3,11 +3,13 @@ lists it."""
 
 ACTIONS = {
     "BatchDeleteImage": "ecr:BatchDeleteImage",
+    "ChangeMessageVisibility": "sqs:ChangeMessageVisibility",
     "CreateBucket": "s3:CreateBucket",
     "CreateChangeSet": "cloudformation:CreateChangeSet",
     "CreateStack": "cloudformation:CreateStack",
     "DeleteBucket": "s3:DeleteBucket",
     "DeleteChangeSet": "cloudformation:DeleteChangeSet",
+    "DeleteMessage": "sqs:DeleteMessage",
     "DeleteObjects": "s3:DeleteObjectVersion",
     "DeleteRepository": "ecr:DeleteRepository or codecommit:DeleteRepository",
     "DeleteStack": "cloudformation:DeleteStack",
@@ -18,6 +20,7 @@ ACTIONS = {
     "DescribeStacks": "cloudformation:DescribeStacks",
     "DescribeTaskDefinition": "ecs:DescribeTaskDefinition",
     "ExecuteChangeSet": "cloudformation:ExecuteChangeSet",
+    "GetAccountSettings": "lambda:GetAccountSettings",
     "GetCallerIdentity": "sts:GetCallerIdentity",
     "GetObject": "s3:GetObject",
     "GetParameter": "ssm:GetParameter",
@@ -25,6 +28,7 @@ ACTIONS = {
     "GetQueueAttributes": "sqs:GetQueueAttributes",
     "GetRegistryScanningConfiguration": "ecr:GetRegistryScanningConfiguration",
     "HeadBucket": "s3:ListBucket",
+    "Invoke": "lambda:InvokeFunction",
     "ListImages": "ecr:ListImages",
     "ListObjectVersions": "s3:ListBucketVersions",
     "ListRepositories": "codecommit:ListRepositories",
@@ -33,5 +37,6 @@ ACTIONS = {
     "PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
     "PutRegistryScanningConfiguration": "ecr:PutRegistryScanningConfiguration",
     "Query": "dynamodb:Query",
+    "ReceiveMessage": "sqs:ReceiveMessage",
 }
 """by the operation's name"""

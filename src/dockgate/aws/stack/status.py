@@ -11,7 +11,8 @@ from dockgate.core.errors import NotFoundError
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`waiting` counts approvals without an answer, `failures` messages that were set aside; `scanning` is the
+    """`waiting` counts approvals without an answer, `approval_failures` messages about approvals that were set aside,
+    `failures` other events that were; `scanning` is the
     registry's scan type (ENHANCED is Inspector's); `stages` are the pipeline's, by name, with the state of their newest
     execution, and `summaries` say why those failed that did."""
 
@@ -19,6 +20,7 @@ class Status:
     state: str
     outputs: Mapping[str, str]
     waiting: int
+    approval_failures: int
     failures: int
     scanning: str
     stages: Mapping[str, str]
@@ -38,7 +40,8 @@ def status(account: Account, stack: str) -> Status:
             state=found["StackStatus"],
             outputs=given,
             waiting=_waiting(account.client("dynamodb"), given["TableName"]) if "TableName" in given else 0,
-            failures=_failures(account.client("sqs"), given["FailuresUrl"]) if "FailuresUrl" in given else 0,
+            approval_failures=_messages(account, given.get("ApprovalFailuresUrl", "")),
+            failures=_messages(account, given.get("FailuresUrl", "")),
             scanning=_scanning(account.client("ecr")),
             stages={one["stageName"]: one.get("latestExecution", {}).get("status", "never ran") for one in stages},
             summaries={one["stageName"]: text for one in stages if (text := _summary(one))},
@@ -57,9 +60,13 @@ def _waiting(dynamodb: Any, table: str) -> int:
     return sum(page["Count"] for page in pages)
 
 
-def _failures(sqs: Any, url: str) -> int:
+def _messages(account: Account, url: str) -> int:
+    """How many messages are in the queue, 0 without one."""
+    if not url:
+        return 0
     name = "ApproximateNumberOfMessages"
-    return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+    answer = account.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+    return int(answer["Attributes"][name])
 
 
 def _scanning(ecr: Any) -> str:

@@ -1,0 +1,118 @@
+"""Handing over again what lies in the dead-letter queues: messages about approvals, and other events.
+
+SQS's own redrive moves messages back to a queue. These came from a topic, from rules and from functions, so each is
+given to the function that it was for.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.formation import Tell, describe, outputs
+from dockgate.core.errors import NotFoundError
+
+APPROVALS, OTHERS = "ApprovalFailuresUrl", "FailuresUrl"
+"""the stack's outputs that name the queues"""
+_JUDGED = ("Inspector2 Scan", "Inspector2 Coverage")
+_SWEPT = ("Inspector2 Finding", "Scheduled Event")
+_HIDDEN_SECONDS = 900
+"""how long a message that failed stays out of sight, so that one run tries it once"""
+_AT_ONCE = 10
+_MOST = 10_000
+"""messages that one run hands over"""
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """`handed` counts the messages that a function took; `faults` says why others were left, one each."""
+
+    handed: int
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    sqs: Any
+    url: str
+
+    def messages(self) -> Iterator[Mapping[str, Any]]:
+        """Every message, each once."""
+        for _ in range(_MOST // _AT_ONCE):
+            answer = self.sqs.receive_message(
+                QueueUrl=self.url, MaxNumberOfMessages=_AT_ONCE, VisibilityTimeout=_HIDDEN_SECONDS, WaitTimeSeconds=1
+            )
+            if not answer.get("Messages"):
+                return
+            yield from answer["Messages"]
+
+    def delete(self, message: Mapping[str, Any]) -> None:
+        self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+
+    def show(self, message: Mapping[str, Any]) -> None:
+        """The next run may take it at once."""
+        self.sqs.change_message_visibility(
+            QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+        )
+
+
+def redrive(account: Account, stack: str, tell: Tell = lambda line: None) -> Redriven:
+    """Hand every message to the function that it was for, and delete those that were taken. Twice does no harm.
+
+    Raises NotFoundError when there is no such stack."""
+    found = describe(account, stack)
+    if found is None:
+        raise NotFoundError(f"There is no stack {stack!r} in {account.region}.", "Check --stack and --region.")
+    urls = outputs(found)
+    handed, faults = 0, []
+    choices: tuple[tuple[str, Callable[[str], str]], ...] = ((APPROVALS, lambda body: "record"), (OTHERS, _function))
+    with told(f"handing over what {stack} set aside"):
+        functions = account.client("lambda")
+        for output, choose in choices:
+            if output not in urls:
+                continue
+            queue, failed = _Queue(account.client("sqs"), urls[output]), []
+            for message in queue.messages():
+                name = choose(message["Body"])
+                fault = _hand_over(functions, f"{stack}-{name}", message["Body"]) if name else "no event of this stack"
+                if fault:
+                    faults.append(f"{message['MessageId']}: {fault}")
+                    failed.append(message)
+                    continue
+                queue.delete(message)
+                handed += 1
+                tell(f"{message['MessageId']}: taken by {stack}-{name}")
+            for message in failed:
+                queue.show(message)
+    return Redriven(handed, tuple(faults))
+
+
+def _function(body: str) -> str:
+    """The function that an event is for, "" for what is none of ours: a commit whose pipeline could not be started."""
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    kind = event.get("detail-type") if isinstance(event, dict) else None
+    return "judge" if kind in _JUDGED else "sweep" if kind in _SWEPT or _is_batch(event) else ""
+
+
+def _is_batch(event: Any) -> bool:
+    """Findings out of their queue, as Lambda hands them over."""
+    records = event.get("Records") if isinstance(event, dict) else None
+    return isinstance(records, list) and all(isinstance(one, dict) and "body" in one for one in records)
+
+
+def _hand_over(functions: Any, name: str, body: str) -> str:
+    """Why the function did not take it, "" when it did. A sweep may take minutes: it is not waited for."""
+    kind = "Event" if name.endswith("-sweep") else "RequestResponse"
+    answer = functions.invoke(FunctionName=name, InvocationType=kind, Payload=body.encode())
+    if "FunctionError" not in answer:
+        return ""
+    try:
+        said = json.loads(answer["Payload"].read())
+    except ValueError:
+        said = None
+    said = said if isinstance(said, dict) else {}
+    return f"{name}: {said.get('errorType', answer['FunctionError'])}: {said.get('errorMessage', '')}"

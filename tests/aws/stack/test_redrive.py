@@ -1,0 +1,97 @@
+"""Messages that were set aside are handed over again, each to the function that it was for."""
+
+import json
+from typing import Any
+
+import pytest
+from tests.aws.account import approval_event, approval_message, scan_event
+from tests.aws.stack.cloud import Cloud
+from tests.aws.stack.deploying import ALONE, DIGEST, deploy
+
+from dockgate.aws.stack.redrive import Redriven
+from dockgate.bootstrap import aws
+from dockgate.core.errors import NotFoundError, UsageError
+
+TOKEN = "11111111-2222-3333-4444-555555555555"
+FINDING = {"detail-type": "Inspector2 Finding", "source": "aws.inspector2", "detail": {}}
+CLOCK = {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
+COMMIT = {"detail-type": "CodeCommit Repository State Change", "source": "aws.codecommit", "detail": {}}
+
+
+class Queues:
+    """Of a deployed stack."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        deploy(cloud, *ALONE)
+        self.cloud, self.sqs = cloud, cloud.client("sqs")
+        self.said: list[str] = []
+
+    def put(self, name: str, body: Any) -> str:
+        url = self.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        text = body if isinstance(body, str) else json.dumps(body)
+        self.sqs.send_message(QueueUrl=url, MessageBody=text)
+        return text
+
+    def left(self) -> list[int]:
+        found = aws.state(self.cloud.account, "gate")
+        return [found.approval_failures, found.failures]
+
+    def redrive(self) -> Redriven:
+        return aws.redriven(self.cloud.account, "gate", self.said.append)
+
+
+@pytest.fixture
+def queues(cloud: Cloud) -> Queues:
+    return Queues(cloud)
+
+
+def test_each_message_goes_to_its_function_and_is_deleted(queues: Queues) -> None:
+    """A function's dead letters are its events, a topic's are notifications, a rule's the events themselves."""
+    batch = {"Records": [{"messageId": "1", "body": json.dumps(FINDING)}]}
+    approvals = [
+        queues.put("approvalfailures", approval_event(TOKEN, image=DIGEST)),
+        queues.put("approvalfailures", {"Type": "Notification", "Message": approval_message(TOKEN, DIGEST)}),
+    ]
+    coverage = {"detail-type": "Inspector2 Coverage", "detail": {}}
+    judged = [queues.put("failures", event) for event in (scan_event(DIGEST), coverage)]
+    swept = [queues.put("failures", event) for event in (FINDING, CLOCK, batch)]
+    assert queues.left() == [2, 5]
+    assert queues.redrive() == Redriven(7, ())
+    assert queues.left() == [0, 0]
+    assert sorted(queues.cloud.formation.invoked) == sorted(
+        [("gate-record", "RequestResponse", body) for body in approvals]
+        + [("gate-judge", "RequestResponse", body) for body in judged]
+        + [("gate-sweep", "Event", body) for body in swept]
+    )
+    assert queues.redrive() == Redriven(0, ())
+    assert TOKEN not in "".join(queues.said)
+
+
+def test_what_fails_again_is_left_for_the_next_run(queues: Queues) -> None:
+    bad = queues.put("approvalfailures", approval_event(TOKEN, image=DIGEST))
+    for _ in range(12):
+        queues.put("approvalfailures", approval_event(TOKEN, image=DIGEST, expires="2026-11-26T12:00Z"))
+    queues.cloud.formation.refusals[bad] = "it may not"
+    done = queues.redrive()
+    assert (done.handed, len(done.faults), queues.left()) == (12, 1, [1, 0])
+    assert "gate-record: ClientError: it may not" in done.faults[0]
+    assert [body for _, _, body in queues.cloud.formation.invoked].count(bad) == 1
+    queues.cloud.formation.refusals.clear()
+    assert queues.redrive() == Redriven(1, ())
+    assert queues.left() == [0, 0]
+
+
+@pytest.mark.parametrize("body", ["no JSON", "[]", "7", COMMIT, {}, {"Records": [7]}, "[" * 100_000])
+def test_what_is_for_no_function_is_left(queues: Queues, body: Any) -> None:
+    queues.put("failures", body)
+    done = queues.redrive()
+    assert (done.handed, len(done.faults)) == (0, 1)
+    assert "no event of this stack" in done.faults[0]
+    assert (queues.left(), queues.cloud.formation.invoked) == ([0, 1], [])
+
+
+def test_a_stack_that_is_not_there(cloud: Cloud) -> None:
+    with pytest.raises(NotFoundError, match="no stack 'gate'"):
+        aws.redriven(cloud.account, "gate", print)
+    with pytest.raises(UsageError, match="name"):
+        aws.redriven(cloud.account, "my_gate", print)
