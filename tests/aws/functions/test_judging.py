@@ -191,7 +191,7 @@ def test_the_link_leads_to_the_console_of_its_partition(aws: Account, region: st
     judging = Judging(
         from_environment({**ENVIRONMENT, **REFERENCE, "AWS_REGION": region}), aws.client("s3"), None, lambda: NOW
     )
-    page = judging.keep(judging.judge(IMAGE, "dockgate-app", _look()))
+    page = judging.keep(judging.judge(IMAGE, "dockgate-app", _look())).page
     assert page.startswith(f"https://{host}/s3/object/verdicts?region={region}&prefix=verdicts/")
 
 

@@ -121,7 +121,8 @@ def test_tokens_are_in_no_log(aws: Account, capsys: pytest.CaptureFixture[str]) 
     tokens = [aws.ask(IMAGE) for _ in range(4)]
     aws.scanned(IMAGE)
     handlers = aws.functions()
-    for broken in ("codepipeline.PutApprovalResult", "s3.PutObject", "dynamodb.UpdateItem", "inspector2.ListFindings"):
+    calls = ("s3.PutObject", "codepipeline.PutApprovalResult", "dynamodb.UpdateItem", "inspector2.ListFindings")
+    for broken in calls:
         aws.broken = {broken}
         with pytest.raises(ClientError):
             handlers.record(approval_event(tokens.pop(), image=IMAGE))
@@ -214,6 +215,32 @@ def test_one_who_cannot_be_answered_holds_up_no_other(aws: Account) -> None:
     with pytest.raises(ClientError):
         handlers.sweep(CLOCK)
     assert handlers.sweep(CLOCK) == {"waiting": 0}, "CodePipeline has given it up: nobody tries for ever"
+
+
+def test_a_verdict_is_kept_once_however_often_its_answer_fails(aws: Account) -> None:
+    """A changed verdict is kept, too."""
+    tokens = [aws.ask(IMAGE) for _ in range(2)]
+    handlers = aws.functions()
+    handlers.record(approval_event(*tokens, image=IMAGE))
+    aws.scanned(IMAGE, finding(IMAGE, "LOW"))
+    aws.broken = {"codepipeline.PutApprovalResult"}
+    for _ in range(3):
+        with pytest.raises(ClientError):
+            handlers.sweep(CLOCK)
+        aws.now += 5 * MINUTE
+    first = aws.kept()
+    assert len(first) == 3, "a page, its JSON and its case"
+    aws.scanned(IMAGE, finding(IMAGE, "CRITICAL", 2))
+    for _ in range(2):
+        with pytest.raises(ClientError):
+            handlers.sweep(CLOCK)
+    aws.broken = set()
+    handlers.sweep(CLOCK)
+    assert aws.answers(*tokens) == ["Rejected", "Rejected"]
+    assert len(aws.kept()) == 6
+    (page,) = {aws.approvals.summaries[token].partition("&prefix=")[2] for token in tokens}
+    assert page in aws.kept()
+    assert page not in first
 
 
 # --- in time ---------------------------------------------------------------------------------------------------------

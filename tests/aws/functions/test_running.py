@@ -133,11 +133,14 @@ def test_what_could_not_be_told_is_told_by_the_next_sweep(aws: Account, broken: 
         running.handlers.sweep(event)
     deadline = running.deadline()
     assert (deadline is not None, running.told()) == (True, [])
+    aws.now += 60
+    with pytest.raises(ClientError):
+        running.handlers.sweep(CLOCK)
     aws.broken = set()
     aws.now += 60
     running.handlers.sweep(CLOCK)
     running.handlers.sweep(CLOCK)
-    assert (running.deadline(), len(running.told())) == (deadline, 1)
+    assert (running.deadline(), len(running.told()), len(aws.kept())) == (deadline, 1, 3)
 
 
 def test_one_who_died_while_telling_is_followed_by_another(aws: Account) -> None:

@@ -1,7 +1,7 @@
 """The verdict on what Inspector found, and where it is kept."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -35,6 +35,14 @@ class Judged:
     verdict: Verdict
     case: Case
     repository: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where a verdict is kept: its `page`, and `content`, the digest of all in it but the time."""
+
+    page: str
+    content: str
 
 
 class _Ecosystems(Sequence[Ecosystem]):
@@ -91,9 +99,14 @@ class Judging:
             return of_bytes(self._document(self._settings.policy))
         return of_bytes(resources.files("dockgate.aws").joinpath(POLICY_FILE).read_bytes())
 
-    def keep(self, judged: Judged) -> str:
-        """Writes the verdict as a page and as JSON, with its case, under its digest: again is the same. Returns the
-        page's address."""
+    def keep(self, judged: Judged, known: Collection[Evidence] = ()) -> Evidence:
+        """Write the verdict as a page and as JSON, with its case, under its digest: again is the same.
+
+        An attempt that failed wrote it before, in `known`: the same verdict at another time is not written again."""
+        content = _content(judged)
+        for evidence in known:
+            if evidence.content == content:
+                return evidence
         from dockgate.reports import GateReport, load
 
         verdict, case = judged.verdict, judged.case
@@ -108,7 +121,8 @@ class Judging:
             body = page.getvalue().encode("utf-8", "backslashreplace")
             self._s3.put_object(Bucket=bucket, Key=f"{key}.{suffix}", Body=body, ContentType=kind)
         region = self._settings.region
-        return f"https://{_console(region)}/s3/object/{bucket}?region={region}&prefix={quote(key)}.html"
+        place = f"https://{_console(region)}/s3/object/{bucket}?region={region}&prefix={quote(key)}.html"
+        return Evidence(place, content)
 
     def _asked(self, digest: str) -> Asked:
         return Asked(digest, compare=Orders(self._ecosystems).compare)
@@ -128,6 +142,13 @@ class Judging:
             raise UsageError(f"{place!r} is no place of a document.", "Write s3://BUCKET/KEY or ssm:NAME.")
         body: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         return body
+
+
+def _content(judged: Judged) -> str:
+    verdict, inputs = judged.verdict, judged.verdict.inputs
+    made_from = [judged.repository, inputs.engine, inputs.policy, inputs.waivers, inputs.unscanned]
+    said = [verdict.image, verdict.policy, verdict.status, verdict.summary, verdict.judgements]
+    return canonical.digest(canonical.encode([*made_from, *said]))
 
 
 def _console(region: str) -> str:

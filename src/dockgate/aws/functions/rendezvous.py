@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from dockgate.aws.functions.answers import Answers, summary
-from dockgate.aws.functions.judging import Judging
+from dockgate.aws.functions.judging import Evidence, Judging
 from dockgate.aws.functions.looking import Looking, Tell
 from dockgate.aws.functions.messages import Request, Scan
 from dockgate.aws.functions.pipelines import Pending, Pipelines
@@ -250,7 +250,7 @@ class Rendezvous:
         if not self._overdue(wait):
             return 1
         lease = self.waits.claim(wait)
-        return self._answer(wait, lease, Status.UNDETERMINED, _UNLISTED.format(reason), "", faults) if lease else 0
+        return self._answer(wait, lease, Status.UNDETERMINED, _UNLISTED.format(reason), None, faults) if lease else 0
 
     def _answer_group(self, group: _Group, faults: _Faults) -> int:
         """Looks; claims those who can be answered, which are all once the scan is over, and otherwise those whose time
@@ -269,13 +269,14 @@ class Rendezvous:
             look = replace(look, over=True, fault=f"{look.fault} It was waited for until now.")
         try:
             judged = self.judging.judge(group.digest, group.repository, look)
-            page = self.judging.keep(judged)
+            known = [Evidence(**wait.evidence) for wait, _ in claimed if wait.evidence]
+            kept = self.judging.keep(judged, known)
         except Exception as error:
             faults.take(error)
             return left + self._give_up(claimed, error, faults)
         verdict = judged.verdict
         return left + sum(
-            self._answer(wait, lease, verdict.status, verdict.summary, page, faults) for wait, lease in claimed
+            self._answer(wait, lease, verdict.status, verdict.summary, kept, faults) for wait, lease in claimed
         )
 
     def _give_up(self, claimed: Sequence[tuple[Wait, int]], error: Exception, faults: _Faults) -> int:
@@ -284,15 +285,15 @@ class Rendezvous:
         text = f"Undetermined: the image could not be judged: {_said(error)}"
         for wait, lease in claimed:
             if self._overdue(wait):
-                left += self._answer(wait, lease, Status.UNDETERMINED, text, "", faults)
+                left += self._answer(wait, lease, Status.UNDETERMINED, text, None, faults)
             else:
                 self.waits.release(wait, lease)
                 left += 1
         return left
 
-    def _answer(self, wait: Wait, lease: int, status: Status, said: str, page: str, faults: _Faults) -> int:
+    def _answer(self, wait: Wait, lease: int, status: Status, said: str, kept: Evidence | None, faults: _Faults) -> int:
         """1 when it could not be given now."""
-        request = wait.request
+        request, page = wait.request, kept.page if kept else ""
         text = summary(said, page)
         try:
             given = self.answers.give(request, status, text)
@@ -300,7 +301,7 @@ class Rendezvous:
             faults.take(error)
             expires = _epoch(request.expires)
             if expires is None or self.clock() <= expires:
-                self.waits.release(wait, lease)
+                self.waits.release(wait, lease, asdict(kept) if kept else None)
                 return 1
             given = "Expired"
         self.waits.settle(wait, given, text, page)

@@ -4,11 +4,11 @@ import json
 import re
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dockgate.aws.functions.judging import Judged, Judging
+from dockgate.aws.functions.judging import Evidence, Judged, Judging
 from dockgate.aws.functions.looking import Looking, Tell
 from dockgate.aws.functions.messages import DIGEST
 from dockgate.aws.functions.settings import Service
@@ -80,17 +80,18 @@ class Running:
             self._warn(service, judged, deadline)
 
     def _warn(self, service: str, judged: Judged, until: int) -> None:
-        """Once: what could not be told is told by the next who finds it so."""
-        verdict = judged.verdict
+        """Tell people, once: what could not be told is told by the next who finds it so."""
+        verdict, kept = judged.verdict, None
+        known = self.waits.risk_evidence(verdict.image, service)
         try:
-            page = self.judging.keep(judged)
+            kept = self.judging.keep(judged, [Evidence(**known)] if known else [])
             if self.topic:
-                self.sns.publish(**_message(self.topic, service, judged, page, until))
+                self.sns.publish(**_message(self.topic, service, judged, kept.page, until))
         except Exception:
-            self.waits.untold(verdict.image, service)
+            self.waits.untold(verdict.image, service, asdict(kept) if kept else None)
             raise
         self.waits.told(verdict.image, service)
-        self.tell("ServiceAtRisk", service=service, digest=verdict.image, until=_date(until), verdict=page)
+        self.tell("ServiceAtRisk", service=service, digest=verdict.image, until=_date(until), verdict=kept.page)
 
     def _images(self, service: Service) -> list[tuple[str, str]]:
         """(repository, digest) of each image of ours that the service's task definition names by digest."""

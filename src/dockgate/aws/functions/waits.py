@@ -9,7 +9,7 @@ Items vanish by `ttl` (epoch seconds) long after they are settled.
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from dockgate.aws.functions.messages import Request, Scan
@@ -31,12 +31,14 @@ _PLATFORMS, _SERVICE = "platforms", "service#"
 @dataclass(frozen=True, slots=True)
 class Wait:
     """An approval that was asked for. `asked` is epoch seconds. `is_verified`: CodePipeline itself says all that the
-    request does; otherwise it is a message's word."""
+    request does; otherwise it is a message's word. `evidence` are the fields of what an attempt to answer it has kept,
+    {} for none."""
 
     request: Request
     state: str
     asked: int
     is_verified: bool = False
+    evidence: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +148,13 @@ class Waits:
         )
         return lease if held else 0
 
-    def release(self, wait: Wait, lease: int) -> None:
-        """Gives the claim of this lease back, for the answer could not be given now."""
-        values = {":answering": ANSWERING, ":waiting": WAITING, ":lease": lease}
-        self._update(wait, "SET #state = :waiting REMOVE lease", "#state = :answering AND lease = :lease", values)
+    def release(self, wait: Wait, lease: int, evidence: Mapping[str, str] | None = None) -> None:
+        """Give the claim of this lease back, for the answer could not be given now; `evidence` is what was kept."""
+        values: dict[str, Any] = {":answering": ANSWERING, ":waiting": WAITING, ":lease": lease}
+        change = "SET #state = :waiting REMOVE lease"
+        if evidence:
+            change, values[":evidence"] = "SET #state = :waiting, evidence = :evidence REMOVE lease", dict(evidence)
+        self._update(wait, change, "#state = :answering AND lease = :lease", values)
 
     def settle(self, wait: Wait, status: str, summary: str, verdict: str) -> None:
         """The answer is given; what was said first stands."""
@@ -180,10 +185,17 @@ class Waits:
         """People have been told of it: nobody tells of it again."""
         self._table.update(_key(digest, _RISK + service), "REMOVE lease", "attribute_exists(digest)")
 
-    def untold(self, digest: str, service: str) -> None:
-        """People could not be told: the next one may try at once."""
-        key = _key(digest, _RISK + service)
-        self._table.update(key, "SET lease = :past", "attribute_exists(lease)", values={":past": 0})
+    def untold(self, digest: str, service: str, evidence: Mapping[str, str] | None = None) -> None:
+        """Note that people could not be told: the next one may try at once. `evidence` is what was kept."""
+        change, values = "SET lease = :past", {":past": 0, **({":evidence": dict(evidence)} if evidence else {})}
+        change += ", evidence = :evidence" if evidence else ""
+        self._table.update(_key(digest, _RISK + service), change, "attribute_exists(lease)", values=values)
+
+    def risk_evidence(self, digest: str, service: str) -> Mapping[str, str]:
+        """What an attempt to tell people has kept, {} for none."""
+        mark = self._table.get(_key(digest, _RISK + service)) or {}
+        evidence: Mapping[str, str] = mark.get("evidence", {})
+        return evidence
 
     def safe(self, digest: str, service: str) -> bool:
         """Takes the mark away; whether there was one."""
@@ -236,7 +248,7 @@ def _key(digest: str, half: str) -> dict[str, Any]:
 def _wait(item: Mapping[str, Any]) -> Wait:
     known = {field.name for field in fields(Request)}
     request = Request(**{key: value for key, value in item["request"].items() if key in known})
-    return Wait(request, item["state"], int(item["asked"]), bool(item.get("verified")))
+    return Wait(request, item["state"], int(item["asked"]), bool(item.get("verified")), item.get("evidence", {}))
 
 
 def _request(request: Request) -> dict[str, str]:
