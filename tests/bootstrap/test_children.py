@@ -74,6 +74,13 @@ def test_a_child_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -
     assert str(tmp_path / "log") in caught.value.advice
 
 
+def test_errors_of_an_earlier_start_are_not_told_again(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("an old error\n")
+    child = Child("the sleeper", ["sh", "-c", "exit 2"], ENVIRONMENT, tmp_path / "log", lambda: False)
+    with pytest.raises(UnavailableError, match="the sleeper ended at once: it printed nothing"):
+        child.start()
+
+
 def test_a_missing_program_is_told_with_its_package() -> None:
     with pytest.raises(UnavailableError, match="no-such-program") as caught:
         find("no-such-program", "its-package")

@@ -187,6 +187,16 @@ def test_a_failed_scan_is_asked_for_anew_under_the_next_number(store: Store) -> 
     assert list(store.images.inventories(IMAGE)) == [INVENTORY]
 
 
+def test_what_is_not_an_image_is_told_apart_from_a_scan_that_failed(store: Store) -> None:
+    store.images.request_scan(IMAGE, "web", NOW)
+    for _ in range(2):
+        store.images.finish_scan(IMAGE, 1, [], "It is a chart.", NOW, is_image=False)
+    scan = store.images.scan(IMAGE)
+    assert scan is not None
+    assert (scan.state, scan.state.has_failed, scan.reason) == (ScanState.NOT_AN_IMAGE, True, "It is a chart.")
+    assert store.images.request_scan(IMAGE, "web", LATER).number == 2
+
+
 def test_a_scan_nobody_asked_for_is_not_finished(store: Store) -> None:
     store.images.finish_scan(IMAGE, 1, [INVENTORY], "", NOW)
     assert store.images.scan(IMAGE) is None

@@ -46,7 +46,7 @@ MANIFESTS: dict[str, tuple[Callable[[Document], object], str]] = {
     "two readings": (lambda one: one.update(LAYERS=[]), "can be read in two ways"),
     "no config": (lambda one: one.pop("config"), "broken"),
     "a config of gigabytes": (lambda one: one["config"].update(size=10**10), "manifest says"),
-    "a config that is a layer": (lambda one: one.update(config=one["layers"][0]), "is no container image"),
+    "a config that is a layer": (lambda one: one.update(config=one["layers"][0]), "is not a container image"),
 }
 
 

@@ -12,7 +12,15 @@ from tests.images.make import image
 from tests.images.webserver import Answer, Request, serve
 from tests.registryd import PASSWORD, USER, Running, registry
 
-from dockgate.core.errors import DeniedError, DockgateError, ImageError, NotFoundError, UnavailableError
+from dockgate.core.errors import (
+    DeniedError,
+    DockgateError,
+    ImageError,
+    NotAnImageError,
+    NotFoundError,
+    UnavailableError,
+)
+from dockgate.images import open_images
 from dockgate.images.artifact import pull, push
 
 KIND = "application/vnd.test.v1"
@@ -52,6 +60,14 @@ def test_its_manifest_is_an_oci_artifacts(running: Running, file: Path) -> None:
     assert manifest["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
     assert [layer["size"] for layer in manifest["layers"]] == [3_000_000]
     assert manifest["annotations"] == {"a": "b"}
+
+
+@pytest.mark.real
+def test_it_is_told_apart_from_an_image_that_cannot_be_read(running: Running, file: Path) -> None:
+    reference = f"{running.address}/team/thing:3"
+    push(reference, KIND, file, {})
+    with pytest.raises(NotAnImageError, match="not a container image"):
+        open_images(reference)
 
 
 @pytest.mark.real

@@ -13,8 +13,8 @@ from typing import Protocol
 class Found:
     """What a scan of an image finds. `counts` are findings with a fix, `unfixable` those without one.
 
-    `status` is the scan's outcome: COMPLETE, UNSUPPORTED (no known operating system), UNREAD (a file was not read), or
-    anything else for a scan that ends in a way nobody foresaw.
+    `status` is the scan's outcome: COMPLETE, UNSUPPORTED (no known operating system), UNREAD (a file was not read),
+    ARTIFACT (no image at all), or anything else for a scan that ends in a way nobody foresaw.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)

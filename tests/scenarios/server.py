@@ -28,7 +28,7 @@ from dockgate.bootstrap.vex import Vex
 from dockgate.builders.memory import MemoryBuilder
 from dockgate.core.adapters import Answers, FindingsSource, Notifier, RefUpdate, RepositoryHost, Webhooks
 from dockgate.core.contributors import NO_OBJECT
-from dockgate.core.errors import NotFoundError, UnavailableError
+from dockgate.core.errors import NotAnImageError, NotFoundError, UnavailableError
 from dockgate.core.model import (
     Advisory,
     Coverage,
@@ -391,6 +391,8 @@ class ServerSystem:
             raise NotFoundError(f"no image {digest} in {repository}", "Push it first.")
         self.scan_may_end[digest].wait(600)  # longer than any case, but no run hangs on it
         name, found = self.found[digest]
+        if found.status == "ARTIFACT":
+            raise NotAnImageError(f"Manifest {digest} is not a container image.")
         if found.status == "STRANGE":
             raise RuntimeError("nobody foresaw this")
         packages = [package(name)]

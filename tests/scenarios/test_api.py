@@ -125,3 +125,12 @@ def test_an_older_execution_never_replaces_what_a_newer_one_deployed(server: Ser
     until(lambda: server.get(f"/executions/{older}")["execution"]["state"] == "Failed")
     assert "superseded" in server.get(f"/executions/{older}")["execution"]["reason"]
     assert server.runs(image)
+
+
+def test_another_artifact_in_the_registry_is_not_listed_as_a_failed_scan(server: ServerSystem) -> None:
+    image = server.image("chart", Found(status="ARTIFACT"))
+    server.scanned(image)
+    until(lambda: server.get("/images?repository=chart/app")[0]["scan"] == "NotAnImage", seconds=20)
+    execution = server.approval(image)
+    assert server.answer(execution) == "Rejected"
+    assert "not a container image" in server.summary(execution)

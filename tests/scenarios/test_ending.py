@@ -85,6 +85,21 @@ def test_one_in_the_background_that_does_not_answer_in_time_is_ended(
             os.kill(pid, signal.SIGKILL)
 
 
+def test_one_in_the_background_that_ends_shows_no_error_of_an_earlier_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    (data / "logs").mkdir(parents=True)
+    (data / "logs" / "server.log").write_text("error: an old error\n")
+    monkeypatch.setenv("DOCKGATE_DATA", str(data))
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        monkeypatch.setenv("DOCKGATE_REGISTRY_PORT", str(taken.getsockname()[1]))
+        with pytest.raises(UnavailableError, match="the server ended with code 2") as caught:
+            serve.up(from_environment(), detach=True)
+    assert "Address already in use" in str(caught.value)
+    assert "an old error" not in str(caught.value)
+
+
 def servers_of(folder: Path) -> list[int]:
     """The processes that were started with a data folder in this one."""
     found = []

@@ -58,10 +58,14 @@ def build(path: Path, folder: Path, report: Report) -> "Result":
 
 
 def update(settings: Settings, path: Path, report: Report) -> "Result":
-    """Brings the database at `path` up to date over HTTP, for every ecosystem whose versions can be compared."""
+    """Brings the database at `path` up to date over HTTP, for every ecosystem whose versions can be compared.
+
+    Raises UsageError for a CA bundle that cannot be used, and what `advisories.update.update` does."""
     from dockgate import ecosystems, feeds
     from dockgate.advisories.update import update as update_from
+    from dockgate.bootstrap.trust import trusted
 
+    trusted(settings.ca_bundle)
     names = sorted({name.partition(":")[0] for ecosystem in ecosystems.load() for name in ecosystem.orders})
     return update_from(path, feeds.load(), dict(settings.feeds), names, datetime.now(UTC), report, settings.ca_bundle)
 

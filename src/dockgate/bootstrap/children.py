@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from dockgate.bootstrap import log_tail
 from dockgate.core.errors import UnavailableError
 
 READY_SECONDS = 30.0
@@ -55,6 +56,7 @@ class Child:
         self._command = dying_with_us("TERM", command)
         self._environment = dict(environment)
         self._log = log
+        self._log_start = 0
         self._ready = ready
         self._umask = umask
         self._stop = threading.Event()
@@ -71,6 +73,7 @@ class Child:
         """Returns when it is ready. Raises UnavailableError with its last words when it ends instead, or is not ready
         in time."""
         self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._log_start = log_tail.size(self._log)
         self._thread.start()
         end = time.monotonic() + READY_SECONDS
         while not self._ready():
@@ -97,6 +100,7 @@ class Child:
 
     def restart(self) -> None:
         """Ends the program, and returns when its successor is ready. UnavailableError when it is not ready in time."""
+        self._log_start = log_tail.size(self._log)
         process = self._process
         if process is not None:
             process.terminate()
@@ -142,8 +146,4 @@ class Child:
         return process.wait()
 
     def _last_words(self) -> str:
-        try:
-            lines = self._log.read_text(errors="replace").splitlines()
-        except OSError:
-            lines = []
-        return " / ".join(lines[-3:]) or "it said nothing"
+        return " / ".join(log_tail.last_lines(self._log, 3, self._log_start)) or "it printed nothing"

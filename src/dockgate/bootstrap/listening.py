@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dockgate.bootstrap.registryd import Endpoint
+from dockgate.bootstrap.trust import trusted
 from dockgate.config import Settings
 from dockgate.core.errors import ConflictError, UsageError
 from dockgate.store import open_store
@@ -117,7 +118,8 @@ def demand_principals(place: Listening, settings: Settings) -> None:
 
 
 def _tls(settings: Settings) -> bool:
-    """Whether to speak TLS. A certificate that cannot be used is told of now, not by the first who connects."""
+    """Whether to speak TLS. A certificate or CA bundle that cannot be used is refused at the start."""
+    trusted(settings.ca_bundle)
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise UsageError("a certificate needs its key", "Set both DOCKGATE_TLS_CERT and DOCKGATE_TLS_KEY.")
     if settings.tls_cert is None or settings.tls_key is None:

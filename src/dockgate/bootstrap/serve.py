@@ -18,7 +18,7 @@ from pathlib import Path
 
 import uvicorn
 
-from dockgate.bootstrap import connections
+from dockgate.bootstrap import connections, log_tail
 from dockgate.bootstrap.assemble import Services, assemble
 from dockgate.bootstrap.listening import LOOPBACK, Listening, demand_principals, listening
 from dockgate.bootstrap.polling import Poller, pollers
@@ -225,6 +225,7 @@ def _start_in_background(settings: Settings, patience: float) -> None:
     restrict(settings.data)
     log = settings.data / "logs" / "server.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log_start = log_tail.size(log)
     with log.open("a") as output:
         process = subprocess.Popen(
             [
@@ -241,7 +242,7 @@ def _start_in_background(settings: Settings, patience: float) -> None:
 
     def ready() -> bool:
         if process.poll() is not None:
-            last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+            last = "\n".join(log_tail.last_lines(log, 5, log_start))
             raise UnavailableError(f"the server ended with code {process.returncode}:\n{last}", f"See {log}.")
         return _running(settings.data) == process.pid
 

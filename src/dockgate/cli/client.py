@@ -99,15 +99,14 @@ class Client:
         try:
             answer = self._connected().request(method, url, **request)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise UnavailableError(
-                    f"the certificate of {server} is not trusted: {error}",
-                    "Set DOCKGATE_CA_BUNDLE to the authorities' PEM file.",
-                ) from error
+            if fault := _tls_fault(server, error):
+                raise fault from error
             raise AwayError(f"no server answers at {server}", "Start it with `dockgate up`.") from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise UsageError(f"DOCKGATE_SERVER is {server!r}: {error}", "Set it to http://HOST:PORT.") from error
         except httpx.TransportError as error:
+            if self._needs_tls():
+                raise _tls_needed(server) from error
             raise AwayError(f"{server} did not answer: {error or type(error).__name__}", "Try again.") from error
         try:
             value = answer.json() if answer.content else None
@@ -119,9 +118,18 @@ class Client:
         message, advice = str(said.get("error") or ""), str(said.get("advice") or "")
         if answer.status_code == BEHIND and message:
             raise UnavailableError(f"{server} says: {message}", advice)
+        if answer.status_code == 400 and not message and self._needs_tls():
+            raise _tls_needed(server)
         if not message:
             message = f"{server}{url} answered {answer.status_code} {answer.reason_phrase}"
         raise _ERRORS.get(answer.status_code, DockgateError)(message, advice)
+
+    def _needs_tls(self) -> bool:
+        """Whether the server was asked without TLS and speaks nothing else."""
+        from dockgate.bootstrap.trust import speaks_tls
+
+        url = urlsplit(self._settings.server)
+        return url.scheme == "http" and speaks_tls(url.hostname or "", url.port or 80)
 
     def _connected(self) -> "httpx.Client":
         """Proxies of the environment are for servers elsewhere: nothing on loopback is reached through one."""
@@ -138,9 +146,9 @@ class Client:
                 )
             verify: Any = True
             if settings.ca_bundle:
-                import ssl
+                from dockgate.bootstrap.trust import trusted
 
-                verify = ssl.create_default_context(cafile=settings.ca_bundle)
+                verify = trusted(settings.ca_bundle)
             self._http = httpx.Client(
                 base_url=settings.server,
                 headers={"Authorization": f"Bearer {settings.token}"} if settings.token else {},
@@ -149,6 +157,31 @@ class Client:
                 verify=verify,
             )
         return self._http
+
+
+def _tls_fault(server: str, error: Exception) -> DockgateError | None:
+    """What is wrong where a connection failed while TLS was set up, None where it failed otherwise."""
+    import ssl
+
+    from dockgate.bootstrap.trust import tls_fault
+
+    fault = tls_fault(error)
+    if fault is None:
+        return None
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        return UnavailableError(
+            f"the certificate of {server} is not trusted: {fault.verify_message}",
+            "Set DOCKGATE_CA_BUNDLE to the authorities' PEM file.",
+        )
+    plain = f"http://{urlsplit(server).netloc}"
+    return UsageError(
+        f"{server} does not answer with TLS: {fault.reason}",
+        f"If the server has no certificate, set DOCKGATE_SERVER to {plain}.",
+    )
+
+
+def _tls_needed(server: str) -> UsageError:
+    return UsageError(f"{server} answers with TLS only", f"Set DOCKGATE_SERVER to https://{urlsplit(server).netloc}.")
 
 
 def understand(kind: type[T], value: Any) -> T:

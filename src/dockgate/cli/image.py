@@ -11,6 +11,9 @@ from dockgate.cli.digests import image_digest
 from dockgate.cli.listing import as_json, brief, form, now, pairs, shown_digest, table, verdict_state
 from dockgate.cli.output import echo
 
+_SCANS = {"NotAnImage": "not an image"}
+"""states of scans, in words"""
+
 
 @click.group()
 def command() -> None:
@@ -32,7 +35,7 @@ def list_images(repository: str | None, form: str) -> None:
             verdict_state(one["status"], one.get("waived", "")),
             shown_digest(one["digest"]),
             times.short(one["pushed_at"], moment),
-            one["scan"] or "-",
+            _SCANS.get(one["scan"], one["scan"]) or "-",
             one["repository"],
             one["tag"],
         )
@@ -125,4 +128,5 @@ def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, form: str) -
 def _scan(scan: Mapping[str, str] | None) -> str:
     if scan is None:
         return "not asked for"
-    return f"{scan['state']}: {scan['reason']}" if scan["reason"] else scan["state"]
+    word = _SCANS.get(scan["state"], scan["state"])
+    return f"{word}: {scan['reason']}" if scan["reason"] else word

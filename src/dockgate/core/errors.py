@@ -75,6 +75,10 @@ class ImageError(DockgateError):
     """An image, or its transport, is broken: a missing blob, a digest that does not match, a bad manifest."""
 
 
+class NotAnImageError(ImageError):
+    """A manifest is of another artifact (a chart, an exported database): there is nothing to scan in it."""
+
+
 class UnreadableError(DockgateError):
     """Raised by an ecosystem for a file that it wants and cannot read. It becomes an unread entry, never a crash."""
 

@@ -93,7 +93,7 @@ def _chosen(
             image = _assemble(origin, child.digest, document, child.annotations, annotations)
         except ImageError as error:
             if not reason:
-                raise
+                raise ImageError(str(error), error.advice) from error  # the index itself may be an image
             raise ImageError(f"{error} Nor is it an attestation manifest: {reason}.") from error
         chosen = child.platform or image.platform
         if any(_fits(chosen, one) for one in wanted):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from dockgate.core.errors import ImageError, UsageError
+from dockgate.core.errors import ImageError, NotAnImageError, UsageError
 from dockgate.images.reference import check_digest
 
 MANIFESTS = (
@@ -83,7 +83,10 @@ def parse(data: bytes, digest: str) -> Manifest | Index:
     if "layers" in document and kind not in INDEXES:
         config = _descriptor(document.get("config"), digest)
         if config.media_type not in CONFIGS:
-            raise ImageError(f"Manifest {digest} is no container image: its config is of type {config.media_type!r}.")
+            raise NotAnImageError(
+                f"Manifest {digest} is not a container image: its config has the type {config.media_type!r}.",
+                "Give a repository and tag of a container image.",
+            )
         layers = tuple(_descriptor(one, digest) for one in _list(document, "layers", digest))
         if len(layers) > LAYER_LIMIT:
             raise ImageError(f"Manifest {digest} has {len(layers)} layers; at most {LAYER_LIMIT} are read.")

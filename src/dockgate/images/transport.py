@@ -262,7 +262,8 @@ def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
             context.load_verify_locations(ca_bundle)
         except OSError as error:
             raise UsageError(
-                f"The CA bundle {ca_bundle} cannot be read: {error}.", "It has to be a PEM file."
+                f"The CA bundle {ca_bundle} cannot be used: {error.strerror or error}.",
+                "Set --ca-bundle or DOCKGATE_CA_BUNDLE to the PEM file of your authorities.",
             ) from error
     return context
 

@@ -111,7 +111,7 @@ class Judging:
         if named:
             repository = place.repository if waivers_apply(self._parts, place.repository, image, scan) else ""
             case = replace(case, waivers=self.accepting.of(image, named, policy, repository, now))
-        if scan is None or scan.state is ScanState.FAILED:
+        if scan is None or scan.state.has_failed:
             case = replace(case, consulted=consult_catalogues(self._parts, reported))
             return case if scan is None or vouched else replace(case, unscanned=scan.reason)
         try:

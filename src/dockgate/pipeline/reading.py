@@ -34,13 +34,14 @@ class Reading:
         self._look(scan, [one.image for one in inventories])
         self._parts.store.images.finish_scan(scan.image, scan.number, inventories, "", self._parts.now())
 
-    def fail(self, scan: Scan, reason: str) -> None:
+    def fail(self, scan: Scan, reason: str, *, is_image: bool = True) -> None:
         """What another scanner said of the image before is void, too."""
         source = self._source(scan)
         if source is not None:
             self._say(scan, source, [source.unknown(scan.image, reason)], reason)
         else:
-            self._parts.store.images.finish_scan(scan.image, scan.number, (), reason, self._parts.now())
+            now = self._parts.now()
+            self._parts.store.images.finish_scan(scan.image, scan.number, (), reason, now, is_image=is_image)
 
     def _source(self, scan: Scan) -> FindingsSource | None:
         source = self._parts.findings

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from dockgate.core.errors import PendingError, UnavailableError
+from dockgate.core.errors import NotAnImageError, PendingError, UnavailableError
 from dockgate.core.stores import Images, Scan, ScanState
 from dockgate.pipeline.attesting import Attesting
 from dockgate.pipeline.effects import Effects, Step
@@ -93,7 +93,8 @@ class Scans:
                 self._put_off(name)
                 return
             except Exception as error:
-                self._effects.run(Step.FAIL_SCAN, self._reading.fail, scan, self._reason(error))
+                is_image = not isinstance(error, NotAnImageError)
+                self._effects.run(Step.FAIL_SCAN, self._reading.fail, scan, self._reason(error), is_image=is_image)
             self._pending.pop(name, None)
             with self._turns:
                 answered = self._effects.run(Step.ANSWER, self._judging.answer, scan.image)

@@ -109,9 +109,19 @@ class SqlImages:
         with self._database.read() as connection:
             return [Scan(**row) for row in connection.execute(query).mappings()]
 
-    def finish_scan(self, image: str, number: int, inventories: Sequence[Inventory], reason: str, now: str) -> None:
+    def finish_scan(
+        self,
+        image: str,
+        number: int,
+        inventories: Sequence[Inventory],
+        reason: str,
+        now: str,
+        *,
+        is_image: bool = True,
+    ) -> None:
         """A failed scan keeps no inventories."""
-        state = ScanState.FAILED if reason else ScanState.DONE
+        failed = ScanState.FAILED if is_image else ScanState.NOT_AN_IMAGE
+        state = failed if reason else ScanState.DONE
         packed = [] if reason else [Document.of(inventory) for inventory in inventories]
         asked = scans.c.image == image, scans.c.number == number, scans.c.state == ScanState.REQUESTED
 
@@ -313,7 +323,7 @@ def _request(connection: Connection, image: str, repository: str, now: str) -> S
         asked = Scan(image, repository, ScanState.REQUESTED, 1, requested_at=now)
         connection.execute(insert(scans).values(**asdict(asked)))
         return asked
-    if present.state is not ScanState.FAILED:
+    if not present.state.has_failed:
         return present
     asked = Scan(image, repository, ScanState.REQUESTED, present.number + 1, requested_at=now)
     connection.execute(update(scans).where(scans.c.image == image).values(**asdict(asked)))

@@ -17,6 +17,13 @@ class ScanState(StrEnum):
     REQUESTED = "Requested"
     DONE = "Done"
     FAILED = "Failed"
+    NOT_AN_IMAGE = "NotAnImage"
+    """another artifact was pushed; whoever waits for a verdict on it is answered as after a scan that failed"""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it is over and nothing was read."""
+        return self in (ScanState.FAILED, ScanState.NOT_AN_IMAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +121,18 @@ class Images(Protocol):
 
     def requested(self) -> Sequence[Scan]: ...
 
-    def finish_scan(self, image: str, number: int, inventories: Sequence[Inventory], reason: str, now: str) -> None:
-        """DONE with its inventories, or FAILED when there is a reason. Does nothing unless this number is requested."""
+    def finish_scan(
+        self,
+        image: str,
+        number: int,
+        inventories: Sequence[Inventory],
+        reason: str,
+        now: str,
+        *,
+        is_image: bool = True,
+    ) -> None:
+        """DONE with its inventories, or FAILED when there is a reason (NOT_AN_IMAGE where it is none). Does nothing
+        unless this number is requested."""
         ...
 
     def inventories(self, image: str) -> Sequence[Inventory]: ...
