@@ -35,7 +35,7 @@ def test_a_verdict_is_replayed_from_its_file_also_after_the_database_is_gone(run
     assert (ran.code, ran.err) == (0, "")
     assert "judged again: the same bytes" in ran.out
     assert "1 CRITICAL finding, at most 0 allowed" in ran.out
-    assert "To turn this verdict" in ran.out
+    assert "To pass: upgrade" in ran.out
     for name in ("inventory", "advisories", "policy", "waivers", "time", "engine"):
         assert name in ran.out.partition("Made from")[2]
 

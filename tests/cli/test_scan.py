@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -62,13 +63,47 @@ def test_the_gate_exits_by_its_verdict(
 
 def test_a_rejection_names_every_breach_and_the_upgrades_that_turn_it(run: Run, tmp_path: Path) -> None:
     ran = run("gate", image(tmp_path / "image", VULNERABLE))
-    assert "CRITICAL  CVE-2025-0001  openssl 3.5.1-1 → 3.5.4-1" in ran.out
-    assert "HIGH  PYSEC-2019-217  jinja2 2.10 → 2.10.1" in ran.out
-    remedy = ran.out[ran.out.index("To turn this verdict") :]
+    assert re.search(r"openssl 3.5.1-1 .*\n +✗ +CRITICAL +CVE-2025-0001 +fixed in 3.5.4-1", ran.out)
+    assert re.search(r"jinja2 2.10 .*\n +✗ +HIGH +PYSEC-2019-217 +fixed in 2.10.1", ran.out)
+    assert ran.out.index("To pass: upgrade") < ran.out.index("✗  CRITICAL")
+    remedy = ran.out[ran.out.index("To pass: upgrade") :]
     assert "openssl 3.5.1-1 → 3.5.4-1" in remedy
     assert "jinja2 2.10 → 2.10.1" in remedy
     upgraded = {**debian(openssl="3.5.4-1", zlib="1:1.3"), **python("jinja2", "2.10.1")}
     assert run("gate", image(tmp_path / "upgraded", upgraded)).code == 0
+
+
+def test_with_files_alone_the_result_is_still_said_on_standard_error(run: Run, tmp_path: Path) -> None:
+    reference, file = image(tmp_path / "image", VULNERABLE), tmp_path / "report.json"
+    ran = run("gate", reference, "-o", f"json={file}")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith(f"{reference}: Rejected by policy default: ")
+    assert json.loads(file.read_text())["verdict"]["status"] == "Rejected"
+    assert run("gate", reference, "-o", f"json={file}", "--quiet") == Ran(1, "", "")
+    assert run("gate", reference, "-o", f"json={file}", "-o", "table").err == ""
+    assert run("scan", reference, "-o", f"sarif={file}").err.endswith(": 3 findings: 1 CRITICAL, 1 HIGH, 1 LOW\n")
+
+
+def test_quiet_prints_nothing_but_what_is_asked_for_and_changes_no_exit(run: Run, tmp_path: Path) -> None:
+    reference = image(tmp_path / "image", VULNERABLE)
+    assert run("gate", reference, "-q") == Ran(1, "", "")
+    assert run("scan", reference, "-q") == Ran(0, "", "")
+    assert json.loads(run("scan", reference, "-q", "-o", "json").out)["platforms"]
+    assert run("gate", str(tmp_path / "none"), "-q").err.startswith("error: ")
+
+
+def test_findings_that_are_not_listed_count_in_verdict_exit_and_other_formats(run: Run, tmp_path: Path) -> None:
+    reference = image(tmp_path / "image", VULNERABLE)
+    for options in (("--severity", "low"), ("--severity", "LOW,medium", "--only-fixable"), ("--summary",)):
+        ran = run("gate", reference, *options)
+        assert ran.code == 1
+        assert "1 CRITICAL finding, at most 0 allowed" in ran.out
+        assert "3 findings: 1 CRITICAL, 1 HIGH, 1 LOW" in ran.out
+        assert "fixed in" not in ran.out
+        assert "not listed, but counted." in ran.out
+        assert run("gate", reference, *options, "-o", "json").out.count('"id": "CVE-2025-0001"') > 0
+    ran = run("scan", reference, "--severity", "HIGH,SEVERE")
+    assert (ran.code, "SEVERE: not among CRITICAL, HIGH" in ran.err) == (2, True)
 
 
 def test_the_same_image_judged_twice_gives_the_same_document_but_for_the_time(run: Run, tmp_path: Path) -> None:
@@ -229,7 +264,8 @@ def test_a_scan_as_json_loads_nothing_that_it_does_not_need(run: Run, tmp_path: 
         f"print(code, sorted(set({forbidden!r}) & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=False)
-    assert (done.stdout, done.stderr) == ("0 []\n", "")
+    assert done.stdout == "0 []\n"
+    assert done.stderr.endswith(": 3 findings: 1 CRITICAL, 1 HIGH, 1 LOW\n")
     assert len(json.loads((tmp_path / "out.json").read_text())["platforms"][0]["findings"]) == 3
 
 

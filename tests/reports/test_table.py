@@ -20,7 +20,9 @@ from tests.reports.samples import (
 
 from dockgate.core.model import Coverage, Distribution, Matches, Severity
 from dockgate.core.verdict import Breach, Status, Verdict
-from dockgate.reports import GateReport, ScanReport, load
+from dockgate.reports import GateReport, ScanReport, View, load
+from dockgate.reports._lines import console, shell_command
+from dockgate.reports._verdict import reasons
 from dockgate.reports._words import support
 
 
@@ -49,31 +51,96 @@ def lines_of(text: str, word: str) -> list[str]:
 
 def test_every_breach_is_named_with_package_versions_advisory_and_severity() -> None:
     text = gated(verdict(), inventory())
-    verdict_part = text[text.index("Rejected by policy default") :]
-    assert "2 CRITICAL findings, at most 0 allowed" in verdict_part
-    assert "2 HIGH findings, at most 0 allowed" in verdict_part
+    top = text[text.index("Rejected by policy default") : text.index("linux/amd64")]
+    assert "2 CRITICAL findings, at most 0 allowed" in top
+    assert "2 HIGH findings, at most 0 allowed" in top
     for one in FINDINGS[:4]:
-        (row,) = [row for row in lines_of(verdict_part, one.id) if f"{one.package.name} " in row and "→" in row][:1]
-        assert one.severity in row
-        assert f"{one.package.version} → {one.fixed or 'no fix'}" in row
+        (row,) = [row for row in lines_of(text, one.id) if one.severity in row]
+        assert row.strip().startswith("✗")
+        assert (f"fixed in {one.fixed}" if one.fixed else "no fix") in row
+        assert one.package.version in text
+
+
+def test_the_verdict_and_the_way_out_come_before_every_finding() -> None:
+    text = gated(turned(), inventory())
+    order = ("Rejected by policy", "To pass: upgrade", "python3 -m pip install", "5 findings", "CVE-2019-10906  fixed")
+    assert sorted(order, key=text.index) == list(order)
+
+
+def test_a_finding_that_breaks_several_rules_is_listed_once() -> None:
+    broken = (Breach("max_findings", "1 HIGH finding", FINDINGS[:1]), Breach("exploited", "1 exploited", FINDINGS[:1]))
+    subject = verdict(judgement(breaches=broken, remedy=(), undetermined=(), findings=FINDINGS[:1]))
+    assert len(lines_of(gated(subject), FINDINGS[0].id)) == 1
+    out = io.StringIO()
+    reasons(console(out), subject)
+    assert len(lines_of(out.getvalue(), FINDINGS[0].id)) == 1
+
+
+def viewed(view: View) -> str:
+    out = io.StringIO()
+    load("table").gate(GateReport("registry.test/app:1", verdict(), (inventory(),), view=view), out)
+    return out.getvalue()
+
+
+def test_a_view_lists_fewer_findings_and_changes_no_verdict() -> None:
+    high = viewed(View(severities=frozenset({Severity.HIGH})))
+    assert [one.id for one in FINDINGS if re.search(rf"{one.severity} +{one.id}", high)] == [
+        one.id for one in FINDINGS if one.severity is Severity.HIGH
+    ]
+    assert "not listed, but counted." in high
+    assert "CVE-2024-34069" not in viewed(View(only_fixable=True)).partition("linux/amd64")[2]
+    summary = viewed(View(is_summary=True))
+    assert not lines_of(summary, "fixed in")
+    for text in (high, summary):
+        assert "✗ Rejected by policy default" in text
+        assert "5 findings: 2 CRITICAL, 2 HIGH, 1 LOW" in text
+        assert "it is not text" in text, "what could not be read is never left out"
+
+
+def test_a_waived_finding_says_who_accepted_it_below_its_row_also_in_a_summary() -> None:
+    report = reports()["waived"]
+    assert isinstance(report, GateReport)
+    for view in (View(), View(is_summary=True)):
+        out = io.StringIO()
+        load("table").gate(report._replace(view=view), out)
+        assert out.getvalue().count("Accepted by ana until 2026-12-31") == 1
+        assert out.getvalue().count("It runs as <i>root: Accepted by bob") == 1
+
+
+def test_no_line_on_a_terminal_breaks_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for report in reports().values():
+        out = Terminal()
+        table = load("table")
+        (table.gate if isinstance(report, GateReport) else table.scan)(report, out)  # type: ignore[operator]
+        for row in re.sub("\x1b\\[[0-9;]*m", "", out.getvalue()).splitlines():
+            assert len(row) <= 80 or " " not in row.strip(), row
+
+
+def test_a_command_that_is_too_wide_goes_on_as_a_shell_takes_it() -> None:
+    command = "python3 -m pip install --upgrade " + " ".join(f"'package{n}>=1.{n}'" for n in range(9))
+    lines = [text.plain for text in shell_command(command, 4, 80)]
+    assert max(map(len, lines)) <= 80
+    assert [one.endswith(" \\") for one in lines] == [True] * (len(lines) - 1) + [False]
+    assert " ".join("".join(lines).replace("\\", " ").split()) == command
 
 
 def test_the_remedy_names_each_upgrade_and_what_it_leaves() -> None:
     text = gated(verdict(), inventory())
-    remedy = text[text.index("These upgrades clear what can be cleared") :]
+    remedy = text[text.index("Upgrades that clear a part of it") :]
     assert "jinja2 2.10 → 2.11.3" in remedy
     assert "clears CVE-2019-10906, CVE-2020-28493" in remedy
-    left = remedy[remedy.index("What then still stands in the way") :]
+    left = remedy[remedy.index("Still blocking after these upgrades") :]
     assert "CVE-2024-34069 has no fix yet." in left
 
 
 def test_a_remedy_that_turns_tells_how_few_it_is_its_commands_and_the_base_image_s_share() -> None:
     text = gated(turned(), inventory())
-    assert "To turn this verdict  2 upgrades, no fewer do" in text
+    assert "To pass: upgrade 2 packages  (minimum)" in text
     parts = ("jinja2 2.10 → 2.11.3", "python3 -m pip install", "Of the base image", "3.5.1-1 → 3.5.4-1")
-    remedy = text[text.index("To turn this verdict") :]
+    remedy = text[text.index("To pass") :]
     assert sorted(parts, key=remedy.index) == list(parts)
-    assert "No upgrade turns this verdict" in text
+    assert "No upgrade makes it pass" in text
     assert "It runs as root: no upgrade of a package changes that." in text
     assert "\x1b" not in text
 
@@ -89,8 +156,8 @@ def test_warnings_and_notes_are_told_on_an_approval_too() -> None:
 def test_where_nothing_has_a_fix_no_upgrade_is_promised() -> None:
     broken = Breach("max_findings", "1 HIGH finding, at most 0 allowed", (FINDINGS[3],))
     text = gated(verdict(judgement(breaches=(broken,), remedy=(), undetermined=())))
-    assert "No upgrade turns this verdict" in text
-    assert "To turn this verdict" not in text
+    assert "No upgrade makes it pass" in text
+    assert "To pass" not in text
 
 
 def test_binary_packages_of_one_source_stand_together_and_their_finding_once() -> None:
@@ -138,7 +205,7 @@ def test_what_could_not_be_read_is_told_once() -> None:
     text = gated(verdict(), inventory())
     assert "Could not be read" in text
     assert text.count("it is not text") == 1
-    assert "1 path could not be read, see above." in text
+    assert "1 path could not be read, see below." in text
 
 
 def test_a_verdict_without_its_inventory_tells_what_could_not_be_read_too() -> None:
@@ -151,13 +218,14 @@ def test_an_undetermined_verdict_says_why_and_offers_no_upgrade() -> None:
     assert "? Undetermined by policy default" in text
     assert "no feed for npm" in text
     assert "No findings in what could be looked up." in text
-    assert "turn this verdict" not in text
+    assert "To pass" not in text
 
 
 def test_an_approval_is_short() -> None:
     text = gated(approved())
     assert "No findings." in text
-    assert text.endswith("✓ Approved by policy default\n  All findings within the policy's limits.\n")
+    assert "✓ Approved by policy default\n  All findings within the policy's limits.\n" in text
+    assert len(text.splitlines()) <= 8
 
 
 def test_platforms_are_told_apart() -> None:

@@ -3,10 +3,33 @@
 from datetime import UTC, datetime
 from typing import TextIO
 
-from dockgate.reports import BILLS, OF_VERDICTS, GateReport, InventoryReport, ScanReport, load, load_bill, names
+from dockgate.reports import (
+    BILLS,
+    EVERYTHING,
+    OF_VERDICTS,
+    GateReport,
+    InventoryReport,
+    ScanReport,
+    View,
+    load,
+    load_bill,
+    names,
+)
 from dockgate.reports._clean import clean
 
-__all__ = ["GateReport", "InventoryReport", "ScanReport", "bills", "clean", "formats", "scan_formats", "write"]
+__all__ = [
+    "EVERYTHING",
+    "GateReport",
+    "InventoryReport",
+    "ScanReport",
+    "View",
+    "bills",
+    "clean",
+    "formats",
+    "result",
+    "scan_formats",
+    "write",
+]
 
 
 def formats() -> tuple[str, ...]:
@@ -33,6 +56,18 @@ def write(report: ScanReport | GateReport | InventoryReport, form: str, out: Tex
         load(form).scan(report._replace(now=report.now or _now()), out)
     else:
         load_bill(form).inventory(report._replace(now=report.now or _now()), out)
+
+
+def result(report: ScanReport | GateReport) -> str:
+    """The verdict with its reasons, or the number of findings and of unread paths, in one line."""
+    from dockgate.reports._words import counted, plural
+
+    if isinstance(report, GateReport):
+        verdict = report.verdict
+        return f"{report.reference}: {verdict.status} by policy {verdict.policy}: {verdict.summary}"
+    findings = counted([finding for _, matches in report.platforms for finding in matches.findings])
+    unread = sum(len(inventory.unread) for inventory, _ in report.platforms)
+    return f"{report.reference}: {findings}" + (f"; {plural(unread, 'path')} could not be read" if unread else "")
 
 
 def _now() -> str:

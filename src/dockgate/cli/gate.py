@@ -8,7 +8,7 @@ import click
 
 from dockgate.bootstrap.reports import GateReport
 from dockgate.cli.images import Asked, image
-from dockgate.cli.options import Output, database, progress, verdict_outputs, write
+from dockgate.cli.options import Output, Shown, database, progress, shown, verdict_outputs, write
 from dockgate.cli.output import echo
 from dockgate.config import Settings, from_environment
 from dockgate.core.approvals import ApprovalState
@@ -98,6 +98,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
     help="A signed provenance statement (DSSE), besides those that are attached to IMAGE; the policy's rule provenance "
     "says whose count. May be given several times.",
 )
+@shown
 @verdict_outputs
 @click.pass_context
 def command(
@@ -120,6 +121,7 @@ def command(
     vex: tuple[Path, ...],
     statements: tuple[Path, ...],
     outputs: tuple[Output, ...],
+    shown: Shown,
 ) -> None:
     """Judge IMAGE by a policy. Exits 0 when it is approved, 1 rejected, 3 undetermined, 2 on a fault.
 
@@ -146,10 +148,10 @@ def command(
         asking = Asking(
             server, asked.reference, policy or "", pipeline, stage, execution, service, timeout, whole(outputs)
         )
-        with progress() as show:
+        with progress(is_quiet=shown.is_quiet) as show:
             heard = ask(asking, wait, show)
         if heard.report is not None:
-            write(heard.report, outputs)
+            write(heard.report, outputs, shown)
             status = heard.report.verdict.status
             if heard.state is ApprovalState.APPROVED or status is not Status.APPROVED:
                 context.exit(EXITS[status])  # a verdict alone lets nothing pass that was settled otherwise
@@ -168,19 +170,19 @@ def command(
     reported = _reported(findings, digest, found_at)
     if inspector:
         report = _inspected(asked, settings, chosen, reported, held)
-        write(report, outputs)
+        write(report, outputs, shown)
         context.exit(EXITS[report.verdict.status])
     if not asked.reference:
         path = database or settings.advisories
         with scan.advisories(path) if path.exists() else nullcontext() as known:
             report = gate.judge_reported(reported, chosen, accepted=held, advisories=known)
-        write(report, outputs)
+        write(report, outputs, shown)
         context.exit(EXITS[report.verdict.status])
     with scan.advisories(database or settings.advisories) as advisories:
-        scanned = asked.scan(settings, verified=True)
+        scanned = asked.scan(settings, verified=True, is_quiet=shown.is_quiet)
         found = _provenance(asked, scanned.digest, chosen, statements, settings)
         report = gate.judge(scanned, advisories, chosen, reported=reported, accepted=held, provenance=found)
-    write(report, outputs)
+    write(report, outputs, shown)
     context.exit(EXITS[report.verdict.status])
 
 

@@ -38,11 +38,11 @@ class Asked:
     insecure: bool
     ca_bundle: Path | None
 
-    def scan(self, settings: Settings, *, verified: bool = False) -> "Scanned":
+    def scan(self, settings: Settings, *, verified: bool = False, is_quiet: bool = False) -> "Scanned":
         """Reads it, with its progress on a terminal. `verified`, and what is raised: see `bootstrap.scan.scan`."""
         from dockgate.bootstrap import scan
 
-        with progress() as show:
+        with progress(is_quiet=is_quiet) as show:
             return scan.scan(
                 self.reference,
                 settings,

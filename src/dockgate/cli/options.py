@@ -4,13 +4,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from dockgate.bootstrap import reports
+from dockgate.cli.output import echo
 from dockgate.config import from_environment
+from dockgate.core.model import Severity
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,6 +24,7 @@ class Output:
 
     form: str
     file: Path | None
+    is_default: bool = False
 
 
 class _OutputType(click.ParamType[Output]):
@@ -55,7 +59,7 @@ def bills(function: F) -> F:
 
 def _outputs(function: F, forms: Sequence[str], default: str) -> F:
     def one_on_screen(ctx: click.Context, param: click.Parameter, value: Sequence[Output]) -> Sequence[Output]:
-        outputs = value or (Output(default, None),)
+        outputs = value or (Output(default, None, is_default=True),)
         if sum(output.file is None for output in outputs) > 1:
             message = "only one format can go to standard output; give the others a file"
             raise click.BadParameter(message, ctx, param)
@@ -73,12 +77,66 @@ def _outputs(function: F, forms: Sequence[str], default: str) -> F:
     )(function)
 
 
-def write(report: reports.ScanReport | reports.GateReport | reports.InventoryReport, outputs: Sequence[Output]) -> None:
-    """Files first, so that whoever sees the report on the screen finds them written. Raises OSError, with
-    the file's name."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What of a report is shown: the findings that the table lists, and with `is_quiet` nothing unless asked for."""
+
+    view: reports.View = reports.EVERYTHING
+    is_quiet: bool = False
+
+
+EVERYTHING = Shown()
+
+
+def _severities(ctx: click.Context, param: click.Parameter, value: str | None) -> frozenset[Severity]:
+    names = [name.strip().upper() for name in (value or "").split(",") if name.strip()]
+    unknown = sorted(set(names) - set(Severity))
+    if unknown:
+        raise click.BadParameter(f"{', '.join(unknown)}: not among {', '.join(Severity)}", ctx, param)
+    return frozenset(map(Severity, names))
+
+
+def shown(function: Callable[..., None]) -> Callable[..., None]:
+    """`--severity`, `--only-fixable`, `--summary` and `--quiet`, handed to the command as `shown`."""
+
+    @wraps(function)
+    def command(
+        *args: Any, severity: frozenset[Severity], only_fixable: bool, summary: bool, quiet: bool, **others: Any
+    ) -> None:
+        function(*args, shown=Shown(reports.View(severity, only_fixable, summary), quiet), **others)
+
+    options = (
+        click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and what -o asks for."),
+        click.option("--summary", is_flag=True, help="List no findings in the table, only their number."),
+        click.option("--only-fixable", is_flag=True, help="List only findings with a fix in the table."),
+        click.option(
+            "--severity",
+            metavar="CRITICAL,HIGH,...",
+            callback=_severities,
+            help="List only findings of these severities in the table. No verdict and no other format changes.",
+        ),
+    )
+    decorated: Callable[..., None] = command
+    for option in options:
+        decorated = option(decorated)
+    return decorated
+
+
+def write(
+    report: reports.ScanReport | reports.GateReport | reports.InventoryReport,
+    outputs: Sequence[Output],
+    shown: Shown = EVERYTHING,
+) -> None:
+    """Files first, so that whoever sees the report on the screen finds them written. Raises OSError, with the file's
+    name.
+
+    Where all of it goes to files, standard error has the result in a line."""
+    if not isinstance(report, reports.InventoryReport):
+        report = report._replace(view=shown.view)
     for output in sorted(outputs, key=lambda output: output.file is None):
         if output.file is None:
-            reports.write(report, output.form, sys.stdout)
+            if not (shown.is_quiet and output.is_default):
+                reports.write(report, output.form, sys.stdout)
             continue
         try:
             with output.file.open("w", encoding="utf-8", errors="backslashreplace") as file:
@@ -86,6 +144,8 @@ def write(report: reports.ScanReport | reports.GateReport | reports.InventoryRep
         except OSError as error:
             error.filename = error.filename or str(output.file)  # a full disk does not say whose
             raise
+    if not (shown.is_quiet or isinstance(report, reports.InventoryReport) or any(one.file is None for one in outputs)):
+        echo(reports.result(report), err=True)
 
 
 def database(function: F) -> F:
@@ -101,9 +161,10 @@ def database_path(given: Path | None) -> Path:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """One line on standard error that says what goes on, and is gone afterwards; nothing where that is no terminal."""
-    if not sys.stderr.isatty():
+def progress(*, is_quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """One line on standard error that says what goes on, and is gone afterwards; nothing where that is no terminal, or
+    with `is_quiet`."""
+    if is_quiet or not sys.stderr.isatty():
         yield lambda text: None
         return
 

@@ -7,7 +7,7 @@ import click
 from dockgate.bootstrap import reports
 from dockgate.cli.client import Client, understand
 from dockgate.cli.digests import verdict_digest
-from dockgate.cli.options import Output, verdict_outputs, write
+from dockgate.cli.options import Output, Shown, shown, verdict_outputs, write
 from dockgate.core.errors import DeniedError, NotFoundError
 from dockgate.core.model import Inventory
 from dockgate.core.verdict import Case, Verdict
@@ -20,15 +20,16 @@ def command() -> None:
 
 @command.command()
 @click.argument("digest")
+@shown
 @verdict_outputs
-def show(digest: str, outputs: tuple[Output, ...]) -> None:
+def show(digest: str, outputs: tuple[Output, ...], shown: Shown) -> None:
     """One verdict, as `dockgate gate` shows it.
 
     DIGEST is the verdict's, or its first characters, as `dockgate image show` lists it.
     """
     client = Client()
     digest = verdict_digest(client, digest)
-    write(fetch(client, digest, whole=whole(outputs)), outputs)
+    write(fetch(client, digest, whole=whole(outputs)), outputs, shown)
 
 
 def whole(outputs: Sequence[Output]) -> bool:

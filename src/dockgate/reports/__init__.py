@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
 
 from dockgate.core.errors import UsageError
-from dockgate.core.model import Coverage, Inventory, Matches
+from dockgate.core.model import Coverage, Finding, Inventory, Matches, Severity
 
 if TYPE_CHECKING:
     from dockgate.core.verdict import Case, Verdict
@@ -23,6 +23,25 @@ OF_VERDICTS = ("case",)
 """the formats that a scan cannot be written in"""
 
 
+class View(NamedTuple):
+    """Which findings the table lists: those of `severities` (empty: of all), with `only_fixable` those with a fix,
+    with `is_summary` none. It changes neither the verdict nor any other format."""
+
+    severities: frozenset[Severity] = frozenset()
+    only_fixable: bool = False
+    is_summary: bool = False
+
+    def shows(self, finding: Finding) -> bool:
+        return (
+            not self.is_summary
+            and (not self.severities or finding.severity in self.severities)
+            and not (self.only_fixable and not finding.fixed)
+        )
+
+
+EVERYTHING = View()
+
+
 class ScanReport(NamedTuple):
     """What `scan` found. `reference` is as asked, `digest` of the manifest or index; one platform beside the other.
 
@@ -34,6 +53,7 @@ class ScanReport(NamedTuple):
     platforms: tuple[tuple[Inventory, Matches], ...]
     coverage: tuple[Coverage, ...]
     now: str = ""
+    view: View = EVERYTHING
 
 
 class GateReport(NamedTuple):
@@ -43,6 +63,7 @@ class GateReport(NamedTuple):
     verdict: "Verdict"
     inventories: tuple[Inventory, ...] = ()
     case: "Case | None" = None
+    view: View = EVERYTHING
 
 
 class InventoryReport(NamedTuple):

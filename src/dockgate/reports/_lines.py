@@ -14,6 +14,12 @@ from dockgate.reports._words import plural, some
 
 __all__ = ["STATUS", "aligned", "bullets", "console", "fitted", "line", "plural", "show", "some"]
 
+ID_WIDTH = 20
+"""columns that ids line up in: GHSA-xxxx-xxxx-xxxx, CVE-2024-123456"""
+NAME_WIDTH = 34
+NO_CAPS: Mapping[int, int] = {}
+CONTINUED = 4
+"""columns by which what does not fit into a line is indented below it"""
 PLAIN_WIDTH = 100
 """columns where the output is no terminal"""
 
@@ -49,14 +55,18 @@ def line(*parts: str | tuple[str, str]) -> Text:
     return Text.assemble(*((clean(part), "") if isinstance(part, str) else (clean(part[0]), part[1]) for part in parts))
 
 
-def aligned(rows: Sequence[Sequence[Text]], indent: int) -> list[Text]:
-    """Rows as lines of one length, the columns under each other. Nothing is cut: a long row goes past the width."""
+def aligned(rows: Sequence[Sequence[Text]], indent: int, caps: Mapping[int, int] = NO_CAPS) -> list[Text]:
+    """Rows as lines, the columns under each other. Nothing is cut: a long row goes past the width.
+
+    Column N is at most `caps[N]` wide; a longer cell moves the rest of its own row alone.
+    """
     widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    widths = [min(width, caps.get(column, width)) for column, width in enumerate(widths)]
     lines = []
     for row in rows:
         text = Text(" " * indent)
         for cell, width in zip(row, widths, strict=True):
-            text.append_text(cell).append(" " * (width - cell.cell_len + 2 if width else 0))
+            text.append_text(cell).append(" " * (max(width - cell.cell_len, 0) + 2 if width else 0))
         lines.append(text)
     return lines
 
@@ -88,14 +98,50 @@ def _cut(cell: Text, width: int, indent: int = 2) -> Text:
 
 
 def show(to: Console, lines: Iterable[Text]) -> None:
-    """Prints lines as they are; the terminal breaks those that are longer than it is wide."""
+    """Print lines. On a terminal, those that are wider than it go on below, broken between words."""
     texts = list(lines)
     for text in texts:
         text.rstrip()
     if not to.is_terminal:  # a third of the time, and the same
         to.file.write("".join(f"{text.plain}\n" for text in texts))
     elif texts:
-        to.print(*texts, sep="\n", soft_wrap=True)
+        to.print(*(part for text in texts for part in wrapped(text, to.width)), sep="\n", soft_wrap=True)
+
+
+def wrapped(text: Text, width: int) -> list[Text]:
+    """The line in parts of at most this width, later ones indented deeper. A single word is never broken."""
+    if text.cell_len <= width:
+        return [text]
+    indent = min(len(text.plain) - len(text.plain.lstrip()) + CONTINUED, width // 2)
+    parts: list[Text] = []
+    rest = text
+    while rest.cell_len > width:
+        start = len(rest.plain) - len(rest.plain.lstrip())
+        end = rest.plain.rfind(" ", start, width + 1)
+        if end <= start:  # a word that is wider than the terminal
+            end = rest.plain.find(" ", start)
+        if end < 0:
+            break
+        parts.append(rest[:end])
+        parts[-1].rstrip()
+        following = rest[end:]
+        rest = Text(" " * indent).append_text(following[len(following.plain) - len(following.plain.lstrip()) :])
+    return [*parts, rest]
+
+
+def shell_command(command: str, indent: int, width: int) -> list[Text]:
+    """A command to copy: where it is wider than `width` it goes on in the next line as a shell takes it. A comment,
+    which a shell does not continue, is left to `show`."""
+    if command.startswith("#"):
+        return [line((" " * indent + command, "cyan"))]
+    lines, current = [], " " * indent
+    for word in command.split(" "):
+        if current.strip() and len(current) + 1 + len(word) + 2 > width:
+            lines.append(current + " \\")
+            current = " " * (indent + CONTINUED) + word
+        else:
+            current += (" " if current.strip() else "") + word
+    return [line((text, "cyan")) for text in (*lines, current)]
 
 
 def heading(to: Console, text: str, count: int) -> None:

@@ -1,5 +1,6 @@
 """Why a verdict is as it is, and what would turn it."""
 
+import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from rich.console import Console
@@ -10,7 +11,21 @@ from dockgate.core.next_steps import next_steps
 from dockgate.core.summaries import waived_words
 from dockgate.core.verdict import Breach, Judgement, Status, Upgrade, Verdict, Waived
 from dockgate.reports import _words as words
-from dockgate.reports._lines import STATUS, aligned, bullets, heading, line, marks, plural, severity, show, some
+from dockgate.reports._lines import (
+    ID_WIDTH,
+    NAME_WIDTH,
+    STATUS,
+    aligned,
+    bullets,
+    heading,
+    line,
+    marks,
+    plural,
+    severity,
+    shell_command,
+    show,
+    some,
+)
 from dockgate.reports._parts import waiver
 
 
@@ -23,35 +38,42 @@ def headline(verdict: Verdict) -> Text:
     return line((f"{glyph} {verdict.status}", style), f" by policy {verdict.policy}")
 
 
-def reasons(to: Console, verdict: Verdict, listed: Collection[str] = (), indent: int = 2) -> None:
-    """Every breach with its findings, what is undetermined with the next step, and the remedy: platform by platform.
+def reasons(
+    to: Console, verdict: Verdict, listed: Collection[str] = (), indent: int = 2, *, has_findings: bool = True
+) -> None:
+    """Every violation, what is undetermined with the next step, and the remedy, then each finding that breaks a rule
+    once: platform by platform.
 
-    Reasons that are `listed` already are counted only."""
+    Reasons that are `listed` elsewhere are counted only. Without `has_findings` the findings are listed elsewhere too.
+    """
     for judgement in verdict.judgements:
         at = indent
         if len(verdict.judgements) > 1:
             glyph, style = STATUS[judgement.status]
             show(to, [line(" " * indent, (glyph, style), f" {judgement.label}")])
             at += 2
-        for breach in judgement.breaches:
-            _breach(to, breach, at)
+        show(to, [line(" " * at, (breach.message, "bold")) for breach in judgement.breaches])
         if judgement.undetermined:
             show(to, [line(" " * at, ("Undetermined", "bold"))])
             bullets(to, _unlisted(judgement.undetermined, listed), at + 2)
             show(to, [line(" " * at, ("Next step", "bold"))])
             bullets(to, next_steps(judgement.undetermined, verdict.image), at + 2)
         remedy(to, judgement, at)
+        if has_findings:
+            _breaking(to, judgement, at)
         for title, told in (("Warnings", judgement.warnings), ("Notes", judgement.notes)):
             if told:
                 show(to, [line(" " * at, (title, "bold"))])
             for breach in told:
-                _breach(to, breach, at + 2)
+                _breach(to, breach, at + 2, has_findings=has_findings)
 
 
-def waived(to: Console, verdict: Verdict) -> None:
-    """What does not count, and by whose word."""
+def waived(to: Console, verdict: Verdict, *, has_findings: bool = True) -> None:
+    """What does not count, and who accepted it; without `has_findings` the violations alone, for findings that are
+    listed elsewhere."""
     for judgement in verdict.judgements:
-        said = [f"{_what(one)}: {waiver(one)}" for one in judgement.waived]
+        listed = [one for one in judgement.waived if has_findings or one.finding is None]
+        said = [f"{_what(one)}: {waiver(one)}" for one in listed]
         if said:
             heading(
                 to, f"Does not count{f' on {judgement.label}' if len(verdict.judgements) > 1 else ''}", len({*said})
@@ -95,17 +117,32 @@ def sentences(undetermined: Iterable[Undetermined]) -> Iterator[str]:
 def _unlisted(undetermined: Sequence[Undetermined], listed: Collection[str]) -> list[str]:
     rest = [entry for entry in undetermined if entry.reason not in listed]
     above = len(undetermined) - len(rest)
-    said = [f"{plural(above, 'path')} could not be read, see above."] if above else []
+    said = [f"{plural(above, 'path')} could not be read, see below."] if above else []
     return said + list(sentences(rest))
 
 
-def _breach(to: Console, breach: Breach, indent: int) -> None:
+def _breach(to: Console, breach: Breach, indent: int, *, has_findings: bool) -> None:
     show(to, [line(" " * indent, (breach.message, "bold"))])
-    if breach.findings:
-        places: dict[tuple[str, str], list[Finding]] = {}
-        for finding in breach.findings:
-            places.setdefault((finding.package.purl, finding.id), []).append(finding)
-        show(to, aligned([_row(found[0], len(found)) for found in places.values()], indent + 2))
+    if has_findings:
+        _rows(to, breach.findings, indent + 2)
+
+
+def _breaking(to: Console, judgement: Judgement, indent: int) -> None:
+    """The findings that break a rule, each once, whatever number of rules it breaks."""
+    findings = dict.fromkeys(finding for breach in judgement.breaches for finding in breach.findings)
+    if findings:
+        show(to, [line(" " * indent, ("Findings that block", "bold"))])
+        _rows(to, findings, indent + 2)
+
+
+def _rows(to: Console, findings: Iterable[Finding], indent: int) -> None:
+    places: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        places.setdefault((finding.package.purl, finding.id), []).append(finding)
+    if places:
+        show(
+            to, aligned([_row(found[0], len(found)) for found in places.values()], indent, {1: ID_WIDTH, 2: NAME_WIDTH})
+        )
 
 
 def _row(finding: Finding, places: int) -> list[Text]:
@@ -134,7 +171,8 @@ def remedy(to: Console, judgement: Judgement, indent: int) -> None:
             if heading:
                 show(to, [line(" " * (indent + 2), (heading, "dim"))])
             show(to, [next(rows) for upgrade in found.upgrades if upgrade.base is base])
-            show(to, [line(" " * (indent + 2), (command, "cyan")) for command in commands])
+            width = to.width if to.is_terminal else sys.maxsize
+            show(to, [part for command in commands for part in shell_command(command, indent + 2, width)])
     rest = words.obstacles(judgement)
     if rest:
         show(to, [line(" " * indent, (words.obstacles_title(found), "bold"))])

@@ -76,13 +76,13 @@ def plural(count: int, noun: str) -> str:
 def remedy_title(remedy: Remedy) -> tuple[str, str]:
     """What the upgrades do, and how few they are."""
     if not remedy.turns:
-        return "These upgrades clear what can be cleared", ""
-    few = "no fewer do" if remedy.smallest else "none of them can be left out"
-    return "To turn this verdict", f"  {plural(len(remedy.upgrades), 'upgrade')}, {few}"
+        return "Upgrades that clear a part of it", ""
+    few = "minimum" if remedy.smallest else "none can be left out"
+    return f"To pass: upgrade {plural(len(remedy.upgrades), 'package')}", f"  ({few})"
 
 
 def obstacles_title(remedy: Remedy) -> str:
-    return "What then still stands in the way" if remedy.upgrades else "No upgrade turns this verdict"
+    return "Still blocking after these upgrades" if remedy.upgrades else "No upgrade makes it pass"
 
 
 def shares(remedy: Remedy) -> list[tuple[bool, str, tuple[str, ...]]]:

@@ -7,9 +7,11 @@ from rich.console import Console
 from rich.text import Text
 
 from dockgate.core.model import Coverage, Finding, Inventory, Package
-from dockgate.core.verdict import Status
-from dockgate.reports import GateReport, Report, ScanReport
+from dockgate.core.verdict import Judgement, Status
+from dockgate.reports import GateReport, Report, ScanReport, View
 from dockgate.reports._lines import (
+    ID_WIDTH,
+    NAME_WIDTH,
     aligned,
     bullets,
     console,
@@ -23,6 +25,7 @@ from dockgate.reports._lines import (
     show,
     some,
 )
+from dockgate.reports._parts import waiver
 from dockgate.reports._verdict import headline, reasons, sentences, waived
 from dockgate.reports._words import support
 
@@ -31,35 +34,40 @@ _SUMMARY_WIDTH = 24
 
 
 class Table:
+    """The verdict and the way out first; then the packages with their findings, each finding once."""
+
     def scan(self, report: ScanReport, out: TextIO) -> None:
         to = console(out)
         _image(to, report.reference, report.digest)
         for inventory, matches in report.platforms:
             _platform(to, inventory.platform, inventory, report.now)
-            _findings(to, inventory, matches.findings, whole=not (matches.undetermined or inventory.unread))
+            show(to, [_total(matches.findings, is_whole=not (matches.undetermined or inventory.unread))])
             _unread(to, inventory)
             if matches.undetermined:
                 heading(to, "Cannot be said", len(matches.undetermined))
                 bullets(to, sentences(matches.undetermined))
+            _findings(to, inventory, matches.findings, report.view)
         _checked(to, report.coverage)
 
     def gate(self, report: GateReport, out: TextIO) -> None:
         to = console(out)
-        verdict = report.verdict
+        verdict, view = report.verdict, report.view
         _image(to, report.reference, verdict.image)
-        inventories = {(inventory.platform, inventory.image): inventory for inventory in report.inventories}
-        for judgement in verdict.judgements:
-            inventory = None if judgement.source else inventories.get((judgement.platform, judgement.image))
-            _platform(to, judgement.label, inventory, verdict.inputs.now)
-            _findings(to, inventory, judgement.findings, whole=not judgement.undetermined)
-            if inventory:
-                _unread(to, inventory)
-        to.print()
         show(to, [headline(verdict)])
         if verdict.status is Status.APPROVED:
             show(to, [line(f"  {verdict.summary}.")])
-        reasons(to, verdict, {entry.reason for inventory in report.inventories for entry in inventory.unread})
-        waived(to, verdict)
+        inventories = {(inventory.platform, inventory.image): inventory for inventory in report.inventories}
+        unread = {entry.reason for inventory in report.inventories for entry in inventory.unread}
+        reasons(to, verdict, () if view.is_summary else unread, has_findings=False)
+        waived(to, verdict, has_findings=view.is_summary)
+        for judgement in verdict.judgements:
+            to.print()
+            inventory = None if judgement.source else inventories.get((judgement.platform, judgement.image))
+            _platform(to, judgement.label, inventory, verdict.inputs.now)
+            show(to, [_total(judgement.findings, is_whole=not judgement.undetermined)])
+            if inventory and not view.is_summary:
+                _unread(to, inventory)
+            _findings(to, inventory, judgement.findings, view, judgement)
 
 
 REPORT: Report = Table()
@@ -85,25 +93,48 @@ def _platform(to: Console, platform: str, inventory: Inventory | None, now: str)
         show(to, [Text(" · ", "dim").join(line(part) for part in parts)])
 
 
-def _findings(to: Console, inventory: Inventory | None, findings: Sequence[Finding], *, whole: bool) -> None:
-    """By the source that is to be upgraded, the worst first; then the counts."""
-    to.print()
-    if not findings:
-        show(to, [Text("No findings." if whole else "No findings in what could be looked up.", "bold")])
-        return
+def _total(findings: Sequence[Finding], *, is_whole: bool) -> Text:
+    if findings:
+        return counts(findings)
+    return Text("No findings." if is_whole else "No findings in what could be looked up.", "bold")
+
+
+def _findings(
+    to: Console,
+    inventory: Inventory | None,
+    findings: Sequence[Finding],
+    view: View,
+    judgement: Judgement | None = None,
+) -> None:
+    """By the source that is to be upgraded, the worst first; what blocks is marked, and what is waived says by whom."""
     groups: dict[tuple[str, str, str], list[Finding]] = {}
-    for finding in findings:
+    for finding in filter(view.shows, findings):
         package = finding.package
         groups.setdefault((package.ecosystem, package.source_name, package.source_version), []).append(finding)
     vulnerabilities = {key: list({one.id: one for one in found}.values()) for key, found in groups.items()}
-    cells = [[severity(one), line(one.id), fix(one)] for found in vulnerabilities.values() for one in found]
-    lines = iter(aligned(cells, indent=2))
+    blocking = {one for breach in (judgement.breaches if judgement else ()) for one in breach.findings}
+    excused = {one.finding: one for one in (judgement.waived if judgement else ()) if one.finding}
+    cells = [
+        [Text("✗", "bold red") if blocks else Text(" "), severity(one), line(one.id), fix(one)]
+        for key, found in vulnerabilities.items()
+        for one in found
+        for blocks in [any(same in blocking for same in groups[key] if same.id == one.id)]
+    ]
+    lines = iter(aligned(cells, 2 if blocking else 0, {2: ID_WIDTH, 3: NAME_WIDTH}))
+    if groups:
+        to.print()
     width = to.width
     for key, found in vulnerabilities.items():
         show(to, [_group(key, groups[key], inventory, width)])
-        show(to, [_with_summary(next(lines), one, width) for one in found])
-    to.print()
-    show(to, [counts(findings)])
+        for one in found:
+            show(to, [_with_summary(next(lines), one, width)])
+            for by in dict.fromkeys(
+                waiver(excused[same]) for same in groups[key] if same.id == one.id and same in excused
+            ):
+                show(to, [line((f"      {by}", "yellow"))])
+    shown = sum(map(len, groups.values()))
+    if shown < len(findings):
+        show(to, [line((f"{plural(len(findings) - shown, 'finding')} not listed, but counted.", "dim"))])
 
 
 def _with_summary(text: Text, finding: Finding, width: int) -> Text:
