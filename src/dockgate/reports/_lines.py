@@ -108,11 +108,13 @@ def show(to: Console, lines: Iterable[Text]) -> None:
         to.print(*(part for text in texts for part in wrapped(text, to.width)), sep="\n", soft_wrap=True)
 
 
-def wrapped(text: Text, width: int) -> list[Text]:
-    """The line in parts of at most this width, later ones indented deeper. A single word is never broken."""
+def wrapped(text: Text, width: int, indent: int | None = None) -> list[Text]:
+    """The line in parts of at most this width, later ones indented by `indent` (default: deeper than the first). A
+    single word is never broken."""
     if text.cell_len <= width:
         return [text]
-    indent = min(len(text.plain) - len(text.plain.lstrip()) + CONTINUED, width // 2)
+    if indent is None:
+        indent = min(len(text.plain) - len(text.plain.lstrip()) + CONTINUED, width // 2)
     parts: list[Text] = []
     rest = text
     while rest.cell_len > width:
@@ -151,10 +153,10 @@ def heading(to: Console, text: str, count: int) -> None:
 
 def bullets(to: Console, sentences: Iterable[str], indent: int = 2) -> None:
     """Each sentence wrapped, under a bullet."""
-    width = max(20, to.width - indent - 2)
+    width = max(20, to.width)
     for sentence in sentences:
-        for number, part in enumerate(line(sentence).wrap(to, width)):
-            show(to, [Text(" " * indent + ("• " if number == 0 else "  ")).append_text(part)])
+        text = Text(" " * indent + "• ").append_text(line(sentence))
+        show(to, wrapped(text, width, indent + 2))
 
 
 def severity(finding: Finding) -> Text:

@@ -176,7 +176,7 @@ def remedy(to: Console, judgement: Judgement, indent: int) -> None:
     rest = words.obstacles(judgement)
     if rest:
         show(to, [line(" " * indent, (words.obstacles_title(found), "bold"))])
-        bullets(to, rest, indent + 2)
+        bullets(to, dict.fromkeys(rest), indent + 2)
 
 
 def _upgrade(upgrade: Upgrade) -> list[Text]:
