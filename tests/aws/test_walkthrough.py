@@ -104,7 +104,7 @@ def answer(made: Account, number: int, findings: list[dict[str, Any]]) -> str | 
     """An execution whose image Inspector finds this in."""
     image, functions = digest_of(number), made.functions()
     told = [finding(image, severity=one.pop("severity"), number=at, **one) for at, one in enumerate(findings, 1)]
-    token = made.ask()
+    token = made.ask(image)
     functions.record(approval_event(token, image=image))
     made.scanned(image, *told)
     counts: dict[str, int] = {}

@@ -57,7 +57,7 @@ class Formation:
     """`slow` stacks are seen under way before they are at rest. `fails` is (logical name, reason): the next create,
     update or delete fails there. `before` are called once each, right before an operation of their name. `denied` are
     operations, of any service, that the caller may not do. `called` is every call of any service, in order; `sources`
-    are CodeCommit's repositories, by id."""
+    are CodeCommit's repositories, by id; `settings` are those of buckets whose conditions moto does not know."""
 
     client: Any
     slow: bool = True
@@ -71,6 +71,7 @@ class Formation:
     concurrency: int = 1000
     invoked: list[tuple[str, str, str]] = field(default_factory=list)
     refusals: dict[str, str] = field(default_factory=dict)
+    settings: dict[tuple[str, str], Any] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def answer(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -389,9 +390,13 @@ def _hooks(formation: Formation) -> tuple[Callable[..., Any], Callable[..., Any]
         formation.before.pop(model.name, lambda: None)()
         if model.name in formation.denied:
             return _refused("AccessDenied", f"User: arn:aws:iam::{ID}:user/dev is not authorized")
+        asked = context["asked"]
+        if model.name in ("PutBucketLogging", "PutBucketPolicy"):
+            formation.settings[asked["Bucket"], model.name] = asked
+            return AWSResponse("", 204, {}, None), {"ResponseMetadata": {"HTTPStatusCode": 204}}
         if service not in ("cloudformation", "codecommit", "codepipeline", "lambda"):
             return None
-        asked = json.loads(json.dumps(context["asked"], default=bytes.decode))
+        asked = json.loads(json.dumps(asked, default=bytes.decode))
         formation.faults += faults(operation(service, model.name).input_shape, asked, model.name)
         try:
             answer = formation.answer(model.name, asked)

@@ -17,8 +17,8 @@ from dockgate.core.errors import DeployError
 
 ROOT = Path(__file__).parents[3]
 SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"
-UNUSED = ("elasticfilesystem", "firehose", "kinesis", "kms", "s3files", "s3tables")
-"""services that the types can have to do with, and our resources do not: keys, streams, file systems"""
+UNUSED = ("elasticfilesystem", "firehose", "kinesis", "s3files", "s3tables")
+"""services that the types can have to do with, and our resources do not: streams, file systems"""
 
 
 def policy() -> dict[str, Any]:

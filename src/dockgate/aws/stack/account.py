@@ -98,4 +98,4 @@ def _refused(doing: str, error: Any) -> Exception:
         )
     if "NotFound" in code or code.startswith(("404", "NoSuch")) or "does not exist" in message:
         return NotFoundError(text, "Check the name and the region.")
-    return UnavailableError(text, "Mend what it names, and run the command again: it goes on where it ended.")
+    return UnavailableError(text, "Fix what it names, and run the command again: it continues where it stopped.")

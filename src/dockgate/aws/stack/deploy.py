@@ -95,8 +95,13 @@ def deploy(
         name = given.get("ImageRepositoryName") or kept.get("ImageRepositoryName") or "dockgate-app"
         tell(scanning.enhance(account, documents, name))
     if found is None:
-        return _create(account, wanted.stack, url, values, tell, patience)
-    return changes is not None and _execute(account, wanted.stack, changes, tell, patience)
+        token = _create(account, wanted.stack, url, values, tell)
+    elif changes is not None:
+        token = _execute(account, wanted.stack, changes, tell)
+    else:
+        return False
+    documents.log_access(_done(account, wanted.stack, token, tell, patience)["LogBucketName"])
+    return True
 
 
 def _ready(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
@@ -129,9 +134,8 @@ def _values(found: Mapping[str, Any] | None, given: Mapping[str, str]) -> list[d
     return values + [{"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept)]
 
 
-def _create(
-    account: Account, stack: str, url: str, values: Sequence[Mapping[str, Any]], tell: Tell, patience: Patience
-) -> bool:
+def _create(account: Account, stack: str, url: str, values: Sequence[Mapping[str, Any]], tell: Tell) -> str:
+    """Begin to create the stack; returns the token that its events carry."""
     token = f"dockgate-{uuid.uuid4()}"
     tell(f"creating the stack {stack}")
     with told(f"deploying the stack {stack}"):
@@ -142,25 +146,27 @@ def _create(
             Capabilities=["CAPABILITY_IAM"],
             ClientRequestToken=token,
         )
-    return _done(account, stack, token, tell, patience)
+    return token
 
 
-def _execute(account: Account, stack: str, changes: ChangeSet, tell: Tell, patience: Patience) -> bool:
+def _execute(account: Account, stack: str, changes: ChangeSet, tell: Tell) -> str:
+    """Begin to update the stack; returns the token that its events carry."""
     token = f"dockgate-{uuid.uuid4()}"
     tell(f"updating the stack {stack}")
     with told(f"deploying the stack {stack}"):
         account.client("cloudformation").execute_change_set(
             StackName=stack, ChangeSetName=changes.identifier, ClientRequestToken=token
         )
-    return _done(account, stack, token, tell, patience)
+    return token
 
 
-def _done(account: Account, stack: str, token: str, tell: Tell, patience: Patience) -> bool:
+def _done(account: Account, stack: str, token: str, tell: Tell, patience: Patience) -> dict[str, str]:
+    """Wait for its end; returns the stack's outputs. Raises DeployError with what failed and why."""
     ended = at_rest(account, stack, tell, patience)
     if ended is None or ended["StackStatus"] not in _DONE:
         why = reasons(account, stack, token) if ended else "it is gone"
         raise DeployError(f"the stack {stack} could not be deployed: {why}", "Fix what it names, and deploy again.")
-    return True
+    return outputs(ended)
 
 
 def _existing_service(account: Account, wanted: Wanted) -> dict[str, str]:

@@ -31,7 +31,7 @@ class Documents:
         self.bucket = _name(stack, f"dockgate-{account.id}-{account.region}")
 
     def create(self) -> None:
-        """The bucket, private; S3 encrypts it by itself. Does nothing when it is there."""
+        """The bucket, private and over TLS alone; S3 encrypts it by itself. May be called when it is there."""
         s3, region = self._account.client("s3"), self._account.region
         with told(f"making the bucket {self.bucket}"):
             where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
@@ -42,6 +42,17 @@ class Documents:
                 Bucket=self.bucket,
                 PublicAccessBlockConfiguration=dict.fromkeys(blocks, True),
                 ExpectedBucketOwner=self._account.id,
+            )
+            s3.put_bucket_policy(
+                Bucket=self.bucket, Policy=json.dumps(self._policy()), ExpectedBucketOwner=self._account.id
+            )
+
+    def log_access(self, logs: str) -> None:
+        """Have S3 write who reads and writes in the bucket into the bucket `logs`."""
+        target = {"LoggingEnabled": {"TargetBucket": logs, "TargetPrefix": "documents/"}}
+        with told(f"logging the access to {self.bucket}"):
+            self._account.client("s3").put_bucket_logging(
+                Bucket=self.bucket, BucketLoggingStatus=target, ExpectedBucketOwner=self._account.id
             )
 
     def exists(self) -> bool:
@@ -106,6 +117,18 @@ class Documents:
             )
             body: bytes = answer["Body"].read()
             return body
+
+    def _policy(self) -> dict[str, Any]:
+        arn = f"arn:{self._account.partition}:s3:::{self.bucket}"
+        only_over_tls = {
+            "Sid": "OnlyOverTls",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [arn, f"{arn}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+        return {"Version": "2012-10-17", "Statement": [only_over_tls]}
 
     def _put(self, key: str, body: bytes) -> str:
         with told(f"uploading {key}"):

@@ -33,6 +33,8 @@ ACTIONS = {
     "ListObjectVersions": "s3:ListBucketVersions",
     "ListRepositories": "codecommit:ListRepositories",
     "ListStackResources": "cloudformation:ListStackResources",
+    "PutBucketLogging": "s3:PutBucketLogging",
+    "PutBucketPolicy": "s3:PutBucketPolicy",
     "PutObject": "s3:PutObject",
     "PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
     "PutRegistryScanningConfiguration": "ecr:PutRegistryScanningConfiguration",
