@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.aws.account import PIPELINE, STAGE, approval_message, digest_of, finding
-from tests.aws.real.cloud import SOURCE, Cloud, cloud, until
+from tests.aws.account import PIPELINE, REGION, REPOSITORY, STAGE, approval_message, digest_of, finding
+from tests.aws.real.cloud import ACCOUNT_ID, SOURCE, Cloud, cloud, until
 
 from dockgate.aws.stack import change_set, formation
 from dockgate.aws.stack.account import Account
@@ -22,6 +22,7 @@ from dockgate.aws.stack.parameters import template
 from dockgate.core.errors import UsageError
 
 pytestmark = pytest.mark.real
+CLUSTER, SERVICE, RUNNING = "blue", "web", digest_of(5)
 
 
 class Gate:
@@ -30,10 +31,25 @@ class Gate:
         said = cloud.dockgate(
             *("deploy", "--stack", "gate", "--parameter", "CreatePipeline=false"),
             *("--parameter", f"ApprovalActions={PIPELINE}/{STAGE}/{STAGE}", "--parameter", f"EventSource={SOURCE}"),
+            *("--parameter", f"RunningServices={CLUSTER}/{SERVICE}"),
         )
         assert said.startswith("gate: deployed")
         (stack,) = cloud.client("cloudformation").describe_stacks(StackName="gate")["Stacks"]
         self.outputs = {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
+        self._run_service()
+
+    def _run_service(self) -> None:
+        """What the parameter RunningServices names. ministack asks for DescribeServices on the cluster, where AWS asks
+        for it on the service, so that the role gets it there, too."""
+        ecs, iam = self.cloud.client("ecs"), self.cloud.client("iam")
+        uri = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}@{RUNNING}"
+        arn = ecs.create_cluster(clusterName=CLUSTER)["cluster"]["clusterArn"]
+        ecs.register_task_definition(family=SERVICE, containerDefinitions=[{"name": "app", "image": uri, "memory": 64}])
+        ecs.create_service(cluster=CLUSTER, serviceName=SERVICE, taskDefinition=SERVICE, desiredCount=0)
+        (role,) = [one["RoleName"] for one in iam.list_roles()["Roles"] if "SweepRole" in one["RoleName"]]
+        statement = {"Effect": "Allow", "Action": "ecs:DescribeServices", "Resource": arn}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_role_policy(RoleName=role, PolicyName="cluster", PolicyDocument=document)
 
     def message(self, token: str, image: str) -> str:
         return approval_message(token, image, f"{datetime.now(UTC) + timedelta(days=7):%Y-%m-%dT%H:%MZ}")
@@ -142,6 +158,23 @@ def test_an_update_is_made_by_a_change_set_that_names_what_it_removes(gate: Gate
         change_set.review(account, "gate", found, change_set.refuse)
     kept = gate.cloud.client("cloudformation").list_change_sets(StackName="gate")["Summaries"]
     assert [one["ExecutionStatus"] for one in kept] == ["EXECUTE_COMPLETE"]  # the first update's
+
+
+def test_findings_come_by_their_queue_and_mark_what_runs(gate: Gate) -> None:
+    """EventBridge puts them into the queue, and Lambda hands them to `sweep`."""
+    image = RUNNING
+    new = finding(image, "CRITICAL")
+    gate.cloud.fakes.scanned(image, new)
+    for number in range(3):
+        entry = {
+            "Source": SOURCE,
+            "DetailType": "Inspector2 Finding",
+            "Detail": json.dumps({**new, "title": f"{number}"}),
+        }
+        assert gate.cloud.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
+    key = {"digest": {"S": image}, "half": {"S": f"risk#{CLUSTER}/{SERVICE}"}}
+    table = gate.cloud.client("dynamodb")
+    until(lambda: "Item" in table.get_item(TableName=gate.outputs["TableName"], Key=key), "it is marked at risk")
 
 
 def test_status_tells_of_it_and_destroy_leaves_nothing(gate: Gate) -> None:
