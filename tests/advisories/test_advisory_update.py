@@ -2,10 +2,11 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import urlsplit
 from zipfile import ZipFile
 
 import pytest
@@ -15,9 +16,9 @@ from tests.feeds.serving import Site, serving
 
 from dockgate.advisories.database import Database
 from dockgate.advisories.parts import Result
-from dockgate.advisories.update import update
-from dockgate.core.errors import DatabaseError, UnavailableError
-from dockgate.core.feeds import Feed
+from dockgate.advisories.update import MOST_REFUSED, update
+from dockgate.core.errors import DatabaseError, DownloadError, UnavailableError
+from dockgate.core.feeds import Feed, Fetched, Held
 from dockgate.core.model import Cve, Rating, Severity, Slice
 from dockgate.feeds.osv import Osv
 
@@ -193,6 +194,40 @@ def test_when_no_feed_answers_nothing_is_replaced(path: Path, site: Site) -> Non
     with Database.open(path) as database:
         assert database.digest == digest
     assert sorted(each.name for each in path.parent.iterdir()) == [path.name, path.name + ".lock"]
+
+
+class Unreachable(Osv):
+    """A feed whose host takes no connection; `asked` counts the downloads that were tried."""
+
+    asked = 0
+
+    def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
+        return ecosystems
+
+    def fetch(
+        self,
+        origin: Path | str,
+        part: str,
+        fingerprint: str,
+        into: Path,
+        ca_bundle: Path | None = None,
+        held: Held | None = None,
+    ) -> Fetched:
+        Unreachable.asked += 1
+        raise DownloadError("no connection", "", urlsplit(str(origin)).netloc, "refused", is_unreachable=True)
+
+
+def test_a_host_that_takes_no_connection_is_not_asked_for_every_part(path: Path, site: Site) -> None:
+    digest = updated(path, site).digest
+    Unreachable.asked = 0
+    many = tuple(f"E{number}" for number in range(20))
+    feeds = (Unreachable(),)
+    result = update(path, feeds, {"osv": "http://other.example/osv"}, many, LATER, lambda line: None)
+    assert Unreachable.asked == MOST_REFUSED
+    assert {(one.host, one.cause) for one in result.failures} == {("other.example", "refused")}
+    assert len(result.failures) == 20
+    with Database.open(path) as database:
+        assert database.digest == digest
 
 
 def test_a_database_without_any_coverage_is_not_made(path: Path, site: Site) -> None:

@@ -34,13 +34,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A part that could not be brought up to date. `kept`: the database holds what it last held of it."""
+    """A part that could not be brought up to date. `kept`: the database holds what it last held of it.
+
+    `host` and `cause` are of a download that failed ("" for other failures): alike for all that failed alike."""
 
     feed: str
     name: str
     reason: str
     advice: str
     kept: bool
+    host: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,18 @@ from dockgate.advisories.build import Report, readable, stamp
 from dockgate.advisories.database import Database
 from dockgate.advisories.parts import Failure, Part, Result
 from dockgate.advisories.writer import Writer, content, exclusively
-from dockgate.core.errors import DatabaseError, NotFoundError, UnavailableError, UnreadableError
+from dockgate.core.errors import (
+    DatabaseError,
+    DockgateError,
+    DownloadError,
+    NotFoundError,
+    UnavailableError,
+    UnreadableError,
+)
 from dockgate.core.feeds import Feed
 
+MOST_REFUSED = 2
+"""downloads from a host to which no connection came about, before nothing more is asked of it"""
 _FEW = 100
 """statements of a part that may well lose half of them"""
 
@@ -42,15 +51,21 @@ def update(
     parts: dict[tuple[str, str], Part] = {}
     unchanged: list[str] = []
     failures: list[Failure] = []
+    unreachable = _Unreachable()
     with exclusively(path), _downloads(path) as into:
         held = _held(path)
         with Writer(path, goes_on=bool(held)) as writer:
             for feed, url, name in _wanted(feeds, urls, ecosystems, held, ca_bundle):
                 was = held.get((feed.name, name))
+                if failure := unreachable.failure(feed, name, url, is_kept=was is not None):
+                    failures.append(failure)
+                    report(f"{feed.name} {name}".rstrip() + ": failed")
+                    continue
                 try:
                     part = _renew(writer, feed, name, url, was, now, path, into, ca_bundle)
                 except (UnavailableError, NotFoundError, UnreadableError) as error:
-                    failures.append(Failure(feed.name, name, str(error), error.advice, was is not None))
+                    unreachable.note(error)
+                    failures.append(_failure(feed, name, error, is_kept=was is not None))
                     report(f"{feed.name} {name}".rstrip() + ": failed")
                     continue
                 parts[feed.name, name] = part
@@ -65,6 +80,27 @@ def update(
         if not (urls.get(feed.name) or feed.url)
     )
     return Result(digest, (*parts.values(), *others), missing, tuple(unchanged), tuple(failures))
+
+
+class _Unreachable:
+    """Hosts to which no connection came about, twice in one update: nothing more is asked of them in it."""
+
+    def __init__(self) -> None:
+        self._errors: dict[str, list[DownloadError]] = {}
+
+    def note(self, error: DockgateError) -> None:
+        if isinstance(error, DownloadError) and error.is_unreachable:
+            self._errors.setdefault(error.host, []).append(error)
+
+    def failure(self, feed: Feed, name: str, url: str, *, is_kept: bool) -> Failure | None:
+        """The failure of a part that is not asked for, None for one that is."""
+        errors = self._errors.get(urlsplit(url).netloc.rpartition("@")[2], [])
+        return _failure(feed, name, errors[-1], is_kept=is_kept) if len(errors) >= MOST_REFUSED else None
+
+
+def _failure(feed: Feed, name: str, error: DockgateError, *, is_kept: bool) -> Failure:
+    host, cause = (error.host, error.cause) if isinstance(error, DownloadError) else ("", "")
+    return Failure(feed.name, name, str(error), error.advice, is_kept, host, cause)
 
 
 def _wanted(

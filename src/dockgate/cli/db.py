@@ -1,6 +1,7 @@
 """`dockgate db`: the advisory database."""
 
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +18,7 @@ from dockgate.core.canonical import plain
 from dockgate.core.errors import DatabaseError, UnavailableError
 
 if TYPE_CHECKING:
-    from dockgate.advisories.parts import Part, Result
+    from dockgate.advisories.parts import Failure, Part, Result
     from dockgate.bootstrap.advisories import Status, Transfer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,8 +67,12 @@ def update(database: Path | None, form: str) -> None:
     _tell(result, path, form)
     if result.failures:
         first, *others = result.failures
-        more = f" (and {len(others)} more, told above)" if others else ""
-        raise UnavailableError(f"{first.reason}{more}", first.advice)
+        if not others:
+            raise UnavailableError(first.reason, first.advice)
+        has_cause = all(failure.cause for failure in result.failures)
+        raise UnavailableError(
+            f"{len(result.failures)} feeds failed, see above", _advice(result.failures) if has_cause else first.advice
+        )
     if not result.digest:
         raise DatabaseError("No feed covers an ecosystem: there is no database.", "Set DOCKGATE_FEED_OSV.")
 
@@ -218,13 +223,37 @@ def _tell(result: "Result", path: Path, form: str) -> None:
             else f"{part.statements:,} statement{'' if part.statements == 1 else 's'}"
         )
         echo(f"{part.title}: {said}{_faults(part)}")
-    for failure in result.failures:
-        kept = "the last one is kept" if failure.kept else "there is none of it"
-        echo(f"{failure.feed} {failure.name}".rstrip() + f": failed, {kept}: {clean(failure.reason)}")
+    for line in _failures(result.failures):
+        echo(line)
     for sentence in result.missing:
         echo(clean(sentence))
     if result.digest:
         echo(f"{path}: {result.digest}")
+
+
+def _failures(failures: "Sequence[Failure]") -> Iterator[str]:
+    """A line for each failure, but downloads that failed alike together: a network that is down is said once."""
+    groups: dict[tuple[object, ...], list[Failure]] = {}
+    for failure in failures:
+        alone = () if failure.cause else (failure.feed, failure.name)
+        groups.setdefault((failure.cause, failure.kept, *alone), []).append(failure)
+    for (cause, kept, *_), group in groups.items():
+        state = "the cached copy is kept" if kept else "no cached copy"
+        names = [f"{one.feed} {one.name}".rstrip() for one in group]
+        if len(group) == 1:
+            yield f"{names[0]}: failed, {state}: {clean(group[0].reason)}"
+            continue
+        hosts = ", ".join(dict.fromkeys(clean(one.host) for one in group))
+        yield f"{len(group)} feeds failed, {state}: {clean(str(cause))} ({hosts})"
+        yield from textwrap.wrap(
+            ", ".join(names), 78, initial_indent="  ", subsequent_indent="  ",
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+
+
+def _advice(failures: "Sequence[Failure]") -> str:
+    variables = " ".join(dict.fromkeys(f"DOCKGATE_FEED_{failure.feed.upper()}" for failure in failures))
+    return f"Check the network and {variables}, then run `dockgate db update` again."
 
 
 def _faults(part: "Part") -> str:

@@ -59,6 +59,17 @@ class UnavailableError(DockgateError):
     """Something outside did not answer as it should (registry, feed, engine). Trying again may help."""
 
 
+class DownloadError(UnavailableError):
+    """A file that could not be downloaded: from which `host`, and the `cause`, which is alike for every file of it.
+    `is_unreachable`: no connection came about, so that nothing else will come from there either."""
+
+    def __init__(self, message: str, advice: str, host: str, cause: str, *, is_unreachable: bool) -> None:
+        super().__init__(message, advice)
+        self.host = host
+        self.cause = cause
+        self.is_unreachable = is_unreachable
+
+
 class PendingError(DockgateError):
     """What is asked for will be there later: another scanner has not ended yet. It is asked for again."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from dockgate.core.errors import NotFoundError, UnavailableError
+from dockgate.core.errors import DownloadError, NotFoundError, UnavailableError
 from dockgate.core.feeds import Fetched
 
 PAUSES = (0.2, 0.8)
@@ -65,12 +65,13 @@ class Web:
         """
         import httpx
 
-        reason = ""
+        reason, is_unreachable = "", False
         for pause in (*PAUSES, None):
             try:
                 return self._download(url, fingerprint, into)
             except httpx.HTTPStatusError as error:
                 status = error.response.status_code
+                is_unreachable = False
                 reason = f"it answered {status} {error.response.reason_phrase}".rstrip()
                 if 400 <= status < 500 and status not in (408, 429):
                     break
@@ -79,11 +80,15 @@ class Web:
                 break
             except (httpx.TransportError, httpx.TooManyRedirects, httpx.DecodingError) as error:
                 reason = str(error) or type(error).__name__
+                is_unreachable = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError))
             if pause is not None:
                 time.sleep(pause)
-        raise UnavailableError(
+        raise DownloadError(
             f"The feed {self._feed} cannot be fetched from {shown(url)}: {reason}.",
             f"Check the network and DOCKGATE_FEED_{self._feed.upper()}, then run `dockgate db update` again.",
+            urlsplit(shown(url)).netloc,
+            reason,
+            is_unreachable=is_unreachable,
         )
 
     def _download(self, url: str, fingerprint: str, into: Path) -> Fetched:
