@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dockgate.bootstrap.serve import down
+from dockgate.bootstrap.background import stop
 from dockgate.config import from_environment
 from dockgate.core.errors import UsageError
 
@@ -13,7 +13,7 @@ def test_the_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     letter = tmp_path / "letter.txt"
     letter.write_text("hi")
     with pytest.raises(UsageError, match="no data folder of Dockgate"):
-        down(from_environment({"DOCKGATE_DATA": str(tmp_path)}), purge=True)
+        stop(from_environment({"DOCKGATE_DATA": str(tmp_path)}), purge=True)
     assert letter.read_text() == "hi"
 
 
@@ -22,5 +22,5 @@ def test_strange_files_in_a_servers_folder_stay(tmp_path: Path) -> None:
     (tmp_path / "run/lock").touch()
     (tmp_path / "advisories.db.lock").touch()
     (tmp_path / "letter.txt").write_text("hi")
-    down(from_environment({"DOCKGATE_DATA": str(tmp_path)}), purge=True)
+    stop(from_environment({"DOCKGATE_DATA": str(tmp_path)}), purge=True)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.scenarios.live import Live, until
 
-from dockgate.bootstrap import serve
+from dockgate.bootstrap import background
 from dockgate.config import from_environment
 from dockgate.core.errors import UnavailableError
 
@@ -78,7 +78,7 @@ def test_one_in_the_background_that_does_not_answer_in_time_is_ended(
     monkeypatch.setenv("DOCKGATE_DATA", str(tmp_path / "data"))
     try:
         with pytest.raises(UnavailableError, match="did not answer within 0 seconds, and was ended"):
-            serve.up(from_environment(), detach=True, patience=0)
+            background.start(from_environment(), patience=0)
         assert servers_of(tmp_path) == []
     finally:
         for pid in servers_of(tmp_path):
@@ -95,7 +95,7 @@ def test_one_in_the_background_that_ends_shows_no_error_of_an_earlier_start(
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         monkeypatch.setenv("DOCKGATE_REGISTRY_PORT", str(taken.getsockname()[1]))
         with pytest.raises(UnavailableError, match="the server ended with code 2") as caught:
-            serve.up(from_environment(), detach=True)
+            background.start(from_environment())
     assert "Address already in use" in str(caught.value)
     assert "an old error" not in str(caught.value)
 

@@ -99,11 +99,6 @@ class Services:
     ) -> None:
         self._stack.close()
 
-    @staticmethod
-    def purge(settings: Settings) -> None:
-        """Removes every container, image, network and mount of this data folder, with no server running."""
-        podmand.purge(settings.data)
-
 
 def assemble(
     settings: Settings,

@@ -9,6 +9,6 @@ from dockgate.config import from_environment
 @click.option("--purge", is_flag=True, help="Also stop what it deployed, and delete all its data.")
 def command(purge: bool) -> None:
     """Stop the server of DOCKGATE_DATA. What it deployed runs on, unless --purge."""
-    from dockgate.bootstrap import serve
+    from dockgate.bootstrap import background
 
-    serve.down(from_environment(), purge)
+    background.stop(from_environment(), purge)

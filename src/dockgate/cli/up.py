@@ -5,7 +5,7 @@ from dataclasses import replace
 import click
 
 from dockgate.cli.output import echo
-from dockgate.config import from_environment
+from dockgate.config import Settings, from_environment
 
 
 @click.command()
@@ -28,11 +28,19 @@ def command(detach: bool, host: str | None, port: int | None, registry_port: int
         port=port or settings.port,
         registry_port=registry_port or settings.registry_port,
     )
-    from dockgate.bootstrap import serve
+    if detach:
+        _start_in_background(settings)
+    else:
+        from dockgate.bootstrap import serve
+
+        serve.run(settings)
+
+
+def _start_in_background(settings: Settings) -> None:
+    from dockgate.bootstrap import background
     from dockgate.bootstrap.listening import listening
 
-    serve.up(settings, detach)
-    if detach:
-        echo(f"Dockgate answers at {listening(settings).url}")
-        echo("  dockgate apply FILE...   creates repositories, pipelines and services")
-        echo("  dockgate down            stops it")
+    background.start(settings)
+    echo(f"Dockgate answers at {listening(settings).url}")
+    echo("  dockgate apply FILE...   creates repositories, pipelines and services")
+    echo("  dockgate down            stops it")
