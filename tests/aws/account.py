@@ -35,6 +35,7 @@ ENVIRONMENT = {
     "DOCKGATE_BUCKET": "verdicts",
     "DOCKGATE_ACCOUNT": ACCOUNT,
     "AWS_REGION": REGION,
+    "DOCKGATE_PARTITION": "aws",
     "DOCKGATE_APPROVALS": f"{PIPELINE}/{STAGE}/{STAGE}",
     "DOCKGATE_POLICY": "s3://verdicts/policy.json",
 }
@@ -140,6 +141,29 @@ def scan_event(
             "finding-severity-counts": {"TOTAL": sum(counts.values()), **counts},
             "image-digest": image,
             "image-tags": ["latest"],
+        },
+    }
+
+
+def coverage_event(image: str, reason: str, status: str = "INACTIVE", repository: str = REPOSITORY) -> dict[str, Any]:
+    """As Inspector's user guide has it of an EC2 instance, with an image's ARN in its place."""
+    return {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": "Inspector2 Coverage",
+        "source": "aws.inspector2",
+        "account": ACCOUNT,
+        "time": "2026-11-18T11:06:40Z",
+        "region": REGION,
+        "resources": [f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{repository}/{image}"],
+        "detail": {
+            "scanStatus": {"reason": reason, "statusCodeValue": status},
+            "scanType": "PACKAGE",
+            "provider": "AWS",
+            "providerAccountId": ACCOUNT,
+            "providerRegion": REGION,
+            "eventTimestamp": "2026-11-18T11:06:40.665501Z",
+            "version": "1.0",
         },
     }
 

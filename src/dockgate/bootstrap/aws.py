@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from dockgate.aws.stack.parameters import template
 from dockgate.aws.stack.redrive import Redriven
 from dockgate.aws.stack.status import Status
 from dockgate.bootstrap.gate import policy_of
+from dockgate.core import ecr_registry
 from dockgate.core.errors import DefinitionError, DockgateError, UsageError
 from dockgate.core.policy import of_bytes, policy_bytes
-from dockgate.core.verdict import Policy, Waivers
+from dockgate.core.verdict import Policy, Waiver, Waivers
 
 __all__ = [
     "Account",
@@ -69,7 +71,7 @@ def deployed(
     a new stack. Everything that is given is looked at before anything is changed."""
     deploy.check_name(stack)
     values = parameters.read(given)
-    accepted = _waivers(waivers) if waivers else None
+    accepted = _waivers(account, waivers) if waivers else None
     chosen, parameter = _policy(account, policy) if policy else _standing(account, stack)
     archive.refuse(chosen, rules.load())
     wanted = deploy.Wanted(
@@ -162,7 +164,19 @@ def _read(body: bytes, place: str) -> Policy:
     return policy
 
 
-def _waivers(file: Path) -> Waivers:
+def _waivers(account: Account, file: Path) -> Waivers:
+    """The waivers of a file. The functions know repositories without their registry: UsageError for a waiver that names
+    one in another registry, which would never count."""
     from dockgate.definitions import waivers
 
-    return Waivers(waivers.read(file.read_text("utf-8"), str(file)))
+    found = waivers.read(file.read_text("utf-8"), str(file))
+    return Waivers(tuple(replace(one, repository=_repository(account, one)) for one in found))
+
+
+def _repository(account: Account, waiver: Waiver) -> str:
+    if not waiver.repository:
+        return ""
+    try:
+        return ecr_registry.repository(waiver.repository, account.id, account.region)
+    except UsageError as error:
+        raise UsageError(f"The waiver {waiver.id}: {error}", error.advice) from None

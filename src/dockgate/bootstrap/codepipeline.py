@@ -87,7 +87,7 @@ def queued(server: Server, account: str, clients: Clients, text: str) -> None:
     comment = str(message["approval"].get("customData"))
     question = _question(server, wanted, comment, account, region)
     if not _is_known(server, question):
-        own = _waiting(clients.of(region), wanted, server)
+        own = _waiting(clients.of(region), wanted, account, server)
         if own.comment.split() != comment.split():
             raise ConflictError(
                 f"A message about {where} contradicts the action's own CustomData: it is forged.",
@@ -121,11 +121,12 @@ def _is_known(server: Server, question: Question) -> bool:
     return True
 
 
-def _waiting(client: Any, wanted: Request, server: Server) -> Pending:
+def _waiting(client: Any, wanted: Request, account: str, server: Server) -> Pending:
     """The approval as CodePipeline lists it. NotFoundError while it does not."""
     action = Action(wanted.pipeline, wanted.stage, wanted.action)
     with _told(wanted, "looking up"):
-        found = Pipelines(client, (action,), lambda: server.parts.clock().timestamp()).find(wanted)
+        region = str(client.meta.region_name)
+        found = Pipelines(client, (action,), account, region, lambda: server.parts.clock().timestamp()).find(wanted)
     if found is None or not found.is_readable:
         raise NotFoundError(
             f"CodePipeline lists no approval of {wanted.pipeline}/{wanted.stage}/{wanted.action} with that token.",

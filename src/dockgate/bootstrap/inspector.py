@@ -60,7 +60,9 @@ class InspectorFindings:
         region = region_of(registry)
         with _told(f"asking {self.title} about {repository}@{digest}"):
             account = registry.partition(".")[0]
-            scans = Scans(self._of("inspector2", region), self._lists, region, account, clock=self._clock)
+            client = self._of("inspector2", region)
+            place = client.meta.partition, region, account
+            scans = Scans(client, self._lists, *place, clock=self._clock)
             look = scans.look(digest, name, None)
             if look.documents:
                 return self._found({digest: look}, {digest: ""})

@@ -180,17 +180,16 @@ def test_a_summary_gives_way_to_the_link() -> None:
 
 
 @pytest.mark.parametrize(
-    ("region", "host"),
+    ("partition", "region", "host"),
     [
-        ("eu-west-1", "eu-west-1.console.aws.amazon.com"),
-        ("us-gov-west-1", "console.amazonaws-us-gov.com"),
-        ("cn-north-1", "console.amazonaws.cn"),
+        ("aws", "eu-west-1", "eu-west-1.console.aws.amazon.com"),
+        ("aws-us-gov", "us-gov-west-1", "console.amazonaws-us-gov.com"),
+        ("aws-cn", "cn-north-1", "console.amazonaws.cn"),
     ],
 )
-def test_the_link_leads_to_the_console_of_its_partition(aws: Account, region: str, host: str) -> None:
-    judging = Judging(
-        from_environment({**ENVIRONMENT, **REFERENCE, "AWS_REGION": region}), aws.client("s3"), None, lambda: NOW
-    )
+def test_the_link_leads_to_the_console_of_its_partition(aws: Account, partition: str, region: str, host: str) -> None:
+    environment = {**ENVIRONMENT, **REFERENCE, "AWS_REGION": region, "DOCKGATE_PARTITION": partition}
+    judging = Judging(from_environment(environment), aws.client("s3"), None, lambda: NOW)
     page = judging.keep(judging.judge(IMAGE, "dockgate-app", _look())).page
     assert page.startswith(f"https://{host}/s3/object/verdicts?region={region}&prefix=verdicts/")
 

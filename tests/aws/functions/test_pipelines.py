@@ -3,7 +3,10 @@
 import pytest
 from botocore.exceptions import ClientError
 from tests.aws.account import (
+    ACCOUNT,
     PIPELINE,
+    REGION,
+    REPOSITORY,
     STAGE,
     Account,
     approval_event,
@@ -162,6 +165,35 @@ def test_an_action_that_is_not_ours_is_set_aside_and_nobody_is_asked_about_it(sc
     with pytest.raises(UsageError, match="not one of this stack's"):
         scanned.functions(DOCKGATE_APPROVALS=named).record(approval_event(token, image=CLEAN))
     assert scanned.services["codepipeline"].calls == []
+
+
+# --- repositories with their registry --------------------------------------------------------------------------------
+
+OURS = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+
+
+@pytest.mark.parametrize("registry", [OURS, f"{ACCOUNT}.dkr-ecr.{REGION}.on.aws", OURS.replace(".ecr.", ".ecr-fips.")])
+def test_a_repository_may_be_named_with_our_registry(scanned: Account, registry: str) -> None:
+    waiver = Waiver("w1", "ann", "known", "CVE-2024-0001", repository=REPOSITORY, until="2027-01-01T00:00:00Z")
+    scanned.client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
+    handlers = scanned.functions(DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
+    name = f"{registry}/{REPOSITORY}"
+    token, lost = (scanned.ask(IMAGE, Image_Repository=name) for _ in range(2))
+    handlers.record(approval_event(token, image=IMAGE, Image_Repository=name))
+    assert scanned.answers(token) == ["Approved"]
+    handlers.sweep(CLOCK)
+    assert scanned.answers(lost) == ["Approved"]
+
+
+@pytest.mark.parametrize("registry", [OURS.replace(ACCOUNT, "999999999999"), OURS.replace(REGION, "us-east-1")])
+def test_a_repository_in_another_registry_is_refused_at_once(scanned: Account, registry: str) -> None:
+    handlers, name = scanned.functions(), f"{registry}/{REPOSITORY}"
+    token, lost = (scanned.ask(CLEAN, Image_Repository=name) for _ in range(2))
+    handlers.record(approval_event(token, image=CLEAN, Image_Repository=name))
+    assert scanned.answers(token) == ["Rejected"]
+    assert handlers.sweep(CLOCK) == {"waiting": 0}
+    assert scanned.answers(lost) == ["Rejected"]
+    assert f"The repository {name} is in the registry of the account" in scanned.approvals.summaries[token]
 
 
 # --- what CodePipeline does not say -----------------------------------------------------------------------------------

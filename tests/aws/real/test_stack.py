@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.aws.account import PIPELINE, REGION, REPOSITORY, STAGE, approval_message, digest_of, finding
+from tests.aws.account import PIPELINE, REGION, REPOSITORY, STAGE, approval_message, coverage_event, digest_of, finding
 from tests.aws.real.cloud import ACCOUNT_ID, SOURCE, Cloud, cloud, until
 
 from dockgate.aws.stack import change_set, formation
@@ -102,6 +102,16 @@ def test_events_flow_to_an_answer(gate: Gate) -> None:
     assert b"CVE-2024-0001" in kept
     until(lambda: (gate.half(tokens[1], bad) or {}).get("status") == {"S": "Rejected"}, "it is settled")
     assert fakes.approvals.refused == 0
+
+
+def test_an_image_that_cannot_be_scanned_is_rejected_at_once(gate: Gate) -> None:
+    image = digest_of(6)
+    token = gate.ask(image)
+    event = coverage_event(image, "UNSUPPORTED_OS")
+    entry = {"Source": SOURCE, "DetailType": event["detail-type"], "Detail": json.dumps(event["detail"])}
+    entry |= {"Resources": event["resources"], "Time": datetime.now(UTC)}
+    assert gate.cloud.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
+    assert gate.answer(token) == "Rejected"
 
 
 def test_without_a_permission_a_function_is_denied_and_with_it_goes_on(gate: Gate) -> None:

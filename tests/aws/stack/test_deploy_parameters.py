@@ -1,8 +1,11 @@
 """The parameters that a stack is deployed with: looked at first, and filled in from what the account has."""
 
+import json
+from pathlib import Path
+
 import pytest
 from tests.aws.stack.cloud import ID, REGION, SOON, Cloud
-from tests.aws.stack.deploying import ALONE, NETWORK, changes, deploy, parameters
+from tests.aws.stack.deploying import ALONE, NETWORK, changes, deploy, document, parameters
 
 from dockgate.bootstrap import aws
 from dockgate.core.errors import DockgateError, NotFoundError, UsageError
@@ -20,6 +23,33 @@ def test_names_are_turned_into_arns(cloud: Cloud) -> None:
     assert parameters(cloud)["RunningServices"] == f"{head}/blue/web,{head}/green/web"
     head = f"arn:aws:ecr:{REGION}:{ID}:repository"
     assert parameters(cloud)["ImageRepositories"] == f"{head}/shop,{head}/team/blog"
+
+
+WAIVER = "- {{id: a, owner: o, reason: r, vulnerability: CVE-1, repository: {}/shop, until: '2030-01-01'}}"
+
+
+def test_repositories_may_be_named_with_their_registry(cloud: Cloud, tmp_path: Path) -> None:
+    registry, waivers = f"{ID}.dkr.ecr.{REGION}.amazonaws.com", tmp_path / "waivers.yaml"
+    waivers.write_text(WAIVER.format(registry))
+    repositories = f"ImageRepositories={registry}/a/b, c"
+    deploy(cloud, *NETWORK, f"ImageRepositoryName={registry}/shop", repositories, waivers=waivers)
+    head = f"arn:aws:ecr:{REGION}:{ID}:repository"
+    assert parameters(cloud)["ImageRepositoryName"] == "shop"
+    assert parameters(cloud)["ImageRepositories"] == f"{head}/a/b,{head}/c"
+    (waiver,) = json.loads(document(cloud, parameters(cloud)["WaiversKey"]))["waivers"]
+    assert waiver["repository"] == "shop"
+
+
+@pytest.mark.parametrize("registry", ["999999999999.dkr.ecr.eu-west-1", f"{ID}.dkr.ecr.us-east-1"])
+def test_a_repository_of_another_registry_is_refused(cloud: Cloud, registry: str, tmp_path: Path) -> None:
+    name, waivers = f"{registry}.amazonaws.com/shop", tmp_path / "waivers.yaml"
+    waivers.write_text(WAIVER.format(f"{registry}.amazonaws.com"))
+    for given in (f"ImageRepositoryName={name}", f"ImageRepositories=c,{name}"):
+        with pytest.raises(UsageError, match="is in the registry of the account"):
+            deploy(cloud, *NETWORK, given)
+    with pytest.raises(UsageError, match="The waiver a: The repository"):
+        deploy(cloud, *NETWORK, waivers=waivers)
+    assert changes(cloud) == []
 
 
 @pytest.mark.parametrize(("concurrency", "reserved"), [(1000, "5"), (115, "5"), (114, "0"), (10, "0")])

@@ -124,7 +124,8 @@ def test_the_approval_names_the_digest_that_the_build_exports() -> None:
 def test_whoever_answers_is_there_before_the_pipeline_starts_by_itself() -> None:
     """CodePipeline starts a new pipeline at once, and a topic's first message may come before anybody subscribes."""
     needed = set(ours()["Resources"]["Pipeline"]["DependsOn"])
-    assert needed == {"ApprovalSubscription", "ApprovalsMayCallRecord", "ScansMayCallJudge"}
+    callers = {"ApprovalsMayCallRecord", "CoverageMayCallJudge", "ScansMayCallJudge"}
+    assert needed == {"ApprovalSubscription", *callers}
 
 
 def test_a_repository_without_a_first_commit_is_empty() -> None:
@@ -279,6 +280,23 @@ def test_the_service_starts_with_nothing_running() -> None:
     assert service["DesiredCount"] == "0"
     (definition,) = Stack(MODES["whole, with everything"]).of("AWS::ECS::TaskDefinition").values()
     assert definition["ContainerDefinitions"][0]["Image"].startswith("repository@sha256:")
+
+
+def test_people_get_no_message_by_which_an_approval_can_be_given_past_the_gate(stack: Stack) -> None:
+    """CodePipeline's messages on the approval topic have the token, and a link to approve by hand."""
+    subscriptions = stack.of("AWS::SNS::Subscription").values()
+    told = [(one["Protocol"], one["Endpoint"]) for one in subscriptions if one["TopicArn"] == "ref:ApprovalTopic"]
+    assert told == [("lambda", "RecordFunction.Arn")]
+    people = {one["TopicArn"] for one in subscriptions if one["Protocol"] != "lambda"}
+    assert people <= {"ref:NotificationTopic"}
+
+
+def test_no_arn_names_its_partition() -> None:
+    """AWS::Partition does: China, GovCloud and others have their own."""
+    texts = [value for _, value in walk(ours()["Resources"]) if isinstance(value, str)]
+    assert [text for text in texts if "arn:aws" in text] == []
+    variables = Stack(MODES["whole"]).of("AWS::Lambda::Function")["JudgeFunction"]["Environment"]["Variables"]
+    assert variables["DOCKGATE_PARTITION"] == "aws"
 
 
 def test_faults_are_told(stack: Stack) -> None:

@@ -55,7 +55,7 @@ def test_each_target_of_a_rule_and_of_a_topic_may_be_called(stack: Stack) -> Non
         if one["Protocol"] == "lambda"
     }
     assert may == wanted
-    assert len(wanted) == 3
+    assert len(wanted) == 4
 
 
 def test_a_target_that_is_no_function_is_reached_by_a_role_or_lets_the_rule_in(stack: Stack) -> None:

@@ -3,7 +3,7 @@ findings. They are put together once, at the first event; an AWS client is made 
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -15,10 +15,11 @@ from dockgate.aws.functions.answers import Answers
 from dockgate.aws.functions.indexes import Indexes
 from dockgate.aws.functions.judging import Judging
 from dockgate.aws.functions.looking import Looking
+from dockgate.aws.functions.messages import Scan
 from dockgate.aws.functions.pipelines import Pipelines
 from dockgate.aws.functions.rendezvous import Rendezvous
 from dockgate.aws.functions.running import Running
-from dockgate.aws.functions.scans import Scans
+from dockgate.aws.functions.scans import Scans, will_pass
 from dockgate.aws.functions.settings import Settings, from_environment
 from dockgate.aws.functions.table import Table
 from dockgate.aws.functions.telemetry import Telemetry
@@ -34,7 +35,7 @@ Client = Callable[[str], Any]
 
 SPARE_SECONDS = 60
 """what a sweep leaves of its time: one image more must find room in it, with every client at its slowest"""
-_FINDING = "Inspector2 Finding"
+_COVERAGE, _FINDING = "Inspector2 Coverage", "Inspector2 Finding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,12 @@ class Functions:
         return self._each(event, messages.request, self.rendezvous.asked)
 
     def judge(self, event: Any) -> dict[str, Any]:
-        """Ends of scans, by EventBridge or through a queue."""
-        return self._each(event, messages.scan, lambda scan: self.rendezvous.scanned(scan) if scan else None)
+        """Ends of scans, and images that cannot be scanned, by EventBridge or through a queue."""
+        return self._each(event, _ends, self._scanned)
+
+    def _scanned(self, scans: Sequence[Scan]) -> None:
+        for scan in scans:
+            self.rendezvous.scanned(scan)
 
     def sweep(self, event: Any, left: Callable[[], float] = lambda: float("inf")) -> dict[str, Any]:
         """The clock: answer what waits, and judge again what runs. `Inspector2 Finding` events, one or many out of a
@@ -104,6 +109,14 @@ class Functions:
         return {"batchItemFailures": failed}
 
 
+def _ends(event: dict[str, Any]) -> Sequence[Scan]:
+    """The ends of scans that the event tells of."""
+    if event.get("detail-type") == _COVERAGE:
+        return [one for one in messages.coverage(event) if not will_pass(one.status)]
+    scan = messages.scan(event)
+    return [scan] if scan else []
+
+
 class OnUse:
     """A client that is made when something of it is first asked for."""
 
@@ -120,11 +133,12 @@ def functions(settings: Settings, client: Client, clock: Callable[[], float] = t
     tell = Telemetry(clock=clock)
     waits = Waits(Table(of["dynamodb"], settings.table), clock)
     details = settings.thresholds is None
-    scans = Scans(of["inspector2"], waits, settings.region, settings.account, details, clock)
+    place = settings.partition, settings.region, settings.account
+    scans = Scans(of["inspector2"], waits, *place, details, clock)
     looking = Looking(waits, scans, Indexes(of["ecr"]), tell)
     judging = Judging(settings, of["s3"], of["ssm"], partial(_now, clock))
     answers = Answers(of["codepipeline"])
-    pipelines = Pipelines(of["codepipeline"], settings.actions, clock)
+    pipelines = Pipelines(of["codepipeline"], settings.actions, settings.account, settings.region, clock)
     return Functions(
         Rendezvous(waits, pipelines, looking, judging, answers, settings.patience, tell, clock),
         Running(

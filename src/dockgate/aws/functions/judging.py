@@ -26,6 +26,12 @@ REFERENCE = "reference-2022"
 _FORMS = {"html": ("html", "text/html; charset=utf-8"), "json": ("json", "application/json")}
 _FORMS["case"] = ("case.json", "application/json")
 """report -> the end of the object's name, and its type"""
+_CONSOLES = {
+    "aws": "{region}.console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+}
+"""by partition: where people look. For others the object is named by its bucket and key"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,10 @@ class Judging:
             body = page.getvalue().encode("utf-8", "backslashreplace")
             self._s3.put_object(Bucket=bucket, Key=f"{key}.{suffix}", Body=body, ContentType=kind)
         region = self._settings.region
-        place = f"https://{_console(region)}/s3/object/{bucket}?region={region}&prefix={quote(key)}.html"
+        console = _CONSOLES.get(self._settings.partition, "").format(region=region)
+        place = f"https://{console}/s3/object/{bucket}?region={region}&prefix={quote(key)}.html"
+        if not console:
+            place = f"s3://{bucket}/{key}.html"
         return Evidence(place, content)
 
     def _asked(self, digest: str) -> Asked:
@@ -149,10 +158,3 @@ def _content(judged: Judged) -> str:
     made_from = [judged.repository, inputs.engine, inputs.policy, inputs.waivers, inputs.unscanned]
     said = [verdict.image, verdict.policy, verdict.status, verdict.summary, verdict.judgements]
     return canonical.digest(canonical.encode([*made_from, *said]))
-
-
-def _console(region: str) -> str:
-    """Where people of this region look: China and GovCloud have consoles of their own."""
-    if region.startswith("cn-"):
-        return "console.amazonaws.cn"
-    return "console.amazonaws-us-gov.com" if "-gov-" in region else f"{region}.console.aws.amazon.com"

@@ -151,6 +151,22 @@ def scan(event: Mapping[str, Any]) -> Scan | None:
     )
 
 
+def coverage(event: Mapping[str, Any]) -> Iterator[Scan]:
+    """The ends, by an `Inspector2 Coverage` event, of scans of images that Inspector cannot scan, with the reason as
+    status. Events of other resources, and those of images that can be scanned, tell of none."""
+    detail = event.get("detail")
+    state = detail.get("scanStatus") if isinstance(detail, dict) else None
+    reason = str(state.get("reason", "")) if isinstance(state, dict) else ""
+    named = event.get("resources")
+    if not reason or not isinstance(state, dict) or state.get("statusCodeValue") != "INACTIVE":
+        return
+    for name in named if isinstance(named, list) else ():
+        place, _, digest = str(name).rpartition("/")
+        repository = _repository(place.rpartition(":repository/")[2])
+        if ":ecr:" in place and repository and DIGEST.fullmatch(digest):
+            yield Scan(digest, repository, reason, at=moment(event.get("time")))
+
+
 def images(event: Mapping[str, Any]) -> set[str]:
     """The digests of the images that an `Inspector2 Finding` event speaks of."""
     detail = event.get("detail")

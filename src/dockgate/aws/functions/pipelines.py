@@ -14,6 +14,8 @@ from typing import Any
 from dockgate.aws.functions import messages
 from dockgate.aws.functions.messages import Request
 from dockgate.aws.functions.settings import Action
+from dockgate.core import ecr_registry
+from dockgate.core.errors import UsageError
 
 DEFAULT_TIMEOUT_MINUTES = 7 * 24 * 60
 """how long a manual approval waits when its action sets no timeout (CodePipeline's user guide, "Quotas")"""
@@ -23,13 +25,18 @@ _PAGES = 50
 """pages of action executions that are read of one pipeline, newest first; 100 executions each"""
 _RECENT_PAGES = 5
 """likewise, for a single approval: the sweep finds older ones"""
+_NO_DIGEST = (
+    "Undetermined: the approval action names no digest. "
+    "Set its comment (CustomData) to Image_Digest=#{BuildVariables.IMAGE_DIGEST}, which the build has to export."
+)
 _OPEN = "InProgress"
 _VARIABLE = "#{"
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An approval action that waits. `asked` is when it began to wait, in epoch seconds; `comment` its CustomData.
+    """An approval action that waits. `asked` is when it began to wait, in epoch seconds; `comment` its CustomData;
+    `objection` why no image can be judged for it, "" where one can.
 
     `is_readable` is False while CodePipeline does not show the action's resolved configuration: then `request` names no
     digest, and nobody knows yet whether the action names one."""
@@ -38,14 +45,23 @@ class Pending:
     asked: int
     is_readable: bool = True
     comment: str = ""
+    objection: str = ""
 
 
 class Pipelines:
-    """`codepipeline` is a boto3 client; `actions` are the approval actions that may be answered; `clock` gives epoch
-    seconds."""
+    """`codepipeline` is a boto3 client; `actions` are the approval actions that may be answered; `account` and `region`
+    are of the registry that their images lie in; `clock` gives epoch seconds."""
 
-    def __init__(self, codepipeline: Any, actions: Sequence[Action], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        codepipeline: Any,
+        actions: Sequence[Action],
+        account: str,
+        region: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._codepipeline = codepipeline
+        self._place = account, region
         self._actions = frozenset(actions)
         self._clock = clock
         self.names = tuple(dict.fromkeys(action.pipeline for action in actions))
@@ -140,9 +156,16 @@ class Pipelines:
         comment = _comment(entry)
         if comment is None:
             return Pending(request, int(asked), is_readable=False)
-        entries = messages.custom_data(comment)
-        request = replace(request, digest=entries.digest, repository=entries.repository)
-        return Pending(request, int(asked), comment=comment)
+        entries, objection = messages.custom_data(comment), ""
+        repository = entries.repository
+        try:
+            repository = ecr_registry.repository(repository, *self._place)
+        except UsageError as error:
+            objection = f"Undetermined: {error.whole}"
+        if not entries.digest:
+            objection = _NO_DIGEST
+        request = replace(request, digest=entries.digest, repository=repository)
+        return Pending(request, int(asked), comment=comment, objection=objection)
 
 
 @dataclass(frozen=True, slots=True)

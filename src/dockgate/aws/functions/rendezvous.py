@@ -17,10 +17,6 @@ from dockgate.core.verdict import Status
 
 BEFORE_EXPIRY = 600
 """seconds before CodePipeline gives up by itself: then an answer is given, whatever is known"""
-_NO_DIGEST = (
-    "Undetermined: the approval action names no digest. "
-    "Set its comment (CustomData) to Image_Digest=#{BuildVariables.IMAGE_DIGEST}, which the build has to export."
-)
 _UNREADABLE = (
     "Undetermined: CodePipeline does not show the configuration of this approval action, so that nobody knows which "
     "image it is about. Look at the logs of the function `sweep`."
@@ -99,14 +95,16 @@ class Rendezvous:
             self.decide(found.request.digest)
 
     def _record(self, found: Pending) -> bool:
-        """Record an approval that CodePipeline lists; whether it was new. One that names no digest is answered."""
-        if found.request.digest:
-            return self.waits.ask(found.request, found.asked, is_verified=True)
-        if found.is_readable:
-            self._refuse(found.request, _NO_DIGEST)
-        elif self.clock() - found.asked >= self.patience * 60:
-            self._refuse(found.request, _UNREADABLE)
-        return False
+        """Record an approval that CodePipeline lists; whether it was new. One without an image that can be judged is
+        answered."""
+        if not found.is_readable:
+            if self.clock() - found.asked >= self.patience * 60:
+                self._refuse(found.request, _UNREADABLE)
+            return False
+        if found.objection:
+            self._refuse(found.request, found.objection)
+            return False
+        return self.waits.ask(found.request, found.asked, is_verified=True)
 
     def _refuse(self, request: Request, reason: str) -> None:
         given = self.answers.give(request, Status.UNDETERMINED, reason)
@@ -210,7 +208,7 @@ class Rendezvous:
                 found = listing.found.get(request.token)
             if found is None or not found.is_readable:
                 return wait, _NOT_LISTED if found is None else _NOT_READABLE
-            if found.request.digest == request.digest:
+            if found.request.digest == request.digest and not found.objection:
                 is_waiting = self.waits.verify(wait, found.request, found.asked)
                 return (Wait(found.request, wait.state, found.asked, True) if is_waiting else None), ""
             self._contradict(wait, found)
@@ -220,13 +218,13 @@ class Rendezvous:
         return None, ""
 
     def _contradict(self, wait: Wait, found: Pending) -> None:
-        """The message named another image than the action does: it counts for nothing, the action's own word does."""
+        """Drop the message's word and take the action's: it names another image, or one that cannot be judged."""
         named = found.request.digest or "no image"
-        self.tell(
-            "ApprovalContradicted", digest=wait.request.digest, pipeline=wait.request.pipeline, action_names=named
-        )
+        if found.request.digest != wait.request.digest:
+            where = {"digest": wait.request.digest, "pipeline": wait.request.pipeline}
+            self.tell("ApprovalContradicted", **where, action_names=named)
         self._record(found)
-        self.waits.settle(wait, "Contradicted", f"The action itself names {named}.", "")
+        self.waits.settle(wait, "Contradicted", found.objection or f"The action itself names {named}.", "")
 
     def _answer_all(self, digest: str, halves: Halves, faults: _Faults, listing: _Listing | None = None) -> int:
         """How many could not be answered yet. Without a `listing` CodePipeline is asked about each."""

@@ -82,13 +82,14 @@ class MemoryLists:
 
 
 class Scans:
-    """`inspector` is a boto3 client of inspector2; `account` and `region` are of the registry. Without `details` it is
-    not asked what is known of exploits. `clock` gives epoch seconds."""
+    """`inspector` is a boto3 client of inspector2; `partition`, `region` and `account` are of the registry. Without
+    `details` it is not asked what is known of exploits. `clock` gives epoch seconds."""
 
     def __init__(
         self,
         inspector: Any,
         lists: SeenLists,
+        partition: str,
         region: str,
         account: str,
         details: bool = True,
@@ -96,6 +97,7 @@ class Scans:
     ) -> None:
         self._inspector = inspector
         self._lists = lists
+        self._partition = partition
         self._region = region
         self._account = account
         self._asks_details = details
@@ -164,8 +166,7 @@ class Scans:
 
     def _name(self, digest: str, repository: str) -> str:
         """The image's ARN."""
-        partition = "aws-cn" if self._region.startswith("cn-") else "aws-us-gov" if "-gov-" in self._region else "aws"
-        return f"arn:{partition}:ecr:{self._region}:{self._account}:repository/{repository}/{digest}"
+        return f"arn:{self._partition}:ecr:{self._region}:{self._account}:repository/{repository}/{digest}"
 
     def _covered(self, name: str) -> Mapping[str, Any] | None:
         """The image's entry in the coverage."""
@@ -192,6 +193,11 @@ class Scans:
             answer = self._inspector.batch_get_finding_details(findingArns=names[start : start + _DETAILS_AT_ONCE])
             details += answer.get("findingDetails", [])
         return details
+
+
+def will_pass(reason: str) -> bool:
+    """Whether a scan status's reason says nothing for good: the image is scanned, or may be later."""
+    return reason == _DONE or reason in _PENDING
 
 
 _SCANNED = {"statusCode": "ACTIVE", "reason": _DONE}

@@ -18,6 +18,7 @@ VARIABLES = {
     "DOCKGATE_TABLE": "The DynamoDB table where approvals and scans meet.",
     "DOCKGATE_BUCKET": "The S3 bucket that keeps verdicts.",
     "DOCKGATE_ACCOUNT": "The account whose registry the images lie in.",
+    "DOCKGATE_PARTITION": "AWS's partition, as ARNs have it: aws, aws-cn, aws-us-gov, …",
     "DOCKGATE_APPROVALS": "The approval actions that are answered, PIPELINE/STAGE/ACTION or ARNs with commas between.",
     "DOCKGATE_POLICY": "Where the policy lies in canonical form, s3://BUCKET/KEY or ssm:/NAME; unset: the archive's.",
     "DOCKGATE_WAIVERS": "Where the waivers lie in canonical form, s3://BUCKET/KEY or ssm:/NAME; unset: none.",
@@ -62,6 +63,7 @@ class Settings:
     bucket: str
     region: str
     actions: tuple[Action, ...] = ()
+    partition: str = "aws"
     account: str = ""
     policy: str = ""
     waivers: str = ""
@@ -80,6 +82,7 @@ def from_environment(given: Mapping[str, str]) -> Settings:
         bucket=_needed(given, "DOCKGATE_BUCKET"),
         region=_needed(given, "AWS_REGION"),
         actions=tuple(_actions(_needed(given, "DOCKGATE_APPROVALS"))),
+        partition=_needed(given, "DOCKGATE_PARTITION"),
         account=given.get("DOCKGATE_ACCOUNT", ""),
         policy=given.get("DOCKGATE_POLICY", ""),
         waivers=given.get("DOCKGATE_WAIVERS", ""),

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from dockgate.aws.stack.account import Account
+from dockgate.core import ecr_registry
 from dockgate.core.errors import UsageError
 
 FILLED_IN = {
@@ -56,20 +57,30 @@ def read(given: Sequence[str]) -> dict[str, str]:
 
 
 _REPOSITORY = "REPOSITORY"
+_REPOSITORIES = ("ImageRepositories", "ImageRepositoryName")
 
 
 def as_arns(account: Account, given: Mapping[str, str]) -> dict[str, str]:
     """The parameters with PIPELINE/STAGE/ACTION, CLUSTER/SERVICE and REPOSITORY turned into ARNs of this account and
-    region."""
+    region. Repositories may have this account's registry in front; UsageError for another registry."""
     place = f"{account.region}:{account.id}"
     kinds = {
         "ApprovalActions": (f"arn:{account.partition}:codepipeline:{place}:", "PIPELINE/STAGE/ACTION"),
         "RunningServices": (f"arn:{account.partition}:ecs:{place}:service/", "CLUSTER/SERVICE"),
         "ImageRepositories": (f"arn:{account.partition}:ecr:{place}:repository/", _REPOSITORY),
     }
-    return {
-        name: _arns(value, *kinds[name], name) if value and name in kinds else value for name, value in given.items()
+    plain = {
+        name: _without_registry(account, value) if value and name in _REPOSITORIES else value
+        for name, value in given.items()
     }
+    return {
+        name: _arns(value, *kinds[name], name) if value and name in kinds else value for name, value in plain.items()
+    }
+
+
+def _without_registry(account: Account, value: str) -> str:
+    names = (name.strip() for name in value.split(","))
+    return ",".join(ecr_registry.repository(name, account.id, account.region) for name in names)
 
 
 def pipelines(actions: str) -> str:
