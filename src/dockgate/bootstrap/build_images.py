@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from dockgate.builders.images import Base, Layer
-from dockgate.builders.network import host_addresses, is_private
+from dockgate.builders.network import host_addresses
 from dockgate.core import canonical
 from dockgate.core.adapters import BaseImage
+from dockgate.core.addresses import is_private
 from dockgate.core.errors import BuildError, DeniedError, ImageError, NotFoundError, UnavailableError, UsageError
 from dockgate.images.archive import archive_origin
 from dockgate.images.auth import Issuers

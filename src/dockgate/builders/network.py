@@ -4,32 +4,11 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from dockgate.core.addresses import PRIVATE_4, PRIVATE_6
+
 RESOLVER = "169.254.1.1"
 """the address at which a build asks for names: pasta hands the questions on to the host's resolver"""
 
-_PRIVATE_4 = (
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "224.0.0.0/3",
-)
-"""this network, private use, shared use, loopback, link-local (cloud metadata), multicast and reserved: IANA's registry
-of special-purpose addresses, without those for documentation, which nobody routes"""
-_PRIVATE_6 = (
-    "::/96",
-    "::ffff:0:0/96",
-    "64:ff9b::/96",
-    "64:ff9b:1::/48",
-    "2002::/16",
-    "fc00::/7",
-    "fe80::/10",
-    "ff00::/8",
-)
-"""loopback and addresses that stand for IPv4 ones, unique local (cloud metadata), link-local, multicast"""
 _NEIGHBOURS = "nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert"
 """what the kernel needs to reach its router by IPv6 (RFC 4861)"""
 
@@ -43,7 +22,7 @@ def rules(own: Iterable[str], allowed: Iterable[str] = (), blocked: Iterable[str
         (own, "reject"),
         (allowed, "accept"),
         (blocked, "reject"),
-        ((*_PRIVATE_4, *_PRIVATE_6), "reject"),
+        ((*PRIVATE_4, *PRIVATE_6), "reject"),
     ):
         for family, members in _by_family(networks).items():
             lines.append(f"{family} daddr {{ {', '.join(members)} }} {verdict}")
@@ -52,12 +31,6 @@ def rules(own: Iterable[str], allowed: Iterable[str] = (), blocked: Iterable[str
         "table inet box {\n    chain output {\n        type filter hook output priority 0; policy accept;\n"
         f"{body}\n    }}\n}}\n"
     )
-
-
-def is_private(address: str) -> bool:
-    """Whether builds may not reach the address unless it is allowed."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    return any(found in ipaddress.ip_network(network) for network in (*_PRIVATE_4, *_PRIVATE_6))
 
 
 def _by_family(networks: Iterable[str]) -> Mapping[str, list[str]]:

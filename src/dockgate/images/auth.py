@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from dockgate.core.errors import DeniedError, UnavailableError
 from dockgate.images.credentials import Credentials
+from dockgate.images.destinations import demand_destination
 from dockgate.images.transport import Transport
 
 _CLIENT = "dockgate"
@@ -106,6 +107,7 @@ class Authorizer:
                 f"{self._registry} asks for a token from {realm!r}, which is no safe place.",
                 "Its configuration has to name an https URL as realm.",
             )
+        demand_destination(self._registry, realm)
 
 
 Issuers = Mapping[str, Callable[[str, str], str]]

@@ -11,6 +11,7 @@ from dockgate.core.canonical import digest as digest_of
 from dockgate.core.errors import DockgateError, UnavailableError
 from dockgate.images.auth import Authorizer, IssuedAuthorizer, Issuers, denied
 from dockgate.images.credentials import find_credentials
+from dockgate.images.destinations import demand_destination
 from dockgate.images.manifest import MANIFESTS
 from dockgate.images.reference import Remote
 from dockgate.images.transport import Transport
@@ -86,7 +87,9 @@ class Pusher:
             location = response.headers.get("Location", "")
             if response.status_code != 202 or not location:
                 raise self._error(response)
-            return str(response.request.url.join(location))
+            upload = str(response.request.url.join(location))
+            demand_destination(self._reference.registry, upload)
+            return upload
         finally:
             response.close()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import dockgate
 from dockgate.core.errors import UnavailableError, UsageError
 from dockgate.images.chunks import Chunks
+from dockgate.images.destinations import demand_destination
 from dockgate.images.reference import host_of, is_loopback
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ class Transport:
                     f"{self._registry} redirects to {there.scheme}://{there.host}, which is not safe."
                 )
             same = (there.scheme, there.host, there.port) == (here.scheme, here.host, here.port)
+            if not same:
+                demand_destination(self._registry, str(there))
             response = self.get(str(there), {**headers, **proof} if same else headers)
         response.close()
         raise UnavailableError(f"{self._registry} redirects more than {REDIRECTS} times.")

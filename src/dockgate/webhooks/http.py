@@ -5,7 +5,6 @@ of the environment is not used, for it would look names up itself.
 """
 
 import fnmatch
-import ipaddress
 import socket
 import ssl
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import dockgate
+from dockgate.core.addresses import is_metadata, parse
 from dockgate.core.errors import DeniedError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -27,12 +27,6 @@ MOST = 64 << 10
 """bytes of an answer that are read"""
 GONE = 410
 """the receiver wants no more (Standard Webhooks, "Responses")"""
-METADATA = tuple(map(ipaddress.ip_address, ("100.100.100.200", "fd00:ec2::254", "168.63.129.16")))
-"""where clouds answer with credentials, beside link-local addresses: Alibaba, AWS by IPv6, Azure"""
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-"""RFC 6052, "Well-Known Prefix": an IPv4 address is in the last four bytes"""
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Sequence[str]]
 """host, port -> addresses"""
 
@@ -44,14 +38,9 @@ def addresses(host: str, port: int) -> Sequence[str]:
 
 def refusal(text: str, loopback: bool) -> str:
     """Why an address is not called, "" when it may be."""
-    address: Address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        elif address in _NAT64:
-            address = ipaddress.IPv4Address(address.packed[-4:])
-    if address.is_link_local or address in METADATA:
-        return "is link-local, where clouds keep credentials"
+    address = parse(text)
+    if is_metadata(address):
+        return "is where clouds keep credentials"
     if address.is_loopback:
         return "" if loopback else "is this machine"
     if address.is_unspecified or address.is_multicast or address.is_reserved:

@@ -1,0 +1,54 @@
+"""Where a registry may send its clients: by redirects of blobs, and by the realm that it asks a token of."""
+
+import socket
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from dockgate.core.addresses import Reach, reach
+from dockgate.core.errors import UnavailableError
+from dockgate.images.reference import host_of
+
+Resolve = Callable[[str], Sequence[str]]
+"""host -> its addresses; raises OSError and UnicodeError where it has none"""
+
+
+def addresses(host: str) -> Sequence[str]:
+    """The addresses of a host by the system's resolver. Raises OSError and UnicodeError."""
+    return [str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+
+
+def demand_destination(registry: str, url: str, resolve: Resolve = addresses) -> None:
+    """Refuse a URL that lies closer to this machine than the registry that sends us there.
+
+    Else a registry on the internet could have requests sent to loopback, to private networks, and to the addresses
+    where clouds keep credentials. A host without an address is left to whoever connects, such as a proxy.
+    Raises UnavailableError.
+    """
+    host = urlsplit(url).hostname or ""
+    origin = host_of(registry).strip("[]")
+    if host == origin or _has_proxy(url, host):
+        return
+    with suppress(OSError, UnicodeError):
+        found = max(map(reach, resolve(host)), default=Reach.PUBLIC)
+        if found is Reach.PUBLIC:
+            return
+        if found is Reach.METADATA or found > _least(origin, resolve):
+            raise UnavailableError(
+                f"The registry {registry} sends its clients to {host}, which is at a {found.name.lower()} address.",
+                "Name the registry by its address in the same network, or reach both by one proxy.",
+            )
+
+
+def _least(origin: str, resolve: Resolve) -> Reach:
+    """Of several addresses the farthest counts: a registry may give itself any."""
+    try:
+        return min(map(reach, resolve(origin)), default=Reach.PUBLIC)
+    except (OSError, UnicodeError):
+        return Reach.PUBLIC
+
+
+def _has_proxy(url: str, host: str) -> bool:
+    proxies = urllib.request.getproxies()
+    return bool(proxies.get(urlsplit(url).scheme) or proxies.get("all")) and not urllib.request.proxy_bypass(host)
