@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, inventory, package, policy_of
 from tests.core.test_whole_gate_properties import gated
 
 from dockgate.core import gate
 from dockgate.core.model import Matches, Slice, Undetermined, Unread
-from dockgate.core.next_steps import next_steps
+from dockgate.core.next_steps import NextStep, advice_of, next_steps
 from dockgate.core.unread_waivers import apply
 from dockgate.core.verdict import Case, Status, Waiver, Waivers
 
@@ -22,18 +22,19 @@ KINDS = ("", "unread", "uncomparable", "uncovered", "stale")
 entries = st.builds(
     Undetermined,
     st.sampled_from(["/", "", "usr/lib/a.jar", "a*b", "pkg:npm/left-pad@1", "pkg:npm/*@1", "npm", "trivy"]),
-    st.text(min_size=1, max_size=5),
+    st.sampled_from(["It is broken.", "It is encrypted."]),
     st.sampled_from(KINDS),
 )
 
 
 @given(st.lists(entries, min_size=1, max_size=5))
+@settings(max_examples=100, deadline=None)
 def test_every_entry_has_a_next_step_and_no_step_comes_twice(undetermined: list[Undetermined]) -> None:
     steps = next_steps(undetermined, IMAGE)
     assert len(set(steps)) == len(steps)
     for entry in undetermined:
         assert next_steps((entry,), IMAGE)
-        assert all(step.strip() for step in next_steps((entry,), IMAGE))
+        assert advice_of(entry, IMAGE).strip()
 
 
 @pytest.mark.parametrize("path", [*sorted((SOURCE / "rules").glob("[!_]*.py")), SOURCE / "rules/_limit.py"])
@@ -45,6 +46,7 @@ def test_what_a_rule_alone_knows_to_be_undetermined_comes_with_advice(path: Path
 
 
 @given(gated())
+@settings(max_examples=30, deadline=None)
 def test_every_undetermined_verdict_names_a_next_step(case: Case) -> None:
     for judgement in gate.judge(case, ECOSYSTEMS, RULES, remedies=False).judgements:
         for entry in judgement.undetermined:
@@ -54,17 +56,18 @@ def test_every_undetermined_verdict_names_a_next_step(case: Case) -> None:
 def test_one_path_is_named_in_the_command_and_several_are_not() -> None:
     one = [Undetermined("opt/a b.jar", "It is encrypted.", "unread")]
     (step,) = next_steps(one, IMAGE)
-    assert f"--unread 'opt/a b.jar' --image {IMAGE}" in step
+    assert f"--unread 'opt/a b.jar' --image {IMAGE}" in step.command
     (step,) = next_steps([*one, Undetermined("opt/c.jar", "It is encrypted.", "unread")], IMAGE)
-    assert "each of the 2 paths" in step
-    assert "--unread PATH" in step
+    assert "each of the 2 paths" in step.sentence
+    assert "--unread PATH" in step.command
 
 
 @given(st.text(alphabet="ab/*'\" $(`;\n-", min_size=1, max_size=12))
+@settings(max_examples=100, deadline=None)
 def test_the_command_of_a_hostile_path_accepts_that_path_alone(path: str) -> None:
     """As a shell takes the command apart, and as the waiver is applied."""
     (step,) = next_steps([Undetermined(path, "It is broken.", "unread")], IMAGE)
-    command = step.partition("accept it: ")[2]
+    command = step.command
     if not command or path == "/":
         assert "*" in path or path == "/"
         return
@@ -83,4 +86,4 @@ def test_an_image_without_a_scan_has_a_next_step() -> None:
     case = Case(IMAGE, policy_of("max_findings:\n  HIGH: 0\n"), NOW, "0.1.0", consulted=Slice((), COVERED))
     verdict = gate.judge(case, ECOSYSTEMS, RULES)
     assert verdict.status is Status.UNDETERMINED
-    assert next_steps(verdict.judgements[0].undetermined, IMAGE) == (gate.UNSCANNED_ADVICE,)
+    assert next_steps(verdict.judgements[0].undetermined, IMAGE) == (NextStep(gate.UNSCANNED_ADVICE),)

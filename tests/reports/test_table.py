@@ -70,7 +70,8 @@ def test_the_verdict_and_the_way_out_come_before_every_finding() -> None:
 def test_a_finding_that_breaks_several_rules_is_listed_once() -> None:
     broken = (Breach("max_findings", "1 HIGH finding", FINDINGS[:1]), Breach("exploited", "1 exploited", FINDINGS[:1]))
     subject = verdict(judgement(breaches=broken, remedy=(), undetermined=(), findings=FINDINGS[:1]))
-    assert len(lines_of(gated(subject), FINDINGS[0].id)) == 1
+    listed = [line for line in lines_of(gated(subject), FINDINGS[0].id) if "waiver add" not in line]
+    assert len(listed) == 1
     out = io.StringIO()
     reasons(console(out), subject)
     assert len(lines_of(out.getvalue(), FINDINGS[0].id)) == 1

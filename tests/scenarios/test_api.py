@@ -123,7 +123,10 @@ def test_an_older_execution_never_replaces_what_a_newer_one_deployed(server: Ser
     until(lambda: server.get(f"/executions/{newer}")["execution"]["state"] == "Succeeded")
     server.post(f"/executions/{older}/retry")
     until(lambda: server.get(f"/executions/{older}")["execution"]["state"] == "Failed")
-    assert "superseded" in server.get(f"/executions/{older}")["execution"]["reason"]
+    shown = server.get(f"/executions/{older}")
+    assert "superseded" in shown["execution"]["reason"]
+    assert shown["superseded_by"] == newer
+    assert server.get(f"/executions/{newer}")["superseded_by"] is None
     assert server.runs(image)
 
 

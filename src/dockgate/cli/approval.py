@@ -1,6 +1,7 @@
 """`dockgate approval`: who waits for a verdict, and what people say."""
 
 import getpass
+from collections.abc import Iterator
 
 import click
 
@@ -9,7 +10,11 @@ from dockgate.cli.approval_wait import approval_of, commands, reasons
 from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import as_json, brief, form, now, pairs, state, table
 from dockgate.cli.output import echo
+from dockgate.core.acceptance import override_command, waiver_commands
 from dockgate.core.approvals import Approval, ApprovalState
+from dockgate.core.errors import NotFoundError
+from dockgate.core.next_steps import next_steps
+from dockgate.core.verdict import Verdict
 
 
 @click.group()
@@ -75,6 +80,9 @@ def show(approval_id: str, form: str) -> None:
             echo(f"  {reason}")
         for text, effect in commands(answer, approval.id):
             echo(f"  {text}   {effect}")
+    elif approval.state is ApprovalState.REJECTED and approval.decided_by == "policy" and approval.verdict:
+        for step in _after_verdict(client, approval):
+            echo(f"  {step}")
 
 
 @command.command()
@@ -135,6 +143,19 @@ def override(approval_id: str, reason: str, until: str, form: str) -> None:
         what = what or f"rule {waiver['rule']}"
         echo(f"{waiver['id']}: {what}, until {waiver['until']}")
     echo(f"{answer['again']} is tried again" if answer["again"] else "Ask for its approval again.")
+
+
+def _after_verdict(client: Client, approval: Approval) -> Iterator[str]:
+    """What follows from a rejection by a verdict: the next steps, or the commands that accept it."""
+    try:
+        verdict = understand(Verdict, client.get("verdicts", approval.verdict))
+    except NotFoundError:  # kept no more
+        return
+    undetermined = [entry for judgement in verdict.judgements for entry in judgement.undetermined]
+    yield from (step.text for step in next_steps(undetermined, verdict.image))
+    if override := override_command(verdict, approval.id):
+        yield override
+    yield from waiver_commands(verdict)
 
 
 def _people(approval: Approval) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 from dockgate.bootstrap.terminal import aligned, bullets, console, line, reasons, show
 from dockgate.cli import approval_wait, times
 from dockgate.cli.client import Client, understand
+from dockgate.cli.execution_advice import advice
 from dockgate.cli.listing import STATES, cause, now
 from dockgate.core.errors import NotFoundError
 from dockgate.core.pipeline import Execution, State
@@ -33,8 +34,7 @@ def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
             _action(to, client, action, moment, is_one_of_several=len(waiting) > 1)
     if execution.state in (State.FAILED, State.STOPPED):
         to.print()
-        show(to, [line(("Push a commit that mends it, or", "dim"))])
-        show(to, aligned([[line(command), line((does, "dim"))] for command, does in _next(execution)], indent=2))
+        _advice(to, client, execution, answer)
 
 
 def _head(execution: Execution, moment: datetime) -> Iterator[Text]:
@@ -117,6 +117,12 @@ def _verdict(client: Client, approval: Mapping[str, Any]) -> Verdict | None:
         return None
 
 
-def _next(execution: Execution) -> Iterator[tuple[str, str]]:
-    yield f"dockgate pipeline retry {execution.id}", "tries once more what failed"
-    yield f"dockgate pipeline logs {execution.id}", "tells what the actions printed"
+def _advice(to: Console, client: Client, execution: Execution, answer: Mapping[str, Any]) -> None:
+    """What to do next."""
+    failed = [action for stage in answer["stages"] for action in stage["actions"] if action["state"] == State.FAILED]
+    first = next(iter(failed), None)
+    approval = first["approval"] if first else None
+    verdict = _verdict(client, approval) if approval else None
+    found = advice(execution, first, verdict, answer.get("superseded_by"))
+    show(to, [line((sentence, "dim")) for sentence in found.sentences])
+    show(to, aligned([[line(command), line((effect, "dim"))] for command, effect in found.commands], indent=2))

@@ -23,18 +23,10 @@ def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, unti
             f"{approval.id} was not rejected by a verdict",
             "Only a policy's rejection is overridden, not a person's no.",
         )
-    if not any(judgement.breaches for judgement in verdict.judgements) or any(
-        judgement.undetermined for judgement in verdict.judgements
-    ):
-        raise ConflictError(
-            f"the verdict on {verdict.image} is undetermined in part, and an override does not accept that",
-            f"Accept what could not be read with `dockgate waiver add --unread PATH --image {verdict.image}`; "
-            f"`dockgate verdict show` lists it.",
-        )
+    demand_overridable(verdict)
     found: dict[tuple[str, str, str, str], None] = {}
     for judgement in verdict.judgements:
         for breach in judgement.breaches:
-            _demand_acceptable(breach)
             # What tells two builds of a package apart is left out: a waiver names packages by name and version.
             findings = [("", one.id, one.package.purl.partition("?")[0], "") for one in breach.findings]
             words = "" if breach.rule in OF_THE_IMAGE else breach.message
@@ -58,6 +50,21 @@ def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, unti
     for waiver in waivers:
         check(waiver)
     return waivers
+
+
+def demand_overridable(verdict: Verdict) -> None:
+    """Raise ConflictError unless all that the verdict rejects can be accepted."""
+    if not any(judgement.breaches for judgement in verdict.judgements) or any(
+        judgement.undetermined for judgement in verdict.judgements
+    ):
+        raise ConflictError(
+            f"the verdict on {verdict.image} is undetermined in part, and an override does not accept that",
+            f"Accept what could not be read with `dockgate waiver add --unread PATH --image {verdict.image}`; "
+            f"`dockgate verdict show` lists it.",
+        )
+    for judgement in verdict.judgements:
+        for breach in judgement.breaches:
+            _demand_acceptable(breach)
 
 
 def _demand_acceptable(breach: Breach) -> None:

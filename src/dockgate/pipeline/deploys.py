@@ -75,8 +75,8 @@ class Deploys:
             ours, theirs = self._store.executions.get(key.execution), self._store.executions.get(last)
             if ours.pipeline == theirs.pipeline and ours.number < theirs.number:
                 raise DeployError(
-                    f"superseded: execution {theirs.number} has been deployed to {service} since",
-                    "Push again, or start the pipeline again, to deploy this commit.",
+                    f"superseded: {theirs.id} has been deployed to {service} since",
+                    "To go back to this commit, push a commit that reverts the later ones.",
                 )
         name, _, digest = image.partition("@")
         place = Place(name.removeprefix(f"{self._parts.registry.address}/"), service, key.execution)

@@ -1,5 +1,6 @@
 """Lines for people: aligned, coloured on a terminal, and unable to steer it whatever an image put into them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
@@ -137,13 +138,19 @@ def shell_command(command: str, indent: int, width: int) -> list[Text]:
     if command.startswith("#"):
         return [line((" " * indent + command, "cyan"))]
     lines, current = [], " " * indent
-    for word in command.split(" "):
+    for word in _shell_words(command):
         if current.strip() and len(current) + 1 + len(word) + 2 > width:
             lines.append(current + " \\")
             current = " " * (indent + CONTINUED) + word
         else:
             current += (" " if current.strip() else "") + word
     return [line((text, "cyan")) for text in (*lines, current)]
+
+
+def _shell_words(command: str) -> list[str]:
+    """Split at the spaces that are not in quotes; the quotes stay."""
+    words = re.findall(r"""(?:'[^']*'|"[^"]*"|[^ '"])+""", command)
+    return words if " ".join(words) == command else [command]
 
 
 def heading(to: Console, text: str, count: int) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from dockgate.core.acceptance import waiver_commands
 from dockgate.core.model import Finding, Undetermined
-from dockgate.core.next_steps import next_steps
+from dockgate.core.next_steps import NextStep, next_steps
 from dockgate.core.summaries import waived_words
 from dockgate.core.verdict import Breach, Judgement, Status, Upgrade, Verdict, Waived
 from dockgate.reports import _words as words
@@ -57,7 +58,7 @@ def reasons(
             show(to, [line(" " * at, ("Undetermined", "bold"))])
             bullets(to, _unlisted(judgement.undetermined, listed), at + 2)
             show(to, [line(" " * at, ("Next step", "bold"))])
-            bullets(to, next_steps(judgement.undetermined, verdict.image), at + 2)
+            _steps(to, next_steps(judgement.undetermined, verdict.image), at + 2)
         remedy(to, judgement, at)
         if has_findings:
             _breaking(to, judgement, at)
@@ -66,6 +67,23 @@ def reasons(
                 show(to, [line(" " * at, (title, "bold"))])
             for breach in told:
                 _breach(to, breach, at + 2, has_findings=has_findings)
+
+
+def _steps(to: Console, steps: Iterable[NextStep], indent: int) -> None:
+    """Each sentence, and under it its command, to be copied."""
+    for step in steps:
+        bullets(to, [step.sentence], indent)
+        if step.command:
+            show(to, shell_command(step.command, indent + 2, max(20, to.width)))
+
+
+def acceptance(to: Console, verdict: Verdict) -> None:
+    """How a person with the role security accepts what was rejected."""
+    commands = waiver_commands(verdict)
+    if commands:
+        show(to, [line("  ", ("Or accept it", "bold"), ("  role security; at a terminal with --waivers", "dim"))])
+        for command in commands:
+            show(to, shell_command(command, 4, max(20, to.width)))
 
 
 def waived(to: Console, verdict: Verdict, *, has_findings: bool = True) -> None:

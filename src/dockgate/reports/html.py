@@ -82,7 +82,7 @@ def _part(report: Whole, part: Part) -> Iterator[str]:
         yield f"<ul>{''.join(f'<li>{_text(doubt.reason)}</li>' for doubt in part.doubts)}</ul>"
         if part.judgement:
             steps = next_steps(part.doubts, part.manifest)
-            yield f"<h3>Next step</h3><ul>{''.join(f'<li>{_text(step)}</li>' for step in steps)}</ul>"
+            yield f"<h3>Next step</h3><ul>{''.join(f'<li>{_text(step.text)}</li>' for step in steps)}</ul>"
     yield f"<h3>Findings <small>{len(part.findings)}</small></h3>"
     if part.findings:
         chips = (_chip(kind, f"{count} {kind}") for count, kind in counts(part.findings))

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from dockgate.core.canonical import plain
 from dockgate.core.model import Distribution, Finding, Inventory, Package
-from dockgate.core.next_steps import next_steps
+from dockgate.core.next_steps import advice_of
 from dockgate.reports import SCHEMA_VERSION, Bill, GateReport, InventoryReport, ScanReport
 from dockgate.reports._document import Document, write
 from dockgate.reports._parts import Part, Whole, whole
@@ -134,9 +134,7 @@ def _package(package: Package, inventory: Inventory) -> Document:
 def _judged(part: Part, judgement: "Judgement") -> Document:
     return {
         "findings": _findings(part.findings, part),
-        "undetermined": [
-            {**plain(one), "advice": " ".join(next_steps((one,), part.manifest))} for one in judgement.undetermined
-        ],
+        "undetermined": [{**plain(one), "advice": advice_of(one, part.manifest)} for one in judgement.undetermined],
         "status": judgement.status.value,
         "counts": judgement.counts,
         "breaches": _breaches(judgement.breaches, part),

@@ -10,7 +10,7 @@ from html import escape
 from typing import Literal, TextIO
 
 from dockgate.core.model import Finding
-from dockgate.core.next_steps import next_steps
+from dockgate.core.next_steps import advice_of
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._parts import TOOL, Part, Whole, remedy, sentence, waiver, whole
@@ -99,7 +99,7 @@ def _cases(part: Part) -> Iterator[Case]:
         yield "policy", one.breach, "skipped", one.kind, waiver(one), ""
     for doubt in part.doubts:
         told = True
-        steps = clean(" ".join(next_steps((doubt,), part.manifest))) if part.judgement else ""
+        steps = clean(advice_of(doubt, part.manifest)) if part.judgement else ""
         yield "undetermined", doubt.subject, "error", doubt.kind or "undetermined", doubt.reason, steps
     if not told:
         yield TOOL.lower(), "no findings", "", "", "", ""

@@ -117,7 +117,7 @@ def _rest(part: Part, where: str) -> Iterator[Line]:
         if part.judgement:
             steps = next_steps(part.doubts, part.manifest)
             yield from _fixed("", "**Next step**", "")
-            yield from ((f"- {_code(step, _SENTENCE)}", True) for step in steps)
+            yield from ((f"- {_code(step.text, _SENTENCE)}", True) for step in steps)
     for title, told in part.asides:
         count = plural(len(told), title)
         yield from _folded(f"{count}{where}", (line for breach in told for line in _breach(breach, part)))

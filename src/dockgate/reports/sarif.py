@@ -8,7 +8,7 @@ import hashlib
 from typing import TYPE_CHECKING, TextIO
 
 from dockgate.core.model import Finding, Severity, Undetermined
-from dockgate.core.next_steps import next_steps
+from dockgate.core.next_steps import advice_of
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._document import Document, given, write
@@ -199,10 +199,10 @@ def _suppression(one: "Waived") -> Document:
 
 
 def _notification(doubt: Undetermined, part: Part) -> Document:
-    steps = next_steps((doubt,), part.manifest) if part.judgement else ()
+    advice = advice_of(doubt, part.manifest) if part.judgement else ""
     return {
         "level": "error",
-        "message": {"text": clean(" ".join((doubt.reason, *steps)))},
+        "message": {"text": clean(f"{doubt.reason} {advice}".rstrip())},
         "descriptor": {"id": f"undetermined/{doubt.kind or 'other'}"},
         "properties": given(subject=clean(doubt.subject)),
     }

@@ -26,7 +26,7 @@ from dockgate.reports._lines import (
     some,
 )
 from dockgate.reports._parts import waiver
-from dockgate.reports._verdict import headline, reasons, sentences, waived
+from dockgate.reports._verdict import acceptance, headline, reasons, sentences, waived
 from dockgate.reports._words import support
 
 _SUMMARY_WIDTH = 24
@@ -59,6 +59,7 @@ class Table:
         inventories = {(inventory.platform, inventory.image): inventory for inventory in report.inventories}
         unread = {entry.reason for inventory in report.inventories for entry in inventory.unread}
         reasons(to, verdict, () if view.is_summary else unread, has_findings=False)
+        acceptance(to, verdict)
         waived(to, verdict, has_findings=view.is_summary)
         for judgement in verdict.judgements:
             to.print()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 
 from dockgate.core.errors import NotFoundError
-from dockgate.core.pipeline import ActionKey, ActionRun, ActionType, Execution, State, latest, stage_state
+from dockgate.core.pipeline import ActionKey, ActionRun, ActionType, Execution, Pipeline, State, latest, stage_state
 from dockgate.web.api import Count, GuardedRoute, Reader, Runner, TheServer
 from dockgate.web.api.approvals import ApprovalView, view
 
@@ -38,8 +38,12 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionView:
+    """`superseded_by` is a newer execution of the pipeline that was deployed to the same service: this one cannot be
+    deployed any more. Null where there is none, and for one that succeeded."""
+
     execution: Execution
     stages: list[StageView]
+    superseded_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,19 @@ def show(execution_id: str, who: Reader, server: TheServer) -> ExecutionView:
                 )
             )
         stages.append(StageView(stage.name, stage_state(stage, runs), actions))
-    return ExecutionView(execution, stages)
+    return ExecutionView(execution, stages, _superseded_by(server, execution, pipeline))
+
+
+def _superseded_by(server: TheServer, execution: Execution, pipeline: Pipeline) -> str | None:
+    if execution.state is State.SUCCEEDED:
+        return None
+    actions = [action for stage in pipeline.stages for action in stage.actions if action.type is ActionType.DEPLOY]
+    for action in actions:
+        deployed = server.store.services.deployed_by(str(action.configuration["service"]))
+        newest = server.store.executions.get(deployed) if deployed else None
+        if newest and newest.pipeline == execution.pipeline and newest.number > execution.number:
+            return newest.id
+    return None
 
 
 def _approval(server: TheServer, key: ActionKey) -> ApprovalView | None:

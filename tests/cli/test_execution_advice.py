@@ -1,0 +1,104 @@
+"""What a person is told to do next about an execution that did not succeed."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.cli import answers
+from tests.cli.answers import NAME, VERDICT
+from tests.cli.conftest import Dockgate
+from tests.cli.fake_server import FakeServer
+from tests.reports import samples
+
+from dockgate.core.approvals import ApprovalState
+from dockgate.core.canonical import plain
+from dockgate.core.pipeline import State
+from dockgate.core.verdict import Status
+
+RETRY = f"dockgate pipeline retry {NAME}-1"
+
+
+def shown(dockgate: Dockgate, server: FakeServer, view: Any, verdict: Any = None) -> str:
+    """The end of what `pipeline show` prints: the advice, in one line."""
+    server.answers |= {
+        f"GET /pipelines/{NAME}/executions": [view["execution"]],
+        f"GET /executions/{NAME}-1": view,
+        f"GET /verdicts/{VERDICT}": plain(verdict or samples.verdict()),
+    }
+    return " ".join(dockgate("pipeline", "show", NAME).out.rpartition("\n\n")[2].replace("\\\n", "").split())
+
+
+def settled(**changes: Any) -> Any:
+    view = answers.rejected()
+    view["stages"][2]["actions"][0]["approval"] |= changes
+    return view
+
+
+def test_after_a_rejection_override_and_waiver_are_offered(dockgate: Dockgate, server: FakeServer) -> None:
+    certain = samples.verdict(samples.judgement(undetermined=()))
+    text = shown(dockgate, server, answers.rejected(), certain)
+    assert "Push a commit with the upgrades above, or accept it (role security):" in text
+    assert f"dockgate approval override {NAME}-1/Assess/Gate/1 --until DATE --reason TEXT" in text
+    assert "dockgate waiver add --vulnerability ID" in text
+    assert RETRY in text
+
+
+def test_after_a_rejection_that_is_undetermined_in_part_no_override_is_offered(
+    dockgate: Dockgate, server: FakeServer
+) -> None:
+    text = shown(dockgate, server, answers.rejected())
+    assert "override" not in text
+    assert "dockgate waiver add --vulnerability ID" in text
+
+
+def test_after_an_undetermined_verdict_no_override_is_offered(dockgate: Dockgate, server: FakeServer) -> None:
+    unsure = samples.judgement(Status.UNDETERMINED, breaches=(), remedy=(), findings=())
+    verdict = replace(samples.verdict(unsure), status=Status.UNDETERMINED)
+    text = shown(dockgate, server, answers.rejected(), verdict)
+    assert "Take the next steps above" in text
+    assert "override" not in text
+
+
+def test_a_superseded_execution_is_not_offered_to_be_tried_again(dockgate: Dockgate, server: FakeServer) -> None:
+    text = shown(dockgate, server, answers.rejected() | {"superseded_by": f"{NAME}-2"})
+    assert f"{NAME}-2 was deployed since: this execution cannot be deployed any more." in text
+    assert "push a commit that reverts the later ones" in text
+    assert f"dockgate pipeline show {NAME} --execution 2" in text
+    assert "retry" not in text
+
+
+@pytest.mark.parametrize(
+    ("view", "said"),
+    [
+        (settled(decided_by="ann", verdict="", summary="no"), "ann rejected it."),
+        (settled(state=ApprovalState.EXPIRED.value, decided_by="timeout", verdict=""), "Nobody answered in time."),
+    ],
+)
+def test_after_a_persons_no_and_after_the_time_only_another_try_is_offered(
+    dockgate: Dockgate, server: FakeServer, view: Any, said: str
+) -> None:
+    text = shown(dockgate, server, view)
+    assert said in text
+    assert RETRY in text
+    assert "override" not in text
+    assert "waiver" not in text
+
+
+def test_a_build_that_failed_is_tried_again_or_read(dockgate: Dockgate, server: FakeServer) -> None:
+    view = answers.rejected()
+    view["stages"][1]["actions"] = [answers.action("Image", "build", State.FAILED, reason="RUN failed")]
+    view["stages"][2]["actions"] = [answers.action("Gate", "approval", State.PENDING)]
+    text = shown(dockgate, server, view)
+    assert "Push a commit that fixes it, or" in text
+    assert f"dockgate pipeline logs {NAME}-1" in text
+
+
+def test_approval_show_offers_how_to_accept_a_rejection(dockgate: Dockgate, server: FakeServer) -> None:
+    approval = answers.approval()
+    server.answers |= {
+        f"GET /approvals/{approval['id']}": approval,
+        f"GET /verdicts/{VERDICT}": plain(samples.verdict(samples.judgement(undetermined=()))),
+    }
+    out = dockgate("approval", "show", approval["id"]).out
+    assert f"dockgate approval override {approval['id']}" in out
+    assert "dockgate waiver add --vulnerability" in out
