@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from tests.advisories.making import built, folder_of
 from tests.feeds.making import entry, fixed, kev, record
 
-from dockgate.cli.gate import command
+from dockgate.cli.main import root
 from dockgate.core.errors import UsageError
 
 CASES = Path(__file__).parent.parent / "cases" / "findings"
@@ -25,7 +25,7 @@ def policy(tmp_path: Path) -> Path:
 
 def gate(*arguments: str | Path) -> tuple[int, str]:
     """The exit code and what was printed; no advisory database is there."""
-    result = CliRunner().invoke(command, [str(one) for one in arguments], env={"DOCKGATE_DATA": "/nonexistent"})
+    result = CliRunner().invoke(root, ["gate", *(str(one) for one in arguments)], env={"DOCKGATE_DATA": "/nonexistent"})
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output
