@@ -33,7 +33,7 @@ _TIME = 1_795_000_000
 @dataclass
 class Made:
     """A stack. `moves` are the states that the next looks at it see; `change_sets` have the template's text and what it
-    resolves to, None where that changes nothing."""
+    resolves to, None where that changes nothing. `failed` are resources that could not be created."""
 
     state: str
     parameters: dict[str, str]
@@ -41,6 +41,7 @@ class Made:
     physical: dict[str, tuple[str, str]] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
+    failed: dict[str, tuple[str, str]] = field(default_factory=dict)
     properties: dict[str, Any] = field(default_factory=dict)
     change_sets: dict[str, tuple[str, "Stack | None"]] = field(default_factory=dict)
     moves: list[str] = field(default_factory=list)
@@ -100,6 +101,9 @@ class Formation:
         )
         stack = self._checked(text, values)
         made = self.stacks[name] = Made("CREATE_IN_PROGRESS", _whole(stack), text)
+        if name_and_reason := self.fails:
+            one = stack.resources[name_and_reason[0]]
+            made.failed[name_and_reason[0]] = one["Type"], one["Properties"].get("RepositoryName", "failed")
         if self._failed(made, request["ClientRequestToken"], "CREATE"):
             made.moves = ["CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE"]
             return {"StackId": name}
@@ -187,9 +191,10 @@ class Formation:
                     "PhysicalResourceId": physical,
                     "ResourceType": kind,
                     "LastUpdatedTimestamp": _TIME,
-                    "ResourceStatus": "CREATE_COMPLETE",
+                    "ResourceStatus": state,
                 }
-                for name, (kind, physical) in made.physical.items()
+                for held, state in ((made.physical, "CREATE_COMPLETE"), (made.failed, "CREATE_FAILED"))
+                for name, (kind, physical) in held.items()
             ]
         }
 

@@ -1,5 +1,6 @@
 """What an update would remove or replace is shown before it is made, and what holds data stays in the account."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,12 +98,15 @@ def test_a_new_image_replaces_the_task_definition_without_a_question(cloud: Clou
     assert person.asked == []
 
 
-def test_what_the_change_set_retains_is_remembered_beside_the_stack(cloud: Cloud) -> None:
+def test_what_holds_data_is_on_record_beside_the_stack(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
-    deploy(cloud, *ALONE, confirm=Person(agrees=True))
-    body = cloud.client("s3").get_object(Bucket=DOCUMENTS, Key="retained.json")["Body"].read().decode()
-    for kind in ("AWS::CodeCommit::Repository", "AWS::ECR::Repository", "AWS::S3::Bucket"):
-        assert body.count(kind) == 1
+    for _ in range(2):
+        deploy(cloud, *ALONE, confirm=Person(agrees=True))
+    rows = json.loads(cloud.client("s3").get_object(Bucket=DOCUMENTS, Key="data.json")["Body"].read())
+    assert (
+        sorted(row["kind"] for row in rows)
+        == ["AWS::CodeCommit::Repository", "AWS::ECR::Repository"] + ["AWS::S3::Bucket"] * 3
+    )
 
 
 def test_a_denied_change_set_changes_nothing(cloud: Cloud) -> None:

@@ -102,6 +102,42 @@ def test_what_an_update_retained_is_shown_and_deleted_with_the_stack(cloud: Clou
     assert cloud.formation.sources == {}
 
 
+def test_what_outlived_its_stack_is_found_by_destroy(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    bucket = fill(cloud)
+    del cloud.formation.stacks["gate"]  # in the console
+    held = aws.contents(cloud.account, "gate")
+    assert f"bucket {bucket} with all that is in it" in held
+    assert "stack gate" not in held
+    destroy(cloud)
+    assert cloud.client("s3").list_buckets()["Buckets"] == []
+    assert cloud.client("ecr").describe_repositories()["repositories"] == []
+    assert cloud.formation.sources == {}
+
+
+def test_another_repository_that_has_the_name_since_is_left_alone(cloud: Cloud) -> None:
+    deploy(cloud, *NETWORK)
+    deploy(cloud, *ALONE, confirm=lambda losses: None)
+    ecr = cloud.client("ecr")
+    ecr.delete_repository(repositoryName="dockgate-app", force=True)
+    ecr.create_repository(repositoryName="dockgate-app")
+    assert not any("dockgate-app" in line for line in aws.contents(cloud.account, "gate"))
+    destroy(cloud)
+    assert [one["repositoryName"] for one in ecr.describe_repositories()["repositories"]] == ["dockgate-app"]
+
+
+def test_a_repository_that_stood_in_the_way_of_the_stack_is_left_alone(cloud: Cloud) -> None:
+    """CloudFormation lists what it could not create, under the name that somebody else's has."""
+    ecr = cloud.client("ecr")
+    ecr.create_repository(repositoryName="dockgate-app")
+    cloud.formation.fails = ("ImageRepository", "Repository already exists")
+    with pytest.raises(DeployError):
+        deploy(cloud, *NETWORK)
+    assert not any("dockgate-app" in line for line in aws.contents(cloud.account, "gate"))
+    destroy(cloud)
+    assert [one["repositoryName"] for one in ecr.describe_repositories()["repositories"]] == ["dockgate-app"]
+
+
 # --- the registry's scanning --------------------------------------------------------------------------------------
 
 

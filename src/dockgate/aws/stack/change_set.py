@@ -17,7 +17,13 @@ Confirm = Callable[[Sequence[str]], None]
 _REPLACEABLE = frozenset(
     (
         *("AWS::ECS::TaskDefinition", "AWS::Events::Rule", "AWS::IAM::ManagedPolicy", "AWS::IAM::Role"),
-        *("AWS::Lambda::Permission", "AWS::S3::BucketPolicy", "AWS::SNS::Subscription", "AWS::SNS::TopicPolicy"),
+        *(
+            "AWS::Lambda::EventSourceMapping",
+            "AWS::Lambda::Permission",
+            "AWS::S3::BucketPolicy",
+            "AWS::SNS::Subscription",
+            "AWS::SNS::TopicPolicy",
+        ),
         *("AWS::SQS::QueuePolicy",),
     )
 )

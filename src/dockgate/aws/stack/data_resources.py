@@ -3,10 +3,11 @@
 The template has CloudFormation retain them, so that no update and no deletion of the stack takes them along."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.formation import resources
 from dockgate.core.errors import DeployError, NotFoundError
 
 _BATCH = 100
@@ -16,15 +17,27 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True, order=True)
 class Resource:
-    """`kind` is CloudFormation's type, `physical` its physical id."""
+    """`kind` is CloudFormation's type, `physical` its physical id.
+
+    `created` is when an image repository was created, "" where that is not asked for. Its id is a name, which another
+    repository may have after it; those of buckets and source repositories are given once."""
 
     kind: str
     physical: str
+    created: str = ""
+
+
+def of_stack(account: Account, stack: str) -> list[Resource]:
+    """Those that the stack holds now, of a stack that failed half way, too."""
+    found = [Resource(kind, physical) for kind in KINDS for physical in resources(account, stack, kind)]
+    return [replace(one, created=_created(account, one)) for one in found]
 
 
 def name(account: Account, resource: Resource) -> str | None:
     """The name that people know the resource by; None when it is gone. Source repositories have an id beside it."""
     try:
+        if resource.created and _created(account, resource) != resource.created:
+            return None
         return _KINDS[resource.kind][0](account, resource.physical)
     except NotFoundError:
         return None
@@ -76,9 +89,24 @@ def _empty(account: Account, bucket: str) -> None:
 
 
 def _image_repository(account: Account, physical: str) -> str:
-    with told(f"looking for the image repository {physical}"):
-        account.client("ecr").describe_repositories(repositoryNames=[physical])
-    return physical
+    return str(_described(account, physical)["repositoryName"])
+
+
+def _created(account: Account, resource: Resource) -> str:
+    """ "" where it is not asked for, and for what is gone."""
+    if resource.kind != "AWS::ECR::Repository":
+        return ""
+    try:
+        return str(_described(account, resource.physical)["createdAt"].isoformat())
+    except NotFoundError:
+        return ""
+
+
+def _described(account: Account, repository: str) -> Mapping[str, Any]:
+    with told(f"looking for the image repository {repository}"):
+        found = account.client("ecr").describe_repositories(repositoryNames=[repository])["repositories"]
+    described: Mapping[str, Any] = found[0]
+    return described
 
 
 def _delete_image_repository(account: Account, repository: str) -> None:

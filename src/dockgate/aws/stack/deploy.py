@@ -88,8 +88,8 @@ def deploy(
     changes = None if found is None else change_set.create(account, wanted.stack, url, values, patience)
     if changes is not None:
         change_set.review(account, wanted.stack, changes, confirm)
-        retained = (one for one in changes.losses if one.is_retained and one.kind in data_resources.KINDS)
-        documents.remember_retained(data_resources.Resource(one.kind, one.physical) for one in retained)
+    if found is not None:
+        documents.remember(data_resources.of_stack(account, wanted.stack))
     if wanted.manage_scanning:
         kept = parameters(found) if found else {}
         name = given.get("ImageRepositoryName") or kept.get("ImageRepositoryName") or "dockgate-app"
@@ -100,7 +100,9 @@ def deploy(
         token = _execute(account, wanted.stack, changes, tell)
     else:
         return False
-    documents.log_access(_done(account, wanted.stack, token, tell, patience)["LogBucketName"])
+    made = _done(account, wanted.stack, token, tell, patience)
+    documents.remember(data_resources.of_stack(account, wanted.stack))
+    documents.log_access(made["LogBucketName"])
     return True
 
 

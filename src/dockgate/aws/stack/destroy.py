@@ -62,11 +62,9 @@ def destroy(account: Account, stack: str, tell: Tell = lambda line: None, patien
 
 
 def _data(account: Account, stack: str, documents: Documents) -> list[Resource]:
-    """What holds data: of the stack, and what earlier updates took out of it and the account retained."""
-    found: list[Resource] = []
-    if describe(account, stack) is not None:
-        found = [Resource(kind, physical) for kind in KINDS for physical in resources(account, stack, kind)]
-    return list(dict.fromkeys([*found, *documents.retained()]))
+    """What holds data: of the stack, and what it held once and the account retained."""
+    found = data_resources.of_stack(account, stack) if describe(account, stack) is not None else []
+    return list(dict.fromkeys([*found, *documents.data_resources()]))
 
 
 def _delete(account: Account, stack: str, tell: Tell, patience: Patience) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from dockgate.aws.stack.account import Account, told
@@ -15,8 +16,8 @@ from dockgate.core.verdict import Policy, Waivers
 
 _SCANNING = "scanning.json"
 """the registry's scanning configuration before we changed it, and as we left it"""
-_RETAINED = "retained.json"
-"""resources that updates took out of the stack, and the account retained"""
+_DATA = "data.json"
+"""resources that hold the stack's data, those that the account retained outside of it, too"""
 _LONGEST = 63
 """characters in a bucket's name"""
 
@@ -96,16 +97,16 @@ class Documents:
             return None
         return kept["before"], kept["ours"]
 
-    def remember_retained(self, resources: Iterable[Resource]) -> None:
-        """Keep what an update takes out of the stack and the account retains, so that `destroy` finds it."""
-        known = self.retained()
+    def remember(self, resources: Iterable[Resource]) -> None:
+        """Keep what holds the stack's data, so that `destroy` finds it when the stack holds it no longer."""
+        known = self.data_resources()
         if added := [one for one in resources if one not in known]:
-            rows = [{"kind": one.kind, "physical": one.physical} for one in (*known, *added)]
-            self._put(_RETAINED, json.dumps(rows, sort_keys=True).encode())
+            self._put(_DATA, json.dumps([asdict(one) for one in (*known, *added)], sort_keys=True).encode())
 
-    def retained(self) -> list[Resource]:
+    def data_resources(self) -> list[Resource]:
+        """What holds the stack's data, or held it once."""
         try:
-            return [Resource(row["kind"], row["physical"]) for row in json.loads(self.read(_RETAINED))]
+            return [Resource(**row) for row in json.loads(self.read(_DATA))]
         except NotFoundError:
             return []
 

@@ -11,6 +11,7 @@ from dockgate.core.errors import DeployError, NotFoundError
 Tell = Callable[[str], None]
 """is told what goes on, a line at a time"""
 
+_NOT_HELD = ("CREATE_FAILED", "DELETE_COMPLETE")
 _SHOWN = 3
 """failed resources in a message: what follows the first ones mostly follows from them"""
 
@@ -57,14 +58,16 @@ def at_rest(account: Account, stack: str, tell: Tell, patience: Patience) -> Map
 
 
 def resources(account: Account, stack: str, kind: str) -> list[str]:
-    """The names of what the stack holds of this type ("AWS::S3::Bucket"), of a stack that failed half way, too."""
+    """The names of what the stack holds of this type ("AWS::S3::Bucket"), of a stack that failed half way, too.
+
+    What could not be created is not the stack's: its name may be that of somebody else's resource."""
     with told(f"looking at what the stack {stack} holds"):
         pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
         held = [one for page in pages for one in page["StackResourceSummaries"]]
     return [
         one["PhysicalResourceId"]
         for one in held
-        if one["ResourceType"] == kind and one.get("PhysicalResourceId") and one["ResourceStatus"] != "DELETE_COMPLETE"
+        if one["ResourceType"] == kind and one.get("PhysicalResourceId") and one["ResourceStatus"] not in _NOT_HELD
     ]
 
 
