@@ -78,7 +78,7 @@ def test_a_registry_cannot_have_metadata_requested(answer: Answer) -> None:
 
     with (
         serve(respond) as server,
-        pytest.raises(UnavailableError, match="sends its clients to .*, which is at a metadata address"),
+        pytest.raises(UnavailableError, match=r"sends its clients to .*, which is at a metadata address"),
         opening(f"{server.address}/team/app:1"),
     ):
         pass

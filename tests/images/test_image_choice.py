@@ -128,7 +128,10 @@ def test_indexes_in_indexes_have_an_end(tmp_path: Path) -> None:
         ({"manifests": [{"digest": AMD.digest, "size": -1}]}, "size -1"),
         ({"manifests": [{"digest": AMD.digest}]}, "size None"),
         ({"layers": [], "config": None}, "no digest"),
-        ({"layers": [], "config": {"digest": AMD.config, "size": 5, "mediaType": "text/plain"}}, "is not a container image"),
+        (
+            {"layers": [], "config": {"digest": AMD.config, "size": 5, "mediaType": "text/plain"}},
+            "is not a container image",
+        ),
         (
             {
                 "layers": [{"digest": AMD.layers[0], "size": 1}] * 1025,
