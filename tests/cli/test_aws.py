@@ -129,6 +129,21 @@ def test_a_stack_from_nothing_to_nothing(dockgate: Dockgate, cloud: Cloud) -> No
     assert (again.code, again.out) == (0, f"gate: there is nothing of it in {REGION}\n")
 
 
+def test_redrive_names_what_is_left_and_fails_then(dockgate: Dockgate, cloud: Cloud) -> None:
+    dockgate("aws", "deploy", "--stack", "gate", *ALONE)
+    nothing = dockgate("aws", "redrive", "--stack", "gate")
+    assert (nothing.code, nothing.out) == (0, "gate: 0 handed over, 0 left\n")
+    sqs = cloud.client("sqs")
+    for name, body in (("approvalfailures", '{"token": "secret"}'), ("failures", "none of ours")):
+        sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"], MessageBody=body)
+    said = dockgate("aws", "redrive", "--stack", "gate")
+    assert (said.code, said.out) == (2, "gate: 1 handed over, 1 left\n")
+    assert "no event of this stack" in said.err
+    assert "run `dockgate aws redrive` again" in said.err
+    assert "secret" not in said.out + said.err
+    assert "approvals set aside" in dockgate("aws", "status", "--stack", "gate").out
+
+
 def test_destroy_asks_first(dockgate: Dockgate, cloud: Cloud) -> None:
     dockgate("aws", "deploy", "--stack", "gate", *ALONE)
     said = CliRunner().invoke(root, ["aws", "destroy", "--stack", "gate"], input="n\n")

@@ -17,6 +17,7 @@ APPROVALS, OTHERS = "ApprovalFailuresUrl", "FailuresUrl"
 """the stack's outputs that name the queues"""
 _JUDGED = ("Inspector2 Scan", "Inspector2 Coverage")
 _SWEPT = ("Inspector2 Finding", "Scheduled Event")
+_CLOCK = {"source": "dockgate.redrive", "detail-type": "Scheduled Event", "detail": {}}
 _HIDDEN_SECONDS = 900
 """how long a message that failed stays out of sight, so that one run tries it once"""
 _AT_ONCE = 10
@@ -65,18 +66,17 @@ def redrive(account: Account, stack: str, tell: Tell = lambda line: None) -> Red
     if found is None:
         raise NotFoundError(f"There is no stack {stack!r} in {account.region}.", "Check --stack and --region.")
     urls = outputs(found)
-    handed, faults = 0, []
     choices: tuple[tuple[str, Callable[[str], str]], ...] = ((APPROVALS, lambda body: "record"), (OTHERS, _function))
+    handed, faults = 0, []
     with told(f"handing over what {stack} set aside"):
-        functions = account.client("lambda")
+        functions = _Functions(account.client("lambda"), stack)
         for output, choose in choices:
             if output not in urls:
                 continue
             queue, failed = _Queue(account.client("sqs"), urls[output]), []
             for message in queue.messages():
                 name = choose(message["Body"])
-                fault = _hand_over(functions, f"{stack}-{name}", message["Body"]) if name else "no event of this stack"
-                if fault:
+                if fault := functions.hand_over(name, message["Body"]):
                     faults.append(f"{message['MessageId']}: {fault}")
                     failed.append(message)
                     continue
@@ -86,6 +86,38 @@ def redrive(account: Account, stack: str, tell: Tell = lambda line: None) -> Red
             for message in failed:
                 queue.show(message)
     return Redriven(handed, tuple(faults))
+
+
+@dataclass(slots=True)
+class _Functions:
+    """The stack's functions. `has_swept` says that `sweep` was called in this run."""
+
+    client: Any
+    stack: str
+    has_swept: bool = False
+
+    def hand_over(self, name: str, body: str) -> str:
+        """Why the function did not take it, "" when it did.
+
+        One sweep makes up for everything that was for `sweep`. It may take minutes, and is not waited for."""
+        if not name:
+            return "no event of this stack"
+        if name != "sweep":
+            return self._call(f"{self.stack}-{name}", "RequestResponse", body)
+        fault = "" if self.has_swept else self._call(f"{self.stack}-{name}", "Event", json.dumps(_CLOCK))
+        self.has_swept = not fault
+        return fault
+
+    def _call(self, name: str, kind: str, body: str) -> str:
+        answer = self.client.invoke(FunctionName=name, InvocationType=kind, Payload=body.encode())
+        if "FunctionError" not in answer:
+            return ""
+        try:
+            said = json.loads(answer["Payload"].read())
+        except ValueError:
+            said = None
+        said = said if isinstance(said, dict) else {}
+        return f"{name}: {said.get('errorType', answer['FunctionError'])}: {said.get('errorMessage', '')}"
 
 
 def _function(body: str) -> str:
@@ -102,17 +134,3 @@ def _is_batch(event: Any) -> bool:
     """Findings out of their queue, as Lambda hands them over."""
     records = event.get("Records") if isinstance(event, dict) else None
     return isinstance(records, list) and all(isinstance(one, dict) and "body" in one for one in records)
-
-
-def _hand_over(functions: Any, name: str, body: str) -> str:
-    """Why the function did not take it, "" when it did. A sweep may take minutes: it is not waited for."""
-    kind = "Event" if name.endswith("-sweep") else "RequestResponse"
-    answer = functions.invoke(FunctionName=name, InvocationType=kind, Payload=body.encode())
-    if "FunctionError" not in answer:
-        return ""
-    try:
-        said = json.loads(answer["Payload"].read())
-    except ValueError:
-        said = None
-    said = said if isinstance(said, dict) else {}
-    return f"{name}: {said.get('errorType', answer['FunctionError'])}: {said.get('errorMessage', '')}"
