@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from tests.parts import Host
 
+from dockgate.bootstrap.build_images import demand_no_hidden_source
 from dockgate.core.adapters import BaseImage, BuildRequest
-from dockgate.core.errors import BuildError
+from dockgate.core.errors import BuildError, ImageError
 from dockgate.images.auth import Issuers
 from dockgate.images.push import Pusher
 from dockgate.images.reference import Remote
@@ -116,3 +117,34 @@ def test_a_base_image_at_a_private_address_is_refused_unless_it_is_listed(
     (folder / "Dockerfile").write_text(f"FROM {place}/base\n")
     with pytest.raises(BuildError, match="is at a private address"):
         built(host, folder, "private")
+
+
+def test_builds_may_change_their_bases(host: Host, source: Source) -> None:
+    """Each build finds the images that it names, and those of the build before are gone by name."""
+    place = f"{host.registry.address}/bases"
+    digest = built(host, source("echo 1 >/which"), "bases/pinned", "v1").digest
+    built(host, source("echo 2 >/which"), "bases/tagged", "v1")
+    folder = source("true")
+    for key, base in (
+        ("a", f"{place}/pinned@{digest}"),
+        ("b", f"{place}/tagged:v1"),
+        ("c", f"{place}/pinned@{digest}"),
+    ):
+        (folder / "Dockerfile").write_text(f"FROM {base}\nRUN {json.dumps(['/bin/sh', '-c', 'cat /which'])}\n")
+        result = built(host, folder, "bases/changing", key)
+        assert [one.reference for one in result.bases] == [base]
+
+
+@pytest.mark.parametrize(
+    "trigger", ["COPY --from=evil:v1 /bin /bin", "run --mount=type=bind,FROM=evil:v1,target=/t /t/run"]
+)
+def test_a_base_whose_onbuild_takes_from_another_image_is_refused(trigger: str) -> None:
+    """podman runs it with images of its storage, and no Dockerfile names them."""
+    config = {"config": {"OnBuild": ["RUN true", trigger]}}
+    with pytest.raises(ImageError, match="ONBUILD"):
+        demand_no_hidden_source(Remote("quay.io", "team/base", "1"), json.dumps(config).encode())
+
+
+@pytest.mark.parametrize("config", [{}, {"config": None}, {"config": {"OnBuild": ["RUN make", "COPY . /src"]}}])
+def test_other_bases_are_accepted(config: object) -> None:
+    demand_no_hidden_source(Remote("quay.io", "team/base", "1"), json.dumps(config).encode())

@@ -141,6 +141,28 @@ def test_a_base_that_the_disk_has_is_not_loaded_again_until_the_disk_is_new(syst
     assert system.runner.disks == 2
 
 
+def test_a_base_that_a_build_does_not_name_is_taken_from_the_disk_first(system: System) -> None:
+    system.build("one")
+    write(system.source, {"Dockerfile": "FROM other AS one\nFROM scratch\nCOPY --from=one / /\n"})
+    system.build("two")
+    system.build("three")
+    untags = [[command[1:] for command in job.commands if "untag" in command] for job in system.runner.jobs]
+    assert untags == [[], [["untag", "docker.io/library/base"]], []]
+    assert system.runner.jobs[1].commands[0][1] == "untag"
+    assert system.runner.jobs[1].commands[2][1] == "build"
+
+
+def test_a_base_that_cannot_be_taken_away_ends_with_its_disk(system: System) -> None:
+    system.build("one")
+    write(system.source, {"Dockerfile": "FROM other\n"})
+    system.runner.outcomes = [Outcome(0, 125, "no such image")]
+    with pytest.raises(UnavailableError):
+        system.build("two")
+    assert system.runner.disks == 2
+    system.build("two")
+    assert not [command for command in system.runner.jobs[-1].commands if "untag" in command]
+
+
 def test_an_image_that_does_not_lie_on_its_base_is_not_pushed(system: System) -> None:
     """podman may have taken an image of an earlier build, by a FROM that only it understands."""
     (system.source / "Dockerfile").write_text("FROM base\n")

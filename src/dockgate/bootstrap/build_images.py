@@ -113,6 +113,7 @@ class RegistryBuildImages:
         for blob in blobs.values():
             self._download(origin, blob)
         self._keep(platform_digest, data)
+        demand_no_hidden_source(named, (self._folder / _file(manifest.config.digest)).read_bytes())
         files = [_file(one) for one in (platform_digest, *blobs)]
         diff_ids = tuple(self._diff_id(one.digest) for one in manifest.layers)
         layers = {
@@ -194,6 +195,22 @@ class RegistryPublication:
     def push(self) -> None:
         with self._pusher as pusher:
             pusher.manifest(self._data, by_digest=False, kind=_MANIFEST)
+
+
+def demand_no_hidden_source(named: Remote, config: bytes) -> None:
+    """Refuse a base image whose ONBUILD instructions take files from further images, which no Dockerfile names.
+
+    `config` is the image's (OCI image specification, "Image Configuration"). Raises ImageError."""
+    try:
+        document = json.loads(config)
+        triggers = (document.get("config") or {}).get("OnBuild") or []
+    except (ValueError, AttributeError, RecursionError):
+        raise ImageError(f"the config of {named} is no JSON object.") from None
+    if any("from" in str(trigger).lower() for trigger in triggers):
+        raise ImageError(
+            f"{named} has an ONBUILD instruction that takes files from another image.",
+            "Name that image in your Dockerfile instead.",
+        )
 
 
 def _for_platform(origin: Origin, digest: str, data: bytes) -> tuple[str, bytes]:

@@ -138,11 +138,15 @@ class PodmanBuilder:
             path.chmod(path.stat().st_mode | 0o055)
         paths = self._runner.paths(request, scratch, self._ca_bundle)
         wanted = [base for base in bases if state.bases.get(base.name) != base.manifest]
+        # No build finds an image that it did not name, left by an earlier one: its provenance would lack it.
+        stale = sorted(set(state.bases) - {base.name for base in bases})
+        untags = [[*paths.podman, "untag", name] for name in stale]
         loads = [[*paths.podman, "pull", "--quiet", f"oci:{paths.scratch}/bases:{base.name}"] for base in wanted]
+        before = [*untags, *loads]
         state.builds += 1
         prune = [[*paths.podman, "image", "prune", "--force", "--external"]] * (state.builds % self._prune_every == 0)
         commands = [
-            *loads,
+            *before,
             self._build_command(request, plain, paths),
             *_save_commands(paths, [*state.layers, *(diff_id for base in bases for diff_id in base.layers)]),
             *prune,
@@ -152,18 +156,18 @@ class PodmanBuilder:
             commands,
             [(request.context, paths.context), (scratch, paths.scratch)]
             + ([(self._ca_bundle, paths.ca_bundle)] if self._ca_bundle is not None else []),
-            frozenset(range(len(commands))) - {len(loads)},
+            frozenset(range(len(commands))) - {len(before)},
             self._environment,
         )
         outcome = self._runner.run(job, folder, log)
-        if outcome.is_full:
+        if outcome.is_full or (outcome.failed is not None and outcome.failed < len(untags)):
             self._runner.make_disk(folder)
             state.clear()
-        elif outcome.failed is None or outcome.failed >= len(loads):
-            state.bases.update((base.name, base.manifest) for base in wanted)
+        elif outcome.failed is None or outcome.failed >= len(before):
+            state.bases = {base.name: base.manifest for base in bases}
             state.write()
         if outcome.failed is not None and outcome.failed < len(commands) - len(prune):
-            self._fail(request, outcome, is_build=outcome.failed == len(loads))
+            self._fail(request, outcome, is_build=outcome.failed == len(before))
         return outcome, state
 
     def _fail(self, request: BuildRequest, outcome: Outcome, *, is_build: bool) -> None:
