@@ -108,6 +108,17 @@ def test_what_is_broken_or_refers_to_another_image_is_left_out() -> None:
         assert read(f"{server.address}/team/app@{IMAGE.digest}") == [b'{"vex": 1}', b'{"picture": 1}']
 
 
+def test_a_layer_without_a_sha256_is_not_asked_for() -> None:
+    body, _ = manifest(b'{"vex": 1}')
+    document = json.loads(body)
+    document["layers"][0]["digest"] = "nope:../../x"
+    odd = json.dumps(document).encode()
+    found = {f"referrers/{IMAGE.digest}": index(odd), **paths(odd, {})}
+    with serve(answering(found)) as server:
+        assert read(f"{server.address}/team/app@{IMAGE.digest}") == []
+        assert not [request for request in server.requests if "/blobs/" in request.path]
+
+
 def test_a_document_without_end_is_not_read() -> None:
     body, blobs = manifest(b'{"vex": 1}')
     large = json.loads(body)

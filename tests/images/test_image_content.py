@@ -65,6 +65,20 @@ def test_skippable_frames_of_zstd_are_skipped() -> None:
     assert paths(skippable + zstandard.compress(make.tar({"a": b"1"})) + skippable) == ["a"]
 
 
+@pytest.mark.parametrize(
+    "blob",
+    [
+        b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * 600_000 + b"\0\x03\0" + bytes(8),
+        b"\x1f\x8b\x08\x00" + b"\xff" * 100,
+        b"\x28\xb5\x2f\xfd" + b"\xff" * 100,
+    ],
+    ids=["gzip header without end", "gzip", "zstd"],
+)
+def test_what_cannot_be_decompressed_is_unread(blob: bytes) -> None:
+    with pytest.raises(ImageError, match="cannot be decompressed"):
+        bounded(blob, Bounds())
+
+
 def test_a_decompression_bomb_is_refused() -> None:
     bomb = gzip.compress(make.tar({"zeros": bytes(2**22)}))
     assert paths(bomb) == ["zeros"]

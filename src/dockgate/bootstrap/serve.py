@@ -1,6 +1,5 @@
 """The server's process: it and its children work on one data folder until it is told to end."""
 
-import logging
 import secrets
 import signal
 import socket
@@ -15,6 +14,7 @@ from dockgate.bootstrap import connections
 from dockgate.bootstrap.assemble import Services, assemble
 from dockgate.bootstrap.background import alone, identity
 from dockgate.bootstrap.listening import LOOPBACK, Listening, demand_principals, listening
+from dockgate.bootstrap.log_format import start_logging
 from dockgate.bootstrap.polling import Poller, pollers
 from dockgate.bootstrap.private import restrict
 from dockgate.bootstrap.server import Server
@@ -32,9 +32,7 @@ def run(
 
     `observe` and `alter` are for tests: they see every effect, and exchange parts for others.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    for talkative in ("botocore", "httpx"):
-        logging.getLogger(talkative).setLevel(logging.WARNING)
+    start_logging()
     if settings.port == settings.registry_port:
         raise UsageError(f"API and registry cannot both have port {settings.port}", "Give `--registry-port` another.")
     restrict(settings.data)

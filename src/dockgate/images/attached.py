@@ -5,6 +5,7 @@ OCI distribution spec 1.1, "Listing Referrers" and "Referrers Tag Schema"; cosig
 `sha256-<hex>.att`, under which a manifest has an attestation a layer.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from io import RawIOBase
@@ -134,6 +135,7 @@ def _documents(manifest: dict[str, Any]) -> Iterator[tuple[str, int]]:
         kind = f"{layer.get('mediaType', '')} {whole}".lower()
         if (
             isinstance(digest, str)
+            and re.fullmatch("sha256:[0-9a-f]{64}", digest)
             and isinstance(size, int)
             and 0 < size <= SIZE_LIMIT
             and any(one in kind for one in _KINDS)
