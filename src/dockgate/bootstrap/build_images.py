@@ -115,7 +115,12 @@ class RegistryBuildImages:
         self._keep(platform_digest, data)
         demand_no_hidden_source(named, (self._folder / _file(manifest.config.digest)).read_bytes())
         files = [_file(one) for one in (platform_digest, *blobs)]
-        diff_ids = tuple(self._diff_id(one.digest) for one in manifest.layers)
+        room = limit
+        diff_ids = []
+        for layer in manifest.layers:
+            diff_id, size = self._diff_id(layer.digest, room)
+            room -= size
+            diff_ids.append(diff_id)
         layers = {
             diff_id: Layer(one.digest, one.size, media_type)
             for diff_id, one in zip(diff_ids, manifest.layers, strict=True)
@@ -129,7 +134,7 @@ class RegistryBuildImages:
             size=len(data),
             blobs=self._folder,
             files=tuple(files),
-            diff_ids=diff_ids,
+            diff_ids=tuple(diff_ids),
             layers=layers,
         )
 
@@ -152,20 +157,26 @@ class RegistryBuildImages:
                 Path(file.name).unlink(missing_ok=True)
                 raise
 
-    def _diff_id(self, digest: str) -> str:
-        """The digest of a layer's content, computed from its bytes: what a config says of it proves nothing."""
+    def _diff_id(self, digest: str, limit: int) -> tuple[str, int]:
+        """The digest of a layer's content, computed from its bytes, and how many were read for it.
+
+        Raises ImageError for content of more than `limit` bytes, which no build has room for.
+        """
         blob = self._folder / _file(digest)
         note = blob.with_suffix(".diff_id")
         with suppress(FileNotFoundError):
             os.utime(note)
-            return note.read_text()
-        content = hashlib.sha256()
+            return note.read_text(), 0
+        content, size = hashlib.sha256(), 0
         for chunk in _inflated(blob, digest):
             content.update(chunk)
+            size += len(chunk)
+            if size > limit:
+                raise ImageError(f"its layers hold more than the {limit} bytes that are left of a build's disk.")
         fresh = note.with_name(f"new-{note.name}-{threading.get_ident()}")
         fresh.write_text(f"sha256:{content.hexdigest()}")
         fresh.replace(note)
-        return note.read_text()
+        return note.read_text(), size
 
     def _keep(self, digest: str, data: bytes) -> None:
         target = self._folder / _file(digest)

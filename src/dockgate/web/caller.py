@@ -57,8 +57,8 @@ class Failures:
     def count(self, address: str) -> None:
         """Counts one more. BusyError when they are too many."""
         now = time.monotonic()
-        if len(self._of) >= MOST_ADDRESSES:
-            self._of = {one: times for one, times in self._of.items() if times[-1] > now - FAILURE_SECONDS}
+        while len(self._of) >= MOST_ADDRESSES and address not in self._of:
+            del self._of[next(iter(self._of))]  # the one that began first
         times = self._of.setdefault(address, deque(maxlen=FAILURES + 1))
         times.append(now)
         if len(times) > FAILURES and times[0] > now - FAILURE_SECONDS:
