@@ -117,7 +117,11 @@ def test_indexes_in_indexes_have_an_end(tmp_path: Path) -> None:
     ("fields", "message"),
     [
         ({}, "neither an image manifest nor an index"),
-        ({"schemaVersion": 1}, "schema 1"),
+        ({"schemaVersion": 1}, "not of schema 2"),
+        ({"schemaVersion": 1, "layers": [], "config": {}}, "not of schema 2"),
+        ({"layers": [], "config": {}, "fsLayers": []}, "not of schema 2"),
+        ({"layers": [], "config": {}, "mediaType": "application/x"}, "says that it is of the type 'application/x'"),
+        ({"manifests": [], "mediaType": 7}, "says that it is of the type 7"),
         ({"manifests": [], "layers": []}, "at once"),
         ({"manifests": [], "config": {}}, "at once"),
         ({"mediaType": make.MANIFEST, "manifests": []}, "neither"),

@@ -32,7 +32,7 @@ selects one. It proves nothing: see `attestation_manifests`."""
 NAMES = frozenset(
     {
         "schemaVersion", "mediaType", "manifests", "layers", "config", "digest", "size", "platform", "annotations",
-        "os", "architecture", "variant",
+        "os", "architecture", "variant", "fsLayers",
     }
 )  # fmt: skip
 """What is read of a manifest or an index."""
@@ -72,9 +72,13 @@ class Index:
 
 
 def parse(data: bytes, digest: str) -> Manifest | Index:
-    """The document whose digest is given. Raises ImageError for one that is neither, or could be taken for both."""
+    """The document whose digest is given. Raises ImageError for one that is neither, or could be taken for another."""
     document = load(data, f"Manifest {digest}", NAMES)
     kind = document.get("mediaType", "")
+    if document.get("schemaVersion", 2) != 2 or "fsLayers" in document:
+        raise ImageError(f"Manifest {digest} is not of schema 2, the only one in use.", "Push the image again.")
+    if kind not in ("", *MANIFESTS, *INDEXES):
+        raise ImageError(f"Manifest {digest} says that it is of the type {kind!r}.", "Push the image again.")
     if "manifests" in document and ("layers" in document or "config" in document):
         raise ImageError(f"Manifest {digest} is an index and an image at once.")
     if "manifests" in document and kind not in MANIFESTS:
@@ -91,8 +95,6 @@ def parse(data: bytes, digest: str) -> Manifest | Index:
         if len(layers) > LAYER_LIMIT:
             raise ImageError(f"Manifest {digest} has {len(layers)} layers; at most {LAYER_LIMIT} are read.")
         return Manifest(config, layers, _annotations(document))
-    if document.get("schemaVersion") == 1:
-        raise ImageError(f"Manifest {digest} is of schema 1, which is no longer in use.", "Push the image again.")
     raise ImageError(f"Manifest {digest} is neither an image manifest nor an index.")
 
 
