@@ -11,7 +11,7 @@ from dockgate.core.layer_tree import PATH_LIMIT, LayerTree, resolved
 from dockgate.core.model import Unread
 from dockgate.core.ports import Ecosystem, Entry, Extract, Layer, Triggers
 
-FACTS_VERSION = 11
+FACTS_VERSION = 12
 """Raised whenever the same layer would give other facts, plugins apart."""
 
 FACTS_LIMIT = 256 * 1024 * 1024

@@ -1,64 +1,82 @@
-"""What a tar archive holds, by the names of its first entries: enough to know an image (docker-archive, OCI layout)."""
+"""Whether a tar archive is a container image (docker-archive, OCI layout), by its first entries.
 
-from collections.abc import Iterator
+Docker, podman, skopeo, BuildKit and nix call the entries `DIGEST/layer.tar`, `DIGEST.tar` or `blobs/sha256/DIGEST`;
+go-containerregistry (crane, ko, kaniko, Bazel's rules) and jib `sha256:DIGEST` and `DIGEST.tar.gz`. An archive with
+other names is an image by its `manifest.json`, which names config and layers.
+"""
+
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 HEADERS_LIMIT = 2000
-"""Entries of an archive that is not compressed; of one that is, as many as are in INFLATED_LIMIT."""
+"""Entries that are looked at; of a compressed archive those in its first INFLATED_LIMIT bytes."""
 INFLATED_LIMIT = 1024 * 1024
 """Bytes that are inflated: images begin with their layout, a list or a layer's name."""
 
+MANIFEST_LIMIT = 64 * 1024
+"""Bytes of a `manifest.json` that are looked at."""
+
 _BLOCK = 512
+_SIZE_LIMIT = 1 << 50
+"""bytes; no file in use has as many, and positions in a file stay in range"""
 _HEX = frozenset("0123456789abcdef")
+_MANIFESTS = ("manifest.json", "./manifest.json")
+_DIGEST_ENDS = ("/VERSION", "/json", "/layer.tar", ".json", ".tar", ".tar.gz", ".tgz", ".tar.zst")
 _GZIP, _XZ, _BZIP, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd"
 
 
 def is_image(file: BinaryIO) -> bool:
-    """Whether the archive, compressed or not, is one that `docker save`, `podman save` or skopeo writes."""
+    """Whether the archive, compressed or not, is one that a container engine loads."""
     head = file.read(6)
     file.seek(0)
-    names = (
-        _names_of(_inflated(file, head)) if head[:2] == _GZIP or head.startswith((_XZ, _BZIP, _ZSTD)) else _names(file)
+    if head[:2] == _GZIP or head.startswith((_XZ, _BZIP, _ZSTD)):
+        data = _inflated(file, head)
+
+        def read(at: int, size: int) -> bytes:
+            return data[at : at + size]
+    else:
+
+        def read(at: int, size: int) -> bytes:
+            file.seek(at)
+            return file.read(size)
+
+    return any(
+        _is_of_image(name) or (name in _MANIFESTS and _lists_layers(content())) for name, content in _names(read)
     )
-    return any(map(_is_of_image, names))
 
 
 def _is_of_image(name: str) -> bool:
-    """Of an OCI layout, or of docker-archive's older form: DIGEST/layer.tar, DIGEST.tar."""
     path = name.removeprefix("./").rstrip("/")
-    if path == "oci-layout" or path.rpartition("/")[0] == "blobs/sha256":
+    folder, _, last = path.rpartition("/")
+    if last == "oci-layout" or folder == "blobs/sha256" or (folder.endswith("/blobs/sha256") and _is_digest(last)):
         return True
-    return _is_digest(path[:64]) and path[64:] in ("/VERSION", "/layer.tar", ".tar")
+    if path.startswith("sha256:"):
+        return _is_digest(path[7:71])
+    return _is_digest(path[:64]) and path[64:] in _DIGEST_ENDS
+
+
+def _lists_layers(manifest: bytes) -> bool:
+    """Whether the beginning of a `manifest.json` is that of docker-archive's, and of no web application's."""
+    return manifest.lstrip()[:1] == b"[" and b'"Config"' in manifest and b'"Layers"' in manifest
 
 
 def _is_digest(text: str) -> bool:
     return len(text) == 64 and _HEX.issuperset(text)
 
 
-def _names(file: BinaryIO) -> Iterator[str]:
-    """Of an archive that lies open: content is skipped."""
+def _names(read: Callable[[int, int], bytes]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """The name of each entry, and its content's beginning on demand; content is skipped."""
     at = 0
     for _ in range(HEADERS_LIMIT):
-        file.seek(at)
-        header = file.read(_BLOCK)
+        header = read(at, _BLOCK)
         if len(header) < _BLOCK or not header[0]:
             return
         size = _size(header)
         if size is None:
             return
-        yield _name(header)
-        at += _BLOCK + (size + _BLOCK - 1) // _BLOCK * _BLOCK
-
-
-def _names_of(data: bytes) -> Iterator[str]:
-    at = 0
-    while at + _BLOCK <= len(data) and data[at]:
-        header = data[at : at + _BLOCK]
-        size = _size(header)
-        if size is None:
-            return
-        yield _name(header)
-        at += _BLOCK + (size + _BLOCK - 1) // _BLOCK * _BLOCK
+        begin, length = at + _BLOCK, min(size, MANIFEST_LIMIT)
+        yield _name(header), lambda begin=begin, length=length: read(begin, length)  # type: ignore[misc]
+        at = begin + (size + _BLOCK - 1) // _BLOCK * _BLOCK
 
 
 def _name(header: bytes) -> str:
@@ -66,8 +84,13 @@ def _name(header: bytes) -> str:
 
 
 def _size(header: bytes) -> int | None:
-    """POSIX.1-2024, pax, "ustar Interchange Format"; None for what is no header."""
-    digits = header[124:136].strip(b"\0 ")
+    """POSIX.1-2024, pax, "ustar Interchange Format", and GNU tar's binary form for 8 GiB and more; None for what is no
+    header."""
+    field = header[124:136]
+    if field[0] == 0x80:
+        size = int.from_bytes(field[1:], "big")
+        return size if size < _SIZE_LIMIT else None
+    digits = field.strip(b"\0 ")
     return int(digits, 8) if digits and len(digits) <= 12 and not digits.strip(b"01234567") else None
 
 
