@@ -334,7 +334,7 @@ def test_a_candidate_that_cannot_be_understood_has_its_line(server: ServerSystem
 
 
 def test_one_candidate_is_tried_at_a_time(server: ServerSystem) -> None:
-    trying = Trying(server.parts, Judging(server.parts), turn_seconds=0.01)
+    trying = Trying(server.parts, Judging(server.parts))
     candidate = server.parts.policies("default")
     with trying.turn, pytest.raises(BusyError):
         trying.history(candidate, "", 1, "")

@@ -1,7 +1,7 @@
 """A candidate policy tried on what was judged and on what runs, before anyone enforces it. Nothing is stored.
 
 Whoever asks gets a part at a time, and asks on from there: so it can tell of its progress, stop at any time, and never
-holds a thread of the server for long. One part is judged at a time, whoever asks.
+holds a thread of the server for long. One part is judged at a time, whoever asks: the caller waits for the turn.
 """
 
 import threading
@@ -20,18 +20,15 @@ from dockgate.pipeline.parts import Parts
 
 PART_SECONDS = 2.0
 """how long one part may take; it ends after the image at which that is over"""
-TURN_SECONDS = 10.0
-"""how long a part waits for another's end"""
 PART_LIMIT = 200
 
 
 class Trying:
-    def __init__(self, parts: Parts, judging: Judging, turn_seconds: float = TURN_SECONDS) -> None:
+    def __init__(self, parts: Parts, judging: Judging) -> None:
         self._parts = parts
         self._images = parts.store.images
         self._judging = judging
         self.turn = threading.Lock()
-        self._turn_seconds = turn_seconds
 
     def history(self, candidate: Policy, policy: str, limit: int, after: str) -> Trials:
         """The newest verdict on each image by each policy (`policy`: by that one alone), newest first: the very case
@@ -92,7 +89,7 @@ class Trying:
 
     @contextmanager
     def _alone(self) -> Iterator["_Over"]:
-        if not self.turn.acquire(timeout=self._turn_seconds):
+        if not self.turn.acquire(blocking=False):
             raise BusyError("another candidate is being tried", "Try again when that is over.")
         try:
             yield _Over()

@@ -41,6 +41,7 @@ from dockgate.web.api import (
 from dockgate.web.caller import Audited, Failures, loopback
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.limit import BodyLimit, refuse_ambiguous
+from dockgate.web.threads import Threads
 
 HERE = ("127.0.0.1", "localhost", "[::1]")
 """loopback's names, as a request's Host may have them"""
@@ -118,6 +119,7 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
     app.add_middleware(Audited)
     app.state.server = server
     app.state.failures = Failures()
+    app.state.threads = Threads()
     app.state.git_processes = GitProcesses()
     app.router.routes += _routes()
     _handle_errors(app)
@@ -168,6 +170,7 @@ def create_inside(server: Server) -> FastAPI:
     app.add_middleware(Audited)
     app.state.server = server
     app.state.failures = Failures()
+    app.state.threads = Threads()
     app.include_router(registry.router)
     _handle_errors(app)
     return app

@@ -6,6 +6,7 @@ body: it finds out who calls, refuses callers without the permission, and record
 
 import base64
 import binascii
+import inspect
 import ipaddress
 import logging
 import time
@@ -18,13 +19,13 @@ from anyio import CancelScope
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dockgate.bootstrap.server import Server
 from dockgate.core.errors import BusyError, DeniedError, UnknownCallerError
 from dockgate.core.people import PERMISSIONS, AuditEntry, Caller, Permission
 from dockgate.web.limit import demand_storable
+from dockgate.web.threads import Threads, threads_of
 
 API = "/api/v1"
 FAILURES = 20
@@ -122,9 +123,10 @@ class May:
         self.permission = permission
         self.otherwise = otherwise
 
-    def __call__(self, request: Request) -> Caller:
-        known: Caller | None = request.scope.get(_CALLER)
-        return known or self.admit(request)
+    async def __call__(self, request: Request) -> Caller:
+        """The caller, whom `GuardedRoute` has admitted already. In the event loop, so that it takes no thread."""
+        admitted: Caller = request.scope[_CALLER]
+        return admitted
 
     def admit(self, request: Request) -> Caller:
         """Authenticate and authorize, and begin the audit entry of a changing call. Reads nothing of the body."""
@@ -154,14 +156,20 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
         guards = guards_of(self.dependant)
         is_json = self.body_field is not None
+        takes_thread = not inspect.iscoroutinefunction(self.endpoint)
 
         async def guarded(request: Request) -> Response:
+            threads = await threads_of(request)
             for guard in guards:
-                await run_in_threadpool(guard.admit, request)
+                await threads.run_prompt(guard.admit, request)
             if is_json:
                 # FastAPI would answer 400 to whatever the body's limits raise.
                 demand_storable(await request.body())
-            return await handle(request)
+            if not takes_thread:
+                return await handle(request)
+            who: Caller = request.scope[_CALLER]
+            async with threads.calling(who.name):
+                return await handle(request)
 
         return guarded
 
@@ -227,9 +235,11 @@ class Audited:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def finish(status: int) -> None:
             if entry := scope.pop(_AUDITED, ""):
-                server: Server = scope["app"].state.server
+                state = scope["app"].state
+                server: Server = state.server
+                threads: Threads = state.threads
                 with CancelScope(shield=True):  # also when the client has gone, which cancels the answer
-                    await run_in_threadpool(server.store.audit.finish, entry, status)
+                    await threads.run_prompt(server.store.audit.finish, entry, status)
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":

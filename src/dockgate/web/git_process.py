@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -12,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from dockgate.bootstrap.server import Server
-from dockgate.core.errors import BusyError
+from dockgate.web.threads import Turns, turn
 
 MAX_FETCHES, MAX_FETCHES_EACH = 16, 8
 """processes that answer fetches at a time: of everybody, of one principal"""
@@ -41,17 +40,6 @@ class GitCall:
         return {"content-type": self.content_type, "git-protocol": self.protocol}
 
 
-class _Turns:
-    """Turns of everybody, and of each principal."""
-
-    def __init__(self, most: int, most_each: int) -> None:
-        self.all = asyncio.Semaphore(most)
-        self._each: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(most_each))
-
-    def of(self, principal: str) -> asyncio.Semaphore:
-        return self._each[principal]
-
-
 class GitProcesses:
     """Turns of an application's git requests. Used in one event loop.
 
@@ -61,50 +49,26 @@ class GitProcesses:
     def __init__(self, wait_seconds: float = WAIT_SECONDS, git_seconds: float = GIT_SECONDS) -> None:
         self.git_seconds = git_seconds
         self._wait_seconds = wait_seconds
-        self._fetches = _Turns(MAX_FETCHES, MAX_FETCHES_EACH)
-        self._receiving = _Turns(MAX_RECEIVING, MAX_RECEIVING_EACH)
+        self._fetches = Turns(MAX_FETCHES, MAX_FETCHES_EACH, "answers {} fetches", wait_seconds)
+        self._receiving = Turns(MAX_RECEIVING, MAX_RECEIVING_EACH, "receives {} pushes", wait_seconds)
         self._repositories: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @asynccontextmanager
-    async def fetching(self, principal: str) -> AsyncIterator[None]:
+    def fetching(self, principal: str) -> AbstractAsyncContextManager[None]:
         """A turn to answer a fetch of this principal, who cannot take all turns. Raises BusyError."""
-        async with (
-            self._turn(self._fetches.of(principal), f"this server answers {MAX_FETCHES_EACH} fetches of yours already"),
-            self._turn(self._fetches.all, "this server answers too many fetches at once"),
-        ):
-            yield
+        return self._fetches.of(principal)
 
-    @asynccontextmanager
-    async def receiving(self, principal: str) -> AsyncIterator[None]:
+    def receiving(self, principal: str) -> AbstractAsyncContextManager[None]:
         """A turn to receive the body of a push of this principal, who cannot take all turns. Raises BusyError."""
-        async with (
-            self._turn(
-                self._receiving.of(principal), f"this server receives {MAX_RECEIVING_EACH} pushes of yours already"
-            ),
-            self._turn(self._receiving.all, "this server receives too many pushes at once"),
-        ):
-            yield
+        return self._receiving.of(principal)
 
     @asynccontextmanager
     async def pushing(self, repository: str) -> AsyncIterator[None]:
         """The turn to push into a repository: one push at a time, so that each has its own reference updates.
         Raises BusyError."""
         lock = self._repositories.setdefault(repository, asyncio.Lock())
-        async with self._turn(lock, f"another push into {repository} is under way"):
+        async with turn(lock, self._wait_seconds, f"another push into {repository} is under way"):
             yield
-
-    @asynccontextmanager
-    async def _turn(self, lock: asyncio.Lock | asyncio.Semaphore, busy: str) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._wait_seconds):
-                await lock.acquire()
-        except TimeoutError:
-            raise BusyError(busy, "Try again in a minute.") from None
-        try:
-            yield
-        finally:
-            lock.release()
 
     def keep_running(self, work: Coroutine[Any, Any, None]) -> None:
         """Run it as a task that no request can cancel."""

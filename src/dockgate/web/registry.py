@@ -5,7 +5,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
-from starlette.concurrency import run_in_threadpool
 
 from dockgate.bootstrap import pushes
 from dockgate.bootstrap.server import Server
@@ -14,6 +13,7 @@ from dockgate.core.people import AuditEntry, Caller, Permission
 from dockgate.core.registry_access import PUSH, Access, Login
 from dockgate.web.api import TheServer
 from dockgate.web.caller import GuardedRoute, May, narrow, shown_token
+from dockgate.web.threads import TheThreads, Threads
 
 router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
 
@@ -24,9 +24,9 @@ _LOGIN = "dockgate.registry-login"
 class MayPull(May):
     """Gives the caller, or the login of a program that the server started. What it may do is decided by scope."""
 
-    def __call__(self, request: Request) -> Caller | Login:  # type: ignore[override]
+    async def __call__(self, request: Request) -> Caller | Login:  # type: ignore[override]
         login: Login | None = request.scope.get(_LOGIN)
-        return login or super().__call__(request)
+        return login or await super().__call__(request)
 
     def admit(self, request: Request) -> Caller | Login:  # type: ignore[override]
         server: Server = request.app.state.server
@@ -39,15 +39,20 @@ class MayPull(May):
 
 
 @narrow
-def token(
+async def token(
     who: Annotated[Caller | Login, Depends(MayPull(Permission.READ))],
     server: TheServer,
+    threads: TheThreads,
     service: str = "",
     scope: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
     """A registry token (CNCF Distribution, "Token Authentication Specification"), for what the caller may do of what it
     asks for. A grant to push is on record before it is given."""
-    granted, access = server.access.grant(who, service, scope or [], server.store)
+    return await threads.run_prompt(_grant, server, who, service, scope or [])
+
+
+def _grant(server: Server, who: Caller | Login, service: str, scopes: list[str]) -> Response:
+    granted, access = server.access.grant(who, service, scopes, server.store)
     if isinstance(who, Caller):
         for entry in access:
             if PUSH in entry.actions:
@@ -59,20 +64,25 @@ router.add_api_route("/registry/token", token, methods=["GET"], route_class_over
 
 
 @router.post("/registry/events", status_code=202)
-async def notified(request: Request, server: TheServer) -> Response:
+async def notified(request: Request, server: TheServer, threads: TheThreads) -> Response:
     """Our own registry."""
-    return await _taken(request, server, pushes.OUR_OWN, "")
+    return await _taken(request, server, threads, pushes.OUR_OWN, "")
 
 
 @router.post("/registry/{form}/{registry}", status_code=202)
-async def notified_from_elsewhere(form: str, registry: str, request: Request, server: TheServer) -> Response:
-    return await _taken(request, server, form, registry)
+async def notified_from_elsewhere(
+    form: str, registry: str, request: Request, server: TheServer, threads: TheThreads
+) -> Response:
+    return await _taken(request, server, threads, form, registry)
 
 
-async def _taken(request: Request, server: TheServer, form: str, registry: str) -> Response:
+async def _taken(request: Request, server: Server, threads: Threads, form: str, registry: str) -> Response:
     given = request.headers.get("authorization", "")
-    await run_in_threadpool(pushes.demand_secret, server, form, registry, given)  # before the body is read
-    await run_in_threadpool(pushes.arrived, server, form, registry, given, await request.body())
+    await threads.run_prompt(pushes.demand_secret, server, form, registry, given)  # before the body is read
+    body = await request.body()
+    # Another registry is asked which digest a tag has. No principal's name has a "/".
+    run = threads.run_remote if registry else threads.run
+    await run(f"{form}/{registry}", pushes.arrived, server, form, registry, given, body)
     return Response(status_code=202)
 
 

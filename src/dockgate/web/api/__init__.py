@@ -11,6 +11,7 @@ from fastapi import Depends, Path, Query, Request
 from dockgate.bootstrap.server import Server
 from dockgate.core.people import Caller, Permission
 from dockgate.web.caller import GuardedRoute, May, narrow
+from dockgate.web.threads import TheThreads
 
 __all__ = [
     "Accepter",
@@ -23,12 +24,13 @@ __all__ = [
     "Reader",
     "Runner",
     "TheServer",
+    "TheThreads",
     "body_of",
     "narrow",
 ]
 
 
-def _server(request: Request) -> Server:
+async def _server(request: Request) -> Server:
     server: Server = request.app.state.server
     return server
 

@@ -6,14 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 
+from dockgate.bootstrap.server import Server
 from dockgate.core.approvals import ApprovalState
 from dockgate.core.asking import NAME_LIMIT, TIMEOUT_LIMIT, Question, is_qualified, pipeline_of, place_of
 from dockgate.core.callbacks import Callback, key
 from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.people import Caller
-from dockgate.web.api import GuardedRoute, Reader, Runner, TheServer, narrow
+from dockgate.web.api import GuardedRoute, Reader, Runner, TheServer, TheThreads, narrow
 from dockgate.web.api.approvals import ApprovalView, view
 
 LONGEST_WAIT = 120
@@ -63,8 +63,14 @@ class Asked:
 
 @router.post("/approvals", status_code=201)
 @narrow
-def ask(body: Ask, server: TheServer, who: Runner, idempotency_key: str = Header("")) -> Asked:
+async def ask(
+    body: Ask, server: TheServer, threads: TheThreads, who: Runner, idempotency_key: str = Header("")
+) -> Asked:
     """Asks for an approval. Asking the same twice gives the same; its image is the digest that the tag stood for."""
+    return await threads.run_remote(who.name, _ask, body, server, who, idempotency_key)
+
+
+def _ask(body: Ask, server: Server, who: Caller, idempotency_key: str) -> Asked:
     address = server.parts.registry.address
     reference = _reference(body, address)
     who.demand(pipeline=body.pipeline, repository=_place(reference).removeprefix(f"{address}/"))
@@ -94,11 +100,15 @@ def ask(body: Ask, server: TheServer, who: Runner, idempotency_key: str = Header
 @router.get("/approvals/{approval_id:path}/answer")
 @narrow
 async def answer(
-    approval_id: str, server: TheServer, who: Reader, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0
+    approval_id: str,
+    server: TheServer,
+    threads: TheThreads,
+    who: Reader,
+    wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0,
 ) -> ApprovalView:
     """The approval once it is settled, or as it is after so many seconds: then ask again while it is Waiting."""
     with server.engine.bell.listening(approval_id) as rung:
-        approval = await run_in_threadpool(server.store.approvals.get, approval_id)
+        approval = await threads.run_prompt(server.store.approvals.get, approval_id)
         who.demand(pipeline=pipeline_of(approval), repository=approval.repository)
         if approval.state is ApprovalState.WAITING and wait:
             try:
@@ -106,7 +116,7 @@ async def answer(
                     await rung.wait()
             except TimeoutError:
                 pass
-            approval = await run_in_threadpool(server.store.approvals.get, approval_id)
+            approval = await threads.run_prompt(server.store.approvals.get, approval_id)
     return view(approval)
 
 

@@ -13,6 +13,7 @@ class Health:
 
 
 @router.get("/health")
-def health() -> Health:
+async def health() -> Health:
     """That the server answers; nothing more, since anybody may ask."""
+    # A coroutine, which needs no thread: it answers however many calls there are.
     return Health("ok")

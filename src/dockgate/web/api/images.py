@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from dockgate.bootstrap import findings as reading
 from dockgate.bootstrap.explain import Replay, compare, replay
@@ -18,7 +17,7 @@ from dockgate.core.people import Caller, Permission
 from dockgate.core.pipeline import REPOSITORY
 from dockgate.core.stores import PushedImage, ReportRecord, Scan, TagMove, VerdictRecord
 from dockgate.core.verdict import Verdict
-from dockgate.web.api import Digest, GuardedRoute, Reader, Runner, TheServer, body_of, narrow
+from dockgate.web.api import Digest, GuardedRoute, Reader, Runner, TheServer, TheThreads, body_of, narrow
 
 router = APIRouter(route_class=GuardedRoute)
 
@@ -153,12 +152,18 @@ def scan(digest: Digest, body: ScanRequest, who: Runner, server: TheServer) -> S
 @router.post("/images/{digest}/findings", status_code=201, openapi_extra=body_of("application/json", "object"))
 @narrow
 async def findings(
-    digest: Digest, request: Request, who: Runner, server: TheServer, name: str = "findings.json", found_at: str = ""
+    digest: Digest,
+    request: Request,
+    who: Runner,
+    server: TheServer,
+    threads: TheThreads,
+    name: str = "findings.json",
+    found_at: str = "",
 ) -> list[ReportRecord]:
     """Takes what another scanner found, given as the body, and answers whoever waits on the image."""
-    _demand_place(who, digest, server)
+    await threads.run_prompt(_demand_place, who, digest, server)
     body = await request.body()
-    return await run_in_threadpool(_report, server, who, digest, body, name, found_at)
+    return await threads.run_remote(who.name, _report, server, who, digest, body, name, found_at)
 
 
 def _report(server: Server, who: Caller, digest: str, body: bytes, name: str, found_at: str) -> list[ReportRecord]:

@@ -4,12 +4,11 @@ import uuid
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Header, Request
-from starlette.concurrency import run_in_threadpool
 
 from dockgate.bootstrap.server import Applied, ServerStatus
 from dockgate.core.errors import UsageError
 from dockgate.core.pipeline import Execution, Pipeline
-from dockgate.web.api import Definer, GuardedRoute, Reader, Runner, TheServer, body_of, narrow
+from dockgate.web.api import Definer, GuardedRoute, Reader, Runner, TheServer, TheThreads, body_of, narrow
 
 DOCUMENT_LIMIT = 1 << 20
 """bytes"""
@@ -41,9 +40,11 @@ def status(who: Reader, server: TheServer) -> ServerStatus:
 
 
 @router.post("/apply", openapi_extra=body_of("application/yaml", "string"))
-async def apply(request: Request, who: Definer, server: TheServer, name: str = "document.yaml") -> Applied:
+async def apply(
+    request: Request, who: Definer, server: TheServer, threads: TheThreads, name: str = "document.yaml"
+) -> Applied:
     """Makes the server agree with a YAML document (Repository, Pipeline, Service, Policy) given as the body."""
-    return await run_in_threadpool(server.apply, await document(request, name), name, who)
+    return await threads.run(who.name, server.apply, await document(request, name), name, who)
 
 
 async def document(request: Request, name: str) -> str:

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 
 from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.policy import PolicyVersion
@@ -14,7 +13,7 @@ from dockgate.core.policy_choice import AllowedPolicies
 from dockgate.core.stores import AssignmentRecord
 from dockgate.core.trial import Trials
 from dockgate.core.verdict import Settings
-from dockgate.web.api import Accepter, Count, GuardedRoute, Reader, TheServer, body_of
+from dockgate.web.api import Accepter, Count, GuardedRoute, Reader, TheServer, TheThreads, body_of
 from dockgate.web.api.pipelines import document
 
 router = APIRouter(route_class=GuardedRoute)
@@ -60,10 +59,11 @@ class Candidate:
 
 
 @router.post("/policies/try")
-def try_candidate(body: Candidate, who: Reader, server: TheServer) -> Trials:
+async def try_candidate(body: Candidate, who: Reader, server: TheServer, threads: TheThreads) -> Trials:
     """What a policy would change, of the newest verdicts or of what runs. Nothing is stored. An answer is a part of at
     most so many images, and takes about two seconds; its `next` is `after` in the call for the part that follows."""
-    return server.try_policy(body.text, body.name, body.against, body.policy, body.limit, body.after)
+    given = body.text, body.name, body.against, body.policy, body.limit, body.after
+    return await threads.run_trial(who.name, server.try_policy, *given)
 
 
 @router.get("/policies/schema")
@@ -90,6 +90,7 @@ async def put(
     request: Request,
     who: Accepter,
     server: TheServer,
+    threads: TheThreads,
     response: Response,
     comment: str = "",
     if_match: str = Header(""),
@@ -99,7 +100,8 @@ async def put(
     that version; with `If-None-Match: *`, only where there is none."""
     text = await document(request, f"{name}.yaml")
     expected = 0 if if_none_match.strip() == "*" else _version(if_match)
-    return _view(await run_in_threadpool(server.put_policy, name, text, who.name, comment, expected), response)
+    version = await threads.run(who.name, server.put_policy, name, text, who.name, comment, expected)
+    return _view(version, response)
 
 
 @router.delete("/policies/{name}")

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 
+from dockgate.bootstrap.server import Server
 from dockgate.core import waivers as core
 from dockgate.core.stores import VexRecord, WaiverRecord
 from dockgate.core.verdict import Waiver
-from dockgate.web.api import Accepter, Digest, GuardedRoute, Reader, Runner, TheServer, body_of
+from dockgate.web.api import Accepter, Digest, GuardedRoute, Reader, Runner, TheServer, TheThreads, body_of
 
 router = APIRouter(route_class=GuardedRoute)
 
@@ -110,10 +110,12 @@ def documents(who: Reader, server: TheServer) -> list[VexView]:
 
 
 @router.post("/vex", status_code=201, openapi_extra=body_of("application/json", "object"))
-async def upload(request: Request, who: Accepter, server: TheServer, name: str = "document.json") -> VexView:
+async def upload(
+    request: Request, who: Accepter, server: TheServer, threads: TheThreads, name: str = "document.json"
+) -> VexView:
     """Keeps the VEX document (OpenVEX, CycloneDX or CSAF, as JSON) that is the body; you vouch for it."""
     data = await request.body()
-    return _document(await run_in_threadpool(server.engine.upload_vex, data, name[:200], who.name))
+    return _document(await threads.run(who.name, server.engine.upload_vex, data, name[:200], who.name))
 
 
 @router.post("/vex/{digest}/remove")
@@ -123,9 +125,13 @@ def remove(digest: Digest, who: Accepter, server: TheServer) -> VexView:
 
 
 @router.post("/images/{digest}/vex")
-def look(digest: Digest, body: Look, who: Runner, server: TheServer) -> list[VexView]:
+async def look(digest: Digest, body: Look, who: Runner, server: TheServer, threads: TheThreads) -> list[VexView]:
     """Looks again which VEX documents are attached to an image; a scan does so by itself. Answers all that it has."""
-    server.engine.look_for_vex(body.repository, digest)
+    return await threads.run_remote(who.name, _look, server, body.repository, digest)
+
+
+def _look(server: Server, repository: str, digest: str) -> list[VexView]:
+    server.engine.look_for_vex(repository, digest)
     return [_document(record) for record in server.store.vex.list() if record.image == digest]
 
 

@@ -1,0 +1,91 @@
+"""Calls that wait for something else leave threads and turns to everybody else's calls."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+
+import pytest
+from starlette.concurrency import run_in_threadpool
+
+from dockgate.core.errors import BusyError
+from dockgate.web import threads as limits
+from dockgate.web.threads import Threads
+
+Run = Callable[[str, Callable[[], bool]], Awaitable[bool]]
+
+KINDS: dict[str, tuple[Callable[[Threads], Run], int, int]] = {
+    "calls": (lambda threads: threads.run, limits.MAX_CALLS, limits.MAX_CALLS_EACH),
+    "remote calls": (lambda threads: threads.run_remote, limits.MAX_REMOTE, limits.MAX_REMOTE_EACH),
+    "trials": (lambda threads: threads.run_trial, limits.MAX_TRIALS, limits.MAX_TRIALS),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_principal_leaves_turns_to_the_others(kind: str) -> None:
+    run_of, most, most_each = KINDS[kind]
+
+    async def play(end: threading.Event) -> None:
+        run = run_of(Threads(wait_seconds=0.01))
+        slow = [_start(run("mallory", end.wait)) for _ in range(most_each)]
+        await _until_waiting(slow)
+        with pytest.raises(BusyError, match=f"{most_each} .* of yours already"):
+            await run("mallory", lambda: True)
+        slow += [_start(run(f"developer-{number}", end.wait)) for number in range(most - most_each)]
+        await _until_waiting(slow)
+        with pytest.raises(BusyError, match="too many"):
+            await run("somebody else", lambda: True)
+        end.set()
+        assert all(await asyncio.gather(*slow))
+        assert await run("mallory", lambda: True), "a turn is given back"
+
+    _play(play)
+
+
+def test_calls_that_wait_for_registries_stop_no_others() -> None:
+    async def play(end: threading.Event) -> None:
+        threads = Threads(wait_seconds=0.01)
+        slow = [_start(threads.run_remote(f"mallory-{number}", end.wait)) for number in range(limits.MAX_REMOTE)]
+        slow.append(_start(threads.run_trial("mallory", end.wait)))
+        await _until_waiting(slow)
+        assert await threads.run("victim", lambda: True)
+        assert await threads.run_prompt(lambda: True)
+        assert await run_in_threadpool(lambda: True)
+
+    _play(play)
+
+
+def test_authentication_needs_none_of_the_threads_of_calls() -> None:
+    async def play(end: threading.Event) -> None:
+        threads = Threads()
+        slow = [_start(run_in_threadpool(end.wait)) for _ in range(limits.MAX_CALLS)]
+        await _until_waiting(slow)
+        assert await threads.run_prompt(lambda: True)
+
+    _play(play)
+
+
+def _start(work: Awaitable[bool]) -> asyncio.Task[bool]:
+    async def waited() -> bool:
+        return await work
+
+    return asyncio.create_task(waited())
+
+
+async def _until_waiting(tasks: list[asyncio.Task[bool]]) -> None:
+    """Each has its turn: a task that was refused has ended by now."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not any(task.done() for task in tasks)
+
+
+def _play(play: Callable[[threading.Event], Coroutine[None, None, None]]) -> None:
+    end = threading.Event()
+
+    async def ended() -> None:
+        try:
+            async with asyncio.timeout(20):
+                await play(end)
+        finally:
+            end.set()
+
+    asyncio.run(ended())
