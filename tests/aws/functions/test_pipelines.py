@@ -202,7 +202,7 @@ def test_a_repository_in_another_registry_is_refused_at_once(scanned: Account, r
 def test_an_approval_that_codepipeline_lists_late_is_answered_then(scanned: Account) -> None:
     token, handlers = scanned.ask(CLEAN), scanned.functions()
     scanned.approvals.run(token).unlisted = 2
-    handlers.record(approval_event(token, image=CLEAN))
+    handlers.record(approval_event(token, image=CLEAN, expires="2016-07-07T20:22Z"))
     assert handlers.sweep(CLOCK) == {"waiting": 1}
     assert scanned.answers(token) == [None]
     assert handlers.sweep(CLOCK) == {"waiting": 0}

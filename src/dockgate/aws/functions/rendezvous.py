@@ -243,9 +243,10 @@ class Rendezvous:
         return left + sum(self._answer_group(group, faults) for group in groups.values())
 
     def _answer_unverified(self, wait: Wait, reason: str, faults: _Faults) -> int:
-        """Nothing but a message says which image this is about: it is never approved. 1 while it waits on."""
+        """Nothing but a message says which image this is about: it is never approved, and the message's word on its
+        end does not count either. 1 while it waits on."""
         self.tell("ApprovalUnlisted", digest=wait.request.digest, pipeline=wait.request.pipeline, reason=reason)
-        if not self._overdue(wait):
+        if self.clock() - wait.asked < self.patience * 60:
             return 1
         lease = self.waits.claim(wait)
         return self._answer(wait, lease, Status.UNDETERMINED, _UNLISTED.format(reason), None, faults) if lease else 0
