@@ -37,7 +37,7 @@ def settled(**changes: Any) -> Any:
 def test_after_a_rejection_override_and_waiver_are_offered(dockgate: Dockgate, server: FakeServer) -> None:
     certain = samples.verdict(samples.judgement(undetermined=()))
     text = shown(dockgate, server, answers.rejected(), certain)
-    assert "Push a commit with the upgrades above, or accept it (role security):" in text
+    assert "Push a commit with the upgrades above, or accept it (role security)." in text
     assert f"dockgate approval override {NAME}-1/Assess/Gate/1 --until DATE --reason TEXT" in text
     assert "dockgate waiver add --vulnerability ID" in text
     assert RETRY in text
@@ -89,7 +89,7 @@ def test_a_build_that_failed_is_tried_again_or_read(dockgate: Dockgate, server: 
     view["stages"][1]["actions"] = [answers.action("Image", "build", State.FAILED, reason="RUN failed")]
     view["stages"][2]["actions"] = [answers.action("Gate", "approval", State.PENDING)]
     text = shown(dockgate, server, view)
-    assert "Push a commit that fixes it, or" in text
+    assert "Push a commit that fixes it, or try again." in text
     assert f"dockgate pipeline logs {NAME}-1" in text
 
 

@@ -8,7 +8,7 @@ from dockgate.cli import times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import Cell, as_json, brief, form, now, pairs, shown_digest, state, table
 from dockgate.cli.output import echo
-from dockgate.cli.rollout import describe, wait_for_rollout
+from dockgate.cli.rollout import count, describe, wait_for_rollout
 from dockgate.core.deploy import Rollout, Service, ServiceEvent, Task, TaskDefinition
 
 EVENTS_SHOWN = 10
@@ -75,16 +75,16 @@ def show(service: str, form: str) -> None:
 
 @command.command()
 @click.argument("service")
-@click.argument("count", type=click.IntRange(min=0))
+@click.argument("desired", metavar="COUNT", type=click.IntRange(min=0))
 @click.option("--no-wait", is_flag=True, help="Do not wait until so many tasks are healthy.")
 @form
-def scale(service: str, count: int, no_wait: bool, form: str) -> None:
+def scale(service: str, desired: int, no_wait: bool, form: str) -> None:
     """Set how many tasks of SERVICE run, and wait until they do.
 
     If they do not become healthy, the desired count does not change, and the command exits with 2.
     """
     client = Client()
-    answer = client.post("services", service, "scale", body={"desired_count": count})
+    answer = client.post("services", service, "scale", body={"desired_count": desired})
     rollout = understand(Rollout, answer["rollout"]) if answer["rollout"] else None
     ended = wait_for_rollout(client, service, rollout.number) if rollout and not no_wait else None
     if form == "json":
@@ -92,9 +92,9 @@ def scale(service: str, count: int, no_wait: bool, form: str) -> None:
     elif ended is not None:
         echo(describe(ended))
     elif rollout is not None:
-        echo(f"{service}: scaling to {count}; `dockgate deploy show {service}` shows when it is done")
+        echo(f"{service}: scaling to {desired}; `dockgate deploy show {service}` shows when it is done")
     else:
-        echo(f"{service}: the desired count is {count} already")
+        echo(f"{service}: the desired count is {desired} already")
 
 
 def _changes(rollouts: list[object], events: list[object], moment: datetime) -> None:
@@ -104,8 +104,8 @@ def _changes(rollouts: list[object], events: list[object], moment: datetime) -> 
         echo()
         rows = [
             (
-                times.at(one.started_at, moment),
-                f"{one.desired_count} tasks",
+                times.short(one.started_at, moment),
+                count(one.desired_count),
                 state(one.state, one.reason.partition("\n")[0]),
                 one.started_by,
             )
@@ -115,7 +115,7 @@ def _changes(rollouts: list[object], events: list[object], moment: datetime) -> 
     if events:
         echo()
         happened = [understand(ServiceEvent, one) for one in events[:EVENTS_SHOWN]]
-        table(("AT", "EVENT"), [(times.at(one.at, moment), one.message) for one in happened], "")
+        table(("AT", "EVENT"), [(times.short(one.at, moment), one.message) for one in happened], "")
 
 
 def _task(task: Task, moment: datetime) -> tuple[Cell, ...]:

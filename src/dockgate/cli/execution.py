@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from dockgate.bootstrap.terminal import aligned, bullets, console, line, reasons, show
+from dockgate.bootstrap.terminal import aligned, bullets, console, line, reasons, shell_command, show
 from dockgate.cli import approval_wait, times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.execution_advice import advice
@@ -125,4 +125,6 @@ def _advice(to: Console, client: Client, execution: Execution, answer: Mapping[s
     verdict = _verdict(client, approval) if approval else None
     found = advice(execution, first, verdict, answer.get("superseded_by"))
     show(to, [line((sentence, "dim")) for sentence in found.sentences])
-    show(to, aligned([[line(command), line((effect, "dim"))] for command, effect in found.commands], indent=2))
+    for command, effect in found.commands:
+        show(to, [line("  ", (f"{effect}:", "dim"))])
+        show(to, shell_command(command, 4, max(20, to.width)))

@@ -9,7 +9,7 @@ from dockgate.core.pipeline import Execution, State
 from dockgate.core.verdict import Status, Verdict
 
 Command = tuple[str, str]
-"""a command, and its effect"""
+"""a command, and what it is for"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +32,29 @@ def advice(
             f"{newer} was deployed since: this execution cannot be deployed any more.",
             "To go back to its commit, push a commit that reverts the later ones.",
         )
-        return Advice(sentences, ((f"dockgate pipeline show {pipeline} --execution {number}", "shows what runs"),))
+        return Advice(sentences, ((f"dockgate pipeline show {pipeline} --execution {number}", "To see what runs"),))
     approval = failed["approval"] if failed else None
     if approval is None:
-        sentence = "Push a commit that fixes it, or" if execution.state is State.FAILED else "To go on:"
-        return Advice((sentence,), ((retry, "tries once more what failed"), (logs, "shows what the actions printed")))
+        sentence = (
+            "Push a commit that fixes it, or try again." if execution.state is State.FAILED else "It was stopped."
+        )
+        return Advice((sentence,), ((retry, "To try again what failed"), (logs, "To see what the actions printed")))
     if approval["state"] != "Rejected":
-        return Advice(("Nobody answered in time.",), ((retry, "asks for the approval again"),))
+        return Advice(("Nobody answered in time.",), ((retry, "To ask for the approval again"),))
     if verdict is None or approval["decided_by"] != "policy":
-        sentence = f"{approval['decided_by']} rejected it. Push a commit that fixes it, or"
-        return Advice((sentence,), ((retry, "asks for the approval again"),))
+        sentence = f"{approval['decided_by']} rejected it. Push a commit that fixes it, or ask again."
+        return Advice((sentence,), ((retry, "To ask for the approval again"),))
     return _after_verdict(verdict, approval["id"], retry)
 
 
 def _after_verdict(verdict: Verdict, approval: str, retry: str) -> Advice:
-    again = (retry, "asks again, once something has changed")
+    again = (retry, "To try again when something has changed")
     if verdict.status is Status.UNDETERMINED:
-        return Advice(("Take the next steps above; then",), (again,))
+        return Advice(("Take the next steps above, and try again.",), (again,))
     override = override_command(verdict, approval)
-    accept = [(override, "accepts all of it for this image, and tries again")] if override else []
-    accept += [(command, "accepts one finding or rule") for command in waiver_commands(verdict)]
+    accept = [(override, "To accept all of it for this image, and try again")] if override else []
+    accept += [(command, "To accept one finding or rule") for command in waiver_commands(verdict)]
     has_remedy = any(judgement.remedy.upgrades for judgement in verdict.judgements)
     fix = "Push a commit with the upgrades above" if has_remedy else "Push a commit that fixes it"
-    sentence = f"{fix}, or accept it (role security):" if accept else f"{fix}; then"
+    sentence = f"{fix}, or accept it (role security)." if accept else f"{fix}."
     return Advice((sentence,), (*accept, again))

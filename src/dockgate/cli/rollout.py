@@ -39,4 +39,8 @@ def wait_for_rollout(client: Client, service: str, number: int, sleep: Callable[
 
 def describe(rollout: Rollout) -> str:
     """What a rollout that succeeded has brought."""
-    return f"{rollout.service}: revision {rollout.revision}, {rollout.desired_count} tasks healthy"
+    return f"{rollout.service}: revision {rollout.revision}, {count(rollout.desired_count)} healthy"
+
+
+def count(tasks: int) -> str:
+    return "1 task" if tasks == 1 else f"{tasks} tasks"

@@ -142,8 +142,11 @@ class PodmanTarget:
 
     def _failed(self, container: Container, reason: str) -> DeployError:
         words = self._engine.last_words(container.name)
-        said = f"; its last words:\n{words}" if words else ", without a word"
-        return DeployError(f"{container.name}: {reason}{said}", "Mend the image or its health check, and push again.")
+        output = f"; its last output:\n{words}" if words else "; it printed nothing"
+        return DeployError(
+            f"{container.name}: {reason}{output}",
+            "Fix the image, its settings or its health check; then push or apply again.",
+        )
 
     def _rolled_back(
         self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None, error: DeployError
