@@ -12,8 +12,13 @@ from dockgate.core.model import Inventory
 from dockgate.core.patterns import matches
 from dockgate.images import attached, open_images
 from dockgate.images.auth import Issuers
-from dockgate.images.reference import host_of, parse_remote
-from dockgate.images.registry import registry_origin
+from dockgate.images.reference import Remote, host_of, parse_remote
+from dockgate.images.registry import RegistryOrigin, registry_origin
+
+SCAN_SECONDS = 3600.0
+"""for all that is asked of a registry to read an image, in one try"""
+QUESTION_SECONDS = 60.0
+"""for which digest a tag has, and for what lies beside an image"""
 
 
 class Reach:
@@ -49,7 +54,7 @@ class Reach:
         if digest and not digest.startswith("sha256:"):
             raise UsageError(f"{digest[:20]}… in {reference} is no SHA-256", "Name the image by its sha256 digest.")
         if sure or not digest:
-            with closing(registry_origin(named, ca_bundle=self._ca_bundle, issuers=self._issuers)) as origin:
+            with closing(self._origin(named)) as origin:
                 digest, _ = origin.root()
         registry = canonical_registry(named.registry)
         ours = registry == canonical_registry(self._own) and not is_qualified(named.repository)
@@ -58,12 +63,18 @@ class Reach:
     def read(self, repository: str, digest: str) -> Sequence[Inventory]:
         """One inventory for every platform of the image (`core.adapters.ImageReader`)."""
         named = self._named(repository, digest)
-        with open_images(named, [scan.ALL], ca_bundle=self._ca_bundle, issuers=self._issuers) as opened:
+        with open_images(
+            named, [scan.ALL], ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=SCAN_SECONDS
+        ) as opened:
             return scan.read(opened.images, self._cache, verified=True)
 
     def attached(self, repository: str, digest: str) -> Sequence[bytes]:
         """What lies beside an image (`bootstrap.vex.Fetch`)."""
-        return attached.read(self._named(repository, digest), ca_bundle=self._ca_bundle, issuers=self._issuers)
+        named = self._named(repository, digest)
+        return attached.read(named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=QUESTION_SECONDS)
+
+    def _origin(self, named: Remote) -> RegistryOrigin:
+        return registry_origin(named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=QUESTION_SECONDS)
 
     def _named(self, repository: str, digest: str) -> str:
         place = repository if is_qualified(repository) else f"{self._own}/{repository}"

@@ -70,6 +70,10 @@ class DownloadError(UnavailableError):
         self.is_unreachable = is_unreachable
 
 
+class TooSlowError(DockgateError):
+    """A registry used up the time that it has for all that is asked of it. Not tried again at once."""
+
+
 class PendingError(DockgateError):
     """What is asked for will be there later: another scanner has not ended yet. It is asked for again."""
 

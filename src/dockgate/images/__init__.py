@@ -46,6 +46,7 @@ def open_images(
     insecure: bool = False,
     stdin: BinaryIO | None = None,
     issuers: "Issuers | None" = None,
+    seconds: float | None = None,
 ) -> Opened:
     """Opens what `reference` names:
 
@@ -58,7 +59,8 @@ def open_images(
     `platforms`: None for this machine's where there is a choice, ["all"], or "os/arch[/variant]" each. `ca_bundle`
     holds authorities (PEM) trusted besides the system's; `insecure` lets a registry elsewhere speak plain HTTP.
 
-    `issuers` make the tokens of registries whose token server we are.
+    `issuers` make the tokens of registries whose token server we are. `seconds`: the time that a registry has for the
+    whole image; after that TooSlowError is raised.
 
     A registry's layers stream; what comes from standard input or an engine, or is compressed as a whole, is put into an
     unlinked temporary file.
@@ -76,7 +78,7 @@ def open_images(
         return Opened(image.digest, (image,), close)
     from dockgate.images.image import read_images
 
-    origin = _origin(named, ca_bundle, insecure, stdin, issuers)
+    origin = _origin(named, ca_bundle, insecure, stdin, issuers, seconds)
     try:
         digest, data = origin.root()
         local = not isinstance(named, Remote)
@@ -92,6 +94,7 @@ def _origin(
     insecure: bool,
     stdin: BinaryIO | None,
     issuers: "Issuers | None",
+    seconds: float | None,
 ) -> "Origin":
     """Each kind is imported when it is used: a scan has to start at once."""
     from dockgate.images.reference import Piped, Remote, Stored
@@ -99,7 +102,7 @@ def _origin(
     if isinstance(named, Remote):
         from dockgate.images.registry import registry_origin
 
-        return registry_origin(named, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers)
+        return registry_origin(named, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers, seconds=seconds)
     if isinstance(named, Stored):
         from dockgate.images.engine import stored_origin
 

@@ -12,7 +12,7 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
-from dockgate.core.errors import DockgateError, ImageError, NotFoundError, UnavailableError, UsageError
+from dockgate.core.errors import DockgateError, ImageError, NotFoundError, TooSlowError, UnavailableError, UsageError
 from dockgate.images.archive import file_origin
 from dockgate.images.auth import Issuers
 from dockgate.images.blobs import DOCUMENT_LIMIT, Verified
@@ -31,14 +31,23 @@ _NAMES = frozenset({"manifests", "layers", "subject", "digest", "size", "mediaTy
 
 
 def read(
-    reference: str, *, ca_bundle: Path | None = None, insecure: bool = False, issuers: Issuers | None = None
+    reference: str,
+    *,
+    ca_bundle: Path | None = None,
+    insecure: bool = False,
+    issuers: Issuers | None = None,
+    seconds: float | None = None,
 ) -> list[bytes]:
-    """The documents beside the image `reference` names by digest, as they lie there, none twice.
+    """The documents beside the image `reference` names by digest, as they lie there, none twice. `seconds`: the time
+    that the registry has for all of them.
 
-    Raises UnavailableError and DeniedError. What is broken is left out: it could only have helped the image.
+    Raises UnavailableError, TooSlowError and DeniedError. What is broken is left out: it could only have helped the
+    image.
     """
     named = parse_remote(reference)
-    with closing(registry_origin(named, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers)) as origin:
+    with closing(
+        registry_origin(named, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers, seconds=seconds)
+    ) as origin:
         found: dict[str, bytes] = {}
         for manifest in _manifests(origin, named.digest):
             for digest, size in _documents(manifest):
@@ -98,7 +107,7 @@ def _manifests(origin: RegistryOrigin, digest: str) -> Iterator[dict[str, Any]]:
             continue
         try:
             manifest = _load(origin.manifest(one["digest"]))
-        except UnavailableError:
+        except (UnavailableError, TooSlowError):
             raise  # what cannot be fetched now is not the same as what is not there
         except (DockgateError, ValueError):
             continue

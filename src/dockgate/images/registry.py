@@ -16,6 +16,7 @@ from dockgate.images.credentials import find_credentials
 from dockgate.images.manifest import INDEXES, MANIFESTS
 from dockgate.images.reference import Remote, check_digest, parse_remote
 from dockgate.images.resumed import Resumed
+from dockgate.images.time_limit import TimeLimit
 from dockgate.images.transport import Transport
 
 if TYPE_CHECKING:
@@ -141,10 +142,17 @@ class RegistryOrigin:
 
 
 def registry_origin(
-    reference: Remote, *, ca_bundle: Path | None = None, insecure: bool = False, issuers: Issuers | None = None
+    reference: Remote,
+    *,
+    ca_bundle: Path | None = None,
+    insecure: bool = False,
+    issuers: Issuers | None = None,
+    seconds: float | None = None,
 ) -> RegistryOrigin:
-    """The image in its registry, with a token of its issuer, or the credentials that this user has stored."""
-    transport = Transport(reference.registry, ca_bundle, insecure)
+    """The image in its registry, with a token of its issuer, or the credentials that this user has stored. `seconds`:
+    the time for all that is asked of it, from now until it is closed; then calls raise TooSlowError."""
+    limit = TimeLimit(reference.registry, seconds) if seconds is not None else None
+    transport = Transport(reference.registry, ca_bundle, insecure, limit=limit)
     if issuers and reference.registry in issuers:
         authorizer = IssuedAuthorizer(issuers[reference.registry], reference.repository)
         return RegistryOrigin(reference, transport, authorizer)

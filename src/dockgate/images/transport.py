@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dockgate
 from dockgate.core.errors import UnavailableError, UsageError
 from dockgate.images.chunks import Chunks
 from dockgate.images.destinations import demand_destination
 from dockgate.images.reference import host_of, is_loopback
+from dockgate.images.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     import httpx
@@ -54,8 +55,10 @@ class Transport:
         *,
         timeout: float = _TIMEOUT,
         clock: Callable[[], float] = time.monotonic,
+        limit: TimeLimit | None = None,
     ) -> None:
-        """`timeout`: seconds without a single byte after which a connection is given up."""
+        """`timeout`: seconds without a single byte after which a connection is given up. `limit`: for all calls
+        together; they raise TooSlowError when it is over."""
         import httpx
 
         local = is_loopback(registry)
@@ -71,12 +74,19 @@ class Transport:
             raise UsageError(f"The proxy settings do not work: {error}.", "See HTTPS_PROXY and NO_PROXY.") from error
         self._registry = registry
         self._clock = clock
+        self._limit = limit
         self.sleep = sleep
         self._may_be_plain = local or insecure
         self.secure = True
 
     def close(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
         self._client.close()
+
+    @property
+    def _extensions(self) -> dict[str, Any]:
+        return {"trace": self._limit.watch} if self._limit is not None else {}
 
     def get(
         self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None, *, patient: bool = True
@@ -104,7 +114,7 @@ class Transport:
 
     def body(self, response: "httpx.Response") -> "Body":
         """What an answer brings, to be read while it comes."""
-        return Body(response, self._registry, self._clock)
+        return Body(response, self._registry, self._clock, self._limit)
 
     def whole(self, ask: Callable[[], "httpx.Response"], limit: int) -> tuple["httpx.Response", bytes]:
         """An answer and its body, or the first `limit` bytes of it; asked for anew, a few times, when it breaks off.
@@ -128,9 +138,11 @@ class Transport:
         To be used after `get` has found out how the registry is reached. `url` may be a path on it. Raises
         UnavailableError.
         """
-        with translated(self._registry):
+        with limited(self._limit), translated(self._registry):
             target = f"{self._base}{url}" if url.startswith("/") else url
-            request = self._client.build_request(method, target, headers=dict(headers), content=content)
+            request = self._client.build_request(
+                method, target, headers=dict(headers), content=content, extensions=self._extensions
+            )
             return self._client.send(request, stream=True)
 
     def follow(
@@ -181,9 +193,24 @@ class Transport:
 
     def _once(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> "httpx.Response":
         method = "GET" if form is None else "POST"
-        with translated(self._registry):
-            request = self._client.build_request(method, url, headers=dict(headers), data=form)
+        with limited(self._limit), translated(self._registry):
+            request = self._client.build_request(
+                method, url, headers=dict(headers), data=form, extensions=self._extensions
+            )
             return self._client.send(request, stream=True)
+
+
+@contextmanager
+def limited(limit: TimeLimit | None) -> Iterator[None]:
+    """Raises TooSlowError when the time is over, or ends meanwhile: then a connection that broke off is our doing."""
+    try:
+        if limit is not None:
+            limit.demand()
+        yield
+    except UnavailableError:
+        if limit is not None:
+            limit.demand()
+        raise
 
 
 @contextmanager
@@ -216,8 +243,15 @@ class Body(io.RawIOBase):
     Raises UnavailableError when it breaks off, and when it comes so slowly that no end is in sight.
     """
 
-    def __init__(self, response: "httpx.Response", registry: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        response: "httpx.Response",
+        registry: str,
+        clock: Callable[[], float] = time.monotonic,
+        limit: TimeLimit | None = None,
+    ) -> None:
         self._response = response
+        self._limit = limit
         self._registry = registry
         self._clock = clock
         self._chunks = Chunks(response.iter_raw())
@@ -229,8 +263,10 @@ class Body(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         begun = self._clock()
-        with translated(self._registry):
+        with limited(self._limit), translated(self._registry):
             count = self._chunks.readinto(buffer)
+        if not count and self._limit is not None:
+            self._limit.demand()  # an end without a length may be ours
         self._waited += self._clock() - begun
         self._came += count
         if self._waited >= _MINUTE:

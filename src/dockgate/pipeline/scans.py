@@ -16,9 +16,10 @@ from dockgate.pipeline.attesting import Attesting
 from dockgate.pipeline.effects import Effects, Step
 from dockgate.pipeline.judging import Judging
 from dockgate.pipeline.reading import Reading
+from dockgate.pipeline.scan_queue import ScanQueue
 
 ABREAST = 16
-"""images that are read at the same time; a thread is started when it is needed first"""
+"""images that are read at the same time; see `scan_queue`"""
 JUDGED_ABREAST = 4
 """images that are judged at the same time: several share a commit, and more would only take the interpreter from those
 who ask and listen"""
@@ -59,7 +60,7 @@ class Scans:
         """scans of others, by image and number: since when they are waited for, and until when nobody asks"""
         self._closing = threading.Event()
         self._turns = threading.Semaphore(JUDGED_ABREAST)
-        self._readers = ThreadPoolExecutor(abreast, "scan")
+        self._queue = ScanQueue(abreast, self._scan)
         self._attester = ThreadPoolExecutor(1, "attest")
 
     def start(self, scan: Scan) -> None:
@@ -71,14 +72,14 @@ class Scans:
                 return
             if scan.state is ScanState.REQUESTED and name not in self._under_way and not self._closing.is_set():
                 self._under_way.add(name)
-                self._readers.submit(self._scan, scan)
+                self._queue.add(scan)
 
     def close(self) -> None:
         """What is being read is not waited for: it is read again after the next start."""
         with self._lock:
             self._closing.set()
-        for pool in (self._readers, self._attester):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._queue.close()
+        self._attester.shutdown(wait=False, cancel_futures=True)
 
     def _scan(self, scan: Scan) -> None:
         name = scan.image, scan.number

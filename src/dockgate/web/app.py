@@ -61,6 +61,7 @@ _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
     (errors.DiskFullError, 507),
     (errors.StoreError, 503),
     (errors.UnavailableError, 502),
+    (errors.TooSlowError, 502),
     (errors.DatabaseError, 503),
     (errors.DeployError, 409),
 )
