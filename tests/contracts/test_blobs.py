@@ -15,7 +15,7 @@ from dockgate.config import from_environment
 from dockgate.core.errors import DiskFullError, NotFoundError, UnavailableError, UsageError
 from dockgate.core.stores import Blobs
 from dockgate.store.blobs import FileBlobs
-from dockgate.store.s3 import SPARED_SECONDS, S3Blobs
+from dockgate.store.s3 import MAX_OBJECT, SPARED_SECONDS, S3Blobs
 
 BUCKET = "artifacts"
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -225,3 +225,40 @@ def test_beyond_the_limit_nothing_is_kept_and_the_error_names_the_setting(tmp_pa
     assert "DOCKGATE_BLOBS_LIMIT" in error.value.advice
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [first.removeprefix("sha256:")]
     write(b"y" * 40)
+
+
+def test_the_room_for_artifacts_counts_what_is_being_written(tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path, limit=100)
+    rooms = []
+
+    def write(path: Path) -> None:
+        rooms.append(blobs.room())
+        path.with_name("beside").write_bytes(b"y" * 30)
+        rooms.append(blobs.room())
+        path.write_bytes(b"y" * 10)
+        with pytest.raises(DiskFullError, match="use 0 of 0 MiB") as error:
+            blobs.room()
+        raise error.value
+
+    blobs.put(writing(b"x" * 60))
+    with pytest.raises(DiskFullError):
+        blobs.put(write)
+    assert rooms == [40, 10]
+    assert blobs.room() == 40
+
+
+def test_the_room_in_a_bucket_is_what_one_object_takes(s3: S3) -> None:
+    blobs = s3.blobs()
+    rooms = []
+
+    def write(path: Path) -> None:
+        path.write_bytes(b"x" * 30)
+        rooms.append(blobs.room())
+        with path.open("ab") as file:
+            file.truncate(MAX_OBJECT)
+        with pytest.raises(DiskFullError):
+            blobs.room()
+        path.write_bytes(b"x")
+
+    blobs.put(write)
+    assert rooms == [MAX_OBJECT - 30]

@@ -13,7 +13,7 @@ import pytest
 from tests.parts import Faults, git, serving, write
 
 from dockgate.core.adapters import CommitPeople, RepositoryHost
-from dockgate.core.errors import NotFoundError, UnavailableError, UsageError
+from dockgate.core.errors import DiskFullError, NotFoundError, TooLargeError, UnavailableError, UsageError
 from dockgate.sources.git import GitHost, http_backend
 from dockgate.sources.memory import MemoryHost
 
@@ -129,6 +129,23 @@ def test_what_is_unknown_is_not_found(pushes: Pushes, tmp_path: Path) -> None:
         assert caught.value.advice
     assert into.read_text() == "what was there before"
     assert {path.name for path in tmp_path.iterdir()} <= {"source.tar", "git", "clone"}
+
+
+def test_an_archive_stays_within_the_room_for_it(pushes: Pushes, tmp_path: Path) -> None:
+    commit = pushes.push({"a": "x" * 50_000})
+    into = tmp_path / "source.tar"
+    into.write_text("what was there before")
+
+    def full() -> int:
+        raise DiskFullError("full")
+
+    for room, error in ((full, DiskFullError), (lambda: 20_000, TooLargeError)):
+        with pytest.raises(error):
+            pushes.host.archive("web", commit, into, room)
+    assert into.read_text() == "what was there before"
+    assert {path.name for path in tmp_path.iterdir()} <= {"source.tar", "git", "clone"}
+    pushes.host.archive("web", commit, into, lambda: 200_000)
+    assert into.stat().st_size > 50_000
 
 
 def test_the_fake_fails_where_it_is_told_to() -> None:

@@ -312,6 +312,19 @@ def test_a_push_beyond_the_limit_is_refused_and_says_how_to_raise_it(host: Host)
     assert host.references() == {}
 
 
+def test_a_push_of_an_oversized_commit_is_refused_with_its_reason_and_the_next_one_works(host: Host) -> None:
+    write(host.clone, {"message": "a" * (2 << 20)})
+    git(host.clone, "commit", "--quiet", "--allow-empty", "--file", "message")
+    shown = git(host.clone, "push", host.url(), "HEAD:main", code=1)
+    assert "remote: dockgate: the commit" in shown
+    assert host.references() == {}
+    assert host.audit()[0]["detail"] == "no reference"
+    git(host.clone, "commit", "--quiet", "--amend", "--allow-empty", "--message", "short")
+    git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
+    first = git(host.clone, "rev-parse", "HEAD").strip()
+    until(lambda: first in host.started)
+
+
 # --- clients that hang up ------------------------------------------------------------------------------------------
 
 

@@ -49,6 +49,15 @@ class CommitPeople:
     emails: tuple[str, ...]
 
 
+Room = Callable[[], int]
+"""bytes that may be written (`core.stores.Blobs.room`)"""
+
+
+def unlimited() -> int:
+    """A `Room` that never ends."""
+    return 1 << 60
+
+
 class Source(Protocol):
     """Where commits come from."""
 
@@ -65,8 +74,10 @@ class Source(Protocol):
         through every parent of a merge. Both are commit ids. NotFoundError where one of them is not there."""
         ...
 
-    def archive(self, repository: str, commit: str, into: Path) -> None:
-        """Writes the commit's tree as a tar file, the same bytes each time, replacing `into` whole or not at all."""
+    def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:
+        """Writes the commit's tree as a tar file, the same bytes each time, replacing `into` whole or not at all.
+        `room` is called before and while it is written: no more bytes are written than it returned at first, and it
+        ends the writing by raising."""
         ...
 
 

@@ -59,7 +59,8 @@ class Actions:
         trigger = self._store.executions.get(key.execution).trigger
         ours = trigger.get("repository") == repository and trigger.get("branch") == branch
         commit = self._parts.source.commit(repository, trigger["commit"] if ours else branch)
-        artifact = self._store.blobs.put(lambda into: self._parts.source.archive(repository, commit.id, into))
+        blobs, archive = self._store.blobs, self._parts.source.archive
+        artifact = blobs.put(lambda into: archive(repository, commit.id, into, blobs.room))
         return Done(
             {
                 "RepositoryName": repository,

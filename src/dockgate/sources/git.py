@@ -3,35 +3,34 @@
 import asyncio
 import os
 import re
+import shlex
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from dockgate.core.adapters import Commit, CommitPeople
-from dockgate.core.errors import NotFoundError, UnavailableError, UsageError
+from dockgate.core.adapters import Commit, CommitPeople, Room, unlimited
+from dockgate.core.errors import NotFoundError, TooLargeError, UnavailableError, UsageError
+from dockgate.sources import pre_receive
+from dockgate.sources.git_run import command, environment, run
+from dockgate.sources.pre_receive import MAX_PATHS
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_TIMEOUT = 600
-"""seconds, for one git command"""
 _CHUNK = 64 * 1024
 _BETWEEN = "%x1f"
 """git's placeholder for the character between the fields of one commit"""
 
-_CONFIG = {
-    "http.receivepack": "true",
-    "http.getanyfile": "false",  # the smart protocol alone
-    "receive.fsckObjects": "true",
-    "gc.autoDetach": "false",  # nothing outlives the command that began it
-    "maintenance.autoDetach": "false",
-}
-
 _ATTRIBUTES = "* -export-ignore -export-subst\n"
 """Above the attributes of any commit: the archive is the whole tree, and does not change with branches and tags."""
+
+
+MAX_ARCHIVE = 4 << 30
+"""bytes of the archive of one commit"""
 
 
 class GitHost:
@@ -54,7 +53,7 @@ class GitHost:
             return
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=".new-") as scratch:
             fresh = Path(scratch, "git")
-            _git("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(fresh))
+            run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(fresh))
             (fresh / "info").mkdir(exist_ok=True)
             (fresh / "info" / "attributes").write_text(_ATTRIBUTES)
             try:
@@ -65,12 +64,12 @@ class GitHost:
 
     def heads(self, repository: str) -> Mapping[str, str]:
         place = _place(self._folder, repository)
-        lines = _git("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads")
+        lines = run("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads")
         return {branch: commit for commit, _, branch in (line.partition(" ") for line in lines.splitlines())}
 
     def references(self, repository: str) -> Mapping[str, str]:
         place = _place(self._folder, repository)
-        lines = _git("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname)")
+        lines = run("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname)")
         return {ref: object_id for object_id, _, ref in (line.partition(" ") for line in lines.splitlines())}
 
     def commit(self, repository: str, revision: str) -> Commit:
@@ -79,11 +78,11 @@ class GitHost:
         commit = _resolve(place, repository, revision)
         branch = revision
         if _COMMIT.fullmatch(revision):
-            holders = _git("-C", str(place), "for-each-ref", "--contains", commit, "--format=%(refname:lstrip=2)")
+            holders = run("-C", str(place), "for-each-ref", "--contains", commit, "--format=%(refname:lstrip=2)")
             branch = next(iter(holders.splitlines()), "")
         form = "--format=%an <%ae>%x00%ad%x00%B"
         date = "--date=format-local:%Y-%m-%dT%H:%M:%SZ"
-        text = _git("-C", str(place), "log", "-1", "--no-show-signature", "--encoding=UTF-8", date, form, commit)
+        text = run("-C", str(place), "log", "-1", "--no-show-signature", "--encoding=UTF-8", date, form, commit)
         author, time, message = text.split("\0", 2)
         return Commit(commit, branch, author, message.rstrip("\n"), time)
 
@@ -93,7 +92,7 @@ class GitHost:
         co_authors = f"%(trailers:key=Co-authored-by,valueonly,unfold,separator={_BETWEEN})"
         form = f"--format=%H{_BETWEEN}%ae{_BETWEEN}%ce{_BETWEEN}{co_authors}"
         options = ("-z", "--no-show-signature", "--no-notes", "--encoding=UTF-8", f"--max-count={limit}", form)
-        text = _git("-C", str(place), "log", *options, "--end-of-options", *ends, "--")
+        text = run("-C", str(place), "log", *options, "--end-of-options", *ends, "--")
         return [_people(record) for record in text.split("\0") if record]
 
     def commits_introduced(
@@ -101,15 +100,24 @@ class GitHost:
     ) -> Sequence[str]:
         place = _place(self._folder, repository)
         lines = "".join([*(f"{one}\n" for one in after), *(f"^{one}\n" for one in before)])
-        found = _git("-C", str(place), "rev-list", f"--max-count={limit}", "--stdin", given=lines) if after else ""
+        found = run("-C", str(place), "rev-list", f"--max-count={limit}", "--stdin", given=lines) if after else ""
         return found.split()
 
-    def archive(self, repository: str, commit: str, into: Path) -> None:
+    def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:
+        """Raises TooLargeError for more than MAX_PATHS files and folders, or more than MAX_ARCHIVE bytes."""
         place = _place(self._folder, repository)
         found = _resolve(place, repository, commit)
+        paths = ("ls-tree", "-r", "-t", "--format=.", found)
+        try:
+            run("-C", str(place), *paths, max_output=2 * MAX_PATHS)
+        except TooLargeError:
+            raise TooLargeError(
+                f"the commit {found} of {repository} has more than {MAX_PATHS} files and folders", "Remove some."
+            ) from None
+        most = min(MAX_ARCHIVE, room())
         with tempfile.NamedTemporaryFile(dir=into.parent, prefix=f".{into.name}-", delete=False) as fresh:
             try:
-                _git("-C", str(place), "archive", "--format=tar", found, output=fresh)
+                run("-C", str(place), "archive", "--format=tar", found, output=fresh, max_output=most, check=room)
                 Path(fresh.name).replace(into)
             except BaseException:
                 Path(fresh.name).unlink()
@@ -138,8 +146,8 @@ async def http_backend(
     if "\0" in path + query:
         raise NotFoundError(f"no such path in {repository}")
     given = {name.lower(): value for name, value in headers.items()}
-    environment = {
-        **_environment(**{"receive.maxInputSize": str(max_push)}),
+    variables = {
+        **environment(**{"receive.maxInputSize": str(max_push), "core.hooksPath": str(_hooks(folder))}),
         "GIT_PROJECT_ROOT": str(folder),
         "GIT_HTTP_EXPORT_ALL": "1",
         "GATEWAY_INTERFACE": "CGI/1.1",
@@ -150,7 +158,7 @@ async def http_backend(
         "CONTENT_LENGTH": str(os.fstat(body.fileno()).st_size if body else 0),
         "GIT_PROTOCOL": given.get("git-protocol", ""),
     }
-    answer = _cgi(environment, body)
+    answer = _cgi(variables, body)
     head = await anext(answer)
     fields = dict(line.split(": ", 1) for line in head.decode("latin-1").splitlines() if ": " in line)
     status = int(fields.pop("Status", "200").split()[0])
@@ -161,7 +169,7 @@ async def _cgi(environment: Mapping[str, str], request: IO[bytes] | None) -> Asy
     """The answer's head, then its body in chunks. Closing it, or forgetting it, ends the child."""
     stdin = request or subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        "git", "http-backend", stdin=stdin, stdout=subprocess.PIPE, env=environment, start_new_session=True
+        *command("http-backend"), stdin=stdin, stdout=subprocess.PIPE, env=environment, start_new_session=True
     )
     output = process.stdout
     assert output is not None  # noqa: S101 - it is a pipe
@@ -178,6 +186,25 @@ async def _cgi(environment: Mapping[str, str], request: IO[bytes] | None) -> Asy
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # the commands it has started too
             await process.wait()
+
+
+def _hooks(folder: Path) -> Path:
+    """The folder of hooks for all repositories. Raises UnavailableError where git would not run them."""
+    hooks = folder / ".hooks"
+    hook = hooks / "pre-receive"
+    program = shlex.join([sys.executable, "-I", "-S", pre_receive.__file__])
+    script = f"#!/bin/sh\nexec {program}\n"
+    if not hook.exists() or hook.read_text() != script:
+        hooks.mkdir(mode=0o700, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=hooks, delete=False) as fresh:
+            fresh.write(script)
+        Path(fresh.name).chmod(0o700)
+        Path(fresh.name).replace(hook)
+    if not os.access(hook, os.X_OK):  # git ignores such a hook
+        raise UnavailableError(
+            f"{hook} cannot be executed", f"Is {folder} on a file system that is mounted with noexec? Mount it without."
+        )
+    return hooks
 
 
 def _people(record: str) -> CommitPeople:
@@ -198,58 +225,10 @@ def _resolve(place: Path, repository: str, revision: str) -> str:
     name = revision if _COMMIT.fullmatch(revision) else f"refs/heads/{revision}"
     command = ("-C", str(place), "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
     try:
-        return _git(*command).strip()
+        return run(*command).strip()
     except UnavailableError as error:
-        if not isinstance(error.__cause__, subprocess.CalledProcessError):
+        if not isinstance(error.__cause__, subprocess.CalledProcessError) or error.__cause__.returncode != 1:
             raise
         raise NotFoundError(
             f"no commit or branch {revision!r} in {repository}", f"Push it: git push origin HEAD:{revision}"
         ) from None
-
-
-def _git(*arguments: str, output: IO[bytes] | None = None, given: str = "") -> str:
-    """Runs git with the text `given` as its input; its output, unless that goes into a file. A command that fails is an
-    UnavailableError whose cause is a CalledProcessError."""
-    try:
-        result = subprocess.run(
-            ["git", *arguments],
-            input=given.encode(),
-            stdout=output or subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=_environment(),
-            timeout=_TIMEOUT,
-            check=True,
-        )
-    except FileNotFoundError as error:
-        raise UnavailableError("there is no git here", "Install the package git: apt-get install git") from error
-    except subprocess.CalledProcessError as error:
-        last = error.stderr.decode(errors="replace").strip()
-        raise UnavailableError(f"git {_verb(arguments)} failed: {last or f'code {error.returncode}'}") from error
-    except subprocess.TimeoutExpired as error:
-        raise UnavailableError(f"git {_verb(arguments)} did not end within {_TIMEOUT} s") from error
-    return "" if output else result.stdout.decode(errors="replace")
-
-
-def _verb(arguments: tuple[str, ...]) -> str:
-    return arguments[2] if arguments[0] == "-C" else arguments[0]
-
-
-def _environment(**more: str) -> dict[str, str]:
-    """Our configuration alone: nothing of the user's or the machine's, and no repository of the working directory."""
-    settings = {**_CONFIG, **more}
-    config = {"GIT_CONFIG_COUNT": str(len(settings))}
-    for number, (key, value) in enumerate(settings.items()):
-        config |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": os.devnull,
-        "TZ": "UTC",
-        "LC_ALL": "C.UTF-8",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        # A pushed refs/replace/… would put another tree, author or history in a commit's place.
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        **config,
-    }

@@ -7,8 +7,8 @@ import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dockgate.core.adapters import Commit, CommitPeople
-from dockgate.core.errors import NotFoundError
+from dockgate.core.adapters import Commit, CommitPeople, Room, unlimited
+from dockgate.core.errors import NotFoundError, TooLargeError
 
 
 class MemoryHost:
@@ -77,7 +77,7 @@ class MemoryHost:
         """What a forced push of a commit that is there does."""
         self._repository(repository)[branch] = self._find(repository, commit)[0].id
 
-    def archive(self, repository: str, commit: str, into: Path) -> None:
+    def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:
         self._fault("before archive")
         _, files = self._find(repository, commit)
         whole = io.BytesIO()
@@ -86,6 +86,8 @@ class MemoryHost:
                 member = tarfile.TarInfo(name)
                 member.size, member.mode = len(text.encode()), 0o644
                 tar.addfile(member, io.BytesIO(text.encode()))
+        if len(whole.getvalue()) > room():
+            raise TooLargeError(f"the archive of {commit} does not fit")
         into.write_bytes(whole.getvalue())
         self._fault("after archive")
 

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dockgate.core.errors import DiskFullError, NotFoundError
@@ -33,13 +33,26 @@ class FileBlobs:
         _sync(self._blobs)
         return f"sha256:{name}"
 
+    def room(self) -> int:
+        used = self._used()
+        free = self._limit - used - bytes_below(self._incoming)
+        if free <= 0:
+            raise self._full(used)
+        return free
+
     def _demand(self, size: int) -> None:
-        used = sum(entry.stat().st_size for entry in os.scandir(self._blobs))
+        used = self._used()
         if used + size > self._limit:
-            raise DiskFullError(
-                f"artifacts in {self._blobs} use {used >> 20} of {self._limit >> 20} MiB",
-                "Raise DOCKGATE_BLOBS_LIMIT, or keep artifacts in S3: DOCKGATE_BLOBS.",
-            )
+            raise self._full(used)
+
+    def _used(self) -> int:
+        return sum(entry.stat().st_size for entry in os.scandir(self._blobs))
+
+    def _full(self, used: int) -> DiskFullError:
+        return DiskFullError(
+            f"artifacts in {self._blobs} use {used >> 20} of {self._limit >> 20} MiB",
+            "Raise DOCKGATE_BLOBS_LIMIT, or keep artifacts in S3: DOCKGATE_BLOBS.",
+        )
 
     def path(self, digest: str) -> Path:
         """The file is the store's: it is not to be written to."""
@@ -68,6 +81,15 @@ def written(incoming: Path, write: Callable[[Path], None]) -> Iterator[tuple[Pat
         new = Path(folder, "blob")
         write(new)
         yield new, content(new)
+
+
+def bytes_below(folder: Path) -> int:
+    """What all files in a folder hold; files may vanish meanwhile."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.lstat().st_size if not path.is_dir() else 0
+    return total
 
 
 def content(path: Path) -> str:

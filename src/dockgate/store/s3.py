@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dockgate.core.errors import UnavailableError
-from dockgate.store.blobs import content, folders, missing, name_of, written
+from dockgate.core.errors import DiskFullError, UnavailableError
+from dockgate.store.blobs import bytes_below, content, folders, missing, name_of, written
 
 CACHE_BYTES = 2 << 30
 """of files that are kept here"""
+MAX_OBJECT = 5 << 30
+"""bytes that S3 takes in one PutObject"""
 SPARED_SECONDS = 600
 """a file that was asked for so recently may be in use, and stays whatever the cache holds"""
 _PIECE = 1 << 20
@@ -53,6 +55,15 @@ class S3Blobs:
                 self._client().put_object(Bucket=self._bucket, Key=self._key(name), Body=file, ChecksumSHA256=checksum)
             self._keep(new, name)
         return f"sha256:{name}"
+
+    def room(self) -> int:
+        """What one call of S3 takes, for everything that is being written on this machine together."""
+        free = MAX_OBJECT - bytes_below(self._incoming)
+        if free <= 0:
+            raise DiskFullError(
+                f"artifacts that are being written in {self._incoming} have {MAX_OBJECT >> 20} MiB", "Try again later."
+            )
+        return free
 
     def path(self, digest: str) -> Path:
         """A file of the cache, which is not to be written to, and stays for ten minutes at least. Its content has been

@@ -97,6 +97,11 @@ class Blobs(Protocol):
         """`write` fills a new file; returns its digest. DiskFullError beyond a limit; nothing is kept then."""
         ...
 
+    def room(self) -> int:
+        """Bytes that may still be written, without those that are being written now; at least 1. Raises
+        DiskFullError when there are none. For writers of `put` to ask before and while they write."""
+        ...
+
     def path(self, digest: str) -> Path: ...
 
 

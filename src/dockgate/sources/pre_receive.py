@@ -1,0 +1,83 @@
+"""git's pre-receive hook (githooks(5)): refuse a push whose objects or trees take gigabytes to read.
+
+git runs this file for each push, before any reference moves. It imports `os` and `sys` alone, which start quickly.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+
+MAX_COMMIT = 1 << 20
+"""bytes of a commit or a tag"""
+MAX_TREE = 4 << 20
+"""bytes of the list of one folder"""
+MAX_PATHS = 500_000
+"""files and folders in the tree of a branch"""
+MAX_COUNTED = 10 * MAX_PATHS
+"""paths that are counted in one push; trees beyond are counted when they are archived"""
+MAX_REFERENCES = 4 << 20
+"""bytes of the list of all references"""
+NO_OBJECT = "0" * 40
+
+_SIZES = {"commit": MAX_COMMIT, "tag": MAX_COMMIT, "tree": MAX_TREE}
+
+
+def main() -> int:
+    updates = [line.split(" ", 2) for line in sys.stdin.read().splitlines()]
+    new = [(commit, ref) for _, commit, ref in updates if commit != NO_OBJECT]
+    refusal = _too_large() or _too_many_paths(commit for commit, ref in new if ref.startswith("refs/heads/"))
+    refusal = refusal or _too_many_references(ref for _, ref in new)
+    if refusal:
+        sys.stderr.write(f"dockgate: {refusal}\n")
+    return 1 if refusal else 0
+
+
+def _too_large() -> str:
+    """The objects of the push lie in a folder of their own, with the others as an alternate."""
+    if "GIT_QUARANTINE_PATH" not in os.environ:
+        return ""
+    own = {name: value for name, value in os.environ.items() if name != "GIT_ALTERNATE_OBJECT_DIRECTORIES"}
+    form = "--batch-check=%(objectname) %(objecttype) %(objectsize)"
+    for line in _git(own, "cat-file", "--batch-all-objects", "--unordered", form):
+        name, kind, size = line.split()
+        if int(size) > _SIZES.get(kind, sys.maxsize):
+            return f"the {kind} {name} has {size} bytes, more than the {_SIZES[kind]} that are allowed."
+    return ""
+
+
+def _too_many_paths(commits: Iterable[str]) -> str:
+    counted = 0
+    for commit in dict.fromkeys(commits):
+        for number, _ in enumerate(_git(os.environ, "ls-tree", "-r", "-t", "--format=.", commit), 1):
+            if number > MAX_PATHS:
+                return f"the commit {commit} has more than the {MAX_PATHS} files and folders that are allowed."
+            counted += 1
+        if counted > MAX_COUNTED:
+            break
+    return ""
+
+
+def _too_many_references(new: Iterable[str]) -> str:
+    lines = [*new]
+    size = sum(len(line) + 42 for line in lines)
+    for line in _git(os.environ, "for-each-ref", "--format=%(objectname) %(refname)") if lines else ():
+        size += len(line)
+        if size > MAX_REFERENCES:
+            return f"the repository has more references than fit in {MAX_REFERENCES} bytes. Delete some."
+    return ""
+
+
+def _git(environment: Mapping[str, str], *arguments: str) -> Iterator[str]:
+    """The lines that git writes. Raises OSError when it fails; ends it when no more lines are wanted."""
+    reading, writing = os.pipe()
+    actions = [(os.POSIX_SPAWN_DUP2, writing, 1)]
+    process = os.posix_spawnp("git", ["git", *arguments], environment, file_actions=actions)
+    os.close(writing)
+    with open(reading, encoding="utf-8", errors="replace", newline="\n") as lines:
+        yield from lines
+    if os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]):
+        raise OSError(f"git {arguments[0]} failed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
