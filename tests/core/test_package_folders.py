@@ -36,6 +36,8 @@ def reasons(image: Inventory) -> str:
         (f"{SITE}/flask.egg-info/SOURCES.txt", "PKG-INFO"),
         (f"{SITE}/flask-1.0-py3.12.egg/EGG-INFO/top_level.txt", "PKG-INFO"),
         ("flask-1.0.dist-info/INSTALLER", "METADATA"),
+        (f"{SITE}/flask-1.0.DIST-INFO/WHEEL", "METADATA"),
+        (f"{SITE}/flask-1.0.Egg-Info/top_level.txt", "PKG-INFO"),
     ],
 )
 def test_a_folder_without_the_file_that_names_its_package_is_unread(path: str, naming: str) -> None:
@@ -62,6 +64,28 @@ def test_a_package_that_was_removed_leaves_nothing() -> None:
 def test_a_name_in_a_lower_layer_is_seen() -> None:
     assert unread([METADATA, RECORD], [WHEEL]) == []
     assert unread([WHEEL], [METADATA, RECORD]) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "flask-1.0.DIST-INFO/METADATA",
+        "flask-1.0.Dist-Info/METADATA",
+        "flask-1.0.EGG-INFO/PKG-INFO",
+        "flask-1.0.EGG-INFO",
+        "flask-1.0.Egg/egg-info/PKG-INFO",
+    ],
+)
+def test_a_folder_of_metadata_is_found_in_any_case(path: str) -> None:
+    """As importlib.metadata and pip find it, on any system."""
+    found = inventory([file(f"{SITE}/{path}", "Name: Flask\nVersion: 1.0\n"), *CODE])
+    assert [one.purl for one in found.packages] == ["pkg:pypi/flask@1.0"]
+    assert ("has no RECORD beside it" in reasons(found)) is path.endswith("METADATA")
+
+
+def test_removed_metadata_is_noticed_in_any_case() -> None:
+    folder = f"{SITE}/flask-1.0.DIST-INFO"
+    assert folder in str(unread([*dist_info(folder, "Flask", "1.0"), *CODE], whiteout(f"{folder}/METADATA")))
 
 
 # --- without a list of files -------------------------------------------------------------------------------------
@@ -142,6 +166,10 @@ def contradiction(path: str, name: str, version: str) -> str:
         ("a-1.0-py3.9.egg-info", "a", "1.0"),
         ("src/a.egg-info/PKG-INFO", "a", "7"),
         ("EGG-INFO/PKG-INFO", "a", "7"),
+        ("Flask-1.0.DIST-INFO/METADATA", "flask", "1.0"),
+        ("a-1.0-py3.9.EGG-INFO", "a", "1.0"),
+        ("a-1.0.Egg-Info/PKG-INFO", "a", "1.0"),
+        ("a-1.0-py3.12.EGG/egg-info/PKG-INFO", "a", "1.0"),
     ],
 )
 def test_metadata_that_agrees_with_its_folder_is_believed(path: str, name: str, version: str) -> None:
@@ -160,6 +188,9 @@ def test_metadata_that_agrees_with_its_folder_is_believed(path: str, name: str, 
         ("flask-1.0.egg/EGG-INFO/PKG-INFO", "flask", "2.0", "its version 2.0 contradicts its folder, flask-1.0"),
         ("flask.egg-info/PKG-INFO", "other", "2.0", "its name other contradicts its folder, flask"),
         ("flask-1.0.egg-info", "flask", "2.0", "its version 2.0 contradicts its folder, flask-1.0"),
+        ("flask-1.0.DIST-INFO/METADATA", "flask", "2.0", "its version 2.0 contradicts its folder, flask-1.0"),
+        ("flask-1.0.EGG-INFO", "flask", "2.0", "its version 2.0 contradicts its folder, flask-1.0"),
+        ("flask-1.0.EGG/Egg-Info/PKG-INFO", "flask", "2.0", "its version 2.0 contradicts its folder, flask-1.0"),
     ],
 )
 def test_metadata_that_contradicts_its_folder_is_unread(path: str, name: str, version: str, reason: str) -> None:

@@ -57,6 +57,7 @@ def test_what_is_wanted_and_has_a_trigger(path: str, size: int, head: bytes, *, 
     "member",
     [
         "Foo-1.0.dist-info/METADATA",  # zipapp
+        "Foo-1.0.DIST-INFO/METADATA",
         "site-packages/Foo-1.0.dist-info/METADATA",  # shiv
         ".deps/Foo-1.0-py3-none-any.whl/Foo-1.0.dist-info/METADATA",  # PEX
         ".deps/Foo-1.0-py3.egg/EGG-INFO/PKG-INFO",

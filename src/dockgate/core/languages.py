@@ -7,7 +7,7 @@ from dockgate.core.facts import Read, View, unpack
 from dockgate.core.model import Package, Unread
 from dockgate.core.ports import Ecosystem
 
-_INFO = (".dist-info", ".egg-info", "EGG-INFO")
+_INFO = (".dist-info", ".egg-info", "egg-info")
 
 
 def doubts(view: View, kind: Ecosystem) -> Iterator[Unread]:
@@ -151,8 +151,8 @@ def _files(view: View, evidence: str, packed: list[str]) -> Iterator[str]:
 def _beside(view: View, evidence: str, records: _Records) -> Iterator[str]:
     """What may belong to a language package without any record: all in its folder that no other package records."""
     own, _, _ = evidence.rpartition("/")
-    folder = own.rpartition("/")[0] + "/" if own.endswith(_INFO) else own + "/"
+    folder = own.rpartition("/")[0] + "/" if own.lower().endswith(_INFO) else own + "/"
     for file in view.under(folder):
         inner = file[len(folder) :].partition("/")[0]
-        if file not in records.all and not inner.endswith(_INFO) and not file.endswith(".pyc"):
+        if file not in records.all and not inner.lower().endswith(_INFO) and not file.endswith(".pyc"):
             yield file

@@ -100,6 +100,7 @@ class _Draft:
     def take(self, entries: Iterable[Entry]) -> None:
         """Every entry, once. The hot path: 30,000 of them in 0.05 s."""
         worth, tree, folders, files = self.worth, self.tree, self.tree.folders, self.tree.files
+        contents: dict[str, tuple[int, bytes]] = {}
         for entry in entries:
             path, kind = entry.path, entry.kind
             if kind == "whiteout":
@@ -127,14 +128,19 @@ class _Draft:
                 elif kind == "other":
                     tree.devices.add(path)
                 files.append(path)
-            head = entry.head
+            size, head = entry.size, entry.head
+            if kind == "file":
+                if head:
+                    contents[path] = size, head
+            elif kind == "hardlink" and entry.target in contents:
+                size, head = contents[path] = contents[entry.target]
             asked = worth(path, head)
             if kind != "hardlink" and not asked and path not in _RELEASES:
                 continue
-            size, mode = entry.size, entry.mode
+            mode = entry.mode
             kinds = [ecosystem for ecosystem in asked if ecosystem.wants(path, size, mode, head)]
-            if kind == "hardlink":  # it has no content of its own to be known by
-                kinds += [one for one in self.by_content if (entry.target, one.name) in self.reads]
+            if kind == "hardlink":
+                kinds = self._kinds_of_link(entry, kinds, size, head)
             if kinds or path in _RELEASES:
                 self._evidence(entry, kinds)
                 if len(self.reads) > READS_LIMIT:
@@ -193,6 +199,25 @@ class _Draft:
         if linked is None:
             self.targetless[entry.path] = entry.target
         return linked or entry
+
+    def _kinds_of_link(self, entry: Entry, kinds: list[Ecosystem], size: int, head: bytes) -> list[Ecosystem]:
+        """The ecosystems for which a hard link's content is read, out of the `kinds` that want it under this name.
+
+        What is wanted under any name was read where the link leads, and is read again only if that found something:
+        otherwise each layer with a program of two names would be unpacked twice.
+        """
+        target, mode = entry.target, entry.mode
+        pending = self.hardlinks[target][1] if target in self.hardlinks else ()
+
+        def is_read(kind: Ecosystem) -> bool:
+            return (target, kind.name) in self.reads or kind in pending
+
+        chosen = [
+            kind
+            for kind in kinds
+            if is_read(kind) or not (kind.wants("-", size, mode, head) and kind.wants(target, size, mode, head))
+        ]
+        return chosen + [kind for kind in self.by_content if kind not in chosen and is_read(kind)]
 
     def _list(self, open_folder: Callable[[], BinaryIO], path: str) -> None:
         """Only a folder that could not be listed can be opened, and then says why."""

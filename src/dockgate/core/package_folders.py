@@ -11,7 +11,8 @@ from functools import cached_property
 from dockgate.core.facts import Read, View, unpack
 from dockgate.core.model import Unread
 
-FOLDERS = (".dist-info", ".egg-info", ".egg/EGG-INFO")
+FOLDERS = (".dist-info", ".egg-info", ".egg/egg-info")
+"""in lower case: importlib.metadata and pip find them in any"""
 _NAMES = ("METADATA", "PKG-INFO")
 _RECORD = "RECORD"
 
@@ -43,7 +44,7 @@ class PackageFolders:
         """Whether `read` names a package of whose files there is no list: neither its RECORD nor another package's
         list that names its metadata."""
         folder, _, name = read.path.rpartition("/")
-        if name != "METADATA" or not folder.endswith(".dist-info") or not read.packages:
+        if name != "METADATA" or not folder.lower().endswith(".dist-info") or not read.packages:
             return False
         return f"{folder}/{_RECORD}" not in self._live and read.path not in self._listed
 
@@ -54,7 +55,7 @@ class PackageFolders:
             folder: None
             for facts in self._view.facts
             for folder in (*facts.folders, *facts.implied)
-            if folder.endswith(FOLDERS)
+            if folder.lower().endswith(FOLDERS)
         }
 
     @cached_property
@@ -88,4 +89,4 @@ class PackageFolders:
 
 
 def _naming(folder: str) -> str:
-    return "METADATA" if folder.endswith(".dist-info") else "PKG-INFO"
+    return "METADATA" if folder.lower().endswith(".dist-info") else "PKG-INFO"

@@ -16,8 +16,11 @@ def contradictions(path: str, package: Package, key: Callable[[str], bytes]) -> 
     packaging specifications) and refuse wheels that do not agree, so that a difference was made by hand. The folder of
     a source checkout has no version. `key` is the order of versions, by which 2023.07.22 is 2023.7.22.
     """
-    folder = path if path.endswith(_FOLDERS) else path.rpartition("/")[0].removesuffix("/EGG-INFO")
+    folder = path if path.lower().endswith(_FOLDERS) else path.rpartition("/")[0]
+    if folder.lower().endswith("/egg-info"):
+        folder = folder[: -len("/egg-info")]
     stem, _, kind = folder.rpartition("/")[2].rpartition(".")
+    kind = kind.lower()
     if f".{kind}" not in _FOLDERS or "!/" in path:
         return
     name = normal(package.name)

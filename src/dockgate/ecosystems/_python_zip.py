@@ -27,7 +27,8 @@ MEMBER_LIMIT = 2000
 
 
 _EGG = "EGG-INFO/PKG-INFO"
-_METADATA = (".dist-info/METADATA", _EGG, ".egg-info/PKG-INFO")
+_METADATA = (".dist-info/metadata", _EGG.lower(), ".egg-info/pkg-info")
+"""in lower case: importlib.metadata finds them in any"""
 _INNER = (".whl", ".egg")
 _NAMED = tuple(name.encode("ascii") for name in _METADATA)
 _WANTED = (*_NAMED, *(name.encode("ascii") for name in _INNER))
@@ -89,9 +90,9 @@ def contents(
     from dockgate.ecosystems._zip import Archive
 
     kind = path[path.rfind(".") :].lower()
-    archive = Archive(section, _NAMED if kind in _PACKAGES else _WANTED, spend)
-    entries = [one for one in archive.entries if kind != ".egg" or one.name == _EGG]
-    if kind in _INNER and not any(one.name.endswith(_METADATA) for one in entries):
+    archive = Archive(section, _NAMED if kind in _PACKAGES else _WANTED, spend, ignore_case=True)
+    entries = [one for one in archive.entries if kind != ".egg" or one.name.lower() == _EGG.lower()]
+    if kind in _INNER and not any(one.name.lower().endswith(_METADATA) for one in entries):
         raise UnreadableError(f"it is an egg without {_EGG}" if kind == ".egg" else "it is a wheel without METADATA")
     if len(entries) > MEMBER_LIMIT:
         raise UnreadableError(f"it holds {len(entries)} packages; no more than {MEMBER_LIMIT} are read")
@@ -111,7 +112,7 @@ def _member(
     archive: "Archive", entry: "Entry", path: str, spend: Callable[[int], None]
 ) -> tuple[list[Package], list[tuple[str, str]]]:
     own = f"{path}!/{entry.name}"
-    if entry.name.endswith(_METADATA):
+    if entry.name.lower().endswith(_METADATA):
         return [described(own, archive.head(entry, HEADER_LIMIT))], []
     if _is_installers(own):
         return [], []

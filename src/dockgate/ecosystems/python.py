@@ -25,10 +25,11 @@ from dockgate.ecosystems._text import check_size, path_text
 RECORD_LIMIT = 16 * 1024 * 1024
 """Bytes of a RECORD or installed-files.txt."""
 
-_METADATA = (".dist-info/METADATA", ".egg-info/PKG-INFO", "/EGG-INFO/PKG-INFO", ".egg-info")
-_RECORDS = (".dist-info/RECORD", ".egg-info/installed-files.txt")
+_METADATA = (".dist-info/metadata", ".egg-info/pkg-info", "/egg-info/pkg-info", ".egg-info")
+"""in lower case, as what follows: importlib.metadata and pip find folders of metadata in any case"""
+_RECORDS = (".dist-info/record", ".egg-info/installed-files.txt")
 _INSTALLED = (*_METADATA, *_RECORDS)
-_FOLDERS = (".dist-info", ".egg/EGG-INFO")
+_FOLDERS = (".dist-info", ".egg/egg-info")
 """of metadata; .egg-info is a folder or a file"""
 _LOCKS = ("requirements.txt", "Pipfile.lock", "poetry.lock", "uv.lock", "pdm.lock", "pylock.toml")
 _SITES = ("/site-packages/", "/dist-packages/")
@@ -36,7 +37,7 @@ _SITES = ("/site-packages/", "/dist-packages/")
 
 class Python:
     name = "python"
-    version = 5
+    version = 6
     orders: tuple[str, ...] = ("PyPI",)
     optional_epoch = False
     optional_local_label = True
@@ -44,7 +45,7 @@ class Python:
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
     triggers = Triggers(
-        names=("METADATA", "PKG-INFO", "RECORD", "installed-files.txt", "EGG-INFO", *_LOCKS),
+        names=("METADATA", "PKG-INFO", "RECORD", "installed-files.txt", "EGG-INFO", "egg-info", *_LOCKS),
         suffixes=(".dist-info", ".egg-info", ".toml", *_python_zip.SUFFIXES),
         magics=_python_zip.MAGICS,
     )
@@ -53,16 +54,17 @@ class Python:
         """Also the folders of metadata, so that one without its files is seen, and a link in its place.
 
         Lockfiles in an installed package are what its author develops with, and nothing is installed from them."""
-        if path.endswith((*_INSTALLED, *_FOLDERS)) or _python_zip.may_be(path, size, head):
+        if path.lower().endswith((*_INSTALLED, *_FOLDERS)) or _python_zip.may_be(path, size, head):
             return True
         return _is_lock(path) and not any(folder in f"/{path}" for folder in _SITES)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        if path.endswith(_FOLDERS):  # a file of such a name is no folder, and says nothing
+        lower = path.lower()
+        if lower.endswith(_FOLDERS):  # a file of such a name is no folder, and says nothing
             return Extract()
-        if path.endswith(_RECORDS):
+        if lower.endswith(_RECORDS):
             return _read_record(path, file)
-        if path.endswith(_METADATA):
+        if lower.endswith(_METADATA):
             found = described(path, file.read(HEADER_LIMIT))
             return Extract((found,), unread=tuple(contradictions(path, found, self.key)))
         if not _is_lock(path):
