@@ -97,3 +97,15 @@ def test_a_command_that_a_page_shows_exists(page: Path) -> None:
         if (f"{first} {second}" not in known if first in groups and second else first not in known | groups)
     ]
     assert unknown == []
+
+
+def test_nothing_tells_people_to_install_our_name_from_a_public_index_or_outside_an_environment() -> None:
+    """No index has a package of ours: whoever registers the name there would be run by those who follow the page.
+    Debian's Python refuses `pip install` outside of an environment."""
+    files = [*PAGES, *(ROOT / "src").rglob("*.py"), *(ROOT / "src").rglob("*.yaml"), *(ROOT / "scripts").iterdir()]
+    texts = {file: file.read_text() for file in files if file.is_file()}
+    ours = re.compile(r"""(?:pip3?|pipx|uv(?: tool)?|uvx) (?:install|run|add)? ?(?:-\S+ )*['"]?dockgate(?![\w./-])""")
+    bare = re.compile(r"""(?m)^ {4}(?:sudo )?pip3? install (?!.*\$DOCKGATE_WHEEL)""")
+    assert {str(file): found for file, text in texts.items() if (found := ours.findall(text))} == {}
+    outside = {str(file) for file, text in texts.items() if bare.search(text) and "venv .venv && ." not in text}
+    assert outside == set()

@@ -1,6 +1,6 @@
 """The snippets of docs/ci.md, their shell taken out of the page and run against a server.
 
-`podman`, `pip` and `./deploy` are stand-ins on the PATH; `dockgate` is the real command, in a process of its own.
+`podman`, `python3`, `pip` and `./deploy` are stand-ins; `dockgate` is the real command, in a process of its own.
 """
 
 import re
@@ -17,6 +17,7 @@ from tests.scenarios.server import ServerSystem
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "ci.md"
 IMAGE = "elsewhere.example/team/app"
+WHEEL = "https://files.example/dockgate-1-py3-none-any.whl#sha256=0"
 ENVIRONMENT = {
     "github": {
         "GITHUB_SHA": "c0ffee",
@@ -94,8 +95,10 @@ def play(server: ServerSystem, system: str, digest: str, folder: Path) -> tuple[
     tools = folder / "tools"
     tools.mkdir()
     program(tools / "podman", f'if [ "$1" = push ]; then printf %s {digest} >"$3"; fi')
-    program(tools / "pip", ":")
+    program(tools / "pip", f'[ "$*" = "install --quiet {WHEEL}" ]')
     program(tools / "dockgate", f'exec {sys.executable} -m dockgate "$@"')
+    make_environment = f'mkdir -p "$3/bin"; ln -sf {tools}/pip {tools}/dockgate "$3/bin/"'
+    program(tools / "python3", f'[ "$1 $2" = "-m venv" ]; {make_environment}')
     program(folder / "deploy", 'printf %s "$1" >deployed')
     environment = {
         "PATH": f"{tools}:/usr/bin:/bin",
@@ -103,6 +106,7 @@ def play(server: ServerSystem, system: str, digest: str, folder: Path) -> tuple[
         "HOME": str(folder),
         "DOCKGATE_SERVER": server.url,
         "DOCKGATE_TOKEN": "unused",
+        "DOCKGATE_WHEEL": WHEEL,
         "IMAGE": IMAGE,
         **ENVIRONMENT[system],
     }

@@ -69,5 +69,28 @@ def test_the_demo_runs_twice_from_nothing_and_leaves_nothing(machine: Path) -> N
     assert not (machine / "root" / "dockgate" / ".demo").exists()
 
 
+def test_one_command_installs_a_server_that_starts(machine: Path) -> None:
+    """README's, from a checkout on a root where `pip install .` is refused or there is no pip at all."""
+    command = re.search(r"(?m)^    sudo (sh scripts/install)", (ROOT / "README.md").read_text())
+    assert command is not None
+    script = f"""
+        export PATH=/usr/local/bin:$PATH DOCKGATE_PORT=17420 DOCKGATE_REGISTRY_PORT=17421
+        export DOCKGATE_SERVER=http://127.0.0.1:17420
+        cd /root/dockgate
+        {command[1]}
+        cd /
+        dockgate --version
+        dockgate up --detach
+        dockgate status
+        dockgate down --purge
+        cd /root/dockgate
+        test -z "$(find . -name '*.egg-info' -o -name build)"
+        {command[1]} --cli
+        PATH=/root/.local/bin:/usr/bin:/bin
+        printf 'pkg:pypi/idna@3.6\\n' | dockgate check -o json || test $? = 2
+    """
+    _run(machine, "sh", "-euc", script)
+
+
 def _run(root: Path, *command: str) -> None:
     subprocess.run(["sh", str(MACHINE), str(root), *command], check=True, timeout=1800)

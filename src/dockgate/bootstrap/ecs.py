@@ -1,5 +1,6 @@
 """Targets by what services say of them: the one of this host, and each cluster of ECS that a service names."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -63,5 +64,5 @@ def boto3_client() -> Client:
     try:
         import boto3
     except ImportError:
-        raise UsageError("Adapters of AWS need boto3.", "Install it: pip install 'dockgate[aws]'") from None
+        raise UsageError("Adapters of AWS need boto3.", f"Install it: {sys.executable} -m pip install boto3") from None
     return lambda service, region: boto3.client(service, region_name=region)

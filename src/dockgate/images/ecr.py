@@ -7,6 +7,7 @@ asked for anew some time before its end.
 import base64
 import binascii
 import re
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -72,7 +73,7 @@ def _client(region: str) -> Any:
     try:
         import boto3
     except ImportError:
-        raise UsageError("boto3 is not installed.", "Install it: pip install 'dockgate[aws]'") from None
+        raise UsageError("boto3 is not installed.", f"Install it: {sys.executable} -m pip install boto3") from None
     return boto3.client("ecr", region_name=region)
 
 

@@ -1,6 +1,7 @@
 """The account that a command works in: clients made on first use, and AWS's errors in our words."""
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -71,7 +72,7 @@ def told(doing: str) -> Iterator[None]:
     try:
         from botocore import exceptions as boto
     except ImportError:
-        raise UsageError("boto3 is not installed.", "Install it: pip install 'dockgate[aws]'") from None
+        raise UsageError("boto3 is not installed.", f"Install it: {sys.executable} -m pip install boto3") from None
 
     try:
         yield
