@@ -67,7 +67,7 @@ def test_version(dockgate: Dockgate) -> None:
         (("scan", "x", "-o", "yaml"), "no format 'yaml'; formats: cyclonedx, html, json"),
         (("scan", "x", "-o", "json="), "the file's name is missing after '='"),
         (("scan", "x", "-o", "json", "-o", "table"), "only one format can go to standard output"),
-        (("pipeline", "show"), "Missing argument 'NAME'."),
+        (("pipeline", "show"), "Missing argument 'NAME|EXECUTION'."),
         (("deploy", "scale", "web", "many"), "is not a valid integer range"),
     ],
 )

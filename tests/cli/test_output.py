@@ -1,10 +1,13 @@
 """Text from images, builds and people cannot steer a terminal, now or when it is read from a file later."""
 
 import ast
+import io
 from pathlib import Path
 
+import pytest
+
 from dockgate import cli
-from dockgate.cli.output import visible
+from dockgate.cli.output import say, visible
 
 HOSTILE = "a\x1b]0;title\x07b\x1b[2Jc\u202ed\rover"
 RAW = {"output.py", "main.py"}
@@ -26,3 +29,23 @@ def test_no_command_prints_around_the_cleaning() -> None:
         raw = [call for call in calls if call in ("print", "click.echo", "click.secho", "sys.stdout.write")]
         if path.name not in RAW | {"check.py"}:
             assert len(raw) == JSON.get(path.name, 0), f"{path.name} prints by {raw}: use cli.output.echo"
+
+
+def test_prose_is_broken_between_words_on_a_terminal_and_left_alone_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = "sha256:" + "a" * 64
+    text = f"  {'word ' * 20}{digest} {'word ' * 3}".rstrip()
+    say(text)
+    assert capsys.readouterr().out == text + "\n"
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout", terminal := Terminal())
+    say(text)
+    lines = terminal.getvalue().splitlines()
+    assert " ".join(terminal.getvalue().split()) == " ".join(text.split())
+    assert [line for line in lines if len(line) > 60] == [f"      {digest}"]

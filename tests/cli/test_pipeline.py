@@ -291,7 +291,7 @@ def test_wait_exits_by_the_outcome(dockgate: Dockgate, server: FakeServer) -> No
     ran = dockgate("pipeline", "wait", f"{NAME}-1")
     assert ran.code == 3
     assert f"{NAME}-1: failed: Assess/Gate: 2 HIGH findings" in ran.out
-    assert f"dockgate pipeline show {NAME} --execution 1" in ran.out
+    assert f"dockgate pipeline show {NAME}-1" in ran.out
 
 
 def test_wait_asks_until_the_end_and_not_beyond_its_timeout(dockgate: Dockgate, server: FakeServer) -> None:
@@ -331,3 +331,10 @@ def test_following_says_once_which_people_are_waited_for(dockgate: Dockgate, ser
     ran = dockgate("pipeline", "wait", f"{NAME}-1")
     assert ran.err.count("waits for 2 of 2 approvals") == 1
     assert f"dockgate approval approve {NAME}-1/Assess/Gate/1" in ran.err
+
+
+def test_show_takes_an_execution_by_its_id(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, answers.rejected())
+    assert dockgate("pipeline", "show", f"{NAME}-1").out == dockgate("pipeline", "show", NAME).out
+    ran = dockgate("pipeline", "show", "Nothing")
+    assert (ran.code, ran.err.splitlines()[0]) == (2, "error: there is no /pipelines/Nothing/executions")

@@ -210,8 +210,8 @@ def test_a_push_names_the_executions_that_it_started_and_how_to_follow_them(host
     assert shown == [
         "Started web-1",
         "  follow it  dockgate pipeline logs -f web-1",
-        "  see it     dockgate pipeline show web --execution 1",
-        f"             {host.server.url}/api/v1/executions/web-1",
+        "  see it     dockgate pipeline show web-1",
+        f"  {host.server.url}/api/v1/executions/web-1",
     ]
     assert remote_lines(host, "HEAD:main") == [], "nothing moved"
     assert remote_lines(host, "HEAD:side") == ["No pipeline has web side as its source: nothing was started."]

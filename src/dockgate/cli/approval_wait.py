@@ -41,8 +41,7 @@ def approval_of(client: Client, name: str, *, is_waiting: bool) -> str:
     found = [approval["id"] for approval in known if not is_waiting or approval["state"] == "Waiting"]
     if not found:
         what = "approval that waits" if is_waiting else "approval"
-        pipeline, _, number = name.rpartition("-")
-        raise UsageError(f"{name} has no {what}", f"See `dockgate pipeline show {pipeline} --execution {number}`.")
+        raise UsageError(f"{name} has no {what}", f"See `dockgate pipeline show {name}`.")
     if is_waiting and len(found) > 1:
         raise UsageError(f"{len(found)} approvals of {name} wait", "Name one of them: " + ", ".join(found))
     return str(found[-1])

@@ -10,7 +10,7 @@ import click
 from dockgate.bootstrap import advisories
 from dockgate.bootstrap.reports import clean
 from dockgate.cli import times
-from dockgate.cli.listing import Cell, as_json, form, now, pairs, table
+from dockgate.cli.listing import Cell, as_json, form, now, pairs, shown_digest, table
 from dockgate.cli.options import database, database_path, progress
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
@@ -228,7 +228,8 @@ def _tell(result: "Result", path: Path, form: str) -> None:
     for sentence in result.missing:
         echo(clean(sentence))
     if result.digest:
-        echo(f"{path}: {result.digest}")
+        echo(f"Advisory database {shown_digest(result.digest)} is in place:")
+        echo(f"  {path}")
 
 
 def _failures(failures: "Sequence[Failure]") -> Iterator[str]:

@@ -12,7 +12,7 @@ from dockgate.bootstrap.terminal import aligned, bullets, console, line, reasons
 from dockgate.cli import approval_wait, times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.execution_advice import advice
-from dockgate.cli.listing import STATES, cause, now
+from dockgate.cli.listing import STATES, cause, now, short_digest, shown_digest
 from dockgate.core.errors import NotFoundError
 from dockgate.core.pipeline import Execution, State
 from dockgate.core.summaries import waived_words
@@ -72,7 +72,7 @@ def _action(
     if action["started_at"]:
         show(to, [line("      ", (f"{action['type']}, started {times.at(action['started_at'], moment)}", "dim"))])
     for name, value in sorted(action["variables"].items()):
-        show(to, [line("      ", (f"{name} ", "dim"), str(value))])
+        show(to, [line("      ", (f"{name} ", "dim"), shown_digest(str(value)))])
     approval = action["approval"]
     if approval:
         _approval(to, client, approval, moment, is_one_of_several=is_one_of_several)
@@ -83,7 +83,7 @@ def _action(
 def _approval(
     to: Console, client: Client, approval: Mapping[str, Any], moment: datetime, *, is_one_of_several: bool
 ) -> None:
-    show(to, [line("      ", ("image ", "dim"), f"{approval['repository']}@{approval['image']}")])
+    show(to, [line("      ", ("image ", "dim"), shown_digest(f"{approval['repository']}@{approval['image']}"))])
     if approval["state"] == "Waiting":
         bullets(to, approval_wait.reasons(client, approval, moment), indent=6)
         name = approval["id"] if is_one_of_several else approval["id"].partition("/")[0]
@@ -104,7 +104,7 @@ def _approval(
     if verdict is not None:
         if approval["state"] != "Approved":
             reasons(to, verdict, indent=8)
-        show(to, [line("        ", (f"dockgate verdict show {approval['verdict']}", "dim"))])
+        show(to, [line("        ", (f"dockgate verdict show {short_digest(approval['verdict'])}", "dim"))])
 
 
 def _verdict(client: Client, approval: Mapping[str, Any]) -> Verdict | None:

@@ -94,7 +94,7 @@ def result(view: Mapping[str, Any]) -> Iterator[str]:
     reason = next(iter(str(execution["reason"]).splitlines()), "")
     yield f"{execution['id']}: {word}" + (f": {reason}" if reason else "")
     if state is not State.SUCCEEDED:
-        yield f"  dockgate pipeline show {execution['pipeline']} --execution {execution['number']}"
+        yield f"  dockgate pipeline show {execution['id']}"
 
 
 def _action_code(client: Client, action: Mapping[str, Any]) -> int:

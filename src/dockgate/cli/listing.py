@@ -80,6 +80,11 @@ def shown_digest(digest: str) -> str:
     return brief(digest) if sys.stdout.isatty() else digest
 
 
+def short_digest(digest: str) -> str:
+    """On a terminal the part of a digest that commands take for the whole; elsewhere the whole of it."""
+    return digest.removeprefix("sha256:")[:12] if sys.stdout.isatty() else digest
+
+
 def brief(reference: str) -> str:
     """A reference or digest with as much of its digest as people compare."""
     name, algorithm, digest = reference.partition("sha256:")

@@ -176,10 +176,11 @@ def _failed(error: Exception) -> int:
 def _say(message: str, advice: str) -> int:
     """Messages may quote what an image or a server said."""
     from dockgate.bootstrap.reports import clean
+    from dockgate.cli.output import say
 
     first, *more = f"error: {message}".splitlines()
     for text in (first, *(f"       {line}" for line in (*more, *advice.splitlines()))):
-        click.echo(clean(text), err=True)
+        say(clean(text), err=True)
     return DockgateError.exit_code
 
 

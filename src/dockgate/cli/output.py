@@ -10,6 +10,23 @@ def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     stream.flush()
 
 
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines of prose. On a terminal, one that is wider goes on below, broken between words."""
+    stream = sys.stderr if err else sys.stdout
+    for line in lines:
+        text = line
+        if stream.isatty():
+            import shutil
+            import textwrap
+
+            indent = " " * (len(line) - len(line.lstrip()) + 4)
+            width = shutil.get_terminal_size().columns
+            text = textwrap.fill(
+                line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            ) or line  # fmt: skip
+        echo(text, err=err)
+
+
 def visible(text: str) -> str:
     """The same lines, each without what could steer a terminal."""
     if text.isprintable():

@@ -8,7 +8,7 @@ import click
 from dockgate.cli import execution_end, logs, times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import as_json, cause, form, now, state, table
-from dockgate.cli.output import echo
+from dockgate.cli.output import echo, say
 from dockgate.core.errors import NotFoundError, UsageError
 from dockgate.core.pipeline import Execution, Pipeline
 
@@ -66,7 +66,7 @@ def list_pipelines(form: str) -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", metavar="NAME|EXECUTION")
 @click.option("--execution", metavar="N|ID", help="Which execution.  [default: the newest]")
 @form
 def show(name: str, execution: str | None, form: str) -> None:
@@ -75,15 +75,23 @@ def show(name: str, execution: str | None, form: str) -> None:
     A rejection is told with every breach, and the upgrades that turn it.
     """
     client = Client()
+    answer = None
     if execution is None:
-        executions = client.get("pipelines", name, "executions", limit=1)
-        if not executions:
-            _never_ran(client, name, form)
-            return
-        execution = str(executions[0]["id"])
+        try:
+            executions = client.get("pipelines", name, "executions", limit=1)
+        except NotFoundError:
+            answer = _execution_view(client, name)
+            if answer is None:
+                raise
+            execution, name = name, answer["execution"]["pipeline"]
+        else:
+            if not executions:
+                _never_ran(client, name, form)
+                return
+            execution = str(executions[0]["id"])
     elif execution.isdecimal():
         execution = f"{name}-{execution}"
-    answer = client.get("executions", execution)
+    answer = answer or client.get("executions", execution)
     if answer["execution"]["pipeline"] != name:
         raise UsageError(f"{execution} is an execution of {answer['execution']['pipeline']}, not of {name}")
     if form == "json":
@@ -218,7 +226,7 @@ def _wait(context: click.Context, client: Client, execution: str, timeout: int |
     if form == "json":
         as_json(view)
     else:
-        echo("\n".join(execution_end.result(view)))
+        say(*execution_end.result(view))
     context.exit(execution_end.exit_code(client, view))
 
 
@@ -227,9 +235,17 @@ def _end_of_logs(client: Client, execution: str, stage: str | None, action: str 
     the logs alone, so the result goes to standard error."""
     if stage is None and action is None:
         view = execution_end.wait(client, execution, None)
-        echo("\n".join(execution_end.result(view)), err=True)
+        say(*execution_end.result(view), err=True)
         return execution_end.exit_code(client, view)
     return execution_end.FAILED if logs.has_failed(client, execution, stage, action) else execution_end.SUCCEEDED
+
+
+def _execution_view(client: Client, execution: str) -> Any:
+    """The API's view of an execution, None where there is none of this id."""
+    try:
+        return client.get("executions", execution)
+    except NotFoundError:
+        return None
 
 
 def _never_ran(client: Client, name: str, form: str) -> None:
@@ -249,4 +265,4 @@ def _tell(answer: object, word: str, form: str) -> None:
         return
     execution = understand(Execution, answer)
     echo(f"{execution.id}: {word}")
-    echo(f"  dockgate pipeline show {execution.pipeline} --execution {execution.number}")
+    echo(f"  dockgate pipeline show {execution.id}")

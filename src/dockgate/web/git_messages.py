@@ -46,5 +46,5 @@ def lines(events: Sequence[tuple[Event, Sequence[Execution] | None]], url: str) 
         for execution in executions or ():
             yield f"Started {execution.id}"
             yield f"  follow it  dockgate pipeline logs -f {execution.id}"
-            yield f"  see it     dockgate pipeline show {execution.pipeline} --execution {execution.number}"
-            yield f"             {url}/api/v1/executions/{execution.id}"
+            yield f"  see it     dockgate pipeline show {execution.id}"
+            yield f"  {url}/api/v1/executions/{execution.id}"
