@@ -131,6 +131,7 @@ def test_a_store_of_packages_or_images_is_named(store: str, inner: str) -> None:
         "opt/lib/opkg/info/readme",
         "usr/lib/x/docker/vfs/readme",
         "srv/go/storage/overlay/overlay.go",
+        "var/lib/containers/storage/overlay/.has-mount-program",
         "srv/www/product-images/images.json",
         "srv/www/map-layers/layers.json",
         "srv/image/a/repositories.json",

@@ -38,7 +38,11 @@ _STORES = (
         "Docker's images and containers",
         ("/layerdb", *(f"{data}/docker/{name}" for data in ("var/lib", ".local/share") for name in DRIVERS)),
     ),
-    _Store("podman's images and containers", tuple(f"containers/storage/{name}" for name in DRIVERS)),
+    _Store(
+        "podman's images and containers",
+        tuple(f"containers/storage/{name}" for name in DRIVERS),
+        ("/diff/", "/dir/", "/subvolumes/", "/graph/"),  # a store that is empty has files of the driver's own
+    ),
     _Store(
         "containerd's images",
         (

@@ -88,6 +88,8 @@ class OtherRoots:
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if not head:
             return store_of(path) is not None
+        if head[:4] == _ELF and head[8:11] != _APP_IMAGE and not path.lower().endswith(_DISKS):
+            return False  # most programs of an image
         if _content_by_head(head) or path.lower().endswith((*_ARCHIVES, *_DISKS)):
             return True
         return _is_database(path) or _other_manager(path) != "" or _is_list(path) or _is_layout(path)
