@@ -37,8 +37,8 @@ class CodePipeline:
         self.regions.append(region)
         return boto3.client(name, region_name=region, endpoint_url=self.url, **KEYS)
 
-    def ask(self, number: int, custom_data: str, **more: Any) -> str:
-        """The action waits; returns its token."""
+    def ask(self, number: int, custom_data: str = "", **more: Any) -> str:
+        """The action waits, with this comment; returns its token."""
         token = TOKEN.format(number)
         self.approvals.ask(PIPELINE, STAGE, ACTION, token, custom_data, **more)
         return token
