@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from uuid import uuid4
 
 import pytest
 
@@ -10,6 +11,8 @@ from dockgate.core.errors import BusyError
 from dockgate.web.git_process import (
     MAX_FETCHES,
     MAX_FETCHES_EACH,
+    MAX_PUSHES,
+    MAX_PUSHES_EACH,
     MAX_RECEIVING,
     MAX_RECEIVING_EACH,
     GitProcesses,
@@ -18,10 +21,11 @@ from dockgate.web.git_process import (
 KINDS: list[tuple[Callable[[GitProcesses], Callable[[str], AbstractAsyncContextManager[None]]], int, int]] = [
     (lambda processes: processes.fetching, MAX_FETCHES, MAX_FETCHES_EACH),
     (lambda processes: processes.receiving, MAX_RECEIVING, MAX_RECEIVING_EACH),
+    (lambda processes: lambda principal: processes.pushing(uuid4().hex, principal), MAX_PUSHES, MAX_PUSHES_EACH),
 ]
 
 
-@pytest.mark.parametrize(("kind", "most", "most_each"), KINDS, ids=["fetches", "pushes"])
+@pytest.mark.parametrize(("kind", "most", "most_each"), KINDS, ids=["fetches", "bodies", "pushes"])
 def test_one_principal_leaves_turns_to_the_others(
     kind: Callable[[GitProcesses], Callable[[str], AbstractAsyncContextManager[None]]], most: int, most_each: int
 ) -> None:
@@ -46,11 +50,11 @@ def test_one_principal_leaves_turns_to_the_others(
 def test_pushes_into_one_repository_wait_for_each_other() -> None:
     async def play() -> None:
         processes = GitProcesses(wait_seconds=0.01)
-        async with processes.pushing("shop"):
+        async with processes.pushing("shop", "ada"):
             with pytest.raises(BusyError, match="another push into shop"):
-                async with processes.pushing("shop"):
+                async with processes.pushing("shop", "ada"):
                     raise AssertionError("two pushes at once")
-            async with processes.pushing("other"):
+            async with processes.pushing("other", "ada"):
                 pass
 
     asyncio.run(play())

@@ -17,6 +17,8 @@ MAX_FETCHES, MAX_FETCHES_EACH = 16, 8
 """processes that answer fetches at a time: of everybody, of one principal"""
 MAX_RECEIVING, MAX_RECEIVING_EACH = 8, 2
 """pushes whose bodies are received at a time: of everybody, of one principal"""
+MAX_PUSHES, MAX_PUSHES_EACH = 8, 4
+"""pushes that git works on at a time, each with limits of memory (`sources.git_run`): of everybody, of one principal"""
 WAIT_SECONDS = 60.0
 """how long a request waits for its turn"""
 GIT_SECONDS = 1800.0
@@ -51,6 +53,7 @@ class GitProcesses:
         self._wait_seconds = wait_seconds
         self._fetches = Turns(MAX_FETCHES, MAX_FETCHES_EACH, "answers {} fetches", wait_seconds)
         self._receiving = Turns(MAX_RECEIVING, MAX_RECEIVING_EACH, "receives {} pushes", wait_seconds)
+        self._pushes = Turns(MAX_PUSHES, MAX_PUSHES_EACH, "works on {} pushes", wait_seconds)
         self._repositories: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -63,11 +66,12 @@ class GitProcesses:
         return self._receiving.of(principal)
 
     @asynccontextmanager
-    async def pushing(self, repository: str) -> AsyncIterator[None]:
-        """The turn to push into a repository: one push at a time, so that each has its own reference updates.
-        Raises BusyError."""
+    async def pushing(self, repository: str, principal: str) -> AsyncIterator[None]:
+        """The turn to push into a repository: one push at a time, so that each has its own reference updates. No
+        principal can take the turns of all repositories. Raises BusyError."""
         lock = self._repositories.setdefault(repository, asyncio.Lock())
-        async with turn(lock, self._wait_seconds, f"another push into {repository} is under way"):
+        busy = f"another push into {repository} is under way"
+        async with self._pushes.of(principal), turn(lock, self._wait_seconds, busy):
             yield
 
     def keep_running(self, work: Coroutine[Any, Any, None]) -> None:

@@ -123,7 +123,7 @@ class Push:
         repository = self._call.repository
         try:
             with self._body:
-                async with self._processes.pushing(repository):
+                async with self._processes.pushing(repository, self._by):
                     end = await self._receive()
             if self._accepts_messages and end == END:
                 self._answer.put_nowait(await self._messages())
