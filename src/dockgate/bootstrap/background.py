@@ -65,8 +65,9 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
         raise
 
 
-def stop(settings: Settings, purge: bool) -> None:
-    """Stop the server of this data folder; what it deployed runs on. `purge` removes that too, and all data."""
+def stop(settings: Settings, purge: bool) -> bool:
+    """Stop the server of this data folder; what it deployed runs on. `purge` removes that too, and all data. Returns
+    whether a server ran."""
     found = _running(settings.data)
     if found is not None:
         os.kill(found, signal.SIGTERM)
@@ -82,6 +83,7 @@ def stop(settings: Settings, purge: bool) -> None:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         with suppress(OSError):  # somebody else's files are in it
             settings.data.rmdir()
+    return found is not None
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import click
 
+from dockgate.cli.output import echo
 from dockgate.config import from_environment
 
 
@@ -11,4 +12,10 @@ def command(purge: bool) -> None:
     """Stop the server of DOCKGATE_DATA. What it deployed runs on, unless --purge."""
     from dockgate.bootstrap import background
 
-    background.stop(from_environment(), purge)
+    settings = from_environment()
+    has_run = background.stop(settings, purge)
+    echo("Stopped." if has_run else f"No server ran on {settings.data}.")
+    if purge:
+        echo("What it deployed and its data are removed.")
+    elif has_run:
+        echo("What it deployed runs on: `dockgate up` takes care of it again.")

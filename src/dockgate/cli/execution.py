@@ -125,6 +125,10 @@ def _advice(to: Console, client: Client, execution: Execution, answer: Mapping[s
     verdict = _verdict(client, approval) if approval else None
     found = advice(execution, first, verdict, answer.get("superseded_by"))
     show(to, [line((sentence, "dim")) for sentence in found.sentences])
+    approvals = [action["approval"] for stage in answer["stages"] for action in stage["actions"] if action["approval"]]
     for command, effect in found.commands:
+        if approval and to.is_terminal:  # as short as the commands take them, to fit
+            command = command.replace(approval["image"], f"sha256:{short_digest(approval['image'])}")
+            command = command.replace(approval["id"], execution.id if len(approvals) == 1 else approval["id"])
         show(to, [line("  ", (f"{effect}:", "dim"))])
         show(to, shell_command(command, 4, max(20, to.width)))

@@ -43,7 +43,7 @@ def _start_in_background(settings: Settings) -> None:
     background.start(settings)
     echo(f"Dockgate answers at {listening(settings).url}")
     if not settings.advisories.exists():
-        echo("  dockgate db update       fetches the advisories: without them nothing is approved")
+        echo("  dockgate db update       fetches the advisories that the gate needs")
     echo("  dockgate apply FILE...   creates repositories, pipelines and services")
     echo("  dockgate status          shows the server at a glance")
     echo("  dockgate down            stops it")

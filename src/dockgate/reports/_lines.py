@@ -112,7 +112,7 @@ def show(to: Console, lines: Iterable[Text]) -> None:
 def wrapped(text: Text, width: int, indent: int | None = None) -> list[Text]:
     """The line in parts of at most this width, later ones indented by `indent` (default: deeper than the first). A
     single word is never broken."""
-    if text.cell_len <= width:
+    if text.cell_len <= width or text.plain.endswith(" \\"):  # the first part of a command, see `shell_command`
         return [text]
     if indent is None:
         indent = min(len(text.plain) - len(text.plain.lstrip()) + CONTINUED, width // 2)
