@@ -115,7 +115,7 @@ def test_no_line_on_a_terminal_breaks_a_word(monkeypatch: pytest.MonkeyPatch) ->
         table = load("table")
         (table.gate if isinstance(report, GateReport) else table.scan)(report, out)  # type: ignore[operator]
         for row in re.sub("\x1b\\[[0-9;]*m", "", out.getvalue()).splitlines():
-            assert len(row) <= 80 or " " not in row.strip(), row
+            assert len(row) <= 80 or " " not in row.strip().removesuffix(" \\"), row
 
 
 def test_a_command_that_is_too_wide_goes_on_as_a_shell_takes_it() -> None:
