@@ -1,0 +1,89 @@
+"""Stories in which a server is killed around effects, and where it ends compared with one that was left alone."""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.scenarios.mortal import Mortal, play
+from tests.scenarios.stories import ACCEPTED, SIDE, VOTED, accepted_story, main_story, side_story, voted_story
+
+from dockgate.pipeline.effects import Step
+
+AT_ONCE = 8
+"""steps at most that the server is killed around in one story"""
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A story with nobody dying: where it ends, and the steps on its way in the order of their first time."""
+
+    picture: dict[str, Any]
+    order: list[str]
+
+
+def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Mortal], None]], Undisturbed]:
+    """Play each story once with nobody dying, whichever of pytest's processes asks."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def of(story: Callable[[Mortal], None]) -> Undisturbed:
+        with (shared / f"{story.__name__}.json").open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            if told := file.read():
+                return Undisturbed(**json.loads(told))
+            folder = tmp_path_factory.mktemp(story.__name__)
+            picture, deaths = play(folder, story, [])
+            assert deaths == 0
+            order = [line.removeprefix("before ") for line in (folder / "steps").read_text().splitlines()]
+            found = Undisturbed(picture, list(dict.fromkeys(order)))
+            file.write(json.dumps(asdict(found)).encode())
+            return found
+
+    return of
+
+
+def _batches() -> Iterator[tuple[Callable[[Mortal], None], tuple[Step, ...]]]:
+    """Every step, with those that happen on the way of the same story, so many at a time; the longest story last, which
+    processes that begin at once would have to wait for."""
+    stories = {voted_story: VOTED, accepted_story: ACCEPTED, side_story: SIDE}
+    theirs = {step for steps in stories.values() for step in steps}
+    for story, steps in {**stories, main_story: tuple(step for step in Step if step not in theirs)}.items():
+        size = ceil(len(steps) / ceil(len(steps) / AT_ONCE))
+        for start in range(0, len(steps), size):
+            yield story, steps[start : start + size]
+
+
+BATCHES = tuple(_batches())
+
+every_batch = pytest.mark.parametrize(
+    ("story", "steps"), BATCHES, ids=lambda value: "-".join(value) if isinstance(value, tuple) else "story"
+)
+
+
+def kill_around(
+    story: Callable[[Mortal], None], steps: Sequence[Step], when: Sequence[str], alone: Undisturbed, tmp_path: Path
+) -> None:
+    """Kill a server "before" or "after" each step, in the order in which the story first comes to them.
+
+    A step that an earlier death has let pass by is tried in a story of its own.
+    """
+    missing = [step for step in steps if step not in alone.order]
+    assert missing == [], "not on the story's way, so they cannot be tried"
+    moments = [f"{one} {step}" for step in sorted(steps, key=alone.order.index) for one in when]
+    while moments:
+        folder = tmp_path / str(len(moments))
+        folder.mkdir()
+        ended, deaths = play(folder, story, moments)
+        assert deaths, f"nobody died {moments[0]}"
+        assert ended["registry"] == alone.picture["registry"]
+        assert ended["tasks"] == alone.picture["tasks"]
+        for table, rows in alone.picture["tables"].items():
+            assert ended["tables"][table] == rows, table
+        moments = moments[deaths:]

@@ -1,0 +1,25 @@
+"""Killed before and after every effect, started again, the server ends where it ends without."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.scenarios.killing import Undisturbed, every_batch, kill_around, left_alone
+from tests.scenarios.mortal import Mortal
+
+from dockgate.pipeline.effects import Step
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Mortal], None]], Undisturbed]:
+    return left_alone(tmp_path_factory)
+
+
+@every_batch
+def test_killed_around_steps_it_ends_as_if_left_alone(
+    story: Callable[[Mortal], None],
+    steps: tuple[Step, ...],
+    undisturbed: Callable[[Callable[[Mortal], None]], Undisturbed],
+    tmp_path: Path,
+) -> None:
+    kill_around(story, steps, ("before", "after"), undisturbed(story), tmp_path)
