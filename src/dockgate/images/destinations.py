@@ -1,14 +1,15 @@
 """Where a registry may send its clients: by redirects of blobs, and by the realm that it asks a token of."""
 
-import socket
-import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from dockgate.core.addresses import Reach, reach
 from dockgate.core.errors import UnavailableError
 from dockgate.images.reference import host_of
+
+if TYPE_CHECKING:
+    from dockgate.core.addresses import Reach
 
 Resolve = Callable[[str], Sequence[str]]
 """host -> its addresses; raises OSError and UnicodeError where it has none"""
@@ -16,6 +17,8 @@ Resolve = Callable[[str], Sequence[str]]
 
 def addresses(host: str) -> Sequence[str]:
     """The addresses of a host by the system's resolver. Raises OSError and UnicodeError."""
+    import socket
+
     return [str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
 
 
@@ -26,6 +29,8 @@ def demand_destination(registry: str, url: str, resolve: Resolve = addresses) ->
     where clouds keep credentials. A host without an address is left to whoever connects, such as a proxy.
     Raises UnavailableError.
     """
+    from dockgate.core.addresses import Reach, reach
+
     host = urlsplit(url).hostname or ""
     origin = host_of(registry).strip("[]")
     if host == origin or _has_proxy(url, host):
@@ -41,8 +46,10 @@ def demand_destination(registry: str, url: str, resolve: Resolve = addresses) ->
             )
 
 
-def _least(origin: str, resolve: Resolve) -> Reach:
+def _least(origin: str, resolve: Resolve) -> "Reach":
     """Of several addresses the farthest counts: a registry may give itself any."""
+    from dockgate.core.addresses import Reach, reach
+
     try:
         return min(map(reach, resolve(origin)), default=Reach.PUBLIC)
     except (OSError, UnicodeError):
@@ -50,5 +57,7 @@ def _least(origin: str, resolve: Resolve) -> Reach:
 
 
 def _has_proxy(url: str, host: str) -> bool:
+    import urllib.request
+
     proxies = urllib.request.getproxies()
     return bool(proxies.get(urlsplit(url).scheme) or proxies.get("all")) and not urllib.request.proxy_bypass(host)
