@@ -16,7 +16,7 @@ from dockgate import ecosystems, feeds
 ALL = targets.load()
 PARTS = {f"{target.name}: {part.name}": part for target in ALL.values() for part in target.parts}
 every = pytest.mark.parametrize("target", ALL.values(), ids=list(ALL))
-SECONDS = 0.5
+SECONDS = 0.25
 """for the changed inputs of one target"""
 
 

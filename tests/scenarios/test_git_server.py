@@ -372,4 +372,4 @@ def test_a_client_that_hangs_up_leaves_no_lock_and_no_push_unnoticed(
     git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
     until(lambda: second in host.started)
     assert (first in host.started) == is_taken
-    assert list(host.server.parts.scratch.iterdir()) == []
+    until(lambda: not list(host.server.parts.scratch.iterdir()))  # an execution may still work there
