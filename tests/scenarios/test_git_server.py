@@ -302,7 +302,7 @@ def test_a_fetch_works_in_gzip_and_a_bomb_is_refused(host: Host, tmp_path: Path)
     assert post(content=gzip.compress(b"0000")[:-4]).status_code == 400
     headers["Content-Encoding"] = "br"
     assert post(content=b"0000").status_code == 400
-    assert list(host.server.parts.scratch.iterdir()) == []
+    until(lambda: not list(host.server.parts.scratch.iterdir()))  # an execution may still work there
 
 
 def test_a_push_beyond_the_limit_is_refused_and_says_how_to_raise_it(host: Host) -> None:
