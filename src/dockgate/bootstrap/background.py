@@ -56,7 +56,7 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
 
     try:
         _wait_until(ready, patience, f"the server did not answer within {patience:g} seconds, and was ended; see {log}")
-    except BaseException:  # whoever interrupts the waiting means the server, too
+    except BaseException:  # an interrupt of the waiting is meant for the server, too
         process.terminate()
         try:
             process.wait(STOP_SECONDS)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import socket
 import tempfile
 import threading
 import time
@@ -21,6 +20,7 @@ from dockgate.core.errors import BuildError, DeniedError, ImageError, NotFoundEr
 from dockgate.images.archive import archive_origin
 from dockgate.images.auth import Issuers
 from dockgate.images.blobs import Origin, Verified, read_document
+from dockgate.images.destinations import addresses
 from dockgate.images.image import here
 from dockgate.images.inflate import Bounds, Inflated
 from dockgate.images.manifest import CONFIG_NAMES, Descriptor, Index, Manifest, load, parse
@@ -79,9 +79,8 @@ class RegistryBuildImages:
         if self._has_list:
             return
         with suppress(OSError, UnicodeError):  # what has no address here is reached by a proxy, or not at all
-            found = socket.getaddrinfo(host_of(registry).strip("[]"), None, type=socket.SOCK_STREAM)
             own = set(host_addresses())
-            if any(is_private(str(one[4][0])) or str(one[4][0]) in own for one in found):
+            if any(is_private(address) or address in own for address in addresses(host_of(registry).strip("[]"))):
                 raise DeniedError(
                     f"{registry} is at a private address", "Name it in DOCKGATE_REGISTRIES on the server."
                 )

@@ -49,8 +49,8 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _PRIVATE = tuple(ipaddress.ip_network(network) for network in (*PRIVATE_4, *PRIVATE_6))
 
 
-class Reach(IntEnum):
-    """From how far an address is reached; the larger, the closer to this machine."""
+class Nearness(IntEnum):
+    """How near to this machine an address lies; the larger, the nearer."""
 
     PUBLIC = 0
     PRIVATE = 1
@@ -74,16 +74,16 @@ def is_metadata(address: Address) -> bool:
     return address.is_link_local or address in METADATA
 
 
-def reach(text: str) -> Reach:
-    """From how far the address is reached. Raises ValueError for what is no address."""
+def nearness(text: str) -> Nearness:
+    """How near to this machine the address lies. Raises ValueError for what is no address."""
     address = parse(text)
     if is_metadata(address):
-        return Reach.METADATA
+        return Nearness.METADATA
     if address.is_loopback or address.is_unspecified:
-        return Reach.LOOPBACK
-    return Reach.PRIVATE if any(address in network for network in _PRIVATE) else Reach.PUBLIC
+        return Nearness.LOOPBACK
+    return Nearness.PRIVATE if any(address in network for network in _PRIVATE) else Nearness.PUBLIC
 
 
 def is_private(text: str) -> bool:
-    """Whether the address is none of a public host. Raises ValueError for what is no address."""
-    return reach(text) is not Reach.PUBLIC
+    """Whether the address does not belong to a public host. Raises ValueError for what is no address."""
+    return nearness(text) is not Nearness.PUBLIC

@@ -9,7 +9,7 @@ from dockgate.core.errors import UnavailableError
 from dockgate.images.reference import host_of
 
 if TYPE_CHECKING:
-    from dockgate.core.addresses import Reach
+    from dockgate.core.addresses import Nearness
 
 Resolve = Callable[[str], Sequence[str]]
 """host -> its addresses; raises OSError and UnicodeError where it has none"""
@@ -26,34 +26,34 @@ def demand_destination(registry: str, url: str, resolve: Resolve = addresses) ->
     """Refuse a URL that lies closer to this machine than the registry that sends us there.
 
     Else a registry on the internet could have requests sent to loopback, to private networks, and to the addresses
-    where clouds keep credentials. A host without an address is left to whoever connects, such as a proxy.
+    where clouds keep credentials. A host without an address is left to the client that connects, such as a proxy.
     Raises UnavailableError.
     """
-    from dockgate.core.addresses import Reach, reach
+    from dockgate.core.addresses import Nearness, nearness
 
     host = urlsplit(url).hostname or ""
     origin = host_of(registry).strip("[]")
     if host == origin or _has_proxy(url, host):
         return
     with suppress(OSError, UnicodeError):
-        found = max(map(reach, resolve(host)), default=Reach.PUBLIC)
-        if found is Reach.PUBLIC:
+        found = max(map(nearness, resolve(host)), default=Nearness.PUBLIC)
+        if found is Nearness.PUBLIC:
             return
-        if found is Reach.METADATA or found > _least(origin, resolve):
+        if found is Nearness.METADATA or found > _least(origin, resolve):
             raise UnavailableError(
                 f"The registry {registry} sends its clients to {host}, which is at a {found.name.lower()} address.",
-                "Name the registry by its address in the same network, or reach both by one proxy.",
+                "Name the registry by its address in the same network, or nearness both by one proxy.",
             )
 
 
-def _least(origin: str, resolve: Resolve) -> "Reach":
+def _least(origin: str, resolve: Resolve) -> "Nearness":
     """Of several addresses the farthest counts: a registry may give itself any."""
-    from dockgate.core.addresses import Reach, reach
+    from dockgate.core.addresses import Nearness, nearness
 
     try:
-        return min(map(reach, resolve(origin)), default=Reach.PUBLIC)
+        return min(map(nearness, resolve(origin)), default=Nearness.PUBLIC)
     except (OSError, UnicodeError):
-        return Reach.PUBLIC
+        return Nearness.PUBLIC
 
 
 def _has_proxy(url: str, host: str) -> bool:
