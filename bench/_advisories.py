@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import _images
-from dockgate.advisories.schema import FORMAT
+from dockgate.vulnerabilities.database.schema import FORMAT
 
 FEEDS = Path(os.environ.get("DOCKGATE_FEEDS", _images.HERE.parent.parent / "shared" / "data"))
 DOCKGATE = Path(sys.executable).parent / "dockgate"

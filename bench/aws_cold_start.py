@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path
 
 from dockgate.aws.stack.archive import RUNTIME
-from dockgate.bootstrap import aws
+from dockgate.services import aws
 
 HANDLERS = "dockgate.aws.functions.handlers"
 STANDARD = f"""

@@ -16,8 +16,8 @@ NOTHING = "pass"
 SCAN = """
 import dockgate.cli.main
 dockgate.cli.main.collect_seldom()  # as the command does first of all
-import dockgate.cli.scan, dockgate.bootstrap.scan, dockgate.bootstrap.ahead
-from dockgate import ecosystems
+import dockgate.cli.scan, dockgate.services.scan, dockgate.scanner.cache.parallel
+from dockgate.scanner import ecosystems
 ecosystems.load()
 """
 

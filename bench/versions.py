@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from _advisories import FEEDS
-from dockgate import ecosystems
-from dockgate.core.errors import UncomparableError
+from dockgate.scanner import ecosystems
+from dockgate.shared.errors import UncomparableError
 
 EXAMPLES = 3
 

@@ -18,19 +18,19 @@ from typing import TypeVar
 import uvicorn
 from fastapi import FastAPI, Request
 
-from dockgate.bootstrap import podmand, registryd
-from dockgate.bootstrap.build_images import RegistryBuildImages
-from dockgate.bootstrap.children import Child
-from dockgate.bootstrap.registry_access import RegistryAccess, authfile
-from dockgate.builders.places import Places
-from dockgate.builders.podman import PodmanBuilder, Runner
-from dockgate.builders.sandbox import PODMAN, Job, Limits
-from dockgate.core.adapters import BuildRequest
-from dockgate.core.asking import place_of
-from dockgate.core.registry_access import SERVER, SERVICE, PushRules, granted, parse_scopes
-from dockgate.registries.distribution import DistributionRegistry
-from dockgate.registries.tokens import RegistryTokens
-from dockgate.targets.podman import PodmanTarget
+from dockgate.delivery.approval_request import place_of
+from dockgate.delivery.builders.podman import PodmanBuilder, Runner
+from dockgate.delivery.builders.sandbox.sandbox import PODMAN, Job, Limits
+from dockgate.delivery.builders.workspaces import Workspaces
+from dockgate.delivery.ports import BuildRequest
+from dockgate.delivery.registries.distribution import DistributionRegistry
+from dockgate.delivery.registries.tokens import RegistryTokens
+from dockgate.delivery.registry_access import SERVER, SERVICE, PushRules, granted, parse_scopes
+from dockgate.delivery.targets.podman import PodmanTarget
+from dockgate.server import podman_service, registry_service
+from dockgate.server.supervisor import Child
+from dockgate.services.build_images import RegistryBuildImages
+from dockgate.services.registry_tokens import RegistryAccess, authfile
 
 T = TypeVar("T")
 
@@ -120,7 +120,7 @@ SMALL = Limits(seconds=120, memory=2**30, processes=512, disk=2**30, log=2**20)
 
 
 def podman_builder(
-    podman: podmand.Podman,
+    podman: podman_service.Podman,
     registry: DistributionRegistry,
     ca_bundle: Path | None = None,
     limits: Limits = SMALL,
@@ -132,10 +132,10 @@ def podman_builder(
     """A builder as the server has it."""
     issuers = {registry.address: RegistryTokens(podman.folder.parent / "keys").repository_token}
     return PodmanBuilder(
-        runner or podmand.runner(podman, limits, (), (), unsafe),
+        runner or podman_service.runner(podman, limits, (), (), unsafe),
         build_places(podman, limits),
         RegistryBuildImages(
-            podmand.build_place(podman) / "bases", registry.address, lambda registry: None, issuers=issuers
+            podman_service.build_place(podman) / "bases", registry.address, lambda registry: None, issuers=issuers
         ),
         registry,
         podman.folder,
@@ -144,8 +144,8 @@ def podman_builder(
     )
 
 
-def build_places(podman: podmand.Podman, limits: Limits = SMALL) -> Places:
-    return Places(podmand.build_place(podman) / "repositories", limits.seconds)
+def build_places(podman: podman_service.Podman, limits: Limits = SMALL) -> Workspaces:
+    return Workspaces(podman_service.build_place(podman) / "repositories", limits.seconds)
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Host:
     """podman and a registry of their own, running."""
 
     data: Path
-    podman: podmand.Podman
+    podman: podman_service.Podman
     registry: DistributionRegistry
     access: RegistryAccess
     service: Child
@@ -181,7 +181,7 @@ class Host:
 
     def stored(self, repository: str, *options: str) -> list[str]:
         """The images in the storage of a repository's builds, by their ids."""
-        sandbox = podmand.runner(self.podman, SMALL, (), (), unsafe=False)
+        sandbox = podman_service.runner(self.podman, SMALL, (), (), unsafe=False)
         lines: list[str] = []
         job = Job(repository, [[*PODMAN, "images", "--quiet", *options]], [])
         with build_places(self.podman).reserved(repository, lines.append) as folder:
@@ -219,12 +219,12 @@ def running_host(folder: Path, notify: str = "http://127.0.0.1:9/") -> Iterator[
     """Starts them with their data in `folder/data`; nothing of them is left at the end."""
     data, port = folder / "data", free_port()
     address = f"127.0.0.1:{port}"
-    podman = podmand.prepare(data, address)
+    podman = podman_service.prepare(data, address)
     tokens = RegistryTokens(data / "keys")
     with token_server(tokens) as realm:
-        endpoint = registryd.Endpoint("registry", "127.0.0.1", port, realm)
-        distribution = registryd.registry(data, endpoint, tokens.certificate(), notify, "secret")
-        service = podmand.service(podman, data)
+        endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, realm)
+        distribution = registry_service.registry(data, endpoint, tokens.certificate(), notify, "secret")
+        service = podman_service.service(podman, data)
         try:
             distribution.start()
             service.start()
@@ -233,7 +233,7 @@ def running_host(folder: Path, notify: str = "http://127.0.0.1:9/") -> Iterator[
         finally:
             service.stop()
             distribution.stop()
-            podmand.purge(data)
+            podman_service.purge(data)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.images.make import INDEX, MANIFEST, Image
+from tests.scanner.images.make import INDEX, MANIFEST, Image
 
 USER, PASSWORD = "user", "secret"
 SERVICE, ISSUER = "registry.test", "tokens.test"

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from scripts import docs
 
-from dockgate import rules
 from dockgate.aws.functions.settings import VARIABLES
-from dockgate.bootstrap import examples
 from dockgate.config import FEED_PREFIX, SETTINGS
-from dockgate.definitions import asking, documents, policy
-from dockgate.definitions.examples import Example, Excuse, Expected, Finding, Image
+from dockgate.delivery.definitions import approval_request, documents
+from dockgate.gate import rules
+from dockgate.gate.definitions import policy
+from dockgate.gate.definitions.examples import Example, Excuse, Expected, Finding, Image
+from dockgate.services import policy_examples
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -52,7 +53,7 @@ def test_the_policy_shown_as_the_default_is_the_default() -> None:
 
 def test_what_a_repository_may_ask_is_shown_as_it_may() -> None:
     (shown,) = _examples("yaml asked", "policy-server.md")
-    wish = asking.asked(shown.encode(), ".dockgate.yaml", rules.load())
+    wish = approval_request.asked(shown.encode(), ".dockgate.yaml", rules.load())
     assert wish is not None
     assert wish.rules.keys() == {"max_findings"}
     for text in _examples("yaml", "policy-server.md"):
@@ -61,7 +62,7 @@ def test_what_a_repository_may_ask_is_shown_as_it_may() -> None:
 
 def test_the_examples_of_a_policy_that_are_shown_hold() -> None:
     (shown,) = _examples("yaml examples", "policy-server.md")
-    outcomes = examples.test(shown, "policy-server.md").outcomes
+    outcomes = policy_examples.test(shown, "policy-server.md").outcomes
     assert [(one.name, one.problems) for one in outcomes if one.problems] == []
     page = (ROOT / "docs" / "policy-server.md").read_text()
     for model in (Example, Expected, Finding, Image, Excuse):

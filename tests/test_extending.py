@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.core.layers import DEBIAN, file, image, whiteout
+from tests.scanner.layers import DEBIAN, file, image, whiteout
 
-from dockgate import ecosystems
-from dockgate.core.errors import UncomparableError, UnreadableError
-from dockgate.core.inventory import read_image
-from dockgate.core.ports import Ecosystem
+from dockgate.scanner import ecosystems
+from dockgate.scanner.inventory import read_image
+from dockgate.scanner.ports import Ecosystem
+from dockgate.shared.errors import UncomparableError, UnreadableError
 
 PAGE = (Path(__file__).parent.parent / "docs" / "extending.md").read_text("utf-8")
 FOLDER = "usr/local/lib/luarocks/rocks-5.4/luasocket/3.1.0-1"

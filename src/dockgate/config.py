@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from dockgate.core.errors import UsageError
-from dockgate.core.limits import DiskLimits
+from dockgate.shared.errors import UsageError
+from dockgate.shared.limits import DiskLimits
 
 FEED_PREFIX = "DOCKGATE_FEED_"
 """`DOCKGATE_FEED_<NAME>` is the URL of the feed of that name, in upper case"""

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from dockgate.attestations.dsse import SIZE_LIMIT, PublicKey, Signer, new_key, pae, read, sign, verify
-from dockgate.core.errors import DeniedError, UnreadableError, UsageError
+from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 
 
 def public(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey) -> bytes:

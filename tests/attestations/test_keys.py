@@ -6,7 +6,7 @@ import pytest
 
 from dockgate.attestations.dsse import sign, verify
 from dockgate.attestations.keys import Keys
-from dockgate.core.errors import DeniedError, UnavailableError, UsageError
+from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
 
 
 def test_the_key_is_made_when_it_is_first_needed_and_then_stays(tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ from tests.aws.fakes.inspector import ENDED, Inspector
 from tests.aws.fakes.registry import Registry
 from tests.aws.fakes.server import Service, serving
 
-from dockgate import rules
 from dockgate.aws.functions.handlers import Functions, functions
 from dockgate.aws.functions.settings import from_environment
-from dockgate.core.policy import policy_bytes
-from dockgate.core.verdict import Policy
-from dockgate.definitions.policy import builtin
+from dockgate.gate import rules
+from dockgate.gate.definitions.policy import builtin
+from dockgate.gate.model import Policy
+from dockgate.gate.policy import policy_bytes
 
 SCANNED = 1_795_000_000
 """2026-11-18T11:06:40Z"""

@@ -12,7 +12,7 @@ from moto import mock_aws
 from tests.aws.fakes.codepipeline import Approvals
 from tests.aws.fakes.server import Service, serving
 
-from dockgate.bootstrap.codepipeline import Clients
+from dockgate.services.codepipeline import Clients
 
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 PIPELINE, STAGE, ACTION = "Shop", "Assess", "Gate"

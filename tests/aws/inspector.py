@@ -12,7 +12,7 @@ from tests.aws.account import ACCOUNT, REGION, REPOSITORY
 from tests.aws.fakes.inspector import Inspector
 from tests.aws.fakes.registry import Registry
 from tests.aws.fakes.server import Service, serving
-from tests.images import make
+from tests.scanner.images import make
 
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 PLACE = f"{HOST}/{REPOSITORY}"

@@ -7,13 +7,13 @@ import httpx
 import pytest
 from moto import mock_aws
 from tests.aws.ecs import CLUSTER, Ecs
-from tests.images.make import image
 from tests.registryd import registry
+from tests.scanner.images.make import image
 
-from dockgate.bootstrap.ecs import Targets
-from dockgate.core.deploy import Service, TaskDefinition, TaskState
-from dockgate.images.manifest import MANIFESTS
-from dockgate.targets.memory import MemoryTarget
+from dockgate.bootstrap.targets import Targets
+from dockgate.delivery.deployments import Service, TaskDefinition, TaskState
+from dockgate.delivery.targets.memory import MemoryTarget
+from dockgate.scanner.images.manifest import MANIFESTS
 
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from tests.reports.samples import MANIFEST
 
-from dockgate.core.approvals import Approval, ApprovalState
-from dockgate.core.canonical import plain
-from dockgate.core.deploy import Rollout, Service, ServiceEvent, Task, TaskDefinition, TaskState
-from dockgate.core.pipeline import Execution, State
+from dockgate.delivery.approvals import Approval, ApprovalState
+from dockgate.delivery.deployments import Rollout, Service, ServiceEvent, Task, TaskDefinition, TaskState
+from dockgate.delivery.pipeline import Execution, State
+from dockgate.shared.canonical import plain
 
 NAME = "ContainerBuildDeployPipeline"
 COMMIT = "3f2a9c1b04" + "0" * 30

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from tests.cli import layouts
 
-from dockgate.bootstrap import advisories
-from dockgate.core.errors import DatabaseError
-from dockgate.core.model import Inventory, Package
+from dockgate.scanner.model import Inventory, Package
+from dockgate.services import advisories
+from dockgate.shared.errors import DatabaseError
 
 
 def built(tmp_path: Path, name: str = "feeds") -> Path:
@@ -38,7 +38,7 @@ def test_the_same_stays_open_until_another_takes_its_place(tmp_path: Path) -> No
     built(tmp_path, "more/feeds")
     second = current()
     assert second is not first
-    assert [one.id for one in first.slice([inventory()]).advisories] == ["PYSEC-2019-217"]
+    assert [one.id for one in first.snapshot([inventory()]).advisories] == ["PYSEC-2019-217"]
 
 
 def test_one_that_goes_away_is_missed(tmp_path: Path) -> None:
@@ -53,6 +53,6 @@ def test_one_that_goes_away_is_missed(tmp_path: Path) -> None:
 def test_many_threads_may_ask_at_once(tmp_path: Path) -> None:
     current = advisories.Current(built(tmp_path))
     with ThreadPoolExecutor(8) as pool:
-        slices = list(pool.map(lambda _: current().slice([inventory()]), range(200)))
-    assert len(slices) == 200
-    assert all(one == slices[0] for one in slices)
+        snapshots = list(pool.map(lambda _: current().snapshot([inventory()]), range(200)))
+    assert len(snapshots) == 200
+    assert all(one == snapshots[0] for one in snapshots)

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
-from tests.core.gating import inventory, judge, limits, package
-from tests.images.make import image
+from tests.gate.gating import inventory, judge, limits, package
 from tests.registryd import registry
 from tests.reports import samples
+from tests.scanner.images.make import image
 
 from dockgate.attestations.keys import Keys
-from dockgate.bootstrap.attesting import RegistryAttestor
-from dockgate.core.attestation import statement
+from dockgate.attestations.statements import statement
+from dockgate.services.attestations import RegistryAttestor
 
 KEYS = {"keys": [{"id": "k2", "pem": "PEM 2\n", "current": True}, {"id": "k1", "pem": "PEM 1\n", "current": False}]}
 VERDICT = "sha256:" + "5" * 64

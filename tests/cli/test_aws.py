@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from tests.aws.stack.cloud import ID, REGION, Cloud, cloud, everywhere
 from tests.cli.conftest import Dockgate
 
-from dockgate import rules
 from dockgate.cli.main import root
-from dockgate.core.policy import of_bytes
-from dockgate.definitions.policy import builtin
+from dockgate.gate import rules
+from dockgate.gate.definitions.policy import builtin
+from dockgate.gate.policy import of_bytes
 
 ALONE = ("--parameter", "CreatePipeline=false", "--parameter", "ApprovalActions=shop/Assess/Gate")
 

@@ -7,7 +7,8 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 
 from dockgate.cli.client import AwayError, Client, understand
-from dockgate.core.errors import (
+from dockgate.delivery.pipeline import Execution
+from dockgate.shared.errors import (
     ConflictError,
     DeniedError,
     DockgateError,
@@ -15,7 +16,6 @@ from dockgate.core.errors import (
     UnavailableError,
     UsageError,
 )
-from dockgate.core.pipeline import Execution
 
 
 def test_without_a_server_the_command_that_starts_one_is_named(

@@ -12,8 +12,8 @@ import pytest
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 
-from dockgate.bootstrap.trust import speaks_tls, trusted
-from dockgate.core.errors import UsageError
+from dockgate.shared.errors import UsageError
+from dockgate.shared.tls import speaks_tls, trusted
 
 
 class _Empty(BaseHTTPRequestHandler):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dockgate import config
-from dockgate.core.errors import UsageError
+from dockgate.shared.errors import UsageError
 
 
 def test_defaults() -> None:

@@ -12,7 +12,7 @@ from tests.registryd import registry
 
 from dockgate.attestations.dsse import Signer, new_key, sign
 from dockgate.attestations.keys import Keys
-from dockgate.bootstrap.advisory_trust import PAYLOAD_TYPE
+from dockgate.services.advisory_trust import PAYLOAD_TYPE
 
 
 def test_build_tells_each_part_and_what_was_missing(dockgate: Dockgate, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.parts import free_port
 
-from dockgate.bootstrap import build_host
+from dockgate.delivery.builders import build_host
 
 pytestmark = pytest.mark.real
 

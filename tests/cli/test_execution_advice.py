@@ -10,10 +10,10 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 from tests.reports import samples
 
-from dockgate.core.approvals import ApprovalState
-from dockgate.core.canonical import plain
-from dockgate.core.pipeline import State
-from dockgate.core.verdict import Status
+from dockgate.delivery.approvals import ApprovalState
+from dockgate.delivery.pipeline import State
+from dockgate.gate.model import Status
+from dockgate.shared.canonical import plain
 
 RETRY = f"dockgate pipeline retry {NAME}-1"
 
@@ -35,7 +35,7 @@ def settled(**changes: Any) -> Any:
 
 
 def test_after_a_rejection_override_and_waiver_are_offered(dockgate: Dockgate, server: FakeServer) -> None:
-    certain = samples.verdict(samples.judgement(undetermined=()))
+    certain = samples.verdict(samples.platform_verdict(undetermined=()))
     text = shown(dockgate, server, answers.rejected(), certain)
     assert "Push a commit with the upgrades above, or accept it (role security)." in text
     assert f"dockgate approval override {NAME}-1/Assess/Gate/1 --until DATE --reason TEXT" in text
@@ -52,7 +52,7 @@ def test_after_a_rejection_that_is_undetermined_in_part_no_override_is_offered(
 
 
 def test_after_an_undetermined_verdict_no_override_is_offered(dockgate: Dockgate, server: FakeServer) -> None:
-    unsure = samples.judgement(Status.UNDETERMINED, breaches=(), remedy=(), findings=())
+    unsure = samples.platform_verdict(Status.UNDETERMINED, violations=(), remediation=(), findings=())
     verdict = replace(samples.verdict(unsure), status=Status.UNDETERMINED)
     text = shown(dockgate, server, answers.rejected(), verdict)
     assert "Take the next steps above" in text
@@ -97,7 +97,7 @@ def test_approval_show_offers_how_to_accept_a_rejection(dockgate: Dockgate, serv
     approval = answers.approval()
     server.answers |= {
         f"GET /approvals/{approval['id']}": approval,
-        f"GET /verdicts/{VERDICT}": plain(samples.verdict(samples.judgement(undetermined=()))),
+        f"GET /verdicts/{VERDICT}": plain(samples.verdict(samples.platform_verdict(undetermined=()))),
     }
     out = dockgate("approval", "show", approval["id"]).out
     assert f"dockgate approval override {approval['id']}" in out

@@ -10,10 +10,10 @@ from tests.cli import layouts
 from tests.cli.conftest import Dockgate, Ran
 from tests.cli.fake_server import FakeServer
 from tests.cli.layouts import debian, image, python
-from tests.core.test_explain import case, recorded
+from tests.gate.replay.test_explain import case, recorded
 
-from dockgate.core import cases
-from dockgate.core.verdict import Status
+from dockgate.gate.model import Status
+from dockgate.gate.replay import case_file
 
 CLEAN = {**debian(openssl="3.5.4-1", bash="5.2-1"), **python("jinja2", "2.10.1")}
 VULNERABLE = {**debian(openssl="3.5.1-1", zlib="1:1.3"), **python("jinja2", "2.10")}
@@ -66,7 +66,7 @@ def test_two_verdicts_are_compared(run: Run, tmp_path: Path) -> None:
 def test_a_verdict_that_is_not_its_case_s_is_a_fault_and_is_told(dockgate: Dockgate, tmp_path: Path) -> None:
     given = recorded(replace(case("a"), engine="0.0.9"))
     file = tmp_path / "forged.json"
-    file.write_text(cases.text(replace(given, verdict=replace(given.verdict, status=Status.APPROVED))))
+    file.write_text(case_file.text(replace(given, verdict=replace(given.verdict, status=Status.APPROVED))))
     ran = dockgate("explain", str(file))
     assert ran.code == 2
     assert "judged again: not the same, by version 0.0.9; this is " in ran.out
@@ -76,7 +76,7 @@ def test_a_verdict_that_is_not_its_case_s_is_a_fault_and_is_told(dockgate: Dockg
 def test_a_verdict_of_the_server_is_judged_here(dockgate: Dockgate, server: FakeServer) -> None:
     given, other = recorded(case("a")), recorded(case("x"))
     for one in (given, other):
-        server.answers[f"GET /verdicts/{one.digest}/case"] = cases.document(one)
+        server.answers[f"GET /verdicts/{one.digest}/case"] = case_file.document(one)
     ran = dockgate("explain", given.digest)
     assert (ran.code, ran.err) == (0, "")
     assert given.digest in ran.out
@@ -88,11 +88,11 @@ def test_a_verdict_of_the_server_is_judged_here(dockgate: Dockgate, server: Fake
 
 def test_a_verdict_of_the_server_is_written_as_a_case(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
     given = recorded(case("a"))
-    server.answers[f"GET /verdicts/{given.digest}"] = cases.document(given)["verdict"]
-    server.answers[f"GET /verdicts/{given.digest}/case"] = cases.document(given)
+    server.answers[f"GET /verdicts/{given.digest}"] = case_file.document(given)["verdict"]
+    server.answers[f"GET /verdicts/{given.digest}/case"] = case_file.document(given)
     file = tmp_path / "case.json"
     assert dockgate("verdict", "show", given.digest, "-o", f"case={file}").code == 0
-    assert cases.read(file.read_bytes(), "it").digest == given.digest
+    assert case_file.read(file.read_bytes(), "it").digest == given.digest
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"kind": "case", "schema_version": 1, "verdict": 1, "case": 2}'])

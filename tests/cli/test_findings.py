@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.advisories.making import built, folder_of
-from tests.feeds.making import entry, fixed, kev, record
+from tests.vulnerabilities.database.making import built, folder_of
+from tests.vulnerabilities.feeds.making import entry, fixed, kev, record
 
 from dockgate.cli.main import root
-from dockgate.core.errors import UsageError
+from dockgate.shared.errors import UsageError
 
 CASES = Path(__file__).parent.parent / "cases" / "findings"
 NOW_AND_THEN = "evidence: {stale_after_days: 36500}\n"

@@ -16,7 +16,7 @@ from tests.reports import samples
 
 from dockgate import __version__
 from dockgate.cli.main import COMPLETION, furnish, root
-from dockgate.core.canonical import plain
+from dockgate.shared.canonical import plain
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:

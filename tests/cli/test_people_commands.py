@@ -9,9 +9,9 @@ from tests.cli import answers
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 
-from dockgate.bootstrap.people import People
-from dockgate.core.approvals import ApprovalState
-from dockgate.core.people import Role
+from dockgate.delivery.approvals import ApprovalState
+from dockgate.identity.model import Role
+from dockgate.services.identity import People
 from dockgate.store import open_store
 
 TOKEN = "dgt_0123456789ab_" + "0" * 64
@@ -138,7 +138,7 @@ def test_an_approval_shows_whom_it_needs(dockgate: Dockgate, server: FakeServer)
 def test_an_override_names_its_waivers_and_what_is_tried_again(dockgate: Dockgate, server: FakeServer) -> None:
     waiver = {"id": "o-1", "vulnerability": "CVE-1", "package": "pkg:npm/a@1", "rule": "", "until": "2026-12-31"}
     bare = {**waiver, "id": "o-2", "vulnerability": "", "package": "", "rule": "max_age"}
-    named = {**bare, "id": "o-3", "rule": "forbidden_packages", "breach": "telnet is forbidden"}
+    named = {**bare, "id": "o-3", "rule": "forbidden_packages", "violation": "telnet is forbidden"}
     server.answers[f"POST /approvals/{APPROVAL}/override"] = {"waivers": [waiver, bare, named], "again": "Web-7"}
     ran = dockgate("approval", "override", APPROVAL, "--reason", "why", "--until", "2026-12-31")
     assert ran.out.splitlines() == [

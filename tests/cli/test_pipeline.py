@@ -10,9 +10,9 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import Asked, FakeServer
 from tests.reports import samples
 
-from dockgate.core.canonical import plain
-from dockgate.core.pipeline import State
-from dockgate.core.verdict import Status, Waived
+from dockgate.delivery.pipeline import State
+from dockgate.gate.model import Status, Waived
+from dockgate.shared.canonical import plain
 
 
 def serve(server: FakeServer, view: Any) -> None:
@@ -43,7 +43,7 @@ def test_show_tells_stages_states_and_times_in_order(dockgate: Dockgate, server:
     assert f"IMAGE_DIGEST {samples.MANIFEST}" in ran.out
 
 
-def test_show_names_every_breach_of_a_rejection_once_and_the_way_out(dockgate: Dockgate, server: FakeServer) -> None:
+def test_show_names_every_violation_of_a_rejection_once_and_the_way_out(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.rejected())
     out = dockgate("pipeline", "show", NAME).out
     assert "✗ Rejected by policy default" in out
@@ -57,7 +57,7 @@ def test_show_names_every_breach_of_a_rejection_once_and_the_way_out(dockgate: D
 
 def test_show_tells_that_it_was_rejected_for_want_of_evidence(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.rejected())
-    unsure = samples.judgement(Status.UNDETERMINED, breaches=(), remedy=(), findings=())
+    unsure = samples.platform_verdict(Status.UNDETERMINED, violations=(), remediation=(), findings=())
     verdict = samples.verdict(unsure, status=Status.UNDETERMINED)
     server.answers[f"GET /verdicts/{VERDICT}"] = plain(verdict)
     out = dockgate("pipeline", "show", NAME).out
@@ -263,9 +263,9 @@ def test_an_approval_with_waived_findings_is_never_shown_as_clean(dockgate: Dock
     approved = {"state": "Approved", "summary": "All findings within the policy's limits; 1 waived finding"}
     view["stages"][2]["actions"][0]["approval"] |= approved
     serve(server, view)
-    judgement = samples.judgement(Status.APPROVED, breaches=(), undetermined=(), remedy=())
+    platform_verdict = samples.platform_verdict(Status.APPROVED, violations=(), undetermined=(), remediation=())
     waived = Waived("waiver", "w-1", "ana", "Never called.", "2026-12-31T00:00:00.000Z", samples.FINDINGS[0])
-    verdict = samples.verdict(replace(judgement, waived=(waived,)), status=Status.APPROVED)
+    verdict = samples.verdict(replace(platform_verdict, waived=(waived,)), status=Status.APPROVED)
     server.answers[f"GET /verdicts/{VERDICT}"] = plain(verdict)
     out = dockgate("pipeline", "show", NAME).out
     assert "✓ Approved with 1 waived finding by policy default" in out

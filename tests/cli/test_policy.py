@@ -9,9 +9,9 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 from tests.reports.samples import MANIFEST
 
-from dockgate.core.canonical import plain
-from dockgate.core.trial import Entry, Trial, Trials
-from dockgate.core.verdict import Status
+from dockgate.gate.model import Status
+from dockgate.gate.replay.policy_diff import Entry, Trial, Trials
+from dockgate.shared.canonical import plain
 
 TEXT = "max_findings:\n  HIGH: 0\n"
 

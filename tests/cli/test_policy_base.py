@@ -6,10 +6,10 @@ import pytest
 from tests.cli import layouts
 from tests.cli.conftest import Dockgate
 from tests.cli.test_scan import Run, run
-from tests.core.gating import RULES
-from tests.images import make
+from tests.gate.gating import RULES
+from tests.scanner.images import make
 
-from dockgate.definitions.policy import policy
+from dockgate.gate.definitions.policy import policy
 
 __all__ = ["run"]
 

@@ -9,7 +9,7 @@ import pytest
 from tests.cli.conftest import Dockgate
 from tests.cli.layouts import Layout, debian, feeds, image, python
 
-from dockgate.bootstrap import sbom
+from dockgate.services import sbom
 
 CONTENT = {**debian(openssl="3.5.4-1", bash="5.2-1"), **python("jinja2", "2.10.1")}
 BROKEN = {**CONTENT, "var/lib/dpkg/status": "Package: openssl\nStatus: install ok"}

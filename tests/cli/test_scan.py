@@ -61,14 +61,14 @@ def test_the_gate_exits_by_its_verdict(
     assert f"{status} by policy default" in ran.out
 
 
-def test_a_rejection_names_every_breach_and_the_upgrades_that_turn_it(run: Run, tmp_path: Path) -> None:
+def test_a_rejection_names_every_violation_and_the_upgrades_that_turn_it(run: Run, tmp_path: Path) -> None:
     ran = run("gate", image(tmp_path / "image", VULNERABLE))
     assert re.search(r"openssl 3.5.1-1 .*\n +✗ +CRITICAL +CVE-2025-0001 +fixed in 3.5.4-1", ran.out)
     assert re.search(r"jinja2 2.10 .*\n +✗ +HIGH +PYSEC-2019-217 +fixed in 2.10.1", ran.out)
     assert ran.out.index("To pass: upgrade") < ran.out.index("✗  CRITICAL")
-    remedy = ran.out[ran.out.index("To pass: upgrade") :]
-    assert "openssl 3.5.1-1 → 3.5.4-1" in remedy
-    assert "jinja2 2.10 → 2.10.1" in remedy
+    remediation = ran.out[ran.out.index("To pass: upgrade") :]
+    assert "openssl 3.5.1-1 → 3.5.4-1" in remediation
+    assert "jinja2 2.10 → 2.10.1" in remediation
     upgraded = {**debian(openssl="3.5.4-1", zlib="1:1.3"), **python("jinja2", "2.10.1")}
     assert run("gate", image(tmp_path / "upgraded", upgraded)).code == 0
 
@@ -273,7 +273,7 @@ def test_the_import_time_of_a_scan_is_reported(run: Run, record_property: Callab
     """A figure for the record, not a bar: bench/ measures."""
     program = (
         "import time; start = time.perf_counter()\n"
-        "import dockgate.cli.main, dockgate.cli.scan, dockgate.bootstrap.scan\n"
+        "import dockgate.cli.main, dockgate.cli.scan, dockgate.services.scan\n"
         "print(time.perf_counter() - start)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

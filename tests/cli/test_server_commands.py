@@ -8,8 +8,8 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 from tests.reports import samples
 
-from dockgate.core.approvals import ApprovalState
-from dockgate.core.canonical import plain
+from dockgate.delivery.approvals import ApprovalState
+from dockgate.shared.canonical import plain
 
 APPROVAL = f"{NAME}-1/Assess/Gate/1"
 COMPONENTS = {

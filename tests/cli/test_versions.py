@@ -7,7 +7,7 @@ import sys
 import pytest
 from tests.cli.conftest import Dockgate, Ran
 
-from dockgate.bootstrap.versions import names
+from dockgate.services.versions import names
 
 PAIRS = "1.0~rc1 1.0\n1.0\t1.0\n1:0 2\n"
 

@@ -11,10 +11,10 @@ from tests.reports import samples
 
 from dockgate.cli.client import AwayError
 from dockgate.cli.waiting import Asking, ask, seconds
-from dockgate.core.approvals import ApprovalState
-from dockgate.core.canonical import plain
-from dockgate.core.errors import NotFoundError
-from dockgate.core.verdict import Status, Verdict
+from dockgate.delivery.approvals import ApprovalState
+from dockgate.gate.model import Status, Verdict
+from dockgate.shared.canonical import plain
+from dockgate.shared.errors import NotFoundError
 
 ID = "external/gate/1/gate/0f"
 NO = (503, {"error": "it is being started again", "advice": ""})

@@ -9,8 +9,8 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 from tests.cli.test_scan import Run, image, run
 
-from dockgate.core.canonical import plain
-from dockgate.core.verdict import Waiver
+from dockgate.gate.model import Waiver
+from dockgate.shared.canonical import plain
 
 __all__ = ["run"]
 
@@ -46,12 +46,14 @@ def test_a_waiver_is_added_with_its_end(dockgate: Dockgate, server: FakeServer) 
     assert dockgate("waiver", "add", "--vulnerability", "CVE-2024-1", "--until", "2026-12-31").code == 2
 
 
-def test_a_waiver_of_a_rule_shows_which_breach_it_accepts(dockgate: Dockgate, server: FakeServer) -> None:
-    breach = "pkg:deb/debian/telnet is forbidden: telnet 0.17"
-    server.answers["GET /waivers"] = [{**view(), "waiver": plain(Waiver("w-2", "ana", "r", rule="x", breach=breach))}]
-    assert f"x ({breach})" in dockgate("waiver", "list").out
+def test_a_waiver_of_a_rule_shows_which_violation_it_accepts(dockgate: Dockgate, server: FakeServer) -> None:
+    violation = "pkg:deb/debian/telnet is forbidden: telnet 0.17"
+    server.answers["GET /waivers"] = [
+        {**view(), "waiver": plain(Waiver("w-2", "ana", "r", rule="x", violation=violation))}
+    ]
+    assert f"x ({violation})" in dockgate("waiver", "list").out
     server.answers["GET /waivers/w-2"] = server.answers["GET /waivers"][0]
-    assert f" {breach}\n" in dockgate("waiver", "show", "w-2").out
+    assert f" {violation}\n" in dockgate("waiver", "show", "w-2").out
 
 
 def test_waivers_are_listed_shown_and_revoked(dockgate: Dockgate, server: FakeServer) -> None:
@@ -87,7 +89,7 @@ def rejected(run: Run, reference: str) -> str:
     ran = run("gate", reference, "-o", "json")
     assert ran.code == 1
     (platform,) = json.loads(ran.out)["platforms"]
-    (found,) = {one["id"] for breach in platform["breaches"] for one in breach["findings"]}
+    (found,) = {one["id"] for violation in platform["violations"] for one in violation["findings"]}
     return str(found)
 
 

@@ -9,21 +9,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.core.gating import inventory, judge, limits, package
-from tests.core.test_provenance import RECORD
-from tests.images.make import INDEX, MANIFEST, descriptor, image, listing
+from tests.gate.gating import inventory, judge, limits, package
+from tests.gate.test_provenance import RECORD
 from tests.parts import Faults
 from tests.registryd import Running, registry
+from tests.scanner.images.make import INDEX, MANIFEST, descriptor, image, listing
 
 from dockgate.attestations.dsse import Signer, new_key
 from dockgate.attestations.keys import Keys
 from dockgate.attestations.memory import MemoryAttestor
-from dockgate.bootstrap import attesting, provenance
-from dockgate.core import provenance as core
-from dockgate.core.adapters import Attestor
-from dockgate.core.attestation import PREDICATE_TYPE, statement
-from dockgate.core.errors import UnavailableError, UsageError
-from dockgate.images import attach
+from dockgate.attestations.statements import PREDICATE_TYPE, statement
+from dockgate.delivery.ports import Attestor
+from dockgate.gate import provenance as core
+from dockgate.scanner.images import attach
+from dockgate.services import attestations, provenance_reader
+from dockgate.shared.errors import UnavailableError, UsageError
 
 VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
 IMAGE = image([{"etc/os-release": b"ID=debian\n"}])
@@ -59,13 +59,13 @@ def memory(folder: Path) -> Iterator[World]:
 def real(folder: Path) -> Iterator[World]:
     with registry(folder / "registry") as running:
         digest = running.push("team/app", "1", IMAGE)
-        attestor = attesting.RegistryAttestor(Keys(folder / "keys"), running.address)
+        attestor = attestations.RegistryAttestor(Keys(folder / "keys"), running.address)
         place = attach.Place(running.address, "team/app")
         yield World(
             attestor,
             digest,
             lambda one: len(attach.attached(place, one)),
-            lambda one: [data.encode() for data in provenance.envelopes(attach.attached(place, one))],
+            lambda one: [data.encode() for data in provenance_reader.envelopes(attach.attached(place, one))],
         )
 
 
@@ -92,11 +92,11 @@ def test_provenance_is_signed_by_the_present_key_and_attached_once(world: World)
     payload = core.statement(RECORD, "team/app", world.digest)
     envelope = world.attestor.sign(payload)
     key = world.attestor.keys()[0]
-    assert provenance.verify(envelope.decode(), key.pem) == payload
+    assert provenance_reader.verify(envelope.decode(), key.pem) == payload
     for _ in range(2):
         world.attestor.attach_provenance("team/app", world.digest, "web-1/Build/Build/1", envelope)
     (attached,) = world.provenance(world.digest)
-    assert provenance.verify(attached.decode(), key.pem) == payload
+    assert provenance_reader.verify(attached.decode(), key.pem) == payload
     world.attestor.attach_provenance("team/app", world.digest, "web-2/Build/Build/1", world.attestor.sign(payload))
     assert len(world.provenance(world.digest)) == 2
 
@@ -131,7 +131,7 @@ def attest(
     covered: Sequence[str] = (),
 ) -> Path:
     """Attests a digest; returns the file of the public key."""
-    attestor = attesting.RegistryAttestor(Keys(folder / "keys"), running.address)
+    attestor = attestations.RegistryAttestor(Keys(folder / "keys"), running.address)
     attestor.attest("team/app", digest, key, policy, write(key, days), covered)
     public = folder / "public.pem"
     public.write_text(attestor.keys()[0].pem)
@@ -176,7 +176,7 @@ def test_cosign_accepts_it_with_our_key_and_no_other(running: Running, tmp_path:
 def test_cosign_tells_approval_and_provenance_beside_one_image_apart(running: Running, tmp_path: Path) -> None:
     """An admission controller asks for the one or the other; neither stands in for the other."""
     digest = running.push("team/app", "1", IMAGE)
-    attestor = attesting.RegistryAttestor(Keys(tmp_path / "keys"), running.address)
+    attestor = attestations.RegistryAttestor(Keys(tmp_path / "keys"), running.address)
     envelope = attestor.sign(core.statement(RECORD, "team/app", digest))
     attestor.attach_provenance("team/app", digest, "web-1/Build/Build/1", envelope)
     public = tmp_path / "public.pem"
@@ -216,7 +216,7 @@ def test_cosign_refuses_what_was_not_attested_or_copied_from_elsewhere(running: 
     code, _, told = cosign(running, rejected, public)
     assert code != 0
     assert "digest" in told or "subject" in told or "attestation" in told
-    _, (found,) = attesting.verify(f"{running.address}/team/app@{rejected}", public, "strict")
+    _, (found,) = attestations.verify(f"{running.address}/team/app@{rejected}", public, "strict")
     assert (found.claim, found.refused) == (None, "The statement is of another image.")
 
 
@@ -233,7 +233,7 @@ def test_cosign_and_we_refuse_a_tampered_envelope(running: Running, tmp_path: Pa
     attach.attach(place, digest, lambda: json.dumps(document).encode(), {}, key=("k", "v"), replaces=replaced)
     assert len(attach.attached(place, digest)) == 1
     assert cosign(running, digest, public)[0] != 0
-    _, (found,) = attesting.verify(f"{running.address}/team/app@{digest}", public, "strict")
+    _, (found,) = attestations.verify(f"{running.address}/team/app@{digest}", public, "strict")
     assert found.claim is None
     assert found.refused.startswith("No signature")
 
@@ -265,7 +265,7 @@ def test_an_approval_takes_the_place_of_the_one_before_and_leaves_what_others_at
     attach.attach(place, digest, lambda: b"{}", {"whose": "theirs"}, key=("k", "v"), replaces={"p": "q"})
     for key, policy in ((ONE, "p"), (OTHER, "p"), (ONE, "second")):
         public = attest(running, digest, tmp_path, key=key, policy=policy)
-    _, found = attesting.verify(f"{running.address}/team/app:1", public, "strict")
+    _, found = attestations.verify(f"{running.address}/team/app:1", public, "strict")
     assert [one.claim.verdict if one.claim else "" for one in found] == ["", OTHER, ONE]
     assert cosign(running, digest, public)[0] == 0
 
@@ -275,10 +275,10 @@ def test_verifying_looks_at_the_end_of_an_approval(running: Running, tmp_path: P
     digest = running.push("team/app", "1", IMAGE)
     public = attest(running, digest, tmp_path)
     reference = f"{running.address}/team/app@{digest}"
-    _, (found,) = attesting.verify(reference, public, "strict", now=datetime(2026, 12, 1, tzinfo=UTC))
+    _, (found,) = attestations.verify(reference, public, "strict", now=datetime(2026, 12, 1, tzinfo=UTC))
     assert found.claim is not None
-    _, (found,) = attesting.verify(reference, public, "strict", now=datetime(2027, 1, 1, tzinfo=UTC))
+    _, (found,) = attestations.verify(reference, public, "strict", now=datetime(2027, 1, 1, tzinfo=UTC))
     assert "expired" in found.refused
-    assert attesting.verify(f"{running.address}/team/unseen@{ONE}", public, "strict") == (ONE, ())
+    assert attestations.verify(f"{running.address}/team/unseen@{ONE}", public, "strict") == (ONE, ())
     with pytest.raises(UsageError, match="no public key"):
-        attesting.verify(reference, Path(__file__), "strict")
+        attestations.verify(reference, Path(__file__), "strict")

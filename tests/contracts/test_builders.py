@@ -17,12 +17,12 @@ from typing import Protocol
 import pytest
 from tests.parts import BUSYBOX, SMALL, Faults, Host, free_port, running_host, until, write
 
-from dockgate.builders.memory import MemoryBuilder
-from dockgate.builders.unboxed import Host as Unboxed
-from dockgate.core.adapters import Builder, BuildRequest, Registry
-from dockgate.core.errors import BuildError, DockgateError, UnavailableError
-from dockgate.registries.distribution import DistributionRegistry
-from dockgate.registries.memory import MemoryRegistry
+from dockgate.delivery.builders.memory import MemoryBuilder
+from dockgate.delivery.builders.sandbox.unboxed import Host as Unboxed
+from dockgate.delivery.ports import Builder, BuildRequest, Registry
+from dockgate.delivery.registries.distribution import DistributionRegistry
+from dockgate.delivery.registries.memory import MemoryRegistry
+from dockgate.shared.errors import BuildError, DockgateError, UnavailableError
 
 GOOD = "FROM scratch\nCOPY page /page\n"
 BROKEN = "FROM scratch\nCOPY missing /\n"
@@ -307,11 +307,12 @@ def test_two_builds_at_once_do_not_disturb_each_other(podman: Podman, tmp_path: 
 def test_a_build_ends_with_the_process_that_began_it(podman: Podman, tmp_path: Path) -> None:
     context(tmp_path, shell("echo sleeping; sleep 4711"))
     script = (
-        "import sys\nfrom pathlib import Path\nfrom dockgate.bootstrap import podmand\n"
-        "from dockgate.core.adapters import BuildRequest\n"
-        "from dockgate.registries.distribution import DistributionRegistry\nfrom tests.parts import podman_builder\n"
-        "data, address, context = sys.argv[1:]\npodman = podmand.prepare(Path(data), address)\n"
-        "from dockgate.registries.tokens import RegistryTokens\n"
+        "import sys\nfrom pathlib import Path\nfrom dockgate.server import podman_service\n"
+        "from dockgate.delivery.ports import BuildRequest\n"
+        "from dockgate.delivery.registries.distribution import DistributionRegistry\n"
+        "from tests.parts import podman_builder\n"
+        "data, address, context = sys.argv[1:]\npodman = podman_service.prepare(Path(data), address)\n"
+        "from dockgate.delivery.registries.tokens import RegistryTokens\n"
         "tokens = RegistryTokens(Path(data, 'keys'))\n"
         "registry = DistributionRegistry(address, lambda access: tokens.token('test', access))\n"
         "builder = podman_builder(podman, registry)\n"

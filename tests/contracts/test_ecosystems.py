@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockgate import ecosystems
-from dockgate.bootstrap.purls import Purls
-from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
-from dockgate.core.layers import worth
-from dockgate.core.model import Distribution
-from dockgate.core.ports import Ecosystem
+from dockgate.scanner import ecosystems
+from dockgate.scanner.layers import worth
+from dockgate.scanner.model import Distribution
+from dockgate.scanner.ports import Ecosystem
+from dockgate.services.purls import Purls
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 
 KINDS = ecosystems.load()
 every = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

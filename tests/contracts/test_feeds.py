@@ -6,14 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.feeds.making import bulletin, cvss, entry, epss, export, fixed, kev, lay, record, repository, updateinfo
-from tests.feeds.serving import Site, serving
+from tests.vulnerabilities.feeds.making import (
+    bulletin,
+    cvss,
+    entry,
+    epss,
+    export,
+    fixed,
+    kev,
+    lay,
+    record,
+    repository,
+    updateinfo,
+)
+from tests.vulnerabilities.feeds.serving import Site, serving
 
-from dockgate import feeds
-from dockgate.advisories.coverage import belongs
-from dockgate.core.errors import NotFoundError, UnavailableError, UnreadableError
-from dockgate.core.feeds import Faulty, Feed, Fetched
-from dockgate.core.model import Advisory
+from dockgate.scanner.model import Advisory
+from dockgate.shared.errors import NotFoundError, UnavailableError, UnreadableError
+from dockgate.vulnerabilities import feeds
+from dockgate.vulnerabilities.database.coverage import belongs
+from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch
 
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 SAMPLES = {
@@ -39,7 +51,7 @@ class Place:
         self.part = PARTS.get(feed.name, "")
         self.into = into
 
-    def fetch(self, fingerprint: str = "") -> Fetched:
+    def fetch(self, fingerprint: str = "") -> FeedFetch:
         return self.feed.fetch(self.origin(), self.part, fingerprint, self.into)
 
     def origin(self) -> Path | str:
@@ -95,7 +107,7 @@ def test_it_brings_the_file_and_then_says_unchanged(place: Place) -> None:
     assert fetched.path.read_bytes() == first
     assert fetched.fingerprint
     for _ in range(2):
-        assert place.fetch(fetched.fingerprint) == Fetched(True, fetched.fingerprint)
+        assert place.fetch(fetched.fingerprint) == FeedFetch(True, fetched.fingerprint)
 
 
 def test_another_file_is_brought_again(place: Place) -> None:
@@ -141,7 +153,7 @@ def test_its_file_is_read_alike_each_time(feed: Feed, tmp_path: Path) -> None:
         stream.seek(0)
         assert list(feed.parse(stream, place.part)) == statements
     assert len(statements) == 1
-    assert not isinstance(statements[0], Faulty)
+    assert not isinstance(statements[0], FaultyRecord)
 
 
 def test_a_file_of_nonsense_is_unreadable(feed: Feed, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from dockgate.core.errors import DiskFullError, NotFoundError, TooLargeError
-from dockgate.sources.git import GitHost, http_backend
-from dockgate.sources.git_run import MAX_MEMORY, MAX_OUTPUT, run
-from dockgate.sources.pre_receive import MAX_COMMIT, MAX_REFERENCES, MAX_TREE
+from dockgate.delivery.sources.git import GitHost, http_backend
+from dockgate.delivery.sources.git_run import MAX_MEMORY, MAX_OUTPUT, run
+from dockgate.delivery.sources.pre_receive import MAX_COMMIT, MAX_REFERENCES, MAX_TREE
+from dockgate.shared.errors import DiskFullError, NotFoundError, TooLargeError
 
 pytestmark = pytest.mark.real
 

@@ -10,15 +10,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.images import make
-from tests.images.make import Folder, Hardlink, Symlink
-from tests.images.webserver import Answer, serve
 from tests.parts import until
 from tests.registryd import Running, registry
+from tests.scanner.images import make
+from tests.scanner.images.make import Folder, Hardlink, Symlink
+from tests.scanner.images.webserver import Answer, serve
 
-from dockgate.core.errors import ImageError, NotFoundError
-from dockgate.core.ports import Entry, Image, Layer, Origins
-from dockgate.images import Opened, open_images
+from dockgate.scanner.images import Opened, open_images
+from dockgate.scanner.ports import Entry, Image, Layer, Origins
+from dockgate.shared.errors import ImageError, NotFoundError
 
 LAYERS: list[make.Layer] = [
     {

@@ -11,12 +11,12 @@ import pytest
 from moto import mock_aws
 from tests.parts import Faults
 
-from dockgate.core.adapters import Notice, Notifier
-from dockgate.core.errors import UnavailableError
-from dockgate.notifiers.eventbridge import EventBridgeNotifier
-from dockgate.notifiers.log import LogNotifier
-from dockgate.notifiers.memory import MemoryNotifier
-from dockgate.notifiers.sns import SnsNotifier
+from dockgate.events.notifiers.eventbridge import EventBridgeNotifier
+from dockgate.events.notifiers.log import LogNotifier
+from dockgate.events.notifiers.memory import MemoryNotifier
+from dockgate.events.notifiers.sns import SnsNotifier
+from dockgate.events.ports import Notice, Notifier
+from dockgate.shared.errors import UnavailableError
 
 NOTICE = Notice("at-risk/web/1", "Service At Risk", "web runs what would be rejected", "CVE-2026-1\nin flask", {"n": 1})
 

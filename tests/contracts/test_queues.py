@@ -8,10 +8,10 @@ import pytest
 from moto import mock_aws
 from tests.parts import Faults
 
-from dockgate.core.adapters import Queue
-from dockgate.core.errors import UnavailableError
-from dockgate.queues.memory import MemoryQueue
-from dockgate.queues.sqs import SqsQueue
+from dockgate.events.ports import Queue
+from dockgate.events.queues.memory import MemoryQueue
+from dockgate.events.queues.sqs import SqsQueue
+from dockgate.shared.errors import UnavailableError
 
 ACCOUNT = "123456789012"
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}

@@ -12,10 +12,10 @@ from typing import IO, Any, Protocol
 import pytest
 from tests.parts import Faults, git, serving, write
 
-from dockgate.core.adapters import CommitPeople, RepositoryHost
-from dockgate.core.errors import DiskFullError, NotFoundError, TooLargeError, UnavailableError, UsageError
-from dockgate.sources.git import GitHost, http_backend
-from dockgate.sources.memory import MemoryHost
+from dockgate.delivery.ports import CommitPeople, RepositoryHost
+from dockgate.delivery.sources.git import GitHost, http_backend
+from dockgate.delivery.sources.memory import MemoryHost
+from dockgate.shared.errors import DiskFullError, NotFoundError, TooLargeError, UnavailableError, UsageError
 
 TIME = "2026-11-24T10:00:00Z"
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, at_gate, key, opened
 
-from dockgate.core.approvals import Answer, ApprovalState, Approvers, Vote
-from dockgate.core.errors import ConflictError, NotFoundError
-from dockgate.core.people import Principal, Role, Token
-from dockgate.core.pipeline import State
-from dockgate.core.stores import Store
+from dockgate.delivery.approvals import Answer, ApprovalState, Approvers, Vote
+from dockgate.delivery.pipeline import State
+from dockgate.identity.model import Principal, Role, Token
+from dockgate.shared.errors import ConflictError, NotFoundError
+from dockgate.store.interface import Store
 
 APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
-REJECTED = Answer(ApprovalState.REJECTED, "2 breaches", "sha256:verdict", "ann")
+REJECTED = Answer(ApprovalState.REJECTED, "2 violations", "sha256:verdict", "ann")
 
 
 @pytest.fixture(params=FACTORIES)
@@ -52,7 +52,7 @@ def test_the_first_answer_stands(store: Store) -> None:
     assert not store.approvals.settle("a", REJECTED, LATER)
     assert not store.approvals.settle("a", APPROVED, "2026-11-24T12:00:00.000Z")
     settled = store.approvals.get("a")
-    assert (settled.state, settled.summary, settled.settled_at) == (ApprovalState.REJECTED, "2 breaches", LATER)
+    assert (settled.state, settled.summary, settled.settled_at) == (ApprovalState.REJECTED, "2 violations", LATER)
     assert (settled.verdict, settled.decided_by) == ("sha256:verdict", "ann")
 
 

@@ -5,15 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.core.gating import ECOSYSTEMS, RULES, inventory, limits, package
+from tests.gate.gating import ECOSYSTEMS, RULES, inventory, limits, package
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
 
-from dockgate.core import canonical, gate
-from dockgate.core.approvals import Answer, ApprovalState
-from dockgate.core.attestation import Attestation, Due
-from dockgate.core.model import Matches
-from dockgate.core.stores import Store
-from dockgate.core.verdict import Case, Reported
+from dockgate.attestations.statements import Attestation, Due
+from dockgate.delivery.approvals import Answer, ApprovalState
+from dockgate.gate import evaluate
+from dockgate.gate.model import Case, Reported
+from dockgate.scanner.model import Matches
+from dockgate.shared import canonical
+from dockgate.store.interface import Store
 
 OTHER = "sha256:" + "b" * 64
 REPORTED = Reported("trivy", NOW, replace(inventory(package("a")), image=IMAGE), Matches((), ()))
@@ -29,7 +30,7 @@ def settled(store: Store, approval_id: str, image: str = IMAGE, says: bool = Tru
     """An approval that a verdict settled. Returns the verdict's digest."""
     store.approvals.add(approval(approval_id, image))
     case = Case(image, limits(HIGH=0), NOW, "0.1.0", (replace(inventory(package("a")), image=image),))
-    verdict = gate.judge(case, ECOSYSTEMS, RULES)
+    verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
     _, digest = store.images.add_verdict(verdict, case, approval_id)
     state = ApprovalState.APPROVED if says else ApprovalState.REJECTED
     store.approvals.settle(approval_id, Answer(state, "", digest), NOW)

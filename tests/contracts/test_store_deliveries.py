@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
 
-from dockgate.core.approvals import Answer, ApprovalState
-from dockgate.core.callbacks import Callback, Delivery, delivery, event
-from dockgate.core.stores import Store
+from dockgate.delivery.approvals import Answer, ApprovalState
+from dockgate.delivery.webhook_delivery import Callback, Delivery, delivery, event
+from dockgate.store.interface import Store
 
 APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
 LATEST = "2026-11-24T12:00:00.000Z"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, opened
 
-from dockgate.core.errors import NotFoundError
-from dockgate.core.events import Event, EventKind
-from dockgate.core.pipeline import Action, ActionType, Pipeline, Stage
-from dockgate.core.stores import Store
+from dockgate.delivery.pipeline import Action, ActionType, Pipeline, Stage
+from dockgate.events.model import Event, EventKind
+from dockgate.shared.errors import NotFoundError
+from dockgate.store.interface import Store
 
 A, B = "a" * 40, "b" * 40
 

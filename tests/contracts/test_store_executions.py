@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, approval, at_gate, key, opened, started
 
-from dockgate.core.approvals import ApprovalState
-from dockgate.core.errors import ConflictError, NotFoundError
-from dockgate.core.pipeline import ActionKey, Pipeline, Plan, State, plan, starters
-from dockgate.core.stores import Store
+from dockgate.delivery.approvals import ApprovalState
+from dockgate.delivery.pipeline import ActionKey, Pipeline, Plan, State, plan, starters
+from dockgate.shared.errors import ConflictError, NotFoundError
+from dockgate.store.interface import Store
 
 
 @pytest.fixture(params=FACTORIES)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, key, opened
 
-from dockgate.core.limits import DiskLimits
-from dockgate.core.pipeline import ActionKey
-from dockgate.core.stores import Store
+from dockgate.delivery.pipeline import ActionKey
+from dockgate.shared.limits import DiskLimits
+from dockgate.store.interface import Store
 from dockgate.store.logs import CUT_OFF, FileLogs
 
 

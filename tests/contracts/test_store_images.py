@@ -7,12 +7,26 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 
-from dockgate.core import gate
-from dockgate.core.canonical import digest, encode
-from dockgate.core.errors import NotFoundError
-from dockgate.core.events import Event, EventKind
-from dockgate.core.model import (
+from dockgate.delivery.registry_access import SERVER
+from dockgate.events.model import Event, EventKind
+from dockgate.gate import evaluate
+from dockgate.gate.model import (
+    Case,
+    Excused,
+    PlatformVerdict,
+    Remediation,
+    Reported,
+    Status,
+    Upgrade,
+    Verdict,
+    Violation,
+    Waiver,
+    Waivers,
+)
+from dockgate.gate.policy import of_rules, policy_bytes
+from dockgate.scanner.model import (
     Advisory,
+    AdvisorySnapshot,
     Coverage,
     Distribution,
     Finding,
@@ -22,26 +36,12 @@ from dockgate.core.model import (
     Range,
     Rating,
     Severity,
-    Slice,
     Undetermined,
     Unread,
 )
-from dockgate.core.policy import of_rules, policy_bytes
-from dockgate.core.registry_access import SERVER
-from dockgate.core.stores import PushedImage, Scan, ScanState, Store, TagMove, VerdictRecord
-from dockgate.core.verdict import (
-    Breach,
-    Case,
-    Excused,
-    Judgement,
-    Remedy,
-    Reported,
-    Status,
-    Upgrade,
-    Verdict,
-    Waiver,
-    Waivers,
-)
+from dockgate.shared.canonical import digest, encode
+from dockgate.shared.errors import NotFoundError
+from dockgate.store.interface import PushedImage, Scan, ScanState, Store, TagMove, VerdictRecord
 
 LATEST = "2998-01-01T00:00:00.000Z"
 PACKAGE = Package("flask", "0.12", "pkg:pypi/flask@0.12", "PyPI", "flask", "0.12", "app/flask/METADATA", "sha256:1")
@@ -50,7 +50,7 @@ INVENTORY = Inventory(
 )
 POLICY = of_rules("default", {"max_findings": ({"HIGH": 0},)})
 RATING = Rating("cve", Severity.HIGH, 7.5, "CVSS:3.1/AV:N")
-SLICE = Slice(
+SNAPSHOT = AdvisorySnapshot(
     (Advisory("GHSA-1", "PyPI", "flask", (Range("ECOSYSTEM", (("introduced", "0"), ("fixed", "1.0"))),)),),
     (Coverage("PyPI", True, (), NOW),),
 )
@@ -61,7 +61,7 @@ CASE = Case(
     NOW,
     "0.1.0",
     (INVENTORY,),
-    SLICE,
+    SNAPSHOT,
     Waivers((Waiver("w1", "ana", "No such code is run.", "CVE-1", until=LATER),)),
     {"approved": (replace(INVENTORY, image="sha256:c"),)},
     (Reported("trivy", NOW, INVENTORY, Matches((FINDING,), ())),),
@@ -73,18 +73,18 @@ VERDICT = Verdict(
     Status.REJECTED,
     "1 HIGH",
     (
-        Judgement(
+        PlatformVerdict(
             IMAGE,
             "linux/amd64",
             Status.REJECTED,
             {"HIGH": 1},
-            (Breach("max_findings", "1 HIGH, 0 allowed", (FINDING,)),),
+            (Violation("max_findings", "1 HIGH, 0 allowed", (FINDING,)),),
             (Undetermined("a/\udce4", "cut off"),),
             (FINDING,),
-            Remedy((Upgrade("pkg:pypi/flask@0.12", "flask", "0.12", "1.0", ("CVE-1",)),), turns=True),
+            Remediation((Upgrade("pkg:pypi/flask@0.12", "flask", "0.12", "1.0", ("CVE-1",)),), turns=True),
         ),
     ),
-    gate.inputs(CASE),
+    evaluate.inputs(CASE),
 )
 
 
@@ -207,7 +207,7 @@ def test_a_verdict_and_what_it_was_made_from_are_kept_by_digest(store: Store) ->
     assert (stored, name) == (VERDICT, digest(encode(VERDICT)))
     assert store.images.verdict(name) == VERDICT
     assert store.images.document(name) == encode(VERDICT)
-    assert store.images.document(VERDICT.inputs.slice) == encode(SLICE)
+    assert store.images.document(VERDICT.inputs.snapshot) == encode(SNAPSHOT)
     assert store.images.document(VERDICT.inputs.policy) == policy_bytes(POLICY)
 
 
@@ -246,7 +246,7 @@ def test_the_first_verdict_of_a_cause_stands(store: Store) -> None:
 
 def test_a_verdict_that_could_not_be_replayed_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="made from"):
-        store.images.add_verdict(VERDICT, replace(CASE, consulted=Slice((), ())), "approval/1")
+        store.images.add_verdict(VERDICT, replace(CASE, consulted=AdvisorySnapshot((), ())), "approval/1")
     with pytest.raises(ValueError, match="made from"):
         store.images.add_verdict(VERDICT, replace(CASE, policy=of_rules("default", {})), "approval/1")
     assert list(store.images.verdicts(IMAGE)) == []
@@ -257,7 +257,7 @@ def test_unknown_digests_are_not_found(store: Store) -> None:
     with pytest.raises(NotFoundError, match="sha256:b"):
         store.images.document("sha256:b")
     with pytest.raises(NotFoundError, match="no verdict"):
-        store.images.verdict(VERDICT.inputs.slice)
+        store.images.verdict(VERDICT.inputs.snapshot)
 
 
 def test_a_push_is_taken_with_its_event_its_row_and_the_wish_for_a_scan_once(store: Store) -> None:
@@ -275,7 +275,7 @@ def test_a_push_is_taken_with_its_event_its_row_and_the_wish_for_a_scan_once(sto
 def test_the_newest_verdict_on_each_image_by_each_policy_comes_part_by_part(store: Store) -> None:
     def judged(image: str, policy: str, cause: str) -> None:
         case = replace(CASE, image=image, policy=of_rules(policy, POLICY.rules))
-        verdict = replace(VERDICT, image=image, policy=policy, inputs=gate.inputs(case))
+        verdict = replace(VERDICT, image=image, policy=policy, inputs=evaluate.inputs(case))
         for _ in range(2):
             store.images.add_verdict(verdict, case, cause)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, opened
 
-from dockgate.core.errors import ConflictError, NotFoundError
-from dockgate.core.people import AuditEntry, Permission, Principal, Role, Token
-from dockgate.core.stores import Store
+from dockgate.identity.model import AuditEntry, Permission, Principal, Role, Token
+from dockgate.shared.errors import ConflictError, NotFoundError
+from dockgate.store.interface import Store
 
 ADA = Principal("ada", (Role.ADMIN,), "ada@example.org", NOW)
 BEN = Principal("ben", (Role.DEVELOPER, Role.APPROVER), "", NOW)

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, approval, opened
 
-from dockgate.core.approvals import Answer, ApprovalState
-from dockgate.core.errors import ChangedError, ConflictError, NotFoundError
-from dockgate.core.people import Role
-from dockgate.core.pipeline import Action, ActionType, Pipeline, Stage
-from dockgate.core.policy import combined_name, of_rules
-from dockgate.core.policy_choice import AllowedPolicies, PolicyAssignment
-from dockgate.core.stores import Store
+from dockgate.delivery.approvals import Answer, ApprovalState
+from dockgate.delivery.pipeline import Action, ActionType, Pipeline, Stage
+from dockgate.gate.policy import combined_name, of_rules
+from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment
+from dockgate.identity.model import Role
+from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
+from dockgate.store.interface import Store
 
 STRICT = of_rules("strict", {"max_findings": ({"HIGH": 0},)})
 LAX = of_rules("strict", {"max_findings": ({"HIGH": 9},)})

@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.core.gating import ECOSYSTEMS, RULES, inventory, limits, package
+from tests.gate.gating import ECOSYSTEMS, RULES, inventory, limits, package
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 
-from dockgate.core import gate
-from dockgate.core.provenance import BUILDER, ProvenanceFacts, ProvenanceStatement
-from dockgate.core.stores import BuiltStatement, KeptStatements, Store
-from dockgate.core.verdict import Case
+from dockgate.gate import evaluate
+from dockgate.gate.model import Case
+from dockgate.gate.provenance import BUILDER, ProvenanceFacts, ProvenanceStatement
+from dockgate.store.interface import BuiltStatement, KeptStatements, Store
 
 OTHER = "sha256:" + "b" * 64
 BUILT = BuiltStatement("web-1/Build/Build/1", IMAGE, "components/web", "{}", NOW, next_at=NOW)
@@ -81,6 +81,6 @@ def test_a_case_is_kept_with_its_provenance(store: Store) -> None:
     for found in (None, ProvenanceFacts(IMAGE), ProvenanceFacts(IMAGE, (statement,), ("forged",), "no registry")):
         held = replace(inventory(package("a")), image=IMAGE)
         case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", (held,), provenance=found)
-        verdict = gate.judge(case, ECOSYSTEMS, RULES)
+        verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
         _, digest = store.images.add_verdict(verdict, case, f"cause-{found}")
         assert store.images.case(digest) == case

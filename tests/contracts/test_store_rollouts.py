@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, opened
 
-from dockgate.core.deploy import PortMapping, Rollout, Service, ServiceChange, TaskDefinition
-from dockgate.core.errors import ConflictError, NotFoundError, UsageError
-from dockgate.core.pipeline import State
-from dockgate.core.stores import Store
+from dockgate.delivery.deployments import PortMapping, Rollout, Service, ServiceChange, TaskDefinition
+from dockgate.delivery.pipeline import State
+from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
+from dockgate.store.interface import Store
 
 DEFINITION = TaskDefinition("web", 0, "app", "", environment={"MODE": "demo"})
 CHANGED = replace(DEFINITION, environment={"MODE": "real"})

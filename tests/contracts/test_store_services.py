@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, opened
 
-from dockgate.core.deploy import HealthCheck, PortMapping, Service, ServiceEvent, TaskDefinition
-from dockgate.core.errors import NotFoundError, UsageError
-from dockgate.core.stores import Store
+from dockgate.delivery.deployments import HealthCheck, PortMapping, Service, ServiceEvent, TaskDefinition
+from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.store.interface import Store
 
 SERVICE = Service("web", "podman", 0, 0)
 DEFINITION = TaskDefinition(

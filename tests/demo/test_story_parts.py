@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dockgate.definitions import documents
+from dockgate.delivery.definitions import documents
 from dockgate.demo import base, place, story
 
 TARGETS = """\

@@ -9,7 +9,7 @@ from random import Random
 
 from tests.fuzz.mutate import Form, Mutate, plain
 
-from dockgate.core.errors import DockgateError
+from dockgate.shared.errors import DockgateError
 
 MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
 """For files of a moment, many thousands of them; None for the usual place."""

@@ -11,7 +11,8 @@ from tests.fuzz import reached, targets
 from tests.fuzz.mutate import blind
 from tests.fuzz.target import Part, Target
 
-from dockgate import ecosystems, feeds
+from dockgate.scanner import ecosystems
+from dockgate.vulnerabilities import feeds
 
 ALL = targets.load()
 PARTS = {f"{target.name}: {part.name}": part for target in ALL.values() for part in target.parts}

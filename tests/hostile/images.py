@@ -11,8 +11,8 @@ from pathlib import Path
 
 import zstandard
 from tests.hostile.running import Dockgate, Ran
-from tests.images import make
-from tests.images.make import Content, Layer
+from tests.scanner.images import make
+from tests.scanner.images.make import Content, Layer
 
 DEBIAN: dict[str, Content] = {
     "etc/os-release": b'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n',

@@ -8,13 +8,13 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from tests.ecosystems.test_java_hostile import POM, POM_NAME, listed, local, record
-from tests.ecosystems.test_php_phar import GZ, INSTALLED, phar
-from tests.ecosystems.test_rpm_forms import BDB, MADE, NDB, PAGE, SQLITE, overflow_pages, patched
-from tests.ecosystems.test_rust import program
 from tests.hostile.images import Check, zipped
+from tests.scanner.ecosystems.test_java_hostile import POM, POM_NAME, listed, local, record
+from tests.scanner.ecosystems.test_php_phar import GZ, INSTALLED, phar
+from tests.scanner.ecosystems.test_rpm_forms import BDB, MADE, NDB, PAGE, SQLITE, overflow_pages, patched
+from tests.scanner.ecosystems.test_rust import program
 
-GO = Path(__file__).parent.parent / "ecosystems/data/go/linux-amd64.gz"
+GO = Path(__file__).parent.parent / "scanner/ecosystems/data/go/linux-amd64.gz"
 DEEP = b"[" * 200_000
 MODULES = "app/node_modules"
 SITE = "usr/lib/python3/site-packages"

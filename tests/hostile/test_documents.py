@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from tests.hostile.images import DEBIAN, GZIP, PLAIN, ZSTD, Check
-from tests.images import make
-from tests.images.make import Folder
+from tests.scanner.images import make
+from tests.scanner.images.make import Folder
 
 Document = dict[str, Any]
 

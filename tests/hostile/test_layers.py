@@ -10,12 +10,12 @@ import pytest
 import zstandard
 from isal import igzip
 from tests.hostile.images import DEBIAN, PLAIN, ZSTD, Check, layout
-from tests.images import make
-from tests.images.make import Hardlink, Symlink
-from tests.images.pieces import END, block, bounded, extended, header
+from tests.scanner.images import make
+from tests.scanner.images.make import Hardlink, Symlink
+from tests.scanner.images.pieces import END, block, bounded, extended, header
 
-from dockgate.core.errors import ImageError
-from dockgate.images.inflate import Bounds
+from dockgate.scanner.images.inflate import Bounds
+from dockgate.shared.errors import ImageError
 
 STATUS = "var/lib/dpkg/status"
 HIDDEN = make.tar({"usr/bin/hidden": b"x" * 2000})

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from tests.hostile.images import Check
 from tests.hostile.running import Dockgate, Ran
-from tests.images.make import Content
+from tests.scanner.images.make import Content
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J"
 MARKUP = "<script>alert(1)</script>]]>&\"'`|![x](javascript:1)"

@@ -2,7 +2,19 @@
 
 from dataclasses import replace
 
-from dockgate.core.model import (
+from dockgate.gate.model import (
+    Inputs,
+    Obstacle,
+    PlatformVerdict,
+    Remediation,
+    Status,
+    Upgrade,
+    Verdict,
+    Violation,
+    Waived,
+)
+from dockgate.reports import GateReport, ScanReport
+from dockgate.scanner.model import (
     Coverage,
     Distribution,
     Finding,
@@ -14,8 +26,6 @@ from dockgate.core.model import (
     Undetermined,
     Unread,
 )
-from dockgate.core.verdict import Breach, Inputs, Judgement, Obstacle, Remedy, Status, Upgrade, Verdict, Waived
-from dockgate.reports import GateReport, ScanReport
 
 MANIFEST = "sha256:" + "a" * 64
 NOW = "2026-11-25T00:00:00Z"
@@ -101,61 +111,73 @@ def inventory(platform: str = "linux/amd64", unread: tuple[Unread, ...] = (UNREA
     )
 
 
-def judgement(
+def platform_verdict(
     status: Status = Status.REJECTED,
     *,
     platform: str = "linux/amd64",
     findings: tuple[Finding, ...] = FINDINGS,
-    breaches: tuple[Breach, ...] = (
-        Breach("max_findings", "2 CRITICAL findings, at most 0 allowed", FINDINGS[:2]),
-        Breach("max_findings", "2 HIGH findings, at most 0 allowed", FINDINGS[2:4]),
+    violations: tuple[Violation, ...] = (
+        Violation("max_findings", "2 CRITICAL findings, at most 0 allowed", FINDINGS[:2]),
+        Violation("max_findings", "2 HIGH findings, at most 0 allowed", FINDINGS[2:4]),
     ),
     undetermined: tuple[Undetermined, ...] = UNDETERMINED,
-    remedy: tuple[Upgrade, ...] = (
+    remediation: tuple[Upgrade, ...] = (
         Upgrade(JINJA.purl, "jinja2", "2.10", "2.11.3", ("CVE-2019-10906", "CVE-2020-28493")),
         Upgrade(LIBSSL.purl, "libssl3t64", "3.5.1-1", "3.5.4-1", ("CVE-2025-0001",)),
     ),
-) -> Judgement:
+) -> PlatformVerdict:
     counts = {severity.value: sum(one.severity is severity for one in findings) for severity in Severity}
     left = tuple(
         Obstacle(f"{one.package.name} {one.package.version}: {one.id} has no fix yet.", one.id, one.package.purl)
-        for breach in breaches
-        for one in breach.findings
+        for violation in violations
+        for one in violation.findings
         if not one.fixed
     )
     obstacles = left + tuple(Obstacle(entry.reason) for entry in undetermined)
-    return Judgement(
-        MANIFEST, platform, status, counts, breaches, undetermined, findings, Remedy(remedy, obstacles=obstacles)
+    return PlatformVerdict(
+        MANIFEST,
+        platform,
+        status,
+        counts,
+        violations,
+        undetermined,
+        findings,
+        Remediation(remediation, obstacles=obstacles),
     )
 
 
 def turned() -> Verdict:
-    """Rejected, with a remedy for own layers and base image, a warning and a note; all of it of a hostile image."""
+    """Rejected, with a remediation for own layers and base image, a warning and a note; all of it of a hostile
+    image."""
     bad = "x\x1b[31m<i>`|"
     upgrades = (
         Upgrade(JINJA.purl, "jinja2", "2.10", "2.11.3", ("CVE-2019-10906",)),
         Upgrade(LIBSSL.purl, bad, "3.5.1-1", "3.5.4-1", ("CVE-2025-0001",), base=True),
     )
-    remedy = Remedy(upgrades, True, True, (), ("python3 -m pip install --upgrade 'jinja2>=2.11.3'",), (f"# {bad}",))
-    stuck = Remedy((), False, False, (Obstacle(f"{bad}: It runs as root: no upgrade of a package changes that."),))
-    warned = (Breach("max_age", f"{bad} is 90 days old"),)
-    noted = (Breach("epss", "1 finding likely to be exploited", FINDINGS[:1]),)
-    one = replace(judgement(undetermined=()), remedy=remedy, warnings=warned, notes=noted)
-    root = Breach("root_user", f"{bad}: It runs as root")
-    other = judgement(undetermined=(), platform="linux/arm64", findings=(), breaches=(root,))
-    other = replace(other, remedy=stuck)
+    remediation = Remediation(
+        upgrades, True, True, (), ("python3 -m pip install --upgrade 'jinja2>=2.11.3'",), (f"# {bad}",)
+    )
+    stuck = Remediation((), False, False, (Obstacle(f"{bad}: It runs as root: no upgrade of a package changes that."),))
+    warned = (Violation("max_age", f"{bad} is 90 days old"),)
+    noted = (Violation("epss", "1 finding likely to be exploited", FINDINGS[:1]),)
+    one = replace(platform_verdict(undetermined=()), remediation=remediation, warnings=warned, notes=noted)
+    root = Violation("root_user", f"{bad}: It runs as root")
+    other = platform_verdict(undetermined=(), platform="linux/arm64", findings=(), violations=(root,))
+    other = replace(other, remediation=stuck)
     return verdict(one, other)
 
 
-def verdict(*judgements: Judgement, status: Status = Status.REJECTED, summary: str = "2 CRITICAL findings") -> Verdict:
+def verdict(
+    *platform_verdicts: PlatformVerdict, status: Status = Status.REJECTED, summary: str = "2 CRITICAL findings"
+) -> Verdict:
     inputs = Inputs(
         ("sha256:" + "1" * 64,), "sha256:" + "2" * 64, "sha256:" + "3" * 64, "2026-11-25T00:00:00Z", "0.1.0"
     )
-    return Verdict(MANIFEST, "default", status, summary, judgements or (judgement(),), inputs)
+    return Verdict(MANIFEST, "default", status, summary, platform_verdicts or (platform_verdict(),), inputs)
 
 
 def approved() -> Verdict:
-    whole = judgement(Status.APPROVED, findings=(), breaches=(), undetermined=(), remedy=())
+    whole = platform_verdict(Status.APPROVED, findings=(), violations=(), undetermined=(), remediation=())
     return verdict(whole, status=Status.APPROVED, summary="All findings within the policy's limits")
 
 
@@ -229,30 +251,30 @@ def reports() -> dict[str, ScanReport | GateReport]:
     odd = odd_inventory()
     matches = Matches(ODD_FINDINGS, ODD_UNDETERMINED[:1])
     judged = replace(
-        judgement(
+        platform_verdict(
             findings=ODD_FINDINGS,
             platform=odd.platform,
-            breaches=(
-                Breach("max_findings", "2 CRITICAL findings, at most 0 allowed", ODD_FINDINGS[:2]),
-                Breach("malicious", "\x1b[1m<i>1 malicious package", ODD_FINDINGS[1:2]),
-                Breach("root_user", "It runs as root"),
+            violations=(
+                Violation("max_findings", "2 CRITICAL findings, at most 0 allowed", ODD_FINDINGS[:2]),
+                Violation("malicious", "\x1b[1m<i>1 malicious package", ODD_FINDINGS[1:2]),
+                Violation("root_user", "It runs as root"),
             ),
             undetermined=ODD_UNDETERMINED,
         ),
         image=odd.image,
     )
     waived = replace(
-        judgement(Status.APPROVED, breaches=(), undetermined=(), remedy=()),
+        platform_verdict(Status.APPROVED, violations=(), undetermined=(), remediation=()),
         waived=(
             Waived(
                 "waiver", "w-1", "ana", "It is\x1b[2J <b>never</b> called.", "2026-12-31T00:00:00.000Z", FINDINGS[0]
             ),
             Waived("vex", "sha256:" + "7" * 64, "Vendor|`x`", "not_affected: component_not_present", "", FINDINGS[2]),
             Waived("vex", "sha256:" + "7" * 64, "Vendor|`x`", "fixed. Backported", "", FINDINGS[3]),
-            Waived("waiver", "w-2", "bob", "Seen by hand.", "2026-12-31T00:00:00.000Z", breach="It runs as <i>root"),
+            Waived("waiver", "w-2", "bob", "Seen by hand.", "2026-12-31T00:00:00.000Z", violation="It runs as <i>root"),
         ),
     )
-    fine = judgement(Status.APPROVED, findings=(), breaches=(), undetermined=(), remedy=())
+    fine = platform_verdict(Status.APPROVED, findings=(), violations=(), undetermined=(), remediation=())
     reference = "registry.test:5000/team/app:1"
     return {
         "scan": ScanReport(reference, MANIFEST, ((inventory(), Matches(FINDINGS, UNDETERMINED[1:])),), coverage, NOW),
@@ -268,7 +290,7 @@ def reports() -> dict[str, ScanReport | GateReport]:
         "gate without a scan": GateReport(
             reference,
             verdict(
-                Judgement(MANIFEST, "", Status.UNDETERMINED, {}, (), (Undetermined("/", "No scan."),), ()),
+                PlatformVerdict(MANIFEST, "", Status.UNDETERMINED, {}, (), (Undetermined("/", "No scan."),), ()),
                 status=Status.UNDETERMINED,
             ),
         ),

@@ -5,18 +5,18 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from tests.reports.samples import EVIL, NOW, finding, inventory, judgement, pypi, reports, verdict
+from tests.reports.samples import EVIL, NOW, finding, inventory, platform_verdict, pypi, reports, verdict
 from tests.reports.test_schemas import written
 
-from dockgate.core.model import Matches, Severity
-from dockgate.core.verdict import Breach, Status
+from dockgate.gate.model import Status, Violation
 from dockgate.reports import GateReport, ScanReport
 from dockgate.reports.markdown import LIMIT
+from dockgate.scanner.model import Matches, Severity
 
 REPORTS = reports()
 
 
-def test_a_comment_says_the_verdict_first_then_what_breaks_it_then_the_remedy() -> None:
+def test_a_comment_says_the_verdict_first_then_what_breaks_it_then_the_remediation() -> None:
     text = written(REPORTS["gate"], "markdown")
     assert text.startswith("### ❌ Rejected by policy `default`\n")
     at = [text.index(part) for part in ("2 CRITICAL findings, at most 0", "Upgrades that clear a part", "<details>")]
@@ -40,8 +40,10 @@ def test_a_comment_shows_at_once_why_a_verdict_is_undetermined() -> None:
 
 def test_a_comment_fits_and_says_how_much_it_left_out() -> None:
     many = tuple(finding(f"CVE-2025-{number:05}", pypi(f"ü{number}", "1"), Severity.HIGH) for number in range(5000))
-    broken = Breach("max_findings", "5000 HIGH findings, at most 0 allowed", many)
-    report = GateReport("app:1", verdict(judgement(findings=many, breaches=(broken,), remedy=(), undetermined=())))
+    broken = Violation("max_findings", "5000 HIGH findings, at most 0 allowed", many)
+    report = GateReport(
+        "app:1", verdict(platform_verdict(findings=many, violations=(broken,), remediation=(), undetermined=()))
+    )
     text = written(report, "markdown")
     assert LIMIT - 500 < len(text.encode()) < 65_536
     rows = text.count("| HIGH |")
@@ -148,7 +150,7 @@ def test_a_browser_runs_the_filter_and_nothing_of_an_images(tmp_path: object) ->
 
 
 @pytest.mark.parametrize("form", ["markdown", "html"])
-def test_the_whole_remedy_warnings_and_notes_are_told(form: str) -> None:
+def test_the_whole_remediation_warnings_and_notes_are_told(form: str) -> None:
     text = written(REPORTS["gate that can be turned"], form)
     parts = ("To pass: upgrade 2 packages", "minimum", "pip install --upgrade", "Of the base image", "No upgrade makes")
     assert sorted(parts, key=text.index) == list(parts)

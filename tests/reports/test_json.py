@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from tests.reports.samples import FINDINGS, MANIFEST, UNDETERMINED, inventory, reports, verdict
 
-from dockgate.core.errors import UsageError
-from dockgate.core.model import Coverage, Matches, State
 from dockgate.reports import GateReport, ScanReport, load, load_bill, names
 from dockgate.reports import json as json_report
 from dockgate.reports._document import write
+from dockgate.scanner.model import Coverage, Matches, State
+from dockgate.shared.errors import UsageError
 
 
 def gated(*inventories: Any) -> Any:
@@ -98,7 +98,7 @@ def test_a_finding_has_these_keys_and_null_for_what_is_not_known() -> None:
     }
 
 
-def test_a_verdict_has_its_inputs_breaches_and_remedy() -> None:
+def test_a_verdict_has_its_inputs_violations_and_remediation() -> None:
     document = gated(inventory())
     assert document["kind"] == "gate"
     assert document["verdict"].keys() == {"status", "policy", "summary", "inputs"}
@@ -107,12 +107,12 @@ def test_a_verdict_has_its_inputs_breaches_and_remedy() -> None:
     (platform,) = document["platforms"]
     assert platform["status"] == "Rejected"
     assert platform["counts"]["CRITICAL"] == 2
-    assert [breach["message"] for breach in platform["breaches"]] == [
+    assert [violation["message"] for violation in platform["violations"]] == [
         "2 CRITICAL findings, at most 0 allowed",
         "2 HIGH findings, at most 0 allowed",
     ]
-    assert platform["breaches"][0]["findings"][0]["fixed"] == "3.5.4-1"
-    assert platform["remedy"]["upgrades"][0]["fixed"] == "2.11.3"
+    assert platform["violations"][0]["findings"][0]["fixed"] == "3.5.4-1"
+    assert platform["remediation"]["upgrades"][0]["fixed"] == "2.11.3"
     assert len(platform["packages"]) == 5
     assert platform["unread"][0]["path"] == "var/lib/dpkg/info/foo.list"
 

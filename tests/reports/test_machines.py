@@ -46,7 +46,7 @@ def test_sarif_tells_one_place_from_another_and_knows_it_again() -> None:
     assert [result["partialFingerprints"]["dockgate/v1"] for result in again["results"]] == prints
 
 
-def test_sarif_tells_of_a_breach_without_findings() -> None:
+def test_sarif_tells_of_a_violation_without_findings() -> None:
     run = document("odd gate of an index", "sarif")["runs"][0]
     (result,) = [result for result in run["results"] if result["ruleId"] == "policy/root_user"]
     assert (result["level"], result["message"]["text"]) == ("error", "It runs as root")

@@ -13,9 +13,9 @@ from cyclonedx.validation.json import JsonStrictValidator
 from jsonschema import Draft4Validator, Draft7Validator, Draft202012Validator, FormatChecker
 from tests.reports.samples import NOW, inventory, odd_inventory, reports
 
-from dockgate.bootstrap.reports import write
-from dockgate.core.model import Inventory
 from dockgate.reports import GateReport, InventoryReport, ScanReport
+from dockgate.scanner.model import Inventory
+from dockgate.services.reports import write
 
 SCHEMAS = Path(__file__).parent / "schemas"
 REPORTS = reports()

@@ -11,19 +11,19 @@ from tests.reports.samples import (
     approved,
     finding,
     inventory,
-    judgement,
+    platform_verdict,
     pypi,
     reports,
     turned,
     verdict,
 )
 
-from dockgate.core.model import Coverage, Distribution, Matches, Severity
-from dockgate.core.verdict import Breach, Status, Verdict
+from dockgate.gate.model import Status, Verdict, Violation
 from dockgate.reports import GateReport, ScanReport, View, load
 from dockgate.reports._lines import console, shell_command
 from dockgate.reports._verdict import reasons
 from dockgate.reports._words import support
+from dockgate.scanner.model import Coverage, Distribution, Matches, Severity
 
 
 class Terminal(io.StringIO):
@@ -49,7 +49,7 @@ def lines_of(text: str, word: str) -> list[str]:
     return [line for line in text.splitlines() if word in line]
 
 
-def test_every_breach_is_named_with_package_versions_advisory_and_severity() -> None:
+def test_every_violation_is_named_with_package_versions_advisory_and_severity() -> None:
     text = gated(verdict(), inventory())
     top = text[text.index("Rejected by policy default") : text.index("linux/amd64")]
     assert "2 CRITICAL findings, at most 0 allowed" in top
@@ -68,8 +68,11 @@ def test_the_verdict_and_the_way_out_come_before_every_finding() -> None:
 
 
 def test_a_finding_that_breaks_several_rules_is_listed_once() -> None:
-    broken = (Breach("max_findings", "1 HIGH finding", FINDINGS[:1]), Breach("exploited", "1 exploited", FINDINGS[:1]))
-    subject = verdict(judgement(breaches=broken, remedy=(), undetermined=(), findings=FINDINGS[:1]))
+    broken = (
+        Violation("max_findings", "1 HIGH finding", FINDINGS[:1]),
+        Violation("exploited", "1 exploited", FINDINGS[:1]),
+    )
+    subject = verdict(platform_verdict(violations=broken, remediation=(), undetermined=(), findings=FINDINGS[:1]))
     listed = [line for line in lines_of(gated(subject), FINDINGS[0].id) if "waiver add" not in line]
     assert len(listed) == 1
     out = io.StringIO()
@@ -126,37 +129,39 @@ def test_a_command_that_is_too_wide_goes_on_as_a_shell_takes_it() -> None:
     assert " ".join("".join(lines).replace("\\", " ").split()) == command
 
 
-def test_the_remedy_names_each_upgrade_and_what_it_leaves() -> None:
+def test_the_remediation_names_each_upgrade_and_what_it_leaves() -> None:
     text = gated(verdict(), inventory())
-    remedy = text[text.index("Upgrades that clear a part of it") :]
-    assert "jinja2 2.10 → 2.11.3" in remedy
-    assert "clears CVE-2019-10906, CVE-2020-28493" in remedy
-    left = remedy[remedy.index("Still blocking after these upgrades") :]
+    remediation = text[text.index("Upgrades that clear a part of it") :]
+    assert "jinja2 2.10 → 2.11.3" in remediation
+    assert "clears CVE-2019-10906, CVE-2020-28493" in remediation
+    left = remediation[remediation.index("Still blocking after these upgrades") :]
     assert "CVE-2024-34069 has no fix yet." in left
 
 
-def test_a_remedy_that_turns_tells_how_few_it_is_its_commands_and_the_base_image_s_share() -> None:
+def test_a_remediation_that_turns_tells_how_few_it_is_its_commands_and_the_base_image_s_share() -> None:
     text = gated(turned(), inventory())
     assert "To pass: upgrade 2 packages  (minimum)" in text
     parts = ("jinja2 2.10 → 2.11.3", "python3 -m pip install", "Of the base image", "3.5.1-1 → 3.5.4-1")
-    remedy = text[text.index("To pass") :]
-    assert sorted(parts, key=remedy.index) == list(parts)
+    remediation = text[text.index("To pass") :]
+    assert sorted(parts, key=remediation.index) == list(parts)
     assert "No upgrade makes it pass" in text
     assert "It runs as root: no upgrade of a package changes that." in text
     assert "\x1b" not in text
 
 
 def test_warnings_and_notes_are_told_on_an_approval_too() -> None:
-    warned = (Breach("max_age", "The image is 90 days old"),)
-    one = replace(judgement(Status.APPROVED, findings=(), breaches=(), undetermined=(), remedy=()), warnings=warned)
+    warned = (Violation("max_age", "The image is 90 days old"),)
+    one = replace(
+        platform_verdict(Status.APPROVED, findings=(), violations=(), undetermined=(), remediation=()), warnings=warned
+    )
     text = gated(verdict(one, status=Status.APPROVED, summary="All findings within the policy's limits"))
     assert text.index("Approved") < text.index("All findings within") < text.index("Warnings")
     assert "The image is 90 days old" in text
 
 
 def test_where_nothing_has_a_fix_no_upgrade_is_promised() -> None:
-    broken = Breach("max_findings", "1 HIGH finding, at most 0 allowed", (FINDINGS[3],))
-    text = gated(verdict(judgement(breaches=(broken,), remedy=(), undetermined=())))
+    broken = Violation("max_findings", "1 HIGH finding, at most 0 allowed", (FINDINGS[3],))
+    text = gated(verdict(platform_verdict(violations=(broken,), remediation=(), undetermined=())))
     assert "No upgrade makes it pass" in text
     assert "To pass" not in text
 
@@ -214,7 +219,7 @@ def test_a_verdict_without_its_inventory_tells_what_could_not_be_read_too() -> N
 
 
 def test_an_undetermined_verdict_says_why_and_offers_no_upgrade() -> None:
-    unsure = judgement(Status.UNDETERMINED, breaches=(), remedy=(), findings=())
+    unsure = platform_verdict(Status.UNDETERMINED, violations=(), remediation=(), findings=())
     text = gated(verdict(unsure, status=Status.UNDETERMINED))
     assert "? Undetermined by policy default" in text
     assert "no feed for npm" in text
@@ -230,8 +235,10 @@ def test_an_approval_is_short() -> None:
 
 
 def test_platforms_are_told_apart() -> None:
-    fine = judgement(Status.APPROVED, platform="linux/arm64", findings=(), breaches=(), undetermined=(), remedy=())
-    text = gated(verdict(judgement(), fine))
+    fine = platform_verdict(
+        Status.APPROVED, platform="linux/arm64", findings=(), violations=(), undetermined=(), remediation=()
+    )
+    text = gated(verdict(platform_verdict(), fine))
     assert "✗ linux/amd64" in text
     assert "✓ linux/arm64" in text
 
@@ -246,7 +253,7 @@ def test_a_scan_judges_nothing_and_says_how_old_the_advisories_are() -> None:
 def test_nothing_from_an_image_steers_the_terminal_or_the_markup() -> None:
     evil = pypi("\x1b]0;owned\x07[red]\u202e", "1.0\r\x9b2J")
     out = Terminal()
-    report = verdict(judgement(findings=(finding("CVE-1", evil, Severity.HIGH, "2\n\x1b[1m"),)))
+    report = verdict(platform_verdict(findings=(finding("CVE-1", evil, Severity.HIGH, "2\n\x1b[1m"),)))
     load("table").gate(GateReport("x\x1b[2J", report), out)
     text = out.getvalue()
     assert "\\x1b]0;owned\\x07[red]\\u202e" in text

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from dockgate.bootstrap import serve
 from dockgate.config import from_environment
-from dockgate.core.model import Inventory
-from dockgate.pipeline.parts import Parts
+from dockgate.scanner.model import Inventory
+from dockgate.services.dependencies import Dependencies
 
 SLOW_SECONDS = 6
 
@@ -27,7 +27,7 @@ def crash(moment: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def with_slow_scans(parts: Parts) -> Parts:
+def with_slow_scans(parts: Dependencies) -> Dependencies:
     def read(repository: str, digest: str) -> Sequence[Inventory]:
         if repository.startswith("slow/"):
             time.sleep(SLOW_SECONDS)

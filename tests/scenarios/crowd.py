@@ -24,14 +24,14 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import free_port, until
 from tests.scenarios.server import SECRET, ServerSystem
 
-from dockgate.core.approvals import Approval
-from dockgate.core.asking import Question
-from dockgate.core.callbacks import Callback, delivery
-from dockgate.core.model import Inventory
-from dockgate.core.stores import Approvals, Store
+from dockgate.delivery.approval_request import ApprovalRequest
+from dockgate.delivery.approvals import Approval
+from dockgate.delivery.webhook_delivery import Callback, delivery
+from dockgate.events.webhooks.http import HttpWebhooks
+from dockgate.scanner.model import Inventory
 from dockgate.store import open_store
+from dockgate.store.interface import Approvals, Store
 from dockgate.store.schema import approvals, deliveries
-from dockgate.webhooks.http import HttpWebhooks
 
 REPOSITORY = "elsewhere.example/app"
 
@@ -66,7 +66,7 @@ class Crowd:
         waits, to_deliver = [], []
         for number in range(waiting):
             image = digest(number % digests)
-            question = Question("crowd", "gate", str(number), f"{REPOSITORY}@{image}", callback=callback)
+            question = ApprovalRequest("crowd", "gate", str(number), f"{REPOSITORY}@{image}", callback=callback)
             name = question.id(REPOSITORY, image)
             waits.append(Approval(name, "token", image, REPOSITORY, "default", "", "2026-11-26", "2999-01-01"))
             if callback is not None:

@@ -100,8 +100,8 @@ def a_threshold_is_the_most_that_is_allowed(system: System) -> None:
     assert system.answer(execution) == "Approved"
 
 
-def every_breach_is_told(system: System) -> None:
-    image = system.image("two-breaches", Found({"CRITICAL": 1, "HIGH": 2, "MEDIUM": 0}))
+def every_violation_is_told(system: System) -> None:
+    image = system.image("two-violations", Found({"CRITICAL": 1, "HIGH": 2, "MEDIUM": 0}))
     execution = system.approval(image)
     system.scanned(image)
     assert system.answer(execution) == "Rejected"
@@ -189,7 +189,7 @@ CASES: tuple[Case, ...] = (
     an_absent_severity_counts_as_zero,
     low_findings_are_counted,
     a_threshold_is_the_most_that_is_allowed,
-    every_breach_is_told,
+    every_violation_is_told,
     a_scan_that_ends_before_the_approval_is_asked_for_is_not_lost,
     two_executions_waiting_on_one_digest_are_both_answered,
     a_digest_that_is_built_again_is_answered,

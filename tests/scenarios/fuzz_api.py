@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_routes import ROUTES, Callers
 
-from dockgate.core.people import Permission
+from dockgate.identity.model import Permission
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "build/schemathesis/bin/st"

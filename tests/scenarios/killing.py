@@ -13,7 +13,7 @@ import pytest
 from tests.scenarios.mortal import Mortal, play
 from tests.scenarios.stories import ACCEPTED, SIDE, VOTED, accepted_story, main_story, side_story, voted_story
 
-from dockgate.pipeline.effects import Step
+from dockgate.services.effects import Step
 
 AT_ONCE = 8
 """steps at most that the server is killed around in one story"""

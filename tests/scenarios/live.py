@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from dockgate.core.registry_access import Access
-from dockgate.registries.tokens import RegistryTokens
+from dockgate.delivery.registries.tokens import RegistryTokens
+from dockgate.delivery.registry_access import Access
 
 T = TypeVar("T")
 

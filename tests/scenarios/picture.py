@@ -9,7 +9,7 @@ from typing import Any
 from tests.scenarios import patient
 from tests.scenarios.live import Live
 
-from dockgate.core.registry_access import CATALOG, PULL, Access
+from dockgate.delivery.registry_access import CATALOG, PULL, Access
 
 MASKED = re.compile(r"(_at|_until|^since|^url|^receiver|^body|^envelope|^at|^seq|^token|^expires_at)$")
 """times, tokens, ports, and the order in which rows happened to come"""

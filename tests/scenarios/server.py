@@ -17,20 +17,25 @@ from tests.scenarios import patient
 from tests.scenarios.defects import Found
 from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
 
-from dockgate import __version__, ecosystems, rules
+from dockgate import __version__
 from dockgate.attestations.memory import MemoryAttestor
-from dockgate.bootstrap.hooks import Hooks
-from dockgate.bootstrap.policies import Policies
-from dockgate.bootstrap.provenance import Provenance
-from dockgate.bootstrap.registry_access import RegistryAccess
-from dockgate.bootstrap.server import GitBackend, Server
-from dockgate.bootstrap.vex import Vex
-from dockgate.builders.memory import MemoryBuilder
-from dockgate.core.adapters import Answers, FindingsSource, Notifier, RefUpdate, RepositoryHost, Webhooks
-from dockgate.core.contributors import NO_OBJECT
-from dockgate.core.errors import NotAnImageError, NotFoundError, UnavailableError
-from dockgate.core.model import (
+from dockgate.delivery.builders.memory import MemoryBuilder
+from dockgate.delivery.contributors import NO_OBJECT
+from dockgate.delivery.definitions.approval_request import asked
+from dockgate.delivery.ports import Answers, FindingsSource, RefUpdate, RepositoryHost
+from dockgate.delivery.registries.memory import MemoryRegistry
+from dockgate.delivery.registries.tokens import RegistryTokens
+from dockgate.delivery.sources.memory import MemoryHost
+from dockgate.delivery.targets.memory import MemoryTarget
+from dockgate.events.notifiers.memory import MemoryNotifier
+from dockgate.events.ports import Notifier, Webhooks
+from dockgate.events.webhooks.memory import MemoryWebhooks
+from dockgate.gate import rules
+from dockgate.gate.model import Policy, Reported
+from dockgate.scanner import ecosystems
+from dockgate.scanner.model import (
     Advisory,
+    AdvisorySnapshot,
     Coverage,
     Distribution,
     Inventory,
@@ -38,23 +43,21 @@ from dockgate.core.model import (
     Range,
     Rating,
     Severity,
-    Slice,
     Unread,
 )
-from dockgate.core.stores import Store
-from dockgate.core.verdict import Policy, Reported
-from dockgate.definitions.asking import asked
-from dockgate.notifiers.memory import MemoryNotifier
-from dockgate.pipeline.contributors import PushHistory
-from dockgate.pipeline.engine import Engine
-from dockgate.pipeline.parts import Parts, text
-from dockgate.registries.memory import MemoryRegistry
-from dockgate.registries.tokens import RegistryTokens
-from dockgate.sources.memory import MemoryHost
+from dockgate.services.contributors import PushHistory
+from dockgate.services.dependencies import Dependencies, text
+from dockgate.services.policies import Policies
+from dockgate.services.provenance_reader import Provenance
+from dockgate.services.registry_tokens import RegistryAccess
+from dockgate.services.server import GitBackend, Server
+from dockgate.services.vex import Vex
+from dockgate.services.webhook_secrets import WebhookSecrets
+from dockgate.shared.errors import NotAnImageError, NotFoundError, UnavailableError
 from dockgate.store import open_store
-from dockgate.targets.memory import MemoryTarget
+from dockgate.store.interface import Store
 from dockgate.web.app import create_app
-from dockgate.webhooks.memory import MemoryWebhooks
+from dockgate.workflows.engine import Engine
 
 SECRET = "only-for-tests"
 UNREAD = "opt/vendor/app.jar"
@@ -90,13 +93,13 @@ class Advisories:
     def digest(self) -> str:
         return "sha256:" + sha256(repr(self.known).encode()).hexdigest()
 
-    def slice(self, inventories: Sequence[Inventory]) -> Slice:
+    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
         names = {package.source_name for inventory in inventories for package in inventory.packages}
         found = tuple(advisory for advisory in self.known if advisory.name in names)
-        return Slice(tuple(sorted(found, key=lambda one: (one.name, one.id))), tuple(self.coverage()))
+        return AdvisorySnapshot(tuple(sorted(found, key=lambda one: (one.name, one.id))), tuple(self.coverage()))
 
-    def catalogues(self, reported: Sequence[Reported]) -> Slice:
-        return Slice((), tuple(self.coverage())[1:])
+    def catalogues(self, reported: Sequence[Reported]) -> AdvisorySnapshot:
+        return AdvisorySnapshot((), tuple(self.coverage())[1:])
 
     def coverage(self) -> Sequence[Coverage]:
         now = text(self.clock())
@@ -155,7 +158,7 @@ class ServerSystem:
         every_rule = rules.load()
         scratch = folder / "scratch"
         scratch.mkdir(exist_ok=True)
-        self.parts = Parts(
+        self.parts = Dependencies(
             store=alter(self.store),
             source=source or MemoryHost(),
             builder=self.builder,
@@ -184,7 +187,7 @@ class ServerSystem:
         self.engine = Engine(self.parts, folder, sweep_seconds=sweep_seconds, scans_abreast=64)
         tokens = RegistryTokens(folder / "keys", self.clock)
         access = access or RegistryAccess(tokens)
-        hooks = Hooks(SECRET, folder / "hooks.json")
+        hooks = WebhookSecrets(SECRET, folder / "hooks.json")
         self.server = Server(self.parts, self.engine, self.url, git_backend or _no_git, hooks, access)
         self.app = create_app(self.server)
         self.web = uvicorn.Server(

@@ -12,7 +12,7 @@ from tests.scenarios.mortal import OVER, Mortal
 from tests.scenarios.waiting import SECRET as CALLBACK_SECRET
 from tests.scenarios.waiting import Receiver
 
-from dockgate.pipeline.effects import Step
+from dockgate.services.effects import Step
 
 BOGUS, ASKED = "sha256:" + "0" * 64, "sha256:" + "1" * 64
 SIDE = (Step.EXPIRE, Step.STOP, Step.FAIL_SCAN, Step.REPORT, Step.ASK, Step.DELIVER, Step.RECORD_IMAGE)

@@ -11,7 +11,7 @@ from tests.scenarios.fuzz_api import fuzz
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_routes import Callers
 
-from dockgate.core.people import Permission
+from dockgate.identity.model import Permission
 
 pytestmark = pytest.mark.real
 

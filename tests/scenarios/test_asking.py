@@ -14,11 +14,11 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import SERVICE, until
 from tests.scenarios.server import ServerSystem
 
-from dockgate.core.approvals import Approval
-from dockgate.core.asking import Question
-from dockgate.core.callbacks import Callback
-from dockgate.core.people import Principal
-from dockgate.pipeline.parts import text
+from dockgate.delivery.approval_request import ApprovalRequest
+from dockgate.delivery.approvals import Approval
+from dockgate.delivery.webhook_delivery import Callback
+from dockgate.identity.model import Principal
+from dockgate.services.dependencies import text
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 URL = "https://ci.example/answers"
@@ -96,7 +96,7 @@ def test_nobody_gets_the_approval_of_somebody_elses_question(server: ServerSyste
     image = server.foreign(f"whose{key}", Found())
     may_end(server, image)
     callback = Callback(URL, "")
-    question = Question("shop", "gate", "43", f"elsewhere.example/app:whose{key}", callback=callback, key=key)
+    question = ApprovalRequest("shop", "gate", "43", f"elsewhere.example/app:whose{key}", callback=callback, key=key)
     first, again, second = (server.engine.ask(question, Principal(name, ())) for name in ("ana", "ana", "mallory"))
     assert first.id == again.id
     assert first.id != second.id

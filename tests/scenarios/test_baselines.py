@@ -7,11 +7,11 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
-from dockgate import rules
-from dockgate.core import canonical
-from dockgate.core.policy import of_rules
-from dockgate.core.verdict import Policy
-from dockgate.definitions.policy import builtin
+from dockgate.gate import rules
+from dockgate.gate.definitions.policy import builtin
+from dockgate.gate.model import Policy
+from dockgate.gate.policy import of_rules
+from dockgate.shared import canonical
 
 
 def against_what_runs(name: str) -> Policy:

@@ -13,7 +13,7 @@ import pytest
 from tests.scenarios.killing import BATCHES, Undisturbed, every_batch, kill_around, left_alone
 from tests.scenarios.mortal import Mortal
 
-from dockgate.pipeline.effects import Step
+from dockgate.services.effects import Step
 
 pytestmark = pytest.mark.real
 

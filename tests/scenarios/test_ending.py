@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from tests.scenarios.live import Live, until
 
-from dockgate.bootstrap import background
 from dockgate.config import from_environment
-from dockgate.core.errors import UnavailableError
+from dockgate.server import background
+from dockgate.shared.errors import UnavailableError
 
 pytestmark = pytest.mark.real
 

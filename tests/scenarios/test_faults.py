@@ -8,9 +8,9 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
-from dockgate.core.errors import DockgateError, StoreError, UnavailableError
-from dockgate.core.stores import Store
-from dockgate.core.verdict import Policy
+from dockgate.gate.model import Policy
+from dockgate.shared.errors import DockgateError, StoreError, UnavailableError
+from dockgate.store.interface import Store
 
 
 class FailsAtFirst:

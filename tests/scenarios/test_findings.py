@@ -13,11 +13,11 @@ from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import approval
 
-from dockgate.bootstrap import findings
-from dockgate.core.approvals import Answer, ApprovalState
-from dockgate.core.errors import UnavailableError
-from dockgate.core.registry_access import SERVER
-from dockgate.pipeline.parts import text
+from dockgate.delivery.approvals import Answer, ApprovalState
+from dockgate.delivery.registry_access import SERVER
+from dockgate.services import external_findings
+from dockgate.services.dependencies import text
+from dockgate.shared.errors import UnavailableError
 
 CASES = Path(__file__).parent.parent / "cases" / "findings"
 
@@ -54,7 +54,7 @@ def test_findings_are_judged_beside_the_scan_and_the_worst_counts(server: Server
     server.scanned(image)
     assert server.answer(execution) == "Rejected"
     verdict = newest(server, image)
-    assert [(one["source"], one["status"]) for one in verdict["judgements"]] == [
+    assert [(one["source"], one["status"]) for one in verdict["platform_verdicts"]] == [
         ("", "Approved"),
         ("trivy", "Rejected"),
     ]
@@ -118,13 +118,13 @@ def test_a_report_that_is_vouched_for_stands_in_for_a_scan_that_failed(server: S
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Approved"
-    assert [one["source"] for one in newest(server, image)["judgements"]] == ["trivy"]
+    assert [one["source"] for one in newest(server, image)["platform_verdicts"]] == ["trivy"]
 
 
 def test_a_developers_report_stands_in_for_nothing(server: ServerSystem) -> None:
     """Whoever is judged may not hand in the evidence."""
     image = server.image("forged", Found({}, status="STRANGE"))
-    server.engine.report(findings.read(trivy(server, image), "it", image), "dev", vouched=False)
+    server.engine.report(external_findings.read(trivy(server, image), "it", image), "dev", vouched=False)
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Rejected"

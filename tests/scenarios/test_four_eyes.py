@@ -12,10 +12,10 @@ from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_voting import APPROVERS
 
-from dockgate.core.adapters import RefUpdate
-from dockgate.core.contributors import NO_OBJECT
-from dockgate.pipeline.contributors import PushHistory
-from dockgate.sources.memory import MemoryHost
+from dockgate.delivery.contributors import NO_OBJECT
+from dockgate.delivery.ports import RefUpdate
+from dockgate.delivery.sources.memory import MemoryHost
+from dockgate.services.contributors import PushHistory
 
 OUTSIDER = "Zoe <zoe@elsewhere.example>"
 """an author who is nobody here"""

@@ -2,7 +2,7 @@
 
 from io import BytesIO
 
-from dockgate.core.events import Event, EventKind
+from dockgate.events.model import Event, EventKind
 from dockgate.web.git_messages import MAX_LINE, MAX_LINES, accepts_messages, lines, packets
 
 NONE = "0" * 40

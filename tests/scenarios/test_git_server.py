@@ -19,7 +19,7 @@ from tests.scenarios import patient
 from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem
 
-from dockgate.sources.git import GitHost, http_backend
+from dockgate.delivery.sources.git import GitHost, http_backend
 
 pytestmark = pytest.mark.real
 

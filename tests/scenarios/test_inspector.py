@@ -16,10 +16,10 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
-from dockgate.bootstrap.inspector import InspectorFindings
-from dockgate.core.approvals import Approval
-from dockgate.core.callbacks import Delivery
-from dockgate.core.stores import Store
+from dockgate.delivery.approvals import Approval
+from dockgate.delivery.webhook_delivery import Delivery
+from dockgate.services.inspector import InspectorFindings
+from dockgate.store.interface import Store
 
 IMAGE = digest_of(1)
 SWEEP_SECONDS = 0.05
@@ -59,7 +59,7 @@ def test_an_image_is_judged_by_what_inspector_found_and_not_read(
 ) -> None:
     there.scanned(IMAGE, *([finding(IMAGE, severity)] if severity else []))
     assert state(server, ask(server, IMAGE), 20) == answer
-    assert [one["source"] for one in newest(server, IMAGE)["judgements"]] == ["inspector"]
+    assert [one["source"] for one in newest(server, IMAGE)["platform_verdicts"]] == ["inspector"]
     shown = server.get(f"/images/{IMAGE}")
     assert (shown["scan"]["reason"], shown["inventories"]) == ("Amazon Inspector is asked in place of a scan.", [])
     (record,) = server.get(f"/images/{IMAGE}/findings")
@@ -131,7 +131,7 @@ def test_an_index_waits_for_all_its_images_and_is_as_the_worst(server: ServerSys
     assert state(server, waiting, 1) == "Waiting"
     there.scanned(bad, finding(bad, "CRITICAL"))
     assert state(server, waiting, 20) == "Rejected"
-    told = {one["platform"]: one["status"] for one in newest(server, worst)["judgements"]}
+    told = {one["platform"]: one["status"] for one in newest(server, worst)["platform_verdicts"]}
     assert told == {"linux/amd64": "Approved", "linux/arm64": "Rejected"}
     assert server.client.get(f"/images/{good}").status_code == 404
 
@@ -198,7 +198,7 @@ def test_when_it_is_asked_no_more_its_last_word_stays_beside_the_scan(there: Aws
             server.scan_may_end[image] = Event()
             server.scan_may_end[image].set()
         assert [state(server, ask(server, one, "2"), 20) for one in images] == ["Approved", "Rejected", "Approved"]
-        assert [one["source"] for one in newest(server, bad)["judgements"]] == ["", "inspector"]
+        assert [one["source"] for one in newest(server, bad)["platform_verdicts"]] == ["", "inspector"]
         server.clock.ahead += timedelta(days=8)
         assert [state(server, ask(server, one, "3"), 20) for one in images] == ["Approved", "Rejected", "Rejected"]
         assert newest(server, gone)["status"] == "Undetermined"

@@ -13,7 +13,7 @@ import pytest
 from tests.scenarios import advisories, patient
 from tests.scenarios.live import OS_RELEASE, SERVICE, Clone, Live, application, until
 
-from dockgate.core.provenance import BUILDER, UNSANDBOXED_BUILDER
+from dockgate.gate.provenance import BUILDER, UNSANDBOXED_BUILDER
 
 pytestmark = pytest.mark.real
 
@@ -58,7 +58,7 @@ def test_a_vulnerable_image_is_rejected_and_the_mended_one_runs(live: Live) -> N
     approval = first["stages"][2]["actions"][0]["approval"]  # type: ignore[index]
     verdict = live.get(f"/verdicts/{approval['verdict']}")
     assert verdict["status"] == "Rejected"
-    (finding,) = verdict["judgements"][0]["breaches"][0]["findings"]
+    (finding,) = verdict["platform_verdicts"][0]["violations"][0]["findings"]
     assert (finding["id"], finding["package"]["name"], finding["package"]["version"], finding["fixed"]) == (
         "CVE-2026-1000",
         "demo",
@@ -67,7 +67,7 @@ def test_a_vulnerable_image_is_rejected_and_the_mended_one_runs(live: Live) -> N
     )
     assert live.get("/services/story")["tasks"] == []
 
-    application(work, verdict["judgements"][0]["remedy"]["upgrades"][0]["fixed"])
+    application(work, verdict["platform_verdicts"][0]["remediation"]["upgrades"][0]["fixed"])
     second = pushed(work, 2)
     assert second["execution"]["state"] == "Succeeded", reason(second)  # type: ignore[index]
     digest = second["stages"][1]["actions"][0]["variables"]["IMAGE_DIGEST"]  # type: ignore[index]

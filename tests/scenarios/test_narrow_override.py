@@ -11,7 +11,7 @@ import pytest
 from tests.scenarios.defects import Found
 from tests.scenarios.server import ServerSystem
 
-from dockgate.pipeline.parts import text
+from dockgate.services.dependencies import text
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from tests.scenarios.server import ServerSystem
 from tests.store.factories import IMAGE, approval
 
 from dockgate.cli.waiting import Asking, ask
-from dockgate.core.people import PERMISSIONS, Permission, Role
-from dockgate.core.verdict import Status
+from dockgate.gate.model import Status
+from dockgate.identity.model import PERMISSIONS, Permission, Role
 from dockgate.web.caller import FAILURES
 
 NOTHING = "sha256:" + "0" * 64

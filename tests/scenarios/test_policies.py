@@ -11,12 +11,12 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem, advisory
 
-from dockgate.core.errors import BusyError
-from dockgate.core.model import Severity
-from dockgate.core.policy import parted
-from dockgate.pipeline.judging import Judging
-from dockgate.pipeline.trying import Trying
-from dockgate.sources.memory import MemoryHost
+from dockgate.delivery.sources.memory import MemoryHost
+from dockgate.gate.policy import parted
+from dockgate.scanner.model import Severity
+from dockgate.services.policy_dry_run import PolicyDryRun
+from dockgate.services.verdicts import Verdicts
+from dockgate.shared.errors import BusyError
 
 STRICT = "max_findings:\n  LOW: 0\n"
 LAX = "max_findings:\n  LOW: 9\n"
@@ -334,7 +334,7 @@ def test_a_candidate_that_cannot_be_understood_has_its_line(server: ServerSystem
 
 
 def test_one_candidate_is_tried_at_a_time(server: ServerSystem) -> None:
-    trying = Trying(server.parts, Judging(server.parts))
+    trying = PolicyDryRun(server.parts, Verdicts(server.parts))
     candidate = server.parts.policies("default")
     with trying.turn, pytest.raises(BusyError):
         trying.history(candidate, "", 1, "")

@@ -10,8 +10,10 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import PIPELINE, until
 from tests.scenarios.server import ServerSystem
 
-from dockgate import ecosystems, rules
-from dockgate.core import canonical, cases
+from dockgate.gate import rules
+from dockgate.gate.replay import case_file
+from dockgate.scanner import ecosystems
+from dockgate.shared import canonical
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +35,11 @@ def test_a_verdict_is_replayed_to_the_same_bytes_after_the_database_has_moved_on
 
     kept = document(record["digest"])
     told = json.dumps(server.get(f"/verdicts/{record['digest']}/case")).encode()
-    recorded = cases.read(told, "the server's answer")
-    for name in ("policy", "slice", "waivers"):
+    recorded = case_file.read(told, "the server's answer")
+    for name in ("policy", "snapshot", "waivers"):
         digest = getattr(recorded.verdict.inputs, name)
         assert canonical.digest(document(digest)) == digest
-    replayed = cases.replay(recorded, ecosystems.load(), rules.load())
+    replayed = case_file.replay(recorded, ecosystems.load(), rules.load())
     assert replayed.differs == ()
     assert canonical.encode(replayed.verdict) == kept
     assert canonical.digest(kept) == record["digest"]

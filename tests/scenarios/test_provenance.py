@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.core.test_provenance import RECORD
+from tests.gate.test_provenance import RECORD
 from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
@@ -16,10 +16,10 @@ from tests.scenarios.test_asking import answer, ask
 from tests.scenarios.test_policies import gated, put, risk, run
 
 from dockgate.attestations import dsse
-from dockgate.core import cases
-from dockgate.core.adapters import BaseImage
-from dockgate.core.errors import UnavailableError
-from dockgate.core.provenance import BUILDER, PREDICATE_TYPE, statement
+from dockgate.delivery.ports import BaseImage
+from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, statement
+from dockgate.gate.replay import case_file
+from dockgate.shared.errors import UnavailableError
 
 DEBIAN = "sha256:" + "d" * 64
 THEIRS = dsse.Signer(dsse.new_key())
@@ -78,14 +78,16 @@ def test_what_the_server_builds_passes_and_is_deployed(server: ServerSystem) -> 
     image, execution = built(server, "made", "ours")
     assert execution["state"] == "Succeeded", execution
     record = next(one for one in server.get(f"/images/{image}")["verdicts"] if one["policy"] == "ours")
-    recorded = cases.Recorded(server.store.images.verdict(record["digest"]), server.store.images.case(record["digest"]))
+    recorded = case_file.RecordedVerdict(
+        server.store.images.verdict(record["digest"]), server.store.images.case(record["digest"])
+    )
     assert recorded.case.provenance is not None
     (found,) = recorded.case.provenance.statements
     assert (found.builder, found.bases) == (BUILDER, (DEBIAN,))
     assert found.source == f"git+{server.url}/git/made.git"
     assert len(found.commit) == 40
     assert recorded.verdict.inputs.provenance
-    assert cases.replay(recorded, server.parts.ecosystems, server.parts.rules).differs == ()
+    assert case_file.replay(recorded, server.parts.ecosystems, server.parts.rules).differs == ()
 
 
 def test_a_build_s_statement_is_attached_to_its_image_once(server: ServerSystem) -> None:

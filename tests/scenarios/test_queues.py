@@ -18,11 +18,11 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
-from dockgate.bootstrap import codepipeline as approvals
-from dockgate.bootstrap import pushes
-from dockgate.bootstrap.codepipeline import SCHEME, CodePipelineAnswers
-from dockgate.bootstrap.polling import Poller
-from dockgate.queues.sqs import SqsQueue
+from dockgate.events.queues.sqs import SqsQueue
+from dockgate.server.polling import Poller
+from dockgate.services import codepipeline as approvals
+from dockgate.services import pushes
+from dockgate.services.codepipeline import SCHEME, CodePipelineAnswers
 
 ACCOUNT = "123456789012"
 REGISTRY = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"

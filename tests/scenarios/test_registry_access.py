@@ -22,17 +22,17 @@ from jwt.algorithms import ECAlgorithm
 from tests.parts import free_port, until
 from tests.scenarios.server import ServerSystem
 
-from dockgate.bootstrap import registryd
-from dockgate.bootstrap.children import Child
-from dockgate.bootstrap.registry_access import RegistryAccess
-from dockgate.core.errors import DeniedError, UnavailableError
-from dockgate.core.people import Role
-from dockgate.core.registry_access import PULL, PUSH, SERVER, SERVICE, Access, Login
-from dockgate.images.push import Pusher
-from dockgate.images.reference import Remote
-from dockgate.images.registry import registry_origin
-from dockgate.registries.distribution import DistributionRegistry
-from dockgate.registries.tokens import TOKEN_SECONDS, RegistryTokens
+from dockgate.delivery.registries.distribution import DistributionRegistry
+from dockgate.delivery.registries.tokens import TOKEN_SECONDS, RegistryTokens
+from dockgate.delivery.registry_access import PULL, PUSH, SERVER, SERVICE, Access, Login
+from dockgate.identity.model import Role
+from dockgate.scanner.images.push import Pusher
+from dockgate.scanner.images.reference import Remote
+from dockgate.scanner.images.registry import registry_origin
+from dockgate.server import registry_service
+from dockgate.server.supervisor import Child
+from dockgate.services.registry_tokens import RegistryAccess
+from dockgate.shared.errors import DeniedError, UnavailableError
 
 pytestmark = pytest.mark.real
 
@@ -137,14 +137,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     tokens, address = RegistryTokens(folder / "keys"), f"127.0.0.1:{port}"
 
     def restart() -> None:
-        registryd.trust(folder, endpoint, tokens.certificate())
+        registry_service.trust(folder, endpoint, tokens.certificate())
         children[0].restart()
 
     access = RegistryAccess(tokens, ["team/*", "shop/*"], restart)
     with ServerSystem(folder, access=access) as server:
-        endpoint = registryd.Endpoint("registry", "127.0.0.1", port, f"{server.url}/registry/token")
+        endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, f"{server.url}/registry/token")
         events = f"{server.url}/registry/events"
-        child = registryd.registry(folder, endpoint, tokens.certificate(), events, server.parts.secret)
+        child = registry_service.registry(folder, endpoint, tokens.certificate(), events, server.parts.secret)
         children.append(child)
         child.start()
         try:

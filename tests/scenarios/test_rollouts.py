@@ -10,8 +10,8 @@ from tests.scenarios.live import SERVICE, until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_faults import FailsAtFirst
 
-from dockgate.core.stores import Store
-from dockgate.targets.memory import MemoryTarget
+from dockgate.delivery.targets.memory import MemoryTarget
+from dockgate.store.interface import Store
 
 
 @pytest.fixture(scope="module")

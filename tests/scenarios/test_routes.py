@@ -20,7 +20,7 @@ from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
 from dockgate import web
-from dockgate.core.people import PERMISSIONS, Permission, Role
+from dockgate.identity.model import PERMISSIONS, Permission, Role
 from dockgate.web.caller import Failures, GuardedRoute, guards_of
 
 READ, RUN, DECIDE, ACCEPT, ADMINISTER = Permission

@@ -17,8 +17,8 @@ from tests.scenarios import patient
 from tests.scenarios.live import Clone, Live, free_port, until
 from tests.store.factories import NOW
 
-from dockgate.core.people import Principal, Role, Token, digest, write_token
-from dockgate.core.registry_access import PULL, PUSH, Access
+from dockgate.delivery.registry_access import PULL, PUSH, Access
+from dockgate.identity.model import Principal, Role, Token, digest, write_token
 from dockgate.store import open_store
 
 pytestmark = pytest.mark.real

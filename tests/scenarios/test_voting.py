@@ -214,7 +214,7 @@ def test_an_override_becomes_waivers_and_the_execution_passes(voting: Voting) ->
     assert override(voting, "sec", execution).is_success  # said again: nothing more follows
     assert len(voting.server.get("/waivers")) == 3
     verdict = voting.server.get(f"/verdicts/{voting.approval(execution)['verdict']}")
-    assert len(verdict["judgements"][0]["waived"]) == 3
+    assert len(verdict["platform_verdicts"][0]["waived"]) == 3
 
 
 def test_what_is_undetermined_and_a_persons_no_cannot_be_overridden(voting: Voting) -> None:

@@ -13,14 +13,15 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import UNREAD, ServerSystem, advisory
 
-from dockgate import ecosystems, rules
 from dockgate.attestations import dsse
-from dockgate.core import canonical, gate
-from dockgate.core.model import Severity
-from dockgate.core.policy import of_rules
-from dockgate.core.verdict import Policy
-from dockgate.definitions.policy import builtin
-from dockgate.pipeline.parts import text
+from dockgate.gate import evaluate, rules
+from dockgate.gate.definitions.policy import builtin
+from dockgate.gate.model import Policy
+from dockgate.gate.policy import of_rules
+from dockgate.scanner import ecosystems
+from dockgate.scanner.model import Severity
+from dockgate.services.dependencies import text
+from dockgate.shared import canonical
 
 KEY = dsse.Signer(dsse.new_key())
 
@@ -34,8 +35,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
 def ids(server: ServerSystem, image: str) -> list[str]:
     """Of the findings of the newest verdict that break a rule."""
     record = server.get(f"/images/{image}")["verdicts"][0]
-    (judgement,) = server.get(f"/verdicts/{record['digest']}")["judgements"]
-    return [one["id"] for breach in judgement["breaches"] for one in breach["findings"]]
+    (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
+    return [one["id"] for violation in platform_verdict["violations"] for one in violation["findings"]]
 
 
 def retried(server: ServerSystem, execution: str) -> str:
@@ -96,10 +97,10 @@ def test_a_waiver_turns_the_verdict_and_is_in_its_record(server: ServerSystem) -
     made = waiver(server, vulnerability=found, repository="waived/*")
     assert retried(server, execution) == "Succeeded"
     record = server.get(f"/images/{image}")["verdicts"][0]
-    (judgement,) = server.get(f"/verdicts/{record['digest']}")["judgements"]
-    assert [(one["by"], one["finding"]["id"]) for one in judgement["waived"]] == [(made["waiver"]["id"], found)]
+    (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
+    assert [(one["by"], one["finding"]["id"]) for one in platform_verdict["waived"]] == [(made["waiver"]["id"], found)]
     case = server.store.images.case(record["digest"])
-    again = gate.judge(case, ecosystems.load(), rules.load())
+    again = evaluate.judge(case, ecosystems.load(), rules.load())
     assert canonical.digest(canonical.encode(again)) == record["digest"]
 
 
@@ -221,11 +222,11 @@ def test_an_uploaded_document_of_a_trusted_author_excuses_until_it_is_taken_back
     assert (added["author"], added["signer"], added["format"]) == ("Vendor", "principal:local", "openvex")
     assert retried(server, execution) == "Succeeded"
     record = server.get(f"/images/{image}")["verdicts"][0]
-    (judgement,) = server.get(f"/verdicts/{record['digest']}")["judgements"]
-    assert [(one["kind"], one["by"], one["owner"]) for one in judgement["waived"]] == [
+    (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
+    assert [(one["kind"], one["by"], one["owner"]) for one in platform_verdict["waived"]] == [
         ("vex", added["document"], "Vendor")
     ]
-    assert "Stranger says fixed; not believed" in judgement["notes"][0]["message"]
+    assert "Stranger says fixed; not believed" in platform_verdict["notes"][0]["message"]
     assert server.get(f"/documents/{added['document']}")["author"] == "Vendor"
     removed = server.post(f"/vex/{added['document']}/remove")
     assert removed["removed_by"] == "local"
@@ -254,8 +255,8 @@ def test_an_attached_document_counts_when_a_key_of_the_policy_signed_it_for_this
     assert [one["image"] for one in listed] == ([image] if name != "of-another" else [])
     assert retried(server, execution) == state
     record = server.get(f"/images/{image}")["verdicts"][0]
-    (judgement,) = server.get(f"/verdicts/{record['digest']}")["judgements"]
-    told = bool(judgement["waived"]) if state == "Succeeded" else bool(judgement["notes"])
+    (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
+    told = bool(platform_verdict["waived"]) if state == "Succeeded" else bool(platform_verdict["notes"])
     assert told == (name != "of-another")
 
 

@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 from tests.scenarios.crowd import Crowd, digest, vulnerable
 from tests.scenarios.live import until
 
-from dockgate.core.callbacks import Callback
+from dockgate.delivery.webhook_delivery import Callback
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

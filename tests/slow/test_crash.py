@@ -7,7 +7,7 @@ import pytest
 from tests.scenarios.killing import Undisturbed, every_batch, kill_around, left_alone
 from tests.scenarios.mortal import Mortal
 
-from dockgate.pipeline.effects import Step
+from dockgate.services.effects import Step
 
 
 @pytest.fixture(scope="module")

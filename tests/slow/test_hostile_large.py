@@ -12,7 +12,7 @@ from isal import igzip
 from tests.cli import layouts
 from tests.hostile.images import ZSTD, Check, layout, zipped
 from tests.hostile.running import Dockgate
-from tests.images.pieces import END, block, header
+from tests.scanner.images.pieces import END, block, header
 
 STATUS = "var/lib/dpkg/status"
 GIGABYTE = 2**30

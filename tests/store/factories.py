@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from dockgate.core.approvals import Approval
-from dockgate.core.pipeline import Action, ActionKey, ActionType, Pipeline, Stage, State, plan
-from dockgate.core.stores import Store
+from dockgate.delivery.approvals import Approval
+from dockgate.delivery.pipeline import Action, ActionKey, ActionType, Pipeline, Stage, State, plan
 from dockgate.store import OpenStore, open_store
+from dockgate.store.interface import Store
 
 FACTORIES: dict[str, Callable[[Path], OpenStore]] = {"sqlite": open_store}
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.store.factories import IMAGE, NOW, PIPELINE, approval, opened
 
-from dockgate.core.approvals import Answer, ApprovalState
-from dockgate.core.errors import ConflictError
-from dockgate.core.pipeline import ActionKey, ActionRun, Execution, State, plan, retry
+from dockgate.delivery.approvals import Answer, ApprovalState
+from dockgate.delivery.pipeline import ActionKey, ActionRun, Execution, State, plan, retry
+from dockgate.shared.errors import ConflictError
 
 ACTIONS = [(stage.name, action.name) for stage in PIPELINE.stages for action in stage.actions]
 KEYS = st.builds(lambda at, attempt: ActionKey("web-1", *at, attempt), st.sampled_from(ACTIONS), st.integers(1, 2))

@@ -10,10 +10,10 @@ from typing import TypeVar
 import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, PIPELINE, approval, at_gate, key, opened, started
 
-from dockgate.core.approvals import Answer, ApprovalState
-from dockgate.core.errors import ConflictError
-from dockgate.core.pipeline import State, plan
-from dockgate.core.stores import Store
+from dockgate.delivery.approvals import Answer, ApprovalState
+from dockgate.delivery.pipeline import State, plan
+from dockgate.shared.errors import ConflictError
+from dockgate.store.interface import Store
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from dockgate.core.errors import StoreError
+from dockgate.shared.errors import StoreError
 from dockgate.store import open_store
 from dockgate.store.engine import Database
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from dockgate.core.errors import BusyError
+from dockgate.shared.errors import BusyError
 from dockgate.web.git_process import (
     MAX_FETCHES,
     MAX_FETCHES_EACH,

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 import pytest
 from starlette.concurrency import run_in_threadpool
 
-from dockgate.core.errors import BusyError
+from dockgate.shared.errors import BusyError
 from dockgate.web import threads as limits
 from dockgate.web.threads import Threads
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dockgate.core.canonical import digest
-from dockgate.core.errors import DeniedError, UnreadableError, UsageError
+from dockgate.shared.canonical import digest
+from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dockgate.attestations.dsse import PublicKey, Signer, new_key
-from dockgate.core.attestation import ListedKey
-from dockgate.core.errors import UnavailableError
+from dockgate.attestations.statements import ListedKey
+from dockgate.shared.errors import UnavailableError
 
 _PRIVATE = "attestation.pem"
 _PUBLIC = ".pub"

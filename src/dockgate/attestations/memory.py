@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from dockgate.attestations.dsse import Signer, new_key, sign
-from dockgate.core.attestation import ListedKey
+from dockgate.attestations.statements import ListedKey
 
 
 class MemoryAttestor:

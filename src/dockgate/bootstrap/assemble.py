@@ -10,43 +10,46 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dockgate import __version__, ecosystems, rules
+from dockgate import __version__
 from dockgate.attestations.keys import Keys
-from dockgate.bootstrap import codepipeline, inspector, podmand, registryd
-from dockgate.bootstrap.advisories import Current
-from dockgate.bootstrap.attesting import KEYS, RegistryAttestor
 from dockgate.bootstrap.blobs import blobs
-from dockgate.bootstrap.build_images import RegistryBuildImages
-from dockgate.bootstrap.children import Child
-from dockgate.bootstrap.ecs import Targets
-from dockgate.bootstrap.hooks import Hooks
-from dockgate.bootstrap.listening import LOOPBACK, endpoints, listening, public_registry
-from dockgate.bootstrap.notifying import notifiers
-from dockgate.bootstrap.policies import Policies
-from dockgate.bootstrap.provenance import Provenance
-from dockgate.bootstrap.reach import Reach
-from dockgate.bootstrap.registry_access import KEYS as REGISTRY_KEYS
-from dockgate.bootstrap.registry_access import RegistryAccess
-from dockgate.bootstrap.server import Server
-from dockgate.bootstrap.vex import Vex
-from dockgate.builders.network import proxies
-from dockgate.builders.places import Places
-from dockgate.builders.podman import PodmanBuilder
-from dockgate.builders.sandbox import Limits
+from dockgate.bootstrap.notifiers import notifiers
+from dockgate.bootstrap.targets import Targets
 from dockgate.config import Settings
-from dockgate.core.asking import place_of
-from dockgate.core.registry_access import SERVER
-from dockgate.definitions.asking import asked
-from dockgate.images.auth import Issuers
-from dockgate.pipeline.effects import Observer
-from dockgate.pipeline.engine import Engine
-from dockgate.pipeline.parts import Parts
-from dockgate.registries.distribution import DistributionRegistry
-from dockgate.registries.tokens import RegistryTokens
-from dockgate.sources.git import GitHost, http_backend
+from dockgate.delivery.approval_request import place_of
+from dockgate.delivery.builders.podman import PodmanBuilder
+from dockgate.delivery.builders.sandbox.network import proxies
+from dockgate.delivery.builders.sandbox.sandbox import Limits
+from dockgate.delivery.builders.workspaces import Workspaces
+from dockgate.delivery.definitions.approval_request import asked
+from dockgate.delivery.registries.distribution import DistributionRegistry
+from dockgate.delivery.registries.tokens import RegistryTokens
+from dockgate.delivery.registry_access import SERVER
+from dockgate.delivery.sources.git import GitHost, http_backend
+from dockgate.delivery.targets.podman import PodmanTarget
+from dockgate.events.webhooks.http import HttpWebhooks
+from dockgate.gate import rules
+from dockgate.scanner import ecosystems
+from dockgate.scanner.images.auth import Issuers
+from dockgate.server import podman_service, registry_service
+from dockgate.server.bind_config import LOOPBACK, endpoints, listening, public_registry
+from dockgate.server.supervisor import Child
+from dockgate.services import codepipeline, inspector
+from dockgate.services.advisories import Current
+from dockgate.services.attestations import KEYS, RegistryAttestor
+from dockgate.services.build_images import RegistryBuildImages
+from dockgate.services.dependencies import Dependencies
+from dockgate.services.effects import Observer
+from dockgate.services.image_reader import ImageAccess
+from dockgate.services.policies import Policies
+from dockgate.services.provenance_reader import Provenance
+from dockgate.services.registry_tokens import KEYS as REGISTRY_KEYS
+from dockgate.services.registry_tokens import RegistryAccess
+from dockgate.services.server import Server
+from dockgate.services.vex import Vex
+from dockgate.services.webhook_secrets import WebhookSecrets
 from dockgate.store import open_store
-from dockgate.targets.podman import PodmanTarget
-from dockgate.webhooks.http import HttpWebhooks
+from dockgate.workflows.engine import Engine
 
 SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -60,7 +63,7 @@ class Services:
     when a program is missing, cannot work on this host, or does not answer.
     """
 
-    podman: podmand.Podman
+    podman: podman_service.Podman
 
     def __init__(self, settings: Settings, secret: str, inside: str) -> None:
         self.secret = secret
@@ -69,19 +72,19 @@ class Services:
         self.tokens = RegistryTokens(settings.data / REGISTRY_KEYS)
         self._settings = settings
         self._stack = ExitStack()
-        self._registries: list[tuple[registryd.Endpoint, Child]] = []
+        self._registries: list[tuple[registry_service.Endpoint, Child]] = []
 
     def __enter__(self) -> Self:
         settings = self._settings
         with ExitStack() as started:
-            self.podman = podmand.prepare(settings.data, self.registry)
+            self.podman = podman_service.prepare(settings.data, self.registry)
             notify, trusted = f"{self._inside}/registry/events", self.tokens.certificate()
             self._registries = [
-                (endpoint, registryd.registry(settings.data, endpoint, trusted, notify, self.secret))
+                (endpoint, registry_service.registry(settings.data, endpoint, trusted, notify, self.secret))
                 for endpoint in endpoints(settings, f"{self._inside}/registry/token")
             ]
             children = [child for _, child in self._registries]
-            for child in (*children, podmand.service(self.podman, settings.data)):
+            for child in (*children, podman_service.service(self.podman, settings.data)):
                 started.callback(child.stop)
                 child.start()
             self._stack = started.pop_all()
@@ -91,7 +94,7 @@ class Services:
         """Makes the registry trust the present certificate. UnavailableError when it does not come back."""
         trusted = self.tokens.certificate()
         for endpoint, child in self._registries:
-            registryd.trust(self._settings.data, endpoint, trusted)
+            registry_service.trust(self._settings.data, endpoint, trusted)
             child.restart()
 
     def __exit__(
@@ -106,7 +109,7 @@ def assemble(
     url: str,
     stack: ExitStack,
     observe: Observer,
-    alter: Callable[[Parts], Parts],
+    alter: Callable[[Dependencies], Dependencies],
 ) -> Server:
     """The server that is called by `url`, not yet launched. What has to be closed is put on the stack."""
     store = open_store(settings.data, settings.database_url or None, blobs(settings), settings.disk_limits)
@@ -124,7 +127,7 @@ def assemble(
 
     held = rules.load()
     policies = Policies(store, held)
-    reach = Reach(
+    reach = ImageAccess(
         services.registry,
         settings.registries,
         settings.cache,
@@ -133,7 +136,7 @@ def assemble(
         public=public_registry(settings),
     )
     parts = alter(
-        Parts(
+        Dependencies(
             store=store,
             source=GitHost(repositories),
             builder=_builder(settings, podman, registry, reach, issuers),
@@ -161,7 +164,7 @@ def assemble(
             findings=inspector.of_settings(settings),
             answers={codepipeline.SCHEME: codepipeline.CodePipelineAnswers(url)},
             attestor=RegistryAttestor(
-                Keys(settings.data / KEYS), services.registry, settings.ca_bundle, reach.demand, issuers
+                Keys(settings.data / KEYS), services.registry, settings.ca_bundle, reach.require, issuers
             ),
             attestation_days=settings.attestation_days,
             risk_days=settings.risk_days,
@@ -170,7 +173,7 @@ def assemble(
             url=settings.public_url or url,
         )
     )
-    hooks = Hooks(services.secret, settings.data / "run" / "hooks.json")
+    hooks = WebhookSecrets(services.secret, settings.data / "run" / "hooks.json")
     engine = Engine(parts, settings.data, observe)
     stack.callback(engine.close)
     limit = settings.push_limit
@@ -179,9 +182,13 @@ def assemble(
 
 
 def _builder(
-    settings: Settings, podman: podmand.Podman, registry: DistributionRegistry, reach: Reach, issuers: Issuers
+    settings: Settings,
+    podman: podman_service.Podman,
+    registry: DistributionRegistry,
+    reach: ImageAccess,
+    issuers: Issuers,
 ) -> PodmanBuilder:
-    place = podmand.build_place(podman)
+    place = podman_service.build_place(podman)
     limits = Limits(
         seconds=settings.build_minutes * 60,
         memory=int(settings.build_memory * 2**30),
@@ -190,12 +197,12 @@ def _builder(
         log=int(settings.build_log * 2**20),
     )
     return PodmanBuilder(
-        podmand.runner(podman, limits, settings.build_allow, settings.build_block, settings.unsafe_builds),
-        Places(place / "repositories", limits.seconds),
+        podman_service.runner(podman, limits, settings.build_allow, settings.build_block, settings.unsafe_builds),
+        Workspaces(place / "repositories", limits.seconds),
         RegistryBuildImages(
             place / "bases",
             registry.address,
-            reach.demand,
+            reach.require,
             settings.ca_bundle,
             has_list=bool(settings.registries),
             issuers=issuers,
@@ -203,7 +210,7 @@ def _builder(
         registry,
         podman.folder,
         ca_bundle=_certificates(settings),
-        ca_mount=podmand.ca_mount(podman),
+        ca_mount=podman_service.ca_mount(podman),
         environment=proxies(os.environ),
     )
 

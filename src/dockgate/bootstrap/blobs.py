@@ -3,10 +3,10 @@
 import re
 from functools import partial
 
-from dockgate.bootstrap.ecs import Client, boto3_client
 from dockgate.config import Settings
-from dockgate.core.errors import UsageError
-from dockgate.core.stores import Blobs
+from dockgate.shared.aws import Client, boto3_client
+from dockgate.shared.errors import UsageError
+from dockgate.store.interface import Blobs
 from dockgate.store.s3 import S3Blobs
 
 CACHE = "blobs-cache"

@@ -10,23 +10,26 @@ from pathlib import Path
 
 import uvicorn
 
-from dockgate.bootstrap import connections
 from dockgate.bootstrap.assemble import Services, assemble
-from dockgate.bootstrap.background import alone, identity
-from dockgate.bootstrap.listening import LOOPBACK, Listening, demand_principals, listening
-from dockgate.bootstrap.log_format import start_logging
-from dockgate.bootstrap.polling import Poller, pollers
-from dockgate.bootstrap.private import restrict
-from dockgate.bootstrap.server import Server
+from dockgate.bootstrap.queues import pollers
 from dockgate.config import Settings
-from dockgate.core.errors import UnavailableError, UsageError
-from dockgate.pipeline.effects import Observer, unobserved
-from dockgate.pipeline.parts import Parts
+from dockgate.server import connections
+from dockgate.server.background import alone, identity
+from dockgate.server.bind_config import LOOPBACK, Listening, listening, require_principals
+from dockgate.server.log_format import start_logging
+from dockgate.server.polling import Poller
+from dockgate.server.private_files import restrict
+from dockgate.services.dependencies import Dependencies
+from dockgate.services.effects import Observer, unobserved
+from dockgate.services.server import Server
+from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.web.app import create_app, create_inside
 
 
 def run(
-    settings: Settings, observe: Observer = unobserved, alter: Callable[[Parts], Parts] = lambda parts: parts
+    settings: Settings,
+    observe: Observer = unobserved,
+    alter: Callable[[Dependencies], Dependencies] = lambda parts: parts,
 ) -> None:
     """The server itself, until SIGTERM; KeyboardInterrupt on SIGINT. However it ends, what it started has ended.
 
@@ -42,7 +45,7 @@ def run(
     with suppress(_ToldToEnd), ExitStack() as stack:
         stack.enter_context(alone(running / "lock"))
         place = listening(settings)
-        demand_principals(place, settings)
+        require_principals(place, settings)
         inside = stack.enter_context(_socket())
         url = f"http://{LOOPBACK}:{inside.getsockname()[1]}"
         services = stack.enter_context(Services(settings, _secret(running / "registry-secret"), url))

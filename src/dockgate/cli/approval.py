@@ -10,11 +10,11 @@ from dockgate.cli.approval_wait import approval_of, commands, reasons
 from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import as_json, brief, form, now, pairs, state, table
 from dockgate.cli.output import echo
-from dockgate.core.acceptance import override_command, waiver_commands
-from dockgate.core.approvals import Approval, ApprovalState
-from dockgate.core.errors import NotFoundError
-from dockgate.core.next_steps import next_steps
-from dockgate.core.verdict import Verdict
+from dockgate.delivery.accept_commands import override_command, waiver_commands
+from dockgate.delivery.approvals import Approval, ApprovalState
+from dockgate.gate.model import Verdict
+from dockgate.gate.next_steps import next_steps
+from dockgate.shared.errors import NotFoundError
 
 
 @click.group()
@@ -139,7 +139,7 @@ def override(approval_id: str, reason: str, until: str, form: str) -> None:
         as_json(answer)
         return
     for waiver in answer["waivers"]:
-        what = " in ".join(filter(None, (waiver["vulnerability"], waiver["package"]))) or waiver.get("breach")
+        what = " in ".join(filter(None, (waiver["vulnerability"], waiver["package"]))) or waiver.get("violation")
         what = what or f"rule {waiver['rule']}"
         echo(f"{waiver['id']}: {what}, until {waiver['until']}")
     echo(f"{answer['again']} is tried again" if answer["again"] else "Ask for its approval again.")
@@ -151,7 +151,7 @@ def _after_verdict(client: Client, approval: Approval) -> Iterator[str]:
         verdict = understand(Verdict, client.get("verdicts", approval.verdict))
     except NotFoundError:  # kept no more
         return
-    undetermined = [entry for judgement in verdict.judgements for entry in judgement.undetermined]
+    undetermined = [entry for platform_verdict in verdict.platform_verdicts for entry in platform_verdict.undetermined]
     yield from (step.text for step in next_steps(undetermined, verdict.image))
     if override := override_command(verdict, approval.id):
         yield override

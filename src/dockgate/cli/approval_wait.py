@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.core.errors import DeniedError, NotFoundError, UsageError
+from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
 
 
 def reasons(client: Client, approval: Mapping[str, Any], moment: datetime) -> Iterator[str]:

@@ -46,9 +46,9 @@ def rotate() -> None:
 def show(digest: str, form: str) -> None:
     """Say what became of the attestations of the image DIGEST."""
     client = Client()
-    attestations = client.get("images", image_digest(client, digest), "attestations")
+    documents = client.get("images", image_digest(client, digest), "attestations")
     if form == "json":
-        as_json(attestations)
+        as_json(documents)
         return
     moment = now()
     rows = [
@@ -57,7 +57,7 @@ def show(digest: str, form: str) -> None:
             one["repository"],
             one["verdict"],
         )
-        for one in attestations
+        for one in documents
     ]
     table(("ATTESTED", "REPOSITORY", "VERDICT"), rows, "Nothing was attested of it.")
 
@@ -89,11 +89,11 @@ def verify(context: click.Context, image: str, key: Path, policy: str, insecure:
 
     No server is asked. Exits 0 when it does, 1 when it bears none or none that it bears holds, 2 on a fault.
     """
-    from dockgate.bootstrap import attesting
-    from dockgate.bootstrap.reports import clean
+    from dockgate.services import attestations
+    from dockgate.services.reports import clean
 
     bundle = ca_bundle or from_environment().ca_bundle
-    digest, found = attesting.verify(image, key, policy, ca_bundle=bundle, insecure=insecure)
+    digest, found = attestations.verify(image, key, policy, ca_bundle=bundle, insecure=insecure)
     claims = [one.claim for one in found if one.claim]
     echo(digest)
     for claim in claims:

@@ -28,7 +28,7 @@ def command() -> None:
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to.  [default: standard output]")
 def template(output: Path | None) -> None:
     """Write the CloudFormation template."""
-    from dockgate.bootstrap import aws
+    from dockgate.services import aws
 
     if output is None:
         sys.stdout.write(aws.template())
@@ -44,7 +44,7 @@ def package(output: Path, policy: str) -> None:
 
     A policy with a rule that needs more than the archive can hold is refused by the rule's name.
     """
-    from dockgate.bootstrap import aws
+    from dockgate.services import aws
 
     archive = aws.package(policy)
     output.write_bytes(archive)
@@ -60,7 +60,7 @@ def policy(policy: str, output: Path | None) -> None:
     It is one line of JSON, whose bytes the policy's digest is of: nothing may be added to it, not even a line's end.
     A policy with a rule that needs more than the functions have is refused by the rule's name.
     """
-    from dockgate.bootstrap import aws
+    from dockgate.services import aws
 
     body = aws.policy_document(policy)
     if output is None:
@@ -114,7 +114,7 @@ def deploy(
     Policy, waivers and parameters are looked at before anything is changed. After a failure, deploy again: it goes on
     where it ended.
     """
-    from dockgate.bootstrap import aws
+    from dockgate.services import aws
 
     def confirm(losses: Sequence[str]) -> None:
         echo(f"{stack}: this update removes or replaces:")
@@ -134,7 +134,7 @@ def deploy(
 @form
 def status(stack: str, region: str, form: str) -> None:
     """What the stack is, and how it is doing."""
-    from dockgate.bootstrap import aws
+    from dockgate.services import aws
 
     found = aws.state(aws.Account(region), stack)
     if form == "json":
@@ -159,8 +159,8 @@ def redrive(stack: str, region: str) -> None:
 
     Those that are taken are deleted from their dead-letter queues, the others stay there.
     """
-    from dockgate.bootstrap import aws
-    from dockgate.core.errors import UnavailableError
+    from dockgate.services import aws
+    from dockgate.shared.errors import UnavailableError
 
     done = aws.redriven(aws.Account(region), stack, _say)
     for fault in done.faults:
@@ -181,7 +181,7 @@ def destroy(stack: str, region: str, yes: bool) -> None:
 
     Asks first. The registry's scanning configuration is put back as it was.
     """
-    from dockgate.bootstrap import aws
+    from dockgate.services import aws
 
     account = aws.Account(region)
     held = aws.contents(account, stack)

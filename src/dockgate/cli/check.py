@@ -10,13 +10,13 @@ import click
 
 from dockgate.cli.options import database, database_path
 from dockgate.cli.output import visible
-from dockgate.core.errors import UsageError
+from dockgate.shared.errors import UsageError
 
 if TYPE_CHECKING:
     from io import BufferedReader
 
-    from dockgate.bootstrap.check import Answer
-    from dockgate.core.model import Finding
+    from dockgate.scanner.model import Finding
+    from dockgate.services.check import Answer
 
 WRONG_USE = 2
 UNDETERMINED = 3
@@ -44,8 +44,8 @@ def command(context: click.Context, purls: tuple[str, ...], output: str, databas
 
     Exits 0 when all could be said, 3 when something could not, 2 when a PURL is none.
     """
-    from dockgate.bootstrap import scan
-    from dockgate.bootstrap.check import check
+    from dockgate.services import scan
+    from dockgate.services.check import check
 
     code = 0
     written: dict[str, str] = {}
@@ -85,7 +85,7 @@ def _texts(lines: Iterable[bytes]) -> list[str]:
 
 def _text(answer: "Answer") -> str:
     """The package URL, then a line for each finding: severity, id, fixed version, what makes it urgent."""
-    from dockgate.bootstrap.reports import clean
+    from dockgate.services.reports import clean
 
     lines = [f"! {answer.error}"] if answer.error else [f"? {reason}" for reason in answer.undetermined]
     lines += [

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
 from dockgate.config import Settings, from_environment
-from dockgate.core import canonical
-from dockgate.core.errors import (
+from dockgate.shared import canonical
+from dockgate.shared.errors import (
     BusyError,
     ChangedError,
     ConflictError,
@@ -126,7 +126,7 @@ class Client:
 
     def _needs_tls(self) -> bool:
         """Whether the server was asked without TLS and speaks nothing else."""
-        from dockgate.bootstrap.trust import speaks_tls
+        from dockgate.shared.tls import speaks_tls
 
         url = urlsplit(self._settings.server)
         return url.scheme == "http" and speaks_tls(url.hostname or "", url.port or 80)
@@ -146,7 +146,7 @@ class Client:
                 )
             verify: Any = True
             if settings.ca_bundle:
-                from dockgate.bootstrap.trust import trusted
+                from dockgate.shared.tls import trusted
 
                 verify = trusted(settings.ca_bundle)
             self._http = httpx.Client(
@@ -163,7 +163,7 @@ def _tls_fault(server: str, error: Exception) -> DockgateError | None:
     """What is wrong where a connection failed while TLS was set up, None where it failed otherwise."""
     import ssl
 
-    from dockgate.bootstrap.trust import tls_fault
+    from dockgate.shared.tls import tls_fault
 
     fault = tls_fault(error)
     if fault is None:

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dockgate.bootstrap import advisories
-from dockgate.bootstrap.reports import clean
 from dockgate.cli import times
 from dockgate.cli.listing import Cell, as_json, form, now, pairs, shown_digest, table
 from dockgate.cli.options import database, database_path, progress
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
-from dockgate.core.canonical import plain
-from dockgate.core.errors import DatabaseError, UnavailableError
+from dockgate.services import advisories
+from dockgate.services.reports import clean
+from dockgate.shared.canonical import plain
+from dockgate.shared.errors import DatabaseError, UnavailableError
 
 if TYPE_CHECKING:
-    from dockgate.advisories.parts import Failure, Part, Result
-    from dockgate.bootstrap.advisories import Status, Transfer
+    from dockgate.services.advisories import Status, Transfer
+    from dockgate.vulnerabilities.database.parts import Failure, Part, Result
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -166,7 +166,7 @@ def bring(
 @command.command()
 def key() -> None:
     """Print the public key, in PEM, by which `dockgate db import --key` knows this machine's exports."""
-    from dockgate.bootstrap import advisory_trust
+    from dockgate.services import advisory_trust
 
     echo(advisory_trust.public_key(from_environment()), nl=False)
 

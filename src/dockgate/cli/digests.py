@@ -3,7 +3,7 @@
 import re
 
 from dockgate.cli.client import Client
-from dockgate.core.errors import NotFoundError, UsageError
+from dockgate.shared.errors import NotFoundError, UsageError
 
 WHOLE = re.compile(r"sha256:[0-9a-f]{64}")
 START = re.compile(r"(?:sha256:)?([0-9a-f]{6,63})…?")

@@ -20,7 +20,7 @@ def command(context: click.Context, output: str) -> None:
     One line for each check, with the command that adds what is missing. Exits 0 when nothing is
     missing, 2 otherwise. With -o json each line is an object: name, is_ok, detail, needed_for, advice.
     """
-    from dockgate.bootstrap.doctor import examine
+    from dockgate.server.doctor import examine
 
     is_complete = True
     for check in examine(from_environment()):

@@ -10,7 +10,7 @@ from dockgate.config import from_environment
 @click.option("--purge", is_flag=True, help="Also stop what it deployed, and delete all its data.")
 def command(purge: bool) -> None:
     """Stop the server of DOCKGATE_DATA. What it deployed runs on, unless --purge."""
-    from dockgate.bootstrap import background
+    from dockgate.server import background
 
     settings = from_environment()
     has_run = background.stop(settings, purge)

@@ -8,21 +8,21 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from dockgate.bootstrap.terminal import aligned, bullets, console, line, reasons, shell_command, show
 from dockgate.cli import approval_wait, times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.execution_advice import advice
 from dockgate.cli.listing import STATES, cause, now, short_digest, shown_digest
-from dockgate.core.errors import NotFoundError
-from dockgate.core.pipeline import Execution, State
-from dockgate.core.summaries import waived_words
-from dockgate.core.verdict import Status, Verdict
+from dockgate.delivery.pipeline import Execution, State
+from dockgate.gate.model import Status, Verdict
+from dockgate.gate.summaries import waived_words
+from dockgate.services.terminal import aligned, bullets, console, line, reasons, shell_command, show
+from dockgate.shared.errors import NotFoundError
 
 _WORDS = {State.IN_PROGRESS: "in progress", State.PENDING: "not started"}
 
 
 def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
-    """`answer` is the API's view of an execution. Verdicts that rejected are fetched, to tell each breach."""
+    """`answer` is the API's view of an execution. Verdicts that rejected are fetched, to tell each violation."""
     to, moment = console(sys.stdout), now()
     execution = understand(Execution, answer["execution"])
     show(to, _head(execution, moment))
@@ -94,7 +94,7 @@ def _approval(
     decided = f" by {approval['decided_by']}" if approval["decided_by"] else ""
     policy = f" {approval['policy']}" if approval["decided_by"] == "policy" else ""
     verdict = _verdict(client, approval)
-    waived = waived_words(verdict.judgements) if verdict and approval["state"] == "Approved" else ""
+    waived = waived_words(verdict.platform_verdicts) if verdict and approval["state"] == "Approved" else ""
     style = "yellow" if waived else style
     word = f"{approval['state']} with {waived}" if waived else approval["state"]
     unsure = ", for the verdict is Undetermined" if verdict and verdict.status is Status.UNDETERMINED else ""

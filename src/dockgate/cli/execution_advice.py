@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dockgate.core.acceptance import override_command, waiver_commands
-from dockgate.core.pipeline import Execution, State
-from dockgate.core.verdict import Status, Verdict
+from dockgate.delivery.accept_commands import override_command, waiver_commands
+from dockgate.delivery.pipeline import Execution, State
+from dockgate.gate.model import Status, Verdict
 
 Command = tuple[str, str]
 """a command, and what it is for"""
@@ -54,7 +54,7 @@ def _after_verdict(verdict: Verdict, approval: str, retry: str) -> Advice:
     override = override_command(verdict, approval)
     accept = [(override, "To accept all of it for this image, and try again")] if override else []
     accept += [(command, "To accept one finding or rule") for command in waiver_commands(verdict)]
-    has_remedy = any(judgement.remedy.upgrades for judgement in verdict.judgements)
-    fix = "Push a commit with the upgrades above" if has_remedy else "Push a commit that fixes it"
+    has_remediation = any(platform_verdict.remediation.upgrades for platform_verdict in verdict.platform_verdicts)
+    fix = "Push a commit with the upgrades above" if has_remediation else "Push a commit that fixes it"
     sentence = f"{fix}, or accept it (role security)." if accept else f"{fix}."
     return Advice((sentence,), (*accept, again))

@@ -8,8 +8,8 @@ from dockgate.cli import approval_wait
 from dockgate.cli.client import AwayError, Client
 from dockgate.cli.listing import now
 from dockgate.cli.output import echo
-from dockgate.core.errors import NotFoundError
-from dockgate.core.pipeline import State
+from dockgate.delivery.pipeline import State
+from dockgate.shared.errors import NotFoundError
 
 POLL_SECONDS = 0.5
 PATIENCE = 300.0

@@ -9,11 +9,11 @@ import click
 from dockgate.cli.client import Client
 from dockgate.cli.digests import START, verdict_digest
 from dockgate.cli.listing import as_json, form
-from dockgate.core.canonical import plain
+from dockgate.shared.canonical import plain
 
 if TYPE_CHECKING:
-    from dockgate.bootstrap.explain import Replay
-    from dockgate.core.cases import Recorded
+    from dockgate.gate.replay.case_file import RecordedVerdict
+    from dockgate.services.explain import Replay
 
 FAULT = 2
 
@@ -35,7 +35,7 @@ def command(context: click.Context, verdict: str, against: str | None, form: str
 
     Exits 0 when the bytes are the same, 2 when they are not.
     """
-    from dockgate.bootstrap import explain
+    from dockgate.services import explain
 
     given = [_recorded(name) for name in (verdict, against) if name]
     replays = [explain.replay(recorded) for recorded in given]
@@ -46,28 +46,28 @@ def command(context: click.Context, verdict: str, against: str | None, form: str
     else:
         _show(given, replays)
         if told:
-            from dockgate.bootstrap.terminal import console, explanation
+            from dockgate.services.terminal import console, explanation
 
             explanation(console(sys.stdout), told)
     context.exit(0 if all(one.same for one in replays) else FAULT)
 
 
-def _recorded(name: str) -> "Recorded":
+def _recorded(name: str) -> "RecordedVerdict":
     """A digest is asked of the server, and judged here: by whoever asks, and not by whoever answered."""
     import json
 
-    from dockgate.bootstrap import explain
-    from dockgate.core import cases
+    from dockgate.gate.replay import case_file
+    from dockgate.services import explain
 
     if not name.startswith("sha256:") and (Path(name).exists() or not START.fullmatch(name)):
         return explain.of_file(Path(name))
     client = Client()
     name = verdict_digest(client, name)
-    return cases.read(json.dumps(client.get("verdicts", name, "case")).encode(), f"the case of {name}")
+    return case_file.read(json.dumps(client.get("verdicts", name, "case")).encode(), f"the case of {name}")
 
 
-def _show(given: "list[Recorded]", replays: "list[Replay]") -> None:
-    from dockgate.bootstrap.terminal import bullets, console, headline, inputs, line, reasons, show, waived
+def _show(given: "list[RecordedVerdict]", replays: "list[Replay]") -> None:
+    from dockgate.services.terminal import bullets, console, headline, inputs, line, reasons, show, waived
 
     to = console(sys.stdout)
     for recorded, replay in zip(given, replays, strict=True):

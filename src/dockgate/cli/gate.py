@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dockgate.bootstrap.reports import GateReport
 from dockgate.cli.images import Asked, image
 from dockgate.cli.options import Output, Shown, database, progress, shown, verdict_outputs, write
 from dockgate.cli.output import echo
 from dockgate.config import Settings, from_environment
-from dockgate.core.approvals import ApprovalState
-from dockgate.core.errors import UsageError
-from dockgate.core.policy import PROVENANCE_RULE
-from dockgate.core.verdict import Policy, Reported, Status, Waivers
+from dockgate.delivery.approvals import ApprovalState
+from dockgate.gate.model import Policy, Reported, Status, Waivers
+from dockgate.gate.policy import PROVENANCE_RULE
+from dockgate.services.reports import GateReport
+from dockgate.shared.errors import UsageError
 
 if TYPE_CHECKING:
-    from dockgate.core.provenance import ProvenanceFacts
+    from dockgate.gate.provenance import ProvenanceFacts
 
 EXITS = {Status.APPROVED: 0, Status.REJECTED: 1, Status.UNDETERMINED: 3}
 WITHOUT_VERDICT = {ApprovalState.APPROVED: 0, ApprovalState.REJECTED: 1}
@@ -138,13 +138,13 @@ def command(
             )
 
         from dockgate.cli.verdict import whole
-        from dockgate.cli.waiting import Asking, ask, demand_its_policy, demand_remote
+        from dockgate.cli.waiting import Asking, ask, require_its_policy, require_remote
 
         local = {"--database": database is not None, "--insecure": asked.insecure}
         local |= {"--waivers": bool(waivers), "--vex": bool(vex), "--inspector": inspector}
         local |= {"--provenance": bool(statements)}
-        demand_remote(asked.reference, asked.platform, {**local, "--ca-bundle": asked.ca_bundle is not None})
-        demand_its_policy(policy or "")
+        require_remote(asked.reference, asked.platform, {**local, "--ca-bundle": asked.ca_bundle is not None})
+        require_its_policy(policy or "")
         asking = Asking(
             server, asked.reference, policy or "", pipeline, stage, execution, service, timeout, whole(outputs)
         )
@@ -160,12 +160,12 @@ def command(
     if wait:
         raise click.UsageError("--wait goes with --server URL")
 
-    from dockgate.bootstrap import accepted, gate, scan
+    from dockgate.services import gate, local_exceptions, scan
 
     if not (asked.reference or findings or inspector):
         raise UsageError("Neither an image nor findings are given.", "Name an image, or --findings FILE.")
     chosen = gate.policy_of(policy or "default")
-    held = accepted.read(waivers, vex)
+    held = local_exceptions.read(waivers, vex)
     settings = from_environment()
     reported = _reported(findings, digest, found_at)
     if inspector:
@@ -194,16 +194,18 @@ def _provenance(
         if statements:
             raise UsageError("The policy does not ask for provenance.", "Name the rule provenance in it.")
         return None
-    from dockgate.bootstrap import provenance
+    from dockgate.services import provenance_reader
 
     bundle = asked.ca_bundle or settings.ca_bundle
-    return provenance.look_up(asked.reference, digest, policy, statements, ca_bundle=bundle, insecure=asked.insecure)
+    return provenance_reader.look_up(
+        asked.reference, digest, policy, statements, ca_bundle=bundle, insecure=asked.insecure
+    )
 
 
 def _inspected(
     asked: Asked, settings: Settings, policy: Policy, reported: tuple[Reported, ...], held: Waivers
 ) -> GateReport:
-    from dockgate.bootstrap import gate, inspector
+    from dockgate.services import gate, inspector
 
     if not asked.reference or asked.platform != "all":
         raise UsageError("--inspector asks about a whole image, by its name.", "Name IMAGE, without --platform.")
@@ -221,6 +223,6 @@ def _inspected(
 def _reported(files: tuple[Path, ...], digest: str, found_at: str) -> tuple[Reported, ...]:
     if not files and (digest or found_at):
         raise UsageError("--digest and --found-at belong to --findings.", "Give --findings FILE, too.")
-    from dockgate.bootstrap import findings
+    from dockgate.services import external_findings
 
-    return tuple(one for file in files for one in findings.read_file(file, digest, found_at))
+    return tuple(one for file in files for one in external_findings.read_file(file, digest, found_at))

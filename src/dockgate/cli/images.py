@@ -12,7 +12,7 @@ from dockgate.cli.options import progress
 from dockgate.config import Settings
 
 if TYPE_CHECKING:
-    from dockgate.bootstrap.scan import Scanned
+    from dockgate.services.scan import ScannedImage
 
 FORMS = """
 
@@ -38,9 +38,9 @@ class Asked:
     insecure: bool
     ca_bundle: Path | None
 
-    def scan(self, settings: Settings, *, verified: bool = False, is_quiet: bool = False) -> "Scanned":
+    def scan(self, settings: Settings, *, verified: bool = False, is_quiet: bool = False) -> "ScannedImage":
         """Reads it, with its progress on a terminal. `verified`, and what is raised: see `bootstrap.scan.scan`."""
-        from dockgate.bootstrap import scan
+        from dockgate.services import scan
 
         with progress(is_quiet=is_quiet) as show:
             return scan.scan(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from dockgate.core.pipeline import Execution
+from dockgate.delivery.pipeline import Execution
 
 F = TypeVar("F", bound=Callable[..., Any])
 Cell = str | tuple[str, str]
@@ -44,7 +44,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> No
     On a terminal, columns for which a row has no room go to lines of their own below it (`fitted`); elsewhere a row is
     always one line.
     """
-    from dockgate.bootstrap.terminal import aligned, console, fitted, line, show
+    from dockgate.services.terminal import aligned, console, fitted, line, show
 
     to = console(sys.stdout)
     if not rows:
@@ -56,7 +56,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> No
 
 def pairs(title: str, rows: Sequence[tuple[str, Cell]]) -> None:
     """A title, and names with their values below it; a row without a value is left out."""
-    from dockgate.bootstrap.terminal import aligned, console, line, show
+    from dockgate.services.terminal import aligned, console, line, show
 
     to = console(sys.stdout)
     show(to, [line((title, "bold"))])

@@ -8,8 +8,8 @@ from typing import Any
 from dockgate.cli.client import Client
 from dockgate.cli.execution_end import WaitNotices
 from dockgate.cli.output import echo
-from dockgate.core.errors import NotFoundError
-from dockgate.core.pipeline import State
+from dockgate.delivery.pipeline import State
+from dockgate.shared.errors import NotFoundError
 
 POLL_SECONDS = 0.3
 

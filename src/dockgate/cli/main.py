@@ -16,7 +16,7 @@ import click
 
 from dockgate import __version__
 from dockgate.cli.lazy import LazyGroup
-from dockgate.core.errors import DockgateError
+from dockgate.shared.errors import DockgateError
 
 INTERRUPTED = 130
 READER_GONE = 141
@@ -175,8 +175,8 @@ def _failed(error: Exception) -> int:
 
 def _say(message: str, advice: str) -> int:
     """Messages may quote what an image or a server said."""
-    from dockgate.bootstrap.reports import clean
     from dockgate.cli.output import say
+    from dockgate.services.reports import clean
 
     first, *more = f"error: {message}".splitlines()
     for text in (first, *(f"       {line}" for line in (*more, *advice.splitlines()))):

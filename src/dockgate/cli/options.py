@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import click
 
-from dockgate.bootstrap import reports
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
-from dockgate.core.model import Severity
+from dockgate.scanner.model import Severity
+from dockgate.services import reports
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -31,6 +31,6 @@ def visible(text: str) -> str:
     """The same lines, each without what could steer a terminal."""
     if text.isprintable():
         return text
-    from dockgate.bootstrap.reports import clean
+    from dockgate.services.reports import clean
 
     return "\n".join(clean(line) for line in text.split("\n"))

@@ -9,8 +9,8 @@ from dockgate.cli import execution_end, logs, times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import as_json, cause, form, now, state, table
 from dockgate.cli.output import echo, say
-from dockgate.core.errors import NotFoundError, UsageError
-from dockgate.core.pipeline import Execution, Pipeline
+from dockgate.delivery.pipeline import Execution, Pipeline
+from dockgate.shared.errors import NotFoundError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,7 +72,7 @@ def list_pipelines(form: str) -> None:
 def show(name: str, execution: str | None, form: str) -> None:
     """One execution: its stages, actions, states and reasons.
 
-    A rejection is told with every breach, and the upgrades that turn it.
+    A rejection is told with every violation, and the upgrades that turn it.
     """
     client = Client()
     answer = None

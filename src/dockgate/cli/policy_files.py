@@ -9,13 +9,13 @@ from dockgate.cli.images import Asked, image
 from dockgate.cli.listing import as_json, form
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
-from dockgate.core.errors import UsageError
+from dockgate.shared.errors import UsageError
 
 
 @click.command()
 def schema() -> None:
     """The JSON Schema of policies, for editors."""
-    from dockgate.bootstrap import gate
+    from dockgate.services import gate
 
     echo(json.dumps(gate.policy_schema(), indent=2))
 
@@ -24,7 +24,7 @@ def schema() -> None:
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
 def check(files: tuple[Path, ...]) -> None:
     """Check policies without a server: exits 2 at the first that cannot be understood."""
-    from dockgate.bootstrap import gate
+    from dockgate.services import gate
 
     for file in files:
         found = gate.read_policy(text_of(file), file)
@@ -40,10 +40,10 @@ def run_examples(context: click.Context, files: tuple[Path, ...], form: str) -> 
 
     FILE is a policy with `examples`, or a file that names a policy beside its examples.
     """
-    from dockgate.bootstrap import examples
-    from dockgate.core.canonical import plain
+    from dockgate.services import policy_examples
+    from dockgate.shared.canonical import plain
 
-    tested = [examples.test(text_of(file), str(file)) for file in files]
+    tested = [policy_examples.test(text_of(file), str(file)) for file in files]
     if form == "json":
         as_json([{**plain(one), "passed": one.passed} for one in tested])
     else:
@@ -61,7 +61,7 @@ def print_base(asked: Asked, name: str | None, until: str | None) -> None:
 
     Every layer is read, and its diff_id computed: nothing that the image says of itself is taken over.
     """
-    from dockgate.bootstrap.base_layers import base_layers
+    from dockgate.services.base_layers import base_layers
 
     bundle = asked.ca_bundle or from_environment().ca_bundle
     entry = {"name": name or asked.reference, **({"until": until} if until else {})}
@@ -77,7 +77,7 @@ def print_base(asked: Asked, name: str | None, until: str | None) -> None:
 
 
 def _show(policy: str, file: str, outcomes: list[tuple[str, int, tuple[str, ...]]]) -> None:
-    from dockgate.bootstrap.reports import clean
+    from dockgate.services.reports import clean
 
     echo(f"{file}: the policy {policy}")
     for name, line, problems in outcomes:

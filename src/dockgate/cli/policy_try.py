@@ -14,9 +14,9 @@ from dockgate.cli.options import database, progress
 from dockgate.cli.output import echo
 from dockgate.cli.policy_files import text_of
 from dockgate.config import from_environment
-from dockgate.core.canonical import plain
-from dockgate.core.policy import label
-from dockgate.core.trial import Trial, Trials
+from dockgate.gate.policy import label
+from dockgate.gate.replay.policy_diff import Trial, Trials
+from dockgate.shared.canonical import plain
 
 ON_SERVER = ("history", "running")
 PART = 100
@@ -89,20 +89,20 @@ def _on_server(
 
 
 def _on_image(text: str, file: Path, reference: str, policy: str, database: Path | None) -> Trials:
-    from dockgate.bootstrap import gate, scan
-    from dockgate.core.trial import compare, said, summed
+    from dockgate.gate.replay.policy_diff import compare, said, summed
+    from dockgate.services import gate, scan
 
     candidate, present = gate.read_policy(text, file), gate.policy_of(policy)
     settings = from_environment()
     with scan.advisories(database or settings.advisories) as advisories:
         scanned = Asked(reference, "all", False, None).scan(settings, verified=True)
         before, after = (gate.judge(scanned, advisories, one).verdict for one in (present, candidate))
-    trial = compare(said(before.judgements), said(after.judgements), present.name, reference)
+    trial = compare(said(before.platform_verdicts), said(after.platform_verdicts), present.name, reference)
     return summed([trial])
 
 
 def _tell(judged: int, turned: dict[str, int], changes: Sequence[Trial]) -> None:
-    from dockgate.bootstrap.terminal import console, line, show
+    from dockgate.services.terminal import console, line, show
 
     to = console(sys.stdout)
     for one in changes:

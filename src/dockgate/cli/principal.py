@@ -6,7 +6,7 @@ from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing import as_json, form, now, table
 from dockgate.cli.output import echo
-from dockgate.core.people import Role
+from dockgate.identity.model import Role
 
 ROLES = click.Choice([role.value for role in Role])
 

@@ -9,7 +9,7 @@ from dockgate.cli.client import Client
 from dockgate.cli.listing import as_json, form, pairs
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
-from dockgate.core.errors import UsageError
+from dockgate.shared.errors import UsageError
 
 
 @click.group()
@@ -71,12 +71,12 @@ def authfile(repository: str, file: Path, push: bool) -> None:
     No server is asked: this is for whoever may read the server's folder (DOCKGATE_DATA). Others log in with their
     token: `podman login 127.0.0.1:7421`.
     """
-    from dockgate.bootstrap import registry_access
+    from dockgate.services import registry_tokens
 
     settings = from_environment()
     address = f"127.0.0.1:{settings.registry_port}"
-    login = registry_access.operator_login(settings.data, repository, push=push)
-    registry_access.write_authfile(file, address, login)
+    login = registry_tokens.operator_login(settings.data, repository, push=push)
+    registry_tokens.write_authfile(file, address, login)
     echo(f"{file} {'pushes to' if push else 'pulls from'} {address}/{repository} for an hour.")
 
 

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 
 from dockgate.cli.client import AwayError, Client, understand
-from dockgate.core.deploy import Rollout
-from dockgate.core.errors import DeployError
-from dockgate.core.pipeline import State
+from dockgate.delivery.deployments import Rollout
+from dockgate.delivery.pipeline import State
+from dockgate.shared.errors import DeployError
 
 POLL_SECONDS = 0.5
 AWAY_SECONDS = 60.0

@@ -18,7 +18,7 @@ def command(context: click.Context, asked: Asked, allow_unread: bool, outputs: t
 
     No advisory database is needed. Exits 0 when all of the image was read, 3 when part of it could not be.
     """
-    from dockgate.bootstrap import scan
+    from dockgate.services import scan
 
     scanned = asked.scan(from_environment())
     write(scan.bill(scanned), outputs)

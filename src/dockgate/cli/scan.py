@@ -30,7 +30,7 @@ def command(
 
     Nothing is judged: exits 0 when all of the image was read, 3 when part of it could not be.
     """
-    from dockgate.bootstrap import scan
+    from dockgate.services import scan
 
     settings = from_environment()
     with scan.advisories(database or settings.advisories) as advisories:

@@ -10,8 +10,8 @@ from dockgate.cli.listing import Cell, as_json, form, now, table
 from dockgate.cli.output import echo
 from dockgate.cli.principal import show_once
 from dockgate.config import from_environment
-from dockgate.core.canonical import plain
-from dockgate.core.people import Permission
+from dockgate.identity.model import Permission
+from dockgate.shared.canonical import plain
 
 
 @click.group()
@@ -50,10 +50,10 @@ def create(
     With --local, on the server's machine and as whoever it runs as, no token is needed: for when every admin's is lost.
     """
     if local:
-        from dockgate.bootstrap import recovering
+        from dockgate.services import break_glass
 
         lent = [Permission(scope) for scope in scopes]
-        made, text = recovering.token(from_environment(), principal, days, lent, repositories, pipelines)
+        made, text = break_glass.token(from_environment(), principal, days, lent, repositories, pipelines)
         answer = {"token": {name: value for name, value in plain(made).items() if name != "digest"}, "text": text}
         _tell(answer, form)
         return

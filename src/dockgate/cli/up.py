@@ -37,8 +37,8 @@ def command(detach: bool, host: str | None, port: int | None, registry_port: int
 
 
 def _start_in_background(settings: Settings) -> None:
-    from dockgate.bootstrap import background
-    from dockgate.bootstrap.listening import listening
+    from dockgate.server import background
+    from dockgate.server.bind_config import listening
 
     background.start(settings)
     echo(f"Dockgate answers at {listening(settings).url}")

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from dockgate.bootstrap import reports
 from dockgate.cli.client import Client, understand
 from dockgate.cli.digests import verdict_digest
 from dockgate.cli.options import Output, Shown, shown, verdict_outputs, write
-from dockgate.core.errors import DeniedError, NotFoundError
-from dockgate.core.model import Inventory
-from dockgate.core.verdict import Case, Verdict
+from dockgate.gate.model import Case, Verdict
+from dockgate.scanner.model import Inventory
+from dockgate.services import reports
+from dockgate.shared.errors import DeniedError, NotFoundError
 
 
 @click.group()

@@ -7,7 +7,7 @@ from typing import TextIO
 
 import click
 
-from dockgate.core.errors import UsageError
+from dockgate.shared.errors import UsageError
 
 
 @click.command()
@@ -24,7 +24,7 @@ def command(ecosystem: str, output: str) -> None:
     ECOSYSTEM is OSV's name (Debian, PyPI, crates.io, ...) or a package kind (dpkg, python, rust, ...).
     With -o json each line is an object: first, second, order, reason.
     """
-    from dockgate.bootstrap.versions import compare
+    from dockgate.services.versions import compare
 
     for found in compare(ecosystem, _pairs(sys.stdin)):
         if output == "text":

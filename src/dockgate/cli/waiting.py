@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dockgate.bootstrap import reports
 from dockgate.cli.client import AwayError, Client
 from dockgate.cli.verdict import fetch
 from dockgate.config import from_environment
-from dockgate.core.approvals import ApprovalState
-from dockgate.core.errors import UsageError
+from dockgate.delivery.approvals import ApprovalState
+from dockgate.services import reports
+from dockgate.shared.errors import UsageError
 
 POLL_SECONDS = 60
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -115,7 +115,7 @@ class _Patient:
                 tries += 1
 
 
-def demand_its_policy(policy: str) -> None:
+def require_its_policy(policy: str) -> None:
     """UsageError for a policy that is named as a file of this machine: the server judges by its own."""
     file = Path(policy)
     if file.suffix in (".yaml", ".yml") or "/" in policy:
@@ -129,7 +129,7 @@ def demand_its_policy(policy: str) -> None:
 _LOCAL = ("dir:", "docker:", "docker-archive:", "oci:", "oci-archive:", "podman:", "sbom:")
 
 
-def demand_remote(reference: str, asked_platform: str, local: dict[str, bool]) -> None:
+def require_remote(reference: str, asked_platform: str, local: dict[str, bool]) -> None:
     """UsageError for an image on this machine, and for options that say how this machine should read it: the server
     reads it."""
     if reference == "-" or reference.startswith((*_LOCAL, ".", "/")) or Path(reference).is_file():

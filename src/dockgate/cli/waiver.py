@@ -9,7 +9,7 @@ from dockgate.cli.client import Client, understand
 from dockgate.cli.digests import image_digest
 from dockgate.cli.listing import as_json, form, now, pairs, state, table
 from dockgate.cli.output import echo
-from dockgate.core.verdict import Waiver
+from dockgate.gate.model import Waiver
 
 STATES = ("Standing", "Lapsed", "Revoked")
 
@@ -25,7 +25,9 @@ def command() -> None:
 @click.option("--repository", default="", metavar="PATTERN", help="Of images in these repositories: 'team-*/app'.")
 @click.option("--image", default="", metavar="DIGEST", help="Of this image, or of an index and all its platforms.")
 @click.option("--rule", default="", metavar="NAME", help="What breaks this rule without findings, of one --image.")
-@click.option("--breach", default="", metavar="TEXT", help="Of that rule this breach alone, in the verdict's words.")
+@click.option(
+    "--violation", default="", metavar="TEXT", help="Of that rule this violation alone, in the verdict's words."
+)
 @click.option(
     "--unread",
     default="",
@@ -105,7 +107,7 @@ def _show(answer: Any, form: str) -> None:
             ("repository", waiver.repository),
             ("image", waiver.image),
             ("rule", waiver.rule),
-            ("breach", waiver.breach),
+            ("violation", waiver.violation),
             ("unread", waiver.unread),
             ("until", times.at(waiver.until, moment) if waiver.until else ""),
             ("until fixed", "yes" if waiver.until_fixed else ""),
@@ -122,9 +124,9 @@ def _show(answer: Any, form: str) -> None:
 
 
 def _what(waiver: Waiver) -> str:
-    breach = f"({waiver.breach[:60]}{'…' if len(waiver.breach) > 60 else ''})" if waiver.breach else ""
+    violation = f"({waiver.violation[:60]}{'…' if len(waiver.violation) > 60 else ''})" if waiver.violation else ""
     unread = f"unread {waiver.unread}" if waiver.unread else ""
-    named = (waiver.vulnerability, waiver.package, waiver.rule, breach, unread, waiver.repository, waiver.image[:19])
+    named = (waiver.vulnerability, waiver.package, waiver.rule, violation, unread, waiver.repository, waiver.image[:19])
     return " ".join(filter(None, named))
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 
-from dockgate.core.registry_access import SERVICE as REGISTRY_SERVICE
+from dockgate.delivery.registry_access import SERVICE as REGISTRY_SERVICE
 from dockgate.demo import base
 from dockgate.demo.place import USUAL_PORTS, Place
 from dockgate.demo.terminal import DemoError, Terminal
@@ -99,7 +99,7 @@ class Story:
 
     def _push_upgraded(self, upgrades: Mapping[str, str]) -> None:
         terminal, work = self._terminal, self._place.work
-        terminal.step(4, "A push with the verdict's own remedy: approved, deployed, asked")
+        terminal.step(4, "A push with the verdict's own remediation: approved, deployed, asked")
         requirements = work / "requirements.txt"
         requirements.write_text(raised(requirements.read_text("utf-8"), upgrades), "utf-8")
         terminal.run("git", "--no-pager", "diff", "--unified=0", folder=work)
@@ -247,7 +247,7 @@ def _upgrades(report: Path) -> dict[str, str]:
     advised = {
         _normalised(upgrade["name"]): str(upgrade["fixed"])
         for platform in platforms
-        for upgrade in platform["remedy"]["upgrades"]
+        for upgrade in platform["remediation"]["upgrades"]
         if upgrade["package"].startswith("pkg:pypi/")
     }
     if not advised:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dockgate.core.errors import DockgateError
+from dockgate.shared.errors import DockgateError
 
 
 class DemoError(DockgateError):

@@ -8,11 +8,11 @@ import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
 
-from dockgate.core.errors import UsageError
-from dockgate.core.model import Coverage, Finding, Inventory, Matches, Severity
+from dockgate.scanner.model import Coverage, Finding, Inventory, Matches, Severity
+from dockgate.shared.errors import UsageError
 
 if TYPE_CHECKING:
-    from dockgate.core.verdict import Case, Verdict
+    from dockgate.gate.model import Case, Verdict
 
 SCHEMA_VERSION = 1
 """of the documents that programs read: raised when a key goes or changes its meaning, not when one is added"""

@@ -5,7 +5,7 @@ import re
 import uuid
 from typing import Any, TextIO
 
-from dockgate.core import canonical
+from dockgate.shared import canonical
 
 Document = dict[str, Any]
 

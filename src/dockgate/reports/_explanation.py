@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from dockgate.core.explain import Change, Explanation, Placed
-from dockgate.core.model import Finding
+from dockgate.gate.replay.explain import Change, Explanation, Placed
 from dockgate.reports._lines import STATUS, bullets, line, show
+from dockgate.scanner.model import Finding
 
 MOST = 20
 """findings of one kind that are listed; the JSON form has all"""

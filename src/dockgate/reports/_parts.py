@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dockgate import __version__
-from dockgate.core import purl
-from dockgate.core.model import Finding, Inventory, Package, Undetermined
 from dockgate.reports import GateReport, InventoryReport, ScanReport
+from dockgate.scanner.model import Finding, Inventory, Package, Undetermined
+from dockgate.shared import purl
 
 if TYPE_CHECKING:
-    from dockgate.core.verdict import Breach, Judgement, Verdict, Waived
+    from dockgate.gate.model import PlatformVerdict, Verdict, Violation, Waived
 
 TOOL = "Dockgate"
 VERSION = __version__
@@ -31,12 +31,12 @@ class Part:
     inventory: Inventory | None
     findings: tuple[Finding, ...]
     doubts: tuple[Undetermined, ...]
-    judgement: "Judgement | None" = None
+    platform_verdict: "PlatformVerdict | None" = None
 
     @property
     def label(self) -> str:
         """The platform, and who scanned it if that was another."""
-        return self.judgement.label if self.judgement else self.platform
+        return self.platform_verdict.label if self.platform_verdict else self.platform
 
     @property
     def packages(self) -> tuple[Package, ...]:
@@ -49,28 +49,28 @@ class Part:
     def breaking(self) -> dict[Finding, tuple[str, ...]]:
         """The findings that break a rule, each with the rules."""
         rules: dict[Finding, tuple[str, ...]] = {}
-        for breach in self.judgement.breaches if self.judgement else ():
-            for finding in breach.findings:
-                rules[finding] = (*rules.get(finding, ()), breach.rule)
+        for violation in self.platform_verdict.violations if self.platform_verdict else ():
+            for finding in violation.findings:
+                rules[finding] = (*rules.get(finding, ()), violation.rule)
         return rules
 
     @property
-    def asides(self) -> "tuple[tuple[str, tuple[Breach, ...]], ...]":
+    def asides(self) -> "tuple[tuple[str, tuple[Violation, ...]], ...]":
         """What rules say that do not reject, as far as there is any: ("warning", …) and ("note", …)."""
-        held = self.judgement
+        held = self.platform_verdict
         told = (("warning", held.warnings), ("note", held.notes)) if held else ()
-        return tuple((word, breaches) for word, breaches in told if breaches)
+        return tuple((word, violations) for word, violations in told if violations)
 
     @property
     def waived(self) -> "dict[Finding, Waived]":
         """The findings that do not count, each with what accepts or excuses it."""
-        said = self.judgement.waived if self.judgement else ()
+        said = self.platform_verdict.waived if self.platform_verdict else ()
         return {one.finding: one for one in said if one.finding}
 
     @property
     def accepted(self) -> "tuple[Waived, ...]":
-        """Breaches without findings that were accepted."""
-        return tuple(one for one in self.judgement.waived if not one.finding) if self.judgement else ()
+        """Violations without findings that were accepted."""
+        return tuple(one for one in self.platform_verdict.waived if not one.finding) if self.platform_verdict else ()
 
     def in_base(self, package: Package) -> bool | None:
         """Whether the base image brought it; None where nothing tells where the base image ends."""
@@ -98,7 +98,7 @@ class Whole:
 def whole(report: ScanReport | GateReport | InventoryReport) -> Whole:
     if isinstance(report, GateReport):
         held = {(one.platform, one.image): one for one in report.inventories}
-        parts = tuple(_judged(one, held) for one in report.verdict.judgements)
+        parts = tuple(_judged(one, held) for one in report.verdict.platform_verdicts)
         verdict = report.verdict
         return Whole(report.reference, verdict.image, verdict.inputs.now or NO_TIME, parts, verdict)
     if isinstance(report, ScanReport):
@@ -111,7 +111,7 @@ def whole(report: ScanReport | GateReport | InventoryReport) -> Whole:
     return Whole(report.reference, report.digest, report.now or NO_TIME, parts)
 
 
-def _judged(one: "Judgement", held: Mapping[tuple[str, str], Inventory]) -> Part:
+def _judged(one: "PlatformVerdict", held: Mapping[tuple[str, str], Inventory]) -> Part:
     """What another scanner found stands for itself: its packages are not those of the inventory."""
     inventory = None if one.source else held.get((one.platform, one.image))
     return Part(one.platform, one.image, inventory, one.findings, one.undetermined, one)
@@ -121,7 +121,7 @@ def _unread(inventory: Inventory) -> tuple[Undetermined, ...]:
     return tuple(Undetermined(entry.path, entry.reason, "unread") for entry in inventory.unread)
 
 
-def remedy(finding: Finding) -> str:
+def remediation(finding: Finding) -> str:
     """What to do about it, as a sentence."""
     package = finding.package
     if finding.malicious:

@@ -6,9 +6,9 @@ A name is "dockgate:" and the field's in `core.model`; `sboms` reads them back, 
 from collections.abc import Iterator
 from dataclasses import fields
 
-from dockgate.core.model import Distribution, Finding, Inventory, Package, Unread
 from dockgate.reports._document import given
 from dockgate.reports._parts import Part, Whole
+from dockgate.scanner.model import Distribution, Finding, Inventory, Package, Unread
 
 Traits = Iterator[tuple[str, str]]
 

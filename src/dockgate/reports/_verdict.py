@@ -6,11 +6,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from dockgate.core.acceptance import waiver_commands
-from dockgate.core.model import Finding, Undetermined
-from dockgate.core.next_steps import NextStep, next_steps
-from dockgate.core.summaries import waived_words
-from dockgate.core.verdict import Breach, Judgement, Status, Upgrade, Verdict, Waived
+from dockgate.delivery.accept_commands import waiver_commands
+from dockgate.gate.model import PlatformVerdict, Status, Upgrade, Verdict, Violation, Waived
+from dockgate.gate.next_steps import NextStep, next_steps
+from dockgate.gate.summaries import waived_words
 from dockgate.reports import _words as words
 from dockgate.reports._lines import (
     ID_WIDTH,
@@ -28,12 +27,13 @@ from dockgate.reports._lines import (
     some,
 )
 from dockgate.reports._parts import waiver
+from dockgate.scanner.model import Finding, Undetermined
 
 
 def headline(verdict: Verdict) -> Text:
     """The status and the policy; an approval with waived findings says so, in another colour than one without."""
     glyph, style = STATUS[verdict.status]
-    waived = waived_words(verdict.judgements)
+    waived = waived_words(verdict.platform_verdicts)
     if verdict.status is Status.APPROVED and waived:
         return line((f"{glyph} {verdict.status} with {waived}", "bold yellow"), f" by policy {verdict.policy}")
     return line((f"{glyph} {verdict.status}", style), f" by policy {verdict.policy}")
@@ -42,31 +42,31 @@ def headline(verdict: Verdict) -> Text:
 def reasons(
     to: Console, verdict: Verdict, listed: Collection[str] = (), indent: int = 2, *, has_findings: bool = True
 ) -> None:
-    """Every violation, what is undetermined with the next step, and the remedy, then each finding that breaks a rule
-    once: platform by platform.
+    """Every violation, what is undetermined with the next step, and the remediation, then each finding that breaks a
+    rule once: platform by platform.
 
     Reasons that are `listed` elsewhere are counted only. Without `has_findings` the findings are listed elsewhere too.
     """
-    for judgement in verdict.judgements:
+    for platform_verdict in verdict.platform_verdicts:
         at = indent
-        if len(verdict.judgements) > 1:
-            glyph, style = STATUS[judgement.status]
-            show(to, [line(" " * indent, (glyph, style), f" {judgement.label}")])
+        if len(verdict.platform_verdicts) > 1:
+            glyph, style = STATUS[platform_verdict.status]
+            show(to, [line(" " * indent, (glyph, style), f" {platform_verdict.label}")])
             at += 2
-        show(to, [line(" " * at, (breach.message, "bold")) for breach in judgement.breaches])
-        if judgement.undetermined:
+        show(to, [line(" " * at, (violation.message, "bold")) for violation in platform_verdict.violations])
+        if platform_verdict.undetermined:
             show(to, [line(" " * at, ("Undetermined", "bold"))])
-            bullets(to, _unlisted(judgement.undetermined, listed), at + 2)
+            bullets(to, _unlisted(platform_verdict.undetermined, listed), at + 2)
             show(to, [line(" " * at, ("Next step", "bold"))])
-            _steps(to, next_steps(judgement.undetermined, verdict.image), at + 2)
-        remedy(to, judgement, at)
+            _steps(to, next_steps(platform_verdict.undetermined, verdict.image), at + 2)
+        remediation(to, platform_verdict, at)
         if has_findings:
-            _breaking(to, judgement, at)
-        for title, told in (("Warnings", judgement.warnings), ("Notes", judgement.notes)):
+            _breaking(to, platform_verdict, at)
+        for title, told in (("Warnings", platform_verdict.warnings), ("Notes", platform_verdict.notes)):
             if told:
                 show(to, [line(" " * at, (title, "bold"))])
-            for breach in told:
-                _breach(to, breach, at + 2, has_findings=has_findings)
+            for violation in told:
+                _violation(to, violation, at + 2, has_findings=has_findings)
 
 
 def _steps(to: Console, steps: Iterable[NextStep], indent: int) -> None:
@@ -89,19 +89,21 @@ def acceptance(to: Console, verdict: Verdict) -> None:
 def waived(to: Console, verdict: Verdict, *, has_findings: bool = True) -> None:
     """What does not count, and who accepted it; without `has_findings` the violations alone, for findings that are
     listed elsewhere."""
-    for judgement in verdict.judgements:
-        listed = [one for one in judgement.waived if has_findings or one.finding is None]
+    for platform_verdict in verdict.platform_verdicts:
+        listed = [one for one in platform_verdict.waived if has_findings or one.finding is None]
         said = [f"{_what(one)}: {waiver(one)}" for one in listed]
         if said:
             heading(
-                to, f"Does not count{f' on {judgement.label}' if len(verdict.judgements) > 1 else ''}", len({*said})
+                to,
+                f"Does not count{f' on {platform_verdict.label}' if len(verdict.platform_verdicts) > 1 else ''}",
+                len({*said}),
             )
             bullets(to, dict.fromkeys(said))
 
 
 def _what(one: Waived) -> str:
     if one.finding is None:
-        return one.breach
+        return one.violation
     return f"{one.finding.id} in {one.finding.package.name} {one.finding.package.version}"
 
 
@@ -113,7 +115,7 @@ def inputs(to: Console, verdict: Verdict) -> None:
         *(("reported", digest) for digest in made.reported),
         *((f"baseline {name}", digest) for name, digests in made.baselines.items() for digest in digests),
         *((f"excused {name}", digest) for name, digest in made.excused.items()),
-        ("advisories", made.slice),
+        ("advisories", made.snapshot),
         ("policy", made.policy),
         ("waivers", made.waivers),
         ("provenance", made.provenance),
@@ -139,15 +141,15 @@ def _unlisted(undetermined: Sequence[Undetermined], listed: Collection[str]) -> 
     return said + list(sentences(rest))
 
 
-def _breach(to: Console, breach: Breach, indent: int, *, has_findings: bool) -> None:
-    show(to, [line(" " * indent, (breach.message, "bold"))])
+def _violation(to: Console, violation: Violation, indent: int, *, has_findings: bool) -> None:
+    show(to, [line(" " * indent, (violation.message, "bold"))])
     if has_findings:
-        _rows(to, breach.findings, indent + 2)
+        _rows(to, violation.findings, indent + 2)
 
 
-def _breaking(to: Console, judgement: Judgement, indent: int) -> None:
+def _breaking(to: Console, platform_verdict: PlatformVerdict, indent: int) -> None:
     """The findings that break a rule, each once, whatever number of rules it breaks."""
-    findings = dict.fromkeys(finding for breach in judgement.breaches for finding in breach.findings)
+    findings = dict.fromkeys(finding for violation in platform_verdict.violations for finding in violation.findings)
     if findings:
         show(to, [line(" " * indent, ("Findings that block", "bold"))])
         _rows(to, findings, indent + 2)
@@ -178,11 +180,11 @@ def _row(finding: Finding, places: int) -> list[Text]:
     ]
 
 
-def remedy(to: Console, judgement: Judgement, indent: int) -> None:
+def remediation(to: Console, platform_verdict: PlatformVerdict, indent: int) -> None:
     """The upgrades, the base image's apart; the commands that make them; and what stands in the way."""
-    found = judgement.remedy
+    found = platform_verdict.remediation
     if found.upgrades:
-        title = words.remedy_title(found)
+        title = words.remediation_title(found)
         show(to, [line(" " * indent, (title[0], "bold"), (title[1], "dim"))])
         rows = iter(aligned([_upgrade(upgrade) for upgrade in found.upgrades], indent + 2))
         for base, heading, commands in words.shares(found):
@@ -191,7 +193,7 @@ def remedy(to: Console, judgement: Judgement, indent: int) -> None:
             show(to, [next(rows) for upgrade in found.upgrades if upgrade.base is base])
             width = to.width if to.is_terminal else sys.maxsize
             show(to, [part for command in commands for part in shell_command(command, indent + 2, width)])
-    rest = words.obstacles(judgement)
+    rest = words.obstacles(platform_verdict)
     if rest:
         show(to, [line(" " * indent, (words.obstacles_title(found), "bold"))])
         bullets(to, dict.fromkeys(rest), indent + 2)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from dockgate.core.model import Distribution, Finding, Severity, State
-from dockgate.core.verdict import Judgement, Remedy
+from dockgate.gate.model import PlatformVerdict, Remediation
+from dockgate.scanner.model import Distribution, Finding, Severity, State
 
 MOST = 20
 """obstacles that are told to people; programs get all"""
@@ -73,31 +73,33 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def remedy_title(remedy: Remedy) -> tuple[str, str]:
+def remediation_title(remediation: Remediation) -> tuple[str, str]:
     """What the upgrades do, and how few they are."""
-    if not remedy.turns:
+    if not remediation.turns:
         return "Upgrades that clear a part of it", ""
-    few = "minimum" if remedy.smallest else "none can be left out"
-    return f"To pass: upgrade {plural(len(remedy.upgrades), 'package')}", f"  ({few})"
+    few = "minimum" if remediation.smallest else "none can be left out"
+    return f"To pass: upgrade {plural(len(remediation.upgrades), 'package')}", f"  ({few})"
 
 
-def obstacles_title(remedy: Remedy) -> str:
-    return "Still blocking after these upgrades" if remedy.upgrades else "No upgrade makes it pass"
+def obstacles_title(remediation: Remediation) -> str:
+    return "Still blocking after these upgrades" if remediation.upgrades else "No upgrade makes it pass"
 
 
-def shares(remedy: Remedy) -> list[tuple[bool, str, tuple[str, ...]]]:
+def shares(remediation: Remediation) -> list[tuple[bool, str, tuple[str, ...]]]:
     """The image's own share and the base image's, as far as there are any: whether it is the base image's, a heading
     ("" for the first one's, where it is clear), and the commands."""
-    own = any(not upgrade.base for upgrade in remedy.upgrades)
-    base = any(upgrade.base for upgrade in remedy.upgrades)
-    parts = [(False, "", remedy.commands)] if own else []
+    own = any(not upgrade.base for upgrade in remediation.upgrades)
+    base = any(upgrade.base for upgrade in remediation.upgrades)
+    parts = [(False, "", remediation.commands)] if own else []
     if base:
-        parts.append((True, "Of the base image: build on a newer one, or raise in the image", remedy.base_commands))
+        parts.append(
+            (True, "Of the base image: build on a newer one, or raise in the image", remediation.base_commands)
+        )
     return parts
 
 
-def obstacles(judgement: Judgement) -> list[str]:
+def obstacles(platform_verdict: PlatformVerdict) -> list[str]:
     """What stands in the way, but for what cannot be said, which is told as such."""
-    doubts = {entry.reason for entry in judgement.undetermined}
-    told = [one.reason for one in judgement.remedy.obstacles if one.id or one.reason not in doubts]
+    doubts = {entry.reason for entry in platform_verdict.undetermined}
+    told = [one.reason for one in platform_verdict.remediation.obstacles if one.id or one.reason not in doubts]
     return told[:MOST] + ([f"and {len(told) - MOST} more"] if len(told) > MOST else [])

@@ -1,10 +1,11 @@
-"""A verdict with its six inputs, whole: `dockgate explain` judges it again, wherever and whenever (core/cases.py)."""
+"""A verdict with its six inputs, whole: `dockgate explain` judges it again, wherever and whenever
+(`gate/replay/case_file.py`)."""
 
 from typing import TextIO
 
-from dockgate.core.cases import Recorded, text
-from dockgate.core.errors import UsageError
+from dockgate.gate.replay.case_file import RecordedVerdict, text
 from dockgate.reports import GateReport, Report, ScanReport
+from dockgate.shared.errors import UsageError
 
 
 class CaseReport:
@@ -16,7 +17,7 @@ class CaseReport:
             raise UsageError(
                 "The case of this verdict is not at hand.", "`dockgate explain` brings it from the server."
             )
-        out.write(text(Recorded(report.verdict, report.case)) + "\n")
+        out.write(text(RecordedVerdict(report.verdict, report.case)) + "\n")
 
 
 REPORT: Report = CaseReport()

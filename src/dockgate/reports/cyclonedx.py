@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
-from dockgate.core.model import Distribution, Finding, Package, Severity
 from dockgate.reports import Bill, GateReport, InventoryReport, ScanReport
 from dockgate.reports import _traits as traits
 from dockgate.reports._document import Document, given, urn, write
-from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remedy, vex_status, waiver, whole
+from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remediation, vex_status, waiver, whole
+from dockgate.scanner.model import Distribution, Finding, Package, Severity
 
 if TYPE_CHECKING:
-    from dockgate.core.verdict import Waived
+    from dockgate.gate.model import Waived
 
 _SEVERITIES = {
     Severity.CRITICAL: "critical",
@@ -153,7 +153,7 @@ def _vulnerabilities(part: Part, refs: dict[Package, str], image: str) -> Iterab
     for finding in part.findings:
         by = part.waived.get(finding)
         said = replace(by, finding=None) if by else None
-        key = replace(finding, package=_NOBODY), breaking.get(finding, ()), remedy(finding), said
+        key = replace(finding, package=_NOBODY), breaking.get(finding, ()), remediation(finding), said
         groups.setdefault(key, []).append(finding.package)
     for (finding, rules, advice, said), packages in groups.items():
         yield given(

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TextIO
 
-from dockgate.core.model import Finding, Package, Severity
-from dockgate.core.next_steps import next_steps
-from dockgate.core.verdict import Breach, Judgement, Status
+from dockgate.gate.model import PlatformVerdict, Status, Violation
+from dockgate.gate.next_steps import next_steps
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports import _page as page
 from dockgate.reports._clean import clean
@@ -21,11 +20,12 @@ from dockgate.reports._words import (
     obstacles,
     obstacles_title,
     plural,
-    remedy_title,
+    remediation_title,
     shares,
     support,
     urgent,
 )
+from dockgate.scanner.model import Finding, Package, Severity
 
 _GLYPHS = {Status.APPROVED: "✓", Status.REJECTED: "✗", Status.UNDETERMINED: "?"}
 
@@ -68,19 +68,19 @@ def _part(report: Whole, part: Part) -> Iterator[str]:
     yield "<section>"
     yield f"<h2>{_text(part.label) or 'Image'}{_status(part)}</h2>"
     yield f'<p class="quiet">{" · ".join(_about(report, part))}</p>'
-    if part.judgement:
-        for breach in part.judgement.breaches:
-            yield from _breach(breach, part)
-        yield from _remedy(part.judgement)
+    if part.platform_verdict:
+        for violation in part.platform_verdict.violations:
+            yield from _violation(violation, part)
+        yield from _remediation(part.platform_verdict)
         for title, told in part.asides:
-            for breach in told:
-                yield from _breach(breach, part, title)
+            for violation in told:
+                yield from _violation(violation, part, title)
     if part.waived or part.accepted:
         yield from _waived(part)
     if part.doubts:
         yield f"<h3>Undetermined <small>{len(part.doubts)}</small></h3>"
         yield f"<ul>{''.join(f'<li>{_text(doubt.reason)}</li>' for doubt in part.doubts)}</ul>"
-        if part.judgement:
+        if part.platform_verdict:
             steps = next_steps(part.doubts, part.manifest)
             yield f"<h3>Next step</h3><ul>{''.join(f'<li>{_text(step.text)}</li>' for step in steps)}</ul>"
     yield f"<h3>Findings <small>{len(part.findings)}</small></h3>"
@@ -95,7 +95,7 @@ def _part(report: Whole, part: Part) -> Iterator[str]:
 
 
 def _status(part: Part) -> str:
-    status = part.judgement.status if part.judgement else None
+    status = part.platform_verdict.status if part.platform_verdict else None
     return f' <span class="{status.lower()}">{_GLYPHS[status]} {status}</span>' if status else ""
 
 
@@ -115,40 +115,40 @@ def _about(report: Whole, part: Part) -> Iterator[str]:
         yield f"built on {_text(held.base)}"
 
 
-def _breach(breach: Breach, part: Part, aside: str = "") -> Iterator[str]:
+def _violation(violation: Violation, part: Part, aside: str = "") -> Iterator[str]:
     """`aside` is "warning" or "note" for what does not reject."""
     mark = f"<h3><small>{aside.capitalize()}</small> " if aside else '<h3 class="rejected">'
-    yield f"{mark}{_text(breach.message)}</h3>"
-    if breach.findings:
-        yield from _findings(breach.findings, part)
+    yield f"{mark}{_text(violation.message)}</h3>"
+    if violation.findings:
+        yield from _findings(violation.findings, part)
 
 
-def _remedy(judgement: Judgement) -> Iterator[str]:
+def _remediation(platform_verdict: PlatformVerdict) -> Iterator[str]:
     """The upgrades, the base image's apart, with their commands, and what stands in the way."""
-    remedy = judgement.remedy
-    if remedy.upgrades:
-        title, few = remedy_title(remedy)
+    remediation = platform_verdict.remediation
+    if remediation.upgrades:
+        title, few = remediation_title(remediation)
         yield f"<h3>{title} <small>{few.strip()}</small></h3>"
-        for base, heading, commands in shares(remedy):
+        for base, heading, commands in shares(remediation):
             if heading:
                 yield f'<p class="quiet">{heading}</p>'
             rows = (
                 f"<tr><td>{_text(one.name)}</td><td>{_text(one.version)}</td><td>{_text(one.fixed)}</td>"
                 f"<td>{_text(', '.join(one.clears))}</td></tr>"
-                for one in remedy.upgrades
+                for one in remediation.upgrades
                 if one.base is base
             )
             yield from _table(("Upgrade", "From", "To", "Clears"), rows)
             yield from (f"<p><code>{_text(command)}</code></p>" for command in commands)
-    if left := obstacles(judgement):
-        yield f"<h3>{obstacles_title(remedy)}</h3>"
+    if left := obstacles(platform_verdict):
+        yield f"<h3>{obstacles_title(remediation)}</h3>"
         yield f"<ul>{''.join(f'<li>{_text(reason)}</li>' for reason in left)}</ul>"
 
 
 def _waived(part: Part) -> Iterator[str]:
     """What does not count, and by whose word."""
     said = [(f"{one.id} in {one.package.name} {one.package.version}", by) for one, by in part.waived.items()]
-    said += [(one.breach, one) for one in part.accepted]
+    said += [(one.violation, one) for one in part.accepted]
     rows = dict.fromkeys(f"<tr><td>{_text(what)}</td><td>{_text(waiver(by))}</td></tr>" for what, by in said)
     yield f"<h3>Does not count <small>{len(said)}</small></h3>"
     yield from _table(("What", "By whose word"), rows)

@@ -24,10 +24,11 @@ Common to the documents ("scan", "gate", "inventory"): `schema_version`, `kind`,
   `advice` (of a verdict: the next step, in sentences).
 
 "gate" adds `verdict` {`status`, `policy`, `summary`, `inputs`}, and to each platform `status`, `counts` (by severity);
-- `breaches`, `warnings` and `notes`, each with `rule`, `message` and `findings`;
-- `waived`, each with `kind` ("waiver" or "vex"), `by`, `owner`, `reason`, `until`, and `finding` or `breach`,
-  with `unread` (a path or package) where `breach` is about unread content;
-- `remedy` {`upgrades`, each with `package` (a purl), `name`, `version`, `fixed`, `clears` (ids) and `base`; `turns`,
+- `violations`, `warnings` and `notes`, each with `rule`, `message` and `findings`;
+- `waived`, each with `kind` ("waiver" or "vex"), `by`, `owner`, `reason`, `until`, and `finding` or `violation`,
+  with `unread` (a path or package) where `violation` is about unread content;
+- `remediation` {`upgrades`, each with `package` (a purl), `name`, `version`, `fixed`, `clears` (ids) and `base`;
+`turns`,
   `smallest`, `obstacles` (each with `reason`, `id`, `package`), `commands` and `base_commands`}: see docs/verdicts.md.
 Where the inventory is not at hand, as with a verdict looked up without it, all that is the inventory's is null.
 """
@@ -35,15 +36,15 @@ Where the inventory is not at hand, as with a verdict looked up without it, all 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
-from dockgate.core.canonical import plain
-from dockgate.core.model import Distribution, Finding, Inventory, Package
-from dockgate.core.next_steps import advice_of
+from dockgate.gate.next_steps import advice_of
 from dockgate.reports import SCHEMA_VERSION, Bill, GateReport, InventoryReport, ScanReport
 from dockgate.reports._document import Document, write
 from dockgate.reports._parts import Part, Whole, whole
+from dockgate.scanner.model import Distribution, Finding, Inventory, Package
+from dockgate.shared.canonical import plain
 
 if TYPE_CHECKING:
-    from dockgate.core.verdict import Breach, Judgement, Waived
+    from dockgate.gate.model import PlatformVerdict, Violation, Waived
 
 
 class Json:
@@ -68,8 +69,8 @@ class Json:
             "summary": report.verdict.summary,
             "inputs": plain(report.verdict.inputs),
         }
-        parts = zip(whole(report).parts, report.verdict.judgements, strict=True)
-        document["platforms"] = [{**_held(part), **_judged(part, judgement)} for part, judgement in parts]
+        parts = zip(whole(report).parts, report.verdict.platform_verdicts, strict=True)
+        document["platforms"] = [{**_held(part), **_judged(part, platform_verdict)} for part, platform_verdict in parts]
         write(document, out)
 
     def inventory(self, report: InventoryReport, out: TextIO) -> None:
@@ -91,7 +92,7 @@ def _held(part: Part) -> Document:
     return {
         "platform": part.platform,
         "manifest": part.manifest,
-        "reported_by": (part.judgement.source if part.judgement else "") or None,
+        "reported_by": (part.platform_verdict.source if part.platform_verdict else "") or None,
         "distribution": _distribution(held.distribution) if held and held.distribution else None,
         "layers": list(held.layers) if held else None,
         "base_layers": held.base_layers if held else None,
@@ -131,22 +132,24 @@ def _package(package: Package, inventory: Inventory) -> Document:
     }
 
 
-def _judged(part: Part, judgement: "Judgement") -> Document:
+def _judged(part: Part, platform_verdict: "PlatformVerdict") -> Document:
     return {
         "findings": _findings(part.findings, part),
-        "undetermined": [{**plain(one), "advice": advice_of(one, part.manifest)} for one in judgement.undetermined],
-        "status": judgement.status.value,
-        "counts": judgement.counts,
-        "breaches": _breaches(judgement.breaches, part),
-        "warnings": _breaches(judgement.warnings, part),
-        "notes": _breaches(judgement.notes, part),
-        "waived": [_waived(one, part) for one in judgement.waived],
-        "remedy": plain(judgement.remedy),
+        "undetermined": [
+            {**plain(one), "advice": advice_of(one, part.manifest)} for one in platform_verdict.undetermined
+        ],
+        "status": platform_verdict.status.value,
+        "counts": platform_verdict.counts,
+        "violations": _violations(platform_verdict.violations, part),
+        "warnings": _violations(platform_verdict.warnings, part),
+        "notes": _violations(platform_verdict.notes, part),
+        "waived": [_waived(one, part) for one in platform_verdict.waived],
+        "remediation": plain(platform_verdict.remediation),
     }
 
 
-def _breaches(breaches: "Iterable[Breach]", part: Part) -> list[Document]:
-    return [{"rule": one.rule, "message": one.message, "findings": _findings(one.findings, part)} for one in breaches]
+def _violations(violations: "Iterable[Violation]", part: Part) -> list[Document]:
+    return [{"rule": one.rule, "message": one.message, "findings": _findings(one.findings, part)} for one in violations]
 
 
 def _waived(one: "Waived", part: Part) -> Document:
@@ -157,7 +160,7 @@ def _waived(one: "Waived", part: Part) -> Document:
         "reason": one.reason,
         "until": one.until or None,
         "finding": _finding(one.finding, part) if one.finding else None,
-        "breach": one.breach or None,
+        "violation": one.violation or None,
         "unread": one.unread or None,
     }
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Literal, TextIO
 
-from dockgate.core.model import Finding
-from dockgate.core.next_steps import advice_of
+from dockgate.gate.next_steps import advice_of
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
-from dockgate.reports._parts import TOOL, Part, Whole, remedy, sentence, waiver, whole
+from dockgate.reports._parts import TOOL, Part, Whole, remediation, sentence, waiver, whole
+from dockgate.scanner.model import Finding
 
 Outcome = Literal["failure", "error", "skipped", ""]
 Case = tuple[str, str, Outcome, str, str, str]
@@ -63,10 +63,10 @@ def _totals(cases: list[Case]) -> dict[str, str]:
 def _properties(report: Whole, part: Part) -> Iterator[tuple[str, str]]:
     yield "digest", report.digest
     yield "manifest", part.manifest
-    if report.verdict and part.judgement:
-        yield "status", part.judgement.status.value
+    if report.verdict and part.platform_verdict:
+        yield "status", part.platform_verdict.status.value
         yield "policy", report.verdict.policy
-        yield from (("remedy", command) for command in part.judgement.remedy.commands)
+        yield from (("remediation", command) for command in part.platform_verdict.remediation.commands)
 
 
 def _cases(part: Part) -> Iterator[Case]:
@@ -75,7 +75,7 @@ def _cases(part: Part) -> Iterator[Case]:
     for finding in part.findings:
         told = True
         rules = breaking.get(finding, ())
-        outcome: Outcome = "failure" if rules or not part.judgement else "skipped"
+        outcome: Outcome = "failure" if rules or not part.platform_verdict else "skipped"
         waived = part.waived.get(finding)
         message = (
             waiver(waived)
@@ -86,20 +86,20 @@ def _cases(part: Part) -> Iterator[Case]:
         )
         name = f"{finding.id} in {finding.package.name} {finding.package.version}"
         yield _group(finding), name, outcome, finding.severity.value, message, "\n".join(_detail(finding, rules))
-    for breach in part.judgement.breaches if part.judgement else ():
-        if not breach.findings:
+    for violation in part.platform_verdict.violations if part.platform_verdict else ():
+        if not violation.findings:
             told = True
-            yield "policy", breach.rule, "failure", breach.rule, breach.message, ""
-    for word, breaches in part.asides:
-        for breach in breaches:
+            yield "policy", violation.rule, "failure", violation.rule, violation.message, ""
+    for word, violations in part.asides:
+        for violation in violations:
             told = True
-            yield "policy", breach.rule, "skipped", word, f"{word.capitalize()}: {breach.message}", ""
+            yield "policy", violation.rule, "skipped", word, f"{word.capitalize()}: {violation.message}", ""
     for one in part.accepted:
         told = True
-        yield "policy", one.breach, "skipped", one.kind, waiver(one), ""
+        yield "policy", one.violation, "skipped", one.kind, waiver(one), ""
     for doubt in part.doubts:
         told = True
-        steps = clean(advice_of(doubt, part.manifest)) if part.judgement else ""
+        steps = clean(advice_of(doubt, part.manifest)) if part.platform_verdict else ""
         yield "undetermined", doubt.subject, "error", doubt.kind or "undetermined", doubt.reason, steps
     if not told:
         yield TOOL.lower(), "no findings", "", "", "", ""
@@ -113,7 +113,7 @@ def _group(finding: Finding) -> str:
 
 def _detail(finding: Finding, rules: tuple[str, ...]) -> Iterable[str]:
     package = finding.package
-    yield clean(remedy(finding))
+    yield clean(remediation(finding))
     yield clean(f"severity: {finding.severity} (rated by {finding.rating.source or 'nobody'})")
     yield clean(f"package: {package.purl}")
     yield clean(f"path: {package.path}")

@@ -7,13 +7,23 @@ from an image stands in code spans, where no Markdown, HTML, mention or link is 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
-from dockgate.core.model import Finding
-from dockgate.core.next_steps import next_steps
-from dockgate.core.verdict import Breach, Judgement, Status, Upgrade
+from dockgate.gate.model import PlatformVerdict, Status, Upgrade, Violation
+from dockgate.gate.next_steps import next_steps
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._parts import Part, Whole, link, waiver, whole
-from dockgate.reports._words import also, counted, fix, obstacles, obstacles_title, plural, remedy_title, shares, urgent
+from dockgate.reports._words import (
+    also,
+    counted,
+    fix,
+    obstacles,
+    obstacles_title,
+    plural,
+    remediation_title,
+    shares,
+    urgent,
+)
+from dockgate.scanner.model import Finding
 
 LIMIT = 60_000
 """bytes; the rest of GitHub's limit is left to whoever posts it"""
@@ -68,59 +78,59 @@ def _lines(report: Whole) -> Iterator[Line]:
         yield from _fixed("", _code(verdict.summary, _SENTENCE))
     several = len(report.parts) > 1
     for part in report.parts:
-        if several and part.judgement:
-            yield from _fixed("", f"#### {_GLYPHS[part.judgement.status]} {_code(part.label)}")
+        if several and part.platform_verdict:
+            yield from _fixed("", f"#### {_GLYPHS[part.platform_verdict.status]} {_code(part.label)}")
         yield from _broken(part)
     for part in report.parts:
         yield from _rest(part, f" on {_escaped(part.label)}" if several else "")
 
 
 def _broken(part: Part) -> Iterator[Line]:
-    if part.judgement is None:
+    if part.platform_verdict is None:
         return
-    for breach in part.judgement.breaches:
-        yield from _breach(breach, part)
-    yield from _remedy(part.judgement)
+    for violation in part.platform_verdict.violations:
+        yield from _violation(violation, part)
+    yield from _remediation(part.platform_verdict)
 
 
-def _remedy(judgement: Judgement) -> Iterator[Line]:
+def _remediation(platform_verdict: PlatformVerdict) -> Iterator[Line]:
     """The upgrades, the base image's apart, with their commands, and what stands in the way."""
-    remedy = judgement.remedy
-    if remedy.upgrades:
-        title, few = remedy_title(remedy)
+    remediation = platform_verdict.remediation
+    if remediation.upgrades:
+        title, few = remediation_title(remediation)
         yield from _fixed("", f"**{title}**{f' ({few.strip()})' if few else ''}", "")
-        for base, heading, commands in shares(remedy):
+        for base, heading, commands in shares(remediation):
             if heading:
                 yield from _fixed("", f"*{heading}*", "")
-            rows = (_upgrade(upgrade) for upgrade in remedy.upgrades if upgrade.base is base)
+            rows = (_upgrade(upgrade) for upgrade in remediation.upgrades if upgrade.base is base)
             yield from _table(("Upgrade", "From", "To", "Clears"), rows)
             if commands:
                 yield from _fixed("")
             for command in commands:
                 yield f"- {_code(command, _SENTENCE)}", True
-    if left := obstacles(judgement):
-        yield from _fixed("", f"**{obstacles_title(remedy)}**", "", *(f"- {_code(reason)}" for reason in left))
+    if left := obstacles(platform_verdict):
+        yield from _fixed("", f"**{obstacles_title(remediation)}**", "", *(f"- {_code(reason)}" for reason in left))
 
 
-def _breach(breach: Breach, part: Part) -> Iterator[Line]:
-    yield from _fixed("", f"**{_escaped(breach.message)}**", "")
-    if breach.findings:
-        yield from _findings(breach.findings, part)
+def _violation(violation: Violation, part: Part) -> Iterator[Line]:
+    yield from _fixed("", f"**{_escaped(violation.message)}**", "")
+    if violation.findings:
+        yield from _findings(violation.findings, part)
 
 
 def _rest(part: Part, where: str) -> Iterator[Line]:
     if part.doubts:
         title = f"{plural(len(part.doubts), 'thing')} undetermined{where}"
-        decides = part.judgement is not None and part.judgement.status is Status.UNDETERMINED
+        decides = part.platform_verdict is not None and part.platform_verdict.status is Status.UNDETERMINED
         reasons = ((f"- {_code(doubt.reason, _SENTENCE)}", True) for doubt in part.doubts)
         yield from _folded(title, reasons, " open" if decides else "")
-        if part.judgement:
+        if part.platform_verdict:
             steps = next_steps(part.doubts, part.manifest)
             yield from _fixed("", "**Next step**", "")
             yield from ((f"- {_code(step.text, _SENTENCE)}", True) for step in steps)
     for title, told in part.asides:
         count = plural(len(told), title)
-        yield from _folded(f"{count}{where}", (line for breach in told for line in _breach(breach, part)))
+        yield from _folded(f"{count}{where}", (line for violation in told for line in _violation(violation, part)))
     breaking = part.breaking
     waived = part.waived
     if waived or part.accepted:
@@ -128,7 +138,7 @@ def _rest(part: Part, where: str) -> Iterator[Line]:
         yield from _folded(title, _waived(part))
     rest = [finding for finding in part.findings if finding not in breaking and finding not in waived]
     if rest:
-        title = f"Within the policy{where}: {counted(rest)}" if part.judgement else f"{counted(rest)}{where}"
+        title = f"Within the policy{where}: {counted(rest)}" if part.platform_verdict else f"{counted(rest)}{where}"
         yield from _folded(title, _findings(rest, part))
 
 
@@ -144,7 +154,7 @@ def _waived(part: Part) -> Iterator[Line]:
         (one.severity.value, _code(one.id), _code(one.package.name), _code(one.package.version), _code(waiver(by)))
         for one, by in part.waived.items()
     ]
-    rows += [("", _code(one.breach), "", "", _code(waiver(one))) for one in part.accepted]
+    rows += [("", _code(one.violation), "", "", _code(waiver(one))) for one in part.accepted]
     yield from _table(head, dict.fromkeys(rows))
 
 

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
-from dockgate.core.model import Finding, Package
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._document import Document, given, urn, write
-from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remedy, vex_status, waiver, whole
+from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remediation, vex_status, waiver, whole
+from dockgate.scanner.model import Finding, Package
 
 if TYPE_CHECKING:
-    from dockgate.core.verdict import Waived
+    from dockgate.gate.model import Waived
 
 _NOBODY = Package("", "", "", "", "", "", "")
 
@@ -52,7 +52,7 @@ def _statements(report: Whole) -> Iterator[Document]:
         for finding in part.findings:
             by = part.waived.get(finding)
             said = replace(by, finding=None) if by else None
-            places = affected.setdefault((replace(finding, package=_NOBODY), remedy(finding), said), {})
+            places = affected.setdefault((replace(finding, package=_NOBODY), remediation(finding), said), {})
             places.setdefault(number, []).append(finding.package)
         for doubt in part.doubts:
             for identity in doubt.ids:

@@ -7,15 +7,15 @@ be said is a notification of the invocation, which then was not successful. Path
 import hashlib
 from typing import TYPE_CHECKING, TextIO
 
-from dockgate.core.model import Finding, Severity, Undetermined
-from dockgate.core.next_steps import advice_of
+from dockgate.gate.next_steps import advice_of
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._document import Document, given, write
-from dockgate.reports._parts import TOOL, VERSION, Part, Whole, link, remedy, sentence, uri, waiver, whole
+from dockgate.reports._parts import TOOL, VERSION, Part, Whole, link, remediation, sentence, uri, waiver, whole
+from dockgate.scanner.model import Finding, Severity, Undetermined
 
 if TYPE_CHECKING:
-    from dockgate.core.verdict import Breach, Waived
+    from dockgate.gate.model import Violation, Waived
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "IMAGE"
@@ -57,9 +57,13 @@ def _write(report: Whole, out: TextIO) -> None:
 
 def _run(report: Whole, part: Part) -> Document:
     rules = {finding.id: _rule(finding) for finding in reversed(part.findings)}
-    bare = [("error", one) for one in part.judgement.breaches if not one.findings] if part.judgement else []
+    bare = (
+        [("error", one) for one in part.platform_verdict.violations if not one.findings]
+        if part.platform_verdict
+        else []
+    )
     bare += [(level, one) for level, told in part.asides for one in told]
-    rules |= {_breach_id(breach): _breach_rule(breach) for _, breach in bare}
+    rules |= {_violation_id(violation): _violation_rule(violation) for _, violation in bare}
     if part.accepted:
         rules[_ACCEPTED] = {"id": _ACCEPTED, "shortDescription": {"text": "What breaks the policy, and was accepted."}}
     index = {identity: number for number, identity in enumerate(rules)}
@@ -77,7 +81,7 @@ def _run(report: Whole, part: Part) -> Document:
         ],
         "results": [
             *(_result(one, index[one.id], part, breaking.get(one, ())) for one in part.findings),
-            *(_breach(one, level, index[_breach_id(one)]) for level, one in bare),
+            *(_violation(one, level, index[_violation_id(one)]) for level, one in bare),
             *(_accepted(one, index[_ACCEPTED]) for one in part.accepted),
         ],
         "properties": _properties(report, part),
@@ -92,14 +96,14 @@ def _properties(report: Whole, part: Part) -> Document:
         platform=clean(part.platform),
         manifest=part.manifest,
         policy=clean(verdict.policy) if verdict else "",
-        status=part.judgement.status.value if part.judgement else "",
+        status=part.platform_verdict.status.value if part.platform_verdict else "",
     )
 
 
 def _rule(finding: Finding) -> Document:
     title = clean(finding.summary.strip()) or f"{finding.id} in {clean(finding.package.source_name)}"
     score = f"{finding.rating.score:.1f}" if finding.rating.score >= 0 else _SCORES.get(finding.severity)
-    text = f"{title}\n\nSeverity: {finding.severity}\n{clean(remedy(finding))}"
+    text = f"{title}\n\nSeverity: {finding.severity}\n{clean(remediation(finding))}"
     return given(
         id=clean(finding.id),
         shortDescription={"text": title},
@@ -117,7 +121,7 @@ def _rule(finding: Finding) -> Document:
 def _result(finding: Finding, index: int, part: Part, rules: tuple[str, ...]) -> Document:
     package = finding.package
     level = _LEVELS[finding.severity]
-    if part.judgement:
+    if part.platform_verdict:
         level = "error" if rules else "note" if level == "note" else "warning"
     waived = part.waived.get(finding)
     identity = "\n".join((finding.id, package.ecosystem, package.name, package.path)).encode(
@@ -127,7 +131,7 @@ def _result(finding: Finding, index: int, part: Part, rules: tuple[str, ...]) ->
         "ruleId": clean(finding.id),
         "ruleIndex": index,
         "level": level,
-        "message": {"text": clean(f"{sentence(finding).rstrip('.')}. {remedy(finding)}")},
+        "message": {"text": clean(f"{sentence(finding).rstrip('.')}. {remediation(finding)}")},
         "locations": [
             {
                 "physicalLocation": {
@@ -161,33 +165,33 @@ def _result(finding: Finding, index: int, part: Part, rules: tuple[str, ...]) ->
     }
 
 
-def _breach_id(breach: "Breach") -> str:
-    return f"policy/{clean(breach.rule)}"
+def _violation_id(violation: "Violation") -> str:
+    return f"policy/{clean(violation.rule)}"
 
 
-def _breach_rule(breach: "Breach") -> Document:
-    return {"id": _breach_id(breach), "shortDescription": {"text": f"The policy's rule {clean(breach.rule)}."}}
+def _violation_rule(violation: "Violation") -> Document:
+    return {"id": _violation_id(violation), "shortDescription": {"text": f"The policy's rule {clean(violation.rule)}."}}
 
 
-def _breach(breach: "Breach", level: str, index: int) -> Document:
-    """A breach that no finding stands for, or a rule's warning or note."""
+def _violation(violation: "Violation", level: str, index: int) -> Document:
+    """A violation that no finding stands for, or a rule's warning or note."""
     return {
-        "ruleId": _breach_id(breach),
+        "ruleId": _violation_id(violation),
         "ruleIndex": index,
         "level": level,
-        "message": {"text": clean(breach.message)},
+        "message": {"text": clean(violation.message)},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": ".", "uriBaseId": ROOT}}}],
     }
 
 
 def _accepted(one: "Waived", index: int) -> Document:
-    """A breach that no finding stands for, and that was accepted."""
+    """A violation that no finding stands for, and that was accepted."""
     place = {"physicalLocation": {"artifactLocation": {"uri": ".", "uriBaseId": ROOT}}}
     return {
         "ruleId": _ACCEPTED,
         "ruleIndex": index,
         "level": "note",
-        "message": {"text": clean(one.breach)},
+        "message": {"text": clean(one.violation)},
         "locations": [place],
         "suppressions": [_suppression(one)],
     }
@@ -199,7 +203,7 @@ def _suppression(one: "Waived") -> Document:
 
 
 def _notification(doubt: Undetermined, part: Part) -> Document:
-    advice = advice_of(doubt, part.manifest) if part.judgement else ""
+    advice = advice_of(doubt, part.manifest) if part.platform_verdict else ""
     return {
         "level": "error",
         "message": {"text": clean(f"{doubt.reason} {advice}".rstrip())},

@@ -10,12 +10,12 @@ import json
 from collections.abc import Iterable
 from typing import TextIO
 
-from dockgate.core.model import Distribution, Package
 from dockgate.reports import Bill, GateReport, InventoryReport, ScanReport
 from dockgate.reports import _traits as traits
 from dockgate.reports._clean import clean
 from dockgate.reports._document import Document, given, urn, write
-from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remedy, waiver, whole
+from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remediation, waiver, whole
+from dockgate.scanner.model import Distribution, Package
 
 _UNSAID = "NOASSERTION"
 _BY = f"Tool: {TOOL}-{VERSION}"
@@ -79,7 +79,7 @@ def _contained(part: Part, created: str) -> Iterable[Document]:
     for finding in part.findings:
         if locator := link(finding.id):
             by = part.waived.get(finding)
-            comment = clean(f"{finding.severity}. {remedy(finding)}{f' {waiver(by)}' if by else ''}")
+            comment = clean(f"{finding.severity}. {remediation(finding)}{f' {waiver(by)}' if by else ''}")
             suffered.setdefault(finding.package, []).append(_reference("SECURITY", "advisory", locator, comment))
     for package in part.packages:
         facts = json.dumps(dict(traits.of_package(package)))

@@ -1,4 +1,4 @@
-"""The table for people: findings by package, what could not be read, and the verdict with every breach."""
+"""The table for people: findings by package, what could not be read, and the verdict with every violation."""
 
 from collections.abc import Iterable, Sequence
 from typing import TextIO
@@ -6,8 +6,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from dockgate.core.model import Coverage, Finding, Inventory, Package
-from dockgate.core.verdict import Judgement, Status
+from dockgate.gate.model import PlatformVerdict, Status
 from dockgate.reports import GateReport, Report, ScanReport, View
 from dockgate.reports._lines import (
     ID_WIDTH,
@@ -28,6 +27,7 @@ from dockgate.reports._lines import (
 from dockgate.reports._parts import waiver
 from dockgate.reports._verdict import acceptance, headline, reasons, sentences, waived
 from dockgate.reports._words import support
+from dockgate.scanner.model import Coverage, Finding, Inventory, Package
 
 _SUMMARY_WIDTH = 24
 """columns; with fewer left on the line an advisory's summary is left out"""
@@ -61,14 +61,18 @@ class Table:
         reasons(to, verdict, () if view.is_summary else unread, has_findings=False)
         acceptance(to, verdict)
         waived(to, verdict, has_findings=view.is_summary)
-        for judgement in verdict.judgements:
+        for platform_verdict in verdict.platform_verdicts:
             to.print()
-            inventory = None if judgement.source else inventories.get((judgement.platform, judgement.image))
-            _platform(to, judgement.label, inventory, verdict.inputs.now)
-            show(to, [_total(judgement.findings, is_whole=not judgement.undetermined)])
+            inventory = (
+                None
+                if platform_verdict.source
+                else inventories.get((platform_verdict.platform, platform_verdict.image))
+            )
+            _platform(to, platform_verdict.label, inventory, verdict.inputs.now)
+            show(to, [_total(platform_verdict.findings, is_whole=not platform_verdict.undetermined)])
             if inventory and not view.is_summary:
                 _unread(to, inventory)
-            _findings(to, inventory, judgement.findings, view, judgement)
+            _findings(to, inventory, platform_verdict.findings, view, platform_verdict)
 
 
 REPORT: Report = Table()
@@ -105,7 +109,7 @@ def _findings(
     inventory: Inventory | None,
     findings: Sequence[Finding],
     view: View,
-    judgement: Judgement | None = None,
+    platform_verdict: PlatformVerdict | None = None,
 ) -> None:
     """By the source that is to be upgraded, the worst first; what blocks is marked, and what is waived says by whom."""
     groups: dict[tuple[str, str, str], list[Finding]] = {}
@@ -113,8 +117,10 @@ def _findings(
         package = finding.package
         groups.setdefault((package.ecosystem, package.source_name, package.source_version), []).append(finding)
     vulnerabilities = {key: list({one.id: one for one in found}.values()) for key, found in groups.items()}
-    blocking = {one for breach in (judgement.breaches if judgement else ()) for one in breach.findings}
-    excused = {one.finding: one for one in (judgement.waived if judgement else ()) if one.finding}
+    blocking = {
+        one for violation in (platform_verdict.violations if platform_verdict else ()) for one in violation.findings
+    }
+    excused = {one.finding: one for one in (platform_verdict.waived if platform_verdict else ()) if one.finding}
     cells = [
         [Text("✗", "bold red") if blocks else Text(" "), severity(one), line(one.id), fix(one)]
         for key, found in vulnerabilities.items()

@@ -7,9 +7,8 @@ from uuid import uuid4
 
 from sqlalchemy import insert, select
 
-from dockgate.core.errors import UnavailableError
-from dockgate.core.limits import DiskLimits
-from dockgate.core.stores import Blobs, Store
+from dockgate.shared.errors import UnavailableError
+from dockgate.shared.limits import DiskLimits
 from dockgate.store.approvals import SqlApprovals
 from dockgate.store.attestations import SqlAttestations
 from dockgate.store.audit import SqlAudit
@@ -19,6 +18,7 @@ from dockgate.store.engine import Database
 from dockgate.store.events import SqlEvents
 from dockgate.store.executions import SqlExecutions
 from dockgate.store.images import SqlImages
+from dockgate.store.interface import Blobs, Store
 from dockgate.store.logs import FileLogs
 from dockgate.store.migrations import migrate
 from dockgate.store.notices import SqlNotices

@@ -5,17 +5,17 @@ from dataclasses import asdict, replace
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
-from dockgate.core.approvals import Answer, Approval, ApprovalState, Vote
-from dockgate.core.asking import is_external
-from dockgate.core.callbacks import Delivery
-from dockgate.core.errors import ConflictError, NotFoundError
-from dockgate.core.people import Principal
-from dockgate.core.pipeline import State
-from dockgate.core.stores import ScanState
-from dockgate.core.summaries import shorten
+from dockgate.delivery.approval_request import is_external
+from dockgate.delivery.approvals import Answer, Approval, ApprovalState, Vote
+from dockgate.delivery.pipeline import State
+from dockgate.delivery.webhook_delivery import Delivery
+from dockgate.gate.summaries import shorten
+from dockgate.identity.model import Principal
+from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.deliveries import release
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.executions import OPEN, finish_runs
+from dockgate.store.interface import ScanState
 from dockgate.store.people import need_principal
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.schema import action_runs, approvals, deliveries, events, executions, scans

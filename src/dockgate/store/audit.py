@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from sqlalchemy import select, update
 
-from dockgate.core.people import AuditEntry
+from dockgate.identity.model import AuditEntry
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import select_as
 from dockgate.store.schema_people import audit

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dockgate.core.errors import DiskFullError, NotFoundError
-from dockgate.core.limits import DiskLimits
+from dockgate.shared.errors import DiskFullError, NotFoundError
+from dockgate.shared.limits import DiskLimits
 
 
 class FileBlobs:

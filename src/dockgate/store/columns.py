@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
-from dockgate.core.canonical import build, encode
-from dockgate.core.pipeline import ActionKey
+from dockgate.delivery.pipeline import ActionKey
+from dockgate.shared.canonical import build, encode
 
 
 class Words(TypeDecorator[str]):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, func, select, update
 
-from dockgate.core.approvals import Approval
-from dockgate.core.callbacks import Delivery, event
+from dockgate.delivery.approvals import Approval
+from dockgate.delivery.webhook_delivery import Delivery, event
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.schema import approvals, deliveries

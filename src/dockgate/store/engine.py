@@ -24,7 +24,7 @@ from sqlalchemy.exc import (
     ProgrammingError,
 )
 
-from dockgate.core.errors import StoreError, UsageError
+from dockgate.shared.errors import StoreError, UsageError
 
 BUSY_SECONDS = 30
 """how long a transaction waits for another process's write"""

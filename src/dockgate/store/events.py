@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, select, update
 
-from dockgate.core.errors import NotFoundError
-from dockgate.core.events import Event, EventKind
+from dockgate.events.model import Event, EventKind
+from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import select_as
 from dockgate.store.schema import events, heads

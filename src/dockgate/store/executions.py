@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection, exists, func, insert, select, update
 
-from dockgate.core.approvals import ApprovalState
-from dockgate.core.errors import ConflictError, NotFoundError
-from dockgate.core.pipeline import ActionKey, ActionRun, Execution, Pipeline, Plan, State, retried, retry
-from dockgate.core.summaries import shorten
+from dockgate.delivery.approvals import ApprovalState
+from dockgate.delivery.pipeline import ActionKey, ActionRun, Execution, Pipeline, Plan, State, retried, retry
+from dockgate.gate.summaries import shorten
+from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import need_pipeline, select_as
 from dockgate.store.schema import action_runs, approvals, executions

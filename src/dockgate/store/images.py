@@ -7,22 +7,22 @@ from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, update
 
-from dockgate.core.canonical import build, decode, digest, encode
-from dockgate.core.errors import NotFoundError
-from dockgate.core.events import Event
-from dockgate.core.gate import inputs
-from dockgate.core.model import Inventory, Slice
-from dockgate.core.policy import of_bytes, policy_bytes
-from dockgate.core.provenance import ProvenanceFacts
-from dockgate.core.registry_access import SERVER
-from dockgate.core.stores import PushedImage, Scan, ScanState, TagMove, VerdictRecord
-from dockgate.core.summaries import waived_words
-from dockgate.core.verdict import Case, Excused, Inputs, Policy, Reported, Status, Verdict, Waivers
+from dockgate.delivery.registry_access import SERVER
+from dockgate.events.model import Event
+from dockgate.gate.evaluate import inputs
+from dockgate.gate.model import Case, Excused, Inputs, Policy, Reported, Status, Verdict, Waivers
+from dockgate.gate.policy import of_bytes, policy_bytes
+from dockgate.gate.provenance import ProvenanceFacts
+from dockgate.gate.summaries import waived_words
+from dockgate.scanner.model import AdvisorySnapshot, Inventory
+from dockgate.shared.canonical import build, decode, digest, encode
+from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database, insert_missing, insert_new
+from dockgate.store.interface import PushedImage, Scan, ScanState, TagMove, VerdictRecord
 from dockgate.store.queries import select_as
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, tag_moves, verdicts
 
-Part = Excused | Inventory | ProvenanceFacts | Reported | Slice | Waivers
+Part = Excused | Inventory | ProvenanceFacts | Reported | AdvisorySnapshot | Waivers
 """what a case is made of, each of them a document"""
 
 _SCAN = select_as(Scan, scans)
@@ -160,7 +160,7 @@ class SqlImages:
             "policy": verdict.policy,
             "status": verdict.status,
             "summary": verdict.summary,
-            "waived": waived_words(verdict.judgements),
+            "waived": waived_words(verdict.platform_verdicts),
             "judged_at": verdict.inputs.now,
         }
 
@@ -184,7 +184,7 @@ class SqlImages:
                 now=made.now,
                 engine=made.engine,
                 inventories=tuple(decode(Inventory, _body(connection, one)) for one in made.inventories),
-                consulted=decode(Slice, _body(connection, made.slice)),
+                consulted=decode(AdvisorySnapshot, _body(connection, made.snapshot)),
                 waivers=decode(Waivers, _body(connection, made.waivers)),
                 baselines={
                     name: tuple(decode(Inventory, _body(connection, one)) for one in digests)

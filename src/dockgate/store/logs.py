@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from dockgate.core.limits import DiskLimits
-from dockgate.core.pipeline import ActionKey
+from dockgate.delivery.pipeline import ActionKey
+from dockgate.shared.limits import DiskLimits
 
 SPARED_SECONDS = 86_400
 """how long a log is kept at least: its execution may be under way"""

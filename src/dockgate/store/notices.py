@@ -5,12 +5,12 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, delete, update
 
-from dockgate.core.notices import Telling
+from dockgate.events.notifications import NoticeDelivery
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import select_as
 from dockgate.store.schema import notices
 
-_TELLING = select_as(Telling, notices)
+_TELLING = select_as(NoticeDelivery, notices)
 
 
 class SqlNotices:
@@ -19,25 +19,27 @@ class SqlNotices:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, tellings: Sequence[Telling]) -> None:
+    def put(self, notice_deliveries: Sequence[NoticeDelivery]) -> None:
         with self._database.write() as connection:
-            write(connection, tellings)
+            write(connection, notice_deliveries)
 
-    def due(self, notifier: str, now: str, limit: int) -> Sequence[Telling]:
+    def due(self, notifier: str, now: str, limit: int) -> Sequence[NoticeDelivery]:
         query = _TELLING.where(notices.c.notifier == notifier, notices.c.next_at != "", notices.c.next_at <= now)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(notices.c.next_at).limit(limit)).mappings()
-            return [Telling(**row) for row in rows]
+            return [NoticeDelivery(**row) for row in rows]
 
     def told(self, key: str, notifier: str, now: str) -> None:
-        change = update(notices).where(notices.c.key == key, notices.c.notifier == notifier, notices.c.told_at == "")
+        change = update(notices).where(
+            notices.c.key == key, notices.c.notifier == notifier, notices.c.delivered_at == ""
+        )
         with self._database.write() as connection:
-            connection.execute(change.values(told_at=now, next_at="", last_error=""))
+            connection.execute(change.values(delivered_at=now, next_at="", last_error=""))
 
     def failed(self, key: str, notifier: str, attempts: int, error: str, next_at: str) -> None:
         open_ = (
             *(notices.c.key == key, notices.c.notifier == notifier),
-            *(notices.c.told_at == "", notices.c.attempts < attempts),
+            *(notices.c.delivered_at == "", notices.c.attempts < attempts),
         )
         change = update(notices).where(*open_).values(attempts=attempts, last_error=error, next_at=next_at)
         with self._database.write() as connection:
@@ -48,7 +50,7 @@ class SqlNotices:
             return connection.execute(delete(notices).where(notices.c.since < before)).rowcount
 
 
-def write(connection: Connection, tellings: Sequence[Telling]) -> None:
+def write(connection: Connection, notice_deliveries: Sequence[NoticeDelivery]) -> None:
     """Within a transaction that does what they tell of."""
-    for telling in tellings:
+    for telling in notice_deliveries:
         insert_new(connection, notices, asdict(telling))

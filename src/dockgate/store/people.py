@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from dockgate.core.errors import ConflictError, NotFoundError
-from dockgate.core.people import Permission, Principal, Role, Token
+from dockgate.identity.model import Permission, Principal, Role, Token
+from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.schema_people import principals, tokens

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from sqlalchemy import insert, select
 
-from dockgate.core.canonical import encode
-from dockgate.core.pipeline import Pipeline
-from dockgate.core.registry_access import built_repositories as built_by
+from dockgate.delivery.pipeline import Pipeline
+from dockgate.delivery.registry_access import built_repositories as built_by
+from dockgate.shared.canonical import encode
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import find_pipeline, need_pipeline
 from dockgate.store.schema import built_repositories, pipelines, repositories

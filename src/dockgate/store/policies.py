@@ -5,11 +5,11 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, func, insert, or_, select
 
-from dockgate.core.approvals import ApprovalState
-from dockgate.core.errors import ChangedError, ConflictError, NotFoundError
-from dockgate.core.pipeline import ActionType
-from dockgate.core.policy import PolicyVersion, of_bytes
-from dockgate.core.verdict import Policy
+from dockgate.delivery.approvals import ApprovalState
+from dockgate.delivery.pipeline import ActionType
+from dockgate.gate.model import Policy
+from dockgate.gate.policy import PolicyVersion, of_bytes
+from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.images import Document, keep, unpacked
 from dockgate.store.queries import find_pipeline, select_as

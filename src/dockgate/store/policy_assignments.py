@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, insert, select
 
-from dockgate.core.policy_choice import PolicyAssignment
-from dockgate.core.stores import AssignmentRecord
+from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.store.engine import Database
+from dockgate.store.interface import AssignmentRecord
 from dockgate.store.schema_governance import policy_assignments as table
 
 

@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, select, update
 
-from dockgate.core.stores.provenance import BuiltStatement, KeptStatements
 from dockgate.store.engine import Database, insert_new
+from dockgate.store.interface.provenance import BuiltStatement, KeptStatements
 from dockgate.store.queries import select_as
 from dockgate.store.schema import built_statements, found_statements
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, delete, insert, select, update
 
-from dockgate.core.contributors import Pusher, PushRecord
+from dockgate.delivery.contributors import Pusher, PushRecord
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.schema_governance import pushed_commits, pushes

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, Table, select
 
-from dockgate.core.errors import NotFoundError
-from dockgate.core.pipeline import Pipeline
+from dockgate.delivery.pipeline import Pipeline
+from dockgate.shared.errors import NotFoundError
 from dockgate.store.schema import pipelines
 
 

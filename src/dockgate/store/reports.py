@@ -5,11 +5,11 @@ from dataclasses import asdict
 
 from sqlalchemy import delete, insert, select, update
 
-from dockgate.core.canonical import decode
-from dockgate.core.stores import ReportRecord
-from dockgate.core.verdict import Reported
+from dockgate.gate.model import Reported
+from dockgate.shared.canonical import decode
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.images import Document, keep, unpacked
+from dockgate.store.interface import ReportRecord
 from dockgate.store.queries import select_as
 from dockgate.store.schema import documents, reports
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
-from dockgate.core.deploy import Rollout, Service, ServiceChange, TaskDefinition, check_service
-from dockgate.core.errors import ConflictError, NotFoundError
-from dockgate.core.pipeline import State
+from dockgate.delivery.deployments import Rollout, Service, ServiceChange, TaskDefinition, check_service
+from dockgate.delivery.pipeline import State
+from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.schema import services
@@ -34,7 +34,7 @@ class SqlRollouts:
             goal = _with_change(base, change)
             if _has_same_goal(goal, base):
                 return current
-            _demand_possible(present, definition, goal)
+            _require_possible(present, definition, goal)
             if current is not None:
                 reason = f"superseded by a later change of {service}"
                 _end(connection, current, State.FAILED, None, reason, now)
@@ -113,7 +113,7 @@ def _has_same_goal(one: Rollout, other: Rollout) -> bool:
     return (one.target, one.desired_count, one.definition) == (other.target, other.desired_count, other.definition)
 
 
-def _demand_possible(present: Service, definition: TaskDefinition, goal: Rollout) -> None:
+def _require_possible(present: Service, definition: TaskDefinition, goal: Rollout) -> None:
     check_service(replace(present, desired_count=goal.desired_count), goal.definition)
     if goal.target != present.target and definition.image and present.desired_count:
         raise ConflictError(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dockgate.core.errors import DiskFullError, UnavailableError
+from dockgate.shared.errors import DiskFullError, UnavailableError
 from dockgate.store.blobs import bytes_below, content, folders, missing, name_of, written
 
 CACHE_BYTES = 2 << 30

@@ -19,13 +19,13 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from dockgate.core.approvals import ApprovalState, Approvers
-from dockgate.core.deploy import TaskDefinition
-from dockgate.core.events import EventKind
-from dockgate.core.pipeline import Pipeline, State
-from dockgate.core.stores import ScanState
-from dockgate.core.verdict import Settings, Status, Waiver
+from dockgate.delivery.approvals import ApprovalState, Approvers
+from dockgate.delivery.deployments import TaskDefinition
+from dockgate.delivery.pipeline import Pipeline, State
+from dockgate.events.model import EventKind
+from dockgate.gate.model import Settings, Status, Waiver
 from dockgate.store.columns import Choice, Json, Key, Words
+from dockgate.store.interface import ScanState
 
 metadata = MetaData(
     naming_convention={
@@ -177,7 +177,7 @@ notices = Table(
     words("since"),
     Column("attempts", Integer, nullable=False),
     words("next_at"),
-    words("told_at"),
+    words("delivered_at"),
     words("last_error"),
 )
 """What each notifier is to be told: the outbox of notices. `next_at` is "" when nothing is due."""

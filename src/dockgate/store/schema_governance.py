@@ -2,7 +2,7 @@
 
 from sqlalchemy import Boolean, Column, Index, Table, UniqueConstraint
 
-from dockgate.core.policy_choice import PolicyAssignment
+from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.store.columns import Json
 from dockgate.store.schema import metadata, seq, words
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, UniqueConstraint
 
-from dockgate.core.people import Permission, Role
+from dockgate.identity.model import Permission, Role
 from dockgate.store.columns import Json
 from dockgate.store.schema import metadata, seq, words
 

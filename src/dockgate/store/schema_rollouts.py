@@ -2,8 +2,8 @@
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, Table
 
-from dockgate.core.deploy import TaskDefinition
-from dockgate.core.pipeline import State
+from dockgate.delivery.deployments import TaskDefinition
+from dockgate.delivery.pipeline import State
 from dockgate.store.columns import Choice, Json
 from dockgate.store.schema import metadata, seq, services, words
 

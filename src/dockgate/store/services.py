@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
-from dockgate.core.deploy import Service, ServiceEvent, TaskDefinition, check_service
-from dockgate.core.errors import NotFoundError
-from dockgate.core.notices import Telling
+from dockgate.delivery.deployments import Service, ServiceEvent, TaskDefinition, check_service
+from dockgate.events.notifications import NoticeDelivery
+from dockgate.shared.errors import NotFoundError
 from dockgate.store import notices
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import select_as
@@ -81,23 +81,23 @@ class SqlServices:
             need_service(connection, service)
             return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or ""
 
-    def at_risk(self, service: str, reason: str, until: str, tellings: Sequence[Telling] = ()) -> None:
+    def at_risk(self, service: str, reason: str, until: str, notice_deliveries: Sequence[NoticeDelivery] = ()) -> None:
         with self._database.write() as connection:
             present = need_service(connection, service)
             if reason and present.at_risk:
                 until = present.at_risk_until
             elif reason:
-                notices.write(connection, tellings)
+                notices.write(connection, notice_deliveries)
             change = update(services).where(services.c.name == service)
             connection.execute(change.values(at_risk=reason, at_risk_until=until))
 
-    def record_event(self, event: ServiceEvent, tellings: Sequence[Telling] = ()) -> None:
+    def record_event(self, event: ServiceEvent, notice_deliveries: Sequence[NoticeDelivery] = ()) -> None:
         newest = select(service_events.c.seq).where(service_events.c.service == event.service)
         newest = newest.order_by(service_events.c.seq.desc()).limit(EVENTS_KEPT)
         with self._database.write() as connection:
             need_service(connection, event.service)
             if insert_new(connection, service_events, asdict(event)):
-                notices.write(connection, tellings)
+                notices.write(connection, notice_deliveries)
                 oldest = connection.scalars(newest).all()[-1]
                 old = service_events.c.service == event.service, service_events.c.seq < oldest
                 connection.execute(delete(service_events).where(*old))

@@ -8,11 +8,11 @@ from functools import lru_cache
 
 from sqlalchemy import Connection, func, select, update
 
-from dockgate.core import canonical
-from dockgate.core.errors import NotFoundError
-from dockgate.core.stores import VexRecord
-from dockgate.core.verdict import Statement
+from dockgate.gate.model import Statement
+from dockgate.shared import canonical
+from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database, insert_new
+from dockgate.store.interface import VexRecord
 from dockgate.store.queries import select_as
 from dockgate.store.schema import documents, vex_documents, vex_statements
 

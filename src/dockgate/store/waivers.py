@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, or_, select, update
 
-from dockgate.core.errors import NotFoundError
-from dockgate.core.stores import WaiverRecord
-from dockgate.core.verdict import Waiver
+from dockgate.gate.model import Waiver
+from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database, insert_new
+from dockgate.store.interface import WaiverRecord
 from dockgate.store.schema import waivers
 
 _RECORD = select(waivers.c.body, waivers.c.revoked_at, waivers.c.revoked_by, waivers.c.announced_at)

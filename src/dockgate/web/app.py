@@ -20,8 +20,8 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dockgate import __version__
-from dockgate.bootstrap.server import Server
-from dockgate.core import errors
+from dockgate.services.server import Server
+from dockgate.shared import errors
 from dockgate.web import git, registry
 from dockgate.web.api import (
     approvals,

@@ -21,10 +21,10 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dockgate.bootstrap.server import Server
-from dockgate.core.errors import BusyError, DeniedError, UnknownCallerError
-from dockgate.core.people import PERMISSIONS, AuditEntry, Caller, Permission
-from dockgate.web.limit import demand_storable
+from dockgate.identity.model import PERMISSIONS, AuditEntry, Caller, Permission
+from dockgate.services.server import Server
+from dockgate.shared.errors import BusyError, DeniedError, UnknownCallerError
+from dockgate.web.limit import require_storable
 from dockgate.web.threads import Threads, threads_of
 
 API = "/api/v1"
@@ -141,7 +141,7 @@ class May:
                 f"{who.name} may not {permission} by this token", f"That takes one of the roles: {roles}."
             )
         if who.limited and request.scope["endpoint"] not in _narrow:
-            who.demand(**_subject(request))
+            who.require(**_subject(request))
         request.scope[_CALLER] = who
         return who
 
@@ -164,7 +164,7 @@ class GuardedRoute(APIRoute):
                 await threads.run_prompt(guard.admit, request)
             if is_json:
                 # FastAPI would answer 400 to whatever the body's limits raise.
-                demand_storable(await request.body())
+                require_storable(await request.body())
             if not takes_thread:
                 return await handle(request)
             who: Caller = request.scope[_CALLER]

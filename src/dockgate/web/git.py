@@ -10,12 +10,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from dockgate.bootstrap.server import Server
-from dockgate.core.errors import NotFoundError, UsageError
-from dockgate.core.people import Caller, Permission
+from dockgate.identity.model import Caller, Permission
+from dockgate.services.server import Server
+from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.web.api import Reader, Runner, TheServer
 from dockgate.web.caller import GuardedRoute, May, audit_entry
-from dockgate.web.git_body import MAX_NEGOTIATION, demand_plain, inflated, spool
+from dockgate.web.git_body import MAX_NEGOTIATION, inflated, require_plain, spool
 from dockgate.web.git_process import FetchResponse, GitCall, GitProcesses
 from dockgate.web.git_push import Push, PushResponse, requested_updates
 
@@ -40,7 +40,7 @@ async def advertise(
     server: TheServer,
 ) -> Response:
     """List the references of a repository for one service."""
-    await _demand_repository(repository, server)
+    await _require_repository(repository, server)
     service = _service(request)
     if not service:
         raise UsageError("only git's smart HTTP protocol is served", "Use git 1.6.6 or newer.")
@@ -51,7 +51,7 @@ async def advertise(
 @router.post("/git/{repository}.git/git-upload-pack")
 async def upload_pack(repository: str, request: Request, who: Reader, server: TheServer) -> Response:
     """Send what a client asks for in a fetch or a clone."""
-    await _demand_repository(repository, server)
+    await _require_repository(repository, server)
     call = GitCall(repository, f"/{UPLOAD}", "POST", "", _content_type(UPLOAD), _protocol(request))
     body = await spool(inflated(request), server.parts.scratch, MAX_NEGOTIATION, "Fetch fewer references at a time.")
     return FetchResponse(server, _processes(request), who.name, call, body)
@@ -60,8 +60,8 @@ async def upload_pack(repository: str, request: Request, who: Reader, server: Th
 @router.post("/git/{repository}.git/git-receive-pack")
 async def receive_pack(repository: str, request: Request, who: Runner, server: TheServer) -> Response:
     """Take a push. It is on record, and its events are stored, before the answer ends."""
-    await _demand_repository(repository, server)
-    demand_plain(request)
+    await _require_repository(repository, server)
+    require_plain(request)
     processes = _processes(request)
     async with processes.receiving(who.name):
         advice = "Push in parts, or raise DOCKGATE_PUSH_LIMIT on the server."
@@ -77,7 +77,7 @@ async def receive_pack(repository: str, request: Request, who: Runner, server: T
     return PushResponse(push)
 
 
-async def _demand_repository(repository: str, server: Server) -> None:
+async def _require_repository(repository: str, server: Server) -> None:
     if repository not in await run_in_threadpool(server.store.repositories.names):
         raise NotFoundError(
             f"no repository {repository!r} here", "Create it with a Repository document: dockgate apply FILE"

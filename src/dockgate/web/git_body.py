@@ -8,7 +8,7 @@ from typing import IO
 
 from fastapi import Request
 
-from dockgate.core.errors import TooLargeError, UsageError
+from dockgate.shared.errors import TooLargeError, UsageError
 
 MAX_NEGOTIATION = 16 << 20
 """bytes of a fetch request: about 300,000 object ids"""
@@ -35,7 +35,7 @@ async def spool(chunks: AsyncIterator[bytes], folder: Path, limit: int, advice: 
     return file
 
 
-def demand_plain(request: Request) -> None:
+def require_plain(request: Request) -> None:
     """Raise UsageError for a compressed body: git compresses its fetch requests alone."""
     if encoding := _encoding(request):
         raise UsageError(f"a body with Content-Encoding {encoding!r} is not accepted here", "Send it as it is.")

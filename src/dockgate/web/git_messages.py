@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import IO
 
-from dockgate.bootstrap.reports import clean
-from dockgate.core.events import Event
-from dockgate.core.pipeline import Execution
+from dockgate.delivery.pipeline import Execution
+from dockgate.events.model import Event
+from dockgate.services.reports import clean
 
 MAX_LINES = 20
 """lines that one push may print"""

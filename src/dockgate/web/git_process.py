@@ -10,7 +10,7 @@ from typing import IO, Any
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from dockgate.bootstrap.server import Server
+from dockgate.services.server import Server
 from dockgate.web.threads import Turns, turn
 
 MAX_FETCHES, MAX_FETCHES_EACH = 16, 8

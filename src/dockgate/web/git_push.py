@@ -13,12 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from dockgate.bootstrap.server import Server
-from dockgate.core.adapters import RefUpdate
-from dockgate.core.errors import NotFoundError, UnavailableError, UsageError
-from dockgate.core.events import Event
-from dockgate.core.pipeline import Execution
-from dockgate.core.stores import Store
+from dockgate.delivery.pipeline import Execution
+from dockgate.delivery.ports import RefUpdate
+from dockgate.events.model import Event
+from dockgate.services.server import Server
+from dockgate.shared.errors import NotFoundError, UnavailableError, UsageError
+from dockgate.store.interface import Store
 from dockgate.web.git_messages import END, accepts_messages, lines, packets
 from dockgate.web.git_process import GitCall, GitProcesses
 

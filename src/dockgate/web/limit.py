@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dockgate.core.errors import TooLargeError, UsageError
+from dockgate.shared.errors import TooLargeError, UsageError
 
 MAX_BODY = 1 << 20
 """bytes of a call's JSON or YAML"""
@@ -55,7 +55,7 @@ _REPEATED = ("/registry/token", "scope")
 """the one parameter that clients send several times: a registry's scopes ("Token Authentication Specification")"""
 
 
-def demand_storable(body: bytes) -> None:
+def require_storable(body: bytes) -> None:
     """Raise UsageError for JSON with characters that no database stores: NUL, and halves of surrogate pairs."""
     if not _ESCAPED.search(body):
         return

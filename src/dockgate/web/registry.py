@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from dockgate.bootstrap import pushes
-from dockgate.bootstrap.server import Server
-from dockgate.core.canonical import plain
-from dockgate.core.people import AuditEntry, Caller, Permission
-from dockgate.core.registry_access import PUSH, Access, Login
+from dockgate.delivery.registry_access import PUSH, Access, Login
+from dockgate.identity.model import AuditEntry, Caller, Permission
+from dockgate.services import pushes
+from dockgate.services.server import Server
+from dockgate.shared.canonical import plain
 from dockgate.web.api import TheServer
 from dockgate.web.caller import GuardedRoute, May, narrow, shown_token
 from dockgate.web.threads import TheThreads, Threads
@@ -78,7 +78,7 @@ async def notified_from_elsewhere(
 
 async def _taken(request: Request, server: Server, threads: Threads, form: str, registry: str) -> Response:
     given = request.headers.get("authorization", "")
-    await threads.run_prompt(pushes.demand_secret, server, form, registry, given)  # before the body is read
+    await threads.run_prompt(pushes.require_secret, server, form, registry, given)  # before the body is read
     body = await request.body()
     # Another registry is asked which digest a tag has. No principal's name has a "/".
     run = threads.run_remote if registry else threads.run

@@ -13,7 +13,7 @@ from typing import Annotated, ParamSpec, TypeVar
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 
-from dockgate.core.errors import BusyError
+from dockgate.shared.errors import BusyError
 
 MAX_PROMPT = 40
 """threads for what takes no time and no call can do without: authentication, registry tokens, the audit record"""

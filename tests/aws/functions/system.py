@@ -7,8 +7,8 @@ from tests.aws.account import ACCOUNT, REGION, REPOSITORY, Account, approval_eve
 from tests.scenarios.defects import Found
 
 from dockgate.aws.functions.waits import KEEP_DAYS
-from dockgate.core import canonical
-from dockgate.core.verdict import Waiver, Waivers
+from dockgate.gate.model import Waiver, Waivers
+from dockgate.shared import canonical
 
 CLUSTER, SERVICE = "cluster", "web"
 

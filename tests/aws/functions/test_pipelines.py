@@ -17,9 +17,9 @@ from tests.aws.account import (
 from tests.aws.fakes.codepipeline import Pipeline
 
 from dockgate.aws.functions.pipelines import LONGEST_WAIT_DAYS
-from dockgate.core import canonical
-from dockgate.core.errors import UsageError
-from dockgate.core.verdict import Waiver, Waivers
+from dockgate.gate.model import Waiver, Waivers
+from dockgate.shared import canonical
+from dockgate.shared.errors import UsageError
 
 IMAGE, CLEAN = digest_of(1), digest_of(2)
 CLOCK = {"source": "aws.events"}

@@ -20,9 +20,9 @@ from tests.aws.fakes.server import Refused
 
 from dockgate.aws.functions.table import Table
 from dockgate.aws.functions.waits import LEASE_SECONDS, Waits
-from dockgate.core import canonical
-from dockgate.core.errors import DockgateError
-from dockgate.core.verdict import Waiver, Waivers
+from dockgate.gate.model import Waiver, Waivers
+from dockgate.shared import canonical
+from dockgate.shared.errors import DockgateError
 
 IMAGE = digest_of(1)
 FAULTS = (ClientError, DockgateError, ValueError)

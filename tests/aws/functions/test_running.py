@@ -9,8 +9,8 @@ from tests.aws.account import ACCOUNT, REGION, REPOSITORY, SCANNED, Account, app
 
 from dockgate.aws.functions.handlers import Functions
 from dockgate.aws.functions.table import Table
-from dockgate.core import canonical
-from dockgate.core.verdict import Waiver, Waivers
+from dockgate.gate.model import Waiver, Waivers
+from dockgate.shared import canonical
 
 IMAGE, OTHER = digest_of(1), digest_of(2)
 CLOCK = {"source": "aws.events"}

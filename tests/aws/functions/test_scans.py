@@ -16,9 +16,9 @@ from tests.aws.account import (
     finding,
     scan_event,
 )
-from tests.images import make
+from tests.scanner.images import make
 
-from dockgate.core.errors import UsageError
+from dockgate.shared.errors import UsageError
 
 IMAGE = digest_of(1)
 CLOCK = {"source": "aws.events"}
@@ -300,7 +300,7 @@ def test_an_index_waits_for_all_its_platforms_and_is_as_the_worst(aws: Account) 
     assert aws.answers(_asked(aws, worst), _asked(aws, fine)) == ["Rejected", "Approved"]
 
 
-def test_a_platform_that_cannot_be_scanned_hides_no_breach_of_another(aws: Account) -> None:
+def test_a_platform_that_cannot_be_scanned_hides_no_violation_of_another(aws: Account) -> None:
     bad, odd = digest_of(1), digest_of(2)
     aws.scanned(bad, finding(bad, "CRITICAL"))
     aws.covered(odd, "UNSUPPORTED_OS")

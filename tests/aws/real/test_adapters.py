@@ -22,10 +22,10 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import Live
 from tests.scenarios.server import ServerSystem
 
-from dockgate.bootstrap import codepipeline, pushes
-from dockgate.bootstrap.polling import Poller
-from dockgate.core.errors import DockgateError
-from dockgate.queues.sqs import SqsQueue
+from dockgate.events.queues.sqs import SqsQueue
+from dockgate.server.polling import Poller
+from dockgate.services import codepipeline, pushes
+from dockgate.shared.errors import DockgateError
 from dockgate.store.s3 import S3Blobs
 
 pytestmark = pytest.mark.real

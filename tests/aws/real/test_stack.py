@@ -19,7 +19,7 @@ from dockgate.aws.stack import change_set, formation
 from dockgate.aws.stack.account import Account
 from dockgate.aws.stack.documents import Documents
 from dockgate.aws.stack.parameters import template
-from dockgate.core.errors import UsageError
+from dockgate.shared.errors import UsageError
 
 pytestmark = pytest.mark.real
 CLUSTER, SERVICE, RUNNING = "blue", "web", digest_of(5)

@@ -6,7 +6,7 @@ from typing import Any
 from tests.aws.stack.cloud import ID, REGION, SOON, Cloud
 
 from dockgate.aws.stack.change_set import Confirm, refuse
-from dockgate.bootstrap import aws
+from dockgate.services import aws
 
 NETWORK = ("VpcId=vpc-12345678", "SubnetIds=subnet-12345678")
 ALONE = ("CreatePipeline=false", "ApprovalActions=shop/Assess/Gate, blog/Assess/Gate")

@@ -12,22 +12,22 @@ from pathlib import Path
 
 import pytest
 from tests.aws.stack.cloudformation import MODES, Stack
-from tests.ecosystems.test_upgrades import CASES, raised
+from tests.scanner.ecosystems.test_upgrades import CASES, raised
 
-from dockgate import rules
 from dockgate.aws.stack import archive
 from dockgate.aws.stack.packing import pack
-from dockgate.bootstrap import aws
-from dockgate.core.errors import UsageError
-from dockgate.core.policy import of_bytes, of_rules
-from dockgate.definitions.policy import builtin, policy
+from dockgate.gate import rules
+from dockgate.gate.definitions.policy import builtin, policy
+from dockgate.gate.policy import of_bytes, of_rules
+from dockgate.services import aws
+from dockgate.shared.errors import UsageError
 
 DIGEST = "9909e91981cb569d0b2750f05d0e37f10fadf22f8bd7de2538fd4833f8eb0cdc"
 ROOT = Path(__file__).parents[3]
 NEEDS_CEL = "expression: [{when: 'findings.size() > 3', message: too many}]"
 BUILD = """
 import hashlib, sys
-from dockgate.bootstrap import aws
+from dockgate.services import aws
 import dockgate
 sys.stdout.write(dockgate.__file__ + "\\n" + hashlib.sha256(aws.package("default")).hexdigest())
 """
@@ -90,9 +90,9 @@ def test_the_same_bytes_from_an_installed_wheel(packed: bytes, tmp_path: Path) -
 PACK = """
 import hashlib, sys
 sys.path.insert(0, sys.argv[1])
-from dockgate import rules
+from dockgate.gate import rules
 from dockgate.aws.stack import archive
-from dockgate.core.policy import of_bytes
+from dockgate.gate.policy import of_bytes
 print(hashlib.sha256(archive.build(of_bytes(sys.stdin.buffer.read()), rules.load())).hexdigest())
 """
 PYTHONS = {shutil.which(f"python3.{minor}", path="/usr/bin:/usr/local/bin") for minor in range(11, 16)}
@@ -135,10 +135,11 @@ sys.path.insert(0, sys.argv[1])
 from dockgate.aws.functions import handlers
 for name in sys.argv[2:]:
     assert callable(getattr(handlers, name))
-from dockgate import ecosystems, rules
+from dockgate.gate import rules
+from dockgate.scanner import ecosystems
 ecosystems.load(), rules.load()
 from dockgate.aws.functions.settings import from_environment
-from dockgate.findings import inspector
+from dockgate.gate.external import inspector
 from dockgate.reports import load
 load("html"), load("json")
 foreign = {name.partition(".")[0] for name in set(sys.modules) - standard} - set(sys.stdlib_module_names) - {"dockgate"}
@@ -169,12 +170,12 @@ JUDGES = """
 import json, sys
 from contextlib import suppress
 sys.path.insert(0, sys.argv[1])
-from dockgate import ecosystems
-from dockgate.core.commands import commands
-from dockgate.core.errors import UncomparableError
-from dockgate.core.model import Inventory, Package
-from dockgate.core.verdict import Upgrade
-from dockgate.core.versions import Orders
+from dockgate.scanner import ecosystems
+from dockgate.gate.remediation.commands import commands
+from dockgate.shared.errors import UncomparableError
+from dockgate.scanner.model import Inventory, Package
+from dockgate.gate.model import Upgrade
+from dockgate.vulnerabilities.versions import Orders
 kinds = ecosystems.load()
 orders = Orders(kinds)
 for name, ecosystem, version, fixed, path in json.load(sys.stdin):
@@ -189,10 +190,9 @@ print("ok")
 
 def test_no_command_and_no_order_needs_what_stays_out(packed: bytes, tmp_path: Path) -> None:
     held = members(packed)
-    assert all(f"dockgate/ecosystems/{name}.py" not in held for name in archive.READERS)
-    assert all((ROOT / f"src/dockgate/ecosystems/{name}.py").exists() for name in archive.READERS)
-    assert all(f"dockgate/core/{name}.py" not in held for name in archive.SERVER_ONLY)
-    assert all((ROOT / f"src/dockgate/core/{name}.py").exists() for name in archive.SERVER_ONLY)
+    for name in ("scanner/layers.py", "delivery/ports.py", "services/scan.py"):
+        assert (ROOT / "src/dockgate" / name).exists()
+        assert f"dockgate/{name}" not in held
     file = tmp_path / "functions.zip"
     file.write_bytes(packed)
     chosen = [raised(text) for case in CASES for text in case["raise"]]

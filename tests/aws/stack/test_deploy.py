@@ -8,11 +8,11 @@ import pytest
 from tests.aws.stack.cloud import ID, REGION, Cloud
 from tests.aws.stack.deploying import ALONE, DIGEST, DOCUMENTS, NETWORK, deploy, document, parameters
 
-from dockgate import rules
 from dockgate.aws.stack.documents import Documents
-from dockgate.core.errors import DeniedError, DeployError
-from dockgate.core.policy import of_bytes
-from dockgate.definitions.policy import builtin
+from dockgate.gate import rules
+from dockgate.gate.definitions.policy import builtin
+from dockgate.gate.policy import of_bytes
+from dockgate.shared.errors import DeniedError, DeployError
 
 
 def test_a_stack_is_created_with_all_that_it_needs(cloud: Cloud) -> None:

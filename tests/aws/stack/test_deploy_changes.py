@@ -11,7 +11,7 @@ from tests.aws.stack.deploying import ALONE, DIGEST, DOCUMENTS, NETWORK, deploy,
 from dockgate.aws.stack.account import Account
 from dockgate.aws.stack.change_set import Loss, create
 from dockgate.aws.stack.formation import Patience
-from dockgate.core.errors import DeniedError, DeployError, UsageError
+from dockgate.shared.errors import DeniedError, DeployError, UsageError
 
 CONNECTION = (
     "SourceType=Connection",

@@ -7,8 +7,8 @@ import pytest
 from tests.aws.stack.cloud import ID, REGION, SOON, Cloud
 from tests.aws.stack.deploying import ALONE, NETWORK, changes, deploy, document, parameters
 
-from dockgate.bootstrap import aws
-from dockgate.core.errors import DockgateError, NotFoundError, UsageError
+from dockgate.services import aws
+from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
 
 
 def test_names_are_turned_into_arns(cloud: Cloud) -> None:

@@ -6,10 +6,10 @@ import pytest
 from tests.aws.stack.cloud import REGION, Cloud
 from tests.aws.stack.deploying import NETWORK, changes, deploy, document, parameters
 
-from dockgate import rules
-from dockgate.core.errors import DefinitionError, NotFoundError, UsageError
-from dockgate.core.policy import of_bytes, policy_bytes
-from dockgate.definitions.policy import builtin
+from dockgate.gate import rules
+from dockgate.gate.definitions.policy import builtin
+from dockgate.gate.policy import of_bytes, policy_bytes
+from dockgate.shared.errors import DefinitionError, NotFoundError, UsageError
 
 BAD = """\
 rules:

@@ -6,8 +6,8 @@ import pytest
 from tests.aws.stack.cloud import Cloud
 from tests.aws.stack.deploying import ALONE, DOCUMENTS, NETWORK, deploy, destroy
 
-from dockgate.bootstrap import aws
-from dockgate.core.errors import DeniedError, DeployError
+from dockgate.services import aws
+from dockgate.shared.errors import DeniedError, DeployError
 
 
 def fill(cloud: Cloud) -> str:

@@ -12,8 +12,8 @@ from tests.aws.stack.cloud import ID, REGION, SOON, Cloud
 from tests.aws.stack.cloudformation import ours
 
 from dockgate.aws.stack.permissions import ACTIONS
-from dockgate.bootstrap import aws
-from dockgate.core.errors import DeployError
+from dockgate.services import aws
+from dockgate.shared.errors import DeployError
 
 ROOT = Path(__file__).parents[3]
 SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"

@@ -9,8 +9,8 @@ from tests.aws.stack.cloud import Cloud
 from tests.aws.stack.deploying import ALONE, DIGEST, deploy
 
 from dockgate.aws.stack.redrive import Redriven
-from dockgate.bootstrap import aws
-from dockgate.core.errors import NotFoundError, UsageError
+from dockgate.services import aws
+from dockgate.shared.errors import NotFoundError, UsageError
 
 TOKEN = "11111111-2222-3333-4444-555555555555"
 FINDING = {"detail-type": "Inspector2 Finding", "source": "aws.inspector2", "detail": {}}

@@ -4,8 +4,8 @@ import pytest
 from tests.aws.stack.cloud import Cloud
 from tests.aws.stack.deploying import ALONE, DIGEST, NETWORK, deploy
 
-from dockgate.bootstrap import aws
-from dockgate.core.errors import NotFoundError
+from dockgate.services import aws
+from dockgate.shared.errors import NotFoundError
 
 
 def test_status_tells_what_waits_and_what_failed(cloud: Cloud) -> None:

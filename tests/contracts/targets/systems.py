@@ -9,11 +9,11 @@ from botocore.config import Config
 from tests.aws.ecs import CLUSTER, Ecs
 from tests.parts import Host, free_port
 
-from dockgate.core.adapters import Target
-from dockgate.core.deploy import HealthCheck, PortMapping, Service, TaskDefinition, TaskState
-from dockgate.targets.ecs import EcsTarget
-from dockgate.targets.memory import MemoryTarget
-from dockgate.targets.podman import PodmanTarget
+from dockgate.delivery.deployments import HealthCheck, PortMapping, Service, TaskDefinition, TaskState
+from dockgate.delivery.ports import Target
+from dockgate.delivery.targets.ecs import EcsTarget
+from dockgate.delivery.targets.memory import MemoryTarget
+from dockgate.delivery.targets.podman import PodmanTarget
 
 RUNNING = TaskState.RUNNING
 HTTP = HealthCheck(http_port=8080, interval=0.1, start_period=20)

@@ -8,8 +8,8 @@ from botocore.exceptions import EndpointConnectionError
 from tests.aws.ecs import CLUSTER, SIDECAR, Ecs
 from tests.contracts.targets.systems import InEcs, definition, impatient, service
 
-from dockgate.core.errors import DeployError, UnavailableError
-from dockgate.targets.ecs import EcsTarget
+from dockgate.delivery.targets.ecs import EcsTarget
+from dockgate.shared.errors import DeployError, UnavailableError
 
 
 def running(ecs: InEcs, service: str = "web") -> dict[str, Any]:

@@ -21,9 +21,9 @@ from tests.contracts.targets.systems import (
 )
 from tests.parts import SERVE, free_port, until
 
-from dockgate.core.deploy import HealthCheck, PortMapping, Task, TaskState
-from dockgate.core.errors import DeployError
-from dockgate.targets.podman import PodmanTarget
+from dockgate.delivery.deployments import HealthCheck, PortMapping, Task, TaskState
+from dockgate.delivery.targets.podman import PodmanTarget
+from dockgate.shared.errors import DeployError
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from tests.contracts.targets.systems import (
 )
 from tests.parts import Faults, until
 
-from dockgate.core.errors import DeployError, UnavailableError
-from dockgate.targets.memory import MemoryTarget
+from dockgate.delivery.targets.memory import MemoryTarget
+from dockgate.shared.errors import DeployError, UnavailableError
 
 
 def test_a_service_nobody_knows_has_no_tasks(system: System) -> None:

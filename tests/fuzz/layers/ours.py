@@ -8,15 +8,15 @@ from functools import partial
 
 from tests.fuzz.layers.runtimes import File
 
-from dockgate.core.errors import ImageError, UnreadableError
-from dockgate.core.facts import LayerFacts, View, unpack
-from dockgate.core.inventory import combine
-from dockgate.core.layers import read_layer
-from dockgate.core.model import Inventory
-from dockgate.core.ports import Entry, Image, Layer, Origins
-from dockgate.ecosystems import load
-from dockgate.images.image import read_images
-from dockgate.images.layers import TarLayer
+from dockgate.scanner.ecosystems import load
+from dockgate.scanner.images.image import read_images
+from dockgate.scanner.images.layers import TarLayer
+from dockgate.scanner.inventory import combine
+from dockgate.scanner.layer_index import LayerFacts, View, unpack
+from dockgate.scanner.layers import read_layer
+from dockgate.scanner.model import Inventory
+from dockgate.scanner.ports import Entry, Image, Layer, Origins
+from dockgate.shared.errors import ImageError, UnreadableError
 
 ECOSYSTEMS = load()
 

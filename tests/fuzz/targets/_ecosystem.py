@@ -11,12 +11,12 @@ from tests.fuzz.mutate import Form, lines, plain
 from tests.fuzz.target import Part, Target, advised
 from tests.shell import assert_words
 
-from dockgate.bootstrap.purls import Purls
-from dockgate.core.errors import UncomparableError, UnreadableError, UsageError
-from dockgate.core.model import Distribution, Package
-from dockgate.core.ports import Ecosystem, Raised
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Raised
+from dockgate.services.purls import Purls
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 
-DATA = Path(__file__).parent.parent.parent / "ecosystems" / "data"
+DATA = Path(__file__).parent.parent.parent / "scanner" / "ecosystems" / "data"
 _VERSIONS = Path(__file__).parent.parent.parent / "cases" / "versions"
 _RELEASES = ("", "3", "12.5", "20.04", "2023.6")
 
@@ -63,7 +63,7 @@ def key(kind: Ecosystem, version: str) -> Any:
 
 def target(kind: Ecosystem, parts: Sequence[Part], *modules: str, versions: str, purls: Sequence[str]) -> Target:
     """`versions` is the file of cases whose versions are the seeds, `purls` are those of the package URLs. `modules`
-    are those besides the plugin's own, "_npm_lock"."""
+    are those besides the plugin's own, "ecosystems.npm.lock"."""
     own = type(kind).__module__
     return Target(
         kind.name,
@@ -72,7 +72,7 @@ def target(kind: Ecosystem, parts: Sequence[Part], *modules: str, versions: str,
             Part("versions", partial(_order, kind), partial(_pairs, versions), lines),
             Part("purls", partial(_purl, kind), lambda: [purl.encode() for purl in purls], lines),
         ),
-        (own, *(f"dockgate.ecosystems.{name}" for name in modules)),
+        (own, *(f"dockgate.scanner.{name}" for name in modules)),
     )
 
 

@@ -8,9 +8,11 @@ from tests.fuzz.mutate import edited, edits, lines
 from tests.fuzz.target import Part, Target
 from tests.fuzz.targets._ecosystem import DATA, files, part, read, target
 
-from dockgate.core import osrelease
-from dockgate.core.errors import UnreadableError
-from dockgate.ecosystems import _rpm_header, _sqlite, apk, dpkg, freebsd, rpm
+from dockgate.scanner import osrelease
+from dockgate.scanner.ecosystems import apk, dpkg, freebsd, rpm
+from dockgate.scanner.ecosystems.rpm import headers
+from dockgate.scanner.formats import sqlite
+from dockgate.shared.errors import UnreadableError
 
 _STATUS = b"""Package: bash
 Status: install ok installed
@@ -69,7 +71,7 @@ def _form(name: str, path: str, bases: list[bytes]) -> Part:
 
 def _headers() -> list[bytes]:
     base = _BASES["rpmdb.sqlite"]
-    return [row[1] for _, row in _sqlite.rows(io.BytesIO(base), len(base), "Packages", _rpm_header.SIZE_LIMIT)]
+    return [row[1] for _, row in sqlite.rows(io.BytesIO(base), len(base), "Packages", headers.SIZE_LIMIT)]
 
 
 _HEADERS = _headers()
@@ -77,7 +79,7 @@ _HEADERS = _headers()
 
 def _header(data: bytes) -> None:
     try:
-        _rpm_header.parse(edited(_HEADERS, data), 1 << 20)
+        headers.parse(edited(_HEADERS, data), 1 << 20)
     except UnreadableError:
         return
 
@@ -90,7 +92,7 @@ def _osrelease(data: bytes) -> None:
 
 
 def _targets() -> Iterator[Target]:
-    yield Target("osrelease", (Part("file", _osrelease, lambda: _RELEASES, lines),), ("dockgate.core.osrelease",))
+    yield Target("osrelease", (Part("file", _osrelease, lambda: _RELEASES, lines),), ("dockgate.scanner.osrelease",))
     own = dpkg.ECOSYSTEM
     yield target(
         own,
@@ -100,7 +102,7 @@ def _targets() -> Iterator[Target]:
             part(own, "md5sums", "var/lib/dpkg/status.d/bash.md5sums", lambda: _SUMS, lines),
             part(own, "list", "var/lib/dpkg/info/bash:amd64.list", lambda: _LISTS, lines),
         ),
-        "_vendors",
+        "formats.vendors",
         versions="dpkg.txt",
         purls=(
             "pkg:deb/debian/openssl@3.0.11-1?arch=amd64&distro=debian-12&upstream=openssl%403.0.11",
@@ -138,8 +140,8 @@ def _targets() -> Iterator[Target]:
             ),
             part(own, "wal", f"{freebsd.DATABASE}-wal", lambda: [b"", b"\x37\x7f\x06\x82" + bytes(60)]),
         ),
-        "_sqlite",
-        "_freebsd_version",
+        "formats.sqlite",
+        "ecosystems.freebsd.version",
         versions="freebsd.txt",
         purls=("pkg:bsd/freebsd/curl@8.14.1_1?distro=freebsd-14.3", "pkg:bsd/openbsd/curl@8.14.1"),
     )
@@ -154,11 +156,11 @@ def _targets() -> Iterator[Target]:
             part(own, "manifest", rpm.MANIFEST, files("rpm/container-manifest-2"), lines),
             part(own, "wal", "var/lib/rpm/rpmdb.sqlite-wal", lambda: [b"", b"\x37\x7f\x06\x82" + bytes(60)]),
         ),
-        "_sqlite",
-        "_rpm_ndb",
-        "_rpm_bdb",
-        "_rpm_header",
-        "_rpm_distributions",
+        "formats.sqlite",
+        "ecosystems.rpm.ndb",
+        "ecosystems.rpm.bdb",
+        "ecosystems.rpm.headers",
+        "ecosystems.rpm.distributions",
         versions="rpm.txt",
         purls=(
             "pkg:rpm/rocky/bash@5.1.8-9.el9?arch=x86_64&epoch=1&upstream=bash-5.1.8-9.el9.src.rpm&distro=rocky-9.3",

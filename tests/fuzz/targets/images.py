@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 from tests.fuzz.containers import compressed, tarred
 from tests.fuzz.mutate import Mutate, json_text, lines
 from tests.fuzz.target import Part, Target
-from tests.images import make, pieces
+from tests.scanner.images import make, pieces
 
-from dockgate.core.errors import ImageError, NotFoundError, UnreadableError
-from dockgate.images import image, reference
-from dockgate.images.archive import file_origin, piped_origin
-from dockgate.images.blobs import Origin
-from dockgate.images.inflate import Bounds, Inflated
-from dockgate.images.layers import TarLayer
-from dockgate.images.tape import Tape
-from dockgate.images.tar import members
+from dockgate.scanner.images import image, reference
+from dockgate.scanner.images.archive import file_origin, piped_origin
+from dockgate.scanner.images.blobs import Origin
+from dockgate.scanner.images.inflate import Bounds, Inflated
+from dockgate.scanner.images.layers import TarLayer
+from dockgate.scanner.images.tape import Tape
+from dockgate.scanner.images.tar import members
+from dockgate.shared.errors import ImageError, NotFoundError, UnreadableError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -292,12 +292,12 @@ TARGETS = (
             Part("stream", _stream, _packed, _LAYER_FORM),
             Part("skipping", _skipping, _layers, tarred(lines)),
         ),
-        tuple(f"dockgate.images.{name}" for name in ("layers", "tar", "tape", "inflate")),
+        tuple(f"dockgate.scanner.images.{name}" for name in ("layers", "tar", "tape", "inflate")),
     ),
     Target(
         "documents",
         (Part("documents", _documents, _sets, _several),),
-        tuple(f"dockgate.images.{name}" for name in ("image", "manifest", "origins")),
+        tuple(f"dockgate.scanner.images.{name}" for name in ("image", "manifest", "origins")),
     ),
     Target(
         "archive",
@@ -308,6 +308,6 @@ TARGETS = (
             ),
             Part("piped", _piped, _archives, compressed(tarred(json_text))),
         ),
-        tuple(f"dockgate.images.{name}" for name in ("archive", "layout")),
+        tuple(f"dockgate.scanner.images.{name}" for name in ("archive", "layout")),
     ),
 )

@@ -12,19 +12,19 @@ from tests.fuzz.containers import tarred
 from tests.fuzz.mutate import Mutate, lines
 from tests.fuzz.target import MEMORY, Part, Target
 from tests.fuzz.targets._ecosystem import DATA
-from tests.images import make, pieces
+from tests.scanner.images import make, pieces
 
-from dockgate import ecosystems, sboms
-from dockgate.bootstrap.reports import InventoryReport, ScanReport, scan_formats, write
-from dockgate.core import canonical
-from dockgate.core.facts import LayerFacts
-from dockgate.core.inventory import combine
-from dockgate.core.layers import read_layer
-from dockgate.core.model import Inventory, Matches
-from dockgate.core.ports import Origins
-from dockgate.images.image import OciImage
-from dockgate.images.inflate import Bounds
-from dockgate.images.layers import TarLayer
+from dockgate.scanner import ecosystems, sboms
+from dockgate.scanner.images.image import OciImage
+from dockgate.scanner.images.inflate import Bounds
+from dockgate.scanner.images.layers import TarLayer
+from dockgate.scanner.inventory import combine
+from dockgate.scanner.layer_index import LayerFacts
+from dockgate.scanner.layers import read_layer
+from dockgate.scanner.model import Inventory, Matches
+from dockgate.scanner.ports import Origins
+from dockgate.services.reports import InventoryReport, ScanReport, scan_formats, write
+from dockgate.shared import canonical
 
 _KINDS = ecosystems.load()
 _FORMATS = scan_formats()
@@ -175,6 +175,12 @@ TARGETS = (
     Target(
         "inventory",
         (Part("image", _image, _seeds, _form), Part("told", _told, _seeds, _form)),
-        tuple(f"dockgate.core.{name}" for name in ("inventory", "evidence", "databases", "languages", "facts")),
+        tuple(
+            f"dockgate.scanner.{name}"
+            for name in (
+                *("inventory", "layer_index", "integrity.evidence", "integrity.package_databases"),
+                "integrity.languages",
+            )
+        ),
     ),
 )

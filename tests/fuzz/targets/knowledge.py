@@ -9,21 +9,21 @@ from functools import cache, partial
 from pathlib import Path
 from random import Random
 
-from tests.advisories.making import built, folder_of
-from tests.feeds import making
 from tests.fuzz.containers import carried, compressed, zipped
 from tests.fuzz.mutate import Mutate, edited, edits, json_text, lines
 from tests.fuzz.target import MEMORY, Part, Target, advised
+from tests.vulnerabilities.database.making import built, folder_of
+from tests.vulnerabilities.feeds import making
 
-from dockgate import ecosystems, sboms
-from dockgate.advisories.database import Database
-from dockgate.advisories.transfer import pack, unpack
-from dockgate.bootstrap.purls import Purls
-from dockgate.bootstrap.reports import InventoryReport, write
-from dockgate.core.errors import DatabaseError, UnreadableError, UsageError
-from dockgate.core.feeds import Feed
-from dockgate.core.model import Distribution, Inventory, Package, Unread
-from dockgate.feeds import _records, amazon, cvss, epss, kev, osv
+from dockgate.scanner import ecosystems, sboms
+from dockgate.scanner.model import Distribution, Inventory, Package, Unread
+from dockgate.services.purls import Purls
+from dockgate.services.reports import InventoryReport, write
+from dockgate.shared.errors import DatabaseError, UnreadableError, UsageError
+from dockgate.vulnerabilities.database.database import Database
+from dockgate.vulnerabilities.database.transfer import pack, unpack
+from dockgate.vulnerabilities.feed import Feed
+from dockgate.vulnerabilities.feeds import _records, amazon, cvss, epss, kev, osv
 
 _DATA = Path(__file__).parent.parent.parent
 _KINDS = ecosystems.load()
@@ -79,7 +79,7 @@ def _rows(*lines: str) -> Callable[[], list[bytes]]:
 
 
 def _updates() -> list[bytes]:
-    data = (_DATA / "feeds" / "data" / "updateinfo.xml").read_bytes()
+    data = (_DATA / "vulnerabilities" / "feeds" / "data" / "updateinfo.xml").read_bytes()
     return [data, gzip.compress(data, mtime=0), making.updateinfo(making.bulletin("ALAS-1", {"version": ""}))]
 
 
@@ -133,7 +133,10 @@ def _bill(data: bytes) -> None:
 def _bills() -> list[bytes]:
     """What peers wrote of one image, and we of one with two platforms."""
     names = ("syft.cyclonedx.json", "syft.spdx.json", "trivy.cyclonedx.json", "trivy.spdx.json")
-    return [*((_DATA / "sboms" / "data" / name).read_bytes() for name in names), *map(_ours, ("cyclonedx", "spdx"))]
+    return [
+        *((_DATA / "scanner" / "sboms" / "data" / name).read_bytes() for name in names),
+        *map(_ours, ("cyclonedx", "spdx")),
+    ]
 
 
 def _ours(form: str) -> bytes:
@@ -181,7 +184,7 @@ def _targets() -> Iterator[Target]:
             Part("record", _record, lambda: [json.dumps(one).encode() for one in _OSV], json_text),
             Part("export", partial(_parse, osv.FEED, "npm"), lambda: [making.export(*_OSV, b"{")], zipped(json_text)),
         ),
-        tuple(f"dockgate.feeds.{name}" for name in ("_records", "_names", "_severity")),
+        tuple(f"dockgate.vulnerabilities.feeds.{name}" for name in ("_records", "_names", "_severity")),
     )
     yield Target(
         "feeds",
@@ -212,20 +215,20 @@ def _targets() -> Iterator[Target]:
             ),
             Part("amazon", partial(_parse, amazon.FEED, "2023"), _updates, compressed(lines)),
         ),
-        tuple(f"dockgate.feeds.{name}" for name in ("_lines", "_severity", "_xml")),
+        tuple(f"dockgate.vulnerabilities.feeds.{name}" for name in ("_lines", "_severity", "_xml")),
     )
     yield Target(
         "import",
         (Part("file", _import, lambda: [_database()[1]], carried(_pages)),),
-        ("dockgate.advisories.transfer",),
+        ("dockgate.vulnerabilities.database.transfer",),
     )
     yield Target(
         "sbom",
         (Part("document", _bill, _bills, json_text),),
-        tuple(f"dockgate.sboms{name}" for name in ("", "._cyclonedx", "._spdx", "._contents", "._packages")),
+        tuple(f"dockgate.scanner.sboms{name}" for name in ("", "._cyclonedx", "._spdx", "._contents", "._packages")),
     )
     yield Target(
-        "purl", (Part("purl", _purl, lambda: list(_PURLS), lines),), ("dockgate.bootstrap.purls", "dockgate.core.purl")
+        "purl", (Part("purl", _purl, lambda: list(_PURLS), lines),), ("dockgate.services.purls", "dockgate.shared.purl")
     )
 
 

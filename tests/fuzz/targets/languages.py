@@ -5,12 +5,12 @@ import json
 import struct
 import zipfile
 
-from tests.ecosystems.bundles import HOST, bundle
 from tests.fuzz.containers import asar, zipped
 from tests.fuzz.mutate import json_text, lines, plain
 from tests.fuzz.targets._ecosystem import files, part, target
+from tests.scanner.ecosystems.bundles import HOST, bundle
 
-from dockgate.ecosystems import bitnami, conda, dhi, dotnet, java, npm, php, python, ruby
+from dockgate.scanner.ecosystems import bitnami, conda, dhi, dotnet, java, npm, php, python, ruby
 
 _SITE = "usr/lib/python3/site-packages"
 _METADATA = [b"Metadata-Version: 2.1\nName: Flask.Login\nVersion: 0.6.3\nSummary: a\n\nName: not this\n"]
@@ -121,7 +121,7 @@ TARGETS = (
             ),
             part(python.ECOSYSTEM, "Pipfile.lock", "app/Pipfile.lock", files("python/Pipfile.lock"), json_text),
         ),
-        *("_python_lock", "_python_zip", "_toml", "_python_package"),
+        *("ecosystems.python.lock", "ecosystems.python.zip_packages", "formats.toml", "ecosystems.python.package"),
         versions="pep440.txt",
         purls=("pkg:pypi/flask-login@0.6.3", "pkg:pypi/a@1!2.0.post1.dev2+local.1"),
     ),
@@ -148,7 +148,14 @@ TARGETS = (
             part(npm.ECOSYSTEM, "asar", "app/own.asar", files("npm/own.asar"), asar(json_text)),
             part(npm.ECOSYSTEM, "zip", "app/.yarn/cache/is-odd.zip", files("npm/is-odd.zip"), zipped(json_text)),
         ),
-        *("_npm_lock", "_yaml", "_npm_zip", "_npm_asar", "_npm_package", "_semver"),
+        *(
+            "ecosystems.npm.lock",
+            "formats.yaml",
+            "ecosystems.npm.zip_packages",
+            "ecosystems.npm.asar",
+            "ecosystems.npm.package",
+            "formats.semver",
+        ),
         versions="semver.txt",
         purls=("pkg:npm/%40scope/thing@1.2.3", "pkg:npm/a@1.0.0-rc.1"),
     ),
@@ -167,7 +174,14 @@ TARGETS = (
             ),
             part(java.ECOSYSTEM, "gradle.lockfile", "app/gradle.lockfile", lambda: _GRADLE, lines),
         ),
-        *("_jar", "_jar_groups", "_jar_names", "_zip", "_xml", "_maven_version"),
+        *(
+            "ecosystems.java.jars",
+            "ecosystems.java.groups",
+            "ecosystems.java.names",
+            "formats.zip_archive",
+            "formats.xml",
+            "ecosystems.java.version",
+        ),
         versions="maven.txt",
         purls=("pkg:maven/org.example/thing@2.1", "pkg:maven/a@1"),
     ),
@@ -211,7 +225,7 @@ TARGETS = (
             part(php.ECOSYSTEM, "zip", "app/own.phar", files("php/zip.phar"), zipped(json_text)),
             part(php.ECOSYSTEM, "composer.lock", "app/composer.lock", files("php/composer.lock"), json_text),
         ),
-        *("_php_version", "_php_phar"),
+        *("ecosystems.php.version", "ecosystems.php.phar"),
         versions="packagist.txt",
         purls=("pkg:composer/acme/thing@1.2.3", "pkg:composer/a@dev-main"),
     ),
@@ -293,7 +307,7 @@ TARGETS = (
                 lambda: [bundle(), bundle(name=b"x" * 300), bundle(None), bundle(major=1), HOST],
             ),
         ),
-        "_dotnet_bundle",
+        "ecosystems.dotnet.single_file",
         versions="nuget.txt",
         purls=("pkg:nuget/Newtonsoft.Json@13.0.3",),
     ),

@@ -13,7 +13,19 @@ from tests.fuzz.mutate import edited, edits, json_text, lines
 from tests.fuzz.target import Part
 from tests.fuzz.targets._ecosystem import DATA, files, part, read, target
 
-from dockgate.ecosystems import actions, conan, cran, erlang, haskell, julia, opam, other_roots, pub, swift, vscode
+from dockgate.scanner.ecosystems import (
+    actions,
+    conan,
+    cran,
+    erlang,
+    haskell,
+    julia,
+    opam,
+    other_roots,
+    pub,
+    swift,
+    vscode,
+)
 
 _DESCRIPTIONS = [
     b"Package: base\nVersion: 4.5.0\nPriority: base\nBuilt: R 4.5.0; ; ; unix\n",
@@ -90,14 +102,14 @@ TARGETS = (
                 for path in ("a/oci-layout", "a/var/lib/dpkg/status")
             ),
         ),
-        "_tar_names",
+        "formats.tar_names",
         versions="bitnami.txt",
         purls=("pkg:generic/thing@1",),
     ),
     target(
         actions.ECOSYSTEM,
         (part(actions.ECOSYSTEM, "workflow", ".github/workflows/ci.yml", lambda: [b"on: push"]),),
-        "_semver",
+        "formats.semver",
         versions="actions.txt",
         purls=(
             "pkg:githubactions/github/codeql-action/init@v3.29.0",
@@ -127,7 +139,7 @@ TARGETS = (
                 json_text,
             ),
         ),
-        "_conan_version",
+        "ecosystems.conan.version",
         versions="conan.txt",
         purls=("pkg:conan/png@1.6.40?channel=stable&user=acme",),
     ),
@@ -165,7 +177,7 @@ TARGETS = (
             part(erlang.ECOSYSTEM, "mix.lock", "app/mix.lock", files("erlang/mix.lock"), lines),
             part(erlang.ECOSYSTEM, "rebar.lock", "app/rebar.lock", files("erlang/rebar.lock"), lines),
         ),
-        *("_semver", "_erlang_zip"),
+        *("formats.semver", "ecosystems.erlang.zip_packages"),
         versions="hex.txt",
         purls=("pkg:hex/acme/foo@2.3.0", "pkg:otp/ssh@5.3?repository_url=https://github.com/erlang/otp"),
     ),
@@ -226,7 +238,7 @@ TARGETS = (
                 lines,
             ),
         ),
-        "_toml",
+        "formats.toml",
         versions="julia.txt",
         purls=("pkg:julia/HTTP@1.10.8?uuid=cd3eb016-35fb-5094-929b-558a96fad6f3",),
     ),
@@ -269,7 +281,7 @@ TARGETS = (
                 lines,
             ),
         ),
-        "_yaml",
+        "formats.yaml",
         versions="pub.txt",
         purls=("pkg:pub/Shelf-Static@1.1.0",),
     ),
@@ -284,7 +296,7 @@ TARGETS = (
                 json_text,
             ),
         ),
-        "_semver",
+        "formats.semver",
         versions="semver.txt",
         purls=("pkg:swift/github.com/Alamofire/Alamofire@5.4.3", "pkg:swift/a@1.0.0"),
     ),

@@ -10,9 +10,9 @@ from pathlib import Path
 from tests.fuzz.mutate import json_text, lines
 from tests.fuzz.target import MEMORY, Part, Target, advised
 
-from dockgate.core.errors import UsageError
-from dockgate.images import reference
-from dockgate.images.credentials import find_credentials, read_answer
+from dockgate.scanner.images import reference
+from dockgate.scanner.images.credentials import find_credentials, read_answer
+from dockgate.shared.errors import UsageError
 
 _DIGEST = "sha256:" + "0" * 64
 
@@ -121,7 +121,7 @@ TARGETS = (
     Target(
         "reference",
         (Part("reference", _reference, lambda: [one.encode() for one in _REFERENCES], lines),),
-        ("dockgate.images.reference",),
+        ("dockgate.scanner.images.reference",),
     ),
     Target(
         "credentials",
@@ -130,6 +130,6 @@ TARGETS = (
             Part("answer", _answer, lambda: _ANSWERS, json_text),
             Part("helper", _helper, lambda: [b"\0" + _ANSWERS[0], b"\1credentials not found", b"\0x", b"\1no"]),
         ),
-        ("dockgate.images.credentials",),
+        ("dockgate.scanner.images.credentials",),
     ),
 )

@@ -5,13 +5,14 @@ import json
 import struct
 import zlib
 
-from tests.ecosystems.elf import elf
 from tests.fuzz.mutate import edited, edits, json_text, lines, plain
 from tests.fuzz.target import Part
 from tests.fuzz.targets._ecosystem import DATA, part, read, target
+from tests.scanner.ecosystems.elf import elf
 
-from dockgate.core.errors import UnreadableError
-from dockgate.ecosystems import _go_buildinfo, go, programs, rust
+from dockgate.scanner.ecosystems import go, programs, rust
+from dockgate.scanner.ecosystems.go import buildinfo
+from dockgate.shared.errors import UnreadableError
 
 _APP = "usr/bin/app"
 _NAMES = (
@@ -123,7 +124,7 @@ _VERSIONED = {
 def _modules(data: bytes) -> None:
     """The list itself, past the program around it."""
     try:
-        _go_buildinfo._parsed("go1.24.4", data.decode("utf-8", "replace"))
+        buildinfo._parsed("go1.24.4", data.decode("utf-8", "replace"))
     except UnreadableError:
         return
 
@@ -144,7 +145,7 @@ TARGETS = (
                 lines,
             ),
         ),
-        *("_program_names", "_program_version", "_executable"),
+        *("ecosystems.programs.names", "ecosystems.programs.version", "formats.executable"),
         versions="bitnami.txt",
         purls=("pkg:generic/java@1.8.0_392", "pkg:generic/python@3.13.0rc1", "pkg:generic/thing@1"),
     ),
@@ -160,9 +161,9 @@ TARGETS = (
             Part("list", _modules, lambda: [_INFO], lines),
             part(go.ECOSYSTEM, "go.mod", "src/go.mod", lambda: [_MOD], lines),
         ),
-        "_go_buildinfo",
-        "_go_mod",
-        "_executable",
+        "ecosystems.go.buildinfo",
+        "ecosystems.go.mod",
+        "formats.executable",
         versions="go.txt",
         purls=("pkg:golang/golang.org/x/net@v0.1.0", "pkg:golang/stdlib@1.21.3", "pkg:golang/a@%28devel%29#cmd/x"),
     ),

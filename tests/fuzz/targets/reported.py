@@ -10,24 +10,25 @@ import yaml
 from tests.fuzz.mutate import json_text
 from tests.fuzz.target import Part, Target
 
-from dockgate import ecosystems, findings, sboms, vex
-from dockgate.core import canonical
-from dockgate.core.errors import UsageError
-from dockgate.core.verdict import Reported, Statement
-from dockgate.core.versions import Orders
+from dockgate.gate import external, vex_formats
+from dockgate.gate.model import Reported, Statement
+from dockgate.scanner import ecosystems, sboms
+from dockgate.shared import canonical
+from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.versions import Orders
 
 _TESTS = Path(__file__).parent.parent.parent
 _CASES = _TESTS / "cases"
 _IMAGE = "sha256:" + "ab" * 32
-_KINDS, _FORMATS = ecosystems.load(), findings.load()
-_ASKED = findings.Asked(package=partial(sboms.package, ecosystems=_KINDS), compare=Orders(_KINDS).compare)
+_KINDS, _FORMATS = ecosystems.load(), external.load()
+_ASKED = external.Asked(package=partial(sboms.package, ecosystems=_KINDS), compare=Orders(_KINDS).compare)
 
 
 def _findings(data: bytes) -> None:
     """As they are kept, they are read again."""
     for image in (_IMAGE, ""):
         try:
-            reports = findings.read(data, "it.json", _FORMATS, replace(_ASKED, image=image))
+            reports = external.read(data, "it.json", _FORMATS, replace(_ASKED, image=image))
         except UsageError as error:
             _named(error)
             continue
@@ -39,7 +40,7 @@ def _findings(data: bytes) -> None:
 
 def _vex(data: bytes) -> None:
     try:
-        statements = vex.read(data, "it.json")
+        statements = vex_formats.read(data, "it.json")
     except UsageError as error:
         _named(error)
         return
@@ -60,7 +61,7 @@ def _reports() -> Sequence[bytes]:
 @cache
 def _statements() -> Sequence[bytes]:
     """The documents of the cases of waivers, and one that is published."""
-    found = [path.read_bytes() for path in sorted((_TESTS / "vex" / "data").glob("*.json"))]
+    found = [path.read_bytes() for path in sorted((_TESTS / "gate" / "vex_formats" / "data").glob("*.json"))]
     for path in sorted((_CASES / "waivers").glob("*.yaml")):
         case = yaml.safe_load(path.read_text("utf-8").replace("{image}", _IMAGE).replace("{index}", _IMAGE))
         found += [json.dumps(one["document"]).encode() for one in case.get("vex", ())]
@@ -72,15 +73,19 @@ TARGETS = (
         "findings",
         (Part("document", _findings, _reports, json_text),),
         (
-            "dockgate.findings",
-            "dockgate.findings._read",
-            "dockgate.findings._inspector_packages",
-            *(f"dockgate.findings.{one.name}" for one in findings.load()),
+            "dockgate.gate.external",
+            "dockgate.gate.external._read",
+            "dockgate.gate.external._inspector_packages",
+            *(f"dockgate.gate.external.{one.name}" for one in external.load()),
         ),
     ),
     Target(
         "vex",
         (Part("document", _vex, _statements, json_text),),
-        ("dockgate.vex", "dockgate.vex._fields", *(f"dockgate.vex.{one.name}" for one in vex.load())),
+        (
+            "dockgate.gate.vex_formats",
+            "dockgate.gate.vex_formats._fields",
+            *(f"dockgate.gate.vex_formats.{one.name}" for one in vex_formats.load()),
+        ),
     ),
 )

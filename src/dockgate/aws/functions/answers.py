@@ -3,8 +3,8 @@
 from typing import Any
 
 from dockgate.aws.functions.messages import Request
-from dockgate.core.summaries import SUMMARY_LIMIT, shorten
-from dockgate.core.verdict import Status
+from dockgate.gate.model import Status
+from dockgate.gate.summaries import SUMMARY_LIMIT, shorten
 
 _ROOM = 100
 """characters that a summary has beside a link, at least"""

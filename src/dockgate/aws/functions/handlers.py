@@ -9,11 +9,9 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any, TypeVar
 
-from dockgate import rules
 from dockgate.aws.functions import messages
 from dockgate.aws.functions.answers import Answers
 from dockgate.aws.functions.indexes import Indexes
-from dockgate.aws.functions.judging import Judging
 from dockgate.aws.functions.looking import Looking
 from dockgate.aws.functions.messages import Scan
 from dockgate.aws.functions.pipelines import Pipelines
@@ -23,8 +21,10 @@ from dockgate.aws.functions.scans import Scans, will_pass
 from dockgate.aws.functions.settings import Settings, from_environment
 from dockgate.aws.functions.table import Table
 from dockgate.aws.functions.telemetry import Telemetry
+from dockgate.aws.functions.verdicts import Verdicts
 from dockgate.aws.functions.waits import Waits
-from dockgate.core.errors import UsageError
+from dockgate.gate import rules
+from dockgate.shared.errors import UsageError
 
 T = TypeVar("T")
 rules.load()
@@ -136,17 +136,17 @@ def functions(settings: Settings, client: Client, clock: Callable[[], float] = t
     place = settings.partition, settings.region, settings.account
     scans = Scans(of["inspector2"], waits, *place, details, clock)
     looking = Looking(waits, scans, Indexes(of["ecr"]), tell)
-    judging = Judging(settings, of["s3"], of["ssm"], partial(_now, clock))
+    verdicts = Verdicts(settings, of["s3"], of["ssm"], partial(_now, clock))
     answers = Answers(of["codepipeline"])
     pipelines = Pipelines(of["codepipeline"], settings.actions, settings.account, settings.region, clock)
     return Functions(
-        Rendezvous(waits, pipelines, looking, judging, answers, settings.patience, tell, clock),
+        Rendezvous(waits, pipelines, looking, verdicts, answers, settings.patience, tell, clock),
         Running(
             of["ecs"],
             of["sns"],
             waits,
             looking,
-            judging,
+            verdicts,
             settings.services,
             settings.topic,
             settings.risk_days,

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from dockgate.core import canonical
-from dockgate.core.errors import ImageError
+from dockgate.shared import canonical
+from dockgate.shared.errors import ImageError
 
 if TYPE_CHECKING:
-    from dockgate.images.manifest import Descriptor, Index
+    from dockgate.scanner.images.manifest import Descriptor, Index
 
 _PLATFORMS = 32
 """manifests of one index, at most: each is asked for by itself"""
@@ -28,7 +28,7 @@ class Indexes:
         there, and may be tomorrow.
 
         Raises ImageError for an index that cannot be judged by its images."""
-        from dockgate.images import manifest
+        from dockgate.scanner.images import manifest
 
         data = self._manifests(repository, [digest]).get(digest)
         if data is None:
@@ -43,13 +43,13 @@ class Indexes:
             )
         if any(one.media_type in manifest.INDEXES for one in children):
             raise ImageError(f"The index {digest} holds another index.", "Push an index of images alone.")
-        self._demand_attestations(repository, digest, index, {one.digest for one in children})
+        self._require_attestations(repository, digest, index, {one.digest for one in children})
         return tuple({one.digest: one for one in children}.values())
 
-    def _demand_attestations(self, repository: str, digest: str, index: "Index", images: set[str]) -> None:
+    def _require_attestations(self, repository: str, digest: str, index: "Index", images: set[str]) -> None:
         """ImageError unless every manifest that is not asked about has the form of an attestation manifest."""
-        from dockgate.images import manifest
-        from dockgate.images.attestation_marks import objection
+        from dockgate.scanner.images import manifest
+        from dockgate.scanner.images.attestation_marks import objection
 
         others = [one for one in index.manifests if one.platform == manifest.NOT_RUNNABLE]
         if len(others) > _PLATFORMS:
@@ -66,7 +66,7 @@ class Indexes:
 
     def _manifests(self, repository: str, digests: list[str]) -> dict[str, bytes]:
         """The manifests that ECR has, by digest. ImageError for one that does not match."""
-        from dockgate.images import manifest
+        from dockgate.scanner.images import manifest
 
         answer = self._ecr.batch_get_image(
             repositoryName=repository,

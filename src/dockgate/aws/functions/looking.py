@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dockgate.aws.functions.indexes import Indexes
 from dockgate.aws.functions.scans import Look, Scans
 from dockgate.aws.functions.waits import Halves, Waits
-from dockgate.core.errors import ImageError
+from dockgate.shared.errors import ImageError
 
 _NOT_OURS = ("AccessDeniedException", "RepositoryNotFoundException")
 """ECR's answers where the stack was not told of the repository (its parameter ImageRepositories)"""

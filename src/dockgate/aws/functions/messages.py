@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from dockgate.core.errors import UsageError
+from dockgate.shared.errors import UsageError
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ENTRY = re.compile(r"(\w+)=(\S+)")

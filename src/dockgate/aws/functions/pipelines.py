@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from dockgate.aws import ecr_registry
 from dockgate.aws.functions import messages
 from dockgate.aws.functions.messages import Request
 from dockgate.aws.functions.settings import Action
-from dockgate.core import ecr_registry
-from dockgate.core.errors import UsageError
+from dockgate.shared.errors import UsageError
 
 DEFAULT_TIMEOUT_MINUTES = 7 * 24 * 60
 """how long a manual approval waits when its action sets no timeout (CodePipeline's user guide, "Quotas")"""

@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from dockgate.aws.functions.answers import Answers, summary
-from dockgate.aws.functions.judging import Evidence, Judging
 from dockgate.aws.functions.looking import Looking, Tell
 from dockgate.aws.functions.messages import Request, Scan
 from dockgate.aws.functions.pipelines import Pending, Pipelines
 from dockgate.aws.functions.scans import Look
+from dockgate.aws.functions.verdicts import Evidence, Verdicts
 from dockgate.aws.functions.waits import WAITING, Halves, Wait, Waits
-from dockgate.core.errors import UsageError
-from dockgate.core.verdict import Status
+from dockgate.gate.model import Status
+from dockgate.shared.errors import UsageError
 
 BEFORE_EXPIRY = 600
 """seconds before CodePipeline gives up by itself: then an answer is given, whatever is known"""
@@ -35,7 +35,7 @@ class _Faults:
     def take(self, error: Exception) -> None:
         self.first = self.first or error
 
-    def leave(self) -> None:
+    def exemption(self) -> None:
         if self.first is not None:
             raise self.first
 
@@ -69,7 +69,7 @@ class Rendezvous:
     waits: Waits
     pipelines: Pipelines
     looking: Looking
-    judging: Judging
+    verdicts: Verdicts
     answers: Answers
     patience: int
     tell: Tell
@@ -131,7 +131,7 @@ class Rendezvous:
         self._answer_all(digest, halves, faults)
         for index in halves.indexes:
             self._answer_all(index, self.waits.at(index), faults)
-        faults.leave()
+        faults.exemption()
 
     def sweep(self, enough: Callable[[], bool] = lambda: False) -> int:
         """Look at all that wait, image by image, until it is `enough`; return how many still do. First, approvals whose
@@ -160,7 +160,7 @@ class Rendezvous:
                 faults.take(mine.first)
         if enough():
             self.tell("SweepCut", waiting=left)
-        faults.leave()
+        faults.exemption()
         return left
 
     def _recover(
@@ -267,9 +267,9 @@ class Rendezvous:
         if not look.over:
             look = replace(look, over=True, fault=f"{look.fault} It was waited for until now.")
         try:
-            judged = self.judging.judge(group.digest, group.repository, look)
+            judged = self.verdicts.judge(group.digest, group.repository, look)
             known = [Evidence(**wait.evidence) for wait, _ in claimed if wait.evidence]
-            kept = self.judging.keep(judged, known)
+            kept = self.verdicts.keep(judged, known)
         except Exception as error:
             faults.take(error)
             return left + self._give_up(claimed, error, faults)

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dockgate.aws.functions.judging import Evidence, Judged, Judging
 from dockgate.aws.functions.looking import Looking, Tell
 from dockgate.aws.functions.messages import DIGEST
 from dockgate.aws.functions.settings import Service
+from dockgate.aws.functions.verdicts import Evidence, Judged, Verdicts
 from dockgate.aws.functions.waits import Waits
-from dockgate.core.verdict import Status
+from dockgate.gate.model import Status
 
 _ECR = re.compile(r"^\d{12}\.dkr[.-]ecr")
 """how the host names of ECR's private registries begin, over IPv6 ("dkr-ecr") as over IPv4 alone"""
@@ -27,7 +27,7 @@ class Running:
     sns: Any
     waits: Waits
     looking: Looking
-    judging: Judging
+    verdicts: Verdicts
     services: tuple[Service, ...]
     topic: str
     risk_days: float
@@ -70,7 +70,7 @@ class Running:
         look = self.looking.look(digest, repository, halves)
         if not look.over:
             return
-        judged = self.judging.judge(digest, repository, look)
+        judged = self.verdicts.judge(digest, repository, look)
         if judged.verdict.status is Status.APPROVED:
             if self.waits.safe(digest, service):
                 self.tell("ServiceSafe", service=service, digest=digest)
@@ -84,7 +84,7 @@ class Running:
         verdict, kept = judged.verdict, None
         known = self.waits.risk_evidence(verdict.image, service)
         try:
-            kept = self.judging.keep(judged, [Evidence(**known)] if known else [])
+            kept = self.verdicts.keep(judged, [Evidence(**known)] if known else [])
             if self.topic:
                 self.sns.publish(**_message(self.topic, service, judged, kept.page, until))
         except Exception:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dockgate.core.errors import UsageError
+from dockgate.shared.errors import UsageError
 
 THRESHOLDS = {
     "CRITICAL": "Critical_Finding_Threshold",

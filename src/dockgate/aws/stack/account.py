@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from dockgate.aws.stack.permissions import ACTIONS
-from dockgate.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
+from dockgate.shared.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 
 Client = Callable[[str], Any]
 """a boto3 client by its service's name"""

@@ -1,55 +1,23 @@
 """The functions' archive: sources alone, the same bytes wherever and by whatever Python they are packed."""
 
-from collections.abc import Iterable, Iterator
+import ast
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 
 from dockgate.aws.stack.packing import pack
-from dockgate.core.errors import UsageError
-from dockgate.core.policy import policy_bytes
-from dockgate.core.rules import Rule
-from dockgate.core.verdict import Policy
+from dockgate.gate.model import Policy
+from dockgate.gate.policy import policy_bytes
+from dockgate.gate.rule import Rule
+from dockgate.shared.errors import UsageError
 
-PARTS = ("core", "ecosystems", "rules", "aws/functions")
-"""folders of the package that go in whole, but for READERS: what needs a library in them imports it when it is used"""
-READERS = frozenset(
-    (
-        *("_npm_asar", "_npm_lock", "_npm_zip", "_php_phar", "_python_lock", "_rpm_bdb", "_rpm_header", "_rpm_ndb"),
-        *("_sqlite", "_toml", "_yaml"),
-    )
-)
-"""modules in `ecosystems` that stay out: what reads an image's files imports them when it does, and no function does"""
-SERVER_ONLY = frozenset(
-    (
-        *("adapters", "approvals", "asking", "attestation", "callbacks", "contributors", "databases", "deploy"),
-        *("duplicates", "events", "evidence", "feeds", "insisting", "inventory", "languages", "layer_content"),
-        *("layer_tree", "layers", "notices", "overriding", "package_folders", "people", "pipeline", "policy_choice"),
-        *("registry_access", "symlinks", "task_health"),
-    )
-)
-"""modules in `core` that stay out: no function reads layers, keeps a store or runs a pipeline"""
-FILES = (
-    "__init__.py",
-    "aws/__init__.py",
-    "findings/__init__.py",
-    "findings/_inspector_packages.py",
-    "findings/_read.py",
-    "findings/inspector.py",
-    "images/__init__.py",
-    "images/attestation_marks.py",
-    "images/manifest.py",
-    "images/reference.py",
-    "reports/__init__.py",
-    "reports/case.py",
-    "reports/html.py",
-    "reports/json.py",
-)
+ROOTS = ("aws/functions", "gate/rules", "scanner/ecosystems", "reports/json.py", "reports/html.py", "reports/case.py")
+"""modules and folders below `dockgate` that the functions import by name; what these import goes in, too"""
+DATA = (".json", ".tsv", ".txt")
+"""endings of the files that modules read beside themselves"""
 POLICY = "dockgate/aws/policy.json"
 RUNTIME = (3, 13)
 """the version of Python that the functions run under, as the template names it"""
-
-_KINDS = (".py", ".json", ".tsv", ".txt", ".yaml")
-"""files of the package: what an editor leaves in a checkout does not go in"""
 
 
 def build(policy: Policy, rules: Iterable[Rule]) -> bytes:
@@ -78,22 +46,53 @@ def _libraries(rule: Rule, policy: Policy) -> set[str]:
 
 
 def _sources(package: Traversable) -> Iterator[tuple[str, bytes]]:
-    left_out = {f"ecosystems/{name}.py" for name in READERS} | {f"core/{name}.py" for name in SERVER_ONLY}
-    for part in PARTS:
-        for name, data in _folder(package.joinpath(part), part):
-            if name not in left_out and not name.startswith("core/stores/"):
-                yield name, data
-    for name in FILES:
-        yield name, package.joinpath(name).read_bytes()
-    reports = package.joinpath("reports")
-    for file in reports.iterdir():
-        if file.name.startswith("_") and file.name.endswith(".py") and file.name != "__init__.py":
-            yield f"reports/{file.name}", file.read_bytes()
+    """The files of every module that ROOTS import, directly or through others, and the data files beside them."""
+    waiting = [name for root in ROOTS for name in _modules(package, root)]
+    sources: dict[str, bytes] = {}
+    while waiting:
+        name = waiting.pop()
+        if name in sources:
+            continue
+        sources[name] = package.joinpath(name).read_bytes()
+        for module in _imports(ast.parse(sources[name])):
+            waiting += _files(package, module.split(".")[1:])
+    yield from sources.items()
+    folders = {name.rpartition("/")[0] for name in sources}
+    for folder in sorted(folders):
+        for file in package.joinpath(folder).iterdir():
+            if file.name.endswith(DATA):
+                yield f"{folder}/{file.name}".lstrip("/"), file.read_bytes()
 
 
-def _folder(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
-    for item in folder.iterdir():
-        if item.is_dir() and item.name != "__pycache__":
-            yield from _folder(item, f"{name}/{item.name}")
-        elif item.is_file() and item.name.endswith(_KINDS):
-            yield f"{name}/{item.name}", item.read_bytes()
+def _modules(package: Traversable, name: str) -> Iterator[str]:
+    """A module by its file name, or every module of a folder that is no reader of files."""
+    place = package.joinpath(name)
+    if place.is_file():
+        yield name
+        return
+    for item in place.iterdir():
+        if item.is_dir() and item.joinpath("__init__.py").is_file():
+            yield f"{name}/{item.name}/__init__.py"
+        elif item.name.endswith(".py") and (name.startswith("aws/") or not item.name.startswith("_")):
+            yield f"{name}/{item.name}"
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """The dotted names below `dockgate` that a module imports anywhere. Imports for type checkers alone run nowhere."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "dockgate":
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("dockgate."))
+        yield from _imports(node)
+
+
+def _files(package: Traversable, parts: Sequence[str]) -> Iterator[str]:
+    """The files of a module and of the packages around it; `parts` may end in a name inside the module."""
+    for count in range(len(parts) + 1):
+        path = "/".join(parts[:count])
+        for name in (f"{path}/__init__.py".lstrip("/"), f"{path}.py"):
+            if package.joinpath(name).is_file():
+                yield name

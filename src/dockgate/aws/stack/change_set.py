@@ -9,7 +9,7 @@ from typing import Any
 
 from dockgate.aws.stack.account import Account, told
 from dockgate.aws.stack.formation import Patience
-from dockgate.core.errors import DeployError, DockgateError, UsageError
+from dockgate.shared.errors import DeployError, DockgateError, UsageError
 
 Confirm = Callable[[Sequence[str]], None]
 """gets a line for each loss, and raises to stop the deployment"""

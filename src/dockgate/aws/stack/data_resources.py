@@ -8,7 +8,7 @@ from typing import Any
 
 from dockgate.aws.stack.account import Account, told
 from dockgate.aws.stack.formation import resources
-from dockgate.core.errors import DeployError, NotFoundError
+from dockgate.shared.errors import DeployError, NotFoundError
 
 _BATCH = 100
 _ATTEMPTS = 3

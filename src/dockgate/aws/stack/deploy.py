@@ -12,8 +12,8 @@ from dockgate.aws.stack.change_set import ChangeSet, Confirm
 from dockgate.aws.stack.documents import Documents
 from dockgate.aws.stack.formation import Patience, Tell, at_rest, describe, outputs, parameters, reasons
 from dockgate.aws.stack.parameters import as_arns, names, pipelines, template
-from dockgate.core.errors import DeployError, NotFoundError, UsageError
-from dockgate.core.verdict import Policy, Waivers
+from dockgate.gate.model import Policy, Waivers
+from dockgate.shared.errors import DeployError, NotFoundError, UsageError
 
 _STACK = re.compile("[A-Za-z][A-Za-z0-9-]{0,39}")
 """CloudFormation takes longer ones; the names of functions and roles, which begin so, have to fit into 64 characters"""

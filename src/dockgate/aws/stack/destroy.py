@@ -5,7 +5,7 @@ from dockgate.aws.stack.account import Account, told
 from dockgate.aws.stack.data_resources import KINDS, Resource
 from dockgate.aws.stack.documents import Documents
 from dockgate.aws.stack.formation import Patience, Tell, at_rest, describe, reasons, resources
-from dockgate.core.errors import DeployError
+from dockgate.shared.errors import DeployError
 
 _ATTEMPTS = 3
 """times that a stack is deleted"""

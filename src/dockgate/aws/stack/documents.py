@@ -9,10 +9,10 @@ from typing import Any
 
 from dockgate.aws.stack.account import Account, told
 from dockgate.aws.stack.data_resources import Resource
-from dockgate.core import canonical
-from dockgate.core.errors import NotFoundError
-from dockgate.core.policy import policy_bytes
-from dockgate.core.verdict import Policy, Waivers
+from dockgate.gate.model import Policy, Waivers
+from dockgate.gate.policy import policy_bytes
+from dockgate.shared import canonical
+from dockgate.shared.errors import NotFoundError
 
 _SCANNING = "scanning.json"
 """the registry's scanning configuration before we changed it, and as we left it"""

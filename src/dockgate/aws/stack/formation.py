@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.aws.stack.account import Account, told
-from dockgate.core.errors import DeployError, NotFoundError
+from dockgate.shared.errors import DeployError, NotFoundError
 
 Tell = Callable[[str], None]
 """is told what goes on, a line at a time"""

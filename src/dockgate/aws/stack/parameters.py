@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
+from dockgate.aws import ecr_registry
 from dockgate.aws.stack.account import Account
-from dockgate.core import ecr_registry
-from dockgate.core.errors import UsageError
+from dockgate.shared.errors import UsageError
 
 FILLED_IN = {
     "ApprovalPipelines": "Give ApprovalActions, PIPELINE/STAGE/ACTION.",

@@ -11,7 +11,7 @@ from typing import Any
 
 from dockgate.aws.stack.account import Account, told
 from dockgate.aws.stack.formation import Tell, describe, outputs
-from dockgate.core.errors import NotFoundError
+from dockgate.shared.errors import NotFoundError
 
 APPROVALS, OTHERS = "ApprovalFailuresUrl", "FailuresUrl"
 """the stack's outputs that name the queues"""

@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.aws.stack.account import Account, told
 from dockgate.aws.stack.formation import describe, outputs
-from dockgate.core.errors import NotFoundError
+from dockgate.shared.errors import NotFoundError
 
 
 @dataclass(frozen=True, slots=True)

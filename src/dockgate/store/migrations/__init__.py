@@ -7,7 +7,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from dockgate.core.errors import ConflictError
+from dockgate.shared.errors import ConflictError
 from dockgate.store.engine import Database
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
 
-from dockgate.bootstrap.server import Server
-from dockgate.core.people import Caller, Permission
+from dockgate.identity.model import Caller, Permission
+from dockgate.services.server import Server
 from dockgate.web.caller import GuardedRoute, May, narrow
 from dockgate.web.threads import TheThreads
 

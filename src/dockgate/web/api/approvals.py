@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 from fastapi import APIRouter
 
-from dockgate.core.approvals import Approval, ApprovalState, Approvers, Vote
-from dockgate.core.asking import is_external, pipeline_of
-from dockgate.core.errors import DeniedError, UsageError
-from dockgate.core.people import Caller, Permission
-from dockgate.core.verdict import Waiver
+from dockgate.delivery.approval_request import is_external, pipeline_of
+from dockgate.delivery.approvals import Approval, ApprovalState, Approvers, Vote
+from dockgate.gate.model import Waiver
+from dockgate.identity.model import Caller, Permission
+from dockgate.shared.errors import DeniedError, UsageError
 from dockgate.web.api import Accepter, Decider, GuardedRoute, Reader, TheServer, narrow
 
 router = APIRouter(route_class=GuardedRoute)
@@ -139,7 +139,7 @@ def override(approval_id: str, body: Override, who: Accepter, server: TheServer)
     """Accepts what a verdict rejected, until a date: its findings become waivers, and the execution is tried again."""
     approval = _demand(who, approval_id, server)
     if who.limited:  # the name of a pipeline elsewhere is the asker's own word: it reaches no other repository
-        who.demand(repository=approval.repository)
+        who.require(repository=approval.repository)
     records = server.engine.decisions.override(approval_id, who.principal, body.reason, body.until)
     again = "" if is_external(approval_id) else approval_id.partition("/")[0]
     return Overridden(view(approval), [record.waiver for record in records], again)
@@ -148,5 +148,5 @@ def override(approval_id: str, body: Override, who: Accepter, server: TheServer)
 def _demand(who: Caller, approval_id: str, server: TheServer) -> Approval:
     """The approval, if the token is for its pipeline or its repository."""
     approval = server.store.approvals.get(approval_id)
-    who.demand(pipeline=pipeline_of(approval), repository=approval.repository)
+    who.require(pipeline=pipeline_of(approval), repository=approval.repository)
     return approval

@@ -7,12 +7,19 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from pydantic import Field
 
-from dockgate.bootstrap.server import Server
-from dockgate.core.approvals import ApprovalState
-from dockgate.core.asking import NAME_LIMIT, TIMEOUT_LIMIT, Question, is_qualified, pipeline_of, place_of
-from dockgate.core.callbacks import Callback, key
-from dockgate.core.errors import NotFoundError, UsageError
-from dockgate.core.people import Caller
+from dockgate.delivery.approval_request import (
+    NAME_LIMIT,
+    TIMEOUT_LIMIT,
+    ApprovalRequest,
+    is_qualified,
+    pipeline_of,
+    place_of,
+)
+from dockgate.delivery.approvals import ApprovalState
+from dockgate.delivery.webhook_delivery import Callback, key
+from dockgate.identity.model import Caller
+from dockgate.services.server import Server
+from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.web.api import GuardedRoute, Reader, Runner, TheServer, TheThreads, narrow
 from dockgate.web.api.approvals import ApprovalView, view
 
@@ -73,15 +80,15 @@ async def ask(
 def _ask(body: Ask, server: Server, who: Caller, idempotency_key: str) -> Asked:
     address = server.parts.registry.address
     reference = _reference(body, address)
-    who.demand(pipeline=body.pipeline, repository=_place(reference).removeprefix(f"{address}/"))
-    _demand_service(body.service, server, who)
+    who.require(pipeline=body.pipeline, repository=_place(reference).removeprefix(f"{address}/"))
+    _require_service(body.service, server, who)
     callback = None
     if body.callback is not None:
         server.parts.webhooks.check(body.callback.url)
         if body.callback.secret:
             key(body.callback.secret)
         callback = Callback(body.callback.url, body.callback.secret)
-    question = Question(
+    question = ApprovalRequest(
         pipeline=body.pipeline,
         stage=body.stage,
         execution=body.execution,
@@ -107,9 +114,9 @@ async def answer(
     wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0,
 ) -> ApprovalView:
     """The approval once it is settled, or as it is after so many seconds: then ask again while it is Waiting."""
-    with server.engine.bell.listening(approval_id) as rung:
+    with server.engine.approval_pubsub.listening(approval_id) as rung:
         approval = await threads.run_prompt(server.store.approvals.get, approval_id)
-        who.demand(pipeline=pipeline_of(approval), repository=approval.repository)
+        who.require(pipeline=pipeline_of(approval), repository=approval.repository)
         if approval.state is ApprovalState.WAITING and wait:
             try:
                 async with asyncio.timeout(wait):
@@ -126,7 +133,7 @@ def _place(reference: str) -> str:
     return place if is_qualified(place) else f"docker.io/{place if '/' in place else f'library/{place}'}"
 
 
-def _demand_service(name: str, server: TheServer, who: Caller) -> None:
+def _require_service(name: str, server: TheServer, who: Caller) -> None:
     """NotFoundError for a service that is not there: whoever may know all of them is told what they are called."""
     known = [service.name for service in server.store.services.list()]
     if name and name not in known:

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 
-from dockgate.bootstrap.server import Server
-from dockgate.core.adapters import Attestor
-from dockgate.core.attestation import Attestation, ListedKey
-from dockgate.core.errors import NotFoundError
+from dockgate.attestations.statements import Attestation, ListedKey
+from dockgate.delivery.ports import Attestor
+from dockgate.services.server import Server
+from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Administrator, Digest, GuardedRoute, Reader, TheServer, narrow
-from dockgate.web.api.images import demand
+from dockgate.web.api.images import require
 
 router = APIRouter(route_class=GuardedRoute)
 
@@ -38,7 +38,7 @@ def rotate(who: Administrator, server: TheServer) -> Keys:
 @narrow
 def attestations(digest: Digest, who: Reader, server: TheServer) -> list[Attestation]:
     """What became of the attestations of an image, newest first. What it says lies in the registry beside it."""
-    demand(who, digest, server)
+    require(who, digest, server)
     return list(server.store.attestations.of(digest))
 
 

@@ -4,8 +4,17 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 
-from dockgate.core.errors import NotFoundError
-from dockgate.core.pipeline import ActionKey, ActionRun, ActionType, Execution, Pipeline, State, latest, stage_state
+from dockgate.delivery.pipeline import (
+    ActionKey,
+    ActionRun,
+    ActionType,
+    Execution,
+    Pipeline,
+    State,
+    latest,
+    stage_state,
+)
+from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Count, GuardedRoute, Reader, Runner, TheServer
 from dockgate.web.api.approvals import ApprovalView, view
 

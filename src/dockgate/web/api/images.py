@@ -6,17 +6,17 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from dockgate.bootstrap import findings as reading
-from dockgate.bootstrap.explain import Replay, compare, replay
-from dockgate.bootstrap.server import Server
-from dockgate.core import cases
-from dockgate.core.asking import pipeline_of
-from dockgate.core.errors import DeniedError, NotFoundError, UsageError
-from dockgate.core.explain import Explanation
-from dockgate.core.people import Caller, Permission
-from dockgate.core.pipeline import REPOSITORY
-from dockgate.core.stores import PushedImage, ReportRecord, Scan, TagMove, VerdictRecord
-from dockgate.core.verdict import Verdict
+from dockgate.delivery.approval_request import pipeline_of
+from dockgate.delivery.pipeline import REPOSITORY
+from dockgate.gate.model import Verdict
+from dockgate.gate.replay import case_file
+from dockgate.gate.replay.explain import Explanation
+from dockgate.identity.model import Caller, Permission
+from dockgate.services import external_findings as reading
+from dockgate.services.explain import Replay, compare, replay
+from dockgate.services.server import Server
+from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
+from dockgate.store.interface import PushedImage, ReportRecord, Scan, TagMove, VerdictRecord
 from dockgate.web.api import Digest, GuardedRoute, Reader, Runner, TheServer, TheThreads, body_of, narrow
 
 router = APIRouter(route_class=GuardedRoute)
@@ -113,7 +113,7 @@ def digests(kind: Kind, start: Start, who: Reader, server: TheServer) -> list[st
 @narrow
 def image(digest: Digest, who: Reader, server: TheServer) -> ImageView:
     """One digest: its scan, its inventories in short, its verdicts newest first."""
-    demand(who, digest, server)
+    require(who, digest, server)
     scan = server.store.images.scan(digest)
     pushes = [pushed for pushed in server.store.images.images() if pushed.digest == digest]
     if scan is None and not pushes:
@@ -145,7 +145,7 @@ def scan(digest: Digest, body: ScanRequest, who: Runner, server: TheServer) -> S
     """Asks for a scan. One that is requested or done stands."""
     if not re.fullmatch(REPOSITORY, body.repository):
         raise UsageError(f"{body.repository!r} is no repository", "Name one of our registry: `dockgate image list`.")
-    who.demand(repository=body.repository)
+    who.require(repository=body.repository)
     return server.engine.scan(body.repository, digest)
 
 
@@ -161,7 +161,7 @@ async def findings(
     found_at: str = "",
 ) -> list[ReportRecord]:
     """Takes what another scanner found, given as the body, and answers whoever waits on the image."""
-    await threads.run_prompt(_demand_place, who, digest, server)
+    await threads.run_prompt(_require_place, who, digest, server)
     body = await request.body()
     return await threads.run_remote(who.name, _report, server, who, digest, body, name, found_at)
 
@@ -176,7 +176,7 @@ def _report(server: Server, who: Caller, digest: str, body: bytes, name: str, fo
 @narrow
 def reports(digest: Digest, who: Reader, server: TheServer) -> list[ReportRecord]:
     """What other scanners reported of an image. `/documents/{digest}` gives the body of one."""
-    demand(who, digest, server)
+    require(who, digest, server)
     return list(server.store.reports.of(digest))
 
 
@@ -185,7 +185,7 @@ def reports(digest: Digest, who: Reader, server: TheServer) -> list[ReportRecord
 def verdict(digest: Digest, who: Reader, server: TheServer) -> Verdict:
     """A verdict, whole."""
     found = server.store.images.verdict(digest)
-    demand(who, found.image, server)
+    require(who, found.image, server)
     return found
 
 
@@ -193,7 +193,7 @@ def verdict(digest: Digest, who: Reader, server: TheServer) -> Verdict:
 @narrow
 def case(digest: Digest, who: Reader, server: TheServer) -> Response:
     """A verdict with all that it was made from: what `dockgate gate -o case` writes, and `dockgate explain` reads."""
-    return Response(cases.text(_recorded(digest, who, server)), media_type="application/json")
+    return Response(case_file.text(_recorded(digest, who, server)), media_type="application/json")
 
 
 @router.get("/verdicts/{digest}/explanation")
@@ -207,36 +207,36 @@ def explanation(digest: Digest, who: Reader, server: TheServer, against: OtherDi
 
 @router.get("/documents/{digest}")
 def document(digest: Digest, who: Reader, server: TheServer) -> Response:
-    """The canonical bytes of what a verdict was made from: an inventory, a slice, a policy."""
+    """The canonical bytes of what a verdict was made from: an inventory, a snapshot, a policy."""
     return Response(server.store.images.document(digest), media_type="application/json")
 
 
-def _recorded(digest: str, who: Caller, server: Server) -> cases.Recorded:
+def _recorded(digest: str, who: Caller, server: Server) -> case_file.RecordedVerdict:
     images = server.store.images
     found = images.verdict(digest)
-    demand(who, found.image, server)
-    return cases.Recorded(found, images.case(digest))
+    require(who, found.image, server)
+    return case_file.RecordedVerdict(found, images.case(digest))
 
 
-def demand(who: Caller, image: str, server: Server) -> None:
+def require(who: Caller, image: str, server: Server) -> None:
     """A token that is for some repositories or pipelines only shows the images that lie there, and those that these
     have asked about: whoever waits is to hear why."""
     if who.limited:
         asked = server.store.approvals.of(image)
         if not any(who.reaches(pipeline=pipeline_of(one), repository=one.repository) for one in asked):
-            _demand_place(who, image, server)
+            _require_place(who, image, server)
 
 
 def _may_see(who: Caller, image: str, server: Server) -> bool:
     try:
-        demand(who, image, server)
+        require(who, image, server)
     except DeniedError:
         return False
     return True
 
 
-def _demand_place(who: Caller, image: str, server: Server) -> None:
+def _require_place(who: Caller, image: str, server: Server) -> None:
     """A token that is for some repositories only changes what is known of their images alone."""
     if who.limited:
         scan = server.store.images.scan(image)
-        who.demand(repository=scan.repository if scan else "")
+        who.require(repository=scan.repository if scan else "")

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from fastapi import APIRouter
 
-from dockgate.bootstrap.people import TOKEN_DAYS
-from dockgate.core.people import AuditEntry, Permission, Principal, Role, Token
+from dockgate.identity.model import AuditEntry, Permission, Principal, Role, Token
+from dockgate.services.identity import TOKEN_DAYS
 from dockgate.web.api import Accepter, Administrator, GuardedRoute, Reader, TheServer, narrow
 
 router = APIRouter(route_class=GuardedRoute)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Header, Request
 
-from dockgate.bootstrap.server import Applied, ServerStatus
-from dockgate.core.errors import UsageError
-from dockgate.core.pipeline import Execution, Pipeline
+from dockgate.delivery.pipeline import Execution, Pipeline
+from dockgate.services.server import AppliedDocument, ServerStatus
+from dockgate.shared.errors import UsageError
 from dockgate.web.api import Definer, GuardedRoute, Reader, Runner, TheServer, TheThreads, body_of, narrow
 
 DOCUMENT_LIMIT = 1 << 20
@@ -42,7 +42,7 @@ def status(who: Reader, server: TheServer) -> ServerStatus:
 @router.post("/apply", openapi_extra=body_of("application/yaml", "string"))
 async def apply(
     request: Request, who: Definer, server: TheServer, threads: TheThreads, name: str = "document.yaml"
-) -> Applied:
+) -> AppliedDocument:
     """Makes the server agree with a YAML document (Repository, Pipeline, Service, Policy) given as the body."""
     return await threads.run(who.name, server.apply, await document(request, name), name, who)
 

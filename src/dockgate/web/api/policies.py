@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import Field
 
-from dockgate.core.errors import NotFoundError, UsageError
-from dockgate.core.policy import PolicyVersion
-from dockgate.core.policy_choice import AllowedPolicies
-from dockgate.core.stores import AssignmentRecord
-from dockgate.core.trial import Trials
-from dockgate.core.verdict import Settings
+from dockgate.gate.model import Settings
+from dockgate.gate.policy import PolicyVersion
+from dockgate.gate.policy_choice import AllowedPolicies
+from dockgate.gate.replay.policy_diff import Trials
+from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.store.interface import AssignmentRecord
 from dockgate.web.api import Accepter, Count, GuardedRoute, Reader, TheServer, TheThreads, body_of
 from dockgate.web.api.pipelines import document
 

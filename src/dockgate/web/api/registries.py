@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from dockgate.bootstrap import pushes
+from dockgate.services import pushes
 from dockgate.web.api import Administrator, GuardedRoute, TheServer
 
 router = APIRouter(route_class=GuardedRoute)

@@ -9,10 +9,10 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request
 from pydantic import Field
 
-from dockgate.bootstrap.server import Server
-from dockgate.core import waivers as core
-from dockgate.core.stores import VexRecord, WaiverRecord
-from dockgate.core.verdict import Waiver
+from dockgate.gate import waivers as core
+from dockgate.gate.model import Waiver
+from dockgate.services.server import Server
+from dockgate.store.interface import VexRecord, WaiverRecord
 from dockgate.web.api import Accepter, Digest, GuardedRoute, Reader, Runner, TheServer, TheThreads, body_of
 
 router = APIRouter(route_class=GuardedRoute)
@@ -35,7 +35,7 @@ class NewWaiver:
     repository: str = ""
     image: str = ""
     rule: str = ""
-    breach: str = ""
+    violation: str = ""
     unread: str = ""
     until: str = ""
     until_fixed: bool = False

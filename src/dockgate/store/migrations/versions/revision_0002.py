@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    names = ("key", "notifier", "kind", "title", "body", "detail", "since", "next_at", "told_at", "last_error")
+    names = ("key", "notifier", "kind", "title", "body", "detail", "since", "next_at", "delivered_at", "last_error")
     op.create_table(
         "notices",
         *(sa.Column(name, sa.Text, nullable=False) for name in names),

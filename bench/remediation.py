@@ -1,0 +1,122 @@
+"""Judging an image with its remediation: 500 packages, 300 findings or 6,000, the search for the fewest upgrades
+included.
+
+    python bench/remediation.py [RUNS]
+
+Made-up images, in six kinds: `forced`, where every package with a finding has to be raised; `budgets`, where limits
+leave a choice among 20; `many`, where they leave one among 100; `stuck`, where a third of the findings has no fix;
+`torn`, where a file could not be read, so that counting alone does not decide; `old`, where each of 300 packages has 20
+findings, all fixed in versions of their own. One process, without reading any image or database; medians.
+"""
+
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from dockgate.gate import evaluate, rules
+from dockgate.gate.definitions.policy import in_full
+from dockgate.gate.model import Case, Policy
+from dockgate.gate.policy import of_rules
+from dockgate.scanner import ecosystems
+from dockgate.scanner.model import (
+    Advisory,
+    AdvisorySnapshot,
+    Coverage,
+    Inventory,
+    Package,
+    Range,
+    Rating,
+    Severity,
+    Unread,
+)
+
+NOW = "2026-11-26T12:00:00Z"
+PACKAGES, FINDINGS = 500, 300
+
+
+def packages() -> tuple[Package, ...]:
+    """Of Debian, two of each source."""
+    return tuple(
+        Package(
+            name=f"lib{number:03}",
+            version="1.0-1",
+            purl=f"pkg:deb/debian/lib{number:03}@1.0-1?arch=amd64&distro=debian-13",
+            ecosystem="Debian:13",
+            source_name=f"source{number // 2:03}",
+            source_version="1.0-1",
+            path="var/lib/dpkg/status",
+            layer="sha256:" + ("b" if number < 400 else "c") * 64,
+        )
+        for number in range(PACKAGES)
+    )
+
+
+def advisories(sources: int, severities: list[Severity], unfixed: int) -> Iterator[Advisory]:
+    """150 of them, each of which is a finding in two packages; every `unfixed`th without a fix."""
+    for number in range(FINDINGS // 2):
+        fixed = () if unfixed and number % unfixed == 0 else (("fixed", f"1.0-{2 + number % 5}"),)
+        severity = severities[number % sources % len(severities)]
+        name = f"source{number % sources:03}"
+        span = Range("ECOSYSTEM", (("introduced", "0"), *fixed))
+        yield Advisory(f"CVE-2026-{number:04}", "Debian:13", name, (span,), ratings=(Rating("advisory", severity),))
+
+
+def policy(**limits: object) -> Policy:
+    known = rules.load()
+    given = {rule.name: limits if rule.name == "max_findings" else rule.always for rule in known}
+    return of_rules(
+        "bench", {rule.name: (in_full(rule, one),) for rule in known if (one := given[rule.name]) is not None}
+    )
+
+
+def cases() -> dict[str, Case]:
+    layers = tuple("sha256:" + sign * 64 for sign in "bc")
+    inventory = Inventory("sha256:" + "a" * 64, "linux/amd64", None, layers, packages(), (), base_layers=1)
+    coverage = (Coverage("Debian:13", True, (), NOW),)
+    high, mixed = [Severity.HIGH], [Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW]
+    old = [
+        replace(
+            one, id=f"{one.id}{year:02}", ranges=(Range("ECOSYSTEM", (("introduced", "0"), ("fixed", f"1.1-{year}"))),)
+        )
+        for one in advisories(150, mixed, 0)
+        for year in range(20)
+    ]
+    made = {
+        "forced": (list(advisories(50, high, 0)), policy(HIGH=0)),
+        "budgets": (list(advisories(10, mixed, 0)), policy(CRITICAL=0, HIGH=40, MEDIUM=50, LOW=45)),
+        "many": (list(advisories(50, mixed, 0)), policy(CRITICAL=10, HIGH=20, MEDIUM=25, LOW=15)),
+        "old": (old, policy(CRITICAL=0, HIGH=0, MEDIUM=10, LOW=15)),
+        "stuck": (list(advisories(50, mixed, 3)), policy(CRITICAL=0, HIGH=0, MEDIUM=10, LOW=15)),
+    }
+    cases = {
+        name: Case(inventory.image, under, NOW, "bench", (inventory,), AdvisorySnapshot(tuple(known), coverage))
+        for name, (known, under) in made.items()
+    }
+    torn = replace(inventory, unread=(Unread("opt/app.jar", "opt/app.jar cannot be read."),))
+    cases["torn"] = replace(cases["many"], inventories=(torn,))
+    return cases
+
+
+def main(runs: int) -> None:
+    print(f"{platform.platform()}, Python {platform.python_version()}, {runs} runs")
+    kinds, known = ecosystems.load(), rules.load()
+    for name, case in cases().items():
+        took = []
+        for _ in range(runs):
+            begin = time.perf_counter()
+            verdict = evaluate.judge(case, kinds, known)
+            took.append(time.perf_counter() - begin)
+        (platform_verdict,) = verdict.platform_verdicts
+        remediation = platform_verdict.remediation
+        size = "the fewest" if remediation.smallest else "irreducible" if remediation.turns else "does not turn"
+        print(
+            f"{name:8} {len(platform_verdict.findings)} findings, {len(remediation.upgrades)} upgrades ({size}): "
+            f"{statistics.median(took):.3f} s ({min(took):.3f}–{max(took):.3f})"
+        )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)

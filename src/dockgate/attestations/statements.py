@@ -1,0 +1,165 @@
+"""What an approval leaves beside its image, to be signed: a statement of who approved it by what. Pure.
+
+The form is in-toto's Statement, version 1 (in-toto/attestation, spec/v1/statement.md), with a predicate of our own.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from dockgate.gate.model import Status, Verdict
+from dockgate.gate.policy import parted
+from dockgate.gate.provenance import STATEMENT_TYPE
+from dockgate.shared import canonical
+from dockgate.shared.errors import DeniedError, UnreadableError
+from dockgate.shared.timestamps import moment
+
+PREDICATE_TYPE = "https://dockgate.dev/attestation/verdict/v1"
+"""of the predicate that docs/attestations.md describes"""
+
+_TAG = r"sha256-([0-9a-f]{64})(?:\.(?:att|sig|sbom))?"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An approval to be attested: the verdict `verdict` (a digest) on `image`, which lies in `repository`. `attempts`
+    is how often it was tried in vain."""
+
+    verdict: str
+    image: str
+    repository: str
+    policy: str
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """What became of one. `key` is the signing key's id, `attested_at` "" while it is not done; `error` is why, and
+    `next_at` when it is tried again ("" for never)."""
+
+    verdict: str
+    image: str
+    repository: str
+    policy: str
+    key: str = ""
+    attested_at: str = ""
+    attempts: int = 0
+    error: str = ""
+    next_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """A public key, in PEM. `id` is the digest of its DER form; `current`: new attestations are signed with it."""
+
+    id: str
+    pem: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a believed statement says of an image."""
+
+    image: str
+    name: str
+    verdict: str
+    policy: str
+    judged_at: str
+    expires_at: str
+    waived: int
+    evidence: str
+
+
+def attached_to(tag: str) -> str:
+    """The digest of the image to which is attached what lies under this tag: by cosign or us, or as OCI stands in for
+    referrers (distribution spec 1.1, "Referrers Tag Schema"); "" for any other tag."""
+    found = re.fullmatch(_TAG, tag)
+    return f"sha256:{found[1]}" if found else ""
+
+
+def covered(verdict: Verdict) -> tuple[str, ...]:
+    """The digests that the verdict speaks for: its image, and the images in it that were judged.
+
+    Where any was scanned, those that only another scanner's report names do not count: anybody may hand in a report.
+    """
+    scanned = [one.image for one in verdict.platform_verdicts if not one.source]
+    judged = scanned or [one.image for one in verdict.platform_verdicts]
+    return tuple(dict.fromkeys((verdict.image, *judged)))
+
+
+def statement(verdict: Verdict, verdict_digest: str, name: str, digest: str, days: float) -> bytes:
+    """The statement that `digest`, called `name`, was approved: the image of the verdict, or a child of its index.
+
+    It is good for `days` from when it was judged. ValueError for a verdict that approves nothing, and for a digest that
+    it does not speak for.
+    """
+    if digest not in covered(verdict):
+        raise ValueError(f"the verdict {verdict_digest} does not speak for {digest}")
+    if verdict.status is not Status.APPROVED:
+        raise ValueError(f"the verdict {verdict_digest} is {verdict.status}")
+    judged = datetime.fromisoformat(verdict.inputs.now)
+    expires = (judged + timedelta(days=days)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    sources = sorted({one.source for one in verdict.platform_verdicts})
+    return canonical.encode(
+        {
+            "_type": STATEMENT_TYPE,
+            "subject": [{"name": name, "digest": {"sha256": digest.removeprefix("sha256:")}}],
+            "predicateType": PREDICATE_TYPE,
+            "predicate": {
+                "status": verdict.status,
+                "verdict": verdict_digest,
+                "image": verdict.image,
+                "policy": {"name": verdict.policy, "digest": verdict.inputs.policy},
+                "judgedAt": verdict.inputs.now,
+                "expiresAt": expires,
+                "engine": verdict.inputs.engine,
+                "evidence": [source or "scan" for source in sources],
+                "waived": sum(len(one.waived) for one in verdict.platform_verdicts),
+                "inputs": canonical.plain(verdict.inputs),
+            },
+        }
+    )
+
+
+def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
+    """What a signed statement says of the image `digest`, as of `now`. The server's policy in it has to be `policy`,
+    alone or made stricter by a repository (`core.policy.combined_name`).
+
+    Raises UnreadableError for what is no statement of ours, DeniedError for one of another image, one by another
+    policy, one that approves nothing and one that has expired. Whether a trusted key signed it has to be known before.
+    """
+    try:
+        document = json.loads(payload)
+        kind, predicate = document["predicateType"], document["predicate"]
+        subjects = [(one["name"], one["digest"]["sha256"]) for one in document["subject"]]
+        claim = _claim(predicate, digest, next((name for name, _ in subjects), ""))
+        status, expires = predicate["status"], moment(claim.expires_at)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UnreadableError(f"The statement cannot be read: {type(error).__name__}: {error}.") from None
+    if document.get("_type") != STATEMENT_TYPE or kind != PREDICATE_TYPE or expires is None:
+        raise UnreadableError("It is no statement of a verdict.")
+    if digest.removeprefix("sha256:") not in [found for _, found in subjects]:
+        raise DeniedError("The statement is of another image.", "Was it copied from there?")
+    if status != Status.APPROVED:
+        raise DeniedError(f"The statement says {status!r}, which is no approval.")
+    if parted(claim.policy)[0] != policy:
+        raise DeniedError(f"The approval is by the policy {claim.policy!r}, and {policy!r} is demanded.")
+    if datetime.fromisoformat(now) >= expires:
+        raise DeniedError(f"The approval expired at {claim.expires_at}.", "Have the image judged again.")
+    return claim
+
+
+def _claim(predicate: dict[str, Any], digest: str, name: str) -> Claim:
+    return Claim(
+        image=digest,
+        name=str(name),
+        verdict=str(predicate["verdict"]),
+        policy=str(predicate["policy"]["name"]),
+        judged_at=str(predicate["judgedAt"]),
+        expires_at=str(predicate["expiresAt"]),
+        waived=int(predicate["waived"]),
+        evidence=", ".join(map(str, predicate["evidence"])),
+    )

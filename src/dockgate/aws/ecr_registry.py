@@ -1,0 +1,27 @@
+"""Names of repositories in Amazon ECR, with and without the registry in front.
+
+A private registry is ACCOUNT.dkr.ecr.REGION.DOMAIN, or ACCOUNT.dkr-ecr.REGION.on.aws over IPv6 (ECR's user guide,
+"Private registry"). Inspector's and ECR's APIs know repositories by their name alone.
+"""
+
+import re
+
+from dockgate.shared.errors import UsageError
+
+_QUALIFIED = re.compile(r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+/(?P<name>.+)")
+
+
+def repository(name: str, account: str, region: str) -> str:
+    """The repository's name without this account's registry in this region.
+
+    Raises UsageError for a name with another registry of ECR: nothing here knows its images."""
+    found = _QUALIFIED.fullmatch(name)
+    if found is None:
+        return name
+    if (found["account"], found["region"]) != (account, region):
+        raise UsageError(
+            f"The repository {name} is in the registry of the account {found['account']} in {found['region']}, not in "
+            f"{account}'s in {region}.",
+            f"Name a repository of that registry, without the registry in front: {found['name']}.",
+        )
+    return found["name"]

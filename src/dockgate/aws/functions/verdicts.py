@@ -1,0 +1,161 @@
+"""The verdict on what Inspector found, and where it is kept."""
+
+import io
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from typing import Any
+from urllib.parse import quote
+
+from dockgate import __version__
+from dockgate.aws.functions.scans import Look
+from dockgate.aws.functions.settings import Settings
+from dockgate.gate import evaluate, rules, waivers
+from dockgate.gate.external import Asked, inspector
+from dockgate.gate.model import Case, Policy, Verdict, Waiver, Waivers
+from dockgate.gate.policy import REFERENCE_RULE, of_bytes, of_rules
+from dockgate.scanner.ports import Ecosystem
+from dockgate.shared import canonical
+from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.versions import Orders
+
+POLICY_FILE = "policy.json"
+"""the canonical policy in the archive"""
+REFERENCE = "reference-2022"
+
+_FORMS = {"html": ("html", "text/html; charset=utf-8"), "json": ("json", "application/json")}
+_FORMS["case"] = ("case.json", "application/json")
+"""report -> the end of the object's name, and its type"""
+_CONSOLES = {
+    "aws": "{region}.console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+}
+"""by partition: where people look. For others the object is named by its bucket and key"""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict, and all that it was made from."""
+
+    verdict: Verdict
+    case: Case
+    repository: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where a verdict is kept: its `page`, and `content`, the digest of all in it but the time."""
+
+    page: str
+    content: str
+
+
+class _Ecosystems(Sequence[Ecosystem]):
+    """All of them, imported when a version is compared: most verdicts have no version to compare."""
+
+    @cached_property
+    def _all(self) -> Sequence[Ecosystem]:
+        from dockgate.scanner import ecosystems
+
+        return ecosystems.load()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._all[at]
+
+
+class Verdicts:
+    """`s3` and `ssm` are boto3 clients; `now` gives RFC 3339 in UTC."""
+
+    def __init__(self, settings: Settings, s3: Any, ssm: Any, now: Callable[[], str]) -> None:
+        self._settings = settings
+        self._s3 = s3
+        self._ssm = ssm
+        self._now = now
+        self._rules = rules.load()
+        self._ecosystems = _Ecosystems()
+
+    def judge(self, digest: str, repository: str, look: Look) -> Judged:
+        """What cannot be said is Undetermined. Raises what a client raises, and UsageError, DefinitionError or
+        ValueError for a policy or waivers that cannot be read."""
+        now = self._now()
+        asked = (self._asked(one) for one in look.documents)
+        reported = (inspector.FORMAT.read(look.documents[one.image], one) for one in asked)
+        case = Case(
+            image=digest,
+            policy=self.policy(),
+            now=now,
+            engine=__version__,
+            waivers=Waivers(waivers.select(self._waivers(), repository, (digest, *look.documents), now)),
+            reported=tuple(part for parts in reported for part in parts),
+            unscanned=look.fault,
+        )
+        return Judged(evaluate.judge(case, self._ecosystems, self._rules), case, repository)
+
+    def policy(self) -> Policy:
+        """The policy as it stands now: thresholds of the environment before a document, that before the archive's."""
+        if self._settings.thresholds:
+            rule = next(rule for rule in self._rules if rule.name == REFERENCE_RULE)
+            settings = {**rule.settings(dict(self._settings.thresholds)), "action": "reject"}
+            return of_rules(REFERENCE, {rule.name: (settings,)})
+        if self._settings.policy:
+            return of_bytes(self._document(self._settings.policy))
+        return of_bytes(resources.files("dockgate.aws").joinpath(POLICY_FILE).read_bytes())
+
+    def keep(self, judged: Judged, known: Collection[Evidence] = ()) -> Evidence:
+        """Write the verdict as a page and as JSON, with its case, under its digest: again is the same.
+
+        An attempt that failed wrote it before, in `known`: the same verdict at another time is not written again."""
+        content = _content(judged)
+        for evidence in known:
+            if evidence.content == content:
+                return evidence
+        from dockgate.reports import GateReport, load
+
+        verdict, case = judged.verdict, judged.case
+        name = canonical.digest(canonical.encode(verdict)).removeprefix("sha256:")
+        key = f"verdicts/{verdict.image.removeprefix('sha256:')}/{name}"
+        reference = f"{judged.repository}@{verdict.image}" if judged.repository else verdict.image
+        report = GateReport(reference, verdict, tuple(one.inventory for one in case.reported), case)
+        bucket = self._settings.bucket
+        for form, (suffix, kind) in _FORMS.items():
+            page = io.StringIO()
+            load(form).gate(report, page)
+            body = page.getvalue().encode("utf-8", "backslashreplace")
+            self._s3.put_object(Bucket=bucket, Key=f"{key}.{suffix}", Body=body, ContentType=kind)
+        region = self._settings.region
+        console = _CONSOLES.get(self._settings.partition, "").format(region=region)
+        place = f"https://{console}/s3/object/{bucket}?region={region}&prefix={quote(key)}.html"
+        if not console:
+            place = f"s3://{bucket}/{key}.html"
+        return Evidence(place, content)
+
+    def _asked(self, digest: str) -> Asked:
+        return Asked(digest, compare=Orders(self._ecosystems).compare)
+
+    def _waivers(self) -> Sequence[Waiver]:
+        if not self._settings.waivers:
+            return ()
+        return canonical.decode(Waivers, self._document(self._settings.waivers)).waivers
+
+    def _document(self, place: str) -> bytes:
+        """What is at s3://BUCKET/KEY or ssm:NAME."""
+        if place.startswith("ssm:"):
+            answer = self._ssm.get_parameter(Name=place.removeprefix("ssm:"), WithDecryption=True)
+            return str(answer["Parameter"]["Value"]).encode()
+        bucket, slash, key = place.removeprefix("s3://").partition("/")
+        if not place.startswith("s3://") or not slash:
+            raise UsageError(f"{place!r} is no place of a document.", "Write s3://BUCKET/KEY or ssm:NAME.")
+        body: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return body
+
+
+def _content(judged: Judged) -> str:
+    verdict, inputs = judged.verdict, judged.verdict.inputs
+    made_from = [judged.repository, inputs.engine, inputs.policy, inputs.waivers, inputs.unscanned]
+    said = [verdict.image, verdict.policy, verdict.status, verdict.summary, verdict.platform_verdicts]
+    return canonical.digest(canonical.encode([*made_from, *said]))

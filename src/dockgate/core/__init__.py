@@ -1,1 +1,0 @@
-"""What Dockgate means: pure functions and values. No I/O, no clock, no SQL, standard library only."""

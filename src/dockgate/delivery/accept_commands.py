@@ -1,0 +1,48 @@
+"""How a person accepts what a verdict rejected: the commands that can work, and no others. Pure."""
+
+import shlex
+from collections.abc import Iterator
+
+from dockgate.delivery.override import require_overridable
+from dockgate.gate.model import Status, Verdict, Violation
+from dockgate.gate.waivers import NEVER, OF_THE_IMAGE
+from dockgate.shared.errors import ConflictError
+
+_END = "--until DATE --owner NAME --reason TEXT"
+
+
+def override_command(verdict: Verdict, approval: str) -> str | None:
+    """Accepts all that the verdict rejects in this image; None where an override is refused. `approval` is its id."""
+    if verdict.status is not Status.REJECTED:
+        return None
+    try:
+        require_overridable(verdict)
+    except ConflictError:
+        return None
+    return f"dockgate approval override {approval} --until DATE --reason TEXT"
+
+
+def waiver_commands(verdict: Verdict) -> tuple[str, ...]:
+    """A waiver of a finding, and one of a rule that the image breaks as a whole, as far as there is something to waive.
+
+    A single finding is named; of several the command has ID in its place."""
+    violations = [
+        violation for platform_verdict in verdict.platform_verdicts for violation in platform_verdict.violations
+    ]
+    return tuple(dict.fromkeys((*_of_findings(violations, verdict.image), *_of_rules(violations, verdict.image))))
+
+
+def _of_findings(violations: list[Violation], image: str) -> Iterator[str]:
+    findings = [
+        one for violation in violations if violation.rule != NEVER for one in violation.findings if not one.malicious
+    ]
+    ids = list(dict.fromkeys(one.id for one in findings))
+    if ids:
+        name = shlex.quote(ids[0]) if len(ids) == 1 else "ID"
+        yield f"dockgate waiver add --vulnerability {name} --image {image} {_END}"
+
+
+def _of_rules(violations: list[Violation], image: str) -> Iterator[str]:
+    for violation in violations:
+        if not violation.findings and violation.rule in OF_THE_IMAGE:
+            yield f"dockgate waiver add --rule {violation.rule} --image {image} {_END}"

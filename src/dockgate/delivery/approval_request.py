@@ -1,0 +1,117 @@
+"""Asking from outside: what a foreign pipeline hands in, and the approval that it becomes.
+
+The approval's id is made of what was asked and of who asked, so that asking twice gives the same approval, and nobody
+gets the answer, the token or the callback's secret of somebody else's question.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from dockgate.delivery.approvals import Approval
+from dockgate.delivery.webhook_delivery import Callback
+from dockgate.shared.errors import ConflictError, UsageError
+
+EXTERNAL = "external/"
+"""what the ids of approvals begin with that no pipeline of ours asked for"""
+NAME_LIMIT = 200
+TIMEOUT_LIMIT = 60 * 86400
+"""seconds"""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """`reference` names the image as the one who asks knows it, by tag or digest. `policy` is the one that the request
+    names, "" for the repository's own (`core.policy_choice`). `timeout` is in seconds. With a `key`
+    the same question is known by it, whatever the tag stands for by then. `asker` is the principal who asks."""
+
+    pipeline: str
+    stage: str
+    execution: str
+    reference: str
+    policy: str = ""
+    service: str = ""
+    callback: Callback | None = None
+    timeout: int = 7 * 86400
+    key: str = ""
+    asker: str = ""
+
+    def __post_init__(self) -> None:
+        for name, required in (("pipeline", True), ("stage", True), ("execution", True), ("service", False)):
+            _require_name(name, getattr(self, name), required)
+        _require_name("idempotency key", self.key, required=False)
+        if not 1 <= self.timeout <= TIMEOUT_LIMIT:
+            raise UsageError(f"a timeout of {self.timeout} s", f"Allowed: 1 to {TIMEOUT_LIMIT} seconds.")
+
+    def id(self, repository: str, digest: str) -> str:
+        """The approval's id. Neither repository nor digest is in it when the question has a key."""
+        told = [self.asker, self.pipeline, self.execution, self.stage]
+        if self.key:
+            told += ["key", self.key]
+        else:
+            url = self.callback.url if self.callback else ""
+            told += ["image", repository, digest, self.policy, self.service, url]
+        mark = hashlib.sha256("\0".join(told).encode()).hexdigest()[:32]
+        return f"{EXTERNAL}{_slug(self.pipeline)}/{_slug(self.execution)}/{_slug(self.stage)}/{mark}"
+
+    def require_same(self, reference: str, policy: str, service: str) -> None:
+        """ConflictError when the key was used for another question, which had these. A question that names no policy is
+        the same whatever policy judges it."""
+        if (self.reference, self.policy or policy, self.service) != (reference, policy, service):
+            raise ConflictError(
+                f"the idempotency key {self.key!r} stands for {reference} by the policy {policy!r}",
+                "Take another key for another question.",
+            )
+
+
+def is_external(approval_id: str) -> bool:
+    return approval_id.startswith(EXTERNAL)
+
+
+def pipeline_of(approval: Approval) -> str:
+    """Which pipeline waits, elsewhere or here."""
+    return approval.pipeline or approval.id.partition("/")[0].rpartition("-")[0]
+
+
+def place_of(reference: str) -> str:
+    """The repository that a reference to an image in a registry names, with its registry, as it is written there."""
+    name = reference.partition("@")[0]
+    head, slash, last = name.rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}"
+
+
+def is_qualified(repository: str) -> bool:
+    """Whether the repository begins with its registry, as in references: by a dot, a colon or "localhost"."""
+    first, slash, _ = repository.partition("/")
+    return bool(slash) and (bool(set(".:") & set(first)) or first == "localhost")
+
+
+def qualified(repository: str, address: str) -> str:
+    """What a repository of our own registry, which answers at `address`, is called here: by its name alone, unless that
+    looks like one in another registry."""
+    return f"{address}/{repository}" if is_qualified(repository) else repository
+
+
+def canonical_registry(registry: str) -> str:
+    """One spelling for each registry, so that no alias of its name escapes what is said of its repositories: in lower
+    case, without a trailing dot and without HTTPS's own port; Docker Hub's and the loopback's names each as one."""
+    host, port = registry.lower(), ""
+    if found := re.fullmatch(r"(.*?)(?::([0-9]+))?", host):
+        host, port = found[1].rstrip("."), found[2] or ""
+    if host in ("docker.io", "index.docker.io", "registry-1.docker.io"):
+        host = "docker.io"
+    if host in ("localhost", "[::1]") or re.fullmatch(r"127\.[0-9]+\.[0-9]+\.[0-9]+", host):
+        host = "127.0.0.1"
+    return f"{host}:{int(port)}" if port and int(port) != 443 else host
+
+
+def _require_name(what: str, text: str, required: bool) -> None:
+    if (required and not text) or len(text) > NAME_LIMIT or not text.isprintable():
+        raise UsageError(
+            f"{text[:NAME_LIMIT]!r} is no {what}", f"Give {'1' if required else '0'} to {NAME_LIMIT} characters."
+        )
+
+
+def _slug(text: str) -> str:
+    """For people to recognise: what would have a meaning in a URL's path is left out; the mark tells all apart."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:60].strip(".-") or "-"

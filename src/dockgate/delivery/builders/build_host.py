@@ -1,0 +1,130 @@
+"""What this host gives to builds: the ids that they run under, and what is missing for a box."""
+
+import grp
+import os
+import pwd
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockgate.delivery.builders.sandbox import cgroups, seccomp
+from dockgate.delivery.builders.sandbox.sandbox import PATH, Ids
+from dockgate.shared.errors import UnavailableError
+
+USER = "dockgate-build"
+"""the user that builds run under: no login, no home, no other group"""
+COUNT = 65536
+"""subordinate ids that a build needs: those of a whole image"""
+PROGRAMS = {
+    "pasta": "passt",
+    "nft": "nftables",
+    "podman": "podman",
+    "mkfs.ext4": "e2fsprogs",
+    "mount": "mount",
+    "setpriv": "util-linux",
+}
+"""what a box needs, and the Debian package that brings it"""
+ADD_USER = f"useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin {USER}"
+ADD_IDS = f"usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST {USER}"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Something that the host lacks. `advice` says how to add it."""
+
+    what: str
+    advice: str
+
+
+def missing(path: str = PATH, etc: Path = Path("/etc")) -> list[Missing]:
+    """Everything that this host lacks for builds in a box. `path` is where its programs are looked for."""
+    found: list[Missing] = []
+    if os.geteuid() != 0:
+        found.append(Missing("the server is not root", "Run `dockgate up` as root: it drops all rights for a build."))
+    for program, package in PROGRAMS.items():
+        if shutil.which(program, path=path) is None:
+            found.append(Missing(f"{program} is not installed", f"apt-get install {package}"))
+    found += _missing_ids(etc)
+    for path, what, advice in (
+        ("/proc/self/ns/user", "the kernel has no user namespaces", "Use a kernel with CONFIG_USER_NS."),
+        ("/dev/loop-control", "there are no loop devices", "modprobe loop"),
+    ):
+        if not Path(path).exists():
+            found.append(Missing(what, advice))
+    limit = Path("/proc/sys/user/max_user_namespaces")
+    if limit.exists() and int(limit.read_text()) < 2:
+        found.append(Missing("user namespaces are forbidden", "sysctl user.max_user_namespaces=10000"))
+    if os.uname().machine not in seccomp.MACHINES:
+        found.append(Missing(f"system calls cannot be filtered on {os.uname().machine}", "Use x86_64 or aarch64."))
+    advice = "Mount cgroup version 2 on /sys/fs/cgroup, with that controller."
+    return found + [Missing(f"there is no {name} cgroup", advice) for name in cgroups.missing()]
+
+
+def ids() -> Ids:
+    """The ids of builds. Raises UnavailableError, naming all that this host lacks."""
+    lacks = missing()
+    if lacks:
+        raise UnavailableError(
+            f"this host cannot keep builds apart: {'; '.join(one.what for one in lacks)}",
+            f"{lacks[0].advice} (`dockgate doctor` lists all). DOCKGATE_UNSAFE_BUILDS=1 builds as root on the host.",
+        )
+    user = pwd.getpwnam(USER)
+    users, groups = _range(Path("/etc/subuid"), user.pw_uid), _range(Path("/etc/subgid"), user.pw_uid)
+    assert users is not None  # noqa: S101 - nothing is missing
+    assert groups is not None  # noqa: S101
+    return Ids(user.pw_uid, user.pw_gid, users, groups, COUNT)
+
+
+def _missing_ids(etc: Path) -> list[Missing]:
+    try:
+        user = pwd.getpwnam(USER)
+    except KeyError:
+        return [Missing(f"there is no user {USER}", f"{ADD_USER} && {suggested_ids()}")]
+    found = []
+    if user.pw_uid == 0 or user.pw_gid == 0:
+        found.append(Missing(f"{USER} is root", f"userdel {USER} && {ADD_USER}"))
+    if any(USER in group.gr_mem for group in grp.getgrall()):
+        found.append(Missing(f"{USER} is a member of other groups", f"usermod --groups '' {USER}"))
+    return found + [
+        Missing(f"{USER} has no {COUNT} ids in /etc/{name}", suggested_ids())
+        for name in ("subuid", "subgid")
+        if _range(etc / name, user.pw_uid) is None
+    ]
+
+
+def suggested_ids() -> str:
+    """A command that gives the user a range of ids that nobody else has."""
+    first = 100_000
+    for name in ("subuid", "subgid"):
+        for _, start, count in _entries(Path("/etc", name)):
+            first = max(first, start + count)
+    first = max(first, *(entry.pw_uid + 1 for entry in pwd.getpwall() if entry.pw_uid < 2**31))
+    return ADD_IDS.replace("FIRST-LAST", f"{first}-{first + COUNT - 1}")
+
+
+def _range(path: Path, user: int) -> int | None:
+    """The first id of a range that is large enough, and of which no other user has a part."""
+    entries = _entries(path)
+    for owner, start, count in entries:
+        if owner not in (USER, str(user)) or count < COUNT or start < 1000:
+            continue
+        others = [one for one in entries if one[0] not in (USER, str(user))]
+        if not any(other < start + COUNT and start < other + number for _, other, number in others):
+            return start
+    return None
+
+
+def _entries(path: Path) -> Sequence[tuple[str, int, int]]:
+    """Owner, first id and number of ids (subuid(5))."""
+    found = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ()
+    for line in lines:
+        owner, _, rest = line.partition(":")
+        start, _, count = rest.partition(":")
+        if start.isdecimal() and count.strip().isdecimal():
+            found.append((owner, int(start), int(count)))
+    return found

@@ -1,0 +1,70 @@
+"""A builder for tests: it pushes digests, not images."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from dockgate.delivery.ports import BaseImage, BuildRequest, BuildResult, Registry
+from dockgate.shared import canonical
+from dockgate.shared.errors import BuildError, DockgateError
+
+Push = Callable[[str, str, str], None]
+"""(repository, tag, digest)"""
+
+
+class MemoryBuilder:
+    """An image's digest is that of its context's files, so that the same source gives the same image.
+
+    `digests` gives another one, and `failures` an error, by key or by repository; both may be changed at any time.
+    `push` stores what was built where `registry` finds it. `fault` is called with "before build", "before push" and
+    "after push", and may raise. `bases` are what every Dockerfile starts from.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        push: Push,
+        digests: Mapping[str, str] | None = None,
+        failures: Mapping[str, DockgateError] | None = None,
+        fault: Callable[[str], None] = lambda moment: None,
+        bases: tuple[BaseImage, ...] = (),
+    ) -> None:
+        self._registry = registry
+        self._push = push
+        self._fault = fault
+        self.digests = dict(digests or {})
+        self.failures = dict(failures or {})
+        self.bases = bases
+        self._results: dict[str, BuildResult] = {}
+        self.builds: list[str] = []
+        """the key of every build that was begun; one that had been pushed already is not built again"""
+
+    def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
+        pushed = self._registry.resolve(request.repository, request.key)
+        recorded = self._results.get(request.key)
+        if recorded is not None and recorded.digest == pushed:
+            return recorded
+        self._fault("before build")
+        self.builds.append(request.key)
+        log(f"building {request.repository}:{request.key}")
+        dockerfile = request.context / request.dockerfile
+        if not dockerfile.is_file():
+            raise BuildError(f"there is no {request.dockerfile} in the source", "Commit one.")
+        for name in (request.key, request.repository):
+            if name in self.failures:
+                raise self.failures[name]
+        digest = self.digests.get(request.key) or self.digests.get(request.repository) or _digest(request.context)
+        result = BuildResult(digest, canonical.digest(dockerfile.read_bytes()), self.bases, is_sandboxed=True)
+        self._results[request.key] = result
+        self._fault("before push")
+        self._push(request.repository, request.key, digest)
+        self._fault("after push")
+        return result
+
+
+def _digest(context: Path) -> str:
+    content = hashlib.sha256()
+    for file in sorted(path for path in context.rglob("*") if path.is_file()):
+        content.update(f"{file.relative_to(context)}\0{file.stat().st_size}\0".encode())
+        content.update(file.read_bytes())
+    return f"sha256:{content.hexdigest()}"

@@ -1,0 +1,358 @@
+"""Dockerfiles built by the podman CLI. Base images are fetched and results pushed outside of where it runs."""
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+from dockgate.delivery.builders.dockerfile import base_images
+from dockgate.delivery.builders.images import Base, BuildImages, Layer
+from dockgate.delivery.builders.sandbox.sandbox import Job, Limits, Outcome, Paths, hard_limits
+from dockgate.delivery.builders.workspaces import Workspaces
+from dockgate.delivery.ports import BuildRequest, BuildResult, Registry
+from dockgate.shared import canonical
+from dockgate.shared.errors import BuildError, UnavailableError
+
+_DOCKERFILE_LIMIT = 2**20
+"""bytes, of a Dockerfile or of the ignore file beside it"""
+_CA_ARGUMENTS = ("PIP_CERT", "SSL_CERT_FILE")
+_RECORD_SECONDS = 7 * 24 * 3600
+"""how long the record of a build is kept: far longer than a step may take to be repeated after a crash"""
+
+
+class Runner(Protocol):
+    """Runs the commands of builds: in a box (`sandbox.Sandbox`), or on the host (`unboxed.Host`). `folder` is the
+    repository's, which no build can read or write."""
+
+    limits: Limits
+    is_sandboxed: bool
+
+    def has_disk(self, folder: Path) -> bool:
+        """Whether what earlier builds of the repository left is still there."""
+        ...
+
+    def make_disk(self, folder: Path) -> None:
+        """Forget it, and start anew."""
+        ...
+
+    def paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
+        """Where the commands of a build find what they need."""
+        ...
+
+    def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
+        """Raises BuildError when a limit is passed, UnavailableError when the commands cannot be run here."""
+        ...
+
+
+class PodmanBuilder:
+    """`folder` is for files that builds share. With `ca_bundle` (PEM) a Dockerfile that declares `ARG PIP_CERT` or
+    `ARG SSL_CERT_FILE` gets the path `ca_mount`, where its RUN instructions find that bundle; nothing of it stays in
+    the image but, where `ca_mount` is no place that podman clears itself, an empty file. `environment` is what RUN
+    instructions may know of the host: its proxies. After every `prune_every` builds of a repository the layers are
+    removed that its last image is not made of."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        places: Workspaces,
+        images: BuildImages,
+        registry: Registry,
+        folder: Path,
+        ca_bundle: Path | None = None,
+        ca_mount: str = "/run/.containerenv",
+        environment: Mapping[str, str] | None = None,
+        prune_every: int = 10,
+    ) -> None:
+        self._runner = runner
+        self._places = places
+        self._images = images
+        self._registry = registry
+        self._ca_bundle = ca_bundle
+        self._ca_mount = ca_mount
+        self._environment = dict(environment or {})
+        self._prune_every = prune_every
+        self._scratch = folder / "scratch"
+        self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
+        name = f"{request.repository}:{request.key}"
+        pushed = self._registry.resolve(request.repository, request.key)
+        records = _Records(self._places.place(request.repository) / "records")
+        recorded = records.read(request.key) if pushed is not None else None
+        if recorded is not None and recorded.digest == pushed:
+            log(f"{name} is in the registry already: {pushed}")
+            return recorded
+        dockerfile = _inside(request.context, request.dockerfile)
+        content = _content(dockerfile, request.dockerfile)
+        named = base_images(content.decode(errors="replace"), request.args)
+        with self._places.reserved(request.repository, log) as folder:
+            bases = [self._images.fetch(reference, self._runner.limits.disk) for reference in named.images]
+            with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
+                outcome, state = self._attempt(request, dockerfile, bases, folder, Path(scratch), log)
+            if outcome.result is None:
+                raise UnavailableError(f"the build of {name} left no image:\n{outcome.last}", "Try again.")
+            with outcome.result as archive:
+                if os.fstat(archive.fileno()).st_size > self._runner.limits.disk:  # with holes in it
+                    raise BuildError(f"the image of {name} is larger than a build's disk", "Make it smaller.")
+                layers = {**state.layers, **{key: layer for base in bases for key, layer in base.layers.items()}}
+                try:
+                    publication = self._images.prepare(archive, request.repository, request.key, layers)
+                except BaseException:
+                    state.forget_layers()  # one of them may be gone: the next attempt saves all anew
+                    raise
+            _check_base(
+                publication.diff_ids, next((base for base in bases if base.image.reference == named.last), None)
+            )
+            found = tuple(sorted({base.image for base in bases}))
+            result = BuildResult(publication.digest, canonical.digest(content), found, self._runner.is_sandboxed)
+            records.write(request.key, result)
+            publication.push()
+            state.layers = dict(publication.layers)
+            state.write()
+        return result
+
+    def _attempt(
+        self,
+        request: BuildRequest,
+        dockerfile: Path,
+        bases: Sequence[Base],
+        folder: Path,
+        scratch: Path,
+        log: Callable[[str], None],
+    ) -> tuple[Outcome, "_State"]:
+        """Run podman. Raises BuildError with its last lines when the Dockerfile does not build."""
+        state = _State(folder / "state.json")
+        if not self._runner.has_disk(folder):
+            self._runner.make_disk(folder)
+            state.clear()
+        plain = _copied(request, dockerfile, scratch)
+        _write_layout(bases, scratch / "bases")
+        # Others than root are to read them, in the box; the folders above let nobody else in.
+        for path in (scratch, request.context):
+            path.chmod(path.stat().st_mode | 0o055)
+        paths = self._runner.paths(request, scratch, self._ca_bundle)
+        wanted = [base for base in bases if state.bases.get(base.name) != base.manifest]
+        # No build finds an image that it did not name, left by an earlier one: its provenance would lack it.
+        stale = sorted(set(state.bases) - {base.name for base in bases})
+        untags = [[*paths.podman, "untag", name] for name in stale]
+        loads = [[*paths.podman, "pull", "--quiet", f"oci:{paths.scratch}/bases:{base.name}"] for base in wanted]
+        before = [*untags, *loads]
+        state.builds += 1
+        prune = [[*paths.podman, "image", "prune", "--force", "--external"]] * (state.builds % self._prune_every == 0)
+        commands = [
+            *before,
+            self._build_command(request, plain, paths),
+            *_save_commands(paths, [*state.layers, *(diff_id for base in bases for diff_id in base.layers)]),
+            *prune,
+        ]
+        job = Job(
+            request.repository,
+            commands,
+            [(request.context, paths.context), (scratch, paths.scratch)]
+            + ([(self._ca_bundle, paths.ca_bundle)] if self._ca_bundle is not None else []),
+            frozenset(range(len(commands))) - {len(before)},
+            self._environment,
+        )
+        outcome = self._runner.run(job, folder, log)
+        if outcome.is_full or (outcome.failed is not None and outcome.failed < len(untags)):
+            self._runner.make_disk(folder)
+            state.clear()
+        elif outcome.failed is None or outcome.failed >= len(before):
+            state.bases = {base.name: base.manifest for base in bases}
+            state.write()
+        if outcome.failed is not None and outcome.failed < len(commands) - len(prune):
+            self._fail(request, outcome, is_build=outcome.failed == len(before))
+        return outcome, state
+
+    def _fail(self, request: BuildRequest, outcome: Outcome, *, is_build: bool) -> None:
+        name = f"{request.repository}:{request.key}"
+        if outcome.is_full:
+            raise BuildError(
+                f"{name} needs more than the {self._runner.limits.disk} bytes of disk of a build:\n{outcome.last}",
+                "DOCKGATE_BUILD_DISK on the server raises the limit. The next build starts with an empty disk.",
+            )
+        if is_build:
+            raise BuildError(
+                f"{request.dockerfile} of {name} does not build:\n{outcome.last}",
+                "Correct what the last lines name, commit and push again.",
+            )
+        raise UnavailableError(f"podman cannot work on the image of {name}:\n{outcome.last}", "Try again.")
+
+    def _build_command(self, request: BuildRequest, dockerfile: Path, paths: Paths) -> list[str]:
+        arguments = dict(request.args)
+        options = [
+            *paths.podman,
+            "build",
+            "--isolation=chroot",
+            "--http-proxy=true",  # RUN instructions reach out the way the host does
+            "--pull=never",  # what the server fetched is there
+            f"--file={paths.scratch}/{dockerfile.name}",
+            f"--tag={paths.tag}",
+            *hard_limits(),
+        ]
+        if self._ca_bundle is not None:
+            options.append(f"--volume={paths.ca_bundle}:{self._ca_mount}:ro")
+            text = dockerfile.read_text(encoding="utf-8", errors="replace")
+            # podman warns of an argument that nobody declares.
+            arguments = {name: self._ca_mount for name in _CA_ARGUMENTS if name in text} | arguments
+        return [
+            *options,
+            *(f"--build-arg={name}={value}" for name, value in sorted(arguments.items())),
+            paths.context,
+        ]
+
+
+def _save_commands(paths: Paths, known: Iterable[str]) -> list[list[str]]:
+    """Save the image as a tar file of an OCI layout. Layers that are `known` by their diff_ids come as empty files:
+    podman takes a blob that is there for the one that it would write."""
+    blobs = f"{paths.layout}/blobs/sha256"
+    empty = [f"{blobs}/{diff_id.removeprefix('sha256:')}" for diff_id in dict.fromkeys(known)]
+    return [
+        ["mkdir", "-p", blobs],
+        ["touch", f"{paths.layout}/oci-layout", *empty],
+        [*paths.podman, "save", "--quiet", "--format=oci-dir", "--uncompressed", f"--output={paths.layout}", paths.tag],
+        ["tar", "--create", f"--file={paths.archive}", f"--directory={paths.layout}", "."],
+    ]
+
+
+def _check_base(diff_ids: Sequence[str], base: Base | None) -> None:
+    """That an image lies on the base that is on record for it. The storage of a repository holds images of earlier
+    builds: podman may have understood the Dockerfile otherwise, and have taken one of those. Raises BuildError."""
+    if base is not None and tuple(diff_ids[: len(base.diff_ids)]) != base.diff_ids:
+        raise BuildError(
+            f"the image does not lie on {base.image.reference}, its Dockerfile's last base image",
+            "Write the Dockerfile's FROM instructions in a plain way.",
+        )
+
+
+class _State:
+    """What the disk of a repository holds, as the server knows it. `bases` are manifests by name; `layers` are those of
+    the last image that was pushed, by diff_id; `builds` counts."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.builds = 0
+        self.bases: dict[str, str] = {}
+        self.layers: dict[str, Layer] = {}
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            found = json.loads(path.read_text())
+            self.layers = {str(key): Layer(**value) for key, value in found["layers"].items()}
+            self.builds = int(found["builds"])
+            self.bases = {str(key): str(value) for key, value in found["bases"].items()}
+
+    def forget_layers(self) -> None:
+        self.layers.clear()
+        self.write()
+
+    def clear(self) -> None:
+        self.bases.clear()
+        self.write()
+
+    def write(self) -> None:
+        layers = {key: asdict(layer) for key, layer in self.layers.items()}
+        _replace(self._path, json.dumps({"builds": self.builds, "bases": self.bases, "layers": layers}))
+
+
+class _Records:
+    """The results of builds by their keys, written before anything is pushed under a key."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, key: str) -> BuildResult | None:
+        try:
+            found: BuildResult = canonical.build(BuildResult, json.loads((self._folder / f"{key}.json").read_text()))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return found
+
+    def write(self, key: str, result: BuildResult) -> None:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        now = time.time()
+        for path in self._folder.iterdir():
+            if now - path.stat().st_mtime > _RECORD_SECONDS:
+                path.unlink(missing_ok=True)
+        _replace(self._folder / f"{key}.json", canonical.encode(result).decode())
+
+
+def _replace(path: Path, text: str) -> None:
+    fresh = path.with_suffix(".new")
+    with fresh.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def _write_layout(bases: Iterable[Base], folder: Path) -> None:
+    """An OCI image layout of the base images, for podman to load: it names what it loads as its index does."""
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    manifests = []
+    for base in bases:
+        for name in base.files:
+            if not (folder / "blobs" / name).exists():
+                _link(base.blobs / name, folder / "blobs" / name)
+        manifests.append(
+            {
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "digest": base.manifest,
+                "size": base.size,
+                "annotations": {"org.opencontainers.image.ref.name": base.name},
+            }
+        )
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": manifests}))
+    # The build's user reads them, below a folder that is closed to everybody else.
+    for path in (folder, folder / "blobs", blobs):
+        path.chmod(0o755)
+    for path in (folder / "oci-layout", folder / "index.json", *blobs.iterdir()):
+        path.chmod(0o644)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)
+
+
+def _copied(request: BuildRequest, dockerfile: Path, scratch: Path) -> Path:
+    """A copy of the Dockerfile under a name of ours: podman runs one called *.in through the C preprocessor, whose
+    #include reads files. An ignore file beside it (containerignore(5)) goes with it."""
+    plain = scratch / "Dockerfile"
+    plain.write_bytes(_content(dockerfile, request.dockerfile))
+    for suffix in (".containerignore", ".dockerignore"):
+        beside = dockerfile.with_name(dockerfile.name + suffix)
+        if beside.exists():
+            name = str(beside.relative_to(request.context.resolve()))
+            plain.with_name(plain.name + suffix).write_bytes(_content(_inside(request.context, name), name))
+    for path in scratch.iterdir():
+        path.chmod(0o644)
+    return plain
+
+
+def _content(path: Path, name: str) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(_DOCKERFILE_LIMIT + 1)
+    if len(content) > _DOCKERFILE_LIMIT:
+        raise BuildError(f"{name} is larger than {_DOCKERFILE_LIMIT} bytes", "Put what it holds into files of its own.")
+    return content
+
+
+def _inside(context: Path, dockerfile: str) -> Path:
+    """The Dockerfile's real path. Raises BuildError when there is none within the context."""
+    path = (context / dockerfile).resolve()
+    if not path.is_relative_to(context.resolve()):
+        raise BuildError(f"the Dockerfile {dockerfile} is outside the source", "Name one inside the repository.")
+    if not path.is_file():
+        raise BuildError(
+            f"there is no {dockerfile} in the source", "Commit one, or name it in the build action's `dockerfile`."
+        )
+    return path

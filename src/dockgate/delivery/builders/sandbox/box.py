@@ -1,0 +1,284 @@
+"""Run commands in a box: their own user, process, mount, network, IPC and host name namespaces.
+
+A program of its own (`sandbox` starts it, as root), so that nothing of the server is in its memory. Standard library
+only, and `system`, `box_root` and `seccomp` beside it. It reads a plan as JSON from standard input (`sandbox.Sandbox`
+writes it), and answers with one JSON message on the socket that its argument names:
+{"code": 0, "failed": null, "full": false} when the commands were run, and beside it the descriptor of the file that
+they wrote; or {"error": "…"} when the box could not be made.
+
+Four processes, each ended by the kernel with the one above it (PR_SET_PDEATHSIG):
+- `keeper`: root on the host. Enters the control groups, makes the root folder of the box, opens the result.
+- `holder`: root in user namespace 1 alone. Starts pasta, which connects network namespace 1.
+- `member`: root in user namespace 2, which lies in 1 without its root: nothing in it can change the network, its rules
+  or its kernel parameters, or reach pasta.
+- `first`: process 1 of the box, with few capabilities. Runs the commands, one after another.
+"""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from dockgate.delivery.builders.sandbox import seccomp
+from dockgate.delivery.builders.sandbox.box_root import enter_root, make_root, make_tunnel_device
+from dockgate.delivery.builders.sandbox.system import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_REC,
+    PR_CAPBSET_DROP,
+    PR_SET_DUMPABLE,
+    PR_SET_PDEATHSIG,
+    BoxError,
+    check,
+    end_with_parent,
+    libc,
+    mount,
+    unshare,
+)
+
+_CAPABILITIES = frozenset((0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 21, 31))
+"""what podman needs in its user namespace: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
+net_bind_service, sys_chroot, sys_admin, setfcap (linux/capability.h)"""
+_LAST_CAPABILITY = 63
+
+
+# --- steps between processes ---------------------------------------------------------------------------------------
+
+
+class Gate:
+    """Lets one process wait until another has reached a step. Raises BoxError when that has ended instead."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+
+    def open(self) -> None:
+        os.write(self._write, b".")
+
+    def wait(self) -> None:
+        """To be called in one process alone."""
+        os.close(self._write)
+        if not os.read(self._read, 1):
+            raise BoxError("a process of the box ended too early")
+
+
+def fork(function: Callable[[], int]) -> int:
+    """The id of a new process that runs the function, and ends with the code that it returns."""
+    child = os.fork()
+    if child:
+        return child
+    code = 125
+    try:
+        code = function()
+    except BaseException as error:  # nothing may escape into the code of the process above
+        os.write(2, f"box: {error}\n".encode(errors="replace"))
+    os._exit(code)
+
+
+def code_of(child: int) -> int:
+    """The exit code of a child, or 128 and the number of the signal that ended it."""
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return status if status >= 0 else 128 - status
+
+
+# --- the processes -------------------------------------------------------------------------------------------------
+
+
+def keep(plan: Mapping[str, Any], channel: socket.socket) -> int:
+    """The keeper."""
+    for group in plan["cgroups"]:
+        Path(group, "cgroup.procs").write_text(str(os.getpid()))
+    unshare(CLONE_NEWNS, "mount")
+    mount("", "/", "", MS_REC | MS_PRIVATE)
+    make_tunnel_device()
+    root = make_root(plan)
+    os.chdir(root)
+    steps = {name: Gate() for name in ("user", "mapped")}
+    keeper = os.getpid()
+    channel.set_inheritable(False)
+
+    reader, writer = os.pipe()
+
+    def holder() -> int:
+        channel.close()
+        os.close(reader)
+        return hold(plan, steps, writer, keeper)
+
+    child = fork(holder)
+    os.close(writer)
+    steps["user"].wait()
+    write_maps(child, plan["users"], plan["groups"])
+    steps["mapped"].open()
+    code = code_of(child)
+    failed = os.read(reader, 16).decode()
+    if code and not failed:
+        raise BoxError("a process of the box ended too early")
+    result = _result(root / plan["result"].lstrip("/")) if code == 0 and plan["result"] else None
+    answer = {"code": code, "failed": int(failed) if code else None, "full": _is_full(root / "disk")}
+    socket.send_fds(channel, [json.dumps(answer).encode()], [result] if result is not None else [])
+    return code
+
+
+def _result(path: Path) -> int | None:
+    """What the commands wrote. They may have put anything there: only a plain file is taken."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _is_full(disk: Path) -> bool:
+    """Whether less than a twentieth of the disk, or of its files, is left."""
+    try:
+        room = os.statvfs(disk)
+    except OSError:
+        return False
+    return room.f_bfree * 20 < room.f_blocks or room.f_ffree * 20 < room.f_files
+
+
+def hold(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, keeper: int) -> int:
+    """The holder of user namespace 1."""
+    end_with_parent(keeper)
+    unshare(CLONE_NEWUSER, "user")
+    steps["user"].open()
+    steps["mapped"].wait()
+    become_root()
+    end_with_parent(keeper)
+    inner = {name: Gate() for name in ("network", "ruled", "user", "mapped")}
+    holder = os.getpid()
+    child = fork(lambda: belong(plan, inner, progress, holder))
+    inner["network"].wait()
+    if plan["pasta"]:
+        # By standard input: pasta gives up the right to open it by name, and closes every other descriptor.
+        with open(f"/proc/{child}/ns/net", "rb") as network:
+            run([*plan["pasta"], "--netns-only", "--no-netns-quit", "--netns", "/proc/self/fd/0"], network)
+    inner["ruled"].open()
+    inner["user"].wait()
+    write_maps(child, [[1, plan["users"][1][1]]], [[1, plan["groups"][1][1]]])
+    inner["mapped"].open()
+    return code_of(child)
+
+
+def belong(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, holder: int) -> int:
+    """The member of user namespace 2, which shares network namespace 1 but owns nothing of it."""
+    end_with_parent(holder)
+    unshare(CLONE_NEWNET, "network")
+    steps["network"].open()
+    steps["ruled"].wait()
+    if plan["rules"]:
+        run(["nft", "-f", "-"], plan["rules"])
+    unshare(CLONE_NEWUSER, "user")
+    steps["user"].open()
+    steps["mapped"].wait()
+    become_root()
+    end_with_parent(holder)
+    unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP, "process")
+    return code_of(fork(lambda: first(plan, progress)))
+
+
+def first(plan: Mapping[str, Any], progress: int) -> int:
+    """Process 1. When it ends, the kernel ends whatever the commands left running. Writes the index of a command that
+    failed to `progress`."""
+    check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+    os.setsid()
+    socket.sethostname("build")
+    mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)  # only while another one is in sight
+    enter_root()
+    for capability in range(_LAST_CAPABILITY + 1):
+        if capability not in _CAPABILITIES:
+            libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for those that the kernel does not know
+    try:
+        seccomp.install()
+    except (OSError, LookupError) as error:
+        raise BoxError(f"cannot filter system calls on {os.uname().machine}: {error}") from None
+    os.umask(0o022)
+    silence = [(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
+    stdin = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)]
+    for index, command in enumerate(plan["commands"]):
+        actions = stdin + (silence if index in plan["silent"] else [])
+        child = os.posix_spawn(_find(command[0]), command, plan["environment"], file_actions=actions)
+        code = _reap(child)
+        if code:
+            os.write(progress, str(index).encode())
+            return code
+    return 0
+
+
+def _find(program: str) -> str:
+    for folder in ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/bin", "/sbin"):
+        if os.access(f"{folder}/{program}", os.X_OK):
+            return f"{folder}/{program}"
+    raise BoxError(f"there is no {program}")
+
+
+def _reap(child: int) -> int:
+    """Waits for a child; process 1 is also handed all processes whose parent has ended."""
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def become_root() -> None:
+    """Root of the user namespace that was just mapped, with no other group."""
+    os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    # The change of user took it away, and with it the files of /proc/PID from the processes of the box above.
+    check(libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
+
+
+def write_maps(process: int, users: Sequence[Sequence[int]], groups: Sequence[Sequence[int]]) -> None:
+    """Maps ids from 0 on to the ranges ([start, count], ...) of the namespace above (user_namespaces(7))."""
+    for name, ranges in (("uid_map", users), ("gid_map", groups)):
+        lines, inside = [], 0
+        for start, count in ranges:
+            lines.append(f"{inside} {start} {count}\n")
+            inside += count
+        try:
+            Path(f"/proc/{process}/{name}").write_text("".join(lines))
+        except OSError as error:
+            raise BoxError(f"cannot write {name}: {error.strerror}") from None
+
+
+def run(command: Sequence[str], stdin: "IO[bytes] | str" = "") -> None:
+    """Run a program of the host that sets something up. Raises BoxError with its last output."""
+    source: Any = {"input": stdin} if isinstance(stdin, str) else {"stdin": stdin}
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, **source)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BoxError(f"{command[0]}: {error}") from None
+    if result.returncode:
+        raise BoxError(f"{command[0]}: {result.stderr.strip()[-1000:]}")
+
+
+def main() -> NoReturn:
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    plan = json.load(sys.stdin)
+    try:
+        code = keep(plan, channel)
+    except (BoxError, OSError) as error:
+        with suppress(OSError):
+            channel.send(json.dumps({"error": str(error)}).encode())
+        code = 125
+    os._exit(code)

@@ -1,0 +1,118 @@
+"""The root folder of a box. Standard library only: it is part of the program `box`."""
+
+import os
+import stat
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dockgate.delivery.builders.sandbox.system import (
+    MNT_DETACH,
+    MS_BIND,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_RDONLY,
+    MS_REC,
+    MS_REMOUNT,
+    BoxError,
+    bind,
+    check,
+    libc,
+    mount,
+)
+
+_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+"""name, major and minor number (kernel documentation, admin-guide/devices.txt)"""
+
+
+def make_root(plan: Mapping[str, Any]) -> Path:
+    """A tmpfs that holds the host's programs, read only, the devices that programs expect, and what the plan names."""
+    root = Path(plan["root"])
+    # Without flags, and writable by the host's root alone: podman takes flags away from this mount, or fails.
+    mount("tmpfs", root, "tmpfs", 0, "size=64m,nr_inodes=16384,mode=755")
+    for name in ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        source = Path("/", name)
+        if source.is_symlink():
+            (root / name).symlink_to(source.readlink())
+        elif source.is_dir():
+            bind(source, root / name)
+    _make_devices(root / "dev")
+    for name in ("proc", "sys", "run", "tmp", "var", "etc", "root"):
+        (root / name).mkdir(exist_ok=True)
+    mount("tmpfs", root / "run", "tmpfs", MS_NOSUID | MS_NODEV, f"size=64m,mode=755,{_owner(plan)}")
+    mount("tmpfs", root / "root", "tmpfs", MS_NOSUID | MS_NODEV, f"size=16m,mode=700,{_owner(plan)}")
+    for name, text in plan["files"].items():
+        path = root / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for source, target in plan["read_only"]:
+        bind(source, root / target.lstrip("/"))
+    if plan["disk"]:
+        _mount_disk(plan, root)
+    return root
+
+
+def _owner(plan: Mapping[str, Any]) -> str:
+    return f"uid={plan['users'][1][0]},gid={plan['groups'][1][0]}"
+
+
+def _make_devices(folder: Path) -> None:
+    folder.mkdir()
+    mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NOEXEC, "size=64k,mode=755")
+    for name, major, minor in _DEVICES:
+        os.mknod(folder / name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
+        (folder / name).chmod(0o666)
+    for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+        (folder / name).symlink_to(f"/proc/self/fd{target}")
+    for name in ("pts", "shm", "mqueue"):
+        (folder / name).mkdir()
+    mount("tmpfs", folder / "shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64m,mode=1777")
+    mount("devpts", folder / "pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+    (folder / "ptmx").symlink_to("pts/ptmx")
+    mount("", folder, "", MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NOEXEC | MS_RDONLY)
+
+
+def make_tunnel_device() -> None:
+    """Let pasta, which is no longer root on the host, open /dev/net/tun. The box itself has no such device."""
+    Path("/dev/net").mkdir(exist_ok=True)
+    mount("tmpfs", "/dev/net", "tmpfs", MS_NOSUID | MS_NOEXEC, "size=4k,mode=755")
+    os.mknod("/dev/net/tun", stat.S_IFCHR | 0o666, os.makedev(10, 200))
+    Path("/dev/net/tun").chmod(0o666)
+
+
+def _mount_disk(plan: Mapping[str, Any], root: Path) -> None:
+    """The disk outlives the box, but only its folder "storage": the others are emptied first."""
+    disk = root / "disk"
+    disk.mkdir(mode=0o700)
+    for attempt in (1, 2):  # the loop device of an earlier box may be about to go
+        command = ["mount", "-t", "ext4", "-o", "loop,nosuid,nodev,discard,noatime", plan["disk"], str(disk)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode == 0:
+            break
+        if attempt == 2:
+            raise BoxError(f"cannot mount {plan['disk']}: {result.stderr.strip()}")
+    user, group = plan["users"][1][0], plan["groups"][1][0]
+    for name, target in plan["folders"].items():
+        folder = disk / name
+        if name != "storage" and folder.exists():
+            subprocess.run(["rm", "-rf", "--one-file-system", str(folder)], check=True, capture_output=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        os.chown(folder, user, group)
+        bind(folder, root / target.lstrip("/"), 0)
+    # What is not shown by a bind stays out of sight.
+    disk.chmod(0o700)
+
+
+def enter_root() -> None:
+    """Make the working folder the root, and lose sight of the host's.
+
+    As pivot_root(2), "pivot_root(".", ".")": the old root lies above the new one, and is taken away. Mounts that came
+    from a namespace above are locked, so they are bound once more; /proc is a place that every user may enter.
+    """
+    mount(".", "/proc", "", MS_BIND | MS_REC)
+    os.chdir("/proc")
+    check(libc.pivot_root(b".", b"."), "pivot_root")
+    check(libc.umount2(b".", MNT_DETACH), "cannot leave the old root")
+    os.chdir("/")

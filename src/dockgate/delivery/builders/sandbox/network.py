@@ -1,0 +1,94 @@
+"""What a build may reach: rules for nftables, and how pasta connects it. Text and lists only."""
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from dockgate.shared.addresses import PRIVATE_4, PRIVATE_6
+
+RESOLVER = "169.254.1.1"
+"""the address at which a build asks for names: pasta hands the questions on to the host's resolver"""
+
+_NEIGHBOURS = "nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert"
+"""what the kernel needs to reach its router by IPv6 (RFC 4861)"""
+
+
+def rules(own: Iterable[str], allowed: Iterable[str] = (), blocked: Iterable[str] = ()) -> str:
+    """A ruleset for `nft -f`. `own` are the host's addresses, which nothing opens; `allowed` are open although private,
+    `blocked` closed although public. All are addresses or networks."""
+    lines = ['oifname "lo" accept', f"ip daddr {RESOLVER} meta l4proto {{ tcp, udp }} th dport 53 accept"]
+    lines += [f"icmpv6 type {{ {_NEIGHBOURS} }} accept"]
+    for networks, verdict in (
+        (own, "reject"),
+        (allowed, "accept"),
+        (blocked, "reject"),
+        ((*PRIVATE_4, *PRIVATE_6), "reject"),
+    ):
+        for family, members in _by_family(networks).items():
+            lines.append(f"{family} daddr {{ {', '.join(members)} }} {verdict}")
+    body = "\n".join(f"        {line}" for line in lines)
+    return (
+        "table inet box {\n    chain output {\n        type filter hook output priority 0; policy accept;\n"
+        f"{body}\n    }}\n}}\n"
+    )
+
+
+def _by_family(networks: Iterable[str]) -> Mapping[str, list[str]]:
+    """The networks, those within another left out: nftables refuses them in one set."""
+    parsed = [ipaddress.ip_network(text, strict=False) for text in networks]
+    four = [one for one in parsed if isinstance(one, ipaddress.IPv4Network)]
+    six = [one for one in parsed if isinstance(one, ipaddress.IPv6Network)]
+    merged = {
+        "ip": [str(one) for one in ipaddress.collapse_addresses(four)],
+        "ip6": [str(one) for one in ipaddress.collapse_addresses(six)],
+    }
+    return {family: members for family, members in merged.items() if members}
+
+
+def pasta(resolver: str | None) -> list[str]:
+    """pasta(1): connect a network namespace, with no way to the host's own addresses or ports. `resolver` is the
+    host's, None for the one that pasta finds in /etc/resolv.conf."""
+    command = ["pasta", "--quiet", "--config-net", "--no-map-gw", f"--dns-forward={RESOLVER}"]
+    if resolver is not None:
+        command.append(f"--dns={resolver}")
+    # Without these four it forwards ports of the host's loopback address.
+    return [*command, "-t", "none", "-u", "none", "-T", "none", "-U", "none"]
+
+
+def host_addresses(proc: Path = Path("/proc")) -> list[str]:
+    """Every address of this host, loopback aside (proc(5), net/fib_trie and net/if_inet6)."""
+    found: set[str] = set()
+    previous = ""
+    for line in _lines(proc / "net/fib_trie"):
+        if "host LOCAL" in line:
+            found.add(previous.split()[-1])
+        previous = line
+    for line in _lines(proc / "net/if_inet6"):
+        found.add(str(ipaddress.IPv6Address(int(line.split()[0], 16))))
+    return sorted(text for text in found if not ipaddress.ip_address(text).is_loopback)
+
+
+def loopback_resolver(resolv: Path = Path("/etc/resolv.conf")) -> str | None:
+    """The host's first resolver if it is on loopback, where pasta has to be told of it; else None (resolv.conf(5))."""
+    for line in _lines(resolv):
+        words = line.split()
+        if len(words) >= 2 and words[0] == "nameserver":
+            try:
+                return words[1] if ipaddress.ip_address(words[1]).is_loopback else None
+            except ValueError:
+                return None
+    return None
+
+
+def proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """The proxy settings that a build may know: none that holds a password."""
+    names = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+    both = [*names, *(name.upper() for name in names)]
+    return {name: environment[name] for name in both if environment.get(name) and "@" not in environment[name]}
+
+
+def _lines(path: Path) -> Sequence[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ()

@@ -1,0 +1,372 @@
+"""Builds in a box: the host's side of `box`. It needs root, and gives it to nothing that runs in the box."""
+
+import errno
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from dockgate.delivery.builders.sandbox import box, cgroups, network
+from dockgate.delivery.ports import BuildRequest
+from dockgate.shared.errors import BuildError, UnavailableError
+
+DOCTOR = "`dockgate doctor` names what this host lacks, and how to add it."
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""where programs are, whoever started the server"""
+_LAST_LINES = 12
+"""lines of output in an error"""
+LINE_COST = 64
+"""bytes of log that a line counts for, however short: each is a row of the store"""
+_LONGEST_LINE = 16 * 1024
+"""characters; a longer line of output is handed on in pieces"""
+_DETACH_SECONDS = 10.0
+_SHOWN = (
+    "/etc/alternatives",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/ssl/certs/ca-certificates.crt",
+)
+"""files of the host that programs need to start, and to trust servers"""
+_FOLDERS = {"storage": "/storage", "tmp": "/tmp", "var-tmp": "/var/tmp", "out": "/out"}  # noqa: S108 - in the box
+"""folders of the disk by their paths in the box"""
+_NO_SPACE = os.strerror(errno.ENOSPC)
+_BOX = (
+    *("-I", "-S", "-B", "-c"),
+    f"import sys; sys.path.insert(0, {str(Path(box.__file__).parents[4])!r})\n"
+    "from dockgate.delivery.builders.sandbox.box import main; main()",
+)
+"""python's arguments for the program `box`"""
+_CA_PATH = "/etc/dockgate-ca.pem"
+PODMAN = (
+    "podman",
+    "--root=/storage",
+    "--runroot=/run/containers",
+    "--tmpdir=/run/libpod",
+    "--cgroup-manager=cgroupfs",
+)
+_SUPERBLOCK_STATE = 1024 + 0x3A
+"""where an ext4 file system says whether it was unmounted (kernel documentation, filesystems/ext4/super.rst)"""
+_PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"  # noqa: S105 - no password
+_FILES = {
+    "/etc/passwd": _PASSWD,
+    "/etc/group": "root:x:0:\nnogroup:x:65534:\n",
+    "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    "/etc/hostname": "build\n",
+    "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+    "/etc/resolv.conf": f"nameserver {network.RESOLVER}\n",
+    "/etc/containers/policy.json": '{"default": [{"type": "insecureAcceptAnything"}]}\n',
+    "/etc/containers/registries.conf": (
+        'unqualified-search-registries = ["docker.io"]\nshort-name-mode = "permissive"\n'
+    ),
+    "/etc/containers/storage.conf": (
+        '[storage]\ndriver = "overlay"\nrunroot = "/run/containers"\ngraphroot = "/storage"\n'
+    ),
+    "/etc/containers/containers.conf": '[engine]\nevents_logger = "none"\nlock_type = "file"\n',
+}
+"""what podman and the programs that it starts look for"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one build: seconds, bytes of memory, processes, bytes of disk (with its repository's cache), bytes of log."""
+
+    seconds: float = 3600
+    memory: int = 4 * 2**30
+    processes: int = 4096
+    disk: int = 20 * 2**30
+    log: int = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The host's ids that builds run under: those of a user without a login, and the first of 65,536 subordinate
+    ones of each kind (subuid(5), subgid(5))."""
+
+    user: int
+    group: int
+    subordinate_users: int
+    subordinate_groups: int
+    count: int = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where the commands of a build find what they need. `podman` begins podman's command lines, `scratch` is the
+    folder of the Dockerfile and of the base images, `layout` the one to save the image in, `archive` a tar file of it.
+    `tag` names the layers of the repository's last build, which its next one may use again."""
+
+    podman: Sequence[str]
+    context: str
+    scratch: str
+    layout: str
+    archive: str
+    ca_bundle: str
+    tag: str = "localhost/dockgate-build:latest"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Commands to run one after another until one fails. `commands` whose index is in `silent` have no output in the
+    log. `read_only` are files and folders of the host with their paths in the box. `result` is a file in the box."""
+
+    repository: str
+    commands: Sequence[Sequence[str]]
+    read_only: Sequence[tuple[Path, str]]
+    silent: frozenset[int] = frozenset()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    result: str = "/out/image.tar"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`failed` is the index of the command that failed, None when all went well; then `result` is the file that was
+    asked for, if it is one. `last` are the last lines of output. `is_full`: the disk had no room left."""
+
+    failed: int | None
+    code: int
+    last: str
+    result: IO[bytes] | None = None
+    is_full: bool = False
+
+
+class Sandbox:
+    """A `podman.Runner`. `folder` tells one server's builds from another's. `keepers` begins the command lines of
+    programs that end with this process. `ids` raises UnavailableError on a host that cannot keep builds apart.
+    `allowed` and `blocked` are networks."""
+
+    def __init__(
+        self,
+        folder: Path,
+        keepers: Sequence[str],
+        ids: Callable[[], Ids],
+        limits: Limits,
+        allowed: Sequence[str] = (),
+        blocked: Sequence[str] = (),
+    ) -> None:
+        self._keepers = tuple(keepers)
+        self._ids = ids
+        self.limits = limits
+        self._allowed = tuple(allowed)
+        self._blocked = tuple(blocked)
+        self._name = _group_name(folder)
+
+    is_sandboxed = True
+
+    def paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
+        """Where the commands of a build find what they need."""
+        return Paths(PODMAN, "/context", "/scratch", "/out/layout", "/out/image.tar", _CA_PATH)
+
+    def has_disk(self, folder: Path) -> bool:
+        """Whether the disk of the folder is there, with what earlier builds left on it."""
+        disk = folder / "disk.ext4"
+        if not disk.exists():
+            return False
+        if disk.stat().st_size != self._disk_size():
+            return False
+        end = time.monotonic() + _DETACH_SECONDS
+        while _is_attached(disk):
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+        with disk.open("rb") as file:
+            file.seek(_SUPERBLOCK_STATE)
+            (state,) = struct.unpack("<H", file.read(2))
+        return bool(state & 1) and not state & 2
+
+    def make_disk(self, folder: Path) -> None:
+        """A new and empty one: sparse, without a journal, since nothing on it is worth one."""
+        disk = folder / "disk.ext4"
+        disk.unlink(missing_ok=True)
+        with disk.open("xb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.truncate(self._disk_size())
+        options = ["-O", "^has_journal", "-E", "lazy_itable_init=1", "-m", "0"]
+        program = shutil.which("mkfs.ext4", path=PATH)
+        if program is None:
+            raise UnavailableError("mkfs.ext4 is not installed", DOCTOR)
+        result = subprocess.run([program, "-q", "-F", *options, str(disk)], capture_output=True, text=True, check=False)
+        if result.returncode:
+            disk.unlink()
+            raise UnavailableError(f"cannot make a disk for builds: {result.stderr.strip()}", DOCTOR)
+
+    def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
+        """Run a job on the disk of the folder, which is reserved. Raises BuildError when it passes a limit, and
+        UnavailableError when there is no box to be had."""
+        root = folder / "root"
+        root.mkdir(exist_ok=True)
+        groups = cgroups.make(f"{self._name}-{folder.name[:16]}", self.limits.memory, self.limits.processes)
+        try:
+            plan = self._plan(job, folder, root, [str(group) for group in groups])
+            return self._watch(plan, log, groups)
+        finally:
+            for group in groups:
+                cgroups.end(group)
+
+    def _disk_size(self) -> int:
+        return self.limits.disk // 2**20 * 2**20
+
+    def _plan(self, job: Job, folder: Path, root: Path, groups: Sequence[str]) -> dict[str, Any]:
+        ids = self._ids()
+        shown = [(str(path), target) for path, target in job.read_only]
+        shown += [(os.path.realpath(path), path) for path in _SHOWN if Path(path).exists()]
+        return {
+            "root": str(root),
+            "users": [[ids.user, 1], [ids.subordinate_users, ids.count]],
+            "groups": [[ids.group, 1], [ids.subordinate_groups, ids.count]],
+            "files": _FILES,
+            "read_only": shown,
+            "disk": str(folder / "disk.ext4"),
+            "folders": _FOLDERS,
+            "cgroups": list(groups),
+            "pasta": network.pasta(network.loopback_resolver()),
+            "rules": network.rules(network.host_addresses(), self._allowed, self._blocked),
+            "commands": [list(command) for command in job.commands],
+            "silent": sorted(job.silent),
+            "environment": {
+                "PATH": PATH,
+                "HOME": "/root",
+                "TMPDIR": _FOLDERS["var-tmp"],
+                "PODMAN_IGNORE_CGROUPSV1_WARNING": "1",
+                **job.environment,
+            },
+            "result": job.result,
+        }
+
+    def _watch(self, plan: dict[str, Any], log: Callable[[str], None], groups: Sequence[Path]) -> Outcome:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(_DETACH_SECONDS)
+        command = [*self._keepers, sys.executable, *_BOX, str(theirs.fileno())]
+        with ours, theirs:
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    env={"PATH": PATH},
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                    umask=0o022,  # what the box is made of is read by the build's user
+                )
+            except OSError as error:
+                raise UnavailableError(f"cannot start {command[0]}: {error.strerror}", DOCTOR) from error
+            theirs.close()
+            last, passed = self._read(process, plan, log, groups)
+            if passed:
+                raise BuildError(passed, "Ask who runs the server to raise the limit, or make the build smaller.")
+            return _outcome(ours, process.returncode, last, cgroups.was_out_of_memory(groups), self.limits)
+
+    def _read(
+        self,
+        process: "subprocess.Popen[bytes]",
+        plan: dict[str, Any],
+        log: Callable[[str], None],
+        groups: Sequence[Path],
+    ) -> tuple[str, str]:
+        """The last lines of output, and which limit was passed ("" for none). The process has ended."""
+        passed: list[str] = []
+
+        def stop(reason: str) -> None:
+            passed.append(reason)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            for group in groups:
+                cgroups.kill(group)
+
+        late = threading.Timer(self.limits.seconds, stop, [f"the build took longer than {self.limits.seconds:g} s"])
+        late.start()
+        last: deque[str] = deque(maxlen=_LAST_LINES)
+        try:
+            with process:
+                assert process.stdin is not None  # noqa: S101 - both are pipes
+                output = process.stdout
+                assert output is not None  # noqa: S101
+                try:
+                    with suppress(BrokenPipeError):
+                        process.stdin.write(json.dumps(plan).encode())
+                        process.stdin.close()
+                    size = 0
+                    for raw in iter(lambda: output.readline(_LONGEST_LINE), b""):
+                        size += max(len(raw), LINE_COST)
+                        if size > self.limits.log:
+                            if not passed:
+                                stop(f"the build wrote more than {self.limits.log} bytes of log")
+                            continue
+                        line = raw.decode(errors="replace").rstrip("\r\n")
+                        last.append(line)
+                        log(line)
+                except BaseException:
+                    stop("")
+                    raise
+        finally:
+            late.cancel()
+        return "\n".join(last), passed[0] if passed else ""
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """The control groups of builds of this folder."""
+    return cgroups.leftovers(_group_name(folder))
+
+
+def clean(folder: Path) -> None:
+    """End everything that builds of this folder left running."""
+    for group in leftovers(folder):
+        cgroups.end(group)
+
+
+def _group_name(folder: Path) -> str:
+    return f"dockgate-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
+
+
+def _outcome(channel: socket.socket, code: int, last: str, is_out_of_memory: bool, limits: Limits) -> Outcome:
+    try:
+        data, descriptors, _, _ = socket.recv_fds(channel, 65536, 1)
+        answer = json.loads(data)
+    except (OSError, ValueError):
+        answer, descriptors = {"error": f"it ended with code {code}"}, []
+    result = os.fdopen(descriptors[0], "rb") if descriptors else None
+    if is_out_of_memory and answer.get("code"):
+        raise BuildError(
+            f"the build needed more than {limits.memory} bytes of memory:\n{last}",
+            "DOCKGATE_BUILD_MEMORY on the server raises the limit.",
+        )
+    if "error" in answer:
+        raise UnavailableError(f"this host cannot keep a build apart: {answer['error']}\n{last}", DOCTOR)
+    failed = answer["failed"] if answer["code"] else None
+    # What a step wrote is gone by the end of podman. Its word costs a build no more than its own repository's cache.
+    is_full = answer["full"] or (failed is not None and _NO_SPACE in last)
+    return Outcome(failed, answer["code"], last, result, is_full)
+
+
+def _is_attached(disk: Path) -> bool:
+    """Whether a loop device still has the file, as it has for a moment after its last mount."""
+    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppress(OSError):
+            if path.read_text().rstrip("\n") == str(disk):
+                return True
+    return False
+
+
+def hard_limits() -> list[str]:
+    """podman's options that hand this process's hard limits down: podman may not ask for more."""
+    options = []
+    for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+        hard = resource.getrlimit(number)[1]
+        if hard != resource.RLIM_INFINITY:
+            options.append(f"--ulimit={name}={hard}:{hard}")
+    return options

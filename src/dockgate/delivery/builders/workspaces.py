@@ -1,0 +1,46 @@
+"""Folders of repositories, in which one build at a time works."""
+
+import fcntl
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dockgate.shared.errors import UnavailableError
+
+_WAIT_SECONDS = 0.1
+
+
+class Workspaces:
+    """`folder` holds a folder for each repository. A build waits `seconds` at most for another to end."""
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self._folder = folder
+        self._seconds = seconds
+
+    def place(self, repository: str) -> Path:
+        """The folder of a repository."""
+        folder = self._folder / hashlib.sha256(repository.encode()).hexdigest()[:32]
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    @contextmanager
+    def reserved(self, repository: str, log: Callable[[str], None]) -> Iterator[Path]:
+        """The folder of a repository, of which one build at a time works on the disk. The wait has an end."""
+        folder = self.place(repository)
+        end = time.monotonic() + self._seconds
+        with (folder / "lock").open("a") as lock:
+            waits = False
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if not waits:
+                        log(f"waiting for another build of {repository} to end")
+                    waits = True
+                    if time.monotonic() > end:
+                        raise UnavailableError(f"another build of {repository} did not end", "Try again.") from None
+                    time.sleep(_WAIT_SECONDS)
+            yield folder

@@ -1,0 +1,36 @@
+"""`.dockgate.yaml`: what a repository asks of itself, beyond what the server's policy demands."""
+
+from collections.abc import Sequence
+
+from dockgate.gate.definitions import policy as policies
+from dockgate.gate.model import Policy
+from dockgate.gate.rule import Rule
+from dockgate.shared.errors import DefinitionError
+
+NAME = "repository"
+"""what the asked policy is called"""
+KEYS = ("policy",)
+
+
+def asked(data: bytes, file: str, rules: Sequence[Rule]) -> Policy | None:
+    """The rules under the file's key `policy`, and no others; None when it asks for nothing. `file` is said in errors.
+
+    Raises DefinitionError."""
+    from dockgate.shared.yaml import load
+
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DefinitionError(f"{file}:{line}: it is not UTF-8: {error.reason}", "Save it as UTF-8.") from None
+    document = load(text, file)
+    if document.value is None:
+        return None
+    if not isinstance(document.value, dict):
+        raise document.error((), "it is no mapping", f"Allowed here: {', '.join(KEYS)}.")
+    for key in document.value:
+        if key not in KEYS:
+            raise document.error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
+    if "policy" not in document.value:
+        return None
+    return policies.of_mapping(document, ("policy",), NAME, rules, filled=False)

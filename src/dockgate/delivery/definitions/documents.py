@@ -1,0 +1,277 @@
+"""The YAML documents that people write: Repository, Pipeline, Service, Policy, PolicyAssignment. Each becomes a noun of
+the core.
+
+Every error names file, line and key, and says what is allowed there.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+
+from dockgate.delivery.approval_request import is_qualified
+from dockgate.delivery.definitions.service import (
+    EcsModel,
+    HealthCheckModel,
+    HttpModel,
+    PortModel,
+    ServiceDefinition,
+    ServiceModel,
+    TaskDefinitionModel,
+    service_definition,
+)
+from dockgate.delivery.pipeline import REPOSITORY, Action, ActionType, Pipeline, Stage
+from dockgate.gate.definitions import assignment as assignments
+from dockgate.gate.definitions import policy as policies
+from dockgate.gate.definitions.fields import Name, Seconds, Strict
+from dockgate.gate.policy_choice import PolicyAssignment
+from dockgate.identity.model import PERMISSIONS, PRINCIPAL, Permission, Role
+from dockgate.shared.errors import DefinitionError
+from dockgate.shared.yaml import Document, Location, load
+
+
+def _own_repository(name: str) -> str:
+    """Refuse a name that reads as one in another registry: what is accepted for the one would count for the other."""
+    if is_qualified(name):
+        first = name.partition("/")[0]
+        raise ValueError(
+            f"{first!r} before the first slash reads as a registry: leave it out, or write it without a dot"
+        )
+    return name
+
+
+class _Action(Strict):
+    name: Name
+    runOrder: int = Field(1, ge=1, le=999)  # noqa: N815 - CodePipeline's own spelling
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,100}$")] = ""
+
+
+class SourceAction(_Action):
+    type: Literal["source"]
+    repository: Name
+    branch: Annotated[str, Field(min_length=1, max_length=255)] = "main"
+    output: Name
+
+
+class BuildAction(_Action):
+    type: Literal["build"]
+    input: Name
+    output: Name
+    image: Annotated[str, Field(pattern=f"^{REPOSITORY}$", max_length=200), AfterValidator(_own_repository)]
+    container: Name
+    dockerfile: str = "Dockerfile"
+    args: dict[str, str] = Field(default_factory=dict)
+
+
+class _Approvers(Strict):
+    principals: list[Annotated[str, Field(pattern=f"^{PRINCIPAL}$")]] = Field(default_factory=list)
+    roles: list[Annotated[Role, Field(strict=False)]] = Field(default_factory=list)
+    count: int = Field(1, ge=1, le=20)
+    exclude_committer: bool = True
+
+
+class ApprovalAction(_Action):
+    type: Literal["approval"]
+    image: str
+    policy: Name | None = None
+    timeout: Seconds = 7 * 86400
+    approvers: _Approvers | None = None
+
+
+class DeployAction(_Action):
+    type: Literal["deploy"]
+    input: Name
+    service: Name
+
+
+AnyAction = Annotated[SourceAction | BuildAction | ApprovalAction | DeployAction, Field(discriminator="type")]
+
+
+class _Stage(Strict):
+    name: Name
+    actions: list[AnyAction] = Field(min_length=1)
+
+
+class _Pipeline(Strict):
+    kind: Literal["Pipeline"]
+    name: Name
+    stages: list[_Stage] = Field(min_length=2)
+
+
+class _Repository(Strict):
+    kind: Literal["Repository"]
+    name: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDocument:
+    """A document that is a policy: `definitions.policy` reads it, who knows the rules."""
+
+    document: Document
+
+
+Definition = Repository | Pipeline | ServiceDefinition | PolicyDocument | PolicyAssignment
+
+_KINDS: dict[str, type[BaseModel]] = {
+    "Pipeline": _Pipeline,
+    "Repository": _Repository,
+    "Service": ServiceModel,
+    assignments.KIND: assignments.Assignment,
+}
+_ALLOWED = ", ".join((*_KINDS, policies.KIND))
+
+
+def read(text: str, name: str) -> Definition:
+    """The definition that a YAML text holds. `name` is the file's, for errors. Raises DefinitionError."""
+    return of(load(text, name))
+
+
+def is_about_policies(document: Document) -> bool:
+    """Whether it says that it is a policy, or an assignment of policies: those who accept risks change these."""
+    return isinstance(document.value, dict) and document.value.get("kind") in (policies.KIND, assignments.KIND)
+
+
+def of(document: Document) -> Definition:
+    """The definition that a document holds. Raises DefinitionError."""
+    value = document.value
+    if not isinstance(value, dict):
+        raise document.error((), "a document is a mapping with a `kind`", f"kind: one of {_ALLOWED}.")
+    kind = value.get("kind")
+    if kind == policies.KIND:
+        return PolicyDocument(document)
+    if kind not in _KINDS:
+        raise document.error(("kind",), f"unknown kind {kind!r}", f"Allowed here: {_ALLOWED}.")
+    try:
+        model = _KINDS[kind].model_validate(value)
+    except ValidationError as error:
+        raise _translate(document, error, _KINDS[kind]) from None
+    if isinstance(model, _Pipeline):
+        return _pipeline(document, model)
+    if isinstance(model, ServiceModel):
+        return service_definition(document, model)
+    if isinstance(model, assignments.Assignment):
+        return model.noun()
+    return Repository(value["name"])
+
+
+def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
+    stages: set[str] = set()
+    outputs: set[str] = set()
+    for index, stage in enumerate(model.stages):
+        at = ("stages", index)
+        if stage.name in stages:
+            raise document.error((*at, "name"), f"a second stage {stage.name!r}", "Stage names are unique.")
+        stages.add(stage.name)
+        actions: set[str] = set()
+        for number, action in enumerate(stage.actions):
+            here = (*at, "actions", number)
+            if action.name in actions:
+                raise document.error(
+                    (*here, "name"), f"a second action {action.name!r}", "Names are unique in a stage."
+                )
+            actions.add(action.name)
+            if (index == 0) != isinstance(action, SourceAction):
+                raise document.error(
+                    (*here, "type"),
+                    f"a {action.type} action in stage {index + 1}",
+                    "The first stage holds source actions, and only the first.",
+                )
+            if isinstance(action, ApprovalAction) and action.approvers is not None:
+                _check_approvers(document, (*here, "approvers"), action.approvers)
+            wanted = getattr(action, "input", "")
+            if wanted and wanted not in outputs:
+                known = ", ".join(sorted(outputs))
+                raise document.error((*here, "input"), f"nothing before this puts out {wanted!r}", f"Known: {known}.")
+        for number, action in enumerate(stage.actions):
+            output = getattr(action, "output", "")
+            if output in outputs:
+                raise document.error(
+                    (*at, "actions", number, "output"), f"a second output {output!r}", "Output names are unique."
+                )
+            if output:
+                outputs.add(output)
+    return Pipeline(model.name, tuple(Stage(s.name, tuple(map(_action, s.actions))) for s in model.stages))
+
+
+def _check_approvers(document: Document, here: Location, approvers: _Approvers) -> None:
+    """Nobody waits for people who cannot be enough."""
+    if approvers.principals and not approvers.roles and approvers.count > len(set(approvers.principals)):
+        raise document.error(
+            (*here, "count"),
+            f"{approvers.count} approvals of {len(set(approvers.principals))} principals",
+            "Name more of them, or a role.",
+        )
+    deciders = [role for role, held in PERMISSIONS.items() if Permission.DECIDE in held]
+    for index, role in enumerate(approvers.roles):
+        if role not in deciders:
+            raise document.error(
+                (*here, "roles", index), f"a {role} may not decide", f"Allowed here: {', '.join(deciders)}."
+            )
+
+
+def _action(model: AnyAction) -> Action:
+    common = {"name", "type", "runOrder", "namespace", "input", "output"}
+    return Action(
+        name=model.name,
+        type=ActionType(model.type),
+        run_order=model.runOrder,
+        input=getattr(model, "input", ""),
+        output=getattr(model, "output", ""),
+        namespace=model.namespace,
+        configuration=model.model_dump(exclude=common, exclude_none=True),
+    )
+
+
+def _translate(document: Document, error: ValidationError, model: type[BaseModel]) -> DefinitionError:
+    """pydantic's first complaint, in our words, at its line. An unknown key comes first: often it is a missing one,
+    misspelt."""
+    problems = error.errors(include_url=False)
+    problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
+    location = tuple(_present(document.value, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        allowed = ", ".join(_allowed(model, problem["loc"][:-1]))
+        return document.error(location, f"unknown key {problem['loc'][-1]!r}", f"Allowed here: {allowed}.")
+    if problem["type"] == "missing":
+        return document.error(location, f"the key {problem['loc'][-1]!r} is missing", "Add it.")
+    given = "" if isinstance(problem.get("input"), dict | list) else f" (found {problem.get('input')!r})"
+    return document.error(location, f"{problem['msg'].removeprefix('Value error, ')}{given}", "")
+
+
+def _present(value: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:
+    """The location without the union tags that pydantic puts in, as far as it exists in the document."""
+    for part in location:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            continue
+        yield part
+
+
+def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the model at this location knows."""
+    tags: dict[str, type[BaseModel]] = {
+        "source": SourceAction,
+        "build": BuildAction,
+        "approval": ApprovalAction,
+        "deploy": DeployAction,
+    }
+    inner: dict[str, type[BaseModel]] = {
+        "stages": _Stage,
+        "approvers": _Approvers,
+        "allowed": assignments.Allowed,
+        "taskDefinition": TaskDefinitionModel,
+        "healthCheck": HealthCheckModel,
+        "http": HttpModel,
+        "ecs": EcsModel,
+        "ports": PortModel,
+    }
+    for part in location:
+        if isinstance(part, str):
+            model = tags.get(part) or inner.get(part) or model
+    return list(model.model_fields)

@@ -1,0 +1,81 @@
+"""Overriding a rejection: the waivers that somebody with the right to accept makes of it. Pure.
+
+The answer that was given stays as it was; what follows is a new verdict, in which the waivers show.
+"""
+
+import hashlib
+
+from dockgate.delivery.approvals import Approval, ApprovalState
+from dockgate.gate.model import Verdict, Violation, Waiver
+from dockgate.gate.waivers import NEVER, OF_THE_IMAGE, UNKNOWN, check
+from dockgate.shared.errors import ConflictError
+
+
+def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, until: str) -> tuple[Waiver, ...]:
+    """One for each finding of the verdict's violations, and one for each violation without findings: for this image in
+    the approval's repository, and until then. The same override gives the same waivers.
+
+    ConflictError for what cannot be overridden: an answer that no verdict gave, a known malicious package, and whatever
+    is undetermined. UsageError without a reason or an end.
+    """
+    if approval.state is not ApprovalState.REJECTED or not approval.verdict:
+        raise ConflictError(
+            f"{approval.id} was not rejected by a verdict",
+            "Only a policy's rejection is overridden, not a person's no.",
+        )
+    require_overridable(verdict)
+    found: dict[tuple[str, str, str, str], None] = {}
+    for platform_verdict in verdict.platform_verdicts:
+        for violation in platform_verdict.violations:
+            # What tells two builds of a package apart is left out: a waiver names packages by name and version.
+            findings = [("", one.id, one.package.purl.partition("?")[0], "") for one in violation.findings]
+            words = "" if violation.rule in OF_THE_IMAGE else violation.message
+            found |= dict.fromkeys(findings or [(violation.rule, "", "", words)])
+    waivers = tuple(
+        Waiver(
+            id=_id(approval.id, until, *key),
+            owner=who,
+            reason=reason,
+            vulnerability=key[1],
+            package=key[2],
+            image=verdict.image,
+            repository=approval.repository,
+            rule=key[0],
+            violation=key[3],
+            until=until,
+            created_by=who,
+        )
+        for key in found
+    )
+    for waiver in waivers:
+        check(waiver)
+    return waivers
+
+
+def require_overridable(verdict: Verdict) -> None:
+    """Raise ConflictError unless all that the verdict rejects can be accepted."""
+    if not any(platform_verdict.violations for platform_verdict in verdict.platform_verdicts) or any(
+        platform_verdict.undetermined for platform_verdict in verdict.platform_verdicts
+    ):
+        raise ConflictError(
+            f"the verdict on {verdict.image} is undetermined in part, and an override does not accept that",
+            f"Accept what could not be read with `dockgate waiver add --unread PATH --image {verdict.image}`; "
+            f"`dockgate verdict show` lists it.",
+        )
+    for platform_verdict in verdict.platform_verdicts:
+        for violation in platform_verdict.violations:
+            _require_acceptable(violation)
+
+
+def _require_acceptable(violation: Violation) -> None:
+    if violation.rule == NEVER or any(finding.malicious for finding in violation.findings):
+        raise ConflictError(f"nobody can accept this: {violation.message}", "Remove the package.")
+    if violation.rule == UNKNOWN:
+        raise ConflictError(
+            f"an override does not accept what is not known: {violation.message}",
+            "Accept it with `dockgate waiver add --unread`, make it readable, or relax the policy.",
+        )
+
+
+def _id(*parts: str) -> str:
+    return f"o-{hashlib.sha256(chr(0).join(parts).encode(errors='replace')).hexdigest()[:16]}"

@@ -1,0 +1,90 @@
+"""Any registry that speaks the OCI distribution API over plain HTTP on loopback, as CNCF Distribution does."""
+
+from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from dockgate.delivery.registry_access import CATALOG, PULL, Access
+from dockgate.shared.errors import UnavailableError
+
+if TYPE_CHECKING:
+    import httpx
+
+_MANIFESTS = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+_TIMEOUT = 10.0
+"""seconds"""
+
+
+class DistributionRegistry:
+    """`address` is "host:port". `issue` makes the bearer token for what a call is about to do; None sends none.
+
+    Every call is a request of its own: nothing stays open, and any thread may call.
+    """
+
+    def __init__(self, address: str, issue: Callable[[Sequence[Access]], str] | None = None) -> None:
+        self.address = address
+        self._issue = issue
+
+    def resolve(self, repository: str, tag: str) -> str | None:
+        """The OCI distribution specification, "Pulling manifests": HEAD answers with Docker-Content-Digest, which the
+        registry may leave out by the letter, but not CNCF Distribution."""
+        path = f"/v2/{quote(repository)}/manifests/{quote(tag, safe='')}"
+        answer = self._ask("HEAD", path, _pull(repository))
+        if answer is None:
+            return None
+        digest = str(answer.headers.get("Docker-Content-Digest", ""))
+        if not digest:
+            raise UnavailableError(
+                f"the registry at {self.address} names no digest for {repository}:{tag}", "It has to be OCI's."
+            )
+        return digest
+
+    def tags(self) -> Iterator[tuple[str, str]]:
+        """CNCF Distribution's `_catalog`, page by page, and each repository's "Listing Tags"."""
+        for repository in self._pages("/v2/_catalog?n=1000", "repositories", CATALOG):
+            for tag in self._pages(f"/v2/{quote(repository)}/tags/list?n=1000", "tags", _pull(repository)):
+                yield repository, tag
+
+    def _pages(self, path: str, key: str, access: Access) -> Iterator[str]:
+        following: str | None = path
+        while following:
+            answer = self._ask("GET", following, access)
+            if answer is None:
+                return
+            yield from answer.json().get(key) or ()
+            following = answer.links.get("next", {}).get("url")
+
+    def _ask(self, method: str, path: str, access: Access) -> "httpx.Response | None":
+        """None for what is not there. A `path` may be a whole URL, as a next page's is."""
+        import httpx
+
+        headers = {"Accept": ", ".join(_MANIFESTS)}
+        if self._issue is not None:
+            headers["Authorization"] = f"Bearer {self._issue([access])}"
+        try:
+            # The registry is ours and on loopback: a proxy of the environment has nothing to do with it.
+            with httpx.Client(base_url=f"http://{self.address}", timeout=_TIMEOUT, trust_env=False) as client:
+                answer = client.request(method, path, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise UnavailableError(
+                f"the registry at {self.address} does not answer: {error}",
+                "See logs/registry.log in the data folder; `dockgate up` starts the registry.",
+            ) from error
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return None
+        if answer.status_code != HTTPStatus.OK:
+            raise UnavailableError(
+                f"the registry at {self.address} refuses {method} {path}: HTTP {answer.status_code}",
+                "See logs/registry.log in the data folder.",
+            )
+        return answer
+
+
+def _pull(repository: str) -> Access:
+    return Access("repository", repository, (PULL,))

@@ -1,0 +1,178 @@
+"""Tokens for our own registry (CNCF Distribution, "Token Authentication Specification"), and the key that signs them.
+
+ES256 with `x5c`: Ed25519 makes docker-registry 2.8 panic, and how `kid` is computed differs between its releases.
+"""
+
+import base64
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from dockgate.delivery.registry_access import SERVER, SERVICE, Access, Login
+from dockgate.shared.errors import UnavailableError
+
+ISSUER = "dockgate"
+TOKEN_SECONDS = 300
+"""how long a registry token is valid; docker-registry accepts it for a minute more"""
+LOGIN_SECONDS = 3600
+"""how long a program's login is valid: longer than the longest push or pull"""
+LOGIN_USER = "dockgate-login"
+_LOGIN_AUDIENCE = "dockgate-registry-login"
+"""not the registry's: a login is no registry token, and the other way round"""
+_FILE = "registry-tokens.pem"
+_NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""no well-defined expiration date (RFC 5280, section 4.1.2.5); the key is replaced by rotation"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    private: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    @property
+    def pem(self) -> bytes:
+        key = self.private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return key + self.certificate.public_bytes(serialization.Encoding.PEM)
+
+
+class RegistryTokens:
+    """Signs tokens by the key in `folder` (0700; the file 0600), which is made when it is first needed.
+
+    May be used from several threads. All calls raise UnavailableError when the key cannot be read or written.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.path = folder / _FILE
+        """the file of the key, which need not be there yet"""
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._key: _Key | None = None
+
+    def token(self, subject: str, access: Iterable[Access]) -> str:
+        """A token that the registry accepts for TOKEN_SECONDS."""
+        key = self._current()
+        chain = [base64.b64encode(key.certificate.public_bytes(serialization.Encoding.DER)).decode()]
+        rights = [asdict(entry) for entry in access]
+        return self._sign(key, subject, SERVICE, TOKEN_SECONDS, {"access": rights}, {"x5c": chain})
+
+    def repository_token(self, repository: str, actions: str) -> str:
+        """The server's own token for one repository; `actions` are separated by commas."""
+        return self.token(SERVER, [Access("repository", repository, tuple(actions.split(",")))])
+
+    def login(self, login: Login, seconds: float = LOGIN_SECONDS) -> tuple[str, str]:
+        """User name and password by which a program gets registry tokens from our token endpoint."""
+        rights: dict[str, object] = {"repository": login.repository, "actions": list(login.actions)}
+        return LOGIN_USER, self._sign(self._current(), login.subject, _LOGIN_AUDIENCE, seconds, rights, {})
+
+    def read_login(self, password: str) -> Login | None:
+        """The login that this password stands for; None for one that is expired or not ours."""
+        try:
+            claims = jwt.decode(
+                password,
+                self._current().private.public_key(),
+                algorithms=["ES256"],
+                audience=_LOGIN_AUDIENCE,
+                issuer=ISSUER,
+                # Time is checked below, by our own clock.
+                options={"require": ["exp", "sub"], "verify_exp": False, "verify_nbf": False, "verify_iat": False},
+            )
+            expires, actions = int(claims["exp"]), claims["actions"]
+            if expires <= self._clock().timestamp() or not isinstance(actions, list):
+                return None
+            return Login(str(claims["sub"]), str(claims["repository"]), tuple(map(str, actions)))
+        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
+            return None
+
+    def certificate(self) -> bytes:
+        """The certificate that the registry has to trust, in PEM."""
+        return self._current().certificate.public_bytes(serialization.Encoding.PEM)
+
+    def rotate(self) -> None:
+        """Replaces the key. Tokens and logins of the old one end once the registry trusts the new certificate."""
+        with self._lock:
+            self._key = self._write(_new_key(self._clock()))
+
+    def _sign(
+        self, key: _Key, subject: str, audience: str, seconds: float, claims: dict[str, object], header: dict[str, Any]
+    ) -> str:
+        now = int(self._clock().timestamp())
+        registered = {
+            "iss": ISSUER,
+            "sub": subject,
+            "aud": audience,
+            "iat": now,
+            "nbf": now,
+            "exp": now + int(seconds),
+            "jti": secrets.token_hex(16),
+        }
+        return jwt.encode({**registered, **claims}, key.private, algorithm="ES256", headers=header)
+
+    def _current(self) -> _Key:
+        with self._lock:
+            if self._key is None:
+                self._key = self._read() or self._write(_new_key(self._clock()))
+            return self._key
+
+    def _read(self) -> _Key | None:
+        try:
+            data = self.path.read_bytes()
+            private = serialization.load_pem_private_key(data, None)
+            certificate = x509.load_pem_x509_certificate(data)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise self._unusable(str(error)) from error
+        if not isinstance(private, ec.EllipticCurvePrivateKey) or certificate.public_key() != private.public_key():
+            raise self._unusable("it does not hold an EC key and its certificate")
+        return _Key(private, certificate)
+
+    def _write(self, key: _Key) -> _Key:
+        """Replaces the file whole or not at all."""
+        fresh = self.path.with_name(f".{_FILE}.{os.getpid()}")
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh.unlink(missing_ok=True)
+            with os.fdopen(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+                file.write(key.pem)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self.path)
+        except OSError as error:
+            raise self._unusable(str(error)) from error
+        return key
+
+    def _unusable(self, reason: str) -> UnavailableError:
+        return UnavailableError(
+            f"The registry's signing key {self.path} cannot be used: {reason}.",
+            "Restore it, or delete it and start the server: it makes a new one.",
+        )
+
+
+def _new_key(now: datetime) -> _Key:
+    """A key on P-256 (RFC 7518, section 3.4) with a certificate that it signed itself."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Dockgate registry tokens")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(_NEVER)
+        .sign(private, hashes.SHA256())
+    )
+    return _Key(private, certificate)

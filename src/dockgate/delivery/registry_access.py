@@ -1,0 +1,116 @@
+"""Access to our own registry: what clients ask for, and what a token grants. Pure.
+
+Scopes: CNCF Distribution, "Token Scope Documentation": `repository:NAME:pull,push`, separated by spaces.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from dockgate.delivery.pipeline import REPOSITORY, ActionType, Pipeline
+from dockgate.gate.patterns import matches
+from dockgate.identity.model import Caller, Permission
+
+SERVICE = "dockgate-registry"
+"""the audience of every token that the registry accepts"""
+SERVER = "dockgate/server"
+"""the subject of the server's own tokens; no principal can have this name, because of the slash"""
+OPERATOR = "dockgate/operator"
+"""the subject of logins made by a person who can read the server's data folder"""
+PULL, PUSH = "pull", "push"
+SCOPE_LIMIT = 32
+"""scopes in one request; `docker push` asks for one, and one more for each repository that it mounts layers from"""
+_REPOSITORY_LIMIT = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Actions on one resource, as the `access` claim of a registry token names it."""
+
+    type: str
+    name: str
+    actions: tuple[str, ...]
+
+
+CATALOG = Access("registry", "catalog", ("*",))
+"""the list of all repositories, for the server alone"""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A short-lived login of a program that the server or an operator started.
+
+    `repository` is the one that it is for; "" is any single one. `actions` are its rights there.
+    """
+
+    subject: str
+    repository: str
+    actions: tuple[str, ...]
+
+    def may(self, repository: str, action: str) -> bool:
+        return action in self.actions and self.repository in ("", repository)
+
+
+def parse_scopes(texts: Iterable[str]) -> tuple[Access, ...]:
+    """The repositories and actions that a client asks for; whatever else it asks for is left out.
+
+    A wildcard is no action, the catalog and other types of resources are never for clients.
+    """
+    scopes = [scope for text in texts for scope in text.split(" ") if scope]
+    found: dict[str, tuple[str, ...]] = {}
+    for scope in scopes[:SCOPE_LIMIT]:
+        kind, _, rest = scope.partition(":")
+        name, _, actions = rest.rpartition(":")
+        valid = len(name) <= _REPOSITORY_LIMIT and re.fullmatch(REPOSITORY, name)
+        if kind == "repository" and valid:
+            known = [action for action in actions.split(",") if action in (PULL, PUSH)]
+            found[name] = tuple(dict.fromkeys((*found.get(name, ()), *known)))
+    return tuple(Access("repository", name, actions) for name, actions in found.items() if actions)
+
+
+@dataclass(frozen=True, slots=True)
+class PushRules:
+    """Which repositories principals may push to: those that `patterns` open, except those that a pipeline builds.
+
+    What lies in a repository that a pipeline builds comes from the server alone: such an image was made from a commit
+    that is on record, and the repository's waivers were accepted for it.
+    """
+
+    patterns: tuple[str, ...]
+    is_built: Callable[[str], bool]
+
+    def is_open(self, repository: str) -> bool:
+        return any(matches(repository, pattern) for pattern in self.patterns) and not self.is_built(repository)
+
+
+def built_repositories(pipelines: Iterable[Pipeline]) -> frozenset[str]:
+    """The image repositories that these pipelines push their builds to."""
+    actions = (action for pipeline in pipelines for stage in pipeline.stages for action in stage.actions)
+    images = (action.configuration.get("image") for action in actions if action.type is ActionType.BUILD)
+    return frozenset(str(image) for image in images if image)
+
+
+def granted(caller: Caller | Login, asked: Iterable[Access], rules: PushRules) -> tuple[Access, ...]:
+    """What the caller gets of what it asks for. Nobody gets to delete, and nobody gets the catalog."""
+    result = []
+    for access in asked:
+        actions = tuple(action for action in access.actions if _may(caller, access.name, action, rules))
+        if actions:
+            result.append(Access(access.type, access.name, actions))
+    return tuple(result)
+
+
+def _may(caller: Caller | Login, repository: str, action: str, rules: PushRules) -> bool:
+    if isinstance(caller, Login):
+        return caller.may(repository, action)
+    if action == PULL:
+        return caller.may(Permission.READ) and caller.reaches(repository=repository)
+    # Without a token the caller is any process of this machine, a build step among them.
+    named = caller.token is not None
+    return (
+        action == PUSH
+        and named
+        and caller.may(Permission.RUN)
+        and caller.reaches(repository=repository)
+        and rules.is_open(repository)
+    )

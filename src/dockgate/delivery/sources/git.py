@@ -1,0 +1,234 @@
+"""Repositories that we host ourselves: bare git repositories, one folder each, worked on by the git CLI."""
+
+import asyncio
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from dockgate.delivery.ports import Commit, CommitPeople, Room, unlimited
+from dockgate.delivery.sources import pre_receive
+from dockgate.delivery.sources.git_run import command, environment, run
+from dockgate.delivery.sources.pre_receive import MAX_PATHS
+from dockgate.shared.errors import NotFoundError, TooLargeError, UnavailableError, UsageError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_CHUNK = 64 * 1024
+_BETWEEN = "%x1f"
+"""git's placeholder for the character between the fields of one commit"""
+
+_ATTRIBUTES = "* -export-ignore -export-subst\n"
+"""Above the attributes of any commit: the archive is the whole tree, and does not change with branches and tags."""
+
+
+MAX_ARCHIVE = 4 << 30
+"""bytes of the archive of one commit"""
+
+
+class GitHost:
+    """Every repository is `folder/<name>.git`. Any thread, and any process, may call at the same time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def create(self, repository: str) -> None:
+        """Raises UsageError for a name that is none: up to 100 of A-Z a-z 0-9 . _ -, the first a letter or
+        digit."""
+        if not _NAME.fullmatch(repository):
+            raise UsageError(
+                f"{repository!r} cannot be the name of a repository",
+                "Take up to 100 letters, digits, dots, dashes and underscores, beginning with a letter or digit.",
+            )
+        place = self._folder / f"{repository}.git"
+        if place.exists():
+            return
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=".new-") as scratch:
+            fresh = Path(scratch, "git")
+            run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(fresh))
+            (fresh / "info").mkdir(exist_ok=True)
+            (fresh / "info" / "attributes").write_text(_ATTRIBUTES)
+            try:
+                fresh.rename(place)
+            except OSError:
+                if not place.exists():  # it exists when somebody else was quicker
+                    raise
+
+    def heads(self, repository: str) -> Mapping[str, str]:
+        place = _place(self._folder, repository)
+        lines = run("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads")
+        return {branch: commit for commit, _, branch in (line.partition(" ") for line in lines.splitlines())}
+
+    def references(self, repository: str) -> Mapping[str, str]:
+        place = _place(self._folder, repository)
+        lines = run("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname)")
+        return {ref: object_id for object_id, _, ref in (line.partition(" ") for line in lines.splitlines())}
+
+    def commit(self, repository: str, revision: str) -> Commit:
+        """Asked for by its id, a commit's branch is the first one, by name, that holds it; "" when none does."""
+        place = _place(self._folder, repository)
+        commit = _resolve(place, repository, revision)
+        branch = revision
+        if _COMMIT.fullmatch(revision):
+            holders = run("-C", str(place), "for-each-ref", "--contains", commit, "--format=%(refname:lstrip=2)")
+            branch = next(iter(holders.splitlines()), "")
+        form = "--format=%an <%ae>%x00%ad%x00%B"
+        date = "--date=format-local:%Y-%m-%dT%H:%M:%SZ"
+        text = run("-C", str(place), "log", "-1", "--no-show-signature", "--encoding=UTF-8", date, form, commit)
+        author, time, message = text.split("\0", 2)
+        return Commit(commit, branch, author, message.rstrip("\n"), time)
+
+    def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
+        place = _place(self._folder, repository)
+        ends = [_resolve(place, repository, head), *([f"^{_resolve(place, repository, base)}"] if base else [])]
+        co_authors = f"%(trailers:key=Co-authored-by,valueonly,unfold,separator={_BETWEEN})"
+        form = f"--format=%H{_BETWEEN}%ae{_BETWEEN}%ce{_BETWEEN}{co_authors}"
+        options = ("-z", "--no-show-signature", "--no-notes", "--encoding=UTF-8", f"--max-count={limit}", form)
+        text = run("-C", str(place), "log", *options, "--end-of-options", *ends, "--")
+        return [_people(record) for record in text.split("\0") if record]
+
+    def commits_introduced(
+        self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
+    ) -> Sequence[str]:
+        place = _place(self._folder, repository)
+        lines = "".join([*(f"{one}\n" for one in after), *(f"^{one}\n" for one in before)])
+        found = run("-C", str(place), "rev-list", f"--max-count={limit}", "--stdin", given=lines) if after else ""
+        return found.split()
+
+    def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:
+        """Raises TooLargeError for more than MAX_PATHS files and folders, or more than MAX_ARCHIVE bytes."""
+        place = _place(self._folder, repository)
+        found = _resolve(place, repository, commit)
+        paths = ("ls-tree", "-r", "-t", "--format=.", found)
+        try:
+            run("-C", str(place), *paths, max_output=2 * MAX_PATHS)
+        except TooLargeError:
+            raise TooLargeError(
+                f"the commit {found} of {repository} has more than {MAX_PATHS} files and folders", "Remove some."
+            ) from None
+        most = min(MAX_ARCHIVE, room())
+        with tempfile.NamedTemporaryFile(dir=into.parent, prefix=f".{into.name}-", delete=False) as fresh:
+            try:
+                run("-C", str(place), "archive", "--format=tar", found, output=fresh, max_output=most, check=room)
+                Path(fresh.name).replace(into)
+            except BaseException:
+                Path(fresh.name).unlink()
+                raise
+
+
+async def http_backend(
+    folder: Path,
+    repository: str,
+    path: str,
+    method: str,
+    query: str,
+    headers: Mapping[str, str],
+    body: IO[bytes] | None,
+    max_push: int = 0,
+) -> tuple[int, Mapping[str, str], AsyncGenerator[bytes, None]]:
+    """Answer a request of git's smart HTTP protocol by `git http-backend`, a CGI program (gitprotocol-http(5), RFC
+    3875).
+
+    `path` is what follows the repository in the URL ("/info/refs"). `body` is the whole request, in a file at its
+    start: git begins to answer before it has read all, which an HTTP server cannot pass on without mixing the two up.
+    git refuses packs of more than `max_push` bytes (0: any size). Returns status, headers and body; close the body.
+    Raises NotFoundError for an unknown repository. The child is gone when the body has ended or was closed.
+    """
+    _place(folder, repository)
+    if "\0" in path + query:
+        raise NotFoundError(f"no such path in {repository}")
+    given = {name.lower(): value for name, value in headers.items()}
+    variables = {
+        **environment(**{"receive.maxInputSize": str(max_push), "core.hooksPath": str(_hooks(folder))}),
+        "GIT_PROJECT_ROOT": str(folder),
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "GATEWAY_INTERFACE": "CGI/1.1",
+        "REQUEST_METHOD": method,
+        "PATH_INFO": f"/{repository}.git{path}",
+        "QUERY_STRING": query,
+        "CONTENT_TYPE": given.get("content-type", ""),
+        "CONTENT_LENGTH": str(os.fstat(body.fileno()).st_size if body else 0),
+        "GIT_PROTOCOL": given.get("git-protocol", ""),
+    }
+    answer = _cgi(variables, body)
+    head = await anext(answer)
+    fields = dict(line.split(": ", 1) for line in head.decode("latin-1").splitlines() if ": " in line)
+    status = int(fields.pop("Status", "200").split()[0])
+    return status, fields, answer
+
+
+async def _cgi(environment: Mapping[str, str], request: IO[bytes] | None) -> AsyncGenerator[bytes, None]:
+    """The answer's head, then its body in chunks. Closing it, or forgetting it, ends the child."""
+    stdin = request or subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(
+        *command("http-backend"), stdin=stdin, stdout=subprocess.PIPE, env=environment, start_new_session=True
+    )
+    output = process.stdout
+    assert output is not None  # noqa: S101 - it is a pipe
+    try:
+        try:
+            yield await output.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            raise UnavailableError("git http-backend gave no answer", "See the server's log.") from error
+        while chunk := await output.read(_CHUNK):
+            yield chunk
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # the commands it has started too
+            await process.wait()
+
+
+def _hooks(folder: Path) -> Path:
+    """The folder of hooks for all repositories. Raises UnavailableError where git would not run them."""
+    hooks = folder / ".hooks"
+    hook = hooks / "pre-receive"
+    program = shlex.join([sys.executable, "-I", "-S", pre_receive.__file__])
+    script = f"#!/bin/sh\nexec {program}\n"
+    if not hook.exists() or hook.read_text() != script:
+        hooks.mkdir(mode=0o700, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=hooks, delete=False) as fresh:
+            fresh.write(script)
+        Path(fresh.name).chmod(0o700)
+        Path(fresh.name).replace(hook)
+    if not os.access(hook, os.X_OK):  # git ignores such a hook
+        raise UnavailableError(
+            f"{hook} cannot be executed", f"Is {folder} on a file system that is mounted with noexec? Mount it without."
+        )
+    return hooks
+
+
+def _people(record: str) -> CommitPeople:
+    """Of one commit, as `commits_between` asks git for it."""
+    commit, author, committer, *co_authors = record.strip("\n").split("\x1f")
+    named = (one.rpartition("<")[2].partition(">")[0] for one in co_authors)
+    return CommitPeople(commit, tuple(dict.fromkeys(filter(None, (author, committer, *named)))))
+
+
+def _place(folder: Path, repository: str) -> Path:
+    place = folder / f"{repository}.git"
+    if not _NAME.fullmatch(repository) or not place.is_dir():
+        raise NotFoundError(f"no repository {repository!r} here", "Create it with a Repository document.")
+    return place
+
+
+def _resolve(place: Path, repository: str, revision: str) -> str:
+    name = revision if _COMMIT.fullmatch(revision) else f"refs/heads/{revision}"
+    command = ("-C", str(place), "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
+    try:
+        return run(*command).strip()
+    except UnavailableError as error:
+        if not isinstance(error.__cause__, subprocess.CalledProcessError) or error.__cause__.returncode != 1:
+            raise
+        raise NotFoundError(
+            f"no commit or branch {revision!r} in {repository}", f"Push it: git push origin HEAD:{revision}"
+        ) from None

@@ -1,0 +1,138 @@
+"""Run git with our configuration alone, and with bounds: memory, time, and how much of its output is read."""
+
+import os
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from typing import IO
+
+from dockgate.shared.errors import TooLargeError, UnavailableError
+
+SECONDS = 600
+"""for one git command of the server's own"""
+MAX_MEMORY = 1 << 30
+"""bytes of one git process, without the packs that it maps. A small pack can hold objects of any size."""
+MAX_OUTPUT = 32 << 20
+"""bytes of git's output that the server reads"""
+_MAX_ERRORS = 64 * 1024
+_POLL_SECONDS = 0.1
+
+_CONFIG = {
+    "http.receivepack": "true",
+    "http.getanyfile": "false",  # the smart protocol alone
+    "receive.fsckObjects": "true",
+    "gc.autoDetach": "false",  # nothing outlives the command that began it
+    "maintenance.autoDetach": "false",
+    # so that honest repositories need less than MAX_MEMORY: larger files are streamed
+    "core.bigFileThreshold": "32m",
+    "pack.threads": "2",
+    "pack.windowMemory": "64m",
+}
+
+
+def run(
+    *arguments: str,
+    given: str = "",
+    output: IO[bytes] | None = None,
+    max_output: int = MAX_OUTPUT,
+    check: Callable[[], object] = lambda: None,
+) -> str:
+    """Run git with the text `given` as its input, and return its output, unless that goes into the file `output`.
+
+    A command that fails is an UnavailableError whose cause is a CalledProcessError. git is ended, and TooLargeError
+    raised, when it writes more than `max_output` bytes. `check` is called several times a second, and ends git by
+    raising.
+    """
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout:
+        stdin.write(given.encode())
+        stdin.seek(0)
+        written = output or stdout
+        process = subprocess.Popen(
+            command(*arguments, max_file=max_output),
+            stdin=stdin,
+            stdout=written,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        )
+        try:
+            errors = _wait(process, _verb(arguments), check)
+        finally:
+            process.kill()
+            process.wait()
+            if process.stderr:
+                process.stderr.close()
+        if process.returncode == -signal.SIGXFSZ:
+            check()
+            raise TooLargeError(f"git {_verb(arguments)} wrote more than {max_output} bytes and was ended")
+        if process.returncode:
+            last = errors.decode(errors="replace").strip()
+            raise UnavailableError(
+                f"git {_verb(arguments)} failed: {last or f'code {process.returncode}'}"
+            ) from subprocess.CalledProcessError(process.returncode, "git")
+        if output:
+            return ""
+        stdout.seek(0)
+        return stdout.read().decode(errors="replace")
+
+
+def _wait(process: subprocess.Popen[bytes], verb: str, check: Callable[[], object]) -> bytes:
+    """Wait until git ends, and return the first bytes of its error output."""
+    assert process.stderr is not None  # noqa: S101 - it is a pipe
+    errors, end = b"", time.monotonic() + SECONDS
+    while True:
+        if select.select([process.stderr], [], [], _POLL_SECONDS)[0]:
+            if not (chunk := os.read(process.stderr.fileno(), _MAX_ERRORS)):
+                process.wait()
+                return errors
+            errors = (errors + chunk)[:_MAX_ERRORS]
+        check()
+        if time.monotonic() > end:
+            raise UnavailableError(f"git {verb} did not end within {SECONDS} s")
+
+
+def command(*arguments: str, max_file: int = 0) -> list[str]:
+    """git with its limits. `max_file`: bytes of each file that it writes, 0 for any."""
+    if not shutil.which("git"):
+        raise UnavailableError("there is no git here", "Install the package git: apt-get install git")
+    if not shutil.which("prlimit"):
+        raise UnavailableError("there is no prlimit here", "Install util-linux: apt-get install util-linux")
+    limits = [f"--data={_at_most(resource.RLIMIT_DATA, MAX_MEMORY)}", "--core=0"]
+    if max_file:
+        limits.append(f"--fsize={_at_most(resource.RLIMIT_FSIZE, max_file)}")
+    return ["prlimit", *limits, "--", "git", *arguments]
+
+
+def _at_most(kind: int, value: int) -> int:
+    """A limit that this process may set: not above its own."""
+    hard = resource.getrlimit(kind)[1]
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)
+
+
+def _verb(arguments: tuple[str, ...]) -> str:
+    return arguments[2] if arguments[0] == "-C" else arguments[0]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Our configuration alone: nothing of the user's or the machine's, and no repository of the working directory."""
+    settings = {**_CONFIG, **more}
+    config = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (key, value) in enumerate(settings.items()):
+        config |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": os.devnull,
+        "TZ": "UTC",
+        "LC_ALL": "C.UTF-8",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        # A pushed refs/replace/… would put another tree, author or history in a commit's place.
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        **config,
+    }

@@ -1,0 +1,116 @@
+"""A host of repositories for tests: commits are mappings of file names to text."""
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from dockgate.delivery.ports import Commit, CommitPeople, Room, unlimited
+from dockgate.shared.errors import NotFoundError, TooLargeError
+
+
+class MemoryHost:
+    """`fault` is called with "before create", "after create", "before archive" and the like, and may raise."""
+
+    def __init__(self, fault: Callable[[str], None] = lambda moment: None) -> None:
+        self._fault = fault
+        self._branches: dict[str, dict[str, str]] = {}
+        self._commits: dict[tuple[str, str], tuple[Commit, dict[str, str]]] = {}
+        self._parents: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._committers: dict[tuple[str, str], str] = {}
+
+    def create(self, repository: str) -> None:
+        self._fault("before create")
+        self._branches.setdefault(repository, {})
+        self._fault("after create")
+
+    def push(
+        self,
+        repository: str,
+        files: Mapping[str, str],
+        message: str = "Change",
+        branch: str = "main",
+        author: str = "Ada <ada@example.org>",
+        time: str = "2026-11-24T10:00:00Z",
+        committer: str = "",
+        merges: Sequence[str] = (),
+    ) -> str:
+        """What `git push` of one commit does, whose further parents are `merges`. Returns the commit's id, which holds
+        its parent, as git's does."""
+        branches = self._repository(repository)
+        content = json.dumps([branches.get(branch, ""), author, time, message, sorted(files.items())])
+        identity = hashlib.sha1(content.encode(), usedforsecurity=False).hexdigest()
+        self._parents[repository, identity] = tuple(filter(None, (branches.get(branch, ""), *merges)))
+        self._committers[repository, identity] = committer or author
+        self._commits[repository, identity] = Commit(identity, branch, author, message, time), dict(files)
+        branches[branch] = identity
+        return identity
+
+    def heads(self, repository: str) -> Mapping[str, str]:
+        self._fault("before heads")
+        return dict(self._repository(repository))
+
+    def references(self, repository: str) -> Mapping[str, str]:
+        self._fault("before references")
+        return {f"refs/heads/{branch}": commit for branch, commit in self._repository(repository).items()}
+
+    def commit(self, repository: str, revision: str) -> Commit:
+        self._fault("before commit")
+        return self._find(repository, revision)[0]
+
+    def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
+        self._fault("before commits")
+        known = self._reachable(repository, base) if base else {}
+        found = [one for one in self._reachable(repository, head) if one not in known]
+        return [self._people(repository, one) for one in found[:limit]]
+
+    def commits_introduced(
+        self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
+    ) -> Sequence[str]:
+        known = {commit for one in before for commit in self._reachable(repository, one)}
+        found = dict.fromkeys(commit for one in after for commit in self._reachable(repository, one))
+        return [commit for commit in found if commit not in known][:limit]
+
+    def move(self, repository: str, branch: str, commit: str) -> None:
+        """What a forced push of a commit that is there does."""
+        self._repository(repository)[branch] = self._find(repository, commit)[0].id
+
+    def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:
+        self._fault("before archive")
+        _, files = self._find(repository, commit)
+        whole = io.BytesIO()
+        with tarfile.open(fileobj=whole, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for name, text in sorted(files.items()):
+                member = tarfile.TarInfo(name)
+                member.size, member.mode = len(text.encode()), 0o644
+                tar.addfile(member, io.BytesIO(text.encode()))
+        if len(whole.getvalue()) > room():
+            raise TooLargeError(f"the archive of {commit} does not fit")
+        into.write_bytes(whole.getvalue())
+        self._fault("after archive")
+
+    def _repository(self, repository: str) -> dict[str, str]:
+        if repository not in self._branches:
+            raise NotFoundError(f"no repository {repository!r}", "Create it first.")
+        return self._branches[repository]
+
+    def _find(self, repository: str, revision: str) -> tuple[Commit, dict[str, str]]:
+        identity = self._repository(repository).get(revision, revision)
+        if (repository, identity) not in self._commits:
+            raise NotFoundError(f"no commit or branch {revision!r} in {repository}", "Push it first.")
+        return self._commits[repository, identity]
+
+    def _reachable(self, repository: str, commit: str) -> dict[str, None]:
+        found: dict[str, None] = {}
+        ahead = [self._find(repository, commit)[0].id]
+        while ahead:
+            if (one := ahead.pop(0)) not in found:
+                found[one] = None
+                ahead += self._parents[repository, one]
+        return found
+
+    def _people(self, repository: str, commit: str) -> CommitPeople:
+        people = self._commits[repository, commit][0].author, self._committers[repository, commit]
+        return CommitPeople(commit, tuple(dict.fromkeys(one.rpartition("<")[2].rstrip("> ") for one in people)))

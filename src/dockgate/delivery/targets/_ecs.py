@@ -1,0 +1,177 @@
+"""ECS's answers in our words: revisions, tasks, errors."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from dockgate.delivery.deployments import Task, TaskDefinition, TaskState
+from dockgate.shared.errors import DeniedError, DeployError, UnavailableError
+
+SERVICE, REVISION = "dockgate:service", "dockgate:revision"
+_CONTAINER, _BEFORE, _BEFORE_COUNT = "dockgate:container", "dockgate:before", "dockgate:before-count"
+_OURS = frozenset({SERVICE, REVISION, _CONTAINER, _BEFORE, _BEFORE_COUNT})
+_NOT_GIVEN = frozenset(
+    {
+        "taskDefinitionArn",
+        "revision",
+        "status",
+        "requiresAttributes",
+        "compatibilities",
+        "registeredAt",
+        "registeredBy",
+        "deregisteredAt",
+        "deleteRequestedAt",
+    }
+)
+"""what DescribeTaskDefinition tells and RegisterTaskDefinition does not take"""
+_REFUSED = ("InvalidParameterException", "ClientException", "UnsupportedFeatureException")
+_MISSING = ("ServiceNotFoundException", "ClusterNotFoundException")
+_STATES = {
+    "PROVISIONING": TaskState.PENDING,
+    "PENDING": TaskState.PENDING,
+    "ACTIVATING": TaskState.PENDING,
+    "RUNNING": TaskState.RUNNING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A revision of a task definition in ECS. `content` is all that ECS tells of it."""
+
+    arn: str
+    family: str
+    content: Mapping[str, Any]
+    tags: Mapping[str, str]
+
+    @property
+    def number(self) -> int:
+        """Dockgate's revision; 0 for what it did not register."""
+        text = self.tags.get(REVISION, "")
+        return int(text) if text.isdecimal() else 0
+
+    @property
+    def before(self) -> tuple[str, int]:
+        """What ran when this was registered: a revision's ARN, and how many tasks of it were desired."""
+        return self.tags.get(_BEFORE, self.arn), int(self.tags.get(_BEFORE_COUNT, "0"))
+
+    @property
+    def checked(self) -> bool:
+        """Whether ECS looks at the health of a container."""
+        return any("healthCheck" in container for container in self.content["containerDefinitions"])
+
+    def image(self, container: str) -> str:
+        """The image of the container of this name, "" when there is none."""
+        return next((str(one["image"]) for one in self.content["containerDefinitions"] if one["name"] == container), "")
+
+    def stands_for(self, service: str, definition: TaskDefinition) -> bool:
+        same = self.tags.get(SERVICE) == service and self.number == definition.revision
+        digest = definition.image.partition("@")[2]
+        return same and self.image(definition.container).partition("@")[2] == digest
+
+
+def revision_of(content: Mapping[str, Any], tags: Sequence[Mapping[str, str]]) -> Revision:
+    """Out of DescribeTaskDefinition's answer."""
+    pairs = {tag["key"]: tag.get("value", "") for tag in tags}
+    return Revision(content["taskDefinitionArn"], content["family"], content, pairs)
+
+
+def new_revision(running: Revision, service: str, definition: TaskDefinition, image: str, count: int) -> dict[str, Any]:
+    """RegisterTaskDefinition's request: what runs, with another image in one container. DeployError when there is no
+    such container."""
+    containers = running.content["containerDefinitions"]
+    names = [one["name"] for one in containers]
+    if definition.container not in names:
+        raise DeployError(
+            f"{running.family} has no container {definition.container!r}",
+            f"It has: {', '.join(names)}. Set the service's taskDefinition.container.",
+        )
+    kept = {key: value for key, value in running.content.items() if key not in _NOT_GIVEN}
+    kept["containerDefinitions"] = [
+        {**one, "image": image} if one["name"] == definition.container else one for one in containers
+    ]
+    tags = {key: value for key, value in running.tags.items() if key not in _OURS and not key.startswith("aws:")}
+    tags |= {SERVICE: service, REVISION: str(definition.revision), _CONTAINER: definition.container}
+    tags |= {_BEFORE: running.arn, _BEFORE_COUNT: str(count)}
+    return {**kept, "tags": [{"key": key, "value": value} for key, value in tags.items()]}
+
+
+def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
+    """A task as DescribeTasks tells it. Its digest is that of the container that Dockgate cares for."""
+    started = task.get("startedAt") or task.get("createdAt")
+    containers = task.get("containers", [])
+    return Task(
+        id=task["taskArn"].rpartition("/")[2],
+        service=service,
+        revision=revision.number,
+        state=_state(task, revision),
+        digest=next((_digest(one) for one in containers if one.get("name") == revision.tags.get(_CONTAINER)), ""),
+        started_at=_text(started) if isinstance(started, datetime) else "",
+        reason=reason_of(task),
+        ports=tuple(
+            (int(one["containerPort"]), int(one["hostPort"]))
+            for container in containers
+            for one in container.get("networkBindings", [])
+            if "containerPort" in one and "hostPort" in one
+        ),
+    )
+
+
+def reason_of(task: Mapping[str, Any]) -> str:
+    """Why it ended or cannot start; "" when nothing is said."""
+    parts = [task.get("stoppedReason", "")]
+    for container in task.get("containers", []):
+        code = f"code {container['exitCode']}" if "exitCode" in container else ""
+        words = ", ".join(filter(None, (code, container.get("reason", ""))))
+        parts.append(f"{container.get('name', '')}: {words}" if words else "")
+    return "; ".join(filter(None, parts))
+
+
+def gone(error: Exception) -> bool:
+    """Whether a call failed for there being no such service or cluster."""
+    return _code(error) in _MISSING
+
+
+@contextmanager
+def told(doing: str) -> Iterator[None]:
+    """Turns botocore's errors into ours: DeniedError, DeployError for what ECS will not do, UnavailableError."""
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+    try:
+        yield
+    except NoCredentialsError:
+        raise DeniedError(f"{doing}: no AWS credentials were found", "Give the server a role or a profile.") from None
+    except ClientError as error:
+        code = _code(error)
+        text = f"{doing}: {error.operation_name}: {code}: {error.response['Error'].get('Message', '')}"
+        if code.startswith(("AccessDenied", "UnrecognizedClient", "ExpiredToken", "InvalidClientTokenId")):
+            raise DeniedError(text, "docs/aws-adapters.md lists the permissions that it needs.") from None
+        if code in _REFUSED or code in _MISSING:
+            raise DeployError(text, "Mend what it names in ECS or in the Service document.") from None
+        raise UnavailableError(text, "It is tried again.") from None
+    except BotoCoreError as error:
+        raise UnavailableError(f"{doing}: {error}", "Can the server reach AWS, and is the region right?") from None
+
+
+def _code(error: Exception) -> str:
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+def _state(task: Mapping[str, Any], revision: Revision) -> TaskState:
+    state = _STATES.get(task.get("lastStatus", ""), TaskState.STOPPED)
+    health = task.get("healthStatus", "UNKNOWN")
+    if state is not TaskState.RUNNING or health == "HEALTHY":
+        return state
+    if health == "UNHEALTHY":
+        return TaskState.UNHEALTHY
+    return TaskState.PENDING if revision.checked else TaskState.RUNNING
+
+
+def _digest(container: Mapping[str, Any]) -> str:
+    return str(container.get("image", "")).partition("@")[2]
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

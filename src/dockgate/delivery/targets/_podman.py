@@ -1,0 +1,257 @@
+"""podman's API through its official client: containers as plain values, errors as ours."""
+
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from podman import PodmanClient
+from podman.errors import APIError, ImageNotFound, NotFound
+
+from dockgate.delivery.deployments import HealthCheck, TaskDefinition
+from dockgate.shared import canonical
+from dockgate.shared.errors import DeployError, UnavailableError
+
+RESTARTS = 10
+"""A task whose program fails is started again so often; a server that is down itself need not see to it."""
+
+Login = Callable[[str], tuple[str, str] | None]
+"""By an image's reference: user name and password that pull it, None where the host's own logins count."""
+
+_TIMEOUT = 120.0
+"""seconds, for one request"""
+_LAST_WORDS = 10
+"""lines of a task's output"""
+_LAST_BYTES = 4000
+"""of these lines: one may be of any length"""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of a service, as podman sees it. `image` is the reference it was made from, `digest` the manifest
+    digest that podman confirms for it. `ports` are (container port, host port). `address` is "" without a network of
+    its own. `started` is None before the first start. `check` is its health check."""
+
+    id: str
+    name: str
+    service: str
+    revision: int
+    image: str
+    digest: str
+    status: str
+    exit_code: int
+    error: str
+    out_of_memory: bool
+    restarts: int
+    stopped: bool
+    """by podman's user, that is, by us"""
+    started: datetime | None
+    ports: tuple[tuple[int, int], ...]
+    address: str
+    check: HealthCheck | None
+
+    @property
+    def running(self) -> bool:
+        return self.status == "running"
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended for good: podman does not start it again."""
+        again = not self.stopped and self.exit_code != 0 and self.restarts < RESTARTS
+        return self.status in ("exited", "stopped", "dead") and not again
+
+    @property
+    def reason(self) -> str:
+        """Why it does not run, "" when nothing is known."""
+        if self.running or self.started is None:
+            return self.error
+        memory = ", out of memory" if self.out_of_memory else ""
+        return f"exited with code {self.exit_code}{memory}"
+
+
+class Engine:
+    """Every call opens a connection of its own: any thread may call. `url` is the service's socket ("unix:///…"),
+    `bridge` the name of podman's network that stands for "bridge". Published ports are opened at the host address
+    `publish`. `login` knows how to pull an image. UnavailableError when podman does not answer."""
+
+    def __init__(self, url: str, bridge: str, publish: str, login: Login) -> None:
+        self._url = url
+        self._bridge = bridge
+        self._publish = publish
+        self._login = login
+
+    def pull(self, image: str) -> None:
+        """Does nothing when the image is there already."""
+        with self._client() as client:
+            if client.images.exists(image):
+                return
+            try:
+                # Left to podman's configuration, which knows whether the registry speaks TLS; the client's own default
+                # does not.
+                client.images.pull(image, tls_verify=None, auth_config=self._credentials(image))
+            except ImageNotFound:
+                raise DeployError(f"there is no image {image}", "Build and push it again.") from None
+            except APIError as error:
+                raise UnavailableError(
+                    f"podman cannot pull {image}: {_said(error)}", "See whether the registry answers."
+                ) from error
+
+    def _credentials(self, image: str) -> dict[str, str] | None:
+        """As podman's API takes them, in a header; None leaves it to the host's own logins."""
+        login = self._login(image)
+        return {"username": login[0], "password": login[1]} if login else None
+
+    def create(self, name: str, service: str, definition: TaskDefinition) -> None:
+        check = definition.health_check
+        labels = {
+            "dockgate.service": service,
+            "dockgate.revision": str(definition.revision),
+            "dockgate.digest": definition.image.partition("@")[2],
+            # Set even where there is none: a label of the image must not stand in for it.
+            "dockgate.check": canonical.encode(check).decode() if check else "",
+        }
+        ports = {f"{port.container_port}/tcp": (self._publish, port.host_port) for port in definition.ports}
+        with self._client(f"{name} cannot be created") as client:
+            client.containers.create(
+                definition.image,
+                list(definition.command) or None,
+                name=name,
+                labels=labels,
+                environment=dict(definition.environment),
+                ports=ports if definition.network == "bridge" else {},
+                network_mode=definition.network,
+                networks={self._bridge: {}} if definition.network == "bridge" else None,
+                restart_policy={"Name": "on-failure", "MaximumRetryCount": RESTARTS},
+                # Proxies of the host, with their passwords, are nothing that a task was given.
+                use_config_proxy=False,
+            )
+
+    def start(self, name: str) -> None:
+        with self._client(f"{name} cannot be started") as client:
+            client.containers.get(name).start()
+
+    def stop(self, name: str, seconds: int) -> None:
+        """SIGTERM, and SIGKILL after `seconds`. Does nothing when it does not run, or exist."""
+        with self._client(f"{name} cannot be stopped") as client:
+            try:
+                client.containers.get(name).stop(timeout=seconds)
+            except (NotFound, ValueError):
+                return  # ValueError: the client cannot read that it had stopped already (304, without a body)
+
+    def remove(self, name: str, seconds: int = 0) -> None:
+        """Stops and removes it. Does nothing when there is none."""
+        self.stop(name, seconds)
+        with self._client(f"{name} cannot be removed") as client:
+            try:
+                client.containers.get(name).remove(force=True)
+            except NotFound:
+                return
+
+    def containers(self, service: str) -> Sequence[Container]:
+        """All of a service, by revision and number."""
+        found = []
+        with self._client() as client:
+            for listed in client.containers.list(all=True, filters={"label": f"dockgate.service={service}"}):
+                try:
+                    attributes = client.containers.get(listed.id).attrs
+                    found.append(_container(attributes, _digest(client, attributes)))
+                except NotFound:
+                    continue  # removed meanwhile
+        return sorted(found, key=lambda container: (container.revision, len(container.name), container.name))
+
+    def run_inside(self, name: str, command: Sequence[str], seconds: float) -> bool:
+        """Whether the command exits 0 inside the container within `seconds`."""
+        try:
+            with self._client(timeout=seconds) as client:
+                code, _ = client.containers.get(name).exec_run(list(command))
+        except (DeployError, UnavailableError):
+            return False
+        return bool(code == 0)
+
+    def last_words(self, name: str) -> str:
+        """The end of its output, "" when there is none."""
+        try:
+            with self._client() as client:
+                lines = client.containers.get(name).logs(stdout=True, stderr=True, tail=_LAST_WORDS)
+                end = b""
+                for part in [lines] if isinstance(lines, bytes) else lines:
+                    end = (end + part)[-_LAST_BYTES:]
+                return end.decode(errors="replace").strip()
+        except DeployError:
+            return ""
+
+    @contextmanager
+    def _client(self, failure: str = "podman refuses", timeout: float = _TIMEOUT) -> Iterator[PodmanClient]:
+        try:
+            # The client would not close the socket of a connection that is refused.
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(self._url.removeprefix("unix://"))
+            with PodmanClient(base_url=self._url, timeout=timeout) as client:
+                yield client
+        except APIError as error:
+            if error.response is not None:
+                raise DeployError(f"{failure}: {_said(error)}") from error
+            raise self._unavailable(error) from error
+        except OSError as error:  # of the connection: the client lets them through while it reads an answer
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: Exception) -> UnavailableError:
+        return UnavailableError(
+            f"podman does not answer at {self._url}: {error}",
+            "See logs/podman.log in the data folder; `dockgate up` starts podman's service.",
+        )
+
+
+def _said(error: APIError) -> str:
+    return str(error.explanation or error).strip()
+
+
+def _digest(client: PodmanClient, attributes: dict[str, Any]) -> str:
+    """The manifest digest behind a container, as podman has verified it.
+
+    An image that was built on this host and pulled again has two manifests, before and after compression, and podman
+    reports the older one for the container (`ImageDigest`); all that it holds the image to be are in RepoDigests.
+    """
+    named = str(attributes.get("ImageName", ""))
+    try:
+        confirmed = client.images.get(attributes["Image"]).attrs.get("RepoDigests") or []
+    except NotFound:
+        confirmed = []
+    return named.partition("@")[2] if named in confirmed else str(attributes.get("ImageDigest", ""))
+
+
+def _container(attributes: dict[str, Any], digest: str) -> Container:
+    state, network = attributes["State"], attributes["NetworkSettings"]
+    labels: dict[str, str] = attributes["Config"]["Labels"]
+    check = labels.get("dockgate.check")
+    started = datetime.fromisoformat(state["StartedAt"])
+    networks = network.get("Networks") or {}
+    return Container(
+        id=attributes["Id"],
+        name=attributes["Name"],
+        service=labels["dockgate.service"],
+        revision=int(labels["dockgate.revision"]),
+        image=str(attributes.get("ImageName", "")),
+        digest=digest,
+        status=state["Status"],
+        exit_code=state["ExitCode"],
+        error=state.get("Error", ""),
+        out_of_memory=state["OOMKilled"],
+        restarts=attributes.get("RestartCount", 0),
+        stopped=state.get("StoppedByUser", False),
+        started=started.astimezone(UTC) if started.year > 1 else None,
+        ports=_ports(network.get("Ports") or {}),
+        address=next((item["IPAddress"] for item in networks.values() if item.get("IPAddress")), ""),
+        check=canonical.decode(HealthCheck, check.encode()) if check else None,
+    )
+
+
+def _ports(published: dict[str, list[dict[str, str]] | None]) -> tuple[tuple[int, int], ...]:
+    """From podman's form: {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "33221"}], "9090/tcp": null}."""
+    return tuple(
+        (int(port.partition("/")[0]), int(binding["HostPort"]))
+        for port, bindings in sorted(published.items())
+        for binding in bindings or ()
+    )

@@ -1,0 +1,215 @@
+"""Services of Amazon ECS: a deploy is a new revision of the service's task definition, and an UpdateService.
+
+Only the image of one container is changed. Everything else is what the service's task definition says in ECS: Dockgate
+creates no service there, and takes none away.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from dockgate.delivery.deployments import Deployment, Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.targets._ecs import (
+    SERVICE,
+    Revision,
+    gone,
+    new_revision,
+    reason_of,
+    revision_of,
+    task_of,
+    told,
+)
+from dockgate.shared.errors import DeployError
+
+_PATIENCE = 600.0
+"""seconds for a deploy without a health check's startPeriod: ECS drains load balancers, and places tasks"""
+_LOOK_BACK = 10
+"""how many of a family's newest revisions may be the one that a crashed deploy registered"""
+
+
+class EcsTarget:
+    """The services of one cluster, by their names. `client` gives a boto3 client for ECS, at first use.
+
+    What Dockgate registered is known by its tags: `dockgate:service`, `dockgate:revision`, and what ran before it.
+    `publish` brings an image to where ECS can pull it, and returns what it is called there, by the same digest. `pause`
+    is the time between two looks, in seconds.
+    """
+
+    def __init__(
+        self, client: Callable[[], Any], cluster: str, publish: Callable[[str], str], pause: float = 5.0
+    ) -> None:
+        self._make = client
+        self._client: Any = None
+        self._cluster = cluster
+        self._publish = publish
+        self._pause = pause
+        self._revisions: dict[str, Revision] = {}
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Deployment:
+        """Without a `previous`, what goes on after a failure is what the service ran before Dockgate's first deploy."""
+        if not definition.image.partition("@")[2]:
+            raise DeployError(f"{definition.image!r} of {service.name} names no digest", "Deploys are by digest.")
+        with self._locks[service.name], told(f"deploying {service.name} to the cluster {self._cluster}"):
+            wanted = self._registered(service.name, definition)
+            try:
+                self._bring(service.name, wanted.arn, service.desired_count)
+                self._wait(service, definition, wanted.arn)
+            except DeployError as error:
+                raise self._rolled_back(service, definition, wanted, previous, error) from error
+            return Deployment(service.name, definition.revision, tuple(self.tasks(service.name)))
+
+    def tasks(self, service: str) -> Sequence[Task]:
+        """Those that ECS means to keep running: the ones that ended it replaces by itself."""
+        with told(f"looking at {service} in the cluster {self._cluster}"):
+            if self._find(service) is None:
+                return []
+            return [task_of(task, service, self._revision(task["taskDefinitionArn"])) for task in self._list(service)]
+
+    def restart(self, service: str, task: str) -> bool:
+        """False: ECS replaces unhealthy and stopped tasks by itself."""
+        with told(f"looking at {service} in the cluster {self._cluster}"):
+            self._find(service)
+        return False
+
+    def remove(self, service: str) -> None:
+        """The desired count becomes 0; the service itself stays, for it was not made here."""
+        with self._locks[service], told(f"stopping {service} in the cluster {self._cluster}"):
+            found = self._find(service)
+            if found is None:
+                return
+            if found["desiredCount"]:
+                self._ecs.update_service(cluster=self._cluster, service=service, desiredCount=0)
+            end = time.monotonic() + _PATIENCE
+            while any(self._list(service)):
+                if time.monotonic() > end:
+                    raise DeployError(f"{service}: tasks are still there {_PATIENCE:g} s after they were to stop")
+                time.sleep(self._pause)
+
+    @property
+    def _ecs(self) -> Any:
+        if self._client is None:
+            self._client = self._make()
+        return self._client
+
+    def _find(self, service: str) -> dict[str, Any] | None:
+        try:
+            answer = self._ecs.describe_services(cluster=self._cluster, services=[service])
+        except Exception as error:
+            if gone(error):
+                return None
+            raise
+        return next((one for one in answer["services"] if one["status"] == "ACTIVE"), None)
+
+    def _there(self, service: str) -> dict[str, Any]:
+        found = self._find(service)
+        if found is None:
+            raise DeployError(
+                f"the cluster {self._cluster} has no service {service}",
+                "Create it in ECS, with its network and roles; its desired count may be 0.",
+            )
+        return found
+
+    def _registered(self, service: str, definition: TaskDefinition) -> Revision:
+        """The revision in ECS that stands for the definition: found by its tags, otherwise made."""
+        found = self._there(service)
+        running = self._revision(found["taskDefinition"])
+        pages = self._ecs.get_paginator("list_task_definitions").paginate(
+            familyPrefix=running.family, status="ACTIVE", sort="DESC"
+        )
+        newest = islice((arn for page in pages for arn in page["taskDefinitionArns"]), _LOOK_BACK)
+        for revision in (running, *map(self._revision, newest)):
+            if revision.stands_for(service, definition):
+                return revision
+        image = self._publish(definition.image)
+        request = new_revision(running, service, definition, image, int(found["desiredCount"]))
+        arn = self._ecs.register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"]
+        return self._revision(arn)
+
+    def _revision(self, arn: str) -> Revision:
+        """A revision never changes, but its tags may: what is not ours is looked at anew."""
+        found = self._revisions.get(arn)
+        if found is None:
+            answer = self._ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])
+            found = revision_of(answer["taskDefinition"], answer.get("tags", []))
+            if SERVICE in found.tags:
+                self._revisions[arn] = found
+        return found
+
+    def _bring(self, service: str, arn: str, count: int) -> None:
+        found = self._there(service)
+        if (found["taskDefinition"], found["desiredCount"]) != (arn, count):
+            self._ecs.update_service(cluster=self._cluster, service=service, taskDefinition=arn, desiredCount=count)
+
+    def _wait(self, service: Service, definition: TaskDefinition, arn: str) -> None:
+        """Until the desired number of healthy tasks of the revision runs, none of another, and ECS says so too."""
+        check = definition.health_check
+        patience = check.start_period if check else _PATIENCE
+        end = time.monotonic() + patience
+        seen = False  # what ECS tells lags behind what it was told
+        while True:
+            rollout, said = self._rollout(service.name, arn)
+            seen = seen or bool(rollout)
+            if rollout == "FAILED" or (seen and not rollout):
+                raise DeployError(f"{service.name} did not become healthy: {said}{self._last_words(service.name)}")
+            present = list(self._list(service.name))
+            running = [
+                one
+                for one in present
+                if one["taskDefinitionArn"] == arn
+                and task_of(one, service.name, self._revision(arn)).state is TaskState.RUNNING
+            ]
+            if len(running) == len(present) == service.desired_count and rollout == "COMPLETED":
+                return
+            if time.monotonic() > end:
+                raise DeployError(
+                    f"{service.name}: {len(running)} of {service.desired_count} tasks are healthy after "
+                    f"{patience:g} s{self._last_words(service.name)}",
+                    "Look at the service's events and the tasks' logs; mend the image, and push again.",
+                )
+            time.sleep(self._pause)
+
+    def _rollout(self, service: str, arn: str) -> tuple[str, str]:
+        """State and reason of the revision's rollout, "" when there is none. One without a state counts as
+        completed."""
+        for one in self._there(service)["deployments"]:
+            if one["taskDefinition"] == arn:
+                return one.get("rolloutState", "COMPLETED"), one.get("rolloutStateReason", "")
+        return "", "ECS took the revision back, or somebody changed the service"
+
+    def _rolled_back(
+        self,
+        service: Service,
+        definition: TaskDefinition,
+        wanted: Revision,
+        previous: TaskDefinition | None,
+        error: DeployError,
+    ) -> DeployError:
+        """Brings back what ran before. Returns the error to raise, which tells how that went."""
+        if previous is not None and previous.revision == definition.revision:
+            return error
+        if previous is not None and previous.image:
+            before, count = self._registered(service.name, previous).arn, service.desired_count
+        else:
+            before, count = wanted.before
+        self._bring(service.name, before, count)
+        name = before.rpartition("/")[2]
+        if not count:
+            return DeployError(f"{error}\nNothing ran before it: the desired count is 0 again.", error.advice)
+        return DeployError(f"{error}\nECS was told to run {name} again, as before.", error.advice)
+
+    def _list(self, service: str, status: str = "RUNNING") -> Iterator[dict[str, Any]]:
+        pages = self._ecs.get_paginator("list_tasks").paginate(
+            cluster=self._cluster, serviceName=service, desiredStatus=status
+        )
+        for page in pages:
+            if page["taskArns"]:
+                yield from self._ecs.describe_tasks(cluster=self._cluster, tasks=page["taskArns"])["tasks"]
+
+    def _last_words(self, service: str) -> str:
+        """Why a task ended, where one did."""
+        reasons = [reason for task in self._list(service, "STOPPED") if (reason := reason_of(task))]
+        return f"; a task ended: {reasons[0]}" if reasons else ""

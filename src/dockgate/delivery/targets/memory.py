@@ -1,0 +1,105 @@
+"""A target for tests: tasks are rows of a table, and healthy unless told otherwise."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from dockgate.delivery.deployments import Deployment, Service, Task, TaskDefinition, TaskState
+from dockgate.shared.errors import DeployError, UnavailableError
+
+
+class MemoryTarget:
+    """`unhealthy` holds digests and `unhealthy_revisions` revisions whose tasks never become healthy; no more than
+    `room` tasks do; `available` says whether the engine answers. `fault` is called with "before deploy", "before
+    start", "after start", "before stop", "after deploy", "before restart", "after restart", "before remove" and "after
+    remove", and may raise. All of them may be changed at any time.
+    """
+
+    def __init__(self, unhealthy: Iterable[str] = (), fault: Callable[[str], None] = lambda moment: None) -> None:
+        self.unhealthy = set(unhealthy)
+        self.unhealthy_revisions: set[int] = set()
+        self.room = 1000
+        self.available = True
+        self.started: list[str] = []
+        """the id of every task that was started, as often as it was"""
+        self.restarted: list[str] = []
+        """the id of every task that was restarted, as often as it was"""
+        self.fault = fault
+        self._tasks: dict[str, Task] = {}
+
+    def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Deployment:
+        self._require_available()
+        self.fault("before deploy")
+        digest = definition.image.partition("@")[2]
+        if not digest:
+            raise DeployError(f"{definition.image!r} of {service.name} names no digest", "Deploys are by digest.")
+        is_unhealthy = digest in self.unhealthy or definition.revision in self.unhealthy_revisions
+        if (is_unhealthy and service.desired_count) or service.desired_count > self.room:
+            self._roll_back(service, definition, previous)
+            raise DeployError(f"{service.name}: revision {definition.revision} did not become healthy")
+        self._run(service, definition)
+        self.fault("after deploy")
+        return Deployment(service.name, definition.revision, tuple(self.tasks(service.name)))
+
+    def tasks(self, service: str) -> Sequence[Task]:
+        self._require_available()
+        return sorted((task for task in self._tasks.values() if task.service == service), key=lambda task: task.id)
+
+    def restart(self, service: str, task: str) -> bool:
+        self._require_available()
+        self.fault("before restart")
+        present = self._tasks.get(task)
+        if present is None or present.service != service:
+            return False
+        state = TaskState.UNHEALTHY if present.digest in self.unhealthy else TaskState.RUNNING
+        self._tasks[task] = replace(present, state=state, reason="")
+        self.restarted.append(task)
+        self.fault("after restart")
+        return True
+
+    def remove(self, service: str) -> None:
+        self._require_available()
+        self.fault("before remove")
+        self._keep(service, set())
+        self.fault("after remove")
+
+    def end(self, task: str, reason: str = "exited with code 1") -> None:
+        """What happens when a task's program ends by itself."""
+        self._tasks[task] = replace(self._tasks[task], state=TaskState.STOPPED, reason=reason)
+
+    def hang(self, task: str) -> None:
+        """The task's program answers its health check no more."""
+        self._tasks[task] = replace(self._tasks[task], state=TaskState.UNHEALTHY)
+
+    def _roll_back(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> None:
+        if previous is None or not previous.image:
+            self._keep(service.name, set())
+        else:
+            self._run(replace(service, desired_count=min(service.desired_count, self.room)), previous)
+
+    def _run(self, service: Service, definition: TaskDefinition) -> None:
+        wanted = {f"{service.name}-{definition.revision}-{number}" for number in range(service.desired_count)}
+        for name in sorted(wanted):
+            found = self._tasks.get(name)
+            if found is None or found.state is not TaskState.RUNNING:
+                self.fault("before start")
+                self._tasks[name] = Task(
+                    id=name,
+                    service=service.name,
+                    revision=definition.revision,
+                    state=TaskState.RUNNING,
+                    digest=definition.image.partition("@")[2],
+                    started_at="2026-11-24T10:00:00Z",
+                    ports=tuple((port.container_port, port.host_port or 40_000) for port in definition.ports),
+                )
+                self.started.append(name)
+                self.fault("after start")
+        self._keep(service.name, wanted)
+
+    def _keep(self, service: str, wanted: set[str]) -> None:
+        for name in [task.id for task in self._tasks.values() if task.service == service and task.id not in wanted]:
+            self.fault("before stop")
+            del self._tasks[name]
+
+    def _require_available(self) -> None:
+        if not self.available:
+            raise UnavailableError("the engine does not answer", "Start it.")

@@ -1,0 +1,198 @@
+"""Services as containers of this host's podman, with the nouns of ECS."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from dockgate.delivery.deployments import Deployment, HealthCheck, Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.targets._health import answers
+from dockgate.delivery.targets._podman import Container, Engine, Login
+from dockgate.shared.errors import DeployError
+
+_SETTLED = 1.0
+"""seconds that a task without a health check must have run"""
+_FIRST_PAUSE = 0.05
+_PATIENCE = HealthCheck().start_period
+_GLANCE = 2.0
+"""seconds that `tasks` waits for a health check's answer"""
+
+
+class PodmanTarget:
+    """Tasks are containers named `dockgate-<service>-<revision>-<number>`: a name exists once, so that whatever is done
+    twice, at the same time or after a crash, adopts what is there.
+
+    podman starts a task again when its program fails, ten times; they run on when the server ends. `url` is the socket
+    of its service ("unix:///…"), `bridge` the podman network for those whose definition says "bridge". Ports are
+    published at the host address `publish`. A task gets `grace` seconds to end before it is killed. `login` gives user
+    name and password to pull an image, None where the host's own logins count.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        bridge: str = "podman",
+        publish: str = "127.0.0.1",
+        grace: int = 10,
+        login: Login = lambda image: None,
+    ) -> None:
+        self._engine = Engine(url, bridge, publish, login)
+        self._loopback = "127.0.0.1" if publish == "0.0.0.0" else publish  # noqa: S104 - compared, not bound
+        self._grace = grace
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Deployment:
+        """A port of the host can be had once: tasks with a fixed one stop before their successors start. Others stop
+        when those are healthy.
+
+        When `previous` is the same revision there is nothing to go back to: the tasks stay as they are.
+        """
+        with self._locks[service.name]:
+            try:
+                self._replace(service, definition)
+            except DeployError as error:
+                raise self._rolled_back(service, definition, previous, error) from error
+            return Deployment(service.name, definition.revision, tuple(self.tasks(service.name)))
+
+    def tasks(self, service: str) -> Sequence[Task]:
+        return [self._task(container) for container in self._engine.containers(service)]
+
+    def restart(self, service: str, task: str) -> bool:
+        with self._locks[service]:
+            if all(container.name != task for container in self._engine.containers(service)):
+                return False
+            self._engine.stop(task, self._grace)
+            self._engine.start(task)
+            return True
+
+    def remove(self, service: str) -> None:
+        with self._locks[service]:
+            self._keep(service, set())
+
+    def _replace(self, service: Service, definition: TaskDefinition) -> None:
+        if not definition.image.partition("@")[2]:
+            raise DeployError(f"{definition.image!r} of {service.name} names no digest", "Deploys are by digest.")
+        fixed = definition.has_fixed_port
+        if fixed and service.desired_count > 1:
+            raise DeployError(
+                f"{service.name} wants {service.desired_count} tasks with the same port of the host",
+                "Set hostPort to 0, or the desired count to 1.",
+            )
+        if service.desired_count:
+            self._engine.pull(definition.image)
+        if fixed:
+            for container in self._engine.containers(service.name):
+                if container.revision != definition.revision:
+                    self._engine.stop(container.name, self._grace)
+        wanted = self._run(service, definition)
+        self._wait_healthy(service, definition, wanted)
+        self._keep(service.name, wanted)
+
+    def _run(self, service: Service, definition: TaskDefinition) -> set[str]:
+        """Makes every task exist and run, and returns their names. What runs already is left alone."""
+        existing = {container.name: container for container in self._engine.containers(service.name)}
+        names = [f"dockgate-{service.name}-{definition.revision}-{number}" for number in range(service.desired_count)]
+        for name in names:
+            found = existing.get(name)
+            if found is not None and found.image != definition.image:
+                self._engine.remove(name)
+                found = None
+            if found is None:
+                self._engine.create(name, service.name, definition)
+            if found is None or not found.running:
+                self._engine.start(name)
+        return set(names)
+
+    def _wait_healthy(self, service: Service, definition: TaskDefinition, names: set[str]) -> None:
+        check = definition.health_check
+        patience = check.start_period if check else _PATIENCE
+        end = time.monotonic() + patience
+        pause = _FIRST_PAUSE
+        missing = set(names)
+        while missing:
+            waiting = [container for container in self._engine.containers(service.name) if container.name in missing]
+            if len(waiting) < len(missing):
+                raise DeployError(f"tasks of {service.name} were removed while they were waited for")
+            for container in waiting:
+                if container.digest != definition.image.partition("@")[2]:
+                    raise DeployError(f"{container.name} runs {container.digest or 'an unknown image'}")
+                if container.ended:
+                    raise self._failed(container, container.reason)
+                if self._healthy(container, check.timeout if check else _GLANCE):
+                    missing.discard(container.name)
+                elif time.monotonic() > end:
+                    raise self._failed(container, container.reason or f"not healthy after {patience:g} s")
+            if missing:
+                time.sleep(pause)
+                pause = min(pause * 2, check.interval if check else _SETTLED)
+
+    def _healthy(self, container: Container, seconds: float) -> bool:
+        if not container.running or container.started is None:
+            return False
+        check = container.check
+        if check is None:
+            return (datetime.now(UTC) - container.started).total_seconds() > _SETTLED
+        if check.command:
+            return self._engine.run_inside(container.name, check.command, seconds)
+        published = dict(container.ports).get(check.http_port)
+        if published is not None:
+            return answers(self._loopback, published, check.http_path, seconds)
+        return answers(container.address or self._loopback, check.http_port, check.http_path, seconds)
+
+    def _failed(self, container: Container, reason: str) -> DeployError:
+        words = self._engine.last_words(container.name)
+        output = f"; its last output:\n{words}" if words else "; it printed nothing"
+        return DeployError(
+            f"{container.name}: {reason}{output}",
+            "Fix the image, its settings or its health check; then push or apply again.",
+        )
+
+    def _rolled_back(
+        self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None, error: DeployError
+    ) -> DeployError:
+        """Brings back what ran before. Returns the error to raise, which tells how that went."""
+        if previous is not None and previous.revision == definition.revision:
+            return error
+        if previous is None or not previous.image:
+            self._keep(service.name, set())
+            return error
+        # First, for a fixed port to be free again.
+        for container in self._engine.containers(service.name):
+            if container.revision == definition.revision:
+                self._engine.remove(container.name)
+        try:
+            self._engine.pull(previous.image)
+            self._keep(service.name, self._run(service, previous))
+        except DeployError as second:
+            return DeployError(f"{error}\nRevision {previous.revision} could not be started again: {second}")
+        return DeployError(f"{error}\nRevision {previous.revision} runs again.", error.advice)
+
+    def _keep(self, service: str, wanted: set[str]) -> None:
+        """Removes every other task of the service."""
+        for container in self._engine.containers(service):
+            if container.name not in wanted:
+                self._engine.remove(container.name, self._grace)
+
+    def _task(self, container: Container) -> Task:
+        return Task(
+            id=container.name,
+            service=container.service,
+            revision=container.revision,
+            state=self._state(container),
+            digest=container.digest,
+            started_at=container.started.isoformat(timespec="seconds").replace("+00:00", "Z")
+            if container.started
+            else "",
+            reason=container.reason,
+            ports=container.ports,
+        )
+
+    def _state(self, container: Container) -> TaskState:
+        if not container.running or container.started is None:
+            return TaskState.STOPPED if container.ended else TaskState.PENDING
+        check = container.check
+        if check is None or self._healthy(container, min(check.timeout, _GLANCE)):
+            return TaskState.RUNNING
+        age = (datetime.now(UTC) - container.started).total_seconds()
+        return TaskState.PENDING if age < check.start_period else TaskState.UNHEALTHY

@@ -1,0 +1,125 @@
+"""Answers by callback: what is sent, how it is signed, and when it is tried again.
+
+The body is a CloudEvent (CloudEvents 1.0, "HTTP Protocol Binding", structured mode), signed as Standard Webhooks 1.0
+says ("Webhook headers", "Signature scheme": symmetric). Delivery is at least once; the id tells a repeated one.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from dockgate.delivery.approvals import Approval
+from dockgate.shared import canonical
+from dockgate.shared.errors import UsageError
+from dockgate.shared.retry import again_at
+
+SETTLED = "dev.dockgate.approval.settled"
+CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
+SECRET_PREFIX = "whsec_"  # noqa: S105 - what a secret begins with
+SECRET_BYTES = (24, 64)
+"""how long a secret may be, by Standard Webhooks"""
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """Where an answer is to be sent. `secret` is "whsec_" and base64, "" while none is chosen."""
+
+    url: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An answer on its way to a `receiver`, the URL's host and port.
+
+    `id` is the webhook-id, the same at each attempt; `since` is when it was settled, `attempts` how many failed,
+    `next_at` when the next is due ("": none is), all times RFC 3339.
+    """
+
+    id: str
+    approval: str
+    receiver: str
+    url: str
+    secret: str
+    body: str = ""
+    since: str = ""
+    attempts: int = 0
+    next_at: str = ""
+    delivered_at: str = ""
+    last_error: str = ""
+
+
+def delivery(approval_id: str, callback: Callback) -> Delivery:
+    """The delivery that an approval will have, with nothing to send yet."""
+    name = hashlib.sha256(approval_id.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+    return Delivery(f"msg_{name}", approval_id, urlsplit(callback.url).netloc, callback.url, callback.secret)
+
+
+def event(approval: Approval) -> str:
+    """The answer of a settled approval, as a CloudEvent in JSON. The same approval gives the same bytes."""
+    return canonical.encode(
+        {
+            "specversion": "1.0",
+            "id": approval.id,
+            "source": "dockgate",
+            "type": SETTLED,
+            "subject": approval.image,
+            "time": approval.settled_at,
+            "datacontenttype": "application/json",
+            "data": {
+                "approval": approval.id,
+                "state": approval.state,
+                "image": approval.image,
+                "repository": approval.repository,
+                "reference": approval.reference,
+                "policy": approval.policy,
+                "service": approval.service,
+                "summary": approval.summary,
+                "verdict": approval.verdict,
+                "decided_by": approval.decided_by,
+            },
+        }
+    ).decode()
+
+
+def headers(sent: Delivery, now: datetime) -> dict[str, str]:
+    """The headers that go with the body. The timestamp, whole seconds, is of this attempt."""
+    timestamp = str(int(now.timestamp()))
+    signed = f"{sent.id}.{timestamp}.{sent.body}".encode()
+    signature = base64.b64encode(hmac.new(key(sent.secret), signed, hashlib.sha256).digest()).decode()
+    return {
+        "content-type": CONTENT_TYPE,
+        "webhook-id": sent.id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": f"v1,{signature}",
+    }
+
+
+def key(secret: str) -> bytes:
+    """The bytes of a secret. Raises UsageError for what is none; the secret itself is not repeated."""
+    least, most = SECRET_BYTES
+    try:
+        data = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    if not secret.startswith(SECRET_PREFIX) or not least <= len(data) <= most:
+        raise UsageError(
+            "the callback's secret is none of Standard Webhooks",
+            f"Give {SECRET_PREFIX} and the base64 of {least} to {most} random bytes, or leave it out: one is made.",
+        )
+    return data
+
+
+def made_secret(known: str, approval_id: str) -> str:
+    """The secret of an approval that was asked for without one: always the same, by what the server alone knows."""
+    made = hmac.new(known.encode(), f"callback/{approval_id}".encode("utf-8", "backslashreplace"), hashlib.sha256)
+    return SECRET_PREFIX + base64.b64encode(made.digest()).decode()
+
+
+def next_attempt(failed: Delivery, now: datetime) -> datetime | None:
+    """When to try again after one more failure. None: never."""
+    return again_at(failed.id, failed.since, failed.attempts, now)

@@ -1,0 +1,47 @@
+"""Notices as messages of an Amazon SNS topic: for its subscribers' mail, queues and functions."""
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from dockgate.events.notifiers._aws import Lazy, detail, told
+from dockgate.events.ports import Notice
+
+_LIMIT = 200_000
+"""bytes of the message; SNS takes 256 KiB, attributes included"""
+_LONGEST_SUBJECT = 99
+"""characters: SNS takes fewer than 100 (Publish, "Subject")"""
+
+
+class SnsNotifier:
+    """The subject is the notice's title, the message all of it as JSON; the attribute `kind` is for filter policies.
+    `topic` is an ARN, `client` makes a boto3 client, at first use."""
+
+    def __init__(self, client: Callable[[], Any], topic: str) -> None:
+        self._client = Lazy(client)
+        self._topic = topic
+        self.name = f"the topic {topic}"
+
+    def notify(self, notice: Notice) -> None:
+        request: dict[str, Any] = {
+            "TopicArn": self._topic,
+            "Message": detail(notice, _LIMIT),
+            "MessageAttributes": {"kind": {"DataType": "String", "StringValue": notice.kind}},
+        }
+        if subject := _subject(notice.title):
+            request["Subject"] = subject
+        if self._topic.endswith(".fifo"):
+            request |= {"MessageGroupId": "dockgate", "MessageDeduplicationId": _short(notice.key)}
+        with told(f"publishing to {self.name}"):
+            self._client().publish(**request)
+
+
+def _subject(title: str) -> str:
+    """One line of printable ASCII, as SNS demands of a subject."""
+    line = " ".join(title.split())
+    return "".join(one for one in line if " " <= one <= "~")[:_LONGEST_SUBJECT].strip()
+
+
+def _short(key: str) -> str:
+    """A key of at most 128 characters that stands for the notice's own."""
+    return sha256(key.encode()).hexdigest()

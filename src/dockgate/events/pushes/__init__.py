@@ -1,0 +1,13 @@
+"""How registries tell of pushes. A module here is a format, and holds one object named `PUSHES`
+(`core.adapters.Pushes`).
+
+Modules whose name begins with "_" are shared by the others and are no formats.
+"""
+
+from dockgate.events.ports import Pushes
+from dockgate.shared import plugins
+
+
+def load(package: str = __name__) -> dict[str, Pushes]:
+    """Every format of `package` by its name. Raises DockgateError naming the one that is broken."""
+    return {one.name: one for one in plugins.load(package, "PUSHES", "format of notifications", "noticed")}

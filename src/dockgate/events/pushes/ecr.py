@@ -1,0 +1,31 @@
+"""Amazon ECR's events, as an EventBridge API destination posts them.
+
+Source: Amazon ECR user guide, "Amazon ECR events and EventBridge", "Event for a completed image push": `{"id",
+"detail-type": "ECR Image Action", "source": "aws.ecr", "account", "region", "detail": {"result": "SUCCESS",
+"repository-name", "image-digest", "action-type": "PUSH", "image-tag"}}`. The registry's name is that of "Amazon ECR
+private registry": account.dkr.ecr.region.amazonaws.com, with .cn behind it in China.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from dockgate.events.ports import Pushed
+
+
+class EcrPushes:
+    name = "ecr"
+
+    def read(self, body: Any) -> Iterator[Pushed]:
+        detail = body["detail"]
+        if (body["source"], body["detail-type"]) != ("aws.ecr", "ECR Image Action"):
+            return
+        if (detail["action-type"], detail["result"]) != ("PUSH", "SUCCESS"):
+            return
+        region = body["region"]
+        china = ".cn" if region.startswith("cn-") else ""
+        registry = f"{body['account']}.dkr.ecr.{region}.amazonaws.com{china}"
+        tag = detail.get("image-tag", "")
+        yield Pushed(body["id"], detail["repository-name"], tag, detail["image-digest"], registry)
+
+
+PUSHES = EcrPushes()

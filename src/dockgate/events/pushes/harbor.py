@@ -1,0 +1,34 @@
+"""Harbor's webhooks, in its default form and as CloudEvents (since 2.8).
+
+Source: Harbor's documentation, "Configure Webhook Notifications": `{"type": "PUSH_ARTIFACT", "occur_at", "event_data":
+{"resources": [{"digest", "tag", "resource_url"}], "repository": {"repo_full_name"}}}`; as a CloudEvent, `data` is what
+`event_data` is, `type` "harbor.artifact.pushed", and there is an `id`. The default form has none: what was pushed, and
+the second in which it was, stands for it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from dockgate.events.ports import Pushed
+
+PUSHED = ("PUSH_ARTIFACT", "harbor.artifact.pushed")
+
+
+class HarborPushes:
+    name = "harbor"
+
+    def read(self, body: Any) -> Iterator[Pushed]:
+        if body["type"] not in PUSHED:
+            return
+        data = body["event_data"] if "event_data" in body else body["data"]
+        repository = data["repository"]["repo_full_name"]
+        told = body.get("id") or body.get("occur_at", "")
+        for resource in data["resources"]:
+            digest, tag = resource["digest"], resource.get("tag", "")
+            registry = resource.get("resource_url", "").partition("/")[0]
+            # An artifact without a tag is told of with its digest in the tag's place.
+            tag = "" if tag.startswith("sha256:") else tag
+            yield Pushed(f"{told}/{repository}:{tag}@{digest}", repository, tag, digest, registry)
+
+
+PUSHES = HarborPushes()

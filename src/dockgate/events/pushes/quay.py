@@ -1,0 +1,23 @@
+"""Quay's notifications of a "Push to Repository".
+
+Source: Red Hat Quay's documentation, "Repository notifications", "Repository push": `{"repository", "docker_url",
+"updated_tags": [tag]}`; older ones map each tag to the id of an image, which is no digest. There is neither an id nor a
+digest: the tag is looked up when the notification comes, and what it stands for then is the event.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from dockgate.events.ports import Pushed
+
+
+class QuayPushes:
+    name = "quay"
+
+    def read(self, body: Any) -> Iterator[Pushed]:
+        registry, _, repository = body["docker_url"].partition("/")
+        for tag in body["updated_tags"]:
+            yield Pushed("", repository, tag, "", registry)
+
+
+PUSHES = QuayPushes()

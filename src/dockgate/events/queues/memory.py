@@ -1,0 +1,76 @@
+"""A queue for tests."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+from dockgate.events.ports import Message
+
+
+class MemoryQueue:
+    """`put` puts a message in. What was received and not deleted comes again after `lapse`, until it has come `most`
+    times: then it is `dead`. `fault` is called with "before" and "after" each of receive, delete and release, and may
+    raise; `wait_seconds` is how long `receive` waits for a message."""
+
+    def __init__(
+        self,
+        name: str = "queue",
+        most: int = 3,
+        wait_seconds: float = 0.01,
+        fault: Callable[[str], None] = lambda moment: None,
+    ) -> None:
+        self.name = name
+        self.dead: list[str] = []
+        self._most = most
+        self._wait_seconds = wait_seconds
+        self._fault = fault
+        self._news = threading.Condition()
+        self._bodies: dict[str, str] = {}
+        self._received: dict[str, int] = {}
+        self._hidden: set[str] = set()
+
+    def put(self, body: str) -> str:
+        """Returns the message's id."""
+        with self._news:
+            name = f"message-{len(self._received) + 1}"
+            self._bodies[name], self._received[name] = body, 0
+            self._news.notify_all()
+        return name
+
+    def lapse(self) -> None:
+        """The time is over for which what was received is hidden."""
+        with self._news:
+            self._hidden.clear()
+            self._news.notify_all()
+
+    @property
+    def held(self) -> list[str]:
+        """The bodies of what is neither deleted nor dead."""
+        return list(self._bodies.values())
+
+    def receive(self) -> Sequence[Message]:
+        self._fault("before receive")
+        with self._news:
+            self._news.wait_for(lambda: self._bodies.keys() - self._hidden, self._wait_seconds)
+            found = []
+            for name in [one for one in self._bodies if one not in self._hidden]:
+                if self._received[name] == self._most:
+                    self.dead.append(self._bodies.pop(name))
+                    continue
+                self._received[name] += 1
+                self._hidden.add(name)
+                found.append(Message(name, self._bodies[name], f"{name}/{self._received[name]}"))
+        self._fault("after receive")
+        return found
+
+    def delete(self, message: Message) -> None:
+        self._fault("before delete")
+        with self._news:
+            self._bodies.pop(message.id, None)
+        self._fault("after delete")
+
+    def release(self, message: Message) -> None:
+        self._fault("before release")
+        with self._news:
+            self._hidden.discard(message.id)
+            self._news.notify_all()
+        self._fault("after release")

@@ -1,0 +1,69 @@
+"""Queues of Amazon SQS (API, version 2012-11-05)."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from dockgate.events.ports import Message
+from dockgate.shared.errors import UnavailableError
+
+_AT_ONCE = 10
+"""messages that are received at once, and:"""
+_LONGEST_WAIT = 20
+"""seconds for the first of them, both SQS's own limits (ReceiveMessage)"""
+_PERMISSIONS = "docs/aws-adapters.md lists the permissions that it needs."
+
+
+class SqsQueue:
+    """A queue by its name and its account. For how long a message that was received is hidden, and how often one that
+    is not deleted comes again before SQS sets it aside, are the queue's own settings. `client` makes a boto3 client, at
+    first use. May be used from several threads."""
+
+    def __init__(self, client: Callable[[], Any], name: str, account: str, wait_seconds: int = _LONGEST_WAIT) -> None:
+        self.name = name
+        self._account = account
+        self._wait_seconds = wait_seconds
+        self._make = client
+        self._lock = threading.Lock()
+        self._made: tuple[Any, str] | None = None
+
+    def receive(self) -> Sequence[Message]:
+        with self._told("receiving from"):
+            client, url = self._queue()
+            answer = client.receive_message(
+                QueueUrl=url, MaxNumberOfMessages=_AT_ONCE, WaitTimeSeconds=self._wait_seconds
+            )
+        return [Message(one["MessageId"], one["Body"], one["ReceiptHandle"]) for one in answer.get("Messages", [])]
+
+    def delete(self, message: Message) -> None:
+        with self._told("deleting from"):
+            client, url = self._queue()
+            client.delete_message(QueueUrl=url, ReceiptHandle=message.receipt)
+
+    def release(self, message: Message) -> None:
+        with self._told("giving a message back to"):
+            client, url = self._queue()
+            client.change_message_visibility(QueueUrl=url, ReceiptHandle=message.receipt, VisibilityTimeout=0)
+
+    def _queue(self) -> tuple[Any, str]:
+        """The client, and the queue's URL, which is asked for once."""
+        with self._lock:
+            if self._made is None:
+                client = self._make()
+                answer = client.get_queue_url(QueueName=self.name, QueueOwnerAWSAccountId=self._account)
+                self._made = client, answer["QueueUrl"]
+            return self._made
+
+    @contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        """UnavailableError for whatever AWS answers: permissions may be mended while we run."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except ClientError as error:
+            code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+            raise UnavailableError(f"{doing} the queue {self.name}: {code}: {message}", _PERMISSIONS) from None
+        except BotoCoreError as error:
+            raise UnavailableError(f"{doing} the queue {self.name}: {error}", "Can the server reach AWS?") from None

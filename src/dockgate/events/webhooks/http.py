@@ -1,0 +1,199 @@
+"""Callbacks over HTTP, to addresses that may be called alone: whoever asks for an approval names the URL.
+
+The address is looked at when the connection is made, not before: a name cannot stand for another one by then. A proxy
+of the environment is not used, for it would look names up itself.
+"""
+
+import fnmatch
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import dockgate
+from dockgate.shared.addresses import is_metadata, parse
+from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    import httpcore
+
+CONNECT_SECONDS = 5.0
+WHOLE_SECONDS = 15.0
+"""from the connection on, whatever the receiver does"""
+MOST = 64 << 10
+"""bytes of an answer that are read"""
+GONE = 410
+"""the receiver wants no more (Standard Webhooks, "Responses")"""
+Resolve = Callable[[str, int], Sequence[str]]
+"""host, port -> addresses"""
+
+
+def addresses(host: str, port: int) -> Sequence[str]:
+    """What the host's name stands for, by the system's resolver."""
+    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+def refusal(text: str, loopback: bool) -> str:
+    """Why an address is not called, "" when it may be."""
+    address = parse(text)
+    if is_metadata(address):
+        return "is where clouds keep credentials"
+    if address.is_loopback:
+        return "" if loopback else "is this machine"
+    if address.is_unspecified or address.is_multicast or address.is_reserved:
+        return "is no host's"
+    return ""
+
+
+class HttpWebhooks:
+    """`hosts` are patterns such as "*.example.org"; empty, every host may be called. `loopback`: this machine too."""
+
+    def __init__(
+        self,
+        hosts: Sequence[str] = (),
+        *,
+        loopback: bool,
+        ca_bundle: Path | None = None,
+        resolve: Resolve = addresses,
+        whole_seconds: float = WHOLE_SECONDS,
+    ) -> None:
+        import httpcore
+
+        self._hosts = tuple(host.lower() for host in hosts)
+        trust = ssl.create_default_context()
+        if ca_bundle is not None:
+            trust.load_verify_locations(ca_bundle)
+        # A connection is used once: another name on the same address must be looked at, too.
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=trust,
+            max_connections=None,
+            max_keepalive_connections=0,
+            network_backend=_guarded(resolve, loopback, whole_seconds),
+        )
+
+    def check(self, url: str) -> None:
+        advice = "Give an absolute URL such as https://ci.example.org/answers, without user or password."
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise UsageError(f"the callback {url!r} is no URL: {error}", advice) from None
+        plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= 2000
+        if parts.scheme not in ("http", "https") or not host or parts.username is not None or not plain:
+            raise UsageError(f"the callback {url[:200]!r} is no URL to call", advice)
+        if self._hosts and not any(fnmatch.fnmatchcase(host, pattern) for pattern in self._hosts):
+            raise UsageError(
+                f"callbacks to {host} are not allowed", "DOCKGATE_CALLBACK_HOSTS on the server lists those that are."
+            )
+
+    def call(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
+        self.check(url)
+        ours = {"user-agent": f"dockgate/{dockgate.__version__}", "host": urlsplit(url).netloc}
+        sent: list[tuple[bytes | str, bytes | str]] = [*ours.items(), *headers.items()]
+        try:
+            with self._pool.stream(
+                "POST", url, headers=sent, content=body, extensions={"timeout": {"connect": CONNECT_SECONDS}}
+            ) as answer:
+                status = answer.status
+                _read(answer)
+        except _failures() as error:
+            said = str(error) or type(error).__name__
+            raise UnavailableError(f"{urlsplit(url).netloc} did not take the answer: {said}") from error
+        if status == GONE:
+            raise DeniedError(f"{urlsplit(url).netloc} wants no more answers (410)", "Ask again with another callback.")
+        if not 200 <= status < 300:
+            raise UnavailableError(f"{urlsplit(url).netloc} answered {status}", "It is tried again.")
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    import httpcore
+
+    return (
+        httpcore.NetworkError,
+        httpcore.ProtocolError,
+        httpcore.TimeoutException,
+        httpcore.UnsupportedProtocol,
+        OSError,
+        ValueError,
+    )
+
+
+def _read(answer: "httpcore.Response") -> None:
+    """To its end, so that the receiver is not cut short in its work, unless that is far away."""
+    size = 0
+    for piece in answer.iter_stream():
+        size += len(piece)
+        if size > MOST:
+            return
+
+
+def _guarded(resolve: Resolve, loopback: bool, whole_seconds: float) -> Any:
+    """A network backend that connects to addresses that may be called, and no other, and to each for a short time."""
+    import httpcore
+
+    class Bounded(httpcore.NetworkStream):
+        def __init__(self, inner: httpcore.NetworkStream, end: float) -> None:
+            self._inner, self._end = inner, end
+
+        def _left(self) -> float:
+            left = self._end - time.monotonic()
+            if left <= 0:
+                raise httpcore.ReadTimeout(f"no whole answer within {whole_seconds:.0f} s")
+            return left
+
+        def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+            return self._inner.read(max_bytes, self._left())
+
+        def write(self, buffer: bytes, timeout: float | None = None) -> None:
+            self._inner.write(buffer, self._left())
+
+        def close(self) -> None:
+            self._inner.close()
+
+        def start_tls(
+            self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        ) -> httpcore.NetworkStream:
+            return Bounded(self._inner.start_tls(ssl_context, server_hostname, self._left()), self._end)
+
+        def get_extra_info(self, info: str) -> Any:
+            return self._inner.get_extra_info(info)
+
+    class Guarded(httpcore.NetworkBackend):
+        def __init__(self) -> None:
+            self._inner = httpcore.SyncBackend()
+
+        def connect_tcp(
+            self,
+            host: str,
+            port: int,
+            timeout: float | None = None,
+            local_address: str | None = None,
+            socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+        ) -> httpcore.NetworkStream:
+            try:
+                found = resolve(host.strip("[]"), port)
+            except (OSError, UnicodeError) as error:
+                raise httpcore.ConnectError(f"{host} is not found: {error}") from error
+            failed: Exception = httpcore.ConnectError(f"{host} has no address")
+            for address in found:
+                if why := refusal(address, loopback):
+                    failed = httpcore.ConnectError(f"{address}, the address of {host}, {why}: it is not called")
+                    continue
+                try:
+                    stream = self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                    failed = error
+                else:
+                    return Bounded(stream, time.monotonic() + whole_seconds)
+            raise failed
+
+        def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.NetworkStream:
+            raise httpcore.ConnectError("sockets of files are not called")
+
+        def sleep(self, seconds: float) -> None:
+            self._inner.sleep(seconds)
+
+    return Guarded()

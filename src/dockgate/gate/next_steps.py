@@ -1,0 +1,95 @@
+"""What a person does next about what makes a verdict undetermined. Pure.
+
+Subjects come out of images: whatever is shown as a command is quoted for a shell, and is never wider than the subject.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dockgate.scanner.model import Undetermined
+
+WHOLE_IMAGE = "/"
+FALLBACK = "Scan the image again, and see what the reason names."
+_REBUILD = (
+    "Build the image again with docker, podman or buildah, from a base image with a package database. No waiver "
+    "accepts an image that cannot be read as a whole: only the policy's rule `evidence` can allow those (`unread`)."
+)
+_STALE = "Run `dockgate db update`, or scan the image again where another scanner's report is too old."
+_NO_DISTRIBUTION = "Build the image from a base image with an os-release file and a package database."
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """A sentence, and the command at its end ("" for none)."""
+
+    sentence: str
+    command: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.sentence} {self.command}".rstrip()
+
+
+def next_steps(undetermined: Sequence[Undetermined], image: str) -> tuple[NextStep, ...]:
+    """What to do about the entries of a verdict on the image (a digest), each step once, in the order of the entries.
+    There is at least one step for every entry."""
+    steps: dict[NextStep, None] = {}
+    for kind in dict.fromkeys(entry.kind for entry in undetermined):
+        entries = [entry for entry in undetermined if entry.kind == kind]
+        steps |= dict.fromkeys(_of_kind(kind, entries, image))
+    return tuple(steps)
+
+
+def advice_of(entry: Undetermined, image: str) -> str:
+    """The next steps of one entry as sentences."""
+    return " ".join(step.text for step in next_steps((entry,), image))
+
+
+def _of_kind(kind: str, entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
+    yield from (NextStep(entry.advice) for entry in entries if entry.advice)
+    rest = [entry for entry in entries if not entry.advice]
+    if kind == "unread":
+        yield from _unread(rest, image)
+    elif kind in ("uncomparable", "uncovered"):
+        yield from _packages(kind, rest, image)
+    elif rest:
+        yield NextStep(_STALE if kind == "stale" else FALLBACK)
+
+
+def _unread(entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
+    if any(entry.subject == WHOLE_IMAGE for entry in entries):
+        yield NextStep(_REBUILD)
+    paths = list(dict.fromkeys(entry.subject for entry in entries if entry.subject != WHOLE_IMAGE))
+    if starred := [path for path in paths if "*" in path]:
+        yield NextStep(f"Rename or remove {starred[0]}: a waiver would take its * for a pattern.")
+    yield from _waiver([path for path in paths if "*" not in path], "Make it readable", "path", image)
+
+
+def _packages(kind: str, entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
+    if any(entry.subject == WHOLE_IMAGE for entry in entries):
+        yield NextStep(_NO_DISTRIBUTION)
+    for ecosystem in dict.fromkeys(entry.subject for entry in entries):
+        if ecosystem != WHOLE_IMAGE and not ecosystem.startswith("pkg:"):
+            yield NextStep(
+                f"Add a feed for {ecosystem} (`dockgate db update`); or list it under `no_feed_for` of the policy's "
+                "rule `evidence`; or accept each of its packages with `dockgate waiver add --unread PURL`."
+            )
+    purls = [entry.subject.partition("?")[0] for entry in entries if entry.subject.startswith("pkg:")]
+    first = "Upgrade or remove the package" if kind == "uncomparable" else "Add a feed that covers the package"
+    if any("*" in purl for purl in purls):
+        yield NextStep(f"{first}: a waiver would take the * in its name for a pattern.")
+    yield from _waiver([purl for purl in dict.fromkeys(purls) if "*" not in purl], first, "package", image)
+
+
+def _waiver(subjects: Sequence[str], first: str, noun: str, image: str) -> Iterator[NextStep]:
+    """How somebody with the right to accept does so: the command for one subject, or a form for several."""
+    if not subjects:
+        return
+    import shlex  # a scan, which judges nothing, does without
+
+    named = shlex.quote(subjects[0]) if len(subjects) == 1 else "PATH" if noun == "path" else "PURL"
+    each = "it" if len(subjects) == 1 else f"each of the {len(subjects)} {noun}s"
+    yield NextStep(
+        f"{first}, or accept {each}:",
+        f"dockgate waiver add --unread {named} --image {image} --until DATE --owner NAME --reason TEXT",
+    )

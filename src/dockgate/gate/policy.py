@@ -1,0 +1,160 @@
+"""Policies in canonical form: the bytes that are hashed, and how one policy is made stricter by another."""
+
+import base64
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dockgate.gate.model import Policy, RuleAction, Settings
+from dockgate.shared import canonical
+
+COUNTING_RULE = "max_findings"
+"""the rule whose settings say how findings are counted"""
+ANY = "any"
+"""what UNTRIAGED counts as where a policy does not say: it may be any severity"""
+VEX_RULE = "vex"
+"""the rule whose settings say whose VEX statements are believed"""
+PROVENANCE_RULE = "provenance"
+"""the rule whose settings name the builders, and their keys, that an image may come from"""
+REFERENCE_RULE = "reference_2022"
+"""the rule with which a verdict is summed up in the words of the reference solution"""
+REFERENCE_APPROVED = "All vulnerabilities below thresholds"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyVersion:
+    """A policy as it stood on the server from `changed_at` on; versions count from 1.
+
+    `text` is the YAML as it was written, `rules` and `digest` what came of it. One that was `removed` has neither: from
+    then on there is no such policy, until a further version.
+    """
+
+    name: str
+    version: int
+    digest: str
+    rules: dict[str, tuple[Settings, ...]]
+    text: str
+    changed_at: str
+    changed_by: str
+    comment: str = ""
+
+    @property
+    def removed(self) -> bool:
+        return not self.digest
+
+
+def of_rules(name: str, rules: Mapping[str, Sequence[Mapping[str, object]]]) -> Policy:
+    """A policy of settings that are in full already, with its digest."""
+    settings = {rule: tuple(dict(one) for one in rules[rule]) for rule in sorted(rules)}
+    unnamed = Policy(name, settings, "")
+    return replace(unnamed, digest=canonical.digest(policy_bytes(unnamed)))
+
+
+def policy_bytes(policy: Policy) -> bytes:
+    """The canonical bytes of a policy, those its digest is of: its name and rules."""
+    return canonical.encode({"name": policy.name, "rules": policy.rules})
+
+
+def of_bytes(data: bytes) -> Policy:
+    """The policy whose `policy_bytes` these are."""
+    policy: Policy = canonical.build(Policy, {**json.loads(data), "digest": canonical.digest(data)})
+    return policy
+
+
+def action_of(settings: Settings) -> RuleAction:
+    """What follows when the rule is broken under these settings; rejection where they do not say."""
+    return RuleAction(str(settings.get("action", RuleAction.REJECT)))
+
+
+def stricter(policy: Policy, asked: Policy) -> Policy:
+    """The policy with what a repository asks of itself on top: every rule of either is judged, so that nothing is
+    approved that `policy` would not approve. Whom to believe (VEX) is for `policy` alone to say."""
+    merged = dict(policy.rules)
+    for name, uses in asked.rules.items():
+        if name != VEX_RULE:
+            held = merged.get(name, ())
+            merged[name] = (*held, *(use for use in uses if use not in held))
+    return of_rules(f"{policy.name}+{asked.name}", merged)
+
+
+@dataclass(frozen=True, slots=True)
+class VexAuthor:
+    """Somebody whose VEX statements a policy believes. `keys` are public keys as PEM: documents attached to an image
+    count as the author's when one of them signed."""
+
+    name: str
+    keys: tuple[str, ...] = ()
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """ "sha256:…" of each key's DER (SubjectPublicKeyInfo)."""
+        return frozenset(filter(None, map(fingerprint, self.keys)))
+
+
+def vex_authors(policy: Policy) -> tuple[VexAuthor, ...]:
+    """Whom the policy believes: the rule `vex`'s setting `authors`, each with `name` and, perhaps, `keys`."""
+    given = [settings.get("authors") for settings in policy.rules.get(VEX_RULE, ())]
+    authors = [one for listed in given if isinstance(listed, (list, tuple)) for one in listed]
+    return tuple(VexAuthor(str(one["name"]), tuple(map(str, one.get("keys") or ()))) for one in authors)
+
+
+def provenance_keys(policy: Policy) -> dict[str, str]:
+    """The public keys (PEM) of all builders that the policy names, by their fingerprints."""
+    given = [settings.get("builders") for settings in policy.rules.get(PROVENANCE_RULE, ())]
+    builders = [one for listed in given if isinstance(listed, (list, tuple)) for one in listed]
+    keys = {fingerprint(str(pem)): str(pem) for one in builders for pem in one["keys"]}
+    return {identity: keys[identity] for identity in sorted(keys) if identity}
+
+
+def fingerprint(pem: str) -> str:
+    """ "sha256:…" of the DER inside a PEM public key; "" for what is none, which nothing is signed by."""
+    body = re.search("-----BEGIN PUBLIC KEY-----(.+?)-----END PUBLIC KEY-----", pem, re.DOTALL)
+    try:
+        return canonical.digest(base64.b64decode("".join(body[1].split()), validate=True)) if body else ""
+    except ValueError:
+        return ""
+
+
+BASELINES = ("running", "approved")
+"""what a rule may compare an image with: what its service runs, what was last approved of its repository"""
+
+
+def baselines(policy: Policy) -> tuple[str, ...]:
+    """Those of BASELINES that any of the policy's settings speak of."""
+    words = [text for uses in policy.rules.values() for settings in uses for text in _texts(settings)]
+    return tuple(name for name in BASELINES if any(name in text for text in words))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def combined(policy: Policy, asked: Policy) -> Policy:
+    """The policy made stricter by what a repository asks, under the name `combined_name`."""
+    return stricter(policy, replace(asked, name=asked.digest))
+
+
+def combined_name(policy: str, asked: Policy) -> str:
+    """How such a policy is called: "default+sha256:…", by which the server finds both of its parts again. No policy of
+    a server has a "+" in its name."""
+    return f"{policy}+{asked.digest}"
+
+
+def parted(name: str) -> tuple[str, str]:
+    """The server's policy in a name, and the digest of what a repository asked on top ("" for nothing)."""
+    own, _, asked = name.partition("+")
+    return own, asked
+
+
+def label(name: str) -> str:
+    """The name for people: "default+repository" for what `combined_name` gives."""
+    own, asked = parted(name)
+    return f"{own}+repository" if asked else own

@@ -1,0 +1,150 @@
+"""Which policy judges the images of a repository, and which others a request may name instead. Pure.
+
+Requesters do not choose a weaker policy (DESIGN promise 8): a request may name the repository's own policy, one that
+its assignment allows to the requester, or one that is provably stricter than the repository's own.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from dockgate.gate.model import Policy, Settings
+from dockgate.gate.patterns import matches
+from dockgate.gate.policy import VEX_RULE, parted, vex_authors
+from dockgate.identity.model import Principal, Role
+from dockgate.shared.errors import ConflictError, DeniedError, UsageError
+
+DEFAULT_POLICY = "default"
+"""the policy of repositories that no assignment names"""
+_LIMITS = frozenset({"max", "total", "CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNTRIAGED"})
+"""settings of which a lower number is stricter, everything else being equal"""
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedPolicies:
+    """Policies that a request may name instead of the repository's own. With `principals` or `roles`, only requests of
+    these; with neither, every request."""
+
+    policies: tuple[str, ...]
+    principals: tuple[str, ...] = ()
+    roles: tuple[Role, ...] = ()
+
+    def includes(self, requester: Principal) -> bool:
+        if not self.principals and not self.roles:
+            return True
+        return requester.name in self.principals or any(role in self.roles for role in requester.roles)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyAssignment:
+    """The policy of image repositories. `repositories` are patterns (`core.patterns`) of names as approvals have them:
+    "team/app" in our own registry, "quay.io/team/app" in another."""
+
+    name: str
+    repositories: tuple[str, ...]
+    policy: str
+    allowed: tuple[AllowedPolicies, ...] = ()
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """Every policy that it names, its own first, each once."""
+        return tuple(dict.fromkeys([self.policy, *(name for entry in self.allowed for name in entry.policies)]))
+
+
+def assignment_for(assignments: Iterable[PolicyAssignment], repository: str) -> PolicyAssignment | None:
+    """The assignment whose pattern names the repository most specifically: an exact name before a pattern, then the
+    longer text before the first `*`, then the longer pattern. None when no pattern matches.
+
+    ConflictError when two assignments match equally well and say different things: neither may win by chance.
+    """
+    best: list[PolicyAssignment] = []
+    rank: tuple[bool, int, int] | None = None
+    for assignment in assignments:
+        ranks = [_specificity(one) for one in assignment.repositories if matches(repository, one)]
+        if not ranks:
+            continue
+        own = max(ranks)
+        if rank is None or own > rank:
+            best, rank = [assignment], own
+        elif own == rank:
+            best.append(assignment)
+    if len({(one.policy, one.allowed) for one in best}) > 1:
+        names = ", ".join(sorted(one.name for one in best))
+        raise ConflictError(
+            f"the policy assignments {names} match the repository {repository} equally well",
+            "Make the pattern of one of them more specific: `dockgate policy assignments` lists them.",
+        )
+    return best[0] if best else None
+
+
+def choose_policy(
+    assignments: Sequence[PolicyAssignment],
+    repository: str,
+    requested: str,
+    requester: Principal,
+    read: Callable[[str], Policy],
+) -> str:
+    """The name of the policy that judges a request for an image in `repository`. `requested` is the policy that the
+    request names, "" for none. `read` gives a policy by its name.
+
+    Raises DeniedError naming the policies that may be named, UsageError for what is no name, ConflictError as
+    `assignment_for`, and what `read` raises.
+    """
+    assignment = assignment_for(assignments, repository)
+    own = assignment.policy if assignment else DEFAULT_POLICY
+    name = requested or own
+    if parted(name)[1]:
+        raise UsageError(f"{name!r} is no name of a policy", "`dockgate policy list` names those there are.")
+    policy = read(name)
+    if name == own:
+        return name
+    entries = assignment.allowed if assignment else ()
+    allowed = [one for entry in entries if entry.includes(requester) for one in entry.policies]
+    if name in allowed or is_stricter(policy, read(own)):
+        return name
+    names = ", ".join(dict.fromkeys([own, *allowed]))
+    raise DeniedError(
+        f"{requester.name} may not have images of {repository} judged by the policy {name!r}",
+        f"Name none, or one of: {names}. Others are allowed by a PolicyAssignment document: docs/policy-server.md.",
+    )
+
+
+def may_judge(
+    assignments: Sequence[PolicyAssignment],
+    repository: str,
+    name: str,
+    pipeline: Collection[str],
+    read: Callable[[str], Policy],
+) -> bool:
+    """Whether a verdict by the policy `name` counts for an image of the repository, whoever requested it. `pipeline`
+    are the policies that a pipeline's definition names: administrators write it, so they count where no assignment
+    says otherwise."""
+    assignment = assignment_for(assignments, repository)
+    name, _ = parted(name)
+    if name in (assignment.policies if assignment else (DEFAULT_POLICY, *pipeline)):
+        return True
+    return is_stricter(read(name), read(assignment.policy if assignment else DEFAULT_POLICY))
+
+
+def is_stricter(policy: Policy, own: Policy) -> bool:
+    """Whether it is provable, by their settings alone, that `policy` approves nothing that `own` does not approve:
+    every use of a rule in `own` is also in `policy`, with the same settings or lower limits, and `policy` trusts no
+    further VEX author."""
+    for rule, uses in own.rules.items():
+        if rule != VEX_RULE and not all(any(_covers(use, one) for use in policy.rules.get(rule, ())) for one in uses):
+            return False
+    return {*vex_authors(policy)} <= {*vex_authors(own)}
+
+
+def _covers(use: Settings, other: Settings) -> bool:
+    """Whether `use` holds all that `other` does: the same settings, and limits that are at most as high."""
+    if use.keys() != other.keys():
+        return False
+    return all(use[key] == value or (key in _LIMITS and _is_lower(use[key], value)) for key, value in other.items())
+
+
+def _is_lower(limit: object, other: object) -> bool:
+    return isinstance(limit, int) and isinstance(other, int) and limit <= other
+
+
+def _specificity(pattern: str) -> tuple[bool, int, int]:
+    return "*" not in pattern, len(pattern.partition("*")[0]), len(pattern)

@@ -1,0 +1,247 @@
+"""Provenance of images: the statement that a build leaves, and what a policy may rely on of such statements. Pure.
+
+The form is in-toto's Statement v1 (in-toto/attestation, spec/v1/statement.md) with a predicate of SLSA Provenance v1
+(slsa.dev/spec/v1.0/provenance).
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from dockgate.shared import canonical
+from dockgate.shared.errors import DeniedError, DockgateError, UnreadableError
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+_STATEMENT_TYPES = (STATEMENT_TYPE, "https://in-toto.io/Statement/v0.1")
+"""those that are read: cosign 2 writes the older one, of the same fields"""
+PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
+BUILD_TYPE = "https://dockgate.dev/build/dockerfile/v1"
+"""of the builds that docs/attestations.md describes"""
+GITHUB_BUILD_TYPES = (
+    "https://actions.github.io/buildtypes/workflow/v1",
+    "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1",
+)
+"""whose source repository is `externalParameters.workflow.repository`"""
+BUILDER = "https://dockgate.dev/builder/v1"
+"""the builder id of builds in a sandbox"""
+UNSANDBOXED_BUILDER = "https://dockgate.dev/builder/unsandboxed/v1"
+"""the builder id of builds that could reach their host: such a build can be made to say anything"""
+STATEMENT_LIMIT = 64
+"""statements of one image that are looked at"""
+_IMAGE_PURLS = ("pkg:docker/", "pkg:oci/")
+_DIGEST = "sha256:[0-9a-f]{64}"
+_TEXT_LIMIT = 500
+"""characters of any text that is taken over from a statement"""
+
+
+# --- what our builds record --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRecord:
+    """What the server knows of one of its own builds. Times are RFC 3339 in UTC.
+
+    `source` is the repository's URI, `commit` 40 hexadecimal digits. `dockerfile` is a path in the source. `bases` are
+    pairs of the reference as the Dockerfile names it and the digest that was pulled. `arguments` are names only: values
+    may be secret.
+    """
+
+    builder: str
+    invocation: str
+    source: str
+    commit: str
+    dockerfile: str
+    dockerfile_digest: str
+    bases: tuple[tuple[str, str], ...]
+    arguments: tuple[str, ...]
+    started_at: str
+    finished_at: str
+    engine: str
+
+
+def statement(record: BuildRecord, name: str, digest: str) -> bytes:
+    """The statement that the build of this record made the image `digest`, called `name`."""
+    source = {"uri": record.source, "digest": {"gitCommit": record.commit}}
+    dockerfile = {"name": record.dockerfile, "digest": _digest_set(record.dockerfile_digest)}
+    bases = [{"name": text, "uri": _purl(text, pulled), "digest": _digest_set(pulled)} for text, pulled in record.bases]
+    return canonical.encode(
+        {
+            "_type": STATEMENT_TYPE,
+            "subject": [{"name": name, "digest": _digest_set(digest)}],
+            "predicateType": PREDICATE_TYPE,
+            "predicate": {
+                "buildDefinition": {
+                    "buildType": BUILD_TYPE,
+                    "externalParameters": {
+                        "source": source,
+                        "dockerfile": record.dockerfile,
+                        "arguments": sorted(record.arguments),
+                    },
+                    "resolvedDependencies": [source, dockerfile, *bases],
+                },
+                "runDetails": {
+                    "builder": {"id": record.builder, "version": {"dockgate": record.engine}},
+                    "metadata": {
+                        "invocationId": record.invocation,
+                        "startedOn": record.started_at,
+                        "finishedOn": record.finished_at,
+                    },
+                },
+            },
+        }
+    )
+
+
+def _digest_set(digest: str) -> dict[str, str]:
+    algorithm, _, digits = digest.partition(":")
+    return {algorithm: digits}
+
+
+def _purl(reference: str, digest: str) -> str:
+    """The package URL of a base image (package-url/purl-spec, types/oci)."""
+    repository = re.sub(r":[^/]*$", "", reference.partition("@")[0])
+    name = repository.rpartition("/")[2].lower()
+    return f"pkg:oci/{quote(name, safe='')}@{quote(digest, safe='')}?repository_url={quote(repository, safe='/')}"
+
+
+# --- what may be relied on ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenanceStatement:
+    """A statement about the judged image that a key of the policy signed.
+
+    `digest` is of its bytes; `keys` are the ids of the policy's keys that signed it. `source`, `commit` and
+    `finished_at` are "" where the statement has none in a form that is known here. `bases` are digests of base images.
+    """
+
+    digest: str
+    keys: tuple[str, ...]
+    builder: str
+    build_type: str
+    source: str = ""
+    commit: str = ""
+    bases: tuple[str, ...] = ()
+    finished_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenanceFacts:
+    """What is known of the provenance of `image`, a digest: an input of the verdict.
+
+    `refused` says of each other statement why it does not count, a sentence each. `unavailable` is why the statements
+    beside the image could not be fetched, None where they were.
+    """
+
+    image: str
+    statements: tuple[ProvenanceStatement, ...] = ()
+    refused: tuple[str, ...] = ()
+    unavailable: str | None = None
+
+
+Verify = Callable[[str, str], bytes]
+"""(DSSE envelope as JSON, public key as PEM) -> the in-toto payload that the key signed. Raises DeniedError when it did
+not sign, UnreadableError for what is no envelope of an in-toto statement."""
+
+
+def collect(
+    image: str, envelopes: Iterable[str], keys: Mapping[str, str], verify: Verify, unavailable: str | None = None
+) -> ProvenanceFacts:
+    """The facts of the envelopes beside an image. `keys` maps ids to public keys (PEM)."""
+    statements: set[ProvenanceStatement] = set()
+    refused: set[str] = set()
+    for envelope in list(dict.fromkeys(envelopes))[:STATEMENT_LIMIT]:
+        try:
+            statements.add(_verified(envelope, image, keys, verify))
+        except DockgateError as error:
+            refused.add(str(error))
+    return ProvenanceFacts(
+        image,
+        tuple(sorted(statements, key=lambda one: (one.digest, one.keys))),
+        tuple(sorted(refused)),
+        unavailable,
+    )
+
+
+def _verified(envelope: str, image: str, keys: Mapping[str, str], verify: Verify) -> ProvenanceStatement:
+    signed: dict[str, bytes] = {}
+    for key, pem in sorted(keys.items()):
+        try:
+            signed[key] = verify(envelope, pem)
+        except DeniedError:
+            continue
+    if not signed:
+        raise DeniedError("A statement is not signed by a key that the policy lists.")
+    return read(next(iter(signed.values())), image, tuple(signed))
+
+
+def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStatement:
+    """The provenance statement in a payload whose signature was verified.
+
+    Raises UnreadableError for what is no provenance statement, DeniedError for one about another image.
+    """
+    try:
+        document = json.loads(payload)
+        kind = document["predicateType"]
+        if document["_type"] not in _STATEMENT_TYPES or kind != PREDICATE_TYPE:
+            raise UnreadableError(f"A signed statement is of the type {str(kind)[:100]!r}, not {PREDICATE_TYPE!r}.")
+        subjects = {one["digest"].get("sha256") for one in document["subject"]}
+        definition, details = document["predicate"]["buildDefinition"], document["predicate"]["runDetails"]
+        found = ProvenanceStatement(
+            digest=canonical.digest(payload),
+            keys=tuple(keys),
+            builder=_text(details["builder"]["id"]),
+            build_type=_text(definition["buildType"]),
+            finished_at=_text((details.get("metadata") or {}).get("finishedOn") or ""),
+            **_source(definition),
+            bases=_bases(definition.get("resolvedDependencies") or ()),
+        )
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UnreadableError(f"A signed statement cannot be read: {type(error).__name__}.") from None
+    if not image.startswith("sha256:") or image.removeprefix("sha256:") not in subjects:
+        raise DeniedError("A signed statement is about another image.")
+    if not found.builder:
+        raise UnreadableError("A signed statement names no builder.")
+    return found
+
+
+def _source(definition: Mapping[str, Any]) -> dict[str, str]:
+    """The source repository and the commit, where the build type is one whose parameters are known here."""
+    parameters, kind = definition["externalParameters"], definition["buildType"]
+    if kind == BUILD_TYPE:
+        source = parameters["source"]
+        return {"source": _text(source["uri"]), "commit": _text(source["digest"]["gitCommit"])}
+    if kind in GITHUB_BUILD_TYPES:
+        uri = _text(parameters["workflow"]["repository"])
+        commits = [
+            _text(one["digest"]["gitCommit"])
+            for one in definition.get("resolvedDependencies") or ()
+            if str(one.get("uri", "")).removeprefix("git+").partition("@")[0] == uri
+        ]
+        return {"source": uri, "commit": commits[0] if commits else ""}
+    return {}
+
+
+def _bases(dependencies: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The digests of the images among the dependencies. ValueError for an image without one: a list that leaves some
+    out must not look complete."""
+    found = set()
+    for one in dependencies:
+        if str(one.get("uri", "")).startswith(_IMAGE_PURLS):
+            digest = f"sha256:{one['digest']['sha256']}"
+            if not re.fullmatch(_DIGEST, digest):
+                raise ValueError("a base image without a digest")
+            found.add(digest)
+    return tuple(sorted(found))
+
+
+def _text(value: object) -> str:
+    """A text of bounded length. TypeError or ValueError for anything else."""
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    if len(value) > _TEXT_LIMIT or not value.isprintable():
+        raise ValueError("too long, or not printable")
+    return value

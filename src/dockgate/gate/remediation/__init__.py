@@ -1,0 +1,1 @@
+"""The fewest upgrades that would turn a verdict, and the commands that make them. Pure."""

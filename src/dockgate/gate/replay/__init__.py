@@ -1,0 +1,1 @@
+"""A kept verdict judged again, and two verdicts or policies compared. Pure."""

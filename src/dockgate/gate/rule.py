@@ -1,0 +1,117 @@
+"""What a gate rule is asked, and what it may look at. The contract suite of rules holds every one of them to it.
+
+Apart from `ports`, for a scan has no use for it, and has to start at once.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from dockgate.gate.provenance import ProvenanceFacts
+from dockgate.scanner.model import Coverage, Finding, Inventory, Matches, Package, Undetermined
+from dockgate.shared.errors import UncomparableError
+
+if TYPE_CHECKING:
+    from dockgate.gate.model import NonBlockingViolation, Violation
+
+Key = tuple[str, str, str]
+"""A finding as (its id, ecosystem without release, source name): in whatever version."""
+
+
+class Exemption(NamedTuple):
+    """By what leave a baseline has a finding; none for one that it just has. `unfixed`: it had no fix when the baseline
+    was approved; `young_at`: it was young then, at that time (RFC 3339, "" for none)."""
+
+    unfixed: bool = False
+    young_at: str = ""
+
+
+Known = Mapping[Key, Exemption]
+"""Findings that something has already, without those that were waived or excused when it was approved."""
+
+
+def known_as(finding: Finding) -> Key:
+    """How a finding is known again in another image."""
+    package = finding.package
+    return finding.id, package.ecosystem.partition(":")[0], package.source_name
+
+
+def uncomparable(ecosystem: str, one: str, other: str) -> int:
+    """`Facts.compare` where no version can be ordered."""
+    raise UncomparableError(f"No ecosystem here orders versions of {ecosystem or 'unknown packages'}.")
+
+
+class Matching(Protocol):
+    """What is asked of package lists: `match.Matcher`, or what another scanner found (`reported.ReportedMatcher`)."""
+
+    def match(self, packages: Sequence[Package]) -> Matches: ...
+
+    def compare(self, ecosystem: str, one: str, other: str) -> int:
+        """-1, 0 or 1, as the first version is before, the same as, or after the other. Raises UncomparableError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a rule may look at, for one platform. Times are RFC 3339 in UTC.
+
+    `matches` are without what is waived. `compare` orders versions: see `Matching.compare`. `known` are the findings
+    that each baseline ("running", "approved") has; one that there is not has no entry, and then everything is new.
+    `reported`: another scanner's findings are judged, which say nothing of the image's config, distribution or feeds;
+    then `source`, `at`, `unnamed` and `untold` are as in `verdict.Reported`. `catalogues` are those ("epss", "kev")
+    that the policy's rules look at; one that is too old is not `complete` in the coverage. `provenance` is of the
+    digest that the verdict is on, None where nobody looked for it. `has_accepted_unread`: a waiver accepts something
+    unread, which the inventory does not name any more.
+    """
+
+    inventory: Inventory
+    matches: Matches
+    coverage: tuple[Coverage, ...]
+    now: str
+    compare: Callable[[str, str, str], int] = uncomparable
+    known: Mapping[str, Known] = field(default_factory=dict)
+    reported: bool = False
+    source: str = ""
+    at: str = ""
+    unnamed: Mapping[str, int] = field(default_factory=dict)
+    untold: tuple[str, ...] = ()
+    catalogues: tuple[str, ...] = ()
+    provenance: ProvenanceFacts | None = None
+    has_accepted_unread: bool = False
+
+
+class Rule(Protocol):
+    """A gate rule: one module in `rules/` with one object named `RULE`. Pure.
+
+    A policy may name it several times, with other settings each. What follows from a violation (`action`: reject, warn
+    or note) is not the rule's to know.
+    """
+
+    name: str
+    """its key in a policy"""
+    always: Mapping[str, object] | None
+    """settings with which it holds when a policy does not name it; None: only when named. What always holds always
+    rejects: its `action` cannot be chosen"""
+    looks_at: tuple[str, ...]
+    """the fields of `Finding` that it cannot judge without ("exploited", "epss"): it is undetermined where another
+    scanner does not tell one of them (`Facts.untold`), or only counted findings (`Facts.unnamed`). () for what looks at
+    no findings, or knows what to make of that itself"""
+    schema: Mapping[str, Any]
+    """JSON Schema (2020-12) of the settings as a person may write them, for editors; `settings` decides"""
+
+    def settings(self, given: Mapping[str, object]) -> dict[str, object]:
+        """The settings in full, defaults filled in, without `action`. Raises DefinitionError naming the key and what is
+        allowed."""
+        ...
+
+    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
+        """What it cannot do without under these settings, which are in full, beyond the standard library: names of
+        third-party packages, or "ecosystems" for the order of versions; () for most. Where a need is not met the policy
+        cannot be judged by."""
+        ...
+
+    def judge(
+        self, facts: Facts, settings: Mapping[str, object]
+    ) -> "Iterable[Violation | Undetermined | NonBlockingViolation]":
+        """Every violation and every undetermined entry, in a stable order."""
+        ...

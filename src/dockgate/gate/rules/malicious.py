@@ -1,0 +1,33 @@
+"""Known malicious packages (OSV's `MAL-` records, from the OpenSSF's malicious-packages) are always a violation."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dockgate.gate.model import Violation
+from dockgate.gate.rule import Facts, Rule
+from dockgate.gate.rules._settings import known
+
+
+class Malicious:
+    name = "malicious"
+    always: Mapping[str, object] | None = {}
+    looks_at: tuple[str, ...] = ()
+    schema: Mapping[str, Any] = {"properties": {}}
+
+    def settings(self, given: Mapping[str, object]) -> dict[str, object]:
+        known(given, ())
+        return {}
+
+    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
+        return ()
+
+    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation]:
+        findings = tuple(finding for finding in facts.matches.findings if finding.malicious)
+        if findings:
+            packages = len({(finding.package.purl, finding.package.path) for finding in findings})
+            yield Violation(
+                self.name, f"{packages} known malicious package{'s' if packages != 1 else ''}", findings, allowed=0
+            )
+
+
+RULE: Rule = Malicious()

@@ -1,0 +1,52 @@
+"""Inventories with the diff_ids of their layers, which the rule `base_image` compares with those of base images."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dockgate.scanner.cache.files import FileCache
+from dockgate.scanner.images.diff_ids import diff_id
+from dockgate.scanner.images.layers import TarLayer
+from dockgate.scanner.model import Inventory
+from dockgate.scanner.ports import Image, Layer
+from dockgate.shared.errors import ImageError
+
+_THREADS = 4
+"""layers that are read at once: inflating and hashing release the interpreter's lock"""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDiffId:
+    """A layer's blob digest and its diff_id."""
+
+    blob: str
+    diff_id: str
+
+
+def with_diff_ids(images: Sequence[Image], inventories: Sequence[Inventory], cache: Path) -> tuple[Inventory, ...]:
+    """The inventories of these images with their `diff_ids`, each computed from the layer's bytes and remembered in
+    `cache`. One is "" where the layer cannot be read. Raises UnavailableError when it cannot be fetched."""
+    known = FileCache(cache / "diff_ids", KnownDiffId)
+    layers = {layer.digest: layer for image in images for layer in image.layers if layer.digest}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = dict(zip(layers, pool.map(lambda layer: _diff_id(layer, known), layers.values()), strict=True))
+    return tuple(
+        replace(one, diff_ids=one.diff_ids or tuple(found.get(layer, "") for layer in one.layers))
+        for one in inventories
+    )
+
+
+def _diff_id(layer: Layer, known: FileCache[KnownDiffId]) -> str:
+    name = layer.digest.replace(":", "-")
+    kept = known.find(name)
+    if kept is not None and kept.blob == layer.digest:
+        return kept.diff_id
+    if not isinstance(layer, TarLayer):
+        return ""
+    try:
+        found = diff_id(layer)
+    except ImageError:
+        return ""  # the inventory says already that the layer is unread
+    known.keep(name, KnownDiffId(layer.digest, found))
+    return found

@@ -1,0 +1,90 @@
+"""Several layers read at once: by processes where that can be, for walking a tar file keeps the interpreter busy, else
+by threads, which share what inflating and waiting for a registry leave of it."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+
+from dockgate.scanner.cache.layers import LayerCache
+from dockgate.scanner.layer_index import LayerFacts
+from dockgate.scanner.ports import Layer
+
+TICKETS = 10_000
+"""layers that are handed out to processes: a pipe holds that many, and no real image comes near"""
+
+
+def read_all(cache: LayerCache, layers: Sequence[Layer], *, local: bool) -> Iterator[LayerFacts]:
+    """The layers' facts as they come, as many at once as there are processors.
+
+    `local`: the layers lie on this machine, so that other processes can read them too. Raises UnavailableError.
+    """
+    workers = min(len(layers), os.cpu_count() or 1)
+    if workers < 2:
+        yield from map(cache.read, layers)
+    elif local and _alone():
+        yield from _by_processes(cache, layers, workers)
+    else:
+        yield from _by_threads(cache.read, layers, workers)
+
+
+def _alone() -> bool:
+    """Whether this process has one thread: with others it must not be forked."""
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:
+        return False
+
+
+def _by_processes(cache: LayerCache, layers: Sequence[Layer], workers: int) -> Iterator[LayerFacts]:
+    """Children put what they read into the cache. What is not there in the end (for the cache cannot be written, or a
+    layer is broken) is read here, which then says why."""
+    taken, given = os.pipe()
+    os.write(given, b"".join(at.to_bytes(2) for at in range(min(len(layers), TICKETS))))
+    os.close(given)
+    children: list[int] = []
+    try:
+        for _ in range(workers - 1):
+            child = os.fork()
+            if child == 0:
+                _work(cache, layers, taken)
+            children.append(child)
+        mine = set()
+        while ticket := os.read(taken, 2):
+            at = int.from_bytes(ticket)
+            mine.add(at)
+            yield cache.read(layers[at])
+        for child in children.copy():
+            os.waitpid(child, 0)
+            children.remove(child)
+    finally:
+        os.close(taken)
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    for at, layer in enumerate(layers):
+        if at not in mine:
+            yield cache.find(layer) or cache.read(layer)
+
+
+def _work(cache: LayerCache, layers: Sequence[Layer], taken: int) -> None:
+    """A child's whole life. What fails here is told by the parent, which then does it itself."""
+    try:
+        while ticket := os.read(taken, 2):
+            with suppress(Exception):
+                cache.read(layers[int.from_bytes(ticket)])
+    finally:
+        os._exit(0)
+
+
+def _by_threads(read: Callable[[Layer], LayerFacts], layers: Sequence[Layer], workers: int) -> Iterator[LayerFacts]:
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for done in as_completed([pool.submit(read, layer) for layer in layers]):
+                yield done.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

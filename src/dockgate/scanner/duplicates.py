@@ -1,0 +1,54 @@
+"""Packages that several files of an image name, of which one says that the others are its files."""
+
+from collections.abc import Sequence
+
+from dockgate.scanner.layer_index import Read, View, unpack
+from dockgate.scanner.model import Package
+from dockgate.scanner.ports import Ecosystem
+
+
+class Duplicates:
+    """Which packages are named again by one of their own files.
+
+    A program's version stands in its executable and also in what its vendor puts beside it: a Java runtime's `release`
+    file, the document of a Bitnami component. Both are judged by the same advisories, so only one counts. A package is
+    a duplicate if another one of the same ecosystem, source name and version owns the file that names it.
+    """
+
+    def __init__(self, view: View, kinds: Sequence[Ecosystem]) -> None:
+        self._orders = {name: kind.name for kind in kinds for name in kind.orders}
+        self._owners: dict[tuple[str, str], list[tuple[str, Read]]] = {}
+        shared = {
+            name for _, read in view.live for one in read.packages if self._is_shared(name := one.ecosystem, read)
+        }
+        for _, read in view.live if shared else ():
+            if read.owns and not read.lock:
+                for one in read.packages:
+                    if one.ecosystem in shared and one.purl in read.owns:
+                        self._owners.setdefault((one.ecosystem, one.source_name), []).append((one.source_version, read))
+
+    def has(self, package: Package, read: Read) -> bool:
+        """Whether the package that `read` names is one that another file names already."""
+        if not self._owners or not self._is_shared(package.ecosystem, read):
+            return False
+        return any(
+            owner is not read and _is_same(version, package.source_version) and _owns(owner, read.path)
+            for version, owner in self._owners.get((package.ecosystem, package.source_name), ())
+        )
+
+    def _is_shared(self, ecosystem: str, read: Read) -> bool:
+        """Whether the versions of that ecosystem are another plugin's to order than the one that read the file."""
+        return self._orders.get(ecosystem, read.ecosystem) != read.ecosystem
+
+
+def _is_same(version: str, other: str) -> bool:
+    """Also a rebuild of it: Bitnami's 3.12.3-4 is upstream's 3.12.3."""
+    return version == other or version.startswith(f"{other}-")
+
+
+def _owns(owner: Read, path: str) -> bool:
+    return any(
+        path.startswith(owned) if owned.endswith("/") else path == owned
+        for packed in owner.owns.values()
+        for owned in unpack(packed)
+    )

@@ -1,0 +1,73 @@
+"""GitHub Actions, of which no file in an image tells: those that a bill of materials names as `pkg:githubactions`, as
+GitHub's own exports do. What is named as `pkg:github` may be anything that lies on GitHub.
+
+Most are named by a tag that moves ("v4"), by a branch or by a commit. None of these is a version: whether it has a fix
+is undetermined.
+"""
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from dockgate.scanner.formats import semver
+from dockgate.scanner.formats.order import is_digits
+from dockgate.scanner.formats.shell import called, legal
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+
+class Actions:
+    name = "actions"
+    version = 1
+    orders: tuple[str, ...] = ("GitHub Actions",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("githubactions",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers()
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        return False
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        return Extract()
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        """By its repository, whichever of the repository's actions and workflows it is (OSV schema 1.7,
+        `affected[].package`)."""
+        if not purl.version or not purl.namespace:
+            missing = "version" if purl.namespace else "owner"
+            raise UsageError(f"{purl} has no {missing}.", "Write it as pkg:githubactions/OWNER/NAME@VERSION.")
+        owner, name, *_ = (*purl.namespace.split("/"), purl.name)
+        moves = purl.version.count(".") < 2 and all(map(is_digits, purl.version.split(".")))
+        return Package(
+            name=f"{owner}/{name}",
+            version=purl.version,
+            purl=write("githubactions", owner.lower(), name.lower(), purl.version),
+            ecosystem="GitHub Actions",
+            source_name=f"{owner}/{name}".lower(),
+            source_version=f"v{purl.version}" if moves else purl.version,
+            path="",
+        )
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """A workflow's file has to name it."""
+        kept, remark = called(raised, lambda name: legal(name, "/._-"))
+        told = ", ".join(f"{name}@{one.version}" for name, one in kept)
+        return ((f"# Name {told} or later in the workflows.",) if kept else ()) + remark
+
+    def key(self, version: str) -> bytes:
+        """Semantic Versioning's order, with or without a "v" before three numbers, as tags have it. Advisories leave
+        out zeros at the end ("fixed 41" of GHSA-mcph-m25j-8j63); a tag with fewer numbers moves, and is refused."""
+        bare = version.removeprefix("v")
+        if bare != version and bare.count(".") < 2:
+            raise UncomparableError(f"The GitHub Actions version {version[:80]!r} is a tag that moves.")
+        return semver.key(bare, "GitHub Actions", least=1)
+
+
+ECOSYSTEM: Ecosystem = Actions()

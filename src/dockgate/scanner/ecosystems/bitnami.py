@@ -1,0 +1,164 @@
+"""Bitnami's components as installed: the SPDX document that each brings, and the list of older images.
+
+A document names what is built into its component, too. Of that, only what Bitnami itself packages is read: the rest
+(jars, Go modules) is seen by its own files.
+"""
+
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.shell import called, legal
+from dockgate.scanner.formats.text import json_object
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+FILE_LIMIT = 8 * 1024 * 1024
+"""Bytes of a document; the larger ones have some hundred thousand."""
+
+_ROOT = "opt/bitnami"
+_LIST = f"{_ROOT}/.bitnami_components.json"
+_PURL = "pkg:bitnami/"
+_IDENTIFIER = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+class Bitnami:
+    name = "bitnami"
+    version = 1
+    orders: tuple[str, ...] = ("Bitnami",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("bitnami",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=("bitnami", ".bitnami_components.json"), suffixes=(".spdx",))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """Also the folder of all, so that a link in its place is seen."""
+        if not path.startswith(f"{_ROOT}/"):
+            return path == _ROOT
+        return path == _LIST or (path.endswith(".spdx") and path.rpartition("/")[2].startswith(".spdx-"))
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        """A component owns the folder that is called by its name, in which its document lies.
+
+        The list says what a build was to unpack. Newer images have it beside the documents, so it counts as a lockfile.
+        """
+        if path == _ROOT:
+            return Extract()
+        content = json_object(file, FILE_LIMIT)
+        return _read_list(path, content) if path == _LIST else _read_document(path, content)
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version:
+            raise UsageError(f"{purl} has no version.", "Write it as pkg:bitnami/NAME@VERSION.")
+        return _package(purl.name, purl.version, purl.qualifiers, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """Nothing in such an image installs its components."""
+        kept, remark = called(raised, lambda name: legal(name, "+-._"))
+        told = ", ".join(f"{name} {one.version}" for name, one in kept)
+        return ((f"# Build on a newer image of Bitnami's, with {told} or later.",) if kept else ()) + remark
+
+    def key(self, version: str) -> bytes:
+        """Semantic Versioning's order, but that a number after the hyphen is Bitnami's revision, which comes after the
+        plain version (bitnami/go-version): "2.4.62-3" is the third rebuild of 2.4.62, and 2.4.62 itself the one before
+        all, equal to "2.4.62-0".
+
+        What does not begin with a whole number there is a pre-release of upstream's ("2.6.0-rc1"), and comes before.
+        Leading zeros are let pass ("2021.03.17"), for advisories have them.
+        """
+        core, hyphen, rest = version.partition("+")[0].partition("-")
+        numbers = core.split(".")
+        parts = rest.split(".") if hyphen else []
+        if len(numbers) != 3 or not all(map(is_digits, numbers)) or not all(map(_is_identifier, parts)):
+            raise UncomparableError(f"The Bitnami version {version[:80]!r} is no semantic version.")
+        revised = bool(parts) and is_digits(parts[0])
+        if revised:
+            while parts and not parts[-1].strip("0"):
+                parts.pop()
+        key = b"".join(map(number, numbers)) + (b"\x00" if parts and not revised else b"\x01")
+        for part in parts:
+            key += b"\x01" + number(part) if is_digits(part) else b"\x02" + part.encode("ascii") + b"\x00"
+        return key + b"\x00"
+
+
+ECOSYSTEM: Ecosystem = Bitnami()
+
+
+def _is_identifier(text: str) -> bool:
+    return bool(text) and _IDENTIFIER.issuperset(text)
+
+
+def _package(name: str, version: str, qualifiers: Any, path: str) -> Package:
+    given = {key: qualifiers[key] for key in ("arch", "distro") if isinstance(qualifiers.get(key), str)}
+    return Package(
+        name=name,
+        version=version,
+        purl=write("bitnami", "", name, version, given),
+        ecosystem="Bitnami",
+        source_name=name,
+        source_version=version,
+        path=path,
+        arch=given.get("arch", ""),
+    )
+
+
+def _read_document(path: str, content: dict[str, Any]) -> Extract:
+    listed = content.get("packages")
+    if not isinstance(listed, list):
+        raise UnreadableError("it is no SPDX document: it holds no list of packages")
+    packages: dict[str, Package] = {}
+    unread: list[tuple[str, str]] = []
+    for position, entry in enumerate(listed):
+        purls = _purls(entry)
+        if purls is None:
+            unread.append((f"packages/{position}", "it is no SPDX package"))
+        for purl in purls or ():
+            package = _named(purl, path)
+            if package is None:
+                unread.append((f"packages/{position}", f"its package URL has no name and version: {purl[:200]}"))
+            else:
+                packages[package.purl] = package
+    if not packages and not unread:
+        raise UnreadableError("it names no package of Bitnami's")
+    folder = path.rpartition("/")[0]
+    component = folder.rpartition("/")[2]
+    owns = {purl: (f"{folder}/",) for purl, package in packages.items() if package.name == component}
+    return Extract(tuple(packages.values()), owns, unread=tuple(unread))
+
+
+def _purls(entry: Any) -> list[str] | None:
+    """The package's URLs of Bitnami's own type (SPDX 2.3, 7.21), None for what is no package."""
+    references = entry.get("externalRefs", []) if isinstance(entry, dict) else None
+    if not isinstance(references, list):
+        return None
+    locators = [one.get("referenceLocator") for one in references if isinstance(one, dict)]
+    return [one for one in locators if isinstance(one, str) and one.startswith(_PURL)]
+
+
+def _named(purl: str, path: str) -> Package | None:
+    from urllib.parse import unquote
+
+    rest, _, qualifiers = purl.removeprefix(_PURL).partition("#")[0].partition("?")
+    name, _, version = rest.rpartition("@")
+    pairs = (pair.partition("=") for pair in qualifiers.split("&"))
+    given = {key: unquote(value) for key, _, value in pairs}
+    return _package(unquote(name), unquote(version), given, path) if name and version else None
+
+
+def _read_list(path: str, content: dict[str, Any]) -> Extract:
+    packages: list[Package] = []
+    unread: list[tuple[str, str]] = []
+    for name, entry in content.items():
+        version = entry.get("version") if isinstance(entry, dict) else None
+        if name and isinstance(version, str) and version:
+            packages.append(_package(name, version, entry, path))
+        else:
+            unread.append((name, "it has no version"))
+    return Extract(tuple(packages), unread=tuple(unread), lock=True)

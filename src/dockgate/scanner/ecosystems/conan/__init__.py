@@ -1,0 +1,187 @@
+"""Packages of C and C++ that Conan installed: those in its cache, by its database or, of Conan 1, by their folders, and
+those that it deployed into a project's. Where nothing is installed, its lockfile, which alone mostly stays: what is
+built with a package does not tell of it.
+
+OSV has an ecosystem of its name, and no record of it yet.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
+
+from dockgate.scanner.formats.shell import called, legal
+from dockgate.scanner.formats.text import check_size, json_object, text
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+LOCK_LIMIT = 4 * 1024 * 1024
+"""Bytes of a lockfile; one with 100 packages has 10,000."""
+CACHE_LIMIT = 64 * 1024 * 1024
+"""Bytes of a cache's database; one with 100 packages has 100,000."""
+ROW_LIMIT = 64 * 1024
+"""Bytes of a row in it; real ones have some hundred."""
+
+_LOCK = "conan.lock"
+_CACHE = "cache.sqlite3"
+_STORAGE = "/p/"
+"""ends the folder of a cache, unless its configuration names another"""
+_ASIDE = (f"{_CACHE}-wal", f"{_CACHE}-journal")
+_INFO = "conaninfo.txt"
+_NAMES = (_LOCK, _CACHE, *_ASIDE, _INFO)
+_DEPLOYED = ("full_deploy", "direct_deploy")
+_REQUIRES = ("requires", "build_requires", "python_requires", "config_requires")
+_LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-")
+
+
+class Conan:
+    name = "conan"
+    version = 1
+    orders: tuple[str, ...] = ("ConanCenter",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("conan",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=_NAMES)
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        if not path.endswith(_NAMES):
+            return False
+        name = path.rpartition("/")[2]
+        return name in _NAMES and (name != _INFO or _folders(path) is not None)
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        """Other programs call files as Conan calls its cache: what is wrong with one matters only in a folder as
+        Conan's."""
+        folder, slash, name = path.rpartition("/")
+        if name == _LOCK:
+            return _read_lock(path, json_object(file, LOCK_LIMIT))
+        if name == _INFO:
+            return _read_info(path)
+        from dockgate.scanner.formats import sqlite
+
+        try:
+            if name in _ASIDE:
+                sqlite.check_aside(file, path)
+                return Extract()
+            check_size(file, CACHE_LIMIT)
+            return _read_cache(path, file)
+        except UnreadableError:
+            if f"/{folder}{slash}".endswith(_STORAGE):
+                raise
+            return Extract()
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version:
+            raise UsageError(f"{purl} has no version.", "Write it as pkg:conan/NAME@VERSION.")
+        told = purl.qualifiers
+        return _package(purl.name, purl.version, told.get("user", ""), told.get("channel", ""), "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """No command changes what a project requires: its file has to say so."""
+        kept, remark = called(raised, lambda name: legal(name, "_+.-"))
+        told = ", ".join(f"{name}/{one.version}" for name, one in kept)
+        return (
+            (f"# Require {told} or later (conanfile.txt, conanfile.py), then install again.",) if kept else ()
+        ) + remark
+
+    def key(self, version: str) -> Any:
+        """The order of Conan 2's Version; refuses what could not stand in a reference (conan/api/model/refs.py)."""
+        from dockgate.scanner.ecosystems.conan.version import VERSION_LIMIT, key
+
+        if not 0 < len(version) <= VERSION_LIMIT or not _LEGAL.issuperset(version) or version[0] in "+.-":
+            raise UncomparableError(f"The Conan version {version[:80]!r} is none.")
+        return key(version)
+
+
+ECOSYSTEM: Ecosystem = Conan()
+
+
+def _package(name: str, version: str, user: str, channel: str, path: str) -> Package:
+    """A company's own recipe, which has a user and a channel, mostly builds the same sources."""
+    return Package(
+        name=name,
+        version=version,
+        purl=write("conan", "", name, version, {"user": user, "channel": channel}),
+        ecosystem="ConanCenter",
+        source_name=name,
+        source_version=version,
+        path=path,
+    )
+
+
+def _referred(reference: str, path: str) -> Package:
+    """NAME/VERSION[@USER[/CHANNEL]][#REVISION][:PACKAGE…][%TIME]"""
+    plain = reference.partition("%")[0].partition(":")[0].partition("#")[0]
+    told, _, owner = plain.partition("@")
+    name, _, version = told.partition("/")
+    user, _, channel = owner.partition("/")
+    if not name or not version or "/" in version:
+        raise UnreadableError(f"{reference[:80]!r} is no NAME/VERSION")
+    return _package(name, version, _given(user), _given(channel), path)
+
+
+def _folders(path: str) -> list[str] | None:
+    """Those below the cache of Conan 1, or below the folder that a deployer writes; None anywhere else."""
+    parts = path.split("/")[:-1]
+    if len(parts) > 6 and parts[-7] == "data" and parts[-2] == "package":
+        return parts[-7:]
+    return next((parts[at:] for at, part in enumerate(parts) if part in _DEPLOYED), None)
+
+
+def _read_info(path: str) -> Extract:
+    """`data/NAME/VERSION/USER/CHANNEL/package/ID`, or `full_deploy/host/NAME/VERSION/…`. The other deployer, which
+    writes `direct_deploy/NAME`, leaves the version away."""
+    match _folders(path):
+        case ["data", name, version, user, channel, _, _]:
+            package = _package(name, version, _given(user), _given(channel), path)
+        case ["full_deploy", _, name, version, *_]:
+            package = _package(name, version, "", "", path)
+        case _:
+            raise UnreadableError("the folder does not tell the package's version")
+    return Extract((package,), {package.purl: (path.removesuffix(_INFO),)})
+
+
+def _read_cache(path: str, file: BinaryIO) -> Extract:
+    """The packages of a Conan 2 cache, and their folders in it (conan/internal/cache)."""
+    from dockgate.scanner.formats.sqlite import rows
+
+    size = file.seek(0, 2)
+    packages: dict[Package, None] = {}
+    owns: dict[str, list[str]] = {}
+    for _, row in rows(file, size, "packages", ROW_LIMIT):
+        reference, _, _, _, folder = [*map(text, row), "", "", "", "", ""][:5]
+        package = _referred(reference, path)
+        packages[package] = None
+        if folder and all(part not in ("", ".", "..") and "\0" not in part for part in folder.split("/")):
+            owns.setdefault(package.purl, []).append(f"{path.removesuffix(_CACHE)}{folder}/p/")
+    return Extract(tuple(packages), {purl: tuple(folders) for purl, folders in owns.items()})
+
+
+def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
+    """Of Conan 2, or of Conan 1, among whose packages the project itself stands: with a path, or without a name."""
+    told: list[Any]
+    if "graph_lock" in content:
+        graph = content["graph_lock"]
+        nodes = graph.get("nodes") if isinstance(graph, dict) else None
+        if not isinstance(nodes, dict) or not all(isinstance(node, dict) for node in nodes.values()):
+            raise UnreadableError("it holds no nodes")
+        told = [node.get("ref") or node.get("pref") or "" for node in nodes.values() if not node.get("path")]
+    else:
+        lists = [content.get(field, []) for field in _REQUIRES]
+        if not all(isinstance(one, list) for one in lists):
+            raise UnreadableError("what it requires is no list")
+        told = [reference for one in lists for reference in one]
+    if not all(isinstance(reference, str) for reference in told):
+        raise UnreadableError("a reference in it is no text")
+    named = (reference for reference in told if "/" in reference.partition("@")[0])
+    return Extract(tuple(dict.fromkeys(_referred(reference, path) for reference in named)), lock=True)
+
+
+def _given(text: str) -> str:
+    """Conan writes one "_" for no user and no channel."""
+    return "" if text == "_" else text

@@ -1,0 +1,101 @@
+"""Conda packages as installed: the record of each in the `conda-meta` folder of an environment, anywhere.
+
+No advisory feed speaks of conda's packages, so their versions are not ordered: they are known, and never called clean.
+The Python packages among them bring their dist-info, and are judged by that.
+"""
+
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.text import json_object
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+RECORD_LIMIT = 16 * 1024 * 1024
+"""Bytes of a record; one with 15,000 files, each with its checksum, has some 5,000,000."""
+
+_FOLDER = "conda-meta"
+
+
+class Conda:
+    name = "conda"
+    version = 1
+    orders: tuple[str, ...] = ()
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("conda",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(parts=(_FOLDER,))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """Also the folder itself, so that a link in its place is seen."""
+        above, _, name = path.rpartition("/")
+        return name == _FOLDER or (name.endswith(".json") and above.rpartition("/")[2] == _FOLDER)
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        """The package, and all that it linked into the environment but for compiled Python, which comes and goes."""
+        if not path.endswith(".json"):
+            return Extract()
+        record = json_object(file, RECORD_LIMIT)
+        name, version, files = _text(record, "name"), _text(record, "version"), record.get("files", [])
+        if not name or not version:
+            raise UnreadableError(f"it has no {'version' if name else 'name'}")
+        if not isinstance(files, list) or not all(isinstance(one, str) for one in files):
+            raise UnreadableError("its files are no list of paths")
+        build, subdir = _text(record, "build") or _text(record, "build_string"), _text(record, "subdir")
+        package = _package(name, version, build, _channel(_text(record, "channel"), subdir), subdir, path)
+        prefix = path.removesuffix(path.rpartition("/")[2]).removesuffix(f"{_FOLDER}/")
+        return Extract((package,), {package.purl: tuple(prefix + one for one in files if _is_owned(one))})
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version:
+            raise UsageError(f"{purl} has no version.", "Write it as pkg:conda/NAME@VERSION.")
+        build, channel, subdir = (purl.qualifiers.get(key, "") for key in ("build", "channel", "subdir"))
+        return _package(purl.name, purl.version, build, channel, subdir, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        kept, remark = called(raised, lambda name: legal(name, "-._"))
+        words = quoted(f"{name}>={one.version}" for name, one in kept)
+        return ((f"conda install --yes {words}",) if kept else ()) + remark
+
+    def key(self, version: str) -> bytes:
+        raise UncomparableError(f"Versions of conda packages are not ordered, such as {version[:80]!r}.")
+
+
+ECOSYSTEM: Ecosystem = Conda()
+
+
+def _is_owned(path: str) -> bool:
+    return not (
+        path.endswith(".pyc") or path.startswith(("/", f"{_FOLDER}/")) or "\0" in path or ".." in path.split("/")
+    )
+
+
+def _text(record: dict[str, Any], key: str) -> str:
+    value = record.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _channel(given: str, subdir: str) -> str:
+    """The channel's own name, from a name or a URL: what goes before it may be a token of whoever built the image."""
+    return given.rstrip("/").removesuffix(f"/{subdir}").rpartition("/")[2]
+
+
+def _package(name: str, version: str, build: str, channel: str, subdir: str, path: str) -> Package:
+    return Package(
+        name=name,
+        version=version,
+        purl=write("conda", "", name, version, {"build": build, "channel": channel, "subdir": subdir}),
+        ecosystem="conda",
+        source_name=name,
+        source_version=version,
+        path=path,
+        arch=subdir,
+    )

@@ -1,0 +1,186 @@
+"""Packages of R as installed: the DESCRIPTION in a package's folder, wherever it lies, for any folder can be a library
+of R. Where nothing is installed, renv's lockfile.
+
+The field `Built` is there once a package is installed, and not in its source ("Writing R Extensions", 1.1.1). The
+packages of R itself are not CRAN's: their `base` stands for R, of which no feed tells. Bioconductor's are an ecosystem
+of their own in OSV's schema, and are told apart by the repository that their files name.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
+
+from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.text import check_size, json_object, text
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+FILE_LIMIT = 1024 * 1024
+"""Bytes of a DESCRIPTION; real ones have a few thousand."""
+LOCK_LIMIT = 8 * 1024 * 1024
+"""Bytes of a renv.lock; one of renv 1.1, which copies the packages' descriptions, has 2,000 a package."""
+INT_MAX = 2**31 - 1
+"""The largest number of a version: R has none beyond (`numeric_version` makes NA of it)."""
+
+_FILE = "/DESCRIPTION"
+_LOCK = "renv.lock"
+_FIELDS = ("Package", "Version", "Built", "Priority", "Repository", "git_url")
+_R = frozenset(
+    (
+        *("base", "compiler", "datasets", "grDevices", "graphics", "grid", "methods", "parallel", "splines", "stats"),
+        *("stats4", "tcltk", "tools", "translations", "utils"),
+    )
+)
+"""The packages of R itself (`tools:::.get_standard_package_names()$base`, and its translations)."""
+_BIOCONDUCTOR = "https://bioconductor.org"
+_BIOCONDUCTOR_GIT = "https://git.bioconductor.org/"
+
+
+class Cran:
+    name = "cran"
+    version = 1
+    orders: tuple[str, ...] = ("CRAN", "Bioconductor")
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("cran",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=("DESCRIPTION", _LOCK))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        return path.endswith((_FILE, f"/{_LOCK}")) or path == _LOCK
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        """The package that is installed in the DESCRIPTION's folder; that of a source tells of none."""
+        if path.endswith(_LOCK):
+            return _read_lock(path, json_object(file, LOCK_LIMIT))
+        check_size(file, FILE_LIMIT)
+        fields = _fields(file)
+        if not fields.get("Built"):
+            return Extract()
+        name, version = fields.get("Package", ""), fields.get("Version", "")
+        if not name or not version:
+            raise UnreadableError(f"it has no {'Version' if name else 'Package'}")
+        if fields.get("Priority") == "base" and name in _R:
+            return Extract((_r(version, path),)) if name == "base" else Extract()
+        repository, git = fields.get("Repository", ""), fields.get("git_url", "")
+        bioconductor = repository.startswith("Bioconductor") or git.startswith(_BIOCONDUCTOR_GIT)
+        package = _package(name, version, bioconductor, path)
+        return Extract((package,), {package.purl: (path.removesuffix("DESCRIPTION"),)})
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version:
+            raise UsageError(f"{purl} has no version.", "Write it as pkg:cran/NAME@VERSION.")
+        given = purl.qualifiers.get("repository_url", "").removeprefix("https://")
+        return _package(purl.name, purl.version, given.startswith("bioconductor.org"), "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """Into the library that has the old version; the newest version is all that repositories have. A lockfile has
+        to be locked anew."""
+        kept, remark = called(raised, lambda name: legal(name, "."))
+        libraries: dict[tuple[str, str], list[str]] = {}
+        locked = []
+        for name, one in kept:
+            if one.package.path.endswith(_LOCK):
+                locked.append(f"{name}@{one.version}")
+            else:
+                libraries.setdefault((one.package.ecosystem, _library(one.package.path)), []).append(f'"{name}"')
+        lines = [
+            f"Rscript -e {quoted([_install(kind, ', '.join(dict.fromkeys(names)), library)])}"
+            for (kind, library), names in sorted(libraries.items())
+        ]
+        told = (f"# Raise {', '.join(locked)}, and lock the packages again.",) if locked else ()
+        return (*lines, *told, *remark)
+
+    def key(self, version: str) -> bytes:
+        """The order that R's operators have for `package_version`: two numbers or more, parted by dots and dashes
+        alike, a missing one being 0. (`compareVersion` has 1.0 before 1.0.0; CRAN takes no second release that the
+        operators call equal.)"""
+        parts = version.replace("-", ".").split(".")
+        if len(parts) < 2 or not all(is_digits(part) and _is_integer(part) for part in parts):
+            raise UncomparableError(f"The R version {version[:80]!r} is no numbers parted by dots and dashes.")
+        while not parts[-1].strip("0") and len(parts) > 1:
+            parts.pop()
+        return b"".join(b"\x01" + number(part) for part in parts) + b"\x00"
+
+
+ECOSYSTEM: Ecosystem = Cran()
+
+
+def _is_integer(digits: str) -> bool:
+    significant = digits.lstrip("0")
+    return len(significant) <= 10 and int(significant or "0") <= INT_MAX
+
+
+def _package(name: str, version: str, bioconductor: bool, path: str) -> Package:
+    return Package(
+        name=name,
+        version=version,
+        purl=write("cran", "", name, version, {"repository_url": _BIOCONDUCTOR if bioconductor else ""}),
+        ecosystem="Bioconductor" if bioconductor else "CRAN",
+        source_name=name,
+        source_version=version,
+        path=path,
+    )
+
+
+def _r(version: str, path: str) -> Package:
+    """R itself, which is undetermined where no distribution's package owns it."""
+    return Package("R", version, write("generic", "", "R", version), "R", "R", version, path)
+
+
+def _fields(file: BinaryIO) -> dict[str, str]:
+    """Of the file's first record those that matter here (R's `read.dcf`: a field goes on in lines that begin with a
+    blank, and an empty line ends the record). Of a field that stands there twice R takes the last, and others the
+    first."""
+    fields: dict[str, str] = {}
+    key = ""
+    for raw in file:
+        line = text(raw)
+        if not line.strip():
+            if fields:
+                break
+            key = ""
+        elif line[0] in " \t":
+            if key in _FIELDS:
+                fields[key] = f"{fields[key]} {line.strip()}".strip()
+        else:
+            key, _, value = line.partition(":")
+            if key in _FIELDS:
+                if key in fields:
+                    raise UnreadableError(f"it has two fields {key}")
+                fields[key] = value.strip()
+    return fields
+
+
+def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
+    """What renv would install (renv's schema "renv.lock"); packages of R itself are in none."""
+    listed = content.get("Packages", {})
+    if not isinstance(listed, dict):
+        raise UnreadableError("its 'Packages' is no JSON object")
+    packages: list[Package] = []
+    unread: list[tuple[str, str]] = []
+    for name, entry in listed.items():
+        version = entry.get("Version") if isinstance(entry, dict) else None
+        if name and isinstance(version, str) and version:
+            packages.append(_package(name, version, entry.get("Source") == "Bioconductor", path))
+        else:
+            unread.append((name, "it has no version"))
+    return Extract(tuple(packages), unread=tuple(unread), lock=True)
+
+
+def _library(path: str) -> str:
+    """The folder that has the package's own, "" for R's default."""
+    library = path.removesuffix(_FILE).rpartition("/")[0] if path.endswith(_FILE) else ""
+    return f"/{library}" if legal(library, "/._-") else ""
+
+
+def _install(ecosystem: str, names: str, library: str) -> str:
+    function = "BiocManager::install" if ecosystem == "Bioconductor" else "install.packages"
+    into = f', lib = "{library}"' if library else ""
+    return f"{function}(c({names}){into})"

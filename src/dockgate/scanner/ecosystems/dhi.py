@@ -1,0 +1,90 @@
+"""What Docker compiled into its hardened images without a package of their distribution: an SPDX document for each.
+
+They have a type of package URL of their own, "dhi" (anchore/syft, syft/pkg/cataloger/dhi). No feed that is read speaks
+of them, so their versions are not ordered: they are known, and never called clean. What else a document names (the
+image, what is built into the component) is seen by its own files, or is no package.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+from dockgate.scanner.formats.shell import called, legal
+from dockgate.scanner.formats.text import json_object
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+FILE_LIMIT = 8 * 1024 * 1024
+"""Bytes of a document; most have one thousand."""
+
+_ROOT = "opt/docker/sbom/"
+_PURL = "pkg:dhi/"
+
+
+class Dhi:
+    name = "dhi"
+    version = 1
+    orders: tuple[str, ...] = ()
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("dhi",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(prefixes=(_ROOT,))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """Each component has a folder; beside those lies a link to the image's document."""
+        folder, _, name = path.removeprefix(_ROOT).rpartition("/")
+        return path.startswith(_ROOT) and bool(folder) and name.startswith(".spdx.") and name.endswith(".json")
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        from urllib.parse import unquote
+
+        listed = json_object(file, FILE_LIMIT).get("packages")
+        if not isinstance(listed, list):
+            raise UnreadableError("it is no SPDX document: it holds no list of packages")
+        packages: dict[str, Package] = {}
+        unread: list[tuple[str, str]] = []
+        for position, entry in enumerate(listed):
+            for purl in _purls(entry):
+                name, _, version = purl.removeprefix(_PURL).partition("#")[0].partition("?")[0].rpartition("@")
+                if name and version:
+                    package = _package(unquote(name), unquote(version), path)
+                    packages[package.purl] = package
+                else:
+                    unread.append((f"packages/{position}", f"its package URL has no name and version: {purl[:200]}"))
+        return Extract(tuple(packages.values()), unread=tuple(unread))
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version:
+            raise UsageError(f"{purl} has no version.", "Write it as pkg:dhi/NAME@VERSION.")
+        return _package(purl.name, purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """Nothing in such an image installs them."""
+        kept, remark = called(raised, lambda name: legal(name, "+-._"))
+        told = ", ".join(f"{name} {one.version}" for name, one in kept)
+        return ((f"# Build on a newer image of Docker's, with {told} or later.",) if kept else ()) + remark
+
+    def key(self, version: str) -> bytes:
+        raise UncomparableError(f"Versions of what Docker compiles are not ordered, such as {version[:80]!r}.")
+
+
+ECOSYSTEM: Ecosystem = Dhi()
+
+
+def _package(name: str, version: str, path: str) -> Package:
+    return Package(name, version, write("dhi", "", name, version), "DHI", name, version, path)
+
+
+def _purls(entry: Any) -> Iterator[str]:
+    """The package's URLs of Docker's own type (SPDX 2.3, 7.21)."""
+    references = entry.get("externalRefs") if isinstance(entry, dict) else None
+    for one in references if isinstance(references, list) else ():
+        locator = one.get("referenceLocator") if isinstance(one, dict) else None
+        if isinstance(locator, str) and locator.startswith(_PURL):
+            yield locator

@@ -1,0 +1,223 @@
+""".NET packages as installed: the deps.json of applications, also of those in a single file, and of the runtime's
+shared frameworks; the lists by which NuGet restores packages.
+
+Out of reach are applications compiled ahead of time and those of the old .NET Framework without a packages.config.
+NuGet's own packages folder is a cache: what is run from it is in a deps.json.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from dockgate.scanner.ecosystems.dotnet import single_file
+from dockgate.scanner.formats.executable import ELF
+from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.text import check_size, json_object
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+FILE_LIMIT = 16 * 1024 * 1024
+"""Bytes of any of these files; the biggest applications' deps.json have some hundred thousand."""
+INT_MAX = 2**31 - 1
+"""The largest number of a version, and the largest label that counts as one (System.Int32)."""
+
+_DEPS = ".deps.json"
+_LOCK = "packages.lock.json"
+_CONFIG = "packages.config"
+_LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
+_RUNTIME_PACK = "runtimepack."
+
+_FRAMEWORKS = ("Microsoft.NETCore.App", "Microsoft.AspNetCore.App", "Microsoft.WindowsDesktop.App")
+
+
+class Dotnet:
+    name = "dotnet"
+    version = 2
+    orders: tuple[str, ...] = ("NuGet",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("nuget",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=(_CONFIG,), suffixes=(".json",), magics=(ELF,))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        return _is_list(path) or single_file.may_be(size, head)
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        if not _is_list(path):
+            return _read_bundle(path, file)
+        if path.endswith(_CONFIG):
+            check_size(file, FILE_LIMIT)
+            return _read_config(path, file.read())
+        content = json_object(file, FILE_LIMIT)
+        return _read_deps(path, content) if path.endswith(_DEPS) else _read_lock(path, content)
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version:
+            raise UsageError(f"{purl} says no version.", "Write it behind the name: pkg:nuget/NAME@VERSION.")
+        return _package(purl.name, purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """The shared frameworks are the runtime's own, and no project's."""
+        kept, remark = called(raised, lambda name: legal(name, "._-"))
+        runtime = [f"{name} {one.version}" for name, one in kept if name.startswith(_FRAMEWORKS)]
+        told = (f"# Build on a newer .NET runtime, with {', '.join(runtime)} or later.",) if runtime else ()
+        packages = [
+            f"dotnet add package {quoted([name])} --version {quoted([one.version])}"
+            for name, one in kept
+            if not name.startswith(_FRAMEWORKS)
+        ]
+        return ((" && ".join(packages),) if packages else ()) + told + remark
+
+    def key(self, version: str) -> bytes:
+        """NuGet's order (NuGet.Versioning's NuGetVersion and VersionComparer): one to four numbers, labels without
+        regard to case, build data ignored. Refuses what NuGetVersion.TryParse refuses."""
+        given, plus, build = version.strip().partition("+")
+        core, dash, pre = given.partition("-")
+        numbers = [part.strip() for part in core.split(".")]
+        if (
+            len(numbers) > 4
+            or not all(is_digits(part) and len(part.lstrip("0")) <= 10 and int(part) <= INT_MAX for part in numbers)
+            or (plus and not all(map(_is_label, build.split("."))))
+        ):
+            raise UncomparableError(f"The NuGet version {version!r} is none.")
+        key = b"".join(map(number, [*numbers, "", "", ""][:4]))
+        if not dash:
+            return key + b"\x03"
+        for label in pre.split("."):
+            if not _is_label(label) or (is_digits(label) and label[0] == "0" and label != "0"):
+                raise UncomparableError(f"The NuGet version {version!r} has a malformed label.")
+            key += _label(label)
+        return key + b"\x00"
+
+
+ECOSYSTEM: Ecosystem = Dotnet()
+
+
+def _package(name: str, version: str, path: str) -> Package:
+    """NuGet's names have no case of their own: advisories are looked up in lower case."""
+    purl = write("nuget", "", name, version)
+    return Package(name, version, purl, "NuGet", source_name=name.lower(), source_version=version, path=path)
+
+
+def _is_list(path: str) -> bool:
+    return path.endswith(_DEPS) or path.rpartition("/")[2] in (_LOCK, _CONFIG)
+
+
+def _read_bundle(path: str, file: BinaryIO) -> Extract:
+    """An application in a single file: its libraries lie in it, and nothing beside it could contradict them."""
+    raw = single_file.deps(file, FILE_LIMIT)
+    if raw is None:
+        return Extract()
+    return Extract(_read_deps(path, json_object(BytesIO(raw), FILE_LIMIT)).packages, alone=True)
+
+
+def _read_deps(path: str, content: dict[str, Any]) -> Extract:
+    """The libraries that came with the application, and the framework where it is one (the runtime's
+    documentation/design-docs/host-probing.md and the SDK's documentation/specs/runtime-configuration-file.md).
+
+    A library of whose files none is listed for the target is only compiled against: the framework brings its
+    assemblies. An application that is self-contained lists its frameworks as runtime packs.
+    """
+    runtime = _object(content, "runtimeTarget").get("name", "")
+    if not isinstance(runtime, str):
+        raise UnreadableError("its target's name is no string")
+    target = _object(_object(content, "targets"), runtime)
+    folder, _, file = path.rpartition("/")
+    framework = _framework(path, runtime.partition("/")[2])
+    owns: dict[Package, tuple[str, ...]] = {framework: ()} if framework else {}
+    for library, about in _object(content, "libraries").items():
+        kind = about.get("type") if isinstance(about, dict) else None
+        name, slash, version = library.partition("/")
+        if not slash or not name or kind not in ("package", "runtimepack"):
+            continue
+        assets = target.get(library)
+        files = _files(folder, assets) if isinstance(assets, dict) else ()
+        if framework and file.removesuffix(_DEPS).lower() in name.lower():
+            owns[framework] += files
+        elif files or not isinstance(assets, dict):
+            owns[_package(name.removeprefix(_RUNTIME_PACK), version, path)] = files
+    return Extract(tuple(owns), {package.purl: files for package, files in owns.items() if files})
+
+
+def _framework(path: str, platform: str) -> Package | None:
+    """The framework itself, where the file is shared/NAME/VERSION/NAME.deps.json.
+
+    The folder has the version that was released; the file may have that of a build. Since .NET Core 3.0 frameworks are
+    published, and advisories given, as NAME.Runtime.PLATFORM.
+    """
+    shared, name, version, file = ["", "", "", *path.split("/")][-4:]
+    if shared != "shared" or file != name + _DEPS:
+        return None
+    old = version.startswith(("1.", "2.")) or not platform
+    return _package(name if old else f"{name}.Runtime.{platform}", version, path)
+
+
+def _files(folder: str, assets: dict[str, Any]) -> tuple[str, ...]:
+    """Where the host looks for a library's files: beside the deps.json, those for one culture in a folder of its name,
+    those for one platform of several in the folders that they have in the package."""
+    found: list[str] = []
+    for kind in ("runtime", "native", "resources", "runtimeTargets"):
+        for path, about in _object(assets, kind).items():
+            last = path.rpartition("/")[2]
+            locale = about.get("locale") if isinstance(about, dict) else None
+            inner = path if kind == "runtimeTargets" else f"{locale}/{last}" if kind == "resources" else last
+            # "_._" stands for no file where an empty folder would be meant.
+            if last != "_._" and ".." not in inner and "\0" not in inner:
+                found.append(f"{folder}/{inner}" if folder else inner)
+    return tuple(found)
+
+
+def _read_lock(path: str, content: dict[str, Any]) -> Extract:
+    """Per target framework, the version that each package resolved to; projects have none. It does not say what serves
+    the build alone, so that nothing is left out."""
+    packages: dict[Package, None] = {}
+    for target in _object(content, "dependencies").values():
+        for name, about in target.items() if isinstance(target, dict) else ():
+            version = about.get("resolved") if isinstance(about, dict) else None
+            if name and isinstance(version, str) and version and about.get("type") != "Project":
+                packages[_package(name, version, path)] = None
+    return Extract(tuple(packages), lock=True)
+
+
+def _read_config(path: str, raw: bytes) -> Extract:
+    """The older list, in XML; those marked as development dependencies are left out."""
+    from dockgate.scanner.formats.xml import elements
+
+    packages: dict[Package, None] = {}
+    for element in elements(raw):
+        given = element.attributes
+        if element.way == "packages/package" and given.get("developmentDependency", "").lower() != "true":
+            if not given.get("id") or not given.get("version"):
+                raise UnreadableError("it has a package without its id or version")
+            packages[_package(given["id"], given["version"], path)] = None
+    return Extract(tuple(packages), lock=True) if packages else Extract()
+
+
+def _object(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """What stands there, which may be left out, and must be an object else."""
+    value = content.get(name) or {}
+    if not isinstance(value, dict):
+        raise UnreadableError(f"its {name!r} is no JSON object")
+    return value
+
+
+def _is_label(label: str) -> bool:
+    return bool(label) and _LABEL.issuperset(label)
+
+
+def _label(label: str) -> bytes:
+    """Numbers before text. What .NET reads as a number may have a "-" before it."""
+    digits = label.removeprefix("-")
+    if is_digits(digits) and len(digits.lstrip("0")) <= 10:
+        value = int(label)
+        if -INT_MAX - 1 <= value <= INT_MAX:
+            return b"\x01" + (value + INT_MAX + 1).to_bytes(4, "big")
+    return b"\x02" + label.upper().encode("ascii") + b"\x00"

@@ -1,0 +1,53 @@
+"""Applications of Erlang in zip archives, from which its code server loads them without unpacking: plugins (`.ez`), and
+programs in one file, which begin with a line that calls `escript` (OTP's escript(3)).
+"""
+
+from collections.abc import Callable
+from typing import BinaryIO
+
+from dockgate.scanner.formats.text import budget, calls
+from dockgate.scanner.model import Package
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError
+
+SUFFIX = ".ez"
+MAGICS = (b"#!/u", b"#!/b", b"#! /")
+"""Beginnings of lines that name an interpreter; Mix writes "#! /usr/bin/env escript"."""
+READ_LIMIT = 8 * 1024 * 1024
+"""Bytes of an archive that are looked at, packed and unpacked: its directory and its applications' files. It takes
+seconds to read as many of Erlang's terms."""
+MEMBER_LIMIT = 2000
+"""Applications of one archive; RabbitMQ's plugins have one, rebar3 has twelve."""
+
+_ZIP_END = b"PK\x05\x06"
+_ZIP_TAIL = 22 + 0xFFFF
+"""bytes within which a zip archive's end record begins (APPNOTE.TXT, 4.3.16)"""
+
+
+def may_be(path: str, head: bytes) -> bool:
+    """Whether a file that begins so can be such an archive."""
+    return path.endswith(SUFFIX) or (head.startswith(MAGICS) and calls(head, b"escript"))
+
+
+def read(path: str, file: BinaryIO, limit: int, described: Callable[[str, str, bytes], Package]) -> Extract:
+    """The applications of the archive at `path`, each as `described` makes it of its path, its name and its file of at
+    most `limit` bytes. An escript that is no archive holds its own code alone."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _ZIP_TAIL))
+    if not path.endswith(SUFFIX) and _ZIP_END not in file.read():
+        return Extract()
+    from dockgate.scanner.formats.zip_archive import Archive, Section
+
+    archive = Archive(Section(file, 0, size), (b".app",), budget(READ_LIMIT))
+    members = [entry for entry in archive.entries if entry.name.rpartition("/")[0].rpartition("/")[2] == "ebin"]
+    if len(members) > MEMBER_LIMIT:
+        raise UnreadableError(f"it holds {len(members)} applications; no more than {MEMBER_LIMIT} are read")
+    packages: list[Package] = []
+    unread: list[tuple[str, str]] = []
+    for entry in members:
+        name = entry.name.rpartition("/")[2].removesuffix(".app")
+        try:
+            packages.append(described(f"{path}!/{entry.name}", name, archive.whole(entry, limit)))
+        except UnreadableError as error:
+            unread.append((entry.name, str(error)))
+    return Extract(tuple(packages), unread=tuple(unread), alone=True) if packages or unread else Extract()

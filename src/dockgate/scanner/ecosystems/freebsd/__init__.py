@@ -1,0 +1,135 @@
+"""Packages of FreeBSD: pkg's database (libpkg/pkgdb.c), and the order of its versions.
+
+OSV's schema has `FreeBSD:ports` for those made of ports, by their names, and no record of it yet. How advisories will
+call the parts of the system itself, which are packages, too (pkgbase), is not settled: no feed speaks of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.text import check_size, path_text, text
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+DATABASE = "var/db/pkg/local.sqlite"
+
+SIZE_LIMIT = 256 * 1024 * 1024
+"""Bytes. A system with 1,000 packages has some 100 million."""
+ROW_LIMIT = 4 * 1024 * 1024
+"""Bytes of a row; a package's description is in it."""
+PACKAGES_LIMIT = 50_000
+PATHS_LIMIT = 128 * 1024 * 1024
+"""Bytes of memory for all paths that a database lists."""
+VERSION_LIMIT = 1024
+"""Characters."""
+
+_ASIDE = (f"{DATABASE}-wal", f"{DATABASE}-journal")
+_PATH_COST = 64
+"""Bytes of memory that a path takes besides its own."""
+_SYSTEM = "base/"
+"""begins the origin of what is part of the system itself"""
+
+
+class FreeBSD:
+    name = "freebsd"
+    version = 1
+    orders: tuple[str, ...] = ("FreeBSD",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("bsd",)
+    distributions: tuple[str, ...] = ("freebsd",)
+    databases: tuple[str, ...] = (DATABASE,)
+    triggers = Triggers(prefixes=(DATABASE,))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        return path.startswith(DATABASE) and (path == DATABASE or path in _ASIDE)
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        if path in _ASIDE:
+            from dockgate.scanner.formats.sqlite import check_aside
+
+            check_aside(file, path)
+            return Extract()
+        check_size(file, SIZE_LIMIT)
+        return _read_database(path, file)
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        distro = f"freebsd-{distribution.version}" if distribution.version else ""
+        return replace(package, purl=_purl(package.name, package.version, distro))
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        """The type `bsd` is a proposal yet (package-url/purl-spec#496)."""
+        system = purl.namespace.lower() or (distribution.id if distribution else "")
+        if not purl.version or system != "freebsd":
+            missing = "is none of FreeBSD's" if purl.version else "has no version"
+            raise UsageError(f"{purl} {missing}.", "Write it as pkg:bsd/freebsd/NAME@VERSION.")
+        package = _package(purl.name, purl.version, "", "")
+        given = purl.qualifiers.get("distro", "")
+        if distribution and not given:
+            return self.settle(package, distribution)
+        return replace(package, purl=_purl(purl.name, purl.version, given))
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """pkg takes no condition, and brings the latest."""
+        kept, remark = called(raised, lambda name: legal(name, "+-._"))
+        told = ", ".join(f"{name} {one.version}" for name, one in kept)
+        words = quoted(dict.fromkeys(name for name, _ in kept))
+        return ((f"pkg update && pkg upgrade --yes {words} # {told} or later",) if kept else ()) + remark
+
+    def key(self, version: str) -> Any:
+        """The order of `pkg version --test-version`, which refuses nothing."""
+        from dockgate.scanner.ecosystems.freebsd.version import FreeBSDVersion
+
+        if not version.strip() or len(version) > VERSION_LIMIT or "\0" in version:
+            raise UncomparableError(f"The FreeBSD version {version[:80]!r} is empty, too long, or has a NUL in it.")
+        return FreeBSDVersion(version)
+
+
+ECOSYSTEM: Ecosystem = FreeBSD()
+
+
+def _package(name: str, version: str, origin: str, path: str) -> Package:
+    system = origin.startswith(_SYSTEM) or name.startswith("FreeBSD-")
+    return Package(
+        name=name,
+        version=version,
+        purl=_purl(name, version, ""),
+        ecosystem="FreeBSD base system" if system else "FreeBSD:ports",
+        source_name=name,
+        source_version=version,
+        path=path,
+    )
+
+
+def _purl(name: str, version: str, distro: str) -> str:
+    return write("bsd", "freebsd", name, version, {"distro": distro})
+
+
+def _read_database(path: str, file: BinaryIO) -> Extract:
+    """The tables `packages` (id, origin, name, version, …) and `files` (path, …, package_id)."""
+    from dockgate.scanner.formats.sqlite import rows
+
+    size = file.seek(0, 2)
+    packages: dict[int, Package] = {}
+    for number, row in rows(file, size, "packages", ROW_LIMIT, 4):
+        if len(packages) == PACKAGES_LIMIT:
+            raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
+        _, origin, name, version = [*map(text, row), "", "", "", ""][:4]
+        if not name or not version:
+            raise UnreadableError(f"its package {number} has no {'version' if name else 'name'}")
+        packages[number] = _package(name, version, origin, path)
+    owns: dict[str, list[str]] = {}
+    spent = 0
+    for _, row in rows(file, size, "files", ROW_LIMIT, 9):
+        owner = packages.get(int.from_bytes(row[8], "big")) if len(row) > 8 else None
+        place = path_text(row[0]).lstrip("/") if row else ""
+        if owner and place and "\0" not in place:
+            spent += len(place) + _PATH_COST
+            if spent > PATHS_LIMIT:
+                raise UnreadableError(f"its paths would take more than {PATHS_LIMIT} bytes of memory")
+            owns.setdefault(owner.name, []).append(place)
+    return Extract(tuple(packages.values()), {name: tuple(places) for name, places in owns.items()})

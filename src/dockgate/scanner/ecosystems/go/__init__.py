@@ -1,0 +1,211 @@
+"""Go modules: programs by the build information that the linker puts into them, and go.mod.
+
+Of a program are listed its modules with replacements applied, and the standard library it was built with ("stdlib");
+of the `go` command the toolchain too, for that is what advisories call it ("toolchain"). A program without build
+information is unread, and so are the modules of one that was built without modules (GOPATH), which records none.
+
+A module that was built from a folder has the version "(devel)": the program's own module mostly (with the release
+instead, where the build put one into a variable for it), or one that a folder replaces. That version compares with
+none: an advisory that names the module leaves it undetermined, and about a company's own module there is none. No
+version is made of the commit, since only its repository knows which tags come before it.
+
+go.mod counts as a lockfile. Its `go` and `toolchain` lines say what is needed to build, not what is there. Those of
+the module cache, of vendored modules and of tests' data are left alone, as the go command does.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import BinaryIO
+
+from dockgate.scanner.ecosystems.go import buildinfo, mod, package_symbols
+from dockgate.scanner.ecosystems.go.buildinfo import DEVELOPED, BuildInfo, Module
+from dockgate.scanner.formats import semver
+from dockgate.scanner.formats.executable import MAGICS, Executable, begins, executables
+from dockgate.scanner.formats.order import is_digits
+from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.text import check_size, text
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+MOD_LIMIT = 1024 * 1024
+"""Bytes of a go.mod. That of a program with 500 modules has 30,000."""
+LDFLAGS_LIMIT = 16 * 1024
+"""Characters of the linker's flags that are searched for the program's version."""
+
+_PACKER = b"UPX!"
+_PACKED = (b"UPX0", b"UPX1")
+_LIBRARY = ("stdlib", "toolchain")
+_RELEASE_VARIABLES = ("version", "appversion", "buildversion", "gitversion", "releaseversion")
+
+
+class Go:
+    name = "go"
+    version = 2
+    orders: tuple[str, ...] = ("Go",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("golang",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=("go.mod",), magics=MAGICS)
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        if begins(head):
+            return True
+        folder, _, name = path.rpartition("/")
+        return name == "go.mod" and not any(map(_ignored, folder.split("/")))
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        if path.rpartition("/")[2] == "go.mod":
+            return _read_mod(path, file)
+        packages: dict[Package, None] = {}
+        recorded = True
+        for executable in executables(file, buildinfo.MARKS, buildinfo.NOTES):
+            if _PACKER in executable.head and (not executable.sections or executable.section(*_PACKED)):
+                raise UnreadableError("it is packed by UPX, so what it is made of cannot be told")
+            info = buildinfo.read(executable)
+            if info:
+                packages.update((package, None) for package in _packages(info, executable, path))
+                recorded = recorded and _records_modules(info)
+        if not packages:
+            return Extract()
+        unread = () if recorded else (("modules", "it was built without modules, so those in it are not recorded"),)
+        return Extract(tuple(packages), unread=unread, alone=True)
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        """Syft writes the end of a module's path as subpath ("github.com/a/b@v2.0.1#v2"), so it is taken for that,
+        but where the purl says that it is a package's (`type=package`, as cyclonedx-gomod does). That calls the
+        standard library by its module's name ("std@go1.20.4"), of which advisories know nothing."""
+        if not purl.version:
+            raise UsageError(
+                f"{purl} names no version.", "A module is judged by it: pkg:golang/example.com/mod@v1.2.3."
+            )
+        subpath = "" if purl.qualifiers.get("type") == "package" else purl.subpath
+        path = "/".join(part for part in (purl.namespace, purl.name, subpath) if part)
+        return _package(Module("stdlib" if path == "std" else path, purl.version), "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """Modules in the module that the program is built from; the standard library comes with the toolchain."""
+        kept, remark = called(raised, lambda name: legal(name, "/.-_~"))
+        library = [one.version for name, one in kept if name in ("stdlib", "toolchain")]
+        told = (f"# Build with Go {', '.join(dict.fromkeys(library))} or later.",) if library else ()
+        modules = [f"{name}@v{one.version}" for name, one in kept if name not in ("stdlib", "toolchain")]
+        return ((f"go get {quoted(modules)} && go mod tidy",) if modules else ()) + told + remark
+
+    def key(self, version: str) -> bytes:
+        """The order of golang.org/x/mod/semver, without its leading v too, for OSV leaves it away; and that of
+        go/version for the toolchain: "go1.22rc1", "1.22rc1" and OSV's "1.22.0-rc.1" are one.
+
+        Build data does not count ("+incompatible", "+dirty"). A bare "1.22" is the toolchain's, which comes before its
+        release candidates from 1.21 on; "v1.22" is v1.22.0.
+        """
+        if version.startswith("v"):
+            return semver.key(version[1:], "Go", least=1)
+        return semver.key(_semantic(_toolchain(version)), "Go")
+
+
+ECOSYSTEM: Ecosystem = Go()
+
+
+def _ignored(folder: str) -> bool:
+    return folder in ("testdata", "vendor") or folder.startswith(("_", ".")) or "@" in folder
+
+
+def _read_mod(path: str, file: BinaryIO) -> Extract:
+    check_size(file, MOD_LIMIT)
+    modules, whole = mod.read(text(file.read()))
+    packages = tuple(dict.fromkeys(_package(module, path) for module in modules))
+    reason = "it is of a Go before 1.17, which leaves out what the required modules require themselves"
+    unread = () if whole or not packages else (("requirements", reason),)
+    return Extract(packages, unread=unread, lock=True) if packages else Extract()
+
+
+def _packages(info: BuildInfo, executable: Executable, path: str) -> Iterator[Package]:
+    modules = _modules(info)
+    found = package_symbols.by_module(
+        (module.path for module in modules), package_symbols.read(executable, info.package)
+    )
+    for module in modules:
+        yield replace(_package(module, path), imports=" ".join(found.get(module.path, ())))
+
+
+def _modules(info: BuildInfo) -> list[Module]:
+    modules = [Module("stdlib", info.go)]
+    if info.package == "cmd/go":
+        modules.append(Module("toolchain", info.go))
+    if info.main:
+        developed = info.main.version == DEVELOPED
+        modules.append(Module(info.main.path, _release(info) or DEVELOPED) if developed else info.main)
+    return modules + info.modules
+
+
+def _records_modules(info: BuildInfo) -> bool:
+    """Whether the modules listed are all: a program of single files has no main module, Go's own none at all."""
+    own = info.package == "command-line-arguments" or info.package.startswith("cmd/")
+    return bool(own or info.main or info.modules)
+
+
+def _release(info: BuildInfo) -> str:
+    """What the linker's -X flags set a version variable of the program itself to, if it is one semantic version."""
+    import re
+
+    flags = info.settings.get("-ldflags", "")[:LDFLAGS_LIMIT].replace('\\"', '"')
+    found: set[str] = set()
+    for variable, value in re.findall(r"-X[= ]['\"]?([^\s'\"=]+)=v?([^\s'\"]+)", flags):
+        package, _, name = variable.rpartition(".")
+        own = package == "main" or (info.main and f"{package}/".startswith(f"{info.main.path}/"))
+        if own and name.lower() in _RELEASE_VARIABLES:
+            found.add(value)
+    try:
+        (version,) = found
+        semver.key(version, "Go")
+    except (ValueError, UncomparableError):
+        return ""
+    return f"v{version}"
+
+
+def _package(module: Module, path: str) -> Package:
+    namespace, _, name = module.path.rpartition("/")
+    own = module.path in _LIBRARY
+    version = _toolchain(module.version.removeprefix("v")) if own else module.version
+    return Package(
+        name=module.path,
+        version=version,
+        purl=write("golang", namespace, name, version),
+        ecosystem="Go",
+        source_name=module.path.lower(),
+        source_version=version.removeprefix("v"),
+        path=path,
+    )
+
+
+def _toolchain(said: str) -> str:
+    """ "1.22.3" of "go1.22.3", "go1.22.3 X:boringcrypto", "go1.22.3-company" and BoringCrypto's "go1.22.3b7".
+
+    What is no release ("devel go1.24-1a2b3c") stays as it is, and compares with none.
+    """
+    if said[:2] != "go" or not is_digits(said[2:3]):
+        return said
+    release = said.removeprefix("go").split()[0].partition("-")[0].partition("+")[0]
+    patched, b, build = release.rpartition("b")
+    return patched if b and is_digits(build) and patched.count(".") == 2 else release
+
+
+def _semantic(version: str) -> str:
+    """The toolchain's own forms as OSV writes them, after Go's internal/gover; any other stays as it is."""
+    major, dot, rest = version.partition(".")
+    if "." in rest or bool(dot) != bool(rest) or not is_digits(major):
+        return version
+    letters = rest.rstrip("0123456789")
+    if not letters:
+        # Go 1.21 was the first whose release is 1.21.0, and 1.21 the language, older than any 1.21rc1.
+        named = (len(rest), rest) >= (2, "21")
+        return f"{major}.{rest or '0'}.0{'-0' if named else ''}"
+    minor = letters.rstrip("abcdefghijklmnopqrstuvwxyz")
+    kind, count = letters[len(minor) :], rest[len(letters) :]
+    return f"{major}.{minor}.0-{kind}{'.' if count else ''}{count}" if is_digits(minor) and kind else version

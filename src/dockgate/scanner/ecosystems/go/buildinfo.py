@@ -1,0 +1,151 @@
+"""The build information that the Go linker puts into programs: debug/buildinfo's form, of Go 1.13 and later."""
+
+from typing import Literal, NamedTuple
+
+from dockgate.scanner.formats.executable import Executable
+from dockgate.scanner.formats.text import text
+from dockgate.shared.errors import UnreadableError
+
+DEVELOPED = "(devel)"
+"""Go's word for the version of a module that was built from a folder."""
+INFO_LIMIT = 1024 * 1024
+"""Bytes of the list of modules. That of a program with 500 modules has 50,000."""
+
+MARKS = (b"go.buildinfo", b"go_buildinfo", b"gopclntab", b"go.buildid")
+NOTES = (b"\x04\0\0\0Go", b"\0\0\0\x04Go")
+"""What tells a Go program: its sections' names, and the note that holds its build id, in either byte order."""
+
+_MAGIC = b"\xff Go buildinf:"
+_ALIGNED = 16
+_HEADER = 32
+_BIG_ENDIAN, _INLINE = 1, 2
+_SENTINEL = 16
+_BUILD_ID = b'\xff Go build ID: "'
+
+
+class Module(NamedTuple):
+    """A module with its version ("v1.2.3", or DEVELOPED)."""
+
+    path: str
+    version: str
+
+
+class BuildInfo:
+    """`go` is the toolchain's own name ("go1.22.3 X:boringcrypto"), `package` the main package's import path.
+
+    `main` is the main package's module, None where none is recorded; `modules` are those it needs, replacements
+    applied; `settings` are as `go version -m` shows them ("-ldflags"), quoted where Go quotes them.
+
+    No dataclass, for the reason that `_executable` gives.
+    """
+
+    def __init__(self, go: str) -> None:
+        self.go = go
+        self.package = ""
+        self.main: Module | None = None
+        self.modules: list[Module] = []
+        self.settings: dict[str, str] = {}
+
+
+def read(executable: Executable) -> BuildInfo | None:
+    """None for what is no Go program. Raises UnreadableError for one whose build information cannot be read."""
+    part = executable.section(b".go.buildinfo", b"__go_buildinfo") or executable.data()
+    if part:
+        raw = executable.content(part)
+        at = raw.find(_MAGIC)
+        while at >= 0 and (part.address + at) % _ALIGNED:
+            at = raw.find(_MAGIC, at + 1)
+        if at >= 0:
+            go, info = _strings(executable, raw, at)
+            if not go:
+                raise UnreadableError("it is a Go program whose build information is damaged")
+            return _parsed(go, info)
+    if _is_go(executable):
+        raise UnreadableError("it is a Go program without build information, so its modules cannot be told")
+    return None
+
+
+def _is_go(executable: Executable) -> bool:
+    """By its sections, or by its build id: a note in ELF, the first bytes of the code in PE."""
+    if any(mark in executable.head for mark in NOTES):
+        return True
+    code = executable.section(b".text")
+    return any(part.name.endswith(MARKS) for part in executable.sections) or bool(
+        code and executable.loaded(code.address, len(_BUILD_ID)) == _BUILD_ID
+    )
+
+
+def _strings(executable: Executable, raw: bytes, at: int) -> tuple[str, str]:
+    """The toolchain and the list of modules, "" for what is not there: behind the header since Go 1.18, before that
+    by pointers to Go's strings."""
+    header = raw[at : at + _HEADER]
+    if len(header) < _HEADER:
+        return "", ""
+    size, flags = header[14], header[15]
+    if flags & _INLINE:
+        go, after = _counted(raw, at + _HEADER)
+        info, _ = _counted(raw, after)
+    else:
+        order: Literal["big", "little"] = "big" if flags & _BIG_ENDIAN else "little"
+        go, info = (
+            _pointed(executable, int.from_bytes(header[start : start + size], order), size, order)
+            for start in (16, 16 + size)
+        )
+    whole = len(info) > 2 * _SENTINEL and info[-_SENTINEL - 1 : -_SENTINEL] == b"\n"
+    return text(go), text(info[_SENTINEL:-_SENTINEL]) if whole else ""
+
+
+def _counted(raw: bytes, at: int) -> tuple[bytes, int]:
+    """A string behind its length (a varint), and where it ends."""
+    length = shift = 0
+    for byte in raw[at : at + 10]:
+        at += 1
+        length |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            break
+    if at + length > len(raw):
+        raise UnreadableError("it is a Go program whose build information is cut off")
+    return raw[at : at + _bounded(length)], at + length
+
+
+def _pointed(executable: Executable, address: int, size: int, order: Literal["big", "little"]) -> bytes:
+    """A string by the address of its own address and length."""
+    header = executable.loaded(address, 2 * size)
+    length = _bounded(int.from_bytes(header[size:], order))
+    return executable.loaded(int.from_bytes(header[:size], order), length)
+
+
+def _bounded(length: int) -> int:
+    if length > INFO_LIMIT:
+        raise UnreadableError(f"its list of Go modules has {length} bytes; no more than {INFO_LIMIT} are read")
+    return length
+
+
+def _parsed(go: str, info: str) -> BuildInfo:
+    """After runtime/debug's ParseBuildInfo: lines of a word and what it says, tabs between."""
+    found = BuildInfo(go)
+    last = ""
+    for line in info.split("\n"):
+        word, *fields = line.split("\t")
+        if word == "path" and fields:
+            found.package = fields[0]
+        elif word == "build" and fields:
+            setting, _, value = fields[0].partition("=")
+            found.settings[setting] = value
+        elif word in ("mod", "dep", "=>"):
+            if len(fields) not in (2, 3) or not fields[0] or (word == "=>" and last not in ("mod", "dep")):
+                raise UnreadableError(f"its list of Go modules has the line {line[:80]!r}")
+            if word == "mod":
+                found.main = Module(fields[0], fields[1] or DEVELOPED)
+            elif word == "dep":
+                found.modules.append(Module(fields[0], fields[1] or DEVELOPED))
+            elif last == "dep":
+                found.modules[-1] = replaced(found.modules[-1], *fields[:2])
+        last = word
+    return found
+
+
+def replaced(module: Module, path: str, version: str) -> Module:
+    """What a replacement by another module makes of it; one by a folder leaves the name."""
+    return Module(path, version) if version not in ("", DEVELOPED) else Module(module.path, DEVELOPED)

@@ -1,0 +1,168 @@
+"""Haskell packages as installed: the entries of GHC's package databases, be it a compiler's, a store of cabal or a
+snapshot of Stack. Where nothing is installed, the lockfiles of cabal and Stack. A program tells nothing of them.
+
+The library `ghc` has its compiler's version, of which OSV's schema has an ecosystem of its own.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.shell import called, legal
+from dockgate.scanner.formats.text import check_size, text
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+ENTRY_LIMIT = 4 * 1024 * 1024
+"""Bytes of an entry; those of a compiler have up to 60,000."""
+LOCK_LIMIT = 4 * 1024 * 1024
+"""Bytes of a lockfile; one with 200 packages has 40,000."""
+DIGITS = 9
+"""of one number in a version, at most (Cabal-syntax's Distribution/Types/Version.hs)"""
+
+_DATABASES = ("package.conf.d", "package.db", "pkgdb")
+_FREEZE = "cabal.project.freeze"
+_STACK = "stack.yaml.lock"
+_FIELDS = ("name", "version", "package-name", "import-dirs")
+
+
+class Haskell:
+    name = "haskell"
+    version = 1
+    orders: tuple[str, ...] = ("Hackage", "GHC")
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("hackage",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=(_FREEZE, _STACK, *_DATABASES), suffixes=(".conf",))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """Also the databases' folders, so that links in their place are seen."""
+        folder, _, name = path.rpartition("/")
+        if name.endswith(".conf"):
+            return folder.rpartition("/")[2] in _DATABASES
+        return name in (_FREEZE, _STACK) or name in _DATABASES
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        if path.endswith((_FREEZE, _STACK)):
+            check_size(file, LOCK_LIMIT)
+            locked = _frozen if path.endswith(_FREEZE) else _locked_by_stack
+            return Extract(tuple(dict.fromkeys(locked(path, text(file.read())))), lock=True)
+        if not path.endswith(".conf"):
+            return Extract()
+        check_size(file, ENTRY_LIMIT)
+        fields = _fields(file)
+        # A package's internal libraries have names of their own beside its.
+        name, version = fields.get("package-name") or fields.get("name", ""), fields.get("version", "")
+        if not name or not version:
+            raise UnreadableError(f"it has no {'version' if name else 'name'}")
+        package = _package(name, version, path)
+        owned = _folder(path, fields.get("import-dirs", ""))
+        compiler = (_compiler(version, path),) if name == "ghc" else ()
+        return Extract((package, *compiler), {package.purl: (owned,)} if owned else {})
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version:
+            raise UsageError(f"{purl} has no version.", "Write it as pkg:hackage/NAME@VERSION.")
+        return _package(purl.name, purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """No command changes a build's dependencies: its file has to say so."""
+        kept, remark = called(raised, lambda name: legal(name, "-"))
+        told = ", ".join(f"{name} >= {one.version}" for name, one in kept)
+        how = "(constraints in cabal.project, extra-deps in stack.yaml), then build again."
+        return ((f"# Raise {told} {how}",) if kept else ()) + remark
+
+    def key(self, version: str) -> bytes:
+        """Numbers one by one, fewer before more (Cabal-syntax's Distribution/Types/Version.hs). Refuses what Cabal
+        does, and tags, which it no longer compares."""
+        parts = version.split(".")
+        if not all(is_digits(part) and len(part) <= DIGITS and (part == "0" or part[0] != "0") for part in parts):
+            raise UncomparableError(f"The Haskell version {version[:80]!r} is no numbers parted by dots.")
+        return b"".join(b"\x01" + number(part) for part in parts) + b"\x00"
+
+
+ECOSYSTEM: Ecosystem = Haskell()
+
+
+def _package(name: str, version: str, path: str) -> Package:
+    return Package(name, version, write("hackage", "", name, version), "Hackage", name, version, path)
+
+
+def _compiler(version: str, path: str) -> Package:
+    return Package("ghc", version, write("generic", "", "ghc", version), "GHC", "ghc", version, path)
+
+
+def _fields(file: BinaryIO) -> dict[str, str]:
+    """Those that matter here (Cabal-syntax's Distribution/Types/InstalledPackageInfo/FieldGrammar.hs): a field's lines
+    after the first are indented."""
+    fields: dict[str, str] = {}
+    key = ""
+    for raw in file:
+        line = text(raw)
+        if line[:1] in (" ", "\t"):
+            if key in _FIELDS:
+                fields[key] = f"{fields[key]} {line.strip()}".strip()
+        elif line.strip():
+            key, colon, value = line.partition(":")
+            key = key.strip().lower()
+            if not colon or key in fields:
+                raise UnreadableError(
+                    f"it has two fields {key}" if colon else f"a line of it is no field: {line[:80]!r}"
+                )
+            if key in _FIELDS:
+                fields[key] = value.strip()
+    return fields
+
+
+def _folder(path: str, told: str) -> str:
+    """The folder of the package's interfaces, "" for none that is its own. `${pkgroot}` is where the database lies."""
+    first = told.split(" ")[0].strip('"')
+    if first.startswith("${pkgroot}"):
+        first = f"{path.rpartition('/')[0].rpartition('/')[0]}{first.removeprefix('${pkgroot}')}"
+    elif not first.startswith("/"):
+        return ""
+    parts: list[str] = []
+    for part in first.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    owned = "/".join(parts) + "/"
+    # One that claims all above its own entry would be found in every other's files.
+    return "" if not parts or "\0" in owned or path.startswith(owned) else owned
+
+
+def _frozen(path: str, content: str) -> Iterator[Package]:
+    """`constraints: any.NAME ==VERSION, …`, with flags between them ("cabal freeze" in Cabal's user guide)."""
+    told = re.findall(r"(?<![\w.-])(?:any\.)?([A-Za-z0-9-]+) ==([0-9.]+)", content)
+    if "constraints:" not in content or len(told) != content.count("=="):
+        raise UnreadableError("it is not how cabal writes it")
+    for name, version in told:
+        yield _package(name, version, path)
+
+
+def _locked_by_stack(path: str, content: str) -> Iterator[Package]:
+    """Those from Hackage, `completed: {hackage: NAME-VERSION@sha256:…}` ("Lock files" in Stack's documentation). The
+    packages of the snapshot that it names are not in it."""
+    from dockgate.scanner.formats.yaml import documents
+
+    made = documents(content)
+    listed = made[0].get("packages", []) if len(made) == 1 and isinstance(made[0], dict) else None
+    if not isinstance(listed, list):
+        raise UnreadableError("it holds no list of packages")
+    for entry in listed:
+        completed = entry.get("completed") if isinstance(entry, dict) else None
+        told = completed.get("hackage") if isinstance(completed, dict) else None
+        if isinstance(told, str):
+            name, _, version = told.partition("@")[0].rpartition("-")
+            if not name or not version:
+                raise UnreadableError(f"a package of it has no version: {told[:80]!r}")
+            yield _package(name, version, path)

@@ -1,0 +1,98 @@
+"""Java packages: what lies in jars and in the archives that hold jars, and Gradle's lockfile.
+
+A Java runtime is a program (`programs`): neither its .jmod files nor its own jars are published to Maven repositories.
+"""
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from dockgate.scanner.ecosystems.java.suffixes import SUFFIXES
+from dockgate.scanner.ecosystems.java.version import MavenVersion
+from dockgate.scanner.formats.shell import called, legal
+from dockgate.scanner.formats.text import check_size, text
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.purl import Purl
+
+LOCK_LIMIT = 16 * 1024 * 1024
+"""Bytes of a gradle.lockfile."""
+
+_LOCK = "gradle.lockfile"
+
+
+class Java:
+    name = "java"
+    version = 6
+    orders: tuple[str, ...] = ("Maven",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("maven",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=(_LOCK,), suffixes=SUFFIXES)
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """Java takes no notice of the case of a suffix (`lib/*` on a class path stands for .jar and .JAR)."""
+        return path.lower().endswith(SUFFIXES) or path.rpartition("/")[2] == _LOCK
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        if path.endswith(_LOCK):
+            return _read_lock(path, file)
+        from dockgate.scanner.ecosystems.java.jars import read_archive
+
+        return read_archive(path, file)
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        """Without its group a package cannot be told from others, so that a purl must have one."""
+        if not purl.version or not purl.namespace:
+            missing = "group" if purl.version else "version"
+            raise UsageError(f"{purl} says no {missing}.", "Write it as pkg:maven/GROUP/ARTIFACT@VERSION.")
+        return _package(purl.namespace, purl.name, purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """No command changes a build's dependencies: its file has to say so."""
+        kept, remark = called(raised, lambda name: legal(name, ":._-"))
+        told = ", ".join(f"{name} to {one.version}" for name, one in kept)
+        how = "(dependencyManagement in pom.xml, constraints in build.gradle), then build again."
+        return ((f"# Raise {told} {how}",) if kept else ()) + remark
+
+    def key(self, version: str) -> MavenVersion:
+        return MavenVersion(version)
+
+
+ECOSYSTEM: Ecosystem = Java()
+
+
+def _package(group: str, artifact: str, version: str, path: str) -> Package:
+    from dockgate.scanner.ecosystems.java.jars import package
+    from dockgate.scanner.ecosystems.java.names import Coordinates
+
+    return package(Coordinates(group, artifact, version), path)
+
+
+def _read_lock(path: str, file: BinaryIO) -> Extract:
+    """Lines GROUP:ARTIFACT:VERSION=CONFIGURATION,… (Gradle's "Locking Versions"). What stands in the configurations of
+    tests and annotation processors alone is left out: it serves the build and is not installed."""
+    check_size(file, LOCK_LIMIT)
+    packages: list[Package] = []
+    for count, raw in enumerate(file, 1):
+        line = text(raw).strip()
+        if not line or line.startswith(("#", "empty=")):
+            continue
+        coordinates, equals, configurations = line.partition("=")
+        parts = coordinates.split(":")
+        if not equals or len(parts) != 3 or not all(parts):
+            raise UnreadableError(f"line {count} is no GROUP:ARTIFACT:VERSION=CONFIGURATIONS, {line[:60]!r}")
+        if not all(map(_serves_the_build, configurations.split(","))):
+            group, artifact, version = parts
+            packages.append(_package(group, artifact, version, path))
+    return Extract(tuple(packages), lock=True)
+
+
+def _serves_the_build(configuration: str) -> bool:
+    """Gradle names a source set's configurations after it: testRuntimeClasspath, integrationTestCompileClasspath."""
+    return configuration.startswith("test") or "Test" in configuration or "nnotationProcessor" in configuration

@@ -1,0 +1,159 @@
+"""What a jar says of its own Maven coordinates, by evidence of falling worth.
+
+1. `META-INF/maven/GROUP/ARTIFACT/pom.properties`, written by maven-archiver; what it lacks, the pom.xml beside it says.
+2. The manifest and the name of the file, which Maven's repository layout makes ARTIFACT-VERSION.jar. The group is then
+   known by the first of these that holds:
+   a. Jenkins plugins say it (`Group-Id`, written by maven-hpi-plugin);
+   b. the library is well known (`_jar_groups`);
+   c. `Implementation-Vendor-Id` is the group where maven-archiver or sbt wrote it, `Implementation-Vendor` where Mill
+      did. Manifests written by hand have the vendor's domain there, so that those of vendors with many groups are not
+      believed;
+   d. `Bundle-SymbolicName` is GROUP.ARTIFACT where maven-bundle-plugin or sbt-osgi wrote it; likewise.
+3. Else nobody can say: the group stays "", which no advisory matches, so that whoever asks must not hear "clean".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dockgate.scanner.ecosystems.java.groups import known, of_tomcat
+from dockgate.scanner.formats.text import text
+from dockgate.scanner.formats.xml import elements
+
+_VENDORS = frozenset(
+    """com.google com.ibm com.oracle com.sun net.java org.apache org.apache.commons org.codehaus org.eclipse org.jboss
+    org.sonatype org.springframework""".split()  # noqa: SIM905 names, not values
+)
+"""Domains under which many groups are, so that a manifest with one of them says too little."""
+_RUNTIME = ("Java Platform API Specification", "Java Runtime Environment")
+_QUALIFIERS = frozenset(("alpha", "beta", "cr", "m", "milestone", "pre", "preview", "rc", "snapshot", "sp"))
+_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._")
+_VERSION_SAFE = _SAFE | frozenset("+~")
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """A Maven package; "" is what is not known."""
+
+    group: str
+    artifact: str
+    version: str
+
+
+def from_pom_properties(raw: bytes, path: str) -> Coordinates:
+    """Of the file at META-INF/maven/GROUP/ARTIFACT/pom.properties, whose folders count where it says nothing itself."""
+    values: dict[str, str] = {}
+    for line in text(raw).splitlines():
+        name, equals, value = line.partition("=")
+        if equals and not name.lstrip().startswith(("#", "!")):
+            values[name.strip()] = value.strip()
+    _, _, group, artifact, _ = path.split("/")
+    return Coordinates(
+        _checked(values.get("groupId", ""), _SAFE) or _checked(group, _SAFE),
+        _checked(values.get("artifactId", ""), _SAFE) or _checked(artifact, _SAFE),
+        _checked(values.get("version", ""), _VERSION_SAFE),
+    )
+
+
+def from_pom(raw: bytes, path: str) -> Coordinates:
+    """Of the pom.xml beside it; group and version may be those of its parent. Raises UnreadableError."""
+    values = {element.way: element.text for element in elements(raw)}
+
+    def value(name: str) -> str:
+        return values.get(f"project/{name}") or values.get(f"project/parent/{name}", "")
+
+    _, _, group, artifact, _ = path.split("/")
+    return Coordinates(
+        _checked(value("groupId"), _SAFE) or _checked(group, _SAFE),
+        _checked(values.get("project/artifactId", ""), _SAFE) or _checked(artifact, _SAFE),
+        _checked(value("version"), _VERSION_SAFE),
+    )
+
+
+def from_manifest(manifest: Mapping[str, str], file: str) -> Coordinates:
+    """Of a jar without Maven's files, by its manifest and the last part of its path.
+
+    Tools that put one jar into another may take its manifest along. So a manifest whose version contradicts the file's
+    name is not this jar's, and says nothing of it.
+    """
+    stem = file.rpartition(".")[0] or file
+    if group := _checked(manifest.get("group-id", ""), _SAFE):
+        name = manifest.get("short-name", "") or manifest.get("extension-name", "")
+        version = _plausible(manifest.get("plugin-version", "").partition(" ")[0])
+        return Coordinates(group, _checked(name, _SAFE) or stem, version)
+    artifact, version = parted(stem)
+    stated = _plausible(manifest.get("implementation-version", ""))
+    before, found, after = stem.partition(f"-{stated}")
+    if stated and found and after[:1] in ("", "-"):
+        artifact, version = before, stated
+    foreign = bool(version and stated) and not (version.startswith(stated) or stated.startswith(version))
+    if not foreign:
+        version = stated or version or _plausible(manifest.get("bundle-version", ""))
+        if manifest.get("implementation-title") == "Apache Tomcat" and not artifact.startswith("tomcat-embed-"):
+            return Coordinates(*of_tomcat(artifact), version)
+    group, name = known(artifact)
+    if not group and not foreign:
+        group = _told_group(manifest, artifact)
+    return Coordinates(group, name or artifact, version)
+
+
+def manifest(raw: bytes) -> dict[str, str]:
+    """The main section's attributes (JAR File Specification, "Manifest Specification"), names in lower case."""
+    attributes: dict[str, str] = {}
+    name = ""
+    for line in text(raw).splitlines():
+        if not line:
+            break
+        if line[0] == " ":
+            if name:
+                attributes[name] += line[1:]
+            continue
+        key, colon, value = line.partition(":")
+        name = key.strip().lower() if colon else ""
+        if name:
+            attributes[name] = value.removeprefix(" ")
+    return {key: value.strip() for key, value in attributes.items()}
+
+
+def parted(stem: str) -> tuple[str, str]:
+    """Artifact and version of ARTIFACT-VERSION: the version begins at the last part with a dot in it that starts with a
+    digit, and follows neither such a part nor a qualifier; else at the last one without a dot. "" for no version."""
+    parts = stem.split("-")
+    begins = [
+        at
+        for at in range(1, len(parts))
+        if parts[at][:1].isdecimal()
+        and not parts[at - 1][:1].isdecimal()
+        and parts[at - 1].lower().rstrip("0123456789") not in _QUALIFIERS
+    ]
+    if not begins:
+        return stem, ""
+    at = next((at for at in reversed(begins) if "." in parts[at]), begins[0])
+    return "-".join(parts[:at]), "-".join(parts[at:])
+
+
+def of_runtime(manifest: Mapping[str, str]) -> bool:
+    """Whether it is a jar of a Java runtime, as the runtime's own build writes their manifests."""
+    return (manifest.get("specification-title"), manifest.get("implementation-title")) == _RUNTIME
+
+
+def _told_group(manifest: Mapping[str, str], artifact: str) -> str:
+    told = "implementation-vendor" if manifest.get("tool", "").startswith("Mill-") else "implementation-vendor-id"
+    vendor = _checked(manifest.get(told, ""), _SAFE)
+    if "." in vendor and vendor not in _VENDORS:
+        return vendor
+    bundle = _checked(manifest.get("bundle-symbolicname", "").partition(";")[0].strip(), _SAFE)
+    for name in (artifact, artifact.partition("_2.")[0], artifact.partition("_3")[0]):
+        group = bundle.removesuffix(f".{name}")
+        if group != bundle and "." in group and group not in _VENDORS:
+            return group
+    return ""
+
+
+def _plausible(version: str) -> str:
+    """A version that a manifest states, "" when it is more of a sentence or a placeholder."""
+    return _checked(version, _VERSION_SAFE) if any(char.isdecimal() for char in version) else ""
+
+
+def _checked(value: str, allowed: frozenset[str]) -> str:
+    """The value if it can be what it is said to be: no placeholder that nobody filled in, no white space."""
+    return value if value and allowed.issuperset(value) else ""

@@ -1,0 +1,144 @@
+"""Maven's version order: `ComparableVersion` of maven-artifact 3.9, as compared with its own `main` by the tests.
+
+It is no order in the mathematical sense ("1.foo.2" < "1-rc" < "1" < "1.foo.2"), so that no byte string can stand for a
+version: here a version is a row of items, and comparing is Maven's own walk along two rows.
+"""
+
+from functools import total_ordering
+from typing import Final
+
+from dockgate.shared.errors import UncomparableError
+
+VERSION_LIMIT = 256
+"""Characters; MAX_VERSION_LENGTH of Maven 4's ComparableVersion."""
+
+Item = tuple[int, int, bytes]
+"""A word is (0, rank, its letters where that rank is the one of all unknown words), a number (2, itself, b""), and the
+beginning of a sub-list (1, 0, b"")."""
+
+_WORD, _NUMBER = 0, 2
+_LIST: Final[Item] = (1, 0, b"")
+_ZERO: Final[Item] = (_NUMBER, 0, b"")
+_RELEASE = 5
+_UNKNOWN = 7
+_RANKS = {
+    "alpha": 0,
+    "beta": 1,
+    "milestone": 2,
+    "rc": 3,
+    "cr": 3,
+    "snapshot": 4,
+    "": _RELEASE,
+    "ga": _RELEASE,
+    "final": _RELEASE,
+    "release": _RELEASE,
+    "sp": 6,
+}
+_BEFORE_DIGITS = {"a": "alpha", "b": "beta", "m": "milestone"}
+
+
+@total_ordering
+class MavenVersion:
+    """A version's items, one after the other: a sub-list is always its list's last item, so that nothing need close it.
+
+    The empty items at the end of each list are left out, as ListItem.normalize leaves them out.
+    """
+
+    __slots__ = ("items",)
+
+    def __init__(self, version: str) -> None:
+        """Raises UncomparableError for what is empty or too long."""
+        if not version.strip():
+            raise UncomparableError("The Maven version is empty.")
+        if len(version) > VERSION_LIMIT:
+            raise UncomparableError(f"The Maven version {version[:40]!r}… has more than {VERSION_LIMIT} characters.")
+        lists = _lists(version.lower())
+        items: list[Item] = []
+        for row in lists:
+            while row and _side(row[-1]) == 0:
+                row.pop()
+        while lists and not lists[-1]:
+            lists.pop()
+        for at, row in enumerate(lists):
+            if at:
+                items.append(_LIST)
+            items += row
+        self.items = tuple(items)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MavenVersion) and self.items == other.items
+
+    def __lt__(self, other: "MavenVersion") -> bool:
+        """Where one row has ended, the other's next item that is not empty decides."""
+        for mine, theirs in zip(self.items, other.items, strict=False):
+            if mine != theirs:
+                return mine < theirs
+        shared = min(len(self.items), len(other.items))
+        for item in self.items[shared:]:
+            if side := _side(item):
+                return side < 0
+        for item in other.items[shared:]:
+            if side := _side(item):
+                return side > 0
+        return False
+
+    def __hash__(self) -> int:
+        return hash(self.items)
+
+    def __repr__(self) -> str:
+        return f"MavenVersion({self.items!r})"
+
+
+def _side(item: Item) -> int:
+    """Below (-1), level with (0) or above (1) nothing at all."""
+    kind, value, _ = item
+    level = _RELEASE if kind == _WORD else 0
+    return (value > level) - (value < level)
+
+
+def _lists(version: str) -> list[list[Item]]:
+    """A list and its sub-lists. One begins after "-", between letters and digits, and before a word that ends a part.
+
+    Java's digits are those of all scripts in the Basic Multilingual Plane.
+    """
+    lists: list[list[Item]] = [[]]
+    digits, start = False, 0
+    for at, char in enumerate(version):
+        if char in ".-":
+            lists[-1].append(_ZERO if at == start else _item(version[start:at], digits=digits))
+            start = at + 1
+            if char == "-":
+                lists.append([])
+        elif char.isdecimal() and char <= "\uffff":
+            if not digits and at > start:
+                word = version[start:at]
+                _add_word(lists, _BEFORE_DIGITS.get(word, word))
+                lists.append([])
+                start = at
+            digits = True
+        else:
+            if digits and at > start:
+                lists[-1].append(_item(version[start:at], digits=True))
+                lists.append([])
+                start = at
+            digits = False
+    rest = version[start:]
+    if rest and digits:
+        lists[-1].append(_item(rest, digits=True))
+    elif rest:
+        _add_word(lists, rest)
+    return lists
+
+
+def _add_word(lists: list[list[Item]], word: str) -> None:
+    if lists[-1]:
+        lists.append([])
+    lists[-1].append(_item(word, digits=False))
+
+
+def _item(part: str, *, digits: bool) -> Item:
+    """Unknown words follow Java's order of strings, which is that of their UTF-16."""
+    if digits:
+        return _NUMBER, int(part), b""
+    rank = _RANKS.get(part, _UNKNOWN)
+    return _WORD, rank, part.encode("utf-16-be", "surrogatepass") if rank == _UNKNOWN else b""

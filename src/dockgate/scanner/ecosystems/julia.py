@@ -1,0 +1,162 @@
+"""Julia packages as installed: the Project.toml of each in the `packages` of a depot, or that comes with Julia.
+Where nothing is installed, the manifest of a project.
+
+Most advisories are about the packages that bring a library of C ("OpenSSL_jll"), whose builds count in their versions.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, BinaryIO
+
+from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.text import check_size, text
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+PROJECT_LIMIT = 256 * 1024
+"""Bytes of a Project.toml; real ones have a few thousand."""
+MANIFEST_LIMIT = 2 * 1024 * 1024
+"""Bytes of a manifest; one with 300 packages has 60,000."""
+VERSION_LIMIT = 1024
+"""Characters."""
+INT_MAX = 2**63 - 1
+"""The largest number of a version (Julia's Int)."""
+
+_PROJECTS = ("Project.toml", "JuliaProject.toml")
+_MANIFESTS = ("Manifest.toml", "JuliaManifest.toml")
+_VERSIONED = ("Manifest-v", "JuliaManifest-v")
+"""beginnings of those for one version of Julia, which go before the others (Pkg's user guide, "Different Manifests")"""
+
+
+class Julia:
+    name = "julia"
+    version = 2
+    orders: tuple[str, ...] = ("Julia",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("julia",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=(*_PROJECTS, *_MANIFESTS), parts=("Manifest-v",))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """`packages/NAME/SLUG/Project.toml` of a depot and `stdlib/vVERSION/NAME/Project.toml` of Julia; another
+        Project.toml is a project's own."""
+        name = path.rpartition("/")[2]
+        if name in _PROJECTS:
+            return path.split("/")[-4:-3] in (["packages"], ["stdlib"])
+        return name in _MANIFESTS or (name.startswith(_VERSIONED) and name.endswith(".toml"))
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        from dockgate.scanner.formats.toml import document
+
+        lock = not path.endswith(_PROJECTS)
+        check_size(file, MANIFEST_LIMIT if lock else PROJECT_LIMIT)
+        content = document(text(file.read()))
+        if lock:
+            return Extract(tuple(_locked(path, content)), lock=True)
+        name, version, uuid = (content.get(field, "") for field in ("name", "version", "uuid"))
+        if not isinstance(name, str) or not isinstance(version, str) or not name:
+            raise UnreadableError("its name or version is no text")
+        folder = path.rpartition("/")[0]
+        if not version:
+            # Julia's own are of its age, and a depot calls folders by what is in them.
+            if folder.split("/")[-2] != name:
+                return Extract()
+            raise UnreadableError("it has no version")
+        package = _package(name, version, uuid if isinstance(uuid, str) else "", path)
+        return Extract((package,), {package.purl: (f"{folder}/",)})
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version:
+            raise UsageError(f"{purl} has no version.", "Write it as pkg:julia/NAME@VERSION?uuid=UUID.")
+        return _package(purl.name, purl.version, purl.qualifiers.get("uuid", ""), "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """Into the project that is active; another's has to be named by `--project`."""
+        kept, remark = called(raised, lambda name: legal(name, "_"))
+        told = ", ".join(f"{name} {one.version}" for name, one in kept)
+        names = ", ".join(f'"{name}"' for name in dict.fromkeys(name for name, _ in kept))
+        program = quoted([f"import Pkg; Pkg.update([{names}])"])
+        return ((f"julia -e {program} # {told} or later",) if kept else ()) + remark
+
+    def key(self, version: str) -> bytes:
+        """The order of Julia's VersionNumber (base/version.jl): Semantic Versioning's, but that minor and patch may be
+        left out, that a "v" may lead, and that builds count: "1.0.0" is before "1.0.0+1". What is written with nothing
+        behind its sign, "1.0.0-" and "1.0.0+", is before all and after all of its kind."""
+        match = _pattern().fullmatch(version) if len(version) <= VERSION_LIMIT else None
+        if not match:
+            raise UncomparableError(f"The Julia version {version[:80]!r} is none.")
+        numbers = [one or "0" for one in match.group("major", "minor", "patch")]
+        pre = None if match["lowest"] is match["pre"] is None else (match["pre"] or "").removeprefix("-")
+        build = match["build"]
+        labels = [*(pre or "").split("."), *(build or "").split(".")]
+        if any(is_digits(one) and not _is_int(one) for one in (*numbers, *labels)):
+            raise UncomparableError(f"The Julia version {version[:80]!r} has too big a number.")
+        key = b"".join(map(number, numbers)) + (b"\x01" if pre is None else b"\x00" + _labels(pre))
+        return key + (b"\x00" if build is None else b"\x01" + _labels(build) if build else b"\x02")
+
+
+ECOSYSTEM: Ecosystem = Julia()
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    """A label of a pre-release may follow the numbers without a dash, when it begins with a letter."""
+    label = r"[0-9a-z-]+"
+    return re.compile(
+        rf"""v?(?P<major>[0-9]+)(?:\.(?P<minor>[0-9]+)(?:\.(?P<patch>[0-9]+))?)?
+        (?:(?P<lowest>-)
+        |(?P<pre>-{label}(?:\.{label})*+|[a-z][0-9a-z-]*(?:\.{label})*+)?
+        (?:\+(?P<build>(?:{label}(?:\.{label})*+)?))?)""",
+        re.VERBOSE | re.IGNORECASE | re.ASCII,
+    )
+
+
+def _is_int(digits: str) -> bool:
+    significant = digits.lstrip("0")
+    return len(significant) < 20 and int(significant or "0") <= INT_MAX
+
+
+def _labels(text: str) -> bytes:
+    """Numbers before text, fewer before more; none at all before any."""
+    parts = text.split(".") if text else []
+    made = (b"\x01" + number(one) if is_digits(one) else b"\x02" + one.encode("ascii") + b"\x00" for one in parts)
+    return b"".join(made) + b"\x00"
+
+
+def _package(name: str, version: str, uuid: str, path: str) -> Package:
+    return Package(
+        name=name,
+        version=version,
+        purl=write("julia", "", name, version, {"uuid": uuid}),
+        ecosystem="Julia",
+        source_name=name,
+        source_version=version,
+        path=path,
+    )
+
+
+def _locked(path: str, content: dict[str, Any]) -> Iterator[Package]:
+    """The packages of a manifest of the formats 1 and 2 (Pkg's src/manifest.jl): by name a list of entries, mostly one.
+    Those without a version come with Julia, those with a path are the project's own."""
+    listed = content.get("deps", {}) if "manifest_format" in content else content
+    if not isinstance(listed, dict):
+        raise UnreadableError("its 'deps' is no table")
+    for name, entries in listed.items():
+        if name == "deps" and not isinstance(entries, list):
+            raise UnreadableError("its format is not told")
+        for entry in entries if isinstance(entries, list) else ():
+            told = entry if isinstance(entry, dict) else {"version": 0}
+            version, uuid = told.get("version", ""), told.get("uuid", "")
+            if not isinstance(version, str) or not isinstance(uuid, str):
+                raise UnreadableError(f"the version or uuid of {name} is no text")
+            if version and "path" not in told:
+                yield _package(name, version, uuid, path)

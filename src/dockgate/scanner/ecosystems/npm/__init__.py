@@ -1,0 +1,166 @@
+"""npm packages as installed: the package.json at the root of each folder in a node_modules, whoever laid it out, or in
+one of the folders that Debian's Node.js looks into likewise, and in the archives that Yarn and Electron run from
+without unpacking them. Where nothing is installed, its lockfiles.
+
+A package.json outside of these is no installed package's but a project's own: its name is not the registry's, however
+it reads. The one that the official Node images unpack into /opt, Yarn 1, is an exception; so is one to whose folder a
+link in a node_modules leads (workspaces, `npm link`, `file:` and `portal:`), unless it says that it is private.
+"""
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, declared, package
+from dockgate.scanner.formats import semver
+from dockgate.scanner.formats.text import json_object
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl
+
+VERSION_LIMIT = 256
+"""Characters; node-semver's MAX_LENGTH."""
+NUMBER_LIMIT = 2**53 - 1
+"""node-semver's MAX_SAFE_INTEGER."""
+
+_FILE = "/package.json"
+_MODULES = "node_modules"
+_STORE = ".store/"
+"""Yarn 3 and 4 with `nodeLinker: pnpm` unpack into node_modules/.store/<name and digest>/package"""
+_YARN = "opt/yarn-v"
+_CACHES = (".yarn/cache", ".yarn/berry/cache")
+_LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock")
+_ASAR = ".asar"
+_ASAR_MAGIC = b"\4\0\0\0"
+_NODEJS = "/nodejs"
+"""Debian's Node.js is built to look into /usr/share/nodejs, /usr/lib/nodejs and /usr/lib/TRIPLET/nodejs."""
+
+
+class Npm:
+    name = "npm"
+    version = 7
+    orders: tuple[str, ...] = ("npm",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("npm",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(
+        names=(*_LOCKS, "package.json"),
+        suffixes=(_ASAR,),
+        prefixes=(_YARN,),
+        parts=(_MODULES, ".yarn/", _NODEJS),
+    )
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """Also the folders on the way to a package.json, so that links in their place are seen.
+
+        Lockfiles in a package are what its author develops with, and nothing is installed from them.
+        """
+        if path.endswith(_ASAR) and head[:4] in (b"", _ASAR_MAGIC):
+            return True
+        if _MODULES in path:
+            return _is_tree(path)
+        folder = _in_nodejs(path)
+        if folder is not None:
+            return _is_package(folder, root=path.endswith(_FILE))
+        if path.endswith(_LOCKS):
+            return path.rpartition("/")[2] in _LOCKS
+        if ".yarn/" in path:
+            folder = path.rpartition("/")[0] if path.endswith(".zip") else path
+            return folder.endswith(_CACHES)
+        if path.startswith(_YARN) and path.removesuffix(_FILE).count("/") == 1:
+            return True
+        return path.endswith(_FILE) and bool(head)  # a link or folder there is none of a package's
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        """The package at the root of which the package.json stands, those of an archive, or those of a lockfile.
+        Anything else is nothing."""
+        if path.endswith(_LOCKS):
+            from dockgate.scanner.ecosystems.npm import lock
+
+            return lock.read(path, file)
+        if path.endswith(".zip"):
+            from dockgate.scanner.ecosystems.npm import zip_packages
+
+            return zip_packages.read(path, file, lambda inner: _is_tree(inner) and inner.endswith(_FILE))
+        if path.endswith(_ASAR):
+            from dockgate.scanner.ecosystems.npm import asar
+
+            return asar.read(path, file, _is_tree)
+        if not path.endswith(_FILE):
+            return Extract()
+        if not (_is_tree(path) or path.startswith(_YARN) or _in_nodejs(path) is not None):
+            return _read_linked(path, file)
+        return _told(declared(json_object(file, PACKAGE_LIMIT), path))
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version:
+            raise UsageError(f"{purl} says no version.", "Write it behind the name: pkg:npm/NAME@VERSION.")
+        return package(f"{purl.namespace}/{purl.name}" if purl.namespace else purl.name, purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        from dockgate.scanner.ecosystems.npm import upgrade_command
+
+        return upgrade_command.commands(raised)
+
+    def key(self, version: str) -> bytes:
+        """Semantic Versioning 2.0.0, section 11, build data ignored; refuses what node-semver's `clean` refuses."""
+        given = version.strip().lstrip("=v").strip().removeprefix("v")
+        if len(given) > VERSION_LIMIT:
+            raise UncomparableError(f"The npm version {version[:VERSION_LIMIT]!r}… is too long.")
+        key = semver.key(given, "npm")
+        if any(int(part) > NUMBER_LIMIT for part in given.partition("+")[0].partition("-")[0].split(".")):
+            raise UncomparableError(f"The npm version {version!r} has too big a number.")
+        return key
+
+
+ECOSYSTEM: Ecosystem = Npm()
+
+
+def _told(found: Package, *, linked: bool = False) -> Extract:
+    return Extract((found,), {found.purl: (found.path.removesuffix("package.json"),)}, linked=linked)
+
+
+def _read_linked(path: str, file: BinaryIO) -> Extract:
+    """A project's own package.json, or one that is none at all: what is wrong with it matters only where it counts."""
+    try:
+        content = json_object(file, PACKAGE_LIMIT)
+        if content.get("private") is True:
+            return Extract(linked=True)
+        return _told(declared(content, path), linked=True)
+    except UnreadableError as error:
+        return Extract(unread=(("package", str(error)),), linked=True)
+
+
+def _is_tree(path: str) -> bool:
+    """Whether the path is a node_modules folder, a package's folder or scope in one, or a package.json at the root of
+    a package."""
+    if path.endswith(_MODULES) and path[-len(_MODULES) - 1 : -len(_MODULES)] in ("", "/"):
+        return True
+    above, modules, folder = path.removesuffix(_FILE).rpartition("node_modules/")
+    return bool(modules) and (not above or above.endswith("/")) and _is_package(folder, root=path.endswith(_FILE))
+
+
+def _in_nodejs(path: str) -> str | None:
+    """The folder in one of those that Debian's Node.js looks into, that of a package.json; None elsewhere."""
+    above, nodejs, folder = path.removesuffix(_FILE).partition(_NODEJS)
+    return folder[1:] if nodejs and folder[:1] in ("", "/") and _is_debians(above) else None
+
+
+def _is_debians(above: str) -> bool:
+    return above in ("usr/share", "usr/lib") or (above.startswith("usr/lib/") and above.count("/") == 2)
+
+
+def _is_package(folder: str, *, root: bool) -> bool:
+    """Whether a folder in one of packages is a package's or a scope, or, of `root`, a package's alone."""
+    if not folder:
+        return not root
+    if folder[0] == ".":
+        return folder.startswith(_STORE) and folder.endswith("/package") and folder.count("/") == 2
+    # A scope in a scope is reached by a link called node_modules which leads to a scope.
+    depth = 0 if folder[0] != "@" else 2 if "/@" in folder else 1
+    return folder.count("/") == depth or (not root and folder.count("/") < depth)

@@ -1,0 +1,109 @@
+"""Electron's archives: an application's files behind a header that tells their places, from which it runs unpacked.
+
+After @electron/asar's `lib/disk.js` and `lib/pickle.js`: four numbers of 32 bits (4, the size of what follows up to the
+files, that less 4, the JSON's), the JSON, its padding, the files. In the JSON a folder has `files`, a file `size` and
+`offset`, a link `link`; what is `unpacked` lies in a folder beside the archive.
+"""
+
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from struct import Struct
+from typing import Any, BinaryIO
+
+from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, declared, mapping
+from dockgate.scanner.formats.order import is_digits
+from dockgate.scanner.formats.text import budget, json_object
+from dockgate.scanner.formats.zip_archive import Section
+from dockgate.scanner.model import Package
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError
+
+HEADER_LIMIT = 8 * 1024 * 1024
+"""Bytes of the JSON, which has some 260 for each file."""
+READ_LIMIT = 128 * 1024 * 1024
+"""Bytes of all package.json files of one archive."""
+MEMBER_LIMIT = 10_000
+"""Packages of one archive."""
+PATH_LIMIT = 4096
+"""Characters of a path in it; Linux' PATH_MAX."""
+
+_FIXED = Struct("<4I")
+_FILE = "package.json"
+_MODULES = "node_modules"
+
+
+def read(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
+    """The packages of the archive at `path`; `is_root` says which members stand at the root of one.
+
+    One that cannot be read leaves the others. Raises UnreadableError when the archive is none.
+    """
+    header, files = _opened(file)
+    # VS Code keeps the folder itself in an archive of its name.
+    above = f"{_MODULES}/" if path.rpartition("/")[2] == f"{_MODULES}.asar" else ""
+    spend = budget(READ_LIMIT)
+    packages: list[Package] = []
+    unread: list[tuple[str, str]] = []
+    for inner, node in _members(header):
+        if not is_root(above + inner) or node.get("unpacked") is True:
+            continue
+        if len(packages) + len(unread) == MEMBER_LIMIT:
+            raise UnreadableError(f"it holds more than {MEMBER_LIMIT} packages")
+        try:
+            content = json_object(BytesIO(_content(node, files, spend)), PACKAGE_LIMIT)
+            packages.append(declared(content, f"{path}!/{inner}"))
+        except UnreadableError as error:
+            unread.append((inner, str(error)))
+    return Extract(tuple(packages), unread=tuple(unread), alone=True) if packages or unread else Extract()
+
+
+def _opened(file: BinaryIO) -> tuple[dict[str, Any], Section]:
+    """The header's JSON, and the files behind it."""
+    size = file.seek(0, 2)
+    file.seek(0)
+    fixed = file.read(_FIXED.size)
+    if len(fixed) < _FIXED.size:
+        raise UnreadableError("it is no asar archive")
+    four, header, _, length = _FIXED.unpack(fixed)
+    start = 8 + header
+    if four != 4 or _FIXED.size + length > start:
+        raise UnreadableError("it is no asar archive")
+    if length > HEADER_LIMIT:
+        raise UnreadableError(f"its header has {length} bytes; no more than {HEADER_LIMIT} are read")
+    if start > size:
+        raise UnreadableError("it is cut off")
+    return json_object(BytesIO(file.read(length)), HEADER_LIMIT), Section(file, start, size - start)
+
+
+def _members(header: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every file called package.json: its path, and what the header says of it."""
+    folders = [("", iter(_files(header, "").items()))]
+    while folders:
+        folder, files = folders[-1]
+        entry = next(files, None)
+        if entry is None:
+            folders.pop()
+            continue
+        name, node = entry
+        if name == _FILE or (isinstance(node, dict) and "files" in node):
+            path = folder + name
+            if len(path) > PATH_LIMIT:
+                raise UnreadableError(f"a path in it has more than {PATH_LIMIT} characters")
+            node = mapping(node, f"what its header says of {path} is no mapping")
+            if "files" in node:
+                folders.append((f"{path}/", iter(_files(node, path).items())))
+            elif "link" not in node:
+                yield path, node
+
+
+def _files(node: dict[str, Any], path: str) -> dict[str, Any]:
+    return mapping(node.get("files"), f"its header does not tell the files of {path or 'its root'}")
+
+
+def _content(node: dict[str, Any], files: Section, spend: Callable[[int], None]) -> bytes:
+    size, offset = node.get("size"), node.get("offset")
+    if not isinstance(size, int) or not isinstance(offset, str) or not is_digits(offset[:20]) or len(offset) > 20:
+        raise UnreadableError("its archive's header does not tell its place")
+    if not 0 <= size <= PACKAGE_LIMIT:
+        raise UnreadableError(f"it has {size} bytes; no more than {PACKAGE_LIMIT} are read")
+    spend(size)
+    return files.read(int(offset), size)

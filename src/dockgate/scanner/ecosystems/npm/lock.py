@@ -1,0 +1,234 @@
+"""Lockfiles of npm, Yarn, pnpm and Bun: which packages are to be installed.
+
+Left out is what only development needs, where the file tells (Yarn's does not), and what the image's maker has in
+folders and archives of his own (workspaces, `link:`, `file:`): its names are his, not the registry's. A package from
+git or from a URL is kept under its name, as it is when installed: a fork shares the code, and so the advisories. One
+whose version only a commit tells (git, in npm's first format) cannot be compared and is left out.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from dockgate.scanner.ecosystems.npm.package import mapping, package
+from dockgate.scanner.formats.text import check_size, json_object, text
+from dockgate.scanner.formats.yaml import documents
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError
+
+LOCK_LIMIT = 8 * 1024 * 1024
+"""Bytes. A package-lock.json of 1,200 packages has 550,000; a hostile file takes thirty times its size in memory."""
+COUNT_LIMIT = 50_000
+"""Packages of one lockfile."""
+
+_OWN = ("file:", "link:", "portal:", "workspace:", "./", "../", "/")
+"""beginnings of what is no registry's"""
+
+_SOURCE = frozenset(":/")
+"""what a commit or an archive has in place of a version"""
+_WAY_LIMIT = 32
+"""Slashes in a key of bun.lock, which is the way through node_modules to a package."""
+_KEY_LIMIT = 1024
+"""Characters of such a key."""
+
+Named = tuple[str, str]
+"""a package's name and version"""
+
+
+def read(path: str, file: BinaryIO) -> Extract:
+    """The packages of the lockfile at `path`, whose name says of which kind it is. Raises UnreadableError."""
+    name = path.rpartition("/")[2]
+    check_size(file, LOCK_LIMIT)
+    if name == "yarn.lock":
+        content = text(file.read())
+        found = _yarn_berry(content) if "\n__metadata:" in content else _yarn_classic(content)
+    elif name == "pnpm-lock.yaml":
+        found = _pnpm(text(file.read()))
+    elif name == "bun.lock":
+        found = _bun(text(file.read()))
+    else:
+        found = _npm(json_object(file, LOCK_LIMIT))
+    distinct = dict.fromkeys(found)
+    if len(distinct) > COUNT_LIMIT:
+        raise UnreadableError(f"it has {len(distinct)} packages; no more than {COUNT_LIMIT} are read")
+    stated = [named for named in distinct if all(named) and _SOURCE.isdisjoint(named[1])]
+    packages = [package(*named, path) for named in stated]
+    return Extract(tuple(packages), lock=True)
+
+
+def _npm(lock: dict[str, Any]) -> Iterator[Named]:
+    """package-lock.json(5): "packages" by their folders since version 2, nested "dependencies" before."""
+    if "packages" not in lock:
+        yield from _npm_nested(lock)
+        return
+    for folder, entry in _entries(lock, "packages"):
+        _, modules, name = folder.rpartition("node_modules/")
+        own = entry.get("link") is True or _string(entry, "resolved").startswith(_OWN)
+        if modules and not own and entry.get("dev") is not True:
+            yield _string(entry, "name") or name, _string(entry, "version")
+
+
+def _npm_nested(lock: dict[str, Any]) -> Iterator[Named]:
+    waiting = [lock]
+    while waiting:
+        for name, entry in _entries(waiting.pop(), "dependencies"):
+            version = _string(entry, "version")
+            waiting.append(entry)
+            if entry.get("dev") is True or version.startswith(_OWN):
+                continue
+            alias, _, aliased = _at(version.removeprefix("npm:"))
+            yield (alias, aliased) if version.startswith("npm:") else (name, version)
+
+
+def _yarn_classic(content: str) -> Iterator[Named]:
+    """Yarn 1: `name@range, name@range:` at the line's beginning, and indented by two `version "…"`."""
+    name, stated = "", True
+    for number, raw in enumerate(content.split("\n"), 1):
+        line = raw.rstrip("\r")
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if line[0] != " ":
+            if not line.endswith(":") or not stated:
+                raise UnreadableError(f"line {number}: a package has no version, or this is no lockfile of Yarn")
+            name, _, wanted = _at(line.partition(",")[0].strip('":'))
+            alias, _, _ = _at(wanted.removeprefix("npm:")) if wanted.startswith("npm:") else ("", "", "")
+            name, stated = "" if wanted.startswith(_OWN) else alias or name, False
+        elif line.startswith("  ") and line[2] != " " and (version := _yarn_version(line.strip())):
+            yield name, version
+            stated = True
+    if not stated:
+        raise UnreadableError("its last package has no version")
+
+
+def _yarn_version(line: str) -> str:
+    """The version that a property states, "" for another property. Key and value may be quoted, and a colon may stand
+    between them (Yarn 1, src/lockfile/parse.js)."""
+    key, *values = line.replace('"', " ").replace(":", " ", 1).split()
+    return values[0] if key == "version" and values else ""
+
+
+def _yarn_berry(content: str) -> Iterator[Named]:
+    """Yarn 2 and later: YAML, each `resolution` a locator `name@protocol:reference`."""
+    for document in documents(content):
+        for _, entry in _entries({"": document}, ""):
+            name, _, reference = _at(_string(entry, "resolution"))
+            if name and _string(entry, "linkType") != "soft" and not reference.startswith(_OWN):
+                yield name, _string(entry, "version")
+
+
+def _pnpm(content: str) -> Iterator[Named]:
+    """Versions 5 and 6 mark development; since 9 it is what no importer's dependencies lead to."""
+    for document in documents(content):
+        lock = mapping(document, "it is no mapping")
+        wanted = _pnpm_reached(lock) if "snapshots" in lock else None
+        slashes = _string(lock, "lockfileVersion").startswith("5")
+        for key, entry in _entries(lock, "packages"):
+            if entry.get("dev") == "true" or (wanted is not None and key not in wanted):
+                continue
+            resolution = entry.get("resolution")
+            if isinstance(resolution, dict) and (
+                "directory" in resolution or "file:" in _string(resolution, "tarball")
+            ):
+                continue
+            name, version = _pnpm_named(key, slashes=slashes)
+            yield _string(entry, "name") or name, _string(entry, "version") or version
+
+
+def _pnpm_named(key: str, *, slashes: bool) -> Named:
+    """`/name/1.0.0_peers` in version 5, `/name@1.0.0(peers)` in 6, `name@1.0.0` in 9."""
+    key = key.removeprefix("/")
+    if slashes:
+        name, _, version = key.rpartition("/")
+        return name, version.partition("_")[0]
+    name, _, version = _at(key.partition("(")[0])
+    return name, version
+
+
+def _pnpm_reached(lock: dict[str, Any]) -> set[str]:
+    """The keys of all packages, peers cut off, to which dependencies lead that are not for development alone."""
+    snapshots = dict(_entries(lock, "snapshots"))
+    waiting = [
+        _pnpm_key(name, _string(entry, "version"), snapshots)
+        for _, importer in _entries(lock, "importers")
+        for kind in ("dependencies", "optionalDependencies")
+        for name, entry in _entries(importer, kind)
+    ]
+    reached: set[str] = set()
+    while waiting:
+        key = waiting.pop()
+        if key in reached:
+            continue
+        reached.add(key)
+        for kind in ("dependencies", "optionalDependencies"):
+            needs = mapping(snapshots.get(key, {}).get(kind, {}), f"the {kind} of {key} are no mapping")
+            waiting += [_pnpm_key(name, str(version), snapshots) for name, version in needs.items()]
+    return {key.partition("(")[0] for key in reached}
+
+
+def _pnpm_key(name: str, version: str, snapshots: dict[str, Any]) -> str:
+    """An alias has the key of what it stands for in place of its version."""
+    return version if version in snapshots else f"{name}@{version}"
+
+
+def _bun(content: str) -> Iterator[Named]:
+    """bun.lock: JSON with commas at its ends; "packages" by their way through node_modules ("express/debug")."""
+    plain = re.sub(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[}\]])', r"\1", content, flags=re.DOTALL)
+    lock = json_object(BytesIO(plain.encode("utf-8", "replace")), LOCK_LIMIT)
+    listed = mapping(lock.get("packages", {}), "its packages are no object")
+    waiting = [
+        (_string(workspace, "name"), name)
+        for _, workspace in _entries(lock, "workspaces")
+        for name in _bun_needs(workspace)
+    ]
+    reached: set[str] = set()
+    while waiting:
+        above, name = waiting.pop()
+        key = _bun_found(above, name, listed)
+        if not key or key in reached:
+            continue
+        if key.count("/") > _WAY_LIMIT or len(key) > _KEY_LIMIT:
+            raise UnreadableError("its packages are nested too deeply")
+        reached.add(key)
+        for part in listed[key] if isinstance(listed[key], list) else ():
+            if isinstance(part, dict):
+                waiting += [(key, need) for need in _bun_needs(part)]
+    for key, entry in listed.items():
+        if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
+            raise UnreadableError(f"its package {key} is no list")
+        name, _, version = _at(entry[0])
+        if key in reached:
+            yield name, version
+
+
+def _bun_needs(entry: Mapping[str, Any]) -> Iterator[str]:
+    for kind in ("dependencies", "optionalDependencies", "peerDependencies"):
+        yield from mapping(entry.get(kind, {}), f"its {kind} are no object")
+
+
+def _bun_found(above: str, name: str, listed: Mapping[str, Any]) -> str:
+    """The nearest package of that name, seen from the package `above`."""
+    while above:
+        if f"{above}/{name}" in listed:
+            return f"{above}/{name}"
+        above, _, last = above.rpartition("/")
+        if above.rpartition("/")[2].startswith("@") and not last.startswith("@"):
+            above = above.rpartition("/")[0]
+    return name if name in listed else ""
+
+
+def _entries(holder: Mapping[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The members of a mapping of mappings. Raises UnreadableError when it is anything else."""
+    for name, entry in mapping(holder.get(key, {}), f"its {key or 'content'} is no mapping").items():
+        yield name, mapping(entry, f"its entry {name} is no mapping")
+
+
+def _string(entry: Mapping[str, Any], key: str) -> str:
+    value = entry.get(key, "")
+    return value if isinstance(value, str) else ""
+
+
+def _at(given: str) -> tuple[str, str, str]:
+    """`name@rest`, the name perhaps with a scope, cut at its at-sign."""
+    name, sign, rest = given[1:].partition("@")
+    return given[:1] + name, sign, rest

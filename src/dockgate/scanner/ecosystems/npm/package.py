@@ -1,0 +1,33 @@
+"""The one way to write down an npm package."""
+
+from typing import Any
+
+from dockgate.scanner.model import Package
+from dockgate.shared.errors import UnreadableError
+from dockgate.shared.purl import write
+
+PACKAGE_LIMIT = 4 * 1024 * 1024
+"""Bytes of a package.json; the largest published ones have some hundred thousand."""
+
+
+def package(name: str, version: str, path: str) -> Package:
+    """`name` with its scope ("@vue/core")."""
+    scope, _, bare = name.rpartition("/")
+    return Package(name, version, write("npm", scope, bare, version), "npm", name, version, path)
+
+
+def declared(content: dict[str, Any], path: str) -> Package:
+    """The package that a package.json declares. Raises UnreadableError when it has no name or no version."""
+    name, version = content.get("name", ""), content.get("version", "")
+    if not isinstance(name, str) or not isinstance(version, str):
+        raise UnreadableError("its name or version is no string")
+    if not name or not version:
+        raise UnreadableError(f"it has no {'version' if name else 'name'}")
+    return package(name, version, path)
+
+
+def mapping(value: Any, otherwise: str) -> dict[str, Any]:
+    """`value`, when it is a mapping. Raises UnreadableError with the reason `otherwise`."""
+    if not isinstance(value, dict):
+        raise UnreadableError(otherwise)
+    return value

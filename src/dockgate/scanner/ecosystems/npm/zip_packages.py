@@ -1,0 +1,37 @@
+"""Yarn's archives: a package as a zip of its node_modules folder, from which Plug'n'Play runs it."""
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import BinaryIO
+
+from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, declared
+from dockgate.scanner.formats.text import budget, json_object
+from dockgate.scanner.formats.zip_archive import Archive, Section
+from dockgate.scanner.model import Package
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError
+
+READ_LIMIT = 128 * 1024 * 1024
+"""Bytes of one archive that are looked at, packed and unpacked: its directory and all its package.json files."""
+MEMBER_LIMIT = 2000
+"""Packages of one archive: the one that it is of, and those bundled with it."""
+
+
+def read(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
+    """The packages of the archive at `path`; `is_root` says which members stand at the root of one.
+
+    One that cannot be read leaves the others. Raises UnreadableError when the archive is none.
+    """
+    archive = Archive(Section(file, 0, file.seek(0, 2)), (b"/package.json",), budget(READ_LIMIT))
+    members = [entry for entry in archive.entries if is_root(entry.name)]
+    if not 0 < len(members) <= MEMBER_LIMIT:
+        raise UnreadableError(f"it holds {len(members) or 'no'} packages")
+    packages: list[Package] = []
+    unread: list[tuple[str, str]] = []
+    for entry in members:
+        try:
+            content = json_object(BytesIO(archive.whole(entry, PACKAGE_LIMIT)), PACKAGE_LIMIT)
+            packages.append(declared(content, f"{path}!/{entry.name}"))
+        except UnreadableError as error:
+            unread.append((entry.name, str(error)))
+    return Extract(tuple(packages), unread=tuple(unread), alone=True)

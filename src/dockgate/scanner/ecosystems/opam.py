@@ -1,0 +1,141 @@
+"""Packages of OCaml as installed: what opam keeps of each in its switch, any folder (opam's src/format/opamPath.ml).
+
+The state of the switch names them all: it counts where their descriptions were taken away, as lockfiles do.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, BinaryIO
+
+from dockgate.scanner.ecosystems.dpkg import ECOSYSTEM as DPKG
+from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.text import check_size, text
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+FILE_LIMIT = 1024 * 1024
+"""Bytes of a switch's state or a lockfile; those with 200 packages have up to 20,000."""
+
+_INSTALLED = ".opam-switch/packages/"
+_STATE = ".opam-switch/switch-state"
+_LOCKED = ".opam.locked"
+_ENDINGS = ("/opam", "/switch-state", "opam.locked")
+_LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_+.~")
+"""of a version (opam's src/format/opamPackage.ml)"""
+
+
+class Opam:
+    name = "opam"
+    version = 1
+    orders: tuple[str, ...] = ("opam",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("opam",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=("opam", "switch-state", "opam.locked"), suffixes=(".locked",))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        if not path.endswith(_ENDINGS):
+            return False
+        if path.endswith("/opam"):
+            return f"/{_INSTALLED}" in f"/{path}"
+        return path.endswith(_LOCKED) or f"/{path}".endswith((f"/{_STATE}", "/opam.locked"))
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        """The package by which the description's folder is called, all of a switch, or those of a lockfile."""
+        if not path.endswith("/opam"):
+            check_size(file, FILE_LIMIT)
+            named = _locked if path.endswith(".locked") else _installed
+            return Extract(tuple(dict.fromkeys(named(text(file.read()), path))), lock=True)
+        switch, _, rest = path.rpartition(_INSTALLED)
+        package = _split(rest.removesuffix("/opam"), path)
+        return Extract((package,), {package.purl: (f"{switch}lib/{package.name}/",)})
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version:
+            raise UsageError(f"{purl} has no version.", "Write it as pkg:opam/NAME@VERSION.")
+        return _package(purl.name, purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """Into the switch that is set; another's has to be named by `--switch`."""
+        kept, remark = called(raised, lambda name: legal(name, "+-_"))
+        words = quoted(f"{name}>={one.version}" for name, one in kept)
+        return ((f"opam install --yes {words}",) if kept else ()) + remark
+
+    def key(self, version: str) -> Any:
+        """Debian's order without its epochs, where what is before or behind a dash may be left out (opam's
+        src/core/opamVersionCompare.ml)."""
+        if not version or not _LEGAL.issuperset(version):
+            raise UncomparableError(f"The opam version {version[:80]!r} is none.")
+        upstream, revision = version.rsplit("-", 1) if "-" in version else (version, "")
+        return DPKG.key(f"0:{upstream or 0}-{revision or 0}")
+
+
+ECOSYSTEM: Ecosystem = Opam()
+
+
+def _package(name: str, version: str, path: str) -> Package:
+    return Package(name, version, write("opam", "", name, version), "opam", name, version, path)
+
+
+def _split(called: str, path: str) -> Package:
+    """Names have no dot."""
+    name, _, version = called.partition(".")
+    if not name or not version or "/" in called:
+        raise UnreadableError(f"{called[:80]!r} is no NAME.VERSION")
+    return _package(name, version, path)
+
+
+def _installed(content: str, path: str) -> Iterator[Package]:
+    return (_split(piece[1:-1], path) for piece in _field("installed:", content))
+
+
+def _locked(content: str, path: str) -> Iterator[Package]:
+    """`"NAME" {= "VERSION" & FILTER}` of each, for `opam lock` gives one version to all that a project depends on."""
+    name, in_braces = "", False
+    pieces = [*_field("depends:", content), '""']
+    for at, piece in enumerate(pieces):
+        if piece in ("{", "}"):
+            in_braces = piece == "{"
+        elif piece[0] != '"':
+            continue
+        elif not in_braces and name:
+            raise UnreadableError(f"it gives no version to {name[:80]}")
+        elif not in_braces:
+            name = piece[1:-1]
+        elif name and pieces[at - 1] == "=" and pieces[at - 2] in ("{", "&", "("):
+            yield _package(name, piece[1:-1], path)
+            name = ""
+
+
+def _field(name: str, content: str) -> list[str]:
+    """What stands in the brackets of a list (opam's manual, "Common file format"); nothing where there is none."""
+    pieces: list[str] = []
+    for match in _pieces().finditer(content):
+        if match["open"]:
+            raise UnreadableError("a text or comment in it has no end")
+        if match[0][0] != "#" and match[0][:2] != "(*":
+            pieces.append(match[0])
+    if name not in pieces:
+        return []
+    first = pieces.index(name) + 1
+    if pieces[first : first + 1] != ["["] or "]" not in pieces[first:]:
+        raise UnreadableError(f"what stands behind {name} is no list")
+    return pieces[first + 1 : pieces.index("]", first)]
+
+
+@cache
+def _pieces() -> re.Pattern[str]:
+    """A long text, a comment, a text, one of these without an end, a bracket, an operator, or what is between them."""
+    return re.compile(
+        r"""\"{3}(?:[^"]|"(?!""))*+\"{3}|\(\*(?:[^*]|\*(?!\)))*+\*\)|\#[^\n]*+|"(?!"")(?:[^"\\]|\\.)*+"
+        |(?P<open>"|\(\*)|[<>!]=|[^\s"\#\[\]{}()<>!=]++|\S""",
+        re.DOTALL | re.VERBOSE,
+    )

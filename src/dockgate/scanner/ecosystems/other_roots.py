@@ -1,0 +1,186 @@
+"""Software of another root in the image: package databases below a folder, images, and file systems in one file.
+
+Their packages are not judged, for nothing says whether anything of them runs; they are named, so that an image which
+carries them is not taken for clean. So are the databases of package managers that are not read, in the image's own root
+too. Folders such as Nix' store are looked for by `core.other_roots`.
+"""
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.other_roots import DRIVERS, FOLDER_NAMES, store_of
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl
+
+LIST_LIMIT = 16 * 1024 * 1024
+"""Bytes of a container engine's list of images or layers."""
+
+_DATABASES = (
+    "/var/lib/dpkg/status",
+    "/lib/apk/db/installed",
+    "/var/lib/rpm/rpmdb.sqlite",
+    "/var/lib/rpm/Packages",
+    "/var/lib/rpm/Packages.db",
+    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+    "/usr/lib/sysimage/rpm/Packages.db",
+    "/usr/share/rpm/rpmdb.sqlite",
+    "/var/db/pkg/local.sqlite",
+    "/var/lib/pacman/local/ALPM_DB_VERSION",
+)
+_OWN = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
+"""databases of the root itself that end as one of another does"""
+_LAYOUT = "oci-layout"
+_OF_OTHER_MANAGERS = {"/opkg/status": "opkg", "/ipkg/status": "ipkg", "/var/lib/pkg/db": "CRUX"}
+"""Package databases in one file of managers that are not read, also of the root's own; those of a folder are in
+`core.other_roots`."""
+_OTHER_ENDS = tuple(_OF_OTHER_MANAGERS)
+_LISTS = {
+    "repositories.json": tuple(f"/image/{name}" for name in (*DRIVERS, "overlayfs", "windowsfilter")),
+    "layers.json": tuple(f"/{name}-layers" for name in DRIVERS),
+    "volatile-layers.json": tuple(f"/{name}-layers" for name in DRIVERS),
+    "images.json": tuple(f"/{name}-images" for name in DRIVERS),
+}
+"""Docker's list of images and podman's lists, each with the ends of its folder."""
+_FILE_SYSTEMS = {
+    b"hsqs": "a squashfs file system, such as a snap",
+    b"QFI\xfb": "a disk image of a virtual machine",
+    b"KDMV": "a disk image of a virtual machine",
+    b"vhdx": "a disk image of a virtual machine",
+    b"\x45\x3d\xcd\x28": "a cramfs file system",
+}
+_SHEBANG, _ELF = b"#!/u", b"\x7fELF"
+_SIF, _APP_IMAGE = b"SIF_MAGIC", b"AI\x02"
+"""of Singularity's images, behind a line for the shell, and of AppImages, in what the ELF header leaves free"""
+_DISKS = (".img", ".iso", ".raw", ".erofs", ".ext2", ".ext3", ".ext4", ".btrfs", ".xfs")
+_DISK_MAGICS = (
+    (0, b"XFSB", "an XFS file system"),
+    (1024, b"\xe2\xe1\xf5\xe0", "an EROFS file system"),
+    (1080, b"\x53\xef", "an ext file system"),
+    (32769, b"CD001", "an ISO 9660 file system"),
+    (65600, b"_BHRfS_M", "a btrfs file system"),
+)
+"""positions and magic numbers, as libmagic's and the kernel's headers give them"""
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
+
+
+class OtherRoots:
+    name = "other_roots"
+    version = 2
+    orders: tuple[str, ...] = ()
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ()
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(
+        names=(
+            *sorted({path.rpartition("/")[2] for path in (*_DATABASES, *_OF_OTHER_MANAGERS)}),
+            *_LISTS,
+            _LAYOUT,
+            *FOLDER_NAMES,
+        ),
+        suffixes=(*sorted({"." + name.rpartition(".")[2] for name in _ARCHIVES}), *_DISKS),
+        magics=(*_FILE_SYSTEMS, _SHEBANG, _ELF),
+    )
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        if not head:
+            return store_of(path) is not None
+        if head[:4] == _ELF and head[8:11] != _APP_IMAGE and not path.lower().endswith(_DISKS):
+            return False  # most programs of an image
+        if _content_by_head(head) or path.lower().endswith((*_ARCHIVES, *_DISKS)):
+            return True
+        return _is_database(path) or _other_manager(path) != "" or _is_list(path) or _is_layout(path)
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        """Raises UnreadableError for all that holds software; what turns out to hold none says nothing."""
+        head = file.read(64)
+        file.seek(0)
+        content = _content_by_head(head)
+        if content:
+            raise UnreadableError(f"it is {content}, whose content is not read")
+        if _is_database(path):
+            if head:
+                root = next(path[: -len(end)] for end in _DATABASES if path.endswith(end))
+                raise UnreadableError(f"it is the package database of another root, {root.removesuffix('/usr')}")
+        elif manager := _other_manager(path):
+            if head:
+                raise UnreadableError(f"it is the package database of {manager}, which is not read")
+        elif _is_list(path):
+            _read_list(file)
+        elif _is_layout(path):
+            if b"imageLayoutVersion" in file.read(4096):
+                raise UnreadableError("it is of an image layout, whose images are not read")
+        elif path.lower().endswith(_ARCHIVES):
+            from dockgate.scanner.formats.tar_names import is_image
+
+            if is_image(file):
+                raise UnreadableError("it is an archive of an image, which is not read")
+        elif path.lower().endswith(_DISKS):
+            _read_disk(file)
+        return Extract()
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        raise UsageError(f"{purl} is of no known type.", "Other roots have no package URLs.")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        return ()
+
+    def key(self, version: str) -> bytes:
+        raise UncomparableError("Other roots have no versions.")
+
+
+ECOSYSTEM: Ecosystem = OtherRoots()
+
+
+def _is_database(path: str) -> bool:
+    return path.endswith(_DATABASES) and path not in _OWN
+
+
+def _other_manager(path: str) -> str:
+    """The package manager whose database in one file the path is, "" for none."""
+    rooted = f"/{path}"
+    if not rooted.endswith(_OTHER_ENDS):
+        return ""
+    return next(name for end, name in _OF_OTHER_MANAGERS.items() if rooted.endswith(end))
+
+
+def _is_layout(path: str) -> bool:
+    return path.rpartition("/")[2] == _LAYOUT
+
+
+def _is_list(path: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    return name in _LISTS and folder.endswith(_LISTS[name])
+
+
+def _content_by_head(head: bytes) -> str:
+    """What holds software, by the first 64 bytes of its file; "" for anything else."""
+    magic = head[:4]
+    if magic == _ELF:
+        return "an AppImage" if head[8:11] == _APP_IMAGE else ""
+    if magic == _SHEBANG:
+        return "an image of Singularity" if _SIF in head else ""
+    return _FILE_SYSTEMS.get(magic, "")
+
+
+def _read_disk(file: BinaryIO) -> None:
+    """A file called `.img` may also be a picture, firmware, or a boot loader."""
+    for at, magic, what in _DISK_MAGICS:
+        file.seek(at)
+        if file.read(len(magic)) == magic:
+            raise UnreadableError(f"it is {what}, whose content is not read")
+
+
+def _read_list(file: BinaryIO) -> None:
+    """A new store's list is empty."""
+    from dockgate.scanner.formats.text import json_value
+
+    content = json_value(file, LIST_LIMIT)
+    if content.get("Repositories", content) if isinstance(content, dict) else content:
+        raise UnreadableError("it lists images of a container engine, which are not read")

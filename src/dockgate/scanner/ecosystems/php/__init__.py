@@ -1,0 +1,161 @@
+"""Composer packages as installed: what Composer writes into `<vendor folder>/composer/installed.json`, also in PHP's
+archives (Composer itself is one), and lockfiles.
+
+Packages for development are told apart in a lockfile and do not count there; in installed.json they do, for they are
+installed. The installed.php beside it says the same once more, and is not read.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from dockgate.scanner.ecosystems.php.version import key
+from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.text import calls, json_value
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+FILE_LIMIT = 8 * 1024 * 1024
+"""Bytes of an installed.json or lockfile; with 300 packages they have some 600,000."""
+
+_INSTALLED = "composer/installed.json"
+_LOCK = "composer.lock"
+_FOLDER = "vendor/composer"
+_LOADER = "composer/autoload_real.php"
+_PHAR = ".phar"
+_MAGICS = (b"#!/u", b"#!/b")
+"""beginnings of lines that name an interpreter"""
+
+
+class Php:
+    name = "php"
+    version = 3
+    orders: tuple[str, ...] = ("Packagist",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("composer",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=("installed.json", _LOCK, "composer"), suffixes=(_PHAR,), magics=_MAGICS)
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """The vendor folder may have any name. Where it has its usual one, a link in its composer folder's place is
+        seen, too. Archives mostly have no suffix: they are programs."""
+        if path.endswith(_PHAR) or (head.startswith(_MAGICS) and calls(head, b"php")):
+            return True
+        return _is(path, _INSTALLED) or _is(path, _LOCK) or _is(path, _FOLDER)
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        if _is(path, _FOLDER):
+            return Extract()
+        if _is(path, _INSTALLED) or _is(path, _LOCK):
+            return _told(path, json_value(file, FILE_LIMIT), lock=_is(path, _LOCK))
+        return _archived(path, file)
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version or not purl.namespace:
+            missing = "version" if purl.namespace else "vendor"
+            raise UsageError(f"{purl} has no {missing}.", "Write it as pkg:composer/VENDOR/NAME@VERSION.")
+        return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        kept, remark = called(raised, lambda name: name.count("/") == 1 and legal(name, "/._-"))
+        words = quoted(f"{name}:>={one.version}" for name, one in kept)
+        return ((f"composer update --with-all-dependencies {words}",) if kept else ()) + remark
+
+    def key(self, version: str) -> bytes:
+        return key(version)
+
+
+ECOSYSTEM: Ecosystem = Php()
+
+
+def _told(path: str, content: Any, *, lock: bool) -> Extract:
+    """What an installed.json or a lockfile says."""
+    # Composer 1 wrote a bare list.
+    listed = content.get("packages") if isinstance(content, dict) else None if lock else content
+    if not isinstance(listed, list):
+        raise UnreadableError("it holds no list of packages")
+    folder = path.rpartition("/")[0]
+    packages: list[Package] = []
+    owns: dict[str, tuple[str, ...]] = {}
+    unread: list[tuple[str, str]] = []
+    for position, entry in enumerate(listed):
+        name, version = (entry.get("name"), entry.get("version")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(name, str) or not isinstance(version, str) or not name or not version:
+            where = name if isinstance(name, str) and name else f"packages/{position}"
+            unread.append((where, "it has no name and version"))
+            continue
+        package = _package(name, version, path)
+        packages.append(package)
+        if not lock and (owned := _owned(folder, name, entry)):
+            owns[package.purl] = (owned,)
+    return Extract(tuple(packages), owns, unread=tuple(unread), lock=lock)
+
+
+def _archived(path: str, file: BinaryIO) -> Extract:
+    """What the installed.json files in an archive say. One with Composer's loader and without any keeps its packages to
+    itself: Box leaves the file out unless it is told otherwise."""
+    from dockgate.scanner.ecosystems.php import phar
+
+    packages: list[Package] = []
+    unread: list[tuple[str, str]] = []
+    told = loads = False
+    for member in phar.members(path, file, (_INSTALLED, _LOADER)):
+        loads = loads or _is(member.name, _LOADER)
+        if _is(member.name, _INSTALLED):
+            told = True
+            try:
+                content = json_value(BytesIO(member.content(FILE_LIMIT)), FILE_LIMIT)
+                found = _told(f"{path}!/{member.name}", content, lock=False)
+            except UnreadableError as error:
+                unread.append((member.name, str(error)))
+                continue
+            packages += found.packages
+            unread += [(f"{member.name}/{where}", why) for where, why in found.unread]
+    if loads and not told:
+        raise UnreadableError(f"it has packages of Composer in it, and no {_INSTALLED} that names them")
+    return Extract(tuple(packages), unread=tuple(unread), alone=True) if packages or unread else Extract()
+
+
+def _is(path: str, name: str) -> bool:
+    """Whether it ends in these whole parts."""
+    return path.endswith(name) and path[-len(name) - 1 : -len(name)] in ("", "/")
+
+
+def _package(name: str, version: str, path: str) -> Package:
+    vendor, _, own = name.lower().rpartition("/")
+    return Package(
+        name=name,
+        version=version,
+        purl=write("composer", vendor, own, version),
+        ecosystem="Packagist",
+        source_name=name.lower(),
+        source_version=version,
+        path=path,
+    )
+
+
+def _owned(folder: str, name: str, entry: dict[str, Any]) -> str:
+    """The package's own folder, "" when it has none.
+
+    `install-path` is seen from the folder of installed.json and null for a package without files. Composer 1 does not
+    say it: there packages lie beside that folder under their own names, unless a plugin has it otherwise.
+    """
+    given = entry.get("install-path", f"../{name}")
+    if not isinstance(given, str) or not given or "\0" in given:
+        return ""
+    parts: list[str] = [] if given.startswith("/") else folder.split("/")
+    for part in given.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    owned = "/".join(parts) + "/"
+    # A package that claims all of the vendor folder, or what is above it, would be found in every other's files.
+    return "" if not parts or f"{folder}/".startswith(owned) else owned

@@ -1,0 +1,145 @@
+"""PHP's archives: an application of many files in one, from which PHP runs it without unpacking.
+
+After php-src's `ext/phar/phar.c` (`phar_parse_pharfile`) and the manual's "Phar file format": a script that ends in
+`__HALT_COMPILER();`, the manifest with the names and sizes of all files, the files, a signature. An archive may be a
+zip archive as well; those that are tar archives are not read.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from struct import Struct
+from typing import BinaryIO, NamedTuple
+
+from dockgate.scanner.formats.text import budget, path_text
+from dockgate.scanner.formats.zip_archive import Archive, Section
+from dockgate.shared.errors import UnreadableError
+
+SUFFIX = ".phar"
+STUB_LIMIT = 1024 * 1024
+"""Bytes from the beginning, within which the script must end; Box's have some thousand."""
+MANIFEST_LIMIT = 16 * 1024 * 1024
+"""Bytes of the manifest, which has some 80 for each file."""
+READ_LIMIT = 12 * 1024 * 1024
+"""Bytes that are read of one archive's files, packed and unpacked."""
+
+_END = b"__HALT_COMPILER();"
+_SIZE, _COUNT, _ENTRY = Struct("<I"), Struct("<IB5x"), Struct("<I4xIII")
+_MAJOR = 0x10
+_GZ, _BZ2, _COMPRESSION = 0x1000, 0x2000, 0xF000
+
+
+class Member(NamedTuple):
+    """A file of an archive. `content` gives it whole, at most so many bytes, or raises UnreadableError."""
+
+    name: str
+    content: Callable[[int], bytes]
+
+
+def members(path: str, file: BinaryIO, wanted: tuple[str, ...]) -> Iterator[Member]:
+    """The files of the archive at `path` whose names end with one of `wanted`.
+
+    A script that is no archive has none. Raises UnreadableError for what is called one and is none.
+    """
+    size = file.seek(0, 2)
+    file.seek(0)
+    head = file.read(STUB_LIMIT)
+    spend = budget(READ_LIMIT)
+    if head.startswith(b"PK\x03\x04"):
+        archive = Archive(Section(file, 0, size), tuple(name.encode("ascii") for name in wanted), spend)
+        for one in archive.entries:
+            yield Member(one.name, partial(archive.whole, one))
+        return
+    start = _behind_script(head, size)
+    if start:
+        for entry in _entries(Section(file, start, size - start)):
+            if entry.name.endswith(wanted):
+                yield Member(entry.name, partial(_content, Section(file, start, size - start), entry, spend))
+    elif path.endswith(SUFFIX) or (size > len(head) and _END not in head):
+        raise UnreadableError(f"no archive begins within its first {STUB_LIMIT} bytes")
+
+
+def _behind_script(head: bytes, size: int) -> int:
+    """Where the manifest begins, 0 where there is none: a script may speak of its own end, or have text behind it. PHP
+    loads archives of later major versions, too, and text would tell of a manifest that is longer than the file."""
+    end = head.find(_END)
+    if end < 0:
+        return 0
+    start = end + len(_END)
+    if head[start : start + 3] in (b" ?>", b"\n?>"):
+        start += 3
+        start += 2 if head[start : start + 2] == b"\r\n" else head[start : start + 1] == b"\n"
+    version = head[start + 8 : start + 9]
+    if not version or version[0] < _MAJOR:
+        return 0
+    fits = int.from_bytes(head[start : start + 4], "little") <= size - start
+    return start if fits or version[0] & 0xF0 == _MAJOR else 0
+
+
+class _Entry(NamedTuple):
+    name: str
+    at: int
+    packed: int
+    size: int
+    check: int
+    flags: int
+
+
+def _entries(section: Section) -> Iterator[_Entry]:
+    (length,) = _SIZE.unpack(section.read(0, _SIZE.size))
+    if length > MANIFEST_LIMIT:
+        raise UnreadableError(f"its manifest has {length} bytes; no more than {MANIFEST_LIMIT} are read")
+    manifest = _Fields(section.read(_SIZE.size, length))
+    count, _ = manifest.numbers(_COUNT)
+    manifest.text()  # by which name it calls itself
+    manifest.text()
+    at = _SIZE.size + length
+    for _ in range(count):
+        name = path_text(manifest.text())
+        size, packed, check, flags = manifest.numbers(_ENTRY)
+        manifest.text()
+        yield _Entry(name, at, packed, size, check, flags)
+        at += packed
+
+
+class _Fields:
+    """The fields of a manifest, one after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def numbers(self, fields: Struct) -> tuple[int, ...]:
+        return fields.unpack(self._take(fields.size))
+
+    def text(self) -> bytes:
+        """With its length before it."""
+        (length,) = self.numbers(_SIZE)
+        return self._take(length)
+
+    def _take(self, size: int) -> bytes:
+        data = self._data[self._at : self._at + size]
+        if len(data) < size:
+            raise UnreadableError("its manifest is cut off")
+        self._at += size
+        return data
+
+
+def _content(section: Section, entry: _Entry, spend: Callable[[int], None], limit: int) -> bytes:
+    most = max(entry.size, entry.packed)
+    if most > limit:
+        raise UnreadableError(f"it has {most} bytes; no more than {limit} are read")
+    spend(entry.packed + entry.size)
+    data = section.read(entry.at, entry.packed)
+    try:
+        if entry.flags & _COMPRESSION == _GZ:
+            data = zlib.decompressobj(-15).decompress(data, entry.size + 1)
+        elif entry.flags & _COMPRESSION == _BZ2:
+            from bz2 import BZ2Decompressor
+
+            data = BZ2Decompressor().decompress(data, entry.size + 1)
+    except (zlib.error, OSError) as error:
+        raise UnreadableError("it cannot be inflated") from error
+    if len(data) != entry.size or zlib.crc32(data) != entry.check:
+        raise UnreadableError("it is not what its archive's manifest says")
+    return data

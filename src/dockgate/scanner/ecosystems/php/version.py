@@ -1,0 +1,79 @@
+"""The order of Composer's versions: composer/semver's `VersionParser::normalize`, then PHP's `version_compare`."""
+
+import re
+from functools import cache
+
+from dockgate.scanner.formats.order import number
+from dockgate.shared.errors import UncomparableError
+
+_BRANCHES = ("master", "trunk", "default")
+_STABILITIES = {"a": "alpha", "b": "beta", "p": "patch", "pl": "patch"}
+_RANKS = {"stable": 1, "dev": 2, "alpha": 3, "beta": 4, "rc": 5}
+_END, _NUMBER, _PATCH = b"\x06", b"\x07", b"\x08"
+_LONG_MAX = str(2**63 - 1)
+"""PHP reads a bigger number as this one."""
+_OPEN = "9999999"
+"""What Composer writes for a part that a branch leaves open: 1.x-dev is 1.9999999.9999999.9999999-dev."""
+
+
+def key(version: str) -> bytes:
+    """Raises UncomparableError for what Composer refuses, and for branches, which its constraints never match: what
+    "dev-main" holds depends on its commit."""
+    parts = _normalized(version)
+    if not parts:
+        raise UncomparableError(f"The Composer version {version[:80]!r} is a branch, or none by Composer.")
+    return b"".join(map(_part, parts)) + _END
+
+
+def _part(part: str) -> bytes:
+    """A number or a word. Words but "patch" come before the end of a version, and that before numbers."""
+    if part.isdigit():
+        digits = part.lstrip("0")
+        above = (len(digits), digits) > (len(_LONG_MAX), _LONG_MAX)
+        return _NUMBER + number(_LONG_MAX if above else digits)
+    return _PATCH if part == "patch" else bytes((_RANKS[part],))
+
+
+def _normalized(version: str) -> list[str]:
+    """The numbers and words that Composer compares, [] for what it refuses."""
+    given = version.strip(" \t\n\r\0\x0b")
+    aliased = re.fullmatch(r"([^,\s]++) ++as ++[^,\s]++", given, re.ASCII)
+    given = aliased[1] if aliased else given
+    given = re.sub(r"@(?:stable|rc|beta|alpha|dev)\Z", "", given, flags=re.ASCII | re.IGNORECASE)
+    if given in _BRANCHES or given[:4].lower() == "dev-":
+        return []
+    built = re.fullmatch(r"([^,\s+]++)\+\S++", given, re.ASCII)
+    given = built[1] if built else given
+    classical, dated, branch = _patterns()
+    if match := classical.fullmatch(given):
+        return [*(match["release"] + ".0.0.0").split(".")[:4], *_modifiers(match)]
+    if match := dated.fullmatch(given):
+        return [*re.split(r"[.:-]", match["release"]), *_modifiers(match)]
+    if match := branch.fullmatch(given):
+        parts = (match["branch"] + ".x.x.x").split(".")[:4]
+        return [*(_OPEN if part in ("x", "X", "*") else part for part in parts), "dev"]
+    return []
+
+
+def _modifiers(match: re.Match[str]) -> list[str]:
+    word, dev = match["stability"], ["dev"] if match["dev"] else []
+    if word == "stable":
+        return []
+    if not word:
+        return dev
+    word = word.lower()
+    return [_STABILITIES.get(word, word), *re.findall(r"[0-9]+", match["count"] or ""), *dev]
+
+
+@cache
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Of plain versions, of those made of a date, and of branches called by a number."""
+    modifiers = (
+        r"[._-]?(?:(?P<stability>stable|beta|b|rc|alpha|a|patch|pl|p)(?P<count>(?:[.-]?\d+)*+)?)?(?P<dev>[.-]?dev)?"
+    )
+    flags = re.ASCII | re.IGNORECASE
+    return (
+        re.compile(rf"v?(?P<release>\d{{1,5}}+(?:\.\d++)?(?:\.\d++)?(?:\.\d++)?){modifiers}", flags),
+        re.compile(rf"v?(?P<release>\d{{4}}(?:[.:-]?\d{{2}}){{1,6}}(?:[.:-]?\d{{1,3}}){{0,2}}){modifiers}", flags),
+        re.compile(r"v?(?P<branch>\d++(?:\.(?:\d++|[x*])){0,3})[.-]?dev", flags),
+    )

@@ -1,0 +1,141 @@
+"""Programs that were installed without a package: Node.js, Python, Ruby, PHP, OpenSSL, Java, and some servers.
+
+Each is known by the name of its file and by a version that stands in it, Java also by the file `release` of a runtime.
+Bitnami's advisories speak of most under upstream's versions, so they are judged by those; of OpenSSL no feed tells. A
+file that a distribution's package owns is the distribution's to judge.
+
+Not seen are programs under another name, and libraries that another program or package has copied into itself.
+"""
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from dockgate.scanner.ecosystems.programs.names import BITNAMI, JAVA, PROGRAMS, program_of
+from dockgate.scanner.formats.executable import ELF, begins
+from dockgate.scanner.formats.shell import called, legal
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+RELEASE_LIMIT = 64 * 1024
+"""Bytes of a Java runtime's release file, which has some thousand."""
+
+_RELEASE = "release"
+_RUNTIME_FILES = ("bin/java", "lib/modules", "lib/jrt-fs.jar", "lib/server/libjvm.so", "jre/lib/rt.jar", "lib/rt.jar")
+"""those that every Java runtime has some of, seen from its folder"""
+
+
+class Programs:
+    name = "programs"
+    version = 1
+    orders: tuple[str, ...] = ()
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("generic",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=(_RELEASE,), magics=(ELF,))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """A link at such a name says nothing: what it leads to is read where it lies."""
+        name = path[path.rfind("/") + 1 :]
+        if head[:4] == ELF:
+            return program_of(name) is not None and begins(head)
+        return name == _RELEASE and b"=" in head
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        name = path.rpartition("/")[2]
+        if name == _RELEASE:
+            return _read_release(path, file)
+        program = program_of(name)
+        if program is None:
+            return Extract()
+        from dockgate.scanner.ecosystems.programs.version import find_version
+
+        version = find_version(program, name, file)
+        if version is None:
+            return Extract()
+        return Extract((program_package(program.name, version, path),), alone=True)
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        """Any other program is known by its name alone, and no feed tells of it."""
+        if not purl.version:
+            raise UsageError(f"{purl} has no version.", "Write it as pkg:generic/NAME@VERSION.")
+        return program_package(purl.name, purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """No command installs what was unpacked or compiled."""
+        kept, remark = called(raised, lambda name: legal(name, "+-._"))
+        told = ", ".join(f"{name} {one.version}" for name, one in kept)
+        return ((f"# Install {told} or later.",) if kept else ()) + remark
+
+    def key(self, version: str) -> bytes:
+        raise UncomparableError(f"Versions of programs without a feed are not ordered, such as {version[:80]!r}.")
+
+
+ECOSYSTEM: Ecosystem = Programs()
+
+
+def program_package(name: str, version: str, path: str) -> Package:
+    """A program, under the ecosystem whose advisories speak of it."""
+    program = PROGRAMS.get(name)
+    if program is JAVA:
+        version = _java_version(version)
+    ecosystem = program.ecosystem if program else "generic"
+    return Package(
+        name=name,
+        version=version,
+        purl=write("generic", "", name, version),
+        ecosystem=ecosystem,
+        source_name=name,
+        source_version=_three_numbers(version) if ecosystem == BITNAMI else version,
+        path=path,
+    )
+
+
+def _read_release(path: str, file: BinaryIO) -> Extract:
+    """A Java runtime's own description (JEP 223 and the JDK's make/ReleaseFile.gmk): lines NAME="VALUE"."""
+    values: dict[str, str] = {}
+    for line in file.read(RELEASE_LIMIT).decode("utf-8", "replace").splitlines():
+        name, equals, value = line.partition("=")
+        if equals:
+            values.setdefault(name.strip(), value.strip().strip('"'))
+    if "JAVA_VERSION" not in values:
+        return Extract()
+    version = values["JAVA_VERSION"]
+    if not version[:1].isdecimal():
+        raise UnreadableError(f"its JAVA_VERSION is no version: {version[:80]!r}")
+    package = program_package(JAVA.name, version, path)
+    folder = path.removesuffix(_RELEASE)
+    return Extract((package,), {package.purl: tuple(folder + name for name in _RUNTIME_FILES)})
+
+
+def _java_version(version: str) -> str:
+    """ "17.0.9" of "17.0.9+9-Debian" and "8.0.392" of "1.8.0_392-b08", as advisories write it."""
+    release = version.partition("+")[0]
+    main, dash, suffix = release.partition("-")
+    main, underscore, update = main.partition("_")
+    if main.startswith("1."):
+        main = f"{main[2:]}" if not underscore else f"{main[2:].partition('.')[0]}.0.{update}"
+    return f"{main}-ea" if dash and suffix.startswith("ea") else main
+
+
+def _three_numbers(version: str) -> str:
+    """The version as Bitnami's advisories write upstream's: "17.2" is 17.2.0, "3.13.0rc1" is 3.13.0-rc1.
+
+    A fourth number, and what comes after a release ("2.7.2p137", "3.12.3+") is left out, so that it counts as the
+    release itself; any other letters make it a pre-release. Both err towards the older version.
+    """
+    if not version[:1].isdecimal():
+        return version
+    end = next((at for at, char in enumerate(version) if char not in "0123456789."), len(version))
+    numbers = [part.lstrip("0") or "0" for part in version[:end].strip(".").split(".")]
+    core = ".".join([*numbers, "0", "0"][:3])
+    suffix = version[end:].partition("+")[0].strip("-._~")
+    if not suffix or (suffix[0] == "p" and suffix[1:].isdecimal()):
+        return core
+    return f"{core}-{suffix}"

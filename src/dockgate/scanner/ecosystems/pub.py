@@ -1,0 +1,130 @@
+"""Dart packages by the lockfile of pub, `pubspec.lock`: a compiled program tells nothing of them, and the cache of pub
+has what any project ever asked for.
+
+The lockfile marks as development's what a project asks for itself, though another package may need it, too (pub's
+lib/src/lock_file.dart): nothing is left out but what comes with an SDK or from a local folder. One from git shares its
+code, and so the advisories, with the package that it was forked from.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import BinaryIO
+
+from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.text import check_size, text
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+LOCK_LIMIT = 4 * 1024 * 1024
+"""Bytes of a lockfile; one with 100 packages has 25,000."""
+VERSION_LIMIT = 1024
+"""Characters."""
+INT_MAX = 2**63 - 1
+"""The largest number (Dart's int): a greater one is no version's, and among the labels it is text."""
+
+_LOCK = "pubspec.lock"
+_CACHE = ".pub-cache/"
+_FROM = ("hosted", "git")
+_NOT_FROM = ("path", "sdk")
+
+
+class Pub:
+    name = "pub"
+    version = 1
+    orders: tuple[str, ...] = ("Pub",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("pub",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=(_LOCK,))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """Those in the cache are what packages' authors develop with."""
+        return (path == _LOCK or path.endswith(f"/{_LOCK}")) and _CACHE not in path
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        from dockgate.scanner.formats.yaml import documents
+
+        check_size(file, LOCK_LIMIT)
+        made = documents(text(file.read()))
+        listed = made[0].get("packages", {}) if len(made) == 1 and isinstance(made[0], dict) else None
+        if not isinstance(listed, dict):
+            raise UnreadableError("it holds no packages by name")
+        packages: list[Package] = []
+        unread: list[tuple[str, str]] = []
+        for name, entry in listed.items():
+            told = entry if isinstance(entry, dict) else {}
+            source, version = told.get("source"), told.get("version")
+            if source in _FROM and name and isinstance(version, str) and version:
+                packages.append(_package(name, version, path))
+            elif source not in _NOT_FROM:
+                unread.append((name, "it has no source and version"))
+        return Extract(tuple(packages), unread=tuple(unread), lock=True)
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version:
+            raise UsageError(f"{purl} has no version.", "Write it as pkg:pub/NAME@VERSION.")
+        return _package(purl.name, purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """pub takes the versions from pubspec.yaml."""
+        kept, remark = called(raised, lambda name: legal(name, "_"))
+        told = ", ".join(f"{name} {one.version}" for name, one in kept)
+        words = quoted(dict.fromkeys(name for name, _ in kept))
+        return ((f"dart pub upgrade {words} # {told} or later",) if kept else ()) + remark
+
+    def key(self, version: str) -> bytes:
+        """The order of pub_semver (lib/src/version.dart): Semantic Versioning's, but that zeros may lead, and that a
+        version comes before those that are built from it ("1.0.0" before "1.0.0+1"), which are ordered as pre-releases
+        are."""
+        match = _pattern().fullmatch(version) if len(version) <= VERSION_LIMIT else None
+        if not match or not all(map(_is_int, match.groups()[:3])):
+            raise UncomparableError(f"The pub version {version[:80]!r} is none.")
+        numbers = b"".join(map(number, match.groups()[:3]))
+        pre = b"\x00" + _labels(match["pre"]) if match["pre"] else b"\x01"
+        return numbers + pre + (b"\x01" + _labels(match["build"]) if match["build"] else b"\x00")
+
+
+ECOSYSTEM: Ecosystem = Pub()
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    labels = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*+"
+    return re.compile(rf"([0-9]+)\.([0-9]+)\.([0-9]+)(?:-(?P<pre>{labels}))?(?:\+(?P<build>{labels}))?")
+
+
+def _is_int(digits: str) -> bool:
+    significant = digits.lstrip("0")
+    return len(significant) < 20 and int(significant or "0") <= INT_MAX
+
+
+def _labels(text: str) -> bytes:
+    """Numbers before text, fewer before more."""
+    made = (
+        b"\x01" + number(part) if is_digits(part) and _is_int(part) else b"\x02" + part.encode("ascii") + b"\x00"
+        for part in text.split(".")
+    )
+    return b"".join(made) + b"\x00"
+
+
+def _package(name: str, version: str, path: str) -> Package:
+    """Names are in lower case, with underscores for what else is no letter or digit (purl-spec)."""
+    given = "".join(char if char.isascii() and char.isalnum() else "_" for char in name.lower())
+    return Package(
+        name=name,
+        version=version,
+        purl=write("pub", "", given, version),
+        ecosystem="Pub",
+        source_name=given,
+        source_version=version,
+        path=path,
+    )

@@ -1,0 +1,199 @@
+"""Python distributions as installed: dist-info, egg-info and eggs, in any folder, for any folder can be on the import
+path, and in applications of one file. Where nothing is installed, the lockfiles of pip, uv, Poetry, PDM and Pipenv.
+
+Also counted is the egg-info of a source checkout, which is what `import` finds when the checkout is on the path, and
+what was installed from git or from a folder (direct_url.json): a fork shares the code, and so the advisories. Wheels
+and zip archives count where their packages are not installed. One in another's `_vendor` is updated with that.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import BinaryIO
+
+from dockgate.scanner.ecosystems.python import zip_packages
+from dockgate.scanner.ecosystems.python.folder import contradictions
+from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT, described, package, purl
+from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.text import check_size, path_text
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UsageError
+from dockgate.shared.purl import Purl
+
+RECORD_LIMIT = 16 * 1024 * 1024
+"""Bytes of a RECORD or installed-files.txt."""
+
+_METADATA = (".dist-info/metadata", ".egg-info/pkg-info", "/egg-info/pkg-info", ".egg-info")
+"""in lower case, as what follows: importlib.metadata and pip find folders of metadata in any case"""
+_RECORDS = (".dist-info/record", ".egg-info/installed-files.txt")
+_INSTALLED = (*_METADATA, *_RECORDS)
+_FOLDERS = (".dist-info", ".egg/egg-info")
+"""of metadata; .egg-info is a folder or a file"""
+_LOCKS = ("requirements.txt", "Pipfile.lock", "poetry.lock", "uv.lock", "pdm.lock", "pylock.toml")
+_SITES = ("/site-packages/", "/dist-packages/")
+
+
+class Python:
+    name = "python"
+    version = 6
+    orders: tuple[str, ...] = ("PyPI",)
+    optional_epoch = False
+    optional_local_label = True
+    purls: tuple[str, ...] = ("pypi",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(
+        names=("METADATA", "PKG-INFO", "RECORD", "installed-files.txt", "EGG-INFO", "egg-info", *_LOCKS),
+        suffixes=(".dist-info", ".egg-info", ".toml", *zip_packages.SUFFIXES),
+        magics=zip_packages.MAGICS,
+    )
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """Also the folders of metadata, so that one without its files is seen, and a link in its place.
+
+        Lockfiles in an installed package are what its author develops with, and nothing is installed from them."""
+        if path.lower().endswith((*_INSTALLED, *_FOLDERS)) or zip_packages.may_be(path, size, head):
+            return True
+        return _is_lock(path) and not any(folder in f"/{path}" for folder in _SITES)
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        lower = path.lower()
+        if lower.endswith(_FOLDERS):  # a file of such a name is no folder, and says nothing
+            return Extract()
+        if lower.endswith(_RECORDS):
+            return _read_record(path, file)
+        if lower.endswith(_METADATA):
+            found = described(path, file.read(HEADER_LIMIT))
+            return Extract((found,), unread=tuple(contradictions(path, found, self.key)))
+        if not _is_lock(path):
+            return zip_packages.read(path, file)
+        from dockgate.scanner.ecosystems.python import lock
+
+        return lock.read(path, file)
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version:
+            raise UsageError(f"{purl} says no version.", "Write it behind the name: pkg:pypi/NAME@VERSION.")
+        return package(purl.name, purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """By the interpreter that the packages are installed for; a lockfile has to be locked anew."""
+        kept, remark = called(raised, lambda name: legal(name, "._-"))
+        places: dict[str, list[str]] = {}
+        for name, one in kept:
+            places.setdefault(_interpreter(one.package.path), []).append(f"{name}>={one.version}")
+        locked = places.pop("", [])
+        told = (f"# Raise {', '.join(locked)}, and lock the dependencies again.",) if locked else ()
+        lines = tuple(f"{python} -m pip install --upgrade {quoted(wants)}" for python, wants in sorted(places.items()))
+        return lines + told + remark
+
+    def key(self, version: str) -> bytes:
+        """The order of PEP 440 (now the version specifiers' specification), with all its normalisations."""
+        given = version.strip().lower()
+        if all(map(is_digits, given.split("."))):
+            return number("") + _release(given) + b"\x02\x00\x01\x00"
+        match = _pattern().fullmatch(given)
+        if not match:
+            raise UncomparableError(f"The Python version {version!r} is none by PEP 440.")
+        key = number(match["epoch"] or "") + _release(match["release"])
+        if match["pre"]:
+            kind = {"alpha": "a", "beta": "b", "a": "a", "b": "b"}.get(match["pre"], "rc")
+            key += b"\x01" + kind[:1].encode("ascii") + number(match["pre_number"] or "")
+        else:
+            # A development release of the final one comes before that one's pre-releases.
+            key += b"\x00" if match["dev"] and not match["post"] else b"\x02"
+        key += b"\x01" + number(match["post_number"] or match["post_bare"] or "") if match["post"] else b"\x00"
+        key += b"\x00" + number(match["dev_number"] or "") if match["dev"] else b"\x01"
+        if not match["local"]:
+            return key + b"\x00"
+        key += b"\x01"
+        for part in re.split(r"[-_.]", match["local"]):
+            key += b"\x02" + number(part) if part.isdigit() else b"\x01" + part.encode("ascii") + b"\x00"
+        return key + b"\x00"
+
+
+ECOSYSTEM: Ecosystem = Python()
+
+
+def _is_lock(path: str) -> bool:
+    """Also pylock.<name>.toml, as PEP 751 has it."""
+    name = path.rpartition("/")[2]
+    return name in _LOCKS or (name.startswith("pylock.") and name.endswith(".toml") and name.count(".") == 2)
+
+
+def _release(release: str) -> bytes:
+    """Numbers, whose zeros at the end do not count."""
+    parts = release.split(".")
+    while len(parts) > 1 and not parts[-1].strip("0"):
+        parts.pop()
+    return b"".join([b"\x01" + number(part) for part in parts]) + b"\x00"
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    return re.compile(
+        r"""v? (?:(?P<epoch>[0-9]+)!)? (?P<release>[0-9]+(?:\.[0-9]+)*)
+        (?:[-_.]? (?P<pre>alpha|beta|preview|pre|rc|a|b|c) [-_.]? (?P<pre_number>[0-9]+)?)?
+        (?P<post> -(?P<post_bare>[0-9]+) | [-_.]? (?:post|rev|r) [-_.]? (?P<post_number>[0-9]+)?)?
+        (?P<dev>[-_.]? dev [-_.]? (?P<dev_number>[0-9]+)?)?
+        (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?""",
+        re.VERBOSE,
+    )
+
+
+def _read_record(path: str, file: BinaryIO) -> Extract:
+    """The files beside the metadata which the distribution owns, but for compiled ones, which come and go.
+
+    RECORD counts from the folder that holds the dist-info, installed-files.txt from the egg-info itself.
+    """
+    check_size(file, RECORD_LIMIT)
+    own, _, name = path.rpartition("/")
+    parent, _, folder = own.rpartition("/")
+    record = name == "RECORD"
+    base = parent if record else own
+    owned: list[str] = []
+    lists_itself = not record
+    for raw in file:
+        line = path_text(raw).strip("\r\n")
+        if record:
+            line = line.rsplit(",", 2)[0]
+            if line.startswith('"'):
+                line = line[1:-1].replace('""', '"')
+        if not line or line.endswith(".pyc"):
+            continue
+        target = _joined(base, line)
+        if target and not target.startswith(own + "/"):
+            owned.append(target)
+        elif target.endswith("/METADATA"):
+            lists_itself = True
+    distribution, _, rest = folder.rpartition(".")[0].partition("-")
+    # Every installer lists the metadata too: a list without it was made to say nothing.
+    unread = () if lists_itself else (("METADATA", "it does not list the METADATA beside it"),)
+    return Extract(owns={purl(distribution, rest.partition("-")[0]): tuple(owned)}, unread=unread)
+
+
+def _joined(base: str, path: str) -> str:
+    """`path` seen from the folder `base`, normalised; what leads above the root stays at the root."""
+    if not path.startswith(("/", ".")) and "/." not in path and "//" not in path:
+        return f"{base}/{path}" if base else path
+    parts: list[str] = [] if path.startswith("/") else base.split("/") if base else []
+    for part in path.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _interpreter(path: str) -> str:
+    """Whose packages lie there: the system's Python, or that of a virtual environment; "" for a lockfile's."""
+    above, lib, below = path.partition("lib/python")
+    if not lib or not ("site-packages/" in below or "dist-packages/" in below):
+        return ""
+    prefix = above.rstrip("/")
+    return "python3" if prefix in ("", "usr", "usr/local") else quoted([f"/{prefix}/bin/python"])

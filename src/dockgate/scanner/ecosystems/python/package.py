@@ -1,0 +1,43 @@
+"""The one way to write down a Python distribution."""
+
+import re
+
+from dockgate.scanner.formats.text import text
+from dockgate.scanner.model import Package
+from dockgate.shared.errors import UnreadableError
+from dockgate.shared.purl import write
+
+HEADER_LIMIT = 1024 * 1024
+"""Bytes from the beginning of the metadata, within which Name and Version must stand; what follows is not read."""
+
+
+def package(name: str, version: str, path: str) -> Package:
+    return Package(name, version, purl(name, version), "PyPI", normal(name), version, path)
+
+
+def purl(name: str, version: str) -> str:
+    return write("pypi", "", normal(name), version)
+
+
+def normal(name: str) -> str:
+    """PEP 503."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def described(path: str, header: bytes) -> Package:
+    """The first Name and the first Version before the first empty line, as `importlib.metadata` takes them."""
+    fields: dict[str, str] = {}
+    for line in header.split(b"\n"):
+        if not line.rstrip(b"\r"):
+            break
+        field, colon, value = line.partition(b":")
+        if colon and field.lower() in (b"name", b"version"):
+            fields.setdefault(field.lower().decode("ascii"), text(value.strip()))
+            if len(fields) == 2:
+                break
+    name, version = fields.get("name", ""), fields.get("version", "")
+    if not name or not version:
+        missing = "Version" if name else "Name"
+        within = f" within its first {HEADER_LIMIT} bytes" if len(header) == HEADER_LIMIT else ""
+        raise UnreadableError(f"it has no {missing}{within}")
+    return package(name, version, path)

@@ -1,0 +1,352 @@
+"""RPM packages: rpm's database in its three forms, and the list of packages of Azure Linux' distroless images."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import BinaryIO, NamedTuple
+
+from dockgate.scanner.ecosystems.rpm import distributions as named
+from dockgate.scanner.formats import vendors
+from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.text import check_size, text
+from dockgate.scanner.model import ANY_MODULE, Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl, quote, write
+
+FOLDERS = ("var/lib/rpm/", "usr/lib/sysimage/rpm/", "usr/share/rpm/")
+"""The last two are those of Fedora and SUSE, and of images made by rpm-ostree."""
+FORMS = ("rpmdb.sqlite", "Packages.db", "Packages")
+MANIFEST = "var/lib/rpmmanifest/container-manifest-2"
+
+SIZE_LIMIT = 256 * 1024 * 1024
+"""Bytes of a database. Fedora with 3,000 packages has some 150 million."""
+MANIFEST_LIMIT = 16 * 1024 * 1024
+"""Bytes of the list of a distroless image, which has some hundred a package."""
+PACKAGES_LIMIT = 50_000
+PATHS_LIMIT = 128 * 1024 * 1024
+"""Bytes of memory for all paths that a database lists; those of Fedora's 3,000 packages take some 50 million."""
+UNREAD_LIMIT = 20
+"""Headers that cannot be read; with more the database is unreadable as a whole."""
+
+_ASIDE = tuple("rpmdb.sqlite" + suffix for suffix in ("-wal", "-journal"))
+_KEY = "gpg-pubkey"
+_MODULAR = ".module"
+_MANAGERS = {
+    "dnf": ("dnf install -y", "dnf upgrade -y", " >= "),
+    "yum": ("yum install -y", "yum update -y", " >= "),
+    "zypper": ("zypper --non-interactive install", "zypper --non-interactive update", ">="),
+    "tdnf": ("tdnf install -y", "tdnf update -y", ""),
+}
+"""what brings a package in some version, what brings the newest, and what stands before the version"""
+"""in the release of what was built in a module ("1.module_el8.3.0+2005+45d748af")"""
+
+
+class _Row(NamedTuple):
+    """What is told of a package. `version` has the epoch, if there is one; `source` is SOURCERPM,
+    "bash-5.1.8-9.el9.src.rpm"."""
+
+    name: str
+    version: str
+    arch: str
+    source: str
+    module: str
+    vendor: str
+
+
+class Rpm:
+    name = "rpm"
+    version = 4
+    orders: tuple[str, ...] = tuple(
+        sorted({name.ecosystem for name in (*named.NAMED.values(), *named.TUXCARE.values())})
+    )
+    optional_epoch = True
+    optional_local_label = False
+    purls: tuple[str, ...] = ("rpm",)
+    distributions: tuple[str, ...] = (*named.NAMED, *named.UNNAMED)
+    databases: tuple[str, ...] = (*(folder + form for folder in FOLDERS for form in FORMS), MANIFEST)
+    triggers = Triggers(prefixes=(*(folder.rstrip("/") for folder in FOLDERS), MANIFEST))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """Also the folders, so that links in their place are seen."""
+        folder, _, name = path.rpartition("/")
+        return path == MANIFEST or path + "/" in FOLDERS or (folder + "/" in FOLDERS and name in (*FORMS, *_ASIDE))
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        if path == MANIFEST:
+            check_size(file, MANIFEST_LIMIT)
+            return Extract(_packages(list(_listed(file)), path))
+        name = path.rpartition("/")[2]
+        if name in _ASIDE:
+            from dockgate.scanner.formats.sqlite import check_aside
+
+            check_aside(file, path)
+        elif name in FORMS:
+            check_size(file, SIZE_LIMIT)
+            return _read_database(path, file)
+        return Extract()
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        """Of which package advisories speak depends on the distribution (`Named.by_source`).
+
+        One of which OSV does not speak is called by its own os-release ID, for which no feed speaks. On what TuxCare
+        built there are advisories of its own.
+        """
+        tuxcare = vendors.tuxcare(package.version)
+        known = named.tuxcare(distribution) if tuxcare else named.NAMED.get(distribution.id)
+        ecosystem, release = (known.ecosystem, known.release(distribution)) if known else ("", distribution.version)
+        distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
+        space = named.NAMESPACES.get(distribution.id, distribution.id)
+        vendor = "" if tuxcare else vendors.signed(package, distribution.id)
+        settled = replace(
+            package,
+            ecosystem=":".join(filter(None, (ecosystem or distribution.id, release))),
+            purl=_placed(package.purl, space, distro, vendor),
+        )
+        if not known or not known.by_source:
+            settled = replace(settled, source_name=package.name, source_version=package.version)
+        return vendors.settled(settled, vendor)
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        """Understands the qualifiers arch, distro, epoch, upstream (SOURCERPM), rpmmod (a module and its stream;
+        modularitylabel with Trivy) and vendor (who made it where that is not the distribution)."""
+        if not purl.version:
+            raise UsageError(f"{purl} has no version.", "Write it behind an @: pkg:rpm/rocky/bash@5.1.8-9.el9.")
+        given = purl.qualifiers
+        epoch = given.get("epoch", "")
+        version = f"{epoch}:{purl.version}" if epoch.strip("0") and ":" not in purl.version else purl.version
+        module = _stream(given.get("rpmmod", "") or given.get("modularitylabel", ""))
+        row = _Row(
+            purl.name, version, given.get("arch", ""), given.get("upstream", ""), module, given.get("vendor", "")
+        )
+        package = _package(row, "")
+        if distro := given.get("distro", ""):
+            told = named.distribution(distro)
+            # Of the same one a document may tell more: openEuler's release, and CentOS Stream, stand in the name alone.
+            same = distribution and (distribution.id, distribution.version) == (told.id, told.version)
+            distribution = distribution if same else told
+        elif distribution is None and purl.namespace:
+            distribution = named.distribution(purl.namespace)
+        return self.settle(package, distribution) if distribution else replace(package, vendor="")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """By each distribution's manager. tdnf takes no condition, and brings the latest; so does the command for a
+        package with another version than that of what it was built from, of which advisories may speak."""
+        kept, remark = called(raised, lambda name: legal(name, "+-._"))
+        lines = []
+        for manager, (install, update, glue) in _MANAGERS.items():
+            ours = [(name, one) for name, one in kept if _manager(one.package.ecosystem) == manager]
+            asked = [f"{name}{glue}{_fixed(one)}" for name, one in ours if glue and _as_source(one.package)]
+            others = [name for name, one in ours if not glue or not _as_source(one.package)]
+            steps = [f"{install} {quoted(asked)}"] if asked else []
+            steps += [f"{update} {quoted(others)}"] if others else []
+            lines += [" && ".join(steps)] if steps else []
+        return (*lines, *remark)
+
+    def key(self, version: str) -> bytes:
+        """The order of rpm's rpmVersionCompare (rpmio/rpmver.c, rpmvercmp.c): an absent epoch is 0, an absent release
+        comes first. Only an empty version is none to rpm."""
+        if not version.strip() or "\0" in version:
+            raise UncomparableError(f"The rpm version {version!r} is empty or has a NUL in it.")
+        before, colon, rest = version.partition(":")
+        # What stands before the colon is an epoch only if it is a number: "a:1" is a version.
+        epoch, rest = (before, rest) if colon and (not before or is_digits(before)) else ("", version)
+        upstream, dash, release = rest.rpartition("-")
+        if not dash:
+            return number(epoch) + _part(rest)
+        return number(epoch) + _part(upstream) + b"\x01" + _part(release)
+
+
+ECOSYSTEM: Ecosystem = Rpm()
+
+
+def _read_database(path: str, file: BinaryIO) -> Extract:
+    from dockgate.scanner.ecosystems.rpm import headers
+
+    size = file.seek(0, 2)
+    file.seek(0)
+    rows: list[_Row] = []
+    owns: dict[str, list[str]] = {}
+    unread: list[tuple[str, str]] = []
+    taken = paths = 0
+    for count, blob in enumerate(_form(path)(file, size, headers.SIZE_LIMIT), 1):
+        taken += len(blob)
+        if count > PACKAGES_LIMIT:
+            raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
+        if taken > size:
+            raise UnreadableError("its packages lie upon each other")
+        try:
+            header = headers.parse(blob, PATHS_LIMIT - paths)
+        except UnreadableError as error:
+            unread.append((f"package {count}", str(error)))
+            if len(unread) > UNREAD_LIMIT:
+                raise UnreadableError(f"more than {UNREAD_LIMIT} of its packages cannot be read: {error}") from error
+            continue
+        if header.name == _KEY:
+            continue
+        release = f"{header.version}-{header.release}" if header.release else header.version
+        version = f"{header.epoch}:{release}" if header.epoch else release
+        rows.append(
+            _Row(
+                header.name,
+                version,
+                header.arch,
+                header.source,
+                _stream(header.module),
+                header.vendor or vendors.UNKNOWN,
+            )
+        )
+        if header.files:
+            paths += sum(map(len, header.files)) + headers.PATH_COST * len(header.files)
+            owns.setdefault(f"{header.name}:{header.arch}", []).extend(header.files)
+    return Extract(_packages(rows, path), {name: tuple(files) for name, files in owns.items()}, unread=tuple(unread))
+
+
+def _form(path: str) -> Callable[[BinaryIO, int, int], Iterator[bytes]]:
+    from dockgate.scanner.ecosystems.rpm import bdb, ndb
+
+    forms = dict(zip(FORMS, (_sqlite_blobs, ndb.blobs, bdb.blobs), strict=True))
+    return forms[path.rpartition("/")[2]]
+
+
+def _sqlite_blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
+    from dockgate.scanner.formats.sqlite import rows
+
+    return (row[1] if len(row) > 1 else b"" for _, row in rows(file, size, "Packages", limit))
+
+
+def _listed(file: BinaryIO) -> Iterator[_Row]:
+    """A package a line: name, version-release, two times, vendor, epoch, size, arch, epoch as a number, SOURCERPM, with
+    tabs between and "(none)" for what is absent. It is written by `rpm --query` when the image is made."""
+    for count, line in enumerate(file, 1):
+        fields = ["" if one == "(none)" else one for one in text(line.rstrip(b"\r\n")).split("\t")]
+        if fields == [""]:
+            continue
+        if len(fields) < 10 or not fields[0] or not fields[1]:
+            raise UnreadableError(f"line {count} is no package: {text(line[:60])!r}")
+        if count > PACKAGES_LIMIT:
+            raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
+        name, release, vendor, arch, epoch, source = fields[0], fields[1], fields[4], fields[7], fields[8], fields[9]
+        if name != _KEY:
+            version = f"{epoch}:{release}" if is_digits(epoch) and epoch.strip("0") else release
+            yield _Row(name, version, arch, source, "", vendor or vendors.UNKNOWN)
+
+
+def _packages(rows: Sequence[_Row], path: str) -> tuple[Package, ...]:
+    """SOURCERPM has no epoch, and a package may have another version than its source (perl-Errno-1.30 of perl-5.32.1,
+    whose epoch is 4): the source's epoch is then that of another package made of it, which has its version."""
+    epochs: dict[str, str] = {}
+    for row in rows:
+        epoch, _, rest = row.version.rpartition(":")
+        if "-" in rest and row.source.endswith(f"-{rest}.src.rpm"):
+            epochs[row.source] = epoch
+    return tuple(_package(_with_epoch(row, epochs), path) for row in rows)
+
+
+def _with_epoch(row: _Row, epochs: Mapping[str, str]) -> _Row:
+    """With the source's epoch in SOURCERPM, "perl-4:5.32.1-481.el9.src.rpm", where it is another than the package's."""
+    epoch = epochs.get(row.source)
+    if epoch is None or epoch == row.version.rpartition(":")[0]:
+        return row
+    name, upstream, release = row.source.rsplit("-", 2)
+    return row._replace(source=f"{name}-{epoch or 0}:{upstream}-{release}")
+
+
+def _package(row: _Row, path: str) -> Package:
+    """As yet of no distribution."""
+    epoch, colon, rest = row.version.rpartition(":")
+    source_name, source_version = _source(row, epoch + colon)
+    qualifiers = {"arch": row.arch, "epoch": epoch, "rpmmod": row.module, "upstream": row.source}
+    return Package(
+        name=row.name,
+        version=row.version,
+        purl=write("rpm", "", row.name, rest, qualifiers),
+        ecosystem="",
+        source_name=source_name or row.name,
+        source_version=source_version or row.version,
+        path=path,
+        arch=row.arch,
+        module=row.module or (ANY_MODULE if _MODULAR in rest else ""),
+        vendor=row.vendor,
+    )
+
+
+def _source(row: _Row, epoch: str) -> tuple[str, str]:
+    """Name and version of what the package was built from, "" for what is not given: from a source package's file name
+    ("bash-5.1.8-9.el9.src.rpm"), or from a package URL's upstream, a name with or without "@" and a version."""
+    stem = row.source.removesuffix(".rpm")
+    if stem != row.source:
+        stem = stem.removesuffix(".src").removesuffix(".nosrc")
+        name, upstream, release = stem.rsplit("-", 2) if stem.count("-") > 1 else ("", "", "")
+        version = f"{upstream}-{release}" if name else ""
+    else:
+        name, _, version = row.source.partition("@")
+    return name, version if not version or ":" in version else epoch + version
+
+
+def _as_source(package: Package) -> bool:
+    """Whether it has the version of what it was built from, as perl's modules have not."""
+    version, source = (one.rpartition(":")[2] for one in (package.version, package.source_version))
+    return version == source
+
+
+def _fixed(one: Raised) -> str:
+    """An advisory may leave it out, and then means that of the package; rpm would take it for 0."""
+    epoch, colon, _ = one.package.version.rpartition(":")
+    return one.version if ":" in one.version else f"{epoch}{colon}{one.version}"
+
+
+def _stream(label: str) -> str:
+    """ "nodejs:18" of MODULARITYLABEL, "nodejs:18:9030020240301:rhel9"."""
+    return ":".join(label.split(":")[:2])
+
+
+def _placed(purl: str, space: str, distro: str, vendor: str) -> str:
+    """The package URL with a namespace, a distribution and a vendor in place of those that it has."""
+    head, _, qualifiers = purl.partition("?")
+    others = [one for one in qualifiers.split("&") if one and not one.startswith(("distro=", "vendor="))]
+    said = [f"{key}={quote(value)}" for key, value in (("distro", distro), ("vendor", vendor)) if value]
+    return f"pkg:rpm/{quote(space)}/{head.rpartition('/')[2]}?" + "&".join(sorted([*others, *said]))
+
+
+def _part(part: str) -> bytes:
+    """A version or a release: what stands in turn is told by its mark, and what ends here is below what goes on, but
+    for the tilde.
+
+    Everything but ASCII letters and digits, "~" and "^" only separates.
+    """
+    key = bytearray()
+    raw = part.encode("utf-8", "surrogatepass")
+    at, end = 0, len(raw)
+    while at < end:
+        byte = raw[at]
+        first = at
+        at += 1
+        if byte == 0x7E:
+            key.append(1)
+        elif byte == 0x5E:
+            key.append(3)
+        elif 48 <= byte <= 57:
+            while at < end and 48 <= raw[at] <= 57:
+                at += 1
+            key.append(5)
+            key += number(raw[first:at].decode("ascii"))
+        elif 65 <= byte & 0xDF <= 90:
+            while at < end and 65 <= raw[at] & 0xDF <= 90:
+                at += 1
+            key.append(4)
+            key += raw[first:at]
+            key.append(0)
+    key.append(2)
+    return bytes(key)
+
+
+def _manager(ecosystem: str) -> str:
+    """The program that installs packages on the distribution; where dnf is new, yum is another name for it."""
+    base, _, release = ecosystem.partition(":")
+    if base in ("openSUSE", "SUSE"):
+        return "zypper"
+    if base in ("Azure Linux", "Photon OS"):
+        return "tdnf"
+    old = release.startswith(("enterprise_linux:", "CentOS:", "RHEL:", "OracleLinux:")) and release[-2:] in (":6", ":7")
+    return "yum" if ecosystem == "Amazon Linux:2" or old else "dnf"

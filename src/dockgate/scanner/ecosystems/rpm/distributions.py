@@ -1,0 +1,138 @@
+"""Distributions made of rpm packages: how OSV calls them, and by which name their advisories call a package."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dockgate.scanner.formats.order import is_digits
+from dockgate.scanner.model import Distribution
+
+
+def _major(distribution: Distribution) -> str:
+    return distribution.version.partition(".")[0]
+
+
+def _whole(distribution: Distribution) -> str:
+    return distribution.version
+
+
+def _amazon(distribution: Distribution) -> str:
+    """ "2" and "2023", also of "2023.3.20231218" as other tools write it; "2018.03" is the whole of Amazon Linux 1."""
+    year = distribution.version.partition(".")[0]
+    return year if year.startswith("20") and year >= "2022" else distribution.version
+
+
+def _red_hat(distribution: Distribution) -> str:
+    """OSV's releases end in a repository ("enterprise_linux:9::baseos"), which no installed package tells."""
+    return f"enterprise_linux:{_major(distribution)}" if distribution.version else ""
+
+
+def _service_pack(distribution: Distribution) -> str:
+    """SUSE Linux Enterprise up to 15 counts service packs: 15.5 is "15 SP5"."""
+    major, _, pack = distribution.version.partition(".")
+    if major not in ("11", "12", "15"):
+        return distribution.version
+    return f"{major} SP{pack}" if pack not in ("", "0") else major
+
+
+def _micro(distribution: Distribution) -> str:
+    """Of systems for containers alone: "SUSE Linux Micro 6.0" since 6, "SUSE Linux Enterprise Micro 5.5" before."""
+    line = "Linux Micro" if distribution.id == "sl-micro" else "Linux Enterprise Micro"
+    return f"{line} {distribution.version}" if distribution.version else ""
+
+
+def _leap(distribution: Distribution) -> str:
+    return f"Leap {distribution.version}" if distribution.version else ""
+
+
+def _tumbleweed(distribution: Distribution) -> str:
+    """It rolls: its version is a day."""
+    return "Tumbleweed"
+
+
+def _open_euler(distribution: Distribution) -> str:
+    """VERSION_ID is "22.03"; that it is "22.03-LTS-SP1" stands in PRETTY_NAME alone, "openEuler 22.03 (LTS-SP1)". A
+    package URL may have it in any case."""
+    line = distribution.name.partition("(")[2].partition(")")[0]
+    return f"{distribution.version}-{line}" if line and distribution.version else distribution.version.upper()
+
+
+class Named(NamedTuple):
+    """`ecosystem` is OSV's name, `release` what follows it. `by_source`: advisories call the source package by name
+    (and its version), not the installed ones made of it. OSV's schema says it of each; Rocky's own exporter leaves all
+    but source packages out (resf/distro-tools, apollo/server/routes/api_osv.py)."""
+
+    ecosystem: str
+    release: Callable[[Distribution], str]
+    by_source: bool = False
+
+
+TUXCARE = {
+    "almalinux": Named("TuxCare:AlmaLinux", _whole),
+    "centos": Named("TuxCare:CentOS", _major),
+    "centos-stream": Named("TuxCare:CentOS-Stream", _major),
+    "ol": Named("TuxCare:OracleLinux", _major),
+    "rhel": Named("TuxCare:RHEL", _major),
+}
+"""By os-release ID, but for CentOS Stream, which has that of CentOS: those whose packages TuxCare rebuilds
+(google/osv-scanner#2916). Of CentOS 8 it knows 8.4 and 8.5, which os-release does not tell: no feed speaks of its 8."""
+
+NAMED = {
+    "almalinux": Named("AlmaLinux", _major),
+    "amzn": Named("Amazon Linux", _amazon),
+    "azurelinux": Named("Azure Linux", _major, by_source=True),
+    "mageia": Named("Mageia", _major, by_source=True),
+    "mariner": Named("Azure Linux", _major, by_source=True),
+    "openeuler": Named("openEuler", _open_euler, by_source=True),
+    "opensuse-leap": Named("openSUSE", _leap, by_source=True),
+    "opensuse-tumbleweed": Named("openSUSE", _tumbleweed, by_source=True),
+    "photon": Named("Photon OS", _whole, by_source=True),
+    "rhel": Named("Red Hat", _red_hat),
+    "rocky": Named("Rocky Linux", _major, by_source=True),
+    "sl-micro": Named("SUSE", _micro, by_source=True),
+    "sle-micro": Named("SUSE", _micro, by_source=True),
+    "sle_hpc": Named("SUSE", _service_pack, by_source=True),
+    "sled": Named("SUSE", _service_pack, by_source=True),
+    "sles": Named("SUSE", _service_pack, by_source=True),
+    "sles_sap": Named("SUSE", _service_pack, by_source=True),
+}
+"""By os-release ID: those of which OSV, or a feed of ours, speaks."""
+
+UNNAMED = (
+    *("anolis", "asahi", "bclinux", "centos", "circle", "clefos", "cloudlinux", "eurolinux", "fedora", "hce", "kylin"),
+    *("miraclelinux", "navylinux", "nobara", "ol", "openmandriva", "opencloudos", "opensuse", "opensuse-microos"),
+    *("scientific", "suse-microos", "tencentos", "ultramarine", "virtuozzo", "xenenterprise"),
+)
+"""os-release IDs of others: their packages are read, and no feed speaks of them."""
+
+ALIASES = {
+    "alma": "almalinux",
+    "amazon": "amzn",
+    "cbl-mariner": "mariner",
+    "oracle": "ol",
+    "redhat": "rhel",
+    "slem": "sle-micro",
+    "suse": "sles",
+}
+"""What package URLs call a distribution -> its os-release ID."""
+
+NAMESPACES = {"rhel": "redhat"}
+"""os-release ID -> namespace of its package URLs, where its maker writes them otherwise."""
+
+
+def tuxcare(distribution: Distribution) -> Named:
+    """What TuxCare calls the distribution; no feed speaks of one that it does not rebuild."""
+    stream = distribution.id == "centos" and "Stream" in distribution.name
+    known = TUXCARE.get("centos-stream" if stream else distribution.id)
+    return known or Named(f"TuxCare:{distribution.id}", _whole)
+
+
+def distribution(distro: str) -> Distribution:
+    """The one that a package URL's qualifier means: "rocky-9.4", "opensuse-leap-15.5", "openEuler-24.03-LTS-SP1",
+    "fedora", and as Trivy writes them "amazon-2 (Karoo)" and "amazon-2023.3.20231218 (Amazon Linux)"."""
+    distro = distro.partition(" (")[0]
+    lower = distro.lower()
+    if lower in NAMED or lower in UNNAMED:
+        return Distribution(lower, "")
+    dashes = [at for at, char in enumerate(distro) if char == "-"]
+    at = next((at for at in dashes if is_digits(distro[at + 1 : at + 2])), dashes[-1] if dashes else len(distro))
+    return Distribution(ALIASES.get(lower[:at], lower[:at]), distro[at + 1 :])

@@ -1,0 +1,162 @@
+"""An rpm header as databases hold it: the tags of one installed package (rpm's lib/header.c).
+
+It is an index of 16 bytes an entry (tag, type, offset, count), then the data that they point into, all big-endian.
+Entries behind the first region replace those of it, as `headerLoad` has it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from struct import iter_unpack, unpack_from
+
+from dockgate.scanner.formats.text import text
+from dockgate.shared.errors import UnreadableError
+
+SIZE_LIMIT = 32 * 1024 * 1024
+"""Bytes; the largest real ones (a kernel's debug information) have some million."""
+VALUES_LIMIT = 1_000_000
+"""Of one tag; a package of 100,000 files is a large one."""
+PATH_COST = 64
+"""Bytes of memory that a path takes besides its own."""
+TAGS_LIMIT = 0xFFFF
+"""rpm's HEADER_TAGS_MAX."""
+FOLDER_LIMIT = 4096
+"""Bytes of a folder's path; Linux' PATH_MAX."""
+
+_NAME, _VERSION, _RELEASE, _EPOCH, _VENDOR, _ARCH, _SOURCE, _MODULE = 1000, 1001, 1002, 1003, 1011, 1022, 1044, 5096
+_OLD_FILES, _STATES, _MODES, _FLAGS = 1027, 1029, 1030, 1037
+_FOLDERS_AT, _BASES, _FOLDERS = 1116, 1117, 1118
+_INTEGERS = {1: "B", 2: "B", 3: "H", 4: "I"}
+_STRINGS = (6, 8, 9)
+_WANTED = frozenset(
+    (
+        *(_NAME, _VERSION, _RELEASE, _EPOCH, _VENDOR, _ARCH, _SOURCE, _MODULE),
+        *(_OLD_FILES, _STATES, _MODES, _FLAGS, _FOLDERS_AT, _BASES, _FOLDERS),
+    )
+)
+_GHOST = 1 << 6
+_ABSENT = frozenset((1, 2, 4))
+"""RPMFILE_STATE_REPLACED (another package's now), NOTINSTALLED, WRONGCOLOR."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is read of a header. `epoch` is 0 when absent, `module` "name:stream:version:context:arch" or ""."""
+
+    name: str
+    epoch: int
+    version: str
+    release: str
+    arch: str
+    source: str
+    module: str
+    vendor: str
+    files: tuple[str, ...]
+    """Paths of what it installed that is no folder, relative; no ghosts, which other programs write."""
+
+
+def parse(blob: bytes, paths_limit: int) -> Header:
+    """The header in `blob`, whose files' paths take at most `paths_limit` bytes of memory. Raises UnreadableError."""
+    tags = _Tags(blob)
+    name, version = tags.string(_NAME), tags.string(_VERSION)
+    if not name or not version:
+        raise UnreadableError(f"it has no {'version' if name else 'name'}")
+    epoch = tags.integers(_EPOCH)
+    return Header(
+        name=name,
+        epoch=epoch[0] if epoch else 0,
+        version=version,
+        release=tags.string(_RELEASE),
+        arch=tags.string(_ARCH),
+        source=tags.string(_SOURCE),
+        module=tags.string(_MODULE),
+        vendor=tags.string(_VENDOR),
+        files=_files(tags, paths_limit),
+    )
+
+
+class _Tags:
+    def __init__(self, blob: bytes) -> None:
+        if len(blob) < 8:
+            raise UnreadableError("it is cut short")
+        count, size = unpack_from(">II", blob)
+        self.start = 8 + 16 * count
+        if count > TAGS_LIMIT or self.start + size != len(blob):
+            raise UnreadableError(f"it says that it has {count} tags and {size} bytes of data, which it has not")
+        self.blob = blob
+        self.entries: dict[int, tuple[int, int, int]] = {
+            tag: (kind, offset, many)
+            for tag, kind, offset, many in iter_unpack(">IIII", blob[8 : self.start])
+            if tag in _WANTED
+        }
+
+    def string(self, tag: int) -> str:
+        """Its value, "" when it is absent."""
+        values = self.strings(tag)
+        return values[0] if values else ""
+
+    def strings(self, tag: int, *, limit: int = 0) -> list[str]:
+        """Its values, [] when it is absent; bytes that are no UTF-8 become lone surrogates with a `limit` of bytes a
+        value."""
+        kind, at, count = self.entries.get(tag, (_STRINGS[0], 0, 0))
+        if kind not in _STRINGS or at + self.start + count > len(self.blob):
+            raise _wrong(tag)
+        _check_count(tag, count)
+        values = self.blob[self.start + at :].split(b"\0", count)[:-1] if count else []
+        if len(values) != count:
+            raise _wrong(tag)
+        if not limit:
+            return [text(value) for value in values]
+        if max(map(len, values), default=0) > limit:
+            raise UnreadableError(f"a path in it has more than {limit} bytes")
+        return b"\0".join(values).decode("utf-8", "surrogateescape").split("\0") if values else []
+
+    def integers(self, tag: int) -> Sequence[int]:
+        """Its values, () when it is absent."""
+        if tag not in self.entries:
+            return ()
+        kind, at, count = self.entries[tag]
+        width = {"B": 1, "H": 2, "I": 4}.get(_INTEGERS.get(kind, ""), 0)
+        if not width or at + self.start + width * count > len(self.blob):
+            raise _wrong(tag)
+        _check_count(tag, count)
+        return unpack_from(f">{count}{_INTEGERS[kind]}", self.blob, self.start + at)
+
+
+def _files(tags: _Tags, paths_limit: int) -> tuple[str, ...]:
+    """By folders and names in them, or whole as rpm 3 and before had them."""
+    paths: Iterable[str]
+    if _OLD_FILES in tags.entries:
+        paths = bases = [path.lstrip("/") for path in tags.strings(_OLD_FILES, limit=FOLDER_LIMIT)]
+        size = sum(map(len, bases))
+    else:
+        bases = tags.strings(_BASES, limit=FOLDER_LIMIT)
+        folders = [folder.lstrip("/") for folder in tags.strings(_FOLDERS, limit=FOLDER_LIMIT)]
+        at = tags.integers(_FOLDERS_AT)
+        if len(at) != len(bases) or (at and max(at) >= len(folders)):
+            raise UnreadableError("its files and folders do not fit together")
+        sizes = list(map(len, folders))
+        size = sum(sizes[index] for index in at) + sum(map(len, bases))
+        paths = (folders[index] + base for index, base in zip(at, bases, strict=True))
+    if size + PATH_COST * len(bases) > paths_limit:
+        raise UnreadableError("its files' paths are too many or too long")
+    if not bases:
+        return ()
+    modes, flags, states = (tags.integers(tag) or repeat(0, len(bases)) for tag in (_MODES, _FLAGS, _STATES))
+    try:
+        return tuple(
+            path
+            for path, mode, flag, state in zip(paths, modes, flags, states, strict=True)
+            if mode & 0o170000 != 0o040000 and not flag & _GHOST and state not in _ABSENT
+        )
+    except ValueError as error:
+        raise UnreadableError("its files and what it says of them do not fit together") from error
+
+
+def _check_count(tag: int, count: int) -> None:
+    if count > VALUES_LIMIT:
+        raise UnreadableError(f"its tag {tag} has {count} values; no more than {VALUES_LIMIT} are read")
+
+
+def _wrong(tag: int) -> UnreadableError:
+    return UnreadableError(f"its tag {tag} is of another type or reaches beyond its data")

@@ -1,0 +1,52 @@
+"""rpm's own database (Packages.db): slots in pages of 4096 bytes, each of which leads to a header further on.
+
+The layout is that of rpm's lib/backend/ndb/rpmpkg.c; all numbers are little-endian.
+"""
+
+from collections.abc import Iterator
+from struct import iter_unpack, unpack
+from typing import BinaryIO
+
+from dockgate.shared.errors import UnreadableError
+
+_PAGE, _BLOCK = 4096, 16
+_MAGIC, _SLOT, _BLOB = b"RpmP", b"Slot", b"BlbS"
+
+
+def blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
+    """Each header, none longer than `limit` bytes. Raises UnreadableError."""
+    head = file.read(32)
+    if len(head) < 32 or head[:4] != _MAGIC:
+        raise UnreadableError("it is no ndb database")
+    version, _, pages = unpack("<III", head[4:16])
+    if version != 0:
+        raise UnreadableError(f"it is an ndb database of the unknown version {version}")
+    if not pages or pages * _PAGE > size:
+        raise UnreadableError("it is cut short")
+    seen: set[int] = set()
+    for number in range(pages):
+        file.seek(number * _PAGE)
+        # The header has the place of the first two slots.
+        slots = file.read(_PAGE)[32 if number == 0 else 0 :]
+        for magic, index, block, blocks in iter_unpack("<4sIII", slots):
+            if magic != _SLOT:
+                raise UnreadableError(f"a slot of page {number} is none")
+            if index:
+                if index in seen:
+                    raise UnreadableError(f"it has two packages of the number {index}")
+                seen.add(index)
+                yield _blob(file, index, block * _BLOCK, blocks * _BLOCK, limit)
+
+
+def _blob(file: BinaryIO, index: int, offset: int, room: int, limit: int) -> bytes:
+    file.seek(offset)
+    head = file.read(16)
+    if len(head) < 16 or head[:8] != _BLOB + index.to_bytes(4, "little"):
+        raise UnreadableError(f"package {index} is not where its slot says")
+    size = int.from_bytes(head[12:], "little")
+    if size > min(limit, room):
+        raise UnreadableError(f"package {index} has {size} bytes, of which no more than {min(limit, room)} are read")
+    blob = file.read(size)
+    if len(blob) != size:
+        raise UnreadableError("it is cut short")
+    return blob

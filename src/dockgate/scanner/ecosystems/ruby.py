@@ -1,0 +1,201 @@
+"""Ruby gems as installed: the specification that RubyGems keeps of each gem, and Bundler's lockfiles.
+
+Of a gem that it checks out of git, Bundler writes the specification as RubyGems does, in the place of the author's
+(bundler/source/git.rb, `serialize_gemspecs_in`). A fork shares the code, and so the advisories.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import BinaryIO
+
+from dockgate.scanner.formats.order import number
+from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.text import check_size, text
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+HEADER_LIMIT = 64 * 1024
+"""Bytes from the beginning of a specification, within which name and version must stand; RubyGems writes them first."""
+LOCK_LIMIT = 2 * 1024 * 1024
+"""Bytes of a lockfile; one with 1,000 gems has some 100,000."""
+VERSION_LIMIT = 1024
+"""Characters."""
+
+_FOLDER = "specifications"
+_CHECKOUTS = "bundler/gems/"
+_DEPTH = 3
+"""Folders below that one, within which Bundler looks for the specifications of a checkout ("{,*,*/*}.gemspec")."""
+_LOCKS = ("Gemfile.lock", "gems.locked")
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+_SYSTEMS = ("darwin", "freebsd", "java", "jruby", "linux", "mingw", "mswin", "openbsd", "solaris")
+"""How the operating systems in a gem's platform begin (rubygems/platform.rb)."""
+_FIELDS = ("name", "version", "platform")
+_ANY = "ruby"
+"""The platform of a gem that runs on every one."""
+
+
+class Ruby:
+    name = "ruby"
+    version = 2
+    orders: tuple[str, ...] = ("RubyGems",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("gem",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=(*_LOCKS, _FOLDER), suffixes=(".gemspec",))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """Also the folders of specifications, so that links in their place are seen."""
+        above, _, name = path.rpartition("/")
+        if name in _LOCKS:
+            return True
+        if not name.endswith(".gemspec"):
+            return name == _FOLDER
+        return above.removesuffix("/default").rpartition("/")[2] == _FOLDER or _is_checkout(above)
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        """A lockfile does not tell the gems of one group from another's, so those of development count, too."""
+        if path.endswith(_LOCKS):
+            check_size(file, LOCK_LIMIT)
+            return Extract(tuple(_read_lock(path, file)), lock=True)
+        if not path.endswith(".gemspec"):
+            return Extract()
+        package, folder = _read_specification(path, file)
+        above = path.rpartition("/")[0]
+        if _is_checkout(above):
+            return Extract((package,), {package.purl: (f"{above}/",)})
+        if above.endswith("/default"):
+            return Extract((package,))
+        home = above.removesuffix(_FOLDER)
+        return Extract((package,), {package.purl: (f"{home}gems/{folder}/",)})
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version:
+            raise UsageError(f"{purl} has no version.", "Write it as pkg:gem/NAME@VERSION.")
+        version, platform = _without_platform(purl.version)
+        return _package(purl.name, version, purl.qualifiers.get("platform", platform or _ANY), "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """Bundler takes the versions from the Gemfile, and no other gem along."""
+        kept, remark = called(raised, lambda name: legal(name, "._-"))
+        told = ", ".join(f"{name} {one.version}" for name, one in kept)
+        words = quoted(dict.fromkeys(name for name, _ in kept))
+        return ((f"bundle update --conservative {words} # {told} or later",) if kept else ()) + remark
+
+    def key(self, version: str) -> bytes:
+        """The order of Gem::Version (rubygems/version.rb): segments of digits or letters, letters before digits, a
+        missing segment being 0.
+
+        Zeros are written by what follows them: before letters their count, then the letters; before a number one byte
+        each; at the end not at all. An empty version, which RubyGems takes for 0, is refused.
+        """
+        given = version.strip(" \t\r\n\f\v")
+        if len(given) > VERSION_LIMIT or not _pattern().fullmatch(given):
+            raise UncomparableError(f"The gem version {version[:80]!r} is none by RubyGems.")
+        given = re.sub(r"(?<![^.])[0.]+(?=[a-zA-Z])", "", given.replace("-", ".pre."), count=1)
+        key = b""
+        zeros = 0
+        for segment in re.findall(r"[0-9]+|[a-zA-Z]+", given):
+            if not segment.strip("0"):
+                zeros += 1
+            elif segment.isdigit():
+                key += b"\x03" * zeros + b"\x04" + number(segment)
+                zeros = 0
+            else:
+                key += b"\x01" + number(str(zeros)) + segment.encode("ascii") + b"\x00"
+                zeros = 0
+        return key + b"\x02"
+
+
+ECOSYSTEM: Ecosystem = Ruby()
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    return re.compile(r"[0-9]+(?:\.[0-9a-zA-Z]+)*+(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*+)?")
+
+
+def _is_checkout(folder: str) -> bool:
+    """Whether Bundler looks there for the specification of a gem from git."""
+    above, checkouts, inner = folder.rpartition(_CHECKOUTS)
+    return bool(checkouts) and above[-1:] in ("", "/") and inner.count("/") < _DEPTH
+
+
+def _without_platform(version: str) -> tuple[str, str]:
+    """Version and platform of what Syft writes as one, "1.13.6-x86_64-linux"; platform is "" where there is none."""
+    number, _, platform = version.partition("-")
+    words = platform.lower().replace("_", "-").split("-")
+    return (number, platform) if any(word.startswith(_SYSTEMS) for word in words) else (version, "")
+
+
+def _package(name: str, version: str, platform: str, path: str) -> Package:
+    return Package(
+        name=name,
+        version=version,
+        purl=write("gem", "", name, version, {"platform": "" if platform == _ANY else platform}),
+        ecosystem="RubyGems",
+        source_name=name,
+        source_version=version,
+        path=path,
+    )
+
+
+def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:
+    """The gem, and the name of its folder.
+
+    RubyGems lists gems by the stub line (rubygems/stub_specification.rb) and loads them by the assignments below it,
+    which it writes (rubygems/specification.rb, `to_ruby`) as literals: the two must say the same.
+    """
+    header = text(file.read(HEADER_LIMIT))
+    literal = r"""(?:"([^"\\#]*)"|'([^'\\]*)'|%q\{([^{}\\]*)\})"""
+    assigned: dict[str, str] = {}
+    for match in re.finditer(
+        rf"^[ \t]*\w+\.(name|version|platform)[ \t]*=[ \t]*(?:Gem::Version\.new\()?{literal}", header, re.MULTILINE
+    ):
+        assigned.setdefault(match[1], match[2] or match[3] or match[4] or "")
+    told = [assigned.get("name", ""), assigned.get("version", ""), assigned.get("platform", _ANY)]
+    second = header.split("\n", 2)[1:2]
+    stub = second[0].split(" ", 5)[2:5] if second and second[0].startswith("# stub: ") else told
+    if any(assigned.get(field, value) != value for field, value in zip(_FIELDS, stub, strict=False)):
+        raise UnreadableError(f"its stub says {' '.join(stub)}, its specification {' '.join(told)}")
+    name, version, platform = stub if len(stub) == len(_FIELDS) else told
+    if not name or not version:
+        raise UnreadableError(f"it has no {'version' if name else 'name'} within its first {HEADER_LIMIT} bytes")
+    folder = f"{name}-{version}" if platform == _ANY else f"{name}-{version}-{platform}"
+    if not _PLAIN.issuperset(folder):
+        raise UnreadableError(f"there is no gem {folder!r} by RubyGems' rules for names")
+    return _package(name, version, platform, path), folder
+
+
+def _read_lock(path: str, file: BinaryIO) -> Iterator[Package]:
+    """The gems of the sections called GEM, whatever server those name (it is mostly a mirror of rubygems.org), and GIT;
+    what is called PATH is the project's own.
+
+    A gem stands at four spaces as "name (version)" or "name (version-platform)", its dependencies at six
+    (bundler/lockfile_parser.rb).
+    """
+    section = ""
+    found: set[tuple[str, str, str]] = set()
+    for raw in file:
+        line = text(raw).rstrip()
+        if line.startswith(("<<<<<<<", "=======", ">>>>>>>")):
+            raise UnreadableError("it holds an unresolved merge")
+        if line and line[0] != " ":
+            section = line
+        if section not in ("GEM", "GIT") or line[:4] != "    " or line[4:5] in ("", " "):
+            continue
+        name, _, rest = line.strip().rstrip("!").partition(" (")
+        version, _, platform = rest.removesuffix(")").partition("-")
+        if not name or not version or not rest.endswith(")"):
+            raise UnreadableError(f"a gem has no version: {line.strip()[:80]!r}")
+        gem = (name, version, platform or _ANY)
+        if gem not in found:
+            found.add(gem)
+            yield _package(*gem, path)

@@ -1,0 +1,173 @@
+"""Rust crates: programs built with cargo-auditable, which lists them in a section of its own, and Cargo.lock.
+
+A Rust program without that section tells no more of its crates than a C program does of its libraries: nothing.
+What was needed for building alone is left out where it is marked; Cargo.lock marks neither that nor tests.
+
+Advisories speak of crates.io's crates. One from a local folder or another registry has nothing but the name in common
+with the crate there: it is named, and no advisory is about it. One from git is mostly a fork or a later state of the
+crate there, with the same version: whether it has a fix cannot be told, so its version compares with none.
+"""
+
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+from dockgate.scanner.formats import semver
+from dockgate.scanner.formats.executable import MAGICS, begins, executables
+from dockgate.scanner.formats.shell import VERSION, called, legal, quoted
+from dockgate.scanner.formats.text import check_size, text
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+LIST_LIMIT = 8 * 1024 * 1024
+"""Bytes of cargo-auditable's list, inflated. That of a program with 500 crates has 50,000."""
+LOCK_LIMIT = 4 * 1024 * 1024
+"""Bytes of a Cargo.lock. That of a workspace with 1,000 crates has 250,000."""
+
+_SECTION = b".dep-v0"
+_TABLES = ("[[package]]", "[root]")
+_OTHER_TABLES = ("[metadata]", "[[patch.unused]]")
+_FIELDS = ("name", "version", "source")
+_CRATES_IO = ("crates.io", "CratesIo")
+_INDICES = (
+    "registry+https://github.com/rust-lang/crates.io-index",
+    "sparse+https://index.crates.io/",
+    "registry+sparse+https://index.crates.io/",
+)
+
+
+class Rust:
+    name = "rust"
+    version = 1
+    orders: tuple[str, ...] = ("crates.io",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("cargo",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=("Cargo.lock",), magics=MAGICS)
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        return begins(head) or path == "Cargo.lock" or path.endswith("/Cargo.lock")
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        if path.rpartition("/")[2] == "Cargo.lock":
+            crates = _locked(path, file)
+            return Extract(crates, lock=True) if crates else Extract()
+        packages: dict[Package, None] = {}
+        for executable in executables(file, (_SECTION,)):
+            section = executable.section(_SECTION)
+            if section:
+                packages.update(dict.fromkeys(_listed(path, executable.content(section))))
+        return Extract(tuple(packages), alone=True) if packages else Extract()
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        """A purl that names a repository, a checkout or a source is none of crates.io's."""
+        if not purl.version:
+            raise UsageError(f"{purl} names no version.", "A crate is judged by its version: pkg:cargo/NAME@VERSION.")
+        return _package(purl.name, purl.version, _source(purl))
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        kept, remark = called(raised, lambda name: legal(name, "_-"))
+        steps = [
+            f"cargo update --package {quoted([f'{name}@{one.package.version}'])} --precise {quoted([one.version])}"
+            for name, one in kept
+            if legal(one.package.version, VERSION)
+        ]
+        return ((" && ".join(steps),) if steps else ()) + remark
+
+    def key(self, version: str) -> bytes:
+        """Semantic Versioning 2.0.0, which Cargo holds to."""
+        return semver.key(version, "crate's")
+
+
+ECOSYSTEM: Ecosystem = Rust()
+
+
+def _source(purl: Purl) -> str:
+    """Of a crate that a document names: by our own qualifier, or by those that cargo-cyclonedx and others give."""
+    given = purl.qualifiers
+    if given.get("vcs_url"):
+        return "git"
+    if given.get("download_url", "").startswith("file:"):
+        return "local"
+    return given.get("source") or ("registry" if given.get("repository_url") else "")
+
+
+def _package(name: str, version: str, source: str, path: str = "") -> Package:
+    """`source` is "" for crates.io, "git", "local", or what else cargo-auditable calls it."""
+    return Package(
+        name=name,
+        version=version,
+        purl=write("cargo", "", name, version, {"source": source}),
+        ecosystem="crates.io",
+        source_name=name if source in ("", "git") else f"{source}:{name}",
+        source_version=f"{version} from git" if source == "git" else version,
+        path=path,
+    )
+
+
+def _listed(path: str, compressed: bytes) -> Iterator[Package]:
+    """The crates that went into a program, after cargo-auditable's `cargo-auditable.schema.json`."""
+    inflater = zlib.decompressobj()
+    try:
+        raw = inflater.decompress(compressed, LIST_LIMIT)
+    except zlib.error as error:
+        raise UnreadableError(f"its list of crates cannot be inflated: {error}") from error
+    if not inflater.eof:
+        raise UnreadableError(f"its list of crates is cut off, or has more than {LIST_LIMIT} bytes")
+    try:
+        crates = json.loads(text(raw))["packages"]
+        for crate in crates:
+            name, version, source = crate["name"], crate["version"], crate["source"]
+            if crate.get("kind", "runtime") != "build":
+                if not (isinstance(name, str) and name and isinstance(version, str) and isinstance(source, str)):
+                    raise UnreadableError("its list of crates has one without a name, version or source")
+                yield _package(name, version, "" if source in _CRATES_IO else source, path)
+    except RecursionError as error:
+        raise UnreadableError("its list of crates is nested too deeply") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UnreadableError(f"its list of crates is none of cargo-auditable's: {error!r}") from error
+
+
+def _locked(path: str, file: BinaryIO) -> tuple[Package, ...]:
+    """Every crate of a Cargo.lock, of its versions 1 to 4, written as Cargo writes it: a line for each field.
+
+    The standard library's TOML parser needs minutes for some files of this size, so other TOML is unreadable.
+    """
+    check_size(file, LOCK_LIMIT)
+    crates: list[dict[str, str]] = []
+    table = ""
+    for number, line in enumerate(text(file.read()).split("\n"), 1):
+        given = line.strip()
+        name, _, value = given.partition(" = ")
+        known = True
+        if given.startswith("["):
+            table = given
+            known = table in _TABLES or table in _OTHER_TABLES
+            if table in _TABLES:
+                crates.append({})
+        elif table in _TABLES and name in _FIELDS:
+            crates[-1][name] = plain = value[1:-1]
+            known = value == f'"{plain}"' and bool(plain) and not {'"', "\\"}.intersection(plain)
+        elif not table:
+            known = given.startswith(("#", "version = ")) or not given
+        if not known:
+            raise UnreadableError(f"line {number} is not how Cargo writes it: {given[:80]!r}")
+    if not all("name" in crate and "version" in crate for crate in crates):
+        raise UnreadableError("it has a crate without a name or version")
+    return tuple(_package(one["name"], one["version"], _origin(one.get("source", "local")), path) for one in crates)
+
+
+def _origin(source: str) -> str:
+    """What cargo-auditable would call a source of Cargo.lock."""
+    if source in _INDICES:
+        return ""
+    kind = source.partition("+")[0]
+    return "registry" if kind == "sparse" else kind

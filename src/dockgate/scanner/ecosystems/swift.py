@@ -1,0 +1,127 @@
+"""Swift packages by the lockfile of Swift's package manager, `Package.resolved` of its versions 1 to 3: a program tells
+nothing of the packages that went into it.
+
+A package is its repository, in OSV's schema (SwiftURL) as by the package manager, which does not tell cases apart. One
+that is pinned to a branch or revision has no version to compare. One from a registry does not tell its repository, so
+that advisories could not be found: it is unread.
+"""
+
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+from dockgate.scanner.formats import semver
+from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.text import json_object
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+LOCK_LIMIT = 4 * 1024 * 1024
+"""Bytes of a lockfile; one with 100 packages has 30,000."""
+
+_LOCK = "Package.resolved"
+_CHECKOUTS = ".build/checkouts/"
+
+
+class Swift:
+    name = "swift"
+    version = 1
+    orders: tuple[str, ...] = ("SwiftURL",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("swift",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=(_LOCK,))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """Those in checkouts are what packages' authors develop with."""
+        return (path == _LOCK or path.endswith(f"/{_LOCK}")) and _CHECKOUTS not in path
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        content = json_object(file, LOCK_LIMIT)
+        inner = content.get("object", content)  # of version 1
+        pins = inner.get("pins") if isinstance(inner, dict) else None
+        if not isinstance(pins, list):
+            raise UnreadableError("it holds no list of pins")
+        packages: list[Package] = []
+        unread: list[tuple[str, str]] = []
+        for position, pin in enumerate(pins):
+            told = pin if isinstance(pin, dict) else {}
+            if told.get("kind") == "localSourceControl":
+                continue
+            package = _pinned(told, path)
+            if package is None:
+                name = told.get("identity")
+                where = name if isinstance(name, str) and name else f"pins/{position}"
+                unread.append((where, "it has no repository and version, branch or revision"))
+            elif package.name:
+                packages.append(package)
+        return Extract(tuple(packages), unread=tuple(unread), lock=True)
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version or not purl.namespace:
+            missing = "version" if purl.namespace else "host"
+            raise UsageError(f"{purl} has no {missing}.", "Write it as pkg:swift/HOST/OWNER/NAME@VERSION.")
+        return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """The package manager takes the versions from Package.swift, and knows a package by its repository's last
+        part."""
+        kept, remark = called(raised, lambda name: legal(name, "/._-~"))
+        told = ", ".join(f"{name} {one.version}" for name, one in kept)
+        words = quoted(dict.fromkeys(name.rpartition("/")[2] for name, _ in kept))
+        return ((f"swift package update {words} # {told} or later",) if kept else ()) + remark
+
+    def key(self, version: str) -> bytes:
+        """Semantic Versioning 2.0.0, which Swift's package manager holds to."""
+        return semver.key(version, "Swift")
+
+
+ECOSYSTEM: Ecosystem = Swift()
+
+
+def _pinned(pin: dict[str, Any], path: str) -> Package | None:
+    """None for one that is not told whole; one without a name for a repository on this machine."""
+    location = pin.get("location", pin.get("repositoryURL"))
+    state = pin.get("state")
+    if not isinstance(location, str) or not location or not isinstance(state, dict):
+        return None
+    if location.startswith(("/", "file:")):
+        return _package("", "", path)
+    repository = _repository(location)
+    for kind in ("version", "branch", "revision"):
+        if isinstance(state.get(kind), str) and state[kind]:
+            version = state[kind] if kind == "version" else f"{kind} {state[kind]}"
+            return _package(repository, version, path) if "/" in repository else None
+    return None
+
+
+def _repository(location: str) -> str:
+    """HOST/OWNER/NAME of a URL, also of one as scp has it (the package manager's PackageIdentity.swift,
+    `computeCanonicalLocation`)."""
+    scheme, parted, rest = location.partition("://")
+    if not parted:
+        rest = scheme
+    host, _, way = rest.partition("#")[0].partition("?")[0].partition("/")
+    host, colon, port = host.rpartition("@")[2].partition(":")
+    first = port if colon and not port.isdigit() else ""
+    parts = [part for part in (host.lower(), first, *way.split("/")) if part]
+    return "/".join(parts).removesuffix(".git")
+
+
+def _package(repository: str, version: str, path: str) -> Package:
+    owner, _, name = repository.rpartition("/")
+    return Package(
+        name=repository,
+        version=version,
+        purl=write("swift", owner, name, version),
+        ecosystem="SwiftURL",
+        source_name=repository.lower(),
+        source_version=version,
+        path=path,
+    )

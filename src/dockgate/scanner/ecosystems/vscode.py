@@ -1,0 +1,167 @@
+"""Extensions of Visual Studio Code and what is made of it (code-server, openvscode-server, VSCodium, Theia): the
+package.json of each that asks for an `engines.vscode`, in any folder, since any can be given as `--extensions-dir`, and
+in VSIX archives, from which they are installed.
+
+Nothing there says which registry an extension is from, so that it is judged by what is said of either. The editor
+itself is listed by its `product.json`, and no feed tells of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from dockgate.scanner.ecosystems.npm import ECOSYSTEM as NPM
+from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT
+from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.text import json_object
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.purl import Purl, write
+
+READ_LIMIT = 128 * 1024 * 1024
+"""Bytes of one archive that are looked at, packed and unpacked: its directory and its package.json."""
+
+_FILE = "/package.json"
+_PACKED = ".vsix"
+_MEMBER = "extension/package.json"
+_PRODUCT = "product.json"
+_OTHERS = (_PACKED, _PRODUCT)
+_EDITOR = "vscode"
+_NOBODY = "undefined_publisher"
+"""the editor's word for the publisher of an extension that names none (code-server 4.99.4's out/server-main.js)"""
+_PROGRAMS = {"/.openvscode-server/": "openvscode-server", "/code-server/": "code-server"}
+
+
+class VSCode:
+    name = "vscode"
+    version = 3
+    orders: tuple[str, ...] = ("VSCode",)
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...] = ("vscode-extension",)
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers = Triggers(names=("package.json", _PRODUCT), suffixes=(_PACKED,))
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        if path.endswith(_FILE):
+            if "node_modules/" in path:
+                return "/extension" in path and _is_usual(path)
+            return bool(head) or _is_usual(path)
+        return path.endswith(_OTHERS) and (path.endswith(_PACKED) or path.rpartition("/")[2] == _PRODUCT)
+
+    def read(self, path: str, file: BinaryIO) -> Extract:
+        """The extension in the package.json's folder or in the archive, or the editor. Other programs have such files,
+        too, and what is wrong with one matters only where extensions lie usually."""
+        if path.endswith(_PACKED):
+            return _read_packed(path, file)
+        if path.endswith(_FILE) and not _is_usual(path) and not _mentions(file):
+            return Extract()
+        try:
+            content = json_object(file, PACKAGE_LIMIT)
+            if not path.endswith(_FILE):
+                return _editor(content, path)
+            found = _extension(content, path)
+            folder = path.removesuffix("package.json")
+            return Extract((found,), {found.purl: (folder,)}) if found else Extract()
+        except UnreadableError:
+            if _is_usual(path):
+                raise
+            return Extract()
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        if not purl.version or not purl.namespace:
+            missing = "version" if purl.namespace else "publisher"
+            raise UsageError(f"{purl} has no {missing}.", "Write it as pkg:vscode-extension/PUBLISHER/NAME@VERSION.")
+        return _package(purl.namespace, purl.name, purl.version, "")
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        """The newest version of each, by the program in whose folder it lies."""
+        kept, remark = called(raised, lambda name: legal(name, "._-"))
+        programs: dict[str, list[tuple[str, str]]] = {}
+        for name, one in kept:
+            program = next((told for part, told in _PROGRAMS.items() if part in f"/{one.package.path}"), "code")
+            programs.setdefault(program, []).append((name, one.version))
+        lines = []
+        for program, names in sorted(programs.items()):
+            words = quoted(f"--install-extension={name}" for name in dict.fromkeys(name for name, _ in names))
+            told = ", ".join(map(" ".join, names))
+            lines.append(f"{program} --force {words} # {told} or later")
+        return (*lines, *remark)
+
+    def key(self, version: str) -> Any:
+        """The order of npm's semver, by which the editor compares them and refuses what is no version."""
+        return NPM.key(version)
+
+
+ECOSYSTEM: Ecosystem = VSCode()
+
+
+def _is_usual(path: str) -> bool:
+    """Whether it is a package.json in a folder in one called `extensions`, or in an unpacked VSIX."""
+    if not path.endswith(_FILE):
+        return False
+    above, _, folder = path.removesuffix(_FILE).rpartition("/")
+    return folder == "extension" or above.endswith("/extensions") or above == "extensions"
+
+
+def _mentions(file: BinaryIO) -> bool:
+    """Whether an `engines.vscode` may be in it, in JSON's own way or by escapes: most are none of an extension, and it
+    takes a tenth of the time to see that."""
+    content = file.read(PACKAGE_LIMIT)
+    return b'"vscode"' in content or b"\\u" in content
+
+
+def _package(publisher: str, name: str, version: str, path: str) -> Package:
+    """Cases are not told apart (purl-spec's vscode-extension-definition.json)."""
+    known = f"{publisher}.{name}"
+    return Package(
+        name=known,
+        version=version,
+        purl=write("vscode-extension", publisher.lower(), name.lower(), version),
+        ecosystem="VSCode",
+        source_name=known.lower(),
+        source_version=version,
+        path=path,
+    )
+
+
+def _read_packed(path: str, file: BinaryIO) -> Extract:
+    """Archives of the name are also Visual Studio's own, which hold no such file."""
+    from dockgate.scanner.formats.text import budget
+    from dockgate.scanner.formats.zip_archive import Archive, Section
+
+    archive = Archive(Section(file, 0, file.seek(0, 2)), (_MEMBER.encode(),), budget(READ_LIMIT))
+    members = [entry for entry in archive.entries if entry.name == _MEMBER]
+    if len(members) > 1:
+        raise UnreadableError(f"it holds {len(members)} {_MEMBER}")
+    found = [
+        _extension(json_object(BytesIO(archive.whole(entry, PACKAGE_LIMIT)), PACKAGE_LIMIT), f"{path}!/{_MEMBER}")
+        for entry in members
+    ]
+    return Extract(tuple(filter(None, found)), alone=True) if any(found) else Extract()
+
+
+def _extension(content: Mapping[str, Any], path: str) -> Package | None:
+    """None for what is no extension."""
+    engines = content.get("engines")
+    if not isinstance(engines, dict) or "vscode" not in engines:
+        return None
+    told = (content.get("publisher", _NOBODY), content.get("name"), content.get("version"))
+    publisher, name, version = (one if isinstance(one, str) else "" for one in told)
+    if not publisher or not name or not version:
+        raise UnreadableError("it does not tell its publisher, name and version")
+    return _package(publisher, name, version, path)
+
+
+def _editor(content: Mapping[str, Any], path: str) -> Extract:
+    """It is undetermined where no distribution's package owns it."""
+    version = content.get("version")
+    if "applicationName" not in content or "dataFolderName" not in content or not isinstance(version, str):
+        return Extract()
+    purl = write("generic", "", _EDITOR, version)
+    return Extract((Package(_EDITOR, version, purl, "Visual Studio Code", _EDITOR, version, path),))

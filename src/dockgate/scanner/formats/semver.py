@@ -1,0 +1,37 @@
+"""The order of Semantic Versioning 2.0.0, which npm, Go and crates.io share."""
+
+from dockgate.scanner.formats.order import is_digits, number
+from dockgate.shared.errors import UncomparableError
+
+_IDENTIFIER = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def key(version: str, kind: str, least: int = 3) -> bytes:
+    """The precedence of section 11: build data does not count, numbers have no limit.
+
+    Of the three numbers `least` must be there, the others are 0; a version with fewer than three has nothing behind
+    them. `kind` is whose version it is, for the message. Raises UncomparableError.
+    """
+    plain, plus, build = version.partition("+")
+    core, dash, pre = plain.partition("-")
+    numbers = core.split(".")
+    whole = len(numbers) == 3 or (least <= len(numbers) < 3 and not dash and not plus)
+    if not whole or not all(map(_is_number, numbers)) or (plus and not all(map(_is_identifier, build.split(".")))):
+        raise UncomparableError(f"The {kind} version {version!r} is no semantic version.")
+    key = b"".join(map(number, numbers)) + number("") * (3 - len(numbers))
+    if not dash:
+        return key + b"\x01"
+    parts: list[bytes] = [key]
+    for part in pre.split("."):
+        if not _is_identifier(part) or (is_digits(part) and not _is_number(part)):
+            raise UncomparableError(f"The {kind} version {version!r} has a malformed pre-release part.")
+        parts.append(b"\x00\x01" + number(part) if is_digits(part) else b"\x00\x02" + part.encode("ascii"))
+    return b"".join((*parts, b"\x00\x00"))
+
+
+def _is_number(text: str) -> bool:
+    return is_digits(text) and (text == "0" or text[0] != "0")
+
+
+def _is_identifier(text: str) -> bool:
+    return bool(text) and _IDENTIFIER.issuperset(text)

@@ -1,0 +1,158 @@
+"""Tables of SQLite databases, read by the file format itself (sqlite.org/fileformat2.html).
+
+No SQL engine is asked: a hostile file could answer its query with a view that never ends, and an engine wants the file
+whole in memory or under a name. Here a page is in memory at a time, each is read once, and only rows are.
+"""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from dockgate.shared.errors import UnreadableError
+
+SCHEMA_LIMIT = 10_000
+"""Rows of the schema; rpm's has some thirty, as pkg's of FreeBSD."""
+ROWS_LIMIT = 1_000_000
+"""Rows of one table. pkg's of FreeBSD has one for each file of its packages; a page may name the same row any number of
+times, so that the database's size bounds nothing."""
+
+_MAGIC = b"SQLite format 3\0"
+_UTF8 = 1
+_INTERIOR, _LEAF = 5, 13
+_INTEGER_SIZES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
+_WAL_MAGICS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+_JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
+
+
+def rows(file: BinaryIO, size: int, table: str, limit: int, columns: int = 5) -> Iterator[tuple[int, list[bytes]]]:
+    """Each row of a table: its number, which is what a column stands for that is an INTEGER PRIMARY KEY, and its first
+    columns, text and blobs as they are, integers big-endian. No row may be longer than `limit` bytes. Raises
+    UnreadableError."""
+    database = _Database(file, size)
+    root = 0
+    for count, (_, payload) in enumerate(database.rows(1, limit)):
+        if count == SCHEMA_LIMIT:
+            raise UnreadableError(f"its schema has more than {SCHEMA_LIMIT} rows")
+        kind, name, _, page, *_ = [*_columns(payload, 5), b"", b"", b"", b""]
+        if kind == b"table" and name.lower() == table.lower().encode():
+            root = int.from_bytes(page, "big")
+    if not root:
+        raise UnreadableError(f"it has no table {table}")
+    for count, (number, payload) in enumerate(database.rows(root, limit)):
+        if count == ROWS_LIMIT:
+            raise UnreadableError(f"its table {table} has more than {ROWS_LIMIT} rows")
+        yield number, _columns(payload, columns)
+
+
+def check_aside(file: BinaryIO, path: str) -> None:
+    """Raises UnreadableError when a write-ahead log or a rollback journal beside the database is in force: what the
+    database holds is then not what its own file says."""
+    head = file.read(48)
+    if path.endswith("-wal"):
+        # A frame counts only with the salts of the log's header (section 4.1 of the format).
+        if head[:4] in _WAL_MAGICS and len(head) == 48 and head[40:48] == head[16:24]:
+            raise UnreadableError("it holds changes that were not brought into the database")
+    elif head[:8] == _JOURNAL_MAGIC:
+        raise UnreadableError("it holds what has to be brought back into the database")
+
+
+class _Database:
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        file.seek(0)
+        head = file.read(100)
+        if len(head) < 100 or head[:16] != _MAGIC:
+            raise UnreadableError("it is no SQLite database")
+        self.page_size = 65536 if head[16:18] == b"\0\1" else int.from_bytes(head[16:18], "big")
+        self.usable = self.page_size - head[20]
+        if self.page_size < 512 or self.page_size & (self.page_size - 1) or self.usable < 480:
+            raise UnreadableError("its page size cannot be")
+        if int.from_bytes(head[56:60], "big") != _UTF8:
+            raise UnreadableError("its text is not UTF-8")
+        self.count = size // self.page_size
+        if head[24:28] == head[92:96] and int.from_bytes(head[28:32], "big") > self.count:
+            raise UnreadableError("it is cut short")
+        self.file = file
+        self.seen = bytearray(self.count + 1)
+
+    def rows(self, root: int, limit: int) -> Iterator[tuple[int, bytes]]:
+        """The number and payload of each row of the table with that root page, in order."""
+        waiting = [root]
+        while waiting:
+            number = waiting.pop()
+            page = self._page(number)
+            start = 100 if number == 1 else 0
+            kind, cells = page[start], int.from_bytes(page[start + 3 : start + 5], "big")
+            if kind not in (_INTERIOR, _LEAF):
+                raise UnreadableError(f"page {number} is no page of a table")
+            first = start + (12 if kind == _INTERIOR else 8)
+            if first + 2 * cells > self.usable:
+                raise UnreadableError(f"page {number} has more cells than it can hold")
+            pointers = [int.from_bytes(page[at : at + 2], "big") for at in range(first, first + 2 * cells, 2)]
+            if kind == _INTERIOR:
+                children = [int.from_bytes(page[at : at + 4], "big") for at in (*pointers, start + 8)]
+                waiting += reversed(children)
+            else:
+                for at in pointers:
+                    yield self._payload(page, at, limit)
+
+    def _payload(self, page: bytes, at: int, limit: int) -> tuple[int, bytes]:
+        size, at = _varint(page, at)
+        number, at = _varint(page, at)
+        if size > limit:
+            raise UnreadableError(f"a row has {size} bytes; no more than {limit} are read")
+        whole, least = self.usable - 35, (self.usable - 12) * 32 // 255 - 23
+        local = size
+        if size > whole:
+            local = least + (size - least) % (self.usable - 4)
+            local = local if local <= whole else least
+        if at + local > self.usable:
+            raise UnreadableError("a row reaches beyond its page")
+        parts, missing = [page[at : at + local]], size - local
+        following = page[at + local : at + local + 4]
+        while missing:
+            overflow = self._page(int.from_bytes(following, "big"))
+            following = overflow[:4]
+            parts.append(overflow[4 : min(self.usable, 4 + missing)])
+            missing -= len(parts[-1])
+        return number, b"".join(parts)
+
+    def _page(self, number: int) -> bytes:
+        if not 0 < number <= self.count:
+            raise UnreadableError(f"it points to page {number}, which it does not have")
+        if self.seen[number]:
+            raise UnreadableError(f"page {number} is pointed to twice")
+        self.seen[number] = 1
+        self.file.seek((number - 1) * self.page_size)
+        page = self.file.read(self.page_size)
+        if len(page) != self.page_size:
+            raise UnreadableError("it is cut short")
+        return page
+
+
+def _columns(payload: bytes, count: int) -> list[bytes]:
+    """The first columns of a record."""
+    end, at = _varint(payload, 0)
+    values: list[bytes] = []
+    value = end
+    while at < end and len(values) < count:
+        kind, at = _varint(payload, at)
+        size = (kind - 12) // 2 if kind >= 12 else _INTEGER_SIZES[kind] if kind < 10 else 0
+        values.append(b"\1" if kind == 9 else payload[value : value + size])
+        value += size
+    if value > len(payload):
+        raise UnreadableError("a row reaches beyond its end")
+    return values
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number at `at`, and where the next thing stands."""
+    value = 0
+    for index in range(at, at + 8):
+        if index >= len(data):
+            raise UnreadableError("a row reaches beyond its page")
+        byte = data[index]
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:
+            return value, index + 1
+    if at + 8 >= len(data):
+        raise UnreadableError("a row reaches beyond its page")
+    return value << 8 | data[at + 8], at + 9

@@ -1,0 +1,64 @@
+"""XML of unknown origin, as a flat row of elements."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dockgate.shared.errors import UnreadableError
+
+DEPTH_LIMIT = 3
+"""Elements in each other, as deep as they are told of; what is deeper is only checked to be XML."""
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """`way` is the names from the root on ("project/parent/version"), `text` what stands between its own tags."""
+
+    way: str
+    attributes: Mapping[str, str]
+    text: str
+
+
+def elements(raw: bytes) -> list[Element]:
+    """The elements in the order of their ends, as deep as the limit. Raises UnreadableError.
+
+    A document type is refused, and with it all entities but those of XML itself.
+    """
+    from xml.parsers.expat import ExpatError, ParserCreate
+
+    found: list[Element] = []
+    way: list[str] = []
+    opened: list[tuple[Mapping[str, str], list[str]]] = []
+    depth = 0
+
+    def refuse(*_: object) -> None:
+        raise UnreadableError("its XML has a document type")
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth <= DEPTH_LIMIT:
+            way.append(name)
+            opened.append((attributes, []))
+
+    def end(_: str) -> None:
+        nonlocal depth
+        if depth <= DEPTH_LIMIT:
+            attributes, texts = opened.pop()
+            found.append(Element("/".join(way), attributes, "".join(texts).strip()))
+            way.pop()
+        depth -= 1
+
+    def characters(text: str) -> None:
+        if 0 < depth <= DEPTH_LIMIT:
+            opened[-1][1].append(text)
+
+    parser = ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = characters
+    try:
+        parser.Parse(raw, True)
+    except (ExpatError, ValueError, LookupError) as error:
+        raise UnreadableError(f"it is no XML: {error}") from error
+    return found

@@ -1,0 +1,63 @@
+"""YAML of unknown origin: as much of it as lockfiles use, every scalar a string."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from dockgate.shared.errors import UnreadableError
+
+DEPTH_LIMIT = 32
+"""Collections in each other; those of the tests' lockfiles have up to five."""
+NODE_LIMIT = 2_000_000
+"""Scalars and collections in one file."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A collection that is being filled. `key` is the key whose value comes next, None when a key does."""
+
+    made: "dict[str, Any] | list[Any]"
+    key: str | None = None
+
+
+def documents(content: str) -> list[Any]:
+    """Each document as dicts, lists and strings. Raises UnreadableError; an alias is refused, whatever it expands to.
+
+    Built from the parser's events, since the libraries' own builders call themselves for every level of nesting.
+    """
+    import yaml
+
+    made: list[Any] = []
+    stack: list[_Open] = []
+    try:
+        for count, event in enumerate(yaml.parse(content, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))):
+            if count > NODE_LIMIT or len(stack) > DEPTH_LIMIT:
+                raise UnreadableError("its YAML has too many nodes, or is nested too deeply")
+            if isinstance(event, yaml.ScalarEvent):
+                _put(made, stack, event.value)
+            elif isinstance(event, yaml.CollectionStartEvent):
+                collection: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
+                _put(made, stack, collection)
+                stack.append(_Open(collection))
+            elif isinstance(event, yaml.CollectionEndEvent):
+                stack.pop()
+            elif isinstance(event, yaml.AliasEvent):
+                raise UnreadableError("its YAML has an alias, which no lockfile has")
+    except yaml.YAMLError as error:
+        raise UnreadableError(f"it is no YAML: {' '.join(str(error).split())}") from error
+    return made
+
+
+def _put(made: list[Any], stack: list[_Open], value: Any) -> None:
+    if not stack:
+        made.append(value)
+        return
+    top = stack[-1]
+    if isinstance(top.made, list):
+        top.made.append(value)
+    elif top.key is not None:
+        top.made[top.key] = value
+        top.key = None
+    elif isinstance(value, str):
+        top.key = value
+    else:
+        raise UnreadableError("its YAML has a key that is no text")

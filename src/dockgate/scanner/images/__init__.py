@@ -1,0 +1,120 @@
+"""Reading images: from a registry, a folder, an archive or an engine's store, entry by entry, trusting nothing."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO
+
+from dockgate.scanner.ports import Image
+
+if TYPE_CHECKING:
+    from dockgate.scanner.images.auth import Issuers
+    from dockgate.scanner.images.blobs import Origin
+    from dockgate.scanner.images.reference import Local, Piped, Remote, Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a reference names. `digest` is of the manifest or index itself, `images` are of the platforms asked for.
+
+    Layers can be read until it is closed, several at once in different threads, and, where they are `local` (lie on
+    this machine), in processes forked from this one.
+    """
+
+    digest: str
+    images: Sequence[Image]
+    close: Callable[[], None]
+    local: bool = True
+
+    def __enter__(self) -> "Opened":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_images(
+    reference: str,
+    platforms: Sequence[str] | None = None,
+    *,
+    ca_bundle: Path | None = None,
+    insecure: bool = False,
+    stdin: BinaryIO | None = None,
+    issuers: "Issuers | None" = None,
+    seconds: float | None = None,
+) -> Opened:
+    """Opens what `reference` names:
+
+    - a name in a registry,
+    - oci:FOLDER, oci-archive:FILE, docker-archive:FILE, or the path alone; a file may be gzip or zstd as a whole,
+    - "-", an archive on `stdin` (None: this process's),
+    - podman:NAME or docker:NAME (or containers-storage:, docker-daemon:), an image in that engine's store,
+    - dir:FOLDER, the root of a system. It has no digest: its own, its image's and its layer's are "".
+
+    `platforms`: None for this machine's where there is a choice, ["all"], or "os/arch[/variant]" each. `ca_bundle`
+    holds authorities (PEM) trusted besides the system's; `insecure` lets a registry elsewhere speak plain HTTP.
+
+    `issuers` make the tokens of registries whose token server we are. `seconds`: the time that a registry has for the
+    whole image; after that TooSlowError is raised.
+
+    A registry's layers stream; what comes from standard input or an engine, or is compressed as a whole, is put into an
+    unlinked temporary file.
+
+    Raises UsageError for a reference that cannot be; NotFoundError for an image, tag or platform that does not exist;
+    DeniedError, UnavailableError from registries and engines; ImageError for what is broken.
+    """
+    from dockgate.scanner.images.reference import Remote, Root, parse
+
+    named = parse(reference)
+    if isinstance(named, Root):
+        from dockgate.scanner.images.folder import folder_image
+
+        image, close = folder_image(named.path, platforms)
+        return Opened(image.digest, (image,), close)
+    from dockgate.scanner.images.image import read_images
+
+    origin = _origin(named, ca_bundle, insecure, stdin, issuers, seconds)
+    try:
+        digest, data = origin.root()
+        local = not isinstance(named, Remote)
+        return Opened(digest, read_images(origin, digest, data, platforms), origin.close, local)
+    except BaseException:
+        origin.close()
+        raise
+
+
+def _origin(
+    named: "Remote | Local | Piped | Stored",
+    ca_bundle: Path | None,
+    insecure: bool,
+    stdin: BinaryIO | None,
+    issuers: "Issuers | None",
+    seconds: float | None,
+) -> "Origin":
+    """Each kind is imported when it is used: a scan has to start at once."""
+    from dockgate.scanner.images.reference import Piped, Remote, Stored
+
+    if isinstance(named, Remote):
+        from dockgate.scanner.images.registry import registry_origin
+
+        return registry_origin(named, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers, seconds=seconds)
+    if isinstance(named, Stored):
+        from dockgate.scanner.images.engine import stored_origin
+
+        return stored_origin(named, os.environ)
+    if isinstance(named, Piped):
+        from dockgate.scanner.images.archive import piped_origin
+
+        return piped_origin(stdin or (sys.stdin.buffer if sys.stdin else None))
+    if named.path.is_dir():
+        from dockgate.scanner.images.layout import Folder, LayoutOrigin
+
+        return LayoutOrigin(Folder(named.path), str(named), named.tag, named.digest)
+    from dockgate.scanner.images.archive import file_origin
+
+    return file_origin(named)

@@ -1,0 +1,225 @@
+"""Images in a tar file: `docker save`, `podman save` and skopeo's oci-archive and docker-archive, read in place.
+
+`docker save` wrote a manifest.json before version 25, and writes an OCI layout beside it since; the layout is then what
+is read, and the other has to agree with it. Form of manifest.json: moby, `image/spec/spec.md`, "Combined Image JSON +
+Filesystem Changeset Format".
+"""
+
+import hashlib
+import io
+import os
+import posixpath
+from typing import Any, BinaryIO, cast
+
+from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, Origin, Part, check_document, open_file
+from dockgate.scanner.images.layout import LayoutOrigin
+from dockgate.scanner.images.manifest import CONFIG_NAMES, load, load_any
+from dockgate.scanner.images.reference import Local
+from dockgate.scanner.images.spool import Stream, spool
+from dockgate.scanner.images.tape import Tape
+from dockgate.scanner.images.tar import Member, members
+from dockgate.shared import canonical
+from dockgate.shared.errors import ImageError, NotFoundError, UsageError
+
+_MEMBER_LIMIT = 100_000
+_LINK_DEPTH = 8
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
+_SUFFIXES = {b"\x1f\x8b": "+gzip", b"\x28\xb5": "+zstd"}
+"""Of a layer's media type, by the blob's first bytes: engines that load the file go by those, too."""
+_LAYER = "application/vnd.oci.image.layer.v1.tar"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_NAMES = frozenset({"Config", "Layers", "RepoTags"})
+"""What is read of a manifest.json."""
+
+
+class TarFiles:
+    """The files of a tar file by their path in it, symbolic and hard links followed inside of it. It closes `file`."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file = file
+        self._members: dict[str, Member] = {}
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        source = Part(file.fileno(), 0, size)
+        for member in members(Tape(source, name, seekable=source, size=size), _MEMBER_LIMIT):
+            path = posixpath.normpath(member.name)
+            if member.type != "5" and path in self._members:
+                raise ImageError(f"{name} has {path} twice: some tools read the first, others the last.")
+            self._members[path] = member
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._members
+
+    def member(self, path: str) -> Member | None:
+        for _ in range(_LINK_DEPTH):
+            found = self._members.get(path)
+            if found is None or found.type not in "12":
+                return found if found and found.type == "0" else None
+            folder = posixpath.dirname(path) if found.type == "2" else ""
+            path = posixpath.normpath(posixpath.join(folder, found.link))
+        return None
+
+    def open(self, path: str) -> io.RawIOBase | None:
+        found = self.member(path)
+        return Part(self._file.fileno(), found.offset, found.size) if found else None
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class DockerOrigin:
+    """See `blobs.Origin`. A file of `docker save` has no manifest, so it is given one: of its config and of its layers
+    as they are stored, in canonical JSON. The layers' digests are verified when they are read, like all others."""
+
+    def __init__(self, files: TarFiles, name: str, tag: str = "", digest: str = "") -> None:
+        self.name = name
+        self._files = files
+        self._tag = tag
+        self._digest = digest
+        self._paths: dict[str, str] = {}
+        self._manifest = b""
+
+    def root(self) -> tuple[str, bytes]:
+        image = self._choose()
+        config = self._read(image["Config"])
+        rootfs = load(config, f"The config {image['Config']} in {self.name}", CONFIG_NAMES).get("rootfs")
+        diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+        if not isinstance(diff_ids, list) or len(diff_ids) != len(image["Layers"]):
+            raise ImageError(f"{self.name} is broken: its config does not name its {len(image['Layers'])} layers.")
+        described = [
+            self._describe(path, str(inflated)) for path, inflated in zip(image["Layers"], diff_ids, strict=True)
+        ]
+        digest = canonical.digest(config)
+        self._paths[digest] = image["Config"]
+        self._manifest = canonical.encode(
+            {
+                "schemaVersion": 2,
+                "mediaType": _MANIFEST,
+                "config": {"mediaType": _CONFIG, "digest": digest, "size": len(config)},
+                "layers": described,
+            }
+        )
+        return canonical.digest(self._manifest), self._manifest
+
+    def manifest(self, digest: str) -> bytes:
+        return check_document(self._manifest, digest)
+
+    def blob(self, digest: str) -> io.RawIOBase:
+        file = self._files.open(self._paths.get(digest, ""))
+        if file is None:
+            raise ImageError(f"{self.name} lacks the blob {digest}.", "Save the image again.")
+        return file
+
+    def base(self, name: str, digest: str) -> bytes:
+        raise NotFoundError(f"{self.name} has no manifest of {name}.")
+
+    def close(self) -> None:
+        self._files.close()
+
+    def configs(self) -> list[str]:
+        """The digests of its images' configs."""
+        return [f"sha256:{hashlib.sha256(self._read(one['Config'])).hexdigest()}" for one in self._listed()]
+
+    def _choose(self) -> dict[str, Any]:
+        listed = self._listed()
+        found = [one for one in listed if not self._tag or self._tag in one["Tags"]]
+        if len(found) == 1 and not self._digest:
+            return found[0]
+        names = ", ".join(name for one in listed for name in one["Tags"]) or "no name"
+        if not found or self._digest:
+            raise NotFoundError(f"There is no image {self.name}.", f"The file has: {names}.")
+        raise NotFoundError(f"{self.name} holds {len(found)} images.", f"Append :NAME, one of: {names}.")
+
+    def _listed(self) -> list[dict[str, Any]]:
+        images = load_any(self._read("manifest.json"), f"The manifest.json of {self.name}", _NAMES)
+        try:
+            return [
+                {"Config": str(one["Config"]), "Layers": _texts(one["Layers"]), "Tags": _texts(one["RepoTags"])}
+                for one in images
+            ]
+        except (KeyError, TypeError) as error:
+            raise ImageError(f"The manifest.json of {self.name} cannot be read: {error!r}.") from error
+
+    def _describe(self, path: str, diff_id: str) -> dict[str, object]:
+        """A layer's descriptor. `diff_id` is the digest of the layer inflated: most often, as it is stored."""
+        member, file = self._files.member(path), self._files.open(path)
+        if member is None or file is None:
+            raise ImageError(f"{self.name} lacks the layer {path}.", "Save the image again.")
+        digest, media_type = diff_id, _LAYER
+        with file:
+            start = file.read(6)
+            if start.startswith(_COMPRESSED):
+                media_type += _SUFFIXES.get(start[:2], "")
+                whole = hashlib.sha256(start)
+                while chunk := file.read(2**18):
+                    whole.update(chunk)
+                digest = f"sha256:{whole.hexdigest()}"
+        self._paths[digest] = path
+        return {"mediaType": media_type, "digest": digest, "size": member.size}
+
+    def _read(self, path: str) -> bytes:
+        member, file = self._files.member(path), self._files.open(path)
+        if member is None or file is None:
+            raise ImageError(f"{self.name} lacks {path}.", "Save the image again.")
+        with file:
+            if member.size > DOCUMENT_LIMIT:
+                raise ImageError(f"{path} in {self.name} is larger than {DOCUMENT_LIMIT} bytes.")
+            return file.readall()
+
+
+def _texts(value: object) -> list[str]:
+    """A list of texts; null is an empty one, as in Go. Raises TypeError."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise TypeError(f"{str(value)[:60]!r} is no list")
+    return [str(one) for one in value]
+
+
+def _check_agreed(docker: DockerOrigin, layout: LayoutOrigin) -> None:
+    """That manifest.json, which Docker before 25 and skopeo's docker-archive read, names no image that the layout has
+    not. Its layers are those of the config, or no tool loads it."""
+    strange = set(docker.configs()) - set(layout.configs())
+    if strange:
+        raise ImageError(f"{layout.name} holds two sets of images: its index.json does not lead to {min(strange)}.")
+
+
+def archive_origin(file: BinaryIO, name: str, tag: str = "", digest: str = "") -> Origin:
+    """The images in a tar file, which is closed with the origin. `name` is for messages.
+
+    Raises ImageError when it is none, or holds no images.
+    """
+    try:
+        files = TarFiles(file, name)
+        if "index.json" in files and "oci-layout" in files:
+            layout = LayoutOrigin(files, name, tag, digest)
+            if "manifest.json" in files:
+                _check_agreed(DockerOrigin(files, name), layout)
+            return layout
+        if "manifest.json" in files:
+            return DockerOrigin(files, name, tag, digest)
+        raise ImageError(
+            f"{name} holds no image: it has neither an OCI layout nor a manifest.json.",
+            "Give a file made by `podman save` or `docker save`.",
+        )
+    except BaseException:
+        file.close()
+        raise
+
+
+def file_origin(reference: Local) -> Origin:
+    """The images in a file of this machine, which may be compressed as a whole. Raises as above."""
+    file: BinaryIO = open_file(reference.path)
+    if os.pread(file.fileno(), 6, 0).startswith(_COMPRESSED):
+        with file:
+            file = spool(cast(Stream, file), str(reference))
+    return archive_origin(file, str(reference), reference.tag, reference.digest)
+
+
+def piped_origin(stdin: BinaryIO | None) -> Origin:
+    """The images in an archive on standard input, which may be compressed as a whole. Raises as above, and UsageError
+    when none can come there."""
+    if stdin is None or stdin.isatty():
+        raise UsageError("Standard input is a terminal, or closed.", "Pipe an archive into it: podman save NAME | …")
+    return archive_origin(spool(cast(Stream, stdin), "standard input"), "standard input")

@@ -1,0 +1,86 @@
+"""Files in a registry: OCI artifacts of one blob (OCI image spec 1.1, "Guidelines for Artifact Usage")."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dockgate.scanner.images.blobs import Verified
+from dockgate.scanner.images.manifest import MANIFESTS, load
+from dockgate.scanner.images.push import Pusher
+from dockgate.scanner.images.reference import check_digest, parse_remote
+from dockgate.scanner.images.registry import registry_origin
+from dockgate.shared.canonical import encode
+from dockgate.shared.errors import ImageError, UnavailableError
+
+_EMPTY = b"{}"
+_EMPTY_KIND = "application/vnd.oci.empty.v1+json"
+_NAMES = frozenset({"mediaType", "artifactType", "config", "layers", "digest", "size"})
+_CHUNK = 1024 * 1024
+
+
+def push(
+    reference: str,
+    kind: str,
+    file: Path,
+    annotations: Mapping[str, str],
+    *,
+    ca_bundle: Path | None = None,
+    insecure: bool = False,
+) -> str:
+    """Puts a file into a registry as an artifact of the type `kind`; returns the digest of its manifest.
+
+    Raises UsageError for what is no reference, DeniedError, UnavailableError.
+    """
+    with Pusher(parse_remote(reference), ca_bundle=ca_bundle, insecure=insecure) as pusher:
+        empty, blob = pusher.blob(_EMPTY), pusher.blob(file)
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFESTS[0],
+            "artifactType": kind,
+            "config": _descriptor(_EMPTY_KIND, *empty),
+            "layers": [_descriptor(kind, *blob)],
+            "annotations": dict(annotations),
+        }
+        return pusher.manifest(encode(manifest))
+
+
+def pull(
+    reference: str, kind: str, into: Path, *, limit: int, ca_bundle: Path | None = None, insecure: bool = False
+) -> str:
+    """Writes the file of an artifact of the type `kind` to `into`; returns the digest of its manifest.
+
+    Raises UsageError for what is no reference, NotFoundError, DeniedError, UnavailableError, and ImageError for
+    something else than such an artifact, one above `limit` bytes, and one that does not match its digest.
+    """
+    origin = registry_origin(parse_remote(reference), ca_bundle=ca_bundle, insecure=insecure)
+    try:
+        digest, data = origin.root()
+        blob, size = _layer(load(data, f"Manifest {digest}", _NAMES), kind, reference)
+        if size > limit:
+            raise ImageError(f"{reference} is larger than {limit} bytes.")
+        with origin.blob(blob) as source, into.open("wb") as file:
+            verified = Verified(source, blob, size)
+            while chunk := verified.read(_CHUNK):
+                file.write(chunk)
+            verified.verify()
+        return digest
+    except OSError as error:
+        raise UnavailableError(f"{into} cannot be written: {error.strerror}.") from error
+    finally:
+        origin.close()
+
+
+def _descriptor(kind: str, digest: str, size: int) -> dict[str, object]:
+    return {"mediaType": kind, "digest": digest, "size": size}
+
+
+def _layer(manifest: dict[str, Any], kind: str, reference: str) -> tuple[str, int]:
+    layers = manifest.get("layers")
+    if manifest.get("artifactType") != kind or not isinstance(layers, list) or len(layers) != 1:
+        raise ImageError(f"{reference} is no artifact of the type {kind}.", "Is it the right name?")
+    fields = layers[0] if isinstance(layers[0], dict) else {}
+    digest, size = fields.get("digest"), fields.get("size")
+    if not isinstance(digest, str) or not isinstance(size, int) or size < 0:
+        raise ImageError(f"{reference} is broken: it names no blob.", "Export it again.")
+    check_digest(digest)
+    return digest, size

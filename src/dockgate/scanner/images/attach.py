@@ -1,0 +1,154 @@
+"""Putting signed statements beside an image in its registry, as cosign does: an image of its own under the tag
+"sha256-<hex>.att", each layer of which is a DSSE envelope (sigstore/cosign, specs/SIGNATURE_SPEC.md, "Storage").
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dockgate.scanner.images.auth import Issuers
+from dockgate.scanner.images.blobs import Origin, Verified
+from dockgate.scanner.images.image import children_of
+from dockgate.scanner.images.manifest import MANIFESTS, Index, load, parse
+from dockgate.scanner.images.push import Pusher
+from dockgate.scanner.images.reference import Remote, check_digest
+from dockgate.scanner.images.registry import registry_origin
+from dockgate.shared.canonical import encode
+from dockgate.shared.errors import ImageError, NotFoundError
+
+ENVELOPE = "application/vnd.dsse.envelope.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_NAMES = frozenset({"mediaType", "config", "layers", "digest", "size", "annotations"})
+_LAYER_LIMIT = 500
+_SIZE_LIMIT = 16 * 1024 * 1024
+_EPOCH = "0001-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A repository in a registry, and how it is reached: see `images.open_images`."""
+
+    registry: str
+    repository: str
+    ca_bundle: Path | None = None
+    insecure: bool = False
+    issuers: Issuers | None = None
+
+    def __str__(self) -> str:
+        return f"{self.registry}/{self.repository}"
+
+    def remote(self, tag: str = "", digest: str = "") -> Remote:
+        return Remote(self.registry, self.repository, tag, digest)
+
+    def origin(self, tag: str = "", digest: str = "") -> Origin:
+        return registry_origin(
+            self.remote(tag, digest), ca_bundle=self.ca_bundle, insecure=self.insecure, issuers=self.issuers
+        )
+
+    def pusher(self, tag: str) -> Pusher:
+        return Pusher(self.remote(tag), ca_bundle=self.ca_bundle, insecure=self.insecure, issuers=self.issuers)
+
+
+def tag_of(digest: str) -> str:
+    """The tag under which the attestations of an image lie."""
+    check_digest(digest)
+    return digest.replace(":", "-") + ".att"
+
+
+def children(place: Place, digest: str) -> tuple[str, ...]:
+    """The manifests below an index, those in nested indexes included; none below what is no index.
+
+    Raises what registries do, and ImageError.
+    """
+    with closing(place.origin(digest=digest)) as origin:
+        _, data = origin.root()
+        document = parse(data, digest)
+        found = children_of(origin, document) if isinstance(document, Index) else []
+    return tuple(dict.fromkeys(one.digest for one in found if one.digest.startswith("sha256:")))
+
+
+def attached(place: Place, digest: str) -> tuple[bytes, ...]:
+    """The envelopes beside an image, in their order, as anybody may have put them there; none where there are none.
+
+    Raises what registries do, and ImageError for what is broken or too large.
+    """
+    with closing(place.origin(tag=tag_of(digest))) as origin:
+        layers = _layers(origin)
+        return tuple(_blob(origin, layer) for layer in layers if layer.get("mediaType") == ENVELOPE)
+
+
+def attach(
+    place: Place,
+    digest: str,
+    content: Callable[[], bytes],
+    annotations: Mapping[str, str],
+    *,
+    key: tuple[str, str],
+    replaces: Mapping[str, str],
+) -> bool:
+    """Puts an envelope beside an image, after those that are there. False when one with the annotation `key` (name,
+    value) is there already: then `content` is not asked for. Those of ours with all annotations `replaces` make room.
+
+    What somebody else writes at the same moment may be lost: a registry has no way to prevent that.
+    """
+    with closing(place.origin(tag=tag_of(digest))) as origin:
+        layers = _layers(origin)
+    if any(_annotations(layer).get(key[0]) == key[1] for layer in layers):
+        return False
+    kept = [layer for layer in layers if not replaces.items() <= _annotations(layer).items()]
+    with place.pusher(tag_of(digest)) as pusher:
+        blob, size = pusher.blob(content())
+        told = {**annotations, key[0]: key[1], **replaces}
+        kept.append({"mediaType": ENVELOPE, "digest": blob, "size": size, "annotations": told})
+        config = {
+            "architecture": "",
+            "os": "",
+            "created": _EPOCH,
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in kept]},
+        }
+        config_digest, config_size = pusher.blob(encode(config))
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFESTS[0],
+            "config": {"mediaType": _CONFIG, "digest": config_digest, "size": config_size},
+            "layers": kept,
+        }
+        pusher.manifest(encode(manifest), by_digest=False)
+    return True
+
+
+def _layers(origin: Origin) -> list[dict[str, Any]]:
+    try:
+        digest, data = origin.root()
+    except NotFoundError:
+        return []
+    what = f"The image of attestations {digest}"
+    layers = load(data, what, _NAMES).get("layers")
+    if not isinstance(layers, list) or not all(isinstance(one, dict) for one in layers) or len(layers) > _LAYER_LIMIT:
+        raise ImageError(f"{what} is broken, or has more than {_LAYER_LIMIT} layers.", "Remove its tag, and try again.")
+    for layer in layers:
+        if not isinstance(layer.get("digest"), str) or not isinstance(layer.get("size"), int):
+            raise ImageError(f"{what} is broken: a layer has no digest or size.", "Remove its tag, and try again.")
+    return layers
+
+
+def _annotations(layer: dict[str, Any]) -> dict[str, Any]:
+    found = layer.get("annotations")
+    return found if isinstance(found, dict) else {}
+
+
+def _blob(origin: Origin, layer: dict[str, Any]) -> bytes:
+    digest, size = str(layer["digest"]), int(layer["size"])
+    check_digest(digest)
+    if not 0 <= size <= _SIZE_LIMIT:
+        raise ImageError(f"The attestation {digest} has more than {_SIZE_LIMIT} bytes.")
+    with origin.blob(digest) as source:
+        verified = Verified(source, digest, size)
+        data = bytearray()
+        while chunk := verified.read(1024 * 1024):
+            data += chunk
+        verified.verify()
+    return bytes(data)

@@ -1,0 +1,181 @@
+"""What is attached to an image in its registry or layout: OCI referrers, by the API or its tag, and cosign's
+attestations.
+
+OCI distribution spec 1.1, "Listing Referrers" and "Referrers Tag Schema"; cosign's SIGNATURE_SPEC.md for the tag
+`sha256-<hex>.att`, under which a manifest has an attestation a layer.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from io import RawIOBase
+from pathlib import Path
+from typing import Any
+
+from dockgate.scanner.images.archive import file_origin
+from dockgate.scanner.images.auth import Issuers
+from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, Verified
+from dockgate.scanner.images.layout import Folder, LayoutOrigin
+from dockgate.scanner.images.manifest import load
+from dockgate.scanner.images.reference import Local, check_digest, parse_remote
+from dockgate.scanner.images.registry import RegistryOrigin, registry_origin
+from dockgate.shared.errors import (
+    DockgateError,
+    ImageError,
+    NotFoundError,
+    TooSlowError,
+    UnavailableError,
+    UsageError,
+)
+
+MOST = 64
+"""documents of one image that are read"""
+SIZE_LIMIT = 16 * 2**20
+"""bytes of one document; larger ones are left out"""
+_KINDS = ("openvex", "vex", "in-toto", "dsse", "sigstore.bundle", "cyclonedx", "csaf")
+"""what stands in the media types of documents that are worth reading; a layer of an image has none of it"""
+_NAMES = frozenset({"manifests", "layers", "subject", "digest", "size", "mediaType", "artifactType", "config"})
+
+
+def read(
+    reference: str,
+    *,
+    ca_bundle: Path | None = None,
+    insecure: bool = False,
+    issuers: Issuers | None = None,
+    seconds: float | None = None,
+) -> list[bytes]:
+    """The documents beside the image `reference` names by digest, as they lie there, none twice. `seconds`: the time
+    that the registry has for all of them.
+
+    Raises UnavailableError, TooSlowError and DeniedError. What is broken is left out: it could only have helped the
+    image.
+    """
+    named = parse_remote(reference)
+    with closing(
+        registry_origin(named, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers, seconds=seconds)
+    ) as origin:
+        found: dict[str, bytes] = {}
+        for manifest in _manifests(origin, named.digest):
+            for digest, size in _documents(manifest):
+                if digest not in found and len(found) < MOST:
+                    try:
+                        found[digest] = _blob(origin, digest, size)
+                    except ImageError:
+                        continue
+        return list(found.values())
+
+
+def read_layout(path: Path, image: str) -> list[bytes]:
+    """The documents in an OCI layout, a folder or an archive, that lie beside the image of this digest, none twice.
+
+    Every entry of index.json but the image itself is looked at: which image a document is about is for the reader to
+    check. Raises UsageError for what is no layout, UnavailableError, and ImageError for a broken index.
+    """
+    with closing(_layout(path)) as origin:
+        index = load(origin.index(), f"The index.json of {path}", _NAMES)
+        found: dict[str, bytes] = {}
+        for one in _entries(index):
+            if one["digest"] == image:
+                continue
+            try:
+                documents = list(_documents(_load(origin.manifest(one["digest"]))))
+                for digest, size in documents:
+                    if digest not in found and len(found) < MOST:
+                        found[digest] = _verified(origin.blob(digest), digest, size)
+            except ImageError:
+                continue
+        return list(found.values())
+
+
+def _layout(path: Path) -> LayoutOrigin:
+    origin = LayoutOrigin(Folder(path), str(path)) if path.is_dir() else file_origin(Local(path))
+    if not isinstance(origin, LayoutOrigin):
+        origin.close()
+        raise UsageError(f"{path} is no OCI layout: nothing can be attached to its image.")
+    return origin
+
+
+def _entries(index: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of an index that have a digest, as many as are read."""
+    listed = index.get("manifests")
+    entries = listed[:MOST] if isinstance(listed, list) else []
+    return [one for one in entries if isinstance(one, dict) and _is_digest(one.get("digest"))]
+
+
+def _manifests(origin: RegistryOrigin, digest: str) -> Iterator[dict[str, Any]]:
+    """The manifests that refer to the digest, and cosign's."""
+    tag = digest.replace(":", "-")
+    index = origin.referrers(digest)
+    if index is None:
+        index = _tagged(origin, tag)
+    for one in _entries(_load(index)) if index else ():
+        if not f"{one.get('artifactType', '')} {one.get('mediaType', '')}".strip():
+            continue
+        try:
+            manifest = _load(origin.manifest(one["digest"]))
+        except (UnavailableError, TooSlowError):
+            raise  # what cannot be fetched now is not the same as what is not there
+        except (DockgateError, ValueError):
+            continue
+        subject = manifest.get("subject")
+        if isinstance(subject, dict) and subject.get("digest") == digest:
+            yield manifest
+    attestations = _tagged(origin, f"{tag}.att")
+    if attestations:
+        yield _load(attestations)
+
+
+def _tagged(origin: RegistryOrigin, tag: str) -> bytes | None:
+    try:
+        return origin.tagged(tag)
+    except NotFoundError:
+        return None
+
+
+def _load(data: bytes) -> dict[str, Any]:
+    try:
+        return load(data, "What is attached", _NAMES)
+    except ImageError:
+        return {}
+
+
+def _documents(manifest: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Digest and size of each layer that may be a document."""
+    layers = manifest.get("layers")
+    whole = str(manifest.get("artifactType", ""))
+    for layer in layers[:MOST] if isinstance(layers, list) else ():
+        if not isinstance(layer, dict):
+            continue
+        digest, size = layer.get("digest"), layer.get("size")
+        kind = f"{layer.get('mediaType', '')} {whole}".lower()
+        if (
+            isinstance(digest, str)
+            and re.fullmatch("sha256:[0-9a-f]{64}", digest)
+            and isinstance(size, int)
+            and 0 < size <= SIZE_LIMIT
+            and any(one in kind for one in _KINDS)
+        ):
+            yield digest, size
+
+
+def _blob(origin: RegistryOrigin, digest: str, size: int) -> bytes:
+    return _verified(origin.blob(digest), digest, size)
+
+
+def _verified(blob: RawIOBase, digest: str, size: int) -> bytes:
+    with blob as source, closing(Verified(source, digest, size)) as verified:
+        data = bytearray()
+        while chunk := verified.read(DOCUMENT_LIMIT):
+            data += chunk
+        verified.verify()
+        return bytes(data)
+
+
+def _is_digest(text: object) -> bool:
+    """What a document gives for one becomes part of a URL."""
+    try:
+        check_digest(text if isinstance(text, str) else "")
+    except UsageError:
+        return False
+    return True

@@ -1,0 +1,86 @@
+"""Telling attestation manifests, which no runtime runs, from images that only bear their marks.
+
+Marks alone (`attestation_marks`) prove nothing: an index that hides an image behind them would be approved without it.
+So the manifest's layers have to be in-toto statements.
+"""
+
+from collections.abc import Iterable
+from contextlib import closing
+from typing import Any
+
+from dockgate.scanner.images.attestation_marks import NAMES, media_type, objection
+from dockgate.scanner.images.blobs import Origin, Verified
+from dockgate.scanner.images.manifest import CONFIG_NAMES, CONFIGS, NOT_RUNNABLE, Descriptor, load, platform
+from dockgate.scanner.images.reference import check_digest
+from dockgate.shared.errors import ImageError, UsageError
+
+_STATEMENT_TYPE = "https://in-toto.io/Statement/"
+TOTAL_LIMIT = 128 * 2**20
+"""bytes of all statements of an index: bills of materials of large images have a tenth"""
+
+
+class AttestationCheck:
+    """Looks whether manifests of one index are attestation manifests, down to what their blobs hold.
+
+    A blob is read once, and all together have at most TOTAL_LIMIT bytes.
+    """
+
+    def __init__(self, origin: Origin, siblings: Iterable[str]) -> None:
+        self._origin = origin
+        self._siblings = frozenset(siblings)
+        self._room = TOTAL_LIMIT
+        self._statements: set[str] = set()
+
+    def objection(self, entry: Descriptor, data: bytes) -> str:
+        """Why the manifest `data`, which the index lists as `entry`, is no attestation manifest; "" where it is one.
+
+        Raises UnavailableError.
+        """
+        try:
+            return objection(entry, self._siblings, data) or self._unproven(load(data, entry.digest, NAMES))
+        except ImageError as error:
+            return f"it is broken: {error}"
+
+    def _unproven(self, manifest: dict[str, Any]) -> str:
+        config = manifest["config"]
+        if media_type(config) == CONFIGS[0]:
+            found = platform(load(self._blob(config), "its config", CONFIG_NAMES))
+            if found != NOT_RUNNABLE:
+                return f"its config is for {found or 'no platform'}"
+        elif self._blob(config) != b"{}":
+            return "its config is not empty"
+        for layer in manifest["layers"]:
+            if layer.get("digest") not in self._statements:
+                if not _is_statement(self._blob(layer)):
+                    return f"its layer {layer['digest']} is no in-toto statement"
+                self._statements.add(layer["digest"])
+        return ""
+
+    def _blob(self, value: dict[str, Any]) -> bytes:
+        digest, size = value.get("digest"), value.get("size")
+        try:
+            check_digest(digest if isinstance(digest, str) else "")
+        except UsageError as error:
+            raise ImageError(str(error)) from error
+        if not isinstance(size, int) or not 0 <= size <= self._room:
+            raise ImageError(f"its blobs have more than {TOTAL_LIMIT} bytes, or one says no size")
+        self._room -= size
+        with self._origin.blob(str(digest)) as source, closing(Verified(source, str(digest), size)) as verified:
+            data = bytearray()
+            while chunk := verified.read(2**20):
+                data += chunk
+            verified.verify()
+        return bytes(data)
+
+
+def _is_statement(data: bytes) -> bool:
+    import msgspec  # only images with attestations need it
+
+    class Statement(msgspec.Struct):
+        kind: str = msgspec.field(name="_type")
+
+    try:
+        # The rest of the document is checked to be JSON, and not kept.
+        return msgspec.json.decode(data, type=Statement).kind.startswith(_STATEMENT_TYPE)
+    except (msgspec.DecodeError, RecursionError):
+        return False

@@ -1,0 +1,157 @@
+"""Proving to a registry who asks: Basic, and Bearer tokens (distribution spec's "Token Authentication Specification").
+
+Docker's OAuth2 variant is used where `login` left an identity token rather than a password.
+"""
+
+import base64
+import json
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from urllib.parse import urlencode, urlsplit
+
+from dockgate.scanner.images.credentials import Credentials
+from dockgate.scanner.images.destinations import require_destination
+from dockgate.scanner.images.transport import Transport
+from dockgate.shared.errors import DeniedError, UnavailableError
+
+_CLIENT = "dockgate"
+_TOKEN_LIMIT = 2**20
+"""Bytes of a token server's answer."""
+
+
+class Authorizer:
+    """The Authorization header for one repository. May be used from several threads.
+
+    `actions` are what it is wanted for: "pull", "pull,push".
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        registry: str,
+        repository: str,
+        credentials: Callable[[], Credentials | None],
+        actions: str = "pull",
+    ) -> None:
+        self._transport = transport
+        self._registry = registry
+        self._scope = f"repository:{repository}:{actions}"
+        self._find = credentials
+        self._lock = threading.Lock()
+        self._header = ""
+
+    def headers(self) -> dict[str, str]:
+        """What to send: nothing until a registry has asked for it."""
+        header = self._header
+        return {"Authorization": header} if header else {}
+
+    def beside(self, repository: str) -> dict[str, str]:
+        """Headers for another repository of the same registry: what has let us in here."""
+        return self.headers()
+
+    def answer(self, challenges: Sequence[str], sent: dict[str, str]) -> bool:
+        """After a 401: whether it is worth trying again with other `headers` than those `sent`. Raises DeniedError."""
+        with self._lock:
+            if self.headers() != sent:
+                return True
+            header = self._respond(challenges)
+            changed = bool(header) and header != self._header
+            self._header = header
+            return changed
+
+    def _respond(self, challenges: Sequence[str]) -> str:
+        credentials = self._find()
+        for challenge in challenges:
+            scheme, _, rest = challenge.strip().partition(" ")
+            if scheme.lower() == "bearer":
+                parameters = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+                return f"Bearer {self._token(parameters, credentials)}"
+        if credentials and any(challenge.strip().lower().startswith("basic") for challenge in challenges):
+            return _basic(credentials)
+        return ""
+
+    def _token(self, challenge: dict[str, str], credentials: Credentials | None) -> str:
+        realm, service = challenge.get("realm", ""), challenge.get("service", "")
+        self._check(realm)
+        asked = {"service": service, "scope": self._scope} if service else {"scope": self._scope}
+        if credentials and credentials.identity_token:
+            form = {"grant_type": "refresh_token", "client_id": _CLIENT, "refresh_token": credentials.identity_token}
+            ask = partial(self._transport.get, realm, {}, {**asked, **form})
+        else:
+            headers = {"Authorization": _basic(credentials)} if credentials else {}
+            glue = "&" if urlsplit(realm).query else "?"
+            ask = partial(self._transport.get, f"{realm}{glue}{urlencode(asked)}", headers)
+        response, data = self._transport.whole(ask, _TOKEN_LIMIT)
+        host = urlsplit(realm).hostname
+        if response.status_code in (400, 401, 403):
+            raise denied(self._registry, f"its token server {host} refuses the credentials")
+        if response.status_code != 200:
+            raise UnavailableError(f"The token server {host} of {self._registry} answers {response.status_code}.")
+        try:
+            answer = json.loads(data)
+            token = answer.get("token") or answer.get("access_token")
+        except (ValueError, AttributeError, RecursionError):
+            token = None
+        if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
+            raise UnavailableError(f"The token server {host} of {self._registry} gives no token.")
+        return token
+
+    def _check(self, realm: str) -> None:
+        """Credentials go where the registry says, so it must be a place that nobody else can listen in on."""
+        parts = urlsplit(realm)
+        secure = parts.scheme == "https" or (parts.scheme == "http" and not self._transport.secure)
+        if not secure or not parts.hostname or parts.username or parts.fragment:
+            raise UnavailableError(
+                f"{self._registry} asks for a token from {realm!r}, which is no safe place.",
+                "Its configuration has to name an https URL as realm.",
+            )
+        require_destination(self._registry, realm)
+
+
+Issuers = Mapping[str, Callable[[str, str], str]]
+"""By a registry's address: (repository, actions) -> a token for it, made here, as for our own registry."""
+
+
+class IssuedAuthorizer:
+    """As `Authorizer`, for a registry whose tokens are made in this process: nobody else is asked for them."""
+
+    def __init__(self, issue: Callable[[str, str], str], repository: str, actions: str = "pull") -> None:
+        self._issue = issue
+        self._repository = repository
+        self._actions = actions
+        self._lock = threading.Lock()
+        self._header = ""
+
+    def headers(self) -> dict[str, str]:
+        with self._lock:
+            if not self._header:
+                self._header = self._new()
+            return {"Authorization": self._header}
+
+    def answer(self, challenges: Sequence[str], sent: dict[str, str]) -> bool:
+        """After a 401: the token has expired, or its key was replaced."""
+        with self._lock:
+            if {"Authorization": self._header} == sent:
+                self._header = self._new()
+            return True
+
+    def beside(self, repository: str) -> dict[str, str]:
+        """Headers that read another repository of the same registry."""
+        return {"Authorization": f"Bearer {self._issue(repository, 'pull')}"}
+
+    def _new(self) -> str:
+        return f"Bearer {self._issue(self._repository, self._actions)}"
+
+
+def denied(registry: str, reason: str) -> DeniedError:
+    return DeniedError(
+        f"The registry {registry} denies access: {reason}.",
+        f"Is the name right? Otherwise log in with `podman login {registry}` or `docker login {registry}`.",
+    )
+
+
+def _basic(credentials: Credentials) -> str:
+    pair = f"{credentials.username}:{credentials.password}".encode()
+    return f"Basic {base64.b64encode(pair).decode()}"

@@ -1,0 +1,188 @@
+"""Where blobs come from, whatever holds them: the seam between reading an image and fetching its bytes."""
+
+import hashlib
+import io
+import os
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Protocol
+
+from dockgate.shared.errors import ImageError, UnavailableError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+DOCUMENT_LIMIT = 4 * 2**20
+"""Bytes of a manifest, an index or a config: what registries must accept (OCI distribution spec 1.1), and no more."""
+
+
+_SMALL = 2**20
+"""Bytes up to which a blob is hashed where it is read."""
+_AHEAD = 32
+"""chunks that may wait to be hashed"""
+
+
+class Origin(Protocol):
+    """A place that holds one image or index, and everything below it, by digest."""
+
+    name: str
+    """for messages: the reference"""
+
+    def root(self) -> tuple[str, bytes]:
+        """Digest and bytes of what the reference names: a manifest or an index. NotFoundError, UnavailableError."""
+        ...
+
+    def manifest(self, digest: str) -> bytes:
+        """A manifest's bytes, verified. ImageError when it is missing or does not match, UnavailableError."""
+        ...
+
+    def blob(self, digest: str) -> io.RawIOBase:
+        """A blob from its beginning, not verified; the caller closes it. ImageError when missing, UnavailableError."""
+        ...
+
+    def base(self, name: str, digest: str) -> bytes:
+        """The manifest of the base image, which is called `name` ("" if nothing calls it), verified. Raises
+        DockgateError when it is not at hand, for which nothing is tried twice."""
+        ...
+
+    def close(self) -> None:
+        """Nothing can be read after it."""
+        ...
+
+
+class Verified(io.RawIOBase):
+    """A blob that is hashed and counted while it is read. `size` is what the manifest says, None when nothing does."""
+
+    def __init__(self, source: io.RawIOBase, digest: str, size: int | None) -> None:
+        self._source = source
+        self._digest = digest
+        self._size = size
+        self._hash = Hash(digest.partition(":")[0])
+        self.count = 0
+        """bytes read so far"""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        try:
+            count = self._source.readinto(buffer) or 0
+        except OSError as error:
+            raise UnavailableError(f"Blob {self._digest} cannot be read: {error}.") from error
+        self.count += count
+        self._hash.update(memoryview(buffer)[:count], beside=self.count > _SMALL)
+        if self._size is not None and self.count > self._size:
+            raise ImageError(f"Blob {self._digest} is larger than the {self._size} bytes that its manifest says.")
+        return count
+
+    def verify(self) -> None:
+        """Raises ImageError unless what was read is the whole blob. To be called at its end."""
+        if self._size is not None and self.count != self._size:
+            raise ImageError(f"Blob {self._digest} has {self.count} bytes; its manifest says {self._size}.")
+        found = self._hash.digest()
+        if found != self._digest:
+            raise ImageError(f"Blob {self._digest} does not match its digest: what was read has {found}.")
+
+    def close(self) -> None:
+        self._hash.end()
+        super().close()
+
+
+class Hash:
+    """A digest that is made beside the reading, in a thread: hashing and inflating leave the interpreter free."""
+
+    def __init__(self, algorithm: str) -> None:
+        self._hash = hashlib.new(algorithm)
+        self._chunks: SimpleQueue[bytes] | None = None
+        self._room = threading.Semaphore(_AHEAD)
+        self._thread: threading.Thread | None = None
+
+    def update(self, chunk: memoryview, *, beside: bool) -> None:
+        """`beside`: from now on, in the thread."""
+        if not chunk:
+            return
+        if self._chunks is None and not beside:
+            self._hash.update(chunk)
+            return
+        if self._chunks is None:
+            self._chunks = SimpleQueue()
+            self._thread = threading.Thread(target=self._run, args=(self._chunks,), daemon=True)
+            self._thread.start()
+        self._room.acquire()
+        self._chunks.put(bytes(chunk))
+
+    def digest(self) -> str:
+        """ "sha256:…" of all that it was given."""
+        self.end()
+        return f"{self._hash.name}:{self._hash.hexdigest()}"
+
+    def end(self) -> None:
+        if self._chunks is not None and self._thread is not None:
+            self._chunks.put(b"")
+            self._thread.join()
+            self._thread = None
+
+    def _run(self, chunks: "SimpleQueue[bytes]") -> None:
+        while chunk := chunks.get():
+            self._hash.update(chunk)
+            self._room.release()
+
+
+def open_file(path: Path) -> io.FileIO:
+    """A file of this machine, unbuffered. Raises UnavailableError when it may not be read."""
+    try:
+        return io.FileIO(path)
+    except OSError as error:
+        raise UnavailableError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+class Part(io.RawIOBase):
+    """`size` bytes of an open file from `offset` on; the file's own position is left alone, and it is not closed."""
+
+    def __init__(self, descriptor: int, offset: int, size: int) -> None:
+        self._descriptor = descriptor
+        self._offset = offset
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if start + offset < 0:
+            raise ValueError(f"{start + offset} lies before the beginning")
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        view = memoryview(buffer)[: max(0, self._size - self._at)]
+        count = os.preadv(self._descriptor, [view], self._offset + self._at) if view else 0
+        self._at += count
+        return count
+
+
+def read_document(source: io.RawIOBase, digest: str, size: int | None = None) -> bytes:
+    """A manifest or config whole, verified; closes `source`. Raises ImageError, also above DOCUMENT_LIMIT."""
+    with source:
+        verified = Verified(source, digest, size)
+        data = bytearray()
+        while len(data) <= DOCUMENT_LIMIT:
+            chunk = verified.read(DOCUMENT_LIMIT + 1 - len(data))
+            if not chunk:
+                verified.verify()
+                return bytes(data)
+            data += chunk
+    raise ImageError(f"Document {digest} is larger than {DOCUMENT_LIMIT} bytes.")
+
+
+def check_document(data: bytes, digest: str) -> bytes:
+    """`data`, verified. Raises ImageError when it does not match the digest."""
+    found = hashlib.new(digest.partition(":")[0], data).hexdigest()
+    if digest.partition(":")[2] != found:
+        raise ImageError(f"Document {digest} does not match its digest: its bytes have {found}.")
+    return data

@@ -1,0 +1,154 @@
+"""Credentials for registries, where Docker's and Podman's `login` have put them.
+
+Forms: containers-auth.json(5), and Docker's "docker login", "Credential stores" and "Credential helpers". The first
+file that knows the registry wins: $REGISTRY_AUTH_FILE, then Podman's, then Docker's. For Amazon ECR's registries AWS is
+asked when none does.
+"""
+
+import base64
+import binascii
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dockgate.scanner.images.ecr import TOKENS, Tokens, region_of
+from dockgate.scanner.images.reference import DOCKER_HUB
+from dockgate.shared.errors import UsageError
+
+_HUB_KEY = "https://index.docker.io/v1/"
+_HELPER_SECONDS = 30
+_NO_SUCH = "credentials not found"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A user name with its password, or an identity token (then the user name is of no use). Not shown when printed."""
+
+    username: str
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+
+
+def find_credentials(
+    registry: str, repository: str, environ: Mapping[str, str], tokens: Tokens = TOKENS
+) -> Credentials | None:
+    """The credentials for a repository, None without any. Raises UsageError for a file or helper that does not work,
+    and for ECR what `Tokens.get` does."""
+    for path in _files(environ):
+        try:
+            config = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, RecursionError) as error:
+            raise UsageError(
+                f"{path} cannot be read: {error}.", "Mend it, or log in again to write it anew."
+            ) from error
+        found = _look_up(config if isinstance(config, dict) else {}, path, registry, repository, environ)
+        if found:
+            return _sendable(found, f"{path} tells of for {registry}")
+    return Credentials(*tokens.get(registry)) if region_of(registry) else None
+
+
+def _files(environ: Mapping[str, str]) -> Iterator[Path]:
+    home = Path(environ.get("HOME") or Path.home())
+    if environ.get("REGISTRY_AUTH_FILE"):
+        yield Path(environ["REGISTRY_AUTH_FILE"])
+    if environ.get("XDG_RUNTIME_DIR"):
+        yield Path(environ["XDG_RUNTIME_DIR"]) / "containers/auth.json"
+    else:
+        yield Path(f"/run/containers/{os.getuid()}/auth.json")
+    yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers/auth.json"
+    yield Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+
+
+def _look_up(
+    config: dict[str, Any], path: Path, registry: str, repository: str, environ: Mapping[str, str]
+) -> Credentials | None:
+    server = _HUB_KEY if registry == DOCKER_HUB else registry
+    helper = _object(config, "credHelpers").get(registry)
+    if isinstance(helper, str) and helper:
+        return _ask(helper, server, environ)
+    auths = _object(config, "auths")
+    for key in _keys(registry, repository):
+        entry = _object(auths, key)
+        if entry.get("auth") or entry.get("identitytoken") or entry.get("username"):
+            return _decoded(entry, f"{path}, {key}")
+    store = config.get("credsStore")
+    return _ask(store, server, environ) if isinstance(store, str) and store else None
+
+
+def _keys(registry: str, repository: str) -> Iterator[str]:
+    """From the narrowest on: Podman's entries may be for a repository or a part of its path, Docker's are URLs."""
+    parts = [registry, *repository.split("/")]
+    yield from ("/".join(parts[:end]) for end in range(len(parts), 0, -1))
+    if registry == DOCKER_HUB:
+        yield from (_HUB_KEY, "index.docker.io", "registry-1.docker.io")
+    yield from (f"{scheme}://{registry}{rest}" for scheme in ("https", "http") for rest in ("", "/", "/v1/", "/v2/"))
+
+
+def _object(config: dict[str, Any], key: str) -> dict[str, Any]:
+    value = config.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _decoded(entry: dict[str, Any], where: str) -> Credentials:
+    token = str(entry.get("identitytoken") or "")
+    if not entry.get("auth"):
+        return Credentials(str(entry.get("username") or ""), str(entry.get("password") or ""), token)
+    try:
+        username, colon, password = base64.b64decode(str(entry["auth"])).decode().partition(":")
+    except (binascii.Error, ValueError):
+        colon = ""
+    if not colon:
+        raise UsageError(f"The entry in {where} is no base64 of USER:PASSWORD.", "Log in to the registry again.")
+    return Credentials(username, password.rstrip("\0"), token)
+
+
+def _sendable(found: Credentials, where: str) -> Credentials:
+    """JSON can write characters that no encoding has: lone surrogates."""
+    try:
+        f"{found.username}{found.password}{found.identity_token}".encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"The credentials that {where} are no text.", "Log in to the registry again.") from None
+    return found
+
+
+def _ask(helper: str, server: str, environ: Mapping[str, str]) -> Credentials | None:
+    """What the program docker-credential-HELPER knows of the server."""
+    program = f"docker-credential-{helper}"
+    advice = f"Does `{program} get` work? Otherwise take {helper} out of the configuration."
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", helper):
+        raise UsageError(f"{helper!r} is no name of a credential helper.", advice)
+    try:
+        run = subprocess.run(
+            [program, "get"], input=server, capture_output=True, text=True, timeout=_HELPER_SECONDS, env=dict(environ)
+        )
+    except (OSError, UnicodeError, subprocess.TimeoutExpired) as error:
+        raise UsageError(f"The credential helper {program} does not work: {error}.", advice) from error
+    if run.returncode and _NO_SUCH in (run.stdout + run.stderr).lower():
+        return None
+    if run.returncode:
+        said = (run.stderr or run.stdout).strip()[:200]
+        raise UsageError(f"The credential helper {program} gave no credentials for {server}. It says: {said}", advice)
+    try:
+        return read_answer(run.stdout)
+    except ValueError:
+        raise UsageError(f"The credential helper {program} gave no credentials for {server}.", advice) from None
+
+
+def read_answer(said: str) -> Credentials:
+    """The credentials in what a helper prints: an object with `Username` and `Secret`.
+
+    The user name `<token>` says that the secret is an identity token. Raises ValueError for what holds none.
+    """
+    try:
+        answer: Any = json.loads(said)
+        username, secret = str(answer["Username"]), str(answer["Secret"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError("no credentials") from error
+    return Credentials("", "", secret) if username == "<token>" else Credentials(username, secret)

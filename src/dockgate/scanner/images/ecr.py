@@ -1,0 +1,81 @@
+"""Tokens for Amazon ECR's registries, asked for with the AWS credentials that this process has (boto3's own chain).
+
+A token is for the whole registry and good for twelve hours (ECR API, "GetAuthorizationToken"); it is kept in memory and
+asked for anew some time before its end.
+"""
+
+import base64
+import binascii
+import re
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
+
+_HOST = re.compile(
+    r"\d{12}\.(?:dkr\.ecr(?:-fips)?\.(?P<old>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?|dkr-ecr(?:-fips)?\.(?P<new>[a-z0-9-]+)\.on\.aws)"
+)
+_EARLY = timedelta(minutes=30)
+"""before its end a token is asked for anew: what it was given for must be over by then"""
+
+
+def region_of(registry: str) -> str:
+    """The region of an ECR registry by its host name, "" for other registries."""
+    found = _HOST.fullmatch(registry)
+    return (found["old"] or found["new"]) if found else ""
+
+
+class Tokens:
+    """User name and password by registry. May be used from several threads. `client` makes an ECR client for a
+    region."""
+
+    def __init__(self, client: Callable[[str], Any], clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._client = client
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._held: dict[str, tuple[str, str, datetime]] = {}
+
+    def get(self, registry: str) -> tuple[str, str]:
+        """Raises UsageError without boto3, DeniedError when AWS gives no token, UnavailableError when it does not
+        answer."""
+        with self._lock:
+            held = self._held.get(registry)
+            if held is None or self._clock() > held[2] - _EARLY:
+                held = self._held[registry] = self._asked(registry)
+            return held[0], held[1]
+
+    def _asked(self, registry: str) -> tuple[str, str, datetime]:
+        client = self._client(region_of(registry))
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+        doing = f"asking AWS for a token for {registry}"
+        try:
+            answer = client.get_authorization_token()["authorizationData"][0]
+            username, colon, password = base64.b64decode(answer["authorizationToken"]).decode().partition(":")
+        except NoCredentialsError:
+            raise DeniedError(f"{doing}: no AWS credentials were found.", "Set AWS_PROFILE, or log in.") from None
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            raise DeniedError(f"{doing}: {code}.", "It needs the permission ecr:GetAuthorizationToken.") from None
+        except BotoCoreError as error:
+            raise UnavailableError(f"{doing}: {type(error).__name__}.", "Can this machine reach AWS?") from None
+        except (LookupError, TypeError, binascii.Error, ValueError):
+            colon = ""
+        if not colon:
+            raise UnavailableError(f"{doing}: the answer holds none.", "Try again.") from None
+        return username, password, answer["expiresAt"]
+
+
+def _client(region: str) -> Any:
+    try:
+        import boto3
+    except ImportError:
+        raise UsageError("boto3 is not installed.", f"Install it: {sys.executable} -m pip install boto3") from None
+    return boto3.client("ecr", region_name=region)
+
+
+TOKENS = Tokens(_client)
+"""of this process"""

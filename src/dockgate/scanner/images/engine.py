@@ -1,0 +1,223 @@
+"""Images in the store of an engine on this machine, brought as an archive.
+
+podman: libpod API, "Export multiple images" (`/libpod/images/export`), and `podman-image-save(1)` where no service runs
+(by default none does). Layers are asked for as they are stored: that is faster, and the manifest has the digest then by
+which podman itself calls an image that was built here. Of a manifest list both hand out this machine's image alone.
+`podman-manifest-push(1)` writes all of them, as a registry would get them; the API has no like of it.
+docker: Engine API, "Export an image" (`/images/{name}/get`).
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+from urllib.parse import quote
+
+from dockgate.scanner.images.archive import archive_origin
+from dockgate.scanner.images.blobs import Origin
+from dockgate.scanner.images.chunks import Chunks
+from dockgate.scanner.images.reference import Stored
+from dockgate.scanner.images.spool import Stream, spool
+from dockgate.shared.errors import NotFoundError, UnavailableError
+
+if TYPE_CHECKING:
+    import httpx
+
+_VARIABLES = {"podman": "CONTAINER_HOST", "docker": "DOCKER_HOST"}
+_SOCKETS = {"podman": "podman/podman.sock", "docker": "docker.sock"}
+_PATHS = {
+    "podman": "/v4.0.0/libpod/images/export?format=oci-archive&ociAcceptUncompressedLayers=true&references={}",
+    "docker": "/images/{}/get",
+}
+_LIST = "/v4.0.0/libpod/manifests/{}/exists"
+_SYSTEM = Path("/run")
+_TIMEOUT = 600.0
+"""Seconds of silence: an engine puts a large image together before it sends any of it."""
+_UNKNOWN = "image not known"
+"""podman's words for an image that it does not have; its status is 400 then"""
+_OTHERS = "or save the image to a file and name that, or push it to a registry."
+
+
+def stored_origin(reference: Stored, environment: Mapping[str, str], system: Path = _SYSTEM) -> Origin:
+    """The image in its engine's store. `system` is the folder of the sockets of the whole machine's engines.
+
+    Raises NotFoundError when the engine has no such image, UnavailableError when there is no engine to ask, or when it
+    would hand out one image of several.
+    """
+    place = _socket(reference.engine, environment, system)
+    if place:
+        saved = _fetched(reference, place)
+    elif reference.engine == "podman" and (program := shutil.which("podman", path=environment.get("PATH"))):
+        saved = _saved(reference, program, environment)
+    else:
+        raise UnavailableError(f"No {reference.engine} runs here: it has no socket.", _start(reference.engine))
+    return archive_origin(saved, str(reference))
+
+
+def _socket(engine: str, environment: Mapping[str, str], system: Path) -> Path | None:
+    """The engine's socket: the one that its variable names, else the first there is at the usual places."""
+    told = environment.get(_VARIABLES[engine], "")
+    if told:
+        scheme, _, path = told.partition("://")
+        if scheme != "unix" or not path.startswith("/"):
+            raise UnavailableError(
+                f"{_VARIABLES[engine]} names an engine elsewhere, which is not asked.",
+                f"Set it to unix:///PATH, {_OTHERS}",
+            )
+        if not _listens(Path(path)):
+            raise UnavailableError(f"{engine} at {path} cannot be reached: nobody listens.", _start(engine))
+        return Path(path)
+    own = environment.get("XDG_RUNTIME_DIR", "")
+    folders = [system, *([Path(own)] if own else [])]
+    if os.geteuid():
+        folders.reverse()
+    places = [folder / _SOCKETS[engine] for folder in folders]
+    return next((place for place in places if _listens(place)), None)
+
+
+def _listens(place: Path) -> bool:
+    """Whether an engine is there: sockets stay behind when it ends. Raises UnavailableError when we may not know."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(place))
+        except PermissionError as error:
+            raise UnavailableError(f"This user may not speak to {place}.", f"Run as one who may, {_OTHERS}") from error
+        except OSError:
+            return False
+    return True
+
+
+def _fetched(reference: Stored, place: Path) -> BinaryIO:
+    """What the engine answers, in an unlinked file."""
+    import httpx
+
+    where = f"{reference.engine} at {place}"
+    with (
+        _translated(where, reference.engine),
+        httpx.Client(
+            base_url=f"http://{reference.engine}",
+            transport=httpx.HTTPTransport(uds=str(place)),
+            timeout=_TIMEOUT,
+            trust_env=False,
+        ) as client,
+    ):
+        if reference.engine == "podman" and client.get(_LIST.format(quote(reference.name))).status_code == 204:
+            raise UnavailableError(
+                f"{reference} is a manifest list, of which podman's API hands out one image alone.",
+                f"Run `podman manifest push --all {reference.name} oci-archive:FILE` and name that file.",
+            )
+        return _streamed(client, reference, where)
+
+
+def _streamed(client: "httpx.Client", reference: Stored, where: str) -> BinaryIO:
+    path = _PATHS[reference.engine].format(quote(reference.name))
+    with client.stream("GET", path, headers={"Accept-Encoding": "identity"}) as response:
+        if response.status_code != 200:
+            said = _said(response)
+            if response.status_code == 404 or _UNKNOWN in said:
+                raise _unknown(reference)
+            raise UnavailableError(f"{where} answers {response.status_code}{_quoted(said)}.", "Try again.")
+        return spool(Chunks(response.iter_raw()), str(reference))
+
+
+def _saved(reference: Stored, program: str, environment: Mapping[str, str]) -> BinaryIO:
+    """What `podman image save` writes, of a manifest list what `podman manifest push` does, in an unlinked file."""
+    if _ended([program, "manifest", "exists", reference.name], environment)[0] == 0:
+        return _pushed(reference, program, environment)
+    command = [program, "image", "save", "--quiet", "--uncompressed", "--format", "oci-archive", reference.name]
+    with tempfile.TemporaryFile() as complaints:
+        try:
+            process = subprocess.Popen(
+                command, bufsize=0, stdout=subprocess.PIPE, stderr=complaints, env=dict(environment)
+            )
+        except OSError as error:
+            raise UnavailableError(f"{program} cannot be run: {error.strerror}.") from error
+        with process:
+            try:
+                saved = spool(cast(Stream, process.stdout), str(reference))
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode == 0:
+            return saved
+        saved.close()
+        complaints.seek(0)
+        raise _refused(reference, complaints.read(2**16).decode(errors="replace"))
+
+
+def _pushed(reference: Stored, program: str, environment: Mapping[str, str]) -> BinaryIO:
+    """All images of a manifest list: podman writes them to a named file alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "images.tar")
+        command = [program, "manifest", "push", "--quiet", "--all", reference.name, f"oci-archive:{file}"]
+        code, said = _ended(command, environment)
+        if code or not file.is_file():
+            raise _refused(reference, said)
+        return file.open("rb")
+
+
+def _ended(command: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
+    """A program's exit and its complaints, once it has ended."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, env=dict(environment), check=False
+        )
+    except OSError as error:
+        raise UnavailableError(f"{command[0]} cannot be run: {error.strerror}.") from error
+    return done.returncode, done.stderr[-(2**16) :].decode(errors="replace")
+
+
+def _refused(reference: Stored, said: str) -> NotFoundError | UnavailableError:
+    if _UNKNOWN in said:
+        return _unknown(reference)
+    last = said.strip().splitlines()[-1:]
+    return UnavailableError(f"podman cannot save {reference.name}{_quoted(''.join(last))}.")
+
+
+@contextmanager
+def _translated(where: str, engine: str) -> Iterator[None]:
+    """httpx's errors as ours."""
+    import httpx
+
+    try:
+        yield
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        reason = str(error) or type(error).__name__
+        raise UnavailableError(f"{where} cannot be reached: {reason}.", _start(engine)) from error
+
+
+def _unknown(reference: Stored) -> NotFoundError:
+    return NotFoundError(
+        f"{reference.engine} has no image {reference.name} in its store.",
+        f"`{reference.engine} images` lists those it has. One in a registry is named without {reference.engine}: "
+        f"before it; one of Docker Hub that is called {reference.engine}: docker.io/library/{reference}.",
+    )
+
+
+def _start(engine: str) -> str:
+    if engine == "podman":
+        return f"Start one with `podman system service --time 0`, name its socket by CONTAINER_HOST, {_OTHERS}"
+    return f"Start docker, name its socket by DOCKER_HOST=unix:///PATH, {_OTHERS}"
+
+
+def _said(response: "httpx.Response") -> str:
+    """The engine's own words, "" when they are not in the APIs' form."""
+    data = bytearray()
+    for chunk in response.iter_raw():
+        data += chunk
+        if len(data) > 2**16:
+            return ""
+    try:
+        return str(json.loads(data)["message"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
+
+
+def _quoted(said: str) -> str:
+    return f" (it says: {''.join(character for character in said if character.isprintable())[:200]})" if said else ""

@@ -1,0 +1,145 @@
+"""A layer blob as the tar file inside it: gzip, zstd or plain, told by its first bytes as container runtimes do."""
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+
+from dockgate.scanner.images.blobs import Hash
+from dockgate.scanner.images.tape import Source
+from dockgate.shared.errors import DockgateError, ImageError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much of a layer is read, whatever its blob's size."""
+
+    inflated: int = 64 * 2**30
+    """Bytes. The largest layers in use (machine learning kits) hold 10 to 20 GB; at 600 MB/s this is two minutes."""
+    ratio: int = 100
+    """Times what was read of the blob. Programs and data shrink 2 to 10 times; gzip's most is 1,032, zstd's 10,000."""
+    ratio_from: int = 4 * 2**30
+    """Inflated bytes up to which the ratio may be anything: a file of zeros is no attack."""
+    headers: int = 2_000_000
+    """Tar headers: a quarter of a minute. The fullest layers in use have a few hundred thousand."""
+    paths: int = 128 * 2**20
+    """Bytes of memory for the paths of all entries, which are kept: a million of 80 characters."""
+
+
+PATH_COST = 48
+"""Bytes of memory that a path takes besides its own."""
+
+_SMALL = 2**20
+"""Bytes up to which they are hashed where they are read."""
+
+ZSTD_WINDOW = 128 * 2**20
+"""Bytes; what the zstd library itself allows by default. It is allocated as it fills."""
+
+_GZIP, _ZSTD, _ZSTD_SKIPPABLE = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x2a\x4d\x18"
+
+
+class Counted(Protocol):
+    """What is inflated. `count` is of the bytes read so far."""
+
+    count: int
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int: ...
+
+
+class Inflated:
+    """The inflated bytes of a blob, bounded, in order. Raises ImageError for whatever is wrong with them."""
+
+    def __init__(self, blob: Counted, where: str, bounds: Bounds) -> None:
+        head = _Pushback(blob)
+        self._blob = blob
+        self._bounds = bounds
+        self._where = where
+        self._total = 0
+        self.tells_end = True
+        """whether a blob that was cut short is noticed by its decompression; zstandard calls it the end"""
+        self._source: Source = head
+        self._hash: Hash | None = None
+        self.compression = "none"
+        """"gzip", "zstd" or "none", by the blob's first bytes"""
+        start = head.peek(6)
+        if start.startswith(_GZIP):
+            from isal import igzip
+
+            self.compression = "gzip"
+            self._source = igzip.IGzipFile(fileobj=head, mode="rb")  # type: ignore[no-untyped-call]
+        elif start.startswith(_ZSTD) or (start[1:4] == _ZSTD_SKIPPABLE and start[:1] in b"PQRSTUVWXYZ[\\]^_"):
+            import zstandard
+
+            self.compression = "zstd"
+            self._source = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).stream_reader(
+                cast(BinaryIO, head), read_size=2**18, read_across_frames=True
+            )
+            self.tells_end = False
+        elif start.startswith((b"BZh", b"\xfd7zXZ")):
+            raise ImageError(
+                f"{where} is compressed with bzip2 or xz; gzip, zstd and plain tar files are read.",
+                "Decompress it first, with bunzip2 or unxz.",
+            )
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Fills the buffer's start; 0 at the end."""
+        try:
+            count = self._source.readinto(buffer) or 0
+        except DockgateError:
+            raise
+        except Exception as error:  # no library lists what it raises for bytes that are not well formed
+            if self.compression == "none":
+                raise
+            raise ImageError(f"{self._where} cannot be decompressed: {error}.") from error
+        if self._hash:
+            self._hash.update(memoryview(buffer)[:count], beside=self._total > _SMALL)
+        self._total += count
+        bounds = self._bounds
+        if self._total > bounds.inflated:
+            raise ImageError(f"{self._where} holds more than {bounds.inflated} bytes.")
+        if self._total > bounds.ratio_from and self._total > bounds.ratio * self._blob.count:
+            raise ImageError(
+                f"{self._where} inflates to more than {bounds.ratio} times its size: a decompression bomb."
+            )
+        return count
+
+    def start_hash(self) -> None:
+        """Hashes the bytes from now on, in a thread beside the reading. To be called before the first is read."""
+        self._hash = Hash("sha256")
+
+    def digest(self) -> str:
+        """Of all the bytes ("sha256:…"), once they were read to their end; "" unless they were hashed."""
+        return self._hash.digest() if self._hash else ""
+
+    def close(self) -> None:
+        """Ends the thread that hashes."""
+        if self._hash:
+            self._hash.end()
+
+
+class _Pushback(io.RawIOBase):
+    """A stream whose first bytes can be looked at."""
+
+    def __init__(self, source: Counted) -> None:
+        self._source = source
+        self._head = b""
+
+    def peek(self, size: int) -> bytes:
+        more = memoryview(bytearray(size))
+        while len(self._head) < size and (count := self._source.readinto(more[: size - len(self._head)])):
+            self._head += more[:count]
+        return self._head
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        if not self._head:
+            return self._source.readinto(buffer)
+        view = memoryview(buffer)
+        count = min(len(view), len(self._head))
+        view[:count] = self._head[:count]
+        self._head = self._head[count:]
+        return count

@@ -1,0 +1,205 @@
+"""A layer, entry by entry, straight from its compressed blob.
+
+The rules of whiteouts are those of the OCI image spec 1.1, "Image Layer Filesystem Changeset".
+"""
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from dockgate.scanner.images.blobs import Verified
+from dockgate.scanner.images.inflate import PATH_COST, Bounds, Inflated
+from dockgate.scanner.images.tape import Tape
+from dockgate.scanner.images.tar import Member, members
+from dockgate.scanner.ports import Entry, Kind
+from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError
+
+IN_MEMORY = 8 * 2**20
+"""Bytes of a file's content that are held in memory; what is larger goes to an unlinked temporary file."""
+
+CONTENT_LIMIT = 256 * 2**20
+"""Bytes; a larger file is not opened. Package databases have a few megabytes, the largest binaries a hundred."""
+
+PATH_LIMIT = 4096
+"""Characters; Linux' PATH_MAX, more than which no runtime can unpack."""
+
+HEAD = 64
+"""Bytes of a file's content that its entry tells."""
+
+_KINDS: dict[str, Kind] = {"0": "file", "1": "hardlink", "2": "symlink", "5": "directory"}
+_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
+
+
+@dataclass(slots=True)
+class TarLayer:
+    """A layer whose blob `source` gives from its beginning, each time anew. `size` is the blob's, None when unknown.
+
+    The rest is as in `core.ports.Layer`.
+    """
+
+    digest: str
+    source: Callable[[], io.RawIOBase]
+    size: int | None = None
+    bounds: Bounds = Bounds()  # noqa: RUF009 - frozen
+    media_type: str = ""
+    compression: str = ""
+    content_digest: str = ""
+
+    def hash_content(self) -> str:
+        """See `core.ports.Layer`."""
+        buffer = memoryview(bytearray(2**18))
+        with self.source() as source:
+            blob = Verified(source, self.digest, self.size)
+            with closing(self._inflated(blob, hashed=True)) as inflated:
+                while inflated.readinto(buffer):
+                    pass
+                self._finish(blob, inflated)
+        return self.content_digest
+
+    def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
+        """See `core.ports.Layer`. An entry that leads out of the image, or has two readings, is an ImageError."""
+        where = f"Layer {self.digest}"
+        with self.source() as source:
+            blob = Verified(source, self.digest, self.size)
+            with closing(self._inflated(blob, hashed=hashed)) as inflated:
+                tape = Tape(inflated, where)
+                yield from self._entries(tape, where, marked=not inflated.tells_end)
+                tape.drain()
+                self._finish(blob, inflated)
+
+    def _inflated(self, blob: Verified, *, hashed: bool) -> Inflated:
+        """`hashed` content that lies in the blob as it is has the blob's digest already."""
+        inflated = Inflated(blob, f"Layer {self.digest}", self.bounds)
+        self.compression = inflated.compression
+        if hashed and not self._is_plain():
+            inflated.start_hash()
+        return inflated
+
+    def _finish(self, blob: Verified, inflated: Inflated) -> None:
+        blob.verify()
+        digest = self.digest if self._is_plain() else inflated.digest()
+        self.content_digest = digest or self.content_digest
+
+    def _is_plain(self) -> bool:
+        return self.compression == "none" and self.digest.startswith("sha256:")
+
+    def _entries(self, tape: Tape, where: str, *, marked: bool) -> Iterator[Entry]:
+        paths = 0
+        for member in members(tape, self.bounds.headers, marked=marked):
+            entry = _entry(member, where)
+            paths += len(entry.path) + PATH_COST
+            if paths > self.bounds.paths:
+                raise ImageError(f"{where} has too many entries with too long paths.")
+            if entry.kind != "file":
+                yield entry
+                continue
+            size = member.size
+            content = _Content(tape, entry.path, size)
+            if size and tape.fill(min(size, HEAD)):
+                entry.head = tape.view[tape.start : tape.start + min(size, HEAD)].tobytes()
+            entry.open = content.open
+            try:
+                yield entry
+            finally:
+                content.close()
+
+
+def _entry(member: Member, where: str) -> Entry:
+    """The entry of a tar member. Raises ImageError for names that runtimes read in different ways."""
+    path = _normal(member.name, where)
+    kind = _KINDS.get(member.type, "other")
+    if not path and kind != "directory":
+        raise ImageError(f"{where} has an entry without a name.")
+    if path.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in path:
+        return _whiteout(path, member, where)
+    if kind == "file":
+        return Entry(path, kind, member.size, member.mode)
+    target = member.link if kind != "hardlink" else _normal(member.link, where)
+    if kind == "hardlink" and not target:
+        raise ImageError(f"{where} has a hard link to nothing: {path!r}.")
+    return Entry(path, kind, 0, member.mode, target)
+
+
+def _whiteout(path: str, member: Member, where: str) -> Entry:
+    """A whiteout, or the mark of an opaque folder, in the only forms that all runtimes read alike.
+
+    Both are empty files. AUFS, Docker's first storage driver, made all of them hard links to one file.
+    """
+    folder, _, name = path.rpartition("/")
+    if folder.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in folder or not name.startswith(_WHITEOUT):
+        raise ImageError(f"{where} has an entry below a whiteout: {path!r}.")
+    if member.type not in "01" or member.size:
+        raise ImageError(f"{where} has a whiteout that is no empty file: {path!r}.")
+    if name == _OPAQUE:
+        if not folder:
+            raise ImageError(f"{where} marks the root of the image as opaque, which overlayfs does not honour.")
+        return Entry(folder, "opaque")
+    removed = name[len(_WHITEOUT) :]
+    if removed in ("", ".", ".."):
+        raise ImageError(f"{where} has a whiteout of no file: {path!r}.")
+    if removed.startswith(_WHITEOUT):
+        raise ImageError(f"{where} has AUFS' own metadata, which runtimes read in different ways: {path!r}.")
+    return Entry(f"{folder}/{removed}" if folder else removed, "whiteout")
+
+
+def _normal(name: str, where: str) -> str:
+    """The path without "." and empty parts; ImageError for one with "..", which no builder writes."""
+    path = name.removeprefix("./").rstrip("/")
+    if len(path) > PATH_LIMIT:
+        raise ImageError(f"{where} has an entry whose path is longer than {PATH_LIMIT} characters: {path[:80]!r}….")
+    if "//" not in path and "/." not in path and not path.startswith((".", "/")):
+        return path
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise ImageError(f'{where} has an entry whose path has ".." in it: {name!r}.')
+    return "/".join(parts)
+
+
+class _Content:
+    """A file's content while its entry is the current one. It is read from the tape when first opened."""
+
+    __slots__ = ("_data", "_handed", "_path", "_size", "_spilled", "_tape")
+
+    def __init__(self, tape: Tape, path: str, size: int) -> None:
+        self._tape: Tape | None = tape
+        self._path = path
+        self._size = size
+        self._data: bytes | None = None
+        self._spilled: BinaryIO | None = None
+        self._handed: list[BinaryIO] = []
+
+    def open(self) -> BinaryIO:
+        """A file at position 0 (large ones share their position when opened again). UnreadableError: it is not read."""
+        if self._tape is None:
+            raise RuntimeError(f"{self._path} was opened after the next entry had been asked for")
+        if self._size > CONTENT_LIMIT:
+            raise UnreadableError(f"{self._path} has {self._size} bytes; at most {CONTENT_LIMIT} are read.")
+        if self._size <= IN_MEMORY:
+            if self._data is None:
+                self._data = self._tape.take(self._size)
+            return io.BytesIO(self._data)
+        try:
+            if self._spilled is None:
+                import tempfile  # which loads much, and most layers hold no such file
+
+                self._spilled = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - `close` closes it
+                self._tape.copy(self._size, self._spilled)
+                self._spilled.flush()
+            file = os.fdopen(os.dup(self._spilled.fileno()), "rb")
+            file.seek(0)
+        except OSError as error:
+            raise UnavailableError(
+                f"{self._path} cannot be put into a temporary file: {error}.", "Set TMPDIR to a folder with room."
+            ) from error
+        self._handed.append(file)
+        return file
+
+    def close(self) -> None:
+        self._tape = self._data = None
+        for file in self._handed:
+            file.close()
+        if self._spilled is not None:
+            self._spilled.close()

@@ -1,0 +1,123 @@
+"""An OCI image layout, in a folder or inside a tar file (OCI image spec 1.1, "Image Layout Specification")."""
+
+import io
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, open_file, read_document
+from dockgate.scanner.images.manifest import Descriptor, Index, parse
+from dockgate.scanner.images.reference import check_digest
+from dockgate.shared.canonical import digest as digest_of
+from dockgate.shared.errors import ImageError, NotFoundError
+
+_MANIFESTS = 1024
+"""Manifests below one index.json."""
+_NAMES = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
+
+
+class Files(Protocol):
+    """Files by their path in the layout, "index.json"."""
+
+    def open(self, path: str) -> io.RawIOBase | None:
+        """From its beginning, None when there is none. The caller closes it."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Folder:
+    """Files in a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def open(self, path: str) -> io.RawIOBase | None:
+        file = self._path / path
+        return open_file(file) if file.is_file() else None
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+class LayoutOrigin:
+    """See `blobs.Origin`."""
+
+    def __init__(self, files: Files, name: str, tag: str = "", digest: str = "") -> None:
+        self.name = name
+        self._files = files
+        self._tag = tag
+        self._digest = digest
+
+    def root(self) -> tuple[str, bytes]:
+        """What the reference names. Without tag or digest: the only entry of index.json, or index.json itself when its
+        entries are nameless: some builders list an image's platforms there."""
+        data = self.index()
+        listed = digest_of(data)
+        index = parse(data, listed)
+        if not isinstance(index, Index) or not index.manifests:
+            raise ImageError(f"{self.name} holds no image: its index.json lists none.")
+        if self._digest:
+            return self._digest, self.manifest(self._digest)
+        named = [one for one in index.manifests if self._tag in ("", *_names(one))]
+        if not named:
+            names = sorted({name for one in index.manifests for name in _names(one)})
+            raise NotFoundError(f"There is no image {self.name}.", f"It has: {', '.join(names) or 'no named image'}.")
+        if len({one.digest for one in named}) == 1:
+            return named[0].digest, self.manifest(named[0].digest)
+        names = sorted({name for one in named for name in _names(one)[:1]})
+        if len(names) > 1:
+            raise NotFoundError(f"{self.name} holds several images.", f"Append :TAG, one of {', '.join(names)}.")
+        return listed, data
+
+    def configs(self) -> list[str]:
+        """The digests of the configs of all its images that are there: of an index's platforms some may be left out."""
+        found: list[str] = []
+        seen: set[str] = set()
+        waiting = [parse(self.index(), "index.json")]
+        while waiting:
+            document = waiting.pop()
+            if not isinstance(document, Index):
+                found.append(document.config.digest)
+                continue
+            below = {one.digest for one in document.manifests} - seen
+            seen |= below
+            if len(seen) > _MANIFESTS:
+                raise ImageError(f"{self.name} has more than {_MANIFESTS} manifests.")
+            for digest in below:
+                with suppress(ImageError):
+                    waiting.append(parse(self.manifest(digest), digest))
+        return found
+
+    def manifest(self, digest: str) -> bytes:
+        return read_document(self.blob(digest), digest)
+
+    def blob(self, digest: str) -> io.RawIOBase:
+        file = self._files.open(f"blobs/{digest.replace(':', '/', 1)}")
+        if file is None:
+            raise ImageError(f"{self.name} lacks the blob {digest}.", "Make the folder or file again, whole.")
+        return file
+
+    def base(self, name: str, digest: str) -> bytes:
+        check_digest(digest)
+        return self.manifest(digest)
+
+    def close(self) -> None:
+        self._files.close()
+
+    def index(self) -> bytes:
+        """index.json as it is, of bounded size."""
+        file = self._files.open("index.json")
+        if file is None:
+            raise ImageError(f"{self.name} is no OCI layout: it has no index.json.")
+        with file:
+            data = file.read(DOCUMENT_LIMIT + 1)
+        if len(data) > DOCUMENT_LIMIT:
+            raise ImageError(f"The index.json of {self.name} is larger than {DOCUMENT_LIMIT} bytes.")
+        return data
+
+
+def _names(descriptor: Descriptor) -> tuple[str, ...]:
+    annotations: Mapping[str, str] = descriptor.annotations
+    return tuple(annotations[key] for key in _NAMES if annotations.get(key))

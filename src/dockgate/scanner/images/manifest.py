@@ -1,0 +1,182 @@
+"""Manifests, indexes and configs: JSON from outside, checked and turned into values.
+
+Forms: OCI image spec 1.1 ("Image Manifest", "Image Index", "Image Configuration"), and Docker's image manifest version
+2, schema 2, which differs in media types alone.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from dockgate.scanner.images.reference import check_digest
+from dockgate.shared.errors import ImageError, NotAnImageError, UsageError
+
+MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+INDEXES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+CONFIGS = (
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+)
+NOT_RUNNABLE = "unknown/unknown"
+"""The platform that builders give to attestation manifests (BuildKit, "Image Attestation Storage"), so that no runtime
+selects one. It proves nothing: see `attestation_manifests`."""
+
+NAMES = frozenset(
+    {
+        "schemaVersion", "mediaType", "manifests", "layers", "config", "digest", "size", "platform", "annotations",
+        "os", "architecture", "variant", "fsLayers",
+    }
+)  # fmt: skip
+"""What is read of a manifest or an index."""
+CONFIG_NAMES = frozenset({"os", "architecture", "variant", "rootfs", "diff_ids"})
+"""What is read of a config."""
+_FREE = ("annotations", "labels", "volumes", "exposedports")
+"""Names, case folded, of objects whose keys are anybody's: runtimes tell "A" and "a" apart there."""
+
+LAYER_LIMIT = 1024
+"""Layers of one image; runtimes stop at 127 to 500."""
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What a document says of another blob. `platform` is "os/arch" or "os/arch/variant", "" when it does not say."""
+
+    digest: str
+    size: int
+    media_type: str = ""
+    platform: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`layers` are base first."""
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    manifests: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse(data: bytes, digest: str) -> Manifest | Index:
+    """The document whose digest is given. Raises ImageError for one that is neither, or could be taken for another."""
+    document = load(data, f"Manifest {digest}", NAMES)
+    kind = document.get("mediaType", "")
+    if document.get("schemaVersion", 2) != 2 or "fsLayers" in document:
+        raise ImageError(f"Manifest {digest} is not of schema 2, the only one in use.", "Push the image again.")
+    if kind not in ("", *MANIFESTS, *INDEXES):
+        raise ImageError(f"Manifest {digest} says that it is of the type {kind!r}.", "Push the image again.")
+    if "manifests" in document and ("layers" in document or "config" in document):
+        raise ImageError(f"Manifest {digest} is an index and an image at once.")
+    if "manifests" in document and kind not in MANIFESTS:
+        manifests = tuple(_descriptor(one, digest) for one in _list(document, "manifests", digest))
+        return Index(manifests, _annotations(document))
+    if "layers" in document and kind not in INDEXES:
+        config = _descriptor(document.get("config"), digest)
+        if config.media_type not in CONFIGS:
+            raise NotAnImageError(
+                f"Manifest {digest} is not a container image: its config has the type {config.media_type!r}.",
+                "Give a repository and tag of a container image.",
+            )
+        layers = tuple(_descriptor(one, digest) for one in _list(document, "layers", digest))
+        if len(layers) > LAYER_LIMIT:
+            raise ImageError(f"Manifest {digest} has {len(layers)} layers; at most {LAYER_LIMIT} are read.")
+        return Manifest(config, layers, _annotations(document))
+    raise ImageError(f"Manifest {digest} is neither an image manifest nor an index.")
+
+
+def load(data: bytes, what: str, names: frozenset[str]) -> dict[str, Any]:
+    """A JSON object of which `names` are read. Raises ImageError, naming `what`."""
+    document = load_any(data, what, names)
+    if not isinstance(document, dict):
+        raise ImageError(f"{what} is no JSON object.")
+    return document
+
+
+def load_any(data: bytes, what: str, names: frozenset[str]) -> Any:
+    """A JSON document that registries and runtimes read alike. Raises ImageError, naming `what`.
+
+    Theirs are written in Go, whose encoding/json takes any case of a name, and the last of several: a document with
+    both "layers" and "LAYERS" would be judged by the one and run by the other.
+    """
+    try:
+        document = json.loads(data, object_pairs_hook=partial(_Object, names={name.casefold(): name for name in names}))
+    except (ValueError, RecursionError) as error:
+        raise ImageError(f"{what} is no JSON: {error}.") from error
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, _Object):
+            if value.doubtful is not None:
+                raise ImageError(f"{what} can be read in two ways: it has the name {value.doubtful!r}.")
+            waiting += [inner for key, inner in value.items() if key.casefold() not in _FREE]
+        elif isinstance(value, list):
+            waiting += value
+    return document
+
+
+class _Object(dict[str, Any]):
+    """A JSON object. `doubtful` is a name that another of its names, or one that is read, equals but for its case."""
+
+    def __init__(self, pairs: list[tuple[str, Any]], names: Mapping[str, str]) -> None:
+        super().__init__(pairs)
+        self.doubtful: str | None = None
+        seen: set[str] = set()
+        for key, _ in pairs:
+            folded = key.casefold()
+            if folded in seen or names.get(folded, key) != key:
+                self.doubtful = key
+            seen.add(folded)
+
+
+def platform(document: object) -> str:
+    """The platform in an index's entry or a config, as text; "" without one."""
+    if not isinstance(document, dict):
+        return ""
+    parts = [document.get("os"), document.get("architecture"), document.get("variant")]
+    named = [part for part in parts if isinstance(part, str) and part]
+    return "/".join(named) if len(named) >= 2 and named[:2] == parts[:2] else ""
+
+
+def _list(document: dict[str, Any], key: str, digest: str) -> list[Any]:
+    value = document[key]
+    if not isinstance(value, list):
+        raise ImageError(f"Manifest {digest} is broken: its {key} are no list.")
+    return value
+
+
+def _descriptor(value: object, digest: str) -> Descriptor:
+    """A descriptor inside the document whose digest is given."""
+    fields = value if isinstance(value, dict) else {}
+    found, size = fields.get("digest"), fields.get("size")
+    try:
+        check_digest(found if isinstance(found, str) else "")
+    except UsageError as error:
+        raise ImageError(f"Manifest {digest} is broken: {error}") from error
+    if not isinstance(size, int) or size < 0:
+        raise ImageError(f"Manifest {digest} is broken: it gives {found} the size {size!r}.")
+    return Descriptor(
+        digest=str(found),
+        size=size,
+        media_type=str(fields.get("mediaType", "")),
+        platform=platform(fields.get("platform")),
+        annotations=_annotations(fields),
+    )
+
+
+def _annotations(fields: dict[str, Any]) -> dict[str, str]:
+    annotations = fields.get("annotations")
+    return {str(key): str(text) for key, text in annotations.items()} if isinstance(annotations, dict) else {}

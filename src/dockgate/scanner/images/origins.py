@@ -1,0 +1,143 @@
+"""Where an image comes from: its base image, as far as its manifest's annotations and its config's history tell.
+
+Annotations: OCI image spec 1.1, "Pre-Defined Annotation Keys". How the histories of buildah and podman, of BuildKit and
+of Docker's classic builder look is told at `count`.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from dockgate.scanner.images.manifest import Index, Manifest, parse
+from dockgate.scanner.ports import Origins
+from dockgate.shared.errors import DockgateError
+
+Fetch = Callable[[str, str], bytes]
+"""Base image's name and a manifest's digest -> the manifest, verified. Raises DockgateError when it is not at hand."""
+
+_NAME = "org.opencontainers.image.base.name"
+_DIGEST = "org.opencontainers.image.base.digest"
+_HISTORY_LIMIT = 4096
+"""Entries; images have tens, and at most as many layers as `manifest.LAYER_LIMIT`."""
+_LONGEST = 512
+"""Characters of a base image's name and of a user."""
+_STARTS = ("CMD", "ENTRYPOINT")
+
+
+def find(
+    config: Mapping[str, Any],
+    annotations: Sequence[Mapping[str, str]],
+    layers: Sequence[str],
+    platform: str,
+    fetch: Fetch,
+) -> Origins:
+    """What is told of an image with this config and these layer digests. Whatever is of a wrong type tells nothing.
+
+    `annotations` are the manifest's, then those of the index. The config's labels come last, for images inherit them
+    from their base. Layers are counted by the base's own manifest, where `fetch` has it, else by the history.
+    """
+    running = config.get("config")
+    running = running if isinstance(running, dict) else {}
+    labels = running.get("Labels")
+    counted, named = count(config.get("history"), len(layers))
+    sources = [*annotations, {_NAME: named} if named else {}, labels if isinstance(labels, dict) else {}]
+    told = next((source for source in sources if _NAME in source or _DIGEST in source), {})
+    name, digest = _text(told.get(_NAME)), _text(told.get(_DIGEST))
+    if told and not name and not digest:  # so builders say that it was made from nothing
+        counted = 0
+    elif digest:
+        with suppress(DockgateError):
+            below = _layers(name, digest, platform, fetch)
+            if below and len(below) < len(layers) and list(layers[: len(below)]) == below:
+                counted = len(below)
+    created = _text(config.get("created"))
+    stamp = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", created, re.ASCII)
+    return Origins(counted, name or digest, created if stamp else "", _text(running.get("User")))
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One entry of a history: whether it made no layer, what made it, and by which kind of builder."""
+
+    empty: bool
+    command: str
+    comment: str
+
+    @property
+    def buildkit(self) -> bool:
+        return self.comment.startswith("buildkit.")
+
+    @property
+    def base(self) -> str:
+        """The base image's name, in the first entry of a stage built by buildah or podman; "" in all others."""
+        return self.comment.removeprefix("FROM ") if self.comment.startswith("FROM ") else ""
+
+    @property
+    def starts(self) -> bool:
+        """Whether it is a CMD or an ENTRYPOINT, after "#(nop)" in all histories but BuildKit's."""
+        words = self.command.rpartition("#(nop)")[2].split(maxsplit=1)
+        return self.empty and words[:1] in ([one] for one in _STARTS)
+
+
+def count(history: object, layers: int) -> tuple[int, str]:
+    """How many of an image's layers are its base image's, and the base's name: 0 and "" where its history is silent.
+
+    An image of which all layers are said to be the base's has none of its own to tell: whoever writes a history could
+    disown everything so, and 0 lets nothing pass.
+
+    The entries of the base come first, in one row with the image's own. What tells where these begin:
+    - buildah and podman mark the first entry of a build with the comment "FROM NAME";
+    - BuildKit marks all of its entries, so that where the builder changes another image ends;
+    - an image is set to start something, as its last step, so that layers after CMD or ENTRYPOINT are another's. This
+      is no more than usual, and counts only where nothing better is known of the topmost build.
+    """
+    steps = _steps(history)
+    if sum(not step.empty for step in steps) != layers:
+        return 0, ""
+    places = range(1, len(steps))
+    changed = max((at for at in places if steps[at].buildkit != steps[at - 1].buildkit), default=0)
+    marked = max((at for at in range(len(steps)) if steps[at].base), default=-1)
+    if marked >= changed:
+        counted = _below(steps, marked)
+        return (counted if counted < layers else 0), _text(steps[marked].base)
+    last = max((at for at, step in enumerate(steps) if not step.empty), default=0)
+    started = max((at for at in places if steps[at].starts and at < last), default=0)
+    counted = _below(steps, max(started, changed))
+    return (counted if counted < layers else 0), ""
+
+
+def _below(steps: Sequence[_Step], end: int) -> int:
+    return sum(not step.empty for step in steps[:end])
+
+
+def _steps(history: object) -> list[_Step]:
+    """None at all when any of them cannot be read."""
+    if not isinstance(history, list) or len(history) > _HISTORY_LIMIT:
+        return []
+    steps: list[_Step] = []
+    for entry in history:
+        fields = entry if isinstance(entry, dict) else {"empty_layer": None}
+        empty = fields.get("empty_layer", False)
+        command, comment = fields.get("created_by", ""), fields.get("comment", "")
+        if not isinstance(empty, bool) or not isinstance(command, str) or not isinstance(comment, str):
+            return []
+        steps.append(_Step(empty, command, comment))
+    return steps
+
+
+def _layers(name: str, digest: str, platform: str, fetch: Fetch) -> list[str]:
+    """The layers of the base image's manifest, or of the one for the platform when it is an index; none if it has none.
+    Raises DockgateError."""
+    document = parse(fetch(name, digest), digest)
+    if isinstance(document, Index):
+        child = next((one.digest for one in document.manifests if one.platform == platform), "")
+        document = parse(fetch(name, child), child) if child else document
+    return [layer.digest for layer in document.layers] if isinstance(document, Manifest) else []
+
+
+def _text(value: object) -> str:
+    """A text that can be shown, "" for anything else."""
+    fine = isinstance(value, str) and len(value) <= _LONGEST and value.isprintable()
+    return str(value).strip() if fine else ""

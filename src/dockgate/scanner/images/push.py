@@ -1,0 +1,162 @@
+"""Putting blobs and manifests into a registry (OCI distribution spec 1.1, "Push")."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dockgate.scanner.images.auth import Authorizer, IssuedAuthorizer, Issuers, denied
+from dockgate.scanner.images.credentials import find_credentials
+from dockgate.scanner.images.destinations import require_destination
+from dockgate.scanner.images.manifest import MANIFESTS
+from dockgate.scanner.images.reference import Remote
+from dockgate.scanner.images.transport import Transport
+from dockgate.shared.canonical import digest as digest_of
+from dockgate.shared.errors import DockgateError, UnavailableError
+
+if TYPE_CHECKING:
+    import httpx
+
+_CHUNK = 1024 * 1024
+
+
+class Pusher:
+    """Pushes to one repository, with the credentials that this user has stored for it.
+
+    Everything is by digest, so that each call may be made again. Raises DeniedError, UnavailableError.
+    """
+
+    def __init__(
+        self,
+        reference: Remote,
+        *,
+        ca_bundle: Path | None = None,
+        insecure: bool = False,
+        issuers: Issuers | None = None,
+    ) -> None:
+        self._reference = reference
+        self._transport = Transport(reference.registry, ca_bundle, insecure)
+        self._authorizer: Authorizer | IssuedAuthorizer
+        if issuers and reference.registry in issuers:
+            self._authorizer = IssuedAuthorizer(issuers[reference.registry], reference.repository, "pull,push")
+        else:
+            find = cache(partial(find_credentials, reference.registry, reference.repository, os.environ))
+            self._authorizer = Authorizer(
+                self._transport, reference.registry, reference.repository, find, actions="pull,push"
+            )
+        self._url = f"/v2/{reference.repository}"
+        self._home = ""
+
+    def __enter__(self) -> "Pusher":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._transport.close()
+
+    def holds(self, digest: str) -> bool:
+        """Whether a blob is there."""
+        return self._ask("HEAD", f"{self._url}/blobs/{digest}") == 200
+
+    def blob(self, content: bytes | Path) -> tuple[str, int]:
+        """Pushes a blob unless it is there; returns its digest and its size in bytes."""
+        digest, size = _measured(content)
+        if self.holds(digest):
+            return digest, size
+        place = self._begun()
+        separator = "&" if "?" in place else "?"
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        self._ask("PUT", f"{place}{separator}digest={digest}", headers, content, wanted=201)
+        return digest, size
+
+    def manifest(self, data: bytes, *, by_digest: bool = True, kind: str = MANIFESTS[0]) -> str:
+        """Pushes a manifest whose blobs are there, under its digest and the reference's tag (or under the tag alone);
+        returns its digest. `kind` is its media type."""
+        digest = digest_of(data)
+        names = (digest, self._reference.tag or digest)
+        for name in dict.fromkeys(names if by_digest else names[1:]):
+            headers = {"Content-Type": kind}
+            self._ask("PUT", f"{self._url}/manifests/{name}", headers, data, wanted=201)
+        return digest
+
+    def _begun(self) -> str:
+        """The URL at which a new upload goes on: a path on the registry, or whole."""
+        response = self._answer("POST", f"{self._url}/blobs/uploads/", {}, b"")
+        try:
+            location = response.headers.get("Location", "")
+            if response.status_code != 202 or not location:
+                raise self._error(response)
+            upload = str(response.request.url.join(location))
+            require_destination(self._reference.registry, upload)
+            return upload
+        finally:
+            response.close()
+
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | Path = b"",
+        wanted: int = 0,
+    ) -> int:
+        response = self._answer(method, url, headers or {}, content)
+        try:
+            if wanted and response.status_code != wanted:
+                raise self._error(response)
+            return response.status_code
+        finally:
+            response.close()
+
+    def _answer(self, method: str, url: str, headers: Mapping[str, str], content: bytes | Path) -> "httpx.Response":
+        """Asks, and proves who asks when the registry wants that."""
+        self._reach()
+        for _ in range(3):
+            sent = self._authorizer.headers()
+            proof = sent if self._is_ours(url) else {}
+            response = self._transport.send(method, url, {**headers, **proof}, _stream(content))
+            if response.status_code != 401:
+                return response
+            challenges = response.headers.get_list("WWW-Authenticate")
+            response.close()
+            if not self._authorizer.answer(challenges, sent):
+                break
+        raise denied(self._reference.registry, f"{self._reference} may not be written with the credentials at hand")
+
+    def _reach(self) -> None:
+        """Finds out, once, whether the registry speaks TLS."""
+        if not self._home:
+            response = self._transport.get("/v2/", {})
+            self._home = f"{response.request.url.scheme}://{response.request.url.netloc.decode()}"
+            response.close()
+
+    def _is_ours(self, url: str) -> bool:
+        """Whether credentials may go there: to the registry itself alone."""
+        return url.startswith(("/", f"{self._home}/"))
+
+    def _error(self, response: "httpx.Response") -> DockgateError:
+        if response.status_code == 403:
+            return denied(self._reference.registry, f"{self._reference} may not be written")
+        return UnavailableError(
+            f"{self._reference.registry} answers {response.status_code} to a push to {self._reference}.",
+            "Does it take OCI artifacts? Try again.",
+        )
+
+
+def _measured(content: bytes | Path) -> tuple[str, int]:
+    if isinstance(content, bytes):
+        return digest_of(content), len(content)
+    with content.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        return f"sha256:{found}", os.fstat(file.fileno()).st_size
+
+
+def _stream(content: bytes | Path) -> bytes | Iterator[bytes]:
+    return content if isinstance(content, bytes) else _chunks(content)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk

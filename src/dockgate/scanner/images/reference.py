@@ -1,0 +1,209 @@
+"""References: the text that names an image, or what can be read like one, and what it means.
+
+Grammar of names, tags and digests: OCI distribution spec 1.1, "Pulling manifests", and OCI image spec 1.1, "Digests".
+The short forms (`debian` for `docker.io/library/debian:latest`) are Docker's, and every tool of the field has them.
+"""
+
+import re
+from dataclasses import dataclass
+from os.path import isdir, isfile  # unlike Path's, false for what can be no path, or may not be looked at
+from pathlib import Path
+
+from dockgate.shared.errors import UsageError
+
+DOCKER_HUB = "docker.io"
+
+_SCHEMES = {"oci": "folder", "oci-archive": "file", "docker-archive": "file"}
+_ENGINES = {"podman": "podman", "containers-storage": "podman", "docker": "docker", "docker-daemon": "docker"}
+_FOLDER = "dir:"
+_STANDARD_INPUT = "-"
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+_HEX = {"sha256": 64, "sha512": 128}
+_FILES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".json")
+"""how the names of archives and bills of materials end, and of hardly any image"""
+_LONGEST = 255
+"""characters of registry and repository together, as registries limit them"""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """An image in a registry. `registry` is "host" or "host:port"; of `tag` and `digest` one at least is set, and the
+    digest wins."""
+
+    registry: str
+    repository: str
+    tag: str = ""
+    digest: str = ""
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.registry}/{self.repository}{tag}{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """An image in an OCI layout folder, or in a tar file, which holds a layout too or was made by `docker save`.
+
+    `tag` ("" for none) is a tag or a whole name, as the writer of the file gave it.
+    """
+
+    path: Path
+    tag: str = ""
+    digest: str = ""
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.path}{tag}{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder that is the root of a system."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Piped:
+    """An image archive on standard input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An image in the store of an `engine` on this machine, "podman" or "docker". `name` is a name or an id there."""
+
+    engine: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.engine}:{self.name}"
+
+
+Named = Remote | Local | Root | Piped | Stored
+
+
+def parse(text: str) -> Named:
+    """What `text` names. A path that exists is taken for a file or folder, anything else for a name in a registry.
+
+    Looks at the file system, for that and for where a path with colons in it ends. Raises UsageError.
+    """
+    if text == _STANDARD_INPUT:
+        return Piped()
+    if text.startswith(_FOLDER):
+        return _root(text.removeprefix(_FOLDER))
+    if not text or any(character.isspace() or character < " " for character in text):
+        raise UsageError(f"{text!r} is no image reference.", "Name one: 127.0.0.1:5000/app:1, oci:FOLDER, app.tar.")
+    for scheme in _SCHEMES:
+        if text.startswith(f"{scheme}:"):
+            return _located(scheme, text[len(scheme) + 1 :])
+    for scheme, engine in _ENGINES.items():
+        name = text.removeprefix(f"{scheme}:")
+        if name != text and not re.match("[0-9]{1,5}/", name):  # which is a registry on a host of that name
+            return _stored(engine, name)
+    path = Path(text)
+    if isfile(path) or isfile(path / "oci-layout"):
+        return Local(path)
+    if text.startswith(("/", "./", "../")):
+        if isdir(path):
+            raise UsageError(f"{text} is a folder without an oci-layout file.", _advice(text))
+        raise UsageError(f"{text} does not exist.", "Give an OCI layout folder, or a file made by `podman save`.")
+    named = parse_remote(text)
+    if text.endswith(_FILES) and (named.registry == DOCKER_HUB or isdir(path.parent)):
+        raise UsageError(f"There is no file {text!r}.", f"If an image in a registry is meant, write {named}.")
+    return named
+
+
+def parse_remote(text: str) -> Remote:
+    """A name in a registry. Raises UsageError."""
+    name, at, digest = text.partition("@")
+    if at:
+        check_digest(digest)
+    registry, repository = _split(name)
+    repository, _, tag = repository.partition(":")
+    if tag and not re.fullmatch(_TAG, tag):
+        raise UsageError(f"{tag!r} in {text!r} is no tag.", "A tag has up to 128 letters, digits, dots, dashes and _.")
+    if name.endswith(":") or not re.fullmatch(_HOST, registry) or len(registry) + len(repository) > _LONGEST:
+        raise UsageError(f"{text!r} is no image reference.", "Its form is [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST].")
+    if not all(re.fullmatch(_COMPONENT, part) for part in repository.split("/")):
+        lower = text.replace(repository, repository.lower())
+        hint = f"Did you mean {lower}?" if repository != repository.lower() else "Is a path meant? Then no such exists."
+        raise UsageError(f"{repository!r} in {text!r} is no repository name.", hint)
+    return Remote(registry, repository, tag or ("" if digest else "latest"), digest)
+
+
+def check_digest(digest: str) -> None:
+    """Raises UsageError unless it is "sha256:" or "sha512:" and as many lower-case hex digits as that has."""
+    algorithm, _, encoded = digest.partition(":")
+    if len(encoded) != _HEX.get(algorithm) or not re.fullmatch("[0-9a-f]+", encoded):
+        raise UsageError(f"{digest!r} is no digest.", "A digest is sha256: and 64 hex digits in lower case.")
+
+
+def is_loopback(registry: str) -> bool:
+    """Whether the registry ("host" or "host:port") is this machine, judged by its name alone."""
+    host = host_of(registry)
+    if host.lower() == "localhost":
+        return True
+    import ipaddress  # which takes longer to load than a layout to open
+
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def host_of(registry: str) -> str:
+    """The registry without its port: "host", "127.0.0.1", "[::1]"."""
+    return registry[: registry.find("]") + 1] if registry.startswith("[") else registry.partition(":")[0]
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Registry and the rest. The first part is a host when it could not be a repository's: dot, colon or localhost."""
+    first, slash, rest = name.partition("/")
+    if not slash or not (set(".:") & set(first) or first == "localhost"):
+        first, rest = DOCKER_HUB, name
+    if first in (DOCKER_HUB, "index.docker.io"):
+        return DOCKER_HUB, rest if "/" in rest else f"library/{rest}"
+    return first, rest
+
+
+def _located(scheme: str, text: str) -> Local:
+    """`PATH`, `PATH:TAG` or `PATH@DIGEST`. Paths and tags may hold colons: the shortest path that exists wins."""
+    kind = _SCHEMES[scheme]
+    for end in (*(at for at, character in enumerate(text) if character in ":@"), len(text)):
+        path = Path(text[:end])
+        if not text[:end] or not (isdir(path) if kind == "folder" else isfile(path)):
+            continue
+        if kind == "folder" and not isfile(path / "oci-layout"):
+            raise UsageError(f"{path} is a folder without an oci-layout file.", _advice(text[:end]))
+        if text[end : end + 1] == "@":
+            check_digest(text[end + 1 :])
+            return Local(path, digest=text[end + 1 :])
+        return Local(path, tag=text[end + 1 :])
+    raise UsageError(f"There is no {kind} {text!r}.", f"The form is {scheme}:PATH, with :TAG or @DIGEST where needed.")
+
+
+def _advice(folder: str) -> str:
+    return f"Give an OCI image layout folder. If the folder is the root of a system, say so: dir:{folder}"
+
+
+def _root(text: str) -> Root:
+    if not text or not isdir(text):
+        raise UsageError(f"There is no folder {text!r}.", "The form is dir:FOLDER, and dir:/ is this machine.")
+    return Root(Path(text))
+
+
+def _stored(engine: str, name: str) -> Stored:
+    """Engines know images by more than names in full (`app`, an id), so only what could be no name is refused."""
+    parts = name.split("/")
+    fine = re.fullmatch(r"[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]-]*", name) and not {"", ".", ".."}.intersection(parts)
+    if not fine or len(name) > 2 * _LONGEST:
+        raise UsageError(
+            f"{name!r} is no name of an image in {engine}'s store.",
+            f"Its form is {engine}:NAME[:TAG]; an image in a registry is named without {engine}: before it.",
+        )
+    return Stored(engine, name)

@@ -1,0 +1,105 @@
+"""A blob over as many connections as it takes: where one breaks off, the next goes on (RFC 9110, section 14)."""
+
+import io
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dockgate.scanner.images.transport import BACKOFF, STEP, Transport, pause
+from dockgate.shared.errors import UnavailableError
+
+if TYPE_CHECKING:
+    import httpx
+    from _typeshed import WriteableBuffer
+
+MOST = 64
+"""Connections for one blob that may break off, however much they bring."""
+_CHUNK = 2**18
+
+
+class Resumed(io.RawIOBase):
+    """The bytes of a blob, in order; `first` is the answer that begins with it.
+
+    `ask` answers with the blob from a byte on (206), or with all of it (200), or with none (416).
+
+    That the pieces are of one blob is not known here: whoever reads verifies its digest. Raises what `ask` does, and
+    UnavailableError when connections keep breaking off or crawling: more than `len(BACKOFF)` times without STEP bytes
+    between, or MOST times in all.
+    """
+
+    def __init__(
+        self, transport: Transport, first: "httpx.Response", ask: Callable[[int], "httpx.Response"], what: str
+    ) -> None:
+        self._transport = transport
+        self._ask = ask
+        self._what = what
+        self._at = 0
+        """the byte that comes next"""
+        self._broken = self._vain = self._broke_at = 0
+        self._take(first)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        while True:
+            try:
+                return self._read(buffer)
+            except UnavailableError as fault:
+                self._body.close()
+                self._pause(fault)
+                self._resume()
+
+    def close(self) -> None:
+        self._body.close()
+        super().close()
+
+    def _read(self, buffer: "WriteableBuffer") -> int:
+        while self._again:
+            skipped = len(self._body.read(min(self._again, _CHUNK)))
+            if not skipped:
+                raise UnavailableError("The whole of it was sent again, and was shorter.")
+            self._again -= skipped
+        count = self._body.readinto(buffer)
+        self._at += count
+        if not count and self._at < self._size:
+            raise UnavailableError(f"It was said to have {self._size} bytes.")
+        return count
+
+    def _pause(self, fault: UnavailableError) -> None:
+        self._broken += 1
+        self._vain = 1 if self._at >= self._broke_at + STEP else self._vain + 1
+        self._broke_at = self._at
+        if self._vain > len(BACKOFF) or self._broken > MOST:
+            raise self._given_up(fault) from fault
+        self._transport.sleep(pause(BACKOFF[self._vain - 1]))
+
+    def _resume(self) -> None:
+        try:
+            response = self._ask(self._at)
+            if _stated(response)[0] not in (0, self._at):
+                response.close()
+                response = self._ask(0)
+        except UnavailableError as fault:
+            raise self._given_up(fault) from fault
+        self._take(response)
+
+    def _take(self, response: "httpx.Response") -> None:
+        """Goes on with an answer that begins at the next byte, or with what came already."""
+        start, self._size = _stated(response)
+        self._again = self._at - start
+        self._body = self._transport.body(response)
+
+    def _given_up(self, fault: UnavailableError) -> UnavailableError:
+        return UnavailableError(
+            f"Of {self._what} {self._at} bytes came, and then {self._broken} connections broke off. {fault}",
+            "Look at the network, then run the same again: layers that were read whole are not fetched anew.",
+        )
+
+
+def _stated(response: "httpx.Response") -> tuple[int, int]:
+    """The byte of the blob that an answer begins with (-1: none of use), and how many the blob has (0: not said)."""
+    if response.status_code == 200:
+        return 0, int(response.headers.get("Content-Length") or 0)
+    part = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]+/(?:([0-9]{1,18})|\*)", response.headers.get("Content-Range", ""))
+    return (int(part[1]), int(part[2] or 0)) if part and response.status_code == 206 else (-1, 0)

@@ -1,0 +1,83 @@
+"""A stream put into a temporary file, so that it can be read from any place: what comes only once, or is compressed."""
+
+import io
+import os
+import tempfile
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+
+from dockgate.scanner.images.inflate import Bounds, Inflated
+from dockgate.shared.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_CHUNK = 2**20
+_ROOMY = "/var/tmp"  # noqa: S108 - the file has no name there
+"""For large files, as /tmp is memory on many systems: file-hierarchy(7)."""
+
+
+class Stream(Protocol):
+    def readinto(self, buffer: "WriteableBuffer", /) -> int | None: ...
+
+
+def spool(source: Stream, name: str, bounds: Bounds | None = None) -> BinaryIO:
+    """An unlinked temporary file with all that the source has, inflated when that is gzip or zstd as a whole.
+
+    It lies in TMPDIR, or in /var/tmp. Raises ImageError, calling it `name`, for more than the bounds allow or what
+    cannot be inflated; UnavailableError when the source breaks off or there is no room.
+    """
+    inflated = Inflated(_Counted(source, name), name, bounds or Bounds())
+    file = _file(name)
+    view = memoryview(bytearray(_CHUNK))
+    try:
+        while count := inflated.readinto(view):
+            _write(file, view[:count], name)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def roomy() -> str | None:
+    """The folder for large temporary files, None for the system's usual one."""
+    return os.environ.get("TMPDIR") or (_ROOMY if os.access(_ROOMY, os.W_OK) else None)
+
+
+def _file(name: str) -> BinaryIO:
+    try:
+        return cast(BinaryIO, tempfile.TemporaryFile(buffering=0, dir=roomy()))
+    except OSError as error:
+        raise _no_room(name, error) from error
+
+
+def _write(file: BinaryIO, data: memoryview, name: str) -> None:
+    try:
+        while data:
+            data = data[file.write(data) :]
+    except OSError as error:
+        raise _no_room(name, error) from error
+
+
+def _no_room(name: str, error: OSError) -> UnavailableError:
+    reason = f"{name} cannot be put into a temporary file: {error.strerror}."
+    return UnavailableError(reason, "Set TMPDIR to a folder with room.")
+
+
+class _Counted(io.RawIOBase):
+    """A source that is counted while it is read."""
+
+    def __init__(self, source: Stream, name: str) -> None:
+        self._source = source
+        self._name = name
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        try:
+            count = self._source.readinto(buffer) or 0
+        except OSError as error:
+            raise UnavailableError(f"{self._name} cannot be read: {error.strerror or error}.") from error
+        self.count += count
+        return count

@@ -1,0 +1,110 @@
+"""Reading a stream forwards in memory of one size, whatever its length: what a tar file is read from."""
+
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from dockgate.shared.errors import ImageError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_CHUNK = 2**18
+
+
+class Source(Protocol):
+    def readinto(self, buffer: "WriteableBuffer", /) -> int | None: ...
+
+
+class Seekable(Source, Protocol):
+    def seek(self, offset: int, /) -> int: ...
+
+
+class Tape:
+    """`view[start:end]` is what has been read from the source and not been taken. `position` is of `start`, in bytes.
+
+    With `seekable` (the same source, at its beginning) what is skipped is not read.
+    """
+
+    __slots__ = ("_limit", "_seekable", "_source", "end", "position", "start", "view", "where")
+
+    def __init__(self, source: Source, where: str, seekable: Seekable | None = None, size: int = 0) -> None:
+        self._source = source
+        self._seekable = seekable
+        self._limit = size
+        self.view = memoryview(bytearray(_CHUNK))
+        self.start = 0
+        self.end = 0
+        self.position = 0
+        self.where = where
+
+    def fill(self, size: int) -> bool:
+        """Makes `size` bytes (at most 2**18) lie at `start`. False when the source ends before."""
+        have = self.end - self.start
+        if have >= size:
+            return True
+        self.view[:have] = self.view[self.start : self.end].tobytes()
+        self.start, self.end = 0, have
+        while self.end < size:
+            count = self._source.readinto(self.view[self.end :])
+            if not count:
+                return False
+            self.end += count
+        return True
+
+    def advance(self, size: int) -> None:
+        """Takes `size` bytes that `fill` has brought."""
+        self.start += size
+        self.position += size
+
+    def skip(self, size: int) -> None:
+        """Takes `size` bytes and forgets them. Raises ImageError when the source ends before."""
+        have = self.end - self.start
+        while size > have:
+            self.advance(have)
+            size -= have
+            if self._seekable:
+                if self.position + size > self._limit:
+                    raise self.cut_short()
+                self._seekable.seek(self.position + size)
+                self.start = self.end = 0
+                self.position += size
+                return
+            if not self.fill(1):
+                raise self.cut_short()
+            have = self.end - self.start
+        self.advance(size)
+
+    def take(self, size: int) -> bytes:
+        """The next `size` bytes: a small number, for they are kept. Raises ImageError when the source ends before."""
+        parts: list[bytes] = []
+        while size:
+            if not self.fill(1):
+                raise self.cut_short()
+            count = min(size, self.end - self.start)
+            parts.append(self.view[self.start : self.start + count].tobytes())
+            self.advance(count)
+            size -= count
+        return b"".join(parts)
+
+    def copy(self, size: int, into: BinaryIO) -> None:
+        """Writes the next `size` bytes. Raises ImageError when the source ends before."""
+        while size:
+            if not self.fill(1):
+                raise self.cut_short()
+            count = min(size, self.end - self.start)
+            into.write(self.view[self.start : self.start + count])
+            self.advance(count)
+            size -= count
+
+    def drain(self) -> None:
+        """Reads to the end of the source. Raises ImageError unless all of that is zeros, as padding is."""
+        while self.fill(1):
+            if self.view[self.start : self.end].tobytes().strip(b"\0"):
+                raise self.fault("has a tar form that no image builder writes: data behind its end mark")
+            self.advance(self.end - self.start)
+
+    def fault(self, reason: str) -> ImageError:
+        """An error about this source, at its present position."""
+        return ImageError(f"{self.where} {reason}, at byte {self.position}.")
+
+    def cut_short(self) -> ImageError:
+        return ImageError(f"{self.where} is cut short: its tar file ends inside an entry, at byte {self.position}.")

@@ -1,0 +1,245 @@
+"""Tar headers of the forms that image builders write. Every other form is refused.
+
+Container runtimes read tar with Go's archive/tar, other programs read the same bytes in other ways, and a file can hide
+in every difference. So this module does not imitate a reader: it accepts the forms in which all readers agree, and
+raises ImageError for the rest. docs/scanning.md lists the accepted ones ("Accepted layers").
+
+Sources of the forms:
+- Go archive/tar (PAX, USTAR, GNU): Docker, BuildKit, buildah, Podman, kaniko, ko, crane, apko, umoci
+- Python tarfile (PAX, GNU): rules_docker, nix dockerTools
+- Apache commons-compress (`LONGFILE_POSIX`, `BIGNUMBER_POSIX`): jib
+- libarchive's bsdtar (pax): rules_oci
+- GNU tar (gnu, posix): nix, debootstrap, mmdebstrap
+- POSIX.1-2017 `pax`, "ustar Interchange Format" and "pax Extended Header"; GNU tar manual, "Basic Tar Format"
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from struct import Struct
+from zlib import adler32
+
+from dockgate.scanner.images.tape import Tape
+from dockgate.scanner.images.tar_records import DEFLATED_SIZE_FROM, largest, pax_records
+from dockgate.shared.errors import ImageError
+
+BLOCK = 512
+META_LIMIT = 2**20
+"""Bytes of a long name or an extended header; the runtimes' own limit."""
+
+META_TOTAL = 2**28
+"""Bytes of all those together: a quarter of a minute to read."""
+
+_HEADER = Struct("100s8s16x12s12x8sc100s8s80x167s")
+"""name, mode, size, checksum, type flag, link name, magic with version, all after the device numbers"""
+_ZEROS = bytes(BLOCK)
+_USTAR, _GNU = b"ustar\x0000", b"ustar  \0"
+_NO_REST = bytes(167)
+_PREFIX = 155
+"""Bytes of a ustar header's prefix; what follows it is padding."""
+_TIMES = 24
+"""Bytes of a GNU header's times of access and change; what follows belongs to sparse and split files."""
+_ADLER = 65521
+_LARGEST = 2**63 - 1
+_META = b"xgLK"
+_ACCEPTED = b"\x000123456"
+_WITHOUT_CONTENT = frozenset(b"123456")
+"""links, devices, folders and fifos"""
+_GLOBAL = "pax_global_header"
+"""Name of the global header that `git archive` writes; runtimes remove a file of that name when they meet one."""
+
+
+@dataclass(slots=True)
+class Member:
+    """One entry of a tar file, whose content is the `size` bytes from `offset` on.
+
+    `type` is the header's type flag, with NUL written as "0". `link` is the target as written.
+    """
+
+    name: str
+    type: str
+    size: int
+    mode: int
+    link: str
+    offset: int
+
+
+def members(tape: Tape, limit: int, marked: bool = False) -> Iterator[Member]:
+    """Every entry, in order, of at most `limit` headers. While one is looked at, the tape may be read inside it.
+
+    Ends at the end mark, with the tape behind it, or, unless it must be `marked`, at the source's end. Raises
+    ImageError for a file that is cut short or has a form that is not accepted.
+    """
+    pax: dict[bytes, bytes] = {}
+    long_name = long_link = b""
+    headers = extra = 0
+    while True:
+        if not tape.fill(BLOCK):
+            if tape.end != tape.start or pax or long_name or long_link or marked:
+                raise tape.cut_short()
+            return
+        at = tape.start
+        block = tape.view[at : at + BLOCK]
+        name, mode, size, checksum, flag, link, magic, rest = _HEADER.unpack_from(block)
+        if not name[0] and block == _ZEROS:
+            _end(tape, bool(pax or long_name or long_link))
+            return
+        if not _has_checksum(block, checksum):
+            raise _broken(tape, "a header's checksum is wrong")
+        headers += 1
+        if headers > limit:
+            raise _broken(tape, f"it has more than {limit} headers")
+        if magic not in (_USTAR, _GNU):
+            raise _refused(tape, f"a header of the format {magic!r} is neither ustar nor GNU")
+        number = _number(tape, size)
+        name, link = name.rstrip(b"\0"), link.rstrip(b"\0")
+        if 0 in name or 0 in link:
+            raise _refused(tape, "a NUL in a name")
+        if rest != _NO_REST and (prefix := _prefix(tape, magic, rest)):
+            name = prefix + b"/" + name
+        if flag in _META:
+            tape.advance(BLOCK)
+            extra += number
+            if number > META_LIMIT or extra > META_TOTAL:
+                raise _broken(tape, "its extended headers are too large")
+            data = tape.take(number)
+            tape.skip(-number % BLOCK)
+            if flag == b"g":
+                _check_global(tape, name, data, first=headers == 1)
+            elif flag == b"x":
+                if pax or long_name or long_link:
+                    raise _refused(tape, "two extended headers are followed by one entry")
+                pax = pax_records(data, tape.fault)
+            elif pax or (long_name if flag == b"L" else long_link):
+                raise _refused(tape, "two extended headers are followed by one entry")
+            elif flag == b"L":
+                long_name = _long_text(tape, data)
+            else:
+                long_link = _long_text(tape, data)
+            continue
+        if flag not in _ACCEPTED:
+            raise _refused(tape, f"an entry has the type {flag!r}")
+        mode_bits = _number(tape, mode)
+        tape.advance(BLOCK)
+        if pax:
+            name, link = pax.get(b"path", name), pax.get(b"linkpath", link)
+            if b"size" in pax:
+                number = _pax_size(tape, pax[b"size"], number)
+            pax = {}
+        elif long_name or long_link:
+            name, link = long_name or name, long_link or link
+            long_name = long_link = b""
+        if flag[0] in _WITHOUT_CONTENT:
+            if number:
+                raise _refused(tape, f"an entry of the type {flag!r} has a size")
+        elif name.endswith(b"/"):
+            raise _refused(tape, "a file's name ends with a slash")
+        start = tape.position
+        yield Member(
+            name.decode("utf-8", "surrogateescape"),
+            "0" if flag == b"\0" else flag.decode("latin-1"),
+            number,
+            mode_bits & 0o7777,
+            link.decode("utf-8", "surrogateescape") if link else "",
+            start,
+        )
+        tape.skip(start + number + (-number % BLOCK) - tape.position)
+
+
+def _end(tape: Tape, has_meta: bool) -> None:
+    """Takes the end mark: two blocks of zeros, or one at the very end."""
+    tape.advance(BLOCK)
+    if has_meta:
+        raise _broken(tape, "an extended header that no entry follows")
+    if tape.fill(BLOCK):
+        if tape.view[tape.start : tape.start + BLOCK] != _ZEROS:
+            raise _broken(tape, "a block of zeros between entries")
+        tape.advance(BLOCK)
+    elif tape.end != tape.start:
+        raise tape.cut_short()
+
+
+def _has_checksum(block: memoryview, checksum: bytes) -> bool:
+    """Whether the header's checksum is the sum of its bytes, the checksum's own counted as blanks.
+
+    Adler-32's low half is that sum, plus 1, modulo a prime, and thirty times as fast as summing in Python.
+    """
+    low = adler32(block[156:], adler32(b"        ", adler32(block[:148]))) & 0xFFFF
+    stated = _octal(checksum)
+    return stated is not None and low == (stated + 1) % _ADLER and stated < 2**18
+
+
+def _octal(field: bytes) -> int | None:
+    """An octal number, or GNU's base-256 when the first bit is set; None for all else, and for what is no size."""
+    if field[0] & 0x80:
+        value = int.from_bytes(bytes((field[0] & 0x7F,)) + field[1:], "big")
+        return None if field[0] & 0x40 or value > _LARGEST else value
+    digits = field.strip(b" \0")
+    if not digits:
+        return 0
+    if not digits.isdigit():
+        return None
+    try:
+        return int(digits, 8)
+    except ValueError:
+        return None
+
+
+def _number(tape: Tape, field: bytes) -> int:
+    value = _octal(field)
+    if value is None:
+        raise _broken(tape, f"{field!r} in a header is no number")
+    return value
+
+
+def _pax_size(tape: Tape, text: bytes, stated: int) -> int:
+    """The size in an extended header, which agrees with the header's own unless that has no room for it."""
+    if not text.isdigit() or len(text) > 19 or int(text) > _LARGEST:
+        raise _broken(tape, f"{text[:40]!r} in an extended header is no number")
+    size = int(text)
+    if size != stated and (size < DEFLATED_SIZE_FROM or stated not in (0, DEFLATED_SIZE_FROM - 1, largest(size))):
+        raise _refused(tape, f"a header has the size {stated}, and its extended header {size}")
+    return size
+
+
+def _long_text(tape: Tape, data: bytes) -> bytes:
+    """A GNU long name, which ends with NUL."""
+    text = data.rstrip(b"\0")
+    if not text or b"\0" in text:
+        raise _refused(tape, "a NUL in a long name, or no name in it")
+    return text
+
+
+def _prefix(tape: Tape, magic: bytes, rest: bytes) -> bytes:
+    """The name's first part in ustar, b"" in GNU's format, which has times in its place."""
+    if magic == _USTAR:
+        if any(rest[_PREFIX:]):
+            raise _refused(tape, "data behind a header's prefix")
+        prefix = rest[:_PREFIX].rstrip(b"\0")
+        if 0 in prefix:
+            raise _refused(tape, "a NUL in a name")
+        return prefix
+    times = rest[:12], rest[12:_TIMES]
+    if any(rest[_TIMES:]) or any(_octal(time) is None for time in times):
+        raise _refused(tape, "a prefix, or a part of a sparse or split file, in a GNU header")
+    return b""
+
+
+def _check_global(tape: Tape, name: bytes, data: bytes, *, first: bool) -> None:
+    """Accepts the global header that `git archive` writes: first in the file, and with nothing but a comment.
+
+    Tar programs apply a global header to all that follows, container runtimes ignore it; and these take its name for a
+    path, so that one called "etc/.wh.passwd" removes a file.
+    """
+    if not first or name != _GLOBAL.encode():
+        raise _refused(tape, "a global header that `git archive` does not write")
+    for key in pax_records(data, tape.fault):
+        if key != b"comment":
+            raise _refused(tape, f"a global header sets {key.decode('latin-1')}")
+
+
+def _broken(tape: Tape, reason: str) -> ImageError:
+    return tape.fault(f"is no whole tar file: {reason}")
+
+
+def _refused(tape: Tape, reason: str) -> ImageError:
+    return tape.fault(f"has a tar form that no image builder writes: {reason}")

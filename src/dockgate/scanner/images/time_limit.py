@@ -1,0 +1,64 @@
+"""A total time for what is asked of a registry: one that sends a byte now and then holds nobody for ever."""
+
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from dockgate.shared.errors import TooSlowError
+
+Schedule = Callable[[float, Callable[[], None]], Callable[[], None]]
+"""seconds, what to do then -> cancel"""
+
+
+def by_timer(seconds: float, work: Callable[[], None]) -> Callable[[], None]:
+    """Do the work after so many seconds, in a thread of its own. Returns how to cancel it."""
+    timer = threading.Timer(seconds, work)
+    timer.daemon = True
+    timer.start()
+    return timer.cancel
+
+
+class TimeLimit:
+    """Shuts the connections of a client down after so many seconds, whatever they wait for: an answer's head, too."""
+
+    def __init__(self, registry: str, seconds: float, schedule: Schedule = by_timer) -> None:
+        self._registry = registry
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] = []
+        self._is_over = False
+        self.cancel = schedule(seconds, self._end)
+
+    def watch(self, event: str, info: Mapping[str, Any]) -> None:
+        """Note each new connection (httpcore's request extension "trace")."""
+        if not event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            return
+        connection = info["return_value"].get_extra_info("socket")
+        with self._lock:
+            # A TLS connection takes the place of its TCP connection; closed ones have no descriptor.
+            self._sockets = [one for one in self._sockets if one.fileno() >= 0] + [connection]
+            if self._is_over:
+                _shut_down(connection)
+
+    def require(self) -> None:
+        """Raises TooSlowError when the time is over."""
+        if self._is_over:
+            raise TooSlowError(
+                f"The registry {self._registry} did not send what was asked of it within {self._seconds:g} seconds.",
+                "Look at the network, then try again: layers that were read whole are not fetched anew.",
+            )
+
+    def _end(self) -> None:
+        with self._lock:
+            self._is_over = True
+            for connection in self._sockets:
+                _shut_down(connection)
+
+
+def _shut_down(connection: socket.socket) -> None:
+    """Unlike `close`, this wakes the thread that reads from it."""
+    with suppress(OSError):
+        # The method of ssl.SSLSocket would forget the TLS state under the reading thread's feet.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -1,0 +1,339 @@
+"""HTTP to a registry: requests that are tried again, redirects that take no secrets along, and errors with advice."""
+
+import io
+import random
+import ssl
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dockgate
+from dockgate.scanner.images.chunks import Chunks
+from dockgate.scanner.images.destinations import require_destination
+from dockgate.scanner.images.reference import host_of, is_loopback
+from dockgate.scanner.images.time_limit import TimeLimit
+from dockgate.shared.errors import UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    import httpx
+    from _typeshed import WriteableBuffer
+
+BACKOFF = (0.3, 1.0, 3.0)
+"""Seconds before each further attempt of four, up to half more at random."""
+LONGEST_WAIT = 30.0
+"""Seconds; a registry that asks for a longer pause (Retry-After) is waited for no longer than this."""
+REDIRECTS = 5
+STEP = 2**18
+"""Bytes that a body has to bring while a minute is waited for it: 4 KiB a second, the pace of a modem."""
+_MINUTE = 60.0
+_TIMEOUT = 30.0
+_CONNECT_TIMEOUT = 10.0
+_AGAIN = frozenset((429, 500, 502, 503, 504))
+_LOCAL = ("localhost", "127.0.0.1", "[::1]")
+
+
+class _UntrustedError(UnavailableError):
+    """Trying again does not help."""
+
+
+class _NoTlsError(UnavailableError):
+    """Nor here: what answered the handshake was no TLS."""
+
+
+class Transport:
+    """A client for one registry. `secure` says whether it is reached over TLS, once anything has been asked."""
+
+    def __init__(
+        self,
+        registry: str,
+        ca_bundle: Path | None,
+        insecure: bool,
+        sleep: Callable[[float], None] = time.sleep,
+        *,
+        timeout: float = _TIMEOUT,
+        clock: Callable[[], float] = time.monotonic,
+        limit: TimeLimit | None = None,
+    ) -> None:
+        """`timeout`: seconds without a single byte after which a connection is given up. `limit`: for all calls
+        together; they raise TooSlowError when it is over."""
+        import httpx
+
+        local = is_loopback(registry)
+        direct = {*_LOCAL, host_of(registry)} if local else {*_LOCAL}
+        try:
+            self._client = httpx.Client(
+                verify=_trust(ca_bundle),
+                timeout=httpx.Timeout(timeout, connect=_CONNECT_TIMEOUT),
+                headers={"User-Agent": f"dockgate/{dockgate.__version__}", "Accept-Encoding": "identity"},
+                mounts={f"all://{host}": None for host in direct},
+            )
+        except (ImportError, ValueError) as error:
+            raise UsageError(f"The proxy settings do not work: {error}.", "See HTTPS_PROXY and NO_PROXY.") from error
+        self._registry = registry
+        self._clock = clock
+        self._limit = limit
+        self.sleep = sleep
+        self._may_be_plain = local or insecure
+        self.secure = True
+
+    def close(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+        self._client.close()
+
+    @property
+    def _extensions(self) -> dict[str, Any]:
+        return {"trace": self._limit.watch} if self._limit is not None else {}
+
+    def get(
+        self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None, *, patient: bool = True
+    ) -> "httpx.Response":
+        """Sends GET, or POST of a form, and gives the answer with its body unread: the caller closes it.
+
+        `url` may be a path on the registry. Redirects are not followed. Connection errors, 429 and 5xx are tried again,
+        unless `patient` is False. Raises UnavailableError.
+        """
+        for wait in BACKOFF if patient else ():
+            asked = ""
+            try:
+                response = self._send(url, headers, form)
+            except (_UntrustedError, _NoTlsError):
+                raise
+            except UnavailableError:
+                pass
+            else:
+                if response.status_code not in _AGAIN:
+                    return response
+                asked = response.headers.get("Retry-After", "")
+                response.close()
+            self.sleep(pause(wait, asked))
+        return self._send(url, headers, form)
+
+    def body(self, response: "httpx.Response") -> "Body":
+        """What an answer brings, to be read while it comes."""
+        return Body(response, self._registry, self._clock, self._limit)
+
+    def whole(self, ask: Callable[[], "httpx.Response"], limit: int) -> tuple["httpx.Response", bytes]:
+        """An answer and its body, or the first `limit` bytes of it; asked for anew, a few times, when it breaks off.
+
+        Raises UnavailableError, and what `ask` does.
+        """
+        for wait in BACKOFF:
+            response = ask()
+            with suppress(UnavailableError), self.body(response) as body:
+                return response, body.take(limit)
+            self.sleep(pause(wait))
+        response = ask()
+        with self.body(response) as body:
+            return response, body.take(limit)
+
+    def send(
+        self, method: str, url: str, headers: Mapping[str, str], content: "bytes | Iterable[bytes]" = b""
+    ) -> "httpx.Response":
+        """Sends a request that changes something, once, and gives the answer with its body unread.
+
+        To be used after `get` has found out how the registry is reached. `url` may be a path on it. Raises
+        UnavailableError.
+        """
+        with limited(self._limit), translated(self._registry):
+            target = f"{self._base}{url}" if url.startswith("/") else url
+            request = self._client.build_request(
+                method, target, headers=dict(headers), content=content, extensions=self._extensions
+            )
+            return self._client.send(request, stream=True)
+
+    def follow(
+        self, response: "httpx.Response", headers: Mapping[str, str], proof: Mapping[str, str]
+    ) -> "httpx.Response":
+        """The answer behind redirects, never from TLS to plain HTTP. `proof`, headers that say who asks, goes to the
+        same host and port only."""
+        import httpx
+
+        for _ in range(REDIRECTS):
+            location = response.headers.get("Location")
+            if response.status_code not in (301, 302, 303, 307, 308) or not location:
+                return response
+            response.close()
+            here = response.request.url
+            try:
+                there = here.join(location)
+            except httpx.InvalidURL as error:
+                raise UnavailableError(f"{self._registry} redirects to what is no URL: {error}.") from error
+            if there.scheme != "https" and (there.scheme != "http" or here.scheme == "https"):
+                raise UnavailableError(
+                    f"{self._registry} redirects to {there.scheme}://{there.host}, which is not safe."
+                )
+            same = (there.scheme, there.host, there.port) == (here.scheme, here.host, here.port)
+            if not same:
+                require_destination(self._registry, str(there))
+            response = self.get(str(there), {**headers, **proof} if same else headers)
+        response.close()
+        raise UnavailableError(f"{self._registry} redirects more than {REDIRECTS} times.")
+
+    def _send(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> "httpx.Response":
+        if not url.startswith("/"):
+            return self._once(url, headers, form)
+        try:
+            response = self._once(f"{self._base}{url}", headers, form)
+        except _NoTlsError:
+            if not self._may_be_plain:
+                raise
+            self.secure = False
+            response = self._once(f"{self._base}{url}", headers, form)
+        self._may_be_plain = False  # what has been found out is not given up again
+        return response
+
+    @property
+    def _base(self) -> str:
+        host = "registry-1.docker.io" if self._registry == "docker.io" else self._registry
+        return f"{'https' if self.secure else 'http'}://{host}"
+
+    def _once(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> "httpx.Response":
+        method = "GET" if form is None else "POST"
+        with limited(self._limit), translated(self._registry):
+            request = self._client.build_request(
+                method, url, headers=dict(headers), data=form, extensions=self._extensions
+            )
+            return self._client.send(request, stream=True)
+
+
+@contextmanager
+def limited(limit: TimeLimit | None) -> Iterator[None]:
+    """Raises TooSlowError when the time is over, or ends meanwhile: then a connection that broke off is our doing."""
+    try:
+        if limit is not None:
+            limit.require()
+        yield
+    except UnavailableError:
+        if limit is not None:
+            limit.require()
+        raise
+
+
+@contextmanager
+def translated(registry: str) -> Iterator[None]:
+    """httpx's errors as ours."""
+    import httpx
+
+    try:
+        yield
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        fault = _origin(error)
+        kind: type[UnavailableError] = UnavailableError
+        if isinstance(fault, ssl.SSLCertVerificationError):
+            kind, reason = _UntrustedError, f"its certificate is not trusted ({fault.verify_message})"
+            advice = "Name the file with its authority's certificate by --ca-bundle or DOCKGATE_CA_BUNDLE."
+        elif isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
+            kind, reason = _NoTlsError, f"it does not speak TLS as it should ({fault.reason})"
+            advice = "If it is known to be without TLS, say so with --insecure."
+        elif isinstance(error, httpx.TimeoutException):
+            reason, advice = "it took too long to answer", "Try again later."
+        else:
+            reason, advice = str(error) or type(error).__name__, "Is its name right, does it run, is a proxy needed?"
+        where = f"{registry}{_elsewhere(error, registry)}"
+        raise kind(f"The registry {where} cannot be reached: {reason}.", advice) from error
+
+
+class Body(io.RawIOBase):
+    """The body of an answer as it was sent, read as it comes.
+
+    Raises UnavailableError when it breaks off, and when it comes so slowly that no end is in sight.
+    """
+
+    def __init__(
+        self,
+        response: "httpx.Response",
+        registry: str,
+        clock: Callable[[], float] = time.monotonic,
+        limit: TimeLimit | None = None,
+    ) -> None:
+        self._response = response
+        self._limit = limit
+        self._registry = registry
+        self._clock = clock
+        self._chunks = Chunks(response.iter_raw())
+        self._waited = 0.0
+        self._came = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        begun = self._clock()
+        with limited(self._limit), translated(self._registry):
+            count = self._chunks.readinto(buffer)
+        if not count and self._limit is not None:
+            self._limit.require()  # an end without a length may be ours
+        self._waited += self._clock() - begun
+        self._came += count
+        if self._waited >= _MINUTE:
+            if count and self._came < STEP:
+                raise UnavailableError(
+                    f"The registry {self._registry} sent {self._came} bytes in {self._waited:.0f} seconds.",
+                    "Try again later.",
+                )
+            self._waited, self._came = 0.0, 0
+        return count
+
+    def take(self, limit: int) -> bytes:
+        """The body whole, or its first `limit` bytes."""
+        data = bytearray()
+        while len(data) < limit and (chunk := self.read(limit - len(data))):
+            data += chunk
+        return bytes(data)
+
+    def close(self) -> None:
+        self._response.close()
+        super().close()
+
+
+def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
+    """The system's authorities (or those of SSL_CERT_FILE and SSL_CERT_DIR, which OpenSSL minds), and the bundle's."""
+    context = ssl.create_default_context()
+    # Since Python 3.13 this is set: it refuses authorities made by hand without every extension that RFC 5280 asks for,
+    # which all other tools of the field accept.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if ca_bundle:
+        try:
+            context.load_verify_locations(ca_bundle)
+        except OSError as error:
+            raise UsageError(
+                f"The CA bundle {ca_bundle} cannot be used: {error.strerror or error}.",
+                "Set --ca-bundle or DOCKGATE_CA_BUNDLE to the PEM file of your authorities.",
+            ) from error
+    return context
+
+
+def _origin(error: BaseException) -> BaseException:
+    """The TLS error behind an error, or the error itself."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ssl.SSLError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return error
+
+
+def _elsewhere(error: Exception, registry: str) -> str:
+    """The host that was asked, where it is another than the registry: a token server, or one redirected to."""
+    import httpx
+
+    try:
+        host = error.request.url.host if isinstance(error, httpx.RequestError) else ""
+    except RuntimeError:
+        host = ""
+    return f" (at {host})" if host and host != host_of(registry).strip("[]") else ""
+
+
+def pause(wait: float, retry_after: str = "") -> float:
+    """Seconds to wait, about `wait` or what Retry-After asks (RFC 9110, section 10.2.3: seconds or a date)."""
+    wait *= 1 + random.random() / 2  # noqa: S311 - spreads load, guards nothing
+    if retry_after.strip().isdigit():
+        wait = max(wait, float(retry_after))
+    elif retry_after:
+        with suppress(ValueError):
+            wait = max(wait, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    return min(wait, LONGEST_WAIT)

@@ -1,0 +1,1 @@
+"""Detect package metadata that was changed without its files."""

@@ -1,0 +1,188 @@
+"""Promise 7: an image may not edit its own evidence. Here is every reason to doubt what an image says of itself.
+
+The central question is always from which layer a file comes that is still there (`View.origins`): real tools that
+remove or replace a package do so with its files in the same layer; who only edits the database leaves them behind.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+from dockgate.scanner import osrelease, symlinks
+from dockgate.scanner.integrity import languages
+from dockgate.scanner.integrity.package_databases import Database, evidence_names
+from dockgate.scanner.integrity.package_folders import PackageFolders
+from dockgate.scanner.layer_index import View
+from dockgate.scanner.model import Distribution, Unread
+from dockgate.scanner.other_roots import stores
+from dockgate.scanner.ports import Ecosystem
+from dockgate.shared.errors import UnreadableError
+
+_TRIES = 64
+"""paths below a link's target that are looked at"""
+_LOADERS = ("ld-linux", "ld-musl", "libc.so.6", "ld.so.1", "ld64.so", "ntdll.dll")
+"""the last is Windows'"""
+
+
+def doubts(view: View, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
+    """An unread entry for each thing in the image's evidence that cannot be believed."""
+    databases = [Database(view, kind) for kind in ecosystems if kind.distributions]
+    linked = list(_links(view, ecosystems, databases))
+    yield from linked
+    yield from symlinks.doubts(view, ecosystems, databases, {entry.path for entry in linked})
+    yield from _system(view, databases)
+    yield from _releases(view)
+    yield from _repository(view)
+    for database in databases:
+        yield from database.doubts()
+        yield from _identity(view, database)
+    try:
+        yield from stores(view)
+        for at, file, nameless in PackageFolders(view).nameless():
+            if not any(database.brings(file, at) for database in databases):
+                yield nameless
+        for kind in ecosystems:
+            if not kind.distributions:
+                yield from languages.doubts(view, kind)
+    except UnreadableError as error:
+        yield Unread("/", str(error))
+
+
+def _links(view: View, ecosystems: Sequence[Ecosystem], databases: Sequence[Database]) -> Iterator[Unread]:
+    """Symbolic links at paths of evidence which lead to what is not read as evidence.
+
+    A link that a distribution package brings along is that package's affair, unless it leads to evidence of a
+    distribution.
+    """
+    linked = [(at, facts, *link) for at, facts in enumerate(view.facts) for link in facts.links.items()]
+    if not linked:
+        return
+    read = sorted({entry.path for _, entry in view.live})
+    known = {*read, *(entry.path.rpartition("/")[0] for _, entry in view.live if entry.linked)}
+    for at, facts, path, target in linked:
+        if not view.alive(path, at):
+            continue
+        kinds = [kind for kind in ecosystems if kind.wants(path, 0, 0, b"")]
+        if path in osrelease.PATHS:
+            fine = target in view.releases or (target == osrelease.FREEBSD_LINK and osrelease.FREEBSD in view.releases)
+        elif target in known or any(_reads_through(kind, path, target, read) for kind in kinds):
+            fine = True
+        else:
+            fine = not any(kind.distributions for kind in kinds) and any(one.brings(path, at) for one in databases)
+        if not fine:
+            yield Unread(path, f"{path} is a link to {target or '/'}, which was not read.", facts.layer)
+
+
+def _reads_through(kind: Ecosystem, path: str, target: str, read: list[str]) -> bool:
+    """Whether what is below the folder `target` is read there just as it would be below `path`, were that a folder."""
+    if not kind.wants(target, 0, 0, b""):
+        return False
+    below = target + "/"
+    for at in range(first := bisect_left(read, below), min(first + _TRIES, len(read))):
+        rest = read[at].removeprefix(target)
+        if not read[at].startswith(below):
+            return False
+        # What is wanted below any folder says nothing of these two.
+        if kind.wants(path + rest, 0, 0, b"") and not kind.wants("x" + rest, 0, 0, b""):
+            return True
+    return False
+
+
+def _system(view: View, databases: Sequence[Database]) -> Iterator[Unread]:
+    """The distribution that the image names, and the package database which that one has."""
+    distribution = view.distribution
+    living = [database for database in databases if database.live]
+    if distribution is None:
+        if living and not view.releases:
+            name = living[0].kind.name
+            reason = f"There is a {name} database, yet no os-release names the distribution that it is of."
+            yield Unread(osrelease.PATHS[0], reason)
+        elif not living and not any(read.packages for _, read in view.live):
+            yield Unread("/", "The image names no operating system, and holds no package and no package database.")
+        elif not living and any(_is_loader(path) and list(view.origins(path)) for path in view.files()):
+            yield Unread("/", "The image holds a C library, yet neither an os-release nor a package database.")
+        return
+    path = next(path for path in osrelease.PATHS if path in view.releases)
+    name = distribution.name or distribution.id
+    theirs = [database for database in databases if _serves(database.kind, distribution)]
+    if not theirs:
+        yield Unread(path, f"Packages of {name} are not read: its package database is of no known kind.")
+        return
+    if not any(database.live for database in theirs):
+        places = ", ".join(place for database in theirs for place in database.kind.databases)
+        yield Unread(path, f"The image is {name}, yet holds no package database of it ({places}).")
+    for database in living:
+        if database not in theirs and database.packages:
+            at, read = database.live[-1]
+            reason = f"The image is {name}, yet {read.path} tells of packages of another distribution."
+            yield Unread(read.path, reason, view.facts[at].layer)
+
+
+def _releases(view: View) -> Iterator[Unread]:
+    """Two files that name two distributions: most tools believe the one, and some the other."""
+    named = {
+        (one.distribution.id, one.distribution.version): (path, at)
+        for path in reversed(osrelease.PATHS)
+        if path in view.releases
+        for at, one in [view.releases[path]]
+        if one.distribution
+    }
+    if len(named) > 1:
+        path, at = list(named.values())[-1]
+        said = " and ".join(f"{place} {' '.join(name).strip()}" for name, (place, _) in named.items())
+        yield Unread(path, f"The image names two distributions: {said}.", view.facts[at].layer)
+
+
+def _repository(view: View) -> Iterator[Unread]:
+    """Package repositories of another release than the distribution's: packages would be judged by that one's word."""
+    distribution = view.distribution
+    for at, read in view.live:
+        release = read.release.removeprefix("v")
+        if distribution and release[:1].isdigit() and not f"{distribution.version}.".startswith(f"{release}."):
+            reason = f"{read.path} serves {read.release}, where os-release says {distribution.version}."
+            yield Unread(read.path, reason, view.facts[at].layer)
+
+
+def _is_loader(path: str) -> bool:
+    return path.rpartition("/")[2].startswith(_LOADERS)
+
+
+def _serves(kind: Ecosystem, distribution: Distribution) -> bool:
+    return any(name in kind.distributions for name in (distribution.id, *distribution.like))
+
+
+def _identity(view: View, database: Database) -> Iterator[Unread]:
+    """The distribution renamed, though its packages are those of the one before."""
+    now = view.distribution
+    places = {*osrelease.PATHS, "etc", "usr", "usr/lib"}
+    touching = [
+        at
+        for at, facts in enumerate(view.facts)
+        if facts.releases or facts.opaques or places.intersection(facts.links) or places.intersection(facts.whiteouts)
+    ]
+    if now is None or not database.live or len(touching) < 2:
+        return
+    since = touching[-1]
+    for at in reversed(touching[:-1]):
+        was = View(view.facts[: at + 1]).distribution
+        if was and (was.id, was.version) != (now.id, now.version):
+            break
+        since = at
+    else:
+        return
+    if not database.rewritten(since) or _owner_kept(database, since):
+        path = next(path for path in osrelease.PATHS if path in view.releases)
+        reason = (
+            f"{path} says {now.id} {now.version} where a layer below says {was.id} {was.version}, "
+            "yet the packages were not changed with it."
+        )
+        yield Unread(path, reason, view.facts[since].layer)
+
+
+def _owner_kept(database: Database, since: int) -> bool:
+    """Whether the package that owns os-release is still that of before `since`: another release brings another."""
+    names = {name for path in osrelease.PATHS for at, name in database.owners(path) if at < since}
+    for (name, arch), packages in database.packages.items():
+        if names & evidence_names(name, arch):
+            versions = {package.version for package in packages}
+            return any(at < since and old.version in versions for at, old in database.history(name, arch))
+    return False

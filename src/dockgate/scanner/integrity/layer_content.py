@@ -1,0 +1,68 @@
+"""Whether the layers of an image are what its manifest and its config say of them.
+
+A runtime skips or refuses a layer of a media type that it does not know, and reuses a layer that it already has under
+the digest of its uncompressed content (diff_id, in the config) instead of fetching what the manifest names. An image
+for which that would show other files than those that were read is undetermined.
+
+Sources: OCI image spec 1.1, "Image Layer Filesystem Changeset" and "Image Configuration"; containerd,
+`core/images/mediatypes.go` and `core/unpack`; containers/image, `manifest/docker_schema2.go` and `manifest/oci.go`;
+BuildKit, `util/compression` (Docker's type for zstd).
+"""
+
+from collections.abc import Iterator, Sequence
+
+from dockgate.scanner.layer_index import LayerFacts
+from dockgate.scanner.model import Unread
+from dockgate.scanner.ports import Layer
+
+_OCI = "application/vnd.oci.image.layer."
+_DOCKER = "application/vnd.docker.image.rootfs."
+COMPRESSIONS = {
+    f"{_OCI}v1.tar": "none",
+    f"{_OCI}v1.tar+gzip": "gzip",
+    f"{_OCI}v1.tar+zstd": "zstd",
+    # Not to be pushed to other registries; runtimes unpack them as any other layer.
+    f"{_OCI}nondistributable.v1.tar": "none",
+    f"{_OCI}nondistributable.v1.tar+gzip": "gzip",
+    f"{_OCI}nondistributable.v1.tar+zstd": "zstd",
+    f"{_DOCKER}diff.tar": "none",
+    f"{_DOCKER}diff.tar.gzip": "gzip",
+    f"{_DOCKER}diff.tar.zstd": "zstd",
+    f"{_DOCKER}foreign.diff.tar": "none",
+    f"{_DOCKER}foreign.diff.tar.gzip": "gzip",
+}
+"""Media types that runtimes unpack as layers, and the compression of the blob."""
+
+
+def doubts(
+    layers: Sequence[Layer], facts: Sequence[LayerFacts], diff_ids: Sequence[str] | None, *, verified: bool
+) -> Iterator[Unread]:
+    """An unread entry for each layer that is not what the image says of it, base first.
+
+    `diff_ids` are the config's, None for what has no config. `verified`: a layer whose content was not hashed is one.
+    """
+    if diff_ids is None:
+        return
+    if len(diff_ids) != len(layers):
+        yield Unread(
+            "/", f"The image has {len(layers)} layers, and its config names {len(diff_ids)} of them by diff_id."
+        )
+    for at, (layer, found) in enumerate(zip(layers, facts, strict=True)):
+        if found.unread and not found.compression:
+            continue  # nothing of it was read, and its reason is among the image's
+        diff_id = diff_ids[at] if at < len(diff_ids) else ""
+        for reason in _reasons(layer, found, diff_id, verified=verified):
+            yield Unread("/", reason, found.layer)
+
+
+def _reasons(layer: Layer, found: LayerFacts, diff_id: str, *, verified: bool) -> Iterator[str]:
+    expected = COMPRESSIONS.get(layer.media_type)
+    if expected is None:
+        yield f"The layer has the media type {layer.media_type[:120]!r}, which not all runtimes unpack."
+    elif found.compression != expected:
+        yield f"The layer has the media type {layer.media_type!r}, and the compression {found.compression!r}."
+    if found.diff_id and found.diff_id != diff_id:
+        said = diff_id or "nothing"
+        yield f"The layer's uncompressed content has the digest {found.diff_id}; the config says {said[:120]}."
+    if verified and not found.diff_id:
+        yield "The digest of the layer's uncompressed content was not verified."

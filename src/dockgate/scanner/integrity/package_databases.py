@@ -1,0 +1,319 @@
+"""Promise 7 for the package databases of distributions: see `evidence`."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import pairwise
+
+from dockgate.scanner.layer_index import Read, View, unpack
+from dockgate.scanner.model import Package, Unread
+from dockgate.scanner.ports import Ecosystem
+
+_PROSE = tuple(f"usr/share/{name}/" for name in ("doc", "man", "info", "locale", "lintian"))
+
+_Identity = tuple[str, str, str, str]
+"""version, source's name and version, and vendor of a package: all that tells by which advisories it is judged"""
+
+
+class Database:
+    """A distribution's packages through the layers. A package is called by its name and architecture here.
+
+    Of some (rpm's kernels) several versions are there at once, which come and go each by itself.
+    """
+
+    def __init__(self, view: View, kind: Ecosystem) -> None:
+        self.view = view
+        self.kind = kind
+        self.told = [
+            (at, read)
+            for at, read in view.told_by(kind.name)
+            if (read.packages or not read.owns) and self._is_database(read.path)
+        ]
+        """every database file of every layer, base first"""
+        self.live = [(at, read) for at, read in self.told if view.alive(read.path, at)]
+        self.packages: dict[tuple[str, str], list[Package]] = {}
+        """what is installed"""
+        for _, read in self.live:
+            for one in read.packages:
+                self.packages.setdefault((one.name, one.arch), []).append(one)
+
+    def doubts(self) -> Iterator[Unread]:
+        removed = list(self._removed())
+        yield from removed
+        yield from self._contradictions()
+        if any(read.unread for _, read in self.live) or (removed and not self.live):
+            return
+        if self.live and not self.packages:
+            yield self._unread(*self.live[-1], "holds no package")
+        elif self.told:
+            yield from self._changed()
+            yield from self._strays()
+        elif self.lists:
+            at, path, *_ = next(iter(self.lists.values()))[0]
+            reason = f"{path} lists files of a package, yet there is no package database."
+            yield Unread(path, reason, self.view.facts[at].layer)
+
+    def history(self, name: str, arch: str) -> list[tuple[int, Package]]:
+        """What each layer's database said of a package, base first."""
+        return self._history.get((name, arch), [])
+
+    def owners(self, path: str) -> Iterator[tuple[int, str]]:
+        """Whose list names the path, and in which layer."""
+        return iter(self._owners.get(path, ()))
+
+    def brings(self, path: str, layer: int) -> bool:
+        """Whether a package that came with `layer` owns the path."""
+        return any(at == layer and self._introduced(name, at) for at, name in self._owners.get(path, ()))
+
+    def rewritten(self, since: int) -> bool:
+        return any(at >= since for at, _ in self.told)
+
+    @cached_property
+    def lists(self) -> dict[str, list[tuple[int, str, str]]]:
+        """Evidence name -> layer, path and packed paths of each of its lists.
+
+        Where the database itself holds the lists, each layer that has it repeats them all: what says nothing new of a
+        package that did not change is left out.
+        """
+        lists: dict[str, list[tuple[int, str, str]]] = {}
+        for at, read in self.view.told_by(self.kind.name):
+            for name, owned in read.owns.items():
+                known = lists.setdefault(name, [])
+                if not known or known[-1][2] != owned or self._introduced(name, at):
+                    known.append((at, read.path, owned))
+        return lists
+
+    @cached_property
+    def _history(self) -> dict[tuple[str, str], list[tuple[int, Package]]]:
+        history: dict[tuple[str, str], list[tuple[int, Package]]] = {}
+        for at, read in self.told:
+            for package in read.packages:
+                history.setdefault((package.name, package.arch), []).append((at, package))
+        return history
+
+    @cached_property
+    def _owners(self) -> dict[str, tuple[tuple[int, str], ...]]:
+        """Most paths are in one list, so that each list's are put in at once: there are tens of thousands."""
+        owners: dict[str, tuple[tuple[int, str], ...]] = {}
+        for name, lists in self.lists.items():
+            for at, _, owned in lists:
+                one: tuple[tuple[int, str], ...] = ((at, name),)
+                listed = dict.fromkeys(unpack(owned), one)
+                for path in owners.keys() & listed.keys():
+                    listed[path] = owners[path] + listed[path]
+                owners.update(listed)
+        return owners
+
+    @cached_property
+    def _since(self) -> dict[str, int]:
+        """Evidence name of an installed package -> the layer since which the database tells of it as it is now."""
+        since: dict[str, int] = {}
+        for key, packages in self.packages.items():
+            now = {_identity_of(package) for package in packages}
+            told: dict[int, set[_Identity]] = {}
+            for at, package in self._history[key]:
+                told.setdefault(at, set()).add(_identity_of(package))
+            first = max(told)
+            for at in sorted(told, reverse=True):
+                if not now <= told[at]:
+                    break
+                first = at
+            for name in evidence_names(*key):
+                since[name] = max(first, since.get(name, first))
+        return since
+
+    @cached_property
+    def _installed(self) -> set[str]:
+        return {name for key in self.packages for name in evidence_names(*key)}
+
+    def _introduced(self, name: str, layer: int) -> bool:
+        return self.view.introduced(name.partition(":")[0], layer, (self.kind.name,))
+
+    def _is_database(self, path: str) -> bool:
+        return any(path == place or (place.endswith("/") and path.startswith(place)) for place in self.kind.databases)
+
+    def _unread(self, at: int, read: Read, what: str) -> Unread:
+        return Unread(read.path, f"{read.path} {what}.", self.view.facts[at].layer)
+
+    def _removed(self) -> Iterator[Unread]:
+        """Databases removed above the layer that wrote them, unless another holds all that theirs did: rpm changes its
+        form, distributions its place. Then entries are compared as if it were the same."""
+        alive = {read.path for _, read in self.live}
+        whole = alive.intersection(self.kind.databases)
+        for path, (at, read) in {read.path: (at, read) for at, read in self.told}.items():
+            if path in alive:
+                continue
+            if path in self.kind.databases:
+                if not whole:
+                    yield self._unread(at, read, "was removed by a layer above the one that wrote it")
+            elif not any(self._owned(package) for package in read.packages):
+                yield self._unread(
+                    at, read, "was removed, and no list tells whether the files of its package were, too"
+                )
+
+    def _contradictions(self) -> Iterator[Unread]:
+        """Databases each of which is to hold all packages, and which do not hold the same. rpm itself would look into
+        one of them alone."""
+        whole = [
+            (at, read)
+            for at, read in self.live
+            if read.path in self.kind.databases and not (read.unread or read.within)
+        ]
+        for (_, first), (at, read) in pairwise(whole):
+            one, other = ({(p.name, p.arch, p.version): p for p in database.packages} for database in (first, read))
+            if different := sorted(one.keys() ^ other.keys()):
+                package = (one | other)[different[0]]
+                reason = f"and {first.path} contradict each other: only {package.path} tells of"
+                yield self._unread(at, read, f"{reason} {package.name} {package.version}")
+
+    def _changed(self) -> Iterator[Unread]:
+        """Entries that went, or changed their version, while their files stayed as they were."""
+        if len(self.told) == len(self.live):
+            return
+        for (name, arch), history in self._history.items():
+            last, package = history[-1]
+            installed = self.packages.get((name, arch), [])
+            if _several(history):
+                yield from self._gone_of_several(history, installed)
+                continue
+            if not installed:
+                left = next(self._left(package, last), "")
+                what = f"{name} {package.version} is no longer in the package database"
+                if left:
+                    yield Unread(package.path, f"{what}, yet its file {left} is there.", self.view.facts[last].layer)
+                elif package.path in self.kind.databases and not self._listed(package):
+                    reason = f"{what}, and no list tells whether its files are there."
+                    yield Unread(package.path, reason, self.view.facts[last].layer)
+                continue
+            now = installed[-1]
+            current = {at for at, old in history if _identity_of(old) == _identity_of(now)}
+            before = next(((at, old) for at, old in reversed(history) if at not in current), None)
+            if before is None:
+                continue
+            what = f"{name} became {_told(now, before[1])} in the package database"
+            if not self._listed(now):
+                reason = f"{what}, and no list tells whether its files changed with it."
+                yield Unread(now.path, reason, self.view.facts[last].layer)
+            elif self._kept(now, before[0]):
+                reason = f"{what}, yet its files are those of {_told(before[1], now)}."
+                yield Unread(now.path, reason, self.view.facts[last].layer)
+
+    def _gone_of_several(self, history: list[tuple[int, Package]], installed: list[Package]) -> Iterator[Unread]:
+        """Of several versions those that went. No list tells one's files from another's, but those that are no longer
+        listed once it is gone were its own."""
+        there = {package.version for package in installed}
+        gone = {package.version: (at, package) for at, package in history if package.version not in there}
+        for at, package in gone.values():
+            what = f"{package.name} {package.version} is no longer in the package database"
+            own = self._listed_by(package, at)
+            if installed:
+                own -= self._listed_by(package, len(self.view.facts))
+            left = next((file for file in sorted(own) if min(self._live_origins(file), default=at + 1) <= at), "")
+            if left:
+                yield Unread(package.path, f"{what}, yet its file {left} is there.", self.view.facts[at].layer)
+            elif not own:
+                reason = f"{what}, and no list tells whether its files are there."
+                yield Unread(package.path, reason, self.view.facts[at].layer)
+
+    def _strays(self) -> Iterator[Unread]:
+        """Lists of packages of which no database says anything, while their files are there."""
+        known = {name for key in self._history for name in evidence_names(*key)}
+        for name, lists in self.lists.items():
+            if name in known:
+                continue
+            for at, path, owned in lists:
+                for file in unpack(owned):
+                    if at in self._live_origins(file) and not self._taken(file, at, {name}):
+                        reason = f"{name} is in no package database, yet {path} lists its file {file}, which is there."
+                        yield Unread(path, reason, self.view.facts[at].layer)
+                        break
+
+    def _left(self, package: Package, last: int) -> Iterator[str]:
+        """Files of a removed package that are those of its time, and that no other package had then; or that were
+        written anew by the time it was gone, and are no other package's."""
+        names = evidence_names(package.name, package.arch)
+        whole = package.path in self.kind.databases
+        gone = next((at for at, _ in self.told if at > last), last) if whole else len(self.view.facts)
+        for file in self._owned(package):
+            for at in self._live_origins(file):
+                if not self._taken(file, at, names) if at <= last else at <= gone and not self._overtaken(file, last):
+                    yield file
+
+    def _kept(self, package: Package, before: int) -> bool:
+        """Whether the files are those of before.
+
+        An upgrade writes every file of the package. Yet a builder leaves out of the layer what has the content and the
+        time that it had before, which happens: packages keep the time of files that they only copy, documentation
+        above all, but also scripts (apache2's a2enmod, passwd's shadowconfig). So it takes half of the files, those
+        that matter most: programs and libraries if there are any. Files that were others', too, may be diverted; what
+        is claimed for another later does not come from that.
+        """
+        names = evidence_names(package.name, package.arch)
+        kept: list[list[bool]] = [[], [], []]
+        for file in self._owned(package):
+            origins = self._live_origins(file)
+            if origins and all(name in names for at, name in self._owners.get(file, ()) if at <= before):
+                rank = 2 if file.startswith(_PROSE) else 1 if file.startswith("usr/share/") else 0
+                kept[rank].append(max(origins) <= before)
+        code, data, prose = kept
+        decisive = code or data
+        return 2 * sum(decisive) >= len(decisive) if decisive else bool(prose) and all(prose)
+
+    def _listed(self, package: Package) -> bool:
+        return any(name in self.lists for name in evidence_names(package.name, package.arch))
+
+    def _listed_by(self, package: Package, last: int) -> set[str]:
+        """What the newest lists up to layer `last` name."""
+        newest = {
+            name: owned
+            for name in evidence_names(package.name, package.arch)
+            for at, _, owned in self.lists.get(name, ())
+            if at <= last
+        }
+        return {file for owned in newest.values() for file in unpack(owned)}
+
+    def _owned(self, package: Package) -> list[str]:
+        names = evidence_names(package.name, package.arch)
+        return [file for name in names for _, _, owned in self.lists.get(name, ()) for file in unpack(owned)]
+
+    def _live_origins(self, file: str) -> list[int]:
+        """Configuration is the administrator's: it stays when a package goes, and is kept when one is upgraded."""
+        return [] if file.startswith("etc/") else list(self.view.origins(file))
+
+    def _taken(self, file: str, at: int, names: set[str]) -> bool:
+        """Whether another installed package had the file when layer `at` brought it: a later owner brings its own."""
+        return any(
+            layer <= at and name not in names and name in self._installed for layer, name in self._owners.get(file, ())
+        )
+
+    def _overtaken(self, file: str, last: int) -> bool:
+        """Whether the file is an installed package's that had it by `last`, or that is new since: a list alone, written
+        later for a package that is as it was, gives it nothing."""
+        return any(
+            name in self._installed and (layer <= last or self._since[name] > last)
+            for layer, name in self._owners.get(file, ())
+        )
+
+
+def _several(history: list[tuple[int, Package]]) -> bool:
+    """Whether any layer told of several versions at once."""
+    versions: dict[int, str] = {}
+    return any(versions.setdefault(at, package.version) != package.version for at, package in history)
+
+
+def _identity_of(package: Package) -> _Identity:
+    return package.version, package.source_name, package.source_version, package.vendor
+
+
+def _told(package: Package, other: Package) -> str:
+    """The version, and the source or the maker where it is that which tells the two apart."""
+    if package.version != other.version:
+        return package.version
+    source, other_source = (f"{one.source_name} {one.source_version}" for one in (package, other))
+    if source != other_source:
+        return f"{package.version} of the source {source}"
+    return f"{package.version} by {package.vendor.lstrip('=?') or 'nobody'}"
+
+
+def evidence_names(name: str, arch: str) -> set[str]:
+    """By which lists of files may call a package."""
+    return {name, f"{name}:{arch}"}

@@ -1,0 +1,92 @@
+"""Folders that describe an installed Python package and lack the file that names it, or the one that lists its files.
+
+The folder's other files show that something was installed. Without METADATA or PKG-INFO nothing says what; without
+RECORD nothing says which files are the package's, so that an edit of its metadata could not be noticed. Every
+installer writes RECORD (pip, uv, Poetry, PDM, conda); distributions remove it, and list the files themselves.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from dockgate.scanner.layer_index import Read, View, unpack
+from dockgate.scanner.model import Unread
+
+FOLDERS = (".dist-info", ".egg-info", ".egg/egg-info")
+"""in lower case: importlib.metadata and pip find them in any"""
+_NAMES = ("METADATA", "PKG-INFO")
+_RECORD = "RECORD"
+
+
+class PackageFolders:
+    """Those folders of an image."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def nameless(self) -> Iterator[tuple[int, str, Unread]]:
+        """Folders with files and without the one that names the package; each with one of its files and that one's
+        layer. Of those with a list of files `languages` tells, where files on it are there.
+
+        Raises UnreadableError when there are too many files to look through.
+        """
+        named = {path for path in self._live if path.endswith(_NAMES)}
+        for folder in self._folders:
+            if any(f"{folder}/{name}" in named for name in _NAMES) or folder in self._listing:
+                continue
+            for path in self._view.under(f"{folder}/"):
+                at = next(iter(self._view.origins(path)), None)
+                if at is not None:
+                    reason = f"{folder} holds no {_naming(folder)}, so nothing names the package that it is of."
+                    yield at, path, Unread(folder, reason, self._view.facts[at].layer)
+                    break
+
+    def without_list(self, read: Read) -> bool:
+        """Whether `read` names a package of whose files there is no list: neither its RECORD nor another package's
+        list that names its metadata."""
+        folder, _, name = read.path.rpartition("/")
+        if name != "METADATA" or not folder.lower().endswith(".dist-info") or not read.packages:
+            return False
+        return f"{folder}/{_RECORD}" not in self._live and read.path not in self._listed
+
+    @cached_property
+    def _folders(self) -> dict[str, None]:
+        """Every layer's folders for a package's metadata, also those that only the files in them imply."""
+        return {
+            folder: None
+            for facts in self._view.facts
+            for folder in (*facts.folders, *facts.implied)
+            if folder.lower().endswith(FOLDERS)
+        }
+
+    @cached_property
+    def _live(self) -> frozenset[str]:
+        """The paths of what was read, and of links to such files, which are looked at elsewhere."""
+        links = (
+            path for at, facts in enumerate(self._view.facts) for path in facts.links if self._view.alive(path, at)
+        )
+        return frozenset((*(read.path for _, read in self._view.live), *links))
+
+    @cached_property
+    def _listing(self) -> frozenset[str]:
+        """Folders whose list of files names one, or cannot be read, which is told elsewhere."""
+        return frozenset(
+            read.path.rpartition("/")[0]
+            for _, read in self._view.live
+            if read.path.endswith((f"/{_RECORD}", "/installed-files.txt")) and (any(read.owns.values()) or read.unread)
+        )
+
+    @cached_property
+    def _listed(self) -> frozenset[str]:
+        """The metadata files that are on a list of any package (conda's, a virtual environment's in another)."""
+        return frozenset(
+            path
+            for _, read in self._view.live
+            for packed in read.owns.values()
+            if "/METADATA" in packed
+            for path in unpack(packed)
+            if path.endswith("/METADATA")
+        )
+
+
+def _naming(folder: str) -> str:
+    return "METADATA" if folder.lower().endswith(".dist-info") else "PKG-INFO"

@@ -1,0 +1,299 @@
+"""What one layer holds, as it is kept for good, and what stands in the image when layers lie on each other."""
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from dockgate.scanner import osrelease
+from dockgate.scanner.model import Distribution, Package, Unread
+from dockgate.shared.errors import UnreadableError
+
+WALK_LIMIT = 2_000_000
+"""Paths below folders that are gone through, for all packages of an image whose own files went or changed: seconds."""
+
+_MERGED = ("bin/", "sbin/", "lib/", "lib32/", "lib64/", "libx32/")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What an ecosystem read from one file: an `Extract`, its paths packed, or why it could not (`unread`). `within`
+    is `Extract.unread`. A language's file has as `owner` the distribution package whose list, in this same layer, names
+    it ("" for none)."""
+
+    path: str
+    ecosystem: str
+    packages: tuple[Package, ...] = ()
+    owns: dict[str, str] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+    unread: str = ""
+    within: tuple[tuple[str, str], ...] = ()
+    alone: bool = False
+    lock: bool = False
+    linked: bool = False
+    release: str = ""
+    owner: str = ""
+    third_party: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What an os-release file says, or why it could not be read."""
+
+    path: str
+    distribution: Distribution | None
+    unread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFacts:
+    """All that is needed of a layer once it is read. `layer` is its blob's digest.
+
+    `files` are the packed paths of all that is no folder and no device. `links` are the symbolic links at paths where
+    evidence may be, with their targets seen from the root; `folders` the folders there. `symlinks` are all links, and
+    `implied` the folders that had no entry when something was put into them. `unread` is of the layer as a whole.
+
+    `compression` is the blob's ("" for a folder, or a layer that could not be read), `diff_id` the digest of the
+    uncompressed content, "" where it was not computed.
+    """
+
+    layer: str
+    reads: tuple[Read, ...] = ()
+    releases: tuple[Release, ...] = ()
+    links: dict[str, str] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
+    whiteouts: tuple[str, ...] = ()
+    opaques: tuple[str, ...] = ()
+    files: str = ""
+    symlinks: dict[str, str] = field(default_factory=dict)
+    implied: tuple[str, ...] = ()
+    unread: tuple[Unread, ...] = ()
+    compression: str = ""
+    diff_id: str = ""
+
+
+def pack(paths: Iterable[str]) -> str:
+    """Many paths as one string, which is a tenth of the work to store and to load. No path has a NUL in it."""
+    return "\0".join(paths)
+
+
+def unpack(packed: str) -> list[str]:
+    return packed.split("\0") if packed else []
+
+
+class View:
+    """The layers on each other, base first; a layer is called by its index.
+
+    Whiteouts and opaque folders act on the layers below theirs only. A path is gone too when something other than a
+    folder has taken its place or that of a folder above it.
+    """
+
+    def __init__(self, facts: Sequence[LayerFacts]) -> None:
+        self.facts = facts
+        self._walked = 0
+        self._swept_above: dict[str, int] = {}
+
+    def alive(self, path: str, layer: int) -> bool:
+        """Whether what `layer` has at `path` is still there."""
+        if layer == len(self.facts) - 1:
+            return True
+        last = max(self._top.get(path, -1), self._whiteouts.get(path, -1), self._folders.get(path, -1))
+        return last <= layer and self._above(path.rpartition("/")[0]) <= layer
+
+    def origins(self, path: str) -> Iterator[int]:
+        """The layer from which the file at `path` comes; none when it is gone, two when /usr is half merged.
+
+        dpkg's lists may say lib/x for usr/lib/x and the other way round, so both are looked at.
+        """
+        for name in (path, _alias(path)):
+            layer = self._top.get(name) if name else None
+            if layer is not None and self.alive(name, layer):
+                yield layer
+
+    def introduced(self, name: str, layer: int, systems: Iterable[str]) -> bool:
+        """Whether `layer`'s database tells of that package in a version in which none below does. `systems` are the
+        ecosystems that have a database."""
+        told = [one for system in systems for one in self._told.get((system, name), ())]
+        below = {version for at, version in told if at < layer}
+        return any(at == layer and version not in below for at, version in told)
+
+    def brought(self, read: Read, package: Package, layer: int) -> int:
+        """The layer that brought a package of a package database, which `layer` wrote: every layer that installs
+        something writes all of it anew, so it is the lowest one since which the database has always told of it."""
+        for at, told in reversed(self._databases[read.ecosystem, read.path]):
+            if at <= layer:
+                if (package.name, package.version, package.arch) not in told:
+                    break
+                layer = at
+        return layer
+
+    def third_party(self, ecosystem: str) -> frozenset[str]:
+        """Evidence names of the packages whose lists of files show that the distribution did not make them.
+
+        None where most lists of the base do: those packages are the distribution's, and their lists have been cut. Nor
+        one whose list was cut above the layer that brought it in that version.
+        """
+        lists = [(at, read) for at, read in self.told_by(ecosystem) if read.owns]
+        base = [read.third_party for at, read in lists if at == lists[0][0]]
+        if 2 * sum(base) > len(base):
+            return frozenset()
+        whole: set[str] = set()
+        strange: set[str] = set()
+        for at, read in lists:
+            if not read.third_party:
+                whole.update(read.owns)
+            elif self.alive(read.path, at):
+                strange.update(
+                    name
+                    for name in read.owns
+                    if name not in whole or self.introduced(name.partition(":")[0], at, (ecosystem,))
+                )
+        return frozenset(strange)
+
+    def under(self, folder: str) -> Iterator[str]:
+        """Every path that any layer has below `folder`, which ends with "/". Raises UnreadableError once so many have
+        been asked for as none but an image made for that can need."""
+        paths = self._sorted
+        for index in range(bisect_left(paths, folder), len(paths)):
+            if not paths[index].startswith(folder):
+                return
+            self._walked += 1
+            if self._walked > WALK_LIMIT:
+                raise UnreadableError("Too many files would have to be gone through to tell whose they are.")
+            yield paths[index]
+
+    def is_folder(self, path: str) -> bool:
+        """Whether any layer has something below the path; "" is the root."""
+        paths, folder = self._sorted, f"{path}/" if path else ""
+        at = bisect_left(paths, folder)
+        return at < len(paths) and paths[at].startswith(folder)
+
+    def files(self) -> Collection[str]:
+        """Every path at which any layer has a file."""
+        return self._top
+
+    def told_by(self, ecosystem: str) -> Sequence[tuple[int, Read]]:
+        """All that an ecosystem has read, in every layer, gone or not: each with its layer, base first."""
+        return self._told_by.get(ecosystem, ())
+
+    @cached_property
+    def _told_by(self) -> dict[str, list[tuple[int, Read]]]:
+        told: dict[str, list[tuple[int, Read]]] = {}
+        for at, facts in enumerate(self.facts):
+            for read in facts.reads:
+                told.setdefault(read.ecosystem, []).append((at, read))
+        return told
+
+    @cached_property
+    def live(self) -> tuple[tuple[int, Read], ...]:
+        """What was read from files that are still there, each with its layer; of what counts only where a link leads
+        to its folder (`Extract.linked`), what does."""
+        return tuple(
+            (at, read)
+            for at, facts in enumerate(self.facts)
+            for read in facts.reads
+            if self.alive(read.path, at) and (not read.linked or self.leads(read.path.rpartition("/")[0]))
+        )
+
+    def leads(self, folder: str) -> bool:
+        """Whether a symbolic link that is still there, at a path of evidence, leads to the folder."""
+        return folder in self._targets
+
+    @cached_property
+    def _targets(self) -> set[str]:
+        return {
+            target
+            for at, facts in enumerate(self.facts)
+            for path, target in facts.links.items()
+            if self.alive(path, at)
+        }
+
+    @cached_property
+    def releases(self) -> dict[str, tuple[int, Release]]:
+        """The os-release files that are still there, with their layers."""
+        return {
+            release.path: (at, release)
+            for at, facts in enumerate(self.facts)
+            for release in facts.releases
+            if self.alive(release.path, at)
+        }
+
+    @property
+    def distribution(self) -> Distribution | None:
+        for path in osrelease.PATHS:
+            if path in self.releases:
+                return self.releases[path][1].distribution
+        return None
+
+    @cached_property
+    def _databases(self) -> dict[tuple[str, str], list[tuple[int, frozenset[tuple[str, str, str]]]]]:
+        """Ecosystem and path -> the layers that have the file, base first, and the packages of which it tells there."""
+        databases: dict[tuple[str, str], list[tuple[int, frozenset[tuple[str, str, str]]]]] = {}
+        for at, facts in enumerate(self.facts):
+            for read in facts.reads:
+                told = frozenset((package.name, package.version, package.arch) for package in read.packages)
+                databases.setdefault((read.ecosystem, read.path), []).append((at, told))
+        return databases
+
+    @cached_property
+    def _told(self) -> dict[tuple[str, str], set[tuple[int, str]]]:
+        """Ecosystem and name of a package -> the layers that tell of it, and in which versions."""
+        told: dict[tuple[str, str], set[tuple[int, str]]] = {}
+        for at, facts in enumerate(self.facts):
+            for read in facts.reads:
+                for package in read.packages:
+                    told.setdefault((read.ecosystem, package.name), set()).add((at, package.version))
+        return told
+
+    @cached_property
+    def _top(self) -> dict[str, int]:
+        top: dict[str, int] = {}
+        for at, facts in enumerate(self.facts):
+            top.update(dict.fromkeys(unpack(facts.files), at))
+        return top
+
+    @cached_property
+    def symlinks(self) -> dict[str, str]:
+        """The symbolic links that are still there, with their targets seen from the root, further links apart."""
+        return {
+            path: target
+            for at, facts in enumerate(self.facts)
+            for path, target in facts.symlinks.items()
+            if self.alive(path, at)
+        }
+
+    @cached_property
+    def _whiteouts(self) -> dict[str, int]:
+        return {path: at for at, facts in enumerate(self.facts) for path in facts.whiteouts}
+
+    @cached_property
+    def _swept(self) -> dict[str, int]:
+        """Folders below which nothing is left of the layers below that one."""
+        return {path: at for at, facts in enumerate(self.facts) for path in (*facts.whiteouts, *facts.opaques)}
+
+    @cached_property
+    def _folders(self) -> dict[str, int]:
+        return {path: at for at, facts in enumerate(self.facts) for path in facts.folders}
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted(self._top)
+
+    def _above(self, folder: str) -> int:
+        """The last layer that removed what lower ones have in `folder`."""
+        walked: list[str] = []
+        while folder and folder not in self._swept_above:
+            walked.append(folder)
+            folder = folder.rpartition("/")[0]
+        last = self._swept_above.get(folder, self._swept.get("", -1))
+        for name in reversed(walked):
+            last = max(last, self._top.get(name, -1), self._swept.get(name, -1))
+            self._swept_above[name] = last
+        return last
+
+
+def _alias(path: str) -> str:
+    """The other name of a path where /bin, /sbin and /lib are merged into /usr, "" when it has none."""
+    if path.startswith(_MERGED):
+        return "usr/" + path
+    return path[4:] if path.startswith("usr/") and path.startswith(_MERGED, 4) else ""

@@ -1,0 +1,107 @@
+"""The paths that one layer writes, and contradictions between them.
+
+Storage drivers agree on a layer only while its entries can be applied in any order: overlayfs keeps a layer's folders
+and merges them with those below, others remove and write in place. A path that is written and removed in one layer, or
+is a file and a folder in turn, ends up differently in each. No builder writes such a layer, so it is refused.
+"""
+
+from bisect import bisect_left
+
+from dockgate.scanner.ports import Entry
+from dockgate.shared.errors import ImageError
+
+LINKS_LIMIT = 500_000
+"""Symbolic links in one layer; the fullest images in use have some ten thousand."""
+PATH_LIMIT = 4096
+"""Characters; no system makes a link with a longer target (symlink(2))."""
+
+
+class LayerTree:
+    """The paths of one layer: of `files` (all but folders), and of `folders`, which entries name or only imply.
+
+    Entries are added in the layer's order. `implied` are the folders that had no entry yet when something was put into
+    them, `symlinks` the targets as written, `devices` what is no file, folder or link.
+    """
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self.folders: set[str] = {""}
+        self.implied: set[str] = set()
+        self.symlinks: dict[str, str] = {}
+        self.devices: set[str] = set()
+        self.whiteouts: list[str] = []
+        self.opaques: list[str] = []
+        self._hardlinks: set[str] = set()
+        self._regular: set[str] = set()
+        self._seen = 0
+
+    def imply(self, folder: str) -> None:
+        """Adds a folder that is not in `folders`, and those above it."""
+        while folder not in self.folders:
+            self.folders.add(folder)
+            self.implied.add(folder)
+            folder = folder.rpartition("/")[0]
+
+    def opaque(self, folder: str) -> None:
+        self.opaques.append(folder)
+        self.imply(folder)
+
+    def symlink(self, path: str, target: str) -> None:
+        """Raises ImageError for more links than any image has."""
+        if len(self.symlinks) >= LINKS_LIMIT:
+            raise ImageError(f"It holds more than {LINKS_LIMIT} symbolic links.")
+        self.symlinks[path] = target
+
+    def linked(self, entry: Entry) -> Entry | None:
+        """What a hard link makes of its path: a hard link to a file, a symbolic link, a device; None when its target is
+        no earlier entry of the layer. To be called before the path is added to `files`."""
+        self._hardlinks.add(entry.path)
+        if entry.target in self.symlinks:
+            return Entry(entry.path, "symlink", mode=entry.mode, target=self.symlinks[entry.target])
+        if entry.target in self.devices:
+            return Entry(entry.path, "other", mode=entry.mode)
+        self._regular.update(self.files[self._seen :])
+        self._seen = len(self.files)
+        return entry if entry.target in self._regular else None
+
+    def check(self) -> None:
+        """Raises ImageError for a contradiction. To be called after the last entry."""
+        files = set(self.files)
+        if len(files) != len(self.files):
+            self._check_repeated()
+        for path in files & self.folders:
+            raise ImageError(f"{path} is a folder and something else in the same layer.")
+        checked: set[str] = set()
+        for path in self.whiteouts:
+            if path in files or path in self.folders:
+                raise ImageError(f"{path} is removed and written in the same layer.")
+            folder = path.rpartition("/")[0]
+            while folder not in self.folders and folder not in checked:
+                if folder in files:
+                    raise ImageError(f"{path} is removed below {folder}, which is no folder in the same layer.")
+                checked.add(folder)
+                folder = folder.rpartition("/")[0]
+        implied = sorted(self.implied) if self.opaques else []
+        for path in self.opaques:
+            below = bisect_left(implied, f"{path}/")
+            if implied[below : below + 1] and implied[below].startswith(f"{path}/"):
+                raise ImageError(f"{path} is marked as opaque, and {implied[below]} below it has no entry.")
+
+    def _check_repeated(self) -> None:
+        """A regular file may be written twice, as `tar -r` does: the later one counts for all."""
+        seen: set[str] = set()
+        for path in self.files:
+            if path in seen and (path in self.symlinks or path in self.devices or path in self._hardlinks):
+                raise ImageError(f"{path} is written twice in the same layer, and not as a file each time.")
+            seen.add(path)
+
+
+def resolved(path: str, target: str) -> str:
+    """Where a symbolic link at `path` leads, seen from the image's root, further links apart."""
+    parts = [] if target.startswith("/") else path.split("/")[:-1]
+    for part in target.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)

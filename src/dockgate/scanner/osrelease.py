@@ -1,0 +1,68 @@
+"""os-release(5): which distribution an image says it is."""
+
+from typing import BinaryIO
+
+from dockgate.scanner.model import Distribution
+from dockgate.shared.errors import UnreadableError
+
+FREEBSD = "bin/freebsd-version"
+"""A script with the version in it: FreeBSD writes its os-release when it starts, so that an image has none."""
+FREEBSD_LINK = "var/run/os-release"
+"""where FreeBSD's /etc/os-release leads to, which is there once it has started (libexec/rc/rc.d/os-release)"""
+PATHS = ("etc/os-release", "usr/lib/os-release", FREEBSD)
+"""Where it may stand; the first that exists counts."""
+
+SIZE_LIMIT = 64 * 1024
+"""Bytes."""
+
+_NAMES = {
+    "alma": "almalinux",
+    "amazon": "amzn",
+    "cbl-mariner": "mariner",
+    "opensuse.leap": "opensuse-leap",
+    "opensuse.tumbleweed": "opensuse-tumbleweed",
+    "oracle": "ol",
+    "redhat": "rhel",
+    "suse linux enterprise server": "sles",
+}
+"""Trivy's names of distributions (pkg/fanal/types/const.go) -> their os-release ID, where they are not the same"""
+
+_QUOTES = "\"'"
+
+
+def read(file: BinaryIO) -> Distribution:
+    """The distribution. Without an ID it is "linux", as the manual page has it. Raises UnreadableError."""
+    raw = file.read(SIZE_LIMIT + 1)
+    if len(raw) > SIZE_LIMIT:
+        raise UnreadableError(f"it has more than {SIZE_LIMIT} bytes")
+    if b"\0" in raw:
+        raise UnreadableError("it is no text")
+    values: dict[str, str] = {}
+    for line in raw.decode("utf-8", "replace").splitlines():
+        name, equals, value = line.strip().partition("=")
+        if equals and not name.startswith("#"):
+            values[name] = _unquoted(value.strip())
+    if freebsd := "" if "ID" in values else values.get("USERLAND_VERSION", ""):
+        return Distribution("freebsd", freebsd.partition("-")[0], f"FreeBSD {freebsd}")
+    return Distribution(
+        id=values.get("ID", "").lower() or "linux",
+        version=values.get("VERSION_ID", ""),
+        name=values.get("PRETTY_NAME", "") or values.get("NAME", ""),
+        like=tuple(values.get("ID_LIKE", "").lower().split()),
+        support_end=values.get("SUPPORT_END", ""),
+    )
+
+
+def os_id(name: str) -> str:
+    """The os-release ID of a distribution that another tool names."""
+    return _NAMES.get(name.lower(), name.lower())
+
+
+def _unquoted(value: str) -> str:
+    if len(value) < 2 or value[0] not in _QUOTES or value[-1] != value[0]:
+        return value
+    inner = value[1:-1]
+    if value[0] == '"':
+        for char in '"$`\\':
+            inner = inner.replace("\\" + char, char)
+    return inner

@@ -1,0 +1,126 @@
+"""Folders in which software lies that no package database of the image's own root lists."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+from dockgate.scanner.layer_index import View
+from dockgate.scanner.model import Unread
+
+
+class _Store(NamedTuple):
+    """A kind of folder. `places` are its paths from the root; one of several parts counts below any folder, one that
+    begins with "/" anywhere. With `marks`, only folders count in which the path of a file, between slashes, has one."""
+
+    what: str
+    places: tuple[str, ...]
+    marks: tuple[str, ...] = ()
+
+
+DRIVERS = ("aufs", "btrfs", "devicemapper", "fuse-overlayfs", "overlay", "overlay2", "vfs", "zfs")
+"""storage drivers of Docker and of podman, by the folders that each has"""
+_SNAPSHOTTERS = (
+    *("blockfile", "btrfs", "devmapper", "erofs", "fuse-overlayfs", "native"),
+    *("nydus", "overlaybd", "overlayfs", "soci", "stargz", "zfs"),
+)
+_ARCHITECTURES = ("x86_64", "noarch", "i386", "i486", "i586", "i686", "x86", "aarch64", "arm", "fw")
+"""in the names of Slackware's packages"""
+_STORES = (
+    _Store("Nix' store", ("nix/store",)),
+    _Store("Guix' store", ("gnu/store",)),
+    _Store("snaps", ("snap", "var/lib/snapd/snaps")),
+    _Store("Flatpak's applications", ("var/lib/flatpak/app", ".local/share/flatpak/app")),
+    _Store("Flatpak's runtimes", ("var/lib/flatpak/runtime", ".local/share/flatpak/runtime")),
+    _Store("Homebrew's packages", ("/Cellar", "/Caskroom")),
+    _Store("Spack's packages", ("/.spack-db",)),
+    _Store("packages of another root's dpkg", ("/status.d",)),
+    _Store(
+        "Docker's images and containers",
+        ("/layerdb", *(f"{data}/docker/{name}" for data in ("var/lib", ".local/share") for name in DRIVERS)),
+    ),
+    _Store(
+        "podman's images and containers",
+        tuple(f"containers/storage/{name}" for name in DRIVERS),
+        ("/diff/", "/dir/", "/subvolumes/", "/graph/"),  # a store that is empty has files of the driver's own
+    ),
+    _Store(
+        "containerd's images",
+        (
+            "/io.containerd.content.v1.content",
+            *(f"/io.containerd.snapshotter.v1.{name}" for name in _SNAPSHOTTERS),
+        ),
+    ),
+    _Store("BuildKit's images", tuple(f"/{kind}-{name}" for kind in ("runc", "containerd") for name in _SNAPSHOTTERS)),
+    _Store("systems for containers", ("var/lib/machines", "var/lib/portables")),
+    _Store("systems for containers", tuple(f"var/lib/{name}" for name in ("lxc", "lxd", "incus")), ("/rootfs/",)),
+    _Store("packages of opkg", ("opkg/info", "ipkg/info"), (".control/",)),
+    _Store("packages of pkgsrc", ("/pkgdb",), ("/+CONTENTS/",)),
+    _Store("packages of Portage or of BSD's pkg_install", ("var/db/pkg",), ("/PF/", "/CONTENTS/", "/+CONTENTS/")),
+    _Store("packages of xbps", ("var/db/xbps",), ("/pkgdb-",)),
+    _Store("packages of MacPorts", ("var/macports/registry",), ("/registry.db/",)),
+    _Store("packages of MacPorts", ("var/macports/software",)),
+    _Store("packages of Slackware", ("lib/pkgtools/packages",)),
+    _Store("packages of Slackware", ("var/log/packages",), tuple(f"-{name}-" for name in _ARCHITECTURES)),
+    _Store("packages of eopkg", ("var/lib/eopkg/package", "var/lib/pisi/package"), ("/metadata.xml/",)),
+    _Store("packages of pacman", ("var/lib/pacman/local",), ("/desc/",)),
+    _Store("packages of Paludis", ("var/db/paludis/repositories",)),
+    _Store("packages of KISS Linux", ("var/db/kiss/installed",)),
+    _Store("packages of SliTaz", ("var/lib/tazpkg/installed",)),
+    _Store("packages of Tiny Core Linux", ("usr/local/tce.installed",)),
+    _Store("packages of IPS", ("var/pkg/state",)),
+    _Store("packages of vcpkg", ("vcpkg/info",), (".list/",)),
+)
+_OWN = "var/lib/dpkg/status.d"
+
+
+@cache
+def _by_name() -> dict[str, list[tuple[str, _Store]]]:
+    """The stores by the last parts of their places, so that each folder is compared with few of them."""
+    named: dict[str, list[tuple[str, _Store]]] = {}
+    for store in _STORES:
+        for place in store.places:
+            named.setdefault(place.rpartition("/")[2], []).append((place, store))
+    return named
+
+
+FOLDER_NAMES = tuple(sorted(_by_name()))
+
+
+def store_of(path: str) -> str | None:
+    """What a folder of that path holds which is not read, None where it is none of these."""
+    store = _store(path)
+    return store.what if store else None
+
+
+def stores(view: View) -> Iterator[Unread]:
+    """An unread entry for each such folder with files in it. Raises UnreadableError when there are too many files to
+    look through."""
+    names = _by_name()
+    seen: set[str] = set()
+    for facts in view.facts:
+        for folder in (*facts.folders, *facts.implied):
+            if folder[folder.rfind("/") + 1 :] not in names or folder in seen:
+                continue
+            seen.add(folder)
+            store = _store(folder)
+            if store is None:
+                continue
+            for path in view.under(f"{folder}/"):
+                if store.marks and not any(mark in f"{path[len(folder) :]}/" for mark in store.marks):
+                    continue
+                at = next(iter(view.origins(path)), None)
+                if at is not None:
+                    reason = f"{folder} holds {store.what}, which are not read."
+                    yield Unread(folder, reason.replace("store, which are", "store, which is"), view.facts[at].layer)
+                    break
+
+
+def _store(path: str) -> _Store | None:
+    name = path[path.rfind("/") + 1 :]
+    if name == "status.d" and not path.endswith(f"/{_OWN}"):
+        return None
+    rooted = f"/{path}"
+    for place, store in _by_name().get(name, ()):
+        if path == place or ("/" in place and rooted.endswith(place if place[0] == "/" else f"/{place}")):
+            return store
+    return None

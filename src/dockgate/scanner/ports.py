@@ -1,0 +1,216 @@
+"""The seams of scanner and gate: what the core asks of plugins, images and the advisory database.
+
+The comments promise behaviour, and the contract suites in `tests/contracts` hold every implementation to them. The
+feeds' seams are in `feeds`, the rules' in `rules`, the pipeline's in `adapters`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol
+
+from dockgate.scanner.model import AdvisorySnapshot, Coverage, Distribution, Inventory, Package
+
+if TYPE_CHECKING:  # a scan has to start at once, and has no use for them
+    from dockgate.gate.model import Reported
+    from dockgate.shared.purl import Purl
+
+# --- reading images ----------------------------------------------------------------------------------------------
+
+Kind = Literal["file", "directory", "symlink", "hardlink", "whiteout", "opaque", "other"]
+
+
+@dataclass(slots=True)
+class Entry:
+    """One entry of a layer. `path` is relative, normalised ("etc/os-release"; no leading "./" or "/", no "..").
+
+    A whiteout's `path` is what it removes; an opaque's `path` is the folder whose lower content it hides ("" for the
+    root).
+    `target` is the link's text (symlink) or the normalised path (hardlink). `head` holds a file's first 64 bytes
+    (fewer if it is shorter). `open` gives the file's content, seekable, at position 0: valid only until the next
+    entry is asked for. A folder has one only when it could not be listed: it raises UnreadableError, which says why.
+    """
+
+    path: str
+    kind: Kind
+    size: int = 0
+    mode: int = 0
+    target: str = ""
+    head: bytes = b""
+    open: Callable[[], BinaryIO] | None = None
+
+
+class Layer(Protocol):
+    """One layer blob. `digest` is of the blob as stored (compressed)."""
+
+    digest: str
+    media_type: str
+    """as the manifest says, "" for what has none"""
+    compression: str
+    """of the blob: "gzip", "zstd" or "none"; "" until its beginning was read"""
+    content_digest: str
+    """of the uncompressed content ("sha256:…"), "" until it was computed"""
+
+    def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
+        """Every entry, in order. May be called again (the blob is then read again). Memory stays flat in the layer's
+        size. `hashed`: computes `content_digest`, by the end.
+
+        Verifies the digest while reading: raises ImageError at the end when the blob does not match, is truncated or
+        is no tar (the caller then drops all facts of this layer), UnavailableError when the transport fails.
+        """
+        ...
+
+    def hash_content(self) -> str:
+        """The digest of the uncompressed content, of a blob that is read again for it alone. Raises as `entries`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where an image comes from, by its manifest and config: see `Inventory` for each."""
+
+    base_layers: int = 0
+    base: str = ""
+    created: str = ""
+    user: str = ""
+
+
+class Image(Protocol):
+    """One platform's image."""
+
+    digest: str
+    """of its manifest"""
+    platform: str
+    """"linux/amd64", "linux/arm64/v8", from the config"""
+    layers: Sequence[Layer]
+    """base first"""
+    diff_ids: Sequence[str] | None
+    """digests of the uncompressed layers as the config says, base first; None for a folder, which has no config"""
+    origins: Origins
+
+
+class Triggers(NamedTuple):
+    """Which files are worth asking an ecosystem about, by tests that cost next to nothing: one that holds is enough.
+
+    `names` are last parts of paths ("METADATA"), `suffixes` what the last part has from its last dot on, in lower case
+    (".jar", which also stands for ".JAR"), `prefixes` beginnings of paths, `parts` what stands anywhere in them,
+    `magics` first four bytes of content.
+    """
+
+    names: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    magics: tuple[bytes, ...] = ()
+
+
+class Ecosystem(Protocol):
+    """A package kind: one module in `ecosystems/` with one object named `ECOSYSTEM`."""
+
+    name: str
+    """"dpkg", "python", "npm"""
+    version: int
+    """raised whenever the same bytes would be read otherwise: layers are then read again"""
+    orders: tuple[str, ...]
+    """OSV ecosystem names without release whose versions `key` orders: ("Debian", "Ubuntu", "TuxCare:Debian")"""
+    optional_epoch: bool
+    """whether an advisory may leave out the epoch of a version (rpm), and then speaks of the one that is installed"""
+    optional_local_label: bool
+    """whether an advisory's "2.10.0" speaks of "2.10.0+cu126" too (PEP 440, local version labels)"""
+    purls: tuple[str, ...]
+    """the package URL types that `package` understands: ("deb",)"""
+    distributions: tuple[str, ...]
+    """os-release IDs whose package database this is; () for languages"""
+    databases: tuple[str, ...]
+    """the paths one of which must exist on those distributions ("var/lib/dpkg/status", "var/lib/dpkg/status.d/")"""
+    triggers: Triggers
+    """`wants` is asked only of files for which one of these holds: it says yes to no other"""
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        """Whether `read` is to see this file. Called for very many files of every layer: string tests only, no pattern.
+
+        Links and folders are asked about too, with `head` empty: a yes means that evidence may be hidden there.
+        """
+        ...
+
+    def read(self, path: str, file: BinaryIO) -> "Extract":
+        """What the file says. Raises UnreadableError with the reason; any other exception is a bug."""
+        ...
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        """The package with `ecosystem` and `purl` completed by the distribution. Languages return it unchanged."""
+        ...
+
+    def package(self, purl: "Purl", distribution: Distribution | None) -> Package:
+        """The package that a package URL of one of `purls` names, `path` empty, settled as far as can be.
+
+        `distribution` is the one that the document names which the purl stands in; the purl's own `distro` goes before
+        it. Raises UsageError for a purl that lacks what the ecosystem needs (no version).
+        """
+        ...
+
+    def upgrade(self, raised: "Sequence[Raised]") -> tuple[str, ...]:
+        """The commands that a build of the image runs to have these packages at these versions or later.
+
+        One line of shell each, as few as can be; what no command can do is said in a line that begins with "#". Names,
+        versions and paths come from a hostile image: they are quoted, and what is no legal one is left out and counted.
+        """
+        ...
+
+    def key(self, version: str) -> Any:
+        """Something whose `<` and `==` are the version's order (bytes where possible). Raises UncomparableError."""
+        ...
+
+
+class Raised(NamedTuple):
+    """A package at one place, and the version of its source that it is to have, or a later one."""
+
+    package: Package
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """What one file says: its packages, and which paths a package owns.
+
+    `owns` maps a package's evidence name to normalised paths (a trailing "/" means all below). For distributions the
+    evidence name is the installed name (and ":arch" if the file says so); for languages the purl. `gone` are names
+    which the database knows as removed (dpkg's "deinstall ok config-files"): their left-over files are no tampering.
+
+    `unread` are parts of the file that could not be read, each with its reason: (path inside the file, reason).
+    `alone`: the packages lie in this very file (a jar, a binary), so that no other file could contradict it.
+    `lock`: a lockfile, which says what is to be installed; it counts only where nothing is installed from it. With
+    `alone`: an archive that holds packages itself, each of which counts unless it is installed in that version.
+    `linked`: it counts only where a link that the ecosystem wants leads to the file's folder.
+    `release`: what the file says of `Distribution.repository`.
+    `third_party`: the files that it lists are not those of a package that the distribution made.
+    """
+
+    packages: tuple[Package, ...] = ()
+    owns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
+    alone: bool = False
+    lock: bool = False
+    linked: bool = False
+    release: str = ""
+    third_party: bool = False
+
+
+# --- advisories --------------------------------------------------------------------------------------------------
+
+
+class AdvisoryReader(Protocol):
+    """The advisory database, open for reading."""
+
+    digest: str
+    """of its content: changes whenever any answer could"""
+
+    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+        """All that the database says of these inventories' packages, and its coverage of their ecosystems."""
+        ...
+
+    def catalogues(self, reported: "Sequence[Reported]") -> AdvisorySnapshot:
+        """What KEV and EPSS say of the CVEs that other scanners report, without any advisory."""
+        ...
+
+    def coverage(self) -> Sequence[Coverage]: ...

@@ -1,0 +1,122 @@
+"""Bills of materials that others or we wrote, read into an inventory.
+
+Read are CycloneDX JSON 1.2 to 1.7 and SPDX 2.2 and 2.3, as JSON and as tag-value, also inside in-toto statements. A
+package is what has a package URL of a known type; what lacks one is unread, never left out, save for what is no package
+at all: files, the image itself, a group of packages.
+Nothing in such a document says which language package a distribution's package owns, unless we wrote it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dockgate.scanner.inventory import by_package, by_unread
+from dockgate.scanner.model import Distribution, Inventory, Package, Unread
+from dockgate.scanner.ports import Ecosystem
+from dockgate.scanner.sboms import _cyclonedx, _intoto, _spdx, _spdx_tags
+from dockgate.scanner.sboms._contents import Contents, Item, Traits
+from dockgate.scanner.sboms._packages import Packages, distribution
+from dockgate.shared import canonical
+from dockgate.shared.errors import UsageError
+
+SIZE_LIMIT = 64 * 1024 * 1024
+"""Bytes. Syft's SPDX document of an image of 500 MB has about 10 million."""
+
+_ADVICE = "Read are CycloneDX (1.2 to 1.7) as JSON and SPDX (2.2 and 2.3) as JSON or tag-value."
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a document tells of: the inventory of one image, or, in one that we wrote of an index, of each platform's.
+    `digest` is of the whole; an inventory's `image` is the digest of its image as the document has it, else the
+    document's own."""
+
+    digest: str
+    inventories: tuple[Inventory, ...]
+
+
+def read(path: Path, ecosystems: Sequence[Ecosystem]) -> Bill:
+    """The document at `path`. Raises UsageError naming the file for whatever is no such document, and OSError."""
+    with path.open("rb") as file:
+        raw = file.read(SIZE_LIMIT + 1)
+    if len(raw) > SIZE_LIMIT:
+        raise UsageError(f"{path} has more than {SIZE_LIMIT} bytes, which is too much for a bill of materials.")
+    try:
+        document, subject = _intoto.unwrap(_parsed(raw))
+        whole, contents = _contents(document)
+    except UsageError as error:
+        raise UsageError(f"{path} {error}", error.advice or _ADVICE) from None
+    own = subject or canonical.digest(raw)
+    inventories = tuple(_inventory(one, own, ecosystems) for one in contents)
+    return Bill(whole or (inventories[0].image if len(inventories) == 1 else own), inventories)
+
+
+def package(
+    purl: str,
+    version: str,
+    distribution: Distribution | None,
+    source: tuple[str, str] = ("", ""),
+    *,
+    ecosystems: Sequence[Ecosystem],
+) -> Package | None:
+    """The package of a package URL as other tools write it, with this version where it has none, built from this source
+    (name, version); None for what no ecosystem knows."""
+    found = Packages(ecosystems, distribution).package(Item(purl, "", version, purl, Traits(), source))
+    return found if isinstance(found, Package) else None
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    start = raw[:200].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"<"):
+        raise UsageError("is XML.")
+    if _spdx_tags.is_tag_value(start):
+        return _spdx_tags.parse(raw.decode("utf-8-sig", "replace"))
+    try:
+        document = json.loads(raw.decode("utf-8-sig"))
+    except RecursionError:
+        raise UsageError("is nested too deeply.") from None
+    except ValueError as error:
+        raise UsageError(f"is no JSON: {error}.") from None
+    if not isinstance(document, dict):
+        raise UsageError("holds no JSON object.")
+    return document
+
+
+def _contents(document: dict[str, Any]) -> tuple[str, list[Contents]]:
+    if document.get("bomFormat") == "CycloneDX":
+        return _cyclonedx.read(document)
+    if "spdxVersion" in document:
+        return _spdx.read(document)
+    raise UsageError("is no bill of materials.")
+
+
+def _inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosystem]) -> Inventory:
+    image = contents.image
+    system = contents.distribution or distribution(contents.items)
+    made = Packages(ecosystems, system)
+    packages: set[Package] = set()
+    unread = {*contents.unread, *image.unread()}
+    for item in contents.items:
+        found = made.package(item)
+        if isinstance(found, Unread):
+            unread.add(found)
+        else:
+            packages.add(found)
+    if not packages and not unread and not image.said:
+        unread.add(Unread("/", "The document names no package."))
+    layers = image.all("dockgate:layers")
+    base_layers = image.one("dockgate:base_layers")
+    return Inventory(
+        image=image.one("dockgate:image") or contents.digest or digest,
+        platform=image.one("dockgate:platform"),
+        distribution=system,
+        layers=layers,
+        packages=tuple(sorted(packages, key=by_package)),
+        unread=tuple(sorted(unread, key=by_unread)),
+        base_layers=min(int(base_layers), len(layers)) if base_layers.isdecimal() and len(base_layers) < 5 else 0,
+        base=image.one("dockgate:base"),
+        created=image.one("dockgate:created"),
+        user=image.one("dockgate:user"),
+    )

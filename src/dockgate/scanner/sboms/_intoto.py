@@ -1,0 +1,65 @@
+"""Bills of materials inside in-toto statements, with or without a DSSE envelope, as `cosign attest` and BuildKit write.
+
+Sources: in-toto Statement v1 and v0.1 (`_type`, `subject`, `predicateType`, `predicate`), DSSE v1 (`payloadType`,
+`payload` in Base64). No signature is verified here: who made a document is not what it says.
+"""
+
+import base64
+import binascii
+import json
+import re
+from typing import Any
+
+from dockgate.shared.errors import UsageError
+
+_PAYLOAD = "application/vnd.in-toto+json"
+_STATEMENTS = ("https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def unwrap(document: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The bill of materials, and the digest of the only image that the statement is about ("" where there is not one).
+
+    A document that is no statement is returned as it is. Raises UsageError for a statement that holds no object."""
+    if "payload" in document and "payloadType" in document:
+        document = _payload(document)
+    if document.get("_type") not in _STATEMENTS:
+        return document, ""
+    predicate = document.get("predicate")
+    if isinstance(predicate, dict) and isinstance(predicate.get("Data"), (dict, str)):
+        predicate = predicate["Data"]  # as cosign wrote before 2.0
+    if isinstance(predicate, str):
+        predicate = _object(predicate)
+    if not isinstance(predicate, dict):
+        raise UsageError(f"is a statement of type {document.get('predicateType')!r} without a bill of materials.")
+    return predicate, _subject(document.get("subject"))
+
+
+def _payload(envelope: dict[str, Any]) -> dict[str, Any]:
+    if envelope["payloadType"] != _PAYLOAD:
+        raise UsageError(f"is a DSSE envelope of type {envelope['payloadType']!r}; read is {_PAYLOAD}.")
+    try:
+        text = base64.b64decode(envelope["payload"], validate=True).decode()
+    except (TypeError, ValueError, binascii.Error):
+        raise UsageError("is a DSSE envelope whose payload is not Base64 of text.") from None
+    return _object(text)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise UsageError("is a statement whose content is no JSON object.")
+    return found
+
+
+def _subject(subjects: Any) -> str:
+    digests = {
+        str(one["digest"].get("sha256"))
+        for one in (subjects if isinstance(subjects, list) else ())
+        if isinstance(one, dict) and isinstance(one.get("digest"), dict)
+    }
+    digest = digests.pop() if len(digests) == 1 else ""
+    return f"sha256:{digest}" if _DIGEST.fullmatch(digest) else ""

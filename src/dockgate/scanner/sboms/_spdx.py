@@ -1,0 +1,140 @@
+"""SPDX as JSON, 2.2 and 2.3: its packages."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from dockgate.scanner.sboms._contents import (
+    MIXED,
+    Contents,
+    Item,
+    Traits,
+    collect,
+    is_package,
+    listed,
+    objects,
+    system,
+    text,
+)
+from dockgate.shared.errors import UsageError
+
+VERSIONS = ("SPDX-2.2", "SPDX-2.3")
+
+_SYSTEM = ("OPERATING-SYSTEM", "OPERATING_SYSTEM")
+_NO_PACKAGES = ("CONTAINER", "FILE", "DEVICE")
+"""purposes of packages that are none in our sense, unless they have a package's URL"""
+_BUILT_FROM = "built package from: "
+"""how Trivy's sourceInfo begins, and ours"""
+
+
+def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
+    """As `_cyclonedx.read`."""
+    version = document.get("spdxVersion")
+    if version not in VERSIONS:
+        raise UsageError(f"is {version if isinstance(version, str) else 'an unknown SPDX'}, which is not known here.")
+    described = _described(document)
+    packages = listed(document.get("packages"), "packages")
+    images = [text(one.get("SPDXID")) for one in packages if _traits(one).one("dockgate:image")]
+    whole = _traits(document).one("dockgate:digest")
+    if len(images) < 2:
+        return whole, [_contents(packages, described)]
+    within = _within(document)
+    parts: dict[str, list[dict[str, Any]]] = {image: [] for image in images}
+    for package in packages:
+        identity = text(package.get("SPDXID"))
+        image = identity if identity in parts else within.get(identity, "")
+        if image not in parts:
+            raise UsageError("is of several platforms, and of packages that are of none.", MIXED)
+        parts[image].append(package)
+    if len(parts) < len(images):
+        raise UsageError("has one image twice.", MIXED)
+    return whole, [_contents(part, described) for part in parts.values()]
+
+
+def _contents(packages: list[dict[str, Any]], described: set[str]) -> Contents:
+    contents = Contents()
+    for package in packages:
+        _take(package, described, contents)
+    return contents
+
+
+def _within(document: dict[str, Any]) -> dict[str, str]:
+    """SPDX id -> that of what contains it."""
+    return {
+        text(one.get("relatedSpdxElement")): text(one.get("spdxElementId"))
+        for one in objects(document.get("relationships"))
+        if one.get("relationshipType") == "CONTAINS"
+    }
+
+
+def _described(document: dict[str, Any]) -> set[str]:
+    """The SPDX ids of what the document is about."""
+    relations = [
+        (text(one.get("spdxElementId")), text(one.get("relationshipType")), text(one.get("relatedSpdxElement")))
+        for one in objects(document.get("relationships"))
+    ]
+    listed = document.get("documentDescribes")
+    return (
+        {to for _, kind, to in relations if kind == "DESCRIBES"}
+        | {of for of, kind, _ in relations if kind == "DESCRIBED_BY"}
+        | {text(one) for one in (listed if isinstance(listed, list) else ())}
+    )
+
+
+def _take(package: dict[str, Any], described: set[str], contents: Contents) -> None:
+    identity, purpose = text(package.get("SPDXID")), text(package.get("primaryPackagePurpose"))
+    name, version = text(package.get("name")), text(package.get("versionInfo"))
+    traits, purl = _traits(package), _purl(package)
+    if purpose in _SYSTEM:
+        if name and contents.distribution is None:
+            description = traits.one("dockgate:distribution:name")
+            contents.distribution = system(name, version, description, traits)
+    elif traits.one("dockgate:image"):
+        contents.image = traits
+    elif is_package(purl) or (purpose not in _NO_PACKAGES and not (described == {identity} or _is_group(traits))):
+        contents.items.append(Item(identity, name, version, purl, traits, _source(package), _maker(package)))
+
+
+def _is_group(traits: Traits) -> bool:
+    """Trivy has a package for each file that tells of packages (a lockfile, a binary)."""
+    return bool(traits.one("aquasecurity:trivy:Class"))
+
+
+def _purl(package: dict[str, Any]) -> str:
+    for reference in objects(package.get("externalRefs")):
+        if reference.get("referenceType") == "purl":
+            return text(reference.get("referenceLocator"))
+    return ""
+
+
+def _source(package: dict[str, Any]) -> tuple[str, str]:
+    info = text(package.get("sourceInfo"))
+    if not info.startswith(_BUILT_FROM):
+        return "", ""
+    name, _, version = info.removeprefix(_BUILT_FROM).strip().partition(" ")
+    return name, version
+
+
+def _maker(package: dict[str, Any]) -> str:
+    """The supplier: "Person: NAME (ADDRESS)" with Syft, "Organization: NAME <ADDRESS>" with Trivy, "NOASSERTION"."""
+    kind, colon, name = text(package.get("supplier")).partition(": ")
+    return name.replace(" (", " <").replace(")", ">") if colon and kind in ("Person", "Organization") else ""
+
+
+def _traits(package: dict[str, Any]) -> Traits:
+    return collect(pair for one in objects(package.get("annotations")) for pair in _annotated(one))
+
+
+def _annotated(annotation: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    comment = text(annotation.get("comment"))
+    if comment.startswith("dockgate {"):
+        try:
+            facts = json.loads(comment.removeprefix("dockgate "))
+        except (ValueError, RecursionError):
+            return
+        for name, value in facts.items():
+            for one in value if isinstance(value, list) else [value]:
+                yield f"dockgate:{name}", text(one)
+    elif text(annotation.get("annotator")).startswith("Tool: trivy"):
+        name, _, value = comment.partition(": ")
+        yield f"aquasecurity:trivy:{name}", value

@@ -1,0 +1,102 @@
+"""SPDX 2.2 and 2.3 in the tag-value form, turned into the JSON form of the same document.
+
+Source: SPDX specification 2.3, clause 6.1 ("tag: value" lines, `<text>` for several lines) and the clauses of each tag.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from dockgate.shared.errors import UsageError
+
+_OPEN, _CLOSE = "<text>", "</text>"
+_PACKAGE_FIELDS = {
+    "PackageVersion": "versionInfo",
+    "PackageSupplier": "supplier",
+    "PackageSourceInfo": "sourceInfo",
+    "PrimaryPackagePurpose": "primaryPackagePurpose",
+}
+_OTHER_SECTIONS = ("FileName", "SnippetSPDXID", "LicenseID")
+"""tags that begin something that is neither the document nor a package"""
+
+
+def is_tag_value(start: bytes) -> bool:
+    """Whether a document that begins with these bytes is in the tag-value form: a tag or a comment comes first."""
+    return start.startswith((b"SPDXVersion:", b"#"))
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The document as JSON has it: version, packages, relationships, annotations. Raises UsageError naming the line."""
+    packages: list[dict[str, Any]] = []
+    document: dict[str, Any] = {"packages": packages, "relationships": []}
+    annotations: list[dict[str, Any]] = []
+    section: dict[str, Any] | None = document
+    for number, tag, value in _tags(text):
+        if tag == "PackageName":
+            section = {"name": value}
+            packages.append(section)
+        elif tag in _OTHER_SECTIONS:
+            section = None
+        elif tag == "SPDXVersion":
+            document["spdxVersion"] = value
+        elif tag == "Relationship":
+            document["relationships"].append(_relationship(value, number))
+        elif tag == "Annotator":
+            annotations.append({"annotator": value})
+        elif tag in ("AnnotationComment", "SPDXREF"):
+            if not annotations:
+                raise UsageError(f"has {tag} before any Annotator, in line {number}.")
+            annotations[-1]["comment" if tag == "AnnotationComment" else "of"] = value
+        elif section is not None:
+            _set_field(section, tag, value, number)
+    _attach(annotations, document, packages)
+    return document
+
+
+def _set_field(section: dict[str, Any], tag: str, value: str, number: int) -> None:
+    if tag == "SPDXID":
+        section["SPDXID"] = value
+    elif tag in _PACKAGE_FIELDS:
+        section[_PACKAGE_FIELDS[tag]] = value
+    elif tag == "ExternalRef":
+        category, kind, locator = (*value.split(None, 2), "", "")[:3]
+        if not locator:
+            raise UsageError(f"has an ExternalRef without category, type and locator, in line {number}.")
+        reference = {"referenceCategory": category, "referenceType": kind, "referenceLocator": locator}
+        section.setdefault("externalRefs", []).append(reference)
+
+
+def _relationship(value: str, number: int) -> dict[str, str]:
+    parts = value.split()
+    if len(parts) != 3:
+        raise UsageError(f"has a Relationship that is not between two elements, in line {number}.")
+    return {"spdxElementId": parts[0], "relationshipType": parts[1], "relatedSpdxElement": parts[2]}
+
+
+def _attach(annotations: list[dict[str, Any]], document: dict[str, Any], packages: list[dict[str, Any]]) -> None:
+    """Put each annotation to the element that its SPDXREF names, to the document where it names none."""
+    elements = {one.get("SPDXID"): one for one in packages}
+    for annotation in annotations:
+        element = elements.get(annotation.pop("of", ""), document)
+        element.setdefault("annotations", []).append(annotation)
+
+
+def _tags(text: str) -> Iterator[tuple[int, str, str]]:
+    """Line number, tag and value of each entry. A value in `<text>` may go over several lines."""
+    lines = enumerate(text.splitlines(), 1)
+    for number, raw in lines:
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        tag, colon, value = line.partition(":")
+        if not colon:
+            raise UsageError(f"has no tag in line {number}.")
+        value = value.strip()
+        if value.startswith(_OPEN):
+            block = [value.removeprefix(_OPEN)]
+            while _CLOSE not in block[-1]:
+                following = next(lines, None)
+                if following is None:
+                    raise UsageError(f"has a {_OPEN} in line {number} that does not end.")
+                block.append(following[1])
+            value = "\n".join(block).partition(_CLOSE)[0]
+        yield number, tag.strip(), value

@@ -1,0 +1,35 @@
+"""Package URLs, read."""
+
+from typing import Any
+from urllib.parse import unquote
+
+from dockgate.shared.purl import Purl
+
+_CASED = ("apk", "npm")
+"""types whose names the specification has in lower case, though packages of theirs have capitals (R, JSONStream)"""
+_VENDORS = ("deb", "rpm")
+"""types whose namespace has no capitals by the specification, though the library leaves them; no more has deb's name
+(Debian Policy 5.6.1)"""
+
+
+def parse(text: str) -> Purl:
+    """Raises ValueError for what is no package URL."""
+    from packageurl import PackageURL
+
+    found = PackageURL.from_string(text)
+    qualifiers: Any = found.qualifiers or {}
+    namespace, name = found.namespace or "", found.name
+    if found.type in _CASED:
+        scope, name = _as_written(text)
+        namespace = scope if found.type == "npm" else namespace
+    elif found.type in _VENDORS:
+        namespace = namespace.lower()
+        name = name.lower() if found.type == "deb" else name
+    return Purl(found.type, namespace, name, found.version or "", dict(qualifiers), found.subpath or "")
+
+
+def _as_written(text: str) -> tuple[str, str]:
+    """Namespace and name in their own case."""
+    path = text.partition("#")[0].partition("?")[0].partition(":")[2].strip("/").partition("/")[2]
+    scope, _, last = path.strip("/").rpartition("/")
+    return unquote(scope), unquote(last.rpartition("@")[0] or last)

@@ -1,0 +1,1 @@
+"""The processes of a server: starting, supervising and stopping them, and where they listen."""

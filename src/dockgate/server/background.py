@@ -1,0 +1,133 @@
+"""The server of a data folder, from outside of it: started in the background, stopped, taken away."""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dockgate.config import Settings
+from dockgate.server import log_tail, podman_service
+from dockgate.server.bind_config import listening
+from dockgate.server.private_files import KEPT, restrict
+from dockgate.shared.errors import ConflictError, UnavailableError, UsageError
+
+START_SECONDS = 60
+STOP_SECONDS = 30
+
+
+def start(settings: Settings, patience: float = START_SECONDS) -> None:
+    """Start the server in the background, and return when it answers.
+
+    One that does not answer within `patience`, in seconds, is ended: UnavailableError.
+    """
+    listening(settings)
+    if _running(settings.data) is not None:
+        raise ConflictError(f"a server works on {settings.data} already", "`dockgate down` stops it.")
+    restrict(settings.data)
+    log = settings.data / "logs" / "server.log"
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log_start = log_tail.size(log)
+    with log.open("a") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "dockgate", "up"),
+                *("--host", settings.host),
+                *("--port", str(settings.port)),
+                *("--registry-port", str(settings.registry_port)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def ready() -> bool:
+        if process.poll() is not None:
+            last = "\n".join(log_tail.last_lines(log, 5, log_start))
+            raise UnavailableError(f"the server ended with code {process.returncode}:\n{last}", f"See {log}.")
+        return _running(settings.data) == process.pid
+
+    try:
+        _wait_until(ready, patience, f"the server did not answer within {patience:g} seconds, and was ended; see {log}")
+    except BaseException:  # an interrupt of the waiting is meant for the server, too
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
+
+
+def stop(settings: Settings, purge: bool) -> bool:
+    """Stop the server of this data folder; what it deployed runs on. `purge` removes that too, and all data. Returns
+    whether a server ran."""
+    found = _running(settings.data)
+    if found is not None:
+        os.kill(found, signal.SIGTERM)
+        _wait_until(lambda: _started(found) is None, STOP_SECONDS, f"the server (process {found}) does not stop")
+    if purge and settings.data.exists():
+        if not (settings.data / "run" / "lock").exists():
+            raise UsageError(
+                f"{settings.data} is no data folder of Dockgate", "Set DOCKGATE_DATA to the one to remove."
+            )
+        with alone(settings.data / "run" / "lock"):
+            podman_service.purge(settings.data)
+            for path in [path for pattern in KEPT for path in settings.data.glob(pattern)]:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with suppress(OSError):  # somebody else's files are in it
+            settings.data.rmdir()
+    return found is not None
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Only one server works on a data folder: two would do every step twice."""
+    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConflictError(
+                f"another server works on {lock.parent.parent}", "Stop it with `dockgate down`, or set DOCKGATE_DATA."
+            ) from None
+        yield
+
+
+def identity(url: str) -> str:
+    """What `run/server.json` holds of this process, so that others find it."""
+    return json.dumps({"pid": os.getpid(), "url": url, "started": _started(os.getpid())})
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, as the kernel counts it (proc(5), field 22); None when there is none. With the number it
+    names a process for good, numbers alone are used again."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def _running(data: Path) -> int | None:
+    """The server of this data folder, None when there is none."""
+    try:
+        status = json.loads((data / "run" / "server.json").read_text())
+    except (OSError, ValueError):
+        return None
+    pid = int(status["pid"])
+    return pid if _started(pid) == status["started"] else None
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise UnavailableError(otherwise)
+        time.sleep(0.1)

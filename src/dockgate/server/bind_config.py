@@ -1,0 +1,148 @@
+"""Where a server listens, what it is called from outside, and what must be so before it listens beyond this machine."""
+
+import ipaddress
+import ssl
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dockgate.config import Settings
+from dockgate.server.registry_service import Endpoint
+from dockgate.shared.errors import ConflictError, UsageError
+from dockgate.shared.tls import trusted
+from dockgate.store import open_store
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """`url` is what others call the server by. `beyond`: others than this machine may reach it. `proxies` are the
+    addresses whose word is taken for who asks and by which scheme."""
+
+    host: str
+    port: int
+    url: str
+    beyond: bool
+    certificate: Path | None = None
+    key: Path | None = None
+    proxies: tuple[str, ...] = ()
+
+
+def listening(settings: Settings) -> Listening:
+    """As the settings say. UsageError for what contradicts itself, or would let tokens travel in the clear."""
+    tls = _tls(settings)
+    here = f"{'https' if tls else 'http'}://{_bracketed(settings.host)}:{settings.port}"
+    url = settings.public_url or here
+    called = urlsplit(url)
+    beyond = not _is_loopback(settings.host) or not _is_loopback(called.hostname or "")
+    for proxy in settings.proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError as error:
+            raise UsageError(
+                f"DOCKGATE_TRUSTED_PROXIES has {proxy!r}: {error}", "Name addresses or networks: 10.0.0.5,10.1.0.0/16"
+            ) from None
+    if beyond:
+        if not settings.public_url:
+            raise UsageError(
+                f"{settings.host} is not loopback, and DOCKGATE_PUBLIC_URL is not set",
+                "Set it to what others call this server: https://gate.example.org",
+            )
+        if not tls and not settings.proxies:
+            raise UsageError(
+                "beyond this machine tokens do not travel in the clear",
+                "Set DOCKGATE_TLS_CERT and DOCKGATE_TLS_KEY, or name the proxy that ends TLS in "
+                "DOCKGATE_TRUSTED_PROXIES.",
+            )
+        if called.scheme != "https":
+            raise UsageError(f"DOCKGATE_PUBLIC_URL is {url}", "Beyond this machine it begins with https://.")
+    return Listening(
+        settings.host,
+        settings.port,
+        url,
+        beyond,
+        settings.tls_cert,
+        settings.tls_key,
+        settings.proxies,
+    )
+
+
+def endpoints(settings: Settings, realm: str) -> list[Endpoint]:
+    """Where the registry listens: on loopback for the server's own programs, whose tokens come from `realm`, and, if
+    the settings say so, for others, whose tokens come from the public URL.
+
+    UsageError where tokens would travel in the clear.
+    """
+    inside = Endpoint("registry", LOOPBACK, settings.registry_port, realm)
+    if settings.registry_listen is None:
+        return [inside]
+    (host, port), place, tls = settings.registry_listen, listening(settings), _tls(settings)
+    if port == settings.registry_port:
+        raise UsageError(
+            f"DOCKGATE_REGISTRY_LISTEN has port {port}, where the registry listens for the server itself",
+            "Give it another port, or change DOCKGATE_REGISTRY_PORT.",
+        )
+    if not _is_loopback(host.strip("[]")) and not (tls and place.beyond):
+        raise UsageError(
+            f"DOCKGATE_REGISTRY_LISTEN is {host}:{port}: beyond this machine a registry needs TLS and a token server",
+            "Set DOCKGATE_TLS_CERT, DOCKGATE_TLS_KEY and DOCKGATE_PUBLIC_URL.",
+        )
+    outside = f"{place.url}/registry/token"
+    # Where a proxy ends TLS, the registry behind it lies on loopback.
+    certificate, key = (settings.tls_cert, settings.tls_key) if tls else (None, None)
+    return [inside, Endpoint("registry-public", host, port, outside, certificate, key)]
+
+
+def public_registry(settings: Settings) -> str:
+    """What others call the registry by: the public URL's host, and the port that it listens on for them; "" where it
+    listens for nobody else."""
+    if settings.registry_listen is None:
+        return ""
+    host = urlsplit(listening(settings).url).hostname or LOOPBACK
+    return f"{_bracketed(host)}:{settings.registry_listen[1]}"
+
+
+def require_principals(place: Listening, settings: Settings) -> None:
+    """ConflictError where others may reach a server on which whoever asks may do all."""
+    if not place.beyond:
+        return
+    with closing(open_store(settings.data, settings.database_url or None)) as store:
+        known = store.principals.exist()
+    if not known:
+        raise ConflictError(
+            f"this server has no principals, and is not let listen for {place.url}",
+            "Start it on loopback, and add an admin: dockgate principal add NAME --role admin",
+        )
+
+
+def _tls(settings: Settings) -> bool:
+    """Whether to speak TLS. A certificate or CA bundle that cannot be used is refused at the start."""
+    trusted(settings.ca_bundle)
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise UsageError("a certificate needs its key", "Set both DOCKGATE_TLS_CERT and DOCKGATE_TLS_KEY.")
+    if settings.tls_cert is None or settings.tls_key is None:
+        return False
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(
+            f"{settings.tls_cert} and {settings.tls_key} cannot be used: {error}",
+            "Both are PEM files: the certificate with its chain, and the key without a passphrase.",
+        ) from None
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _bracketed(host: str) -> str:
+    """As it stands in a URL (RFC 3986, section 3.2.2)."""
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,184 @@
+"""What `dockgate doctor` looks at: everything that `dockgate up` and its builds need of this host."""
+
+import fcntl
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from dockgate.config import Settings
+from dockgate.delivery.builders import build_host
+from dockgate.delivery.builders.sandbox import cgroups
+from dockgate.delivery.builders.sandbox.sandbox import PATH, Job, Limits, Sandbox
+from dockgate.server.host_check import Check
+from dockgate.server.supervisor import dying_with_us
+from dockgate.shared.errors import DockgateError
+
+_PROGRAMS = (
+    ("git", "git", "server", ("--version",)),
+    ("docker-registry", "docker-registry", "server", ("--version",)),
+    ("podman", "podman", "server", ("--version",)),
+    ("setpriv", "util-linux", "server", ("--version",)),
+    ("conmon", "conmon", "deploys", ("--version",)),
+    ("nft", "nftables", "deploys", ("--version",)),
+    ("pasta", "passt", "builds", ("--version",)),
+    ("mkfs.ext4", "e2fsprogs", "builds", ("-V",)),
+    ("mount", "mount", "builds", ("--version",)),
+)
+"""program, Debian package, what needs it, how it is asked for its version"""
+_HELPERS = Path("/usr/lib/podman"), Path("/usr/libexec/podman")
+_OLDEST_PODMAN = (4, 3)
+_LONGEST = 60
+"""characters of a version"""
+_FREE = 2 * 2**30
+"""bytes; a server that has less cannot keep an image of usual size"""
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Every check, in the order of the output."""
+    yield _python()
+    for program, package, needed_for, question in _PROGRAMS:
+        yield _program(program, package, needed_for, question)
+    yield _runtime()
+    yield _network_helper()
+    yield from _builds(settings)
+    yield _data(settings)
+    yield _disk(settings)
+    for name, port, variable in (
+        ("port of the server", settings.port, "DOCKGATE_PORT"),
+        ("port of the registry", settings.registry_port, "DOCKGATE_REGISTRY_PORT"),
+    ):
+        yield _port(name, port, variable, settings)
+
+
+def _python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Check("python", sys.version_info >= (3, 11), version, "server", "Use Python 3.11 or newer.")
+
+
+def _program(program: str, package: str, needed_for: str, question: tuple[str, ...]) -> Check:
+    advice = f"apt-get install {package}"
+    path = shutil.which(program, path=PATH) or shutil.which(program)
+    if path is None:
+        return Check(program, False, "not installed", needed_for, advice)
+    try:
+        result = subprocess.run(
+            [path, *question], capture_output=True, text=True, errors="replace", check=False, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Check(program, False, f"{path} does not run: {error}", needed_for, advice)
+    lines = (result.stdout + result.stderr).strip().splitlines()
+    version = lines[0].strip()[:_LONGEST] if lines else path
+    if program == "podman" and _version(version) < _OLDEST_PODMAN:
+        return Check(program, False, version, needed_for, "Install podman 4.3 or newer.")
+    return Check(program, True, version, needed_for)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Of "podman version 5.4.2", (5, 4, 2); () for anything else."""
+    numbers = text.split()[-1].split(".") if text else []
+    return tuple(int(number) for number in numbers if number.isdecimal())
+
+
+def _runtime() -> Check:
+    found = [name for name in ("crun", "runc") if shutil.which(name, path=PATH)]
+    return Check(
+        "OCI runtime", bool(found), ", ".join(found) or "not installed", "deploys", "apt-get install crun runc"
+    )
+
+
+def _network_helper() -> Check:
+    found = [folder / "netavark" for folder in _HELPERS if (folder / "netavark").exists()]
+    detail = str(found[0]) if found else "not installed"
+    return Check("netavark", bool(found), detail, "deploys", "apt-get install netavark aardvark-dns")
+
+
+def _builds(settings: Settings) -> Iterator[Check]:
+    if settings.unsafe_builds:
+        advice = "Unset DOCKGATE_UNSAFE_BUILDS."
+        yield Check("builds", False, "run as root on this host, without a box", "builds", advice)
+    lacks = build_host.missing()
+    named = {one.what for one in lacks}
+    programs = {f"{program} is not installed" for program in build_host.PROGRAMS}
+    for one in lacks:
+        if one.what not in programs:  # those have a line of their own
+            yield Check("box for builds", False, one.what, "builds", one.advice)
+    if not named:
+        kind = "version 2" if cgroups.is_unified() else "version 1"
+        ids = build_host.ids()
+        yield Check("user of builds", True, f"{build_host.USER}, user id {ids.user}", "builds")
+        first, last = ids.subordinate_users, ids.subordinate_users + ids.count - 1
+        yield Check("subordinate ids", True, f"{first}-{last}", "builds")
+        yield Check("control groups", True, f"{kind}, memory and pids", "builds")
+        yield _trial()
+
+
+def _trial() -> Check:
+    """Make a small box and run a command in it: policies of a kernel may forbid what all its parts are there for."""
+    with tempfile.TemporaryDirectory(prefix="dockgate-doctor-") as folder:
+        place = Path(folder)
+        limits = Limits(seconds=60, memory=2**28, processes=128, disk=2**25)
+        try:
+            sandbox = Sandbox(place, dying_with_us("KILL", ()), build_host.ids, limits)
+            sandbox.make_disk(place)
+            outcome = sandbox.run(Job("doctor", [["podman", "--version"]], []), place, lambda line: None)
+        except DockgateError as error:
+            return Check("box for builds", False, str(error), "builds", error.advice)
+    detail = "a command ran in one" if outcome.failed is None else outcome.last
+    advice = "" if outcome.failed is None else "See the error; DOCKGATE_UNSAFE_BUILDS=1 builds without a box."
+    return Check("box for builds", outcome.failed is None, detail, "builds", advice)
+
+
+def _data(settings: Settings) -> Check:
+    """The data folder holds keys: nobody else may look in."""
+    folder = settings.data
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        advice = "Run as another user, or set DOCKGATE_DATA."
+        return Check("data folder", False, f"{existing} cannot be written", "server", advice)
+    if existing == folder:
+        found = folder.stat()
+        mode = stat.S_IMODE(found.st_mode)
+        if mode & 0o077:
+            return Check("data folder", False, f"{folder} has mode {mode:04o}", "server", f"chmod 700 {folder}")
+        if found.st_uid != os.geteuid():
+            detail = f"{folder} belongs to user {found.st_uid}"
+            return Check("data folder", False, detail, "server", f"Run as user {found.st_uid}.")
+    return Check("data folder", True, str(folder), "server")
+
+
+def _disk(settings: Settings) -> Check:
+    existing = next(path for path in (settings.data, *settings.data.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    advice = f"Free some space below {existing}, or set DOCKGATE_DATA."
+    return Check("free disk", free >= _FREE, f"{free / 2**30:.1f} GiB", "server", advice)
+
+
+def _port(name: str, port: int, variable: str, settings: Settings) -> Check:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if _is_served(settings.data):
+                return Check(name, True, f"{port}, used by the server of this data folder", "server")
+            advice = f"Stop what uses it, or set {variable}."
+            return Check(name, False, f"{port}: {error.strerror}", "server", advice)
+    return Check(name, True, f"{port} is free", "server")
+
+
+def _is_served(data: Path) -> bool:
+    """Whether a server works on the data folder: it holds a lock there."""
+    try:
+        with (data / "run" / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,24 @@
+"""Lines of the server's log: what images, feeds and callers wrote cannot steer a terminal that shows them."""
+
+import logging
+
+from dockgate.services.reports import clean
+
+
+class PrintableFormatter(logging.Formatter):
+    """One line for each message, and those of its traceback; whatever cannot be printed shows as its escape."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        return clean(super().formatMessage(record))
+
+    def formatException(self, ei: object) -> str:  # noqa: N802
+        return "\n".join(clean(line) for line in super().formatException(ei).split("\n"))  # type: ignore[arg-type]
+
+
+def start_logging() -> None:
+    """Log to standard error from level INFO on."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for name in ("botocore", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)

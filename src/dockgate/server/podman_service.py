@@ -1,0 +1,320 @@
+"""podman, with storage and configuration of our own: what builder and target are handed, and the service they use."""
+
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockgate.delivery.builders import build_host
+from dockgate.delivery.builders.podman import Runner
+from dockgate.delivery.builders.sandbox.sandbox import Limits, Sandbox, clean
+from dockgate.delivery.builders.sandbox.unboxed import Host
+from dockgate.server.supervisor import Child, dying_with_us, find
+from dockgate.shared.errors import UnavailableError
+
+_RUNTIMES = ("crun", "runc")
+"""the OCI runtimes that podman is packaged with, its own favourite first"""
+_NOT_FOUND = 127
+"""how podman ends when a container was set up whole, and only its command was missing"""
+_TIMEOUT = 120.0
+_LONGEST_SOCKET = 107
+"""unix(7): sun_path has 108 bytes with its end"""
+_OVERRIDES = (4, 4)
+"""the first podman that knows CONTAINERS_CONF_OVERRIDE and names the interface of a network"""
+_BUILDS = "builds"
+"""the folder of what builds keep"""
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Podman:
+    """How to call podman: `command` is the beginning of every command line, `environment` is whole. `folder` holds all
+    that it keeps, `socket` is where its service answers, `version` its major and minor one."""
+
+    folder: Path
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    socket: Path
+    version: tuple[int, int]
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    @property
+    def network(self) -> str:
+        """The bridge network of the services, "" before `prepare`. podman willing, its interface has its name."""
+        return next((path.stem for path in (self.folder / "networks").glob("*.json")), "")
+
+    def run(self, *arguments: str) -> str:
+        """Standard output of one podman command. Raises UnavailableError with its last words when it fails."""
+        result = self.attempt(*arguments)
+        if result.returncode:
+            raise UnavailableError(
+                f"podman {arguments[0]} failed: {result.stderr.strip() or f'code {result.returncode}'}",
+                f"By hand: {' '.join([*self.command, *arguments])}",
+            )
+        return result.stdout
+
+    def attempt(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """One podman command, whatever its exit."""
+        try:
+            return subprocess.run(
+                [*self.command, *arguments],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                env=dict(self.environment),
+                timeout=_TIMEOUT,
+                check=False,
+                umask=0o022,  # containers see modes
+            )
+        except subprocess.TimeoutExpired:
+            raise UnavailableError(f"podman {arguments[0]} did not end within {_TIMEOUT:.0f} s") from None
+
+
+def prepare(data: Path, registry: str) -> Podman:
+    """Writes podman's configuration into `data/podman` and finds the OCI runtime that this host can use.
+
+    Of all registries only `registry` ("127.0.0.1:5000") may be spoken to without TLS. Raises UnavailableError, naming
+    the package, when something is not installed, or with podman's own words when no runtime works.
+    """
+    podman = _at(data)
+    if len(os.fsencode(podman.socket)) > _LONGEST_SOCKET:
+        raise UnavailableError(
+            f"the path of the socket {podman.socket} is too long", "Set DOCKGATE_DATA to a shorter path."
+        )
+    podman.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _forget_other_boot(podman.folder)
+    clean(build_place(podman))
+    shutil.rmtree(podman.folder / "scratch", ignore_errors=True)
+    (podman.folder / "scratch").mkdir(mode=0o700)
+    (podman.folder / "registries.conf").write_text(_registries(registry), encoding="utf-8")
+    _choose_runtime(podman)
+    return podman
+
+
+def service(podman: Podman, data: Path) -> Child:
+    """`podman system service`, not yet started. What it started runs on when it ends."""
+    podman.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Child(
+        "podman's service",
+        [*podman.command, "system", "service", "--time=0", podman.url],
+        podman.environment,
+        data / "logs" / "podman.log",
+        lambda: _accepts(podman.socket),
+        umask=0o022,  # containers see modes
+    )
+
+
+def builder(podman: Podman) -> tuple[str, ...]:
+    """The beginning of a command line that ends with the server: nobody would take up what it builds."""
+    return dying_with_us("KILL", podman.command)
+
+
+def build_place(podman: Podman) -> Path:
+    """The folder of what builds keep."""
+    return podman.folder / _BUILDS
+
+
+def runner(podman: Podman, limits: Limits, allowed: Sequence[str], blocked: Sequence[str], unsafe: bool) -> Runner:
+    """What builds run in: a box, or, `unsafe`, the host itself."""
+    if unsafe:
+        return Host(builder(podman), podman.environment, limits)
+    return Sandbox(build_place(podman), dying_with_us("KILL", ()), build_host.ids, limits, allowed, blocked)
+
+
+def ca_mount(podman: Podman) -> str:
+    """Where a build finds the host's certificates. podman mounts a note of its own at this first path, and of all mount
+    points it takes only that one away again; an older one does so even above our mount, so it gets a path of its own,
+    which stays in the image as an empty file."""
+    return "/run/.containerenv" if podman.version >= (5, 0) else "/run/dockgate-ca.pem"
+
+
+def purge(data: Path) -> None:
+    """Removes every container, image and network of this data folder and all that podman keeps, mounts too. Does
+    nothing when there is nothing."""
+    folder = data / "podman"
+    if not folder.exists():
+        return
+    _forget_other_boot(folder)
+    if (folder / "containers.conf").exists():  # else nothing was ever run
+        podman = _at(data)
+        podman.run("rm", "--all", "--force", "--volumes", "--time=0")
+        if podman.network:
+            podman.run("network", "rm", "--force", podman.network)
+    clean(folder / _BUILDS)
+    _end_monitors(folder)
+    _unmount(folder)
+    shutil.rmtree(folder)
+
+
+def _at(data: Path) -> Podman:
+    program = find("podman", "podman")
+    version = _version(program)
+    folder = data / "podman"
+    # What would lead podman elsewhere stays out, and so do our own settings, which may hold secrets.
+    strange = ("CONTAINER", "BUILDAH_", "STORAGE_", "DOCKER_HOST", "DOCKGATE_")
+    return Podman(
+        folder,
+        (
+            program,
+            f"--root={folder / 'storage'}",
+            f"--runroot={folder / 'run'}",
+            f"--tmpdir={folder / 'tmp'}",
+            f"--network-config-dir={folder / 'networks'}",
+        ),
+        {
+            **{key: value for key, value in os.environ.items() if not key.startswith(strange)},
+            # An older podman cannot put ours above the host's own configuration: there it takes its place.
+            "CONTAINERS_CONF_OVERRIDE" if version >= _OVERRIDES else "CONTAINERS_CONF": str(folder / "containers.conf"),
+            "CONTAINERS_REGISTRIES_CONF": str(folder / "registries.conf"),
+            "PODMAN_IGNORE_CGROUPSV1_WARNING": "1",
+            "TMPDIR": str(folder / "scratch"),
+        },
+        data / "run" / "podman.sock",
+        version,
+    )
+
+
+def _version(program: str) -> tuple[int, int]:
+    """Of "podman version 5.4.2", (5, 4)."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    try:
+        major, minor = said.split()[-1].split(".")[:2]
+        return int(major), int(minor)
+    except (IndexError, ValueError):
+        raise UnavailableError(f"{program} tells no version: {said!r}", "Install podman 4.3 or newer.") from None
+
+
+def _forget_other_boot(folder: Path) -> None:
+    """podman expects these folders on a file system that a boot empties, and refuses to work when one did not."""
+    boot, seen = _BOOT.read_text(), folder / "boot"
+    if not seen.exists() or seen.read_text() != boot:
+        for name in ("run", "tmp"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        seen.write_text(boot)
+
+
+def _choose_runtime(podman: Podman) -> None:
+    """Tries, rather than assume: with hybrid cgroups crun refuses where runc works. Leaves the first that works in the
+    configuration."""
+    refusals = []
+    installed = [name for name in _RUNTIMES if shutil.which(name)]
+    for runtime in installed:
+        (podman.folder / "containers.conf").write_text(_configuration(runtime), encoding="utf-8")
+        _make_network(podman)
+        # A container needs no image to be tried: in an empty folder everything can be set up but the command found.
+        with tempfile.TemporaryDirectory(dir=podman.folder / "scratch") as empty:
+            options = ("--rm", "--replace", "--name=dockgate-probe", f"--network={podman.network}")
+            result = podman.attempt("run", *options, "--rootfs", empty, "/nothing")
+        if result.returncode == _NOT_FOUND:
+            return
+        refusals.append(f"{runtime}: {result.stderr.strip()}")
+    if not installed:
+        raise UnavailableError("podman has no OCI runtime here", "Install one: apt-get install crun runc")
+    advice = "Install what containers need: apt-get install crun runc conmon netavark nftables"
+    raise UnavailableError("podman cannot run containers here: " + "; ".join(refusals), advice)
+
+
+def _make_network(podman: Podman) -> None:
+    """A network that belongs to this data folder alone. podman keeps apart the subnets of one configuration, of which
+    every data folder has its own, and shares its table of addresses, by the network's name, with all of the host: so
+    name, interface and subnet are those that the folder's path leads to."""
+    if podman.network:
+        return
+    failed = ""
+    for number in _numbers(str(podman.folder)):
+        name, subnet = f"dockgate{number:04x}", f"10.{89 + number // 256}.{number % 256}.0/24"
+        interface = [f"--interface-name={name}"] if podman.version >= _OVERRIDES else []
+        result = podman.attempt("network", "create", "--disable-dns", f"--subnet={subnet}", *interface, name)
+        if result.returncode == 0:
+            return
+        failed = result.stderr.strip()
+    raise UnavailableError(
+        f"podman cannot make a network: {failed}", "Install what it needs: apt-get install netavark nftables"
+    )
+
+
+def _numbers(text: str) -> Iterator[int]:
+    for turn in range(8):
+        yield int.from_bytes(hashlib.sha256(f"{turn} {text}".encode()).digest()[:2], "big") % (128 * 256)
+
+
+def _configuration(runtime: str) -> str:
+    """containers.conf(5), above the host's own. Without limits handed down podman asks for more than a host with low
+    hard limits may give. File locks, since podman's default shares one table between all storages of a host. Events
+    go nowhere: the journal is not ours to clean up, and a file would grow for ever. What watches over a command in a
+    container, as every health check may be one, stays for the seconds of the delay after its end."""
+    limits = []
+    for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+        hard = resource.getrlimit(number)[1]
+        if hard != resource.RLIM_INFINITY:
+            limits.append(f"{name}={hard}:{hard}")
+    return (
+        "[containers]\n"
+        f"default_ulimits = {json.dumps(limits)}\n"
+        "http_proxy = false\n"
+        'log_driver = "k8s-file"\n'
+        "log_size_max = 16777216\n"
+        "[engine]\n"
+        f'runtime = "{runtime}"\n'
+        'lock_type = "file"\n'
+        'events_logger = "none"\n'
+        "exit_command_delay = 10\n"
+    )
+
+
+def _registries(address: str) -> str:
+    """The host's containers-registries.conf(5), with ours after it."""
+    host = Path("/etc/containers/registries.conf")
+    text = host.read_text(encoding="utf-8") if host.exists() else ""
+    return f'{text}\n[[registry]]\nlocation = "{address}"\ninsecure = true\n'
+
+
+def _end_monitors(folder: Path) -> None:
+    """Ends the processes that watch over what was run in containers. Those of a command in a container outlive it, and
+    would at last call podman, which would make its folders again."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            program, *arguments = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended
+        if program.endswith(b"conmon") and any(one.startswith(os.fsencode(folder) + b"/") for one in arguments):
+            with suppress(ProcessLookupError):
+                os.kill(int(process.name), signal.SIGKILL)
+
+
+def _unmount(folder: Path) -> None:
+    """Takes every mount below a folder away. podman may still be tidying up after a container that it ended, so that a
+    mount is gone before its turn comes: only one that stays is an error."""
+    for mount in _mounts(folder):
+        done = subprocess.run(["umount", "--lazy", mount], capture_output=True, text=True, check=False)
+        if done.returncode and mount in _mounts(folder):
+            raise UnavailableError(f"cannot unmount {mount}: {done.stderr.strip()}", "See what still uses it: lsof.")
+
+
+def _mounts(folder: Path) -> list[str]:
+    """The mount points below a folder, the deepest first (proc_pid_mountinfo(5), field 5)."""
+    lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    points = [line.split()[4].encode().decode("unicode_escape") for line in lines]
+    return sorted((point for point in points if Path(point).is_relative_to(folder)), key=len, reverse=True)
+
+
+def _accepts(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,79 @@
+"""The queues that a server listens to, each by a thread of its own."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from dockgate.events.ports import Message, Queue
+from dockgate.shared.errors import DockgateError
+
+PAUSES = (1.0, 5.0, 15.0, 60.0)
+"""seconds before a queue that does not answer is asked again; the last one from then on"""
+STOP_SECONDS = 10.0
+"""how long one message may take at the end"""
+
+_log = logging.getLogger(__name__)
+
+
+class Poller:
+    """Hands the bodies of a queue's messages to `take`, one after the other, and deletes each that was taken. What
+    cannot be taken, by an error of any kind, is told in the log and left: it comes again, until the queue sets it
+    aside."""
+
+    def __init__(self, queue: Queue, take: Callable[[str], None], pauses: tuple[float, ...] = PAUSES) -> None:
+        self._queue = queue
+        self._take = take
+        self._pauses = pauses
+        self._closing = threading.Event()
+        self._turn = threading.Lock()
+        self._thread = threading.Thread(target=self._work, name=f"queue {queue.name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Takes nothing from now on, and returns when what is being taken is. To wait for messages may go on for a
+        while: those that still come are given back."""
+        self._closing.set()
+        if self._turn.acquire(timeout=STOP_SECONDS):
+            self._turn.release()
+
+    def _work(self) -> None:
+        failed = 0
+        while not self._closing.is_set():
+            try:
+                messages = self._queue.receive()
+            except Exception as error:
+                _log.warning("messages do not come, and are waited for: %s", _said(error), exc_info=_unforeseen(error))
+                self._closing.wait(self._pauses[min(failed, len(self._pauses) - 1)])
+                failed += 1
+                continue
+            failed = 0
+            for message in messages:
+                with self._turn:
+                    self._deal_with(message)
+
+    def _deal_with(self, message: Message) -> None:
+        """The body is not logged: it may hold a token."""
+        name = f"the message {message.id} of {self._queue.name}"
+        try:
+            if self._closing.is_set():
+                self._queue.release(message)
+                return
+            self._take(message.body)
+        except Exception as error:
+            _log.warning("%s is left where it is: %s", name, _said(error), exc_info=_unforeseen(error))
+            return
+        try:
+            self._queue.delete(message)
+        except Exception as error:  # it comes again, which does nothing
+            _log.warning("%s was taken, but not deleted: %s", name, _said(error), exc_info=_unforeseen(error))
+
+
+def _said(error: Exception) -> str:
+    return error.whole if isinstance(error, DockgateError) else f"{type(error).__name__}: {error}"
+
+
+def _unforeseen(error: Exception) -> Exception | None:
+    """What is to be logged with its traceback."""
+    return None if isinstance(error, DockgateError) else error

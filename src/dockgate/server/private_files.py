@@ -1,0 +1,67 @@
+"""The data folder is for the user alone that the server runs as: folders 0700, files 0600 (0700 if executable)."""
+
+import logging
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from dockgate.shared.errors import UsageError
+
+KEPT = (
+    *("advisories.db*", "dockgate.db*", "dbos.db*"),
+    *("blobs", "blobs-cache", "git", "keys", "logs", "podman", "registry", "scratch", "run"),
+)
+"""all that a server keeps in its data folder"""
+_OPEN = stat.S_IRWXG | stat.S_IRWXO
+_NOT_WALKED = ("podman", "scratch")
+"""what containers and builds see has its own modes; the folder above is closed"""
+
+_log = logging.getLogger(__name__)
+
+
+def restrict(data: Path) -> None:
+    """Make the data folder if it is missing, and take everybody else's rights to it and to what is ours in it away.
+
+    From now on this process makes files for its user alone. A folder that holds files of others keeps its mode.
+    Raises UsageError for a folder that everybody may write to, or that is another user's.
+    """
+    os.umask(0o077)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = data.stat()
+    if found.st_uid != os.geteuid():
+        raise UsageError(f"{data} belongs to the user {found.st_uid}", "Run as that user, or set DOCKGATE_DATA.")
+    if found.st_mode & stat.S_IWOTH:
+        raise UsageError(f"everybody may write to {data}", "Set DOCKGATE_DATA to a folder of its own.")
+    ours = [path for pattern in KEPT for path in data.glob(pattern)]
+    if others := {path.name for path in data.iterdir()} - {path.name for path in ours}:
+        _log.warning("%s keeps its mode, for it holds other files: %s", data, ", ".join(sorted(others)[:5]))
+    else:
+        _close(data)
+    for path in ours:
+        if not path.is_symlink():
+            _close(path)
+            if path.is_dir() and path.name not in _NOT_WALKED:
+                _close_below(path)
+
+
+def _close_below(folder: Path) -> None:
+    for place, folders, files in os.walk(folder):
+        for name in _without_links(place, (*folders, *files)):
+            _close(Path(name))
+
+
+def _without_links(place: str, names: Iterable[str]) -> Iterable[str]:
+    return (path for path in (os.path.join(place, name) for name in names) if not os.path.islink(path))
+
+
+def _close(path: Path) -> None:
+    """A file that vanishes meanwhile needs no mode; one that is another user's is closed by its folder."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & _OPEN:
+            path.chmod(mode & ~_OPEN)
+    except FileNotFoundError:
+        pass
+    except PermissionError as error:
+        _log.warning("%s keeps its mode: %s", path, error.strerror)

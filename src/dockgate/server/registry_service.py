@@ -1,0 +1,151 @@
+"""The local registry: CNCF Distribution, which demands our tokens and notifies us of every push.
+
+One process listens on loopback, for the server and what it starts. Where others shall reach the registry, a second one
+listens for them over TLS, on the same blobs.
+"""
+
+import http.client
+import json
+import os
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockgate.delivery.registries.tokens import ISSUER
+from dockgate.delivery.registry_access import SERVICE
+from dockgate.server.supervisor import Child, find
+from dockgate.shared.errors import UnavailableError
+
+_LEAVING_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a registry listens. `realm` is the URL that it sends clients to for a token; `certificate` and `key` are
+    PEM files for TLS, None for plain HTTP. `name` tells its files from another's."""
+
+    name: str
+    host: str
+    port: int
+    realm: str
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+def registry(data: Path, endpoint: Endpoint, trusted: bytes, notify: str, secret: str) -> Child:
+    """The registry of a data folder, not yet started.
+
+    It keeps its blobs in `data/registry`, accepts tokens that are signed under the certificate `trusted` (PEM), and
+    posts its events to the URL `notify` as `Authorization: Bearer <secret>`. UnavailableError: there is no program,
+    or the port is taken.
+    """
+    program = find("docker-registry", "docker-registry")
+    _demand(endpoint)
+    config, bundle = (data / "run" / f"{endpoint.name}.{suffix}" for suffix in ("json", "crt"))
+    trust(data, endpoint, trusted)
+    _write(config, json.dumps(_configuration(data, endpoint, bundle, notify, secret), indent=1))
+    return Child(
+        f"the {endpoint.name}",
+        [program, "serve", str(config)],
+        # Its REGISTRY_* variables would overrule the configuration.
+        {"PATH": os.environ.get("PATH", os.defpath)},
+        data / "logs" / f"{endpoint.name}.log",
+        lambda: _answers(endpoint),
+    )
+
+
+def trust(data: Path, endpoint: Endpoint, trusted: bytes) -> None:
+    """Writes the certificate that the registry trusts from its next start on."""
+    _write(data / "run" / f"{endpoint.name}.crt", trusted.decode())
+
+
+def _configuration(data: Path, endpoint: Endpoint, bundle: Path, notify: str, secret: str) -> dict[str, object]:
+    """YAML by the letter: JSON is some of it. The keys are those of Distribution's documentation, "Configuring a
+    registry". Nothing deletes blobs or manifests yet, so that deleting is off whatever a token says."""
+    events = {
+        "name": "dockgate",
+        "url": notify,
+        "headers": {"Authorization": [f"Bearer {secret}"]},
+        "timeout": "5s",
+        "threshold": 3,
+        "backoff": "1s",
+        "ignore": {"actions": ["pull"], "mediatypes": ["application/octet-stream"]},
+    }
+    http_settings: dict[str, object] = {
+        "addr": f"{endpoint.host}:{endpoint.port}",
+        "secret": secret,
+        # A client goes on where it came in, be it through a proxy.
+        "relativeurls": True,
+    }
+    if endpoint.certificate is not None:
+        http_settings["tls"] = {
+            "certificate": str(endpoint.certificate),
+            "key": str(endpoint.key),
+            "minimumtls": "tls1.2",
+        }
+    return {
+        "version": 0.1,
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(data / "registry")}, "delete": {"enabled": False}},
+        "http": http_settings,
+        "auth": {
+            "token": {
+                "realm": endpoint.realm,
+                "service": SERVICE,
+                "issuer": ISSUER,
+                "rootcertbundle": str(bundle),
+            }
+        },
+        "notifications": {"endpoints": [events]},
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    """For our eyes alone from the first byte on: the secret is in it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+def _demand(endpoint: Endpoint) -> None:
+    """The registry of a server that was killed may need a moment to end."""
+    end = time.monotonic() + _LEAVING_SECONDS
+    while (error := _taken(endpoint)) is not None:
+        if time.monotonic() > end:
+            raise UnavailableError(
+                f"the registry cannot listen on {endpoint.host}:{endpoint.port}: {error.strerror}",
+                "Stop what uses the port, or take another: DOCKGATE_REGISTRY_PORT, DOCKGATE_REGISTRY_LISTEN.",
+            ) from error
+        time.sleep(0.05)
+
+
+def _taken(endpoint: Endpoint) -> OSError | None:
+    with socket.socket(socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((endpoint.host.strip("[]"), endpoint.port))
+        except OSError as error:
+            return error
+    return None
+
+
+def _answers(endpoint: Endpoint) -> bool:
+    """Whether it demands a token: what answers without one is not the registry that we have configured."""
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(endpoint.host, endpoint.host.strip("[]"))  # noqa: S104
+    connection: http.client.HTTPConnection
+    if endpoint.certificate is None:
+        connection = http.client.HTTPConnection(host, endpoint.port, timeout=2)
+    else:
+        # The certificate names the public host, and nothing is told to the answering side.
+        unverified = ssl._create_unverified_context()  # noqa: S323
+        connection = http.client.HTTPSConnection(host, endpoint.port, timeout=2, context=unverified)
+    try:
+        connection.request("GET", "/v2/")
+        return connection.getresponse().status == http.client.UNAUTHORIZED
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,149 @@
+"""Programs that run beside the server: started, awaited, started again when they die, and gone when the server is."""
+
+import logging
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from dockgate.server import log_tail
+from dockgate.shared.errors import UnavailableError
+
+READY_SECONDS = 30.0
+STOP_SECONDS = 10.0
+BACKOFF_SECONDS = (0.1, 10.0)
+"""the wait before a child that died is started again: the first, doubled each time, up to the last"""
+STEADY_SECONDS = 60.0
+"""a child that ran as long starts over with the first wait"""
+_POLL_SECONDS = 0.02
+
+_log = logging.getLogger(__name__)
+
+
+def find(program: str, package: str) -> str:
+    """Where a program is. Raises UnavailableError naming the Debian package that brings it."""
+    found = shutil.which(program)
+    if found is None:
+        raise UnavailableError(f"there is no {program} here", f"Install it: apt-get install {package}")
+    return found
+
+
+def dying_with_us(signal: str, command: Sequence[str]) -> tuple[str, ...]:
+    """The command, told by the kernel when the *thread* that started it ends (PR_SET_PDEATHSIG, prctl(2)), as it does
+    when our process is killed."""
+    return (find("setpriv", "util-linux"), "--pdeathsig", signal, "--", *command)
+
+
+class Child:
+    """One program. `ready` says whether it answers; what it prints goes to the file `log`.
+
+    A thread of its own starts it and waits for it, and lives as long as it does: see `dying_with_us`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        ready: Callable[[], bool],
+        umask: int = -1,
+    ) -> None:
+        """`umask` -1 leaves the program our own."""
+        self.name = name
+        self._command = dying_with_us("TERM", command)
+        self._environment = dict(environment)
+        self._log = log
+        self._log_start = 0
+        self._ready = ready
+        self._umask = umask
+        self._stop = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep, name=name, daemon=True)
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that runs now, None between two."""
+        process = self._process
+        return None if process is None or process.returncode is not None else process.pid
+
+    def start(self) -> None:
+        """Returns when it is ready. Raises UnavailableError with its last words when it ends instead, or is not ready
+        in time."""
+        self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._log_start = log_tail.size(self._log)
+        self._thread.start()
+        end = time.monotonic() + READY_SECONDS
+        while not self._ready():
+            process = self._process
+            died = process is not None and process.returncode is not None
+            if died or time.monotonic() > end or not self._thread.is_alive():
+                self.stop()
+                what = "ended at once" if died else f"was not ready within {READY_SECONDS:.0f} s"
+                raise UnavailableError(f"{self.name} {what}: {self._last_words()}", f"See {self._log}.")
+            time.sleep(_POLL_SECONDS)
+
+    def stop(self) -> None:
+        """Asks it to end, and makes it end when it does not."""
+        self._stop.set()
+        process = self._process
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        if self._thread.ident is not None:  # else it was never started
+            self._thread.join()
+
+    def restart(self) -> None:
+        """Ends the program, and returns when its successor is ready. UnavailableError when it is not ready in time."""
+        self._log_start = log_tail.size(self._log)
+        process = self._process
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        end = time.monotonic() + READY_SECONDS
+        while self._process is process or not self._ready():
+            if time.monotonic() > end or not self._thread.is_alive():
+                raise UnavailableError(f"{self.name} is not ready again: {self._last_words()}", f"See {self._log}.")
+            time.sleep(_POLL_SECONDS)
+
+    def _keep(self) -> None:
+        first, last = BACKOFF_SECONDS
+        wait = first
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                code: int | str = self._run()
+            except OSError as error:
+                code = str(error)
+            if self._stop.is_set():
+                return
+            wait = first if time.monotonic() - began > STEADY_SECONDS else min(wait * 2, last)
+            _log.warning("%s ended (%s); it starts again in %.1f s. See %s.", self.name, code, wait, self._log)
+            self._stop.wait(wait)
+
+    def _run(self) -> int:
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                umask=self._umask,
+                start_new_session=True,  # Ctrl-C is for the server: it stops its children itself, in order
+            )
+        self._process = process
+        if self._stop.is_set():  # `stop` may have looked before there was a process
+            process.terminate()
+        return process.wait()
+
+    def _last_words(self) -> str:
+        return " / ".join(log_tail.last_lines(self._log, 3, self._log_start)) or "it printed nothing"

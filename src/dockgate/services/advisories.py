@@ -1,0 +1,205 @@
+"""The advisory database with its feeds: building, updating, describing and opening it."""
+
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from dockgate.config import Settings
+from dockgate.gate.model import Reported
+from dockgate.scanner.model import AdvisorySnapshot, Coverage, Inventory
+from dockgate.scanner.ports import AdvisoryReader
+from dockgate.shared.errors import NotFoundError
+from dockgate.vulnerabilities.database.database import Database
+
+if TYPE_CHECKING:
+    from dockgate.vulnerabilities.database.parts import Part, Result
+
+Report = Callable[[str], None]
+
+REGISTRY = "oci:"
+"""before a reference to an artifact in a registry"""
+ARTIFACT = "application/vnd.dockgate.advisories.v1"
+"""artifactType of an exported database, and media type of its blob"""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the database at `path` is made of, and which ecosystems it speaks for."""
+
+    path: Path
+    digest: str
+    parts: "tuple[Part, ...]"
+    coverage: tuple[Coverage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """An export or an import: the file or reference, the database's digest, the manifest's ("" for a file), the digest
+    of the database's bytes, by which an import may demand it, and the id of the key that signed an export."""
+
+    place: str
+    digest: str
+    manifest: str = ""
+    content: str = ""
+    key: str = ""
+
+
+def build(path: Path, folder: Path, report: Report) -> "Result":
+    """Builds the database at `path` from a folder of feeds. Raises as `advisories.build.build` does."""
+    from dockgate.vulnerabilities import feeds
+    from dockgate.vulnerabilities.database.build import build as build_from
+
+    return build_from(path, feeds.load(), folder, datetime.now(UTC), report)
+
+
+def update(settings: Settings, path: Path, report: Report) -> "Result":
+    """Brings the database at `path` up to date over HTTP, for every ecosystem whose versions can be compared.
+
+    Raises UsageError for a CA bundle that cannot be used, and what `advisories.update.update` does."""
+    from dockgate.scanner import ecosystems
+    from dockgate.shared.tls import trusted
+    from dockgate.vulnerabilities import feeds
+    from dockgate.vulnerabilities.database.update import update as update_from
+
+    trusted(settings.ca_bundle)
+    names = sorted({name.partition(":")[0] for ecosystem in ecosystems.load() for name in ecosystem.orders})
+    return update_from(path, feeds.load(), dict(settings.feeds), names, datetime.now(UTC), report, settings.ca_bundle)
+
+
+def status(path: Path) -> Status:
+    """Raises DatabaseError when there is none."""
+    with Database.open(path) as database:
+        return Status(path, database.digest, tuple(database.parts()), tuple(database.coverage()))
+
+
+def export(
+    settings: Settings,
+    path: Path,
+    target: str,
+    report: Report,
+    *,
+    ca_bundle: Path | None = None,
+    insecure: bool = False,
+) -> Transfer:
+    """Writes the database at `path`, signed, to a file, or, where `target` begins with "oci:", into a registry.
+
+    Raises DatabaseError when there is none, and what `advisories.transfer.pack` and `images.artifact.push` do.
+    """
+    from dockgate.services.advisory_trust import signing
+    from dockgate.vulnerabilities.database.transfer import pack
+
+    status(path)  # no key is made where there is nothing to sign
+    sign, key = signing(settings)
+    reference = target.removeprefix(REGISTRY)
+    if reference == target:
+        report(f"writing {target}")
+        header = pack(path, Path(target), sign)
+        return Transfer(target, header.digest, content=f"sha256:{header.content}", key=key)
+    from dockgate.scanner.images.artifact import push
+
+    with TemporaryDirectory(dir=path.parent if path.parent.is_dir() else None) as folder:
+        report("packing the database")
+        file = Path(folder) / "advisories"
+        header = pack(path, file, sign)
+        report(f"pushing {reference}")
+        annotations = {"org.opencontainers.image.title": "advisories.zst", "dev.dockgate.advisories": header.digest}
+        manifest = push(
+            reference, ARTIFACT, file, annotations, ca_bundle=ca_bundle or settings.ca_bundle, insecure=insecure
+        )
+    return Transfer(reference, header.digest, manifest, f"sha256:{header.content}", key)
+
+
+def bring(
+    settings: Settings,
+    path: Path,
+    source: str,
+    report: Report,
+    *,
+    key: Path | None = None,
+    digest: str = "",
+    allow_older: bool = False,
+    ca_bundle: Path | None = None,
+    insecure: bool = False,
+) -> Transfer:
+    """Puts an exported database in place at `path`, from a file that exists or from a registry, if it is to be trusted
+    (`advisory_trust.trusting`).
+
+    Raises what `advisory_trust.trusting`, `advisories.transfer.unpack` and `images.artifact.pull` do, and NotFoundError
+    for a mere name that is no file.
+    """
+    from dockgate.services.advisory_trust import trusting
+    from dockgate.vulnerabilities.database.transfer import SIZE_LIMIT, unpack
+
+    reference = source.removeprefix(REGISTRY)
+    if reference == source and Path(source).is_file():
+        trust = trusting(key, digest, pinned=False)
+        report(f"reading {source}")
+        header = unpack(Path(source), path, trust, allow_older=allow_older)
+        return Transfer(source, header.digest, content=f"sha256:{header.content}")
+    if reference == source and "/" not in source:
+        raise NotFoundError(
+            f"There is no file {source}.", f"One in a registry is named with it: oci:registry.example/{source}."
+        )
+    from dockgate.scanner.images.artifact import pull
+
+    trust = trusting(key, digest, pinned="@sha256:" in reference)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent) as folder:
+        report(f"fetching {reference}")
+        file = Path(folder) / "advisories"
+        manifest = pull(
+            reference, ARTIFACT, file, limit=SIZE_LIMIT, ca_bundle=ca_bundle or settings.ca_bundle, insecure=insecure
+        )
+        header = unpack(file, path, trust, allow_older=allow_older)
+        return Transfer(reference, header.digest, manifest, f"sha256:{header.content}")
+
+
+class Current:
+    """The database as it stands now, opened again when another has taken its place (`core.adapters.Advisories`)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = Lock()
+        self._identity: tuple[int, int] | None = None
+        self._reader: _Shared | None = None
+
+    def __call__(self) -> AdvisoryReader:
+        with self._lock:
+            identity = self._stat()
+            if self._reader is None or identity != self._identity:
+                self._reader, self._identity = _Shared(Database.open(self._path)), identity
+            return self._reader
+
+    def _stat(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+
+class _Shared:
+    """An open database for many threads, closed when nobody holds it any more."""
+
+    def __init__(self, database: Database) -> None:
+        self.digest = database.digest
+        self._database = database
+        self._lock = Lock()
+        weakref.finalize(self, database.close)
+
+    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+        with self._lock:
+            return self._database.snapshot(inventories)
+
+    def catalogues(self, reported: Sequence[Reported]) -> AdvisorySnapshot:
+        with self._lock:
+            return self._database.catalogues(reported)
+
+    def coverage(self) -> Sequence[Coverage]:
+        with self._lock:
+            return self._database.coverage()

@@ -1,0 +1,154 @@
+"""Attestations: the server's keys and the registry put together, and what a terminal asks of them."""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dockgate.attestations import dsse
+from dockgate.attestations.keys import Keys
+from dockgate.attestations.statements import PREDICATE_TYPE, Claim, ListedKey, believe
+from dockgate.delivery.approval_request import is_qualified
+from dockgate.gate import provenance
+from dockgate.scanner.images import attach
+from dockgate.scanner.images.auth import Issuers
+from dockgate.scanner.images.reference import parse_remote
+from dockgate.shared.errors import DockgateError, UsageError
+from dockgate.shared.timestamps import written
+
+KEYS = "keys"
+"""the folder of the signing key, in the data folder"""
+_VERDICT = "dev.dockgate.verdict"
+_POLICY = "dev.dockgate.policy"
+_KEY = "dev.dockgate.key"
+_BUILD = "dev.dockgate.build"
+_COSIGN = {"dev.cosignproject.cosign/signature": "", "predicateType": PREDICATE_TYPE}
+"""the annotations that cosign gives its own: it asks for the first"""
+
+
+class RegistryAttestor:
+    """`core.adapters.Attestor`. `registry` is our own, in which repositories without a registry lie. `demand` raises
+    DeniedError for another that may not be spoken to. `issuers` make the tokens for our own."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        registry: str,
+        ca_bundle: Path | None = None,
+        require: Callable[[str], None] = lambda registry: None,
+        issuers: Issuers | None = None,
+    ) -> None:
+        self._keys = keys
+        self._registry = registry
+        self._ca_bundle = ca_bundle
+        self._demand = require
+        self._issuers = issuers
+        self._one_at_a_time = threading.Lock()
+
+    def attest(
+        self,
+        repository: str,
+        image: str,
+        key: str,
+        policy: str,
+        write: Callable[[str, str], bytes],
+        covered: Sequence[str] = (),
+    ) -> str:
+        place = self._place(repository)
+        with self._one_at_a_time:
+            signer = self._keys.signer()
+            others = set(covered) - {image}
+            children = attach.children(place, image) if others else ()
+            for digest in (image, *(child for child in children if child in others)):
+
+                def envelope(digest: str = digest) -> bytes:
+                    return dsse.sign(write(str(place), digest), signer)
+
+                attach.attach(
+                    place,
+                    digest,
+                    envelope,
+                    _COSIGN,
+                    key=(_VERDICT, key),
+                    replaces={_POLICY: policy, _KEY: signer.public.id},
+                )
+        return signer.public.id
+
+    def _place(self, repository: str) -> attach.Place:
+        registry = self._registry
+        if is_qualified(repository):
+            registry, _, repository = repository.partition("/")
+            self._demand(registry)
+        return attach.Place(registry, repository, self._ca_bundle, issuers=self._issuers)
+
+    def sign(self, statement: bytes) -> bytes:
+        with self._one_at_a_time:
+            return dsse.sign(statement, self._keys.signer())
+
+    def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
+        with self._one_at_a_time:
+            attach.attach(
+                self._place(repository),
+                image,
+                lambda: envelope,
+                {"dev.cosignproject.cosign/signature": "", "predicateType": provenance.PREDICATE_TYPE},
+                key=(_BUILD, key),
+                replaces={_BUILD: key},
+            )
+
+    def keys(self) -> Sequence[ListedKey]:
+        with self._one_at_a_time:
+            return self._keys.listed()
+
+    def rotate(self) -> Sequence[ListedKey]:
+        with self._one_at_a_time:
+            self._keys.rotate()
+            return self._keys.listed()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies beside an image: `claim` is what it says if it is to be believed, else None and `refused` says why."""
+
+    claim: Claim | None
+    refused: str = ""
+
+
+def verify(
+    reference: str,
+    key: Path,
+    policy: str,
+    *,
+    ca_bundle: Path | None = None,
+    insecure: bool = False,
+    now: datetime | None = None,
+) -> tuple[str, tuple[Found, ...]]:
+    """The digest of the image that is named, and what is attested of it: each envelope, believed or not; nothing for an
+    image that is not there by its digest. An approval by another policy than `policy` is not believed.
+
+    Raises UsageError for what is no public key, NotFoundError for a tag that is not there.
+    """
+    try:
+        keys = [dsse.PublicKey(key.read_bytes())]
+    except OSError as error:
+        raise UsageError(f"{key} cannot be read: {error.strerror}.", "`dockgate attestation key` prints it.") from None
+    named = parse_remote(reference)
+    place = attach.Place(named.registry, named.repository, ca_bundle, insecure)
+    digest = named.digest
+    if not digest:
+        with closing(place.origin(tag=named.tag)) as origin:
+            digest, _ = origin.root()
+    moment = now or datetime.now(UTC)
+    return digest, tuple(_judged(one, digest, policy, keys, moment) for one in attach.attached(place, digest))
+
+
+def _judged(envelope: bytes, digest: str, policy: str, keys: list[dsse.PublicKey], now: datetime) -> Found:
+    try:
+        signed = dsse.verify(envelope, keys)
+        if signed.payload_type != dsse.IN_TOTO:
+            return Found(None, f"It is of the type {signed.payload_type!r}.")
+        return Found(believe(signed.payload, digest, policy, written(now)))
+    except DockgateError as error:
+        return Found(None, str(error))

@@ -1,0 +1,182 @@
+"""The commands about an AWS account: the template, the archive, the policy's form there, and the stack."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+from dockgate.aws import ecr_registry
+from dockgate.aws.stack import archive, change_set, deploy, destroy, formation, parameters, redrive, status
+from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.change_set import Confirm
+from dockgate.aws.stack.documents import Documents
+from dockgate.aws.stack.first_commit import first_commit
+from dockgate.aws.stack.formation import Patience, Tell
+from dockgate.aws.stack.parameters import template
+from dockgate.aws.stack.redrive import Redriven
+from dockgate.aws.stack.status import Status
+from dockgate.gate import rules
+from dockgate.gate.model import Policy, Waiver, Waivers
+from dockgate.gate.policy import of_bytes, policy_bytes
+from dockgate.services.gate import policy_of
+from dockgate.shared.errors import DefinitionError, DockgateError, UsageError
+
+__all__ = [
+    "Account",
+    "Redriven",
+    "Status",
+    "contents",
+    "deployed",
+    "destroyed",
+    "package",
+    "policy_document",
+    "redriven",
+    "state",
+    "template",
+]
+
+_S3, _SSM = "s3://", "ssm:"
+_DEFAULT = "default"
+_ADVICE = "Put there what `dockgate aws policy FILE` writes, byte for byte; or deploy with the YAML file."
+
+
+def package(policy: str) -> bytes:
+    """The functions' archive with this policy: a name, or a YAML file. Raises what `policy_of` does, and UsageError
+    naming the rules that cannot run in it."""
+    return archive.build(policy_of(policy), rules.load())
+
+
+def policy_document(policy: str) -> bytes:
+    """This policy, a name or a YAML file, in the form that the functions read. Raises as `package` does."""
+    chosen = policy_of(policy)
+    archive.refuse(chosen, rules.load())
+    return policy_bytes(chosen)
+
+
+def deployed(
+    account: Account,
+    stack: str,
+    policy: str,
+    waivers: Path | None,
+    given: Sequence[str],
+    manage_scanning: bool,
+    tell: Tell,
+    patience: Patience | None = None,
+    confirm: Confirm = change_set.refuse,
+) -> bool:
+    """Deploy; False when there was nothing to change. `confirm` is asked before an update that loses something.
+
+    `policy` is a name, a YAML file, s3://BUCKET/KEY or ssm:/NAME; "" is the one that the stack has, and the default for
+    a new stack. Everything that is given is looked at before anything is changed."""
+    deploy.check_name(stack)
+    values = parameters.read(given)
+    accepted = _waivers(account, waivers) if waivers else None
+    chosen, parameter = _policy(account, policy) if policy else _standing(account, stack)
+    archive.refuse(chosen, rules.load())
+    wanted = deploy.Wanted(
+        stack=stack,
+        archive=archive.build(policy_of(_DEFAULT), rules.load()),
+        first_commit=first_commit(resources.files("dockgate.demo").joinpath("app")),
+        policy=None if parameter else chosen,
+        policy_parameter=parameter,
+        waivers=accepted,
+        parameters=values,
+        manage_scanning=manage_scanning,
+    )
+    return deploy.deploy(account, wanted, tell, patience, confirm)
+
+
+def state(account: Account, stack: str) -> Status:
+    return status.status(account, stack)
+
+
+def redriven(account: Account, stack: str, tell: Tell) -> Redriven:
+    """Hand over again what the stack's functions could not handle."""
+    deploy.check_name(stack)
+    return redrive.redrive(account, stack, tell)
+
+
+def contents(account: Account, stack: str) -> list[str]:
+    """What `destroyed` would take away, a line each."""
+    deploy.check_name(stack)
+    return destroy.contents(account, stack)
+
+
+def destroyed(account: Account, stack: str, tell: Tell, patience: Patience | None = None) -> None:
+    destroy.destroy(account, stack, tell, patience)
+
+
+def _policy(account: Account, given: str) -> tuple[Policy, str]:
+    """The policy, and the name of its SSM parameter where it is to be read from there ("" otherwise)."""
+    if given.startswith(_SSM):
+        name = given.removeprefix(_SSM)
+        if not name.startswith("/"):
+            raise UsageError(
+                f"{given!r} names no SSM parameter.", "Write ssm:/NAME, with a slash in front of the name."
+            )
+        with told(f"reading the parameter {name}"):
+            answer = account.client("ssm").get_parameter(Name=name, WithDecryption=True)
+        return _read(str(answer["Parameter"]["Value"]).encode(), given), name
+    if given.startswith(_S3):
+        bucket, slash, key = given.removeprefix(_S3).partition("/")
+        if not bucket or not slash or not key:
+            raise UsageError(f"{given!r} names no object.", "Write s3://BUCKET/KEY.")
+        with told(f"reading {given}"):
+            body = account.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        return _read(body, given), ""
+    return policy_of(given), ""
+
+
+def _standing(account: Account, stack: str) -> tuple[Policy, str]:
+    """The policy that the stack has: its rules have to be there in a new archive, too."""
+    found = formation.describe(account, stack)
+    held = formation.parameters(found) if found else {}
+    if name := held.get("PolicyParameter"):
+        return _policy(account, f"{_SSM}{name}")
+    if key := held.get("PolicyKey"):
+        documents = Documents(account, stack)
+        return _read(documents.read(key), f"{_S3}{documents.bucket}/{key}"), ""
+    return policy_of(_DEFAULT), ""
+
+
+def _read(body: bytes, place: str) -> Policy:
+    """A policy in canonical form, whose settings are in full and taken by their rules. Raises UsageError."""
+    known = {rule.name: rule for rule in rules.load()}
+    try:
+        policy = of_bytes(body)
+    except (AttributeError, KeyError, TypeError, ValueError, DockgateError) as error:
+        reason = f"no JSON: {error}" if isinstance(error, json.JSONDecodeError) else repr(error)
+        raise UsageError(f"{place} holds no policy in canonical form ({reason}).", _ADVICE) from None
+    for name, uses in policy.rules.items():
+        if name not in known:
+            raise UsageError(f"{place}: there is no rule {name!r}.", _ADVICE)
+        for settings in uses:
+            own = {key: value for key, value in settings.items() if key != "action"}
+            try:
+                full = known[name].settings(own)
+            except DefinitionError as error:
+                raise UsageError(f"{place}: {name}: {error}", error.advice or _ADVICE) from None
+            if set(full) != set(own):
+                raise UsageError(f"{place}: {name}: its settings are not there in full.", _ADVICE)
+    if policy_bytes(policy) != body:
+        raise UsageError(f"{place} is not in canonical form: the bytes differ.", _ADVICE)
+    return policy
+
+
+def _waivers(account: Account, file: Path) -> Waivers:
+    """The waivers of a file. The functions know repositories without their registry: UsageError for a waiver that names
+    one in another registry, which would never count."""
+    from dockgate.gate.definitions import waivers
+
+    found = waivers.read(file.read_text("utf-8"), str(file))
+    return Waivers(tuple(replace(one, repository=_repository(account, one)) for one in found))
+
+
+def _repository(account: Account, waiver: Waiver) -> str:
+    if not waiver.repository:
+        return ""
+    try:
+        return ecr_registry.repository(waiver.repository, account.id, account.region)
+    except UsageError as error:
+        raise UsageError(f"The waiver {waiver.id}: {error}", error.advice) from None

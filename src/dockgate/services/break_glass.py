@@ -1,0 +1,55 @@
+"""The way back for whoever lost every token that may administer: past the server, into its tables."""
+
+import uuid
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+
+from dockgate.config import Settings
+from dockgate.delivery.ports import Clock
+from dockgate.identity.model import LOCAL, AuditEntry, Permission, Token
+from dockgate.services.dependencies import text
+from dockgate.services.identity import People
+from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.store import open_store
+
+CALL = "dockgate token create --local"
+DONE, REFUSED = 201, 400
+"""the statuses of the API's call that does the same"""
+
+
+def token(
+    settings: Settings,
+    principal: str,
+    days: float,
+    scopes: Sequence[Permission] = (),
+    repositories: Sequence[str] = (),
+    pipelines: Sequence[str] = (),
+    clock: Clock = lambda: datetime.now(UTC),
+) -> tuple[Token, str]:
+    """A token as `People.issue` makes it, for whoever can read and write the server's tables; the server may run
+    meanwhile. It is on record.
+
+    Raises NotFoundError where there are no tables, and for a principal that is not there, naming those who may
+    administer.
+    """
+    if not settings.database_url and not (settings.data / "dockgate.db").exists():
+        raise NotFoundError(
+            f"no server has kept its tables in {settings.data}",
+            "Set DOCKGATE_DATA, or DOCKGATE_DATABASE_URL, as it has it.",
+        )
+    with closing(open_store(settings.data, settings.database_url or None)) as store:
+        everybody = store.principals.list()
+        if principal not in [one.name for one in everybody]:
+            may = [one.name for one in everybody if one.may(Permission.ADMINISTER) and not one.disabled_at]
+            advice = f"Who may administer: {', '.join(may)}." if may else "dockgate principal add NAME --role admin"
+            raise NotFoundError(f"there is no principal {principal!r}", advice)
+        entry = AuditEntry(uuid.uuid4().hex, text(clock()), LOCAL.name, "", CALL, principal)
+        store.audit.begin(entry)
+        try:
+            made = People(store, clock).issue(principal, days, scopes, repositories, pipelines)
+        except UsageError:
+            store.audit.finish(entry.id, REFUSED)
+            raise
+        store.audit.finish(entry.id, DONE)
+        return made

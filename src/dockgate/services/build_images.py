@@ -1,0 +1,319 @@
+"""What the server does for builds outside their box: download base images, push results."""
+
+import hashlib
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import IO, Any, cast
+
+from dockgate.delivery.builders.images import Base, Layer
+from dockgate.delivery.builders.sandbox.network import host_addresses
+from dockgate.delivery.ports import BaseImage
+from dockgate.scanner.images.archive import archive_origin
+from dockgate.scanner.images.auth import Issuers
+from dockgate.scanner.images.blobs import Origin, Verified, read_document
+from dockgate.scanner.images.destinations import addresses
+from dockgate.scanner.images.image import here
+from dockgate.scanner.images.inflate import Bounds, Inflated
+from dockgate.scanner.images.manifest import CONFIG_NAMES, Descriptor, Index, Manifest, load, parse
+from dockgate.scanner.images.push import Pusher
+from dockgate.scanner.images.reference import Remote, host_of, parse_remote
+from dockgate.scanner.images.registry import registry_origin
+from dockgate.shared import canonical
+from dockgate.shared.addresses import is_private
+from dockgate.shared.errors import BuildError, DeniedError, ImageError, NotFoundError, UnavailableError, UsageError
+
+_CHUNK = 2**20
+_UNUSED_SECONDS = 30 * 24 * 3600
+"""how long a blob of a base image is kept after its last use"""
+_LAYER = "application/vnd.oci.image.layer.v1.tar"
+_GZIP = f"{_LAYER}+gzip"
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_COMPRESSED = {"+gzip": _GZIP, ".gzip": _GZIP, "+zstd": f"{_LAYER}+zstd"}
+"""how media types of layers end that are pushed as they are, and OCI's name for each"""
+
+
+class RegistryBuildImages:
+    """`builders.images.BuildImages`. `folder` keeps the blobs of base images. `own` is our registry's address; `demand`
+    raises DeniedError for another that the server may not use. `has_list`: those that it may use are listed by name.
+    `issuers` make the tokens for our own."""
+
+    def __init__(
+        self,
+        folder: Path,
+        own: str,
+        require: Callable[[str], None],
+        ca_bundle: Path | None = None,
+        *,
+        has_list: bool = False,
+        issuers: Issuers | None = None,
+    ) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+        self._own = own
+        self._demand = require
+        self._has_list = has_list
+        self._issuers = issuers
+        self._ca_bundle = ca_bundle
+
+    def fetch(self, reference: str, limit: int) -> Base:
+        try:
+            named = parse_remote(reference)
+            self._check(named.registry)
+            with closing(registry_origin(named, ca_bundle=self._ca_bundle, issuers=self._issuers)) as origin:
+                return self._fetch(reference, named, origin, limit)
+        except (UsageError, NotFoundError, DeniedError, ImageError) as error:
+            raise BuildError(f"the base image {reference} cannot be used: {error}", error.advice) from error
+
+    def _check(self, registry: str) -> None:
+        """DeniedError for a registry that a Dockerfile may not have the server speak to. One at a private address has
+        to be named by who runs the server: else a Dockerfile could look around in its networks."""
+        if registry == self._own:
+            return
+        self._demand(registry)
+        if self._has_list:
+            return
+        with suppress(OSError, UnicodeError):  # what has no address here is reached by a proxy, or not at all
+            own = set(host_addresses())
+            if any(is_private(address) or address in own for address in addresses(host_of(registry).strip("[]"))):
+                raise DeniedError(
+                    f"{registry} is at a private address", "Name it in DOCKGATE_REGISTRIES on the server."
+                )
+
+    def prepare(
+        self, archive: IO[bytes], repository: str, tag: str, layers: Mapping[str, Layer]
+    ) -> "RegistryPublication":
+        pusher = Pusher(Remote(self._own, repository, tag), ca_bundle=self._ca_bundle, issuers=self._issuers)
+        try:
+            with closing(archive_origin(cast(Any, archive), "the image that was built")) as origin:
+                data, used, diff_ids = _pushed(origin, pusher, layers, self._folder)
+        except ImageError as error:
+            pusher.__exit__()
+            raise BuildError(f"the build left an image that cannot be pushed: {error}", "Build it again.") from error
+        except BaseException:
+            pusher.__exit__()
+            raise
+        return RegistryPublication(pusher, data, used, diff_ids)
+
+    def _fetch(self, reference: str, named: Remote, origin: Origin, limit: int) -> Base:
+        digest, data = origin.root()
+        platform_digest, data = _for_platform(origin, digest, data)
+        manifest = parse(data, platform_digest)
+        assert isinstance(manifest, Manifest)  # noqa: S101 - `_for_platform` sees to it
+        blobs = {one.digest: one for one in (manifest.config, *manifest.layers)}
+        if sum(one.size for one in blobs.values()) > limit:
+            raise ImageError(f"{named} is larger than the {limit} bytes of disk that a build may have.")
+        self._forget_unused()
+        for blob in blobs.values():
+            self._download(origin, blob)
+        self._keep(platform_digest, data)
+        require_no_hidden_source(named, (self._folder / _file(manifest.config.digest)).read_bytes())
+        files = [_file(one) for one in (platform_digest, *blobs)]
+        room = limit
+        diff_ids = []
+        for layer in manifest.layers:
+            diff_id, size = self._diff_id(layer.digest, room)
+            room -= size
+            diff_ids.append(diff_id)
+        layers = {
+            diff_id: Layer(one.digest, one.size, media_type)
+            for diff_id, one in zip(diff_ids, manifest.layers, strict=True)
+            for ending, media_type in _COMPRESSED.items()
+            if one.media_type.endswith(ending)
+        }
+        return Base(
+            image=BaseImage(reference, digest),
+            name=str(named),
+            manifest=platform_digest,
+            size=len(data),
+            blobs=self._folder,
+            files=tuple(files),
+            diff_ids=tuple(diff_ids),
+            layers=layers,
+        )
+
+    def _download(self, origin: Origin, blob: Descriptor) -> None:
+        target = self._folder / _file(blob.digest)
+        with suppress(FileNotFoundError):
+            os.utime(target)
+            return
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix="new-", delete=False) as file:
+            try:
+                with origin.blob(blob.digest) as source:
+                    verified = Verified(source, blob.digest, blob.size)
+                    while chunk := verified.read(_CHUNK):
+                        file.write(chunk)
+                    verified.verify()
+                os.fchmod(file.fileno(), 0o644)  # to be read in the box; the folder lets nobody else in
+                Path(file.name).replace(target)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+
+    def _diff_id(self, digest: str, limit: int) -> tuple[str, int]:
+        """The digest of a layer's content, computed from its bytes, and how many were read for it.
+
+        Raises ImageError for content of more than `limit` bytes, which no build has room for.
+        """
+        blob = self._folder / _file(digest)
+        note = blob.with_suffix(".diff_id")
+        with suppress(FileNotFoundError):
+            os.utime(note)
+            return note.read_text(), 0
+        content, size = hashlib.sha256(), 0
+        for chunk in _inflated(blob, digest):
+            content.update(chunk)
+            size += len(chunk)
+            if size > limit:
+                raise ImageError(f"its layers hold more than the {limit} bytes that are left of a build's disk.")
+        fresh = note.with_name(f"new-{note.name}-{threading.get_ident()}")
+        fresh.write_text(f"sha256:{content.hexdigest()}")
+        fresh.replace(note)
+        return note.read_text(), size
+
+    def _keep(self, digest: str, data: bytes) -> None:
+        target = self._folder / _file(digest)
+        fresh = target.with_name(f"new-{target.name}-{threading.get_ident()}")
+        fresh.write_bytes(data)
+        fresh.chmod(0o644)
+        fresh.replace(target)
+
+    def _forget_unused(self) -> None:
+        now = time.time()
+        for path in self._folder.glob("*/*"):
+            with suppress(FileNotFoundError):
+                if now - path.stat().st_mtime > _UNUSED_SECONDS:
+                    path.unlink()
+
+
+class RegistryPublication:
+    """`builders.images.Publication`. Its blobs are in the registry."""
+
+    def __init__(self, pusher: Pusher, data: bytes, layers: Mapping[str, Layer], diff_ids: Sequence[str]) -> None:
+        self._pusher = pusher
+        self._data = data
+        self.digest = canonical.digest(data)
+        self.layers = layers
+        self.diff_ids = diff_ids
+
+    def push(self) -> None:
+        with self._pusher as pusher:
+            pusher.manifest(self._data, by_digest=False, kind=_MANIFEST)
+
+
+def require_no_hidden_source(named: Remote, config: bytes) -> None:
+    """Refuse a base image whose ONBUILD instructions take files from further images, which no Dockerfile names.
+
+    `config` is the image's (OCI image specification, "Image Configuration"). Raises ImageError."""
+    try:
+        document = json.loads(config)
+        triggers = (document.get("config") or {}).get("OnBuild") or []
+    except (ValueError, AttributeError, RecursionError):
+        raise ImageError(f"the config of {named} is no JSON object.") from None
+    if any("from" in str(trigger).lower() for trigger in triggers):
+        raise ImageError(
+            f"{named} has an ONBUILD instruction that takes files from another image.",
+            "Name that image in your Dockerfile instead.",
+        )
+
+
+def _for_platform(origin: Origin, digest: str, data: bytes) -> tuple[str, bytes]:
+    """The manifest for this machine's platform, below an index or at once. ImageError when there is none."""
+    document = parse(data, digest)
+    if isinstance(document, Manifest):
+        return digest, data
+    wanted = here()
+    fitting = [one for one in document.manifests if one.platform.split("/")[:2] == wanted.split("/")]
+    if not fitting:
+        raise ImageError(f"{origin.name} has no image for {wanted}.")
+    chosen = origin.manifest(fitting[0].digest)
+    if isinstance(parse(chosen, fitting[0].digest), Index):
+        raise ImageError(f"{origin.name} is an index in an index.")
+    return fitting[0].digest, chosen
+
+
+def _pushed(
+    origin: Origin, pusher: Pusher, layers: Mapping[str, Layer], folder: Path
+) -> tuple[bytes, dict[str, Layer], list[str]]:
+    """Push the config and the layers of an archive; the manifest to push, the layers by their diff_ids, and those."""
+    digest, data = origin.root()
+    manifest = parse(data, digest)
+    if not isinstance(manifest, Manifest):
+        raise ImageError("it is an index.")
+    config = read_document(origin.blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
+    rootfs = load(config, "its config", CONFIG_NAMES).get("rootfs")
+    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    # Layers come as they are, not compressed: then their digests are their diff_ids, and what is said of one by its
+    # diff_id holds for it.
+    if diff_ids != [one.digest for one in manifest.layers]:
+        raise ImageError("its config names other layers than its manifest.")
+    used: dict[str, Layer] = {}
+    for one in manifest.layers:
+        if one.digest not in used:
+            used[one.digest] = _layer(origin, pusher, one, layers.get(one.digest), folder)
+    pusher.blob(config)
+    document = {
+        "schemaVersion": 2,
+        "mediaType": _MANIFEST,
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": canonical.digest(config),
+            "size": len(config),
+        },
+        "layers": [
+            {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
+            for layer in (used[one.digest] for one in manifest.layers)
+        ],
+        **({"annotations": dict(manifest.annotations)} if manifest.annotations else {}),
+    }
+    return json.dumps(document, separators=(",", ":")).encode(), used, [one.digest for one in manifest.layers]
+
+
+def _layer(origin: Origin, pusher: Pusher, one: Descriptor, known: Layer | None, folder: Path) -> Layer:
+    if known is not None:
+        blob = folder / _file(known.digest)
+        if pusher.holds(known.digest):
+            return known
+        if blob.exists():
+            pusher.blob(blob)
+            return known
+        # It came as an empty file, since it was known.
+        raise UnavailableError(
+            f"a layer of an earlier build is no longer in the registry: {known.digest}", "Try again."
+        )
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        _compress(origin, one, cast(IO[bytes], file))
+        file.flush()
+        digest, size = pusher.blob(Path(file.name))
+    return Layer(digest, size, _GZIP)
+
+
+def _inflated(blob: Path, name: str) -> Iterator[memoryview]:
+    """The content of a layer, bounded in size."""
+    with blob.open("rb", buffering=0) as file:
+        inflated = Inflated(Verified(file, name, None), f"Layer {name}", Bounds())
+        buffer = memoryview(bytearray(_CHUNK))
+        while count := inflated.readinto(buffer):
+            yield buffer[:count]
+
+
+def _compress(origin: Origin, one: Descriptor, target: IO[bytes]) -> None:
+    from isal import isal_zlib
+
+    packer = isal_zlib.compressobj(2, isal_zlib.DEFLATED, 31)  # gzip
+    with origin.blob(one.digest) as source:
+        verified = Verified(source, one.digest, one.size)
+        while chunk := verified.read(_CHUNK):
+            target.write(packer.compress(chunk))
+        verified.verify()
+    target.write(packer.flush())
+
+
+def _file(digest: str) -> str:
+    return digest.replace(":", "/", 1)

@@ -1,0 +1,170 @@
+"""Who contributed to what an execution builds: found when its approval is asked for, and anew with every vote.
+
+What cannot be found out is said (`Contributors.unknown`), and then nobody may approve.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from dockgate.delivery.contributors import NO_OBJECT, Contributors, PushRecord
+from dockgate.delivery.pipeline import Action, ActionKey, ActionRun, ActionType, State, latest, starters
+from dockgate.delivery.ports import CommitPeople, RefUpdate
+from dockgate.services.dependencies import Dependencies
+from dockgate.shared.errors import DockgateError, NotFoundError
+
+COMMIT_LIMIT = 10_000
+"""commits between two approvals of which contributors are known"""
+PUSH_LIMIT = 50_000
+"""commits of one push whose pusher is kept; of the older ones nobody is known"""
+
+
+class PushHistory:
+    """Keeps who pushed what."""
+
+    def __init__(self, parts: Dependencies) -> None:
+        self._parts = parts
+        self._pushes = parts.store.pushes
+
+    def requested(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
+        """Before git runs: `by` is a principal, "" before there are any; `push` names the push."""
+        self._pushes.request(self._records(push, repository, by, token, updates, accepted=False))
+
+    def accepted(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
+        """When git has ended: `updates` are the references that moved."""
+        records = self._records(push, repository, by, token, updates, accepted=True)
+        self._pushes.accept(push, records, self._introduced(repository, updates) if updates else ())
+
+    def _records(
+        self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate], *, accepted: bool
+    ) -> list[PushRecord]:
+        email, now = self._email(by), self._parts.now()
+        return [
+            PushRecord(push, repository, one.ref, one.old, one.new, by or "local", email, token, now, accepted)
+            for one in updates
+        ]
+
+    def _introduced(self, repository: str, updates: Sequence[RefUpdate]) -> Sequence[str]:
+        """The commits that no reference led to before the push."""
+        moved = {one.ref for one in updates}
+        source = self._parts.source
+        others = (new for ref, new in source.references(repository).items() if ref not in moved)
+        before = [*(one.old for one in updates if one.old != NO_OBJECT), *others]
+        after = [one.new for one in updates if one.new != NO_OBJECT]
+        return source.commits_introduced(repository, after, list(dict.fromkeys(before)), PUSH_LIMIT)
+
+    def _email(self, name: str) -> str:
+        try:
+            return self._parts.store.principals.get(name).email if name else ""
+        except NotFoundError:
+            return ""
+
+
+class ContributorFinder:
+    """Finds the contributors of executions."""
+
+    def __init__(self, parts: Dependencies) -> None:
+        self._parts = parts
+        self._store = parts.store
+
+    def of(self, approval: ActionKey) -> Contributors:
+        """Of what the approval's execution builds: whoever started it, moved its branches since the commit that this
+        action approved last, or pushed, authored or committed one of the commits since."""
+        names: list[str] = []
+        emails: list[str] = []
+        unknown = ""
+        try:
+            execution = self._store.executions.get(approval.execution)
+            names += starters(execution.trigger)
+            pipeline = self._store.pipelines.get(execution.pipeline, execution.pipeline_version)
+            runs = latest(self._store.executions.runs(execution.id))
+            before = self._last_approved(execution.pipeline, approval)
+            for action in pipeline.stages[0].actions:
+                built = _commit(runs.get((pipeline.stages[0].name, action.name)))
+                if not built:
+                    raise NotFoundError(f"the source action {action.name} has no commit")
+                repository = str(action.configuration["repository"])
+                base = next((commit for place, commit in before if place == repository), "")
+                for name, email in self._since(repository, action, base, built):
+                    names.append(name)
+                    emails.append(email)
+        except DockgateError as error:
+            unknown = error.whole
+        emails += [self._email(name) for name in names]
+        return Contributors.of(names, emails, unknown)
+
+    def _last_approved(self, pipeline: str, approval: ActionKey) -> list[tuple[str, str]]:
+        """Repository and commit of each source of the execution that this action approved last."""
+        last = self._store.executions.last_succeeded(pipeline, approval.stage, approval.action, approval.execution)
+        if not last:
+            return []
+        execution = self._store.executions.get(last)
+        definition = self._store.pipelines.get(pipeline, execution.pipeline_version)
+        if definition.action(approval.stage, approval.action).type is not ActionType.APPROVAL:
+            return []
+        runs = latest(self._store.executions.runs(last))
+        sources = [runs.get((definition.stages[0].name, one.name)) for one in definition.stages[0].actions]
+        return [(run.variables.get("RepositoryName", ""), _commit(run)) for run in sources if run and _commit(run)]
+
+    def _since(self, repository: str, action: Action, base: str, built: str) -> Iterator[tuple[str, str]]:
+        """Names of principals and e-mail addresses ("" for none). Raises NotFoundError for what cannot be found out."""
+        commits = self._commits(repository, base, built)
+        if len(commits) > COMMIT_LIMIT:
+            raise NotFoundError(
+                f"more than {COMMIT_LIMIT} commits of {repository} since the last approval",
+                "Set exclude_committer: false for the first approval of a long history.",
+            )
+        yield from (("", email) for one in commits for email in one.emails)
+        yield from self._pushers(repository, [one.id for one in commits])
+        yield from self._movers(repository, f"refs/heads/{action.configuration['branch']}", base, built)
+
+    def _commits(self, repository: str, base: str, built: str) -> Sequence[CommitPeople]:
+        source = self._parts.source
+        try:
+            return source.commits_between(repository, base, built, COMMIT_LIMIT + 1)
+        except NotFoundError:
+            if not base:
+                raise
+            # The approved commit is gone, by a forced push: whoever contributed to any of the history counts.
+            return source.commits_between(repository, "", built, COMMIT_LIMIT + 1)
+
+    def _pushers(self, repository: str, commits: Sequence[str]) -> Iterator[tuple[str, str]]:
+        known = self._store.pushes.pushers(repository, commits)
+        yield from ((one.principal, one.email) for pushers in known.values() for one in pushers)
+        missing = {commit for commit in commits if commit not in known}
+        for record in self._store.pushes.unfinished(repository) if missing else ():
+            brought = self._brought(record) & set(commits)
+            if brought:
+                yield record.principal, record.email
+                missing -= brought
+        if missing:
+            raise NotFoundError(
+                f"nothing says who pushed the commit {min(missing)[:12]} of {repository}",
+                "Set exclude_committer: false for this approval, or build a commit whose push is on record.",
+            )
+
+    def _brought(self, record: PushRecord) -> set[str]:
+        """The commits that a push brought, if it came in, which nobody noted: the server ended in between."""
+        if record.new == NO_OBJECT:
+            return set()
+        base = "" if record.old == NO_OBJECT else record.old
+        try:
+            found = self._parts.source.commits_between(record.repository, base, record.new, PUSH_LIMIT)
+        except NotFoundError:
+            return set()
+        return {one.id for one in found}
+
+    def _movers(self, repository: str, ref: str, base: str, built: str) -> Iterator[tuple[str, str]]:
+        """Whoever moved the branch after it stood at `base`, up to where it stood at `built`."""
+        moves = [one for one in self._store.pushes.of_ref(repository, ref) if one.accepted or one.new == built]
+        last = max((place for place, one in enumerate(moves) if one.new == built), default=len(moves) - 1)
+        first = max((place for place, one in enumerate(moves[:last]) if one.new == base), default=-1) if base else -1
+        yield from ((one.principal, one.email) for one in moves[first + 1 : last + 1])
+
+    def _email(self, name: str) -> str:
+        try:
+            return self._store.principals.get(name).email
+        except NotFoundError:
+            return ""
+
+
+def _commit(run: ActionRun | None) -> str:
+    return run.variables.get("CommitId", "") if run is not None and run.state is State.SUCCEEDED else ""

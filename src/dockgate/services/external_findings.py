@@ -1,0 +1,44 @@
+"""Findings that other scanners made, read with the ecosystems at hand."""
+
+from functools import partial
+from pathlib import Path
+
+from dockgate.gate import external
+from dockgate.gate.external._read import digest, moment
+from dockgate.gate.model import Reported
+from dockgate.scanner import ecosystems, sboms
+from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.versions import Orders
+
+
+def read_file(path: Path, image: str = "", at: str = "") -> tuple[Reported, ...]:
+    """What the document at `path` reports: see `read`."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(external.SIZE_LIMIT + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Give the file that a scanner wrote.") from None
+    return read(data, str(path), image, at)
+
+
+def read(data: bytes, name: str, image: str = "", at: str = "") -> tuple[Reported, ...]:
+    """What the document called `name` reports of one image: of `image`, a digest, if there is one.
+
+    `at` is when it was made, for a document that does not say. Raises UsageError naming what is wrong, and what can be
+    read.
+    """
+    if image and not _is_digest(image):
+        raise UsageError(f"{image!r} is no digest.", "A digest is sha256: and 64 hex digits in lower case.")
+    if at and not moment(at):
+        raise UsageError(f"{at!r} is no time.", "Write it as RFC 3339 has it: 2026-11-24T12:00:00Z.")
+    return external.read(data, name, external.load(), asked(image, moment(at)))
+
+
+def asked(image: str, at: str = "") -> external.Asked:
+    """What a reader knows besides the document."""
+    kinds = ecosystems.load()
+    return external.Asked(image, at, partial(sboms.package, ecosystems=kinds), Orders(kinds).compare)
+
+
+def _is_digest(given: str) -> bool:
+    return digest(given) == given

@@ -1,0 +1,133 @@
+"""Principals and tokens as a server handles them: made, shown once, and asked for with every request."""
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from dockgate.delivery.ports import Clock
+from dockgate.identity.model import (
+    LOCAL,
+    PRINCIPAL,
+    Caller,
+    Permission,
+    Principal,
+    Role,
+    Token,
+    digest,
+    read_token,
+    write_token,
+)
+from dockgate.services.dependencies import text as written
+from dockgate.shared.errors import UnknownCallerError, UsageError
+from dockgate.store.interface import Store
+
+TOKEN_DAYS = 90
+MOST_TOKEN_DAYS = 366
+USED_SECONDS = 3600
+"""how old `last_used_at` may be: a token that is used all the time is not written down all the time"""
+RESERVED = ("local", "policy", "timeout")
+"""names that stand for nobody in the records"""
+
+_NOBODYS = "0" * 64
+_EMAIL = re.compile(r"[^\s<>@]{1,64}@[^\s<>@]{1,190}")
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    store: Store
+    clock: Clock
+
+    def known_by(self, text: str) -> Caller:
+        """Whose token this is. UnknownCallerError, the same one, for a token that is unknown, wrong, expired or
+        revoked, and for a principal that is disabled: whoever guesses learns nothing."""
+        token_id, secret = read_token(text)
+        found = self.store.tokens.find(token_id) if token_id else None
+        now = self._at(0)
+        token, principal = found or (Token(token_id, "", _NOBODYS, "", ""), Principal("", ()))
+        if not token.is_of(secret) or not token.stands(now) or principal.disabled_at:
+            raise UnknownCallerError(
+                "that token is not valid",
+                "Set DOCKGATE_TOKEN to one that is: an admin makes it by `dockgate token create`.",
+            )
+        if token.last_used_at < self._at(-USED_SECONDS):
+            self.store.tokens.used(token.id, now)
+        return Caller(principal, token)
+
+    def unnamed(self, here: bool) -> Caller:
+        """Whoever shows no token: LOCAL on this machine (`here`) while there are no principals, else nobody."""
+        if not here or self.store.principals.exist():
+            raise UnknownCallerError(
+                "who asks must show a token", "Set DOCKGATE_TOKEN: an admin makes one by `dockgate token create`."
+            )
+        return Caller(LOCAL)
+
+    def add(self, name: str, roles: Sequence[Role], email: str) -> tuple[Principal, str]:
+        """A new principal, and a token's text if it is the first one ("" otherwise), which must be an admin."""
+        if not re.fullmatch(PRINCIPAL, name) or name.lower() in RESERVED:
+            raise UsageError(
+                f"{name!r} cannot be a principal's name",
+                "Take up to 100 letters, digits and . _ - + @, beginning with a letter or digit, and not "
+                f"{', '.join(RESERVED)}.",
+            )
+        if email and not _EMAIL.fullmatch(email):
+            raise UsageError(f"{email!r} is no e-mail address", "It is the one that their commits name.")
+        if not roles:
+            raise UsageError(f"{name} needs a role", f"Roles: {', '.join(Role)}.")
+        principal = Principal(name, tuple(dict.fromkeys(roles)), email, self._at(0))
+        if self.store.principals.exist():
+            self.store.principals.add(principal)
+            return principal, ""
+        if not principal.may(Permission.ADMINISTER):
+            raise UsageError(
+                "the first principal must be an admin: from then on every call needs a token",
+                f"dockgate principal add {name} --role admin",
+            )
+        token, text = self._issued(name, TOKEN_DAYS)
+        self.store.principals.begin(principal, token)
+        return principal, text
+
+    def set_roles(self, name: str, roles: Sequence[Role]) -> Principal:
+        if not roles:
+            raise UsageError(f"{name} needs a role", f"Roles: {', '.join(Role)}.")
+        return self.store.principals.set_roles(name, tuple(dict.fromkeys(roles)))
+
+    def issue(
+        self,
+        principal: str,
+        days: float,
+        scopes: Sequence[Permission] = (),
+        repositories: Sequence[str] = (),
+        pipelines: Sequence[str] = (),
+    ) -> tuple[Token, str]:
+        """A new token, and its text: this is the only time that there is one."""
+        owner = self.store.principals.get(principal)
+        if not 0 < days <= MOST_TOKEN_DAYS:
+            raise UsageError(f"a token of {days:g} days", f"A token lasts at most {MOST_TOKEN_DAYS} days.")
+        beyond = [scope for scope in scopes if not owner.may(scope)]
+        if beyond:
+            raise UsageError(
+                f"{principal} may not {beyond[0]}: no token of theirs can lend that",
+                "Give them the role first: `dockgate principal roles`.",
+            )
+        if owner.disabled_at:
+            raise UsageError(f"{principal} is disabled", f"dockgate principal enable {principal}")
+        token, text = self._issued(principal, days)
+        token = replace(
+            token,
+            scopes=tuple(dict.fromkeys(scopes)),
+            repositories=tuple(dict.fromkeys(repositories)),
+            pipelines=tuple(dict.fromkeys(pipelines)),
+        )
+        self.store.tokens.add(token)
+        return token, text
+
+    def _issued(self, principal: str, days: float) -> tuple[Token, str]:
+        token_id, secret = secrets.token_hex(6), secrets.token_hex(32)
+        token = Token(token_id, principal, digest(secret), self._at(0), self._at(days * 86400))
+        return token, write_token(token_id, secret)
+
+    def _at(self, seconds: float) -> str:
+        """The time so many seconds from now, as it is kept."""
+        return written(self.clock() + timedelta(seconds=seconds))

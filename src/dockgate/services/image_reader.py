@@ -1,0 +1,91 @@
+"""The images that a server reads, in its own registry and in others."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from dockgate.delivery.approval_request import canonical_registry, is_qualified
+from dockgate.gate.patterns import matches
+from dockgate.scanner.images import attached, open_images
+from dockgate.scanner.images.auth import Issuers
+from dockgate.scanner.images.reference import Remote, host_of, parse_remote
+from dockgate.scanner.images.registry import RegistryOrigin, registry_origin
+from dockgate.scanner.model import Inventory
+from dockgate.services import scan
+from dockgate.shared.errors import DeniedError, UsageError
+
+SCAN_SECONDS = 3600.0
+"""for all that is asked of a registry to read an image, in one try"""
+QUESTION_SECONDS = 60.0
+"""for which digest a tag has, and for what lies beside an image"""
+
+
+class ImageAccess:
+    """`own` is our registry's address, and `public` what others call it by ("" for nothing else). `registries` are
+    patterns of the others' hosts, with or without a port; empty, every registry may be asked. `issuers` make the tokens
+    for our own registry.
+
+    All calls raise DeniedError for a registry that may not be asked, and what registries do."""
+
+    def __init__(
+        self,
+        own: str,
+        registries: Sequence[str],
+        cache: Path,
+        ca_bundle: Path | None,
+        issuers: Issuers | None = None,
+        public: str = "",
+    ) -> None:
+        self._own = own
+        self._public = public
+        self._issuers = issuers
+        self._registries = registries
+        self._cache = cache
+        self._ca_bundle = ca_bundle
+
+    def resolve(self, reference: str, *, sure: bool = False) -> tuple[str, str]:
+        """Repository and digest (`core.adapters.ImageResolver`)."""
+        named = parse_remote(reference)
+        if self._public and named.registry == self._public:
+            named = replace(named, registry=self._own)
+        self.require(named.registry)
+        digest = named.digest
+        if digest and not digest.startswith("sha256:"):
+            raise UsageError(f"{digest[:20]}… in {reference} is no SHA-256", "Name the image by its sha256 digest.")
+        if sure or not digest:
+            with closing(self._origin(named)) as origin:
+                digest, _ = origin.root()
+        registry = canonical_registry(named.registry)
+        ours = registry == canonical_registry(self._own) and not is_qualified(named.repository)
+        return named.repository if ours else f"{registry}/{named.repository}", digest
+
+    def read(self, repository: str, digest: str) -> Sequence[Inventory]:
+        """One inventory for every platform of the image (`core.adapters.ImageReader`)."""
+        named = self._named(repository, digest)
+        with open_images(
+            named, [scan.ALL], ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=SCAN_SECONDS
+        ) as opened:
+            return scan.read(opened.images, self._cache, verified=True)
+
+    def attached(self, repository: str, digest: str) -> Sequence[bytes]:
+        """What lies beside an image (`bootstrap.vex.Fetch`)."""
+        named = self._named(repository, digest)
+        return attached.read(named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=QUESTION_SECONDS)
+
+    def _origin(self, named: Remote) -> RegistryOrigin:
+        return registry_origin(named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=QUESTION_SECONDS)
+
+    def _named(self, repository: str, digest: str) -> str:
+        place = repository if is_qualified(repository) else f"{self._own}/{repository}"
+        self.require(place.partition("/")[0])
+        return f"{place}@{digest}"
+
+    def require(self, registry: str) -> None:
+        """DeniedError for a registry that this server has nothing to do with."""
+        names = registry.lower(), host_of(registry.lower())
+        allowed = (matches(name, pattern.lower()) for pattern in self._registries for name in names)
+        if registry != self._own and self._registries and not any(allowed):
+            raise DeniedError(
+                f"this server reads no images in {registry}", "DOCKGATE_REGISTRIES on the server lists where it does."
+            )

@@ -1,0 +1,316 @@
+"""A policy's examples, judged by the gate itself: each becomes a case with an inventory and advisories of its own."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dockgate import __version__
+from dockgate.gate import evaluate, rules
+from dockgate.gate.definitions import examples as definitions
+from dockgate.gate.definitions import policy as policies
+from dockgate.gate.definitions import waivers
+from dockgate.gate.definitions.examples import Expected, Written
+from dockgate.gate.model import Case, PlatformVerdict, Policy, Reported, Statement, Violation, Waiver, Waivers
+from dockgate.gate.policy import fingerprint
+from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
+from dockgate.scanner import ecosystems
+from dockgate.scanner.model import (
+    Advisory,
+    AdvisorySnapshot,
+    Coverage,
+    Cve,
+    Distribution,
+    Inventory,
+    Package,
+    Range,
+    Rating,
+    Severity,
+    Unread,
+)
+from dockgate.services.purls import Purls
+from dockgate.shared import canonical
+from dockgate.shared.errors import UsageError
+from dockgate.shared.yaml import Document, Location
+from dockgate.vulnerabilities.matching import Matcher
+
+IMAGE = "sha256:" + "0" * 64
+BASE, OWN = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+"""the two layers of every example's image"""
+ALWAYS_FED = ("epss", "kev")
+OTHERS = "another"
+UPLOADED = "principal:example"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an example: `problems` are whole sentences, none when it holds; `line` is its own."""
+
+    name: str
+    line: int
+    status: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TestedPolicy:
+    policy: str
+    file: str
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not any(outcome.problems for outcome in self.outcomes)
+
+
+def test(text: str, file: str) -> TestedPolicy:
+    """Judges every example in a policy's file, or in a file that names a policy. Raises DefinitionError with the line
+    of what cannot be understood."""
+    document, written = definitions.read(text, file)
+    policy = _policy(document)
+    bench = _Bench(policy)
+    return TestedPolicy(policy.name, file, tuple(bench.outcome(one) for one in written))
+
+
+def _policy(document: Document) -> Policy:
+    """The file's own, or the one that its key `policy` names or holds."""
+    known = rules.load()
+    if policies.is_whole(document):
+        return policies.of_document(document, known)[1]
+    for key in document.value:
+        if key not in definitions.KEYS:
+            raise document.error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(definitions.KEYS)}.")
+    given = document.value.get("policy")
+    if not isinstance(given, str):
+        return policies.of_mapping(document, ("policy",) if "policy" in document.value else (), "policy", known)
+    if given in policies.BUILTIN:
+        return policies.builtin(given, known)
+    path = Path(document.name).parent / given
+    try:
+        return policies.read(path.read_text("utf-8"), path.stem, known, str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        names = ", ".join(policies.BUILTIN)
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise document.error(("policy",), f"{path}: {reason}", f"Name a policy's file, or one of: {names}.") from None
+
+
+class _Bench:
+    """Judges examples by one policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._rules = rules.load()
+        self._ecosystems = ecosystems.load()
+        self._purls = Purls(self._ecosystems)
+
+    def outcome(self, written: Written) -> Outcome:
+        example = written.example
+        case = self._case(written)
+        (platform_verdict,) = evaluate.judge(case, self._ecosystems, self._rules, remediations=False).platform_verdicts
+        absent = (_absent(written, index, platform_verdict) for index in range(len(example.findings)))
+        problems = [problem for problem in absent if problem] or list(_differences(example.expect, platform_verdict))
+        return Outcome(example.name, written.line, platform_verdict.status, tuple(problems))
+
+    def _case(self, written: Written) -> Case:
+        example = written.example
+        inventory = self._inventory(
+            written, [*_keyed("findings", example.findings), *_keyed("packages", example.packages)]
+        )
+        baselines: dict[str, tuple[Inventory, ...]] = {
+            name: (self._inventory(written, _keyed(name, packages)),)
+            for name, packages in (("running", example.running), ("approved", example.approved))
+            if packages is not None
+        }
+        feeds = example.feeds
+        if feeds is None:
+            seen = [one for held in (inventory, *(held[0] for held in baselines.values())) for one in held.packages]
+            feeds = [*sorted({package.ecosystem for package in seen}), *ALWAYS_FED]
+        consulted = AdvisorySnapshot(
+            tuple(self._advisory(written, index) for index in range(len(example.findings))),
+            tuple(
+                Coverage(feed, True, (), example.now if example.checked is None else example.checked) for feed in feeds
+            ),
+            tuple(_cves(written)),
+        )
+        case = Case(IMAGE, self._policy, example.now, __version__, waivers=self._waivers(written))
+        case = replace(case, provenance=_provenance(example.provenance))
+        if not example.reported:
+            return replace(case, inventories=(inventory,), consulted=consulted, baselines=baselines)
+        matches = Matcher(consulted, self._ecosystems).match(inventory.packages)
+        reported = Reported(OTHERS, example.now, inventory, matches, untold=tuple(example.untold))
+        return replace(case, reported=(reported,), baselines=baselines)
+
+    def _inventory(self, written: Written, packages: Sequence[tuple[Location, definitions.Package]]) -> Inventory:
+        image = written.example.image
+        implied = int(bool(image.base) or any(told.layer == "base" for _, told in packages))
+        known: dict[str, Package] = {}
+        for location, told in packages:
+            package = self._package(written, location, told)
+            known.setdefault(package.purl, package)
+        return Inventory(
+            image=IMAGE,
+            platform="linux/amd64",
+            distribution=_distribution(image),
+            layers=(BASE, OWN),
+            packages=tuple(sorted(known.values(), key=lambda package: package.purl)),
+            unread=tuple(Unread(path, f"{path} cannot be read.") for path in written.example.unread),
+            base_layers=implied if image.base_layers is None else image.base_layers,
+            base=image.base,
+            created=image.created,
+            user=image.user,
+            diff_ids=tuple(image.diff_ids or ()),
+        )
+
+    def _package(self, written: Written, location: Location, told: definitions.Package) -> Package:
+        try:
+            package = self._purls.package(self._purls.parse(told.package), _distribution(written.example.image))
+        except UsageError as error:
+            raise written.error((*location, "package"), str(error), error.advice) from None
+        if not package.ecosystem:
+            raise written.error(
+                (*location, "package"),
+                f"which release {told.package} is of is not known",
+                "Say image.distribution, or write ?distro=… at its end.",
+            )
+        path = f"{package.name}/{package.version}"
+        return replace(package, path=path, layer=BASE if told.layer == "base" else OWN)
+
+    def _advisory(self, written: Written, index: int) -> Advisory:
+        finding = written.example.findings[index]
+        package = self._package(written, ("findings", index), finding)
+        events = (("introduced", "0"), ("fixed", finding.fixed))[: 2 if finding.fixed else 1]
+        rating = Rating("advisory", finding.severity, -1.0 if finding.score is None else finding.score)
+        unrated = finding.severity is Severity.UNTRIAGED and finding.score is None
+        return Advisory(
+            id=finding.id,
+            ecosystem=package.ecosystem,
+            name=package.source_name,
+            ranges=(Range("ECOSYSTEM", events),),
+            aliases=tuple(finding.aliases),
+            ratings=() if unrated else (rating,),
+            published=finding.published,
+            note=finding.note,
+        )
+
+    def _waivers(self, written: Written) -> Waivers:
+        example = written.example
+        accepted: list[Waiver] = []
+        for index, given in enumerate(example.waivers):
+            location = (*written.here, "waivers", index)
+            named = {"id": f"waiver {index + 1}", "owner": "example", "reason": "example"}
+            accepted.append(waivers.of(written.document, location, {**named, **given}))
+        statements = tuple(
+            Statement(
+                document=canonical.digest(canonical.encode([one.author, index])),
+                format="openvex",
+                author=one.author,
+                signer=UPLOADED,
+                vulnerabilities=(one.vulnerability,),
+                status=one.status,
+                products=(one.package,) if one.package else (),
+                justification=one.justification,
+                at=example.now,
+            )
+            for index, one in enumerate(example.vex)
+        )
+        return Waivers(tuple(accepted), statements)
+
+
+def _keyed(name: str, items: Sequence[definitions.Package]) -> list[tuple[Location, definitions.Package]]:
+    return [((name, index), item) for index, item in enumerate(items)]
+
+
+def _distribution(image: definitions.Image) -> Distribution | None:
+    told = image.distribution
+    if told is None:
+        return None
+    return Distribution(told.id, told.version, told.name, tuple(told.like), told.support_end, told.repository)
+
+
+def _provenance(found: definitions.Provenance | None) -> ProvenanceFacts | None:
+    if found is None:
+        return None
+    statements = (
+        ProvenanceStatement(
+            digest=f"sha256:{at:064x}",
+            keys=tuple(fingerprint(key) or key for key in one.keys),
+            builder=one.builder,
+            build_type=BUILD_TYPE,
+            source=one.source,
+            commit=one.commit,
+            bases=tuple(one.bases),
+            finished_at=one.finished_at,
+        )
+        for at, one in enumerate(found.statements)
+    )
+    return ProvenanceFacts(IMAGE, tuple(statements), tuple(found.refused), found.unavailable)
+
+
+def _cves(written: Written) -> Iterator[Cve]:
+    known: dict[str, Cve] = {}
+    for index, finding in enumerate(written.example.findings):
+        told = Cve(
+            finding.id,
+            exploited=finding.exploited,
+            due=finding.due,
+            epss=-1.0 if finding.epss is None else finding.epss,
+            percentile=-1.0 if finding.percentile is None else finding.percentile,
+        )
+        if known.setdefault(finding.id, told) != told:
+            raise written.error(
+                ("findings", index), f"{finding.id} stands here with other facts than before", "Say the same of both."
+            )
+    yield from known.values()
+
+
+def _absent(written: Written, index: int, platform_verdict: PlatformVerdict) -> str:
+    """Why a finding that the example has is none, "" when it is one."""
+    finding = written.example.findings[index]
+    purl = finding.package.partition("?")[0]
+    for found in platform_verdict.findings:
+        if finding.id in (found.id, *found.aliases) and found.package.purl.partition("?")[0] == purl:
+            return ""
+    line = written.document.line((*written.here, "findings", index))
+    why = f": is the version below {finding.fixed}, where it is fixed?" if finding.fixed else "."
+    return f"line {line}: {finding.id} does not affect {finding.package}{why}"
+
+
+def _differences(expected: Expected, platform_verdict: PlatformVerdict) -> Iterator[str]:
+    if platform_verdict.status is not expected.status:
+        said = [
+            *(violation.message for violation in platform_verdict.violations),
+            *(one.reason for one in platform_verdict.undetermined),
+        ]
+        why = f": {'; '.join(said)}" if said else ""
+        yield f"expected {expected.status}, was {platform_verdict.status}{why}"
+    said_of: dict[str, tuple[Sequence[str] | None, Sequence[tuple[str, str]]]] = {
+        "violations": (expected.violations, list(map(_violation, platform_verdict.violations))),
+        "warnings": (expected.warnings, list(map(_violation, platform_verdict.warnings))),
+        "notes": (expected.notes, list(map(_violation, platform_verdict.notes))),
+        "undetermined": (expected.undetermined, [(one.kind, one.reason) for one in platform_verdict.undetermined]),
+        "waived": (
+            expected.waived,
+            [(one.finding.id if one.finding else one.violation, one.by) for one in platform_verdict.waived],
+        ),
+    }
+    for name, (wanted, found) in said_of.items():
+        if wanted is not None:
+            yield from _unlike(name, wanted, found)
+
+
+def _violation(violation: Violation) -> tuple[str, str]:
+    return violation.rule, violation.message
+
+
+def _unlike(name: str, wanted: Sequence[str], said: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """`said` are pairs of a short name, which an expectation may give whole, and a text, of which it may give
+    a part."""
+    for part in wanted:
+        if not any(part == short or part in text for short, text in said):
+            yield f"{name}: expected {part!r}, said was {_some(said)}"
+    for short, text in said:
+        if not any(part == short or part in text for part in wanted):
+            yield f"{name}: not expected, {short}: {text}"
+
+
+def _some(said: Sequence[tuple[str, str]]) -> str:
+    return "; ".join(f"{short}: {text}" for short, text in said) or "nothing"

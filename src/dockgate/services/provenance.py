@@ -1,0 +1,135 @@
+"""Provenance: what our builds record about themselves, and what is known of an image's when it is judged."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dockgate.delivery.pipeline import Action, ActionKey, ActionRun, ActionType, Pipeline, latest
+from dockgate.delivery.ports import BuildResult
+from dockgate.gate import provenance
+from dockgate.gate.model import Policy
+from dockgate.gate.policy import PROVENANCE_RULE, provenance_keys
+from dockgate.services.dependencies import Dependencies
+from dockgate.shared import canonical
+from dockgate.shared.errors import DockgateError
+from dockgate.store.interface import BuiltStatement
+
+ATTEMPTS = 8
+FIRST_WAIT = 30.0
+"""seconds until the second attempt at attaching, twice as long until each further one"""
+_BYTES_LIMIT = 4 * 2**20
+"""of all statements that are kept of one image"""
+
+_log = logging.getLogger(__name__)
+
+
+class Provenance:
+    def __init__(self, parts: Dependencies) -> None:
+        self._parts = parts
+        self._kept = parts.store.provenance
+
+    # --- our own builds ------------------------------------------------------------------------------------------
+
+    def record(self, key: ActionKey, pipeline: Pipeline, action: Action, built: BuildResult) -> None:
+        """Sign and keep the statement of a build. Called again for the same build, the first stands.
+
+        A build of something else than a repository's commit has no statement: its source is not known.
+        """
+        parts = self._parts
+        runs = parts.store.executions.runs(key.execution)
+        source = _source(pipeline, runs, action.input)
+        if parts.attestor is None or source is None:
+            return
+        repository = str(action.configuration["image"])
+        arguments = action.configuration["args"]
+        run = next((one for one in runs if one.key == key), None)
+        record = provenance.BuildRecord(
+            builder=provenance.BUILDER if built.is_sandboxed else provenance.UNSANDBOXED_BUILDER,
+            invocation=str(key),
+            source=f"git+{parts.url}/git/{source.variables['RepositoryName']}.git",
+            commit=source.variables["CommitId"],
+            dockerfile=str(action.configuration["dockerfile"]),
+            dockerfile_digest=built.dockerfile_digest,
+            bases=tuple((one.reference, one.digest) for one in built.bases),
+            arguments=tuple(arguments) if isinstance(arguments, dict) else (),
+            started_at=run.started_at if run else "",
+            finished_at=parts.now(),
+            engine=parts.engine_version,
+        )
+        name = f"{parts.registry.address}/{repository}"
+        envelope = parts.attestor.sign(provenance.statement(record, name, built.digest))
+        now = parts.now()
+        self._kept.add(BuiltStatement(str(key), built.digest, repository, envelope.decode(), now, next_at=now))
+
+    def attach(self, image: str = "") -> None:
+        """Attach the statements of our builds to their images, of one or of all. What fails is tried again later."""
+        for statement in self._kept.due(self._parts.now(), image):
+            self._attach(statement)
+
+    def _attach(self, statement: BuiltStatement) -> None:
+        parts = self._parts
+        if parts.attestor is None:
+            return
+        done = replace(statement, attempts=statement.attempts + 1, next_at="", error="")
+        try:
+            parts.attestor.attach_provenance(
+                statement.repository, statement.image, statement.build, statement.envelope.encode()
+            )
+        except DockgateError as error:
+            _log.warning("The provenance of %s@%s is not attached: %s", statement.repository, statement.image, error)
+            again = parts.later(FIRST_WAIT * 2**statement.attempts) if done.attempts < ATTEMPTS else ""
+            self._kept.put(replace(done, error=error.whole, next_at=again))
+        else:
+            self._kept.put(replace(done, attached_at=parts.now()))
+
+    # --- for a verdict -------------------------------------------------------------------------------------------
+
+    def look_once(self, repository: str, image: str, policy_name: str) -> None:
+        """As `look`, for an image that nobody has looked at: the rule may be newer than its last approval."""
+        if not self._kept.of(image).looked_at:
+            self.look(repository, image, policy_name)
+
+    def look(self, repository: str, image: str, policy_name: str) -> None:
+        """Fetch the statements beside an image, if the policy asks for provenance. Where they cannot be fetched, that
+        is kept: the verdict says so."""
+        parts = self._parts
+        try:
+            asks = PROVENANCE_RULE in parts.policies(policy_name).rules
+        except DockgateError:
+            return  # a policy that cannot be read approves nothing
+        if not asks:
+            return
+        try:
+            found = parts.provenance.attached(repository, image)
+        except DockgateError as error:
+            self._kept.not_found(image, str(error), parts.now())
+            return
+        kept, size = [], 0
+        for envelope in found[: provenance.STATEMENT_LIMIT]:
+            size += len(envelope)
+            if size <= _BYTES_LIMIT:
+                kept.append(envelope)
+        self._kept.found(image, kept, parts.now())
+
+    def facts(self, image: str, policy: Policy) -> provenance.ProvenanceFacts | None:
+        """What is known of the image's provenance; None where the policy does not ask, or nobody looked."""
+        keys = provenance_keys(policy)
+        kept = self._kept.of(image) if keys else None
+        if kept is None or not (kept.envelopes or kept.looked_at):
+            return None
+        return provenance.collect(image, kept.envelopes, keys, self._parts.provenance.verify, kept.unavailable)
+
+    def state(self, image: str) -> str:
+        """Other text whenever `facts` could give something else under the same policy."""
+        return canonical.digest(canonical.encode(self._kept.of(image)))
+
+
+def _source(pipeline: Pipeline, runs: Sequence[ActionRun], name: str) -> ActionRun | None:
+    """The run of the source action whose output has this name, None when it is of another action."""
+    last = latest(runs)
+    for stage in pipeline.stages:
+        for action in stage.actions:
+            run = last.get((stage.name, action.name))
+            if action.output == name and run is not None and run.artifact:
+                return run if action.type is ActionType.SOURCE else None
+    return None

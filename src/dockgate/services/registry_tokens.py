@@ -1,0 +1,104 @@
+"""Our own registry's access: tokens for clients, logins for programs that the server starts, and rotating the key."""
+
+import base64
+import json
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockgate.delivery.pipeline import REPOSITORY
+from dockgate.delivery.registries.tokens import TOKEN_SECONDS, RegistryTokens
+from dockgate.delivery.registry_access import (
+    OPERATOR,
+    PULL,
+    PUSH,
+    SERVER,
+    SERVICE,
+    Access,
+    Login,
+    PushRules,
+    granted,
+    parse_scopes,
+)
+from dockgate.identity.model import Caller
+from dockgate.shared.errors import UsageError
+from dockgate.store.interface import Store
+
+KEYS = "keys"
+"""the folder of the signing key, in the data folder"""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedToken:
+    """The token endpoint's answer ("Token Authentication Specification"): `expires_in` is in seconds."""
+
+    token: str
+    access_token: str
+    expires_in: int
+
+
+class RegistryAccess:
+    """Decides who may do what in our registry. `patterns` open repositories for pushes by principals. `restart` makes
+    the registry trust the present certificate."""
+
+    def __init__(
+        self, tokens: RegistryTokens, patterns: Sequence[str] = (), restart: Callable[[], None] = lambda: None
+    ) -> None:
+        self.tokens = tokens
+        self._patterns = tuple(patterns)
+        self._restart = restart
+
+    def grant(
+        self, caller: Caller | Login, service: str, scopes: Sequence[str], store: Store
+    ) -> tuple[GrantedToken, tuple[Access, ...]]:
+        """A token for what the caller may do of what it asks for, and what that is. It may be nothing: the registry
+        then refuses the request. UsageError for another service than our registry."""
+        if service != SERVICE:
+            raise UsageError(
+                f"this server issues tokens for the service {SERVICE}, not for {service[:100]!r}",
+                "Ask the token server that the registry names in its challenge.",
+            )
+        access = granted(caller, parse_scopes(scopes), PushRules(self._patterns, store.pipelines.builds))
+        subject = caller.subject if isinstance(caller, Login) else caller.name
+        token = self.tokens.token(subject, access)
+        return GrantedToken(token, token, TOKEN_SECONDS), access
+
+    def rotate(self) -> None:
+        """Replaces the signing key: every token and login ends at once. The registry is away for a moment."""
+        self.tokens.rotate()
+        self._restart()
+
+    def pull_login(self, repository: str) -> tuple[str, str]:
+        """User name and password that pull from one repository."""
+        return self.tokens.login(Login(SERVER, repository, (PULL,)))
+
+
+def operator_login(data: Path, repository: str, *, push: bool) -> tuple[str, str]:
+    """A login for one repository, for a person who may read the server's key in `data`; no server is asked.
+
+    UsageError for what is no repository, and where no server has made a key yet.
+    """
+    if not re.fullmatch(REPOSITORY, repository):
+        raise UsageError(f"{repository!r} is no repository", "Give its name without the registry: base/python.")
+    tokens = RegistryTokens(data / KEYS)
+    if not tokens.path.exists():
+        raise UsageError(f"there is no registry in {data}", "Set DOCKGATE_DATA to the server's folder, and start it.")
+    return tokens.login(Login(OPERATOR, repository, (PULL, PUSH) if push else (PULL,)))
+
+
+def write_authfile(path: Path, address: str, login: tuple[str, str]) -> None:
+    """Replaces the file by an authfile that its owner alone can read. UsageError where it cannot be written."""
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            file.write(authfile(address, login))
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", "Name a file in a folder of yours.") from None
+
+
+def authfile(address: str, login: tuple[str, str]) -> str:
+    """The text of an authfile (containers-auth.json(5))."""
+    pair = base64.b64encode(":".join(login).encode()).decode()
+    return json.dumps({"auths": {address: {"auth": pair}}}, indent=1)

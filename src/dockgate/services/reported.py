@@ -1,0 +1,16 @@
+"""What other scanners report, beside our own advisory database."""
+
+from collections.abc import Sequence
+
+from dockgate.gate.model import NOTHING_CONSULTED, Reported
+from dockgate.scanner.model import AdvisorySnapshot
+from dockgate.services.dependencies import Dependencies
+from dockgate.shared.errors import DatabaseError
+
+
+def consult_catalogues(parts: Dependencies, reported: Sequence[Reported]) -> AdvisorySnapshot:
+    """What KEV and EPSS say of these findings; nothing where there is no advisory database."""
+    try:
+        return parts.advisories().catalogues(reported)
+    except DatabaseError:
+        return NOTHING_CONSULTED

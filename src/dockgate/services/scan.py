@@ -1,0 +1,149 @@
+"""Reading an image at a terminal, with ecosystems and the advisory database alone: a scan has to start at once."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dockgate.config import Settings
+from dockgate.reports import InventoryReport, ScanReport
+from dockgate.scanner import ecosystems
+from dockgate.scanner.cache.inventories import InventoryCache
+from dockgate.scanner.images import open_images
+from dockgate.scanner.model import CATALOGUES, Inventory
+from dockgate.scanner.ports import AdvisoryReader, Image
+from dockgate.shared import canonical
+from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.database.database import Database
+from dockgate.vulnerabilities.matching import Matcher
+
+ALL = "all"
+DOCUMENT = "sbom:"
+"""before the path of a bill of materials"""
+
+Report = Callable[[str], None]
+"""is told what goes on, a few words at a time"""
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedImage:
+    """What was read: one inventory a platform.
+
+    `digest` is of the manifest or index that `reference` names; when one platform of an index was asked for, of that
+    platform's manifest, for it says nothing about the index.
+    """
+
+    reference: str
+    digest: str
+    inventories: tuple[Inventory, ...]
+
+
+def scan(
+    reference: str,
+    settings: Settings,
+    *,
+    platform: str = "",
+    insecure: bool = False,
+    ca_bundle: Path | None = None,
+    report: Report = lambda text: None,
+    verified: bool = False,
+) -> ScannedImage:
+    """Reads what `reference` names: an image, a root folder (its digest is its inventory's), or a CycloneDX or SPDX
+    document. `platform` is "os/arch" or "os/arch/variant", "all", or "" for this machine's; a document is read whole.
+    `verified`: the layers are held to the diff_ids of the image's config, as for a verdict; it takes a third longer.
+
+    Raises what `images.open_images` and `sboms.read` do, and UsageError for a platform with several variants.
+    """
+    report(f"opening {reference}")
+    if document := _document(reference):
+        from dockgate.services import sbom
+
+        try:
+            bill = sbom.read(document)
+        except OSError as error:
+            advice = "Give the path of a CycloneDX or SPDX document."
+            raise UsageError(f"{document} cannot be read: {error.strerror}.", advice) from None
+        return ScannedImage(reference, bill.digest, bill.inventories)
+    platforms = [platform] if platform else None
+    with open_images(reference, platforms, ca_bundle=ca_bundle or settings.ca_bundle, insecure=insecure) as opened:
+        digest = opened.digest
+        if platform != ALL:
+            if len(opened.images) > 1:
+                variants = ", ".join(image.platform for image in opened.images)
+                raise UsageError(f"{reference} has several images for {platform}.", f"Name one of: {variants}.")
+            digest = opened.images[0].digest
+        made = InventoryCache(settings.cache)
+        inventories = read(opened.images, settings.cache, report, local=opened.local, made=made, verified=verified)
+        return ScannedImage(reference, digest or inventories[0].image, inventories)
+
+
+def _document(reference: str) -> Path | None:
+    """The bill of materials that is named: by sbom:FILE ("-" for standard input), or by a path that ends in .json."""
+    path = reference.removeprefix(DOCUMENT)
+    if reference == f"{DOCUMENT}-":
+        return Path("/dev/stdin")
+    if path != reference or (path.endswith(".json") and Path(path).is_file()):
+        return Path(path)
+    return None
+
+
+def read(
+    images: Sequence[Image],
+    cache: Path,
+    report: Report = lambda text: None,
+    *,
+    local: bool = False,
+    made: InventoryCache | None = None,
+    verified: bool = False,
+) -> tuple[Inventory, ...]:
+    """The inventories of these images. Each layer is read once, and remembered in `cache`; what layers are together, in
+    `made`, if there is one. `local`: they lie on this machine. `verified`: as in `scan`. Raises UnavailableError."""
+    known = [made.find(image, verified=verified) if made else None for image in images]
+    new = [image for image, one in zip(images, known, strict=True) if one is None]
+    rest = _read(new, cache, report, local, made, verified)
+    return tuple(one or next(rest) for one in known)
+
+
+def _read(
+    images: Sequence[Image], cache: Path, report: Report, local: bool, made: InventoryCache | None, verified: bool
+) -> Iterator[Inventory]:
+    """A root folder has no digest but that of what it holds."""
+    from dockgate.scanner.cache.layers import LayerCache
+    from dockgate.scanner.cache.parallel import read_all  # which all is not needed where an image is known
+    from dockgate.scanner.inventory import combine
+
+    kinds = ecosystems.load()
+    cached = LayerCache(cache, kinds, verified=verified)
+    layers = {layer.digest: layer for image in images for layer in image.layers}
+    known = {digest: facts for digest, layer in layers.items() if (facts := cached.find(layer))}
+    missing = [layer for digest, layer in layers.items() if digest not in known]
+    for facts in read_all(cached, missing, local=local):
+        known[facts.layer] = facts
+        report(f"read layer {len(known)} of {len(layers)}")
+    for image in images:
+        held = [known[layer.digest] for layer in image.layers]
+        inventory = combine(image, held, kinds, verified=verified)
+        if made:
+            made.keep(image, inventory, held)
+        yield inventory if inventory.image else replace(inventory, image=canonical.digest(canonical.encode(inventory)))
+
+
+def advisories(path: Path) -> Database:
+    """The advisory database. Raises DatabaseError, whose advice names the command that brings one."""
+    return Database.open(path)
+
+
+def bill(scanned: ScannedImage) -> InventoryReport:
+    """What was read, alone."""
+    return InventoryReport(scanned.reference, scanned.digest, scanned.inventories)
+
+
+def look_up(scanned: ScannedImage, advisories: AdvisoryReader) -> ScanReport:
+    """What the packages suffer by these advisories."""
+    consulted = advisories.snapshot(scanned.inventories)
+    matcher = Matcher(consulted, ecosystems.load())
+    return ScanReport(
+        scanned.reference,
+        scanned.digest,
+        tuple((inventory, matcher.match(inventory.packages)) for inventory in scanned.inventories),
+        tuple(coverage for coverage in consulted.coverage if coverage.ecosystem not in CATALOGUES),
+    )

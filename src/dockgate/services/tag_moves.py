@@ -1,0 +1,36 @@
+"""Tags that were moved to another digest: people are told once."""
+
+from dockgate.events.ports import Notice
+from dockgate.services import notifications
+from dockgate.services.dependencies import Dependencies
+from dockgate.services.effects import Effects, Step
+from dockgate.store.interface import TagMove
+
+
+def announce_moves(parts: Dependencies, effects: Effects) -> None:
+    """Puts a notice for each move that was not announced yet."""
+    for move in parts.store.images.unannounced():
+        effects.run(Step.ANNOUNCE, _announce, parts, move)
+
+
+def _announce(parts: Dependencies, move: TagMove) -> None:
+    """Puts the notice of the move, and marks it as announced. Called again it adds nothing."""
+    name = f"{move.repository}:{move.tag}"
+    notifications.put(
+        parts,
+        Notice(
+            key=f"tag-moved/{move.id}",
+            kind="Tag Moved",
+            title=f"The tag {name} was moved to another image",
+            body=f"It named {move.previous}, and names {move.digest} now; pushed by {move.pushed_by or 'unknown'}.\n"
+            "Deploys are by digest: what runs stays as it is.",
+            detail={
+                "repository": move.repository,
+                "tag": move.tag,
+                "previous": move.previous,
+                "digest": move.digest,
+                "by": move.pushed_by,
+            },
+        ),
+    )
+    parts.store.images.announced(move.id, parts.now())

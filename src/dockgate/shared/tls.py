@@ -1,0 +1,48 @@
+"""Certificates that are trusted, and what a server answers that is asked without them."""
+
+import socket
+import ssl
+from pathlib import Path
+
+from dockgate.shared.errors import UsageError
+
+_PROBE_SECONDS = 3.0
+
+
+def trusted(ca_bundle: Path | None) -> ssl.SSLContext:
+    """A context for clients that trusts the authorities in the PEM file, or the system's where there is none.
+
+    Raises UsageError for a file that is missing or holds no certificate."""
+    try:
+        return ssl.create_default_context(cafile=ca_bundle)
+    except ssl.SSLError:
+        reason = "it holds no certificate in PEM form"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    raise UsageError(
+        f"the CA bundle {ca_bundle} cannot be used: {reason}",
+        "Set DOCKGATE_CA_BUNDLE to the PEM file of your authorities, or unset it.",
+    )
+
+
+def speaks_tls(host: str, port: int) -> bool:
+    """Whether a TLS handshake with this address succeeds. Nothing is sent, and no certificate is checked."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host, port), timeout=_PROBE_SECONDS) as connection,
+            context.wrap_socket(connection, server_hostname=host),
+        ):
+            return True
+    except (OSError, ValueError):  # ValueError: a host that cannot be a server name
+        return False
+
+
+def tls_fault(error: BaseException) -> ssl.SSLError | None:
+    """The TLS error that caused another, None when there is none."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    return cause

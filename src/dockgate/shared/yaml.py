@@ -1,0 +1,153 @@
+"""YAML text to plain values, with the line of every key.
+
+Scalars are those of YAML 1.2's core schema (chapter 10.3), so that `no`, `22:22` and `2026-01-01` stay text. Refused
+are aliases, tags, a key given twice, keys that are no scalars, a second document, and what is too big or too deep: a
+document can name no type and cost little more than its size.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from dockgate.shared.errors import DefinitionError
+
+SIZE_LIMIT = 1_000_000
+"""bytes of UTF-8"""
+DEPTH_LIMIT = 32
+"""mappings and lists inside each other"""
+COUNT_LIMIT = 50_000
+"""keys and list items"""
+
+Location = tuple[str | int, ...]
+"""Keys and list indices from the document's root: ("stages", 0, "name")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document that was read. `value` is made of dict, list, str, int, float, bool and None; `name` is its file's."""
+
+    name: str
+    value: Any
+    lines: dict[Location, int]
+
+    def line(self, location: Location) -> int:
+        """The line, from 1, of the key or item; of the nearest one above it for a location that is not there."""
+        while location not in self.lines:
+            location = location[:-1]
+        return self.lines[location]
+
+    def error(self, location: Location, message: str, advice: str = "") -> DefinitionError:
+        """ "policy.yaml:7: max_findings.HIHG: <message>"."""
+        where = ".".join(str(part) for part in location)
+        return DefinitionError(f"{self.name}:{self.line(location)}: {where + ': ' if where else ''}{message}", advice)
+
+
+def load(text: str, name: str) -> Document:
+    """Reads one document. `name` is said in errors. Raises DefinitionError with the line at fault."""
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > SIZE_LIMIT:
+        raise DefinitionError(f"{name}: the document has {size} bytes, at most {SIZE_LIMIT} are read")
+    try:
+        return _Reader(name, yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))).document()
+    except UnicodeEncodeError as error:
+        raise DefinitionError(f"{name}: the document is not Unicode text: {error.reason}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = min(mark.line + 1, len(text.splitlines())) if mark else 1
+        raise DefinitionError(f"{name}:{line}: this is not YAML: {error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise DefinitionError(f"{name}: this is not YAML: {' '.join(str(error).split())}") from error
+
+
+class _Reader:
+    """Builds values from the parser's events, one after the other, so that nothing is expanded or held twice."""
+
+    def __init__(self, name: str, events: Iterator[yaml.Event]) -> None:
+        self._name = name
+        self._events = events
+        self._lines: dict[Location, int] = {(): 1}
+
+    def document(self) -> Document:
+        value: Any = None
+        documents = 0
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise self._refuse(event, "a second document begins here; give each a file of its own")
+                value = self._value(next(self._events), ())
+        return Document(self._name, value, self._lines)
+
+    def _value(self, event: yaml.Event, here: Location) -> Any:
+        if isinstance(event, yaml.AliasEvent):
+            raise self._refuse(event, f"the alias *{event.anchor} is not allowed; write the value out")
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag not in (None, "!"):
+            raise self._refuse(event, f"the tag {event.tag} is not allowed")
+        if isinstance(event, yaml.ScalarEvent):
+            return _plain(event.value) if event.implicit[0] else event.value
+        if len(here) >= DEPTH_LIMIT:
+            raise self._refuse(event, f"this is nested more than {DEPTH_LIMIT} deep")
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._list(here)
+        return self._mapping(here)
+
+    def _list(self, here: Location) -> list[Any]:
+        values: list[Any] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            at = (*here, len(values))
+            self._place(event, at)
+            values.append(self._value(event, at))
+        return values
+
+    def _mapping(self, here: Location) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                raise self._refuse(event, "a key must be a word")
+            key: str = event.value
+            at = (*here, key)
+            if key in values:
+                raise self._refuse(event, f"the key {key} stands here a second time; first in line {self._lines[at]}")
+            self._place(event, at)
+            values[key] = self._value(next(self._events), at)
+        return values
+
+    def _place(self, event: yaml.Event, here: Location) -> None:
+        if len(self._lines) > COUNT_LIMIT:
+            raise self._refuse(event, f"the document has more than {COUNT_LIMIT} keys and items")
+        self._lines[here] = _line(event)
+
+    def _refuse(self, event: yaml.Event, message: str) -> DefinitionError:
+        return DefinitionError(f"{self._name}:{_line(event)}: {message}")
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
+
+
+_WORDS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_INTEGER = re.compile(r"[-+]?[0-9]{1,30}")
+_OCTAL = re.compile(r"0o[0-7]{1,30}")
+_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,30}")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?")
+
+
+def _plain(text: str) -> Any:
+    """A plain scalar by the core schema. What has no number in JSON (".inf", "1e999") or is far too long stays text."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _OCTAL.fullmatch(text) or _HEXADECIMAL.fullmatch(text):
+        return int(text, 0)
+    if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
+        return number
+    return text

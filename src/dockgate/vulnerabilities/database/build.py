@@ -1,0 +1,87 @@
+"""Building the database from a folder of feeds."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from dockgate.shared.errors import DatabaseError, DefinitionError, UnreadableError
+from dockgate.vulnerabilities.database.coverage import FILE, Declared, belongs, declared
+from dockgate.vulnerabilities.database.parts import Part, Result
+from dockgate.vulnerabilities.database.writer import Writer, content, exclusively
+from dockgate.vulnerabilities.feed import Feed, Statement
+
+Report = Callable[[str], None]
+
+
+def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report: Report) -> Result:
+    """Builds the database at `path` from all that `folder` holds of the feeds, and puts it in place whole.
+
+    A folder counts as checked when it is built. `report` gets a line a part. Feeds of which the folder holds nothing
+    are named in the result. Raises DatabaseError when nothing there covers an ecosystem, UnreadableError or
+    UnavailableError naming the file that cannot be read, DefinitionError for a bad `coverage.json`: what was in place
+    then stays.
+    """
+    declares = declared(folder)
+    found = {feed.name: parts_in(folder, feed) for feed in feeds}
+    if not any(found.values()):
+        files = ", ".join(layout(feed) for feed in feeds)
+        raise DatabaseError(f"{folder} holds no advisories.", f"Give a folder that holds {files}.")
+    _check(folder, declares, {feed.ecosystem(name) for feed in feeds for name in found[feed.name]} - {""})
+    time = stamp(now)
+    parts: list[Part] = []
+    with exclusively(path), Writer(path) as writer:
+        for feed in feeds:
+            for name in found[feed.name]:
+                fetched = feed.fetch(folder, name, "", path.parent)
+                assert fetched.path is not None  # noqa: S101 - without a fingerprint nothing is unchanged
+                part = Part(
+                    *(feed.name, name, feed.version, str(folder.absolute()), fetched.fingerprint),
+                    *(content(fetched.path), time, time, 0),
+                )
+                with fetched.path.open("rb") as stream:
+                    parts.append(writer.add(part, readable(feed, part, stream), feed.ecosystem(name), declares))
+                report(f"{parts[-1].title}: {parts[-1].statements} statements")
+        if not writer.covers:
+            raise DatabaseError(f"Nothing in {folder} covers an ecosystem.", "Give a folder with OSV exports in osv/.")
+        digest = writer.commit()
+    return Result(digest, tuple(parts), tuple(_missing(folder, feed) for feed in feeds if not found[feed.name]))
+
+
+def readable(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[Statement]:
+    """The statements of a fetched file. Raises UnreadableError naming the file's origin."""
+    try:
+        yield from feed.parse(stream, part.name)
+    except UnreadableError as error:
+        advice = "Fetch the file again; the database in place is unchanged."
+        raise UnreadableError(f"{error} It came from {part.source}.", advice) from error
+
+
+def parts_in(folder: Path, feed: Feed) -> tuple[str, ...]:
+    """The parts that a folder holds, sorted; ("",) for a feed without parts that is there."""
+    place = Path(feed.file).parts.index("*") if "*" in feed.file else None
+    found = sorted(path.relative_to(folder) for path in folder.glob(feed.file) if path.is_file())
+    return tuple("" if place is None else path.parts[place] for path in found)
+
+
+def layout(feed: Feed) -> str:
+    """Where its files lie in a folder, for people: "osv/ECOSYSTEM/all.zip", "amazon/RELEASE/updateinfo.xml.gz"."""
+    return feed.file.replace("*", "RELEASE" if ":" in feed.ecosystem("*") else "ECOSYSTEM")
+
+
+def stamp(now: datetime) -> str:
+    """RFC 3339 in UTC, to the second."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _check(folder: Path, declares: Declared | None, ecosystems: set[str]) -> None:
+    for name in declares or ():
+        if not any(belongs(name, ecosystem) for ecosystem in ecosystems):
+            raise DefinitionError(
+                f"{folder / FILE} declares {name}, but the folder holds no export of it.",
+                "Add the export, or remove the declaration.",
+            )
+
+
+def _missing(folder: Path, feed: Feed) -> str:
+    return f"no {layout(feed)} in {folder}"

@@ -1,0 +1,257 @@
+"""Reading the advisory database. Standard library only: this is on the way of every scan."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from dockgate.scanner.model import (
+    CATALOGUES,
+    Advisory,
+    AdvisorySnapshot,
+    Coverage,
+    Cve,
+    Inventory,
+    Range,
+    Rating,
+    Severity,
+)
+from dockgate.shared.errors import DatabaseError
+from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT
+
+if TYPE_CHECKING:
+    from dockgate.gate.model import Reported
+    from dockgate.vulnerabilities.database.parts import Part
+
+ADVICE = "Run `dockgate db update`, or `dockgate db build --from FOLDER` where there is no network."
+
+
+class Database:
+    """An open database (`core.ports.AdvisoryReader`). It goes on answering alike when another takes its place.
+
+    May be used by several threads, one at a time.
+    """
+
+    def __init__(self, path: Path, sql: sqlite3.Connection, digest: str) -> None:
+        self.path = path
+        self.digest = digest
+        self._sql = sql
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Raises DatabaseError when there is none, when it is broken, or when it has another format."""
+        if not path.is_file():
+            raise DatabaseError(f"There is no advisory database at {path}.", ADVICE)
+        with _told(path):
+            sql = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+        try:
+            with _told(path):
+                ((application,),) = sql.execute("PRAGMA application_id")
+                ((version,),) = sql.execute("PRAGMA user_version")
+                if application != APPLICATION:
+                    raise DatabaseError(f"{path} is no advisory database.", ADVICE)
+                if version != FORMAT:
+                    reason = f"The advisory database {path} has format {version}, and this version reads {FORMAT}."
+                    raise DatabaseError(reason, ADVICE)
+                row = sql.execute("SELECT value FROM meta WHERE key = 'digest'").fetchone()
+                if row is None:
+                    raise DatabaseError(f"The advisory database {path} is not whole.", ADVICE)
+        except BaseException:
+            sql.close()
+            raise
+        return cls(path, sql, row[0])
+
+    def close(self) -> None:
+        self._sql.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+        """All that is said of these inventories' packages, sorted, and the coverage of their ecosystems, then of the
+        catalogues.
+
+        Packages that a distribution's package owns are left out: the distribution speaks for them.
+        """
+        wanted: dict[str, set[str]] = {}
+        for inventory in inventories:
+            for package in inventory.packages:
+                if package.ecosystem and not package.owner:
+                    wanted.setdefault(package.ecosystem, set()).add(package.source_name)
+        with _told(self.path):
+            covered = self._covered
+            advisories = self._advisories(wanted)
+            named: set[str] = set()
+            for row in advisories:
+                named.update((row.id,), row.aliases, row.upstream, *row.alias_group)
+            return AdvisorySnapshot(
+                advisories=advisories,
+                coverage=tuple(
+                    Coverage(
+                        ecosystem=ecosystem,
+                        complete=coverage.complete,
+                        names=tuple([name for name in coverage.names if name in names]),
+                        checked_at=coverage.checked_at,
+                    )
+                    for ecosystem, names in sorted(wanted.items())
+                    if (coverage := covered.get(ecosystem))
+                )
+                + self._catalogues(),
+                cves=tuple(self._cves(name for name in named if name.startswith("CVE-"))),
+            )
+
+    def catalogues(self, reported: "Sequence[Reported]") -> AdvisorySnapshot:
+        """What KEV and EPSS say of the CVEs that other scanners report, and the coverage of both."""
+        findings = [finding for one in reported for finding in one.matches.findings]
+        named = {name for finding in findings for name in (finding.id, *finding.aliases) if name.startswith("CVE-")}
+        with _told(self.path):
+            return AdvisorySnapshot((), self._catalogues(), tuple(self._cves(named)))
+
+    def coverage(self) -> Sequence[Coverage]:
+        """Every ecosystem with its release that the database speaks for, sorted."""
+        with _told(self.path):
+            return tuple(self._covered.values())
+
+    @cached_property
+    def _covered(self) -> dict[str, Coverage]:
+        """By ecosystem with its release, read once: it names thousands of packages."""
+        rows = self._sql.execute(
+            "SELECT c.ecosystem, c.complete, c.names, p.checked_at FROM coverage c JOIN part p ON p.id = c.part"
+            " ORDER BY c.ecosystem"
+        ).fetchall()
+        return {
+            ecosystem: Coverage(ecosystem, bool(complete), tuple(json.loads(names)), checked)
+            for ecosystem, complete, names, checked in rows
+        }
+
+    def _catalogues(self) -> tuple[Coverage, ...]:
+        """The feeds that speak of CVEs, whatever package they are in; complete where all of the feed could be read."""
+        rows = self._sql.execute(
+            "SELECT feed, id NOT IN (SELECT part FROM fault), checked_at FROM part WHERE feed IN (?, ?) ORDER BY feed",
+            CATALOGUES,
+        )
+        return tuple(Coverage(feed, bool(complete), (), checked) for feed, complete, checked in rows)
+
+    def parts(self) -> "Sequence[Part]":
+        """What it was made of, by feed and name: where each part came from, when it was checked, what was amiss."""
+        from dockgate.vulnerabilities.database.parts import Part
+        from dockgate.vulnerabilities.feed import FaultyRecord
+
+        with _told(self.path):
+            faults: dict[int, list[FaultyRecord]] = {}
+            for part, name, reason, contained in self._sql.execute(
+                "SELECT part, name, reason, contained FROM fault ORDER BY rowid"
+            ):
+                faults.setdefault(part, []).append(FaultyRecord(name, reason, bool(contained)))
+            rows = self._sql.execute(
+                "SELECT id, feed, name, version, source, fingerprint, content, checked_at, changed_at, statements"
+                " FROM part ORDER BY feed, name"
+            ).fetchall()
+            return tuple(replace(Part(*row[1:]), faults=tuple(faults.get(row[0], ()))) for row in rows)
+
+    def tables(self) -> Sequence[tuple[str, str, str]]:
+        """Everything that the file declares: type, name, and the SQL that made it."""
+        with _told(self.path):
+            rows = self._sql.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_master ORDER BY type, name")
+            return tuple(rows.fetchall())
+
+    def records(self, feed: str, name: str) -> dict[str, str]:
+        """Id -> `modified` of every record of a part."""
+        with _told(self.path):
+            rows = self._sql.execute(
+                "SELECT r.body ->> 0, r.body ->> 5 FROM record r JOIN part p ON p.id = r.part"
+                " WHERE p.feed = ? AND p.name = ?",
+                (feed, name),
+            )
+            return dict(rows.fetchall())
+
+    def _advisories(self, wanted: dict[str, set[str]]) -> tuple[Advisory, ...]:
+        """Sorted and without doubles: two of the inventories' ecosystems may ask for one advisory."""
+        known = self._sql.execute("SELECT id, name FROM ecosystem").fetchall()
+        asked: dict[tuple[int, str], set[str]] = {}
+        for ecosystem, names in wanted.items():
+            for number, name in known:
+                if _speaks_of(name, ecosystem):
+                    asked.setdefault((number, name), set()).update(names)
+        rows: list[tuple[str, str, list[Any], str, list[Any], list[list[str]]]] = []
+        for (number, ecosystem), names in asked.items():
+            found = self._sql.execute(
+                "SELECT a.name, a.module, r.body, a.body, r.kin FROM affected a JOIN record r ON r.id = a.record"
+                " WHERE a.ecosystem = ? AND a.name IN (SELECT value FROM json_each(?))",
+                (number, json.dumps(sorted(names))),
+            ).fetchall()
+            texts = (f"{record},{affected},{alias_group}" for *_, record, affected, alias_group in found)
+            parts = json.loads("[" + ",".join(texts) + "]")
+            rows += [
+                (ecosystem, name, record, module, affected, alias_group)
+                for (name, module, *_), record, affected, alias_group in zip(
+                    found, parts[::3], parts[1::3], parts[2::3], strict=True
+                )
+            ]
+        return tuple(_advisory(*row) for row in sorted(rows))
+
+    def _cves(self, names: Iterable[str]) -> Iterator[Cve]:
+        """What is known of these CVEs, sorted; of several parts' word the first one's."""
+        told = {cve: row for cve, *row in self._sql.execute(_OF_CVES, (json.dumps(sorted(names)),))}
+        for cve, (severity, score, vector, since, due, epss, percentile) in told.items():
+            rating = Rating("cve", _severity(severity), score, vector) if severity is not None else None
+            yield Cve(cve, rating, since, due, epss, percentile)
+
+
+_severity = cache(Severity)
+_OF_CVES = """
+SELECT asked.value, severity, score, vector, coalesce(since, ''), coalesce(due, ''), coalesce(epss, -1.0),
+    coalesce(percentile, -1.0)
+FROM json_each(?) asked LEFT JOIN score s ON s.cve = asked.value LEFT JOIN exploited e ON e.cve = asked.value
+    LEFT JOIN predicted p ON p.cve = asked.value
+WHERE s.cve IS NOT NULL OR e.cve IS NOT NULL OR p.cve IS NOT NULL
+ORDER BY asked.value, s.part DESC, e.part DESC, p.part DESC"""
+
+
+def _speaks_of(advisory: str, package: str) -> bool:
+    """OSV compares the releases of two ecosystems only where both have one."""
+    base, _, release = advisory.partition(":")
+    wanted_base, _, wanted = package.partition(":")
+    return base == wanted_base and (not release or not wanted or release == wanted)
+
+
+def _advisory(
+    ecosystem: str, name: str, record: list[Any], module: str, affected: list[Any], alias_group: list[list[str]]
+) -> Advisory:
+    identity, aliases, upstream, summary, published, modified, withdrawn, disputed = record
+    ranges, versions, ratings, note, imports = affected
+    # By place, for a scan reads thousands: by name it takes half as long again.
+    return Advisory(
+        identity,
+        ecosystem,
+        name,
+        tuple([Range(kind, tuple([(event, version) for event, version in events])) for kind, events in ranges]),
+        tuple(versions),
+        tuple(aliases),
+        tuple(upstream),
+        tuple([Rating(source, _severity(severity), score, vector) for source, severity, score, vector in ratings]),
+        summary,
+        published,
+        modified,
+        withdrawn,
+        note,
+        module,
+        disputed,
+        tuple(map(tuple, alias_group)),
+        tuple(imports),
+    )
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, ValueError) as error:
+        raise DatabaseError(f"The advisory database {path} is broken: {error}.", ADVICE) from error

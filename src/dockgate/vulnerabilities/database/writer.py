@@ -1,0 +1,354 @@
+"""Writing a database beside the one in place, and putting it there whole."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dockgate.scanner.model import Advisory
+from dockgate.shared import canonical
+from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableError, UnreadableError
+from dockgate.vulnerabilities.aliases import Groups
+from dockgate.vulnerabilities.database.coverage import Declared, belongs, derived
+from dockgate.vulnerabilities.database.parts import Part
+from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, TABLES
+from dockgate.vulnerabilities.feed import CvePrediction, CveScore, ExploitedCve, FaultyRecord, SilentRecord, Statement
+
+_LAYOUT = f"PRAGMA page_size = 8192; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};"
+ALIAS_GROUP_LIMIT = 100
+"""names of one group of aliases"""
+_PRAGMAS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;"
+"""Before all else: one that is interrupted leaves no journal, which would be rolled back upon the next one's copy."""
+
+
+@contextmanager
+def exclusively(path: Path) -> Iterator[None]:
+    """Holds the right to replace the database at `path`. Raises ConflictError while another process has it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.with_name(path.name + ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConflictError(
+                f"Another process is writing the advisory database {path}.", "Wait until it is done, then try again."
+            ) from error
+        yield
+
+
+class Writer:
+    """A database in the making, at `<path>.new`. `commit` puts it in place; left without that, nothing has changed.
+
+    It begins empty, or, where it `goes_on`, with all that the database at `path` holds. To be used under `exclusively`:
+    what an interrupted one left behind is overwritten. Raises DatabaseError when what it goes on from is broken, and
+    UnavailableError when it cannot be written.
+    """
+
+    def __init__(self, path: Path, *, goes_on: bool = False) -> None:
+        self._path = path
+        self._new = path.with_name(path.name + ".new")
+        self._new.unlink(missing_ok=True)
+        self._new.with_name(self._new.name + "-journal").unlink(missing_ok=True)
+        if goes_on:
+            shutil.copyfile(path, self._new)
+        self._sql = sqlite3.connect(self._new, isolation_level=None)
+        self._parts = self._records = 0
+        self._ecosystems: dict[str, int] = {}
+        self._goes_on = goes_on
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.push(self.__exit__)
+            self._sql.executescript(_PRAGMAS + ("BEGIN;" if self._goes_on else f"{_LAYOUT} BEGIN; {TABLES}"))
+            ((self._parts,),) = self._sql.execute("SELECT coalesce(max(id), 0) FROM part")
+            ((self._records,),) = self._sql.execute("SELECT coalesce(max(id), 0) FROM record")
+            self._ecosystems = {name: number for number, name in self._sql.execute("SELECT id, name FROM ecosystem")}
+            stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._sql.close()
+        self._new.unlink(missing_ok=True)
+        if isinstance(error, sqlite3.OperationalError):
+            raise UnavailableError(f"{self._new} cannot be written: {error}.", "Is there room for it?") from error
+        if isinstance(error, sqlite3.DatabaseError):
+            advice = f"Remove {self._path} and run `dockgate db update` again."
+            raise DatabaseError(f"The advisory database {self._path} is broken: {error}.", advice) from error
+
+    def add(
+        self, part: Part, statements: Iterable[Statement], ecosystem: str, declares: Declared | None, least: int = 0
+    ) -> Part:
+        """Writes a part from its statements, in place of what there was of it; returns it with their count and faults.
+
+        `ecosystem` is what the part is the whole word of, "" for none. `declares` is what a partial snapshot speaks of,
+        None when the part is whole. UnreadableError, raised while the statements are read, or because there are fewer
+        than `least`, leaves what there was.
+        """
+        added = self._add(statements)
+        if added.count < least:
+            self._undo(added)
+            reason = f"{part.title} has {added.count:,} statements, fewer than half of what it had."
+            advice = f"Is {part.source} whole? If so many were taken back, remove the database and fetch it anew."
+            raise UnreadableError(reason, advice)
+        self._forget(self._number(part), ecosystem)
+        part = replace(part, statements=added.count, faults=tuple(added.faults))
+        self._describe(added.number, part)
+        if ecosystem:
+            self._cover(added.number, part, ecosystem, declares, added.standing)
+        return part
+
+    def amend(self, part: Part, statements: Iterable[Statement], ecosystem: str, replaces: frozenset[str]) -> Part:
+        """Writes these statements in place of a whole part's records of the ids `replaces`; all its others stand.
+
+        `part` has the statements and faults of so far; returns it with all of them. UnreadableError as in `add`.
+        """
+        added, was = self._add(_only(statements, replaces)), self._number(part)
+        gone = self._erase(was, ecosystem, replaces)
+        self._sql.execute("UPDATE record SET part = ? WHERE part = ?", (was, added.number))
+        standing = [fault for fault in part.faults if fault.name.removesuffix(".json") not in replaces]
+        part = replace(part, statements=part.statements - gone + added.count, faults=(*standing, *added.faults))
+        self._undescribe(was)
+        self._describe(was, part)
+        spoken = self._sql.execute(
+            "SELECT e.name, count(*) FROM ecosystem e JOIN affected a ON a.ecosystem = e.id"
+            " JOIN record r ON r.id = a.record WHERE r.part = ? AND r.body ->> 6 = '' GROUP BY e.name",
+            (was,),
+        )
+        self._cover(was, part, ecosystem, None, dict(spoken.fetchall()))
+        return part
+
+    def keep(self, part: Part) -> None:
+        """Leaves a part as it is, with what `part` now says of its check."""
+        checked = (part.fingerprint, part.checked_at, self._number(part))
+        self._sql.execute("UPDATE part SET fingerprint = ?, checked_at = ? WHERE id = ?", checked)
+
+    @property
+    def covers(self) -> bool:
+        """Whether it speaks for any ecosystem yet: without that it is no use to anybody."""
+        return self._sql.execute("SELECT 1 FROM coverage").fetchone() is not None
+
+    def commit(self) -> str:
+        """Puts the database in place, durably, and returns its digest."""
+        self._sql.executemany("UPDATE record SET kin = ? WHERE id = ?", list(self._akin()))
+        digest = self._digest()
+        self._sql.execute("INSERT OR REPLACE INTO meta VALUES ('digest', ?)", (digest,))
+        self._sql.execute("COMMIT")
+        self._sql.close()
+        flush(self._new)
+        os.replace(self._new, self._path)
+        flush(self._path.parent)
+        return digest
+
+    def _add(self, statements: Iterable[Statement]) -> "_Added":
+        """Writes statements under the number of a new part."""
+        self._parts += 1
+        added, last = _Added(self._parts), ""
+        try:
+            for statement in statements:
+                if isinstance(statement, FaultyRecord):
+                    added.faults.append(statement)
+                    continue
+                added.count += not isinstance(statement, SilentRecord)
+                if isinstance(statement, Advisory):
+                    last = self._advisory(added.number, statement, last)
+                    added.standing[statement.ecosystem] += not statement.withdrawn
+                elif isinstance(statement, CveScore):
+                    rating = statement.rating
+                    score = (statement.cve, added.number, rating.severity.value, rating.score, rating.vector)
+                    self._sql.execute("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?)", score)
+                elif isinstance(statement, ExploitedCve):
+                    exploited = (statement.cve, added.number, statement.since, statement.due)
+                    self._sql.execute("INSERT OR IGNORE INTO exploited VALUES (?, ?, ?, ?)", exploited)
+                elif isinstance(statement, CvePrediction):
+                    predicted = (statement.cve, added.number, statement.epss, statement.percentile)
+                    self._sql.execute("INSERT OR REPLACE INTO predicted VALUES (?, ?, ?, ?)", predicted)
+                else:
+                    names = [statement.id, statement.aliases, ()]
+                    body = [*names, "", "", statement.modified, statement.withdrawn, False]
+                    self._record(added.number, _dump(body))
+        except UnreadableError:
+            self._undo(added)
+            raise
+        return added
+
+    def _undo(self, added: "_Added") -> None:
+        for name in (*added.standing, ""):
+            self._forget(added.number, name)
+
+    def _akin(self) -> Iterator[tuple[str, int]]:
+        """What has to be written into which records for their `kin` to be that of all records.
+
+        Two CVEs are two vulnerabilities, whatever one record makes of them for its own package: a group that has both
+        is nobody's kin, and neither is a large one, which is somebody's mistake.
+        """
+        groups = Groups()
+        for _, identity, aliases, _, _ in self._named():
+            if _is_one((identity, *aliases)):
+                for alias in aliases:
+                    groups.join(identity, alias)
+        wide = {
+            root: tuple(sorted(names))
+            for root, names in groups.all().items()
+            if len(names) <= ALIAS_GROUP_LIMIT and _is_one(names)
+        }
+        for number, identity, aliases, upstream, present in self._named():
+            own = {identity, *aliases}
+            roots = sorted({groups.root(name) for name in (*own, *upstream)} & wide.keys())
+            alias_group = _dump([wide[root] for root in roots if not own.issuperset(wide[root])])
+            if alias_group != present:
+                yield alias_group, number
+
+    def _named(self) -> Iterator[tuple[int, str, list[str], list[str], str]]:
+        """Number, id, aliases, upstream and `kin` of every record that stands."""
+        for number, body, alias_group in self._sql.execute("SELECT id, body, kin FROM record"):
+            identity, aliases, upstream, *_, withdrawn, _ = json.loads(body)
+            if not withdrawn:
+                yield number, identity, aliases, upstream, alias_group
+
+    def _number(self, part: Part) -> int:
+        """The number of a part as it is held, 0 when it is not."""
+        found = self._sql.execute("SELECT id FROM part WHERE feed = ? AND name = ?", (part.feed, part.name)).fetchone()
+        return int(found[0]) if found else 0
+
+    def _forget(self, number: int, ecosystem: str) -> None:
+        """Removes a part, which speaks of `ecosystem`, with all its statements; nothing when the number is 0."""
+        if number:
+            self._erase(number, ecosystem, None)
+            for table in ("score", "exploited", "predicted"):
+                self._sql.execute(f"DELETE FROM {table} WHERE part = ?", (number,))  # noqa: S608 - named here
+            self._undescribe(number)
+
+    def _erase(self, number: int, ecosystem: str, ids: frozenset[str] | None) -> int:
+        """Removes a part's records, or those of some ids; returns how many statements they made."""
+        which = "record WHERE part = :part"
+        which += "" if ids is None else " AND body ->> 0 IN (SELECT value FROM json_each(:ids))"
+        # The ecosystems are named so that not the whole table has to be searched.
+        spoken = [number for name, number in self._ecosystems.items() if belongs(name, ecosystem)]
+        given = {"part": number, "ids": _dump(sorted(ids or ())), "spoken": _dump(spoken)}
+        gone: int = self._sql.execute(
+            "DELETE FROM affected WHERE ecosystem IN (SELECT value FROM json_each(:spoken))"  # noqa: S608 - as above
+            f" AND record IN (SELECT id FROM {which})",
+            given,
+        ).rowcount
+        self._sql.execute(f"DELETE FROM {which}", given)  # noqa: S608 - as above
+        return gone
+
+    def _undescribe(self, number: int) -> None:
+        for table, key in (("coverage", "part"), ("fault", "part"), ("part", "id")):
+            self._sql.execute(f"DELETE FROM {table} WHERE {key} = ?", (number,))  # noqa: S608 - as above
+
+    def _ecosystem(self, name: str) -> int:
+        if name not in self._ecosystems:
+            self._ecosystems[name] = len(self._ecosystems) + 1
+            self._sql.execute("INSERT INTO ecosystem VALUES (?, ?)", (self._ecosystems[name], name))
+        return self._ecosystems[name]
+
+    def _advisory(self, part: int, row: Advisory, last: str) -> str:
+        """Writes one advisory; its record only where it is another than the `last` one. Returns the record's body."""
+        record = [row.id, row.aliases, row.upstream, row.summary, row.published, row.modified, row.withdrawn]
+        body = _dump([*record, row.disputed])
+        if body != last:
+            self._record(part, body)
+        ranges = [[span.type, span.events] for span in row.ranges]
+        ratings = [[rating.source, rating.severity.value, rating.score, rating.vector] for rating in row.ratings]
+        self._sql.execute(
+            "INSERT INTO affected VALUES (?, ?, ?, ?, ?)",
+            (
+                *(self._ecosystem(row.ecosystem), row.name, self._records, row.module),
+                _dump([ranges, row.versions, ratings, row.note, row.imports]),
+            ),
+        )
+        return body
+
+    def _record(self, part: int, body: str) -> None:
+        self._records += 1
+        self._sql.execute("INSERT INTO record VALUES (?, ?, ?, '[]')", (self._records, part, body))
+
+    def _describe(self, number: int, part: Part) -> None:
+        self._sql.execute(
+            "INSERT INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(number, part.feed, part.name, part.version, part.source, part.fingerprint, part.content),
+                *(part.checked_at, part.changed_at, part.statements),
+            ),
+        )
+        faults = ((number, fault.name, fault.reason, fault.contained) for fault in part.faults)
+        self._sql.executemany("INSERT INTO fault VALUES (?, ?, ?, ?)", faults)
+
+    def _cover(
+        self, number: int, part: Part, ecosystem: str, declares: Declared | None, standing: Mapping[str, int]
+    ) -> None:
+        """A record that could not be read may speak of any package, so the part then speaks for none of them."""
+        broken = any(not fault.contained for fault in part.faults)
+        if declares is None:
+            rows = [(name, number, not broken, "[]") for name in derived(standing)]
+        else:
+            rows = [
+                (name, number, False, "[]" if broken else _dump(names))
+                for name, names in declares.items()
+                if belongs(name, ecosystem)
+            ]
+        self._sql.executemany("INSERT INTO coverage VALUES (?, ?, ?, ?)", rows)
+
+    def _digest(self) -> str:
+        """Of what was read, how, and what is said of it: any answer follows from these."""
+        parts = self._sql.execute("SELECT feed, name, version, content FROM part ORDER BY feed, name").fetchall()
+        coverage = self._sql.execute(
+            "SELECT c.ecosystem, c.complete, c.names, p.checked_at FROM coverage c JOIN part p ON p.id = c.part"
+            " ORDER BY c.ecosystem"
+        ).fetchall()
+        return canonical.digest(canonical.encode([FORMAT, parts, coverage]))
+
+
+@dataclass(slots=True)
+class _Added:
+    """Statements just written, under the number of a part: their count, what could not be read, and how many of them
+    that are not withdrawn speak of which ecosystem."""
+
+    number: int
+    count: int = 0
+    faults: list[FaultyRecord] = field(default_factory=list)
+    standing: Counter[str] = field(default_factory=Counter)
+
+
+def _is_one(names: Iterable[str]) -> bool:
+    """Whether these can be names of one vulnerability: a CVE is one."""
+    return sum(name.startswith("CVE-") for name in names) < 2
+
+
+def _only(statements: Iterable[Statement], ids: frozenset[str]) -> Iterator[Statement]:
+    """What these statements say of the records of some ids; another record is none that was asked for."""
+    for statement in statements:
+        if isinstance(statement, Advisory | SilentRecord) and statement.id not in ids:
+            yield FaultyRecord(statement.id, "it is another record than the one that was asked for")
+        else:
+            yield statement
+
+
+def content(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def flush(path: Path) -> None:
+    """Waits until a file, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

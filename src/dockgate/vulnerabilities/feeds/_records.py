@@ -1,0 +1,271 @@
+"""OSV records (schema 1.7): what of them is read, strictly, and what matching is told of it.
+
+A record's header is read whole or not at all. An affected entry that cannot be read becomes, if its package's name
+can, an advisory with a range that begins nowhere: matching can compare no version with it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import msgspec
+
+from dockgate.scanner.model import Advisory, Range, Rating
+from dockgate.vulnerabilities.feed import FaultyRecord, SilentRecord, Statement
+from dockgate.vulnerabilities.feeds import _names
+from dockgate.vulnerabilities.feeds._severity import by_vectors, by_word
+
+_LAST_REVISION = 999_999
+_EVENTS = frozenset(("introduced", "fixed", "last_affected", "limit"))
+_UNREADABLE = Range("ECOSYSTEM", ())
+_DISPUTED = re.compile(r"\*\* ?DISPUTED ?\*\*|NOTE: this is disputed")
+"""How the texts of CVE records say it: the mark until 2023, the note since then."""
+_NEVER = "<not-affected>"
+"""in place of Debian's fixed version: the same as 0"""
+_NOTES = {
+    "unimportant": "unimportant",
+    "end-of-life": "end-of-life",
+    "out-of-support-scope": "end-of-life",
+    "ignored": "wont-fix",
+    "will-not-fix": "wont-fix",
+    "wont-fix": "wont-fix",
+    "no-dsa": "no-dsa",
+    "postponed": "no-dsa",
+}
+"""Debian's, Ubuntu's and Red Hat's words for what they will not fix, and ours."""
+
+
+class _Vector(msgspec.Struct):
+    type: str
+    score: str
+
+
+class _Specific(msgspec.Struct):
+    """The words that publishers put into `database_specific` and `ecosystem_specific`: severity (GitHub, Ubuntu, Red
+    Hat), priority and status (Ubuntu), urgency and nodsa (Debian's tracker), fix_state (Red Hat). And the packages of a
+    Go module that are vulnerable: imports."""
+
+    severity: Any = None
+    priority: Any = None
+    urgency: Any = None
+    nodsa: Any = None
+    status: Any = None
+    fix_state: Any = None
+    imports: Any = None
+
+
+class _Package(msgspec.Struct):
+    ecosystem: Annotated[str, msgspec.Meta(min_length=1)]
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class _Range(msgspec.Struct):
+    type: str
+    events: list[dict[str, str]]
+
+
+class _Named(msgspec.Struct):
+    """As much of an affected entry as tells whom it is about."""
+
+    package: _Package | None = None
+
+
+class _Affected(_Named):
+    ranges: list[_Range] | None = None
+    versions: list[str] | None = None
+    severity: list[_Vector] | None = None
+    database_specific: _Specific | None = None
+    ecosystem_specific: _Specific | None = None
+
+
+class _Record(msgspec.Struct):
+    id: str
+    modified: str = ""
+    published: str | None = None
+    withdrawn: str | None = None
+    aliases: list[str] | None = None
+    upstream: list[str] | None = None
+    related: list[str] | None = None
+    summary: str | None = None
+    details: str | None = None
+    severity: list[_Vector] | None = None
+    affected: list[msgspec.Raw] | None = None
+    database_specific: _Specific | None = None
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What a record says of one package, its affected entries joined by "or"."""
+
+    ranges: list[Range] = field(default_factory=list)
+    versions: dict[str, None] = field(default_factory=dict)
+    ratings: list[Rating] = field(default_factory=list)
+    note: str = ""
+    imports: dict[str, None] = field(default_factory=dict)
+    is_all_imports: bool = True
+
+
+_decode_record = msgspec.json.Decoder(_Record).decode
+_decode_affected = msgspec.json.Decoder(_Affected).decode
+_decode_named = msgspec.json.Decoder(_Named).decode
+
+
+def read(member: str, data: bytes, part: str) -> Iterator[Statement]:
+    """An advisory for each package of the ecosystem `part` that the record speaks of, and what of it cannot be read.
+
+    Fixed versions of an rpm module are an advisory of their own.
+    """
+    try:
+        record = _decode_record(data)
+        if not record.id:
+            raise ValueError("its id is empty")
+    except (ValueError, RecursionError) as error:
+        yield FaultyRecord(member, str(error))
+        return
+    entries: dict[tuple[str, str, str], _Entry] = {}
+    readable = True
+    for raw in record.affected or ():
+        try:
+            affected = _decode_affected(raw)
+            called = affected.package.name if affected.package else ""
+            ranges = [_range(span, part, called) for span in affected.ranges or () if span.type != "GIT"]
+        except (ValueError, RecursionError) as error:
+            package = _package(raw)
+            readable = readable and package is not None
+            yield FaultyRecord(member, str(error), contained=package is not None)
+            affected, ranges = _Affected(package), [_UNREADABLE]
+        if affected.package is None or affected.package.ecosystem.partition(":")[0] != part:
+            continue
+        fixed = [version for span in ranges for kind, version in span.events if kind == "fixed"]
+        name, module = _names.name(part, affected.package.name), _names.module(record.id, record.summary or "", fixed)
+        for ecosystem in _names.ecosystems(affected.package.ecosystem):
+            entry = entries.setdefault((ecosystem, name, module), _Entry())
+            _join(entry, record, affected, ranges, part in _names.DISTRIBUTIONS)
+    if not entries and readable:
+        yield SilentRecord(record.id, record.modified, tuple(record.aliases or ()), record.withdrawn or "")
+    for (ecosystem, name, module), entry in entries.items():
+        yield Advisory(
+            id=record.id,
+            ecosystem=ecosystem,
+            name=name,
+            ranges=tuple(entry.ranges),
+            versions=tuple(entry.versions),
+            aliases=tuple(record.aliases or ()),
+            upstream=_upstream(record, part),
+            ratings=tuple(_best(entry.ratings)),
+            summary=record.summary or "",
+            published=record.published or "",
+            modified=record.modified,
+            withdrawn=record.withdrawn or "",
+            note=entry.note,
+            module=module,
+            imports=tuple(entry.imports) if entry.is_all_imports else (),
+            disputed=any(_DISPUTED.search(text) for text in (record.summary, record.details) if text),
+        )
+
+
+def _upstream(record: _Record, part: str) -> tuple[str, ...]:
+    """The vulnerabilities that it is about, by `upstream` or, in bulletins that are older than that field (schema 1.7)
+    or made as they were (AlmaLinux'), by `related`."""
+    if record.upstream or record.aliases or part not in _names.DISTRIBUTIONS:
+        return tuple(record.upstream or ())
+    return tuple(name for name in record.related or () if name.startswith("CVE-"))
+
+
+def _range(span: _Range, part: str, package: str) -> Range:
+    if span.type not in ("ECOSYSTEM", "SEMVER"):
+        raise ValueError(f"it has a range of the unknown type {span.type!r}")
+    events = [
+        (kind, _names.version(part, package, version)) for event in span.events for kind, version in event.items()
+    ]
+    if unknown := {kind for kind, _ in events} - _EVENTS:
+        raise ValueError(f"it has an event of the unknown kind {min(unknown)!r}")
+    if part == "Debian":
+        events = [(kind, "0" if version == _NEVER else version) for kind, version in events if not _is_word(version)]
+    elif part in _LAST:
+        events = [(kind, _LAST[part](version) if kind == "last_affected" else version) for kind, version in events]
+    return Range(span.type, tuple(events))
+
+
+def _is_word(version: str) -> bool:
+    """Whether it is no version but one of the words that Debian's tracker has in its place, `<end-of-life>` or
+    `<unfixed>`: no fix, then."""
+    return version.startswith("<") and version != _NEVER
+
+
+def _revised(version: str) -> str:
+    """Bitnami packages a version in several revisions ("2.6.0-3"): one that is named without any means all."""
+    return version if "-" in version else f"{version}-{_LAST_REVISION}"
+
+
+def _built(version: str) -> str:
+    """Azure Linux names what its specifications say ("1.2.3-4"), and builds "1.2.3-4.azl3", which is later to rpm: all
+    that is built of the last affected one is affected (akhila-dev5/vulnex, "Version-range matching")."""
+    return f"{version}.z"
+
+
+_LAST = {"Bitnami": _revised, "Azure Linux": _built}
+"""Where a version that is named as the last affected one stands for several that are later than it."""
+
+
+def _package(raw: msgspec.Raw) -> _Package | None:
+    try:
+        return _decode_named(raw).package
+    except (ValueError, RecursionError):
+        return None
+
+
+def _join(entry: _Entry, record: _Record, affected: _Affected, ranges: list[Range], distribution: bool) -> None:
+    entry.ranges += [span for span in ranges if span not in entry.ranges]
+    entry.versions.update(dict.fromkeys(affected.versions or ()))
+    entry.ratings += _ratings(record, affected, distribution)
+    entry.note = entry.note or _note(affected)
+    imports = _imports(affected)
+    entry.imports.update(dict.fromkeys(imports))
+    entry.is_all_imports = entry.is_all_imports and bool(imports)
+
+
+def _imports(affected: _Affected) -> list[str]:
+    """The vulnerable packages of a Go module (vuln.go.dev, "ecosystem_specific"); none where it does not say, or not
+    in a form that is understood: then all of the module is meant."""
+    listed = affected.ecosystem_specific.imports if affected.ecosystem_specific else None
+    paths = [one.get("path") if isinstance(one, dict) else None for one in (listed if isinstance(listed, list) else ())]
+    return [path for path in paths if path] if all(isinstance(path, str) and path for path in paths) else []
+
+
+def _ratings(record: _Record, affected: _Affected, distribution: bool) -> Iterator[Rating]:
+    """The distribution's word for this package, then the advisory's vectors, then the advisory's word."""
+    given = affected.severity or record.severity or []
+    source = "distribution" if distribution else "advisory"
+    words: list[object] = [vector.score for vector in given if not vector.type.startswith("CVSS_")]
+    for specific in (affected.ecosystem_specific, affected.database_specific, record.database_specific):
+        if specific:
+            words += [specific.urgency, specific.priority, specific.severity]
+    word = next((rating for text in words if (rating := by_word(source, text))), None)
+    vector = by_vectors("advisory", (vector.score for vector in given if vector.type.startswith("CVSS_")))
+    if word and (distribution or not vector):
+        yield word
+    if vector:
+        yield vector
+
+
+def _best(ratings: list[Rating]) -> Iterator[Rating]:
+    """The worst of each source, the distribution's first."""
+    for source in ("distribution", "advisory"):
+        of_source = [rating for rating in ratings if rating.source == source]
+        if of_source:
+            yield min(of_source, key=lambda rating: (rating.severity.rank, -rating.score))
+
+
+def _note(affected: _Affected) -> str:
+    """The distribution's own word where it will not fix."""
+    for specific in (affected.ecosystem_specific, affected.database_specific):
+        for word in (specific.urgency, specific.status, specific.fix_state) if specific else ():
+            text = word.strip().lower().replace("_", "-").replace(" ", "-") if isinstance(word, str) else ""
+            if note := _NOTES.get(text):
+                return note
+        if specific and specific.nodsa:
+            return "no-dsa"
+    told = (event.get("fixed", "") for span in affected.ranges or () for event in span.events)
+    return next((note for word in told if _is_word(word) and (note := _NOTES.get(word.strip("<>")))), "")

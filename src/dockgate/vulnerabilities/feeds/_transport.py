@@ -1,0 +1,127 @@
+"""Bringing a feed's file here, from a folder or over HTTP, unless it is the one that was read last time."""
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from dockgate.shared.errors import DownloadError, NotFoundError, UnavailableError
+from dockgate.vulnerabilities.feed import FeedFetch
+
+PAUSES = (0.2, 0.8)
+"""Seconds before the second and the third try; there is no fourth."""
+LIMIT = 4 * 1024**3
+"""Bytes of one file. The largest public export is about a tenth of it."""
+_TIMEOUT = 60.0
+_ETAG, _MODIFIED, _CONTENT = "etag ", "modified ", "sha256 "
+
+
+def from_folder(folder: Path, file: str, fingerprint: str) -> FeedFetch:
+    """The folder's own file; its fingerprint is of its content. Raises NotFoundError, UnavailableError."""
+    path = folder / file
+    try:
+        found = _content(path)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"There is no {file} in {folder}.") from error
+    except OSError as error:
+        raise UnavailableError(f"{path} cannot be read: {error.strerror}.", "Check the file and its rights.") from error
+    return FeedFetch(True, found) if found == fingerprint else FeedFetch(False, found, path)
+
+
+def from_url(feed: str, url: str, fingerprint: str, into: Path, ca_bundle: Path | None) -> FeedFetch:
+    """One file over HTTP: see `Web.fetch`."""
+    with Web(feed, ca_bundle) as web:
+        return web.fetch(url, fingerprint, into)
+
+
+class Web:
+    """Files of a feed over HTTP, by kept connections. May be used by several threads."""
+
+    def __init__(self, feed: str, ca_bundle: Path | None) -> None:
+        import ssl
+
+        import httpx
+
+        self._feed = feed
+        try:
+            trust = ssl.create_default_context(cafile=ca_bundle)
+        except OSError as error:
+            reason = f"The feed {feed}: the certificates {ca_bundle} cannot be read: {error}."
+            raise UnavailableError(reason, "Give DOCKGATE_CA_BUNDLE a PEM file of certificates.") from error
+        self._client = httpx.Client(follow_redirects=True, timeout=_TIMEOUT, verify=trust)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def fetch(self, url: str, fingerprint: str, into: Path) -> FeedFetch:
+        """A file, asked for by ETag or Last-Modified where the last answer had one (RFC 9110, section 13).
+
+        Tries three times before it raises UnavailableError; an answer in the range 400 to 499 is final at once, save
+        for 408 and 429.
+        """
+        import httpx
+
+        reason, is_unreachable = "", False
+        for pause in (*PAUSES, None):
+            try:
+                return self._download(url, fingerprint, into)
+            except httpx.HTTPStatusError as error:
+                status = error.response.status_code
+                is_unreachable = False
+                reason = f"it answered {status} {error.response.reason_phrase}".rstrip()
+                if 400 <= status < 500 and status not in (408, 429):
+                    break
+            except (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError) as error:
+                reason = str(error)
+                break
+            except (httpx.TransportError, httpx.TooManyRedirects, httpx.DecodingError) as error:
+                reason = str(error) or type(error).__name__
+                is_unreachable = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError))
+            if pause is not None:
+                time.sleep(pause)
+        raise DownloadError(
+            f"The feed {self._feed} cannot be fetched from {shown(url)}: {reason}.",
+            f"Check the network and DOCKGATE_FEED_{self._feed.upper()}, then run `dockgate db update` again.",
+            urlsplit(shown(url)).netloc,
+            reason,
+            is_unreachable=is_unreachable,
+        )
+
+    def _download(self, url: str, fingerprint: str, into: Path) -> FeedFetch:
+        headers = {"Accept-Encoding": "identity"}
+        if fingerprint.startswith(_ETAG):
+            headers["If-None-Match"] = fingerprint.removeprefix(_ETAG)
+        elif fingerprint.startswith(_MODIFIED):
+            headers["If-Modified-Since"] = fingerprint.removeprefix(_MODIFIED)
+        with self._client.stream("GET", url, headers=headers) as answer:
+            if answer.status_code == 304 and len(headers) > 1:
+                return FeedFetch(True, fingerprint)
+            if answer.status_code != 200:
+                answer.raise_for_status()
+                raise ValueError(f"it answered {answer.status_code}, which brings no file")
+            path = into / hashlib.sha256(url.encode()).hexdigest()
+            size = 0
+            with path.open("wb") as file:
+                for chunk in answer.iter_bytes(1024 * 1024):
+                    size += len(chunk)
+                    if size > LIMIT:
+                        raise ValueError(f"it is larger than {LIMIT} bytes")
+                    file.write(chunk)
+            etag, modified = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
+        found = _ETAG + etag if etag else _MODIFIED + modified if modified else _content(path)
+        return FeedFetch(True, found) if found == fingerprint else FeedFetch(False, found, path)
+
+
+def shown(url: str) -> str:
+    """The URL without user, password, query: fit for a message."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _content(path: Path) -> str:
+    with path.open("rb") as file:
+        return _CONTENT + hashlib.file_digest(file, "sha256").hexdigest()

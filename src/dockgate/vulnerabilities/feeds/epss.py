@@ -1,0 +1,58 @@
+"""FIRST's Exploit Prediction Scoring System: `epss_scores-current.csv.gz`.
+
+Its layout (https://www.first.org/epss/data_stats): a comment with model and date, the header, a row for each CVE.
+"""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from dockgate.shared.errors import UnreadableError
+from dockgate.vulnerabilities.feed import CvePrediction, FaultyRecord, Feed, Statement
+from dockgate.vulnerabilities.feeds._lines import lines
+from dockgate.vulnerabilities.feeds._single import Single
+
+_HEADER = "cve,epss,percentile"
+
+
+class Epss(Single):
+    name = "epss"
+    version = 1
+    file = "epss.csv.gz"
+    url = "https://epss.empiricalsecurity.com/epss_scores-current.csv.gz"
+
+    def parse(self, stream: BinaryIO, part: str) -> Iterator[Statement]:
+        begun = False
+        for number, line in lines(stream, "EPSS file"):
+            if not begun:
+                begun = line == _HEADER
+                if not begun and not line.startswith("#"):
+                    raise UnreadableError(f"The EPSS file does not begin with {_HEADER}.")
+                continue
+            cve, _, numbers = line.partition(",")
+            epss, _, percentile = numbers.partition(",")
+            try:
+                yield CvePrediction(_cve(cve), _share(epss), _share(percentile))
+            except ValueError as error:
+                yield FaultyRecord(f"line {number}", f"{error} is not what a row has there: {_HEADER}")
+        if not begun:
+            raise UnreadableError(f"The EPSS file does not hold {_HEADER}.")
+
+
+FEED: Feed = Epss()
+
+
+def _cve(text: str) -> str:
+    if not text.startswith("CVE-"):
+        raise ValueError(repr(text))
+    return text
+
+
+def _share(text: str) -> float:
+    """A number from 0 to 1; the comparison refuses "nan" too."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 1:
+        raise ValueError(repr(text))
+    return number

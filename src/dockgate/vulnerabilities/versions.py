@@ -1,0 +1,237 @@
+"""Whether an advisory speaks of a version, in one ecosystem's order: the evaluation of the OSV schema, and where it
+says too little, MATCHING's word."""
+
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+from dockgate.scanner.model import Advisory, Range
+from dockgate.scanner.ports import Ecosystem
+from dockgate.shared.errors import UncomparableError
+
+Point = tuple[int, Any]
+"""A place in the order: (1, key) for a version, below or above all of them otherwise."""
+
+_BELOW: Point = (0, 0)
+_ABOVE: Point = (2, 0)
+_AT_ONE_VERSION = {"introduced": 0, "last_affected": 1, "fixed": 2, "limit": 3}
+
+
+class _Points(dict[str, Point | None]):
+    """Each version's point, None for what is no version; `refused` says why."""
+
+    def __init__(self, key: Callable[[str], Any]) -> None:
+        super().__init__()
+        self._key = key
+        self.refused: dict[str, str] = {}
+
+    def __missing__(self, version: str) -> Point | None:
+        point: Point | None = None
+        try:
+            if not version.strip():
+                raise UncomparableError("The version is empty.")
+            point = 1, self._key(version)
+        except UncomparableError as error:
+            self.refused[version] = str(error)
+        self[version] = point
+        return point
+
+
+class _Span(NamedTuple):
+    """A range's events in the order of their versions, and its limits. `epochs`: whether any of its versions has one.
+    `refused` says why nothing can be compared with it, None when that can be."""
+
+    steps: tuple[tuple[Point, int, str], ...] = ()
+    limits: tuple[Point, ...] = ()
+    epochs: bool = False
+    refused: str | None = None
+
+
+class Order:
+    """The versions of one ecosystem, each parsed once, and its ranges, each sorted once. `key` raises
+    UncomparableError for what is no version.
+
+    `optional_epoch`: an advisory that leaves the epoch out of a version speaks of whatever epoch is installed.
+    `optional_local_label`: an advisory's version without a label ("2.10.0") includes those with one ("2.10.0+cu126").
+    """
+
+    def __init__(
+        self, key: Callable[[str], Any], *, optional_epoch: bool = False, optional_local_label: bool = False
+    ) -> None:
+        self._points = _Points(key)
+        self._spans: dict[tuple[tuple[str, str], ...], _Span] = {}
+        self._optional_epoch = optional_epoch
+        self._optional_local_label = optional_local_label
+
+    def point(self, version: str) -> Point:
+        """Raises UncomparableError."""
+        point = self._points[version]
+        if point is None:
+            raise UncomparableError(self._points.refused[version])
+        return point
+
+    def affects(self, advisory: Advisory, version: str) -> bool:
+        """Raises UncomparableError when no part says "affected" and one cannot be compared.
+
+        Listed versions need equality alone: one that the ecosystem refuses ("0.1-bulbasaur") equals none it accepts.
+        """
+        if version in advisory.versions:
+            return True
+        doubt: str | None = None
+        for span in advisory.ranges:
+            try:
+                if self._within(span, version):
+                    return True
+            except UncomparableError as error:
+                doubt = str(error)
+        if advisory.versions:
+            here = self.point(version)
+            equal = (here, self._without_label(version) or here)
+            if any(self._points[listed] in equal for listed in advisory.versions):
+                return True
+        if doubt is not None:
+            raise UncomparableError(doubt)
+        return False
+
+    def surely_affects(self, advisory: Advisory, version: str) -> bool:
+        """Whether it says "affected"; what cannot be compared does not say it."""
+        try:
+            return self.affects(advisory, version)
+        except UncomparableError:
+            return False
+
+    def fixes(self, advisory: Advisory, above: str) -> list[str]:
+        """Its fixed versions above this one, lowest first. None for a version that cannot be compared."""
+        events = [event for span in advisory.ranges for event in span.events]
+        found = {version for kind, version in events if kind == "fixed" and version != "0"}
+        here = self._points[self._as_told(above, epochs=self._name_epochs(events))] if found else None
+        if here is None:
+            return []
+        later = [(point, version) for version in found if (point := self._points[version]) is not None and point > here]
+        return [version for _, version in sorted(later)]
+
+    def fix(self, advisory: Advisory, above: str) -> str:
+        """The lowest version above this one that the advisory does not call affected, "" when it names none."""
+        alone = len(advisory.ranges) == 1 and not advisory.versions
+        for fix in self.fixes(advisory, above):
+            if alone or not self.surely_affects(advisory, fix):  # a range is never within itself at one of its fixes
+                return fix
+        return ""
+
+    def _within(self, span: Range, version: str) -> bool:
+        ready = self._spans.get(span.events) or self._sort(span.events)
+        if ready.refused is not None:
+            raise UncomparableError(ready.refused)
+        if self._optional_epoch:
+            version = self._as_told(version, epochs=ready.epochs)
+        here = self._points[version]
+        if here is None:
+            if any(point not in (_BELOW, _ABOVE) for point, *_ in ready.steps):
+                raise UncomparableError(self._points.refused[version])
+            here = (1, None)
+        # A labelled version comes right after the one without its label, so only these two are told apart by it.
+        public = self._without_label(version) or here
+        inside = False
+        for point, _, kind in ready.steps:
+            if kind == "introduced" and point <= here:
+                inside = True
+            elif (kind == "fixed" and point <= here) or (kind == "last_affected" and point < here and point != public):
+                inside = False
+        return inside and (not ready.limits or any(here < limit for limit in ready.limits))
+
+    def _without_label(self, version: str) -> Point | None:
+        """The point of the version without its local label; None where it has none, or its ecosystem knows none."""
+        public, plus, _ = version.partition("+")
+        return self._points[public] if plus and self._optional_local_label else None
+
+    def _sort(self, events: tuple[tuple[str, str], ...]) -> _Span:
+        try:
+            possible = _without_empty_intervals(events)
+            steps = sorted([(self._event(kind, text), _AT_ONE_VERSION[kind], kind) for kind, text in possible])
+        except UncomparableError as error:
+            span = _Span(refused=str(error))
+        else:
+            limits = tuple([point for point, _, kind in steps if kind == "limit"])
+            begins = any(kind == "introduced" for kind, _ in events)
+            refused = None if begins else "A range does not say where it begins."
+            span = _Span(tuple(steps), limits, self._name_epochs(events), refused)
+        self._spans[events] = span
+        return span
+
+    def _name_epochs(self, events: Iterable[tuple[str, str]]) -> bool:
+        """Asked only where it matters."""
+        return self._optional_epoch and any(":" in text for _, text in events)
+
+    def _as_told(self, version: str, *, epochs: bool) -> str:
+        """The version as events speak of it that may leave the epoch out, and do unless they name `epochs`."""
+        return version.partition(":")[2] if self._optional_epoch and not epochs and ":" in version else version
+
+    def _event(self, kind: str, version: str) -> Point:
+        """ "0" is before every version (dpkg knows some below "0"), so that "fixed 0" means never affected."""
+        if version == "0" and kind in ("introduced", "fixed"):
+            return _BELOW
+        if version == "*" and kind == "limit":
+            return _ABOVE
+        return self.point(version)
+
+
+class Orders:
+    """The orders of all ecosystems at hand, by OSV name; versions of any other cannot be compared. They are asked for
+    when a version is."""
+
+    def __init__(self, ecosystems: Iterable[Ecosystem]) -> None:
+        self._ecosystems = ecosystems
+
+    @cached_property
+    def _orders(self) -> dict[str, Order]:
+        return {
+            name: Order(
+                ecosystem.key,
+                optional_epoch=ecosystem.optional_epoch,
+                optional_local_label=ecosystem.optional_local_label,
+            )
+            for ecosystem in self._ecosystems
+            for name in ecosystem.orders
+        }
+
+    def of(self, ecosystem: str) -> Order:
+        """The order of an OSV ecosystem, whatever its release."""
+        called = ordered_as(ecosystem)
+        base = next((name for name in called if name in self._orders), called[-1])
+        if base not in self._orders:
+            self._orders[base] = Order(partial(_unordered, base))
+        return self._orders[base]
+
+    def compare(self, ecosystem: str, one: str, other: str) -> int:
+        """-1, 0 or 1, as the first version is before, the same as, or after the other. Raises UncomparableError."""
+        order = self.of(ecosystem)
+        first, second = order.point(one), order.point(other)
+        return (first > second) - (first < second)
+
+
+def _without_empty_intervals(events: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+    """The events without each "introduced" that "fixed 0" ends: fixed before every version means never affected. The
+    "introduced" is the one before it in the record, or the first where none is."""
+    left = list(events)
+    while ("fixed", "0") in left:
+        end = left.index(("fixed", "0"))
+        starts = [at for at, (kind, text) in enumerate(left) if kind == "introduced" and text != "0"]
+        if not starts:
+            break
+        start = max((at for at in starts if at < end), default=starts[0])
+        for at in sorted((start, end), reverse=True):
+            del left[at]
+    return left or [("introduced", "0"), ("fixed", "0")]
+
+
+def ordered_as(ecosystem: str) -> tuple[str, ...]:
+    """The names by which an OSV ecosystem's order may be known: with the first part of what follows, for some rebuild
+    several distributions ("TuxCare:Debian:10" is ordered as "TuxCare:Debian"), and without ("Debian:13")."""
+    base, _, rest = ecosystem.partition(":")
+    return (f"{base}:{rest.partition(':')[0]}", base) if rest else (base,)
+
+
+def _unordered(ecosystem: str, version: str) -> object:
+    raise UncomparableError(
+        f"No ecosystem here orders versions such as {version} of {ecosystem or 'unknown packages'}."
+    )

@@ -1,0 +1,112 @@
+"""The statement of an approval: what it says, and when it is believed."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from tests.gate.gating import IMAGE, NOW, inventory, judge, limits, package
+
+from dockgate.attestations.statements import PREDICATE_TYPE, STATEMENT_TYPE, attached_to, believe, covered, statement
+from dockgate.gate.model import Status
+from dockgate.shared.errors import DeniedError, UnreadableError
+
+VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
+DIGEST = "sha256:" + "5" * 64
+CHILD, OTHER = "sha256:" + "6" * 64, "sha256:" + "7" * 64
+SAID = statement(VERDICT, DIGEST, "registry.test/app", IMAGE, 30)
+
+
+def changed(**fields: object) -> bytes:
+    document = json.loads(SAID)
+    document["predicate"].update(fields)
+    return json.dumps(document).encode()
+
+
+def test_it_is_an_in_toto_statement_about_the_digest() -> None:
+    document = json.loads(SAID)
+    assert (document["_type"], document["predicateType"]) == (STATEMENT_TYPE, PREDICATE_TYPE)
+    assert document["subject"] == [{"name": "registry.test/app", "digest": {"sha256": IMAGE.removeprefix("sha256:")}}]
+    predicate = document["predicate"]
+    assert predicate["status"] == "Approved"
+    assert predicate["policy"] == {"name": "strict", "digest": VERDICT.inputs.policy}
+    assert (predicate["judgedAt"], predicate["expiresAt"]) == (NOW, "2026-12-24T12:00:00.000Z")
+    assert (predicate["evidence"], predicate["waived"], predicate["verdict"]) == (["scan"], 0, DIGEST)
+    assert predicate["inputs"]["snapshot"] == VERDICT.inputs.snapshot
+
+
+def test_the_same_verdict_gives_the_same_bytes() -> None:
+    assert statement(VERDICT, DIGEST, "registry.test/app", IMAGE, 30) == SAID
+
+
+@pytest.mark.parametrize("status", [Status.REJECTED, Status.UNDETERMINED])
+def test_what_is_not_approved_is_not_attested(status: Status) -> None:
+    with pytest.raises(ValueError, match=status.value):
+        statement(replace(VERDICT, status=status), DIGEST, "app", IMAGE, 30)
+
+
+def test_it_is_believed_until_it_expires() -> None:
+    claim = believe(SAID, IMAGE, "strict", "2026-12-24T11:59:59.999Z")
+    assert (claim.policy, claim.verdict, claim.evidence) == ("strict", DIGEST, "scan")
+    with pytest.raises(DeniedError, match="expired at 2026-12-24"):
+        believe(SAID, IMAGE, "strict", "2026-12-24T12:00:00.000Z")
+
+
+def test_one_of_another_image_is_not_believed() -> None:
+    with pytest.raises(DeniedError, match="of another image"):
+        believe(SAID, CHILD, "strict", NOW)
+    judged = replace(VERDICT, platform_verdicts=(replace(VERDICT.platform_verdicts[0], image=CHILD),))
+    assert believe(statement(judged, DIGEST, "app", CHILD, 30), CHILD, "strict", NOW).image == CHILD
+
+
+def test_only_digests_that_the_verdict_judged_are_attested() -> None:
+    (platform_verdict,) = VERDICT.platform_verdicts
+    scanned, reported = replace(platform_verdict, image=CHILD), replace(platform_verdict, image=OTHER, source="trivy")
+    index = replace(VERDICT, platform_verdicts=(scanned, reported))
+    assert covered(index) == (IMAGE, CHILD)  # anybody may hand in a report of another image
+    assert covered(replace(VERDICT, platform_verdicts=(reported,))) == (IMAGE, OTHER)
+    assert covered(replace(VERDICT, platform_verdicts=(scanned, scanned))) == (IMAGE, CHILD)
+    for verdict, digest in ((index, OTHER), (VERDICT, CHILD)):
+        with pytest.raises(ValueError, match="does not speak for"):
+            statement(verdict, DIGEST, "app", digest, 30)
+
+
+def test_an_approval_by_another_policy_is_not_believed() -> None:
+    with pytest.raises(DeniedError, match="by the policy 'strict', and 'default' is demanded"):
+        believe(SAID, IMAGE, "default", NOW)
+    digest = "sha256:" + "9" * 64
+    stricter = statement(replace(VERDICT, policy=f"strict+{digest}"), DIGEST, "app", IMAGE, 30)
+    assert believe(stricter, IMAGE, "strict", NOW).policy == f"strict+{digest}"
+    for other in ("", "strict+", f"strict+{digest}", digest, "Strict"):
+        with pytest.raises(DeniedError, match="is demanded"):
+            believe(stricter, IMAGE, other, NOW)
+
+
+def test_one_that_approves_nothing_is_not_believed() -> None:
+    with pytest.raises(DeniedError, match="no approval"):
+        believe(changed(status="Rejected"), IMAGE, "strict", NOW)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"[" * 100_000,
+        changed(expiresAt="never"),
+        changed(policy=None),
+        SAID.replace(PREDICATE_TYPE.encode(), b"https://slsa.dev/provenance/v1"),
+        SAID.replace(STATEMENT_TYPE.encode(), b"https://in-toto.io/Statement/v0.1"),
+        json.dumps({**json.loads(SAID), "subject": None}).encode(),
+    ],
+)
+def test_what_is_no_statement_of_ours_is_unreadable(payload: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        believe(payload, IMAGE, "strict", NOW)
+
+
+def test_what_is_pushed_beside_images_is_told_from_images() -> None:
+    hexes = "a" * 64
+    assert all(attached_to(f"sha256-{hexes}{end}") == f"sha256:{hexes}" for end in ("", ".att", ".sig", ".sbom"))
+    for tag in ("1", "", f"sha256-{hexes}.exe", f"sha256-{hexes[1:]}.att", f"x-sha256-{hexes}.att", f"{hexes}.att"):
+        assert not attached_to(tag)

@@ -1,0 +1,64 @@
+"""A hostile build reaches neither the host, nor its networks, nor another build; without the box it would."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.real
+
+OPEN = {"connect-to-a-public-network"}
+"""what a build may do"""
+REACHED_WITHOUT_A_BOX = {
+    "see-a-process-of-the-host",
+    "see-shared-memory-of-the-host",
+    "signal-a-process-of-the-host",
+    "connect-to-an-abstract-socket",
+    "connect-to-loopback",
+    "connect-to-loopback-6",
+    "connect-to-the-address-of-the-host",
+    "connect-to-another-address-of-the-host",
+    "connect-to-a-private-address-of-the-host",
+    "connect-to-a-unique-local-address-of-the-host",
+    "connect-to-a-private-network",
+    "connect-to-a-mapped-private-network",
+    "connect-to-a-carrier-network",
+    "connect-to-cloud-metadata",
+    "connect-to-cloud-metadata-6",
+    "connect-to-a-public-network",
+    "connect-to-the-registry",
+}
+"""proof that the attacks work, and that there is something to be reached"""
+
+
+def attacked(folder: Path, kind: str) -> str:
+    command = ["unshare", "--net", "--", sys.executable, "-m", "tests.delivery.builders.victim", str(folder), kind]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
+    return result.stdout
+
+
+def results(log: str) -> Mapping[str, str]:
+    """The worst result of each attack in both builds."""
+    found: dict[str, str] = {}
+    for name, result in re.findall(r"ATTACK (\S+) (\w+)", log):
+        found[name] = "SUCCEEDED" if "SUCCEEDED" in (result, found.get(name)) else result
+    return found
+
+
+def test_no_attack_of_a_build_in_a_box_succeeds(tmp_path: Path) -> None:
+    log = attacked(tmp_path, "boxed")
+    found = results(log)
+    assert found.keys() > REACHED_WITHOUT_A_BOX
+    assert {name for name, result in found.items() if result == "SUCCEEDED"} == OPEN, log
+    assert "LEFT" not in log
+
+
+def test_the_attacks_succeed_without_the_box(tmp_path: Path) -> None:
+    log = attacked(tmp_path, "unboxed")
+    reached = {name for name, result in results(log).items() if result == "SUCCEEDED"}
+    assert reached >= REACHED_WITHOUT_A_BOX, log
+    assert "LEFT" in log

@@ -1,0 +1,150 @@
+"""Base images are fetched by the server, by digest, and are on record with the result."""
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.parts import Host
+
+from dockgate.delivery.ports import BaseImage, BuildRequest
+from dockgate.scanner.images.auth import Issuers
+from dockgate.scanner.images.push import Pusher
+from dockgate.scanner.images.reference import Remote
+from dockgate.scanner.images.registry import registry_origin
+from dockgate.services.build_images import require_no_hidden_source
+from dockgate.shared.errors import BuildError, ImageError
+
+pytestmark = pytest.mark.real
+
+Source = Callable[[str], Path]
+
+
+def built(host: Host, source: Path, repository: str, key: str = "key", **arguments: str) -> Any:
+    return host.builder().build(BuildRequest(key, repository, source, args=arguments), lambda line: None)
+
+
+def issuers(host: Host) -> Issuers:
+    return {host.registry.address: host.access.tokens.repository_token}
+
+
+def layers(host: Host, repository: str, digest: str) -> list[str]:
+    named = Remote(host.registry.address, repository, digest=digest)
+    with closing(registry_origin(named, issuers=issuers(host))) as origin:
+        return [layer["digest"] for layer in json.loads(origin.root()[1])["layers"]]
+
+
+def retag(host: Host, repository: str, tag: str, fresh: str, change: str = "") -> None:
+    """Puts an image of the repository under another tag; with a `change`, another image of the same layers."""
+    named = Remote(host.registry.address, repository, tag)
+    with closing(registry_origin(named, issuers=issuers(host))) as origin:
+        manifest = json.loads(origin.root()[1])
+    if change:
+        manifest["annotations"] = {"change": change}
+    with Pusher(Remote(host.registry.address, repository, fresh), issuers=issuers(host)) as pusher:
+        pusher.manifest(json.dumps(manifest).encode(), by_digest=False)
+
+
+def test_base_images_of_every_stage_are_recorded_by_digest(host: Host, source: Source) -> None:
+    address = host.registry.address
+    first = built(host, source("echo 1 >/first"), "bases/first", "v1").digest
+    second = built(host, source("echo 2 >/second"), "bases/second", "v1").digest
+    folder = source("true")
+    (folder / "Dockerfile").write_text(
+        f"ARG PLACE={address}/bases\nARG TAG=wrong\n"
+        "FROM ${PLACE}/first:${TAG:-v1} AS maker\nRUN echo made >/made\n"
+        "FROM maker AS again\n"
+        f"FROM {address}/bases/first@{first}\nCOPY --from=again /made /made\n"
+        f"COPY --from={address}/bases/second:v1 /second /\n"
+        'RUN ["/bin/sh", "-c", "cat /made /second /first"]\n'
+    )
+    result = built(host, folder, "bases/result", TAG="v1")
+    assert result.bases == tuple(
+        sorted(
+            [
+                BaseImage(f"{address}/bases/first:v1", first),
+                BaseImage(f"{address}/bases/first@{first}", first),
+                BaseImage(f"{address}/bases/second:v1", second),
+            ]
+        )
+    )
+    below = layers(host, "bases/first", first)
+    assert layers(host, "bases/result", result.digest)[: len(below)] == below, "the base's own layers, as they are"
+
+
+def test_a_base_image_whose_tag_moves_is_fetched_again(host: Host, source: Source) -> None:
+    base = f"{host.registry.address}/moving/base:latest"
+    for number in range(2):
+        moved = built(host, source(f"echo {number} >/number"), "moving/base", f"v{number}").digest
+        retag(host, "moving/base", f"v{number}", "latest")
+        at = host.registry.resolve("moving/base", "latest")
+        assert at is not None
+        folder = source("true")
+        (folder / "Dockerfile").write_text(f'FROM {base}\nRUN ["/bin/sh", "-c", "test $(cat /number) = {number}"]\n')
+        result = built(host, folder, "moving/app", f"key-{number}")
+        assert result.bases == (BaseImage(base, at),)
+        assert moved
+
+
+def test_the_record_of_a_build_outlives_a_crash_and_a_strange_image_under_its_key_does_not_count(
+    host: Host, source: Source
+) -> None:
+    base = f"{host.registry.address}/record/base:v1"
+    built(host, source("true"), "record/base", "v1")
+    folder = source("true")
+    (folder / "Dockerfile").write_text(f"FROM {base}\nLABEL name=app\n")
+    result = built(host, folder, "record/app")
+    assert result.bases
+    (folder / "Dockerfile").write_text("FROM nowhere.invalid/missing\n")
+    assert built(host, folder, "record/app") == result
+    (folder / "Dockerfile").write_text(f"FROM {base}\nLABEL name=app\n")
+    retag(host, "record/app", "key", "key", change="by somebody else")
+    assert host.registry.resolve("record/app", "key") != result.digest
+    again = built(host, folder, "record/app")
+    assert host.registry.resolve("record/app", "key") == again.digest
+    assert again.bases == result.bases
+
+
+@pytest.mark.parametrize(
+    "place", ["localhost:1", "169.254.169.254", "127.0.0.1:2", "10.0.0.1", "[::1]:3", "[fd00::1]:4"]
+)
+def test_a_base_image_at_a_private_address_is_refused_unless_it_is_listed(
+    host: Host, source: Source, place: str
+) -> None:
+    folder = source("true")
+    (folder / "Dockerfile").write_text(f"FROM {place}/base\n")
+    with pytest.raises(BuildError, match="is at a private address"):
+        built(host, folder, "private")
+
+
+def test_builds_may_change_their_bases(host: Host, source: Source) -> None:
+    """Each build finds the images that it names, and those of the build before are gone by name."""
+    place = f"{host.registry.address}/bases"
+    digest = built(host, source("echo 1 >/which"), "bases/pinned", "v1").digest
+    built(host, source("echo 2 >/which"), "bases/tagged", "v1")
+    folder = source("true")
+    for key, base in (
+        ("a", f"{place}/pinned@{digest}"),
+        ("b", f"{place}/tagged:v1"),
+        ("c", f"{place}/pinned@{digest}"),
+    ):
+        (folder / "Dockerfile").write_text(f"FROM {base}\nRUN {json.dumps(['/bin/sh', '-c', 'cat /which'])}\n")
+        result = built(host, folder, "bases/changing", key)
+        assert [one.reference for one in result.bases] == [base]
+
+
+@pytest.mark.parametrize(
+    "trigger", ["COPY --from=evil:v1 /bin /bin", "run --mount=type=bind,FROM=evil:v1,target=/t /t/run"]
+)
+def test_a_base_whose_onbuild_takes_from_another_image_is_refused(trigger: str) -> None:
+    """podman runs it with images of its storage, and no Dockerfile names them."""
+    config = {"config": {"OnBuild": ["RUN true", trigger]}}
+    with pytest.raises(ImageError, match="ONBUILD"):
+        require_no_hidden_source(Remote("quay.io", "team/base", "1"), json.dumps(config).encode())
+
+
+@pytest.mark.parametrize("config", [{}, {"config": None}, {"config": {"OnBuild": ["RUN make", "COPY . /src"]}}])
+def test_other_bases_are_accepted(config: object) -> None:
+    require_no_hidden_source(Remote("quay.io", "team/base", "1"), json.dumps(config).encode())

@@ -1,0 +1,225 @@
+"""What the podman builder asks of its box and of registries, on fakes of both."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import pytest
+from tests.parts import SMALL, write
+
+from dockgate.delivery.builders.images import Base, Layer
+from dockgate.delivery.builders.podman import PodmanBuilder
+from dockgate.delivery.builders.sandbox.sandbox import Job, Outcome, Paths
+from dockgate.delivery.builders.workspaces import Workspaces
+from dockgate.delivery.ports import BaseImage, BuildRequest
+from dockgate.delivery.registries.memory import MemoryRegistry
+from dockgate.shared.errors import BuildError, UnavailableError
+
+DIGEST = "sha256:" + "d" * 64
+
+
+@dataclass
+class Runner:
+    """A box that runs nothing. `outcomes` are what comes of the jobs, one after another."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    disks: int = 0
+    limits = SMALL
+    is_sandboxed = True
+
+    def has_disk(self, folder: Path) -> bool:
+        return self.disks > 0
+
+    def make_disk(self, folder: Path) -> None:
+        self.disks += 1
+
+    def paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
+        return Paths(("podman",), "/context", "/scratch", "/out/layout", "/out/image.tar", "/ca.pem")
+
+    def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
+        self.jobs.append(job)
+        return self.outcomes.pop(0) if self.outcomes else Outcome(None, 0, "", archive(folder))
+
+
+def archive(folder: Path) -> IO[bytes]:
+    (folder / "image.tar").write_bytes(b"image")
+    return (folder / "image.tar").open("rb")
+
+
+@dataclass
+class Publication:
+    registry: MemoryRegistry
+    place: tuple[str, str]
+    diff_ids: Sequence[str]
+    before_push: Callable[[], None]
+    digest: str = DIGEST
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+
+    def push(self) -> None:
+        self.before_push()
+        self.registry.push(*self.place, self.digest)
+
+
+@dataclass
+class Images:
+    """Registries in memory. `diff_ids` are the layers of what builds leave, `before_push` may raise, and so may
+    `layers`, which are what the registry then knows."""
+
+    folder: Path
+    registry: MemoryRegistry
+    diff_ids: Sequence[str] = ()
+    before_push: Callable[[], None] = lambda: None
+    layers: Mapping[str, Layer] | UnavailableError = field(default_factory=dict)
+
+    def fetch(self, reference: str, limit: int) -> Base:
+        assert limit == SMALL.disk
+        write(self.folder, {"sha256/m": "{}"})
+        image = BaseImage(reference, f"sha256:{reference}")
+        known, manifest = {"x": Layer("sha256:compressed", 1, "gzip")}, f"sha256:m-{reference}"
+        name = f"docker.io/library/{reference}"
+        return Base(image, name, manifest, 2, self.folder, ("sha256/m",), ("x",), known)
+
+    def prepare(self, archive: IO[bytes], repository: str, tag: str, layers: Mapping[str, Layer]) -> Publication:
+        assert archive.read() == b"image"
+        if isinstance(self.layers, UnavailableError):
+            raise self.layers
+        return Publication(self.registry, (repository, tag), self.diff_ids, self.before_push, layers=self.layers)
+
+
+@dataclass
+class System:
+    runner: Runner
+    images: Images
+    builder: PodmanBuilder
+    source: Path
+
+    def build(self, key: str = "key", **arguments: str) -> object:
+        return self.builder.build(BuildRequest(key, "team/app", self.source, args=arguments), lambda line: None)
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> System:
+    registry, runner = MemoryRegistry(), Runner()
+    images = Images(tmp_path / "bases", registry, ["x", "y"])
+    source = write(
+        tmp_path / "source", {"Dockerfile": "ARG TAG=1\nFROM base AS one\nFROM scratch\nCOPY --from=one / /\n"}
+    )
+    ca_bundle = tmp_path / "ca.pem"
+    places = Workspaces(tmp_path / "repositories", 5)
+    builder = PodmanBuilder(runner, places, images, registry, tmp_path, ca_bundle, environment={"http_proxy": "p"})
+    return System(runner, images, builder, source)
+
+
+def test_podman_gets_no_registry_no_credential_and_no_shell(system: System) -> None:
+    system.build(NAME="a b; c")
+    (job,) = system.runner.jobs
+    pull, build, folder, empty, save, pack = job.commands
+    assert pull == ["podman", "pull", "--quiet", "oci:/scratch/bases:docker.io/library/base"]
+    assert {"--isolation=chroot", "--pull=never", "--file=/scratch/Dockerfile", "--build-arg=NAME=a b; c"} <= set(build)
+    assert build[-1] == "/context"
+    assert folder == ["mkdir", "-p", "/out/layout/blobs/sha256"]
+    assert empty == ["touch", "/out/layout/oci-layout", "/out/layout/blobs/sha256/x"], "layers of the base"
+    assert save[:2] == ["podman", "save"]
+    assert pack[0] == "tar"
+    assert not [part for command in job.commands for part in command if "auth" in part or "docker://" in part]
+    assert job.silent == {0, 2, 3, 4, 5}
+    assert job.environment == {"http_proxy": "p"}
+    assert [target for _, target in job.read_only] == ["/context", "/scratch", "/ca.pem"]
+
+
+def test_a_base_that_the_disk_has_is_not_loaded_again_until_the_disk_is_new(system: System) -> None:
+    system.build("one")
+    system.build("two")
+    system.runner.outcomes = [Outcome(0, 1, "", is_full=True)]
+    with pytest.raises(BuildError, match="bytes of disk"):
+        system.build("three")
+    system.build("four")
+    pulls = [any("pull" in command for command in job.commands) for job in system.runner.jobs]
+    assert pulls == [True, False, False, True]
+    assert system.runner.disks == 2
+
+
+def test_a_base_that_a_build_does_not_name_is_taken_from_the_disk_first(system: System) -> None:
+    system.build("one")
+    write(system.source, {"Dockerfile": "FROM other AS one\nFROM scratch\nCOPY --from=one / /\n"})
+    system.build("two")
+    system.build("three")
+    untags = [[command[1:] for command in job.commands if "untag" in command] for job in system.runner.jobs]
+    assert untags == [[], [["untag", "docker.io/library/base"]], []]
+    assert system.runner.jobs[1].commands[0][1] == "untag"
+    assert system.runner.jobs[1].commands[2][1] == "build"
+
+
+def test_a_base_that_cannot_be_taken_away_ends_with_its_disk(system: System) -> None:
+    system.build("one")
+    write(system.source, {"Dockerfile": "FROM other\n"})
+    system.runner.outcomes = [Outcome(0, 125, "no such image")]
+    with pytest.raises(UnavailableError):
+        system.build("two")
+    assert system.runner.disks == 2
+    system.build("two")
+    assert not [command for command in system.runner.jobs[-1].commands if "untag" in command]
+
+
+def test_an_image_that_does_not_lie_on_its_base_is_not_pushed(system: System) -> None:
+    """podman may have taken an image of an earlier build, by a FROM that only it understands."""
+    (system.source / "Dockerfile").write_text("FROM base\n")
+    system.images.diff_ids = ["hidden", "y"]
+    with pytest.raises(BuildError, match="does not lie on base"):
+        system.build()
+    assert system.images.registry.resolve("team/app", "key") is None
+    system.images.diff_ids = ["x"]
+    assert system.build()
+
+
+def test_an_archive_with_holes_larger_than_the_disk_is_not_read(system: System, tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(SMALL.disk + 1)
+    system.runner.outcomes = [Outcome(None, 0, "", (tmp_path / "sparse").open("rb"))]
+    with pytest.raises(BuildError, match="larger than a build's disk"):
+        system.build()
+
+
+@pytest.mark.parametrize(("failed", "error"), [(0, UnavailableError), (1, BuildError), (4, UnavailableError)])
+def test_only_a_build_step_is_the_dockerfiles_fault(system: System, failed: int, error: type[Exception]) -> None:
+    system.runner.outcomes = [Outcome(failed, 1, "last words")]
+    with pytest.raises(error, match="last words"):
+        system.build()
+
+
+def test_no_image_is_no_success(system: System) -> None:
+    system.runner.outcomes = [Outcome(None, 0, "", None)]
+    with pytest.raises(UnavailableError, match="left no image"):
+        system.build()
+
+
+def test_a_result_is_on_record_before_anything_is_pushed(system: System, tmp_path: Path) -> None:
+    def cut() -> None:
+        (record,) = (tmp_path / "repositories").rglob("records/*.json")
+        assert DIGEST in record.read_text()
+        raise UnavailableError("cut")
+
+    system.images.before_push = cut
+    with pytest.raises(UnavailableError):
+        system.build()
+    system.images.before_push = lambda: None
+    first = system.build()
+    assert system.build() == first
+    assert len(system.runner.jobs) == 2
+
+
+def test_a_layer_that_is_gone_from_the_registry_is_saved_at_the_next_attempt(system: System) -> None:
+    def saved() -> list[str]:
+        return next(list(command) for command in system.runner.jobs[-1].commands if command[0] == "touch")
+
+    system.images.layers = {"y": Layer("sha256:y", 1, "gzip")}
+    system.build("one")
+    system.images.layers = UnavailableError("gone")
+    with pytest.raises(UnavailableError):
+        system.build("two")
+    assert "/out/layout/blobs/sha256/y" in saved()
+    system.images.layers = {}
+    system.build("two")
+    assert "/out/layout/blobs/sha256/y" not in saved()

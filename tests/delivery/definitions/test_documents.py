@@ -1,0 +1,188 @@
+"""The YAML that people write: what it becomes, and what each mistake is told."""
+
+import re
+
+import pytest
+
+from dockgate.delivery.definitions.documents import Repository, ServiceDefinition, read
+from dockgate.delivery.pipeline import ActionType, Pipeline
+from dockgate.shared.errors import DefinitionError
+
+PIPELINE = """\
+kind: Pipeline
+name: Web
+stages:
+  - name: Source
+    actions:
+      - {name: Source, type: source, repository: web, output: SourceOutput, namespace: SourceVariables}
+  - name: Build
+    actions:
+      - name: Build
+        type: build
+        input: SourceOutput
+        output: BuildOutput
+        namespace: BuildVariables
+        image: web/app
+        container: app
+  - name: Gate
+    actions:
+      - name: Approval
+        type: approval
+        image: "#{BuildVariables.IMAGE_DIGEST}"
+        timeout: 90m
+  - name: Deploy
+    actions:
+      - {name: Deploy, type: deploy, input: BuildOutput, service: web}
+"""
+
+SERVICE = """\
+kind: Service
+name: web
+desiredCount: 1
+taskDefinition:
+  container: app
+  ports:
+    - {containerPort: 8080}
+  healthCheck:
+    http: {port: 8080, path: /healthz}
+    startPeriod: 2m
+"""
+
+
+def test_a_repository_is_its_name() -> None:
+    assert read("kind: Repository\nname: container-components\n", "r.yaml") == Repository("container-components")
+
+
+def test_a_pipeline_keeps_the_order_of_stages_and_what_each_action_needs() -> None:
+    pipeline = read(PIPELINE, "p.yaml")
+    assert isinstance(pipeline, Pipeline)
+    assert [stage.name for stage in pipeline.stages] == ["Source", "Build", "Gate", "Deploy"]
+    assert [stage.actions[0].type for stage in pipeline.stages] == list(ActionType)
+    approval = pipeline.action("Gate", "Approval")
+    assert approval.configuration == {"image": "#{BuildVariables.IMAGE_DIGEST}", "timeout": 5400}
+    assert pipeline.action("Deploy", "Deploy").input == "BuildOutput"
+
+
+def test_an_approval_waits_seven_days_unless_told_otherwise() -> None:
+    pipeline = read(PIPELINE.replace("        timeout: 90m\n", ""), "p.yaml")
+    assert isinstance(pipeline, Pipeline)
+    assert pipeline.action("Gate", "Approval").configuration["timeout"] == 7 * 24 * 3600
+
+
+def test_a_service_starts_without_an_image() -> None:
+    found = read(SERVICE, "s.yaml")
+    assert isinstance(found, ServiceDefinition)
+    assert (found.service.name, found.service.desired_count, found.definition.image) == ("web", 1, "")
+    assert found.definition.health_check is not None
+    assert (found.definition.health_check.http_path, found.definition.health_check.start_period) == ("/healthz", 120)
+
+
+ON_ECS = """kind: Service
+name: web
+target: ecs
+ecs: {region: eu-west-1, cluster: main, repository: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/web}
+taskDefinition:
+  container: app
+  healthCheck: {startPeriod: 15m}
+"""
+
+
+def test_a_service_on_ecs_tells_where_it_is() -> None:
+    found = read(ON_ECS, "s.yaml")
+    assert isinstance(found, ServiceDefinition)
+    assert found.service.target == "ecs:eu-west-1/main/123456789012.dkr.ecr.eu-west-1.amazonaws.com/web"
+    assert found.definition.health_check is not None
+    assert found.definition.health_check.start_period == 900
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "advice"),
+    [
+        (ON_ECS.replace("target: ecs\n", ""), "file.yaml:1: ", "both, or neither"),
+        ("".join(line for line in ON_ECS.splitlines(True) if "ecs: {" not in line), "file.yaml:3: ", "both, or"),
+        (ON_ECS.replace("container: app", "container: app\n  command: [a]"), "file.yaml:7: ", "ECS's task definition"),
+        (ON_ECS.replace("{startPeriod: 15m}", "{http: {port: 80}}"), "file.yaml:7: ", "startPeriod alone"),
+        (ON_ECS.replace("name: web", "name: web.app"), "file.yaml:2: name: ", "dots"),
+        (ON_ECS.replace("cluster: main", "cluster: a/b"), "file.yaml:4: ecs.cluster: ", ""),
+        (ON_ECS.replace("cluster: main", "clutser: main"), "unknown key 'clutser'", "cluster"),
+        ("- a\n", "file.yaml:1: a document is a mapping with a `kind`", "Repository"),
+        ("kind: Pipelin\n", "file.yaml:1: kind: unknown kind 'Pipelin'", "Pipeline, Repository, Service"),
+        (PIPELINE.replace("container: app", "contaner: app"), "file.yaml:15: ", "container"),
+        (PIPELINE.replace("timeout: 90m", "timeout: 7w"), "7d (found '7w')", ""),
+        (PIPELINE.replace("type: build", "type: bild"), "'bild'", ""),
+        (
+            PIPELINE.replace("input: SourceOutput", "input: Nothing"),
+            "nothing before this puts out 'Nothing'",
+            "SourceOutput",
+        ),
+        (PIPELINE.replace("name: Gate", "name: Build"), "a second stage 'Build'", "unique"),
+        (PIPELINE.replace("image: web/app", "image: Web App"), "file.yaml:14: ", ""),
+        (PIPELINE.replace("image: web/app", "image: my.team/app"), "'my.team' before the first slash reads", ""),
+        (PIPELINE.replace("image: web/app", "image: localhost/app"), "'localhost' before the first slash reads", ""),
+        (
+            PIPELINE.replace("type: deploy,", "type: source, repository: web, output: x,"),
+            "file.yaml:24: ",
+            "Allowed here",
+        ),
+        (SERVICE.replace("    http: {port: 8080, path: /healthz}\n", ""), "either http or command", "exactly one"),
+        (
+            SERVICE.replace("desiredCount: 1", "desiredCount: 2").replace("8080}\n  h", "8080, hostPort: 80}\n  h"),
+            "two tasks cannot share one host port",
+            "hostPort 0",
+        ),
+        (
+            SERVICE.replace("desiredCount: 1", "desiredCount: 2").replace(
+                "  container:", "  network: host\n  container:"
+            ),
+            "file.yaml:4: taskDefinition: web: 2 tasks cannot use the host's network",
+            "bridge",
+        ),
+        (SERVICE.replace("startPeriod: 2m", "startPeriod: 2h"), "less than or equal to 3600", ""),
+        (SERVICE.replace("name: web", "name: ../web"), "file.yaml:2: name: ", ""),
+        (SERVICE.replace("name: web", "nme: web"), "file.yaml:2: nme: unknown key 'nme'", "desiredCount"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, message: str, advice: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        read(text, "file.yaml")
+    assert message in str(caught.value)
+    assert advice in caught.value.advice
+
+
+def test_a_source_belongs_into_the_first_stage_and_nothing_else_does() -> None:
+    text = PIPELINE.replace(
+        "type: deploy, input: BuildOutput, service: web", "type: source, repository: web, output: x"
+    )
+    with pytest.raises(DefinitionError, match="a source action in stage 4"):
+        read(text, "p.yaml")
+
+
+@pytest.mark.parametrize(
+    ("approvers", "where", "said"),
+    [
+        ("{principals: [ann], count: 2}", "approvers.count", "2 approvals of 1 principals"),
+        ("{roles: [viewer]}", "approvers.roles.0", "may not decide"),
+        ("{roles: [boss]}", "approvers.roles.0", "Input should be"),
+        ("{count: 0}", "approvers.count", "greater than or equal to 1"),
+        ("{people: [ann]}", "approvers", "unknown key 'people'"),
+        ("{principals: ['a b']}", "approvers.principals.0", "match"),
+    ],
+)
+def test_approvers_who_cannot_be_enough_are_refused_at_their_line(approvers: str, where: str, said: str) -> None:
+    text = PIPELINE.replace("timeout: 90m", f"timeout: 90m\n        approvers: {approvers}")
+    line = next(number for number, text in enumerate(text.splitlines(), 1) if "approvers:" in text)
+    with pytest.raises(DefinitionError, match=re.escape(said)) as error:
+        read(text, "p.yaml")
+    assert str(error.value).startswith(f"p.yaml:{line}: stages.2.actions.0.{where}")
+
+
+def test_approvers_are_kept_as_they_are_written() -> None:
+    text = PIPELINE.replace("timeout: 90m", "timeout: 90m\n        approvers: {principals: [ann], roles: [security]}")
+    pipeline = read(text, "p.yaml")
+    assert isinstance(pipeline, Pipeline)
+    assert pipeline.action("Gate", "Approval").configuration["approvers"] == {
+        "principals": ["ann"],
+        "roles": ["security"],
+        "count": 1,
+        "exclude_committer": True,
+    }

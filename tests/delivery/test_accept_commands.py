@@ -1,0 +1,62 @@
+"""What is offered after a rejection: commands that would work, and none for what nobody can accept."""
+
+import shlex
+from dataclasses import replace
+
+import pytest
+from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy_of
+
+from dockgate.delivery.accept_commands import override_command, waiver_commands
+from dockgate.gate import evaluate
+from dockgate.gate.model import Case, Status, Verdict, Waiver, Waivers
+from dockgate.gate.waivers import check
+from dockgate.scanner.model import AdvisorySnapshot, Unread
+
+LIMITS = "max_findings:\n  HIGH: 0\n"
+OVERRIDE = "dockgate approval override web-1 --until DATE --reason TEXT"
+
+
+def judge(*identities: str, policy: str = LIMITS, unread: bool = False, waivers: tuple[Waiver, ...] = ()) -> Verdict:
+    """The verdict on an image whose package `a` has these vulnerabilities."""
+    held = inventory(package("a"), unread=(Unread("x", "It is broken."),) if unread else ())
+    held = replace(held, created="2020-01-01T00:00:00Z")
+    known = AdvisorySnapshot(tuple(advisory(one, "a") for one in identities), COVERED)
+    case = Case(IMAGE, policy_of(policy), NOW, "0.1.0", (held,), known, Waivers(waivers))
+    return evaluate.judge(case, ECOSYSTEMS, RULES)
+
+
+def test_one_finding_is_named_in_the_command_and_the_waiver_turns_the_verdict() -> None:
+    verdict = judge("CVE-2024-1")
+    assert override_command(verdict, "web-1") == OVERRIDE
+    (command,) = waiver_commands(verdict)
+    words = shlex.split(command)
+    given = dict(zip(words[3::2], words[4::2], strict=True))
+    assert given["--vulnerability"] == "CVE-2024-1"
+    waiver = Waiver("w1", "ana", "why", vulnerability="CVE-2024-1", image=given["--image"], until="2027-01-01")
+    check(waiver)
+    assert judge("CVE-2024-1", waivers=(waiver,)).status is Status.APPROVED
+
+
+def test_of_several_findings_none_is_chosen() -> None:
+    (command,) = waiver_commands(judge("CVE-2024-1", "CVE-2024-2"))
+    assert "--vulnerability ID " in command
+
+
+def test_a_rule_that_the_image_breaks_as_a_whole_is_named() -> None:
+    verdict = judge(policy="image_age:\n  days: 30\n")
+    (command,) = waiver_commands(verdict)
+    assert "--rule image_age " in command
+    assert override_command(verdict, "web-1") == OVERRIDE
+
+
+def test_what_nobody_can_accept_is_not_offered() -> None:
+    assert override_command(judge("MAL-2024-1"), "web-1") is None
+    assert waiver_commands(judge("MAL-2024-1")) == ()
+    assert override_command(judge("CVE-2024-1", unread=True), "web-1") is None
+
+
+@pytest.mark.parametrize("unread", [False, True])
+def test_nothing_is_offered_where_nothing_was_rejected(unread: bool) -> None:
+    verdict = judge(unread=unread)
+    assert override_command(verdict, "web-1") is None
+    assert waiver_commands(verdict) == ()

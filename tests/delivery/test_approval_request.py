@@ -1,0 +1,109 @@
+"""What a question from outside becomes, and the deliveries of its answer."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook
+
+from dockgate.delivery.approval_request import ApprovalRequest, is_qualified, qualified
+from dockgate.delivery.approvals import Approval, ApprovalState
+from dockgate.delivery.webhook_delivery import (
+    Callback,
+    Delivery,
+    delivery,
+    event,
+    headers,
+    key,
+    made_secret,
+    next_attempt,
+)
+from dockgate.shared.errors import UsageError
+from dockgate.shared.retry import GIVE_UP, LONGEST_WAIT
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+TEXTS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=200)
+
+
+@given(TEXTS, TEXTS, TEXTS)
+def test_an_id_is_a_path_of_five_plain_parts(pipeline: str, stage: str, execution: str) -> None:
+    if not (pipeline + stage + execution).isprintable():
+        return
+    parts = ApprovalRequest(pipeline, stage, execution, "app:1").id("app", "sha256:a").split("/")
+    assert len(parts) == 5
+    assert parts[0] == "external"
+    assert not {"", ".", ".."}.intersection(parts)
+    assert "".join(parts).isascii()
+
+
+def test_different_questions_have_different_ids() -> None:
+    question = ApprovalRequest("a", "b", "c", "app:1")
+    ids = {
+        question.id("app", "sha256:a"),
+        question.id("app", "sha256:b"),
+        question.id("other", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", policy="strict").id("app", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", service="web").id("app", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", key="k").id("app", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", callback=Callback("https://a/", "")).id("app", "sha256:a"),
+        ApprovalRequest("a-", "b", "c", "app:1").id("app", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", asker="ana").id("app", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", asker="ana", key="k").id("app", "sha256:a"),
+    }
+    assert len(ids) == 10
+
+
+@pytest.mark.parametrize(
+    ("repository", "foreign"),
+    [
+        ("team/app", False),
+        ("app", False),
+        ("quay.io/team/app", True),
+        ("localhost/app", True),
+        ("registry:5000/app", True),
+        ("app.v2", False),
+        ("my.team/app", True),
+    ],
+)
+def test_a_registry_before_a_repository_is_known_as_in_references(repository: str, foreign: bool) -> None:
+    assert is_qualified(repository) is foreign
+    assert qualified(repository, "127.0.0.1:7421") == (f"127.0.0.1:7421/{repository}" if foreign else repository)
+
+
+def test_a_signature_is_verified_by_standard_webhooks_own_library() -> None:
+    approval = Approval("a", "t", "sha256:a", "app", "default", "", "", "", ApprovalState.REJECTED, "2 über")
+    secret = made_secret("known", "a")
+    sent = Delivery("msg_1", "a", "a", "https://a/", secret, event(approval))
+    now = datetime.now(UTC)
+    assert Webhook(secret).verify(sent.body.encode(), headers(sent, now))["data"]["summary"] == "2 über"
+
+
+def test_a_delivery_has_the_same_id_each_time() -> None:
+    callback = Callback("https://a/", "")
+    assert delivery("a", callback) == delivery("a", callback)
+    assert delivery("a", callback).id != delivery("b", callback).id
+
+
+@pytest.mark.parametrize(
+    "secret", ["hunter2", "whsec_", "whsec_short", "whsec_" + base64.b64encode(bytes(23)).decode()]
+)
+def test_what_is_no_secret_is_refused_and_not_repeated(secret: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        key(secret)
+    assert secret.removeprefix("whsec_") == "" or secret.removeprefix("whsec_") not in caught.value.whole
+
+
+def test_attempts_come_twice_as_late_each_time_for_a_day() -> None:
+    now, waits = NOW, []
+    sent = Delivery("msg_1", "a", "", "", "", since=NOW.isoformat())
+    while (following := next_attempt(sent, now)) is not None:
+        waits.append(following - now)
+        now = following
+        sent = Delivery("msg_1", "a", "", "", "", since=sent.since, attempts=sent.attempts + 1)
+    assert timedelta(seconds=2) <= waits[0] < timedelta(seconds=3)
+    assert all(left < right for left, right in pairwise(waits[:10]))
+    assert max(waits) <= LONGEST_WAIT * 1.25
+    assert GIVE_UP - LONGEST_WAIT * 1.25 < now - NOW < GIVE_UP

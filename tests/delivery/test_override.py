@@ -1,0 +1,87 @@
+"""What an override accepts, and what nobody can."""
+
+from dataclasses import replace
+
+import pytest
+
+from dockgate.delivery.approvals import Approval, ApprovalState
+from dockgate.delivery.override import waivers_of
+from dockgate.gate.model import Inputs, PlatformVerdict, Status, Verdict, Violation
+from dockgate.scanner.model import Finding, Package, Rating, Severity, Undetermined
+from dockgate.shared.errors import ConflictError, UsageError
+
+IMAGE = "sha256:" + "a" * 64
+APPROVAL = Approval(
+    "web-1/Gate/Approve/1", "", IMAGE, "web", "default", "", "", "", ApprovalState.REJECTED, verdict="sha256:v"
+)
+DEMO = Package("demo", "1", "pkg:deb/debian/demo@1?arch=amd64", "Debian:13", "demo", "1", "var/lib/dpkg/status")
+FINDING = Finding("CVE-2026-1", (), DEMO, Severity.HIGH, Rating("advisory", Severity.HIGH), "2")
+
+
+def verdict(*violations: Violation, undetermined: tuple[Undetermined, ...] = ()) -> Verdict:
+    platform_verdict = PlatformVerdict(IMAGE, "linux/amd64", Status.REJECTED, {}, violations, undetermined, ())
+    return Verdict(
+        IMAGE, "default", Status.REJECTED, "", (platform_verdict, platform_verdict), Inputs((), "", "", "", "")
+    )
+
+
+def override(given: Verdict, approval: Approval = APPROVAL, reason: str = "why", until: str = "2026-12-31"):  # type: ignore[no-untyped-def]
+    return waivers_of(approval, given, "sec", reason, until)
+
+
+def test_each_finding_and_each_rule_without_findings_gets_one_waiver() -> None:
+    high = Violation("max_findings", "1 HIGH", (FINDING,))
+    root = Violation("runs_as_root", "runs as root")
+    telnet, rsh = (Violation("forbidden_packages", f"{name} is forbidden") for name in ("telnet", "rsh"))
+    found = override(verdict(high, replace(high, rule="cvss"), root, telnet, rsh))
+    assert [(one.rule, one.violation, one.vulnerability, one.package, one.image) for one in found] == [
+        ("", "", "CVE-2026-1", "pkg:deb/debian/demo@1", IMAGE),
+        ("runs_as_root", "", "", "", IMAGE),
+        ("forbidden_packages", "telnet is forbidden", "", "", IMAGE),
+        ("forbidden_packages", "rsh is forbidden", "", "", IMAGE),
+    ]
+    assert len({one.id for one in found}) == len(found)
+    assert {one.repository for one in found} == {"web"}
+    assert {(one.owner, one.created_by, one.reason, one.until) for one in found} == {
+        ("sec", "sec", "why", "2026-12-31")
+    }
+    assert found == override(verdict(high, root, telnet, rsh))
+    assert {one.id for one in found}.isdisjoint(one.id for one in override(verdict(high, root), until="2027-01-01"))
+
+
+@pytest.mark.parametrize(
+    "violation",
+    [
+        Violation("malicious", "demo is malicious", (FINDING,)),
+        Violation("max_findings", "1 HIGH", (replace(FINDING, id="MAL-2026-1"),)),
+        Violation("evidence", "usr/lib was not read"),
+    ],
+)
+def test_nobody_accepts_what_is_malicious_or_unknown(violation: Violation) -> None:
+    with pytest.raises(ConflictError):
+        override(verdict(Violation("max_findings", "1 HIGH", (FINDING,)), violation))
+
+
+def test_nobody_accepts_what_is_undetermined_beside_a_violation() -> None:
+    violation = Violation("max_findings", "1 HIGH", (FINDING,))
+    with pytest.raises(ConflictError, match="undetermined"):
+        override(verdict(violation, undetermined=(Undetermined("database", "It is stale."),)))
+    with pytest.raises(ConflictError, match="undetermined"):
+        override(verdict())
+
+
+@pytest.mark.parametrize(
+    "approval",
+    [replace(APPROVAL, state=state) for state in ApprovalState if state is not ApprovalState.REJECTED]
+    + [replace(APPROVAL, verdict="")],
+)
+def test_only_a_verdicts_rejection_is_overridden(approval: Approval) -> None:
+    with pytest.raises(ConflictError, match="not rejected by a verdict"):
+        override(verdict(Violation("max_findings", "1 HIGH", (FINDING,))), approval)
+
+
+def test_a_reason_and_an_end_are_needed() -> None:
+    given = verdict(Violation("max_findings", "1 HIGH", (FINDING,)))
+    for wrong in ({"reason": " "}, {"until": ""}, {"until": "soon"}):
+        with pytest.raises(UsageError):
+            override(given, **wrong)

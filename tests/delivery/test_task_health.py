@@ -1,0 +1,71 @@
+"""When tasks are restarted: after three failed checks in a row, at once when stopped, and less and less often."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from dockgate.delivery.deployments import Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.task_health import LONGEST_PAUSE, TaskHealth, has_expected_tasks, observe
+
+START = datetime(2026, 11, 24, 10, tzinfo=UTC)
+LOOK = timedelta(seconds=10)
+
+
+def task(state: TaskState, started: datetime = START, revision: int = 2, digest: str = "sha256:1") -> Task:
+    return Task("web-0", "web", revision, state, digest, started.isoformat())
+
+
+def restarts(states: list[TaskState]) -> list[int]:
+    """At which of the looks, ten seconds apart, the task is restarted."""
+    health, found = TaskHealth(), []
+    for number, state in enumerate(states):
+        health, restart = observe(health, task(state), START + number * LOOK)
+        found += [number] if restart else []
+    return found
+
+
+def test_three_failed_checks_in_a_row_restart_a_task() -> None:
+    sick, well = TaskState.UNHEALTHY, TaskState.RUNNING
+    assert restarts([sick, sick, well, sick, sick, sick]) == [5]
+    assert restarts([well] * 10) == []
+
+
+def test_a_stopped_task_is_restarted_at_once() -> None:
+    assert restarts([TaskState.STOPPED]) == [0]
+
+
+def test_a_task_that_starts_is_waited_for() -> None:
+    assert restarts([TaskState.PENDING] * 30) == []
+
+
+def test_a_task_that_stays_sick_is_restarted_less_and_less_often() -> None:
+    found = restarts([TaskState.UNHEALTHY] * 600)
+    pauses = [(after - before) * LOOK for before, after in pairwise(found)]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == LONGEST_PAUSE
+
+
+def test_a_task_that_ran_for_a_pause_is_restarted_soon_again() -> None:
+    health = TaskHealth(restarts=4, next_restart=START + timedelta(minutes=4))
+    recovered, _ = observe(health, task(TaskState.RUNNING), START + timedelta(minutes=4))
+    assert recovered == TaskHealth()
+    crashing, _ = observe(health, task(TaskState.RUNNING, START + timedelta(minutes=3)), START + timedelta(minutes=4))
+    assert crashing.restarts == 4
+
+
+@pytest.mark.parametrize(
+    ("tasks", "expected"),
+    [
+        ([task(TaskState.RUNNING)], True),
+        ([task(TaskState.STOPPED)], True),
+        ([], False),
+        ([task(TaskState.RUNNING)] * 2, False),
+        ([task(TaskState.RUNNING, revision=1)], False),
+        ([task(TaskState.RUNNING, digest="sha256:2")], False),
+        ([Task("web-0", "web", 2, TaskState.PENDING, "sha256:1", "")], False),
+    ],
+)
+def test_missing_surplus_and_foreign_tasks_are_noticed(tasks: list[Task], expected: bool) -> None:
+    definition = TaskDefinition("web", 2, "app", "registry/web@sha256:1")
+    assert has_expected_tasks(Service("web", "podman", 1, 2), definition, tasks) is expected

@@ -1,0 +1,163 @@
+"""Callbacks over HTTP: who is called, who is not, and that no receiver keeps us longer than it may."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from dockgate.events.webhooks.http import HttpWebhooks, refusal
+from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
+
+
+@contextmanager
+def receiver(*pieces: bytes, pause: float = 0) -> Iterator[tuple[str, list[bytes]]]:
+    """Answers each connection with these pieces, a pause before each; gives its URL and what it was sent."""
+    got: list[bytes] = []
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    got.append(_request(connection))
+                    try:
+                        for piece in pieces:
+                            if ended.wait(pause):
+                                return
+                            connection.sendall(piece)
+                    except OSError:
+                        pass
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/answers", got
+        ended.set()
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+
+
+def _request(connection: socket.socket) -> bytes:
+    with connection.makefile("rb") as file:
+        head = b"".join(iter(file.readline, b"\r\n"))
+        (length,) = (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        return head + b"\r\n" + file.read(length)
+
+
+def said(status: str, *headers: str) -> bytes:
+    return "\r\n".join([f"HTTP/1.1 {status}", "Content-Length: 0", *headers, "", ""]).encode()
+
+
+def test_a_body_is_posted_with_its_headers() -> None:
+    with receiver(said("204 No Content")) as (url, got):
+        HttpWebhooks(loopback=True).call(url, {"webhook-id": "msg_1"}, b"{}")
+    head = got[0].split(b"\r\n")
+    assert head[0] == b"POST /answers HTTP/1.1"
+    assert b"webhook-id: msg_1" in head
+    assert head[-1] == b"{}"
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with receiver(said("200 OK")) as (there, reached), receiver(said("302 Found", f"Location: {there}")) as (url, _):
+        with pytest.raises(UnavailableError, match="302"):
+            HttpWebhooks(loopback=True).call(url, {}, b"")
+        assert reached == []
+
+
+def test_an_error_may_be_tried_again_and_gone_may_not() -> None:
+    with receiver(said("503 Service Unavailable")) as (url, _), pytest.raises(UnavailableError, match="503"):
+        HttpWebhooks(loopback=True).call(url, {}, b"")
+    with receiver(said("410 Gone")) as (url, _), pytest.raises(DeniedError, match="410"):
+        HttpWebhooks(loopback=True).call(url, {}, b"")
+
+
+def test_a_receiver_that_drips_or_never_ends_is_left() -> None:
+    begin = time.monotonic()
+    with receiver(*[b"H"] * 100, pause=0.1) as (url, _), pytest.raises(UnavailableError):
+        HttpWebhooks(loopback=True, whole_seconds=0.5).call(url, {}, b"")
+    endless = said("200 OK").replace(b"Content-Length: 0\r\n", b"")
+    with receiver(endless, *[b"x" * 65536] * 1000) as (url, _):
+        HttpWebhooks(loopback=True).call(url, {}, b"")
+    assert time.monotonic() - begin < 5
+
+
+def test_nobody_there_is_told_as_such() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(UnavailableError, match=f"127.0.0.1:{port}"):
+        HttpWebhooks(loopback=True).call(f"http://127.0.0.1:{port}/", {}, b"")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "169.254.169.254",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fd00:ec2::254",
+        "100.100.100.200",
+        "::ffff:169.254.169.254",
+        "64:ff9b::a9fe:a9fe",
+        "0.0.0.0",  # noqa: S104 - an address that is refused
+        "::",
+        "224.0.0.1",
+        "255.255.255.255",
+    ],
+)
+def test_addresses_that_are_never_called(address: str) -> None:
+    assert refusal(address, loopback=True)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
+def test_this_machine_is_called_by_a_server_on_loopback_alone(address: str) -> None:
+    assert refusal(address, loopback=True) == ""
+    assert refusal(address, loopback=False)
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3", "192.168.1.1", "8.8.8.8", "2001:4860:4860::8888"])
+def test_hosts_of_ones_own_network_and_elsewhere_are_called(address: str) -> None:
+    assert refusal(address, loopback=False) == ""
+
+
+def test_a_name_is_looked_at_when_it_is_called() -> None:
+    """A name that stood for another address when the callback was given."""
+    with receiver(said("200 OK")) as (url, got):
+        port = url.rpartition(":")[2]
+        caller = HttpWebhooks(loopback=False, resolve=lambda host, port: ["127.0.0.1"])
+        caller.check(f"http://rebound.example:{port}")
+        with pytest.raises(UnavailableError, match="this machine"):
+            caller.call(f"http://rebound.example:{port}", {}, b"")
+        assert got == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://a.example/",
+        "file:///etc/passwd",
+        "https:///path",
+        "https://user:password@a.example/",
+        "a.example/answers",
+        "http://a.example:99999/",
+        "https://a.example/\r\nX: y",
+        "https://ä.example/",
+    ],
+)
+def test_what_is_no_url_to_call_is_refused_beforehand(url: str) -> None:
+    with pytest.raises(UsageError):
+        HttpWebhooks(loopback=True).check(url)
+
+
+def test_hosts_may_be_limited_to_a_list() -> None:
+    caller = HttpWebhooks(("ci.example.org", "*.internal"), loopback=True)
+    caller.check("https://CI.example.org/answers")
+    caller.check("http://jenkins.internal:8080/")
+    for url in ("https://example.org/", "https://ci.example.org.evil.test/", "https://internal/"):
+        with pytest.raises(UsageError, match="not allowed"):
+            caller.check(url)

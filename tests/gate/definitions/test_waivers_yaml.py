@@ -1,0 +1,58 @@
+"""Waivers in a file: what is read, and what is refused with its line."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dockgate.gate.definitions.waivers import read
+from dockgate.gate.model import Waiver
+from dockgate.shared.errors import DefinitionError
+
+FINE = """
+- vulnerability: CVE-2024-1
+  package: pkg:npm/lodash@4.*
+  until: 2026-12-31
+  owner: ana
+  reason: It is never called.
+- id: mine
+  image: sha256:1111111111111111111111111111111111111111111111111111111111111111
+  rule: image_age
+  until: 2026-12-31T12:00:00Z
+  owner: ana
+  reason: Seen by hand.
+"""
+
+
+def test_a_waiver_is_called_by_its_id_or_its_line() -> None:
+    first, second = read(FINE, "w.yaml")
+    assert first == Waiver(
+        "w.yaml:2", "ana", "It is never called.", "CVE-2024-1", "pkg:npm/lodash@4.*", until="2026-12-31"
+    )
+    assert (second.id, second.rule) == ("mine", "image_age")
+    assert read("", "w.yaml") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("vulnerability: CVE-2024-1\n", "w.yaml:1: this is no list"),
+        ("- CVE-2024-1\n", "w.yaml:1: 0: a waiver is a mapping"),
+        ("- vulnerability: CVE-1\n  util: 2026-01-01\n", "w.yaml:2: 0.util: unknown key 'util'"),
+        ("- vulnerability: 7\n", "w.yaml:1: 0.vulnerability: this is no text"),
+        ("- vulnerability: CVE-1\n  until_fixed: soon\n", "w.yaml:2: 0.until_fixed: this is neither"),
+        ("- vulnerability: CVE-1\n  owner: a\n  reason: b\n", "w.yaml:1: 0.until: it is missing"),
+        ("- vulnerability: CVE-1\n  owner: a\n  reason: b\n  until: soon\n", "w.yaml:4: 0.until: 'soon' is no time"),
+        (FINE.replace("- vulnerability", "- id: mine\n  vulnerability"), "w.yaml:8: 1.id: a second waiver 'mine'"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_its_line(text: str, complaint: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        read(text, "w.yaml")
+    assert str(caught.value).startswith(complaint)
+
+
+def test_the_example_in_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "waivers.md").read_text()
+    (example,) = re.findall(r"(?ms)^```yaml waivers\n(.*?)^```$", page)
+    assert len(read(example, "waivers.md")) == 2

@@ -1,0 +1,75 @@
+"""Small inventories, advisories and policies for the gate's tests: npm packages under real ecosystems and rules."""
+
+from collections.abc import Sequence
+
+from dockgate.gate import evaluate, rules
+from dockgate.gate.definitions import policy as definitions
+from dockgate.gate.definitions.policy import in_full
+from dockgate.gate.model import Case, Policy, Verdict
+from dockgate.gate.policy import of_rules
+from dockgate.scanner import ecosystems
+from dockgate.scanner.model import (
+    Advisory,
+    AdvisorySnapshot,
+    Coverage,
+    Inventory,
+    Package,
+    Range,
+    Rating,
+    Severity,
+    Unread,
+)
+
+NOW = "2026-11-24T12:00:00Z"
+CHECKED = "2026-11-24T06:00:00Z"
+IMAGE = "sha256:" + "1" * 64
+RULES = rules.load()
+ECOSYSTEMS = ecosystems.load()
+COVERED = (Coverage("npm", True, (), CHECKED),)
+
+
+def package(name: str, version: str = "1.0.0", path: str = "") -> Package:
+    path = path or f"app/node_modules/{name}/package.json"
+    return Package(name, version, f"pkg:npm/{name}@{version}", "npm", name, version, path)
+
+
+def inventory(*packages: Package, platform: str = "linux/amd64", unread: tuple[Unread, ...] = ()) -> Inventory:
+    return Inventory(IMAGE, platform, None, ("sha256:" + "2" * 64,), packages, unread)
+
+
+def advisory(
+    identity: str, name: str, severity: Severity = Severity.HIGH, fixed: str = "2.0.0", introduced: str = "0"
+) -> Advisory:
+    """`fixed` "" for none; UNTRIAGED for no rating."""
+    events = (("introduced", introduced), ("fixed", fixed))[: 2 if fixed else 1]
+    ratings = () if severity is Severity.UNTRIAGED else (Rating("advisory", severity),)
+    return Advisory(identity, "npm", name, (Range("SEMVER", events),), ratings=ratings)
+
+
+def policy(**settings: dict[str, object]) -> Policy:
+    """Of these rules' settings, filled in, with the rules that always hold."""
+    given = {rule.name: settings.get(rule.name, rule.always) for rule in RULES}
+    full = {rule.name: (in_full(rule, chosen),) for rule in RULES if (chosen := given[rule.name]) is not None}
+    return of_rules("strict", full)
+
+
+def policy_of(text: str) -> Policy:
+    """A policy as it is written, in YAML."""
+    return definitions.policy(text, "strict", RULES)
+
+
+def limits(**settings: object) -> Policy:
+    return policy(max_findings=settings)
+
+
+def judge(
+    inventories: Sequence[Inventory] | Inventory,
+    advisories: Sequence[Advisory] = (),
+    under: Policy | None = None,
+    coverage: tuple[Coverage, ...] = COVERED,
+    now: str = NOW,
+) -> Verdict:
+    judged = [inventories] if isinstance(inventories, Inventory) else inventories
+    consulted = AdvisorySnapshot(tuple(advisories), coverage)
+    case = Case(IMAGE, under or limits(HIGH=0), now, "0.1.0", tuple(judged), consulted)
+    return evaluate.judge(case, ECOSYSTEMS, RULES)

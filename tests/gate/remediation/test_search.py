@@ -1,0 +1,251 @@
+"""The remediation, case by case: which upgrades, to which versions, and what stands in the way."""
+
+from dataclasses import replace
+
+import pytest
+from tests.gate.gating import (
+    COVERED,
+    ECOSYSTEMS,
+    IMAGE,
+    NOW,
+    RULES,
+    advisory,
+    inventory,
+    judge,
+    limits,
+    package,
+    policy,
+)
+
+from dockgate.gate import evaluate
+from dockgate.gate.model import Case, Policy, Remediation, Reported, Waiver, Waivers
+from dockgate.scanner.model import Advisory, AdvisorySnapshot, Inventory, Package, Range, Rating, Severity, Unread
+from dockgate.vulnerabilities.matching import match
+
+CRITICAL, HIGH, MEDIUM, LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
+
+
+def remediation(judged: Inventory, known: list[Advisory], under: Policy) -> Remediation:
+    return judge(judged, known, under).platform_verdicts[0].remediation
+
+
+def raised(found: Remediation) -> dict[str, str]:
+    return {upgrade.name: upgrade.fixed for upgrade in found.upgrades}
+
+
+def test_of_a_budget_the_fewest_packages_are_raised() -> None:
+    known = [advisory(f"CVE-2024-{number}", "abbccc"[number], MEDIUM) for number in range(6)]
+    found = remediation(inventory(*map(package, "abc")), known, limits(MEDIUM=3))
+    assert (raised(found), found.turns, found.smallest) == ({"c": "2.0.0"}, True, True)
+
+
+def test_two_that_clear_little_are_not_raised_where_one_clears_enough_for_both_limits() -> None:
+    known = [
+        *(advisory(f"CVE-2024-1{number}", "a", MEDIUM) for number in range(3)),
+        *(advisory(f"CVE-2024-2{number}", "b", LOW) for number in range(3)),
+        *(advisory(f"CVE-2024-3{number}", "c", severity) for number, severity in enumerate((MEDIUM, LOW))),
+    ]
+    found = remediation(inventory(*map(package, "abc")), known, limits(MEDIUM=3, LOW=3))
+    assert (raised(found), found.smallest) == ({"c": "2.0.0"}, True)
+
+
+def test_a_package_goes_no_higher_than_is_enough_beside_the_others() -> None:
+    known = [
+        advisory("CVE-2024-1", "a", MEDIUM, fixed="1.1.0"),
+        advisory("CVE-2024-2", "a", MEDIUM, fixed="1.2.0"),
+        advisory("CVE-2024-3", "a", MEDIUM, fixed="3.0.0"),
+    ]
+    assert raised(remediation(inventory(package("a")), known, limits(MEDIUM=2))) == {"a": "1.1.0"}
+    assert raised(remediation(inventory(package("a")), known, limits(MEDIUM=1))) == {"a": "1.2.0"}
+    assert raised(remediation(inventory(package("a")), known, limits(MEDIUM=0))) == {"a": "3.0.0"}
+
+
+def test_of_two_versions_each_with_a_fault_of_its_own_the_one_is_taken_that_turns() -> None:
+    known = [
+        advisory("CVE-2024-1", "a", CRITICAL, fixed="1.1.0"),
+        advisory("CVE-2024-2", "a", CRITICAL, introduced="1.1.0", fixed="2.0.0"),
+        advisory("CVE-2024-3", "a", LOW, introduced="2.0.0", fixed=""),
+    ]
+    assert raised(remediation(inventory(package("a")), known, limits(CRITICAL=0, LOW=0))) == {}
+    found = remediation(inventory(package("a")), known, limits(CRITICAL=0, LOW=1))
+    assert (raised(found), found.turns, found.smallest) == ({"a": "2.0.0"}, True, True)
+
+
+def test_a_package_is_raised_wherever_it_lies_and_is_one_upgrade() -> None:
+    twice = package("a"), package("a", path="srv/node_modules/a/package.json")
+    found = remediation(inventory(*twice), [advisory("CVE-2024-1", "a")], limits(HIGH=0))
+    assert raised(found) == {"a": "2.0.0"}
+    assert found.commands == ("cd /app && npm install a@2.0.0", "cd /srv && npm install a@2.0.0")
+
+
+def in_layers(*packages: tuple[str, str]) -> Inventory:
+    """npm packages, each in "base" or "own"."""
+    base, own = "sha256:" + "b" * 64, "sha256:" + "c" * 64
+    placed = [
+        replace(package(name, path=f"{whose}/node_modules/{name}/package.json"), layer=base if whose == "base" else own)
+        for name, whose in packages
+    ]
+    return replace(inventory(*placed), layers=(base, own), base_layers=1)
+
+
+def test_what_the_base_image_brought_is_told_apart_and_own_packages_go_first() -> None:
+    known = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c")]
+    found = remediation(in_layers(("a", "base"), ("b", "own"), ("c", "base"), ("c", "own")), known, limits(HIGH=0))
+    assert [(upgrade.name, upgrade.base) for upgrade in found.upgrades] == [("b", False), ("c", False), ("a", True)]
+    assert found.base_commands == ("cd /base && npm install a@2.0.0",)
+    assert found.commands == ("cd /base && npm install c@2.0.0", "cd /own && npm install b@2.0.0 c@2.0.0")
+    choice = remediation(in_layers(("a", "base"), ("b", "own")), known, limits(HIGH=1))
+    assert [(upgrade.name, upgrade.base) for upgrade in choice.upgrades] == [("b", False)]
+
+
+def test_above_twenty_candidates_no_member_can_be_left_out_and_it_says_so() -> None:
+    names = [f"p{number:02}" for number in range(21)]
+    known = [advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
+    found = remediation(inventory(*map(package, names)), known, limits(MEDIUM=10))
+    assert (len(found.upgrades), found.turns, found.smallest) == (11, True, False)
+
+
+def test_what_is_waived_needs_no_upgrade() -> None:
+    waiver = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until="2027-01-01T00:00:00Z")
+    known = AdvisorySnapshot((advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b")), COVERED)
+    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", (inventory(*map(package, "ab")),), known, Waivers((waiver,)))
+    assert raised(evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts[0].remediation) == {"b": "2.0.0"}
+
+
+def test_what_cannot_be_cleared_is_named_with_its_reason_and_the_rest_is_cleared() -> None:
+    known = [
+        advisory("CVE-2024-1", "a"),
+        advisory("CVE-2024-2", "b", fixed=""),
+        replace(advisory("CVE-2024-3", "c", fixed=""), note="wont-fix"),
+        replace(advisory("CVE-2024-4", "d", fixed=""), note="end-of-life"),
+        Advisory("CVE-2024-5", "npm", "e", (), ("1.0.0",), ratings=(Rating("advisory", HIGH),)),
+        advisory("MAL-2024-6", "f", fixed=""),
+    ]
+    found = remediation(inventory(*map(package, "abcdef")), known, limits(HIGH=0))
+    assert (raised(found), found.turns, found.smallest) == ({"a": "2.0.0"}, False, False)
+    assert [(one.id, one.package, one.reason) for one in found.obstacles] == [
+        ("MAL-2024-6", "pkg:npm/f@1.0.0", "f 1.0.0 is malicious, by MAL-2024-6: remove it."),
+        ("CVE-2024-2", "pkg:npm/b@1.0.0", "b 1.0.0: CVE-2024-2 has no fix yet."),
+        (
+            "CVE-2024-3",
+            "pkg:npm/c@1.0.0",
+            "c 1.0.0: CVE-2024-3 has no fix, and its maintainers do not intend one for now.",
+        ),
+        ("CVE-2024-4", "pkg:npm/d@1.0.0", "d 1.0.0: CVE-2024-4 has no fix, for it is past its end of life."),
+        ("CVE-2024-5", "pkg:npm/e@1.0.0", "e 1.0.0: CVE-2024-5 has no fix that its advisories tell of."),
+    ]
+
+
+def test_where_a_limit_cannot_be_kept_everything_that_counts_and_can_be_cleared_is() -> None:
+    known = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c", fixed="")]
+    found = remediation(
+        inventory(*map(package, "abc")), [*known, advisory("CVE-2024-4", "c", fixed="")], limits(HIGH=1)
+    )
+    assert (raised(found), found.turns) == ({"a": "2.0.0", "b": "2.0.0"}, False)
+
+
+def test_what_cannot_be_said_stands_in_the_way_with_and_without_a_violation() -> None:
+    torn = inventory(package("a"), unread=(Unread("app/x", "app/x cannot be read."),))
+    for known, upgrades in (([advisory("CVE-2024-1", "a")], {"a": "2.0.0"}), ([], {})):
+        found = remediation(torn, known, limits(HIGH=0))
+        assert (raised(found), found.turns) == (upgrades, False)
+        assert [obstacle.reason for obstacle in found.obstacles] == ["app/x cannot be read."]
+
+
+@pytest.mark.parametrize("fixes", [("1.x", "2.y")])
+def test_a_fix_whose_version_cannot_be_compared_is_named_as_such(fixes: tuple[str, str]) -> None:
+    """As another scanner may report it, of an ecosystem that nobody here orders."""
+    odd = Package("a", "odd", "pkg:swift/a@odd", "SwiftURL", "a", "odd", "Package.resolved")
+    known = AdvisorySnapshot((advisory("CVE-2024-1", "x"), advisory("CVE-2024-2", "x")), COVERED)
+    held = match(inventory(package("x")), known, ECOSYSTEMS)
+    found = tuple(replace(one, package=odd, fixed=fix) for one, fix in zip(held.findings, fixes, strict=True))
+    reported = Reported("grype", NOW, inventory(odd), replace(held, findings=found, undetermined=()))
+    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported,))
+    (platform_verdict,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
+    assert platform_verdict.remediation.upgrades == ()
+    assert [one.reason for one in platform_verdict.remediation.obstacles] == [
+        "a odd: CVE-2024-1 is fixed in 1.x, and these versions cannot be compared.",
+        "a odd: CVE-2024-2 is fixed in 2.y, and these versions cannot be compared.",
+    ]
+
+
+def test_an_approved_image_needs_none() -> None:
+    assert remediation(inventory(package("a")), [], limits(HIGH=0)) == Remediation()
+
+
+def test_a_kernel_with_hundreds_of_fixes_is_looked_at_in_few_versions() -> None:
+    """Its highest fixed version is among them, and so it turns."""
+    known = [
+        Advisory(
+            f"CVE-2024-{number:04}",
+            "npm",
+            "a",
+            (Range("SEMVER", (("introduced", "0"), ("fixed", f"2.{number}.0"))),),
+            ratings=(Rating("advisory", HIGH),),
+        )
+        for number in range(300)
+    ]
+    assert raised(remediation(inventory(package("a")), known, limits(HIGH=0))) == {"a": "2.299.0"}
+
+
+def test_many_packages_each_of_whose_versions_has_a_fault_of_its_own_are_all_raised() -> None:
+    """More than can be gone through in all ways."""
+    names = [f"p{number}" for number in range(9)]
+    known = []
+    for name in names:
+        known.append(advisory(f"CVE-2024-1{name}", name, HIGH, fixed="1.1.0"))
+        known.append(advisory(f"CVE-2024-2{name}", name, LOW, introduced="1.1.0", fixed=""))
+    found = remediation(inventory(*map(package, names)), known, limits(HIGH=0, LOW=20))
+    assert (raised(found), found.turns, found.smallest) == (dict.fromkeys(names, "1.1.0"), True, False)
+
+
+def test_what_names_no_fix_itself_may_be_gone_where_another_finding_is_mended() -> None:
+    ends = Advisory(
+        "CVE-2024-1",
+        "npm",
+        "a",
+        (Range("SEMVER", (("introduced", "0"), ("last_affected", "1.0.0"))),),
+        ratings=(Rating("advisory", HIGH),),
+    )
+    found = remediation(inventory(package("a")), [ends, advisory("CVE-2024-2", "a", LOW)], limits(HIGH=0))
+    assert (raised(found), found.turns, found.smallest) == ({"a": "2.0.0"}, True, True)
+    assert remediation(inventory(package("a")), [ends], limits(HIGH=0)).obstacles[0].id == "CVE-2024-1"
+
+
+def test_a_violation_that_names_no_finding_is_turned_by_upgrades_where_it_hangs_on_findings() -> None:
+    when = "findings.filter(f, f.severity == 'HIGH').size() > 1"
+    known = [advisory(f"CVE-2024-{name}", name) for name in "abb"] + [advisory("CVE-2024-9", "c", CRITICAL)]
+    under = policy(expression={"when": when, "message": "Too many"}, max_findings={"CRITICAL": 0})
+    held = inventory(*map(package, "abc"))
+    found = remediation(held, [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), *known[3:]], under)
+    assert (found.turns, found.smallest, len(found.upgrades)) == (True, True, 2)
+    assert raised(found)["c"] == "2.0.0"
+    rooted = replace(held, user="root")
+    stuck = remediation(rooted, known, policy(runs_as_root={}))
+    assert (stuck.upgrades, stuck.turns) == ((), False)
+
+
+def test_a_waiver_of_a_version_is_of_no_other_that_the_package_is_raised_to() -> None:
+    known = [advisory("CVE-2024-1", "a", fixed="1.5.0"), advisory("CVE-2024-2", "a", fixed="2.0.0")]
+    waiver = Waiver("w1", "ana", "reason", "CVE-2024-2", package="pkg:npm/a@1.0.0", until="2026-12-01")
+    case = Case(
+        IMAGE, limits(HIGH=0), NOW, "0.1.0", (inventory(package("a")),), AdvisorySnapshot(tuple(known), COVERED)
+    )
+    (platform_verdict,) = evaluate.judge(replace(case, waivers=Waivers((waiver,))), ECOSYSTEMS, RULES).platform_verdicts
+    assert raised(platform_verdict.remediation) == {"a": "2.0.0"}
+
+
+def test_a_rule_that_tells_of_the_worst_alone_is_kept_in_all() -> None:
+    known = [advisory("CVE-2024-1", "a", CRITICAL), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c", LOW)]
+    found = remediation(inventory(*map(package, "abc")), known, policy(reference_2022={}))
+    assert (raised(found), found.turns, found.smallest) == ({"a": "2.0.0", "b": "2.0.0"}, True, True)
+
+
+def test_an_expression_sees_the_version_that_a_package_is_raised_to() -> None:
+    known = [advisory("CVE-2024-1", "a", fixed="1.5.0"), advisory("CVE-2024-2", "a", LOW, fixed="2.0.0")]
+    broken = {"when": "packages.filter(p, p.purl == 'pkg:npm/a@1.5.0')", "message": "1.5.0 is broken"}
+    found = remediation(inventory(package("a")), known, policy(expression=broken, max_findings={"HIGH": 0}))
+    assert (raised(found), found.turns) == ({"a": "2.0.0"}, True)
+    listed = {"when": "findings.filter(f, f.package.purl.startsWith('pkg:npm/a@1.'))", "message": "1"}
+    found = remediation(inventory(package("a")), known, policy(expression=listed))
+    assert (raised(found), found.turns) == ({"a": "2.0.0"}, True)

@@ -1,0 +1,273 @@
+"""Why two verdicts differ: each input that changed, told as the one that did it, and no other."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from tests.gate.gating import (
+    CHECKED,
+    COVERED,
+    ECOSYSTEMS,
+    IMAGE,
+    NOW,
+    RULES,
+    advisory,
+    inventory,
+    limits,
+    package,
+    policy,
+)
+from tests.gate.remediation.test_search import in_layers
+
+from dockgate.gate import evaluate
+from dockgate.gate.model import Case, Excused, Reported, Status, Waiver, Waivers
+from dockgate.gate.policy import fingerprint, of_rules
+from dockgate.gate.provenance import BUILD_TYPE, BUILDER, ProvenanceFacts, ProvenanceStatement
+from dockgate.gate.replay import case_file
+from dockgate.gate.replay.case_file import RecordedVerdict
+from dockgate.gate.replay.explain import Change, Explanation, Input, compare
+from dockgate.scanner.model import AdvisorySnapshot, Coverage, Cve, Severity
+from dockgate.shared import canonical
+from dockgate.shared.errors import DefinitionError, UsageError
+from dockgate.vulnerabilities.matching import match
+
+KNOWN = (advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c"))
+
+
+def case(*names: str, consulted: AdvisorySnapshot | None = None) -> Case:
+    """Cut to the packages, as the advisory database gives it."""
+    held = inventory(*map(package, names))
+    known = consulted or AdvisorySnapshot(tuple(row for row in KNOWN if row.name in names), COVERED)
+    return Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", (held,), known)
+
+
+def recorded(one: Case) -> RecordedVerdict:
+    return RecordedVerdict(evaluate.judge(one, ECOSYSTEMS, RULES), one)
+
+
+def told(one: Case, other: Case) -> Explanation:
+    return compare(recorded(one), recorded(other), ECOSYSTEMS, RULES)
+
+
+def ids(change: Change) -> tuple[list[str], list[str]]:
+    return [one.finding.id for one in change.effect.came], [one.finding.id for one in change.effect.went]
+
+
+def test_the_same_case_differs_in_nothing() -> None:
+    assert told(case("a"), case("a")) == Explanation(Status.REJECTED, Status.REJECTED, ())
+
+
+def test_a_package_that_is_new_is_the_code_s_doing_and_not_the_advisories() -> None:
+    """The first snapshot does not speak of it, for its image had none."""
+    found = told(case("x"), replace(case("x", "a"), image="sha256:" + "9" * 64))
+    (change,) = found.changes
+    assert (change.input, change.turned, ids(change)) == (Input.CODE, True, (["CVE-2024-1"], []))
+    assert found.turned_by == (Input.CODE,)
+    assert change.effect.said == ("1 HIGH finding, at most 0 allowed",)
+
+
+def test_a_new_advisory_about_a_package_of_both_is_the_advisories_doing() -> None:
+    found = told(case("a", consulted=AdvisorySnapshot((), COVERED)), case("a"))
+    assert [(change.input, ids(change)) for change in found.changes] == [(Input.ADVISORIES, (["CVE-2024-1"], []))]
+    assert (found.before, found.after, found.turned_by) == (Status.APPROVED, Status.REJECTED, (Input.ADVISORIES,))
+
+
+def test_provenance_that_was_attached_later_is_told_as_such() -> None:
+    key = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
+    under = policy(provenance={"builders": [{"id": BUILDER, "keys": [key]}]})
+    built = ProvenanceStatement("sha256:" + "5" * 64, (fingerprint(key),), BUILDER, BUILD_TYPE)
+    before = replace(
+        case("b"), consulted=AdvisorySnapshot((), COVERED), policy=under, provenance=ProvenanceFacts(IMAGE)
+    )
+    after = replace(before, provenance=ProvenanceFacts(IMAGE, (built,)))
+    found = told(before, after)
+    assert [change.input for change in found.changes] == [Input.PROVENANCE]
+    assert (found.before, found.after) == (Status.REJECTED, Status.APPROVED)
+    other = "sha256:" + "9" * 64
+    found = told(after, replace(after, image=other, provenance=ProvenanceFacts(other)))
+    assert found.turned_by == (Input.CODE,)
+    copied = replace(after, image=other)
+    assert recorded(copied).verdict.status is Status.UNDETERMINED  # what is known of another digest is nothing
+
+
+def test_with_both_changed_each_is_told_what_it_did() -> None:
+    found = told(case("a", consulted=AdvisorySnapshot((), COVERED)), case("a", "b"))
+    assert [(change.input, ids(change)) for change in found.changes] == [
+        (Input.CODE, (["CVE-2024-2"], [])),
+        (Input.ADVISORIES, (["CVE-2024-1"], [])),
+    ]
+    assert found.turned_by == (Input.CODE,)
+
+
+def test_a_finding_of_which_more_is_known_is_altered() -> None:
+    later = case("a", consulted=AdvisorySnapshot(KNOWN[:1], COVERED, (Cve("CVE-2024-1", exploited="2026-11-01"),)))
+    (change,) = told(case("a"), later).changes
+    assert change.input is Input.ADVISORIES
+    ((altered),) = change.effect.altered
+    assert (altered.before.exploited, altered.after.exploited) == ("", "2026-11-01")
+
+
+def test_another_base_image_is_told_apart_from_own_layers() -> None:
+    old = in_layers(("a", "base"), ("c", "own"))
+    newer = in_layers(("b", "base"), ("d", "own"))
+    below = "sha256:" + "e" * 64
+    newer = replace(
+        newer,
+        layers=(below, newer.layers[1]),
+        packages=tuple(replace(one, layer=below) if newer.in_base(one) else one for one in newer.packages),
+        base="debian:13",
+    )
+    one = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", (old,), AdvisorySnapshot(KNOWN, COVERED))
+    other = replace(one, inventories=(newer,), consulted=AdvisorySnapshot(KNOWN, COVERED))
+    found = told(one, other)
+    assert [(change.input, ids(change)) for change in found.changes] == [
+        (Input.CODE, ([], ["CVE-2024-3"])),
+        (Input.BASE, (["CVE-2024-2"], ["CVE-2024-1"])),
+    ]
+    assert found.changes[1].after == "debian:13"
+
+
+WAIVED = Waivers((Waiver("w", "ana", "It is never called.", "CVE-2024-1", until="2026-12-01T00:00:00Z"),))
+A = case("a")
+BASELINE = {"running": (inventory(package("a")),)}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "by"),
+    [
+        (A, replace(A, policy=limits(HIGH=1)), Input.POLICY),
+        (A, replace(A, waivers=WAIVED), Input.WAIVERS),
+        (replace(A, waivers=WAIVED), replace(A, waivers=WAIVED, now="2026-12-02T00:00:00Z"), Input.TIME),
+        (case("x"), replace(case("x"), now="2026-12-20T00:00:00Z"), Input.TIME),
+        (replace(A, inventories=(), unscanned="The layer is broken."), A, Input.SCAN),
+        (A, replace(A, inventories=(), unscanned="The layer is broken."), Input.SCAN),
+    ],
+    ids=["policy", "waivers", "lapsed waiver", "stale feed", "scanned", "no more scanned"],
+)
+def test_the_input_that_changed_is_the_one_that_turned_it(one: Case, other: Case, by: Input) -> None:
+    found = told(one, other)
+    assert found.before is not found.after
+    assert found.turned_by == (by,)
+    assert [change.input for change in found.changes] == [by]
+
+
+def test_what_is_waived_and_no_more_waived_is_named() -> None:
+    (waived,) = told(A, replace(A, waivers=WAIVED)).changes
+    (lapsed,) = told(replace(A, waivers=WAIVED), A).changes
+    assert [one.finding.id for one in waived.effect.waived] == ["CVE-2024-1"]
+    assert [one.finding.id for one in lapsed.effect.unwaived] == ["CVE-2024-1"]
+
+
+def test_another_scanner_s_findings_are_an_input_of_their_own() -> None:
+    found = match(inventory(package("a")), AdvisorySnapshot(KNOWN, COVERED), ECOSYSTEMS)
+    reported = Reported("trivy", NOW, inventory(package("a")), found)
+    fixed = Reported("trivy", NOW, inventory(package("a", "2.0.0")), match((), AdvisorySnapshot((), ()), ECOSYSTEMS))
+    one = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported,))
+    (change,) = told(one, replace(one, reported=(fixed,))).changes
+    assert (change.input, ids(change)) == (Input.REPORTED, ([], ["CVE-2024-1"]))
+
+
+def test_a_coverage_that_shrank_is_the_advisories_doing() -> None:
+    partial = (Coverage("npm", False, (), CHECKED),)
+    (change,) = told(case("x"), case("x", consulted=AdvisorySnapshot((), partial))).changes
+    assert (change.input, change.status) == (Input.ADVISORIES, Status.UNDETERMINED)
+
+
+def test_where_the_recorded_verdict_is_another_the_engine_did_it() -> None:
+    old = recorded(replace(A, engine="0.0.9"))
+    other = replace(old, verdict=replace(old.verdict, status=Status.APPROVED, platform_verdicts=()))
+    found = compare(other, recorded(A), ECOSYSTEMS, RULES)
+    (change,) = found.changes
+    assert (change.input, change.before, change.after, change.turned) == (Input.ENGINE, "0.0.9", "0.1.0", True)
+    assert ids(change) == (["CVE-2024-1"], [])
+
+
+def test_the_last_change_leads_to_the_second_verdict_s_status() -> None:
+    other = replace(
+        case("x", consulted=A.consulted),
+        policy=limits(LOW=0),
+        now="2026-12-20T00:00:00Z",
+        waivers=WAIVED,
+        baselines=BASELINE,
+    )
+    found = told(A, other)
+    assert [change.input for change in found.changes] == [
+        Input.CODE,
+        Input.POLICY,
+        Input.WAIVERS,
+        Input.BASELINE,
+        Input.TIME,
+    ]
+    assert found.changes[-1].status is found.after is Status.UNDETERMINED
+
+
+# --- replaying ---------------------------------------------------------------------------------------------------
+
+CASES: dict[str, Callable[[], Case]] = {
+    "plain": lambda: A,
+    "waived": lambda: replace(A, waivers=WAIVED),
+    "baseline": lambda: replace(A, baselines=BASELINE),
+    "excused": lambda: replace(A, baselines=BASELINE, excused={"running": Excused(A.now, (("x", "npm", "a"),))}),
+    "unscanned": lambda: replace(A, inventories=(), unscanned="The layer is broken: \udcff\x1b[31m."),
+    "odd": lambda: replace(A, inventories=(inventory(package("a"), package("e\udcff\u202e\x1b")),)),
+    "index": lambda: replace(A, inventories=(inventory(package("a")), inventory(package("b"), platform="linux/arm64"))),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_case_written_and_read_is_judged_to_the_same_bytes(name: str) -> None:
+    given = recorded(CASES[name]())
+    text = case_file.text(given)
+    assert text.isascii()
+    assert text.isprintable()
+    again = case_file.read(text.encode(), "file")
+    replayed = case_file.replay(again, ECOSYSTEMS, RULES)
+    assert replayed.differs == ()
+    assert canonical.encode(replayed.verdict) == canonical.encode(given.verdict)
+    assert again.digest == given.digest
+
+
+def test_a_verdict_that_was_changed_is_told_with_what_differs() -> None:
+    given = recorded(A)
+    forged = replace(given, verdict=replace(given.verdict, status=Status.APPROVED))
+    assert case_file.replay(forged, ECOSYSTEMS, RULES).differs == (
+        "The verdict's status was Approved, and is Rejected.",
+    )
+
+
+def test_an_input_that_was_changed_is_told() -> None:
+    given = recorded(A)
+    lenient = replace(given, case=replace(A, policy=replace(limits(HIGH=9), digest=A.policy.digest)))
+    differs = case_file.replay(lenient, ECOSYSTEMS, RULES).differs
+    assert differs[0] == f"The policy strict is not the one of its digest, {A.policy.digest}."
+    assert "The verdict's status was Rejected, and is Approved." in differs
+    later = replace(given, case=replace(A, waivers=WAIVED))
+    assert case_file.replay(later, ECOSYSTEMS, RULES).differs[0].endswith("from other waivers than the case holds.")
+
+
+def test_a_policy_of_a_rule_that_is_not_here_cannot_be_replayed() -> None:
+    given = replace(recorded(A), case=replace(A, policy=of_rules("future", {"no_curl": ({},)})))
+    with pytest.raises(DefinitionError, match="no_curl"):
+        case_file.replay(given, ECOSYSTEMS, RULES)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"nothing", "is no JSON"),
+        (b"[]", "is no case"),
+        (b'{"kind": "scan"}', "is no case"),
+        (b'{"kind": "case", "schema_version": 2}', "schema_version 2"),
+        (b'{"kind": "case", "schema_version": 1, "verdict": {}}', "no whole case"),
+        (b'{"kind": "case", "schema_version": 1, "verdict": [], "case": 1}', "no whole case"),
+    ],
+)
+def test_a_file_that_is_no_case_is_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason) as caught:
+        case_file.read(data, "x.json")
+    assert caught.value.advice
+
+
+def test_severities_are_read_back_as_such() -> None:
+    again = case_file.read(case_file.text(recorded(A)).encode(), "file")
+    assert again.verdict.platform_verdicts[0].findings[0].severity is Severity.HIGH

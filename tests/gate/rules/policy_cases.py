@@ -1,0 +1,181 @@
+"""Reads tests/cases/policies/*.yaml: one file a rule, each case an image, a policy, and what the gate says.
+
+What a file may hold:
+
+    policy: {…}                  # of all its cases, unless they have their own
+    cases:
+      - name: what it shows
+        policy: {…}              # rules, as people write them
+        now: 2026-11-24T12:00:00Z
+        image: {user: "1000", created: …, base: debian:13, base_layers: 1, distribution: {id: debian, version: "13"},
+                diff_ids: [of the base's layer, of the image's own]}
+        packages: [pkg:npm/b@1.0.0]       # besides those of the findings
+        findings:                         # one advisory each, matched with the package that it names
+          - {id: CVE-2026-1, package: pkg:npm/a@1.0.0, severity: HIGH, fixed: 2.0.0, layer: base, published: 2026-01-01,
+             score: 7.5, epss: 0.1, percentile: 0.9, exploited: 2026-01-01, due: 2026-02-01}
+        unread: [path]
+        running: [pkg:npm/a@0.9.0]        # the packages of a baseline; so `approved`
+        checked: 2026-11-24T06:00:00Z     # when every feed was
+        feeds: [npm, kev, epss]           # that there are; these when not said
+        provenance: {statements: [{builder: B, keys: [PEM], source: S, bases: [D], finished_at: T}], refused: [why],
+                     unavailable: why}    # what lies beside the image; nobody looked when not said
+        reported: true                    # the findings are another scanner's, which does not tell the fields `untold`
+        expect:
+          status: Rejected
+          violations: [the whole messages]  # so `warnings` and `notes`; none when not said
+          undetermined: [a part of each reason]
+          summary: the verdict's      # need not be said
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.gate.gating import CHECKED, ECOSYSTEMS, IMAGE, NOW, RULES
+
+from dockgate.gate import evaluate
+from dockgate.gate.definitions.policy import policy
+from dockgate.gate.model import Case, Reported, Verdict
+from dockgate.gate.policy import fingerprint
+from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
+from dockgate.scanner.model import (
+    Advisory,
+    AdvisorySnapshot,
+    Coverage,
+    Cve,
+    Distribution,
+    Inventory,
+    Package,
+    Range,
+    Rating,
+    Severity,
+    Unread,
+)
+from dockgate.services.purls import Purls
+from dockgate.shared.yaml import load
+from dockgate.vulnerabilities.matching import Matcher
+
+FOLDER = Path(__file__).parent.parent.parent / "cases" / "policies"
+_PURLS = Purls(ECOSYSTEMS)
+_LAYERS = {"base": "sha256:" + "a" * 64, "own": "sha256:" + "b" * 64}
+
+
+def cases() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each case of each file, and what it is called: "exploited: one is enough"."""
+    for file in sorted(FOLDER.glob("*.yaml")):
+        document = load(file.read_text("utf-8"), file.name).value
+        for case in document["cases"]:
+            yield f"{file.stem}: {case['name']}", {"policy": document.get("policy"), "file": file.name, **case}
+
+
+def judged(case: Mapping[str, Any]) -> Verdict:
+    """What the gate says of a case, which has one platform."""
+    return evaluate.judge(made(case), ECOSYSTEMS, RULES)
+
+
+def made(case: Mapping[str, Any]) -> Case:
+    """What a verdict on it is made from."""
+    findings = case.get("findings", [])
+    inventory = _inventory(case, [*findings, *case.get("packages", [])])
+    checked = case.get("checked", CHECKED)
+    consulted = AdvisorySnapshot(
+        tuple(map(_advisory, findings)),
+        tuple(Coverage(feed, True, (), checked) for feed in case.get("feeds", ["npm", "epss", "kev"])),
+        tuple(map(_cve, findings)),
+    )
+    scanned = Case(
+        image=IMAGE,
+        policy=policy(json.dumps(case["policy"]), "case", RULES, case["file"]),
+        now=case.get("now", NOW),
+        engine="0.1.0",
+        inventories=(inventory,),
+        consulted=consulted,
+        baselines={name: (_inventory({}, case[name]),) for name in ("running", "approved") if name in case},
+        provenance=_provenance(case["provenance"]) if "provenance" in case else None,
+    )
+    if case.get("reported"):
+        matches = Matcher(consulted, ECOSYSTEMS).match(inventory.packages)
+        reported = Reported("another", NOW, inventory, matches, untold=tuple(case.get("untold", [])))
+        found = scanned.provenance
+        scanned = Case(IMAGE, scanned.policy, scanned.now, "0.1.0", reported=(reported,), provenance=found)
+    return scanned
+
+
+def _provenance(found: Mapping[str, Any]) -> ProvenanceFacts:
+    statements = [
+        ProvenanceStatement(
+            digest=f"sha256:{at:064x}",
+            keys=tuple(map(fingerprint, one["keys"])),
+            builder=one["builder"],
+            build_type=BUILD_TYPE,
+            source=one.get("source", ""),
+            bases=tuple(one.get("bases", ())),
+            finished_at=one.get("finished_at", ""),
+        )
+        for at, one in enumerate(found.get("statements", []))
+    ]
+    return ProvenanceFacts(IMAGE, tuple(statements), tuple(found.get("refused", ())), found.get("unavailable"))
+
+
+def _inventory(case: Mapping[str, Any], packages: list[Any]) -> Inventory:
+    image = case.get("image", {})
+    known = {package.purl: package for package in map(_package, packages)}
+    distribution = image.get("distribution")
+    return Inventory(
+        image=IMAGE,
+        platform="linux/amd64",
+        distribution=Distribution(**distribution) if distribution else None,
+        layers=tuple(_LAYERS.values()),
+        packages=tuple(known.values()),
+        unread=tuple(Unread(path, f"{path} cannot be read.") for path in case.get("unread", [])),
+        base_layers=int(image.get("base_layers", 0)),
+        base=image.get("base", ""),
+        created=image.get("created", ""),
+        user=image.get("user", ""),
+        diff_ids=tuple(image.get("diff_ids", ())),
+    )
+
+
+def _package(told: Any) -> Package:
+    """Of a purl, or of a mapping that says in which layer it lies."""
+    if isinstance(told, str):
+        told = {"package": told}
+    package = _PURLS.package(_PURLS.parse(told["package"]))
+    place = f"app/{package.name}/{package.version}"
+    return Package(
+        package.name,
+        package.version,
+        package.purl,
+        package.ecosystem,
+        package.source_name,
+        package.source_version,
+        place,
+        _LAYERS[told.get("layer", "own")],
+    )
+
+
+def _advisory(finding: Mapping[str, Any]) -> Advisory:
+    package = _package(finding)
+    fixed = finding.get("fixed", "")
+    events = (("introduced", "0"), ("fixed", fixed))[: 2 if fixed else 1]
+    severity = Severity(finding.get("severity", "UNTRIAGED"))
+    rating = Rating("advisory", severity, float(finding.get("score", -1)))
+    return Advisory(
+        finding["id"],
+        package.ecosystem,
+        package.source_name,
+        (Range("SEMVER", events),),
+        ratings=() if severity is Severity.UNTRIAGED and rating.score < 0 else (rating,),
+        published=finding.get("published", ""),
+    )
+
+
+def _cve(finding: Mapping[str, Any]) -> Cve:
+    return Cve(
+        finding["id"],
+        exploited=finding.get("exploited", ""),
+        due=finding.get("due", ""),
+        epss=float(finding.get("epss", -1)),
+        percentile=float(finding.get("percentile", -1)),
+    )

@@ -1,0 +1,28 @@
+from tests.gate.gating import NOW, inventory, package
+
+from dockgate.gate.model import Violation
+from dockgate.gate.rule import Facts
+from dockgate.gate.rules.malicious import RULE
+from dockgate.scanner.model import Finding, Matches, Rating, Severity
+
+
+def finding(identity: str, *aliases: str, name: str = "a") -> Finding:
+    return Finding(identity, aliases, package(name), Severity.UNTRIAGED, Rating("", Severity.UNTRIAGED), "")
+
+
+def judge(*findings: Finding) -> list[object]:
+    return list(RULE.judge(Facts(inventory(package("a")), Matches(findings, ()), (), NOW), RULE.settings({})))
+
+
+def test_a_known_malicious_package_is_a_violation_whatever_its_severity_or_fix() -> None:
+    bad = finding("MAL-2024-1")
+    assert judge(bad, finding("CVE-2024-1")) == [Violation("malicious", "1 known malicious package", (bad,), allowed=0)]
+
+
+def test_it_is_known_by_any_of_its_names_and_counted_once_per_package() -> None:
+    bad = finding("GHSA-x", "MAL-2024-1"), finding("MAL-2024-2"), finding("MAL-2024-2", name="b")
+    assert judge(*bad) == [Violation("malicious", "2 known malicious packages", bad, allowed=0)]
+
+
+def test_it_holds_under_every_policy() -> None:
+    assert RULE.always == {}

@@ -1,0 +1,28 @@
+"""Every case of tests/cases/policies; policy_cases.py says how they are written."""
+
+from typing import Any
+
+import pytest
+from tests.gate.gating import RULES
+from tests.gate.rules.policy_cases import FOLDER, cases, judged
+
+CASES = dict(cases())
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_the_gate_says_what_the_case_expects(case: dict[str, Any]) -> None:
+    verdict, expect = judged(case), case["expect"]
+    (said,) = verdict.platform_verdicts
+    assert verdict.summary == expect.get("summary", verdict.summary)
+    assert [violation.message for violation in said.violations] == expect.get("violations", [])
+    assert [violation.message for violation in said.warnings] == expect.get("warnings", [])
+    assert [violation.message for violation in said.notes] == expect.get("notes", [])
+    reasons = [entry.reason for entry in said.undetermined]
+    parts = expect.get("undetermined", [])
+    assert len(reasons) == len(parts), reasons
+    assert [part for part, reason in zip(parts, reasons, strict=True) if part not in reason] == [], reasons
+    assert said.status == expect["status"]
+
+
+def test_every_rule_has_its_cases() -> None:
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == {rule.name for rule in RULES}

@@ -1,0 +1,81 @@
+"""Every rule that is found: what each promises as a plugin, whatever it judges."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.gate.gating import CHECKED, NOW, inventory, package
+
+from dockgate.gate import rules
+from dockgate.gate.policy import fingerprint
+from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
+from dockgate.gate.rule import Facts, Rule
+from dockgate.scanner.model import Coverage, Distribution, Matches
+from dockgate.shared.errors import DefinitionError, DockgateError
+
+RULES = rules.load()
+BUILDER = "https://ci.example/builder"
+KEY = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
+NEEDED: dict[str, dict[str, object]] = {"max_findings": {"HIGH": 0}, "cvss": {"score": 7}, "epss": {"score": 0.5}}
+NEEDED |= {"image_age": {"days": 30}, "database_age": {"hours": 24}, "base_image": {"allowed": ["**"]}}
+NEEDED |= {"provenance": {"builders": [{"id": BUILDER, "keys": [KEY]}]}}
+NEEDED |= {"expression": {"when": "findings.size() > 5", "message": "Too many"}}
+NEEDED |= {"forbidden_packages": {"packages": ["pkg:npm/x"]}, "vex": {"authors": [{"name": "Acme"}]}}
+"""the settings without which a rule cannot be used; {} for all others"""
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+class TestEveryRule:
+    def test_settings_in_full_stay_as_they_are(self, rule: Rule) -> None:
+        full = rule.settings(NEEDED.get(rule.name, {}))
+        assert rule.settings(full) == full
+
+    def test_settings_given_are_not_changed(self, rule: Rule) -> None:
+        given = dict(NEEDED.get(rule.name, {}))
+        rule.settings(given)
+        assert given == NEEDED.get(rule.name, {})
+
+    def test_an_unknown_key_is_refused_by_name(self, rule: Rule) -> None:
+        with pytest.raises(DefinitionError, match=r"^colour: unknown key; allowed here: "):
+            rule.settings({**NEEDED.get(rule.name, {}), "colour": "red"})
+
+    def test_settings_with_which_it_always_holds_are_allowed_ones(self, rule: Rule) -> None:
+        assert rule.always is None or isinstance(rule.settings(rule.always), dict)
+
+    def test_a_clean_image_breaks_nothing(self, rule: Rule) -> None:
+        clean = replace(
+            inventory(package("a")),
+            distribution=Distribution("debian", "13"),
+            base="docker.io/library/debian:13",
+            created="2026-11-01T00:00:00Z",
+            user="1000",
+        )
+        built = ProvenanceStatement("sha256:" + "5" * 64, (fingerprint(KEY),), BUILDER, BUILD_TYPE)
+        facts = Facts(clean, Matches((), ()), (Coverage("npm", True, (), CHECKED),), NOW)
+        facts = replace(facts, provenance=ProvenanceFacts(clean.image, (built,)))
+        assert list(rule.judge(facts, rule.settings(NEEDED.get(rule.name, {})))) == []
+
+
+def test_the_rules_are_found_by_walking_their_folder() -> None:
+    modules = {path.stem for path in Path(rules.__file__).parent.glob("[!_]*.py")}
+    assert {rule.name for rule in RULES} == modules
+
+
+@pytest.mark.parametrize(
+    ("module", "content", "told"),
+    [
+        ("torn", "import nowhere_to_be_found", "does not import: .*nowhere_to_be_found"),
+        ("empty", "RULES = 1", "declares no object RULE"),
+    ],
+)
+def test_a_rule_that_cannot_be_loaded_stops_everything(
+    module: str, content: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package_name = f"rules_with_{module}"
+    folder = tmp_path / package_name
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / f"{module}.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DockgateError, match=f"{package_name}.{module} {told}"):
+        rules.load(package_name)

@@ -1,0 +1,53 @@
+"""Version ranges as VERS, in the order of whole numbers apart from dots; examples are the specification's own."""
+
+import pytest
+
+from dockgate.gate.rules._vers import read
+from dockgate.shared.errors import UncomparableError
+
+
+def compare(one: str, other: str) -> int:
+    try:
+        first, second = ([int(part) for part in version.split(".")] for version in (one, other))
+    except ValueError as error:
+        raise UncomparableError(str(error)) from error
+    return (first > second) - (first < second)
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "outside"),
+    [
+        ("vers:npm/1.2.3|>=2.0.0|<5.0.0", "1.2.3 2.0.0 4.9.9", "1.2.2 1.2.4 1.9.9 5.0.0 6.0.0"),
+        ("vers:gem/>=2.2.0|!=2.2.1|<2.3.0", "2.2.0 2.2.2", "2.1.9 2.2.1 2.3.0"),
+        ("vers:maven/>=1.0|<=1.7|>=7.0|<=7.2|>=8.0", "1.0 1.5 1.7 7.0 7.2 8.0 9.0", "0.9 1.8 6.9 7.3"),
+        ("vers:pypi/<=1.0|>2.0", "0.1 1.0 2.1", "1.1 2.0"),
+        ("vers:npm/*", "0.0.1 9.9.9", ""),
+        ("vers:npm/!=1.0.0", "0.9.0 1.0.1", "1.0.0"),
+        ("vers:npm/1.0.0|2.0.0", "1.0.0 2.0.0", "1.5.0 3.0.0"),
+        ("vers:npm/<5.0.0|>=2.0.0", "2.0.0 4.0.0", "1.0.0 5.0.0"),
+        ("vers:npm/ >=1.0.0 | <2.0.0", "1.5.0", "2.0.0"),
+    ],
+)
+def test_a_range_holds_what_its_intervals_do(text: str, inside: str, outside: str) -> None:
+    span = read(text)
+    assert [version for version in inside.split() if not span.holds(version, compare)] == []
+    assert [version for version in outside.split() if span.holds(version, compare)] == []
+
+
+def test_versions_are_percent_decoded() -> None:
+    assert read("vers:deb/>=1%3A2.0").constraints == ((">=", "1:2.0"),)
+
+
+def test_what_cannot_be_compared_is_not_in_or_out() -> None:
+    with pytest.raises(UncomparableError):
+        read("vers:npm/>=1.0.0").holds("one", compare)
+    with pytest.raises(UncomparableError):
+        read("vers:npm/>=1.0.0|<two").holds("1.5.0", compare)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "npm/1.0", "vers:npm", "vers:/1.0", "vers:NPM/1.0", "vers:npm/", "vers:npm/>=", "vers:npm/1.0||2.0"]
+)
+def test_what_is_no_range_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^it is written as|is no constraint"):
+        read(text)

@@ -1,0 +1,88 @@
+"""What a baseline makes known: what it just had, and not what it was approved with by leave."""
+
+from dataclasses import replace
+
+import pytest
+from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy
+
+from dockgate.gate import baselines, evaluate
+from dockgate.gate.model import Case, Excused, Policy, Status, Verdict, Waiver, Waivers
+from dockgate.scanner.model import Advisory, AdvisorySnapshot, Coverage, Inventory, Severity
+
+EARLIER = "2026-11-10T12:00:00Z"
+"""when the baseline was approved"""
+WAIVER = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until="2026-11-20")
+A = inventory(package("a"))
+KEY = ("CVE-2024-1", "npm", "a")
+
+
+def new(**settings: object) -> Policy:
+    return policy(max_findings={"HIGH": 0, "baseline": "approved", **settings})
+
+
+def case(under: Policy, known: Advisory, now: str = NOW, held: Inventory = A) -> Case:
+    checked = tuple(Coverage(one.ecosystem, one.complete, one.names, now) for one in COVERED)
+    return Case(IMAGE, under, now, "0.1.0", (held,), AdvisorySnapshot((known,), checked))
+
+
+def judge(case: Case) -> Verdict:
+    return evaluate.judge(case, ECOSYSTEMS, RULES, remediations=False)
+
+
+def next_build(before: Case, after: Case) -> Status:
+    """The status of what is built after an image that was approved."""
+    verdict = judge(before)
+    assert verdict.status is Status.APPROVED
+    excused = baselines.excused(before, verdict.platform_verdicts, ECOSYSTEMS)
+    against = {"approved": before.inventories}
+    return judge(replace(after, baselines=against, excused={"approved": excused})).status
+
+
+def test_what_an_image_just_had_is_known() -> None:
+    one = advisory("CVE-2024-1", "a")
+    lenient = new(HIGH=1)
+    assert next_build(case(lenient, one, EARLIER), case(lenient, one)) is Status.APPROVED
+    assert next_build(case(lenient, one, EARLIER), case(new(), one)) is Status.APPROVED
+
+
+def test_what_appeared_since_is_known() -> None:
+    unaffected = advisory("CVE-2024-1", "b")
+    assert next_build(case(new(), unaffected, EARLIER), case(new(), advisory("CVE-2024-1", "a"))) is Status.APPROVED
+
+
+def test_what_was_waived_counts_again_when_the_waiver_ends() -> None:
+    one = advisory("CVE-2024-1", "a")
+    accepted = Waivers((WAIVER,))
+    before = replace(case(new(), one, EARLIER), waivers=accepted)
+    assert next_build(before, replace(case(new(), one, "2026-11-19T00:00:00Z"), waivers=accepted)) is Status.APPROVED
+    assert next_build(before, replace(case(new(), one), waivers=accepted)) is Status.REJECTED
+
+
+def test_what_had_no_fix_counts_when_it_has_one() -> None:
+    mended, open_ = advisory("CVE-2024-1", "a"), advisory("CVE-2024-1", "a", fixed="")
+    under = new(only_fixable=True)
+    assert next_build(case(under, open_, EARLIER), case(under, mended)) is Status.REJECTED
+    assert next_build(case(under, open_, EARLIER), case(under, open_)) is Status.APPROVED
+    assert next_build(case(under, open_, EARLIER), case(new(), open_)) is Status.APPROVED
+
+
+@pytest.mark.parametrize(("grace", "then"), [(14, Status.REJECTED), (30, Status.APPROVED)])
+def test_what_was_in_its_grace_counts_when_that_ends(grace: int, then: Status) -> None:
+    one = replace(advisory("CVE-2024-1", "a"), published="2026-11-05T00:00:00Z")
+    under = new(grace_days={"HIGH": grace})
+    assert next_build(case(under, one, EARLIER), case(under, one)) is then
+
+
+def test_what_was_known_then_needed_no_leave() -> None:
+    one = replace(advisory("CVE-2024-1", "a", fixed=""), published="2026-11-05T00:00:00Z")
+    under = new(grace_days=30, only_fixable=True)
+    before = replace(case(under, one, EARLIER), waivers=Waivers((WAIVER,)), baselines={"approved": (A,)})
+    assert baselines.excused(before, judge(before).platform_verdicts, ECOSYSTEMS) == Excused(EARLIER)
+    again = replace(before, excused={"approved": Excused(EARLIER, waived=(KEY,))})
+    assert baselines.excused(again, judge(again).platform_verdicts, ECOSYSTEMS).waived == (KEY,)
+
+
+def test_what_the_policy_spares_nobody_for_is_no_leave() -> None:
+    one = replace(advisory("CVE-2024-1", "a", Severity.LOW, fixed=""), published="2026-11-05T00:00:00Z")
+    before = case(new(), one, EARLIER)
+    assert baselines.excused(before, judge(before).platform_verdicts, ECOSYSTEMS) == Excused(EARLIER)

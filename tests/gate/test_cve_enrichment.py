@@ -1,0 +1,62 @@
+"""Another scanner's findings, joined with what KEV and EPSS say of their CVEs."""
+
+from dataclasses import replace
+
+import pytest
+from tests.gate.gating import ECOSYSTEMS, IMAGE, NOW, inventory, package
+
+from dockgate.gate import evaluate, rules
+from dockgate.gate.cve_enrichment import joined
+from dockgate.gate.definitions.policy import builtin
+from dockgate.gate.model import Case, Reported, Status
+from dockgate.scanner.model import AdvisorySnapshot, Coverage, Cve, Finding, Matches, Rating, Severity
+
+UNTOLD = ("due", "epss", "exploited", "fixed_at", "percentile")
+KEV = Cve("CVE-2024-2", exploited="2024-01-05", due="2024-01-26", epss=0.5, percentile=0.9)
+OLD = "2020-01-01T00:00:00Z"
+RULES = rules.load()
+
+
+def finding(name: str, *aliases: str) -> Finding:
+    rating = Rating("advisory", Severity.LOW)
+    return Finding(name, aliases, package("a"), Severity.LOW, rating, "1.0.1")
+
+
+def coverage(*names: str, at: str = NOW, complete: bool = True) -> tuple[Coverage, ...]:
+    return tuple(Coverage(name, complete, (), at) for name in names)
+
+
+def test_a_catalogue_answers_its_own_fields_and_no_others() -> None:
+    matches = Matches((finding("GHSA-1", "CVE-2024-2"), finding("CVE-2024-9")), ())
+    found, untold = joined(matches, UNTOLD, coverage("kev"), [KEV])
+    assert [one.exploited for one in found.findings] == ["2024-01-05", ""]
+    assert [one.due for one in found.findings] == ["2024-01-26", ""]
+    assert [one.epss for one in found.findings] == [-1.0, -1.0]
+    assert untold == ("epss", "fixed_at", "percentile")
+    found, untold = joined(matches, UNTOLD, coverage("epss", "kev"), [KEV])
+    assert [one.epss for one in found.findings] == [0.5, -1.0]
+    assert untold == ("fixed_at",)
+
+
+def test_what_the_report_says_itself_stays() -> None:
+    own = replace(finding("CVE-2024-2"), exploited="2023-01-01")
+    found, untold = joined(Matches((own,), ()), ("epss",), coverage("kev"), [KEV])
+    assert (found.findings, untold) == ((own,), ("epss",))
+
+
+@pytest.mark.parametrize(
+    ("consulted", "status"),
+    [
+        (AdvisorySnapshot((), coverage("kev"), (KEV,)), Status.REJECTED),
+        (AdvisorySnapshot((), coverage("kev")), Status.APPROVED),
+        (AdvisorySnapshot((), ()), Status.UNDETERMINED),
+        (AdvisorySnapshot((), coverage("kev", complete=False)), Status.UNDETERMINED),
+        (AdvisorySnapshot((), coverage("kev", at=OLD)), Status.UNDETERMINED),
+    ],
+)
+def test_the_default_policy_asks_the_catalogue_where_a_report_does_not_say(
+    consulted: AdvisorySnapshot, status: Status
+) -> None:
+    report = Reported("trivy", NOW, inventory(package("a")), Matches((finding("CVE-2024-2"),), ()), untold=UNTOLD)
+    case = Case(IMAGE, builtin("default", RULES), NOW, "1", consulted=consulted, reported=(report,))
+    assert evaluate.judge(case, ECOSYSTEMS, RULES).status is status

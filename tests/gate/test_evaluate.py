@@ -1,0 +1,349 @@
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import pytest
+from tests.gate.gating import (
+    COVERED,
+    ECOSYSTEMS,
+    IMAGE,
+    NOW,
+    RULES,
+    advisory,
+    inventory,
+    judge,
+    limits,
+    package,
+    policy,
+    policy_of,
+)
+
+from dockgate.gate import evaluate
+from dockgate.gate.model import Case, Reported, Status, Upgrade, Verdict, Violation, Waiver, Waivers
+from dockgate.gate.policy import of_rules, policy_bytes
+from dockgate.gate.rule import Facts
+from dockgate.scanner.model import (
+    Advisory,
+    AdvisorySnapshot,
+    Coverage,
+    Finding,
+    Matches,
+    Range,
+    Rating,
+    Severity,
+    Unread,
+)
+from dockgate.shared import canonical
+from dockgate.shared.errors import DefinitionError
+from dockgate.vulnerabilities.matching import match, with_versions
+
+CRITICAL, HIGH, MEDIUM, LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
+
+
+def test_an_image_without_findings_is_approved_with_every_count_there_and_zero() -> None:
+    verdict = judge(inventory(package("flask")))
+    assert verdict.status is Status.APPROVED
+    assert verdict.summary == "All findings within the policy's limits"
+    assert verdict.platform_verdicts[0].counts == {severity.value: 0 for severity in Severity}
+
+
+def test_every_violation_is_told_not_only_the_first() -> None:
+    advisories = [
+        advisory("CVE-2024-1", "a", CRITICAL),
+        advisory("CVE-2024-2", "a", HIGH),
+        advisory("CVE-2024-3", "b", LOW),
+        advisory("MAL-2024-4", "c", MEDIUM, fixed=""),
+    ]
+    verdict = judge(
+        inventory(package("a"), package("b"), package("c")), advisories, limits(CRITICAL=0, HIGH=0, MEDIUM=1, LOW=0)
+    )
+    assert verdict.status is Status.REJECTED
+    assert [violation.message for violation in verdict.platform_verdicts[0].violations] == [
+        "1 known malicious package",
+        "1 CRITICAL finding, at most 0 allowed",
+        "1 HIGH finding, at most 0 allowed",
+        "1 LOW finding, at most 0 allowed",
+    ]
+
+
+@pytest.mark.parametrize(("findings", "status"), [(2, Status.APPROVED), (3, Status.REJECTED)])
+def test_exactly_at_the_limit_is_approved_and_one_above_is_not(findings: int, status: Status) -> None:
+    advisories = [advisory(f"CVE-2024-{number}", "a", MEDIUM) for number in range(findings)]
+    verdict = judge(inventory(package("a")), advisories, limits(MEDIUM=2))
+    assert verdict.status is status
+    assert verdict.platform_verdicts[0].counts["MEDIUM"] == findings
+
+
+def test_a_severity_without_a_limit_never_breaks_the_rule() -> None:
+    advisories = [advisory(f"CVE-2024-{number}", "a", LOW) for number in range(30)]
+    assert judge(inventory(package("a")), advisories, limits(CRITICAL=0)).status is Status.APPROVED
+
+
+def test_a_violation_is_rejected_whatever_else_is_undetermined() -> None:
+    torn = inventory(package("a"), unread=(Unread("app/x", "The file ends too early."),))
+    verdict = judge(torn, [advisory("CVE-2024-1", "a")], coverage=())
+    assert verdict.status is Status.REJECTED
+    assert {entry.kind for entry in verdict.platform_verdicts[0].undetermined} == {"unread", "uncovered"}
+
+
+def test_what_cannot_be_said_alone_is_undetermined_and_the_summary_says_why() -> None:
+    torn = inventory(package("a"), unread=(Unread("app/x", "The file ends too early."), Unread("app/y", "Too.")))
+    verdict = judge(torn)
+    assert verdict.status is Status.UNDETERMINED
+    assert verdict.summary == "Undetermined: The file ends too early. (and 1 more reason)"
+
+
+def test_no_inventory_is_undetermined() -> None:
+    verdict = judge([])
+    assert verdict.status is Status.UNDETERMINED
+    assert verdict.summary.startswith("No scan")
+    assert [entry.reason for entry in verdict.platform_verdicts[0].undetermined] == [verdict.summary]
+
+
+def test_an_unscanned_image_is_undetermined_for_the_reason_given() -> None:
+    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", unscanned="The layer sha256:2 is broken. " * 40)
+    verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
+    assert verdict.status is Status.UNDETERMINED
+    assert verdict.summary.startswith("The layer sha256:2 is broken.")
+    assert len(verdict.summary) == 512
+
+
+@pytest.mark.parametrize(("good", "bad"), [("linux/amd64", "linux/arm64"), ("linux/arm64", "linux/amd64")])
+def test_an_index_is_as_bad_as_its_worst_platform(good: str, bad: str) -> None:
+    platforms = [inventory(package("b"), platform=good), inventory(package("a"), platform=bad)]
+    verdict = judge(platforms, [advisory("CVE-2024-1", "a")])
+    assert verdict.status is Status.REJECTED
+    assert {each.platform: each.status for each in verdict.platform_verdicts} == {
+        good: Status.APPROVED,
+        bad: Status.REJECTED,
+    }
+    assert verdict.summary == f"{bad}: 1 HIGH finding, at most 0 allowed: a 1.0.0"
+
+
+def test_the_summary_of_platforms_with_the_same_fault_says_it_once() -> None:
+    platforms = [inventory(package("a"), platform=name) for name in ("linux/arm64", "linux/amd64")]
+    verdict = judge(platforms, [advisory("CVE-2024-1", "a")])
+    assert verdict.summary == "linux/amd64, linux/arm64: 1 HIGH finding, at most 0 allowed: a 1.0.0"
+
+
+def test_the_summary_is_one_line_of_at_most_512_characters() -> None:
+    names = [f"package-with-a-rather-long-name-{number}" * 3 for number in range(40)]
+    advisories = [advisory(f"CVE-2024-{name}", name) for name in names]
+    summary = judge(inventory(*map(package, names)), advisories).summary
+    assert summary.startswith("40 HIGH findings, at most 0 allowed: ")
+    assert len(summary) == 512
+    assert "\n" not in summary
+
+
+def test_findings_without_a_fix_count_only_where_the_policy_says_so_and_stay_in_sight() -> None:
+    advisories = [advisory("CVE-2024-1", "a", fixed="")]
+    counted = judge(inventory(package("a")), advisories, limits(HIGH=0))
+    ignored = judge(inventory(package("a")), advisories, limits(HIGH=0, only_fixable=True))
+    assert counted.status is Status.REJECTED
+    assert ignored.status is Status.APPROVED
+    assert ignored.platform_verdicts[0].counts["HIGH"] == 0
+    assert [finding.id for finding in ignored.platform_verdicts[0].findings] == ["CVE-2024-1"]
+
+
+def test_untriaged_counts_as_the_policy_says_and_the_finding_keeps_its_own_severity() -> None:
+    verdict = judge(inventory(package("a")), [advisory("CVE-2024-1", "a", Severity.UNTRIAGED)], limits(HIGH=0))
+    (platform_verdict,) = verdict.platform_verdicts
+    assert platform_verdict.violations[0].message == "1 HIGH finding (1 of them UNTRIAGED), at most 0 allowed"
+    assert (platform_verdict.counts["HIGH"], platform_verdict.counts["UNTRIAGED"]) == (1, 0)
+    assert platform_verdict.findings[0].severity is Severity.UNTRIAGED
+
+
+def test_a_policy_that_names_a_rule_which_does_not_exist_judges_nothing() -> None:
+    with pytest.raises(DefinitionError, match="no_curl"):
+        judge(inventory(package("a")), under=of_rules("mine", {"no_curl": ({},)}))
+
+
+def test_rules_that_always_hold_do_so_under_a_policy_that_does_not_name_them() -> None:
+    bare = of_rules("bare", {})
+    verdict = judge(inventory(package("a")), [advisory("MAL-2024-1", "a", fixed="")], bare, coverage=())
+    assert verdict.status is Status.REJECTED
+    assert [entry.kind for entry in verdict.platform_verdicts[0].undetermined] == ["uncovered"]
+
+
+def test_the_remediation_raises_each_package_to_the_lowest_version_free_of_all_that_counts() -> None:
+    advisories = [
+        advisory("CVE-2024-1", "a", fixed="1.2.0"),
+        advisory("CVE-2024-2", "a", fixed="1.10.0"),
+        advisory("CVE-2024-3", "a", LOW, fixed="3.0.0"),
+        advisory("CVE-2024-4", "b", fixed="1.0.1"),
+        advisory("CVE-2024-5", "c", LOW, fixed="9.0.0"),
+        advisory("CVE-2024-6", "d", fixed=""),
+    ]
+    judged = inventory(*map(package, "abcd"))
+    (platform_verdict,) = judge(judged, advisories, limits(HIGH=0)).platform_verdicts
+    assert platform_verdict.remediation.upgrades == (
+        Upgrade("pkg:npm/a@1.0.0", "a", "1.0.0", "1.10.0", ("CVE-2024-1", "CVE-2024-2")),
+        Upgrade("pkg:npm/b@1.0.0", "b", "1.0.0", "1.0.1", ("CVE-2024-4",)),
+    )
+
+
+def test_the_remediation_goes_past_versions_that_have_faults_of_their_own() -> None:
+    advisories = [
+        advisory("CVE-2024-1", "a", fixed="1.2.0"),
+        advisory("CVE-2024-2", "a", introduced="1.1.0", fixed="1.3.0"),
+        Advisory(
+            "GHSA-3", "npm", "a", (Range("SEMVER", (("introduced", "1.3.0"), ("fixed", "1.4.0"))),), aliases=("CVE-3",)
+        ),
+    ]
+    under = limits(HIGH=0, UNTRIAGED=0)
+    (platform_verdict,) = judge(inventory(package("a")), advisories, under).platform_verdicts
+    (upgrade,) = platform_verdict.remediation.upgrades
+    assert (upgrade.fixed, upgrade.clears) == ("1.4.0", ("CVE-2024-1",))
+    after = with_versions(inventory(package("a")), {upgrade.package: upgrade.fixed})
+    assert judge(after, advisories, under).status is Status.APPROVED
+
+
+def test_a_fix_that_another_record_does_not_know_of_is_advised_where_it_turns_the_verdict() -> None:
+    endless = replace(advisory("GHSA-1", "a", fixed=""), aliases=("CVE-2024-1",))
+    advisories = [advisory("CVE-2024-1", "a", fixed="1.1.0"), endless]
+    (turned,) = judge(inventory(package("a")), advisories, limits(HIGH=0, only_fixable=True)).platform_verdicts
+    (stuck,) = judge(inventory(package("a")), advisories, limits(HIGH=0)).platform_verdicts
+    assert turned.remediation.upgrades == (Upgrade("pkg:npm/a@1.0.0", "a", "1.0.0", "1.1.0", ("CVE-2024-1",)),)
+    assert stuck.remediation.upgrades == ()
+
+
+def test_nothing_broken_needs_no_remediation() -> None:
+    (platform_verdict,) = judge(
+        inventory(package("a")), [advisory("CVE-2024-1", "a", LOW)], limits(LOW=1)
+    ).platform_verdicts
+    assert platform_verdict.remediation.upgrades == ()
+
+
+def test_the_verdict_names_its_inputs_by_digest() -> None:
+    first, second = inventory(package("a")), inventory(package("b"), platform="linux/arm64")
+    under = policy(max_findings={"HIGH": 1})
+    consulted = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
+    case = Case(IMAGE, under, NOW, "0.1.0", (second, first), consulted)
+    inputs = evaluate.judge(case, ECOSYSTEMS, RULES).inputs
+    assert inputs.inventories == tuple(canonical.digest(canonical.encode(each)) for each in (first, second))
+    assert inputs.snapshot == canonical.digest(canonical.encode(consulted))
+    assert inputs.policy == under.digest == canonical.digest(policy_bytes(under))
+    assert (inputs.now, inputs.engine) == (NOW, "0.1.0")
+
+
+def test_a_verdict_is_replayed_to_the_same_bytes_from_stored_inputs() -> None:
+    judged, advisories = inventory(package("a"), package("b")), [advisory("CVE-2024-1", "a", fixed="1.1.0")]
+    coverage = (Coverage("npm", False, ("a",), "2026-11-01T00:00:00Z"),)
+    verdict = judge(judged, advisories, coverage=coverage)
+    data = canonical.encode(verdict)
+
+    stored = canonical.encode(judged), canonical.encode(AdvisorySnapshot(tuple(advisories), coverage))
+    again_judged = canonical.decode(type(judged), stored[0])
+    again_consulted = canonical.decode(AdvisorySnapshot, stored[1])
+    replayed = judge(again_judged, again_consulted.advisories, coverage=again_consulted.coverage)
+
+    assert canonical.encode(replayed) == data
+    assert canonical.decode(Verdict, data) == verdict
+
+
+def test_a_rule_that_warns_or_notes_blocks_nothing_and_is_told() -> None:
+    warned = policy_of("max_findings: [{HIGH: 0, action: warn}, {LOW: 0, action: note}]")
+    known = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "a", LOW)]
+    (platform_verdict,) = judge(inventory(package("a")), known, warned).platform_verdicts
+    assert platform_verdict.status is Status.APPROVED
+    assert [violation.message for violation in platform_verdict.warnings] == ["1 HIGH finding, at most 0 allowed"]
+    assert [violation.message for violation in platform_verdict.notes] == ["1 LOW finding, at most 0 allowed"]
+
+
+def test_a_waived_finding_does_not_count_and_stays_in_sight() -> None:
+    waiver = Waiver("w1", "ana", "No such code is run.", "CVE-2024-1", until="2026-12-01")
+    case = Case(
+        IMAGE,
+        limits(HIGH=0),
+        NOW,
+        "0.1.0",
+        (inventory(package("a")),),
+        AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED),
+        Waivers((waiver,)),
+    )
+    (platform_verdict,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
+    assert platform_verdict.status is Status.APPROVED
+    assert [finding.id for finding in platform_verdict.findings] == ["CVE-2024-1"]
+    assert [(one.by, one.owner, one.reason, one.until) for one in platform_verdict.waived] == [
+        ("w1", "ana", "No such code is run.", "2026-12-01")
+    ]
+    lapsed = evaluate.judge(replace(case, now="2026-12-01T00:00:00Z"), ECOSYSTEMS, RULES)
+    assert lapsed.status is Status.REJECTED
+
+
+def test_what_another_scanner_found_is_judged_by_the_same_rules() -> None:
+    known = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
+    matches = match(inventory(package("a")), known, ECOSYSTEMS)
+    reported = Reported("trivy", NOW, inventory(package("a")), matches)
+    verdict = evaluate.judge(Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported,)), ECOSYSTEMS, RULES)
+    assert verdict.status is Status.REJECTED
+    assert [(each.name, each.fixed) for each in verdict.platform_verdicts[0].remediation.upgrades] == [("a", "2.0.0")]
+    assert verdict.platform_verdicts[0].remediation.turns
+
+
+def reported(*findings: Finding, at: str = NOW, unnamed: dict[str, int] | None = None) -> Reported:
+    packages = tuple(dict.fromkeys(finding.package for finding in findings))
+    return Reported("trivy", at, inventory(*packages), Matches(findings, ()), unnamed or {})
+
+
+def test_what_others_report_is_judged_with_what_was_scanned_and_the_worst_wins() -> None:
+    bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
+    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported(),))
+    assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.APPROVED
+    scanned = replace(case, inventories=(inventory(package("b")),), consulted=AdvisorySnapshot((), COVERED))
+    assert evaluate.judge(scanned, ECOSYSTEMS, RULES).status is Status.APPROVED
+    both = replace(scanned, reported=(reported(bad),))
+    assert [one.status for one in evaluate.judge(both, ECOSYSTEMS, RULES).platform_verdicts] == [
+        Status.APPROVED,
+        Status.REJECTED,
+    ]
+    assert evaluate.judge(both, ECOSYSTEMS, RULES).status is Status.REJECTED
+
+
+def test_what_others_report_does_not_make_up_for_a_scan_that_failed() -> None:
+    bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
+    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported(),), unscanned="It is broken.")
+    assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.UNDETERMINED
+    assert evaluate.judge(case, ECOSYSTEMS, RULES).summary == "Undetermined: It is broken."
+    verdict = evaluate.judge(replace(case, reported=(reported(bad),)), ECOSYSTEMS, RULES)
+    assert verdict.status is Status.REJECTED
+
+
+def test_a_rule_of_findings_is_undetermined_where_what_it_looks_at_is_not_told() -> None:
+    class Fussy:
+        name = "fussy"
+        always = None
+        needs = ()
+        looks_at = ("exploited",)
+        schema: ClassVar[dict[str, Any]] = {}
+
+        def settings(self, given: Mapping[str, object]) -> dict[str, object]:
+            return dict(given)
+
+        def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation]:
+            return iter(())
+
+    under = of_rules("fussy", {"fussy": [{}]})
+    case = Case(IMAGE, under, NOW, "0.1.0", reported=(reported(unnamed={"CRITICAL": 2, "": 1}),))
+    verdict = evaluate.judge(case, ECOSYSTEMS, (*RULES, Fussy()))
+    assert verdict.status is Status.UNDETERMINED
+    assert "trivy counted 3 findings without naming any: fussy cannot be judged by that." in verdict.summary
+    none = replace(case, reported=(reported(unnamed={"CRITICAL": 0}),))
+    assert evaluate.judge(none, ECOSYSTEMS, (*RULES, Fussy())).status is Status.APPROVED
+    bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
+    told = replace(reported(bad), untold=("epss",))
+    assert evaluate.judge(replace(case, reported=(told,)), ECOSYSTEMS, (*RULES, Fussy())).status is Status.APPROVED
+    silent = replace(reported(bad), untold=("epss", "exploited"))
+    verdict = evaluate.judge(replace(case, reported=(silent,)), ECOSYSTEMS, (*RULES, Fussy()))
+    assert verdict.status is Status.UNDETERMINED
+    assert "trivy does not tell of findings: exploited. fussy cannot be judged." in verdict.summary
+
+
+def test_an_approval_counts_what_is_waived_in_its_summary() -> None:
+    advisories = [advisory("CVE-2024-1", "a", CRITICAL), advisory("CVE-2024-2", "a", CRITICAL)]
+    held = tuple(Waiver(f"w{n}", "ana", "Not run.", f"CVE-2024-{n}", until="2099-01-01") for n in (1, 2))
+    parts = (replace(inventory(package("a")), platform=name) for name in ("linux/amd64", "linux/arm64"))
+    case = Case(IMAGE, limits(CRITICAL=0), NOW, "0.1.0", tuple(parts), AdvisorySnapshot(tuple(advisories), COVERED))
+    verdict = evaluate.judge(replace(case, waivers=Waivers(held)), ECOSYSTEMS, RULES)
+    assert verdict.status is Status.APPROVED
+    assert verdict.summary == "All findings within the policy's limits; 2 waived findings"

@@ -1,0 +1,232 @@
+"""What holds of every verdict, whatever the image, the advisories and the policy."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations, product
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.gate.gating import CHECKED, COVERED, ECOSYSTEMS, inventory, judge, package, policy
+
+from dockgate.gate.model import PlatformVerdict, Policy, Status
+from dockgate.scanner.model import (
+    Advisory,
+    AdvisorySnapshot,
+    Coverage,
+    Finding,
+    Inventory,
+    Package,
+    Range,
+    Rating,
+    Severity,
+    Unread,
+)
+from dockgate.shared import canonical
+from dockgate.vulnerabilities.matching import Matcher, with_versions
+
+NAMES = ("a", "b", "c")
+VERSIONS = tuple(f"{major}.{minor}.0" for major in (1, 2) for minor in range(4))
+
+versions = st.sampled_from(VERSIONS)
+packages = st.builds(package, st.sampled_from(NAMES), st.one_of(versions, st.just("odd")))
+unread = st.lists(st.just(Unread("app/x", "The file ends too early.")), max_size=1).map(tuple)
+
+
+@st.composite
+def inventories(draw: st.DrawFn) -> Inventory:
+    chosen: list[Package] = draw(st.lists(packages, min_size=1, max_size=4, unique_by=lambda each: each.purl))
+    return inventory(*sorted(chosen, key=lambda each: each.purl), unread=draw(unread))
+
+
+@st.composite
+def advisories(draw: st.DrawFn, prefix: str = "") -> list[Advisory]:
+    found = []
+    for number in range(draw(st.integers(0, 5))):
+        events: list[tuple[str, str]] = []
+        for _ in range(draw(st.integers(1, 2))):
+            events.append(("introduced", draw(st.one_of(st.just("0"), versions))))
+            if draw(st.integers(0, 4)):
+                events.append((draw(st.sampled_from(("fixed", "fixed", "last_affected"))), draw(versions)))
+        severity = draw(st.sampled_from(Severity))
+        identity = draw(st.sampled_from(("CVE", "CVE", "CVE", "GHSA", "MAL"))) + f"-2024-{prefix}{number}"
+        found.append(
+            Advisory(
+                identity,
+                "npm",
+                draw(st.sampled_from(NAMES)),
+                (Range("SEMVER", tuple(events)),),
+                aliases=tuple(draw(st.lists(st.sampled_from([each.id for each in found]), max_size=1)))
+                if found
+                else (),
+                ratings=() if severity is Severity.UNTRIAGED else (Rating("advisory", severity),),
+            )
+        )
+    return found
+
+
+def breaking(platform_verdict: PlatformVerdict) -> list[Finding]:
+    return [finding for violation in platform_verdict.violations for finding in violation.findings]
+
+
+limits = st.fixed_dictionaries(
+    {"HIGH": st.integers(0, 2)},
+    optional={"CRITICAL": st.integers(0, 2), "LOW": st.integers(0, 2), "only_fixable": st.booleans()},
+)
+policies = limits.map(lambda chosen: policy(max_findings=chosen))
+coverage = st.lists(
+    st.builds(
+        Coverage,
+        st.just("npm"),
+        st.booleans(),
+        st.lists(st.sampled_from(NAMES), unique=True).map(tuple),
+        st.sampled_from((CHECKED, "2026-01-01T00:00:00Z", "")),
+    ),
+    max_size=1,
+).map(tuple)
+
+
+@given(st.lists(inventories(), max_size=2), advisories(), policies, coverage)
+@settings(max_examples=50, deadline=None)
+def test_the_same_inputs_give_the_same_bytes_in_whatever_order_they_come(
+    judged: list[Inventory], known: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
+) -> None:
+    named = [replace(each, platform=f"linux/{number}") for number, each in enumerate(judged)]
+    first = judge(named, known, under, covered)
+    again = judge(list(reversed(named)), known, under, covered)
+    assert canonical.encode(first) == canonical.encode(again)
+    shuffled = judge(named, list(reversed(known)), under, covered)
+    assert canonical.encode(first.platform_verdicts) == canonical.encode(shuffled.platform_verdicts)
+
+
+@given(inventories(), advisories(), advisories(prefix="9"), policies, coverage)
+@settings(max_examples=50, deadline=None)
+def test_one_more_finding_never_approves_what_was_not(
+    judged: Inventory, known: list[Advisory], more: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
+) -> None:
+    before, after = judge(judged, known, under, covered), judge(judged, [*known, *more], under, covered)
+    if before.status is not Status.APPROVED:
+        assert after.status is not Status.APPROVED
+    if before.status is Status.REJECTED:
+        assert after.status is Status.REJECTED
+
+
+@given(inventories(), advisories(), policies, coverage, st.sets(st.sampled_from(NAMES)))
+@settings(max_examples=50, deadline=None)
+def test_less_coverage_never_approves_what_was_not(
+    judged: Inventory, known: list[Advisory], under: Policy, covered: tuple[Coverage, ...], fewer: set[str]
+) -> None:
+    before = judge(judged, known, under, covered).status
+    weaker = [
+        (),
+        tuple(replace(each, complete=False) for each in covered),
+        tuple(replace(each, complete=False, names=tuple(set(each.names) - fewer)) for each in covered),
+        tuple(replace(each, checked_at="2026-01-01T00:00:00Z") for each in covered),
+    ]
+    if before is not Status.APPROVED:
+        assert all(judge(judged, known, under, less).status is not Status.APPROVED for less in weaker)
+
+
+@given(inventories(), advisories(), policies, coverage)
+@settings(max_examples=50, deadline=None)
+def test_what_could_not_be_read_never_approves_what_was_not_and_always_blocks(
+    judged: Inventory, known: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
+) -> None:
+    torn = replace(judged, unread=(*judged.unread, Unread("var/lib/dpkg/status", "It is gone.")))
+    assert judge(torn, known, under, covered).status is not Status.APPROVED
+
+
+def by_rule(platform_verdict: PlatformVerdict) -> set[tuple[str, str, str]]:
+    """What breaks which rule: a finding that is worse at another version may break another."""
+    return {
+        (one.rule, finding.package.purl, finding.id) for one in platform_verdict.violations for finding in one.findings
+    }
+
+
+def every_way(judged: Inventory, known: list[Advisory], most: int) -> Iterator[dict[str, str]]:
+    """All ways to bring at most so many packages to versions that their findings name as fixed, at the version that is
+    installed or at one of these."""
+    matcher = Matcher(AdvisorySnapshot(tuple(known), COVERED), ECOSYSTEMS)
+    fixed = {one.purl: sorted(_fixes(one, matcher)) for one in judged.packages}
+    for count in range(most + 1):
+        for chosen in combinations(fixed, count):
+            for versions in product(*(fixed[purl] for purl in chosen)):
+                yield dict(zip(chosen, versions, strict=True))
+
+
+def _fixes(one: Package, matcher: Matcher) -> set[str]:
+    found: set[str] = set()
+    waiting = [one]
+    while waiting:
+        held = waiting.pop()
+        named = {finding.fixed for finding in matcher.match((held,)).findings if finding.fixed} - found
+        found |= named
+        waiting += [replace(one, version=version, source_version=version) for version in named]
+    return found
+
+
+@given(inventories(), advisories(), policies)
+@settings(max_examples=80, deadline=None)
+def test_the_remediation_once_applied_is_approved_and_no_smaller_one_is(
+    judged: Inventory, known: list[Advisory], under: Policy
+) -> None:
+    """Checked against every set there is."""
+    (platform_verdict,) = judge(judged, known, under).platform_verdicts
+    remediation = platform_verdict.remediation
+    made = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
+    if remediation.turns:
+        assert judge(with_versions(judged, made), known, under).status is Status.APPROVED
+        assert remediation.smallest
+    most = len(made) - 1 if remediation.turns else len(judged.packages)
+    if platform_verdict.status is not Status.APPROVED:
+        for way in every_way(judged, known, most):
+            assert judge(with_versions(judged, way), known, under).status is not Status.APPROVED, way
+
+
+@given(inventories(), advisories(), policies)
+@settings(max_examples=50, deadline=None)
+def test_where_nothing_turns_it_the_upgrades_leave_as_little_as_any_and_the_rest_is_named(
+    judged: Inventory, known: list[Advisory], under: Policy
+) -> None:
+    (platform_verdict,) = judge(judged, known, under).platform_verdicts
+    remediation = platform_verdict.remediation
+    if platform_verdict.status is Status.APPROVED or remediation.turns:
+        assert remediation.obstacles == ()
+        return
+    made = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
+    (after,) = judge(with_versions(judged, made), known, under).platform_verdicts
+    assert after.status is not Status.APPROVED
+    left = {(finding.package.purl, finding.id) for finding in breaking(after)}
+    assert left == {(one.package, one.id) for one in remediation.obstacles if one.id}
+    assert {entry.reason for entry in after.undetermined} <= {one.reason for one in remediation.obstacles}
+    for purl in made:
+        fewer = {other: version for other, version in made.items() if other != purl}
+        (without,) = judge(with_versions(judged, fewer), known, under).platform_verdicts
+        assert by_rule(without) - by_rule(after) or without.undetermined != after.undetermined
+
+
+@given(inventories(), advisories(), policies)
+@settings(max_examples=50, deadline=None)
+def test_what_an_upgrade_clears_is_gone_or_open_and_breaks_nothing(
+    judged: Inventory, known: list[Advisory], under: Policy
+) -> None:
+    (platform_verdict,) = judge(judged, known, under).platform_verdicts
+    made = {upgrade.package: upgrade.fixed for upgrade in platform_verdict.remediation.upgrades}
+    (after,) = judge(with_versions(judged, made), known, under).platform_verdicts
+    broken = {(finding.package.purl, finding.id) for finding in breaking(after)}
+    left = {(finding.package.purl, finding.id) for finding in after.findings if finding.fixed}
+    for upgrade in platform_verdict.remediation.upgrades:
+        # Where nothing turns it, the same finding may be left under a milder rule.
+        assert upgrade.clears or not platform_verdict.remediation.turns
+        assert not {(upgrade.package, name) for name in upgrade.clears} & (broken | left)
+
+
+@given(inventories(), advisories(), policies)
+@settings(max_examples=50, deadline=None)
+def test_counts_are_those_the_violations_tell(judged: Inventory, known: list[Advisory], under: Policy) -> None:
+    (platform_verdict,) = judge(judged, known, under).platform_verdicts
+    assert list(platform_verdict.counts) == [severity.value for severity in Severity]
+    for violation in platform_verdict.violations:
+        if violation.rule == "max_findings":
+            count, severity, *_ = violation.message.split()
+            assert platform_verdict.counts[severity] == int(count) == len(violation.findings)
+    assert sum(platform_verdict.counts.values()) <= len(platform_verdict.findings)

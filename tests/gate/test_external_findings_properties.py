@@ -1,0 +1,83 @@
+"""What holds of every verdict on findings that another scanner made, whatever it does not tell."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, inventory, limits, package
+from tests.gate.test_evaluate_properties import advisories
+from tests.gate.test_whole_gate_properties import gated, look
+
+from dockgate.gate.model import NOTHING_CONSULTED, Case, Reported, Status
+from dockgate.scanner.model import Advisory, AdvisorySnapshot, Finding, Inventory, Matches, Rating, Severity
+from dockgate.vulnerabilities.matching import Matcher
+
+FIELDS = ("exploited", "due", "epss", "percentile", "fixed", "fixed_at", "published", "rating", "severity")
+fields = st.sets(st.sampled_from(FIELDS), max_size=3)
+
+
+def found(held: Inventory, known: tuple[Advisory, ...]) -> tuple[Finding, ...]:
+    return Matcher(AdvisorySnapshot(known, COVERED), ECOSYSTEMS).match(held.packages).findings
+
+
+@st.composite
+def reported(draw: st.DrawFn) -> Case:
+    """Findings, a few of which may only be counted, in place of a scan."""
+    case = draw(gated())
+    (scanned,) = case.inventories
+    packages = tuple(one for one in scanned.packages if one.version != "odd") or (package("a"),)
+    held = replace(scanned, packages=packages, unread=(), base_layers=0)
+    unnamed = draw(st.sampled_from(({}, {"HIGH": 1}, {"": 2}, {"CRITICAL": 1, "UNTRIAGED": 1})))
+    told = Reported("other", NOW, held, Matches(found(held, case.consulted.advisories), ()), unnamed=unnamed)
+    return replace(case, inventories=(), consulted=NOTHING_CONSULTED, reported=(told,), baselines={}, excused={})
+
+
+def without(case: Case, lost: Collection[str]) -> Case:
+    """The case, of whose findings the scanner does not tell these fields."""
+    (told,) = case.reported
+    findings = []
+    for one in told.matches.findings:
+        bare = {name: "" for name in lost if name not in ("epss", "percentile", "rating", "severity")}
+        bare |= {name: -1.0 for name in lost if name in ("epss", "percentile")}
+        if "severity" in lost or "rating" in lost:
+            severity = Severity.UNTRIAGED if "severity" in lost else one.severity
+            bare |= {"severity": severity, "rating": Rating("", severity)}
+        findings.append(replace(one, **bare))
+    matches = Matches(tuple(findings), ())
+    return replace(case, reported=(replace(told, matches=matches, untold=tuple(sorted(lost))),))
+
+
+@given(reported(), fields)
+@settings(max_examples=50, deadline=None)
+def test_what_is_not_told_approves_nothing(case: Case, lost: set[str]) -> None:
+    """Unless the policy lets it pass knowingly."""
+    unscored = any(one.get("unscored") == "ignore" for uses in case.policy.rules.values() for one in uses)
+    unrated = "severity" in lost and "reference_2022" in case.policy.rules
+    endless = any(waiver.until_fixed for waiver in case.waivers.waivers)
+    if not (unscored or unrated or endless) and look(case) is not Status.APPROVED:
+        assert look(without(case, lost)) is not Status.APPROVED
+
+
+@given(reported(), advisories(prefix="9"), fields)
+@settings(max_examples=50, deadline=None)
+def test_one_more_reported_finding_never_approves(case: Case, more: list[Advisory], lost: set[str]) -> None:
+    (told,) = case.reported
+    findings = (*told.matches.findings, *found(told.inventory, tuple(more)))
+    longer = replace(case, reported=(replace(told, matches=Matches(findings, ())),))
+    if look(without(case, lost)) is not Status.APPROVED:
+        assert look(without(longer, lost)) is not Status.APPROVED
+
+
+@pytest.mark.parametrize(
+    ("platform", "status"),
+    [("linux/amd64", Status.APPROVED), ("", Status.APPROVED), ("linux/arm64", Status.UNDETERMINED)],
+)
+def test_what_a_report_leaves_open_is_answered_by_a_scan_of_its_platform_alone(platform: str, status: Status) -> None:
+    held = inventory(package("a"))
+    told = Reported("other", "", replace(held, platform=platform), Matches((), ()))
+    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", (held,), AdvisorySnapshot((), COVERED), reported=(told,))
+    assert look(case) is status
+    variant = replace(held, platform=f"{platform}/v8")
+    assert look(replace(case, inventories=(variant,))) is Status.APPROVED

@@ -1,0 +1,89 @@
+"""Everything undetermined has a next step, and what is shown as a command accepts no more than its subject."""
+
+import ast
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, inventory, package, policy_of
+from tests.gate.test_whole_gate_properties import gated
+
+from dockgate.gate import evaluate
+from dockgate.gate.model import Case, Status, Waiver, Waivers
+from dockgate.gate.next_steps import NextStep, advice_of, next_steps
+from dockgate.gate.unread_waivers import apply
+from dockgate.scanner.model import AdvisorySnapshot, Matches, Undetermined, Unread
+
+SOURCE = Path(__file__).parent.parent.parent / "src" / "dockgate"
+KINDS = ("", "unread", "uncomparable", "uncovered", "stale")
+entries = st.builds(
+    Undetermined,
+    st.sampled_from(["/", "", "usr/lib/a.jar", "a*b", "pkg:npm/left-pad@1", "pkg:npm/*@1", "npm", "trivy"]),
+    st.sampled_from(["It is broken.", "It is encrypted."]),
+    st.sampled_from(KINDS),
+)
+
+
+@given(st.lists(entries, min_size=1, max_size=5))
+@settings(max_examples=100, deadline=None)
+def test_every_entry_has_a_next_step_and_no_step_comes_twice(undetermined: list[Undetermined]) -> None:
+    steps = next_steps(undetermined, IMAGE)
+    assert len(set(steps)) == len(steps)
+    for entry in undetermined:
+        assert next_steps((entry,), IMAGE)
+        assert advice_of(entry, IMAGE).strip()
+
+
+@pytest.mark.parametrize("path", [*sorted((SOURCE / "rules").glob("[!_]*.py")), SOURCE / "gate/rules/_limit.py"])
+def test_what_a_rule_alone_knows_to_be_undetermined_comes_with_advice(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Undetermined":
+            has_kind = len(node.args) > 2
+            assert has_kind or any(keyword.arg == "advice" for keyword in node.keywords), f"{path.name}:{node.lineno}"
+
+
+@given(gated())
+@settings(max_examples=30, deadline=None)
+def test_every_undetermined_verdict_names_a_next_step(case: Case) -> None:
+    for platform_verdict in evaluate.judge(case, ECOSYSTEMS, RULES, remediations=False).platform_verdicts:
+        for entry in platform_verdict.undetermined:
+            assert next_steps((entry,), case.image)
+
+
+def test_one_path_is_named_in_the_command_and_several_are_not() -> None:
+    one = [Undetermined("opt/a b.jar", "It is encrypted.", "unread")]
+    (step,) = next_steps(one, IMAGE)
+    assert f"--unread 'opt/a b.jar' --image {IMAGE}" in step.command
+    (step,) = next_steps([*one, Undetermined("opt/c.jar", "It is encrypted.", "unread")], IMAGE)
+    assert "each of the 2 paths" in step.sentence
+    assert "--unread PATH" in step.command
+
+
+@given(st.text(alphabet="ab/*'\" $(`;\n-", min_size=1, max_size=12))
+@settings(max_examples=100, deadline=None)
+def test_the_command_of_a_hostile_path_accepts_that_path_alone(path: str) -> None:
+    """As a shell takes the command apart, and as the waiver is applied."""
+    (step,) = next_steps([Undetermined(path, "It is broken.", "unread")], IMAGE)
+    command = step.command
+    if not command or path == "/":
+        assert "*" in path or path == "/"
+        return
+    words = shlex.split(command)
+    assert words[:3] == ["dockgate", "waiver", "add"]
+    named = words[words.index("--unread") + 1]
+    assert named == path
+    waiver = Waiver("w1", "ana", "why", unread=named, image=IMAGE, until="2026-12-31")
+    others = (Unread("other", "no"), Unread("a/b/c/d", "no"), Unread("/", "no"))
+    held = replace(inventory(package("a")), unread=others)
+    left = apply(held, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, ()).inventory.unread
+    assert {entry.path for entry in others} - {entry.path for entry in left} <= {path.strip("/")}
+
+
+def test_an_image_without_a_scan_has_a_next_step() -> None:
+    case = Case(IMAGE, policy_of("max_findings:\n  HIGH: 0\n"), NOW, "0.1.0", consulted=AdvisorySnapshot((), COVERED))
+    verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
+    assert verdict.status is Status.UNDETERMINED
+    assert next_steps(verdict.platform_verdicts[0].undetermined, IMAGE) == (NextStep(evaluate.UNSCANNED_ADVICE),)

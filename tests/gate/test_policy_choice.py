@@ -1,0 +1,161 @@
+"""Which policy judges a request: the repository's own, an allowed one, or one that is provably stricter."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.gate.gating import ECOSYSTEMS, RULES, judge
+from tests.gate.test_evaluate_properties import advisories, coverage, inventories
+from tests.gate.test_stricter import CASES, full, servers, wishes
+
+from dockgate.delivery.approval_request import canonical_registry
+from dockgate.gate import evaluate
+from dockgate.gate.model import Case, Policy, Status
+from dockgate.gate.policy import VEX_RULE, combined, of_rules
+from dockgate.gate.policy_choice import (
+    AllowedPolicies,
+    PolicyAssignment,
+    assignment_for,
+    choose_policy,
+    is_stricter,
+    may_judge,
+)
+from dockgate.identity.model import Principal, Role
+from dockgate.scanner.model import Advisory, Coverage, Inventory
+from dockgate.shared.errors import ConflictError, DeniedError, NotFoundError, UsageError
+
+POLICIES = {
+    name: full(name, {"max_findings": [limits]})
+    for name, limits in {
+        "default": {"CRITICAL": 0, "HIGH": 0},
+        "strict": {"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0},
+        "stricter": {"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0},
+        "weak": {"CRITICAL": 0, "HIGH": 9},
+        "other": {"LOW": 0},
+    }.items()
+}
+DEV, CI, SEC = Principal("dev", (Role.DEVELOPER,)), Principal("ci", ()), Principal("sec", (Role.SECURITY,))
+
+
+def read(name: str) -> Policy:
+    if name not in POLICIES:
+        raise NotFoundError(f"There is no policy {name!r}.")
+    return POLICIES[name]
+
+
+def assigned(
+    policy: str, *patterns: str, allowed: tuple[AllowedPolicies, ...] = (), name: str = "a"
+) -> PolicyAssignment:
+    return PolicyAssignment(name, patterns, policy, allowed)
+
+
+def choose(requested: str, *assignments: PolicyAssignment, who: Principal = DEV, repository: str = "team/app") -> str:
+    return choose_policy(assignments, repository, requested, who, read)
+
+
+def test_without_a_name_the_repositorys_own_policy_judges() -> None:
+    assert choose("") == "default"
+    assert choose("", assigned("strict", "team/*")) == "strict"
+    assert choose("", assigned("strict", "other/*")) == "default"
+
+
+@pytest.mark.parametrize("requested", ["weak", "other", "default"])
+@pytest.mark.parametrize("who", [DEV, CI, SEC])
+def test_nobody_chooses_a_weaker_policy(requested: str, who: Principal) -> None:
+    with pytest.raises(DeniedError, match=f"judged by the policy '{requested}'") as refused:
+        choose(requested, assigned("strict", "team/*"), who=who)
+    assert "one of: strict." in refused.value.advice
+
+
+def test_a_policy_is_allowed_to_whom_the_assignment_says() -> None:
+    allowed = AllowedPolicies(("weak",), principals=("ci",), roles=(Role.SECURITY,)), AllowedPolicies(("other",))
+    assignment = assigned("strict", "team/*", allowed=allowed)
+    assert [choose("weak", assignment, who=who) for who in (CI, SEC)] == ["weak", "weak"]
+    assert choose("other", assignment) == "other"
+    with pytest.raises(DeniedError) as refused:
+        choose("weak", assignment)
+    assert "one of: strict, other." in refused.value.advice
+    with pytest.raises(DeniedError):
+        choose("weak", assignment, repository="elsewhere/app", who=SEC)
+
+
+def test_a_provably_stricter_policy_may_be_named_by_anybody() -> None:
+    assert choose("stricter", assigned("strict", "team/*")) == "stricter"
+    with pytest.raises(NotFoundError):
+        choose("nothing")
+    with pytest.raises(UsageError):
+        choose("default+sha256:" + "1" * 64)
+
+
+def test_the_most_specific_pattern_wins_and_a_tie_is_refused() -> None:
+    broad, team = assigned("weak", "**", name="broad"), assigned("strict", "team/*", name="team")
+    exact = assigned("other", "team/app", name="exact")
+    for order in ((broad, team, exact), (exact, team, broad)):
+        assert assignment_for(order, "team/app") == exact
+        assert assignment_for(order, "team/web") == team
+        assert assignment_for(order, "quay.io/team/app") == broad
+    tie = assigned("weak", "team/*", name="second")
+    with pytest.raises(ConflictError, match="second, team match the repository team/app equally well"):
+        assignment_for((team, tie), "team/app")
+    assert assignment_for((team, assigned("strict", "team/*", name="same")), "team/app") == team
+
+
+def test_a_verdict_by_another_repositorys_policy_does_not_count() -> None:
+    strict = (assigned("strict", "team/*", allowed=(AllowedPolicies(("weak",), principals=("ci",)),)),)
+    digest = "sha256:" + "1" * 64
+    for name, counts in {"strict": True, f"strict+{digest}": True, "weak": True, "other": False}.items():
+        assert may_judge(strict, "team/app", name, ["other"], read) is counts, name
+    for name, counts in {"default": True, "strict": False, "weak": False, "other": True}.items():
+        assert may_judge((), "team/app", name, ["other"], read) is counts, name
+
+
+def test_stricter_is_what_has_every_use_and_no_higher_limit() -> None:
+    own = full("own", {"max_findings": [{"CRITICAL": 0, "HIGH": 3}], "exploited": [{"max": 1}]})
+    lower = full("p", {"max_findings": [{"CRITICAL": 0, "HIGH": 2}], "exploited": [{"max": 0}], "cvss": [{"score": 9}]})
+    assert is_stricter(own, own)
+    assert is_stricter(lower, own)
+    assert not is_stricter(own, lower)
+    for uses in (
+        {"max_findings": [{"CRITICAL": 0, "HIGH": 3}]},
+        {"max_findings": [{"CRITICAL": 0, "HIGH": 4}], "exploited": [{"max": 1}]},
+        {"max_findings": [{"CRITICAL": 0, "HIGH": 0, "only_fixable": True}], "exploited": [{"max": 0}]},
+        {"max_findings": [{"CRITICAL": 0, "HIGH": 0, "action": "warn"}], "exploited": [{"max": 0}]},
+        {"max_findings": [{"CRITICAL": 0, "HIGH": 0, "grace_days": 1}], "exploited": [{"max": 0}]},
+    ):
+        assert not is_stricter(full("p", uses), own), uses
+    believing = of_rules("p", {**own.rules, VEX_RULE: [{"authors": [{"name": "vendor"}]}]})
+    assert not is_stricter(believing, own)
+    assert is_stricter(own, believing)
+
+
+@given(inventories(), advisories(), servers(), servers(), wishes(), coverage)
+@settings(max_examples=150, deadline=None)
+def test_what_is_provably_stricter_approves_nothing_more(
+    judged: Inventory, known: list[Advisory], own: Policy, drawn: Policy, asked: Policy, covered: tuple[Coverage, ...]
+) -> None:
+    for policy in (drawn, combined(own, asked)):
+        if is_stricter(policy, own) and judge(judged, known, policy, covered).status is Status.APPROVED:
+            assert judge(judged, known, own, covered).status is Status.APPROVED
+
+
+@given(st.sampled_from(CASES), st.sampled_from(CASES))
+@settings(max_examples=300, deadline=None)
+def test_so_it_is_under_every_rule(judged: Case, other: Case) -> None:
+    if is_stricter(other.policy, judged.policy):
+        by_other = replace(judged, policy=other.policy)
+        if evaluate.judge(by_other, ECOSYSTEMS, RULES, remediations=False).status is Status.APPROVED:
+            assert evaluate.judge(judged, ECOSYSTEMS, RULES, remediations=False).status is Status.APPROVED
+
+
+@pytest.mark.parametrize(
+    ("aliases", "name"),
+    [
+        (["Quay.io", "quay.io.", "quay.io:443", "QUAY.IO.:0443"], "quay.io"),
+        (["docker.io", "index.docker.io", "registry-1.docker.io", "Docker.IO:443"], "docker.io"),
+        (["localhost:5000", "127.0.0.1:5000", "[::1]:5000", "127.1.2.3:5000", "LOCALHOST:05000"], "127.0.0.1:5000"),
+        (["quay.io:8443"], "quay.io:8443"),
+    ],
+)
+def test_aliases_of_a_registry_are_one_registry(aliases: list[str], name: str) -> None:
+    assert {canonical_registry(alias) for alias in aliases} == {name}

@@ -1,0 +1,214 @@
+"""Provenance statements: what ours say, and what is relied on of anybody's."""
+
+import json
+from collections.abc import Callable
+from itertools import permutations
+from typing import Any
+
+import pytest
+from tests.gate.gating import IMAGE, NOW, inventory, judge, limits, package
+
+from dockgate.attestations import statements
+from dockgate.gate.provenance import (
+    BUILD_TYPE,
+    BUILDER,
+    GITHUB_BUILD_TYPES,
+    PREDICATE_TYPE,
+    STATEMENT_LIMIT,
+    BuildRecord,
+    ProvenanceFacts,
+    collect,
+    read,
+    statement,
+)
+from dockgate.shared.errors import DeniedError, UnreadableError
+
+CHILD = "sha256:" + "6" * 64
+DEBIAN, PYTHON = "sha256:" + "d" * 64, "sha256:" + "e" * 64
+RECORD = BuildRecord(
+    builder=BUILDER,
+    invocation="shop/1/build/image/1",
+    source="git+https://dockgate.example/git/shop.git",
+    commit="a" * 40,
+    dockerfile="Dockerfile",
+    dockerfile_digest="sha256:" + "f" * 64,
+    bases=(("docker.io/library/Debian:13", DEBIAN), ("registry.example:5000/python", PYTHON)),
+    arguments=("VERSION", "TOKEN"),
+    started_at="2026-11-24T11:58:00.000Z",
+    finished_at="2026-11-24T11:59:00.000Z",
+    engine="0.1.0",
+)
+OURS = statement(RECORD, "registry.example/shop", IMAGE)
+KEYS = {"key-1": "PEM of key-1", "key-2": "PEM of key-2"}
+
+
+def changed(change: Callable[[dict[str, Any]], object], of: bytes = OURS) -> bytes:
+    document = json.loads(of)
+    change(document)
+    return json.dumps(document).encode()
+
+
+def signed(payload: bytes, *keys: str) -> str:
+    """An envelope of the fake verifier's."""
+    return json.dumps({"payload": payload.decode(), "keys": keys})
+
+
+def verify(envelope: str, pem: str) -> bytes:
+    try:
+        document = json.loads(envelope)
+        keys, payload = document["keys"], document["payload"]
+    except (KeyError, TypeError, ValueError):
+        raise UnreadableError("That is no envelope.") from None
+    if pem.removeprefix("PEM of ") not in keys:
+        raise DeniedError("not signed")
+    return str(payload).encode()
+
+
+def facts(*envelopes: str, unavailable: str | None = None) -> ProvenanceFacts:
+    return collect(IMAGE, envelopes, KEYS, verify, unavailable)
+
+
+# --- what ours say ---------------------------------------------------------------------------------------------------
+
+
+def test_a_statement_names_image_source_dockerfile_bases_and_builder() -> None:
+    document = json.loads(OURS)
+    assert (document["_type"], document["predicateType"]) == ("https://in-toto.io/Statement/v1", PREDICATE_TYPE)
+    assert document["subject"] == [{"name": "registry.example/shop", "digest": {"sha256": "1" * 64}}]
+    definition = document["predicate"]["buildDefinition"]
+    assert definition["buildType"] == BUILD_TYPE
+    assert definition["externalParameters"] == {
+        "source": {"uri": RECORD.source, "digest": {"gitCommit": "a" * 40}},
+        "dockerfile": "Dockerfile",
+        "arguments": ["TOKEN", "VERSION"],
+    }
+    assert definition["resolvedDependencies"][1] == {"name": "Dockerfile", "digest": {"sha256": "f" * 64}}
+    assert [one["uri"] for one in definition["resolvedDependencies"][2:]] == [
+        f"pkg:oci/debian@sha256%3A{'d' * 64}?repository_url=docker.io/library/Debian",
+        f"pkg:oci/python@sha256%3A{'e' * 64}?repository_url=registry.example%3A5000/python",
+    ]
+    details = document["predicate"]["runDetails"]
+    assert details["builder"]["id"] == BUILDER
+    assert details["metadata"]["finishedOn"] == RECORD.finished_at
+
+
+def test_what_a_statement_of_ours_says_is_read_back() -> None:
+    found = read(OURS, IMAGE, ("key-1",))
+    assert (found.keys, found.builder, found.build_type) == (("key-1",), BUILDER, BUILD_TYPE)
+    assert (found.source, found.commit) == (RECORD.source, RECORD.commit)
+    assert (found.bases, found.finished_at) == ((DEBIAN, PYTHON), RECORD.finished_at)
+
+
+# --- what is relied on of anybody's ----------------------------------------------------------------------------------
+
+
+def test_the_source_of_a_build_by_github_is_its_workflow_s_repository() -> None:
+    uri = "https://github.com/acme/shop"
+    dependency = {"uri": f"git+{uri}@refs/heads/main", "digest": {"gitCommit": "b" * 40}}
+    for kind in GITHUB_BUILD_TYPES:
+        payload = changed(
+            lambda one, kind=kind: one["predicate"]["buildDefinition"].update(
+                buildType=kind,
+                externalParameters={"workflow": {"repository": uri, "ref": "refs/heads/main"}},
+                resolvedDependencies=[dependency],
+            )
+        )
+        found = read(payload, IMAGE)
+        assert (found.source, found.commit, found.bases) == (uri, "b" * 40, ())
+
+
+def test_the_source_of_an_unknown_build_type_is_not_known() -> None:
+    """Its parameters may mean anything: a repository named in them need not be what was built."""
+    payload = changed(lambda one: one["predicate"]["buildDefinition"].update(buildType="https://other.example"))
+    assert (read(payload, IMAGE).source, read(payload, IMAGE).commit) == ("", "")
+
+
+def test_a_statement_about_another_image_is_refused() -> None:
+    """Copied from another digest, of a platform of the image, or by another algorithm."""
+    for payload in (
+        statement(RECORD, "registry.example/shop", CHILD),
+        changed(lambda one: one["subject"][0].update(digest={"sha512": "1" * 64})),
+        changed(lambda one: one.update(subject=[])),
+    ):
+        with pytest.raises(DeniedError, match="about another image"):
+            read(payload, IMAGE)
+    with pytest.raises(DeniedError):
+        read(changed(lambda one: one["subject"][0].update(digest={"sha256": ""})), "")
+
+
+def test_an_approval_s_statement_is_no_provenance() -> None:
+    """One key may sign both: the type inside of what was signed tells them apart."""
+    verdict = judge(inventory(package("a")), under=limits(HIGH=0))
+    approval = statements.statement(verdict, CHILD, "registry.example/shop", IMAGE, 30)
+    assert facts(signed(approval, "key-1")).statements == ()
+    with pytest.raises(UnreadableError, match="is of the type 'https://dockgate"):
+        read(approval, IMAGE)
+    with pytest.raises(UnreadableError):
+        statements.believe(OURS, IMAGE, "strict", NOW)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"[" * 100_000,
+        OURS.replace(b"Statement/v1", b"Statement/v2"),
+        OURS.replace(b"provenance/v1", b"provenance/v0.2"),
+        changed(lambda one: one.update(subject=None)),
+        changed(lambda one: one.update(subject=[{"digest": {"sha256": ["1" * 64]}}])),
+        changed(lambda one: one.update(predicate=None)),
+        changed(lambda one: one["predicate"]["runDetails"]["builder"].update(id="")),
+        changed(lambda one: one["predicate"]["runDetails"]["builder"].update(id=["a"])),
+        changed(lambda one: one["predicate"]["runDetails"]["builder"].update(id="a\nb")),
+        changed(lambda one: one["predicate"]["runDetails"]["builder"].update(id="a" * 501)),
+        changed(lambda one: one["predicate"]["runDetails"].update(metadata=7)),
+        changed(lambda one: one["predicate"]["buildDefinition"].update(externalParameters={})),
+        changed(lambda one: one["predicate"]["buildDefinition"].update(resolvedDependencies=7)),
+        changed(lambda one: one["predicate"]["buildDefinition"]["resolvedDependencies"][2].update(digest={})),
+        changed(
+            lambda one: one["predicate"]["buildDefinition"]["resolvedDependencies"][2]["digest"].update(sha256="x")
+        ),
+    ],
+)
+def test_what_is_no_provenance_statement_is_refused(payload: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        read(payload, IMAGE)
+    found = facts(signed(payload, "key-1"))
+    assert found.statements == ()
+    assert len(found.refused) == 1
+
+
+def test_a_statement_counts_with_every_listed_key_that_signed_it() -> None:
+    (found,) = facts(signed(OURS, "key-2", "key-1", "key-3")).statements
+    assert found.keys == ("key-1", "key-2")
+
+
+def test_a_statement_that_no_listed_key_signed_does_not_count() -> None:
+    assert facts(signed(OURS, "key-3")) == ProvenanceFacts(
+        IMAGE, refused=("A statement is not signed by a key that the policy lists.",)
+    )
+
+
+def test_forged_and_broken_statements_do_not_harm_a_good_one() -> None:
+    copied = signed(statement(RECORD, "shop", CHILD), "key-1")
+    found = facts("{}", signed(OURS, "key-9"), copied, signed(OURS, "key-1"))
+    assert [one.keys for one in found.statements] == [("key-1",)]
+    assert len(found.refused) == 3
+
+
+def test_a_bounded_number_of_statements_is_looked_at() -> None:
+    flood = [signed(b"{}", f"key-{number}") for number in range(3, 3 + STATEMENT_LIMIT)]
+    assert facts(*flood, signed(OURS, "key-1")).statements == ()
+
+
+def test_what_could_not_be_fetched_is_told() -> None:
+    assert facts(unavailable="no registry").unavailable == "no registry"
+
+
+def test_the_facts_do_not_depend_on_order_or_repetition() -> None:
+    copied = statement(RECORD, "shop", CHILD)
+    envelopes = (signed(OURS, "key-1"), signed(OURS, "key-2"), signed(OURS), signed(copied, "key-1"), "[]")
+    for several in permutations(envelopes):
+        assert facts(*several) == facts(*envelopes, *several)

@@ -1,0 +1,117 @@
+"""A repository can ask to be judged more strictly, never less: whatever the stricter policy approves, the server's own
+does."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.gate.gating import ECOSYSTEMS, RULES, judge, policy
+from tests.gate.rules.policy_cases import cases, made
+from tests.gate.test_evaluate_properties import advisories, coverage, inventories, limits
+
+from dockgate.gate import evaluate
+from dockgate.gate.definitions.policy import completed, in_full, of_mapping
+from dockgate.gate.model import Case, Policy, Status
+from dockgate.gate.policy import VEX_RULE, combined, combined_name, label, of_rules, parted, stricter
+from dockgate.scanner.model import Advisory, Coverage, Inventory
+from dockgate.shared.yaml import load
+
+RULE = {rule.name: rule for rule in RULES}
+RELAXED = {"unread": "allow", "uncomparable": "allow", "uncovered": "allow", "stale_after_days": 9999}
+words = st.sampled_from(("undetermined", "allow"))
+evidence = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("unread", "uncomparable", "uncovered"), words) | {"stale_after_days": st.just(9999)}
+)
+actions = st.sampled_from(({}, {"action": "warn"}, {"action": "note"}, {"action": "reject"}))
+counted = st.builds(lambda chosen, action: {**chosen, **action}, limits, actions)
+
+
+def full(name: str, uses: Mapping[str, list[dict[str, object]]]) -> Policy:
+    return of_rules(name, {rule: [in_full(RULE[rule], use) for use in several] for rule, several in uses.items()})
+
+
+@st.composite
+def wishes(draw: st.DrawFn) -> Policy:
+    """What a repository may write: any rule, in any number of uses, the relaxing ones too, or none."""
+    uses: dict[str, list[dict[str, object]]] = {}
+    if draw(st.booleans()):
+        uses["max_findings"] = draw(st.lists(counted, min_size=1, max_size=2))
+    if draw(st.booleans()):
+        uses["evidence"] = draw(st.lists(evidence, min_size=1, max_size=2))
+    return full("repository", uses)
+
+
+@st.composite
+def servers(draw: st.DrawFn) -> Policy:
+    uses: dict[str, list[dict[str, object]]] = {"max_findings": draw(st.lists(counted, min_size=1, max_size=2))}
+    if draw(st.booleans()):
+        uses["evidence"] = [draw(evidence)]
+    return completed(full("default", uses), RULES)
+
+
+@given(inventories(), advisories(), servers(), wishes(), coverage)
+@settings(max_examples=200, deadline=None)
+def test_whatever_the_stricter_policy_approves_the_servers_own_approves(
+    judged: Inventory, known: list[Advisory], own: Policy, asked: Policy, covered: tuple[Coverage, ...]
+) -> None:
+    alone = judge(judged, known, own, covered).status
+    together = judge(judged, known, combined(own, asked), covered).status
+    if together is Status.APPROVED:
+        assert alone is Status.APPROVED
+    if alone is Status.REJECTED:
+        assert together is Status.REJECTED
+
+
+CASES = [made(case) for _, case in cases()]
+"""of every rule: images, and policies that approve, reject or relax"""
+ASKED = [
+    of_mapping(load(json.dumps(case["policy"]), "p"), (), "repository", RULES, filled=False) for _, case in cases()
+]
+
+
+@given(st.sampled_from(CASES), st.sampled_from(CASES), st.sampled_from(ASKED))
+@settings(max_examples=400, deadline=None)
+def test_so_it_is_under_every_rule(judged: Case, by: Case, asked: Policy) -> None:
+    def status(policy: Policy) -> Status:
+        return evaluate.judge(replace(judged, policy=policy), ECOSYSTEMS, RULES, remediations=False).status
+
+    alone, together = status(by.policy), status(combined(by.policy, asked))
+    if together is Status.APPROVED:
+        assert alone is Status.APPROVED
+    if alone is Status.REJECTED:
+        assert together is Status.REJECTED
+
+
+@given(inventories(), advisories(), wishes(), wishes(), coverage)
+@settings(max_examples=100, deadline=None)
+def test_two_wishes_are_as_strict_as_either(
+    judged: Inventory, known: list[Advisory], one: Policy, other: Policy, covered: tuple[Coverage, ...]
+) -> None:
+    own = policy()
+    if judge(judged, known, combined(own, stricter(one, other)), covered).status is Status.APPROVED:
+        for alone in (one, other):
+            assert judge(judged, known, combined(own, alone), covered).status is Status.APPROVED
+
+
+def test_whom_to_believe_is_for_the_server_alone_to_say() -> None:
+    own = of_rules("default", {VEX_RULE: [{"authors": ["vendor"]}]})
+    asked = of_rules("repository", {VEX_RULE: [{"authors": ["mallory"]}]})
+    assert stricter(own, asked).rules == own.rules
+    assert VEX_RULE not in stricter(of_rules("default", {}), asked).rules
+
+
+def test_a_rule_that_always_holds_is_not_relaxed_in_a_policy_of_before_it_did() -> None:
+    """Such a policy is completed before it is combined: else the wish would be the rule's only use."""
+    before = of_rules("default", {"max_findings": [in_full(RULE["max_findings"], {"HIGH": 0})]})
+    asked = full("repository", {"evidence": [RELAXED]})
+    assert len(combined(completed(before, RULES), asked).rules["evidence"]) == 2
+
+
+def test_a_combined_policy_is_named_by_both_of_its_parts() -> None:
+    own, asked = policy(), full("repository", {"evidence": [{}]})
+    both = combined(own, asked)
+    assert both.name == combined_name(own.name, asked)
+    assert parted(both.name) == (own.name, asked.digest)
+    assert (label(both.name), label(own.name)) == ("strict+repository", "strict")

@@ -1,0 +1,164 @@
+"""Waivers of unread content: they accept a path or a package of an image, and nothing that nobody has looked at."""
+
+from dataclasses import replace
+
+import pytest
+from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy_of
+
+from dockgate.gate import evaluate, waivers
+from dockgate.gate.model import Case, Policy, Status, Verdict, Waiver, Waivers
+from dockgate.gate.unread_waivers import apply, check_protected
+from dockgate.scanner.model import AdvisorySnapshot, Coverage, Inventory, Matches, Undetermined, Unread
+from dockgate.shared.errors import UsageError
+
+JAR = "opt/app/secret.jar"
+PATH = Waiver("w1", "ana", "A vendor's file, reviewed.", unread=JAR, image=IMAGE, until="2026-12-31")
+OF_REPOSITORY = replace(PATH, image="", repository="team/app")
+POLICY = policy_of("max_findings:\n  HIGH: 0\n")
+OTHER = "sha256:" + "7" * 64
+DATABASES = ("var/lib/dpkg/status", "var/lib/dpkg/status.d/")
+
+
+def held(*paths: str) -> Inventory:
+    return replace(inventory(package("a")), unread=tuple(Unread(path, f"{path} cannot be read.") for path in paths))
+
+
+def judge(held: Inventory, *given: Waiver, policy: Policy = POLICY, known: AdvisorySnapshot | None = None) -> Verdict:
+    consulted = known or AdvisorySnapshot((), COVERED)
+    case = Case(IMAGE, policy, NOW, "0.1.0", (held,), consulted, Waivers(given))
+    return evaluate.judge(case, ECOSYSTEMS, RULES)
+
+
+@pytest.mark.parametrize(
+    ("waiver", "key"),
+    [
+        (replace(PATH, owner=""), "owner"),
+        (replace(PATH, reason=" "), "reason"),
+        (replace(PATH, until=""), "until"),
+        (replace(PATH, until="", until_fixed=True), "until"),
+        (replace(PATH, image=""), "image"),
+        (replace(PATH, image="", repository="**"), "image"),
+        (replace(PATH, unread="/"), "unread"),
+        (replace(PATH, unread="**"), "unread"),
+        (replace(PATH, unread="*/a.jar"), "unread"),
+        (replace(PATH, unread="pkg:*/a"), "unread"),
+        (replace(OF_REPOSITORY, unread="opt/*.jar"), "unread"),
+        (replace(PATH, vulnerability="CVE-2024-1"), "unread"),
+        (replace(PATH, package="pkg:npm/a"), "unread"),
+        (replace(PATH, rule="evidence"), "unread"),
+        (replace(PATH, unread="a" * 4097), "unread"),
+    ],
+)
+def test_what_can_be_no_waiver_is_refused_by_its_key(waiver: Waiver, key: str) -> None:
+    with pytest.raises(UsageError, match=f"^{key}: "):
+        waivers.check(waiver)
+
+
+@pytest.mark.parametrize(
+    "waiver",
+    [
+        PATH,
+        OF_REPOSITORY,
+        replace(PATH, unread="opt/**"),
+        replace(PATH, unread="pkg:npm/a"),
+        replace(PATH, unread="/a"),
+    ],
+)
+def test_a_path_or_package_of_an_image_or_repository_can_be_accepted(waiver: Waiver) -> None:
+    waivers.check(waiver)
+
+
+def test_an_accepted_path_is_shown_and_does_not_block() -> None:
+    assert judge(held(JAR)).status is Status.UNDETERMINED
+    verdict = judge(held(JAR), PATH)
+    assert verdict.status is Status.APPROVED
+    assert verdict.summary.endswith("1 accepted unread path")
+    (waived,) = verdict.platform_verdicts[0].waived
+    assert (waived.by, waived.unread, waived.violation) == ("w1", JAR, f"{JAR} cannot be read.")
+    assert (waived.owner, waived.until) == ("ana", "2026-12-31")
+
+
+@pytest.mark.parametrize(
+    "waiver",
+    [
+        replace(PATH, unread="opt/app"),
+        replace(PATH, unread="opt/app/secret"),
+        replace(PATH, image=OTHER),
+        replace(PATH, until="2026-11-01"),
+        replace(PATH, unread="/"),
+        replace(PATH, unread="**"),
+        replace(PATH, rule="evidence"),
+        replace(PATH, image=""),
+        replace(PATH, image="", repository="team/app", unread="opt/**"),
+    ],
+)
+def test_what_is_not_accepted_blocks(waiver: Waiver) -> None:
+    """Also by a waiver that could not be put on record, as from an older file."""
+    assert judge(held(JAR), waiver).status is Status.UNDETERMINED
+
+
+def test_a_pattern_accepts_the_paths_of_one_image_but_never_all_of_it() -> None:
+    pattern = replace(PATH, unread="opt/**")
+    assert judge(held(JAR, "opt/app/other.jar!/inner"), pattern).status is Status.APPROVED
+    assert judge(held(JAR, "usr/lib/other.jar"), pattern).status is Status.UNDETERMINED
+    assert judge(held("/"), pattern).status is Status.UNDETERMINED
+    assert judge(held("//"), replace(PATH, unread="/")).status is Status.UNDETERMINED
+
+
+def test_it_accepts_no_finding_of_its_image() -> None:
+    known = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
+    verdict = judge(held(JAR), PATH, known=known)
+    assert verdict.status is Status.REJECTED
+    assert [one.finding for one in verdict.platform_verdicts[0].waived] == [None]
+
+
+def test_an_image_whose_only_file_is_accepted_is_not_without_a_package() -> None:
+    bare = replace(held("app/server"), packages=())
+    accepted = replace(PATH, unread="app/server")
+    assert judge(bare, accepted).status is Status.APPROVED
+    assert judge(replace(bare, unread=()), accepted).status is Status.UNDETERMINED
+
+
+@pytest.mark.parametrize("path", [*DATABASES, "var/lib/dpkg/status.d/base", "var/lib", "etc/os-release"])
+def test_evidence_of_what_is_installed_is_accepted_for_one_image_only(path: str) -> None:
+    of_image, of_repository = replace(PATH, unread=path), replace(OF_REPOSITORY, unread=path)
+    check_protected(of_image, DATABASES)
+    with pytest.raises(UsageError, match=r"^image: "):
+        check_protected(of_repository, DATABASES)
+    evidence = held(path.rstrip("/"))
+    for waiver, left in ((of_image, 0), (of_repository, 1)):
+        accepted = apply(evidence, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, DATABASES)
+        assert len(accepted.inventory.unread) == left
+
+
+def doubted(*doubts: Undetermined, waiver: Waiver, inventory: Inventory) -> tuple[Undetermined, ...]:
+    return apply(inventory, Matches((), doubts), Waivers((waiver,)), IMAGE, NOW, DATABASES).matches.undetermined
+
+
+def test_a_package_that_cannot_be_judged_is_accepted_by_its_purl() -> None:
+    one = package("a")
+    here = inventory(one)
+    waiver = replace(PATH, unread=one.purl.partition("@")[0])
+    for kind in ("uncomparable", "uncovered"):
+        assert doubted(Undetermined(one.purl, "why", kind), waiver=waiver, inventory=here) == ()
+        other = Undetermined("pkg:npm/other@1", "why", kind)
+        assert doubted(other, waiver=waiver, inventory=here) == (other,)
+    for kind, subject in (("stale", one.ecosystem), ("", one.purl), ("uncovered", "/")):
+        doubt = Undetermined(subject, "why", kind)
+        assert doubted(doubt, waiver=waiver, inventory=here) == (doubt,)
+
+
+def test_an_ecosystem_without_a_feed_is_accepted_package_by_package() -> None:
+    first, second = package("a"), package("b")
+    here = inventory(first, second)
+    without = AdvisorySnapshot((), (Coverage("kev", True, (), NOW),))
+    waiver = [replace(PATH, id=one.name, unread=one.purl.partition("@")[0]) for one in (first, second)]
+    assert judge(here, known=without).status is Status.UNDETERMINED
+    assert judge(here, waiver[0], known=without).status is Status.UNDETERMINED
+    assert judge(here, *waiver, known=without).status is Status.APPROVED
+
+
+def test_a_policy_that_rejects_what_is_unread_lets_the_accepted_path_pass() -> None:
+    strict = policy_of("evidence:\n  unread: reject\n")
+    assert judge(held(JAR), policy=strict).status is Status.REJECTED
+    assert judge(held(JAR), PATH, policy=strict).status is Status.APPROVED

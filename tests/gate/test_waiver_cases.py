@@ -1,0 +1,90 @@
+"""One readable file for each form of waiver and VEX statement, in tests/cases/waivers.
+
+Packages are "npm NAME VERSION" or purls of a Debian 13 ("deb NAME VERSION [SOURCE]"); vulnerabilities are
+"ID[=ALIAS] PACKAGE [fixed VERSION]". `vex` holds documents as they are published, each with who vouches for it. What is
+expected is `waived`, "ID PACKAGE: by WHOM" with what is said, and `left`. `{image}` and `{index}` stand for digests.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.gate.gating import IMAGE
+
+from dockgate.gate import vex_formats, vex_statements, waivers
+from dockgate.gate.model import Waiver, Waivers
+from dockgate.gate.policy import of_rules
+from dockgate.scanner.model import Finding, Inventory, Matches, Package, Rating, Severity
+
+CASES = sorted((Path(__file__).parent.parent / "cases" / "waivers").glob("*.yaml"))
+INDEX = "sha256:" + "9" * 64
+NOW = "2026-11-24T12:00:00Z"
+KEYS = {"packages", "findings", "waivers", "vex", "authors", "repository", "now", "waived", "left", "notes"}
+
+
+def package(text: str) -> Package:
+    kind, name, version, *source = text.split()
+    if kind == "deb":
+        purl = f"pkg:deb/debian/{name}@{version}?arch=amd64&distro=debian-13"
+        return Package(name, version, purl, "Debian:13", source[0] if source else name, version, "var/lib/dpkg/status")
+    return Package(name, version, f"pkg:npm/{name.replace('@', '%40')}@{version}", "npm", name, version, f"app/{name}")
+
+
+def finding(text: str, packages: dict[str, Package]) -> Finding:
+    names, name, *fixed = text.split()
+    identity, *aliases = names.split("=")
+    return Finding(
+        identity, tuple(aliases), packages[name], Severity.HIGH, Rating("advisory", Severity.HIGH),
+        fixed[1] if fixed else "",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_case(path: Path) -> None:
+    text = path.read_text("utf-8").replace("{image}", IMAGE).replace("{index}", INDEX)
+    case: dict[str, Any] = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - makes nothing but text
+    assert not case.keys() - KEYS
+    packages = {one.split()[1]: package(one) for one in case["packages"]}
+    now = case.get("now", NOW)
+    given = []
+    for number, one in enumerate(case.get("waivers", ()), 1):
+        fields = {**one, "until_fixed": one.get("until_fixed") == "true"}
+        waiver = Waiver(**{"id": f"w{number}", "owner": "ana", "reason": "It is never called.", **fields})
+        waivers.check(waiver)
+        given.append(waiver)
+    said = []
+    for one in case.get("vex", ()):
+        document = json.dumps(_typed(one["document"])).encode()
+        said += [replace(statement, signer=one["signer"]) for statement in vex_formats.read(document, path.name)]
+    inventory = Inventory(IMAGE, "linux/amd64", None, (), tuple(packages.values()), ())
+    chosen = Waivers(
+        waivers.select(given, case.get("repository", "team/app"), (IMAGE, INDEX), now),
+        vex_statements.select(said, (IMAGE, INDEX), [inventory]),
+    )
+    policy = of_rules("strict", {"vex": ({"authors": case.get("authors", [])},)})
+    matches = Matches(tuple(finding(one, packages) for one in case["findings"]), ())
+    applied = waivers.apply(matches, chosen, policy, inventory, INDEX, now)
+    assert {
+        f"{one.finding.id} {one.finding.package.name}": f"{one.by if one.kind == 'waiver' else one.owner}: {one.reason}"
+        for one in applied.waived
+        if one.finding
+    } == case.get("waived", {})
+    assert [f"{one.id} {one.package.name}" for one in applied.matches.findings] == case.get("left", [])
+    assert [note.message for note in applied.notes] == case.get("notes", [])
+
+
+def _typed(value: Any) -> Any:
+    """CycloneDX wants its `version` as a number."""
+    if isinstance(value, dict):
+        return {key: int(one) if key == "version" and one == "1" else _typed(one) for key, one in value.items()}
+    return [_typed(one) for one in value] if isinstance(value, list) else value
+
+
+def test_there_is_a_case_for_every_form() -> None:
+    texts = [path.read_text() for path in CASES]
+    for word in ("until:", "until_fixed:", "package:", "repository:", "image:", "vulnerability:", "openvex.dev",
+                 "CycloneDX", "csaf_vex"):  # fmt: skip
+        assert any(word in text for text in texts), word

@@ -1,0 +1,228 @@
+"""Waivers: what cannot be one, which lapse, and what holds of them whatever the findings."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, limits, package, policy_of
+from tests.gate.test_evaluate_properties import advisories, coverage, inventories, policies
+
+from dockgate.gate import evaluate, patterns, waivers
+from dockgate.gate.model import Case, Policy, Statement, Status, VexStatus, Violation, Waiver, Waivers
+from dockgate.gate.policy import baselines, fingerprint, of_rules, vex_authors
+from dockgate.scanner.model import (
+    FIX_NOT_TOLD,
+    Advisory,
+    AdvisorySnapshot,
+    Coverage,
+    Finding,
+    Inventory,
+    Matches,
+    Rating,
+    Severity,
+)
+from dockgate.shared.errors import UsageError
+
+FINE = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until="2026-12-01")
+RULE = Waiver("w2", "ana", "Signed off.", image=IMAGE, rule="image_age", until="2026-12-01")
+
+
+@pytest.mark.parametrize(
+    ("waiver", "key"),
+    [
+        (replace(FINE, owner=" "), "owner"),
+        (replace(FINE, reason=""), "reason"),
+        (replace(FINE, reason="x" * 2001), "reason"),
+        (replace(FINE, until=""), "until"),
+        (replace(FINE, until="tomorrow"), "until"),
+        (replace(FINE, package="npm/lodash"), "package"),
+        (replace(FINE, image="sha256:1"), "image"),
+        (replace(FINE, vulnerability=""), "vulnerability"),
+        (replace(FINE, vulnerability="", repository="team/*"), "vulnerability"),
+        (replace(RULE, image=""), "image"),
+        (replace(RULE, until="", until_fixed=True), "until"),
+        (replace(RULE, vulnerability="CVE-2024-1"), "rule"),
+        (replace(RULE, rule="malicious"), "rule"),
+        (replace(RULE, rule="evidence"), "rule"),
+        (replace(RULE, rule="forbidden_packages"), "violation"),
+        (replace(RULE, rule="expression", violation="x" * 20001), "violation"),
+        (replace(FINE, violation="Too old."), "rule"),
+    ],
+)
+def test_what_can_be_no_waiver_is_refused_by_its_key(waiver: Waiver, key: str) -> None:
+    with pytest.raises(UsageError, match=f"^{key}: "):
+        waivers.check(waiver)
+
+
+def test_a_waiver_needs_an_end_of_either_kind() -> None:
+    waivers.check(FINE)
+    waivers.check(replace(FINE, until="", until_fixed=True))
+    waivers.check(RULE)
+    waivers.check(replace(RULE, rule="expression", violation="No curl."))
+    waivers.check(replace(FINE, vulnerability="", image=IMAGE))
+
+
+def test_those_that_lapse_within_the_days_are_named_the_soonest_first() -> None:
+    ends = {"a": "2026-12-01T12:00:00Z", "b": "2026-12-01T12:00:01Z", "c": "2026-11-25", "d": "2026-11-24", "e": ""}
+    given_ = [replace(FINE, id=name, until=until, until_fixed=not until) for name, until in ends.items()]
+    assert [one.id for one in waivers.lapsing(given_, "2026-11-24T12:00:00Z", 7)] == ["c", "a"]
+
+
+def test_a_time_that_cannot_be_read_has_come() -> None:
+    assert not waivers.stands(replace(FINE, until="some day"), NOW)
+    assert not waivers.stands(FINE, "")
+
+
+def test_a_rule_is_waived_for_one_image_and_only_where_it_has_no_findings() -> None:
+    bare, counted = Violation("image_age", "Too old."), Violation("image_age", "1 HIGH", (object(),))  # type: ignore[arg-type]
+    left, waived = waivers.accepted((bare, counted), Waivers((RULE,)), {IMAGE}, NOW)
+    assert left == (counted,)
+    assert [(one.by, one.violation, one.finding) for one in waived] == [("w2", "Too old.", None)]
+    for other in ({"sha256:other"}, set[str]()):
+        assert waivers.accepted((bare,), Waivers((RULE,)), other, NOW) == ((bare,), ())
+    assert waivers.accepted((bare,), Waivers((RULE,)), {IMAGE}, "2026-12-02T00:00:00Z") == ((bare,), ())
+    unread = Violation("evidence", "usr/lib was not read.")
+    assert waivers.accepted((unread,), Waivers((replace(RULE, rule="evidence"),)), {IMAGE}, NOW) == ((unread,), ())
+    anywhere = replace(RULE, image="")
+    assert waivers.accepted((bare,), Waivers((anywhere,)), {IMAGE}, NOW) == ((bare,), ())
+
+
+@pytest.mark.parametrize("rule", ["expression", "forbidden_packages", "max_findings"])
+def test_of_a_rule_that_other_things_may_break_only_the_violation_that_was_accepted_is(rule: str) -> None:
+    known, other = Violation(rule, "telnet 1 is forbidden"), Violation(rule, "telnet 1, rsh 2 are forbidden")
+    named = Waivers((replace(RULE, rule=rule, violation=known.message),))
+    left, waived = waivers.accepted((known, other), named, {IMAGE}, NOW)
+    assert (left, [one.violation for one in waived]) == ((other,), [known.message])
+    assert waivers.accepted((known,), named, {IMAGE}, NOW, growing=[known]) == ((known,), ())
+    from_before = Waivers((replace(RULE, rule=rule),))
+    assert waivers.accepted((known, other), from_before, {IMAGE}, NOW) == ((known, other), ())
+
+
+@pytest.mark.parametrize(
+    ("when", "status"),
+    [
+        ('packages.exists(p, p.name == "a")', Status.APPROVED),
+        ('packages.filter(p, p.name == "a")', Status.REJECTED),
+        ("findings.size() >= 1", Status.REJECTED),
+        ('findings.exists(f, f.severity == "HIGH")', Status.REJECTED),
+    ],
+)
+def test_what_new_findings_would_be_part_of_without_other_words_is_not_accepted(when: str, status: Status) -> None:
+    under = policy_of(f"expression:\n  when: {when}\n  message: Not here.\n")
+    known = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
+    case = Case(IMAGE, under, NOW, "0.1.0", (inventory(package("a")),), known)
+    assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.REJECTED
+    given_ = Waivers((replace(RULE, rule="expression", violation="Not here."),))
+    assert evaluate.judge(replace(case, waivers=given_), ECOSYSTEMS, RULES).status is status
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "fits"),
+    [
+        ("team-*", "team-blue", True),
+        ("team-*", "team-blue/app", False),
+        ("team-**", "team-blue/app", True),
+        ("**/app", "a/b/app", True),
+        ("*/app", "a/b/app", False),
+        ("**a*b", "xa/ab", True),
+        ("a.c", "abc", False),
+        ("*", "", True),
+        ("a" + "*a" * 80 + "b", "a" * 5000, False),
+    ],
+)
+def test_patterns(pattern: str, text: str, fits: bool) -> None:
+    assert patterns.matches(text, pattern) is fits
+
+
+def test_a_policy_says_whose_vex_is_believed_and_what_it_compares_with() -> None:
+    body = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
+    key = f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"
+    policy = of_rules(
+        "p", {"vex": ({"authors": [{"name": "V", "keys": [key]}, {"name": "W"}]},), "new": ({"x": "running"},)}
+    )
+    assert [(one.name, len(one.fingerprints)) for one in vex_authors(policy)] == [("V", 1), ("W", 0)]
+    assert baselines(policy) == ("running",)
+    assert fingerprint("no key") == fingerprint(key.replace("MCow", "M*ow")) == ""
+
+
+names = st.sampled_from([f"{kind}-2024-{number}" for kind in ("CVE", "GHSA", "MAL") for number in range(5)])
+given_waivers = st.lists(
+    st.builds(
+        Waiver,
+        st.sampled_from(("w1", "w2", "w3")),
+        st.just("ana"),
+        st.just("reason"),
+        vulnerability=st.one_of(st.just(""), names),
+        package=st.sampled_from(("", "pkg:npm/a", "pkg:npm/*@1.*")),
+        image=st.sampled_from(("", IMAGE, "sha256:other")),
+        rule=st.sampled_from(("", "", "evidence", "malicious")),
+        until=st.sampled_from(("", "2026-01-01", "2027-01-01")),
+        until_fixed=st.booleans(),
+    ),
+    max_size=4,
+).map(tuple)
+given_statements = st.lists(
+    st.builds(
+        Statement,
+        st.just("sha256:d"),
+        st.just("openvex"),
+        st.sampled_from(("Vendor", "Other")),
+        st.sampled_from(("", "principal:ana")),
+        names.map(lambda name: (name,)),
+        st.sampled_from(VexStatus),
+        st.sampled_from(((), ("pkg:npm/a",), (IMAGE,))),
+        st.sampled_from(((), ("pkg:npm/b",))),
+        at=st.sampled_from(("", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")),
+    ),
+    max_size=4,
+).map(tuple)
+
+
+@given(inventories(), advisories(), policies, coverage, given_waivers, given_statements)
+@settings(max_examples=200, deadline=None)
+def test_a_waiver_never_rejects_what_was_approved_and_hides_nothing(
+    judged: Inventory,
+    known: list[Advisory],
+    under: Policy,
+    covered: tuple[Coverage, ...],
+    accepted: tuple[Waiver, ...],
+    said: tuple[Statement, ...],
+) -> None:
+    case = Case(IMAGE, under, NOW, "0.1.0", (judged,), AdvisorySnapshot(tuple(known), covered))
+    without = evaluate.judge(case, ECOSYSTEMS, RULES)
+    verdict = evaluate.judge(replace(case, waivers=Waivers(accepted, said)), ECOSYSTEMS, RULES)
+    order = list(Status)
+    assert order.index(verdict.status) <= order.index(without.status)
+    (before,), (after,) = without.platform_verdicts, verdict.platform_verdicts
+    assert after.findings == before.findings
+    assert [one for one in after.undetermined if one.kind] == [one for one in before.undetermined if one.kind]
+    assert not any(one.finding and one.finding.malicious for one in after.waived)
+    if any(finding.malicious for finding in before.findings):
+        assert verdict.status is Status.REJECTED
+
+
+def test_a_waiver_of_the_index_holds_for_each_of_its_platforms() -> None:
+    platforms = tuple(
+        replace(inventory(package("a"), platform=name), image="sha256:" + digit * 64)
+        for name, digit in (("linux/amd64", "2"), ("linux/arm64", "3"))
+    )
+    known = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
+    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", platforms, known)
+    for image, expected in (
+        (IMAGE, [Status.APPROVED, Status.APPROVED]),
+        ("sha256:" + "2" * 64, [Status.APPROVED, Status.REJECTED]),
+    ):
+        waiver = replace(FINE, image=image)
+        verdict = evaluate.judge(replace(case, waivers=Waivers((waiver,))), ECOSYSTEMS, RULES)
+        assert [one.status for one in verdict.platform_verdicts] == expected
+
+
+def test_where_no_fix_is_told_one_may_exist() -> None:
+    rating = Rating("advisory", Severity.HIGH)
+    found = Finding("CVE-2024-1", (), package("a"), Severity.HIGH, rating, "", note=FIX_NOT_TOLD)
+    held = inventory(package("a"))
+    for one, accepted in ((found, False), (replace(found, note=""), True)):
+        given_ = Waivers((replace(FINE, until="", until_fixed=True),))
+        applied = waivers.apply(Matches((one,), ()), given_, limits(HIGH=0), held, IMAGE, NOW)
+        assert bool(applied.waived) is accepted

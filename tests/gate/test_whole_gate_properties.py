@@ -1,0 +1,293 @@
+"""What holds of every verdict under any policy made of all the rules there are, with waivers, VEX and baselines."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.gate.gating import CHECKED, COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, package
+from tests.gate.test_evaluate_properties import NAMES, advisories, coverage, every_way, inventories
+
+from dockgate.gate import evaluate
+from dockgate.gate.definitions.policy import in_full
+from dockgate.gate.model import Case, Excused, Policy, Statement, Status, Verdict, VexStatus, Waiver, Waivers
+from dockgate.gate.policy import of_rules
+from dockgate.gate.replay import case_file
+from dockgate.scanner.model import (
+    CATALOGUES,
+    Advisory,
+    AdvisorySnapshot,
+    Coverage,
+    Cve,
+    Distribution,
+    Rating,
+    Severity,
+    Unread,
+)
+from dockgate.shared import canonical
+from dockgate.vulnerabilities.matching import with_versions
+
+KEY = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
+
+OLD = "2026-11-01T00:00:00Z"
+counts = st.integers(0, 2)
+selection: Mapping[str, st.SearchStrategy[Any]] = {
+    "scope": st.sampled_from(("image", "base", "own")),
+    "only_fixable": st.booleans(),
+    "grace_days": st.sampled_from((0, 3, 300, {"HIGH": 300})),
+    "grace_from": st.sampled_from(("advisory", "fix")),
+    "baseline": st.sampled_from(("none", "running", "approved")),
+}
+limits = st.fixed_dictionaries({}, optional={"max": counts, **selection})
+unscored = st.sampled_from(("undetermined", "count", "ignore"))
+words = st.sampled_from(("undetermined", "reject", "warn", "allow"))
+
+
+def _with(**given: Any) -> st.SearchStrategy[dict[str, Any]]:
+    return limits.map(lambda chosen: {**given, **chosen})
+
+
+SETTINGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "max_findings": st.fixed_dictionaries(
+        {"HIGH": counts}, optional={"CRITICAL": counts, "LOW": counts, "total": counts, **selection}
+    ),
+    "exploited": _with(past_due=True),
+    "epss": st.builds(lambda chosen, how: {**chosen, "score": 0.5, "unscored": how}, limits, unscored),
+    "cvss": st.builds(lambda chosen, how: {**chosen, "score": 7, "unscored": how}, limits, unscored),
+    "forbidden_packages": st.sampled_from(
+        (
+            {"packages": ["pkg:npm/a"]},
+            {"packages": [{"purl": "pkg:npm/b", "versions": "vers:npm/<1.2.0"}]},
+        )
+    ),
+    "image_age": st.sampled_from(({"days": 1}, {"days": 3000})),
+    "end_of_life": st.sampled_from(({}, {"unknown": "allow"})),
+    "base_image": st.sampled_from(
+        ({"allowed": ["debian*"]}, {"images": [{"name": "debian", "layers": ["sha256:" + "a" * 64]}]})
+    ),
+    "provenance": st.just({"builders": [{"id": "https://ci.example/builder", "keys": [KEY]}]}),
+    "runs_as_root": st.just({}),
+    "database_age": st.sampled_from(({"hours": 1}, {"hours": 24})),
+    "reference_2022": st.sampled_from(({}, {"HIGH": 2})),
+    "evidence": st.fixed_dictionaries({}, optional={"unread": words, "uncomparable": words, "uncovered": words}),
+    "vex": st.just({"authors": [{"name": "Vendor"}]}),
+    "malicious": st.just({}),
+    "expression": st.sampled_from(
+        (
+            "findings.filter(f, f.severity == 'CRITICAL').size() > 1",
+            "findings.filter(f, f.exploited == true || f.epss > 0.5)",
+            "findings.exists(f, f.severity in ['HIGH', 'CRITICAL'] && f.fixed != '' && !f.approved)",
+            "packages.filter(p, findings.filter(f, f.package.purl == p.purl).size() > 1)",
+            "!findings.all(f, f.fixed == '' || f.package.in_base)",
+        )
+    ).map(lambda when: {"when": when, "message": "too much"}),
+}
+"""by rule, settings as a person writes them"""
+
+
+def test_every_rule_is_among_them() -> None:
+    assert {rule.name for rule in RULES} <= SETTINGS.keys()
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    """A few of the rules, once or twice, and those that always hold. What always holds has no action."""
+    chosen = draw(st.sets(st.sampled_from(sorted(rule.name for rule in RULES)), min_size=1, max_size=3))
+    full = {}
+    for rule in RULES:
+        if rule.name in chosen and rule.always is None:
+            full[rule.name] = tuple(in_full(rule, draw(SETTINGS[rule.name])) for _ in range(draw(st.integers(1, 2))))
+        elif rule.always is not None:
+            full[rule.name] = (in_full(rule, draw(SETTINGS[rule.name]) if rule.name in chosen else rule.always),)
+    return of_rules("random", full)
+
+
+waivers = st.builds(
+    Waiver,
+    st.sampled_from(("w1", "w2")),
+    st.just("ana"),
+    st.just("It is never called."),
+    vulnerability=st.sampled_from(("CVE-2024-0", "CVE-2024-1", "GHSA-2024-0")),
+    package=st.sampled_from(("", "pkg:npm/a", "pkg:npm/*", "pkg:npm/*@1.0.0")),
+    until=st.sampled_from(("2026-11-30T00:00:00Z", "2026-11-01T00:00:00Z")),
+    until_fixed=st.booleans(),
+)
+unread_waivers = st.builds(
+    Waiver,
+    st.sampled_from(("w3", "w4")),
+    st.just("ana"),
+    st.just("Reviewed by hand."),
+    unread=st.sampled_from(("app/x", "app/**", "pkg:npm/a", "pkg:npm/*", "**")),
+    image=st.sampled_from((IMAGE, "")),
+    repository=st.sampled_from(("team/app", "")),
+    until=st.sampled_from(("2026-11-30T00:00:00Z", "2026-11-01T00:00:00Z")),
+)
+statements = st.builds(
+    Statement,
+    st.just("sha256:" + "d" * 64),
+    st.just("openvex"),
+    st.sampled_from(("Vendor", "Somebody")),
+    st.just("principal:ana"),
+    st.sampled_from((("CVE-2024-0",), ("CVE-2024-1",))),
+    st.sampled_from(VexStatus),
+    st.sampled_from(((), (IMAGE,))),
+    justification=st.just("component_not_present"),
+)
+accepted = st.builds(
+    Waivers,
+    st.lists(st.one_of(waivers, unread_waivers), max_size=2, unique_by=lambda one: one.id).map(tuple),
+    st.lists(statements, max_size=1).map(tuple),
+)
+cves = st.lists(
+    st.builds(
+        Cve,
+        st.sampled_from(("CVE-2024-0", "CVE-2024-1", "CVE-2024-2")),
+        st.sampled_from((None, Rating("cve", Severity.CRITICAL, 9.1), Rating("cve", Severity.LOW, 3.1))),
+        exploited=st.sampled_from(("", "2026-01-01")),
+        due=st.sampled_from(("", "2026-01-22", "2027-01-01")),
+        epss=st.sampled_from((-1.0, 0.1, 0.9)),
+    ),
+    max_size=2,
+    unique_by=lambda one: one.id,
+).map(lambda found: tuple(sorted(found, key=lambda one: one.id)))
+
+
+keys = st.lists(st.tuples(st.sampled_from(("CVE-2024-0", "CVE-2024-1")), st.just("npm"), st.sampled_from(NAMES))).map(
+    tuple
+)
+excused = st.builds(Excused, st.sampled_from(("2026-01-02T00:00:00Z", "2026-11-23T12:00:00Z")), keys, keys, keys)
+
+
+@st.composite
+def gated(draw: st.DrawFn) -> Case:
+    """Own layers or the base image's, a distribution or none; some of the advisories dated. In every other case nothing
+    is in doubt but by the rules."""
+    held, covered = draw(inventories()), draw(coverage)
+    if draw(st.booleans()):
+        certain = tuple(one for one in held.packages if one.version != "odd")
+        held, covered = replace(held, packages=certain or (package("a"),), unread=()), COVERED
+    base, own = "sha256:" + "b" * 64, "sha256:" + "c" * 64
+    held = replace(
+        held,
+        layers=(base, own),
+        base_layers=draw(st.integers(0, 1)),
+        base=draw(st.sampled_from(("", "debian:13"))),
+        user=draw(st.sampled_from(("", "app", "1000"))),
+        created=draw(st.sampled_from(("", "2026-11-01T00:00:00Z"))),
+        distribution=draw(st.sampled_from((None, Distribution("debian", "13", support_end="2030-06-30")))),
+        packages=tuple(replace(one, layer=draw(st.sampled_from((base, own)))) for one in held.packages),
+    )
+    dated = tuple(
+        replace(row, published=draw(st.sampled_from(("", "2026-11-23T00:00:00Z", "2026-01-01T00:00:00Z"))))
+        for row in draw(advisories())
+    )
+    baselines = draw(st.dictionaries(st.sampled_from(("running", "approved")), inventories().map(lambda one: (one,))))
+    catalogues = tuple(
+        Coverage(name, True, (), draw(st.sampled_from((CHECKED, OLD))))
+        for name in draw(st.sets(st.sampled_from(CATALOGUES)).map(sorted))
+    )
+    consulted = AdvisorySnapshot(dated, (*covered, *catalogues), draw(cves))
+    made = Case(IMAGE, draw(policies()), NOW, "0.1.0", (held,), consulted, draw(accepted), baselines)
+    return replace(made, excused={name: draw(excused) for name in baselines})
+
+
+def look(case: Case) -> Status:
+    return evaluate.judge(case, ECOSYSTEMS, RULES, remediations=False).status
+
+
+def judge(case: Case) -> Verdict:
+    return evaluate.judge(case, ECOSYSTEMS, RULES)
+
+
+@given(gated())
+@settings(max_examples=100, deadline=None)
+def test_the_same_case_gives_the_same_bytes_also_when_it_was_written_and_read(case: Case) -> None:
+    verdict = judge(case)
+    assert canonical.encode(judge(case)) == canonical.encode(verdict)
+    again = case_file.read(case_file.text(case_file.RecordedVerdict(verdict, case)).encode(), "it")
+    assert case_file.replay(again, ECOSYSTEMS, RULES).differs == ()
+
+
+@given(gated(), advisories(prefix="9"))
+@settings(max_examples=100, deadline=None)
+def test_one_more_finding_never_approves_what_was_rejected(case: Case, more: list[Advisory]) -> None:
+    known = replace(case.consulted, advisories=(*case.consulted.advisories, *more))
+    before, after = look(case), look(replace(case, consulted=known))
+    if before is Status.REJECTED:
+        assert after is not Status.APPROVED
+
+
+@given(gated(), accepted)
+@settings(max_examples=100, deadline=None)
+def test_a_waiver_never_rejects_what_was_approved(case: Case, more: Waivers) -> None:
+    both = replace(case.waivers, waivers=(*case.waivers.waivers, *more.waivers))
+    if look(case) is Status.APPROVED:
+        assert look(replace(case, waivers=both)) is Status.APPROVED
+
+
+def _scored(policy: Policy) -> bool:
+    """Whether it lets nothing pass for want of a score."""
+    return all(one.get("unscored") != "ignore" for uses in policy.rules.values() for one in uses)
+
+
+def _less(case: Case) -> list[Case]:
+    """The case after something was lost: a feed, a part of one, its age; a file; the scan; a baseline. Not what the
+    policy knowingly lets pass when it is missing."""
+    (evidence,) = case.policy.rules["evidence"]
+    passes = {kind for kind in ("uncovered", "unread") if evidence[kind] in ("allow", "warn")}
+    consulted = case.consulted
+    lost = [
+        replace(consulted, coverage=()),
+        replace(consulted, coverage=(), advisories=()),
+        replace(consulted, coverage=tuple(replace(one, complete=False, names=()) for one in consulted.coverage)),
+    ]
+    reference = "reference_2022" in case.policy.rules  # counts what is rated, as the reference solution does
+    unrated = tuple(replace(row, ratings=()) for row in consulted.advisories)
+    unlisted = tuple(replace(cve, rating=None) for cve in consulted.cves)
+    rated = [replace(consulted, cves=unlisted), replace(consulted, advisories=unrated, cves=unlisted)]
+    few = tuple(one for one in consulted.coverage if one.ecosystem not in CATALOGUES)
+    bare = tuple(replace(cve, exploited="", due="", epss=-1.0) for cve in consulted.cves)
+    lost.append(replace(consulted, coverage=few, cves=bare))
+    old = replace(consulted, coverage=tuple(replace(one, checked_at="") for one in consulted.coverage))
+    torn = tuple(replace(one, unread=(*one.unread, Unread("var/lib/x", "It is gone."))) for one in case.inventories)
+    return [
+        *(replace(case, consulted=one) for one in lost if "uncovered" not in passes),
+        *(replace(case, consulted=one) for one in rated if not reference and _scored(case.policy)),
+        replace(case, consulted=old),
+        *([replace(case, inventories=torn)] if "unread" not in passes else []),
+        replace(case, inventories=(), unscanned="The layer is broken."),
+        replace(case, baselines={}),
+    ]
+
+
+@given(gated())
+@settings(max_examples=100, deadline=None)
+def test_nothing_that_is_lost_approves_what_was_not(case: Case) -> None:
+    if look(case) is not Status.APPROVED:
+        for less in _less(case):
+            assert look(less) is not Status.APPROVED
+
+
+def _applied(case: Case, versions: Mapping[str, str]) -> Case:
+    return replace(case, inventories=tuple(with_versions(one, versions) for one in case.inventories))
+
+
+@given(gated())
+@settings(max_examples=100, deadline=None)
+def test_the_remediation_applied_is_approved_and_no_smaller_one_is(case: Case) -> None:
+    """Checked against every set there is."""
+    (platform_verdict,) = judge(case).platform_verdicts
+    remediation = platform_verdict.remediation
+    if platform_verdict.status is Status.APPROVED:
+        return
+    made = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
+    if remediation.turns:
+        assert look(_applied(case, made)) is Status.APPROVED
+        assert remediation.smallest
+    else:
+        assert remediation.obstacles
+    (held,) = case.inventories
+    known = list(case.consulted.advisories)
+    for way in every_way(held, known, len(made) - 1 if remediation.turns else len(held.packages)):
+        assert look(_applied(case, way)) is not Status.APPROVED, way

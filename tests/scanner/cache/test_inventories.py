@@ -1,0 +1,161 @@
+"""What layers are together is found out once by the same code, and never for longer than it holds."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.scanner.layers import DEBIAN, ECOSYSTEMS, FakeImage, FakeLayer, dpkg_list, file, stanza, status
+
+from dockgate.scanner.cache.inventories import PARTS, InventoryCache
+from dockgate.scanner.inventory import combine
+from dockgate.scanner.layer_index import LayerFacts
+from dockgate.scanner.layers import read_layer
+from dockgate.scanner.model import Inventory
+from dockgate.scanner.ports import Origins
+from dockgate.services.scan import read
+from dockgate.shared.errors import ImageError
+
+BASE = [file("etc/os-release", DEBIAN), status(stanza("a", "1")), dpkg_list("a", "usr/bin/a"), file("usr/bin/a")]
+OWN = [file("srv/node_modules/b/package.json", '{"name": "b", "version": "1.0"}')]
+
+
+def an_image(*layers: FakeLayer) -> FakeImage:
+    return FakeImage(list(layers) or [FakeLayer("sha256:1", BASE), FakeLayer("sha256:2", OWN)])
+
+
+def facts(image: FakeImage) -> list[LayerFacts]:
+    return [read_layer(layer, ECOSYSTEMS) for layer in image.layers]
+
+
+def remembered(cache: InventoryCache, image: FakeImage) -> Inventory:
+    held = facts(image)
+    inventory = combine(image, held, ECOSYSTEMS)
+    cache.keep(image, inventory, held)
+    return inventory
+
+
+def package(folder: Path, code: str = "1") -> Path:
+    """A package with a module in each part that makes inventories."""
+    for part in PARTS:
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        (folder / part / "a.py").write_text(code)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "path", ["srv/café/package.json", b"srv/caf\xe9/package.json".decode("utf-8", "surrogateescape")]
+)
+def test_what_was_made_is_found_again(tmp_path: Path, path: str) -> None:
+    odd = an_image(FakeLayer("sha256:1", [file(path, '{"name": "a", "version": "1.0"}')]))
+    made = remembered(InventoryCache(tmp_path), odd)
+    assert InventoryCache(tmp_path).find(odd) == made
+
+
+def test_an_image_of_known_layers_is_neither_read_nor_put_together(tmp_path: Path) -> None:
+    image, layers = an_image(), tmp_path / "layers"
+    first = read([image], layers, made=InventoryCache(tmp_path / "images"))
+    for path in [path for path in layers.rglob("*") if path.is_file()]:
+        path.unlink()
+    assert read([image], layers, made=InventoryCache(tmp_path / "images")) == first
+    assert [layer.read for layer in image.layers] == [1, 1]
+
+
+def test_of_several_images_those_that_are_new_are_read(tmp_path: Path) -> None:
+    cache = InventoryCache(tmp_path)
+    known, new = an_image(FakeLayer("sha256:1", BASE)), an_image(FakeLayer("sha256:2", OWN))
+    images = [new, known, an_image()]
+    (first,) = read([known], tmp_path, made=cache)
+    found = read(images, tmp_path, made=cache)
+    assert found[1] == first
+    assert found == tuple(combine(image, facts(image), ECOSYSTEMS) for image in images)
+
+
+def test_what_its_layers_do_not_tell_is_each_images_own(tmp_path: Path) -> None:
+    cache = InventoryCache(tmp_path)
+    remembered(cache, an_image())
+    origins = Origins(1, "debian:13", "2026-11-26T12:00:00Z", "app")
+    other = replace(an_image(), digest="sha256:other", platform="linux/arm64", origins=origins)
+    assert cache.find(other) == combine(other, facts(other), ECOSYSTEMS)
+    assert cache.find(replace(other, origins=Origins())) == combine(
+        replace(other, origins=Origins()), facts(other), ECOSYSTEMS
+    )
+
+
+def test_the_same_layers_in_another_order_are_another_image(tmp_path: Path) -> None:
+    cache = InventoryCache(tmp_path)
+    remembered(cache, an_image())
+    assert cache.find(an_image(*reversed(an_image().layers))) is None
+
+
+def test_a_verdict_does_not_take_what_a_scan_made_and_a_scan_does(tmp_path: Path) -> None:
+    cache, folder = InventoryCache(tmp_path / "images"), tmp_path / "layers"
+    image = replace(an_image(), diff_ids=("sha256:content", "sha256:content"))
+    (scanned,) = read([image], folder, made=cache)
+    assert cache.find(image, verified=True) is None
+    (judged,) = read([image], folder, made=cache, verified=True)
+    assert judged == replace(scanned, diff_ids=("sha256:content", "sha256:content"))
+    assert cache.find(image, verified=True) == cache.find(image) == judged
+
+
+def test_what_was_made_of_these_layers_under_other_claims_is_not_taken(tmp_path: Path) -> None:
+    cache, image = InventoryCache(tmp_path / "images"), replace(an_image(), diff_ids=("sha256:content",) * 2)
+    read([image], tmp_path / "layers", made=cache, verified=True)
+    other = an_image(FakeLayer("sha256:1", BASE), FakeLayer("sha256:2", OWN, media_type="application/vnd.in-toto+json"))
+    for changed in (replace(image, diff_ids=("sha256:content", "sha256:x")), replace(other, diff_ids=image.diff_ids)):
+        assert cache.find(changed) is None
+        (found,) = read([changed], tmp_path / "layers", made=cache, verified=True)
+        assert found.unread != ()
+
+
+def test_other_code_makes_it_anew(tmp_path: Path) -> None:
+    code = package(tmp_path / "code")
+    made = remembered(InventoryCache(tmp_path, code), an_image())
+    assert InventoryCache(tmp_path, code).find(an_image()) == made
+    for part in PARTS:
+        package(code)
+        (code / part / "a.py").write_text("2")
+        assert InventoryCache(tmp_path, code).find(an_image()) is None
+    package(code)
+    (code / "scanner" / "b.py").touch()
+    assert InventoryCache(tmp_path, code).find(an_image()) is None
+
+
+def test_nothing_is_remembered_where_the_code_is_not_at_hand(tmp_path: Path) -> None:
+    compiled = package(tmp_path / "compiled")
+    for path in compiled.rglob("*.py"):
+        path.rename(path.with_suffix(".pyc"))
+    for code in (compiled, tmp_path / "nowhere"):
+        remembered(InventoryCache(tmp_path / "cache", code), an_image())
+        assert InventoryCache(tmp_path / "cache", code).find(an_image()) is None
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    "layer", [FakeLayer("", OWN), FakeLayer("sha256:2", OWN, ImageError("the digest does not match"))]
+)
+def test_nothing_is_remembered_of_a_folder_or_of_a_layer_that_could_not_be_read(
+    tmp_path: Path, layer: FakeLayer
+) -> None:
+    image = an_image(FakeLayer("sha256:1", BASE), layer)
+    remembered(InventoryCache(tmp_path), image)
+    assert InventoryCache(tmp_path).find(image) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"\x80", b"\xc1" * 1000])
+def test_a_broken_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> None:
+    remembered(InventoryCache(tmp_path), an_image())
+    (kept,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    kept.write_bytes(content)
+    assert InventoryCache(tmp_path).find(an_image()) is None
+
+
+def test_what_was_made_of_other_layers_is_not_believed(tmp_path: Path) -> None:
+    cache = InventoryCache(tmp_path)
+    one, other = an_image(), an_image(FakeLayer("sha256:3", OWN))
+    remembered(cache, one)
+    (first,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    remembered(cache, other)
+    (second,) = (path for path in tmp_path.rglob("*") if path.is_file() and path != first)
+    first.replace(second)
+    assert cache.find(other) is None

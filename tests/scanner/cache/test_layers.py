@@ -1,0 +1,101 @@
+"""What a layer holds is read once, and found again whatever its paths are made of."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.scanner.layers import FakeLayer, file
+
+from dockgate.scanner import ecosystems
+from dockgate.scanner.cache.layers import LayerCache
+from dockgate.shared.errors import ImageError, UnavailableError
+
+LATIN = b"srv/caf\xe9.txt".decode("utf-8", "surrogateescape")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> LayerCache:
+    return LayerCache(tmp_path, ecosystems.load())
+
+
+def kept(folder: Path) -> Path:
+    (file,) = (path for path in folder.rglob("*") if path.is_file())
+    return file
+
+
+@pytest.mark.parametrize("path", ["srv/café.txt", LATIN])
+def test_what_was_read_is_found_again(cache: LayerCache, path: str) -> None:
+    package = file("srv/node_modules/a/package.json", '{"name": "a", "version": "1.0"}')
+    one = FakeLayer("sha256:1", [file(path), package])
+    facts = cache.read(one)
+    assert path in facts.files
+    assert cache.find(one) == facts
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"\x80", os.urandom(1000)])
+def test_a_broken_file_is_as_good_as_none(cache: LayerCache, tmp_path: Path, content: bytes) -> None:
+    one = FakeLayer("sha256:1", [file("srv/a")])
+    cache.read(one)
+    kept(tmp_path).write_bytes(content)
+    assert cache.find(one) is None
+
+
+def test_a_file_of_which_one_bit_has_changed_is_as_good_as_none(cache: LayerCache, tmp_path: Path) -> None:
+    one = FakeLayer("sha256:1", [file("srv/node_modules/a/package.json", '{"name": "a", "version": "1.0"}')])
+    cache.read(one)
+    content = kept(tmp_path).read_bytes()
+    kept(tmp_path).write_bytes(content.replace(b"1.0", b"1.1"))
+    assert cache.find(one) is None
+
+
+def test_another_layers_facts_are_not_believed(cache: LayerCache, tmp_path: Path) -> None:
+    cache.read(FakeLayer("sha256:1", [file("srv/a")]))
+    found = kept(tmp_path)
+    found.rename(found.with_name("sha256-2"))
+    assert cache.find(FakeLayer("sha256:2", [])) is None
+
+
+# --- the digest of the uncompressed content ---------------------------------------------------------------------
+
+
+def verifying(folder: Path) -> LayerCache:
+    return LayerCache(folder, ecosystems.load(), verified=True)
+
+
+def test_a_scan_does_without_the_digest_of_the_content_and_a_verdict_does_not(
+    cache: LayerCache, tmp_path: Path
+) -> None:
+    one = FakeLayer("sha256:1", [file("srv/a")])
+    assert cache.read(one).diff_id == ""
+    assert verifying(tmp_path).find(one) is None
+    assert cache.find(one) is not None
+
+
+def test_what_a_scan_read_is_completed_for_a_verdict_and_not_parsed_again(cache: LayerCache, tmp_path: Path) -> None:
+    one = FakeLayer("sha256:1", [file("srv/a")])
+    facts = cache.read(one)
+    found = verifying(tmp_path).read(one)
+    assert (one.read, one.hashed) == (1, 1)
+    assert found == replace(facts, diff_id=one.holds)
+    assert verifying(tmp_path).find(one) == cache.find(one) == found
+
+
+def test_a_layer_that_is_new_to_a_verdict_is_read_once(tmp_path: Path) -> None:
+    one = FakeLayer("sha256:1", [file("srv/a")])
+    assert verifying(tmp_path).read(one).diff_id == one.holds
+    assert (one.read, one.hashed) == (1, 0)
+
+
+def test_a_blob_that_has_changed_since_the_scan_is_unread(cache: LayerCache, tmp_path: Path) -> None:
+    cache.read(FakeLayer("sha256:1", [file("srv/a")]))
+    changed = FakeLayer("sha256:1", [file("srv/b")], ImageError("the digest does not match"))
+    found = verifying(tmp_path).read(changed)
+    assert [entry.path for entry in found.unread] == ["/"]
+    assert verifying(tmp_path).find(changed) is None
+
+
+def test_a_transport_that_fails_is_no_changed_blob(cache: LayerCache, tmp_path: Path) -> None:
+    cache.read(FakeLayer("sha256:1", [file("srv/a")]))
+    with pytest.raises(UnavailableError):
+        verifying(tmp_path).read(FakeLayer("sha256:1", [], UnavailableError("gone")))

@@ -1,0 +1,32 @@
+"""How two versions stand to each other, and what the files in tests/cases/versions say of it."""
+
+from pathlib import Path
+
+from dockgate.scanner.ports import Ecosystem
+from dockgate.shared.errors import UncomparableError
+
+_CASES = Path(__file__).parent.parent.parent / "cases" / "versions"
+
+
+def relation(kind: Ecosystem, a: str, b: str) -> str:
+    """ "<", "=", ">", or "?" when either is refused."""
+    try:
+        left, right = kind.key(a), kind.key(b)
+    except UncomparableError:
+        return "?"
+    return "<" if left < right else "=" if left == right else ">"
+
+
+def statements(name: str) -> list[list[str]]:
+    """The lines of a file: [A, "<" or "=", B], or [A, "!"] of what is refused."""
+    lines = (_CASES / name).read_text(encoding="utf-8").split("\n")
+    return [_stated(line) for line in lines if line and not line.startswith("#")]
+
+
+def _stated(line: str) -> list[str]:
+    """Versions of Composer's, and what is refused, may have spaces in them."""
+    if line.endswith(" !"):
+        return [line[:-2], "!"]
+    sign = "<" if " < " in line else "="
+    left, right = line.split(f" {sign} ")
+    return [left, sign, right]

@@ -1,0 +1,257 @@
+"""What is read of apk's files, and what the distribution makes of it."""
+
+import io
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dockgate.scanner.ecosystems.apk import (
+    ECOSYSTEM,
+    LINE_LIMIT,
+    PACKAGES_LIMIT,
+    REPOSITORIES,
+    REPOSITORIES_LIMIT,
+    SIZE_LIMIT,
+)
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.purl import Purl
+
+INSTALLED = "lib/apk/db/installed"
+MADE = (Path(__file__).parent / "data" / "apk" / "installed").read_bytes()
+MUSL = b"P:musl\nV:1.2.4-r2\nA:x86_64\n"
+ALPINE = Distribution("alpine", "3.19.1", "Alpine Linux v3.19")
+
+
+def read(content: bytes, path: str = INSTALLED) -> Extract:
+    return ECOSYSTEM.read(path, io.BytesIO(content))
+
+
+def release(content: str) -> str:
+    return read(content.encode(), REPOSITORIES).release
+
+
+@pytest.fixture
+def utils() -> Package:
+    return next(package for package in read(MADE).packages if package.name == "musl-utils")
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("lib/apk/db/installed", True),
+        ("usr/lib/apk/db/installed", True),
+        ("etc/apk/repositories", True),
+        ("lib/apk/db/installed.old", False),
+        ("lib/apk/db/scripts.tar", False),
+        ("etc/apk/world", False),
+        ("root/lib/apk/db/installed", False),
+    ],
+)
+def test_what_is_wanted(path: str, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+    assert not wanted or path.startswith(ECOSYSTEM.triggers.prefixes)
+
+
+def test_packages_are_named_with_their_origin() -> None:
+    found = read(MADE, "usr/lib/apk/db/installed")
+    assert [(one.name, one.version, one.arch, one.source_name, one.source_version) for one in found.packages] == [
+        ("musl", "1.2.4_git20230717-r4", "x86_64", "musl", "1.2.4_git20230717-r4"),
+        ("musl-utils", "1.2.4_git20230717-r4", "x86_64", "musl", "1.2.4_git20230717-r4"),
+        ("busybox", "1.36.1-r15", "x86_64", "busybox", "1.36.1-r15"),
+        ("ca-certificates", "20230506-r0", "x86_64", "ca-certificates", "20230506-r0"),
+    ]
+    assert {one.path for one in found.packages} == {"usr/lib/apk/db/installed"}
+
+
+def test_a_package_owns_its_files() -> None:
+    assert read(MADE).owns == {
+        "musl": ("lib/ld-musl-x86_64.so.1", "lib/libc.musl-x86_64.so.1"),
+        "musl-utils": ("sbin/ldconfig", "usr/bin/getconf", "usr/bin/ldd"),
+        "busybox": ("bin/busybox",),
+        "ca-certificates": (".keep",),
+    }
+
+
+def test_a_virtual_package_is_none_but_one_with_files_is() -> None:
+    virtual = b"P:.build-deps\nV:20240115.101530\nT:virtual meta package\n"
+    assert read(virtual).packages == ()
+    assert [one.name for one in read(virtual + b"F:bin\nR:sh\n").packages] == [".build-deps"]
+    assert [one.name for one in read(virtual.replace(b"virtual ", b"")).packages] == [".build-deps"]
+
+
+def test_without_an_origin_the_package_is_its_own_and_the_last_entry_needs_no_blank_line() -> None:
+    (package,) = read(b"\n\n" + MUSL + b"o:\n").packages
+    assert package.source_name == "musl"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (MUSL + b"\nP:busybox\n", "line 5: the entry that begins here has no V"),
+        (MUSL + b"\nV:1\n", "line 5: the entry that begins here has no P"),
+        (MUSL + b"V:2\n", "line 4: V stands twice"),
+        (MUSL + b"F:bi", "line 4 is not ended"),
+        (MUSL + b"nonsense\n", "line 4 is no field"),
+        (MUSL + b" :x\n", "line 4 is no field"),
+        (b"\x7fELF\n", "line 1 is no field"),
+        (b"\0" * 100, "line 1 is not ended"),
+    ],
+)
+def test_a_corrupt_database_is_unreadable_and_says_where(content: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content)
+
+
+def test_bytes_that_are_no_utf8_are_read() -> None:
+    found = read(MUSL.replace(b"1.2.4", b"1\xff") + b"F:bin\nR:\xff\n")
+    assert (found.packages[0].version, found.owns) == ("1\ufffd-r2", {"musl": ("bin/\udcff",)})
+
+
+def test_a_file_too_large_is_unreadable(tmp_path: Path) -> None:
+    for path, limit in ((INSTALLED, SIZE_LIMIT), (REPOSITORIES, REPOSITORIES_LIMIT)):
+        with (tmp_path / "sparse").open("wb+") as file:
+            file.truncate(limit + 1)
+            with pytest.raises(UnreadableError, match=f"no more than {limit}"):
+                ECOSYSTEM.read(path, file)
+    with pytest.raises(UnreadableError, match=f"longer than {LINE_LIMIT}"):
+        read(b"P:" + b"a" * LINE_LIMIT + b"\n")
+
+
+@pytest.mark.parametrize("between", [b"", b"\nP:x\nV:1\nF:" + b"a" * 500_000 + b"\n"], ids=["one entry", "many"])
+def test_a_few_folders_cannot_make_endless_paths(between: bytes) -> None:
+    folder = b"F:" + b"a" * 500_000 + b"\n"
+    before = time.process_time()
+    with pytest.raises(UnreadableError, match="too many or too long"):
+        read(MUSL + folder + (between + b"R:b\n" * 20) * 100)
+    assert time.process_time() - before < 5
+
+
+def test_too_many_packages_are_unreadable() -> None:
+    assert len(read(b"P:a\nV:1\n\n" * PACKAGES_LIMIT).packages) == PACKAGES_LIMIT
+    with pytest.raises(UnreadableError, match=f"more than {PACKAGES_LIMIT}"):
+        read(b"P:a\nV:1\n\n" * (PACKAGES_LIMIT + 1))
+
+
+def test_changed_bytes_are_read_or_unreadable_but_never_crash() -> None:
+    @settings(max_examples=300, deadline=None, database=None, derandomize=True)
+    @given(st.lists(st.tuples(st.integers(0, len(MADE) - 1), st.integers(0, 255)), min_size=1, max_size=20))
+    def check(places: list[tuple[int, int]]) -> None:
+        content = bytearray(MADE)
+        for at, value in places:
+            content[at] = value
+        for path in (INSTALLED, REPOSITORIES):
+            with suppress(UnreadableError):
+                read(bytes(content), path)
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            "http://mirror.example/alpine/v3.19/main\nhttp://mirror.example/alpine/v3.19/community\n",
+            "v3.19",
+        ),
+        ("http://mirror.example/alpine/edge/main/\n", "edge"),
+        ("http://mirror.example/alpine/v3.9/main\nhttp://mirror.example/alpine/v3.10/main\n", "v3.10"),
+        ("http://mirror.example/v3.19/main\n@testing http://mirror.example/edge/testing\n", "v3.19"),
+        ("http://mirror.example/v3.19/main\nhttp://mirror.example/edge/main\n", "edge"),
+        ("#http://mirror.example/edge/main\n  \nhttp://mirror.example/v3.19/main\n", "v3.19"),
+        ("https://packages.wolfi.dev/os\n", ""),
+        ("/var/cache/v3/main\nhttp://example/v3.19.1/main\nhttp://example/v/main\n", ""),
+        ("http://example/v" + "9" * 5000 + ".1/main\n", ""),
+        ("", ""),
+    ],
+)
+def test_repositories_tell_the_release(content: str, expected: str) -> None:
+    assert release(content) == expected
+    assert read(content.encode(), REPOSITORIES) == Extract(release=expected)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "ecosystem"),
+    [
+        (ALPINE, "Alpine:v3.19"),
+        (Distribution("alpine", "3.19.1", repository="v3.20"), "Alpine:v3.20"),
+        (Distribution("alpine", "3.19.1", repository="edge"), "Alpine:edge"),
+        (Distribution("alpine", "3.20_alpha20231219"), "Alpine:edge"),
+        (Distribution("alpine", "3.19"), "Alpine:v3.19"),
+        (Distribution("alpine", ""), "Alpine"),
+        (Distribution("wolfi", "20230201"), "Wolfi"),
+        (Distribution("chainguard", "20230214"), "Chainguard"),
+        (Distribution("minimos", "20240101"), "MinimOS"),
+        (Distribution("alpaquita", "23"), "Alpaquita:23"),
+        (Distribution("alpaquita", "stream"), "Alpaquita:stream"),
+        (Distribution("postmarketos", "24.06"), "postmarketos:24.06"),
+        (Distribution("unknown", ""), "unknown"),
+    ],
+)
+def test_the_distribution_names_the_ecosystem(distribution: Distribution, ecosystem: str, utils: Package) -> None:
+    assert ECOSYSTEM.settle(utils, distribution).ecosystem == ecosystem
+
+
+@pytest.mark.parametrize(
+    ("distribution", "source"),
+    [
+        (ALPINE, "musl"),
+        (Distribution("alpaquita", "stream"), "musl"),
+        (Distribution("minimos", "20241031"), "musl"),
+        (Distribution("wolfi", "20230201"), "musl-utils"),
+        (Distribution("chainguard", "20230214"), "musl-utils"),
+    ],
+)
+def test_advisories_speak_of_the_origin_save_for_chainguards(
+    distribution: Distribution, source: str, utils: Package
+) -> None:
+    settled = ECOSYSTEM.settle(utils, distribution)
+    assert (settled.source_name, settled.source_version) == (source, utils.version)
+    given = {"distro": distribution.id, "upstream": "musl"}
+    again = ECOSYSTEM.package(Purl("apk", distribution.id, utils.name, utils.version, given), None)
+    assert again.source_name == source
+    assert "upstream=musl" in settled.purl
+    assert "upstream=musl" in again.purl
+
+
+def test_package_urls_say_the_origin(utils: Package) -> None:
+    settled = ECOSYSTEM.settle(utils, ALPINE)
+    version = "1.2.4_git20230717-r4"
+    assert settled.purl == f"pkg:apk/alpine/musl-utils@{version}?arch=x86_64&distro=alpine-3.19.1&upstream=musl"
+    assert ECOSYSTEM.settle(settled, ALPINE) == settled
+
+
+@pytest.mark.parametrize("upstream", ["musl", "musl@1.2.4"])
+def test_a_package_url_of_ours_names_the_same_package(upstream: str, utils: Package) -> None:
+    settled = ECOSYSTEM.settle(utils, ALPINE)
+    given = {"arch": "x86_64", "distro": "alpine-3.19.1", "upstream": upstream}
+    again = ECOSYSTEM.package(Purl("apk", "alpine", utils.name, utils.version, given), Distribution("wolfi", ""))
+    assert again.path == ""
+    assert again.purl == settled.purl
+    assert (again.ecosystem, again.source_name, again.source_version) == ("Alpine:v3.19", "musl", utils.version)
+
+
+def test_without_a_qualifier_the_document_and_then_the_namespace_tell_the_distribution() -> None:
+    purl = Purl("apk", "wolfi", "musl", "1.2.5-r0")
+    assert ECOSYSTEM.package(purl, ALPINE).ecosystem == "Alpine:v3.19"
+    assert ECOSYSTEM.package(purl, None).ecosystem == "Wolfi"
+    alone = ECOSYSTEM.package(Purl("apk", "", "musl", "1.2.5-r0", {"distro": ""}), None)
+    assert (alone.ecosystem, alone.purl) == ("", "pkg:apk/musl@1.2.5-r0")
+
+
+@pytest.mark.parametrize(
+    ("distro", "ecosystem"),
+    [("alpine-3.19.1", "Alpine:v3.19"), ("3.19.1", "Alpine:v3.19"), ("wolfi-20230201", "Wolfi"), ("wolfi", "Wolfi")],
+)
+def test_a_package_url_tells_its_distribution(distro: str, ecosystem: str) -> None:
+    assert ECOSYSTEM.package(Purl("apk", "alpine", "musl", "1", {"distro": distro}), None).ecosystem == ecosystem
+
+
+def test_a_package_url_without_a_version_names_no_package() -> None:
+    with pytest.raises(UsageError, match="no version"):
+        ECOSYSTEM.package(Purl("apk", "alpine", "musl"), None)

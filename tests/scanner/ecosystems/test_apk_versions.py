@@ -1,0 +1,59 @@
+"""apk's version order, from lines a person can read: no distribution that tests run on carries apk itself."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from dockgate.scanner.ecosystems.apk import ECOSYSTEM
+from dockgate.shared.errors import UncomparableError
+
+CASES = Path(__file__).parent.parent.parent / "cases" / "versions" / "apk.txt"
+
+
+def statements() -> list[str]:
+    lines = CASES.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def relation(a: str, b: str) -> str:
+    """ "<", "=", ">", or "!" when either is refused."""
+    try:
+        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
+    except UncomparableError:
+        return "!"
+    assert isinstance(left, bytes)
+    return "<" if left < right else "=" if left == right else ">"
+
+
+@pytest.mark.parametrize("line", statements())
+def test_stated_order(line: str) -> None:
+    if line.endswith(" !"):
+        with pytest.raises(UncomparableError):
+            ECOSYSTEM.key(line[:-2])
+        return
+    a, sign, b = line.rsplit(" ", 2)
+    assert relation(a, b) == sign
+    assert relation(b, a) == {"<": ">", "=": "="}[sign]
+
+
+@pytest.mark.parametrize("version", ["", " ", "\t", "\ud800", "é", "1\0", "⁵", "１.0.0", " 1", "1 "])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    assert relation(version, version) == "!"
+
+
+def test_numbers_have_no_limit() -> None:
+    for length in (254, 255, 256, 510, 5000):
+        assert relation("9" * length, "1" + "0" * length) == "<"
+        assert relation("1.0-r" + "9" * length, "1.0-r1" + "0" * length) == "<"
+        assert relation("0" * length + "1", "1") == "="
+
+
+def test_what_is_added_to_a_version_moves_it_in_one_direction() -> None:
+    """Whatever stands before it: an early suffix lowers, everything else raises."""
+    chance = random.Random(3)  # noqa: S311 a repeatable sample
+    for _ in range(2000):
+        version = ".".join(chance.choice(("0", "1", "10", "01", "2")) for _ in range(chance.randint(1, 4)))
+        version += chance.choice(("", "", "a", "z")) + chance.choice(("", "", "_p", "_git20240101", "_rc1"))
+        assert relation(version + chance.choice(("_alpha", "_beta2", "_pre", "_rc1")), version) == "<"
+        assert relation(version + chance.choice(("_cvs", "_p1", "~abc", "-r0", "_hg~1-r1")), version) == ">"

@@ -1,0 +1,173 @@
+"""Archives on a search path: suffixes in any case, zip archives with classes, Python's archives, nested archives."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+
+import pytest
+from tests.scanner.layers import file, inventory
+
+from dockgate.scanner.ecosystems import java, load, python
+from dockgate.scanner.layers import worth
+from dockgate.scanner.model import Inventory
+
+CLASS = {"com/acme/Main.class": b"\xca\xfe\xba\xbe"}
+METADATA = b"Metadata-Version: 2.1\nName: Foo\nVersion: 1.0\n"
+WHEEL = {"foo/__init__.py": b"", "Foo-1.0.dist-info/METADATA": METADATA, "Foo-1.0.dist-info/RECORD": b""}
+EGG = {"foo/__init__.py": b"", "EGG-INFO/PKG-INFO": METADATA}
+LIBRARY = {"META-INF/maven/org.acme/lib/pom.properties": b"groupId=org.acme\nartifactId=lib\nversion=1.2\n", **CLASS}
+FOO, LIB = "pkg:pypi/foo@1.0", "pkg:maven/org.acme/lib@1.2"
+
+
+def archive(files: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", method) as written:
+        for name, content in files.items():
+            written.writestr(name, content)
+    return made.getvalue()
+
+
+def purls(image: Inventory) -> list[str]:
+    return [package.purl for package in image.packages]
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "expected"),
+    [
+        ("opt/app/lib/lib-1.2.JAR", LIBRARY, LIB),
+        ("opt/app/lib/lib-1.2.Jar", LIBRARY, LIB),
+        ("opt/tomcat/webapps/lib-1.2.WAR", LIBRARY, LIB),
+        ("opt/oracle/classes12.zip", LIBRARY, LIB),
+        ("opt/app/python311.zip", WHEEL, FOO),
+        ("opt/app/foo-1.0-py3-none-any.whl", WHEEL, FOO),
+        ("opt/app/FOO-1.0-PY3-NONE-ANY.WHL", WHEEL, FOO),
+        ("opt/app/foo.EGG", EGG, FOO),
+        ("opt/app/foo.PEX", {"Foo-1.0.dist-info/METADATA": METADATA}, FOO),
+    ],
+)
+def test_an_archive_is_known_by_its_suffix_in_any_case(path: str, content: Mapping[str, bytes], expected: str) -> None:
+    image = inventory([file(path, archive(content))])
+    assert purls(image) == [expected]
+    assert image.unread == ()
+
+
+def test_suffixes_trigger_in_any_case() -> None:
+    for kind in (java.ECOSYSTEM, python.ECOSYSTEM):
+        for suffix in kind.triggers.suffixes:
+            assert worth(load())(f"a/b{suffix.upper()}", b"PK\x03\x04")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+@pytest.mark.parametrize("outer", ["app.war", "app.ear", "app.jar", "app.JAR"])
+@pytest.mark.parametrize(
+    ("inner", "content", "expected"),
+    [
+        ("WEB-INF/lib/lib-1.2.JAR", LIBRARY, LIB),
+        ("WEB-INF/lib/lib-1.2.zip", LIBRARY, LIB),
+        ("BOOT-INF/lib/deep.war", {"WEB-INF/lib/x.Jar": archive(LIBRARY)}, LIB),
+        ("WEB-INF/lib-python/foo.egg", EGG, FOO),
+        ("WEB-INF/lib-python/foo-1.0-py3-none-any.whl", WHEEL, FOO),
+        ("WEB-INF/python/foo.pex", {".deps/foo-1.0.whl/Foo-1.0.dist-info/METADATA": METADATA}, FOO),
+        ("WEB-INF/python/site.zip", WHEEL, FOO),
+    ],
+)
+def test_archives_in_an_application_are_read(
+    outer: str, inner: str, content: Mapping[str, bytes], expected: str, method: int
+) -> None:
+    image = inventory([file(f"srv/{outer}", archive({**CLASS, inner: archive(content)}, method))])
+    assert expected in purls(image)
+
+
+def test_an_archive_in_an_application_that_cannot_be_read_is_named() -> None:
+    broken = {
+        "WEB-INF/lib/a.JAR": b"PK\x03\x04 broken",
+        "WEB-INF/lib/a.whl": archive({"a.py": b""}),
+        "WEB-INF/lib/b.egg": archive({"EGG-INFO/PKG-INFO": b"Name: b\n"}),
+    }
+    image = inventory(
+        [file("opt/lib/lib-1.2.jar", archive(LIBRARY)), file("srv/app.war", archive({**CLASS, **broken}))]
+    )
+    assert [one.path.removeprefix("srv/app.war!/WEB-INF/lib/") for one in image.unread] == [
+        "a.JAR",
+        "a.whl",
+        "b.egg!/EGG-INFO/PKG-INFO",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("srv/data.zip", {"readme.txt": b"a", "more.zip": archive(LIBRARY), "wheels/foo.whl": archive(WHEEL)}),
+        ("usr/lib/jvm/java-17/lib/src.zip", {"java/lang/String.java": b""}),
+        ("opt/spark/python/lib/pyspark.zip", {"pyspark/__init__.py": b""}),
+        ("srv/empty.zip", {}),
+    ],
+)
+def test_a_zip_archive_of_anything_else_is_nothing(path: str, content: Mapping[str, bytes]) -> None:
+    image = inventory([file("opt/lib/lib-1.2.jar", archive(LIBRARY)), file(path, archive(content))])
+    assert (purls(image), image.unread) == ([LIB], ())
+
+
+def test_a_file_called_zip_that_is_none_is_nothing() -> None:
+    image = inventory([file("opt/lib/lib-1.2.jar", archive(LIBRARY)), file("srv/a.zip", b"\0" * 600)])
+    assert (purls(image), image.unread) == ([LIB], ())
+    image = inventory([file("srv/a.zip", archive(LIBRARY)[:-30])])
+    assert "srv/a.zip cannot be read" in image.unread[-1].reason
+
+
+def test_jars_in_a_distribution_are_libraries() -> None:
+    image = inventory([file("opt/app-1.0.zip", archive({"app-1.0/lib/lib-1.2.jar": archive(LIBRARY)}))])
+    assert purls(image) == [LIB]
+
+
+def test_a_wheel_counts_only_where_its_package_is_not_installed() -> None:
+    installed = [
+        file("usr/lib/python3/site-packages/foo-1.0.dist-info/METADATA", METADATA),
+        file("usr/lib/python3/site-packages/foo-1.0.dist-info/RECORD", "foo-1.0.dist-info/METADATA,,\n"),
+    ]
+    wheel = file("wheels/foo-1.0-py3-none-any.whl", archive(WHEEL))
+    assert [one.path for one in inventory([*installed, wheel]).packages] == [installed[0].path]
+    older = WHEEL | {"Foo-1.0.dist-info/METADATA": METADATA.replace(b"1.0", b"0.9")}
+    image = inventory([*installed, file("wheels/foo-0.9-py3-none-any.whl", archive(older))])
+    assert purls(image) == ["pkg:pypi/foo@0.9", FOO]
+
+
+def test_an_archive_of_several_packages_counts_for_those_that_are_not_installed() -> None:
+    installed = [
+        file(f"usr/lib/python3/site-packages/{name}-1.0.dist-info/{what}", content)
+        for name in ("foo", "bar")
+        for what, content in (
+            ("METADATA", f"Name: {name}\nVersion: 1.0\n"),
+            ("RECORD", f"{name}-1.0.dist-info/METADATA,,\n"),
+        )
+    ]
+    members = {
+        f"{name}-{version}.dist-info/METADATA": f"Name: {name}\nVersion: {version}\n".encode()
+        for name, version in (("foo", "1.0"), ("bar", "1.0"), ("old", "0.1"))
+    }
+    image = inventory([*installed, file("opt/libs.zip", archive(members))])
+    assert purls(image) == ["pkg:pypi/bar@1.0", FOO, "pkg:pypi/old@0.1"]
+
+
+def test_wheels_in_an_application_of_one_file_are_read() -> None:
+    inner = archive(WHEEL)
+    image = inventory([file("app/a.pex", archive({".deps/foo-1.0-py3-none-any.whl": inner, "__main__.py": b""}))])
+    assert [(one.purl, one.path) for one in image.packages] == [
+        (FOO, "app/a.pex!/.deps/foo-1.0-py3-none-any.whl!/Foo-1.0.dist-info/METADATA")
+    ]
+    image = inventory([file("app/a.pex", archive({"a.whl": b"PK", "b.dist-info/METADATA": METADATA}))])
+    assert [one.path for one in image.unread] == ["app/a.pex!/a.whl"]
+
+
+def test_installers_bring_their_wheels_to_install_from() -> None:
+    wheel = archive({"pip-24.0.dist-info/METADATA": METADATA})
+    bundled = "usr/local/lib/python3.12/ensurepip/_bundled"
+    image = inventory(
+        [
+            file(f"{bundled}/pip-24.0-py3-none-any.whl", wheel),
+            file("opt/lib/lib-1.2.jar", archive(LIBRARY)),
+            file("opt/app/env.pyz", archive({"virtualenv/seed/wheels/embed/pip-24.0-py3-none-any.whl": wheel})),
+        ]
+    )
+    assert purls(image) == [LIB]
+    assert purls(inventory([file(f"{bundled}/foo-1.0-py3-none-any.whl", wheel)])) == [FOO]

@@ -1,0 +1,209 @@
+"""What is read of Conan's caches, deployed folders and lockfiles, and how its versions compare."""
+
+import gzip
+import io
+import json
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.scanner.ecosystems.orders import relation
+from tests.scanner.layers import DEBIAN, file, image, whiteout
+
+from dockgate.scanner.ecosystems.conan import ECOSYSTEM, LOCK_LIMIT
+from dockgate.scanner.inventory import read_image
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.purl import Purl
+
+DATA = Path(__file__).parent / "data" / "conan"
+CACHE = gzip.decompress((DATA / "cache.sqlite3.gz").read_bytes())
+LOCKS = [(DATA / f"conan.lock-{form}").read_bytes() for form in (1, 2)]
+PATH = "root/.conan2/p/cache.sqlite3"
+ZLIB = "root/.conan2/p/b/zlib32ec60e576837/p/"
+BOTH = ["pkg:conan/zlib@1.2.13", "pkg:conan/png@1.6.40?channel=stable&user=acme"]
+OLD = "root/.conan/data/png/1.6.40/acme/stable/package/854a137a/conaninfo.txt"
+
+
+def read(content: bytes, path: str) -> Extract:
+    return ECOSYSTEM.read(path, io.BytesIO(content))
+
+
+def purls(found: Extract) -> list[str]:
+    return [package.purl for package in found.packages]
+
+
+def lock(**fields: Any) -> bytes:
+    return json.dumps(fields).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("conan.lock", True),
+        ("app/conan.lock", True),
+        (PATH, True),
+        (f"{PATH}-wal", True),
+        (f"{PATH}-journal", True),
+        (f"{PATH}-other", False),
+        (OLD, True),
+        ("root/.conan/data/png/1.6.40/acme/stable/build/854a137a/conaninfo.txt", False),
+        ("app/full_deploy/host/zlib/1.2.13/conaninfo.txt", True),
+        ("direct_deploy/zlib/conaninfo.txt", True),
+        ("app/build/conaninfo.txt", False),
+    ],
+)
+def test_what_is_wanted(path: str, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+
+
+def test_a_cache_names_its_packages_and_their_folders() -> None:
+    found = read(CACHE, PATH)
+    assert purls(found) == BOTH
+    package = found.packages[0]
+    assert (package.name, package.version, package.ecosystem) == ("zlib", "1.2.13", "ConanCenter")
+    assert found.owns[package.purl] == (ZLIB,)
+    assert not found.lock
+
+
+def test_a_folder_beside_the_cache_is_nobody_s(tmp_path: Path) -> None:
+    (tmp_path / "db").write_bytes(CACHE)
+    with closing(sqlite3.connect(tmp_path / "db")) as database:
+        database.execute("UPDATE packages SET path = '../../etc' WHERE reference LIKE 'zlib%'")
+        database.execute("UPDATE packages SET reference = 'png/1.6.41' WHERE reference LIKE 'png%'")
+        database.commit()
+    found = read((tmp_path / "db").read_bytes(), PATH)
+    assert purls(found) == ["pkg:conan/zlib@1.2.13", "pkg:conan/png@1.6.41"]
+    assert list(found.owns) == ["pkg:conan/png@1.6.41"]
+
+
+def test_pages_that_name_a_row_again_and_again_are_read_in_bounded_time(tmp_path: Path) -> None:
+    """Each of some forty pages names its first row 30,000 times."""
+    with closing(sqlite3.connect(tmp_path / "db")) as database:
+        database.execute("PRAGMA page_size = 65536")
+        database.execute("CREATE TABLE packages (reference, rrev, pkgid, prev, path, filler)")
+        database.executemany("INSERT INTO packages VALUES ('a/1', '', '', '', 'a', ?)", [("x" * 2000,)] * 1200)
+        database.commit()
+    content = bytearray((tmp_path / "db").read_bytes())
+    for page in range(65536, len(content), 65536):
+        if content[page] == 13:
+            content[page + 3 : page + 5] = (30_000).to_bytes(2, "big")
+            content[page + 8 : page + 60_008] = content[page + 8 : page + 10] * 30_000
+    with pytest.raises(UnreadableError, match="has more than 1000000 rows"):
+        read(bytes(content), PATH)
+
+
+def test_changes_beside_the_cache_are_noticed() -> None:
+    assert read(b"", f"{PATH}-wal") == Extract()
+    with pytest.raises(UnreadableError, match="not brought into the database"):
+        read(b"\x37\x7f\x06\x82" + bytes(60), f"{PATH}-wal")
+
+
+def test_another_program_s_cache_is_no_evidence() -> None:
+    for name in ("app/cache.sqlite3", "cache.sqlite3", "app/tmp/cache.sqlite3"):
+        assert read(b"", name) == read(bytes(2000), name) == Extract()
+        assert read(b"\x37\x7f\x06\x82" + bytes(60), f"{name}-wal") == Extract()
+        assert purls(read(CACHE, name)) == BOTH
+    with pytest.raises(UnreadableError, match="no SQLite"):
+        read(b"", "p/cache.sqlite3")
+
+
+@pytest.mark.parametrize(
+    ("path", "purl"),
+    [
+        (OLD, BOTH[1]),
+        ("root/.conan/data/zlib/1.2.13/_/_/package/8/conaninfo.txt", BOTH[0]),
+        ("app/full_deploy/host/zlib/1.2.13/Release/x86_64/conaninfo.txt", BOTH[0]),
+        ("full_deploy/build/zlib/1.2.13/conaninfo.txt", BOTH[0]),
+    ],
+)
+def test_folders_tell_of_what_is_in_them(path: str, purl: str) -> None:
+    found = read(b"[settings]\n", path)
+    assert purls(found) == [purl]
+    assert found.owns == {purl: (path.removesuffix("conaninfo.txt"),)}
+
+
+def test_a_lockfile_names_what_is_to_be_installed() -> None:
+    for content in LOCKS:
+        found = read(content, "app/conan.lock")
+        assert purls(found) == BOTH
+        assert (found.lock, found.owns) == (True, {})
+
+
+def test_a_project_s_own_entry_in_a_lockfile_is_no_package() -> None:
+    nodes = {
+        "0": {"ref": "app/1.0", "path": "conanfile.py"},
+        "1": {"ref": "1.0"},
+        "2": {"pref": None},
+        "3": {"pref": "a/1.0@b/_#0:ID#1"},
+    }
+    assert purls(read(lock(graph_lock={"nodes": nodes}), "conan.lock")) == ["pkg:conan/a@1.0?user=b"]
+    told = lock(version="0.5", requires=["1.2.3#ffa7%16"], build_requires=["cmake/3.30.0#1"])
+    assert purls(read(told, "conan.lock")) == ["pkg:conan/cmake@3.30.0"]
+    assert read(b"{}", "conan.lock") == Extract(lock=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "path", "reason"),
+    [
+        (b"", PATH, "it is no SQLite database"),
+        (b"", "direct_deploy/zlib/conaninfo.txt", "does not tell the package's version"),
+        (b"", "full_deploy/host/conaninfo.txt", "does not tell the package's version"),
+        (b"[", "conan.lock", "it is no JSON"),
+        (lock(graph_lock=1), "conan.lock", "it holds no nodes"),
+        (lock(graph_lock={"nodes": {"1": 1}}), "conan.lock", "it holds no nodes"),
+        (lock(graph_lock={"nodes": {"1": {"ref": 1}}}), "conan.lock", "a reference in it is no text"),
+        (lock(requires={}), "conan.lock", "what it requires is no list"),
+        (lock(requires=[1]), "conan.lock", "a reference in it is no text"),
+        (lock(requires=["a/"]), "conan.lock", "'a/' is no NAME/VERSION"),
+        (lock(requires=["a/b/c"]), "conan.lock", "'a/b/c' is no NAME/VERSION"),
+        (b" " * (LOCK_LIMIT + 1), "conan.lock", f"no more than {LOCK_LIMIT}"),
+    ],
+)
+def test_what_does_not_tell_its_packages_is_unreadable(content: bytes, path: str, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content, path)
+
+
+def test_a_purl_becomes_a_package() -> None:
+    package = ECOSYSTEM.package(Purl("conan", "", "png", "1.6.40", {"user": "acme", "channel": "stable"}), None)
+    assert (package.source_name, package.purl) == ("png", BOTH[1])
+    with pytest.raises(UsageError, match="no version"):
+        ECOSYSTEM.package(Purl("conan", "", "png"), None)
+
+
+def test_a_cache_that_no_longer_tells_of_a_package_whose_files_stay_is_noticed() -> None:
+    base = [file("etc/os-release", DEBIAN), file(PATH, CACHE), file(f"{ZLIB}include/zlib.h")]
+    found = read_image(image(base, whiteout(PATH)), [ECOSYSTEM])
+    assert f"{PATH} no longer tells of zlib 1.2.13" in "".join(entry.reason for entry in found.unread)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    content=st.sampled_from([(CACHE, PATH), *((one, "conan.lock") for one in LOCKS)]),
+    cut=st.integers(0, 28_000),
+    splice=st.binary(max_size=12) | st.sampled_from([b'"ref": 1', b"[", b"null", b"/", b"@"]),
+)
+def test_damaged_files_are_read_or_unreadable(content: tuple[bytes, str], cut: int, splice: bytes) -> None:
+    data, path = content
+    at = cut % len(data)
+    with suppress(UnreadableError):
+        found = read(data[:at] + splice + data[at + len(splice) :], path)
+        assert all(package.name and package.version for package in found.packages)
+
+
+def test_a_number_and_a_word_are_compared_as_texts() -> None:
+    assert (relation(ECOSYSTEM, "10", "1a"), relation(ECOSYSTEM, "1a", "2"), relation(ECOSYSTEM, "2", "10")) == (
+        "<",
+        "<",
+        "<",
+    )
+
+
+@pytest.mark.parametrize("version", ["", "1.0\n", "\ud800", "1" * 102])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    assert relation(ECOSYSTEM, version, version) == "?"

@@ -1,0 +1,182 @@
+"""What is read of R's libraries and of renv's lockfile, and how R's versions compare."""
+
+import io
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.scanner.layers import DEBIAN, dpkg_list, file, image, stanza, status, whiteout
+
+from dockgate.scanner.ecosystems.cran import ECOSYSTEM, FILE_LIMIT
+from dockgate.scanner.ecosystems.dpkg import ECOSYSTEM as DPKG
+from dockgate.scanner.inventory import read_image
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl
+
+DATA = Path(__file__).parent / "data" / "cran"
+LIBRARY = "usr/local/lib/R/site-library"
+PATH = f"{LIBRARY}/commonmark/DESCRIPTION"
+COMMONMARK = (DATA / "commonmark" / "DESCRIPTION").read_bytes()
+BIOC = (DATA / "BiocGenerics" / "DESCRIPTION").read_bytes()
+LOCK = (DATA / "renv.lock").read_bytes()
+BIOCONDUCTOR = "repository_url=https:%2F%2Fbioconductor.org"
+BUILT = "Built: R 4.5.0; ; 2025-04-29 22:53:03 UTC; unix\n"
+
+
+def read(content: str | bytes, path: str = PATH) -> Extract:
+    return ECOSYSTEM.read(path, io.BytesIO(content.encode() if isinstance(content, str) else content))
+
+
+def purls(found: Extract) -> list[str]:
+    return [package.purl for package in found.packages]
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        (PATH, True),
+        ("renv/library/R-4.5/x86_64-pc-linux-gnu/rlang/DESCRIPTION", True),
+        ("DESCRIPTION", False),
+        (f"{LIBRARY}/commonmark/DESCRIPTION.md", False),
+        (f"{LIBRARY}/commonmark/MY_DESCRIPTION", False),
+        ("app/renv.lock", True),
+        ("renv.lock", True),
+        ("app/my-renv.lock", False),
+    ],
+)
+def test_what_is_wanted(path: str, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+
+
+def test_an_installed_package_owns_its_folder() -> None:
+    found = read(COMMONMARK)
+    (package,) = found.packages
+    assert (package.name, package.version, package.ecosystem) == ("commonmark", "1.9.5", "CRAN")
+    assert (package.source_name, package.source_version) == ("commonmark", "1.9.5")
+    assert package.purl == "pkg:cran/commonmark@1.9.5"
+    assert found.owns == {package.purl: (f"{LIBRARY}/commonmark/",)}
+    assert not found.lock
+
+
+@pytest.mark.parametrize("lacks", [b"", b"\nRepository: Bioconductor", b"\ngit_url: https://git.bioconductor.org"])
+def test_a_package_of_bioconductor_is_of_another_ecosystem(lacks: bytes) -> None:
+    """Releases before 2024 say it by `git_url` alone."""
+    (package,) = read(BIOC.replace(lacks, b"\nX: ") if lacks else BIOC).packages
+    assert (package.ecosystem, package.purl) == ("Bioconductor", f"pkg:cran/BiocGenerics@0.52.0?{BIOCONDUCTOR}")
+
+
+def test_a_source_is_not_installed() -> None:
+    assert read(COMMONMARK.replace(b"\nBuilt:", b"\nBuild:")) == Extract()
+    assert read("Some words about R.\n") == Extract()
+
+
+@pytest.mark.parametrize("name", ["stats", "translations"])
+def test_the_packages_of_r_itself_are_not_cran_s(name: str) -> None:
+    assert read(f"Package: {name}\nVersion: 4.5.0\nPriority: base\n{BUILT}") == Extract()
+
+
+@pytest.mark.parametrize(
+    "package", ["Package: base\n", "Package: MASS\nPriority: base\n", "Package: x\nPriority: base\n"]
+)
+def test_who_is_not_known_to_be_r_s_own_is_cran_s(package: str) -> None:
+    (found,) = read(f"{package}Version: 1.0\n{BUILT}").packages
+    assert found.ecosystem == "CRAN"
+
+
+def test_r_itself_is_listed_once_as_what_no_feed_tells_of() -> None:
+    (package,) = read(f"Package: base\nVersion: 4.5.0\nPriority: base\n{BUILT}").packages
+    assert (package.purl, package.ecosystem) == ("pkg:generic/R@4.5.0", "R")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (f"\n \nPackage: a\nVersion:\n 1.0\n{BUILT}", "pkg:cran/a@1.0"),
+        (f"Package:   a  \r\nVersion:\t1.0-2\r\n{BUILT}", "pkg:cran/a@1.0-2"),
+        (f"Title: x\n  Package: b\nPackage: a\nVersion: 1.0\n{BUILT}\nVersion: 9.9\n", "pkg:cran/a@1.0"),
+        (f"{BUILT}Package: a\nVersion: 1.0\nno field\n", "pkg:cran/a@1.0"),
+    ],
+)
+def test_a_description_is_read_as_r_reads_it(content: str, expected: str) -> None:
+    assert purls(read(content)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (f"Version: 1.0\n{BUILT}", "it has no Package"),
+        (f"Package: a\n{BUILT}", "it has no Version"),
+        (f"Package: a\nVersion: 1.0\nVersion: 2.0\n{BUILT}", "it has two fields Version"),
+        (b" " * (FILE_LIMIT + 1), f"no more than {FILE_LIMIT}"),
+    ],
+)
+def test_a_description_that_names_no_package_is_unreadable(content: str | bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content)
+
+
+def test_a_lockfile_names_what_renv_would_install() -> None:
+    found = read(LOCK, "app/renv.lock")
+    assert (purls(found), found.lock, found.owns) == (["pkg:cran/commonmark@1.9.5"], True, {})
+    listed = {"limma": {"Version": "3.62.2", "Source": "Bioconductor"}, "a": {"Package": "a"}, "b": 1}
+    found = read(json.dumps({"Packages": listed}), "renv.lock")
+    assert purls(found) == [f"pkg:cran/limma@3.62.2?{BIOCONDUCTOR}"]
+    assert found.unread == (("a", "it has no version"), ("b", "it has no version"))
+    assert read("{}", "renv.lock").packages == ()
+    with pytest.raises(UnreadableError, match="is no JSON object"):
+        read('{"Packages": []}', "renv.lock")
+
+
+def test_a_purl_becomes_a_package() -> None:
+    package = ECOSYSTEM.package(Purl("cran", "", "rJava", "1.0-4"), None)
+    assert (package.source_name, package.source_version, package.ecosystem) == ("rJava", "1.0-4", "CRAN")
+    given = {"repository_url": "https://bioconductor.org"}
+    package = ECOSYSTEM.package(Purl("cran", "", "limma", "3.62.2", given), None)
+    assert (package.ecosystem, package.purl) == ("Bioconductor", f"pkg:cran/limma@3.62.2?{BIOCONDUCTOR}")
+    with pytest.raises(UsageError, match="no version"):
+        ECOSYSTEM.package(Purl("cran", "", "rJava"), None)
+
+
+def test_what_dpkg_installed_is_the_distribution_s() -> None:
+    told = status(stanza("r-cran-commonmark", "1.9.5-1"))
+    path = "usr/lib/R/site-library/commonmark/DESCRIPTION"
+    base = [file("etc/os-release", DEBIAN), told, file(path, COMMONMARK), dpkg_list("r-cran-commonmark", path)]
+    found = read_image(image(base), [DPKG, ECOSYSTEM])
+    assert {package.purl.partition("@")[0]: package.owner for package in found.packages} == {
+        "pkg:deb/debian/r-cran-commonmark": "",
+        "pkg:cran/commonmark": "r-cran-commonmark",
+    }
+
+
+def test_a_description_removed_while_the_code_stays_is_noticed() -> None:
+    base = [file("etc/os-release", DEBIAN), file(PATH, COMMONMARK), file(f"{LIBRARY}/commonmark/R/commonmark")]
+    for edit in (whiteout(PATH), [file(PATH, COMMONMARK.replace(b"\nBuilt:", b"\nBuild:"))]):
+        told = "".join(entry.reason for entry in read_image(image(base, edit), [ECOSYSTEM]).unread)
+        assert f"{PATH} no longer tells of commonmark 1.9.5" in told
+    newer = [file(PATH, COMMONMARK.replace(b"1.9.5", b"2.0.0")), base[2]]
+    found = read_image(image(base, newer), [ECOSYSTEM])
+    assert [package.version for package in found.packages] == ["2.0.0"]
+    assert "commonmark" not in "".join(entry.reason for entry in found.unread)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    content=st.sampled_from([COMMONMARK, BIOC, LOCK]),
+    cut=st.integers(0, 2000),
+    splice=st.binary(max_size=12) | st.sampled_from([b"\nVersion: ", b"\n\n", b"\nPackage", b"{", b'"Version": ']),
+    path=st.sampled_from([PATH, "renv.lock"]),
+)
+def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, path: str) -> None:
+    with suppress(UnreadableError):
+        found = read(content[:cut] + splice + content[cut + len(splice) :], path)
+        assert all(package.name and package.version for package in found.packages)
+
+
+@pytest.mark.parametrize("version", ["", " ", "1.0 ", " 1.0", "1.0\n", "\ud800", "1\0.0", "⁵.1"])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    with pytest.raises(UncomparableError):
+        ECOSYSTEM.key(version)

@@ -1,0 +1,95 @@
+"""What is read of the documents that Docker puts beside what it compiled."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from tests.scanner.layers import ECOSYSTEMS, file, image, symlink
+
+from dockgate.scanner.ecosystems.dhi import ECOSYSTEM, FILE_LIMIT
+from dockgate.scanner.inventory import read_image
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl
+
+DOCUMENT = (Path(__file__).parent / "data" / "hardened" / ".spdx.python.json").read_bytes()
+PATH = "opt/docker/sbom/python/.spdx.python.json"
+
+
+def read(content: bytes | object) -> Extract:
+    return ECOSYSTEM.read(PATH, io.BytesIO(content if isinstance(content, bytes) else json.dumps(content).encode()))
+
+
+def document(*locators: object) -> object:
+    return {"packages": [{"externalRefs": [{"referenceLocator": one}]} for one in locators]}
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        (PATH, True),
+        ("opt/docker/sbom/a/b/.spdx.c.json", True),
+        ("opt/docker/sbom/.spdx.json", False),
+        ("opt/docker/sbom/python/other.json", False),
+        ("opt/docker/sbom/python/.spdx.python", False),
+        ("srv/opt/docker/sbom/python/.spdx.python.json", False),
+    ],
+)
+def test_what_is_wanted(path: str, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+
+
+def test_a_document_tells_of_what_docker_compiled_alone() -> None:
+    (package,) = read(DOCUMENT).packages
+    assert (package.name, package.version, package.purl) == ("python", "3.14.3", "pkg:dhi/python@3.14.3")
+    assert (package.ecosystem, package.source_name, package.path) == ("DHI", "python", PATH)
+    assert ECOSYSTEM.package(Purl("dhi", "", "python", "3.14.3"), None).purl == package.purl
+
+
+def test_an_image_s_own_document_and_the_link_to_it_are_no_package() -> None:
+    layer = [
+        *(file("etc/os-release", "ID=debian\nVERSION_ID=13\n"), file(PATH, DOCUMENT)),
+        file("var/lib/dpkg/status.d/tzdata", "Package: tzdata\nVersion: 1\n"),
+        file("opt/docker/sbom/dhi-python/.spdx.dhi-python.json", json.dumps(document("pkg:docker/dhi/python@3"))),
+        symlink("opt/docker/sbom/.spdx.json", "dhi-python/.spdx.dhi-python.json"),
+    ]
+    found = read_image(image(layer), ECOSYSTEMS)
+    assert [one.purl for one in found.packages if one.ecosystem == "DHI"] == ["pkg:dhi/python@3.14.3"]
+    assert found.unread == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is no JSON"),
+        (b"[]", "it is no JSON object"),
+        (b"{}", "it holds no list of packages"),
+        (b'{"packages": {}}', "it holds no list of packages"),
+        (b" " * (FILE_LIMIT + 1), "no more than"),
+    ],
+)
+def test_what_is_no_document_is_unreadable_and_says_why(content: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content)
+
+
+@pytest.mark.parametrize("locator", ["pkg:dhi/python", "pkg:dhi/@1", "pkg:dhi/python@?a=b", "pkg:dhi/#@1"])
+def test_a_package_url_without_name_or_version_is_unread(locator: str) -> None:
+    found = read(document("pkg:dhi/curl@8.19.0%2B1?os_name=debian#a", locator))
+    assert [(one.name, one.version) for one in found.packages] == [("curl", "8.19.0+1")]
+    assert [path for path, _ in found.unread] == ["packages/1"]
+
+
+@pytest.mark.parametrize(
+    "entry", [1, "a", None, {}, {"externalRefs": 1}, {"externalRefs": [1, {"referenceLocator": 1}]}]
+)
+def test_other_things_in_the_list_are_no_package(entry: object) -> None:
+    assert read({"packages": [entry]}) == Extract()
+
+
+def test_its_versions_have_no_order() -> None:
+    with pytest.raises(UncomparableError):
+        ECOSYSTEM.key("3.14.3")
+    with pytest.raises(UsageError):
+        ECOSYSTEM.package(Purl("dhi", "", "python"), None)

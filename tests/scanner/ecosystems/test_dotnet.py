@@ -1,0 +1,199 @@
+"""What is read of .NET's files, and how NuGet's versions compare."""
+
+import io
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dockgate.scanner.ecosystems.dotnet import ECOSYSTEM, FILE_LIMIT
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl
+
+DATA = Path(__file__).parent / "data" / "dotnet"
+CASES = Path(__file__).parent.parent.parent / "cases" / "versions" / "nuget.txt"
+APP = "app/shop.deps.json"
+FRAMEWORK = "usr/share/dotnet/shared/Microsoft.NETCore.App/3.1.23/Microsoft.NETCore.App.deps.json"
+
+
+def read(content: str | bytes, path: str = APP) -> Extract:
+    return ECOSYSTEM.read(path, io.BytesIO(content.encode() if isinstance(content, str) else content))
+
+
+def fixture(name: str, path: str) -> Extract:
+    return read((DATA / name).read_bytes(), path)
+
+
+def purls(found: Extract) -> list[str]:
+    return [package.purl.removeprefix("pkg:nuget/") for package in found.packages]
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("app/shop.deps.json", True),
+        ("shop.deps.json", True),
+        ("app/packages.lock.json", True),
+        ("packages.lock.json", True),
+        ("app/packages.config", True),
+        ("app/shop.runtimeconfig.json", False),
+        ("app/deps.json", False),
+        ("app/my-packages.config", False),
+        ("root/.nuget/packages/npgsql/8.0.2/npgsql.nuspec", False),
+    ],
+)
+def test_what_is_wanted(path: str, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+
+
+def test_a_library_as_it_was_built() -> None:
+    found = fixture("Python.Runtime.deps.json", "opt/lib/Python.Runtime.deps.json")
+    assert "Microsoft.CSharp@4.7.0" in purls(found)
+    assert not any("Python.Runtime" in purl for purl in purls(found))  # the project itself
+    assert not any("SourceLink" in purl for purl in purls(found))  # has no file: it serves the build
+    package = next(package for package in found.packages if package.name == "System.IO.Hashing")
+    assert (package.source_name, package.ecosystem, package.version) == ("system.io.hashing", "NuGet", "10.0.12")
+    assert found.owns[package.purl] == ("opt/lib/System.IO.Hashing.dll",)
+    assert not found.lock
+    assert not found.alone
+
+
+def test_a_self_contained_application_has_its_runtime() -> None:
+    found = fixture("self-contained.deps.json", APP)
+    assert purls(found) == [
+        "Microsoft.NETCore.App.Runtime.linux-x64@8.0.1",
+        "Npgsql@8.0.2",
+        "Microsoft.Data.Sqlite@8.0.1",
+        "Unlisted@2.0.0",
+    ]
+    assert found.owns == {
+        "pkg:nuget/Microsoft.NETCore.App.Runtime.linux-x64@8.0.1": (
+            "app/System.Private.CoreLib.dll",
+            "app/libcoreclr.so",
+        ),
+        "pkg:nuget/Npgsql@8.0.2": ("app/Npgsql.dll", "app/de/Npgsql.resources.dll"),
+        "pkg:nuget/Microsoft.Data.Sqlite@8.0.1": ("app/runtimes/linux-x64/native/libe_sqlite3.so",),
+    }
+
+
+def test_a_shared_framework_has_the_version_of_its_folder() -> None:
+    found = fixture("Microsoft.NETCore.App.deps.json", FRAMEWORK)
+    assert purls(found)[0] == "Microsoft.NETCore.App.Runtime.linux-x64@3.1.23"
+    assert not any("servicing" in purl for purl in purls(found))
+    assert found.packages[0].path == FRAMEWORK
+    owned = found.owns[found.packages[0].purl]
+    assert all(path.startswith("usr/share/dotnet/shared/Microsoft.NETCore.App/3.1.23/") for path in owned)
+
+
+@pytest.mark.parametrize(
+    ("version", "runtime", "expected"),
+    [
+        ("2.1.30", ".NETCoreApp,Version=v2.1/linux-x64", "Microsoft.AspNetCore.App@2.1.30"),
+        ("8.0.1", ".NETCoreApp,Version=v8.0/linux-arm64", "Microsoft.AspNetCore.App.Runtime.linux-arm64@8.0.1"),
+        ("10.0.0", ".NETCoreApp,Version=v10.0/linux-x64", "Microsoft.AspNetCore.App.Runtime.linux-x64@10.0.0"),
+        ("8.0.1", ".NETCoreApp,Version=v8.0", "Microsoft.AspNetCore.App@8.0.1"),
+    ],
+)
+def test_a_framework_is_called_as_advisories_call_it(version: str, runtime: str, expected: str) -> None:
+    path = f"shared/Microsoft.AspNetCore.App/{version}/Microsoft.AspNetCore.App.deps.json"
+    assert purls(read(json.dumps({"runtimeTarget": {"name": runtime}}), path)) == [expected]
+    assert purls(read(json.dumps({"runtimeTarget": {"name": runtime}}), path.removeprefix("shared/"))) == []
+
+
+def test_a_file_outside_the_folder_is_not_owned() -> None:
+    target = {"a/1": {"runtimeTargets": {"../../etc/passwd": {}, "b/c.so": {}, "d\0e": {}}}}
+    content = {"runtimeTarget": {"name": "t"}, "targets": {"t": target}, "libraries": {"a/1": {"type": "package"}}}
+    assert read(json.dumps(content)).owns == {"pkg:nuget/a@1": ("app/b/c.so",)}
+    assert read(json.dumps(content), "x.deps.json").owns == {"pkg:nuget/a@1": ("b/c.so",)}
+
+
+def test_lockfiles() -> None:
+    found = fixture("packages.lock.json", "src/packages.lock.json")
+    assert purls(found) == ["Newtonsoft.Json@12.0.1", "System.Text.Encodings.Web@4.5.0"]
+    assert found.lock
+    old = fixture("packages.config", "src/packages.config")
+    assert purls(old) == ["Newtonsoft.Json@6.0.4", "EntityFramework@6.1.3"]
+    assert old.lock
+
+
+def test_a_packages_config_of_something_else_is_nothing() -> None:
+    assert read("<configuration/>", "a/packages.config") == Extract()
+
+
+@pytest.mark.parametrize(
+    ("content", "path", "reason"),
+    [
+        ("", APP, "no JSON"),
+        ("[]", APP, "no JSON object"),
+        ("[" * 100_000, APP, "nested too deeply"),
+        ('{"libraries": []}', APP, ""),
+        ('{"libraries": [1]}', APP, "'libraries' is no JSON object"),
+        ('{"targets": 1}', APP, "'targets' is no JSON object"),
+        ('{"runtimeTarget": {"name": 1}}', APP, "no string"),
+        ('{"dependencies": "x"}', "packages.lock.json", "no JSON object"),
+        ("<packages><package id='a'/></packages>", "packages.config", "without its id or version"),
+        ("<!DOCTYPE a><packages/>", "packages.config", "document type"),
+        ("", "packages.config", "no XML"),
+        (b" " * (FILE_LIMIT + 1), "packages.config", str(FILE_LIMIT)),
+        (b" " * (FILE_LIMIT + 1), APP, str(FILE_LIMIT)),
+    ],
+    ids=range(13),
+)
+def test_a_malformed_file_is_unreadable(content: str | bytes, path: str, reason: str) -> None:
+    if not reason:
+        assert read(content, path) == Extract()
+        return
+    with pytest.raises(UnreadableError, match=reason):
+        read(content, path)
+
+
+def test_a_package_by_its_purl() -> None:
+    package = ECOSYSTEM.package(Purl("nuget", "", "Newtonsoft.Json", "13.0.1"), None)
+    assert (package.source_name, package.purl) == ("newtonsoft.json", "pkg:nuget/Newtonsoft.Json@13.0.1")
+    with pytest.raises(UsageError) as caught:
+        ECOSYSTEM.package(Purl("nuget", "", "a"), None)
+    assert caught.value.advice
+
+
+def relation(a: str, b: str) -> str:
+    """ "<", "=", ">", or "!" when either is refused."""
+    try:
+        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
+    except UncomparableError:
+        return "!"
+    assert isinstance(left, bytes)
+    return "<" if left < right else "=" if left == right else ">"
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in CASES.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+)
+def test_stated_order(line: str) -> None:
+    if line.endswith(" !"):
+        assert relation(line[:-2], line[:-2]) == "!"
+        return
+    a, sign, b = line.rsplit(" ", 2)
+    assert (relation(a, b), relation(b, a)) == (sign, {"<": ">", "=": "="}[sign])
+
+
+@pytest.mark.parametrize("version", ["", " ", "\t", "\ud800", "é", "1\0", "⁵", "１.0.0", "9" * 5000, "1-" + "9" * 5000])
+def test_what_is_no_version_is_refused_or_ordered_but_never_crashes(version: str) -> None:
+    assert relation(version, version) in "=!"
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_broken_files_are_unreadable_at_worst(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(("self-contained.deps.json", "packages.lock.json", "packages.config")))
+    raw = bytearray((DATA / name).read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(raw) - 1))
+        raw[at : at + data.draw(st.integers(0, 20))] = data.draw(
+            st.sampled_from((b"[", b"1", b"{}", b'"', b"null", b"\xff"))
+        )
+    with suppress(UnreadableError):
+        read(bytes(raw), f"a/{name}")

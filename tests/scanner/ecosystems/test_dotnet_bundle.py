@@ -1,0 +1,85 @@
+"""What is read of .NET applications in a single file."""
+
+import io
+
+import pytest
+from tests.scanner.ecosystems.bundles import DEPS, HOST, bundle, placed
+from tests.scanner.layers import DEBIAN, file, image
+
+from dockgate.scanner.ecosystems import load
+from dockgate.scanner.ecosystems.dotnet import ECOSYSTEM, FILE_LIMIT, single_file
+from dockgate.scanner.inventory import read_image
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError
+
+PATH = "app/shop"
+
+
+def read(content: bytes) -> Extract:
+    return ECOSYSTEM.read(PATH, io.BytesIO(content))
+
+
+def wanted(content: bytes) -> bool:
+    return ECOSYSTEM.wants(PATH, len(content), 0o755, content[:64])
+
+
+def test_a_bundle_tells_the_packages_of_its_deps_json() -> None:
+    content = bundle()
+    assert wanted(content)
+    found = read(content)
+    expected = ECOSYSTEM.read("app/shop.deps.json", io.BytesIO(DEPS)).packages
+    assert [one.purl for one in found.packages] == [one.purl for one in expected] != []
+    assert {one.path for one in found.packages} == {PATH}
+    assert found.alone
+    assert found.owns == {}
+
+
+def test_a_long_id_is_passed_over() -> None:
+    assert read(bundle(name=b"x" * 300)).packages == read(bundle()).packages
+
+
+def test_a_program_without_anything_behind_it_is_not_looked_into() -> None:
+    assert not wanted(HOST)
+    assert not wanted(b"")
+    assert not wanted(b"MZ" + HOST[2:] + b"\0" * 100)
+
+
+def test_a_host_without_a_bundle_tells_nothing() -> None:
+    assert read(HOST + b"\0" * 100) == Extract()
+    assert read(HOST.replace(single_file.SIGNATURE, b"\1" * 32) + b"\0" * 100) == Extract()
+
+
+def test_a_program_that_hides_its_sections_is_read_by_what_is_loaded() -> None:
+    content = bundle()
+    stripped = content[:40] + bytes(8) + content[48:58] + bytes(6) + content[64:]
+    assert wanted(stripped)
+    assert read(stripped).packages == read(content).packages
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (bundle(major=1), "NET Core 3"),
+        (bundle(None), "without a deps.json"),
+        (bundle(told=FILE_LIMIT + 1), "no more than"),
+        (bundle(told=0), "its deps.json has 0 bytes"),
+        (bundle(told=FILE_LIMIT), "deps.json breaks off"),
+        (bundle()[:-32], "header breaks off"),
+        (placed(HOST + b"\0" * 100, 1 << 60), "that breaks off"),
+        (placed(HOST + b"\2\0\0\0" + b"\xff" * 60, len(HOST)), "whose header cannot be read"),
+        (bundle(b"{"), "no JSON"),
+        (bundle(b"[]"), "no JSON object"),
+    ],
+)
+def test_a_bundle_that_does_not_tell_is_unread(content: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content)
+
+
+def test_in_an_image_it_is_found_by_its_content() -> None:
+    found = read_image(image([file("etc/os-release", DEBIAN), file(PATH, bundle())]), load())
+    assert {one.path for one in found.packages} == {PATH}
+    unread = read_image(image([file("etc/os-release", DEBIAN), file(PATH, bundle(None))]), load()).unread
+    assert f"{PATH} cannot be read: it is a .NET application in a single file without a deps.json" in [
+        entry.reason for entry in unread
+    ]

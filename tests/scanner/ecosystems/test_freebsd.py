@@ -1,0 +1,151 @@
+"""What is read of pkg's database, of which system an image is that has it, and how versions of FreeBSD compare."""
+
+import gzip
+import io
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.scanner.ecosystems.orders import relation
+from tests.scanner.layers import file, image, symlink
+
+from dockgate.scanner.ecosystems.freebsd import DATABASE, ECOSYSTEM, VERSION_LIMIT
+from dockgate.scanner.inventory import read_image
+from dockgate.scanner.model import Distribution, Inventory
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.purl import Purl
+
+LOCAL = gzip.decompress((Path(__file__).parent / "data" / "freebsd" / "local.sqlite.gz").read_bytes())
+SCRIPT = '#!/bin/sh\nset -ef\n\nUSERLAND_VERSION="14.3-RELEASE-p2"\n'
+
+
+def read(content: bytes, path: str = DATABASE) -> Extract:
+    return ECOSYSTEM.read(path, io.BytesIO(content))
+
+
+def edited(folder: Path, *statements: str) -> bytes:
+    path = folder / "db"
+    path.write_bytes(LOCAL)
+    with closing(sqlite3.connect(path)) as database:
+        for statement in statements:
+            database.execute(statement)
+        database.commit()
+    return path.read_bytes()
+
+
+def inventory(*layers: Any) -> Inventory:
+    system = [symlink("etc/os-release", "../var/run/os-release"), file("bin/freebsd-version", SCRIPT), file("bin/sh")]
+    return read_image(image([*system, file(DATABASE, LOCAL), file("usr/local/bin/curl")], *layers), [ECOSYSTEM])
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        (DATABASE, True),
+        (f"{DATABASE}-wal", True),
+        (f"{DATABASE}-journal", True),
+        (f"{DATABASE}-other", False),
+        ("root/var/db/pkg/local.sqlite", False),
+    ],
+)
+def test_what_is_wanted(path: str, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+
+
+def test_packages_and_their_files() -> None:
+    found = read(LOCAL)
+    assert [(one.name, one.version, one.ecosystem) for one in found.packages] == [
+        ("FreeBSD-runtime", "14.3p2", "FreeBSD base system"),
+        ("curl", "8.14.1_1", "FreeBSD:ports"),
+        ("pkg", "2.2.1", "FreeBSD:ports"),
+        ("libressl", "3.9.2,1", "FreeBSD:ports"),
+    ]
+    assert found.owns == {
+        "FreeBSD-runtime": ("bin/freebsd-version", "bin/sh"),
+        "curl": ("usr/local/bin/curl", "usr/local/lib/libcurl.so.4"),
+        "pkg": ("usr/local/sbin/pkg",),
+    }
+
+
+def test_an_image_that_never_started_is_freebsd_s() -> None:
+    found = inventory()
+    assert found.distribution == Distribution("freebsd", "14.3", "FreeBSD 14.3-RELEASE-p2")
+    assert found.unread == ()
+    assert [one.purl for one in found.packages if one.name == "libressl"] == [
+        "pkg:bsd/freebsd/libressl@3.9.2%2C1?distro=freebsd-14.3"
+    ]
+
+
+def test_an_image_that_names_no_system_is_told() -> None:
+    found = read_image(image([file(DATABASE, LOCAL)]), [ECOSYSTEM])
+    assert {one.ecosystem for one in found.packages} == {"FreeBSD base system", "FreeBSD:ports"}
+    assert [entry.reason for entry in found.unread] == [
+        "There is a freebsd database, yet no os-release names the distribution that it is of."
+    ]
+
+
+def test_a_package_taken_out_of_the_database_while_its_files_stay_is_noticed(tmp_path: Path) -> None:
+    found = inventory([file(DATABASE, edited(tmp_path, "DELETE FROM packages WHERE name = 'curl'"))])
+    assert "curl" in "".join(entry.reason for entry in found.unread)
+    assert inventory([file(DATABASE, LOCAL)]).unread == ()
+
+
+def test_changes_beside_the_database_are_noticed() -> None:
+    assert read(b"", f"{DATABASE}-wal") == Extract()
+    with pytest.raises(UnreadableError, match="not brought into the database"):
+        read(b"\x37\x7f\x06\x82" + bytes(60), f"{DATABASE}-wal")
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("UPDATE packages SET name = '' WHERE id = 4", "its package 4 has no name"),
+        ("UPDATE packages SET version = '' WHERE id = 300", "its package 300 has no version"),
+        ("ALTER TABLE files RENAME TO others", "it has no table files"),
+        ("ALTER TABLE packages RENAME TO others", "it has no table packages"),
+    ],
+)
+def test_what_does_not_tell_its_packages_is_unreadable(tmp_path: Path, statement: str, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(edited(tmp_path, statement))
+
+
+def test_a_purl_becomes_a_package() -> None:
+    package = ECOSYSTEM.package(Purl("bsd", "freebsd", "curl", "8.14.1_1", {"distro": "freebsd-14.3"}), None)
+    assert (package.source_name, package.ecosystem) == ("curl", "FreeBSD:ports")
+    assert package.purl == "pkg:bsd/freebsd/curl@8.14.1_1?distro=freebsd-14.3"
+    assert ECOSYSTEM.package(Purl("bsd", "FreeBSD", "FreeBSD-runtime", "14.3"), None).ecosystem == "FreeBSD base system"
+    for purl in (Purl("bsd", "openbsd", "curl", "8.14.1"), Purl("bsd", "freebsd", "curl")):
+        with pytest.raises(UsageError, match=r"none of FreeBSD's|no version"):
+            ECOSYSTEM.package(purl, None)
+
+
+@settings(deadline=None, max_examples=300)
+@given(cut=st.integers(0, len(LOCAL)), splice=st.binary(max_size=12))
+def test_damaged_databases_are_read_or_unreadable(cut: int, splice: bytes) -> None:
+    with suppress(UnreadableError):
+        found = read(LOCAL[:cut] + splice + LOCAL[cut + len(splice) :])
+        assert all(package.name and package.version for package in found.packages)
+
+
+pieces = st.lists(st.sampled_from(["0", "1", "10", ".", "+", "_", ",", "a", "rc", "pl", "*", ":"]), max_size=6)
+
+
+@given(versions=st.lists(pieces.map(lambda made: "1" + "".join(made)), min_size=3, max_size=3))
+def test_versions_are_in_one_row(versions: list[str]) -> None:
+    first, second, third = sorted(map(ECOSYSTEM.key, versions))
+    assert not second < first
+    assert not third < second
+    assert not third < first
+    assert (first == second) == (not first < second)
+    assert first != second or hash(first) == hash(second)
+
+
+@pytest.mark.parametrize("version", ["", " ", "1\0", "1" * (VERSION_LIMIT + 1)])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    assert relation(ECOSYSTEM, version, version) == "?"

@@ -1,0 +1,392 @@
+"""What is read of Go programs."""
+
+import gzip
+import io
+import struct
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dockgate.scanner.ecosystems.go import ECOSYSTEM, package_symbols
+from dockgate.scanner.ecosystems.go.buildinfo import INFO_LIMIT
+from dockgate.scanner.formats.executable import FAT, MACH
+from dockgate.scanner.model import Advisory, AdvisorySnapshot, Coverage, Package, Range
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError
+from dockgate.shared.purl import Purl
+from dockgate.vulnerabilities.matching import match
+
+DATA = Path(__file__).parent / "data" / "go"
+MAGIC = b"\xff Go buildinf:"
+WHOLE = [
+    *("linux-amd64", "linux-arm", "linux-s390x", "linux-pie"),
+    *("windows-amd64", "windows-386", "darwin-amd64", "darwin-arm64"),
+]
+
+
+def program(name: str = "linux-amd64") -> bytes:
+    return gzip.decompress((DATA / f"{name}.gz").read_bytes())
+
+
+def read(content: bytes) -> Extract:
+    assert ECOSYSTEM.wants("app/server", len(content), 0o755, content[:64])
+    return ECOSYSTEM.read("app/server", io.BytesIO(content))
+
+
+def modules(extract: Extract) -> list[tuple[str, str]]:
+    return [(package.name, package.version) for package in extract.packages]
+
+
+def told(name: str) -> list[tuple[str, str]]:
+    """The standard library and the modules that `go version -m` tells of, a replacement in its place."""
+    first, *lines = (DATA / f"{name}.txt").read_text().splitlines()
+    found = [("stdlib", first.removeprefix("go"))]
+    for line in lines:
+        match line.split("\t")[1:]:
+            case ["mod" | "dep", path, version, *_]:
+                found.append((path, version))
+            case ["=>", path, version, *_]:
+                found[-1] = (path, version) if version != "(devel)" else (found[-1][0], version)
+            case _:
+                pass
+    return found
+
+
+def rewritten(info: str, go: str = "go1.24.4", content: bytes = b"") -> bytes:
+    """A program with other build information, which must be no longer than what it has."""
+    content = content or program()
+    at = content.index(MAGIC) + 32
+    framed = b"0123456789abcdef" + info.encode() + b"0123456789abcdef" if info else b""
+    strings = b"".join(_varint(len(one)) + one for one in (go.encode(), framed))
+    return content[:at] + strings + content[at + len(strings) :]
+
+
+def _varint(number: int) -> bytes:
+    return bytes((number & 0x7F | 0x80, number >> 7)) if number > 0x7F else bytes((number,))
+
+
+@pytest.mark.parametrize(
+    ("path", "head", "wanted"),
+    [
+        ("bin/a", b"\x7fELF\x02\x01" + bytes(10) + b"\x02\x00", True),
+        ("lib/a.so", b"\x7fELF\x02\x01" + bytes(10) + b"\x03\x00", True),
+        ("bin/big-endian", b"\x7fELF\x02\x02" + bytes(10) + b"\x00\x02", True),
+        ("a.o", b"\x7fELF\x02\x01" + bytes(10) + b"\x01\x00", False),
+        ("core", b"\x7fELF\x02\x01" + bytes(10) + b"\x04\x00", False),
+        ("a.exe", b"MZ\x90\x00", True),
+        ("a", b"\xcf\xfa\xed\xfe", True),
+        ("a", b"\xca\xfe\xba\xbe\0\0\0\x02", True),
+        ("A.class", b"\xca\xfe\xba\xbe\0\0\0\x34", False),
+        ("a.sh", b"#!/bin/sh", False),
+        ("folder", b"", False),
+        ("go.mod", b"", True),
+        ("src/app/go.mod", b"module", True),
+        ("src/go.mod.bak", b"module", False),
+        ("src/my-go.mod", b"module", False),
+        ("go/pkg/mod/example.com/a@v1.0.0/go.mod", b"module", False),
+        ("src/vendor/a/go.mod", b"module", False),
+        ("src/testdata/a/go.mod", b"module", False),
+        ("src/_old/go.mod", b"module", False),
+        ("src/.cache/go.mod", b"module", False),
+    ],
+)
+def test_what_is_wanted(path: str, head: bytes, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o755, head) is wanted
+
+
+@pytest.mark.parametrize("name", [*WHOLE, "single", "gopath", "go117"])
+def test_programs_tell_what_go_says_of_them(name: str) -> None:
+    assert modules(read(program(name))) == told(name)
+
+
+def test_modules_are_named_as_advisories_name_them() -> None:
+    extract = read(program())
+    stdlib, app, dep, folded, fork, old, _ = extract.packages
+    assert extract.alone
+    assert stdlib == Package("stdlib", "1.24.4", "pkg:golang/stdlib@1.24.4", "Go", "stdlib", "1.24.4", "app/server")
+    assert dep.purl == "pkg:golang/example.com/dep@v1.2.3"
+    assert (dep.source_name, dep.source_version) == ("example.com/dep", "1.2.3")
+    assert (app.name, app.version, app.purl) == ("example.com/app", "(devel)", "pkg:golang/example.com/app@%28devel%29")
+    assert (folded.name, folded.version) == ("example.com/folded", "(devel)")
+    assert (fork.name, fork.version) == ("example.org/fork", "v1.5.0-rc.1")
+    assert (old.source_version, old.purl) == (
+        "2.0.0+incompatible",
+        "pkg:golang/example.com/old@v2.0.0%2Bincompatible",
+    )
+
+
+def test_what_is_written_is_read_again() -> None:
+    for package in read(program()).packages:
+        namespace, _, name = package.name.rpartition("/")
+        again = ECOSYSTEM.package(Purl("golang", namespace, name, package.version), None)
+        assert (again.purl, again.source_version) == (package.purl, package.source_version)
+
+
+def test_a_module_from_a_folder_is_undetermined_where_an_advisory_names_it() -> None:
+    advisory = Advisory(
+        "GO-1", "Go", "example.com/folded", (Range("SEMVER", (("introduced", "0"), ("fixed", "1.2.0"))),)
+    )
+    database = AdvisorySnapshot((advisory,), (Coverage("Go", complete=True, names=(), checked_at=""),))
+    found = match(read(program()).packages, database, [ECOSYSTEM])
+    assert found.findings == ()
+    assert [entry.subject for entry in found.undetermined] == ["pkg:golang/example.com/folded@%28devel%29"]
+
+
+def test_a_release_that_the_build_put_into_a_variable_is_the_programs_version() -> None:
+    assert modules(read(program("released")))[1] == ("example.com/app", "v1.4.0")
+
+
+@pytest.mark.parametrize(
+    ("flags", "version"),
+    [
+        ("-X main.version=1.4.0", "v1.4.0"),
+        ("-X=main.Version=v1.4.0-rc.1", "v1.4.0-rc.1"),
+        (r"-X \"example.com/app/internal.Version=1.4.0\"", "v1.4.0"),
+        ("-X example.com/other.Version=1.4.0", "(devel)"),
+        ("-X example.com/application.Version=1.4.0", "(devel)"),
+        ("-X main.goVersion=1.4.0", "(devel)"),
+        ("-X main.version=1.4.0 -X main.Version=1.5.0", "(devel)"),
+        ("-X main.version=main-1a2b3c", "(devel)"),
+        ("-s -w", "(devel)"),
+    ],
+)
+def test_only_a_semantic_version_in_a_variable_of_its_own_counts(flags: str, version: str) -> None:
+    info = f'path\texample.com/app\nmod\texample.com/app\t(devel)\t\nbuild\t-ldflags="{flags}"\n'
+    assert modules(read(rewritten(info)))[1] == ("example.com/app", version)
+
+
+def test_a_version_that_go_stamped_is_the_programs_version() -> None:
+    info = "mod\texample.com/app\tv1.4.0+dirty\t\n"
+    assert modules(read(rewritten(info)))[1] == ("example.com/app", "v1.4.0+dirty")
+
+
+def test_the_go_command_stands_for_the_toolchain() -> None:
+    assert modules(read(rewritten("path\tcmd/go\n"))) == [("stdlib", "1.24.4"), ("toolchain", "1.24.4")]
+    assert modules(read(rewritten("path\tcmd/vet\n"))) == [("stdlib", "1.24.4")]
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ("go1.22.3", "1.22.3"),
+        ("go1.20", "1.20"),
+        ("go1.23rc1", "1.23rc1"),
+        ("go1.21.5 X:boringcrypto", "1.21.5"),
+        ("go1.21.5-company", "1.21.5"),
+        ("go1.20.4 (Red Hat 1.20.4-1.el9)", "1.20.4"),
+        ("go1.18.3b7", "1.18.3"),
+        ("devel go1.24-abc1234 Tue Nov 24", "devel go1.24-abc1234 Tue Nov 24"),
+    ],
+)
+def test_toolchains(said: str, version: str) -> None:
+    assert modules(read(rewritten("path\tcmd/vet\n", said))) == [("stdlib", version)]
+
+
+def test_a_program_built_without_modules_has_unread_ones() -> None:
+    ((part, reason),) = read(program("gopath")).unread
+    assert part == "modules"
+    assert "built without modules" in reason
+    assert read(program("single")).unread == read(program()).unread == ()
+
+
+def test_a_packed_program_is_unreadable() -> None:
+    with pytest.raises(UnreadableError, match="packed by UPX"):
+        read(program("packed"))
+
+
+def without_sections(content: bytes) -> bytes:
+    return content[:0x28] + bytes(8) + content[0x30:0x3A] + bytes(6) + content[0x40:]
+
+
+def test_a_program_without_a_table_of_sections_is_read_from_its_variables() -> None:
+    assert modules(read(without_sections(program()))) == told("linux-amd64")
+    assert modules(read(without_sections(program("go117")))) == told("go117")
+
+
+def test_a_program_whose_sections_have_other_names_is_read_from_its_variables() -> None:
+    renamed = program().replace(b".go.buildinfo", b".xx.xxxxxxxxx").replace(b"pclntab", b"xxxxxxx")
+    assert modules(read(renamed.replace(b".go.buildid", b".xx.xxxxxxx"))) == told("linux-amd64")
+
+
+@pytest.mark.parametrize("name", ["linux-amd64", "linux-s390x", "windows-amd64", "darwin-arm64"])
+def test_a_go_program_without_build_information_is_unreadable(name: str) -> None:
+    with pytest.raises(UnreadableError, match="without build information"):
+        read(program(name).replace(MAGIC, bytes(len(MAGIC))))
+
+
+def test_so_is_one_that_has_no_sections_either() -> None:
+    with pytest.raises(UnreadableError, match="without build information"):
+        read(without_sections(program()).replace(MAGIC, bytes(len(MAGIC))))
+
+
+def test_what_is_no_go_program_is_nothing() -> None:
+    plain = program("windows-amd64").replace(MAGIC, bytes(len(MAGIC))).replace(b"\xff Go build ID:", bytes(14))
+    assert read(plain) == Extract()
+    assert read(b"\x7fELF\x02\x01" + bytes(10) + b"\x02\x00" + bytes(100)) == Extract()
+
+
+@pytest.mark.parametrize(
+    ("go", "info", "reason"),
+    [
+        ("", "mod\ta\tv1\n", "damaged"),
+        ("go1.24.4", "mod\ta\n", "has the line"),
+        ("go1.24.4", "dep\ta\tv1\th1:\tmore\n", "has the line"),
+        ("go1.24.4", "=>\ta\tv1\t\n", "has the line"),
+        ("go1.24.4", "dep\ta\tv1\n=>\tb\tv1\t\n=>\tc\tv1\t\n", "has the line"),
+    ],
+)
+def test_damaged_build_information_is_unreadable(go: str, info: str, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(rewritten(info, go))
+
+
+def test_build_information_that_claims_more_than_there_is_is_unreadable() -> None:
+    content = program()
+    at = content.index(MAGIC) + 32
+    with pytest.raises(UnreadableError, match="cut off"):
+        read(content[:at] + b"\xff\xff\xff\xff\x0f" + content[at + 5 :])
+    pointed = program("go117")
+    # The length of the modules' list stands behind its address, where the second of the header's pointers leads.
+    names = pointed.index(MAGIC)
+    address = int.from_bytes(pointed[names + 24 : names + 32], "little")
+    _, _, offset, start, *_ = next(
+        row for row in struct.iter_unpack("<IIQQQQQQ", pointed[64 : 64 + 56 * pointed[0x38]]) if row[:2] == (1, 6)
+    )
+    at = address - start + offset + 8
+    with pytest.raises(UnreadableError, match=f"no more than {INFO_LIMIT}"):
+        read(pointed[:at] + b"\xff" * 8 + pointed[at + 8 :])
+
+
+def universal(*parts: bytes) -> bytes:
+    """By hand, for Debian has no lipo: each part on a page of its own."""
+    header = FAT[0] + struct.pack(">I", len(parts))
+    body, at = b"", 4096
+    for part in parts:
+        header += struct.pack(">5I", 0, 0, at + len(body), len(part), 12)
+        body += part + bytes(-len(part) % 4096)
+    return header.ljust(at, b"\0") + body
+
+
+def test_every_part_of_a_universal_binary_is_read() -> None:
+    other = rewritten("mod\texample.com/intel\tv1.0.0\t\n", "go1.21.0", program("darwin-amd64"))
+    found = modules(read(universal(program("darwin-arm64"), other)))
+    assert found == [*told("darwin-arm64"), ("stdlib", "1.21.0"), ("example.com/intel", "v1.0.0")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        universal(b"")[:20],
+        FAT[0] + b"\0\0\0\x08" + b"\xff" * 640,
+        FAT[1] + b"\0\0\0\x08" + b"\xff" * 4096,
+        universal(FAT[0] + b"\0\0\0\x01" * 20),
+        b"MZ\x90\x00" + b"\xff" * 100,
+        b"MZ\x90\x00",
+        b"\x7fELF\x02\x01" + bytes(10) + b"\x02\x00" + b"\xff" * 200,
+        b"\x7fELF\x01\x02" + bytes(10) + b"\x00\x03" + b"\xff" * 200,
+        MACH[0] + b"\xff" * 200,
+        MACH[3] + b"\x00\x00\x00\x01" * 50,
+    ],
+)
+def test_headers_that_lie_tell_of_nothing(content: bytes) -> None:
+    assert read(content) == Extract()
+
+
+def test_many_beginnings_take_no_time() -> None:
+    """A magic counts at multiples of 16 alone: here are half a million others."""
+    content = without_sections(program())
+    hostile = content[: content.index(MAGIC)] + b"\x00" + MAGIC * 550_000
+    before = time.process_time()
+    with pytest.raises(UnreadableError):
+        read(hostile)
+    assert time.process_time() - before < 2
+
+
+def test_names_without_end_take_no_time() -> None:
+    rows, names = 60_000, 8_000_000
+    sections = struct.pack("<IIQQQQIIQQ", 1, 1, 0, 0, 64 + 64 * rows, names, 0, 0, 0, 0) * rows
+    header = (
+        b"\x7fELF\x02\x01" + bytes(10) + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 0, 64, 0, 64, 0, 0, 64, rows, 0)
+    )
+    before = time.process_time()
+    assert read(header + sections + b"gopclntab".rjust(names, b"x")) == Extract()
+    assert time.process_time() - before < 2
+
+
+def test_a_universal_binary_tells_of_each_module_once() -> None:
+    assert modules(read(universal(*[program("darwin-arm64")] * 8))) == told("darwin-arm64")
+
+
+@given(data=st.data())
+@settings(max_examples=120, deadline=None)
+def test_damaged_programs_are_read_or_unreadable(data: st.DataObject) -> None:
+    content = bytearray(_program(data.draw(st.sampled_from([*WHOLE, "go117", "released", "packed"]))))
+    middle = max(content.find(MAGIC), 0)
+    places = st.integers(0, 600) | st.integers(middle, middle + 900) | st.integers(0, len(content) - 1)
+    for at, byte in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=8)):
+        content[at % len(content)] = byte
+    length = data.draw(st.none() | places)
+    with suppress(UnreadableError):
+        ECOSYSTEM.read("a", io.BytesIO(bytes(content[:length])))
+
+
+_PROGRAMS: dict[str, bytes] = {}
+
+
+def _program(name: str) -> bytes:
+    if name not in _PROGRAMS:
+        _PROGRAMS[name] = program(name)
+    return _PROGRAMS[name]
+
+
+@pytest.mark.parametrize("name", ["functions-amd64", "functions-s390x"])
+def test_a_program_says_which_packages_of_a_module_it_holds(name: str) -> None:
+    held = {package.name: package.imports.split() for package in read(program(name)).packages}
+    assert held["example.com/dep"] == ["example.com/dep/used"]
+    assert held["gopkg.in/dotted.v2"] == ["gopkg.in/dotted.v2"]
+    assert held["example.com/app"] == ["example.com/app"]
+    assert {"runtime", "internal/abi"} <= set(held["stdlib"])
+    assert not {"main", "net/http"} & set(held["stdlib"])
+
+
+@pytest.mark.parametrize("change", ["magic", "names before", "names behind", "too large", "cut off"])
+def test_a_program_whose_table_of_functions_is_odd_does_not_say_what_it_holds(change: str) -> None:
+    content = bytearray(program("functions-amd64"))
+    at = content.index(b"\xf1\xff\xff\xff\0\0")
+    if change == "magic":
+        content[at] = 0
+    elif change == "names before":
+        content[at + 40 : at + 48] = bytes(8)
+    elif change == "names behind":
+        content[at + 32 : at + 48] = struct.pack("<2Q", 2**40, 2**40 + 100)
+    elif change == "too large":
+        content[at + 40 : at + 48] = struct.pack("<Q", 2**40)
+    else:
+        del content[at + 20 :]
+    try:
+        extract = read(bytes(content))
+    except UnreadableError:
+        return
+    assert [package.imports for package in extract.packages] == [""] * len(extract.packages)
+
+
+@pytest.mark.parametrize(
+    ("path", "package"),
+    [
+        ("net/http.(*Transport).RoundTrip", "net/http"),
+        ("golang.org/x/net/http2.init.0", "golang.org/x/net/http2"),
+        ("gopkg.in/yaml%2ev3.Unmarshal", "gopkg.in/yaml.v3"),
+        ("a.test/b.Of[go.shape.struct { c.test/d.e int }]", "a.test/b"),
+        ("a.test/b/c.F", "a.test/b/c"),
+        ("type:.eq.a.test/z.T", ""),
+        ("go:buildid", ""),
+        ("noname", ""),
+    ],
+)
+def test_the_package_of_a_function_is_in_its_name(path: str, package: str) -> None:
+    found = package_symbols.packages([b"a.test/b.G", path.encode()])
+    assert found - {"a.test/b"} == ({package} if package else set()) - {"a.test/b"}

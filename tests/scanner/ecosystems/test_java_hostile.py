@@ -1,0 +1,201 @@
+"""Archives made to deceive or to exhaust whoever reads them."""
+
+import io
+import struct
+import time
+import zipfile
+import zlib
+
+import pytest
+
+from dockgate.scanner.ecosystems.java import ECOSYSTEM, jars
+from dockgate.scanner.formats import zip_archive
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError
+
+POM = b"version=1\ngroupId=g\nartifactId=a\n"
+POM_NAME = "META-INF/maven/g/a/pom.properties"
+
+
+def read(content: bytes, path: str = "app.jar") -> Extract:
+    return ECOSYSTEM.read(path, io.BytesIO(content))
+
+
+def archive(files: list[tuple[str, bytes]], *, packed: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED) as jar:
+        for name, content in files:
+            jar.writestr(name, content)
+    return buffer.getvalue()
+
+
+def record(name: bytes, size: int, at: int, *, method: int = 0, packed: int | None = None, extra: bytes = b"") -> bytes:
+    """An entry of a central directory."""
+    fields = (20, 20, 0, method, 0, 0, 0, size if packed is None else packed, size, len(name), len(extra))
+    return b"PK\x01\x02" + struct.pack("<HHHHHHIIIHHHHHII", *fields, 0, 0, 0, 0, at) + name + extra
+
+
+def end(count: int, size: int, at: int) -> bytes:
+    return b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, count, count, size, at, 0)
+
+
+def local(name: bytes) -> bytes:
+    return b"PK\x03\x04" + struct.pack("<HHHHHIIIHH", 20, 0, 0, 0, 0, 0, 0, 0, len(name), 0) + name
+
+
+def listed(body: bytes, *records: bytes) -> bytes:
+    directory = b"".join(records)
+    return body + directory + end(len(records), len(directory), len(body))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "no zip archive"),
+        (b"PK\x03\x04", "no zip archive"),
+        (b"PK\x05\x06", "no zip archive"),
+        (end(1, 0, 0), "cut off"),
+        (b"x" * 50 + end(1, 50, 0), "broken"),
+        (end(0, 100, 0), "not where it should be"),
+        (end(0, 0, 5), "not where it should be"),
+        (end(0xFFFF, 0xFFFFFFFF, 0), "no more than"),
+        (listed(b"", record(b"a", 0, 0))[:20] + end(1, 20, 0), "cut off"),
+        (listed(b"", record(b"a", 0, 0)[:-1]), "broken"),
+        (b"\0" * 56 + b"PK\x06\x07" + b"\0" * 16 + end(0xFFFF, 0, 0), "zip64"),
+    ],
+    ids=range(11),
+)
+def test_what_is_no_whole_archive_is_unreadable(content: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content)
+
+
+def test_too_many_entries_are_refused_at_once() -> None:
+    record64 = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 2**40, 2**40, 46 * 2**20, 0)
+    locator = b"PK\x06\x07" + struct.pack("<IQI", 0, 0, 1)
+    with pytest.raises(UnreadableError, match=str(zip_archive.ENTRY_LIMIT)):
+        read(record64 + locator + end(0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF))
+
+
+def test_a_zip64_archive_is_read() -> None:
+    name = POM_NAME.encode()
+    body = local(name) + POM
+    extra = struct.pack("<HHH", 0xCAFE, 2, 0) + struct.pack("<HHQQQ", 1, 24, len(POM), len(POM), 0)
+    entry = bytearray(record(name, 0xFFFFFFFF, 0xFFFFFFFF, extra=extra))
+    entry[16:20] = struct.pack("<I", zlib.crc32(POM))
+    record64 = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 1, 1, len(entry), len(body))
+    locator = b"PK\x06\x07" + struct.pack("<IQI", 0, len(body) + len(entry), 1)
+    found = read(body + entry + record64 + locator + end(0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF))
+    assert [package.name for package in found.packages] == ["g:a"]
+
+
+def spoilt(change: dict[int, bytes]) -> bytes:
+    """An archive with one pom.properties, whose directory entry has other bytes at these places."""
+    content = bytearray(archive([(POM_NAME, POM)]))
+    at = content.index(b"PK\x01\x02")
+    for place, value in change.items():
+        content[at + place : at + place + len(value)] = value
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({8: b"\1"}, "encrypted"),
+        ({10: b"\x63"}, "method 99"),
+        ({10: b"\x08"}, "cannot be inflated"),
+        ({16: b"\0\0\0\0"}, "not what its archive"),
+        ({24: struct.pack("<I", 5)}, "not what its archive"),
+        ({24: struct.pack("<I", 100)}, "not what its archive"),
+        ({24: struct.pack("<I", 2**31)}, "no more than"),
+        ({20: struct.pack("<I", 2**31)}, "outside itself|not what its archive"),
+        ({42: struct.pack("<I", 5)}, "points to no entry"),
+        ({42: struct.pack("<I", 2**31)}, "outside itself"),
+    ],
+    ids=range(10),
+)
+def test_a_part_that_lies_is_unread_and_named(change: dict[int, bytes], reason: str) -> None:
+    found = read(spoilt(change))
+    ((path, why),) = found.unread
+    assert path == POM_NAME
+    assert any(part in why for part in reason.split("|"))
+    assert found.packages == ()
+
+
+def test_every_one_of_several_entries_of_one_name_counts() -> None:
+    files = [(POM_NAME, POM), (POM_NAME, POM.replace(b"version=1", b"version=2")), ("x.jar", b"1"), ("x.jar", b"2")]
+    with pytest.warns(UserWarning, match="Duplicate"):
+        content = archive(files)
+    found = read(content)
+    assert [package.version for package in found.packages] == ["1", "2"]
+    assert [path for path, _ in found.unread] == ["x.jar"]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_archives_in_each_other_end_somewhere(*, packed: bool) -> None:
+    content = archive([(POM_NAME, POM)])
+    for _ in range(30):
+        content = archive([("a.jar", content)], packed=packed)
+    found = read(content)
+    ((path, reason),) = found.unread
+    assert path.count("a.jar") == jars.DEPTH_LIMIT
+    assert "no more than" in reason
+
+
+def test_archives_that_each_name_the_next_many_times_end_too() -> None:
+    content = archive([(POM_NAME, POM)])
+    for _ in range(jars.DEPTH_LIMIT - 1):
+        content = listed(local(b"a.jar") + content, *[record(b"a.jar", len(content), 0)] * 60)
+    start = time.monotonic()
+    found = read(content)
+    assert time.monotonic() - start < 10
+    assert str(jars.PARTS_LIMIT) in found.unread[-1][1]
+    assert len(found.packages) <= jars.PARTS_LIMIT
+
+
+def test_what_inflates_to_too_much_is_not_read_to_its_end() -> None:
+    bomb = archive([("a.jar", bytes(200 * 1024 * 1024))], packed=True)
+    assert len(bomb) < 1024 * 1024
+    shared = bomb[: bomb.index(b"PK\x01\x02")]
+    directory = bomb[len(shared) : bomb.index(b"PK\x05\x06")]
+    content = listed(shared, *[directory] * 50)
+    start = time.monotonic()
+    found = read(content)
+    assert time.monotonic() - start < 15
+    assert f"more than {jars.RATIO_FROM} bytes would have to be read" in found.unread[-1][1]
+
+
+def test_a_small_size_that_inflates_to_more_is_noticed() -> None:
+    content = bytearray(archive([("a.jar", bytes(10_000_000))], packed=True))
+    at = content.index(b"PK\x01\x02")
+    content[at + 24 : at + 28] = struct.pack("<I", 100)
+    assert read(bytes(content)).unread == (("a.jar", "it is not what its archive's directory says"),)
+
+
+def test_many_parts_are_not_read_to_their_end() -> None:
+    files = [(f"META-INF/maven/g/a{at}/pom.properties", POM) for at in range(jars.PARTS_LIMIT + 5)]
+    found = read(archive(files))
+    assert str(jars.PARTS_LIMIT) in found.unread[-1][1]
+
+
+@pytest.mark.parametrize(
+    "pom",
+    [
+        b"<!DOCTYPE project [<!ENTITY a 'b'>]><project><version>&a;</version></project>",
+        b"<!DOCTYPE project SYSTEM 'file:///etc/passwd'><project/>",
+        b"<project>",
+        b"<project>&a;</project>",
+        b"<?xml version='1.0' encoding='no-such'?><project/>",
+        b"",
+        b"\xff\xfe\0",
+    ],
+    ids=range(7),
+)
+def test_xml_that_is_none_or_wants_entities_is_unread(pom: bytes) -> None:
+    found = read(archive([("META-INF/maven/g/a/pom.xml", pom)]))
+    assert [path for path, _ in found.unread] == ["META-INF/maven/g/a/pom.xml"]
+
+
+def test_deep_xml_is_read() -> None:
+    pom = b"<project>" + b"<a>" * 100_000 + b"</a>" * 100_000 + b"<version>1</version></project>"
+    assert [one.version for one in read(archive([("META-INF/maven/g/a/pom.xml", pom)])).packages] == ["1"]

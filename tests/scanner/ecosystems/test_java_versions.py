@@ -1,0 +1,88 @@
+"""Maven's version order: lines made by Maven itself, and Maven asked anew."""
+
+import random
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from dockgate.scanner.ecosystems.java import ECOSYSTEM
+from dockgate.scanner.ecosystems.java.version import VERSION_LIMIT, MavenVersion
+from dockgate.shared.errors import UncomparableError
+
+CASES = Path(__file__).parent.parent.parent / "cases" / "versions" / "maven.txt"
+JAR = "/usr/share/java/maven3-artifact.jar"
+
+
+def relation(a: str, b: str) -> str:
+    left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
+    return "<" if left < right else "=" if left == right else ">"
+
+
+def test_stated_order() -> None:
+    lines = [line for line in CASES.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert len(lines) > 1500
+    for line in lines:
+        a, sign, b = line.rsplit(" ", 2)
+        assert (line, relation(a, b), relation(b, a)) == (line, sign, {"<": ">", "=": "="}[sign])
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("4.1.0.RELEASE", "4.1.0"),
+        ("2.0.Final", "2"),
+        ("1.0-ga", "1.0.0"),
+        ("2.0-CR1", "2.0-rc1"),
+        ("1.0a1", "1.0-alpha-1"),
+        ("1..1", "1.0.1"),
+    ],
+)
+def test_the_same_version_is_written_in_many_ways(a: str, b: str) -> None:
+    assert relation(a, b) == "="
+    assert hash(ECOSYSTEM.key(a)) == hash(ECOSYSTEM.key(b))
+
+
+def test_maven_has_circles_and_so_have_we() -> None:
+    assert [relation(*pair) for pair in pairwise(("1.foo.2", "1-rc", "1", "1.foo.2"))] == ["<", "<", "<"]
+
+
+@pytest.mark.parametrize("version", ["", " ", "\t", "1" * (VERSION_LIMIT + 1)])
+def test_what_is_empty_or_too_long_is_refused(version: str) -> None:
+    with pytest.raises(UncomparableError):
+        ECOSYSTEM.key(version)
+
+
+@pytest.mark.parametrize(
+    "version", ["\ud800", "é", "1\0", "⁵", "1.0", "-", ".", "1-" * (VERSION_LIMIT // 2), "9" * VERSION_LIMIT]
+)
+def test_whatever_else_there_is_can_be_compared(version: str) -> None:
+    assert relation(version, version) == "="
+    assert repr(MavenVersion(version))
+
+
+def test_unknown_words_follow_utf_16() -> None:
+    assert relation("1-\U0001f600", "1-\uff5e") == "<"
+
+
+def made(chance: random.Random) -> str:
+    pick = chance.choice
+    version = pick(("", "v", "R")) + ".".join(pick(("0", "1", "2", "10", "01")) for _ in range(chance.randint(0, 4)))
+    for _ in range(pick((0, 1, 2, 3))):
+        version += (
+            pick("-._+")
+            + pick(("alpha", "b", "M", "rc", "CR", "snapshot", "Final", "sp", "jre", "0", "7", ""))
+            + pick("1 ").strip()
+        )
+    return version or "1"
+
+
+@pytest.mark.real
+def test_maven_agrees() -> None:
+    chance = random.Random()  # noqa: S311 another sample each time
+    versions = [made(chance) for _ in range(3000)]
+    command = ["java", "-cp", JAR, "org.apache.maven.artifact.versioning.ComparableVersion", *versions]
+    said = subprocess.run(command, capture_output=True, check=True, encoding="utf-8").stdout.splitlines()
+    compared = [line.strip() for line in said if line.startswith("   ")]
+    assert compared == [f"{a} {relation(a, b).replace('=', '==')} {b}" for a, b in pairwise(versions)]

@@ -1,0 +1,140 @@
+"""What is read of Julia's depots and manifests, and how Julia packages' versions compare."""
+
+import io
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.scanner.ecosystems.orders import relation
+from tests.scanner.layers import DEBIAN, file, image, whiteout
+
+from dockgate.scanner.ecosystems.julia import ECOSYSTEM, MANIFEST_LIMIT, PROJECT_LIMIT, VERSION_LIMIT
+from dockgate.scanner.inventory import read_image
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.purl import Purl
+
+DATA = Path(__file__).parent / "data" / "julia"
+FOLDER = "root/.julia/packages/HTTP/sJD5V"
+PATH = f"{FOLDER}/Project.toml"
+STDLIB = "usr/local/julia/share/julia/stdlib/v1.11"
+PROJECT, FIRST, SECOND = ((DATA / name).read_bytes() for name in ("Project.toml", "Manifest-1.toml", "Manifest-2.toml"))
+HTTP = "uuid=cd3eb016-35fb-5094-929b-558a96fad6f3"
+
+
+def read(content: str | bytes, path: str = PATH) -> Extract:
+    return ECOSYSTEM.read(path, io.BytesIO(content.encode() if isinstance(content, str) else content))
+
+
+def purls(found: Extract) -> list[str]:
+    return [package.purl for package in found.packages]
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        (PATH, True),
+        ("packages/HTTP/sJD5V/JuliaProject.toml", True),
+        (f"{STDLIB}/OpenSSL_jll/Project.toml", True),
+        ("app/Project.toml", False),
+        ("root/.julia/packages/HTTP/Project.toml", False),
+        (f"{FOLDER}/test/Project.toml", False),
+        ("root/.julia/environments/v1.11/Manifest.toml", True),
+        ("JuliaManifest.toml", True),
+        ("app/Manifest-v1.11.toml", True),
+        ("app/Manifest-v1.11.toml.bak", False),
+        ("app/MyManifest.toml", False),
+    ],
+)
+def test_what_is_wanted(path: str, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+
+
+def test_an_installed_package_owns_its_folder() -> None:
+    found = read(PROJECT)
+    (package,) = found.packages
+    assert (package.name, package.version, package.ecosystem) == ("HTTP", "1.10.8", "Julia")
+    assert (package.source_name, package.source_version) == ("HTTP", "1.10.8")
+    assert package.purl == f"pkg:julia/HTTP@1.10.8?{HTTP}"
+    assert found.owns == {package.purl: (f"{FOLDER}/",)}
+    assert not found.lock
+
+
+def test_what_comes_with_julia_is_a_package_when_it_has_a_version() -> None:
+    library = 'name = "OpenSSL_jll"\nuuid = "458c"\nversion = "3.0.15+1"\n'
+    assert purls(read(library, f"{STDLIB}/OpenSSL_jll/Project.toml")) == [
+        "pkg:julia/OpenSSL_jll@3.0.15%2B1?uuid=458c",
+    ]
+    assert read('name = "Base64"\n', f"{STDLIB}/Base64/Project.toml") == Extract()
+
+
+def test_a_project_below_another_folder_of_that_name_is_none() -> None:
+    assert read('name = "Own"\n', "app/packages/own/core/Project.toml") == Extract()
+
+
+@pytest.mark.parametrize(
+    ("content", "path", "reason"),
+    [
+        ('name = "HTTP"\n', PATH, "it has no version"),
+        ('version = "1"\n', PATH, "its name or version is no text"),
+        ('name = "HTTP"\nversion = 1\n', PATH, "its name or version is no text"),
+        ("name", PATH, "it is no TOML"),
+        (b" " * (PROJECT_LIMIT + 1), PATH, f"no more than {PROJECT_LIMIT}"),
+        (b" " * (MANIFEST_LIMIT + 1), "Manifest.toml", f"no more than {MANIFEST_LIMIT}"),
+        ('manifest_format = "2.0"\ndeps = 1\n', "Manifest.toml", "its 'deps' is no table"),
+        ('[[deps.HTTP]]\nversion = "1.0.0"\n', "Manifest.toml", "its format is not told"),
+        ("[[HTTP]]\nversion = 1\n", "Manifest.toml", "the version or uuid of HTTP is no text"),
+        ('HTTP = ["1.0.0"]\n', "Manifest.toml", "the version or uuid of HTTP is no text"),
+    ],
+)
+def test_what_does_not_tell_its_packages_is_unreadable(content: str | bytes, path: str, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content, path)
+
+
+def test_a_manifest_names_what_is_not_julia_s_and_not_the_project_s_own() -> None:
+    found = read(SECOND, "app/Manifest-v1.11.toml")
+    assert purls(found) == [
+        f"pkg:julia/HTTP@1.10.8?{HTTP}",
+        "pkg:julia/OpenSSL_jll@3.0.15%2B1?uuid=458c3c95-2e84-50aa-8efc-19380b2a3a95",
+    ]
+    assert (found.lock, found.owns) == (True, {})
+    assert purls(read(FIRST, "app/Manifest.toml")) == [f"pkg:julia/HTTP@0.9.17?{HTTP}"]
+    assert read('manifest_format = "2.0"\n', "app/Manifest.toml") == Extract(lock=True)
+
+
+def test_a_purl_becomes_a_package() -> None:
+    package = ECOSYSTEM.package(Purl("julia", "", "HTTP", "1.10.8", {"uuid": HTTP.removeprefix("uuid=")}), None)
+    assert (package.source_name, package.ecosystem) == ("HTTP", "Julia")
+    assert package.purl == f"pkg:julia/HTTP@1.10.8?{HTTP}"
+    with pytest.raises(UsageError, match="no version"):
+        ECOSYSTEM.package(Purl("julia", "", "HTTP"), None)
+
+
+def test_a_project_file_removed_or_edited_while_the_code_stays_is_noticed() -> None:
+    def reasons(edit: object) -> str:
+        base = [file("etc/os-release", DEBIAN), file(PATH, PROJECT), file(f"{FOLDER}/src/HTTP.jl")]
+        return "".join(entry.reason for entry in read_image(image(base, edit), [ECOSYSTEM]).unread)  # type: ignore[arg-type]
+
+    assert f"{PATH} no longer tells of HTTP 1.10.8" in reasons(whiteout(PATH))
+    assert f"{PATH} became HTTP 9.9.9" in reasons([file(PATH, PROJECT.replace(b"1.10.8", b"9.9.9"))])
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    content=st.sampled_from([PROJECT, FIRST, SECOND]),
+    cut=st.integers(0, 700),
+    splice=st.binary(max_size=12) | st.sampled_from([b"\nname = ", b"[[deps.A]]\n", b'"', b"version = 1\n", b"[["]),
+    path=st.sampled_from([PATH, "Manifest.toml"]),
+)
+def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, path: str) -> None:
+    with suppress(UnreadableError):
+        found = read(content[:cut] + splice + content[cut + len(splice) :], path)
+        assert all(package.name and package.version for package in found.packages)
+
+
+@pytest.mark.parametrize("version", ["", " 1.0.0", "1.0.0\n", "\ud800", "1.0.0-" + "a" * VERSION_LIMIT])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    assert relation(ECOSYSTEM, version, version) == "?"

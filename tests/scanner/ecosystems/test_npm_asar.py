@@ -1,0 +1,134 @@
+"""Packages in Electron's archives."""
+
+import io
+import json
+import struct
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.scanner.layers import file, image, symlink
+
+from dockgate.scanner.ecosystems.npm import ECOSYSTEM
+from dockgate.scanner.ecosystems.npm.asar import HEADER_LIMIT, MEMBER_LIMIT
+from dockgate.scanner.inventory import read_image
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError
+
+OWN = (Path(__file__).parent / "data" / "npm" / "own.asar").read_bytes()
+PATH = "opt/Own/resources/app.asar"
+MAGIC = b"\4\0\0\0"
+A = b'{"name": "a", "version": "1.0.0"}'
+
+
+def read(content: bytes, path: str = PATH) -> Extract:
+    return ECOSYSTEM.read(path, io.BytesIO(content))
+
+
+def packed(header: Any, files: bytes = A) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    padded = text + bytes(-len(text) % 4)
+    return struct.pack("<4I", 4, 8 + len(padded), 4 + len(padded), len(text)) + padded + files
+
+
+def within(*folders: str, **told: Any) -> dict[str, Any]:
+    """A header with one package.json in the last of these folders."""
+    node: dict[str, Any] = {"package.json": {"size": len(A), "offset": "0"} | told}
+    for folder in reversed(folders):
+        node = {folder: {"files": node}}
+    return {"files": node}
+
+
+@pytest.mark.parametrize(
+    ("path", "head", "wanted"),
+    [
+        (PATH, MAGIC, True),
+        (PATH, b"", True),  # a link
+        (PATH, b"PK\3\4", False),
+        ("app/node_modules/electron/dist/resources/default_app.asar", MAGIC, True),
+        ("opt/Own/resources/app.asar.unpacked/node_modules/n/package.json", b"{", True),
+        ("opt/Own/resources/app.asar.unpacked/node_modules/n/n.node", MAGIC, False),
+    ],
+)
+def test_what_is_wanted(path: str, head: bytes, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, head) is wanted
+
+
+def test_packages_are_those_in_node_modules_that_are_packed() -> None:
+    """Its own package.json is no package's, and what is unpacked is read where it lies."""
+    found = read(OWN)
+    assert sorted((one.purl, one.path) for one in found.packages) == [
+        ("pkg:npm/%40s/b@2.0.0", f"{PATH}!/node_modules/@s/b/package.json"),
+        ("pkg:npm/a@1.2.3", f"{PATH}!/node_modules/a/package.json"),
+        ("pkg:npm/c@0.1.0", f"{PATH}!/node_modules/a/node_modules/c/package.json"),
+    ]
+    assert found.alone
+    assert not found.unread
+    beside = file(f"{PATH}.unpacked/node_modules/n/package.json", '{"name": "n", "version": "3.0.0"}')
+    whole = read_image(image([file(PATH, OWN), beside, symlink("opt/Own/resources/b.asar", "app.asar")]), [ECOSYSTEM])
+    assert [one.name for one in whole.packages] == ["@s/b", "a", "c", "n"]
+    assert not whole.unread
+
+
+def test_an_archive_of_the_name_is_the_folder_itself() -> None:
+    found = read(packed(within("a")), "usr/share/code/resources/app/node_modules.asar")
+    assert [one.path for one in found.packages] == ["usr/share/code/resources/app/node_modules.asar!/a/package.json"]
+    assert read(packed(within("a"))) == Extract()
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"size": 5 * 2**20}, "no more than"),
+        ({"size": -1}, "no more than"),
+        ({"size": "9"}, "does not tell its place"),
+        ({"offset": 0}, "does not tell its place"),
+        ({"offset": "-1"}, "does not tell its place"),
+        ({"offset": "9" * 5000}, "does not tell its place"),
+        ({"offset": "9" * 20}, "outside itself"),
+        ({"size": 4}, "no JSON"),
+    ],
+)
+def test_a_package_that_cannot_be_read_is_unread_and_named(told: dict[str, Any], reason: str) -> None:
+    ((inner, why),) = read(packed(within("node_modules", "a", **told))).unread
+    assert inner == "node_modules/a/package.json"
+    assert reason in why
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (MAGIC, "no asar archive"),
+        (b"PK\3\4" + bytes(20), "no asar archive"),
+        (packed(within("a"))[:40], "cut off"),
+        (packed(b" " * (HEADER_LIMIT + 1)), "no more than"),
+        (packed(b"[]"), "no JSON object"),
+        (packed({}), "does not tell the files of its root"),
+        (packed({"files": {"a": {"files": []}}}), "does not tell the files of a"),
+        (packed({"files": {"package.json": []}}), "package.json is no mapping"),
+        (packed(within("x" * 5000)), "more than 4096"),
+        (
+            packed({"files": {"node_modules": {"files": {f"p{at}": within() for at in range(MEMBER_LIMIT + 1)}}}}),
+            "10000",
+        ),
+    ],
+)
+def test_an_archive_that_cannot_be_read_says_why(content: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content)
+
+
+def test_nothing_hides_what_stands_behind_it() -> None:
+    header = {
+        "files": {"": None, "a": 1, "b": {}, "c": {"link": "d"}, "z": {"files": {}}}
+        | within("node_modules", "a")["files"]
+    }
+    assert [one.name for one in read(packed(header)).packages] == ["a"]
+
+
+def test_a_wide_header_takes_bounded_time() -> None:
+    wide = b",".join(b'"%x":{"files":{}}' % at for at in range(350_000))
+    before = time.process_time()
+    assert read(packed(b'{"files":{"' + b"a" * 4000 + b'":{"files":{' + wide + b"}}}}")) == Extract()
+    assert time.process_time() - before < 5

@@ -1,0 +1,222 @@
+"""Packages in trees as npm's rivals lay them out: links to one store, archives that are never unpacked."""
+
+import contextlib
+import io
+import struct
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.scanner.layers import file, image, symlink
+
+from dockgate.scanner.ecosystems import dpkg
+from dockgate.scanner.ecosystems.npm import ECOSYSTEM
+from dockgate.scanner.inventory import read_image
+from dockgate.scanner.model import Inventory
+from dockgate.scanner.ports import Entry
+from dockgate.shared.errors import UnreadableError
+
+DATA = Path(__file__).parent / "data" / "npm"
+INSTALLED = "Status: install ok installed\nArchitecture: all\n"
+ARCHIVE = "app/.yarn/cache/is-odd-npm-3.0.1-93c3c3f41b-89ee2e353c.zip"
+
+
+def inventory(*entries: Entry) -> Inventory:
+    return read_image(image(list(entries)), [ECOSYSTEM])
+
+
+def tree(name: str) -> list[Entry]:
+    """The entries of a tree: its package.json files, each with the name of its folder, and its links."""
+    entries: list[Entry] = []
+    for line in (DATA / name).read_text(encoding="utf-8").splitlines():
+        path, link, target = f"app/{line}".partition(" -> ")
+        if link:
+            entries.append(symlink(path, target))
+        else:
+            entries.append(file(path, f'{{"name": "{path.split("/")[-2]}", "version": "1.0.0"}}'))
+    return entries
+
+
+def archived(members: dict[str, str | bytes]) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("name", ["tree-pnpm.txt", "tree-yarn.txt"])
+def test_a_store_with_links_gives_each_package_once_and_no_doubt(name: str) -> None:
+    entries = tree(name)
+    found = inventory(*entries)
+    assert sorted(package.path for package in found.packages) == [e.path for e in entries if e.kind == "file"]
+    assert len(found.packages) == 11
+    assert found.unread == ()
+
+
+def test_a_link_out_of_the_store_is_doubted() -> None:
+    entries = [*tree("tree-pnpm.txt"), symlink("app/node_modules/evil", "../../srv/evil")]
+    assert [entry.path for entry in inventory(*entries).unread] == ["app/node_modules/evil"]
+
+
+def test_a_cache_that_is_a_link_is_doubted() -> None:
+    found = inventory(file("srv/x.zip"), symlink("app/.yarn/cache", "/srv"), file("app/node_modules/a/package.json"))
+    assert "app/.yarn/cache" in [entry.path for entry in found.unread]
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("app/node_modules/.store/a-npm-1.0.0-306ce07075/package/package.json", True),
+        ("app/node_modules/.store/a-npm-1.0.0-306ce07075/package", True),
+        ("app/node_modules/.store/a-npm-1.0.0-306ce07075/package/esm/package.json", False),
+        ("app/node_modules/.store/package.json", False),
+        ("app/node_modules/.bun/a@1.0.0/node_modules/a/package.json", True),
+        ("app/.yarn/unplugged/a-npm-1.0.0-1/node_modules/a/package.json", True),
+        (ARCHIVE, True),
+        ("root/.yarn/berry/cache/a.zip", True),
+        ("app/.yarn/cache", True),
+        ("app/.yarn/releases/yarn.cjs", False),
+        ("app/.yarn/releases/a.zip", False),
+        ("app/a.zip", False),
+        ("opt/yarn-v1.22.22/package.json", True),
+        ("opt/yarn-v1.22.22", True),
+        ("opt/yarn-v1.22.22/lib/package.json", False),
+        ("opt/yarn-v1.22.22/lib", False),
+        ("opt/app/package.json", False),
+        ("app/yarn.lock", True),
+        ("package-lock.json", True),
+        ("app/my-yarn.lock", False),
+        ("app/node_modules/a/yarn.lock", False),
+        ("app/node_modules/a/npm-shrinkwrap.json", False),
+        ("app/node_modules/.package-lock.json", False),
+        ("usr/share/nodejs", True),
+        ("usr/share/nodejs/@babel", True),
+        ("usr/share/nodejs/lodash", True),
+        ("usr/share/nodejs/lodash/package.json", True),
+        ("usr/share/nodejs/@babel/core/package.json", True),
+        ("usr/share/nodejs/npm/node_modules/a/package.json", True),
+        ("usr/lib/nodejs/a/package.json", True),
+        ("usr/lib/aarch64-linux-gnu/nodejs/a/package.json", True),
+        ("usr/share/nodejs/package.json", False),
+        ("usr/share/nodejs/@babel/package.json", False),
+        ("usr/share/nodejs/terser/bin/package.json", False),
+        ("usr/share/nodejs/lodash/yarn.lock", False),
+        ("usr/share/nodejs-doc/a/package.json", False),
+        ("usr/share/doc/nodejs/package.json", False),
+        ("usr/lib/a/b/nodejs/a/package.json", False),
+        ("opt/nodejs/a/package.json", False),
+    ],
+)
+def test_what_is_wanted(path: str, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+
+
+def test_an_alias_is_the_package_that_its_file_names() -> None:
+    found = ECOSYSTEM.read(
+        "app/node_modules/odd-six/package.json", io.BytesIO(b'{"name": "is-number", "version": "6.0.0"}')
+    )
+    assert [package.purl for package in found.packages] == ["pkg:npm/is-number@6.0.0"]
+
+
+def test_a_library_of_debian_is_a_package_and_judged_as_debian_s() -> None:
+    folder = "usr/share/nodejs/lodash"
+    found = read_image(
+        image(
+            [
+                file("etc/os-release", "ID=debian\nVERSION_ID=13\n"),
+                file("var/lib/dpkg/status", f"Package: node-lodash\n{INSTALLED}Version: 4.17.21-1\n"),
+                file("var/lib/dpkg/info/node-lodash.list", f"/.\n/{folder}\n/{folder}/package.json\n/{folder}/a.js\n"),
+                file(f"{folder}/package.json", '{"name": "lodash", "version": "4.17.21"}'),
+                file(f"{folder}/a.js"),
+                symlink("usr/share/node_modules", "nodejs"),
+            ]
+        ),
+        [dpkg.ECOSYSTEM, ECOSYSTEM],
+    )
+    assert [(package.name, package.owner) for package in found.packages] == [
+        ("lodash", "node-lodash"),
+        ("node-lodash", ""),
+    ]
+    assert found.unread == ()
+
+
+def test_the_yarn_of_the_official_images_owns_its_folder() -> None:
+    found = ECOSYSTEM.read("opt/yarn-v1.22.22/package.json", io.BytesIO(b'{"name": "yarn", "version": "1.22.22"}'))
+    assert found.owns == {"pkg:npm/yarn@1.22.22": ("opt/yarn-v1.22.22/",)}
+
+
+def test_an_archive_of_yarn_holds_its_package() -> None:
+    with (DATA / "is-odd.zip").open("rb") as content:
+        found = ECOSYSTEM.read(ARCHIVE, content)
+    (package,) = found.packages
+    assert (package.purl, package.path) == (
+        "pkg:npm/is-odd@3.0.1",
+        f"{ARCHIVE}!/node_modules/is-odd/package.json",
+    )
+    assert found.alone
+
+
+def test_an_unreadable_member_leaves_the_others() -> None:
+    content = archived(
+        {
+            "node_modules/@a/b/package.json": '{"name": "@a/b", "version": "1.0.0"}',
+            "node_modules/@a/b/esm/package.json": '{"type": "module"}',
+            "node_modules/@a/b/node_modules/c/package.json": "{",
+        }
+    )
+    found = ECOSYSTEM.read(ARCHIVE, io.BytesIO(content))
+    assert [package.name for package in found.packages] == ["@a/b"]
+    assert [path for path, _ in found.unread] == ["node_modules/@a/b/node_modules/c/package.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "no zip"),
+        (b"PK\x03\x04" + b"\0" * 100, "no zip"),
+        (archived({}), "holds no packages"),
+        (archived({"package.json": "{}"}), "holds no packages"),
+        (archived({"node_modules/a/package.json": "{}"})[:-30], "no zip|cut off|broken"),
+    ],
+    ids=range(5),
+)
+def test_an_archive_that_holds_nothing_is_unreadable(content: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        ECOSYSTEM.read(ARCHIVE, io.BytesIO(content))
+
+
+def test_a_bomb_is_not_inflated() -> None:
+    found = ECOSYSTEM.read(ARCHIVE, io.BytesIO(archived({"node_modules/a/package.json": b" " * 2**26})))
+    assert found.packages == ()
+    assert [path for path, _ in found.unread] == ["node_modules/a/package.json"]
+
+
+@pytest.mark.parametrize("count", [1_000, 10_000])
+def test_a_member_named_many_times_is_not_inflated_each_time(count: int) -> None:
+    content = archived({"node_modules/a/package.json": b" " * (2**22 - 1)})
+    start, end = content.rindex(b"PK\x01\x02"), content.rindex(b"PK\x05\x06")
+    entry = content[start:end]
+    tail = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, count, count, len(entry) * count, start, 0)
+    before = time.process_time()
+    try:
+        assert ECOSYSTEM.read(ARCHIVE, io.BytesIO(content[:start] + entry * count + tail)).packages == ()
+    except UnreadableError as error:
+        assert "10000 packages" in str(error)  # noqa: PT017 - both answers are fine, time is what counts
+    assert time.process_time() - before < 2
+
+
+SEED = (DATA / "is-odd.zip").read_bytes()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.binary(max_size=8)), min_size=1, max_size=8))
+def test_a_damaged_archive_is_read_or_unreadable(edits: list[tuple[int, bytes]]) -> None:
+    content = bytearray(SEED)
+    for at, new in edits:
+        content[at : at + len(new)] = new
+    with contextlib.suppress(UnreadableError):
+        ECOSYSTEM.read(ARCHIVE, io.BytesIO(bytes(content)))

@@ -1,0 +1,146 @@
+"""What is read of opam's switches and lockfiles, and how the versions of OCaml's packages compare."""
+
+import io
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.scanner.ecosystems.orders import relation
+from tests.scanner.layers import DEBIAN, file, image, whiteout
+
+from dockgate.scanner.ecosystems.opam import ECOSYSTEM, FILE_LIMIT
+from dockgate.scanner.inventory import read_image
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.purl import Purl
+
+DATA = Path(__file__).parent / "data" / "opam"
+DESCRIPTION, STATE, LOCKED = ((DATA / name).read_bytes() for name in ("opam", "switch-state", "app.opam.locked"))
+SWITCH = "home/opam/.opam/default"
+KEPT = f"{SWITCH}/.opam-switch"
+PATH = f"{KEPT}/packages/hello.1.0~rc1/opam"
+LOCK = "src/app.opam.locked"
+
+
+def read(content: bytes, path: str) -> Extract:
+    return ECOSYSTEM.read(path, io.BytesIO(content))
+
+
+def purls(found: Extract) -> list[str]:
+    return [package.purl for package in found.packages]
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        (PATH, True),
+        ("src/_opam/.opam-switch/packages/a.1/opam", True),
+        (".opam-switch/packages/a.1/opam", True),
+        (f"{KEPT}/overlay/a/opam", False),
+        ("src/opam", False),
+        ("usr/bin/opam", False),
+        (f"{KEPT}/switch-state", True),
+        (".opam-switch/switch-state", True),
+        ("src/switch-state", False),
+        (LOCK, True),
+        ("opam.locked", True),
+        ("src/opam.locked", True),
+        ("src/other.locked", False),
+    ],
+)
+def test_what_is_wanted(path: str, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+
+
+def test_an_installed_package_owns_its_library() -> None:
+    found = read(DESCRIPTION, PATH)
+    (package,) = found.packages
+    assert (package.name, package.version, package.ecosystem) == ("hello", "1.0~rc1", "opam")
+    assert package.purl == "pkg:opam/hello@1.0~rc1"
+    assert found.owns == {package.purl: (f"{SWITCH}/lib/hello/",)}
+    assert not found.lock
+    assert read(b"", ".opam-switch/packages/a.1/opam").owns == {"pkg:opam/a@1": ("lib/a/",)}
+
+
+@pytest.mark.parametrize("folder", ["hello", "hello.", ".1", "a.1/b"])
+def test_a_folder_that_is_not_called_by_a_package_is_unreadable(folder: str) -> None:
+    with pytest.raises(UnreadableError, match=r"no NAME\.VERSION"):
+        read(DESCRIPTION, f"{KEPT}/packages/{folder}/opam")
+
+
+def test_a_state_and_a_lockfile_name_what_is_to_be_installed() -> None:
+    for content, path in ((STATE, f"{KEPT}/switch-state"), (LOCKED, LOCK)):
+        found = read(content, path)
+        assert purls(found) == ["pkg:opam/conf-a@2", "pkg:opam/hello@1.0~rc1"]
+        assert (found.lock, found.owns) == (True, {})
+    assert read(b'roots: ["a.1"]\n', f"{KEPT}/switch-state") == Extract(lock=True)
+
+
+def test_comments_texts_and_filters_are_told_apart() -> None:
+    state = b'synopsis: """installed: ["a.1"]"""\n# installed: [\ninstalled: ["b.1" # "c.1"\n"d.1.2"(* "e.1" ] *)]'
+    assert purls(read(state, f"{KEPT}/switch-state")) == ["pkg:opam/b@1", "pkg:opam/d@1.2"]
+    locked = b'depends: ["a" {= "1" & os = "linux"} "b" {with-test & = "2"} "c" {>= "1" & = "3"}]'
+    assert purls(read(locked, LOCK)) == ["pkg:opam/a@1", "pkg:opam/b@2", "pkg:opam/c@3"]
+
+
+@pytest.mark.parametrize(
+    ("content", "path", "reason"),
+    [
+        (b'installed: ["a.1"', f"{KEPT}/switch-state", "what stands behind installed: is no list"),
+        (b'installed: "a.1"', f"{KEPT}/switch-state", "what stands behind installed: is no list"),
+        (b"installed:", f"{KEPT}/switch-state", "what stands behind installed: is no list"),
+        (b'synopsis: "a\ninstalled: [1] ', f"{KEPT}/switch-state", "has no end"),
+        (b'(* "\ninstalled: ["b.1"]', f"{KEPT}/switch-state", "has no end"),
+        (b'installed: ["a"]', f"{KEPT}/switch-state", "'a' is no NAME.VERSION"),
+        (b'depends: ["a" "b" {= "1"}]', LOCK, "it gives no version to a"),
+        (b'depends: ["a" {>= "1"}]', LOCK, "it gives no version to a"),
+        (b" " * (FILE_LIMIT + 1), LOCK, f"no more than {FILE_LIMIT}"),
+    ],
+)
+def test_what_does_not_tell_its_packages_is_unreadable(content: bytes, path: str, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content, path)
+
+
+def test_a_purl_becomes_a_package() -> None:
+    package = ECOSYSTEM.package(Purl("opam", "", "ocaml-base-compiler", "5.2.0"), None)
+    assert (package.source_name, package.ecosystem) == ("ocaml-base-compiler", "opam")
+    assert package.purl == "pkg:opam/ocaml-base-compiler@5.2.0"
+    with pytest.raises(UsageError, match="no version"):
+        ECOSYSTEM.package(Purl("opam", "", "ocaml"), None)
+
+
+def test_a_description_removed_while_the_library_stays_is_noticed() -> None:
+    base = [file("etc/os-release", DEBIAN), file(PATH, DESCRIPTION), file(f"{SWITCH}/lib/hello/META")]
+    found = read_image(image(base, whiteout(PATH)), [ECOSYSTEM])
+    assert f"{PATH} no longer tells of hello 1.0~rc1" in "".join(entry.reason for entry in found.unread)
+
+
+def test_a_switch_without_its_descriptions_is_known_by_its_state() -> None:
+    def packages(*layer: Any) -> list[str]:
+        state = file(f"{KEPT}/switch-state", STATE)
+        found = read_image(image([file("etc/os-release", DEBIAN), state, *layer]), [ECOSYSTEM])
+        return [package.path for package in found.packages]
+
+    assert packages() == [f"{KEPT}/switch-state"] * 2
+    assert packages(file(PATH), file(f"{KEPT}/packages/conf-a.2/opam")) == [f"{KEPT}/packages/conf-a.2/opam", PATH]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    content=st.sampled_from([DESCRIPTION, STATE, LOCKED]),
+    cut=st.integers(0, 200),
+    splice=st.binary(max_size=12) | st.sampled_from([b"installed: [", b'"', b'"""', b"(*", b"{= ", b"#", b"]"]),
+    path=st.sampled_from([PATH, f"{KEPT}/switch-state", LOCK]),
+)
+def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, path: str) -> None:
+    with suppress(UnreadableError):
+        read(content[:cut] + splice + content[cut + len(splice) :], path)
+
+
+@pytest.mark.parametrize("version", ["", " 1.0", "1.0\n", "\ud800", "1/0"])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    assert relation(ECOSYSTEM, version, version) == "?"

@@ -1,0 +1,139 @@
+"""Composer's packages in PHP's archives."""
+
+import bz2
+import io
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+
+from dockgate.scanner.ecosystems.php import ECOSYSTEM
+from dockgate.scanner.ecosystems.php.phar import MANIFEST_LIMIT, STUB_LIMIT
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError
+
+DATA = Path(__file__).parent / "data" / "php"
+INSTALLED = "vendor/composer/installed.json"
+PATH = "usr/local/bin/own.phar"
+SCRIPT = b"#!/usr/bin/env php\n<?php __HALT_COMPILER(); ?>\r\n"
+A = json.dumps({"packages": [{"name": "acme/a", "version": "1.0"}]}).encode()
+GZ, BZ2 = 0x1000, 0x2000
+
+
+def read(content: bytes, path: str = PATH) -> Extract:
+    return ECOSYSTEM.read(path, io.BytesIO(content))
+
+
+def entry(name: str, packed: int, size: int, check: int, flags: int = 0) -> bytes:
+    text = name.encode()
+    return struct.pack("<I", len(text)) + text + struct.pack("<IIIIII", size, 0, packed, check, flags, 0)
+
+
+def phar(*files: tuple[str, bytes], flags: int = 0, script: bytes = SCRIPT, count: int = -1) -> bytes:
+    entries, contents = b"", b""
+    for name, content in files:
+        deflated = zlib.compress(content, wbits=-15) if flags == GZ else bz2.compress(content) if flags else content
+        entries += entry(name, len(deflated), len(content), zlib.crc32(content), flags)
+        contents += deflated
+    body = struct.pack("<IBBIII", len(files) if count < 0 else count, 0x11, 0x10, 0, 0, 0) + entries
+    return script + struct.pack("<I", len(body)) + body + contents
+
+
+@pytest.mark.parametrize(
+    ("path", "head", "wanted"),
+    [
+        (PATH, b"<?php", True),
+        (PATH, b"", True),  # a link
+        ("usr/bin/composer", b"#!/usr/bin/env php\n<?php", True),
+        ("usr/bin/phar8.4", b"#!/usr/bin/php8.4\n<?php", True),
+        ("usr/bin/own", b"#!/usr/bin/" + b"/" * 53, True),
+        ("usr/bin/own", b"#!/bin/sh\nphp", False),
+        ("usr/bin/own", b"<?php", False),
+    ],
+)
+def test_what_is_wanted(path: str, head: bytes, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o755, head) is wanted
+
+
+@pytest.mark.parametrize("name", ["plain", "gz", "zip"])
+def test_packages_are_those_of_the_installed_json_in_it(name: str) -> None:
+    found = read((DATA / f"{name}.phar").read_bytes())
+    installed = ECOSYSTEM.read(f"{PATH}!/{INSTALLED}", io.BytesIO((DATA / "installed.json").read_bytes()))
+    assert found.packages == installed.packages
+    assert found.packages[0].path == f"{PATH}!/{INSTALLED}"
+    assert found.alone
+    assert not found.owns
+
+
+@pytest.mark.parametrize("end", [b"", b" ?>", b" ?>\n", b" ?>\r\n", b"\n?>\r\n"])
+@pytest.mark.parametrize("flags", [0, GZ, BZ2])
+def test_every_way_in_which_a_script_ends_and_a_file_is_packed_is_read(end: bytes, flags: int) -> None:
+    content = phar(("a.php", b"<?php"), (INSTALLED, A), flags=flags, script=b"<?php __HALT_COMPILER();" + end)
+    assert [one.purl for one in read(content).packages] == ["pkg:composer/acme/a@1.0"]
+
+
+def test_an_archive_without_composer_s_packages_and_a_script_are_nothing() -> None:
+    assert read(phar(("src/main.php", b"<?php"))) == Extract()
+    script = b"#!/usr/bin/env php\n<?php echo '__HALT_COMPILER();'; // and so on\n"
+    assert read(script, "usr/bin/own") == Extract()
+    assert read(script[:40], "usr/bin/own") == Extract()
+
+
+def test_an_archive_whose_packages_are_not_told_is_unreadable() -> None:
+    with pytest.raises(UnreadableError, match=r"no composer/installed\.json"):
+        read(phar(("vendor/composer/autoload_real.php", b"<?php"), ("vendor/composer/installed.php", b"<?php")))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"<?php echo 1;", "no archive begins"),
+        (b"#" * STUB_LIMIT + phar((INSTALLED, A)), "no archive begins"),
+        (SCRIPT + struct.pack("<II", MANIFEST_LIMIT + 1, 0) + b"\x11\x10", "no more than"),
+        (phar((INSTALLED, A))[:120], "points outside itself"),
+        (phar((INSTALLED, A), count=2), "manifest is cut off"),
+        (b"PK\3\4", "no zip archive"),
+    ],
+)
+def test_an_archive_that_cannot_be_read_says_why(content: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content)
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (entry(INSTALLED, 4, 4, 0), "not what its archive's manifest says"),
+        (entry(INSTALLED, 2**31, 4, 0), "no more than"),
+        (entry(INSTALLED, 4, 2**31, 0), "no more than"),
+        (entry(INSTALLED, 4, 4, 0, GZ), "cannot be inflated"),
+        (entry(INSTALLED, 4, 4, 0, BZ2), "cannot be inflated"),
+        (entry(INSTALLED, 5000, 5000, 0), "outside itself"),
+        (entry(INSTALLED, 4, 4, zlib.crc32(b"\xff" * 4)), "no JSON"),
+    ],
+)
+def test_a_file_in_it_that_cannot_be_read_is_unread_and_named(told: bytes, reason: str) -> None:
+    body = struct.pack("<IBBIII", 1, 0x11, 0x10, 0, 0, 0) + told
+    ((inner, why),) = read(SCRIPT + struct.pack("<I", len(body)) + body + b"\xff" * 4).unread
+    assert inner == INSTALLED
+    assert reason in why
+
+
+def test_what_one_file_does_not_tell_leaves_the_others() -> None:
+    found = read(phar((f"a/{INSTALLED}", b'{"packages": [{"name": "b"}]}'), (f"b/{INSTALLED}", A)))
+    assert [one.name for one in found.packages] == ["acme/a"]
+    assert found.unread == ((f"a/{INSTALLED}/b", "it has no name and version"),)
+
+
+def test_archives_of_a_later_version_are_read_as_php_reads_them() -> None:
+    later = phar((INSTALLED, A)).replace(b"\x11\x10", b"\x20\x00", 1)
+    assert [one.purl for one in read(later, "usr/bin/own").packages] == ["pkg:composer/acme/a@1.0"]
+    assert read(SCRIPT + b"text that is no archive of any version", "usr/bin/own") == Extract()
+
+
+def test_a_program_whose_archive_may_begin_too_late_is_unread() -> None:
+    program = phar((INSTALLED, A), script=SCRIPT.replace(b"__HALT", b"/*" + b" " * STUB_LIMIT + b"*/ __HALT"))
+    with pytest.raises(UnreadableError, match="no archive begins"):
+        read(program, "usr/bin/own")

@@ -1,0 +1,250 @@
+"""Programs without a package: by which names and texts they are known, and what of them cannot be read."""
+
+import io
+
+import pytest
+from tests.scanner.ecosystems.elf import elf
+from tests.scanner.layers import DEBIAN, dpkg_list, file, inventory, stanza, status, symlink, whiteout
+
+from dockgate.scanner import ecosystems
+from dockgate.scanner.ecosystems.programs import ECOSYSTEM, RELEASE_LIMIT
+from dockgate.scanner.ecosystems.programs.version import CHUNK
+from dockgate.scanner.model import Advisory, AdvisorySnapshot, Coverage, Inventory, Range
+from dockgate.scanner.ports import Entry, Extract
+from dockgate.shared.errors import UnreadableError
+from dockgate.shared.purl import Purl
+from dockgate.vulnerabilities.matching import match
+
+NODE = elf(b"/json\0node.js/v20.20.2\0(delegate")
+PYTHON = elf(b" %.256s\x003.12.3\0%.80s (%.80s) %.80s\0")
+RELEASE = 'IMPLEMENTOR="Eclipse Adoptium"\nJAVA_RUNTIME_VERSION="17.0.9+9"\nJAVA_VERSION="17.0.9"\nLIBC="gnu"\n'
+BITNAMI = Coverage("Bitnami", complete=True, names=(), checked_at="2026-11-20T00:00:00Z")
+
+
+def read(path: str, content: bytes | str) -> Extract:
+    raw = content if isinstance(content, bytes) else content.encode()
+    if not ECOSYSTEM.wants(path, len(raw), 0o755, raw[:64]):
+        return Extract()
+    return ECOSYSTEM.read(path, io.BytesIO(raw))
+
+
+def found(image: Inventory) -> list[tuple[str, str, str]]:
+    return [(one.purl, one.path, one.owner) for one in image.packages if one.purl.startswith("pkg:generic/")]
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "expected"),
+    [
+        ("usr/local/bin/node", b"\0node.js/v18.20.1\0", "node@18.20.1"),
+        ("opt/node/bin/nodejs", b"https://nodejs.org/download/release/v24.1.0/node-v24.1.0.tar.gz\0", "node@24.1.0"),
+        ("usr/lib/libnode.so.115", b"\0node.js/v20.19.2\0", "node@20.19.2"),
+        ("usr/local/bin/python3.12", b"\x003.12.3\0", "python@3.12.3"),
+        ("usr/local/bin/python3.13t", b"\x003.13.0rc1\0", "python@3.13.0rc1"),
+        ("usr/local/lib/libpython3.6m.so.1.0", b"/opt/python/3.6.15\0lib/python3.6\0", "python@3.6.15"),
+        ("usr/local/lib/libpython3.11.so.1.0", b"\x003.11.7+\0", "python@3.11.7%2B"),
+        ("usr/bin/python2.7", b"\x002.7.18\x003.1.1\0", "python@2.7.18"),
+        ("venv/bin/python", b"\x003.9.1\0", "python@3.9.1"),
+        ("usr/local/bin/php", b"\0X-Powered-By: PHP/8.1.2\0", "php@8.1.2"),
+        ("usr/local/sbin/php-fpm", b"\0X-Powered-By: PHP/8.1.2-dev\0", "php@8.1.2-dev"),
+        ("usr/bin/php-cgi82", b"\0X-Powered-By: PHP/8.2.2\0", "php@8.2.2"),
+        ("usr/lib/apache2/modules/libphp7.4.so", b"\0X-Powered-By: PHP/7.4.33\0", "php@7.4.33"),
+        ("usr/local/bin/ruby", b"\0ruby 3.2.2 (2023-03-30 revision e51014f9c0) [x86_64-linux]\0", "ruby@3.2.2"),
+        ("usr/lib/libruby-2.6.so.2.6.10", b"\0ruby 2.6.10p210 (2022-04-12)\0", "ruby@2.6.10p210"),
+        ("usr/local/bin/openssl", b"\0OpenSSL 3.0.11 19 Sep 2023\0", "openssl@3.0.11"),
+        ("usr/local/lib/libcrypto.so.1.0.0", b"\0OpenSSL 1.0.2k-fips  26 Jan 2017\0", "openssl@1.0.2k-fips"),
+        ("opt/jdk/lib/server/libjvm.so", b"for linux-amd64 JRE (17.0.21+9-Debian), built", "java@17.0.21"),
+        ("opt/jre/lib/amd64/server/libjvm.so", b"VM (25.392-b08) for linux-amd64 JRE (1.8.0_392-b08)", "java@8.0.392"),
+        ("usr/local/nginx/sbin/nginx", b"\0nginx/1.25.3\0", "nginx@1.25.3"),
+        ("usr/local/openresty/nginx/sbin/nginx", b"\0openresty/1.25.3.1\0", "nginx@1.25.3.1"),
+        ("usr/local/apache2/bin/httpd", b"\0Apache/2.4\0Apache/2.4.57 (Unix)\0", "apache@2.4.57"),
+        ("usr/local/bin/postgres", b"\0postgres (PostgreSQL) 16.1\n\0", "postgresql@16.1"),
+        ("usr/local/bin/memcached", b"\0memcached 1.6.38\n\0", "memcached@1.6.38"),
+    ],
+)
+def test_a_version_is_found_in_the_program(path: str, data: bytes, expected: str) -> None:
+    extract = read(path, elf(data))
+    assert [(one.purl, one.path) for one in extract.packages] == [(f"pkg:generic/{expected}", path)]
+    assert extract.alone
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("usr/bin/node", b"#!/bin/sh\nexec node.js/v1.2.3\n"),
+        ("usr/bin/nodepad", NODE),
+        ("usr/lib/libpython3.so", PYTHON),
+        ("usr/lib/libssl3.so", elf(b"NSS")),
+        ("usr/lib/libcrypto-81d66ed9.so.3", elf(b"\0OpenSSL 3.0.11 19 Sep 2023\0")),
+        ("usr/bin/python3-config", PYTHON),
+        ("usr/lib/python3.12/lib-dynload/_ssl.cpython-312-x86_64-linux-gnu.so", elf(b"\0OpenSSL 3.0.11 19 Sep 2023\0")),
+        ("etc/release", "NAME=x\n"),
+        ("usr/share/release", ""),
+    ],
+)
+def test_other_files_are_none_of_these_programs(path: str, content: bytes | str) -> None:
+    assert read(path, content) == Extract()
+
+
+@pytest.mark.parametrize(
+    ("path", "links"),
+    [
+        ("usr/bin/python3.12", b"libpython3.12.so.1.0"),
+        ("usr/bin/node", b"libnode.so.115"),
+        ("usr/bin/ruby3.3", b"libruby-3.3.so.3.3"),
+        ("usr/bin/openssl", b"libcrypto.so.3"),
+        ("usr/lib/libssl.so.3", b"libcrypto.so.3"),
+    ],
+)
+def test_a_program_that_links_to_its_library_has_its_version_there(path: str, links: bytes) -> None:
+    assert read(path, elf(links=links)) == Extract()
+
+
+@pytest.mark.parametrize("path", ["bin/node", "bin/python3.12", "bin/php", "bin/ruby", "bin/openssl", "sbin/nginx"])
+def test_a_program_without_a_version_is_unread(path: str) -> None:
+    with pytest.raises(UnreadableError, match="no version of"):
+        read(path, elf(b"node.js/vx ruby x (2 OpenSSL unknown X-Powered-By: PHP/ nginx/\0"))
+
+
+def test_programs_that_others_share_a_name_with_are_not_unread() -> None:
+    assert read("usr/sbin/httpd", elf(b"BusyBox v1.37.0\0")) == Extract()
+    assert read("opt/ibm/lib/default/libjvm.so", elf(b"OpenJ9\0")) == Extract()
+
+
+def test_contradicting_versions_are_unread() -> None:
+    with pytest.raises(UnreadableError, match=r"several versions of python stand in it: 3\.12\.1, 3\.12\.3"):
+        read("usr/bin/python3.12", elf(b"\x003.12.3\x003.12.1\0"))
+
+
+def test_a_version_is_found_wherever_it_stands_in_large_data() -> None:
+    for before in (CHUNK - 12, CHUNK - 4, CHUNK, CHUNK + 1):
+        data = b"x" * before + b"\0node.js/v20.20.2\0"
+        assert read("bin/node", elf(data)).packages[0].version == "20.20.2"
+        data = b"x" * before + b"\x003.12.3\0"
+        assert read("bin/python3.12", elf(data)).packages[0].version == "3.12.3"
+
+
+def test_a_program_that_does_not_tell_its_sections_is_read_as_it_is_loaded() -> None:
+    stripped = elf(b"\0node.js/v20.20.2\0", has_sections=False)
+    assert read("bin/node", stripped).packages[0].version == "20.20.2"
+    with pytest.raises(UnreadableError):
+        read("bin/node", elf(b"", has_sections=False))
+
+
+def test_sections_beyond_the_files_end_hold_nothing() -> None:
+    program = bytearray(elf(b"\0node.js/v20.20.2\0"))
+    table = int.from_bytes(program[40:48], "little")
+    for offset in (b"\xff" * 8, b"\xff" * 7 + b"\x7f", b"\0" * 5 + b"\xff\0\0"):
+        program[table + 64 + 24 : table + 64 + 32] = offset
+        with pytest.raises(UnreadableError):
+            read("bin/node", bytes(program))
+
+
+def test_a_java_runtime_is_known_by_its_release_file() -> None:
+    extract = read("opt/java/openjdk/release", RELEASE)
+    assert [(one.purl, one.ecosystem) for one in extract.packages] == [("pkg:generic/java@17.0.9", "Bitnami")]
+    assert "opt/java/openjdk/lib/modules" in extract.owns["pkg:generic/java@17.0.9"]
+    assert read("opt/java8/release", 'JAVA_VERSION="1.8.0_392"\n').packages[0].version == "8.0.392"
+    assert read("opt/java/release", f'A="{"x" * RELEASE_LIMIT}"\nJAVA_VERSION="17"\n') == Extract()
+    with pytest.raises(UnreadableError, match="its JAVA_VERSION is no version"):
+        read("opt/java/release", 'JAVA_VERSION="unknown"\n')
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "judged_as"),
+    [
+        ("node", "20.20.2", "20.20.2"),
+        ("python", "3.13.0rc1", "3.13.0-rc1"),
+        ("python", "3.12.3+", "3.12.3"),
+        ("ruby", "2.6.10p210", "2.6.10"),
+        ("ruby", "3.4.0preview1", "3.4.0-preview1"),
+        ("postgresql", "17.12", "17.12.0"),
+        ("java", "21", "21.0.0"),
+        ("java", "11.0.20.1", "11.0.20"),
+        ("java", "22-ea+36", "22.0.0-ea"),
+        ("java", "1.8.0_392", "8.0.392"),
+        ("openssl", "1.1.1n", "1.1.1n"),
+        ("node", "unknown", "unknown"),
+    ],
+)
+def test_a_version_is_judged_as_advisories_write_it(name: str, version: str, judged_as: str) -> None:
+    package = ECOSYSTEM.package(Purl("generic", "", name, version), None)
+    assert package.source_version == judged_as
+
+
+def test_a_program_that_a_feed_speaks_of_is_judged_and_another_is_undetermined() -> None:
+    packages = inventory(
+        [file("bin/node", NODE), file("lib/libcrypto.so.3", elf(b"OpenSSL 3.0.11 19 Sep 2023\0"))]
+    ).packages
+    fixed = Range("SEMVER", (("introduced", "20.0.0"), ("fixed", "20.20.3")))
+    known = AdvisorySnapshot((Advisory("BIT-node-2026-1", "Bitnami", "node", (fixed,)),), (BITNAMI,))
+    matches = match(packages, known, ecosystems.load())
+    assert [(one.id, one.package.name, one.fixed) for one in matches.findings] == [
+        ("BIT-node-2026-1", "node", "20.20.3")
+    ]
+    assert [one.subject for one in matches.undetermined] == ["OpenSSL"]
+
+
+# --- in images ---------------------------------------------------------------------------------------------------
+
+
+def debian(*paths: str) -> list[Entry]:
+    return [file("etc/os-release", DEBIAN), status(stanza("nodejs", "20.19.2")), dpkg_list("nodejs", *paths)]
+
+
+def test_a_distributions_own_program_is_the_distributions_to_judge() -> None:
+    image = inventory([*debian("usr/bin/node"), file("usr/bin/node", NODE), file("usr/local/bin/node", NODE)])
+    assert found(image) == [
+        ("pkg:generic/node@20.20.2", "usr/bin/node", "nodejs"),
+        ("pkg:generic/node@20.20.2", "usr/local/bin/node", ""),
+    ]
+    assert image.unread == ()
+
+
+def test_a_list_from_another_layer_shields_nothing() -> None:
+    image = inventory(debian("usr/bin/node"), [file("usr/bin/node", NODE)])
+    assert found(image) == [("pkg:generic/node@20.20.2", "usr/bin/node", "")]
+
+
+def test_an_unknown_version_of_a_distributions_program_is_its_affair() -> None:
+    assert inventory([*debian("usr/bin/node"), file("usr/bin/node", elf())]).unread == ()
+    (unread,) = inventory([*debian("usr/bin/node"), file("opt/node/bin/node", elf())]).unread
+    assert unread.path == "opt/node/bin/node"
+
+
+def test_a_runtime_counts_once_whatever_of_it_is_found() -> None:
+    machine = elf(b"for linux-amd64 JRE (17.0.9+9), built on\0")
+    image = [file("opt/jdk/release", RELEASE), file("opt/jdk/lib/server/libjvm.so", machine)]
+    assert found(inventory(image)) == [("pkg:generic/java@17.0.9", "opt/jdk/release", "")]
+    other = elf(b"for linux-amd64 JRE (17.0.8+7), built on\0")
+    image = [file("opt/jdk/release", RELEASE), file("opt/jdk/lib/server/libjvm.so", other)]
+    assert len(found(inventory(image))) == 2
+
+
+def test_a_runtime_whose_release_file_was_removed_is_still_there() -> None:
+    machine = elf(b"for linux-amd64 JRE (17.0.9+9), built on\0")
+    runtime = [file("opt/jdk/release", RELEASE), file("opt/jdk/lib/server/libjvm.so", machine)]
+    image = inventory(runtime, whiteout("opt/jdk/release"))
+    assert found(image) == [("pkg:generic/java@17.0.9", "opt/jdk/lib/server/libjvm.so", "")]
+    (unread,) = image.unread
+    assert "opt/jdk/release no longer tells of java 17.0.9, yet files of it are there." in unread.reason
+
+
+def test_a_bitnami_component_counts_once() -> None:
+    document = '{"packages": [{"externalRefs": [{"referenceLocator": "pkg:bitnami/node@20.20.2-4"}]}]}'
+    image = inventory([file("opt/bitnami/node/.spdx-node.spdx", document), file("opt/bitnami/node/bin/node", NODE)])
+    assert [one.purl for one in image.packages] == ["pkg:bitnami/node@20.20.2-4"]
+    image = inventory([file("opt/bitnami/node/.spdx-node.spdx", document), file("opt/node/bin/node", NODE)])
+    assert len(image.packages) == 2
+
+
+def test_links_to_programs_and_releases_say_nothing() -> None:
+    image = inventory(
+        [
+            *debian(),
+            file("opt/node/bin/node", NODE),
+            symlink("usr/bin/node", "/opt/node/bin/node"),
+            symlink("srv/release", "releases/4"),
+            file("srv/releases/4/index.html"),
+        ]
+    )
+    assert image.unread == ()

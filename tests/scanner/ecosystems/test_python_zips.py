@@ -1,0 +1,103 @@
+"""Packages in archives from which Python imports: applications in one file, eggs, the wheels of a PEX in a folder."""
+
+import io
+import zipfile
+
+import pytest
+
+from dockgate.scanner.ecosystems.python import ECOSYSTEM
+from dockgate.scanner.ecosystems.python.zip_packages import MAGICS, MEMBER_LIMIT
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError
+
+METADATA = "Metadata-Version: 2.1\nName: Foo\nVersion: 1.0\n"
+PYTHON = b"#!/usr/bin/env python3\n"
+
+
+def archive(*names: str, content: str = METADATA, start: bytes = PYTHON) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in ("__main__.py", *names):
+            file.writestr(name, content)
+    return start + out.getvalue()
+
+
+def read(content: bytes, path: str = "app/a.pyz") -> Extract:
+    return ECOSYSTEM.read(path, io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "head", "wanted"),
+    [
+        ("app/a.pyz", 1, b"#!/usr/bin/python3\n", True),
+        ("app/a.pex", 1, b"PK\x03\x04", True),
+        ("app/a.pyz", 1, b"", False),
+        ("usr/local/bin/a", 20_000, b"#!/usr/bin/env python3.11\nPK", True),
+        ("usr/local/bin/a", 2_000, b"#!/usr/bin/env python3.11\n", False),
+        ("usr/local/bin/a", 20_000, b"#!/bin/sh\n", True),
+        ("usr/local/bin/a", 20_000, b"#!/bin/bash\n", False),
+        ("a/.deps/foo-1-py3-none-any.whl", 1, b"PK\x03\x04", True),
+        ("a/foo-1-py3-none-any.whl", 1, b"PK\x03\x04", True),
+        ("a/FOO-1.WHL", 1, b"PK\x03\x04", True),
+        ("lib/python3.12/ensurepip/_bundled/pip-24.0-py3-none-any.whl", 1, b"PK\x03\x04", False),
+        ("lib/python3.12/ensurepip/_bundled/foo-1-py3-none-any.whl", 1, b"PK\x03\x04", True),
+        ("site-packages/virtualenv/seed/wheels/embed/setuptools-75.1-py3-none-any.whl", 1, b"PK\x03\x04", False),
+        ("usr/lib/python311.zip", 1, b"PK\x03\x04", True),
+        ("usr/lib/python311.zip", 1, b"", False),
+        ("site-packages/foo-1-py3.egg", 1, b"", True),
+    ],
+)
+def test_what_is_wanted_and_has_a_trigger(path: str, size: int, head: bytes, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, size, 0o755, head) is wanted
+    suffix = "." + path.rpartition(".")[2].lower()
+    assert suffix in ECOSYSTEM.triggers.suffixes or head[:4] in MAGICS
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        "Foo-1.0.dist-info/METADATA",  # zipapp
+        "Foo-1.0.DIST-INFO/METADATA",
+        "site-packages/Foo-1.0.dist-info/METADATA",  # shiv
+        ".deps/Foo-1.0-py3-none-any.whl/Foo-1.0.dist-info/METADATA",  # PEX
+        ".deps/Foo-1.0-py3.egg/EGG-INFO/PKG-INFO",
+    ],
+)
+@pytest.mark.parametrize("path", ["app/a.pyz", "usr/bin/a"])
+def test_an_application_in_one_file_tells_of_its_packages(path: str, member: str) -> None:
+    found = read(archive(member, f"{member}.txt"), path)
+    (package,) = found.packages
+    assert (package.purl, package.path) == ("pkg:pypi/foo@1.0", f"{path}!/{member}")
+    assert found.alone
+    assert found.unread == ()
+
+
+def test_a_script_is_no_archive() -> None:
+    assert read(PYTHON + b"print()\n" * 9000, "usr/bin/a") == Extract()
+    assert read(archive("data.txt")) == Extract()
+
+
+def test_an_egg_that_does_not_name_its_package_is_unreadable() -> None:
+    with pytest.raises(UnreadableError, match="an egg without EGG-INFO/PKG-INFO"):
+        read(archive("Foo-1.0.dist-info/METADATA"), "site-packages/foo.egg")
+
+
+def test_a_package_that_cannot_be_read_leaves_the_others() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        file.writestr("a.dist-info/METADATA", METADATA)
+        file.writestr("b.dist-info/METADATA", "Name: b\n")
+    found = read(PYTHON + out.getvalue())
+    assert [package.name for package in found.packages] == ["Foo"]
+    assert found.unread == (("b.dist-info/METADATA", "it has no Version"),)
+
+
+def test_an_application_cut_short_is_unreadable() -> None:
+    whole = archive("a.dist-info/METADATA")
+    with pytest.raises(UnreadableError, match="its directory is not where it should be"):
+        read(whole[len(PYTHON) + 60 :])
+
+
+def test_too_many_packages_are_unreadable() -> None:
+    with pytest.raises(UnreadableError, match=f"no more than {MEMBER_LIMIT}"):
+        read(archive(*(f"{at}.dist-info/METADATA" for at in range(MEMBER_LIMIT + 1))))

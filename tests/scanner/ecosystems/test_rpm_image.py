@@ -1,0 +1,148 @@
+"""Images of rpm packages: their database in its places, and images that edit it (promise 7)."""
+
+import gzip
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.scanner.ecosystems.test_rpm_header import (
+    ARCH,
+    BASES,
+    FOLDERS,
+    FOLDERS_AT,
+    NAME,
+    RELEASE,
+    VENDOR,
+    VERSION,
+    header,
+)
+from tests.scanner.layers import file, inventory, names, symlink, whiteout
+
+from dockgate.scanner.ports import Entry
+
+DATA = Path(__file__).parent / "data" / "rpm"
+ROCKY = file("etc/os-release", 'ID="rocky"\nVERSION_ID="9.4"\nID_LIKE="rhel centos fedora"\n')
+MANIFEST = "var/lib/rpmmanifest/container-manifest-2"
+NOBODY_S = (
+    "docker-ce\t3:27.1-1\t1\t1\t(none)\t3\t1\tx86_64\t3\tdocker-ce-27.1-1.src.rpm\n"
+    "filesystem\t1.1-20.azl3\t1\t1\tMicrosoft Corporation\t(none)\t1\tx86_64\t0\tfilesystem-1.1-20.azl3.src.rpm\n"
+)
+SYSIMAGE = "usr/lib/sysimage/rpm/rpmdb.sqlite"
+METADATA = "usr/lib/python3.9/site-packages/six-1.15.0.dist-info/METADATA"
+SIX = file(METADATA, "Metadata-Version: 2.1\nName: six\nVersion: 1.15.0\n")
+
+
+def package(name: str, version: str, *paths: str, vendor: str = "Rocky Enterprise Software Foundation") -> bytes:
+    places = [path.rpartition("/") for path in paths]
+    return header(
+        *((NAME, name), (VERSION, version), (RELEASE, "1"), (ARCH, "x86_64"), (VENDOR, vendor)),
+        *((FOLDERS, ["/" + folder + "/" for folder, _, _ in places]), (BASES, [base for _, _, base in places])),
+        (FOLDERS_AT, list(range(len(places)))),
+    )
+
+
+def database(*headers: bytes, path: str = "var/lib/rpm/rpmdb.sqlite") -> Entry:
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "db"
+        with closing(sqlite3.connect(made)) as connection:
+            connection.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB NOT NULL)")
+            connection.executemany("INSERT INTO Packages (blob) VALUES (?)", [(one,) for one in headers])
+            connection.commit()
+        return file(path, made.read_bytes())
+
+
+BASH = package("bash", "5.1.8", "usr/bin/bash")
+CURL = package("curl", "7.76.1", "usr/bin/curl")
+
+
+def reasons(*layers: list[Entry]) -> list[str]:
+    return [entry.reason for entry in inventory(*layers).unread]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("var/lib/rpm/rpmdb.sqlite", "rpmdb.sqlite.gz"),
+        ("usr/share/rpm/Packages.db", "Packages.db.gz"),
+        ("var/lib/rpm/Packages", "Packages-big.gz"),
+    ],
+)
+def test_an_image_made_of_rpm_packages_is_whole(path: str, name: str) -> None:
+    found = inventory([ROCKY, file(path, gzip.decompress((DATA / name).read_bytes()))])
+    assert found.unread == ()
+    assert {(one.ecosystem, one.layer) for one in found.packages} == {("Rocky Linux:9", "0")}
+    assert len(found.packages) == 6
+
+
+def test_an_image_with_a_list_in_place_of_a_database_is_whole() -> None:
+    release = file("etc/os-release", 'ID=azurelinux\nVERSION_ID="3.0"\n')
+    listed = file(MANIFEST, (DATA / "container-manifest-2").read_bytes())
+    found = inventory([release, listed])
+    assert found.unread == ()
+    assert {one.vendor for one in found.packages} == {"Rocky Enterprise Software Foundation"}
+    again = inventory([release, file(MANIFEST, NOBODY_S)])
+    assert [(one.name, one.vendor, one.ecosystem) for one in again.packages] == [
+        ("docker-ce", "unknown", "vendor:unknown"),
+        ("filesystem", "", "Azure Linux:3"),
+    ]
+
+
+def test_a_link_from_the_old_place_to_the_new_is_fine_and_one_elsewhere_is_not() -> None:
+    there = [ROCKY, database(BASH, path=SYSIMAGE), file("usr/bin/bash")]
+    assert reasons([*there, symlink("var/lib/rpm", "../../usr/lib/sysimage/rpm")]) == []
+    assert reasons([*there, symlink("var/lib/rpm", "../../opt/rpm")]) == [
+        "var/lib/rpm is a link to opt/rpm, which was not read."
+    ]
+
+
+def test_packages_installed_and_removed_with_their_files_are_believed() -> None:
+    base = [ROCKY, database(BASH), file("usr/bin/bash")]
+    more = [database(BASH, CURL), file("usr/bin/curl")]
+    assert reasons(base, more) == []
+    assert reasons(base, more, [database(BASH), *whiteout("usr/bin/curl")]) == []
+
+
+def test_an_entry_removed_while_its_files_stay_is_unread() -> None:
+    base = [ROCKY, database(BASH, CURL), file("usr/bin/bash"), file("usr/bin/curl")]
+    assert reasons(base, [database(BASH)]) == [
+        "curl 7.76.1-1 is no longer in the package database, yet its file usr/bin/curl is there."
+    ]
+
+
+def test_a_version_raised_while_the_files_stay_is_unread() -> None:
+    base = [ROCKY, database(BASH), file("usr/bin/bash")]
+    (reason,) = reasons(base, [database(package("bash", "9", "usr/bin/bash"))])
+    assert reason == "bash became 9-1 in the package database, yet its files are those of 5.1.8-1."
+
+
+def test_a_database_removed_is_unread() -> None:
+    base = [ROCKY, database(BASH), file("usr/bin/bash")]
+    assert any(
+        "was removed by a layer above" in reason for reason in reasons(base, whiteout("var/lib/rpm/rpmdb.sqlite"))
+    )
+
+
+def test_changes_that_lie_beside_the_database_are_unread() -> None:
+    log = file("var/lib/rpm/rpmdb.sqlite-wal", b"\x37\x7f\x06\x82" + b"\0" * 4096)
+    empty = file("var/lib/rpm/rpmdb.sqlite-wal", b"")
+    base = [ROCKY, database(BASH), file("usr/bin/bash")]
+    assert len(reasons([*base, log])) == 1
+    assert reasons([*base, empty]) == []
+
+
+def test_a_language_package_that_an_rpm_owns_is_left_to_the_distribution() -> None:
+    found = inventory([ROCKY, database(package("python3-six", "1.15.0", METADATA)), SIX])
+    assert names(found) == ["python3-six 1.15.0-1", "six 1.15.0"]
+    assert [one.owner for one in found.packages] == ["", "python3-six"]
+    assert found.unread == ()
+
+
+def test_one_that_a_vendor_s_rpm_owns_is_not() -> None:
+    owner = package("python3-six", "1.15.0", METADATA, vendor="Example, Inc.")
+    found = inventory([ROCKY, database(owner), SIX])
+    assert [(one.name, one.vendor, one.ecosystem, one.owner) for one in found.packages] == [
+        ("python3-six", "Example, Inc.", "vendor:Example, Inc.", ""),
+        ("six", "", "PyPI", ""),
+    ]

@@ -1,0 +1,100 @@
+"""rpm's version order: from lines a person can read, and against rpm itself."""
+
+import json
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dockgate.scanner.ecosystems.rpm import ECOSYSTEM
+from dockgate.shared.errors import UncomparableError
+
+CASES = Path(__file__).parent.parent.parent / "cases" / "versions" / "rpm.txt"
+PAIRS = 20_000
+ORACLE = """
+import json, sys, rpm
+def versions(*given):
+    return [rpm.ver(one) for one in given]
+def say(a, b):
+    try:
+        a, b = versions(a, b)
+    except ValueError:
+        return "!"
+    return "<" if a < b else "=" if a == b else ">"
+json.dump([say(*pair) for pair in json.load(sys.stdin)], sys.stdout)
+"""
+
+
+def statements() -> list[str]:
+    lines = CASES.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def relation(a: str, b: str) -> str:
+    """ "<", "=", ">", or "!" when either is refused."""
+    try:
+        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
+    except UncomparableError:
+        return "!"
+    assert isinstance(left, bytes)
+    return "<" if left < right else "=" if left == right else ">"
+
+
+def rpm_says(pairs: list[tuple[str, str]]) -> list[str]:
+    """By the distribution's own Python, for which rpm's module is made."""
+    given = json.dumps(pairs)
+    done = subprocess.run(["/usr/bin/python3", "-c", ORACLE], input=given, capture_output=True, text=True, check=True)
+    said: list[str] = json.loads(done.stdout)
+    return said
+
+
+def made(chance: random.Random, like: str = "") -> str:
+    def some(most: int) -> str:
+        return "".join(chance.choice("001299aAbzZ..~~^^_+-:é") for _ in range(chance.randint(1, most)))
+
+    if like and chance.random() < 0.5:
+        return like[: chance.randint(0, len(like))] + some(3)
+    start = chance.choice(("", "", "1:", "0:", "2:", "00:", ":", "a:")) + chance.choice(("", "1", "1.0", "2"))
+    return start + some(7) + chance.choice(("", "", "-1", "-1.el9", "-~", "-"))
+
+
+@pytest.mark.parametrize("line", statements())
+def test_stated_order(line: str) -> None:
+    a, sign, b = line.rsplit(" ", 2)
+    assert relation(a, b) == sign
+    assert relation(b, a) == {"<": ">", "=": "="}[sign]
+
+
+@pytest.mark.parametrize("version", ["", " ", "\t", "1\0"])
+def test_what_is_empty_or_cannot_be_is_refused(version: str) -> None:
+    assert relation(version, version) == "!"
+
+
+@pytest.mark.parametrize("version", ["\ud800", "é", "⁵", "１.0.0", "~", "^", "-", ":"])
+def test_anything_else_is_a_version(version: str) -> None:
+    assert relation(version, version) == "="
+
+
+def test_numbers_have_no_limit() -> None:
+    for length in (254, 255, 256, 510, 5000):
+        assert relation("9" * length, "1" + "0" * length) == "<"
+        assert relation("0" * length + "1", "1") == "="
+
+
+@pytest.mark.real
+def test_rpm_agrees_with_the_stated_order() -> None:
+    stated = [line.rsplit(" ", 2) for line in statements()]
+    assert rpm_says([(a, b) for a, _, b in stated]) == [sign for _, sign, _ in stated]
+
+
+@pytest.mark.real
+def test_rpm_agrees() -> None:
+    """Nothing is refused here: rpm takes every string but the empty one."""
+    chance = random.Random(9)  # noqa: S311 a repeatable sample
+    pairs = [(a, made(chance, a)) for a in (made(chance) for _ in range(PAIRS))]
+    said = rpm_says(pairs)
+    assert "!" not in said
+    assert min(map(said.count, "<=>")) > PAIRS / 100
+    for (a, b), sign in zip(pairs, said, strict=True):
+        assert (a, b, relation(a, b)) == (a, b, sign)

@@ -1,0 +1,39 @@
+"""Version orders of languages against files of statements, most of them made by the origin's own tool."""
+
+import pytest
+from tests.scanner.ecosystems.orders import relation, statements
+
+from dockgate.scanner.ecosystems import actions, conan, cran, erlang, freebsd, haskell, julia, opam, php, pub, ruby
+from dockgate.scanner.ports import Ecosystem
+
+OPPOSITE = {"<": ">", "=": "="}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        pytest.param(kind, name, id=name)
+        for kind, name in (
+            (actions.ECOSYSTEM, "actions.txt"),
+            (conan.ECOSYSTEM, "conan.txt"),
+            (cran.ECOSYSTEM, "cran.txt"),
+            (erlang.ECOSYSTEM, "hex.txt"),
+            (freebsd.ECOSYSTEM, "freebsd.txt"),
+            (haskell.ECOSYSTEM, "hackage.txt"),
+            (julia.ECOSYSTEM, "julia.txt"),
+            (opam.ECOSYSTEM, "opam.txt"),
+            (php.ECOSYSTEM, "packagist.txt"),
+            (pub.ECOSYSTEM, "pub.txt"),
+            (ruby.ECOSYSTEM, "rubygems.txt"),
+        )
+    ],
+)
+def test_versions_stand_as_is_stated(kind: Ecosystem, name: str) -> None:
+    lines = statements(name)
+    ordered = [line for line in lines if len(line) == 3]
+    assert ordered
+    assert [line for line in ordered if relation(kind, line[0], line[2]) != line[1]] == []
+    assert [line for line in ordered if relation(kind, line[2], line[0]) != OPPOSITE[line[1]]] == []
+    refused = [line[0] for line in lines if len(line) == 2 and line[1] == "!"]
+    assert len(ordered) + len(refused) == len(lines)
+    assert [version for version in refused if relation(kind, version, version) != "?"] == []

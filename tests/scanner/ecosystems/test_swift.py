@@ -1,0 +1,135 @@
+"""What is read of the lockfiles of Swift's package manager, and how their packages are found in advisories."""
+
+import io
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dockgate.scanner.ecosystems.swift import ECOSYSTEM, LOCK_LIMIT
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl
+from dockgate.vulnerabilities.feeds import _names
+
+LOCKS = [(Path(__file__).parent / "data" / "swift" / f"Package.resolved-{form}").read_bytes() for form in (1, 2, 3)]
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def read(content: bytes | object) -> Extract:
+    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return ECOSYSTEM.read("app/Package.resolved", io.BytesIO(raw))
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("app/Package.resolved", True),
+        ("Package.resolved", True),
+        ("app/MyPackage.resolved", False),
+        ("app/.build/checkouts/swift-nio/Package.resolved", False),
+    ],
+)
+def test_what_is_wanted(path: str, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+
+
+def test_a_package_is_its_repository_in_every_form() -> None:
+    told = [[(package.purl, package.source_name) for package in read(lock).packages] for lock in LOCKS]
+    crypto = ("pkg:swift/github.com/apple/swift-crypto@3.0.0-beta.1", "github.com/apple/swift-crypto")
+    nio = "github.com/apple/swift-nio"
+    assert told == [
+        [
+            ("pkg:swift/github.com/Vapor/vapor@4.60.2", "github.com/vapor/vapor"),
+            (f"pkg:swift/{nio}@branch%20main", nio),
+        ],
+        [crypto, (f"pkg:swift/{nio}@revision%20{REVISION}", nio)],
+        [crypto, (f"pkg:swift/{nio}@revision%20{REVISION}", nio)],
+    ]
+    assert all(read(lock).lock for lock in LOCKS)
+
+
+def test_one_from_a_registry_is_unread_and_one_of_this_machine_is_nothing() -> None:
+    assert [name for name, _ in read(LOCKS[2]).unread] == ["mona.linkedlist"]
+    pins = [{"repositoryURL": place, "state": {"version": "1.0.0"}} for place in ("/src/a", "file:///src/b")]
+    assert read({"object": {"pins": pins}}) == Extract(lock=True)
+
+
+@pytest.mark.parametrize("version", ["branch 1.0.0", f"revision {REVISION}", "1.0", "v1.0.0", ""])
+def test_what_has_no_version_compares_with_none(version: str) -> None:
+    with pytest.raises(UncomparableError):
+        ECOSYSTEM.key(version)
+    assert ECOSYSTEM.key("1.0.0-beta.2") < ECOSYSTEM.key("1.0.0-beta.11") < ECOSYSTEM.key("1.0.0")
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://github.com/Apple/swift-nio",
+        "https://github.com/Apple/swift-nio.git",
+        "https://user:secret@github.com:443//Apple/swift-nio/?a=b#c",
+        "git@GitHub.com:Apple/swift-nio.git",
+        "ssh://git@github.com/Apple/swift-nio.git",
+        "github.com/Apple/swift-nio",
+    ],
+)
+def test_every_way_to_write_a_repository_is_one(location: str) -> None:
+    (package,) = read({"pins": [{"location": location, "state": {"version": "1.0.0"}}]}).packages
+    assert package.purl == "pkg:swift/github.com/Apple/swift-nio@1.0.0"
+    assert package.source_name == _names.name("SwiftURL", "https://github.com/apple/swift-nio.git")
+
+
+@pytest.mark.parametrize(
+    "pin",
+    [
+        1,
+        {},
+        {"location": "https://github.com/a/b"},
+        {"location": "https://github.com/a/b", "state": {}},
+        {"location": "https://github.com/a/b", "state": {"version": 1, "branch": ""}},
+        {"location": "nowhere", "state": {"version": "1.0.0"}},
+        {"location": 1, "state": {"version": "1.0.0"}},
+    ],
+)
+def test_a_pin_that_is_not_told_whole_is_unread(pin: object) -> None:
+    found = read({"pins": [pin]})
+    assert (found.packages, [name for name, _ in found.unread]) == ((), ["pins/0"])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is no JSON"),
+        (b"{}", "it holds no list of pins"),
+        (b'{"object": []}', "it holds no list of pins"),
+        (b'{"pins": {}}', "it holds no list of pins"),
+        (b" " * (LOCK_LIMIT + 1), f"no more than {LOCK_LIMIT}"),
+    ],
+)
+def test_what_is_no_lockfile_is_unreadable(content: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content)
+
+
+def test_a_purl_becomes_a_package() -> None:
+    package = ECOSYSTEM.package(Purl("swift", "github.com/Alamofire", "Alamofire", "5.4.3"), None)
+    assert (package.source_name, package.source_version) == ("github.com/alamofire/alamofire", "5.4.3")
+    assert package.purl == "pkg:swift/github.com/Alamofire/Alamofire@5.4.3"
+    for purl in (Purl("swift", "github.com/a", "b"), Purl("swift", "", "b", "1.0.0")):
+        with pytest.raises(UsageError, match="has no"):
+            ECOSYSTEM.package(purl, None)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    content=st.sampled_from(LOCKS),
+    cut=st.integers(0, 900),
+    splice=st.binary(max_size=8) | st.sampled_from([b"{", b'"pins" : ', b"null", b"://", b"@"]),
+)
+def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes) -> None:
+    with suppress(UnreadableError):
+        found = read(content[:cut] + splice + content[cut + len(splice) :])
+        assert all("/" in package.name and package.version for package in found.packages)

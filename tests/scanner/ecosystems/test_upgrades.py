@@ -1,0 +1,94 @@
+"""The commands that bring packages to fixed versions: tests/cases/upgrades, and whatever a hostile image may say."""
+
+import re
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tests.shell import assert_words
+
+from dockgate.gate.model import Upgrade
+from dockgate.gate.remediation.commands import commands
+from dockgate.scanner import ecosystems
+from dockgate.scanner.model import Inventory, Package
+from dockgate.scanner.ports import Ecosystem, Raised
+
+CASES = yaml.safe_load(
+    (Path(__file__).parent.parent.parent / "cases" / "upgrades" / "commands.yaml").read_text("utf-8")
+)
+KINDS = ecosystems.load()
+LINE = re.compile(
+    r"(?P<ecosystem>.+?) (?P<name>\S+) (?P<version>\S+)(?: of (?P<source>\S+))? -> (?P<fixed>\S+)(?: at (?P<path>.+))?"
+)
+SPACED = ("Rocky Linux:9", "Amazon Linux:2023", "Amazon Linux:2", "Red Hat:", "openSUSE:Leap 15.6", "Azure Linux:3")
+SPACED += ("Docker Hardened Images:Debian:13", "GitHub Actions")
+
+
+def raised(text: str) -> tuple[Package, str]:
+    spaced = next((name for name in SPACED if text.startswith(name)), "")
+    ecosystem = spaced + text.removeprefix(spaced).partition(" ")[0]
+    match = LINE.fullmatch("X" + text.removeprefix(ecosystem))
+    assert match, text
+    name, version = match["name"], match["version"]
+    source = match["source"] or version
+    package = Package(name, version, f"pkg:x/{name}@{version}", ecosystem, name, source, match["path"] or "some/file")
+    return package, match["fixed"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["raise"][0])
+def test_the_commands_of_each_manager(case: dict[str, Any]) -> None:
+    chosen = [raised(text) for text in case["raise"]]
+    upgrades = {package.purl: Upgrade(package.purl, package.name, package.version, to, ()) for package, to in chosen}
+    held = Inventory("", "", None, (), tuple(package for package, _ in chosen), ())
+    assert list(commands(tuple(upgrades.values()), held, KINDS)) == case["commands"]
+
+
+def test_every_ecosystem_has_a_case() -> None:
+    bases = {raised(text)[0].ecosystem.partition(":")[0] for case in CASES for text in case["raise"]}
+    assert [kind.name for kind in KINDS if kind.orders and not bases & set(kind.orders)] == []
+
+
+HOSTILE = (
+    "$(reboot)",
+    "`reboot`",
+    "a;reboot",
+    "a b",
+    "-rf",
+    "--config=x",
+    "a\nreboot",
+    "é",
+    "",
+    "a'b",
+    "../x",
+    "a" * 999,
+)
+strange = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=12))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@given(name=strange, version=strange, path=strange)
+@example(name="y", version="1.1", path="a'b")
+@settings(max_examples=60, deadline=None)
+def test_whatever_an_image_says_a_command_is_one_line_of_words(
+    kind: Ecosystem, name: str, version: str, path: str
+) -> None:
+    ecosystem = kind.orders[0] if kind.orders else ""
+    for called, at in product(
+        (name, "y"), (f"{path}/node_modules/y/package.json", f"{path}/lib/python3/site-packages/y")
+    ):
+        told = Package(called, "1.0", "pkg:x/y@1", ecosystem, called, "1.0", at)
+        for line in kind.upgrade([Raised(told, version)]):
+            assert_words(line)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.orders], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_no_name_is_left_out_and_counted(kind: Ecosystem, name: str) -> None:
+    told = Package(name, "1.0", "pkg:x/y@1", kind.orders[0], name, "1.0", "some/file")
+    assert kind.upgrade([Raised(told, "1.1")]) == (
+        "# 1 package left out, of which the image gives no legal name, version or path.",
+    )

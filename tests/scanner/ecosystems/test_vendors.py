@@ -1,0 +1,155 @@
+"""Packages in a distribution's form that somebody else has made: nobody's advisories speak of them."""
+
+import io
+
+import pytest
+
+from dockgate.scanner.ecosystems import apk, dpkg, rpm
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Ecosystem
+from dockgate.scanner.sboms.purls import parse
+
+DEBIAN, UBUNTU = Distribution("debian", "12"), Distribution("ubuntu", "24.04")
+ALPINE, ROCKY = Distribution("alpine", "3.20.1"), Distribution("rocky", "9.4")
+
+
+def deb(version: str = "1.0-1", **fields: str) -> Package:
+    said = "".join(f"{name}: {value}\n" for name, value in fields.items())
+    content = f"Package: a\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n{said}"
+    (package,) = dpkg.ECOSYSTEM.read(dpkg.STATUS, io.BytesIO(content.encode())).packages
+    return package
+
+
+@pytest.mark.parametrize(
+    ("package", "vendor"),
+    [
+        (deb(), ""),
+        (deb(Maintainer="Matthias Klose <doko@debian.org>"), ""),
+        (deb(Maintainer="Somebody <somebody@example.net>"), ""),
+        (deb(Maintainer="Docker <support@docker.com>"), "docker.com"),
+        (deb(Maintainer="Somebody <somebody@docker.com>"), ""),
+        (deb(Maintainer="cudatools <CUDATools@NVIDIA.com>"), "nvidia.com"),
+        (deb(Maintainer="NGINX Packaging <nginx-packaging@f5.com>"), "f5.com"),
+        (deb(Maintainer="Kubernetes Authors <dev@kubernetes.io>"), "kubernetes.io"),
+        (deb(Maintainer="PowerShell Team <PowerShellTeam@hotmail.com>"), "hotmail.com"),
+        (deb(Maintainer="Somebody <somebody@hotmail.com>"), ""),
+        (deb(Maintainer="Alex Doyle <adoyle@nvidia.com>"), ""),
+        (deb("3.3.4-2", Maintainer="Jose Luis Rivero <jrivero@osrfoundation.org>"), ""),
+        (deb("8.6.0-1~bookworm", Maintainer="Jose Luis Rivero <jrivero@osrfoundation.org>"), "osrfoundation.org"),
+        (deb(Maintainer="GitHub"), "GitHub"),
+        (deb("16.4-1.pgdg120+1", Maintainer="Debian PostgreSQL Maintainers <a@debian.org>"), "apt.postgresql.org"),
+        (deb("8.3.21-1+0~20250509.62+debian12~1.gbpd2ac5c"), "packages.sury.org"),
+        (deb("6:7.2.7-1rl1~bookworm1"), "packages.redis.io"),
+        (deb("2.49.0-1~bpo12+1", Maintainer="A <a@debian.org>"), "backports.debian.org"),
+        (deb("5.5.0+debpgdg-1"), ""),
+        (deb(Vendor="Example,  Inc.", Maintainer="A <a@debian.org>"), "Example, Inc."),
+        (deb(Origin="Debian", Maintainer="Docker <support@docker.com>"), ""),
+        (deb(Origin="Example"), "Example"),
+        (deb(Vendor="x" * 500), "x" * 80),
+    ],
+)
+def test_debian_s_vendors_are_known_by_name_or_say_so_themselves(package: Package, vendor: str) -> None:
+    found = dpkg.ECOSYSTEM.settle(package, DEBIAN)
+    assert (found.vendor, found.ecosystem) == (vendor, f"vendor:{vendor}" if vendor else "Debian:12")
+
+
+@pytest.mark.parametrize(
+    ("maintainer", "vendor"),
+    [
+        ("Ubuntu Developers <ubuntu-devel-discuss@lists.ubuntu.com>", ""),
+        ("Dimitri John Ledkov <dimitri.ledkov@canonical.com>", ""),
+        ("Somebody <somebody@ubuntu.com>", ""),
+        ("", ""),
+        ("Matthias Klose <doko@debian.org>", "debian.org"),
+        ("Somebody <somebody@myubuntu.com>", "myubuntu.com"),
+    ],
+)
+def test_what_ubuntu_made_is_maintained_by_ubuntu(maintainer: str, vendor: str) -> None:
+    found = dpkg.ECOSYSTEM.settle(deb(Maintainer=maintainer), UBUNTU)
+    assert (found.vendor, found.ecosystem) == (vendor, f"vendor:{vendor}" if vendor else "Ubuntu:24.04:LTS")
+
+
+def test_alpine_s_vendors_are_known_by_name() -> None:
+    entry = "P:{}\nV:1.27.1-r1\nA:x86_64\nm:{}\n\n"
+    content = entry.format("nginx", "NGINX Packaging Team <nginx-packaging@f5.com>")
+    content += entry.format("musl", "Timo <timo.teras@iki.fi>")
+    read = apk.ECOSYSTEM.read(apk.DATABASES[0], io.BytesIO(content.encode())).packages
+    found = [apk.ECOSYSTEM.settle(one, ALPINE) for one in read]
+    assert [(one.vendor, one.ecosystem) for one in found] == [("f5.com", "vendor:f5.com"), ("", "Alpine:v3.20")]
+
+
+def installed(*entries: str) -> list[tuple[str, str]]:
+    content = "".join(f"P:{entry}\nV:1-r1\n\n" for entry in entries)
+    read = apk.ECOSYSTEM.read(apk.DATABASES[0], io.BytesIO(content.encode())).packages
+    return [(one.name, apk.ECOSYSTEM.settle(one, ALPINE).ecosystem) for one in read]
+
+
+def test_a_package_without_an_origin_is_not_alpine_s() -> None:
+    musl, acme = "musl\no:musl\nm:Timo <timo.teras@iki.fi>", "acme\nm:Acme <dev@acme.example>"
+    assert installed(musl, acme) == [("musl", "Alpine:v3.20"), ("acme", "vendor:acme.example")]
+    assert installed(musl, "acme") == [("musl", "Alpine:v3.20"), ("acme", "vendor:unknown")]
+    assert installed(musl, "acme", "other") == [(name, "Alpine:v3.20") for name in ("musl", "acme", "other")]
+
+
+@pytest.mark.parametrize(
+    ("distribution", "said", "vendor"),
+    [
+        ("rocky", "Rocky Enterprise Software Foundation", ""),
+        ("rocky", "Fedora Project", "Fedora Project"),
+        ("rocky", "unknown", "unknown"),
+        ("rhel", "Red Hat, Inc.", ""),
+        ("rhel", "Docker", "Docker"),
+        ("rhel", "Microsoft Corporation", "Microsoft Corporation"),
+        ("azurelinux", "Microsoft Corporation", ""),
+        ("almalinux", "AlmaLinux", ""),
+        ("amzn", "Amazon.com", ""),
+        ("amzn", "NodeSource", "NodeSource"),
+        ("opensuse-leap", "SUSE LLC <https://www.suse.com/>", ""),
+        ("sles", "openSUSE", ""),
+        ("openeuler", "http://openeuler.org", ""),
+        ("openeuler", "Docker", "Docker"),
+        ("photon", "VMware, Inc.", ""),
+        ("photon", "Anybody", "Anybody"),
+        ("mageia", "Anybody", ""),  # whose own name is not known here
+        ("rocky", "", ""),  # not told, by another tool's document
+    ],
+)
+def test_rpm_s_database_names_the_vendor(distribution: str, said: str, vendor: str) -> None:
+    package = Package("a", "1-1.el9", "pkg:rpm/a@1-1.el9", "", "a", "1-1.el9", "", vendor=said)
+    found = rpm.ECOSYSTEM.settle(package, Distribution(distribution, "9"))
+    assert (found.vendor, found.ecosystem.startswith("vendor:")) == (vendor, bool(vendor))
+
+
+@pytest.mark.parametrize(
+    ("release", "distribution", "ecosystem"),
+    [
+        ("1.amzn2", Distribution("amzn", "2"), "Amazon Linux:2"),
+        ("1.el7", Distribution("amzn", "2"), "vendor:unknown"),
+        ("1.oe2403", Distribution("openeuler", "24.03", "openEuler 24.03 (LTS)"), "openEuler:24.03-LTS"),
+        ("1", Distribution("openeuler", "24.03"), "vendor:unknown"),
+        ("1.ph5", Distribution("photon", "5.0"), "Photon OS:5.0"),
+    ],
+)
+def test_a_distribution_s_own_may_leave_the_vendor_out(
+    release: str, distribution: Distribution, ecosystem: str
+) -> None:
+    package = Package("a", f"1-{release}", f"pkg:rpm/a@1-{release}", "", "a", f"1-{release}", "", vendor="unknown")
+    assert rpm.ECOSYSTEM.settle(package, distribution).ecosystem == ecosystem
+
+
+@pytest.mark.parametrize(
+    ("kind", "package", "distribution"),
+    [
+        (dpkg.ECOSYSTEM, deb(Maintainer="Docker <support@docker.com>"), DEBIAN),
+        (dpkg.ECOSYSTEM, deb(Maintainer="A <a@example.net>"), UBUNTU),
+        (dpkg.ECOSYSTEM, deb(Vendor="Example & Co"), DEBIAN),
+        (rpm.ECOSYSTEM, Package("a", "1-1", "pkg:rpm/a@1-1", "", "a", "1-1", "", vendor="Example, Inc."), ROCKY),
+        (apk.ECOSYSTEM, Package("a", "1-r1", "", "", "a", "1-r1", "", vendor="A <nginx-packaging@f5.com>"), ALPINE),
+    ],
+)
+def test_a_package_url_names_the_vendor(kind: Ecosystem, package: Package, distribution: Distribution) -> None:
+    found = kind.settle(package, distribution)
+    again = kind.package(parse(found.purl), None)
+    assert found.vendor
+    assert (again.vendor, again.ecosystem, again.purl) == (found.vendor, found.ecosystem, found.purl)
+    assert kind.settle(found, distribution) == found

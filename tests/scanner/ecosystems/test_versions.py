@@ -1,0 +1,113 @@
+"""Version order: from lines a person can read, and against the tools that define it."""
+
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+from packaging.version import InvalidVersion, Version
+
+from dockgate.scanner.ecosystems.dpkg import ECOSYSTEM as DPKG
+from dockgate.scanner.ecosystems.npm import ECOSYSTEM as NPM
+from dockgate.scanner.ecosystems.python import ECOSYSTEM as PYTHON
+from dockgate.scanner.ports import Ecosystem
+from dockgate.shared.errors import UncomparableError
+
+CASES = Path(__file__).parent.parent.parent / "cases" / "versions"
+
+
+def statements(name: str) -> list[str]:
+    lines = (CASES / name).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def relation(kind: Ecosystem, a: str, b: str) -> str:
+    """ "<", "=", ">", or "!" when either is refused."""
+    try:
+        left, right = kind.key(a), kind.key(b)
+    except UncomparableError:
+        return "!"
+    assert isinstance(left, bytes)
+    return "<" if left < right else "=" if left == right else ">"
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        pytest.param(kind, line, id=f"{kind.name}: {line}")
+        for kind, name in ((DPKG, "dpkg.txt"), (PYTHON, "pep440.txt"), (NPM, "semver.txt"))
+        for line in statements(name)
+    ],
+)
+def test_stated_order(kind: Ecosystem, line: str) -> None:
+    if line.endswith(" !"):
+        with pytest.raises(UncomparableError):
+            kind.key(line[:-2])
+        return
+    a, sign, b = line.rsplit(" ", 2)
+    assert relation(kind, a, b) == sign
+    assert relation(kind, b, a) == {"<": ">", "=": "="}[sign]
+
+
+@pytest.mark.parametrize("kind", [DPKG, PYTHON, NPM])
+@pytest.mark.parametrize("version", ["", " ", "\t", "\ud800", "é", "1\0", "⁵", "１.0.0"])
+def test_what_is_no_version_is_refused_or_ordered_but_never_crashes(kind: Ecosystem, version: str) -> None:
+    assert relation(kind, version, version) in "=!"
+
+
+@pytest.mark.parametrize("kind", [DPKG, PYTHON])
+def test_numbers_have_no_limit(kind: Ecosystem) -> None:
+    for length in (254, 255, 256, 510, 5000):
+        assert relation(kind, "9" * length, "1" + "0" * length) == "<"
+        assert relation(kind, "0" * length + "1", "1") == "="
+
+
+def dpkg_version(chance: random.Random) -> str:
+    body = "".join(chance.choice("0019~+-.:azAZ_") for _ in range(chance.randint(1, 6)))
+    start = chance.choice(("", "1", "1.0", "2~", "0", "1:1", "0:"))
+    odd = chance.choice(("+1:", "-0:", ":", "2147483648:")) if chance.random() < 0.04 else ""
+    return odd + start + body + (chance.choice((" ", " x", "é", "\n", "\x01")) if chance.random() < 0.04 else "")
+
+
+def dpkg_says(a: str, b: str) -> str:
+    def holds(sign: str) -> bool | None:
+        command = ["dpkg", "--compare-versions", "--", a, sign, b]
+        code = subprocess.run(command, capture_output=True, check=False).returncode
+        return None if code == 2 else code == 0
+
+    less = holds("lt")
+    return "!" if less is None else "<" if less else "=" if holds("eq") else ">"
+
+
+def test_dpkg_agrees() -> None:
+    chance = random.Random(13)  # noqa: S311 a repeatable sample
+    for _ in range(2000):
+        a, b = dpkg_version(chance), dpkg_version(chance)
+        assert (a, b, relation(DPKG, a, b)) == (a, b, dpkg_says(a, b))
+
+
+def python_version(chance: random.Random) -> str:
+    pick = chance.choice
+    version = pick(("", "", "", "1!", "0!", "v")) + ".".join(
+        pick(("0", "1", "2", "10", "01")) for _ in "1234"[: pick((1, 2, 3, 4))]
+    )
+    version += pick(("", "", "a1", "b2", "rc1", "-alpha", "_pre3", ".c4", "preview", "A0"))
+    version += pick(("", "", "", "-1", ".post1", "post", "rev2", "-r3", ".post0"))
+    version += pick(("", "", "", ".dev1", "dev", "-dev0", ".dev10"))
+    version += pick(("", "", "", "+a", "+1", "+a.1", "+1.a", "+1.10", "+ab-c", "+A_b", "+a.1.2"))
+    return version + (pick((" ", "\n", "x", "..", "é", "-", "+")) if chance.random() < 0.05 else "")
+
+
+def packaging_says(a: str, b: str) -> str:
+    try:
+        left, right = Version(a), Version(b)
+    except InvalidVersion:
+        return "!"
+    return "<" if left < right else "=" if left == right else ">"
+
+
+def test_packaging_agrees() -> None:
+    chance = random.Random(440)  # noqa: S311 a repeatable sample
+    for _ in range(10_000):
+        a, b = python_version(chance), python_version(chance)
+        assert (a, b, relation(PYTHON, a, b)) == (a, b, packaging_says(a, b))

@@ -1,0 +1,200 @@
+"""What is read of the extensions of Visual Studio Code, and of the editor itself."""
+
+import io
+import json
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.scanner.layers import DEBIAN, file, image, symlink, whiteout
+
+from dockgate.scanner.ecosystems.vscode import ECOSYSTEM
+from dockgate.scanner.inventory import read_image
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.purl import Purl
+
+DATA = Path(__file__).parent / "data" / "vscode"
+EXTENSION, PRODUCT = ((DATA / name).read_bytes() for name in ("package.json", "product.json"))
+ROOT = "home/coder/.local/share/code-server/extensions"
+FOLDER = f"{ROOT}/ms-vscode.vscode-js-profile-table-1.0.10-universal"
+PATH = f"{FOLDER}/package.json"
+EDITOR = "usr/lib/code-server/lib/vscode/product.json"
+
+
+def read(content: bytes, path: str = PATH) -> Extract:
+    return ECOSYSTEM.read(path, io.BytesIO(content))
+
+
+def manifest(**changed: Any) -> bytes:
+    told = {"publisher": "a", "name": "b", "version": "1.0.0", "engines": {"vscode": "*"}, **changed}
+    return json.dumps({key: value for key, value in told.items() if value is not None}).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        (PATH, True),
+        ("root/.vscode-server/extensions/golang.go-0.39.1/package.json", True),
+        ("home/.openvscode-server/extensions/git/package.json", True),
+        ("extensions/a/package.json", True),
+        ("home/theia/plugins/a/extension/package.json", True),
+        (f"{FOLDER}/node_modules/a/package.json", False),
+        ("srv/ext/a/package.json", True),
+        ("app/node_modules/a/package.json", False),
+        ("app/node_modules/code-server/lib/vscode/extensions/a/package.json", True),
+        ("package.json", False),
+        (f"{ROOT}/extensions.json", False),
+        ("opt/extensions/golang.go.vsix", True),
+        (EDITOR, True),
+        ("product.json", True),
+        ("app/myproduct.json", False),
+    ],
+)
+def test_what_is_wanted(path: str, *, wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"{") is wanted
+    assert not ECOSYSTEM.wants("srv/ext/a/package.json", 0, 0, b"")  # a link
+
+
+def test_an_extension_owns_its_folder() -> None:
+    found = read(EXTENSION)
+    (package,) = found.packages
+    assert (package.name, package.version) == ("ms-vscode.vscode-js-profile-table", "1.0.10")
+    assert (package.ecosystem, package.source_name) == ("VSCode", "ms-vscode.vscode-js-profile-table")
+    assert package.purl == "pkg:vscode-extension/ms-vscode/vscode-js-profile-table@1.0.10"
+    assert found.owns == {package.purl: (f"{FOLDER}/",)}
+
+
+def test_cases_are_not_told_apart() -> None:
+    (package,) = read(manifest(publisher="EffetMer", name="DarkGPT")).packages
+    assert (package.name, package.source_name) == ("EffetMer.DarkGPT", "effetmer.darkgpt")
+    assert package.purl == "pkg:vscode-extension/effetmer/darkgpt@1.0.0"
+
+
+def test_one_without_a_publisher_is_called_as_the_editor_calls_it() -> None:
+    (package,) = read(manifest(publisher=None)).packages
+    assert package.source_name == "undefined_publisher.b"
+
+
+@pytest.mark.parametrize("content", [b"{}", manifest(engines={"node": "*"}), manifest(engines="*")])
+def test_what_is_no_extension_is_no_package(content: bytes) -> None:
+    assert read(content) == Extract()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (manifest(name=""), "does not tell its publisher, name and version"),
+        (manifest(version=1), "does not tell its publisher, name and version"),
+        (manifest(publisher=["a"]), "does not tell its publisher, name and version"),
+        (b"{", "it is no JSON"),
+        (b"[]", "it is no JSON object"),
+    ],
+)
+def test_an_extension_that_does_not_tell_itself_is_unreadable(content: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content)
+
+
+def test_escapes_hide_no_extension() -> None:
+    escaped = EXTENSION.replace(b'"vscode"', b'"vs\\u0063ode"')
+    assert escaped != EXTENSION
+    assert read(escaped, "srv/a/package.json").packages
+
+
+def test_what_is_incomplete_elsewhere_is_nothing() -> None:
+    for content in (b"{{name}}", manifest(version=None)):
+        assert read(content, "srv/template/package.json") == Extract()
+    assert read(manifest(), "srv/ext/a/package.json").packages
+
+
+def packed(*members: tuple[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return made.getvalue()
+
+
+def test_an_extension_in_its_archive() -> None:
+    other = ("extension/node_modules/a/extension/package.json", manifest())
+    found = read(packed(("extension.vsixmanifest", b""), ("extension/package.json", EXTENSION), other), "srv/a.vsix")
+    (package,) = found.packages
+    assert (package.source_name, package.version) == ("ms-vscode.vscode-js-profile-table", "1.0.10")
+    assert package.path == "srv/a.vsix!/extension/package.json"
+    assert (found.alone, found.owns) == (True, {})
+    assert read(packed(("extension.vsixmanifest", b"")), "srv/a.vsix") == Extract()
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"PK", "zip|cut off|directory"),
+        (packed(("extension/package.json", b"{")), "it is no JSON"),
+        (packed(("extension/package.json", manifest(name=None))), "does not tell its publisher"),
+    ],
+)
+def test_an_archive_that_does_not_tell_its_extension_is_unreadable(content: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        read(content, "srv/a.vsix")
+    with pytest.raises(UnreadableError, match="it holds 2 "):
+        read(packed(*[("extension/package.json", manifest())] * 2), "srv/a.vsix")
+
+
+def test_the_editor_is_a_package_of_which_no_feed_tells() -> None:
+    (package,) = read(PRODUCT, EDITOR).packages
+    assert (package.name, package.version, package.ecosystem) == ("vscode", "1.99.3", "Visual Studio Code")
+    assert package.purl == "pkg:generic/vscode@1.99.3"
+    for other in (b"[1]", b"{", b'{"version": "1"}', b'{"applicationName": "a", "dataFolderName": "b"}'):
+        assert read(other, EDITOR) == Extract()
+
+
+def test_a_purl_becomes_a_package() -> None:
+    package = ECOSYSTEM.package(Purl("vscode-extension", "Golang", "Go", "0.39.1", {"platform": "linux-x64"}), None)
+    assert (package.source_name, package.ecosystem) == ("golang.go", "VSCode")
+    assert package.purl == "pkg:vscode-extension/golang/go@0.39.1"
+    for purl in (Purl("vscode-extension", "a", "b"), Purl("vscode-extension", "", "b", "1.0.0")):
+        with pytest.raises(UsageError, match="has no"):
+            ECOSYSTEM.package(purl, None)
+
+
+def test_versions_are_ordered_as_npm_orders_them() -> None:
+    assert ECOSYSTEM.key("1.46.2025091308") > ECOSYSTEM.key("1.9.0") > ECOSYSTEM.key("1.9.0-beta")
+    with pytest.raises(UncomparableError):
+        ECOSYSTEM.key("1.0")
+
+
+def reasons(*layers: Any) -> str:
+    return "".join(entry.reason for entry in read_image(image(*layers), [ECOSYSTEM]).unread)
+
+
+def test_a_package_json_removed_or_edited_while_the_code_stays_is_noticed() -> None:
+    base = [file("etc/os-release", DEBIAN), file(PATH, EXTENSION), file(f"{FOLDER}/out/extension.js")]
+    name = "ms-vscode.vscode-js-profile-table"
+    assert f"{PATH} no longer tells of {name} 1.0.10" in reasons(base, whiteout(PATH))
+    assert f"{PATH} became {name} 9.9.9" in reasons(base, [file(PATH, EXTENSION.replace(b"1.0.10", b"9.9.9"))])
+
+
+def test_no_link_hides_an_extension() -> None:
+    layer = [symlink("root/.vscode-server/extensions", "/srv/ext"), file("srv/ext/a/package.json", EXTENSION)]
+    through = [file("root/.vscode-server/extensions/b/package.json", manifest())]
+    found = read_image(image([file("etc/os-release", DEBIAN), *layer], through), [ECOSYSTEM])
+    assert [package.name for package in found.packages] == ["a.b", "ms-vscode.vscode-js-profile-table"]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    content=st.sampled_from([EXTENSION, PRODUCT, manifest()]),
+    cut=st.integers(0, 1800),
+    splice=st.binary(max_size=8) | st.sampled_from([b"{", b'"engines":', b"null", b'"', b"[]"]),
+    path=st.sampled_from([PATH, EDITOR]),
+)
+def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, path: str) -> None:
+    with suppress(UnreadableError):
+        found = read(content[:cut] + splice + content[cut + len(splice) :], path)
+        assert all(package.name and package.version for package in found.packages)

@@ -1,0 +1,260 @@
+"""Small images, made in Python alone: layers, OCI layout folders, archives. For every test that needs an image.
+
+    from tests.scanner.images.make import Hardlink, Symlink, layout
+
+    digest = layout(tmp_path / "image", [
+        {"etc/os-release": b"ID=debian\\n", "bin": Symlink("usr/bin")},
+        {"etc/.wh.os-release": b""},  # the layer above, which removes a file
+    ])
+
+A layer is a mapping from path to content, in the order of its entries, or a tar file's bytes. Content is bytes (a
+file), `Symlink`, `Hardlink`, `Folder`, `Device`, or a `tarfile.TarInfo` for anything else. All is deterministic: the
+same layers give the same digests.
+"""
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import zstandard
+from isal import igzip
+
+Compression = Literal["gzip", "zstd", "none"]
+
+_MEDIA = {
+    "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
+    "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
+    "none": "application/vnd.oci.image.layer.v1.tar",
+}
+CONFIG = "application/vnd.oci.image.config.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+@dataclass(frozen=True)
+class Symlink:
+    target: str
+
+
+@dataclass(frozen=True)
+class Hardlink:
+    target: str
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder; one that only holds other entries needs none."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A character device."""
+
+
+Content = bytes | Symlink | Hardlink | Folder | Device | tarfile.TarInfo
+Layer = Mapping[str, Content] | bytes
+
+
+@dataclass
+class Image:
+    """An image's blobs by digest, its manifest among them. `layers` are blob digests, `diff_ids` of the tars inside."""
+
+    digest: str
+    platform: str
+    config: str
+    layers: list[str]
+    diff_ids: list[str]
+    blobs: dict[str, bytes] = field(default_factory=dict)
+
+
+def sha256(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def tar(entries: Mapping[str, Content], form: int = tarfile.PAX_FORMAT) -> bytes:
+    """A tar file. Paths may be as strange as the test wishes; they are written as given."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=form) as archive:
+        for path, content in entries.items():
+            info = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(path)
+            match content:
+                case bytes():
+                    info.size, info.mode = len(content), 0o644
+                    archive.addfile(info, io.BytesIO(content))
+                    continue
+                case Symlink(target):
+                    info.type, info.linkname, info.mode = tarfile.SYMTYPE, target, 0o777
+                case Hardlink(target):
+                    info.type, info.linkname = tarfile.LNKTYPE, target
+                case Folder():
+                    info.type, info.mode = tarfile.DIRTYPE, 0o755
+                case Device():
+                    info.type = tarfile.CHRTYPE
+            archive.addfile(info)
+    return file.getvalue()
+
+
+def compress(data: bytes, compression: Compression = "gzip") -> bytes:
+    if compression == "gzip":
+        return igzip.compress(data, mtime=0)
+    return zstandard.compress(data) if compression == "zstd" else data
+
+
+def image(
+    layers: Sequence[Layer],
+    *,
+    platform: str = "linux/amd64",
+    compression: Compression = "gzip",
+    config: Mapping[str, Any] | None = None,
+) -> Image:
+    """An image in memory. `config` is merged into its config document."""
+    os, architecture, *variant = platform.split("/")
+    tars = [layer if isinstance(layer, bytes) else tar(layer) for layer in layers]
+    blobs = [compress(data, compression) for data in tars]
+    diff_ids = [sha256(data) for data in tars]
+    document = {
+        "os": os,
+        "architecture": architecture,
+        **({"variant": variant[0]} if variant else {}),
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        **(config or {}),
+    }
+    config_data = _json(document)
+    manifest = _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": descriptor(config_data, CONFIG),
+            "layers": [descriptor(blob, _MEDIA[compression]) for blob in blobs],
+        }
+    )
+    found = {sha256(data): data for data in (*blobs, config_data, manifest)}
+    return Image(sha256(manifest), platform, sha256(config_data), [sha256(blob) for blob in blobs], diff_ids, found)
+
+
+def descriptor(data: bytes, media_type: str, **more: Any) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": sha256(data), "size": len(data), **more}
+
+
+def index(images: Sequence[Image], *, attested: bool = False) -> Image:
+    """An index of the images, as an Image whose manifest it is; `attested` adds an attestation, as BuildKit does."""
+    listed = []
+    for one in images:
+        os, architecture, *variant = one.platform.split("/")
+        platform = {"os": os, "architecture": architecture, **({"variant": variant[0]} if variant else {})}
+        listed.append(descriptor(one.blobs[one.digest], MANIFEST, platform=platform))
+    blobs = {digest: data for one in images for digest, data in one.blobs.items()}
+    if attested:
+        manifest, found = attestation()
+        blobs |= found
+        listed.append(attestation_entry(manifest, images[0].digest))
+    data = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed})
+    return Image(sha256(data), "", "", [], [], {**blobs, sha256(data): data})
+
+
+def attestation(
+    statement: bytes = b'{"_type": "https://in-toto.io/Statement/v0.1", "subject": [], "predicate": {}}',
+    *,
+    kind: str = "application/vnd.in-toto+json",
+    platform: str = "unknown/unknown",
+    artifact: bool = False,
+) -> tuple[bytes, dict[str, bytes]]:
+    """An attestation manifest as BuildKit writes it, and its blobs with itself; `artifact` in its newer form."""
+    os, _, architecture = platform.partition("/")
+    image_config = {
+        "architecture": architecture,
+        "os": os,
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [sha256(statement)]},
+    }
+    config = b"{}" if artifact else _json(image_config)
+    config_kind = "application/vnd.oci.empty.v1+json" if artifact else CONFIG
+    manifest = _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            **({"artifactType": "application/vnd.docker.attestation.manifest.v1+json"} if artifact else {}),
+            "config": descriptor(config, config_kind),
+            "layers": [descriptor(statement, kind, annotations={"in-toto.io/predicate-type": "https://slsa.dev/v1"})],
+        }
+    )
+    return manifest, {sha256(data): data for data in (statement, config, manifest)}
+
+
+def attestation_entry(manifest: bytes, of: str, platform: str = "unknown/unknown", **more: Any) -> dict[str, Any]:
+    """How BuildKit lists an attestation manifest of the image `of` in its index; `more` replaces fields."""
+    os, _, architecture = platform.partition("/")
+    marks = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": of}
+    return {
+        **descriptor(manifest, MANIFEST, platform={"os": os, "architecture": architecture}, annotations=marks),
+        **more,
+    }
+
+
+def listing(entries: Sequence[Mapping[str, Any]], blobs: Mapping[str, bytes]) -> Image:
+    """An index of these entries."""
+    data = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": list(entries)})
+    return Image(sha256(data), "", "", [], [], {**blobs, sha256(data): data})
+
+
+def layout(
+    folder: Path,
+    layers: Sequence[Layer],
+    *,
+    platform: str = "linux/amd64",
+    compression: Compression = "gzip",
+    tag: str = "latest",
+) -> str:
+    """Writes an OCI layout folder with one image; its manifest's digest."""
+    made = image(layers, platform=platform, compression=compression)
+    write_layout(folder, {tag: made})
+    return made.digest
+
+
+def write_layout(folder: Path, images: Mapping[str, Image]) -> None:
+    """Writes an OCI layout folder with images or indexes by tag ("" for none)."""
+    for path, data in layout_files(images).items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+
+
+def layout_files(images: Mapping[str, Image]) -> dict[str, bytes]:
+    """The files of an OCI layout by path."""
+    listed = []
+    files = {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
+    for tag, one in images.items():
+        named = {"annotations": {"org.opencontainers.image.ref.name": tag}} if tag else {}
+        listed.append(descriptor(one.blobs[one.digest], MANIFEST if one.config else INDEX, **named))
+        files |= {f"blobs/{digest.replace(':', '/')}": data for digest, data in one.blobs.items()}
+    files["index.json"] = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed})
+    return files
+
+
+def oci_archive(file: Path, images: Mapping[str, Image]) -> None:
+    """Writes what `podman save --format oci-archive` writes."""
+    file.write_bytes(tar(layout_files(images)))
+
+
+def docker_archive(file: Path, images: Mapping[str, Image]) -> None:
+    """Writes what `docker save` wrote before version 25; `images` by name, "app:1". Layers are stored as they are."""
+    entries: dict[str, Content] = {}
+    listed = []
+    for name, one in images.items():
+        config = f"{one.config.removeprefix('sha256:')}.json"
+        paths = [f"{digest.removeprefix('sha256:')}/layer.tar" for digest in one.layers]
+        entries |= {path: one.blobs[digest] for path, digest in zip(paths, one.layers, strict=True)}
+        entries[config] = one.blobs[one.config]
+        listed.append({"Config": config, "RepoTags": [name], "Layers": paths})
+    entries["manifest.json"] = _json(listed)
+    file.write_bytes(tar(entries))
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document, sort_keys=True).encode()

@@ -1,0 +1,161 @@
+"""Artifacts of one blob in a registry: pushed, pulled, refused."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.registryd import PASSWORD, USER, Running, registry
+from tests.scanner.images.make import image
+from tests.scanner.images.webserver import Answer, Request, serve
+
+from dockgate.scanner.images import open_images
+from dockgate.scanner.images.artifact import pull, push
+from dockgate.shared.errors import (
+    DeniedError,
+    DockgateError,
+    ImageError,
+    NotAnImageError,
+    NotFoundError,
+    UnavailableError,
+)
+
+KIND = "application/vnd.test.v1"
+LIMIT = 10_000_000
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "file").write_bytes(os.urandom(3_000_000))
+    return tmp_path / "file"
+
+
+@pytest.mark.real
+def test_what_is_pushed_is_pulled_by_tag_and_by_digest(running: Running, file: Path, tmp_path: Path) -> None:
+    name = f"{running.address}/team/thing"
+    digest = push(f"{name}:1", KIND, file, {"a": "b"})
+    assert push(f"{name}:1", KIND, file, {"a": "b"}) == digest
+    for reference in (f"{name}:1", f"{name}@{digest}"):
+        assert pull(reference, KIND, tmp_path / "back", limit=LIMIT) == digest
+        assert (tmp_path / "back").read_bytes() == file.read_bytes()
+
+
+@pytest.mark.real
+def test_its_manifest_is_an_oci_artifacts(running: Running, file: Path) -> None:
+    digest = push(f"{running.address}/team/thing:2", KIND, file, {"a": "b"})
+    accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+    answer = httpx.get(f"{running.url}/v2/team/thing/manifests/2", headers=accept)
+    assert "sha256:" + hashlib.sha256(answer.content).hexdigest() == digest
+    manifest = answer.json()
+    assert manifest["artifactType"] == KIND
+    assert manifest["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
+    assert [layer["size"] for layer in manifest["layers"]] == [3_000_000]
+    assert manifest["annotations"] == {"a": "b"}
+
+
+@pytest.mark.real
+def test_it_is_told_apart_from_an_image_that_cannot_be_read(running: Running, file: Path) -> None:
+    reference = f"{running.address}/team/thing:3"
+    push(reference, KIND, file, {})
+    with pytest.raises(NotAnImageError, match="not a container image"):
+        open_images(reference)
+
+
+@pytest.mark.real
+def test_what_is_no_such_artifact_is_refused(running: Running, file: Path, tmp_path: Path) -> None:
+    running.push("team/app", "1", image([{"etc/hostname": b"x"}]))
+    with pytest.raises(ImageError, match="no artifact of the type"):
+        pull(f"{running.address}/team/app:1", KIND, tmp_path / "back", limit=LIMIT)
+    push(f"{running.address}/team/thing:3", KIND, file, {})
+    with pytest.raises(ImageError, match="no artifact of the type"):
+        pull(f"{running.address}/team/thing:3", "application/vnd.other.v1", tmp_path / "back", limit=LIMIT)
+    with pytest.raises(ImageError, match="larger than"):
+        pull(f"{running.address}/team/thing:3", KIND, tmp_path / "back", limit=1000)
+    with pytest.raises(NotFoundError):
+        pull(f"{running.address}/team/thing:none", KIND, tmp_path / "back", limit=LIMIT)
+
+
+@pytest.mark.real
+def test_without_the_right_credentials_it_is_denied(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with registry(tmp_path / "registry", password=True) as running:
+        reference = f"{running.address}/team/thing:1"
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+        (tmp_path / "auth.json").write_text("{}")
+        with pytest.raises(DeniedError, match="may not be written"):
+            push(reference, KIND, file, {})
+        entry = {"username": USER, "password": PASSWORD}
+        (tmp_path / "auth.json").write_text(json.dumps({"auths": {running.address: entry}}))
+        digest = push(reference, KIND, file, {})
+        assert pull(reference, KIND, tmp_path / "back", limit=LIMIT) == digest
+        entry["password"] = "wrong"
+        (tmp_path / "auth.json").write_text(json.dumps({"auths": {running.address: entry}}))
+        with pytest.raises(DeniedError):
+            push(reference, KIND, file, {})
+
+
+# --- registries that misbehave -----------------------------------------------------------------------------------
+
+DIGEST = "sha256:" + "0" * 64
+
+
+@pytest.mark.parametrize("layer", [1, {}, {"digest": "sha256:x", "size": 1}, {"digest": DIGEST, "size": -1}])
+def test_a_manifest_that_names_no_blob_is_refused(layer: object, tmp_path: Path) -> None:
+    manifest = {"artifactType": KIND, "layers": [layer]}
+    with serve(lambda request: Answer(body=json.dumps(manifest).encode())) as server, pytest.raises(DockgateError):
+        pull(f"{server.address}/a:1", KIND, tmp_path / "back", limit=LIMIT)
+
+
+@pytest.mark.parametrize("body", [b"other", b"longer than it said"])
+def test_a_blob_that_is_another_is_refused(body: bytes, tmp_path: Path) -> None:
+    manifest = {"artifactType": KIND, "layers": [{"digest": DIGEST, "size": 5}]}
+
+    def answer(request: Request) -> Answer:
+        return Answer(body=body if "/blobs/" in request.path else json.dumps(manifest).encode())
+
+    with serve(answer) as server, pytest.raises(ImageError, match=f"Blob {DIGEST}"):
+        pull(f"{server.address}/a:1", KIND, tmp_path / "back", limit=LIMIT)
+
+
+@pytest.mark.parametrize(
+    "answers", [{"POST": 202}, {"POST": 500}, {"POST": 404}, {"POST": 403}, {"HEAD": 200, "PUT": 400}]
+)
+def test_a_registry_that_takes_no_artifacts_is_told(answers: dict[str, int], file: Path) -> None:
+    with (
+        serve(lambda request: Answer(answers.get(request.method, 404))) as server,
+        pytest.raises((UnavailableError, DeniedError), match=f"{server.address}") as caught,
+    ):
+        push(f"{server.address}/a:1", KIND, file, {})
+    assert caught.value.advice
+
+
+def test_credentials_stay_with_the_registry_when_the_upload_goes_elsewhere(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(lambda request: Answer(201)) as storage:
+
+        def answer(request: Request) -> Answer:
+            if request.path != "/v2/" and "Authorization" not in request.headers:
+                return Answer(401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+            if request.method == "POST":
+                return Answer(202, headers={"Location": f"http://{storage.address}/upload?state=1"})
+            return Answer(404 if request.method == "HEAD" else 201)
+
+        with serve(answer) as server:
+            auths = {server.address: {"username": USER, "password": PASSWORD}}
+            (tmp_path / "auth.json").write_text(json.dumps({"auths": auths}))
+            monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+            push(f"{server.address}/a:1", KIND, file, {})
+    assert [request.body for request in storage.requests] == [b"{}", file.read_bytes()]
+    assert not any("Authorization" in request.headers for request in storage.requests)
+    assert all(request.path.startswith("/upload?state=1&digest=sha256:") for request in storage.requests)

@@ -1,0 +1,45 @@
+"""Images brought from one registry to another, byte for byte."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.registryd import Running, registry
+from tests.scanner.images.make import Image, image, index
+from tests.scanner.images.webserver import Answer, Request, serve
+
+from dockgate.scanner.images import open_images
+from dockgate.scanner.images.copy import copy
+from dockgate.scanner.images.reference import Remote
+from dockgate.shared.errors import ImageError
+
+ONE, OTHER = image([{"one": b"1"}, {"two": b"2"}]), image([{"one": b"other"}], platform="linux/arm64")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("given", [ONE, index([ONE, OTHER], attested=True)], ids=["image", "index"])
+def test_an_image_keeps_its_digest(running: Running, given: Image) -> None:
+    digest = running.push("team/app", "1", given)
+    for _ in range(2):
+        copy(Remote(running.address, "team/app", digest=digest), Remote(running.address, "for/ecs", digest=digest))
+    with open_images(f"{running.address}/for/ecs@{digest}", ["linux/amd64"]) as opened:
+        assert opened.digest == digest
+        assert [entry.path for layer in opened.images[0].layers for entry in layer.entries()] == ["one", "two"]
+
+
+@pytest.mark.real
+def test_a_blob_that_is_another_is_not_copied(running: Running) -> None:
+    def lying(request: Request) -> Answer:
+        name = request.path.rpartition("/")[2]
+        data = ONE.blobs.get(name, b"")
+        return Answer(200, data if name == ONE.digest else data[:-1] + b"!")
+
+    with serve(lying) as server:
+        source = Remote(server.address, "team/app", digest=ONE.digest)
+        with pytest.raises(ImageError):
+            copy(source, Remote(running.address, "a/lie", digest=ONE.digest))

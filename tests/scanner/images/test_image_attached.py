@@ -1,0 +1,134 @@
+"""What is attached to an image: by the referrers API, by its tag, and as cosign does it; nothing of it is trusted."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from tests.registryd import Running, registry
+from tests.scanner.images import make
+from tests.scanner.images.webserver import Answer, Request, as_json, serve
+
+from dockgate.scanner.images.attached import SIZE_LIMIT, read
+from dockgate.shared.canonical import digest
+from dockgate.shared.errors import UnavailableError
+
+IMAGE = make.image([{"one": b"1"}])
+TAG = IMAGE.digest.replace(":", "-")
+EMPTY = "application/vnd.oci.empty.v1+json"
+OPENVEX = "application/vnd.openvex+json"
+DSSE = "application/vnd.dsse.envelope.v1+json"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+def manifest(*documents: bytes, kind: str = OPENVEX, subject: str = IMAGE.digest) -> tuple[bytes, dict[str, bytes]]:
+    """A manifest that refers to the image, and its blobs by digest."""
+    blobs = {digest(data): data for data in (b"{}", *documents)}
+    layers = [{"mediaType": kind, "digest": digest(data), "size": len(data)} for data in documents]
+    body = {
+        "schemaVersion": 2,
+        "mediaType": make.MANIFEST,
+        "artifactType": kind,
+        "config": {"mediaType": EMPTY, "digest": digest(b"{}"), "size": 2},
+        "layers": layers,
+        "subject": {"mediaType": make.MANIFEST, "digest": subject, "size": 1},
+    }
+    return json.dumps(body).encode(), blobs
+
+
+def index(*manifests: bytes, kind: str = OPENVEX) -> bytes:
+    entries = [
+        {"mediaType": make.MANIFEST, "artifactType": kind, "digest": digest(one), "size": len(one)} for one in manifests
+    ]
+    return json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": entries}).encode()
+
+
+def put(running: Running, repository: str, tag: str, body: bytes, blobs: dict[str, bytes], kind: str) -> None:
+    with httpx.Client(base_url=f"{running.url}/v2/{repository}") as client:
+        for name, data in blobs.items():
+            place = client.post("/blobs/uploads/").raise_for_status().headers["Location"]
+            client.put(httpx.URL(place).copy_add_param("digest", name), content=data).raise_for_status()
+        for name in (digest(body), tag):
+            client.put(f"/manifests/{name}", content=body, headers={"Content-Type": kind}).raise_for_status()
+
+
+@pytest.mark.real
+def test_a_registry_without_the_api_keeps_referrers_and_attestations_under_tags(running: Running) -> None:
+    running.push("team/app", "1", IMAGE)
+    reference = f"{running.address}/team/app@{IMAGE.digest}"
+    assert read(reference) == []
+    body, blobs = manifest(b'{"vex": 1}')
+    put(running, "team/app", "ignored", body, blobs, make.MANIFEST)
+    put(running, "team/app", TAG, index(body), {}, make.INDEX)
+    signed, more = manifest(b'{"signed": 1}', b'{"signed": 2}', kind=DSSE)
+    put(running, "team/app", f"{TAG}.att", signed, more, make.MANIFEST)
+    assert read(reference) == [b'{"vex": 1}', b'{"signed": 1}', b'{"signed": 2}']
+
+
+def answering(found: dict[str, Any], status: int = 200) -> Callable[[Request], Answer]:
+    """A registry with the referrers API; `found` is by path below the repository."""
+
+    def answer(request: Request) -> Answer:
+        path = request.path.removeprefix("/v2/team/app/")
+        if path == f"referrers/{IMAGE.digest}" and status != 200:
+            return as_json({}, status)
+        data = found.get(path)
+        if data is None:
+            return as_json({"errors": []}, 404)
+        return Answer(200, data, {"Content-Type": make.INDEX if path.startswith("referrers") else make.MANIFEST})
+
+    return answer
+
+
+def paths(body: bytes, blobs: dict[str, bytes]) -> dict[str, bytes]:
+    return {f"manifests/{digest(body)}": body, **{f"blobs/{name}": data for name, data in blobs.items()}}
+
+
+def test_the_api_is_asked_first() -> None:
+    body, blobs = manifest(b'{"vex": 1}')
+    found = {f"referrers/{IMAGE.digest}": index(body), **paths(body, blobs)}
+    with serve(answering(found)) as server:
+        assert read(f"{server.address}/team/app@{IMAGE.digest}") == [b'{"vex": 1}']
+
+
+def test_what_is_broken_or_refers_to_another_image_is_left_out() -> None:
+    other, more = manifest(b'{"other": 1}', subject="sha256:" + "0" * 64)
+    fine, blobs = manifest(b'{"vex": 1}', b'{"changed": 1}', b'{"picture": 1}')
+    listed = json.loads(index(other, fine, b"missing"))
+    listed["manifests"] += [{"artifactType": OPENVEX, "digest": "../../etc", "size": 1}, 7, {"digest": None}]
+    found = {f"referrers/{IMAGE.digest}": json.dumps(listed).encode(), **paths(other, more), **paths(fine, blobs)}
+    found["blobs/" + digest(b'{"changed": 1}')] = b'{"CHANGED": 1}'
+    with serve(answering(found)) as server:
+        assert read(f"{server.address}/team/app@{IMAGE.digest}") == [b'{"vex": 1}', b'{"picture": 1}']
+
+
+def test_a_layer_without_a_sha256_is_not_asked_for() -> None:
+    body, _ = manifest(b'{"vex": 1}')
+    document = json.loads(body)
+    document["layers"][0]["digest"] = "nope:../../x"
+    odd = json.dumps(document).encode()
+    found = {f"referrers/{IMAGE.digest}": index(odd), **paths(odd, {})}
+    with serve(answering(found)) as server:
+        assert read(f"{server.address}/team/app@{IMAGE.digest}") == []
+        assert not [request for request in server.requests if "/blobs/" in request.path]
+
+
+def test_a_document_without_end_is_not_read() -> None:
+    body, blobs = manifest(b'{"vex": 1}')
+    large = json.loads(body)
+    large["layers"][0]["size"] = SIZE_LIMIT + 1
+    again = json.dumps(large).encode()
+    found = {f"referrers/{IMAGE.digest}": index(again), **paths(again, blobs)}
+    with serve(answering(found)) as server:
+        assert read(f"{server.address}/team/app@{IMAGE.digest}") == []
+
+
+def test_a_registry_that_does_not_say_is_told() -> None:
+    with serve(answering({}, 403)) as server, pytest.raises(UnavailableError, match="403"):
+        read(f"{server.address}/team/app@{IMAGE.digest}")

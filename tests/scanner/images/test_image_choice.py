@@ -1,0 +1,171 @@
+"""Which images a reference stands for: indexes, platforms, attestations, and documents that lie."""
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.scanner.images import make
+
+from dockgate.scanner.images import open_images
+from dockgate.shared.errors import ImageError, NotFoundError
+
+AMD, ARM, ARM7 = (
+    make.image([{"arch": name.encode()}], platform=name) for name in ("linux/amd64", "linux/arm64/v8", "linux/arm/v7")
+)
+HERE = {"x86_64": AMD, "aarch64": ARM}
+
+
+def chosen(folder: Path, image: make.Image, platforms: list[str] | None = None) -> list[str]:
+    make.write_layout(folder, {"latest": image})
+    with open_images(f"oci:{folder}", platforms) as opened:
+        assert opened.digest == image.digest
+        return [one.digest for one in opened.images]
+
+
+def document(**fields: Any) -> make.Image:
+    """Some other JSON in the place of a manifest."""
+    data = json.dumps({"schemaVersion": 2, **fields}).encode()
+    return make.Image(make.sha256(data), "", "", [], [], {**AMD.blobs, make.sha256(data): data})
+
+
+def listed(image: make.Image, media_type: str = make.MANIFEST, **more: Any) -> dict[str, Any]:
+    return make.descriptor(image.blobs[image.digest], media_type, **more)
+
+
+def test_an_index_stands_for_this_machines_image(tmp_path: Path) -> None:
+    assert chosen(tmp_path, make.index([AMD, ARM, ARM7])) == [HERE[platform.machine()].digest]
+
+
+def test_all_platforms_can_be_had_in_the_order_of_the_index(tmp_path: Path) -> None:
+    assert chosen(tmp_path, make.index([ARM, AMD, ARM7]), ["all"]) == [ARM.digest, AMD.digest, ARM7.digest]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (["linux/arm64"], [ARM]),
+        (["linux/arm64/v8"], [ARM]),
+        (["linux/arm"], [ARM7]),
+        (["linux/arm/v7", "linux/amd64"], [AMD, ARM7]),
+    ],
+)
+def test_platforms_are_chosen_by_name(tmp_path: Path, wanted: list[str], found: list[make.Image]) -> None:
+    assert chosen(tmp_path, make.index([AMD, ARM, ARM7]), wanted) == [image.digest for image in found]
+
+
+@pytest.mark.parametrize("wanted", [["linux/s390x"], ["linux/amd64", "windows/amd64"], ["linux/arm/v6"]])
+def test_a_platform_that_is_missing_is_told_with_those_there_are(tmp_path: Path, wanted: list[str]) -> None:
+    with pytest.raises(NotFoundError, match="it has linux/amd64, linux/arm/v7, linux/arm64/v8") as caught:
+        chosen(tmp_path, make.index([AMD, ARM, ARM7]), wanted)
+    assert wanted[-1] in str(caught.value)
+
+
+def test_an_index_without_this_machines_platform_is_no_guess(tmp_path: Path) -> None:
+    other = make.image([], platform="linux/s390x")
+    with pytest.raises(NotFoundError, match="it has linux/s390x"):
+        chosen(tmp_path, make.index([other]))
+
+
+def test_a_single_image_is_taken_whatever_its_platform(tmp_path: Path) -> None:
+    assert chosen(tmp_path, ARM7) == [ARM7.digest]
+
+
+def test_attestations_are_put_aside(tmp_path: Path) -> None:
+    assert chosen(tmp_path, make.index([AMD, ARM], attested=True), ["all"]) == [AMD.digest, ARM.digest]
+
+
+def test_an_image_that_calls_itself_an_attestation_is_judged_all_the_same(tmp_path: Path) -> None:
+    """Runtimes go by the platform: by the annotation alone an image would run unseen."""
+    marked = {"vnd.docker.reference.type": "attestation-manifest"}
+    named = listed(AMD, platform={"os": "linux", "architecture": "amd64"}, annotations=marked)
+    assert chosen(tmp_path / "named", document(manifests=[named]), ["all"]) == [AMD.digest]
+    assert chosen(tmp_path / "silent", document(manifests=[listed(AMD, annotations=marked)]), ["all"]) == [AMD.digest]
+
+
+def test_an_entry_without_platform_goes_by_its_config(tmp_path: Path) -> None:
+    index = document(manifests=[listed(AMD)])
+    assert chosen(tmp_path, index, ["linux/amd64"]) == [AMD.digest]
+    with pytest.raises(NotFoundError):
+        chosen(tmp_path, index, ["linux/arm64"])
+
+
+def test_what_the_index_says_of_a_platform_decides_as_it_does_for_runtimes(tmp_path: Path) -> None:
+    index = document(manifests=[listed(AMD, platform={"os": "linux", "architecture": "arm64"})])
+    assert chosen(tmp_path, index, ["linux/arm64"]) == [AMD.digest]
+
+
+def test_an_index_in_an_index_is_looked_into(tmp_path: Path) -> None:
+    inner = make.index([AMD, ARM])
+    outer = document(manifests=[listed(inner, make.INDEX)])
+    outer.blobs |= inner.blobs
+    assert chosen(tmp_path, outer, ["all"]) == [AMD.digest, ARM.digest]
+
+
+def test_indexes_in_indexes_have_an_end(tmp_path: Path) -> None:
+    one = make.index([AMD])
+    for _ in range(4):
+        outer = document(manifests=[listed(one, make.INDEX)])
+        outer.blobs |= one.blobs
+        one = outer
+    with pytest.raises(ImageError, match="too deep"):
+        chosen(tmp_path, one)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "neither an image manifest nor an index"),
+        ({"schemaVersion": 1}, "not of schema 2"),
+        ({"schemaVersion": 1, "layers": [], "config": {}}, "not of schema 2"),
+        ({"layers": [], "config": {}, "fsLayers": []}, "not of schema 2"),
+        ({"layers": [], "config": {}, "mediaType": "application/x"}, "says that it is of the type 'application/x'"),
+        ({"manifests": [], "mediaType": 7}, "says that it is of the type 7"),
+        ({"manifests": [], "layers": []}, "at once"),
+        ({"manifests": [], "config": {}}, "at once"),
+        ({"mediaType": make.MANIFEST, "manifests": []}, "neither"),
+        ({"mediaType": make.INDEX, "layers": []}, "neither"),
+        ({"manifests": {}}, "no list"),
+        ({"manifests": [1]}, "no digest"),
+        ({"manifests": [{"digest": "sha256:../../etc/passwd", "size": 1}]}, "no digest"),
+        ({"manifests": [{"digest": AMD.digest, "size": -1}]}, "size -1"),
+        ({"manifests": [{"digest": AMD.digest}]}, "size None"),
+        ({"layers": [], "config": None}, "no digest"),
+        (
+            {"layers": [], "config": {"digest": AMD.config, "size": 5, "mediaType": "text/plain"}},
+            "is not a container image",
+        ),
+        (
+            {
+                "layers": [{"digest": AMD.layers[0], "size": 1}] * 1025,
+                "config": {"digest": AMD.config, "size": 5, "mediaType": make.CONFIG},
+            },
+            "1025 layers",
+        ),
+    ],
+)
+def test_documents_that_lie_are_refused(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        chosen(tmp_path, document(**fields))
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b'"text"'])
+def test_documents_that_are_no_json_object_are_refused(tmp_path: Path, data: bytes) -> None:
+    image = make.Image(make.sha256(data), "", "", [], [], {make.sha256(data): data})
+    with pytest.raises(ImageError, match="no JSON"):
+        chosen(tmp_path, image)
+
+
+def test_a_document_that_does_not_match_its_digest_is_refused(tmp_path: Path) -> None:
+    for broken in (AMD.digest, AMD.config):
+        blobs = {**AMD.blobs, broken: AMD.blobs[broken].replace(b"linux", b"linuX").replace(b"Version", b"versioN")}
+        make.write_layout(tmp_path, {"latest": AMD})
+        (tmp_path / "blobs" / broken.replace(":", "/")).write_bytes(blobs[broken])
+        with pytest.raises(ImageError, match=f"{broken} does not match"):
+            open_images(f"oci:{tmp_path}")
+
+
+def test_a_document_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="larger than 4194304 bytes"):
+        chosen(tmp_path, document(padding="x" * 2**22))

@@ -1,0 +1,190 @@
+"""What a layer's blob promises beside its entries: its digest, its compression, its bounds, and the files' content."""
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import zstandard
+from tests.scanner.images import make
+from tests.scanner.images.make import sha256
+from tests.scanner.images.pieces import END, Blob, bounded, extended, header, layer, paths
+
+from dockgate.scanner.images import layers
+from dockgate.scanner.images.inflate import Bounds
+from dockgate.scanner.images.layers import TarLayer
+from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError
+
+# --- digests -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
+def test_a_blob_that_does_not_match_its_digest_fails_at_its_end(compression: make.Compression) -> None:
+    data = make.compress(make.tar({"f": b"1"}), compression)
+    wrong = TarLayer(sha256(b"other"), lambda: Blob(data))
+    entries = wrong.entries()
+    assert next(entries).path == "f"
+    with pytest.raises(ImageError, match=f"{wrong.digest} does not match its digest"):
+        list(entries)
+
+
+def test_the_digest_covers_what_follows_the_end_mark() -> None:
+    data = make.tar({"f": b"1"})
+    with pytest.raises(ImageError, match="does not match its digest"):
+        list(TarLayer(sha256(data), lambda: Blob(data + bytes(3000))).entries())
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_blob_of_another_size_than_its_manifest_says_is_refused(change: int) -> None:
+    data = make.tar({"f": b"1"})
+    with pytest.raises(ImageError, match="its manifest says"):
+        list(TarLayer(sha256(data), lambda: Blob(data), len(data) + change).entries())
+
+
+def test_sha512_digests_are_verified_as_well() -> None:
+    import hashlib
+
+    data = make.tar({"f": b"1"})
+    assert len(list(TarLayer("sha512:" + hashlib.sha512(data).hexdigest(), lambda: Blob(data)).entries())) == 1
+
+
+# --- compression -------------------------------------------------------------------------------------------------
+
+
+def test_members_of_a_compressed_blob_are_joined() -> None:
+    data = make.tar({"a": b"1" * 1000, "b": b"2"})
+    halves = data[:700], data[700:]
+    assert paths(b"".join(gzip.compress(half) for half in halves)) == ["a", "b"]
+    assert paths(b"".join(zstandard.compress(half) for half in halves)) == ["a", "b"]
+    assert paths(gzip.compress(data) + bytes(100)) == ["a", "b"]
+
+
+def test_skippable_frames_of_zstd_are_skipped() -> None:
+    skippable = b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"meta"
+    assert paths(skippable + zstandard.compress(make.tar({"a": b"1"})) + skippable) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
+        b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * 600_000 + b"\0\x03\0" + bytes(8),
+        b"\x1f\x8b\x08\x00" + b"\xff" * 100,
+        b"\x28\xb5\x2f\xfd" + b"\xff" * 100,
+    ],
+    ids=["gzip header without end", "gzip", "zstd"],
+)
+def test_what_cannot_be_decompressed_is_unread(blob: bytes) -> None:
+    with pytest.raises(ImageError, match="cannot be decompressed"):
+        bounded(blob, Bounds())
+
+
+def test_a_decompression_bomb_is_refused() -> None:
+    bomb = gzip.compress(make.tar({"zeros": bytes(2**22)}))
+    assert paths(bomb) == ["zeros"]
+    with pytest.raises(ImageError, match="decompression bomb"):
+        bounded(bomb, Bounds(ratio_from=2**20))
+    with pytest.raises(ImageError, match="holds more than 1048576 bytes"):
+        bounded(bomb, Bounds(inflated=2**20))
+
+
+def test_headers_without_end_are_refused() -> None:
+    bounds = Bounds(headers=10)
+    assert len(bounded(header(b"f") * 10 + END, bounds)) == 10
+    for data in (header(b"f") * 11, (extended(path="f") + header(b"f")) * 6):
+        with pytest.raises(ImageError, match="more than 10 headers"):
+            bounded(data, bounds)
+
+
+# --- content -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 512, 2**18, 2**18 + 1, layers.IN_MEMORY, layers.IN_MEMORY + 1])
+def test_content_of_any_size_can_be_opened_twice_and_sought(size: int) -> None:
+    data = (bytes(range(251)) * (size // 251 + 1))[:size]
+    blob = make.compress(make.tar({"before": b"x" * 700, "f": data, "after": b"y"}))
+    for entry in layer(blob, piece=2**16).entries():
+        if entry.path == "after":
+            assert entry.open
+            assert entry.open().read() == b"y"
+        if entry.path != "f":
+            continue
+        assert entry.open
+        assert entry.head == data[:64]
+        file = entry.open()
+        assert file.read() == data
+        assert file.seek(size // 2) == size // 2
+        assert file.read() == data[size // 2 :]
+        file.close()
+        assert entry.open().read() == data
+
+
+def test_content_is_not_to_be_had_after_the_next_entry() -> None:
+    for path in ("f", "g"):
+        entries = layer(make.tar({path: b"1", "next": b"2"})).entries()
+        entry = next(entries)
+        next(entries)
+        assert entry.open
+        with pytest.raises(RuntimeError, match="after the next entry"):
+            entry.open()
+
+
+def test_a_large_file_is_closed_with_its_entry() -> None:
+    entries = layer(make.tar({"f": bytes(layers.IN_MEMORY + 1), "next": b""}), piece=2**20).entries()
+    entry = next(entries)
+    assert entry.open
+    file = entry.open()
+    next(entries)
+    assert file.closed
+
+
+def test_a_file_above_the_bound_is_not_opened_and_not_read() -> None:
+    size = layers.CONTENT_LIMIT + 1
+    entries = layer(header(b"f", b"%o" % size)).entries()
+    entry = next(entries)
+    assert entry.open
+    with pytest.raises(UnreadableError, match=f"{size} bytes"):
+        entry.open()
+
+
+def test_a_transport_that_fails_is_not_taken_for_a_broken_layer() -> None:
+    class Failing(Blob):
+        def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+            if self._file.tell() >= 2000:
+                raise UnavailableError("gone")
+            return super().readinto(buffer)
+
+    noise = bytes(range(256)) * 40
+    for compression in ("gzip", "zstd", "none"):
+        data = make.compress(make.tar({f"f{at}": noise[at:] for at in range(200)}), compression)
+        with pytest.raises(UnavailableError, match="gone"):
+            list(TarLayer(sha256(data), lambda data=data: Failing(data)).entries())  # type: ignore[misc]
+
+
+MEASURE = """
+import sys
+from dockgate.scanner.images import open_images
+def peak():
+    # KiB. Not getrusage: its figure outlives exec, and so begins at that of the parent.
+    with open("/proc/self/status") as status:
+        return int(next(line for line in status if line.startswith("VmHWM")).split()[1])
+with open_images(sys.argv[1]) as opened:
+    (layer,) = opened.images[0].layers
+    small = next(layer.entries())
+    before = peak()
+    for entry in layer.entries():
+        if entry.path == "opened":
+            file = entry.open()
+            while file.read(2**16):
+                pass
+    print(peak() - before)
+"""
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_memory_stays_flat_whatever_a_layer_holds(compression: make.Compression, tmp_path: Path) -> None:
+    contents = {"first": b"1", "zeros": bytes(300 * 2**20), "opened": bytes(100 * 2**20)}
+    make.layout(tmp_path / "image", [contents], compression=compression)
+    command = [sys.executable, "-c", MEASURE, f"oci:{tmp_path}/image"]
+    grown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert int(grown) < 40 * 1024, "KiB"

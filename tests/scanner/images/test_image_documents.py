@@ -1,0 +1,69 @@
+"""Documents that registries and runtimes, whose JSON knows no case, would read otherwise than we do."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.scanner.images import make
+
+from dockgate.scanner.images import open_images
+from dockgate.scanner.images.manifest import CONFIG_NAMES, NAMES, Index, Manifest, load, parse
+from dockgate.shared.errors import ImageError
+
+DIGEST = "sha256:" + "a" * 64
+CONFIG = {"mediaType": make.CONFIG, "digest": DIGEST, "size": 1}
+LAYER = {"digest": DIGEST, "size": 1}
+MANIFEST = {"schemaVersion": 2, "config": CONFIG, "layers": [LAYER]}
+INDEX = {"schemaVersion": 2, "manifests": [{**LAYER, "platform": {"os": "linux", "architecture": "amd64"}}]}
+
+
+def text(document: object) -> bytes:
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        text({**MANIFEST, "LAYERS": []}),
+        text({**MANIFEST, "Layers": []}),
+        text({**MANIFEST, "layer\u017f": []}),
+        text({**MANIFEST, "Manifests": []}),
+        text({**MANIFEST, "MediaType": "x"}),
+        text({**MANIFEST, "config": {**CONFIG, "Digest": DIGEST}}),
+        text({**MANIFEST, "layers": [LAYER, {"digest": DIGEST, "size": 1, "SIZE": 2}]}),
+        text({**MANIFEST, "x": 1, "X": 2}),
+        text(MANIFEST)[:-1] + b', "layers": []}',
+        text({**INDEX, "manifestS": []}),
+        text({"manifests": [{**LAYER, "Platform": {"os": "linux", "architecture": "amd64"}}]}),
+        text({"manifests": [{**LAYER, "platform": {"os": "linux", "architecture": "amd64", "OS": "x"}}]}),
+    ],
+    ids=range(12),
+)
+def test_a_manifest_that_can_be_read_in_two_ways_is_refused(document: bytes) -> None:
+    with pytest.raises(ImageError, match="read in two ways"):
+        parse(document, DIGEST)
+
+
+@pytest.mark.parametrize("more", [{"OS": "linux"}, {"RootFS": {}}, {"rootfs": {"Diff_IDs": []}}])
+def test_a_config_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, more: dict[str, Any]) -> None:
+    make.write_layout(tmp_path, {"": make.image([{"a": b""}], config=more)})
+    with pytest.raises(ImageError, match="read in two ways"), open_images(f"oci:{tmp_path}"):
+        pass
+
+
+def test_names_that_are_anybodys_may_differ_by_case_alone() -> None:
+    annotated = {**LAYER, "annotations": {"OS": "x", "os": "y", "Digest": "z"}}
+    assert isinstance(
+        parse(text({**MANIFEST, "annotations": {"a": "", "A": ""}, "layers": [annotated]}), DIGEST), Manifest
+    )
+    assert isinstance(parse(text({"manifests": [annotated]}), DIGEST), Index)
+    run = {"Labels": {"Name": "", "name": "", "OS": ""}, "Volumes": {"/A": {}, "/a": {}}, "ExposedPorts": None}
+    config = {"os": "linux", "architecture": "amd64", "config": run, "container_config": run, "Size": 1}
+    assert load(text(config), "A config", CONFIG_NAMES) == config
+
+
+def test_documents_nested_deeply_are_refused_or_read() -> None:
+    with pytest.raises(ImageError):
+        parse(b'{"a":' * 100_000, DIGEST)
+    assert load(b'{"a":' * 500 + b"1" + b"}" * 500, "It", NAMES)

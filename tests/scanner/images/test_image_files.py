@@ -1,0 +1,261 @@
+"""Layout folders and archives: picking an image, and files that are not whole."""
+
+import gzip
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+from tests.scanner.images import make
+from tests.scanner.images.make import Symlink
+
+from dockgate.scanner.images import open_images
+from dockgate.shared.errors import DockgateError, ImageError, NotFoundError, UnavailableError
+
+NO_IMAGE = make.tar({"a": b""})
+ONE, TWO = make.image([{"one": b"1"}]), make.image([{"two": b"2"}])
+
+
+def digest(reference: str, platforms: list[str] | None = None) -> str:
+    with open_images(reference, platforms) as opened:
+        return opened.digest
+
+
+def files(reference: str) -> list[str]:
+    with open_images(reference) as opened:
+        return [entry.path for layer in opened.images[0].layers for entry in layer.entries()]
+
+
+@pytest.mark.parametrize("path", ["manifest.json", "./manifest.json"])
+def test_a_file_that_an_archive_has_twice_is_refused(tmp_path: Path, path: str) -> None:
+    """skopeo takes the first; `docker load` unpacks them, so that the last stays."""
+    file = tmp_path / "a.tar"
+    make.docker_archive(file, {"one:1": ONE})
+    with tarfile.open(file, "a") as archive:
+        entry = tarfile.TarInfo(path)
+        entry.size = 2
+        archive.addfile(entry, io.BytesIO(b"[]"))
+    with pytest.raises(ImageError, match=r"has manifest\.json twice"):
+        digest(f"docker-archive:{file}")
+
+
+# --- layouts -----------------------------------------------------------------------------------------------------
+
+
+def test_a_layout_with_several_images_wants_a_tag_or_a_digest(tmp_path: Path) -> None:
+    make.write_layout(tmp_path, {"1": ONE, "docker.io/team/two:2": TWO})
+    assert digest(f"oci:{tmp_path}:1") == ONE.digest
+    assert digest(f"oci:{tmp_path}:docker.io/team/two:2") == TWO.digest
+    assert digest(f"oci:{tmp_path}@{TWO.digest}") == TWO.digest
+    with pytest.raises(NotFoundError, match="several images") as caught:
+        digest(str(tmp_path))
+    assert "1, docker.io/team/two:2" in caught.value.advice
+
+
+def test_a_tag_that_is_not_there_is_told_with_those_there_are(tmp_path: Path) -> None:
+    make.write_layout(tmp_path, {"1": ONE})
+    with pytest.raises(NotFoundError, match="no image") as caught:
+        digest(f"oci:{tmp_path}:2")
+    assert "It has: 1" in caught.value.advice
+
+
+def test_nameless_entries_of_a_layout_are_an_index(tmp_path: Path) -> None:
+    make.write_layout(tmp_path, {"": ONE})
+    listed = [make.descriptor(one.blobs[one.digest], make.MANIFEST) for one in (ONE, TWO)]
+    make.write_layout(tmp_path, {"": TWO})
+    data = json.dumps({"schemaVersion": 2, "manifests": listed}).encode()
+    (tmp_path / "index.json").write_bytes(data)
+    assert digest(f"oci:{tmp_path}", ["all"]) == make.sha256(data)
+
+
+@pytest.mark.parametrize("missing", [ONE.digest, ONE.config, ONE.layers[0]])
+def test_a_missing_blob_is_named(tmp_path: Path, missing: str) -> None:
+    make.write_layout(tmp_path, {"": ONE})
+    (tmp_path / "blobs" / missing.replace(":", "/")).unlink()
+    with pytest.raises(ImageError, match=f"lacks the blob {missing}"):
+        files(f"oci:{tmp_path}")
+
+
+def test_a_blob_that_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    make.write_layout(tmp_path, {"": ONE})
+    blob = tmp_path / "blobs" / ONE.layers[0].replace(":", "/")
+    blob.unlink()
+    os.mkfifo(blob)
+    with pytest.raises(ImageError, match="lacks the blob"):
+        files(f"oci:{tmp_path}")
+
+
+@pytest.mark.parametrize("name", ["Config", "Layers", "RepoTags"])
+def test_a_docker_archive_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, name: str) -> None:
+    for more in (name.lower(), name.upper()):
+        make.docker_archive(tmp_path / "a.tar", {"app:1": ONE})
+        with tarfile.open(tmp_path / "a.tar") as archive:
+            entries: dict[str, make.Content] = {
+                one.name: file.read() for one in archive if (file := archive.extractfile(one))
+            }
+        listed = json.loads(entries["manifest.json"])  # type: ignore[arg-type]
+        listed[0][more] = listed[0][name]
+        entries["manifest.json"] = json.dumps(listed).encode()
+        (tmp_path / "a.tar").write_bytes(make.tar(entries))
+        with pytest.raises(ImageError, match="two ways"):
+            digest(f"docker-archive:{tmp_path / 'a.tar'}")
+
+
+@pytest.mark.parametrize("index", [b"", b"{}", b'{"manifests": []}', b'{"manifests": 1}', b" " * (2**22 + 1)])
+def test_a_broken_index_is_told(tmp_path: Path, index: bytes) -> None:
+    make.write_layout(tmp_path, {"": ONE})
+    (tmp_path / "index.json").write_bytes(index)
+    with pytest.raises(ImageError):
+        digest(f"oci:{tmp_path}")
+
+
+def test_a_layout_without_index_is_told(tmp_path: Path) -> None:
+    (tmp_path / "oci-layout").write_bytes(b"{}")
+    with pytest.raises(ImageError, match=r"no index\.json"):
+        digest(f"oci:{tmp_path}")
+
+
+# --- archives ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changed", [{"RepoTags": 1.5}, {"RepoTags": "one:1"}, {"Layers": "ab"}, {"Layers": {"a": 1}}])
+def test_a_list_that_is_none_in_a_docker_archive_is_told(tmp_path: Path, changed: dict[str, object]) -> None:
+    listed = [{"Config": "config.json", "RepoTags": ["one:1"], "Layers": [], **changed}]
+    (tmp_path / "a.tar").write_bytes(make.tar({"manifest.json": json.dumps(listed).encode()}))
+    with pytest.raises(ImageError, match="no list"):
+        digest(f"docker-archive:{tmp_path / 'a.tar'}:one:1")
+
+
+def test_an_image_without_a_name_in_a_docker_archive_is_read(tmp_path: Path) -> None:
+    config = ONE.blobs[ONE.config]
+    listed = [{"Config": "config.json", "RepoTags": None, "Layers": ["layer.tar"]}]
+    entries: dict[str, make.Content] = {
+        "config.json": config,
+        "layer.tar": ONE.blobs[ONE.layers[0]],
+        "manifest.json": json.dumps(listed).encode(),
+    }
+    (tmp_path / "a.tar").write_bytes(make.tar(entries))
+    assert files(str(tmp_path / "a.tar")) == ["one"]
+
+
+def test_an_archive_is_known_by_its_content(tmp_path: Path) -> None:
+    make.oci_archive(tmp_path / "oci", {"": ONE})
+    make.docker_archive(tmp_path / "docker", {"one:1": ONE})
+    assert files(str(tmp_path / "oci")) == files(str(tmp_path / "docker")) == ["one"]
+
+
+def test_what_docker_saves_since_25_is_read_as_the_layout_that_it_is(tmp_path: Path) -> None:
+    saved = json.dumps([{"Config": f"blobs/{ONE.config.replace(':', '/')}", "RepoTags": ["one:1"], "Layers": []}])
+    (tmp_path / "saved.tar").write_bytes(make.tar({**make.layout_files({"1": ONE}), "manifest.json": saved.encode()}))
+    assert digest(f"docker-archive:{tmp_path}/saved.tar") == ONE.digest
+
+
+def test_an_archive_that_other_tools_read_as_another_image_is_refused(tmp_path: Path) -> None:
+    """Docker before 25, and skopeo's docker-archive, take manifest.json's."""
+    saved = json.dumps([{"Config": f"blobs/{TWO.config.replace(':', '/')}", "RepoTags": ["one:1"], "Layers": []}])
+    blobs = {path: data for path, data in make.layout_files({"1": TWO}).items() if path.startswith("blobs/")}
+    layout = make.layout_files({"1": ONE})
+    (tmp_path / "saved.tar").write_bytes(make.tar({**blobs, **layout, "manifest.json": saved.encode()}))
+    with pytest.raises(ImageError, match=f"two sets of images: its index.json does not lead to {TWO.config}"):
+        digest(f"docker-archive:{tmp_path}/saved.tar")
+
+
+def test_layers_stored_plain_have_the_digest_of_what_is_stored(tmp_path: Path) -> None:
+    plain = make.image([{"one": b"1"}], compression="none")
+    make.docker_archive(tmp_path / "saved.tar", {"one:1": plain})
+    with open_images(str(tmp_path / "saved.tar")) as opened:
+        assert [layer.digest for layer in opened.images[0].layers] == plain.layers == plain.diff_ids
+
+
+def test_a_saved_image_has_the_same_digest_each_time_and_another_for_another_image(tmp_path: Path) -> None:
+    digests = []
+    for at, image in enumerate((ONE, ONE, TWO)):
+        make.docker_archive(tmp_path / f"{at}.tar", {f"name:{at}": image})
+        digests.append(digest(str(tmp_path / f"{at}.tar")))
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_an_archive_with_several_images_wants_a_name(tmp_path: Path) -> None:
+    make.docker_archive(tmp_path / "saved.tar", {"one:1": ONE, "two:2": TWO})
+    assert files(f"docker-archive:{tmp_path}/saved.tar:two:2") == ["two"]
+    for name in ("", ":three:3", f"@{ONE.digest}"):
+        with pytest.raises(NotFoundError) as caught:
+            digest(f"docker-archive:{tmp_path}/saved.tar{name}")
+        assert "one:1, two:2" in caught.value.advice
+
+
+def rewritten(folder: Path, **changes: make.Content | None) -> str:
+    """A `docker save` archive with members changed or, by None, left out; "layer" and "config" stand for theirs."""
+    make.docker_archive(folder / "whole.tar", {"one:1": make.image([{"one": b"1"}], compression="none")})
+    with tarfile.open(folder / "whole.tar") as whole:
+        members: dict[str, make.Content] = {
+            name: stream.read() for name in whole.getnames() if (stream := whole.extractfile(name))
+        }
+    names = {"layer": next(iter(members)), "config": list(members)[1], "manifest": "manifest.json"}
+    for key, content in changes.items():
+        name = names.get(key, key)
+        members.pop(name, None)
+        if content is not None:
+            members[name] = content
+    (folder / "changed.tar").write_bytes(make.tar(members))
+    return str(folder / "changed.tar")
+
+
+def test_layers_that_are_links_inside_the_archive_are_found(tmp_path: Path) -> None:
+    data = make.tar({"one": b"1"})
+    assert files(rewritten(tmp_path, layer=Symlink("../other/layer.tar"), **{"other/layer.tar": data})) == ["one"]
+
+
+@pytest.mark.parametrize("target", ["../../etc/passwd", "/etc/passwd", "layer.tar", "../nowhere"])
+def test_links_lead_nowhere_else(tmp_path: Path, target: str) -> None:
+    with pytest.raises(ImageError, match="lacks the layer"):
+        files(rewritten(tmp_path, layer=Symlink(target)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layer": None}, "lacks the layer"),
+        ({"config": None}, "lacks "),
+        ({"manifest": None}, "holds no image"),
+        ({"manifest": b"[]"}, "There is no image"),
+        ({"manifest": b"{"}, "manifest.json"),
+        ({"manifest": b'[{"Config": 1}]'}, "manifest.json"),
+        ({"manifest": b" " * (2**22 + 1)}, "larger than"),
+        ({"config": b"{}"}, "does not name its 1 layers"),
+        ({"config": b'{"rootfs": {"diff_ids": ["sha256:x"]}}'}, "no digest"),
+        ({"layer": make.tar({"other": b"2"})}, "does not match its digest"),
+        ({"layer": b"no tar" * 200}, "no whole tar file"),
+    ],
+)
+def test_a_broken_archive_is_told(tmp_path: Path, changes: dict[str, make.Content | None], message: str) -> None:
+    with pytest.raises(DockgateError, match=message) as caught:
+        files(rewritten(tmp_path, **changes))
+    assert isinstance(caught.value, ImageError | NotFoundError)
+
+
+@pytest.mark.parametrize("data", [b"hello", b"x" * 5000, gzip.compress(NO_IMAGE, mtime=0), b"", NO_IMAGE])
+def test_a_file_that_is_no_archive_of_images_is_told(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "file").write_bytes(data)
+    with pytest.raises(ImageError):
+        digest(str(tmp_path / "file"))
+
+
+def test_an_archive_cut_short_is_told(tmp_path: Path) -> None:
+    make.oci_archive(tmp_path / "file", {"": make.image([{"big": os.urandom(100_000)}])})
+    data = (tmp_path / "file").read_bytes()
+    (tmp_path / "file").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ImageError, match="cut short"):
+        digest(str(tmp_path / "file"))
+
+
+def test_a_disk_that_fails_is_not_taken_for_a_broken_image(tmp_path: Path) -> None:
+    make.write_layout(tmp_path, {"": ONE})
+    with open_images(f"oci:{tmp_path}") as opened:
+        blob = tmp_path / "blobs" / ONE.layers[0].replace(":", "/")
+        blob.unlink()
+        blob.symlink_to("/proc/self/mem")  # a regular file that cannot be read from its beginning
+        with pytest.raises(UnavailableError, match="cannot be read"):
+            list(opened.images[0].layers[0].entries())

@@ -1,0 +1,324 @@
+"""Bad networks: connections that break off, stand still or crawl, and registries that answer them badly."""
+
+import re
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+from tests.scanner.images import make
+from tests.scanner.images.client import BASIC, LOGIN, files, opening, stored
+from tests.scanner.images.webserver import Answer, Request, as_json, serve
+
+from dockgate.scanner.images.resumed import MOST
+from dockgate.scanner.images.transport import STEP
+from dockgate.shared.errors import DeniedError, ImageError, UnavailableError
+
+BIG = make.image([{"one": b"1"}, {"two": bytes(range(256)) * (STEP // 64)}], compression="none")
+"""its second layer has four times STEP bytes"""
+LAYER = BIG.layers[1]
+SIZE = len(BIG.blobs[LAYER])
+Serve = Callable[[Request], Answer]
+
+
+def ranged(answer: Serve) -> Serve:
+    """A registry that knows ranges."""
+
+    def part(request: Request) -> Answer:
+        given = answer(request)
+        begun = start(request)
+        if begun is None or given.status != 200:
+            return given
+        size = len(given.body)
+        if begun >= size:
+            return Answer(416, headers={"Content-Range": f"bytes */{size}"})
+        return Answer(206, given.body[begun:], {"Content-Range": f"bytes {begun}-{size - 1}/{size}"})
+
+    return part
+
+
+def breaking(answer: Serve, after: int) -> Serve:
+    """After so many bytes of each answer that brings some of the second layer."""
+
+    def broken(request: Request) -> Answer:
+        given = answer(request)
+        if LAYER in request.path and given.status in (200, 206):
+            given.cut = max(0, len(given.body) - after)
+        return given
+
+    return broken
+
+
+def start(request: Request) -> int | None:
+    asked = re.fullmatch("bytes=([0-9]+)-", request.headers.get("Range", ""))
+    return int(asked[1]) if asked else None
+
+
+def asked(requests: list[Request]) -> list[int | None]:
+    """Where each request for the second layer wants to begin."""
+    return [start(request) for request in requests if LAYER in request.path]
+
+
+def once(first: Serve, then: Serve) -> Serve:
+    """The first answer for the second layer, and the others."""
+    times = count()
+    return lambda request: (first if LAYER in request.path and next(times) == 0 else then)(request)
+
+
+# --- what goes on --------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_that_breaks_off_is_taken_up_where_it_did() -> None:
+    pauses: list[float] = []
+    with (
+        serve(breaking(ranged(stored(BIG)), STEP + 8000)) as server,
+        opening(f"{server.address}/team/app:1", pauses=pauses) as opened,
+    ):
+        assert files(opened) == ["one", "two"]
+    assert asked(server.requests) == [None, STEP + 8000, 2 * (STEP + 8000), 3 * (STEP + 8000)]
+    assert len(pauses) == 3
+    assert max(pauses) < 0.5
+
+
+def test_a_registry_without_ranges_begins_anew() -> None:
+    with (
+        serve(once(breaking(stored(BIG), 100_000), stored(BIG))) as server,
+        opening(f"{server.address}/team/app:1") as opened,
+    ):
+        assert files(opened) == ["one", "two"]
+    assert asked(server.requests) == [None, 100_000]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(206, b"no", {"Content-Range": "bytes 99999-100000/200000"}),
+        Answer(206, b"no", {"Content-Range": f"bytes {'9' * 5000}-/*"}),
+        Answer(206, b"no", {"Content-Type": "multipart/byteranges; boundary=x"}),
+        Answer(206, b"no"),
+        Answer(416),
+    ],
+)
+def test_a_range_that_was_not_asked_for_is_not_taken(answer: Answer) -> None:
+    def lying(request: Request) -> Answer:
+        return answer if start(request) else stored(BIG)(request)
+
+    with (
+        serve(once(breaking(stored(BIG), 100_000), lying)) as server,
+        opening(f"{server.address}/team/app:1") as opened,
+    ):
+        assert files(opened) == ["one", "two"]
+    assert asked(server.requests) == [None, 100_000, None]
+
+
+def test_a_part_of_what_was_asked_for_is_no_end() -> None:
+    """RFC 9110, section 15.3.7: a server may send less than the range."""
+
+    def less(request: Request) -> Answer:
+        given = ranged(stored(BIG))(request)
+        begun = start(request)
+        if begun is not None and given.status == 206:
+            body = given.body[:STEP]
+            given = Answer(206, body, {"Content-Range": f"bytes {begun}-{begun + len(body) - 1}/{SIZE}"})
+        return given
+
+    with (
+        serve(once(breaking(stored(BIG), STEP), less)) as server,
+        opening(f"{server.address}/team/app:1") as opened,
+    ):
+        assert files(opened) == ["one", "two"]
+    assert asked(server.requests) == [None, STEP, 2 * STEP, 3 * STEP, 4 * STEP]
+
+
+def test_what_does_not_fit_together_is_not_the_blob() -> None:
+    other = make.image([{"one": b"1"}, {"two": bytes(reversed(range(256))) * (STEP // 64)}], compression="none")
+
+    def elsewhere(request: Request) -> Answer:
+        return ranged(stored(other))(Request("GET", request.path.replace(LAYER, other.layers[1]), request.headers))
+
+    with (
+        serve(
+            once(breaking(stored(BIG), 100_000), lambda one: (elsewhere if start(one) else stored(BIG))(one))
+        ) as server,
+        opening(f"{server.address}/team/app:1") as opened,
+        pytest.raises(ImageError, match=LAYER),
+    ):
+        files(opened)
+    assert asked(server.requests) == [None, 100_000]
+
+
+def test_a_connection_that_stands_still_is_left() -> None:
+    def still(request: Request) -> Answer:
+        given = breaking(stored(BIG), 100_000)(request)
+        given.stalls = True
+        return given
+
+    with (
+        serve(once(still, ranged(stored(BIG)))) as server,
+        opening(f"{server.address}/team/app:1", timeout=0.2) as opened,
+    ):
+        assert files(opened) == ["one", "two"]
+    assert asked(server.requests) == [None, 100_000]
+
+
+def test_a_registry_that_is_busy_in_the_middle_is_waited_for() -> None:
+    pauses: list[float] = []
+    times = count()
+
+    def busy(request: Request) -> Answer:
+        if start(request) and next(times) < 2:
+            return Answer(429, headers={"Retry-After": "9"})
+        return ranged(stored(BIG))(request)
+
+    with (
+        serve(once(breaking(stored(BIG), 100_000), busy)) as server,
+        opening(f"{server.address}/team/app:1", pauses=pauses) as opened,
+    ):
+        assert files(opened) == ["one", "two"]
+    assert pauses[1:] == [9.0, 9.0]
+
+
+def test_a_manifest_and_a_token_that_break_off_are_asked_for_again() -> None:
+    def issue(_: Request) -> Answer:
+        given = as_json({"token": "good"})
+        given.cut = 5 if len(tokens.requests) == 1 else 0
+        return given
+
+    def answer(request: Request) -> Answer:
+        if request.headers.get("Authorization") != "Bearer good":
+            return Answer(401, headers={"WWW-Authenticate": f'Bearer realm="http://{tokens.address}/"'})
+        given = stored(BIG)(request)
+        given.cut = 5 if len(server.requests) == 2 else 0
+        return given
+
+    with (
+        serve(issue) as tokens,
+        serve(answer) as server,
+        opening(f"{server.address}/team/app:1") as opened,
+    ):
+        assert files(opened) == ["one", "two"]
+    assert len(tokens.requests) == 2
+
+
+# --- secrets -------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_that_ends_in_the_middle_is_renewed() -> None:
+    def answer(request: Request) -> Answer:
+        good = "Bearer t2" if start(request) else "Bearer t1"
+        if request.headers.get("Authorization") != good:
+            return Answer(401, headers={"WWW-Authenticate": f'Bearer realm="http://{tokens.address}/"'})
+        return breaking(ranged(stored(BIG)), SIZE - 1000)(request)
+
+    with (
+        serve(lambda _: as_json({"token": f"t{len(tokens.requests)}"})) as tokens,
+        serve(answer) as server,
+        opening(f"{server.address}/team/app:1") as opened,
+    ):
+        assert files(opened) == ["one", "two"]
+    assert asked(server.requests) == [None, SIZE - 1000, SIZE - 1000]
+    assert len(tokens.requests) == 2
+
+
+def test_access_that_is_taken_away_in_the_middle_is_told() -> None:
+    with (
+        serve(lambda one: Answer(403) if start(one) else breaking(stored(BIG), 1000)(one)) as server,
+        opening(f"{server.address}/team/app:1") as opened,
+        pytest.raises(DeniedError),
+    ):
+        files(opened)
+
+
+def test_the_registry_is_asked_anew_and_its_storage_without_the_secret() -> None:
+    def redirecting(request: Request) -> Answer:
+        if request.headers.get("Authorization") != BASIC:
+            return Answer(401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+        if LAYER in request.path:
+            place = f"http://{storage.address}{request.path}?signed={len(server.requests)}"
+            return Answer(307, headers={"Location": place})
+        return stored(BIG)(request)
+
+    def store(request: Request) -> Answer:
+        path = request.path.partition("?")[0]
+        return breaking(ranged(stored(BIG)), SIZE - 1000)(Request("GET", path, request.headers))
+
+    with (
+        serve(store) as storage,
+        serve(redirecting) as server,
+        opening(f"{server.address}/team/app:1", LOGIN) as opened,
+    ):
+        assert files(opened) == ["one", "two"]
+    assert asked(storage.requests) == asked(server.requests) == [None, SIZE - 1000]
+    assert [one.headers.get("Authorization") for one in storage.requests] == [None, None]
+    assert len({one.path for one in storage.requests}) == 2
+
+
+# --- what ends -----------------------------------------------------------------------------------------------------
+
+
+def test_a_blob_that_never_gets_further_is_given_up_by_name() -> None:
+    pauses: list[float] = []
+    with (
+        serve(breaking(stored(BIG), 1000)) as server,
+        opening(f"{server.address}/team/app:1", pauses=pauses) as opened,
+        pytest.raises(UnavailableError, match=f"the blob {LAYER} of {server.address}/team/app:1 1000 bytes") as caught,
+    ):
+        files(opened)
+    assert "run the same again" in caught.value.advice
+    assert pauses == sorted(pauses)
+    assert len(pauses) == 3
+
+
+def test_a_registry_that_gives_a_byte_at_a_time_is_given_up() -> None:
+    with (
+        serve(breaking(ranged(stored(BIG)), 1)) as server,
+        opening(f"{server.address}/team/app:1") as opened,
+        pytest.raises(UnavailableError, match="4 bytes came"),
+    ):
+        files(opened)
+
+
+def test_there_is_an_end_to_taking_up_again() -> None:
+    image = make.image([{"one": b"1"}, {"two": bytes(STEP) * (MOST + 2)}], compression="none")
+
+    def answer(request: Request) -> Answer:
+        given = ranged(stored(image))(request)
+        given.cut = max(0, len(given.body) - STEP) if image.layers[1] in request.path else 0
+        return given
+
+    with (
+        serve(answer) as server,
+        opening(f"{server.address}/team/app:1") as opened,
+        pytest.raises(UnavailableError, match=f"{image.layers[1]}.*{MOST + 1} connections"),
+    ):
+        files(opened)
+
+
+def test_a_registry_that_crawls_is_given_up() -> None:
+    """Each read takes twenty seconds, and brings some of the layer."""
+    with (
+        serve(ranged(stored(BIG))) as server,
+        opening(f"{server.address}/team/app:1", clock=count(0, 20).__next__) as opened,
+        pytest.raises(UnavailableError, match=f"{LAYER}.* in 60 seconds"),
+    ):
+        files(opened)
+
+
+def test_a_registry_that_goes_away_in_the_middle_is_told_with_the_layer() -> None:
+    with (
+        serve(lambda one: Answer(503) if start(one) else breaking(stored(BIG), 1000)(one)) as server,
+        opening(f"{server.address}/team/app:1") as opened,
+        pytest.raises(UnavailableError, match=f"{LAYER}.*answers 503"),
+    ):
+        files(opened)
+
+
+def test_an_error_whose_words_break_off_is_still_told() -> None:
+    def answer(request: Request) -> Answer:
+        return Answer(404, b"x" * 100, cut=50) if LAYER in request.path else stored(BIG)(request)
+
+    with (
+        serve(answer) as server,
+        opening(f"{server.address}/team/app:1") as opened,
+        pytest.raises(ImageError, match="lacks the blob"),
+    ):
+        files(opened)

@@ -1,0 +1,271 @@
+"""Which layers are the base image's, by annotations and histories as builders write them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.scanner.images import make
+from tests.scanner.images.client import opening
+from tests.scanner.images.webserver import Answer, Request, as_json, serve
+
+from dockgate.scanner.images import open_images
+from dockgate.scanner.images.origins import count, find
+from dockgate.scanner.ports import Origins
+from dockgate.shared.errors import ImageError, NotFoundError
+
+NAME, DIGEST = "org.opencontainers.image.base.name", "org.opencontainers.image.base.digest"
+
+KIT = "buildkit.dockerfile.v0"
+
+
+def buildkit(*commands: str) -> list[dict[str, Any]]:
+    """Entries as BuildKit writes them; those that begin with a blank made no layer."""
+    return [
+        {"created_by": one.strip(), "comment": KIT, **({"empty_layer": True} if one[0] == " " else {})}
+        for one in commands
+    ]
+
+
+def classic(*commands: str, base: str = "") -> list[dict[str, Any]]:
+    """Entries as Docker's classic builder and buildah write them; buildah's first one names the base."""
+    entries: list[dict[str, Any]] = [
+        {"created_by": f"/bin/sh -c #(nop) {one}", "empty_layer": True}
+        if one[0] == " "
+        else {"created_by": f"/bin/sh -c {one}"}
+        for one in commands
+    ]
+    if base:
+        entries[0]["comment"] = f"FROM {base}"
+    return entries
+
+
+DEBIAN = [{"created_by": "# debian.sh --arch 'amd64' out/ 'trixie'", "comment": "debuerreotype 0.16"}]
+OLD_DEBIAN = classic("#(nop) ADD file:1 in / ", ' CMD ["bash"]')
+ALPINE = buildkit("ADD alpine.tar.gz / # buildkit", ' CMD ["/bin/sh"]')
+IMPORTED = [{"created_by": "/bin/sh -c #(nop) ADD file:1 in /", "comment": "imported from tarball"}]
+PYTHON = [*DEBIAN, *buildkit("RUN apt-get", "RUN make", ' CMD ["python3"]')]
+
+
+@pytest.mark.parametrize(
+    ("history", "layers", "told"),
+    [
+        pytest.param(DEBIAN, 1, (0, ""), id="only a base"),
+        pytest.param(ALPINE, 1, (0, ""), id="only a base with a command"),
+        pytest.param(PYTHON, 3, (1, ""), id="another builder from here on"),
+        pytest.param([*PYTHON, *buildkit("COPY . . # buildkit", ' CMD ["app"]')], 4, (3, ""), id="after a command"),
+        pytest.param([*OLD_DEBIAN, *classic("make", "cp", ' ENTRYPOINT ["a"]')], 3, (1, ""), id="classic builder"),
+        pytest.param([*ALPINE, *buildkit(" ENV A=1", ' ENTRYPOINT ["a"]')], 1, (0, ""), id="no layer of its own"),
+        pytest.param(
+            [*OLD_DEBIAN, *buildkit(' ENTRYPOINT ["a"]', " EXPOSE 80/tcp", "COPY a a # buildkit")],
+            2,
+            (1, ""),
+            id="late",
+        ),
+        pytest.param(
+            [*IMPORTED, *classic(" ENV A=1", ' CMD ["bash"]', base="localhost/base:1")],
+            1,
+            (0, "localhost/base:1"),
+            id="podman: no layer of its own",
+        ),
+        pytest.param(
+            [
+                *IMPORTED,
+                *classic(" ENV A=1", ' CMD ["bash"]', base="localhost/base:1"),
+                *classic("make", ' CMD ["a"]', "cp", base="localhost/middle:1"),
+            ],
+            3,
+            (1, "localhost/middle:1"),
+            id="podman: the topmost build, whatever it starts",
+        ),
+        pytest.param(
+            [*classic("make", ' CMD ["bash"]', base="debian:13"), *buildkit("RUN a", "RUN b")],
+            3,
+            (1, ""),
+            id="podman's image under another builder's",
+        ),
+        pytest.param(
+            [*classic(" LABEL a=b", " COPY file:1 in /b", base="localhost/middle:1"), {"created_by": "CMD"}],
+            1,
+            (0, "localhost/middle:1"),
+            id="podman: all squashed into one",
+        ),
+        pytest.param(classic("cp", "cp", ' CMD ["/a"]'), 2, (0, ""), id="from scratch"),
+        pytest.param([*PYTHON, *buildkit("RUN a")], 2, (0, ""), id="another number of layers"),
+        pytest.param([], 3, (0, ""), id="no history"),
+    ],
+)
+def test_a_history_tells_where_the_base_ends(history: list[object], layers: int, told: tuple[int, str]) -> None:
+    assert count(history, layers) == told
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(["empty_layer", "created_by", "comment", "config", "User", "Labels", "history", "created"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(FIELDS, JSON | st.lists(st.dictionaries(FIELDS, JSON))), st.integers(0, 3))
+def test_a_hostile_config_tells_nothing_and_breaks_nothing(config: dict[str, Any], layers: int) -> None:
+    def fetch(name: str, digest: str) -> bytes:
+        raise NotFoundError(name)
+
+    found = find(config, (), ["sha256:a"] * layers, "linux/amd64", fetch)
+    assert 0 <= found.base_layers <= layers
+    assert all(isinstance(text, str) and len(text) <= 512 for text in (found.base, found.created, found.user))
+
+
+@pytest.mark.parametrize("history", [{}, "x", [None, 1], [{"empty_layer": 0}], [{"created_by": []}], [{}] * 5000])
+def test_a_history_of_wrong_types_tells_nothing(history: object) -> None:
+    assert count(history, 1) == (0, "")
+    assert count(history, len(history)) == (0, "")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("config", "created", "user"),
+    [
+        ({"created": "2026-01-02T03:04:05Z", "config": {"User": "1000:1000"}}, "2026-01-02T03:04:05Z", "1000:1000"),
+        ({"created": "yesterday", "config": {"User": "\x1b[31m"}}, "", ""),
+        ({"created": 1, "config": []}, "", ""),
+        ({"created": "2026-01-02T03:04:05+01:00\n", "config": {"User": "a" * 513}}, "", ""),
+    ],
+)
+def test_time_and_user_are_the_configs_where_they_are_what_they_should_be(
+    config: dict[str, Any], created: str, user: str
+) -> None:
+    found = find(config, (), [], "linux/amd64", lambda name, digest: b"")
+    assert (found.created, found.user) == (created, user)
+
+
+# --- annotations -------------------------------------------------------------------------------------------------
+
+BASE = make.image([{"base": b"1"}, {"base": b"2"}])
+LAYERS: list[make.Layer] = [{"base": b"1"}, {"base": b"2"}, {"own": b"1"}]
+
+
+def annotated(annotations: Mapping[str, str], layers: list[make.Layer] | None = None, **config: Any) -> make.Image:
+    """An image whose manifest has annotations, which lies beside its base image."""
+    made = make.image(layers or LAYERS, config=config)
+    document = json.loads(made.blobs.pop(made.digest))
+    data = json.dumps({**document, "annotations": annotations}).encode()
+    made.digest = make.sha256(data)
+    made.blobs |= {**BASE.blobs, made.digest: data}
+    return made
+
+
+def told(folder: Path, image: make.Image) -> Origins:
+    make.write_layout(folder, {"": image})
+    with open_images(f"oci:{folder}") as opened:
+        return opened.images[0].origins
+
+
+def test_the_bases_own_manifest_counts_its_layers(tmp_path: Path) -> None:
+    image = annotated({NAME: "debian:13", DIGEST: BASE.digest}, history=[{}, *classic("make", "cp", base="other:1")])
+    assert told(tmp_path, image) == Origins(2, "debian:13")
+    assert told(tmp_path, annotated({DIGEST: BASE.digest})) == Origins(2, BASE.digest)
+
+
+def test_a_base_that_has_other_layers_does_not_count(tmp_path: Path) -> None:
+    image = annotated({NAME: "debian:13", DIGEST: BASE.digest}, [{"base": b"1"}, {"own": b"1"}, {"own": b"2"}])
+    assert told(tmp_path, image) == Origins(0, "debian:13")
+
+
+def test_an_index_as_base_stands_for_the_same_platform(tmp_path: Path) -> None:
+    index = make.index([make.image([{"arm": b"1"}], platform="linux/arm64"), BASE])
+    image = annotated({NAME: "debian:13", DIGEST: index.digest})
+    image.blobs |= index.blobs
+    assert told(tmp_path, image) == Origins(2, "debian:13")
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:" + "0" * 64, "sha256:../../../etc/passwd", "x"])
+def test_without_the_bases_manifest_the_history_counts(digest: str, tmp_path: Path) -> None:
+    history = [{}, *classic("make", "cp", base="other:1")]
+    image = annotated({NAME: "debian:13", DIGEST: digest}, history=history)
+    assert told(tmp_path, image) == Origins(1, "debian:13")
+
+
+def test_an_image_annotated_as_made_from_nothing_has_no_base(tmp_path: Path) -> None:
+    history = [{}, *classic(' CMD ["a"]', "cp", "cp")]
+    assert told(tmp_path, annotated({NAME: "", DIGEST: ""}, history=history)) == Origins()
+
+
+def test_labels_name_a_base_where_nothing_else_does(tmp_path: Path) -> None:
+    config = {"Labels": {NAME: "debian:13"}}
+    history = [{}, *classic("make", "cp", base="middle:1")]
+    assert told(tmp_path, annotated({}, config=config)) == Origins(0, "debian:13")
+    assert told(tmp_path, annotated({}, config=config, history=history)) == Origins(1, "middle:1")
+    assert told(tmp_path, annotated({NAME: "top:1"}, config=config, history=history)) == Origins(1, "top:1")
+
+
+def test_an_index_may_carry_the_annotations(tmp_path: Path) -> None:
+    image = make.image(LAYERS)
+    platform = {"os": "linux", "architecture": "amd64"}
+    entry = make.descriptor(image.blobs[image.digest], make.MANIFEST, platform=platform)
+    for place in ("entry", "index"):
+        listed = {**entry, **({"annotations": {NAME: place}} if place == "entry" else {})}
+        above = {"annotations": {NAME: "index", DIGEST: BASE.digest}}
+        data = json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": [listed], **above}).encode()
+        blobs = {**image.blobs, **BASE.blobs, make.sha256(data): data}
+        found = told(tmp_path / place, make.Image(make.sha256(data), "", "", [], [], blobs))
+        assert found == Origins(0 if place == "entry" else 2, place)
+
+
+# --- registries --------------------------------------------------------------------------------------------------
+
+
+def _registry(image: make.Image, base: Answer) -> Any:
+    def answer(request: Request) -> Answer:
+        if request.path.startswith("/v2/team/base/"):
+            return base
+        name = request.path.rpartition("/")[2]
+        return Answer(200, image.blobs[image.digest if name == "1" else name])
+
+    return answer
+
+
+BROKEN = [
+    Answer(500),
+    Answer(503, headers={"Retry-After": "20"}),
+    Answer(200, b"{}"),
+    Answer(404),
+    as_json({"errors": [{"code": "UNAUTHORIZED"}]}, 401),
+    Answer(200, b"x" * 100, cut=50),
+    Answer(302, headers={"Location": "http://127.0.0.1:9/"}),
+]
+
+
+@pytest.mark.parametrize("base", [Answer(200, BASE.blobs[BASE.digest]), *BROKEN])
+def test_a_base_in_the_same_registry_is_asked_for_once(base: Answer) -> None:
+    image = make.image([])
+    answer: list[Any] = []
+    with serve(lambda request: answer[0](request)) as server:
+        image = annotated({NAME: f"{server.address}/team/base:1", DIGEST: BASE.digest})
+        answer.append(_registry(image, base))
+        pauses: list[float] = []
+        with opening(f"{server.address}/team/app:1", pauses=pauses) as opened:
+            assert opened.images[0].origins.base_layers == (0 if base in BROKEN else 2)
+    asked = [request.path for request in server.requests if "/team/base/" in request.path]
+    assert asked == [f"/v2/team/base/manifests/{BASE.digest}"]
+    assert pauses == []
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1:9/team/base:1", "debian:13", "", "no name", "../../team/base"])
+def test_a_base_elsewhere_is_not_asked_for(name: str) -> None:
+    image = annotated({NAME: name, DIGEST: BASE.digest})
+    with (
+        serve(_registry(image, Answer(500))) as server,
+        opening(f"{server.address}/team/app:1") as opened,
+    ):
+        assert opened.images[0].origins.base_layers == 0
+    assert len(server.requests) == 2  # manifest and config
+
+
+def test_a_config_that_is_broken_is_still_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ImageError):
+        told(tmp_path, make.image([], config={"architecture": None}))

@@ -1,0 +1,151 @@
+"""What references mean."""
+
+from pathlib import Path
+
+import pytest
+from tests.scanner.images import make
+
+from dockgate.scanner.images.reference import Local, Piped, Remote, Root, Stored, is_loopback, parse
+from dockgate.shared.errors import UsageError
+
+DIGEST = "sha256:" + "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("debian", Remote("docker.io", "library/debian", "latest")),
+        ("debian:13-slim", Remote("docker.io", "library/debian", "13-slim")),
+        ("team/app", Remote("docker.io", "team/app", "latest")),
+        ("docker.io/debian", Remote("docker.io", "library/debian", "latest")),
+        ("index.docker.io/team/app", Remote("docker.io", "team/app", "latest")),
+        (f"debian@{DIGEST}", Remote("docker.io", "library/debian", "", DIGEST)),
+        ("localhost/app", Remote("localhost", "app", "latest")),
+        ("127.0.0.1:5000/team/app:1", Remote("127.0.0.1:5000", "team/app", "1")),
+        ("[::1]:5000/app:1", Remote("[::1]:5000", "app", "1")),
+        ("ghcr.io/a/b/c__d.e-f", Remote("ghcr.io", "a/b/c__d.e-f", "latest")),
+        (f"host:443/name:tag@{DIGEST}", Remote("host:443", "name", "tag", DIGEST)),
+    ],
+)
+def test_names_in_registries(text: str, meaning: Remote) -> None:
+    assert parse(text) == meaning
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:5000/team/app:1", f"host:443/name:tag@{DIGEST}"])
+def test_a_name_in_full_is_printed_as_it_was_given(text: str) -> None:
+    assert str(parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "two words",
+        "tab\tbed",
+        "app:",
+        "app:ta:g",
+        "app:-tag",
+        "app@sha256:12",
+        f"app@{DIGEST.upper()}",
+        f"app@md5:{'a' * 32}",
+        "app@",
+        "../no/such/folder",
+        "/no/such/file.tar",
+        "a..b/c",
+        "a//b",
+        "-app",
+        "host:port/app",
+        "--help:5000/app",
+        "host-:5000/app",
+        "x/" * 130 + "x",
+    ],
+)
+def test_what_is_no_reference_is_refused_with_advice(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    assert caught.value.advice
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "dir:", "oci:", "oci-archive:"])
+@pytest.mark.parametrize("text", ["a" * 5000, "\ud800", "a\0b"], ids=["too long", "surrogate", "NUL"])
+def test_what_can_be_no_path_is_refused_with_advice(prefix: str, text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(prefix + text)
+    assert caught.value.advice
+
+
+def test_capitals_are_answered_with_the_right_name() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse("ghcr.io/Team/App:V1")
+    assert "ghcr.io/team/app:V1" in caught.value.advice
+
+
+def test_paths_that_exist_win_over_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make.layout(tmp_path / "folder", [])
+    (tmp_path / "file.tar").write_bytes(b"")
+    (tmp_path / "debian").mkdir()
+    assert parse("folder") == Local(Path("folder"))
+    assert parse("./folder") == Local(Path("folder"))
+    assert parse("file.tar") == Local(Path("file.tar"))
+    assert parse("debian") == Remote("docker.io", "library/debian", "latest")
+
+
+@pytest.mark.parametrize("text", ["no.tar", "no/such.tar.gz", "no.tgz", "bom.json", "out.d/app.tar"])
+def test_a_file_that_is_not_there_is_not_looked_for_in_a_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out.d").mkdir()
+    with pytest.raises(UsageError, match=f"There is no file '{text}'") as caught:
+        parse(text)
+    meant = caught.value.advice.rpartition(" ")[2].rstrip(".")
+    assert str(parse(meant)) == meant
+    assert parse("quay.io/team/app.tar") == Remote("quay.io", "team/app.tar", "latest")
+
+
+def test_a_local_image_is_picked_by_tag_name_or_digest(tmp_path: Path) -> None:
+    folder, file = tmp_path / "a:b@c", tmp_path / "x.tar"
+    make.layout(folder, [])
+    file.write_bytes(b"")
+    assert parse(f"oci:{folder}") == Local(folder)
+    assert parse(f"oci:{folder}:latest") == Local(folder, "latest")
+    assert parse(f"oci:{folder}@{DIGEST}") == Local(folder, "", DIGEST)
+    assert parse(f"docker-archive:{file}:localhost:5000/app:1") == Local(file, "localhost:5000/app:1")
+
+
+@pytest.mark.parametrize("text", ["oci:", "oci:/no/such", "oci-archive:/no/such.tar", "docker-archive:/:x"])
+def test_a_local_image_that_is_not_there_is_told(text: str) -> None:
+    with pytest.raises(UsageError, match="There is no"):
+        parse(text)
+
+
+def test_a_folder_that_is_no_layout_is_told(tmp_path: Path) -> None:
+    for text in (f"oci:{tmp_path}", str(tmp_path)):
+        with pytest.raises(UsageError, match="without an oci-layout") as caught:
+            parse(text)
+        assert f"dir:{tmp_path}" in caught.value.advice
+
+
+def test_what_is_no_image_file_is_named_by_what_stands_before_it(tmp_path: Path) -> None:
+    (tmp_path / "a b").mkdir()
+    assert parse("-") == Piped()
+    assert parse(f"dir:{tmp_path}/a b") == Root(tmp_path / "a b")
+    assert parse("podman:app") == parse("containers-storage:app") == Stored("podman", "app")
+    assert parse("docker:app:1") == parse("docker-daemon:app:1") == Stored("docker", "app:1")
+    assert parse("docker:5000/app") == Remote("docker:5000", "app", "latest")
+    assert str(parse(f"docker:127.0.0.1:5000/app@{DIGEST}")) == f"docker:127.0.0.1:5000/app@{DIGEST}"
+
+
+@pytest.mark.parametrize(
+    "text", ["dir:", "dir:/no/such", "podman:", "docker:-v", "docker://ghcr.io/app", "podman:a/../b"]
+)
+def test_what_could_not_be_there_is_refused_with_the_form(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    assert caught.value.advice
+
+
+def test_only_this_machine_is_loopback() -> None:
+    here, elsewhere = ("localhost", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000"), ("localhost.evil.test", "128.0.0.1")
+    assert [is_loopback(one) for one in (*here, *elsewhere)] == [True] * 4 + [False] * 2

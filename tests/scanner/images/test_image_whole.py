@@ -1,0 +1,130 @@
+"""Archives that come on standard input or are compressed as a whole: put into a file that has no name."""
+
+import io
+import lzma
+import os
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+from tests.scanner.images import make
+from tests.scanner.images.client import files, opening, stored
+from tests.scanner.images.webserver import serve
+
+from dockgate.scanner.images import open_images
+from dockgate.scanner.images.inflate import Bounds
+from dockgate.scanner.images.spool import spool
+from dockgate.shared.errors import ImageError, UnavailableError, UsageError
+
+IMAGE = make.image([{"one": b"1"}])
+
+
+def archive(folder: Path, form: str = "oci") -> bytes:
+    write = {"oci": make.oci_archive, "docker": make.docker_archive}[form]
+    write(folder / "made.tar", {"app:1": IMAGE})
+    return (folder / "made.tar").read_bytes()
+
+
+def names(reference: str, data: bytes | None = None) -> list[str]:
+    with open_images(reference, stdin=io.BytesIO(data) if data is not None else None) as opened:
+        return [entry.path for layer in opened.images[0].layers for entry in layer.entries()]
+
+
+@pytest.mark.parametrize("form", ["oci", "docker"])
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
+def test_an_archive_may_be_compressed_as_a_whole(form: str, compression: make.Compression, tmp_path: Path) -> None:
+    data = make.compress(archive(tmp_path, form), compression)
+    (tmp_path / "image").write_bytes(data)
+    assert names(str(tmp_path / "image")) == names(f"{form}-archive:{tmp_path}/image:app:1") == ["one"]
+    assert names("-", data) == ["one"]
+
+
+def test_nothing_of_it_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    before = len(os.listdir("/proc/self/fd"))
+    with open_images("-", stdin=io.BytesIO(archive(tmp_path))):
+        assert list((tmp_path / "tmp").iterdir()) == []
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+    for data in (b"", b"no tar" * 200, make.compress(make.tar({"a": b""}))):
+        with pytest.raises(ImageError):
+            open_images("-", stdin=io.BytesIO(data))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_terminal_is_no_standard_input_for_an_archive() -> None:
+    leader, follower = os.openpty()
+    try:
+        with os.fdopen(follower, "rb", buffering=0) as terminal, pytest.raises(UsageError, match="terminal") as caught:
+            open_images("-", stdin=terminal)  # type: ignore[arg-type]
+        assert "podman save" in caught.value.advice
+    finally:
+        os.close(leader)
+
+
+def test_an_archive_on_standard_input_that_is_none_is_told_as_that() -> None:
+    with pytest.raises(ImageError, match="standard input holds no image"):
+        names("-", make.tar({"a": b""}))
+    with pytest.raises(ImageError, match="standard input is compressed with bzip2 or xz"):
+        names("-", lzma.compress(make.tar({"a": b""})))
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_an_archive_cut_short_before_it_is_inflated_is_told(compression: make.Compression, tmp_path: Path) -> None:
+    data = make.compress(archive(tmp_path), compression)
+    with pytest.raises(ImageError):
+        names("-", data[: len(data) // 2])
+
+
+def test_an_archive_compressed_twice_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="is no whole tar file"):
+        names("-", make.compress(make.compress(archive(tmp_path)), "zstd"))
+
+
+def test_an_archive_that_inflates_without_end_is_refused() -> None:
+    bounds = Bounds(inflated=2**24, ratio=10, ratio_from=2**20)
+    with pytest.raises(ImageError, match="decompression bomb"):
+        spool(io.BytesIO(make.compress(bytes(2**22))), "it", bounds)
+    with pytest.raises(ImageError, match="holds more than 16777216 bytes"):
+        spool(io.BytesIO(bytes(2**24 + 1)), "it", bounds)
+
+
+def test_a_folder_for_it_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
+    with pytest.raises(UnavailableError, match="cannot be put into a temporary file: No such file"):
+        open_images("-", stdin=io.BytesIO(archive(tmp_path)))
+
+
+def test_what_comes_from_a_registry_or_a_plain_file_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    archive(tmp_path)
+    assert names(str(tmp_path / "made.tar")) == ["one"]
+    with serve(stored()) as server, opening(f"{server.address}/team/app:1") as opened:
+        assert files(opened) == ["one", "two"]
+
+
+def test_a_full_disk_is_told_with_what_to_do() -> None:
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, usual[1]))
+    try:
+        with pytest.raises(UnavailableError, match="cannot be put into a temporary file") as caught:
+            spool(io.BytesIO(bytes(2**21)), "it")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert "TMPDIR" in caught.value.advice
+
+
+def test_a_pipe_that_breaks_is_no_broken_image() -> None:
+    class Broken(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: object) -> int:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(UnavailableError, match="it cannot be read: Input/output error"):
+        spool(Broken(), "it")

@@ -1,0 +1,368 @@
+"""Promise 7 for rpm: each way of editing its database, in any of its forms and places, is noticed; use of it is not."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+from tests.scanner.ecosystems.test_rpm_header import (
+    ARCH,
+    BASES,
+    EPOCH,
+    FOLDERS,
+    FOLDERS_AT,
+    NAME,
+    SOURCE,
+    VENDOR,
+    VERSION,
+    Value,
+    header,
+)
+from tests.scanner.ecosystems.test_rpm_header import RELEASE as RELEASED
+from tests.scanner.ecosystems.test_rpm_image import METADATA, ROCKY, SIX, database
+from tests.scanner.layers import file, hardlink, inventory, names, opaque, symlink, whiteout
+
+from dockgate.scanner.ecosystems.rpm import ECOSYSTEM
+from dockgate.scanner.model import Inventory
+from dockgate.scanner.ports import Entry
+
+VAR, SYSIMAGE, SHARE = (f"{folder}/rpmdb.sqlite" for folder in ("var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"))
+FORMS = {"rpmdb.sqlite": "rpmdb.sqlite.gz", "Packages.db": "Packages.db.gz", "Packages": "Packages-little.gz"}
+DATA = Path(__file__).parent.parent.parent / "scanner/ecosystems/data/rpm"
+
+
+def package(name: str, version: str, *paths: str, more: tuple[tuple[int, Value], ...] = ()) -> bytes:
+    places = [path.rpartition("/") for path in paths]
+    return header(
+        *((NAME, name), (VERSION, version), (RELEASED, "1"), (ARCH, "x86_64"), (VENDOR, "Rocky"), *more),
+        *((FOLDERS, ["/" + folder + "/" for folder, _, _ in places]), (BASES, [base for _, _, base in places])),
+        (FOLDERS_AT, list(range(len(places)))),
+    )
+
+
+RELEASE = package("rocky-release", "9.4", "usr/lib/os-release")
+BASH = package("bash", "5.1.8", "usr/bin/bash")
+FILES = [file("usr/lib/os-release", 'ID="rocky"\nVERSION_ID="9.4"\n'), file("usr/bin/bash"), file("usr/bin/curl")]
+
+
+def curl(version: str, *more: tuple[int, Value]) -> bytes:
+    return package("curl", version, "etc/curlrc", "usr/bin/curl", "usr/share/doc/curl/README", more=more)
+
+
+BASE = [*FILES, database(RELEASE, BASH, curl("7.1"))]
+
+
+def reasons(found: Inventory) -> str:
+    return "\n".join(entry.reason for entry in found.unread)
+
+
+def doubts(*layers: list[Entry]) -> str:
+    """Of the base with these layers above it."""
+    return reasons(inventory(BASE, *layers))
+
+
+def test_an_honest_image_is_believed() -> None:
+    assert inventory(BASE).unread == ()
+
+
+# --- edits -------------------------------------------------------------------------------------------------------
+
+
+def test_an_entry_removed_while_its_files_stay_is_noticed() -> None:
+    found = inventory(BASE, [database(RELEASE, BASH)])
+    assert reasons(found) == "curl 7.1-1 is no longer in the package database, yet its file usr/bin/curl is there."
+    assert [(entry.path, entry.layer) for entry in found.unread] == [(VAR, "0")]
+
+
+def test_an_entry_removed_after_its_list_was_emptied_is_noticed() -> None:
+    bare = database(RELEASE, BASH, package("curl", "7.1"))
+    assert "curl 7.1-1 is no longer" in doubts([bare], [database(RELEASE, BASH)])
+
+
+def test_an_entry_removed_while_its_files_are_written_anew_is_noticed() -> None:
+    assert "curl 7.1-1 is no longer" in doubts([database(RELEASE, BASH), file("usr/bin/curl")])
+
+
+def test_an_entry_removed_while_another_package_claims_its_files_is_noticed() -> None:
+    claim = package("bash", "5.1.8", "usr/bin/bash", "usr/bin/curl")
+    assert "curl 7.1-1 is no longer" in doubts([database(RELEASE, claim)])
+    assert "curl 7.1-1 is no longer" in doubts([database(RELEASE, claim), file("usr/bin/curl")])
+    assert "curl 7.1-1 is no longer" in doubts([database(RELEASE, BASH, package("tool", "1", "usr/bin/curl"))])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_version_changed_while_the_files_stay_is_noticed_in_every_form(form: str) -> None:
+    content = gzip.decompress((DATA / FORMS[form]).read_bytes())
+    path = f"var/lib/rpm/{form}"
+    owned = {name for entry in [file(path, content)] if entry.open for name in _owned(path, entry)}
+    lower = [ROCKY, *map(file, sorted(owned)), file(path, content)]
+    assert inventory(lower).unread == ()
+    edited = file(path, content.replace(b"5.1.8\0", b"5.9.8\0"))
+    assert "bash became 5.9.8-9.el9 in the package database, yet its files are those of 5.1.8" in reasons(
+        inventory(lower, [edited])
+    )
+
+
+def _owned(path: str, entry: Entry) -> set[str]:
+    assert entry.open
+    return {name for paths in ECOSYSTEM.read(path, entry.open()).owns.values() for name in paths}
+
+
+def test_a_version_changed_while_another_package_claims_the_files_is_noticed() -> None:
+    claim = package("bash", "5.1.8", "usr/bin/bash", "usr/bin/curl")
+    assert "curl became 8.0-1" in doubts([database(RELEASE, claim, curl("8.0"))])
+    assert "curl became 8.0-1" in doubts([database(RELEASE, BASH, curl("8.0"), package("x", "1", "usr/bin/curl"))])
+
+
+def test_an_epoch_or_a_source_changed_while_the_files_stay_is_noticed() -> None:
+    """Advisories of some distributions speak of the source."""
+    assert "curl became 1:7.1-1" in doubts([database(RELEASE, BASH, curl("7.1", (EPOCH, [1])))])
+    source = curl("7.1", (SOURCE, "nothing-9-1.src.rpm"))
+    assert "curl became 7.1-1 of the source nothing 9-1" in doubts([database(RELEASE, BASH, source)])
+
+
+@pytest.mark.parametrize(
+    "removal",
+    [
+        whiteout(VAR),
+        whiteout("var/lib/rpm"),
+        whiteout("var"),
+        [opaque("var/lib/rpm")],
+        [opaque("var")],
+        [symlink("var/lib/rpm", "/elsewhere")],
+        [symlink("var", "/elsewhere")],
+        [symlink(VAR, "/dev/null")],
+        [hardlink(VAR, "tmp/rpmdb.sqlite")],
+        [file("var/lib/rpm", "")],
+        [file(VAR, "")],
+        [database()],
+    ],
+    ids=[
+        "file",
+        "folder",
+        "folder above",
+        "opaque",
+        "opaque above",
+        "link in the folder's place",
+        "link above",
+        "link in the file's place",
+        "hard link to nothing",
+        "file in the folder's place",
+        "no database",
+        "no packages",
+    ],
+)
+def test_a_database_removed_by_a_later_layer_is_noticed(removal: list[Entry]) -> None:
+    found = inventory(BASE, removal)
+    assert {"var", "var/lib/rpm", VAR}.intersection(entry.path for entry in found.unread)
+    assert found.packages == ()
+
+
+def test_a_database_removed_and_written_anew_is_compared_with_the_former() -> None:
+    assert "curl 7.1-1 is no longer" in doubts(whiteout("var/lib/rpm"), [database(RELEASE, BASH)])
+    assert doubts(whiteout("var/lib/rpm"), [database(RELEASE, BASH, curl("7.1"))]) == ""
+
+
+@pytest.mark.parametrize("place", [SYSIMAGE, SHARE])
+@pytest.mark.parametrize("link", [None, "../../usr/lib/sysimage/rpm", "../../usr/share/rpm"])
+def test_a_database_moved_and_edited_is_noticed(place: str, link: str | None) -> None:
+    gone = [symlink("var/lib/rpm", link)] if link else whiteout("var/lib/rpm")
+    assert "curl 7.1-1 is no longer" in doubts([*gone, database(RELEASE, BASH, path=place)])
+    assert "curl became 8.0-1" in doubts([*gone, database(RELEASE, BASH, curl("8.0"), path=place)])
+
+
+def test_a_database_led_to_a_clean_one_elsewhere_is_noticed() -> None:
+    clean = [symlink("var/lib/rpm", "/opt/clean"), database(RELEASE, BASH, path="opt/clean/rpmdb.sqlite")]
+    assert "var/lib/rpm is a link to opt/clean, which was not read" in doubts(clean)
+    assert "var/lib/rpm is a link to opt/clean" in reasons(inventory([*FILES, *clean]))
+
+
+@pytest.mark.parametrize("place", [SYSIMAGE, SHARE])
+def test_two_databases_that_contradict_each_other_are_noticed(place: str) -> None:
+    """Which of them rpm would look into depends on its configuration."""
+    for other in (database(RELEASE, BASH, path=place), database(RELEASE, BASH, curl("8.0"), path=place)):
+        assert "contradict each other: only" in doubts([other])
+        assert "contradict each other: only" in reasons(inventory([*BASE, other]))
+    assert "curl 7.1-1" in names(inventory(BASE, [other]))
+
+
+@pytest.mark.parametrize("form", ["Packages.db", "Packages"])
+def test_a_database_of_another_form_put_beside_is_noticed(form: str) -> None:
+    content = gzip.decompress((DATA / FORMS[form]).read_bytes())
+    found = inventory(BASE, [file(f"var/lib/rpm/{form}", content)])
+    assert "contradict each other" in reasons(found)
+    assert "curl 7.1-1" in names(found)
+
+
+def test_a_log_put_beside_the_database_is_noticed() -> None:
+    """The changes in it count to rpm, and are not read here."""
+    log = b"\x37\x7f\x06\x82" + bytes(12) + b"saltsalt" + bytes(8) + bytes(8) + b"saltsalt" + bytes(4096)
+    assert f"{VAR}-wal cannot be read: it holds changes" in doubts([file(f"{VAR}-wal", log)])
+    assert f"{VAR}-wal is a link" in doubts([symlink(f"{VAR}-wal", "/opt/log")])
+
+
+def test_one_of_several_versions_dropped_while_its_files_stay_is_noticed() -> None:
+    old, new = package("kernel-devel", "1", "usr/src/1"), package("kernel-devel", "2", "usr/src/2")
+    lower = [*FILES, file("usr/src/1"), file("usr/src/2"), database(RELEASE, BASH, old, new)]
+    left = "kernel-devel 1-1 is no longer in the package database, yet its file usr/src/1 is there"
+    assert left in reasons(inventory(lower, [database(RELEASE, BASH, new)]))
+    claimed = package("kernel-devel", "2", "usr/src/1", "usr/src/2")
+    assert "no list tells whether its files are there" in reasons(inventory(lower, [database(RELEASE, BASH, claimed)]))
+    assert left in reasons(inventory(lower, [database(RELEASE, BASH)]))
+    replaced = package("kernel-devel", "3", "usr/src/3")
+    assert left in reasons(inventory(lower, [file("usr/src/3"), database(RELEASE, BASH, new, replaced)]))
+
+
+def test_a_version_put_beside_the_true_one_and_kept_alone_is_noticed() -> None:
+    both = [database(RELEASE, BASH, curl("7.1"), curl("8.0"))]
+    assert "curl 7.1-1" in names(inventory(BASE, both))
+    assert "curl 7.1-1 is no longer" in doubts(both, [database(RELEASE, BASH, curl("8.0"))])
+
+
+def test_a_database_of_another_distribution_put_beside_is_noticed() -> None:
+    status = file("var/lib/dpkg/status", "Package: a\nStatus: install ok installed\nVersion: 1\n\n")
+    reason = "yet var/lib/dpkg/status tells of packages of another distribution"
+    assert reason in doubts([status])
+    assert reason in reasons(inventory([*BASE, status]))
+
+
+@pytest.mark.parametrize(
+    ("release", "reason"),
+    [
+        ('ID="almalinux"\nVERSION_ID="9.4"\n', "says almalinux 9.4 where a layer below says rocky 9.4"),
+        ('ID="rocky"\nVERSION_ID="10.0"\n', "says rocky 10.0 where a layer below says rocky 9.4"),
+        ("ID=debian\nVERSION_ID=13\n", "holds no package database of it"),
+        ("ID=void\n", "Packages of void are not read"),
+        ("ID=void\nID_LIKE=rhel\n", "says void  where a layer below says rocky 9.4"),
+    ],
+)
+@pytest.mark.parametrize("path", ["etc/os-release", "usr/lib/os-release"])
+def test_a_distribution_renamed_is_noticed(path: str, release: str, reason: str) -> None:
+    assert reason in doubts([file(path, release)])
+    more = [file(path, release), database(RELEASE, BASH, curl("7.1"), package("less", "1", "usr/bin/less"))]
+    assert reason in doubts([*more, file("usr/bin/less")])
+
+
+# --- ownership ---------------------------------------------------------------------------------------------------
+
+SIX_RPM = package("python3-six", "1.15.0", METADATA)
+
+
+def owner(*layers: list[Entry]) -> str:
+    return next(one.owner for one in inventory(*layers).packages if one.name == "six")
+
+
+def test_a_language_package_of_the_layer_of_its_owner_is_owned() -> None:
+    assert owner(BASE, [SIX, database(RELEASE, BASH, curl("7.1"), SIX_RPM)]) == "python3-six"
+
+
+def test_a_list_of_another_layer_gives_no_owner() -> None:
+    later = database(RELEASE, BASH, curl("7.1"), SIX_RPM)
+    assert owner(BASE, [SIX], [later]) == ""
+    assert owner(BASE, [later], [SIX]) == ""
+
+
+def test_a_list_of_a_package_that_was_there_gives_no_owner() -> None:
+    """Every layer that installs anything repeats all lists, the forged ones too."""
+    claim = package("bash", "5.1.8", "usr/bin/bash", METADATA)
+    assert owner(BASE, [SIX, database(RELEASE, claim, curl("7.1"))]) == ""
+    owned = [*BASE[:-1], SIX, database(RELEASE, BASH, SIX_RPM)]
+    less = package("less", "1", "usr/bin/less")
+    assert owner(owned) == "python3-six"
+    assert owner(owned, [SIX, file("usr/bin/less"), database(RELEASE, BASH, SIX_RPM, less)]) == ""
+
+
+def test_an_owner_made_up_in_the_layer_of_its_language_package_is_believed() -> None:
+    """Out of reach: whoever writes a whole layer can build a package of that name and install it, which looks the
+    same. The package is listed, under a name that no advisory knows."""
+    found = inventory(BASE, [SIX, database(RELEASE, BASH, curl("7.1"), package("made-up", "1", METADATA))])
+    assert [one.owner for one in found.packages if one.name == "six"] == ["made-up"]
+    assert "made-up 1-1" in names(found)
+
+
+def test_an_owner_in_a_second_database_is_noticed() -> None:
+    for made_up in (database(package("made-up", "1", METADATA), path=SHARE), _apk(f"P:made-up\nV:1\n{_listed()}\n\n")):
+        assert reasons(inventory(BASE, [SIX, made_up]))
+
+
+def _apk(content: str) -> Entry:
+    return file("lib/apk/db/installed", content)
+
+
+def _listed() -> str:
+    folder, _, name = METADATA.rpartition("/")
+    return f"F:{folder}\nR:{name}"
+
+
+# --- honest use --------------------------------------------------------------------------------------------------
+
+CURL = [file("usr/bin/curl"), file("usr/share/doc/curl/README")]
+
+
+def test_dnf_install_upgrade_and_remove_are_believed() -> None:
+    less = package("less", "1", "usr/bin/less")
+    install = [database(RELEASE, BASH, curl("7.1"), less), file("usr/bin/less")]
+    upgrade = [database(RELEASE, BASH, curl("8.0"), less), *CURL]
+    remove = [database(RELEASE, BASH, curl("8.0")), *whiteout("usr/bin/less")]
+    last = [database(RELEASE, BASH), *whiteout("usr/bin/curl", "usr/share/doc/curl")]
+    for upto in range(1, 5):
+        assert doubts(*(install, upgrade, remove, last)[:upto]) == ""
+    assert names(inventory(BASE, install, upgrade, remove)) == ["bash 5.1.8-1", "curl 8.0-1", "rocky-release 9.4-1"]
+
+
+def test_an_upgrade_without_documentation_is_believed() -> None:
+    """Container images are installed with `tsflags=nodocs`."""
+    assert doubts([database(RELEASE, BASH, curl("8.0")), file("usr/bin/curl")]) == ""
+
+
+def test_an_upgrade_that_hands_a_file_to_a_new_package_is_believed() -> None:
+    split = [database(RELEASE, BASH, package("curl", "8.0", "usr/bin/curl-config"), package("curl-cli", "8.0", CLI))]
+    assert doubts([*split, file(CLI), file("usr/bin/curl-config")]) == ""
+
+
+CLI = "usr/bin/curl"
+
+
+def test_a_package_replaced_by_another_name_is_believed() -> None:
+    assert doubts([database(RELEASE, BASH, package("curl-minimal", "8.0", CLI)), file(CLI)]) == ""
+
+
+def test_several_versions_that_come_and_go_are_believed() -> None:
+    def layer(*versions: str) -> list[Entry]:
+        devel = [package("kernel-devel", version, f"usr/src/{version}") for version in versions]
+        return [database(RELEASE, BASH, curl("7.1"), *devel), file(f"usr/src/{versions[-1]}")]
+
+    lower = [*FILES, *layer("1")]
+    assert inventory(lower, layer("1", "2")).unread == ()
+    assert inventory(lower, layer("1", "2"), [*layer("2", "3"), *whiteout("usr/src/1")]).unread == ()
+    assert inventory(lower, layer("1", "2"), [*layer("2"), *whiteout("usr/src/1")]).unread == ()
+    assert inventory(lower, layer("1", "2"), [BASE[-1], *whiteout("usr/src")]).unread == ()
+
+
+def test_a_database_moved_or_converted_with_all_its_packages_is_believed() -> None:
+    """Fedora and SUSE moved it, RHEL 9 and Fedora 33 converted it; older tools find it by a link."""
+    moved = database(RELEASE, BASH, curl("7.1"), path=SYSIMAGE)
+    assert doubts([*whiteout("var/lib/rpm"), moved]) == ""
+    assert doubts([symlink("var/lib/rpm", "../../usr/lib/sysimage/rpm"), moved]) == ""
+    old, new = (gzip.decompress((DATA / FORMS[form]).read_bytes()) for form in ("Packages", "rpmdb.sqlite"))
+    owned = sorted(_owned(VAR, file(VAR, new)))
+    lower = [ROCKY, *map(file, owned), file("var/lib/rpm/Packages", old)]
+    found = inventory(lower, [*whiteout("var/lib/rpm/Packages"), file(VAR, new)])
+    assert found.unread == ()
+    assert len(found.packages) == 6
+
+
+def test_two_places_that_hold_the_same_are_believed() -> None:
+    same = database(RELEASE, BASH, curl("7.1"), path=SYSIMAGE)
+    assert doubts([same]) == ""
+    assert reasons(inventory([*BASE, hardlink(SYSIMAGE, VAR)])) == ""
+
+
+def test_an_upgrade_of_the_distribution_is_believed() -> None:
+    newer = package("rocky-release", "9.5", "usr/lib/os-release")
+    release = file("usr/lib/os-release", 'ID="rocky"\nVERSION_ID="9.5"\n')
+    assert doubts([release, database(newer, BASH, curl("7.1"))]) == ""
+
+
+def test_an_empty_database_of_another_distribution_is_believed() -> None:
+    """Alpine's dpkg brings an empty status along, and Debian's rpm makes a database when it is first run."""
+    assert doubts([file("var/lib/dpkg/status", "")]) == ""

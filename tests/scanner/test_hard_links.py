@@ -1,0 +1,99 @@
+"""Software whose file has two names, of which the first in the layer is not the one that it is known by."""
+
+import io
+import tarfile
+import zipfile
+
+import pytest
+from tests.scanner.ecosystems.elf import elf
+from tests.scanner.layers import (
+    DEBIAN,
+    ECOSYSTEMS,
+    dist_info,
+    file,
+    hardlink,
+    image,
+    inventory,
+    stanza,
+    status,
+    whiteout,
+)
+
+from dockgate.scanner.inventory import read_image
+
+SYSTEM = [file("etc/os-release", DEBIAN), status(stanza("bash", "5"))]
+NODE = elf(b"/json\0node.js/v18.0.0\0(delegate")
+OPENSSL = elf(b"\0OpenSSL 3.0.1 14 Dec 2021\0")
+JINJA = b"Name: jinja2\nVersion: 2.4\n"
+
+
+def archive() -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as written:
+        written.writestr("jinja2-2.4.dist-info/METADATA", JINJA)
+    return made.getvalue()
+
+
+def image_archive() -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as written:
+        written.addfile(tarfile.TarInfo("oci-layout"))
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "purl"),
+    [
+        ("usr/local/bin/node", NODE, "pkg:generic/node@18.0.0"),
+        ("opt/lib/libcrypto.so.3", OPENSSL, "pkg:generic/openssl@3.0.1"),
+        ("opt/jdk/release", b'JAVA_VERSION="17.0.9"\n', "pkg:generic/java@17.0.9"),
+        ("opt/lib.zip", archive(), "pkg:pypi/jinja2@2.4"),
+        ("opt/app.pyz", archive(), "pkg:pypi/jinja2@2.4"),
+        ("srv/jinja2-2.4.egg-info/PKG-INFO", JINJA, "pkg:pypi/jinja2@2.4"),
+        (
+            "srv/node_modules/lodash/package.json",
+            b'{"name": "lodash", "version": "4.0.0"}',
+            "pkg:npm/lodash@4.0.0",
+        ),
+    ],
+)
+@pytest.mark.parametrize("target", ["opt/.first", "usr/local/bin/httpd", "opt/a.so"])
+def test_a_file_is_known_by_any_of_its_names(path: str, content: bytes, purl: str, target: str) -> None:
+    layer = [file(target, content), hardlink(path, target)]
+    assert [one.purl for one in inventory(SYSTEM, layer).packages if one.name != "bash"] == [purl]
+    assert purl in [one.purl for one in inventory(SYSTEM, layer, whiteout(target)).packages]
+
+
+def test_what_cannot_be_read_under_its_second_name_is_unread() -> None:
+    for path, content in (("usr/local/bin/node", elf()), ("srv/a.tar", image_archive())):
+        layer = [file("usr/local/bin/httpd", content), hardlink(path, "usr/local/bin/httpd")]
+        assert path in [one.path for one in inventory(SYSTEM, layer).unread]
+
+
+def test_a_layer_is_read_once_where_the_names_of_ordinary_files_say_nothing() -> None:
+    layer = [
+        file("usr/bin/perl", elf()),
+        hardlink("usr/bin/perl5.40.1", "usr/bin/perl"),
+        file("usr/share/man/man1/perl.1.gz", b"\x1f\x8b"),
+        hardlink("usr/share/man/man1/perl5.1.gz", "usr/share/man/man1/perl.1.gz"),
+        file("usr/bin/2to3", b"#!/usr/bin/python3\n" + b"#" * 20_000),
+        hardlink("usr/bin/2to3-3", "usr/bin/2to3"),
+    ]
+    made = image(SYSTEM, layer)
+    assert read_image(made, ECOSYSTEMS).unread == ()
+    assert [one.read for one in made.layers] == [1, 1]
+
+
+def test_linked_metadata_of_a_package_is_read_as_before() -> None:
+    """uv links what it installs to the files of its cache."""
+    cache, site = "root/.cache/uv/archive-v0/a", "srv/venv/lib/python3.13/site-packages"
+    files = [
+        entry.path.removeprefix(f"{cache}/") for entry in dist_info(f"{cache}/jinja2-2.4.dist-info", "jinja2", "2.4")
+    ]
+    layer = [
+        *dist_info(f"{cache}/jinja2-2.4.dist-info", "jinja2", "2.4"),
+        *(hardlink(f"{site}/{path}", f"{cache}/{path}") for path in files),
+    ]
+    found = inventory(SYSTEM, layer)
+    assert {one.purl for one in found.packages if one.name != "bash"} == {"pkg:pypi/jinja2@2.4"}
+    assert found.unread == ()

@@ -1,0 +1,306 @@
+"""How layers become an inventory."""
+
+import time
+from itertools import count
+
+import pytest
+from tests.scanner.layers import (
+    DEBIAN,
+    ECOSYSTEMS,
+    FakeLayer,
+    dist_info,
+    dpkg_list,
+    file,
+    folder,
+    hardlink,
+    image,
+    inventory,
+    names,
+    opaque,
+    stanza,
+    status,
+    symlink,
+    whiteout,
+)
+
+from dockgate.scanner.inventory import combine, read_image
+from dockgate.scanner.layer_index import LayerFacts
+from dockgate.scanner.layers import TIME_LIMIT, facts_version, read_layer
+from dockgate.scanner.ports import Entry
+from dockgate.shared import canonical
+from dockgate.shared.errors import ImageError, UnavailableError
+
+A = "x/node_modules/a/package.json"
+
+
+def package(name: str, version: str = "1.0.0") -> str:
+    return f'{{"name": "{name}", "version": "{version}"}}'
+
+
+def test_packages_of_all_kinds_are_put_together_and_sorted() -> None:
+    found = inventory(
+        [file("etc/os-release", DEBIAN), status(stanza("zlib", "1"), stanza("bash", "5"))],
+        [*dist_info("opt/Foo_Bar-2.dist-info", "Foo_Bar", "2"), file(A, package("a"))],
+    )
+    assert [(one.name, one.purl, one.layer) for one in found.packages] == [
+        ("Foo_Bar", "pkg:pypi/foo-bar@2", "1"),
+        ("a", "pkg:npm/a@1.0.0", "1"),
+        ("bash", "pkg:deb/debian/bash@5?arch=amd64&distro=debian-13", "0"),
+        ("zlib", "pkg:deb/debian/zlib@1?arch=amd64&distro=debian-13", "0"),
+    ]
+    assert (found.image, found.platform, found.layers, found.unread) == ("sha256:image", "linux/amd64", ("0", "1"), ())
+
+
+def test_a_package_is_of_the_layer_that_first_told_of_it_in_its_version() -> None:
+    """Whoever installs a package writes the whole database anew, with all that the base image brought."""
+    found = inventory(
+        [file("etc/os-release", DEBIAN), status(stanza("bash", "5"), stanza("curl", "8"), stanza("zlib", "1"))],
+        [status(stanza("bash", "5"), stanza("curl", "8.1"), stanza("zlib", "1"), stanza("vim", "9"))],
+        [status(stanza("bash", "5"), stanza("curl", "8"), stanza("zlib", "1"), stanza("vim", "9"), stanza("git", "2"))],
+    )
+    assert {one.name: one.layer for one in found.packages} == {
+        "bash": "0",
+        "curl": "2",  # it was raised, and taken back
+        "git": "2",
+        "vim": "1",
+        "zlib": "0",
+    }
+
+
+def test_the_order_of_entries_does_not_show() -> None:
+    content = [file("etc/os-release", DEBIAN), status(stanza("b", "1"), stanza("a", "1")), file(A, package("a"))]
+    assert canonical.encode(inventory(content)) == canonical.encode(inventory(content[::-1]))
+
+
+def test_a_later_layer_replaces_a_file() -> None:
+    assert names(inventory([file(A, package("a"))], [file(A, package("a", "2.0.0"))])) == ["a 2.0.0"]
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        whiteout(A),
+        whiteout("x"),
+        [opaque("x/node_modules")],
+        [opaque("")],
+        [symlink("x", "/y")],
+        [file("x/node_modules")],
+        [folder(A)],
+    ],
+    ids=["whiteout", "whiteout above", "opaque", "opaque root", "link above", "file above", "folder in place"],
+)
+def test_a_later_layer_removes_a_file(above: list[Entry]) -> None:
+    assert names(inventory([file(A, package("a"))], above)) == []
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_opaque_folder_keeps_what_its_own_layer_has_in_it(*, first: bool) -> None:
+    here = [folder("x/node_modules/a"), opaque("x/node_modules"), file(A, package("a", "2.0.0"))]
+    here = [here[0], *(here[1:] if first else here[:0:-1])]
+    assert names(inventory([file(A, package("a"))], here)) == ["a 2.0.0"]
+
+
+def test_a_whiteout_spares_what_only_begins_like_it() -> None:
+    assert names(inventory([file(A, package("a"))], whiteout("x/node_modules/a/package", "x/node"))) == ["a 1.0.0"]
+
+
+def test_a_file_that_comes_back_is_there() -> None:
+    assert names(inventory([file(A, package("a"))], whiteout("x"), [file(A, package("a", "3.0.0"))])) == ["a 3.0.0"]
+
+
+def test_the_last_entry_of_a_path_counts() -> None:
+    assert names(inventory([file(A, package("a")), file(A, package("a", "2.0.0"))])) == ["a 2.0.0"]
+    assert names(inventory([file(A, package("a")), symlink(A, "y")])) == []
+
+
+def test_a_hard_link_is_read_as_the_file_it_links_to() -> None:
+    found = image([file("stash", package("a")), hardlink(A, "stash"), file("stash", package("b"))])
+    assert names(read_image(found, ECOSYSTEMS)) == ["a 1.0.0"]
+    assert found.layers[0].read == 2
+
+
+def test_a_hard_link_out_of_its_layer_is_unread() -> None:
+    found = inventory(
+        [file("stash", package("a")), file("y/node_modules/b/package.json", package("b"))], [hardlink(A, "stash")]
+    )
+    assert [entry.path for entry in found.unread] == [A]
+    assert "hard link to stash" in found.unread[0].reason
+
+
+def test_a_link_is_believed_when_it_leads_to_what_is_read() -> None:
+    store = "x/.cache/foo-1.dist-info/METADATA"
+    content = [
+        *dist_info(store.rpartition("/")[0], "foo", "1"),
+        symlink("x/foo-1.dist-info/METADATA", "../.cache/foo-1.dist-info/METADATA"),
+    ]
+    assert inventory(content).unread == ()
+    found = inventory([*content, file(A, package("a"))], whiteout("x/.cache"))
+    assert [entry.path for entry in found.unread] == ["x/foo-1.dist-info/METADATA"]
+
+
+def test_an_egg_info_that_is_a_link_to_a_folder_is_believed() -> None:
+    content = [
+        file("x/share/foo.egg-info/PKG-INFO", "Name: foo\nVersion: 1\n"),
+        symlink("x/foo.egg-info", "/x/share/foo.egg-info"),
+    ]
+    assert inventory(content).unread == ()
+
+
+def test_links_out_of_the_image_stay_in_it() -> None:
+    content = [file("usr/lib/os-release", DEBIAN), symlink("etc/os-release", "../../../../usr/lib/os-release")]
+    assert inventory([*content, status(stanza("a", "1"))]).unread == ()
+
+
+def test_etc_os_release_comes_before_the_one_in_usr() -> None:
+    content = [file("usr/lib/os-release", DEBIAN), file("etc/os-release", "ID=ubuntu\nVERSION_ID=24.04\n")]
+    assert {one.ecosystem for one in inventory([*content, status(stanza("a", "1"))]).packages} == {"Ubuntu:24.04:LTS"}
+
+
+def test_a_file_that_cannot_be_read_is_unread_where_it_stands() -> None:
+    broken = [file(A, "{"), file("y/node_modules/b/package.json", package("b"))]
+    assert [(entry.path, entry.layer) for entry in inventory(broken).unread] == [(A, "0")]
+    assert inventory(broken, [file(A, package("a"))]).unread == ()
+
+
+def test_an_unreadable_os_release_names_no_distribution() -> None:
+    found = inventory([file("etc/os-release", b"ID=debian\0"), status(stanza("a", "1"))])
+    assert found.distribution is None
+    assert [entry.path for entry in found.unread] == ["etc/os-release"]
+
+
+def test_a_broken_layer_yields_no_facts() -> None:
+    layer = FakeLayer("sha256:bad", [file(A, package("a"))], ImageError("the digest does not match"))
+    facts = read_layer(layer, ECOSYSTEMS)
+    assert facts.files == ""
+    found = combine(image(), [facts], ECOSYSTEMS)
+    assert found.packages == ()
+    assert ("/", "sha256:bad") in [(entry.path, entry.layer) for entry in found.unread]
+    assert "digest does not match" in "".join(entry.reason for entry in found.unread)
+
+
+@pytest.mark.parametrize(("each", "unread"), [(TIME_LIMIT / 2, False), (TIME_LIMIT, True)])
+@pytest.mark.parametrize("content", [package("a"), "{"])
+def test_a_layer_whose_files_take_too_long_is_unread_as_a_whole(content: str, each: float, *, unread: bool) -> None:
+    files = [file(f"x/node_modules/{name}/package.json", content) for name in ("a", "b", "c")]
+    ticks = count(step=each)
+    facts = read_layer(FakeLayer("0", files), ECOSYSTEMS, lambda: next(ticks))
+    assert [(one.path, "take more than 120 seconds" in one.reason) for one in facts.unread] == [("/", True)] * unread
+    assert bool(facts.reads) is not unread
+
+
+def test_a_layer_out_of_reach_is_no_broken_layer() -> None:
+    with pytest.raises(UnavailableError):
+        read_layer(FakeLayer("sha256:far", [], UnavailableError("timeout")), ECOSYSTEMS)
+
+
+def test_facts_survive_being_stored() -> None:
+    content = [
+        file("etc/os-release", DEBIAN),
+        status(stanza("a", "1"), stanza("b", "1", "deinstall ok config-files")),
+        dpkg_list("a", A, "usr/share/\udce9"),
+        file("usr/share/\udce9"),
+        file(A, package("a")),
+        symlink("y/foo.egg-info", "z"),
+        folder("z/foo.egg-info"),
+        opaque("q"),
+        *whiteout("p"),
+    ]
+    facts = read_layer(FakeLayer("0", content), ECOSYSTEMS)
+    stored = canonical.decode(LayerFacts, canonical.encode(facts))
+    assert stored == facts
+    assert combine(image(), [stored], ECOSYSTEMS) == inventory(content)
+
+
+def test_the_version_of_facts_names_every_plugin() -> None:
+    assert facts_version(ECOSYSTEMS).split()[1:] == [f"{kind.name}:{kind.version}" for kind in ECOSYSTEMS]
+
+
+def test_a_path_that_cannot_exist_is_unread() -> None:
+    for path in ("a/" * 3000 + "b", "a\0b"):
+        found = inventory([file(A, package("a")), file(path)])
+        assert [entry.path for entry in found.unread] == ["/"]
+
+
+def test_a_layer_of_100000_entries_is_read_quickly() -> None:
+    content = [file("etc/os-release", DEBIAN), status(stanza("a", "1"))]
+    content += [Entry(f"usr/share/{at % 100}/some/folder/file-{at}", "file", 10) for at in range(100_000)]
+    before = time.process_time()
+    found = inventory(content, [status(stanza("b", "1"))], whiteout(*(f"usr/share/{at}" for at in range(100))))
+    assert names(found) == ["b 1"]
+    assert time.process_time() - before < 5
+
+
+def test_deep_paths_and_many_layers_cost_little() -> None:
+    deep = "d/" * 1500 + "node_modules/a/package.json"
+    before = time.process_time()
+    assert names(inventory([file(deep, package("a"))], *([file(f"f{at}")] for at in range(200)))) == ["a 1.0.0"]
+    assert time.process_time() - before < 5
+
+
+def test_what_a_vendor_s_package_brings_is_not_left_to_the_distribution() -> None:
+    said = "Maintainer: NodeSource <packages@nodesource.com>\n"
+    npm = "usr/lib/node_modules/npm/package.json"
+    node = [status(stanza("nodejs", "22.1-1nodesource1", more=said)), dpkg_list("nodejs", "usr/bin/node", npm)]
+    found = inventory([file("etc/os-release", DEBIAN), *node, file(npm, '{"name": "npm", "version": "10.7.0"}')])
+    assert [(one.name, one.ecosystem, one.vendor, one.owner) for one in found.packages] == [
+        ("nodejs", "vendor:nodesource.com", "nodesource.com", ""),
+        ("npm", "npm", "", ""),
+    ]
+    assert found.unread == ()
+    nowhere = inventory(node)
+    assert [(one.ecosystem, one.vendor) for one in nowhere.packages if one.name == "nodejs"] == [("", "")]
+
+
+NPM = "usr/lib/node_modules/npm/package.json"
+OWN = [
+    dpkg_list("acme", "usr/bin/acme", NPM),
+    file(NPM, '{"name": "npm", "version": "10.7.0"}'),
+]
+"""of a company's own package, without its copyright, as nfpm and dpkg-deb make it"""
+ACME = stanza("acme", "1.2", more="Maintainer: Acme <dev@acme.example>\n")
+
+
+def base(*names: str) -> list[Entry]:
+    lists = [dpkg_list(f"{name}:amd64", f"usr/share/doc/{name}/copyright", f"usr/bin/{name}") for name in names]
+    return [file("etc/os-release", DEBIAN), status(*(stanza(name, "1") for name in names)), *lists]
+
+
+def judged(*layers: list[Entry]) -> list[tuple[str, str, str]]:
+    return [(one.name, one.ecosystem, one.owner) for one in inventory(*layers).packages]
+
+
+def test_a_package_without_a_copyright_is_its_maintainer_s_and_owns_nothing() -> None:
+    bash = stanza("bash", "1")
+    assert judged(base("bash"), [status(bash, ACME), *OWN]) == [
+        ("acme", "vendor:acme.example", ""),
+        ("bash", "Debian:13", ""),
+        ("npm", "npm", ""),
+    ]
+    assert judged(base("bash"), [status(bash, stanza("acme", "1.2")), *OWN])[0][1] == "vendor:unknown"
+    own = stanza("acme", "1.2", more="Origin: Debian\nMaintainer: Acme <dev@acme.example>\n")
+    assert judged(base("bash"), [status(bash, own), *OWN])[0][1] == "Debian:13"
+    ubuntu = [file("etc/os-release", 'ID=ubuntu\nVERSION_ID="24.04"\n'), *base("bash")[1:]]
+    kept = stanza("acme", "1.2", more="Maintainer: A <a@canonical.com>\n")
+    assert judged(ubuntu, [status(bash, kept), *OWN])[0][1] == "Ubuntu:24.04:LTS"
+
+
+def test_the_list_that_is_there_now_tells_of_the_copyright() -> None:
+    later = dpkg_list("acme", "usr/share/doc/acme/copyright", "usr/bin/acme", NPM)
+    layers = [base("bash"), [status(stanza("bash", "1"), ACME), *OWN], [status(stanza("bash", "1"), ACME), later]]
+    assert judged(*layers)[0][1] == "Debian:13"
+
+
+def test_where_the_base_s_lists_were_cut_they_tell_nothing() -> None:
+    cut = [file("etc/os-release", DEBIAN), status(stanza("bash", "1")), dpkg_list("bash", "usr/bin/bash")]
+    assert judged(cut, [status(stanza("bash", "1"), ACME), *OWN]) == [
+        ("acme", "Debian:13", ""),
+        ("bash", "Debian:13", ""),
+        ("npm", "npm", "acme"),
+    ]
+
+
+def test_a_list_that_was_cut_above_the_package_s_own_layer_tells_nothing() -> None:
+    cut = dpkg_list("bash:amd64", "usr/bin/bash")
+    assert judged(base("bash", "dash"), [cut]) == [("bash", "Debian:13", ""), ("dash", "Debian:13", "")]
+    rebuilt = status(stanza("bash", "2", more="Maintainer: Acme <dev@acme.example>\n"), stanza("dash", "1"))
+    assert judged(base("bash", "dash"), [rebuilt, cut])[0][1] == "vendor:acme.example"

@@ -1,0 +1,220 @@
+"""What an ecosystem may say of a file besides its packages: parts unread, a lockfile, a release, that it is alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import pytest
+from tests.scanner.layers import DEBIAN, dpkg_list, file, image, inventory, names, stanza, status, whiteout
+
+from dockgate.scanner.inventory import read_image
+from dockgate.scanner.model import Distribution, Inventory, Package
+from dockgate.scanner.ports import Ecosystem, Entry, Extract, Origins, Raised, Triggers
+from dockgate.shared.errors import UnreadableError
+from dockgate.shared.purl import Purl
+
+
+@dataclass
+class Kind:
+    """An ecosystem of files "*.pkg" whose text says what it extracts: lines "name version", "lock", "alone",
+    "unread PATH REASON", "owns NAME PATH", "release R"."""
+
+    name: str = "kind"
+    version: int = 1
+    orders: tuple[str, ...] = ("Kind",)
+    optional_epoch: bool = False
+    optional_local_label: bool = False
+    purls: tuple[str, ...] = ()
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers: Triggers = Triggers(suffixes=(".pkg",))  # noqa: RUF009 - frozen
+    asked: list[str] = field(default_factory=list)
+
+    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        self.asked.append(path)
+        return path.endswith(".pkg")
+
+    def read(self, path: str, opened: BinaryIO) -> Extract:
+        packages: list[Package] = []
+        unread: list[tuple[str, str]] = []
+        owns: dict[str, tuple[str, ...]] = {}
+        words = [line.split() for line in opened.read().decode().splitlines()]
+        for line in words:
+            match line:
+                case ["broken"]:
+                    raise UnreadableError("it is broken")
+                case ["unread", inner, reason]:
+                    unread.append((inner, reason))
+                case ["owns", name, owned]:
+                    owns[f"pkg:kind/{name}"] = (owned,)
+                case ["release" | "lock" | "alone", *_]:
+                    pass
+                case [name, version]:
+                    purl = f"pkg:kind/{name}"
+                    packages.append(Package(name, version, purl, "Kind", name, version, path))
+        return Extract(
+            tuple(packages),
+            owns,
+            unread=tuple(unread),
+            alone=["alone"] in words,
+            lock=["lock"] in words,
+            release=next((line[1] for line in words if line[0] == "release"), ""),
+        )
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        return package
+
+    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+        raise NotImplementedError
+
+    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    def key(self, version: str) -> bytes:
+        return version.encode()
+
+
+def read(*layers: list[Entry], kind: Ecosystem | None = None, origins: Origins | None = None) -> Inventory:
+    pictured = image(*layers)
+    pictured.origins = origins or Origins()
+    return read_image(pictured, [kind or Kind()])
+
+
+def test_only_files_that_trigger_an_ecosystem_are_asked_about() -> None:
+    kind = Kind()
+    found = read([file("a/b.pkg", "a 1"), file("a/b.txt"), file("pkg"), file(".pkg", "b 2")], kind=kind)
+    assert names(found) == ["a 1", "b 2"]
+    assert set(kind.asked) == {"a/b.pkg", ".pkg"}
+
+
+@pytest.mark.parametrize(
+    ("triggers", "path", "content"),
+    [
+        (Triggers(names=("x.pkg",)), "a/x.pkg", "a 1"),
+        (Triggers(prefixes=("opt/k/",)), "opt/k/x.pkg", "a 1"),
+        (Triggers(parts=("dules",)), "a/modules/x.pkg", "a 1"),
+        (Triggers(magics=(b"ab 1",)), "a/x.pkg", "ab 1"),
+    ],
+)
+def test_each_trigger_is_enough(triggers: Triggers, path: str, content: str) -> None:
+    assert len(read([file(path, content)], kind=Kind(triggers=triggers)).packages) == 1
+    assert not read([file("b/other.pkg", "b 1")], kind=Kind(triggers=triggers)).packages
+
+
+def test_parts_that_could_not_be_read_are_unread_beside_the_packages_that_were() -> None:
+    found = read([file("app.pkg", "a 1\nunread lib/b.pkg truncated")])
+    assert names(found) == ["a 1"]
+    assert [(entry.path, entry.layer) for entry in found.unread] == [("app.pkg!/lib/b.pkg", "0")]
+    assert found.unread[0].reason == "app.pkg!/lib/b.pkg cannot be read: truncated"
+
+
+def test_a_lockfile_counts_only_where_nothing_is_installed_from_it() -> None:
+    lock = file("src/lock.pkg", "lock\na 1\nb 2")
+    assert names(read([lock])) == ["a 1", "b 2"]
+    assert names(read([lock], [file("lib/a.pkg", "a 1")])) == ["a 1"]
+    assert names(read([lock, file("lib/a.pkg", "a 2")])) == ["a 1", "a 2", "b 2"]
+    assert names(read([lock, file("lib/a.pkg", "a 1")], whiteout("lib/a.pkg"))) == ["a 1", "b 2"]
+
+
+def test_a_package_that_a_tool_brought_along_does_not_speak_for_a_whole_lockfile() -> None:
+    lock = file("app/lock.pkg", "lock\na 1\nb 2\nc 3")
+    assert names(read([lock, file("usr/lib/tool/a.pkg", "a 1")])) == ["a 1", "b 2", "c 3"]
+    assert names(read([lock, file("x/a.pkg", "a 1"), file("x/b.pkg", "b 2")])) == ["a 1", "b 2"]
+
+
+def test_a_lockfile_inside_an_installed_package_does_not_count() -> None:
+    lock = file("lib/a/test/lock.pkg", "lock\nb 2")
+    assert names(read([lock, file("lib/a.pkg", "a 1\nowns a lib/a/")])) == ["a 1"]
+    assert names(read([lock, file("lib/a.pkg", "a 1\nowns a lib/ab/")])) == ["a 1", "b 2"]
+
+
+def test_what_is_alone_is_contradicted_by_no_file_beside_it() -> None:
+    beside = file("app/readme")
+    assert not read([file("app/a.pkg", "alone\na 1"), beside], [file("app/a.pkg", "alone\na 2")]).unread
+    assert not read([file("app/a.pkg", "alone\na 1"), file("b.pkg", "b 1"), beside], whiteout("app/a.pkg")).unread
+    assert not read([file("app/a.pkg", "lock\na 1"), beside], [file("app/a.pkg", "lock\na 2")]).unread
+    assert read([file("app/a.pkg", "a 1"), beside], [file("app/a.pkg", "a 2")]).unread
+
+
+def test_of_a_file_that_tells_of_several_packages_each_is_held_against_its_own_files() -> None:
+    base = [file("v/all.pkg", "a 1\nb 1\nowns a v/a/\nowns b v/b/"), file("v/a/code"), file("v/b/code")]
+    upgraded = [file("v/all.pkg", "a 2\nb 1\nowns a v/a/\nowns b v/b/"), file("v/a/code")]
+    assert not read(base, upgraded).unread
+    assert not read(base, [file("v/all.pkg", "b 1\nowns b v/b/"), *whiteout("v/a")]).unread
+    edited = read(base, [file("v/all.pkg", "a 2\nb 1\nowns a v/a/\nowns b v/b/")])
+    assert [entry.reason for entry in edited.unread] == ["v/all.pkg became a 2, yet there are files of a 1."]
+    removed = read(base, [file("v/all.pkg", "a 1\nowns a v/a/")])
+    assert [entry.reason for entry in removed.unread] == [
+        "v/all.pkg no longer tells of b 1, yet files of it are there."
+    ]
+
+
+def test_the_release_that_package_repositories_serve_is_the_distributions() -> None:
+    release = [file("etc/os-release", DEBIAN), file("r.pkg", "release 13")]
+    found = read(release, kind=Kind(distributions=("debian",), databases=("db.pkg",)))
+    assert found.distribution is not None
+    assert found.distribution.repository == "13"
+    assert not any("serves" in entry.reason for entry in found.unread)
+
+
+def test_repositories_of_another_release_are_doubted() -> None:
+    release = [file("etc/os-release", DEBIAN), file("r.pkg", "release v12")]
+    found = read(release, kind=Kind(distributions=("debian",), databases=("db.pkg",)))
+    assert "r.pkg serves v12, where os-release says 13." in [entry.reason for entry in found.unread]
+
+
+def test_an_inventory_says_where_its_image_comes_from() -> None:
+    found = read(
+        [file("a.pkg", "a 1")],
+        [file("b.pkg", "b 1")],
+        origins=Origins(1, "debian:13", "2026-01-01T00:00:00Z", "1000"),
+    )
+    assert (found.base, found.created, found.user) == ("debian:13", "2026-01-01T00:00:00Z", "1000")
+    assert [found.in_base(package) for package in found.packages] == [True, False]
+    assert read([file("a.pkg", "a 1")], origins=Origins(7)).base_layers == 1
+
+
+def test_a_folder_that_could_not_be_listed_is_unread() -> None:
+    def refuse() -> BinaryIO:
+        raise UnreadableError("permission denied")
+
+    found = read([file("a.pkg", "a 1"), Entry("root", "directory", open=refuse)])
+    assert [(entry.path, entry.reason) for entry in found.unread] == [
+        ("root", "root cannot be read: permission denied")
+    ]
+
+
+def test_two_files_that_name_two_distributions_are_doubted() -> None:
+    kind = Kind(distributions=("debian",), databases=("db.pkg",))
+    older = DEBIAN.replace("13", "11")
+    found = read([file("etc/os-release", older), file("usr/lib/os-release", DEBIAN), file("db.pkg", "a 1")], kind=kind)
+    assert "The image names two distributions" in "".join(entry.reason for entry in found.unread)
+    same = read([file("etc/os-release", DEBIAN), file("usr/lib/os-release", DEBIAN), file("db.pkg", "a 1")], kind=kind)
+    assert not same.unread
+
+
+def test_a_package_under_opt_is_no_distributions_to_judge() -> None:
+    def owner_at(path: str) -> str:
+        paths = (path,)
+        found = inventory(
+            [
+                file("etc/os-release", DEBIAN),
+                status(stanza("agent", "1")),
+                dpkg_list("agent", *paths),
+                file(path, "Name: Django\nVersion: 2.2\n"),
+            ]
+        )
+        (django,) = (package for package in found.packages if package.ecosystem == "PyPI")
+        return django.owner
+
+    assert owner_at("usr/lib/python3/dist-packages/Django-2.2.dist-info/METADATA") == "agent"
+    assert owner_at("opt/agent/Django-2.2.dist-info/METADATA") == ""
+    assert owner_at("usr/local/lib/python3/Django-2.2.dist-info/METADATA") == ""
+
+
+def test_a_requirement_without_a_version_is_undetermined_where_it_is_not_installed() -> None:
+    asked = file("app/requirements.txt", "django>=2\nflask==1.0\n")
+    release = [file("etc/os-release", DEBIAN), status(stanza("a", "1"))]
+    assert names(inventory([*release, asked])) == ["a 1", "django ", "flask 1.0"]
+    installed = file("usr/lib/python3/site-packages/Django-3.2.dist-info/METADATA", "Name: Django\nVersion: 3.2\n")
+    assert names(inventory([*release, asked, installed])) == ["Django 3.2", "a 1"]

@@ -1,0 +1,123 @@
+"""Layers whose entries contradict each other: storage drivers make different files of them, so they are unread."""
+
+import itertools
+
+import pytest
+from tests.scanner.layers import (
+    DEBIAN,
+    FakeLayer,
+    file,
+    folder,
+    hardlink,
+    inventory,
+    names,
+    opaque,
+    symlink,
+    whiteout,
+)
+
+from dockgate.scanner import ecosystems
+from dockgate.scanner.layer_tree import LINKS_LIMIT, LayerTree
+from dockgate.scanner.layers import read_layer
+from dockgate.scanner.ports import Entry
+from dockgate.shared.errors import ImageError
+
+BASE = [file("etc/os-release", DEBIAN), file("app/node_modules/a/package.json", '{"name": "a", "version": "1.0.0"}')]
+KINDS = ecosystems.load()
+
+
+def device(path: str) -> Entry:
+    return Entry(path, "other")
+
+
+def problem(*entries: Entry) -> str:
+    """Why a layer of these entries is unread as a whole, "" where it is read."""
+    found = read_layer(FakeLayer("sha256:1", list(entries)), KINDS)
+    return next((entry.reason for entry in found.unread if entry.path == "/"), "")
+
+
+NO_FOLDER = [file("x"), symlink("x", "y"), hardlink("x", "t"), device("x")]
+IN_IT = [folder("x"), file("x/a"), file("x/a/b"), folder("x/a"), symlink("x/a", "y"), opaque("x"), opaque("x/a")]
+
+
+@pytest.mark.parametrize("one", NO_FOLDER, ids=lambda entry: entry.kind)
+@pytest.mark.parametrize("other", IN_IT, ids=lambda entry: f"{entry.kind} {entry.path}")
+def test_a_path_that_is_a_folder_and_something_else_in_one_layer(one: Entry, other: Entry) -> None:
+    for layer in ((file("t"), one, other), (file("t"), other, one)):
+        assert "x is a folder and something else in the same layer" in problem(*layer)
+
+
+@pytest.mark.parametrize("one", [*NO_FOLDER, *IN_IT[:5]], ids=lambda entry: f"{entry.kind} {entry.path}")
+def test_a_path_that_is_removed_and_written_in_one_layer(one: Entry) -> None:
+    for layer in ((file("t"), one, *whiteout("x")), (file("t"), *whiteout("x"), one)):
+        assert "x is removed and written in the same layer" in problem(*layer)
+
+
+@pytest.mark.parametrize("one", NO_FOLDER, ids=lambda entry: entry.kind)
+def test_a_path_that_is_removed_below_what_is_no_folder(one: Entry) -> None:
+    for removed in ("x/a", "x/a/b/c"):
+        for layer in ((file("t"), one, *whiteout(removed)), (file("t"), *whiteout(removed), one)):
+            assert "removed below x, which is no folder" in problem(*layer)
+
+
+def test_what_is_written_twice_has_to_be_a_file_each_time() -> None:
+    for pair in itertools.product(NO_FOLDER, repeat=2):
+        found = problem(file("t"), *pair)
+        if all(entry.kind == "file" for entry in pair):
+            assert found == ""
+        else:
+            assert "x is written twice in the same layer" in found
+
+
+def test_an_opaque_folder_with_folders_that_have_no_entry() -> None:
+    """Drivers that unpack in place remove these, with what is in them, when the mark comes after it."""
+    for layer in ([file("x/a/b"), opaque("x")], [opaque("x"), file("x/a/b")]):
+        assert "x is marked as opaque, and x/a below it has no entry" in problem(*layer)
+    assert problem(folder("x"), folder("x/a"), file("x/a/b"), opaque("x"), file("xy/a/b")) == ""
+
+
+def test_layers_of_builders_are_read() -> None:
+    assert problem(folder("x"), file("x/a"), folder("x"), file("x/b"), hardlink("x/c", "x/a")) == ""
+    assert problem(*whiteout("x", "x/a", "y/z"), file("y/a"), folder("x2")) == ""
+    assert problem(opaque("x"), file("x/a"), *whiteout("x/b")) == ""
+
+
+def test_a_hard_link_to_a_symbolic_link_is_one() -> None:
+    """link(2) does not follow it."""
+    facts = read_layer(FakeLayer("sha256:1", [symlink("a/z", "../data"), hardlink("b/c/x", "a/z")]), KINDS)
+    assert facts.symlinks == {"a/z": "data", "b/c/x": "b/data"}
+    hidden = [file("data/lodash/package.json", '{"name": "lodash", "version": "4"}')]
+    found = inventory(hidden, [symlink("z.so", "../../data"), hardlink("app/node_modules", "z.so")])
+    assert "app/node_modules" in [entry.path for entry in found.unread]
+
+
+@pytest.mark.parametrize("target", ["later", "none", "x"])
+def test_a_hard_link_to_what_is_no_earlier_entry_is_unread(target: str) -> None:
+    facts = read_layer(FakeLayer("sha256:1", [hardlink("x", target), file("later")]), KINDS)
+    assert [entry.path for entry in facts.unread] == ["x"]
+    assert "no earlier file of its layer" in facts.unread[0].reason
+
+
+def test_a_device_hides_nothing() -> None:
+    """Rootless podman does not make devices: what a lower layer has at that path stays."""
+    for path in ("app/node_modules/a/package.json", "app/node_modules", "app"):
+        assert "a 1.0.0" in names(inventory(BASE, [device(path)]))
+
+
+def test_an_opaque_folder_removes_what_is_below_it_alone() -> None:
+    facts = inventory(BASE, [folder("app/node_modules"), opaque("app/node_modules")])
+    assert names(facts) == []
+
+
+def test_the_reason_names_the_layer() -> None:
+    found = read_layer(FakeLayer("sha256:1", [file("x"), file("x/a")]), KINDS)
+    assert [(entry.path, entry.layer) for entry in found.unread] == [("/", "sha256:1")]
+    assert found.files == ""
+
+
+def test_more_links_than_any_image_has_are_refused() -> None:
+    tree = LayerTree()
+    for at in range(LINKS_LIMIT):
+        tree.symlink(str(at), "y")
+    with pytest.raises(ImageError, match="symbolic links"):
+        tree.symlink("x", "y")

@@ -1,0 +1,12 @@
+"""The nouns of the scanner."""
+
+from dataclasses import fields, replace
+from typing import Any, cast
+
+from dockgate.scanner.model import Finding, Package
+
+
+def test_a_finding_said_of_another_package_differs_in_nothing_else() -> None:
+    values = {field.name: cast(Any, field.name) for field in fields(Finding)}
+    finding, other = Finding(**values), Package(*"nvpesrl")
+    assert finding.of(other) == replace(finding, package=other)

@@ -1,0 +1,98 @@
+"""Where a server may listen, and what must be so first."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockgate.config import Settings
+from dockgate.identity.model import Principal, Role, Token
+from dockgate.server.bind_config import Listening, endpoints, listening, public_registry, require_principals
+from dockgate.server.registry_service import Endpoint
+from dockgate.shared.errors import ConflictError, UsageError
+from dockgate.store import open_store
+
+
+def place(**settings: Any) -> Listening:
+    return listening(Settings(Path("/data"), Path("/cache"), **settings))
+
+
+PUBLIC = {"public_url": "https://gate.example.org"}
+BEHIND = {**PUBLIC, "proxies": ("10.0.0.5", "10.1.0.0/16")}
+
+
+def test_as_it_comes_it_listens_on_loopback_and_is_called_so() -> None:
+    found = place()
+    assert (found.host, found.url, found.beyond) == ("127.0.0.1", "http://127.0.0.1:7420", False)
+    assert place(host="::1").url == "http://[::1]:7420"
+    assert not place(host="localhost").beyond
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"host": "::"}, "DOCKGATE_PUBLIC_URL is not set"),
+        ({"host": "10.0.0.1", **PUBLIC}, "in the clear"),
+        ({"host": "gate.example.org", **PUBLIC}, "in the clear"),
+        (PUBLIC, "in the clear"),
+        ({"host": "10.0.0.1", **BEHIND, "public_url": "http://gate.example.org"}, "DOCKGATE_PUBLIC_URL is http://"),
+        ({"proxies": ("*",)}, "DOCKGATE_TRUSTED_PROXIES"),
+        ({"proxies": ("gate",)}, "DOCKGATE_TRUSTED_PROXIES"),
+        ({"tls_cert": Path("/no/cert.pem")}, "needs its key"),
+        ({"tls_key": Path("/no/key.pem")}, "needs its key"),
+        ({"tls_cert": Path("/no/cert.pem"), "tls_key": Path("/no/key.pem")}, "cannot be used"),
+    ],
+)
+def test_what_would_let_tokens_travel_in_the_clear_is_refused(settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named) as error:
+        place(**settings)
+    assert error.value.advice
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "127.0.0.1", "::"])
+def test_behind_a_proxy_that_ends_tls_it_may_listen_beyond(host: str) -> None:
+    found = place(host=host, **BEHIND)
+    assert (found.beyond, found.url) == (True, "https://gate.example.org")
+
+
+def registries(**settings: Any) -> list[Endpoint]:
+    return endpoints(Settings(Path("/data"), Path("/cache"), **settings), "http://127.0.0.1:1/registry/token")
+
+
+def test_the_registry_listens_on_loopback_alone_unless_it_is_told_otherwise() -> None:
+    (inside,) = registries(registry_port=5000)
+    assert (inside.host, inside.port, inside.realm) == ("127.0.0.1", 5000, "http://127.0.0.1:1/registry/token")
+    assert inside.certificate is None
+    behind_a_proxy = registries(registry_listen=("127.0.0.1", 5001), **BEHIND)
+    assert [one.host for one in behind_a_proxy] == ["127.0.0.1", "127.0.0.1"]
+    assert behind_a_proxy[1].realm == "https://gate.example.org/registry/token"
+    settings = Settings(Path("/data"), Path("/cache"), registry_listen=("127.0.0.1", 5001), **BEHIND)
+    assert public_registry(settings) == "gate.example.org:5001"
+    assert public_registry(Settings(Path("/data"), Path("/cache"))) == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"registry_listen": ("10.0.0.1", 5001)}, "needs TLS and a token server"),
+        ({"registry_listen": ("gate.example.org", 5001), **BEHIND}, "needs TLS and a token server"),
+        ({"registry_listen": ("127.0.0.1", 7421)}, "listens for the server itself"),
+    ],
+)
+def test_a_registry_for_others_needs_tls_and_a_port_of_its_own(settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named) as error:
+        registries(**settings)
+    assert error.value.advice
+
+
+def test_beyond_loopback_there_must_be_principals(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, tmp_path)
+    require_principals(place(), settings)
+    beyond = place(host="10.0.0.1", **BEHIND)
+    with pytest.raises(ConflictError, match="no principals") as error:
+        require_principals(beyond, settings)
+    assert "dockgate principal add" in error.value.advice
+    with closing(open_store(tmp_path)) as store:
+        store.principals.begin(Principal("ada", (Role.ADMIN,)), Token("a", "ada", "", "", ""))
+    require_principals(beyond, settings)

@@ -1,0 +1,139 @@
+"""Clients that keep the server waiting are disconnected, and nobody else is."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+from tests.parts import free_port, until
+
+from dockgate.server import connections
+from dockgate.server.connections import Patience, PatientProtocol
+
+HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+SHORT = Patience(head=0.3, body=0.3, rate=1e6, write=0.3, linger=0.3)
+LONG = Patience(head=600, body=600, rate=1, write=600, linger=600)
+
+
+async def answers(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+    """Reads the body of a POST and answers; answers GET /large with more than sockets hold."""
+    more = scope["method"] == "POST" and scope["path"] != "/refused"
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        more = message["more_body"]
+    size = 1 << 20
+    length = size * 64 if scope["path"] == "/large" else 2
+    headers = [(b"content-length", str(length).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if scope["path"] == "/large":
+        for _ in range(64):
+            await send({"type": "http.response.body", "body": b"x" * size, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    else:
+        await send({"type": "http.response.body", "body": b"ok"})
+
+
+@contextmanager
+def serving(patience: Patience, **more: Any) -> Iterator[tuple[int, uvicorn.Server]]:
+    class Protocol(PatientProtocol):
+        pass
+
+    Protocol.patience = patience
+    port = free_port()
+    config = {**connections.settings(), "http": Protocol, "lifespan": "off", "timeout_keep_alive": 1, **more}
+    server = uvicorn.Server(uvicorn.Config(answers, host="127.0.0.1", port=port, **config))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    thread.start()
+    try:
+        until(lambda: server.started)
+        yield port, server
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+
+
+def connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
+
+
+def ended(connection: socket.socket) -> bytes:
+    """All that comes until the server ends the connection."""
+    data = b""
+    try:
+        while chunk := connection.recv(65536):
+            data += chunk
+    except ConnectionResetError:
+        pass
+    return data
+
+
+@pytest.mark.parametrize("sent", [b"", GET[:20], GET + GET[:20], HEAD, HEAD + b"x" * 99, HEAD + b"x" * 100 + HEAD])
+def test_a_request_that_does_not_come_to_its_end_is_given_up(sent: bytes) -> None:
+    with serving(SHORT) as (port, _), connected(port) as connection:
+        connection.sendall(sent)
+        assert ended(connection).count(b"HTTP/1.1 200") == (sent.startswith(GET)) + (HEAD + b"x" * 100 in sent)
+
+
+def test_a_client_that_reads_nothing_is_given_up() -> None:
+    with serving(SHORT) as (port, server), connected(port) as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        with connected(port) as other:  # it holds up nobody else
+            other.sendall(GET)
+            assert other.recv(12) == b"HTTP/1.1 200"
+        until(lambda: not server.server_state.connections)
+        assert len(ended(connection)) < 64 << 20
+
+
+def test_the_rest_of_a_body_that_was_refused_is_not_read_for_ever() -> None:
+    with serving(SHORT) as (port, _), connected(port) as connection:
+        connection.sendall(b"POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+        assert ended(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_a_slow_client_is_served_as_long_as_it_sends() -> None:
+    with serving(LONG) as (port, _), connected(port) as connection:
+        for _ in range(2):
+            for part in (HEAD[:10], HEAD[10:], b"x" * 50, b"x" * 50):
+                connection.sendall(part)
+                threading.Event().wait(0.05)
+            assert connection.recv(12) == b"HTTP/1.1 200"
+            while not connection.recv(65536).endswith(b"ok"):
+                pass
+
+
+def test_a_head_beyond_the_limit_is_refused() -> None:
+    with serving(LONG) as (port, _), connected(port) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * connections.MAX_HEAD * 2)
+        assert ended(connection).startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
+
+
+def test_beyond_so_many_connections_a_request_is_refused_at_once() -> None:
+    with serving(LONG, limit_concurrency=2) as (port, server), connected(port) as first:
+        first.sendall(HEAD)
+        until(lambda: server.server_state.tasks)
+        with connected(port) as second:
+            second.sendall(GET)
+            assert second.recv(12) == b"HTTP/1.1 503"
+
+
+@pytest.mark.parametrize("sent", [b"", GET])
+def test_connections_that_send_nothing_shut_nobody_out(sent: bytes) -> None:
+    """The oldest of those that wait for a request make room."""
+    limit = connections.SPARE_CONNECTIONS + 12
+    with serving(LONG, limit_concurrency=limit, timeout_keep_alive=600) as (port, server), ExitStack() as stack:
+        for _ in range(2 * limit):
+            connection = stack.enter_context(connected(port))
+            if sent:
+                connection.sendall(sent)
+                assert b"200 OK" in connection.recv(4096)
+        last = stack.enter_context(connected(port))
+        last.sendall(GET)
+        assert b"200 OK" in last.recv(4096)
+        assert len(server.server_state.connections) < limit

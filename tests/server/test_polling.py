@@ -1,0 +1,158 @@
+"""A server listens to queues: nothing is lost, nothing done twice, and nothing waited for at the end."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from tests.parts import Faults, until
+
+from dockgate.bootstrap.queues import pollers
+from dockgate.config import from_environment
+from dockgate.events.queues.memory import MemoryQueue
+from dockgate.server.polling import Poller
+from dockgate.shared.errors import UnavailableError, UsageError
+
+
+class Taken:
+    """What was taken; `errors` are raised first, each once."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.bodies: list[str] = []
+        self.errors = list(errors)
+
+    def __call__(self, body: str) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.bodies.append(body)
+
+
+@pytest.fixture
+def poll(request: pytest.FixtureRequest) -> Callable[..., Poller]:
+    def started(queue: MemoryQueue, take: Callable[[str], None]) -> Poller:
+        poller = Poller(queue, take, pauses=(0.01,))
+        poller.start()
+        request.addfinalizer(poller.close)
+        return poller
+
+    return started
+
+
+def test_a_message_is_deleted_when_it_was_taken(poll: Callable[..., Poller]) -> None:
+    queue, taken = MemoryQueue(), Taken()
+    for body in "abc":
+        queue.put(body)
+    poll(queue, taken)
+    until(lambda: not queue.held)
+    assert taken.bodies == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("error", [UsageError("no such thing"), UnavailableError("later"), RuntimeError("unforeseen")])
+def test_a_message_that_was_not_taken_comes_again(
+    poll: Callable[..., Poller], error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue, taken = MemoryQueue(), Taken(error)
+    name = queue.put("the token of somebody")
+    poll(queue, taken)
+    until(lambda: not taken.errors)
+    assert queue.held
+    queue.lapse()
+    until(lambda: not queue.held)
+    assert taken.bodies == ["the token of somebody"]
+    (message,) = [one for one in caplog.messages if "is left" in one]
+    assert name in message
+    assert str(error) in message
+    assert "somebody" not in caplog.text
+
+
+def test_what_can_never_be_taken_is_set_aside_and_holds_up_nobody(poll: Callable[..., Poller]) -> None:
+    queue, taken = MemoryQueue(most=2), Taken()
+
+    def take(body: str) -> None:
+        if body == "nonsense":
+            raise UsageError("that is nonsense")
+        taken(body)
+
+    queue.put("nonsense")
+    queue.put("sense")
+    poll(queue, take)
+    until(lambda: taken.bodies == ["sense"])
+    for _ in range(2):
+        queue.lapse()
+        time.sleep(0.05)
+    until(lambda: queue.dead == ["nonsense"])
+    assert not queue.held
+
+
+def test_a_queue_that_fails_is_asked_again_and_what_was_not_deleted_does_no_harm(
+    poll: Callable[..., Poller], caplog: pytest.LogCaptureFixture
+) -> None:
+    away = UnavailableError("no network", "Wait.")
+    faults = Faults(before_receive=[away, away], before_delete=[away])
+    queue, taken = MemoryQueue(fault=faults), Taken()
+    queue.put("one")
+    poll(queue, taken)
+    until(lambda: taken.bodies == ["one"])
+    until(lambda: any("not deleted" in one for one in caplog.messages))
+    queue.lapse()
+    until(lambda: not queue.held)
+    assert taken.bodies == ["one", "one"]
+    assert caplog.messages[0] == "messages do not come, and are waited for: no network. Wait."
+
+
+def test_at_the_end_what_is_being_taken_is_taken_and_nothing_more(poll: Callable[..., Poller]) -> None:
+    queue, begun, may_end = MemoryQueue(), threading.Event(), threading.Event()
+    taken: list[str] = []
+
+    def take(body: str) -> None:
+        begun.set()
+        may_end.wait(10)
+        taken.append(body)
+
+    queue.put("first")
+    queue.put("second")
+    poller = poll(queue, take)
+    begun.wait(10)
+    threading.Timer(0.2, may_end.set).start()
+    poller.close()
+    assert taken == ["first"]
+    until(lambda: [message.body for message in queue.receive()] == ["second"])
+    assert taken == ["first"]
+
+
+def test_the_end_does_not_wait_for_messages_and_gives_back_what_still_comes(poll: Callable[..., Poller]) -> None:
+    asked = threading.Event()
+    queue = MemoryQueue(wait_seconds=20, fault=lambda moment: asked.set())
+    taken = Taken()
+    poller = poll(queue, taken)
+    asked.wait(10)
+    begin = time.monotonic()
+    poller.close()
+    assert time.monotonic() - begin < 5
+    queue.put("late")
+    until(lambda: [message.body for message in queue.receive()] == ["late"])
+    assert taken.bodies == []
+
+
+def test_the_settings_say_which_queues_are_listened_to() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def client(service: str, region: str) -> object:
+        asked.append((service, region))
+        return object()
+
+    def named(text: str) -> list[Poller]:
+        settings = from_environment({"HOME": "/nowhere", "DOCKGATE_ECR_QUEUE": text})
+        return pollers(settings, None, client)  # type: ignore[arg-type]
+
+    assert named("") == []
+    (poller,) = named("arn:aws-us-gov:sqs:us-gov-west-1:123456789012:pushes.fifo")
+    assert poller._queue.name == "pushes.fifo"
+    assert asked == []
+    for wrong in ("pushes", "https://sqs.eu-west-1.amazonaws.com/1/pushes", "arn:aws:sns:eu-west-1:123456789012:told"):
+        with pytest.raises(UsageError, match="DOCKGATE_ECR_QUEUE"):
+            named(wrong)
+
+
+def test_without_boto3_or_a_queue_nothing_is_asked_of_aws() -> None:
+    assert pollers(from_environment({"HOME": "/nowhere"}), None) == []  # type: ignore[arg-type]

@@ -1,0 +1,65 @@
+"""The data folder is closed to other users, also one that was open before."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dockgate.server.private_files import restrict
+from dockgate.shared.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_new_folder_and_all_that_is_made_in_it_is_private(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    restrict(data)
+    (data / "logs").mkdir()
+    (data / "logs" / "server.log").touch()
+    assert [mode(data), mode(data / "logs"), mode(data / "logs" / "server.log")] == [0o700, 0o700, 0o600]
+
+
+def test_an_open_folder_is_closed_with_all_that_is_ours_in_it(tmp_path: Path) -> None:
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    elsewhere.touch()
+    files = ("dockgate.db", "dockgate.db-wal", "keys/signing.pem", "git/web.git/objects/ab/cd", "registry/docker/data")
+    for name in files:
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).touch()
+    (data / "git/web.git/hook").touch(mode=0o755)
+    (data / "logs").mkdir()
+    (data / "logs/link").symlink_to(elsewhere)
+    (data / "podman/storage").mkdir(parents=True)
+    for _ in range(2):
+        restrict(data)
+        assert [mode(data / name) for name in files] == [0o600] * len(files)
+        assert mode(data / "git/web.git/hook") == 0o700
+        assert {mode(path) for path in (data, data / "git", data / "git/web.git/objects", data / "podman")} == {0o700}
+        assert mode(elsewhere) == 0o644
+        assert mode(data / "podman/storage") == 0o755  # containers have their own modes, below a closed folder
+
+
+def test_files_of_others_keep_their_modes_and_so_does_the_folder_they_are_in(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    (tmp_path / "logs").mkdir()
+    before = mode(tmp_path)
+    restrict(tmp_path)
+    assert [mode(tmp_path), mode(tmp_path / "notes"), mode(tmp_path / "logs")] == [before, 0o644, 0o700]
+
+
+def test_a_folder_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    with pytest.raises(UsageError, match="everybody may write") as error:
+        restrict(tmp_path)
+    assert "DOCKGATE_DATA" in error.value.advice

@@ -1,0 +1,26 @@
+"""`dockgate down --purge` removes what a server kept, and nothing of anybody else's."""
+
+from pathlib import Path
+
+import pytest
+
+from dockgate.config import from_environment
+from dockgate.server.background import stop
+from dockgate.shared.errors import UsageError
+
+
+def test_the_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    letter = tmp_path / "letter.txt"
+    letter.write_text("hi")
+    with pytest.raises(UsageError, match="no data folder of Dockgate"):
+        stop(from_environment({"DOCKGATE_DATA": str(tmp_path)}), purge=True)
+    assert letter.read_text() == "hi"
+
+
+def test_strange_files_in_a_servers_folder_stay(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/lock").touch()
+    (tmp_path / "advisories.db.lock").touch()
+    (tmp_path / "letter.txt").write_text("hi")
+    stop(from_environment({"DOCKGATE_DATA": str(tmp_path)}), purge=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]

@@ -1,0 +1,286 @@
+"""The programs beside the server: started, started again, and gone when it is."""
+
+import http.server
+import json
+import os
+import queue
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.parts import free_port, running_host, until, write
+
+from dockgate.delivery.ports import BuildRequest
+from dockgate.server import podman_service, registry_service
+from dockgate.server.supervisor import Child, find
+from dockgate.shared.errors import UnavailableError
+
+pytestmark = pytest.mark.real
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def sleeping(tmp_path: Path) -> Child:
+    marker = tmp_path / "ready"
+    command = ["sh", "-c", f"touch {marker}; exec sleep 4712"]
+    return Child("the sleeper", command, ENVIRONMENT, tmp_path / "logs" / "sleeper.log", marker.exists)
+
+
+def test_a_child_runs_until_it_is_stopped(tmp_path: Path) -> None:
+    child = sleeping(tmp_path)
+    child.start()
+    pid = child.pid
+    assert pid is not None
+    assert alive(pid)
+    child.stop()
+    child.stop()
+    assert not alive(pid)
+    assert child.pid is None
+
+
+def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
+    child = sleeping(tmp_path)
+    child.start()
+    try:
+        first = child.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        second = until(lambda: child.pid if child.pid != first else None)
+        assert alive(second)
+        assert not alive(first)
+    finally:
+        child.stop()
+
+
+def test_a_child_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:
+    command = ["sh", "-c", "echo no such setting >&2; exit 2"]
+    child = Child("the sleeper", command, ENVIRONMENT, tmp_path / "log", lambda: False)
+    with pytest.raises(UnavailableError, match="the sleeper ended at once: no such setting") as caught:
+        child.start()
+    assert str(tmp_path / "log") in caught.value.advice
+
+
+def test_errors_of_an_earlier_start_are_not_told_again(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("an old error\n")
+    child = Child("the sleeper", ["sh", "-c", "exit 2"], ENVIRONMENT, tmp_path / "log", lambda: False)
+    with pytest.raises(UnavailableError, match="the sleeper ended at once: it printed nothing"):
+        child.start()
+
+
+def test_a_missing_program_is_told_with_its_package() -> None:
+    with pytest.raises(UnavailableError, match="no-such-program") as caught:
+        find("no-such-program", "its-package")
+    assert "apt-get install its-package" in caught.value.advice
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, "http://127.0.0.1:9/token")
+        with pytest.raises(UnavailableError, match=str(port)) as caught:
+            registry_service.registry(tmp_path, endpoint, b"", "http://127.0.0.1:9/", "secret")
+    assert "DOCKGATE_REGISTRY_PORT" in caught.value.advice
+
+
+def test_a_data_folder_too_deep_for_a_socket_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="too long"):
+        podman_service.prepare(tmp_path / ("d" * 100), "127.0.0.1:5000")
+
+
+# --- the registry's notifications --------------------------------------------------------------------------------
+
+
+class Listener(http.server.ThreadingHTTPServer):
+    """Takes notifications, after having refused the first `refusals`."""
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.refusals = refusals
+        self.taken: queue.Queue[tuple[float, str, dict[str, object]]] = queue.Queue()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, Listener)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.refusals > 0:
+            self.server.refusals -= 1
+            self.send_response(503)
+        else:
+            for event in json.loads(body)["events"]:
+                self.server.taken.put((time.monotonic(), self.headers["Authorization"], event))
+            self.send_response(202)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the class above
+        """Nothing."""
+
+
+@contextmanager
+def listening(refusals: int = 0) -> Iterator[Listener]:
+    listener = Listener(refusals)
+    thread = threading.Thread(target=listener.serve_forever)
+    thread.start()
+    try:
+        yield listener
+    finally:
+        listener.shutdown()
+        thread.join()
+        listener.server_close()
+
+
+@pytest.mark.parametrize("refusals", [0, 2])
+def test_the_registry_tells_of_a_push_until_it_is_heard(tmp_path: Path, refusals: int) -> None:
+    with listening(refusals) as listener:
+        url = f"http://127.0.0.1:{listener.server_port}/registry/events"
+        with running_host(tmp_path, url) as host:
+            source = write(tmp_path / "source", {"Dockerfile": "FROM scratch\nCOPY page /\n", "page": "1"})
+            digest = host.builder().build(BuildRequest("key", "team/app", source), lambda line: None).digest
+            pushed = time.monotonic()
+            at, authorization, event = listener.taken.get(timeout=10)
+            target = event["target"]
+            assert isinstance(target, dict)
+            assert (event["action"], target["repository"], target["tag"]) == ("push", "team/app", "key")
+            assert target["digest"] == digest
+            assert authorization == "Bearer secret"
+            assert refusals or at - pushed < 1
+            config = host.data / "run" / "registry.json"
+            assert stat.S_IMODE(config.stat().st_mode) == 0o600
+
+
+# --- dying and cleaning up ---------------------------------------------------------------------------------------
+
+SERVER = """
+import sys, time
+from pathlib import Path
+from dockgate.bootstrap.assemble import Services
+from dockgate.config import Settings
+data, port, registry_port = sys.argv[1:]
+settings = Settings(Path(data), Path(data) / "cache", port=int(port), registry_port=int(registry_port))
+with Services(settings, "secret", "http://127.0.0.1:9") as services:
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def server(data: Path) -> Iterator["subprocess.Popen[str]"]:
+    """The children under a process that can be killed as a server would be."""
+    command = [sys.executable, "-c", SERVER, str(data), str(free_port()), str(free_port())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def children_of(pid: int) -> list[int]:
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for one in lists for child in one.read_text().split()]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_the_children_of_a_server_that_is_killed_are_gone_and_its_containers_stay(
+    tmp_path: Path, sent: signal.Signals
+) -> None:
+    data = tmp_path / "data"
+    try:
+        with server(data) as first:
+            podman = podman_service.prepare(data, "127.0.0.1:9")
+            root = tmp_path / "root"
+            write(root, {"busybox": Path("/usr/bin/busybox").read_bytes()})
+            (root / "busybox").chmod(0o755)
+            options = ("--detach", "--name=stays", f"--network={podman.network}")
+            podman.run("run", *options, "--rootfs", str(root), "/busybox", "sleep", "4713")
+            before = podman.run("inspect", "--format={{.State.Pid}}", "stays")
+            children = children_of(first.pid)
+            assert len(children) == 2
+            os.kill(first.pid, sent)
+            first.wait()
+            until(lambda: not any(alive(child) for child in children))
+        with server(data):
+            assert podman.run("inspect", "--format={{.State.Pid}}", "stays") == before
+            assert alive(int(before))
+    finally:
+        podman_service.purge(data)
+    assert not alive(int(before))
+
+
+def test_a_purge_leaves_nothing_and_may_be_repeated(tmp_path: Path) -> None:
+    with running_host(tmp_path) as host:
+        image = host.image(tmp_path, "page")
+        podman = host.podman
+        options = ("--detach", "--name=web", f"--network={podman.network}", "--publish=127.0.0.1::8080")
+        host.pull(image)
+        podman.run("run", *options, image)
+        podman.run("exec", "--detach", "web", "/bin/busybox", "true")
+        assert watched(host.data)
+        assert podman.network in os.listdir("/sys/class/net")
+        network = podman.network
+    podman_service.purge(host.data)
+    assert not (host.data / "podman").exists()
+    assert network not in os.listdir("/sys/class/net")
+    assert str(host.data) not in Path("/proc/self/mountinfo").read_text()
+    assert not watched(host.data)
+
+
+def watched(data: Path) -> list[str]:
+    """The processes that watch over containers of a data folder, and over commands in them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(path.read_text(errors="replace"))
+        except OSError:
+            continue
+    return [line for line in found if "conmon" in line and f"{data}/" in line]
+
+
+def test_a_start_after_a_boot_forgets_what_ran_before_it(tmp_path: Path) -> None:
+    """podman refuses to work on what an earlier boot left. Here that boot is feigned, in the files that tell."""
+    data = tmp_path / "data"
+    try:
+        podman = podman_service.prepare(data, "127.0.0.1:9")
+        (podman.folder / "boot").write_text("an earlier one")
+        (podman.folder / "tmp" / "alive").write_text("an earlier one")
+        assert podman.attempt("ps").returncode != 0
+        assert podman_service.prepare(data, "127.0.0.1:9").run("ps", "--quiet") == ""
+    finally:
+        podman_service.purge(data)
+
+
+def test_two_data_folders_have_networks_of_their_own(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    try:
+        one, two = (podman_service.prepare(folder, "127.0.0.1:9").network for folder in folders)
+        assert one
+        assert two
+        assert one != two
+    finally:
+        for folder in folders:
+            podman_service.purge(folder)
+
+
+def test_only_our_registry_is_spoken_to_without_tls(tmp_path: Path) -> None:
+    with running_host(tmp_path) as host, listening() as other:
+        refused = host.podman.attempt("pull", "--retry=0", f"127.0.0.1:{other.server_port}/app:1")
+        answered = host.pull(f"{host.registry.address}/app:1")
+    assert "TLS handshake" in refused.stderr
+    assert "manifest unknown" in answered.stderr

@@ -1,0 +1,110 @@
+"""A server's parts, with nobody working but the test: the steps of a deploy are taken one by one."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+from tests.scenarios.defects import Found
+from tests.scenarios.live import PIPELINE, SERVICE
+from tests.scenarios.server import ServerSystem
+
+from dockgate.delivery.definitions import documents
+from dockgate.delivery.deployments import Rollout, ServiceChange
+from dockgate.delivery.pipeline import ActionKey, Pipeline, Plan, State
+from dockgate.delivery.ports import BuildResult
+from dockgate.delivery.targets.memory import MemoryTarget
+from dockgate.services.actions import Actions
+from dockgate.services.deployments import Deploys
+from dockgate.services.rollouts import Rollouts
+from dockgate.services.scan_runner import ScanRunner
+from dockgate.services.service_repair import ServiceRepair
+from dockgate.services.verdicts import Verdicts
+
+NOW = "2026-11-24T10:00:00.000Z"
+
+
+class Steps:
+    """A server's parts, with nobody working but the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.system = ServerSystem(folder)
+        self.store = self.system.parts.store
+        self.verdicts = Verdicts(self.system.parts)
+        self.system.scan_may_end = _Always()
+        target = self.system.parts.targets["podman"]
+        assert isinstance(target, MemoryTarget)
+        self.target = target
+        locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self.deploys = Deploys(self.system.parts, self.verdicts, locks)
+        self.rollouts = Rollouts(self.system.parts, self.verdicts, locks)
+        self.convergence = ServiceRepair(self.system.parts, locks)
+        pipeline = documents.read(PIPELINE.format(name="web", repository="web", service="web", timeout="1d"), "p.yaml")
+        assert isinstance(pipeline, Pipeline)
+        self.store.pipelines.put(pipeline, NOW)
+        service = self._service()
+        self.store.services.put(service.service, service.definition)
+
+    def _service(self, more: str = "") -> documents.ServiceDefinition:
+        service = documents.read(SERVICE.format(name="web", count=1) + more, "s.yaml")
+        assert isinstance(service, documents.ServiceDefinition)
+        return service
+
+    def change(self, more: str = "", count: int | None = None) -> ServiceChange:
+        """The service's document with these further settings of its task, or another desired count."""
+        return ServiceChange(definition=self._service(more).definition if more else None, desired_count=count)
+
+    def begin(self, more: str = "", count: int | None = None) -> Rollout:
+        rollout = self.store.rollouts.begin("web", self.change(more, count), "ada", NOW)
+        assert rollout is not None
+        return rollout
+
+    def apply(self, more: str) -> None:
+        """As `begin`, and carries it out."""
+        self.rollouts.run("web", self.begin(more).number)
+
+    def at(self, moment: str, action: Callable[[], object]) -> None:
+        """Does this once, at a moment of the target."""
+        left = [action]
+
+        def fault(now: str) -> None:
+            if now == moment and left:
+                left.pop()()
+
+        self.target.fault = fault
+
+    def deployed(self, name: str) -> None:
+        """Deploys an image of this name."""
+        self.deploys.deploy(key := self.at_deploy(name), self.deploys.register_revision(key))
+
+    def environment(self) -> dict[str, str]:
+        """Of the revision that the service has."""
+        return self.store.services.definition("web", self.store.services.get("web").revision).environment
+
+    def at_deploy(self, name: str) -> ActionKey:
+        """An execution whose build gave an image of this name, approved, and whose deploy has just begun."""
+        image = f"sha256:{sha256(name.encode()).hexdigest()}"
+        self.system.found[image] = (name, Found())
+        ScanRunner(self.system.parts, self.verdicts.exceptions).read(
+            self.store.images.request_scan(image, "web/app", NOW)
+        )
+        self.verdicts.judge(image, "default", f"approval of {name}")
+        execution = self.store.executions.start("web", name, {}, NOW).id
+        build, deploy = ActionKey(execution, "Build", "Build", 1), ActionKey(execution, "Deploy", "Deploy", 1)
+        self.store.executions.advance(execution, lambda *_: Plan(start=(build, deploy)), NOW)
+        done = Actions(self.system.parts, self.verdicts).image_definitions(build, BuildResult(image, image))
+        self.store.executions.finish(build, State.SUCCEEDED, NOW, variables=done.variables, artifact=done.artifact)
+        return deploy
+
+    def running(self) -> list[str]:
+        tasks = self.target.tasks("web")
+        return [self.system.found[task.digest][0] for task in tasks]
+
+
+class _Always(dict[str, object]):
+    def __getitem__(self, _: str) -> "_Always":
+        return self
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return True

@@ -1,0 +1,68 @@
+"""A token made past the server, by whoever has its tables."""
+
+import re
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.scenarios.server import ServerSystem
+
+from dockgate.config import Settings
+from dockgate.identity.model import Permission
+from dockgate.services import break_glass
+from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
+from dockgate.store import open_store
+
+
+def settings(folder: Path) -> Settings:
+    return Settings(data=folder, cache=folder)
+
+
+def test_whoever_has_the_tables_gets_a_token_that_stands_and_it_is_on_record(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server:
+        server.post("/principals", {"name": "ada", "roles": ["admin"]})  # whose token nobody has kept
+        assert server.client.get("/principals").status_code == 401
+        token, text = break_glass.token(settings(tmp_path), "ada", 1)
+        assert re.fullmatch(f"dgt_{token.id}_[0-9a-f]{{64}}", text)
+        server.client.headers["Authorization"] = f"Bearer {text}"
+        assert [one["name"] for one in server.get("/principals")] == ["ada"]
+        made, first = server.get("/audit")
+        assert (made["who"], made["call"], made["subject"], made["status"]) == (
+            *("local", "dockgate token create --local", "ada"),
+            201,
+        )
+        assert first["call"] == "POST /api/v1/principals"
+
+
+def test_it_lends_what_it_is_told_to(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server:
+        server.post("/principals", {"name": "ada", "roles": ["admin"]})
+        token, _ = break_glass.token(settings(tmp_path), "ada", 1, [Permission.READ], ["web"], ["Web"])
+        assert (token.scopes, token.repositories, token.pipelines) == ((Permission.READ,), ("web",), ("Web",))
+
+
+def test_an_unknown_principal_is_told_who_may_administer(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server:
+        with pytest.raises(NotFoundError) as nobody:
+            break_glass.token(settings(tmp_path), "ada", 1)
+        assert "principal add NAME --role admin" in nobody.value.advice
+        server.post("/principals", {"name": "ada", "roles": ["admin"]})
+    with pytest.raises(NotFoundError, match="no principal 'eve'") as told:
+        break_glass.token(settings(tmp_path), "eve", 1)
+    assert "ada" in told.value.advice
+
+
+def test_what_the_server_would_refuse_is_refused_and_on_record(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server:
+        server.post("/principals", {"name": "ada", "roles": ["admin"]})
+    with pytest.raises(UsageError):
+        break_glass.token(settings(tmp_path), "ada", 1000)
+    with closing(open_store(tmp_path)) as store:
+        assert store.audit.list()[0].status == 400
+
+
+def test_a_folder_without_tables_is_left_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(DockgateError, match="no server has kept its tables") as told:
+        break_glass.token(settings(tmp_path), "ada", 1)
+    assert "DOCKGATE_DATA" in told.value.advice
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,23 @@
+"""Base images as the server fetches them for builds: outside of any box, so within bounds."""
+
+from pathlib import Path
+
+import pytest
+from tests.scanner.images import make
+from tests.scanner.images.client import stored
+from tests.scanner.images.webserver import serve
+
+from dockgate.services.build_images import RegistryBuildImages
+from dockgate.shared.errors import BuildError
+
+ZEROS = make.image([{"a": bytes(2**20)}, {"b": bytes(2**20 + 1)}])
+"""two layers of little size, each with a megabyte inside"""
+
+
+def test_a_base_image_that_inflates_past_a_builds_disk_is_refused(tmp_path: Path) -> None:
+    with serve(stored(ZEROS)) as server:
+        images = RegistryBuildImages(tmp_path, server.address, lambda registry: None)
+        with pytest.raises(BuildError, match=r"more than the [0-9]+ bytes that are left of a build's disk"):
+            images.fetch(f"{server.address}/team/app:1", 2**21)
+        base = images.fetch(f"{server.address}/team/app:1", 2**23)
+    assert len(base.diff_ids) == 2

@@ -1,0 +1,57 @@
+"""Package URLs asked in batches: what a batch leaves behind."""
+
+import gc
+from collections.abc import Sequence
+
+import pytest
+
+from dockgate.gate.model import Reported
+from dockgate.scanner.model import Advisory, AdvisorySnapshot, Coverage, Inventory, Range
+from dockgate.services.check import check
+
+
+class Reader:
+    """An advisory of idna, made anew for each batch."""
+
+    digest = ""
+
+    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+        events = (("introduced", "0"), ("fixed", "3.7"))
+        return AdvisorySnapshot((Advisory("PYSEC-1", "PyPI", "idna", (Range("ECOSYSTEM", events),)),), self.coverage())
+
+    def catalogues(self, reported: Sequence[Reported]) -> AdvisorySnapshot:
+        return AdvisorySnapshot((), ())
+
+    def coverage(self) -> tuple[Coverage, ...]:
+        return (Coverage("PyPI", True, (), "2026-01-01T00:00:00Z"),)
+
+
+@pytest.mark.parametrize("version", ["3.6", "what"])
+def test_a_batch_leaves_no_advisories_for_the_garbage_collector(version: str) -> None:
+    gc.collect()
+    gc.disable()
+    before = _advisories()
+    try:
+        answers = list(check([[f"pkg:pypi/idna@{version}"] * 2] * 3, Reader()))
+        assert _advisories() == before
+    finally:
+        gc.enable()
+    assert len(answers) == 6
+    assert bool(answers[-1].findings) is (version == "3.6")
+    assert bool(answers[-1].undetermined) is (version == "what")
+
+
+def _advisories() -> int:
+    return sum(isinstance(found, Advisory) for found in gc.get_objects())
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_is_left_as_it_was(enabled: bool) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        for _ in check([["pkg:pypi/idna@3.6"], ["pkg:pypi/idna@3.7"]], Reader()):
+            assert gc.isenabled() is enabled
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()

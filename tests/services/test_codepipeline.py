@@ -1,0 +1,106 @@
+"""Answers to approval actions of CodePipeline: given once, tried again, and never with the token told."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from tests.aws.codepipeline import ACTION, PIPELINE, STAGE, CodePipeline, codepipeline
+from tests.aws.fakes.server import Refused
+
+from dockgate.delivery.approvals import Approval, ApprovalState
+from dockgate.delivery.webhook_delivery import Callback, Delivery, delivery, event
+from dockgate.gate.summaries import SUMMARY_LIMIT
+from dockgate.services.codepipeline import CodePipelineAnswers
+from dockgate.shared.errors import UnavailableError
+
+URL = "https://gate.example.org"
+IMAGE, VERDICT = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+
+
+@pytest.fixture
+def aws() -> Iterator[CodePipeline]:
+    with codepipeline() as made:
+        yield made
+
+
+def answered(
+    token: str, state: ApprovalState = ApprovalState.APPROVED, summary: str = "fine", verdict: str = VERDICT
+) -> Delivery:
+    approval = Approval(
+        *("external/Shop/1/Assess/0", "ours", IMAGE, "team/app", "default", "", "", ""),
+        state=state,
+        summary=summary,
+        verdict=verdict,
+    )
+    callback = Callback(f"codepipeline://eu-west-1/{PIPELINE}/{STAGE}/{ACTION}", token)
+    return replace(delivery(approval.id, callback), body=event(approval))
+
+
+@pytest.mark.parametrize(
+    ("state", "given"),
+    [
+        (ApprovalState.APPROVED, "Approved"),
+        (ApprovalState.REJECTED, "Rejected"),
+        (ApprovalState.EXPIRED, "Rejected"),
+        (ApprovalState.CANCELLED, "Rejected"),
+    ],
+)
+def test_only_what_is_approved_is_answered_so(aws: CodePipeline, state: ApprovalState, given: str) -> None:
+    token = aws.ask(1)
+    CodePipelineAnswers(URL, aws.client).give(answered(token, state))
+    assert aws.approvals.answered == {token: given}
+    assert aws.approvals.summaries == {token: f"fine {URL}/api/v1/verdicts/{VERDICT}"}
+    assert aws.regions == ["eu-west-1"]
+
+
+def test_an_answer_that_is_given_again_or_to_nobody_is_settled(aws: CodePipeline) -> None:
+    answers, token = CodePipelineAnswers(URL, aws.client), aws.ask(1)
+    for one in (answered(token), answered(token, ApprovalState.REJECTED), answered(token.replace("1111", "9999"))):
+        answers.give(one)
+    assert aws.approvals.answered == {token: "Approved"}
+    assert aws.approvals.refused == 2
+    assert aws.regions == ["eu-west-1"]
+
+
+def test_a_summary_fits_with_its_link(aws: CodePipeline) -> None:
+    token, other = aws.ask(1), aws.ask(2)
+    answers = CodePipelineAnswers(URL, aws.client)
+    answers.give(answered(token, summary="x" * SUMMARY_LIMIT))
+    answers.give(answered(other, ApprovalState.REJECTED, "rejected by Ana: no", verdict=""))
+    given = aws.approvals.summaries[token]
+    assert len(given) == SUMMARY_LIMIT
+    assert given.endswith(f"x… {URL}/api/v1/verdicts/{VERDICT}")
+    link = f"{URL}/api/v1/approvals/external/Shop/1/Assess/0"
+    assert aws.approvals.summaries[other] == f"rejected by Ana: no {link}"
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException", "SomethingNew"])
+def test_what_aws_refuses_is_tried_again_and_the_token_is_not_told(aws: CodePipeline, code: str) -> None:
+    token = aws.ask(1)
+
+    def refuse(request: dict[str, Any]) -> dict[str, Any]:
+        raise Refused(code, f"not {request['token']}")
+
+    put, aws.service.operations["PutApprovalResult"] = aws.service.operations["PutApprovalResult"], refuse
+    answers = CodePipelineAnswers(URL, aws.client)
+    with pytest.raises(UnavailableError, match=f"answering {PIPELINE}/{STAGE}/{ACTION}: .*: not …") as caught:
+        answers.give(answered(token))
+    assert token not in caught.value.whole
+    assert caught.value.__cause__ is None
+    aws.service.operations["PutApprovalResult"] = put
+    answers.give(answered(token))
+    assert aws.approvals.answered == {token: "Approved"}
+
+
+def test_a_network_that_is_away_is_tried_again() -> None:
+    class Away:
+        exceptions = boto3.client("codepipeline", region_name="eu-west-1").exceptions
+
+        def put_approval_result(self, **_: Any) -> None:
+            raise EndpointConnectionError(endpoint_url="https://codepipeline.example")
+
+    with pytest.raises(UnavailableError, match="Could not connect"):
+        CodePipelineAnswers(URL, lambda service, region: Away()).give(answered("1"))

@@ -1,0 +1,85 @@
+"""Which registries a server reads images in."""
+
+from pathlib import Path
+
+import pytest
+from tests.registryd import registry
+from tests.scanner.images.make import Layer, image
+
+from dockgate.attestations.keys import Keys
+from dockgate.services.attestations import RegistryAttestor
+from dockgate.services.image_reader import ImageAccess
+from dockgate.shared.errors import DeniedError, NotFoundError
+
+DIGEST = "sha256:" + "a" * 64
+OWN = "127.0.0.1:7421"
+
+
+def reach(folder: Path, *registries: str) -> ImageAccess:
+    return ImageAccess(OWN, registries, folder, None)
+
+
+@pytest.mark.parametrize(
+    ("reference", "repository"),
+    [
+        (f"{OWN}/web/app", "web/app"),
+        ("quay.io/team/app", "quay.io/team/app"),
+        ("QUAY.io/team/app", "quay.io/team/app"),
+        ("registry.example:5000/app", "registry.example:5000/app"),
+        ("eu.images.example/app", "eu.images.example/app"),
+    ],
+)
+def test_images_are_named_in_our_registry_and_in_those_that_are_listed(
+    tmp_path: Path, reference: str, repository: str
+) -> None:
+    listed = reach(tmp_path, "quay.io", "registry.example", "*.images.example")
+    for one in (listed, reach(tmp_path)):
+        assert one.resolve(f"{reference}@{DIGEST}") == (repository, DIGEST)
+
+
+@pytest.mark.parametrize(
+    "registry",
+    ["docker.io", "quay.io.evil.example", "169.254.169.254", "quay.io:8443", "images.example", "localhost:1"],
+)
+def test_no_other_registry_is_spoken_to(tmp_path: Path, registry: str) -> None:
+    listed = reach(tmp_path, "quay.io:443", "*.images.example")
+    with pytest.raises(DeniedError, match=f"no images in {registry}") as told:
+        listed.resolve(f"{registry}/team/app:1")
+    assert "DOCKGATE_REGISTRIES" in told.value.advice
+    for call in (listed.read, listed.attached):
+        with pytest.raises(DeniedError):
+            call(f"{registry}/team/app", DIGEST)
+    attestor = RegistryAttestor(Keys(tmp_path / "keys"), OWN, require=listed.require)
+    with pytest.raises(DeniedError):
+        attestor.attest(f"{registry}/team/app", DIGEST, DIGEST, "default", lambda name, digest: b"")
+
+
+def test_docker_hubs_short_names_are_docker_hubs(tmp_path: Path) -> None:
+    assert reach(tmp_path, "docker.io").resolve(f"debian@{DIGEST}") == ("docker.io/library/debian", DIGEST)
+    with pytest.raises(DeniedError, match="no images in docker"):
+        reach(tmp_path, "quay.io").resolve("debian")
+
+
+@pytest.mark.real
+def test_what_is_to_be_sure_is_looked_for(tmp_path: Path) -> None:
+    with registry(tmp_path / "registry") as running:
+        digest = running.push("team/app", "1", image([{"etc/os-release": b"ID=debian\n"}]))
+        here = ImageAccess(running.address, (), tmp_path, None)
+        assert here.resolve(f"{running.address}/team/app@{digest}", sure=True) == ("team/app", digest)
+        other = f"{running.address}/team/other@{digest}"
+        assert here.resolve(other) == ("team/other", digest)
+        with pytest.raises(NotFoundError):
+            here.resolve(other, sure=True)
+
+
+@pytest.mark.real
+def test_a_server_holds_layers_to_their_diff_ids(tmp_path: Path) -> None:
+    layers: list[Layer] = [{"etc/os-release": b"ID=debian\n"}, {"a": b"1"}]
+    made, lying = image(layers), image(layers, config={"rootfs": {"diff_ids": ["sha256:" + "0" * 64] * 2}})
+    with registry(tmp_path / "registry") as running:
+        here = ImageAccess(running.address, (), tmp_path / "cache", None)
+        for one in (made, lying):
+            (inventory,) = here.read("team/app", running.push("team/app", "1", one))
+            assert inventory.diff_ids == tuple(made.diff_ids)
+            reasons = [entry.reason for entry in inventory.unread if "uncompressed content" in entry.reason]
+            assert len(reasons) == (2 if one is lying else 0)

@@ -1,0 +1,153 @@
+"""Inspector as a source of findings: what it found, and for what it says nothing of, why."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.aws.account import REPOSITORY, SCANNED, digest_of, finding
+from tests.aws.fakes.inspector import ENDED
+from tests.aws.fakes.server import Refused
+from tests.aws.inspector import HOST, PLACE, Aws, aws
+from tests.aws.page import permissions
+
+from dockgate.gate.model import Reported
+from dockgate.services.inspector import InspectorFindings, look_up
+from dockgate.shared.errors import UnavailableError, UsageError
+
+IMAGE = digest_of(1)
+
+
+@pytest.fixture
+def there() -> Iterator[Aws]:
+    with aws() as made:
+        yield made
+
+
+def source(there: Aws, *patterns: str) -> InspectorFindings:
+    return InspectorFindings(patterns or ("*",), there.client, lambda: SCANNED + 600)
+
+
+def doubts(reported: Reported) -> list[str]:
+    return [one.reason for one in reported.matches.undetermined]
+
+
+def test_it_knows_the_repositories_of_ecr_that_it_is_to_be_asked_about(there: Aws) -> None:
+    every, some = source(there), source(there, f"{HOST}/team/*", "*/shop")
+    assert [every.knows(one) for one in (PLACE, "quay.io/team/app", "team/app", HOST, "")] == [True, *[False] * 4]
+    assert [some.knows(f"{HOST}/{name}") for name in ("team/app", "shop", "other")] == [True, True, False]
+
+
+def test_what_it_found_is_told_page_by_page_as_of_now(there: Aws) -> None:
+    there.scanned(IMAGE, *(finding(IMAGE, "HIGH", number) for number in range(5)))
+    for _ in range(2):
+        found = source(there).ask(PLACE, IMAGE)
+        (reported,) = found.reported
+        assert (found.pending, reported.source, reported.inventory.image) == ("", "inspector", IMAGE)
+        assert len(reported.matches.findings) == 5
+        assert (doubts(reported), reported.at) == ([], "2026-11-18T11:16:40.000Z")
+    assert there.regions == [("inspector2", "eu-west-1")] * 2
+
+
+@pytest.mark.parametrize("reason", ["", "PENDING_INITIAL_SCAN", "SCAN_IN_PROGRESS", "INTERNAL_ERROR"])
+def test_what_it_has_not_scanned_yet_is_in_doubt_and_waited_for(there: Aws, reason: str) -> None:
+    if reason:
+        there.covered(IMAGE, reason)
+    found = source(there).ask(PLACE, IMAGE)
+    said = f"Inspector has not scanned the image{f': {reason}' if reason else ''}."
+    assert found.pending == said
+    assert [doubts(one) for one in found.reported] == [[said]]
+
+
+def test_an_index_is_looked_for_again_where_it_was_not_there(there: Aws) -> None:
+    there.scanned(IMAGE)
+    index = there.index(IMAGE)
+    held = there.registry.manifests.pop((REPOSITORY, index))
+    asked = source(there)
+    assert asked.ask(PLACE, index).pending == "Inspector has not scanned the image."
+    there.registry.manifests[REPOSITORY, index] = held
+    assert asked.ask(PLACE, index).pending == ""
+
+
+@pytest.mark.parametrize("reason", ["UNSUPPORTED_OS", "SCAN_ELIGIBILITY_EXPIRED", "IMAGE_ARCHIVED"])
+def test_what_it_cannot_scan_is_in_doubt_and_not_waited_for(there: Aws, reason: str) -> None:
+    there.covered(IMAGE, reason)
+    found = source(there).ask(PLACE, IMAGE)
+    assert (found.pending, [doubts(one) for one in found.reported]) == (
+        "",
+        [[f"Inspector cannot scan the image: {reason}."]],
+    )
+
+
+def test_an_index_is_its_images_each_for_what_it_is(there: Aws) -> None:
+    good, bad, odd = (digest_of(number) for number in range(1, 4))
+    there.scanned(good)
+    there.scanned(bad, finding(bad, "CRITICAL"))
+    there.covered(odd, "UNSUPPORTED_OS")
+    asked, index = source(there), there.index(good, bad, odd)
+    found = asked.ask(PLACE, index)
+    assert found.pending == ""
+    told = {one.inventory.platform: (one.inventory.image, len(one.matches.findings)) for one in found.reported}
+    assert told == {"linux/amd64": (good, 0), "linux/arm64": (bad, 1), "linux/s390x": (odd, 0)}
+    assert [bool(doubts(one)) for one in found.reported] == [False, False, True]
+    there.covered(good, "PENDING_INITIAL_SCAN")
+    assert asked.ask(PLACE, index).pending == "Inspector has not scanned the image: PENDING_INITIAL_SCAN."
+    assert (
+        len([name for name, _ in there.services["ecr"].calls if name == "BatchGetImage"]) == 2
+    )  # the index and its attestation, once
+
+
+def test_an_index_that_says_nothing_is_in_doubt(there: Aws) -> None:
+    found = source(there).ask(PLACE, there.index())
+    assert (found.pending, len(found.reported)) == ("", 1)
+    assert "holds 0 images" in doubts(found.reported[0])[0]
+
+
+def test_what_aws_refuses_is_told_with_what_it_needs(there: Aws) -> None:
+    def refuse(request: object) -> dict[str, object]:
+        raise Refused("AccessDeniedException", "not you")
+
+    there.services["inspector2"].operations["ListCoverage"] = refuse
+    with pytest.raises(UnavailableError, match="AccessDeniedException: not you") as one:
+        source(there).ask(PLACE, IMAGE)
+    assert "permissions" in one.value.advice
+
+
+def test_it_calls_what_the_page_lists_and_no_more(there: Aws) -> None:
+    there.scanned(IMAGE, finding(IMAGE, "HIGH"))
+    source(there).ask(PLACE, there.index(IMAGE))
+    called = {f"{name}:{call}" for name, service in there.services.items() for call, _ in service.calls}
+    assert called == permissions("What Inspector found")
+
+
+def test_only_an_image_in_ecr_can_be_looked_up(there: Aws) -> None:
+    there.scanned(IMAGE)
+    assert look_up(f"{PLACE}@{IMAGE}", source=source(there))[0] == IMAGE
+    for wrong in (f"quay.io/team/app@{IMAGE}", "dir:/", "app:1"):
+        with pytest.raises(UsageError, match="no image in Amazon ECR"):
+            look_up(wrong, source=source(there))
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(4000, []), (600, [30]), (60, [])])
+def test_a_terminal_waits_for_a_second_list_where_that_can_settle_it(
+    there: Aws, seconds: int, waits: list[float]
+) -> None:
+    """Not for a scan that ended just now, whose findings may be added for minutes."""
+    there.scanned(IMAGE)
+    now: list[float] = [ENDED + seconds]
+    waited: list[float] = []
+
+    def wait(pause: float) -> None:
+        waited.append(pause)
+        now[0] += pause
+
+    asked = InspectorFindings(("*",), there.client, lambda: now[0])
+    look_up(f"{PLACE}@{IMAGE}", source=asked, wait=wait)
+    assert waited == waits
+
+
+@pytest.mark.parametrize("reason", ["", "PENDING_INITIAL_SCAN", "UNSUPPORTED_OS"])
+def test_a_terminal_does_not_wait_for_a_scan(there: Aws, reason: str) -> None:
+    if reason:
+        there.covered(IMAGE, reason)
+    waited: list[float] = []
+    _, reported = look_up(f"{PLACE}@{IMAGE}", source=source(there), wait=waited.append)
+    assert (waited, [bool(doubts(one)) for one in reported]) == ([], [True])

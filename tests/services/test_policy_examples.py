@@ -1,0 +1,144 @@
+"""A policy's examples: read with the line of every error, and judged by the gate itself."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.gate.gating import CHECKED, NOW
+from tests.gate.rules.policy_cases import cases
+
+from dockgate.gate.definitions import policy
+from dockgate.services.policy_examples import test as run
+from dockgate.shared.errors import DefinitionError
+
+DEFINITIONS = Path(policy.__file__).parent
+CASES = dict(cases())
+WHOLE = """\
+kind: Policy
+name: strict
+rules:
+  max_findings:
+    HIGH: 0
+examples:
+  - name: a HIGH rejects
+    findings:
+      - {id: CVE-2025-1, package: "pkg:npm/a@1.0.0", severity: HIGH, fixed: 2.0.0}
+    expect: Rejected
+"""
+
+
+def problems(text: str) -> list[str]:
+    return [problem for outcome in run(text, "p.yaml").outcomes for problem in outcome.problems]
+
+
+@pytest.mark.parametrize("name", policy.BUILTIN)
+def test_every_policy_that_comes_with_dockgate_has_examples_that_hold(name: str) -> None:
+    file = DEFINITIONS / f"{name}.examples.yaml"
+    tested = run(file.read_text(), str(file))
+    assert tested.policy == name
+    assert [(one.name, one.problems) for one in tested.outcomes if one.problems] == []
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_whatever_a_rule_says_an_example_can_expect(case: Mapping[str, Any]) -> None:
+    """The cases of every rule, written as examples."""
+    expect = {"violations": [], "warnings": [], "notes": [], "undetermined": [], **case["expect"]}
+    expect.pop("summary", None)
+    example = {"now": NOW, "checked": CHECKED, "feeds": ["npm", "epss", "kev"], **case, "expect": expect}
+    example["image"] = {"base_layers": 0, **example.get("image", {})}
+    del example["policy"], example["file"]
+    assert problems(json.dumps({"policy": case["policy"], "examples": [example]})) == []
+
+
+def test_an_example_that_does_not_hold_says_what_was_said_instead() -> None:
+    assert problems(WHOLE) == []
+    assert problems(WHOLE.replace("HIGH: 0", "HIGH: 1")) == ["expected Rejected, was Approved"]
+    (problem,) = problems(WHOLE.replace("Rejected", "Approved"))
+    assert problem == "expected Approved, was Rejected: 1 HIGH finding, at most 0 allowed"
+    outcome = run(WHOLE.replace("Rejected", "Approved"), "p.yaml").outcomes[0]
+    assert (outcome.name, outcome.line, outcome.status) == ("a HIGH rejects", 7, "Rejected")
+
+
+@pytest.mark.parametrize(
+    ("expect", "said"),
+    [
+        ("{status: Rejected, violations: [max_findings]}", []),
+        ("{status: Rejected, violations: 1 HIGH}", []),
+        (
+            "{status: Rejected, violations: []}",
+            ["violations: not expected, max_findings: 1 HIGH finding, at most 0 allowed"],
+        ),
+        (
+            "{status: Rejected, violations: [max_findings, malicious]}",
+            ["violations: expected 'malicious', said was max_findings: 1 HIGH finding, at most 0 allowed"],
+        ),
+        ("{status: Rejected, warnings: [exploited]}", ["warnings: expected 'exploited', said was nothing"]),
+    ],
+)
+def test_what_is_listed_is_all_that_may_be_said(expect: str, said: list[str]) -> None:
+    assert problems(WHOLE.replace("expect: Rejected", f"expect: {expect}")) == said
+
+
+def test_a_finding_that_is_none_is_told_with_its_line() -> None:
+    (problem,) = problems(WHOLE.replace("fixed: 2.0.0", "fixed: 0.9.0"))
+    assert problem.startswith("line 9: CVE-2025-1 does not affect pkg:npm/a@1.0.0: is the version below 0.9.0")
+
+
+def test_packages_of_distributions_base_images_waivers_and_vex_take_part() -> None:
+    text = """\
+policy:
+  max_findings: [{HIGH: 0, only_fixable: true}]
+  vex: {authors: [{name: vendor}]}
+examples:
+  - name: debian
+    image: {distribution: {id: debian, version: "13"}, base: "debian:13"}
+    findings:
+      - {id: CVE-2025-1, package: "pkg:deb/debian/openssl@3.0-1", layer: base, severity: HIGH, fixed: 3.0-2}
+      - {id: CVE-2025-2, package: "pkg:deb/debian/zlib@1.2", severity: HIGH, fixed: "1.3"}
+    waivers: [{vulnerability: CVE-2025-1, until_fixed: true}, {vulnerability: CVE-2025-2, until: 2026-02-01}]
+    expect: {status: Rejected, violations: ["1 HIGH"], waived: [CVE-2025-2]}
+  - name: the vendor says so
+    findings: [{id: CVE-2025-1, package: "pkg:npm/a@1.0.0", severity: HIGH, fixed: 2.0.0}]
+    vex: [{author: vendor, vulnerability: CVE-2025-1, package: "pkg:npm/a@1.0.0", justification: code_not_reachable}]
+    expect: {status: Approved, waived: [CVE-2025-1]}
+  - name: another does
+    findings: [{id: CVE-2025-1, package: "pkg:npm/a@1.0.0", severity: HIGH, fixed: 2.0.0}]
+    vex: [{author: mallory, vulnerability: CVE-2025-1, package: "pkg:npm/a@1.0.0"}]
+    expect: Rejected
+"""
+    assert problems(text) == []
+
+
+def test_a_policy_may_lie_in_a_file_beside(tmp_path: Path) -> None:
+    (tmp_path / "strict.yaml").write_text("max_findings:\n  HIGH: 0\n")
+    text = "policy: strict.yaml\nexamples:\n  - {name: clean, packages: ['pkg:npm/a@1.0.0'], expect: Approved}\n"
+    tested = run(text, str(tmp_path / "examples.yaml"))
+    assert (tested.policy, tested.passed) == ("strict", True)
+    with pytest.raises(DefinitionError, match=r"examples.yaml:1: policy: .*gone.yaml: No such file"):
+        run(text.replace("strict", "gone"), str(tmp_path / "examples.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("severity: HIGH", "severity: HIHG"), "p.yaml:9: examples.0.findings.0.severity: "),
+        (("severity: HIGH", "severtiy: HIGH"), "p.yaml:9: examples.0.findings.0.severtiy: unknown key"),
+        (("pkg:npm/a@1.0.0", "npm/a"), "p.yaml:9: examples.0.findings.0.package: "),
+        (("pkg:npm/a@1.0.0", "pkg:rpm/a@1"), "p.yaml:9: examples.0.findings.0.package: which release"),
+        (("expect: Rejected", "expect: Rejceted"), "p.yaml:10: examples.0.expect"),
+        (("    expect: Rejected\n", ""), "p.yaml:7: examples.0: the key 'expect' is missing"),
+        (("expect: Rejected", "expect: Rejected\n    now: soon"), "p.yaml:11: examples.0.now: write a date"),
+        (
+            ("expect: Rejected", "waivers: [{vulnerability: C}]\n    expect: Rejected"),
+            "p.yaml:10: examples.0.waivers.0",
+        ),
+        (("HIGH: 0", "HIHG: 0"), "p.yaml:5: rules.max_findings.HIHG"),
+        (("examples:", "exmaples:"), "p.yaml:1: it has no examples"),
+    ],
+)
+def test_every_error_has_its_line(change: tuple[str, str], said: str) -> None:
+    with pytest.raises(DefinitionError) as raised:
+        run(WHOLE.replace(*change), "p.yaml")
+    assert str(raised.value).startswith(said)

@@ -1,0 +1,309 @@
+"""Provenance statements with real keys: beside images in a layout and in a real registry, and every attack on them."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.cli import layouts
+from tests.cli.conftest import dockgate
+from tests.cli.test_scan import Run, run
+from tests.gate.gating import RULES, inventory, judge, limits, package
+from tests.gate.test_provenance import RECORD
+from tests.registryd import Running, registry
+from tests.scanner.images import make
+
+from dockgate.attestations import dsse, statements
+from dockgate.gate.definitions import policy as definitions
+from dockgate.gate.model import Policy
+from dockgate.gate.policy import fingerprint, provenance_keys
+from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, ProvenanceFacts, collect, statement
+from dockgate.gate.rule import Facts
+from dockgate.scanner.images import attach
+from dockgate.scanner.model import Matches
+from dockgate.services.provenance_reader import Provenance, envelopes, look_up, verify
+from dockgate.shared import canonical
+from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
+
+__all__ = ["dockgate", "run"]
+
+OURS, THEIRS = dsse.Signer(dsse.new_key()), dsse.Signer(dsse.new_key())
+IMAGE = make.image([{"etc/os-release": b"ID=debian\n"}])
+OTHER = make.image([{"etc/os-release": b"ID=alpine\n"}], platform="linux/arm64")
+NAME = "registry.example/shop"
+GOOD = dsse.sign(statement(RECORD, NAME, IMAGE.digest), OURS)
+VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
+CONFIG = canonical.encode({"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}})
+
+
+def policy(builder: str = BUILDER, signer: dsse.Signer = OURS) -> Policy:
+    rule = {"builders": [{"id": builder, "keys": [signer.public.pem]}]}
+    return definitions.policy(json.dumps({"provenance": rule}), "strict", RULES)
+
+
+def passes(found: ProvenanceFacts | None, under: Policy) -> bool:
+    """Whether the rule has nothing to say."""
+    (rule,) = (one for one in RULES if one.name == "provenance")
+    facts = Facts(inventory(), judge_nothing(), (), "2026-11-24T12:00:00Z", provenance=found)
+    return list(rule.judge(facts, under.rules["provenance"][0])) == []
+
+
+def judge_nothing() -> Matches:
+    return Matches((), ())
+
+
+def collected(*documents: bytes, image: str = IMAGE.digest, under: Policy | None = None) -> ProvenanceFacts:
+    return collect(image, envelopes(documents), provenance_keys(under or policy()), verify)
+
+
+def rewritten(envelope: bytes, **fields: object) -> bytes:
+    return json.dumps({**json.loads(envelope), **fields}).encode()
+
+
+def attached_image(*documents: bytes) -> make.Image:
+    """A manifest as cosign attaches them: each document is a layer."""
+    manifest = canonical.encode(
+        {
+            "schemaVersion": 2,
+            "mediaType": make.MANIFEST,
+            "config": make.descriptor(CONFIG, make.CONFIG),
+            "layers": [make.descriptor(one, attach.ENVELOPE) for one in documents],
+        }
+    )
+    blobs = {make.sha256(data): data for data in (*documents, CONFIG, manifest)}
+    return make.Image(make.sha256(manifest), "", make.sha256(CONFIG), [], [], blobs)
+
+
+# --- attacks ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_statement_by_the_builder_s_key_counts() -> None:
+    (found,) = collected(GOOD).statements
+    assert (found.builder, found.keys) == (BUILDER, (OURS.public.id,))
+    assert fingerprint(OURS.public.pem) == OURS.public.id
+    assert passes(collected(GOOD), policy())
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        pytest.param(dsse.sign(statement(RECORD, NAME, IMAGE.digest), THEIRS), id="written by a build step"),
+        pytest.param(dsse.sign(statement(RECORD, NAME, OTHER.digest), OURS), id="copied from another digest"),
+        pytest.param(
+            rewritten(GOOD, payload=json.loads(dsse.sign(statement(RECORD, NAME, OTHER.digest), OURS))["payload"]),
+            id="another payload under a good signature",
+        ),
+        pytest.param(rewritten(GOOD, signatures=[]), id="unsigned"),
+        pytest.param(
+            rewritten(GOOD, signatures=[{"keyid": OURS.public.id, "sig": "MEUCIQ=="}]), id="claims the key's id"
+        ),
+        pytest.param(
+            dsse.sign(
+                statements.statement(
+                    replace(VERDICT, image=IMAGE.digest), "sha256:" + "5" * 64, NAME, IMAGE.digest, 30
+                ),
+                OURS,
+            ),
+            id="an approval by the same key",
+        ),
+        pytest.param(
+            dsse.sign(statement(RECORD, NAME, IMAGE.digest), OURS, "application/json"), id="another payload type"
+        ),
+        pytest.param(
+            rewritten(dsse.sign(statement(RECORD, NAME, IMAGE.digest), OURS, "text/plain"), payloadType=dsse.IN_TOTO),
+            id="payload type changed after signing",
+        ),
+        pytest.param(
+            dsse.sign(statement(replace(RECORD, builder="https://ci.example"), NAME, IMAGE.digest), OURS),
+            id="another builder's id",
+        ),
+        pytest.param(statement(RECORD, NAME, IMAGE.digest), id="a bare statement"),
+        pytest.param(b"{}", id="nothing"),
+        pytest.param(b"[" * 100_000, id="nested"),
+        pytest.param(b" " * 2**20 + GOOD, id="too large"),
+    ],
+)
+def test_a_forged_statement_neither_counts_nor_harms_a_good_one(envelope: bytes) -> None:
+    assert not passes(collected(envelope), policy())
+    assert passes(collected(envelope, GOOD), policy())
+    assert passes(collected(GOOD, envelope), policy())
+
+
+def test_the_right_builder_s_name_with_another_builder_s_key_does_not_count() -> None:
+    """Both keys are in the policy, each for its own builder."""
+    rule = {"builders": [{"id": BUILDER, "keys": [OURS.public.pem]}, {"id": "x", "keys": [THEIRS.public.pem]}]}
+    both = definitions.policy(json.dumps({"provenance": rule}), "strict", RULES)
+    forged = dsse.sign(statement(RECORD, NAME, IMAGE.digest), THEIRS)
+    assert not passes(collected(forged, under=both), both)
+    assert passes(collected(GOOD, under=both), both)
+
+
+def test_a_statement_about_an_index_does_not_cover_a_child_nor_the_other_way_round() -> None:
+    whole = make.index([IMAGE, OTHER])
+    about_index = dsse.sign(statement(RECORD, NAME, whole.digest), OURS)
+    assert passes(collected(about_index, image=whole.digest), policy())
+    assert not passes(collected(about_index, image=IMAGE.digest), policy())
+    assert not passes(collected(GOOD, image=whole.digest), policy())
+
+
+def test_a_key_that_is_none_verifies_nothing() -> None:
+    with pytest.raises(DeniedError, match="cannot be used"):
+        verify(GOOD.decode(), "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n")
+    with pytest.raises(UnreadableError):
+        verify(dsse.sign(b"{}", OURS, "text/plain").decode(), OURS.public.pem)
+
+
+def test_a_bundle_of_sigstore_s_is_opened() -> None:
+    bundle = json.dumps(
+        {"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json", "dsseEnvelope": json.loads(GOOD)}
+    )
+    assert passes(collected(bundle.encode()), policy())
+
+
+def test_a_server_reads_what_its_registry_gives() -> None:
+    reader = Provenance(lambda repository, digest: [b"{}", GOOD, GOOD] if digest == IMAGE.digest else [])
+    (envelope,) = reader.attached("shop", IMAGE.digest)
+    assert reader.verify(envelope, OURS.public.pem) == statement(RECORD, NAME, IMAGE.digest)
+    assert list(reader.attached("shop", OTHER.digest)) == []
+
+
+# --- at a terminal ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Path:
+    """An image, and its statements as `cosign save` and copying tools lay them beside it."""
+    folder = tmp_path / "layout"
+    tag = IMAGE.digest.replace(":", "-") + ".att"
+    make.write_layout(folder, {"1": IMAGE, tag: attached_image(b"{}", GOOD), "2": OTHER})
+    return folder
+
+
+def test_a_layout_holds_statements_beside_its_image(layout: Path) -> None:
+    found = look_up(f"oci:{layout}:1", IMAGE.digest, policy())
+    assert found is not None
+    assert found.unavailable is None
+    assert passes(found, policy())
+    other = look_up(f"oci:{layout}:2", OTHER.digest, policy())
+    assert other is not None
+    assert (other.statements, other.refused) == ((), ("A signed statement is about another image.",))
+
+
+def test_an_archive_of_a_layout_holds_them_too(tmp_path: Path) -> None:
+    file = tmp_path / "image.tar"
+    make.oci_archive(file, {"1": IMAGE, "att": attached_image(GOOD)})
+    assert passes(look_up(f"oci-archive:{file}:1", IMAGE.digest, policy()), policy())
+
+
+def test_a_file_may_hold_statements(tmp_path: Path) -> None:
+    file = tmp_path / "statements"
+    make.layout(tmp_path / "layout", [{"etc/os-release": b"ID=debian\n"}])
+    file.write_bytes(b"\n".join((b"{}", GOOD)))
+    for reference in (f"oci:{tmp_path / 'layout'}", "podman:shop", "-", "sbom:bill.json"):
+        assert passes(look_up(reference, IMAGE.digest, policy(), [file]), policy())
+    for wrong in (b"", b"{}", b"\xff"):
+        file.write_bytes(wrong)
+        with pytest.raises(UsageError, match="holds no SLSA Provenance"):
+            look_up("podman:shop", IMAGE.digest, policy(), [file])
+    with pytest.raises(UsageError, match="cannot be read"):
+        look_up("podman:shop", IMAGE.digest, policy(), [tmp_path / "missing"])
+
+
+@pytest.mark.parametrize(
+    "reference", ["podman:shop", "-", "sbom:bill.json", "docker-archive:image.tar", "oci-archive:missing.tar"]
+)
+def test_where_nothing_can_lie_beside_an_image_nothing_is_known(
+    reference: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make.docker_archive(tmp_path / "image.tar", {"shop:1": IMAGE})
+    found = look_up(reference, IMAGE.digest, policy())
+    assert found is not None
+    assert found.unavailable is not None
+
+
+def test_a_policy_without_the_rule_asks_nothing() -> None:
+    assert look_up("podman:shop", IMAGE.digest, limits(HIGH=0)) is None
+
+
+def test_the_gate_asks_for_provenance(run: Run, tmp_path: Path) -> None:
+    """Approved, refused without a statement, and undetermined where it cannot be looked for."""
+    image = make.image([{name: text.encode() for name, text in layouts.debian(openssl="3.5.4-1").items()}])
+    good = dsse.sign(statement(RECORD, NAME, image.digest), OURS)
+    make.write_layout(tmp_path / "good", {"1": image, "att": attached_image(good)})
+    make.write_layout(tmp_path / "bare", {"1": image})
+    make.docker_archive(tmp_path / "image.tar", {"shop:1": image})
+    (tmp_path / "strict.yaml").write_text(json.dumps({"provenance": dict(policy().rules["provenance"][0])}))
+    (tmp_path / "statement.json").write_bytes(good)
+    by = ("--policy", str(tmp_path / "strict.yaml"))
+    approved = run("gate", f"oci:{tmp_path / 'good'}:1", *by, "-o", f"case={tmp_path / 'case.json'}")
+    assert approved.code == 0, approved.out
+    assert json.loads((tmp_path / "case.json").read_text())["case"]["provenance"]["statements"]
+    assert run("explain", str(tmp_path / "case.json")).code == 0
+    refused = run("gate", f"oci:{tmp_path / 'bare'}:1", *by)
+    assert (refused.code, "No provenance statement is attached to it." in refused.out) == (1, True)
+    assert run("gate", f"oci:{tmp_path / 'bare'}:1", *by, "--provenance", str(tmp_path / "statement.json")).code == 0
+    assert run("gate", str(tmp_path / "image.tar"), *by).code == 3
+    assert run("gate", f"oci:{tmp_path / 'good'}:1", "--provenance", str(tmp_path / "statement.json")).code == 2
+
+
+# --- in a real registry, with the real cosign ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with registry(tmp_path_factory.mktemp("registry")) as found:
+        yield found
+
+
+def cosign(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "COSIGN_PASSWORD": ""}
+    return subprocess.run(
+        ["cosign", *arguments], capture_output=True, text=True, check=False, timeout=60, env=environment, cwd=folder
+    )
+
+
+@pytest.mark.real
+def test_cosign_verifies_our_statement_as_provenance(running: Running, tmp_path: Path) -> None:
+    digest = running.push("shop", "1", IMAGE)
+    place = attach.Place(running.address, "shop")
+    kind = {"dev.cosignproject.cosign/signature": "", "predicateType": PREDICATE_TYPE}
+    attach.attach(place, digest, lambda: GOOD, kind, key=("k", "v"), replaces={"p": "q"})
+    (tmp_path / "key.pub").write_text(OURS.public.pem)
+    asked = ("verify-attestation", "--key", "key.pub", "--insecure-ignore-tlog", "--allow-http-registry")
+    name = f"{running.address}/shop@{digest}"
+    done = cosign(*asked, "--type", "slsaprovenance1", name, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["payloadType"] == dsse.IN_TOTO
+    assert cosign(*asked, "--type", "slsaprovenance", name, folder=tmp_path).returncode != 0
+    assert passes(look_up(name, digest, policy()), policy())
+
+
+@pytest.mark.real
+def test_provenance_that_cosign_attached_counts(running: Running, tmp_path: Path) -> None:
+    digest = running.push("theirs", "1", OTHER)
+    assert cosign("generate-key-pair", folder=tmp_path).returncode == 0
+    predicate = json.loads(statement(RECORD, NAME, digest))["predicate"]
+    (tmp_path / "predicate.json").write_text(json.dumps(predicate))
+    name = f"{running.address}/theirs@{digest}"
+    made = ("--key", "cosign.key", "--predicate", "predicate.json", "--type", "slsaprovenance1")
+    done = cosign("attest", *made, "--tlog-upload=false", "--allow-http-registry", "-y", name, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rule = {"builders": [{"id": BUILDER, "keys": [(tmp_path / "cosign.pub").read_text()]}]}
+    theirs = definitions.policy(json.dumps({"provenance": rule}), "strict", RULES)
+    assert passes(look_up(name, digest, theirs), theirs)
+    assert not passes(look_up(name, digest, policy()), policy())
+
+
+@pytest.mark.real
+def test_a_statement_copied_beside_another_image_does_not_count(running: Running) -> None:
+    digest = running.push("copied", "1", OTHER)
+    attach.attach(
+        attach.Place(running.address, "copied"), digest, lambda: GOOD, {}, key=("k", "v"), replaces={"p": "q"}
+    )
+    found = look_up(f"{running.address}/copied:1", digest, policy())
+    assert found is not None
+    assert found.refused == ("A signed statement is about another image.",)

@@ -1,0 +1,166 @@
+"""Rollouts: a changed service is deployed, and changes when its tasks are healthy. The steps are taken one by one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.scenarios.server import advisory
+from tests.services.steps import NOW, Steps
+
+from dockgate.delivery.deployments import TaskState
+from dockgate.delivery.pipeline import State
+from dockgate.scanner.model import Severity
+from dockgate.shared.errors import DeployError, UnavailableError
+
+ON = "  environment: {FEATURE: 'on'}\n"
+OFF = "  environment: {FEATURE: 'off'}\n"
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> Iterator[Steps]:
+    found = Steps(tmp_path)
+    yield found
+    found.system.store.close()
+
+
+def tasks(steps: Steps) -> list[tuple[int, TaskState]]:
+    return [(task.revision, task.state) for task in steps.target.tasks("web")]
+
+
+def test_a_change_of_a_service_that_runs_is_deployed_with_the_same_image(steps: Steps) -> None:
+    steps.deployed("first")
+    rollout = steps.begin(ON)
+    for _ in range(2):
+        steps.rollouts.run("web", rollout.number)
+    assert steps.environment() == {"FEATURE": "on"}
+    assert steps.running() == ["first"]
+    revision = steps.store.services.get("web").revision
+    assert tasks(steps) == [(revision, TaskState.RUNNING)]
+    assert steps.store.rollouts.get("web", 1).state is State.SUCCEEDED
+    assert len(steps.target.started) == 2
+
+
+def test_a_change_that_does_not_become_healthy_is_rolled_back_and_not_stored(steps: Steps) -> None:
+    steps.deployed("first")
+    before, ran = steps.store.services.get("web"), tasks(steps)
+    rollout = steps.begin(ON)
+    steps.target.unhealthy_revisions.add(before.revision + 1)
+    with pytest.raises(DeployError, match="healthy"):
+        steps.rollouts.run("web", rollout.number)
+    steps.rollouts.fail("web", rollout.number, "not healthy")
+    assert steps.store.services.get("web") == before
+    assert tasks(steps) == ran
+    assert steps.environment() == {}
+    steps.convergence.converge("web")
+    assert tasks(steps) == ran
+
+
+def test_a_change_before_the_first_deploy_deploys_nothing(steps: Steps) -> None:
+    steps.apply(ON)
+    assert steps.environment() == {"FEATURE": "on"}
+    assert tasks(steps) == []
+    steps.deployed("first")
+    assert steps.environment() == {"FEATURE": "on"}
+
+
+def test_a_change_deploys_only_what_is_approved_as_of_now(steps: Steps) -> None:
+    steps.deployed("first")
+    ran = tasks(steps)
+    steps.system.advisories.known.append(advisory("first", Severity.CRITICAL, "2"))
+    rollout = steps.begin(ON)
+    with pytest.raises(DeployError, match="CRITICAL"):
+        steps.rollouts.run("web", rollout.number)
+    assert tasks(steps) == ran
+    steps.rollouts.fail("web", rollout.number, "not approved")
+    scaled = steps.begin(count=2)
+    steps.rollouts.run("web", scaled.number)
+    assert len(tasks(steps)) == 2
+
+
+def test_a_count_that_does_not_become_healthy_is_not_kept(steps: Steps) -> None:
+    steps.deployed("first")
+    ran = tasks(steps)
+    rollout = steps.begin(count=3)
+    steps.target.room = 2
+    with pytest.raises(DeployError, match="The desired count stays 1"):
+        steps.rollouts.run("web", rollout.number)
+    steps.rollouts.fail("web", rollout.number, "no room")
+    assert steps.store.services.get("web").desired_count == 1
+    assert tasks(steps) == ran
+
+
+def test_a_service_is_scaled_to_nothing_and_back(steps: Steps) -> None:
+    steps.deployed("first")
+    for count in (0, 2):
+        steps.rollouts.run("web", steps.begin(count=count).number)
+        assert steps.running() == ["first"] * count
+        assert steps.store.services.get("web").desired_count == count
+
+
+def test_an_engine_that_is_down_changes_nothing(steps: Steps) -> None:
+    steps.deployed("first")
+    before = steps.store.services.get("web")
+    rollout = steps.begin(ON)
+    steps.target.available = False
+    with pytest.raises(UnavailableError):
+        steps.rollouts.run("web", rollout.number)
+    assert steps.store.services.get("web") == before
+
+
+def test_a_superseded_rollout_deploys_nothing(steps: Steps) -> None:
+    steps.deployed("first")
+    older, newer = steps.begin(ON), steps.begin(OFF)
+    steps.rollouts.run("web", newer.number)
+    steps.rollouts.run("web", older.number)
+    assert steps.environment() == {"FEATURE": "off"}
+    assert "superseded" in steps.store.rollouts.get("web", older.number).reason
+
+
+def test_a_rollout_that_is_superseded_while_it_deploys_does_not_change_the_service(steps: Steps) -> None:
+    steps.deployed("first")
+    older = steps.begin(ON)
+    steps.at("after deploy", lambda: steps.begin(OFF))
+    steps.rollouts.run("web", older.number)
+    assert steps.environment() == {}
+    (newer,) = steps.store.rollouts.in_progress()
+    steps.rollouts.run("web", newer.number)
+    assert steps.environment() == {"FEATURE": "off"}
+    assert steps.running() == ["first"]
+
+
+def test_a_rollout_goes_on_after_a_crash_at_any_moment(steps: Steps) -> None:
+    steps.deployed("first")
+    for number, moment in enumerate(("before deploy", "before start", "after start", "before stop", "after deploy")):
+        rollout = steps.begin(f"  environment: {{NUMBER: '{number}'}}\n")
+        steps.at(moment, _power_cut)
+        with pytest.raises(UnavailableError):
+            steps.rollouts.run("web", rollout.number)
+        steps.convergence.converge("web")
+        steps.rollouts.run("web", rollout.number)
+        assert steps.environment() == {"NUMBER": str(number)}
+        assert steps.running() == ["first"]
+
+
+def test_a_deploy_during_a_rollout_comes_first_and_the_rollout_keeps_its_image(steps: Steps) -> None:
+    steps.deployed("first")
+    rollout = steps.begin(ON)
+    steps.deployed("second")
+    steps.rollouts.run("web", rollout.number)
+    assert steps.environment() == {"FEATURE": "on"}
+    assert steps.running() == ["second"]
+    assert steps.store.services.deployed_by("web") == "web-2"
+
+
+def test_a_rollout_that_failed_is_over(steps: Steps) -> None:
+    steps.deployed("first")
+    rollout = steps.begin(ON)
+    for reason in ("the first", "the second"):
+        steps.rollouts.fail("web", rollout.number, reason)
+    assert steps.store.rollouts.get("web", 1).reason == "the first"
+    steps.rollouts.run("web", rollout.number)
+    assert steps.environment() == {}
+    assert steps.store.rollouts.begin("web", steps.change(ON), "ada", NOW) is not None
+
+
+def _power_cut() -> None:
+    raise UnavailableError("power cut")

@@ -1,0 +1,83 @@
+"""Services are kept as they should be: missing tasks are started, unhealthy and stopped ones restarted and reported."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.services.steps import NOW, Steps
+
+from dockgate.delivery.deployments import TaskState
+from dockgate.delivery.task_health import FAILED_CHECKS
+from dockgate.shared.errors import DeployError
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> Iterator[Steps]:
+    found = Steps(tmp_path)
+    found.deployed("first")
+    yield found
+    found.system.store.close()
+
+
+def notices(steps: Steps) -> list[str]:
+    due = steps.store.notices.due(steps.system.notifier.name, steps.system.parts.now(), 100)
+    return [telling.body for telling in due if telling.kind == "Task Restarted"]
+
+
+def test_a_hung_task_is_restarted_after_three_looks_and_reported(steps: Steps) -> None:
+    (task,) = steps.target.tasks("web")
+    steps.target.hang(task.id)
+    for _ in range(FAILED_CHECKS - 1):
+        steps.convergence.converge("web")
+    assert steps.target.restarted == []
+    steps.convergence.converge("web")
+    assert steps.target.restarted == [task.id]
+    assert [one.state for one in steps.target.tasks("web")] == [TaskState.RUNNING]
+    (event,) = steps.store.services.events("web")
+    assert event.message == f"task {task.id} restarted: 3 health checks in a row failed (GET / on port 8080)"
+    (body,) = notices(steps)
+    assert event.message in body
+    assert "dockgate deploy show web" in body
+
+
+def test_a_stopped_task_is_restarted_and_reported_with_its_reason(steps: Steps) -> None:
+    (task,) = steps.target.tasks("web")
+    steps.target.end(task.id, "exited with code 7")
+    steps.convergence.converge("web")
+    assert [one.state for one in steps.target.tasks("web")] == [TaskState.RUNNING]
+    assert "exited with code 7" in notices(steps)[0]
+
+
+def test_healthy_tasks_are_left_alone(steps: Steps) -> None:
+    started = list(steps.target.started)
+    for _ in range(5):
+        steps.convergence.converge("web")
+    assert (steps.target.started, steps.target.restarted) == (started, [])
+    assert list(steps.store.services.events("web")) == []
+
+
+def test_a_missing_task_is_started(steps: Steps) -> None:
+    steps.target.remove("web")
+    steps.convergence.converge("web")
+    assert steps.running() == ["first"]
+
+
+def test_a_restart_that_the_engine_refuses_is_reported(steps: Steps) -> None:
+    (task,) = steps.target.tasks("web")
+    steps.target.end(task.id)
+
+    def refuse() -> None:
+        raise DeployError("no such container")
+
+    steps.at("before restart", refuse)
+    steps.convergence.converge("web")
+    (event,) = steps.store.services.events("web")
+    assert "could not be restarted: no such container" in event.message
+
+
+def test_nothing_is_restarted_while_a_rollout_is_in_progress(steps: Steps) -> None:
+    (task,) = steps.target.tasks("web")
+    steps.target.end(task.id)
+    steps.store.rollouts.begin("web", steps.change("  environment: {A: b}\n"), "ada", NOW)
+    steps.convergence.converge("web")
+    assert steps.target.restarted == []

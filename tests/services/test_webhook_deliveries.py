@@ -1,0 +1,75 @@
+"""Deliveries: however many one receiver keeps waiting, others hear their answers."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.parts import until
+from tests.scenarios.server import ServerSystem
+from tests.store.factories import approval
+
+from dockgate.delivery.approvals import Answer, ApprovalState
+from dockgate.delivery.webhook_delivery import Callback, delivery, made_secret
+from dockgate.shared.errors import DeniedError, UnavailableError
+
+APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
+
+
+class Slow:
+    """A caller whose receiver `slow` takes as long as it is not let go; `called` has all others' hosts."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+        self.go = threading.Event()
+        self.fails: list[Exception] = []
+
+    def check(self, url: str) -> None:
+        pass
+
+    def call(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
+        if "slow" in url:
+            self.go.wait(30)
+        if self.fails:
+            raise self.fails.pop(0)
+        self.called.append(url)
+
+
+@pytest.fixture
+def caller() -> Slow:
+    return Slow()
+
+
+@pytest.fixture
+def settle(tmp_path: Path, caller: Slow) -> Iterator[Callable[[str, str], None]]:
+    with ServerSystem(tmp_path, webhooks=caller) as system:
+
+        def settle(name: str, url: str) -> None:
+            waits = replace(approval(name), expires_at="2999-01-01T00:00:00.000Z")  # else the sweep ends it first
+            system.store.approvals.add(waits, delivery(name, Callback(url, made_secret("s", name))))
+            assert system.store.approvals.settle(name, APPROVED, system.parts.now())
+
+        yield settle
+        caller.go.set()
+
+
+def test_a_slow_receiver_with_many_answers_holds_up_nobody(caller: Slow, settle: Callable[[str, str], None]) -> None:
+    for number in range(200):
+        settle(f"slow-{number}", f"https://slow.example/{number}")
+    settle("quick", "https://quick.example/")
+    until(lambda: "https://quick.example/" in caller.called, seconds=10)
+    assert len(caller.called) == 1
+    caller.go.set()
+    until(lambda: len(caller.called) == 201, seconds=20)
+    assert len(set(caller.called)) == 201
+
+
+def test_what_failed_comes_again_and_what_is_refused_does_not(caller: Slow, settle: Callable[[str, str], None]) -> None:
+    caller.fails = [UnavailableError("not now"), UnavailableError("nor now")]
+    settle("again", "https://again.example/")
+    until(lambda: caller.called == ["https://again.example/"], seconds=15)
+    caller.fails = [DeniedError("no more")]
+    settle("gone", "https://gone.example/")
+    until(lambda: not caller.fails)
+    assert caller.called == ["https://again.example/"]

@@ -1,0 +1,47 @@
+"""How near to this machine addresses lie."""
+
+import pytest
+
+from dockgate.delivery.builders.sandbox.network import rules
+from dockgate.events.webhooks.http import refusal
+from dockgate.shared.addresses import METADATA, Nearness, is_private, nearness
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("8.8.8.8", Nearness.PUBLIC),
+        ("2606:4700::1111", Nearness.PUBLIC),
+        ("::ffff:8.8.8.8", Nearness.PUBLIC),
+        ("10.1.2.3", Nearness.PRIVATE),
+        ("100.64.0.1", Nearness.PRIVATE),
+        ("192.0.0.1", Nearness.PRIVATE),
+        ("198.18.0.1", Nearness.PRIVATE),
+        ("fec0::1", Nearness.PRIVATE),
+        ("fd00::1", Nearness.PRIVATE),
+        ("2001:0:1::1", Nearness.PRIVATE),
+        ("64:ff9b::a01:203", Nearness.PRIVATE),
+        ("127.9.9.9", Nearness.LOOPBACK),
+        ("::1", Nearness.LOOPBACK),
+        ("::ffff:127.0.0.1", Nearness.LOOPBACK),
+        ("0.0.0.0", Nearness.LOOPBACK),  # noqa: S104 - the kernel connects to this machine
+        ("169.254.169.254", Nearness.METADATA),
+        ("fe80::1%eth0", Nearness.METADATA),
+        ("::ffff:169.254.169.254", Nearness.METADATA),
+    ],
+)
+def test_the_nearness_of_an_address(address: str, expected: Nearness) -> None:
+    assert nearness(address) is expected
+    assert is_private(address) is (expected is not Nearness.PUBLIC)
+
+
+@pytest.mark.parametrize("address", [str(address) for address in METADATA])
+def test_no_metadata_address_is_called_or_reached_by_a_build(address: str) -> None:
+    assert nearness(address) is Nearness.METADATA
+    assert refusal(address, loopback=True)
+    assert is_private(address)
+
+
+@pytest.mark.parametrize("network", ["168.63.129.16", "192.0.0.0/24", "198.18.0.0/15", "fe80::/9"])
+def test_builds_are_kept_from_special_networks(network: str) -> None:
+    assert network in rules([])

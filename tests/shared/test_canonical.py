@@ -1,0 +1,67 @@
+"""The canonical form: the bytes that are hashed, stored and compared."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockgate.scanner.model import Severity
+from dockgate.shared import canonical
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    name: str
+    colour: Colour = Colour.RED
+    parts: tuple["Held", ...] = ()
+    said: Mapping[str, Any] = field(default_factory=dict)
+    severity: Severity | None = None
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.lists(inner).map(tuple)
+        | st.dictionaries(st.text(), inner)
+        | st.builds(Held, st.text(), said=st.dictionaries(st.text(), inner).map(MappingProxyType))
+    ),
+    max_leaves=20,
+)
+
+
+def test_it_has_sorted_keys_and_no_space() -> None:
+    held = Held("é", parts=(Held("b", severity=Severity.HIGH),), said=MappingProxyType({"z": 1.0, "a": None}))
+    inner = '{"colour":"red","name":"b","parts":[],"said":{},"severity":"HIGH"}'
+    whole = f'{{"colour":"red","name":"é","parts":[{inner}],"said":{{"a":null,"z":1.0}},"severity":null}}'
+    assert canonical.encode(held) == whole.encode()
+
+
+@given(_VALUES)
+def test_it_is_that_of_the_plain_value(value: Any) -> None:
+    assert canonical.encode(value) == canonical.encode(canonical.plain(value))
+
+
+def test_half_a_character_is_told_apart_and_kept() -> None:
+    assert canonical.encode(["\udc80"]) == b'["\\udc80"]'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        canonical.encode({"a": value})
+
+
+@pytest.mark.parametrize("value", [{1}, object(), Held])
+def test_what_has_no_form_is_refused(value: object) -> None:
+    with pytest.raises(TypeError):
+        canonical.encode([value])

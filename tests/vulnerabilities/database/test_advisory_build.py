@@ -1,0 +1,274 @@
+"""Building the advisory database from a folder: what gets in, what it then says of itself, what never replaces it."""
+
+import fcntl
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from tests.vulnerabilities.database.making import FEEDS, NOW, NOW_TEXT, built, folder_of, inventory, package
+from tests.vulnerabilities.feeds.making import Json, bulletin, cvss, entry, epss, fixed, kev, lay, record, updateinfo
+
+from dockgate.scanner.model import Coverage, Cve, Range, Rating, Severity
+from dockgate.shared.errors import ConflictError, DatabaseError, DefinitionError, DockgateError, UnreadableError
+from dockgate.vulnerabilities.database.build import build
+from dockgate.vulnerabilities.database.database import Database
+from dockgate.vulnerabilities.database.writer import Writer
+
+VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
+WORSE, BETTER = VECTOR, "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:L"
+DEBIAN: list[Json | bytes] = [
+    record("DEBIAN-CVE-1", entry("Debian:13", "zlib", *fixed("2")), upstream=["CVE-1"]),
+    record("DSA-1", entry("Debian:12", "zlib", *fixed("1")), upstream=["CVE-1", "CVE-2"]),
+]
+PYPI: list[Json | bytes] = [record("PYSEC-1", entry("PyPI", "Jinja2", *fixed("3")), aliases=["CVE-2", "GHSA-1"])]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "advisories.db"
+
+
+def declare(folder: Path, ecosystems: object) -> None:
+    (folder / "coverage.json").write_text(json.dumps({"ecosystems": ecosystems}))
+
+
+def test_whole_exports_cover_the_releases_they_speak_of(path: Path, tmp_path: Path) -> None:
+    result = built(path, folder_of(tmp_path / "feeds", {"Debian": DEBIAN, "PyPI": PYPI}))
+    with Database.open(path) as database:
+        assert database.digest == result.digest
+        assert database.coverage() == (
+            Coverage("Debian:12", True, (), NOW_TEXT),
+            Coverage("Debian:13", True, (), NOW_TEXT),
+            Coverage("PyPI", True, (), NOW_TEXT),
+        )
+
+
+def test_a_record_without_release_does_not_cover_the_whole_distribution(path: Path, tmp_path: Path) -> None:
+    everywhere = record("DEBIAN-CVE-2", entry("Debian", "xz-utils", *fixed("2")))
+    built(path, folder_of(tmp_path / "feeds", {"Debian": [*DEBIAN, everywhere]}))
+    with Database.open(path) as database:
+        assert [row.ecosystem for row in database.coverage()] == ["Debian:12", "Debian:13"]
+
+
+def test_missing_feeds_are_named(path: Path, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI})
+    files = ("amazon/RELEASE/updateinfo.xml.gz", "cvss.csv.gz", "epss.csv.gz", "kev.json")
+    assert built(path, folder).missing == tuple(f"no {file} in {folder}" for file in files)
+
+
+def test_a_folder_that_covers_nothing_is_refused(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="holds no advisories"):
+        built(path, tmp_path)
+    with pytest.raises(DatabaseError, match="covers an ecosystem"):
+        built(path, folder_of(tmp_path, {}, kev_json=kev({"CVE-1": "2024-01-01"})))
+    assert not path.exists()
+
+
+def test_what_is_known_of_the_cves_that_are_named_comes_along(path: Path, tmp_path: Path) -> None:
+    folder = folder_of(
+        tmp_path / "feeds",
+        {"Debian": DEBIAN, "PyPI": PYPI},
+        cvss_csv_gz=cvss(("CVE-1", "3.1", BETTER, ""), ("CVE-9", "3.1", WORSE, "")),
+        kev_json=kev({"CVE-2": "2023-01-01", "CVE-8": "2023-01-01"}, due="2023-02-01"),
+        epss_csv_gz=epss(("CVE-1", "0.25", "0.75"), ("CVE-7", "0.5", "0.5")),
+    )
+    built(path, folder)
+    low = Cve("CVE-1", Rating("cve", Severity.MEDIUM, 5.3, BETTER), epss=0.25, percentile=0.75)
+    listed = Cve("CVE-2", exploited="2023-01-01", due="2023-02-01")
+    with Database.open(path) as database:
+        assert database.snapshot([inventory(package("Debian:12", "zlib"))]).cves == (low, listed)
+        assert database.snapshot([inventory(package("Debian:13", "zlib"))]).cves == (low,)
+        assert database.snapshot([inventory(package("PyPI", "jinja2"))]).cves == (listed,)
+        assert all(row.ratings == () for row in database.snapshot([inventory(package("PyPI", "jinja2"))]).advisories)
+
+
+def test_a_cve_that_a_record_is_named_after_is_one_that_it_names(path: Path, tmp_path: Path) -> None:
+    given = record("CVE-3", entry("PyPI", "a", *fixed("1")))
+    built(path, folder_of(tmp_path / "f", {"PyPI": [given]}, cvss_csv_gz=cvss(("CVE-3", "3.1", WORSE, ""))))
+    with Database.open(path) as database:
+        (cve,) = database.snapshot([inventory(package("PyPI", "a"))]).cves
+    assert cve.rating == Rating("cve", Severity.CRITICAL, 9.8, WORSE)
+
+
+def test_amazon_linux_is_covered_by_its_own_feed(path: Path, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI})
+    lay(folder, {"amazon/2023/updateinfo.xml.gz": updateinfo(bulletin("ALAS2023-1", {"name": "curl"}))})
+    built(path, folder)
+    with Database.open(path) as database:
+        found = database.snapshot([inventory(package("Amazon Linux:2023", "curl"), package("Amazon Linux:2", "curl"))])
+    assert [row.id for row in found.advisories] == ["ALAS2023-1"]
+    assert found.coverage == (Coverage("Amazon Linux:2023", True, (), NOW_TEXT),)
+
+
+def test_a_partial_snapshot_may_hold_amazon_linux(path: Path, tmp_path: Path) -> None:
+    folder = lay(tmp_path, {"amazon/2023/updateinfo.xml.gz": updateinfo(bulletin("ALAS2023-1", {"name": "curl"}))})
+    declare(folder, {"Amazon Linux:2023": ["curl"]})
+    built(path, folder)
+    with Database.open(path) as database:
+        assert database.coverage() == (Coverage("Amazon Linux:2023", False, ("curl",), NOW_TEXT),)
+    declare(folder, {"Amazon Linux:2": ["curl"]})
+    with pytest.raises(DefinitionError, match="Amazon Linux:2,"):
+        built(path, folder)
+
+
+def test_the_same_folder_gives_the_same_digest_and_other_content_another(path: Path, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "feeds", {"Debian": DEBIAN, "PyPI": PYPI})
+    first = built(path, folder).digest
+    assert built(path, folder).digest == first
+    assert built(tmp_path / "elsewhere.db", folder).digest == first
+    other = record("PYSEC-1", entry("PyPI", "jinja2", *fixed("4")))
+    assert built(path, folder_of(tmp_path / "feeds", {"PyPI": [other]})).digest != first
+
+
+# --- partial snapshots -------------------------------------------------------------------------------------------
+
+
+def test_a_partial_snapshot_covers_the_names_it_declares(path: Path, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "feeds", {"Debian": DEBIAN, "PyPI": PYPI})
+    declare(folder, {"Debian:13": ["zlib", "bash"], "PyPI": ["Jinja2", "zope.interface"]})
+    built(path, folder)
+    with Database.open(path) as database:
+        assert database.coverage() == (
+            Coverage("Debian:13", False, ("bash", "zlib"), NOW_TEXT),
+            Coverage("PyPI", False, ("jinja2", "zope-interface"), NOW_TEXT),
+        )
+        asked = inventory(package("Debian:13", "zlib"), package("Debian:12", "zlib"))
+        assert database.snapshot([asked]).coverage == (Coverage("Debian:13", False, ("zlib",), NOW_TEXT),)
+
+
+@pytest.mark.parametrize("ecosystems", [None, [], {"PyPI": "jinja2"}, {"PyPI": [1]}, {"PyPI": [""]}])
+def test_a_declaration_of_another_form_is_refused(ecosystems: object, path: Path, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI})
+    declare(folder, ecosystems)
+    with pytest.raises(DefinitionError, match="ecosystems"):
+        built(path, folder)
+    assert not path.exists()
+
+
+def test_a_declaration_that_is_no_json_is_never_taken_for_a_whole_export(path: Path, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI}, coverage_json=b"{")
+    with pytest.raises(DefinitionError, match=r"coverage\.json"):
+        built(path, folder)
+
+
+def test_what_is_declared_must_be_there(path: Path, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI})
+    declare(folder, {"PyPI": ["jinja2"], "npm": ["left-pad"]})
+    with pytest.raises(DefinitionError, match="npm"):
+        built(path, folder)
+
+
+# --- what cannot be read -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_record_that_cannot_be_read_ends_the_coverage_of_its_ecosystem(
+    declared: bool, path: Path, tmp_path: Path
+) -> None:
+    folder = folder_of(tmp_path / "feeds", {"Debian": [*DEBIAN, b"{"], "PyPI": PYPI})
+    if declared:
+        declare(folder, {"Debian:12": ["zlib"], "Debian:13": ["zlib"], "PyPI": ["jinja2"]})
+    result = built(path, folder)
+    (debian,) = (part for part in result.parts if part.name == "Debian")
+    assert [(fault.name, fault.contained) for fault in debian.faults] == [("broken-2.json", False)]
+    with Database.open(path) as database:
+        assert [(row.ecosystem, row.complete) for row in database.coverage()] == [
+            ("Debian:12", False),
+            ("Debian:13", False),
+            ("PyPI", not declared),
+        ]
+        assert database.snapshot([inventory(package("Debian:13", "zlib"))]).coverage[0].names == ()
+        assert {part.faults for part in database.parts() if part.name == "Debian"} == {debian.faults}
+
+
+def test_an_entry_that_cannot_be_read_leaves_its_package_alone_undecided(path: Path, tmp_path: Path) -> None:
+    broken = record("PYSEC-2", entry("PyPI", "bad", {"until": "1"}))
+    built(path, folder_of(tmp_path / "feeds", {"PyPI": [*PYPI, broken]}))
+    with Database.open(path) as database:
+        assert database.coverage() == (Coverage("PyPI", True, (), NOW_TEXT),)
+        (row,) = database.snapshot([inventory(package("PyPI", "bad"))]).advisories
+    assert row.ranges == (Range("ECOSYSTEM", ()),)
+
+
+def test_a_release_that_its_publisher_took_out_of_the_feed_is_not_covered(path: Path, tmp_path: Path) -> None:
+    """What is left of it are records that were withdrawn, and some that were forgotten."""
+    noble: list[Json | bytes] = [record(f"U-{n}", entry("Ubuntu:24.04:LTS", f"p{n}", *fixed("2"))) for n in range(499)]
+    gone = record("U-A", entry("Ubuntu:24.10", "zlib", *fixed("2")), withdrawn="2026-01-01T00:00:00Z")
+    left = record("U-B", entry("Ubuntu:25.04", "zlib", *fixed("2")))
+    built(path, folder_of(tmp_path / "feeds", {"Ubuntu": [*noble, gone, left]}))
+    with Database.open(path) as database:
+        assert [coverage.ecosystem for coverage in database.coverage()] == ["Ubuntu:24.04:LTS", "Ubuntu:25.04"]
+    built(
+        path,
+        folder_of(
+            tmp_path / "feeds",
+            {"Ubuntu": [*noble, record("U-C", entry("Ubuntu:24.04:LTS", "zlib", *fixed("2"))), gone, left]},
+        ),
+    )
+    with Database.open(path) as database:
+        assert [coverage.ecosystem for coverage in database.coverage()] == ["Ubuntu:24.04:LTS"]
+
+
+@pytest.mark.parametrize("file", ["osv/PyPI/all.zip", "kev.json", "cvss.csv.gz"])
+def test_a_file_that_cannot_be_read_leaves_the_last_good_database(file: str, path: Path, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI}, kev_json=kev({}), cvss_csv_gz=cvss())
+    digest = built(path, folder).digest
+    (folder / file).write_bytes(b"nonsense")
+    with pytest.raises(UnreadableError) as caught:
+        built(path, folder)
+    assert str(folder) in str(caught.value)
+    assert caught.value.advice
+    with Database.open(path) as database:
+        assert database.digest == digest
+    assert sorted(each.name for each in path.parent.iterdir()) == [path.name, path.name + ".lock"]
+
+
+def test_what_an_interrupted_build_left_is_no_hindrance(path: Path, tmp_path: Path) -> None:
+    path.parent.mkdir()
+    path.with_name(path.name + ".new").write_bytes(b"half")
+    built(path, folder_of(tmp_path / "feeds", {"PyPI": PYPI}))
+    Database.open(path).close()
+
+
+def test_a_journal_of_an_interrupted_build_is_not_rolled_back_upon_the_next_copy(path: Path, tmp_path: Path) -> None:
+    built(path, folder_of(tmp_path / "feeds", {"PyPI": PYPI}))
+    half = sqlite3.connect(tmp_path / "half", isolation_level=None)
+    half.executescript("PRAGMA synchronous = OFF; BEGIN; CREATE TABLE part (id INTEGER);")
+    path.with_name(f"{path.name}.new-journal").write_bytes((tmp_path / "half-journal").read_bytes())
+    half.close()
+    with Writer(path, goes_on=True) as writer:
+        assert writer.covers
+
+
+def test_a_reader_keeps_what_it_opened_while_another_takes_its_place(path: Path, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI})
+    built(path, folder)
+    asked = [inventory(package("PyPI", "jinja2"))]
+    with Database.open(path) as old:
+        before = old.snapshot(asked)
+        built(path, folder_of(folder, {"PyPI": [record("PYSEC-9", entry("PyPI", "jinja2", *fixed("9")))]}))
+        assert old.snapshot(asked) == before
+    with Database.open(path) as new:
+        assert [row.id for row in new.snapshot(asked).advisories] == ["PYSEC-9"]
+
+
+def test_two_writers_at_once_are_refused(path: Path, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI})
+    built(path, folder)
+    with path.with_name(path.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConflictError, match="Another process"):
+            built(path, folder)
+
+
+def test_progress_is_told_by_part(path: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    build(path, FEEDS, folder_of(tmp_path / "feeds", {"PyPI": PYPI}), NOW, lines.append)
+    assert lines == ["osv PyPI: 1 statements"]
+
+
+def test_every_refusal_carries_advice(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(DockgateError) as caught:
+        built(path, tmp_path)
+    assert "osv/ECOSYSTEM/all.zip" in caught.value.advice

@@ -1,0 +1,149 @@
+"""Looking up in the advisory database: what a snapshot holds, and what is no database."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from tests.vulnerabilities.database.making import built, folder_of, inventory, package
+from tests.vulnerabilities.feeds.making import entry, fixed, record
+
+from dockgate.scanner.model import Advisory, AdvisorySnapshot, Range, Rating, Severity
+from dockgate.shared.canonical import decode, encode
+from dockgate.shared.errors import DatabaseError
+from dockgate.vulnerabilities.database.database import Database
+
+RECORDS = [
+    record("DSA-2", entry("Debian:13", "zlib", *fixed("2"))),
+    record("DSA-1", entry("Debian:13", "zlib", *fixed("1")), entry("Debian:12", "zlib", *fixed("1"))),
+    record("DSA-3", entry("Debian", "zlib", *fixed("3"))),
+    record("DSA-4", entry("Debian:13", "bash", *fixed("4"))),
+]
+VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "advisories.db"
+    npm = record(
+        "GHSA-1",
+        entry("npm", "@a/b", {"introduced": "1"}, {"fixed": "1.2"}, {"introduced": "2"}, versions=["0.9"]),
+        aliases=["CVE-1"],
+        upstream=["X-1"],
+        summary="Ünbounded \U0001f4a5.",
+        published="2026-01-01T00:00:00Z",
+        withdrawn="2026-03-01T00:00:00Z",
+        severity=[{"type": "CVSS_V3", "score": VECTOR}],
+        details="** DISPUTED ** A flaw.",
+    )
+    built(path, folder_of(tmp_path / "feeds", {"Debian": [*RECORDS], "npm": [npm]}))
+    return path
+
+
+def ids(path: Path, *ecosystems: str) -> list[tuple[str, str]]:
+    with Database.open(path) as database:
+        found = database.snapshot([inventory(*(package(name, "zlib") for name in ecosystems))])
+    return [(row.ecosystem, row.id) for row in found.advisories]
+
+
+def test_a_release_is_answered_with_its_own_and_those_without_release(path: Path) -> None:
+    assert ids(path, "Debian:13") == [("Debian", "DSA-3"), ("Debian:13", "DSA-1"), ("Debian:13", "DSA-2")]
+    assert ids(path, "Debian:12") == [("Debian", "DSA-3"), ("Debian:12", "DSA-1")]
+
+
+def test_two_releases_share_what_has_none_without_doubling_it(path: Path) -> None:
+    assert ids(path, "Debian:12", "Debian:13").count(("Debian", "DSA-3")) == 1
+
+
+def test_a_package_without_release_is_answered_with_all_and_covered_by_none(path: Path) -> None:
+    assert len(ids(path, "Debian")) == 4
+    with Database.open(path) as database:
+        assert database.snapshot([inventory(package("Debian", "zlib"))]).coverage == ()
+
+
+def test_an_ecosystem_that_is_not_there_has_neither_advisories_nor_coverage(path: Path) -> None:
+    with Database.open(path) as database:
+        assert database.snapshot([inventory(package("Debian:9", "bash"), package("PyPI", "zlib"))]) == AdvisorySnapshot(
+            (), ()
+        )
+        assert database.snapshot([inventory()]) == AdvisorySnapshot((), ())
+
+
+def test_an_owned_package_asks_for_nothing(path: Path) -> None:
+    with Database.open(path) as database:
+        asked = inventory(package("npm", "@a/b", owner="node-ab"), package("", "zlib"))
+        assert database.snapshot([asked]) == AdvisorySnapshot((), ())
+
+
+def test_a_snapshot_is_the_same_whatever_the_order_of_the_question(path: Path) -> None:
+    packages = [package("Debian:13", "zlib"), package("Debian:13", "bash"), package("npm", "@a/b")]
+    with Database.open(path) as database:
+        together = database.snapshot([inventory(*packages)])
+        assert database.snapshot([inventory(each) for each in reversed(packages)]) == together
+    assert decode(AdvisorySnapshot, encode(together)) == together
+
+
+def test_an_advisory_comes_back_as_it_was_read(path: Path) -> None:
+    with Database.open(path) as database:
+        (row,) = database.snapshot([inventory(package("npm", "@a/b"))]).advisories
+    assert row == Advisory(
+        id="GHSA-1",
+        ecosystem="npm",
+        name="@a/b",
+        ranges=(Range("ECOSYSTEM", (("introduced", "1"), ("fixed", "1.2"), ("introduced", "2"))),),
+        versions=("0.9",),
+        aliases=("CVE-1",),
+        upstream=("X-1",),
+        ratings=(Rating("advisory", Severity.CRITICAL, 9.8, VECTOR),),
+        summary="Ünbounded \U0001f4a5.",
+        published="2026-01-01T00:00:00Z",
+        modified="2026-01-02T00:00:00Z",
+        withdrawn="2026-03-01T00:00:00Z",
+        disputed=True,
+    )
+
+
+def test_a_module_comes_back_beside_what_is_outside_it(tmp_path: Path) -> None:
+    given = record(
+        "ALSA-1",
+        entry("AlmaLinux:8", "nodejs", *fixed("1:18-1.module_el8+1")),
+        entry("AlmaLinux:8", "nodejs", *fixed("1:16-1.el8"), ecosystem_specific={"fix_state": "will not fix"}),
+        summary="Important: nodejs:18 security update",
+    )
+    built(tmp_path / "a.db", folder_of(tmp_path / "feeds", {"AlmaLinux": [given]}))
+    with Database.open(tmp_path / "a.db") as database:
+        rows = database.snapshot([inventory(package("AlmaLinux:8", "nodejs"))]).advisories
+    assert [(row.module, row.note) for row in rows] == [("", "wont-fix"), ("nodejs:18", "")]
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(DatabaseError) as caught:
+        Database.open(path)
+    assert "dockgate db update" in caught.value.advice
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_no_database_names_the_command_that_brings_one(tmp_path: Path) -> None:
+    assert "There is no advisory database" in refused(tmp_path / "advisories.db")
+    assert "There is no advisory database" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense" * 1000])
+def test_a_file_that_is_no_database_is_refused(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "advisories.db").write_bytes(data)
+    refused(tmp_path / "advisories.db")
+
+
+def test_another_format_is_refused(path: Path) -> None:
+    with sqlite3.connect(path) as sql:
+        sql.execute("PRAGMA user_version = 99")
+    sql.close()
+    assert "format 99" in refused(path)
+
+
+def test_a_database_that_breaks_off_is_told_when_asked(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[16384:] = b"\xff" * (len(data) - 16384)
+    path.write_bytes(data)
+    with pytest.raises(DatabaseError, match="is broken"), Database.open(path) as database:
+        database.snapshot([inventory(package("Debian:13", "zlib"))])

@@ -1,0 +1,103 @@
+"""Which names of a vulnerability belong together is known from all records, not from those alone that are consulted."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.vulnerabilities.database.making import FEEDS, NOW, built, folder_of, inventory, package
+from tests.vulnerabilities.feeds.making import Json, cvss, entry, export, fixed, record
+from tests.vulnerabilities.feeds.serving import serving
+
+from dockgate.vulnerabilities.database.database import Database
+from dockgate.vulnerabilities.database.update import update
+from dockgate.vulnerabilities.database.writer import ALIAS_GROUP_LIMIT
+
+Kin = dict[str, tuple[tuple[str, ...], ...]]
+ZLIB, SIX = package("Debian:13", "zlib"), package("PyPI", "six")
+BUGS: list[Json | bytes] = [record("DEBIAN-CVE-1", entry("Debian:13", "zlib", *fixed("2")), upstream=["CVE-1"])]
+VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "advisories.db"
+
+
+def alias_group(path: Path) -> Kin:
+    """Of the advisories for zlib and six."""
+    with Database.open(path) as database:
+        return {row.id: row.alias_group for row in database.snapshot([inventory(ZLIB, SIX)]).advisories}
+
+
+def of_six(*aliases: str, **more: str) -> Json:
+    return record("PYSEC-1", entry("PyPI", "six", *fixed("2")), aliases=list(aliases), **more)
+
+
+def of_another(identity: str, *aliases: str, **more: str) -> Json:
+    return record(identity, entry("PyPI", "another", *fixed("2")), aliases=list(aliases), **more)
+
+
+def laid(path: Path, tmp_path: Path, *pypi: Json) -> Kin:
+    built(path, folder_of(tmp_path / "feeds", {"Debian": BUGS, "PyPI": list(pypi)}))
+    return alias_group(path)
+
+
+def test_records_of_other_packages_join_names(path: Path, tmp_path: Path) -> None:
+    group = ("CVE-1", "GHSA-1", "PYSEC-1")
+    found = laid(path, tmp_path, of_six("GHSA-1"), of_another("GHSA-1", "CVE-1"))
+    assert found == {"DEBIAN-CVE-1": (group,), "PYSEC-1": (group,)}
+
+
+def test_what_a_record_says_itself_is_not_told_again(path: Path, tmp_path: Path) -> None:
+    found = laid(path, tmp_path, of_six("GHSA-1", "CVE-1"))
+    assert found == {"DEBIAN-CVE-1": (("CVE-1", "GHSA-1", "PYSEC-1"),), "PYSEC-1": ()}
+
+
+def test_a_record_of_no_package_joins_names(path: Path, tmp_path: Path) -> None:
+    elsewhere = record("GHSA-1", entry("npm", "six", *fixed("2")), aliases=["CVE-1"])
+    assert laid(path, tmp_path, of_six("GHSA-1"), elsewhere)["PYSEC-1"] == (("CVE-1", "GHSA-1", "PYSEC-1"),)
+
+
+@pytest.mark.parametrize(
+    "pypi",
+    [
+        [of_six("CVE-1"), of_another("PYSEC-2", "CVE-1", "CVE-2")],  # at once
+        [of_six("CVE-1", "GHSA-1"), of_another("GHSA-1", "CVE-2")],  # onwards
+    ],
+)
+def test_two_cves_are_not_made_one(pypi: list[Json], path: Path, tmp_path: Path) -> None:
+    assert not any("CVE-2" in group for groups in laid(path, tmp_path, *pypi).values() for group in groups)
+
+
+def test_a_withdrawn_record_joins_nothing(path: Path, tmp_path: Path) -> None:
+    gone = of_another("GHSA-1", "CVE-1", withdrawn="2024-01-01T00:00:00Z")
+    assert laid(path, tmp_path, of_six("GHSA-1"), gone) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
+
+
+def test_a_group_without_end_joins_nothing(path: Path, tmp_path: Path) -> None:
+    many = of_another("PYSEC-2", "CVE-1", *(f"GHSA-{number}" for number in range(ALIAS_GROUP_LIMIT)))
+    assert laid(path, tmp_path, of_six("CVE-1"), many) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
+
+
+def test_what_is_known_of_a_cve_is_found_by_its_kin(path: Path, tmp_path: Path) -> None:
+    pypi = [of_six("GHSA-1"), of_another("GHSA-1", "CVE-1")]
+    built(path, folder_of(tmp_path / "feeds", {"PyPI": pypi}, cvss_csv_gz=cvss(("CVE-1", "3.1", VECTOR, ""))))
+    with Database.open(path) as database:
+        assert [cve.id for cve in database.snapshot([inventory(SIX)]).cves] == ["CVE-1"]
+
+
+def test_an_update_joins_and_parts(path: Path) -> None:
+    pypi = "/osv/PyPI/all.zip"
+    files = {"/osv/Debian/all.zip": export(*BUGS), pypi: export(of_six("GHSA-1"))}
+    with serving(files) as site:
+
+        def updated(hours: int) -> Kin:
+            now = NOW + timedelta(hours=hours)
+            update(path, FEEDS, {"osv": f"{site.url}/osv"}, ("Debian", "PyPI"), now, lambda line: None)
+            return alias_group(path)
+
+        assert updated(0) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
+        site.files[pypi] = export(of_six("GHSA-1"), of_another("GHSA-1", "CVE-1"))
+        assert updated(1)["DEBIAN-CVE-1"] == (("CVE-1", "GHSA-1", "PYSEC-1"),)
+        site.files[pypi] = export(of_six("GHSA-1"))
+        assert updated(2) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}

@@ -1,0 +1,248 @@
+"""The database as one file: what goes with it, and what is never put in place of a good one."""
+
+import gc
+import hashlib
+import json
+import resource
+import signal
+import sqlite3
+import struct
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import zstandard
+from tests.vulnerabilities.database.making import NOW, NOW_TEXT, built, folder_of, inventory, package
+from tests.vulnerabilities.feeds.making import entry, fixed, kev, record
+
+from dockgate.shared.errors import ConflictError, DatabaseError, DeniedError, UnavailableError
+from dockgate.vulnerabilities.database.database import Database
+from dockgate.vulnerabilities.database.transfer import Header, pack, unpack
+
+ENVELOPE = b'{"signed": true}'
+
+
+def sign(stated: bytes) -> bytes:
+    return ENVELOPE
+
+
+def anybody(stated: bytes, header: Header, envelope: bytes) -> None:
+    """Trusts every export."""
+
+
+RECORD = record("PYSEC-1", entry("PyPI", "jinja2", *fixed("3")), aliases=["CVE-1"])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "there" / "advisories.db"
+    built(path, folder_of(tmp_path / "feeds", {"PyPI": [RECORD]}, kev_json=kev({"CVE-1": "2024-01-01"})))
+    return path
+
+
+@pytest.fixture
+def file(path: Path, tmp_path: Path) -> Path:
+    pack(path, tmp_path / "advisories.zst", sign)
+    return tmp_path / "advisories.zst"
+
+
+def test_it_comes_back_as_it_was_with_its_age(path: Path, file: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here" / "advisories.db"
+    header = unpack(file, here, anybody)
+    assert here.read_bytes() == path.read_bytes()
+    with Database.open(here) as database:
+        assert database.digest == header.digest
+        assert {part.checked_at for part in database.parts()} == {NOW_TEXT}
+        assert [row.id for row in database.snapshot([inventory(package("PyPI", "jinja2"))]).advisories] == ["PYSEC-1"]
+    assert unpack(file, here, anybody) == header
+
+
+def test_it_is_a_zstd_file_that_any_tool_can_unpack(path: Path, file: Path) -> None:
+    data = file.read_bytes()
+    for _ in range(2):  # the header, and what signs it
+        magic, size = struct.unpack_from("<II", data)
+        assert magic & 0xFFFFFFF0 == 0x184D2A50
+        data = data[8 + size :]
+    assert zstandard.ZstdDecompressor().decompress(data) == path.read_bytes()
+
+
+def test_without_a_database_there_is_nothing_to_export(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="There is no advisory database"):
+        pack(tmp_path / "none.db", tmp_path / "out", sign)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_cannot_be_written_is_told(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="cannot be written"):
+        pack(path, tmp_path / "nowhere" / "out", sign)
+
+
+def header_of(data: bytes) -> tuple[dict[str, object], bytes]:
+    (size,) = struct.unpack_from("<I", data, 4)
+    return json.loads(data[8 : 8 + size]), data[8 + size :]
+
+
+def with_header(data: bytes, **changes: object) -> bytes:
+    header, rest = header_of(data)
+    stated = json.dumps(header | changes).encode()
+    return data[:4] + struct.pack("<I", len(stated)) + stated + rest
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda data: b"", "none that"),
+        (lambda data: b"nonsense" * 100, "none that"),
+        (lambda data: data[:6], "none that"),
+        (lambda data: data[:4] + struct.pack("<I", 2**31) + data[8:], "none that"),
+        (lambda data: data[:40], "header cannot be read"),
+        (lambda data: with_header(data, more=1), "header cannot be read"),
+        (lambda data: with_header(data, kind="something"), "something else"),
+        (lambda data: with_header(data, size=-1), "something else"),
+        (lambda data: with_header(data, size="big"), "something else"),
+        (lambda data: with_header(data, format=99), "format 99"),
+        (lambda data: with_header(data, size=10), "does not match"),
+        (lambda data: with_header(data, content="0" * 64), "does not match"),
+        (lambda data: with_header(data, digest="sha256:0"), "another digest"),
+        (lambda data: data[:-20], "damaged|does not match"),
+        (lambda data: data[:-9] + b"\xff" * 9, "damaged"),
+    ],
+)
+def test_a_file_that_does_not_hold_what_it_says_leaves_the_good_one(
+    damage: Callable[[bytes], bytes], reason: str, path: Path, file: Path
+) -> None:
+    file.write_bytes(damage(file.read_bytes()))
+    before = path.read_bytes()
+    with pytest.raises(DatabaseError, match=reason) as caught:
+        unpack(file, path, anybody)
+    assert caught.value.advice
+    assert path.read_bytes() == before
+    assert sorted(each.name for each in path.parent.iterdir()) == [path.name, path.name + ".lock"]
+
+
+def test_a_bomb_is_not_unpacked_beyond_the_size_it_states(path: Path, file: Path) -> None:
+    header, _ = header_of(file.read_bytes())
+    data = with_header(file.read_bytes())
+    _, rest = header_of(data)
+    bomb = zstandard.compress(b"\0" * 50_000_000)
+    file.write_bytes(data[: len(data) - len(rest)] + bomb)
+    with pytest.raises(DatabaseError, match="does not match"):
+        unpack(file, path, anybody)
+    assert header["size"] == path.stat().st_size
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON meta BEGIN SELECT 1; END",
+        "ALTER TABLE score RENAME TO old; CREATE VIEW score AS SELECT * FROM old",
+    ],
+)
+def test_a_database_with_other_tables_is_refused(change: str, path: Path, file: Path, tmp_path: Path) -> None:
+    sql = sqlite3.connect(path)
+    sql.executescript(change)
+    sql.close()
+    pack(path, file, sign)
+    with pytest.raises(DatabaseError, match="tables"):
+        unpack(file, tmp_path / "here.db", anybody)
+    assert not (tmp_path / "here.db").exists()
+
+
+def test_a_database_whose_tables_cannot_be_listed_leaves_nothing_open(path: Path, file: Path, tmp_path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    at = data.index(b"percentile")
+    data[at] = 0xFF  # a column's name that is no UTF-8: SQLite takes it, Python does not
+    changed = tmp_path / "changed.db"
+    changed.write_bytes(data)
+    pack(changed, file, sign)
+    with pytest.raises(DatabaseError, match="broken"):
+        unpack(file, path, anybody)
+    gc.collect()  # tells of a connection that is still open, as a warning
+
+
+def test_it_waits_for_no_other_writer(path: Path, file: Path) -> None:
+    import fcntl
+
+    with path.with_name(path.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConflictError):
+            unpack(file, path, anybody)
+
+
+def test_a_file_that_is_not_there_is_told(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="cannot be read"):
+        unpack(tmp_path / "none", path, anybody)
+
+
+@pytest.mark.parametrize("fault", ["a full disk", "a folder in the way"])
+def test_a_place_that_cannot_be_written_is_told_as_that(fault: str, file: Path, tmp_path: Path) -> None:
+    place = tmp_path / "elsewhere" / "advisories.db"
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    if fault == "a folder in the way":
+        (place.parent / "advisories.db.lock").mkdir(parents=True)
+    else:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, usual[1]))
+    try:
+        with pytest.raises(UnavailableError, match=r"elsewhere/advisories\.db cannot be written"):
+            unpack(file, place, anybody)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_the_header_says_what_is_in_it(path: Path, file: Path) -> None:
+    header, _ = header_of(file.read_bytes())
+    assert set(header) == set(Header.__dataclass_fields__)
+    assert header["size"] == path.stat().st_size
+
+
+def test_trust_is_asked_for_the_very_header_before_anything_is_unpacked(path: Path, file: Path, tmp_path: Path) -> None:
+    asked: list[tuple[bytes, str, bytes]] = []
+
+    def nobody(stated: bytes, header: Header, envelope: bytes) -> None:
+        asked.append((stated, header.content, envelope))
+        raise DeniedError("nobody is trusted")
+
+    data = file.read_bytes()
+    for damaged in (data, data[:-100], b"".join(header_frame(data)) + zstandard.compress(b"\0" * 50_000_000)):
+        file.write_bytes(damaged)
+        with pytest.raises(DeniedError, match="nobody is trusted"):
+            unpack(file, tmp_path / "here.db", nobody)
+    stated, _ = header_frame(data)
+    assert asked[0] == (stated[8:], hashlib.sha256(path.read_bytes()).hexdigest(), ENVELOPE)
+    assert asked[2][2] == b""
+    assert not (tmp_path / "here.db").exists()
+
+
+def header_frame(data: bytes) -> tuple[bytes, bytes]:
+    (size,) = struct.unpack_from("<I", data, 4)
+    return data[: 8 + size], b""
+
+
+def test_an_older_export_takes_the_place_of_nothing_newer_unless_that_is_wanted(path: Path, file: Path) -> None:
+    """Signed as it is: who replays it hides what has become known since."""
+    feeds = folder_of(path.parent / "later", {"PyPI": [RECORD]}, kev_json=kev({"CVE-1": "2024-01-01"}))
+    built(path, feeds, NOW + timedelta(hours=1))
+    newer = path.read_bytes()
+    with pytest.raises(ConflictError, match=r"older than the present database: kev, osv PyPI lacking") as refused:
+        unpack(file, path, anybody)
+    assert "--allow-older" in refused.value.advice
+    assert path.read_bytes() == newer
+    assert unpack(file, path, anybody, allow_older=True).size
+    with Database.open(path) as database:
+        assert {part.checked_at for part in database.parts()} == {NOW_TEXT}
+
+
+def test_an_export_that_lacks_a_feed_is_older_however_new_it_is(path: Path, tmp_path: Path) -> None:
+    without = tmp_path / "without.db"
+    built(without, folder_of(tmp_path / "without", {"PyPI": [RECORD]}), NOW + timedelta(hours=1))
+    pack(without, tmp_path / "without.zst", sign)
+    with pytest.raises(ConflictError, match="present database: kev lacking"):
+        unpack(tmp_path / "without.zst", path, anybody)
+
+
+def test_a_broken_database_is_replaced_by_any(path: Path, file: Path) -> None:
+    path.write_bytes(b"broken")
+    assert unpack(file, path, anybody).size == path.stat().st_size

@@ -1,0 +1,58 @@
+"""The demo's snapshot of advisories: it builds, says how partial it is, and gives the demo its findings."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.vulnerabilities.database.making import built
+
+import dockgate
+from dockgate.scanner import ecosystems
+from dockgate.scanner.model import Inventory, Matches, Package, Severity
+from dockgate.vulnerabilities.database.database import Database
+from dockgate.vulnerabilities.matching import match
+
+SNAPSHOT = Path(dockgate.__file__).parent / "demo" / "advisories"
+OLD = {"waitress": "2.1.0", "jinja2": "3.0.3", "markupsafe": "3.0.2", "urllib3": "1.26.4"}
+RAISED = {"waitress": "3.0.1", "jinja2": "3.1.6", "markupsafe": "3.0.2", "urllib3": "2.7.0"}
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    path = tmp_path_factory.mktemp("demo") / "advisories.db"
+    result = built(path, SNAPSHOT)
+    assert [sentence.split()[1] for sentence in result.missing] == ["amazon/RELEASE/updateinfo.xml.gz", "epss.csv.gz"]
+    assert [part.faults for part in result.parts] == [()] * 4
+    with Database.open(path) as database:
+        yield database
+
+
+def matched(database: Database, ecosystem: str, versions: dict[str, str]) -> Matches:
+    packages = tuple(
+        Package(name, version, f"pkg:x/{name}@{version}", ecosystem, name, version, "a/path")
+        for name, version in versions.items()
+    )
+    asked = Inventory("sha256:1", "linux/amd64", None, (), packages, ())
+    return match(asked, database.snapshot([asked]), ecosystems.load())
+
+
+def test_it_is_small_and_says_where_it_comes_from() -> None:
+    assert sum(path.stat().st_size for path in SNAPSHOT.rglob("*") if path.is_file()) < 300_000
+    assert "CC-BY-4.0" in (SNAPSHOT / "SOURCES.md").read_text("utf-8")
+
+
+def test_it_speaks_only_of_what_it_declares(database: Database) -> None:
+    declared = json.loads((SNAPSHOT / "coverage.json").read_text("utf-8"))["ecosystems"]
+    assert {row.ecosystem: list(row.names) for row in database.coverage()} == declared
+    assert not any(row.complete for row in database.coverage())
+    assert matched(database, "PyPI", {"django": "1.0"}).undetermined
+    assert matched(database, "Debian:12", {"zlib": "1:1.2.13"}).undetermined
+
+
+def test_the_old_requirements_are_vulnerable_and_the_raised_ones_are_not(database: Database) -> None:
+    found = matched(database, "PyPI", OLD)
+    assert found.undetermined == ()
+    assert sum(finding.severity is Severity.HIGH for finding in found.findings) >= 3
+    assert all(finding.fixed for finding in found.findings)
+    assert matched(database, "PyPI", RAISED) == Matches((), ())

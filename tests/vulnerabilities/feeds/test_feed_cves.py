@@ -1,0 +1,111 @@
+"""The feeds that speak of CVEs: CVSS vectors, EPSS and CISA's catalogue. And how feeds are found."""
+
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from tests.vulnerabilities.feeds.making import cvss, epss, kev
+
+from dockgate.scanner.model import Rating, Severity
+from dockgate.shared.errors import DockgateError, UnreadableError
+from dockgate.vulnerabilities import feeds
+from dockgate.vulnerabilities.feed import CvePrediction, CveScore, ExploitedCve, FaultyRecord
+from dockgate.vulnerabilities.feeds.cvss import FEED as CVSS
+from dockgate.vulnerabilities.feeds.epss import FEED as EPSS
+from dockgate.vulnerabilities.feeds.kev import FEED as KEV
+
+HIGH = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:H"
+CRITICAL = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
+NONE = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:N"
+
+
+def test_a_cve_has_one_rating_and_of_one_version_the_worst() -> None:
+    data = cvss(("CVE-1", "3.1", HIGH, "CNA"), ("CVE-2", "3.1", NONE, "CNA"), ("CVE-1", "3.1", CRITICAL, "CISA-ADP"))
+    assert list(CVSS.parse(BytesIO(data), "")) == [
+        CveScore("CVE-1", Rating("cve", Severity.CRITICAL, 9.8, CRITICAL)),
+        CveScore("CVE-2", Rating("cve", Severity.INFORMATIONAL, 0.0, NONE)),
+    ]
+
+
+def test_vectors_may_come_unpacked() -> None:
+    data = f"cve,version,vector,source\r\nCVE-1,3.1,{HIGH},\r\n".encode()
+    assert list(CVSS.parse(BytesIO(data), "")) == [CveScore("CVE-1", Rating("cve", Severity.HIGH, 7.5, HIGH))]
+
+
+def test_a_row_that_cannot_be_read_is_told_and_the_others_stand() -> None:
+    data = cvss(("GHSA-1", "3.1", HIGH, ""), ("CVE-2", "9", "nonsense", ""), ("CVE-3", "3.1", HIGH, ""))
+    row, vector, scored = sorted(CVSS.parse(BytesIO(data), ""), key=lambda found: isinstance(found, CveScore))
+    assert isinstance(row, FaultyRecord)
+    assert isinstance(vector, FaultyRecord)
+    assert (row.name, vector.name) == ("line 2", "CVE-2")
+    assert isinstance(scored, CveScore)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"id,score\n", cvss()[:-9], b"\x1f\x8bnonsense", b"cve,version,vector\n" + b"x" * 5000, b"\xff\n"]
+)
+def test_a_file_of_other_content_is_refused(data: bytes) -> None:
+    with pytest.raises(UnreadableError, match="CVSS file"):
+        list(CVSS.parse(BytesIO(data), ""))
+
+
+def test_the_catalogue_says_since_when() -> None:
+    assert list(KEV.parse(BytesIO(kev({"CVE-1": "2024-05-06", "CVE-2": ""}, due="2024-06-01")), "")) == [
+        ExploitedCve("CVE-1", "2024-05-06", "2024-06-01"),
+        ExploitedCve("CVE-2", "unknown", "2024-06-01"),
+    ]
+    undated = b'{"vulnerabilities": [{"cveID": "CVE-1", "dateAdded": 1, "dueDate": null}]}'
+    assert list(KEV.parse(BytesIO(undated), "")) == [ExploitedCve("CVE-1", "unknown", "")]
+
+
+def test_an_entry_without_a_cve_is_told() -> None:
+    found = list(KEV.parse(BytesIO(b'{"vulnerabilities": [1, {"cveID": 3}, {"cveID": "CVE-1"}]}'), ""))
+    assert [type(each) for each in found] == [FaultyRecord, FaultyRecord, ExploitedCve]
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"vulnerabilities": {}}', b"[" * 100_000])
+def test_a_catalogue_of_other_form_is_refused(data: bytes) -> None:
+    with pytest.raises(UnreadableError, match="KEV catalogue"):
+        list(KEV.parse(BytesIO(data), ""))
+
+
+def test_epss_is_read_with_and_without_its_comment() -> None:
+    found = [CvePrediction("CVE-1999-0001", 0.03351, 0.8765)]
+    assert list(EPSS.parse(BytesIO(epss(("CVE-1999-0001", "0.03351", "0.8765"))), "")) == found
+    assert list(EPSS.parse(BytesIO(b"cve,epss,percentile\r\nCVE-1999-0001,0.03351,0.8765\r\n"), "")) == found
+
+
+@pytest.mark.parametrize(
+    "row",
+    [("GHSA-1", "0.1", "0.1"), ("CVE-1", "x", "0.1"), ("CVE-1", "0.1"), ("CVE-1", "1.1", "0"), ("CVE-1", "nan", "0")],
+)
+def test_an_epss_row_that_cannot_be_read_is_told_and_the_others_stand(row: tuple[str, ...]) -> None:
+    fault, predicted = EPSS.parse(BytesIO(epss(row, ("CVE-2", "0.5", "1"))), "")
+    assert isinstance(fault, FaultyRecord)
+    assert fault.name == "line 3"
+    assert predicted == CvePrediction("CVE-2", 0.5, 1.0)
+
+
+@pytest.mark.parametrize("data", [b"", b"#model\n", b"id,score\n", epss()[:-9], b"#" + b"x" * 5000, b"\xff\n"])
+def test_an_epss_file_of_other_content_is_refused(data: bytes) -> None:
+    with pytest.raises(UnreadableError, match="EPSS file"):
+        list(EPSS.parse(BytesIO(data), ""))
+
+
+def test_feeds_are_found_by_walking_their_package() -> None:
+    assert [feed.name for feed in feeds.load()] == ["amazon", "cvss", "epss", "kev", "osv"]
+
+
+@pytest.mark.parametrize("content", ["FEEDS = ()", "import nowhere_at_all", "1 +"])
+def test_a_feed_that_does_not_load_stops_the_start(content: str, tmp_path: Path) -> None:
+    name = f"feeds_of_test_{abs(hash(content))}"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").touch()
+    (tmp_path / name / "broken.py").write_text(content)
+    sys.path.insert(0, str(tmp_path))
+    try:
+        with pytest.raises(DockgateError, match=f"{name}.broken"):
+            feeds.load(name)
+    finally:
+        sys.path.remove(str(tmp_path))

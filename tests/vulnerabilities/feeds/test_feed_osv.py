@@ -1,0 +1,364 @@
+"""What the OSV feed tells matching of a record, and of what it cannot read."""
+
+import zipfile
+from io import BytesIO
+from typing import Any
+
+import pytest
+from tests.vulnerabilities.feeds.making import Json, entry, export, fixed, record
+
+from dockgate.scanner.ecosystems.bitnami import ECOSYSTEM as BITNAMI
+from dockgate.scanner.ecosystems.rpm import ECOSYSTEM as RPM
+from dockgate.scanner.model import Advisory, Range, Rating, Severity
+from dockgate.shared.errors import UnreadableError
+from dockgate.vulnerabilities.feed import FaultyRecord, SilentRecord, Statement
+from dockgate.vulnerabilities.feeds.osv import FEED, RECORD_LIMIT
+from dockgate.vulnerabilities.versions import Order
+
+V2 = "AV:N/AC:L/Au:N/C:P/I:P/A:P"
+V31 = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
+V4 = "CVSS:4.0/AV:L/AC:L/AT:P/PR:L/UI:P/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N"
+
+
+def read(part: str, *records: Json | bytes) -> list[Statement]:
+    return list(FEED.parse(BytesIO(export(*records)), part))
+
+
+def one(part: str, given: Json) -> Advisory:
+    (advisory,) = read(part, given)
+    assert isinstance(advisory, Advisory)
+    return advisory
+
+
+def test_a_record_becomes_an_advisory_for_each_package_and_release() -> None:
+    found = read(
+        "Debian",
+        record(
+            "DSA-1",
+            entry("Debian:12", "zlib", *fixed("1:1.2")),
+            entry("Debian:13", "zlib", *fixed("1:1.3")),
+            entry("Debian:13", "zlib-ng", {"introduced": "0"}),
+            upstream=["CVE-1", "CVE-2"],
+            summary="A flaw.",
+            published="2026-01-01T00:00:00Z",
+        ),
+    )
+    assert [(row.ecosystem, row.name) for row in found if isinstance(row, Advisory)] == [
+        ("Debian:12", "zlib"),
+        ("Debian:13", "zlib"),
+        ("Debian:13", "zlib-ng"),
+    ]
+    assert found[0] == Advisory(
+        id="DSA-1",
+        ecosystem="Debian:12",
+        name="zlib",
+        ranges=(Range("ECOSYSTEM", (("introduced", "0"), ("fixed", "1:1.2"))),),
+        upstream=("CVE-1", "CVE-2"),
+        summary="A flaw.",
+        published="2026-01-01T00:00:00Z",
+        modified="2026-01-02T00:00:00Z",
+    )
+
+
+def test_entries_of_one_package_are_joined() -> None:
+    advisory = one(
+        "npm",
+        record(
+            "GHSA-1",
+            entry("npm", "a", *fixed("1.2"), versions=["1.0", "1.1"]),
+            entry("npm", "a", {"introduced": "2"}, {"last_affected": "2.1"}, versions=["1.1", "2.0"]),
+        ),
+    )
+    assert [span.events[-1] for span in advisory.ranges] == [("fixed", "1.2"), ("last_affected", "2.1")]
+    assert advisory.versions == ("1.0", "1.1", "2.0")
+
+
+def test_other_ecosystems_are_left_to_their_own_exports() -> None:
+    shared = record("GHSA-1", entry("npm", "a", *fixed("1")), entry("PyPI", "b", *fixed("2")))
+    assert one("npm", shared).name == "a"
+    assert one("PyPI", shared).name == "b"
+    assert read("Debian", shared) == [SilentRecord("GHSA-1", "2026-01-02T00:00:00Z")]
+
+
+def test_git_ranges_are_dropped_and_the_others_stay() -> None:
+    git = {"type": "GIT", "repo": "https://example.org/a", "events": [{"introduced": "0"}, {"fixed": "abc"}]}
+    given = record("PYSEC-1", entry("PyPI", "a", *fixed("2")))
+    given["affected"][0]["ranges"].insert(0, git)
+    given["affected"].append({"ranges": [git]})
+    assert one("PyPI", given).ranges == (Range("ECOSYSTEM", (("introduced", "0"), ("fixed", "2"))),)
+
+
+MODULAR = "1:18.14.2-3.module+el9.2.0+14843+acebbfea"
+
+
+@pytest.mark.parametrize(
+    ("summary", "module"),
+    [
+        ("Important: nodejs:18 security update", "nodejs:18"),
+        ("Moderate: container-tools:rhel8 security, bug fix, and enhancement update", "container-tools:rhel8"),
+        ("ALSA-2022:5468: nodejs:18 security update (Important)", "nodejs:18"),
+        ("Moderate: python39:3.9 and python39-devel:3.9 security update", ""),
+        ("nodejs security update (Important)", ""),
+        ("", ""),
+    ],
+)
+def test_fixed_versions_of_a_module_carry_its_stream_where_the_summary_tells_one(summary: str, module: str) -> None:
+    given = record(
+        "ALSA-2022:5468",
+        entry("AlmaLinux:8", "nodejs", *fixed(MODULAR)),
+        entry("AlmaLinux:8", "openssl", *fixed("1:1-1.el8")),
+        summary=summary,
+    )
+    assert [(row.name, row.module) for row in read("AlmaLinux", given) if isinstance(row, Advisory)] == [
+        ("nodejs", module),
+        ("openssl", ""),
+    ]
+
+
+def test_a_module_and_the_package_outside_it_are_two_advisories() -> None:
+    given = record(
+        "ALSA-1",
+        entry("AlmaLinux:8", "nodejs", *fixed(MODULAR)),
+        entry("AlmaLinux:8", "nodejs", *fixed("1:16-1.el8")),
+        summary="Important: nodejs:18 security update",
+    )
+    found = [row for row in read("AlmaLinux", given) if isinstance(row, Advisory)]
+    assert [(row.module, row.ranges[0].events[-1][1]) for row in found] == [("nodejs:18", MODULAR), ("", "1:16-1.el8")]
+
+
+@pytest.mark.parametrize(
+    ("more", "disputed"),
+    [
+        ({"details": "** DISPUTED ** Tor before 0.1.1.20 kills the circuit."}, True),
+        ({"details": "A flaw in x. NOTE: this is disputed by the vendor because of y."}, True),
+        ({"summary": "**DISPUTED** x"}, True),
+        ({"details": "The DISPUTED keyword of x is mishandled."}, False),
+        ({}, False),
+    ],
+)
+def test_a_record_that_says_so_is_disputed(more: Json, disputed: bool) -> None:
+    assert one("PyPI", record("PYSEC-1", entry("PyPI", "a", *fixed("1")), **more)).disputed is disputed
+
+
+def test_malicious_packages_come_as_they_are() -> None:
+    advisory = one("npm", record("MAL-2024-1", entry("npm", "a", {"introduced": "0"})))
+    assert (advisory.id, advisory.ratings) == ("MAL-2024-1", ())
+
+
+def test_a_withdrawn_record_says_so() -> None:
+    given = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), withdrawn="2026-07-09T16:19:00Z")
+    assert one("PyPI", given).withdrawn == "2026-07-09T16:19:00Z"
+
+
+def test_nulls_stand_for_absent_lists() -> None:
+    given = record("PYSEC-1", entry("PyPI", "a", *fixed("1"), versions=None), aliases=None, severity=None)
+    assert one("PyPI", given).aliases == ()
+
+
+# --- severity ----------------------------------------------------------------------------------------------------
+
+
+def _severity(*vectors: str) -> list[Json]:
+    kinds = {"CVSS:4": "CVSS_V4", "CVSS:3": "CVSS_V3"}
+    return [{"type": kinds.get(vector[:6], "CVSS_V2"), "score": vector} for vector in vectors]
+
+
+def test_the_highest_version_of_the_standard_rates() -> None:
+    given = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity(V2, V31, V4))
+    assert one("PyPI", given).ratings == (Rating("advisory", Severity.MEDIUM, 5.4, V4),)
+
+
+def test_a_vector_that_cannot_be_scored_gives_way() -> None:
+    given = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity("CVSS:4.0/AV:nonsense", V31))
+    assert one("PyPI", given).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
+
+
+def test_version_2_is_read_on_the_bands_of_3() -> None:
+    given = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity(V2))
+    assert one("PyPI", given).ratings == (Rating("advisory", Severity.HIGH, 7.5, V2),)
+
+
+def test_the_packages_own_vector_goes_before_the_records() -> None:
+    given = record("BIT-1", entry("Bitnami", "a", *fixed("1"), severity=_severity(V4)), severity=_severity(V31))
+    assert one("Bitnami", given).ratings[0].vector == V4
+
+
+def test_a_word_rates_where_there_is_no_vector() -> None:
+    affected = entry("npm", "a", *fixed("1"))
+    word: Json = {"severity": "MODERATE"}
+    assert one("npm", record("GHSA-1", affected, database_specific=word)).ratings == (
+        Rating("advisory", Severity.MEDIUM),
+    )
+    given = record("GHSA-1", affected, database_specific=word, severity=_severity(V31))
+    assert one("npm", given).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
+
+
+@pytest.mark.parametrize(
+    ("part", "more", "severity"),
+    [
+        ("Debian", {"ecosystem_specific": {"urgency": "unimportant"}}, Severity.INFORMATIONAL),
+        ("Debian", {"ecosystem_specific": {"urgency": "medium**"}}, Severity.MEDIUM),
+        ("Ubuntu", {"severity": [{"type": "Ubuntu", "score": "negligible"}]}, Severity.INFORMATIONAL),
+        ("Ubuntu", {"ecosystem_specific": {"priority": "high"}}, Severity.HIGH),
+        ("Rocky Linux", {"database_specific": {"severity": "Important"}}, Severity.HIGH),
+    ],
+)
+def test_the_distributions_word_goes_before_the_vector(part: str, more: Json, severity: Severity) -> None:
+    affected = entry(f"{part}:1", "a", *fixed("1"), **more)
+    sources = [rating.source for rating in one(part, record("X-1", affected, severity=_severity(V31))).ratings]
+    if "severity" not in more:
+        assert sources == ["distribution", "advisory"]
+    assert one(part, record("X-1", affected)).ratings == (Rating("distribution", severity),)
+
+
+@pytest.mark.parametrize("word", ["not yet assigned", "None", "Unknown", "", 3, None])
+def test_words_that_say_nothing_rate_nothing(word: Any) -> None:
+    given = record("X-1", entry("Debian:13", "a", *fixed("1"), ecosystem_specific={"urgency": word}))
+    assert one("Debian", given).ratings == ()
+
+
+@pytest.mark.parametrize(
+    ("specific", "note"),
+    [
+        ({"urgency": "unimportant"}, "unimportant"),
+        ({"urgency": "end-of-life"}, "end-of-life"),
+        ({"nodsa": "Minor issue"}, "no-dsa"),
+        ({"urgency": "low"}, ""),
+        ({"status": "ignored"}, "wont-fix"),
+        ({"fix_state": "Will not fix"}, "wont-fix"),
+        ({"fix_state": "Out of support scope"}, "end-of-life"),
+        ({"status": "end_of_life"}, "end-of-life"),
+        ({"status": ["ignored"]}, ""),
+    ],
+)
+def test_a_distributions_word_on_what_it_will_not_fix_is_a_note(specific: Json, note: str) -> None:
+    given = record("X-1", entry("Debian:13", "a", {"introduced": "0"}, ecosystem_specific=specific))
+    assert one("Debian", given).note == note
+
+
+@pytest.mark.parametrize(
+    ("blocks", "imports"),
+    [
+        ([[{"path": "a/b"}, {"path": "a/c", "symbols": ["F"]}]], ("a/b", "a/c")),
+        ([[{"path": "a/b"}], [{"path": "a/c"}]], ("a/b", "a/c")),
+        ([[{"path": "a/b"}], None], ()),
+        ([[{"path": "a/b"}, {}]], ()),
+        ([[{"path": "a/b"}, "a/c"]], ()),
+        (["a/b"], ()),
+        ([[]], ()),
+    ],
+)
+def test_the_vulnerable_packages_of_a_module_are_known_when_every_entry_names_them(
+    blocks: list[Any], imports: tuple[str, ...]
+) -> None:
+    specific = [{"ecosystem_specific": {"imports": block}} if block is not None else {} for block in blocks]
+    given = record("GO-1", *(entry("Go", "a", *fixed("1"), **each) for each in specific))
+    assert one("Go", given).imports == imports
+
+
+@pytest.mark.parametrize(
+    ("word", "events", "note"),
+    [
+        ("<end-of-life>", (("introduced", "0"),), "end-of-life"),
+        ("<ignored>", (("introduced", "0"),), "wont-fix"),
+        ("<no-dsa>", (("introduced", "0"),), "no-dsa"),
+        ("<unfixed>", (("introduced", "0"),), ""),
+        ("<undetermined>", (("introduced", "0"),), ""),
+        ("<not-affected>", (("introduced", "0"), ("fixed", "0")), ""),
+    ],
+)
+def test_a_word_of_debians_tracker_is_no_fixed_version(
+    word: str, events: tuple[tuple[str, str], ...], note: str
+) -> None:
+    found = one("Debian", record("X-1", entry("Debian:13", "a", *fixed(word))))
+    assert (found.ranges[0].events, found.note) == (events, note)
+
+
+# --- what cannot be read -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"{",
+        b"[]",
+        b'"\xff"',
+        b'{"affected": []}',
+        b'{"id": "", "affected": []}',
+        b'{"id": "X-1", "aliases": "CVE-1"}',
+        b'{"id": "X-1", "affected": 1}',
+        b'{"id": "X-1", "affected": [1]}',
+        b'{"id": "X-1", "affected": [{"package": {"ecosystem": "PyPI", "name": ""}}]}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_record_that_may_speak_of_anything_is_told(broken: bytes) -> None:
+    found = read("PyPI", record("PYSEC-1", entry("PyPI", "a", *fixed("1"))), broken)
+    assert isinstance(found[0], Advisory)
+    assert isinstance(found[1], FaultyRecord)
+    assert (found[1].name, found[1].contained) == ("broken-1.json", False)
+
+
+@pytest.mark.parametrize(
+    "affected",
+    [
+        entry("PyPI", "A", *fixed("1"), versions="1.0"),
+        entry("PyPI", "A", {"until": "1"}),
+        {**entry("PyPI", "A"), "ranges": [{"type": "TIME", "events": []}]},
+        {**entry("PyPI", "A"), "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": 0}]}]},
+    ],
+)
+def test_an_entry_whose_package_is_known_decides_nothing_about_it(affected: Json) -> None:
+    fault, advisory = read("PyPI", record("PYSEC-1", affected))
+    assert isinstance(fault, FaultyRecord)
+    assert (fault.name, fault.contained) == ("PYSEC-1.json", True)
+    assert isinstance(advisory, Advisory)
+    assert (advisory.name, advisory.ranges) == ("a", (Range("ECOSYSTEM", ()),))
+
+
+def test_a_record_is_bounded_in_size() -> None:
+    huge = b'{"id": "X-1", "summary": "' + b"x" * RECORD_LIMIT + b'"}'
+    (fault,) = read("PyPI", huge)
+    assert isinstance(fault, FaultyRecord)
+    assert "larger than" in fault.reason
+
+
+def test_a_member_whose_checksum_is_wrong_is_told() -> None:
+    data = bytearray(export(record("PYSEC-1", entry("PyPI", "a", *fixed("1")))))
+    at = zipfile.ZipFile(BytesIO(bytes(data))).infolist()[0].header_offset
+    data[at + 30 + len("PYSEC-1.json") + 20] ^= 0xFF
+    (fault,) = FEED.parse(BytesIO(bytes(data)), "PyPI")
+    assert isinstance(fault, FaultyRecord)
+    assert (fault.name, fault.contained) == ("PYSEC-1.json", False)
+
+
+@pytest.mark.parametrize("data", [b"", b"no zip", export(), export(record("X-1"))[:-30]])
+def test_an_export_that_is_no_export_is_refused(data: bytes) -> None:
+    with pytest.raises(UnreadableError, match="export of PyPI"):
+        list(FEED.parse(BytesIO(data), "PyPI"))
+
+
+def test_an_export_whose_members_lie_upon_each_other_is_refused() -> None:
+    data = bytearray(export(record("A"), record("B")))
+    second = data.rindex(b"PK\x01\x02")
+    data[second + 42 : second + 46] = bytes(4)
+    with pytest.raises(UnreadableError, match="upon each other"):
+        list(FEED.parse(BytesIO(data), "npm"))
+
+
+def test_a_bitnami_version_that_is_affected_is_so_in_every_revision() -> None:
+    affected = entry("Bitnami", "node", {"introduced": "0"}, {"last_affected": "2.6.0"})
+    (span,) = one("Bitnami", record("BIT-node-1", affected)).ranges
+    order = Order(BITNAMI.key)
+    advisory = Advisory("BIT-node-1", "Bitnami", "node", (span,))
+    affects = {version: order.affects(advisory, version) for version in ("2.6.0", "2.6.0-3", "2.6.1", "2.6.1-0")}
+    assert affects == {"2.6.0": True, "2.6.0-3": True, "2.6.1": False, "2.6.1-0": False}
+
+
+def test_what_azure_linux_built_of_the_last_affected_version_is_affected() -> None:
+    affected = entry("Azure Linux:3", "curl", {"introduced": "0"}, {"last_affected": "8.11.1-2"})
+    (span,) = one("Azure Linux", record("AZL-1", affected)).ranges
+    order = Order(RPM.key, optional_epoch=True)
+    advisory = Advisory("AZL-1", "Azure Linux:3", "curl", (span,))
+    versions = ("8.11.1-2", "8.11.1-2.azl3", "8.11.1-2.cm2", "8.11.1-3.azl3", "8.11.1-10.azl3", "8.12.0-1.azl3")
+    assert [order.affects(advisory, version) for version in versions] == [True, True, True, False, False, False]

@@ -1,0 +1,149 @@
+"""The OSV feed over HTTP, record by record: when it takes the records that changed, and when the whole export."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import unquote
+from zipfile import ZipFile
+
+import pytest
+from tests.vulnerabilities.feeds.making import Json, entry, export, fixed, record
+from tests.vulnerabilities.feeds.serving import Site, serving
+
+from dockgate.vulnerabilities.feed import FeedFetch
+from dockgate.vulnerabilities.feeds._changes import MOST
+from dockgate.vulnerabilities.feeds.osv import FEED
+
+OLD, NEW = "2026-01-01T10:00:00Z", "2026-01-01T09:00:00.120000Z"
+"""The newer one is published with an older time: that happens, and must not hide it."""
+
+
+def of(identity: str, modified: str = OLD) -> Json:
+    return record(identity, entry("PyPI", "a", *fixed("1"))) | {"modified": modified}
+
+
+def publish(site: Site, *records: Json) -> None:
+    site.files.clear()
+    site.files["/PyPI/all.zip"] = export(*records)
+    site.files["/PyPI/modified_id.csv"] = "".join(f"{each['modified']},{each['id']}\n" for each in records).encode()
+    site.files |= {f"/PyPI/{each['id']}.json": json.dumps(each).encode() for each in records}
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving({}) as site:
+        publish(site, of("A"), of("B"), of("C"))
+        yield site
+
+
+def fetch(site: Site, into: Path, fingerprint: str, held: Mapping[str, str] | None = None) -> FeedFetch:
+    known = {"A": OLD, "B": OLD, "C": OLD} if held is None else held
+    site.seen.clear()
+    return FEED.fetch(site.url, "PyPI", fingerprint, into, held=lambda: known)
+
+
+def first(site: Site, into: Path) -> str:
+    return FEED.fetch(site.url, "PyPI", "", into).fingerprint
+
+
+def test_the_first_time_the_whole_export_is_fetched(site: Site, tmp_path: Path) -> None:
+    fetched = fetch(site, tmp_path, "")
+    assert site.seen == ["/PyPI/all.zip 200"]
+    assert fetched.replaces is None
+
+
+def test_what_changed_is_fetched_alone_and_what_went_is_named(site: Site, tmp_path: Path) -> None:
+    fingerprint = first(site, tmp_path)
+    publish(site, of("A"), of("B", NEW), of("D"))
+    fetched = fetch(site, tmp_path, fingerprint)
+    assert sorted(site.seen) == ["/PyPI/B.json 200", "/PyPI/D.json 200", "/PyPI/modified_id.csv 200"]
+    assert fetched.replaces == {"B", "C", "D"}
+    assert fetched.path is not None
+    with ZipFile(fetched.path) as archive:
+        assert {name: json.loads(archive.read(name)) for name in archive.namelist()} == {
+            "B.json": of("B", NEW),
+            "D.json": of("D"),
+        }
+
+
+def test_while_the_list_is_the_same_nothing_else_is_fetched(site: Site, tmp_path: Path) -> None:
+    unchanged = fetch(site, tmp_path, first(site, tmp_path))
+    assert unchanged.unchanged
+    assert site.seen == ["/PyPI/modified_id.csv 200"]
+    assert fetch(site, tmp_path, unchanged.fingerprint) == unchanged
+    assert site.seen == ["/PyPI/modified_id.csv 304"]
+
+
+def test_a_record_that_is_not_held_is_fetched_however_old_it_says_it_is(site: Site, tmp_path: Path) -> None:
+    fetched = fetch(site, tmp_path, first(site, tmp_path), {"A": OLD, "C": OLD})
+    assert fetched.replaces == {"B"}
+
+
+def test_times_are_compared_as_times(site: Site, tmp_path: Path) -> None:
+    publish(site, of("A", "2026-01-01T10:00:00.120Z"), of("B", "2026-01-01T10:00:00+00:00"))
+    assert fetch(site, tmp_path, first(site, tmp_path), {"A": "2026-01-01T10:00:00.12Z", "B": OLD}).unchanged
+
+
+def test_many_changes_bring_the_whole_export(site: Site, tmp_path: Path) -> None:
+    fingerprint = first(site, tmp_path)
+    publish(site, *(of(f"X-{number}") for number in range(MOST + 1)))
+    fetched = fetch(site, tmp_path, fingerprint)
+    assert site.seen == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
+    assert fetched.replaces is None
+
+
+def test_a_list_that_lacks_many_brings_the_whole_export(site: Site, tmp_path: Path) -> None:
+    """It may be cut short; what it lacks would be taken for gone."""
+    fingerprint = first(site, tmp_path)
+    publish(site, of("A", NEW))
+    fetched = fetch(site, tmp_path, fingerprint, {"A": OLD} | {f"X-{number}": OLD for number in range(MOST)})
+    assert site.seen == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
+    assert fetched.replaces is None
+
+
+def test_where_nothing_but_a_record_went_the_whole_export_is_fetched(site: Site, tmp_path: Path) -> None:
+    fingerprint = first(site, tmp_path)
+    publish(site, of("A"), of("B"))
+    fetched = fetch(site, tmp_path, fingerprint)
+    assert site.seen == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
+    assert fetched.replaces is None
+
+
+@pytest.mark.parametrize("fault", ["no list", "an empty list", "a broken list", "a path for a name", "no record"])
+def test_what_cannot_be_told_apart_brings_the_whole_export(fault: str, site: Site, tmp_path: Path) -> None:
+    fingerprint = first(site, tmp_path)
+    publish(site, of("A"), of("B", NEW))
+    csv = "/PyPI/modified_id.csv"
+    if fault == "no list":
+        del site.files[csv]
+    elif fault == "no record":
+        del site.files["/PyPI/B.json"]
+    else:
+        site.files[csv] = {"an empty list": b"", "a broken list": b"nonsense\n", "a path for a name": b"1,../x\n"}[
+            fault
+        ]
+    fetched = fetch(site, tmp_path, fingerprint)
+    assert site.seen[-1] == "/PyPI/all.zip 200"
+    assert fetched.replaces is None
+
+
+def test_names_are_quoted(site: Site, tmp_path: Path) -> None:
+    fingerprint = first(site, tmp_path)
+    publish(site, of("A"), of("B"), of("C"), of("RHSA-2026:1 x"))
+    assert fetch(site, tmp_path, fingerprint).replaces == {"RHSA-2026:1 x"}
+    assert "/PyPI/RHSA-2026:1 x.json 200" in map(unquote, site.seen)
+
+
+def test_only_what_is_published_is_asked_for(site: Site) -> None:
+    site.files["/ecosystems.txt"] = b"Debian\nPyPI\nnpm\n"
+    assert FEED.parts(site.url, ("Amazon Linux", "Debian", "PyPI")) == ["Debian", "PyPI"]
+
+
+def test_a_mirror_without_a_list_of_ecosystems_is_asked_for_all(site: Site) -> None:
+    assert FEED.parts(site.url, ("Debian", "PyPI")) == ("Debian", "PyPI")
+
+
+@pytest.mark.parametrize("page", [b"", b"<html>Please log in</html>"])
+def test_a_page_in_place_of_the_list_of_ecosystems_leaves_out_nothing(site: Site, page: bytes) -> None:
+    site.files["/ecosystems.txt"] = page
+    assert FEED.parts(site.url, ("Debian", "PyPI")) == ("Debian", "PyPI")

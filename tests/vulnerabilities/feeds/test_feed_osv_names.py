@@ -1,0 +1,143 @@
+"""What the OSV feed makes of the names that publishers give to ecosystems, packages and vulnerabilities."""
+
+import pytest
+from tests.vulnerabilities.feeds.making import entry, fixed, record
+from tests.vulnerabilities.feeds.test_feed_osv import one, read
+
+from dockgate.scanner.model import Advisory, Range
+from dockgate.vulnerabilities.feed import FaultyRecord, SilentRecord
+
+
+@pytest.mark.parametrize(
+    ("ecosystem", "name", "normal"),
+    [
+        ("PyPI", "Zope.Interface__x", "zope-interface-x"),
+        ("NuGet", "Newtonsoft.Json", "newtonsoft.json"),
+        ("Packagist", "Vendor/Name", "vendor/name"),
+        ("npm", "@Scope/Name", "@Scope/Name"),
+        ("Go", "github.com/Azure/azure-sdk", "github.com/azure/azure-sdk"),
+        ("Maven", "Group:Artifact", "Group:Artifact"),
+        ("crates.io", "Inflector", "Inflector"),
+        ("GitHub Actions", "Azure/setup-kubectl", "azure/setup-kubectl"),
+        ("VSCode", "EffetMer.darkgpt", "effetmer.darkgpt"),
+    ],
+)
+def test_names_are_written_as_the_ecosystem_writes_them(ecosystem: str, name: str, normal: str) -> None:
+    assert one(ecosystem, record("X-1", entry(ecosystem, name, *fixed("1")))).name == normal
+
+
+@pytest.mark.parametrize(
+    ("given", "normal"),
+    [
+        ("Red Hat:enterprise_linux:9::baseos", "Red Hat:enterprise_linux:9"),
+        ("Red Hat:enterprise_linux:9::appstream", "Red Hat:enterprise_linux:9"),
+        ("Red Hat:enterprise_linux:10.1", "Red Hat:enterprise_linux:10"),
+        ("Red Hat:rhel_eus:9.2::appstream", "Red Hat:rhel_eus:9.2"),
+        ("Red Hat:rhel_els:7", "Red Hat:enterprise_linux:7"),
+        ("Red Hat:rhel_software_collections:3::el7", "Red Hat:enterprise_linux:7"),
+        ("Red Hat:rhel_dotnet:6.0::el7", "Red Hat:enterprise_linux:7"),
+        ("Red Hat:openshift:4.14::el9", "Red Hat:openshift:4.14"),
+        ("SUSE:Linux Enterprise Module for Basesystem 15 SP5", "SUSE:15 SP5"),
+        ("Docker Hardened Images:Debian:trixie", "Docker Hardened Images:Debian:13"),
+        ("Docker Hardened Images:Alpine:3.24", "Docker Hardened Images:Alpine:3.24"),
+        ("Docker Hardened Images", "Docker Hardened Images"),
+        ("TuxCare:Ubuntu:16.04", "TuxCare:Ubuntu:16.04"),
+        ("TuxCare:Maven", "TuxCare:Maven"),
+        ("SUSE:Linux Enterprise Server 15 SP5", "SUSE:15 SP5"),
+        ("SUSE:Linux Enterprise Server for SAP Applications 15 SP5", "SUSE:15 SP5"),
+        ("SUSE:Linux Enterprise Server 15 SP4-LTSS", "SUSE:15 SP4"),
+        ("SUSE:Linux Enterprise High Performance Computing 15 SP4-ESPOS", "SUSE:15 SP4"),
+        ("SUSE:Linux Enterprise Module for Python 3 15 SP6", "SUSE:15 SP6"),
+        ("SUSE:Linux Enterprise Server 11 SP4 LTSS EXTREME CORE", "SUSE:11 SP4"),
+        ("SUSE:Linux Enterprise Server 12", "SUSE:12"),
+        ("SUSE:Linux Enterprise Server 16.0", "SUSE:16.0"),
+        ("SUSE:Linux Enterprise Micro 5.3", "SUSE:Linux Enterprise Micro 5.3"),
+        ("SUSE:Linux Micro 6.2", "SUSE:Linux Micro 6.2"),
+        ("SUSE:Manager Server 4.3", "SUSE:Manager Server 4.3"),
+        ("openSUSE:Leap 15.5", "openSUSE:Leap 15.5"),
+        ("AlmaLinux:8", "AlmaLinux:8"),
+        ("Rocky Linux:9", "Rocky Linux:9"),
+        ("Ubuntu:24.04:LTS", "Ubuntu:24.04:LTS"),
+        ("Ubuntu:Pro:22.04:LTS", "Ubuntu:22.04:LTS"),
+        ("Ubuntu:Pro:25.10", "Ubuntu:25.10"),
+        ("Ubuntu:Pro:FIPS-updates:22.04:LTS", "Ubuntu:Pro:FIPS-updates:22.04:LTS"),
+        ("Ubuntu:Pro:22.04:LTS:Realtime:Kernel", "Ubuntu:Pro:22.04:LTS:Realtime:Kernel"),
+        ("Alpine:v3.19", "Alpine:v3.19"),
+        ("Wolfi", "Wolfi"),
+        ("Packagist:https://packages.drupal.org/8", "Packagist"),
+        ("Maven:https://maven.google.com", "Maven"),
+        ("VSCode:https://open-vsx.org", "VSCode"),
+        ("FreeBSD:ports", "FreeBSD:ports"),
+        ("FreeBSD:ports:14.3", "FreeBSD:ports"),
+    ],
+)
+def test_releases_that_share_their_packages_are_one(given: str, normal: str) -> None:
+    assert one(given.partition(":")[0], record("X-1", entry(given, "a", *fixed("1")))).ecosystem == normal
+
+
+def test_the_modules_of_suse_12_are_for_each_of_its_service_packs() -> None:
+    given = record("X-1", entry("SUSE:Linux Enterprise Module for Web and Scripting 12", "nodejs18", *fixed("18.20")))
+    spoken = [advisory.ecosystem for advisory in read("SUSE", given) if isinstance(advisory, Advisory)]
+    assert spoken == ["SUSE:12", "SUSE:12 SP1", "SUSE:12 SP2", "SUSE:12 SP3", "SUSE:12 SP4", "SUSE:12 SP5"]
+
+
+@pytest.mark.parametrize("ecosystem", ["Echo:PyPI", "Echo:PyPi", "Echo:npm", "Echo:Maven"])
+def test_what_echo_rebuilds_of_a_languages_packages_is_none_of_its_distributions(ecosystem: str) -> None:
+    given = record("ECHO-1", entry(ecosystem, "jinja2", *fixed("2.11.3-1+deb11u1")))
+    assert [type(told) for told in read("Echo", given)] == [SilentRecord]
+    both = record("ECHO-2", *given["affected"], entry("Echo", "jinja2", *fixed("3.1.6-1")))
+    assert one("Echo", both).ranges[0].events[1] == ("fixed", "3.1.6-1")
+
+
+@pytest.mark.parametrize(
+    ("ecosystem", "package", "told", "version"),
+    [
+        ("Mageia:9", "gtk+2.0", "gtk+2.0-2.24.33-5.1.mga9", "2.24.33-5.1.mga9"),
+        ("Mageia:9", "ffmpeg", "5.1.4-1.mga9", "5.1.4-1.mga9"),
+        ("Mageia:9", "ffmpeg", "5.1.4-1.mga9.tainted", "5.1.4-1.mga9"),
+        ("Mageia:9", "nvidia-current", "550.144.03-1.mga9.nonfree", "550.144.03-1.mga9"),
+        (
+            *("openEuler:24.03-LTS", "java-1.8.0-openjdk"),
+            *("java-1.8.0-openjdk-1.8.0.462.b08-4.oe2403sp2", "1.8.0.462.b08-4.oe2403sp2"),
+        ),
+        ("openEuler:24.03-LTS", "curl", "8.4.0-13.oe2403", "8.4.0-13.oe2403"),
+        (
+            *("SUSE:Linux Enterprise Server LTSS Extended Security 12 SP5", "iputils"),
+            *("s20161105-11.9.1", "s20161105-11.9.1"),
+        ),
+    ],
+)
+def test_versions_are_without_what_is_none_of_theirs(ecosystem: str, package: str, told: str, version: str) -> None:
+    advisory = one(ecosystem.partition(":")[0], record("X-1", entry(ecosystem, package, *fixed(told))))
+    assert advisory.ranges[0].events == (("introduced", "0"), ("fixed", version))
+
+
+def test_a_whole_name_that_is_not_the_packages_tells_no_version() -> None:
+    affected = entry("openEuler:24.03-LTS", "openjdk-1.8.0", *fixed("java-1.8.0-openjdk-1.8.0.462.b08-4.oe2403sp2"))
+    fault, advisory = read("openEuler", record("OESA-1", affected))
+    assert isinstance(fault, FaultyRecord)
+    assert fault.contained
+    assert isinstance(advisory, Advisory)
+    assert advisory.ranges == (Range("ECOSYSTEM", ()),)
+
+
+def test_products_that_become_one_release_are_joined() -> None:
+    names = ("Red Hat:enterprise_linux:9::baseos", "Red Hat:enterprise_linux:9::appstream")
+    advisory = one("Red Hat", record("RHSA-1", *(entry(name, "openssl", *fixed("1:3-1.el9")) for name in names)))
+    assert len(advisory.ranges) == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "names", "upstream"),
+    [
+        ("AlmaLinux:9", {"related": ["CVE-1", "CVE-2", "RHSA-1"]}, ("CVE-1", "CVE-2")),
+        ("AlmaLinux:9", {"related": ["CVE-1"], "upstream": ["CVE-2"]}, ("CVE-2",)),
+        ("Debian:13", {"related": ["CVE-1"], "aliases": ["CVE-2"]}, ()),
+        ("PyPI", {"related": ["CVE-1"]}, ()),
+    ],
+)
+def test_a_bulletin_is_about_the_cves_that_it_calls_related(
+    part: str, names: dict[str, list[str]], upstream: tuple[str, ...]
+) -> None:
+    given = record("X-1", entry(part, "a", *fixed("1")), **names)
+    assert one(part.partition(":")[0], given).upstream == upstream

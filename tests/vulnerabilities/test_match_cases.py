@@ -1,0 +1,120 @@
+"""One readable file per trap of matching, in tests/cases/match: packages, advisories, what must come of it.
+
+Packages are "<ecosystem> <name> <version>" or mappings; advisories have OSV's keys, with `of: <ecosystem> <name>`,
+ranges as "introduced 0, fixed 1.2", ratings as "advisory HIGH 7.5". Without `coverage` all ecosystems are covered.
+The cases are written for this project; real advisories' ids and versions stand where one shows the trap.
+"""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dockgate.scanner import ecosystems
+from dockgate.scanner.model import Advisory, AdvisorySnapshot, Coverage, Cve, Finding, Package, Range, Rating, Severity
+from dockgate.vulnerabilities.matching import match
+
+CASES = sorted((Path(__file__).parent.parent / "cases" / "match").glob("*.yaml"))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """All scalars as text, so that versions need no quotes."""
+    case: dict[str, Any] = yaml.load(path.read_text("utf-8"), yaml.BaseLoader)  # noqa: S506 - makes nothing but text
+    unknown = case.keys() - {"packages", "advisories", "coverage", "cves", "findings", "undetermined"}
+    assert not unknown, f"{path.name}: unknown keys {unknown}"
+    return case
+
+
+def package(given: str | dict[str, str]) -> Package:
+    if isinstance(given, str):
+        given = dict(zip(("ecosystem", "name", "version"), shlex.split(given), strict=True))
+    kind = {"PyPI": "pypi", "Debian": "deb", "Ubuntu": "deb"}.get(given["ecosystem"].partition(":")[0])
+    version = given["version"]
+    return Package(
+        name=given["name"],
+        version=version,
+        purl=f"pkg:{kind or given['ecosystem'].lower()}/{given['name']}@{version}",
+        ecosystem=given["ecosystem"],
+        source_name=given.get("source", given["name"]),
+        source_version=given.get("source_version", version),
+        path=given.get("path", "some/path"),
+        owner=given.get("owner", ""),
+        module=given.get("module", ""),
+        imports=given.get("imports", ""),
+    )
+
+
+def advisory(given: Mapping[str, Any]) -> Advisory:
+    ecosystem, name = given["of"].rsplit(maxsplit=1)
+    lists = {key: tuple(given.get(key, ())) for key in ("versions", "aliases", "upstream", "imports")}
+    texts = {key: given.get(key, "") for key in ("withdrawn", "note", "module")}
+    ranges = tuple(_range(text) for text in given.get("ranges", ()))
+    ratings = tuple(_rating(text) for text in given.get("ratings", ()))
+    alias_group = tuple(map(tuple, given.get("kin", ())))
+    return Advisory(given["id"], ecosystem, name, ranges, ratings=ratings, alias_group=alias_group, **lists, **texts)
+
+
+def cve(identity: str, given: Mapping[str, str]) -> Cve:
+    rating = _rating(f"cve {given['rating']}") if "rating" in given else None
+    chances = {key: float(given.get(key, -1)) for key in ("epss", "percentile")}
+    return Cve(identity, rating, given.get("exploited", ""), given.get("due", ""), **chances)
+
+
+def _range(text: str) -> Range:
+    events = (event.split() for event in text.split(", "))
+    return Range("ECOSYSTEM", tuple((kind, version) for kind, version in events))
+
+
+def _rating(text: str) -> Rating:
+    source, severity, *score = text.split()
+    return Rating(source, Severity(severity), float(score[0]) if score else -1.0)
+
+
+def seen(finding: Finding) -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "package": f"{finding.package.name} {finding.package.version}",
+        "fixed": finding.fixed,
+        "aliases": list(finding.aliases),
+        "severity": finding.severity.value,
+        "rated_by": finding.rating.source,
+        "note": finding.note,
+        "exploited": finding.exploited,
+        "due": finding.due,
+        "epss": str(finding.epss),
+        "state": finding.state.value,
+        "path": finding.package.path,
+        "reachable": finding.reachable,
+    }
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_case(path: Path) -> None:
+    case = read(path)
+    packages = [package(given) for given in case["packages"]]
+    covered = case.get("coverage", [{"ecosystem": name} for name in sorted({each.ecosystem for each in packages})])
+    coverage = tuple(
+        Coverage(each["ecosystem"], "names" not in each, tuple(each.get("names", ())), "2026-11-24T00:00:00Z")
+        for each in covered
+    )
+    cves = tuple(cve(identity, given) for identity, given in sorted(case.get("cves", {}).items()))
+    consulted = AdvisorySnapshot(tuple(advisory(given) for given in case.get("advisories", ())), coverage, cves)
+
+    matches = match(packages, consulted, ecosystems.load())
+
+    expected = case.get("findings", [])
+    for given in expected:
+        assert given.keys() >= {"id", "package", "fixed"}
+    found = [seen(finding) for finding in matches.findings]
+    assert [{key: each[key] for key in given} for each, given in zip(found, expected, strict=False)] == expected, found
+    assert len(found) == len(expected), found
+
+    doubts = case.get("undetermined", [])
+    assert [(each.subject, each.kind) for each in matches.undetermined] == [
+        (given["subject"], given["kind"]) for given in doubts
+    ], matches.undetermined
+    for each, given in zip(matches.undetermined, doubts, strict=True):
+        assert given["says"] in each.reason

@@ -1,0 +1,56 @@
+"""What an order of versions promises beyond the cases of matching."""
+
+import gc
+
+import pytest
+
+from dockgate.scanner.model import Advisory, Range
+from dockgate.shared.errors import UncomparableError
+from dockgate.vulnerabilities.versions import Order
+
+
+def key(version: str) -> bytes:
+    if version == "what":
+        raise UncomparableError("")
+    return version.encode()
+
+
+def advisory(*events: tuple[str, str]) -> Advisory:
+    return Advisory("OSV-1", "PyPI", "idna", (Range("ECOSYSTEM", events),))
+
+
+@pytest.mark.parametrize("version", ["1", "what"])
+@pytest.mark.parametrize("end", ["3", "what"])
+def test_a_version_refused_without_a_word_is_in_doubt_and_never_unaffected(version: str, end: str) -> None:
+    order, told = Order(key), advisory(("introduced", "2"), ("fixed", end))
+    if "what" not in (version, end):
+        assert not order.affects(told, version)
+        return
+    for _ in range(2):
+        with pytest.raises(UncomparableError):
+            order.affects(told, version)
+
+
+def test_a_range_is_asked_again_with_the_same_answers() -> None:
+    order, told = Order(key), advisory(("fixed", "3"), ("introduced", "2"), ("limit", "5"), ("introduced", "4"))
+    asked = ["1", "2", "3", "4", "5"]
+    expected = [False, True, False, True, False]
+    assert [[order.affects(told, version) for version in asked] for _ in range(2)] == [expected, expected]
+
+
+def test_a_doubt_leaves_nothing_behind_for_the_garbage_collector() -> None:
+    order, told = Order(key), advisory(("introduced", "2"), ("fixed", "what"))
+    gc.collect()
+    gc.disable()
+    before = _doubts()
+    try:
+        for _ in range(3):
+            with pytest.raises(UncomparableError):
+                order.affects(told, "1")
+        assert _doubts() == before
+    finally:
+        gc.enable()
+
+
+def _doubts() -> int:
+    return sum(isinstance(found, UncomparableError) for found in gc.get_objects())
