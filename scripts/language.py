@@ -1,0 +1,82 @@
+"""Refuse names and phrases that a reader would have to guess: `scripts/lint` runs it.
+
+    python scripts/language.py [FOLDER...]
+
+Identifiers are nouns, verbs with an object, or questions (is_, has_, can_, should_). Bare participles and pronouns say
+nothing of what they hold. Text for people uses the words of the field; docs/glossary.md has the few that are ours.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PLACES = ("src", "tests", "bench", "scripts", "docs", "README.md", "CHANGELOG.md")
+NAMES = frozenset(
+    "another anybody asked found given held kept known left nobody one other said somebody told wanted whatever whole".split()
+)
+"""no identifier is one of these, with or without underscores around it"""
+PHRASES = re.compile(
+    r"\b(?:whoever|whosoever|nobody|somebody|anybody|by leave|suffers?|suffered|mends?|mended|kin|is none of|are none of"
+    r"|tells? of|told of|speaks? of|spoken of|its word|at its word|who asks|stands (?:for all|in it|there|under|beside)"
+    r"|lets nothing through|breach(?:es)?|judgements?|remed(?:y|ies)|insisting)\b",
+    re.IGNORECASE,
+)
+"""no docstring, comment, message or page has one of these"""
+ALLOWED: dict[str, frozenset[str]] = {}
+"""by file, what it may say all the same, with the reason beside it"""
+
+
+def problems(path: Path) -> Iterator[str]:
+    """Each refused name or phrase of a file, with its place: "src/a.py:3: ..."."""
+    text = path.read_text("utf-8")
+    place = path.relative_to(ROOT).as_posix()
+    allowed = ALLOWED.get(place, frozenset())
+    if path.suffix == ".py":
+        for line, name in _identifiers(ast.parse(text)):
+            if name.strip("_").lower() in NAMES - allowed:
+                yield f"{place}:{line}: the name {name!r} does not say what it holds"
+        if path.stem.strip("_") in NAMES:
+            yield f"{place}: the file name does not say what it holds"
+    for number, line in enumerate(text.splitlines(), 1):
+        for phrase in PHRASES.findall(line):
+            if phrase.lower() not in allowed:
+                yield f"{place}:{number}: {phrase!r} is not a word of this project; STYLE is in docs/contributing.md"
+
+
+def _identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Every name that the module defines: functions, classes, arguments, variables, attributes."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield node.lineno, node.name
+            case ast.arg():
+                yield node.lineno, node.arg
+            case ast.Name(ctx=ast.Store()):
+                yield node.lineno, node.id
+            case ast.Attribute(ctx=ast.Store()):
+                yield node.lineno, node.attr
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                yield node.lineno, name
+            case ast.alias(asname=str(name)):
+                yield node.lineno, name
+
+
+def files(places: list[str]) -> Iterator[Path]:
+    for place in places:
+        path = (ROOT / place).resolve()
+        if path.is_file():
+            yield path
+        yield from sorted(file for kind in ("*.py", "*.md") for file in path.rglob(kind) if "data" not in file.parts)
+
+
+def main() -> int:
+    refused = [line for path in files(sys.argv[1:] or list(PLACES)) for line in problems(path)]
+    print("\n".join(refused) if refused else "The names and phrases are plain.")
+    return bool(refused)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
