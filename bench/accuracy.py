@@ -3,7 +3,7 @@
     python bench/accuracy.py [--write]
 
 Every difference must have an explanation in `accuracy.yaml`, and every explanation a difference, or the run fails.
-`--write` renews docs/accuracy.md from the comparison and the explanations.
+`--write` renews docs/explanation/accuracy.md from the comparison and the explanations.
 """
 
 import sys
@@ -21,7 +21,7 @@ import _peers
 from _inventories import Inventory, Package
 
 EXPLANATIONS = _images.HERE / "accuracy.yaml"
-PAGE = _images.HERE.parent / "docs" / "accuracy.md"
+PAGE = _images.HERE.parent / "docs" / "explanation" / "accuracy.md"
 PEERS = {"Syft": _inventories.syft, "Trivy": _inventories.trivy}
 PROGRAMS = ("Dockgate", *PEERS)
 EXAMPLES = 4

@@ -61,7 +61,7 @@ def empty(work: Path, program: str) -> None:
 
 
 def ratios(name: str, cold: dict[str, Figures], again: dict[str, Figures]) -> Iterator[str]:
-    """Each beside its bar (docs/performance.md)."""
+    """Each beside its bar (docs/explanation/performance.md)."""
     ours, peer, part = cold["Dockgate"], *(("Syft", 0.1) if name == "large" else ("Trivy", 0.5))
     if not cold[peer].failed:
         yield f"of {peer}'s time: {ours.median / cold[peer].median:.2f} (bar {part})"

@@ -45,7 +45,11 @@ def calls() -> Iterator[str]:
                 yield f"| `{' '.join(sorted(route.methods))} /api/v1{path}` | {_line(route.description)} |\n"
 
 
-PAGES: dict[str, Callable[[], Iterator[str]]] = {"api.md": calls, "commands.md": commands, "settings.md": settings}
+PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "reference/api.md": calls,
+    "reference/commands.md": commands,
+    "reference/settings.md": settings,
+}
 
 
 def page(name: str) -> str:

@@ -84,7 +84,7 @@ def test_each_side_and_peer_is_compared() -> None:
 
 
 def test_the_page_tells_every_explanation() -> None:
-    page = (ROOT / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "accuracy.md").read_text(encoding="utf-8")
     told = read(yaml.safe_load((ROOT / "bench" / "accuracy.yaml").read_text(encoding="utf-8")))
     missing = [one.what for one in told if one.what not in page or " ".join(one.why.split()) not in page]
     assert told

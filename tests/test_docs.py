@@ -17,10 +17,10 @@ from dockgate.gate.definitions.examples import Example, Excuse, Expected, Findin
 from dockgate.services import policy_examples
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
-def _examples(kind: str, page: str = "documents.md") -> Iterator[str]:
+def _examples(kind: str, page: str = "reference/documents.md") -> Iterator[str]:
     """The YAML blocks of a page whose fence says `kind`."""
     yield from re.findall(rf"(?ms)^```{kind}\n(.*?)^```$", (ROOT / "docs" / page).read_text())
 
@@ -40,37 +40,37 @@ def test_every_variable_that_the_code_names_is_a_setting() -> None:
 
 
 def test_every_example_of_a_document_is_one() -> None:
-    examples = [documents.read(text, "documents.md") for text in _examples("yaml")]
+    examples = [documents.read(text, "reference/documents.md") for text in _examples("yaml")]
     assert len(examples) == 7
 
 
 def test_the_policy_shown_as_the_default_is_the_default() -> None:
     known = rules.load()
-    shown, *others = _examples("yaml policy", "policies.md")
+    shown, *others = _examples("yaml policy", "reference/policies.md")
     assert policy.policy(shown, "default", known) == policy.builtin("default", known)
     assert [policy.policy(text, "ours", known).name for text in others] == ["ours"] * len(others)
 
 
 def test_what_a_repository_may_ask_is_shown_as_it_may() -> None:
-    (shown,) = _examples("yaml asked", "policy-server.md")
+    (shown,) = _examples("yaml asked", "how-to/manage-policies.md")
     wish = approval_request.asked(shown.encode(), ".dockgate.yaml", rules.load())
     assert wish is not None
     assert wish.rules.keys() == {"max_findings"}
-    for text in _examples("yaml", "policy-server.md"):
-        documents.read(text, "policy-server.md")
+    for text in _examples("yaml", "how-to/manage-policies.md"):
+        documents.read(text, "how-to/manage-policies.md")
 
 
 def test_the_examples_of_a_policy_that_are_shown_hold() -> None:
-    (shown,) = _examples("yaml examples", "policy-server.md")
-    outcomes = policy_examples.test(shown, "policy-server.md").outcomes
+    (shown,) = _examples("yaml examples", "how-to/manage-policies.md")
+    outcomes = policy_examples.test(shown, "how-to/manage-policies.md").outcomes
     assert [(one.name, one.problems) for one in outcomes if one.problems] == []
-    page = (ROOT / "docs" / "policy-server.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "manage-policies.md").read_text()
     for model in (Example, Expected, Finding, Image, Excuse):
         assert [key for key in model.model_fields if f"`{key}`" not in page] == [], model
 
 
 def test_every_rule_has_a_row() -> None:
-    page = (ROOT / "docs" / "policies.md").read_text()
+    page = (ROOT / "docs" / "reference" / "policies.md").read_text()
     assert [rule.name for rule in rules.load() if f"| `{rule.name}` |" not in page] == []
 
 

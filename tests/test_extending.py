@@ -1,4 +1,4 @@
-"""docs/extending.md adds an ecosystem by one file: here that file is taken from the page and used."""
+"""docs/how-to/extending.md adds an ecosystem by one file: here that file is taken from the page and used."""
 
 import importlib
 import io
@@ -13,7 +13,7 @@ from dockgate.scanner.inventory import read_image
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UncomparableError, UnreadableError
 
-PAGE = (Path(__file__).parent.parent / "docs" / "extending.md").read_text("utf-8")
+PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "extending.md").read_text("utf-8")
 FOLDER = "usr/local/lib/luarocks/rocks-5.4/luasocket/3.1.0-1"
 PATH = f"{FOLDER}/luasocket-3.1.0-1.rockspec"
 

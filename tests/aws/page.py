@@ -1,9 +1,9 @@
-"""What docs/aws-adapters.md says that an adapter may do."""
+"""What docs/how-to/aws-adapters.md says that an adapter may do."""
 
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "aws-adapters.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "aws-adapters.md"
 
 
 def permissions(section: str) -> set[str]:

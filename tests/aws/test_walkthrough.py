@@ -1,4 +1,4 @@
-"""docs/aws.md's walkthrough, as a newcomer types it, in a source repository that starts as CodeCommit's does.
+"""docs/how-to/aws.md's walkthrough, as a newcomer types it, in a source repository that starts as CodeCommit's does.
 
 The stack's repository is here one of this machine's, with the first commit that `dockgate aws deploy` hands over. What
 Inspector finds in the two images is what the demo's advisories say of their requirements."""
@@ -25,7 +25,7 @@ from tests.aws.account import Account, account, approval_event, digest_of, findi
 from dockgate.aws.stack.first_commit import first_commit
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "aws.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "aws.md").read_text()
 APPLICATION = resources.files("dockgate.demo").joinpath("app")
 NORMALISED = re.compile("[-_.]+")
 

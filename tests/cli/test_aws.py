@@ -177,7 +177,7 @@ def test_a_refusal_names_the_permission_and_the_page(dockgate: Dockgate, cloud: 
     cloud.formation.denied = {"CreateStack"}
     ran = dockgate("aws", "deploy", "--stack", "gate", *ALONE)
     assert ran.code == 2
-    assert "It needs the permission cloudformation:CreateStack; docs/aws.md lists" in ran.err
+    assert "It needs the permission cloudformation:CreateStack; docs/how-to/aws.md lists" in ran.err
 
 
 def test_the_template_that_is_deployed_is_the_one_that_is_shown(dockgate: Dockgate, cloud: Cloud) -> None:

@@ -192,7 +192,7 @@ def test_cosign_tells_approval_and_provenance_beside_one_image_apart(running: Ru
 
 @pytest.mark.real
 def test_cosign_looks_at_status_and_policy_by_the_documented_policy(running: Running, tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "attestations.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "attestations.md").read_text("utf-8")
     written = text.partition("```cue\n")[2].partition("```")[0]
     digest = running.push("team/app", "1", IMAGE)
     public = attest(running, digest, tmp_path)

@@ -1,4 +1,4 @@
-"""The snippets of docs/ci.md, their shell taken out of the page and run against a server.
+"""The snippets of docs/how-to/ci.md, their shell taken out of the page and run against a server.
 
 `podman`, `python3`, `pip` and `./deploy` are stand-ins; `dockgate` is the real command, in a process of its own.
 """
@@ -15,7 +15,7 @@ import yaml
 from tests.scenarios.defects import Found
 from tests.scenarios.server import ServerSystem
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "ci.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "ci.md"
 IMAGE = "elsewhere.example/team/app"
 WHEEL = "https://files.example/dockgate-1-py3-none-any.whl#sha256=0"
 ENVIRONMENT = {

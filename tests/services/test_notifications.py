@@ -86,7 +86,9 @@ def test_what_was_not_told_when_the_server_ended_is_told_by_the_next_one(tmp_pat
 def test_what_nobody_takes_for_a_day_is_given_up_and_the_log_says_where_to_look(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    failing = Failing(UnavailableError("the topic is gone", "docs/aws-adapters.md lists what it needs."), for_ever=True)
+    failing = Failing(
+        UnavailableError("the topic is gone", "docs/how-to/aws-adapters.md lists what it needs."), for_ever=True
+    )
     with system(tmp_path, failing) as server:
         put(server.parts, notice("lost"))
         until(lambda: server.store.notices.due("failing", "9999", 10)[0].attempts)
@@ -94,4 +96,4 @@ def test_what_nobody_takes_for_a_day_is_given_up_and_the_log_says_where_to_look(
         until(lambda: not server.store.notices.due("failing", "9999", 10))
     (said,) = (one.getMessage() for one in caplog.records if one.levelno == logging.ERROR)
     assert "failing was never told of lost (lost lapses)" in said
-    assert "the topic is gone. docs/aws-adapters.md lists what it needs." in said
+    assert "the topic is gone. docs/how-to/aws-adapters.md lists what it needs." in said

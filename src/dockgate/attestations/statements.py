@@ -17,7 +17,7 @@ from dockgate.shared.errors import DeniedError, UnreadableError
 from dockgate.shared.timestamps import moment
 
 PREDICATE_TYPE = "https://dockgate.dev/attestation/verdict/v1"
-"""of the predicate that docs/attestations.md describes"""
+"""of the predicate that docs/how-to/attestations.md describes"""
 
 _TAG = r"sha256-([0-9a-f]{64})(?:\.(?:att|sig|sbom))?"
 

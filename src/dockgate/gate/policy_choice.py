@@ -104,7 +104,7 @@ def choose_policy(
     names = ", ".join(dict.fromkeys([own, *allowed]))
     raise DeniedError(
         f"{requester.name} may not have images of {repository} judged by the policy {name!r}",
-        f"Name none, or one of: {names}. Others are allowed by a PolicyAssignment document: docs/policy-server.md.",
+        f"Name none, or one of: {names}. A PolicyAssignment allows others: docs/how-to/manage-policies.md.",
     )
 
 

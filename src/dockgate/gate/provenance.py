@@ -19,7 +19,7 @@ _STATEMENT_TYPES = (STATEMENT_TYPE, "https://in-toto.io/Statement/v0.1")
 """those that are read: cosign 2 writes the older one, of the same fields"""
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "https://dockgate.dev/build/dockerfile/v1"
-"""of the builds that docs/attestations.md describes"""
+"""of the builds that docs/how-to/attestations.md describes"""
 GITHUB_BUILD_TYPES = (
     "https://actions.github.io/buildtypes/workflow/v1",
     "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1",

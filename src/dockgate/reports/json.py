@@ -29,7 +29,8 @@ Common to the documents ("scan", "gate", "inventory"): `schema_version`, `kind`,
   with `unread` (a path or package) where `violation` is about unread content;
 - `remediation` {`upgrades`, each with `package` (a purl), `name`, `version`, `fixed`, `clears` (ids) and `base`;
 `turns`,
-  `smallest`, `obstacles` (each with `reason`, `id`, `package`), `commands` and `base_commands`}: see docs/verdicts.md.
+  `smallest`, `obstacles` (each with `reason`, `id`, `package`), `commands` and `base_commands`}: see
+  docs/reference/verdicts.md.
 Where the inventory is not at hand, as with a verdict looked up without it, all that is the inventory's is null.
 """
 

@@ -40,7 +40,7 @@ EARLY_SECONDS = 60
 
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
 _POLICY = re.compile(r"(?:^|\s)Policy=(\S+)")
-_PERMISSIONS = "docs/aws-adapters.md lists the permissions that it needs."
+_PERMISSIONS = "docs/how-to/aws-adapters.md lists the permissions that it needs."
 
 _log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from dockgate.shared.aws import Client, boto3_client
 from dockgate.shared.errors import ImageError, UnavailableError, UsageError
 
 EVERYWHERE = ("*",)
-_PERMISSIONS = "docs/aws-adapters.md lists the permissions that it needs."
+_PERMISSIONS = "docs/how-to/aws-adapters.md lists the permissions that it needs."
 _REACH = "Are there AWS credentials, and can this machine reach AWS?"
 
 

@@ -22,7 +22,7 @@ SPARED_SECONDS = 600
 _PIECE = 1 << 20
 """bytes"""
 _MISSING = ("404", "NoSuchKey", "NotFound")
-_PERMISSIONS = "docs/aws-adapters.md lists the permissions that it needs."
+_PERMISSIONS = "docs/how-to/aws-adapters.md lists the permissions that it needs."
 
 
 class S3Blobs:

@@ -47,7 +47,7 @@ HERE = ("127.0.0.1", "localhost", "[::1]")
 """loopback's names, as a request's Host may have them"""
 
 CLIENT_LEFT = 499
-ADVICE = "The API's reference lists calls and parameters: docs/api.md."
+ADVICE = "The API's reference lists calls and parameters: docs/reference/api.md."
 
 _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
     (errors.NotFoundError, 404),

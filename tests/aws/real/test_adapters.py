@@ -1,5 +1,5 @@
 """The adapters of a server against ministack, which takes no call that a user's policy does not allow: with the
-permissions that docs/aws-adapters.md lists they do what they are to, and without any one of these they do not.
+permissions that docs/how-to/aws-adapters.md lists they do what they are to, and without any one of these they do not.
 
 CodePipeline is our fake, which asks for no permission. An event whose source is `aws.ecr` comes out of a rule that has
 it as its input, for ministack takes none from outside.

@@ -147,6 +147,6 @@ def test_a_missing_permission_is_named(cloud: Cloud, operation: str, action: str
     with pytest.raises(DeniedError) as denied:
         deploy(cloud, *NETWORK, scanning=True)
     assert f"the permission {action};" in denied.value.advice
-    assert "docs/aws.md" in denied.value.advice
+    assert "docs/how-to/aws.md" in denied.value.advice
     cloud.formation.denied = set()
     assert deploy(cloud, *NETWORK, scanning=True)

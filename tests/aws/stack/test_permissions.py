@@ -1,4 +1,4 @@
-"""What docs/aws.md says that a deployer needs, held against what is called and what the resource types need."""
+"""What docs/how-to/aws.md says that a deployer needs, held against what is called and what the resource types need."""
 
 import json
 import re
@@ -22,7 +22,7 @@ UNUSED = ("elasticfilesystem", "firehose", "kinesis", "s3files", "s3tables")
 
 
 def policy() -> dict[str, Any]:
-    (text,) = re.findall(r"(?ms)^```json\n(.+?)^```$", (ROOT / "docs" / "aws.md").read_text())
+    (text,) = re.findall(r"(?ms)^```json\n(.+?)^```$", (ROOT / "docs" / "how-to" / "aws.md").read_text())
     found: dict[str, Any] = json.loads(text)
     return found
 

@@ -19,7 +19,7 @@ WILDCARDS = {
     "inspector2:ListCoverage": "AWS knows no resource type for it",
     "inspector2:ListFindings": "AWS knows no resource type for it",
 }
-"""the actions that are allowed on every resource, each with the reason; docs/aws.md has the same table"""
+"""the actions that are allowed on every resource, each with the reason; docs/how-to/aws.md has the same table"""
 
 
 def statements(stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -152,7 +152,7 @@ def test_the_actions_on_all_resources_know_no_type_that_could_be_named() -> None
 
 
 def test_the_page_lists_them_with_their_reasons() -> None:
-    page = (ROOT / "docs" / "aws.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "aws.md").read_text()
     rows = dict(re.findall(r"(?m)^\| `([a-z0-9]+:[A-Za-z]+)` \| (.+) \|$", page))
     assert rows == WILDCARDS
 

@@ -168,6 +168,6 @@ def test_the_bucket_beside_the_stack_is_closed_and_logged_too(cloud: Cloud) -> N
 
 
 def test_the_page_gives_a_key_policy_for_the_services_that_encrypt_by_themselves() -> None:
-    page = (ROOT / "docs" / "aws.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "aws.md").read_text()
     for service in ("cloudwatch", "events", "sns", "logs.REGION"):
         assert f"{service}.amazonaws.com" in page, service

@@ -1,4 +1,4 @@
-"""Unpacks made-up layers with the runtimes' own code and compares: `make fuzz-layers`. See docs/fuzzing.md.
+"""Unpacks made-up layers with the runtimes' own code and compares: `make fuzz-layers`. See docs/explanation/fuzzing.md.
 
 Counts stay in `build/layers/counts-MODE.json`, and the next run goes on from the next seed. A find is written to
 `build/layers/finds`, as a case for `tests/cases/layers`. The run exits with 1 when a difference is not explained.

@@ -1,6 +1,6 @@
 """Layers and images that podman and containerd unpacked once: we see every file of theirs, or say unread.
 
-`make fuzz-layers` makes more of them; docs/fuzzing.md says how a find becomes a case.
+`make fuzz-layers` makes more of them; docs/explanation/fuzzing.md says how a find becomes a case.
 """
 
 from collections import Counter

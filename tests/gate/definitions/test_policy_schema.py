@@ -30,7 +30,7 @@ def test_it_is_a_schema_of_the_draft_it_names() -> None:
 
 
 def test_every_policy_in_the_documentation_validates() -> None:
-    texts = re.findall(r"(?ms)^```yaml policy\n(.*?)^```$", (ROOT / "docs" / "policies.md").read_text())
+    texts = re.findall(r"(?ms)^```yaml policy\n(.*?)^```$", (ROOT / "docs" / "reference" / "policies.md").read_text())
     assert len(texts) > 2
     for text in texts:
         VALID.validate(load(text, "policies.md").value)

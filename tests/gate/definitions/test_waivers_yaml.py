@@ -53,6 +53,6 @@ def test_what_is_wrong_is_refused_with_its_line(text: str, complaint: str) -> No
 
 
 def test_the_example_in_the_documentation_is_one() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "waivers.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "waivers.md").read_text()
     (example,) = re.findall(r"(?ms)^```yaml waivers\n(.*?)^```$", page)
     assert len(read(example, "waivers.md")) == 2

@@ -1,8 +1,8 @@
 """Every document in tests/cases/findings, read: what comes of it stands in the file of the same name, in YAML.
 
 The Metadata and Packages of the Trivy documents are Trivy 0.76's own, of a small image; its findings, and all other
-documents, are written by hand after their schemas and documentations (see docs/findings.md), with a few real
-vulnerabilities in them.
+documents, are written by hand after their schemas and documentations (see docs/how-to/external-findings.md), with a few
+real vulnerabilities in them.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The tar forms that image builders write, and those that are refused because a file could hide in them.
 
 Each refused form was one in which Go's archive/tar, other tar programs and container runtimes disagree, or which no
-builder writes. The accepted ones are listed in docs/scanning.md.
+builder writes. The accepted ones are listed in docs/reference/scanning.md.
 """
 
 import io

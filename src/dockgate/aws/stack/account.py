@@ -95,7 +95,7 @@ def _refused(doing: str, error: Any) -> Exception:
         named = _NAMED.search(message)
         needed = named[1] if named else ACTIONS.get(error.operation_name, error.operation_name)
         return DeniedError(
-            text, f"It needs the permission {needed}; docs/aws.md lists all that whoever deploys the stack needs."
+            text, f"It needs the permission {needed}; docs/how-to/aws.md lists all that deploying needs."
         )
     if "NotFound" in code or code.startswith(("404", "NoSuch")) or "does not exist" in message:
         return NotFoundError(text, "Check the name and the region.")

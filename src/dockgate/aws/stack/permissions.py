@@ -1,5 +1,5 @@
-"""Which permission each call of ours needs (AWS's service authorization reference): an error names it, and docs/aws.md
-lists it."""
+"""Which permission each call of ours needs (AWS's service authorization reference): an error names it, and
+docs/how-to/aws.md lists it."""
 
 ACTIONS = {
     "BatchDeleteImage": "ecr:BatchDeleteImage",

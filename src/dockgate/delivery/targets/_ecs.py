@@ -146,7 +146,7 @@ def told(doing: str) -> Iterator[None]:
         code = _code(error)
         text = f"{doing}: {error.operation_name}: {code}: {error.response['Error'].get('Message', '')}"
         if code.startswith(("AccessDenied", "UnrecognizedClient", "ExpiredToken", "InvalidClientTokenId")):
-            raise DeniedError(text, "docs/aws-adapters.md lists the permissions that it needs.") from None
+            raise DeniedError(text, "docs/how-to/aws-adapters.md lists the permissions that it needs.") from None
         if code in _REFUSED or code in _MISSING:
             raise DeployError(text, "Mend what it names in ECS or in the Service document.") from None
         raise UnavailableError(text, "It is tried again.") from None

@@ -46,7 +46,7 @@ def told(doing: str) -> Iterator[None]:
     except ClientError as error:
         code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
         raise UnavailableError(
-            f"{doing}: {code}: {message}", "docs/aws-adapters.md lists the permissions that it needs."
+            f"{doing}: {code}: {message}", "docs/how-to/aws-adapters.md lists the permissions that it needs."
         ) from None
     except BotoCoreError as error:
         raise UnavailableError(f"{doing}: {error}", "Can the server reach AWS?") from None

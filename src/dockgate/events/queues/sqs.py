@@ -12,7 +12,7 @@ _AT_ONCE = 10
 """messages that are received at once, and:"""
 _LONGEST_WAIT = 20
 """seconds for the first of them, both SQS's own limits (ReceiveMessage)"""
-_PERMISSIONS = "docs/aws-adapters.md lists the permissions that it needs."
+_PERMISSIONS = "docs/how-to/aws-adapters.md lists the permissions that it needs."
 
 
 class SqsQueue:

@@ -2,7 +2,7 @@
 
 Container runtimes read tar with Go's archive/tar, other programs read the same bytes in other ways, and a file can hide
 in every difference. So this module does not imitate a reader: it accepts the forms in which all readers agree, and
-raises ImageError for the rest. docs/scanning.md lists the accepted ones ("Accepted layers").
+raises ImageError for the rest. docs/reference/scanning.md lists the accepted ones ("Accepted layers").
 
 Sources of the forms:
 - Go archive/tar (PAX, USTAR, GNU): Docker, BuildKit, buildah, Podman, kaniko, ko, crane, apko, umoci
