@@ -5,9 +5,18 @@ from typing import Any
 
 from tests.reports.samples import MANIFEST
 
-from dockgate.delivery.approvals import Approval, ApprovalState
-from dockgate.delivery.deployments import Rollout, Service, ServiceEvent, Task, TaskDefinition, TaskState
-from dockgate.delivery.pipeline import Execution, State
+from dockgate.delivery.model import (
+    Approval,
+    ApprovalState,
+    Execution,
+    Rollout,
+    Service,
+    ServiceEvent,
+    State,
+    Task,
+    TaskDefinition,
+    TaskState,
+)
 from dockgate.shared.canonical import plain
 
 NAME = "ContainerBuildDeployPipeline"
@@ -28,7 +37,7 @@ def execution(number: int = 1, state: State = State.FAILED, **changes: Any) -> A
         state=state,
         trigger={"repository": "components", "branch": "main", "commit": COMMIT},
         started_at=ago(200),
-        finished_at=ago(135) if state.over else "",
+        finished_at=ago(135) if state.is_final else "",
     )
     return plain(value) | changes
 
@@ -62,7 +71,7 @@ def action(name: str, kind: str, state: State, **changes: Any) -> Any:
         "reason": "",
         "attempt": 1 if begun else 0,
         "started_at": ago(200) if begun else "",
-        "finished_at": ago(150) if state.over else "",
+        "finished_at": ago(150) if state.is_final else "",
         "variables": {},
         "artifact": "",
         "log": kind in ("build", "deploy"),

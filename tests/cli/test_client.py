@@ -7,7 +7,7 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 
 from dockgate.cli.client import AwayError, Client, understand
-from dockgate.delivery.pipeline import Execution
+from dockgate.delivery.model import Execution
 from dockgate.shared.errors import (
     ConflictError,
     DeniedError,

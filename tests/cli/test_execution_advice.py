@@ -10,8 +10,7 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 from tests.reports import samples
 
-from dockgate.delivery.approvals import ApprovalState
-from dockgate.delivery.pipeline import State
+from dockgate.delivery.model import ApprovalState, State
 from dockgate.gate.model import Status
 from dockgate.shared.canonical import plain
 

@@ -9,7 +9,7 @@ from tests.cli import answers
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 
-from dockgate.delivery.approvals import ApprovalState
+from dockgate.delivery.model import ApprovalState
 from dockgate.identity.model import Role
 from dockgate.services.identity import People
 from dockgate.store import open_store

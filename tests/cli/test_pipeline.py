@@ -10,7 +10,7 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import Asked, FakeServer
 from tests.reports import samples
 
-from dockgate.delivery.pipeline import State
+from dockgate.delivery.model import State
 from dockgate.gate.model import Status, Waived
 from dockgate.shared.canonical import plain
 

@@ -12,7 +12,7 @@ from tests.cli.fake_server import FakeServer
 from dockgate.cli.client import AwayError, Client
 from dockgate.cli.rollout import wait_for_rollout
 from dockgate.config import from_environment
-from dockgate.delivery.pipeline import State
+from dockgate.delivery.model import State
 from dockgate.shared.canonical import plain
 
 APPLIED = {"kind": "Service", "name": "web", "change": "updated", "advice": "dockgate deploy show web", "rollout": 4}

@@ -8,7 +8,7 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 from tests.reports import samples
 
-from dockgate.delivery.approvals import ApprovalState
+from dockgate.delivery.model import ApprovalState
 from dockgate.shared.canonical import plain
 
 

@@ -11,7 +11,7 @@ from tests.reports import samples
 
 from dockgate.cli.client import AwayError
 from dockgate.cli.waiting import Asking, ask, seconds
-from dockgate.delivery.approvals import ApprovalState
+from dockgate.delivery.model import ApprovalState
 from dockgate.gate.model import Status, Verdict
 from dockgate.shared.canonical import plain
 from dockgate.shared.errors import NotFoundError

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, at_gate, key, opened
 
-from dockgate.delivery.approvals import Answer, ApprovalState, Approvers, Vote
-from dockgate.delivery.pipeline import State
+from dockgate.delivery.model import Answer, ApprovalState, Approvers, State, Vote
 from dockgate.identity.model import Principal, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.interface import Store

@@ -9,7 +9,7 @@ from tests.gate.gating import ECOSYSTEMS, RULES, inventory, limits, package
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
 
 from dockgate.attestations.statements import Attestation, Due
-from dockgate.delivery.approvals import Answer, ApprovalState
+from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.gate import evaluate
 from dockgate.gate.model import Case, Reported
 from dockgate.scanner.model import Matches

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
 
-from dockgate.delivery.approvals import Answer, ApprovalState
+from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, Delivery, delivery, event
 from dockgate.store.interface import Store
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, opened
 
-from dockgate.delivery.pipeline import Action, ActionType, Pipeline, Stage
+from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
 from dockgate.events.model import Event, EventKind
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.interface import Store

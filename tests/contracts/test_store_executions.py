@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, approval, at_gate, key, opened, started
 
-from dockgate.delivery.approvals import ApprovalState
-from dockgate.delivery.pipeline import ActionKey, Pipeline, Plan, State, plan, starters
+from dockgate.delivery.model import ActionKey, ApprovalState, Pipeline, State
+from dockgate.delivery.pipeline import Plan, plan_next, starters
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.interface import Store
 
@@ -65,7 +65,7 @@ def test_unknown_names_are_told_with_the_next_command(store: Store) -> None:
     assert "dockgate pipeline list" in caught.value.advice
     for ask in (
         lambda: store.executions.get("web-9"),
-        lambda: store.executions.advance("web-9", plan, NOW),
+        lambda: store.executions.advance("web-9", plan_next, NOW),
         lambda: store.executions.retry("web-9", NOW),
         lambda: store.executions.stop("web-9", "", NOW),
         lambda: store.executions.run(key("Build")),
@@ -79,7 +79,7 @@ def test_unknown_names_are_told_with_the_next_command(store: Store) -> None:
 
 def test_advance_starts_what_the_plan_says_once(store: Store) -> None:
     execution = started(store)
-    assert list(store.executions.advance(execution, plan, LATER)) == [key("Source")]
+    assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Source")]
     (run,) = store.executions.runs(execution)
     assert (run.key, run.state, run.started_at, run.finished_at) == (key("Source"), State.IN_PROGRESS, NOW, "")
 
@@ -93,10 +93,10 @@ def test_a_plan_that_repeats_itself_changes_no_run(store: Store) -> None:
 
 def test_advance_returns_what_others_started_and_not_what_waits(store: Store) -> None:
     execution = at_gate(store)
-    assert list(store.executions.advance(execution, plan, LATER)) == [key("Approve"), key("Second")]
+    assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Approve"), key("Second")]
     for _ in range(2):
         store.executions.wait(key("Approve"))
-    assert list(store.executions.advance(execution, plan, LATER)) == [key("Second")]
+    assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Second")]
     assert store.executions.run(key("Approve")).state is State.WAITING
 
 
@@ -110,7 +110,7 @@ def test_a_plan_that_fails_leaves_everything_as_it_was(store: Store) -> None:
     with pytest.raises(ZeroDivisionError):
         store.executions.advance(execution, broken, LATER)
     assert (store.executions.get(execution), store.executions.runs(execution)) == before
-    assert list(store.executions.advance(execution, plan, LATER)) == [key("Source")]
+    assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Source")]
 
 
 def test_an_action_ends_once_with_what_it_leaves(store: Store) -> None:
@@ -122,7 +122,7 @@ def test_an_action_ends_once_with_what_it_leaves(store: Store) -> None:
     run = store.executions.run(key("Source"))
     assert (run.state, run.reason, run.finished_at) == (State.SUCCEEDED, "well", NOW)
     assert (run.variables, run.artifact) == (done["variables"], "sha256:1")
-    assert list(store.executions.advance(execution, plan, LATER)) == [key("Build")]
+    assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Build")]
 
 
 def test_any_output_can_be_a_reason(store: Store) -> None:
@@ -141,7 +141,7 @@ def test_a_failed_action_fails_the_execution_with_its_reason(store: Store) -> No
     execution = started(store)
     store.executions.finish(key("Source"), State.FAILED, NOW, reason="no such commit")
     for now in (LATER, "2026-11-24T12:00:00.000Z"):
-        assert list(store.executions.advance(execution, plan, now)) == []
+        assert list(store.executions.advance(execution, plan_next, now)) == []
     ended = store.executions.get(execution)
     assert (ended.state, ended.reason, ended.finished_at) == (State.FAILED, "Source/Source: no such commit", LATER)
     assert list(store.executions.moving()) == []
@@ -151,7 +151,7 @@ def test_retry_starts_the_next_tries_once(store: Store) -> None:
     execution = at_gate(store)
     for action in ("Approve", "Second"):
         store.executions.finish(key(action), State.FAILED, NOW, reason="rejected")
-    store.executions.advance(execution, plan, NOW)
+    store.executions.advance(execution, plan_next, NOW)
     keys = store.executions.retry(execution, LATER)
     assert list(keys) == [key("Approve", 2), key("Second", 2)]
     again = store.executions.get(execution)
@@ -159,14 +159,14 @@ def test_retry_starts_the_next_tries_once(store: Store) -> None:
     with pytest.raises(ConflictError, match="web-1"):
         store.executions.retry(execution, LATER)
     assert states(store, execution)["Approve/1"] is State.FAILED
-    assert list(store.executions.advance(execution, plan, LATER)) == list(keys)
+    assert list(store.executions.advance(execution, plan_next, LATER)) == list(keys)
 
 
 def test_only_what_failed_is_tried_again(store: Store) -> None:
     execution = at_gate(store)
     store.executions.finish(key("Approve"), State.FAILED, NOW)
     store.executions.finish(key("Second"), State.SUCCEEDED, NOW)
-    store.executions.advance(execution, plan, NOW)
+    store.executions.advance(execution, plan_next, NOW)
     assert list(store.executions.retry(execution, LATER)) == [key("Approve", 2)]
 
 
@@ -188,7 +188,7 @@ def test_stop_ends_open_actions_and_cancels_waiting_approvals(store: Store) -> N
     with pytest.raises(ConflictError, match="web-1"):
         store.executions.stop(execution, "again", "2026-11-24T12:00:00.000Z")
     assert store.executions.get(execution) == stopped
-    assert list(store.executions.advance(execution, plan, LATER)) == []
+    assert list(store.executions.advance(execution, plan_next, LATER)) == []
 
 
 def test_a_stopped_execution_can_be_tried_again(store: Store) -> None:
@@ -215,7 +215,7 @@ def test_an_execution_moves_unless_it_is_over_or_something_of_it_waits(store: St
     for action in ("Approve", "Second"):
         store.executions.finish(key(action), State.SUCCEEDED, LATER)
     assert list(store.executions.moving()) == [execution]
-    store.executions.advance(execution, plan, LATER)
+    store.executions.advance(execution, plan_next, LATER)
     assert list(store.executions.moving()) == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, key, opened
 
-from dockgate.delivery.pipeline import ActionKey
+from dockgate.delivery.model import ActionKey
 from dockgate.shared.limits import DiskLimits
 from dockgate.store.interface import Store
 from dockgate.store.logs import CUT_OFF, FileLogs

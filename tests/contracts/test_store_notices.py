@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, opened
 
-from dockgate.delivery.deployments import Service, TaskDefinition
+from dockgate.delivery.model import Service, TaskDefinition
 from dockgate.events.notifications import NoticeDelivery, notice_deliveries
 from dockgate.events.notifiers.log import LogNotifier
 from dockgate.events.notifiers.memory import MemoryNotifier

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, approval, opened
 
-from dockgate.delivery.approvals import Answer, ApprovalState
-from dockgate.delivery.pipeline import Action, ActionType, Pipeline, Stage
+from dockgate.delivery.model import Action, ActionType, Answer, ApprovalState, Pipeline, Stage
 from dockgate.gate.policy import combined_name, of_rules
 from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment
 from dockgate.identity.model import Role

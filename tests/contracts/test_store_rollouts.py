@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, opened
 
-from dockgate.delivery.deployments import PortMapping, Rollout, Service, ServiceChange, TaskDefinition
-from dockgate.delivery.pipeline import State
+from dockgate.delivery.model import PortMapping, Rollout, Service, ServiceChange, State, TaskDefinition
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.store.interface import Store
 

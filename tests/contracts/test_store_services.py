@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, opened
 
-from dockgate.delivery.deployments import HealthCheck, PortMapping, Service, ServiceEvent, TaskDefinition
+from dockgate.delivery.model import HealthCheck, PortMapping, Service, ServiceEvent, TaskDefinition
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.interface import Store
 

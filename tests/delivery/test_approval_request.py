@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from dockgate.delivery.approval_request import ApprovalRequest, is_qualified, qualified
-from dockgate.delivery.approvals import Approval, ApprovalState
+from dockgate.delivery.model import Approval, ApprovalState
 from dockgate.delivery.webhook_delivery import (
     Callback,
     Delivery,

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockgate.delivery.approvals import Answer, Approval, ApprovalState, Approvers, Vote, answer_waiting, of_verdict
+from dockgate.delivery.approvals import answer_from_verdict, answer_waiting, vote_objection
+from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Inputs, Status, Verdict
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import Principal, Role
@@ -87,7 +88,7 @@ def test_each_waiter_is_answered_exactly_once_whatever_comes_when(moves: list[tu
 
 
 def test_undetermined_blocks_like_a_rejection_and_says_why() -> None:
-    answer = of_verdict(verdict("sha256:a", Status.UNDETERMINED, "no feed for Debian:14"), "sha256:v")
+    answer = answer_from_verdict(verdict("sha256:a", Status.UNDETERMINED, "no feed for Debian:14"), "sha256:v")
     assert (answer.state, answer.summary, answer.verdict) == (
         ApprovalState.REJECTED,
         "no feed for Debian:14",
@@ -113,8 +114,9 @@ def test_a_summary_fits_where_the_reference_solution_puts_it() -> None:
 )
 def test_only_those_asked_count_and_never_a_committer(approvers: Approvers, counts: set[str]) -> None:
     committers = ("cid@EXAMPLE.org", "pusher")
-    assert {name for name, who in PEOPLE.items() if not approvers.objection(who, committers)} == counts
-    assert "committer" in Approvers().objection(replace(PEOPLE["ann"], name="pusher"), committers)
+    assert {name for name, who in PEOPLE.items() if vote_objection(approvers, who, committers) is None} == counts
+    objection = vote_objection(Approvers(), replace(PEOPLE["ann"], name="pusher"), committers)
+    assert objection == "pusher contributed to this image (commit, push or start)"
 
 
 MOVES = st.one_of(st.sampled_from(["ask", "scan", "answer"]), st.sampled_from(sorted(PEOPLE)))

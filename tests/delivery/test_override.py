@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dockgate.delivery.approvals import Approval, ApprovalState
+from dockgate.delivery.model import Approval, ApprovalState
 from dockgate.delivery.override import waivers_of
 from dockgate.gate.model import Inputs, PlatformVerdict, Status, Verdict, Violation
 from dockgate.scanner.model import Finding, Package, Rating, Severity, Undetermined

@@ -2,22 +2,15 @@
 
 import pytest
 
+from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, Stage, State
 from dockgate.delivery.pipeline import (
-    Action,
-    ActionKey,
-    ActionRun,
-    ActionType,
-    Execution,
-    Pipeline,
     Plan,
-    Stage,
-    State,
-    artifact,
-    plan,
-    resolve,
-    retry,
+    collect_variables,
+    find_artifact,
+    plan_next,
+    plan_retry,
+    resolve_variables,
     stage_state,
-    variables,
 )
 from dockgate.shared.errors import UsageError
 
@@ -47,19 +40,19 @@ SOURCED = run("Source", "Source", State.SUCCEEDED)
 
 
 def test_an_execution_begins_with_its_first_stage() -> None:
-    assert plan(PIPELINE, EXECUTION, []).start == (ActionKey("P-1", "Source", "Source", 1),)
+    assert plan_next(PIPELINE, EXECUTION, []).start == (ActionKey("P-1", "Source", "Source", 1),)
 
 
 def test_actions_of_one_run_order_start_together_and_the_next_order_waits() -> None:
-    assert [key.action for key in plan(PIPELINE, EXECUTION, [SOURCED]).start] == ["One", "Two"]
+    assert [key.action for key in plan_next(PIPELINE, EXECUTION, [SOURCED]).start] == ["One", "Two"]
     half = [SOURCED, run("Build", "One", State.SUCCEEDED), run("Build", "Two", State.IN_PROGRESS)]
-    assert plan(PIPELINE, EXECUTION, half) == Plan()
+    assert plan_next(PIPELINE, EXECUTION, half) == Plan()
     both = [*half[:2], run("Build", "Two", State.SUCCEEDED)]
-    assert [key.action for key in plan(PIPELINE, EXECUTION, both).start] == ["After"]
+    assert [key.action for key in plan_next(PIPELINE, EXECUTION, both).start] == ["After"]
 
 
 def test_an_action_that_waits_holds_the_stage() -> None:
-    assert plan(PIPELINE, EXECUTION, [run("Source", "Source", State.WAITING)]) == Plan()
+    assert plan_next(PIPELINE, EXECUTION, [run("Source", "Source", State.WAITING)]) == Plan()
 
 
 def test_a_failed_action_lets_its_neighbour_end_and_then_fails_the_execution_with_its_reason() -> None:
@@ -68,27 +61,27 @@ def test_a_failed_action_lets_its_neighbour_end_and_then_fails_the_execution_wit
         run("Build", "One", State.FAILED, reason="no Dockerfile"),
         run("Build", "Two", State.IN_PROGRESS),
     ]
-    assert plan(PIPELINE, EXECUTION, failing) == Plan()
+    assert plan_next(PIPELINE, EXECUTION, failing) == Plan()
     failed = [*failing[:2], run("Build", "Two", State.SUCCEEDED)]
-    assert plan(PIPELINE, EXECUTION, failed) == Plan(state=State.FAILED, reason="Build/One: no Dockerfile")
+    assert plan_next(PIPELINE, EXECUTION, failed) == Plan(state=State.FAILED, reason="Build/One: no Dockerfile")
 
 
 def test_an_execution_whose_actions_all_succeeded_has_succeeded() -> None:
     done = [run(stage.name, action.name, State.SUCCEEDED) for stage in PIPELINE.stages for action in stage.actions]
-    assert plan(PIPELINE, EXECUTION, done) == Plan(state=State.SUCCEEDED)
+    assert plan_next(PIPELINE, EXECUTION, done) == Plan(state=State.SUCCEEDED)
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.STOPPED])
 def test_nothing_follows_in_an_execution_that_is_over(state: State) -> None:
-    assert plan(PIPELINE, Execution("P-1", "P", 1, 1, state, {}), []) == Plan()
+    assert plan_next(PIPELINE, Execution("P-1", "P", 1, 1, state, {}), []) == Plan()
 
 
 def test_a_retry_gives_the_failed_actions_a_next_try_and_keeps_what_succeeded() -> None:
     runs = [SOURCED, run("Build", "One", State.FAILED), run("Build", "Two", State.SUCCEEDED)]
-    assert retry(PIPELINE, runs) == (ActionKey("P-1", "Build", "One", 2),)
+    assert plan_retry(PIPELINE, runs) == (ActionKey("P-1", "Build", "One", 2),)
     again = [*runs, run("Build", "One", State.SUCCEEDED, attempt=2)]
-    assert [key.action for key in plan(PIPELINE, EXECUTION, again).start] == ["After"]
-    assert retry(PIPELINE, again) == ()
+    assert [key.action for key in plan_next(PIPELINE, EXECUTION, again).start] == ["After"]
+    assert plan_retry(PIPELINE, again) == ()
 
 
 def test_a_stage_is_what_its_actions_last_tries_are() -> None:
@@ -105,17 +98,17 @@ def test_variables_and_artifacts_come_from_the_last_try() -> None:
     last = ActionRun(
         ActionKey("P-1", "Source", "Source", 2), State.SUCCEEDED, variables={"CommitId": "b"}, artifact="y"
     )
-    assert variables(PIPELINE, [first, last]) == {"SourceVariables": {"CommitId": "b"}}
-    assert artifact(PIPELINE, [first, last], "Out") == "y"
+    assert collect_variables(PIPELINE, [first, last]) == {"SourceVariables": {"CommitId": "b"}}
+    assert find_artifact(PIPELINE, [first, last], "Out") == "y"
     with pytest.raises(UsageError, match="'Other'"):
-        artifact(PIPELINE, [first, last], "Other")
+        find_artifact(PIPELINE, [first, last], "Other")
 
 
 def test_a_variable_is_put_in_where_it_is_named_and_an_unknown_one_is_an_error() -> None:
     known = {"BuildVariables": {"IMAGE_DIGEST": "sha256:1"}}
-    assert resolve("Image_Digest=#{BuildVariables.IMAGE_DIGEST}", known) == "Image_Digest=sha256:1"
+    assert resolve_variables("Image_Digest=#{BuildVariables.IMAGE_DIGEST}", known) == "Image_Digest=sha256:1"
     with pytest.raises(UsageError) as caught:
-        resolve("#{BuildVariables.IMAGE}", known)
+        resolve_variables("#{BuildVariables.IMAGE}", known)
     assert "BuildVariables.IMAGE_DIGEST" in caught.value.advice
 
 

@@ -25,7 +25,7 @@ from tests.scenarios.live import free_port, until
 from tests.scenarios.server import SECRET, ServerSystem
 
 from dockgate.delivery.approval_request import ApprovalRequest
-from dockgate.delivery.approvals import Approval
+from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Callback, delivery
 from dockgate.events.webhooks.http import HttpWebhooks
 from dockgate.scanner.model import Inventory

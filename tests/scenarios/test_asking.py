@@ -15,7 +15,7 @@ from tests.scenarios.live import SERVICE, until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.approval_request import ApprovalRequest
-from dockgate.delivery.approvals import Approval
+from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.identity.model import Principal
 from dockgate.services.dependencies import text

@@ -13,7 +13,7 @@ from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import approval
 
-from dockgate.delivery.approvals import Answer, ApprovalState
+from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.registry_access import SERVER
 from dockgate.services import external_findings
 from dockgate.services.dependencies import text

@@ -19,7 +19,7 @@ from dockgate.services.contributors import PushHistory
 
 OUTSIDER = "Zoe <zoe@elsewhere.example>"
 """an author who is nobody here"""
-CONTRIBUTOR = "is the committer, pushed part of it, or started the execution"
+CONTRIBUTOR = "contributed to this image (commit, push or start)"
 
 
 class FourEyes:
@@ -252,7 +252,7 @@ def test_commits_that_cannot_be_listed_are_approved_by_nobody(eyes: FourEyes) ->
     commit = eyes.server.push(name, "ann", author=OUTSIDER)
     execution = eyes.start(name)
     lost = eyes.host._commits.pop((name, commit))
-    assert eyes.refuses("ben", execution, "it is not known who contributed: no commit")
+    assert eyes.refuses("ben", execution, "the contributors are unknown: no commit")
     eyes.host._commits[name, commit] = lost
     eyes.approve("ben", execution)
 

@@ -16,7 +16,7 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
-from dockgate.delivery.approvals import Approval
+from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Delivery
 from dockgate.services.inspector import InspectorFindings
 from dockgate.store.interface import Store

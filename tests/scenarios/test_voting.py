@@ -85,7 +85,7 @@ def test_it_passes_when_the_verdict_approves_and_so_many_said_yes(voting: Voting
     execution, image = voting.waiting("both", "{principals: [ann, ben], count: 2}")
     assert voting.vote("ann", execution).json()["approval"]["state"] == "Waiting"
     voting.server.scanned(image)
-    until(lambda: "waits for people" in voting.approval(execution)["summary"])
+    until(lambda: "waiting for approvers" in voting.approval(execution)["summary"])
     assert voting.vote("ann", execution).is_success  # said again
     assert voting.approval(execution)["state"] == "Waiting"
     answer = voting.vote("ben", execution).json()
@@ -117,11 +117,11 @@ def test_whoever_does_not_count_is_told_why(voting: Voting) -> None:
     committers = voting.server.get(f"/approvals/{voting.approval(execution)['id']}")["committers"]
     assert committers == ["admin", "dev", "ada@example.org", "dev@example.org"]
     voting.add("author", ["approver"], "ADA+other@Example.org")
-    for who, said in {"ben": "not among those asked", "dev": "may not decide", "author": "not among"}.items():
+    for who, said in {"ben": "not one of the approvers", "dev": "permission to decide", "author": "not one of"}.items():
         refused = voting.vote(who, execution)
         assert (refused.status_code, said in refused.json()["error"]) == (403, True), refused.text
     own, _ = voting.waiting("own", "{count: 1}")
-    assert "is the committer" in voting.vote("author", own).json()["error"]
+    assert "contributed to this image" in voting.vote("author", own).json()["error"]
     voting.add("nobody", ["approver"], "")
     assert "no e-mail" in voting.vote("nobody", own).json()["error"]
 

@@ -11,8 +11,8 @@ from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.definitions import documents
-from dockgate.delivery.deployments import Rollout, ServiceChange
-from dockgate.delivery.pipeline import ActionKey, Pipeline, Plan, State
+from dockgate.delivery.model import ActionKey, Pipeline, Rollout, ServiceChange, State
+from dockgate.delivery.pipeline import Plan
 from dockgate.delivery.ports import BuildResult
 from dockgate.delivery.targets.memory import MemoryTarget
 from dockgate.services.actions import Actions

@@ -10,7 +10,7 @@ from botocore.exceptions import EndpointConnectionError
 from tests.aws.codepipeline import ACTION, PIPELINE, STAGE, CodePipeline, codepipeline
 from tests.aws.fakes.server import Refused
 
-from dockgate.delivery.approvals import Approval, ApprovalState
+from dockgate.delivery.model import Approval, ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, Delivery, delivery, event
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.services.codepipeline import CodePipelineAnswers

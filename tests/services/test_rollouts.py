@@ -7,8 +7,7 @@ import pytest
 from tests.scenarios.server import advisory
 from tests.services.steps import NOW, Steps
 
-from dockgate.delivery.deployments import TaskState
-from dockgate.delivery.pipeline import State
+from dockgate.delivery.model import State, TaskState
 from dockgate.scanner.model import Severity
 from dockgate.shared.errors import DeployError, UnavailableError
 

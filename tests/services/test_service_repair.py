@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests.services.steps import NOW, Steps
 
-from dockgate.delivery.deployments import TaskState
-from dockgate.delivery.task_health import FAILED_CHECKS
+from dockgate.delivery.deployments import FAILED_CHECKS
+from dockgate.delivery.model import TaskState
 from dockgate.shared.errors import DeployError
 
 

@@ -10,7 +10,7 @@ from tests.parts import until
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import approval
 
-from dockgate.delivery.approvals import Answer, ApprovalState
+from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, delivery, made_secret
 from dockgate.shared.errors import DeniedError, UnavailableError
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from dockgate.delivery.approvals import Approval
-from dockgate.delivery.pipeline import Action, ActionKey, ActionType, Pipeline, Stage, State, plan
+from dockgate.delivery.model import Action, ActionKey, ActionType, Approval, Pipeline, Stage, State
+from dockgate.delivery.pipeline import plan_next
 from dockgate.store import OpenStore, open_store
 from dockgate.store.interface import Store
 
@@ -55,7 +55,7 @@ def started(store: Store, cause: str = "push") -> str:
     """An execution of PIPELINE with its first action in progress. Returns its id."""
     store.pipelines.put(PIPELINE, NOW)
     execution = store.executions.start("web", cause, {"commit": "c0ffee"}, NOW)
-    store.executions.advance(execution.id, plan, NOW)
+    store.executions.advance(execution.id, plan_next, NOW)
     return execution.id
 
 
@@ -64,5 +64,5 @@ def at_gate(store: Store, cause: str = "push") -> str:
     execution = started(store, cause)
     for action in ("Source", "Build"):
         store.executions.finish(key(action, execution=execution), State.SUCCEEDED, NOW)
-        store.executions.advance(execution, plan, NOW)
+        store.executions.advance(execution, plan_next, NOW)
     return execution

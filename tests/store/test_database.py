@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import event
 from tests.store.factories import IMAGE, NOW, approval
 
-from dockgate.delivery.approvals import Answer, ApprovalState
+from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.shared.errors import ConflictError, UnavailableError, UsageError
 from dockgate.store import OpenStore, migrate, open_store
 from dockgate.store.schema import metadata

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.store.factories import IMAGE, NOW, PIPELINE, approval, opened
 
-from dockgate.delivery.approvals import Answer, ApprovalState
-from dockgate.delivery.pipeline import ActionKey, ActionRun, Execution, State, plan, retry
+from dockgate.delivery.model import ActionKey, ActionRun, Answer, ApprovalState, Execution, State
+from dockgate.delivery.pipeline import plan_next, plan_retry
 from dockgate.shared.errors import ConflictError
 
 ACTIONS = [(stage.name, action.name) for stage in PIPELINE.stages for action in stage.actions]
@@ -38,23 +38,23 @@ class StoreMachine(RuleBasedStateMachine):
             self.runs.setdefault(key, ActionRun(key, State.IN_PROGRESS, started_at=NOW))
 
     def end(self, key: ActionKey, state: State, reason: str) -> bool:
-        if key not in self.runs or self.runs[key].state.over:
+        if key not in self.runs or self.runs[key].state.is_final:
             return False
         self.runs[key] = replace(self.runs[key], state=state, reason=reason, finished_at=NOW)
         return True
 
     def become(self, state: State, reason: str) -> None:
-        self.execution = replace(self.execution, state=state, reason=reason, finished_at=NOW if state.over else "")
+        self.execution = replace(self.execution, state=state, reason=reason, finished_at=NOW if state.is_final else "")
 
     @rule(times=TIMES)
     def advance(self, times: int) -> None:
         for _ in range(times):
-            step = plan(PIPELINE, self.execution, list(self.runs.values()))
+            step = plan_next(PIPELINE, self.execution, list(self.runs.values()))
             self.begin(step.start)
             if step.state is not None and step.state is not self.execution.state:
                 self.become(step.state, step.reason)
             going = [run.key for run in self.runs.values() if run.state is State.IN_PROGRESS]
-            assert list(self.store.executions.advance("web-1", plan, NOW)) == going
+            assert list(self.store.executions.advance("web-1", plan_next, NOW)) == going
 
     @rule(key=KEYS, state=ENDS, times=TIMES)
     def finish(self, key: ActionKey, state: State, times: int) -> None:
@@ -73,7 +73,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(key=KEYS, times=TIMES)
     def ask(self, key: ActionKey, times: int) -> None:
         for _ in range(times):
-            over = key in self.runs and self.runs[key].state.over
+            over = key in self.runs and self.runs[key].state.is_final
             stands = self.approvals.setdefault(str(key), ApprovalState.CANCELLED if over else ApprovalState.WAITING)
             assert self.store.approvals.add(approval(str(key))).state is stands
 
@@ -89,7 +89,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(times=TIMES)
     def retry(self, times: int) -> None:
         for _ in range(times):
-            keys = retry(PIPELINE, list(self.runs.values()))
+            keys = plan_retry(PIPELINE, list(self.runs.values()))
             try:
                 assert list(self.store.executions.retry("web-1", NOW)) == list(keys) != []
             except ConflictError:
@@ -104,9 +104,9 @@ class StoreMachine(RuleBasedStateMachine):
             try:
                 self.store.executions.stop("web-1", "stop", NOW)
             except ConflictError:
-                assert self.execution.state.over
+                assert self.execution.state.is_final
             else:
-                assert not self.execution.state.over
+                assert not self.execution.state.is_final
                 self.become(State.STOPPED, "stop")
                 for key in self.runs:
                     if self.approvals.get(str(key)) is ApprovalState.WAITING:

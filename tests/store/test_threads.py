@@ -10,8 +10,8 @@ from typing import TypeVar
 import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, PIPELINE, approval, at_gate, key, opened, started
 
-from dockgate.delivery.approvals import Answer, ApprovalState
-from dockgate.delivery.pipeline import State, plan
+from dockgate.delivery.model import Answer, ApprovalState, State
+from dockgate.delivery.pipeline import plan_next
 from dockgate.shared.errors import ConflictError
 from dockgate.store.interface import Store
 
@@ -63,7 +63,7 @@ def test_every_action_starts_once(stores: tuple[Store, Store]) -> None:
     execution = started(stores[0])
     stores[0].executions.finish(key("Source"), State.SUCCEEDED, NOW)
     assert (
-        at_once(stores, lambda store, _: list(store.executions.advance(execution, plan, NOW)))
+        at_once(stores, lambda store, _: list(store.executions.advance(execution, plan_next, NOW)))
         == [[key("Build")]] * THREADS
     )
     assert [run.key for run in stores[0].executions.runs(execution)] == [key("Source"), key("Build")]

@@ -11,7 +11,7 @@ from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import as_json, brief, form, now, pairs, state, table
 from dockgate.cli.output import echo
 from dockgate.delivery.accept_commands import override_command, waiver_commands
-from dockgate.delivery.approvals import Approval, ApprovalState
+from dockgate.delivery.model import Approval, ApprovalState
 from dockgate.gate.model import Verdict
 from dockgate.gate.next_steps import next_steps
 from dockgate.shared.errors import NotFoundError

@@ -9,7 +9,7 @@ from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import Cell, as_json, brief, form, now, pairs, shown_digest, state, table
 from dockgate.cli.output import echo
 from dockgate.cli.rollout import count, describe, wait_for_rollout
-from dockgate.delivery.deployments import Rollout, Service, ServiceEvent, Task, TaskDefinition
+from dockgate.delivery.model import Rollout, Service, ServiceEvent, Task, TaskDefinition
 
 EVENTS_SHOWN = 10
 

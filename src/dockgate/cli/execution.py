@@ -12,7 +12,7 @@ from dockgate.cli import approval_wait, times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.execution_advice import advice
 from dockgate.cli.listing import STATES, cause, now, short_digest, shown_digest
-from dockgate.delivery.pipeline import Execution, State
+from dockgate.delivery.model import Execution, State
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import waived_words
 from dockgate.services.terminal import aligned, bullets, console, line, reasons, shell_command, show

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.delivery.accept_commands import override_command, waiver_commands
-from dockgate.delivery.pipeline import Execution, State
+from dockgate.delivery.model import Execution, State
 from dockgate.gate.model import Status, Verdict
 
 Command = tuple[str, str]

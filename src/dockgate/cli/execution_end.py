@@ -8,7 +8,7 @@ from dockgate.cli import approval_wait
 from dockgate.cli.client import AwayError, Client
 from dockgate.cli.listing import now
 from dockgate.cli.output import echo
-from dockgate.delivery.pipeline import State
+from dockgate.delivery.model import State
 from dockgate.shared.errors import NotFoundError
 
 POLL_SECONDS = 0.5
@@ -39,7 +39,7 @@ def wait(
             if time.monotonic() - lost > PATIENCE:
                 raise
         else:
-            if State(view["execution"]["state"]).over or (end is not None and time.monotonic() >= end):
+            if State(view["execution"]["state"]).is_final or (end is not None and time.monotonic() >= end):
                 return view
         sleep(POLL_SECONDS)
 
@@ -77,7 +77,7 @@ def exit_code(client: Client, view: Mapping[str, Any]) -> int:
     state = State(view["execution"]["state"])
     if state is State.SUCCEEDED:
         return SUCCEEDED
-    if not state.over:
+    if not state.is_final:
         return UNDETERMINED
     if state is State.STOPPED:
         return FAILED
@@ -90,7 +90,7 @@ def result(view: Mapping[str, Any]) -> Iterator[str]:
     """One line on how the execution ended, and the command that shows more where it did not succeed."""
     execution = view["execution"]
     state = State(execution["state"])
-    word = state.value.lower() if state.over else "not over yet"
+    word = state.value.lower() if state.is_final else "not over yet"
     reason = next(iter(str(execution["reason"]).splitlines()), "")
     yield f"{execution['id']}: {word}" + (f": {reason}" if reason else "")
     if state is not State.SUCCEEDED:

@@ -10,7 +10,7 @@ from dockgate.cli.images import Asked, image
 from dockgate.cli.options import Output, Shown, database, progress, shown, verdict_outputs, write
 from dockgate.cli.output import echo
 from dockgate.config import Settings, from_environment
-from dockgate.delivery.approvals import ApprovalState
+from dockgate.delivery.model import ApprovalState
 from dockgate.gate.model import Policy, Reported, Status, Waivers
 from dockgate.gate.policy import PROVENANCE_RULE
 from dockgate.services.reports import GateReport

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from dockgate.delivery.pipeline import Execution
+from dockgate.delivery.model import Execution
 
 F = TypeVar("F", bound=Callable[..., Any])
 Cell = str | tuple[str, str]

@@ -8,7 +8,7 @@ from typing import Any
 from dockgate.cli.client import Client
 from dockgate.cli.execution_end import WaitNotices
 from dockgate.cli.output import echo
-from dockgate.delivery.pipeline import State
+from dockgate.delivery.model import State
 from dockgate.shared.errors import NotFoundError
 
 POLL_SECONDS = 0.3
@@ -52,12 +52,12 @@ def has_failed(client: Client, execution: str, stage: str | None, action: str | 
 
 
 def _tries(view: Mapping[str, Any], stage: str | None, action: str | None) -> Iterator[_Try]:
-    ended = State(view["execution"]["state"]).over
+    ended = State(view["execution"]["state"]).is_final
     for one in view["stages"]:
         for part in one["actions"]:
             if part["log"] and stage in (None, one["name"]) and action in (None, part["name"]):
                 state = State(part["state"])
-                is_over, has_succeeded = ended or state.over, state is State.SUCCEEDED
+                is_over, has_succeeded = ended or state.is_final, state is State.SUCCEEDED
                 yield _Try(one["name"], part["name"], part["attempt"], is_over, has_succeeded)
 
 

@@ -9,7 +9,7 @@ from dockgate.cli import execution_end, logs, times
 from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import as_json, cause, form, now, state, table
 from dockgate.cli.output import echo, say
-from dockgate.delivery.pipeline import Execution, Pipeline
+from dockgate.delivery.model import Execution, Pipeline
 from dockgate.shared.errors import NotFoundError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])

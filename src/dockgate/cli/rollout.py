@@ -4,8 +4,7 @@ import time
 from collections.abc import Callable
 
 from dockgate.cli.client import AwayError, Client, understand
-from dockgate.delivery.deployments import Rollout
-from dockgate.delivery.pipeline import State
+from dockgate.delivery.model import Rollout, State
 from dockgate.shared.errors import DeployError
 
 POLL_SECONDS = 0.5
@@ -29,7 +28,7 @@ def wait_for_rollout(client: Client, service: str, number: int, sleep: Callable[
         else:
             if rollout.state is State.SUCCEEDED:
                 return rollout
-            if rollout.state.over:
+            if rollout.state.is_final:
                 raise DeployError(
                     f"{service} was not changed: {rollout.reason}",
                     f"`dockgate deploy show {service}` shows what runs.",

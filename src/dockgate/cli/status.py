@@ -11,7 +11,7 @@ from dockgate.cli.client import Client, understand
 from dockgate.cli.listing import Cell, as_json, brief, form, now, pairs, state, table
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
-from dockgate.delivery.pipeline import Execution
+from dockgate.delivery.model import Execution
 
 MOST_WAITING = 5
 

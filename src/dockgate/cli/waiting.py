@@ -12,7 +12,7 @@ from typing import Any
 from dockgate.cli.client import AwayError, Client
 from dockgate.cli.verdict import fetch
 from dockgate.config import from_environment
-from dockgate.delivery.approvals import ApprovalState
+from dockgate.delivery.model import ApprovalState
 from dockgate.services import reports
 from dockgate.shared.errors import UsageError
 

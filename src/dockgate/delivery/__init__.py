@@ -1,7 +1,7 @@
 """From a commit to a running task: pipelines, approvals, deployments.
 
-`pipeline` plans executions, `approvals` settles waiting approvals, `deployments` has services and tasks, `ports` the
-interfaces of adapters. `sources/`, `builders/`, `registries/` and `targets/` hold one file an adapter, each with a
-memory fake; `definitions/` reads the documents that people write.
+`model` has the nouns. `pipeline` plans executions, `approvals` answers waiting approvals, `deployments` checks services
+and decides when to restart tasks; `ports` has the interfaces of adapters. `sources/`, `builders/`, `registries/` and
+`targets/` hold one file per adapter, each with a memory fake; `definitions/` reads the YAML documents.
 Modules in this folder are pure: standard library, no I/O, no clock.
 """

@@ -8,7 +8,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from dockgate.delivery.approvals import Approval
+from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.shared.errors import ConflictError, UsageError
 

@@ -1,183 +1,120 @@
-"""The rendezvous of approval and scan: whichever comes second completes the pair, and each waiter is answered once.
+"""Settle approvals when both the request and the scan are there.
 
-Both sides first write their half, then look for the other's. Whatever the order, and however often each side comes, the
-later of the two writes sees both halves; the table settles an approval only while it waits, so one answer wins.
+The approval and the scan may come in either order, and each may come twice. Both write their own row first and call
+`answer_waiting` afterwards, so the later one always sees both rows. A table settles an approval only while it waits:
+every approval gets exactly one answer.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Protocol
 
-from dockgate.delivery.contributors import is_contributor
+from dockgate.delivery.contributors import HAS_NO_EMAIL, IS_CONTRIBUTOR, is_contributor
+from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import shorten
-from dockgate.identity.model import Permission, Principal, Role
-
-
-class ApprovalState(StrEnum):
-    WAITING = "Waiting"
-    APPROVED = "Approved"
-    REJECTED = "Rejected"
-    EXPIRED = "Expired"
-    CANCELLED = "Cancelled"
-
-
-@dataclass(frozen=True, slots=True)
-class Approvers:
-    """Whose yes an approval needs besides the verdict's: of `count` people who are named in `principals` or have one of
-    `roles` (both empty: of whoever may decide). With `exclude_committer` nobody counts who contributed to what is built
-    (`core.contributors`)."""
-
-    principals: tuple[str, ...] = ()
-    roles: tuple[Role, ...] = ()
-    count: int = 1
-    exclude_committer: bool = True
-
-    def objection(self, principal: Principal, committers: Sequence[str]) -> str:
-        """Why this principal's vote does not count, "" when it does. `committers` are the names and e-mail addresses of
-        those who contributed. A principal without an e-mail address cannot be told apart from a committer."""
-        if not principal.may(Permission.DECIDE):
-            return f"{principal.name} may not decide"
-        named = principal.name in self.principals or any(role in self.roles for role in principal.roles)
-        if (self.principals or self.roles) and not named:
-            return f"{principal.name} is not among those asked: {', '.join([*self.principals, *self.roles])}"
-        if self.exclude_committer:
-            if not principal.email:
-                return f"{principal.name} has no e-mail address, by which a committer would be known"
-            if is_contributor(principal, committers):
-                return f"{principal.name} is the committer, pushed part of it, or started the execution"
-        return ""
-
-
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """A person's word on an approval; `yes` is False for a no."""
-
-    approval: str
-    who: str
-    yes: bool
-    reason: str
-    at: str
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """A wait, as a row. `id` is the action's key; `token` must come with a person's answer.
-
-    `image` is the digest to be judged, `verdict` the digest of the verdict that settled it, `decided_by` a name or
-    "policy". `repository` is one of our registry, or of another that goes before it ("quay.io/team/app"). `reference`
-    is what was asked for, `pipeline` by which pipeline elsewhere (both "" for our own), `service` what it is to be
-    deployed to, `asked_by` a principal. `approvers` are the people that it waits for besides (None: for nobody), and
-    `committers` the names and e-mail addresses of those who contributed to it, as known when it was asked for.
-    While it waits for people alone, `verdict` is the one that approved already.
-    """
-
-    id: str
-    token: str
-    image: str
-    repository: str
-    policy: str
-    custom_data: str
-    created_at: str
-    expires_at: str
-    state: ApprovalState = ApprovalState.WAITING
-    summary: str = ""
-    verdict: str = ""
-    decided_by: str = ""
-    settled_at: str = ""
-    reference: str = ""
-    pipeline: str = ""
-    service: str = ""
-    asked_by: str = ""
-    approvers: Approvers | None = None
-    committers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """How an approval ends. `summary` is at most summaries.SUMMARY_LIMIT characters."""
-
-    state: ApprovalState
-    summary: str
-    verdict: str = ""
-    decided_by: str = "policy"
+from dockgate.identity.model import Permission, Principal
 
 
 class ApprovalTable(Protocol):
-    """Where approvals wait. `settle` and `settle_all` are the only ways out of WAITING."""
+    """Stores approvals. Only `settle`, `settle_all` and a rejecting vote end the state WAITING."""
 
     def waiting(self, image: str) -> Sequence[Approval]:
-        """Those that wait on this image, oldest first."""
+        """The approvals that wait on this image, oldest first."""
         ...
 
     def settle(self, approval_id: str, answer: Answer, now: str) -> bool:
-        """Settles it, and finishes the action that waits on it, both or neither. False when it did not wait any
-        more."""
+        """Settle the approval and finish the waiting action, in one transaction. False if it was settled before."""
         ...
 
     def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
-        """The same of many at once, in one transaction. Returns how many of them waited."""
+        """Settle many approvals in one transaction. Returns how many of them waited."""
         ...
 
     def passed(self, approval_id: str, answer: Answer) -> None:
-        """Notes that the policy approves, and that it waits on for people. Does nothing once it is settled."""
+        """Record that the policy approves while people still have to vote. Does nothing once it is settled."""
         ...
 
-    def votes(self, approval_id: str) -> "Sequence[tuple[Vote, Principal]]":
-        """The votes there are, in their order, each with who cast it as they are now."""
+    def votes(self, approval_id: str) -> Sequence[tuple[Vote, Principal]]:
+        """The votes, oldest first, each with the voter's current principal."""
         ...
 
 
-Judge = Callable[[Approval, str], "tuple[Verdict, str] | None"]
-"""(approval, cause) -> the verdict that it waits for, and its digest, stored under the cause; None while the image has
-not been scanned. The same cause gives the same stored verdict."""
+# (approval, cause) -> the verdict for the approval and its digest, stored under the cause; None before the image was
+# scanned. The same cause gives the same stored verdict.
+Evaluate = Callable[[Approval, str], tuple[Verdict, str] | None]
 
 
-def answer_waiting(table: ApprovalTable, image: str, judge: Judge, now: str) -> None:
-    """Answers every approval that waits on this image, if it can be judged.
+def answer_waiting(table: ApprovalTable, image: str, evaluate: Evaluate, now: str) -> None:
+    """Answer every approval that waits on this image, if it can be evaluated.
 
-    Called by both sides after writing their half: by the approval when it was added, by the scan when it was stored.
-    Those that ask for the same are judged once and settled together.
+    Approvals with the same policy, repository and service are evaluated once and settled together.
     """
-    alike: dict[tuple[str, str, str], list[Approval]] = {}
+    groups: dict[tuple[str, str, str], list[Approval]] = {}
     for approval in table.waiting(image):
         if approval.approvers is not None:
-            _answer_for_people(table, approval, approval.approvers, judge, now)
+            _answer_after_votes(table, approval, approval.approvers, evaluate, now)
             continue
-        alike.setdefault((approval.policy, approval.repository, approval.service), []).append(approval)
-    for approvals in alike.values():
-        judged = judge(approvals[0], approvals[0].id)
-        if judged is not None:
-            table.settle_all([approval.id for approval in approvals], of_verdict(*judged), now)
+        groups.setdefault((approval.policy, approval.repository, approval.service), []).append(approval)
+    for approvals in groups.values():
+        evaluation = evaluate(approvals[0], approvals[0].id)
+        if evaluation is not None:
+            table.settle_all([approval.id for approval in approvals], answer_from_verdict(*evaluation), now)
 
 
-def _answer_for_people(table: ApprovalTable, approval: Approval, approvers: Approvers, judge: Judge, now: str) -> None:
-    """Settles it when the verdict rejects, or approves and so many people have said yes. People take their time: when
-    they have spoken, the verdict is asked for once more."""
+def _answer_after_votes(
+    table: ApprovalTable, approval: Approval, approvers: Approvers, evaluate: Evaluate, now: str
+) -> None:
+    """Settle the approval when the policy rejects, or when it approves and enough people have voted yes.
+
+    Votes take time, so the image is evaluated again after the last one.
+    """
     if not approval.verdict:
-        judged = judge(approval, approval.id)
-        if judged is None:
+        evaluation = evaluate(approval, approval.id)
+        if evaluation is None:
             return
-        answer = of_verdict(*judged)
+        answer = answer_from_verdict(*evaluation)
         if answer.state is not ApprovalState.APPROVED:
             table.settle(approval.id, answer, now)
             return
-        table.passed(approval.id, replace(answer, summary=shorten(f"waits for people; {answer.summary}")))
-    votes = table.votes(approval.id)
-    yes = [vote.who for vote, who in votes if vote.yes and not approvers.objection(who, approval.committers)]
-    if len(yes) < approvers.count:
+        table.passed(approval.id, replace(answer, summary=shorten(f"waiting for approvers; {answer.summary}")))
+    voters = [
+        vote.who
+        for vote, principal in table.votes(approval.id)
+        if vote.yes and vote_objection(approvers, principal, approval.committers) is None
+    ]
+    if len(voters) < approvers.count:
         return
-    judged = judge(approval, f"{approval.id}/people")
-    if judged is not None:
-        answer = of_verdict(*judged)
+    evaluation = evaluate(approval, f"{approval.id}/people")
+    if evaluation is not None:
+        answer = answer_from_verdict(*evaluation)
         if answer.state is ApprovalState.APPROVED:
-            names = ", ".join(yes)
+            names = ", ".join(voters)
             answer = replace(answer, summary=shorten(f"{answer.summary}; approved by {names}"), decided_by=names)
         table.settle(approval.id, answer, now)
 
 
-def of_verdict(verdict: Verdict, digest: str) -> Answer:
-    """Whoever waits hears Approved or Rejected: Undetermined blocks like a rejection, and its summary says why."""
+def answer_from_verdict(verdict: Verdict, digest: str) -> Answer:
+    """The answer that a verdict gives: Undetermined blocks like a rejection, and the summary says why."""
     state = ApprovalState.APPROVED if verdict.status is Status.APPROVED else ApprovalState.REJECTED
     return Answer(state, shorten(verdict.summary), digest)
+
+
+def vote_objection(approvers: Approvers, principal: Principal, committers: Sequence[str]) -> str | None:
+    """Why this principal's vote does not count, None if it does.
+
+    `committers` are the names and e-mail addresses of the contributors. A principal without an e-mail address could be
+    one of them, and is refused.
+    """
+    if not principal.may(Permission.DECIDE):
+        return f"{principal.name} does not have the permission to decide"
+    is_named = principal.name in approvers.principals or any(role in approvers.roles for role in principal.roles)
+    if (approvers.principals or approvers.roles) and not is_named:
+        names = ", ".join([*approvers.principals, *approvers.roles])
+        return f"{principal.name} is not one of the approvers: {names}"
+    if approvers.exclude_committer:
+        if not principal.email:
+            return f"{principal.name} {HAS_NO_EMAIL}"
+        if is_contributor(principal, committers):
+            return f"{principal.name} {IS_CONTRIBUTOR}"
+    return None

@@ -1,7 +1,8 @@
-"""Who may not approve what an execution builds: everybody who pushed, authored or committed part of it, or started it.
+"""Decide who contributed to an execution and therefore may not approve it.
 
-Pure. Principals count by their name, because the server knows who pushed. Author and committer addresses are what a
-commit claims: they can exclude somebody, and never let anybody in.
+Everyone who pushed, authored or committed part of it, started it or retried it is a contributor. The server knows who
+pushed, so principals count by name. A commit claims its author and committer addresses: they can exclude a principal,
+and never admit one.
 """
 
 import unicodedata
@@ -11,17 +12,23 @@ from dataclasses import dataclass
 
 from dockgate.identity.model import Principal
 
+# Mail domains that ignore dots in the local part.
 DOTLESS = frozenset({"gmail.com", "googlemail.com"})
-"""mail domains at which dots in the local part mean nothing"""
+# The object id of a reference that does not exist.
 NO_OBJECT = "0" * 40
-"""the object id of a reference that does not exist"""
+
+# Reasons to refuse a principal's vote; their name goes before.
+IS_CONTRIBUTOR = "contributed to this image (commit, push or start)"
+HAS_NO_EMAIL = "has no e-mail address to compare with those of the commits"
 
 
 @dataclass(frozen=True, slots=True)
 class PushRecord:
-    """One reference that a push asked to change or changed. `push` names the push, `principal` and `email` are who
-    pushed, as they were then ("local" before there were principals). `accepted` is False until git has moved the
-    reference: it stays so where the server died in between."""
+    """A change of one reference that a push asked for.
+
+    `push` identifies the push. `principal` and `email` are who pushed, as of then ("local" before the server had
+    principals). `accepted` is False until git has moved the reference, and stays so if the server died before.
+    """
 
     push: str
     repository: str
@@ -37,7 +44,7 @@ class PushRecord:
 
 @dataclass(frozen=True, slots=True)
 class Pusher:
-    """Who brought a commit into a repository, with the e-mail address that they had then ("" for none)."""
+    """Who pushed a commit to a repository, with the e-mail address of that time ("" for none)."""
 
     principal: str
     email: str
@@ -45,7 +52,10 @@ class Pusher:
 
 @dataclass(frozen=True, slots=True)
 class Contributors:
-    """`names` are principals, `emails` addresses. `unknown` is why it cannot be said who contributed, "" if it can."""
+    """The contributors of an execution.
+
+    `names` are principals, `emails` addresses. `unknown` is why the contributors cannot be determined, "" if they are.
+    """
 
     names: tuple[str, ...] = ()
     emails: tuple[str, ...] = ()
@@ -53,43 +63,51 @@ class Contributors:
 
     @classmethod
     def of(cls, names: Iterable[str], emails: Iterable[str], unknown: str = "") -> "Contributors":
-        """Each once, in order; addresses as `normalized` writes them, without what is none."""
-        known = dict.fromkeys(normalized(one) for one in emails)
-        return cls(tuple(dict.fromkeys(filter(None, names))), tuple(one for one in known if "@" in one), unknown)
+        """Contributors without duplicates, in order. Addresses are normalized; text without "@" is dropped."""
+        addresses = dict.fromkeys(normalize_email(email) for email in emails)
+        unique_names = tuple(dict.fromkeys(filter(None, names)))
+        return cls(unique_names, tuple(address for address in addresses if "@" in address), unknown)
 
     @property
     def listed(self) -> tuple[str, ...]:
+        """Names and e-mail addresses in one list."""
         return *self.names, *self.emails
 
-    def objection(self, principal: Principal) -> str:
-        """Why this principal may not approve, "" if they may."""
+    def objection(self, principal: Principal) -> str | None:
+        """Why this principal may not approve, None if they may."""
         if is_contributor(principal, self.listed):
-            return f"{principal.name} is the committer, pushed part of it, or started the execution"
+            return f"{principal.name} {IS_CONTRIBUTOR}"
         if self.unknown:
-            return f"it is not known who contributed: {self.unknown}"
+            return f"the contributors are unknown: {self.unknown}"
         if not principal.email:
-            return f"{principal.name} has no e-mail address, by which a committer would be known"
-        return ""
+            return f"{principal.name} {HAS_NO_EMAIL}"
+        return None
 
 
 def is_contributor(principal: Principal, contributors: Iterable[str]) -> bool:
-    """Whether the principal is among these names and e-mail addresses. A name that is an address counts as one, too."""
+    """Whether the principal is among these names and e-mail addresses.
+
+    A principal's name that is an address is compared as an address, too.
+    """
     listed = tuple(contributors)
     if principal.name in listed:
         return True
-    emails = {normalized(one) for one in listed if "@" in one}
-    return any("@" in one and normalized(one) in emails for one in (principal.email, principal.name))
+    emails = {normalize_email(entry) for entry in listed if "@" in entry}
+    return any("@" in entry and normalize_email(entry) in emails for entry in (principal.email, principal.name))
 
 
-def normalized(email: str) -> str:
-    """An e-mail address without what may differ between two spellings of one mailbox: case, compatibility characters,
-    surrounding spaces, what follows "+" in the local part, dots at Google, and international domains as ASCII."""
+def normalize_email(email: str) -> str:
+    """One spelling for all addresses of a mailbox.
+
+    Removes differences of case, compatibility characters, surrounding spaces, "+" suffixes, and dots at Google; writes
+    international domains as ASCII.
+    """
     text = unicodedata.normalize("NFKC", email).strip().strip("<>").strip().casefold()
     local, at, domain = text.rpartition("@")
     if not at:
         return text
     domain = domain.rstrip(".")
-    with suppress(UnicodeError):  # no name of a domain: compared as it is
+    with suppress(UnicodeError):  # not a valid domain name: compared unchanged
         domain = domain.encode("idna").decode()
     local = local.partition("+")[0] or local
     if domain in DOTLESS:

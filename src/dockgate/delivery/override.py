@@ -5,7 +5,7 @@ The answer that was given stays as it was; what follows is a new verdict, in whi
 
 import hashlib
 
-from dockgate.delivery.approvals import Approval, ApprovalState
+from dockgate.delivery.model import Approval, ApprovalState
 from dockgate.gate.model import Verdict, Violation, Waiver
 from dockgate.gate.waivers import NEVER, OF_THE_IMAGE, UNKNOWN, check
 from dockgate.shared.errors import ConflictError

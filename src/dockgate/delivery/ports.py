@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dockgate.attestations.statements import ListedKey
-from dockgate.delivery.deployments import Deployment, Service, Task, TaskDefinition
+from dockgate.delivery.model import Deployment, Service, Task, TaskDefinition
 from dockgate.gate.model import Reported, Statement
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import AdvisoryReader

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from dockgate.delivery.pipeline import REPOSITORY, ActionType, Pipeline
+from dockgate.delivery.model import REPOSITORY, ActionType, Pipeline
 from dockgate.gate.patterns import matches
 from dockgate.identity.model import Caller, Permission
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from dockgate.delivery.approvals import Approval
+from dockgate.delivery.model import Approval
 from dockgate.shared import canonical
 from dockgate.shared.errors import UsageError
 from dockgate.shared.retry import again_at

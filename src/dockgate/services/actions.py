@@ -9,10 +9,9 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dockgate.delivery import pipeline as core
+from dockgate.delivery import pipeline as pipeline_logic
 from dockgate.delivery.approval_request import ApprovalRequest, qualified
-from dockgate.delivery.approvals import Approval, Approvers
-from dockgate.delivery.pipeline import Action, ActionKey, ActionType, Pipeline
+from dockgate.delivery.model import Action, ActionKey, ActionType, Approval, Approvers, Pipeline
 from dockgate.delivery.ports import BuildRequest, BuildResult
 from dockgate.delivery.registry_access import SERVER
 from dockgate.delivery.webhook_delivery import delivery, made_secret
@@ -80,8 +79,8 @@ class Actions:
         """Build and push."""
         pipeline, action = definition_of(self._store, key)
         runs = self._store.executions.runs(key.execution)
-        artifact = core.artifact(pipeline, runs, action.input)
-        known = core.variables(pipeline, runs)
+        artifact = pipeline_logic.find_artifact(pipeline, runs, action.input)
+        known = pipeline_logic.collect_variables(pipeline, runs)
         arguments = action.configuration["args"]
         if not isinstance(arguments, dict):
             raise UsageError(f"{key}: args is not a mapping")
@@ -93,7 +92,7 @@ class Actions:
                 repository=str(action.configuration["image"]),
                 context=context,
                 dockerfile=str(action.configuration["dockerfile"]),
-                args={name: core.resolve(value, known) for name, value in arguments.items()},
+                args={name: pipeline_logic.resolve_variables(value, known) for name, value in arguments.items()},
             )
             return self._parts.builder.build(request, lambda line: self._store.logs.append(key, line))
 
@@ -127,8 +126,8 @@ class Actions:
         then the row with its token, which may be answered from that moment on. A sweep answers what waits beside a scan
         that has failed."""
         pipeline, action = definition_of(self._store, key)
-        known = core.variables(pipeline, self._store.executions.runs(key.execution))
-        image = core.resolve(str(action.configuration["image"]), known)
+        known = pipeline_logic.collect_variables(pipeline, self._store.executions.runs(key.execution))
+        image = pipeline_logic.resolve_variables(str(action.configuration["image"]), known)
         if not image.startswith("sha256:"):
             raise UsageError(
                 f"{image!r} is no digest", "Set `image` to a variable such as #{BuildVariables.IMAGE_DIGEST}."

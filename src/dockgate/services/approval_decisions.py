@@ -4,10 +4,11 @@ import hmac
 from collections.abc import Callable, Sequence
 
 from dockgate.delivery.approval_request import is_external
-from dockgate.delivery.approvals import Answer, Approval, ApprovalState, Vote
-from dockgate.delivery.contributors import is_contributor
+from dockgate.delivery.approvals import vote_objection
+from dockgate.delivery.contributors import IS_CONTRIBUTOR, is_contributor
+from dockgate.delivery.model import ActionKey, Answer, Approval, ApprovalState, Vote
 from dockgate.delivery.override import waivers_of
-from dockgate.delivery.pipeline import ActionKey, latest
+from dockgate.delivery.pipeline import latest_runs
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import LOCAL, Principal
 from dockgate.services.contributors import ContributorFinder
@@ -59,8 +60,8 @@ class ApprovalDecisions:
             raise UsageError(
                 f"{approval_id} waits for a verdict alone", "Name `approvers` in the action; `reject` needs none."
             )
-        objection = approval.approvers.objection(principal, approval.committers)
-        if approval.approvers.exclude_committer and not objection:
+        objection = vote_objection(approval.approvers, principal, approval.committers)
+        if approval.approvers.exclude_committer and objection is None:
             objection = self._contributors.of(ActionKey.parse(approval_id)).objection(principal)
         if objection:
             raise DeniedError(objection, "Somebody else has to approve it.")
@@ -81,7 +82,8 @@ class ApprovalDecisions:
         approve may not override."""
         approval = self._store.approvals.get(approval_id)
         who = principal.name
-        if principal is not LOCAL and (objection := self._objection(approval, principal)):
+        objection = None if principal is LOCAL else self._override_objection(approval, principal)
+        if objection:
             raise DeniedError(objection, "Somebody else has to override it.")
         if not approval.verdict:
             raise ConflictError(f"{approval_id} was not rejected by a verdict", "`dockgate approval show` says how.")
@@ -97,19 +99,19 @@ class ApprovalDecisions:
         records = [self._effects.run(Step.ACCEPT, self._exceptions.add, waiver) for waiver in waivers]
         if not is_external(approval_id):
             key = ActionKey.parse(approval_id)
-            last = latest(self._store.executions.runs(key.execution))[key.stage, key.action]
+            last = latest_runs(self._store.executions.runs(key.execution))[key.stage, key.action]
             if last.key == key:
                 self._retry(key.execution, "")  # to override is a decision: who made it is on the waivers
         return records
 
-    def _objection(self, approval: Approval, principal: Principal) -> str:
-        """Why this principal may not override the approval's rejection, "" if they may."""
+    def _override_objection(self, approval: Approval, principal: Principal) -> str | None:
+        """Why this principal may not override the approval's rejection, None if they may."""
         if is_external(approval.id):
-            return f"{principal.name} asked for the approval" if approval.asked_by == principal.name else ""
+            return f"{principal.name} asked for the approval" if approval.asked_by == principal.name else None
         if approval.approvers is not None and not approval.approvers.exclude_committer:
-            return ""
+            return None
         if is_contributor(principal, approval.committers):
-            return f"{principal.name} is the committer, pushed part of it, or started the execution"
+            return f"{principal.name} {IS_CONTRIBUTOR}"
         return self._contributors.of(ActionKey.parse(approval.id)).objection(principal)
 
 

@@ -22,7 +22,7 @@ from dockgate.aws.functions.messages import Record, Request, body, request
 from dockgate.aws.functions.pipelines import Pending, Pipelines
 from dockgate.aws.functions.settings import Action
 from dockgate.delivery.approval_request import TIMEOUT_LIMIT, ApprovalRequest, is_qualified
-from dockgate.delivery.approvals import ApprovalState
+from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, Delivery
 from dockgate.gate.model import Status
 from dockgate.identity.model import Principal

@@ -6,7 +6,8 @@ What cannot be found out is said (`Contributors.unknown`), and then nobody may a
 from collections.abc import Iterator, Sequence
 
 from dockgate.delivery.contributors import NO_OBJECT, Contributors, PushRecord
-from dockgate.delivery.pipeline import Action, ActionKey, ActionRun, ActionType, State, latest, starters
+from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, State
+from dockgate.delivery.pipeline import latest_runs, starters
 from dockgate.delivery.ports import CommitPeople, RefUpdate
 from dockgate.services.dependencies import Dependencies
 from dockgate.shared.errors import DockgateError, NotFoundError
@@ -75,7 +76,7 @@ class ContributorFinder:
             execution = self._store.executions.get(approval.execution)
             names += starters(execution.trigger)
             pipeline = self._store.pipelines.get(execution.pipeline, execution.pipeline_version)
-            runs = latest(self._store.executions.runs(execution.id))
+            runs = latest_runs(self._store.executions.runs(execution.id))
             before = self._last_approved(execution.pipeline, approval)
             for action in pipeline.stages[0].actions:
                 built = _commit(runs.get((pipeline.stages[0].name, action.name)))
@@ -100,7 +101,7 @@ class ContributorFinder:
         definition = self._store.pipelines.get(pipeline, execution.pipeline_version)
         if definition.action(approval.stage, approval.action).type is not ActionType.APPROVAL:
             return []
-        runs = latest(self._store.executions.runs(last))
+        runs = latest_runs(self._store.executions.runs(last))
         sources = [runs.get((definition.stages[0].name, one.name)) for one in definition.stages[0].actions]
         return [(run.variables.get("RepositoryName", ""), _commit(run)) for run in sources if run and _commit(run)]
 

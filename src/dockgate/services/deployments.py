@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from dockgate.delivery import pipeline as core
-from dockgate.delivery.deployments import TaskDefinition
-from dockgate.delivery.pipeline import ActionKey
+from dockgate.delivery import pipeline as pipeline_logic
+from dockgate.delivery.model import ActionKey, TaskDefinition
 from dockgate.services.actions import IMAGE_DEFINITIONS, Done, definition_of
 from dockgate.services.dependencies import Dependencies
 from dockgate.services.verdicts import Place, Verdicts
@@ -29,7 +28,7 @@ class Deploys:
         """A new revision of the service's task definition holding the approved image."""
         pipeline, action = definition_of(self._store, key)
         name = str(action.configuration["service"])
-        artifact = core.artifact(pipeline, self._store.executions.runs(key.execution), action.input)
+        artifact = pipeline_logic.find_artifact(pipeline, self._store.executions.runs(key.execution), action.input)
         with self._locks[name]:
             service = self._store.services.get(name)
             definition = self._store.services.definition(name, service.revision)
@@ -68,7 +67,7 @@ class Deploys:
 
     def _demand(self, key: ActionKey, service: str, image: str) -> None:
         """The action is still wanted, no newer execution came before it, and the digest is approved as of now."""
-        if self._store.executions.run(key).state.over:
+        if self._store.executions.run(key).state.is_final:
             raise DeployError(f"{key} was stopped")
         last = self._store.services.deployed_by(service)
         if last:

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dockgate.delivery.pipeline import Action, ActionKey, ActionRun, ActionType, Pipeline, latest
+from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Pipeline
+from dockgate.delivery.pipeline import latest_runs
 from dockgate.delivery.ports import BuildResult
 from dockgate.gate import provenance
 from dockgate.gate.model import Policy
@@ -126,7 +127,7 @@ class Provenance:
 
 def _source(pipeline: Pipeline, runs: Sequence[ActionRun], name: str) -> ActionRun | None:
     """The run of the source action whose output has this name, None when it is of another action."""
-    last = latest(runs)
+    last = latest_runs(runs)
     for stage in pipeline.stages:
         for action in stage.actions:
             run = last.get((stage.name, action.name))

@@ -12,7 +12,7 @@ from typing import Any
 
 from dockgate.aws.functions.messages import Record, body
 from dockgate.delivery.approval_request import is_qualified, qualified
-from dockgate.delivery.pipeline import REPOSITORY
+from dockgate.delivery.model import REPOSITORY
 from dockgate.events import pushes
 from dockgate.events.ports import Pushed, Pushes
 from dockgate.scanner.images.ecr import region_of

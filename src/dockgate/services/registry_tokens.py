@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dockgate.delivery.pipeline import REPOSITORY
+from dockgate.delivery.model import REPOSITORY
 from dockgate.delivery.registries.tokens import TOKEN_SECONDS, RegistryTokens
 from dockgate.delivery.registry_access import (
     OPERATOR,

@@ -3,8 +3,8 @@
 import tarfile
 from pathlib import Path
 
-from dockgate.delivery import pipeline as core
-from dockgate.delivery.pipeline import ActionKey, ActionType, Pipeline
+from dockgate.delivery import pipeline as pipeline_logic
+from dockgate.delivery.model import ActionKey, ActionType, Pipeline
 from dockgate.gate.policy import combined_name, of_rules, stricter
 from dockgate.services.dependencies import Dependencies
 from dockgate.shared.errors import DefinitionError
@@ -23,7 +23,7 @@ def policy_for(parts: Dependencies, pipeline: Pipeline, key: ActionKey, name: st
     for action in (action for stage in pipeline.stages for action in stage.actions):
         if action.type is ActionType.SOURCE:
             file = f"{action.configuration['repository']}/{FILE}"
-            found = _read(parts.store.blobs.path(core.artifact(pipeline, runs, action.output)), file)
+            found = _read(parts.store.blobs.path(pipeline_logic.find_artifact(pipeline, runs, action.output)), file)
             wish = None if found is None else parts.asks(found, file)
             asked = stricter(asked, wish) if asked and wish else asked or wish
     policy = parts.policies(name).name

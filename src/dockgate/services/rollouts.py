@@ -4,8 +4,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 
-from dockgate.delivery.deployments import Rollout, Service, TaskDefinition
-from dockgate.delivery.pipeline import State
+from dockgate.delivery.model import Rollout, Service, State, TaskDefinition
 from dockgate.services.dependencies import Dependencies
 from dockgate.services.verdicts import Place, Verdicts
 from dockgate.shared.errors import DeployError, DockgateError
@@ -28,7 +27,7 @@ class Rollouts:
         """
         with self._locks[name]:
             rollout = self._store.rollouts.get(name, number)
-            if rollout.state.over:
+            if rollout.state.is_final:
                 return
             service = self._store.services.get(name)
             present = self._store.services.definition(name, service.revision)

@@ -7,8 +7,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 from dockgate.config import DEFAULT_PUSH_LIMIT
 from dockgate.delivery.definitions import documents
 from dockgate.delivery.definitions.service import ServiceDefinition
-from dockgate.delivery.deployments import ServiceChange
-from dockgate.delivery.pipeline import ActionType, Pipeline
+from dockgate.delivery.model import ActionType, Pipeline, ServiceChange
 from dockgate.delivery.ports import RepositoryHost
 from dockgate.gate.definitions.policy import of_document, read
 from dockgate.gate.policy import PolicyVersion

@@ -4,8 +4,8 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 
-from dockgate.delivery.deployments import Service, ServiceEvent, Task, TaskDefinition, TaskState
-from dockgate.delivery.task_health import FAILED_CHECKS, TaskHealth, has_expected_tasks, observe
+from dockgate.delivery.deployments import FAILED_CHECKS, TaskHealth, has_expected_tasks, observe_task
+from dockgate.delivery.model import Service, ServiceEvent, Task, TaskDefinition, TaskState
 from dockgate.events.notifications import notice_deliveries
 from dockgate.events.ports import Notice
 from dockgate.services.dependencies import Dependencies
@@ -50,7 +50,7 @@ class ServiceRepair:
     def _check_health(self, service: Service, definition: TaskDefinition, tasks: Sequence[Task]) -> None:
         known, self._health[service.name] = self._health.get(service.name, {}), {}
         for task in tasks:
-            health, should_restart = observe(known.get(task.id, TaskHealth()), task, self._parts.clock())
+            health, should_restart = observe_task(known.get(task.id, TaskHealth()), task, self._parts.clock())
             self._health[service.name][task.id] = health
             if should_restart:
                 self._restart(service, definition, task)

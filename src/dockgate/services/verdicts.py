@@ -4,8 +4,8 @@ or waivers change."""
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dockgate.delivery.approvals import Approval, answer_waiting
-from dockgate.delivery.deployments import Service
+from dockgate.delivery.approvals import answer_waiting
+from dockgate.delivery.model import Approval, Service
 from dockgate.events.notifications import notice_deliveries
 from dockgate.events.ports import Notice
 from dockgate.gate import baselines, evaluate

@@ -6,8 +6,7 @@ from dataclasses import asdict, replace
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from dockgate.delivery.approval_request import is_external
-from dockgate.delivery.approvals import Answer, Approval, ApprovalState, Vote
-from dockgate.delivery.pipeline import State
+from dockgate.delivery.model import Answer, Approval, ApprovalState, State, Vote
 from dockgate.delivery.webhook_delivery import Delivery
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import Principal
@@ -204,4 +203,4 @@ def _get(connection: Connection, approval_id: str) -> Approval:
 
 def _action_over(connection: Connection, approval_id: str) -> bool:
     state = connection.scalar(select(action_runs.c.state).where(action_runs.c.key == approval_id))
-    return state is not None and State(state).over
+    return state is not None and State(state).is_final

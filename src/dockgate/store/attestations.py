@@ -6,7 +6,7 @@ from dataclasses import asdict
 from sqlalchemy import ColumnElement, Connection, exists, func, select, update
 
 from dockgate.attestations.statements import Attestation, Due
-from dockgate.delivery.approvals import ApprovalState
+from dockgate.delivery.model import ApprovalState
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import select_as
 from dockgate.store.schema import approvals, attestations

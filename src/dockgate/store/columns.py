@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
-from dockgate.delivery.pipeline import ActionKey
+from dockgate.delivery.model import ActionKey
 from dockgate.shared.canonical import build, encode
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, func, select, update
 
-from dockgate.delivery.approvals import Approval
+from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Delivery, event
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as

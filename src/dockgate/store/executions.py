@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection, exists, func, insert, select, update
 
-from dockgate.delivery.approvals import ApprovalState
-from dockgate.delivery.pipeline import ActionKey, ActionRun, Execution, Pipeline, Plan, State, retried, retry
+from dockgate.delivery.model import ActionKey, ActionRun, ApprovalState, Execution, Pipeline, State
+from dockgate.delivery.pipeline import Plan, add_retrier, plan_retry
 from dockgate.gate.summaries import shorten
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database, insert_new
@@ -14,7 +14,7 @@ from dockgate.store.schema import action_runs, approvals, executions
 
 _EXECUTION = select_as(Execution, executions)
 _RUN = select_as(ActionRun, action_runs)
-OPEN = [state for state in State if not state.over]
+OPEN = [state for state in State if not state.is_final]
 
 
 class SqlExecutions:
@@ -128,21 +128,21 @@ class SqlExecutions:
         with self._database.write() as connection:
             execution = _get(connection, execution_id)
             pipeline = need_pipeline(connection, execution.pipeline, execution.pipeline_version)
-            keys = retry(pipeline, _runs(connection, execution_id))
+            keys = plan_retry(pipeline, _runs(connection, execution_id))
             if not keys:
                 raise ConflictError(
                     f"nothing of execution {execution_id!r} has failed (it is {execution.state})", _show(execution)
                 )
             _start_runs(connection, keys, now)
             _set_state(connection, execution_id, State.IN_PROGRESS, "", now)
-            trigger = retried(execution.trigger, by)
+            trigger = add_retrier(execution.trigger, by)
             connection.execute(update(executions).where(executions.c.id == execution_id).values(trigger=trigger))
             return keys
 
     def stop(self, execution_id: str, reason: str, now: str) -> None:
         with self._database.write() as connection:
             execution = _get(connection, execution_id)
-            if execution.state.over:
+            if execution.state.is_final:
                 raise ConflictError(f"execution {execution_id!r} is over (it is {execution.state})", _show(execution))
             mine = action_runs.c.execution == execution_id
             connection.execute(
@@ -215,7 +215,7 @@ def _start_runs(connection: Connection, keys: Iterable[ActionKey], now: str) -> 
 
 def _set_state(connection: Connection, execution_id: str, state: State, reason: str, now: str) -> None:
     change = update(executions).where(executions.c.id == execution_id)
-    connection.execute(change.values(state=state, reason=reason, finished_at=now if state.over else ""))
+    connection.execute(change.values(state=state, reason=reason, finished_at=now if state.is_final else ""))
 
 
 def _show(execution: Execution) -> str:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from dockgate.delivery.pipeline import ActionKey
+from dockgate.delivery.model import ActionKey
 from dockgate.shared.limits import DiskLimits
 
 SPARED_SECONDS = 86_400

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sqlalchemy import insert, select
 
-from dockgate.delivery.pipeline import Pipeline
+from dockgate.delivery.model import Pipeline
 from dockgate.delivery.registry_access import built_repositories as built_by
 from dockgate.shared.canonical import encode
 from dockgate.store.engine import Database, insert_new

@@ -5,8 +5,7 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, func, insert, or_, select
 
-from dockgate.delivery.approvals import ApprovalState
-from dockgate.delivery.pipeline import ActionType
+from dockgate.delivery.model import ActionType, ApprovalState
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import PolicyVersion, of_bytes
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, Table, select
 
-from dockgate.delivery.pipeline import Pipeline
+from dockgate.delivery.model import Pipeline
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.schema import pipelines
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
-from dockgate.delivery.deployments import Rollout, Service, ServiceChange, TaskDefinition, check_service
-from dockgate.delivery.pipeline import State
+from dockgate.delivery.deployments import check_service
+from dockgate.delivery.model import Rollout, Service, ServiceChange, State, TaskDefinition
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import row_of, select_as
@@ -69,7 +69,7 @@ class SqlRollouts:
 
     def end(self, rollout: Rollout, state: State, revision: int | None, reason: str, now: str) -> bool:
         with self._database.write() as connection:
-            if _get(connection, rollout.service, rollout.number).state.over:
+            if _get(connection, rollout.service, rollout.number).state.is_final:
                 return False
             _end(connection, rollout, state, revision, reason, now)
             if state is State.SUCCEEDED:

@@ -19,9 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from dockgate.delivery.approvals import ApprovalState, Approvers
-from dockgate.delivery.deployments import TaskDefinition
-from dockgate.delivery.pipeline import Pipeline, State
+from dockgate.delivery.model import ApprovalState, Approvers, Pipeline, State, TaskDefinition
 from dockgate.events.model import EventKind
 from dockgate.gate.model import Settings, Status, Waiver
 from dockgate.store.columns import Choice, Json, Key, Words

@@ -2,8 +2,7 @@
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, Table
 
-from dockgate.delivery.deployments import TaskDefinition
-from dockgate.delivery.pipeline import State
+from dockgate.delivery.model import State, TaskDefinition
 from dockgate.store.columns import Choice, Json
 from dockgate.store.schema import metadata, seq, services, words
 

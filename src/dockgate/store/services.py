@@ -5,7 +5,8 @@ from dataclasses import asdict, replace
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
-from dockgate.delivery.deployments import Service, ServiceEvent, TaskDefinition, check_service
+from dockgate.delivery.deployments import check_service
+from dockgate.delivery.model import Service, ServiceEvent, TaskDefinition
 from dockgate.events.notifications import NoticeDelivery
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import notices

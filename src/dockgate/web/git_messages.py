@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import IO
 
-from dockgate.delivery.pipeline import Execution
+from dockgate.delivery.model import Execution
 from dockgate.events.model import Event
 from dockgate.services.reports import clean
 

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from dockgate.delivery.pipeline import Execution
+from dockgate.delivery.model import Execution
 from dockgate.delivery.ports import RefUpdate
 from dockgate.events.model import Event
 from dockgate.services.server import Server

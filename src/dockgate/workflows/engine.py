@@ -12,9 +12,17 @@ from dbos import DBOS
 
 from dockgate.attestations.statements import attached_to
 from dockgate.delivery.approval_request import ApprovalRequest, is_external, qualified
-from dockgate.delivery.approvals import Answer, Approval, ApprovalState
-from dockgate.delivery.deployments import Rollout, Service, ServiceChange, TaskDefinition
-from dockgate.delivery.pipeline import Execution, started_by_hand
+from dockgate.delivery.model import (
+    Answer,
+    Approval,
+    ApprovalState,
+    Execution,
+    Rollout,
+    Service,
+    ServiceChange,
+    TaskDefinition,
+)
+from dockgate.delivery.pipeline import manual_trigger
 from dockgate.delivery.ports import RefUpdate
 from dockgate.events.model import Event, EventKind
 from dockgate.gate.model import Policy, Reported, Waiver
@@ -217,7 +225,7 @@ class Engine:
     def start(self, pipeline: str, cause: str, by: str) -> Execution:
         """Starts a pipeline by hand, at its source branches' heads; once for each cause. `by` is a principal, "" before
         there are any."""
-        trigger = started_by_hand(by)
+        trigger = manual_trigger(by)
         execution = self._effects.run(
             Step.START_EXECUTION, self._store.executions.start, pipeline, cause, trigger, self._parts.now()
         )

@@ -17,8 +17,8 @@ from pathlib import Path
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos import error as dbos_error
 
-from dockgate.delivery.deployments import Rollout
-from dockgate.delivery.pipeline import ActionKey, ActionType, State, plan
+from dockgate.delivery.model import ActionKey, ActionType, Rollout, State
+from dockgate.delivery.pipeline import plan_next
 from dockgate.services.actions import Actions, Done, definition_of
 from dockgate.services.attesting import Attesting
 from dockgate.services.dependencies import Dependencies
@@ -124,7 +124,7 @@ class Workflows:
         nothing."""
 
         def advance() -> list[str]:
-            return [str(key) for key in self._store.executions.advance(execution, plan, self._parts.now())]
+            return [str(key) for key in self._store.executions.advance(execution, plan_next, self._parts.now())]
 
         for key in self._effects.run(Step.ADVANCE, advance):
             self.start_action(key)

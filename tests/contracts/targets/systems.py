@@ -9,7 +9,7 @@ from botocore.config import Config
 from tests.aws.ecs import CLUSTER, Ecs
 from tests.parts import Host, free_port
 
-from dockgate.delivery.deployments import HealthCheck, PortMapping, Service, TaskDefinition, TaskState
+from dockgate.delivery.model import HealthCheck, PortMapping, Service, TaskDefinition, TaskState
 from dockgate.delivery.ports import Target
 from dockgate.delivery.targets.ecs import EcsTarget
 from dockgate.delivery.targets.memory import MemoryTarget

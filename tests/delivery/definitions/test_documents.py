@@ -5,7 +5,7 @@ import re
 import pytest
 
 from dockgate.delivery.definitions.documents import Repository, ServiceDefinition, read
-from dockgate.delivery.pipeline import ActionType, Pipeline
+from dockgate.delivery.model import ActionType, Pipeline
 from dockgate.shared.errors import DefinitionError
 
 PIPELINE = """\

@@ -21,7 +21,7 @@ from dockgate.delivery.definitions.service import (
     TaskDefinitionModel,
     service_definition,
 )
-from dockgate.delivery.pipeline import REPOSITORY, Action, ActionType, Pipeline, Stage
+from dockgate.delivery.model import REPOSITORY, Action, ActionType, Pipeline, Stage
 from dockgate.gate.definitions import assignment as assignments
 from dockgate.gate.definitions import policy as policies
 from dockgate.gate.definitions.fields import Name, Seconds, Strict

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dockgate.delivery.deployments import Task, TaskDefinition, TaskState
+from dockgate.delivery.model import Task, TaskDefinition, TaskState
 from dockgate.shared.errors import DeniedError, DeployError, UnavailableError
 
 SERVICE, REVISION = "dockgate:service", "dockgate:revision"

@@ -10,7 +10,7 @@ from typing import Any
 from podman import PodmanClient
 from podman.errors import APIError, ImageNotFound, NotFound
 
-from dockgate.delivery.deployments import HealthCheck, TaskDefinition
+from dockgate.delivery.model import HealthCheck, TaskDefinition
 from dockgate.shared import canonical
 from dockgate.shared.errors import DeployError, UnavailableError
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from dockgate.delivery.deployments import Deployment, Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.model import Deployment, Service, Task, TaskDefinition, TaskState
 from dockgate.delivery.targets._ecs import (
     SERVICE,
     Revision,

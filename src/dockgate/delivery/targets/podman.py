@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from dockgate.delivery.deployments import Deployment, HealthCheck, Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.model import Deployment, HealthCheck, Service, Task, TaskDefinition, TaskState
 from dockgate.delivery.targets._health import answers
 from dockgate.delivery.targets._podman import Container, Engine, Login
 from dockgate.shared.errors import DeployError

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from dockgate.attestations.statements import Attestation, Due
-from dockgate.delivery.approvals import Answer, Approval, ApprovalState, Vote
+from dockgate.delivery.model import Answer, Approval, ApprovalState, Vote
 from dockgate.delivery.webhook_delivery import Delivery
 from dockgate.identity.model import Principal
 

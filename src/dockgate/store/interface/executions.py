@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from dockgate.delivery.pipeline import ActionKey, ActionRun, Execution, Pipeline, Plan, State
+from dockgate.delivery.model import ActionKey, ActionRun, Execution, Pipeline, State
+from dockgate.delivery.pipeline import Plan
 
 
 class Pipelines(Protocol):

@@ -6,8 +6,7 @@ What all of them promise is told in the package.
 from collections.abc import Sequence
 from typing import Protocol
 
-from dockgate.delivery.deployments import Rollout, Service, ServiceChange, ServiceEvent, TaskDefinition
-from dockgate.delivery.pipeline import State
+from dockgate.delivery.model import Rollout, Service, ServiceChange, ServiceEvent, State, TaskDefinition
 from dockgate.events.notifications import NoticeDelivery
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from fastapi import APIRouter
 
 from dockgate.delivery.approval_request import is_external, pipeline_of
-from dockgate.delivery.approvals import Approval, ApprovalState, Approvers, Vote
+from dockgate.delivery.model import Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Permission
 from dockgate.shared.errors import DeniedError, UsageError

@@ -15,7 +15,7 @@ from dockgate.delivery.approval_request import (
     pipeline_of,
     place_of,
 )
-from dockgate.delivery.approvals import ApprovalState
+from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, key
 from dockgate.identity.model import Caller
 from dockgate.services.server import Server

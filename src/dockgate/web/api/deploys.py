@@ -6,15 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import Field
 
-from dockgate.delivery.deployments import (
-    Rollout,
-    Service,
-    ServiceChange,
-    ServiceEvent,
-    Task,
-    TaskDefinition,
-    TaskState,
-)
+from dockgate.delivery.model import Rollout, Service, ServiceChange, ServiceEvent, Task, TaskDefinition, TaskState
 from dockgate.web.api import Administrator, GuardedRoute, Reader, TheServer
 
 MOST_TASKS = 100

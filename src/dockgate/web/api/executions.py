@@ -4,16 +4,8 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 
-from dockgate.delivery.pipeline import (
-    ActionKey,
-    ActionRun,
-    ActionType,
-    Execution,
-    Pipeline,
-    State,
-    latest,
-    stage_state,
-)
+from dockgate.delivery.model import ActionKey, ActionRun, ActionType, Execution, Pipeline, State
+from dockgate.delivery.pipeline import latest_runs, stage_state
 from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Count, GuardedRoute, Reader, Runner, TheServer
 from dockgate.web.api.approvals import ApprovalView, view
@@ -75,7 +67,7 @@ def show(execution_id: str, who: Reader, server: TheServer) -> ExecutionView:
     execution = server.store.executions.get(execution_id)
     pipeline = server.store.pipelines.get(execution.pipeline, execution.pipeline_version)
     runs = server.store.executions.runs(execution_id)
-    last = latest(runs)
+    last = latest_runs(runs)
     stages = []
     for stage in pipeline.stages:
         actions = []
@@ -151,4 +143,4 @@ def log(
     """What an action prints, from a byte offset on; ask again from the offset in the answer until it is over."""
     run = server.store.executions.run(ActionKey(execution_id, stage, action, attempt))
     data, following = server.store.logs.read(run.key, offset)
-    return LogPart(data.decode("utf-8", "replace"), following, run.state.over and not data)
+    return LogPart(data.decode("utf-8", "replace"), following, run.state.is_final and not data)

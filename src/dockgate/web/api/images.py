@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from dockgate.delivery.approval_request import pipeline_of
-from dockgate.delivery.pipeline import REPOSITORY
+from dockgate.delivery.model import REPOSITORY
 from dockgate.gate.model import Verdict
 from dockgate.gate.replay import case_file
 from dockgate.gate.replay.explain import Explanation

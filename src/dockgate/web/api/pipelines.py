@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Header, Request
 
-from dockgate.delivery.pipeline import Execution, Pipeline
+from dockgate.delivery.model import Execution, Pipeline
 from dockgate.services.server import AppliedDocument, ServerStatus
 from dockgate.shared.errors import UsageError
 from dockgate.web.api import Definer, GuardedRoute, Reader, Runner, TheServer, TheThreads, body_of, narrow

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from dockgate.delivery.deployments import Service, Task, TaskDefinition, TaskState
-from dockgate.delivery.task_health import LONGEST_PAUSE, TaskHealth, has_expected_tasks, observe
+from dockgate.delivery.deployments import LONGEST_PAUSE, TaskHealth, has_expected_tasks, observe_task
+from dockgate.delivery.model import Service, Task, TaskDefinition, TaskState
 
 START = datetime(2026, 11, 24, 10, tzinfo=UTC)
 LOOK = timedelta(seconds=10)
@@ -20,7 +20,7 @@ def restarts(states: list[TaskState]) -> list[int]:
     """At which of the looks, ten seconds apart, the task is restarted."""
     health, found = TaskHealth(), []
     for number, state in enumerate(states):
-        health, restart = observe(health, task(state), START + number * LOOK)
+        health, restart = observe_task(health, task(state), START + number * LOOK)
         found += [number] if restart else []
     return found
 
@@ -48,9 +48,11 @@ def test_a_task_that_stays_sick_is_restarted_less_and_less_often() -> None:
 
 def test_a_task_that_ran_for_a_pause_is_restarted_soon_again() -> None:
     health = TaskHealth(restarts=4, next_restart=START + timedelta(minutes=4))
-    recovered, _ = observe(health, task(TaskState.RUNNING), START + timedelta(minutes=4))
+    recovered, _ = observe_task(health, task(TaskState.RUNNING), START + timedelta(minutes=4))
     assert recovered == TaskHealth()
-    crashing, _ = observe(health, task(TaskState.RUNNING, START + timedelta(minutes=3)), START + timedelta(minutes=4))
+    crashing, _ = observe_task(
+        health, task(TaskState.RUNNING, START + timedelta(minutes=3)), START + timedelta(minutes=4)
+    )
     assert crashing.restarts == 4
 
 
