@@ -21,17 +21,8 @@ from dockgate.gate.definitions.policy import in_full
 from dockgate.gate.model import Case, Policy
 from dockgate.gate.policy import of_rules
 from dockgate.scanner import ecosystems
-from dockgate.scanner.model import (
-    Advisory,
-    AdvisorySnapshot,
-    Coverage,
-    Inventory,
-    Package,
-    Range,
-    Rating,
-    Severity,
-    Unread,
-)
+from dockgate.scanner.model import Inventory, Package, Unread
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range, Rating, Severity
 
 NOW = "2026-11-26T12:00:00Z"
 PACKAGES, FINDINGS = 500, 300

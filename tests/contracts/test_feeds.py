@@ -21,11 +21,11 @@ from tests.vulnerabilities.feeds.making import (
 )
 from tests.vulnerabilities.feeds.serving import Site, serving
 
-from dockgate.scanner.model import Advisory
 from dockgate.shared.errors import NotFoundError, UnavailableError, UnreadableError
 from dockgate.vulnerabilities import feeds
 from dockgate.vulnerabilities.database.coverage import belongs
 from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch
+from dockgate.vulnerabilities.model import Advisory
 
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 SAMPLES = {

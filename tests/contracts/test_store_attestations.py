@@ -12,9 +12,9 @@ from dockgate.attestations.statements import Attestation, Due
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.gate import evaluate
 from dockgate.gate.model import Case, Reported
-from dockgate.scanner.model import Matches
 from dockgate.shared import canonical
 from dockgate.store.interface import Store
+from dockgate.vulnerabilities.model import Matches
 
 OTHER = "sha256:" + "b" * 64
 REPORTED = Reported("trivy", NOW, replace(inventory(package("a")), image=IMAGE), Matches((), ()))

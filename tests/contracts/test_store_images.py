@@ -24,24 +24,21 @@ from dockgate.gate.model import (
     Waivers,
 )
 from dockgate.gate.policy import of_rules, policy_bytes
-from dockgate.scanner.model import (
+from dockgate.scanner.model import Distribution, Inventory, Package, Unread
+from dockgate.shared.canonical import digest, encode
+from dockgate.shared.errors import NotFoundError
+from dockgate.store.interface import PushedImage, Scan, ScanState, Store, TagMove, VerdictRecord
+from dockgate.vulnerabilities.model import (
     Advisory,
     AdvisorySnapshot,
     Coverage,
-    Distribution,
     Finding,
-    Inventory,
     Matches,
-    Package,
     Range,
     Rating,
     Severity,
     Undetermined,
-    Unread,
 )
-from dockgate.shared.canonical import digest, encode
-from dockgate.shared.errors import NotFoundError
-from dockgate.store.interface import PushedImage, Scan, ScanState, Store, TagMove, VerdictRecord
 
 LATEST = "2998-01-01T00:00:00.000Z"
 PACKAGE = Package("flask", "0.12", "pkg:pypi/flask@0.12", "PyPI", "flask", "0.12", "app/flask/METADATA", "sha256:1")

@@ -10,7 +10,8 @@ from dockgate.delivery.accept_commands import override_command, waiver_commands
 from dockgate.gate import evaluate
 from dockgate.gate.model import Case, Status, Verdict, Waiver, Waivers
 from dockgate.gate.waivers import check
-from dockgate.scanner.model import AdvisorySnapshot, Unread
+from dockgate.scanner.model import Unread
+from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 LIMITS = "max_findings:\n  HIGH: 0\n"
 OVERRIDE = "dockgate approval override web-1 --until DATE --reason TEXT"

@@ -7,8 +7,9 @@ import pytest
 from dockgate.delivery.model import Approval, ApprovalState
 from dockgate.delivery.override import waivers_of
 from dockgate.gate.model import Inputs, PlatformVerdict, Status, Verdict, Violation
-from dockgate.scanner.model import Finding, Package, Rating, Severity, Undetermined
+from dockgate.scanner.model import Package
 from dockgate.shared.errors import ConflictError, UsageError
+from dockgate.vulnerabilities.model import Finding, Rating, Severity, Undetermined
 
 IMAGE = "sha256:" + "a" * 64
 APPROVAL = Approval(

@@ -7,7 +7,8 @@ from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, 
 
 from dockgate.gate import baselines, evaluate
 from dockgate.gate.model import Case, Excused, Policy, Status, Verdict, Waiver, Waivers
-from dockgate.scanner.model import Advisory, AdvisorySnapshot, Coverage, Inventory, Severity
+from dockgate.scanner.model import Inventory
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Severity
 
 EARLIER = "2026-11-10T12:00:00Z"
 """when the baseline was approved"""

@@ -9,7 +9,7 @@ from dockgate.gate import evaluate, rules
 from dockgate.gate.cve_enrichment import joined
 from dockgate.gate.definitions.policy import builtin
 from dockgate.gate.model import Case, Reported, Status
-from dockgate.scanner.model import AdvisorySnapshot, Coverage, Cve, Finding, Matches, Rating, Severity
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve, Finding, Matches, Rating, Severity
 
 UNTOLD = ("due", "epss", "exploited", "fixed_at", "percentile")
 KEV = Cve("CVE-2024-2", exploited="2024-01-05", due="2024-01-26", epss=0.5, percentile=0.9)

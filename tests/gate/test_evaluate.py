@@ -22,7 +22,11 @@ from dockgate.gate import evaluate
 from dockgate.gate.model import Case, Reported, Status, Upgrade, Verdict, Violation, Waiver, Waivers
 from dockgate.gate.policy import of_rules, policy_bytes
 from dockgate.gate.rule import Facts
-from dockgate.scanner.model import (
+from dockgate.scanner.model import Unread
+from dockgate.shared import canonical
+from dockgate.shared.errors import DefinitionError
+from dockgate.vulnerabilities.matching import match, with_versions
+from dockgate.vulnerabilities.model import (
     Advisory,
     AdvisorySnapshot,
     Coverage,
@@ -31,11 +35,7 @@ from dockgate.scanner.model import (
     Range,
     Rating,
     Severity,
-    Unread,
 )
-from dockgate.shared import canonical
-from dockgate.shared.errors import DefinitionError
-from dockgate.vulnerabilities.matching import match, with_versions
 
 CRITICAL, HIGH, MEDIUM, LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
 

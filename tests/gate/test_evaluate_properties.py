@@ -9,20 +9,10 @@ from hypothesis import strategies as st
 from tests.gate.gating import CHECKED, COVERED, ECOSYSTEMS, inventory, judge, package, policy
 
 from dockgate.gate.model import PlatformVerdict, Policy, Status
-from dockgate.scanner.model import (
-    Advisory,
-    AdvisorySnapshot,
-    Coverage,
-    Finding,
-    Inventory,
-    Package,
-    Range,
-    Rating,
-    Severity,
-    Unread,
-)
+from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.shared import canonical
 from dockgate.vulnerabilities.matching import Matcher, with_versions
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Finding, Range, Rating, Severity
 
 NAMES = ("a", "b", "c")
 VERSIONS = tuple(f"{major}.{minor}.0" for major in (1, 2) for minor in range(4))

@@ -11,8 +11,9 @@ from tests.gate.test_evaluate_properties import advisories
 from tests.gate.test_whole_gate_properties import gated, look
 
 from dockgate.gate.model import NOTHING_CONSULTED, Case, Reported, Status
-from dockgate.scanner.model import Advisory, AdvisorySnapshot, Finding, Inventory, Matches, Rating, Severity
+from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.matching import Matcher
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Finding, Matches, Rating, Severity
 
 FIELDS = ("exploited", "due", "epss", "percentile", "fixed", "fixed_at", "published", "rating", "severity")
 fields = st.sets(st.sampled_from(FIELDS), max_size=3)

@@ -15,7 +15,8 @@ from dockgate.gate import evaluate
 from dockgate.gate.model import Case, Status, Waiver, Waivers
 from dockgate.gate.next_steps import NextStep, advice_of, next_steps
 from dockgate.gate.unread_waivers import apply
-from dockgate.scanner.model import AdvisorySnapshot, Matches, Undetermined, Unread
+from dockgate.scanner.model import Unread
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Matches, Undetermined
 
 SOURCE = Path(__file__).parent.parent.parent / "src" / "dockgate"
 KINDS = ("", "unread", "uncomparable", "uncovered", "stale")

@@ -22,8 +22,9 @@ from dockgate.gate.policy_choice import (
     may_judge,
 )
 from dockgate.identity.model import Principal, Role
-from dockgate.scanner.model import Advisory, Coverage, Inventory
+from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import ConflictError, DeniedError, NotFoundError, UsageError
+from dockgate.vulnerabilities.model import Advisory, Coverage
 
 POLICIES = {
     name: full(name, {"max_findings": [limits]})

@@ -15,8 +15,9 @@ from dockgate.gate import evaluate
 from dockgate.gate.definitions.policy import completed, in_full, of_mapping
 from dockgate.gate.model import Case, Policy, Status
 from dockgate.gate.policy import VEX_RULE, combined, combined_name, label, of_rules, parted, stricter
-from dockgate.scanner.model import Advisory, Coverage, Inventory
+from dockgate.scanner.model import Inventory
 from dockgate.shared.yaml import load
+from dockgate.vulnerabilities.model import Advisory, Coverage
 
 RULE = {rule.name: rule for rule in RULES}
 RELAXED = {"unread": "allow", "uncomparable": "allow", "uncovered": "allow", "stale_after_days": 9999}

@@ -8,8 +8,9 @@ from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, 
 from dockgate.gate import evaluate, waivers
 from dockgate.gate.model import Case, Policy, Status, Verdict, Waiver, Waivers
 from dockgate.gate.unread_waivers import apply, check_protected
-from dockgate.scanner.model import AdvisorySnapshot, Coverage, Inventory, Matches, Undetermined, Unread
+from dockgate.scanner.model import Inventory, Unread
 from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Matches, Undetermined
 
 JAR = "opt/app/secret.jar"
 PATH = Waiver("w1", "ana", "A vendor's file, reviewed.", unread=JAR, image=IMAGE, until="2026-12-31")

@@ -17,7 +17,8 @@ from tests.gate.gating import IMAGE
 from dockgate.gate import vex_formats, vex_statements, waivers
 from dockgate.gate.model import Waiver, Waivers
 from dockgate.gate.policy import of_rules
-from dockgate.scanner.model import Finding, Inventory, Matches, Package, Rating, Severity
+from dockgate.scanner.model import Inventory, Package
+from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
 
 CASES = sorted((Path(__file__).parent.parent / "cases" / "waivers").glob("*.yaml"))
 INDEX = "sha256:" + "9" * 64

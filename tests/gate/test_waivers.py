@@ -11,18 +11,18 @@ from tests.gate.test_evaluate_properties import advisories, coverage, inventorie
 from dockgate.gate import evaluate, patterns, waivers
 from dockgate.gate.model import Case, Policy, Statement, Status, VexStatus, Violation, Waiver, Waivers
 from dockgate.gate.policy import baselines, fingerprint, of_rules, vex_authors
-from dockgate.scanner.model import (
+from dockgate.scanner.model import Inventory
+from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.model import (
     FIX_NOT_TOLD,
     Advisory,
     AdvisorySnapshot,
     Coverage,
     Finding,
-    Inventory,
     Matches,
     Rating,
     Severity,
 )
-from dockgate.shared.errors import UsageError
 
 FINE = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until="2026-12-01")
 RULE = Waiver("w2", "ana", "Signed off.", image=IMAGE, rule="image_age", until="2026-12-01")

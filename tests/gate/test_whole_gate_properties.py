@@ -14,19 +14,10 @@ from dockgate.gate.definitions.policy import in_full
 from dockgate.gate.model import Case, Excused, Policy, Statement, Status, Verdict, VexStatus, Waiver, Waivers
 from dockgate.gate.policy import of_rules
 from dockgate.gate.replay import case_file
-from dockgate.scanner.model import (
-    CATALOGUES,
-    Advisory,
-    AdvisorySnapshot,
-    Coverage,
-    Cve,
-    Distribution,
-    Rating,
-    Severity,
-    Unread,
-)
+from dockgate.scanner.model import Distribution, Unread
 from dockgate.shared import canonical
 from dockgate.vulnerabilities.matching import with_versions
+from dockgate.vulnerabilities.model import CATALOGUES, Advisory, AdvisorySnapshot, Coverage, Cve, Rating, Severity
 
 KEY = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
 

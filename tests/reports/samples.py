@@ -14,18 +14,8 @@ from dockgate.gate.model import (
     Waived,
 )
 from dockgate.reports import GateReport, ScanReport
-from dockgate.scanner.model import (
-    Coverage,
-    Distribution,
-    Finding,
-    Inventory,
-    Matches,
-    Package,
-    Rating,
-    Severity,
-    Undetermined,
-    Unread,
-)
+from dockgate.scanner.model import Distribution, Inventory, Package, Unread
+from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Rating, Severity, Undetermined
 
 MANIFEST = "sha256:" + "a" * 64
 NOW = "2026-11-25T00:00:00Z"

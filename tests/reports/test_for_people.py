@@ -11,7 +11,7 @@ from tests.reports.test_schemas import written
 from dockgate.gate.model import Status, Violation
 from dockgate.reports import GateReport, ScanReport
 from dockgate.reports.markdown import LIMIT
-from dockgate.scanner.model import Matches, Severity
+from dockgate.vulnerabilities.model import Matches, Severity
 
 REPORTS = reports()
 

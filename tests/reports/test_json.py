@@ -12,8 +12,8 @@ from tests.reports.samples import FINDINGS, MANIFEST, UNDETERMINED, inventory, r
 from dockgate.reports import GateReport, ScanReport, load, load_bill, names
 from dockgate.reports import json as json_report
 from dockgate.reports._document import write
-from dockgate.scanner.model import Coverage, Matches, State
 from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.model import Coverage, Matches, State
 
 
 def gated(*inventories: Any) -> Any:

@@ -23,7 +23,8 @@ from dockgate.reports import GateReport, ScanReport, View, load
 from dockgate.reports._lines import console, shell_command
 from dockgate.reports._verdict import reasons
 from dockgate.reports._words import support
-from dockgate.scanner.model import Coverage, Distribution, Matches, Severity
+from dockgate.scanner.model import Distribution
+from dockgate.vulnerabilities.model import Coverage, Matches, Severity
 
 
 class Terminal(io.StringIO):

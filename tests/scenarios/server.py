@@ -33,18 +33,7 @@ from dockgate.events.webhooks.memory import MemoryWebhooks
 from dockgate.gate import rules
 from dockgate.gate.model import Policy, Reported
 from dockgate.scanner import ecosystems
-from dockgate.scanner.model import (
-    Advisory,
-    AdvisorySnapshot,
-    Coverage,
-    Distribution,
-    Inventory,
-    Package,
-    Range,
-    Rating,
-    Severity,
-    Unread,
-)
+from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.services.contributors import PushHistory
 from dockgate.services.dependencies import Dependencies, text
 from dockgate.services.policies import Policies
@@ -56,6 +45,7 @@ from dockgate.services.webhook_secrets import WebhookSecrets
 from dockgate.shared.errors import NotAnImageError, NotFoundError, UnavailableError
 from dockgate.store import open_store
 from dockgate.store.interface import Store
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range, Rating, Severity
 from dockgate.web.app import create_app
 from dockgate.workflows.engine import Engine
 

@@ -13,10 +13,10 @@ from tests.scenarios.server import ServerSystem, advisory
 
 from dockgate.delivery.sources.memory import MemoryHost
 from dockgate.gate.policy import parted
-from dockgate.scanner.model import Severity
 from dockgate.services.policy_dry_run import PolicyDryRun
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.errors import BusyError
+from dockgate.vulnerabilities.model import Severity
 
 STRICT = "max_findings:\n  LOW: 0\n"
 LAX = "max_findings:\n  LOW: 9\n"

@@ -19,9 +19,9 @@ from dockgate.gate.definitions.policy import builtin
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import of_rules
 from dockgate.scanner import ecosystems
-from dockgate.scanner.model import Severity
 from dockgate.services.dependencies import text
 from dockgate.shared import canonical
+from dockgate.vulnerabilities.model import Severity
 
 KEY = dsse.Signer(dsse.new_key())
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import pytest
 
 from dockgate.gate.model import Reported
-from dockgate.scanner.model import Advisory, AdvisorySnapshot, Coverage, Inventory, Range
+from dockgate.scanner.model import Inventory
 from dockgate.services.check import check
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range
 
 
 class Reader:

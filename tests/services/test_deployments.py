@@ -9,9 +9,9 @@ from tests.scenarios.server import advisory
 from tests.services.steps import NOW, Steps
 
 from dockgate.gate.model import Policy
-from dockgate.scanner.model import Severity
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.errors import DeployError, NotFoundError, UnavailableError
+from dockgate.vulnerabilities.model import Severity
 
 
 @pytest.fixture

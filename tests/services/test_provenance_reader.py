@@ -23,10 +23,10 @@ from dockgate.gate.policy import fingerprint, provenance_keys
 from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, ProvenanceFacts, collect, statement
 from dockgate.gate.rule import Facts
 from dockgate.scanner.images import attach
-from dockgate.scanner.model import Matches
 from dockgate.services.provenance_reader import Provenance, envelopes, look_up, verify
 from dockgate.shared import canonical
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
+from dockgate.vulnerabilities.model import Matches
 
 __all__ = ["dockgate", "run"]
 

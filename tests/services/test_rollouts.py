@@ -8,8 +8,8 @@ from tests.scenarios.server import advisory
 from tests.services.steps import NOW, Steps
 
 from dockgate.delivery.model import State, TaskState
-from dockgate.scanner.model import Severity
 from dockgate.shared.errors import DeployError, UnavailableError
+from dockgate.vulnerabilities.model import Severity
 
 ON = "  environment: {FEATURE: 'on'}\n"
 OFF = "  environment: {FEATURE: 'off'}\n"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockgate.scanner.model import Severity
 from dockgate.shared import canonical
+from dockgate.vulnerabilities.model import Severity
 
 
 class Colour(Enum):

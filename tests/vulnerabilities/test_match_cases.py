@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from dockgate.scanner import ecosystems
-from dockgate.scanner.model import Advisory, AdvisorySnapshot, Coverage, Cve, Finding, Package, Range, Rating, Severity
+from dockgate.scanner.model import Package
 from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Finding, Range, Rating, Severity
 
 CASES = sorted((Path(__file__).parent.parent / "cases" / "match").glob("*.yaml"))
 

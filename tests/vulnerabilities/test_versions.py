@@ -4,8 +4,8 @@ import gc
 
 import pytest
 
-from dockgate.scanner.model import Advisory, Range
 from dockgate.shared.errors import UncomparableError
+from dockgate.vulnerabilities.model import Advisory, Range
 from dockgate.vulnerabilities.versions import Order
 
 

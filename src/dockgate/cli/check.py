@@ -15,8 +15,8 @@ from dockgate.shared.errors import UsageError
 if TYPE_CHECKING:
     from io import BufferedReader
 
-    from dockgate.scanner.model import Finding
     from dockgate.services.check import Answer
+    from dockgate.vulnerabilities.model import Finding
 
 WRONG_USE = 2
 UNDETERMINED = 3

@@ -12,8 +12,8 @@ import click
 
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
-from dockgate.scanner.model import Severity
 from dockgate.services import reports
+from dockgate.vulnerabilities.model import Severity
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -14,7 +14,7 @@ from dockgate.attestations.statements import ListedKey
 from dockgate.delivery.model import Deployment, Service, Task, TaskDefinition
 from dockgate.gate.model import Reported, Statement
 from dockgate.scanner.model import Inventory
-from dockgate.scanner.ports import AdvisoryReader
+from dockgate.vulnerabilities.ports import AdvisoryReader
 
 if TYPE_CHECKING:
     from dockgate.delivery.webhook_delivery import Delivery

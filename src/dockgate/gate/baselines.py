@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 
 from dockgate.gate.model import Case, Excused, PlatformVerdict, Policy, Settings
 from dockgate.gate.rule import Exemption, Key, Known, Matching, known_as
-from dockgate.scanner.model import Finding
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.matching import Matcher
+from dockgate.vulnerabilities.model import Finding
 
 _NOTHING = Excused()
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dockgate.gate.model import Settings
-from dockgate.scanner.model import CATALOGUES, Coverage, Cve, Finding, Matches
 from dockgate.shared.timestamps import moment
+from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Cve, Finding, Matches
 
 EVIDENCE_RULE = "evidence"
 """the rule whose settings say how long a feed is believed"""

@@ -29,11 +29,12 @@ from dockgate.gate.remediation.commands import commands
 from dockgate.gate.remediation.search import find_remediation
 from dockgate.gate.rule import Facts, Known, Matching, Rule
 from dockgate.gate.summaries import shorten, waived_words
-from dockgate.scanner.model import Coverage, Finding, Inventory, Severity, Undetermined
+from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.matching import Matcher
+from dockgate.vulnerabilities.model import Coverage, Finding, Severity, Undetermined
 
 UNSCANNED_ADVICE = "See what the reason names, then scan the image again."
 """for an image of which there is no scan: the reason says why"""

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dockgate.gate.model import Reported
-from dockgate.scanner.model import Matches, Package
+from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UncomparableError
+from dockgate.vulnerabilities.model import Matches
 from dockgate.vulnerabilities.versions import Orders
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dockgate.gate.provenance import ProvenanceFacts
-from dockgate.scanner.model import AdvisorySnapshot, Finding, Inventory, Matches, Undetermined
+from dockgate.scanner.model import Inventory
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Finding, Matches, Undetermined
 
 
 class Status(StrEnum):

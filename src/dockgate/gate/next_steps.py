@@ -6,7 +6,7 @@ Subjects come out of images: whatever is shown as a command is quoted for a shel
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dockgate.scanner.model import Undetermined
+from dockgate.vulnerabilities.model import Undetermined
 
 WHOLE_IMAGE = "/"
 FALLBACK = "Scan the image again, and see what the reason names."

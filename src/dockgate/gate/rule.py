@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dockgate.gate.provenance import ProvenanceFacts
-from dockgate.scanner.model import Coverage, Finding, Inventory, Matches, Package, Undetermined
+from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.errors import UncomparableError
+from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Undetermined
 
 if TYPE_CHECKING:
     from dockgate.gate.model import NonBlockingViolation, Violation

@@ -13,8 +13,9 @@ from dockgate.gate import patterns
 from dockgate.gate.model import Waived, Waiver, Waivers
 from dockgate.gate.waivers import check_unread, longest_first, stands
 from dockgate.scanner import osrelease
-from dockgate.scanner.model import Inventory, Matches, Package, Undetermined, Unread
+from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.model import Matches, Undetermined
 
 _ACCEPTABLE = ("uncomparable", "uncovered")
 """kinds of doubts about packages that a waiver of the package accepts"""

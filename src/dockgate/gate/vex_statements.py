@@ -7,8 +7,9 @@ from urllib.parse import parse_qsl, unquote
 from dockgate.gate import patterns
 from dockgate.gate.model import Policy, Statement, VexStatus
 from dockgate.gate.policy import vex_authors
-from dockgate.scanner.model import Finding, Inventory, Package
+from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.timestamps import moment
+from dockgate.vulnerabilities.model import Finding
 
 PRINCIPAL = "principal:"
 KEY = "key:"

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from dockgate.gate import patterns, vex_statements
 from dockgate.gate.model import Policy, Statement, Violation, Waived, Waiver, Waivers
-from dockgate.scanner.model import Finding, Inventory, Matches
+from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import moment, within
+from dockgate.vulnerabilities.model import Finding, Matches
 
 LONGEST_TEXT = 2000
 """characters of a reason; names and patterns have at most a tenth of it"""

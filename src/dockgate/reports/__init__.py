@@ -8,8 +8,9 @@ import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
 
-from dockgate.scanner.model import Coverage, Finding, Inventory, Matches, Severity
+from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity
 
 if TYPE_CHECKING:
     from dockgate.gate.model import Case, Verdict

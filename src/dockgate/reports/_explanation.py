@@ -6,7 +6,7 @@ from rich.console import Console
 
 from dockgate.gate.replay.explain import Change, Explanation, Placed
 from dockgate.reports._lines import STATUS, bullets, line, show
-from dockgate.scanner.model import Finding
+from dockgate.vulnerabilities.model import Finding
 
 MOST = 20
 """findings of one kind that are listed; the JSON form has all"""

@@ -11,7 +11,7 @@ from dockgate.gate.model import Status
 from dockgate.reports import _words as words
 from dockgate.reports._clean import clean
 from dockgate.reports._words import plural, some
-from dockgate.scanner.model import Finding, Severity
+from dockgate.vulnerabilities.model import Finding, Severity
 
 __all__ = ["STATUS", "aligned", "bullets", "console", "fitted", "line", "plural", "show", "some"]
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from dockgate import __version__
 from dockgate.reports import GateReport, InventoryReport, ScanReport
-from dockgate.scanner.model import Finding, Inventory, Package, Undetermined
+from dockgate.scanner.model import Inventory, Package
 from dockgate.shared import purl
+from dockgate.vulnerabilities.model import Finding, Undetermined
 
 if TYPE_CHECKING:
     from dockgate.gate.model import PlatformVerdict, Verdict, Violation, Waived

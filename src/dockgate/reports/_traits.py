@@ -8,7 +8,8 @@ from dataclasses import fields
 
 from dockgate.reports._document import given
 from dockgate.reports._parts import Part, Whole
-from dockgate.scanner.model import Distribution, Finding, Inventory, Package, Unread
+from dockgate.scanner.model import Distribution, Inventory, Package, Unread
+from dockgate.vulnerabilities.model import Finding
 
 Traits = Iterator[tuple[str, str]]
 

@@ -27,7 +27,7 @@ from dockgate.reports._lines import (
     some,
 )
 from dockgate.reports._parts import waiver
-from dockgate.scanner.model import Finding, Undetermined
+from dockgate.vulnerabilities.model import Finding, Undetermined
 
 
 def headline(verdict: Verdict) -> Text:

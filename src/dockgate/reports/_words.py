@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from dockgate.gate.model import PlatformVerdict, Remediation
-from dockgate.scanner.model import Distribution, Finding, Severity, State
+from dockgate.scanner.model import Distribution
+from dockgate.vulnerabilities.model import Finding, Severity, State
 
 MOST = 20
 """obstacles that are told to people; programs get all"""

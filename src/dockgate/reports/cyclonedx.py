@@ -16,7 +16,8 @@ from dockgate.reports import Bill, GateReport, InventoryReport, ScanReport
 from dockgate.reports import _traits as traits
 from dockgate.reports._document import Document, given, urn, write
 from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remediation, vex_status, waiver, whole
-from dockgate.scanner.model import Distribution, Finding, Package, Severity
+from dockgate.scanner.model import Distribution, Package
+from dockgate.vulnerabilities.model import Finding, Severity
 
 if TYPE_CHECKING:
     from dockgate.gate.model import Waived

@@ -25,7 +25,8 @@ from dockgate.reports._words import (
     support,
     urgent,
 )
-from dockgate.scanner.model import Finding, Package, Severity
+from dockgate.scanner.model import Package
+from dockgate.vulnerabilities.model import Finding, Severity
 
 _GLYPHS = {Status.APPROVED: "✓", Status.REJECTED: "✗", Status.UNDETERMINED: "?"}
 

@@ -41,8 +41,9 @@ from dockgate.gate.next_steps import advice_of
 from dockgate.reports import SCHEMA_VERSION, Bill, GateReport, InventoryReport, ScanReport
 from dockgate.reports._document import Document, write
 from dockgate.reports._parts import Part, Whole, whole
-from dockgate.scanner.model import Distribution, Finding, Inventory, Package
+from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.shared.canonical import plain
+from dockgate.vulnerabilities.model import Finding
 
 if TYPE_CHECKING:
     from dockgate.gate.model import PlatformVerdict, Violation, Waived

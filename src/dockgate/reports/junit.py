@@ -13,7 +13,7 @@ from dockgate.gate.next_steps import advice_of
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._parts import TOOL, Part, Whole, remediation, sentence, waiver, whole
-from dockgate.scanner.model import Finding
+from dockgate.vulnerabilities.model import Finding
 
 Outcome = Literal["failure", "error", "skipped", ""]
 Case = tuple[str, str, Outcome, str, str, str]

@@ -23,7 +23,7 @@ from dockgate.reports._words import (
     shares,
     urgent,
 )
-from dockgate.scanner.model import Finding
+from dockgate.vulnerabilities.model import Finding
 
 LIMIT = 60_000
 """bytes; the rest of GitHub's limit is left to whoever posts it"""

@@ -14,7 +14,8 @@ from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._document import Document, given, urn, write
 from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remediation, vex_status, waiver, whole
-from dockgate.scanner.model import Finding, Package
+from dockgate.scanner.model import Package
+from dockgate.vulnerabilities.model import Finding
 
 if TYPE_CHECKING:
     from dockgate.gate.model import Waived

@@ -12,7 +12,7 @@ from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
 from dockgate.reports._document import Document, given, write
 from dockgate.reports._parts import TOOL, VERSION, Part, Whole, link, remediation, sentence, uri, waiver, whole
-from dockgate.scanner.model import Finding, Severity, Undetermined
+from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 if TYPE_CHECKING:
     from dockgate.gate.model import Violation, Waived

@@ -27,7 +27,8 @@ from dockgate.reports._lines import (
 from dockgate.reports._parts import waiver
 from dockgate.reports._verdict import acceptance, headline, reasons, sentences, waived
 from dockgate.reports._words import support
-from dockgate.scanner.model import Coverage, Finding, Inventory, Package
+from dockgate.scanner.model import Inventory, Package
+from dockgate.vulnerabilities.model import Coverage, Finding
 
 _SUMMARY_WIDTH = 24
 """columns; with fewer left on the line an advisory's summary is left out"""

@@ -1,17 +1,12 @@
-"""The seams of scanner and gate: what the core asks of plugins, images and the advisory database.
-
-The comments promise behaviour, and the contract suites in `tests/contracts` hold every implementation to them. The
-feeds' seams are in `feeds`, the rules' in `rules`, the pipeline's in `adapters`.
-"""
+"""The interfaces of images and ecosystems. The contract suites in `tests/contracts` test each implementation."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol
 
-from dockgate.scanner.model import AdvisorySnapshot, Coverage, Distribution, Inventory, Package
+from dockgate.scanner.model import Distribution, Package
 
 if TYPE_CHECKING:  # a scan has to start at once, and has no use for them
-    from dockgate.gate.model import Reported
     from dockgate.shared.purl import Purl
 
 # --- reading images ----------------------------------------------------------------------------------------------
@@ -194,23 +189,3 @@ class Extract:
     linked: bool = False
     release: str = ""
     third_party: bool = False
-
-
-# --- advisories --------------------------------------------------------------------------------------------------
-
-
-class AdvisoryReader(Protocol):
-    """The advisory database, open for reading."""
-
-    digest: str
-    """of its content: changes whenever any answer could"""
-
-    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
-        """All that the database says of these inventories' packages, and its coverage of their ecosystems."""
-        ...
-
-    def catalogues(self, reported: "Sequence[Reported]") -> AdvisorySnapshot:
-        """What KEV and EPSS say of the CVEs that other scanners report, without any advisory."""
-        ...
-
-    def coverage(self) -> Sequence[Coverage]: ...

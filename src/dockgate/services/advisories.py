@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from dockgate.config import Settings
 from dockgate.gate.model import Reported
-from dockgate.scanner.model import AdvisorySnapshot, Coverage, Inventory
-from dockgate.scanner.ports import AdvisoryReader
+from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import NotFoundError
 from dockgate.vulnerabilities.database.database import Database
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage
+from dockgate.vulnerabilities.ports import AdvisoryReader
 
 if TYPE_CHECKING:
     from dockgate.vulnerabilities.database.parts import Part, Result

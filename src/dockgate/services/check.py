@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dockgate.scanner import ecosystems
-from dockgate.scanner.model import Finding, Inventory, Package, Undetermined
-from dockgate.scanner.ports import AdvisoryReader, Ecosystem
+from dockgate.scanner.model import Inventory, Package
+from dockgate.scanner.ports import Ecosystem
 from dockgate.services.purls import Purls
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.matching import Matcher
+from dockgate.vulnerabilities.model import Finding, Undetermined
+from dockgate.vulnerabilities.ports import AdvisoryReader
 
 _OF_DISTRIBUTIONS = ("pkg:apk/", "pkg:deb/", "pkg:rpm/")
 _ADVICE = "Say of which release it is, as in ?distro=debian-12."

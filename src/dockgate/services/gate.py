@@ -12,10 +12,10 @@ from dockgate.gate.model import NOTHING_WAIVED, Case, Policy, Reported, Waivers
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.reports import GateReport
 from dockgate.scanner import ecosystems
-from dockgate.scanner.ports import AdvisoryReader
 from dockgate.services.local_exceptions import narrow
 from dockgate.services.scan import ScannedImage
 from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.vulnerabilities.ports import AdvisoryReader
 
 
 def judge(

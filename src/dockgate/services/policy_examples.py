@@ -14,24 +14,13 @@ from dockgate.gate.model import Case, PlatformVerdict, Policy, Reported, Stateme
 from dockgate.gate.policy import fingerprint
 from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
 from dockgate.scanner import ecosystems
-from dockgate.scanner.model import (
-    Advisory,
-    AdvisorySnapshot,
-    Coverage,
-    Cve,
-    Distribution,
-    Inventory,
-    Package,
-    Range,
-    Rating,
-    Severity,
-    Unread,
-)
+from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.services.purls import Purls
 from dockgate.shared import canonical
 from dockgate.shared.errors import UsageError
 from dockgate.shared.yaml import Document, Location
 from dockgate.vulnerabilities.matching import Matcher
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range, Rating, Severity
 
 IMAGE = "sha256:" + "0" * 64
 BASE, OWN = "sha256:" + "1" * 64, "sha256:" + "2" * 64

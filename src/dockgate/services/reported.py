@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from dockgate.gate.model import NOTHING_CONSULTED, Reported
-from dockgate.scanner.model import AdvisorySnapshot
 from dockgate.services.dependencies import Dependencies
 from dockgate.shared.errors import DatabaseError
+from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 
 def consult_catalogues(parts: Dependencies, reported: Sequence[Reported]) -> AdvisorySnapshot:

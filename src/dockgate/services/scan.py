@@ -9,12 +9,14 @@ from dockgate.reports import InventoryReport, ScanReport
 from dockgate.scanner import ecosystems
 from dockgate.scanner.cache.inventories import InventoryCache
 from dockgate.scanner.images import open_images
-from dockgate.scanner.model import CATALOGUES, Inventory
-from dockgate.scanner.ports import AdvisoryReader, Image
+from dockgate.scanner.model import Inventory
+from dockgate.scanner.ports import Image
 from dockgate.shared import canonical
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.matching import Matcher
+from dockgate.vulnerabilities.model import CATALOGUES
+from dockgate.vulnerabilities.ports import AdvisoryReader
 
 ALL = "all"
 DOCUMENT = "sbom:"

@@ -14,7 +14,7 @@ from dockgate.gate.policy import baselines as baselines_of
 from dockgate.gate.policy import label, of_rules, parted
 from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, assignment_for, choose_policy, may_judge
 from dockgate.identity.model import Principal
-from dockgate.scanner.model import AdvisorySnapshot, Inventory
+from dockgate.scanner.model import Inventory
 from dockgate.services.dependencies import Dependencies
 from dockgate.services.exceptions import Exceptions
 from dockgate.services.provenance import Provenance
@@ -23,6 +23,7 @@ from dockgate.services.waiver_scope import waivers_apply
 from dockgate.shared import canonical
 from dockgate.shared.errors import DatabaseError, DefinitionError, DeniedError, DeployError, NotFoundError
 from dockgate.store.interface import ScanState, VerdictRecord
+from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 
 @dataclass(frozen=True, slots=True)

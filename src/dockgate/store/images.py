@@ -14,13 +14,14 @@ from dockgate.gate.model import Case, Excused, Inputs, Policy, Reported, Status,
 from dockgate.gate.policy import of_bytes, policy_bytes
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.gate.summaries import waived_words
-from dockgate.scanner.model import AdvisorySnapshot, Inventory
+from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import build, decode, digest, encode
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database, insert_missing, insert_new
 from dockgate.store.interface import PushedImage, Scan, ScanState, TagMove, VerdictRecord
 from dockgate.store.queries import select_as
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, tag_moves, verdicts
+from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 Part = Excused | Inventory | ProvenanceFacts | Reported | AdvisorySnapshot | Waivers
 """what a case is made of, each of them a document"""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dockgate.scanner.model import Advisory
+from dockgate.vulnerabilities.model import Advisory
 
 _DISTRIBUTIONS = (
     *("DEBIAN-", "DSA-", "DLA-", "DTSA-", "UBUNTU-", "USN-", "LSN-", "ALPINE-", "CGA-", "RHSA-", "RHBA-", "RHEA-"),

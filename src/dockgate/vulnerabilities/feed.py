@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from dockgate.scanner.model import Advisory, Rating
+from dockgate.vulnerabilities.model import Advisory, Rating
 
 
 @dataclass(frozen=True, slots=True)

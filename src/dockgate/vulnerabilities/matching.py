@@ -7,8 +7,11 @@ of which the database does not claim to know, is undetermined: never "not affect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from dockgate.scanner.model import (
-    ANY_MODULE,
+from dockgate.scanner.model import ANY_MODULE, Inventory, Package
+from dockgate.scanner.ports import Ecosystem
+from dockgate.shared.errors import UncomparableError
+from dockgate.vulnerabilities.aliases import Names, by_renown
+from dockgate.vulnerabilities.model import (
     FIX_NOT_TOLD,
     VERSIONS_ONLY,
     Advisory,
@@ -16,16 +19,11 @@ from dockgate.scanner.model import (
     Coverage,
     Cve,
     Finding,
-    Inventory,
     Matches,
-    Package,
     Rating,
     Severity,
     Undetermined,
 )
-from dockgate.scanner.ports import Ecosystem
-from dockgate.shared.errors import UncomparableError
-from dockgate.vulnerabilities.aliases import Names, by_renown
 from dockgate.vulnerabilities.versions import Order, Orders
 
 _UNTRIAGED = Rating("", Severity.UNTRIAGED)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-from dockgate.scanner.model import Advisory, Range
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UncomparableError
+from dockgate.vulnerabilities.model import Advisory, Range
 
 Point = tuple[int, Any]
 """A place in the order: (1, key) for a version, below or above all of them otherwise."""

@@ -21,10 +21,11 @@ from dockgate.scanner.images.layers import TarLayer
 from dockgate.scanner.inventory import combine
 from dockgate.scanner.layer_index import LayerFacts
 from dockgate.scanner.layers import read_layer
-from dockgate.scanner.model import Inventory, Matches
+from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Origins
 from dockgate.services.reports import InventoryReport, ScanReport, scan_formats, write
 from dockgate.shared import canonical
+from dockgate.vulnerabilities.model import Matches
 
 _KINDS = ecosystems.load()
 _FORMATS = scan_formats()

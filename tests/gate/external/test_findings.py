@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from dockgate.gate import external as formats
 from dockgate.gate.external._read import digest, moment, number, severity
-from dockgate.scanner.model import Severity
 from dockgate.services import external_findings
 from dockgate.shared import canonical
 from dockgate.shared.errors import DockgateError, UsageError
+from dockgate.vulnerabilities.model import Severity
 
 CASES = Path(__file__).parent.parent.parent / "cases" / "findings"
 DOCUMENTS = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(CASES.glob("*.json"))}

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from dockgate.gate.model import Reported
-from dockgate.scanner.model import Finding
 from dockgate.services import external_findings
 from dockgate.shared import canonical
+from dockgate.vulnerabilities.model import Finding
 
 CASES = Path(__file__).parent.parent.parent / "cases" / "findings"
 DOCUMENTS = sorted(CASES.glob("*.json"))

@@ -19,8 +19,9 @@ from tests.gate.gating import (
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import Case, Policy, Remediation, Reported, Waiver, Waivers
-from dockgate.scanner.model import Advisory, AdvisorySnapshot, Inventory, Package, Range, Rating, Severity, Unread
+from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Range, Rating, Severity
 
 CRITICAL, HIGH, MEDIUM, LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
 

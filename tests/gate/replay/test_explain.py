@@ -26,10 +26,10 @@ from dockgate.gate.provenance import BUILD_TYPE, BUILDER, ProvenanceFacts, Prove
 from dockgate.gate.replay import case_file
 from dockgate.gate.replay.case_file import RecordedVerdict
 from dockgate.gate.replay.explain import Change, Explanation, Input, compare
-from dockgate.scanner.model import AdvisorySnapshot, Coverage, Cve, Severity
 from dockgate.shared import canonical
 from dockgate.shared.errors import DefinitionError, UsageError
 from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve, Severity
 
 KNOWN = (advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c"))
 

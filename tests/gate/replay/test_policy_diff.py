@@ -7,8 +7,9 @@ from tests.gate.test_evaluate_properties import advisories, coverage, inventorie
 
 from dockgate.gate.model import Status
 from dockgate.gate.replay.policy_diff import Entry, Trial, compare, said, said_in, summed
-from dockgate.scanner.model import Advisory, Coverage, Inventory, Unread
+from dockgate.scanner.model import Inventory, Unread
 from dockgate.shared import canonical
+from dockgate.vulnerabilities.model import Advisory, Coverage
 
 BROKEN = Entry("linux/amd64", "max_findings", "1 HIGH finding, at most 0 allowed")
 

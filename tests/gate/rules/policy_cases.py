@@ -39,22 +39,11 @@ from dockgate.gate.definitions.policy import policy
 from dockgate.gate.model import Case, Reported, Verdict
 from dockgate.gate.policy import fingerprint
 from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
-from dockgate.scanner.model import (
-    Advisory,
-    AdvisorySnapshot,
-    Coverage,
-    Cve,
-    Distribution,
-    Inventory,
-    Package,
-    Range,
-    Rating,
-    Severity,
-    Unread,
-)
+from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.services.purls import Purls
 from dockgate.shared.yaml import load
 from dockgate.vulnerabilities.matching import Matcher
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range, Rating, Severity
 
 FOLDER = Path(__file__).parent.parent.parent / "cases" / "policies"
 _PURLS = Purls(ECOSYSTEMS)

@@ -10,7 +10,8 @@ from tests.gate.gating import NOW, inventory
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts
 from dockgate.gate.rules.base_image import RULE
-from dockgate.scanner.model import Inventory, Matches, Undetermined
+from dockgate.scanner.model import Inventory
+from dockgate.vulnerabilities.model import Matches, Undetermined
 
 A, B, C = ("sha256:" + letter * 64 for letter in "abc")
 DIGESTS = st.sampled_from((A, B, C))

@@ -6,8 +6,9 @@ from tests.gate.gating import CHECKED, NOW, inventory, package
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
 from dockgate.gate.rule import Facts
 from dockgate.gate.rules.evidence import RULE
-from dockgate.scanner.model import Coverage, Inventory, Matches, Undetermined, Unread
+from dockgate.scanner.model import Inventory, Unread
 from dockgate.shared.errors import DefinitionError
+from dockgate.vulnerabilities.model import Coverage, Matches, Undetermined
 
 FRESH = (Coverage("npm", True, (), CHECKED),)
 

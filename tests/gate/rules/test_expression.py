@@ -13,8 +13,8 @@ from dockgate.gate.model import NonBlockingViolation, Violation
 from dockgate.gate.rule import Facts
 from dockgate.gate.rules._cel import compiled
 from dockgate.gate.rules.expression import RULE
-from dockgate.scanner.model import Coverage, Finding, Matches, Rating, Severity, Undetermined
 from dockgate.shared.errors import DefinitionError
+from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Rating, Severity, Undetermined
 
 
 def settings(when: str) -> dict[str, object]:

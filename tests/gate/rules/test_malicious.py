@@ -3,7 +3,7 @@ from tests.gate.gating import NOW, inventory, package
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts
 from dockgate.gate.rules.malicious import RULE
-from dockgate.scanner.model import Finding, Matches, Rating, Severity
+from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
 
 
 def finding(identity: str, *aliases: str, name: str = "a") -> Finding:

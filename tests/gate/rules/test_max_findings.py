@@ -9,8 +9,8 @@ from dockgate.gate.evaluate import untriaged_as
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts
 from dockgate.gate.rules.max_findings import RULE
-from dockgate.scanner.model import FIX_NOT_TOLD, VERSIONS_ONLY, Finding, Matches, Rating, Severity, Undetermined
 from dockgate.shared.errors import DefinitionError
+from dockgate.vulnerabilities.model import FIX_NOT_TOLD, VERSIONS_ONLY, Finding, Matches, Rating, Severity, Undetermined
 
 
 def finding(severity: Severity, fixed: str = "2.0.0", identity: str = "CVE-2024-1") -> Finding:

@@ -10,8 +10,9 @@ from dockgate.gate import rules
 from dockgate.gate.policy import fingerprint
 from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
 from dockgate.gate.rule import Facts, Rule
-from dockgate.scanner.model import Coverage, Distribution, Matches
+from dockgate.scanner.model import Distribution
 from dockgate.shared.errors import DefinitionError, DockgateError
+from dockgate.vulnerabilities.model import Coverage, Matches
 
 RULES = rules.load()
 BUILDER = "https://ci.example/builder"

@@ -10,7 +10,8 @@ from dockgate.gate.model import Violation
 from dockgate.gate.rule import Exemption, Facts, known_as
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules.max_findings import RULE
-from dockgate.scanner.model import Finding, Inventory, Matches, Rating, Severity
+from dockgate.scanner.model import Inventory
+from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
 
 _LAYERS = ("sha256:" + "a" * 64, "sha256:" + "b" * 64)
 _TIMES = ("", "2026-11-20T00:00:00Z", "2026-01-01T00:00:00Z", "2027-06-01T00:00:00Z")

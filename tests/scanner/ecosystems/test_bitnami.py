@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockgate.scanner.ecosystems.bitnami import ECOSYSTEM, FILE_LIMIT
-from dockgate.scanner.model import Advisory, Range
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.shared.purl import Purl
+from dockgate.vulnerabilities.model import Advisory, Range
 from dockgate.vulnerabilities.versions import Order
 
 DATA = Path(__file__).parent / "data" / "bitnami"

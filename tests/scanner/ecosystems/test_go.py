@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from dockgate.scanner.ecosystems.go import ECOSYSTEM, package_symbols
 from dockgate.scanner.ecosystems.go.buildinfo import INFO_LIMIT
 from dockgate.scanner.formats.executable import FAT, MACH
-from dockgate.scanner.model import Advisory, AdvisorySnapshot, Coverage, Package, Range
+from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl
 from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range
 
 DATA = Path(__file__).parent / "data" / "go"
 MAGIC = b"\xff Go buildinf:"

@@ -9,11 +9,12 @@ from tests.scanner.layers import DEBIAN, dpkg_list, file, inventory, stanza, sta
 from dockgate.scanner import ecosystems
 from dockgate.scanner.ecosystems.programs import ECOSYSTEM, RELEASE_LIMIT
 from dockgate.scanner.ecosystems.programs.version import CHUNK
-from dockgate.scanner.model import Advisory, AdvisorySnapshot, Coverage, Inventory, Range
+from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Entry, Extract
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl
 from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range
 
 NODE = elf(b"/json\0node.js/v20.20.2\0(delegate")
 PYTHON = elf(b" %.256s\x003.12.3\0%.80s (%.80s) %.80s\0")

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from dockgate.scanner.ecosystems.rust import ECOSYSTEM, LIST_LIMIT, LOCK_LIMIT
 from dockgate.scanner.formats.executable import READ_LIMIT
-from dockgate.scanner.model import Advisory, AdvisorySnapshot, Coverage, Package, Range
+from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.shared.purl import Purl
 from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range
 
 DATA = Path(__file__).parent / "data" / "rust"
 CASES = Path(__file__).parent.parent.parent / "cases" / "versions" / "crates.txt"

@@ -15,20 +15,11 @@ from tests.reports.samples import FINDINGS, NOW, UNDETERMINED, inventory, odd_in
 
 from dockgate.reports import InventoryReport, ScanReport
 from dockgate.scanner import ecosystems, sboms
-from dockgate.scanner.model import (
-    Advisory,
-    AdvisorySnapshot,
-    Coverage,
-    Distribution,
-    Inventory,
-    Matches,
-    Package,
-    Range,
-    Unread,
-)
+from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.services.reports import write
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Matches, Range
 
 KINDS = ecosystems.load()
 DATA = Path(__file__).parent / "data"

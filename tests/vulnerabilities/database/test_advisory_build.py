@@ -9,11 +9,11 @@ import pytest
 from tests.vulnerabilities.database.making import FEEDS, NOW, NOW_TEXT, built, folder_of, inventory, package
 from tests.vulnerabilities.feeds.making import Json, bulletin, cvss, entry, epss, fixed, kev, lay, record, updateinfo
 
-from dockgate.scanner.model import Coverage, Cve, Range, Rating, Severity
 from dockgate.shared.errors import ConflictError, DatabaseError, DefinitionError, DockgateError, UnreadableError
 from dockgate.vulnerabilities.database.build import build
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.writer import Writer
+from dockgate.vulnerabilities.model import Coverage, Cve, Range, Rating, Severity
 
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 WORSE, BETTER = VECTOR, "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:L"

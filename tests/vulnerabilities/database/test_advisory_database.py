@@ -7,10 +7,10 @@ import pytest
 from tests.vulnerabilities.database.making import built, folder_of, inventory, package
 from tests.vulnerabilities.feeds.making import entry, fixed, record
 
-from dockgate.scanner.model import Advisory, AdvisorySnapshot, Range, Rating, Severity
 from dockgate.shared.canonical import decode, encode
 from dockgate.shared.errors import DatabaseError
 from dockgate.vulnerabilities.database.database import Database
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Range, Rating, Severity
 
 RECORDS = [
     record("DSA-2", entry("Debian:13", "zlib", *fixed("2"))),

@@ -14,13 +14,13 @@ from tests.vulnerabilities.database.making import FEEDS, NOW, NOW_TEXT, built, f
 from tests.vulnerabilities.feeds.making import Json, cvss, entry, epss, export, fixed, kev, record
 from tests.vulnerabilities.feeds.serving import Site, serving
 
-from dockgate.scanner.model import AdvisorySnapshot, Cve, Rating, Severity
 from dockgate.shared.errors import DatabaseError, DownloadError, UnavailableError
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.parts import Result
 from dockgate.vulnerabilities.database.update import MOST_REFUSED, update
 from dockgate.vulnerabilities.feed import Feed, FeedFetch, RuleUse
 from dockgate.vulnerabilities.feeds.osv import Osv
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Cve, Rating, Severity
 
 DEBIAN, PYPI, KEV, CVSS = "/osv/Debian/all.zip", "/osv/PyPI/all.zip", "/kev.json", "/cvss.csv.gz"
 EPSS, LIST = "/epss.csv.gz", "/osv/PyPI/modified_id.csv"

@@ -9,9 +9,10 @@ from tests.vulnerabilities.database.making import built
 
 import dockgate
 from dockgate.scanner import ecosystems
-from dockgate.scanner.model import Inventory, Matches, Package, Severity
+from dockgate.scanner.model import Inventory, Package
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.model import Matches, Severity
 
 SNAPSHOT = Path(dockgate.__file__).parent / "demo" / "advisories"
 OLD = {"waitress": "2.1.0", "jinja2": "3.0.3", "markupsafe": "3.0.2", "urllib3": "1.26.4"}

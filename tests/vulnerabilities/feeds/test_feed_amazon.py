@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from tests.vulnerabilities.feeds.making import bulletin, repository, updateinfo
 from tests.vulnerabilities.feeds.serving import serving
 
-from dockgate.scanner.model import Advisory, Range, Rating, Severity
 from dockgate.shared.errors import UnavailableError, UnreadableError
 from dockgate.vulnerabilities.feed import FaultyRecord, FeedFetch, Statement
 from dockgate.vulnerabilities.feeds.amazon import FEED
+from dockgate.vulnerabilities.model import Advisory, Range, Rating, Severity
 
 SAMPLE = Path(__file__).parent / "data" / "updateinfo.xml"
 

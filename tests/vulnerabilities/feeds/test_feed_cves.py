@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from tests.vulnerabilities.feeds.making import cvss, epss, kev
 
-from dockgate.scanner.model import Rating, Severity
 from dockgate.shared.errors import DockgateError, UnreadableError
 from dockgate.vulnerabilities import feeds
 from dockgate.vulnerabilities.feed import CvePrediction, CveScore, ExploitedCve, FaultyRecord
 from dockgate.vulnerabilities.feeds.cvss import FEED as CVSS
 from dockgate.vulnerabilities.feeds.epss import FEED as EPSS
 from dockgate.vulnerabilities.feeds.kev import FEED as KEV
+from dockgate.vulnerabilities.model import Rating, Severity
 
 HIGH = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:H"
 CRITICAL = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"

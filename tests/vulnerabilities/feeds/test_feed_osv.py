@@ -9,10 +9,10 @@ from tests.vulnerabilities.feeds.making import Json, entry, export, fixed, recor
 
 from dockgate.scanner.ecosystems.bitnami import ECOSYSTEM as BITNAMI
 from dockgate.scanner.ecosystems.rpm import ECOSYSTEM as RPM
-from dockgate.scanner.model import Advisory, Range, Rating, Severity
 from dockgate.shared.errors import UnreadableError
 from dockgate.vulnerabilities.feed import FaultyRecord, SilentRecord, Statement
 from dockgate.vulnerabilities.feeds.osv import FEED, RECORD_LIMIT
+from dockgate.vulnerabilities.model import Advisory, Range, Rating, Severity
 from dockgate.vulnerabilities.versions import Order
 
 V2 = "AV:N/AC:L/Au:N/C:P/I:P/A:P"

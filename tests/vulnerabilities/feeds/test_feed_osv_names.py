@@ -4,8 +4,8 @@ import pytest
 from tests.vulnerabilities.feeds.making import entry, fixed, record
 from tests.vulnerabilities.feeds.test_feed_osv import one, read
 
-from dockgate.scanner.model import Advisory, Range
 from dockgate.vulnerabilities.feed import FaultyRecord, SilentRecord
+from dockgate.vulnerabilities.model import Advisory, Range
 
 
 @pytest.mark.parametrize(

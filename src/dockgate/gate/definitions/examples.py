@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dockgate.gate.model import Status, VexStatus
-from dockgate.scanner.model import Severity
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import moment, written
 from dockgate.shared.yaml import Document, Location, load
+from dockgate.vulnerabilities.model import Severity
 
 NOW = "2026-01-01T00:00:00.000Z"
 """the time asked where an example does not say"""

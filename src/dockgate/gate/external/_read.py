@@ -8,9 +8,10 @@ from typing import Any
 
 from dockgate.gate.external import Asked
 from dockgate.gate.model import Reported
-from dockgate.scanner.model import Distribution, Finding, Inventory, Matches, Package, Rating, Severity, Undetermined
+from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.shared.errors import UncomparableError, UsageError
 from dockgate.vulnerabilities.aliases import by_renown
+from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity, Undetermined
 
 TEXT_LIMIT = 2000
 """characters of one text; what is longer is cut"""

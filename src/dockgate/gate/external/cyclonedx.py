@@ -24,9 +24,10 @@ from dockgate.gate.external._read import (
     text,
 )
 from dockgate.gate.model import Reported
-from dockgate.scanner.model import FIX_NOT_TOLD, Distribution, Finding, Package, Rating, Severity
+from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.model import FIX_NOT_TOLD, Finding, Rating, Severity
 
 VERSIONS = ("1.4", "1.5", "1.6", "1.7")
 _NESTING_LIMIT = 64

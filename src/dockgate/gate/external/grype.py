@@ -25,9 +25,10 @@ from dockgate.gate.external._read import (
     texts,
 )
 from dockgate.gate.model import Reported
-from dockgate.scanner.model import FIX_NOT_TOLD, Distribution, Finding, Package, Rating
+from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.model import FIX_NOT_TOLD, Finding, Rating
 
 _NOTES = {"not-fixed": "", "wont-fix": "wont-fix"}
 """Grype's state of a fix -> our note; any other ("unknown", "fixed" without a version) does not tell"""

@@ -25,8 +25,8 @@ from dockgate.gate.external._read import (
     texts,
 )
 from dockgate.gate.model import Reported
-from dockgate.scanner.model import FIX_NOT_TOLD, Finding, Rating, Severity
 from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.model import FIX_NOT_TOLD, Finding, Rating, Severity
 
 SOURCE = "inspector"
 _EVENT = "Inspector2 Finding"

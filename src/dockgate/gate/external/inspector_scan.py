@@ -9,8 +9,8 @@ from typing import Any
 from dockgate.gate.external import Asked, Format
 from dockgate.gate.external._read import Report, count, digest, image_of, moment, table, text
 from dockgate.gate.model import Reported
-from dockgate.scanner.model import Severity
 from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.model import Severity
 
 _EVENT = "Inspector2 Scan"
 _COMPLETE = "INITIAL_SCAN_COMPLETE"

@@ -23,8 +23,9 @@ from dockgate.gate.external._read import (
     texts,
 )
 from dockgate.gate.model import Reported
-from dockgate.scanner.model import FIX_NOT_TOLD, Finding, Package, Rating, Severity
+from dockgate.scanner.model import Package
 from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.model import FIX_NOT_TOLD, Finding, Rating, Severity
 
 _VERSION = "2.1.0"
 _NO_FAULT = ("pass", "notApplicable")

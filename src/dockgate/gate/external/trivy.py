@@ -24,9 +24,10 @@ from dockgate.gate.external._read import (
     whole_version,
 )
 from dockgate.gate.model import Reported
-from dockgate.scanner.model import FIX_NOT_TOLD, Distribution, Finding, Package, Rating
+from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.model import FIX_NOT_TOLD, Finding, Rating
 
 _SCHEMA = 2
 _SCANNED = ("os-pkgs", "lang-pkgs")

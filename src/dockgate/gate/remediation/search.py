@@ -10,8 +10,9 @@ from dockgate.gate.model import Obstacle, Remediation, Status, Upgrade, Violatio
 from dockgate.gate.remediation.set_cover import Cover, Requirement, irreducible, smallest
 from dockgate.gate.remediation.upgrade_candidates import Candidate, Target, candidates
 from dockgate.gate.rule import Matching
-from dockgate.scanner.model import Finding, Inventory, State, Undetermined
+from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.matching import with_versions
+from dockgate.vulnerabilities.model import Finding, State, Undetermined
 
 MOST_STARTS = 32
 """ways to raise the packages of which no version is the best, that are gone through"""

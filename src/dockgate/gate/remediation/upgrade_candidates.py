@@ -6,8 +6,9 @@ from functools import cmp_to_key, partial
 
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Matching
-from dockgate.scanner.model import Finding, Inventory, Package, Undetermined
+from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.errors import UncomparableError
+from dockgate.vulnerabilities.model import Finding, Undetermined
 
 MOST_TARGETS = 24
 """Versions of one package that are looked at; a kernel's headers alone have hundreds of fixed versions."""

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from dockgate.gate.model import Case
-from dockgate.scanner.model import AdvisorySnapshot, Coverage, Inventory, Package
+from dockgate.scanner.model import Inventory, Package
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage
 
 
 def with_own_layers_of(ours: Sequence[Inventory], theirs: Sequence[Inventory]) -> tuple[Inventory, ...]:

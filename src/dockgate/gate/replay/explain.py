@@ -13,9 +13,9 @@ from dockgate.gate.model import Case, PlatformVerdict, Status, Verdict
 from dockgate.gate.replay.case_diff import advisories_between, say_the_same, with_own_layers_of
 from dockgate.gate.replay.case_file import RecordedVerdict
 from dockgate.gate.rule import Rule, known_as
-from dockgate.scanner.model import Finding
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
+from dockgate.vulnerabilities.model import Finding
 
 
 class Input(StrEnum):

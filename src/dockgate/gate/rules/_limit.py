@@ -7,7 +7,7 @@ from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules._settings import whole
-from dockgate.scanner.model import Finding, Undetermined
+from dockgate.vulnerabilities.model import Finding, Undetermined
 
 KEYS = ("max", *_selection.KEYS)
 SCHEMA: Mapping[str, Any] = {"max": {"type": "integer", "minimum": 0}, **_selection.SCHEMA}

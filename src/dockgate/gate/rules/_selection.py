@@ -17,8 +17,8 @@ from dockgate.gate.model import Violation
 from dockgate.gate.policy import ANY
 from dockgate.gate.rule import Facts, Known, known_as
 from dockgate.gate.rules._settings import boolean, known, number, one_of
-from dockgate.scanner.model import Finding, Severity, Undetermined
 from dockgate.shared.timestamps import moment
+from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 SEVERITIES = tuple(severity.value for severity in Severity)
 KEYS = ("scope", "only_fixable", "grace_days", "grace_from", "baseline", "untriaged_counts_as")

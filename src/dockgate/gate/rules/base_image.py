@@ -8,9 +8,10 @@ from dockgate.gate import patterns
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules._settings import known, refused, words
-from dockgate.scanner.model import Inventory, Undetermined
+from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import moment
+from dockgate.vulnerabilities.model import Undetermined
 
 _NAMES = "patterns of names"
 _IMAGE_KEYS = ("name", "layers", "platform", "until")

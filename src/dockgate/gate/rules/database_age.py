@@ -6,9 +6,9 @@ from typing import Any
 
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules._settings import known, number
-from dockgate.scanner.model import CATALOGUES, Undetermined
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import moment
+from dockgate.vulnerabilities.model import CATALOGUES, Undetermined
 
 _CLOCK_SKEW = timedelta(days=1)
 _MOST_HOURS = 876_000

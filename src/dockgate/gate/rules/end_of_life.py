@@ -8,8 +8,8 @@ from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules import _end_of_life
 from dockgate.gate.rules._settings import known, one_of, whole
-from dockgate.scanner.model import Undetermined
 from dockgate.shared.timestamps import moment
+from dockgate.vulnerabilities.model import Undetermined
 
 _UNKNOWN = ("undetermined", "allow")
 

@@ -8,8 +8,8 @@ from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules import _limit
 from dockgate.gate.rules._settings import UNSCORED, known, number, one_of
-from dockgate.scanner.model import Finding, Undetermined
 from dockgate.shared.errors import DefinitionError
+from dockgate.vulnerabilities.model import Finding, Undetermined
 
 _FEED = "epss"
 _BOUNDS = {"score": "EPSS {:g}", "percentile": "EPSS percentile {:g}"}

@@ -7,8 +7,8 @@ from typing import Any
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules._settings import known, one_of, whole, words
-from dockgate.scanner.model import Undetermined
 from dockgate.shared.timestamps import moment
+from dockgate.vulnerabilities.model import Undetermined
 
 _KINDS = ("unread", "uncomparable", "uncovered", "stale")
 _BLOCK, _REJECT, _WARN, _ALLOW = "undetermined", "reject", "warn", "allow"

@@ -10,8 +10,9 @@ from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
 from dockgate.gate.rule import Facts, Rule, known_as
 from dockgate.gate.rules import _cel, _cel_bounds
 from dockgate.gate.rules._settings import known, refused
-from dockgate.scanner.model import Finding, Package, Severity, Undetermined
+from dockgate.scanner.model import Package
 from dockgate.shared.errors import DefinitionError
+from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 _BASELINES = ("running", "approved")
 

@@ -9,8 +9,8 @@ from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules import _vers
 from dockgate.gate.rules._settings import known, refused
-from dockgate.scanner.model import Undetermined
 from dockgate.shared.errors import DefinitionError, UncomparableError
+from dockgate.vulnerabilities.model import Undetermined
 
 _KEYS = ("purl", "versions", "reason")
 

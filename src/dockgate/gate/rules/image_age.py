@@ -7,9 +7,9 @@ from typing import Any
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules._settings import known, number
-from dockgate.scanner.model import Undetermined
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import moment
+from dockgate.vulnerabilities.model import Undetermined
 
 _ADVICE = "Build the image with the time of the build, without --timestamp or SOURCE_DATE_EPOCH."
 _CLOCK_SKEW = timedelta(days=1)

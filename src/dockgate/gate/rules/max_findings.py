@@ -11,8 +11,8 @@ from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules._selection import SEVERITIES
 from dockgate.gate.rules._settings import known, whole
-from dockgate.scanner.model import Finding, Severity, Undetermined
 from dockgate.shared.errors import DefinitionError
+from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 _TOTAL = "total"
 _LIMITS = (*SEVERITIES, _TOTAL)

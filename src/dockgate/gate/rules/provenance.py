@@ -11,9 +11,9 @@ from dockgate.gate.policy import PROVENANCE_RULE, fingerprint
 from dockgate.gate.provenance import ProvenanceStatement
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules._settings import KEY_BEGIN, known, number, public_key, refused, words
-from dockgate.scanner.model import Undetermined
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import moment
+from dockgate.vulnerabilities.model import Undetermined
 
 _DIGEST = "sha256:[0-9a-f]{64}"
 _CLOCK_SKEW = timedelta(days=1)

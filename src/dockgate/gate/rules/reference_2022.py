@@ -12,7 +12,7 @@ from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
 from dockgate.gate.policy import REFERENCE_RULE
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules._settings import known, whole
-from dockgate.scanner.model import Finding, Severity, Undetermined
+from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 _DECIDING = (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM)
 _THRESHOLDS = {Severity.CRITICAL: 0, Severity.HIGH: 0, Severity.MEDIUM: 10, Severity.LOW: 15}

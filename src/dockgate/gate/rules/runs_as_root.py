@@ -6,7 +6,7 @@ from typing import Any
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules._settings import known, one_of
-from dockgate.scanner.model import Undetermined
+from dockgate.vulnerabilities.model import Undetermined
 
 _NAMED = ("undetermined", "allow")
 

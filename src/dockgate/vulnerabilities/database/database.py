@@ -9,19 +9,19 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dockgate.scanner.model import (
+from dockgate.scanner.model import Inventory
+from dockgate.shared.errors import DatabaseError
+from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT
+from dockgate.vulnerabilities.model import (
     CATALOGUES,
     Advisory,
     AdvisorySnapshot,
     Coverage,
     Cve,
-    Inventory,
     Range,
     Rating,
     Severity,
 )
-from dockgate.shared.errors import DatabaseError
-from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT
 
 if TYPE_CHECKING:
     from dockgate.gate.model import Reported

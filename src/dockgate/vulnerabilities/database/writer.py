@@ -14,7 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dockgate.scanner.model import Advisory
 from dockgate.shared import canonical
 from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableError, UnreadableError
 from dockgate.vulnerabilities.aliases import Groups
@@ -22,6 +21,7 @@ from dockgate.vulnerabilities.database.coverage import Declared, belongs, derive
 from dockgate.vulnerabilities.database.parts import Part
 from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, TABLES
 from dockgate.vulnerabilities.feed import CvePrediction, CveScore, ExploitedCve, FaultyRecord, SilentRecord, Statement
+from dockgate.vulnerabilities.model import Advisory
 
 _LAYOUT = f"PRAGMA page_size = 8192; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};"
 ALIAS_GROUP_LIMIT = 100

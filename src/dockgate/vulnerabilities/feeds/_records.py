@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from dockgate.scanner.model import Advisory, Range, Rating
 from dockgate.vulnerabilities.feed import FaultyRecord, SilentRecord, Statement
 from dockgate.vulnerabilities.feeds import _names
 from dockgate.vulnerabilities.feeds._severity import by_vectors, by_word
+from dockgate.vulnerabilities.model import Advisory, Range, Rating
 
 _LAST_REVISION = 999_999
 _EVENTS = frozenset(("introduced", "fixed", "last_affected", "limit"))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
-from dockgate.scanner.model import Rating, Severity
+from dockgate.vulnerabilities.model import Rating, Severity
 
 _LONGEST_VECTOR = 1024
 _BANDS = ((9.0, Severity.CRITICAL), (7.0, Severity.HIGH), (4.0, Severity.MEDIUM), (0.1, Severity.LOW))

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from dockgate.scanner.model import Advisory, Range
 from dockgate.shared.errors import UnreadableError
 from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch, RuleUse, Statement
 from dockgate.vulnerabilities.feeds._repository import updateinfo
 from dockgate.vulnerabilities.feeds._severity import by_word
 from dockgate.vulnerabilities.feeds._transport import Web, from_folder
 from dockgate.vulnerabilities.feeds._xml import Element, elements
+from dockgate.vulnerabilities.model import Advisory, Range
 
 _ECOSYSTEM = "Amazon Linux"
 _MIRRORS = {

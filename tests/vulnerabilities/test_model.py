@@ -1,9 +1,10 @@
-"""The nouns of the scanner."""
+"""The nouns of vulnerabilities."""
 
 from dataclasses import fields, replace
 from typing import Any, cast
 
-from dockgate.scanner.model import Finding, Package
+from dockgate.scanner.model import Package
+from dockgate.vulnerabilities.model import Finding
 
 
 def test_a_finding_said_of_another_package_differs_in_nothing_else() -> None:
