@@ -118,7 +118,7 @@ def test_a_fault_is_raised_as_lambda_takes_it(runtime: Runtime) -> None:
         said = record(approval_event(token, image=image, expires=EXPIRES))
     assert set(said) >= {"errorMessage", "errorType", "stackTrace"}
     assert said["errorType"] == "NoSuchKey"
-    assert any("dockgate/aws/functions/judging.py" in line for line in said["stackTrace"])
+    assert any("dockgate/aws/functions/verdicts.py" in line for line in said["stackTrace"])
     assert token not in json.dumps(said)
     with runtime.function("sweep", DOCKGATE_TABLE="") as sweep:
         said = sweep(CLOCK)

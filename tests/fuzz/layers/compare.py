@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from tests.fuzz.layers.ours import Evidence, LayerReading, ScanRunner
+from tests.fuzz.layers.ours import Evidence, ImageReading, LayerReading
 from tests.fuzz.layers.runtimes import File, Tree
 
 _HOPS = 40
@@ -32,7 +32,7 @@ def explained() -> Mapping[str, str]:
 
 def differences(
     layers: Sequence[LayerReading],
-    reading: ScanRunner,
+    reading: ImageReading,
     trees: Sequence[Tree],
     packages_in: Callable[[Sequence[File]], frozenset[Evidence]],
 ) -> Iterator[Difference]:
@@ -51,7 +51,7 @@ def differences(
             yield from _evidence(reading, tree, found[tree.files])
 
 
-def _files(layers: Sequence[LayerReading], reading: ScanRunner, tree: Tree) -> Iterator[Difference]:
+def _files(layers: Sequence[LayerReading], reading: ImageReading, tree: Tree) -> Iterator[Difference]:
     led: frozenset[str] | None = None
     for file in tree.files:
         path = file.path.decode("utf-8", "surrogateescape")
@@ -74,7 +74,7 @@ def _files(layers: Sequence[LayerReading], reading: ScanRunner, tree: Tree) -> I
             yield Difference(kind, tree.runtime, path, f"{theirs[:60]!r}, we read {ours[:60]!r}")
 
 
-def extras(reading: ScanRunner, trees: Sequence[Tree]) -> int:
+def extras(reading: ImageReading, trees: Sequence[Tree]) -> int:
     """How many paths we see and no runtime that took the image has: it costs a false alarm at most."""
     taken = [tree for tree in trees if not tree.failure]
     if reading.unread or not taken:
@@ -83,7 +83,7 @@ def extras(reading: ScanRunner, trees: Sequence[Tree]) -> int:
     return len(reading.files.keys() - theirs)
 
 
-def _led(layers: Sequence[LayerReading], reading: ScanRunner) -> frozenset[str]:
+def _led(layers: Sequence[LayerReading], reading: ImageReading) -> frozenset[str]:
     """Where our files lie by any links there are or were."""
     links = {path: target for layer in layers for path, target in layer.links.items()}
     return frozenset(place for path in reading.files if (place := _followed(path, links)) != path)
@@ -102,7 +102,7 @@ def _followed(path: str, links: Mapping[str, str]) -> str:
     return done
 
 
-def _evidence(reading: ScanRunner, tree: Tree, theirs: frozenset[Evidence]) -> Iterator[Difference]:
+def _evidence(reading: ImageReading, tree: Tree, theirs: frozenset[Evidence]) -> Iterator[Difference]:
     missing = theirs - reading.packages
     known = {one[:3] for one in reading.packages}
     known |= {("", *one[1:]) for one in known}  # of no distribution: the tree has lost its os-release

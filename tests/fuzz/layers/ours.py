@@ -25,7 +25,7 @@ Evidence = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ImageReading:
     """`unread` are reasons, each after its path. `files` are the paths of all that is no folder, with the content of
     regular files and the target of symbolic links; None where it was not read. `packages` is the evidence found."""
 
@@ -117,7 +117,7 @@ def read_recorded(layer: Layer, *, hashed: bool = False) -> LayerReading:
     return LayerReading(read_layer(recorded, ECOSYSTEMS, hashed=hashed), recorded.contents, recorded.links)
 
 
-def combined(layers: Sequence[LayerReading], image: Image | None = None) -> Reading:
+def combined(layers: Sequence[LayerReading], image: Image | None = None) -> ImageReading:
     """The image of these layers, base first; with an `image`, held to what that says of them, as for a verdict."""
     facts = [layer.facts for layer in layers]
     inventory = combine(image or _Picture(), facts, ECOSYSTEMS, verified=image is not None)
@@ -131,7 +131,7 @@ def combined(layers: Sequence[LayerReading], image: Image | None = None) -> Read
                 links.pop(path, None)
                 if path in layer.links:
                     links[path] = layer.links[path]
-    return Reading(unread_of(inventory), files, packages_of(inventory), links)
+    return ImageReading(unread_of(inventory), files, packages_of(inventory), links)
 
 
 def unread_of(inventory: Inventory) -> frozenset[str]:
@@ -202,12 +202,12 @@ class _Origin:
         pass
 
 
-def read_whole(blobs: Sequence[bytes], digest: str) -> tuple[list[LayerReading], Reading]:
+def read_whole(blobs: Sequence[bytes], digest: str) -> tuple[list[LayerReading], ImageReading]:
     """An image from its manifest on. One that is refused as a whole counts as unread."""
     origin = _Origin({"sha256:" + hashlib.sha256(blob).hexdigest(): blob for blob in blobs}, digest)
     try:
         (image,) = read_images(origin, digest, origin.blobs[digest], ["all"])
     except ImageError as error:
-        return [], Reading(frozenset({f"/: {error}"}))
+        return [], ImageReading(frozenset({f"/: {error}"}))
     layers = [read_recorded(layer, hashed=True) for layer in image.layers]
     return layers, combined(layers, image)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tests.fuzz.layers import compare, evidence, generate, images, ours
 from tests.fuzz.layers.compare import Difference
 from tests.fuzz.layers.generate import Case
-from tests.fuzz.layers.ours import LayerReading, ScanRunner
+from tests.fuzz.layers.ours import ImageReading, LayerReading
 from tests.fuzz.layers.recipe import layer_bytes
 from tests.fuzz.layers.runtimes import IMAGE, KEPT_IMAGE, Runtimes, Tree
 
@@ -20,7 +20,7 @@ _SAMPLE = 16
 @dataclass(slots=True)
 class Played:
     case: Case
-    reading: ScanRunner
+    reading: ImageReading
     trees: list[Tree]
     differences: list[Difference]
     extras: int = 0
@@ -76,7 +76,7 @@ class Tally:
 _READ = {name: ours.read_blob(blob) for name, blob in BASES.items()}
 
 
-def read(case: Case, *, fully: bool = True) -> tuple[Sequence[LayerReading], ScanRunner]:
+def read(case: Case, *, fully: bool = True) -> tuple[Sequence[LayerReading], ImageReading]:
     """What we read of a case: its layers, the base first, and the image. Not `fully`: an image one of whose layers
     cannot be read is not put together, as it is unread whatever the others hold."""
     if "image" in case:
@@ -84,11 +84,11 @@ def read(case: Case, *, fully: bool = True) -> tuple[Sequence[LayerReading], Sca
     layers = [_READ[case["base"]], *(ours.read_blob(layer_bytes(layer)) for layer in case["layers"])]
     unread = [entry.reason for layer in layers for entry in layer.facts.unread if entry.reason.startswith(HONEST)]
     if unread and not fully:
-        return layers, ScanRunner(frozenset(f"/: {reason}" for reason in unread))
+        return layers, ImageReading(frozenset(f"/: {reason}" for reason in unread))
     return layers, ours.combined(layers)
 
 
-def compared(case: Case, layers: Sequence[LayerReading], reading: ScanRunner, trees: list[Tree]) -> Played:
+def compared(case: Case, layers: Sequence[LayerReading], reading: ImageReading, trees: list[Tree]) -> Played:
     """A case with what the runtimes made of it. A layer without oddities has a builder's form: it must be read."""
     differ = list(compare.differences(layers, reading, trees, ours.packages_in))
     if "image" not in case:
@@ -112,7 +112,7 @@ class Player:
 
     def play_all(self, cases: Iterable[Case], mode: str) -> Iterator[Played]:
         """Each case, the runtimes a case behind. Of those that we call unread they unpack only some, for counting."""
-        waiting: tuple[Case, Sequence[LayerReading], ScanRunner] | None = None
+        waiting: tuple[Case, Sequence[LayerReading], ImageReading] | None = None
         for at, case in enumerate(cases):
             layers, reading = read(case, fully=False)
             if reading.unread and at % _SAMPLE:
