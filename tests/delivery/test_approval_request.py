@@ -1,8 +1,7 @@
 """What a question from outside becomes, and the deliveries of its answer."""
 
 import base64
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -19,12 +18,9 @@ from dockgate.delivery.webhook_delivery import (
     headers,
     key,
     made_secret,
-    next_attempt,
 )
 from dockgate.shared.errors import UsageError
-from dockgate.shared.retry import GIVE_UP, LONGEST_WAIT
 
-NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 TEXTS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=200)
 
 
@@ -94,16 +90,3 @@ def test_what_is_no_secret_is_refused_and_not_repeated(secret: str) -> None:
     with pytest.raises(UsageError) as caught:
         key(secret)
     assert secret.removeprefix("whsec_") == "" or secret.removeprefix("whsec_") not in caught.value.whole
-
-
-def test_attempts_come_twice_as_late_each_time_for_a_day() -> None:
-    now, waits = NOW, []
-    sent = Delivery("msg_1", "a", "", "", "", since=NOW.isoformat())
-    while (following := next_attempt(sent, now)) is not None:
-        waits.append(following - now)
-        now = following
-        sent = Delivery("msg_1", "a", "", "", "", since=sent.since, attempts=sent.attempts + 1)
-    assert timedelta(seconds=2) <= waits[0] < timedelta(seconds=3)
-    assert all(left < right for left, right in pairwise(waits[:10]))
-    assert max(waits) <= LONGEST_WAIT * 1.25
-    assert GIVE_UP - LONGEST_WAIT * 1.25 < now - NOW < GIVE_UP

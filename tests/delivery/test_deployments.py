@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from dockgate.delivery.deployments import LONGEST_PAUSE, TaskHealth, has_expected_tasks, observe_task
+from dockgate.delivery.deployments import RESTARTS, TaskHealth, has_expected_tasks, observe_task
 from dockgate.delivery.model import Service, Task, TaskDefinition, TaskState
 
 START = datetime(2026, 11, 24, 10, tzinfo=UTC)
@@ -43,7 +43,7 @@ def test_a_task_that_stays_sick_is_restarted_less_and_less_often() -> None:
     found = restarts([TaskState.UNHEALTHY] * 600)
     pauses = [(after - before) * LOOK for before, after in pairwise(found)]
     assert pauses == sorted(pauses)
-    assert pauses[-1] == LONGEST_PAUSE
+    assert pauses[-1] == timedelta(seconds=RESTARTS.longest)
 
 
 def test_a_task_that_ran_for_a_pause_is_restarted_soon_again() -> None:

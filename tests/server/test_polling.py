@@ -12,6 +12,7 @@ from dockgate.config import from_environment
 from dockgate.events.queues.memory import MemoryQueue
 from dockgate.server.polling import Poller
 from dockgate.shared.errors import UnavailableError, UsageError
+from dockgate.shared.retry import RetrySchedule
 
 
 class Taken:
@@ -30,7 +31,7 @@ class Taken:
 @pytest.fixture
 def poll(request: pytest.FixtureRequest) -> Callable[..., Poller]:
     def started(queue: MemoryQueue, take: Callable[[str], None]) -> Poller:
-        poller = Poller(queue, take, pauses=(0.01,))
+        poller = Poller(queue, take, RetrySchedule(first=0.01, longest=0.01))
         poller.start()
         request.addfinalizer(poller.close)
         return poller

@@ -15,10 +15,11 @@ from dockgate.config import from_environment
 from dockgate.delivery.model import ApprovalState
 from dockgate.services import reports
 from dockgate.shared.errors import UsageError
+from dockgate.shared.retry import RetrySchedule
 
 POLL_SECONDS = 60
-PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
-"""seconds before asking again a server that does not answer; the last one again and again"""
+# For a server that does not answer.
+ASKING_AGAIN = RetrySchedule(first=1, longest=15)
 PATIENCE = 300.0
 """seconds for which a server that does not answer is asked again by those who do not wait"""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -102,17 +103,17 @@ class _Patient:
         return self._end - time.monotonic()
 
     def insist(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        tries = 0
+        failures = 0
         while True:
             try:
                 return call(*arguments, **named)
             except AwayError as error:
-                pause = PAUSES[min(tries, len(PAUSES) - 1)]
+                failures += 1
+                pause = ASKING_AGAIN.pause(failures)
                 if self.left < pause:
                     raise
                 self._show(f"{error}; asking again")
                 self._sleep(pause)
-                tries += 1
 
 
 def require_its_policy(policy: str) -> None:

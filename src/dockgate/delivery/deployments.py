@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 from dockgate.delivery.model import Service, Task, TaskDefinition, TaskState
 from dockgate.shared.errors import UsageError
+from dockgate.shared.retry import RetrySchedule
 
 # Failed checks in a row before a running task is restarted; the default of ECS.
 FAILED_CHECKS = 3
-# Between two restarts of one task; doubled with each restart.
-FIRST_PAUSE = timedelta(seconds=30)
-LONGEST_PAUSE = timedelta(minutes=15)
+# Between two restarts of one task.
+RESTARTS = RetrySchedule(first=30, longest=900)
 
 
 def check_service(service: Service, definition: TaskDefinition) -> None:
@@ -64,4 +64,4 @@ def has_expected_tasks(service: Service, definition: TaskDefinition, tasks: Sequ
 
 def _pause_after(restarts: int) -> timedelta:
     """How long to wait before the next restart."""
-    return min(FIRST_PAUSE * (1 << max(0, min(restarts, 10))), LONGEST_PAUSE)
+    return timedelta(seconds=RESTARTS.pause(max(1, restarts + 1)))

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from dockgate.delivery.model import Approval
 from dockgate.shared import canonical
 from dockgate.shared.errors import UsageError
-from dockgate.shared.retry import again_at
 
 SETTLED = "dev.dockgate.approval.settled"
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
@@ -118,8 +117,3 @@ def made_secret(known: str, approval_id: str) -> str:
     """The secret of an approval that was asked for without one: always the same, by what the server alone knows."""
     made = hmac.new(known.encode(), f"callback/{approval_id}".encode("utf-8", "backslashreplace"), hashlib.sha256)
     return SECRET_PREFIX + base64.b64encode(made.digest()).decode()
-
-
-def next_attempt(failed: Delivery, now: datetime) -> datetime | None:
-    """When to try again after one more failure. None: never."""
-    return again_at(failed.id, failed.since, failed.attempts, now)

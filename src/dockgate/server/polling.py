@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from dockgate.events.ports import Message, Queue
 from dockgate.shared.errors import DockgateError
+from dockgate.shared.retry import RetrySchedule
 
-PAUSES = (1.0, 5.0, 15.0, 60.0)
-"""seconds before a queue that does not answer is asked again; the last one from then on"""
+# Before a queue that does not answer is asked again.
+RECEIVING = RetrySchedule(first=1, longest=60)
 STOP_SECONDS = 10.0
 """how long one message may take at the end"""
 
@@ -20,10 +21,10 @@ class Poller:
     cannot be taken, by an error of any kind, is told in the log and left: it comes again, until the queue sets it
     aside."""
 
-    def __init__(self, queue: Queue, take: Callable[[str], None], pauses: tuple[float, ...] = PAUSES) -> None:
+    def __init__(self, queue: Queue, take: Callable[[str], None], schedule: RetrySchedule = RECEIVING) -> None:
         self._queue = queue
         self._take = take
-        self._pauses = pauses
+        self._schedule = schedule
         self._closing = threading.Event()
         self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._work, name=f"queue {queue.name}", daemon=True)
@@ -39,16 +40,16 @@ class Poller:
             self._turn.release()
 
     def _work(self) -> None:
-        failed = 0
+        failures = 0
         while not self._closing.is_set():
             try:
                 messages = self._queue.receive()
             except Exception as error:
                 _log.warning("messages do not come, and are waited for: %s", _said(error), exc_info=_unforeseen(error))
-                self._closing.wait(self._pauses[min(failed, len(self._pauses) - 1)])
-                failed += 1
+                failures += 1
+                self._closing.wait(self._schedule.pause(failures))
                 continue
-            failed = 0
+            failures = 0
             for message in messages:
                 with self._turn:
                     self._deal_with(message)

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from dockgate.server import log_tail
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.retry import RetrySchedule
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
-BACKOFF_SECONDS = (0.1, 10.0)
-"""the wait before a child that died is started again: the first, doubled each time, up to the last"""
+# Before a program that died is started again.
+RESTARTS = RetrySchedule(first=0.1, longest=10)
+# A program that ran as long starts over with the first pause.
 STEADY_SECONDS = 60.0
-"""a child that ran as long starts over with the first wait"""
 _POLL_SECONDS = 0.02
 
 _log = logging.getLogger(__name__)
@@ -115,8 +116,7 @@ class Child:
             time.sleep(_POLL_SECONDS)
 
     def _keep(self) -> None:
-        first, last = BACKOFF_SECONDS
-        wait = first
+        failures = 0
         while not self._stop.is_set():
             began = time.monotonic()
             try:
@@ -125,9 +125,10 @@ class Child:
                 code = str(error)
             if self._stop.is_set():
                 return
-            wait = first if time.monotonic() - began > STEADY_SECONDS else min(wait * 2, last)
-            _log.warning("%s ended (%s); it starts again in %.1f s. See %s.", self.name, code, wait, self._log)
-            self._stop.wait(wait)
+            failures = 1 if time.monotonic() - began > STEADY_SECONDS else failures + 1
+            pause = RESTARTS.pause(failures)
+            _log.warning("%s ended (%s); it starts again in %.1f s. See %s.", self.name, code, pause, self._log)
+            self._stop.wait(pause)
 
     def _run(self) -> int:
         with self._log.open("ab") as log:

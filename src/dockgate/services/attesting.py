@@ -6,12 +6,9 @@ from dataclasses import replace
 from dockgate.attestations.statements import Attestation, Due, covered, statement
 from dockgate.delivery.approval_request import is_qualified
 from dockgate.gate.model import Status
-from dockgate.services.dependencies import Dependencies
+from dockgate.services.dependencies import Dependencies, text
 from dockgate.shared.errors import DockgateError
-
-ATTEMPTS = 8
-FIRST_WAIT = 30.0
-"""seconds until the second attempt, twice as long until each further one"""
+from dockgate.shared.retry import ATTACHMENT
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +49,7 @@ class Attesting:
             key = parts.attestor.attest(due.repository, due.image, due.verdict, due.policy, write, covered(verdict))
         except DockgateError as error:
             _log.warning("the approval of %s@%s is not attested: %s", due.repository, due.image, error.whole)
-            again = parts.later(FIRST_WAIT * 2**due.attempts) if done.attempts < ATTEMPTS else ""
-            self._store.attestations.put(replace(done, error=error.whole, next_at=again))
+            again = ATTACHMENT.next_attempt(due.verdict, done.attempts, parts.clock())
+            self._store.attestations.put(replace(done, error=error.whole, next_at=text(again) if again else ""))
         else:
             self._store.attestations.put(replace(done, key=key, attested_at=parts.now()))

@@ -8,7 +8,7 @@ from dockgate.events.ports import Notice, Notifier
 from dockgate.services.dependencies import Dependencies, text
 from dockgate.services.effects import Effects, Step
 from dockgate.shared.errors import DockgateError
-from dockgate.shared.retry import again_at
+from dockgate.shared.retry import DELIVERY
 
 AT_ONCE = 100
 """notices that are read at once"""
@@ -41,7 +41,7 @@ def _tell(parts: Dependencies, notifier: Notifier, telling: NoticeDelivery) -> N
 
 def _failed(parts: Dependencies, telling: NoticeDelivery, error: str) -> None:
     now = parts.clock()
-    following = again_at(telling.key, telling.since, telling.attempts, now)
+    following = DELIVERY.next_attempt(telling.key, telling.attempts + 1, now, telling.since)
     next_at = text(following) if following else ""
     parts.store.notices.failed(telling.key, telling.notifier, telling.attempts + 1, error, next_at)
     if following is None:

@@ -10,14 +10,12 @@ from dockgate.delivery.ports import BuildResult
 from dockgate.gate import provenance
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import PROVENANCE_RULE, provenance_keys
-from dockgate.services.dependencies import Dependencies
+from dockgate.services.dependencies import Dependencies, text
 from dockgate.shared import canonical
 from dockgate.shared.errors import DockgateError
+from dockgate.shared.retry import ATTACHMENT
 from dockgate.store.interface import BuiltStatement
 
-ATTEMPTS = 8
-FIRST_WAIT = 30.0
-"""seconds until the second attempt at attaching, twice as long until each further one"""
 _BYTES_LIMIT = 4 * 2**20
 """of all statements that are kept of one image"""
 
@@ -78,8 +76,8 @@ class Provenance:
             )
         except DockgateError as error:
             _log.warning("The provenance of %s@%s is not attached: %s", statement.repository, statement.image, error)
-            again = parts.later(FIRST_WAIT * 2**statement.attempts) if done.attempts < ATTEMPTS else ""
-            self._kept.put(replace(done, error=error.whole, next_at=again))
+            again = ATTACHMENT.next_attempt(statement.build, done.attempts, parts.clock())
+            self._kept.put(replace(done, error=error.whole, next_at=text(again) if again else ""))
         else:
             self._kept.put(replace(done, attached_at=parts.now()))
 

@@ -16,6 +16,7 @@ from dockgate.services.scan_queue import ScanQueue
 from dockgate.services.scan_runner import ScanRunner
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.errors import NotAnImageError, PendingError, UnavailableError
+from dockgate.shared.retry import RetrySchedule
 from dockgate.store.interface import Images, Scan, ScanState
 
 ABREAST = 16
@@ -23,8 +24,8 @@ ABREAST = 16
 JUDGED_ABREAST = 4
 """images that are judged at the same time: several share a commit, and more would only take the interpreter from those
 who ask and listen"""
-PAUSES = (1.0, 2.0)
-"""seconds before what is unavailable is tried again"""
+# For registries and scanners that do not answer.
+READING = RetrySchedule(first=1, longest=2, attempts=3)
 
 _log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ class Scans:
             self._pending[name] = since, now + min(max(least, (now - since) / 5), least * 10)
 
     def _insist(self, scan: Scan) -> None:
-        for pause in PAUSES:
+        for pause in READING.pauses():
             try:
                 self._effects.run(Step.READ_IMAGE, self._reading.read, scan)
                 return

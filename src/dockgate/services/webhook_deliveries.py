@@ -7,10 +7,11 @@ from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-from dockgate.delivery.webhook_delivery import Delivery, headers, next_attempt
+from dockgate.delivery.webhook_delivery import Delivery, headers
 from dockgate.services.dependencies import Dependencies, text
 from dockgate.services.effects import Effects, Step
 from dockgate.shared.errors import DeniedError, DockgateError
+from dockgate.shared.retry import DELIVERY
 
 ABREAST = 64
 """calls at the same time; a thread is started when it is needed first"""
@@ -113,7 +114,9 @@ class Deliveries:
             else:
                 way.give(one)
         except DockgateError as error:
-            following = None if isinstance(error, DeniedError) else next_attempt(one, clock())
+            following = None
+            if not isinstance(error, DeniedError):
+                following = DELIVERY.next_attempt(one.id, one.attempts + 1, clock(), one.since)
             self._store.failed(one.id, one.attempts + 1, str(error), text(following) if following else "")
             if following is None:
                 _log.warning("the answer of %s is given up: %s", one.approval, error.whole)

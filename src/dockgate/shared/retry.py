@@ -1,21 +1,48 @@
-"""How long what somebody else has to take is tried again: answers by callback, notices."""
+"""When to try again after a failure: pauses that double."""
 
 import hashlib
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-FIRST_WAIT = timedelta(seconds=2)
-LONGEST_WAIT = timedelta(hours=1)
-GIVE_UP = timedelta(days=1)
-"""after the first attempt"""
 
+@dataclass(frozen=True, slots=True)
+class RetrySchedule:
+    """Pauses of `first` seconds after the first failure, doubled after each further one, at most `longest` seconds.
 
-def again_at(name: str, since: str, failed: int, now: datetime) -> datetime | None:
-    """When to try again after one more failure, `failed` before it, first tried `since` (RFC 3339): twice as long after
-    each, up to an hour, for a day. None: never.
-
-    Up to a quarter more by the name, so that those that failed at once do not all come back at once.
+    `attempts` is how many attempts there are, and `give_up` how many seconds after the first one the last may start;
+    None is no limit.
     """
-    wait = min(FIRST_WAIT * 2 ** min(failed, 16), LONGEST_WAIT)
-    part = int(hashlib.sha256(f"{name}/{failed}".encode()).hexdigest()[:4], 16) / 0x10000
-    following = now + wait * (1 + part / 4)
-    return following if following < datetime.fromisoformat(since) + GIVE_UP else None
+
+    first: float
+    longest: float
+    attempts: int | None = None
+    give_up: float | None = None
+
+    def pause(self, failures: int) -> float:
+        """Seconds to wait after so many failures in a row, at least one."""
+        return min(self.first * 2.0 ** min(failures - 1, 64), self.longest)
+
+    def pauses(self) -> tuple[float, ...]:
+        """The seconds between all attempts. For schedules with a number of attempts."""
+        return tuple(self.pause(failures) for failures in range(1, self.attempts or 1))
+
+    def next_attempt(self, key: str, failures: int, now: datetime, since: str | None = None) -> datetime | None:
+        """When to try again after so many failures, the present one included. None: never.
+
+        `since` is the time of the first attempt (RFC 3339). The key adds up to a quarter to the pause, so that items
+        that failed together are not tried again together.
+        """
+        if self.attempts is not None and failures >= self.attempts:
+            return None
+        jitter = int(hashlib.sha256(f"{key}/{failures}".encode()).hexdigest()[:4], 16) / 0x10000
+        following = now + timedelta(seconds=self.pause(failures) * (1 + jitter / 4))
+        if self.give_up is not None and since is not None:
+            end = datetime.fromisoformat(since) + timedelta(seconds=self.give_up)
+            return following if following < end else None
+        return following
+
+
+# Webhooks and notifications: the receiver may be down for hours.
+DELIVERY = RetrySchedule(first=2, longest=3600, give_up=86400)
+# Statements attached to images in registries: eight attempts within an hour or so.
+ATTACHMENT = RetrySchedule(first=30, longest=3600, attempts=8)

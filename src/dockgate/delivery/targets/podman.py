@@ -10,10 +10,10 @@ from dockgate.delivery.model import Deployment, HealthCheck, Service, Task, Task
 from dockgate.delivery.targets._health import answers
 from dockgate.delivery.targets._podman import Container, Engine, Login
 from dockgate.shared.errors import DeployError
+from dockgate.shared.retry import RetrySchedule
 
 _SETTLED = 1.0
 """seconds that a task without a health check must have run"""
-_FIRST_PAUSE = 0.05
 _PATIENCE = HealthCheck().start_period
 _GLANCE = 2.0
 """seconds that `tasks` waits for a health check's answer"""
@@ -108,7 +108,8 @@ class PodmanTarget:
         check = definition.health_check
         patience = check.start_period if check else _PATIENCE
         end = time.monotonic() + patience
-        pause = _FIRST_PAUSE
+        schedule = RetrySchedule(first=0.05, longest=check.interval if check else _SETTLED)
+        checks = 0
         missing = set(names)
         while missing:
             waiting = [container for container in self._engine.containers(service.name) if container.name in missing]
@@ -124,8 +125,8 @@ class PodmanTarget:
                 elif time.monotonic() > end:
                     raise self._failed(container, container.reason or f"not healthy after {patience:g} s")
             if missing:
-                time.sleep(pause)
-                pause = min(pause * 2, check.interval if check else _SETTLED)
+                checks += 1
+                time.sleep(schedule.pause(checks))
 
     def _healthy(self, container: Container, seconds: float) -> bool:
         if not container.running or container.started is None:

@@ -1,0 +1,35 @@
+"""Retry schedules: doubling pauses, limits by number and by time."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from dockgate.shared.retry import ATTACHMENT, DELIVERY, RetrySchedule
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def test_deliveries_are_retried_with_doubling_pauses_for_a_day() -> None:
+    now, failures, pauses = NOW, 0, []
+    while (following := DELIVERY.next_attempt("msg_1", failures + 1, now, NOW.isoformat())) is not None:
+        failures += 1
+        pauses.append(following - now)
+        now = following
+    longest = timedelta(seconds=DELIVERY.longest)
+    assert timedelta(seconds=2) <= pauses[0] < timedelta(seconds=3)
+    assert all(left < right for left, right in pairwise(pauses[:10]))
+    assert max(pauses) <= longest * 1.25
+    assert timedelta(days=1) - longest * 1.25 < now - NOW < timedelta(days=1)
+
+
+def test_attachments_are_tried_eight_times() -> None:
+    attempts = [ATTACHMENT.next_attempt("build", failures, NOW) for failures in range(1, 10)]
+    assert [attempt is None for attempt in attempts] == [False] * 7 + [True] * 2
+
+
+def test_items_that_failed_together_are_retried_at_different_times() -> None:
+    assert DELIVERY.next_attempt("a", 1, NOW) != DELIVERY.next_attempt("b", 1, NOW)
+
+
+def test_pauses_double_up_to_the_longest() -> None:
+    assert RetrySchedule(first=1, longest=3, attempts=4).pauses() == (1, 2, 3)
+    assert RetrySchedule(first=1, longest=3).pause(10_000) == 3
