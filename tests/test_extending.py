@@ -20,7 +20,7 @@ PATH = f"{FOLDER}/luasocket-3.1.0-1.rockspec"
 
 @pytest.fixture
 def luarocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ecosystem:
-    (code,) = re.findall(r"```python\n# src/dockgate/ecosystems/luarocks.py\n(.*?)```", PAGE, re.DOTALL)
+    (code,) = re.findall(r"```python\n# src/dockgate/scanner/ecosystems/luarocks.py\n(.*?)```", PAGE, re.DOTALL)
     package = tmp_path / "extended"
     package.mkdir()
     (package / "__init__.py").touch()
