@@ -13,8 +13,7 @@ from moto import mock_aws
 from dockgate.bootstrap.blobs import blobs as chosen
 from dockgate.config import from_environment
 from dockgate.shared.errors import DiskFullError, NotFoundError, UnavailableError, UsageError
-from dockgate.store.blobs import FileBlobs
-from dockgate.store.interface import Blobs
+from dockgate.store.blobs import Blobs, FileBlobs
 from dockgate.store.s3 import MAX_OBJECT, SPARED_SECONDS, S3Blobs
 
 BUCKET = "artifacts"

@@ -10,7 +10,7 @@ from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, at_gat
 from dockgate.delivery.model import Answer, ApprovalState, Approvers, State, Vote
 from dockgate.identity.model import Principal, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
 REJECTED = Answer(ApprovalState.REJECTED, "2 violations", "sha256:verdict", "ann")

@@ -13,7 +13,7 @@ from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.gate import evaluate
 from dockgate.gate.model import Case, Reported
 from dockgate.shared import canonical
-from dockgate.store.interface import Store
+from dockgate.store import Store
 from dockgate.vulnerabilities.model import Matches
 
 OTHER = "sha256:" + "b" * 64

@@ -8,7 +8,7 @@ from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
 
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, Delivery, delivery, event
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
 LATEST = "2026-11-24T12:00:00.000Z"

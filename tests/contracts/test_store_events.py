@@ -10,7 +10,7 @@ from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, opened
 from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
 from dockgate.events.model import Event, EventKind
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 A, B = "a" * 40, "b" * 40
 

@@ -9,7 +9,7 @@ from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, approval, at_
 from dockgate.delivery.model import ActionKey, ApprovalState, Pipeline, State
 from dockgate.delivery.pipeline import Plan, plan_next, starters
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 
 @pytest.fixture(params=FACTORIES)

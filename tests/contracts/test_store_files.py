@@ -10,8 +10,8 @@ from tests.store.factories import FACTORIES, key, opened
 
 from dockgate.delivery.model import ActionKey
 from dockgate.shared.limits import DiskLimits
-from dockgate.store.interface import Store
-from dockgate.store.logs import CUT_OFF, FileLogs
+from dockgate.store import Store
+from dockgate.store.logs import CUT_OFF, Logs
 
 
 @pytest.fixture(params=FACTORIES)
@@ -59,7 +59,7 @@ def test_keys_are_never_paths_and_never_meet(store: Store, tmp_path: Path) -> No
 
 
 def test_a_log_beyond_its_limit_is_cut_off_and_says_so_once(tmp_path: Path) -> None:
-    logs = FileLogs(tmp_path, DiskLimits(log=100))
+    logs = Logs(tmp_path, DiskLimits(log=100))
     for _ in range(5):
         logs.append(key("Build"), "x" * 70)
     text, end = logs.read(key("Build"), 0)
@@ -70,7 +70,7 @@ def test_a_log_beyond_its_limit_is_cut_off_and_says_so_once(tmp_path: Path) -> N
 
 
 def test_beyond_the_limit_of_all_logs_the_oldest_are_deleted_but_none_of_the_last_day(tmp_path: Path) -> None:
-    logs = FileLogs(tmp_path, DiskLimits(logs=1000))
+    logs = Logs(tmp_path, DiskLimits(logs=1000))
     keys = [ActionKey(f"web-{number}", "Build", "Build", 1) for number in range(4)]
     for one in keys:
         logs.append(one, "x" * 399)

@@ -27,7 +27,8 @@ from dockgate.gate.policy import of_rules, policy_bytes
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.shared.canonical import digest, encode
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.interface import PushedImage, Scan, ScanState, Store, TagMove, VerdictRecord
+from dockgate.store import Store
+from dockgate.store.records import PushedImage, Scan, ScanState, TagMove, VerdictRecord
 from dockgate.vulnerabilities.model import (
     Advisory,
     AdvisorySnapshot,

@@ -12,7 +12,7 @@ from dockgate.events.notifications import NoticeDelivery, notice_deliveries
 from dockgate.events.notifiers.log import LogNotifier
 from dockgate.events.notifiers.memory import MemoryNotifier
 from dockgate.events.ports import Notice
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 LATEST = "2026-11-24T12:00:00.000Z"
 NOTICE = Notice("waiver-lapses/1", "Waiver Lapses", "it lapses", "so it is", {"until": LATER, "n": 1})

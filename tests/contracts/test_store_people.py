@@ -9,7 +9,7 @@ from tests.store.factories import FACTORIES, LATER, NOW, opened
 
 from dockgate.identity.model import AuditEntry, Permission, Principal, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 ADA = Principal("ada", (Role.ADMIN,), "ada@example.org", NOW)
 BEN = Principal("ben", (Role.DEVELOPER, Role.APPROVER), "", NOW)

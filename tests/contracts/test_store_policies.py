@@ -12,7 +12,7 @@ from dockgate.gate.policy import combined_name, of_rules
 from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment
 from dockgate.identity.model import Role
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 STRICT = of_rules("strict", {"max_findings": ({"HIGH": 0},)})
 LAX = of_rules("strict", {"max_findings": ({"HIGH": 9},)})

@@ -11,7 +11,8 @@ from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 from dockgate.gate import evaluate
 from dockgate.gate.model import Case
 from dockgate.gate.provenance import BUILDER, ProvenanceFacts, ProvenanceStatement
-from dockgate.store.interface import BuiltStatement, KeptStatements, Store
+from dockgate.store import Store
+from dockgate.store.records import BuiltStatement, KeptStatements
 
 OTHER = "sha256:" + "b" * 64
 BUILT = BuiltStatement("web-1/Build/Build/1", IMAGE, "components/web", "{}", NOW, next_at=NOW)

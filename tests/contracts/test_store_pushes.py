@@ -8,7 +8,7 @@ import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, opened
 
 from dockgate.delivery.contributors import NO_OBJECT, Pusher, PushRecord
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 MAIN, SIDE = "refs/heads/main", "refs/heads/side"

@@ -9,7 +9,7 @@ from tests.store.factories import FACTORIES, LATER, NOW, opened
 
 from dockgate.delivery.model import PortMapping, Rollout, Service, ServiceChange, State, TaskDefinition
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 DEFINITION = TaskDefinition("web", 0, "app", "", environment={"MODE": "demo"})
 CHANGED = replace(DEFINITION, environment={"MODE": "real"})

@@ -9,7 +9,7 @@ from tests.store.factories import FACTORIES, LATER, NOW, opened
 
 from dockgate.delivery.model import HealthCheck, PortMapping, Service, ServiceEvent, TaskDefinition
 from dockgate.shared.errors import NotFoundError, UsageError
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 SERVICE = Service("web", "podman", 0, 0)
 DEFINITION = TaskDefinition(

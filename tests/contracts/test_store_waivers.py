@@ -9,7 +9,8 @@ from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 
 from dockgate.gate.model import Statement, VexStatus, Waiver
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.interface import Store, VexRecord
+from dockgate.store import Store
+from dockgate.store.records import VexRecord
 
 WAIVER = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until=LATER, created_at=NOW, created_by="ana")
 UPLOADED = VexRecord("sha256:d1", "", "openvex", "Vendor", "principal:ana", NOW)

@@ -29,8 +29,8 @@ from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Callback, delivery
 from dockgate.events.webhooks.http import HttpWebhooks
 from dockgate.scanner.model import Inventory
-from dockgate.store import open_store
-from dockgate.store.interface import Approvals, Store
+from dockgate.store import Store, open_store
+from dockgate.store.approvals import Approvals
 from dockgate.store.schema import approvals, deliveries
 
 REPOSITORY = "elsewhere.example/app"

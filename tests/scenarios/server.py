@@ -43,8 +43,7 @@ from dockgate.services.server import GitBackend, Server
 from dockgate.services.vex import Vex
 from dockgate.services.webhook_secrets import WebhookSecrets
 from dockgate.shared.errors import NotAnImageError, NotFoundError, UnavailableError
-from dockgate.store import open_store
-from dockgate.store.interface import Store
+from dockgate.store import Store, open_store
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range, Rating, Severity
 from dockgate.web.app import create_app
 from dockgate.workflows.engine import Engine

@@ -10,7 +10,7 @@ from tests.scenarios.defects import Found
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
-from dockgate.store.interface import Store
+from dockgate.store import Store
 from dockgate.store.s3 import S3Blobs
 
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}

@@ -10,7 +10,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.gate.model import Policy
 from dockgate.shared.errors import DockgateError, StoreError, UnavailableError
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 
 class FailsAtFirst:

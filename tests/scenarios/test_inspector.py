@@ -19,7 +19,7 @@ from tests.scenarios.server import ServerSystem
 from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Delivery
 from dockgate.services.inspector import InspectorFindings
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 IMAGE = digest_of(1)
 SWEEP_SECONDS = 0.05

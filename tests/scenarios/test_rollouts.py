@@ -11,7 +11,7 @@ from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_faults import FailsAtFirst
 
 from dockgate.delivery.targets.memory import MemoryTarget
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 
 @pytest.fixture(scope="module")

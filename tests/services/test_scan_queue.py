@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dockgate.services.scan_queue import ScanQueue
-from dockgate.store.interface import Scan, ScanState
+from dockgate.store.records import Scan, ScanState
 
 SECONDS = 20
 SLOW = "slow.example:5000/team/app"

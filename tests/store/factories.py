@@ -6,10 +6,9 @@ from pathlib import Path
 
 from dockgate.delivery.model import Action, ActionKey, ActionType, Approval, Pipeline, Stage, State
 from dockgate.delivery.pipeline import plan_next
-from dockgate.store import OpenStore, open_store
-from dockgate.store.interface import Store
+from dockgate.store import Store, open_store
 
-FACTORIES: dict[str, Callable[[Path], OpenStore]] = {"sqlite": open_store}
+FACTORIES: dict[str, Callable[[Path], Store]] = {"sqlite": open_store}
 
 NOW = "2026-11-24T10:00:00.000Z"
 LATER = "2026-11-24T11:00:00.000Z"

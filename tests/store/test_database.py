@@ -16,30 +16,30 @@ from tests.store.factories import IMAGE, NOW, approval
 
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.shared.errors import ConflictError, UnavailableError, UsageError
-from dockgate.store import OpenStore, migrate, open_store
+from dockgate.store import Store, migrate, open_store
 from dockgate.store.schema import metadata
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[OpenStore]:
+def store(tmp_path: Path) -> Iterator[Store]:
     with closing(open_store(tmp_path / "data")) as store:
         yield store
 
 
-def test_the_migrations_make_the_tables_of_the_schema(store: OpenStore) -> None:
+def test_the_migrations_make_the_tables_of_the_schema(store: Store) -> None:
     with store.database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
 
 
-def test_opening_again_changes_nothing(store: OpenStore, tmp_path: Path) -> None:
+def test_opening_again_changes_nothing(store: Store, tmp_path: Path) -> None:
     store.approvals.add(approval("a"))
     migrate(store.database)
     with closing(open_store(tmp_path / "data")) as again:
         assert again.approvals.get("a") == approval("a")
 
 
-def test_tables_of_a_newer_version_are_refused_and_left_alone(store: OpenStore, tmp_path: Path) -> None:
+def test_tables_of_a_newer_version_are_refused_and_left_alone(store: Store, tmp_path: Path) -> None:
     with store.database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(ConflictError, match="newer version") as caught:
@@ -58,7 +58,7 @@ def test_a_migration_happens_whole_or_not_at_all(tmp_path: Path) -> None:
         assert other.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("services",)]
 
 
-def test_every_connection_is_durable_and_checks_references(store: OpenStore) -> None:
+def test_every_connection_is_durable_and_checks_references(store: Store) -> None:
     with store.database.read() as first, store.database.read() as second:
         for connection in (first, second):
             values = [
@@ -68,7 +68,7 @@ def test_every_connection_is_durable_and_checks_references(store: OpenStore) -> 
             assert values == ["wal", 2, 1, 30_000]
 
 
-def test_only_the_owner_can_look_into_the_folder(store: OpenStore, tmp_path: Path) -> None:
+def test_only_the_owner_can_look_into_the_folder(store: Store, tmp_path: Path) -> None:
     store.blobs.put(lambda path: path.touch())
     folders = [path for path in (tmp_path / "data", *(tmp_path / "data").rglob("*")) if path.is_dir()]
     assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
@@ -119,7 +119,7 @@ def test_what_a_killed_process_began_to_write_goes_after_a_day(tmp_path: Path) -
     assert (old.exists(), young.exists()) == (False, True)
 
 
-def test_neither_waiting_nor_settling_reads_a_whole_table(store: OpenStore) -> None:
+def test_neither_waiting_nor_settling_reads_a_whole_table(store: Store) -> None:
     statements: list[tuple[str, object]] = []
 
     @event.listens_for(store.database.engine, "before_cursor_execute")

@@ -13,7 +13,7 @@ from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, PIPELINE, approv
 from dockgate.delivery.model import Answer, ApprovalState, State
 from dockgate.delivery.pipeline import plan_next
 from dockgate.shared.errors import ConflictError
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from functools import partial
 from dockgate.config import Settings
 from dockgate.shared.aws import Client, boto3_client
 from dockgate.shared.errors import UsageError
-from dockgate.store.interface import Blobs
+from dockgate.store.blobs import Blobs
 from dockgate.store.s3 import S3Blobs
 
 CACHE = "blobs-cache"

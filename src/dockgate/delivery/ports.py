@@ -50,7 +50,7 @@ class CommitPeople:
 
 
 Room = Callable[[], int]
-"""bytes that may be written (`store.interface.Blobs.room`)"""
+"""bytes that may be written (`store.blobs.Blobs.room`)"""
 
 
 def unlimited() -> int:

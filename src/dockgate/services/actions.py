@@ -23,7 +23,8 @@ from dockgate.services.repository_policy import policy_for
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared import canonical
 from dockgate.shared.errors import BuildError, UsageError
-from dockgate.store.interface import PushedImage, Scan, Store
+from dockgate.store import Store
+from dockgate.store.records import PushedImage, Scan
 
 IMAGE_DEFINITIONS = "imagedefinitions.json"
 """the artifact's file, in CodePipeline's form for ECS: [{"name": container, "imageUri": "<repository>@sha256:…"}]"""

@@ -17,7 +17,7 @@ from dockgate.services.effects import Effects, Step
 from dockgate.services.exceptions import Exceptions
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
-from dockgate.store.interface import WaiverRecord
+from dockgate.store.records import WaiverRecord
 
 
 class ApprovalDecisions:

@@ -24,7 +24,7 @@ from dockgate.events.ports import Notifier, Webhooks
 from dockgate.gate.model import Policy
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dockgate.services.dependencies import Dependencies
 from dockgate.shared import canonical
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.timestamps import moment, written
-from dockgate.store.interface import VexRecord, WaiverRecord
+from dockgate.store.records import VexRecord, WaiverRecord
 
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from dockgate.identity.model import (
 )
 from dockgate.services.dependencies import text as written
 from dockgate.shared.errors import UnknownCallerError, UsageError
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 TOKEN_DAYS = 90
 MOST_TOKEN_DAYS = 366

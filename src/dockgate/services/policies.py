@@ -9,7 +9,7 @@ from dockgate.gate.model import Policy
 from dockgate.gate.policy import PolicyVersion, combined, of_rules, parted
 from dockgate.gate.rule import Rule
 from dockgate.shared.errors import ConflictError, DefinitionError, NotFoundError, UsageError
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 RESERVED = ("schema", "try")
 """what stands in the API where a policy's name does"""

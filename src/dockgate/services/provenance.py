@@ -14,7 +14,7 @@ from dockgate.services.dependencies import Dependencies, text
 from dockgate.shared import canonical
 from dockgate.shared.errors import DockgateError
 from dockgate.shared.retry import ATTACHMENT
-from dockgate.store.interface import BuiltStatement
+from dockgate.store.records import BuiltStatement
 
 _BYTES_LIMIT = 4 * 2**20
 """of all statements that are kept of one image"""

@@ -24,7 +24,7 @@ from dockgate.delivery.registry_access import (
 )
 from dockgate.identity.model import Caller
 from dockgate.shared.errors import UsageError
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 KEYS = "keys"
 """the folder of the signing key, in the data folder"""

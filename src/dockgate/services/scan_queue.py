@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from dockgate.delivery.approval_request import is_qualified
-from dockgate.store.interface import Scan
+from dockgate.store.records import Scan
 
 
 class ScanQueue:

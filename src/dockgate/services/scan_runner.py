@@ -8,7 +8,7 @@ from dockgate.gate.model import Reported
 from dockgate.services.dependencies import Dependencies
 from dockgate.services.exceptions import Exceptions
 from dockgate.shared.errors import PendingError
-from dockgate.store.interface import Scan
+from dockgate.store.records import Scan
 
 PATIENCE_DAYS = 1 / 24
 """how long another scanner is waited for, from the wish for a scan on"""

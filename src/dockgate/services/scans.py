@@ -17,7 +17,8 @@ from dockgate.services.scan_runner import ScanRunner
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.errors import NotAnImageError, PendingError, UnavailableError
 from dockgate.shared.retry import RetrySchedule
-from dockgate.store.interface import Images, Scan, ScanState
+from dockgate.store.images import Images
+from dockgate.store.records import Scan, ScanState
 
 ABREAST = 16
 """images that are read at the same time; see `scan_queue`"""

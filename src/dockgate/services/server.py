@@ -21,7 +21,7 @@ from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.webhook_secrets import WebhookSecrets
 from dockgate.shared.errors import ConflictError, DatabaseError, NotFoundError, UsageError
 from dockgate.shared.yaml import load
-from dockgate.store.interface import Store
+from dockgate.store import Store
 
 if TYPE_CHECKING:
     from dockgate.workflows.engine import Engine
@@ -201,7 +201,7 @@ class Server:
         return (trying.history if against == "history" else trying.running)(candidate, policy, limit, after)
 
     def remove_policy(self, name: str, who: str, comment: str = "", expected: int | None = None) -> PolicyVersion:
-        """Raises what `core.stores.Policies.remove` does."""
+        """Raises what `store.policies.Policies.remove` does."""
         self.policies.may_be_changed(name)
         return self.engine.remove_policy(name, who, commented(comment), expected)
 

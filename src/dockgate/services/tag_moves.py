@@ -4,7 +4,7 @@ from dockgate.events.ports import Notice
 from dockgate.services import notifications
 from dockgate.services.dependencies import Dependencies
 from dockgate.services.effects import Effects, Step
-from dockgate.store.interface import TagMove
+from dockgate.store.records import TagMove
 
 
 def announce_moves(parts: Dependencies, effects: Effects) -> None:

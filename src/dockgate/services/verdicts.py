@@ -22,7 +22,7 @@ from dockgate.services.reported import consult_catalogues
 from dockgate.services.waiver_scope import waivers_apply
 from dockgate.shared import canonical
 from dockgate.shared.errors import DatabaseError, DefinitionError, DeniedError, DeployError, NotFoundError
-from dockgate.store.interface import ScanState, VerdictRecord
+from dockgate.store.records import ScanState, VerdictRecord
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 

@@ -2,7 +2,7 @@
 
 from dockgate.delivery.registry_access import OPERATOR, SERVER
 from dockgate.services.dependencies import Dependencies
-from dockgate.store.interface import Scan, ScanState
+from dockgate.store.records import Scan, ScanState
 
 
 def waivers_apply(parts: Dependencies, repository: str, image: str, scan: Scan | None) -> bool:

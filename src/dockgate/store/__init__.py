@@ -1,4 +1,8 @@
-"""The tables and folders of a server, in SQLAlchemy Core: `open_store` makes `core.stores.Store` of a folder."""
+"""The tables and folders of a server, in SQLAlchemy Core. `open_store` opens them, `Store` has one field per table.
+
+Every method that changes something is one transaction, and may be called twice with the same arguments: the second call
+changes nothing. Times are RFC 3339 text in UTC. Lookups raise NotFoundError with the command that lists what exists.
+"""
 
 import os
 from dataclasses import dataclass
@@ -9,39 +13,65 @@ from sqlalchemy import insert, select
 
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.limits import DiskLimits
-from dockgate.store.approvals import SqlApprovals
-from dockgate.store.attestations import SqlAttestations
-from dockgate.store.audit import SqlAudit
-from dockgate.store.blobs import FileBlobs
-from dockgate.store.deliveries import SqlDeliveries
+from dockgate.store.approvals import Approvals
+from dockgate.store.attestations import Attestations
+from dockgate.store.audit import Audit
+from dockgate.store.blobs import Blobs, FileBlobs
+from dockgate.store.deliveries import Deliveries
 from dockgate.store.engine import Database
-from dockgate.store.events import SqlEvents
-from dockgate.store.executions import SqlExecutions
-from dockgate.store.images import SqlImages
-from dockgate.store.interface import Blobs, Store
-from dockgate.store.logs import FileLogs
+from dockgate.store.events import Events
+from dockgate.store.executions import Executions
+from dockgate.store.images import Images
+from dockgate.store.logs import Logs
 from dockgate.store.migrations import migrate
-from dockgate.store.notices import SqlNotices
-from dockgate.store.people import SqlPrincipals, SqlTokens
-from dockgate.store.pipelines import SqlPipelines, SqlRepositories
-from dockgate.store.policies import SqlPolicies
-from dockgate.store.policy_assignments import SqlPolicyAssignments
-from dockgate.store.provenance import SqlProvenanceStatements
-from dockgate.store.pushes import SqlPushes
-from dockgate.store.reports import SqlReports
-from dockgate.store.rollouts import SqlRollouts
+from dockgate.store.notices import Notices
+from dockgate.store.people import Principals, Tokens
+from dockgate.store.pipelines import Pipelines, Repositories
+from dockgate.store.policies import Policies
+from dockgate.store.policy_assignments import PolicyAssignments
+from dockgate.store.provenance import ProvenanceStatements
+from dockgate.store.pushes import Pushes
+from dockgate.store.reports import Reports
+from dockgate.store.rollouts import Rollouts
 from dockgate.store.schema import identity
-from dockgate.store.services import SqlServices
-from dockgate.store.vex import SqlVex
-from dockgate.store.waivers import SqlWaivers
+from dockgate.store.services import Services
+from dockgate.store.vex import Vex
+from dockgate.store.waivers import Waivers
 
-__all__ = ["OpenStore", "migrate", "open_store"]
+__all__ = ["Store", "migrate", "open_store"]
 
 
 @dataclass(frozen=True, slots=True)
-class OpenStore(Store):
-    """A store and the database under it. `close` when done; other threads must have ended their calls."""
+class Store:
+    """All tables and folders of a server. `id` was made with the tables: no other store has it.
 
+    Call `close` when done; other threads must have ended their calls.
+    """
+
+    id: str
+    events: Events
+    repositories: Repositories
+    pushes: Pushes
+    pipelines: Pipelines
+    executions: Executions
+    images: Images
+    approvals: Approvals
+    deliveries: Deliveries
+    attestations: Attestations
+    provenance: ProvenanceStatements
+    reports: Reports
+    notices: Notices
+    services: Services
+    rollouts: Rollouts
+    waivers: Waivers
+    vex: Vex
+    policies: Policies
+    policy_assignments: PolicyAssignments
+    principals: Principals
+    tokens: Tokens
+    audit: Audit
+    blobs: Blobs
+    logs: Logs
     database: Database
 
     def close(self) -> None:
@@ -50,7 +80,7 @@ class OpenStore(Store):
 
 def open_store(
     folder: Path, url: str | None = None, blobs: Blobs | None = None, limits: DiskLimits | None = None
-) -> OpenStore:
+) -> Store:
     """Opens the store in a folder, made when missing (mode 0700), its tables brought to this version.
 
     Tables are in `folder/dockgate.db`, or where `url` says (postgresql+psycopg://…); artifacts in `blobs`, or in
@@ -60,7 +90,7 @@ def open_store(
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         limits = limits or DiskLimits()
-        kept, logs = blobs or FileBlobs(folder / "blobs", limits.artifacts), FileLogs(folder / "logs", limits)
+        kept, logs = blobs or FileBlobs(folder / "blobs", limits.artifacts), Logs(folder / "logs", limits)
         database = _database(folder, url)
     except OSError as error:
         raise UnavailableError(
@@ -71,29 +101,29 @@ def open_store(
     except BaseException:
         database.close()
         raise
-    return OpenStore(
+    return Store(
         id=_identity(database),
-        events=SqlEvents(database),
-        repositories=SqlRepositories(database),
-        pushes=SqlPushes(database),
-        pipelines=SqlPipelines(database),
-        executions=SqlExecutions(database),
-        images=SqlImages(database),
-        approvals=SqlApprovals(database),
-        deliveries=SqlDeliveries(database),
-        attestations=SqlAttestations(database),
-        provenance=SqlProvenanceStatements(database),
-        reports=SqlReports(database),
-        notices=SqlNotices(database),
-        services=SqlServices(database),
-        rollouts=SqlRollouts(database),
-        waivers=SqlWaivers(database),
-        vex=SqlVex(database),
-        policies=SqlPolicies(database),
-        policy_assignments=SqlPolicyAssignments(database),
-        principals=SqlPrincipals(database),
-        tokens=SqlTokens(database),
-        audit=SqlAudit(database),
+        events=Events(database),
+        repositories=Repositories(database),
+        pushes=Pushes(database),
+        pipelines=Pipelines(database),
+        executions=Executions(database),
+        images=Images(database),
+        approvals=Approvals(database),
+        deliveries=Deliveries(database),
+        attestations=Attestations(database),
+        provenance=ProvenanceStatements(database),
+        reports=Reports(database),
+        notices=Notices(database),
+        services=Services(database),
+        rollouts=Rollouts(database),
+        waivers=Waivers(database),
+        vex=Vex(database),
+        policies=Policies(database),
+        policy_assignments=PolicyAssignments(database),
+        principals=Principals(database),
+        tokens=Tokens(database),
+        audit=Audit(database),
         blobs=kept,
         logs=logs,
         database=database,

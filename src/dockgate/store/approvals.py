@@ -14,9 +14,9 @@ from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.deliveries import release
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.executions import OPEN, finish_runs
-from dockgate.store.interface import ScanState
 from dockgate.store.people import need_principal
 from dockgate.store.queries import row_of, select_as
+from dockgate.store.records import ScanState
 from dockgate.store.schema import action_runs, approvals, deliveries, events, executions, scans
 from dockgate.store.schema_people import votes
 
@@ -27,15 +27,19 @@ _APPROVAL = select_as(Approval, approvals)
 _VOTE = select_as(Vote, votes)
 
 
-class SqlApprovals:
-    """`core.stores.Approvals`, which is also `core.approvals.ApprovalTable`."""
+class Approvals:
+    """Approvals and votes. Also the `ApprovalTable` of `delivery.approvals`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._told: list[Callable[[Sequence[str]], None]] = []
 
     def add(self, approval: Approval, delivery: Delivery | None = None) -> Approval:
-        """An approval whose action is over already, stopped in between, is stored as cancelled: nobody waits on it."""
+        """Does nothing when the id is known; returns what stands there. The delivery waits with it, and is due from
+        the moment it is settled on.
+
+        An approval whose action is over already, stopped in between, is stored as cancelled: nobody waits on it.
+        """
         with self._database.write() as connection:
             if _action_over(connection, approval.id):
                 approval = replace(
@@ -49,6 +53,7 @@ class SqlApprovals:
             return _get(connection, approval.id)
 
     def watch(self, told: Callable[[Sequence[str]], None]) -> None:
+        """`told` is called with the ids of what this process settles from now on, right after it has been written."""
         self._told.append(told)
 
     def get(self, approval_id: str) -> Approval:
@@ -56,6 +61,7 @@ class SqlApprovals:
             return _get(connection, approval_id)
 
     def of(self, image: str) -> Sequence[Approval]:
+        """Settled or not, oldest first."""
         return self._those(approvals.c.image == image)
 
     def waiting(self, image: str) -> Sequence[Approval]:
@@ -67,6 +73,7 @@ class SqlApprovals:
             return [Approval(**row) for row in connection.execute(query).mappings()]
 
     def list(self, state: ApprovalState | None = None, limit: int = 100) -> Sequence[Approval]:
+        """Newest first."""
         query = _APPROVAL.order_by(approvals.c.seq.desc()).limit(limit)
         if state is not None:
             query = query.where(approvals.c.state == state)
@@ -91,6 +98,10 @@ class SqlApprovals:
             connection.execute(change.values(verdict=answer.verdict, summary=answer.summary))
 
     def vote(self, vote: Vote) -> Vote:
+        """A person's first vote stands, and is returned. A no settles the approval as rejected, and finishes the
+        action that waits on it, in the same transaction. ConflictError when it does not wait any more and there was no
+        such vote.
+        """
         settled: Sequence[str] = ()
         with self._database.write() as connection:
             approval = _get(connection, vote.approval)
@@ -118,7 +129,10 @@ class SqlApprovals:
                 told(settled)
 
     def executions(self, image: str) -> Sequence[str]:
-        """Oldest first."""
+        """The executions not yet over that have an approval on this image, settled or not.
+
+        Oldest first.
+        """
         query = (
             select(executions.c.id)
             .join(action_runs, action_runs.c.execution == executions.c.id)
@@ -131,6 +145,7 @@ class SqlApprovals:
             return connection.scalars(query).all()
 
     def answerable(self) -> Sequence[str]:
+        """The images on which approvals wait though their scan is over."""
         query = (
             select(approvals.c.image)
             .join(scans, scans.c.image == approvals.c.image)
@@ -141,6 +156,7 @@ class SqlApprovals:
             return connection.scalars(query.order_by(approvals.c.image)).all()
 
     def unscanned(self) -> Sequence[Approval]:
+        """Of each image on which approvals wait though no scan was ever asked for, the oldest."""
         query = (
             select(func.min(approvals.c.seq))
             .select_from(approvals.outerjoin(scans, scans.c.image == approvals.c.image))
@@ -152,13 +168,20 @@ class SqlApprovals:
             return [Approval(**row) for row in connection.execute(oldest).mappings()]
 
     def due(self, now: str) -> Sequence[Approval]:
-        """The longest overdue first."""
+        """Those that wait though their time is over.
+
+        The longest overdue first.
+        """
         query = _APPROVAL.where(approvals.c.state == ApprovalState.WAITING, approvals.c.expires_at <= now)
         with self._database.read() as connection:
             return [Approval(**row) for row in connection.execute(query.order_by(approvals.c.expires_at)).mappings()]
 
     def purge(self, before: str) -> int:
-        """Executions, verdicts and documents stay: an approval that waits needs nothing of what goes."""
+        """Deletes approvals settled, and events handled, before then. An approval whose answer is still to be
+        delivered stays. Returns how many rows went, deliveries not counted.
+
+        Executions, verdicts and documents stay: an approval that waits needs nothing of what goes.
+        """
         undelivered = select(deliveries.c.approval).where(deliveries.c.next_at != "")
         old = (
             approvals.c.state != ApprovalState.WAITING,

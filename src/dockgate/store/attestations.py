@@ -14,15 +14,19 @@ from dockgate.store.schema import approvals, attestations
 _ATTESTATION = select_as(Attestation, attestations)
 
 
-class SqlAttestations:
-    """`core.stores.Attestations`."""
+class Attestations:
+    """Which approvals have left an attestation."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def due(self, now: str, image: str = "", limit: int = 100) -> Sequence[Due]:
-        """New ones first, the longest settled of them; then those to be tried again. Approvals by one verdict, of one
-        repository, are one."""
+        """Approved, by a verdict, and nothing became of their attestation yet, of one image or of all; and those that
+        failed, when it is time to try again.
+
+        New ones first, the longest settled of them; then those to be tried again. Approvals by one verdict, of one
+        repository, are one.
+        """
         new = (
             select(approvals.c.verdict, approvals.c.image, approvals.c.repository, approvals.c.policy)
             .where(approvals.c.state == ApprovalState.APPROVED, approvals.c.verdict != "", ~_known())
@@ -40,7 +44,10 @@ class SqlAttestations:
             return [*found, *(Due(**row) for row in rows)]
 
     def put(self, attestation: Attestation) -> None:
-        """One that is done stands; one that failed as often already does, too."""
+        """What became of one. One that is done stands.
+
+        One that is done stands; one that failed as often already does, too.
+        """
         table = attestations.c
         same = (
             table.verdict == attestation.verdict,

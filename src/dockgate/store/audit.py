@@ -13,8 +13,8 @@ from dockgate.store.schema_people import audit
 _ENTRY = select_as(AuditEntry, audit)
 
 
-class SqlAudit:
-    """`core.stores.Audit`."""
+class Audit:
+    """The record of who did what. Rows are never deleted; only their status (once) and their detail change."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -24,14 +24,17 @@ class SqlAudit:
             insert_new(connection, audit, asdict(entry))
 
     def describe(self, entry_id: str, detail: str) -> None:
+        """Replace the detail: first what is requested, then what was done."""
         with self._database.write() as connection:
             connection.execute(update(audit).where(audit.c.id == entry_id).values(detail=detail))
 
     def finish(self, entry_id: str, status: int) -> None:
+        """The first status stands."""
         with self._database.write() as connection:
             connection.execute(update(audit).where(audit.c.id == entry_id, audit.c.status == 0).values(status=status))
 
     def list(self, who: str = "", limit: int = 100, before: str = "") -> Sequence[AuditEntry]:
+        """Newest first; `before` is the id of an entry to go on from."""
         query = _ENTRY.order_by(audit.c.seq.desc()).limit(limit)
         if who:
             query = query.where(audit.c.who == who)

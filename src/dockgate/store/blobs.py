@@ -9,13 +9,33 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from dockgate.shared.errors import DiskFullError, NotFoundError
 from dockgate.shared.limits import DiskLimits
 
 
+class Blobs(Protocol):
+    """Artifacts, content-addressed. `FileBlobs` keeps them in a folder, `s3.S3Blobs` in a bucket."""
+
+    def put(self, write: Callable[[Path], None]) -> str:
+        """Store the file that `write` fills, and return its digest. DiskFullError beyond the limit: nothing is kept."""
+        ...
+
+    def room(self) -> int:
+        """The bytes that may still be written, at least 1, without those that are being written now.
+
+        Writers ask before and while they write. Raises DiskFullError when no room is left.
+        """
+        ...
+
+    def path(self, digest: str) -> Path:
+        """A file with the content of this digest, which must not be written to. NotFoundError if there is none."""
+        ...
+
+
 class FileBlobs:
-    """`core.stores.Blobs`, in a folder. A blob appears whole and on disk, or not at all."""
+    """Artifacts in a folder. A blob appears complete and on disk, or not at all."""
 
     def __init__(self, folder: Path, limit: int = DiskLimits.artifacts) -> None:
         """`limit` is in bytes, of all blobs together."""

@@ -14,18 +14,20 @@ _DELIVERY = select_as(Delivery, deliveries)
 _APPROVAL = select_as(Approval, approvals)
 
 
-class SqlDeliveries:
-    """`core.stores.Deliveries`."""
+class Deliveries:
+    """Answers on their way to whoever gave a callback. Each is made with its approval, and due once that is settled."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, approval_id: str) -> Delivery | None:
+        """None for an approval without a callback."""
         with self._database.read() as connection:
             row = connection.execute(_DELIVERY.where(deliveries.c.approval == approval_id)).mappings().first()
         return None if row is None else Delivery(**row)
 
     def due(self, now: str, each: int, limit: int) -> Sequence[Delivery]:
+        """At most `each` to one receiver, the longest due; the first of every receiver come before any second."""
         turn = func.row_number().over(partition_by=deliveries.c.receiver, order_by=deliveries.c.next_at)
         ranked = (
             select(deliveries.c.id, turn.label("turn"))
@@ -38,12 +40,16 @@ class SqlDeliveries:
             return [Delivery(**row) for row in rows]
 
     def delivered(self, delivery_id: str, now: str) -> None:
+        """Nothing is due any more. The first time stands."""
         open_ = deliveries.c.id == delivery_id, deliveries.c.delivered_at == ""
         change = update(deliveries).where(*open_).values(delivered_at=now, next_at="", last_error="")
         with self._database.write() as connection:
             connection.execute(change)
 
     def failed(self, delivery_id: str, attempts: int, error: str, next_at: str) -> None:
+        """Failed for the `attempts`th time; due again at `next_at`, never again when that is "". Does nothing when it
+        was delivered, or has failed as often already.
+        """
         open_ = (
             deliveries.c.id == delivery_id,
             deliveries.c.delivered_at == "",

@@ -14,16 +14,20 @@ from dockgate.store.schema import events, heads
 _EVENT = select_as(Event, events)
 
 
-class SqlEvents:
-    """`core.stores.Events`."""
+class Events:
+    """Stored events, and the branch heads that push events are made from."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def observe(self, repository: str, heads: Mapping[str, str], now: str, by: str = "") -> Sequence[Event]:
-        """A push event's id is `push/<repository>/<branch>/<n>-<first 12 of the commit>`, where n counts the branch's
+        """Compares a repository's branches with what was last seen, remembers them, and adds a push event per move.
+        `by` is who pushed.
+
+        A push event's id is `push/<repository>/<branch>/<n>-<first 12 of the commit>`, where n counts the branch's
         moves from 1: a branch that goes back to an earlier commit has moved once more. A deleted branch is remembered
-        with its count and gives no event; when it comes back, that is a move."""
+        with its count and gives no event; when it comes back, that is a move.
+        """
         with self._database.read() as connection:
             if not _moved(_known(connection, repository), heads):
                 return ()
@@ -41,6 +45,9 @@ class SqlEvents:
             return made
 
     def of_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[Event]:
+        """The push events of these branches (branch -> commit), as far as they are at these commits now and the event
+        is still kept.
+        """
         with self._database.read() as connection:
             known = _known(connection, repository)
             ids = [
@@ -61,6 +68,7 @@ class SqlEvents:
         return Event(**row)
 
     def unhandled(self) -> Sequence[Event]:
+        """Oldest first."""
         query = _EVENT.where(events.c.handled_at == "").order_by(events.c.seq)
         with self._database.read() as connection:
             return [Event(**row) for row in connection.execute(query).mappings()]

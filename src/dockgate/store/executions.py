@@ -17,13 +17,14 @@ _RUN = select_as(ActionRun, action_runs)
 OPEN = [state for state in State if not state.is_final]
 
 
-class SqlExecutions:
-    """`core.stores.Executions`."""
+class Executions:
+    """Executions of pipelines and the runs of their actions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def start(self, pipeline: str, cause: str, trigger: Mapping[str, str], now: str) -> Execution:
+        """A new execution of the newest version, one for each cause."""
         with self._database.write() as connection:
             mine = executions.c.pipeline == pipeline
             known = connection.execute(_EXECUTION.where(mine, executions.c.cause == cause)).mappings().first()
@@ -52,16 +53,19 @@ class SqlExecutions:
             return _get(connection, execution_id)
 
     def of(self, pipeline: str, limit: int = 20) -> Sequence[Execution]:
+        """Newest first."""
         query = _EXECUTION.where(executions.c.pipeline == pipeline).order_by(executions.c.number.desc()).limit(limit)
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
     def caused_by(self, cause: str) -> Sequence[Execution]:
+        """The executions that were started for this cause, at most one of each pipeline."""
         query = _EXECUTION.where(executions.c.cause == cause).order_by(executions.c.pipeline)
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
     def runs(self, execution_id: str) -> Sequence[ActionRun]:
+        """Every try of every action, in the order they started."""
         with self._database.read() as connection:
             return _runs(connection, execution_id)
 
@@ -70,7 +74,10 @@ class SqlExecutions:
             return _run(connection, key)
 
     def moving(self) -> Sequence[str]:
-        """Oldest first."""
+        """Those not over in which no action waits: something should be going on in each.
+
+        Oldest first.
+        """
         waits = exists().where(action_runs.c.execution == executions.c.id, action_runs.c.state == State.WAITING)
         query = select(executions.c.id).where(executions.c.state.in_(OPEN), ~waits)
         with self._database.read() as connection:
@@ -79,7 +86,12 @@ class SqlExecutions:
     def advance(
         self, execution_id: str, plan: Callable[[Pipeline, Execution, Sequence[ActionRun]], Plan], now: str
     ) -> Sequence[ActionKey]:
-        """`plan` is called while nobody else can write: it must be quick, and must not use the store."""
+        """Reads the execution, asks `plan`, and writes what it says, in one transaction.
+
+        Returns every action that is in progress, whoever started it: to start one again under its key does nothing.
+
+        `plan` is called while nobody else can write: it must be quick, and must not use the store.
+        """
         with self._database.write() as connection:
             execution = _get(connection, execution_id)
             pipeline = need_pipeline(connection, execution.pipeline, execution.pipeline_version)
@@ -91,6 +103,7 @@ class SqlExecutions:
             return connection.scalars(select(action_runs.c.key).where(*started).order_by(action_runs.c.seq)).all()
 
     def wait(self, key: ActionKey) -> None:
+        """Marks an action in progress as waiting. Does nothing when it is over."""
         change = update(action_runs).where(action_runs.c.key == key, action_runs.c.state == State.IN_PROGRESS)
         with self._database.write() as connection:
             if connection.execute(change.values(state=State.WAITING)).rowcount == 0:
@@ -106,6 +119,7 @@ class SqlExecutions:
         variables: Mapping[str, str] | None = None,
         artifact: str = "",
     ) -> bool:
+        """Ends an action. False when it was over already."""
         with self._database.write() as connection:
             if finish_run(connection, key, state, now, reason=reason, variables=variables, artifact=artifact):
                 return True
@@ -113,6 +127,7 @@ class SqlExecutions:
             return False
 
     def last_succeeded(self, pipeline: str, stage: str, action: str, other_than: str) -> str:
+        """The execution of the pipeline in which this action succeeded last, but for one; "" for none."""
         query = (
             select(action_runs.c.key)
             .join(executions, executions.c.id == action_runs.c.execution)
@@ -124,7 +139,11 @@ class SqlExecutions:
             return next((key.execution for key in keys if (key.stage, key.action) == (stage, action)), "")
 
     def retry(self, execution_id: str, now: str, by: str = "") -> Sequence[ActionKey]:
-        """A second call in a row raises ConflictError: the next tries have begun, so nothing stands failed any more."""
+        """Starts the failed actions' next tries and the execution again, on record as retried by a principal
+        (`core.pipeline.Execution`). ConflictError when nothing of it failed.
+
+        A second call in a row raises ConflictError: the next tries have begun, so nothing stands failed any more.
+        """
         with self._database.write() as connection:
             execution = _get(connection, execution_id)
             pipeline = need_pipeline(connection, execution.pipeline, execution.pipeline_version)
@@ -140,6 +159,7 @@ class SqlExecutions:
             return keys
 
     def stop(self, execution_id: str, reason: str, now: str) -> None:
+        """Stops the execution, its open actions, and cancels its waiting approvals. ConflictError when it is over."""
         with self._database.write() as connection:
             execution = _get(connection, execution_id)
             if execution.state.is_final:

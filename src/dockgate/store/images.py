@@ -18,8 +18,8 @@ from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import build, decode, digest, encode
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database, insert_missing, insert_new
-from dockgate.store.interface import PushedImage, Scan, ScanState, TagMove, VerdictRecord
 from dockgate.store.queries import select_as
+from dockgate.store.records import PushedImage, Scan, ScanState, TagMove, VerdictRecord
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, tag_moves, verdicts
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
@@ -40,13 +40,17 @@ _MOVE = select_as(TagMove, tag_moves)
 _RECORD = select_as(VerdictRecord, verdicts)
 
 
-class SqlImages:
-    """`core.stores.Images`."""
+class Images:
+    """Images: pushes, scans, verdicts, and the documents that verdicts were made from."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def arrived(self, event: Event) -> Scan | None:
+        """Takes an IMAGE_PUSH event: the event, handled, the push, the tag's move if it had another digest, and the
+        request for a scan, all or nothing. Returns the scan as `request_scan` does; None when the event is known
+        already.
+        """
         detail = event.detail
         image = PushedImage(
             detail["repository"], detail["tag"], detail["digest"], event.at, pushed_by=detail.get("by", "")
@@ -62,27 +66,36 @@ class SqlImages:
         return self._database.together(write)
 
     def pushed(self, image: PushedImage) -> None:
-        """One row for each digest under a tag, with its latest push: a late notice of an earlier one is no news."""
+        """The same digest pushed again under the tag has the latest time. Once the server has pushed it, it stays the
+        server's; otherwise the first known pusher stays.
+
+        One row for each digest under a tag, with its latest push: a late notice of an earlier one is no news.
+        """
         with self._database.write() as connection:
             _push(connection, image)
 
     def pushers(self, repository: str, digest: str) -> Sequence[str]:
+        """Who pushed the digest to this repository, under whatever tag ("" for somebody unknown); empty when nobody
+        did."""
         table = pushed_images.c
         query = select(table.pushed_by).where(table.digest == digest, table.repository == repository).distinct()
         with self._database.read() as connection:
             return list(connection.scalars(query.order_by(table.pushed_by)))
 
     def moves(self, digest: str) -> Sequence[TagMove]:
+        """The moves of tags to this digest and away from it, newest first."""
         query = _MOVE.where(or_(tag_moves.c.digest == digest, tag_moves.c.previous == digest))
         with self._database.read() as connection:
             return [TagMove(**row) for row in connection.execute(query.order_by(tag_moves.c.seq.desc())).mappings()]
 
     def unannounced(self) -> Sequence[TagMove]:
+        """The moves that were not announced yet, oldest first."""
         query = _MOVE.where(tag_moves.c.announced_at == "").order_by(tag_moves.c.seq)
         with self._database.read() as connection:
             return [TagMove(**row) for row in connection.execute(query).mappings()]
 
     def announced(self, move: str, now: str) -> None:
+        """The move with this id was announced. The first time stays."""
         change = update(tag_moves).where(tag_moves.c.id == move, tag_moves.c.announced_at == "")
         with self._database.write() as connection:
             connection.execute(change.values(announced_at=now))
@@ -97,6 +110,8 @@ class SqlImages:
             return [PushedImage(**row) for row in connection.execute(query).mappings()]
 
     def request_scan(self, image: str, repository: str, now: str) -> Scan:
+        """Asks for a scan. One that is requested or done stands; a failed one is asked for anew, under the next
+        number."""
         with self._database.write() as connection:
             return _request(connection, image, repository, now)
 
@@ -120,7 +135,11 @@ class SqlImages:
         *,
         is_image: bool = True,
     ) -> None:
-        """A failed scan keeps no inventories."""
+        """DONE with its inventories, or FAILED when there is a reason (NOT_AN_IMAGE where it is none). Does nothing
+        unless this number is requested.
+
+        A failed scan keeps no inventories.
+        """
         failed = ScanState.FAILED if is_image else ScanState.NOT_AN_IMAGE
         state = failed if reason else ScanState.DONE
         packed = [] if reason else [Document.of(inventory) for inventory in inventories]
@@ -150,6 +169,9 @@ class SqlImages:
         return [decode(Inventory, unpacked(body)) for body in bodies]
 
     def add_verdict(self, verdict: Verdict, case: Case, cause: str) -> tuple[Verdict, str]:
+        """Stores the verdict and all that it was made from, by digest. The first verdict of a cause stands and is
+        returned with its digest. ValueError when it was not made from this case: it could not be replayed.
+        """
         if verdict.inputs != inputs(case):
             raise ValueError(f"the verdict on {verdict.image} was made from {verdict.inputs}, not from {inputs(case)}")
         body = Document.of(verdict)
@@ -176,6 +198,7 @@ class SqlImages:
         return self._database.together(write)
 
     def case(self, digest: str) -> Case:
+        """All that this verdict was made from."""
         with self._database.read() as connection:
             verdict = json.loads(_verdict_body(connection, digest))
             made = build(Inputs, verdict["inputs"])
@@ -202,11 +225,15 @@ class SqlImages:
             return _verdict(connection, digest)
 
     def verdicts(self, image: str) -> Sequence[VerdictRecord]:
+        """Newest first."""
         query = _RECORD.where(verdicts.c.image == image).order_by(verdicts.c.seq.desc())
         with self._database.read() as connection:
             return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
 
     def digests(self, kind: str, start: str, limit: int) -> Sequence[tuple[str, str]]:
+        """The digests of images ("image") or verdicts ("verdict") that begin with `start` (hexadecimal digits), in
+        order, each with the image that it is of.
+        """
         if kind == "verdict":
             columns = [(verdicts.c.digest, verdicts.c.image)]
         else:
@@ -220,6 +247,9 @@ class SqlImages:
         return sorted(found.items())[:limit]
 
     def newest(self, policy: str, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
+        """The newest verdict on each image by each policy, newest first, each with its place in the order of all; by
+        this policy alone, whatever repositories asked on top ("": by any), and placed before `before` (0: all).
+        """
         last = select(func.max(verdicts.c.seq)).group_by(verdicts.c.image, verdicts.c.policy)
         query = _RECORD.add_columns(verdicts.c.seq).where(verdicts.c.seq.in_(last))
         if policy:
@@ -234,6 +264,7 @@ class SqlImages:
         return found
 
     def last_approved(self, repository: str, policy: str, image: str) -> str:
+        """The image of this repository that this policy approved last, other than `image`; "" for none."""
         pushed = select(pushed_images.c.digest).where(pushed_images.c.repository == repository)
         scanned = select(scans.c.image).where(scans.c.repository == repository)
         query = (
@@ -248,6 +279,7 @@ class SqlImages:
             return connection.scalar(query) or ""
 
     def document(self, digest: str) -> bytes:
+        """The canonical bytes of an inventory, snapshot, policy or verdict."""
         with self._database.read() as connection:
             return _body(connection, digest)
 

@@ -18,8 +18,11 @@ _LIMIT = 1 << 20
 CUT_OFF = "── the rest of this log is left out: it is larger than DOCKGATE_LOG_LIMIT ──"
 
 
-class FileLogs:
-    """`core.stores.Logs`, in a folder. Beyond the limit of all logs, those of the oldest executions are deleted."""
+class Logs:
+    """What an action prints, as it prints it.
+
+    in a folder. Beyond the limit of all logs, those of the oldest executions are deleted.
+    """
 
     def __init__(self, folder: Path, limits: DiskLimits = DiskLimits()) -> None:  # noqa: B008 - frozen
         self._folder = folder / "executions"
@@ -31,7 +34,10 @@ class FileLogs:
         self._make_room()
 
     def append(self, key: ActionKey, line: str) -> None:
-        """One write call to a file in append mode: lines of several threads or processes never mix."""
+        """Lines beyond the limit of a log are left out, and the log says so, once.
+
+        One write call to a file in append mode: lines of several threads or processes never mix.
+        """
         data = (line + "\n").encode("utf-8", "backslashreplace")
         path = self._path(key)
         path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -45,7 +51,10 @@ class FileLogs:
         self._count(len(data))
 
     def read(self, key: ActionKey, offset: int) -> tuple[bytes, int]:
-        """b"" and the same offset while nothing new stands there. A line longer than 1 MiB comes in parts."""
+        """What stands from this byte on (at most 1 MiB, whole lines), and the offset to go on from.
+
+        b"" and the same offset while nothing new stands there. A line longer than 1 MiB comes in parts.
+        """
         try:
             with self._path(key).open("rb") as file:
                 file.seek(offset)

@@ -15,17 +15,21 @@ _PRINCIPAL = select_as(Principal, principals)
 _TOKEN = select_as(Token, tokens)
 
 
-class SqlPrincipals:
-    """`core.stores.Principals`."""
+class Principals:
+    """Never deleted: what they did is on record under their names. The last one that may administer is never disabled
+    and keeps its role (ConflictError): nobody could give it back.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def exist(self) -> bool:
+        """Whether there is, or ever was, one."""
         with self._database.read() as connection:
             return _exist(connection)
 
     def begin(self, principal: Principal, token: Token) -> None:
+        """The first one, with its token, both or neither. ConflictError when there is one already."""
         with self._database.write() as connection:
             if _exist(connection):
                 raise ConflictError("there are principals already", "An admin adds further ones, with their token.")
@@ -33,6 +37,7 @@ class SqlPrincipals:
             connection.execute(insert(tokens).values(**row_of(token)))
 
     def add(self, principal: Principal) -> None:
+        """ConflictError when the name stands for somebody already, also in other capitals."""
         with self._database.write() as connection:
             if not _add(connection, principal) and _find(connection, principal.name) != principal:
                 raise ConflictError(
@@ -44,6 +49,7 @@ class SqlPrincipals:
             return need_principal(connection, name)
 
     def list(self) -> Sequence[Principal]:
+        """By name."""
         with self._database.read() as connection:
             return [Principal(**row) for row in connection.execute(_PRINCIPAL.order_by(principals.c.folded)).mappings()]
 
@@ -51,6 +57,7 @@ class SqlPrincipals:
         return self._change(name, {"roles": tuple(roles)})
 
     def disable(self, name: str, now: str) -> Principal:
+        """ "" for `now` enables it again. Its tokens stand again too, then."""
         return self._change(name, {"disabled_at": now})
 
     def _change(self, name: str, values: Mapping[str, Any]) -> Principal:
@@ -66,8 +73,8 @@ class SqlPrincipals:
             return need_principal(connection, name)
 
 
-class SqlTokens:
-    """`core.stores.Tokens`."""
+class Tokens:
+    """API tokens. The secret itself is not stored."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -78,6 +85,7 @@ class SqlTokens:
             insert_new(connection, tokens, row_of(token))
 
     def find(self, token_id: str) -> tuple[Token, Principal] | None:
+        """The token and whose it is; None for one that is unknown."""
         with self._database.read() as connection:
             row = connection.execute(_TOKEN.where(tokens.c.id == token_id)).mappings().first()
             if row is None:
@@ -86,6 +94,7 @@ class SqlTokens:
             return token, need_principal(connection, token.principal)
 
     def list(self, principal: str = "") -> Sequence[Token]:
+        """Newest first, all or one principal's."""
         query = _TOKEN.order_by(tokens.c.seq.desc())
         if principal:
             query = query.where(tokens.c.principal == principal)
@@ -97,6 +106,7 @@ class SqlTokens:
             connection.execute(update(tokens).where(tokens.c.id == token_id).values(last_used_at=now))
 
     def revoke(self, token_id: str, now: str) -> Token:
+        """One that was revoked before keeps its time."""
         change = update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at == "").values(revoked_at=now)
         with self._database.write() as connection:
             connection.execute(change)

@@ -13,13 +13,17 @@ from dockgate.store.queries import find_pipeline, need_pipeline
 from dockgate.store.schema import built_repositories, pipelines, repositories
 
 
-class SqlPipelines:
-    """`core.stores.Pipelines`. Versions are never changed or deleted: executions keep the one they started with."""
+class Pipelines:
+    """Pipelines and their versions.
+
+    Versions are never changed or deleted: executions keep the one they started with.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put(self, pipeline: Pipeline, now: str) -> Pipeline:
+        """Stores it as the next version; when it equals the present one, returns that."""
         with self._database.write() as connection:
             present = find_pipeline(connection, pipeline.name)
             if present is not None and encode(replace(pipeline, version=present.version)) == encode(present):
@@ -33,6 +37,7 @@ class SqlPipelines:
             return stored
 
     def get(self, name: str, version: int | None = None) -> Pipeline:
+        """The newest version, or the one asked for."""
         with self._database.read() as connection:
             return need_pipeline(connection, name, version)
 
@@ -42,13 +47,14 @@ class SqlPipelines:
             return sorted(connection.scalars(select(pipelines.c.name).distinct()))
 
     def builds(self, repository: str) -> bool:
+        """Whether any version of any pipeline pushes its builds to this image repository."""
         query = select(built_repositories.c.name).where(built_repositories.c.name == repository)
         with self._database.read() as connection:
             return connection.scalar(query) is not None
 
 
-class SqlRepositories:
-    """`core.stores.Repositories`."""
+class Repositories:
+    """The source repositories that we host."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

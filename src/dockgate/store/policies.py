@@ -18,8 +18,8 @@ from dockgate.store.schema_governance import policy_assignments
 _VERSION = select_as(PolicyVersion, policies)
 
 
-class SqlPolicies:
-    """`core.stores.Policies`."""
+class Policies:
+    """The policies that were put on the server. Versions are never changed or deleted."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -27,6 +27,10 @@ class SqlPolicies:
     def put(
         self, policy: Policy, text: str, by: str, now: str, comment: str = "", expected: int | None = None
     ) -> PolicyVersion:
+        """Stores it as the next version; when text and digest equal the present one's, returns that.
+
+        ConflictError when `expected` is given and is not the present version (0: there is none).
+        """
         with self._database.write() as connection:
             present = _newest(connection, policy.name)
             if present is not None and (present.text, present.digest) == (text, policy.digest):
@@ -39,6 +43,7 @@ class SqlPolicies:
             )
 
     def get(self, name: str, version: int | None = None) -> PolicyVersion:
+        """The present version, or the one asked for. One that was removed is not found, but by its number."""
         with self._database.read() as connection:
             if version is None:
                 return _present(connection, name)
@@ -51,6 +56,7 @@ class SqlPolicies:
         return PolicyVersion(**row)
 
     def list(self) -> Sequence[PolicyVersion]:
+        """The present versions, sorted by name."""
         newest = select(func.max(policies.c.seq)).group_by(policies.c.name)
         query = _VERSION.where(policies.c.seq.in_(newest)).order_by(policies.c.name)
         with self._database.read() as connection:
@@ -58,11 +64,17 @@ class SqlPolicies:
         return [version for version in found if not version.removed]
 
     def history(self, name: str) -> Sequence[PolicyVersion]:
+        """Every version, newest first, removals among them."""
         query = _VERSION.where(policies.c.name == name).order_by(policies.c.version.desc())
         with self._database.read() as connection:
             return [PolicyVersion(**row) for row in connection.execute(query).mappings()]
 
     def remove(self, name: str, by: str, now: str, comment: str = "", expected: int | None = None) -> PolicyVersion:
+        """Stores its removal as the next version; returns the one that stands when it was removed already.
+
+        ConflictError as in `put`, and while a pipeline's newest version, an assignment or a waiting approval names the
+        policy.
+        """
         with self._database.write() as connection:
             newest = _newest(connection, name)
             if newest is not None and newest.removed:
@@ -76,11 +88,13 @@ class SqlPolicies:
             return _add(connection, PolicyVersion(name, present.version + 1, "", {}, "", now, by, comment))
 
     def keep(self, asked: Policy) -> None:
+        """Keeps what a repository asks of itself, by its digest, for ever."""
         document = Document.of_policy(asked)
         with self._database.write() as connection:
             keep(connection, document)
 
     def kept(self, digest: str) -> Policy:
+        """A policy that was kept, or that any verdict was made by."""
         query = select(documents.c.body).where(documents.c.digest == digest, documents.c.kind == Policy.__name__)
         with self._database.read() as connection:
             body = connection.scalar(query)

@@ -6,17 +6,18 @@ from sqlalchemy import delete, insert, select
 
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.store.engine import Database
-from dockgate.store.interface import AssignmentRecord
+from dockgate.store.records import AssignmentRecord
 from dockgate.store.schema_governance import policy_assignments as table
 
 
-class SqlPolicyAssignments:
-    """`core.stores.PolicyAssignments`."""
+class PolicyAssignments:
+    """Which policies judge the images of which repositories."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put(self, assignment: PolicyAssignment, by: str, now: str) -> AssignmentRecord:
+        """Replaces the assignment of this name; one that says the same keeps who changed it and when."""
         with self._database.write() as connection:
             row = connection.execute(select(table).where(table.c.name == assignment.name)).first()
             if row is not None and row.body == assignment:
@@ -27,10 +28,12 @@ class SqlPolicyAssignments:
             return AssignmentRecord(assignment, now, by)
 
     def list(self) -> Sequence[AssignmentRecord]:
+        """Sorted by name."""
         with self._database.read() as connection:
             rows = connection.execute(select(table).order_by(table.c.name)).all()
         return [AssignmentRecord(row.body, row.changed_at, row.changed_by) for row in rows]
 
     def remove(self, name: str) -> None:
+        """Does nothing when there is none of this name."""
         with self._database.write() as connection:
             connection.execute(delete(table).where(table.c.name == name))

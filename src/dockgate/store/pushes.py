@@ -17,18 +17,22 @@ ROWS_AT_ONCE = 5000
 _PUSH = select_as(PushRecord, pushes)
 
 
-class SqlPushes:
-    """`core.stores.Pushes`."""
+class Pushes:
+    """Who pushed what into our repositories. Rows are kept for good: approvals long after ask for them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def request(self, records: Sequence[PushRecord]) -> None:
+        """Keeps what a push asks for, before git knows of it. Does nothing for what is known of the same push."""
         with self._database.write() as connection:
             for record in records:
                 insert_new(connection, pushes, row_of(record))
 
     def accept(self, push: str, records: Sequence[PushRecord], commits: Sequence[str]) -> None:
+        """Keeps which references the push moved, and the commits that it brought. What it asked for beyond these was
+        refused, and is forgotten.
+        """
         for start in range(0, len(commits), ROWS_AT_ONCE):
             self._introduce(records[0], commits[start : start + ROWS_AT_ONCE])
         moved = {record.ref: record for record in records}
@@ -61,9 +65,11 @@ class SqlPushes:
                 connection.execute(insert(pushed_commits), rows)
 
     def of_ref(self, repository: str, ref: str) -> Sequence[PushRecord]:
+        """Oldest first."""
         return self._those(pushes.c.repository == repository, pushes.c.ref == ref)
 
     def unfinished(self, repository: str) -> Sequence[PushRecord]:
+        """What was asked for and is neither known as done nor as refused: the server ended in between."""
         return self._those(pushes.c.repository == repository, pushes.c.accepted.is_(False))
 
     def _those(self, *which: ColumnElement[bool]) -> Sequence[PushRecord]:
@@ -72,6 +78,7 @@ class SqlPushes:
             return [PushRecord(**row) for row in connection.execute(query).mappings()]
 
     def pushers(self, repository: str, commits: Sequence[str]) -> Mapping[str, Sequence[Pusher]]:
+        """Who brought each of these commits; a commit of which nobody is known has no entry."""
         found: dict[str, list[Pusher]] = {}
         with self._database.read() as connection:
             for some in _batches(commits):

@@ -9,20 +9,21 @@ from dockgate.gate.model import Reported
 from dockgate.shared.canonical import decode
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.images import Document, keep, unpacked
-from dockgate.store.interface import ReportRecord
 from dockgate.store.queries import select_as
+from dockgate.store.records import ReportRecord
 from dockgate.store.schema import documents, reports
 
 _RECORD = select_as(ReportRecord, reports)
 
 
-class SqlReports:
-    """`core.stores.Reports`."""
+class Reports:
+    """What other scanners report. The newest of each scanner, platform and whoever handed it in counts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put(self, reported: Reported, by: str, vouched: bool, now: str) -> ReportRecord:
+        """Keeps it, and its body by digest, unless what stands there was made later. Returns what stands there."""
         document = Document.of(reported)
         inventory = reported.inventory
         record = ReportRecord(
@@ -44,6 +45,9 @@ class SqlReports:
             return ReportRecord(**row)
 
     def replace(self, image: str, reported: Sequence[Reported], by: str, now: str) -> Sequence[ReportRecord]:
+        """What `by` says of an image or index by now, in place of all that it said of it before: a report for each
+        platform, vouched for.
+        """
         table = reports.c
         with self._database.write() as connection:
             connection.execute(delete(reports).where(table.image == image, table.by == by))
@@ -55,12 +59,14 @@ class SqlReports:
         return [record for record in self.of(image) if record.by == by]
 
     def of(self, image: str) -> Sequence[ReportRecord]:
+        """In a stable order."""
         table = reports.c
         query = _RECORD.where(table.image == image).order_by(table.source, table.platform, table.by)
         with self._database.read() as connection:
             return [ReportRecord(**row) for row in connection.execute(query).mappings()]
 
     def reported(self, image: str) -> Sequence[Reported]:
+        """The bodies of `of`, in its order."""
         table = reports.c
         query = (
             select(documents.c.body)

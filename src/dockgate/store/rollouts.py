@@ -19,13 +19,20 @@ KEPT = 100
 _ROLLOUT = select_as(Rollout, rollouts)
 
 
-class SqlRollouts:
-    """`core.stores.Rollouts`."""
+class Rollouts:
+    """Changes of services on their way. At most one of each service is in progress."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def begin(self, service: str, change: ServiceChange, by: str, now: str) -> Rollout | None:
+        """Begins a rollout of what the change asks for on top of the rollout in progress, or else of the service.
+
+        The rollout in progress ends as FAILED: it is superseded. When it has the same goal already, returns it
+        instead. Returns None when nothing is in progress and the service is as asked. UsageError for what can never
+        run (`core.deploy.check_service`), ConflictError for a new target while tasks run on the old one: then nothing
+        changes.
+        """
         with self._database.write() as connection:
             present = need_service(connection, service)
             definition = present_definition(connection, service)
@@ -58,16 +65,21 @@ class SqlRollouts:
             return _get(connection, service, number)
 
     def list(self, service: str, limit: int = 10) -> Sequence[Rollout]:
+        """Newest first."""
         query = _of(service).order_by(rollouts.c.number.desc()).limit(limit)
         with self._database.read() as connection:
             return [Rollout(**row) for row in connection.execute(query).mappings()]
 
     def in_progress(self) -> Sequence[Rollout]:
+        """Of all services."""
         query = _ROLLOUT.where(rollouts.c.state == State.IN_PROGRESS).order_by(rollouts.c.service)
         with self._database.read() as connection:
             return [Rollout(**row) for row in connection.execute(query).mappings()]
 
     def end(self, rollout: Rollout, state: State, revision: int | None, reason: str, now: str) -> bool:
+        """Ends the rollout. When it succeeded, the service has its target, desired count and `revision` from now on.
+        False when it was over already: then nothing changes.
+        """
         with self._database.write() as connection:
             if _get(connection, rollout.service, rollout.number).state.is_final:
                 return False

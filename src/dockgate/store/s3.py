@@ -26,7 +26,7 @@ _PERMISSIONS = "docs/how-to/aws-adapters.md lists the permissions that it needs.
 
 
 class S3Blobs:
-    """`core.stores.Blobs`, in a bucket. `prefix` is "" or ends in a slash; `cache` is a folder of our own. `client`
+    """Artifacts in a bucket. `prefix` is "" or ends in a slash; `cache` is a folder of our own. `client`
     makes a boto3 client, at first use. May be used from several threads."""
 
     def __init__(

@@ -23,7 +23,7 @@ from dockgate.delivery.model import ApprovalState, Approvers, Pipeline, State, T
 from dockgate.events.model import EventKind
 from dockgate.gate.model import Settings, Status, Waiver
 from dockgate.store.columns import Choice, Json, Key, Words
-from dockgate.store.interface import ScanState
+from dockgate.store.records import ScanState
 
 metadata = MetaData(
     naming_convention={

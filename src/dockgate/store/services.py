@@ -21,14 +21,18 @@ _SERVICE = select_as(Service, services)
 _EVENT = select_as(ServiceEvent, service_events)
 
 
-class SqlServices:
-    """`core.stores.Services`."""
+class Services:
+    """Services and the revisions of their task definitions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put(self, service: Service, definition: TaskDefinition) -> Service:
-        """The definition's family is the service's name."""
+        """Creates the service with the definition as revision 1, and returns it. One that exists stays as it is: it is
+        changed by a rollout. UsageError for what can never run (`core.deploy.check_service`).
+
+        The definition's family is the service's name.
+        """
         check_service(service, definition)
         with self._database.write() as connection:
             if _find(connection, service.name) is None:
@@ -52,11 +56,13 @@ class SqlServices:
             return _definition(connection, family, revision)
 
     def definitions(self, family: str) -> Sequence[TaskDefinition]:
+        """Newest first."""
         query = select(task_definitions.c.body).where(task_definitions.c.family == family)
         with self._database.read() as connection:
             return connection.scalars(query.order_by(task_definitions.c.revision.desc())).all()
 
     def register(self, service: str, definition: TaskDefinition, cause: str) -> TaskDefinition:
+        """Stores the definition as the service's next revision, one for each cause. The service does not change."""
         mine = task_definitions.c.family == service, task_definitions.c.cause == cause
         with self._database.write() as connection:
             known: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*mine))
@@ -66,7 +72,10 @@ class SqlServices:
             return _add(connection, replace(definition, family=service), cause)
 
     def point(self, service: str, revision: int, by: str) -> None:
-        """A second call changes nothing, a risk included that was found in between."""
+        """The service's revision from now on, deployed by the execution `by` ("" for a person). Clears its risk.
+
+        A second call changes nothing, a risk included that was found in between.
+        """
         with self._database.write() as connection:
             need_service(connection, service)
             _definition(connection, service, revision)
@@ -78,11 +87,15 @@ class SqlServices:
             )
 
     def deployed_by(self, service: str) -> str:
+        """The execution whose revision the service has, "" for none."""
         with self._database.read() as connection:
             need_service(connection, service)
             return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or ""
 
     def at_risk(self, service: str, reason: str, until: str, notice_deliveries: Sequence[NoticeDelivery] = ()) -> None:
+        """ "" and "" clear it. A deadline that stands is kept while the service stays at risk. `tellings` are put when
+        it comes to be at risk, not while it stays so.
+        """
         with self._database.write() as connection:
             present = need_service(connection, service)
             if reason and present.at_risk:
@@ -93,6 +106,7 @@ class SqlServices:
             connection.execute(change.values(at_risk=reason, at_risk_until=until))
 
     def record_event(self, event: ServiceEvent, notice_deliveries: Sequence[NoticeDelivery] = ()) -> None:
+        """Keeps the event and puts the `tellings`, once for each key. The oldest events of a service are deleted."""
         newest = select(service_events.c.seq).where(service_events.c.service == event.service)
         newest = newest.order_by(service_events.c.seq.desc()).limit(EVENTS_KEPT)
         with self._database.write() as connection:
@@ -104,6 +118,7 @@ class SqlServices:
                 connection.execute(delete(service_events).where(*old))
 
     def events(self, service: str) -> Sequence[ServiceEvent]:
+        """Newest first."""
         query = _EVENT.where(service_events.c.service == service).order_by(service_events.c.seq.desc())
         with self._database.read() as connection:
             return [ServiceEvent(**row) for row in connection.execute(query).mappings()]

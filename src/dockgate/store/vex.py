@@ -12,8 +12,8 @@ from dockgate.gate.model import Statement
 from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database, insert_new
-from dockgate.store.interface import VexRecord
 from dockgate.store.queries import select_as
+from dockgate.store.records import VexRecord
 from dockgate.store.schema import documents, vex_documents, vex_statements
 
 KIND = "Vex"
@@ -24,14 +24,17 @@ CACHED = 64
 _RECORD = select_as(VexRecord, vex_documents)
 
 
-class SqlVex:
-    """`core.stores.Vex`."""
+class Vex:
+    """VEX documents and their statements."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._statements = lru_cache(CACHED)(self._read)
 
     def add(self, record: VexRecord, data: bytes, statements: Sequence[Statement]) -> VexRecord:
+        """Keeps the document's bytes, to be read by `Images.document`. One for each document and image: one that was
+        removed stands again, and envelopes that are new are added.
+        """
         body = zlib.compress(canonical.encode(list(statements)))
         kept = {"digest": record.document, "kind": KIND, "body": zlib.compress(data)}
         with self._database.write() as connection:
@@ -45,12 +48,16 @@ class SqlVex:
             return _get(connection, record.document, record.image)
 
     def list(self) -> Sequence[VexRecord]:
+        """Newest first, those too that were removed."""
         with self._database.read() as connection:
             rows = connection.execute(_RECORD.order_by(vex_documents.c.seq.desc())).mappings()
             return [VexRecord(**row) for row in rows]
 
     def standing(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[Statement]]]:
-        """Oldest first."""
+        """What was uploaded, and what is attached to these images, in a stable order; without what was removed.
+
+        Oldest first.
+        """
         lives = vex_documents.c.removed_at == "", vex_documents.c.image.in_(["", *images])
         with self._database.read() as connection:
             rows = connection.execute(_RECORD.where(*lives).order_by(vex_documents.c.seq)).mappings().all()
@@ -58,6 +65,7 @@ class SqlVex:
         return [(record, self._statements(record.document)) for record in records]
 
     def remove(self, document: str, who: str, now: str) -> VexRecord:
+        """Takes back what was uploaded. One that was removed before keeps who and when."""
         with self._database.write() as connection:
             present = _get(connection, document, "")
             if not present.removed_at:
@@ -65,6 +73,7 @@ class SqlVex:
             return _get(connection, document, "")
 
     def revision(self) -> str:
+        """Another text whenever `standing` could be another."""
         query = select(func.count(), func.coalesce(func.sum(vex_documents.c.changes), 0))
         with self._database.read() as connection:
             return "/".join(map(str, connection.execute(query).one()))

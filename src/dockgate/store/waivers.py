@@ -8,19 +8,20 @@ from sqlalchemy import Connection, RowMapping, or_, select, update
 from dockgate.gate.model import Waiver
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database, insert_new
-from dockgate.store.interface import WaiverRecord
+from dockgate.store.records import WaiverRecord
 from dockgate.store.schema import waivers
 
 _RECORD = select(waivers.c.body, waivers.c.revoked_at, waivers.c.revoked_by, waivers.c.announced_at)
 
 
-class SqlWaivers:
-    """`core.stores.Waivers`."""
+class Waivers:
+    """Never deleted. A waiver's `until` is RFC 3339 in UTC with milliseconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, waiver: Waiver) -> WaiverRecord:
+        """Does nothing when the id is known; returns what stands there."""
         row = {"id": waiver.id, "body": waiver, "until": waiver.until}
         with self._database.write() as connection:
             insert_new(connection, waivers, {**row, "revoked_at": "", "revoked_by": "", "announced_at": ""})
@@ -31,20 +32,26 @@ class SqlWaivers:
             return _get(connection, waiver_id)
 
     def list(self) -> Sequence[WaiverRecord]:
+        """Newest first."""
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(_RECORD.order_by(waivers.c.seq.desc())).mappings()]
 
     def standing(self, now: str) -> Sequence[WaiverRecord]:
-        """Oldest first."""
+        """Those that are not revoked and whose date has not come.
+
+        Oldest first.
+        """
         lives = waivers.c.revoked_at == "", or_(waivers.c.until == "", waivers.c.until > now)
         with self._database.read() as connection:
             rows = connection.execute(_RECORD.where(*lives).order_by(waivers.c.seq)).mappings()
             return [_record(row) for row in rows]
 
     def revoke(self, waiver_id: str, who: str, now: str) -> WaiverRecord:
+        """One that was revoked before keeps who and when."""
         return self._write(waiver_id, waivers.c.revoked_at, revoked_at=now, revoked_by=who)
 
     def announced(self, waiver_id: str, now: str) -> None:
+        """The first time stands."""
         self._write(waiver_id, waivers.c.announced_at, announced_at=now)
 
     def _write(self, waiver_id: str, unless: Any, **values: str) -> WaiverRecord:

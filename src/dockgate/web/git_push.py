@@ -18,7 +18,7 @@ from dockgate.delivery.ports import RefUpdate
 from dockgate.events.model import Event
 from dockgate.services.server import Server
 from dockgate.shared.errors import NotFoundError, UnavailableError, UsageError
-from dockgate.store.interface import Store
+from dockgate.store import Store
 from dockgate.web.git_messages import END, accepts_messages, lines, packets
 from dockgate.web.git_process import GitCall, GitProcesses
 

@@ -41,7 +41,7 @@ from dockgate.services.scans import ABREAST
 from dockgate.services.tag_moves import announce_moves
 from dockgate.services.webhook_deliveries import Deliveries
 from dockgate.shared.errors import DockgateError, NotFoundError
-from dockgate.store.interface import ReportRecord, Scan, VexRecord, WaiverRecord
+from dockgate.store.records import ReportRecord, Scan, VexRecord, WaiverRecord
 from dockgate.workflows.reconciler import Sweeper
 from dockgate.workflows.steps import run_step
 from dockgate.workflows.workflows import Workflows

@@ -16,7 +16,7 @@ from dockgate.services import external_findings as reading
 from dockgate.services.explain import Replay, compare, replay
 from dockgate.services.server import Server
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
-from dockgate.store.interface import PushedImage, ReportRecord, Scan, TagMove, VerdictRecord
+from dockgate.store.records import PushedImage, ReportRecord, Scan, TagMove, VerdictRecord
 from dockgate.web.api import Digest, GuardedRoute, Reader, Runner, TheServer, TheThreads, body_of, narrow
 
 router = APIRouter(route_class=GuardedRoute)

@@ -12,7 +12,7 @@ from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import AllowedPolicies
 from dockgate.gate.replay.policy_diff import Trials
 from dockgate.shared.errors import NotFoundError, UsageError
-from dockgate.store.interface import AssignmentRecord
+from dockgate.store.records import AssignmentRecord
 from dockgate.web.api import Accepter, Count, GuardedRoute, Reader, TheServer, TheThreads, body_of
 from dockgate.web.api.pipelines import document
 

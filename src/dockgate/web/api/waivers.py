@@ -12,7 +12,7 @@ from pydantic import Field
 from dockgate.gate import waivers as core
 from dockgate.gate.model import Waiver
 from dockgate.services.server import Server
-from dockgate.store.interface import VexRecord, WaiverRecord
+from dockgate.store.records import VexRecord, WaiverRecord
 from dockgate.web.api import Accepter, Digest, GuardedRoute, Reader, Runner, TheServer, TheThreads, body_of
 
 router = APIRouter(route_class=GuardedRoute)

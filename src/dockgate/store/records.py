@@ -1,0 +1,175 @@
+"""What the tables hold that no other package defines: one dataclass per kind of row, times as RFC 3339 text in UTC."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dockgate.gate.model import Waiver
+from dockgate.gate.policy_choice import PolicyAssignment
+
+
+class ScanState(StrEnum):
+    """The state of an image's scan.
+
+    NOT_AN_IMAGE means that another kind of artifact was pushed. Its waiting approvals are answered as after FAILED.
+    """
+
+    REQUESTED = "Requested"
+    DONE = "Done"
+    FAILED = "Failed"
+    NOT_AN_IMAGE = "NotAnImage"
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the scan is over without an inventory."""
+        return self in (ScanState.FAILED, ScanState.NOT_AN_IMAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A scan of an image. `number` counts the scans of the image from 1; `reason` says why the scan failed."""
+
+    image: str
+    repository: str
+    state: ScanState
+    number: int
+    reason: str = ""
+    requested_at: str = ""
+    finished_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PushedImage:
+    """A digest that was pushed under a tag.
+
+    `pushed_by` is `registry_access.SERVER` for the server's own builds, otherwise the principal (or OPERATOR) whose
+    token pushed to our registry, "" if unknown.
+    """
+
+    repository: str
+    tag: str
+    digest: str
+    pushed_at: str
+    pushed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TagMove:
+    """A tag that moved from the digest `previous` to `digest`.
+
+    `id` is the id of the push event, `pushed_by` as in `PushedImage`, `announced_at` "" until a notice was written.
+    """
+
+    id: str
+    repository: str
+    tag: str
+    previous: str
+    digest: str
+    moved_at: str
+    pushed_by: str = ""
+    announced_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecord:
+    """A stored verdict without its body.
+
+    `cause` names what requested it, `waived` the findings that do not count in it (`summaries.waived_words`).
+    """
+
+    digest: str
+    image: str
+    policy: str
+    status: str
+    summary: str
+    cause: str
+    judged_at: str
+    waived: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRecord:
+    """Another scanner's report on an image, or on an image of an index, without its body (`gate.model.Reported`).
+
+    `by` submitted it. `vouched` says that they may accept risks, so that the report can replace a scan. `made_at` is
+    when the scanner made it.
+    """
+
+    image: str
+    source: str
+    platform: str
+    by: str
+    digest: str
+    made_at: str
+    vouched: bool
+    added_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentRecord:
+    """A policy assignment with its last change."""
+
+    assignment: PolicyAssignment
+    changed_at: str
+    changed_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverRecord:
+    """A waiver, its revocation, and when its expiry was announced; "" for what has not happened."""
+
+    waiver: Waiver
+    revoked_at: str = ""
+    revoked_by: str = ""
+    announced_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VexRecord:
+    """A VEX document.
+
+    `document` is its digest, `image` the image that it is attached to ("" for an upload). `signer` is
+    "principal:NAME" of the uploader, "" for an attached document: keys vouch for that one, in `envelopes` (DSSE, as
+    JSON). `added_at` and `removed_at` are the latest times.
+    """
+
+    document: str
+    image: str
+    format: str
+    author: str
+    signer: str
+    added_at: str
+    removed_at: str = ""
+    removed_by: str = ""
+    envelopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltStatement:
+    """The signed provenance statement of one of our builds, and whether it is attached to its image.
+
+    `build` is the key of the build action, `envelope` the DSSE envelope as JSON. `attached_at` is "" until it is
+    attached; `error` is the last failure, and `next_at` the time of the next attempt ("" for none).
+    """
+
+    build: str
+    image: str
+    repository: str
+    envelope: str
+    built_at: str
+    attached_at: str = ""
+    attempts: int = 0
+    error: str = ""
+    next_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptStatements:
+    """All stored provenance envelopes of an image: those of our builds first, then those fetched from its registry.
+
+    `looked_at` is the time of the last fetch, "" for never. `unavailable` is the error of that fetch, None if it
+    succeeded; `envelopes` then still has the result of the fetch before.
+    """
+
+    envelopes: tuple[str, ...] = ()
+    looked_at: str = ""
+    unavailable: str | None = None
