@@ -14,11 +14,11 @@ from tests.hostile.running import Dockgate, Ran
 from tests.scanner.images import make
 from tests.scanner.images.make import Content, Layer
 
+# An honest image, which is approved.
 DEBIAN: dict[str, Content] = {
     "etc/os-release": b'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n',
     "var/lib/dpkg/status": b"Package: bash\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5.2-1\n\n",
 }
-"""an honest image, which is approved"""
 
 GZIP, ZSTD, PLAIN = (f"application/vnd.oci.image.layer.v1.tar{suffix}" for suffix in ("+gzip", "+zstd", ""))
 

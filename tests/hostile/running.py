@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# Between pytest and the child, for a child's peak counts that of whoever starts it.
 WATCH = """
 import json, os, signal, sys
 told, patience, *command = sys.argv[1:]
@@ -18,7 +19,6 @@ _, status, used = os.wait4(child, 0)
 seconds = used.ru_utime + used.ru_stime
 os.write(int(told), json.dumps([os.waitstatus_to_exitcode(status), seconds, used.ru_maxrss]).encode())
 """
-"""Between pytest and the child, for a child's peak counts that of whoever starts it."""
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ HOSTILE = (
     "x" * 3000,
 )
 FORMATS = ("table", "json", "sarif", "cyclonedx", "spdx", "openvex", "junit", "markdown", "html")
+# Categories of characters that steer a terminal, or the direction and the lines of text.
 STEERING = ("Cc", "Cs", "Cf", "Zl", "Zp")
-"""categories of characters that steer a terminal, or the direction and the lines of text"""
 DOCUMENTS = ("json", "sarif", "cyclonedx", "spdx", "openvex")
 
 

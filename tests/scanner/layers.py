@@ -71,8 +71,8 @@ class FakeLayer:
     media_type: str = "application/vnd.oci.image.layer.v1.tar+gzip"
     compression: str = "gzip"
     content_digest: str = ""
+    # The digest of its uncompressed content.
     holds: str = "sha256:content"
-    """the digest of its uncompressed content"""
     hashed: int = field(default=0)
 
     def entries(self, *, hashed: bool = False) -> Iterator[Entry]:

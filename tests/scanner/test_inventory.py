@@ -252,11 +252,11 @@ def test_what_a_vendor_s_package_brings_is_not_left_to_the_distribution() -> Non
 
 
 NPM = "usr/lib/node_modules/npm/package.json"
+# Of a company's own package, without its copyright, as nfpm and dpkg-deb make it.
 OWN = [
     dpkg_list("acme", "usr/bin/acme", NPM),
     file(NPM, '{"name": "npm", "version": "10.7.0"}'),
 ]
-"""of a company's own package, without its copyright, as nfpm and dpkg-deb make it"""
 ACME = stanza("acme", "1.2", more="Maintainer: Acme <dev@acme.example>\n")
 
 

@@ -14,10 +14,10 @@ from dockgate.scanner.layers import FACTS_LIMIT, cost, read_layer, sentence
 from dockgate.scanner.model import THIRD_PARTY, Distribution, Inventory, Package, Unread
 from dockgate.scanner.ports import Ecosystem, Image
 
+# By all that is said of a package: the order of an inventory's.
 by_package = attrgetter(*(field.name for field in fields(Package)))
-"""By all that is said of a package: the order of an inventory's."""
+# The same of what could not be read.
 by_unread = attrgetter(*(field.name for field in fields(Unread)))
-"""The same of what could not be read."""
 
 
 def read_image(image: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:

@@ -9,8 +9,8 @@ from dockgate.scanner import osrelease
 from dockgate.scanner.model import Distribution, Package, Unread
 from dockgate.shared.errors import UnreadableError
 
+# Paths below folders that are gone through, for all packages of an image whose own files went or changed: seconds.
 WALK_LIMIT = 2_000_000
-"""Paths below folders that are gone through, for all packages of an image whose own files went or changed: seconds."""
 
 _MERGED = ("bin/", "sbin/", "lib/", "lib32/", "lib64/", "libx32/")
 

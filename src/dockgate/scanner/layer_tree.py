@@ -10,10 +10,10 @@ from bisect import bisect_left
 from dockgate.scanner.ports import Entry
 from dockgate.shared.errors import ImageError
 
+# Symbolic links in one layer; the fullest images in use have some ten thousand.
 LINKS_LIMIT = 500_000
-"""Symbolic links in one layer; the fullest images in use have some ten thousand."""
+# Characters; no system makes a link with a longer target (symlink(2)).
 PATH_LIMIT = 4096
-"""Characters; no system makes a link with a longer target (symlink(2))."""
 
 
 class LayerTree:

@@ -11,24 +11,24 @@ from dockgate.scanner.model import Unread
 from dockgate.scanner.ports import Ecosystem, Entry, Extract, Layer, Triggers
 from dockgate.shared.errors import ImageError, UnreadableError
 
+# Raised whenever the same layer would give other facts, plugins apart.
 FACTS_VERSION = 12
-"""Raised whenever the same layer would give other facts, plugins apart."""
 
+# Bytes of memory, about, that all layers' facts may take, their paths packed and unpacked; those of the largest images
+# in use take some 100 million.
 FACTS_LIMIT = 256 * 1024 * 1024
-"""Bytes of memory, about, that all layers' facts may take, their paths packed and unpacked; those of the largest images
-in use take some 100 million."""
+# Bytes that a file of evidence takes, and as many each of its packages and of its parts that could not be read, all
+# along the way from its layer to the reports; their texts apart.
 READ_COST = 2048
-"""Bytes that a file of evidence takes, and as many each of its packages and of its parts that could not be read, all
-along the way from its layer to the reports; their texts apart."""
+# Seconds of the processor that the files of one layer may take, all together; those of the largest images in use take
+# some seconds. What one file may take, its plugin bounds.
 TIME_LIMIT = 120.0
-"""Seconds of the processor that the files of one layer may take, all together; those of the largest images in use take
-some seconds. What one file may take, its plugin bounds."""
+# Files of evidence in one layer; the fullest images in use have some ten thousand.
 READS_LIMIT = 100_000
-"""Files of evidence in one layer; the fullest images in use have some ten thousand."""
 
+# Where no distribution puts files (Filesystem Hierarchy Standard 3.0; Debian Policy 9.1): a package that has some is a
+# vendor's, and no distribution brings fixes to it.
 _ADDED = ("opt/", "usr/local/", "srv/", "home/", "root/")
-"""Where no distribution puts files (Filesystem Hierarchy Standard 3.0; Debian Policy 9.1): a package that has some is a
-vendor's, and no distribution brings fixes to it."""
 
 _NOTHING = Extract()
 _RELEASES = frozenset(osrelease.PATHS)

@@ -19,8 +19,8 @@ class Distribution:
     repository: str = ""
 
 
+# See `Package.vendor`.
 THIRD_PARTY = "?"
-"""see `Package.vendor`"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ class Package:
     imports: str = ""
 
 
+# The module of a package that is of one, by its version, and does not say of which.
 ANY_MODULE = "*"
-"""The module of a package that is of one, by its version, and does not say of which."""
 
 
 @dataclass(frozen=True, slots=True)

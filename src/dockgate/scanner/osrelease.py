@@ -5,16 +5,17 @@ from typing import BinaryIO
 from dockgate.scanner.model import Distribution
 from dockgate.shared.errors import UnreadableError
 
+# A script with the version in it: FreeBSD writes its os-release when it starts, so that an image has none.
 FREEBSD = "bin/freebsd-version"
-"""A script with the version in it: FreeBSD writes its os-release when it starts, so that an image has none."""
+# Where FreeBSD's /etc/os-release leads to, which is there once it has started (libexec/rc/rc.d/os-release)
 FREEBSD_LINK = "var/run/os-release"
-"""where FreeBSD's /etc/os-release leads to, which is there once it has started (libexec/rc/rc.d/os-release)"""
+# Where it may stand; the first that exists counts.
 PATHS = ("etc/os-release", "usr/lib/os-release", FREEBSD)
-"""Where it may stand; the first that exists counts."""
 
+# Bytes.
 SIZE_LIMIT = 64 * 1024
-"""Bytes."""
 
+# Trivy's names of distributions (pkg/fanal/types/const.go) -> their os-release ID, where they are not the same.
 _NAMES = {
     "alma": "almalinux",
     "amazon": "amzn",
@@ -25,7 +26,6 @@ _NAMES = {
     "redhat": "rhel",
     "suse linux enterprise server": "sles",
 }
-"""Trivy's names of distributions (pkg/fanal/types/const.go) -> their os-release ID, where they are not the same"""
 
 _QUOTES = "\"'"
 

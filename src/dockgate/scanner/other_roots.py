@@ -17,14 +17,14 @@ class _Store(NamedTuple):
     marks: tuple[str, ...] = ()
 
 
+# Storage drivers of Docker and of podman, by the folders that each has.
 DRIVERS = ("aufs", "btrfs", "devicemapper", "fuse-overlayfs", "overlay", "overlay2", "vfs", "zfs")
-"""storage drivers of Docker and of podman, by the folders that each has"""
 _SNAPSHOTTERS = (
     *("blockfile", "btrfs", "devmapper", "erofs", "fuse-overlayfs", "native"),
     *("nydus", "overlaybd", "overlayfs", "soci", "stargz", "zfs"),
 )
+# In the names of Slackware's packages.
 _ARCHITECTURES = ("x86_64", "noarch", "i386", "i486", "i586", "i686", "x86", "aarch64", "arm", "fw")
-"""in the names of Slackware's packages"""
 _STORES = (
     _Store("Nix' store", ("nix/store",)),
     _Store("Guix' store", ("gnu/store",)),

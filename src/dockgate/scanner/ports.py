@@ -38,12 +38,12 @@ class Layer(Protocol):
     """One layer blob. `digest` is of the blob as stored (compressed)."""
 
     digest: str
+    # As the manifest says, "" for what has none.
     media_type: str
-    """as the manifest says, "" for what has none"""
+    # Of the blob: "gzip", "zstd" or "none"; "" until its beginning was read.
     compression: str
-    """of the blob: "gzip", "zstd" or "none"; "" until its beginning was read"""
+    # Of the uncompressed content ("sha256:…"), "" until it was computed.
     content_digest: str
-    """of the uncompressed content ("sha256:…"), "" until it was computed"""
 
     def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
         """Every entry, in order. May be called again (the blob is then read again). Memory stays flat in the layer's
@@ -72,14 +72,14 @@ class Origins:
 class Image(Protocol):
     """One platform's image."""
 
+    # Of its manifest.
     digest: str
-    """of its manifest"""
+    # "linux/amd64", "linux/arm64/v8", from the config.
     platform: str
-    """"linux/amd64", "linux/arm64/v8", from the config"""
+    # Base first.
     layers: Sequence[Layer]
-    """base first"""
+    # Digests of the uncompressed layers as the config says, base first; None for a folder, which has no config.
     diff_ids: Sequence[str] | None
-    """digests of the uncompressed layers as the config says, base first; None for a folder, which has no config"""
     origins: Origins
 
 
@@ -101,24 +101,24 @@ class Triggers(NamedTuple):
 class Ecosystem(Protocol):
     """A package kind: one module in `ecosystems/` with one object named `ECOSYSTEM`."""
 
+    # "dpkg", "python", "npm.
     name: str
-    """"dpkg", "python", "npm"""
+    # Raised whenever the same bytes would be read otherwise: layers are then read again.
     version: int
-    """raised whenever the same bytes would be read otherwise: layers are then read again"""
+    # OSV ecosystem names without release whose versions `key` orders: ("Debian", "Ubuntu", "TuxCare:Debian")
     orders: tuple[str, ...]
-    """OSV ecosystem names without release whose versions `key` orders: ("Debian", "Ubuntu", "TuxCare:Debian")"""
+    # Whether an advisory may leave out the epoch of a version (rpm), and then speaks of the one that is installed.
     optional_epoch: bool
-    """whether an advisory may leave out the epoch of a version (rpm), and then speaks of the one that is installed"""
+    # Whether an advisory's "2.10.0" speaks of "2.10.0+cu126" too (PEP 440, local version labels)
     optional_local_label: bool
-    """whether an advisory's "2.10.0" speaks of "2.10.0+cu126" too (PEP 440, local version labels)"""
+    # The package URL types that `package` understands: ("deb",)
     purls: tuple[str, ...]
-    """the package URL types that `package` understands: ("deb",)"""
+    # Os-release IDs whose package database this is; () for languages.
     distributions: tuple[str, ...]
-    """os-release IDs whose package database this is; () for languages"""
+    # The paths one of which must exist on those distributions ("var/lib/dpkg/status", "var/lib/dpkg/status.d/")
     databases: tuple[str, ...]
-    """the paths one of which must exist on those distributions ("var/lib/dpkg/status", "var/lib/dpkg/status.d/")"""
+    # `wants` is asked only of files for which one of these holds: it says yes to no other.
     triggers: Triggers
-    """`wants` is asked only of files for which one of these holds: it says yes to no other"""
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Whether `read` is to see this file. Called for very many files of every layer: string tests only, no pattern.

@@ -16,12 +16,12 @@ from dockgate.scanner.model import Unread
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UnreadableError
 
+# Links that are followed for one path, as Linux does (path_resolution(7))
 _HOPS = 40
-"""links that are followed for one path, as Linux does (path_resolution(7))"""
+# Links in linked folders that are followed for a second path.
 _DEPTH = 4
-"""links in linked folders that are followed for a second path"""
+# Links of a merged /usr, each to the folder of its name in /usr: half of an image's files lie below them.
 _MERGED = frozenset({"bin", "lib", "lib32", "lib64", "libx32", "sbin"})
-"""Links of a merged /usr, each to the folder of its name in /usr: half of an image's files lie below them."""
 
 
 def doubts(

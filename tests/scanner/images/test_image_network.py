@@ -13,8 +13,8 @@ from dockgate.scanner.images.resumed import MOST
 from dockgate.scanner.images.transport import STEP
 from dockgate.shared.errors import DeniedError, ImageError, UnavailableError
 
+# Its second layer has four times STEP bytes.
 BIG = make.image([{"one": b"1"}, {"two": bytes(range(256)) * (STEP // 64)}], compression="none")
-"""its second layer has four times STEP bytes"""
 LAYER = BIG.layers[1]
 SIZE = len(BIG.blobs[LAYER])
 Serve = Callable[[Request], Answer]

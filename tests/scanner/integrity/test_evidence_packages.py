@@ -19,8 +19,8 @@ JAR = (DATA / "java/jul-to-slf4j-2.0.17.jar").read_bytes()
 GO = gzip.decompress((DATA / "go/linux-amd64.gz").read_bytes())
 PACKED = gzip.decompress((DATA / "go/packed.gz").read_bytes())
 RUST = lzma.decompress((DATA / "rust/linux.xz").read_bytes())
+# A package that is there whatever else goes, so that the image is not empty.
 ANCHOR = file("srv/node_modules/anchor/package.json", '{"name": "anchor", "version": "1.0.0"}')
-"""a package that is there whatever else goes, so that the image is not empty"""
 
 
 def reasons(found: Inventory) -> str:

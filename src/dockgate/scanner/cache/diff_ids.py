@@ -12,8 +12,8 @@ from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Image, Layer
 from dockgate.shared.errors import ImageError
 
+# Layers that are read at once: inflating and hashing release the interpreter's lock.
 _THREADS = 4
-"""layers that are read at once: inflating and hashing release the interpreter's lock"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from dockgate.shared import canonical
 
 T = TypeVar("T")
 
+# Bytes before the value, by which a broken one is known: it may still say something, though another thing.
 _CHECK = 4
-"""bytes before the value, by which a broken one is known: it may still say something, though another thing"""
 
 
 class FileCache(Generic[T]):

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from dockgate.scanner.layer_index import LayerFacts
 
 PACKAGE = Path(__file__).parent.parent.parent
+# Folders of the code that makes inventories.
 PARTS = ("shared", "scanner")
-"""folders of the code that makes inventories"""
+# Folders below them that have no part in it.
 OTHER_PARTS = frozenset(("cache", "images", "sboms", "__pycache__"))
-"""folders below them that have no part in it"""
 
 
 class InventoryCache:

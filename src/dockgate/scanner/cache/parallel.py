@@ -10,8 +10,8 @@ from dockgate.scanner.cache.layers import LayerCache
 from dockgate.scanner.layer_index import LayerFacts
 from dockgate.scanner.ports import Layer
 
+# Layers that are handed out to processes: a pipe holds that many, and no real image comes near.
 TICKETS = 10_000
-"""layers that are handed out to processes: a pipe holds that many, and no real image comes near"""
 
 
 def read_all(cache: LayerCache, layers: Sequence[Layer], *, local: bool) -> Iterator[LayerFacts]:

@@ -24,13 +24,13 @@ from dockgate.shared.errors import ImageError, NotFoundError, UsageError
 _MEMBER_LIMIT = 100_000
 _LINK_DEPTH = 8
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
+# Of a layer's media type, by the blob's first bytes: engines that load the file go by those, too.
 _SUFFIXES = {b"\x1f\x8b": "+gzip", b"\x28\xb5": "+zstd"}
-"""Of a layer's media type, by the blob's first bytes: engines that load the file go by those, too."""
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+# What is read of a manifest.json.
 _NAMES = frozenset({"Config", "Layers", "RepoTags"})
-"""What is read of a manifest.json."""
 
 
 class TarFiles:

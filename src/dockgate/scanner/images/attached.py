@@ -28,12 +28,12 @@ from dockgate.shared.errors import (
     UsageError,
 )
 
+# Documents of one image that are read.
 MOST = 64
-"""documents of one image that are read"""
+# Bytes of one document; larger ones are left out.
 SIZE_LIMIT = 16 * 2**20
-"""bytes of one document; larger ones are left out"""
+# What stands in the media types of documents that are worth reading; a layer of an image has none of it.
 _KINDS = ("openvex", "vex", "in-toto", "dsse", "sigstore.bundle", "cyclonedx", "csaf")
-"""what stands in the media types of documents that are worth reading; a layer of an image has none of it"""
 _NAMES = frozenset({"manifests", "layers", "subject", "digest", "size", "mediaType", "artifactType", "config"})
 
 

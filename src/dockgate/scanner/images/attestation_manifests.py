@@ -15,8 +15,8 @@ from dockgate.scanner.images.reference import check_digest
 from dockgate.shared.errors import ImageError, UsageError
 
 _STATEMENT_TYPE = "https://in-toto.io/Statement/"
+# Bytes of all statements of an index: bills of materials of large images have a tenth.
 TOTAL_LIMIT = 128 * 2**20
-"""bytes of all statements of an index: bills of materials of large images have a tenth"""
 
 
 class AttestationCheck:

@@ -16,8 +16,8 @@ _STATEMENT = "application/vnd.in-toto+json"
 NAMES = frozenset(
     {"mediaType", "artifactType", "config", "layers", "manifests", "digest", "size", "annotations", "subject"}
 )
+# Statements in one manifest; BuildKit writes one for the provenance and one for each bill of materials.
 _LAYERS = 64
-"""statements in one manifest; BuildKit writes one for the provenance and one for each bill of materials"""
 
 
 def objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> str:

@@ -17,8 +17,8 @@ from dockgate.scanner.images.transport import Transport
 from dockgate.shared.errors import DeniedError, UnavailableError
 
 _CLIENT = "dockgate"
+# Bytes of a token server's answer.
 _TOKEN_LIMIT = 2**20
-"""Bytes of a token server's answer."""
 
 
 class Authorizer:
@@ -110,8 +110,8 @@ class Authorizer:
         require_destination(self._registry, realm)
 
 
+# By a registry's address: (repository, actions) -> a token for it, made here, as for our own registry.
 Issuers = Mapping[str, Callable[[str, str], str]]
-"""By a registry's address: (repository, actions) -> a token for it, made here, as for our own registry."""
 
 
 class IssuedAuthorizer:

@@ -13,21 +13,21 @@ from dockgate.shared.errors import ImageError, UnavailableError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+# Bytes of a manifest, an index or a config: what registries must accept (OCI distribution spec 1.1), and no more.
 DOCUMENT_LIMIT = 4 * 2**20
-"""Bytes of a manifest, an index or a config: what registries must accept (OCI distribution spec 1.1), and no more."""
 
 
+# Bytes up to which a blob is hashed where it is read.
 _SMALL = 2**20
-"""Bytes up to which a blob is hashed where it is read."""
+# Chunks that may wait to be hashed.
 _AHEAD = 32
-"""chunks that may wait to be hashed"""
 
 
 class Origin(Protocol):
     """A place that holds one image or index, and everything below it, by digest."""
 
+    # For messages: the reference.
     name: str
-    """for messages: the reference"""
 
     def root(self) -> tuple[str, bytes]:
         """Digest and bytes of what the reference names: a manifest or an index. NotFoundError, UnavailableError."""
@@ -59,8 +59,8 @@ class Verified(io.RawIOBase):
         self._digest = digest
         self._size = size
         self._hash = Hash(digest.partition(":")[0])
+        # Bytes read so far.
         self.count = 0
-        """bytes read so far"""
 
     def readable(self) -> bool:
         return True

@@ -11,8 +11,8 @@ from dockgate.shared.errors import UnavailableError
 if TYPE_CHECKING:
     from dockgate.shared.addresses import Nearness
 
+# Host -> its addresses; raises OSError and UnicodeError where it has none.
 Resolve = Callable[[str], Sequence[str]]
-"""host -> its addresses; raises OSError and UnicodeError where it has none"""
 
 
 def addresses(host: str) -> Sequence[str]:

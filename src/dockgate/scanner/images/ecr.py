@@ -18,8 +18,8 @@ from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
 _HOST = re.compile(
     r"\d{12}\.(?:dkr\.ecr(?:-fips)?\.(?P<old>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?|dkr-ecr(?:-fips)?\.(?P<new>[a-z0-9-]+)\.on\.aws)"
 )
+# Before its end a token is asked for anew: what it was given for must be over by then.
 _EARLY = timedelta(minutes=30)
-"""before its end a token is asked for anew: what it was given for must be over by then"""
 
 
 def region_of(registry: str) -> str:
@@ -77,5 +77,5 @@ def _client(region: str) -> Any:
     return boto3.client("ecr", region_name=region)
 
 
+# Of this process.
 TOKENS = Tokens(_client)
-"""of this process"""

@@ -37,10 +37,10 @@ _PATHS = {
 }
 _LIST = "/v4.0.0/libpod/manifests/{}/exists"
 _SYSTEM = Path("/run")
+# Seconds of silence: an engine puts a large image together before it sends any of it.
 _TIMEOUT = 600.0
-"""Seconds of silence: an engine puts a large image together before it sends any of it."""
+# Podman's words for an image that it does not have; its status is 400 then.
 _UNKNOWN = "image not known"
-"""podman's words for an image that it does not have; its status is 400 then"""
 _OTHERS = "or save the image to a file and name that, or push it to a registry."
 
 

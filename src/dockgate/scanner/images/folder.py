@@ -32,10 +32,10 @@ _MADE_UP = frozenset(
 )  # fmt: skip
 _MOUNTS = Path("/proc/self/mountinfo")
 _ENTRIES = 4_000_000
+# In one folder: they are held in memory to be sorted, in about 100 MB.
 _NAMES = 1_000_000
-"""In one folder: they are held in memory to be sorted, in about 100 MB."""
+# Folders in each other, each of which is held open while it is walked.
 _DEPTH = 256
-"""Folders in each other, each of which is held open while it is walked."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 

@@ -25,10 +25,10 @@ from dockgate.scanner.ports import Layer, Origins
 from dockgate.shared.errors import ImageError, NotFoundError
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+# How deep indexes may lie in indexes.
 _NESTING = 3
-"""how deep indexes may lie in indexes"""
+# Manifests below one reference.
 _CHILDREN = 256
-"""manifests below one reference"""
 
 
 @dataclass(slots=True)

@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 class Bounds:
     """How much of a layer is read, whatever its blob's size."""
 
+    # Bytes. The largest layers in use (machine learning kits) hold 10 to 20 GB; at 600 MB/s this is two minutes.
     inflated: int = 64 * 2**30
-    """Bytes. The largest layers in use (machine learning kits) hold 10 to 20 GB; at 600 MB/s this is two minutes."""
+    # Times what was read of the blob. Programs and data shrink 2 to 10 times; gzip's most is 1,032, zstd's 10,000.
     ratio: int = 100
-    """Times what was read of the blob. Programs and data shrink 2 to 10 times; gzip's most is 1,032, zstd's 10,000."""
+    # Inflated bytes up to which the ratio may be anything: a file of zeros is no attack.
     ratio_from: int = 4 * 2**30
-    """Inflated bytes up to which the ratio may be anything: a file of zeros is no attack."""
+    # Tar headers: a quarter of a minute. The fullest layers in use have a few hundred thousand.
     headers: int = 2_000_000
-    """Tar headers: a quarter of a minute. The fullest layers in use have a few hundred thousand."""
+    # Bytes of memory for the paths of all entries, which are kept: a million of 80 characters.
     paths: int = 128 * 2**20
-    """Bytes of memory for the paths of all entries, which are kept: a million of 80 characters."""
 
 
+# Bytes of memory that a path takes besides its own.
 PATH_COST = 48
-"""Bytes of memory that a path takes besides its own."""
 
+# Bytes up to which they are hashed where they are read.
 _SMALL = 2**20
-"""Bytes up to which they are hashed where they are read."""
 
+# Bytes; what the zstd library itself allows by default. It is allocated as it fills.
 ZSTD_WINDOW = 128 * 2**20
-"""Bytes; what the zstd library itself allows by default. It is allocated as it fills."""
 
 _GZIP, _ZSTD, _ZSTD_SKIPPABLE = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x2a\x4d\x18"
 
@@ -57,12 +57,12 @@ class Inflated:
         self._bounds = bounds
         self._where = where
         self._total = 0
+        # Whether a blob that was cut short is noticed by its decompression; zstandard calls it the end.
         self.tells_end = True
-        """whether a blob that was cut short is noticed by its decompression; zstandard calls it the end"""
         self._source: Source = head
         self._hash: Hash | None = None
+        # "gzip", "zstd" or "none", by the blob's first bytes.
         self.compression = "none"
-        """"gzip", "zstd" or "none", by the blob's first bytes"""
         start = head.peek(6)
         if start.startswith(_GZIP):
             from isal import igzip

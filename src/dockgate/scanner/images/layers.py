@@ -17,17 +17,17 @@ from dockgate.scanner.images.tar import Member, members
 from dockgate.scanner.ports import Entry, Kind
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError
 
+# Bytes of a file's content that are held in memory; what is larger goes to an unlinked temporary file.
 IN_MEMORY = 8 * 2**20
-"""Bytes of a file's content that are held in memory; what is larger goes to an unlinked temporary file."""
 
+# Bytes; a larger file is not opened. Package databases have a few megabytes, the largest binaries a hundred.
 CONTENT_LIMIT = 256 * 2**20
-"""Bytes; a larger file is not opened. Package databases have a few megabytes, the largest binaries a hundred."""
 
+# Characters; Linux' PATH_MAX, more than which no runtime can unpack.
 PATH_LIMIT = 4096
-"""Characters; Linux' PATH_MAX, more than which no runtime can unpack."""
 
+# Bytes of a file's content that its entry tells.
 HEAD = 64
-"""Bytes of a file's content that its entry tells."""
 
 _KINDS: dict[str, Kind] = {"0": "file", "1": "hardlink", "2": "symlink", "5": "directory"}
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"

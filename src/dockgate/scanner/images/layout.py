@@ -12,8 +12,8 @@ from dockgate.scanner.images.reference import check_digest
 from dockgate.shared.canonical import digest as digest_of
 from dockgate.shared.errors import ImageError, NotFoundError
 
+# Manifests below one index.json.
 _MANIFESTS = 1024
-"""Manifests below one index.json."""
 _NAMES = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
 
 

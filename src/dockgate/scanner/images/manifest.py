@@ -25,24 +25,24 @@ CONFIGS = (
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
 )
+# The platform that builders give to attestation manifests (BuildKit, "Image Attestation Storage"), so that no runtime
+# selects one. It proves nothing: see `attestation_manifests`.
 NOT_RUNNABLE = "unknown/unknown"
-"""The platform that builders give to attestation manifests (BuildKit, "Image Attestation Storage"), so that no runtime
-selects one. It proves nothing: see `attestation_manifests`."""
 
+# What is read of a manifest or an index.
 NAMES = frozenset(
     {
         "schemaVersion", "mediaType", "manifests", "layers", "config", "digest", "size", "platform", "annotations",
         "os", "architecture", "variant", "fsLayers",
     }
 )  # fmt: skip
-"""What is read of a manifest or an index."""
+# What is read of a config.
 CONFIG_NAMES = frozenset({"os", "architecture", "variant", "rootfs", "diff_ids"})
-"""What is read of a config."""
+# Names, case folded, of objects whose keys are anybody's: runtimes tell "A" and "a" apart there.
 _FREE = ("annotations", "labels", "volumes", "exposedports")
-"""Names, case folded, of objects whose keys are anybody's: runtimes tell "A" and "a" apart there."""
 
+# Layers of one image; runtimes stop at 127 to 500.
 LAYER_LIMIT = 1024
-"""Layers of one image; runtimes stop at 127 to 500."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,15 @@ from dockgate.scanner.images.manifest import Index, Manifest, parse
 from dockgate.scanner.ports import Origins
 from dockgate.shared.errors import DockgateError
 
+# Base image's name and a manifest's digest -> the manifest, verified. Raises DockgateError when it is not at hand.
 Fetch = Callable[[str, str], bytes]
-"""Base image's name and a manifest's digest -> the manifest, verified. Raises DockgateError when it is not at hand."""
 
 _NAME = "org.opencontainers.image.base.name"
 _DIGEST = "org.opencontainers.image.base.digest"
+# Entries; images have tens, and at most as many layers as `manifest.LAYER_LIMIT`.
 _HISTORY_LIMIT = 4096
-"""Entries; images have tens, and at most as many layers as `manifest.LAYER_LIMIT`."""
+# Characters of a base image's name and of a user.
 _LONGEST = 512
-"""Characters of a base image's name and of a user."""
 _STARTS = ("CMD", "ENTRYPOINT")
 
 

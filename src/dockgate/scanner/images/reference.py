@@ -22,10 +22,10 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _HEX = {"sha256": 64, "sha512": 128}
+# How the names of archives and bills of materials end, and of hardly any image.
 _FILES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".json")
-"""how the names of archives and bills of materials end, and of hardly any image"""
+# Characters of registry and repository together, as registries limit them.
 _LONGEST = 255
-"""characters of registry and repository together, as registries limit them"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import httpx
     from _typeshed import WriteableBuffer
 
+# Connections for one blob that may break off, however much they bring.
 MOST = 64
-"""Connections for one blob that may break off, however much they bring."""
 _CHUNK = 2**18
 
 
@@ -33,8 +33,8 @@ class Resumed(io.RawIOBase):
         self._transport = transport
         self._ask = ask
         self._what = what
+        # The byte that comes next.
         self._at = 0
-        """the byte that comes next"""
         self._broken = self._vain = self._broke_at = 0
         self._take(first)
 

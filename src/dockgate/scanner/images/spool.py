@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _CHUNK = 2**20
+# For large files, as /tmp is memory on many systems: file-hierarchy(7).
 _ROOMY = "/var/tmp"  # noqa: S108 - the file has no name there
-"""For large files, as /tmp is memory on many systems: file-hierarchy(7)."""
 
 
 class Stream(Protocol):

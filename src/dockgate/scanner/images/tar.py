@@ -23,29 +23,29 @@ from dockgate.scanner.images.tar_records import DEFLATED_SIZE_FROM, largest, pax
 from dockgate.shared.errors import ImageError
 
 BLOCK = 512
+# Bytes of a long name or an extended header; the runtimes' own limit.
 META_LIMIT = 2**20
-"""Bytes of a long name or an extended header; the runtimes' own limit."""
 
+# Bytes of all those together: a quarter of a minute to read.
 META_TOTAL = 2**28
-"""Bytes of all those together: a quarter of a minute to read."""
 
+# Name, mode, size, checksum, type flag, link name, magic with version, all after the device numbers.
 _HEADER = Struct("100s8s16x12s12x8sc100s8s80x167s")
-"""name, mode, size, checksum, type flag, link name, magic with version, all after the device numbers"""
 _ZEROS = bytes(BLOCK)
 _USTAR, _GNU = b"ustar\x0000", b"ustar  \0"
 _NO_REST = bytes(167)
+# Bytes of a ustar header's prefix; what follows it is padding.
 _PREFIX = 155
-"""Bytes of a ustar header's prefix; what follows it is padding."""
+# Bytes of a GNU header's times of access and change; what follows belongs to sparse and split files.
 _TIMES = 24
-"""Bytes of a GNU header's times of access and change; what follows belongs to sparse and split files."""
 _ADLER = 65521
 _LARGEST = 2**63 - 1
 _META = b"xgLK"
 _ACCEPTED = b"\x000123456"
+# Links, devices, folders and fifos.
 _WITHOUT_CONTENT = frozenset(b"123456")
-"""links, devices, folders and fifos"""
+# Name of the global header that `git archive` writes; runtimes remove a file of that name when they meet one.
 _GLOBAL = "pax_global_header"
-"""Name of the global header that `git archive` writes; runtimes remove a file of that name when they meet one."""
 
 
 @dataclass(slots=True)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from dockgate.shared.errors import ImageError
 
+# Bytes from which a size has no room in a header's 11 octal digits.
 DEFLATED_SIZE_FROM = 8**11
-"""Bytes from which a size has no room in a header's 11 octal digits."""
 
 _REFUSED = "has a tar form that no image builder writes"
 _KEYS = frozenset(
@@ -21,11 +21,11 @@ _KEYS = frozenset(
         b"APK-TOOLS.checksum.SHA1", b"MSWINDOWS.fileattr", b"MSWINDOWS.rawsd",
     }
 )  # fmt: skip
+# Extended attributes; libarchive writes each a second time in a form of its own, which runtimes do not read.
 _XATTR, _COPY = b"SCHILY.xattr.", b"LIBARCHIVE.xattr."
-"""Extended attributes; libarchive writes each a second time in a form of its own, which runtimes do not read."""
 _ATTRIBUTES = (b"security.", b"system.posix_acl_", b"user.")
+# Attributes by which a file system shows another file: with `overlay.redirect` a folder has another one's content.
 _FILE_SYSTEM = (b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers.")
-"""Attributes by which a file system shows another file: with `overlay.redirect` a folder has another one's content."""
 _CHARSETS = (b"BINARY", b"ISO-IR 10646 2000 UTF-8")
 _NAMED = (b"path", b"linkpath", b"uname", b"gname")
 _NEEDED = (b"path", b"linkpath", b"size")

@@ -8,8 +8,8 @@ from typing import Any
 
 from dockgate.shared.errors import TooSlowError
 
+# Seconds, what to do then -> cancel.
 Schedule = Callable[[float, Callable[[], None]], Callable[[], None]]
-"""seconds, what to do then -> cancel"""
 
 
 def by_timer(seconds: float, work: Callable[[], None]) -> Callable[[], None]:

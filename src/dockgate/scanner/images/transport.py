@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import httpx
     from _typeshed import WriteableBuffer
 
+# Seconds before each further attempt of four, up to half more at random.
 BACKOFF = (0.3, 1.0, 3.0)
-"""Seconds before each further attempt of four, up to half more at random."""
+# Seconds; a registry that asks for a longer pause (Retry-After) is waited for no longer than this.
 LONGEST_WAIT = 30.0
-"""Seconds; a registry that asks for a longer pause (Retry-After) is waited for no longer than this."""
 REDIRECTS = 5
+# Bytes that a body has to bring while a minute is waited for it: 4 KiB a second, the pace of a modem.
 STEP = 2**18
-"""Bytes that a body has to bring while a minute is waited for it: 4 KiB a second, the pace of a modem."""
 _MINUTE = 60.0
 _TIMEOUT = 30.0
 _CONNECT_TIMEOUT = 10.0

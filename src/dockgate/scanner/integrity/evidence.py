@@ -17,10 +17,10 @@ from dockgate.scanner.other_roots import stores
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UnreadableError
 
+# Paths below a link's target that are looked at.
 _TRIES = 64
-"""paths below a link's target that are looked at"""
+# The last is Windows'.
 _LOADERS = ("ld-linux", "ld-musl", "libc.so.6", "ld.so.1", "ld64.so", "ntdll.dll")
-"""the last is Windows'"""
 
 
 def doubts(view: View, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:

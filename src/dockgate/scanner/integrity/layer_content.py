@@ -17,6 +17,7 @@ from dockgate.scanner.ports import Layer
 
 _OCI = "application/vnd.oci.image.layer."
 _DOCKER = "application/vnd.docker.image.rootfs."
+# Media types that runtimes unpack as layers, and the compression of the blob.
 COMPRESSIONS = {
     f"{_OCI}v1.tar": "none",
     f"{_OCI}v1.tar+gzip": "gzip",
@@ -31,7 +32,6 @@ COMPRESSIONS = {
     f"{_DOCKER}foreign.diff.tar": "none",
     f"{_DOCKER}foreign.diff.tar.gzip": "gzip",
 }
-"""Media types that runtimes unpack as layers, and the compression of the blob."""
 
 
 def doubts(

@@ -10,8 +10,8 @@ from dockgate.scanner.ports import Ecosystem
 
 _PROSE = tuple(f"usr/share/{name}/" for name in ("doc", "man", "info", "locale", "lintian"))
 
+# Version, source's name and version, and vendor of a package: all that tells by which advisories it is judged.
 _Identity = tuple[str, str, str, str]
-"""version, source's name and version, and vendor of a package: all that tells by which advisories it is judged"""
 
 
 class Database:
@@ -23,15 +23,15 @@ class Database:
     def __init__(self, view: View, kind: Ecosystem) -> None:
         self.view = view
         self.kind = kind
+        # Every database file of every layer, base first.
         self.told = [
             (at, read)
             for at, read in view.told_by(kind.name)
             if (read.packages or not read.owns) and self._is_database(read.path)
         ]
-        """every database file of every layer, base first"""
         self.live = [(at, read) for at, read in self.told if view.alive(read.path, at)]
+        # What is installed.
         self.packages: dict[tuple[str, str], list[Package]] = {}
-        """what is installed"""
         for _, read in self.live:
             for one in read.packages:
                 self.packages.setdefault((one.name, one.arch), []).append(one)

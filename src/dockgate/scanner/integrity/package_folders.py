@@ -11,8 +11,8 @@ from functools import cached_property
 from dockgate.scanner.layer_index import Read, View, unpack
 from dockgate.scanner.model import Unread
 
+# In lower case: importlib.metadata and pip find them in any.
 FOLDERS = (".dist-info", ".egg-info", ".egg/egg-info")
-"""in lower case: importlib.metadata and pip find them in any"""
 _NAMES = ("METADATA", "PKG-INFO")
 _RECORD = "RECORD"
 

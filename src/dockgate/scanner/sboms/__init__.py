@@ -21,8 +21,8 @@ from dockgate.scanner.sboms._packages import Packages, distribution
 from dockgate.shared import canonical
 from dockgate.shared.errors import UsageError
 
+# Bytes. Syft's SPDX document of an image of 500 MB has about 10 million.
 SIZE_LIMIT = 64 * 1024 * 1024
-"""Bytes. Syft's SPDX document of an image of 500 MB has about 10 million."""
 
 _ADVICE = "Read are CycloneDX (1.2 to 1.7) as JSON and SPDX (2.2 and 2.3) as JSON or tag-value."
 

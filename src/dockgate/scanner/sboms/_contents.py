@@ -8,8 +8,8 @@ from dockgate.scanner.model import Distribution, Unread
 from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UsageError
 
+# Advice for documents of several images that cannot be told apart.
 MIXED = "Write one of each platform: `dockgate sbom IMAGE --platform OS/ARCH`."
-"""advice for documents of several images that cannot be told apart"""
 
 
 @dataclass(frozen=True, slots=True)

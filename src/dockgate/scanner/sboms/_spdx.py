@@ -21,10 +21,10 @@ from dockgate.shared.errors import UsageError
 VERSIONS = ("SPDX-2.2", "SPDX-2.3")
 
 _SYSTEM = ("OPERATING-SYSTEM", "OPERATING_SYSTEM")
+# Purposes of packages that are none in our sense, unless they have a package's URL.
 _NO_PACKAGES = ("CONTAINER", "FILE", "DEVICE")
-"""purposes of packages that are none in our sense, unless they have a package's URL"""
+# How Trivy's sourceInfo begins, and ours.
 _BUILT_FROM = "built package from: "
-"""how Trivy's sourceInfo begins, and ours"""
 
 
 def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:

@@ -15,8 +15,8 @@ _PACKAGE_FIELDS = {
     "PackageSourceInfo": "sourceInfo",
     "PrimaryPackagePurpose": "primaryPackagePurpose",
 }
+# Tags that begin something that is neither the document nor a package.
 _OTHER_SECTIONS = ("FileName", "SnippetSPDXID", "LicenseID")
-"""tags that begin something that is neither the document nor a package"""
 
 
 def is_tag_value(start: bytes) -> bool:

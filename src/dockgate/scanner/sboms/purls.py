@@ -5,11 +5,11 @@ from urllib.parse import unquote
 
 from dockgate.shared.purl import Purl
 
+# Types whose names the specification has in lower case, though packages of theirs have capitals (R, JSONStream)
 _CASED = ("apk", "npm")
-"""types whose names the specification has in lower case, though packages of theirs have capitals (R, JSONStream)"""
+# Types whose namespace has no capitals by the specification, though the library leaves them; no more has deb's name
+# (Debian Policy 5.6.1)
 _VENDORS = ("deb", "rpm")
-"""types whose namespace has no capitals by the specification, though the library leaves them; no more has deb's name
-(Debian Policy 5.6.1)"""
 
 
 def parse(text: str) -> Purl:
