@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from dockgate.gate import evaluate, rules
 from dockgate.gate.definitions.policy import in_full
-from dockgate.gate.model import Case, Policy
+from dockgate.gate.model import Policy, VerdictCase
 from dockgate.gate.policy import of_rules
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Inventory, Package, Unread
@@ -63,7 +63,7 @@ def policy(**limits: object) -> Policy:
     )
 
 
-def cases() -> dict[str, Case]:
+def cases() -> dict[str, VerdictCase]:
     layers = tuple("sha256:" + sign * 64 for sign in "bc")
     inventory = Inventory("sha256:" + "a" * 64, "linux/amd64", None, layers, packages(), (), base_layers=1)
     coverage = (Coverage("Debian:13", True, (), NOW),)
@@ -83,7 +83,7 @@ def cases() -> dict[str, Case]:
         "stuck": (list(advisories(50, mixed, 3)), policy(CRITICAL=0, HIGH=0, MEDIUM=10, LOW=15)),
     }
     cases = {
-        name: Case(inventory.image, under, NOW, "bench", (inventory,), AdvisorySnapshot(tuple(known), coverage))
+        name: VerdictCase(inventory.image, under, NOW, "bench", (inventory,), AdvisorySnapshot(tuple(known), coverage))
         for name, (known, under) in made.items()
     }
     torn = replace(inventory, unread=(Unread("opt/app.jar", "opt/app.jar cannot be read."),))

@@ -11,7 +11,7 @@ from tests.cli.fake_server import Asked, FakeServer
 from tests.reports import samples
 
 from dockgate.delivery.model import State
-from dockgate.gate.model import Status, Waived
+from dockgate.gate.model import AppliedWaiver, Status
 from dockgate.shared.canonical import plain
 
 
@@ -264,7 +264,7 @@ def test_an_approval_with_waived_findings_is_never_shown_as_clean(dockgate: Dock
     view["stages"][2]["actions"][0]["approval"] |= approved
     serve(server, view)
     platform_verdict = samples.platform_verdict(Status.APPROVED, violations=(), undetermined=(), remediation=())
-    waived = Waived("waiver", "w-1", "ana", "Never called.", "2026-12-31T00:00:00.000Z", samples.FINDINGS[0])
+    waived = AppliedWaiver("waiver", "w-1", "ana", "Never called.", "2026-12-31T00:00:00.000Z", samples.FINDINGS[0])
     verdict = samples.verdict(replace(platform_verdict, waived=(waived,)), status=Status.APPROVED)
     server.answers[f"GET /verdicts/{VERDICT}"] = plain(verdict)
     out = dockgate("pipeline", "show", NAME).out

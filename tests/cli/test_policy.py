@@ -10,7 +10,7 @@ from tests.cli.fake_server import FakeServer
 from tests.reports.samples import MANIFEST
 
 from dockgate.gate.model import Status
-from dockgate.gate.replay.policy_diff import Entry, Trial, Trials
+from dockgate.gate.replay.policy_diff import Entry, ImageComparison, PolicyComparison
 from dockgate.shared.canonical import plain
 
 TEXT = "max_findings:\n  HIGH: 0\n"
@@ -145,16 +145,16 @@ def test_a_whole_document_is_a_policy_for_the_gate_too(dockgate: Dockgate, tmp_p
 # --- tried -----------------------------------------------------------------------------------------------------------
 
 
-def trials(judged: int, next_: str = "", changes: tuple[Trial, ...] = ()) -> Any:
+def trials(judged: int, next_: str = "", changes: tuple[ImageComparison, ...] = ()) -> Any:
     turned = {"Approved → Rejected": len(changes)} if changes else {}
-    return plain(Trials(judged, turned, changes, next_))
+    return plain(PolicyComparison(judged, turned, changes, next_))
 
 
 def test_a_candidate_is_tried_part_by_part(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(TEXT)
     come = (Entry("linux/amd64", "max_findings", "1 HIGH finding, at most 0 allowed"),)
     go = (Entry("linux/amd64", "", "app/x cannot be read."),)
-    change = Trial(MANIFEST, "web", f"default+{MANIFEST}", Status.APPROVED, Status.REJECTED, come, go)
+    change = ImageComparison(MANIFEST, "web", f"default+{MANIFEST}", Status.APPROVED, Status.REJECTED, come, go)
     parts = {"": trials(100, "17", (change,)), "17": trials(30)}
     server.answers["POST /policies/try"] = lambda asked: parts[asked.json()["after"]]
     ran = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--policy", "default")

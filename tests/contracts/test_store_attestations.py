@@ -11,13 +11,13 @@ from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
 from dockgate.attestations.statements import Attestation, Due
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.gate import evaluate
-from dockgate.gate.model import Case, Reported
+from dockgate.gate.model import ExternalReport, VerdictCase
 from dockgate.shared import canonical
 from dockgate.store import Store
 from dockgate.vulnerabilities.model import Matches
 
 OTHER = "sha256:" + "b" * 64
-REPORTED = Reported("trivy", NOW, replace(inventory(package("a")), image=IMAGE), Matches((), ()))
+REPORTED = ExternalReport("trivy", NOW, replace(inventory(package("a")), image=IMAGE), Matches((), ()))
 
 
 @pytest.fixture(params=FACTORIES)
@@ -29,7 +29,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def settled(store: Store, approval_id: str, image: str = IMAGE, says: bool = True) -> str:
     """An approval that a verdict settled. Returns the verdict's digest."""
     store.approvals.add(approval(approval_id, image))
-    case = Case(image, limits(HIGH=0), NOW, "0.1.0", (replace(inventory(package("a")), image=image),))
+    case = VerdictCase(image, limits(HIGH=0), NOW, "0.1.0", (replace(inventory(package("a")), image=image),))
     verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
     _, digest = store.images.add_verdict(verdict, case, approval_id)
     state = ApprovalState.APPROVED if says else ApprovalState.REJECTED

@@ -11,14 +11,14 @@ from dockgate.delivery.registry_access import SERVER
 from dockgate.events.model import Event, EventKind
 from dockgate.gate import evaluate
 from dockgate.gate.model import (
-    Case,
-    Excused,
+    BaselineExemptions,
+    ExternalReport,
     PlatformVerdict,
     Remediation,
-    Reported,
     Status,
     Upgrade,
     Verdict,
+    VerdictCase,
     Violation,
     Waiver,
     Waivers,
@@ -53,7 +53,7 @@ SNAPSHOT = AdvisorySnapshot(
     (Coverage("PyPI", True, (), NOW),),
 )
 FINDING = Finding("CVE-1", ("GHSA-1",), PACKAGE, Severity.HIGH, RATING, "1.0", summary="für – \0 ünïcode")
-CASE = Case(
+CASE = VerdictCase(
     IMAGE,
     POLICY,
     NOW,
@@ -62,8 +62,8 @@ CASE = Case(
     SNAPSHOT,
     Waivers((Waiver("w1", "ana", "No such code is run.", "CVE-1", until=LATER),)),
     {"approved": (replace(INVENTORY, image="sha256:c"),)},
-    (Reported("trivy", NOW, INVENTORY, Matches((FINDING,), ())),),
-    excused={"approved": Excused(NOW, (("CVE-1", "PyPI", "flask"),))},
+    (ExternalReport("trivy", NOW, INVENTORY, Matches((FINDING,), ())),),
+    excused={"approved": BaselineExemptions(NOW, (("CVE-1", "PyPI", "flask"),))},
 )
 VERDICT = Verdict(
     IMAGE,

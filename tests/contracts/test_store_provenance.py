@@ -9,7 +9,7 @@ from tests.gate.gating import ECOSYSTEMS, RULES, inventory, limits, package
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import Case
+from dockgate.gate.model import VerdictCase
 from dockgate.gate.provenance import BUILDER, ProvenanceFacts, ProvenanceStatement
 from dockgate.store import Store
 from dockgate.store.records import BuiltStatement, KeptStatements
@@ -81,7 +81,7 @@ def test_a_case_is_kept_with_its_provenance(store: Store) -> None:
     statement = ProvenanceStatement("sha256:" + "5" * 64, ("key",), BUILDER, "type", bases=(OTHER,))
     for found in (None, ProvenanceFacts(IMAGE), ProvenanceFacts(IMAGE, (statement,), ("forged",), "no registry")):
         held = replace(inventory(package("a")), image=IMAGE)
-        case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", (held,), provenance=found)
+        case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (held,), provenance=found)
         verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
         _, digest = store.images.add_verdict(verdict, case, f"cause-{found}")
         assert store.images.case(digest) == case

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 
-from dockgate.gate.model import Statement, VexStatus, Waiver
+from dockgate.gate.model import VexStatement, VexStatus, Waiver
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
 from dockgate.store.records import VexRecord
@@ -15,7 +15,7 @@ from dockgate.store.records import VexRecord
 WAIVER = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until=LATER, created_at=NOW, created_by="ana")
 UPLOADED = VexRecord("sha256:d1", "", "openvex", "Vendor", "principal:ana", NOW)
 ATTACHED = VexRecord("sha256:d2", IMAGE, "openvex", "Vendor", "", NOW, envelopes=("one",))
-SAID = Statement("sha256:d1", "openvex", "Vendor", "", ("CVE-2024-1",), VexStatus.FIXED, ("pkg:npm/a",))
+SAID = VexStatement("sha256:d1", "openvex", "Vendor", "", ("CVE-2024-1",), VexStatus.FIXED, ("pkg:npm/a",))
 
 
 @pytest.fixture(params=FACTORIES)

@@ -8,7 +8,7 @@ from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, 
 
 from dockgate.delivery.accept_commands import override_command, waiver_commands
 from dockgate.gate import evaluate
-from dockgate.gate.model import Case, Status, Verdict, Waiver, Waivers
+from dockgate.gate.model import Status, Verdict, VerdictCase, Waiver, Waivers
 from dockgate.gate.waivers import check
 from dockgate.scanner.model import Unread
 from dockgate.vulnerabilities.model import AdvisorySnapshot
@@ -22,7 +22,7 @@ def judge(*identities: str, policy: str = LIMITS, unread: bool = False, waivers:
     held = inventory(package("a"), unread=(Unread("x", "It is broken."),) if unread else ())
     held = replace(held, created="2020-01-01T00:00:00Z")
     known = AdvisorySnapshot(tuple(advisory(one, "a") for one in identities), COVERED)
-    case = Case(IMAGE, policy_of(policy), NOW, "0.1.0", (held,), known, Waivers(waivers))
+    case = VerdictCase(IMAGE, policy_of(policy), NOW, "0.1.0", (held,), known, Waivers(waivers))
     return evaluate.judge(case, ECOSYSTEMS, RULES)
 
 

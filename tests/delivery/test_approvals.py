@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dockgate.delivery.approvals import answer_from_verdict, answer_waiting, vote_objection
 from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers, Vote
-from dockgate.gate.model import Inputs, Status, Verdict
+from dockgate.gate.model import InputDigests, Status, Verdict
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import Principal, Role
 
@@ -25,7 +25,7 @@ DIGESTS = ("sha256:a", "sha256:b")
 
 
 def verdict(image: str, status: Status, summary: str = "why") -> Verdict:
-    return Verdict(image, "default", status, summary, (), Inputs((), "", "", "", ""))
+    return Verdict(image, "default", status, summary, (), InputDigests((), "", "", "", ""))
 
 
 @dataclass

@@ -6,7 +6,7 @@ import pytest
 
 from dockgate.delivery.model import Approval, ApprovalState
 from dockgate.delivery.override import waivers_of
-from dockgate.gate.model import Inputs, PlatformVerdict, Status, Verdict, Violation
+from dockgate.gate.model import InputDigests, PlatformVerdict, Status, Verdict, Violation
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import ConflictError, UsageError
 from dockgate.vulnerabilities.model import Finding, Rating, Severity, Undetermined
@@ -22,7 +22,7 @@ FINDING = Finding("CVE-2026-1", (), DEMO, Severity.HIGH, Rating("advisory", Seve
 def verdict(*violations: Violation, undetermined: tuple[Undetermined, ...] = ()) -> Verdict:
     platform_verdict = PlatformVerdict(IMAGE, "linux/amd64", Status.REJECTED, {}, violations, undetermined, ())
     return Verdict(
-        IMAGE, "default", Status.REJECTED, "", (platform_verdict, platform_verdict), Inputs((), "", "", "", "")
+        IMAGE, "default", Status.REJECTED, "", (platform_verdict, platform_verdict), InputDigests((), "", "", "", "")
     )
 
 

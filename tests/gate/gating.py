@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dockgate.gate import evaluate, rules
 from dockgate.gate.definitions import policy as definitions
 from dockgate.gate.definitions.policy import in_full
-from dockgate.gate.model import Case, Policy, Verdict
+from dockgate.gate.model import Policy, Verdict, VerdictCase
 from dockgate.gate.policy import of_rules
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Inventory, Package, Unread
@@ -62,5 +62,5 @@ def judge(
 ) -> Verdict:
     judged = [inventories] if isinstance(inventories, Inventory) else inventories
     consulted = AdvisorySnapshot(tuple(advisories), coverage)
-    case = Case(IMAGE, under or limits(HIGH=0), now, "0.1.0", tuple(judged), consulted)
+    case = VerdictCase(IMAGE, under or limits(HIGH=0), now, "0.1.0", tuple(judged), consulted)
     return evaluate.judge(case, ECOSYSTEMS, RULES)

@@ -6,7 +6,7 @@ import pytest
 from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy
 
 from dockgate.gate import baselines, evaluate
-from dockgate.gate.model import Case, Excused, Policy, Status, Verdict, Waiver, Waivers
+from dockgate.gate.model import BaselineExemptions, Policy, Status, Verdict, VerdictCase, Waiver, Waivers
 from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Severity
 
@@ -21,16 +21,16 @@ def new(**settings: object) -> Policy:
     return policy(max_findings={"HIGH": 0, "baseline": "approved", **settings})
 
 
-def case(under: Policy, known: Advisory, now: str = NOW, held: Inventory = A) -> Case:
+def case(under: Policy, known: Advisory, now: str = NOW, held: Inventory = A) -> VerdictCase:
     checked = tuple(Coverage(one.ecosystem, one.complete, one.names, now) for one in COVERED)
-    return Case(IMAGE, under, now, "0.1.0", (held,), AdvisorySnapshot((known,), checked))
+    return VerdictCase(IMAGE, under, now, "0.1.0", (held,), AdvisorySnapshot((known,), checked))
 
 
-def judge(case: Case) -> Verdict:
+def judge(case: VerdictCase) -> Verdict:
     return evaluate.judge(case, ECOSYSTEMS, RULES, remediations=False)
 
 
-def next_build(before: Case, after: Case) -> Status:
+def next_build(before: VerdictCase, after: VerdictCase) -> Status:
     """The status of what is built after an image that was approved."""
     verdict = judge(before)
     assert verdict.status is Status.APPROVED
@@ -78,12 +78,12 @@ def test_what_was_known_then_needed_no_leave() -> None:
     one = replace(advisory("CVE-2024-1", "a", fixed=""), published="2026-11-05T00:00:00Z")
     under = new(grace_days=30, only_fixable=True)
     before = replace(case(under, one, EARLIER), waivers=Waivers((WAIVER,)), baselines={"approved": (A,)})
-    assert baselines.excused(before, judge(before).platform_verdicts, ECOSYSTEMS) == Excused(EARLIER)
-    again = replace(before, excused={"approved": Excused(EARLIER, waived=(KEY,))})
+    assert baselines.excused(before, judge(before).platform_verdicts, ECOSYSTEMS) == BaselineExemptions(EARLIER)
+    again = replace(before, excused={"approved": BaselineExemptions(EARLIER, waived=(KEY,))})
     assert baselines.excused(again, judge(again).platform_verdicts, ECOSYSTEMS).waived == (KEY,)
 
 
 def test_what_the_policy_spares_nobody_for_is_no_leave() -> None:
     one = replace(advisory("CVE-2024-1", "a", Severity.LOW, fixed=""), published="2026-11-05T00:00:00Z")
     before = case(new(), one, EARLIER)
-    assert baselines.excused(before, judge(before).platform_verdicts, ECOSYSTEMS) == Excused(EARLIER)
+    assert baselines.excused(before, judge(before).platform_verdicts, ECOSYSTEMS) == BaselineExemptions(EARLIER)

@@ -8,7 +8,7 @@ from tests.gate.gating import ECOSYSTEMS, IMAGE, NOW, inventory, package
 from dockgate.gate import evaluate, rules
 from dockgate.gate.cve_enrichment import joined
 from dockgate.gate.definitions.policy import builtin
-from dockgate.gate.model import Case, Reported, Status
+from dockgate.gate.model import ExternalReport, Status, VerdictCase
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve, Finding, Matches, Rating, Severity
 
 UNTOLD = ("due", "epss", "exploited", "fixed_at", "percentile")
@@ -57,6 +57,6 @@ def test_what_the_report_says_itself_stays() -> None:
 def test_the_default_policy_asks_the_catalogue_where_a_report_does_not_say(
     consulted: AdvisorySnapshot, status: Status
 ) -> None:
-    report = Reported("trivy", NOW, inventory(package("a")), Matches((finding("CVE-2024-2"),), ()), untold=UNTOLD)
-    case = Case(IMAGE, builtin("default", RULES), NOW, "1", consulted=consulted, reported=(report,))
+    report = ExternalReport("trivy", NOW, inventory(package("a")), Matches((finding("CVE-2024-2"),), ()), untold=UNTOLD)
+    case = VerdictCase(IMAGE, builtin("default", RULES), NOW, "1", consulted=consulted, reported=(report,))
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is status

@@ -19,7 +19,7 @@ from tests.gate.gating import (
 )
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import Case, Reported, Status, Upgrade, Verdict, Violation, Waiver, Waivers
+from dockgate.gate.model import ExternalReport, Status, Upgrade, Verdict, VerdictCase, Violation, Waiver, Waivers
 from dockgate.gate.policy import of_rules, policy_bytes
 from dockgate.gate.rule import Facts
 from dockgate.scanner.model import Unread
@@ -101,7 +101,7 @@ def test_no_inventory_is_undetermined() -> None:
 
 
 def test_an_unscanned_image_is_undetermined_for_the_reason_given() -> None:
-    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", unscanned="The layer sha256:2 is broken. " * 40)
+    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", unscanned="The layer sha256:2 is broken. " * 40)
     verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
     assert verdict.status is Status.UNDETERMINED
     assert verdict.summary.startswith("The layer sha256:2 is broken.")
@@ -218,7 +218,7 @@ def test_the_verdict_names_its_inputs_by_digest() -> None:
     first, second = inventory(package("a")), inventory(package("b"), platform="linux/arm64")
     under = policy(max_findings={"HIGH": 1})
     consulted = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
-    case = Case(IMAGE, under, NOW, "0.1.0", (second, first), consulted)
+    case = VerdictCase(IMAGE, under, NOW, "0.1.0", (second, first), consulted)
     inputs = evaluate.judge(case, ECOSYSTEMS, RULES).inputs
     assert inputs.inventories == tuple(canonical.digest(canonical.encode(each)) for each in (first, second))
     assert inputs.snapshot == canonical.digest(canonical.encode(consulted))
@@ -252,7 +252,7 @@ def test_a_rule_that_warns_or_notes_blocks_nothing_and_is_told() -> None:
 
 def test_a_waived_finding_does_not_count_and_stays_in_sight() -> None:
     waiver = Waiver("w1", "ana", "No such code is run.", "CVE-2024-1", until="2026-12-01")
-    case = Case(
+    case = VerdictCase(
         IMAGE,
         limits(HIGH=0),
         NOW,
@@ -274,21 +274,21 @@ def test_a_waived_finding_does_not_count_and_stays_in_sight() -> None:
 def test_what_another_scanner_found_is_judged_by_the_same_rules() -> None:
     known = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
     matches = match(inventory(package("a")), known, ECOSYSTEMS)
-    reported = Reported("trivy", NOW, inventory(package("a")), matches)
-    verdict = evaluate.judge(Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported,)), ECOSYSTEMS, RULES)
+    reported = ExternalReport("trivy", NOW, inventory(package("a")), matches)
+    verdict = evaluate.judge(VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported,)), ECOSYSTEMS, RULES)
     assert verdict.status is Status.REJECTED
     assert [(each.name, each.fixed) for each in verdict.platform_verdicts[0].remediation.upgrades] == [("a", "2.0.0")]
     assert verdict.platform_verdicts[0].remediation.turns
 
 
-def reported(*findings: Finding, at: str = NOW, unnamed: dict[str, int] | None = None) -> Reported:
+def reported(*findings: Finding, at: str = NOW, unnamed: dict[str, int] | None = None) -> ExternalReport:
     packages = tuple(dict.fromkeys(finding.package for finding in findings))
-    return Reported("trivy", at, inventory(*packages), Matches(findings, ()), unnamed or {})
+    return ExternalReport("trivy", at, inventory(*packages), Matches(findings, ()), unnamed or {})
 
 
 def test_what_others_report_is_judged_with_what_was_scanned_and_the_worst_wins() -> None:
     bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
-    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported(),))
+    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported(),))
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.APPROVED
     scanned = replace(case, inventories=(inventory(package("b")),), consulted=AdvisorySnapshot((), COVERED))
     assert evaluate.judge(scanned, ECOSYSTEMS, RULES).status is Status.APPROVED
@@ -302,7 +302,7 @@ def test_what_others_report_is_judged_with_what_was_scanned_and_the_worst_wins()
 
 def test_what_others_report_does_not_make_up_for_a_scan_that_failed() -> None:
     bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
-    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported(),), unscanned="It is broken.")
+    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported(),), unscanned="It is broken.")
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.UNDETERMINED
     assert evaluate.judge(case, ECOSYSTEMS, RULES).summary == "Undetermined: It is broken."
     verdict = evaluate.judge(replace(case, reported=(reported(bad),)), ECOSYSTEMS, RULES)
@@ -324,7 +324,7 @@ def test_a_rule_of_findings_is_undetermined_where_what_it_looks_at_is_not_told()
             return iter(())
 
     under = of_rules("fussy", {"fussy": [{}]})
-    case = Case(IMAGE, under, NOW, "0.1.0", reported=(reported(unnamed={"CRITICAL": 2, "": 1}),))
+    case = VerdictCase(IMAGE, under, NOW, "0.1.0", reported=(reported(unnamed={"CRITICAL": 2, "": 1}),))
     verdict = evaluate.judge(case, ECOSYSTEMS, (*RULES, Fussy()))
     assert verdict.status is Status.UNDETERMINED
     assert "trivy counted 3 findings without naming any: fussy cannot be judged by that." in verdict.summary
@@ -343,7 +343,9 @@ def test_an_approval_counts_what_is_waived_in_its_summary() -> None:
     advisories = [advisory("CVE-2024-1", "a", CRITICAL), advisory("CVE-2024-2", "a", CRITICAL)]
     held = tuple(Waiver(f"w{n}", "ana", "Not run.", f"CVE-2024-{n}", until="2099-01-01") for n in (1, 2))
     parts = (replace(inventory(package("a")), platform=name) for name in ("linux/amd64", "linux/arm64"))
-    case = Case(IMAGE, limits(CRITICAL=0), NOW, "0.1.0", tuple(parts), AdvisorySnapshot(tuple(advisories), COVERED))
+    case = VerdictCase(
+        IMAGE, limits(CRITICAL=0), NOW, "0.1.0", tuple(parts), AdvisorySnapshot(tuple(advisories), COVERED)
+    )
     verdict = evaluate.judge(replace(case, waivers=Waivers(held)), ECOSYSTEMS, RULES)
     assert verdict.status is Status.APPROVED
     assert verdict.summary == "All findings within the policy's limits; 2 waived findings"

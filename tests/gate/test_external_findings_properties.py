@@ -10,7 +10,7 @@ from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, inventory, limits
 from tests.gate.test_evaluate_properties import advisories
 from tests.gate.test_whole_gate_properties import gated, look
 
-from dockgate.gate.model import NOTHING_CONSULTED, Case, Reported, Status
+from dockgate.gate.model import EMPTY_SNAPSHOT, ExternalReport, Status, VerdictCase
 from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Finding, Matches, Rating, Severity
@@ -24,18 +24,18 @@ def found(held: Inventory, known: tuple[Advisory, ...]) -> tuple[Finding, ...]:
 
 
 @st.composite
-def reported(draw: st.DrawFn) -> Case:
+def reported(draw: st.DrawFn) -> VerdictCase:
     """Findings, a few of which may only be counted, in place of a scan."""
     case = draw(gated())
     (scanned,) = case.inventories
     packages = tuple(one for one in scanned.packages if one.version != "odd") or (package("a"),)
     held = replace(scanned, packages=packages, unread=(), base_layers=0)
     unnamed = draw(st.sampled_from(({}, {"HIGH": 1}, {"": 2}, {"CRITICAL": 1, "UNTRIAGED": 1})))
-    told = Reported("other", NOW, held, Matches(found(held, case.consulted.advisories), ()), unnamed=unnamed)
-    return replace(case, inventories=(), consulted=NOTHING_CONSULTED, reported=(told,), baselines={}, excused={})
+    told = ExternalReport("other", NOW, held, Matches(found(held, case.consulted.advisories), ()), unnamed=unnamed)
+    return replace(case, inventories=(), consulted=EMPTY_SNAPSHOT, reported=(told,), baselines={}, excused={})
 
 
-def without(case: Case, lost: Collection[str]) -> Case:
+def without(case: VerdictCase, lost: Collection[str]) -> VerdictCase:
     """The case, of whose findings the scanner does not tell these fields."""
     (told,) = case.reported
     findings = []
@@ -52,7 +52,7 @@ def without(case: Case, lost: Collection[str]) -> Case:
 
 @given(reported(), fields)
 @settings(max_examples=50, deadline=None)
-def test_what_is_not_told_approves_nothing(case: Case, lost: set[str]) -> None:
+def test_what_is_not_told_approves_nothing(case: VerdictCase, lost: set[str]) -> None:
     """Unless the policy lets it pass knowingly."""
     unscored = any(one.get("unscored") == "ignore" for uses in case.policy.rules.values() for one in uses)
     unrated = "severity" in lost and "reference_2022" in case.policy.rules
@@ -63,7 +63,7 @@ def test_what_is_not_told_approves_nothing(case: Case, lost: set[str]) -> None:
 
 @given(reported(), advisories(prefix="9"), fields)
 @settings(max_examples=50, deadline=None)
-def test_one_more_reported_finding_never_approves(case: Case, more: list[Advisory], lost: set[str]) -> None:
+def test_one_more_reported_finding_never_approves(case: VerdictCase, more: list[Advisory], lost: set[str]) -> None:
     (told,) = case.reported
     findings = (*told.matches.findings, *found(told.inventory, tuple(more)))
     longer = replace(case, reported=(replace(told, matches=Matches(findings, ())),))
@@ -77,8 +77,8 @@ def test_one_more_reported_finding_never_approves(case: Case, more: list[Advisor
 )
 def test_what_a_report_leaves_open_is_answered_by_a_scan_of_its_platform_alone(platform: str, status: Status) -> None:
     held = inventory(package("a"))
-    told = Reported("other", "", replace(held, platform=platform), Matches((), ()))
-    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", (held,), AdvisorySnapshot((), COVERED), reported=(told,))
+    told = ExternalReport("other", "", replace(held, platform=platform), Matches((), ()))
+    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (held,), AdvisorySnapshot((), COVERED), reported=(told,))
     assert look(case) is status
     variant = replace(held, platform=f"{platform}/v8")
     assert look(replace(case, inventories=(variant,))) is Status.APPROVED

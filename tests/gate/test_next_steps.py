@@ -12,7 +12,7 @@ from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, inventory,
 from tests.gate.test_whole_gate_properties import gated
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import Case, Status, Waiver, Waivers
+from dockgate.gate.model import Status, VerdictCase, Waiver, Waivers
 from dockgate.gate.next_steps import NextStep, advice_of, next_steps
 from dockgate.gate.unread_waivers import apply
 from dockgate.scanner.model import Unread
@@ -48,7 +48,7 @@ def test_what_a_rule_alone_knows_to_be_undetermined_comes_with_advice(path: Path
 
 @given(gated())
 @settings(max_examples=30, deadline=None)
-def test_every_undetermined_verdict_names_a_next_step(case: Case) -> None:
+def test_every_undetermined_verdict_names_a_next_step(case: VerdictCase) -> None:
     for platform_verdict in evaluate.judge(case, ECOSYSTEMS, RULES, remediations=False).platform_verdicts:
         for entry in platform_verdict.undetermined:
             assert next_steps((entry,), case.image)
@@ -84,7 +84,9 @@ def test_the_command_of_a_hostile_path_accepts_that_path_alone(path: str) -> Non
 
 
 def test_an_image_without_a_scan_has_a_next_step() -> None:
-    case = Case(IMAGE, policy_of("max_findings:\n  HIGH: 0\n"), NOW, "0.1.0", consulted=AdvisorySnapshot((), COVERED))
+    case = VerdictCase(
+        IMAGE, policy_of("max_findings:\n  HIGH: 0\n"), NOW, "0.1.0", consulted=AdvisorySnapshot((), COVERED)
+    )
     verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
     assert verdict.status is Status.UNDETERMINED
     assert next_steps(verdict.platform_verdicts[0].undetermined, IMAGE) == (NextStep(evaluate.UNSCANNED_ADVICE),)

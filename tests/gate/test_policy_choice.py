@@ -11,7 +11,7 @@ from tests.gate.test_stricter import CASES, full, servers, wishes
 
 from dockgate.delivery.approval_request import canonical_registry
 from dockgate.gate import evaluate
-from dockgate.gate.model import Case, Policy, Status
+from dockgate.gate.model import Policy, Status, VerdictCase
 from dockgate.gate.policy import VEX_RULE, combined, of_rules
 from dockgate.gate.policy_choice import (
     AllowedPolicies,
@@ -142,7 +142,7 @@ def test_what_is_provably_stricter_approves_nothing_more(
 
 @given(st.sampled_from(CASES), st.sampled_from(CASES))
 @settings(max_examples=300, deadline=None)
-def test_so_it_is_under_every_rule(judged: Case, other: Case) -> None:
+def test_so_it_is_under_every_rule(judged: VerdictCase, other: VerdictCase) -> None:
     if is_stricter(other.policy, judged.policy):
         by_other = replace(judged, policy=other.policy)
         if evaluate.judge(by_other, ECOSYSTEMS, RULES, remediations=False).status is Status.APPROVED:

@@ -13,7 +13,7 @@ from tests.gate.test_evaluate_properties import advisories, coverage, inventorie
 
 from dockgate.gate import evaluate
 from dockgate.gate.definitions.policy import completed, in_full, of_mapping
-from dockgate.gate.model import Case, Policy, Status
+from dockgate.gate.model import Policy, Status, VerdictCase
 from dockgate.gate.policy import VEX_RULE, combined, combined_name, label, of_rules, parted, stricter
 from dockgate.scanner.model import Inventory
 from dockgate.shared.yaml import load
@@ -74,7 +74,7 @@ ASKED = [
 
 @given(st.sampled_from(CASES), st.sampled_from(CASES), st.sampled_from(ASKED))
 @settings(max_examples=400, deadline=None)
-def test_so_it_is_under_every_rule(judged: Case, by: Case, asked: Policy) -> None:
+def test_so_it_is_under_every_rule(judged: VerdictCase, by: VerdictCase, asked: Policy) -> None:
     def status(policy: Policy) -> Status:
         return evaluate.judge(replace(judged, policy=policy), ECOSYSTEMS, RULES, remediations=False).status
 

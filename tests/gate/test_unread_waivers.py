@@ -6,7 +6,7 @@ import pytest
 from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy_of
 
 from dockgate.gate import evaluate, waivers
-from dockgate.gate.model import Case, Policy, Status, Verdict, Waiver, Waivers
+from dockgate.gate.model import Policy, Status, Verdict, VerdictCase, Waiver, Waivers
 from dockgate.gate.unread_waivers import apply, check_protected
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.shared.errors import UsageError
@@ -26,7 +26,7 @@ def held(*paths: str) -> Inventory:
 
 def judge(held: Inventory, *given: Waiver, policy: Policy = POLICY, known: AdvisorySnapshot | None = None) -> Verdict:
     consulted = known or AdvisorySnapshot((), COVERED)
-    case = Case(IMAGE, policy, NOW, "0.1.0", (held,), consulted, Waivers(given))
+    case = VerdictCase(IMAGE, policy, NOW, "0.1.0", (held,), consulted, Waivers(given))
     return evaluate.judge(case, ECOSYSTEMS, RULES)
 
 

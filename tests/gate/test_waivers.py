@@ -9,7 +9,7 @@ from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, 
 from tests.gate.test_evaluate_properties import advisories, coverage, inventories, policies
 
 from dockgate.gate import evaluate, patterns, waivers
-from dockgate.gate.model import Case, Policy, Statement, Status, VexStatus, Violation, Waiver, Waivers
+from dockgate.gate.model import Policy, Status, VerdictCase, VexStatement, VexStatus, Violation, Waiver, Waivers
 from dockgate.gate.policy import baselines, fingerprint, of_rules, vex_authors
 from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import UsageError
@@ -111,7 +111,7 @@ def test_of_a_rule_that_other_things_may_break_only_the_violation_that_was_accep
 def test_what_new_findings_would_be_part_of_without_other_words_is_not_accepted(when: str, status: Status) -> None:
     under = policy_of(f"expression:\n  when: {when}\n  message: Not here.\n")
     known = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
-    case = Case(IMAGE, under, NOW, "0.1.0", (inventory(package("a")),), known)
+    case = VerdictCase(IMAGE, under, NOW, "0.1.0", (inventory(package("a")),), known)
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.REJECTED
     given_ = Waivers((replace(RULE, rule="expression", violation="Not here."),))
     assert evaluate.judge(replace(case, waivers=given_), ECOSYSTEMS, RULES).status is status
@@ -164,7 +164,7 @@ given_waivers = st.lists(
 ).map(tuple)
 given_statements = st.lists(
     st.builds(
-        Statement,
+        VexStatement,
         st.just("sha256:d"),
         st.just("openvex"),
         st.sampled_from(("Vendor", "Other")),
@@ -187,9 +187,9 @@ def test_a_waiver_never_rejects_what_was_approved_and_hides_nothing(
     under: Policy,
     covered: tuple[Coverage, ...],
     accepted: tuple[Waiver, ...],
-    said: tuple[Statement, ...],
+    said: tuple[VexStatement, ...],
 ) -> None:
-    case = Case(IMAGE, under, NOW, "0.1.0", (judged,), AdvisorySnapshot(tuple(known), covered))
+    case = VerdictCase(IMAGE, under, NOW, "0.1.0", (judged,), AdvisorySnapshot(tuple(known), covered))
     without = evaluate.judge(case, ECOSYSTEMS, RULES)
     verdict = evaluate.judge(replace(case, waivers=Waivers(accepted, said)), ECOSYSTEMS, RULES)
     order = list(Status)
@@ -208,7 +208,7 @@ def test_a_waiver_of_the_index_holds_for_each_of_its_platforms() -> None:
         for name, digit in (("linux/amd64", "2"), ("linux/arm64", "3"))
     )
     known = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
-    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", platforms, known)
+    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", platforms, known)
     for image, expected in (
         (IMAGE, [Status.APPROVED, Status.APPROVED]),
         ("sha256:" + "2" * 64, [Status.APPROVED, Status.REJECTED]),

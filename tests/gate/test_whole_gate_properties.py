@@ -11,7 +11,17 @@ from tests.gate.test_evaluate_properties import NAMES, advisories, coverage, eve
 
 from dockgate.gate import evaluate
 from dockgate.gate.definitions.policy import in_full
-from dockgate.gate.model import Case, Excused, Policy, Statement, Status, Verdict, VexStatus, Waiver, Waivers
+from dockgate.gate.model import (
+    BaselineExemptions,
+    Policy,
+    Status,
+    Verdict,
+    VerdictCase,
+    VexStatement,
+    VexStatus,
+    Waiver,
+    Waivers,
+)
 from dockgate.gate.policy import of_rules
 from dockgate.gate.replay import case_file
 from dockgate.scanner.model import Distribution, Unread
@@ -115,7 +125,7 @@ unread_waivers = st.builds(
     until=st.sampled_from(("2026-11-30T00:00:00Z", "2026-11-01T00:00:00Z")),
 )
 statements = st.builds(
-    Statement,
+    VexStatement,
     st.just("sha256:" + "d" * 64),
     st.just("openvex"),
     st.sampled_from(("Vendor", "Somebody")),
@@ -147,11 +157,13 @@ cves = st.lists(
 keys = st.lists(st.tuples(st.sampled_from(("CVE-2024-0", "CVE-2024-1")), st.just("npm"), st.sampled_from(NAMES))).map(
     tuple
 )
-excused = st.builds(Excused, st.sampled_from(("2026-01-02T00:00:00Z", "2026-11-23T12:00:00Z")), keys, keys, keys)
+excused = st.builds(
+    BaselineExemptions, st.sampled_from(("2026-01-02T00:00:00Z", "2026-11-23T12:00:00Z")), keys, keys, keys
+)
 
 
 @st.composite
-def gated(draw: st.DrawFn) -> Case:
+def gated(draw: st.DrawFn) -> VerdictCase:
     """Own layers or the base image's, a distribution or none; some of the advisories dated. In every other case nothing
     is in doubt but by the rules."""
     held, covered = draw(inventories()), draw(coverage)
@@ -179,21 +191,21 @@ def gated(draw: st.DrawFn) -> Case:
         for name in draw(st.sets(st.sampled_from(CATALOGUES)).map(sorted))
     )
     consulted = AdvisorySnapshot(dated, (*covered, *catalogues), draw(cves))
-    made = Case(IMAGE, draw(policies()), NOW, "0.1.0", (held,), consulted, draw(accepted), baselines)
+    made = VerdictCase(IMAGE, draw(policies()), NOW, "0.1.0", (held,), consulted, draw(accepted), baselines)
     return replace(made, excused={name: draw(excused) for name in baselines})
 
 
-def look(case: Case) -> Status:
+def look(case: VerdictCase) -> Status:
     return evaluate.judge(case, ECOSYSTEMS, RULES, remediations=False).status
 
 
-def judge(case: Case) -> Verdict:
+def judge(case: VerdictCase) -> Verdict:
     return evaluate.judge(case, ECOSYSTEMS, RULES)
 
 
 @given(gated())
 @settings(max_examples=100, deadline=None)
-def test_the_same_case_gives_the_same_bytes_also_when_it_was_written_and_read(case: Case) -> None:
+def test_the_same_case_gives_the_same_bytes_also_when_it_was_written_and_read(case: VerdictCase) -> None:
     verdict = judge(case)
     assert canonical.encode(judge(case)) == canonical.encode(verdict)
     again = case_file.read(case_file.text(case_file.RecordedVerdict(verdict, case)).encode(), "it")
@@ -202,7 +214,7 @@ def test_the_same_case_gives_the_same_bytes_also_when_it_was_written_and_read(ca
 
 @given(gated(), advisories(prefix="9"))
 @settings(max_examples=100, deadline=None)
-def test_one_more_finding_never_approves_what_was_rejected(case: Case, more: list[Advisory]) -> None:
+def test_one_more_finding_never_approves_what_was_rejected(case: VerdictCase, more: list[Advisory]) -> None:
     known = replace(case.consulted, advisories=(*case.consulted.advisories, *more))
     before, after = look(case), look(replace(case, consulted=known))
     if before is Status.REJECTED:
@@ -211,7 +223,7 @@ def test_one_more_finding_never_approves_what_was_rejected(case: Case, more: lis
 
 @given(gated(), accepted)
 @settings(max_examples=100, deadline=None)
-def test_a_waiver_never_rejects_what_was_approved(case: Case, more: Waivers) -> None:
+def test_a_waiver_never_rejects_what_was_approved(case: VerdictCase, more: Waivers) -> None:
     both = replace(case.waivers, waivers=(*case.waivers.waivers, *more.waivers))
     if look(case) is Status.APPROVED:
         assert look(replace(case, waivers=both)) is Status.APPROVED
@@ -222,7 +234,7 @@ def _scored(policy: Policy) -> bool:
     return all(one.get("unscored") != "ignore" for uses in policy.rules.values() for one in uses)
 
 
-def _less(case: Case) -> list[Case]:
+def _less(case: VerdictCase) -> list[VerdictCase]:
     """The case after something was lost: a feed, a part of one, its age; a file; the scan; a baseline. Not what the
     policy knowingly lets pass when it is missing."""
     (evidence,) = case.policy.rules["evidence"]
@@ -254,19 +266,19 @@ def _less(case: Case) -> list[Case]:
 
 @given(gated())
 @settings(max_examples=100, deadline=None)
-def test_nothing_that_is_lost_approves_what_was_not(case: Case) -> None:
+def test_nothing_that_is_lost_approves_what_was_not(case: VerdictCase) -> None:
     if look(case) is not Status.APPROVED:
         for less in _less(case):
             assert look(less) is not Status.APPROVED
 
 
-def _applied(case: Case, versions: Mapping[str, str]) -> Case:
+def _applied(case: VerdictCase, versions: Mapping[str, str]) -> VerdictCase:
     return replace(case, inventories=tuple(with_versions(one, versions) for one in case.inventories))
 
 
 @given(gated())
 @settings(max_examples=100, deadline=None)
-def test_the_remediation_applied_is_approved_and_no_smaller_one_is(case: Case) -> None:
+def test_the_remediation_applied_is_approved_and_no_smaller_one_is(case: VerdictCase) -> None:
     """Checked against every set there is."""
     (platform_verdict,) = judge(case).platform_verdicts
     remediation = platform_verdict.remediation

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from dockgate.gate.model import (
-    Inputs,
+    AppliedWaiver,
+    InputDigests,
     Obstacle,
     PlatformVerdict,
     Remediation,
@@ -11,7 +12,6 @@ from dockgate.gate.model import (
     Upgrade,
     Verdict,
     Violation,
-    Waived,
 )
 from dockgate.reports import GateReport, ScanReport
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
@@ -160,7 +160,7 @@ def turned() -> Verdict:
 def verdict(
     *platform_verdicts: PlatformVerdict, status: Status = Status.REJECTED, summary: str = "2 CRITICAL findings"
 ) -> Verdict:
-    inputs = Inputs(
+    inputs = InputDigests(
         ("sha256:" + "1" * 64,), "sha256:" + "2" * 64, "sha256:" + "3" * 64, "2026-11-25T00:00:00Z", "0.1.0"
     )
     return Verdict(MANIFEST, "default", status, summary, platform_verdicts or (platform_verdict(),), inputs)
@@ -256,12 +256,16 @@ def reports() -> dict[str, ScanReport | GateReport]:
     waived = replace(
         platform_verdict(Status.APPROVED, violations=(), undetermined=(), remediation=()),
         waived=(
-            Waived(
+            AppliedWaiver(
                 "waiver", "w-1", "ana", "It is\x1b[2J <b>never</b> called.", "2026-12-31T00:00:00.000Z", FINDINGS[0]
             ),
-            Waived("vex", "sha256:" + "7" * 64, "Vendor|`x`", "not_affected: component_not_present", "", FINDINGS[2]),
-            Waived("vex", "sha256:" + "7" * 64, "Vendor|`x`", "fixed. Backported", "", FINDINGS[3]),
-            Waived("waiver", "w-2", "bob", "Seen by hand.", "2026-12-31T00:00:00.000Z", violation="It runs as <i>root"),
+            AppliedWaiver(
+                "vex", "sha256:" + "7" * 64, "Vendor|`x`", "not_affected: component_not_present", "", FINDINGS[2]
+            ),
+            AppliedWaiver("vex", "sha256:" + "7" * 64, "Vendor|`x`", "fixed. Backported", "", FINDINGS[3]),
+            AppliedWaiver(
+                "waiver", "w-2", "bob", "Seen by hand.", "2026-12-31T00:00:00.000Z", violation="It runs as <i>root"
+            ),
         ),
     )
     fine = platform_verdict(Status.APPROVED, findings=(), violations=(), undetermined=(), remediation=())

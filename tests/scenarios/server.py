@@ -31,7 +31,7 @@ from dockgate.events.notifiers.memory import MemoryNotifier
 from dockgate.events.ports import Notifier, Webhooks
 from dockgate.events.webhooks.memory import MemoryWebhooks
 from dockgate.gate import rules
-from dockgate.gate.model import Policy, Reported
+from dockgate.gate.model import ExternalReport, Policy
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.services.contributors import PushHistory
@@ -87,7 +87,7 @@ class Advisories:
         found = tuple(advisory for advisory in self.known if advisory.name in names)
         return AdvisorySnapshot(tuple(sorted(found, key=lambda one: (one.name, one.id))), tuple(self.coverage()))
 
-    def catalogues(self, reported: Sequence[Reported]) -> AdvisorySnapshot:
+    def catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
         return AdvisorySnapshot((), tuple(self.coverage())[1:])
 
     def coverage(self) -> Sequence[Coverage]:

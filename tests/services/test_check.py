@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Inventory
 from dockgate.services.check import check
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range
@@ -20,7 +20,7 @@ class Reader:
         events = (("introduced", "0"), ("fixed", "3.7"))
         return AdvisorySnapshot((Advisory("PYSEC-1", "PyPI", "idna", (Range("ECOSYSTEM", events),)),), self.coverage())
 
-    def catalogues(self, reported: Sequence[Reported]) -> AdvisorySnapshot:
+    def catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
         return AdvisorySnapshot((), ())
 
     def coverage(self) -> tuple[Coverage, ...]:

@@ -9,7 +9,7 @@ from tests.aws.fakes.server import Refused
 from tests.aws.inspector import HOST, PLACE, Aws, aws
 from tests.aws.page import permissions
 
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.services.inspector import InspectorFindings, look_up
 from dockgate.shared.errors import UnavailableError, UsageError
 
@@ -26,7 +26,7 @@ def source(there: Aws, *patterns: str) -> InspectorFindings:
     return InspectorFindings(patterns or ("*",), there.client, lambda: SCANNED + 600)
 
 
-def doubts(reported: Reported) -> list[str]:
+def doubts(reported: ExternalReport) -> list[str]:
     return [one.reason for one in reported.matches.undetermined]
 
 

@@ -11,7 +11,7 @@ from dockgate.cli.options import Output, Shown, database, progress, shown, verdi
 from dockgate.cli.output import echo
 from dockgate.config import Settings, from_environment
 from dockgate.delivery.model import ApprovalState
-from dockgate.gate.model import Policy, Reported, Status, Waivers
+from dockgate.gate.model import ExternalReport, Policy, Status, Waivers
 from dockgate.gate.policy import PROVENANCE_RULE
 from dockgate.services.reports import GateReport
 from dockgate.shared.errors import UsageError
@@ -203,7 +203,7 @@ def _provenance(
 
 
 def _inspected(
-    asked: Asked, settings: Settings, policy: Policy, reported: tuple[Reported, ...], held: Waivers
+    asked: Asked, settings: Settings, policy: Policy, reported: tuple[ExternalReport, ...], held: Waivers
 ) -> GateReport:
     from dockgate.services import gate, inspector
 
@@ -220,7 +220,7 @@ def _inspected(
     return gate.judge_reported((*found, *reported), policy, accepted=held, reference=asked.reference, image=digest)
 
 
-def _reported(files: tuple[Path, ...], digest: str, found_at: str) -> tuple[Reported, ...]:
+def _reported(files: tuple[Path, ...], digest: str, found_at: str) -> tuple[ExternalReport, ...]:
     if not files and (digest or found_at):
         raise UsageError("--digest and --found-at belong to --findings.", "Give --findings FILE, too.")
     from dockgate.services import external_findings

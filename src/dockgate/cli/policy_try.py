@@ -15,7 +15,7 @@ from dockgate.cli.output import echo
 from dockgate.cli.policy_files import text_of
 from dockgate.config import from_environment
 from dockgate.gate.policy import label
-from dockgate.gate.replay.policy_diff import Trial, Trials
+from dockgate.gate.replay.policy_diff import ImageComparison, PolicyComparison
 from dockgate.shared.canonical import plain
 
 ON_SERVER = ("history", "running")
@@ -51,7 +51,7 @@ def command(file: Path, against: tuple[str, ...], policy: str, limit: int, datab
     it was made from, by FILE; what runs is judged as of now by both.
     """
     text = text_of(file)
-    parts: list[Trials] = []
+    parts: list[PolicyComparison] = []
     with progress() as show:
         for one in dict.fromkeys(against):
             if one in ON_SERVER:
@@ -72,23 +72,25 @@ def command(file: Path, against: tuple[str, ...], policy: str, limit: int, datab
 
 def _on_server(
     text: str, name: str, against: str, policy: str, limit: int, show: Callable[[str], None]
-) -> list[Trials]:
+) -> list[PolicyComparison]:
     """Part by part, so that there is progress to tell of, and nothing goes on once we are interrupted."""
     client = Client()
-    parts: list[Trials] = []
+    parts: list[PolicyComparison] = []
     after, judged = "", 0
     while True:
         show(f"{judged} judged")
         left = min(PART, limit - judged) if against == "history" else PART
         body: dict[str, Any] = {"text": text, "name": name, "against": against, "policy": policy}
-        part = understand(Trials, client.post("policies", "try", body={**body, "limit": left, "after": after}))
+        part = understand(
+            PolicyComparison, client.post("policies", "try", body={**body, "limit": left, "after": after})
+        )
         parts.append(part)
         after, judged = part.next, judged + part.judged
         if not after or (against == "history" and judged >= limit):
             return parts
 
 
-def _on_image(text: str, file: Path, reference: str, policy: str, database: Path | None) -> Trials:
+def _on_image(text: str, file: Path, reference: str, policy: str, database: Path | None) -> PolicyComparison:
     from dockgate.gate.replay.policy_diff import compare, said, summed
     from dockgate.services import gate, scan
 
@@ -101,7 +103,7 @@ def _on_image(text: str, file: Path, reference: str, policy: str, database: Path
     return summed([trial])
 
 
-def _tell(judged: int, turned: dict[str, int], changes: Sequence[Trial]) -> None:
+def _tell(judged: int, turned: dict[str, int], changes: Sequence[ImageComparison]) -> None:
     from dockgate.services.terminal import console, line, show
 
     to = console(sys.stdout)

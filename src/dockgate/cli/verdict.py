@@ -7,7 +7,7 @@ import click
 from dockgate.cli.client import Client, understand
 from dockgate.cli.digests import verdict_digest
 from dockgate.cli.options import Output, Shown, shown, verdict_outputs, write
-from dockgate.gate.model import Case, Verdict
+from dockgate.gate.model import Verdict, VerdictCase
 from dockgate.scanner.model import Inventory
 from dockgate.services import reports
 from dockgate.shared.errors import DeniedError, NotFoundError
@@ -49,8 +49,8 @@ def fetch(client: Client, digest: str, reference: str = "", *, whole: bool = Fal
     return reports.GateReport(reference or verdict.image, verdict, inventories, case)
 
 
-def _case(client: Client, digest: str) -> Case:
-    return understand(Case, client.get("verdicts", digest, "case")["case"])
+def _case(client: Client, digest: str) -> VerdictCase:
+    return understand(VerdictCase, client.get("verdicts", digest, "case")["case"])
 
 
 def _inventories(client: Client, verdict: Verdict) -> Iterator[Inventory]:

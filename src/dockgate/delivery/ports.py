@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dockgate.attestations.statements import ListedKey
 from dockgate.delivery.model import Deployment, Service, Task, TaskDefinition
-from dockgate.gate.model import Reported, Statement
+from dockgate.gate.model import ExternalReport, VexStatement
 from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
@@ -176,7 +176,7 @@ class Found:
     has not yet. `pending` is what it still waits for, "" when all of it is over; `is_unconfirmed` where that is only a
     second list that equals the first."""
 
-    reported: tuple[Reported, ...]
+    reported: tuple[ExternalReport, ...]
     pending: str = ""
     is_unconfirmed: bool = False
 
@@ -185,7 +185,7 @@ class FindingsSource(Protocol):
     """Another scanner, which is asked what it found in images."""
 
     name: str
-    """`Reported.source`"""
+    """`ExternalReport.source`"""
     title: str
     """as people know it"""
 
@@ -197,7 +197,7 @@ class FindingsSource(Protocol):
         """What it found, as of now. UnavailableError when it does not answer."""
         ...
 
-    def unknown(self, image: str, reason: str) -> Reported:
+    def unknown(self, image: str, reason: str) -> ExternalReport:
         """A report in doubt, for this reason."""
         ...
 
@@ -233,7 +233,7 @@ class AttachedVex:
 class VexReader(Protocol):
     """Reads VEX documents, and finds those that are attached to images."""
 
-    def read(self, data: bytes, name: str) -> Sequence[Statement]:
+    def read(self, data: bytes, name: str) -> Sequence[VexStatement]:
         """The statements of a document, without signer. UsageError naming the place at fault."""
         ...
 

@@ -7,17 +7,17 @@ where only those with one count, or that was in its grace. When the leave ends t
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from dockgate.gate.model import Case, Excused, PlatformVerdict, Policy, Settings
+from dockgate.gate.model import BaselineExemptions, PlatformVerdict, Policy, Settings, VerdictCase
 from dockgate.gate.rule import Exemption, Key, Known, Matching, known_as
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Finding
 
-_NOTHING = Excused()
+_NOTHING = BaselineExemptions()
 
 
-def known(case: Case, platform: str, matching: Matching) -> dict[str, Known]:
+def known(case: VerdictCase, platform: str, matching: Matching) -> dict[str, Known]:
     """What each baseline suffers on this platform, by the same advisories. A baseline that lacks the platform is
     none."""
     found: dict[str, Known] = {}
@@ -29,7 +29,7 @@ def known(case: Case, platform: str, matching: Matching) -> dict[str, Known]:
     return found
 
 
-def _by_leave(keys: set[Key], excused: Excused) -> Known:
+def _by_leave(keys: set[Key], excused: BaselineExemptions) -> Known:
     unfixed, young = set(excused.unfixed), set(excused.young)
     return {
         key: Exemption(unfixed=key in unfixed, young_at=excused.at if key in young else "")
@@ -37,7 +37,9 @@ def _by_leave(keys: set[Key], excused: Excused) -> Known:
     }
 
 
-def excused(case: Case, platform_verdicts: Sequence[PlatformVerdict], ecosystems: Sequence[Ecosystem]) -> Excused:
+def excused(
+    case: VerdictCase, platform_verdicts: Sequence[PlatformVerdict], ecosystems: Sequence[Ecosystem]
+) -> BaselineExemptions:
     """What an image was approved with by leave, of the case and the judgements that approved it. What was known of it
     from a baseline of its own was nothing new then, and needed no leave."""
     matching = Matcher(case.consulted, ecosystems)
@@ -52,7 +54,7 @@ def excused(case: Case, platform_verdicts: Sequence[PlatformVerdict], ecosystems
         rest = [one for one in platform_verdict.findings if known_as(one) not in exemption | before]
         unfixed |= {known_as(one) for one in rest if only_fixable and not one.fixed}
         young |= {known_as(one) for one in rest if _since(one, case.now, longest)}
-    return Excused(case.now, tuple(sorted(waived)), tuple(sorted(unfixed)), tuple(sorted(young)))
+    return BaselineExemptions(case.now, tuple(sorted(waived)), tuple(sorted(unfixed)), tuple(sorted(young)))
 
 
 def _spared(policy: Policy) -> tuple[bool, float]:

@@ -5,22 +5,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dockgate.gate import baselines, cve_enrichment, unread_waivers, waivers
-from dockgate.gate.external_findings import ReportedMatcher
+from dockgate.gate.external_findings import ExternalReportMatcher
 from dockgate.gate.model import (
     NO_REMEDIATION,
-    Case,
-    Inputs,
+    AppliedWaiver,
+    ExternalReport,
+    InputDigests,
     NonBlockingViolation,
     PlatformVerdict,
     Policy,
     Remediation,
-    Reported,
     RuleAction,
     Settings,
     Status,
     Verdict,
+    VerdictCase,
     Violation,
-    Waived,
     worst,
 )
 from dockgate.gate.policy import ANY, COUNTING_RULE, REFERENCE_APPROVED, REFERENCE_RULE, action_of
@@ -40,7 +40,9 @@ UNSCANNED_ADVICE = "See what the reason names, then scan the image again."
 """for an image of which there is no scan: the reason says why"""
 
 
-def judge(case: Case, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, remediations: bool = True) -> Verdict:
+def judge(
+    case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, remediations: bool = True
+) -> Verdict:
     """The verdict on an image or index by its platforms. Without `remediations`, which take the longest, it is for
     looking at and not for keeping.
 
@@ -58,7 +60,7 @@ def judge(case: Case, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *,
 
 
 def judged(
-    case: Case, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, remediations: bool = True
+    case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, remediations: bool = True
 ) -> tuple[PlatformVerdict, ...]:
     """What a verdict says of each platform, without the rest of it."""
     case = _told(case)
@@ -67,16 +69,16 @@ def judged(
     return (*platform_verdicts, _unscanned(case)) if case.unscanned else platform_verdicts
 
 
-def _told(case: Case) -> Case:
+def _told(case: VerdictCase) -> VerdictCase:
     """The case, which says so when it holds nothing to judge."""
     if case.inventories or case.reported or case.unscanned:
         return case
     return replace(case, unscanned="No scan: the image's packages are not known.")
 
 
-def inputs(case: Case) -> Inputs:
+def inputs(case: VerdictCase) -> InputDigests:
     """The case by the digests of its parts."""
-    return Inputs(
+    return InputDigests(
         inventories=tuple(_digest(inventory) for inventory in _ordered(case.inventories)),
         snapshot=_digest(case.consulted),
         policy=case.policy.digest,
@@ -95,7 +97,7 @@ def inputs(case: Case) -> Inputs:
 
 
 @dataclass(frozen=True, slots=True)
-class RuleUse:
+class ActiveRule:
     """A rule as it holds: under these settings, with what follows from a violation."""
 
     rule: Rule
@@ -103,7 +105,7 @@ class RuleUse:
     action: RuleAction
 
 
-def _held(policy: Policy, rules: Sequence[Rule]) -> list[RuleUse]:
+def _held(policy: Policy, rules: Sequence[Rule]) -> list[ActiveRule]:
     """The rules that hold, with their settings: those that the policy names, and those that always do."""
     unknown = sorted(policy.rules.keys() - {rule.name for rule in rules})
     if unknown:
@@ -111,14 +113,14 @@ def _held(policy: Policy, rules: Sequence[Rule]) -> list[RuleUse]:
             f"The policy {policy.name} names rules that do not exist here: {', '.join(unknown)}.",
             f"Rules that exist: {', '.join(sorted(rule.name for rule in rules))}.",
         )
-    held: list[RuleUse] = []
+    held: list[ActiveRule] = []
     for rule in sorted(rules, key=lambda rule: rule.name):
         uses = policy.rules.get(rule.name, ())
         if not uses and rule.always is not None:
             uses = (rule.settings(rule.always),)
         for settings in uses:
             action = RuleAction.REJECT if rule.always is not None else action_of(settings)
-            held.append(RuleUse(rule, settings, action))
+            held.append(ActiveRule(rule, settings, action))
     return held
 
 
@@ -126,15 +128,15 @@ def _held(policy: Policy, rules: Sequence[Rule]) -> list[RuleUse]:
 class _Part:
     """One platform of a case."""
 
-    case: Case
+    case: VerdictCase
     ecosystems: Sequence[Ecosystem]
     inventory: Inventory
     matcher: Matching
     coverage: tuple[Coverage, ...]
     known: Mapping[str, Known]
-    reported: Reported | None = None
+    reported: ExternalReport | None = None
 
-    def platform_verdict(self, held: Sequence[RuleUse], remediations: bool) -> PlatformVerdict:
+    def platform_verdict(self, held: Sequence[ActiveRule], remediations: bool) -> PlatformVerdict:
         said = self.say(self.inventory, held)
         counting = next(iter(self.case.policy.rules.get(COUNTING_RULE, ())), {})
         return PlatformVerdict(
@@ -165,7 +167,7 @@ class _Part:
         scanned = [one.platform.split("/")[:2] for one in self.case.inventories]
         return bool(scanned) and (not self.inventory.platform or self.inventory.platform.split("/")[:2] in scanned)
 
-    def remediation(self, said: "Evaluation", held: Sequence[RuleUse]) -> Remediation:
+    def remediation(self, said: "Evaluation", held: Sequence[ActiveRule]) -> Remediation:
         return find_remediation(
             self.inventory,
             said,
@@ -174,7 +176,7 @@ class _Part:
             lambda upgrades: commands(upgrades, self.inventory, self.ecosystems),
         )
 
-    def say(self, inventory: Inventory, held: Sequence[RuleUse]) -> "Evaluation":
+    def say(self, inventory: Inventory, held: Sequence[ActiveRule]) -> "Evaluation":
         """What the rules say of these packages."""
         case = self.case
         matches = self.matcher.match(inventory.packages)
@@ -234,7 +236,7 @@ class Evaluation:
     undetermined: tuple[Undetermined, ...]
     warnings: tuple[Violation, ...]
     notes: tuple[Violation, ...]
-    waived: tuple[Waived, ...]
+    waived: tuple[AppliedWaiver, ...]
 
     @cached_property
     def status(self) -> Status:
@@ -243,19 +245,19 @@ class Evaluation:
         return Status.UNDETERMINED if self.undetermined else Status.APPROVED
 
 
-def _provenance(case: Case) -> ProvenanceFacts | None:
+def _provenance(case: VerdictCase) -> ProvenanceFacts | None:
     """What is known of the provenance of the digest that the verdict is on; what is about another digest is nothing."""
     return case.provenance if case.provenance and case.provenance.image == case.image else None
 
 
-def _catalogues(held: Sequence[RuleUse]) -> tuple[str, ...]:
+def _catalogues(held: Sequence[ActiveRule]) -> tuple[str, ...]:
     """Those that the rules look at, of which a violation rejects."""
     rejecting = [one for one in held if one.action is RuleAction.REJECT]
     fields = (field for one in rejecting for field in one.rule.looks_at)
     return cve_enrichment.looked_at(fields, (str(one.settings.get("when", "")) for one in rejecting))
 
 
-def _asked(held: RuleUse, facts: Facts) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
+def _asked(held: ActiveRule, facts: Facts) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
     """What the rule says, and that it cannot say more where another scanner does not tell what it looks at."""
     yield from held.rule.judge(facts, held.settings)
     if untold := [name for name in held.rule.looks_at if name in facts.untold and facts.matches.findings]:
@@ -277,7 +279,7 @@ def _advised(entry: Undetermined, rule: Rule, facts: Facts) -> Undetermined:
     return replace(entry, advice=f"See what the reason names, or change the rule `{rule.name}` of the policy.")
 
 
-def _parts(case: Case, ecosystems: Sequence[Ecosystem]) -> list[_Part]:
+def _parts(case: VerdictCase, ecosystems: Sequence[Ecosystem]) -> list[_Part]:
     """What was scanned, and what others report: all of it is judged, and the worst of it is the verdict.
 
     Beside a scan of its platform, what a report leaves open is no doubt, for the scan answers it.
@@ -288,12 +290,12 @@ def _parts(case: Case, ecosystems: Sequence[Ecosystem]) -> list[_Part]:
         for inventory in _ordered(case.inventories):
             known = baselines.known(case, inventory.platform, scanned)
             parts.append(_Part(case, ecosystems, inventory, scanned, case.consulted.coverage, known))
-    others = ((reported, ReportedMatcher(reported, ecosystems)) for reported in case.reported)
+    others = ((reported, ExternalReportMatcher(reported, ecosystems)) for reported in case.reported)
     parts.extend(_Part(case, ecosystems, reported.inventory, matcher, (), {}, reported) for reported, matcher in others)
     return parts
 
 
-def _unscanned(case: Case) -> PlatformVerdict:
+def _unscanned(case: VerdictCase) -> PlatformVerdict:
     return PlatformVerdict(
         image=case.image,
         platform="",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UncomparableError
@@ -11,10 +11,10 @@ from dockgate.vulnerabilities.model import Matches
 from dockgate.vulnerabilities.versions import Orders
 
 
-class ReportedMatcher:
+class ExternalReportMatcher:
     """`rules.Matching`. Where no ecosystem orders the versions, they are only the same or not."""
 
-    def __init__(self, reported: Reported, ecosystems: Sequence[Ecosystem]) -> None:
+    def __init__(self, reported: ExternalReport, ecosystems: Sequence[Ecosystem]) -> None:
         self._matches = reported.matches
         self._orders = Orders(ecosystems)
 

@@ -89,7 +89,7 @@ class VexStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class VexStatement:
     """One statement of a VEX document, in whatever format it was written.
 
     `document` is the document's digest, `format` "openvex", "cyclonedx" or "csaf", `author` whom it names as its author
@@ -119,7 +119,7 @@ class Waivers:
     of it, kept for as long as the verdict."""
 
     waivers: tuple[Waiver, ...] = ()
-    statements: tuple[Statement, ...] = ()
+    statements: tuple[VexStatement, ...] = ()
 
 
 # --- what is decided ---------------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ class NonBlockingViolation:
 
 
 @dataclass(frozen=True, slots=True)
-class Waived:
+class AppliedWaiver:
     """A finding that does not count, or a violation without findings (then `finding` is None and `violation` its
     message). `unread` is the path or package of unread content (then `violation` is why it was not read), "" for
     anything else.
@@ -228,7 +228,7 @@ class PlatformVerdict:
     remediation: Remediation = NO_REMEDIATION
     warnings: tuple[Violation, ...] = ()
     notes: tuple[Violation, ...] = ()
-    waived: tuple[Waived, ...] = ()
+    waived: tuple[AppliedWaiver, ...] = ()
     source: str = ""
 
     @property
@@ -238,7 +238,7 @@ class PlatformVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class InputDigests:
     """What a verdict was made from: digests of inventories, snapshot, policy and waivers; the time asked (RFC 3339,
     UTC) and the engine's version.
 
@@ -270,18 +270,18 @@ class Verdict:
     status: Status
     summary: str
     platform_verdicts: tuple[PlatformVerdict, ...]
-    inputs: Inputs
+    inputs: InputDigests
 
 
-NOTHING_CONSULTED = AdvisorySnapshot((), ())
-NOTHING_WAIVED = Waivers()
+EMPTY_SNAPSHOT = AdvisorySnapshot((), ())
+NO_WAIVERS = Waivers()
 
 
 # --- what it is made from ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
+class ExternalReport:
     """Findings that another scanner made on one platform. `source` is its name ("inspector", "trivy"), `at` when (RFC
     3339, "" when it does not say), `inventory` holds the packages that it names.
 
@@ -299,7 +299,7 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
-class Excused:
+class BaselineExemptions:
     """What a baseline's image was approved with by leave, at `at`: findings as (id, ecosystem without release, source
     name) that were `waived` or excused by VEX, that were `unfixed`, or that were `young`, where the policy spared
     those."""
@@ -311,18 +311,18 @@ class Excused:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """All that a verdict is made from. The same case gives the same bytes: see `Inputs` for each."""
+class VerdictCase:
+    """All that a verdict is made from. The same case gives the same bytes: see `InputDigests` for each."""
 
     image: str
     policy: Policy
     now: str
     engine: str
     inventories: tuple[Inventory, ...] = ()
-    consulted: AdvisorySnapshot = NOTHING_CONSULTED
-    waivers: Waivers = NOTHING_WAIVED
+    consulted: AdvisorySnapshot = EMPTY_SNAPSHOT
+    waivers: Waivers = NO_WAIVERS
     baselines: dict[str, tuple[Inventory, ...]] = field(default_factory=dict)
-    reported: tuple[Reported, ...] = ()
+    reported: tuple[ExternalReport, ...] = ()
     unscanned: str = ""
-    excused: dict[str, Excused] = field(default_factory=dict)
+    excused: dict[str, BaselineExemptions] = field(default_factory=dict)
     provenance: ProvenanceFacts | None = None

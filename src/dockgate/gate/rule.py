@@ -43,7 +43,8 @@ def uncomparable(ecosystem: str, one: str, other: str) -> int:
 
 
 class Matching(Protocol):
-    """What is asked of package lists: `match.Matcher`, or what another scanner found (`reported.ReportedMatcher`)."""
+    """What is asked of package lists: `match.Matcher`, or what another scanner found
+    (`reported.ExternalReportMatcher`)."""
 
     def match(self, packages: Sequence[Package]) -> Matches: ...
 
@@ -59,10 +60,10 @@ class Facts:
     `matches` are without what is waived. `compare` orders versions: see `Matching.compare`. `known` are the findings
     that each baseline ("running", "approved") has; one that there is not has no entry, and then everything is new.
     `reported`: another scanner's findings are judged, which say nothing of the image's config, distribution or feeds;
-    then `source`, `at`, `unnamed` and `untold` are as in `verdict.Reported`. `catalogues` are those ("epss", "kev")
-    that the policy's rules look at; one that is too old is not `complete` in the coverage. `provenance` is of the
-    digest that the verdict is on, None where nobody looked for it. `has_accepted_unread`: a waiver accepts something
-    unread, which the inventory does not name any more.
+    then `source`, `at`, `unnamed` and `untold` are as in `verdict.ExternalReport`. `catalogues` are those ("epss",
+    "kev") that the policy's rules look at; one that is too old is not `complete` in the coverage. `provenance` is of
+    the digest that the verdict is on, None where nobody looked for it. `has_accepted_unread`: a waiver accepts
+    something unread, which the inventory does not name any more.
     """
 
     inventory: Inventory

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from dockgate.gate import patterns
-from dockgate.gate.model import Waived, Waiver, Waivers
+from dockgate.gate.model import AppliedWaiver, Waiver, Waivers
 from dockgate.gate.waivers import check_unread, longest_first, stands
 from dockgate.scanner import osrelease
 from dockgate.scanner.model import Inventory, Package, Unread
@@ -36,7 +36,7 @@ class Accepted:
 
     inventory: Inventory
     matches: Matches
-    waived: tuple[Waived, ...] = ()
+    waived: tuple[AppliedWaiver, ...] = ()
 
 
 def apply(
@@ -53,7 +53,7 @@ def apply(
     if not standing:
         return Accepted(inventory, matches)
     protected = {*databases, *osrelease.PATHS}
-    waived: list[Waived] = []
+    waived: list[AppliedWaiver] = []
     unread: list[Unread] = []
     for entry in inventory.unread:
         if waiver := _of_path(standing, entry.path, protected):
@@ -130,6 +130,8 @@ def _path(text: str) -> str:
     return text.strip("/")
 
 
-def _waived(waiver: Waiver, subject: str, reason: str) -> Waived:
+def _waived(waiver: Waiver, subject: str, reason: str) -> AppliedWaiver:
     words = reason if subject in reason or subject.startswith("pkg:") else f"{subject}: {reason}"
-    return Waived("waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, violation=words, unread=subject)
+    return AppliedWaiver(
+        "waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, violation=words, unread=subject
+    )

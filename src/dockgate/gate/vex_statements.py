@@ -5,7 +5,7 @@ from functools import lru_cache
 from urllib.parse import parse_qsl, unquote
 
 from dockgate.gate import patterns
-from dockgate.gate.model import Policy, Statement, VexStatus
+from dockgate.gate.model import Policy, VexStatement, VexStatus
 from dockgate.gate.policy import vex_authors
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.timestamps import moment
@@ -13,7 +13,7 @@ from dockgate.vulnerabilities.model import Finding
 
 PRINCIPAL = "principal:"
 KEY = "key:"
-"""how a `Statement.signer` begins"""
+"""how a `VexStatement.signer` begins"""
 EXCUSES = (VexStatus.NOT_AFFECTED, VexStatus.FIXED)
 _OCI = "pkg:oci/"
 _SOURCES = ("source", "src")
@@ -28,21 +28,21 @@ class Applicable:
     """
 
     def __init__(
-        self, given: Sequence[Statement], policy: Policy, inventory: Inventory, images: Collection[str], now: str
+        self, given: Sequence[VexStatement], policy: Policy, inventory: Inventory, images: Collection[str], now: str
     ) -> None:
         self._now = moment(now)
         self._trusted = {author.name: author.fingerprints for author in vex_authors(policy)}
         present = _present(inventory.packages) if given else {}
-        self._named: dict[str, list[Statement]] = {}
+        self._named: dict[str, list[VexStatement]] = {}
         for statement in given:
             if not statement.products or any(_is_there(one, images, present) for one in statement.products):
                 for name in dict.fromkeys(statement.vulnerabilities):
                     self._named.setdefault(name, []).append(statement)
         self._images = images
 
-    def excuse(self, finding: Finding) -> Statement | None:
+    def excuse(self, finding: Finding) -> VexStatement | None:
         """The statement by which the finding does not count: of each author that is believed, the latest speaks."""
-        newest: dict[str, Statement] = {}
+        newest: dict[str, VexStatement] = {}
         for statement in self._of(finding):
             if self._believed(statement):
                 before = newest.get(statement.author)
@@ -51,7 +51,7 @@ class Applicable:
         excuses = [statement for statement in newest.values() if statement.status in EXCUSES]
         return min(excuses, key=lambda one: (one.author, one.document), default=None)
 
-    def unbelieved(self, finding: Finding) -> list[Statement]:
+    def unbelieved(self, finding: Finding) -> list[VexStatement]:
         """What would excuse the finding, were it believed; once for each author and who vouches."""
         found = {
             (statement.author, statement.signer, statement.status): statement
@@ -60,7 +60,7 @@ class Applicable:
         }
         return [found[key] for key in sorted(found)]
 
-    def _of(self, finding: Finding) -> list[Statement]:
+    def _of(self, finding: Finding) -> list[VexStatement]:
         named = dict.fromkeys(
             statement
             for name in dict.fromkeys((finding.id, *finding.aliases))
@@ -68,7 +68,7 @@ class Applicable:
         )
         return [statement for statement in named if self._speaks_of(statement, finding.package)]
 
-    def _speaks_of(self, statement: Statement, package: Package) -> bool:
+    def _speaks_of(self, statement: VexStatement, package: Package) -> bool:
         """By its packages; without such by its products, where an image stands for all that is in it."""
         if statement.packages:
             return any(_is_package(one, package) for one in statement.packages)
@@ -76,7 +76,7 @@ class Applicable:
             is_image(one, self._images) or _is_package(one, package) for one in statement.products
         )
 
-    def doubt(self, statement: Statement) -> str:
+    def doubt(self, statement: VexStatement) -> str:
         """Why an excuse is not believed, as the end of a sentence."""
         if not statement.signer:
             return "nobody vouches for it: the document is not signed by a key that the policy lists"
@@ -84,14 +84,14 @@ class Applicable:
             return f"it is dated in the future, at {statement.at}"
         return "the policy does not trust this author" + (" with this key" if statement.signer.startswith(KEY) else "")
 
-    def _believed(self, statement: Statement) -> bool:
+    def _believed(self, statement: VexStatement) -> bool:
         return self._vouched(statement) and not (statement.status in EXCUSES and self._to_come(statement))
 
-    def _to_come(self, statement: Statement) -> bool:
+    def _to_come(self, statement: VexStatement) -> bool:
         at = moment(statement.at)
         return at is not None and (self._now is None or at > self._now)
 
-    def _vouched(self, statement: Statement) -> bool:
+    def _vouched(self, statement: VexStatement) -> bool:
         keys = self._trusted.get(statement.author)
         if keys is None:
             return False
@@ -100,8 +100,8 @@ class Applicable:
 
 
 def select(
-    given: Iterable[Statement], images: Collection[str], inventories: Iterable[Inventory]
-) -> tuple[Statement, ...]:
+    given: Iterable[VexStatement], images: Collection[str], inventories: Iterable[Inventory]
+) -> tuple[VexStatement, ...]:
     """Those that may speak of this image, in a stable order: the rest is not for its verdict to keep."""
     present = _present(package for inventory in inventories for package in inventory.packages)
     chosen = dict.fromkeys(
@@ -112,7 +112,7 @@ def select(
     return tuple(sorted(chosen, key=_order))
 
 
-def reason(statement: Statement) -> str:
+def reason(statement: VexStatement) -> str:
     """ "not_affected: vulnerable_code_not_present. Only the headers are used." """
     said = [f"{statement.status.value}{': ' if statement.justification else ''}{statement.justification}"]
     return ". ".join(filter(None, (*said, statement.impact.strip())))
@@ -163,13 +163,13 @@ def _qualifiers(purl: str) -> dict[str, str]:
     return {key.lower(): value for key, value in parse_qsl(text) if not (key.lower() == "arch" and value in _SOURCES)}
 
 
-def _age(statement: Statement) -> tuple[float, bool, str]:
+def _age(statement: VexStatement) -> tuple[float, bool, str]:
     """By which the latest is chosen. Of two of one time the one that excuses nothing wins."""
     at = moment(statement.at)
     return at.timestamp() if at else float("-inf"), statement.status not in EXCUSES, statement.document
 
 
-def _order(statement: Statement) -> tuple[str, ...]:
+def _order(statement: VexStatement) -> tuple[str, ...]:
     return (
         statement.document,
         statement.signer,

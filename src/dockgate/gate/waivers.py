@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dockgate.gate import patterns, vex_statements
-from dockgate.gate.model import Policy, Statement, Violation, Waived, Waiver, Waivers
+from dockgate.gate.model import AppliedWaiver, Policy, VexStatement, Violation, Waiver, Waivers
 from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import moment, within
@@ -151,7 +151,7 @@ class AppliedDocument:
     """The matches without what does not count, what that is, and notes on VEX statements that were not believed."""
 
     matches: Matches
-    waived: tuple[Waived, ...]
+    waived: tuple[AppliedWaiver, ...]
     notes: tuple[Violation, ...] = ()
 
 
@@ -167,7 +167,7 @@ def apply(
     ordered = tuple(one for one in longest_first(given.waivers) if not one.image or one.image in images)
     vex = vex_statements.Applicable(given.statements, policy, inventory, images, now)
     left: list[Finding] = []
-    waived: list[Waived] = []
+    waived: list[AppliedWaiver] = []
     notes: list[Violation] = []
     for finding in matches.findings:
         if finding.malicious:
@@ -177,7 +177,7 @@ def apply(
         if statement := vex.excuse(finding):
             waived.append(_excused(statement, finding))
         elif waiver := next((one for one in ordered if _accepts(one, finding, now)), None):
-            waived.append(Waived("waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, finding))
+            waived.append(AppliedWaiver("waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, finding))
         else:
             left.append(finding)
     return AppliedDocument(Matches(tuple(left), matches.undetermined), tuple(waived), tuple(notes))
@@ -190,7 +190,7 @@ def accepted(
     now: str,
     *,
     growing: Collection[Violation] = (),
-) -> tuple[tuple[Violation, ...], tuple[Waived, ...]]:
+) -> tuple[tuple[Violation, ...], tuple[AppliedWaiver, ...]]:
     """The violations without those, of no finding, that are waived for one of `images`; and these. What is unknown is
     not among them, nor what is `growing`: what new findings would be part of, without other words. That holds of
     waivers too that are from before they were refused."""
@@ -198,14 +198,16 @@ def accepted(
         one for one in longest_first(given.waivers) if one.rule and not one.unread and one.image and one.image in images
     ]
     left: list[Violation] = []
-    waived: list[Waived] = []
+    waived: list[AppliedWaiver] = []
     for violation in violations:
         waiver = next((one for one in ordered if _is_of(one, violation) and stands(one, now)), None)
         if waiver is None or violation.findings or violation in growing:
             left.append(violation)
         else:
             waived.append(
-                Waived("waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, violation=violation.message)
+                AppliedWaiver(
+                    "waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, violation=violation.message
+                )
             )
     return tuple(left), tuple(waived)
 
@@ -240,11 +242,11 @@ def longest_first(waivers: Iterable[Waiver]) -> list[Waiver]:
     return sorted(waivers, key=lambda waiver: (*last(waiver), waiver.created_at, waiver.id))
 
 
-def _excused(statement: Statement, finding: Finding) -> Waived:
-    return Waived("vex", statement.document, statement.author, vex_statements.reason(statement), "", finding)
+def _excused(statement: VexStatement, finding: Finding) -> AppliedWaiver:
+    return AppliedWaiver("vex", statement.document, statement.author, vex_statements.reason(statement), "", finding)
 
 
-def _unbelieved(statement: Statement, finding: Finding, doubt: str) -> Violation:
+def _unbelieved(statement: VexStatement, finding: Finding, doubt: str) -> Violation:
     package = finding.package
     return Violation(
         "vex",

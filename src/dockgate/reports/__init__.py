@@ -13,7 +13,7 @@ from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity
 
 if TYPE_CHECKING:
-    from dockgate.gate.model import Case, Verdict
+    from dockgate.gate.model import Verdict, VerdictCase
 
 SCHEMA_VERSION = 1
 """of the documents that programs read: raised when a key goes or changes its meaning, not when one is added"""
@@ -63,7 +63,7 @@ class GateReport(NamedTuple):
     reference: str
     verdict: "Verdict"
     inventories: tuple[Inventory, ...] = ()
-    case: "Case | None" = None
+    case: "VerdictCase | None" = None
     view: View = EVERYTHING
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from dockgate.gate.replay.explain import Change, Explanation, Placed
+from dockgate.gate.replay.explain import Change, Explanation, PlatformFinding
 from dockgate.reports._lines import STATUS, bullets, line, show
 from dockgate.vulnerabilities.model import Finding
 
@@ -58,7 +58,7 @@ def _effect(change: Change) -> Iterator[tuple[str, Sequence[str]]]:
             yield title, [*entries[:MOST], *more]
 
 
-def _placed(entries: Sequence[Placed]) -> list[str]:
+def _placed(entries: Sequence[PlatformFinding]) -> list[str]:
     return [f"{_finding(one.finding)}{_of(one.platform)}" for one in entries]
 
 

@@ -11,7 +11,7 @@ from dockgate.shared import purl
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 if TYPE_CHECKING:
-    from dockgate.gate.model import PlatformVerdict, Verdict, Violation, Waived
+    from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Verdict, Violation
 
 TOOL = "Dockgate"
 VERSION = __version__
@@ -63,13 +63,13 @@ class Part:
         return tuple((word, violations) for word, violations in told if violations)
 
     @property
-    def waived(self) -> "dict[Finding, Waived]":
+    def waived(self) -> "dict[Finding, AppliedWaiver]":
         """The findings that do not count, each with what accepts or excuses it."""
         said = self.platform_verdict.waived if self.platform_verdict else ()
         return {one.finding: one for one in said if one.finding}
 
     @property
-    def accepted(self) -> "tuple[Waived, ...]":
+    def accepted(self) -> "tuple[AppliedWaiver, ...]":
         """Violations without findings that were accepted."""
         return tuple(one for one in self.platform_verdict.waived if not one.finding) if self.platform_verdict else ()
 
@@ -136,7 +136,7 @@ def remediation(finding: Finding) -> str:
     }.get(finding.state.value, f"There is no fixed version of {package.source_name} yet.")
 
 
-def waiver(one: "Waived") -> str:
+def waiver(one: "AppliedWaiver") -> str:
     """By whose word something does not count, why, and for how long; a sentence."""
     if one.kind == "vex":
         return f"{one.owner} says {one.reason.rstrip('.')} (VEX {one.by})."
@@ -144,7 +144,7 @@ def waiver(one: "Waived") -> str:
     return f"Accepted by {one.owner}{until}: {one.reason.rstrip('.')} (waiver {one.by})."
 
 
-def vex_status(one: "Waived | None") -> str:
+def vex_status(one: "AppliedWaiver | None") -> str:
     """ "not_affected" or "fixed" for what a VEX statement excuses; "" for all else."""
     if one is None or one.kind != "vex":
         return ""

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dockgate.delivery.accept_commands import waiver_commands
-from dockgate.gate.model import PlatformVerdict, Status, Upgrade, Verdict, Violation, Waived
+from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Status, Upgrade, Verdict, Violation
 from dockgate.gate.next_steps import NextStep, next_steps
 from dockgate.gate.summaries import waived_words
 from dockgate.reports import _words as words
@@ -101,7 +101,7 @@ def waived(to: Console, verdict: Verdict, *, has_findings: bool = True) -> None:
             bullets(to, dict.fromkeys(said))
 
 
-def _what(one: Waived) -> str:
+def _what(one: AppliedWaiver) -> str:
     if one.finding is None:
         return one.violation
     return f"{one.finding.id} in {one.finding.package.name} {one.finding.package.version}"

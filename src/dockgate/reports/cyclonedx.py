@@ -20,7 +20,7 @@ from dockgate.scanner.model import Distribution, Package
 from dockgate.vulnerabilities.model import Finding, Severity
 
 if TYPE_CHECKING:
-    from dockgate.gate.model import Waived
+    from dockgate.gate.model import AppliedWaiver
 
 _SEVERITIES = {
     Severity.CRITICAL: "critical",
@@ -150,7 +150,7 @@ def _compositions(report: Whole) -> list[Document]:
 
 def _vulnerabilities(part: Part, refs: dict[Package, str], image: str) -> Iterable[Document]:
     breaking = part.breaking
-    groups: dict[tuple[Finding, tuple[str, ...], str, Waived | None], list[Package]] = {}
+    groups: dict[tuple[Finding, tuple[str, ...], str, AppliedWaiver | None], list[Package]] = {}
     for finding in part.findings:
         by = part.waived.get(finding)
         said = replace(by, finding=None) if by else None

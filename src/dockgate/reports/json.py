@@ -46,7 +46,7 @@ from dockgate.shared.canonical import plain
 from dockgate.vulnerabilities.model import Finding
 
 if TYPE_CHECKING:
-    from dockgate.gate.model import PlatformVerdict, Violation, Waived
+    from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Violation
 
 
 class Json:
@@ -154,7 +154,7 @@ def _violations(violations: "Iterable[Violation]", part: Part) -> list[Document]
     return [{"rule": one.rule, "message": one.message, "findings": _findings(one.findings, part)} for one in violations]
 
 
-def _waived(one: "Waived", part: Part) -> Document:
+def _waived(one: "AppliedWaiver", part: Part) -> Document:
     return {
         "kind": one.kind,
         "by": one.by,

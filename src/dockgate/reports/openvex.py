@@ -18,7 +18,7 @@ from dockgate.scanner.model import Package
 from dockgate.vulnerabilities.model import Finding
 
 if TYPE_CHECKING:
-    from dockgate.gate.model import Waived
+    from dockgate.gate.model import AppliedWaiver
 
 _NOBODY = Package("", "", "", "", "", "", "")
 
@@ -47,7 +47,7 @@ def _write(report: Whole, out: TextIO) -> None:
 
 
 def _statements(report: Whole) -> Iterator[Document]:
-    affected: dict[tuple[Finding, str, Waived | None], dict[int, list[Package]]] = {}
+    affected: dict[tuple[Finding, str, AppliedWaiver | None], dict[int, list[Package]]] = {}
     doubtful: dict[tuple[str, str], dict[int, list[str]]] = {}
     for number, part in enumerate(report.parts):
         for finding in part.findings:
@@ -74,7 +74,7 @@ def _statements(report: Whole) -> Iterator[Document]:
         )
 
 
-def _status(finding: Finding, advice: str, said: "Waived | None") -> Document:
+def _status(finding: Finding, advice: str, said: "AppliedWaiver | None") -> Document:
     """What others' VEX says is passed on with whose word it is; a waiver leaves the package affected."""
     notes = clean(_notes(finding))
     by = clean(waiver(said)) if said else ""

@@ -15,7 +15,7 @@ from dockgate.reports._parts import TOOL, VERSION, Part, Whole, link, remediatio
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 if TYPE_CHECKING:
-    from dockgate.gate.model import Violation, Waived
+    from dockgate.gate.model import AppliedWaiver, Violation
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "IMAGE"
@@ -184,7 +184,7 @@ def _violation(violation: "Violation", level: str, index: int) -> Document:
     }
 
 
-def _accepted(one: "Waived", index: int) -> Document:
+def _accepted(one: "AppliedWaiver", index: int) -> Document:
     """A violation that no finding stands for, and that was accepted."""
     place = {"physicalLocation": {"artifactLocation": {"uri": ".", "uriBaseId": ROOT}}}
     return {
@@ -197,7 +197,7 @@ def _accepted(one: "Waived", index: int) -> Document:
     }
 
 
-def _suppression(one: "Waived") -> Document:
+def _suppression(one: "AppliedWaiver") -> Document:
     """Not by a comment in the source, but from outside (section 3.35.2)."""
     return {"kind": "external", "status": "accepted", "justification": clean(waiver(one))}
 

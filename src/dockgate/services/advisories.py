@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from dockgate.config import Settings
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import NotFoundError
 from dockgate.vulnerabilities.database.database import Database
@@ -197,7 +197,7 @@ class _Shared:
         with self._lock:
             return self._database.snapshot(inventories)
 
-    def catalogues(self, reported: Sequence[Reported]) -> AdvisorySnapshot:
+    def catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
         with self._lock:
             return self._database.catalogues(reported)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dockgate.events.ports import Notice
 from dockgate.gate import patterns, vex_statements, waivers
-from dockgate.gate.model import Policy, Statement, Waiver, Waivers
+from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
 from dockgate.gate.policy import vex_authors
 from dockgate.gate.unread_waivers import check_protected
 from dockgate.scanner.model import Inventory
@@ -75,7 +75,7 @@ class Exceptions:
                     self._keep(one.document, said, image, "", (one.envelope,) if one.envelope else ())
 
     def _keep(
-        self, data: bytes, said: Sequence[Statement], image: str, signer: str, envelopes: tuple[str, ...]
+        self, data: bytes, said: Sequence[VexStatement], image: str, signer: str, envelopes: tuple[str, ...]
     ) -> VexRecord:
         record = VexRecord(
             document=canonical.digest(data),

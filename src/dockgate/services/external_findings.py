@@ -5,13 +5,13 @@ from pathlib import Path
 
 from dockgate.gate import external
 from dockgate.gate.external._read import digest, moment
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.scanner import ecosystems, sboms
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.versions import Orders
 
 
-def read_file(path: Path, image: str = "", at: str = "") -> tuple[Reported, ...]:
+def read_file(path: Path, image: str = "", at: str = "") -> tuple[ExternalReport, ...]:
     """What the document at `path` reports: see `read`."""
     try:
         with path.open("rb") as file:
@@ -21,7 +21,7 @@ def read_file(path: Path, image: str = "", at: str = "") -> tuple[Reported, ...]
     return read(data, str(path), image, at)
 
 
-def read(data: bytes, name: str, image: str = "", at: str = "") -> tuple[Reported, ...]:
+def read(data: bytes, name: str, image: str = "", at: str = "") -> tuple[ExternalReport, ...]:
     """What the document called `name` reports of one image: of `image`, a digest, if there is one.
 
     `at` is when it was made, for a document that does not say. Raises UsageError naming what is wrong, and what can be

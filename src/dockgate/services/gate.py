@@ -8,7 +8,7 @@ from typing import Any
 from dockgate import __version__
 from dockgate.gate import evaluate, rules
 from dockgate.gate.definitions import policy as policies
-from dockgate.gate.model import NOTHING_WAIVED, Case, Policy, Reported, Waivers
+from dockgate.gate.model import NO_WAIVERS, ExternalReport, Policy, VerdictCase, Waivers
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.reports import GateReport
 from dockgate.scanner import ecosystems
@@ -23,8 +23,8 @@ def judge(
     advisories: AdvisoryReader,
     policy: Policy,
     now: datetime | None = None,
-    reported: tuple[Reported, ...] = (),
-    accepted: Waivers = NOTHING_WAIVED,
+    reported: tuple[ExternalReport, ...] = (),
+    accepted: Waivers = NO_WAIVERS,
     provenance: ProvenanceFacts | None = None,
 ) -> GateReport:
     """The verdict on what was read, and on what other scanners report of it, as of `now` (the present moment unless
@@ -38,7 +38,7 @@ def judge(
             )
     at = _text(now)
     held = (*scanned.inventories, *(one.inventory for one in reported))
-    case = Case(
+    case = VerdictCase(
         image=scanned.digest,
         policy=policy,
         now=at,
@@ -54,10 +54,10 @@ def judge(
 
 
 def judge_reported(
-    reported: tuple[Reported, ...],
+    reported: tuple[ExternalReport, ...],
     policy: Policy,
     now: datetime | None = None,
-    accepted: Waivers = NOTHING_WAIVED,
+    accepted: Waivers = NO_WAIVERS,
     reference: str = "",
     image: str = "",
     advisories: AdvisoryReader | None = None,
@@ -71,7 +71,7 @@ def judge_reported(
     at = _text(now)
     named = reference or images[0]
     held = narrow(accepted, named, images[0], (one.inventory for one in reported), at)
-    case = Case(images[0], policy, at, __version__, reported=reported, waivers=held)
+    case = VerdictCase(images[0], policy, at, __version__, reported=reported, waivers=held)
     if advisories is not None:
         case = replace(case, consulted=advisories.catalogues(reported))
     return GateReport(named, evaluate.judge(case, ecosystems.load(), rules.load()), case=case)

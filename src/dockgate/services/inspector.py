@@ -16,7 +16,7 @@ from dockgate.config import Settings
 from dockgate.delivery.ports import Found
 from dockgate.gate.external import inspector
 from dockgate.gate.external._read import Report, moment
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.scanner.images.ecr import region_of
 from dockgate.scanner.images.reference import Remote, parse
 from dockgate.scanner.images.registry import registry_origin
@@ -73,7 +73,7 @@ class InspectorFindings:
             looks = {one: scans.look(one, name, None) for one in platforms} or {digest: look}
         return self._found(looks, platforms)
 
-    def unknown(self, image: str, reason: str) -> Reported:
+    def unknown(self, image: str, reason: str) -> ExternalReport:
         return self._unknown(image, reason, "")
 
     def _found(self, looks: Mapping[str, Look], platforms: Mapping[str, str]) -> Found:
@@ -83,7 +83,7 @@ class InspectorFindings:
         unconfirmed = bool(pending) and all(look.is_unconfirmed for look in pending)
         return Found(tuple(reported), next((look.fault for look in pending), ""), unconfirmed)
 
-    def _read(self, image: str, look: Look, platform: str) -> Sequence[Reported]:
+    def _read(self, image: str, look: Look, platform: str) -> Sequence[ExternalReport]:
         if look.fault:
             return (self._unknown(image, look.fault, platform),)
         reported = inspector.FORMAT.read(look.documents[image], external_findings.asked(image))
@@ -92,7 +92,7 @@ class InspectorFindings:
             for one in reported
         ]
 
-    def _unknown(self, image: str, reason: str, platform: str) -> Reported:
+    def _unknown(self, image: str, reason: str, platform: str) -> ExternalReport:
         report = Report(self.name, image, at=moment(self._clock()), platform=platform)
         report.doubt(reason)
         return report.reported()
@@ -129,7 +129,7 @@ def look_up(
     ca_bundle: Path | None = None,
     source: InspectorFindings | None = None,
     wait: Callable[[float], None] = time.sleep,
-) -> tuple[str, tuple[Reported, ...]]:
+) -> tuple[str, tuple[ExternalReport, ...]]:
     """The digest that a reference to an image in ECR stands for, and what Inspector says of it.
 
     `wait` pauses for that many seconds, before Inspector is asked a second time: one list of findings may be partial.

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import Case, Policy
+from dockgate.gate.model import Policy, VerdictCase
 from dockgate.gate.policy import combined, parted
-from dockgate.gate.replay.policy_diff import Said, Trial, Trials, compare, said, said_in, summed
+from dockgate.gate.replay.policy_diff import ImageComparison, PolicyComparison, Said, compare, said, said_in, summed
 from dockgate.services.dependencies import Dependencies
 from dockgate.services.verdicts import Place, Verdicts
 from dockgate.shared.errors import BusyError, DefinitionError, NotFoundError, UsageError
@@ -30,11 +30,11 @@ class PolicyDryRun:
         self._verdicts = verdicts
         self.turn = threading.Lock()
 
-    def history(self, candidate: Policy, policy: str, limit: int, after: str) -> Trials:
+    def history(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:
         """The newest verdict on each image by each policy (`policy`: by that one alone), newest first: the very case
         that it was made from, judged by the candidate. `after` is the `next` of the part before, "" for the first."""
         before = _number(after)
-        trials: list[Trial] = []
+        trials: list[ImageComparison] = []
         with self._alone() as over:
             records = self._images.newest(policy, before, min(limit, PART_LIMIT) + 1)
             for seq, record in records[: min(limit, PART_LIMIT)]:
@@ -47,10 +47,10 @@ class PolicyDryRun:
                     break
         return summed(trials, str(before) if len(trials) < len(records) else "")
 
-    def running(self, candidate: Policy, policy: str, limit: int, after: str) -> Trials:
+    def running(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:
         """What runs, as of now, by each policy that it has to pass and by the candidate in its place."""
         services = [one for one in self._parts.store.services.list() if one.name > after]
-        trials: list[Trial] = []
+        trials: list[ImageComparison] = []
         last = after
         with self._alone() as over:
             for service in services:
@@ -67,7 +67,7 @@ class PolicyDryRun:
                         trials += self._on(candidate, judge, image, service.name, place)
         return summed(trials)
 
-    def _on(self, candidate: Policy, judge: str, image: str, service: str, place: Place) -> Iterator[Trial]:
+    def _on(self, candidate: Policy, judge: str, image: str, service: str, place: Place) -> Iterator[ImageComparison]:
         try:
             present = self._parts.policies(judge)
         except (DefinitionError, NotFoundError):
@@ -83,7 +83,7 @@ class PolicyDryRun:
         asked = parted(name)[1]
         return combined(candidate, self._parts.store.policies.kept(asked)) if asked else candidate
 
-    def _said(self, case: Case, policy: Policy) -> Said:
+    def _said(self, case: VerdictCase, policy: Policy) -> Said:
         case = replace(case, policy=policy)
         return said(evaluate.judged(case, self._parts.ecosystems, self._parts.rules, remediations=False))
 

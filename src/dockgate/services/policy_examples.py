@@ -10,7 +10,16 @@ from dockgate.gate.definitions import examples as definitions
 from dockgate.gate.definitions import policy as policies
 from dockgate.gate.definitions import waivers
 from dockgate.gate.definitions.examples import Expected, Written
-from dockgate.gate.model import Case, PlatformVerdict, Policy, Reported, Statement, Violation, Waiver, Waivers
+from dockgate.gate.model import (
+    ExternalReport,
+    PlatformVerdict,
+    Policy,
+    VerdictCase,
+    VexStatement,
+    Violation,
+    Waiver,
+    Waivers,
+)
 from dockgate.gate.policy import fingerprint
 from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
 from dockgate.scanner import ecosystems
@@ -99,7 +108,7 @@ class _Bench:
         problems = [problem for problem in absent if problem] or list(_differences(example.expect, platform_verdict))
         return Outcome(example.name, written.line, platform_verdict.status, tuple(problems))
 
-    def _case(self, written: Written) -> Case:
+    def _case(self, written: Written) -> VerdictCase:
         example = written.example
         inventory = self._inventory(
             written, [*_keyed("findings", example.findings), *_keyed("packages", example.packages)]
@@ -120,12 +129,12 @@ class _Bench:
             ),
             tuple(_cves(written)),
         )
-        case = Case(IMAGE, self._policy, example.now, __version__, waivers=self._waivers(written))
+        case = VerdictCase(IMAGE, self._policy, example.now, __version__, waivers=self._waivers(written))
         case = replace(case, provenance=_provenance(example.provenance))
         if not example.reported:
             return replace(case, inventories=(inventory,), consulted=consulted, baselines=baselines)
         matches = Matcher(consulted, self._ecosystems).match(inventory.packages)
-        reported = Reported(OTHERS, example.now, inventory, matches, untold=tuple(example.untold))
+        reported = ExternalReport(OTHERS, example.now, inventory, matches, untold=tuple(example.untold))
         return replace(case, reported=(reported,), baselines=baselines)
 
     def _inventory(self, written: Written, packages: Sequence[tuple[Location, definitions.Package]]) -> Inventory:
@@ -188,7 +197,7 @@ class _Bench:
             named = {"id": f"waiver {index + 1}", "owner": "example", "reason": "example"}
             accepted.append(waivers.of(written.document, location, {**named, **given}))
         statements = tuple(
-            Statement(
+            VexStatement(
                 document=canonical.digest(canonical.encode([one.author, index])),
                 format="openvex",
                 author=one.author,

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from dockgate.gate.model import NOTHING_CONSULTED, Reported
+from dockgate.gate.model import EMPTY_SNAPSHOT, ExternalReport
 from dockgate.services.dependencies import Dependencies
 from dockgate.shared.errors import DatabaseError
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 
-def consult_catalogues(parts: Dependencies, reported: Sequence[Reported]) -> AdvisorySnapshot:
+def consult_catalogues(parts: Dependencies, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
     """What KEV and EPSS say of these findings; nothing where there is no advisory database."""
     try:
         return parts.advisories().catalogues(reported)
     except DatabaseError:
-        return NOTHING_CONSULTED
+        return EMPTY_SNAPSHOT

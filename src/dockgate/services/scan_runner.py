@@ -4,7 +4,7 @@ each scan."""
 from collections.abc import Sequence
 
 from dockgate.delivery.ports import FindingsSource
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.services.dependencies import Dependencies
 from dockgate.services.exceptions import Exceptions
 from dockgate.shared.errors import PendingError
@@ -47,7 +47,7 @@ class ScanRunner:
         source = self._parts.findings
         return source if source is not None and source.knows(scan.repository) else None
 
-    def _say(self, scan: Scan, source: FindingsSource, reported: Sequence[Reported], reason: str) -> None:
+    def _say(self, scan: Scan, source: FindingsSource, reported: Sequence[ExternalReport], reason: str) -> None:
         """Without a scan of ours its word stands alone, and whoever asks for a scan next has it asked again."""
         now = self._parts.now()
         self._parts.store.reports.replace(scan.image, reported, source.name, now)

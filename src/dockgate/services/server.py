@@ -12,7 +12,7 @@ from dockgate.delivery.ports import RepositoryHost
 from dockgate.gate.definitions.policy import of_document, read
 from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import PolicyAssignment
-from dockgate.gate.replay.policy_diff import Trials
+from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller, Permission, require
 from dockgate.services.dependencies import Dependencies
 from dockgate.services.identity import People
@@ -194,7 +194,7 @@ class Server:
 
     def try_policy(
         self, text: str, name: str, against: Literal["history", "running"], policy: str, limit: int, after: str
-    ) -> Trials:
+    ) -> PolicyComparison:
         """A candidate on what was judged, or on what runs: see `pipeline.trying`. Nothing is stored."""
         candidate = read(text, name, self.parts.rules)
         trying = self.engine.trying

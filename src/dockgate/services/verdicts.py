@@ -9,7 +9,7 @@ from dockgate.delivery.model import Approval, Service
 from dockgate.events.notifications import notice_deliveries
 from dockgate.events.ports import Notice
 from dockgate.gate import baselines, evaluate
-from dockgate.gate.model import Case, Excused, Policy, Status, Verdict, Waiver
+from dockgate.gate.model import BaselineExemptions, Policy, Status, Verdict, VerdictCase, Waiver
 from dockgate.gate.policy import baselines as baselines_of
 from dockgate.gate.policy import label, of_rules, parted
 from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, assignment_for, choose_policy, may_judge
@@ -51,10 +51,10 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class _Against:
-    """What an image is compared with, by the baselines' names: see `verdict.Case` for each."""
+    """What an image is compared with, by the baselines' names: see `verdict.VerdictCase` for each."""
 
     inventories: dict[str, tuple[Inventory, ...]] = field(default_factory=dict)
-    excused: dict[str, Excused] = field(default_factory=dict)
+    excused: dict[str, BaselineExemptions] = field(default_factory=dict)
 
     def narrowed(self, names: Sequence[str]) -> "_Against":
         return _Against(
@@ -87,11 +87,11 @@ class Verdicts:
         except (NotFoundError, DefinitionError) as error:
             return _Read(of_rules(policy_name, {}), error.whole)
 
-    def _case(self, image: str, read: _Read, place: Place) -> Case | None:
+    def _case(self, image: str, read: _Read, place: Place) -> VerdictCase | None:
         case = self.case(image, read.policy, place)
         return replace(case, unscanned=read.unusable) if case and read.unusable else case
 
-    def case(self, image: str, policy: Policy, place: Place = ANYWHERE) -> Case | None:
+    def case(self, image: str, policy: Policy, place: Place = ANYWHERE) -> VerdictCase | None:
         """All that a verdict on what was read is made from, as of now; None while nothing was read yet.
 
         A scan that failed and a database that is not there make Undetermined verdicts: whoever waits gets an answer.
@@ -109,7 +109,7 @@ class Verdicts:
         reported = tuple(self._parts.store.reports.reported(image))
         named, now = (*inventories, *(one.inventory for one in reported)), self._parts.now()
         found = self.provenance.facts(image, policy)
-        case = Case(image, policy, now, self._parts.engine_version, reported=reported, provenance=found)
+        case = VerdictCase(image, policy, now, self._parts.engine_version, reported=reported, provenance=found)
         if named:
             repository = place.repository if waivers_apply(self._parts, place.repository, image, scan) else ""
             case = replace(case, waivers=self.exceptions.of(image, named, policy, repository, now))
@@ -155,7 +155,7 @@ class Verdicts:
         for name in wanted:
             if digests[name] == image:
                 found[name] = kept.inventories.get(name, ())
-                excused[name] = kept.excused.get(name, Excused())
+                excused[name] = kept.excused.get(name, BaselineExemptions())
             elif digests[name]:
                 found[name] = tuple(self._images.inventories(digests[name]))
                 excused[name] = self._excused(digests[name], own)
@@ -166,13 +166,13 @@ class Verdicts:
         records = (one for one in self._images.verdicts(image) if parted(one.policy)[0] == own)
         return next((one for one in records if one.status == Status.APPROVED), None)
 
-    def _excused(self, image: str, own: str) -> Excused:
+    def _excused(self, image: str, own: str) -> BaselineExemptions:
         """What the image was approved with by leave alone: by this policy, or where only others approved it, by the
         newest of these."""
         approving = [one for one in self._images.verdicts(image) if one.status == Status.APPROVED]
         record = self._approving(image, own) or next(iter(approving), None)
         if record is None:
-            return Excused()
+            return BaselineExemptions()
         verdict, case = self._images.verdict(record.digest), self._images.case(record.digest)
         return baselines.excused(case, verdict.platform_verdicts, self._parts.ecosystems)
 
@@ -383,7 +383,7 @@ class Verdicts:
                     found.append(f"{label(read.policy.name)}: {verdict.summary}")
         return "; ".join(found)
 
-    def _record(self, verdict: Verdict, case: Case) -> None:
+    def _record(self, verdict: Verdict, case: VerdictCase) -> None:
         """Stores the verdict after the newest of its policy, unless it says what that says: the fleet is judged again
         by the hour, and most of it stays as it was."""
         records = self._images.verdicts(verdict.image)

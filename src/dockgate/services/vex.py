@@ -7,7 +7,7 @@ from typing import Any
 from dockgate.attestations import dsse
 from dockgate.delivery.ports import AttachedVex
 from dockgate.gate import vex_formats
-from dockgate.gate.model import Statement
+from dockgate.gate.model import VexStatement
 from dockgate.shared import canonical
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 
@@ -21,7 +21,7 @@ class Vex:
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
 
-    def read(self, data: bytes, name: str) -> Sequence[Statement]:
+    def read(self, data: bytes, name: str) -> Sequence[VexStatement]:
         return vex_formats.read(data, name)
 
     def attached(self, repository: str, digest: str) -> Sequence[AttachedVex]:

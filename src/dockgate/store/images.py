@@ -10,7 +10,16 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, 
 from dockgate.delivery.registry_access import SERVER
 from dockgate.events.model import Event
 from dockgate.gate.evaluate import inputs
-from dockgate.gate.model import Case, Excused, Inputs, Policy, Reported, Status, Verdict, Waivers
+from dockgate.gate.model import (
+    BaselineExemptions,
+    ExternalReport,
+    InputDigests,
+    Policy,
+    Status,
+    Verdict,
+    VerdictCase,
+    Waivers,
+)
 from dockgate.gate.policy import of_bytes, policy_bytes
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.gate.summaries import waived_words
@@ -23,7 +32,7 @@ from dockgate.store.records import PushedImage, Scan, ScanState, TagMove, Verdic
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, tag_moves, verdicts
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
-Part = Excused | Inventory | ProvenanceFacts | Reported | AdvisorySnapshot | Waivers
+Part = BaselineExemptions | Inventory | ProvenanceFacts | ExternalReport | AdvisorySnapshot | Waivers
 """what a case is made of, each of them a document"""
 
 _SCAN = select_as(Scan, scans)
@@ -168,7 +177,7 @@ class Images:
             bodies = connection.scalars(query).all()
         return [decode(Inventory, unpacked(body)) for body in bodies]
 
-    def add_verdict(self, verdict: Verdict, case: Case, cause: str) -> tuple[Verdict, str]:
+    def add_verdict(self, verdict: Verdict, case: VerdictCase, cause: str) -> tuple[Verdict, str]:
         """Stores the verdict and all that it was made from, by digest. The first verdict of a cause stands and is
         returned with its digest. ValueError when it was not made from this case: it could not be replayed.
         """
@@ -197,12 +206,12 @@ class Images:
 
         return self._database.together(write)
 
-    def case(self, digest: str) -> Case:
+    def case(self, digest: str) -> VerdictCase:
         """All that this verdict was made from."""
         with self._database.read() as connection:
             verdict = json.loads(_verdict_body(connection, digest))
-            made = build(Inputs, verdict["inputs"])
-            return Case(
+            made = build(InputDigests, verdict["inputs"])
+            return VerdictCase(
                 image=verdict["image"],
                 policy=of_bytes(_body(connection, made.policy)),
                 now=made.now,
@@ -214,9 +223,11 @@ class Images:
                     name: tuple(decode(Inventory, _body(connection, one)) for one in digests)
                     for name, digests in made.baselines.items()
                 },
-                reported=tuple(decode(Reported, _body(connection, one)) for one in made.reported),
+                reported=tuple(decode(ExternalReport, _body(connection, one)) for one in made.reported),
                 unscanned=made.unscanned,
-                excused={name: decode(Excused, _body(connection, one)) for name, one in made.excused.items()},
+                excused={
+                    name: decode(BaselineExemptions, _body(connection, one)) for name, one in made.excused.items()
+                },
                 provenance=decode(ProvenanceFacts, _body(connection, made.provenance)) if made.provenance else None,
             )
 
@@ -301,7 +312,7 @@ class Document:
         return cls._pack(Policy, policy_bytes(policy))
 
     @classmethod
-    def of_case(cls, case: Case) -> "list[Document]":
+    def of_case(cls, case: VerdictCase) -> "list[Document]":
         inventories = [*case.inventories, *(one for baseline in case.baselines.values() for one in baseline)]
         parts: list[Part] = [
             *inventories,

@@ -88,7 +88,7 @@ class VerdictRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReportRecord:
-    """Another scanner's report on an image, or on an image of an index, without its body (`gate.model.Reported`).
+    """Another scanner's report on an image, or on an image of an index, without its body (`gate.model.ExternalReport`).
 
     `by` submitted it. `vouched` says that they may accept risks, so that the report can replace a scan. `made_at` is
     when the scanner made it.

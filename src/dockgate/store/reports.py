@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from sqlalchemy import delete, insert, select, update
 
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.shared.canonical import decode
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.images import Document, keep, unpacked
@@ -22,7 +22,7 @@ class Reports:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, reported: Reported, by: str, vouched: bool, now: str) -> ReportRecord:
+    def put(self, reported: ExternalReport, by: str, vouched: bool, now: str) -> ReportRecord:
         """Keeps it, and its body by digest, unless what stands there was made later. Returns what stands there."""
         document = Document.of(reported)
         inventory = reported.inventory
@@ -44,7 +44,7 @@ class Reports:
             row = connection.execute(_RECORD.where(*same)).mappings().one()
             return ReportRecord(**row)
 
-    def replace(self, image: str, reported: Sequence[Reported], by: str, now: str) -> Sequence[ReportRecord]:
+    def replace(self, image: str, reported: Sequence[ExternalReport], by: str, now: str) -> Sequence[ReportRecord]:
         """What `by` says of an image or index by now, in place of all that it said of it before: a report for each
         platform, vouched for.
         """
@@ -65,7 +65,7 @@ class Reports:
         with self._database.read() as connection:
             return [ReportRecord(**row) for row in connection.execute(query).mappings()]
 
-    def reported(self, image: str) -> Sequence[Reported]:
+    def reported(self, image: str) -> Sequence[ExternalReport]:
         """The bodies of `of`, in its order."""
         table = reports.c
         query = (
@@ -76,4 +76,4 @@ class Reports:
         )
         with self._database.read() as connection:
             bodies = connection.scalars(query).all()
-        return [decode(Reported, unpacked(body)) for body in bodies]
+        return [decode(ExternalReport, unpacked(body)) for body in bodies]

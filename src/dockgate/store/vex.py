@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from sqlalchemy import Connection, func, select, update
 
-from dockgate.gate.model import Statement
+from dockgate.gate.model import VexStatement
 from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database, insert_new
@@ -31,7 +31,7 @@ class Vex:
         self._database = database
         self._statements = lru_cache(CACHED)(self._read)
 
-    def add(self, record: VexRecord, data: bytes, statements: Sequence[Statement]) -> VexRecord:
+    def add(self, record: VexRecord, data: bytes, statements: Sequence[VexStatement]) -> VexRecord:
         """Keeps the document's bytes, to be read by `Images.document`. One for each document and image: one that was
         removed stands again, and envelopes that are new are added.
         """
@@ -53,7 +53,7 @@ class Vex:
             rows = connection.execute(_RECORD.order_by(vex_documents.c.seq.desc())).mappings()
             return [VexRecord(**row) for row in rows]
 
-    def standing(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[Statement]]]:
+    def standing(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         """What was uploaded, and what is attached to these images, in a stable order; without what was removed.
 
         Oldest first.
@@ -78,10 +78,12 @@ class Vex:
         with self._database.read() as connection:
             return "/".join(map(str, connection.execute(query).one()))
 
-    def _read(self, document: str) -> tuple[Statement, ...]:
+    def _read(self, document: str) -> tuple[VexStatement, ...]:
         with self._database.read() as connection:
             body = connection.scalar(select(vex_statements.c.body).where(vex_statements.c.document == document))
-        found: tuple[Statement, ...] = canonical.build(tuple[Statement, ...], json.loads(zlib.decompress(body or b"")))
+        found: tuple[VexStatement, ...] = canonical.build(
+            tuple[VexStatement, ...], json.loads(zlib.decompress(body or b""))
+        )
         return found
 
     @staticmethod

@@ -25,7 +25,7 @@ class FeedFetch:
     replaces: frozenset[str] | None = None
 
 
-RuleUse = Callable[[], Mapping[str, str]]
+RecordLookup = Callable[[], Mapping[str, str]]
 """Id -> `modified` of every record of a part, as the database holds it."""
 
 
@@ -79,7 +79,7 @@ class SilentRecord:
     withdrawn: str = ""
 
 
-Statement = Advisory | CveScore | ExploitedCve | CvePrediction | SilentRecord | FaultyRecord
+FeedStatement = Advisory | CveScore | ExploitedCve | CvePrediction | SilentRecord | FaultyRecord
 
 
 class Feed(Protocol):
@@ -112,7 +112,7 @@ class Feed(Protocol):
         fingerprint: str,
         into: Path,
         ca_bundle: Path | None = None,
-        held: RuleUse | None = None,
+        held: RecordLookup | None = None,
     ) -> FeedFetch:
         """Brings one part ("" for a feed without parts) from a folder (Path) or URL (str).
 
@@ -124,7 +124,7 @@ class Feed(Protocol):
         """
         ...
 
-    def parse(self, stream: BinaryIO, part: str) -> Iterator[Statement]:
+    def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
         """Every statement of a seekable file, in its order, in memory that does not grow with it.
 
         What cannot be read is Faulty, never left out. Raises UnreadableError when the file as a whole cannot be read.

@@ -7,7 +7,7 @@ from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage
 
 if TYPE_CHECKING:  # a scan does not need it
-    from dockgate.gate.model import Reported
+    from dockgate.gate.model import ExternalReport
 
 
 class AdvisoryReader(Protocol):
@@ -20,7 +20,7 @@ class AdvisoryReader(Protocol):
         """All that the database says of these inventories' packages, and its coverage of their ecosystems."""
         ...
 
-    def catalogues(self, reported: "Sequence[Reported]") -> AdvisorySnapshot:
+    def catalogues(self, reported: "Sequence[ExternalReport]") -> AdvisorySnapshot:
         """What KEV and EPSS say of the CVEs that other scanners report, without any advisory."""
         ...
 

@@ -25,7 +25,7 @@ from dockgate.delivery.model import (
 from dockgate.delivery.pipeline import manual_trigger
 from dockgate.delivery.ports import RefUpdate
 from dockgate.events.model import Event, EventKind
-from dockgate.gate.model import Policy, Reported, Waiver
+from dockgate.gate.model import ExternalReport, Policy, Waiver
 from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.identity.model import Principal
@@ -241,7 +241,7 @@ class Engine:
         self._effects.run(Step.STOP, self._store.executions.stop, execution, reason, self._parts.now())
         self.approval_pubsub.ring([str(run.key) for run in self._store.executions.runs(execution)])
 
-    def report(self, reported: Sequence[Reported], who: str, vouched: bool) -> Sequence[ReportRecord]:
+    def report(self, reported: Sequence[ExternalReport], who: str, vouched: bool) -> Sequence[ReportRecord]:
         """Keeps what another scanner reports of an image, and answers whoever waits for that."""
         put, now = self._store.reports.put, self._parts.now()
         records = [self._effects.run(Step.REPORT, put, one, who, vouched, now) for one in reported]

@@ -11,7 +11,7 @@ from tests.fuzz.mutate import json_text
 from tests.fuzz.target import Part, Target
 
 from dockgate.gate import external, vex_formats
-from dockgate.gate.model import Reported, Statement
+from dockgate.gate.model import ExternalReport, VexStatement
 from dockgate.scanner import ecosystems, sboms
 from dockgate.shared import canonical
 from dockgate.shared.errors import UsageError
@@ -34,7 +34,7 @@ def _findings(data: bytes) -> None:
             continue
         assert reports
         for one in reports:
-            assert canonical.decode(Reported, canonical.encode(one)) == one
+            assert canonical.decode(ExternalReport, canonical.encode(one)) == one
             assert all(entry.reason for entry in (*one.inventory.unread, *one.matches.undetermined))
 
 
@@ -46,7 +46,7 @@ def _vex(data: bytes) -> None:
         return
     for one in statements:
         assert one.vulnerabilities
-        assert canonical.decode(Statement, canonical.encode(one)) == one
+        assert canonical.decode(VexStatement, canonical.encode(one)) == one
 
 
 def _named(error: UsageError) -> None:

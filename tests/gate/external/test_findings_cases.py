@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.services import external_findings
 from dockgate.shared import canonical
 from dockgate.vulnerabilities.model import Finding
@@ -20,7 +20,7 @@ CASES = Path(__file__).parent.parent.parent / "cases" / "findings"
 DOCUMENTS = sorted(CASES.glob("*.json"))
 
 
-def told(reported: Reported) -> dict[str, Any]:
+def told(reported: ExternalReport) -> dict[str, Any]:
     inventory = reported.inventory
     return {
         "source": reported.source,
@@ -64,4 +64,4 @@ def test_a_document_is_read_as_its_case_says(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_what_is_read_can_be_kept(document: Path) -> None:
     for reported in external_findings.read_file(document):
-        assert canonical.decode(Reported, canonical.encode(reported)) == reported
+        assert canonical.decode(ExternalReport, canonical.encode(reported)) == reported

@@ -18,7 +18,7 @@ from tests.gate.gating import (
 )
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import Case, Policy, Remediation, Reported, Waiver, Waivers
+from dockgate.gate.model import ExternalReport, Policy, Remediation, VerdictCase, Waiver, Waivers
 from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.vulnerabilities.matching import match
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Range, Rating, Severity
@@ -109,7 +109,9 @@ def test_above_twenty_candidates_no_member_can_be_left_out_and_it_says_so() -> N
 def test_what_is_waived_needs_no_upgrade() -> None:
     waiver = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until="2027-01-01T00:00:00Z")
     known = AdvisorySnapshot((advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b")), COVERED)
-    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", (inventory(*map(package, "ab")),), known, Waivers((waiver,)))
+    case = VerdictCase(
+        IMAGE, limits(HIGH=0), NOW, "0.1.0", (inventory(*map(package, "ab")),), known, Waivers((waiver,))
+    )
     assert raised(evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts[0].remediation) == {"b": "2.0.0"}
 
 
@@ -160,8 +162,8 @@ def test_a_fix_whose_version_cannot_be_compared_is_named_as_such(fixes: tuple[st
     known = AdvisorySnapshot((advisory("CVE-2024-1", "x"), advisory("CVE-2024-2", "x")), COVERED)
     held = match(inventory(package("x")), known, ECOSYSTEMS)
     found = tuple(replace(one, package=odd, fixed=fix) for one, fix in zip(held.findings, fixes, strict=True))
-    reported = Reported("grype", NOW, inventory(odd), replace(held, findings=found, undetermined=()))
-    case = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported,))
+    reported = ExternalReport("grype", NOW, inventory(odd), replace(held, findings=found, undetermined=()))
+    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported,))
     (platform_verdict,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
     assert platform_verdict.remediation.upgrades == ()
     assert [one.reason for one in platform_verdict.remediation.obstacles] == [
@@ -229,7 +231,7 @@ def test_a_violation_that_names_no_finding_is_turned_by_upgrades_where_it_hangs_
 def test_a_waiver_of_a_version_is_of_no_other_that_the_package_is_raised_to() -> None:
     known = [advisory("CVE-2024-1", "a", fixed="1.5.0"), advisory("CVE-2024-2", "a", fixed="2.0.0")]
     waiver = Waiver("w1", "ana", "reason", "CVE-2024-2", package="pkg:npm/a@1.0.0", until="2026-12-01")
-    case = Case(
+    case = VerdictCase(
         IMAGE, limits(HIGH=0), NOW, "0.1.0", (inventory(package("a")),), AdvisorySnapshot(tuple(known), COVERED)
     )
     (platform_verdict,) = evaluate.judge(replace(case, waivers=Waivers((waiver,))), ECOSYSTEMS, RULES).platform_verdicts

@@ -20,7 +20,7 @@ from tests.gate.gating import (
 from tests.gate.remediation.test_search import in_layers
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import Case, Excused, Reported, Status, Waiver, Waivers
+from dockgate.gate.model import BaselineExemptions, ExternalReport, Status, VerdictCase, Waiver, Waivers
 from dockgate.gate.policy import fingerprint, of_rules
 from dockgate.gate.provenance import BUILD_TYPE, BUILDER, ProvenanceFacts, ProvenanceStatement
 from dockgate.gate.replay import case_file
@@ -34,18 +34,18 @@ from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve, Seve
 KNOWN = (advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c"))
 
 
-def case(*names: str, consulted: AdvisorySnapshot | None = None) -> Case:
+def case(*names: str, consulted: AdvisorySnapshot | None = None) -> VerdictCase:
     """Cut to the packages, as the advisory database gives it."""
     held = inventory(*map(package, names))
     known = consulted or AdvisorySnapshot(tuple(row for row in KNOWN if row.name in names), COVERED)
-    return Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", (held,), known)
+    return VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (held,), known)
 
 
-def recorded(one: Case) -> RecordedVerdict:
+def recorded(one: VerdictCase) -> RecordedVerdict:
     return RecordedVerdict(evaluate.judge(one, ECOSYSTEMS, RULES), one)
 
 
-def told(one: Case, other: Case) -> Explanation:
+def told(one: VerdictCase, other: VerdictCase) -> Explanation:
     return compare(recorded(one), recorded(other), ECOSYSTEMS, RULES)
 
 
@@ -117,7 +117,7 @@ def test_another_base_image_is_told_apart_from_own_layers() -> None:
         packages=tuple(replace(one, layer=below) if newer.in_base(one) else one for one in newer.packages),
         base="debian:13",
     )
-    one = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", (old,), AdvisorySnapshot(KNOWN, COVERED))
+    one = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (old,), AdvisorySnapshot(KNOWN, COVERED))
     other = replace(one, inventories=(newer,), consulted=AdvisorySnapshot(KNOWN, COVERED))
     found = told(one, other)
     assert [(change.input, ids(change)) for change in found.changes] == [
@@ -144,7 +144,7 @@ BASELINE = {"running": (inventory(package("a")),)}
     ],
     ids=["policy", "waivers", "lapsed waiver", "stale feed", "scanned", "no more scanned"],
 )
-def test_the_input_that_changed_is_the_one_that_turned_it(one: Case, other: Case, by: Input) -> None:
+def test_the_input_that_changed_is_the_one_that_turned_it(one: VerdictCase, other: VerdictCase, by: Input) -> None:
     found = told(one, other)
     assert found.before is not found.after
     assert found.turned_by == (by,)
@@ -160,9 +160,11 @@ def test_what_is_waived_and_no_more_waived_is_named() -> None:
 
 def test_another_scanner_s_findings_are_an_input_of_their_own() -> None:
     found = match(inventory(package("a")), AdvisorySnapshot(KNOWN, COVERED), ECOSYSTEMS)
-    reported = Reported("trivy", NOW, inventory(package("a")), found)
-    fixed = Reported("trivy", NOW, inventory(package("a", "2.0.0")), match((), AdvisorySnapshot((), ()), ECOSYSTEMS))
-    one = Case(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported,))
+    reported = ExternalReport("trivy", NOW, inventory(package("a")), found)
+    fixed = ExternalReport(
+        "trivy", NOW, inventory(package("a", "2.0.0")), match((), AdvisorySnapshot((), ()), ECOSYSTEMS)
+    )
+    one = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported,))
     (change,) = told(one, replace(one, reported=(fixed,))).changes
     assert (change.input, ids(change)) == (Input.REPORTED, ([], ["CVE-2024-1"]))
 
@@ -203,11 +205,13 @@ def test_the_last_change_leads_to_the_second_verdict_s_status() -> None:
 
 # --- replaying ---------------------------------------------------------------------------------------------------
 
-CASES: dict[str, Callable[[], Case]] = {
+CASES: dict[str, Callable[[], VerdictCase]] = {
     "plain": lambda: A,
     "waived": lambda: replace(A, waivers=WAIVED),
     "baseline": lambda: replace(A, baselines=BASELINE),
-    "excused": lambda: replace(A, baselines=BASELINE, excused={"running": Excused(A.now, (("x", "npm", "a"),))}),
+    "excused": lambda: replace(
+        A, baselines=BASELINE, excused={"running": BaselineExemptions(A.now, (("x", "npm", "a"),))}
+    ),
     "unscanned": lambda: replace(A, inventories=(), unscanned="The layer is broken: \udcff\x1b[31m."),
     "odd": lambda: replace(A, inventories=(inventory(package("a"), package("e\udcff\u202e\x1b")),)),
     "index": lambda: replace(A, inventories=(inventory(package("a")), inventory(package("b"), platform="linux/arm64"))),

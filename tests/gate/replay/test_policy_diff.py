@@ -6,7 +6,7 @@ from tests.gate.gating import advisory, inventory, judge, limits, package
 from tests.gate.test_evaluate_properties import advisories, coverage, inventories
 
 from dockgate.gate.model import Status
-from dockgate.gate.replay.policy_diff import Entry, Trial, compare, said, said_in, summed
+from dockgate.gate.replay.policy_diff import Entry, ImageComparison, compare, said, said_in, summed
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.shared import canonical
 from dockgate.vulnerabilities.model import Advisory, Coverage
@@ -14,7 +14,7 @@ from dockgate.vulnerabilities.model import Advisory, Coverage
 BROKEN = Entry("linux/amd64", "max_findings", "1 HIGH finding, at most 0 allowed")
 
 
-def trial(before: int, after: int, unread: bool = False) -> Trial:
+def trial(before: int, after: int, unread: bool = False) -> ImageComparison:
     held = inventory(package("a"), unread=(Unread("app/x", "It ends too early."),) if unread else ())
     known = [advisory("CVE-2026-1", "a")]
     old, new = (judge(held, known, limits(HIGH=limit)).platform_verdicts for limit in (before, after))

@@ -36,7 +36,7 @@ from tests.gate.gating import CHECKED, ECOSYSTEMS, IMAGE, NOW, RULES
 
 from dockgate.gate import evaluate
 from dockgate.gate.definitions.policy import policy
-from dockgate.gate.model import Case, Reported, Verdict
+from dockgate.gate.model import ExternalReport, Verdict, VerdictCase
 from dockgate.gate.policy import fingerprint
 from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
@@ -63,7 +63,7 @@ def judged(case: Mapping[str, Any]) -> Verdict:
     return evaluate.judge(made(case), ECOSYSTEMS, RULES)
 
 
-def made(case: Mapping[str, Any]) -> Case:
+def made(case: Mapping[str, Any]) -> VerdictCase:
     """What a verdict on it is made from."""
     findings = case.get("findings", [])
     inventory = _inventory(case, [*findings, *case.get("packages", [])])
@@ -73,7 +73,7 @@ def made(case: Mapping[str, Any]) -> Case:
         tuple(Coverage(feed, True, (), checked) for feed in case.get("feeds", ["npm", "epss", "kev"])),
         tuple(map(_cve, findings)),
     )
-    scanned = Case(
+    scanned = VerdictCase(
         image=IMAGE,
         policy=policy(json.dumps(case["policy"]), "case", RULES, case["file"]),
         now=case.get("now", NOW),
@@ -85,9 +85,9 @@ def made(case: Mapping[str, Any]) -> Case:
     )
     if case.get("reported"):
         matches = Matcher(consulted, ECOSYSTEMS).match(inventory.packages)
-        reported = Reported("another", NOW, inventory, matches, untold=tuple(case.get("untold", [])))
+        reported = ExternalReport("another", NOW, inventory, matches, untold=tuple(case.get("untold", [])))
         found = scanned.provenance
-        scanned = Case(IMAGE, scanned.policy, scanned.now, "0.1.0", reported=(reported,), provenance=found)
+        scanned = VerdictCase(IMAGE, scanned.policy, scanned.now, "0.1.0", reported=(reported,), provenance=found)
     return scanned
 
 

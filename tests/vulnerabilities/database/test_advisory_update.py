@@ -18,7 +18,7 @@ from dockgate.shared.errors import DatabaseError, DownloadError, UnavailableErro
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.parts import Result
 from dockgate.vulnerabilities.database.update import MOST_REFUSED, update
-from dockgate.vulnerabilities.feed import Feed, FeedFetch, RuleUse
+from dockgate.vulnerabilities.feed import Feed, FeedFetch, RecordLookup
 from dockgate.vulnerabilities.feeds.osv import Osv
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Cve, Rating, Severity
 
@@ -211,7 +211,7 @@ class Unreachable(Osv):
         fingerprint: str,
         into: Path,
         ca_bundle: Path | None = None,
-        held: RuleUse | None = None,
+        held: RecordLookup | None = None,
     ) -> FeedFetch:
         Unreachable.asked += 1
         raise DownloadError("no connection", "", urlsplit(str(origin)).netloc, "refused", is_unreachable=True)

@@ -14,14 +14,14 @@ from tests.vulnerabilities.feeds.making import bulletin, repository, updateinfo
 from tests.vulnerabilities.feeds.serving import serving
 
 from dockgate.shared.errors import UnavailableError, UnreadableError
-from dockgate.vulnerabilities.feed import FaultyRecord, FeedFetch, Statement
+from dockgate.vulnerabilities.feed import FaultyRecord, FeedFetch, FeedStatement
 from dockgate.vulnerabilities.feeds.amazon import FEED
 from dockgate.vulnerabilities.model import Advisory, Range, Rating, Severity
 
 SAMPLE = Path(__file__).parent / "data" / "updateinfo.xml"
 
 
-def read(data: bytes) -> list[Statement]:
+def read(data: bytes) -> list[FeedStatement]:
     return list(FEED.parse(BytesIO(data), "2023"))
 
 

@@ -10,7 +10,7 @@ from tests.vulnerabilities.feeds.making import Json, entry, export, fixed, recor
 from dockgate.scanner.ecosystems.bitnami import ECOSYSTEM as BITNAMI
 from dockgate.scanner.ecosystems.rpm import ECOSYSTEM as RPM
 from dockgate.shared.errors import UnreadableError
-from dockgate.vulnerabilities.feed import FaultyRecord, SilentRecord, Statement
+from dockgate.vulnerabilities.feed import FaultyRecord, FeedStatement, SilentRecord
 from dockgate.vulnerabilities.feeds.osv import FEED, RECORD_LIMIT
 from dockgate.vulnerabilities.model import Advisory, Range, Rating, Severity
 from dockgate.vulnerabilities.versions import Order
@@ -20,7 +20,7 @@ V31 = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 V4 = "CVSS:4.0/AV:L/AC:L/AT:P/PR:L/UI:P/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N"
 
 
-def read(part: str, *records: Json | bytes) -> list[Statement]:
+def read(part: str, *records: Json | bytes) -> list[FeedStatement]:
     return list(FEED.parse(BytesIO(export(*records)), part))
 
 

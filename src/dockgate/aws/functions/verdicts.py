@@ -13,7 +13,7 @@ from dockgate.aws.functions.scans import Look
 from dockgate.aws.functions.settings import Settings
 from dockgate.gate import evaluate, rules, waivers
 from dockgate.gate.external import Asked, inspector
-from dockgate.gate.model import Case, Policy, Verdict, Waiver, Waivers
+from dockgate.gate.model import Policy, Verdict, VerdictCase, Waiver, Waivers
 from dockgate.gate.policy import REFERENCE_RULE, of_bytes, of_rules
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
@@ -40,7 +40,7 @@ class Judged:
     """A verdict, and all that it was made from."""
 
     verdict: Verdict
-    case: Case
+    case: VerdictCase
     repository: str
 
 
@@ -85,7 +85,7 @@ class Verdicts:
         now = self._now()
         asked = (self._asked(one) for one in look.documents)
         reported = (inspector.FORMAT.read(look.documents[one.image], one) for one in asked)
-        case = Case(
+        case = VerdictCase(
             image=digest,
             policy=self.policy(),
             now=now,

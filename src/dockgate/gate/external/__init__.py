@@ -3,8 +3,8 @@
 
 Whoever writes such a document decides what it says, so nothing in it is believed to be small, whole or of the right
 type. What it leaves open stays open: a rule that looks at what the document does not tell is undetermined
-(`verdict.Reported.untold`, `model.FIX_NOT_TOLD`). What another scanner was told to ignore is counted all the same:
-whom to excuse is for our policies, waivers and trusted VEX documents alone to say.
+(`verdict.ExternalReport.untold`, `model.FIX_NOT_TOLD`). What another scanner was told to ignore is counted all the
+same: whom to excuse is for our policies, waivers and trusted VEX documents alone to say.
 """
 
 import json
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.gate.rule import uncomparable
 from dockgate.scanner.model import Distribution, Package
 from dockgate.shared import plugins
@@ -68,7 +68,7 @@ class Format(Protocol):
         """Whether this parsed JSON is of the format. At most one format says yes; never raises."""
         ...
 
-    def read(self, document: Any, asked: Asked) -> tuple[Reported, ...]:
+    def read(self, document: Any, asked: Asked) -> tuple[ExternalReport, ...]:
         """What it reports, one for each image and platform, of the image that is asked about alone if there is one.
 
         Raises UsageError naming the place for what cannot be understood, and where it is not said of which image the
@@ -81,7 +81,7 @@ def load(package: str = __name__) -> tuple[Format, ...]:
     return tuple(plugins.load(package, "FORMAT", "format of findings", "read"))
 
 
-def read(data: bytes, name: str, formats: Sequence[Format], asked: Asked) -> tuple[Reported, ...]:
+def read(data: bytes, name: str, formats: Sequence[Format], asked: Asked) -> tuple[ExternalReport, ...]:
     """What the document called `name` reports. Raises UsageError whose message begins with the name."""
     document = _parsed(data, name)
     known = ", ".join(one.title for one in formats)

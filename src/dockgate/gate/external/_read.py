@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dockgate.gate.external import Asked
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.shared.errors import UncomparableError, UsageError
 from dockgate.vulnerabilities.aliases import by_renown
@@ -250,7 +250,7 @@ class Report:
     def doubt(self, reason: str, subject: str = "/", kind: str = "") -> None:
         self.doubts.append(Undetermined(subject, reason, kind))
 
-    def reported(self) -> Reported:
+    def reported(self) -> ExternalReport:
         """Each finding once, joined from all that is said of it; sorted, so that equal content is equal bytes."""
         if len(self.findings) > FINDINGS_LIMIT:
             raise UsageError(f"It has more than {FINDINGS_LIMIT} findings.")
@@ -259,7 +259,7 @@ class Report:
             key = (one.id, one.package.purl, one.package.name, one.package.path)
             worst[key] = _joined(worst[key], one) if key in worst else one
         packages = {*self.packages, *(one.package for one in worst.values())}
-        return Reported(
+        return ExternalReport(
             source=self.source,
             at=self.at,
             inventory=Inventory(

@@ -23,7 +23,7 @@ from dockgate.gate.external._read import (
     table,
     text,
 )
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UsageError
@@ -42,7 +42,7 @@ class CycloneDx:
     def recognises(self, document: Any) -> bool:
         return isinstance(document, dict) and document.get("bomFormat") == "CycloneDX" and "vulnerabilities" in document
 
-    def read(self, document: Any, asked: Asked) -> tuple[Reported, ...]:
+    def read(self, document: Any, asked: Asked) -> tuple[ExternalReport, ...]:
         """What `analysis` excuses counts: that is a VEX statement, to be believed of those whom a policy trusts."""
         version = document.get("specVersion")
         if version not in VERSIONS:

@@ -24,7 +24,7 @@ from dockgate.gate.external._read import (
     text,
     texts,
 )
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UsageError
@@ -46,7 +46,7 @@ class Grype:
             and table(document.get("descriptor")).get("name") == "grype"
         )
 
-    def read(self, document: Any, asked: Asked) -> tuple[Reported, ...]:
+    def read(self, document: Any, asked: Asked) -> tuple[ExternalReport, ...]:
         source = table(document.get("source"))
         if source.get("type") != "image":
             raise UsageError(f"It is of a {text(source.get('type')) or 'thing'} that is no image.", "Scan an image.")

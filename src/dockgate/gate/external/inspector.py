@@ -24,7 +24,7 @@ from dockgate.gate.external._read import (
     text,
     texts,
 )
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import FIX_NOT_TOLD, Finding, Rating, Severity
 
@@ -51,7 +51,7 @@ class Inspector:
             isinstance(listed, list) and all(isinstance(one, dict) and "findingArn" in one for one in listed)
         )
 
-    def read(self, document: Any, asked: Asked) -> tuple[Reported, ...]:
+    def read(self, document: Any, asked: Asked) -> tuple[ExternalReport, ...]:
         """SUPPRESSED counts: a suppression rule of Inspector's is no waiver of ours. CLOSED is over."""
         if isinstance(document, list) or _is_event(document):
             events = document if isinstance(document, list) else [document]
@@ -118,7 +118,7 @@ class _Reports:
             if status != "CLOSED":
                 report.findings.extend(self._findings(one, told, report, where))
 
-    def reported(self) -> tuple[Reported, ...]:
+    def reported(self) -> tuple[ExternalReport, ...]:
         return tuple(report.reported() for _, report in sorted(self.all.items()))
 
     def _findings(self, one: dict[str, Any], told: dict[str, Any], report: Report, where: str) -> Iterator[Finding]:

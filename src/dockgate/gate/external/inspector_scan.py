@@ -8,7 +8,7 @@ from typing import Any
 
 from dockgate.gate.external import Asked, Format
 from dockgate.gate.external._read import Report, count, digest, image_of, moment, table, text
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import Severity
 
@@ -25,7 +25,7 @@ class InspectorScan:
     def recognises(self, document: Any) -> bool:
         return isinstance(document, dict) and document.get("detail-type") == _EVENT
 
-    def read(self, document: Any, asked: Asked) -> tuple[Reported, ...]:
+    def read(self, document: Any, asked: Asked) -> tuple[ExternalReport, ...]:
         """Scans of instances and functions have the same type of event, and no image."""
         detail = table(document.get("detail"))
         stated = digest(detail.get("image-digest"))

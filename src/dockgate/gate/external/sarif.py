@@ -22,7 +22,7 @@ from dockgate.gate.external._read import (
     text,
     texts,
 )
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import FIX_NOT_TOLD, Finding, Rating, Severity
@@ -42,7 +42,7 @@ class Sarif:
     def recognises(self, document: Any) -> bool:
         return isinstance(document, dict) and isinstance(document.get("runs"), list) and "version" in document
 
-    def read(self, document: Any, asked: Asked) -> tuple[Reported, ...]:
+    def read(self, document: Any, asked: Asked) -> tuple[ExternalReport, ...]:
         """A report for each run. Suppressed results count: whom to excuse is for our own waivers to say."""
         if document["version"] != _VERSION:
             raise UsageError(f"It is SARIF {text(document['version']) or 'of no version'}; read is {_VERSION}.")
@@ -55,7 +55,7 @@ class Sarif:
 FORMAT: Format = Sarif()
 
 
-def _run(run: dict[str, Any], where: str, asked: Asked) -> Reported:
+def _run(run: dict[str, Any], where: str, asked: Asked) -> ExternalReport:
     driver, said = table(table(run.get("tool")).get("driver")), table(run.get("properties"))
     stated = (said.get("manifest"), said.get("digest"), *texts(said.get("repoDigests")), said.get("imageName"))
     calls = objects(run.get("invocations"), f"{where}.invocations")

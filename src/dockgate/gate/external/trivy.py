@@ -23,7 +23,7 @@ from dockgate.gate.external._read import (
     texts,
     whole_version,
 )
-from dockgate.gate.model import Reported
+from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UsageError
@@ -50,7 +50,7 @@ class Trivy:
     def recognises(self, document: Any) -> bool:
         return isinstance(document, dict) and "SchemaVersion" in document and "ArtifactType" in document
 
-    def read(self, document: Any, asked: Asked) -> tuple[Reported, ...]:
+    def read(self, document: Any, asked: Asked) -> tuple[ExternalReport, ...]:
         if document["SchemaVersion"] != _SCHEMA:
             raise UsageError(f"It is of Trivy's schema {text(str(document['SchemaVersion']))}; read is {_SCHEMA}.")
         if document["ArtifactType"] != "container_image":

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from dockgate.gate.model import Case
+from dockgate.gate.model import VerdictCase
 from dockgate.scanner.model import Inventory, Package
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage
 
@@ -48,7 +48,7 @@ def _place(package: Package) -> tuple[str, ...]:
     return package.ecosystem, package.name, package.arch, package.path
 
 
-def advisories_between(one: Case, other: Case) -> AdvisorySnapshot:
+def advisories_between(one: VerdictCase, other: VerdictCase) -> AdvisorySnapshot:
     """What the first case's database says of its packages, and the second's of packages that only that one has: the
     first snapshot does not speak of these, which is not to say that they are fine."""
     ours, theirs = one.consulted, other.consulted
@@ -69,7 +69,7 @@ def advisories_between(one: Case, other: Case) -> AdvisorySnapshot:
     )
 
 
-def say_the_same(known: AdvisorySnapshot, other: Case) -> bool:
+def say_the_same(known: AdvisorySnapshot, other: VerdictCase) -> bool:
     """Whether `known` says of the other case's packages all that its own snapshot says, and no more."""
     held = [*other.inventories, *(inventory for each in other.baselines.values() for inventory in each)]
     packages = [package for inventory in held for package in inventory.packages]

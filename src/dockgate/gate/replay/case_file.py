@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import Case, Inputs, PlatformVerdict, Verdict
+from dockgate.gate.model import InputDigests, PlatformVerdict, Verdict, VerdictCase
 from dockgate.gate.policy import policy_bytes
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
@@ -22,7 +22,7 @@ class RecordedVerdict:
     """A verdict as it was given, and its case."""
 
     verdict: Verdict
-    case: Case
+    case: VerdictCase
 
     @property
     def digest(self) -> str:
@@ -70,7 +70,7 @@ def read(data: bytes, name: str) -> RecordedVerdict:
             "Explain it with the version of Dockgate that wrote it.",
         )
     try:
-        return RecordedVerdict(canonical.build(Verdict, given["verdict"]), canonical.build(Case, given["case"]))
+        return RecordedVerdict(canonical.build(Verdict, given["verdict"]), canonical.build(VerdictCase, given["case"]))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{name} is no whole case: {type(error).__name__}: {error}.", advice) from None
 
@@ -90,7 +90,7 @@ def _inputs(recorded: RecordedVerdict) -> Iterator[str]:
     if canonical.digest(policy_bytes(policy)) != policy.digest:
         yield f"The policy {policy.name} is not the one of its digest, {policy.digest}."
     told, held = recorded.verdict.inputs, evaluate.inputs(recorded.case)
-    for field in fields(Inputs):
+    for field in fields(InputDigests):
         if getattr(told, field.name) != getattr(held, field.name):
             yield f"The verdict was made from other {field.name} than the case holds."
 

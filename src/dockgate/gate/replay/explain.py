@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import Case, PlatformVerdict, Status, Verdict
+from dockgate.gate.model import PlatformVerdict, Status, Verdict, VerdictCase
 from dockgate.gate.replay.case_diff import advisories_between, say_the_same, with_own_layers_of
 from dockgate.gate.replay.case_file import RecordedVerdict
 from dockgate.gate.rule import Rule, known_as
@@ -37,7 +37,7 @@ class Input(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlatformFinding:
     """A finding on a platform."""
 
     platform: str
@@ -45,7 +45,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Altered:
+class ChangedFinding:
     """Of the same finding something else is said: its severity, its fix, that it is exploited."""
 
     platform: str
@@ -62,11 +62,11 @@ class Effect:
     in front where there are several.
     """
 
-    came: tuple[Placed, ...] = ()
-    went: tuple[Placed, ...] = ()
-    altered: tuple[Altered, ...] = ()
-    waived: tuple[Placed, ...] = ()
-    unwaived: tuple[Placed, ...] = ()
+    came: tuple[PlatformFinding, ...] = ()
+    went: tuple[PlatformFinding, ...] = ()
+    altered: tuple[ChangedFinding, ...] = ()
+    waived: tuple[PlatformFinding, ...] = ()
+    unwaived: tuple[PlatformFinding, ...] = ()
     said: tuple[str, ...] = ()
     unsaid: tuple[str, ...] = ()
 
@@ -121,7 +121,7 @@ def compare(
 
     Raises DefinitionError when a rule of either policy is not among `rules`."""
 
-    def judge(case: Case) -> Verdict:
+    def judge(case: VerdictCase) -> Verdict:
         return evaluate.judge(case, ecosystems, rules, remediations=False)
 
     first = last = judge(one.case)
@@ -142,7 +142,7 @@ def compare(
     return Explanation(one.verdict.status, other.verdict.status, tuple(changes))
 
 
-def _steps(one: Case, other: Case) -> Iterator[tuple[Input | None, str, str, Case]]:
+def _steps(one: VerdictCase, other: VerdictCase) -> Iterator[tuple[Input | None, str, str, VerdictCase]]:
     """The case with one input after the other replaced, and which it was; None where that is only how it is written
     down. The engine aside, which is not an input of judging itself."""
     case = one
@@ -190,7 +190,7 @@ def _effect(was: Verdict, now: Verdict) -> Effect:
         came=tuple(placed for key, placed in after.items() if key not in before),
         went=tuple(placed for key, placed in before.items() if key not in after),
         altered=tuple(
-            Altered(placed.platform, before[key].finding, placed.finding)
+            ChangedFinding(placed.platform, before[key].finding, placed.finding)
             for key, placed in after.items()
             if key in before and _told(before[key].finding) != _told(placed.finding)
         ),
@@ -204,10 +204,10 @@ def _effect(was: Verdict, now: Verdict) -> Effect:
 Key = tuple[object, ...]
 
 
-def _findings(verdict: Verdict, of: Callable[[PlatformVerdict], Sequence[Finding]]) -> Mapping[Key, Placed]:
+def _findings(verdict: Verdict, of: Callable[[PlatformVerdict], Sequence[Finding]]) -> Mapping[Key, PlatformFinding]:
     """By platform, vulnerability and package, in whatever version."""
     return {
-        (platform_verdict.platform, *known_as(finding), finding.package.name): Placed(
+        (platform_verdict.platform, *known_as(finding), finding.package.name): PlatformFinding(
             platform_verdict.platform, finding
         )
         for platform_verdict in verdict.platform_verdicts
@@ -238,22 +238,22 @@ def _sentences(verdict: Verdict) -> Iterator[str]:
             yield where + entry.reason
 
 
-def _bases(case: Case) -> str:
+def _bases(case: VerdictCase) -> str:
     """The base images' names, or their layers' digest where they have none."""
     named = {one.base or _digests([one.layers[: one.base_layers]]) for one in case.inventories if one.base_layers}
     return ", ".join(sorted(named)) or "not known"
 
 
-def _policy(case: Case) -> str:
+def _policy(case: VerdictCase) -> str:
     return f"{case.policy.name} ({case.policy.digest})"
 
 
-def _baselines(case: Case) -> str:
+def _baselines(case: VerdictCase) -> str:
     told = [f"{name}: {', '.join(one.image for one in held)}" for name, held in sorted(case.baselines.items())]
     return "; ".join(told) or "none"
 
 
-def _provenance(case: Case) -> str:
+def _provenance(case: VerdictCase) -> str:
     return _digests([case.provenance] if case.provenance else [])
 
 

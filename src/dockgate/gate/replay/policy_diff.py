@@ -17,7 +17,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class ImageComparison:
     """One image, as it is judged by `policy`, and as it would be by the candidate: which entries `come` and `go`.
 
     `image` is a digest or a reference, `for_what` the service that runs it or the digest of the verdict that stands.
@@ -41,13 +41,13 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Trials:
+class PolicyComparison:
     """A part of what a candidate was tried on. `judged` counts all that were, `turned` those of another status, as
     "Approved → Rejected"; `changes` are those of which anything changes. `next` is where to go on, "" at the end."""
 
     judged: int
     turned: dict[str, int]
-    changes: tuple[Trial, ...]
+    changes: tuple[ImageComparison, ...]
     next: str = ""
 
 
@@ -75,10 +75,10 @@ def said_in(verdict: bytes) -> Said:
     return Said(Status(document["status"]), tuple(entries))
 
 
-def compare(before: Said, after: Said, policy: str, image: str, for_what: str = "") -> Trial:
+def compare(before: Said, after: Said, policy: str, image: str, for_what: str = "") -> ImageComparison:
     """What `policy` says of an image, and what the candidate says."""
     old, new = set(before.entries), set(after.entries)
-    return Trial(
+    return ImageComparison(
         image=image,
         for_what=for_what,
         policy=policy,
@@ -89,13 +89,13 @@ def compare(before: Said, after: Said, policy: str, image: str, for_what: str = 
     )
 
 
-def summed(trials: list[Trial], next_: str = "") -> Trials:
+def summed(trials: list[ImageComparison], next_: str = "") -> PolicyComparison:
     turned: dict[str, int] = {}
     for trial in trials:
         if trial.turned:
             turn = f"{trial.before} → {trial.after}"
             turned[turn] = turned.get(turn, 0) + 1
-    return Trials(len(trials), turned, tuple(trial for trial in trials if trial.changed), next_)
+    return PolicyComparison(len(trials), turned, tuple(trial for trial in trials if trial.changed), next_)
 
 
 def _blocking(platform_verdict: PlatformVerdict) -> list[Entry]:

@@ -8,7 +8,7 @@ shared by the others and are no formats.
 import json
 from typing import Any, Protocol
 
-from dockgate.gate.model import Statement
+from dockgate.gate.model import VexStatement
 from dockgate.gate.vex_formats._fields import Node, Refused
 from dockgate.shared import canonical, plugins
 from dockgate.shared.errors import UsageError
@@ -23,7 +23,7 @@ class Format(Protocol):
     """A format: one module of this folder."""
 
     name: str
-    """"openvex", as `Statement.format` has it"""
+    """"openvex", as `VexStatement.format` has it"""
     title: str
     """for messages: "OpenVEX 0.2.0" """
 
@@ -31,7 +31,7 @@ class Format(Protocol):
         """Whether the document says that it is of this format, in whatever version."""
         ...
 
-    def read(self, root: Node, digest: str) -> tuple[Statement, ...]:
+    def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:
         """Every statement, in a stable order. Raises Refused."""
         ...
 
@@ -41,7 +41,7 @@ def load(package: str = __name__) -> tuple[Format, ...]:
     return tuple(plugins.load(package, "FORMAT", "VEX format", "read"))
 
 
-def read(data: bytes, name: str) -> tuple[Statement, ...]:
+def read(data: bytes, name: str) -> tuple[VexStatement, ...]:
     """The statements of a document called `name` in messages. Raises UsageError naming the place at fault."""
     formats = load()
     known = ", ".join(one.title for one in formats)

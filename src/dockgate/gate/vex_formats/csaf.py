@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from dockgate.gate.model import Statement, VexStatus
+from dockgate.gate.model import VexStatement, VexStatus
 from dockgate.gate.vex_formats._fields import Node, Refused, sha256, unique
 
 _VEX, _ADVISORY = "csaf_vex", "csaf_security_advisory"
@@ -41,7 +41,7 @@ class Csaf:
         head = document.get("document")
         return isinstance(head, dict) and "csaf_version" in head
 
-    def read(self, root: Node, digest: str) -> tuple[Statement, ...]:
+    def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:
         head = root.get("document")
         for key, known in (("csaf_version", ("2.0",)), ("category", (_VEX, _ADVISORY))):
             if (found := head.get(key)).name() not in known:
@@ -51,7 +51,7 @@ class Csaf:
         at = head.get("tracking").get("current_release_date").time()
         tree = _Tree(root.get("product_tree"))
         return tuple(
-            Statement(digest, FORMAT.name, author, "", names, *said, at=at)
+            VexStatement(digest, FORMAT.name, author, "", names, *said, at=at)
             for one in root.get("vulnerabilities").items()
             for names in (_vulnerabilities(one),)
             for said in _said(one, tree, needs_reasons=is_vex)

@@ -8,7 +8,7 @@ a vulnerability affects what is in another bill (a BOM-link), the packages are t
 from typing import Any
 from urllib.parse import unquote
 
-from dockgate.gate.model import Statement, VexStatus
+from dockgate.gate.model import VexStatement, VexStatus
 from dockgate.gate.vex_formats._fields import Node, later, sha256, unique
 
 _VERSIONS = ("1.4", "1.5", "1.6", "1.7")
@@ -48,7 +48,7 @@ class CycloneDx:
     def knows(self, document: dict[str, Any]) -> bool:
         return document.get("bomFormat") == "CycloneDX"
 
-    def read(self, root: Node, digest: str) -> tuple[Statement, ...]:
+    def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:
         version = root.get("specVersion")
         if version.name() not in _VERSIONS:
             raise version.refuse(f"{version.name()!r} is not known; known are {', '.join(_VERSIONS)}")
@@ -76,7 +76,7 @@ class _Bill:
         self._products = _identities(image) if image.exists() else ()
         self._components = {**_components(image), **_components(root)}
 
-    def statements(self, node: Node) -> list[Statement]:
+    def statements(self, node: Node) -> list[VexStatement]:
         """None for a vulnerability without a state: then nothing is said of it."""
         analysis = node.get("analysis")
         if not analysis.get("state").exists():
@@ -90,7 +90,7 @@ class _Bill:
         at = later(analysis.get("lastUpdated").time(), analysis.get("firstIssued").time())
         names = [node.get("id").need(), *(one.get("id").name() for one in node.get("references").items())]
         return [
-            Statement(
+            VexStatement(
                 document=self._digest,
                 format=FORMAT.name,
                 author=self._author,

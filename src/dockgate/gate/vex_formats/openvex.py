@@ -7,7 +7,7 @@ products is of the image that the document is attached to, which a product that 
 
 from typing import Any
 
-from dockgate.gate.model import Statement, VexStatus
+from dockgate.gate.model import VexStatement, VexStatus
 from dockgate.gate.vex_formats._fields import Node, later, sha256, unique
 
 _CONTEXT = "https://openvex.dev/ns"
@@ -30,7 +30,7 @@ class OpenVex:
         context = document.get("@context")
         return isinstance(context, str) and context.startswith(_CONTEXT)
 
-    def read(self, root: Node, digest: str) -> tuple[Statement, ...]:
+    def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:
         context = root.get("@context")
         if context.name().rstrip("/") not in [_CONTEXT + version for version in _VERSIONS]:
             raise context.refuse("this version is not known; known is https://openvex.dev/ns/v0.2.0")
@@ -46,7 +46,7 @@ class OpenVex:
 FORMAT = OpenVex()
 
 
-def _statements(node: Node, digest: str, author: str, at: str) -> list[Statement]:
+def _statements(node: Node, digest: str, author: str, at: str) -> list[VexStatement]:
     status = node.get("status").choice(_STATUSES)
     justification, impact = node.get("justification").name(), node.get("impact_statement").prose()
     if justification and justification not in _JUSTIFICATIONS:
@@ -58,7 +58,7 @@ def _statements(node: Node, digest: str, author: str, at: str) -> list[Statement
         packages = unique(*(name for one in _components(product) for name in _names(one)))
         groups.setdefault(packages, []).extend(_names(product))
     return [
-        Statement(
+        VexStatement(
             document=digest,
             format=FORMAT.name,
             author=author,

@@ -9,7 +9,7 @@ from dockgate.shared.errors import DatabaseError, DefinitionError, UnreadableErr
 from dockgate.vulnerabilities.database.coverage import FILE, Declared, belongs, declared
 from dockgate.vulnerabilities.database.parts import Part, Result
 from dockgate.vulnerabilities.database.writer import Writer, content, exclusively
-from dockgate.vulnerabilities.feed import Feed, Statement
+from dockgate.vulnerabilities.feed import Feed, FeedStatement
 
 Report = Callable[[str], None]
 
@@ -48,7 +48,7 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
     return Result(digest, tuple(parts), tuple(_missing(folder, feed) for feed in feeds if not found[feed.name]))
 
 
-def readable(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[Statement]:
+def readable(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[FeedStatement]:
     """The statements of a fetched file. Raises UnreadableError naming the file's origin."""
     try:
         yield from feed.parse(stream, part.name)

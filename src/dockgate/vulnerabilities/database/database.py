@@ -24,7 +24,7 @@ from dockgate.vulnerabilities.model import (
 )
 
 if TYPE_CHECKING:
-    from dockgate.gate.model import Reported
+    from dockgate.gate.model import ExternalReport
     from dockgate.vulnerabilities.database.parts import Part
 
 ADVICE = "Run `dockgate db update`, or `dockgate db build --from FOLDER` where there is no network."
@@ -107,7 +107,7 @@ class Database:
                 cves=tuple(self._cves(name for name in named if name.startswith("CVE-"))),
             )
 
-    def catalogues(self, reported: "Sequence[Reported]") -> AdvisorySnapshot:
+    def catalogues(self, reported: "Sequence[ExternalReport]") -> AdvisorySnapshot:
         """What KEV and EPSS say of the CVEs that other scanners report, and the coverage of both."""
         findings = [finding for one in reported for finding in one.matches.findings]
         named = {name for finding in findings for name in (finding.id, *finding.aliases) if name.startswith("CVE-")}

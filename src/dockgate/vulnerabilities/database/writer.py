@@ -20,7 +20,14 @@ from dockgate.vulnerabilities.aliases import Groups
 from dockgate.vulnerabilities.database.coverage import Declared, belongs, derived
 from dockgate.vulnerabilities.database.parts import Part
 from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, TABLES
-from dockgate.vulnerabilities.feed import CvePrediction, CveScore, ExploitedCve, FaultyRecord, SilentRecord, Statement
+from dockgate.vulnerabilities.feed import (
+    CvePrediction,
+    CveScore,
+    ExploitedCve,
+    FaultyRecord,
+    FeedStatement,
+    SilentRecord,
+)
 from dockgate.vulnerabilities.model import Advisory
 
 _LAYOUT = f"PRAGMA page_size = 8192; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};"
@@ -86,7 +93,7 @@ class Writer:
             raise DatabaseError(f"The advisory database {self._path} is broken: {error}.", advice) from error
 
     def add(
-        self, part: Part, statements: Iterable[Statement], ecosystem: str, declares: Declared | None, least: int = 0
+        self, part: Part, statements: Iterable[FeedStatement], ecosystem: str, declares: Declared | None, least: int = 0
     ) -> Part:
         """Writes a part from its statements, in place of what there was of it; returns it with their count and faults.
 
@@ -107,7 +114,7 @@ class Writer:
             self._cover(added.number, part, ecosystem, declares, added.standing)
         return part
 
-    def amend(self, part: Part, statements: Iterable[Statement], ecosystem: str, replaces: frozenset[str]) -> Part:
+    def amend(self, part: Part, statements: Iterable[FeedStatement], ecosystem: str, replaces: frozenset[str]) -> Part:
         """Writes these statements in place of a whole part's records of the ids `replaces`; all its others stand.
 
         `part` has the statements and faults of so far; returns it with all of them. UnreadableError as in `add`.
@@ -149,7 +156,7 @@ class Writer:
         flush(self._path.parent)
         return digest
 
-    def _add(self, statements: Iterable[Statement]) -> "_Added":
+    def _add(self, statements: Iterable[FeedStatement]) -> "_Added":
         """Writes statements under the number of a new part."""
         self._parts += 1
         added, last = _Added(self._parts), ""
@@ -326,7 +333,7 @@ def _is_one(names: Iterable[str]) -> bool:
     return sum(name.startswith("CVE-") for name in names) < 2
 
 
-def _only(statements: Iterable[Statement], ids: frozenset[str]) -> Iterator[Statement]:
+def _only(statements: Iterable[FeedStatement], ids: frozenset[str]) -> Iterator[FeedStatement]:
     """What these statements say of the records of some ids; another record is none that was asked for."""
     for statement in statements:
         if isinstance(statement, Advisory | SilentRecord) and statement.id not in ids:

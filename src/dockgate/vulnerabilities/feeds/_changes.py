@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dockgate.shared.errors import UnavailableError, UnreadableError
-from dockgate.vulnerabilities.feed import FeedFetch, RuleUse
+from dockgate.vulnerabilities.feed import FeedFetch, RecordLookup
 from dockgate.vulnerabilities.feeds._lines import lines
 from dockgate.vulnerabilities.feeds._transport import Web
 
@@ -24,7 +24,7 @@ _MARK = "list "
 """before the fingerprint of the list, to tell it from that of an export"""
 
 
-def changes(web: Web, base: str, fingerprint: str, into: Path, held: RuleUse) -> FeedFetch | None:
+def changes(web: Web, base: str, fingerprint: str, into: Path, held: RecordLookup) -> FeedFetch | None:
     """The records below the URL `base` that changed; None when the whole export has to be fetched.
 
     That is so when the list or one of its records cannot be had (a mirror may keep exports alone), when more than MOST

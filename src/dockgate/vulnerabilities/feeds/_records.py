@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from dockgate.vulnerabilities.feed import FaultyRecord, SilentRecord, Statement
+from dockgate.vulnerabilities.feed import FaultyRecord, FeedStatement, SilentRecord
 from dockgate.vulnerabilities.feeds import _names
 from dockgate.vulnerabilities.feeds._severity import by_vectors, by_word
 from dockgate.vulnerabilities.model import Advisory, Range, Rating
@@ -111,7 +111,7 @@ _decode_affected = msgspec.json.Decoder(_Affected).decode
 _decode_named = msgspec.json.Decoder(_Named).decode
 
 
-def read(member: str, data: bytes, part: str) -> Iterator[Statement]:
+def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
     """An advisory for each package of the ecosystem `part` that the record speaks of, and what of it cannot be read.
 
     Fixed versions of an rpm module are an advisory of their own.

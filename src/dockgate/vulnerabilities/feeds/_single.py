@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dockgate.vulnerabilities.feed import FeedFetch, RuleUse
+from dockgate.vulnerabilities.feed import FeedFetch, RecordLookup
 from dockgate.vulnerabilities.feeds._transport import from_folder, from_url
 
 
@@ -28,7 +28,7 @@ class Single:
         fingerprint: str,
         into: Path,
         ca_bundle: Path | None = None,
-        held: RuleUse | None = None,
+        held: RecordLookup | None = None,
     ) -> FeedFetch:
         if isinstance(origin, Path):
             return from_folder(origin, self.file, fingerprint)

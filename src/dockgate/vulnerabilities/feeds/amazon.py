@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
-from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch, RuleUse, Statement
+from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch, FeedStatement, RecordLookup
 from dockgate.vulnerabilities.feeds._repository import updateinfo
 from dockgate.vulnerabilities.feeds._severity import by_word
 from dockgate.vulnerabilities.feeds._transport import Web, from_folder
@@ -47,14 +47,14 @@ class Amazon:
         fingerprint: str,
         into: Path,
         ca_bundle: Path | None = None,
-        held: RuleUse | None = None,
+        held: RecordLookup | None = None,
     ) -> FeedFetch:
         if isinstance(origin, Path):
             return from_folder(origin, self.file.replace("*", part), fingerprint)
         with Web(self.name, ca_bundle) as web:
             return updateinfo(web, f"{origin}/{_MIRRORS[part]}", fingerprint, into)
 
-    def parse(self, stream: BinaryIO, part: str) -> Iterator[Statement]:
+    def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
         """Updates that are neither called security nor name a CVE are left out: they mend something else."""
         ecosystem, update, root = self.ecosystem(part), _Update(), ""
         for element in elements(stream, f"update information of {ecosystem}"):
@@ -97,7 +97,7 @@ class _Update:
             self.nameless = self.nameless or not name
             self.fixed.setdefault(name, {})[_evr(attributes)] = None
 
-    def statements(self, ecosystem: str) -> Iterator[Statement]:
+    def statements(self, ecosystem: str) -> Iterator[FeedStatement]:
         identity, cves = self.said.get("id", ""), [cve for cve in self.cves if cve.startswith("CVE-")]
         if not self.security and not cves:
             return

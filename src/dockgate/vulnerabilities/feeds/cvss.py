@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
-from dockgate.vulnerabilities.feed import CveScore, FaultyRecord, Feed, Statement
+from dockgate.vulnerabilities.feed import CveScore, FaultyRecord, Feed, FeedStatement
 from dockgate.vulnerabilities.feeds._lines import lines
 from dockgate.vulnerabilities.feeds._severity import by_vectors
 from dockgate.vulnerabilities.feeds._single import Single
@@ -18,7 +18,7 @@ class Cvss(Single):
     file = "cvss.csv.gz"
     url = ""
 
-    def parse(self, stream: BinaryIO, part: str) -> Iterator[Statement]:
+    def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
         """One rating a CVE: by the highest version of the standard that anybody scored it with, of one version the
         worst."""
         vectors: dict[str, list[str]] = {}

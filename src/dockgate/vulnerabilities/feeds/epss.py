@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
-from dockgate.vulnerabilities.feed import CvePrediction, FaultyRecord, Feed, Statement
+from dockgate.vulnerabilities.feed import CvePrediction, FaultyRecord, Feed, FeedStatement
 from dockgate.vulnerabilities.feeds._lines import lines
 from dockgate.vulnerabilities.feeds._single import Single
 
@@ -20,7 +20,7 @@ class Epss(Single):
     file = "epss.csv.gz"
     url = "https://epss.empiricalsecurity.com/epss_scores-current.csv.gz"
 
-    def parse(self, stream: BinaryIO, part: str) -> Iterator[Statement]:
+    def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
         begun = False
         for number, line in lines(stream, "EPSS file"):
             if not begun:

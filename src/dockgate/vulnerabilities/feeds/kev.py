@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
-from dockgate.vulnerabilities.feed import ExploitedCve, FaultyRecord, Feed, Statement
+from dockgate.vulnerabilities.feed import ExploitedCve, FaultyRecord, Feed, FeedStatement
 from dockgate.vulnerabilities.feeds._single import Single
 
 LIMIT = 256 * 1024 * 1024
@@ -17,7 +17,7 @@ class Kev(Single):
     file = "kev.json"
     url = "https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json"
 
-    def parse(self, stream: BinaryIO, part: str) -> Iterator[Statement]:
+    def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
         import json
 
         data = stream.read(LIMIT + 1)

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from dockgate.shared.errors import UnavailableError, UnreadableError
-from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch, RuleUse, Statement
+from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch, FeedStatement, RecordLookup
 from dockgate.vulnerabilities.feeds._changes import changes
 from dockgate.vulnerabilities.feeds._transport import Web, from_folder, from_url
 
@@ -44,7 +44,7 @@ class Osv:
         fingerprint: str,
         into: Path,
         ca_bundle: Path | None = None,
-        held: RuleUse | None = None,
+        held: RecordLookup | None = None,
     ) -> FeedFetch:
         """Over HTTP the records that changed, where they are few; the whole export otherwise."""
         if isinstance(origin, Path):
@@ -54,7 +54,7 @@ class Osv:
             changed = changes(web, base, fingerprint, into, held) if held and fingerprint else None
             return changed or web.fetch(f"{base}/all.zip", fingerprint, into)
 
-    def parse(self, stream: BinaryIO, part: str) -> Iterator[Statement]:
+    def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
         """Statements of other ecosystems than `part` are left to those ecosystems' exports."""
         from dockgate.vulnerabilities.feeds._records import read
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from dockgate.gate.model import Settings
 from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import AllowedPolicies
-from dockgate.gate.replay.policy_diff import Trials
+from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.records import AssignmentRecord
 from dockgate.web.api import Accepter, Count, GuardedRoute, Reader, TheServer, TheThreads, body_of
@@ -59,7 +59,7 @@ class Candidate:
 
 
 @router.post("/policies/try")
-async def try_candidate(body: Candidate, who: Reader, server: TheServer, threads: TheThreads) -> Trials:
+async def try_candidate(body: Candidate, who: Reader, server: TheServer, threads: TheThreads) -> PolicyComparison:
     """What a policy would change, of the newest verdicts or of what runs. Nothing is stored. An answer is a part of at
     most so many images, and takes about two seconds; its `next` is `after` in the call for the part that follows."""
     given = body.text, body.name, body.against, body.policy, body.limit, body.after
