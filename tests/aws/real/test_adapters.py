@@ -30,8 +30,8 @@ from dockgate.store.s3 import S3Blobs
 
 pytestmark = pytest.mark.real
 
-QUEUES = permissions("Pushes to ECR, by a queue")
-BUCKETS = {name for name in permissions("Artifacts in S3") if name.startswith("s3:")}
+QUEUES = permissions("Scan pushes to ECR, by a queue")
+BUCKETS = {name for name in permissions("Store artifacts in S3") if name.startswith("s3:")}
 REGION = "eu-west-1"
 
 
