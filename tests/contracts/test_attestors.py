@@ -21,7 +21,7 @@ from dockgate.attestations.memory import MemoryAttestor
 from dockgate.attestations.statements import PREDICATE_TYPE, statement
 from dockgate.delivery.ports import Attestor
 from dockgate.gate import provenance as core
-from dockgate.scanner.images import attach
+from dockgate.scanner.images.cosign_attestations import RegistryRepository, add_attestation, read_attestations
 from dockgate.services import attestations, provenance_reader
 from dockgate.shared.errors import UnavailableError, UsageError
 
@@ -60,12 +60,12 @@ def real(folder: Path) -> Iterator[World]:
     with registry(folder / "registry") as running:
         digest = running.push("team/app", "1", IMAGE)
         attestor = attestations.RegistryAttestor(Keys(folder / "keys"), running.address)
-        place = attach.Place(running.address, "team/app")
+        place = RegistryRepository(running.address, "team/app")
         yield World(
             attestor,
             digest,
-            lambda one: len(attach.attached(place, one)),
-            lambda one: [data.encode() for data in provenance_reader.envelopes(attach.attached(place, one))],
+            lambda one: len(read_attestations(place, one)),
+            lambda one: [data.encode() for data in provenance_reader.envelopes(read_attestations(place, one))],
         )
 
 
@@ -210,9 +210,9 @@ def test_cosign_refuses_what_was_not_attested_or_copied_from_elsewhere(running: 
     rejected = running.push("team/app", "2", image([{"etc/os-release": b"ID=alpine\n"}]))
     public = attest(running, digest, tmp_path)
     assert cosign(running, rejected, public)[0] != 0
-    place = attach.Place(running.address, "team/app")
-    (envelope,) = attach.attached(place, digest)
-    assert attach.attach(place, rejected, lambda: envelope, {}, key=("k", "v"), replaces={"p": "q"})
+    place = RegistryRepository(running.address, "team/app")
+    (envelope,) = read_attestations(place, digest)
+    assert add_attestation(place, rejected, lambda: envelope, {}, key=("k", "v"), replaces={"p": "q"})
     code, _, told = cosign(running, rejected, public)
     assert code != 0
     assert "digest" in told or "subject" in told or "attestation" in told
@@ -224,14 +224,14 @@ def test_cosign_refuses_what_was_not_attested_or_copied_from_elsewhere(running: 
 def test_cosign_and_we_refuse_a_tampered_envelope(running: Running, tmp_path: Path) -> None:
     digest = running.push("team/app", "1", IMAGE)
     public = attest(running, digest, tmp_path)
-    place = attach.Place(running.address, "team/app")
-    (envelope,) = attach.attached(place, digest)
+    place = RegistryRepository(running.address, "team/app")
+    (envelope,) = read_attestations(place, digest)
     document = json.loads(envelope)
     signature = document["signatures"][0]["sig"]
     document["signatures"][0]["sig"] = signature[:20] + ("A" if signature[20] != "A" else "B") + signature[21:]
     replaced = {"dev.dockgate.policy": "p"}
-    attach.attach(place, digest, lambda: json.dumps(document).encode(), {}, key=("k", "v"), replaces=replaced)
-    assert len(attach.attached(place, digest)) == 1
+    add_attestation(place, digest, lambda: json.dumps(document).encode(), {}, key=("k", "v"), replaces=replaced)
+    assert len(read_attestations(place, digest)) == 1
     assert cosign(running, digest, public)[0] != 0
     _, (found,) = attestations.verify(f"{running.address}/team/app@{digest}", public, "strict")
     assert found.claim is None
@@ -252,8 +252,8 @@ def test_an_index_is_attested_with_the_images_in_it_that_were_judged(running: Ru
     public = attest(running, digest, tmp_path, covered=(digest, IMAGE.digest, other.digest, ONE))
     for one in (digest, IMAGE.digest, other.digest):
         assert cosign(running, one, public)[0] == 0
-    place = attach.Place(running.address, "team/app")
-    assert attach.attached(place, hidden.digest) == attach.attached(place, ONE) == ()
+    place = RegistryRepository(running.address, "team/app")
+    assert read_attestations(place, hidden.digest) == read_attestations(place, ONE) == ()
 
 
 @pytest.mark.real
@@ -261,8 +261,8 @@ def test_an_approval_takes_the_place_of_the_one_before_and_leaves_what_others_at
     running: Running, tmp_path: Path
 ) -> None:
     digest = running.push("team/app", "1", IMAGE)
-    place = attach.Place(running.address, "team/app")
-    attach.attach(place, digest, lambda: b"{}", {"whose": "theirs"}, key=("k", "v"), replaces={"p": "q"})
+    place = RegistryRepository(running.address, "team/app")
+    add_attestation(place, digest, lambda: b"{}", {"whose": "theirs"}, key=("k", "v"), replaces={"p": "q"})
     for key, policy in ((ONE, "p"), (OTHER, "p"), (ONE, "second")):
         public = attest(running, digest, tmp_path, key=key, policy=policy)
     _, found = attestations.verify(f"{running.address}/team/app:1", public, "strict")

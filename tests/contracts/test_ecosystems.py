@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockgate.scanner import ecosystems
-from dockgate.scanner.layers import worth
+from dockgate.scanner.layer_reader import worth
 from dockgate.scanner.model import Distribution
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.purls import Purls

@@ -25,7 +25,7 @@ from tests.scanner.layers import (
 
 from dockgate.scanner.inventory import combine, read_image
 from dockgate.scanner.layer_index import LayerFacts
-from dockgate.scanner.layers import TIME_LIMIT, facts_version, read_layer
+from dockgate.scanner.layer_reader import TIME_LIMIT, facts_version, read_layer
 from dockgate.scanner.ports import Entry
 from dockgate.shared import canonical
 from dockgate.shared.errors import ImageError, UnavailableError

@@ -17,8 +17,8 @@ from tests.scanner.layers import (
 )
 
 from dockgate.scanner import ecosystems
+from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.layer_tree import LINKS_LIMIT, LayerTree
-from dockgate.scanner.layers import read_layer
 from dockgate.scanner.ports import Entry
 from dockgate.shared.errors import ImageError
 

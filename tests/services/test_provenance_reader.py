@@ -22,7 +22,7 @@ from dockgate.gate.model import Policy
 from dockgate.gate.policy import fingerprint, provenance_keys
 from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, ProvenanceFacts, collect, statement
 from dockgate.gate.rule import Facts
-from dockgate.scanner.images import attach
+from dockgate.scanner.images.cosign_attestations import ENVELOPE, RegistryRepository, add_attestation
 from dockgate.services.provenance_reader import Provenance, envelopes, look_up, verify
 from dockgate.shared import canonical
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
@@ -70,7 +70,7 @@ def attached_image(*documents: bytes) -> make.Image:
             "schemaVersion": 2,
             "mediaType": make.MANIFEST,
             "config": make.descriptor(CONFIG, make.CONFIG),
-            "layers": [make.descriptor(one, attach.ENVELOPE) for one in documents],
+            "layers": [make.descriptor(one, ENVELOPE) for one in documents],
         }
     )
     blobs = {make.sha256(data): data for data in (*documents, CONFIG, manifest)}
@@ -269,9 +269,9 @@ def cosign(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.real
 def test_cosign_verifies_our_statement_as_provenance(running: Running, tmp_path: Path) -> None:
     digest = running.push("shop", "1", IMAGE)
-    place = attach.Place(running.address, "shop")
+    place = RegistryRepository(running.address, "shop")
     kind = {"dev.cosignproject.cosign/signature": "", "predicateType": PREDICATE_TYPE}
-    attach.attach(place, digest, lambda: GOOD, kind, key=("k", "v"), replaces={"p": "q"})
+    add_attestation(place, digest, lambda: GOOD, kind, key=("k", "v"), replaces={"p": "q"})
     (tmp_path / "key.pub").write_text(OURS.public.pem)
     asked = ("verify-attestation", "--key", "key.pub", "--insecure-ignore-tlog", "--allow-http-registry")
     name = f"{running.address}/shop@{digest}"
@@ -301,8 +301,13 @@ def test_provenance_that_cosign_attached_counts(running: Running, tmp_path: Path
 @pytest.mark.real
 def test_a_statement_copied_beside_another_image_does_not_count(running: Running) -> None:
     digest = running.push("copied", "1", OTHER)
-    attach.attach(
-        attach.Place(running.address, "copied"), digest, lambda: GOOD, {}, key=("k", "v"), replaces={"p": "q"}
+    add_attestation(
+        RegistryRepository(running.address, "copied"),
+        digest,
+        lambda: GOOD,
+        {},
+        key=("k", "v"),
+        replaces={"p": "q"},
     )
     found = look_up(f"{running.address}/copied:1", digest, policy())
     assert found is not None

@@ -9,7 +9,7 @@ from dockgate.delivery.definitions.service import ECS
 from dockgate.delivery.ports import Target
 from dockgate.delivery.targets.ecs import EcsTarget
 from dockgate.scanner.images.auth import Issuers
-from dockgate.scanner.images.copy import copy
+from dockgate.scanner.images.image_copy import copy
 from dockgate.scanner.images.reference import parse_remote
 from dockgate.shared.aws import Client, boto3_client
 

@@ -6,11 +6,11 @@ from operator import attrgetter
 
 from dockgate.scanner.duplicates import Duplicates
 from dockgate.scanner.image_metadata import pictured
-from dockgate.scanner.integrity import evidence, languages, layer_content
+from dockgate.scanner.integrity import checks, language_packages, layer_verification
 from dockgate.scanner.integrity.package_databases import evidence_names
-from dockgate.scanner.integrity.package_folders import PackageFolders
+from dockgate.scanner.integrity.python_metadata import PackageFolders
 from dockgate.scanner.layer_index import LayerFacts, Read, View
-from dockgate.scanner.layers import FACTS_LIMIT, cost, read_layer, sentence
+from dockgate.scanner.layer_reader import FACTS_LIMIT, cost, read_layer, sentence
 from dockgate.scanner.model import THIRD_PARTY, Distribution, Inventory, Package, Unread
 from dockgate.scanner.ports import Ecosystem, Image
 
@@ -38,9 +38,9 @@ def combine(
     system = {kind.name: kind for kind in ecosystems if kind.distributions}
     packages = set(_system(view, distribution, system))
     owners = {one.name for one in packages} - {one.name for one in packages if one.vendor}
-    unread = {*evidence.doubts(view, ecosystems), *(entry for one in facts for entry in one.unread)}
-    unread.update(layer_content.doubts(image.layers, facts, image.diff_ids, verified=verified))
-    locks = languages.Locks(view)
+    unread = {*checks.doubts(view, ecosystems), *(entry for one in facts for entry in one.unread)}
+    unread.update(layer_verification.doubts(image.layers, facts, image.diff_ids, verified=verified))
+    locks = language_packages.Locks(view)
     duplicates = Duplicates(view, ecosystems)
     folders = PackageFolders(view)
     for at, read in view.live:

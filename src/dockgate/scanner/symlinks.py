@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dockgate.scanner import osrelease
 from dockgate.scanner.integrity.package_databases import Database
 from dockgate.scanner.layer_index import View, unpack
-from dockgate.scanner.layers import worth
+from dockgate.scanner.layer_reader import worth
 from dockgate.scanner.model import Unread
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UnreadableError

@@ -12,8 +12,13 @@ from dockgate.attestations.keys import Keys
 from dockgate.attestations.statements import PREDICATE_TYPE, Claim, ListedKey, believe
 from dockgate.delivery.approval_request import is_qualified
 from dockgate.gate import provenance
-from dockgate.scanner.images import attach
 from dockgate.scanner.images.auth import Issuers
+from dockgate.scanner.images.cosign_attestations import (
+    RegistryRepository,
+    add_attestation,
+    list_manifests,
+    read_attestations,
+)
 from dockgate.scanner.images.reference import parse_remote
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.timestamps import written
@@ -60,13 +65,13 @@ class RegistryAttestor:
         with self._one_at_a_time:
             signer = self._keys.signer()
             others = set(covered) - {image}
-            children = attach.children(place, image) if others else ()
+            children = list_manifests(place, image) if others else ()
             for digest in (image, *(child for child in children if child in others)):
 
                 def envelope(digest: str = digest) -> bytes:
                     return dsse.sign(write(str(place), digest), signer)
 
-                attach.attach(
+                add_attestation(
                     place,
                     digest,
                     envelope,
@@ -76,12 +81,12 @@ class RegistryAttestor:
                 )
         return signer.public.id
 
-    def _place(self, repository: str) -> attach.Place:
+    def _place(self, repository: str) -> RegistryRepository:
         registry = self._registry
         if is_qualified(repository):
             registry, _, repository = repository.partition("/")
             self._demand(registry)
-        return attach.Place(registry, repository, self._ca_bundle, issuers=self._issuers)
+        return RegistryRepository(registry, repository, self._ca_bundle, issuers=self._issuers)
 
     def sign(self, statement: bytes) -> bytes:
         with self._one_at_a_time:
@@ -89,7 +94,7 @@ class RegistryAttestor:
 
     def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
         with self._one_at_a_time:
-            attach.attach(
+            add_attestation(
                 self._place(repository),
                 image,
                 lambda: envelope,
@@ -135,13 +140,13 @@ def verify(
     except OSError as error:
         raise UsageError(f"{key} cannot be read: {error.strerror}.", "`dockgate attestation key` prints it.") from None
     named = parse_remote(reference)
-    place = attach.Place(named.registry, named.repository, ca_bundle, insecure)
+    place = RegistryRepository(named.registry, named.repository, ca_bundle, insecure)
     digest = named.digest
     if not digest:
         with closing(place.origin(tag=named.tag)) as origin:
             digest, _ = origin.root()
     moment = now or datetime.now(UTC)
-    return digest, tuple(_judged(one, digest, policy, keys, moment) for one in attach.attached(place, digest))
+    return digest, tuple(_judged(one, digest, policy, keys, moment) for one in read_attestations(place, digest))
 
 
 def _judged(envelope: bytes, digest: str, policy: str, keys: list[dsse.PublicKey], now: datetime) -> Found:

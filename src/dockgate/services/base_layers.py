@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockgate.scanner.images import open_images
-from dockgate.scanner.images.layers import TarLayer
+from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.shared.errors import UsageError
 
 

@@ -18,9 +18,9 @@ from dockgate.scanner.images.archive import archive_origin
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import Origin, Verified, read_document
 from dockgate.scanner.images.destinations import addresses
-from dockgate.scanner.images.image import here
 from dockgate.scanner.images.inflate import Bounds, Inflated
 from dockgate.scanner.images.manifest import CONFIG_NAMES, Descriptor, Index, Manifest, load, parse
+from dockgate.scanner.images.oci_image import here
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import Remote, host_of, parse_remote
 from dockgate.scanner.images.registry import registry_origin

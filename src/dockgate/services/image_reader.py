@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dockgate.delivery.approval_request import canonical_registry, is_qualified
 from dockgate.gate.patterns import matches
-from dockgate.scanner.images import attached, open_images
+from dockgate.scanner.images import attached_documents, open_images
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.reference import Remote, host_of, parse_remote
 from dockgate.scanner.images.registry import RegistryOrigin, registry_origin
@@ -71,7 +71,9 @@ class ImageAccess:
     def attached(self, repository: str, digest: str) -> Sequence[bytes]:
         """What lies beside an image (`bootstrap.vex.Fetch`)."""
         named = self._named(repository, digest)
-        return attached.read(named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=QUESTION_SECONDS)
+        return attached_documents.read(
+            named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=QUESTION_SECONDS
+        )
 
     def _origin(self, named: Remote) -> RegistryOrigin:
         return registry_origin(named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=QUESTION_SECONDS)

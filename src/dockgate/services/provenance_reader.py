@@ -9,7 +9,7 @@ from dockgate.attestations import dsse
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import provenance_keys
 from dockgate.gate.provenance import PREDICATE_TYPE, ProvenanceFacts, collect
-from dockgate.scanner.images import attached
+from dockgate.scanner.images import attached_documents
 from dockgate.scanner.images.reference import Local, Remote, parse
 from dockgate.services.scan import DOCUMENT
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UnreadableError, UsageError
@@ -66,9 +66,9 @@ def _beside(reference: str, digest: str, ca_bundle: Path | None, insecure: bool)
     named = parse(reference)
     if isinstance(named, Remote):
         place = f"{named.registry}/{named.repository}@{digest}"
-        return attached.read(place, ca_bundle=ca_bundle, insecure=insecure)
+        return attached_documents.read(place, ca_bundle=ca_bundle, insecure=insecure)
     if isinstance(named, Local):
-        return attached.read_layout(named.path, digest)
+        return attached_documents.read_layout(named.path, digest)
     raise UnavailableError(f"Nothing lies beside {reference}: name the image in a registry or an OCI layout.")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from dockgate.config import Settings
 from dockgate.reports import InventoryReport, ScanReport
 from dockgate.scanner import ecosystems
-from dockgate.scanner.cache.inventories import InventoryCache
+from dockgate.scanner.cache.inventory_cache import InventoryCache
 from dockgate.scanner.images import open_images
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Image
@@ -109,7 +109,7 @@ def _read(
     images: Sequence[Image], cache: Path, report: Report, local: bool, made: InventoryCache | None, verified: bool
 ) -> Iterator[Inventory]:
     """A root folder has no digest but that of what it holds."""
-    from dockgate.scanner.cache.layers import LayerCache
+    from dockgate.scanner.cache.layer_cache import LayerCache
     from dockgate.scanner.cache.parallel import read_all  # which all is not needed where an image is known
     from dockgate.scanner.inventory import combine
 

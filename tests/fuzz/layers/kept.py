@@ -2,7 +2,7 @@
 
 ```yaml
 about: one sentence
-base: debian               # the honest layer below, see evidence.py
+base: debian               # the honest layer below, see integrity/checks.py
 layers: [...]              # see recipe.py; images also have `image`, see images.py
 runtimes:                  # the answers of the Go program: path -> content, "-> target", or the kind of device
   podman: {etc/os-release: ...}

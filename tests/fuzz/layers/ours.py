@@ -9,11 +9,11 @@ from functools import partial
 from tests.fuzz.layers.runtimes import File
 
 from dockgate.scanner.ecosystems import load
-from dockgate.scanner.images.image import read_images
-from dockgate.scanner.images.layers import TarLayer
+from dockgate.scanner.images.oci_image import read_images
+from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.scanner.inventory import combine
 from dockgate.scanner.layer_index import LayerFacts, View, unpack
-from dockgate.scanner.layers import read_layer
+from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Entry, Image, Layer, Origins
 from dockgate.shared.errors import ImageError, UnreadableError

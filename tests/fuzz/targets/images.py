@@ -15,13 +15,13 @@ from tests.fuzz.mutate import Mutate, json_text, lines
 from tests.fuzz.target import Part, Target
 from tests.scanner.images import make, pieces
 
-from dockgate.scanner.images import image, reference
+from dockgate.scanner.images import oci_image, reference
 from dockgate.scanner.images.archive import file_origin, piped_origin
 from dockgate.scanner.images.blobs import Origin
 from dockgate.scanner.images.inflate import Bounds, Inflated
-from dockgate.scanner.images.layers import TarLayer
-from dockgate.scanner.images.tape import Tape
+from dockgate.scanner.images.stream_reader import Tape
 from dockgate.scanner.images.tar import members
+from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.shared.errors import ImageError, NotFoundError, UnreadableError
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _documents(data: bytes) -> None:
         held[digest.decode()] = content
     for wanted in (["all"], None, ["linux/arm64"]):
         try:
-            for found in image.read_images(_Held(held), digest.decode(), content, wanted):
+            for found in oci_image.read_images(_Held(held), digest.decode(), content, wanted):
                 assert found.platform
                 assert len(found.layers) <= 1024
                 assert found.origins.base_layers <= len(found.layers)
@@ -247,7 +247,7 @@ def _archive(opened: Callable[[], Origin]) -> None:
     except ImageError:
         return
     try:
-        for found in image.read_images(origin, *origin.root(), ["all"]):
+        for found in oci_image.read_images(origin, *origin.root(), ["all"]):
             for layer in found.layers[:3]:
                 assert all(entry.path is not None for entry in layer.entries())
     except (ImageError, NotFoundError):

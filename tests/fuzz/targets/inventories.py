@@ -15,12 +15,12 @@ from tests.fuzz.targets._ecosystem import DATA
 from tests.scanner.images import make, pieces
 
 from dockgate.scanner import ecosystems, sboms
-from dockgate.scanner.images.image import OciImage
 from dockgate.scanner.images.inflate import Bounds
-from dockgate.scanner.images.layers import TarLayer
+from dockgate.scanner.images.oci_image import OciImage
+from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.scanner.inventory import combine
 from dockgate.scanner.layer_index import LayerFacts
-from dockgate.scanner.layers import read_layer
+from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Origins
 from dockgate.services.reports import InventoryReport, ScanReport, scan_formats, write

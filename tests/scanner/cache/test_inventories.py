@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tests.scanner.layers import DEBIAN, ECOSYSTEMS, FakeImage, FakeLayer, dpkg_list, file, stanza, status
 
-from dockgate.scanner.cache.inventories import PARTS, InventoryCache
+from dockgate.scanner.cache.inventory_cache import PARTS, InventoryCache
 from dockgate.scanner.inventory import combine
 from dockgate.scanner.layer_index import LayerFacts
-from dockgate.scanner.layers import read_layer
+from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Origins
 from dockgate.services.scan import read

@@ -8,7 +8,7 @@ import pytest
 from tests.scanner.layers import FakeLayer, file
 
 from dockgate.scanner import ecosystems
-from dockgate.scanner.cache.layers import LayerCache
+from dockgate.scanner.cache.layer_cache import LayerCache
 from dockgate.shared.errors import ImageError, UnavailableError
 
 LATIN = b"srv/caf\xe9.txt".decode("utf-8", "surrogateescape")

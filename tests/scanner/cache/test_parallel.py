@@ -12,7 +12,7 @@ import os, sys, threading
 from pathlib import Path
 from dockgate.scanner import ecosystems
 from dockgate.scanner.cache.parallel import read_all
-from dockgate.scanner.cache.layers import LayerCache
+from dockgate.scanner.cache.layer_cache import LayerCache
 from dockgate.shared.errors import ImageError, UnavailableError
 from tests.scanner.layers import FakeLayer, file
 

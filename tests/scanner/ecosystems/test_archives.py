@@ -8,7 +8,7 @@ import pytest
 from tests.scanner.layers import file, inventory
 
 from dockgate.scanner.ecosystems import java, load, python
-from dockgate.scanner.layers import worth
+from dockgate.scanner.layer_reader import worth
 from dockgate.scanner.model import Inventory
 
 CLASS = {"com/acme/Main.class": b"\xca\xfe\xba\xbe"}

@@ -12,7 +12,7 @@ from tests.scanner.images.webserver import Answer, Request, as_json
 from dockgate.scanner.images import Opened
 from dockgate.scanner.images.auth import Authorizer
 from dockgate.scanner.images.credentials import Credentials
-from dockgate.scanner.images.image import read_images
+from dockgate.scanner.images.oci_image import read_images
 from dockgate.scanner.images.reference import parse_remote
 from dockgate.scanner.images.registry import RegistryOrigin
 from dockgate.scanner.images.transport import Transport

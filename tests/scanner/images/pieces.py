@@ -5,7 +5,7 @@ import io
 from tests.scanner.images.make import sha256
 
 from dockgate.scanner.images.inflate import Bounds
-from dockgate.scanner.images.layers import TarLayer
+from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.scanner.ports import Entry
 
 

@@ -8,7 +8,7 @@ from tests.scanner.images.make import Image, image, index
 from tests.scanner.images.webserver import Answer, Request, serve
 
 from dockgate.scanner.images import open_images
-from dockgate.scanner.images.copy import copy
+from dockgate.scanner.images.image_copy import copy
 from dockgate.scanner.images.reference import Remote
 from dockgate.shared.errors import ImageError
 

@@ -10,7 +10,7 @@ from tests.registryd import Running, registry
 from tests.scanner.images import make
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
-from dockgate.scanner.images.attached import SIZE_LIMIT, read
+from dockgate.scanner.images.attached_documents import SIZE_LIMIT, read
 from dockgate.shared.canonical import digest
 from dockgate.shared.errors import UnavailableError
 

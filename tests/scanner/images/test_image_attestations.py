@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.scanner.images import make
 
-from dockgate.scanner.images import attestation_manifests, open_images
+from dockgate.scanner.images import attestation_check, open_images
 from dockgate.shared.errors import ImageError, NotFoundError
 
 AMD = make.image([{"etc/os-release": b"ID=debian\n"}])
@@ -195,4 +195,4 @@ def test_statements_are_read_once_and_within_bounds(tmp_path: Path) -> None:
     huge = make.attestation_entry(large, AMD.digest)
     judged = read(tmp_path, huge, blobs=found | {make.sha256(large): large})
     assert judged == [AMD.digest, make.sha256(large)]
-    assert attestation_manifests.TOTAL_LIMIT < 999999999999
+    assert attestation_check.TOTAL_LIMIT < 999999999999

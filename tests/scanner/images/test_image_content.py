@@ -11,9 +11,8 @@ from tests.scanner.images import make
 from tests.scanner.images.make import sha256
 from tests.scanner.images.pieces import END, Blob, bounded, extended, header, layer, paths
 
-from dockgate.scanner.images import layers
 from dockgate.scanner.images.inflate import Bounds
-from dockgate.scanner.images.layers import TarLayer
+from dockgate.scanner.images.tar_layer import CONTENT_LIMIT, IN_MEMORY, TarLayer
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError
 
 # --- digests -----------------------------------------------------------------------------------------------------
@@ -99,7 +98,7 @@ def test_headers_without_end_are_refused() -> None:
 # --- content -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 512, 2**18, 2**18 + 1, layers.IN_MEMORY, layers.IN_MEMORY + 1])
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 512, 2**18, 2**18 + 1, IN_MEMORY, IN_MEMORY + 1])
 def test_content_of_any_size_can_be_opened_twice_and_sought(size: int) -> None:
     data = (bytes(range(251)) * (size // 251 + 1))[:size]
     blob = make.compress(make.tar({"before": b"x" * 700, "f": data, "after": b"y"}))
@@ -130,7 +129,7 @@ def test_content_is_not_to_be_had_after_the_next_entry() -> None:
 
 
 def test_a_large_file_is_closed_with_its_entry() -> None:
-    entries = layer(make.tar({"f": bytes(layers.IN_MEMORY + 1), "next": b""}), piece=2**20).entries()
+    entries = layer(make.tar({"f": bytes(IN_MEMORY + 1), "next": b""}), piece=2**20).entries()
     entry = next(entries)
     assert entry.open
     file = entry.open()
@@ -139,7 +138,7 @@ def test_a_large_file_is_closed_with_its_entry() -> None:
 
 
 def test_a_file_above_the_bound_is_not_opened_and_not_read() -> None:
-    size = layers.CONTENT_LIMIT + 1
+    size = CONTENT_LIMIT + 1
     entries = layer(header(b"f", b"%o" % size)).entries()
     entry = next(entries)
     assert entry.open

@@ -11,7 +11,7 @@ import pytest
 
 from dockgate.scanner.images import open_images
 from dockgate.scanner.images.folder import FolderLayer
-from dockgate.scanner.images.layers import CONTENT_LIMIT
+from dockgate.scanner.images.tar_layer import CONTENT_LIMIT
 from dockgate.scanner.ports import Entry
 from dockgate.shared.errors import UnreadableError, UsageError
 

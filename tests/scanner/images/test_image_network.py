@@ -9,7 +9,7 @@ from tests.scanner.images import make
 from tests.scanner.images.client import BASIC, LOGIN, files, opening, stored
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
-from dockgate.scanner.images.resumed import MOST
+from dockgate.scanner.images.resumable_blob import MOST
 from dockgate.scanner.images.transport import STEP
 from dockgate.shared.errors import DeniedError, ImageError, UnavailableError
 

@@ -13,7 +13,7 @@ from tests.scanner.images.client import opening
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
 from dockgate.scanner.images import open_images
-from dockgate.scanner.images.origins import count, find
+from dockgate.scanner.images.metadata import count, find
 from dockgate.scanner.ports import Origins
 from dockgate.shared.errors import ImageError, NotFoundError
 

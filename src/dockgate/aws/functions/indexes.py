@@ -49,7 +49,7 @@ class Indexes:
     def _require_attestations(self, repository: str, digest: str, index: "Index", images: set[str]) -> None:
         """ImageError unless every manifest that is not asked about has the form of an attestation manifest."""
         from dockgate.scanner.images import manifest
-        from dockgate.scanner.images.attestation_marks import objection
+        from dockgate.scanner.images.attestation_form import objection
 
         others = [one for one in index.manifests if one.platform == manifest.NOT_RUNNABLE]
         if len(others) > _PLATFORMS:

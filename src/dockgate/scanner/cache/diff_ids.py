@@ -5,9 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dockgate.scanner.cache.files import FileCache
-from dockgate.scanner.images.diff_ids import diff_id
-from dockgate.scanner.images.layers import TarLayer
+from dockgate.scanner.cache.file_cache import FileCache
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Image, Layer
 from dockgate.shared.errors import ImageError
@@ -42,10 +40,8 @@ def _diff_id(layer: Layer, known: FileCache[KnownDiffId]) -> str:
     kept = known.find(name)
     if kept is not None and kept.blob == layer.digest:
         return kept.diff_id
-    if not isinstance(layer, TarLayer):
-        return ""
     try:
-        found = diff_id(layer)
+        found = layer.hash_content()
     except ImageError:
         return ""  # the inventory says already that the layer is unread
     known.keep(name, KnownDiffId(layer.digest, found))

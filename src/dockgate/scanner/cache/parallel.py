@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
-from dockgate.scanner.cache.layers import LayerCache
+from dockgate.scanner.cache.layer_cache import LayerCache
 from dockgate.scanner.layer_index import LayerFacts
 from dockgate.scanner.ports import Layer
 

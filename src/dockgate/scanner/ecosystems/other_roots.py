@@ -2,15 +2,15 @@
 
 Their packages are not judged, for nothing says whether anything of them runs; they are named, so that an image which
 carries them is not taken for clean. So are the databases of package managers that are not read, in the image's own root
-too. Folders such as Nix' store are looked for by `core.other_roots`.
+too. Folders such as Nix' store are looked for by `scanner.unsupported_stores`.
 """
 
 from collections.abc import Sequence
 from typing import BinaryIO
 
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.other_roots import DRIVERS, FOLDER_NAMES, store_of
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.unsupported_stores import DRIVERS, FOLDER_NAMES, store_of
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.shared.purl import Purl
 
@@ -34,7 +34,7 @@ _OWN = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 _LAYOUT = "oci-layout"
 _OF_OTHER_MANAGERS = {"/opkg/status": "opkg", "/ipkg/status": "ipkg", "/var/lib/pkg/db": "CRUX"}
 """Package databases in one file of managers that are not read, also of the root's own; those of a folder are in
-`core.other_roots`."""
+`scanner.unsupported_stores`."""
 _OTHER_ENDS = tuple(_OF_OTHER_MANAGERS)
 _LISTS = {
     "repositories.json": tuple(f"/image/{name}" for name in (*DRIVERS, "overlayfs", "windowsfilter")),

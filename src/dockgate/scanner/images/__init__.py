@@ -76,7 +76,7 @@ def open_images(
 
         image, close = folder_image(named.path, platforms)
         return Opened(image.digest, (image,), close)
-    from dockgate.scanner.images.image import read_images
+    from dockgate.scanner.images.oci_image import read_images
 
     origin = _origin(named, ca_bundle, insecure, stdin, issuers, seconds)
     try:

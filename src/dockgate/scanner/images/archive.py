@@ -16,7 +16,7 @@ from dockgate.scanner.images.layout import LayoutOrigin
 from dockgate.scanner.images.manifest import CONFIG_NAMES, load, load_any
 from dockgate.scanner.images.reference import Local
 from dockgate.scanner.images.spool import Stream, spool
-from dockgate.scanner.images.tape import Tape
+from dockgate.scanner.images.stream_reader import Tape
 from dockgate.scanner.images.tar import Member, members
 from dockgate.shared import canonical
 from dockgate.shared.errors import ImageError, NotFoundError, UsageError

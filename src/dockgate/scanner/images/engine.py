@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from dockgate.scanner.images.archive import archive_origin
 from dockgate.scanner.images.blobs import Origin
-from dockgate.scanner.images.chunks import Chunks
+from dockgate.scanner.images.chunk_stream import Chunks
 from dockgate.scanner.images.reference import Stored
 from dockgate.scanner.images.spool import Stream, spool
 from dockgate.shared.errors import NotFoundError, UnavailableError

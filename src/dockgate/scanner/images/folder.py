@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from dockgate.scanner.images.blobs import Part
-from dockgate.scanner.images.image import OciImage, here
-from dockgate.scanner.images.layers import CONTENT_LIMIT, HEAD
+from dockgate.scanner.images.oci_image import OciImage, here
+from dockgate.scanner.images.tar_layer import CONTENT_LIMIT, HEAD
 from dockgate.scanner.ports import Entry, Kind, Origins
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError, UsageError
 

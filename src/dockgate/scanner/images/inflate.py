@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from dockgate.scanner.images.blobs import Hash
-from dockgate.scanner.images.tape import Source
+from dockgate.scanner.images.stream_reader import Source
 from dockgate.shared.errors import DockgateError, ImageError
 
 if TYPE_CHECKING:

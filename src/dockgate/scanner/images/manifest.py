@@ -26,7 +26,7 @@ CONFIGS = (
     "application/vnd.docker.container.image.v1+json",
 )
 # The platform that builders give to attestation manifests (BuildKit, "Image Attestation Storage"), so that no runtime
-# selects one. It proves nothing: see `attestation_manifests`.
+# selects one. It proves nothing: see `attestation_check`.
 NOT_RUNNABLE = "unknown/unknown"
 
 # What is read of a manifest or an index.

@@ -13,7 +13,7 @@ from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, check_document
 from dockgate.scanner.images.credentials import find_credentials
 from dockgate.scanner.images.manifest import INDEXES, MANIFESTS
 from dockgate.scanner.images.reference import Remote, check_digest, parse_remote
-from dockgate.scanner.images.resumed import Resumed
+from dockgate.scanner.images.resumable_blob import Resumed
 from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.scanner.images.transport import Transport
 from dockgate.shared.canonical import digest as digest_of

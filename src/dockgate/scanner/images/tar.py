@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from struct import Struct
 from zlib import adler32
 
-from dockgate.scanner.images.tape import Tape
+from dockgate.scanner.images.stream_reader import Tape
 from dockgate.scanner.images.tar_records import DEFLATED_SIZE_FROM, largest, pax_records
 from dockgate.shared.errors import ImageError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dockgate
-from dockgate.scanner.images.chunks import Chunks
+from dockgate.scanner.images.chunk_stream import Chunks
 from dockgate.scanner.images.destinations import require_destination
 from dockgate.scanner.images.reference import host_of, is_loopback
 from dockgate.scanner.images.time_limit import TimeLimit

@@ -1,4 +1,4 @@
-"""Promise 7 for the package databases of distributions: see `evidence`."""
+"""Promise 7 for the package databases of distributions: see `checks`."""
 
 from collections.abc import Iterator
 from functools import cached_property

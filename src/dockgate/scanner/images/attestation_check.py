@@ -1,6 +1,6 @@
 """Telling attestation manifests, which no runtime runs, from images that only bear their marks.
 
-Marks alone (`attestation_marks`) prove nothing: an index that hides an image behind them would be approved without it.
+Marks alone (`attestation_form`) prove nothing: an index that hides an image behind them would be approved without it.
 So the manifest's layers have to be in-toto statements.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import Any
 
-from dockgate.scanner.images.attestation_marks import NAMES, media_type, objection
+from dockgate.scanner.images.attestation_form import NAMES, media_type, objection
 from dockgate.scanner.images.blobs import Origin, Verified
 from dockgate.scanner.images.manifest import CONFIG_NAMES, CONFIGS, NOT_RUNNABLE, Descriptor, load, platform
 from dockgate.scanner.images.reference import check_digest

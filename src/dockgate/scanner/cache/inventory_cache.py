@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dockgate.scanner.cache.files import FileCache
+from dockgate.scanner.cache.file_cache import FileCache
 from dockgate.scanner.image_metadata import pictured
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Image

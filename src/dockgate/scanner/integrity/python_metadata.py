@@ -25,7 +25,7 @@ class PackageFolders:
 
     def nameless(self) -> Iterator[tuple[int, str, Unread]]:
         """Folders with files and without the one that names the package; each with one of its files and that one's
-        layer. Of those with a list of files `languages` tells, where files on it are there.
+        layer. Of those with a list of files `language_packages` tells, where files on it are there.
 
         Raises UnreadableError when there are too many files to look through.
         """

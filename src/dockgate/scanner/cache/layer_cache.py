@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dockgate.scanner.cache.files import FileCache
+from dockgate.scanner.cache.file_cache import FileCache
 from dockgate.scanner.layer_index import LayerFacts
-from dockgate.scanner.layers import facts_version, read_layer
+from dockgate.scanner.layer_reader import facts_version, read_layer
 from dockgate.scanner.ports import Ecosystem, Layer
 from dockgate.shared import canonical
 from dockgate.shared.errors import ImageError

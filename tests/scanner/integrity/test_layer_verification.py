@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from tests.scanner.layers import DEBIAN, ECOSYSTEMS, FakeImage, FakeLayer, file, stanza, status
 
-from dockgate.scanner.integrity.layer_content import COMPRESSIONS
+from dockgate.scanner.integrity.layer_verification import COMPRESSIONS
 from dockgate.scanner.inventory import combine
-from dockgate.scanner.layers import read_layer
+from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
 
 CONTENT = [file("etc/os-release", DEBIAN), status(stanza("bash", "5"))]

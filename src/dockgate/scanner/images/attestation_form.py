@@ -24,7 +24,7 @@ def objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> str:
     """Why the manifest `data`, which an index lists as `entry`, is no attestation manifest; "" where its form is one.
 
     `siblings` are the digests of the images in the index, one of which it has to speak of. What its blobs hold is not
-    looked at: see `attestation_manifests`. Raises ImageError for what is no JSON object.
+    looked at: see `attestation_check`. Raises ImageError for what is no JSON object.
     """
     if entry.platform != NOT_RUNNABLE or entry.media_type != MANIFESTS[0]:
         return f"its index lists it as {entry.media_type or 'something'} for {entry.platform or 'no platform'}"

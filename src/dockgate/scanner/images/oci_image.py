@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dockgate.scanner.images import origins
-from dockgate.scanner.images.attestation_manifests import AttestationCheck
+from dockgate.scanner.images import metadata
+from dockgate.scanner.images.attestation_check import AttestationCheck
 from dockgate.scanner.images.blobs import Origin, read_document
-from dockgate.scanner.images.layers import TarLayer
 from dockgate.scanner.images.manifest import (
     CONFIG_NAMES,
     INDEXES,
@@ -21,6 +20,7 @@ from dockgate.scanner.images.manifest import (
     parse,
     platform,
 )
+from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.scanner.ports import Layer, Origins
 from dockgate.shared.errors import ImageError, NotFoundError
 
@@ -133,7 +133,7 @@ def _assemble(origin: Origin, digest: str, manifest: Manifest, *above: Mapping[s
             for one in manifest.layers
         ),
         _diff_ids(config),
-        origins.find(config, (manifest.annotations, *above), digests, found, origin.base),
+        metadata.find(config, (manifest.annotations, *above), digests, found, origin.base),
     )
 
 

@@ -8,13 +8,13 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from dockgate.scanner import osrelease, symlinks
-from dockgate.scanner.integrity import languages
+from dockgate.scanner.integrity import language_packages
 from dockgate.scanner.integrity.package_databases import Database, evidence_names
-from dockgate.scanner.integrity.package_folders import PackageFolders
+from dockgate.scanner.integrity.python_metadata import PackageFolders
 from dockgate.scanner.layer_index import View
 from dockgate.scanner.model import Distribution, Unread
-from dockgate.scanner.other_roots import stores
 from dockgate.scanner.ports import Ecosystem
+from dockgate.scanner.unsupported_stores import stores
 from dockgate.shared.errors import UnreadableError
 
 # Paths below a link's target that are looked at.
@@ -42,7 +42,7 @@ def doubts(view: View, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
                 yield nameless
         for kind in ecosystems:
             if not kind.distributions:
-                yield from languages.doubts(view, kind)
+                yield from language_packages.doubts(view, kind)
     except UnreadableError as error:
         yield Unread("/", str(error))
 

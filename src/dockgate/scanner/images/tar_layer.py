@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 
 from dockgate.scanner.images.blobs import Verified
 from dockgate.scanner.images.inflate import PATH_COST, Bounds, Inflated
-from dockgate.scanner.images.tape import Tape
+from dockgate.scanner.images.stream_reader import Tape
 from dockgate.scanner.images.tar import Member, members
 from dockgate.scanner.ports import Entry, Kind
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError

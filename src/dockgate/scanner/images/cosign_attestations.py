@@ -10,8 +10,8 @@ from typing import Any
 
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import Origin, Verified
-from dockgate.scanner.images.image import children_of
 from dockgate.scanner.images.manifest import MANIFESTS, Index, load, parse
+from dockgate.scanner.images.oci_image import children_of
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import Remote, check_digest
 from dockgate.scanner.images.registry import registry_origin
@@ -27,7 +27,7 @@ _EPOCH = "0001-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RegistryRepository:
     """A repository in a registry, and how it is reached: see `images.open_images`."""
 
     registry: str
@@ -51,13 +51,13 @@ class Place:
         return Pusher(self.remote(tag), ca_bundle=self.ca_bundle, insecure=self.insecure, issuers=self.issuers)
 
 
-def tag_of(digest: str) -> str:
+def attestation_tag(digest: str) -> str:
     """The tag under which the attestations of an image lie."""
     check_digest(digest)
     return digest.replace(":", "-") + ".att"
 
 
-def children(place: Place, digest: str) -> tuple[str, ...]:
+def list_manifests(place: RegistryRepository, digest: str) -> tuple[str, ...]:
     """The manifests below an index, those in nested indexes included; none below what is no index.
 
     Raises what registries do, and ImageError.
@@ -69,18 +69,18 @@ def children(place: Place, digest: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.digest for one in found if one.digest.startswith("sha256:")))
 
 
-def attached(place: Place, digest: str) -> tuple[bytes, ...]:
+def read_attestations(place: RegistryRepository, digest: str) -> tuple[bytes, ...]:
     """The envelopes beside an image, in their order, as anybody may have put them there; none where there are none.
 
     Raises what registries do, and ImageError for what is broken or too large.
     """
-    with closing(place.origin(tag=tag_of(digest))) as origin:
+    with closing(place.origin(tag=attestation_tag(digest))) as origin:
         layers = _layers(origin)
         return tuple(_blob(origin, layer) for layer in layers if layer.get("mediaType") == ENVELOPE)
 
 
-def attach(
-    place: Place,
+def add_attestation(
+    place: RegistryRepository,
     digest: str,
     content: Callable[[], bytes],
     annotations: Mapping[str, str],
@@ -93,12 +93,12 @@ def attach(
 
     What somebody else writes at the same moment may be lost: a registry has no way to prevent that.
     """
-    with closing(place.origin(tag=tag_of(digest))) as origin:
+    with closing(place.origin(tag=attestation_tag(digest))) as origin:
         layers = _layers(origin)
     if any(_annotations(layer).get(key[0]) == key[1] for layer in layers):
         return False
     kept = [layer for layer in layers if not replaces.items() <= _annotations(layer).items()]
-    with place.pusher(tag_of(digest)) as pusher:
+    with place.pusher(attestation_tag(digest)) as pusher:
         blob, size = pusher.blob(content())
         told = {**annotations, key[0]: key[1], **replaces}
         kept.append({"mediaType": ENVELOPE, "digest": blob, "size": size, "annotations": told})

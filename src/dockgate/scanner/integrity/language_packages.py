@@ -1,4 +1,4 @@
-"""Promise 7 for language packages, whose evidence is a file of each package's own: see `evidence`."""
+"""Promise 7 for language packages, whose evidence is a file of each package's own: see `checks`."""
 
 from collections.abc import Iterator
 from functools import cached_property
