@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+# Where images and peers are kept between runs.
 BUILD = Path(os.environ.get("DOCKGATE_BENCH", HERE.parent / "build" / "bench"))
-"""where images and peers are kept between runs"""
 
 PYTHON = ("django==4.2.1", "flask==2.2.2", "requests==2.28.0", "sqlalchemy==2.0.20", "celery==5.2.7", "numpy", "pandas")
 PYTHON += ("scipy", "boto3", "jinja2==3.1.2", "pillow", "cryptography==41.0.0", "aiohttp")

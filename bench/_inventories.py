@@ -32,9 +32,9 @@ class Package(NamedTuple):
 
 @dataclass
 class Seen:
-    """Where a program found a package: the files that told of it, as far as it says.
+    """The files in which a program found a package, as far as it reports them.
 
-    `owned`: all of them are a distribution package's, by Dockgate's word.
+    `owned`: Dockgate found all of them to be owned by a distribution package.
     """
 
     paths: set[str] = field(default_factory=set)
@@ -47,60 +47,62 @@ Inventory = dict[Package, Seen]
 def ours(image: Path) -> Inventory:
     cache = str(_images.BUILD / "work" / "dockgate")
     document = _run([str(DOCKGATE), "sbom", f"oci:{image}", "-o", "json"], {"DOCKGATE_CACHE": cache})
-    found: Inventory = {}
-    for one in (package for platform in document["platforms"] for package in platform["packages"]):
-        source = one["source"]
-        seen = found.setdefault(normal(one["purl"], source["name"], source["version"]), Seen())
-        seen.paths.add(one["path"])
-        seen.owned = seen.owned and bool(one["owner"])
-    return found
+    packages: Inventory = {}
+    for entry in (package for platform in document["platforms"] for package in platform["packages"]):
+        source = entry["source"]
+        seen = packages.setdefault(normal(entry["purl"], source["name"], source["version"]), Seen())
+        seen.paths.add(entry["path"])
+        seen.owned = seen.owned and bool(entry["owner"])
+    return packages
 
 
 def syft(image: Path) -> Inventory:
-    found: Inventory = {}
-    for one in _run(_peers.syft(image, "json"), _peers.SYFT_ENVIRONMENT)["artifacts"]:
-        told = one.get("metadata") or {}
-        package = normal(one["purl"], told.get("source", ""), told.get("sourceVersion", ""))
-        paths = (place["path"].removeprefix("/") for place in one["locations"])
-        found.setdefault(package, Seen(owned=False)).paths.update(paths)
-    return found
+    packages: Inventory = {}
+    for artifact in _run(_peers.syft(image, "json"), _peers.SYFT_ENVIRONMENT)["artifacts"]:
+        metadata = artifact.get("metadata") or {}
+        package = normal(artifact["purl"], metadata.get("source", ""), metadata.get("sourceVersion", ""))
+        paths = (place["path"].removeprefix("/") for place in artifact["locations"])
+        packages.setdefault(package, Seen(owned=False)).paths.update(paths)
+    return packages
 
 
 def trivy(image: Path) -> Inventory:
     cache = _images.BUILD / "work" / "trivy"
     _peers.java_database(cache)
-    found: Inventory = {}
-    for one in _run(_peers.trivy(image, "cyclonedx", cache), {}).get("components", ()):
-        if "purl" not in one:  # the operating system, and programs that are made of packages
+    packages: Inventory = {}
+    for component in _run(_peers.trivy(image, "cyclonedx", cache), {}).get("components", ()):
+        if "purl" not in component:  # the operating system, and programs that are made of packages
             continue
-        told = {pair["name"].rpartition(":")[2]: pair["value"] for pair in one.get("properties", ())}
-        version = _joined(told.get("SrcVersion", ""), told.get("SrcEpoch", ""), told.get("SrcRelease", ""))
-        seen = found.setdefault(normal(one["purl"], told.get("SrcName", ""), version), Seen(owned=False))
-        seen.paths.update([told["FilePath"]] if "FilePath" in told else [])
-    return found
+        properties = {pair["name"].rpartition(":")[2]: pair["value"] for pair in component.get("properties", ())}
+        version = _joined(
+            properties.get("SrcVersion", ""), properties.get("SrcEpoch", ""), properties.get("SrcRelease", "")
+        )
+        seen = packages.setdefault(normal(component["purl"], properties.get("SrcName", ""), version), Seen(owned=False))
+        seen.paths.update([properties["FilePath"]] if "FilePath" in properties else [])
+    return packages
 
 
 def normal(purl: str, source: str = "", source_version: str = "") -> Package:
-    """The same package in the same words, whoever speaks of it.
+    """The package in one spelling for all programs.
 
     `source` and `source_version` are a distribution package's, "" for the same as its own.
     """
-    one = PackageURL.from_string(purl)
-    qualifiers: Mapping[str, str] = dict(one.qualifiers or {})
-    name = "/".join(part for part in (one.namespace, one.name) if part)
-    version = one.version or ""
-    match one.type:
+    parsed = PackageURL.from_string(purl)
+    qualifiers: Mapping[str, str] = dict(parsed.qualifiers or {})
+    name = "/".join(part for part in (parsed.namespace, parsed.name) if part)
+    version = parsed.version or ""
+    match parsed.type:
         case "deb":
             # Trivy writes the epoch as a qualifier, the others before the version, as dpkg does.
             version = _joined(version, qualifiers.get("epoch", ""))
-            source = f"{source or one.name} {source_version or version}"
-            return Package(one.type, f"{one.name}:{qualifiers.get('arch', '')}", version, source)
+            source = f"{source or parsed.name} {source_version or version}"
+            return Package(parsed.type, f"{parsed.name}:{qualifiers.get('arch', '')}", version, source)
         case "golang":
             # Syft writes the end of a long module path as subpath. Trivy writes paths in lower case, the standard
             # library's version with a "v", and without one that of a program which has it from the linker's flags.
-            name = "/".join(part for part in (name, one.subpath) if part).lower()
+            name = "/".join(part for part in (name, parsed.subpath) if part).lower()
             version = version.removeprefix("v")
-    return Package(one.type, name, version)
+    return Package(parsed.type, name, version)
 
 
 def _joined(version: str, epoch: str, release: str = "") -> str:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+# Seconds between two looks at the memory.
 _EVERY = 0.01
-"""seconds between two looks at the memory"""
 
 
 class FailedError(Exception):
@@ -18,11 +18,11 @@ class FailedError(Exception):
 def seconds(command: Sequence[str], environment: Mapping[str, str], *, stdin: Path | None = None) -> float:
     """By the clock. Exit codes 0 and 3 are fine: 3 says that an image holds something that cannot be read."""
     begin = time.perf_counter()
-    with (stdin or Path(os.devnull)).open("rb") as given:
+    with (stdin or Path(os.devnull)).open("rb") as lines:
         done = subprocess.run(
             command,
             env={**os.environ, **environment},
-            stdin=given,
+            stdin=lines,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             check=False,
@@ -55,10 +55,10 @@ def _family(process: int) -> set[int]:
         with suppress(OSError):
             # The name before may hold anything (proc(5)); the state and the parent follow it.
             parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    found = {process}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
+    family = {process}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return family
 
 
 def _share(process: int) -> int:
@@ -70,7 +70,7 @@ def _share(process: int) -> int:
     return 0
 
 
-def _check(code: int, said: bytes) -> None:
+def _check(code: int, output: bytes) -> None:
     if code not in (0, 3):
-        lines = said.decode(errors="replace").strip().splitlines() or ["no word"]
+        lines = output.decode(errors="replace").strip().splitlines() or ["no word"]
         raise FailedError(f"exit {code}: {lines[-1][:120]}")

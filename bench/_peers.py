@@ -30,14 +30,14 @@ def folder() -> Path:
 
 def versions() -> dict[str, str]:
     """Of each peer, by its own word."""
-    said = {"Syft": ["syft", "version"], "Trivy": ["trivy", "--version"]}
-    found = {}
-    for name, (program, argument) in said.items():
+    commands = {"Syft": ["syft", "version"], "Trivy": ["trivy", "--version"]}
+    numbers = {}
+    for name, (program, argument) in commands.items():
         output = subprocess.run(
             [str(folder() / program), argument], check=True, stdout=subprocess.PIPE, text=True
         ).stdout
-        found[name] = next(line.split()[1] for line in output.splitlines() if line.startswith("Version:"))
-    return found
+        numbers[name] = next(line.split()[1] for line in output.splitlines() if line.startswith("Version:"))
+    return numbers
 
 
 def syft(image: Path, form: str) -> list[str]:

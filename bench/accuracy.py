@@ -24,17 +24,17 @@ EXPLANATIONS = _images.HERE / "accuracy.yaml"
 PAGE = _images.HERE.parent / "docs" / "explanation" / "accuracy.md"
 PEERS = {"Syft": _inventories.syft, "Trivy": _inventories.trivy}
 PROGRAMS = ("Dockgate", *PEERS)
+# Packages named for each group of differences.
 EXAMPLES = 4
-"""packages named for each group of differences"""
+# By package URL type, what the page names of an image.
 MADE_OF = {
     "deb": ("base-files", "python3", "nodejs"),
-    "pypi": tuple(one.partition("==")[0] for one in _images.PYTHON),
-    "npm": tuple(one.rpartition("@")[0] for one in _images.NODE),
+    "pypi": tuple(requirement.partition("==")[0] for requirement in _images.PYTHON),
+    "npm": tuple(requirement.rpartition("@")[0] for requirement in _images.NODE),
     "maven": ("org.apache.spark/spark-core_2.13",),
     "golang": ("github.com/anchore/syft", "github.com/aquasecurity/trivy"),
     "cargo": ("uv",),
 }
-"""by package URL type, what the page names of an image"""
 HEAD = """# Accuracy
 
 <!-- Made by `python bench/accuracy.py --write`; the explanations stand in bench/accuracy.yaml. -->
@@ -80,39 +80,43 @@ class Explanation:
     path: Patterns = ("*",)
     owned: bool = False
 
-    def holds(self, one: Difference) -> bool:
+    def holds(self, difference: Difference) -> bool:
         return (
-            _matches(one.package.type, self.type)
-            and _matches(one.peer, self.peer)
-            and _matches(one.side, self.side)
-            and _matches(one.package.name, self.name)
-            and all(_matches(path, self.path) for path in one.paths)
-            and (one.owned or not self.owned)
+            _matches(difference.package.type, self.type)
+            and _matches(difference.peer, self.peer)
+            and _matches(difference.side, self.side)
+            and _matches(difference.package.name, self.name)
+            and all(_matches(path, self.path) for path in difference.paths)
+            and (difference.owned or not self.owned)
         )
 
 
 @dataclass
 class Comparison:
-    """`found` is by image and program; `explained` has for each explanation its packages by side and peer; `open` are
-    the differences that have none, each with its image."""
+    """`inventories` are by image and program; `explained` has for each explanation its packages by side and peer;
+    `open` are the differences that have none, each with its image."""
 
-    found: dict[str, dict[str, Inventory]]
+    inventories: dict[str, dict[str, Inventory]]
     explained: list[dict[tuple[str, str], set[Package]]]
     open: list[tuple[str, Difference]]
 
 
 def main(write: bool) -> int:
     explanations = read(yaml.safe_load(EXPLANATIONS.read_text("utf-8")))
-    found: dict[str, dict[str, Inventory]] = {}
+    inventories: dict[str, dict[str, Inventory]] = {}
     for name, image in _images.layouts().items():
-        found[name] = {"Dockgate": _inventories.ours(image)} | {peer: run(image) for peer, run in PEERS.items()}
-    compared = compare(found, explanations)
-    for name, one in compared.open:
-        print(f"{name}: {_who(one.side, one.peer)}: {one.package} {' '.join(sorted(one.paths))}")
-    idle = [told.what for told, held in zip(explanations, compared.explained, strict=True) if not held]
+        inventories[name] = {"Dockgate": _inventories.ours(image)} | {peer: run(image) for peer, run in PEERS.items()}
+    compared = compare(inventories, explanations)
+    for name, difference in compared.open:
+        print(f"{name}: {_who(difference.side, difference.peer)}: {difference.package}", *sorted(difference.paths))
+    idle = [
+        explanation.what
+        for explanation, differences in zip(explanations, compared.explained, strict=True)
+        if not differences
+    ]
     for what in idle:
         print(f"explains nothing: {what}")
-    explained = sum(len(packages) for held in compared.explained for packages in held.values())
+    explained = sum(len(packages) for differences in compared.explained for packages in differences.values())
     print(f"{explained} differences explained, {len(compared.open)} not")
     if compared.open or idle:
         return 1
@@ -124,20 +128,20 @@ def main(write: bool) -> int:
 def read(document: list[dict[str, Any]]) -> list[Explanation]:
     """The explanations; for a list of one pattern the pattern alone will do."""
     patterns = ("type", "peer", "side", "name", "path")
-    for one in document:
-        one.update({key: [one[key]] for key in patterns if isinstance(one.get(key), str)})
-    return [Explanation(**one) for one in document]
+    for entry in document:
+        entry.update({key: [entry[key]] for key in patterns if isinstance(entry.get(key), str)})
+    return [Explanation(**entry) for entry in document]
 
 
-def compare(found: dict[str, dict[str, Inventory]], explanations: list[Explanation]) -> Comparison:
-    compared = Comparison(found, [defaultdict(set) for _ in explanations], [])
-    for image, programs in found.items():
-        for one in differences(programs):
-            place = next((at for at, told in enumerate(explanations) if told.holds(one)), None)
+def compare(inventories: dict[str, dict[str, Inventory]], explanations: list[Explanation]) -> Comparison:
+    compared = Comparison(inventories, [defaultdict(set) for _ in explanations], [])
+    for image, programs in inventories.items():
+        for difference in differences(programs):
+            place = next((at for at, explanation in enumerate(explanations) if explanation.holds(difference)), None)
             if place is None:
-                compared.open.append((image, one))
+                compared.open.append((image, difference))
             else:
-                compared.explained[place][one.side, one.peer].add(one.package)
+                compared.explained[place][difference.side, difference.peer].add(difference.package)
     return compared
 
 
@@ -155,43 +159,56 @@ def page(compared: Comparison, explanations: list[Explanation]) -> str:
     peers = " and ".join(f"{name} {version}" for name, version in sorted(_peers.versions().items()))
     lines = [HEAD.format(peers=peers), "## Images", "", "| image | made of, among others |", "|---|---|"]
     lower, below = "", Inventory()
-    for image, programs in compared.found.items():
+    for image, programs in compared.inventories.items():
         lines.append(f"| {image} | {contents(programs['Dockgate'], lower, below)} |")
         lower, below = image, programs["Dockgate"]
     lines += ["", "## Packages found", "", f"| image | type | {' | '.join(PROGRAMS)} | by all three |"]
     lines.append("|---" * (len(PROGRAMS) + 3) + "|")
-    for image, programs in compared.found.items():
-        counts = [Counter(one.type for one in programs[program]) for program in PROGRAMS]
-        counts.append(Counter(one.type for one in programs["Dockgate"] if all(one in programs[peer] for peer in PEERS)))
+    for image, programs in compared.inventories.items():
+        counts = [Counter(package.type for package in programs[program]) for program in PROGRAMS]
+        counts.append(
+            Counter(
+                package.type for package in programs["Dockgate"] if all(package in programs[peer] for peer in PEERS)
+            )
+        )
         for kind in sorted(set().union(*counts)):
             lines.append(f"| {image} | {kind} | {' | '.join(str(count[kind]) for count in counts)} |")
     lines += ["", "## Differences", "", "A package that differs in several images counts once."]
-    for told, held in zip(explanations, compared.explained, strict=True):
-        lines += ["", f"### {', '.join(told.type)}: {told.what}", "", " ".join(told.why.split()), "", *groups(held)]
+    for explanation, packages in zip(explanations, compared.explained, strict=True):
+        lines += [
+            "",
+            f"### {', '.join(explanation.type)}: {explanation.what}",
+            "",
+            " ".join(explanation.why.split()),
+            "",
+            *groups(packages),
+        ]
     return "\n".join(lines) + "\n"
 
 
-def contents(found: Inventory, lower: str, below: Inventory) -> str:
+def contents(inventory: Inventory, lower: str, below: Inventory) -> str:
     """What the image was made of, in the versions that were found; of one that holds all of the image `lower`, in
     which `below` was found, what it has more."""
-    whole = bool(lower) and below.keys() <= found.keys()
-    parts = [f"all of {lower}"] if whole else []
+    contains_lower = bool(lower) and below.keys() <= inventory.keys()
+    parts = [f"all of {lower}"] if contains_lower else []
     for kind, names in MADE_OF.items():
         for name in names:
             # Not Debian's copies of the application's packages, nor those that others of its packages bring along.
-            named = (one for one in found if (one.type, one.name.partition(":")[0]) == (kind, name))
-            own = (one for one in named if not found[one].owned)
-            asked = min(own, key=lambda one: min(map(len, found[one].paths)), default=None)
-            if asked and not (whole and asked in below):
-                parts.append(f"{name.rpartition('/')[2]} {asked.version}")
+            named = (package for package in inventory if (package.type, package.name.partition(":")[0]) == (kind, name))
+            own = (package for package in named if not inventory[package].owned)
+            shortest = min(own, key=lambda package: min(map(len, inventory[package].paths)), default=None)
+            if shortest and not (contains_lower and shortest in below):
+                parts.append(f"{name.rpartition('/')[2]} {shortest.version}")
     return ", ".join(parts)
 
 
-def groups(held: dict[tuple[str, str], set[Package]]) -> Iterable[str]:
-    for (side, peer), packages in sorted(held.items()):
+def groups(packages_by_side: dict[tuple[str, str], set[Package]]) -> Iterable[str]:
+    for (side, peer), packages in sorted(packages_by_side.items()):
         # Spread over the whole, since neighbours look alike.
         several = sorted(packages)[:: max(1, len(packages) // EXAMPLES)][:EXAMPLES]
-        named = ", ".join(f"`{one.name} {one.version}`" if one.version else f"`{one.name}`" for one in several)
+        named = ", ".join(
+            f"`{package.name} {package.version}`" if package.version else f"`{package.name}`" for package in several
+        )
         yield f"- {_who(side, peer)}: {len(packages)}, {'such as ' if len(packages) > EXAMPLES else ''}{named}"
 
 

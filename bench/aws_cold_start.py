@@ -31,14 +31,14 @@ print(json.dumps([name for name in sys.modules if name not in before and name.sp
 OWN = f"""
 import contextlib, importlib, json, sys, time
 for name in json.loads(sys.argv[2]):
-    with contextlib.suppress(ImportError): # os.path is none of its own
+    with contextlib.suppress(ImportError): # os.path is no module of its own
         importlib.import_module(name)
 sys.path.insert(0, sys.argv[1])
 begin = time.process_time()
 import {HANDLERS}
 print(time.process_time() - begin)
 """
-WHOLE = "import sys, time; sys.path[:0] = sys.argv[1:]; {}; print(time.process_time())"
+EVERYTHING = "import sys, time; sys.path[:0] = sys.argv[1:]; {}; print(time.process_time())"
 CLIENTS = "import boto3; [boto3.client(name, region_name='eu-west-1') for name in {}]"
 VERDICT = ("codepipeline", "dynamodb", "inspector2", "s3")
 
@@ -59,11 +59,11 @@ def main(runs: int) -> None:
         standard = _printed(STANDARD, str(code))
         cases = {
             "our own modules": (OWN, str(code), standard),
-            "a process: Python alone": (WHOLE.format("pass"),),
-            "a process: with boto3": (WHOLE.format("import boto3"), packages),
-            "a process: with boto3 and ours": (WHOLE.format(f"import boto3, {HANDLERS}"), str(code), packages),
+            "a process: Python alone": (EVERYTHING.format("pass"),),
+            "a process: with boto3": (EVERYTHING.format("import boto3"), packages),
+            "a process: with boto3 and ours": (EVERYTHING.format(f"import boto3, {HANDLERS}"), str(code), packages),
             "a process: the same, and the clients of a first verdict": (
-                WHOLE.format(f"import {HANDLERS}; {CLIENTS.format(VERDICT)}"),
+                EVERYTHING.format(f"import {HANDLERS}; {CLIENTS.format(VERDICT)}"),
                 str(code),
                 packages,
             ),

@@ -21,8 +21,8 @@ import _advisories
 import _images
 import _measure
 
+# MB, unpacked.
 SIZES = (16, 128, 1024, 4096)
-"""MB, unpacked"""
 _FILE = 2**21
 _RECORD = b"Package: bash\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5.2.15-2+b8\n\n"
 
@@ -61,4 +61,4 @@ def main(sizes: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main([int(one) for one in sys.argv[1:]] or list(SIZES))
+    main([int(size) for size in sys.argv[1:]] or list(SIZES))

@@ -52,11 +52,11 @@ def measure(live: Live, clone: Clone, number: int) -> tuple[float, float, float,
     begin = time.monotonic()
     clone.push()
     push = time.monotonic() - begin
-    found = live.over(f"Web-{number}")
-    build, approval = found["stages"][1]["actions"][0], found["stages"][2]["actions"][0]["approval"]
-    whole = seconds(found["execution"]["started_at"], approval["settled_at"])
+    execution = live.over(f"Web-{number}")
+    build, approval = execution["stages"][1]["actions"][0], execution["stages"][2]["actions"][0]["approval"]
+    total = seconds(execution["execution"]["started_at"], approval["settled_at"])
     built = seconds(build["started_at"], build["finished_at"])
-    return push, whole, built, whole - built
+    return push, total, built, total - built
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python bench/questions.py [RUNS]
 
-`check` is asked of the packages of the middle image, over and over as lists of many hosts are, and of 10,000 different
-packages all of which advisories speak of, in a version of which they speak; `versions` of pairs of versions that
-advisories name, in each ecosystem that has a thousand of them. Advisories come from the folder DOCKGATE_FEEDS.
+`check` gets the packages of the middle image, repeated like the lists of many hosts, and 10,000 different packages that
+are all in advisories, in versions that the advisories name. `versions` gets pairs of versions from advisories, for each
+ecosystem with a thousand of them. Advisories come from the folder DOCKGATE_FEEDS.
 """
 
 import json
@@ -42,10 +42,10 @@ def main(runs: int) -> None:
         check = [DOCKGATE, "check", "-o", "json", "--database", str(database)]
         image = _inventories.ours(_images.layouts()["middle"])
         named = {f"{_written(purl)}\n" for purl, seen in image.items() if not seen.owned}
-        told = list(_told(database))
-        chance.shuffle(told)
-        asked = {"of the middle image": islice(cycle(sorted(named)), LINES), "all different": told[:LINES]}
-        for what, lines in asked.items():
+        affected = list(_affected(database))
+        chance.shuffle(affected)
+        inputs = {"of the middle image": islice(cycle(sorted(named)), LINES), "all different": affected[:LINES]}
+        for what, lines in inputs.items():
             file = folder / "lines"
             file.write_text("".join(lines))
             _tell(f"check, {what}", [_measure.seconds(check, {}, stdin=file) for _ in range(runs)], file)
@@ -69,8 +69,8 @@ def _written(package: _inventories.Package) -> str:
     return f"pkg:{package.type}/{name.replace('@', '%40')}@{package.version}{distribution}"
 
 
-def _told(database: Path) -> Iterator[str]:
-    """A package URL for each package that advisories speak of, in one of the versions that they name."""
+def _affected(database: Path) -> Iterator[str]:
+    """A package URL for each package in the advisories, with a version that they name."""
     for ecosystem, name, versions in _rows(database):
         if ecosystem not in PURLS or not versions:
             continue
@@ -80,24 +80,30 @@ def _told(database: Path) -> Iterator[str]:
 
 
 def _versions(database: Path) -> dict[str, list[str]]:
-    found: dict[str, set[str]] = {}
+    versions_by_ecosystem: dict[str, set[str]] = {}
     for ecosystem, _, versions in _rows(database):
-        found.setdefault(ecosystem.partition(":")[0], set()).update(one for one in versions if " " not in one)
-    return {ecosystem: sorted(versions) for ecosystem, versions in sorted(found.items()) if len(versions) > 1000}
+        versions_by_ecosystem.setdefault(ecosystem.partition(":")[0], set()).update(
+            version for version in versions if " " not in version
+        )
+    return {
+        ecosystem: sorted(versions)
+        for ecosystem, versions in sorted(versions_by_ecosystem.items())
+        if len(versions) > 1000
+    }
 
 
 def _rows(database: Path) -> Iterator[tuple[str, str, list[str]]]:
     """Ecosystem, name, and the versions of each package."""
-    found: dict[tuple[str, str], set[str]] = {}
+    versions_by_package: dict[tuple[str, str], set[str]] = {}
     with sqlite3.connect(database) as sql:
         for ecosystem, name, body in sql.execute(
             "SELECT e.name, a.name, a.body FROM affected a JOIN ecosystem e ON e.id = a.ecosystem"
         ):
             ranges, versions, *_ = json.loads(body)
-            named = found.setdefault((ecosystem, name), set())
+            named = versions_by_package.setdefault((ecosystem, name), set())
             named.update(version for _, events in ranges for _, version in events if version != "0")
             named.update(versions[:3])
-    for (ecosystem, name), named in sorted(found.items()):
+    for (ecosystem, name), named in sorted(versions_by_package.items()):
         yield ecosystem, name, sorted(named)
 
 

@@ -56,10 +56,10 @@ def advisories(sources: int, severities: list[Severity], unfixed: int) -> Iterat
 
 
 def policy(**limits: object) -> Policy:
-    known = rules.load()
-    given = {rule.name: limits if rule.name == "max_findings" else rule.always for rule in known}
+    all_rules = rules.load()
+    settings = {rule.name: limits if rule.name == "max_findings" else rule.always for rule in all_rules}
     return of_rules(
-        "bench", {rule.name: (in_full(rule, one),) for rule in known if (one := given[rule.name]) is not None}
+        "bench", {rule.name: (in_full(rule, use),) for rule in all_rules if (use := settings[rule.name]) is not None}
     )
 
 
@@ -70,9 +70,11 @@ def cases() -> dict[str, VerdictCase]:
     high, mixed = [Severity.HIGH], [Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW]
     old = [
         replace(
-            one, id=f"{one.id}{year:02}", ranges=(Range("ECOSYSTEM", (("introduced", "0"), ("fixed", f"1.1-{year}"))),)
+            advisory,
+            id=f"{advisory.id}{year:02}",
+            ranges=(Range("ECOSYSTEM", (("introduced", "0"), ("fixed", f"1.1-{year}"))),),
         )
-        for one in advisories(150, mixed, 0)
+        for advisory in advisories(150, mixed, 0)
         for year in range(20)
     ]
     made = {
@@ -83,8 +85,10 @@ def cases() -> dict[str, VerdictCase]:
         "stuck": (list(advisories(50, mixed, 3)), policy(CRITICAL=0, HIGH=0, MEDIUM=10, LOW=15)),
     }
     cases = {
-        name: VerdictCase(inventory.image, under, NOW, "bench", (inventory,), AdvisorySnapshot(tuple(known), coverage))
-        for name, (known, under) in made.items()
+        name: VerdictCase(
+            inventory.image, under, NOW, "bench", (inventory,), AdvisorySnapshot(tuple(advisories_of_case), coverage)
+        )
+        for name, (advisories_of_case, under) in made.items()
     }
     torn = replace(inventory, unread=(Unread("opt/app.jar", "opt/app.jar cannot be read."),))
     cases["torn"] = replace(cases["many"], inventories=(torn,))
@@ -93,12 +97,12 @@ def cases() -> dict[str, VerdictCase]:
 
 def main(runs: int) -> None:
     print(f"{platform.platform()}, Python {platform.python_version()}, {runs} runs")
-    kinds, known = ecosystems.load(), rules.load()
+    kinds, all_rules = ecosystems.load(), rules.load()
     for name, case in cases().items():
         took = []
         for _ in range(runs):
             begin = time.perf_counter()
-            verdict = evaluate.judge(case, kinds, known)
+            verdict = evaluate.judge(case, kinds, all_rules)
             took.append(time.perf_counter() - begin)
         (platform_verdict,) = verdict.platform_verdicts
         remediation = platform_verdict.remediation

@@ -2,12 +2,11 @@
 
     python bench/waiting.py [WAITING] [EVENTS PER SECOND] [DIGESTS] [EVENTS]
 
-A server in a process of its own, with real tables and workflows; reading an image is a stand-in that takes no time, so
-that the gate's own way is measured. All WAITING approvals are there before; then notifications of pushes come in
-any order, so many a second, through HTTP: each digest in turn its share of EVENTS, so that most tell of what is known.
-Figures: from sending a digest's first to the settled rows (by the server's
-clock), and to the end of a long poll, for the polls there are; and the processor time that the server takes while
-nothing comes.
+The server runs in a process of its own, with real tables and workflows; reading an image is a stand-in that takes no
+time. All WAITING approvals exist before. Then notifications of pushes arrive over HTTP in random order, so many a
+second, an equal share of EVENTS for each digest, so most of them repeat a push. Measured: the time from a digest's
+first event to the settled rows (by the server's clock) and to the end of a long poll, and the server's processor time
+while nothing arrives.
 """
 
 import asyncio
@@ -28,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests drive the sam
 from tests.scenarios import crowd
 
 IDLE_SECONDS = 10
+# Approvals whose answer a client of the API waits for.
 POLLS = 200
-"""approvals for whose answer somebody waits at the API"""
 
 
 def main(waiting: int, rate: int, digests: int, count: int) -> None:
@@ -77,7 +76,7 @@ async def events(
                     assert answer.status_code == 202, answer.text
                     return
 
-        polls = [asyncio.create_task(poll(*one)) for one in server.some(POLLS)]
+        polls = [asyncio.create_task(poll(*approval)) for approval in server.some(POLLS)]
         await asyncio.sleep(3)
         begin, tasks = time.monotonic(), []
         order = [number % digests for number in range(count)]
@@ -97,5 +96,5 @@ def report(name: str, values: list[float]) -> None:
 
 
 if __name__ == "__main__":
-    given = [int(text) for text in sys.argv[1:]]
-    main(*[*given, *[10_000, 100, 100, 1000][len(given) :]])
+    sizes = [int(text) for text in sys.argv[1:]]
+    main(*[*sizes, *[10_000, 100, 100, 1000][len(sizes) :]])

@@ -25,8 +25,8 @@ def commands() -> Iterator[str]:
 def settings() -> Iterator[str]:
     """Every environment variable."""
     yield "\n| variable | default | meaning |\n|---|---|---|\n"
-    for one in SETTINGS:
-        yield f"| `{one.name}` | {one.default or 'none'} | {one.meaning} |\n"
+    for setting in SETTINGS:
+        yield f"| `{setting.name}` | {setting.default or 'none'} | {setting.meaning} |\n"
     yield f"\n`{FEED_PREFIX}<NAME>` is the URL of the feed of that name, in capitals.\n"
     yield "\n## Of the functions in AWS\n\n"
     yield "The stack's template sets these; a parameter of the stack is where to change one.\n"
@@ -72,7 +72,11 @@ def _described(command: click.Command, context: click.Context) -> Iterator[str]:
     yield f"\n## {context.command_path}\n\n    {usage}\n"
     paragraphs = (command.help or "").replace("\b", "").split("\n\n")
     yield from (f"\n{_line(paragraph)}\n" for paragraph in paragraphs)
-    options = (one.get_help_record(context) for one in command.get_params(context) if isinstance(one, click.Option))
+    options = (
+        parameter.get_help_record(context)
+        for parameter in command.get_params(context)
+        if isinstance(parameter, click.Option)
+    )
     shown = [record for record in options if record and not record[0].endswith("--help")]
     if shown:
         yield "\n| option | |\n|---|---|\n"

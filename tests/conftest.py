@@ -8,11 +8,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     processes: int = getattr(config, "workerinput", {}).get("workercount", 1)
     long = [item for item in items if item.get_closest_marker("long")]
     short = [item for item in items if not item.get_closest_marker("long")]
-    size, left = divmod(len(items), processes)
+    size, remaining = divmod(len(items), processes)
     items.clear()
     for process in range(processes):  # worksteal deals out shares of this size, in order
         first = long[process::processes]
-        rest = max(size + (process >= processes - left) - len(first), 0)
+        rest = max(size + (process >= processes - remaining) - len(first), 0)
         items += [*first, *short[:rest]]
         del short[:rest]
     items += short

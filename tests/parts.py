@@ -35,8 +35,8 @@ from dockgate.services.registry_tokens import RegistryAccess, authfile
 T = TypeVar("T")
 
 BUSYBOX = Path("/usr/bin/busybox")
+# A program for a container that answers on port 8080, and ends when it is asked to, as few do that are process 1.
 SERVE = "trap 'exit 0' TERM; /bin/busybox httpd -p 8080 -h /www; while :; do /bin/busybox sleep 1 & wait $!; done"
-"""a program for a container that answers on port 8080, and ends when it is asked to, as few do that are process 1"""
 
 
 class Faults:
@@ -88,7 +88,7 @@ def serving(application: Callable[..., Awaitable[None]]) -> Iterator[str]:
 
 
 def git(folder: Path, *arguments: str, code: int | None = 0, **environment: str) -> str:
-    """Runs git as a user would, without the configuration of whoever runs the tests; output and complaints."""
+    """Run git without the configuration of the user who runs the tests. Returns output and errors."""
     identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "init.defaultBranch=main"]
     result = subprocess.run(
         ["git", "-C", str(folder), *identity, *arguments],

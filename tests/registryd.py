@@ -25,8 +25,8 @@ from tests.scanner.images.make import INDEX, MANIFEST, Image
 
 USER, PASSWORD = "user", "secret"
 SERVICE, ISSUER = "registry.test", "tokens.test"
+# USER and PASSWORD, by bcrypt, the only form that the registry takes.
 _HTPASSWD = "user:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"
-"""USER and PASSWORD, by bcrypt, the only form that the registry takes."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Running:
                 if digest not in documents:
                     place = client.post("/blobs/uploads/").raise_for_status().headers["Location"]
                     client.put(httpx.URL(place).copy_add_param("digest", digest), content=data).raise_for_status()
-            for digest in sorted(documents, key=lambda one: (b'"manifests"' in image.blobs[one], one)):
+            for digest in sorted(documents, key=lambda digest: (b'"manifests"' in image.blobs[digest], digest)):
                 self._put(client, digest, image.blobs[digest])
             self._put(client, tag, image.blobs[image.digest])
         return image.digest

@@ -19,7 +19,7 @@ LODASH = Package("npm", "lodash", "4.17.21")
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         (
             "pkg:deb/debian/passwd@1:4.17-2?arch=amd64&distro=debian-13",
@@ -33,12 +33,12 @@ LODASH = Package("npm", "lodash", "4.17.21")
         ("pkg:pypi/typing-extensions@4.1", "pkg:pypi/Typing_Extensions@4.1"),
     ],
 )
-def test_spellings_of_the_same_package_are_equal(one: str, other: str) -> None:
-    assert normal(one) == normal(other)
+def test_spellings_of_the_same_package_are_equal(first: str, second: str) -> None:
+    assert normal(first) == normal(second)
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("pkg:deb/debian/passwd@1:4.17-2?arch=amd64", "pkg:deb/debian/passwd@4.17-2?arch=amd64"),
         ("pkg:deb/debian/passwd@4.17-2?arch=amd64", "pkg:deb/debian/passwd@4.17-2?arch=arm64"),
@@ -46,8 +46,8 @@ def test_spellings_of_the_same_package_are_equal(one: str, other: str) -> None:
         ("pkg:maven/a/b@1", "pkg:maven/a/B@1"),
     ],
 )
-def test_other_packages_are_not(one: str, other: str) -> None:
-    assert normal(one) != normal(other)
+def test_other_packages_are_not(first: str, second: str) -> None:
+    assert normal(first) != normal(second)
 
 
 def test_a_source_package_counts() -> None:
@@ -79,13 +79,13 @@ def test_each_side_and_peer_is_compared() -> None:
         "Syft": {LODASH: Seen()},
         "Trivy": {Package("npm", "a", "1"): Seen()},
     }
-    found = [(one.peer, one.side, one.package.name) for one in differences(programs)]
-    assert found == [("Trivy", "ours", "lodash"), ("Trivy", "peer", "a")]
+    seen = [(entry.peer, entry.side, entry.package.name) for entry in differences(programs)]
+    assert seen == [("Trivy", "ours", "lodash"), ("Trivy", "peer", "a")]
 
 
 def test_the_page_tells_every_explanation() -> None:
     page = (ROOT / "docs" / "explanation" / "accuracy.md").read_text(encoding="utf-8")
-    told = read(yaml.safe_load((ROOT / "bench" / "accuracy.yaml").read_text(encoding="utf-8")))
-    missing = [one.what for one in told if one.what not in page or " ".join(one.why.split()) not in page]
-    assert told
+    listed = read(yaml.safe_load((ROOT / "bench" / "accuracy.yaml").read_text(encoding="utf-8")))
+    missing = [entry.what for entry in listed if entry.what not in page or " ".join(entry.why.split()) not in page]
+    assert listed
     assert missing == [], "run bench/accuracy.py --write"

@@ -45,10 +45,10 @@ def test_every_example_of_a_document_is_one() -> None:
 
 
 def test_the_policy_shown_as_the_default_is_the_default() -> None:
-    known = rules.load()
+    all_rules = rules.load()
     shown, *others = _examples("yaml policy", "reference/policies.md")
-    assert policy.policy(shown, "default", known) == policy.builtin("default", known)
-    assert [policy.policy(text, "ours", known).name for text in others] == ["ours"] * len(others)
+    assert policy.policy(shown, "default", all_rules) == policy.builtin("default", all_rules)
+    assert [policy.policy(text, "ours", all_rules).name for text in others] == ["ours"] * len(others)
 
 
 def test_what_a_repository_may_ask_is_shown_as_it_may() -> None:
@@ -63,7 +63,7 @@ def test_what_a_repository_may_ask_is_shown_as_it_may() -> None:
 def test_the_examples_of_a_policy_that_are_shown_hold() -> None:
     (shown,) = _examples("yaml examples", "how-to/manage-policies.md")
     outcomes = policy_examples.test(shown, "how-to/manage-policies.md").outcomes
-    assert [(one.name, one.problems) for one in outcomes if one.problems] == []
+    assert [(outcome.name, outcome.problems) for outcome in outcomes if outcome.problems] == []
     page = (ROOT / "docs" / "how-to" / "manage-policies.md").read_text()
     for model in (Example, Expected, Finding, Image, Excuse):
         assert [key for key in model.model_fields if f"`{key}`" not in page] == [], model
@@ -89,24 +89,24 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_command_that_a_page_shows_exists(page: Path) -> None:
     """Whatever follows `dockgate` at the start of a shown line or of a code span."""
-    known = set(re.findall(r"(?m)^## dockgate (.+)$", "".join(docs.commands())))
-    groups = {name.partition(" ")[0] for name in known if " " in name}
+    names = set(re.findall(r"(?m)^## dockgate (.+)$", "".join(docs.commands())))
+    groups = {name.partition(" ")[0] for name in names if " " in name}
     shown = re.findall(r"(?m)(?:`|^    )dockgate ([a-z]+)(?: ([a-z]+))?", page.read_text())
     unknown = [
         (first, second)
         for first, second in shown
-        if (f"{first} {second}" not in known if first in groups and second else first not in known | groups)
+        if (f"{first} {second}" not in names if first in groups and second else first not in names | groups)
     ]
     assert unknown == []
 
 
-def test_nothing_tells_people_to_install_our_name_from_a_public_index_or_outside_an_environment() -> None:
-    """No index has a package of ours: whoever registers the name there would be run by those who follow the page.
+def test_no_page_installs_our_name_from_a_public_index_or_outside_an_environment() -> None:
+    """No public index has our package: a stranger could register the name, and readers would run that code.
     Debian's Python refuses `pip install` outside of an environment."""
     files = [*PAGES, *(ROOT / "src").rglob("*.py"), *(ROOT / "src").rglob("*.yaml"), *(ROOT / "scripts").iterdir()]
     texts = {file: file.read_text() for file in files if file.is_file()}
     ours = re.compile(r"""(?:pip3?|pipx|uv(?: tool)?|uvx) (?:install|run|add)? ?(?:-\S+ )*['"]?dockgate(?![\w./-])""")
     bare = re.compile(r"""(?m)^ {4}(?:sudo )?pip3? install (?!.*\$DOCKGATE_WHEEL)""")
-    assert {str(file): found for file, text in texts.items() if (found := ours.findall(text))} == {}
+    assert {str(file): missing for file, text in texts.items() if (missing := ours.findall(text))} == {}
     outside = {str(file) for file, text in texts.items() if bare.search(text) and "venv .venv && ." not in text}
     assert outside == set()

@@ -27,29 +27,29 @@ def luarocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ecosystem:
     (package / "luarocks.py").write_text(code, "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
-    (found,) = ecosystems.load("extended")
-    return found
+    (ecosystem,) = ecosystems.load("extended")
+    return ecosystem
 
 
 def test_the_page_s_ecosystem_is_found_and_reads_a_package(luarocks: Ecosystem) -> None:
-    found = read_image(image([file("etc/os-release", DEBIAN), file(PATH)]), [luarocks])
-    assert [package.purl for package in found.packages] == ["pkg:luarocks/luasocket@3.1.0-1"]
+    inventory = read_image(image([file("etc/os-release", DEBIAN), file(PATH)]), [luarocks])
+    assert [package.purl for package in inventory.packages] == ["pkg:luarocks/luasocket@3.1.0-1"]
     with pytest.raises(UnreadableError):
         luarocks.read(f"{FOLDER}/lua-1-1.rockspec", io.BytesIO())
 
 
 def test_it_is_caught_when_its_evidence_is_removed(luarocks: Ecosystem) -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH), file(f"{FOLDER}/rock_manifest")]
-    found = read_image(image(base, whiteout(PATH)), [luarocks])
-    assert f"{PATH} no longer tells of luasocket 3.1.0-1" in "".join(entry.reason for entry in found.unread)
+    inventory = read_image(image(base, whiteout(PATH)), [luarocks])
+    assert f"{PATH} no longer tells of luasocket 3.1.0-1" in "".join(entry.reason for entry in inventory.unread)
 
 
 def test_the_page_s_version_order_holds(luarocks: Ecosystem) -> None:
     cases = re.findall(r"`(\S+) ([<=]) (\S+)`", PAGE)
     assert len(cases) >= 4
     for first, order, second in cases:
-        left, right = luarocks.key(first), luarocks.key(second)
-        assert (left < right) if order == "<" else (left == right)
+        first, right = luarocks.key(first), luarocks.key(second)
+        assert (first < right) if order == "<" else (first == right)
     for version in re.findall(r"`(\S+) !`", PAGE):
         with pytest.raises(UncomparableError):
             luarocks.key(version)

@@ -12,11 +12,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "dockgate"
 
+# Folders whose own modules are pure: the standard library, no I/O, no clock.
 PURE = (
     *("scanner", "scanner/integrity", "vulnerabilities", "gate", "gate/remediation", "gate/replay"),
     *("delivery", "events", "identity"),
 )
-"""folders whose own modules are pure: the standard library, no I/O, no clock"""
 STANDARD_LIBRARY_ONLY = (*PURE, "shared", "config.py", "demo")
 EXCEPT = {"shared/aws.py": {"boto3"}, "shared/yaml.py": {"yaml"}}
 IMPURE = frozenset(("os", "shutil", "socket", "ssl", "subprocess", "tempfile", "threading", "time"))
@@ -51,15 +51,15 @@ FORBIDDEN_IN_A_SCAN = (
 def _modules(part: str) -> list[Path]:
     """The modules directly in a folder, or the module itself."""
     path = SOURCE / part
-    found = sorted(path.glob("*.py")) if path.is_dir() else [path]
-    assert found, f"nothing in {path}"
-    return found
+    modules = sorted(path.glob("*.py")) if path.is_dir() else [path]
+    assert modules, f"nothing in {path}"
+    return modules
 
 
 def _all_modules(part: str) -> list[Path]:
-    found = sorted((SOURCE / part).rglob("*.py"))
-    assert found, f"nothing in {part}"
-    return found
+    modules = sorted((SOURCE / part).rglob("*.py"))
+    assert modules, f"nothing in {part}"
+    return modules
 
 
 def _names(nodes: Iterator[ast.AST]) -> Iterator[str]:
@@ -79,17 +79,17 @@ def _run_at_import(node: ast.AST) -> Iterator[ast.AST]:
             yield from _run_at_import(child)
 
 
-def _imported(module: str, file: Path, known: set[str]) -> set[str]:
+def _imported(module: str, file: Path, modules: set[str]) -> set[str]:
     """Those of the known modules that it imports anywhere, in functions and for types too. A package's names that are
     modules are these; other names of it are the package."""
-    found = set()
+    imported = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= names if names <= known else {node.module, *names}
-    return found & known - {module}
+            imported |= names if names <= modules else {node.module, *names}
+    return imported & modules - {module}
 
 
 def _third_party(names: Iterator[str]) -> set[str]:
@@ -98,30 +98,32 @@ def _third_party(names: Iterator[str]) -> set[str]:
 
 @pytest.mark.parametrize("part", STANDARD_LIBRARY_ONLY)
 def test_pure_modules_import_the_standard_library_alone(part: str) -> None:
-    found = {
+    foreign = {
         str(file): _third_party(_names(ast.walk(ast.parse(file.read_text()))))
         - EXCEPT.get(str(file.relative_to(SOURCE)), set())
         for file in _modules(part)
     }
-    assert {file: names for file, names in found.items() if names} == {}
+    assert {file: names for file, names in foreign.items() if names} == {}
 
 
 @pytest.mark.parametrize("part", PURE)
 def test_pure_modules_do_no_io_and_read_no_clock(part: str) -> None:
-    found = {str(file): IMPURE & set(_names(ast.walk(ast.parse(file.read_text())))) for file in _modules(part)}
-    assert {file: names for file, names in found.items() if names} == {}
+    impure = {str(file): IMPURE & set(_names(ast.walk(ast.parse(file.read_text())))) for file in _modules(part)}
+    assert {file: names for file, names in impure.items() if names} == {}
 
 
 def test_a_rule_imports_the_standard_library_alone_except_expressions() -> None:
-    found = {file.stem: _third_party(_names(ast.walk(ast.parse(file.read_text())))) for file in _modules("gate/rules")}
-    assert {name: names for name, names in found.items() if names} == {"_cel": {"cel_expr_python", "google"}}
+    foreign = {
+        file.stem: _third_party(_names(ast.walk(ast.parse(file.read_text())))) for file in _modules("gate/rules")
+    }
+    assert {name: names for name, names in foreign.items() if names} == {"_cel": {"cel_expr_python", "google"}}
 
 
 @pytest.mark.parametrize("part", ["scanner/ecosystems", "scanner/formats", "gate/rules"])
 def test_a_plugin_imports_its_library_at_first_use(part: str) -> None:
     files = _all_modules(part)
-    found = {str(file): _third_party(_names(_run_at_import(ast.parse(file.read_text())))) for file in files}
-    assert {file: names for file, names in found.items() if names} == {}
+    foreign = {str(file): _third_party(_names(_run_at_import(ast.parse(file.read_text())))) for file in files}
+    assert {file: names for file, names in foreign.items() if names} == {}
 
 
 def test_plugins_compile_no_pattern_when_they_are_imported() -> None:

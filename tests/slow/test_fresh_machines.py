@@ -18,8 +18,8 @@ from dockgate.demo import base
 
 ROOT = Path(__file__).parent.parent.parent
 MACHINE = Path(__file__).with_name("machine.sh")
+# Where Debian keeps certificate authorities that were added by hand: the new machine trusts whom this one trusts.
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
-"""where Debian keeps certificate authorities that were added by hand: the new machine trusts whom this one trusts"""
 
 UBUNTU_MIRROR = os.environ.get("UBUNTU_MIRROR", "")
 PACKAGES = "--include=ca-certificates,make,python3"

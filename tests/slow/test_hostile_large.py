@@ -53,8 +53,8 @@ def test_a_status_of_two_gigabytes_is_unread(check: Check) -> None:
 
 def test_a_bomb_of_gzip_is_unread(check: Check) -> None:
     member = packed(zeros(GIGABYTE))
-    one = packed([large("zeros", 5 * GIGABYTE)]) + member * 5 + packed([END])
-    assert "a decompression bomb" in check.blobs(one).unread["/"]
+    blob = packed([large("zeros", 5 * GIGABYTE)]) + member * 5 + packed([END])
+    assert "a decompression bomb" in check.blobs(blob).unread["/"]
 
 
 def test_a_bomb_of_zstd_in_each_of_fifty_layers_is_unread(check: Check) -> None:
@@ -103,8 +103,8 @@ def test_half_a_million_programs_are_read(check: Check) -> None:
 
 def test_jars_that_inflate_to_gigabytes_are_unread(check: Check) -> None:
     bomb = zipped({f"{at}.jar": bytes(2**26) for at in range(8)})
-    found = check.layers({f"app/{at}.jar": bomb for at in range(40)}).unread
-    assert {path.partition("!")[0] for path in found} == {f"app/{at}.jar" for at in range(40)}
+    unread = check.layers({f"app/{at}.jar": bomb for at in range(40)}).unread
+    assert {path.partition("!")[0] for path in unread} == {f"app/{at}.jar" for at in range(40)}
 
 
 def test_evidence_without_end_is_unread(check: Check) -> None:

@@ -23,10 +23,10 @@ with atheris.instrument_imports(include=["dockgate"]):
 
     TARGETS = targets.load()
 
+# Seconds of the processor from which on an input is kept as slow.
 SLOW = 0.5
-"""Seconds of the processor from which on an input is kept as slow."""
+# Bytes of an input: what is larger makes all that follow it slow.
 _LONGEST = 1 << 16
-"""Bytes of an input: what is larger makes all that follow it slow."""
 
 
 def main(name: str, folder: Path, flags: list[str]) -> None:
@@ -71,10 +71,10 @@ def main(name: str, folder: Path, flags: list[str]) -> None:
     atheris.Fuzz()
 
 
-def keep(folder: Path, data: bytes, said: str) -> None:
+def keep(folder: Path, data: bytes, report: str) -> None:
     name = hashlib.sha256(data).hexdigest()[:16]
     (folder / name).write_bytes(data)
-    (folder / f"{name}.txt").write_text(said)
+    (folder / f"{name}.txt").write_text(report)
 
 
 if __name__ == "__main__":

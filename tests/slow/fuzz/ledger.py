@@ -2,7 +2,7 @@
 
 import struct
 
+# Inputs so far, and the seconds of the slowest.
 LEDGER = struct.Struct("=Qd")
-"""Inputs so far, and the seconds of the slowest."""
+# Bytes that a parser may take, whatever it is given.
 MEMORY = 512 * 2**20
-"""Bytes that a parser may take, whatever it is given."""

@@ -21,16 +21,16 @@ from tests.slow.fuzz.ledger import LEDGER, MEMORY
 _ROOT = Path(__file__).parent.parent.parent.parent
 _FOLDER = _ROOT / "build" / "fuzz"
 _BAR = 1_000_000
+# Percent.
 _LINES = 90
-"""percent"""
+# Seconds of the processor.
 _HANG = 5
-"""seconds of the processor"""
+# Seconds of the clock, after which a process is ended: a busy machine may keep it waiting for very long.
 _STALL = 60
-"""Seconds of the clock, after which a process is ended: a busy machine may keep it waiting for very long."""
+# Inputs of one process; then a fresh one goes on, so that none grows without end.
 _ROUND = 250_000
-"""Inputs of one process; then a fresh one goes on, so that none grows without end."""
+# Processes that may be ended by what they ran, until a target is left.
 _FALLS = 3
-"""processes that may be ended by what they ran, until a target is left"""
 
 
 @dataclass(slots=True)
@@ -66,19 +66,19 @@ def fuzz(name: str, counts: Counts, inputs: int, seconds: float) -> Counts:
         else:
             old.rename(folder / "corpus" / old.name)
     ends, aim, falls = time.monotonic() + seconds, counts.inputs + inputs, 0
-    while (left := min(aim - counts.inputs, _ROUND)) > 0 and (rest := ends - time.monotonic()) > 0 and falls < _FALLS:
+    while (inputs := min(aim - counts.inputs, _ROUND)) > 0 and (rest := ends - time.monotonic()) > 0 and falls < _FALLS:
         before = counts.inputs
-        falls += not _round(name, folder, counts, left, max(1, int(rest)))
+        falls += not _round(name, folder, counts, inputs, max(1, int(rest)))
         if counts.inputs == before:
             break
-    failed = [one.name for one in (folder / "crashes").iterdir() if one.suffix != ".txt"]
-    for one in failed:
-        (folder / "corpus" / one).unlink(missing_ok=True)
+    failed = [path.name for path in (folder / "crashes").iterdir() if path.suffix != ".txt"]
+    for name in failed:
+        (folder / "corpus" / name).unlink(missing_ok=True)
     counts.failures = max(len(failed), falls)  # a process may fall over without an input to blame
     target = targets.load()[name]
     corpus = sorted((folder / "corpus").iterdir())
     counts.lines = len(reached.lines(target))
-    counts.reached = len(reached.reached(target, (one.read_bytes() for one in corpus)))
+    counts.reached = len(reached.reached(target, (path.read_bytes() for path in corpus)))
     return counts
 
 
@@ -108,13 +108,13 @@ def _round(name: str, folder: Path, counts: Counts, inputs: int, seconds: int) -
 
 def shown(all_counts: dict[str, Counts]) -> str:
     rows = [f"{'target':<12} {'inputs':>10} {'lines':>11} {'reached':>7} {'slowest':>8} {'peak':>7}  failures"]
-    for name, one in sorted(all_counts.items()):
-        lines = f"{one.reached}/{one.lines}"
+    for name, counts in sorted(all_counts.items()):
+        lines = f"{counts.reached}/{counts.lines}"
         rows.append(
-            f"{name:<12} {one.inputs:>10,} {lines:>11} {one.percent:>6.1f}% {one.slowest:>7.3f}s {one.peak_mb:>4} MB"
-            f"  {one.failures or 'none'}"
+            f"{name:<12} {counts.inputs:>10,} {lines:>11} {counts.percent:>6.1f}% {counts.slowest:>7.3f}s"
+            f" {counts.peak_mb:>4} MB  {counts.failures or 'none'}"
         )
-    done = sum(one.inputs >= _BAR for one in all_counts.values())
+    done = sum(counts.inputs >= _BAR for counts in all_counts.values())
     return "\n".join([*rows, f"{done} of {len(all_counts)} targets have had {_BAR:,} inputs."])
 
 
@@ -130,24 +130,27 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=100_000, help="more for each target (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=3600, help="at most for each target (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="targets at once (default: %(default)s)")
-    given = parser.parse_args()
-    wanted = given.targets or names
-    if unknown := set(wanted) - set(names):
+    arguments = parser.parse_args()
+    chosen = arguments.targets or names
+    if unknown := set(chosen) - set(names):
         parser.error(f"there is no target {min(unknown)}; there are {', '.join(names)}")
     ledger = _FOLDER / "counts.json"
-    held = json.loads(ledger.read_bytes()) if ledger.exists() else {}
-    counts = {name: Counts(**one) for name, one in held.items() if name in names}
-    with ProcessPoolExecutor(given.jobs) as pool:
+    stored = json.loads(ledger.read_bytes()) if ledger.exists() else {}
+    counts = {name: Counts(**values) for name, values in stored.items() if name in names}
+    with ProcessPoolExecutor(arguments.jobs) as pool:
         runs = {
-            name: pool.submit(fuzz, name, counts.get(name, Counts()), given.inputs, given.seconds) for name in wanted
+            name: pool.submit(fuzz, name, counts.get(name, Counts()), arguments.inputs, arguments.seconds)
+            for name in chosen
         }
         for name, run in runs.items():
             counts[name] = run.result()
             _FOLDER.mkdir(parents=True, exist_ok=True)
-            ledger.write_text(json.dumps({name: asdict(one) for name, one in sorted(counts.items())}, indent=1) + "\n")
+            ledger.write_text(
+                json.dumps({name: asdict(values) for name, values in sorted(counts.items())}, indent=1) + "\n"
+            )
             _say(shown({name: counts[name]}).splitlines()[1])
     _say(shown(counts))
-    return 0 if all(counts[name].fine for name in wanted) else 1
+    return 0 if all(counts[name].fine for name in chosen) else 1
 
 
 if __name__ == "__main__":
