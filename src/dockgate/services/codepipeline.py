@@ -17,10 +17,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from dockgate.aws.functions.answers import Answers, summary
-from dockgate.aws.functions.messages import Record, Request, body, request
-from dockgate.aws.functions.pipelines import Pending, Pipelines
-from dockgate.aws.functions.settings import Action
+from dockgate.aws.approval_answers import Answers, summary
+from dockgate.aws.messages import Record, Request, body, request
+from dockgate.aws.pipelines import Action, Pending, Pipelines
 from dockgate.delivery.approval_request import TIMEOUT_LIMIT, ApprovalRequest, is_qualified
 from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, Delivery

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dockgate.aws.functions.indexes import Indexes
-from dockgate.aws.functions.scans import CONFIRM_SECONDS, Look, MemoryLists, Scans
+from dockgate.aws.indexes import Indexes
+from dockgate.aws.scans import CONFIRM_SECONDS, Look, MemoryLists, Scans
 from dockgate.config import Settings
 from dockgate.delivery.ports import Found
 from dockgate.gate.external import inspector

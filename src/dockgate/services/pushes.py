@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from dockgate.aws.functions.messages import Record, body
+from dockgate.aws.messages import Record, body
 from dockgate.delivery.approval_request import is_qualified, qualified
 from dockgate.delivery.model import REPOSITORY
 from dockgate.events import pushes

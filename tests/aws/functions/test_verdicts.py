@@ -10,10 +10,10 @@ from tests.aws.account import ENVIRONMENT, Account, approval_event, digest_of, f
 from tests.scenarios.defects import Found
 from tests.scenarios.reference import Reference
 
-from dockgate.aws.functions.answers import summary
-from dockgate.aws.functions.scans import Look
+from dockgate.aws.approval_answers import summary
 from dockgate.aws.functions.settings import from_environment
 from dockgate.aws.functions.verdicts import Verdicts
+from dockgate.aws.scans import Look
 from dockgate.gate import rules
 from dockgate.gate.definitions import policy as definitions
 from dockgate.gate.model import Status, Verdict

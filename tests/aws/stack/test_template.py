@@ -11,7 +11,8 @@ import pytest
 import yaml
 from tests.aws.stack.cloudformation import MODES, Stack, ours, walk
 
-from dockgate.aws.functions.settings import Action, from_environment
+from dockgate.aws.functions.settings import from_environment
+from dockgate.aws.pipelines import Action
 from dockgate.aws.stack import parameters
 from dockgate.aws.stack.data_resources import KINDS
 

@@ -9,20 +9,20 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any, TypeVar
 
-from dockgate.aws.functions import messages
-from dockgate.aws.functions.answers import Answers
-from dockgate.aws.functions.indexes import Indexes
+from dockgate.aws import messages
+from dockgate.aws.approval_answers import Answers
 from dockgate.aws.functions.looking import Looking
-from dockgate.aws.functions.messages import Scan
-from dockgate.aws.functions.pipelines import Pipelines
 from dockgate.aws.functions.rendezvous import Rendezvous
 from dockgate.aws.functions.running import Running
-from dockgate.aws.functions.scans import Scans, will_pass
 from dockgate.aws.functions.settings import Settings, from_environment
 from dockgate.aws.functions.table import Table
 from dockgate.aws.functions.telemetry import Telemetry
 from dockgate.aws.functions.verdicts import Verdicts
 from dockgate.aws.functions.waits import Waits
+from dockgate.aws.indexes import Indexes
+from dockgate.aws.messages import Scan
+from dockgate.aws.pipelines import Pipelines
+from dockgate.aws.scans import Scans, will_pass
 from dockgate.gate import rules
 from dockgate.shared.errors import UsageError
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dockgate.aws.functions.indexes import Indexes
-from dockgate.aws.functions.scans import Look, Scans
 from dockgate.aws.functions.waits import Halves, Waits
+from dockgate.aws.indexes import Indexes
+from dockgate.aws.scans import Look, Scans
 from dockgate.shared.errors import ImageError
 
 _NOT_OURS = ("AccessDeniedException", "RepositoryNotFoundException")

@@ -5,13 +5,13 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
-from dockgate.aws.functions.answers import Answers, summary
+from dockgate.aws.approval_answers import Answers, summary
 from dockgate.aws.functions.looking import Looking, Tell
-from dockgate.aws.functions.messages import Request, Scan
-from dockgate.aws.functions.pipelines import Pending, Pipelines
-from dockgate.aws.functions.scans import Look
 from dockgate.aws.functions.verdicts import Evidence, Verdicts
 from dockgate.aws.functions.waits import WAITING, Halves, Wait, Waits
+from dockgate.aws.messages import Request, Scan
+from dockgate.aws.pipelines import Pending, Pipelines
+from dockgate.aws.scans import Look
 from dockgate.gate.model import Status
 from dockgate.shared.errors import UsageError
 

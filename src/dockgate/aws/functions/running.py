@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dockgate.aws.functions.looking import Looking, Tell
-from dockgate.aws.functions.messages import DIGEST
 from dockgate.aws.functions.settings import Service
 from dockgate.aws.functions.verdicts import Evidence, Judged, Verdicts
 from dockgate.aws.functions.waits import Waits
+from dockgate.aws.messages import DIGEST
 from dockgate.gate.model import Status
 
 _ECR = re.compile(r"^\d{12}\.dkr[.-]ecr")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dockgate.aws.pipelines import Action
 from dockgate.shared.errors import UsageError
 
 THRESHOLDS = {
@@ -32,15 +33,6 @@ VARIABLES = {
     },
 }
 """every variable that the functions read, and what it means; the stack's template sets them"""
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """An approval action of CodePipeline that may be answered."""
-
-    pipeline: str
-    stage: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True)

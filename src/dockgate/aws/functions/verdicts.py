@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from dockgate import __version__
-from dockgate.aws.functions.scans import Look
 from dockgate.aws.functions.settings import Settings
+from dockgate.aws.scans import Look
 from dockgate.gate import evaluate, rules, waivers
 from dockgate.gate.external import Asked, inspector
 from dockgate.gate.model import Policy, Verdict, VerdictCase, Waiver, Waivers

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from dockgate.aws.functions.messages import Request, Scan
 from dockgate.aws.functions.table import Table
+from dockgate.aws.messages import Request, Scan
 
 WAITING, ANSWERING, ANSWERED = "WAITING", "ANSWERING", "ANSWERED"
 KEEP_DAYS = 90

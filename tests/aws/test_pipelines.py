@@ -16,7 +16,7 @@ from tests.aws.account import (
 )
 from tests.aws.fakes.codepipeline import Pipeline
 
-from dockgate.aws.functions.pipelines import LONGEST_WAIT_DAYS
+from dockgate.aws.pipelines import LONGEST_WAIT_DAYS
 from dockgate.gate.model import Waiver, Waivers
 from dockgate.shared import canonical
 from dockgate.shared.errors import UsageError

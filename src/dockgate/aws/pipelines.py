@@ -11,10 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dockgate.aws import ecr_registry
-from dockgate.aws.functions import messages
-from dockgate.aws.functions.messages import Request
-from dockgate.aws.functions.settings import Action
+from dockgate.aws import ecr_registry, messages
+from dockgate.aws.messages import Request
 from dockgate.shared.errors import UsageError
 
 DEFAULT_TIMEOUT_MINUTES = 7 * 24 * 60
@@ -31,6 +29,15 @@ _NO_DIGEST = (
 )
 _OPEN = "InProgress"
 _VARIABLE = "#{"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An approval action of CodePipeline that may be answered."""
+
+    pipeline: str
+    stage: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dockgate.aws.functions.messages import Request
+from dockgate.aws.messages import Request
 from dockgate.gate.model import Status
 from dockgate.gate.summaries import SUMMARY_LIMIT, shorten
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from dockgate.aws.functions.messages import Scan, moment
+from dockgate.aws.messages import Scan, moment
 
 COMPLETE = "INITIAL_SCAN_COMPLETE"
 """the one scan status that says that findings are there"""
