@@ -18,8 +18,8 @@ MADE = Waiver(
     "w-1", "ana", "Never called.", "CVE-2024-1", "pkg:npm/a", until=answers.ago(-86400 * 5), created_at=answers.ago(5),
     created_by="bob",
 )  # fmt: skip
+# One finding of it breaks the default policy.
 OLD = layouts.debian(openssl="3.5.0-1")
-"""one finding of it breaks the default policy"""
 DOCUMENT = "sha256:" + "d" * 64
 
 

@@ -171,6 +171,7 @@ def approved() -> Verdict:
     return verdict(whole, status=Status.APPROVED, summary="All findings within the policy's limits")
 
 
+# Whatever a hostile image could put into a name: syntax of terminals, Markdown, HTML, XML, bytes that are no text.
 EVIL = Package(
     name="\x1b]0;owned\x07<b>|`x`|</b>@team\u202e]]>",
     version="1.0\r\x9b2J&\"'",
@@ -181,7 +182,6 @@ EVIL = Package(
     path="opt/\udcff\udcfe ü\n%/METADATA",
     layer="sha256:" + "c" * 64,
 )
-"""whatever a hostile image could put into a name: syntax of terminals, Markdown, HTML, XML, bytes that are no text"""
 
 _BASE, _OWN = "sha256:" + "b" * 64, "sha256:" + "c" * 64
 _SSL = replace(LIBSSL, layer=_BASE, arch="amd64")

@@ -15,8 +15,8 @@ from tests.scenarios.stories import ACCEPTED, SIDE, VOTED, accepted_story, main_
 
 from dockgate.services.effects import Step
 
+# Steps at most that the server is killed around in one story.
 AT_ONCE = 8
-"""steps at most that the server is killed around in one story"""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from tests.scenarios.live import Live
 
 from dockgate.delivery.registry_access import CATALOG, PULL, Access
 
+# times, tokens, ports, and the order in which rows happened to come.
 MASKED = re.compile(r"(_at|_until|^since|^url|^receiver|^body|^envelope|^at|^seq|^token|^expires_at)$")
-"""times, tokens, ports, and the order in which rows happened to come"""
 
 
 def picture(server: Live) -> dict[str, Any]:

@@ -15,14 +15,14 @@ from tests.scenarios.waiting import Receiver
 from dockgate.services.effects import Step
 
 BOGUS, ASKED = "sha256:" + "0" * 64, "sha256:" + "1" * 64
+# What only happens on the way of `side_story`.
 SIDE = (Step.EXPIRE, Step.STOP, Step.FAIL_SCAN, Step.REPORT, Step.ASK, Step.DELIVER, Step.RECORD_IMAGE)
-"""what only happens on the way of `side_story`"""
+# What another scanner reports of it, in Grype's form.
 FOUND = {"matches": [], "descriptor": {"name": "grype"}, "source": {"type": "image"}}
-"""what another scanner reports of it, in Grype's form"""
+# What only happens on the way of `voted_story`.
 VOTED = (Step.VOTE,)
-"""what only happens on the way of `voted_story`"""
+# What only happens on the way of `accepted_story`.
 ACCEPTED = (Step.ACCEPT, Step.ANNOUNCE)
-"""what only happens on the way of `accepted_story`"""
 
 
 def main_story(server: Mortal) -> None:

@@ -15,6 +15,7 @@ from dockgate.identity.model import Permission
 
 pytestmark = pytest.mark.real
 
+# Caller -> the permissions of the calls, the phases, and how many requests a call.
 RUNS = {
     "admin": ({None, *Permission}, "coverage,fuzzing", 1),
     "security": ({Permission.ACCEPT}, "fuzzing", 5),
@@ -23,7 +24,6 @@ RUNS = {
     "viewer": ({Permission.RUN, Permission.DECIDE}, "fuzzing", 2),
     "": ({None, Permission.DECIDE}, "fuzzing", 2),
 }
-"""caller -> the permissions of the calls, the phases, and how many requests a call"""
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,8 @@ policy: default
 allowed:
   - policies: [passing]
 """
+# Seconds that a poll lasts when no answer comes; the client waits for 30.
 POLL = 25
-"""seconds that a poll lasts when no answer comes; the client waits for 30"""
 
 
 @pytest.fixture(scope="module")

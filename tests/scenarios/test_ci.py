@@ -18,6 +18,7 @@ from tests.scenarios.server import ServerSystem
 PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "ci.md"
 IMAGE = "elsewhere.example/team/app"
 WHEEL = "https://files.example/dockgate-1-py3-none-any.whl#sha256=0"
+# What each system sets for its jobs.
 ENVIRONMENT = {
     "github": {
         "GITHUB_SHA": "c0ffee",
@@ -36,7 +37,6 @@ ENVIRONMENT = {
     "tekton": {"RUN": "uid-1"},
     "argo": {"RUN": "uid-2"},
 }
-"""what each system sets for its jobs"""
 
 
 def snippet(system: str) -> str:

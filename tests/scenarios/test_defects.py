@@ -13,11 +13,11 @@ from tests.scenarios.defects import (
 from tests.scenarios.reference import Reference, SpentTokenError
 from tests.scenarios.server import ServerSystem
 
+# How the reference solution fails, where that is no wrong answer and not none at all either.
 BREAKS: dict[Case, type[Exception]] = {
     an_absent_severity_counts_as_zero: KeyError,
     an_event_that_comes_twice_answers_once: SpentTokenError,
 }
-"""how the reference solution fails, where that is no wrong answer and not none at all either"""
 
 
 @pytest.fixture(scope="module")

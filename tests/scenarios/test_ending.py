@@ -19,8 +19,8 @@ from dockgate.shared.errors import UnavailableError
 pytestmark = pytest.mark.real
 
 DIGEST = "sha256:" + "7" * 64
+# `dockgate down` waits for 30.
 SECONDS = 25
-"""`dockgate down` waits for 30"""
 
 
 @pytest.fixture

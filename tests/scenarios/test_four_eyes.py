@@ -17,8 +17,8 @@ from dockgate.delivery.ports import RefUpdate
 from dockgate.delivery.sources.memory import MemoryHost
 from dockgate.services.contributors import PushHistory
 
+# An author who is nobody here.
 OUTSIDER = "Zoe <zoe@elsewhere.example>"
-"""an author who is nobody here"""
 CONTRIBUTOR = "contributed to this image (commit, push or start)"
 
 

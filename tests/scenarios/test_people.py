@@ -22,6 +22,7 @@ from dockgate.web.caller import FAILURES
 
 NOTHING = "sha256:" + "0" * 64
 
+# Class of call -> method, path, body, and who may; each is otherwise wrong, so that nothing comes of it.
 CLASSES: dict[str, tuple[str, str, Any, set[Role]]] = {
     "look": ("GET", "/pipelines", None, set(Role)),
     "start": ("POST", "/pipelines/none/executions", None, {Role.DEVELOPER, Role.ADMIN}),
@@ -45,7 +46,6 @@ CLASSES: dict[str, tuple[str, str, Any, set[Role]]] = {
     "add people": ("POST", "/principals", {"name": "-", "roles": []}, {Role.ADMIN}),
     "make tokens": ("POST", "/tokens", {"principal": "none"}, {Role.ADMIN}),
 }
-"""class of call -> method, path, body, and who may; each is otherwise wrong, so that nothing comes of it"""
 
 
 class People:

@@ -115,6 +115,7 @@ ROUTES = {
     "POST /git/{repository}.git/git-upload-pack": Row(READ, REPOSITORY),
     "POST /git/{repository}.git/git-receive-pack": Row(RUN, REPOSITORY),
 }
+# What a call needs to come to the question who may.
 BODIES = {
     f"POST {V}/apply": {"kind": "Policy"},
     f"POST {V}/approvals/{{approval_id:path}}/vote": {"yes": True},
@@ -127,7 +128,6 @@ BODIES = {
     },
     f"POST {V}/images/{{digest}}/scan": {"repository": "mine/app"},
 }
-"""what a call needs to come to the question who may"""
 
 
 def served(routes: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, APIRoute]]:

@@ -8,8 +8,8 @@ from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing import Cell, as_json, form, now, table
 
+# Lines of a push's detail that the table shows; JSON has all.
 MAX_CHANGES = 5
-"""lines of a push's detail that the table shows; JSON has all"""
 
 
 @click.command()

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 WRONG_USE = 2
 UNDETERMINED = 3
+# Bytes of standard input that are taken at once, some five thousand package URLs.
 CHUNK = 1 << 18
-"""bytes of standard input that are taken at once, some five thousand package URLs"""
 _BY_SOURCE = ("pkg:deb/", "pkg:apk/")
+# Answers whose text is kept, for lists often name a package many times.
 REMEMBERED = 2000
-"""answers whose text is kept, for lists often name a package many times"""
 
 
 @click.command()

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# For an answer: scaling a service answers when its tasks run.
 WAIT_SECONDS = 300
-"""for an answer: scaling a service answers when its tasks run"""
+# What the server answers, in its own words, when something that it needs does not answer it (a registry, an
+# engine); without its words a proxy says that it does not reach the server.
 BEHIND = 502
-"""what the server answers, in its own words, when something that it needs does not answer it (a registry, an engine);
-without its words a proxy says that it does not reach the server"""
 
 
 class AwayError(UnavailableError):

@@ -6,8 +6,8 @@ from dockgate.cli.client import Client
 from dockgate.shared.errors import NotFoundError, UsageError
 
 WHOLE = re.compile(r"sha256:[0-9a-f]{64}")
+# Of a digest: at least six hexadecimal digits, with or without the ellipsis of a table.
 START = re.compile(r"(?:sha256:)?([0-9a-f]{6,63})…?")
-"""of a digest: at least six hexadecimal digits, with or without the ellipsis of a table"""
 
 
 def image_digest(client: Client, text: str) -> str:

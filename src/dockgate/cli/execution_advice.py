@@ -8,8 +8,8 @@ from dockgate.delivery.accept_commands import override_command, waiver_commands
 from dockgate.delivery.model import Execution, State
 from dockgate.gate.model import Status, Verdict
 
+# A command, and what it is for.
 Command = tuple[str, str]
-"""a command, and what it is for"""
 
 
 @dataclass(frozen=True, slots=True)

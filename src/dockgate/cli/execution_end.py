@@ -12,8 +12,8 @@ from dockgate.delivery.model import State
 from dockgate.shared.errors import NotFoundError
 
 POLL_SECONDS = 0.5
+# Seconds for which a server that does not answer is asked again.
 PATIENCE = 300.0
-"""seconds for which a server that does not answer is asked again"""
 
 SUCCEEDED, REJECTED, FAILED, UNDETERMINED = 0, 1, 2, 3
 

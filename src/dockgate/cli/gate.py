@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from dockgate.gate.provenance import ProvenanceFacts
 
 EXITS = {Status.APPROVED: 0, Status.REJECTED: 1, Status.UNDETERMINED: 3}
+# The exits of approvals that a person settled; nobody knows about the rest: 3.
 WITHOUT_VERDICT = {ApprovalState.APPROVED: 0, ApprovalState.REJECTED: 1}
-"""the exits of approvals that a person settled; nobody knows about the rest: 3"""
 
 
 def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> int:

@@ -11,8 +11,8 @@ from dockgate.cli.digests import image_digest
 from dockgate.cli.listing import as_json, brief, form, now, pairs, shown_digest, table, verdict_state
 from dockgate.cli.output import echo
 
+# States of scans, in words.
 _SCANS = {"NotAnImage": "not an image"}
-"""states of scans, in words"""
 
 
 @click.group()

@@ -11,8 +11,8 @@ import click
 from dockgate.delivery.model import Execution
 
 F = TypeVar("F", bound=Callable[..., Any])
+# text, or (text, style).
 Cell = str | tuple[str, str]
-"""text, or (text, style)"""
 
 
 def form(function: F) -> F:
@@ -91,6 +91,7 @@ def brief(reference: str) -> str:
     return f"{name}{algorithm}{digest[:12]}…" if len(digest) == 64 else reference
 
 
+# State -> its glyph and style, of executions, approvals, verdicts and tasks.
 STATES = {
     "Pending": ("·", "dim"),
     "InProgress": ("▸", "blue"),
@@ -111,7 +112,6 @@ STATES = {
     "UNHEALTHY": ("✗", "red"),
     "STOPPED": ("■", "dim"),
 }
-"""state -> its glyph and style, of executions, approvals, verdicts and tasks"""
 
 
 def cause(execution: Execution) -> str:

@@ -19,11 +19,11 @@ from dockgate.cli.lazy import LazyGroup
 from dockgate.shared.errors import DockgateError
 
 INTERRUPTED = 130
+# 128 and the number of SIGINT or SIGPIPE, as shells report them.
 READER_GONE = 141
-"""128 and the number of SIGINT or SIGPIPE, as shells report them"""
 
+# The variable by which a shell asks for completions; click's own name for it.
 COMPLETION = "_DOCKGATE_COMPLETE"
-"""the variable by which a shell asks for completions; click's own name for it"""
 
 root = LazyGroup(
     "dockgate",

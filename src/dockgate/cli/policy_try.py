@@ -19,8 +19,8 @@ from dockgate.gate.replay.policy_diff import ImageComparison, PolicyComparison
 from dockgate.shared.canonical import plain
 
 ON_SERVER = ("history", "running")
+# Images that are asked for at a time.
 PART = 100
-"""images that are asked for at a time"""
 
 
 @click.command("try")

@@ -8,8 +8,8 @@ from dockgate.delivery.model import Rollout, State
 from dockgate.shared.errors import DeployError
 
 POLL_SECONDS = 0.5
+# For a server that restarts meanwhile.
 AWAY_SECONDS = 60.0
-"""for a server that restarts meanwhile"""
 
 
 def wait_for_rollout(client: Client, service: str, number: int, sleep: Callable[[float], None] = time.sleep) -> Rollout:

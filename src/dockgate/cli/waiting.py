@@ -20,8 +20,8 @@ from dockgate.shared.retry import RetrySchedule
 POLL_SECONDS = 60
 # For a server that does not answer.
 ASKING_AGAIN = RetrySchedule(first=1, longest=15)
+# Seconds for which a server that does not answer is asked again by those who do not wait.
 PATIENCE = 300.0
-"""seconds for which a server that does not answer is asked again by those who do not wait"""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

@@ -5,8 +5,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+# The release that the demo's advisories speak of.
 SUITE = "trixie"
-"""the release that the demo's advisories speak of"""
 
 PACKAGES = ("ca-certificates", "python3", "python3-pip")
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+# Of the server and of the registry, when nobody else has them.
 USUAL_PORTS = (7420, 7421)
-"""of the server and of the registry, when nobody else has them"""
 
 
 @dataclass(frozen=True, slots=True)

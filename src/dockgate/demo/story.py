@@ -32,8 +32,8 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 SEE = f"`dockgate pipeline show {PIPELINE}` tells more."
 START_SECONDS = 30
 RUN_SECONDS = 900
+# Exit codes of a command that tells how an execution ended.
 OUTCOMES = range(4)
-"""exit codes of a command that tells how an execution ended"""
 
 T = TypeVar("T")
 

@@ -15,13 +15,13 @@ from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity
 if TYPE_CHECKING:
     from dockgate.gate.model import Verdict, VerdictCase
 
+# Of the documents that programs read: raised when a key goes or changes its meaning, not when one is added.
 SCHEMA_VERSION = 1
-"""of the documents that programs read: raised when a key goes or changes its meaning, not when one is added"""
 
+# The formats that can hold an inventory alone: their `REPORT` is a `Bill`.
 BILLS = ("cyclonedx", "json", "spdx")
-"""the formats that can hold an inventory alone: their `REPORT` is a `Bill`"""
+# The formats that a scan cannot be written in.
 OF_VERDICTS = ("case",)
-"""the formats that a scan cannot be written in"""
 
 
 class View(NamedTuple):

@@ -8,8 +8,8 @@ from dockgate.gate.replay.explain import Change, Explanation, PlatformFinding
 from dockgate.reports._lines import STATUS, bullets, line, show
 from dockgate.vulnerabilities.model import Finding
 
+# Findings of one kind that are listed; the JSON form has all.
 MOST = 20
-"""findings of one kind that are listed; the JSON form has all"""
 
 
 def explanation(to: Console, told: Explanation) -> None:

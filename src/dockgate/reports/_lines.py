@@ -15,14 +15,14 @@ from dockgate.vulnerabilities.model import Finding, Severity
 
 __all__ = ["STATUS", "aligned", "bullets", "console", "fitted", "line", "plural", "show", "some"]
 
+# Columns that ids line up in: GHSA-xxxx-xxxx-xxxx, CVE-2024-123456.
 ID_WIDTH = 20
-"""columns that ids line up in: GHSA-xxxx-xxxx-xxxx, CVE-2024-123456"""
 NAME_WIDTH = 34
 NO_CAPS: Mapping[int, int] = {}
+# Columns by which what does not fit into a line is indented below it.
 CONTINUED = 4
-"""columns by which what does not fit into a line is indented below it"""
+# Columns where the output is no terminal.
 PLAIN_WIDTH = 100
-"""columns where the output is no terminal"""
 
 SEVERITY: Mapping[str, str] = {
     Severity.CRITICAL: "bold red",

@@ -13,8 +13,8 @@ from dockgate.vulnerabilities.model import Finding
 
 Traits = Iterator[tuple[str, str]]
 
+# Those of a package and a distribution that the formats have a place of their own for.
 _STANDARD = {"name", "version", "purl"}
-"""those of a package and a distribution that the formats have a place of their own for"""
 
 
 def of_package(package: Package) -> Traits:

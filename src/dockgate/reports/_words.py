@@ -6,8 +6,8 @@ from dockgate.gate.model import PlatformVerdict, Remediation
 from dockgate.scanner.model import Distribution
 from dockgate.vulnerabilities.model import Finding, Severity, State
 
+# Obstacles that are told to people; programs get all.
 MOST = 20
-"""obstacles that are told to people; programs get all"""
 
 _STATES = {
     State.UNFIXED: "no fix",

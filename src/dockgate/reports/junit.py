@@ -16,8 +16,8 @@ from dockgate.reports._parts import TOOL, Part, Whole, remediation, sentence, wa
 from dockgate.vulnerabilities.model import Finding
 
 Outcome = Literal["failure", "error", "skipped", ""]
+# class, name, outcome, its kind, message, text.
 Case = tuple[str, str, Outcome, str, str, str]
-"""class, name, outcome, its kind, message, text"""
 
 
 class Junit:

@@ -25,17 +25,17 @@ from dockgate.reports._words import (
 )
 from dockgate.vulnerabilities.model import Finding
 
+# bytes; the rest of GitHub's limit is left to whoever posts it.
 LIMIT = 60_000
-"""bytes; the rest of GitHub's limit is left to whoever posts it"""
 
 _GLYPHS = {Status.APPROVED: "✅", Status.REJECTED: "❌", Status.UNDETERMINED: "❔"}
+# Characters of one cell.
 _CELL = 200
-"""characters of one cell"""
+# Characters of one sentence.
 _SENTENCE = 1000
-"""characters of one sentence"""
 
+# A line, and whether it may be left out where there is no room.
 Line = tuple[str, bool]
-"""a line, and whether it may be left out where there is no room"""
 
 
 class Markdown:

@@ -29,6 +29,7 @@ _LEVELS = {
     Severity.INFORMATIONAL: "note",
     Severity.UNTRIAGED: "warning",
 }
+# `security-severity`, by which code scanning sorts, where only a word is known: the middle of CVSS' band.
 _SCORES = {
     Severity.CRITICAL: "9.5",
     Severity.HIGH: "8.0",
@@ -36,7 +37,6 @@ _SCORES = {
     Severity.LOW: "2.0",
     Severity.INFORMATIONAL: "0.0",
 }
-"""`security-severity`, by which code scanning sorts, where only a word is known: the middle of CVSS' band."""
 
 
 class Sarif:

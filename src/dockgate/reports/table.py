@@ -30,8 +30,8 @@ from dockgate.reports._words import support
 from dockgate.scanner.model import Inventory, Package
 from dockgate.vulnerabilities.model import Coverage, Finding
 
+# columns; with fewer left on the line an advisory's summary is left out.
 _SUMMARY_WIDTH = 24
-"""columns; with fewer left on the line an advisory's summary is left out"""
 
 
 class Table:

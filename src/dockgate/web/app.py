@@ -43,8 +43,8 @@ from dockgate.web.git_process import GitProcesses
 from dockgate.web.limit import BodyLimit, refuse_ambiguous
 from dockgate.web.threads import Threads
 
+# loopback's names, as a request's Host may have them.
 HERE = ("127.0.0.1", "localhost", "[::1]")
-"""loopback's names, as a request's Host may have them"""
 
 CLIENT_LEFT = 499
 ADVICE = "The API's reference lists calls and parameters: docs/reference/api.md."
@@ -75,6 +75,7 @@ class Error:
     advice: str
 
 
+# What any call may answer besides its own.
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": Error, "description": description}
     for status, description in {
@@ -94,7 +95,6 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         507: "A disk is full.",
     }.items()
 }
-"""what any call may answer besides its own"""
 
 _log = logging.getLogger(__name__)
 

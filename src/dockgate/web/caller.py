@@ -35,12 +35,12 @@ MOST_ADDRESSES = 10_000
 F = TypeVar("F", bound=Callable[..., Any])
 
 _narrow: set[Callable[..., Any]] = set()
+# The key, in a request's scope, of the audit entry that was begun for it.
 _AUDITED = "dockgate.audited"
-"""the key, in a request's scope, of the audit entry that was begun for it"""
+# The key, in a request's scope, of the caller that a guard has let in.
 _CALLER = "dockgate.caller"
-"""the key, in a request's scope, of the caller that a guard has let in"""
+# Headers of a request that comes through a proxy: it did not begin on this machine, though the proxy runs here.
 _FORWARDED = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"}
-"""headers of a request that comes through a proxy: it did not begin on this machine, though the proxy runs here"""
 
 _log = logging.getLogger(__name__)
 

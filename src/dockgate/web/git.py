@@ -21,8 +21,8 @@ from dockgate.web.git_push import Push, PushResponse, requested_updates
 
 router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
 
+# The two services: clients fetch by the first and push by the second.
 UPLOAD, RECEIVE = "git-upload-pack", "git-receive-pack"
-"""the two services: clients fetch by the first and push by the second"""
 
 
 class MayAdvertise(May):

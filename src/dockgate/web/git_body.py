@@ -10,10 +10,10 @@ from fastapi import Request
 
 from dockgate.shared.errors import TooLargeError, UsageError
 
+# Bytes of a fetch request: about 300,000 object ids.
 MAX_NEGOTIATION = 16 << 20
-"""bytes of a fetch request: about 300,000 object ids"""
+# Bytes that are inflated at a time.
 _STEP = 256 << 10
-"""bytes that are inflated at a time"""
 
 
 async def spool(chunks: AsyncIterator[bytes], folder: Path, limit: int, advice: str) -> IO[bytes]:

@@ -8,12 +8,12 @@ from dockgate.delivery.model import Execution
 from dockgate.events.model import Event
 from dockgate.services.reports import clean
 
+# Lines that one push may print.
 MAX_LINES = 20
-"""lines that one push may print"""
+# Bytes of a line; a packet of the side band holds at most 65,515 (gitprotocol-pack(5)).
 MAX_LINE = 900
-"""bytes of a line; a packet of the side band holds at most 65,515 (gitprotocol-pack(5))"""
+# The flush packet, by which git's answer ends.
 END = b"0000"
-"""the flush packet, by which git's answer ends"""
 
 
 def accepts_messages(body: IO[bytes]) -> bool:

@@ -13,16 +13,17 @@ from starlette.types import Receive, Scope, Send
 from dockgate.services.server import Server
 from dockgate.web.threads import Turns, turn
 
+# Processes that answer fetches at a time: of everybody, of one principal.
 MAX_FETCHES, MAX_FETCHES_EACH = 16, 8
-"""processes that answer fetches at a time: of everybody, of one principal"""
+# Pushes whose bodies are received at a time: of everybody, of one principal.
 MAX_RECEIVING, MAX_RECEIVING_EACH = 8, 2
-"""pushes whose bodies are received at a time: of everybody, of one principal"""
+# Pushes that git works on at a time, each with limits of memory (`sources.git_run`): of everybody, of one
+# principal.
 MAX_PUSHES, MAX_PUSHES_EACH = 8, 4
-"""pushes that git works on at a time, each with limits of memory (`sources.git_run`): of everybody, of one principal"""
+# How long a request waits for its turn.
 WAIT_SECONDS = 60.0
-"""how long a request waits for its turn"""
+# How long one git process may run.
 GIT_SECONDS = 1800.0
-"""how long one git process may run"""
 
 _log = logging.getLogger(__name__)
 

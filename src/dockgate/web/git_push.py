@@ -22,17 +22,17 @@ from dockgate.store import Store
 from dockgate.web.git_messages import END, accepts_messages, lines, packets
 from dockgate.web.git_process import GitCall, GitProcesses
 
+# References that one push may change.
 MAX_UPDATES = 5000
-"""references that one push may change"""
+# How long the answer to a push waits for the executions that it starts, to name them.
 START_SECONDS = 3.0
-"""how long the answer to a push waits for the executions that it starts, to name them"""
 POLL_SECONDS = 0.05
+# Branches of one push of which the client is told what they started.
 MAX_EVENTS = 5
-"""branches of one push of which the client is told what they started"""
+# Bytes of git's answer to a push: progress, and one line per reference.
 MAX_ANSWER = 8 << 20
-"""bytes of git's answer to a push: progress, and one line per reference"""
+# What stands for a reference that does not exist (gitprotocol-pack(5)).
 NO_COMMIT = "0" * 40
-"""what stands for a reference that does not exist (gitprotocol-pack(5))"""
 
 _COMMAND = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) ([^\x00-\x20\x7f]{1,1000})(?:\x00[^\n]*)?\n?")
 _SHALLOW = re.compile(rb"shallow [0-9a-f]{40}\n?")

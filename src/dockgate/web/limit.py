@@ -11,17 +11,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dockgate.shared.errors import TooLargeError, UsageError
 
+# Bytes of a call's JSON or YAML.
 MAX_BODY = 1 << 20
-"""bytes of a call's JSON or YAML"""
+# Bytes of a VEX document, of another scanner's findings, or of a registry's notification of many pushes.
 MAX_UPLOAD = 8 << 20
-"""bytes of a VEX document, of another scanner's findings, or of a registry's notification of many pushes"""
 _UPLOADS = re.compile(r"/registry/.*|/api/v1/vex|/api/v1/images/[^/]+/findings")
 _ESCAPED = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
+# Headers that decide something: a proxy before us may look at the first and we at the last, or the other way round.
 _SINGLE = (
     *("authorization", "content-encoding", "content-length", "content-type", "git-protocol", "host"),
     *("idempotency-key", "if-match", "if-none-match", "origin", "transfer-encoding", "x-forwarded-proto"),
 )
-"""headers that decide something: a proxy before us may look at the first and we at the last, or the other way round"""
 
 
 class BodyLimit:
@@ -51,8 +51,8 @@ class BodyLimit:
         await self._app(scope, limited, send)
 
 
+# The one parameter that clients send several times: a registry's scopes ("Token Authentication Specification").
 _REPEATED = ("/registry/token", "scope")
-"""the one parameter that clients send several times: a registry's scopes ("Token Authentication Specification")"""
 
 
 def require_storable(body: bytes) -> None:

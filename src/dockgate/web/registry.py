@@ -17,8 +17,8 @@ from dockgate.web.threads import TheThreads, Threads
 
 router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
 
+# The key, in a request's scope, of the login that it shows.
 _LOGIN = "dockgate.registry-login"
-"""the key, in a request's scope, of the login that it shows"""
 
 
 class MayPull(May):

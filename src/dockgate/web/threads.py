@@ -15,16 +15,16 @@ from fastapi import Depends, Request
 
 from dockgate.shared.errors import BusyError
 
+# Threads for what takes no time and no call can do without: authentication, registry tokens, the audit record.
 MAX_PROMPT = 40
-"""threads for what takes no time and no call can do without: authentication, registry tokens, the audit record"""
+# Other calls in threads at a time: of everybody, of one principal.
 MAX_CALLS, MAX_CALLS_EACH = 40, 20
-"""other calls in threads at a time: of everybody, of one principal"""
+# Calls that may ask a registry at a time: of everybody, of one principal.
 MAX_REMOTE, MAX_REMOTE_EACH = 32, 8
-"""calls that may ask a registry at a time: of everybody, of one principal"""
+# Policies that are tried at a time.
 MAX_TRIALS = 1
-"""policies that are tried at a time"""
+# How long a call waits for its turn.
 WAIT_SECONDS = 10.0
-"""how long a call waits for its turn"""
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -35,8 +35,8 @@ async def _server(request: Request) -> Server:
     return server
 
 
+# JSON's largest exact integer.
 Count = Annotated[int, Query(ge=0, le=1 << 53)]
-"""JSON's largest exact integer"""
 Digest = Annotated[str, Path(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 TheServer = Annotated[Server, Depends(_server)]
@@ -46,8 +46,8 @@ Runner = Annotated[Caller, Depends(May(Permission.RUN))]
 Decider = Annotated[Caller, Depends(May(Permission.DECIDE))]
 Accepter = Annotated[Caller, Depends(May(Permission.ACCEPT))]
 Administrator = Annotated[Caller, Depends(May(Permission.ADMINISTER))]
+# Whoever asks, with the right to: a call's parameter `who` has one of these types.
 Definer = Annotated[Caller, Depends(May(Permission.ACCEPT, Permission.ADMINISTER))]
-"""whoever asks, with the right to: a call's parameter `who` has one of these types"""
 
 
 def body_of(media_type: str, kind: str) -> dict[str, Any]:

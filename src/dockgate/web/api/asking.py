@@ -23,8 +23,8 @@ from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.web.api import GuardedRoute, Reader, Runner, TheServer, TheThreads, narrow
 from dockgate.web.api.approvals import ApprovalView, view
 
+# seconds; proxies give up on an answer not long after.
 LONGEST_WAIT = 120
-"""seconds; proxies give up on an answer not long after"""
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
 

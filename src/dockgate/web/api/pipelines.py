@@ -10,8 +10,8 @@ from dockgate.services.server import AppliedDocument, ServerStatus
 from dockgate.shared.errors import UsageError
 from dockgate.web.api import Definer, GuardedRoute, Reader, Runner, TheServer, TheThreads, body_of, narrow
 
+# Bytes.
 DOCUMENT_LIMIT = 1 << 20
-"""bytes"""
 
 router = APIRouter(route_class=GuardedRoute)
 
