@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.reports.samples import FINDINGS, MANIFEST, UNDETERMINED, inventory, reports, verdict
 
-from dockgate.reports import GateReport, ScanReport, load, load_bill, names
+from dockgate.reports import GateReport, ScanReport, load, load_inventory_format, names
 from dockgate.reports import json as json_report
 from dockgate.reports._document import write
 from dockgate.shared.errors import UsageError
@@ -165,7 +165,7 @@ def test_an_unknown_format_names_those_that_exist() -> None:
 
 def test_a_format_that_holds_no_inventory_names_those_that_do() -> None:
     with pytest.raises(UsageError) as error:
-        load_bill("table")
+        load_inventory_format("table")
     assert error.value.advice == "Formats: cyclonedx, json, spdx."
 
 

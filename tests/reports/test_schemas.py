@@ -39,7 +39,7 @@ def bills() -> dict[str, InventoryReport]:
     }
 
 
-BILLS = bills()
+INVENTORY_FORMATS = bills()
 
 
 @cache
@@ -81,9 +81,9 @@ def _cyclonedx() -> JsonStrictValidator:
     return JsonStrictValidator(SchemaVersion.V1_6)
 
 
-@pytest.mark.parametrize("name", [*REPORTS, *BILLS])
+@pytest.mark.parametrize("name", [*REPORTS, *INVENTORY_FORMATS])
 def test_cyclonedx(name: str) -> None:
-    text = written({**REPORTS, **BILLS}[name], "cyclonedx")
+    text = written({**REPORTS, **INVENTORY_FORMATS}[name], "cyclonedx")
     assert _cyclonedx().validate_str(text) is None
     document = json.loads(text)
     refs = list(_refs(document))
@@ -104,12 +104,12 @@ def _refs(document: Any) -> Any:
             yield from _refs(one)
 
 
-@pytest.mark.parametrize("name", [*REPORTS, *BILLS])
+@pytest.mark.parametrize("name", [*REPORTS, *INVENTORY_FORMATS])
 def test_spdx(name: str) -> None:
     from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
     from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
-    document = json.loads(written({**REPORTS, **BILLS}[name], "spdx"))
+    document = json.loads(written({**REPORTS, **INVENTORY_FORMATS}[name], "spdx"))
     validator = Draft7Validator(schema("spdx-2.3.json"))
     assert [error.message for error in validator.iter_errors(document)] == []
     parsed = JsonLikeDictParser().parse(document)

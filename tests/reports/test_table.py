@@ -21,8 +21,8 @@ from tests.reports.samples import (
 from dockgate.gate.model import Status, Verdict, Violation
 from dockgate.reports import GateReport, ScanReport, View, load
 from dockgate.reports._lines import console, shell_command
-from dockgate.reports._verdict import reasons
-from dockgate.reports._words import support
+from dockgate.reports._verdict_lines import show_reasons
+from dockgate.reports._wording import support_status
 from dockgate.scanner.model import Distribution
 from dockgate.vulnerabilities.model import Coverage, Matches, Severity
 
@@ -77,7 +77,7 @@ def test_a_finding_that_breaks_several_rules_is_listed_once() -> None:
     listed = [line for line in lines_of(gated(subject), FINDINGS[0].id) if "waiver add" not in line]
     assert len(listed) == 1
     out = io.StringIO()
-    reasons(console(out), subject)
+    show_reasons(console(out), subject)
     assert len(lines_of(out.getvalue(), FINDINGS[0].id)) == 1
 
 
@@ -200,8 +200,8 @@ def test_what_is_known_of_a_finding_is_told_apart() -> None:
 
 def test_a_supported_distribution_says_until_when() -> None:
     distribution = Distribution("debian", "13", support_end="2030-06-30")
-    assert support(distribution, "2026-11-25T00:00:00Z") == ("supported until 2030-06-30", False)
-    assert support(distribution, "2030-07-01T00:00:00Z") == ("support ended 2030-06-30", True)
+    assert support_status(distribution, "2026-11-25T00:00:00Z") == ("supported until 2030-06-30", False)
+    assert support_status(distribution, "2030-07-01T00:00:00Z") == ("support ended 2030-06-30", True)
 
 
 def test_the_counts_tell_every_finding() -> None:

@@ -15,7 +15,7 @@ from dockgate.cli.listing import STATES, cause, now, short_digest, shown_digest
 from dockgate.delivery.model import Execution, State
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import waived_words
-from dockgate.services.terminal import aligned, bullets, console, line, reasons, shell_command, show
+from dockgate.services.terminal import align, bullets, console, line, shell_command, show, show_reasons
 from dockgate.shared.errors import NotFoundError
 
 _WORDS = {State.IN_PROGRESS: "in progress", State.PENDING: "not started"}
@@ -88,7 +88,7 @@ def _approval(
         bullets(to, approval_wait.reasons(client, approval, moment), indent=6)
         name = approval["id"] if is_one_of_several else approval["id"].partition("/")[0]
         answers = approval_wait.commands(approval, name)
-        show(to, aligned([[line(command), line((effect, "dim"))] for command, effect in answers], indent=6))
+        show(to, align([[line(command), line((effect, "dim"))] for command, effect in answers], indent=6))
         return
     glyph, style = STATES[approval["state"]]
     decided = f" by {approval['decided_by']}" if approval["decided_by"] else ""
@@ -103,7 +103,7 @@ def _approval(
         bullets(to, [approval["summary"]] if approval["summary"] else [], indent=8)
     if verdict is not None:
         if approval["state"] != "Approved":
-            reasons(to, verdict, indent=8)
+            show_reasons(to, verdict, indent=8)
         show(to, [line("        ", (f"dockgate verdict show {short_digest(approval['verdict'])}", "dim"))])
 
 

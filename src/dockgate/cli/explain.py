@@ -46,9 +46,9 @@ def command(context: click.Context, verdict: str, against: str | None, form: str
     else:
         _show(given, replays)
         if told:
-            from dockgate.services.terminal import console, explanation
+            from dockgate.services.terminal import console, show_explanation
 
-            explanation(console(sys.stdout), told)
+            show_explanation(console(sys.stdout), told)
     context.exit(0 if all(one.same for one in replays) else FAULT)
 
 
@@ -67,7 +67,16 @@ def _recorded(name: str) -> "RecordedVerdict":
 
 
 def _show(given: "list[RecordedVerdict]", replays: "list[Replay]") -> None:
-    from dockgate.services.terminal import bullets, console, headline, inputs, line, reasons, show, waived
+    from dockgate.services.terminal import (
+        bullets,
+        console,
+        headline,
+        line,
+        show,
+        show_inputs,
+        show_reasons,
+        show_waived,
+    )
 
     to = console(sys.stdout)
     for recorded, replay in zip(given, replays, strict=True):
@@ -82,7 +91,7 @@ def _show(given: "list[RecordedVerdict]", replays: "list[Replay]") -> None:
         to.print()
         if len(given) == 1:
             show(to, [headline(recorded.verdict)])
-            reasons(to, recorded.verdict)
-            waived(to, recorded.verdict)
+            show_reasons(to, recorded.verdict)
+            show_waived(to, recorded.verdict)
             to.print()
-            inputs(to, recorded.verdict)
+            show_inputs(to, recorded.verdict)

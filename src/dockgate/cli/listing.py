@@ -44,23 +44,23 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> No
     On a terminal, columns for which a row has no room go to lines of their own below it (`fitted`); elsewhere a row is
     always one line.
     """
-    from dockgate.services.terminal import aligned, console, fitted, line, show
+    from dockgate.services.terminal import align, console, fit, line, show
 
     to = console(sys.stdout)
     if not rows:
         show(to, [line((empty, "dim"))])
         return
     cells = [[line((name, "dim")) for name in head], *([line(cell) for cell in row] for row in rows)]
-    show(to, fitted(cells, to.width) if to.is_terminal else aligned(cells, indent=0))
+    show(to, fit(cells, to.width) if to.is_terminal else align(cells, indent=0))
 
 
 def pairs(title: str, rows: Sequence[tuple[str, Cell]]) -> None:
     """A title, and names with their values below it; a row without a value is left out."""
-    from dockgate.services.terminal import aligned, console, line, show
+    from dockgate.services.terminal import align, console, line, show
 
     to = console(sys.stdout)
     show(to, [line((title, "bold"))])
-    show(to, aligned([[line((name, "dim")), line(value)] for name, value in rows if value], indent=2))
+    show(to, align([[line((name, "dim")), line(value)] for name, value in rows if value], indent=2))
 
 
 def state(word: str, reason: str = "") -> Cell:

@@ -54,7 +54,7 @@ def verdict_outputs(function: F) -> F:
 
 def bills(function: F) -> F:
     """The same, of the formats that can hold an inventory alone."""
-    return _outputs(function, reports.bills(), "cyclonedx")
+    return _outputs(function, reports.inventory_formats(), "cyclonedx")
 
 
 def _outputs(function: F, forms: Sequence[str], default: str) -> F:
@@ -81,11 +81,11 @@ def _outputs(function: F, forms: Sequence[str], default: str) -> F:
 class Shown:
     """What of a report is shown: the findings that the table lists, and with `is_quiet` nothing unless asked for."""
 
-    view: reports.View = reports.EVERYTHING
+    view: reports.View = reports.SHOW_ALL
     is_quiet: bool = False
 
 
-EVERYTHING = Shown()
+SHOW_ALL = Shown()
 
 
 def _severities(ctx: click.Context, param: click.Parameter, value: str | None) -> frozenset[Severity]:
@@ -125,7 +125,7 @@ def shown(function: Callable[..., None]) -> Callable[..., None]:
 def write(
     report: reports.ScanReport | reports.GateReport | reports.InventoryReport,
     outputs: Sequence[Output],
-    shown: Shown = EVERYTHING,
+    shown: Shown = SHOW_ALL,
 ) -> None:
     """Files first, so that whoever sees the report on the screen finds them written. Raises OSError, with the file's
     name.

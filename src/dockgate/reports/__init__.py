@@ -1,6 +1,6 @@
-"""What is told of a scan, a verdict or an inventory. A module here is a format: it holds one object named `REPORT`.
+"""Output formats for scans, verdicts and inventories: each module holds one object named `REPORT`.
 
-Modules whose name begins with "_" are shared by the others and are no formats. A format is imported when asked for.
+Modules whose names begin with "_" are shared code, not formats. A format is imported when it is used.
 """
 
 import importlib
@@ -15,18 +15,20 @@ from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity
 if TYPE_CHECKING:
     from dockgate.gate.model import Verdict, VerdictCase
 
-# Of the documents that programs read: raised when a key goes or changes its meaning, not when one is added.
+# Version of the JSON documents: raised when a key is removed or changes its meaning, not when one is added.
 SCHEMA_VERSION = 1
 
-# The formats that can hold an inventory alone: their `REPORT` is a `Bill`.
-BILLS = ("cyclonedx", "json", "spdx")
-# The formats that a scan cannot be written in.
-OF_VERDICTS = ("case",)
+# Formats that can hold an inventory without findings: their `REPORT` is an `InventoryFormat`.
+INVENTORY_FORMATS = ("cyclonedx", "json", "spdx")
+# Formats that hold verdicts only, not scans.
+VERDICT_FORMATS = ("case",)
 
 
 class View(NamedTuple):
-    """Which findings the table lists: those of `severities` (empty: of all), with `only_fixable` those with a fix,
-    with `is_summary` none. It changes neither the verdict nor any other format."""
+    """The findings that the table lists. It changes neither the verdict nor other formats.
+
+    `severities` (empty: all) and `only_fixable` filter them; with `is_summary` none is listed.
+    """
 
     severities: frozenset[Severity] = frozenset()
     only_fixable: bool = False
@@ -40,35 +42,36 @@ class View(NamedTuple):
         )
 
 
-EVERYTHING = View()
+SHOW_ALL = View()
 
 
 class ScanReport(NamedTuple):
-    """What `scan` found. `reference` is as asked, `digest` of the manifest or index; one platform beside the other.
+    """The result of a scan: an inventory and its findings for each platform.
 
-    `coverage` is what the advisory database says of the ecosystems that were looked up, `now` the time of the scan
-    (RFC 3339 in UTC; `bootstrap.reports.write` fills it in where it is "")."""
+    `reference` is as the user wrote it, `digest` is of the manifest or index, `coverage` is the advisory database's for
+    the ecosystems of the image. `now` is the time of the scan (RFC 3339 in UTC); `services.reports.write` fills in "".
+    """
 
     reference: str
     digest: str
     platforms: tuple[tuple[Inventory, Matches], ...]
     coverage: tuple[Coverage, ...]
     now: str = ""
-    view: View = EVERYTHING
+    view: View = SHOW_ALL
 
 
 class GateReport(NamedTuple):
-    """A verdict, with the inventories that it was made from (none where they are not at hand), and its whole case."""
+    """A verdict, with its inventories (empty where not available) and its replay case."""
 
     reference: str
     verdict: "Verdict"
     inventories: tuple[Inventory, ...] = ()
     case: "VerdictCase | None" = None
-    view: View = EVERYTHING
+    view: View = SHOW_ALL
 
 
 class InventoryReport(NamedTuple):
-    """What an image holds, one inventory a platform. `reference`, `digest` and `now` as in `ScanReport`."""
+    """The packages of an image, one inventory per platform. Other fields are those of `ScanReport`."""
 
     reference: str
     digest: str
@@ -77,36 +80,39 @@ class InventoryReport(NamedTuple):
 
 
 class Report(Protocol):
-    """A format. Text that comes from an image must not be able to steer what shows it: a terminal, a browser."""
+    """An output format. It must escape text from images for what displays it: a terminal, a browser."""
 
     def scan(self, report: ScanReport, out: TextIO) -> None: ...
 
     def gate(self, report: GateReport, out: TextIO) -> None: ...
 
 
-class Bill(Report, Protocol):
-    """A format for a bill of materials, with or without what is wrong with them."""
+class InventoryFormat(Report, Protocol):
+    """An output format that also holds an inventory without findings (a bill of materials)."""
 
     def inventory(self, report: InventoryReport, out: TextIO) -> None: ...
 
 
 @cache
 def names() -> tuple[str, ...]:
-    """The formats there are, without importing one."""
+    """The names of all formats, without importing one."""
     return tuple(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def load(name: str) -> Report:
-    """Raises UsageError naming the formats that exist."""
+    """Import a format. Raises UsageError, which lists the formats."""
     if name not in names():
-        raise UsageError(f"There is no output format {name!r}.", f"Formats: {', '.join(names())}.")
+        raise UsageError(f"Unknown output format {name!r}.", f"Formats: {', '.join(names())}.")
     report: Report = importlib.import_module(f"{__name__}.{name}").REPORT
     return report
 
 
-def load_bill(name: str) -> Bill:
-    """Raises UsageError naming the formats that can hold an inventory alone."""
-    if name not in BILLS:
-        raise UsageError(f"An inventory alone cannot be written as {name!r}.", f"Formats: {', '.join(BILLS)}.")
-    bill: Bill = importlib.import_module(f"{__name__}.{name}").REPORT
-    return bill
+def load_inventory_format(name: str) -> InventoryFormat:
+    """Import a format for inventories. Raises UsageError, which lists these formats."""
+    if name not in INVENTORY_FORMATS:
+        raise UsageError(
+            f"The format {name!r} cannot hold an inventory without findings.",
+            f"Formats: {', '.join(INVENTORY_FORMATS)}.",
+        )
+    report: InventoryFormat = importlib.import_module(f"{__name__}.{name}").REPORT
+    return report

@@ -1,4 +1,4 @@
-"""Documents that programs read: JSON in ASCII alone, so that no encoding can refuse it and no terminal is steered."""
+"""JSON documents for programs, in pure ASCII: every encoding can carry them, and they cannot steer a terminal."""
 
 import json
 import re
@@ -11,10 +11,12 @@ Document = dict[str, Any]
 
 
 def write(document: Document, out: TextIO) -> None:
-    """Half of a surrogate pair, as a name has it whose bytes are no UTF-8, is written as text: many readers refuse a
-    document in which it stands as such."""
+    """Write a document.
+
+    A lone surrogate, which stands for a byte of a name that is not UTF-8, is written as text: many readers refuse it.
+    """
     text = json.dumps(document, indent=2, allow_nan=False)
-    if r"\ud" in text:  # which is hardly ever there: a tenth of the time would go into looking for such halves
+    if r"\ud" in text:  # rare: to look for lone surrogates first would cost a tenth of the time
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
         text = re.sub(r"[^\x00-\x7e]", _ascii, text)
     out.write(text)
@@ -29,10 +31,10 @@ def _ascii(match: re.Match[str]) -> str:
 
 
 def urn(document: Document) -> str:
-    """A name for the document that its content alone decides."""
+    """A URN that depends on the content of the document alone."""
     return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, canonical.digest(canonical.encode(document)))}"
 
 
-def given(**values: Any) -> Document:
-    """The keys that have something to say: no None, no empty text, list or object. A trailing "_" is left out."""
+def drop_empty(**values: Any) -> Document:
+    """The keyword arguments without None and empty values; 0 stays. A trailing "_" of a name is removed."""
     return {key.rstrip("_"): value for key, value in values.items() if value or value == 0}

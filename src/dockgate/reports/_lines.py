@@ -1,4 +1,4 @@
-"""Lines for people: aligned, coloured on a terminal, and unable to steer it whatever an image put into them."""
+"""Lines for people: aligned and coloured. Text from an image cannot steer the terminal."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,20 +8,20 @@ from rich.console import Console
 from rich.text import Text
 
 from dockgate.gate.model import Status
-from dockgate.reports import _words as words
+from dockgate.reports import _wording as wording
 from dockgate.reports._clean import clean
-from dockgate.reports._words import plural, some
+from dockgate.reports._wording import plural, shorten
 from dockgate.vulnerabilities.model import Finding, Severity
 
-__all__ = ["STATUS", "aligned", "bullets", "console", "fitted", "line", "plural", "show", "some"]
+__all__ = ["STATUS", "align", "bullets", "console", "fit", "line", "plural", "shorten", "show"]
 
-# Columns that ids line up in: GHSA-xxxx-xxxx-xxxx, CVE-2024-123456.
+# Columns of an advisory id: GHSA-xxxx-xxxx-xxxx, CVE-2024-123456.
 ID_WIDTH = 20
 NAME_WIDTH = 34
 NO_CAPS: Mapping[int, int] = {}
-# Columns by which what does not fit into a line is indented below it.
+# Columns by which the continuation of a long line is indented.
 CONTINUED = 4
-# Columns where the output is no terminal.
+# Columns where the output is not a terminal.
 PLAIN_WIDTH = 100
 
 SEVERITY: Mapping[str, str] = {
@@ -41,25 +41,25 @@ STATUS: Mapping[str, tuple[str, str]] = {
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Rich would end the process with 1, which is "rejected"."""
+        """Raise, because Rich would exit with 1, which means "rejected"."""
         raise BrokenPipeError
 
 
 def console(out: TextIO) -> Console:
-    """Rich's markup, emoji codes and highlighting are off: text is shown as it is."""
+    """A Rich console without markup, emoji codes and highlighting: text is printed as it is."""
     width = None if out.isatty() else PLAIN_WIDTH
     return _Console(file=out, width=width, highlight=False, markup=False, emoji=False)
 
 
 def line(*parts: str | tuple[str, str]) -> Text:
-    """A line of parts, each plain or (text, style); all of it cleaned."""
+    """A line of parts, each a text or (text, style); control characters are escaped."""
     return Text.assemble(*((clean(part), "") if isinstance(part, str) else (clean(part[0]), part[1]) for part in parts))
 
 
-def aligned(rows: Sequence[Sequence[Text]], indent: int, caps: Mapping[int, int] = NO_CAPS) -> list[Text]:
-    """Rows as lines, the columns under each other. Nothing is cut: a long row goes past the width.
+def align(rows: Sequence[Sequence[Text]], indent: int, caps: Mapping[int, int] = NO_CAPS) -> list[Text]:
+    """Rows as lines with aligned columns. Nothing is cut: a long row is wider than the terminal.
 
-    Column N is at most `caps[N]` wide; a longer cell moves the rest of its own row alone.
+    Column N is at most `caps[N]` wide; a longer cell shifts only the rest of its own row.
     """
     widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
     widths = [min(width, caps.get(column, width)) for column, width in enumerate(widths)]
@@ -72,22 +72,24 @@ def aligned(rows: Sequence[Sequence[Text]], indent: int, caps: Mapping[int, int]
     return lines
 
 
-def fitted(rows: Sequence[Sequence[Text]], width: int) -> list[Text]:
-    """Rows of one table, the first its head, so that no line is broken by a terminal of this width.
+def fit(rows: Sequence[Sequence[Text]], width: int) -> list[Text]:
+    """Rows of a table (the first is the header), arranged for a terminal of this width.
 
-    The widest columns go to lines of their own below their row until the rest fits. A cell of several words is cut
-    there at the width; one word, such as an id that is to be copied, never is.
+    The widest columns move to lines of their own below their row until the rest fits. There a cell of several words is
+    cut at the width; a single word, such as an id to copy, is never cut.
     """
     widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
-    beside = list(range(len(widths)))
-    while len(beside) > 1 and sum(widths[column] for column in beside) + 2 * (len(beside) - 1) > width:
-        beside.remove(max(beside, key=lambda column: widths[column]))
+    row_columns = list(range(len(widths)))
+    while len(row_columns) > 1 and sum(widths[column] for column in row_columns) + 2 * (len(row_columns) - 1) > width:
+        row_columns.remove(max(row_columns, key=lambda column: widths[column]))
     lines: list[Text] = []
-    for row, text in zip(rows, aligned([[row[column] for column in beside] for row in rows], 0), strict=True):
-        if len(beside) == 1:
-            text = _cut(row[beside[0]], width, 0)
+    for row, text in zip(rows, align([[row[column] for column in row_columns] for row in rows], 0), strict=True):
+        if len(row_columns) == 1:
+            text = _cut(row[row_columns[0]], width, 0)
         lines += [text] if text.plain.strip() else []
-        lines += [_cut(row[column], width) for column in range(len(widths)) if column not in beside and row[column]]
+        lines += [
+            _cut(row[column], width) for column in range(len(widths)) if column not in row_columns and row[column]
+        ]
     return lines
 
 
@@ -99,19 +101,18 @@ def _cut(cell: Text, width: int, indent: int = 2) -> Text:
 
 
 def show(to: Console, lines: Iterable[Text]) -> None:
-    """Print lines. On a terminal, those that are wider than it go on below, broken between words."""
+    """Print lines. On a terminal, long lines are wrapped between words."""
     texts = list(lines)
     for text in texts:
         text.rstrip()
-    if not to.is_terminal:  # a third of the time, and the same
+    if not to.is_terminal:  # takes a third of the time that Rich needs
         to.file.write("".join(f"{text.plain}\n" for text in texts))
     elif texts:
-        to.print(*(part for text in texts for part in wrapped(text, to.width)), sep="\n", soft_wrap=True)
+        to.print(*(part for text in texts for part in wrap(text, to.width)), sep="\n", soft_wrap=True)
 
 
-def wrapped(text: Text, width: int, indent: int | None = None) -> list[Text]:
-    """The line in parts of at most this width, later ones indented by `indent` (default: deeper than the first). A
-    single word is never broken."""
+def wrap(text: Text, width: int, indent: int | None = None) -> list[Text]:
+    """Wrap a line between words; later parts are indented by `indent` (default: deeper than the first)."""
     if text.cell_len <= width or text.plain.endswith(" \\"):  # the first part of a command, see `shell_command`
         return [text]
     if indent is None:
@@ -121,7 +122,7 @@ def wrapped(text: Text, width: int, indent: int | None = None) -> list[Text]:
     while rest.cell_len > width:
         start = len(rest.plain) - len(rest.plain.lstrip())
         end = rest.plain.rfind(" ", start, width + 1)
-        if end <= start:  # a word that is wider than the terminal
+        if end <= start:  # a word wider than the terminal
             end = rest.plain.find(" ", start)
         if end < 0:
             break
@@ -133,8 +134,7 @@ def wrapped(text: Text, width: int, indent: int | None = None) -> list[Text]:
 
 
 def shell_command(command: str, indent: int, width: int) -> list[Text]:
-    """A command to copy: where it is wider than `width` it goes on in the next line as a shell takes it. A comment,
-    which a shell does not continue, is left to `show`."""
+    """A command to copy, wrapped at `width` with a backslash. Comments, which cannot continue, are not wrapped."""
     if command.startswith("#"):
         return [line((" " * indent + command, "cyan"))]
     lines, current = [], " " * indent
@@ -148,7 +148,7 @@ def shell_command(command: str, indent: int, width: int) -> list[Text]:
 
 
 def _shell_words(command: str) -> list[str]:
-    """Split at the spaces that are not in quotes; the quotes stay."""
+    """Split at spaces outside quotes; keep the quotes."""
     words = re.findall(r"""(?:'[^']*'|"[^"]*"|[^ '"])+""", command)
     return words if " ".join(words) == command else [command]
 
@@ -163,32 +163,32 @@ def bullets(to: Console, sentences: Iterable[str], indent: int = 2) -> None:
     width = max(20, to.width)
     for sentence in sentences:
         text = Text(" " * indent + "• ").append_text(line(sentence))
-        show(to, wrapped(text, width, indent + 2))
+        show(to, wrap(text, width, indent + 2))
 
 
 def severity(finding: Finding) -> Text:
     return Text(finding.severity.value, SEVERITY[finding.severity])
 
 
-def fix(finding: Finding) -> Text:
-    """ "fixed in 1.2", or that there is no fix, in the maintainers' word."""
+def fix_text(finding: Finding) -> Text:
+    """ "fixed in 1.2", or why there is no fix."""
     if finding.fixed:
         return line("fixed in ", (finding.fixed, "green"))
-    return Text(words.fix(finding), "dim italic")
+    return Text(wording.fix_status(finding), "dim italic")
 
 
-def marks(finding: Finding) -> Text:
-    """What makes it urgent beyond its severity, and what else is known."""
+def finding_notes(finding: Finding) -> Text:
+    """What makes a finding urgent beyond its severity, and other notes."""
     return Text(", ").join(
-        [line((word, "bold red")) for word in words.urgent(finding)]
-        + [line((word, "dim")) for word in words.also(finding)]
+        [line((word, "bold red")) for word in wording.urgency(finding)]
+        + [line((word, "dim")) for word in wording.other_notes(finding)]
     )
 
 
-def counts(findings: Iterable[Finding]) -> Text:
+def findings_line(findings: Iterable[Finding]) -> Text:
     """ "7 findings: 2 HIGH, 5 LOW"."""
-    found = list(findings)
-    text = Text(plural(len(found), "finding"), "bold")
-    for number, (count, kind) in enumerate(words.counts(found)):
+    listed = list(findings)
+    text = Text(plural(len(listed), "finding"), "bold")
+    for number, (count, kind) in enumerate(wording.severity_counts(listed)):
         text.append(": " if number == 0 else ", ").append(f"{count} {kind}", SEVERITY[kind])
     return text

@@ -1,5 +1,4 @@
-"""A verdict with its six inputs, whole: `dockgate explain` judges it again, wherever and whenever
-(`gate/replay/case_file.py`)."""
+"""A verdict with all its inputs: `dockgate explain` replays it on any machine (`gate/replay/case_file.py`)."""
 
 from typing import TextIO
 
@@ -10,12 +9,12 @@ from dockgate.shared.errors import UsageError
 
 class CaseReport:
     def scan(self, report: ScanReport, out: TextIO) -> None:
-        raise UsageError("A scan is no verdict, and has no case.", "Use `dockgate gate`, or another format.")
+        raise UsageError("The format case holds verdicts, not scans.", "Use `dockgate gate`, or another format.")
 
     def gate(self, report: GateReport, out: TextIO) -> None:
         if report.case is None:
             raise UsageError(
-                "The case of this verdict is not at hand.", "`dockgate explain` brings it from the server."
+                "The inputs of this verdict are not available here.", "Run `dockgate explain VERDICT` to get them."
             )
         out.write(text(RecordedVerdict(report.verdict, report.case)) + "\n")
 

@@ -1,21 +1,32 @@
 """CycloneDX 1.6 as JSON, with vulnerabilities.
 
 `metadata.component` is the image. An index has its platforms as components of their own, each holding its packages.
-What CycloneDX has no field for stands in properties that begin with "dockgate:". A vulnerability stands once for all
-packages of which the same is said; `analysis` holds what others said, by waiver (without a state) or
-VEX: a scanner cannot say what an affected package does to its user.
+Properties that begin with "dockgate:" hold what CycloneDX has no field for. A vulnerability is listed once for all
+packages with the same data. `analysis` holds waivers (without a state) and VEX statements: a scanner cannot say whether
+an affected package is exploitable.
 
-Written without cyclonedx-python-lib, whose import alone takes longer than half of a scan; its schema holds the tests.
+Written without cyclonedx-python-lib, whose import takes longer than half a scan; the tests validate against its schema.
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
-from dockgate.reports import Bill, GateReport, InventoryReport, ScanReport
-from dockgate.reports import _traits as traits
-from dockgate.reports._document import Document, given, urn, write
-from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remediation, vex_status, waiver, whole
+from dockgate.reports import GateReport, InventoryFormat, InventoryReport, ScanReport
+from dockgate.reports import _properties as properties
+from dockgate.reports._document import Document, drop_empty, urn, write
+from dockgate.reports._image_report import (
+    TOOL,
+    VERSION,
+    ImageReport,
+    PlatformPart,
+    advisory_url,
+    image_purl,
+    image_report,
+    remediation_sentence,
+    vex_status,
+    waiver_sentence,
+)
 from dockgate.scanner.model import Distribution, Package
 from dockgate.vulnerabilities.model import Finding, Severity
 
@@ -32,31 +43,31 @@ _SEVERITIES = {
 }
 _METHODS = {"CVSS:3.0": "CVSSv3", "CVSS:3.1": "CVSSv31", "CVSS:4.0": "CVSSv4"}
 _STATES = {"not_affected": "not_affected", "fixed": "resolved"}
-_NOBODY = Package("", "", "", "", "", "", "")
+_NO_PACKAGE = Package("", "", "", "", "", "", "")
 
 
 class CycloneDx:
     def scan(self, report: ScanReport, out: TextIO) -> None:
-        write(_document(whole(report)), out)
+        write(_document(image_report(report)), out)
 
     def gate(self, report: GateReport, out: TextIO) -> None:
-        write(_document(whole(report)), out)
+        write(_document(image_report(report)), out)
 
     def inventory(self, report: InventoryReport, out: TextIO) -> None:
-        write(_document(whole(report)), out)
+        write(_document(image_report(report)), out)
 
 
-REPORT: Bill = CycloneDx()
+REPORT: InventoryFormat = CycloneDx()
 
 
-def _document(report: Whole) -> Document:
+def _document(report: ImageReport) -> Document:
     images: list[Document] = []
     vulnerabilities: list[Document] = []
     for part in report.parts:
-        image, found = _part(report, part)
+        image, part_vulnerabilities = _part(report, part)
         images.append(image)
-        vulnerabilities += found
-    if report.of_one:
+        vulnerabilities += part_vulnerabilities
+    if report.is_single_manifest:
         (component,) = images
         components = component.pop("components", [])
     else:
@@ -66,7 +77,7 @@ def _document(report: Whole) -> Document:
             "timestamp": report.now,
             "tools": {"components": [{"type": "application", "name": TOOL, "version": VERSION}]},
             "component": component,
-            "properties": _properties(traits.of_report(report)),
+            "properties": _properties(properties.report_properties(report)),
         },
         "components": components,
         "compositions": _compositions(report),
@@ -82,82 +93,88 @@ def _document(report: Whole) -> Document:
     }
 
 
-def _part(report: Whole, part: Part) -> tuple[Document, list[Document]]:
-    """The platform's image with its packages as components, and the vulnerabilities of those."""
-    prefix = "" if report.of_one else f"{part.manifest}/"
+def _part(report: ImageReport, part: PlatformPart) -> tuple[Document, list[Document]]:
+    """One platform's image with its packages as components, and their vulnerabilities."""
+    prefix = "" if report.is_single_manifest else f"{part.manifest}/"
     refs: dict[Package, str] = {}
-    taken: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for package in part.packages:
-        taken[package.purl] = number = taken.get(package.purl, 0) + 1
+        counts[package.purl] = number = counts.get(package.purl, 0) + 1
         refs[package] = prefix + package.purl + (f"#{number}" if number > 1 else "")
     image = _image(report, part.manifest, part)
-    held = part.inventory
-    system = [_system(held.distribution, prefix)] if held and held.distribution else []
+    inventory = part.inventory
+    system = [_system(inventory.distribution, prefix)] if inventory and inventory.distribution else []
     image["components"] = [*system, *(_component(package, ref) for package, ref in refs.items())]
     return image, list(_vulnerabilities(part, refs, image["bom-ref"]))
 
 
-def _image(report: Whole, digest: str, part: Part | None = None) -> Document:
+def _image(report: ImageReport, digest: str, part: PlatformPart | None = None) -> Document:
     algorithm, _, content = digest.partition(":")
-    return given(
+    return drop_empty(
         **{"bom-ref": _image_ref(digest, part)},
         type="container",
         name=report.reference,
         version=digest,
         purl=image_purl(report.reference, digest, part.platform if part else "") if digest else "",
         hashes=[{"alg": "SHA-256", "content": content}] if algorithm == "sha256" and len(content) == 64 else [],
-        properties=_properties(traits.of_part(part)) if part else [],
+        properties=_properties(properties.part_properties(part)) if part else [],
     )
 
 
-def _image_ref(digest: str, part: Part | None) -> str:
+def _image_ref(digest: str, part: PlatformPart | None) -> str:
     return f"{digest} {part.platform}" if part else digest or "image"
 
 
 def _system(distribution: Distribution, prefix: str) -> Document:
-    return given(
+    return drop_empty(
         **{"bom-ref": f"{prefix}os:{distribution.id}@{distribution.version}"},
         type="operating-system",
         name=distribution.id,
         version=distribution.version,
         description=distribution.name,
-        properties=_properties(traits.of_distribution(distribution)),
+        properties=_properties(properties.distribution_properties(distribution)),
     )
 
 
 def _component(package: Package, ref: str) -> Document:
-    return given(
+    return drop_empty(
         **{"bom-ref": ref},
         type="library",
         name=package.name,
         version=package.version,
         purl=package.purl,
-        supplier=given(name=package.vendor),
-        properties=_properties(traits.of_package(package)),
+        supplier=drop_empty(name=package.vendor),
+        properties=_properties(properties.package_properties(package)),
     )
 
 
-def _compositions(report: Whole) -> list[Document]:
-    """Whether all that an image holds is in here."""
+def _compositions(report: ImageReport) -> list[Document]:
+    """Whether each image was read completely."""
     refs: dict[bool, list[str]] = {}
     for part in report.parts:
-        known = part.inventory is not None and not part.inventory.unread
-        refs.setdefault(known, []).append(_image_ref(part.manifest, part))
+        is_complete = part.inventory is not None and not part.inventory.unread
+        refs.setdefault(is_complete, []).append(_image_ref(part.manifest, part))
     return [
-        {"aggregate": "complete" if known else "incomplete", "assemblies": images} for known, images in refs.items()
+        {"aggregate": "complete" if is_complete else "incomplete", "assemblies": images}
+        for is_complete, images in refs.items()
     ]
 
 
-def _vulnerabilities(part: Part, refs: dict[Package, str], image: str) -> Iterable[Document]:
-    breaking = part.breaking
+def _vulnerabilities(part: PlatformPart, refs: dict[Package, str], image: str) -> Iterable[Document]:
+    broken_rules = part.broken_rules
     groups: dict[tuple[Finding, tuple[str, ...], str, AppliedWaiver | None], list[Package]] = {}
     for finding in part.findings:
-        by = part.waived.get(finding)
-        said = replace(by, finding=None) if by else None
-        key = replace(finding, package=_NOBODY), breaking.get(finding, ()), remediation(finding), said
+        by = part.waived_findings.get(finding)
+        waived = replace(by, finding=None) if by else None
+        key = (
+            replace(finding, package=_NO_PACKAGE),
+            broken_rules.get(finding, ()),
+            remediation_sentence(finding),
+            waived,
+        )
         groups.setdefault(key, []).append(finding.package)
-    for (finding, rules, advice, said), packages in groups.items():
-        yield given(
+    for (finding, rules, advice, waived), packages in groups.items():
+        yield drop_empty(
             id=finding.id,
             source=_source(finding.id),
             references=[{"id": alias, "source": _source(alias)} for alias in finding.aliases],
@@ -165,36 +182,38 @@ def _vulnerabilities(part: Part, refs: dict[Package, str], image: str) -> Iterab
             description=finding.summary,
             recommendation=advice,
             published=finding.published,
-            analysis=given(state=_STATES.get(vex_status(said), ""), detail=waiver(said)) if said else {},
+            analysis=drop_empty(state=_STATES.get(vex_status(waived), ""), detail=waiver_sentence(waived))
+            if waived
+            else {},
             affects=[
-                given(
+                drop_empty(
                     ref=refs.get(package, image),
                     versions=[
-                        given(version=package.version, status="affected"),
-                        *([given(version=finding.fixed, status="unaffected")] if finding.fixed else []),
+                        drop_empty(version=package.version, status="affected"),
+                        *([drop_empty(version=finding.fixed, status="unaffected")] if finding.fixed else []),
                     ],
                 )
                 for package in dict.fromkeys(packages)
             ],
-            properties=_properties(traits.of_finding(finding, rules)),
+            properties=_properties(properties.finding_properties(finding, rules)),
         )
 
 
 def _source(identity: str) -> Document:
-    return given(name="OSV", url=link(identity))
+    return drop_empty(name="OSV", url=advisory_url(identity))
 
 
 def _rating(finding: Finding) -> Document:
     rating = finding.rating
-    known = rating.score >= 0
-    return given(
-        source=given(name=rating.source),
-        score=rating.score if known else None,
+    has_score = rating.score >= 0
+    return drop_empty(
+        source=drop_empty(name=rating.source),
+        score=rating.score if has_score else None,
         severity=_SEVERITIES[finding.severity],
-        method=_METHODS.get(rating.vector[:8], "CVSSv2" if rating.vector else "other") if known else "other",
+        method=_METHODS.get(rating.vector[:8], "CVSSv2" if rating.vector else "other") if has_score else "other",
         vector=rating.vector,
     )
 
 
-def _properties(said: Iterable[tuple[str, str]]) -> list[Document]:
-    return [{"name": name, "value": text} for name, text in said]
+def _properties(pairs: Iterable[tuple[str, str]]) -> list[Document]:
+    return [{"name": name, "value": text} for name, text in pairs]

@@ -1,8 +1,7 @@
-"""JUnit XML, in the dialect that Jenkins' xunit plugin publishes a schema of (junit-10.xsd): a suite a platform.
+"""JUnit XML as in the schema of Jenkins' xunit plugin (junit-10.xsd): one suite per platform.
 
-A scan's findings all fail. Of a verdict those that break the policy fail, and the others are skipped, so that they stay
-in sight, as are warnings and notes. What cannot be said is an error. A platform without any of them has one case that
-passes.
+Each finding is a test case. All findings of a scan fail. Of a verdict, findings that break the policy fail; others are
+skipped, as are warnings and notes. Undetermined entries are errors. A platform without any has one case that passes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +11,15 @@ from typing import Literal, TextIO
 from dockgate.gate.next_steps import advice_of
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
-from dockgate.reports._parts import TOOL, Part, Whole, remediation, sentence, waiver, whole
+from dockgate.reports._image_report import (
+    TOOL,
+    ImageReport,
+    PlatformPart,
+    finding_sentence,
+    image_report,
+    remediation_sentence,
+    waiver_sentence,
+)
 from dockgate.vulnerabilities.model import Finding
 
 Outcome = Literal["failure", "error", "skipped", ""]
@@ -22,16 +29,16 @@ Case = tuple[str, str, Outcome, str, str, str]
 
 class Junit:
     def scan(self, report: ScanReport, out: TextIO) -> None:
-        _write(whole(report), out)
+        _write(image_report(report), out)
 
     def gate(self, report: GateReport, out: TextIO) -> None:
-        _write(whole(report), out)
+        _write(image_report(report), out)
 
 
 REPORT: Report = Junit()
 
 
-def _write(report: Whole, out: TextIO) -> None:
+def _write(report: ImageReport, out: TextIO) -> None:
     suites = [(part, list(_cases(part))) for part in report.parts]
     every = [case for _, cases in suites for case in cases]
     out.write("<?xml version='1.0' encoding='UTF-8'?>\n")
@@ -60,7 +67,7 @@ def _totals(cases: list[Case]) -> dict[str, str]:
     }
 
 
-def _properties(report: Whole, part: Part) -> Iterator[tuple[str, str]]:
+def _properties(report: ImageReport, part: PlatformPart) -> Iterator[tuple[str, str]]:
     yield "digest", report.digest
     yield "manifest", part.manifest
     if report.verdict and part.platform_verdict:
@@ -69,52 +76,59 @@ def _properties(report: Whole, part: Part) -> Iterator[tuple[str, str]]:
         yield from (("remediation", command) for command in part.platform_verdict.remediation.commands)
 
 
-def _cases(part: Part) -> Iterator[Case]:
-    breaking = part.breaking
-    told = False
+def _cases(part: PlatformPart) -> Iterator[Case]:
+    broken_rules = part.broken_rules
+    has_cases = False
     for finding in part.findings:
-        told = True
-        rules = breaking.get(finding, ())
+        has_cases = True
+        rules = broken_rules.get(finding, ())
         outcome: Outcome = "failure" if rules or not part.platform_verdict else "skipped"
-        waived = part.waived.get(finding)
+        waived = part.waived_findings.get(finding)
         message = (
-            waiver(waived)
+            waiver_sentence(waived)
             if waived
-            else sentence(finding)
+            else finding_sentence(finding)
             if outcome == "failure"
-            else f"Within the policy: {sentence(finding)}"
+            else f"Within the policy: {finding_sentence(finding)}"
         )
         name = f"{finding.id} in {finding.package.name} {finding.package.version}"
         yield _group(finding), name, outcome, finding.severity.value, message, "\n".join(_detail(finding, rules))
     for violation in part.platform_verdict.violations if part.platform_verdict else ():
         if not violation.findings:
-            told = True
+            has_cases = True
             yield "policy", violation.rule, "failure", violation.rule, violation.message, ""
-    for word, violations in part.asides:
+    for kind, violations in part.non_blocking:
         for violation in violations:
-            told = True
-            yield "policy", violation.rule, "skipped", word, f"{word.capitalize()}: {violation.message}", ""
-    for one in part.accepted:
-        told = True
-        yield "policy", one.violation, "skipped", one.kind, waiver(one), ""
-    for doubt in part.doubts:
-        told = True
+            has_cases = True
+            yield "policy", violation.rule, "skipped", kind, f"{kind.capitalize()}: {violation.message}", ""
+    for waived_violation in part.waived_violations:
+        has_cases = True
+        yield (
+            "policy",
+            waived_violation.violation,
+            "skipped",
+            waived_violation.kind,
+            waiver_sentence(waived_violation),
+            "",
+        )
+    for doubt in part.undetermined:
+        has_cases = True
         steps = clean(advice_of(doubt, part.manifest)) if part.platform_verdict else ""
         yield "undetermined", doubt.subject, "error", doubt.kind or "undetermined", doubt.reason, steps
-    if not told:
+    if not has_cases:
         yield TOOL.lower(), "no findings", "", "", "", ""
 
 
 def _group(finding: Finding) -> str:
-    """Dots would be read as folders."""
+    """The class name of a finding, without dots, which readers take for folders."""
     package = finding.package
     return f"{package.ecosystem}/{package.source_name}".replace(".", "_")
 
 
 def _detail(finding: Finding, rules: tuple[str, ...]) -> Iterable[str]:
     package = finding.package
-    yield clean(remediation(finding))
-    yield clean(f"severity: {finding.severity} (rated by {finding.rating.source or 'nobody'})")
+    yield clean(remediation_sentence(finding))
+    yield clean(f"severity: {finding.severity} (rated by {finding.rating.source or 'unknown'})")
     yield clean(f"package: {package.purl}")
     yield clean(f"path: {package.path}")
     if finding.aliases:
@@ -131,9 +145,9 @@ def _case(group: str, name: str, outcome: Outcome, kind: str, message: str, text
     head = f"    <testcase{_attributes(classname=group, name=name)}"
     if not outcome:
         return head + "/>\n"
-    said = _attributes(type=kind, message=message)
-    return f"{head}>\n      <{outcome}{said}>{escape(text)}</{outcome}>\n    </testcase>\n"
+    attributes = _attributes(type=kind, message=message)
+    return f"{head}>\n      <{outcome}{attributes}>{escape(text)}</{outcome}>\n    </testcase>\n"
 
 
-def _attributes(**given: str) -> str:
-    return "".join(f' {name}="{escape(clean(value))}"' for name, value in given.items())
+def _attributes(**values: str) -> str:
+    return "".join(f' {name}="{escape(clean(value))}"' for name, value in values.items())

@@ -1,7 +1,7 @@
-"""Markdown for a comment on a merge request: the verdict, what breaks it, what would turn it; the rest folded away.
+"""Markdown for a comment on a merge request: the verdict, the violations, the remediation; the rest is folded.
 
-GitHub takes 65,536 characters: rows for which there is no room are left out, and a line says how many. Whatever comes
-from an image stands in code spans, where no Markdown, HTML, mention or link is understood.
+GitHub accepts 65,536 characters: rows that do not fit are omitted, and a line says how many. Text from an image is in
+code spans, where Markdown, HTML, mentions and links have no effect.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,21 +11,21 @@ from dockgate.gate.model import PlatformVerdict, Status, Upgrade, Violation
 from dockgate.gate.next_steps import next_steps
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
-from dockgate.reports._parts import Part, Whole, link, waiver, whole
-from dockgate.reports._words import (
-    also,
-    counted,
-    fix,
-    obstacles,
+from dockgate.reports._image_report import ImageReport, PlatformPart, advisory_url, image_report, waiver_sentence
+from dockgate.reports._wording import (
+    findings_summary,
+    fix_status,
+    obstacle_reasons,
     obstacles_title,
+    other_notes,
     plural,
     remediation_title,
-    shares,
-    urgent,
+    upgrade_groups,
+    urgency,
 )
 from dockgate.vulnerabilities.model import Finding
 
-# bytes; the rest of GitHub's limit is left to whoever posts it.
+# Bytes; the rest of GitHub's limit is for text that the poster adds.
 LIMIT = 60_000
 
 _GLYPHS = {Status.APPROVED: "✅", Status.REJECTED: "❌", Status.UNDETERMINED: "❔"}
@@ -34,22 +34,22 @@ _CELL = 200
 # Characters of one sentence.
 _SENTENCE = 1000
 
-# A line, and whether it may be left out where there is no room.
+# A line, and whether it may be omitted when there is no room.
 Line = tuple[str, bool]
 
 
 class Markdown:
     def scan(self, report: ScanReport, out: TextIO) -> None:
-        _write(whole(report), out)
+        _write(image_report(report), out)
 
     def gate(self, report: GateReport, out: TextIO) -> None:
-        _write(whole(report), out)
+        _write(image_report(report), out)
 
 
 REPORT: Report = Markdown()
 
 
-def _write(report: Whole, out: TextIO) -> None:
+def _write(report: ImageReport, out: TextIO) -> None:
     lines = list(_lines(report))
     room = LIMIT - sum(_size(text) for text, may_go in lines if not may_go)
     cut = 0
@@ -60,19 +60,21 @@ def _write(report: Whole, out: TextIO) -> None:
         room -= _size(text) if may_go else 0
         out.write(f"{text}\n")
     if cut:
-        out.write(f"\n**{plural(cut, 'row')} left out**: a comment has no room for more.\n")
+        out.write(f"\n**{plural(cut, 'row')} omitted**: they exceed the size limit of a comment.\n")
 
 
 def _size(line: str) -> int:
     return len(line.encode("utf-8", "backslashreplace")) + 1
 
 
-def _lines(report: Whole) -> Iterator[Line]:
+def _lines(report: ImageReport) -> Iterator[Line]:
     verdict = report.verdict
     if verdict:
         yield from _fixed(f"### {_GLYPHS[verdict.status]} {verdict.status} by policy {_code(verdict.policy)}", "")
     else:
-        yield from _fixed(f"### {counted([one for part in report.parts for one in part.findings])}", "")
+        yield from _fixed(
+            f"### {findings_summary([finding for part in report.parts for finding in part.findings])}", ""
+        )
     yield from _fixed(" · ".join(_code(text) for text in (report.reference, report.digest) if text))
     if verdict:
         yield from _fixed("", _code(verdict.summary, _SENTENCE))
@@ -80,12 +82,12 @@ def _lines(report: Whole) -> Iterator[Line]:
     for part in report.parts:
         if several and part.platform_verdict:
             yield from _fixed("", f"#### {_GLYPHS[part.platform_verdict.status]} {_code(part.label)}")
-        yield from _broken(part)
+        yield from _blocking(part)
     for part in report.parts:
         yield from _rest(part, f" on {_escaped(part.label)}" if several else "")
 
 
-def _broken(part: Part) -> Iterator[Line]:
+def _blocking(part: PlatformPart) -> Iterator[Line]:
     if part.platform_verdict is None:
         return
     for violation in part.platform_verdict.violations:
@@ -94,51 +96,57 @@ def _broken(part: Part) -> Iterator[Line]:
 
 
 def _remediation(platform_verdict: PlatformVerdict) -> Iterator[Line]:
-    """The upgrades, the base image's apart, with their commands, and what stands in the way."""
+    """The upgrades, those of the base image on their own, with their commands, and what else blocks."""
     remediation = platform_verdict.remediation
     if remediation.upgrades:
         title, few = remediation_title(remediation)
         yield from _fixed("", f"**{title}**{f' ({few.strip()})' if few else ''}", "")
-        for base, heading, commands in shares(remediation):
+        for is_base, heading, commands in upgrade_groups(remediation):
             if heading:
                 yield from _fixed("", f"*{heading}*", "")
-            rows = (_upgrade(upgrade) for upgrade in remediation.upgrades if upgrade.base is base)
-            yield from _table(("Upgrade", "From", "To", "Clears"), rows)
+            rows = (_upgrade(upgrade) for upgrade in remediation.upgrades if upgrade.base is is_base)
+            yield from _table(("Upgrade", "From", "To", "Fixes"), rows)
             if commands:
                 yield from _fixed("")
             for command in commands:
                 yield f"- {_code(command, _SENTENCE)}", True
-    if left := obstacles(platform_verdict):
-        yield from _fixed("", f"**{obstacles_title(remediation)}**", "", *(f"- {_code(reason)}" for reason in left))
+    if reasons := obstacle_reasons(platform_verdict):
+        yield from _fixed("", f"**{obstacles_title(remediation)}**", "", *(f"- {_code(reason)}" for reason in reasons))
 
 
-def _violation(violation: Violation, part: Part) -> Iterator[Line]:
+def _violation(violation: Violation, part: PlatformPart) -> Iterator[Line]:
     yield from _fixed("", f"**{_escaped(violation.message)}**", "")
     if violation.findings:
         yield from _findings(violation.findings, part)
 
 
-def _rest(part: Part, where: str) -> Iterator[Line]:
-    if part.doubts:
-        title = f"{plural(len(part.doubts), 'thing')} undetermined{where}"
+def _rest(part: PlatformPart, where: str) -> Iterator[Line]:
+    if part.undetermined:
+        title = f"{plural(len(part.undetermined), 'undetermined result')}{where}"
         decides = part.platform_verdict is not None and part.platform_verdict.status is Status.UNDETERMINED
-        reasons = ((f"- {_code(doubt.reason, _SENTENCE)}", True) for doubt in part.doubts)
+        reasons = ((f"- {_code(doubt.reason, _SENTENCE)}", True) for doubt in part.undetermined)
         yield from _folded(title, reasons, " open" if decides else "")
         if part.platform_verdict:
-            steps = next_steps(part.doubts, part.manifest)
+            steps = next_steps(part.undetermined, part.manifest)
             yield from _fixed("", "**Next step**", "")
             yield from ((f"- {_code(step.text, _SENTENCE)}", True) for step in steps)
-    for title, told in part.asides:
-        count = plural(len(told), title)
-        yield from _folded(f"{count}{where}", (line for violation in told for line in _violation(violation, part)))
-    breaking = part.breaking
-    waived = part.waived
-    if waived or part.accepted:
-        title = f"{plural(len(waived) + len(part.accepted), 'thing')} that does not count{where}"
+    for title, violations in part.non_blocking:
+        count = plural(len(violations), title)
+        yield from _folded(
+            f"{count}{where}", (line for violation in violations for line in _violation(violation, part))
+        )
+    broken_rules = part.broken_rules
+    waived = part.waived_findings
+    if waived or part.waived_violations:
+        title = f"{plural(len(waived) + len(part.waived_violations), 'waived item')}{where}"
         yield from _folded(title, _waived(part))
-    rest = [finding for finding in part.findings if finding not in breaking and finding not in waived]
+    rest = [finding for finding in part.findings if finding not in broken_rules and finding not in waived]
     if rest:
-        title = f"Within the policy{where}: {counted(rest)}" if part.platform_verdict else f"{counted(rest)}{where}"
+        title = (
+            f"Within the policy{where}: {findings_summary(rest)}"
+            if part.platform_verdict
+            else f"{findings_summary(rest)}{where}"
+        )
         yield from _folded(title, _findings(rest, part))
 
 
@@ -148,25 +156,33 @@ def _folded(title: str, inner: Iterable[Line], how: str = "") -> Iterator[Line]:
     yield from _fixed("", "</details>")
 
 
-def _waived(part: Part) -> Iterator[Line]:
-    head = ("Severity", "What", "Package", "Installed", "By whose word")
+def _waived(part: PlatformPart) -> Iterator[Line]:
+    head = ("Severity", "What", "Package", "Installed", "Accepted by")
     rows = [
-        (one.severity.value, _code(one.id), _code(one.package.name), _code(one.package.version), _code(waiver(by)))
-        for one, by in part.waived.items()
+        (
+            finding.severity.value,
+            _code(finding.id),
+            _code(finding.package.name),
+            _code(finding.package.version),
+            _code(waiver_sentence(by)),
+        )
+        for finding, by in part.waived_findings.items()
     ]
-    rows += [("", _code(one.violation), "", "", _code(waiver(one))) for one in part.accepted]
+    rows += [
+        ("", _code(finding.violation), "", "", _code(waiver_sentence(finding))) for finding in part.waived_violations
+    ]
     yield from _table(head, dict.fromkeys(rows))
 
 
-def _findings(findings: Iterable[Finding], part: Part) -> Iterator[Line]:
+def _findings(findings: Iterable[Finding], part: PlatformPart) -> Iterator[Line]:
     head = ("Severity", "Vulnerability", "Package", "Installed", "Fixed in", "")
     yield from _table(head, dict.fromkeys(_finding(finding, part) for finding in findings))
 
 
-def _finding(finding: Finding, part: Part) -> tuple[str, ...]:
+def _finding(finding: Finding, part: PlatformPart) -> tuple[str, ...]:
     package = finding.package
-    url = link(finding.id)
-    marks = [f"**{word}**" for word in map(_escaped, urgent(finding))] + also(finding)
+    url = advisory_url(finding.id)
+    marks = [f"**{word}**" for word in map(_escaped, urgency(finding))] + other_notes(finding)
     if part.in_base(package):
         marks.append("base image")
     return (
@@ -174,7 +190,7 @@ def _finding(finding: Finding, part: Part) -> tuple[str, ...]:
         f"[{_escaped(finding.id)}]({url})" if url else _code(finding.id),
         _code(package.name),
         _code(package.version),
-        _code(finding.fixed) if finding.fixed else fix(finding),
+        _code(finding.fixed) if finding.fixed else fix_status(finding),
         ", ".join(marks),
     )
 
@@ -199,11 +215,11 @@ def _fixed(*lines: str) -> Iterator[Line]:
 
 
 def _code(text: str, most: int = _CELL) -> str:
-    """A code span. A back-quote would end it, and a bar the cell that it is in, even behind a backslash."""
+    """A code span. Back-quotes would end it, and bars its table cell, even after a backslash."""
     inner = clean(text)[:most].replace("`", "'").replace("|", "¦").strip()
     return f"`{inner}`" if inner else ""
 
 
 def _escaped(text: str) -> str:
-    """Text of ours that may hold a name: every sign that Markdown or HTML could understand stands for itself."""
+    """Our own text, which may contain a name: characters with a meaning in Markdown or HTML are escaped."""
     return "".join(char if char.isalnum() or char in " ,:'-" else f"&#{ord(char)};" for char in clean(text)[:_SENTENCE])

@@ -1,9 +1,8 @@
-"""OpenVEX 0.2.0: a statement a vulnerability, for all packages of the image of which the same is said.
+"""OpenVEX 0.2.0: one statement per vulnerability, for all packages of the image with the same data.
 
-A scanner knows that a package is affected, and what to do about it; that a product is `not_affected` or `fixed` it only
-passes on, from documents whose author the policy trusts.
-What could not be compared is `under_investigation`. Where there is nothing to state, `statements` is empty: the
-published schema asks for one at least, but any that could be made up would be untrue.
+A scanner knows that a package is affected. `not_affected` and `fixed` come from VEX documents whose author the policy
+trusts. What could not be compared is `under_investigation`. Without findings `statements` is empty: the published
+schema requires one statement, but an invented one would be false.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,29 +11,40 @@ from typing import TYPE_CHECKING, TextIO
 
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
-from dockgate.reports._document import Document, given, urn, write
-from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remediation, vex_status, waiver, whole
+from dockgate.reports._document import Document, drop_empty, urn, write
+from dockgate.reports._image_report import (
+    TOOL,
+    VERSION,
+    ImageReport,
+    PlatformPart,
+    advisory_url,
+    image_purl,
+    image_report,
+    remediation_sentence,
+    vex_status,
+    waiver_sentence,
+)
 from dockgate.scanner.model import Package
 from dockgate.vulnerabilities.model import Finding
 
 if TYPE_CHECKING:
     from dockgate.gate.model import AppliedWaiver
 
-_NOBODY = Package("", "", "", "", "", "", "")
+_NO_PACKAGE = Package("", "", "", "", "", "", "")
 
 
 class OpenVex:
     def scan(self, report: ScanReport, out: TextIO) -> None:
-        _write(whole(report), out)
+        _write(image_report(report), out)
 
     def gate(self, report: GateReport, out: TextIO) -> None:
-        _write(whole(report), out)
+        _write(image_report(report), out)
 
 
 REPORT: Report = OpenVex()
 
 
-def _write(report: Whole, out: TextIO) -> None:
+def _write(report: ImageReport, out: TextIO) -> None:
     content = {
         "author": TOOL,
         "role": "Vulnerability scanner",
@@ -46,27 +56,29 @@ def _write(report: Whole, out: TextIO) -> None:
     write({"@context": "https://openvex.dev/ns/v0.2.0", "@id": urn(content), **content}, out)
 
 
-def _statements(report: Whole) -> Iterator[Document]:
+def _statements(report: ImageReport) -> Iterator[Document]:
     affected: dict[tuple[Finding, str, AppliedWaiver | None], dict[int, list[Package]]] = {}
-    doubtful: dict[tuple[str, str], dict[int, list[str]]] = {}
+    undetermined: dict[tuple[str, str], dict[int, list[str]]] = {}
     for number, part in enumerate(report.parts):
         for finding in part.findings:
-            by = part.waived.get(finding)
-            said = replace(by, finding=None) if by else None
-            places = affected.setdefault((replace(finding, package=_NOBODY), remediation(finding), said), {})
+            by = part.waived_findings.get(finding)
+            waived = replace(by, finding=None) if by else None
+            places = affected.setdefault(
+                (replace(finding, package=_NO_PACKAGE), remediation_sentence(finding), waived), {}
+            )
             places.setdefault(number, []).append(finding.package)
-        for doubt in part.doubts:
-            for identity in doubt.ids:
-                doubtful.setdefault((identity, doubt.reason), {}).setdefault(number, []).append(doubt.subject)
-    for (finding, advice, said), packages in affected.items():
-        purls = {number: [package.purl for package in held] for number, held in packages.items()}
-        yield given(
+        for entry in part.undetermined:
+            for identity in entry.ids:
+                undetermined.setdefault((identity, entry.reason), {}).setdefault(number, []).append(entry.subject)
+    for (finding, advice, waived), packages in affected.items():
+        purls = {number: [package.purl for package in listed] for number, listed in packages.items()}
+        yield drop_empty(
             vulnerability=_vulnerability(finding.id, finding.aliases, finding.summary),
             products=list(_products(report, purls)),
-            **_status(finding, advice, said),
+            **_status(finding, advice, waived),
         )
-    for (identity, reason), subjects in doubtful.items():
-        yield given(
+    for (identity, reason), subjects in undetermined.items():
+        yield drop_empty(
             vulnerability=_vulnerability(identity),
             products=list(_products(report, subjects)),
             status="under_investigation",
@@ -74,11 +86,11 @@ def _statements(report: Whole) -> Iterator[Document]:
         )
 
 
-def _status(finding: Finding, advice: str, said: "AppliedWaiver | None") -> Document:
-    """What others' VEX says is passed on with whose word it is; a waiver leaves the package affected."""
+def _status(finding: Finding, advice: str, waived: "AppliedWaiver | None") -> Document:
+    """The status fields. A VEX statement is passed on with its author; a waiver leaves the package affected."""
     notes = clean(_notes(finding))
-    by = clean(waiver(said)) if said else ""
-    if (status := vex_status(said)) == "not_affected":
+    by = clean(waiver_sentence(waived)) if waived else ""
+    if (status := vex_status(waived)) == "not_affected":
         return {"status": status, "status_notes": notes, "impact_statement": by}
     if status:
         return {"status": status, "status_notes": f"{by} {notes}"}
@@ -86,36 +98,36 @@ def _status(finding: Finding, advice: str, said: "AppliedWaiver | None") -> Docu
 
 
 def _vulnerability(identity: str, aliases: Iterable[str] = (), summary: str = "") -> Document:
-    return given(
-        **{"@id": link(identity)},
+    return drop_empty(
+        **{"@id": advisory_url(identity)},
         name=clean(identity),
         aliases=[clean(alias) for alias in dict.fromkeys(aliases)],
         description=clean(summary),
     )
 
 
-def _products(report: Whole, purls: dict[int, list[str]]) -> Iterator[Document]:
-    for number, held in purls.items():
-        yield _product(report, report.parts[number], list(dict.fromkeys(held)))
+def _products(report: ImageReport, purls: dict[int, list[str]]) -> Iterator[Document]:
+    for number, listed in purls.items():
+        yield _product(report, report.parts[number], list(dict.fromkeys(listed)))
 
 
-def _product(report: Whole, part: Part, purls: list[str]) -> Document:
+def _product(report: ImageReport, part: PlatformPart, purls: list[str]) -> Document:
     purl = image_purl(report.reference, part.manifest, part.platform)
     algorithm, _, content = part.manifest.partition(":")
-    return given(
+    return drop_empty(
         **{"@id": purl},
         identifiers={"purl": purl},
         hashes={"sha-256": content} if algorithm == "sha256" else {},
-        subcomponents=[{"@id": one, "identifiers": {"purl": one}} for one in purls],
+        subcomponents=[{"@id": component, "identifiers": {"purl": component}} for component in purls],
     )
 
 
 def _notes(finding: Finding) -> str:
-    said = [
+    notes = [
         f"Severity {finding.severity}" + (f" by {finding.rating.source}" if finding.rating.source else ""),
         f"known to be exploited since {finding.exploited}" if finding.exploited else "",
         f"exploited within 30 days with a probability of {finding.epss:.1%} (EPSS)" if finding.epss >= 0 else "",
         "disputed" if finding.disputed else "",
         f"reachable: {finding.reachable}" if finding.reachable else "",
     ]
-    return "; ".join(filter(None, said)) + "."
+    return "; ".join(filter(None, notes)) + "."

@@ -1,7 +1,7 @@
-"""SARIF 2.1.0 (OASIS Standard, Errata 01), for code scanning: a run a platform, a result a finding.
+"""SARIF 2.1.0 (OASIS Standard, Errata 01), for code scanning: one run per platform, one result per finding.
 
-In a verdict `level` "error" means that the finding breaks the policy; in a scan the level is by severity. What cannot
-be said is a notification of the invocation, which then was not successful. Paths are relative to the image's root.
+Of a verdict, `level` "error" means that the finding breaks the policy; of a scan, the level follows the severity.
+Undetermined entries are notifications of an invocation that was not successful. Paths are relative to the image's root.
 """
 
 import hashlib
@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, TextIO
 from dockgate.gate.next_steps import advice_of
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.reports._clean import clean
-from dockgate.reports._document import Document, given, write
-from dockgate.reports._parts import TOOL, VERSION, Part, Whole, link, remediation, sentence, uri, waiver, whole
+from dockgate.reports._document import Document, drop_empty, write
+from dockgate.reports._image_report import (
+    TOOL,
+    VERSION,
+    ImageReport,
+    PlatformPart,
+    advisory_url,
+    finding_sentence,
+    image_report,
+    relative_uri,
+    remediation_sentence,
+    waiver_sentence,
+)
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 if TYPE_CHECKING:
@@ -29,7 +40,7 @@ _LEVELS = {
     Severity.INFORMATIONAL: "note",
     Severity.UNTRIAGED: "warning",
 }
-# `security-severity`, by which code scanning sorts, where only a word is known: the middle of CVSS' band.
+# `security-severity`, by which code scanning sorts, for findings without a score: the middle of the CVSS range.
 _SCORES = {
     Severity.CRITICAL: "9.5",
     Severity.HIGH: "8.0",
@@ -41,56 +52,56 @@ _SCORES = {
 
 class Sarif:
     def scan(self, report: ScanReport, out: TextIO) -> None:
-        _write(whole(report), out)
+        _write(image_report(report), out)
 
     def gate(self, report: GateReport, out: TextIO) -> None:
-        _write(whole(report), out)
+        _write(image_report(report), out)
 
 
 REPORT: Report = Sarif()
 
 
-def _write(report: Whole, out: TextIO) -> None:
+def _write(report: ImageReport, out: TextIO) -> None:
     runs = [_run(report, part) for part in report.parts]
     write({"$schema": SCHEMA, "version": "2.1.0", "runs": runs}, out)
 
 
-def _run(report: Whole, part: Part) -> Document:
+def _run(report: ImageReport, part: PlatformPart) -> Document:
     rules = {finding.id: _rule(finding) for finding in reversed(part.findings)}
-    bare = (
-        [("error", one) for one in part.platform_verdict.violations if not one.findings]
+    without_findings = (
+        [("error", violation) for violation in part.platform_verdict.violations if not violation.findings]
         if part.platform_verdict
         else []
     )
-    bare += [(level, one) for level, told in part.asides for one in told]
-    rules |= {_violation_id(violation): _violation_rule(violation) for _, violation in bare}
-    if part.accepted:
-        rules[_ACCEPTED] = {"id": _ACCEPTED, "shortDescription": {"text": "What breaks the policy, and was accepted."}}
+    without_findings += [(level, violation) for level, violations in part.non_blocking for violation in violations]
+    rules |= {_violation_id(violation): _violation_rule(violation) for _, violation in without_findings}
+    if part.waived_violations:
+        rules[_ACCEPTED] = {"id": _ACCEPTED, "shortDescription": {"text": "An accepted violation of the policy."}}
     index = {identity: number for number, identity in enumerate(rules)}
-    breaking = part.breaking
+    broken_rules = part.broken_rules
     return {
         "tool": {"driver": {"name": TOOL, "semanticVersion": VERSION, "rules": list(rules.values())}},
         "automationDetails": {"id": clean(f"dockgate/{report.reference}/{part.platform}/")},
         "originalUriBaseIds": {ROOT: {"description": {"text": "The root of the image's file system."}}},
         "invocations": [
             {
-                "executionSuccessful": not part.doubts,
+                "executionSuccessful": not part.undetermined,
                 "endTimeUtc": report.now,
-                "toolExecutionNotifications": [_notification(doubt, part) for doubt in part.doubts],
+                "toolExecutionNotifications": [_notification(entry, part) for entry in part.undetermined],
             }
         ],
         "results": [
-            *(_result(one, index[one.id], part, breaking.get(one, ())) for one in part.findings),
-            *(_violation(one, level, index[_violation_id(one)]) for level, one in bare),
-            *(_accepted(one, index[_ACCEPTED]) for one in part.accepted),
+            *(_result(finding, index[finding.id], part, broken_rules.get(finding, ())) for finding in part.findings),
+            *(_violation(violation, level, index[_violation_id(violation)]) for level, violation in without_findings),
+            *(_accepted(waived, index[_ACCEPTED]) for waived in part.waived_violations),
         ],
         "properties": _properties(report, part),
     }
 
 
-def _properties(report: Whole, part: Part) -> Document:
+def _properties(report: ImageReport, part: PlatformPart) -> Document:
     verdict = report.verdict
-    return given(
+    return drop_empty(
         reference=clean(report.reference),
         digest=report.digest,
         platform=clean(part.platform),
@@ -103,13 +114,13 @@ def _properties(report: Whole, part: Part) -> Document:
 def _rule(finding: Finding) -> Document:
     title = clean(finding.summary.strip()) or f"{finding.id} in {clean(finding.package.source_name)}"
     score = f"{finding.rating.score:.1f}" if finding.rating.score >= 0 else _SCORES.get(finding.severity)
-    text = f"{title}\n\nSeverity: {finding.severity}\n{clean(remediation(finding))}"
-    return given(
+    text = f"{title}\n\nSeverity: {finding.severity}\n{clean(remediation_sentence(finding))}"
+    return drop_empty(
         id=clean(finding.id),
         shortDescription={"text": title},
         help={"text": text},
-        helpUri=link(finding.id),
-        properties=given(
+        helpUri=advisory_url(finding.id),
+        properties=drop_empty(
             **{"security-severity": score},
             precision="very-high",
             tags=["security", "vulnerability", finding.severity.value],
@@ -118,12 +129,12 @@ def _rule(finding: Finding) -> Document:
     )
 
 
-def _result(finding: Finding, index: int, part: Part, rules: tuple[str, ...]) -> Document:
+def _result(finding: Finding, index: int, part: PlatformPart, rules: tuple[str, ...]) -> Document:
     package = finding.package
     level = _LEVELS[finding.severity]
     if part.platform_verdict:
         level = "error" if rules else "note" if level == "note" else "warning"
-    waived = part.waived.get(finding)
+    waived = part.waived_findings.get(finding)
     identity = "\n".join((finding.id, package.ecosystem, package.name, package.path)).encode(
         "utf-8", "backslashreplace"
     )
@@ -131,11 +142,11 @@ def _result(finding: Finding, index: int, part: Part, rules: tuple[str, ...]) ->
         "ruleId": clean(finding.id),
         "ruleIndex": index,
         "level": level,
-        "message": {"text": clean(f"{sentence(finding).rstrip('.')}. {remediation(finding)}")},
+        "message": {"text": clean(f"{finding_sentence(finding).rstrip('.')}. {remediation_sentence(finding)}")},
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": uri(package.path) or ".", "uriBaseId": ROOT},
+                    "artifactLocation": {"uri": relative_uri(package.path) or ".", "uriBaseId": ROOT},
                     "region": {"startLine": 1},
                 },
                 "logicalLocations": [
@@ -144,8 +155,8 @@ def _result(finding: Finding, index: int, part: Part, rules: tuple[str, ...]) ->
             }
         ],
         "partialFingerprints": {"dockgate/v1": hashlib.sha256(identity).hexdigest()},
-        **given(suppressions=[_suppression(waived)] if waived else []),
-        "properties": given(
+        **drop_empty(suppressions=[_suppression(waived)] if waived else []),
+        "properties": drop_empty(
             severity=finding.severity.value,
             ratedBy=finding.rating.source,
             installed=clean(package.version),
@@ -174,7 +185,7 @@ def _violation_rule(violation: "Violation") -> Document:
 
 
 def _violation(violation: "Violation", level: str, index: int) -> Document:
-    """A violation that no finding stands for, or a rule's warning or note."""
+    """A violation without findings, or a rule's warning or note."""
     return {
         "ruleId": _violation_id(violation),
         "ruleIndex": index,
@@ -184,29 +195,29 @@ def _violation(violation: "Violation", level: str, index: int) -> Document:
     }
 
 
-def _accepted(one: "AppliedWaiver", index: int) -> Document:
-    """A violation that no finding stands for, and that was accepted."""
+def _accepted(waived: "AppliedWaiver", index: int) -> Document:
+    """An accepted violation without findings."""
     place = {"physicalLocation": {"artifactLocation": {"uri": ".", "uriBaseId": ROOT}}}
     return {
         "ruleId": _ACCEPTED,
         "ruleIndex": index,
         "level": "note",
-        "message": {"text": clean(one.violation)},
+        "message": {"text": clean(waived.violation)},
         "locations": [place],
-        "suppressions": [_suppression(one)],
+        "suppressions": [_suppression(waived)],
     }
 
 
-def _suppression(one: "AppliedWaiver") -> Document:
-    """Not by a comment in the source, but from outside (section 3.35.2)."""
-    return {"kind": "external", "status": "accepted", "justification": clean(waiver(one))}
+def _suppression(waived: "AppliedWaiver") -> Document:
+    """A suppression from outside the source (section 3.35.2)."""
+    return {"kind": "external", "status": "accepted", "justification": clean(waiver_sentence(waived))}
 
 
-def _notification(doubt: Undetermined, part: Part) -> Document:
-    advice = advice_of(doubt, part.manifest) if part.platform_verdict else ""
+def _notification(entry: Undetermined, part: PlatformPart) -> Document:
+    advice = advice_of(entry, part.manifest) if part.platform_verdict else ""
     return {
         "level": "error",
-        "message": {"text": clean(f"{doubt.reason} {advice}".rstrip())},
-        "descriptor": {"id": f"undetermined/{doubt.kind or 'other'}"},
-        "properties": given(subject=clean(doubt.subject)),
+        "message": {"text": clean(f"{entry.reason} {advice}".rstrip())},
+        "descriptor": {"id": f"undetermined/{entry.kind or 'other'}"},
+        "properties": drop_empty(subject=clean(entry.subject)),
     }

@@ -1,8 +1,7 @@
 """SPDX 2.3 as JSON: the image DESCRIBED, its packages CONTAINED.
 
-What SPDX has no field for stands in annotations: "dockgate " and a JSON object of names and texts, each name being what
-it is in CycloneDX' properties without its "dockgate:". Vulnerabilities are external references of the category
-SECURITY.
+Annotations hold what SPDX has no field for: "dockgate " and a JSON object of names and texts. The names are those of
+the CycloneDX properties without "dockgate:". Vulnerabilities are external references of the category SECURITY.
 """
 
 import hashlib
@@ -10,32 +9,42 @@ import json
 from collections.abc import Iterable
 from typing import TextIO
 
-from dockgate.reports import Bill, GateReport, InventoryReport, ScanReport
-from dockgate.reports import _traits as traits
+from dockgate.reports import GateReport, InventoryFormat, InventoryReport, ScanReport
+from dockgate.reports import _properties as properties
 from dockgate.reports._clean import clean
-from dockgate.reports._document import Document, given, urn, write
-from dockgate.reports._parts import TOOL, VERSION, Part, Whole, image_purl, link, remediation, waiver, whole
+from dockgate.reports._document import Document, drop_empty, urn, write
+from dockgate.reports._image_report import (
+    TOOL,
+    VERSION,
+    ImageReport,
+    PlatformPart,
+    advisory_url,
+    image_purl,
+    image_report,
+    remediation_sentence,
+    waiver_sentence,
+)
 from dockgate.scanner.model import Distribution, Package
 
-_UNSAID = "NOASSERTION"
+_NO_ASSERTION = "NOASSERTION"
 _BY = f"Tool: {TOOL}-{VERSION}"
 
 
 class Spdx:
     def scan(self, report: ScanReport, out: TextIO) -> None:
-        write(_document(whole(report)), out)
+        write(_document(image_report(report)), out)
 
     def gate(self, report: GateReport, out: TextIO) -> None:
-        write(_document(whole(report)), out)
+        write(_document(image_report(report)), out)
 
     def inventory(self, report: InventoryReport, out: TextIO) -> None:
-        write(_document(whole(report)), out)
+        write(_document(image_report(report)), out)
 
 
-REPORT: Bill = Spdx()
+REPORT: InventoryFormat = Spdx()
 
 
-def _document(report: Whole) -> Document:
+def _document(report: ImageReport) -> Document:
     created = report.now[:19] + "Z"
     packages: dict[str, Document] = {}
     relations: list[Document] = []
@@ -52,14 +61,14 @@ def _document(report: Whole) -> Document:
         "SPDXID": "SPDXRef-DOCUMENT",
         "name": report.reference,
         "creationInfo": {"created": created, "creators": [_BY]},
-        "annotations": [_annotation(traits.of_report(report), created)],
+        "annotations": [_annotation(properties.report_properties(report), created)],
         "packages": list(packages.values()),
         "relationships": relations,
     }
     return {**document, "documentNamespace": urn(document)}
 
 
-def _image(report: Whole, part: Part, identity: str, created: str) -> Document:
+def _image(report: ImageReport, part: PlatformPart, identity: str, created: str) -> Document:
     algorithm, _, content = part.manifest.partition(":")
     sha256 = algorithm == "sha256" and len(content) == 64
     locator = image_purl(report.reference, part.manifest, part.platform) if part.manifest else ""
@@ -67,22 +76,24 @@ def _image(report: Whole, part: Part, identity: str, created: str) -> Document:
         **_package(identity, report.reference, part.manifest, "CONTAINER"),
         "checksums": [{"algorithm": "SHA256", "checksumValue": content}] if sha256 else [],
         "externalRefs": [_purl(locator)] if locator else [],
-        "annotations": [_annotation(traits.of_part(part), created)],
+        "annotations": [_annotation(properties.part_properties(part), created)],
     }
 
 
-def _contained(part: Part, created: str) -> Iterable[Document]:
-    held = part.inventory
-    if held and held.distribution:
-        yield _system(held.distribution, part, created)
-    suffered: dict[Package, list[Document]] = {}
+def _contained(part: PlatformPart, created: str) -> Iterable[Document]:
+    inventory = part.inventory
+    if inventory and inventory.distribution:
+        yield _system(inventory.distribution, part, created)
+    references: dict[Package, list[Document]] = {}
     for finding in part.findings:
-        if locator := link(finding.id):
-            by = part.waived.get(finding)
-            comment = clean(f"{finding.severity}. {remediation(finding)}{f' {waiver(by)}' if by else ''}")
-            suffered.setdefault(finding.package, []).append(_reference("SECURITY", "advisory", locator, comment))
+        if locator := advisory_url(finding.id):
+            by = part.waived_findings.get(finding)
+            comment = clean(
+                f"{finding.severity}. {remediation_sentence(finding)}{f' {waiver_sentence(by)}' if by else ''}"
+            )
+            references.setdefault(finding.package, []).append(_reference("SECURITY", "advisory", locator, comment))
     for package in part.packages:
-        facts = json.dumps(dict(traits.of_package(package)))
+        facts = json.dumps(dict(properties.package_properties(package)))
         yield {
             **_package(
                 _identity("Package", part.manifest, part.platform, package.purl, facts),
@@ -90,9 +101,9 @@ def _contained(part: Part, created: str) -> Iterable[Document]:
                 package.version,
                 "LIBRARY",
             ),
-            **given(sourceInfo=_built_from(package), supplier=_supplier(package)),
-            "externalRefs": [_purl(package.purl), *suffered.get(package, ())],
-            "annotations": [_annotation(traits.of_package(package), created)],
+            **drop_empty(sourceInfo=_built_from(package), supplier=_supplier(package)),
+            "externalRefs": [_purl(package.purl), *references.get(package, ())],
+            "annotations": [_annotation(properties.package_properties(package), created)],
         }
 
 
@@ -101,11 +112,11 @@ def _supplier(package: Package) -> str:
 
 
 def _built_from(package: Package) -> str:
-    other = (package.source_name, package.source_version) != (package.name, package.version)
-    return clean(f"built package from: {package.source_name} {package.source_version}") if other else ""
+    is_other_source = (package.source_name, package.source_version) != (package.name, package.version)
+    return clean(f"built package from: {package.source_name} {package.source_version}") if is_other_source else ""
 
 
-def _system(distribution: Distribution, part: Part, created: str) -> Document:
+def _system(distribution: Distribution, part: PlatformPart, created: str) -> Document:
     return {
         **_package(
             _identity("OperatingSystem", part.manifest, part.platform),
@@ -113,7 +124,7 @@ def _system(distribution: Distribution, part: Part, created: str) -> Document:
             distribution.version,
             "OPERATING_SYSTEM",
         ),
-        "annotations": [_annotation(traits.of_distribution(distribution), created)],
+        "annotations": [_annotation(properties.distribution_properties(distribution), created)],
     }
 
 
@@ -121,14 +132,14 @@ def _package(identity: str, name: str, version: str, purpose: str) -> Document:
     return {
         "SPDXID": identity,
         "name": name,
-        **given(versionInfo=version),
+        **drop_empty(versionInfo=version),
         "primaryPackagePurpose": purpose,
-        "supplier": _UNSAID,
-        "downloadLocation": _UNSAID,
+        "supplier": _NO_ASSERTION,
+        "downloadLocation": _NO_ASSERTION,
         "filesAnalyzed": False,
-        "licenseConcluded": _UNSAID,
-        "licenseDeclared": _UNSAID,
-        "copyrightText": _UNSAID,
+        "licenseConcluded": _NO_ASSERTION,
+        "licenseDeclared": _NO_ASSERTION,
+        "copyrightText": _NO_ASSERTION,
     }
 
 
@@ -137,24 +148,24 @@ def _purl(purl: str) -> Document:
 
 
 def _reference(category: str, kind: str, locator: str, comment: str = "") -> Document:
-    return given(referenceCategory=category, referenceType=kind, referenceLocator=locator, comment=comment)
+    return drop_empty(referenceCategory=category, referenceType=kind, referenceLocator=locator, comment=comment)
 
 
 def _relation(of: str, kind: str, to: str) -> Document:
     return {"spdxElementId": of, "relationshipType": kind, "relatedSpdxElement": to}
 
 
-def _annotation(said: Iterable[tuple[str, str]], created: str) -> Document:
-    """Names that stand several times become a list of texts."""
-    held: dict[str, list[str]] = {}
-    for name, text in said:
-        held.setdefault(name.removeprefix("dockgate:"), []).append(text)
-    facts = {name: texts[0] if len(texts) == 1 else texts for name, texts in held.items()}
+def _annotation(pairs: Iterable[tuple[str, str]], created: str) -> Document:
+    """An annotation; repeated names become a list of texts."""
+    texts_by_name: dict[str, list[str]] = {}
+    for name, text in pairs:
+        texts_by_name.setdefault(name.removeprefix("dockgate:"), []).append(text)
+    facts = {name: texts[0] if len(texts) == 1 else texts for name, texts in texts_by_name.items()}
     comment = "dockgate " + json.dumps(facts)
     return {"annotationDate": created, "annotationType": "OTHER", "annotator": _BY, "comment": comment}
 
 
 def _identity(kind: str, *parts: str) -> str:
-    """The same for the same thing in every document."""
+    """An SPDX id: the same for the same package in every document."""
     digest = hashlib.sha256("\n".join(parts).encode("utf-8", "backslashreplace")).hexdigest()
     return f"SPDXRef-{kind}-{digest[:24]}"

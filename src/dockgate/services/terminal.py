@@ -1,20 +1,20 @@
-"""Lines for people, as the reports make them, for whatever else the command line prints."""
+"""The functions of the reports that print lines for people, for the command line."""
 
-from dockgate.reports._explanation import explanation
-from dockgate.reports._lines import aligned, bullets, console, fitted, line, shell_command, show
-from dockgate.reports._verdict import headline, inputs, reasons, waived
+from dockgate.reports._explanation_lines import show_explanation
+from dockgate.reports._lines import align, bullets, console, fit, line, shell_command, show
+from dockgate.reports._verdict_lines import headline, show_inputs, show_reasons, show_waived
 
 __all__ = [
-    "aligned",
+    "align",
     "bullets",
     "console",
-    "explanation",
-    "fitted",
+    "fit",
     "headline",
-    "inputs",
     "line",
-    "reasons",
     "shell_command",
     "show",
-    "waived",
+    "show_explanation",
+    "show_inputs",
+    "show_reasons",
+    "show_waived",
 ]

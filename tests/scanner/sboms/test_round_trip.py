@@ -23,7 +23,7 @@ from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage,
 
 KINDS = ecosystems.load()
 DATA = Path(__file__).parent / "data"
-BILLS = ("cyclonedx", "spdx")
+INVENTORY_FORMATS = ("cyclonedx", "spdx")
 
 _TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 _NAME = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
@@ -39,12 +39,12 @@ def again(held: Inventory, form: str, folder: Path) -> Inventory:
     return sboms.read(path, KINDS).inventories[0]
 
 
-@pytest.mark.parametrize("form", BILLS)
+@pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_an_inventory_survives(form: str, tmp_path: Path) -> None:
     assert again(inventory(), form, tmp_path) == inventory()
 
 
-@pytest.mark.parametrize("form", BILLS)
+@pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_an_odd_inventory_survives_but_for_bytes_that_are_no_text(form: str, tmp_path: Path) -> None:
     once = again(odd_inventory(), form, tmp_path)
     assert again(once, form, tmp_path) == once
@@ -55,7 +55,7 @@ def test_an_odd_inventory_survives_but_for_bytes_that_are_no_text(form: str, tmp
     assert len(once.unread) == 2
 
 
-@pytest.mark.parametrize("form", BILLS)
+@pytest.mark.parametrize("form", INVENTORY_FORMATS)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     packages=st.lists(_PACKAGES, max_size=4, unique=True),
@@ -72,7 +72,7 @@ def test_any_inventory_survives(
     assert set(found.unread) == set(unread)
 
 
-@pytest.mark.parametrize("form", BILLS)
+@pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_bill_gives_the_findings_of_its_image(form: str, tmp_path: Path) -> None:
     ranges = (Range("ECOSYSTEM", (("introduced", "0"), ("fixed", "99"))),)
     consulted = AdvisorySnapshot(
@@ -84,7 +84,7 @@ def test_a_bill_gives_the_findings_of_its_image(form: str, tmp_path: Path) -> No
     assert match(again(inventory(), form, tmp_path), consulted, KINDS) == found
 
 
-@pytest.mark.parametrize("form", BILLS)
+@pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_scan_is_read_as_the_bill_that_it_holds(form: str, tmp_path: Path) -> None:
     held = inventory()
     path = tmp_path / "scan.json"
@@ -103,18 +103,18 @@ def bill_of_an_index(form: str, folder: Path, *inventories: Inventory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("form", BILLS)
+@pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_bill_of_several_platforms_holds_each_platforms_inventory(form: str, tmp_path: Path) -> None:
     held = (inventory(), again(odd_inventory(), form, tmp_path))
     assert sboms.read(bill_of_an_index(form, tmp_path, *held), KINDS) == sboms.Bill(INDEX, held)
 
 
-@pytest.mark.parametrize("form", BILLS)
+@pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_bill_of_an_index_with_one_platform_is_the_indexs(form: str, tmp_path: Path) -> None:
     assert sboms.read(bill_of_an_index(form, tmp_path, inventory()), KINDS) == sboms.Bill(INDEX, (inventory(),))
 
 
-@pytest.mark.parametrize("form", BILLS)
+@pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_package_that_is_of_no_platform_is_not_left_out(form: str, tmp_path: Path) -> None:
     path = bill_of_an_index(form, tmp_path, inventory(), replace(inventory(), platform="linux/arm64"))
     document = json.loads(path.read_text())
@@ -130,7 +130,7 @@ def test_a_package_that_is_of_no_platform_is_not_left_out(form: str, tmp_path: P
     assert "--platform" in no.value.advice
 
 
-@pytest.mark.parametrize("form", BILLS)
+@pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_an_image_that_is_there_twice_or_within_another_is_refused(form: str, tmp_path: Path) -> None:
     path = bill_of_an_index(form, tmp_path, inventory(), replace(inventory(), platform="linux/arm64"))
     document = json.loads(path.read_text())

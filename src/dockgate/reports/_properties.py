@@ -1,31 +1,32 @@
-"""What the core says of an image and its packages, as names and texts, for documents that leave room for such.
+"""Properties (name and text) for what CycloneDX and SPDX have no field for.
 
-A name is "dockgate:" and the field's in `core.model`; `sboms` reads them back, so that an inventory survives.
+A name is "dockgate:" and the field's name in `scanner.model`; `scanner.sboms` reads them back, so that no part of an
+inventory gets lost.
 """
 
 from collections.abc import Iterator
 from dataclasses import fields
 
-from dockgate.reports._document import given
-from dockgate.reports._parts import Part, Whole
+from dockgate.reports._document import drop_empty
+from dockgate.reports._image_report import ImageReport, PlatformPart
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.vulnerabilities.model import Finding
 
-Traits = Iterator[tuple[str, str]]
+Properties = Iterator[tuple[str, str]]
 
-# Those of a package and a distribution that the formats have a place of their own for.
+# Fields of packages and distributions for which the formats have fields of their own.
 _STANDARD = {"name", "version", "purl"}
 
 
-def of_package(package: Package) -> Traits:
-    """Everything but name, version and purl, as far as it is said."""
+def package_properties(package: Package) -> Properties:
+    """Every non-empty field but name, version and purl."""
     for field in fields(Package):
         value = getattr(package, field.name)
         if value and field.name not in _STANDARD:
             yield f"dockgate:{field.name}", value
 
 
-def of_distribution(distribution: Distribution) -> Traits:
+def distribution_properties(distribution: Distribution) -> Properties:
     for field in fields(Distribution):
         value = getattr(distribution, field.name)
         for text in (value,) if isinstance(value, str) else value:
@@ -33,15 +34,15 @@ def of_distribution(distribution: Distribution) -> Traits:
                 yield f"dockgate:distribution:{field.name}", text
 
 
-def of_part(part: Part) -> Traits:
-    """The image: the layers from the base up, where it comes from, and each thing that could not be read."""
+def part_properties(part: PlatformPart) -> Properties:
+    """The image: its layers from the base up, its base image, and each path that could not be read."""
     yield "dockgate:image", part.manifest
     yield "dockgate:platform", part.platform
     if part.inventory:
-        yield from _of_inventory(part.inventory)
+        yield from _inventory_properties(part.inventory)
 
 
-def _of_inventory(inventory: Inventory) -> Traits:
+def _inventory_properties(inventory: Inventory) -> Properties:
     for layer in inventory.layers:
         yield "dockgate:layers", layer
     if inventory.base_layers:
@@ -54,23 +55,23 @@ def _of_inventory(inventory: Inventory) -> Traits:
             yield f"dockgate:unread:{field.name}", getattr(entry, field.name)
 
 
-def of_report(report: Whole) -> Traits:
-    """What the whole document is of: the reference as asked, and the verdict."""
+def report_properties(report: ImageReport) -> Properties:
+    """The whole document: the reference as the user wrote it, and the verdict."""
     yield "dockgate:reference", report.reference
-    if not report.of_one:
+    if not report.is_single_manifest:
         yield "dockgate:digest", report.digest
     if verdict := report.verdict:
         yield "dockgate:verdict:status", verdict.status.value
         yield "dockgate:verdict:policy", verdict.policy
         yield "dockgate:verdict:summary", verdict.summary
     for part in report.parts:
-        for doubt in part.doubts:
+        for doubt in part.undetermined:
             yield "dockgate:undetermined", doubt.reason
 
 
-def of_finding(finding: Finding, rules: tuple[str, ...]) -> Traits:
-    """What no field of a vulnerability's is for. `rules` are those of the policy that it breaks."""
-    said = given(
+def finding_properties(finding: Finding, rules: tuple[str, ...]) -> Properties:
+    """What vulnerabilities have no field for. `rules` are the policy rules that the finding breaks."""
+    values = drop_empty(
         state=finding.state.value,
         note=finding.note,
         disputed="true" if finding.disputed else "",
@@ -81,5 +82,5 @@ def of_finding(finding: Finding, rules: tuple[str, ...]) -> Traits:
         epss=f"{finding.epss:g}" if finding.epss >= 0 else "",
         percentile=f"{finding.percentile:g}" if finding.percentile >= 0 else "",
     )
-    yield from ((f"dockgate:{name}", text) for name, text in said.items())
+    yield from ((f"dockgate:{name}", text) for name, text in values.items())
     yield from (("dockgate:breaks", rule) for rule in rules)

@@ -5,9 +5,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from tests.reports.samples import ODD_FINDINGS, reports
-from tests.reports.test_schemas import BILLS, REPORTS, written
+from tests.reports.test_schemas import INVENTORY_FORMATS, REPORTS, written
 
-from dockgate.reports._parts import image_purl, uri
+from dockgate.reports._image_report import image_purl, relative_uri
 
 
 def document(name: str, form: str) -> Any:
@@ -103,7 +103,7 @@ def test_spdx_ids_do_not_hang_on_what_else_is_in_the_document() -> None:
     """Those of the plain inventory's packages are the same where another platform stands beside it."""
 
     def ids(name: str) -> set[str]:
-        return {package["SPDXID"] for package in json.loads(written(BILLS[name], "spdx"))["packages"]}
+        return {package["SPDXID"] for package in json.loads(written(INVENTORY_FORMATS[name], "spdx"))["packages"]}
 
     assert ids("one") < ids("index")
 
@@ -144,7 +144,7 @@ def test_an_image_that_no_registry_holds_has_a_name_too() -> None:
 
 
 def test_a_path_is_a_uri() -> None:
-    assert uri("opt/\udcff ü%") == "opt/%5Cudcff%20%C3%BC%25"
+    assert relative_uri("opt/\udcff ü%") == "opt/%5Cudcff%20%C3%BC%25"
 
 
 def outcomes(name: str) -> dict[str, tuple[int, int, int, int]]:

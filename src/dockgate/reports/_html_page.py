@@ -1,4 +1,4 @@
-"""The frame of the HTML report. Its style and its script are let run by their hashes alone."""
+"""The HTML report's frame. Its content security policy allows only this style and script, by hash."""
 
 import base64
 import hashlib
@@ -65,7 +65,7 @@ POLICY = (
 
 
 def head(title: str) -> str:
-    """Up to the body; `title` is escaped already."""
+    """Everything up to the body. `title` must be escaped HTML."""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'

@@ -1,0 +1,85 @@
+"""Why two verdicts differ, input by input, as lines for people."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+
+from dockgate.gate.replay.explain import Change, Explanation, PlatformFinding
+from dockgate.reports._lines import STATUS, bullets, line, show
+from dockgate.vulnerabilities.model import Finding
+
+# Listed findings of one kind; the JSON output has all.
+MAX_FINDINGS = 20
+
+
+def show_explanation(to: Console, explained: Explanation) -> None:
+    """Print each input that differs, in order, with its effect on the verdict."""
+    before, after = STATUS[explained.before], STATUS[explained.after]
+    show(
+        to,
+        [
+            line(
+                (f"{before[0]} {explained.before}", before[1]),
+                " → ",
+                (f"{after[0]} {explained.after}", after[1]),
+                _why(explained),
+            )
+        ],
+    )
+    for change in explained.changes:
+        to.print()
+        _change(to, change)
+
+
+def _why(explained: Explanation) -> str:
+    if explained.turned_by:
+        return f": because of {', then '.join(explained.turned_by)}"
+    return ": no input differs" if not explained.changes else ": same status"
+
+
+def _change(to: Console, change: Change) -> None:
+    effect = list(_effect(change))
+    turned = (f"  now {change.status}", STATUS[change.status][1]) if change.turned else ""
+    nothing = ("  no effect", "dim") if not effect and not change.turned else ""
+    show(to, [line((change.input.value, "bold"), turned, nothing)])
+    show(to, [line(("  " + part, "dim")) for part in (f"from {change.before}", f"to   {change.after}")])
+    for title, entries in effect:
+        show(to, [line(f"  {title}")])
+        bullets(to, entries, indent=4)
+
+
+def _effect(change: Change) -> Iterator[tuple[str, Sequence[str]]]:
+    effect = change.effect
+    altered = [
+        f"{_finding(finding.after)}{_on_platform(finding.platform)}, was: {_severity_and_fix(finding.before)}"
+        for finding in effect.altered
+    ]
+    for title, entries in (
+        ("New findings", _finding_lines(effect.came)),
+        ("Findings that are gone", _finding_lines(effect.went)),
+        ("Changed findings", altered),
+        ("Newly waived", _finding_lines(effect.waived)),
+        ("No longer waived", _finding_lines(effect.unwaived)),
+        ("New reasons to block", list(effect.said)),
+        ("Reasons that no longer block", list(effect.unsaid)),
+    ):
+        if entries:
+            more = [f"and {len(entries) - MAX_FINDINGS} more"] if len(entries) > MAX_FINDINGS else []
+            yield title, [*entries[:MAX_FINDINGS], *more]
+
+
+def _finding_lines(entries: Sequence[PlatformFinding]) -> list[str]:
+    return [f"{_finding(entry.finding)}{_on_platform(entry.platform)}" for entry in entries]
+
+
+def _finding(finding: Finding) -> str:
+    return f"{finding.id} in {finding.package.name} {finding.package.version} ({_severity_and_fix(finding)})"
+
+
+def _severity_and_fix(finding: Finding) -> str:
+    fix = f"fixed in {finding.fixed}" if finding.fixed else finding.state.value
+    return f"{finding.severity}, {fix}" + (", known exploited" if finding.exploited else "")
+
+
+def _on_platform(platform: str) -> str:
+    return f" on {platform}" if platform else ""

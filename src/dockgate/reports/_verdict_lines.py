@@ -1,0 +1,219 @@
+"""The reasons of a verdict and the remediation, as lines for people."""
+
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from dockgate.delivery.accept_commands import waiver_commands
+from dockgate.gate.model import PlatformVerdict, Status, Upgrade, Verdict, Violation
+from dockgate.gate.next_steps import NextStep, next_steps
+from dockgate.gate.summaries import waived_words
+from dockgate.reports import _wording as wording
+from dockgate.reports._image_report import waiver_sentence
+from dockgate.reports._lines import (
+    ID_WIDTH,
+    NAME_WIDTH,
+    STATUS,
+    align,
+    bullets,
+    finding_notes,
+    heading,
+    line,
+    plural,
+    severity,
+    shell_command,
+    shorten,
+    show,
+)
+from dockgate.vulnerabilities.model import Finding, Undetermined
+
+
+def headline(verdict: Verdict) -> Text:
+    """The status and the policy. An approval with waived findings says so, in yellow instead of green."""
+    glyph, style = STATUS[verdict.status]
+    waived = waived_words(verdict.platform_verdicts)
+    if verdict.status is Status.APPROVED and waived:
+        return line((f"{glyph} {verdict.status} with {waived}", "bold yellow"), f" by policy {verdict.policy}")
+    return line((f"{glyph} {verdict.status}", style), f" by policy {verdict.policy}")
+
+
+def show_reasons(
+    to: Console, verdict: Verdict, listed: Collection[str] = (), indent: int = 2, *, has_findings: bool = True
+) -> None:
+    """Print, for each platform, violations, undetermined entries with next steps, remediation, blocking findings.
+
+    Reasons in `listed` are only counted, because the caller prints them. Without `has_findings` the caller prints the
+    findings, too.
+    """
+    for platform_verdict in verdict.platform_verdicts:
+        inner = indent
+        if len(verdict.platform_verdicts) > 1:
+            glyph, style = STATUS[platform_verdict.status]
+            show(to, [line(" " * indent, (glyph, style), f" {platform_verdict.label}")])
+            inner += 2
+        show(to, [line(" " * inner, (violation.message, "bold")) for violation in platform_verdict.violations])
+        if platform_verdict.undetermined:
+            show(to, [line(" " * inner, ("Undetermined", "bold"))])
+            bullets(to, _unlisted_sentences(platform_verdict.undetermined, listed), inner + 2)
+            show(to, [line(" " * inner, ("Next step", "bold"))])
+            _next_steps(to, next_steps(platform_verdict.undetermined, verdict.image), inner + 2)
+        show_remediation(to, platform_verdict, inner)
+        if has_findings:
+            _blocking_findings(to, platform_verdict, inner)
+        for title, violations in (("Warnings", platform_verdict.warnings), ("Notes", platform_verdict.notes)):
+            if violations:
+                show(to, [line(" " * inner, (title, "bold"))])
+            for violation in violations:
+                _violation(to, violation, inner + 2, has_findings=has_findings)
+
+
+def _next_steps(to: Console, steps: Iterable[NextStep], indent: int) -> None:
+    """Print each sentence, and below it its command to copy."""
+    for step in steps:
+        bullets(to, [step.sentence], indent)
+        if step.command:
+            show(to, shell_command(step.command, indent + 2, max(20, to.width)))
+
+
+def show_waiver_commands(to: Console, verdict: Verdict) -> None:
+    """Print the commands by which a person with the role security accepts the findings."""
+    commands = waiver_commands(verdict)
+    if commands:
+        show(
+            to,
+            [
+                line(
+                    "  ",
+                    ("Or accept the findings", "bold"),
+                    ("  needs the role security; without a server use --waivers", "dim"),
+                )
+            ],
+        )
+        for command in commands:
+            show(to, shell_command(command, 4, max(20, to.width)))
+
+
+def show_waived(to: Console, verdict: Verdict, *, has_findings: bool = True) -> None:
+    """Print what does not count, and who accepted it. Without `has_findings` only violations are listed."""
+    for platform_verdict in verdict.platform_verdicts:
+        listed = [entry for entry in platform_verdict.waived if has_findings or entry.finding is None]
+        lines = [f"{_waived_subject(entry)}: {waiver_sentence(entry)}" for entry in listed]
+        if lines:
+            heading(
+                to,
+                f"Waived{f' on {platform_verdict.label}' if len(verdict.platform_verdicts) > 1 else ''}",
+                len({*lines}),
+            )
+            bullets(to, dict.fromkeys(lines))
+
+
+def _waived_subject(waived: AppliedWaiver) -> str:
+    if waived.finding is None:
+        return waived.violation
+    return f"{waived.finding.id} in {waived.finding.package.name} {waived.finding.package.version}"
+
+
+def show_inputs(to: Console, verdict: Verdict) -> None:
+    """Print the inputs of the verdict."""
+    inputs = verdict.inputs
+    rows = [
+        *(("inventory", digest) for digest in inputs.inventories),
+        *(("external findings", digest) for digest in inputs.reported),
+        *((f"baseline {name}", digest) for name, digests in inputs.baselines.items() for digest in digests),
+        *((f"exempt from {name}", digest) for name, digest in inputs.excused.items()),
+        ("advisories", inputs.snapshot),
+        ("policy", inputs.policy),
+        ("waivers", inputs.waivers),
+        ("provenance", inputs.provenance),
+        ("time", inputs.now),
+        ("engine", inputs.engine),
+        ("not scanned", inputs.unscanned),
+    ]
+    show(to, [line(("Inputs", "bold"))])
+    show(to, align([[line((name, "dim")), line(value)] for name, value in rows if value], indent=2))
+
+
+def undetermined_sentences(undetermined: Iterable[Undetermined]) -> Iterator[str]:
+    """Each reason, prefixed with its subject where the reason does not name it."""
+    for entry in undetermined:
+        named = entry.subject in ("", "/") or entry.subject in entry.reason or entry.subject.startswith("pkg:")
+        yield entry.reason if named else f"{entry.subject}: {entry.reason}"
+
+
+def _unlisted_sentences(undetermined: Sequence[Undetermined], listed: Collection[str]) -> list[str]:
+    rest = [entry for entry in undetermined if entry.reason not in listed]
+    listed_count = len(undetermined) - len(rest)
+    lines = [f"{plural(listed_count, 'path')} could not be read: see below."] if listed_count else []
+    return lines + list(undetermined_sentences(rest))
+
+
+def _violation(to: Console, violation: Violation, indent: int, *, has_findings: bool) -> None:
+    show(to, [line(" " * indent, (violation.message, "bold"))])
+    if has_findings:
+        _finding_rows(to, violation.findings, indent + 2)
+
+
+def _blocking_findings(to: Console, platform_verdict: PlatformVerdict, indent: int) -> None:
+    """Print the findings that break rules, each once."""
+    findings = dict.fromkeys(finding for violation in platform_verdict.violations for finding in violation.findings)
+    if findings:
+        show(to, [line(" " * indent, ("Blocking findings", "bold"))])
+        _finding_rows(to, findings, indent + 2)
+
+
+def _finding_rows(to: Console, findings: Iterable[Finding], indent: int) -> None:
+    places: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        places.setdefault((finding.package.purl, finding.id), []).append(finding)
+    if places:
+        show(
+            to,
+            align(
+                [_finding_row(same_findings[0], len(same_findings)) for same_findings in places.values()],
+                indent,
+                {1: ID_WIDTH, 2: NAME_WIDTH},
+            ),
+        )
+
+
+def _finding_row(finding: Finding, places: int) -> list[Text]:
+    """Severity, advisory, package with installed and fixed version, urgency."""
+    package = finding.package
+    urgent = finding_notes(finding)
+    if places > 1:
+        urgent = Text.assemble(urgent, "  " if urgent else "", (f"in {places} places", "dim"))
+    fixed = (finding.fixed, "green") if finding.fixed else (wording.fix_status(finding), "dim italic")
+    return [
+        severity(finding),
+        line(finding.id),
+        line((package.name, "bold"), f" {package.version} → ", fixed),
+        urgent,
+    ]
+
+
+def show_remediation(to: Console, platform_verdict: PlatformVerdict, indent: int) -> None:
+    """Print the upgrades, those of the base image on their own, their commands, and what else blocks."""
+    remediation = platform_verdict.remediation
+    if remediation.upgrades:
+        title = wording.remediation_title(remediation)
+        show(to, [line(" " * indent, (title[0], "bold"), (title[1], "dim"))])
+        rows = iter(align([_upgrade(upgrade) for upgrade in remediation.upgrades], indent + 2))
+        for is_base, heading, commands in wording.upgrade_groups(remediation):
+            if heading:
+                show(to, [line(" " * (indent + 2), (heading, "dim"))])
+            show(to, [next(rows) for upgrade in remediation.upgrades if upgrade.base is is_base])
+            width = to.width if to.is_terminal else sys.maxsize
+            show(to, [part for command in commands for part in shell_command(command, indent + 2, width)])
+    obstacles = wording.obstacle_reasons(platform_verdict)
+    if obstacles:
+        show(to, [line(" " * indent, (wording.obstacles_title(remediation), "bold"))])
+        bullets(to, dict.fromkeys(obstacles), indent + 2)
+
+
+def _upgrade(upgrade: Upgrade) -> list[Text]:
+    return [
+        line((upgrade.name, "bold"), f" {upgrade.version} → ", (upgrade.fixed, "green")),
+        line(("fixes " + shorten(upgrade.clears) if upgrade.clears else "", "dim")),
+    ]
