@@ -27,7 +27,7 @@ def test_one_that_comes_later_is_found_when_it_is_there(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="There is no advisory database"):
         current()
     built(tmp_path)
-    assert {one.ecosystem for one in current().coverage()} == {"Debian:13", "PyPI"}
+    assert {coverage_entry.ecosystem for coverage_entry in current().coverage()} == {"Debian:13", "PyPI"}
 
 
 def test_the_same_stays_open_until_another_takes_its_place(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_the_same_stays_open_until_another_takes_its_place(tmp_path: Path) -> No
     built(tmp_path, "more/feeds")
     second = current()
     assert second is not first
-    assert [one.id for one in first.snapshot([inventory()]).advisories] == ["PYSEC-2019-217"]
+    assert [advisory.id for advisory in first.snapshot([inventory()]).advisories] == ["PYSEC-2019-217"]
 
 
 def test_one_that_goes_away_is_missed(tmp_path: Path) -> None:
@@ -55,4 +55,4 @@ def test_many_threads_may_ask_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         snapshots = list(pool.map(lambda _: current().snapshot([inventory()]), range(200)))
     assert len(snapshots) == 200
-    assert all(one == snapshots[0] for one in snapshots)
+    assert all(snapshot == snapshots[0] for snapshot in snapshots)

@@ -49,7 +49,7 @@ def test_findings_are_handed_in_file_by_file(dockgate: Dockgate, server: FakeSer
     files = (str(tmp_path / "one.json"), str(tmp_path / "two.json"))
     shown = dockgate("image", "report", samples.MANIFEST, *files, "--found-at", "2026-11-24T10:00:00Z").out
     assert "trivy" in shown
-    assert [one.body for one in server.asked] == [b"one.json", b"two.json"]
+    assert [request.body for request in server.asked] == [b"one.json", b"two.json"]
     assert server.asked[0].query == {"name": files[0], "found_at": "2026-11-24T10:00:00Z"}
 
 

@@ -31,7 +31,7 @@ def test_status_tells_age_feeds_and_coverage(dockgate: Dockgate, tmp_path: Path)
     assert "ago" in out or "just now" in out
     assert any(line.startswith("Debian:13") and "all packages" in line for line in out.splitlines())
     document = json.loads(dockgate("db", "status", "--database", str(tmp_path / "a.db"), "-o", "json").out)
-    assert [one["ecosystem"] for one in document["coverage"]] == ["Debian:13", "PyPI"]
+    assert [coverage_entry["ecosystem"] for coverage_entry in document["coverage"]] == ["Debian:13", "PyPI"]
     assert document["path"] == str(tmp_path / "a.db")
 
 
@@ -124,7 +124,7 @@ def test_what_is_exported_is_imported_with_its_age(dockgate: Dockgate, tmp_path:
     assert imported.code == 0
     assert json.loads(exported.out)["digest"] in imported.out
     told = [json.loads(dockgate("db", "status", "-o", "json", *more).out) for more in ((), ("--database", other))]
-    assert [one.pop("path") for one in told] == [str(tmp_path / "data/advisories.db"), other]
+    assert [entry.pop("path") for entry in told] == [str(tmp_path / "data/advisories.db"), other]
     assert told[0] == told[1]
 
 

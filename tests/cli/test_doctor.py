@@ -49,7 +49,7 @@ def test_what_is_missing_is_named_with_the_command_that_adds_it(tmp_path: Path) 
 
 
 def test_a_host_without_anything_lacks_every_part_of_a_box(tmp_path: Path) -> None:
-    lacks = {one.what: one.advice for one in build_host.missing(str(tmp_path), tmp_path)}
+    lacks = {entry.what: entry.advice for entry in build_host.missing(str(tmp_path), tmp_path)}
     for program, package in build_host.PROGRAMS.items():
         assert lacks[f"{program} is not installed"] == f"apt-get install {package}"
     for name in ("subuid", "subgid"):
@@ -67,5 +67,5 @@ def test_a_host_without_anything_lacks_every_part_of_a_box(tmp_path: Path) -> No
 def test_ids_that_keep_nothing_apart_do_not_count(tmp_path: Path, lines: str) -> None:
     for name in ("subuid", "subgid"):
         (tmp_path / name).write_text(lines)
-    lacks = [one.what for one in build_host.missing(etc=tmp_path)]
+    lacks = [entry.what for entry in build_host.missing(etc=tmp_path)]
     assert lacks == [f"dockgate-build has no 65536 ids in /etc/{name}" for name in ("subuid", "subgid")]

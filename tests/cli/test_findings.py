@@ -25,7 +25,9 @@ def policy(tmp_path: Path) -> Path:
 
 def gate(*arguments: str | Path) -> tuple[int, str]:
     """The exit code and what was printed; no advisory database is there."""
-    result = CliRunner().invoke(root, ["gate", *(str(one) for one in arguments)], env={"DOCKGATE_DATA": "/nonexistent"})
+    result = CliRunner().invoke(
+        root, ["gate", *(str(argument) for argument in arguments)], env={"DOCKGATE_DATA": "/nonexistent"}
+    )
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output

@@ -47,9 +47,11 @@ def test_show_names_every_violation_of_a_rejection_once_and_the_way_out(dockgate
     serve(server, answers.rejected())
     out = dockgate("pipeline", "show", NAME).out
     assert "✗ Rejected by policy default" in out
-    for one in samples.FINDINGS[:4]:
-        rows = [row for row in out.splitlines() if one.id in row and one.severity in row and "→" in row]
-        assert any(f"{one.package.name} {one.package.version} → {one.fixed or 'no fix'}" in row for row in rows)
+    for finding in samples.FINDINGS[:4]:
+        rows = [row for row in out.splitlines() if finding.id in row and finding.severity in row and "→" in row]
+        assert any(
+            f"{finding.package.name} {finding.package.version} → {finding.fixed or 'no fix'}" in row for row in rows
+        )
     assert "jinja2 2.10 → 2.11.3" in out
     assert out.count("2 HIGH findings, at most 0 allowed") == 1
     assert f"dockgate pipeline retry {NAME}-1" in out

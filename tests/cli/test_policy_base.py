@@ -31,7 +31,7 @@ def test_it_prints_a_rule_with_the_diff_ids_of_every_platform(
     ran = dockgate("policy", "base", f"oci:{tmp_path / 'layout'}", "--name", "debian: 13", "--until", "2026-12-31")
     assert ran.code == 0, ran.err
     rule = policy(ran.out, "ours", RULES).rules["base_image"][0]
-    layers = [[make.sha256(make.tar(one)) for one in (BASE, {"a": b"1"})], [make.sha256(make.tar(ARM))]]
+    layers = [[make.sha256(make.tar(entry)) for entry in (BASE, {"a": b"1"})], [make.sha256(make.tar(ARM))]]
     assert rule["images"] == [
         {"name": "debian: 13", "until": "2026-12-31", "platform": "linux/amd64", "layers": layers[0]},
         {"name": "debian: 13", "until": "2026-12-31", "platform": "linux/arm64", "layers": layers[1]},

@@ -20,7 +20,7 @@ def test_a_bill_needs_no_advisory_database(dockgate: Dockgate, tmp_path: Path) -
     assert (ran.code, ran.err) == (0, "")
     document = json.loads(ran.out)
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
-    names = [one["name"] for one in document["components"]]
+    names = [component["name"] for component in document["components"]]
     assert names == ["debian", "bash", "jinja2", "openssl"]
 
 
@@ -58,7 +58,7 @@ def test_all_platforms_of_an_index_stand_in_one_document(dockgate: Dockgate, tmp
     assert ran.code == 0
     document = json.loads(ran.out)
     assert document["metadata"]["component"]["version"] == digest
-    assert [len(one["components"]) for one in document["components"]] == [4, 4]
+    assert [len(component["components"]) for component in document["components"]] == [4, 4]
 
 
 @pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
@@ -73,7 +73,9 @@ def test_the_document_of_an_index_is_judged_as_the_index_is(dockgate: Dockgate, 
     assert (whole.code, again.code) == (1, 1)
     first, second = (json.loads(ran.out) for ran in (whole, again))
     assert first["image"]["digest"] == second["image"]["digest"] == digest
-    assert [one["findings"] for one in first["platforms"]] == [one["findings"] for one in second["platforms"]]
+    assert [platform["findings"] for platform in first["platforms"]] == [
+        platform["findings"] for platform in second["platforms"]
+    ]
 
 
 def test_a_document_may_come_by_standard_input(dockgate: Dockgate, tmp_path: Path) -> None:

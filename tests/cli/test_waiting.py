@@ -40,7 +40,7 @@ def test_a_server_that_comes_and_goes_is_asked_the_same_again(server: FakeServer
     heard = ask(asking(server), True, lambda _: None, slept.append)
     assert (heard.state, heard.summary, heard.report) == (ApprovalState.REJECTED, "because", None)
     assert slept == [1, 2, 1]
-    bodies = [one.json() for one in server.asked if one.method == "POST"]
+    bodies = [request.json() for request in server.asked if request.method == "POST"]
     assert len(bodies) == 3
     assert bodies[0] == bodies[1] == bodies[2]
     assert bodies[0]["execution"]

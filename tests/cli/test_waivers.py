@@ -89,7 +89,7 @@ def rejected(run: Run, reference: str) -> str:
     ran = run("gate", reference, "-o", "json")
     assert ran.code == 1
     (platform,) = json.loads(ran.out)["platforms"]
-    (found,) = {one["id"] for violation in platform["violations"] for one in violation["findings"]}
+    (found,) = {finding["id"] for violation in platform["violations"] for finding in violation["findings"]}
     return str(found)
 
 

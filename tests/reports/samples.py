@@ -116,14 +116,18 @@ def platform_verdict(
         Upgrade(LIBSSL.purl, "libssl3t64", "3.5.1-1", "3.5.4-1", ("CVE-2025-0001",)),
     ),
 ) -> PlatformVerdict:
-    counts = {severity.value: sum(one.severity is severity for one in findings) for severity in Severity}
-    left = tuple(
-        Obstacle(f"{one.package.name} {one.package.version}: {one.id} has no fix yet.", one.id, one.package.purl)
+    counts = {severity.value: sum(listed.severity is severity for listed in findings) for severity in Severity}
+    unfixed = tuple(
+        Obstacle(
+            f"{listed.package.name} {listed.package.version}: {listed.id} has no fix yet.",
+            listed.id,
+            listed.package.purl,
+        )
         for violation in violations
-        for one in violation.findings
-        if not one.fixed
+        for listed in violation.findings
+        if not listed.fixed
     )
-    obstacles = left + tuple(Obstacle(entry.reason) for entry in undetermined)
+    obstacles = unfixed + tuple(Obstacle(entry.reason) for entry in undetermined)
     return PlatformVerdict(
         MANIFEST,
         platform,
@@ -136,9 +140,8 @@ def platform_verdict(
     )
 
 
-def turned() -> Verdict:
-    """Rejected, with a remediation for own layers and base image, a warning and a note; all of it of a hostile
-    image."""
+def with_remediation() -> Verdict:
+    """Rejected, with a remediation for own layers and base image, a warning and a note; all from a hostile image."""
     bad = "x\x1b[31m<i>`|"
     upgrades = (
         Upgrade(JINJA.purl, "jinja2", "2.10", "2.11.3", ("CVE-2019-10906",)),
@@ -150,11 +153,11 @@ def turned() -> Verdict:
     stuck = Remediation((), False, False, (Obstacle(f"{bad}: It runs as root: no upgrade of a package changes that."),))
     warned = (Violation("max_age", f"{bad} is 90 days old"),)
     noted = (Violation("epss", "1 finding likely to be exploited", FINDINGS[:1]),)
-    one = replace(platform_verdict(undetermined=()), remediation=remediation, warnings=warned, notes=noted)
+    first = replace(platform_verdict(undetermined=()), remediation=remediation, warnings=warned, notes=noted)
     root = Violation("root_user", f"{bad}: It runs as root")
-    other = platform_verdict(undetermined=(), platform="linux/arm64", findings=(), violations=(root,))
-    other = replace(other, remediation=stuck)
-    return verdict(one, other)
+    second = platform_verdict(undetermined=(), platform="linux/arm64", findings=(), violations=(root,))
+    second = replace(second, remediation=stuck)
+    return verdict(first, second)
 
 
 def verdict(
@@ -167,11 +170,11 @@ def verdict(
 
 
 def approved() -> Verdict:
-    whole = platform_verdict(Status.APPROVED, findings=(), violations=(), undetermined=(), remediation=())
-    return verdict(whole, status=Status.APPROVED, summary="All findings within the policy's limits")
+    clean = platform_verdict(Status.APPROVED, findings=(), violations=(), undetermined=(), remediation=())
+    return verdict(clean, status=Status.APPROVED, summary="All findings within the policy's limits")
 
 
-# Whatever a hostile image could put into a name: syntax of terminals, Markdown, HTML, XML, bytes that are no text.
+# What a hostile image may put into a name: syntax of terminals, Markdown, HTML and XML, bytes that are not text.
 EVIL = Package(
     name="\x1b]0;owned\x07<b>|`x`|</b>@team\u202e]]>",
     version="1.0\r\x9b2J&\"'",
@@ -220,7 +223,7 @@ ODD_UNDETERMINED = (
 
 
 def odd_inventory(platform: str = "linux/arm64/v8", image: str = "sha256:" + "d" * 64) -> Inventory:
-    """Everything that an inventory can hold, and nothing that a program would like."""
+    """An inventory with every field set, and with hostile names."""
     return Inventory(
         image=image,
         platform=platform,
@@ -236,7 +239,7 @@ def odd_inventory(platform: str = "linux/arm64/v8", image: str = "sha256:" + "d"
 
 
 def reports() -> dict[str, ScanReport | GateReport]:
-    """Reports of both kinds, plain and odd."""
+    """Scans and verdicts, ordinary and odd."""
     coverage = (Coverage("Debian:13", True, (), "2026-11-24T10:00:00Z"),)
     odd = odd_inventory()
     matches = Matches(ODD_FINDINGS, ODD_UNDETERMINED[:1])
@@ -280,7 +283,7 @@ def reports() -> dict[str, ScanReport | GateReport]:
         "gate": GateReport(reference, verdict(), (inventory(),)),
         "approval": GateReport(reference, approved(), (inventory(unread=()),)),
         "gate without inventories": GateReport(reference, verdict()),
-        "gate that can be turned": GateReport(reference, turned(), (inventory(),)),
+        "gate with remediation": GateReport(reference, with_remediation(), (inventory(),)),
         "gate without a scan": GateReport(
             reference,
             verdict(

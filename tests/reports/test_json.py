@@ -1,4 +1,4 @@
-"""The JSON that programs read. The keys are a promise: whoever changes one raises SCHEMA_VERSION."""
+"""The JSON for programs. The keys are stable: a change of one raises SCHEMA_VERSION."""
 
 import io
 import json
@@ -67,7 +67,7 @@ def test_a_scan_has_these_keys() -> None:
     }
 
 
-def test_a_finding_has_these_keys_and_null_for_what_is_not_known() -> None:
+def test_a_finding_has_these_keys_and_null_for_unknown_values() -> None:
     unfixed = scanned()["platforms"][0]["findings"][3]
     assert unfixed == {
         "id": "CVE-2024-34069",
@@ -117,12 +117,12 @@ def test_a_verdict_has_its_inputs_violations_and_remediation() -> None:
     assert platform["unread"][0]["path"] == "var/lib/dpkg/info/foo.list"
 
 
-def test_a_verdict_without_its_inventory_says_null_and_not_empty() -> None:
+def test_a_verdict_without_inventory_has_null_instead_of_empty_lists() -> None:
     (platform,) = gated()["platforms"]
     assert (platform["packages"], platform["unread"], platform["distribution"]) == (None, None, None)
 
 
-def test_what_is_known_of_a_finding_and_its_package_is_said() -> None:
+def test_findings_have_epss_due_dates_states_and_base_layers() -> None:
     out = io.StringIO()
     report = reports()["odd scan"]
     assert isinstance(report, ScanReport)
@@ -141,29 +141,29 @@ def test_every_key_is_documented() -> None:
     """By its name in the module's text, in back-quotes."""
 
     def keys(value: Any) -> Iterator[str]:
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, dict):
-                for key, inner in one.items():
+        for entry in value if isinstance(value, list) else [value]:
+            if isinstance(entry, dict):
+                for key, inner in entry.items():
                     yield key
                     if key not in ("counts", "inputs"):
                         yield from keys(inner)
 
     documentation = sys.modules[type(load("json")).__module__].__doc__ or ""
-    said = {*keys(scanned()), *keys(gated(inventory()))}
-    assert {key for key in said if f"`{key}`" not in documentation} == set()
+    used = {*keys(scanned()), *keys(gated(inventory()))}
+    assert {key for key in used if f"`{key}`" not in documentation} == set()
 
 
 def test_the_formats_are_found_by_their_files() -> None:
     assert names() == ("case", "cyclonedx", "html", "json", "junit", "markdown", "openvex", "sarif", "spdx", "table")
 
 
-def test_an_unknown_format_names_those_that_exist() -> None:
+def test_an_unknown_format_is_refused_with_the_list_of_formats() -> None:
     with pytest.raises(UsageError) as error:
         load("yaml")
     assert error.value.advice == f"Formats: {', '.join(names())}."
 
 
-def test_a_format_that_holds_no_inventory_names_those_that_do() -> None:
+def test_a_format_without_inventories_is_refused_with_the_list_of_those_with() -> None:
     with pytest.raises(UsageError) as error:
         load_inventory_format("table")
     assert error.value.advice == "Formats: cyclonedx, json, spdx."
@@ -179,14 +179,14 @@ def document(*texts: str) -> str:
     return out.getvalue()
 
 
-def test_a_document_is_the_same_whether_or_not_half_a_character_is_in_it() -> None:
+def test_a_lone_surrogate_does_not_change_the_rest_of_a_document() -> None:
     plain, odd = document("ü€\x7f\x1b", "HALF"), document("ü€\x7f\x1b", "\udcff")
     assert plain.isascii()
     assert not {"\x7f", "\x1b"}.intersection(plain)
     assert odd == plain.replace("HALF", r"\\udcff")
 
 
-def test_what_looks_like_half_a_character_is_none() -> None:
+def test_text_that_looks_like_an_escaped_surrogate_is_unchanged() -> None:
     texts = ["😀", r"\ud83d", r"\\ud83d", r"\U\u"]
     assert json.loads(document(*texts))["texts"] == texts
     assert json.loads(document(*texts, "\udcff"))["texts"] == [*texts, r"\udcff"]

@@ -1,4 +1,4 @@
-"""What the machine formats say, beyond what their schemas can hold them to."""
+"""The content of the machine formats, beyond what their schemas check."""
 
 import json
 from typing import Any
@@ -31,14 +31,14 @@ def test_sarif_marks_what_breaks_the_policy_as_errors() -> None:
     assert len(invocation["toolExecutionNotifications"]) == 2
 
 
-def test_sarif_of_a_whole_scan_was_successful_and_has_a_run_for_each_platform() -> None:
+def test_sarif_of_a_complete_scan_is_successful_and_has_a_run_for_each_platform() -> None:
     (run,) = document("scan without findings", "sarif")["runs"]
     assert (run["results"], run["invocations"][0]["executionSuccessful"]) == ([], True)
     runs = document("scan of an index", "sarif")["runs"]
     assert len({run["automationDetails"]["id"] for run in runs}) == 2
 
 
-def test_sarif_tells_one_place_from_another_and_knows_it_again() -> None:
+def test_sarif_fingerprints_are_unique_and_stable() -> None:
     (run,) = document("odd scan", "sarif")["runs"]
     prints = [result["partialFingerprints"]["dockgate/v1"] for result in run["results"]]
     assert len(set(prints)) == len(ODD_FINDINGS)
@@ -46,17 +46,19 @@ def test_sarif_tells_one_place_from_another_and_knows_it_again() -> None:
     assert [result["partialFingerprints"]["dockgate/v1"] for result in again["results"]] == prints
 
 
-def test_sarif_tells_of_a_violation_without_findings() -> None:
+def test_sarif_has_a_result_for_a_violation_without_findings() -> None:
     run = document("odd gate of an index", "sarif")["runs"][0]
     (result,) = [result for result in run["results"] if result["ruleId"] == "policy/root_user"]
     assert (result["level"], result["message"]["text"]) == ("error", "It runs as root")
 
 
-def test_cyclonedx_says_a_vulnerability_once_for_all_packages_of_which_the_same_holds() -> None:
-    vulnerabilities = {one["id"]: one for one in document("scan", "cyclonedx")["vulnerabilities"]}
+def test_cyclonedx_lists_a_vulnerability_once_for_all_packages_with_the_same_data() -> None:
+    vulnerabilities = {
+        vulnerability["id"]: vulnerability for vulnerability in document("scan", "cyclonedx")["vulnerabilities"]
+    }
     assert len(vulnerabilities) == 4
     both = vulnerabilities["CVE-2025-0001"]
-    assert [one["ref"] for one in both["affects"]] == [
+    assert [affected["ref"] for affected in both["affects"]] == [
         "pkg:deb/debian/libssl3t64@3.5.1-1",
         "pkg:deb/debian/openssl@3.5.1-1",
     ]
@@ -64,7 +66,7 @@ def test_cyclonedx_says_a_vulnerability_once_for_all_packages_of_which_the_same_
     assert {"name": "dockgate:exploited", "value": "2025-01-01"} in both["properties"]
 
 
-def test_cyclonedx_gives_the_rating_that_won() -> None:
+def test_cyclonedx_has_the_rating_of_the_preferred_source() -> None:
     worst = document("odd scan", "cyclonedx")["vulnerabilities"][0]
     assert worst["ratings"] == [
         {
@@ -75,16 +77,22 @@ def test_cyclonedx_gives_the_rating_that_won() -> None:
             "vector": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H",
         }
     ]
-    said = {one["name"]: one["value"] for one in worst["properties"]}
-    assert (said["dockgate:epss"], said["dockgate:due"], said["dockgate:state"]) == ("0.943", "2025-02-01", "fixed")
+    properties = {entry["name"]: entry["value"] for entry in worst["properties"]}
+    assert (properties["dockgate:epss"], properties["dockgate:due"], properties["dockgate:state"]) == (
+        "0.943",
+        "2025-02-01",
+        "fixed",
+    )
 
 
-def test_cyclonedx_says_whether_it_is_complete() -> None:
-    assert [one["aggregate"] for one in document("scan", "cyclonedx")["compositions"]] == ["incomplete"]
-    assert [one["aggregate"] for one in document("approval", "cyclonedx")["compositions"]] == ["complete"]
+def test_cyclonedx_compositions_say_whether_the_image_was_read_completely() -> None:
+    assert [composition["aggregate"] for composition in document("scan", "cyclonedx")["compositions"]] == ["incomplete"]
+    assert [composition["aggregate"] for composition in document("approval", "cyclonedx")["compositions"]] == [
+        "complete"
+    ]
     without = document("gate without inventories", "cyclonedx")
-    assert [one["aggregate"] for one in without["compositions"]] == ["incomplete"]
-    assert {one["name"] for one in without["components"]} == {
+    assert [composition["aggregate"] for composition in without["compositions"]] == ["incomplete"]
+    assert {component["name"] for component in without["components"]} == {
         "jinja2",
         "libssl3t64",
         "openssl",
@@ -99,8 +107,8 @@ def test_cyclonedx_names_the_image_by_its_digest() -> None:
     assert component["hashes"] == [{"alg": "SHA-256", "content": "a" * 64}]
 
 
-def test_spdx_ids_do_not_hang_on_what_else_is_in_the_document() -> None:
-    """Those of the plain inventory's packages are the same where another platform stands beside it."""
+def test_spdx_ids_do_not_depend_on_the_rest_of_the_document() -> None:
+    """The ids of a platform's packages stay the same in a document with another platform."""
 
     def ids(name: str) -> set[str]:
         return {package["SPDXID"] for package in json.loads(written(INVENTORY_FORMATS[name], "spdx"))["packages"]}
@@ -108,42 +116,42 @@ def test_spdx_ids_do_not_hang_on_what_else_is_in_the_document() -> None:
     assert ids("one") < ids("index")
 
 
-def test_spdx_refers_to_what_is_wrong_with_a_package() -> None:
-    packages = {one["name"]: one for one in document("scan", "spdx")["packages"]}
+def test_spdx_references_the_advisories_of_a_package() -> None:
+    packages = {package["name"]: package for package in document("scan", "spdx")["packages"]}
     references = packages["jinja2"]["externalRefs"]
     assert references[1]["referenceLocator"] == "https://osv.dev/vulnerability/CVE-2019-10906"
     assert packages["libssl3t64"]["sourceInfo"] == "built package from: openssl 3.5.1-1"
 
 
-def test_openvex_states_what_is_affected_and_what_is_not_known() -> None:
+def test_openvex_has_affected_and_under_investigation_statements() -> None:
     statements = document("odd scan", "openvex")["statements"]
     by_status: dict[str, list[str]] = {}
-    for one in statements:
-        by_status.setdefault(one["status"], []).append(one["vulnerability"]["name"])
+    for statement in statements:
+        by_status.setdefault(statement["status"], []).append(statement["vulnerability"]["name"])
     assert by_status["under_investigation"] == ["CVE-2020-1", "GHSA-1111-2222-3333"]
-    assert by_status["affected"] == [one.id for one in ODD_FINDINGS[:-1]]
+    assert by_status["affected"] == [finding.id for finding in ODD_FINDINGS[:-1]]
     assert statements[0]["action_statement"] == "Upgrade openssl to 3.5.4-1 or later."
     assert "disputed" in statements[2]["status_notes"]
 
 
-def test_openvex_speaks_of_the_image_as_a_registry_knows_it() -> None:
+def test_openvex_products_are_package_urls_with_the_registry() -> None:
     product = document("gate", "openvex")["statements"][0]["products"][0]
     assert product["@id"] == (
         f"pkg:oci/app@sha256:{'a' * 64}?arch=amd64&repository_url=registry.test:5000%2Fteam%2Fapp"
     )
-    assert [one["@id"] for one in product["subcomponents"]] == [
+    assert [subcomponent["@id"] for subcomponent in product["subcomponents"]] == [
         "pkg:deb/debian/libssl3t64@3.5.1-1",
         "pkg:deb/debian/openssl@3.5.1-1",
     ]
 
 
-def test_an_image_that_no_registry_holds_has_a_name_too() -> None:
+def test_a_local_image_has_a_package_url_too() -> None:
     assert image_purl("oci:/srv/App:1", "sha256:1") == "pkg:oci/app@sha256:1"
     assert image_purl("./app.tar", "sha256:1") == "pkg:oci/app.tar@sha256:1"
     assert image_purl("app@sha256:1", "sha256:1") == "pkg:oci/app@sha256:1"
 
 
-def test_a_path_is_a_uri() -> None:
+def test_a_path_becomes_a_relative_uri() -> None:
     assert relative_uri("opt/\udcff ü%") == "opt/%5Cudcff%20%C3%BC%25"
 
 
@@ -168,12 +176,12 @@ def test_junit_fails_for_each_finding_of_a_scan() -> None:
     assert outcomes("scan") == {"linux/amd64": (7, 5, 2, 0)}
 
 
-def test_junit_fails_for_what_breaks_and_skips_the_rest_of_a_verdict() -> None:
+def test_junit_fails_for_blocking_findings_and_skips_the_others() -> None:
     assert outcomes("gate") == {"linux/amd64": (7, 4, 2, 1)}
     assert outcomes("odd gate of an index") == {"linux/arm64/v8": (10, 3, 2, 5), "linux/amd64": (1, 0, 0, 0)}
 
 
-def test_junit_has_one_case_that_passes_where_nothing_is_wrong() -> None:
+def test_junit_has_one_passing_case_without_findings() -> None:
     assert outcomes("approval") == {"linux/amd64": (1, 0, 0, 0)}
 
 

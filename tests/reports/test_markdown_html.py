@@ -1,4 +1,4 @@
-"""Markdown for a merge request and the HTML page: what they say, and that nothing from an image acts in them."""
+"""Markdown for a merge request and the HTML page: their content, and that text from an image has no effect."""
 
 import re
 from dataclasses import replace
@@ -16,10 +16,10 @@ from dockgate.vulnerabilities.model import Matches, Severity
 REPORTS = reports()
 
 
-def test_a_comment_says_the_verdict_first_then_what_breaks_it_then_the_remediation() -> None:
+def test_a_markdown_comment_has_verdict_violations_and_remediation_in_this_order() -> None:
     text = written(REPORTS["gate"], "markdown")
     assert text.startswith("### ❌ Rejected by policy `default`\n")
-    at = [text.index(part) for part in ("2 CRITICAL findings, at most 0", "Upgrades that clear a part", "<details>")]
+    at = [text.index(part) for part in ("2 CRITICAL findings, at most 0", "Upgrades that fix some", "<details>")]
     assert at == sorted(at)
     assert "| CRITICAL | [CVE-2025-0001](https://osv.dev/vulnerability/CVE-2025-0001) | `openssl` | `3.5.1-1` |" in text
     assert "| `jinja2` | `2.10` | `2.11.3` | 2 |" in text
@@ -33,12 +33,12 @@ def test_a_comment_on_an_approval_is_short() -> None:
 
 
 def test_a_comment_shows_at_once_why_a_verdict_is_undetermined() -> None:
-    assert "<details open><summary>1 thing undetermined</summary>" in written(
+    assert "<details open><summary>1 undetermined result</summary>" in written(
         REPORTS["gate without a scan"], "markdown"
     )
 
 
-def test_a_comment_fits_and_says_how_much_it_left_out() -> None:
+def test_a_comment_stays_within_the_size_limit_and_counts_omitted_rows() -> None:
     many = tuple(finding(f"CVE-2025-{number:05}", pypi(f"ü{number}", "1"), Severity.HIGH) for number in range(5000))
     broken = Violation("max_findings", "5000 HIGH findings, at most 0 allowed", many)
     report = GateReport(
@@ -47,10 +47,10 @@ def test_a_comment_fits_and_says_how_much_it_left_out() -> None:
     text = written(report, "markdown")
     assert LIMIT - 500 < len(text.encode()) < 65_536
     rows = text.count("| HIGH |")
-    assert f"**{5000 - rows} rows left out**" in text
+    assert f"**{5000 - rows} rows omitted**" in text
 
 
-def test_nothing_from_an_image_is_understood_as_markdown() -> None:
+def test_text_from_an_image_is_never_markdown() -> None:
     text = written(REPORTS["odd gate of an index"], "markdown")
     outside = re.sub(r"`[^`\n]*`", "", text)
     for sign in ("@team", "<b>", "<i>", "\\x1b"):
@@ -81,38 +81,38 @@ def page(report: ScanReport | GateReport) -> _Page:
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_a_page_needs_nothing_else_and_runs_no_script_but_its_own(name: str) -> None:
-    found = page(REPORTS[name])
-    assert found.tags.count("script") == 1
+def test_an_html_page_is_self_contained_and_allows_only_its_own_script(name: str) -> None:
+    parsed = page(REPORTS[name])
+    assert parsed.tags.count("script") == 1
     assert "<i>1 malicious" not in written(REPORTS[name], "html")
-    assert {"img", "link", "iframe", "object"} & set(found.tags) == set()
-    assert [link for link in found.links if not link.startswith("https://osv.dev/vulnerability/")] == []
+    assert {"img", "link", "iframe", "object"} & set(parsed.tags) == set()
+    assert [link for link in parsed.links if not link.startswith("https://osv.dev/vulnerability/")] == []
     assert "default-src 'none'" in written(REPORTS[name], "html")
 
 
-def test_a_page_shows_names_as_they_are() -> None:
-    found = page(REPORTS["odd scan"])
-    assert "<b>|`x`|</b>@team" in found.text
-    assert "</script><script>alert(1)</script>" in found.text
-    assert "support ended 2024-06-30" in found.text
-    assert "base image" in found.text
+def test_an_html_page_shows_hostile_names_as_text() -> None:
+    parsed = page(REPORTS["odd scan"])
+    assert "<b>|`x`|</b>@team" in parsed.text
+    assert "</script><script>alert(1)</script>" in parsed.text
+    assert "support ended 2024-06-30" in parsed.text
+    assert "base image" in parsed.text
 
 
-def test_an_id_that_is_none_is_no_link() -> None:
+def test_a_malformed_id_is_not_a_link() -> None:
     odd = finding('CVE-1" onclick="x', EVIL, Severity.HIGH)
     report = ScanReport("app:1", "sha256:x", ((replace(inventory(), unread=()), Matches((odd,), ())),), (), NOW)
     assert page(report).links == []
     assert "](" not in written(report, "markdown")
 
 
-def test_a_page_says_the_verdict() -> None:
+def test_an_html_page_shows_the_verdict() -> None:
     assert "✓ Approved" in page(REPORTS["approval"]).text
     assert f"? {Status.UNDETERMINED}" in page(REPORTS["gate without a scan"]).text
 
 
 @pytest.mark.real
-def test_a_browser_runs_the_filter_and_nothing_of_an_images(tmp_path: object) -> None:
-    """The page with a word typed by a script of the test's own, which the page's policy has to be told of."""
+def test_a_browser_runs_the_filter_and_no_script_from_an_image(tmp_path: object) -> None:
+    """A script of the test types into the filter; the test adds its hash to the page's content security policy."""
     import base64
     import hashlib
     import subprocess
@@ -150,9 +150,9 @@ def test_a_browser_runs_the_filter_and_nothing_of_an_images(tmp_path: object) ->
 
 
 @pytest.mark.parametrize("form", ["markdown", "html"])
-def test_the_whole_remediation_warnings_and_notes_are_told(form: str) -> None:
-    text = written(REPORTS["gate that can be turned"], form)
-    parts = ("To pass: upgrade 2 packages", "minimum", "pip install --upgrade", "Of the base image", "No upgrade makes")
+def test_remediation_warnings_and_notes_are_shown(form: str) -> None:
+    text = written(REPORTS["gate with remediation"], form)
+    parts = ("To pass: upgrade 2 packages", "minimum", "pip install --upgrade", "In the base image", "No upgrade makes")
     assert sorted(parts, key=text.index) == list(parts)
     assert "90 days old" in text.replace("&#32;", " ")
     assert "likely to be exploited" in text

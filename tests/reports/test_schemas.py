@@ -88,20 +88,20 @@ def test_cyclonedx(name: str) -> None:
     document = json.loads(text)
     refs = list(_refs(document))
     assert len(refs) == len(set(refs)), "each bom-ref stands once"
-    named = {one["ref"] for vulnerability in document["vulnerabilities"] for one in vulnerability["affects"]}
-    named |= {one for composition in document["compositions"] for one in composition["assemblies"]}
+    named = {affected["ref"] for vulnerability in document["vulnerabilities"] for affected in vulnerability["affects"]}
+    named |= {assembly for composition in document["compositions"] for assembly in composition["assemblies"]}
     assert named <= set(refs)
 
 
 def _refs(document: Any) -> Any:
     if isinstance(document, list):
-        for one in document:
-            yield from _refs(one)
+        for entry in document:
+            yield from _refs(entry)
     elif isinstance(document, dict):
         if "bom-ref" in document:
             yield document["bom-ref"]
-        for one in document.values():
-            yield from _refs(one)
+        for entry in document.values():
+            yield from _refs(entry)
 
 
 @pytest.mark.parametrize("name", [*REPORTS, *INVENTORY_FORMATS])
@@ -126,6 +126,6 @@ def test_the_same_report_gives_the_same_bytes(name: str, form: str) -> None:
     "form", ["cyclonedx", "json", "openvex", "sarif", "spdx", "table", "junit", "html", "markdown"]
 )
 @pytest.mark.parametrize("name", REPORTS)
-def test_nothing_in_a_report_steers_a_terminal(name: str, form: str) -> None:
+def test_no_report_can_steer_a_terminal(name: str, form: str) -> None:
     text = written(REPORTS[name], form)
     assert [char for char in text if not char.isprintable() and char != "\n"] == []

@@ -14,7 +14,7 @@ from tests.reports.samples import (
     platform_verdict,
     pypi,
     reports,
-    turned,
+    with_remediation,
     verdict,
 )
 
@@ -41,8 +41,10 @@ def gated(subject: Verdict, *inventories: object) -> str:
 def scanned(matches: Matches) -> str:
     out = io.StringIO()
     coverage = (Coverage("Debian:13", True, (), "2026-11-24T10:00:00Z"),)
-    held = inventory()
-    load("table").scan(ScanReport("registry.test/app:1", held.image, ((held, matches),), coverage), out)
+    scanned_inventory = inventory()
+    load("table").scan(
+        ScanReport("registry.test/app:1", scanned_inventory.image, ((scanned_inventory, matches),), coverage), out
+    )
     return out.getvalue()
 
 
@@ -55,15 +57,15 @@ def test_every_violation_is_named_with_package_versions_advisory_and_severity() 
     top = text[text.index("Rejected by policy default") : text.index("linux/amd64")]
     assert "2 CRITICAL findings, at most 0 allowed" in top
     assert "2 HIGH findings, at most 0 allowed" in top
-    for one in FINDINGS[:4]:
-        (row,) = [row for row in lines_of(text, one.id) if one.severity in row]
+    for sample in FINDINGS[:4]:
+        (row,) = [row for row in lines_of(text, sample.id) if sample.severity in row]
         assert row.strip().startswith("✗")
-        assert (f"fixed in {one.fixed}" if one.fixed else "no fix") in row
-        assert one.package.version in text
+        assert (f"fixed in {sample.fixed}" if sample.fixed else "no fix") in row
+        assert sample.package.version in text
 
 
-def test_the_verdict_and_the_way_out_come_before_every_finding() -> None:
-    text = gated(turned(), inventory())
+def test_verdict_and_remediation_come_before_the_findings() -> None:
+    text = gated(with_remediation(), inventory())
     order = ("Rejected by policy", "To pass: upgrade", "python3 -m pip install", "5 findings", "CVE-2019-10906  fixed")
     assert sorted(order, key=text.index) == list(order)
 
@@ -89,20 +91,20 @@ def viewed(view: View) -> str:
 
 def test_a_view_lists_fewer_findings_and_changes_no_verdict() -> None:
     high = viewed(View(severities=frozenset({Severity.HIGH})))
-    assert [one.id for one in FINDINGS if re.search(rf"{one.severity} +{one.id}", high)] == [
-        one.id for one in FINDINGS if one.severity is Severity.HIGH
+    assert [sample.id for sample in FINDINGS if re.search(rf"{sample.severity} +{sample.id}", high)] == [
+        sample.id for sample in FINDINGS if sample.severity is Severity.HIGH
     ]
-    assert "not listed, but counted." in high
+    assert "counted but not listed." in high
     assert "CVE-2024-34069" not in viewed(View(only_fixable=True)).partition("linux/amd64")[2]
     summary = viewed(View(is_summary=True))
     assert not lines_of(summary, "fixed in")
     for text in (high, summary):
         assert "✗ Rejected by policy default" in text
         assert "5 findings: 2 CRITICAL, 2 HIGH, 1 LOW" in text
-        assert "it is not text" in text, "what could not be read is never left out"
+        assert "it is not text" in text, "what could not be read is never obstacles out"
 
 
-def test_a_waived_finding_says_who_accepted_it_below_its_row_also_in_a_summary() -> None:
+def test_a_waived_finding_names_who_accepted_it_also_in_a_summary() -> None:
     report = reports()["waived"]
     assert isinstance(report, GateReport)
     for view in (View(), View(is_summary=True)):
@@ -122,27 +124,27 @@ def test_no_line_on_a_terminal_breaks_a_word(monkeypatch: pytest.MonkeyPatch) ->
             assert len(row) <= 80 or " " not in row.strip().removesuffix(" \\"), row
 
 
-def test_a_command_that_is_too_wide_goes_on_as_a_shell_takes_it() -> None:
+def test_a_long_command_is_wrapped_with_backslashes() -> None:
     command = "python3 -m pip install --upgrade " + " ".join(f"'package{n}>=1.{n}'" for n in range(9))
     lines = [text.plain for text in shell_command(command, 4, 80)]
     assert max(map(len, lines)) <= 80
-    assert [one.endswith(" \\") for one in lines] == [True] * (len(lines) - 1) + [False]
+    assert [line.endswith(" \\") for line in lines] == [True] * (len(lines) - 1) + [False]
     assert " ".join("".join(lines).replace("\\", " ").split()) == command
 
 
-def test_the_remediation_names_each_upgrade_and_what_it_leaves() -> None:
+def test_the_remediation_lists_upgrades_and_what_still_blocks() -> None:
     text = gated(verdict(), inventory())
-    remediation = text[text.index("Upgrades that clear a part of it") :]
+    remediation = text[text.index("Upgrades that fix some of these findings") :]
     assert "jinja2 2.10 → 2.11.3" in remediation
-    assert "clears CVE-2019-10906, CVE-2020-28493" in remediation
-    left = remediation[remediation.index("Still blocking after these upgrades") :]
-    assert "CVE-2024-34069 has no fix yet." in left
+    assert "fixes CVE-2019-10906, CVE-2020-28493" in remediation
+    obstacles = remediation[remediation.index("Still blocking after these upgrades") :]
+    assert "CVE-2024-34069 has no fix yet." in obstacles
 
 
-def test_a_remediation_that_turns_tells_how_few_it_is_its_commands_and_the_base_image_s_share() -> None:
-    text = gated(turned(), inventory())
+def test_a_remediation_that_passes_shows_the_minimum_commands_and_base_image_upgrades() -> None:
+    text = gated(with_remediation(), inventory())
     assert "To pass: upgrade 2 packages  (minimum)" in text
-    parts = ("jinja2 2.10 → 2.11.3", "python3 -m pip install", "Of the base image", "3.5.1-1 → 3.5.4-1")
+    parts = ("jinja2 2.10 → 2.11.3", "python3 -m pip install", "In the base image", "3.5.1-1 → 3.5.4-1")
     remediation = text[text.index("To pass") :]
     assert sorted(parts, key=remediation.index) == list(parts)
     assert "No upgrade makes it pass" in text
@@ -150,7 +152,7 @@ def test_a_remediation_that_turns_tells_how_few_it_is_its_commands_and_the_base_
     assert "\x1b" not in text
 
 
-def test_warnings_and_notes_are_told_on_an_approval_too() -> None:
+def test_an_approval_shows_warnings_and_notes() -> None:
     warned = (Violation("max_age", "The image is 90 days old"),)
     one = replace(
         platform_verdict(Status.APPROVED, findings=(), violations=(), undetermined=(), remediation=()), warnings=warned
@@ -160,14 +162,14 @@ def test_warnings_and_notes_are_told_on_an_approval_too() -> None:
     assert "The image is 90 days old" in text
 
 
-def test_where_nothing_has_a_fix_no_upgrade_is_promised() -> None:
+def test_without_fixes_no_upgrade_is_offered() -> None:
     broken = Violation("max_findings", "1 HIGH finding, at most 0 allowed", (FINDINGS[3],))
     text = gated(verdict(platform_verdict(violations=(broken,), remediation=(), undetermined=())))
     assert "No upgrade makes it pass" in text
     assert "To pass" not in text
 
 
-def test_binary_packages_of_one_source_stand_together_and_their_finding_once() -> None:
+def test_binary_packages_of_a_source_are_grouped_and_their_finding_is_listed_once() -> None:
     text = scanned(Matches(FINDINGS, ()))
     (heading,) = lines_of(text, "installed as")
     assert heading.startswith("openssl 3.5.1-1")
@@ -182,7 +184,7 @@ def test_unfixed_and_known_exploited_findings_are_marked() -> None:
     assert "no fix for now" in lines_of(text, "CVE-2022-0563")[0]
 
 
-def test_what_is_known_of_a_finding_is_told_apart() -> None:
+def test_findings_show_due_date_epss_disputed_and_base_image() -> None:
     out = io.StringIO()
     report = reports()["odd scan"]
     assert isinstance(report, ScanReport)
@@ -198,33 +200,33 @@ def test_what_is_known_of_a_finding_is_told_apart() -> None:
     assert "built on debian:10" in text
 
 
-def test_a_supported_distribution_says_until_when() -> None:
+def test_a_supported_distribution_shows_its_end_of_support() -> None:
     distribution = Distribution("debian", "13", support_end="2030-06-30")
     assert support_status(distribution, "2026-11-25T00:00:00Z") == ("supported until 2030-06-30", False)
     assert support_status(distribution, "2030-07-01T00:00:00Z") == ("support ended 2030-06-30", True)
 
 
-def test_the_counts_tell_every_finding() -> None:
+def test_findings_are_counted_by_severity() -> None:
     assert "5 findings: 2 CRITICAL, 2 HIGH, 1 LOW" in scanned(Matches(FINDINGS, ()))
 
 
-def test_what_could_not_be_read_is_told_once() -> None:
+def test_unread_paths_are_listed_once() -> None:
     text = gated(verdict(), inventory())
     assert "Could not be read" in text
     assert text.count("it is not text") == 1
-    assert "1 path could not be read, see below." in text
+    assert "1 path could not be read: see below." in text
 
 
-def test_a_verdict_without_its_inventory_tells_what_could_not_be_read_too() -> None:
+def test_a_verdict_without_inventory_lists_unread_paths_too() -> None:
     assert "it is not text" in gated(verdict())
 
 
-def test_an_undetermined_verdict_says_why_and_offers_no_upgrade() -> None:
+def test_an_undetermined_verdict_has_reasons_and_no_upgrades() -> None:
     unsure = platform_verdict(Status.UNDETERMINED, violations=(), remediation=(), findings=())
     text = gated(verdict(unsure, status=Status.UNDETERMINED))
     assert "? Undetermined by policy default" in text
     assert "no feed for npm" in text
-    assert "No findings in what could be looked up." in text
+    assert "No findings in the packages that could be looked up." in text
     assert "To pass" not in text
 
 
@@ -235,7 +237,7 @@ def test_an_approval_is_short() -> None:
     assert len(text.splitlines()) <= 8
 
 
-def test_platforms_are_told_apart() -> None:
+def test_each_platform_has_its_own_section() -> None:
     fine = platform_verdict(
         Status.APPROVED, platform="linux/arm64", findings=(), violations=(), undetermined=(), remediation=()
     )
@@ -244,14 +246,14 @@ def test_platforms_are_told_apart() -> None:
     assert "✓ linux/arm64" in text
 
 
-def test_a_scan_judges_nothing_and_says_how_old_the_advisories_are() -> None:
+def test_a_scan_has_no_verdict_and_shows_the_age_of_the_advisories() -> None:
     text = scanned(Matches(FINDINGS, UNDETERMINED[1:]))
     assert "policy" not in text
-    assert "Cannot be said  1" in text
+    assert "Undetermined  1" in text
     assert "Advisories last checked: Debian:13 2026-11-24" in text
 
 
-def test_nothing_from_an_image_steers_the_terminal_or_the_markup() -> None:
+def test_text_from_an_image_cannot_steer_the_terminal() -> None:
     evil = pypi("\x1b]0;owned\x07[red]\u202e", "1.0\r\x9b2J")
     out = Terminal()
     report = verdict(platform_verdict(findings=(finding("CVE-1", evil, Severity.HIGH, "2\n\x1b[1m"),)))
@@ -262,12 +264,12 @@ def test_nothing_from_an_image_steers_the_terminal_or_the_markup() -> None:
         assert steering not in text
 
 
-def test_a_terminal_is_shown_what_a_file_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_and_a_file_get_the_same_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     out = Terminal()
     load("table").gate(GateReport("registry.test/app:1", verdict(), (inventory(),)), out)
     assert re.sub("\x1b\\[[0-9;]*m", "", out.getvalue()) == gated(verdict(), inventory())
 
 
-def test_no_colour_where_the_output_is_no_terminal() -> None:
+def test_no_colour_without_a_terminal() -> None:
     assert "\x1b" not in gated(verdict(), inventory())

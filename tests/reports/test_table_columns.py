@@ -1,4 +1,4 @@
-"""Tables on a terminal: no line is broken, nothing that is to be copied is cut."""
+"""Tables on a terminal: no line is broken, and no id is cut."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,11 +13,11 @@ def shown(rows: list[list[str]], width: int) -> list[str]:
     return [text.plain.rstrip() for text in fit([[line(cell) for cell in row] for row in rows], width)]
 
 
-def test_a_table_with_room_is_columns() -> None:
+def test_a_table_that_fits_has_aligned_columns() -> None:
     assert shown([["A", "B"], ["1", "two words"], ["333", ""]], 80) == ["A    B", "1    two words", "333"]
 
 
-def test_the_widest_columns_go_below_their_row_and_prose_is_cut_but_no_id() -> None:
+def test_the_widest_columns_move_below_their_row_and_only_prose_is_cut() -> None:
     reason = "8 HIGH findings (4 of them UNTRIAGED), at most 0 allowed: urllib3 1.23, waitress 1.4.4"
     assert shown([["STATE", "APPROVAL", "SUMMARY"], ["Rejected", ID, reason], ["Waiting", ID, ""]], 80) == [
         "STATE",
@@ -35,8 +35,8 @@ def test_the_widest_columns_go_below_their_row_and_prose_is_cut_but_no_id() -> N
 def test_no_line_is_wider_than_the_terminal_but_for_single_words(rows: list[list[str]]) -> None:
     head = [f"C{number}" for number in range(len(rows[0]))] if rows else ["C"]
     lines = shown([head, *rows], 40)
-    assert [one for one in lines if len(one) > 40 and " " in one.strip()] == []
+    assert [row_line for row_line in lines if len(row_line) > 40 and " " in row_line.strip()] == []
     for row in rows:
         for cell in row:
             if " " not in cell:
-                assert any(cell in one for one in lines)
+                assert any(cell in row_line for row_line in lines)

@@ -32,6 +32,6 @@ def write(folder: Path, *records: dict[str, object]) -> None:
     zipped = folder / "osv/Debian/all.zip"
     zipped.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(zipped, "w") as archive:
-        for one in records:
-            archive.writestr(f"{one['id']}.json", json.dumps(one))
+        for advisory in records:
+            archive.writestr(f"{advisory['id']}.json", json.dumps(advisory))
     (folder / "kev.json").write_text(json.dumps({"vulnerabilities": []}))

@@ -73,9 +73,9 @@ class Crowd:
                 to_deliver.append(delivery(name, callback))
         store = open_store(self.folder)
         with store.database.write() as connection:
-            connection.execute(insert(approvals), [asdict(one) for one in waits])
+            connection.execute(insert(approvals), [asdict(wait) for wait in waits])
             if to_deliver:
-                connection.execute(insert(deliveries), [asdict(one) for one in to_deliver])
+                connection.execute(insert(deliveries), [asdict(entry) for entry in to_deliver])
             connection.exec_driver_sql("CREATE TABLE answers (approval TEXT, state TEXT)")
             connection.exec_driver_sql(
                 "CREATE TRIGGER answered AFTER UPDATE OF state ON approvals "

@@ -76,7 +76,7 @@ def kill_around(
     """
     missing = [step for step in steps if step not in alone.order]
     assert missing == [], "not on the story's way, so they cannot be tried"
-    moments = [f"{one} {step}" for step in sorted(steps, key=alone.order.index) for one in when]
+    moments = [f"{entry} {step}" for step in sorted(steps, key=alone.order.index) for entry in when]
     while moments:
         folder = tmp_path / str(len(moments))
         folder.mkdir()

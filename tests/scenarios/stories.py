@@ -131,7 +131,7 @@ def _attested(server: Live, service: str) -> bool:
     """Whether what was deployed to the service bears its attestation: nothing waits for that."""
     image = server.get(f"/services/{service}")["definitions"][0]["image"].partition("@")[2]
     records = server.get(f"/images/{image}/attestations")
-    return bool(records) and all(one["attested_at"] for one in records)
+    return bool(records) and all(record["attested_at"] for record in records)
 
 
 def _bogus(server: Live) -> bool:

@@ -54,7 +54,7 @@ def test_a_body_without_end_is_cut_short(server: ServerSystem) -> None:
 def test_a_notification_without_the_secret_is_refused(server: ServerSystem) -> None:
     image = server.image("unsigned", Found())
     assert server.notify(image, "forged", secret="guess").status_code == 403
-    assert server.get("/images") == [] or all(one["digest"] != image for one in server.get("/images"))
+    assert server.get("/images") == [] or all(entry["digest"] != image for entry in server.get("/images"))
 
 
 def test_an_error_says_what_to_do_next(server: ServerSystem) -> None:

@@ -27,7 +27,7 @@ def test_an_execution_goes_on_with_artifacts_that_only_s3_has(tmp_path: Path) ->
         with ServerSystem(tmp_path, in_s3) as server:
             image = server.image("kept", Found())
             execution = server.approval(image)
-            held = {one["Key"] for one in client.list_objects_v2(Bucket="artifacts")["Contents"]}
+            held = {content["Key"] for content in client.list_objects_v2(Bucket="artifacts")["Contents"]}
             assert len(held) == 2  # the source, and the image's definition
             shutil.rmtree(tmp_path / "cache" / "sha256")
             (tmp_path / "cache" / "sha256").mkdir()

@@ -101,7 +101,7 @@ def test_nobody_gets_the_approval_of_somebody_elses_question(server: ServerSyste
     assert first.id == again.id
     assert first.id != second.id
     assert first.token != second.token
-    made = {server.store.deliveries.get(one.id) for one in (first, second)}
+    made = {server.store.deliveries.get(entry.id) for entry in (first, second)}
     assert len({delivery.secret for delivery in made if delivery}) == 2
 
 
@@ -175,13 +175,13 @@ def test_many_polls_cost_no_threads(server: ServerSystem) -> None:
     asked = [ask(server, "crowded", execution=f"{number}") for number in range(60)]
     with ThreadPoolExecutor(60) as pool:
         begin = time.monotonic()
-        answers = [pool.submit(answer, server, one, POLL) for one in asked]
+        answers = [pool.submit(answer, server, request, POLL) for request in asked]
         until(lambda: polls(server) == 60)
         # Each of Starlette's threads (40 at most) would be taken until the first poll's end, were a thread held by one.
         assert server.get("/status")
         assert time.monotonic() - begin < POLL
         may_end(server, image)
-        assert {one.result()["state"] for one in answers} == {"Approved"}
+        assert {received.result()["state"] for received in answers} == {"Approved"}
 
 
 def test_an_answer_is_posted_once_signed_and_says_what_was_decided(server: ServerSystem) -> None:

@@ -134,5 +134,5 @@ def test_what_is_approved_is_deployed_by_digest_and_what_is_not_stops_the_pipeli
         folder.mkdir()
         ran = play(server, system, image, folder)
         assert ran == (exits, f"{IMAGE}@{image}" if name == "good" else "")
-    asked: list[Any] = [one for one in server.get("/approvals") if one["image"] == image]
-    assert [one["state"] for one in asked] == ["Rejected"]
+    asked: list[Any] = [entry for entry in server.get("/approvals") if entry["image"] == image]
+    assert [request["state"] for request in asked] == ["Rejected"]

@@ -54,7 +54,9 @@ def test_findings_are_judged_beside_the_scan_and_the_worst_counts(server: Server
     server.scanned(image)
     assert server.answer(execution) == "Rejected"
     verdict = newest(server, image)
-    assert [(one["source"], one["status"]) for one in verdict["platform_verdicts"]] == [
+    assert [
+        (platform_verdict["source"], platform_verdict["status"]) for platform_verdict in verdict["platform_verdicts"]
+    ] == [
         ("", "Approved"),
         ("trivy", "Rejected"),
     ]
@@ -118,7 +120,7 @@ def test_a_report_that_is_vouched_for_stands_in_for_a_scan_that_failed(server: S
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Approved"
-    assert [one["source"] for one in newest(server, image)["platform_verdicts"]] == ["trivy"]
+    assert [platform_verdict["source"] for platform_verdict in newest(server, image)["platform_verdicts"]] == ["trivy"]
 
 
 def test_a_developers_report_stands_in_for_nothing(server: ServerSystem) -> None:
@@ -159,7 +161,7 @@ def test_a_rejection_is_not_attested(server: ServerSystem) -> None:
     assert server.answer(execution) == "Rejected"
     until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")  # it would be by then
     assert server.get(f"/images/{image}/attestations") == []
-    assert not [one for one in server.attestor.attested if one[0].startswith("unattested/")]
+    assert not [entry for entry in server.attestor.attested if entry[0].startswith("unattested/")]
 
 
 def test_what_people_let_pass_against_the_verdict_is_not_attested(server: ServerSystem) -> None:
@@ -179,7 +181,7 @@ def test_what_people_let_pass_against_the_verdict_is_not_attested(server: Server
     (record,) = server.get(f"/images/{image}/attestations")
     assert (record["attested_at"], record["next_at"]) == ("", "")
     assert record["error"].startswith("the verdict is Rejected")
-    assert not [one for one in server.attestor.attested if one[0].startswith("overridden")]
+    assert not [entry for entry in server.attestor.attested if entry[0].startswith("overridden")]
 
 
 def test_a_registry_that_fails_holds_up_no_approval_and_is_asked_again(tmp_path: Path) -> None:
@@ -217,4 +219,4 @@ def test_keys_are_listed_and_replaced(server: ServerSystem) -> None:
     second, *others = server.post("/attestation-keys")["keys"]
     assert second["current"]
     assert second["id"] != first["id"]
-    assert [(one["id"], one["current"]) for one in others] == [(first["id"], False)]
+    assert [(entry["id"], entry["current"]) for entry in others] == [(first["id"], False)]

@@ -119,7 +119,7 @@ class Host:
     @property
     def started(self) -> list[str]:
         """The commits that executions were started for."""
-        return [one.trigger["commit"] for one in self.server.store.executions.of("web", 100)]
+        return [execution.trigger["commit"] for execution in self.server.store.executions.of("web", 100)]
 
 
 @pytest.fixture
@@ -173,11 +173,11 @@ def test_who_pushed_each_reference_and_each_commit_is_kept(host: Host) -> None:
     third = host.commit("third")
     git(host.clone, "push", "--quiet", host.url(host.tokens["admin"]), "HEAD:main", code=1)
     pushes = host.server.store.pushes
-    moves = [(one.principal, one.token, one.old, one.new) for one in pushes.of_ref("web", "refs/heads/main")]
+    moves = [(push.principal, push.token, push.old, push.new) for push in pushes.of_ref("web", "refs/heads/main")]
     token = host.tokens["developer"].split("_")[1]
     assert moves == [("developer", token, NONE, first), ("developer", token, first, second)]
     pushers = {
-        commit: [one.principal for one in found]
+        commit: [entry.principal for entry in found]
         for commit, found in pushes.pushers("web", [first, second, third]).items()
     }
     assert pushers == {first: ["developer"], second: ["ada"]}
@@ -361,7 +361,7 @@ def test_a_client_that_hangs_up_leaves_no_lock_and_no_push_unnoticed(
 ) -> None:
     first = host.commit("first")
     hang_up(host, host.push_body(first))
-    entry = until(lambda: next((one for one in host.audit() if one["status"]), None))
+    entry = until(lambda: next((entry for entry in host.audit() if entry["status"]), None))
     if is_taken:
         until(lambda: host.audit()[0]["detail"] == f"refs/heads/main {NONE} -> {first}")
         until(lambda: first in host.started)

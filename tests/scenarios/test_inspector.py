@@ -59,7 +59,9 @@ def test_an_image_is_judged_by_what_inspector_found_and_not_read(
 ) -> None:
     there.scanned(IMAGE, *([finding(IMAGE, severity)] if severity else []))
     assert state(server, ask(server, IMAGE), 20) == answer
-    assert [one["source"] for one in newest(server, IMAGE)["platform_verdicts"]] == ["inspector"]
+    assert [platform_verdict["source"] for platform_verdict in newest(server, IMAGE)["platform_verdicts"]] == [
+        "inspector"
+    ]
     shown = server.get(f"/images/{IMAGE}")
     assert (shown["scan"]["reason"], shown["inventories"]) == ("Amazon Inspector is asked in place of a scan.", [])
     (record,) = server.get(f"/images/{IMAGE}/findings")
@@ -131,7 +133,10 @@ def test_an_index_waits_for_all_its_images_and_is_as_the_worst(server: ServerSys
     assert state(server, waiting, 1) == "Waiting"
     there.scanned(bad, finding(bad, "CRITICAL"))
     assert state(server, waiting, 20) == "Rejected"
-    told = {one["platform"]: one["status"] for one in newest(server, worst)["platform_verdicts"]}
+    told = {
+        platform_verdict["platform"]: platform_verdict["status"]
+        for platform_verdict in newest(server, worst)["platform_verdicts"]
+    }
     assert told == {"linux/amd64": "Approved", "linux/arm64": "Rejected"}
     assert server.client.get(f"/images/{good}").status_code == 404
 
@@ -190,16 +195,19 @@ def test_when_it_is_asked_no_more_its_last_word_stays_beside_the_scan(there: Aws
     there.scanned(bad, finding(bad, "CRITICAL"))
     there.scanned(gone)
     with ServerSystem(tmp_path, findings=InspectorFindings(client=there.client)) as server:
-        assert [state(server, ask(server, one), 20) for one in images] == ["Approved", "Rejected", "Approved"]
+        assert [state(server, ask(server, image), 20) for image in images] == ["Approved", "Rejected", "Approved"]
     asked = len(there.services["inspector2"].calls)
     with ServerSystem(tmp_path) as server:
         for image in (good, bad):
             server.found[image] = (image, Found())
             server.scan_may_end[image] = Event()
             server.scan_may_end[image].set()
-        assert [state(server, ask(server, one, "2"), 20) for one in images] == ["Approved", "Rejected", "Approved"]
-        assert [one["source"] for one in newest(server, bad)["platform_verdicts"]] == ["", "inspector"]
+        assert [state(server, ask(server, image, "2"), 20) for image in images] == ["Approved", "Rejected", "Approved"]
+        assert [platform_verdict["source"] for platform_verdict in newest(server, bad)["platform_verdicts"]] == [
+            "",
+            "inspector",
+        ]
         server.clock.ahead += timedelta(days=8)
-        assert [state(server, ask(server, one, "3"), 20) for one in images] == ["Approved", "Rejected", "Rejected"]
+        assert [state(server, ask(server, image, "3"), 20) for image in images] == ["Approved", "Rejected", "Rejected"]
         assert newest(server, gone)["status"] == "Undetermined"
     assert len(there.services["inspector2"].calls) == asked

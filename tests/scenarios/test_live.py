@@ -158,7 +158,9 @@ def test_an_image_that_was_pushed_while_nobody_listened_is_taken_up_at_the_next_
     repositories = live.data / "registry/docker/registry/v2/repositories"
     shutil.copytree(repositories / "missed/app", repositories / "elsewhere")
     live.start()
-    until(lambda: image["digest"] in {one["digest"] for one in live.get("/images?repository=elsewhere")}, seconds=20)
+    until(
+        lambda: image["digest"] in {entry["digest"] for entry in live.get("/images?repository=elsewhere")}, seconds=20
+    )
 
 
 def test_a_registry_that_refuses_fails_the_build_and_the_next_one_runs(live: Live) -> None:

@@ -69,7 +69,7 @@ def test_an_override_counts_for_the_repository_it_was_made_in(server: ServerSyst
     assert state(ci, approval) == "Rejected"
     assert security.post(f"/approvals/{approval}/override", json=body).status_code == 403
     made = whole.post(f"/approvals/{approval}/override", json=body).raise_for_status().json()
-    assert {one["repository"] for one in made["waivers"]} == {"elsewhere.example/web"}
+    assert {waiver["repository"] for waiver in made["waivers"]} == {"elsewhere.example/web"}
     assert state(victim, ask(victim, "shop", "1")) == "Approved"
 
 

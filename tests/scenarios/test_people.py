@@ -89,7 +89,7 @@ def test_a_role_may_what_is_its_own(people: People, name: str, role: Role) -> No
     assert answer.status_code != 401
     assert (answer.status_code == 403) == (role not in allowed), answer.text
     if role not in allowed:
-        assert all(one.value in answer.json()["advice"] for one in allowed)
+        assert all(entry.value in answer.json()["advice"] for entry in allowed)
 
 
 def test_a_token_that_does_not_stand_is_told_nothing(people: People) -> None:
@@ -206,7 +206,7 @@ def test_a_token_that_is_used_says_when(people: People) -> None:
 
     def used() -> str:
         tokens = people.ask("admin", "GET", "/api/v1/tokens?principal=viewer").json()
-        return next(one["last_used_at"] for one in tokens if one["id"] == text.split("_")[1])
+        return next(token["last_used_at"] for token in tokens if token["id"] == text.split("_")[1])
 
     assert used() == ""
     people.ask("used", "GET", "/api/v1/status")
@@ -263,7 +263,7 @@ def test_while_nobody_has_a_name_whoever_is_here_may_all_and_the_first_is_an_adm
         assert server.client.get("/health").status_code == 200
         headers = {"Authorization": f"Bearer {first['token']}"}
         entries = server.client.get("/audit", headers=headers).json()
-        assert [(one["who"], one["status"]) for one in entries] == [("local", 201), ("local", 400)]
+        assert [(entry["who"], entry["status"]) for entry in entries] == [("local", 201), ("local", 400)]
 
 
 def test_too_many_wrong_tokens_hear_so_and_right_ones_pass(tmp_path: Path) -> None:

@@ -74,8 +74,8 @@ def test_a_policy_is_kept_in_versions_with_who_and_why(server: ServerSystem) -> 
     assert second.headers["ETag"] == '"2"'
     assert server.get("/policies/kept")["text"] == STRICT
     assert server.get("/policies/kept?version=1") == first
-    assert [one["version"] for one in server.get("/policies/kept/history")] == [2, 1]
-    assert {"default", "kept"} <= {one["name"] for one in server.get("/policies")}
+    assert [entry["version"] for entry in server.get("/policies/kept/history")] == [2, 1]
+    assert {"default", "kept"} <= {entry["name"] for entry in server.get("/policies")}
 
 
 def test_only_the_version_that_was_seen_is_changed(server: ServerSystem) -> None:
@@ -94,7 +94,7 @@ def test_what_comes_with_dockgate_is_there_and_stays(server: ServerSystem) -> No
     builtin = server.get("/policies/default")
     assert (builtin["version"], builtin["changed_by"]) == (0, "dockgate")
     assert "only_fixable" in builtin["text"]
-    assert [one["version"] for one in server.get("/policies/default/history")] == [0]
+    assert [entry["version"] for entry in server.get("/policies/default/history")] == [0]
     assert put(server, "default", LAX).status_code == 409
     assert server.client.delete("/policies/default").status_code == 409
     apply = server.client.post("/apply", content="kind: Policy\nname: default\nrules:\n  malicious: {}\n")
@@ -148,7 +148,7 @@ def test_what_runs_is_judged_anew_when_its_policy_changes_and_goes_on_running(se
     put(server, "changing", LAX)
     until(lambda: not risk(server, "judged-anew"))
     assert server.redeploy(image) == "Deployed"
-    digests = {one["digest"] for one in server.get("/policies/changing/history")}
+    digests = {entry["digest"] for entry in server.get("/policies/changing/history")}
     case = server.store.images.case(kept[-1])
     assert case.policy.digest in digests
     assert case.policy.rules["max_findings"][0]["LOW"] == 9
@@ -163,7 +163,7 @@ def test_a_policy_that_was_removed_judges_no_more_and_lets_nothing_through(serve
     until(lambda: risk(server, "left-behind"))
     assert "removed" in risk(server, "left-behind")
     assert server.runs(image)
-    record = next(one for one in server.get(f"/images/{image}")["verdicts"] if one["policy"] == "going")
+    record = next(verdict for verdict in server.get(f"/images/{image}")["verdicts"] if verdict["policy"] == "going")
     assert server.store.images.case(record["digest"]).policy.name == "going"
     assert run(server, "left-behind")["state"] == "Succeeded"  # by the policy that the pipeline names now
     until(lambda: not risk(server, "left-behind"))
@@ -295,7 +295,7 @@ def test_a_candidate_is_tried_on_the_history_and_nothing_is_stored(server: Serve
     whole = tried(server, "max_findings:\n  LOW: 1\n", "history", policy="tried", limit=3)
     assert (whole["judged"], whole["parts"]) == (4, 2)
     assert whole["turned"] == {"Approved → Rejected": 2}
-    change = next(one for one in whole["changes"] if one["image"] == images[3])
+    change = next(change for change in whole["changes"] if change["image"] == images[3])
     assert (change["before"], change["after"], change["policy"]) == ("Approved", "Rejected", "tried")
     assert [entry["text"] for entry in change["come"]] == ["3 LOW findings, at most 1 allowed"]
     assert change["for_what"] == server.get(f"/images/{images[3]}")["verdicts"][0]["digest"]

@@ -87,7 +87,7 @@ def test_an_assignment_says_which_policy_and_whom_it_allows_another(asking: Aski
     assert asking.answer(asking.ask("ci", "team.example/app:assigned", "lax", "ci")) == ("lax", "Approved")
     assert asking.ask("ci", "other.example/app:assigned", "lax").status_code == 403
     shown = asking.call("reader", "GET", "/policy-assignments").json()
-    assert [(one["name"], one["policy"], one["changed_by"]) for one in shown] == [("team", "no-low", "sec")]
+    assert [(entry["name"], entry["policy"], entry["changed_by"]) for entry in shown] == [("team", "no-low", "sec")]
 
 
 def test_a_change_of_the_assignment_holds_for_the_same_question_asked_again(asking: Asking) -> None:
@@ -147,7 +147,7 @@ def test_an_assigned_policy_holds_against_the_pipelines_own_word_and_against_oth
     reasons = [
         action["reason"] for stage in server.get(f"/executions/{weaker}")["stages"] for action in stage["actions"]
     ]
-    assert any("names the policy 'lax', and images of bound/app are judged by 'no-low'" in one for one in reasons)
+    assert any("names the policy 'lax', and images of bound/app are judged by 'no-low'" in reason for reason in reasons)
 
 
 def test_an_approval_in_a_repository_with_a_weaker_policy_deploys_nothing_in_another(asking: Asking) -> None:

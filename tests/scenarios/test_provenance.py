@@ -77,7 +77,7 @@ def digest_of(server: ServerSystem, name: str) -> str:
 def test_what_the_server_builds_passes_and_is_deployed(server: ServerSystem) -> None:
     image, execution = built(server, "made", "ours")
     assert execution["state"] == "Succeeded", execution
-    record = next(one for one in server.get(f"/images/{image}")["verdicts"] if one["policy"] == "ours")
+    record = next(verdict for verdict in server.get(f"/images/{image}")["verdicts"] if verdict["policy"] == "ours")
     recorded = case_file.RecordedVerdict(
         server.store.images.verdict(record["digest"]), server.store.images.case(record["digest"])
     )

@@ -106,7 +106,9 @@ def test_a_push_to_ecr_is_scanned_once_however_often_it_is_told(server: ServerSy
         until(lambda: server._scan_state(image) == "Done")
         shown = server.get(f"/images/{image}")
         assert (shown["scan"]["repository"], shown["scan"]["number"]) == (f"{REGISTRY}/team/app", 1)
-        assert [(one["repository"], one["tag"]) for one in shown["pushes"]] == [(f"{REGISTRY}/team/app", "queued")]
+        assert [(shown_push["repository"], shown_push["tag"]) for shown_push in shown["pushes"]] == [
+            (f"{REGISTRY}/team/app", "queued")
+        ]
         asked = {"pipeline": "p", "stage": "s", "execution": "1", "image": f"{REGISTRY}/team/app@{image}"}
         assert server.post("/approvals", asked)["approval"]["state"] == "Rejected"
 
@@ -145,7 +147,7 @@ def test_what_is_no_event_goes_where_the_queue_sets_it_aside(
         there.put(wrong)
         until(lambda: there.left(there.dead))
         assert not there.left()
-    assert [one for one in caplog.messages if "is left where it is" in one]
+    assert [logged for logged in caplog.messages if "is left where it is" in logged]
     assert server.client.get(f"/images/sha256:{'a' * 64}").status_code == 404
 
 
@@ -240,7 +242,7 @@ def test_an_answer_that_aws_does_not_take_is_given_again(gate: ServerSystem, aws
     with cloud(gate, approvals.queued, ACCOUNT, aws.clients) as there:
         there.put(message(token, custom(image)))
         until(lambda: not refusals)
-        due = until(lambda: [one for one in gate.store.deliveries.due("9999", 1, 1) if one.attempts])[0]
+        due = until(lambda: [delivery for delivery in gate.store.deliveries.due("9999", 1, 1) if delivery.attempts])[0]
         assert (due.attempts, "AccessDenied" in due.last_error, token in due.last_error) == (1, True, False)
         until(lambda: aws.approvals.answered == {token: "Approved"})
 
@@ -284,7 +286,7 @@ def test_the_image_may_be_known_by_its_push_and_the_policy_be_named(gate: Server
         there.put(message(second, lenient))
         until(lambda: len(aws.approvals.answered) == 2)
     assert aws.approvals.answered == {first: "Rejected", second: "Approved"}
-    assert {(one["repository"], one["policy"]) for one in gate.get("/approvals")} == {
+    assert {(entry["repository"], entry["policy"]) for entry in gate.get("/approvals")} == {
         (f"{REGISTRY}/team/app", "default"),
         ("quay.io/team/app", "lenient"),
     }
@@ -309,7 +311,7 @@ def test_what_says_too_little_is_set_aside(
     with cloud(gate, approvals.queued, ACCOUNT, aws.clients, hidden="0") as there:
         there.put(body)
         until(lambda: there.left(there.dead))
-    assert [one for one in caplog.messages if "is left where it is" in one and said in one]
+    assert [logged for logged in caplog.messages if "is left where it is" in logged and said in logged]
     assert gate.get("/approvals") == []
 
 
@@ -334,8 +336,8 @@ def test_a_message_that_contradicts_its_action_is_set_aside_and_approves_nothing
         there.put(message(token, custom(good)))
         until(lambda: there.left(there.dead) == len(forged) + 1)
     assert aws.approvals.answered == {token: "Rejected"}
-    assert [one for one in caplog.messages if "contradicts the action's own CustomData" in one]
-    assert not [one for one in caplog.messages if token in one]
+    assert [logged for logged in caplog.messages if "contradicts the action's own CustomData" in logged]
+    assert not [logged for logged in caplog.messages if token in logged]
 
 
 def test_a_policy_that_does_not_exist_is_set_aside(
@@ -346,7 +348,7 @@ def test_a_policy_that_does_not_exist_is_set_aside(
     with cloud(gate, approvals.queued, ACCOUNT, aws.clients, hidden="0") as there:
         there.put(message(token, comment))
         until(lambda: there.left(there.dead))
-    assert [one for one in caplog.messages if "is left where it is" in one and "unheard-of" in one]
+    assert [logged for logged in caplog.messages if "is left where it is" in logged and "unheard-of" in logged]
     assert gate.get("/approvals") == []
 
 

@@ -336,7 +336,7 @@ def test_who_pushed_is_on_record_and_so_is_a_tag_that_moves(site: Site) -> None:
         (move,) = site.image(digest)["moves"]
         assert (move["tag"], move["previous"], move["digest"], move["pushed_by"]) == ("stable", first, second, "admin")
     handed = site.server.notifier.handed
-    until(lambda: [one for one in list(handed) if one.kind == "Tag Moved" and one.detail["digest"] == second])
+    until(lambda: [entry for entry in list(handed) if entry.kind == "Tag Moved" and entry.detail["digest"] == second])
     server = site.push("shop/app", "build", site.own("shop/app", PULL, PUSH), b'{"n": 3}')
     (push,) = until(lambda: site.image(server.headers["docker-content-digest"])["pushes"])
     assert push["pushed_by"] == SERVER

@@ -47,7 +47,9 @@ def ended(server: ServerSystem, name: str, number: int) -> Any:
 
 def environment(server: ServerSystem, name: str) -> Any:
     view = server.get(f"/services/{name}")
-    (present,) = [one for one in view["definitions"] if one["revision"] == view["service"]["revision"]]
+    (present,) = [
+        definition for definition in view["definitions"] if definition["revision"] == view["service"]["revision"]
+    ]
     return present["environment"]
 
 

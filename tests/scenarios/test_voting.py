@@ -149,7 +149,7 @@ def test_votes_and_scan_at_once_answer_once(voting: Voting) -> None:
         assert voting.ends(execution) == "Succeeded"
         approval = voting.approval(execution)
         assert approval["state"] == "Approved"
-        causes = [one["cause"] for one in voting.server.get(f"/images/{image}")["verdicts"]]
+        causes = [verdict["cause"] for verdict in voting.server.get(f"/images/{image}")["verdicts"]]
         assert causes.count(f"{approval['id']}/people") == 1
 
 
@@ -202,10 +202,12 @@ def test_an_override_becomes_waivers_and_the_execution_passes(voting: Voting) ->
     assert answer.is_success, answer.text
     waivers = answer.json()["waivers"]
     assert len(waivers) == 3
-    assert {(one["image"], one["owner"], one["created_by"], one["reason"]) for one in waivers} == {
+    assert {(waiver["image"], waiver["owner"], waiver["created_by"], waiver["reason"]) for waiver in waivers} == {
         (image, "sec", "sec", "not reachable")
     }
-    assert all(one["vulnerability"] and one["package"] and one["until"].startswith("2999-01-01") for one in waivers)
+    assert all(
+        waiver["vulnerability"] and waiver["package"] and waiver["until"].startswith("2999-01-01") for waiver in waivers
+    )
     until(lambda: (voting.approval(execution) or old)["id"] != old["id"])
     assert voting.ends(execution) == "Succeeded"
     assert voting.approval(execution)["state"] == "Approved"

@@ -36,7 +36,7 @@ def ids(server: ServerSystem, image: str) -> list[str]:
     """Of the findings of the newest verdict that break a rule."""
     record = server.get(f"/images/{image}")["verdicts"][0]
     (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
-    return [one["id"] for violation in platform_verdict["violations"] for one in violation["findings"]]
+    return [finding["id"] for violation in platform_verdict["violations"] for finding in violation["findings"]]
 
 
 def retried(server: ServerSystem, execution: str) -> str:
@@ -98,7 +98,9 @@ def test_a_waiver_turns_the_verdict_and_is_in_its_record(server: ServerSystem) -
     assert retried(server, execution) == "Succeeded"
     record = server.get(f"/images/{image}")["verdicts"][0]
     (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
-    assert [(one["by"], one["finding"]["id"]) for one in platform_verdict["waived"]] == [(made["waiver"]["id"], found)]
+    assert [(entry["by"], entry["finding"]["id"]) for entry in platform_verdict["waived"]] == [
+        (made["waiver"]["id"], found)
+    ]
     case = server.store.images.case(record["digest"])
     again = evaluate.judge(case, ecosystems.load(), rules.load())
     assert canonical.digest(canonical.encode(again)) == record["digest"]
@@ -139,8 +141,8 @@ def test_a_revoked_waiver_stays_on_record_and_holds_no_more(server: ServerSystem
     assert (revoked["state"], revoked["revoked_by"]) == ("Revoked", "local")
     assert server.post(f"/waivers/{made['id']}/revoke") == revoked
     until(lambda: server.get("/services/revoked")["service"]["at_risk"])
-    assert made["id"] in [one["waiver"]["id"] for one in server.get("/waivers?state=Revoked")]
-    assert made["id"] not in [one["waiver"]["id"] for one in server.get("/waivers?state=Standing")]
+    assert made["id"] in [entry["waiver"]["id"] for entry in server.get("/waivers?state=Revoked")]
+    assert made["id"] not in [entry["waiver"]["id"] for entry in server.get("/waivers?state=Standing")]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +225,7 @@ def test_an_uploaded_document_of_a_trusted_author_excuses_until_it_is_taken_back
     assert retried(server, execution) == "Succeeded"
     record = server.get(f"/images/{image}")["verdicts"][0]
     (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
-    assert [(one["kind"], one["by"], one["owner"]) for one in platform_verdict["waived"]] == [
+    assert [(entry["kind"], entry["by"], entry["owner"]) for entry in platform_verdict["waived"]] == [
         ("vex", added["document"], "Vendor")
     ]
     assert "Stranger says fixed; not believed" in platform_verdict["notes"][0]["message"]
@@ -252,7 +254,7 @@ def test_an_attached_document_counts_when_a_key_of_the_policy_signed_it_for_this
     del document["statements"][0]["products"]
     server.attached[image] = [b"\x00 no JSON", b"{}", attach(image, json.dumps(document).encode())]
     listed = server.post(f"/images/{image}/vex", {"repository": f"{name}/app"})
-    assert [one["image"] for one in listed] == ([image] if name != "of-another" else [])
+    assert [entry["image"] for entry in listed] == ([image] if name != "of-another" else [])
     assert retried(server, execution) == state
     record = server.get(f"/images/{image}")["verdicts"][0]
     (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
@@ -285,6 +287,6 @@ def test_what_is_attached_later_is_read_when_the_registry_tells_of_it(server: Se
     server.attached[image] = [attested(image, openvex(image, found))]
     tag = f"{image.replace(':', '-')}.att"
     server.engine.image_pushed("attestation", "attached-later/app", "sha256:" + "8" * 64, tag)
-    until(lambda: [one for one in server.get("/vex") if one["image"] == image])
+    until(lambda: [entry for entry in server.get("/vex") if entry["image"] == image])
     assert retried(server, execution) == "Succeeded"
     assert server.client.get("/images/sha256:" + "8" * 64).status_code == 404

@@ -27,7 +27,7 @@ def command() -> None:
 @click.option(
     "--state",
     "wanted",
-    type=click.Choice([one.value for one in ApprovalState], case_sensitive=False),
+    type=click.Choice([entry.value for entry in ApprovalState], case_sensitive=False),
     help="Only these.",
 )
 @form
@@ -39,8 +39,14 @@ def list_approvals(wanted: str | None, form: str) -> None:
         return
     moment = now()
     rows = [
-        (state(one["state"]), one["id"], times.short(one["created_at"], moment), one["repository"], one["summary"])
-        for one in approvals
+        (
+            state(approval["state"]),
+            approval["id"],
+            times.short(approval["created_at"], moment),
+            approval["repository"],
+            approval["summary"],
+        )
+        for approval in approvals
     ]
     table(("STATE", "APPROVAL", "ASKED", "IMAGE", "SUMMARY"), rows, "No approvals.")
 

@@ -27,8 +27,8 @@ def key(every: bool, form: str) -> None:
     if form == "json":
         as_json(shown)
         return
-    for one in shown:
-        echo(one["pem"], nl=False)
+    for entry in shown:
+        echo(entry["pem"], nl=False)
 
 
 @command.command()
@@ -53,11 +53,11 @@ def show(digest: str, form: str) -> None:
     moment = now()
     rows = [
         (
-            times.short(one["attested_at"], moment) if one["attested_at"] else f"failed: {one['error']}",
-            one["repository"],
-            one["verdict"],
+            times.short(document["attested_at"], moment) if document["attested_at"] else f"failed: {document['error']}",
+            document["repository"],
+            document["verdict"],
         )
-        for one in documents
+        for document in documents
     ]
     table(("ATTESTED", "REPOSITORY", "VERDICT"), rows, "Nothing was attested of it.")
 
@@ -94,7 +94,7 @@ def verify(context: click.Context, image: str, key: Path, policy: str, insecure:
 
     bundle = ca_bundle or from_environment().ca_bundle
     digest, found = attestations.verify(image, key, policy, ca_bundle=bundle, insecure=insecure)
-    claims = [one.claim for one in found if one.claim]
+    claims = [entry.claim for entry in found if entry.claim]
     echo(digest)
     for claim in claims:
         echo(
@@ -104,8 +104,8 @@ def verify(context: click.Context, image: str, key: Path, policy: str, insecure:
             )
         )
     if not claims:
-        for one in found:
-            echo(clean(f"  refused: {one.refused}"))
+        for entry in found:
+            echo(clean(f"  refused: {entry.refused}"))
         if not found:
             echo("  refused: nothing is attested of it; only what the gate approved is")
         context.exit(1)

@@ -24,13 +24,13 @@ def command(by: str, limit: int, form: str) -> None:
         return
     moment = now()
     rows: list[tuple[Cell, ...]] = []
-    for one in answer:
+    for entry in answer:
         status: Cell = "no answer", "red"
-        if one["status"]:
-            status = str(one["status"]), "" if 200 <= one["status"] < 300 else "red"
-        call = one["call"].partition(" ")[0] + " " + one["subject"]
-        rows.append((times.at(one["at"], moment), one["who"], one["token"], call, status))
-        rows += [("", "", "", f"  {change}", "") for change in _changes(one.get("detail", ""))]
+        if entry["status"]:
+            status = str(entry["status"]), "" if 200 <= entry["status"] < 300 else "red"
+        call = entry["call"].partition(" ")[0] + " " + entry["subject"]
+        rows.append((times.at(entry["at"], moment), entry["who"], entry["token"], call, status))
+        rows += [("", "", "", f"  {change}", "") for change in _changes(entry.get("detail", ""))]
     table(("WHEN", "WHO", "TOKEN", "CALL", "ANSWER"), rows, "Nothing yet.")
 
 

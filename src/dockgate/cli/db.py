@@ -202,9 +202,9 @@ def _describe(found: "Status") -> None:
     )
     echo()
     rows: list[tuple[Cell, ...]] = [
-        (one.ecosystem, "all packages" if one.complete else (f"{len(one.names)} packages only", "yellow"),
-         times.at(one.checked_at, moment))
-        for one in found.coverage
+        (coverage_entry.ecosystem, "all packages" if coverage_entry.complete else (f"{len(coverage_entry.names)} packages only", "yellow"),
+         times.at(coverage_entry.checked_at, moment))
+        for coverage_entry in found.coverage
     ]  # fmt: skip
     table(("SPEAKS FOR", "HOLDS", "CHECKED"), rows, "It speaks for no ecosystem.")
 
@@ -240,11 +240,11 @@ def _failures(failures: "Sequence[Failure]") -> Iterator[str]:
         groups.setdefault((failure.cause, failure.kept, *alone), []).append(failure)
     for (cause, kept, *_), group in groups.items():
         state = "the cached copy is kept" if kept else "no cached copy"
-        names = [f"{one.feed} {one.name}".rstrip() for one in group]
+        names = [f"{entry.feed} {entry.name}".rstrip() for entry in group]
         if len(group) == 1:
             yield f"{names[0]}: failed, {state}: {clean(group[0].reason)}"
             continue
-        hosts = ", ".join(dict.fromkeys(clean(one.host) for one in group))
+        hosts = ", ".join(dict.fromkeys(clean(entry.host) for entry in group))
         yield f"{len(group)} feeds failed, {state}: {clean(str(cause))} ({hosts})"
         yield from textwrap.wrap(
             ", ".join(names), 78, initial_indent="  ", subsequent_indent="  ",

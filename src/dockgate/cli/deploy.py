@@ -28,11 +28,11 @@ def list_services(form: str) -> None:
         as_json(services)
         return
     rows = []
-    for one in services:
-        service = understand(Service, one["service"])
-        running = f"{one['running']} of {service.desired_count}"
+    for summary in services:
+        service = understand(Service, summary["service"])
+        running = f"{summary['running']} of {service.desired_count}"
         risk = (f"at risk until {service.at_risk_until}", "yellow") if service.at_risk else ""
-        rows.append((service.name, running, f"revision {service.revision}", brief(one["image"]) or "-", risk))
+        rows.append((service.name, running, f"revision {service.revision}", brief(summary["image"]) or "-", risk))
     table(("SERVICE", "RUNNING", "DEFINITION", "IMAGE", ""), rows, "No services. `dockgate apply FILE` creates one.")
 
 
@@ -57,17 +57,17 @@ def show(service: str, form: str) -> None:
         ],
     )
     echo()
-    tasks = [_task(understand(Task, one), moment) for one in answer["tasks"]]
+    tasks = [_task(understand(Task, task), moment) for task in answer["tasks"]]
     table(("TASK", "STATE", "DEFINITION", "STARTED", "PORTS", "DIGEST"), tasks, "No tasks.")
     echo()
-    definitions = [understand(TaskDefinition, one) for one in answer["definitions"]]
+    definitions = [understand(TaskDefinition, definition) for definition in answer["definitions"]]
     rows = [
         (
-            f"revision {one.revision}",
-            one.container,
-            shown_digest(one.image) or "no image yet, the first deploy brings it",
+            f"revision {definition.revision}",
+            definition.container,
+            shown_digest(definition.image) or "no image yet, the first deploy brings it",
         )
-        for one in definitions
+        for definition in definitions
     ]
     table(("DEFINITION", "CONTAINER", "IMAGE"), rows, "No task definitions.")
     _changes(answer["rollouts"], answer["events"], moment)
@@ -99,23 +99,23 @@ def scale(service: str, desired: int, no_wait: bool, form: str) -> None:
 
 def _changes(rollouts: list[object], events: list[object], moment: datetime) -> None:
     """What was asked of the service, and what happened to it; newest first."""
-    changes = [understand(Rollout, one) for one in rollouts]
+    changes = [understand(Rollout, rollout) for rollout in rollouts]
     if changes:
         echo()
         rows = [
             (
-                times.short(one.started_at, moment),
-                count(one.desired_count),
-                state(one.state, one.reason.partition("\n")[0]),
-                one.started_by,
+                times.short(change.started_at, moment),
+                count(change.desired_count),
+                state(change.state, change.reason.partition("\n")[0]),
+                change.started_by,
             )
-            for one in changes
+            for change in changes
         ]
         table(("CHANGED", "DESIRED", "STATE", "BY"), rows, "")
     if events:
         echo()
-        happened = [understand(ServiceEvent, one) for one in events[:EVENTS_SHOWN]]
-        table(("AT", "EVENT"), [(times.short(one.at, moment), one.message) for one in happened], "")
+        happened = [understand(ServiceEvent, event) for event in events[:EVENTS_SHOWN]]
+        table(("AT", "EVENT"), [(times.short(entry.at, moment), entry.message) for entry in happened], "")
 
 
 def _task(task: Task, moment: datetime) -> tuple[Cell, ...]:

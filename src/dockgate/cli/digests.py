@@ -16,7 +16,7 @@ def image_digest(client: Client, text: str) -> str:
     if not colon or WHOLE.fullmatch(text) or START.fullmatch(text):
         return _digest(client, "image", text)
     pushed = client.get("images", repository=repository)
-    found = dict.fromkeys(one["digest"] for one in pushed if one["tag"] == tag)
+    found = dict.fromkeys(entry["digest"] for entry in pushed if entry["tag"] == tag)
     return next(iter(found)) if found else text
 
 

@@ -49,7 +49,7 @@ def command(context: click.Context, verdict: str, against: str | None, form: str
             from dockgate.services.terminal import console, show_explanation
 
             show_explanation(console(sys.stdout), told)
-    context.exit(0 if all(one.same for one in replays) else FAULT)
+    context.exit(0 if all(replay.same for replay in replays) else FAULT)
 
 
 def _recorded(name: str) -> "RecordedVerdict":

@@ -210,11 +210,11 @@ def _inspected(
     if not asked.reference or asked.platform != "all":
         raise UsageError("--inspector asks about a whole image, by its name.", "Name IMAGE, without --platform.")
     digest, found = inspector.look_up(asked.reference, asked.ca_bundle or settings.ca_bundle)
-    known = {digest, *(one.inventory.image for one in found)}
-    for one in reported:
-        if one.inventory.image not in known:
+    known = {digest, *(entry.inventory.image for entry in found)}
+    for entry in reported:
+        if entry.inventory.image not in known:
             raise UsageError(
-                f"{one.source} reports of {one.inventory.image}, which is not {asked.reference}.",
+                f"{entry.source} reports of {entry.inventory.image}, which is not {asked.reference}.",
                 f"The image is {digest}: was another scanned?",
             )
     return gate.judge_reported((*found, *reported), policy, accepted=held, reference=asked.reference, image=digest)
@@ -225,4 +225,4 @@ def _reported(files: tuple[Path, ...], digest: str, found_at: str) -> tuple[Exte
         raise UsageError("--digest and --found-at belong to --findings.", "Give --findings FILE, too.")
     from dockgate.services import external_findings
 
-    return tuple(one for file in files for one in external_findings.read_file(file, digest, found_at))
+    return tuple(finding for file in files for finding in external_findings.read_file(file, digest, found_at))

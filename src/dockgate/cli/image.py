@@ -32,14 +32,14 @@ def list_images(repository: str | None, form: str) -> None:
     moment = now()
     rows = [
         (
-            verdict_state(one["status"], one.get("waived", "")),
-            shown_digest(one["digest"]),
-            times.short(one["pushed_at"], moment),
-            _SCANS.get(one["scan"], one["scan"]) or "-",
-            one["repository"],
-            one["tag"],
+            verdict_state(image["status"], image.get("waived", "")),
+            shown_digest(image["digest"]),
+            times.short(image["pushed_at"], moment),
+            _SCANS.get(image["scan"], image["scan"]) or "-",
+            image["repository"],
+            image["tag"],
         )
-        for one in images
+        for image in images
     ]
     table(("VERDICT", "DIGEST", "PUSHED", "SCAN", "REPOSITORY", "TAG"), rows, "No images have been pushed.")
 
@@ -63,37 +63,42 @@ def show(digest: str, form: str) -> None:
     pairs(image["digest"], [("scan", _scan(image["scan"])), ("verdict", newest)])
     echo()
     pushes = [
-        (f"{one['repository']}:{one['tag']}", times.at(one["pushed_at"], moment), one["pushed_by"] or "unknown")
-        for one in image["pushes"]
+        (f"{push['repository']}:{push['tag']}", times.at(push["pushed_at"], moment), push["pushed_by"] or "unknown")
+        for push in image["pushes"]
     ]
     table(("PUSHED AS", "WHEN", "BY"), pushes, "It was not pushed here.")
     echo()
     if image["moves"]:
         moves = [
             (
-                f"{one['repository']}:{one['tag']}",
-                times.short(one["moved_at"], moment),
-                f"to {one['digest']}" if one["previous"] == digest else f"here from {one['previous']}",
-                one["pushed_by"] or "unknown",
+                f"{move['repository']}:{move['tag']}",
+                times.short(move["moved_at"], moment),
+                f"to {move['digest']}" if move["previous"] == digest else f"here from {move['previous']}",
+                move["pushed_by"] or "unknown",
             )
-            for one in image["moves"]
+            for move in image["moves"]
         ]
         table(("TAG MOVED", "WHEN", "WHERE", "BY"), moves, "")
         echo()
     inventories = [
-        (one["platform"], one["distribution"] or "unknown", str(one["packages"]), str(one["unread"]))
-        for one in image["inventories"]
+        (
+            inventory["platform"],
+            inventory["distribution"] or "unknown",
+            str(inventory["packages"]),
+            str(inventory["unread"]),
+        )
+        for inventory in image["inventories"]
     ]
     table(("PLATFORM", "DISTRIBUTION", "PACKAGES", "UNREAD"), inventories, "Nothing was read of it yet.")
     echo()
     verdicts = [
         (
-            verdict_state(one["status"], one.get("waived", "")),
-            brief(one["policy"]),
-            times.short(one["judged_at"], moment),
-            shown_digest(one["digest"]),
+            verdict_state(verdict["status"], verdict.get("waived", "")),
+            brief(verdict["policy"]),
+            times.short(verdict["judged_at"], moment),
+            shown_digest(verdict["digest"]),
         )
-        for one in image["verdicts"]
+        for verdict in image["verdicts"]
     ]
     table(("VERDICT", "POLICY", "JUDGED", "DIGEST"), verdicts, "It was not judged yet.")
 
@@ -121,7 +126,9 @@ def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, form: str) -
     if form == "json":
         as_json(records)
         return
-    rows = [(one["source"], one["platform"] or "-", one["made_at"] or "-", one["digest"]) for one in records]
+    rows = [
+        (record["source"], record["platform"] or "-", record["made_at"] or "-", record["digest"]) for record in records
+    ]
     table(("SCANNER", "PLATFORM", "FOUND AT", "DOCUMENT"), rows, "Nothing was handed in.")
 
 

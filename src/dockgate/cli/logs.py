@@ -31,7 +31,10 @@ def show(client: Client, execution: str, stage: str | None, action: str | None, 
     With `follow`, each until it is over; one that has not begun is waited for, and standard error says what people
     have to answer meanwhile. Raises NotFoundError when there is no such action.
     """
-    names = [(one.stage, one.action) for one in _tries(client.get("executions", execution), stage, action)]
+    names = [
+        (attempt_view.stage, attempt_view.action)
+        for attempt_view in _tries(client.get("executions", execution), stage, action)
+    ]
     if not names:
         wanted = "/".join(filter(None, (stage, action))) or "action that prints anything"
         raise NotFoundError(
@@ -48,17 +51,19 @@ def show(client: Client, execution: str, stage: str | None, action: str | None, 
 
 def has_failed(client: Client, execution: str, stage: str | None, action: str | None) -> bool:
     """Whether one of these actions did not succeed: it failed, was stopped, or never began."""
-    return any(not one.has_succeeded for one in _tries(client.get("executions", execution), stage, action))
+    return any(
+        not attempt_view.has_succeeded for attempt_view in _tries(client.get("executions", execution), stage, action)
+    )
 
 
 def _tries(view: Mapping[str, Any], stage: str | None, action: str | None) -> Iterator[_Try]:
     ended = State(view["execution"]["state"]).is_final
-    for one in view["stages"]:
-        for part in one["actions"]:
-            if part["log"] and stage in (None, one["name"]) and action in (None, part["name"]):
+    for stage_view in view["stages"]:
+        for part in stage_view["actions"]:
+            if part["log"] and stage in (None, stage_view["name"]) and action in (None, part["name"]):
                 state = State(part["state"])
                 is_over, has_succeeded = ended or state.is_final, state is State.SUCCEEDED
-                yield _Try(one["name"], part["name"], part["attempt"], is_over, has_succeeded)
+                yield _Try(stage_view["name"], part["name"], part["attempt"], is_over, has_succeeded)
 
 
 def _begun(client: Client, execution: str, stage: str, action: str, notices: WaitNotices | None) -> _Try | None:

@@ -144,7 +144,9 @@ def write(
         except OSError as error:
             error.filename = error.filename or str(output.file)  # a full disk does not say whose
             raise
-    if not (shown.is_quiet or isinstance(report, reports.InventoryReport) or any(one.file is None for one in outputs)):
+    if not (
+        shown.is_quiet or isinstance(report, reports.InventoryReport) or any(output.file is None for output in outputs)
+    ):
         echo(reports.result(report), err=True)
 
 

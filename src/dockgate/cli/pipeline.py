@@ -49,12 +49,12 @@ def list_pipelines(form: str) -> None:
         return
     moment = now()
     rows = []
-    for one in pipelines:
-        newest = understand(Execution, one["latest"]) if one["latest"] else None
+    for pipeline in pipelines:
+        newest = understand(Execution, pipeline["latest"]) if pipeline["latest"] else None
         rows.append(
             (
-                one["name"],
-                str(one["version"]),
+                pipeline["name"],
+                str(pipeline["version"]),
                 newest.id if newest else "-",
                 state(newest.state) if newest else "never ran",
                 times.short(newest.started_at, moment) if newest else "-",
@@ -115,14 +115,14 @@ def executions(name: str, limit: int, form: str) -> None:
     moment = now()
     rows = [
         (
-            one.id,
-            state(one.state),
-            times.short(one.started_at, moment),
-            times.took(one.started_at, one.finished_at, moment),
-            cause(one),
-            one.reason,
+            entry.id,
+            state(entry.state),
+            times.short(entry.started_at, moment),
+            times.took(entry.started_at, entry.finished_at, moment),
+            cause(entry),
+            entry.reason,
         )
-        for one in (understand(Execution, value) for value in answer)
+        for entry in (understand(Execution, value) for value in answer)
     ]
     table(("EXECUTION", "STATE", "STARTED", "TOOK", "CAUSE", "REASON"), rows, f"{name} has not run yet.")
 

@@ -24,7 +24,7 @@ def list_policies(form: str) -> None:
     if form == "json":
         as_json(policies)
         return
-    table(("POLICY", "VERSION", "CHANGED", "BY", "COMMENT"), [_row(one["name"], one) for one in policies], "")
+    table(("POLICY", "VERSION", "CHANGED", "BY", "COMMENT"), [_row(policy["name"], policy) for policy in policies], "")
 
 
 @command.command()
@@ -49,7 +49,10 @@ def history(name: str, form: str) -> None:
     if form == "json":
         as_json(versions)
         return
-    rows = [(*_row(name, one)[1:], "removed" if one["removed"] else brief(one["digest"])) for one in versions]
+    rows = [
+        (*_row(name, version)[1:], "removed" if version["removed"] else brief(version["digest"]))
+        for version in versions
+    ]
     table(("VERSION", "CHANGED", "BY", "COMMENT", "DIGEST"), rows, "")
 
 
@@ -61,7 +64,7 @@ def diff(name: str, old: int, new: int | None) -> None:
     """What changed in a policy's text from version OLD to NEW, or to the present one."""
     client = Client()
     before, after = _version(client, name, old), _version(client, name, new)
-    old_title, new_title = (f"{name} version {one['version']}" for one in (before, after))
+    old_title, new_title = (f"{name} version {entry['version']}" for entry in (before, after))
     lines = difflib.unified_diff(
         before["text"].splitlines(), after["text"].splitlines(), old_title, new_title, lineterm=""
     )
@@ -116,7 +119,10 @@ def assignments(form: str) -> None:
     if form == "json":
         as_json(found)
         return
-    rows = [(one["name"], ", ".join(one["repositories"]), one["policy"], _allowed(one["allowed"])) for one in found]
+    rows = [
+        (entry["name"], ", ".join(entry["repositories"]), entry["policy"], _allowed(entry["allowed"]))
+        for entry in found
+    ]
     table(("ASSIGNMENT", "REPOSITORIES", "POLICY", "A REQUEST MAY NAME"), rows, "None: `default` judges every image.")
 
 
@@ -154,11 +160,11 @@ def _row(name: str, one: Any) -> tuple[str, str, str, str, str]:
     return name, str(one["version"]), times.short(one["changed_at"], now()), one["changed_by"], one["comment"]
 
 
-for one in (
+for subcommand in (
     policy_files.schema,
     policy_files.check,
     policy_files.run_examples,
     policy_files.print_base,
     policy_try.command,
 ):
-    command.add_command(one)
+    command.add_command(subcommand)

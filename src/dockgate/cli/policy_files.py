@@ -45,11 +45,11 @@ def run_examples(context: click.Context, files: tuple[Path, ...], form: str) -> 
 
     tested = [policy_examples.test(text_of(file), str(file)) for file in files]
     if form == "json":
-        as_json([{**plain(one), "passed": one.passed} for one in tested])
+        as_json([{**plain(entry), "passed": entry.passed} for entry in tested])
     else:
-        for one in tested:
-            _show(one.policy, one.file, [(each.name, each.line, each.problems) for each in one.outcomes])
-    context.exit(0 if all(one.passed for one in tested) else 1)
+        for entry in tested:
+            _show(entry.policy, entry.file, [(each.name, each.line, each.problems) for each in entry.outcomes])
+    context.exit(0 if all(entry.passed for entry in tested) else 1)
 
 
 @click.command("base")
@@ -66,13 +66,13 @@ def print_base(asked: Asked, name: str | None, until: str | None) -> None:
     bundle = asked.ca_bundle or from_environment().ca_bundle
     entry = {"name": name or asked.reference, **({"until": until} if until else {})}
     echo("base_image:\n  images:")
-    for one in base_layers(asked.reference, asked.platform, ca_bundle=bundle, insecure=asked.insecure):
-        first, *others = {**entry, "platform": one.platform}.items()
+    for base in base_layers(asked.reference, asked.platform, ca_bundle=bundle, insecure=asked.insecure):
+        first, *others = {**entry, "platform": base.platform}.items()
         echo(f"    - {first[0]}: {json.dumps(first[1])}")
         for key, value in others:
             echo(f"      {key}: {json.dumps(value)}")
         echo("      layers:")
-        for layer in one.layers:
+        for layer in base.layers:
             echo(f"        - {layer}")
 
 

@@ -53,11 +53,11 @@ def command(file: Path, against: tuple[str, ...], policy: str, limit: int, datab
     text = text_of(file)
     parts: list[PolicyComparison] = []
     with progress() as show:
-        for one in dict.fromkeys(against):
-            if one in ON_SERVER:
-                parts += _on_server(text, file.stem, one, policy, limit, show)
+        for target in dict.fromkeys(against):
+            if target in ON_SERVER:
+                parts += _on_server(text, file.stem, target, policy, limit, show)
             else:
-                parts.append(_on_image(text, file, one, policy or "default", database))
+                parts.append(_on_image(text, file, target, policy or "default", database))
     judged = sum(part.judged for part in parts)
     turned: dict[str, int] = {}
     for part in parts:
@@ -98,7 +98,7 @@ def _on_image(text: str, file: Path, reference: str, policy: str, database: Path
     settings = from_environment()
     with scan.advisories(database or settings.advisories) as advisories:
         scanned = Asked(reference, "all", False, None).scan(settings, verified=True)
-        before, after = (gate.judge(scanned, advisories, one).verdict for one in (present, candidate))
+        before, after = (gate.judge(scanned, advisories, entry).verdict for entry in (present, candidate))
     trial = compare(said(before.platform_verdicts), said(after.platform_verdicts), present.name, reference)
     return summed([trial])
 
@@ -107,15 +107,15 @@ def _tell(judged: int, turned: dict[str, int], changes: Sequence[ImageComparison
     from dockgate.services.terminal import console, line, show
 
     to = console(sys.stdout)
-    for one in changes:
+    for change in changes:
         turn = (
-            (state(one.before), (" → ", ""), state(one.after))
-            if one.turned
-            else (state(one.after), (", as before", "dim"))
+            (state(change.before), (" → ", ""), state(change.after))
+            if change.turned
+            else (state(change.after), (", as before", "dim"))
         )
-        where = f"{brief(one.image)}{f' of {brief(one.for_what)}' if one.for_what else ''}, by {label(one.policy)}: "
+        where = f"{brief(change.image)}{f' of {brief(change.for_what)}' if change.for_what else ''}, by {label(change.policy)}: "
         show(to, [line(where, *turn)])
-        for sign, entries in (("+", one.come), ("-", one.go)):
+        for sign, entries in (("+", change.come), ("-", change.go)):
             for entry in entries:
                 rule = f"{entry.rule}: " if entry.rule else ""
                 show(to, [line(f"  {sign} {rule}{entry.text}")])

@@ -49,13 +49,13 @@ def list_principals(form: str) -> None:
     moment = now()
     rows = [
         (
-            one["name"],
-            ", ".join(one["roles"]),
-            one["email"],
-            times.short(one["created_at"], moment),
-            ("disabled", "red") if one["disabled_at"] else "",
+            entry["name"],
+            ", ".join(entry["roles"]),
+            entry["email"],
+            times.short(entry["created_at"], moment),
+            ("disabled", "red") if entry["disabled_at"] else "",
         )
-        for one in answer
+        for entry in answer
     ]
     table(("NAME", "ROLES", "E-MAIL", "ADDED", ""), rows, "No principals: whoever asks on this machine may do all.")
 

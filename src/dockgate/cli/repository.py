@@ -20,7 +20,11 @@ def list_repositories(form: str) -> None:
         as_json(repositories)
         return
     rows = [
-        (one["name"], one["clone_url"], ", ".join(f"{branch} {commit[:10]}" for branch, commit in one["heads"].items()))
-        for one in repositories
+        (
+            repository["name"],
+            repository["clone_url"],
+            ", ".join(f"{branch} {commit[:10]}" for branch, commit in repository["heads"].items()),
+        )
+        for repository in repositories
     ]
     table(("NAME", "CLONE URL", "BRANCHES"), rows, "No repositories. `dockgate apply FILE` creates one.")

@@ -36,9 +36,13 @@ def command(form: str) -> None:
         [("registry", status["registry"]), ("git", status["git"]), ("advisories", _advisories(status, moment))],
     )
     echo()
-    table(("PIPELINE", "NEWEST", "STATE", "STARTED"), [_pipeline(one, moment) for one in pipelines], "No pipelines.")
+    table(
+        ("PIPELINE", "NEWEST", "STATE", "STARTED"),
+        [_pipeline(pipeline, moment) for pipeline in pipelines],
+        "No pipelines.",
+    )
     echo()
-    table(("SERVICE", "RUNNING", "IMAGE", ""), [_service(one) for one in services], "No services.")
+    table(("SERVICE", "RUNNING", "IMAGE", ""), [_service(service) for service in services], "No services.")
     echo()
     for approval in waiting[:MOST_WAITING]:
         echo(f"{approval['id']} waits since {times.short(approval['created_at'], moment)}")
@@ -52,7 +56,7 @@ def _advisories(status: Mapping[str, Any], moment: datetime) -> Cell:
     database = status["database"]
     if "error" in database:
         return f"{database['error']} {database['advice']}", "red"
-    checked = [one["checked_at"] for one in database["coverage"]]
+    checked = [coverage_entry["checked_at"] for coverage_entry in database["coverage"]]
     oldest = f", checked {times.short(min(checked), moment)}" if checked and all(checked) else ""
     count = len(checked)
     return f"{count} ecosystem{'s' if count != 1 else ''}{oldest}"

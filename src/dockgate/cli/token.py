@@ -86,14 +86,14 @@ def list_tokens(principal: str, form: str) -> None:
     moment = now()
     rows = [
         (
-            one["id"],
-            one["principal"],
-            ", ".join(one["scopes"]) or "all",
-            ", ".join([*one["repositories"], *one["pipelines"]]) or "everything",
-            _life(one, times.at(one["expires_at"], moment)),
-            times.short(one["last_used_at"], moment) if one["last_used_at"] else "never",
+            entry["id"],
+            entry["principal"],
+            ", ".join(entry["scopes"]) or "all",
+            ", ".join([*entry["repositories"], *entry["pipelines"]]) or "everything",
+            _life(entry, times.at(entry["expires_at"], moment)),
+            times.short(entry["last_used_at"], moment) if entry["last_used_at"] else "never",
         )
-        for one in answer
+        for entry in answer
     ]
     table(("TOKEN", "PRINCIPAL", "MAY", "FOR", "EXPIRES", "USED"), rows, "No tokens.")
 

@@ -54,8 +54,8 @@ def _case(client: Client, digest: str) -> VerdictCase:
 
 
 def _inventories(client: Client, verdict: Verdict) -> Iterator[Inventory]:
-    for one in verdict.inputs.inventories:
+    for inventory in verdict.inputs.inventories:
         try:
-            yield understand(Inventory, client.get("documents", one))
+            yield understand(Inventory, client.get("documents", inventory))
         except NotFoundError:
             continue

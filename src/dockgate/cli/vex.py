@@ -62,14 +62,14 @@ def _show(answer: list[Any], form: str) -> None:
     moment = now()
     rows = [
         (
-            one["document"],
-            one["format"],
-            one["author"],
-            _whose(one),
-            times.short(one["added_at"], moment),
-            _removed(one),
+            entry["document"],
+            entry["format"],
+            entry["author"],
+            _whose(entry),
+            times.short(entry["added_at"], moment),
+            _removed(entry),
         )
-        for one in answer
+        for entry in answer
     ]
     table(("DOCUMENT", "FORMAT", "AUTHOR", "VOUCHED FOR BY", "ADDED", ""), rows, "No VEX documents.")
 

@@ -69,9 +69,9 @@ def list_waivers(wanted: str | None, form: str) -> None:
         as_json(answer)
         return
     rows = [
-        (state(one["state"]), one["waiver"]["id"], _what(understand(Waiver, one["waiver"])), _end(one["waiver"]),
-         one["waiver"]["owner"])
-        for one in answer
+        (state(entry["state"]), entry["waiver"]["id"], _what(understand(Waiver, entry["waiver"])), _end(entry["waiver"]),
+         entry["waiver"]["owner"])
+        for entry in answer
     ]  # fmt: skip
     table(("STATE", "WAIVER", "ACCEPTS", "END", "OWNER"), rows, "No waivers.")
 

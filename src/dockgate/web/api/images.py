@@ -223,7 +223,7 @@ def require(who: Caller, image: str, server: Server) -> None:
     have asked about: whoever waits is to hear why."""
     if who.limited:
         asked = server.store.approvals.of(image)
-        if not any(who.reaches(pipeline=pipeline_of(one), repository=one.repository) for one in asked):
+        if not any(who.reaches(pipeline=pipeline_of(request), repository=request.repository) for request in asked):
             _require_place(who, image, server)
 
 

@@ -43,7 +43,7 @@ class PolicyView(PolicySummary):
 @router.get("/policies")
 def policies(who: Reader, server: TheServer) -> list[PolicySummary]:
     """The policies that there are, those that come with Dockgate first."""
-    return [_summary(one) for one in server.policies.present()]
+    return [_summary(version) for version in server.policies.present()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def policy(name: str, who: Reader, server: TheServer, response: Response, versio
 @router.get("/policies/{name}/history")
 def history(name: str, who: Reader, server: TheServer) -> list[PolicySummary]:
     """Every version, newest first, removals among them."""
-    return [_summary(one) for one in server.policies.history(name)]
+    return [_summary(version) for version in server.policies.history(name)]
 
 
 @router.put("/policies/{name}", openapi_extra=body_of("application/yaml", "string"))

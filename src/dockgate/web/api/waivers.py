@@ -79,7 +79,7 @@ class Look:
 def waivers(who: Reader, server: TheServer, state: WaiverState | None = None) -> list[WaiverView]:
     """Every waiver on record, newest first, or those in one state."""
     found = [_view(record, server.parts.now()) for record in server.store.waivers.list()]
-    return [one for one in found if state in (None, one.state)]
+    return [entry for entry in found if state in (None, entry.state)]
 
 
 @router.get("/waivers/{waiver_id}")
