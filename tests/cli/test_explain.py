@@ -56,7 +56,7 @@ def test_two_verdicts_are_compared(run: Run, tmp_path: Path) -> None:
         run("gate", image(tmp_path / name, content), "-o", f"case={files[-1]}")
     ran = run("explain", *files)
     assert ran.code == 0
-    assert "Rejected → ✓ Approved: by code" in ran.out
+    assert "Rejected → ✓ Approved: because of code" in ran.out
     assert "CVE-2025-0001 in openssl 3.5.1-1 (CRITICAL, fixed in 3.5.4-1)" in ran.out
     document = json.loads(run("explain", *files, "-o", "json").out)
     assert [replay["same"] for replay in document["replays"]] == [True, True]
@@ -80,7 +80,7 @@ def test_a_verdict_of_the_server_is_judged_here(dockgate: Dockgate, server: Fake
     ran = dockgate("explain", given.digest)
     assert (ran.code, ran.err) == (0, "")
     assert given.digest in ran.out
-    assert "by code" in dockgate("explain", given.digest, other.digest).out
+    assert "because of code" in dockgate("explain", given.digest, other.digest).out
     missing = dockgate("explain", "sha256:" + "0" * 64)
     assert missing.code == 2
     assert missing.err.startswith("error: there is no /verdicts/sha256:")

@@ -124,7 +124,7 @@ def test_the_gate_takes_vex_of_an_author_that_the_policy_trusts(run: Run, tmp_pa
     policy.write_text("max_findings: {CRITICAL: 0, HIGH: 0}\nvex: {authors: [{name: Vendor}]}\n")
     ran = run("gate", reference, "--policy", str(policy), "--vex", str(vex))
     assert ran.code == 0
-    assert "Vendor says not_affected. Not built in (VEX" in ran.out
+    assert "VEX statement of Vendor: not_affected. Not built in (document" in ran.out
     assert run("gate", reference, "--vex", str(vex)).code == 1
     vex.write_text("{}")
     assert "is no VEX document" in run("gate", reference, "--vex", str(vex)).err

@@ -14,8 +14,8 @@ from tests.reports.samples import (
     platform_verdict,
     pypi,
     reports,
-    with_remediation,
     verdict,
+    with_remediation,
 )
 
 from dockgate.gate.model import Status, Verdict, Violation

@@ -202,9 +202,9 @@ def _describe(found: "Status") -> None:
     )
     echo()
     rows: list[tuple[Cell, ...]] = [
-        (coverage_entry.ecosystem, "all packages" if coverage_entry.complete else (f"{len(coverage_entry.names)} packages only", "yellow"),
-         times.at(coverage_entry.checked_at, moment))
-        for coverage_entry in found.coverage
+        (entry.ecosystem, "all packages" if entry.complete else (f"{len(entry.names)} packages only", "yellow"),
+         times.at(entry.checked_at, moment))
+        for entry in found.coverage
     ]  # fmt: skip
     table(("SPEAKS FOR", "HOLDS", "CHECKED"), rows, "It speaks for no ecosystem.")
 

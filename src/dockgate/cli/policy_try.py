@@ -113,8 +113,8 @@ def _tell(judged: int, turned: dict[str, int], changes: Sequence[ImageComparison
             if change.turned
             else (state(change.after), (", as before", "dim"))
         )
-        where = f"{brief(change.image)}{f' of {brief(change.for_what)}' if change.for_what else ''}, by {label(change.policy)}: "
-        show(to, [line(where, *turn)])
+        subject = f"{brief(change.image)}{f' of {brief(change.for_what)}' if change.for_what else ''}"
+        show(to, [line(f"{subject}, by {label(change.policy)}: ", *turn)])
         for sign, entries in (("+", change.come), ("-", change.go)):
             for entry in entries:
                 rule = f"{entry.rule}: " if entry.rule else ""

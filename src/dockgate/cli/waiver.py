@@ -69,10 +69,15 @@ def list_waivers(wanted: str | None, form: str) -> None:
         as_json(answer)
         return
     rows = [
-        (state(entry["state"]), entry["waiver"]["id"], _what(understand(Waiver, entry["waiver"])), _end(entry["waiver"]),
-         entry["waiver"]["owner"])
+        (
+            state(entry["state"]),
+            entry["waiver"]["id"],
+            _what(understand(Waiver, entry["waiver"])),
+            _end(entry["waiver"]),
+            entry["waiver"]["owner"],
+        )
         for entry in answer
-    ]  # fmt: skip
+    ]
     table(("STATE", "WAIVER", "ACCEPTS", "END", "OWNER"), rows, "No waivers.")
 
 

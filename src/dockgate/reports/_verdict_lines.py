@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dockgate.delivery.accept_commands import waiver_commands
-from dockgate.gate.model import PlatformVerdict, Status, Upgrade, Verdict, Violation
+from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Status, Upgrade, Verdict, Violation
 from dockgate.gate.next_steps import NextStep, next_steps
 from dockgate.gate.summaries import waived_words
 from dockgate.reports import _wording as wording
