@@ -88,7 +88,7 @@ def test_without_a_region_it_is_told_how_to_give_one(dockgate: Dockgate) -> None
 def test_without_credentials_it_is_told_how_to_get_some(dockgate: Dockgate) -> None:
     ran = dockgate("aws", "status", "--stack", "gate", "--region", REGION)
     assert ran.code == 2
-    assert "no AWS credentials" in ran.err
+    assert "no usable AWS credentials" in ran.err
     assert "aws sso login" in ran.err
 
 

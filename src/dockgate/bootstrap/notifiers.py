@@ -7,17 +7,17 @@ from dockgate.events.notifiers.eventbridge import EventBridgeNotifier
 from dockgate.events.notifiers.log import LogNotifier
 from dockgate.events.notifiers.sns import SnsNotifier
 from dockgate.events.ports import Notifier
-from dockgate.shared.aws import BUS, TOPIC, Client, arn, boto3_client
+from dockgate.shared.aws import BUS, TOPIC, Client, boto3_client, parse_arn
 
 
 def notifiers(settings: Settings, client: Client | None = None) -> list[Notifier]:
     """Raises UsageError for an ARN that is none, and when boto3 is needed and missing."""
     found: list[Notifier] = [LogNotifier()]
     if settings.event_bus:
-        region = arn("DOCKGATE_EVENT_BUS", settings.event_bus, BUS)["region"]
+        region = parse_arn("DOCKGATE_EVENT_BUS", settings.event_bus, BUS)["region"]
         make = partial(client or boto3_client(), "events", region)
         found.append(EventBridgeNotifier(make, settings.event_bus))
     if settings.sns_topic:
-        region = arn("DOCKGATE_SNS_TOPIC", settings.sns_topic, TOPIC)["region"]
+        region = parse_arn("DOCKGATE_SNS_TOPIC", settings.sns_topic, TOPIC)["region"]
         found.append(SnsNotifier(partial(client or boto3_client(), "sns", region), settings.sns_topic))
     return found

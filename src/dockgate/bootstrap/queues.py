@@ -8,7 +8,7 @@ from dockgate.events.queues.sqs import SqsQueue
 from dockgate.server.polling import Poller
 from dockgate.services import codepipeline, pushes
 from dockgate.services.server import Server
-from dockgate.shared.aws import QUEUE, Client, arn, boto3_client
+from dockgate.shared.aws import QUEUE, Client, boto3_client, parse_arn
 
 
 def pollers(settings: Settings, server: Server, client: Client | None = None) -> list[Poller]:
@@ -16,10 +16,10 @@ def pollers(settings: Settings, server: Server, client: Client | None = None) ->
     is needed and missing."""
     found = []
     if settings.ecr_queue:
-        place = arn("DOCKGATE_ECR_QUEUE", settings.ecr_queue, QUEUE)
+        place = parse_arn("DOCKGATE_ECR_QUEUE", settings.ecr_queue, QUEUE)
         found.append(Poller(_queue(place, client), partial(pushes.queued, server)))
     if settings.approval_queue:
-        place = arn("DOCKGATE_APPROVAL_QUEUE", settings.approval_queue, QUEUE)
+        place = parse_arn("DOCKGATE_APPROVAL_QUEUE", settings.approval_queue, QUEUE)
         take = partial(codepipeline.queued, server, place["account"], codepipeline.Clients(client))
         found.append(Poller(_queue(place, client), take))
     return found

@@ -10,8 +10,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -26,8 +25,8 @@ from dockgate.delivery.webhook_delivery import Callback, Delivery
 from dockgate.gate.model import Status
 from dockgate.identity.model import Principal
 from dockgate.services.server import Server
-from dockgate.shared.aws import Client, boto3_client
-from dockgate.shared.errors import ConflictError, NotFoundError, UnavailableError, UsageError
+from dockgate.shared.aws import Client, aws_errors, boto3_client
+from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 
 SCHEME = "codepipeline"
 """of the callback: codepipeline://REGION/PIPELINE/STAGE/ACTION, with the action's token as its secret"""
@@ -39,7 +38,6 @@ EARLY_SECONDS = 60
 
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
 _POLICY = re.compile(r"(?:^|\s)Policy=(\S+)")
-_PERMISSIONS = "docs/how-to/aws-adapters.md lists the permissions that it needs."
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +121,7 @@ def _is_known(server: Server, question: ApprovalRequest) -> bool:
 def _waiting(client: Any, wanted: Request, account: str, server: Server) -> Pending:
     """The approval as CodePipeline lists it. NotFoundError while it does not."""
     action = Action(wanted.pipeline, wanted.stage, wanted.action)
-    with _told(wanted, "looking up"):
+    with _errors(wanted, "looking up"):
         region = str(client.meta.region_name)
         found = Pipelines(client, (action,), account, region, lambda: server.parts.clock().timestamp()).find(wanted)
     if found is None or not found.is_readable:
@@ -172,23 +170,12 @@ class CodePipelineAnswers:
         wanted = Request(data["image"], pipeline, stage, action, delivery.secret)
         status = Status.APPROVED if data["state"] == ApprovalState.APPROVED else Status.REJECTED
         link = f"verdicts/{data['verdict']}" if data["verdict"] else f"approvals/{data['approval']}"
-        with _told(wanted):
+        with _errors(wanted, "answering"):
             answers = Answers(self._clients.of(callback.netloc))
             given = answers.give(wanted, status, summary(data["summary"], f"{self._url}/api/v1/{link}"))
         said = "settled already, or gone" if given == "Settled" else given
         _log.info("%s/%s/%s: %s (%s)", pipeline, stage, action, said, data["approval"])
 
 
-@contextmanager
-def _told(wanted: Request, doing: str = "answering") -> Iterator[None]:
-    """UnavailableError for whatever AWS answers, without the token: permissions may be mended meanwhile."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    doing = f"{doing} {wanted.pipeline}/{wanted.stage}/{wanted.action}"
-    try:
-        yield
-    except ClientError as error:
-        code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-        raise UnavailableError(f"{doing}: {code}: {message.replace(wanted.token, '…')}", _PERMISSIONS) from None
-    except BotoCoreError as error:
-        raise UnavailableError(f"{doing}: {error}", "Can the server reach AWS?") from None
+def _errors(wanted: Request, action: str) -> AbstractContextManager[None]:
+    return aws_errors(f"{action} {wanted.pipeline}/{wanted.stage}/{wanted.action}", secret=wanted.token)

@@ -4,8 +4,8 @@ our own."""
 import fnmatch
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,10 @@ from dockgate.scanner.images.ecr import region_of
 from dockgate.scanner.images.reference import Remote, parse
 from dockgate.scanner.images.registry import registry_origin
 from dockgate.services import external_findings
-from dockgate.shared.aws import Client, boto3_client
-from dockgate.shared.errors import ImageError, UnavailableError, UsageError
+from dockgate.shared.aws import Client, aws_errors, boto3_client
+from dockgate.shared.errors import ImageError, UsageError
 
 EVERYWHERE = ("*",)
-_PERMISSIONS = "docs/how-to/aws-adapters.md lists the permissions that it needs."
-_REACH = "Are there AWS credentials, and can this machine reach AWS?"
 
 
 class InspectorFindings:
@@ -58,7 +56,7 @@ class InspectorFindings:
     def ask(self, repository: str, digest: str) -> Found:
         registry, _, name = repository.partition("/")
         region = region_of(registry)
-        with _told(f"asking {self.title} about {repository}@{digest}"):
+        with aws_errors(f"asking {self.title} about {repository}@{digest}"):
             account = registry.partition(".")[0]
             client = self._of("inspector2", region)
             place = client.meta.partition, region, account
@@ -152,17 +150,3 @@ def look_up(
         wait(CONFIRM_SECONDS)
         found = source.ask(repository, digest)
     return digest, found.reported
-
-
-@contextmanager
-def _told(doing: str) -> Iterator[None]:
-    """UnavailableError for whatever AWS answers: permissions may be mended meanwhile."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-        raise UnavailableError(f"{doing}: {code}: {message}", _PERMISSIONS) from None
-    except BotoCoreError as error:
-        raise UnavailableError(f"{doing}: {error}", _REACH) from None

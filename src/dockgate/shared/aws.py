@@ -1,32 +1,142 @@
-"""Clients of AWS and ARNs in settings. boto3 is imported when the first client is made."""
+"""What all adapters of AWS share: clients, ARNs in settings, and boto3's errors as ours.
+
+boto3 and botocore are imported when they are first needed.
+"""
 
 import re
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
-from dockgate.shared.errors import UsageError
+from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UsageError
 
+# Makes a boto3 client for a service and a region; None is the region that boto3 finds.
 Client = Callable[[str, str | None], Any]
-"""a boto3 client by service and region; None for the region that boto3 finds"""
 
 BUS = r"events:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):event-bus/(?P<name>.+)"
 TOPIC = r"sns:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<name>[A-Za-z0-9_.-]+)"
 QUEUE = r"sqs:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<name>[A-Za-z0-9_-]{1,80}(?:\.fifo)?)"
 
+PERMISSIONS_ADVICE = "docs/how-to/aws-adapters.md lists the permissions that it needs."
+_CONNECTION_ADVICE = "Check the AWS credentials, the region and the network."
+_DENIED = ("AccessDenied", "UnrecognizedClient", "ExpiredToken", "InvalidClientTokenId")
 
-def arn(setting: str, given: str, form: str) -> re.Match[str]:
+
+def parse_arn(setting: str, text: str, form: str) -> re.Match[str]:
     """`region`, `account` and `name` of an ARN of this form. Raises UsageError naming the setting."""
-    matched = re.fullmatch(rf"arn:aws[a-z-]*:{form}", given)
-    if not matched:
-        raise UsageError(f"{setting} is {given!r}, which is no such ARN.", "Copy the ARN from AWS's console.")
-    return matched
+    match = re.fullmatch(rf"arn:aws[a-z-]*:{form}", text)
+    if not match:
+        raise UsageError(f"{setting} is {text!r}, not an ARN of that kind.", "Copy the ARN from AWS's console.")
+    return match
 
 
 def boto3_client() -> Client:
-    """Makes clients. UsageError without boto3."""
+    """A maker of clients. Raises UsageError without boto3."""
     try:
         import boto3
     except ImportError:
-        raise UsageError("Adapters of AWS need boto3.", f"Install it: {sys.executable} -m pip install boto3") from None
+        raise _boto3_is_missing() from None
     return lambda service, region: boto3.client(service, region_name=region)
+
+
+class LazyClient:
+    """A boto3 client that is made at its first use. May be called by several threads."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = self._make()
+            return self._client
+
+
+class FailureKind(Enum):
+    """Why a call of AWS failed."""
+
+    REFUSED = "AWS answered with an error"
+    CREDENTIALS = "no usable credentials"
+    SETTINGS = "an unknown profile or region"
+    CONNECTION = "AWS did not answer"
+
+
+@dataclass(frozen=True, slots=True)
+class AwsFailure:
+    """A failed call. `text` says all of it; `operation` and `code` are "" unless AWS refused the call."""
+
+    kind: FailureKind
+    text: str
+    message: str
+    operation: str = ""
+    code: str = ""
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether credentials or a permission are missing."""
+        return self.kind is FailureKind.CREDENTIALS or self.code.startswith(_DENIED)
+
+
+# The error to raise for a failure, None for an UnavailableError.
+Classify = Callable[[AwsFailure], DockgateError | None]
+
+
+@contextmanager
+def aws_errors(action: str, classify: Classify = lambda failure: None, secret: str = "") -> Iterator[None]:
+    """Raise our errors for botocore's: what `classify` returns, else UnavailableError.
+
+    By default every failure may be retried, since permissions may be granted meanwhile. The message begins with
+    `action` ("reading the bucket x"); a `secret` is removed from it.
+    """
+    try:
+        from botocore import exceptions as boto
+    except ImportError:
+        raise _boto3_is_missing() from None
+    try:
+        yield
+    except (boto.ClientError, boto.BotoCoreError) as error:
+        failure = _failure(action, error, secret)
+        advice = PERMISSIONS_ADVICE if failure.kind is FailureKind.REFUSED else _CONNECTION_ADVICE
+        raise classify(failure) or UnavailableError(failure.text, advice) from None
+
+
+def classify_denied(failure: AwsFailure) -> DockgateError | None:
+    """A `Classify`: DeniedError where credentials or permissions are missing."""
+    if failure.kind is FailureKind.CREDENTIALS:
+        return DeniedError(failure.text, "Give this process a role, or set AWS_PROFILE.")
+    return DeniedError(failure.text, PERMISSIONS_ADVICE) if failure.is_denied else None
+
+
+def error_code(error: Exception) -> str:
+    """The code that AWS refused a call with, "" for other errors."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+def _failure(action: str, error: Any, secret: str) -> AwsFailure:
+    from botocore import exceptions as boto
+
+    if isinstance(error, boto.ClientError):
+        code, message = error_code(error), str(error.response["Error"].get("Message", ""))
+        message = message.replace(secret, "…") if secret else message
+        text = f"{action}: {error.operation_name}: {code}: {message}"
+        return AwsFailure(FailureKind.REFUSED, text, message, error.operation_name, code)
+    kind = FailureKind.CONNECTION
+    if isinstance(
+        error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.TokenRetrievalError | boto.SSOError
+    ):
+        kind = FailureKind.CREDENTIALS
+    elif isinstance(error, boto.ProfileNotFound | boto.InvalidRegionError):
+        kind = FailureKind.SETTINGS
+    reason = f"no usable AWS credentials: {error}" if kind is FailureKind.CREDENTIALS else str(error)
+    return AwsFailure(kind, f"{action}: {reason}", str(error))
+
+
+def _boto3_is_missing() -> UsageError:
+    return UsageError("boto3 is not installed.", f"Install it: {sys.executable} -m pip install boto3")

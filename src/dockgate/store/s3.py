@@ -5,12 +5,13 @@ import base64
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from dockgate.shared.errors import DiskFullError, UnavailableError
+from dockgate.shared.aws import AwsFailure, LazyClient, aws_errors
+from dockgate.shared.errors import DiskFullError, DockgateError, UnavailableError
 from dockgate.store.blobs import bytes_below, content, folders, missing, name_of, written
 
 CACHE_BYTES = 2 << 30
@@ -22,7 +23,6 @@ SPARED_SECONDS = 600
 _PIECE = 1 << 20
 """bytes"""
 _MISSING = ("404", "NoSuchKey", "NotFound")
-_PERMISSIONS = "docs/how-to/aws-adapters.md lists the permissions that it needs."
 
 
 class S3Blobs:
@@ -43,15 +43,14 @@ class S3Blobs:
         self._cache, self._incoming = folders(cache)
         self._cache_bytes = cache_bytes
         self._clock = clock
-        self._make = client
-        self._made: Any = None
+        self._client = LazyClient(client)
         self._lock = threading.Lock()
 
     def put(self, write: Callable[[Path], None]) -> str:
         """S3 holds what it takes against the digest, and keeps all of it or nothing."""
         with written(self._incoming, write) as (new, name):
             checksum = base64.b64encode(bytes.fromhex(name)).decode()
-            with self._told("writing", name), new.open("rb") as file:
+            with self._errors("writing", name), new.open("rb") as file:
                 self._client().put_object(Bucket=self._bucket, Key=self._key(name), Body=file, ChecksumSHA256=checksum)
             self._keep(new, name)
         return f"sha256:{name}"
@@ -86,7 +85,7 @@ class S3Blobs:
         return path
 
     def _fetch(self, name: str, into: Path) -> None:
-        with self._told("reading", name), into.open("wb") as file:
+        with self._errors("reading", name), into.open("wb") as file:
             answer = self._client().get_object(Bucket=self._bucket, Key=self._key(name))
             for piece in answer["Body"].iter_chunks(_PIECE):
                 file.write(piece)
@@ -106,32 +105,19 @@ class S3Blobs:
                 path.unlink(missing_ok=True)
                 excess -= size
 
-    def _client(self) -> Any:
-        with self._lock:
-            if self._made is None:
-                self._made = self._make()
-            return self._made
-
     def _key(self, name: str) -> str:
         return f"{self._prefix}sha256/{name}"
 
     def _place(self, name: str) -> str:
         return f"s3://{self._bucket}/{self._key(name)}"
 
-    @contextmanager
-    def _told(self, doing: str, name: str) -> Iterator[None]:
-        """NotFoundError for an object that is not there, UnavailableError for whatever else AWS answers."""
-        from botocore.exceptions import BotoCoreError, ClientError
+    def _errors(self, action: str, name: str) -> AbstractContextManager[None]:
+        """Raise NotFoundError for an object that does not exist, UnavailableError for other failures."""
 
-        try:
-            yield
-        except ClientError as error:
-            code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-            if code in _MISSING:
-                raise missing(f"sha256:{name}") from None
-            raise UnavailableError(f"{doing} {self._place(name)}: {code}: {message}", _PERMISSIONS) from None
-        except BotoCoreError as error:
-            raise UnavailableError(f"{doing} {self._place(name)}: {error}", "Can the server reach AWS?") from None
+        def classify(failure: AwsFailure) -> DockgateError | None:
+            return missing(f"sha256:{name}") if failure.code in _MISSING else None
+
+        return aws_errors(f"{action} {self._place(name)}", classify)
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -105,7 +105,7 @@ def test_a_refusal_tells_what_is_missing_and_is_not_kept(ecr: Ecr, tokens: Token
 
 def test_an_answer_without_a_token_says_so_without_showing_it(ecr: Ecr, tokens: Tokens) -> None:
     ecr.text = "secret{}"
-    with pytest.raises(UnavailableError, match="holds none") as caught:
+    with pytest.raises(UnavailableError, match="has no token") as caught:
         tokens.get(HOST)
     assert "secret" not in caught.value.whole
 

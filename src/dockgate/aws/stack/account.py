@@ -1,14 +1,14 @@
 """The account that a command works in: clients made on first use, and AWS's errors in our words."""
 
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
 from dockgate.aws.stack.permissions import ACTIONS
-from dockgate.shared.errors import DeniedError, NotFoundError, UnavailableError, UsageError
+from dockgate.shared.aws import AwsFailure, FailureKind, aws_errors
+from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError, UsageError
 
 Client = Callable[[str], Any]
 """a boto3 client by its service's name"""
@@ -66,37 +66,27 @@ class Account:
         return session
 
 
-@contextmanager
-def told(doing: str) -> Iterator[None]:
-    """Turns botocore's errors into ours, which say what was being done and what to do next."""
-    try:
-        from botocore import exceptions as boto
-    except ImportError:
-        raise UsageError("boto3 is not installed.", f"Install it: {sys.executable} -m pip install boto3") from None
-
-    try:
-        yield
-    except boto.ClientError as error:
-        raise _refused(doing, error) from None
-    except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.TokenRetrievalError, boto.SSOError) as error:
-        raise DeniedError(f"{doing}: no AWS credentials that can be used: {error}", _LOG_IN) from None
-    except (boto.ProfileNotFound, boto.InvalidRegionError) as error:
-        raise UsageError(f"{doing}: {error}", "Check AWS_PROFILE, AWS_REGION and --region.") from None
-    except boto.BotoCoreError as error:
-        raise UnavailableError(f"{doing}: {error}", "Check the network and the region, and try again.") from None
+def told(action: str) -> AbstractContextManager[None]:
+    """Raise our errors for botocore's: what was being done, and the next step."""
+    return aws_errors(action, _classify)
 
 
-def _refused(doing: str, error: Any) -> Exception:
-    code, message = str(error.response["Error"]["Code"]), str(error.response["Error"].get("Message", ""))
-    text = f"{doing}: {error.operation_name} was refused: {code}: {message}"
+def _classify(failure: AwsFailure) -> DockgateError:
+    if failure.kind is FailureKind.CREDENTIALS:
+        return DeniedError(failure.text, _LOG_IN)
+    if failure.kind is FailureKind.SETTINGS:
+        return UsageError(failure.text, "Check AWS_PROFILE, AWS_REGION and --region.")
+    if failure.kind is FailureKind.CONNECTION:
+        return UnavailableError(failure.text, "Check the network and the region, and try again.")
+    code, message = failure.code, failure.message
     if code in _UNKNOWN:
-        return DeniedError(text, _LOG_IN)
+        return DeniedError(failure.text, _LOG_IN)
     if code.startswith(_DENIED):
-        named = _NAMED.search(message)
-        needed = named[1] if named else ACTIONS.get(error.operation_name, error.operation_name)
+        match = _NAMED.search(message)
+        needed = match[1] if match else ACTIONS.get(failure.operation, failure.operation)
         return DeniedError(
-            text, f"It needs the permission {needed}; docs/how-to/aws.md lists all that deploying needs."
+            failure.text, f"It needs the permission {needed}; docs/how-to/aws.md lists all that deploying needs."
         )
     if "NotFound" in code or code.startswith(("404", "NoSuch")) or "does not exist" in message:
-        return NotFoundError(text, "Check the name and the region.")
-    return UnavailableError(text, "Fix what it names, and run the command again: it continues where it stopped.")
+        return NotFoundError(failure.text, "Check the name and the region.")
+    return UnavailableError(failure.text, "Fix the cause, and run the command again: it continues where it stopped.")

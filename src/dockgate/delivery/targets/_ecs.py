@@ -1,13 +1,14 @@
 """ECS's answers in our words: revisions, tasks, errors."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from dockgate.delivery.model import Task, TaskDefinition, TaskState
-from dockgate.shared.errors import DeniedError, DeployError, UnavailableError
+from dockgate.shared.aws import AwsFailure, aws_errors, classify_denied, error_code
+from dockgate.shared.errors import DeployError, DockgateError
 
 SERVICE, REVISION = "dockgate:service", "dockgate:revision"
 _CONTAINER, _BEFORE, _BEFORE_COUNT = "dockgate:container", "dockgate:before", "dockgate:before-count"
@@ -128,35 +129,20 @@ def reason_of(task: Mapping[str, Any]) -> str:
     return "; ".join(filter(None, parts))
 
 
-def gone(error: Exception) -> bool:
-    """Whether a call failed for there being no such service or cluster."""
-    return _code(error) in _MISSING
+def is_missing(error: Exception) -> bool:
+    """Whether a call failed because the service or the cluster does not exist."""
+    return error_code(error) in _MISSING
 
 
-@contextmanager
-def told(doing: str) -> Iterator[None]:
-    """Turns botocore's errors into ours: DeniedError, DeployError for what ECS will not do, UnavailableError."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
-    try:
-        yield
-    except NoCredentialsError:
-        raise DeniedError(f"{doing}: no AWS credentials were found", "Give the server a role or a profile.") from None
-    except ClientError as error:
-        code = _code(error)
-        text = f"{doing}: {error.operation_name}: {code}: {error.response['Error'].get('Message', '')}"
-        if code.startswith(("AccessDenied", "UnrecognizedClient", "ExpiredToken", "InvalidClientTokenId")):
-            raise DeniedError(text, "docs/how-to/aws-adapters.md lists the permissions that it needs.") from None
-        if code in _REFUSED or code in _MISSING:
-            raise DeployError(text, "Mend what it names in ECS or in the Service document.") from None
-        raise UnavailableError(text, "It is tried again.") from None
-    except BotoCoreError as error:
-        raise UnavailableError(f"{doing}: {error}", "Can the server reach AWS, and is the region right?") from None
+def ecs_errors(action: str) -> AbstractContextManager[None]:
+    """Raise our errors for botocore's: DeniedError, DeployError for what ECS will not do, UnavailableError."""
+    return aws_errors(action, _classify)
 
 
-def _code(error: Exception) -> str:
-    response = getattr(error, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+def _classify(failure: AwsFailure) -> DockgateError | None:
+    if failure.code in _REFUSED or failure.code in _MISSING:
+        return DeployError(failure.text, "Correct in ECS or in the Service document what the message names.")
+    return classify_denied(failure)
 
 
 def _state(task: Mapping[str, Any], revision: Revision) -> TaskState:

@@ -15,12 +15,12 @@ from dockgate.delivery.model import Deployment, Service, Task, TaskDefinition, T
 from dockgate.delivery.targets._ecs import (
     SERVICE,
     Revision,
-    gone,
+    ecs_errors,
+    is_missing,
     new_revision,
     reason_of,
     revision_of,
     task_of,
-    told,
 )
 from dockgate.shared.errors import DeployError
 
@@ -53,7 +53,7 @@ class EcsTarget:
         """Without a `previous`, what goes on after a failure is what the service ran before Dockgate's first deploy."""
         if not definition.image.partition("@")[2]:
             raise DeployError(f"{definition.image!r} of {service.name} names no digest", "Deploys are by digest.")
-        with self._locks[service.name], told(f"deploying {service.name} to the cluster {self._cluster}"):
+        with self._locks[service.name], ecs_errors(f"deploying {service.name} to the cluster {self._cluster}"):
             wanted = self._registered(service.name, definition)
             try:
                 self._bring(service.name, wanted.arn, service.desired_count)
@@ -64,20 +64,20 @@ class EcsTarget:
 
     def tasks(self, service: str) -> Sequence[Task]:
         """Those that ECS means to keep running: the ones that ended it replaces by itself."""
-        with told(f"looking at {service} in the cluster {self._cluster}"):
+        with ecs_errors(f"looking at {service} in the cluster {self._cluster}"):
             if self._find(service) is None:
                 return []
             return [task_of(task, service, self._revision(task["taskDefinitionArn"])) for task in self._list(service)]
 
     def restart(self, service: str, task: str) -> bool:
         """False: ECS replaces unhealthy and stopped tasks by itself."""
-        with told(f"looking at {service} in the cluster {self._cluster}"):
+        with ecs_errors(f"looking at {service} in the cluster {self._cluster}"):
             self._find(service)
         return False
 
     def remove(self, service: str) -> None:
         """The desired count becomes 0; the service itself stays, for it was not made here."""
-        with self._locks[service], told(f"stopping {service} in the cluster {self._cluster}"):
+        with self._locks[service], ecs_errors(f"stopping {service} in the cluster {self._cluster}"):
             found = self._find(service)
             if found is None:
                 return
@@ -99,7 +99,7 @@ class EcsTarget:
         try:
             answer = self._ecs.describe_services(cluster=self._cluster, services=[service])
         except Exception as error:
-            if gone(error):
+            if is_missing(error):
                 return None
             raise
         return next((one for one in answer["services"] if one["status"] == "ACTIVE"), None)

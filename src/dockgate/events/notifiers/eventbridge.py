@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from dockgate.events.notifiers._aws import Lazy, detail, told
+from dockgate.events.notifiers._aws import detail
 from dockgate.events.ports import Notice
+from dockgate.shared.aws import LazyClient, aws_errors
 from dockgate.shared.errors import UnavailableError
 
 SOURCE = "dockgate"
@@ -20,7 +21,7 @@ class EventBridgeNotifier:
     A notice that is handed over again is a second event with the same `key`."""
 
     def __init__(self, client: Callable[[], Any], bus: str) -> None:
-        self._client = Lazy(client)
+        self._client = LazyClient(client)
         self._bus = bus
         self.name = f"the bus {bus}"
 
@@ -31,7 +32,7 @@ class EventBridgeNotifier:
             "Detail": detail(notice, _LIMIT),
             "EventBusName": self._bus,
         }
-        with told(f"putting an event on {self.name}"):
+        with aws_errors(f"putting an event on {self.name}"):
             answer = self._client().put_events(Entries=[entry])
         if answer["FailedEntryCount"]:
             (failed,) = answer["Entries"]

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from dockgate.events.notifiers._aws import Lazy, detail, told
+from dockgate.events.notifiers._aws import detail
 from dockgate.events.ports import Notice
+from dockgate.shared.aws import LazyClient, aws_errors
 
 _LIMIT = 200_000
 """bytes of the message; SNS takes 256 KiB, attributes included"""
@@ -18,7 +19,7 @@ class SnsNotifier:
     `topic` is an ARN, `client` makes a boto3 client, at first use."""
 
     def __init__(self, client: Callable[[], Any], topic: str) -> None:
-        self._client = Lazy(client)
+        self._client = LazyClient(client)
         self._topic = topic
         self.name = f"the topic {topic}"
 
@@ -32,7 +33,7 @@ class SnsNotifier:
             request["Subject"] = subject
         if self._topic.endswith(".fifo"):
             request |= {"MessageGroupId": "dockgate", "MessageDeduplicationId": _short(notice.key)}
-        with told(f"publishing to {self.name}"):
+        with aws_errors(f"publishing to {self.name}"):
             self._client().publish(**request)
 
 

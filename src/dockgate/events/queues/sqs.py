@@ -1,18 +1,16 @@
 """Queues of Amazon SQS (API, version 2012-11-05)."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dockgate.events.ports import Message
-from dockgate.shared.errors import UnavailableError
+from dockgate.shared.aws import aws_errors
 
 _AT_ONCE = 10
 """messages that are received at once, and:"""
 _LONGEST_WAIT = 20
 """seconds for the first of them, both SQS's own limits (ReceiveMessage)"""
-_PERMISSIONS = "docs/how-to/aws-adapters.md lists the permissions that it needs."
 
 
 class SqsQueue:
@@ -29,7 +27,7 @@ class SqsQueue:
         self._made: tuple[Any, str] | None = None
 
     def receive(self) -> Sequence[Message]:
-        with self._told("receiving from"):
+        with aws_errors(f"receiving from the queue {self.name}"):
             client, url = self._queue()
             answer = client.receive_message(
                 QueueUrl=url, MaxNumberOfMessages=_AT_ONCE, WaitTimeSeconds=self._wait_seconds
@@ -37,12 +35,12 @@ class SqsQueue:
         return [Message(one["MessageId"], one["Body"], one["ReceiptHandle"]) for one in answer.get("Messages", [])]
 
     def delete(self, message: Message) -> None:
-        with self._told("deleting from"):
+        with aws_errors(f"deleting from the queue {self.name}"):
             client, url = self._queue()
             client.delete_message(QueueUrl=url, ReceiptHandle=message.receipt)
 
     def release(self, message: Message) -> None:
-        with self._told("giving a message back to"):
+        with aws_errors(f"giving a message back to the queue {self.name}"):
             client, url = self._queue()
             client.change_message_visibility(QueueUrl=url, ReceiptHandle=message.receipt, VisibilityTimeout=0)
 
@@ -54,16 +52,3 @@ class SqsQueue:
                 answer = client.get_queue_url(QueueName=self.name, QueueOwnerAWSAccountId=self._account)
                 self._made = client, answer["QueueUrl"]
             return self._made
-
-    @contextmanager
-    def _told(self, doing: str) -> Iterator[None]:
-        """UnavailableError for whatever AWS answers: permissions may be mended while we run."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            yield
-        except ClientError as error:
-            code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-            raise UnavailableError(f"{doing} the queue {self.name}: {code}: {message}", _PERMISSIONS) from None
-        except BotoCoreError as error:
-            raise UnavailableError(f"{doing} the queue {self.name}: {error}", "Can the server reach AWS?") from None

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
+from dockgate.shared.aws import AwsFailure, FailureKind, aws_errors, classify_denied
+from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UsageError
 
 _HOST = re.compile(
     r"\d{12}\.(?:dkr\.ecr(?:-fips)?\.(?P<old>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?|dkr-ecr(?:-fips)?\.(?P<new>[a-z0-9-]+)\.on\.aws)"
@@ -26,6 +27,12 @@ def region_of(registry: str) -> str:
     """The region of an ECR registry by its host name, "" for other registries."""
     found = _HOST.fullmatch(registry)
     return (found["old"] or found["new"]) if found else ""
+
+
+def _classify(failure: AwsFailure) -> DockgateError | None:
+    if failure.kind is FailureKind.REFUSED:
+        return DeniedError(failure.text, "It needs the permission ecr:GetAuthorizationToken.")
+    return classify_denied(failure)
 
 
 class Tokens:
@@ -49,23 +56,16 @@ class Tokens:
 
     def _asked(self, registry: str) -> tuple[str, str, datetime]:
         client = self._client(region_of(registry))
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
-        doing = f"asking AWS for a token for {registry}"
+        action = f"requesting a token for {registry}"
+        with aws_errors(action, _classify):
+            response = client.get_authorization_token()
         try:
-            answer = client.get_authorization_token()["authorizationData"][0]
+            answer = response["authorizationData"][0]
             username, colon, password = base64.b64decode(answer["authorizationToken"]).decode().partition(":")
-        except NoCredentialsError:
-            raise DeniedError(f"{doing}: no AWS credentials were found.", "Set AWS_PROFILE, or log in.") from None
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            raise DeniedError(f"{doing}: {code}.", "It needs the permission ecr:GetAuthorizationToken.") from None
-        except BotoCoreError as error:
-            raise UnavailableError(f"{doing}: {type(error).__name__}.", "Can this machine reach AWS?") from None
         except (LookupError, TypeError, binascii.Error, ValueError):
             colon = ""
         if not colon:
-            raise UnavailableError(f"{doing}: the answer holds none.", "Try again.") from None
+            raise UnavailableError(f"{action}: the answer has no token.", "Try again.") from None
         return username, password, answer["expiresAt"]
 
 
