@@ -80,7 +80,7 @@ SETTINGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
             "findings.filter(f, f.exploited == true || f.epss > 0.5)",
             "findings.exists(f, f.severity in ['HIGH', 'CRITICAL'] && f.fixed != '' && !f.approved)",
             "packages.filter(p, findings.filter(f, f.package.purl == p.purl).size() > 1)",
-            "!findings.all(f, f.fixed == '' || f.package.in_base)",
+            "findings.exists(f, f.fixed != '' && !f.package.in_base)",
         )
     ).map(lambda when: {"when": when, "message": "too much"}),
 }

@@ -100,7 +100,7 @@ def test_the_terminal_alone_judges_what_the_server_judged(live: Live) -> None:
     by = ("gate", reference, "--policy", str(policy), "-o")
     until(lambda: "Approved" in live.dockgate(*by, "table", code=None))  # once the sweep has attached it
     policy.write_text(json.dumps({"provenance": {**rule, "sources": [f"{source}/other"]}}))
-    assert f"Its source {source} is not an allowed one" in live.dockgate(*by, "table", code=1)
+    assert f"Its source {source} is not allowed" in live.dockgate(*by, "table", code=1)
 
     # Built on that image: its digest is recorded, and its layers are the lowest.
     layers = live.folder / "layers.yaml"

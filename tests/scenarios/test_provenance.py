@@ -171,7 +171,7 @@ def test_a_registry_that_does_not_answer_leaves_it_undetermined(server: ServerSy
 @pytest.mark.parametrize(
     ("name", "demanded", "said"),
     [
-        ("sources", {"sources": ["git+https://git.example/**"]}, "is not an allowed one"),
+        ("sources", {"sources": ["git+https://git.example/**"]}, "is not allowed"),
         ("bases", {"bases": ["sha256:" + "e" * 64]}, "images that are not allowed"),
         ("age", {"max_age_days": 0.000001}, "more than 1e-06 days ago"),
     ],

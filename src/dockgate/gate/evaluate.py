@@ -23,7 +23,7 @@ from dockgate.gate.model import (
     Violation,
     worst,
 )
-from dockgate.gate.policy import ANY, COUNTING_RULE, REFERENCE_APPROVED, REFERENCE_RULE, action_of
+from dockgate.gate.policy import COUNTING_RULE, REFERENCE_APPROVED, REFERENCE_RULE, action_of, counted_severity
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.gate.remediation.commands import commands
 from dockgate.gate.remediation.search import find_remediation
@@ -315,27 +315,10 @@ def _digest(value: object) -> str:
     return canonical.digest(canonical.encode(value))
 
 
-def counted_as(finding: Finding, settings: Mapping[str, object]) -> Severity | None:
-    """The severity a finding counts as under `max_findings` settings, None when it does not count."""
-    if settings.get("only_fixable") and not finding.fixed:
-        return None
-    return untriaged_as(settings) if finding.severity is Severity.UNTRIAGED else finding.severity
-
-
-def untriaged_as(settings: Mapping[str, object]) -> Severity:
-    """The severity that UNTRIAGED counts as for certain: where the settings leave it open, as HIGH where that has a
-    limit or nothing has, else as the worst that has one. As what it may count besides is for the rule to doubt."""
-    said = settings.get("untriaged_counts_as", Severity.UNTRIAGED)
-    if said != ANY:
-        return Severity(str(said))
-    limited = [severity for severity in Severity if severity.value in settings]
-    return Severity.HIGH if Severity.HIGH in limited or not limited else limited[0]
-
-
 def _counts(findings: Sequence[Finding], settings: Mapping[str, object], unnamed: Mapping[str, int]) -> dict[str, int]:
     counts = {severity.value: unnamed.get(severity, 0) for severity in Severity}
     for finding in findings:
-        severity = counted_as(finding, settings)
+        severity = counted_severity(finding, settings)
         if severity is not None:
             counts[severity.value] += 1
     return counts

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from dockgate.gate.model import Policy, RuleAction, Settings
 from dockgate.shared import canonical
+from dockgate.vulnerabilities.model import Finding, Severity
 
 COUNTING_RULE = "max_findings"
 """the rule whose settings say how findings are counted"""
@@ -65,6 +66,26 @@ def of_bytes(data: bytes) -> Policy:
 def action_of(settings: Settings) -> RuleAction:
     """What follows when the rule is broken under these settings; rejection where they do not say."""
     return RuleAction(str(settings.get("action", RuleAction.REJECT)))
+
+
+def counted_severity(finding: Finding, settings: Mapping[str, object]) -> Severity | None:
+    """The severity that a finding counts as under `max_findings` settings, None when it does not count."""
+    if settings.get("only_fixable") and not finding.fixed:
+        return None
+    return untriaged_severity(settings) if finding.severity is Severity.UNTRIAGED else finding.severity
+
+
+def untriaged_severity(settings: Mapping[str, object]) -> Severity:
+    """The severity that UNTRIAGED findings count as at least.
+
+    Where the settings say `any`: HIGH where HIGH or nothing has a limit, else the worst severity with a limit. The
+    other severities that such a finding may have are the rule's to report as undetermined.
+    """
+    setting = settings.get("untriaged_counts_as", Severity.UNTRIAGED)
+    if setting != ANY:
+        return Severity(str(setting))
+    limited = [severity for severity in Severity if severity.value in settings]
+    return Severity.HIGH if Severity.HIGH in limited or not limited else limited[0]
 
 
 def stricter(policy: Policy, asked: Policy) -> Policy:

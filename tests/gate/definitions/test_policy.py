@@ -91,7 +91,7 @@ def test_another_name_or_number_is_another_digest() -> None:
             "malicious: {}\nmax_findings:\n  HIGH: none\n",
             'policy.yaml:3: max_findings.HIGH: "none" is not allowed; allowed: a whole number, 0 or more',
         ),
-        ("malicious: {}\nmax_findings:\n", "policy.yaml:2: max_findings: no limit given; it needs one or more of: "),
+        ("malicious: {}\nmax_findings:\n", "policy.yaml:2: max_findings: no limit is set; set one or more of: "),
         ("max_finding:\n  HIGH: 0\n", "policy.yaml:1: max_finding: unknown rule; allowed here: "),
         ("evidence: 7\n", "policy.yaml:1: evidence: the settings of a rule are a mapping"),
         ("evidence: []\n", "policy.yaml:1: evidence: the list of settings is empty"),

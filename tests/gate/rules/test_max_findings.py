@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.gate.gating import NOW, inventory, package
 
-from dockgate.gate.evaluate import untriaged_as
 from dockgate.gate.model import Violation
+from dockgate.gate.policy import untriaged_severity
 from dockgate.gate.rule import Facts
 from dockgate.gate.rules.max_findings import RULE
 from dockgate.shared.errors import DefinitionError
@@ -56,8 +56,8 @@ def test_untriaged_findings_count_as_high_unless_told_otherwise() -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({}, "max_findings: no limit given"),
-        ({"only_fixable": True}, "max_findings: no limit given"),
+        ({}, "max_findings: no limit is set"),
+        ({"only_fixable": True}, "max_findings: no limit is set"),
         ({"HIGH": -1}, "HIGH: -1 is not allowed; allowed: a whole number, 0 or more"),
         ({"HIGH": "0"}, 'HIGH: "0" is not allowed'),
         ({"HIGH": True}, "HIGH: true is not allowed"),
@@ -88,7 +88,7 @@ def test_counts_are_judged_like_findings() -> None:
 
 def test_counts_that_do_not_say_whether_there_is_a_fix_are_undetermined_where_that_matters() -> None:
     (said,) = counted({"CRITICAL": 3}, CRITICAL=0, only_fixable=True)
-    assert said.startswith("? inspector does not say of every finding")
+    assert said.startswith("? inspector does not report the severity of every finding")
     assert "up to 3 may count as CRITICAL, at most 0 allowed" in said
     assert counted({"CRITICAL": 3}, CRITICAL=3, only_fixable=True) == []
 
@@ -146,7 +146,7 @@ def test_a_finding_whose_rating_is_lost_falls_out_of_no_limit(
 ) -> None:
     settings = RULE.settings(limits)
     assert settings["untriaged_counts_as"] == counts_as
-    assert untriaged_as(settings) == sure
+    assert untriaged_severity(settings) == sure
 
 
 ratings = st.lists(st.sampled_from(Severity), max_size=6)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockgate.gate.rules._vers import read
+from dockgate.gate.rules._vers import parse_range
 from dockgate.shared.errors import UncomparableError
 
 
@@ -29,25 +29,25 @@ def compare(one: str, other: str) -> int:
     ],
 )
 def test_a_range_holds_what_its_intervals_do(text: str, inside: str, outside: str) -> None:
-    span = read(text)
-    assert [version for version in inside.split() if not span.holds(version, compare)] == []
-    assert [version for version in outside.split() if span.holds(version, compare)] == []
+    span = parse_range(text)
+    assert [version for version in inside.split() if not span.contains(version, compare)] == []
+    assert [version for version in outside.split() if span.contains(version, compare)] == []
 
 
 def test_versions_are_percent_decoded() -> None:
-    assert read("vers:deb/>=1%3A2.0").constraints == ((">=", "1:2.0"),)
+    assert parse_range("vers:deb/>=1%3A2.0").constraints == ((">=", "1:2.0"),)
 
 
 def test_what_cannot_be_compared_is_not_in_or_out() -> None:
     with pytest.raises(UncomparableError):
-        read("vers:npm/>=1.0.0").holds("one", compare)
+        parse_range("vers:npm/>=1.0.0").contains("one", compare)
     with pytest.raises(UncomparableError):
-        read("vers:npm/>=1.0.0|<two").holds("1.5.0", compare)
+        parse_range("vers:npm/>=1.0.0|<two").contains("1.5.0", compare)
 
 
 @pytest.mark.parametrize(
     "text", ["", "npm/1.0", "vers:npm", "vers:/1.0", "vers:NPM/1.0", "vers:npm/", "vers:npm/>=", "vers:npm/1.0||2.0"]
 )
 def test_what_is_no_range_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^it is written as|is no constraint"):
-        read(text)
+    with pytest.raises(ValueError, match=r"^a range has the form|is not a constraint"):
+        parse_range(text)

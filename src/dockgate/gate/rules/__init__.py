@@ -1,8 +1,7 @@
-"""Gate rules. A module of this package is a rule: it holds one object named `RULE` (`core.rules.Rule`).
+"""Gate rules, one module each, with one object named `RULE` (`gate.rule.Rule`).
 
-`settings` raises DefinitionError with a message that begins with the key at fault and a colon, so that whoever read
-the document can add file and line; a key inside of another has that one's before it: "packages.0.versions". Modules
-whose name begins with "_" are shared by the others and are no rules.
+`settings` raises DefinitionError with a message that starts with the key and a colon, so that the caller can add file
+and line. A nested key has its full path: "packages.0.versions". Modules whose name starts with "_" are shared helpers.
 """
 
 from dockgate.gate.rule import Rule
@@ -10,5 +9,5 @@ from dockgate.shared import plugins
 
 
 def load(package: str = __name__) -> tuple[Rule, ...]:
-    """Every gate rule of `package`, by module name. Raises DockgateError naming the one that is broken."""
+    """All gate rules of `package`, by module name. Raises DockgateError, which names the module that fails to load."""
     return tuple(plugins.load(package, "RULE", "gate rule", "judged"))

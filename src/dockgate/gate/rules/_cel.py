@@ -1,8 +1,7 @@
-"""Expressions in CEL: their types, their variables, and how they are compiled and evaluated by Google's runtime
-(cel-expr-python). It and protobuf are imported at first use.
+"""CEL expressions: their types and variables; compiled and evaluated by Google's runtime (cel-expr-python).
 
-What is not known is null, so that an expression that looks at it without asking ends in an error, which is no answer;
-so do comparisons with it (`_cel_null`).
+The runtime and protobuf are imported at first use. Unknown values are null: computing with null, or comparing it
+(`_cel_null`), is an error, never a false.
 """
 
 from collections.abc import Mapping
@@ -10,149 +9,157 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-from dockgate.gate.rules import _cel_bounds, _cel_growth, _cel_null
+from dockgate.gate.rules import _cel_ast, _cel_limits, _cel_null
 from dockgate.shared.errors import DefinitionError
 
-_TEXT, _TRUTH = "string", "bool"
-_TEXTS, _MAYBE_TEXT, _MAYBE_NUMBER, _MAYBE_TRUTH = "strings", "StringValue", "DoubleValue", "BoolValue"
-_MAYBE_WHOLE = "Int64Value"
+_STRING, _STRINGS, _BOOL = "string", "strings", "bool"
+_OPTIONAL_STRING, _OPTIONAL_DOUBLE, _OPTIONAL_BOOL, _OPTIONAL_INT = (
+    "StringValue",
+    "DoubleValue",
+    "BoolValue",
+    "Int64Value",
+)
 
+# Message -> its fields and their types. A type that ends in "Value" may be null.
 TYPES: Mapping[str, Mapping[str, str]] = {
     "Package": {
-        "purl": _TEXT,
-        "name": _TEXT,
-        "version": _TEXT,
-        "ecosystem": _TEXT,
-        "source": _TEXT,
-        "path": _TEXT,
-        "owner": _TEXT,
-        "in_base": _MAYBE_TRUTH,
+        "purl": _STRING,
+        "name": _STRING,
+        "version": _STRING,
+        "ecosystem": _STRING,
+        "source": _STRING,
+        "path": _STRING,
+        "owner": _STRING,
+        "in_base": _OPTIONAL_BOOL,
     },
     "Finding": {
-        "id": _TEXT,
-        "aliases": _TEXTS,
+        "id": _STRING,
+        "aliases": _STRINGS,
         "package": "Package",
-        "severity": _MAYBE_TEXT,
-        "score": _MAYBE_NUMBER,
-        "fixed": _MAYBE_TEXT,
-        "state": _TEXT,
-        "exploited": _MAYBE_TRUTH,
-        "due": _MAYBE_TEXT,
-        "epss": _MAYBE_NUMBER,
-        "percentile": _MAYBE_NUMBER,
-        "disputed": _TRUTH,
-        "reachable": _MAYBE_TEXT,
-        "published": _MAYBE_TEXT,
-        "fixed_at": _MAYBE_TEXT,
-        "running": _MAYBE_TRUTH,
-        "approved": _MAYBE_TRUTH,
+        "severity": _OPTIONAL_STRING,
+        "score": _OPTIONAL_DOUBLE,
+        "fixed": _OPTIONAL_STRING,
+        "state": _STRING,
+        "exploited": _OPTIONAL_BOOL,
+        "due": _OPTIONAL_STRING,
+        "epss": _OPTIONAL_DOUBLE,
+        "percentile": _OPTIONAL_DOUBLE,
+        "disputed": _BOOL,
+        "reachable": _OPTIONAL_STRING,
+        "published": _OPTIONAL_STRING,
+        "fixed_at": _OPTIONAL_STRING,
+        "running": _OPTIONAL_BOOL,
+        "approved": _OPTIONAL_BOOL,
     },
     "Image": {
-        "digest": _TEXT,
-        "platform": _TEXT,
-        "distribution": _MAYBE_TEXT,
-        "release": _MAYBE_TEXT,
-        "support_end": _MAYBE_TEXT,
-        "base": _MAYBE_TEXT,
-        "created": _MAYBE_TEXT,
-        "user": _MAYBE_TEXT,
-        "layers": _MAYBE_WHOLE,
-        "unread": _MAYBE_WHOLE,
+        "digest": _STRING,
+        "platform": _STRING,
+        "distribution": _OPTIONAL_STRING,
+        "release": _OPTIONAL_STRING,
+        "support_end": _OPTIONAL_STRING,
+        "base": _OPTIONAL_STRING,
+        "created": _OPTIONAL_STRING,
+        "user": _OPTIONAL_STRING,
+        "layers": _OPTIONAL_INT,
+        "unread": _OPTIONAL_INT,
     },
 }
-"""Message -> its fields and their types; a type that ends in "Value" may be null."""
 
 VARIABLES = {"findings": "list(Finding)", "packages": "list(Package)", "image": "Image", "now": "timestamp"}
 RESULTS = {"BOOL": "bool", "LIST<dockgate.Finding>": "list(Finding)", "LIST<dockgate.Package>": "list(Package)"}
 
 
 class EvaluationError(Exception):
-    """An expression has no answer here; the text says why."""
+    """An expression has no result for these values; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled expression; `result` is one of RESULTS' values. `grows`: with more findings, what is true stays so,
-    and what is in the list (`_cel_growth`)."""
+    """A compiled expression.
 
-    result: str
-    compiled: Any
-    grows: bool
+    `result_type` is one of RESULTS' values. `is_monotonic`: one more finding never makes the result false, nor removes
+    anything from its list.
+    """
+
+    result_type: str
+    expression: Any
+    is_monotonic: bool
 
     def evaluate(self, variables: Mapping[str, Any]) -> Any:
         """A bool, or the messages in the list. Raises EvaluationError."""
         try:
-            value = self.compiled.eval(data=dict(variables)).plain_value()
+            value = self.expression.eval(data=dict(variables)).plain_value()
         except RuntimeError as error:
-            raise EvaluationError(_told(str(error))) from None
-        if self.result == "bool" and not isinstance(value, bool):
-            raise EvaluationError(_told(str(value)))
-        if self.result != "bool" and not isinstance(value, list):
-            raise EvaluationError(_told(str(value)))
+            raise EvaluationError(_readable(str(error))) from None
+        if not isinstance(value, bool if self.result_type == "bool" else list):
+            raise EvaluationError(_readable(str(value)))
         return value
 
 
 @lru_cache(maxsize=256)
-def compiled(text: str) -> Program:
+def compile_expression(text: str) -> Program:
     """Raises DefinitionError, without the key, with the compiler's message and its place in the expression."""
-    if len(text) > _cel_bounds.LONGEST:
-        raise DefinitionError(f"the expression has {len(text)} characters, at most {_cel_bounds.LONGEST} are allowed")
+    if len(text) > _cel_limits.MAX_LENGTH:
+        raise DefinitionError(f"the expression has {len(text)} characters, at most {_cel_limits.MAX_LENGTH} allowed")
     try:
         expression = _environment().compile(text)
     except RuntimeError as error:
-        raise DefinitionError(_told(str(error))) from None
-    kind = str(expression.return_type())
-    if kind not in RESULTS:
-        raise DefinitionError(f"the expression is of type {kind}; allowed: {', '.join(RESULTS.values())}")
-    tree = expression.serialize()
+        raise DefinitionError(_readable(str(error))) from None
+    result_type = str(expression.return_type())
+    if result_type not in RESULTS:
+        raise DefinitionError(f"the expression is of type {result_type}; allowed: {', '.join(RESULTS.values())}")
+    serialized = expression.serialize()
     try:
-        _cel_bounds.check(tree)
-        asking = _environment().deserialize(_cel_null.asked(tree))
-    except _cel_bounds.UnboundedError as error:
+        _cel_limits.check_cost(serialized)
+        checked_expression = _environment().deserialize(_cel_null.with_null_checks(serialized))
+    except _cel_limits.UnboundedError as error:
         raise DefinitionError(f"the expression could cost too much: {error}") from None
     except _cel_null.NullError as error:
         raise DefinitionError(str(error)) from None
-    return Program(RESULTS[kind], asking, _cel_growth.grows(tree))
+    is_monotonic = _cel_limits.is_monotonic(_cel_ast.checked(serialized)[0])
+    return Program(RESULTS[result_type], checked_expression, is_monotonic)
 
 
-def message(kind: str, values: Mapping[str, Any]) -> Any:
-    """A message of this type. Values of None stay unset: null where the type has that."""
-    made = _classes()[kind]()
+def message(type_name: str, values: Mapping[str, Any]) -> Any:
+    """A message of this type. Values of None stay unset, which is null where the type allows it."""
+    result = _message_classes()[type_name]()
     for name, value in values.items():
         if value is None:
             continue
-        if TYPES[kind][name].endswith("Value"):
-            getattr(made, name).value = value
-        elif TYPES[kind][name] == _TEXTS:
-            getattr(made, name).extend(value)
-        elif TYPES[kind][name] in TYPES:
-            getattr(made, name).CopyFrom(value)
+        field_type = TYPES[type_name][name]
+        if field_type.endswith("Value"):
+            getattr(result, name).value = value
+        elif field_type == _STRINGS:
+            getattr(result, name).extend(value)
+        elif field_type in TYPES:
+            getattr(result, name).CopyFrom(value)
         else:
-            setattr(made, name, value)
-    return made
+            setattr(result, name, value)
+    return result
 
 
 @cache
-def _pool() -> Any:
-    """A descriptor pool that holds TYPES as messages of the package `dockgate`."""
+def _descriptor_pool() -> Any:
+    """A descriptor pool with TYPES as messages of the package `dockgate`."""
     from google.protobuf import descriptor_pb2, descriptor_pool, wrappers_pb2  # type: ignore[import-untyped]
 
     file = descriptor_pb2.FileDescriptorProto(
         name="dockgate/policy.proto", package="dockgate", syntax="proto3", dependency=[wrappers_pb2.DESCRIPTOR.name]
     )
-    kinds = descriptor_pb2.FieldDescriptorProto
-    scalars = {_TEXT: kinds.TYPE_STRING, _TRUTH: kinds.TYPE_BOOL}
-    for name, fields in TYPES.items():
-        made = file.message_type.add(name=name)
-        for number, (field, kind) in enumerate(fields.items(), 1):
-            added = made.field.add(name=field, number=number, label=kinds.LABEL_OPTIONAL)
-            if kind == _TEXTS:
-                added.type, added.label = kinds.TYPE_STRING, kinds.LABEL_REPEATED
-            elif kind in scalars:
-                added.type = scalars[kind]
+    descriptor = descriptor_pb2.FieldDescriptorProto
+    scalars = {_STRING: descriptor.TYPE_STRING, _BOOL: descriptor.TYPE_BOOL}
+    for type_name, fields in TYPES.items():
+        message_type = file.message_type.add(name=type_name)
+        for number, (name, field_type) in enumerate(fields.items(), 1):
+            field = message_type.field.add(name=name, number=number, label=descriptor.LABEL_OPTIONAL)
+            if field_type == _STRINGS:
+                field.type, field.label = descriptor.TYPE_STRING, descriptor.LABEL_REPEATED
+            elif field_type in scalars:
+                field.type = scalars[field_type]
             else:
-                added.type = kinds.TYPE_MESSAGE
-                added.type_name = f".dockgate.{kind}" if kind in TYPES else f".google.protobuf.{kind}"
+                field.type = descriptor.TYPE_MESSAGE
+                package = "dockgate" if field_type in TYPES else "google.protobuf"
+                field.type_name = f".{package}.{field_type}"
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
     pool.AddSerializedFile(file.SerializeToString())
@@ -160,10 +167,10 @@ def _pool() -> Any:
 
 
 @cache
-def _classes() -> dict[str, Any]:
+def _message_classes() -> dict[str, Any]:
     from google.protobuf import message_factory
 
-    names = {name: _pool().FindMessageTypeByName(f"dockgate.{name}") for name in TYPES}
+    names = {name: _descriptor_pool().FindMessageTypeByName(f"dockgate.{name}") for name in TYPES}
     return {name: message_factory.GetMessageClass(descriptor) for name, descriptor in names.items()}
 
 
@@ -172,32 +179,35 @@ def _environment() -> Any:
     try:
         from cel_expr_python import cel  # type: ignore[import-untyped]
     except ImportError as error:
-        advice = "Install the package cel-expr-python, or leave out the rule."
-        raise DefinitionError(f"expressions in CEL cannot be read here: {error}", advice) from error
+        advice = "Install the package cel-expr-python, or remove the rule `expression` from the policy."
+        raise DefinitionError(f"CEL expressions are not supported here: {error}", advice) from error
     lists = {f"list({name})": cel.Type.List(cel.Type(f"dockgate.{name}")) for name in TYPES}
     types = {**lists, **{name: cel.Type(f"dockgate.{name}") for name in TYPES}, "timestamp": cel.Type.TIMESTAMP}
-    return cel.NewEnv(descriptor_pool=_pool(), variables={name: types[kind] for name, kind in VARIABLES.items()})
+    variables = {name: types[type_name] for name, type_name in VARIABLES.items()}
+    return cel.NewEnv(descriptor_pool=_descriptor_pool(), variables=variables)
 
 
-def _told(text: str) -> str:
-    """The runtime's message in one line, with its place and the names that there are: "line 1, column 21: undefined
-    field …"."""
-    if _cel_null.UNKNOWN in text:
-        return "what it compares is not known (null)"
+def _readable(text: str) -> str:
+    """The runtime's message in one line, with its place and the allowed names.
+
+    Such as "line 1, column 21: undefined field …".
+    """
+    if _cel_null.NULL_OPERAND in text:
+        return "it compares a value that is not known (null)"
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("|")]
     first = (lines or [text])[0].partition(": ")[2] or text
     first = first.removeprefix("ERROR: ").removesuffix("]").rpartition(" [")[0] or first.removeprefix("ERROR: ")
-    place, _, rest = first.removeprefix("<input>:").partition(": ")
+    place, _, problem = first.removeprefix("<input>:").partition(": ")
     row, _, column = place.partition(":")
     if first.startswith("<input>:") and row.isdecimal() and column.isdecimal():
-        return f"line {row}, column {column}: {rest}{_allowed(rest)}"
+        return f"line {row}, column {column}: {problem}{_allowed_names(problem)}"
     return first
 
 
-def _allowed(text: str) -> str:
-    """What there is in place of what the compiler does not know."""
-    if text.startswith("undeclared reference"):
+def _allowed_names(problem: str) -> str:
+    """The names that exist where the compiler does not know one."""
+    if problem.startswith("undeclared reference"):
         return f"; the variables are {', '.join(VARIABLES)}"
-    kind = text.rpartition("struct 'dockgate.")[2].rstrip("'")
-    fields = TYPES.get(kind, {}) if text.startswith("undefined field") else {}
+    type_name = problem.rpartition("struct 'dockgate.")[2].rstrip("'")
+    fields = TYPES.get(type_name, {}) if problem.startswith("undefined field") else {}
     return f"; allowed here: {', '.join(fields)}" if fields else ""

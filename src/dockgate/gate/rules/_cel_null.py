@@ -1,89 +1,92 @@
-"""Comparisons with null. In CEL `null == "x"` is false: what is not known would be no "x", and pass. Here it has no
-answer, as `null < "x"` has none: a comparison whose operand may be null asks `operand <= operand` first, which is an
-error for null. What is written out as `== null` asks just that, and is left as it is.
+"""Comparisons with null: an error instead of false.
+
+In CEL `null == "x"` is false, so an unknown value would pass. Here it is an error, as `null < "x"` is: before a
+comparison, each operand that may be null is evaluated as `operand <= operand`, which fails for null. A comparison with
+the literal `null` asks whether the value is known, and stays as it is.
 """
 
-from dockgate.gate.rules import _cel_tree as tree
-from dockgate.gate.rules._cel_tree import Message, Part, write
+from dockgate.gate.rules import _cel_ast as ast
+from dockgate.gate.rules._cel_ast import Message, Part, write
 
+# Part of the runtime's message where an operand is null.
+NULL_OPERAND = "_<=_(null_type, null_type)"
 _COMPARISONS = ("_==_", "_!=_", "@in")
-UNKNOWN = "_<=_(null_type, null_type)"
-"""part of the runtime's message where a comparison has no answer"""
 _BYTES = 2
-_FALSE = write([(tree.CONSTANT, _BYTES, write([(2, 0, 0)]))])
-_NEW = 1_000_000
-"""ids from here on are of what was added; no expression is so long"""
+_FALSE = write([(ast.CONSTANT, _BYTES, write([(2, 0, 0)]))])
+_FIRST_NEW_ID = 1_000_000  # above all ids of an expression of 2,000 characters
 
 
 class NullError(Exception):
-    """An expression looks for something in a list that may hold null."""
+    """An expression searches a list that may hold null."""
 
 
-def asked(serialized: bytes) -> bytes:
-    """The expression (a google.protobuf.Any) with the question before each such comparison. Raises NullError."""
-    _, types = tree.checked(serialized)
-    outer = []
-    for number, how, value in tree.read(serialized).parts:
-        inner: int | bytes = value
-        if number == 2 and isinstance(value, bytes):
-            inner = write(
-                (field, kind, _Asking(types).asked(held))
-                if field == tree.CHECKED_EXPR and isinstance(held, bytes)
-                else (field, kind, held)
-                for field, kind, held in tree.read(value).parts
-            )
-        outer.append((number, how, inner))
-    return write(outer)
+def with_null_checks(serialized: bytes) -> bytes:
+    """The expression (a google.protobuf.Any) with a check before each comparison. Raises NullError."""
+    _, types = ast.checked(serialized)
+    rewriter = _Rewriter(types)
+    return write(
+        (number, wire_type, rewriter.rewrite_document(value) if number == 2 and isinstance(value, bytes) else value)
+        for number, wire_type, value in ast.read(serialized).parts
+    )
 
 
-class _Asking:
+class _Rewriter:
     def __init__(self, types: dict[int, Message]) -> None:
         self._types = types
-        self._made = _NEW
+        self._last_id = _FIRST_NEW_ID
 
-    def asked(self, data: bytes) -> bytes:
-        """An expression's bytes."""
-        given = tree.read(data)
-        whole = write((number, how, self._inside(number, value)) for number, how, value in given.parts)
-        call = given.message(tree.CALL)
+    def rewrite_document(self, data: bytes) -> bytes:
+        """The bytes of a CheckedExpr."""
+        return write(
+            (number, kind, self._rewrite(value) if number == ast.CHECKED_EXPR and isinstance(value, bytes) else value)
+            for number, kind, value in ast.read(data).parts
+        )
+
+    def _rewrite(self, data: bytes) -> bytes:
+        """The bytes of an expression."""
+        original = ast.read(data)
+        result = write((number, kind, self._rewrite_children(number, value)) for number, kind, value in original.parts)
+        call = original.message(ast.CALL)
         if call is None or call.text(2) not in _COMPARISONS:
-            return whole
-        first, second = tree.operands(call)
-        kinds = [self._types.get(one.number(tree.ID), tree.NOTHING) for one in (first, second)]
+            return result
+        operands = ast.operands(call)
+        kinds = [self._types.get(operand.number(ast.ID), ast.EMPTY) for operand in operands]
         if call.text(2) == "@in":
-            self._require_no_null_in(kinds[1])
-        if any(tree.NULL in kind.fields for kind in kinds):
-            return whole
-        for operand, kind in zip((first, second), kinds, strict=True):
-            if tree.WRAPPER in kind.fields:  # asked as it was given, or what is deep would grow beyond all bounds
-                question = self._call("_<=_", write(operand.parts), write(operand.parts))
-                whole = self._call("_?_:_", question, whole, self._with_id(_FALSE))
-        return whole
+            _require_no_null_in(kinds[1])
+        if any(ast.NULL in kind.fields for kind in kinds):
+            return result
+        for operand, kind in zip(operands, kinds, strict=True):
+            if ast.WRAPPER in kind.fields:
+                # The check has the operand without checks of its own: nested ones would double at each level.
+                check = self._call("_<=_", write(operand.parts), write(operand.parts))
+                result = self._call("_?_:_", check, result, self._with_id(_FALSE))
+        return result
 
-    def _inside(self, kind: int, value: int | bytes) -> int | bytes:
-        places = tree.INNER.get(kind, ())
-        if not isinstance(value, bytes) or not places:
+    def _rewrite_children(self, kind: int, value: int | bytes) -> int | bytes:
+        numbers = ast.CHILDREN.get(kind, ())
+        if not isinstance(value, bytes) or not numbers:
             return value
-        return write(self._within(kind, places, part) for part in tree.read(value).parts)
+        return write(self._rewrite_child(kind, numbers, part) for part in ast.read(value).parts)
 
-    def _within(self, kind: int, places: tuple[int, ...], part: Part) -> Part:
-        number, how, value = part
-        if number not in places or not isinstance(value, bytes):
+    def _rewrite_child(self, kind: int, numbers: tuple[int, ...], part: Part) -> Part:
+        number, wire_type, value = part
+        if number not in numbers or not isinstance(value, bytes):
             return part
-        if kind != tree.STRUCT:
-            return number, how, self.asked(value)
-        entry = tree.read(value).parts
-        return number, how, write(self._within(tree.LIST, (3, 4), one) for one in entry)
-
-    def _require_no_null_in(self, kind: Message) -> None:
-        element = (kind.message(tree.LISTED) or tree.NOTHING).message(1)
-        if element is not None and tree.WRAPPER in element.fields:
-            raise NullError("what may be null is compared one by one: write `.exists(x, x == …)` in place of `in`")
+        if kind != ast.STRUCT:
+            return number, wire_type, self._rewrite(value)
+        entry = ast.read(value).parts
+        return number, wire_type, write(self._rewrite_child(ast.LIST, ast.STRUCT_ENTRY, item) for item in entry)
 
     def _call(self, name: str, *operands: bytes) -> bytes:
-        call = write([(2, _BYTES, name.encode()), *((3, _BYTES, one) for one in operands)])
-        return self._with_id(write([(tree.CALL, _BYTES, call)]))
+        call = write([(2, _BYTES, name.encode()), *((3, _BYTES, operand) for operand in operands)])
+        return self._with_id(write([(ast.CALL, _BYTES, call)]))
 
     def _with_id(self, expression: bytes) -> bytes:
-        self._made += 1
-        return write([(tree.ID, 0, self._made)]) + expression
+        self._last_id += 1
+        return write([(ast.ID, 0, self._last_id)]) + expression
+
+
+def _require_no_null_in(kind: Message) -> None:
+    element = (kind.message(ast.LIST_TYPE) or ast.EMPTY).message(1)
+    if element is not None and ast.WRAPPER in element.fields:
+        raise NullError("compare values that may be null one by one: write `.exists(x, x == …)` instead of `in`")

@@ -1,13 +1,13 @@
-"""When distributions' releases reach the end of their life: the last day on which their makers bring security updates
-to everybody, without a contract.
+"""End-of-life dates of distribution releases: the last day with security updates for all users, without a contract.
 
-As of 2026-08-22. Sources: Debian (its LTS, which lies in the ordinary archive) and Ubuntu (standard support) from the
-package distro-info-data 0.66; all others from endoflife.date, which names each maker's own page. Of Red Hat, Oracle and
-SUSE it is the end of what every subscription has.
+As of 2026-08-22. Sources: the package distro-info-data 0.66 for Debian (LTS, which is in the ordinary archive) and
+Ubuntu (standard support); endoflife.date, which links each vendor's page, for all others. For Red Hat, Oracle and SUSE:
+the end of what every subscription includes.
 """
 
 from collections.abc import Mapping
 
+# os-release ID -> release -> YYYY-MM-DD. A release is the leading parts of a VERSION_ID ("3.19").
 DATES: Mapping[str, Mapping[str, str]] = {
     "almalinux": {
         "8": "2029-05-31",
@@ -176,12 +176,11 @@ DATES: Mapping[str, Mapping[str, str]] = {
         "26.10": "2027-07-15",
     },
 }
-"""os-release ID -> release -> YYYY-MM-DD. A release is the beginning of a VERSION_ID, in whole parts ("3.19")."""
 
 
-def of(distribution: str, version: str) -> str:
-    """The last day of this release (os-release's ID and VERSION_ID), "" when it is not known."""
+def end_of_life(distribution: str, version: str) -> str | None:
+    """The last day with updates (YYYY-MM-DD) of an os-release ID and VERSION_ID, None if unknown."""
     releases = DATES.get(distribution, {})
     parts = version.split(".")
     names = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
-    return next((releases[name] for name in names if name in releases), "")
+    return next((releases[name] for name in names if name in releases), None)

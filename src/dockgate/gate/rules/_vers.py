@@ -1,7 +1,4 @@
-"""Version ranges in the field's notation, VERS (package-url's vers-spec): "vers:npm/>=1.0.0|!=1.2.0|<2.0.0".
-
-A range is read without any order; whether it holds a version is asked with one.
-"""
+"""Version ranges in VERS notation (package-url's vers-spec): "vers:npm/>=1.0.0|!=1.2.0|<2.0.0"."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,27 +6,29 @@ from functools import cmp_to_key
 from urllib.parse import unquote
 
 _COMPARATORS = (">=", "<=", "!=", ">", "<", "=")
+# Versioning schemes whose name differs from the package URL type.
 _ALIASES = {"alpine": "apk"}
-"""versioning schemes that are not called as the package URLs' type is"""
 
+# Orders two versions: -1, 0 or 1. Raises UncomparableError.
 Compare = Callable[[str, str], int]
-"""-1, 0 or 1. Raises UncomparableError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """`scheme` is the package URLs' type whose versions it is of; `constraints` are (comparator, version), without any
-    for every version."""
+    """A version range of a package URL type: (comparator, version) constraints, none for all versions."""
 
     scheme: str
     constraints: tuple[tuple[str, str], ...]
 
-    def holds(self, version: str, compare: Compare) -> bool:
-        """Whether the version is in the range: "VERS containment" of the specification. A range that only leaves
-        versions out holds all others. Raises UncomparableError where any part of it cannot be compared."""
+    def contains(self, version: str, compare: Compare) -> bool:
+        """Whether the version is in the range ("VERS containment" of the specification).
 
-        def by_version(one: tuple[str, str], other: tuple[str, str]) -> int:
-            return compare(one[1], other[1])
+        A range that only excludes versions contains all others. Raises UncomparableError where any part of the range
+        cannot be compared.
+        """
+
+        def compare_limits(first: tuple[str, str], second: tuple[str, str]) -> int:
+            return compare(first[1], second[1])
 
         if not self.constraints:
             return True
@@ -40,14 +39,14 @@ class Range:
         bounds = [(comparator, limit) for comparator, limit in self.constraints if comparator[0] in "<>"]
         if not bounds:
             return all(comparator == "!=" for comparator, _ in self.constraints)
-        bounds.sort(key=cmp_to_key(by_version))
+        bounds.sort(key=cmp_to_key(compare_limits))
         before = [comparator for comparator, limit in bounds if signs[limit] > 0]
         after = [comparator for comparator, limit in bounds if signs[limit] < 0]
         return (before[-1:] or [""])[0][:1] == ">" or (after or [""])[0][:1] == "<"
 
 
-def read(text: str) -> Range:
-    """Raises ValueError, which says what is wrong with it."""
+def parse_range(text: str) -> Range:
+    """Parse a range. Raises ValueError, which says what is wrong with it."""
     scheme, slash, listed = text.removeprefix("vers:").partition("/")
     if (
         not text.startswith("vers:")
@@ -56,7 +55,7 @@ def read(text: str) -> Range:
         or not scheme.isalnum()
         or not scheme.islower()
     ):
-        raise ValueError("it is written as vers:TYPE/CONSTRAINTS")
+        raise ValueError("a range has the form vers:TYPE/CONSTRAINTS")
     scheme = _ALIASES.get(scheme, scheme)
     parts = ["".join(part.split()) for part in listed.split("|")]
     if parts == ["*"]:
@@ -66,8 +65,8 @@ def read(text: str) -> Range:
         comparator = next((sign for sign in _COMPARATORS if part.startswith(sign)), "")
         version = unquote(part.removeprefix(comparator))
         if not version or version == "*" or version[0] in "<>=!":
-            raise ValueError(f"{part!r} is no constraint; it is a version after =, !=, <, <=, > or >=")
+            raise ValueError(f"{part!r} is not a constraint: write a version after =, !=, <, <=, > or >=")
         if version in constraints:
-            raise ValueError(f"the version {version} stands in it twice")
+            raise ValueError(f"it has the version {version} twice")
         constraints[version] = comparator or "="
     return Range(scheme, tuple((comparator, version) for version, comparator in constraints.items()))

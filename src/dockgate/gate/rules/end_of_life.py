@@ -1,4 +1,4 @@
-"""Distributions that get no security updates any more."""
+"""No distributions without security updates."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from typing import Any
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules import _end_of_life
-from dockgate.gate.rules._settings import known, one_of, whole
+from dockgate.gate.rules._settings import one_of, require_known_keys, whole_number
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.model import Undetermined
 
@@ -15,11 +15,11 @@ _UNKNOWN = ("undetermined", "allow")
 
 
 class EndOfLife:
-    """Settings: `within_days` (0) breaks the rule so long before the end; `unknown` says what follows where no
-    end is known: "undetermined" (the default) or "allow".
+    """Settings: `within_days` (0) before the end of life count too; `unknown` is "undetermined" (default) or "allow".
 
-    The end is what os-release says (SUPPORT_END) or what `_end_of_life` knows, the earlier of the two: the image's own
-    word makes it no younger. It is the last day with support."""
+    The end of life is the last day with support: the earlier of os-release's SUPPORT_END and the date in
+    `_end_of_life`, so that an image cannot extend it.
+    """
 
     name = "end_of_life"
     always: Mapping[str, object] | None = None
@@ -31,11 +31,11 @@ class EndOfLife:
         }
     }
 
-    def settings(self, given: Mapping[str, object]) -> dict[str, object]:
-        known(given, ("within_days", "unknown"))
+    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+        require_known_keys(raw, ("within_days", "unknown"))
         return {
-            "within_days": whole("within_days", given.get("within_days", 0), least=0, most=3650),
-            "unknown": one_of("unknown", given.get("unknown", _UNKNOWN[0]), _UNKNOWN),
+            "within_days": whole_number("within_days", raw.get("within_days", 0), minimum=0, maximum=3650),
+            "unknown": one_of("unknown", raw.get("unknown", _UNKNOWN[0]), _UNKNOWN),
         }
 
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
@@ -43,21 +43,21 @@ class EndOfLife:
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         distribution = facts.inventory.distribution
-        reason = "The image names no distribution, so it is not known until when it is supported."
+        reason = "The end of life is not known: the image names no distribution."
         if facts.reported:
-            reason = f"{facts.source} does not tell the distribution, so it is not known until when it is supported."
+            reason = f"The end of life is not known: {facts.source} does not report the distribution."
         elif distribution:
             name = distribution.name or f"{distribution.id} {distribution.version}".strip()
-            told = distribution.support_end, _end_of_life.of(distribution.id, distribution.version)
-            ends = [(end, text) for text in told if (end := moment(text))]
+            dates = distribution.support_end, _end_of_life.end_of_life(distribution.id, distribution.version)
+            ends = [(end, text) for text in dates if text and (end := moment(text))]
             if ends:
                 end, text = min(ends)
                 past = datetime.fromisoformat(facts.now) - end
                 if past >= timedelta(days=1 - int(str(settings["within_days"]))):
-                    over = past >= timedelta(days=1)
-                    yield Violation(self.name, f"{name} {'reached' if over else 'reaches'} its end of life on {text}")
+                    verb = "reached" if past >= timedelta(days=1) else "reaches"
+                    yield Violation(self.name, f"{name} {verb} its end of life on {text}")
                 return
-            reason = f"It is not known until when {name} is supported."
+            reason = f"The end of life of {name} is not known."
         if settings["unknown"] == _UNKNOWN[0]:
             advice = "Build on a distribution whose end of life is known, or set `unknown: allow` in the policy."
             yield Undetermined("/", reason, advice=advice)

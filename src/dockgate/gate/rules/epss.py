@@ -1,13 +1,13 @@
-"""Findings that are likely to be exploited within 30 days, by FIRST's prediction (EPSS)."""
+"""A limit for findings by EPSS: FIRST's prediction of exploitation within 30 days."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dockgate.gate.cve_enrichment import whole
+from dockgate.gate import cve_enrichment
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules import _limit
-from dockgate.gate.rules._settings import UNSCORED, known, number, one_of
+from dockgate.gate.rules._settings import UNSCORED, number, one_of, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
@@ -16,10 +16,12 @@ _BOUNDS = {"score": "EPSS {:g}", "percentile": "EPSS percentile {:g}"}
 
 
 class Epss:
-    """Settings: a finding counts that reaches `score` (the probability) or `percentile` (its rank among all), each 0 to
-    1, either or both given; `max` (0) of them are allowed; `unscored` findings are "undetermined" (the default), or
-    to "count" or "ignore"; and the selection. Where the scores are lost or too old, findings that do not reach it are
-    undetermined, or to count: to ignore them would approve by a lost feed."""
+    """Settings: `score` (the probability) or `percentile` (the rank), each 0 to 1; findings that reach either count.
+
+    `max` (0) of them are allowed; `unscored` findings are "undetermined" (the default), or to "count" or "ignore"; and
+    the selection. Without current EPSS data, findings below the bounds are undetermined or count, never ignored: a
+    missing feed must not approve.
+    """
 
     name = "epss"
     always: Mapping[str, object] | None = None
@@ -33,13 +35,13 @@ class Epss:
         "anyOf": [{"required": [bound]} for bound in _BOUNDS],
     }
 
-    def settings(self, given: Mapping[str, object]) -> dict[str, object]:
-        known(given, (*_BOUNDS, "unscored", *_limit.KEYS))
-        bounds = {key: number(key, given[key], most=1) for key in _BOUNDS if key in given}
+    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+        require_known_keys(raw, (*_BOUNDS, "unscored", *_limit.KEYS))
+        bounds = {key: number(key, raw[key], maximum=1) for key in _BOUNDS if key in raw}
         if not bounds:
-            raise DefinitionError("epss: no bound given; it needs one or more of: score, percentile")
-        unscored = one_of("unscored", given.get("unscored", UNSCORED[0]), UNSCORED)
-        return {**bounds, "unscored": unscored, **_limit.settings(given)}
+            raise DefinitionError("epss: no bound is set; set score, percentile, or both")
+        unscored = one_of("unscored", raw.get("unscored", UNSCORED[0]), UNSCORED)
+        return {**bounds, "unscored": unscored, **_limit.settings(raw)}
 
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
         return ()
@@ -47,19 +49,18 @@ class Epss:
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         bounds = {key: float(str(settings[key])) for key in _BOUNDS if key in settings}
         unscored = {"undetermined": None, "count": True, "ignore": False}[str(settings["unscored"])]
+        has_scores = facts.reported or cve_enrichment.whole(facts.coverage, _FEED)
 
-        told = facts.reported or whole(facts.coverage, _FEED)
-
-        def reaches(finding: Finding) -> bool | None:
-            said = {"score": finding.epss, "percentile": finding.percentile}
-            if any(said[key] >= least and said[key] >= 0 for key, least in bounds.items()):
+        def has_score(finding: Finding) -> bool | None:
+            values = {"score": finding.epss, "percentile": finding.percentile}
+            if any(values[key] >= bound and values[key] >= 0 for key, bound in bounds.items()):
                 return True
-            if not told:
+            if not has_scores:
                 return unscored or None
-            return unscored if any(said[key] < 0 for key in bounds) else False
+            return unscored if any(values[key] < 0 for key in bounds) else False
 
-        what = " or ".join(_BOUNDS[key].format(least) for key, least in bounds.items())
-        yield from _limit.judge(self.name, facts, settings, reaches, "finding", f"of {what} or more")
+        description = " or ".join(_BOUNDS[key].format(bound) for key, bound in bounds.items())
+        yield from _limit.judge(self.name, facts, settings, has_score, f"of {description} or more")
 
 
 RULE: Rule = Epss()

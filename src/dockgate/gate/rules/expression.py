@@ -1,29 +1,31 @@
-"""What no other rule can say: an expression in CEL (the cel-spec), type-checked when the policy is read."""
+"""Violations that a CEL expression (cel-spec) describes. It is type-checked when the policy is read."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from dockgate.gate import patterns
-from dockgate.gate.cve_enrichment import whole
+from dockgate.gate import cve_enrichment, patterns
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
 from dockgate.gate.rule import Facts, Rule, known_as
-from dockgate.gate.rules import _cel, _cel_bounds
-from dockgate.gate.rules._settings import known, refused
+from dockgate.gate.rules import _cel, _cel_limits
+from dockgate.gate.rules._settings import refused, require_known_keys
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 _BASELINES = ("running", "approved")
+_MAX_MESSAGE_LENGTH = 500
+_SCAN_ADVICE = "Scan the image with Dockgate, which lists every package."
 
 
 class Expression:
-    """Settings: `when`, the expression, and `message`, what is told of a violation.
+    """Settings: `when`, the expression, and `message`, the text of its violation.
 
-    Where it is a bool, true is a violation; where it is a list of findings or of packages, each in it is part of one.
-    What ends in an error is undetermined: so does whatever computes with null, or compares it, which stands for all
-    that is not known. More findings may not make it false: that is refused, and warned of where a policy from before
-    has it.
+    A `when` that is a bool is violated when true. One that is a list of findings or packages is violated when the list
+    is not empty; the violation names its entries. An error is undetermined, as is a computation or comparison with
+    null, which stands for an unknown value.
+
+    An expression that one more finding could make false is refused. A stored policy that still has one gets a warning.
     """
 
     name = "expression"
@@ -31,32 +33,35 @@ class Expression:
     looks_at: tuple[str, ...] = ("severity",)
     schema: Mapping[str, Any] = {
         "properties": {
-            "when": {"type": "string", "minLength": 1, "maxLength": _cel_bounds.LONGEST},
-            "message": {"type": "string", "minLength": 1, "maxLength": 500},
+            "when": {"type": "string", "minLength": 1, "maxLength": _cel_limits.MAX_LENGTH},
+            "message": {"type": "string", "minLength": 1, "maxLength": _MAX_MESSAGE_LENGTH},
         },
         "required": ["when", "message"],
     }
 
-    def settings(self, given: Mapping[str, object]) -> dict[str, object]:
-        known(given, ("when", "message"))
-        for key, what in (("when", "an expression in CEL"), ("message", "a text, what is told of a violation")):
-            value = given.get(key, "")
+    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+        require_known_keys(raw, ("when", "message"))
+        for key, allowed in (("when", "an expression in CEL"), ("message", "a text that describes the violation")):
+            value = raw.get(key, "")
             if not isinstance(value, str) or not value.strip():
-                raise refused(key, value, what)
-        message = str(given["message"]).strip()
-        if len(message) > 500:
-            raise DefinitionError(f"message: it has {len(message)} characters, at most 500 are allowed")
+                raise refused(key, value, allowed)
+        message = str(raw["message"]).strip()
+        if len(message) > _MAX_MESSAGE_LENGTH:
+            raise DefinitionError(
+                f"message: it has {len(message)} characters, at most {_MAX_MESSAGE_LENGTH} are allowed"
+            )
+        text = str(raw["when"]).strip()
         try:
-            program = _cel.compiled(str(given["when"]).strip())
+            program = _cel.compile_expression(text)
         except DefinitionError as error:
             raise DefinitionError(f"when: {error}", error.advice) from None
-        if not program.grows:
+        if not program.is_monotonic:
             raise DefinitionError(
-                "when: one more finding could turn it from true to false, and approve what was rejected",
-                "Say what is too much: findings.exists(…), findings.filter(…), its size() > N; neither all(…) of them, "
-                "nor exactly or fewer than N, nor one by its place.",
+                "when: one more finding could turn it from true to false, and approve a rejected image",
+                "Use findings.exists(…), findings.filter(…), or their size() > N, joined by && and ||. "
+                "Do not negate findings, count them exactly, or select them by position.",
             )
-        return {"when": str(given["when"]).strip(), "message": message}
+        return {"when": text, "message": message}
 
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
         return ("cel-expr-python", "protobuf")
@@ -65,36 +70,37 @@ class Expression:
         self, facts: Facts, settings: Mapping[str, object]
     ) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
         text, message = str(settings["when"]), str(settings["message"])
-        program = _cel.compiled(text)
+        program = _cel.compile_expression(text)
         if facts.reported and "packages" in text:
-            reason = f"{facts.source} does not tell every package, of which {message!r} speaks."
-            yield Undetermined("/", reason, advice="Scan the image with Dockgate, which lists every package.")
+            reason = f"{facts.source} does not list every package, so {message!r} cannot be evaluated."
+            yield Undetermined("/", reason, advice=_SCAN_ADVICE)
             return
         try:
-            said = program.evaluate({name: value(facts, text) for name, value in _VALUES.items() if name in text})
+            result = program.evaluate({name: value(facts, text) for name, value in _VALUES.items() if name in text})
         except _cel.EvaluationError as error:
-            reason = f"It cannot be said whether {message!r} holds: {error}."
+            reason = f"{message!r} cannot be evaluated: {error}."
             yield Undetermined("/", reason, advice="Correct the expression, and try it with `dockgate policy try`.")
             return
-        if not program.grows and not said:
-            change = "one more finding could turn it from true to false: save the policy with another expression"
-            yield NonBlockingViolation(RuleAction.WARN, Violation(self.name, f"{message}: {change}"))
-        if program.result == "bool":
-            if said:
-                yield Violation(self.name, message)
-        elif said and program.result == "list(Finding)":
-            chosen = {(one.id, one.package.purl, one.package.path) for one in said}
-            found = [one for one in facts.matches.findings if _place(one) in chosen]
-            yield Violation(self.name, f"{message} ({len(found)})", tuple(found))
-        elif said:
-            names = dict.fromkeys(f"{one.name} {one.version}" for one in said)
+        if not program.is_monotonic and not result:
+            problem = "one more finding could turn it from true to false: save the policy with another expression"
+            yield NonBlockingViolation(RuleAction.WARN, Violation(self.name, f"{message}: {problem}"))
+        if not result:
+            return
+        if program.result_type == "bool":
+            yield Violation(self.name, message)
+        elif program.result_type == "list(Finding)":
+            keys = {(entry.id, entry.package.purl, entry.package.path) for entry in result}
+            findings = tuple(finding for finding in facts.matches.findings if _key(finding) in keys)
+            yield Violation(self.name, f"{message} ({len(findings)})", findings)
+        else:
+            names = dict.fromkeys(f"{package.name} {package.version}" for package in result)
             yield Violation(self.name, f"{message}: {', '.join(names)}")
 
 
 RULE: Rule = Expression()
 
 
-def _place(finding: Finding) -> tuple[str, str, str]:
+def _key(finding: Finding) -> tuple[str, str, str]:
     return finding.id, patterns.purl(finding.package), finding.package.path
 
 
@@ -103,23 +109,28 @@ def _findings(facts: Facts, text: str) -> list[Any]:
 
 
 def _finding(finding: Finding, facts: Facts, text: str) -> Any:
-    """What another scanner does not tell is null; so is whether something is exploited, or how likely, without the
-    catalogue, and a severity that nobody gave, unless the expression speaks of UNTRIAGED itself."""
-    rated = finding.severity is not Severity.UNTRIAGED or Severity.UNTRIAGED.value in text
-    catalogue, scores = (facts.reported or whole(facts.coverage, name) for name in ("kev", "epss"))
-    told = {
+    """The finding as a message. Unknown values are null.
+
+    Unknown are: fields that another scanner does not report; whether a vulnerability is exploited, and how likely,
+    without a complete catalogue; a severity of UNTRIAGED, unless the expression mentions UNTRIAGED.
+    """
+    is_rated = finding.severity is not Severity.UNTRIAGED or Severity.UNTRIAGED.value in text
+    has_kev, has_epss = (
+        facts.reported or cve_enrichment.whole(facts.coverage, catalogue) for catalogue in ("kev", "epss")
+    )
+    optional = {
         "score": finding.rating.score if finding.rating.score >= 0 else None,
-        "severity": finding.severity.value if rated else None,
+        "severity": finding.severity.value if is_rated else None,
         "fixed": None if finding.has_unknown_fix else finding.fixed,
-        "exploited": True if finding.exploited else False if catalogue else None,
+        "exploited": True if finding.exploited else False if has_kev else None,
         "due": finding.due or None,
-        "epss": finding.epss if scores and finding.epss >= 0 else None,
-        "percentile": finding.percentile if scores and finding.percentile >= 0 else None,
+        "epss": finding.epss if has_epss and finding.epss >= 0 else None,
+        "percentile": finding.percentile if has_epss and finding.percentile >= 0 else None,
         "published": finding.published or None,
         "fixed_at": finding.fixed_at or None,
         **{name: known_as(finding) in facts.known[name] if name in facts.known else None for name in _BASELINES},
     }
-    untold = {name: None for name in facts.untold if name in told and not getattr(finding, name)}
+    unreported = {name: None for name in facts.untold if name in optional and not getattr(finding, name)}
     return _cel.message(
         "Finding",
         {
@@ -129,8 +140,8 @@ def _finding(finding: Finding, facts: Facts, text: str) -> Any:
             "state": finding.state.value,
             "disputed": finding.disputed,
             "reachable": finding.reachable or None,
-            **told,
-            **untold,
+            **optional,
+            **unreported,
         },
     )
 
@@ -140,7 +151,7 @@ def _packages(facts: Facts, _: str) -> list[Any]:
 
 
 def _package(package: Package, facts: Facts) -> Any:
-    known_base = facts.inventory.base_layers > 0 and package.layer
+    has_known_base = facts.inventory.base_layers > 0 and package.layer
     return _cel.message(
         "Package",
         {
@@ -151,14 +162,14 @@ def _package(package: Package, facts: Facts) -> Any:
             "source": package.source_name,
             "path": package.path,
             "owner": package.owner,
-            "in_base": facts.inventory.in_base(package) if known_base else None,
+            "in_base": facts.inventory.in_base(package) if has_known_base else None,
         },
     )
 
 
 def _image(facts: Facts, _: str) -> Any:
     inventory, distribution = facts.inventory, facts.inventory.distribution
-    configured = not facts.reported and bool(inventory.layers)
+    has_config = not facts.reported and bool(inventory.layers)
     return _cel.message(
         "Image",
         {
@@ -169,8 +180,8 @@ def _image(facts: Facts, _: str) -> Any:
             "support_end": (distribution.support_end or None) if distribution else None,
             "base": inventory.base or None,
             "created": inventory.created or None,
-            "user": inventory.user if configured else None,
-            "layers": len(inventory.layers) if configured else None,
+            "user": inventory.user if has_config else None,
+            "layers": len(inventory.layers) if has_config else None,
             "unread": None if facts.reported else len(inventory.unread),
         },
     )

@@ -1,21 +1,23 @@
-"""Known malicious packages (OSV's `MAL-` records, from the OpenSSF's malicious-packages) are always a violation."""
+"""No known malicious packages: OSV's `MAL-` records, from the OpenSSF's malicious-packages."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts, Rule
-from dockgate.gate.rules._settings import known
+from dockgate.gate.rules._settings import require_known_keys
 
 
 class Malicious:
+    """Holds under every policy, without settings."""
+
     name = "malicious"
     always: Mapping[str, object] | None = {}
     looks_at: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {"properties": {}}
 
-    def settings(self, given: Mapping[str, object]) -> dict[str, object]:
-        known(given, ())
+    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+        require_known_keys(raw, ())
         return {}
 
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Images without signed provenance from an allowed builder."""
+"""Only images with signed provenance from an allowed builder."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,24 +10,23 @@ from dockgate.gate.model import Violation
 from dockgate.gate.policy import PROVENANCE_RULE, fingerprint
 from dockgate.gate.provenance import ProvenanceStatement
 from dockgate.gate.rule import Facts, Rule
-from dockgate.gate.rules._settings import KEY_BEGIN, known, number, public_key, refused, words
+from dockgate.gate.rules._settings import KEY_BEGIN, number, public_key, refused, require_known_keys, text_list
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.model import Undetermined
 
 _DIGEST = "sha256:[0-9a-f]{64}"
 _CLOCK_SKEW = timedelta(days=1)
-_MOST_DAYS = 36_500
-_SHOWN = 4
-"""reasons in a message"""
+_MAX_DAYS = 36_500
+_MAX_REASONS = 4  # in a message
 
 
 class Provenance:
-    """Settings: `builders`, each with the `id` that its statements name and `keys`, public keys as PEM of which one
-    signed; optionally `sources` (patterns of source repositories), `bases` (digests of base images) and `max_age_days`.
+    """Settings: `builders`, and optionally `sources`, `bases` and `max_age_days`.
 
-    One statement about the very digest that is judged has to satisfy all of them. Statements that do not count do no
-    harm: anybody who may push can attach some.
+    A builder has the `id` in its statements and `keys`: PEM public keys, one of which must have signed. `sources` are
+    patterns of source repositories, `bases` digests of base images. One statement about exactly the evaluated digest
+    must satisfy all settings. Other statements are ignored: everyone who may push can attach some.
     """
 
     name = PROVENANCE_RULE
@@ -50,53 +49,55 @@ class Provenance:
             },
             "sources": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
             "bases": {"type": "array", "items": {"type": "string", "pattern": f"^{_DIGEST}$"}, "minItems": 1},
-            "max_age_days": {"type": "number", "exclusiveMinimum": 0, "maximum": _MOST_DAYS},
+            "max_age_days": {"type": "number", "exclusiveMinimum": 0, "maximum": _MAX_DAYS},
         },
         "required": ["builders"],
     }
 
-    def settings(self, given: Mapping[str, object]) -> dict[str, object]:
-        known(given, ("builders", "sources", "bases", "max_age_days"))
-        builders = given.get("builders")
+    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+        require_known_keys(raw, ("builders", "sources", "bases", "max_age_days"))
+        builders = raw.get("builders")
         if not isinstance(builders, (list, tuple)) or not builders:
-            raise DefinitionError("builders: nobody is named; it needs a list of builders, each with id and keys")
-        full: dict[str, object] = {"builders": [_builder(f"builders.{at}", one) for at, one in enumerate(builders)]}
-        if "sources" in given:
-            full["sources"] = words("sources", given["sources"], "patterns of source repositories")
-        if "bases" in given:
-            full["bases"] = words("bases", given["bases"], "digests of base images")
-            for at, base in enumerate(words("bases", given["bases"], "digests")):
+            raise DefinitionError("builders: missing; set a list of builders, each with id and keys")
+        full: dict[str, object] = {
+            "builders": [_builder(f"builders.{index}", builder) for index, builder in enumerate(builders)]
+        }
+        if "sources" in raw:
+            full["sources"] = text_list("sources", raw["sources"], "patterns of source repositories")
+        if "bases" in raw:
+            full["bases"] = text_list("bases", raw["bases"], "digests of base images")
+            for index, base in enumerate(text_list("bases", raw["bases"], "digests")):
                 if not re.fullmatch(_DIGEST, base):
-                    raise refused(f"bases.{at}", base, "a digest, sha256: and 64 hexadecimal digits")
-        if "max_age_days" in given:
-            full["max_age_days"] = number("max_age_days", given["max_age_days"], most=_MOST_DAYS, above=0)
+                    raise refused(f"bases.{index}", base, "a digest, sha256: and 64 hexadecimal digits")
+        if "max_age_days" in raw:
+            full["max_age_days"] = number("max_age_days", raw["max_age_days"], maximum=_MAX_DAYS, above=0)
         return full
 
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
         return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        found = facts.provenance
-        if found is None:
-            reason = "Nobody looked for the image's provenance, so its builder is not known."
-            yield Undetermined("/", reason, advice="Judge the image in its registry, or with --provenance FILE.")
+        provenance = facts.provenance
+        if provenance is None:
+            reason = "The builder is not known: the image's provenance was not looked up."
+            yield Undetermined("/", reason, advice="Evaluate the image in its registry, or pass --provenance FILE.")
             return
-        trusted = {(str(one["id"]), fingerprint(pem)) for one in _builders(settings) for pem in one["keys"]}
+        trusted = {(str(builder["id"]), fingerprint(pem)) for builder in _builders(settings) for pem in builder["keys"]}
         reasons: list[str] = []
-        for statement in found.statements:
+        for statement in provenance.statements:
             if not any((statement.builder, key) in trusted for key in statement.keys):
-                reasons.append(f"A statement by {statement.builder} is not by an allowed builder with its key.")
+                reasons.append(f"A statement by {statement.builder} is not signed by an allowed builder.")
             elif not (objections := list(_objections(statement, settings, facts.now))):
                 return
             else:
                 reasons += objections
-        if found.unavailable is not None:
-            reason = f"The statements beside the image could not be fetched: {found.unavailable}"
-            yield Undetermined("/", reason, advice="See that the registry answers, and judge the image again.")
+        if provenance.unavailable is not None:
+            reason = f"The image's attached statements could not be fetched: {provenance.unavailable}"
+            yield Undetermined("/", reason, advice="Check that the registry answers, and evaluate the image again.")
             return
-        listed = list(dict.fromkeys((*reasons, *found.refused)))
-        more = f" (and {len(listed) - _SHOWN} more)" if len(listed) > _SHOWN else ""
-        why = " ".join(listed[:_SHOWN]) or "No provenance statement is attached to it."
+        listed = list(dict.fromkeys((*reasons, *provenance.refused)))
+        more = f" (and {len(listed) - _MAX_REASONS} more)" if len(listed) > _MAX_REASONS else ""
+        why = " ".join(listed[:_MAX_REASONS]) or "No provenance statement is attached to it."
         yield Violation(self.name, f"The image has no provenance from an allowed builder. {why}{more}")
 
 
@@ -104,15 +105,15 @@ RULE: Rule = Provenance()
 
 
 def _objections(statement: ProvenanceStatement, settings: Mapping[str, object], now: str) -> Iterator[str]:
-    """What a statement by an allowed builder lacks, a sentence each."""
+    """Why a statement by an allowed builder does not satisfy the settings, a sentence each."""
     sources, bases = _texts(settings.get("sources")), _texts(settings.get("bases"))
-    if sources and not any(statement.source and patterns.matches(statement.source, one) for one in sources):
-        named = f"source {statement.source} is not an allowed one" if statement.source else "provenance names no source"
-        yield f"Its {named}."
+    if sources and not any(statement.source and patterns.matches(statement.source, pattern) for pattern in sources):
+        problem = f"source {statement.source} is not allowed" if statement.source else "provenance names no source"
+        yield f"Its {problem}."
     if bases and not statement.bases:
         yield "Its provenance names no base image."
-    if bases and (others := [one for one in statement.bases if one not in bases]):
-        yield f"It was built from images that are not allowed: {', '.join(others[:_SHOWN])}."
+    if bases and (others := [base for base in statement.bases if base not in bases]):
+        yield f"It was built from images that are not allowed: {', '.join(others[:_MAX_REASONS])}."
     days = settings.get("max_age_days")
     if isinstance(days, (int, float)):
         built = moment(statement.finished_at)
@@ -125,20 +126,22 @@ def _objections(statement: ProvenanceStatement, settings: Mapping[str, object], 
 
 def _builders(settings: Mapping[str, object]) -> Sequence[Mapping[str, Any]]:
     builders = settings["builders"]
-    return [one for one in builders if isinstance(one, Mapping)] if isinstance(builders, (list, tuple)) else []
+    return (
+        [builder for builder in builders if isinstance(builder, Mapping)] if isinstance(builders, (list, tuple)) else []
+    )
 
 
 def _texts(value: object) -> list[str]:
-    return [str(one) for one in value] if isinstance(value, (list, tuple)) else []
+    return [str(text) for text in value] if isinstance(value, (list, tuple)) else []
 
 
-def _builder(key: str, given: object) -> dict[str, object]:
-    if not isinstance(given, Mapping):
-        raise refused(key, given, "a mapping with id and keys")
-    known(given, ("id", "keys"), f"{key}.")
-    identity, keys = given.get("id"), given.get("keys")
+def _builder(key: str, raw: object) -> dict[str, object]:
+    if not isinstance(raw, Mapping):
+        raise refused(key, raw, "a mapping with id and keys")
+    require_known_keys(raw, ("id", "keys"), f"{key}.")
+    identity, keys = raw.get("id"), raw.get("keys")
     if not isinstance(identity, str) or not identity.strip():
-        raise refused(f"{key}.id", identity, "the builder's id as its statements name it")
+        raise refused(f"{key}.id", identity, "the builder's id as in its statements")
     if not isinstance(keys, (list, tuple)) or not keys:
         raise refused(f"{key}.keys", keys, "a list of public keys as PEM")
-    return {"id": identity, "keys": [public_key(f"{key}.keys.{at}", one) for at, one in enumerate(keys)]}
+    return {"id": identity, "keys": [public_key(f"{key}.keys.{index}", pem) for index, pem in enumerate(keys)]}

@@ -1,4 +1,4 @@
-"""Whose VEX statements are believed. What they excuse is for `core.waivers` to say, before any rule counts."""
+"""The trusted authors of VEX statements. `gate.waivers` applies their statements before any rule counts."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,13 +6,16 @@ from typing import Any
 from dockgate.gate.model import Violation
 from dockgate.gate.policy import VEX_RULE
 from dockgate.gate.rule import Facts, Rule
-from dockgate.gate.rules._settings import KEY_BEGIN, known, public_key, refused
+from dockgate.gate.rules._settings import KEY_BEGIN, public_key, refused, require_known_keys
 from dockgate.shared.errors import DefinitionError
 
 
 class Vex:
-    """Settings: `authors`, each with the `name` that its documents say as their author's, and perhaps `keys`: public
-    keys as PEM, of which one has signed what is attached to an image. What nobody here has said excuses nothing."""
+    """Settings: `authors`, each with the `name` in its documents, and optionally `keys`.
+
+    `keys` are PEM public keys, one of which must have signed a document that is attached to an image. Statements of
+    other authors have no effect.
+    """
 
     name = VEX_RULE
     always: Mapping[str, object] | None = None
@@ -36,11 +39,11 @@ class Vex:
         "required": ["authors"],
     }
 
-    def settings(self, given: Mapping[str, object]) -> dict[str, object]:
-        known(given, ("authors",))
-        authors = given.get("authors")
+    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+        require_known_keys(raw, ("authors",))
+        authors = raw.get("authors")
         if not isinstance(authors, (list, tuple)) or not authors:
-            raise DefinitionError("authors: nobody is named; it needs a list of authors, each with a name")
+            raise DefinitionError("authors: missing; set a list of authors, each with a name")
         return {"authors": [_author(f"authors.{index}", author) for index, author in enumerate(authors)]}
 
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
@@ -53,13 +56,13 @@ class Vex:
 RULE: Rule = Vex()
 
 
-def _author(key: str, given: object) -> dict[str, object]:
-    if not isinstance(given, Mapping):
-        raise refused(key, given, "a mapping with name and, perhaps, keys")
-    known(given, ("name", "keys"), f"{key}.")
-    name, keys = given.get("name"), given.get("keys", [])
+def _author(key: str, raw: object) -> dict[str, object]:
+    if not isinstance(raw, Mapping):
+        raise refused(key, raw, "a mapping with name and, optionally, keys")
+    require_known_keys(raw, ("name", "keys"), f"{key}.")
+    name, keys = raw.get("name"), raw.get("keys", [])
     if not isinstance(name, str) or not name.strip():
-        raise refused(f"{key}.name", name, "the author's name as its documents say it")
+        raise refused(f"{key}.name", name, "the author's name as in its documents")
     if not isinstance(keys, (list, tuple)):
         raise refused(f"{key}.keys", keys, "a list of public keys as PEM")
-    return {"name": name, "keys": [public_key(f"{key}.keys.{index}", one) for index, one in enumerate(keys)]}
+    return {"name": name, "keys": [public_key(f"{key}.keys.{index}", pem) for index, pem in enumerate(keys)]}
