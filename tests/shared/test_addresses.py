@@ -4,7 +4,7 @@ import pytest
 
 from dockgate.delivery.builders.sandbox.network import rules
 from dockgate.events.webhooks.http import refusal
-from dockgate.shared.addresses import METADATA, Nearness, is_private, nearness
+from dockgate.shared.addresses import METADATA, Nearness, is_loopback, is_private, nearness
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,14 @@ def test_no_metadata_address_is_called_or_reached_by_a_build(address: str) -> No
 @pytest.mark.parametrize("network", ["168.63.129.16", "192.0.0.0/24", "198.18.0.0/15", "fe80::/9"])
 def test_builds_are_kept_from_special_networks(network: str) -> None:
     assert network in rules([])
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        *((host, True) for host in ("localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "::1", "[::1]")),
+        *((host, False) for host in ("", "example.org", "localhost.example.org", "10.0.0.1", "0.0.0.0", "[::2]")),  # noqa: S104
+    ],
+)
+def test_only_this_machine_is_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected

@@ -135,10 +135,12 @@ class Client:
         """Proxies of the environment are for servers elsewhere: nothing on loopback is reached through one."""
         import httpx
 
+        from dockgate.shared.addresses import is_loopback
+
         if self._http is None:
             settings = self._settings
             server = urlsplit(settings.server)
-            here = server.hostname in ("127.0.0.1", "localhost", "::1")
+            here = is_loopback(server.hostname or "")
             if settings.token and server.scheme == "http" and not here:
                 raise UsageError(
                     f"DOCKGATE_TOKEN is not sent to {settings.server} in the clear",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Callback
+from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import ConflictError, UsageError
 
 EXTERNAL = "external/"
@@ -100,7 +101,7 @@ def canonical_registry(registry: str) -> str:
         host, port = found[1].rstrip("."), found[2] or ""
     if host in ("docker.io", "index.docker.io", "registry-1.docker.io"):
         host = "docker.io"
-    if host in ("localhost", "[::1]") or re.fullmatch(r"127\.[0-9]+\.[0-9]+\.[0-9]+", host):
+    if is_loopback(host):
         host = "127.0.0.1"
     return f"{host}:{int(port)}" if port and int(port) != 443 else host
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from dockgate.config import Settings
 from dockgate.server.registry_service import Endpoint
+from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import ConflictError, UsageError
 from dockgate.shared.tls import trusted
 from dockgate.store import open_store
@@ -36,7 +37,7 @@ def listening(settings: Settings) -> Listening:
     here = f"{'https' if tls else 'http'}://{_bracketed(settings.host)}:{settings.port}"
     url = settings.public_url or here
     called = urlsplit(url)
-    beyond = not _is_loopback(settings.host) or not _is_loopback(called.hostname or "")
+    beyond = not is_loopback(settings.host) or not is_loopback(called.hostname or "")
     for proxy in settings.proxies:
         try:
             ipaddress.ip_network(proxy)
@@ -84,7 +85,7 @@ def endpoints(settings: Settings, realm: str) -> list[Endpoint]:
             f"DOCKGATE_REGISTRY_LISTEN has port {port}, where the registry listens for the server itself",
             "Give it another port, or change DOCKGATE_REGISTRY_PORT.",
         )
-    if not _is_loopback(host.strip("[]")) and not (tls and place.beyond):
+    if not is_loopback(host) and not (tls and place.beyond):
         raise UsageError(
             f"DOCKGATE_REGISTRY_LISTEN is {host}:{port}: beyond this machine a registry needs TLS and a token server",
             "Set DOCKGATE_TLS_CERT, DOCKGATE_TLS_KEY and DOCKGATE_PUBLIC_URL.",
@@ -132,15 +133,6 @@ def _tls(settings: Settings) -> bool:
             "Both are PEM files: the certificate with its chain, and the key without a passphrase.",
         ) from None
     return True
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _bracketed(host: str) -> str:

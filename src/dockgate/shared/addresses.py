@@ -1,56 +1,57 @@
-"""IP addresses that are more than somebody's public host (IANA's registries of special-purpose addresses)."""
+"""Hosts and IP addresses that are not public: loopback, private networks, cloud metadata.
+
+Source: IANA's registries of special-purpose addresses.
+"""
 
 import ipaddress
 from enum import IntEnum
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+# The names of loopback in URLs and Host headers.
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+
 PRIVATE_4 = (
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "168.63.129.16/32",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.0.0.0/24",
-    "192.88.99.0/24",
-    "192.168.0.0/16",
-    "198.18.0.0/15",
-    "224.0.0.0/3",
+    "0.0.0.0/8",  # this network
+    "10.0.0.0/8",  # private use
+    "100.64.0.0/10",  # shared use
+    "127.0.0.0/8",  # loopback
+    "168.63.129.16/32",  # Azure's metadata
+    "169.254.0.0/16",  # link-local, metadata of most clouds
+    "172.16.0.0/12",  # private use
+    "192.0.0.0/24",  # protocol assignments, Oracle's metadata
+    "192.88.99.0/24",  # 6to4 relays
+    "192.168.0.0/16",  # private use
+    "198.18.0.0/15",  # benchmarks
+    "224.0.0.0/3",  # multicast and reserved
 )
-"""this network, private use, shared use, loopback, Azure's metadata, link-local (metadata of most clouds), protocol
-assignments (Oracle's metadata), 6to4 relays, benchmarks, multicast, reserved; without those of documentation, which
-nobody routes"""
 PRIVATE_6 = (
-    "::/96",
-    "::ffff:0:0/96",
-    "64:ff9b::/96",
-    "64:ff9b:1::/48",
-    "2001::/32",
-    "2002::/16",
-    "fc00::/7",
-    "fe80::/10",
-    "fec0::/10",
-    "ff00::/8",
+    "::/96",  # loopback, IPv4-compatible
+    "::ffff:0:0/96",  # IPv4-mapped
+    "64:ff9b::/96",  # NAT64
+    "64:ff9b:1::/48",  # NAT64 of local use
+    "2001::/32",  # Teredo
+    "2002::/16",  # 6to4
+    "fc00::/7",  # unique local, metadata of clouds
+    "fe80::/10",  # link-local
+    "fec0::/10",  # site-local
+    "ff00::/8",  # multicast
 )
-"""loopback and addresses that stand for IPv4 ones (Teredo and 6to4 among them), unique local (metadata of clouds),
-link-local, site-local, multicast"""
+# Metadata services outside link-local addresses: Alibaba, Azure, Oracle, AWS and Google (IPv6).
 METADATA = tuple(
     map(
         ipaddress.ip_address,
         ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"),
     )
 )
-"""where clouds answer with credentials, beside link-local addresses: Alibaba, Azure, Oracle, AWS and Google by IPv6"""
 
+# An IPv4 address is in the last four bytes (RFC 6052, "Well-Known Prefix").
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-"""RFC 6052, "Well-Known Prefix": an IPv4 address is in the last four bytes"""
 _PRIVATE = tuple(ipaddress.ip_network(network) for network in (*PRIVATE_4, *PRIVATE_6))
 
 
 class Nearness(IntEnum):
-    """How near to this machine an address lies; the larger, the nearer."""
+    """How close an address is to this machine; a larger value is closer."""
 
     PUBLIC = 0
     PRIVATE = 1
@@ -59,7 +60,7 @@ class Nearness(IntEnum):
 
 
 def parse(text: str) -> Address:
-    """The address of a text, without its zone; an IPv4 address where it stands for one. Raises ValueError."""
+    """Parse an address, without its zone. An IPv6 form of an IPv4 address gives the latter. Raises ValueError."""
     address: Address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
@@ -70,12 +71,12 @@ def parse(text: str) -> Address:
 
 
 def is_metadata(address: Address) -> bool:
-    """Whether a cloud may answer there with credentials."""
+    """Whether a cloud's metadata service may answer there with credentials."""
     return address.is_link_local or address in METADATA
 
 
 def nearness(text: str) -> Nearness:
-    """How near to this machine the address lies. Raises ValueError for what is no address."""
+    """The nearness of an address. Raises ValueError for other text."""
     address = parse(text)
     if is_metadata(address):
         return Nearness.METADATA
@@ -85,5 +86,16 @@ def nearness(text: str) -> Nearness:
 
 
 def is_private(text: str) -> bool:
-    """Whether the address does not belong to a public host. Raises ValueError for what is no address."""
+    """Whether the address is not public. Raises ValueError for other text."""
     return nearness(text) is not Nearness.PUBLIC
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address, in brackets or not, is this machine. The name is not resolved."""
+    name = host.strip("[]").lower()
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dockgate import __version__
 from dockgate.services.server import Server
 from dockgate.shared import errors
+from dockgate.shared.addresses import LOOPBACK_NAMES, is_loopback
 from dockgate.web import git, registry
 from dockgate.web.api import (
     approvals,
@@ -38,13 +39,10 @@ from dockgate.web.api import (
     registries,
     waivers,
 )
-from dockgate.web.caller import Audited, Failures, loopback
+from dockgate.web.caller import Audited, Failures
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.limit import BodyLimit, refuse_ambiguous
 from dockgate.web.threads import Threads
-
-# loopback's names, as a request's Host may have them.
-HERE = ("127.0.0.1", "localhost", "[::1]")
 
 CLIENT_LEFT = 499
 ADVICE = "The API's reference lists calls and parameters: docs/reference/api.md."
@@ -111,7 +109,10 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # one path per call
     )
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted({*HERE, urlsplit(server.url).hostname or HERE[0]}))
+    app.add_middleware(
+        TrustedHostMiddleware,
+        allowed_hosts=sorted({*LOOPBACK_NAMES, urlsplit(server.url).hostname or LOOPBACK_NAMES[0]}),
+    )
     app.add_middleware(_Refusing, refused=_other_origins)
     app.add_middleware(_Refusing, refused=refuse_ambiguous)
     if beyond:
@@ -166,7 +167,7 @@ def _read_calls(document: Mapping[str, Any]) -> list[tuple[int, str, re.Pattern[
 def create_inside(server: Server) -> FastAPI:
     """What the local registry and the programs that use it need of the server: its notifications and its tokens."""
     app = FastAPI(openapi_url=None, redirect_slashes=False)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HERE))
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK_NAMES))
     app.add_middleware(BodyLimit)
     app.add_middleware(Audited)
     app.state.server = server
@@ -208,7 +209,7 @@ def _other_origins(request: Request) -> Response | None:
 
 def _plain_http(request: Request) -> Response | None:
     """Whoever comes from elsewhere has come over TLS, to us or to a proxy that we trust."""
-    if request.url.scheme == "https" or loopback(request.client.host if request.client else ""):
+    if request.url.scheme == "https" or is_loopback(request.client.host if request.client else ""):
         return None
     return JSONResponse({"error": "this server is asked over TLS only", "advice": "Use https://."}, 403)
 

@@ -7,7 +7,6 @@ body: it finds out who calls, refuses callers without the permission, and record
 import base64
 import binascii
 import inspect
-import ipaddress
 import logging
 import time
 import uuid
@@ -23,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dockgate.identity.model import PERMISSIONS, AuditEntry, Caller, Permission
 from dockgate.services.server import Server
+from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import BusyError, DeniedError, UnknownCallerError
 from dockgate.web.limit import require_storable
 from dockgate.web.threads import Threads, threads_of
@@ -78,7 +78,7 @@ def caller(request: Request) -> Caller:
     try:
         # While there are no principals, any token is as good as none.
         if not given or not server.store.principals.exist():
-            return server.people.unnamed(loopback(address) and not _FORWARDED & set(request.headers))
+            return server.people.unnamed(is_loopback(address) and not _FORWARDED & set(request.headers))
         return server.people.known_by(_token(given))
     except UnknownCallerError:
         if given:
@@ -102,13 +102,6 @@ def _token(given: str) -> str:
         except (binascii.Error, UnicodeDecodeError):
             return ""
     return ""
-
-
-def loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 class May:

@@ -144,16 +144,10 @@ def check_digest(digest: str) -> None:
 
 
 def is_loopback(registry: str) -> bool:
-    """Whether the registry ("host" or "host:port") is this machine, judged by its name alone."""
-    host = host_of(registry)
-    if host.lower() == "localhost":
-        return True
-    import ipaddress  # which takes longer to load than a layout to open
+    """Whether the registry ("host" or "host:port") is this machine. The name is not resolved."""
+    from dockgate.shared import addresses  # loading ipaddress takes longer than opening a layout
 
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    return addresses.is_loopback(host_of(registry))
 
 
 def host_of(registry: str) -> str:
