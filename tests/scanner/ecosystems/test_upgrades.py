@@ -90,5 +90,5 @@ def test_whatever_an_image_says_a_command_is_one_line_of_words(
 def test_what_is_no_name_is_left_out_and_counted(kind: Ecosystem, name: str) -> None:
     told = Package(name, "1.0", "pkg:x/y@1", kind.orders[0], name, "1.0", "some/file")
     assert kind.upgrade([Raised(told, "1.1")]) == (
-        "# 1 package left out, of which the image gives no legal name, version or path.",
+        "# 1 package left out: the image gives no legal name, version or path.",
     )

@@ -10,22 +10,19 @@ from typing import BinaryIO
 
 from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.order import is_digits
-from dockgate.scanner.formats.shell import called, legal
+from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UsageError
+from dockgate.shared.errors import UncomparableError
 from dockgate.shared.purl import Purl, write
 
 
-class Actions:
+class Actions(StandaloneEcosystem):
     name = "actions"
     version = 1
     orders: tuple[str, ...] = ("GitHub Actions",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("githubactions",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers()
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -34,15 +31,10 @@ class Actions:
     def read(self, path: str, file: BinaryIO) -> Extract:
         return Extract()
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """By its repository, whichever of the repository's actions and workflows it is (OSV schema 1.7,
         `affected[].package`)."""
-        if not purl.version or not purl.namespace:
-            missing = "version" if purl.namespace else "owner"
-            raise UsageError(f"{purl} has no {missing}.", "Write it as pkg:githubactions/OWNER/NAME@VERSION.")
+        check_purl(purl, "pkg:githubactions/OWNER/NAME@VERSION", namespace="owner")
         owner, name, *_ = (*purl.namespace.split("/"), purl.name)
         moves = purl.version.count(".") < 2 and all(map(is_digits, purl.version.split(".")))
         return Package(
@@ -57,9 +49,7 @@ class Actions:
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """A workflow's file has to name it."""
-        kept, remark = called(raised, lambda name: legal(name, "/._-"))
-        told = ", ".join(f"{name}@{one.version}" for name, one in kept)
-        return ((f"# Name {told} or later in the workflows.",) if kept else ()) + remark
+        return upgrade_command(raised, "/._-", "# Name {list} or later in the workflows.", item="{name}@{version}")
 
     def key(self, version: str) -> bytes:
         """Semantic Versioning's order, with or without a "v" before three numbers, as tags have it. Advisories leave

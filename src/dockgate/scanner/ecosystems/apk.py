@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from dockgate.scanner.formats import vendors
 from dockgate.scanner.formats.order import is_digits, number
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.text import check_size, path_text, text
 from dockgate.scanner.model import THIRD_PARTY, Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
@@ -139,9 +139,7 @@ class Apk:
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """apk takes the lowest version that will do with the name (apk-world(5))."""
-        kept, remark = called(raised, lambda name: legal(name, "+-._"))
-        words = quoted(f"{name}>={one.version}" for name, one in kept)
-        return ((f"apk add --no-cache --upgrade {words}",) if kept else ()) + remark
+        return upgrade_command(raised, "+-._", "apk add --no-cache --upgrade {words}", word="{name}>={version}")
 
     def key(self, version: str) -> bytes:
         """The order of apk-package(5), as apk-tools' src/version.c has it; refuses what `apk version --check` does.

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from dockgate.scanner.formats.order import is_digits, number
-from dockgate.scanner.formats.shell import called, legal
+from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
 FILE_LIMIT = 8 * 1024 * 1024
@@ -24,15 +25,11 @@ _PURL = "pkg:bitnami/"
 _IDENTIFIER = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 
 
-class Bitnami:
+class Bitnami(StandaloneEcosystem):
     name = "bitnami"
     version = 1
     orders: tuple[str, ...] = ("Bitnami",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("bitnami",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=("bitnami", ".bitnami_components.json"), suffixes=(".spdx",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -51,19 +48,13 @@ class Bitnami:
         content = json_object(file, FILE_LIMIT)
         return _read_list(path, content) if path == _LIST else _read_document(path, content)
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version:
-            raise UsageError(f"{purl} has no version.", "Write it as pkg:bitnami/NAME@VERSION.")
+        check_purl(purl, "pkg:bitnami/NAME@VERSION")
         return _package(purl.name, purl.version, purl.qualifiers, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """Nothing in such an image installs its components."""
-        kept, remark = called(raised, lambda name: legal(name, "+-._"))
-        told = ", ".join(f"{name} {one.version}" for name, one in kept)
-        return ((f"# Build on a newer image of Bitnami's, with {told} or later.",) if kept else ()) + remark
+        return upgrade_command(raised, "+-._", "# Build on a newer image of Bitnami's, with {list} or later.")
 
     def key(self, version: str) -> bytes:
         """Semantic Versioning's order, but that a number after the hyphen is Bitnami's revision, which comes after the

@@ -7,11 +7,12 @@ The Python packages among them bring their dist-info, and are judged by that.
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
 RECORD_LIMIT = 16 * 1024 * 1024
@@ -20,15 +21,10 @@ RECORD_LIMIT = 16 * 1024 * 1024
 _FOLDER = "conda-meta"
 
 
-class Conda:
+class Conda(StandaloneEcosystem):
     name = "conda"
     version = 1
-    orders: tuple[str, ...] = ()
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("conda",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(parts=(_FOLDER,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -51,19 +47,13 @@ class Conda:
         prefix = path.removesuffix(path.rpartition("/")[2]).removesuffix(f"{_FOLDER}/")
         return Extract((package,), {package.purl: tuple(prefix + one for one in files if _is_owned(one))})
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version:
-            raise UsageError(f"{purl} has no version.", "Write it as pkg:conda/NAME@VERSION.")
+        check_purl(purl, "pkg:conda/NAME@VERSION")
         build, channel, subdir = (purl.qualifiers.get(key, "") for key in ("build", "channel", "subdir"))
         return _package(purl.name, purl.version, build, channel, subdir, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        kept, remark = called(raised, lambda name: legal(name, "-._"))
-        words = quoted(f"{name}>={one.version}" for name, one in kept)
-        return ((f"conda install --yes {words}",) if kept else ()) + remark
+        return upgrade_command(raised, "-._", "conda install --yes {words}", word="{name}>={version}")
 
     def key(self, version: str) -> bytes:
         raise UncomparableError(f"Versions of conda packages are not ordered, such as {version[:80]!r}.")

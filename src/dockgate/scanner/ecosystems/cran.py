@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 from dockgate.scanner.formats.order import is_digits, number
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import check_size, json_object, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
 FILE_LIMIT = 1024 * 1024
@@ -38,15 +39,11 @@ _BIOCONDUCTOR = "https://bioconductor.org"
 _BIOCONDUCTOR_GIT = "https://git.bioconductor.org/"
 
 
-class Cran:
+class Cran(StandaloneEcosystem):
     name = "cran"
     version = 1
     orders: tuple[str, ...] = ("CRAN", "Bioconductor")
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("cran",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=("DESCRIPTION", _LOCK))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -70,19 +67,15 @@ class Cran:
         package = _package(name, version, bioconductor, path)
         return Extract((package,), {package.purl: (path.removesuffix("DESCRIPTION"),)})
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version:
-            raise UsageError(f"{purl} has no version.", "Write it as pkg:cran/NAME@VERSION.")
+        check_purl(purl, "pkg:cran/NAME@VERSION")
         given = purl.qualifiers.get("repository_url", "").removeprefix("https://")
         return _package(purl.name, purl.version, given.startswith("bioconductor.org"), "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """Into the library that has the old version; the newest version is all that repositories have. A lockfile has
         to be locked anew."""
-        kept, remark = called(raised, lambda name: legal(name, "."))
+        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "."))
         libraries: dict[tuple[str, str], list[str]] = {}
         locked = []
         for name, one in kept:
@@ -91,7 +84,7 @@ class Cran:
             else:
                 libraries.setdefault((one.package.ecosystem, _library(one.package.path)), []).append(f'"{name}"')
         lines = [
-            f"Rscript -e {quoted([_install(kind, ', '.join(dict.fromkeys(names)), library)])}"
+            f"Rscript -e {quote_words([_install(kind, ', '.join(dict.fromkeys(names)), library)])}"
             for (kind, library), names in sorted(libraries.items())
         ]
         told = (f"# Raise {', '.join(locked)}, and lock the packages again.",) if locked else ()
@@ -177,7 +170,7 @@ def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
 def _library(path: str) -> str:
     """The folder that has the package's own, "" for R's default."""
     library = path.removesuffix(_FILE).rpartition("/")[0] if path.endswith(_FILE) else ""
-    return f"/{library}" if legal(library, "/._-") else ""
+    return f"/{library}" if is_plain(library, "/._-") else ""
 
 
 def _install(ecosystem: str, names: str, library: str) -> str:

@@ -8,11 +8,12 @@ image, what is built into the component) is seen by its own files, or is no pack
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from dockgate.scanner.formats.shell import called, legal
+from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
 FILE_LIMIT = 8 * 1024 * 1024
@@ -22,15 +23,10 @@ _ROOT = "opt/docker/sbom/"
 _PURL = "pkg:dhi/"
 
 
-class Dhi:
+class Dhi(StandaloneEcosystem):
     name = "dhi"
     version = 1
-    orders: tuple[str, ...] = ()
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("dhi",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(prefixes=(_ROOT,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -56,19 +52,13 @@ class Dhi:
                     unread.append((f"packages/{position}", f"its package URL has no name and version: {purl[:200]}"))
         return Extract(tuple(packages.values()), unread=tuple(unread))
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version:
-            raise UsageError(f"{purl} has no version.", "Write it as pkg:dhi/NAME@VERSION.")
+        check_purl(purl, "pkg:dhi/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """Nothing in such an image installs them."""
-        kept, remark = called(raised, lambda name: legal(name, "+-._"))
-        told = ", ".join(f"{name} {one.version}" for name, one in kept)
-        return ((f"# Build on a newer image of Docker's, with {told} or later.",) if kept else ()) + remark
+        return upgrade_command(raised, "+-._", "# Build on a newer image of Docker's, with {list} or later.")
 
     def key(self, version: str) -> bytes:
         raise UncomparableError(f"Versions of what Docker compiles are not ordered, such as {version[:80]!r}.")

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from dockgate.scanner.formats import vendors
 from dockgate.scanner.formats.order import is_digits, number
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.text import check_size, path_text, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
@@ -149,7 +149,7 @@ class Dpkg:
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """`apt-get satisfy` (apt 1.9 and newer) accepts a later version than the one named, and archives of security
         updates keep the latest alone. Where the binary package has versions of its own, its latest is taken."""
-        kept, remark = called(raised, lambda name: legal(name, "+-."))
+        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "+-."))
         asked = [
             f"{name} (>= {one.version})"
             for name, one in kept
@@ -157,8 +157,8 @@ class Dpkg:
         ]
         others = [name for name, _ in kept if not any(text.startswith(f"{name} (") for text in asked)]
         steps = ["apt-get update"]
-        steps += [f"apt-get satisfy -y {quoted(asked)}"] if asked else []
-        steps += [f"apt-get install -y --only-upgrade {quoted(others)}"] if others else []
+        steps += [f"apt-get satisfy -y {quote_words(asked)}"] if asked else []
+        steps += [f"apt-get install -y --only-upgrade {quote_words(others)}"] if others else []
         subscribed = any(one.package.ecosystem.startswith("Ubuntu:") and "esm" in one.version for _, one in kept)
         pro = ("# versions with esm in them come from Ubuntu Pro alone (pro attach)",) if subscribed else ()
         return ((" && ".join(steps),) if kept else ()) + pro + remark

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from dockgate.scanner.formats.order import is_digits, number
-from dockgate.scanner.formats.shell import called, legal
+from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
 ENTRY_LIMIT = 4 * 1024 * 1024
@@ -29,15 +30,11 @@ _STACK = "stack.yaml.lock"
 _FIELDS = ("name", "version", "package-name", "import-dirs")
 
 
-class Haskell:
+class Haskell(StandaloneEcosystem):
     name = "haskell"
     version = 1
     orders: tuple[str, ...] = ("Hackage", "GHC")
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("hackage",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=(_FREEZE, _STACK, *_DATABASES), suffixes=(".conf",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -65,20 +62,14 @@ class Haskell:
         compiler = (_compiler(version, path),) if name == "ghc" else ()
         return Extract((package, *compiler), {package.purl: (owned,)} if owned else {})
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version:
-            raise UsageError(f"{purl} has no version.", "Write it as pkg:hackage/NAME@VERSION.")
+        check_purl(purl, "pkg:hackage/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """No command changes a build's dependencies: its file has to say so."""
-        kept, remark = called(raised, lambda name: legal(name, "-"))
-        told = ", ".join(f"{name} >= {one.version}" for name, one in kept)
-        how = "(constraints in cabal.project, extra-deps in stack.yaml), then build again."
-        return ((f"# Raise {told} {how}",) if kept else ()) + remark
+        files = "(constraints in cabal.project, extra-deps in stack.yaml)"
+        return upgrade_command(raised, "-", f"# Raise {{list}} {files}, then build again.", item="{name} >= {version}")
 
     def key(self, version: str) -> bytes:
         """Numbers one by one, fewer before more (Cabal-syntax's Distribution/Types/Version.hs). Refuses what Cabal

@@ -10,11 +10,12 @@ from functools import cache
 from typing import Any, BinaryIO
 
 from dockgate.scanner.formats.order import is_digits, number
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
 PROJECT_LIMIT = 256 * 1024
@@ -32,15 +33,11 @@ _VERSIONED = ("Manifest-v", "JuliaManifest-v")
 """beginnings of those for one version of Julia, which go before the others (Pkg's user guide, "Different Manifests")"""
 
 
-class Julia:
+class Julia(StandaloneEcosystem):
     name = "julia"
     version = 2
     orders: tuple[str, ...] = ("Julia",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("julia",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=(*_PROJECTS, *_MANIFESTS), parts=("Manifest-v",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -71,20 +68,16 @@ class Julia:
         package = _package(name, version, uuid if isinstance(uuid, str) else "", path)
         return Extract((package,), {package.purl: (f"{folder}/",)})
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version:
-            raise UsageError(f"{purl} has no version.", "Write it as pkg:julia/NAME@VERSION?uuid=UUID.")
+        check_purl(purl, "pkg:julia/NAME@VERSION?uuid=UUID")
         return _package(purl.name, purl.version, purl.qualifiers.get("uuid", ""), "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """Into the project that is active; another's has to be named by `--project`."""
-        kept, remark = called(raised, lambda name: legal(name, "_"))
+        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "_"))
         told = ", ".join(f"{name} {one.version}" for name, one in kept)
         names = ", ".join(f'"{name}"' for name in dict.fromkeys(name for name, _ in kept))
-        program = quoted([f"import Pkg; Pkg.update([{names}])"])
+        program = quote_words([f"import Pkg; Pkg.update([{names}])"])
         return ((f"julia -e {program} # {told} or later",) if kept else ()) + remark
 
     def key(self, version: str) -> bytes:

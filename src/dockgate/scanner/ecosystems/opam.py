@@ -9,11 +9,12 @@ from functools import cache
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.dpkg import ECOSYSTEM as DPKG
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
 FILE_LIMIT = 1024 * 1024
@@ -27,15 +28,11 @@ _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 """of a version (opam's src/format/opamPackage.ml)"""
 
 
-class Opam:
+class Opam(StandaloneEcosystem):
     name = "opam"
     version = 1
     orders: tuple[str, ...] = ("opam",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("opam",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=("opam", "switch-state", "opam.locked"), suffixes=(".locked",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -55,19 +52,13 @@ class Opam:
         package = _split(rest.removesuffix("/opam"), path)
         return Extract((package,), {package.purl: (f"{switch}lib/{package.name}/",)})
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version:
-            raise UsageError(f"{purl} has no version.", "Write it as pkg:opam/NAME@VERSION.")
+        check_purl(purl, "pkg:opam/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """Into the switch that is set; another's has to be named by `--switch`."""
-        kept, remark = called(raised, lambda name: legal(name, "+-_"))
-        words = quoted(f"{name}>={one.version}" for name, one in kept)
-        return ((f"opam install --yes {words}",) if kept else ()) + remark
+        return upgrade_command(raised, "+-_", "opam install --yes {words}", word="{name}>={version}")
 
     def key(self, version: str) -> Any:
         """Debian's order without its epochs, where what is before or behind a dash may be left out (opam's

@@ -8,6 +8,7 @@ too. Folders such as Nix' store are looked for by `scanner.unsupported_stores`.
 from collections.abc import Sequence
 from typing import BinaryIO
 
+from dockgate.scanner.formats.standalone import StandaloneEcosystem
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.scanner.unsupported_stores import DRIVERS, FOLDER_NAMES, store_of
@@ -65,15 +66,10 @@ _DISK_MAGICS = (
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
 
 
-class OtherRoots:
+class OtherRoots(StandaloneEcosystem):
     name = "other_roots"
     version = 2
-    orders: tuple[str, ...] = ()
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ()
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(
         names=(
             *sorted({path.rpartition("/")[2] for path in (*_DATABASES, *_OF_OTHER_MANAGERS)}),
@@ -121,9 +117,6 @@ class OtherRoots:
         elif path.lower().endswith(_DISKS):
             _read_disk(file)
         return Extract()
-
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         raise UsageError(f"{purl} is of no known type.", "Other roots have no package URLs.")

@@ -12,11 +12,12 @@ from functools import cache
 from typing import BinaryIO
 
 from dockgate.scanner.formats.order import is_digits, number
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
 LOCK_LIMIT = 4 * 1024 * 1024
@@ -32,15 +33,11 @@ _FROM = ("hosted", "git")
 _NOT_FROM = ("path", "sdk")
 
 
-class Pub:
+class Pub(StandaloneEcosystem):
     name = "pub"
     version = 1
     orders: tuple[str, ...] = ("Pub",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("pub",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=(_LOCK,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -66,20 +63,13 @@ class Pub:
                 unread.append((name, "it has no source and version"))
         return Extract(tuple(packages), unread=tuple(unread), lock=True)
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version:
-            raise UsageError(f"{purl} has no version.", "Write it as pkg:pub/NAME@VERSION.")
+        check_purl(purl, "pkg:pub/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """pub takes the versions from pubspec.yaml."""
-        kept, remark = called(raised, lambda name: legal(name, "_"))
-        told = ", ".join(f"{name} {one.version}" for name, one in kept)
-        words = quoted(dict.fromkeys(name for name, _ in kept))
-        return ((f"dart pub upgrade {words} # {told} or later",) if kept else ()) + remark
+        return upgrade_command(raised, "_", "dart pub upgrade {words} # {list} or later")
 
     def key(self, version: str) -> bytes:
         """The order of pub_semver (lib/src/version.dart): Semantic Versioning's, but that zeros may lead, and that a

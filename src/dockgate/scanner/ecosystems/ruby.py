@@ -10,11 +10,12 @@ from functools import cache
 from typing import BinaryIO
 
 from dockgate.scanner.formats.order import number
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
 HEADER_LIMIT = 64 * 1024
@@ -37,15 +38,11 @@ _ANY = "ruby"
 """The platform of a gem that runs on every one."""
 
 
-class Ruby:
+class Ruby(StandaloneEcosystem):
     name = "ruby"
     version = 2
     orders: tuple[str, ...] = ("RubyGems",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("gem",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=(*_LOCKS, _FOLDER), suffixes=(".gemspec",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -73,21 +70,14 @@ class Ruby:
         home = above.removesuffix(_FOLDER)
         return Extract((package,), {package.purl: (f"{home}gems/{folder}/",)})
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version:
-            raise UsageError(f"{purl} has no version.", "Write it as pkg:gem/NAME@VERSION.")
+        check_purl(purl, "pkg:gem/NAME@VERSION")
         version, platform = _without_platform(purl.version)
         return _package(purl.name, version, purl.qualifiers.get("platform", platform or _ANY), "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """Bundler takes the versions from the Gemfile, and no other gem along."""
-        kept, remark = called(raised, lambda name: legal(name, "._-"))
-        told = ", ".join(f"{name} {one.version}" for name, one in kept)
-        words = quoted(dict.fromkeys(name for name, _ in kept))
-        return ((f"bundle update --conservative {words} # {told} or later",) if kept else ()) + remark
+        return upgrade_command(raised, "._-", "bundle update --conservative {words} # {list} or later")
 
     def key(self, version: str) -> bytes:
         """The order of Gem::Version (rubygems/version.rb): segments of digits or letters, letters before digits, a

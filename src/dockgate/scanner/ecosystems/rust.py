@@ -15,11 +15,12 @@ from typing import BinaryIO
 
 from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.executable import MAGICS, begins, executables
-from dockgate.scanner.formats.shell import VERSION, called, legal, quoted
+from dockgate.scanner.formats.shell import VERSION, is_plain, quote_words, select_upgrades
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
 LIST_LIMIT = 8 * 1024 * 1024
@@ -39,15 +40,11 @@ _INDICES = (
 )
 
 
-class Rust:
+class Rust(StandaloneEcosystem):
     name = "rust"
     version = 1
     orders: tuple[str, ...] = ("crates.io",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("cargo",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=("Cargo.lock",), magics=MAGICS)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -64,21 +61,17 @@ class Rust:
                 packages.update(dict.fromkeys(_listed(path, executable.content(section))))
         return Extract(tuple(packages), alone=True) if packages else Extract()
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """A purl that names a repository, a checkout or a source is none of crates.io's."""
-        if not purl.version:
-            raise UsageError(f"{purl} names no version.", "A crate is judged by its version: pkg:cargo/NAME@VERSION.")
+        check_purl(purl, "pkg:cargo/NAME@VERSION")
         return _package(purl.name, purl.version, _source(purl))
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        kept, remark = called(raised, lambda name: legal(name, "_-"))
+        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "_-"))
         steps = [
-            f"cargo update --package {quoted([f'{name}@{one.package.version}'])} --precise {quoted([one.version])}"
+            f"cargo update --package {quote_words((f'{name}@{one.package.version}', '--precise', one.version))}"
             for name, one in kept
-            if legal(one.package.version, VERSION)
+            if is_plain(one.package.version, VERSION)
         ]
         return ((" && ".join(steps),) if steps else ()) + remark
 

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from dockgate.scanner.formats import semver
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
 LOCK_LIMIT = 4 * 1024 * 1024
@@ -24,15 +25,11 @@ _LOCK = "Package.resolved"
 _CHECKOUTS = ".build/checkouts/"
 
 
-class Swift:
+class Swift(StandaloneEcosystem):
     name = "swift"
     version = 1
     orders: tuple[str, ...] = ("SwiftURL",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("swift",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=(_LOCK,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -60,21 +57,16 @@ class Swift:
                 packages.append(package)
         return Extract(tuple(packages), unread=tuple(unread), lock=True)
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version or not purl.namespace:
-            missing = "version" if purl.namespace else "host"
-            raise UsageError(f"{purl} has no {missing}.", "Write it as pkg:swift/HOST/OWNER/NAME@VERSION.")
+        check_purl(purl, "pkg:swift/HOST/OWNER/NAME@VERSION", namespace="host")
         return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """The package manager takes the versions from Package.swift, and knows a package by its repository's last
         part."""
-        kept, remark = called(raised, lambda name: legal(name, "/._-~"))
+        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "/._-~"))
         told = ", ".join(f"{name} {one.version}" for name, one in kept)
-        words = quoted(dict.fromkeys(name.rpartition("/")[2] for name, _ in kept))
+        words = quote_words(dict.fromkeys(name.rpartition("/")[2] for name, _ in kept))
         return ((f"swift package update {words} # {told} or later",) if kept else ()) + remark
 
     def key(self, version: str) -> bytes:

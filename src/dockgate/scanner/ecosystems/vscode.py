@@ -12,11 +12,12 @@ from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.npm import ECOSYSTEM as NPM
 from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
 READ_LIMIT = 128 * 1024 * 1024
@@ -33,15 +34,11 @@ _NOBODY = "undefined_publisher"
 _PROGRAMS = {"/.openvscode-server/": "openvscode-server", "/code-server/": "code-server"}
 
 
-class VSCode:
+class VSCode(StandaloneEcosystem):
     name = "vscode"
     version = 3
     orders: tuple[str, ...] = ("VSCode",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("vscode-extension",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=("package.json", _PRODUCT), suffixes=(_PACKED,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -70,25 +67,20 @@ class VSCode:
                 raise
             return Extract()
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version or not purl.namespace:
-            missing = "version" if purl.namespace else "publisher"
-            raise UsageError(f"{purl} has no {missing}.", "Write it as pkg:vscode-extension/PUBLISHER/NAME@VERSION.")
+        check_purl(purl, "pkg:vscode-extension/PUBLISHER/NAME@VERSION", namespace="publisher")
         return _package(purl.namespace, purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """The newest version of each, by the program in whose folder it lies."""
-        kept, remark = called(raised, lambda name: legal(name, "._-"))
+        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
         programs: dict[str, list[tuple[str, str]]] = {}
         for name, one in kept:
             program = next((told for part, told in _PROGRAMS.items() if part in f"/{one.package.path}"), "code")
             programs.setdefault(program, []).append((name, one.version))
         lines = []
         for program, names in sorted(programs.items()):
-            words = quoted(f"--install-extension={name}" for name in dict.fromkeys(name for name, _ in names))
+            words = quote_words(f"--install-extension={name}" for name in dict.fromkeys(name for name, _ in names))
             told = ", ".join(map(" ".join, names))
             lines.append(f"{program} --force {words} # {told} or later")
         return (*lines, *remark)

@@ -1,43 +1,60 @@
-"""Commands for a shell out of what a hostile image says: what is no legal name never gets into one."""
+"""Shell commands made of what a hostile image says: a name that is not a legal one never gets into a command."""
 
 from collections.abc import Callable, Iterable, Sequence
 
-from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Raised
 
-LONGEST = 256
-"""characters of a name or version; longer ones are no package's"""
+# Characters of a name or version; no package has longer ones.
+LENGTH_LIMIT = 256
+# What versions may hold besides letters and digits, in any ecosystem.
 VERSION = ".+~:-_^,"
-"""what versions may hold beside letters and digits, in one ecosystem or the other"""
 
-_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
-
-
-def legal(text: str, signs: str) -> bool:
-    """Whether it begins with a letter or digit of ASCII, and has nothing but those and `signs`."""
-    return 0 < len(text) <= LONGEST and text[0] in _PLAIN and _PLAIN.union(signs).issuperset(text)
+_ALPHANUMERIC = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 
 
-def called(
-    raised: Sequence[Raised], is_name: Callable[[str], bool], name: Callable[[Package], str] = lambda one: one.name
+def is_plain(text: str, signs: str) -> bool:
+    """Whether the text begins with an ASCII letter or digit and holds only those and `signs`."""
+    return 0 < len(text) <= LENGTH_LIMIT and text[0] in _ALPHANUMERIC and _ALPHANUMERIC.union(signs).issuperset(text)
+
+
+def upgrade_command(
+    raised: Sequence[Raised], signs: str, line: str, *, word: str = "{name}", item: str = "{name} {version}"
+) -> tuple[str, ...]:
+    """One line for all packages, and a remark when some are left out.
+
+    `{words}` in `line` becomes the shell words that `word` makes of each package, `{list}` the text that `item` makes.
+    Names may hold ASCII letters, digits and `signs`.
+    """
+    selected, remark = select_upgrades(raised, lambda name: is_plain(name, signs))
+    if not selected:
+        return remark
+    words = dict.fromkeys(word.format(name=name, version=upgrade.version) for name, upgrade in selected)
+    items = ", ".join(item.format(name=name, version=upgrade.version) for name, upgrade in selected)
+    return (line.format(words=quote_words(words), list=items), *remark)
+
+
+def select_upgrades(
+    raised: Sequence[Raised], is_name: Callable[[str], bool]
 ) -> tuple[list[tuple[str, Raised]], tuple[str, ...]]:
-    """Each package once, by its name and version, sorted, with the name that its manager knows it by; and a remark
-    when some are left out because their names, versions or paths are none."""
-    kept: dict[tuple[str, str], Raised] = {}
+    """Each package once, with its name, sorted by name and version; and a remark when some are left out.
+
+    A package is left out when its name, version or path is not a legal one.
+    """
+    selected: dict[tuple[str, str], Raised] = {}
     refused = set()
-    for one in raised:
-        known = name(one.package)
-        if is_name(known) and legal(one.version, VERSION) and one.package.path.isprintable():
-            kept.setdefault((known, one.version), one)
+    for upgrade in raised:
+        name = upgrade.package.name
+        if is_name(name) and is_plain(upgrade.version, VERSION) and upgrade.package.path.isprintable():
+            selected.setdefault((name, upgrade.version), upgrade)
         else:
-            refused.add(one.package.purl)
+            refused.add(upgrade.package.purl)
     packages = f"{len(refused)} package{'' if len(refused) == 1 else 's'}"
-    remark = (f"# {packages} left out, of which the image gives no legal name, version or path.",) if refused else ()
-    return [(known, kept[known, version]) for known, version in sorted(kept)], remark
+    remark = (f"# {packages} left out: the image gives no legal name, version or path.",) if refused else ()
+    return [(key[0], selected[key]) for key in sorted(selected)], remark
 
 
-def quoted(words: Iterable[str]) -> str:
-    """As words of a POSIX shell."""
+def quote_words(words: Iterable[str]) -> str:
+    """The words as a POSIX shell reads them, with blanks between."""
     from shlex import quote
 
     return " ".join(map(quote, words))

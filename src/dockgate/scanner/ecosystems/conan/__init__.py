@@ -8,11 +8,12 @@ OSV has an ecosystem of its name, and no record of it yet.
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
-from dockgate.scanner.formats.shell import called, legal
+from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import check_size, json_object, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
 LOCK_LIMIT = 4 * 1024 * 1024
@@ -34,15 +35,11 @@ _REQUIRES = ("requires", "build_requires", "python_requires", "config_requires")
 _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-")
 
 
-class Conan:
+class Conan(StandaloneEcosystem):
     name = "conan"
     version = 1
     orders: tuple[str, ...] = ("ConanCenter",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("conan",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=_NAMES)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -72,22 +69,19 @@ class Conan:
                 raise
             return Extract()
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version:
-            raise UsageError(f"{purl} has no version.", "Write it as pkg:conan/NAME@VERSION.")
+        check_purl(purl, "pkg:conan/NAME@VERSION")
         told = purl.qualifiers
         return _package(purl.name, purl.version, told.get("user", ""), told.get("channel", ""), "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """No command changes what a project requires: its file has to say so."""
-        kept, remark = called(raised, lambda name: legal(name, "_+.-"))
-        told = ", ".join(f"{name}/{one.version}" for name, one in kept)
-        return (
-            (f"# Require {told} or later (conanfile.txt, conanfile.py), then install again.",) if kept else ()
-        ) + remark
+        return upgrade_command(
+            raised,
+            "_+.-",
+            "# Require {list} or later (conanfile.txt, conanfile.py), then install again.",
+            item="{name}/{version}",
+        )
 
     def key(self, version: str) -> Any:
         """The order of Conan 2's Version; refuses what could not stand in a reference (conan/api/model/refs.py)."""

@@ -12,11 +12,12 @@ from typing import Any, BinaryIO
 from dockgate.scanner.ecosystems.dotnet import single_file
 from dockgate.scanner.formats.executable import ELF
 from dockgate.scanner.formats.order import is_digits, number
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import check_size, json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
 FILE_LIMIT = 16 * 1024 * 1024
@@ -33,15 +34,11 @@ _RUNTIME_PACK = "runtimepack."
 _FRAMEWORKS = ("Microsoft.NETCore.App", "Microsoft.AspNetCore.App", "Microsoft.WindowsDesktop.App")
 
 
-class Dotnet:
+class Dotnet(StandaloneEcosystem):
     name = "dotnet"
     version = 2
     orders: tuple[str, ...] = ("NuGet",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("nuget",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=(_CONFIG,), suffixes=(".json",), magics=(ELF,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -56,21 +53,17 @@ class Dotnet:
         content = json_object(file, FILE_LIMIT)
         return _read_deps(path, content) if path.endswith(_DEPS) else _read_lock(path, content)
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version:
-            raise UsageError(f"{purl} says no version.", "Write it behind the name: pkg:nuget/NAME@VERSION.")
+        check_purl(purl, "pkg:nuget/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """The shared frameworks are the runtime's own, and no project's."""
-        kept, remark = called(raised, lambda name: legal(name, "._-"))
+        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
         runtime = [f"{name} {one.version}" for name, one in kept if name.startswith(_FRAMEWORKS)]
         told = (f"# Build on a newer .NET runtime, with {', '.join(runtime)} or later.",) if runtime else ()
         packages = [
-            f"dotnet add package {quoted([name])} --version {quoted([one.version])}"
+            f"dotnet add package {quote_words([name])} --version {quote_words([one.version])}"
             for name, one in kept
             if not name.startswith(_FRAMEWORKS)
         ]

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.erlang import zip_packages
 from dockgate.scanner.formats import semver
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.standalone import StandaloneEcosystem
 from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
@@ -54,15 +55,11 @@ _PIECE = r"""%[^\n]*+|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|\$(?:\\.|.)|<<|>>|[^
 """of Erlang: a comment, a string, a quoted atom, a character, a bracket, or what stands between these"""
 
 
-class Erlang:
+class Erlang(StandaloneEcosystem):
     name = "erlang"
     version = 5
     orders: tuple[str, ...] = ("Hex",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("hex", "otp")
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=(*_LOCKS, "ebin"), suffixes=(".app", zip_packages.SUFFIX), magics=zip_packages.MAGICS)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -91,9 +88,6 @@ class Erlang:
         package = _application(path, name.removesuffix(".app"), file.read())
         return Extract((package,), {package.purl: (f"{folder}/",)})
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         if not purl.version:
             raise UsageError(f"{purl} has no version.", f"Write it as pkg:{purl.type}/NAME@VERSION.")
@@ -103,10 +97,7 @@ class Erlang:
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """Mix takes the versions from mix.exs."""
-        kept, remark = called(raised, lambda name: legal(name, "_"))
-        told = ", ".join(f"{name} {one.version}" for name, one in kept)
-        words = quoted(dict.fromkeys(name for name, _ in kept))
-        return ((f"mix deps.update {words} # {told} or later",) if kept else ()) + remark
+        return upgrade_command(raised, "_", "mix deps.update {words} # {list} or later")
 
     def key(self, version: str) -> bytes:
         """Semantic Versioning 2.0.0, as Elixir's Version has it."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.text import check_size, path_text, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
@@ -75,10 +75,7 @@ class FreeBSD:
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """pkg takes no condition, and brings the latest."""
-        kept, remark = called(raised, lambda name: legal(name, "+-._"))
-        told = ", ".join(f"{name} {one.version}" for name, one in kept)
-        words = quoted(dict.fromkeys(name for name, _ in kept))
-        return ((f"pkg update && pkg upgrade --yes {words} # {told} or later",) if kept else ()) + remark
+        return upgrade_command(raised, "+-._", "pkg update && pkg upgrade --yes {words} # {list} or later")
 
     def key(self, version: str) -> Any:
         """The order of `pkg version --test-version`, which refuses nothing."""

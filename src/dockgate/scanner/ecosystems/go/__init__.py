@@ -22,11 +22,12 @@ from dockgate.scanner.ecosystems.go.buildinfo import DEVELOPED, BuildInfo, Modul
 from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.executable import MAGICS, Executable, begins, executables
 from dockgate.scanner.formats.order import is_digits
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
 MOD_LIMIT = 1024 * 1024
@@ -40,15 +41,11 @@ _LIBRARY = ("stdlib", "toolchain")
 _RELEASE_VARIABLES = ("version", "appversion", "buildversion", "gitversion", "releaseversion")
 
 
-class Go:
+class Go(StandaloneEcosystem):
     name = "go"
     version = 2
     orders: tuple[str, ...] = ("Go",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("golang",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=("go.mod",), magics=MAGICS)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -74,28 +71,22 @@ class Go:
         unread = () if recorded else (("modules", "it was built without modules, so those in it are not recorded"),)
         return Extract(tuple(packages), unread=unread, alone=True)
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Syft writes the end of a module's path as subpath ("github.com/a/b@v2.0.1#v2"), so it is taken for that,
         but where the purl says that it is a package's (`type=package`, as cyclonedx-gomod does). That calls the
         standard library by its module's name ("std@go1.20.4"), of which advisories know nothing."""
-        if not purl.version:
-            raise UsageError(
-                f"{purl} names no version.", "A module is judged by it: pkg:golang/example.com/mod@v1.2.3."
-            )
+        check_purl(purl, "pkg:golang/example.com/mod@v1.2.3")
         subpath = "" if purl.qualifiers.get("type") == "package" else purl.subpath
         path = "/".join(part for part in (purl.namespace, purl.name, subpath) if part)
         return _package(Module("stdlib" if path == "std" else path, purl.version), "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """Modules in the module that the program is built from; the standard library comes with the toolchain."""
-        kept, remark = called(raised, lambda name: legal(name, "/.-_~"))
+        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "/.-_~"))
         library = [one.version for name, one in kept if name in ("stdlib", "toolchain")]
         told = (f"# Build with Go {', '.join(dict.fromkeys(library))} or later.",) if library else ()
         modules = [f"{name}@v{one.version}" for name, one in kept if name not in ("stdlib", "toolchain")]
-        return ((f"go get {quoted(modules)} && go mod tidy",) if modules else ()) + told + remark
+        return ((f"go get {quote_words(modules)} && go mod tidy",) if modules else ()) + told + remark
 
     def key(self, version: str) -> bytes:
         """The order of golang.org/x/mod/semver, without its leading v too, for OSV leaves it away; and that of

@@ -8,11 +8,12 @@ from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.java.suffixes import SUFFIXES
 from dockgate.scanner.ecosystems.java.version import MavenVersion
-from dockgate.scanner.formats.shell import called, legal
+from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl
 
 LOCK_LIMIT = 16 * 1024 * 1024
@@ -21,15 +22,11 @@ LOCK_LIMIT = 16 * 1024 * 1024
 _LOCK = "gradle.lockfile"
 
 
-class Java:
+class Java(StandaloneEcosystem):
     name = "java"
     version = 6
     orders: tuple[str, ...] = ("Maven",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("maven",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=(_LOCK,), suffixes=SUFFIXES)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -43,22 +40,17 @@ class Java:
 
         return read_archive(path, file)
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Without its group a package cannot be told from others, so that a purl must have one."""
-        if not purl.version or not purl.namespace:
-            missing = "group" if purl.version else "version"
-            raise UsageError(f"{purl} says no {missing}.", "Write it as pkg:maven/GROUP/ARTIFACT@VERSION.")
+        check_purl(purl, "pkg:maven/GROUP/ARTIFACT@VERSION", namespace="group")
         return _package(purl.namespace, purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """No command changes a build's dependencies: its file has to say so."""
-        kept, remark = called(raised, lambda name: legal(name, ":._-"))
-        told = ", ".join(f"{name} to {one.version}" for name, one in kept)
-        how = "(dependencyManagement in pom.xml, constraints in build.gradle), then build again."
-        return ((f"# Raise {told} {how}",) if kept else ()) + remark
+        files = "(dependencyManagement in pom.xml, constraints in build.gradle)"
+        return upgrade_command(
+            raised, ":._-", f"# Raise {{list}} {files}, then build again.", item="{name} to {version}"
+        )
 
     def key(self, version: str) -> MavenVersion:
         return MavenVersion(version)

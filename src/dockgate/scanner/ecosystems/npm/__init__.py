@@ -12,10 +12,11 @@ from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, declared, package
 from dockgate.scanner.formats import semver
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl
 
 VERSION_LIMIT = 256
@@ -36,15 +37,11 @@ _NODEJS = "/nodejs"
 """Debian's Node.js is built to look into /usr/share/nodejs, /usr/lib/nodejs and /usr/lib/TRIPLET/nodejs."""
 
 
-class Npm:
+class Npm(StandaloneEcosystem):
     name = "npm"
     version = 7
     orders: tuple[str, ...] = ("npm",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("npm",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(
         names=(*_LOCKS, "package.json"),
         suffixes=(_ASAR,),
@@ -94,12 +91,8 @@ class Npm:
             return _read_linked(path, file)
         return _told(declared(json_object(file, PACKAGE_LIMIT), path))
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version:
-            raise UsageError(f"{purl} says no version.", "Write it behind the name: pkg:npm/NAME@VERSION.")
+        check_purl(purl, "pkg:npm/NAME@VERSION")
         return package(f"{purl.namespace}/{purl.name}" if purl.namespace else purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:

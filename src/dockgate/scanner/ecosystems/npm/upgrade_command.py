@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.ports import Raised
 
 _MODULES = "node_modules/"
@@ -11,7 +11,7 @@ _MODULES = "node_modules/"
 def commands(raised: Sequence[Raised]) -> tuple[str, ...]:
     """What lies at the top of a project's node_modules is installed there; what lies below another package, or stands
     in a lockfile, is overridden for all that want it (npm's package.json, "overrides")."""
-    kept, remark = called(raised, _is_name)
+    kept, remark = select_upgrades(raised, _is_name)
     installed: dict[str, list[str]] = {}
     overridden: dict[str, list[str]] = {}
     brought: list[str] = []
@@ -35,12 +35,12 @@ _GLOBAL = ""
 def _lines(installed: dict[str, list[str]], overridden: dict[str, list[str]]) -> Iterator[str]:
     if _GLOBAL in installed:
         wants = installed.pop(_GLOBAL)
-        yield f"npm install --global {quoted(wants)}"
+        yield f"npm install --global {quote_words(wants)}"
     for folder in sorted(installed.keys() | overridden.keys()):
-        steps = [f"cd {quoted([folder])}"]
+        steps = [f"cd {quote_words([folder])}"]
         if folder in overridden:
-            steps.append(f"npm pkg set {quoted(overridden[folder])}")
-        steps.append("npm install" + (f" {quoted(installed[folder])}" if folder in installed else ""))
+            steps.append(f"npm pkg set {quote_words(overridden[folder])}")
+        steps.append("npm install" + (f" {quote_words(installed[folder])}" if folder in installed else ""))
         yield " && ".join(steps)
 
 
@@ -60,5 +60,5 @@ def _is_name(name: str) -> bool:
     """Whether it is "name" or "@scope/name" (npm's package.json, "name")."""
     scope, slash, own = name.removeprefix("@").partition("/")
     if name.startswith("@"):
-        return bool(slash) and legal(scope, "._-~") and legal(own, "._-~")
-    return legal(name, "._-~")
+        return bool(slash) and is_plain(scope, "._-~") and is_plain(own, "._-~")
+    return is_plain(name, "._-~")

@@ -10,11 +10,12 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.php.version import key
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import calls, json_value
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
 FILE_LIMIT = 8 * 1024 * 1024
@@ -29,15 +30,11 @@ _MAGICS = (b"#!/u", b"#!/b")
 """beginnings of lines that name an interpreter"""
 
 
-class Php:
+class Php(StandaloneEcosystem):
     name = "php"
     version = 3
     orders: tuple[str, ...] = ("Packagist",)
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("composer",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=("installed.json", _LOCK, "composer"), suffixes=(_PHAR,), magics=_MAGICS)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -54,18 +51,13 @@ class Php:
             return _told(path, json_value(file, FILE_LIMIT), lock=_is(path, _LOCK))
         return _archived(path, file)
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version or not purl.namespace:
-            missing = "version" if purl.namespace else "vendor"
-            raise UsageError(f"{purl} has no {missing}.", "Write it as pkg:composer/VENDOR/NAME@VERSION.")
+        check_purl(purl, "pkg:composer/VENDOR/NAME@VERSION", namespace="vendor")
         return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        kept, remark = called(raised, lambda name: name.count("/") == 1 and legal(name, "/._-"))
-        words = quoted(f"{name}:>={one.version}" for name, one in kept)
+        kept, remark = select_upgrades(raised, lambda name: name.count("/") == 1 and is_plain(name, "/._-"))
+        words = quote_words(f"{name}:>={one.version}" for name, one in kept)
         return ((f"composer update --with-all-dependencies {words}",) if kept else ()) + remark
 
     def key(self, version: str) -> bytes:

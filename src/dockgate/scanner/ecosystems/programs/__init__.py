@@ -12,10 +12,11 @@ from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.programs.names import BITNAMI, JAVA, PROGRAMS, program_of
 from dockgate.scanner.formats.executable import ELF, begins
-from dockgate.scanner.formats.shell import called, legal
+from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
 RELEASE_LIMIT = 64 * 1024
@@ -26,15 +27,10 @@ _RUNTIME_FILES = ("bin/java", "lib/modules", "lib/jrt-fs.jar", "lib/server/libjv
 """those that every Java runtime has some of, seen from its folder"""
 
 
-class Programs:
+class Programs(StandaloneEcosystem):
     name = "programs"
     version = 1
-    orders: tuple[str, ...] = ()
-    optional_epoch = False
-    optional_local_label = False
     purls: tuple[str, ...] = ("generic",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(names=(_RELEASE,), magics=(ELF,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -58,20 +54,14 @@ class Programs:
             return Extract()
         return Extract((program_package(program.name, version, path),), alone=True)
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Any other program is known by its name alone, and no feed tells of it."""
-        if not purl.version:
-            raise UsageError(f"{purl} has no version.", "Write it as pkg:generic/NAME@VERSION.")
+        check_purl(purl, "pkg:generic/NAME@VERSION")
         return program_package(purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """No command installs what was unpacked or compiled."""
-        kept, remark = called(raised, lambda name: legal(name, "+-._"))
-        told = ", ".join(f"{name} {one.version}" for name, one in kept)
-        return ((f"# Install {told} or later.",) if kept else ()) + remark
+        return upgrade_command(raised, "+-._", "# Install {list} or later.")
 
     def key(self, version: str) -> bytes:
         raise UncomparableError(f"Versions of programs without a feed are not ordered, such as {version[:80]!r}.")

@@ -15,11 +15,12 @@ from dockgate.scanner.ecosystems.python import zip_packages
 from dockgate.scanner.ecosystems.python.folder import contradictions
 from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT, described, package, purl
 from dockgate.scanner.formats.order import is_digits, number
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.formats.text import check_size, path_text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UsageError
+from dockgate.shared.errors import UncomparableError
 from dockgate.shared.purl import Purl
 
 RECORD_LIMIT = 16 * 1024 * 1024
@@ -35,15 +36,12 @@ _LOCKS = ("requirements.txt", "Pipfile.lock", "poetry.lock", "uv.lock", "pdm.loc
 _SITES = ("/site-packages/", "/dist-packages/")
 
 
-class Python:
+class Python(StandaloneEcosystem):
     name = "python"
     version = 6
     orders: tuple[str, ...] = ("PyPI",)
-    optional_epoch = False
     optional_local_label = True
     purls: tuple[str, ...] = ("pypi",)
-    distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
     triggers = Triggers(
         names=("METADATA", "PKG-INFO", "RECORD", "installed-files.txt", "EGG-INFO", "egg-info", *_LOCKS),
         suffixes=(".dist-info", ".egg-info", ".toml", *zip_packages.SUFFIXES),
@@ -73,23 +71,21 @@ class Python:
 
         return lock.read(path, file)
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
-        return package
-
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        if not purl.version:
-            raise UsageError(f"{purl} says no version.", "Write it behind the name: pkg:pypi/NAME@VERSION.")
+        check_purl(purl, "pkg:pypi/NAME@VERSION")
         return package(purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """By the interpreter that the packages are installed for; a lockfile has to be locked anew."""
-        kept, remark = called(raised, lambda name: legal(name, "._-"))
+        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
         places: dict[str, list[str]] = {}
         for name, one in kept:
             places.setdefault(_interpreter(one.package.path), []).append(f"{name}>={one.version}")
         locked = places.pop("", [])
         told = (f"# Raise {', '.join(locked)}, and lock the dependencies again.",) if locked else ()
-        lines = tuple(f"{python} -m pip install --upgrade {quoted(wants)}" for python, wants in sorted(places.items()))
+        lines = tuple(
+            f"{python} -m pip install --upgrade {quote_words(wants)}" for python, wants in sorted(places.items())
+        )
         return lines + told + remark
 
     def key(self, version: str) -> bytes:
@@ -196,4 +192,4 @@ def _interpreter(path: str) -> str:
     if not lib or not ("site-packages/" in below or "dist-packages/" in below):
         return ""
     prefix = above.rstrip("/")
-    return "python3" if prefix in ("", "usr", "usr/local") else quoted([f"/{prefix}/bin/python"])
+    return "python3" if prefix in ("", "usr", "usr/local") else quote_words([f"/{prefix}/bin/python"])

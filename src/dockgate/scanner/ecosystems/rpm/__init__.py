@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple
 from dockgate.scanner.ecosystems.rpm import distributions as named
 from dockgate.scanner.formats import vendors
 from dockgate.scanner.formats.order import is_digits, number
-from dockgate.scanner.formats.shell import called, legal, quoted
+from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import ANY_MODULE, Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
@@ -132,14 +132,14 @@ class Rpm:
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """By each distribution's manager. tdnf takes no condition, and brings the latest; so does the command for a
         package with another version than that of what it was built from, of which advisories may speak."""
-        kept, remark = called(raised, lambda name: legal(name, "+-._"))
+        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "+-._"))
         lines = []
         for manager, (install, update, glue) in _MANAGERS.items():
             ours = [(name, one) for name, one in kept if _manager(one.package.ecosystem) == manager]
             asked = [f"{name}{glue}{_fixed(one)}" for name, one in ours if glue and _as_source(one.package)]
             others = [name for name, one in ours if not glue or not _as_source(one.package)]
-            steps = [f"{install} {quoted(asked)}"] if asked else []
-            steps += [f"{update} {quoted(others)}"] if others else []
+            steps = [f"{install} {quote_words(asked)}"] if asked else []
+            steps += [f"{update} {quote_words(others)}"] if others else []
             lines += [" && ".join(steps)] if steps else []
         return (*lines, *remark)
 

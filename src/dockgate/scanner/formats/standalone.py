@@ -1,0 +1,37 @@
+"""What ecosystems outside a distribution have in common: languages, editors, programs without a package."""
+
+from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.ports import Triggers
+from dockgate.shared.errors import UsageError
+from dockgate.shared.purl import Purl
+
+
+class StandaloneEcosystem:
+    """Defaults of an ecosystem whose packages belong to no distribution.
+
+    A subclass sets the fields without a value here, and defines `wants`, `read`, `package`, `upgrade` and `key`.
+    """
+
+    name: str
+    version: int
+    orders: tuple[str, ...] = ()
+    optional_epoch = False
+    optional_local_label = False
+    purls: tuple[str, ...]
+    distributions: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    triggers: Triggers
+
+    def settle(self, package: Package, distribution: Distribution) -> Package:
+        """Return the package unchanged: advisories call it the same on every distribution."""
+        return package
+
+
+def check_purl(purl: Purl, form: str, *, namespace: str = "") -> None:
+    """Raise UsageError, with `form` as advice, for a package URL without a version or without its namespace.
+
+    `namespace` is what the ecosystem calls a namespace ("group"), "" where it needs none.
+    """
+    if not purl.version or (namespace and not purl.namespace):
+        missing = namespace if purl.version else "version"
+        raise UsageError(f"{purl} has no {missing}.", f"Write it as {form}.")
