@@ -1,6 +1,8 @@
 """What every ecosystem's target has: its files, its versions, and the package URLs that it understands."""
 
 import io
+import pkgutil
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import cycle
@@ -63,8 +65,9 @@ def key(kind: Ecosystem, version: str) -> Any:
 
 def target(kind: Ecosystem, parts: Sequence[Part], *modules: str, versions: str, purls: Sequence[str]) -> Target:
     """`versions` is the file of cases whose versions are the seeds, `purls` are those of the package URLs. `modules`
-    are those besides the plugin's own, "ecosystems.npm.lock"."""
+    are those besides the plugin's own, "formats.yaml"."""
     own = type(kind).__module__
+    inner = (f"{own}.{module.name}" for module in pkgutil.iter_modules(getattr(sys.modules[own], "__path__", ())))
     return Target(
         kind.name,
         (
@@ -72,7 +75,7 @@ def target(kind: Ecosystem, parts: Sequence[Part], *modules: str, versions: str,
             Part("versions", partial(_order, kind), partial(_pairs, versions), lines),
             Part("purls", partial(_purl, kind), lambda: [purl.encode() for purl in purls], lines),
         ),
-        (own, *(f"dockgate.scanner.{name}" for name in modules)),
+        (own, *inner, *(f"dockgate.scanner.{name}" for name in modules)),
     )
 
 

@@ -141,7 +141,6 @@ def _targets() -> Iterator[Target]:
             part(own, "wal", f"{freebsd.DATABASE}-wal", lambda: [b"", b"\x37\x7f\x06\x82" + bytes(60)]),
         ),
         "formats.sqlite",
-        "ecosystems.freebsd.version",
         versions="freebsd.txt",
         purls=("pkg:bsd/freebsd/curl@8.14.1_1?distro=freebsd-14.3", "pkg:bsd/openbsd/curl@8.14.1"),
     )
@@ -157,10 +156,6 @@ def _targets() -> Iterator[Target]:
             part(own, "wal", "var/lib/rpm/rpmdb.sqlite-wal", lambda: [b"", b"\x37\x7f\x06\x82" + bytes(60)]),
         ),
         "formats.sqlite",
-        "ecosystems.rpm.ndb",
-        "ecosystems.rpm.bdb",
-        "ecosystems.rpm.headers",
-        "ecosystems.rpm.distributions",
         versions="rpm.txt",
         purls=(
             "pkg:rpm/rocky/bash@5.1.8-9.el9?arch=x86_64&epoch=1&upstream=bash-5.1.8-9.el9.src.rpm&distro=rocky-9.3",

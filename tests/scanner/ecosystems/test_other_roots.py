@@ -14,7 +14,7 @@ import zstandard
 from tests.scanner.layers import DEBIAN, file, folder, inventory, stanza, status, symlink, whiteout
 
 from dockgate.scanner.ecosystems.other_roots import ECOSYSTEM
-from dockgate.scanner.formats.tar_names import is_image
+from dockgate.scanner.formats.image_archives import is_image
 from dockgate.scanner.ports import Entry
 
 SYSTEM = [file("etc/os-release", DEBIAN), status(stanza("bash", "5"))]

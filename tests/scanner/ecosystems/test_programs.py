@@ -8,7 +8,7 @@ from tests.scanner.layers import DEBIAN, dpkg_list, file, inventory, stanza, sta
 
 from dockgate.scanner import ecosystems
 from dockgate.scanner.ecosystems.programs import ECOSYSTEM, RELEASE_LIMIT
-from dockgate.scanner.ecosystems.programs.version import CHUNK
+from dockgate.scanner.ecosystems.programs.find_version import CHUNK
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Entry, Extract
 from dockgate.shared.errors import UnreadableError

@@ -7,10 +7,10 @@ A document names what is built into its component, too. Of that, only what Bitna
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
-from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.content import json_object
+from dockgate.scanner.formats.order import is_digits, label_row, number
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
@@ -74,9 +74,7 @@ class Bitnami(StandaloneEcosystem):
             while parts and not parts[-1].strip("0"):
                 parts.pop()
         key = b"".join(map(number, numbers)) + (b"\x00" if parts and not revised else b"\x01")
-        for part in parts:
-            key += b"\x01" + number(part) if is_digits(part) else b"\x02" + part.encode("ascii") + b"\x00"
-        return key + b"\x00"
+        return key + label_row(parts)
 
 
 ECOSYSTEM: Ecosystem = Bitnami()

@@ -7,9 +7,9 @@ The Python packages among them bring their dist-info, and are judged by that.
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
+from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError

@@ -9,10 +9,10 @@ of their own in OSV's schema, and are told apart by the repository that their fi
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
-from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.content import check_size, decode, json_object
+from dockgate.scanner.formats.order import fits, is_digits, number_row, without_zeros
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import check_size, json_object, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
@@ -95,19 +95,12 @@ class Cran(StandaloneEcosystem):
         alike, a missing one being 0. (`compareVersion` has 1.0 before 1.0.0; CRAN takes no second release that the
         operators call equal.)"""
         parts = version.replace("-", ".").split(".")
-        if len(parts) < 2 or not all(is_digits(part) and _is_integer(part) for part in parts):
+        if len(parts) < 2 or not all(is_digits(part) and fits(part, INT_MAX) for part in parts):
             raise UncomparableError(f"The R version {version[:80]!r} is no numbers parted by dots and dashes.")
-        while not parts[-1].strip("0") and len(parts) > 1:
-            parts.pop()
-        return b"".join(b"\x01" + number(part) for part in parts) + b"\x00"
+        return number_row(without_zeros(parts))
 
 
 ECOSYSTEM: Ecosystem = Cran()
-
-
-def _is_integer(digits: str) -> bool:
-    significant = digits.lstrip("0")
-    return len(significant) <= 10 and int(significant or "0") <= INT_MAX
 
 
 def _package(name: str, version: str, bioconductor: bool, path: str) -> Package:
@@ -134,7 +127,7 @@ def _fields(file: BinaryIO) -> dict[str, str]:
     fields: dict[str, str] = {}
     key = ""
     for raw in file:
-        line = text(raw)
+        line = decode(raw)
         if not line.strip():
             if fields:
                 break

@@ -8,9 +8,9 @@ image, what is built into the component) is seen by its own files, or is no pack
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
+from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.content import check_size, decode
+from dockgate.scanner.formats.order import is_digits, number_row
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
@@ -48,7 +48,7 @@ class Haskell(StandaloneEcosystem):
         if path.endswith((_FREEZE, _STACK)):
             check_size(file, LOCK_LIMIT)
             locked = _frozen if path.endswith(_FREEZE) else _locked_by_stack
-            return Extract(tuple(dict.fromkeys(locked(path, text(file.read())))), lock=True)
+            return Extract(tuple(dict.fromkeys(locked(path, decode(file.read())))), lock=True)
         if not path.endswith(".conf"):
             return Extract()
         check_size(file, ENTRY_LIMIT)
@@ -77,7 +77,7 @@ class Haskell(StandaloneEcosystem):
         parts = version.split(".")
         if not all(is_digits(part) and len(part) <= DIGITS and (part == "0" or part[0] != "0") for part in parts):
             raise UncomparableError(f"The Haskell version {version[:80]!r} is no numbers parted by dots.")
-        return b"".join(b"\x01" + number(part) for part in parts) + b"\x00"
+        return number_row(parts)
 
 
 ECOSYSTEM: Ecosystem = Haskell()
@@ -97,7 +97,7 @@ def _fields(file: BinaryIO) -> dict[str, str]:
     fields: dict[str, str] = {}
     key = ""
     for raw in file:
-        line = text(raw)
+        line = decode(raw)
         if line[:1] in (" ", "\t"):
             if key in _FIELDS:
                 fields[key] = f"{fields[key]} {line.strip()}".strip()

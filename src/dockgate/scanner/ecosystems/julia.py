@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, BinaryIO
 
-from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.content import check_size, decode
+from dockgate.scanner.formats.order import fits, is_digits, label_row, number
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
@@ -53,7 +53,7 @@ class Julia(StandaloneEcosystem):
 
         lock = not path.endswith(_PROJECTS)
         check_size(file, MANIFEST_LIMIT if lock else PROJECT_LIMIT)
-        content = document(text(file.read()))
+        content = document(decode(file.read()))
         if lock:
             return Extract(tuple(_locked(path, content)), lock=True)
         name, version, uuid = (content.get(field, "") for field in ("name", "version", "uuid"))
@@ -87,14 +87,14 @@ class Julia(StandaloneEcosystem):
         match = _pattern().fullmatch(version) if len(version) <= VERSION_LIMIT else None
         if not match:
             raise UncomparableError(f"The Julia version {version[:80]!r} is none.")
-        numbers = [one or "0" for one in match.group("major", "minor", "patch")]
+        numbers = [group or "0" for group in match.group("major", "minor", "patch")]
         pre = None if match["lowest"] is match["pre"] is None else (match["pre"] or "").removeprefix("-")
         build = match["build"]
         labels = [*(pre or "").split("."), *(build or "").split(".")]
-        if any(is_digits(one) and not _is_int(one) for one in (*numbers, *labels)):
+        if any(is_digits(part) and not fits(part, INT_MAX) for part in (*numbers, *labels)):
             raise UncomparableError(f"The Julia version {version[:80]!r} has too big a number.")
-        key = b"".join(map(number, numbers)) + (b"\x01" if pre is None else b"\x00" + _labels(pre))
-        return key + (b"\x00" if build is None else b"\x01" + _labels(build) if build else b"\x02")
+        key = b"".join(map(number, numbers)) + (b"\x01" if pre is None else b"\x00" + _label_row(pre))
+        return key + (b"\x00" if build is None else b"\x01" + _label_row(build) if build else b"\x02")
 
 
 ECOSYSTEM: Ecosystem = Julia()
@@ -113,16 +113,8 @@ def _pattern() -> re.Pattern[str]:
     )
 
 
-def _is_int(digits: str) -> bool:
-    significant = digits.lstrip("0")
-    return len(significant) < 20 and int(significant or "0") <= INT_MAX
-
-
-def _labels(text: str) -> bytes:
-    """Numbers before text, fewer before more; none at all before any."""
-    parts = text.split(".") if text else []
-    made = (b"\x01" + number(one) if is_digits(one) else b"\x02" + one.encode("ascii") + b"\x00" for one in parts)
-    return b"".join(made) + b"\x00"
+def _label_row(labels: str) -> bytes:
+    return label_row(labels.split(".") if labels else ())
 
 
 def _package(name: str, version: str, uuid: str, path: str) -> Package:

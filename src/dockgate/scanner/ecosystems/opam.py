@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, BinaryIO
 
-from dockgate.scanner.ecosystems.dpkg import ECOSYSTEM as DPKG
+from dockgate.scanner.ecosystems.dpkg.version import key as dpkg_key
+from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
@@ -47,7 +47,7 @@ class Opam(StandaloneEcosystem):
         if not path.endswith("/opam"):
             check_size(file, FILE_LIMIT)
             named = _locked if path.endswith(".locked") else _installed
-            return Extract(tuple(dict.fromkeys(named(text(file.read()), path))), lock=True)
+            return Extract(tuple(dict.fromkeys(named(decode(file.read()), path))), lock=True)
         switch, _, rest = path.rpartition(_INSTALLED)
         package = _split(rest.removesuffix("/opam"), path)
         return Extract((package,), {package.purl: (f"{switch}lib/{package.name}/",)})
@@ -66,7 +66,7 @@ class Opam(StandaloneEcosystem):
         if not version or not _LEGAL.issuperset(version):
             raise UncomparableError(f"The opam version {version[:80]!r} is none.")
         upstream, revision = version.rsplit("-", 1) if "-" in version else (version, "")
-        return DPKG.key(f"0:{upstream or 0}-{revision or 0}")
+        return dpkg_key(f"0:{upstream or 0}-{revision or 0}")
 
 
 ECOSYSTEM: Ecosystem = Opam()

@@ -110,7 +110,7 @@ class OtherRoots(StandaloneEcosystem):
             if b"imageLayoutVersion" in file.read(4096):
                 raise UnreadableError("it is of an image layout, whose images are not read")
         elif path.lower().endswith(_ARCHIVES):
-            from dockgate.scanner.formats.tar_names import is_image
+            from dockgate.scanner.formats.image_archives import is_image
 
             if is_image(file):
                 raise UnreadableError("it is an archive of an image, which is not read")
@@ -172,7 +172,7 @@ def _read_disk(file: BinaryIO) -> None:
 
 def _read_list(file: BinaryIO) -> None:
     """A new store's list is empty."""
-    from dockgate.scanner.formats.text import json_value
+    from dockgate.scanner.formats.content import json_value
 
     content = json_value(file, LIST_LIMIT)
     if content.get("Repositories", content) if isinstance(content, dict) else content:

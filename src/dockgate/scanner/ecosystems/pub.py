@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import BinaryIO
 
-from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.content import check_size, decode
+from dockgate.scanner.formats.order import fits, label_row, number
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
@@ -48,7 +48,7 @@ class Pub(StandaloneEcosystem):
         from dockgate.scanner.formats.yaml import documents
 
         check_size(file, LOCK_LIMIT)
-        made = documents(text(file.read()))
+        made = documents(decode(file.read()))
         listed = made[0].get("packages", {}) if len(made) == 1 and isinstance(made[0], dict) else None
         if not isinstance(listed, dict):
             raise UnreadableError("it holds no packages by name")
@@ -76,11 +76,11 @@ class Pub(StandaloneEcosystem):
         version comes before those that are built from it ("1.0.0" before "1.0.0+1"), which are ordered as pre-releases
         are."""
         match = _pattern().fullmatch(version) if len(version) <= VERSION_LIMIT else None
-        if not match or not all(map(_is_int, match.groups()[:3])):
+        if not match or not all(fits(part, INT_MAX) for part in match.groups()[:3]):
             raise UncomparableError(f"The pub version {version[:80]!r} is none.")
         numbers = b"".join(map(number, match.groups()[:3]))
-        pre = b"\x00" + _labels(match["pre"]) if match["pre"] else b"\x01"
-        return numbers + pre + (b"\x01" + _labels(match["build"]) if match["build"] else b"\x00")
+        pre = b"\x00" + label_row(match["pre"].split("."), INT_MAX) if match["pre"] else b"\x01"
+        return numbers + pre + (b"\x01" + label_row(match["build"].split("."), INT_MAX) if match["build"] else b"\x00")
 
 
 ECOSYSTEM: Ecosystem = Pub()
@@ -90,20 +90,6 @@ ECOSYSTEM: Ecosystem = Pub()
 def _pattern() -> re.Pattern[str]:
     labels = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*+"
     return re.compile(rf"([0-9]+)\.([0-9]+)\.([0-9]+)(?:-(?P<pre>{labels}))?(?:\+(?P<build>{labels}))?")
-
-
-def _is_int(digits: str) -> bool:
-    significant = digits.lstrip("0")
-    return len(significant) < 20 and int(significant or "0") <= INT_MAX
-
-
-def _labels(text: str) -> bytes:
-    """Numbers before text, fewer before more."""
-    made = (
-        b"\x01" + number(part) if is_digits(part) and _is_int(part) else b"\x02" + part.encode("ascii") + b"\x00"
-        for part in text.split(".")
-    )
-    return b"".join(made) + b"\x00"
 
 
 def _package(name: str, version: str, path: str) -> Package:

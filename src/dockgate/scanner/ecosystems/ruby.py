@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import BinaryIO
 
+from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.order import number
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
@@ -143,7 +143,7 @@ def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:
     RubyGems lists gems by the stub line (rubygems/stub_specification.rb) and loads them by the assignments below it,
     which it writes (rubygems/specification.rb, `to_ruby`) as literals: the two must say the same.
     """
-    header = text(file.read(HEADER_LIMIT))
+    header = decode(file.read(HEADER_LIMIT))
     literal = r"""(?:"([^"\\#]*)"|'([^'\\]*)'|%q\{([^{}\\]*)\})"""
     assigned: dict[str, str] = {}
     for match in re.finditer(
@@ -174,7 +174,7 @@ def _read_lock(path: str, file: BinaryIO) -> Iterator[Package]:
     section = ""
     found: set[tuple[str, str, str]] = set()
     for raw in file:
-        line = text(raw).rstrip()
+        line = decode(raw).rstrip()
         if line.startswith(("<<<<<<<", "=======", ">>>>>>>")):
             raise UnreadableError("it holds an unresolved merge")
         if line and line[0] != " ":

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from dockgate.scanner.formats import semver
+from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.executable import MAGICS, begins, executables
 from dockgate.scanner.formats.shell import VERSION, is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError
@@ -116,7 +116,7 @@ def _listed(path: str, compressed: bytes) -> Iterator[Package]:
     if not inflater.eof:
         raise UnreadableError(f"its list of crates is cut off, or has more than {LIST_LIMIT} bytes")
     try:
-        crates = json.loads(text(raw))["packages"]
+        crates = json.loads(decode(raw))["packages"]
         for crate in crates:
             name, version, source = crate["name"], crate["version"], crate["source"]
             if crate.get("kind", "runtime") != "build":
@@ -137,7 +137,7 @@ def _locked(path: str, file: BinaryIO) -> tuple[Package, ...]:
     check_size(file, LOCK_LIMIT)
     crates: list[dict[str, str]] = []
     table = ""
-    for number, line in enumerate(text(file.read()).split("\n"), 1):
+    for number, line in enumerate(decode(file.read()).split("\n"), 1):
         given = line.strip()
         name, _, value = given.partition(" = ")
         known = True

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from dockgate.scanner.ecosystems.npm import ECOSYSTEM as NPM
 from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT
+from dockgate.scanner.ecosystems.npm.version import key as npm_key
+from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError
@@ -87,7 +87,7 @@ class VSCode(StandaloneEcosystem):
 
     def key(self, version: str) -> Any:
         """The order of npm's semver, by which the editor compares them and refuses what is no version."""
-        return NPM.key(version)
+        return npm_key(version)
 
 
 ECOSYSTEM: Ecosystem = VSCode()
@@ -124,7 +124,7 @@ def _package(publisher: str, name: str, version: str, path: str) -> Package:
 
 def _read_packed(path: str, file: BinaryIO) -> Extract:
     """Archives of the name are also Visual Studio's own, which hold no such file."""
-    from dockgate.scanner.formats.text import budget
+    from dockgate.scanner.formats.content import budget
     from dockgate.scanner.formats.zip_archive import Archive, Section
 
     archive = Archive(Section(file, 0, file.seek(0, 2)), (_MEMBER.encode(),), budget(READ_LIMIT))

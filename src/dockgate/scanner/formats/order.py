@@ -1,5 +1,6 @@
 """Pieces of version keys: byte strings whose order is the order of what they stand for."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 _SHORT = 8
@@ -21,6 +22,36 @@ def _number(digits: str) -> bytes:
 
 _remembered = lru_cache(4096)(_number)
 """versions are made of few numbers, nearly all of them short"""
+
+
+def number_row(parts: Iterable[str]) -> bytes:
+    """Numbers one by one, in the order of the first that differs; fewer come before more."""
+    return b"".join(b"\x01" + number(part) for part in parts) + b"\x00"
+
+
+def label_row(labels: Iterable[str], largest: int | None = None) -> bytes:
+    """Labels one by one: numbers, up to `largest`, come before text, and fewer labels before more."""
+    row = b""
+    for label in labels:
+        if is_digits(label) and (largest is None or fits(label, largest)):
+            row += b"\x01" + number(label)
+        else:
+            row += b"\x02" + label.encode("ascii") + b"\x00"
+    return row + b"\x00"
+
+
+def without_zeros(parts: list[str]) -> list[str]:
+    """The numbers without the zeros at their end; the first one stays."""
+    end = len(parts)
+    while end > 1 and not parts[end - 1].strip("0"):
+        end -= 1
+    return parts[:end]
+
+
+def fits(digits: str, largest: int) -> bool:
+    """Whether decimal digits, of any count, are a number up to `largest`."""
+    significant = digits.lstrip("0")
+    return len(significant) <= len(str(largest)) and int(significant or "0") <= largest
 
 
 def is_digits(text: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
 
-from dockgate.scanner.formats.text import path_text
+from dockgate.scanner.formats.content import decode_path
 from dockgate.shared.errors import UnreadableError
 
 ENTRY_LIMIT = 200_000
@@ -99,7 +99,7 @@ class Archive:
                 self.has_classes = True
             elif fold(name).endswith(wanted):
                 size, packed, offset = _zip64(directory[more : more + extra], size, packed, offset)
-                yield Entry(path_text(name), flags, method, check, packed, size, offset + self._shift)
+                yield Entry(decode_path(name), flags, method, check, packed, size, offset + self._shift)
 
     def _directory(self) -> tuple[bytes, int, int]:
         """The central directory, its number of entries, and by how much all offsets are shifted by what stands before

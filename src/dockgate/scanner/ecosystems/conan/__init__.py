@@ -8,9 +8,9 @@ OSV has an ecosystem of its name, and no record of it yet.
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
+from dockgate.scanner.formats.content import check_size, decode, json_object
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import check_size, json_object, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
@@ -148,7 +148,7 @@ def _read_cache(path: str, file: BinaryIO) -> Extract:
     packages: dict[Package, None] = {}
     owns: dict[str, list[str]] = {}
     for _, row in rows(file, size, "packages", ROW_LIMIT):
-        reference, _, _, _, folder = [*map(text, row), "", "", "", "", ""][:5]
+        reference, _, _, _, folder = [*map(decode, row), "", "", "", "", ""][:5]
         package = _referred(reference, path)
         packages[package] = None
         if folder and all(part not in ("", ".", "..") and "\0" not in part for part in folder.split("/")):

@@ -10,25 +10,22 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.dotnet import single_file
+from dockgate.scanner.ecosystems.dotnet.version import key as version_key
+from dockgate.scanner.formats.content import check_size, json_object
 from dockgate.scanner.formats.executable import ELF
-from dockgate.scanner.formats.order import is_digits, number
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import check_size, json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError
+from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
 FILE_LIMIT = 16 * 1024 * 1024
 """Bytes of any of these files; the biggest applications' deps.json have some hundred thousand."""
-INT_MAX = 2**31 - 1
-"""The largest number of a version, and the largest label that counts as one (System.Int32)."""
 
 _DEPS = ".deps.json"
 _LOCK = "packages.lock.json"
 _CONFIG = "packages.config"
-_LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 _RUNTIME_PACK = "runtimepack."
 
 _FRAMEWORKS = ("Microsoft.NETCore.App", "Microsoft.AspNetCore.App", "Microsoft.WindowsDesktop.App")
@@ -70,25 +67,7 @@ class Dotnet(StandaloneEcosystem):
         return ((" && ".join(packages),) if packages else ()) + told + remark
 
     def key(self, version: str) -> bytes:
-        """NuGet's order (NuGet.Versioning's NuGetVersion and VersionComparer): one to four numbers, labels without
-        regard to case, build data ignored. Refuses what NuGetVersion.TryParse refuses."""
-        given, plus, build = version.strip().partition("+")
-        core, dash, pre = given.partition("-")
-        numbers = [part.strip() for part in core.split(".")]
-        if (
-            len(numbers) > 4
-            or not all(is_digits(part) and len(part.lstrip("0")) <= 10 and int(part) <= INT_MAX for part in numbers)
-            or (plus and not all(map(_is_label, build.split("."))))
-        ):
-            raise UncomparableError(f"The NuGet version {version!r} is none.")
-        key = b"".join(map(number, [*numbers, "", "", ""][:4]))
-        if not dash:
-            return key + b"\x03"
-        for label in pre.split("."):
-            if not _is_label(label) or (is_digits(label) and label[0] == "0" and label != "0"):
-                raise UncomparableError(f"The NuGet version {version!r} has a malformed label.")
-            key += _label(label)
-        return key + b"\x00"
+        return version_key(version)
 
 
 ECOSYSTEM: Ecosystem = Dotnet()
@@ -200,17 +179,3 @@ def _object(content: dict[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UnreadableError(f"its {name!r} is no JSON object")
     return value
-
-
-def _is_label(label: str) -> bool:
-    return bool(label) and _LABEL.issuperset(label)
-
-
-def _label(label: str) -> bytes:
-    """Numbers before text. What .NET reads as a number may have a "-" before it."""
-    digits = label.removeprefix("-")
-    if is_digits(digits) and len(digits.lstrip("0")) <= 10:
-        value = int(label)
-        if -INT_MAX - 1 <= value <= INT_MAX:
-            return b"\x01" + (value + INT_MAX + 1).to_bytes(4, "big")
-    return b"\x02" + label.upper().encode("ascii") + b"\x00"

@@ -5,7 +5,7 @@ programs in one file, which begin with a line that calls `escript` (OTP's escrip
 from collections.abc import Callable
 from typing import BinaryIO
 
-from dockgate.scanner.formats.text import budget, calls
+from dockgate.scanner.formats.content import budget, is_script_of
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
@@ -26,7 +26,7 @@ _ZIP_TAIL = 22 + 0xFFFF
 
 def may_be(path: str, head: bytes) -> bool:
     """Whether a file that begins so can be such an archive."""
-    return path.endswith(SUFFIX) or (head.startswith(MAGICS) and calls(head, b"escript"))
+    return path.endswith(SUFFIX) or (head.startswith(MAGICS) and is_script_of(head, b"escript"))
 
 
 def read(path: str, file: BinaryIO, limit: int, described: Callable[[str, str, bytes], Package]) -> Extract:

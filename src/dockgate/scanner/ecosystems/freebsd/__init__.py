@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
+from dockgate.scanner.formats.content import check_size, decode, decode_path
 from dockgate.scanner.formats.shell import upgrade_command
-from dockgate.scanner.formats.text import check_size, path_text, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
@@ -115,7 +115,7 @@ def _read_database(path: str, file: BinaryIO) -> Extract:
     for number, row in rows(file, size, "packages", ROW_LIMIT, 4):
         if len(packages) == PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
-        _, origin, name, version = [*map(text, row), "", "", "", ""][:4]
+        _, origin, name, version = [*map(decode, row), "", "", "", ""][:4]
         if not name or not version:
             raise UnreadableError(f"its package {number} has no {'version' if name else 'name'}")
         packages[number] = _package(name, version, origin, path)
@@ -123,7 +123,7 @@ def _read_database(path: str, file: BinaryIO) -> Extract:
     spent = 0
     for _, row in rows(file, size, "files", ROW_LIMIT, 9):
         owner = packages.get(int.from_bytes(row[8], "big")) if len(row) > 8 else None
-        place = path_text(row[0]).lstrip("/") if row else ""
+        place = decode_path(row[0]).lstrip("/") if row else ""
         if owner and place and "\0" not in place:
             spent += len(place) + _PATH_COST
             if spent > PATHS_LIMIT:

@@ -19,12 +19,13 @@ from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.go import buildinfo, mod, package_symbols
 from dockgate.scanner.ecosystems.go.buildinfo import DEVELOPED, BuildInfo, Module
+from dockgate.scanner.ecosystems.go.version import key as version_key
+from dockgate.scanner.ecosystems.go.version import toolchain_release
 from dockgate.scanner.formats import semver
+from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.executable import MAGICS, Executable, begins, executables
-from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
@@ -89,15 +90,7 @@ class Go(StandaloneEcosystem):
         return ((f"go get {quote_words(modules)} && go mod tidy",) if modules else ()) + told + remark
 
     def key(self, version: str) -> bytes:
-        """The order of golang.org/x/mod/semver, without its leading v too, for OSV leaves it away; and that of
-        go/version for the toolchain: "go1.22rc1", "1.22rc1" and OSV's "1.22.0-rc.1" are one.
-
-        Build data does not count ("+incompatible", "+dirty"). A bare "1.22" is the toolchain's, which comes before its
-        release candidates from 1.21 on; "v1.22" is v1.22.0.
-        """
-        if version.startswith("v"):
-            return semver.key(version[1:], "Go", least=1)
-        return semver.key(_semantic(_toolchain(version)), "Go")
+        return version_key(version)
 
 
 ECOSYSTEM: Ecosystem = Go()
@@ -109,7 +102,7 @@ def _ignored(folder: str) -> bool:
 
 def _read_mod(path: str, file: BinaryIO) -> Extract:
     check_size(file, MOD_LIMIT)
-    modules, whole = mod.read(text(file.read()))
+    modules, whole = mod.read(decode(file.read()))
     packages = tuple(dict.fromkeys(_package(module, path) for module in modules))
     reason = "it is of a Go before 1.17, which leaves out what the required modules require themselves"
     unread = () if whole or not packages else (("requirements", reason),)
@@ -163,7 +156,7 @@ def _release(info: BuildInfo) -> str:
 def _package(module: Module, path: str) -> Package:
     namespace, _, name = module.path.rpartition("/")
     own = module.path in _LIBRARY
-    version = _toolchain(module.version.removeprefix("v")) if own else module.version
+    version = toolchain_release(module.version.removeprefix("v")) if own else module.version
     return Package(
         name=module.path,
         version=version,
@@ -173,30 +166,3 @@ def _package(module: Module, path: str) -> Package:
         source_version=version.removeprefix("v"),
         path=path,
     )
-
-
-def _toolchain(said: str) -> str:
-    """ "1.22.3" of "go1.22.3", "go1.22.3 X:boringcrypto", "go1.22.3-company" and BoringCrypto's "go1.22.3b7".
-
-    What is no release ("devel go1.24-1a2b3c") stays as it is, and compares with none.
-    """
-    if said[:2] != "go" or not is_digits(said[2:3]):
-        return said
-    release = said.removeprefix("go").split()[0].partition("-")[0].partition("+")[0]
-    patched, b, build = release.rpartition("b")
-    return patched if b and is_digits(build) and patched.count(".") == 2 else release
-
-
-def _semantic(version: str) -> str:
-    """The toolchain's own forms as OSV writes them, after Go's internal/gover; any other stays as it is."""
-    major, dot, rest = version.partition(".")
-    if "." in rest or bool(dot) != bool(rest) or not is_digits(major):
-        return version
-    letters = rest.rstrip("0123456789")
-    if not letters:
-        # Go 1.21 was the first whose release is 1.21.0, and 1.21 the language, older than any 1.21rc1.
-        named = (len(rest), rest) >= (2, "21")
-        return f"{major}.{rest or '0'}.0{'-0' if named else ''}"
-    minor = letters.rstrip("abcdefghijklmnopqrstuvwxyz")
-    kind, count = letters[len(minor) :], rest[len(letters) :]
-    return f"{major}.{minor}.0-{kind}{'.' if count else ''}{count}" if is_digits(minor) and kind else version

@@ -2,8 +2,8 @@
 
 from typing import Literal, NamedTuple
 
+from dockgate.scanner.formats.content import decode
 from dockgate.scanner.formats.executable import Executable
-from dockgate.scanner.formats.text import text
 from dockgate.shared.errors import UnreadableError
 
 DEVELOPED = "(devel)"
@@ -92,7 +92,7 @@ def _strings(executable: Executable, raw: bytes, at: int) -> tuple[str, str]:
             for start in (16, 16 + size)
         )
     whole = len(info) > 2 * _SENTINEL and info[-_SENTINEL - 1 : -_SENTINEL] == b"\n"
-    return text(go), text(info[_SENTINEL:-_SENTINEL]) if whole else ""
+    return decode(go), decode(info[_SENTINEL:-_SENTINEL]) if whole else ""
 
 
 def _counted(raw: bytes, at: int) -> tuple[bytes, int]:

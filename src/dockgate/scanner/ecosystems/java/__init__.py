@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.java.suffixes import SUFFIXES
 from dockgate.scanner.ecosystems.java.version import MavenVersion
+from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError
@@ -60,8 +60,8 @@ ECOSYSTEM: Ecosystem = Java()
 
 
 def _package(group: str, artifact: str, version: str, path: str) -> Package:
+    from dockgate.scanner.ecosystems.java.coordinates import Coordinates
     from dockgate.scanner.ecosystems.java.jars import package
-    from dockgate.scanner.ecosystems.java.names import Coordinates
 
     return package(Coordinates(group, artifact, version), path)
 
@@ -72,7 +72,7 @@ def _read_lock(path: str, file: BinaryIO) -> Extract:
     check_size(file, LOCK_LIMIT)
     packages: list[Package] = []
     for count, raw in enumerate(file, 1):
-        line = text(raw).strip()
+        line = decode(raw).strip()
         if not line or line.startswith(("#", "empty=")):
             continue
         coordinates, equals, configurations = line.partition("=")

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import BinaryIO
 
-from dockgate.scanner.ecosystems.java import names
-from dockgate.scanner.ecosystems.java.names import Coordinates
+from dockgate.scanner.ecosystems.java import coordinates
+from dockgate.scanner.ecosystems.java.coordinates import Coordinates
 from dockgate.scanner.ecosystems.java.suffixes import ARCHIVES, SUFFIXES, ZIP
 from dockgate.scanner.formats.zip_archive import Archive, Entry, Section
 from dockgate.scanner.model import Package
@@ -117,7 +117,7 @@ class _Reading:
         if archive.has_classes and not _is_among(found, path):
             found += _itself(manifest, path, composed=any(_suffix(one.name) in ARCHIVES for one in nested))
         self.packages += (package(one, path) for one in found)
-        if names.of_runtime(manifest) and path.endswith(_RUNTIMES):
+        if coordinates.of_runtime(manifest) and path.endswith(_RUNTIMES):
             self.packages.append(_runtime(manifest, path))
         if not all(one.group for one in found):
             self.unread.append((inner or _MANIFEST, _NO_GROUP))
@@ -157,7 +157,7 @@ class _Reading:
     def _manifest(self, archive: Archive, entry: Entry, inner: str) -> dict[str, str]:
         self._begin(_joined(inner, entry.name))
         try:
-            return names.manifest(archive.head(entry, MANIFEST_LIMIT))
+            return coordinates.manifest(archive.head(entry, MANIFEST_LIMIT))
         except _SpentError:
             raise
         except UnreadableError as error:
@@ -175,10 +175,10 @@ class _Reading:
             try:
                 raw = archive.whole(entry, POM_LIMIT)
                 if entry.name.endswith(_POM):
-                    pom = names.from_pom(raw, entry.name)
+                    pom = coordinates.from_pom(raw, entry.name)
                     found = [one if one.version else replace(one, version=pom.version) for one in found] or [pom]
                 else:
-                    found.append(names.from_pom_properties(raw, entry.name))
+                    found.append(coordinates.from_pom_properties(raw, entry.name))
             except _SpentError:
                 raise
             except UnreadableError as error:
@@ -211,7 +211,7 @@ def _is_among(found: list[Coordinates], path: str) -> bool:
     stem = path.rpartition("/")[2].rpartition(".")[0]
     if any(stem == one.artifact or _is_versioned(stem, one.artifact) for one in found):
         return True
-    _, version = names.parted(stem)
+    _, version = coordinates.parted(stem)
     return bool(found) and (not version or any(one.version == version for one in found))
 
 
@@ -226,11 +226,11 @@ def _itself(manifest: Mapping[str, str], path: str, *, composed: bool) -> list[C
     are the jars of a Java runtime.
     """
     file = path.rpartition("/")[2]
-    found = names.from_manifest(manifest, file)
+    found = coordinates.from_manifest(manifest, file)
     if found.group:
         return [found]
     application = composed or file.lower().endswith(_APPLICATIONS) or "spring-boot-version" in manifest
-    return [] if application or names.of_runtime(manifest) else [found]
+    return [] if application or coordinates.of_runtime(manifest) else [found]
 
 
 def _suffix(name: str) -> str:

@@ -11,18 +11,13 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, declared, package
-from dockgate.scanner.formats import semver
+from dockgate.scanner.ecosystems.npm.version import key as version_key
+from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError
+from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl
-
-VERSION_LIMIT = 256
-"""Characters; node-semver's MAX_LENGTH."""
-NUMBER_LIMIT = 2**53 - 1
-"""node-semver's MAX_SAFE_INTEGER."""
 
 _FILE = "/package.json"
 _MODULES = "node_modules"
@@ -101,14 +96,7 @@ class Npm(StandaloneEcosystem):
         return upgrade_command.commands(raised)
 
     def key(self, version: str) -> bytes:
-        """Semantic Versioning 2.0.0, section 11, build data ignored; refuses what node-semver's `clean` refuses."""
-        given = version.strip().lstrip("=v").strip().removeprefix("v")
-        if len(given) > VERSION_LIMIT:
-            raise UncomparableError(f"The npm version {version[:VERSION_LIMIT]!r}… is too long.")
-        key = semver.key(given, "npm")
-        if any(int(part) > NUMBER_LIMIT for part in given.partition("+")[0].partition("-")[0].split(".")):
-            raise UncomparableError(f"The npm version {version!r} has too big a number.")
-        return key
+        return version_key(version)
 
 
 ECOSYSTEM: Ecosystem = Npm()

@@ -11,8 +11,8 @@ from struct import Struct
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, declared, mapping
+from dockgate.scanner.formats.content import budget, json_object
 from dockgate.scanner.formats.order import is_digits
-from dockgate.scanner.formats.text import budget, json_object
 from dockgate.scanner.formats.zip_archive import Section
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract

@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.npm.package import mapping, package
-from dockgate.scanner.formats.text import check_size, json_object, text
+from dockgate.scanner.formats.content import check_size, decode, json_object
 from dockgate.scanner.formats.yaml import documents
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
@@ -41,12 +41,12 @@ def read(path: str, file: BinaryIO) -> Extract:
     name = path.rpartition("/")[2]
     check_size(file, LOCK_LIMIT)
     if name == "yarn.lock":
-        content = text(file.read())
+        content = decode(file.read())
         found = _yarn_berry(content) if "\n__metadata:" in content else _yarn_classic(content)
     elif name == "pnpm-lock.yaml":
-        found = _pnpm(text(file.read()))
+        found = _pnpm(decode(file.read()))
     elif name == "bun.lock":
-        found = _bun(text(file.read()))
+        found = _bun(decode(file.read()))
     else:
         found = _npm(json_object(file, LOCK_LIMIT))
     distinct = dict.fromkeys(found)

@@ -5,7 +5,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, declared
-from dockgate.scanner.formats.text import budget, json_object
+from dockgate.scanner.formats.content import budget, json_object
 from dockgate.scanner.formats.zip_archive import Archive, Section
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract

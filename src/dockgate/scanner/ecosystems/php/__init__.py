@@ -10,9 +10,9 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.php.version import key
+from dockgate.scanner.formats.content import is_script_of, json_value
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import calls, json_value
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError
@@ -40,7 +40,7 @@ class Php(StandaloneEcosystem):
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """The vendor folder may have any name. Where it has its usual one, a link in its composer folder's place is
         seen, too. Archives mostly have no suffix: they are programs."""
-        if path.endswith(_PHAR) or (head.startswith(_MAGICS) and calls(head, b"php")):
+        if path.endswith(_PHAR) or (head.startswith(_MAGICS) and is_script_of(head, b"php")):
             return True
         return _is(path, _INSTALLED) or _is(path, _LOCK) or _is(path, _FOLDER)
 

@@ -11,7 +11,7 @@ from functools import partial
 from struct import Struct
 from typing import BinaryIO, NamedTuple
 
-from dockgate.scanner.formats.text import budget, path_text
+from dockgate.scanner.formats.content import budget, decode_path
 from dockgate.scanner.formats.zip_archive import Archive, Section
 from dockgate.shared.errors import UnreadableError
 
@@ -95,7 +95,7 @@ def _entries(section: Section) -> Iterator[_Entry]:
     manifest.text()
     at = _SIZE.size + length
     for _ in range(count):
-        name = path_text(manifest.text())
+        name = decode_path(manifest.text())
         size, packed, check, flags = manifest.numbers(_ENTRY)
         manifest.text()
         yield _Entry(name, at, packed, size, check, flags)

@@ -47,7 +47,7 @@ class Programs(StandaloneEcosystem):
         program = program_of(name)
         if program is None:
             return Extract()
-        from dockgate.scanner.ecosystems.programs.version import find_version
+        from dockgate.scanner.ecosystems.programs.find_version import find_version
 
         version = find_version(program, name, file)
         if version is None:

@@ -6,21 +6,18 @@ what was installed from git or from a folder (direct_url.json): a fork shares th
 and zip archives count where their packages are not installed. One in another's `_vendor` is updated with that.
 """
 
-import re
 from collections.abc import Sequence
-from functools import cache
 from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.python import zip_packages
-from dockgate.scanner.ecosystems.python.folder import contradictions
+from dockgate.scanner.ecosystems.python.folder_name import contradictions
 from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT, described, package, purl
-from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.ecosystems.python.version import key as version_key
+from dockgate.scanner.formats.content import check_size, decode_path
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
-from dockgate.scanner.formats.text import check_size, path_text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError
 from dockgate.shared.purl import Purl
 
 RECORD_LIMIT = 16 * 1024 * 1024
@@ -89,28 +86,7 @@ class Python(StandaloneEcosystem):
         return lines + told + remark
 
     def key(self, version: str) -> bytes:
-        """The order of PEP 440 (now the version specifiers' specification), with all its normalisations."""
-        given = version.strip().lower()
-        if all(map(is_digits, given.split("."))):
-            return number("") + _release(given) + b"\x02\x00\x01\x00"
-        match = _pattern().fullmatch(given)
-        if not match:
-            raise UncomparableError(f"The Python version {version!r} is none by PEP 440.")
-        key = number(match["epoch"] or "") + _release(match["release"])
-        if match["pre"]:
-            kind = {"alpha": "a", "beta": "b", "a": "a", "b": "b"}.get(match["pre"], "rc")
-            key += b"\x01" + kind[:1].encode("ascii") + number(match["pre_number"] or "")
-        else:
-            # A development release of the final one comes before that one's pre-releases.
-            key += b"\x00" if match["dev"] and not match["post"] else b"\x02"
-        key += b"\x01" + number(match["post_number"] or match["post_bare"] or "") if match["post"] else b"\x00"
-        key += b"\x00" + number(match["dev_number"] or "") if match["dev"] else b"\x01"
-        if not match["local"]:
-            return key + b"\x00"
-        key += b"\x01"
-        for part in re.split(r"[-_.]", match["local"]):
-            key += b"\x02" + number(part) if part.isdigit() else b"\x01" + part.encode("ascii") + b"\x00"
-        return key + b"\x00"
+        return version_key(version)
 
 
 ECOSYSTEM: Ecosystem = Python()
@@ -120,26 +96,6 @@ def _is_lock(path: str) -> bool:
     """Also pylock.<name>.toml, as PEP 751 has it."""
     name = path.rpartition("/")[2]
     return name in _LOCKS or (name.startswith("pylock.") and name.endswith(".toml") and name.count(".") == 2)
-
-
-def _release(release: str) -> bytes:
-    """Numbers, whose zeros at the end do not count."""
-    parts = release.split(".")
-    while len(parts) > 1 and not parts[-1].strip("0"):
-        parts.pop()
-    return b"".join([b"\x01" + number(part) for part in parts]) + b"\x00"
-
-
-@cache
-def _pattern() -> re.Pattern[str]:
-    return re.compile(
-        r"""v? (?:(?P<epoch>[0-9]+)!)? (?P<release>[0-9]+(?:\.[0-9]+)*)
-        (?:[-_.]? (?P<pre>alpha|beta|preview|pre|rc|a|b|c) [-_.]? (?P<pre_number>[0-9]+)?)?
-        (?P<post> -(?P<post_bare>[0-9]+) | [-_.]? (?:post|rev|r) [-_.]? (?P<post_number>[0-9]+)?)?
-        (?P<dev>[-_.]? dev [-_.]? (?P<dev_number>[0-9]+)?)?
-        (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?""",
-        re.VERBOSE,
-    )
 
 
 def _read_record(path: str, file: BinaryIO) -> Extract:
@@ -155,7 +111,7 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
     owned: list[str] = []
     lists_itself = not record
     for raw in file:
-        line = path_text(raw).strip("\r\n")
+        line = decode_path(raw).strip("\r\n")
         if record:
             line = line.rsplit(",", 2)[0]
             if line.startswith('"'):

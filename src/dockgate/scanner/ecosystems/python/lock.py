@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.python.package import normal, package
-from dockgate.scanner.formats.text import check_size, json_object, text
+from dockgate.scanner.formats.content import check_size, decode, json_object
 from dockgate.scanner.formats.toml import document
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
@@ -43,7 +43,7 @@ def read(path: str, file: BinaryIO) -> Extract:
     elif name == "Pipfile.lock":
         found = _pipfile(json_object(file, LOCK_LIMIT))
     else:
-        lock = document(text(file.read()).removeprefix("\ufeff"))
+        lock = document(decode(file.read()).removeprefix("\ufeff"))
         found = {"uv.lock": _uv, "poetry.lock": _poetry, "pdm.lock": _pdm}.get(name, _pylock)(lock)
     distinct = dict.fromkeys(found)
     if len(distinct) > COUNT_LIMIT:
@@ -57,7 +57,7 @@ def _requirements(raw: bytes) -> Iterator[Named]:
     """pip's requirements, those that are not pinned to one version with none. Other files that it names speak for
     themselves."""
     utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
-    content = raw.decode("utf-16", "replace") if utf16 else text(raw).removeprefix("\ufeff")
+    content = raw.decode("utf-16", "replace") if utf16 else decode(raw).removeprefix("\ufeff")
     for line in content.splitlines():
         if "==" in line and (pinned := re.fullmatch(_PINNED, line.strip())):
             yield pinned[1], pinned[2]

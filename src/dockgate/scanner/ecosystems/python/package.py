@@ -2,7 +2,7 @@
 
 import re
 
-from dockgate.scanner.formats.text import text
+from dockgate.scanner.formats.content import decode
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import write
@@ -32,7 +32,7 @@ def described(path: str, header: bytes) -> Package:
             break
         field, colon, value = line.partition(b":")
         if colon and field.lower() in (b"name", b"version"):
-            fields.setdefault(field.lower().decode("ascii"), text(value.strip()))
+            fields.setdefault(field.lower().decode("ascii"), decode(value.strip()))
             if len(fields) == 2:
                 break
     name, version = fields.get("name", ""), fields.get("version", "")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
 from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT, described
-from dockgate.scanner.formats.text import budget
+from dockgate.scanner.formats.content import budget
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError

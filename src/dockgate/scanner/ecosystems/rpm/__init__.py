@@ -5,13 +5,14 @@ from dataclasses import replace
 from typing import BinaryIO, NamedTuple
 
 from dockgate.scanner.ecosystems.rpm import distributions as named
+from dockgate.scanner.ecosystems.rpm.version import key as version_key
 from dockgate.scanner.formats import vendors
-from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.content import check_size, decode
+from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
-from dockgate.scanner.formats.text import check_size, text
 from dockgate.scanner.model import ANY_MODULE, Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UnreadableError, UsageError
 from dockgate.shared.purl import Purl, quote, write
 
 FOLDERS = ("var/lib/rpm/", "usr/lib/sysimage/rpm/", "usr/share/rpm/")
@@ -144,17 +145,7 @@ class Rpm:
         return (*lines, *remark)
 
     def key(self, version: str) -> bytes:
-        """The order of rpm's rpmVersionCompare (rpmio/rpmver.c, rpmvercmp.c): an absent epoch is 0, an absent release
-        comes first. Only an empty version is none to rpm."""
-        if not version.strip() or "\0" in version:
-            raise UncomparableError(f"The rpm version {version!r} is empty or has a NUL in it.")
-        before, colon, rest = version.partition(":")
-        # What stands before the colon is an epoch only if it is a number: "a:1" is a version.
-        epoch, rest = (before, rest) if colon and (not before or is_digits(before)) else ("", version)
-        upstream, dash, release = rest.rpartition("-")
-        if not dash:
-            return number(epoch) + _part(rest)
-        return number(epoch) + _part(upstream) + b"\x01" + _part(release)
+        return version_key(version)
 
 
 ECOSYSTEM: Ecosystem = Rpm()
@@ -219,11 +210,11 @@ def _listed(file: BinaryIO) -> Iterator[_Row]:
     """A package a line: name, version-release, two times, vendor, epoch, size, arch, epoch as a number, SOURCERPM, with
     tabs between and "(none)" for what is absent. It is written by `rpm --query` when the image is made."""
     for count, line in enumerate(file, 1):
-        fields = ["" if one == "(none)" else one for one in text(line.rstrip(b"\r\n")).split("\t")]
+        fields = ["" if one == "(none)" else one for one in decode(line.rstrip(b"\r\n")).split("\t")]
         if fields == [""]:
             continue
         if len(fields) < 10 or not fields[0] or not fields[1]:
-            raise UnreadableError(f"line {count} is no package: {text(line[:60])!r}")
+            raise UnreadableError(f"line {count} is no package: {decode(line[:60])!r}")
         if count > PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
         name, release, vendor, arch, epoch, source = fields[0], fields[1], fields[4], fields[7], fields[8], fields[9]
@@ -307,38 +298,6 @@ def _placed(purl: str, space: str, distro: str, vendor: str) -> str:
     others = [one for one in qualifiers.split("&") if one and not one.startswith(("distro=", "vendor="))]
     said = [f"{key}={quote(value)}" for key, value in (("distro", distro), ("vendor", vendor)) if value]
     return f"pkg:rpm/{quote(space)}/{head.rpartition('/')[2]}?" + "&".join(sorted([*others, *said]))
-
-
-def _part(part: str) -> bytes:
-    """A version or a release: what stands in turn is told by its mark, and what ends here is below what goes on, but
-    for the tilde.
-
-    Everything but ASCII letters and digits, "~" and "^" only separates.
-    """
-    key = bytearray()
-    raw = part.encode("utf-8", "surrogatepass")
-    at, end = 0, len(raw)
-    while at < end:
-        byte = raw[at]
-        first = at
-        at += 1
-        if byte == 0x7E:
-            key.append(1)
-        elif byte == 0x5E:
-            key.append(3)
-        elif 48 <= byte <= 57:
-            while at < end and 48 <= raw[at] <= 57:
-                at += 1
-            key.append(5)
-            key += number(raw[first:at].decode("ascii"))
-        elif 65 <= byte & 0xDF <= 90:
-            while at < end and 65 <= raw[at] & 0xDF <= 90:
-                at += 1
-            key.append(4)
-            key += raw[first:at]
-            key.append(0)
-    key.append(2)
-    return bytes(key)
 
 
 def _manager(ecosystem: str) -> str:

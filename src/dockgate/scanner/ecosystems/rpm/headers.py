@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from struct import iter_unpack, unpack_from
 
-from dockgate.scanner.formats.text import text
+from dockgate.scanner.formats.content import decode
 from dockgate.shared.errors import UnreadableError
 
 SIZE_LIMIT = 32 * 1024 * 1024
@@ -106,7 +106,7 @@ class _Tags:
         if len(values) != count:
             raise _wrong(tag)
         if not limit:
-            return [text(value) for value in values]
+            return [decode(value) for value in values]
         if max(map(len, values), default=0) > limit:
             raise UnreadableError(f"a path in it has more than {limit} bytes")
         return b"\0".join(values).decode("utf-8", "surrogateescape").split("\0") if values else []

@@ -14,17 +14,17 @@ def check_size(file: BinaryIO, limit: int) -> None:
         raise UnreadableError(f"it has {size} bytes; no more than {limit} are read")
 
 
-def text(raw: bytes) -> str:
+def decode(raw: bytes) -> str:
     """UTF-8; bytes that are not become U+FFFD."""
     return raw.decode("utf-8", "replace")
 
 
-def path_text(raw: bytes) -> str:
+def decode_path(raw: bytes) -> str:
     """A path's name as layers spell it: UTF-8, other bytes kept apart as lone surrogates."""
     return raw.decode("utf-8", "surrogateescape")
 
 
-def calls(head: bytes, program: bytes) -> bool:
+def is_script_of(head: bytes, program: bytes) -> bool:
     """Whether the first line of a script of that beginning names the program, or may do so further on."""
     line, ended, _ = head.partition(b"\n")
     return program in line or not ended
@@ -44,7 +44,7 @@ def json_value(file: BinaryIO, limit: int) -> Any:
 
     check_size(file, limit)
     try:
-        return json.loads(text(file.read()).removeprefix("\ufeff"))
+        return json.loads(decode(file.read()).removeprefix("\ufeff"))
     except RecursionError as error:
         raise UnreadableError("its JSON is nested too deeply") from error
     except ValueError as error:

@@ -15,8 +15,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dockgate.scanner.ecosystems.java.groups import known, of_tomcat
-from dockgate.scanner.formats.text import text
+from dockgate.scanner.ecosystems.java.known_groups import known, of_tomcat
+from dockgate.scanner.formats.content import decode
 from dockgate.scanner.formats.xml import elements
 
 _VENDORS = frozenset(
@@ -42,7 +42,7 @@ class Coordinates:
 def from_pom_properties(raw: bytes, path: str) -> Coordinates:
     """Of the file at META-INF/maven/GROUP/ARTIFACT/pom.properties, whose folders count where it says nothing itself."""
     values: dict[str, str] = {}
-    for line in text(raw).splitlines():
+    for line in decode(raw).splitlines():
         name, equals, value = line.partition("=")
         if equals and not name.lstrip().startswith(("#", "!")):
             values[name.strip()] = value.strip()
@@ -100,7 +100,7 @@ def manifest(raw: bytes) -> dict[str, str]:
     """The main section's attributes (JAR File Specification, "Manifest Specification"), names in lower case."""
     attributes: dict[str, str] = {}
     name = ""
-    for line in text(raw).splitlines():
+    for line in decode(raw).splitlines():
         if not line:
             break
         if line[0] == " ":

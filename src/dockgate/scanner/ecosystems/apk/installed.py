@@ -1,0 +1,104 @@
+"""What apk's database of installed packages says."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import BinaryIO
+
+from dockgate.scanner.formats.content import decode, decode_path
+from dockgate.scanner.model import THIRD_PARTY, Package
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError
+from dockgate.shared.purl import write
+
+LINE_LIMIT = 1024 * 1024
+"""Bytes, of one line."""
+PACKAGES_LIMIT = 50_000
+PATHS_LIMIT = 128 * 1024 * 1024
+"""Bytes of memory for all paths that a database lists: a hostile one could make far more of them than it has itself."""
+_PATH_COST = 64
+"""Bytes of memory that a path takes besides its own."""
+_FIELDS = b"PVATom"
+_VIRTUAL = "virtual meta package"
+"""What `apk add --virtual` writes as description."""
+
+
+def read_installed(path: str, file: BinaryIO) -> Extract:
+    """A package without an origin was not made by the distribution: abuild (`prepare_metafiles`) and melange write one
+    into every package, nfpm (apk/apk.go) into none. Where most have none, somebody has taken them out."""
+    packages: list[Package] = []
+    owns: dict[str, tuple[str, ...]] = {}
+    strange: list[int] = []
+    for count, (line, fields, files) in enumerate(_blocks(file)):
+        if count == PACKAGES_LIMIT:
+            raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
+        name, version = fields.get("P", ""), fields.get("V", "")
+        if not name or not version:
+            raise UnreadableError(f"line {line}: the entry that begins here has no {'V' if name else 'P'}")
+        if fields.get("T") == _VIRTUAL and not files:
+            # A name for a list of packages, each of which has an entry of its own; nobody else knows the name.
+            continue
+        package = Package(
+            name=name,
+            version=version,
+            purl="",
+            ecosystem="",
+            source_name=fields.get("o", "") or name,
+            source_version=version,
+            path=path,
+            arch=fields.get("A", ""),
+            vendor=fields.get("m", ""),
+        )
+        if not fields.get("o"):
+            strange.append(len(packages))
+        packages.append(replace(package, purl=package_url(package, "", "")))
+        if files:
+            owns[name] = tuple(files)
+    if 2 * len(strange) <= len(packages):
+        for at in strange:
+            packages[at] = replace(packages[at], vendor=THIRD_PARTY + packages[at].vendor)
+    return Extract(packages=tuple(packages), owns=owns)
+
+
+def _blocks(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[str]]]:
+    """Each entry's first line number, its wanted fields and its files, after apk-tools' src/database.c.
+
+    A line is a letter, a colon and a value; "F:" is a folder, "R:" a file in the last one.
+    """
+    start, count, listed, folder = 0, 0, 0, ""
+    fields: dict[str, str] = {}
+    files: list[str] = []
+    while line := file.readline(LINE_LIMIT):
+        count += 1
+        if line[-1:] != b"\n":
+            raise UnreadableError(f"line {count} is not ended, or is longer than {LINE_LIMIT} bytes")
+        if line == b"\n":
+            if start:
+                yield start, fields, files
+            start, folder, fields, files = 0, "", {}, []
+            continue
+        if line[1:2] != b":" or not line[:1].isalpha():
+            raise UnreadableError(f"line {count} is no field, {decode(line[:60].rstrip())!r}")
+        start = start or count
+        letter = line[0]
+        if letter == 0x52:
+            path = folder + decode_path(line[2:-1])
+            listed += len(path) + _PATH_COST
+            if listed > PATHS_LIMIT:
+                raise UnreadableError(f"line {count}: the paths that are listed are too many or too long")
+            files.append(path)
+        elif letter == 0x46:
+            folder = decode_path(line[2:-1]).strip("/")
+            folder = folder + "/" if folder else ""
+        elif letter in _FIELDS:
+            name = chr(letter)
+            if name in fields:
+                raise UnreadableError(f"line {count}: {name} stands twice in one entry")
+            fields[name] = decode(line[2:-1].strip())
+    if start:
+        yield start, fields, files
+
+
+def package_url(package: Package, namespace: str, distro: str, vendor: str = "") -> str:
+    upstream = package.source_name if package.source_name != package.name else ""
+    qualifiers = {"arch": package.arch, "distro": distro, "upstream": upstream, "vendor": vendor}
+    return write("apk", namespace, package.name, package.version, qualifiers)

@@ -1,0 +1,93 @@
+"""How apk versions compare: apk-package(5), as a byte string for each version."""
+
+from dockgate.scanner.formats.order import is_digits, number
+from dockgate.shared.errors import UncomparableError
+
+_PRE = {"alpha": 1, "beta": 2, "pre": 3, "rc": 4}
+_POST = {"cvs": 1, "svn": 2, "git": 3, "hg": 4, "p": 5}
+_SUFFIXES = _PRE | _POST
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_HEX = frozenset("0123456789abcdef")
+
+
+def key(version: str) -> bytes:
+    """The order of apk-package(5), as apk-tools' src/version.c has it; refuses what `apk version --check` does.
+
+    With one thing more, which apk-tools 2 takes and 3 refuses: a number behind the letter ("5.1p1-r0").
+    """
+    return _Reader(version).key()
+
+
+class _Reader:
+    """A version while its key is made: digit{.digit}...{letter}{_suffix{number}}...{~hash}{-r#}.
+
+    Where two versions part, an early suffix ("_rc") is below the end, and what may come earlier in a version is above
+    what may come later only: the marks of the key stand in that order.
+    """
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        self.rest = version
+
+    def key(self) -> bytes:
+        key = bytearray(number(self._digits()))
+        self._components(key)
+        while self._take("_"):
+            name = self._span(_LETTERS)
+            if name not in _SUFFIXES:
+                raise self._refused(f"has the unknown suffix {name!r}")
+            key.append((0x01 if name in _PRE else 0x20) + _SUFFIXES[name])
+            if is_digits(self.rest[:1]):
+                key.append(0x13)
+                key += number(self._digits())
+        if self._take("~"):
+            commit = self._span(_HEX)
+            if not commit:
+                raise self._refused("has an empty commit")
+            key.append(0x12)
+            key += commit.encode("ascii") + b"\0"
+        if self._take("-r"):
+            key.append(0x11)
+            key += number(self._digits())
+        if self.rest:
+            raise self._refused(f"has {self.rest!r} where nothing is expected")
+        key.append(0x10)
+        return bytes(key)
+
+    def _components(self, key: bytearray) -> None:
+        """Of digits a part that begins with 0 is compared as text, below those that do not."""
+        while True:
+            if self._take("."):
+                digits = self._digits()
+                key.append(0x40)
+                key += b"\0" + digits.encode("ascii") + b"\0" if digits[0] == "0" else b"\1" + number(digits)
+            elif self.rest[:1] and self.rest[0] in _LETTERS:
+                key.append(0x30)
+                key += self.rest[0].encode("ascii")
+                self.rest = self.rest[1:]
+                if not is_digits(self.rest[:1]):
+                    return
+                key.append(0x40)
+                key += number(self._digits())
+            else:
+                return
+
+    def _digits(self) -> str:
+        digits = self._span("0123456789")
+        if not digits:
+            raise self._refused("lacks a number")
+        return digits
+
+    def _take(self, mark: str) -> bool:
+        there = self.rest.startswith(mark)
+        if there:
+            self.rest = self.rest[len(mark) :]
+        return there
+
+    def _span(self, allowed: str | frozenset[str]) -> str:
+        end = next((at for at, char in enumerate(self.rest) if char not in allowed), len(self.rest))
+        taken, self.rest = self.rest[:end], self.rest[end:]
+        return taken
+
+    def _refused(self, why: str) -> UncomparableError:
+        return UncomparableError(f"The apk version {self.version!r} {why}.")

@@ -1,0 +1,44 @@
+"""How NuGet versions compare: NuGet.Versioning's order, as a byte string for each version."""
+
+from dockgate.scanner.formats.order import fits, is_digits, number
+from dockgate.shared.errors import UncomparableError
+
+INT_MAX = 2**31 - 1
+"""The largest number of a version, and the largest label that counts as one (System.Int32)."""
+_LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def key(version: str) -> bytes:
+    """NuGet's order (NuGet.Versioning's NuGetVersion and VersionComparer): one to four numbers, labels without
+    regard to case, build data ignored. Refuses what NuGetVersion.TryParse refuses."""
+    given, plus, build = version.strip().partition("+")
+    core, dash, pre = given.partition("-")
+    numbers = [part.strip() for part in core.split(".")]
+    if (
+        len(numbers) > 4
+        or not all(is_digits(part) and fits(part, INT_MAX) for part in numbers)
+        or (plus and not all(map(_is_label, build.split("."))))
+    ):
+        raise UncomparableError(f"The NuGet version {version!r} is none.")
+    key = b"".join(map(number, [*numbers, "", "", ""][:4]))
+    if not dash:
+        return key + b"\x03"
+    for label in pre.split("."):
+        if not _is_label(label) or (is_digits(label) and label[0] == "0" and label != "0"):
+            raise UncomparableError(f"The NuGet version {version!r} has a malformed label.")
+        key += _label(label)
+    return key + b"\x00"
+
+
+def _is_label(label: str) -> bool:
+    return bool(label) and _LABEL.issuperset(label)
+
+
+def _label(label: str) -> bytes:
+    """Numbers before text. What .NET reads as a number may have a "-" before it."""
+    digits = label.removeprefix("-")
+    if is_digits(digits) and len(digits.lstrip("0")) <= 10:
+        value = int(label)
+        if -INT_MAX - 1 <= value <= INT_MAX:
+            return b"\x01" + (value + INT_MAX + 1).to_bytes(4, "big")
+    return b"\x02" + label.upper().encode("ascii") + b"\x00"

@@ -1,0 +1,136 @@
+"""What dpkg's database says: the status file, and the lists of the files that packages own."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import BinaryIO
+
+from dockgate.scanner.formats import vendors
+from dockgate.scanner.formats.content import decode, decode_path
+from dockgate.scanner.model import Package
+from dockgate.scanner.ports import Extract
+from dockgate.shared.errors import UnreadableError
+from dockgate.shared.purl import write
+
+STATUS = "var/lib/dpkg/status"
+LINE_LIMIT = 1024 * 1024
+"""Bytes, of one line."""
+_FIELDS = {b"package", b"version", b"status", b"architecture", b"source", b"maintainer", b"vendor", b"origin"}
+_NOT_THERE = {"config-files", "not-installed"}
+_SIGNED = "linux-signed"
+_SIGNED_FOR = ("-amd64", "-arm64", "-i386")
+"""ends of the names of Debian's signed kernels' sources"""
+
+
+def read_status(path: str, file: BinaryIO) -> Extract:
+    whole = path == STATUS
+    packages: list[Package] = []
+    gone: list[str] = []
+    for line, fields in _stanzas(file, strict=whole):
+        name, status = fields.get(b"package", ""), fields.get(b"status", "")
+        if not name:
+            raise UnreadableError(f"line {line}: the entry that begins here has no Package")
+        if whole and len(status.split()) != 3:
+            raise UnreadableError(f"line {line}: the entry of {name} has no whole Status")
+        if status and status.split()[-1] in _NOT_THERE:
+            gone.append(name)
+            continue
+        version = fields.get(b"version", "")
+        if not version:
+            raise UnreadableError(f"line {line}: the entry of {name} has no Version")
+        source, _, source_version = fields.get(b"source", "").partition("(")
+        source, source_version = advised_source(source.strip() or name, source_version.strip(" )") or version, version)
+        package = Package(
+            name=name,
+            version=version,
+            purl="",
+            ecosystem="",
+            source_name=source,
+            source_version=source_version,
+            path=path,
+            arch=fields.get(b"architecture", ""),
+            vendor=vendors.stated(fields.get(b"origin") or fields.get(b"vendor", "")) or fields.get(b"maintainer", ""),
+        )
+        packages.append(replace(package, purl=package_url(package, "", "")))
+    if not whole and not packages and not gone:
+        raise UnreadableError("it holds no entry")
+    return Extract(packages=tuple(packages), gone=tuple(gone))
+
+
+def advised_source(source: str, source_version: str, version: str) -> tuple[str, str]:
+    """The source package that advisories speak of, and its version, of a package of that version.
+
+    A signed kernel has a source package of its own (Debian's linux-signed-amd64, Ubuntu's linux-signed-hwe-6.8), and
+    the version of the kernel that was signed.
+    """
+    if source != _SIGNED and not source.startswith(f"{_SIGNED}-"):
+        return source, source_version
+    kernel = source.replace(_SIGNED, "linux", 1)
+    for arch in _SIGNED_FOR:
+        kernel = kernel.removesuffix(arch)
+    return kernel, version
+
+
+def _stanzas(file: BinaryIO, *, strict: bool) -> Iterator[tuple[int, dict[bytes, str]]]:
+    """Each entry's first line number and its wanted fields, after deb822(5) and dpkg's lib/dpkg/parse.c.
+
+    `strict`: the last line must be ended, as dpkg ends it.
+    """
+    start, count, ended = 0, 0, True
+    fields: dict[bytes, str] = {}
+    while line := file.readline(LINE_LIMIT):
+        count += 1
+        ended = line.endswith(b"\n")
+        if not ended and len(line) == LINE_LIMIT:
+            raise UnreadableError(f"line {count} is longer than {LINE_LIMIT} bytes")
+        if line[0] in b" \t":
+            if not start:
+                raise UnreadableError(f"line {count}: a continued line continues nothing")
+            continue
+        if line in (b"\n", b"\r\n"):
+            if start:
+                yield start, fields
+            start, fields = 0, {}
+            continue
+        name, colon, value = line.partition(b":")
+        name = name.rstrip().lower()
+        if not colon or not name or b" " in name or b"\0" in line:
+            raise UnreadableError(f"line {count} is no field, {decode(line[:60].rstrip())!r}")
+        start = start or count
+        if name in _FIELDS:
+            if name in fields:
+                raise UnreadableError(f"line {count}: {decode(name)} stands twice in one entry")
+            fields[name] = decode(value.strip())
+    if strict and not ended:
+        raise UnreadableError(f"line {count}: the file ends in the middle of a line")
+    if start:
+        yield start, fields
+
+
+def list_paths(lines: Iterator[bytes]) -> tuple[str, ...]:
+    """Paths of a list, its folders left out as far as the next line shows them to be folders."""
+    paths: list[str] = []
+    for line in lines:
+        path = decode_path(line).lstrip("/").removeprefix("./")
+        if paths and path.startswith(paths[-1] + "/"):
+            paths.pop()
+        if path and path != ".":
+            paths.append(path)
+    return tuple(paths)
+
+
+def has_copyright(name: str, paths: tuple[str, ...]) -> bool:
+    """Whether the list names what Debian Policy 12.5 demands: the copyright, or the link to another package's folder
+    that has it. It names what the system's `path-exclude` kept from being unpacked, too."""
+    documents = f"usr/share/doc/{name.partition(':')[0]}"
+    return f"{documents}/copyright" in paths or documents in paths
+
+
+def package_url(package: Package, namespace: str, distro: str, vendor: str = "") -> str:
+    """With the source as `upstream` where it is called otherwise: advisories speak of that."""
+    source = ""
+    if package.source_version != package.version:
+        source = f"{package.source_name}@{package.source_version}"
+    elif package.source_name != package.name:
+        source = package.source_name
+    qualifiers = {"arch": package.arch, "distro": distro, "upstream": source, "vendor": vendor}
+    return write("deb", namespace, package.name, package.version, qualifiers)

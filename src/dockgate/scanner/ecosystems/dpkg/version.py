@@ -1,0 +1,56 @@
+"""How dpkg versions compare: deb-version(7), as a byte string for each version."""
+
+from dockgate.scanner.formats.order import fits, is_digits, number
+from dockgate.shared.errors import UncomparableError
+
+_INT_MAX = 2**31 - 1
+
+
+def key(version: str) -> bytes:
+    """The order of deb-version(7); refuses what `dpkg --compare-versions` (lib/dpkg/parsehelp.c) calls an error."""
+    given = version.strip(" \t")
+    if not given:
+        raise UncomparableError("The dpkg version is empty.")
+    if " " in given or "\t" in given or "\0" in given:
+        raise UncomparableError(f"The dpkg version {version!r} has white space in it.")
+    before, colon, rest = given.partition(":")
+    epoch, rest = (before, rest) if colon else ("0", given)
+    digits = epoch[1:] if epoch[:1] in ("+", "-") else epoch
+    if not is_digits(digits) or (epoch[0] == "-" and digits.strip("0")):
+        raise UncomparableError(f"The dpkg version {version!r} has an epoch that is no number.")
+    if not fits(digits, _INT_MAX):
+        raise UncomparableError(f"The dpkg version {version!r} has too big an epoch.")
+    upstream, dash, revision = rest.rpartition("-") if "-" in rest else (rest, "", "")
+    if not upstream or (dash and not revision):
+        raise UncomparableError(f"The dpkg version {version!r} lacks its version or its revision.")
+    return number(digits) + _part(upstream) + _part(revision)
+
+
+def _part(part: str) -> bytes:
+    """Upstream version or revision: text and number in turn, beginning with text, closed by an empty text.
+
+    The weights are those of dpkg's lib/dpkg/version.c: "~" before a text's end, letters, bytes beyond ASCII, others.
+    """
+    key = bytearray()
+    raw = part.encode("utf-8", "surrogatepass")
+    at, end = 0, len(raw)
+    while at < end:
+        while at < end and not 48 <= (byte := raw[at]) <= 57:
+            if byte == 0x7E:
+                key.append(1)
+            elif 65 <= byte <= 90 or 97 <= byte <= 122:
+                key.append(byte)
+            elif byte < 128:
+                key.append(128 + byte)
+            else:
+                key += bytes((0x7F, byte))
+            at += 1
+        first = at
+        while at < end and 48 <= raw[at] <= 57:
+            at += 1
+        key.append(2)
+        key += number(raw[first:at].decode("ascii"))
+    if not raw:
+        key += b"\x02\x00"
+    key.append(2)
+    return bytes(key)

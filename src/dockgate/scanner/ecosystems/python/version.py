@@ -1,0 +1,49 @@
+"""How Python versions compare: PEP 440, as a byte string for each version."""
+
+import re
+from functools import cache
+
+from dockgate.scanner.formats.order import is_digits, number, number_row, without_zeros
+from dockgate.shared.errors import UncomparableError
+
+
+def key(version: str) -> bytes:
+    """The order of PEP 440 (now the version specifiers' specification), with all its normalisations."""
+    given = version.strip().lower()
+    if all(map(is_digits, given.split("."))):
+        return number("") + _release(given) + b"\x02\x00\x01\x00"
+    match = _pattern().fullmatch(given)
+    if not match:
+        raise UncomparableError(f"The Python version {version!r} is none by PEP 440.")
+    key = number(match["epoch"] or "") + _release(match["release"])
+    if match["pre"]:
+        kind = {"alpha": "a", "beta": "b", "a": "a", "b": "b"}.get(match["pre"], "rc")
+        key += b"\x01" + kind[:1].encode("ascii") + number(match["pre_number"] or "")
+    else:
+        # A development release of the final one comes before that one's pre-releases.
+        key += b"\x00" if match["dev"] and not match["post"] else b"\x02"
+    key += b"\x01" + number(match["post_number"] or match["post_bare"] or "") if match["post"] else b"\x00"
+    key += b"\x00" + number(match["dev_number"] or "") if match["dev"] else b"\x01"
+    if not match["local"]:
+        return key + b"\x00"
+    key += b"\x01"
+    for part in re.split(r"[-_.]", match["local"]):
+        key += b"\x02" + number(part) if part.isdigit() else b"\x01" + part.encode("ascii") + b"\x00"
+    return key + b"\x00"
+
+
+def _release(release: str) -> bytes:
+    """Numbers, whose zeros at the end do not count."""
+    return number_row(without_zeros(release.split(".")))
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    return re.compile(
+        r"""v? (?:(?P<epoch>[0-9]+)!)? (?P<release>[0-9]+(?:\.[0-9]+)*)
+        (?:[-_.]? (?P<pre>alpha|beta|preview|pre|rc|a|b|c) [-_.]? (?P<pre_number>[0-9]+)?)?
+        (?P<post> -(?P<post_bare>[0-9]+) | [-_.]? (?:post|rev|r) [-_.]? (?P<post_number>[0-9]+)?)?
+        (?P<dev>[-_.]? dev [-_.]? (?P<dev_number>[0-9]+)?)?
+        (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?""",
+        re.VERBOSE,
+    )
