@@ -9,14 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockgate.scanner.ecosystems.apk import (
-    ECOSYSTEM,
-    LINE_LIMIT,
-    PACKAGES_LIMIT,
-    REPOSITORIES,
-    REPOSITORIES_LIMIT,
-    SIZE_LIMIT,
-)
+from dockgate.scanner.ecosystems.apk import ECOSYSTEM, REPOSITORIES, REPOSITORIES_LIMIT, SIZE_LIMIT
+from dockgate.scanner.ecosystems.apk.installed import LINE_LIMIT, PACKAGES_LIMIT
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError, UsageError

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockgate.scanner.ecosystems.java import ECOSYSTEM, LOCK_LIMIT, names
+from dockgate.scanner.ecosystems.java import ECOSYSTEM, LOCK_LIMIT, coordinates
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError, UsageError
 from dockgate.shared.purl import Purl
@@ -271,13 +271,13 @@ def test_a_java_runtime_is_one_program() -> None:
     ],
 )
 def test_artifact_and_version_of_a_name(stem: str, expected: tuple[str, str]) -> None:
-    assert names.parted(stem) == expected
+    assert coordinates.parted(stem) == expected
 
 
 def test_a_manifests_long_lines_are_continued() -> None:
     raw = b"Implementation-Vendor-\r\n Id: no\r\nBundle-Symbolic\r\nA: b\r\n c\r\nA2 : d\r\n\r\nName: x\r\nB: e\r\n"
-    assert names.manifest(raw) == {"a": "bc", "a2": "d"}
-    assert names.manifest(b" c\n") == {}
+    assert coordinates.manifest(raw) == {"a": "bc", "a2": "d"}
+    assert coordinates.manifest(b" c\n") == {}
 
 
 def test_a_lockfile_without_tests_and_annotation_processors() -> None:
